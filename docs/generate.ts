@@ -1,0 +1,202 @@
+// Writes what is said elsewhere already: docs/configuration.md and docs/sidegate.schema.json from the schema of the
+// configuration, docs/close-reasons.md from the table of reasons. `--check` writes nothing and exits 1 where a file is
+// out of date. Run as `node docs/generate.ts`.
+
+import { readFileSync, writeFileSync } from 'node:fs'
+import { reasonNames } from '../src/close.ts'
+import type { Explanation } from '../src/config/explain.ts'
+import { explain } from '../src/config/explain.ts'
+import { jsonSchema } from '../src/config/json-schema.ts'
+import type { Group, Row } from '../src/config/rows.ts'
+import { defaultText, groups } from '../src/config/rows.ts'
+
+const notice = '<!-- Written by docs/generate.ts; change the source, not this file. -->\n'
+
+/** Every file, by its name beside this one. */
+function documents(): Record<string, string> {
+  return {
+    'configuration.md': configuration(),
+    'close-reasons.md': closeReasons(),
+    'sidegate.schema.json': `${JSON.stringify(jsonSchema(), null, 2)}\n`,
+  }
+}
+
+const smallest = `listeners:
+  - address: ":17080"
+    protocol: http
+    upstream: 127.0.0.1:8080
+`
+
+function configuration(): string {
+  return `${notice}
+# Configuration
+
+Sidegate reads one YAML file. The smallest useful one:
+
+\`\`\`yaml
+${smallest}\`\`\`
+
+\`sidegate check FILE\` names every problem of a file at once, each with its line and what to write instead, and warns of
+what is risky. For completion in an editor, put this line at the top of the file
+(or print the schema with \`sidegate schema\`):
+
+\`\`\`yaml
+# yaml-language-server: $schema=sidegate.schema.json
+\`\`\`
+
+## How values are written
+
+- **Durations** are a number and a unit: \`250ms\`, \`30s\`, \`5m\`, \`1h\`, \`2d\`; from 1ms to 24d.
+- **Sizes** are a number and a unit: \`512B\`, \`64KiB\`, \`1MiB\`, \`1GiB\`.
+- **Percentages** end in \`%\`: \`10%\`.
+- **\`off\`** disables. \`0\` is an error, because it means "at once" to one reader and "never" to another.
+- **Addresses** are \`host:port\`, \`:port\` (all interfaces, IPv4 and IPv6), \`[::1]:port\` or \`unix:/path\`.
+- **\`\${NAME}\`** in a value is taken from the environment; a variable that is not set is an error. Write \`$\${\` for a
+  literal \`\${\`. In quotes the result is a text, without quotes \`\${MAX}\` can be a number.
+- Unknown keys, keys written twice, empty values and YAML merge keys (\`<<\`) are errors. Anchors and aliases work.
+
+## Keys
+
+${groups().map(groupText).join('\n')}
+## Everything, with defaults
+
+\`\`\`yaml
+${example()}\`\`\`
+`
+}
+
+function groupText(group: Group): string {
+  const title = group.path === '' ? 'Top level' : `\`${group.path}\``
+  const table = [
+    '| key | value | default | meaning |',
+    '|---|---|---|---|',
+    ...group.rows.map((row) => `| \`${nameOf(row)}\` | ${row.meta.type.replaceAll('|', '\\|')} | ${defaultCell(row)} | ${meaningCell(row)} |`),
+  ]
+  return `### ${title}\n\n${group.meaning}\n\n${table.join('\n')}\n`
+}
+
+function nameOf(row: Row): string {
+  return row.path.slice(row.path.lastIndexOf('.') + 1)
+}
+
+function defaultCell({ meta }: Row): string {
+  const text = defaultText(meta)
+  if (text === null) return '**required**'
+  return meta.derived === undefined ? `\`${text}\`` : text
+}
+
+function meaningCell({ meta }: Row): string {
+  const text = meta.innocent === undefined ? meta.meaning : `${meta.meaning} *Spares:* ${lowerFirst(meta.innocent)}`
+  return text.replaceAll('|', '\\|')
+}
+
+function lowerFirst(text: string): string {
+  return text.charAt(0).toLowerCase() + text.slice(1)
+}
+
+/** What a key is set to where it has no default of its own. */
+const exampleValues: Readonly<Record<string, string>> = {
+  'listeners[].name': 'app',
+  'listeners[].address': '":17080"',
+  'listeners[].protocol': 'http',
+  'listeners[].upstream': '127.0.0.1:8080',
+  'listeners[].deadlines.response': '60s',
+  'listeners[].buffers.low': '32KiB',
+  'listeners[].websocket.ping.timeout': '20s',
+  'listeners[].limits.connections': '10000',
+}
+
+function example(): string {
+  const lines: string[] = []
+  let open: string[] = []
+  for (const { path, rows } of groups()) {
+    const steps = path.split('.')
+    for (const [depth, step] of steps.entries()) {
+      if (path !== '' && open[depth] !== step) lines.push(`${indent(steps.slice(0, depth))}${step.replace('[]', '')}:`)
+    }
+    open = steps
+    for (const [index, row] of rows.entries()) lines.push(exampleLine(row, steps, index === 0 && path.endsWith('[]')))
+  }
+  return `${lines.join('\n')}\n`
+}
+
+/** A list takes one level for itself and one for its dash. */
+function indent(steps: readonly string[]): string {
+  return steps.map((step) => (step.endsWith('[]') ? '    ' : '  ')).join('')
+}
+
+function exampleLine(row: Row, steps: readonly string[], isFirst: boolean): string {
+  const text = exampleValues[row.path] ?? defaultText(row.meta) ?? ''
+  const space = indent(steps)
+  const value = /^[:[].*\d/.test(text) ? `"${text}"` : text
+  const written = `${isFirst ? `${space.slice(2)}- ` : space}${nameOf(row)}: ${value}`
+  return `${written.padEnd(38)} # ${firstSentence(row.meta.meaning)}`
+}
+
+function firstSentence(text: string): string {
+  const [first = ''] = text.replaceAll('`', '').split(/(?<=\.) |: |; /)
+  return lowerFirst(first.replace(/\.$/, ''))
+}
+
+function closeReasons(): string {
+  const explanations = reasonNames.map(explain)
+  return `${notice}
+# Close reasons
+
+A connection ends once, with one reason: the first cause, never a consequence. The same word is in the log line
+(\`close=write_timeout side=client phase=relay\`), in the metric \`sidegate_connections_closed_total{reason="write_timeout"}\`,
+in the WebSocket close frame that the client gets, and in \`sidegate explain write_timeout\`.
+
+- **side** is who caused it: \`client\`, \`upstream\`, or \`sidegate\` itself.
+- **phase** is how far the connection had come: \`admit\`, \`handshake\`, \`connect\`, \`relay\`, \`close\`.
+- **manner** is how the sockets end: *flush* lets queued bytes go within \`deadlines.close\`, *drop* sends FIN and forgets
+  them, *reset* sends RST, the only way to free what the kernel holds for a stalled peer.
+
+| reason | manner | HTTP | WebSocket |
+|---|---|---|---|
+${explanations.map(reasonLine).join('\n')}
+
+${explanations.map(reasonText).join('\n')}`
+}
+
+function reasonLine({ reason, manner, http, websocket }: Explanation): string {
+  return `| [\`${reason}\`](#${reason}) | ${manner.split(':')[0]} | ${http} | ${websocket} |`
+}
+
+function reasonText({ reason, when, causes, manner, http, websocket, keys, metric }: Explanation): string {
+  const facts = [
+    `- Manner: ${manner}`,
+    ...(http === '-' ? [] : [`- HTTP status: ${http}`]),
+    ...(websocket === '-' ? [] : [`- WebSocket close code: ${websocket}`]),
+    ...keys.map(keyLine),
+    `- Metric: \`${metric}\``,
+  ]
+  return `## ${reason}\n\n${when}\n\n*Likely causes:* ${lowerFirst(causes)}\n\n${facts.join('\n')}\n`
+}
+
+function keyLine({ name, default: value }: Explanation['keys'][number]): string {
+  if (value === null) return `- Key: \`${name}\` (not supported yet)`
+  return value === '' ? `- Key: \`${name}\`` : `- Key: \`${name}\` (default: ${value})`
+}
+
+function main(isCheck: boolean): number {
+  let stale = 0
+  for (const [name, text] of Object.entries(documents())) {
+    const url = new URL(name, import.meta.url)
+    if (current(url) === text) continue
+    if (isCheck) process.stderr.write(`docs/${name} is out of date, run node docs/generate.ts\n`)
+    else writeFileSync(url, text)
+    stale++
+  }
+  return isCheck && stale > 0 ? 1 : 0
+}
+
+function current(url: URL): string | null {
+  try {
+    return readFileSync(url, 'utf8')
+  } catch {
+    return null
+  }
+}
+
+process.exitCode = main(process.argv.includes('--check'))

@@ -1,0 +1,31 @@
+// Keeps web pages away from the admin server. A browser on the operator's machine can reach a loopback port: by DNS
+// rebinding (a foreign name that resolves to 127.0.0.1, seen in Host) or by a request from a foreign page (seen in
+// Origin or Sec-Fetch-Site). Tools such as curl and `kubectl port-forward` send neither.
+
+import type { IncomingMessage } from 'node:http'
+import { isIPv4, isIPv6 } from 'node:net'
+import type { Answer } from './ops-server.ts'
+
+export function guardAgainstBrowsers(request: IncomingMessage): Answer | null {
+  const { host, origin, 'sec-fetch-site': site } = request.headers
+  if (origin !== undefined) return { status: 403, body: 'requests with an Origin header are refused\n' }
+  if (site !== undefined && site !== 'none' && site !== 'same-origin') {
+    return { status: 403, body: 'requests from other sites are refused\n' }
+  }
+  if (host === undefined || !isLoopback(hostName(host))) {
+    return { status: 403, body: 'the Host header must be localhost or a loopback address\n' }
+  }
+  return null
+}
+
+/** A name or a literal that cannot be anything but this host. 127.0.0.1.example.com is not. */
+export function isLoopback(host: string): boolean {
+  if (isIPv4(host)) return host.startsWith('127.')
+  if (isIPv6(host)) return host === '::1' || /^::ffff:127\.\d+\.\d+\.\d+$/i.test(host)
+  return host.toLowerCase() === 'localhost'
+}
+
+/** `localhost:17020`, `127.0.0.1` and `[::1]:17020` without port and brackets; empty if it is none of these. */
+function hostName(header: string): string {
+  return /^\[([^\]]*)\](?::\d*)?$/.exec(header)?.[1] ?? /^([^:[\]]*)(?::\d*)?$/.exec(header)?.[1] ?? ''
+}

@@ -1,0 +1,90 @@
+// One connection of the health or the admin server: at most one answer at a time, written in pieces so that progress
+// can be seen, with the kernel's queue as the only other buffer.
+
+import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Clock, Sweep, Swept } from '../clock.ts'
+import type { Answer } from './ops-server.ts'
+
+/** One write request reports its progress only when all of it is taken, so a slow reader is seen by such pieces. */
+const PIECE_BYTES = 16 * 1024
+
+/** A scraper that reads nothing for so long is cut; one that reads slowly is not. */
+export const PROGRESS_MS = 5000
+
+export class OpsConnection implements Swept {
+  readonly #socket: Socket
+  readonly #clock: Clock
+  readonly #sweep: Sweep
+  #response: ServerResponse | null = null
+  /** When the peer last took a piece; null while nothing is being written. */
+  #progressAt: number | null = null
+
+  constructor(socket: Socket, clock: Clock, sweep: Sweep) {
+    this.#socket = socket
+    this.#clock = clock
+    this.#sweep = sweep
+  }
+
+  get isAnswering(): boolean {
+    return this.#response !== null
+  }
+
+  /** Only while an answer is written: a handler that takes its time is not the peer's fault. */
+  sweep(now: number): void {
+    if (this.#progressAt !== null && now - this.#progressAt >= PROGRESS_MS) this.reset()
+  }
+
+  begin(response: ServerResponse): void {
+    this.#response = response
+    this.#sweep.add(this)
+    response.once('close', () => {
+      this.#sweep.delete(this)
+      this.#response = null
+      this.#progressAt = null
+    })
+    // A peer that vanishes while it is written to; 'close' follows.
+    response.on('error', () => {})
+  }
+
+  send(answer: Answer, headOnly: boolean): void {
+    const response = this.#response
+    if (response === null || response.destroyed) return
+    const body = typeof answer.body === 'string' ? Buffer.from(answer.body) : answer.body
+    // What was refused may come with a body that nobody wants to read.
+    if (answer.status >= 400 && answer.status < 500) response.setHeader('Connection', 'close')
+    response.writeHead(answer.status, {
+      'Content-Type': answer.contentType ?? 'text/plain; charset=utf-8',
+      'Content-Length': body.length,
+      'Cache-Control': 'no-store',
+      'X-Content-Type-Options': 'nosniff',
+    })
+    this.#progressAt = this.#clock.now()
+    if (headOnly) response.end()
+    else this.#sendFrom(response, body, 0)
+  }
+
+  #sendFrom(response: ServerResponse, body: Buffer, offset: number): void {
+    const end = offset + PIECE_BYTES
+    if (end >= body.length) {
+      response.end(body.subarray(offset))
+      return
+    }
+    response.write(body.subarray(offset, end), (error) => {
+      if (error) return
+      this.#progressAt = this.#clock.now()
+      this.#sendFrom(response, body, end)
+    })
+  }
+
+  drop(): void {
+    this.#socket.destroy()
+  }
+
+  /** RST, since a FIN would leave what the peer does not read in the kernel's queue. */
+  reset(): void {
+    // Node throws for a Unix socket, which has no RST (and no remote family).
+    if (this.#socket.remoteFamily === undefined) this.#socket.destroy()
+    else this.#socket.resetAndDestroy()
+  }
+}

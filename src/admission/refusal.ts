@@ -1,0 +1,75 @@
+// Says no to a connection that no gate let in, cheaply: an answer if its protocol has one, then FIN, else RST.
+//
+// An HTTP answer needs a moment to be read: closing at once, with the request still unread, would make the kernel send
+// an RST that can destroy the answer. So a bounded number of refusals linger, for a bounded time; the rest get RST.
+
+import type { Clock, Sweep, Swept } from '../clock.ts'
+import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
+
+const LINGER_MS = 1000
+const MAX_LINGERING = 256
+
+export class Refusals {
+  readonly #clock: Clock
+  readonly #sweep: Sweep
+  #lingering = 0
+
+  constructor(clock: Clock, sweep: Sweep) {
+    this.#clock = clock
+    this.#sweep = sweep
+  }
+
+  /** Takes ownership of `endpoint`. */
+  refuse(endpoint: Endpoint, answer: Buffer | null): void {
+    if (answer === null || this.#lingering >= MAX_LINGERING) {
+      endpoint.owner = deaf
+      endpoint.close('reset')
+      return
+    }
+    this.#lingering++
+    const done = (): void => void this.#lingering--
+    endpoint.owner = new Lingering(endpoint, this.#clock.now() + LINGER_MS, this.#sweep, done)
+    endpoint.write(answer, 0, answer.length)
+    endpoint.close('flush')
+  }
+}
+
+class Lingering implements EndpointOwner, Swept {
+  readonly #endpoint: Endpoint
+  readonly #until: number
+  readonly #sweep: Sweep
+  readonly #done: () => void
+
+  constructor(endpoint: Endpoint, until: number, sweep: Sweep, done: () => void) {
+    this.#endpoint = endpoint
+    this.#until = until
+    this.#sweep = sweep
+    this.#done = done
+    sweep.add(this)
+  }
+
+  sweep(now: number): void {
+    if (now >= this.#until) this.#endpoint.close('reset')
+  }
+
+  onBytes(): boolean {
+    return true
+  }
+
+  onEnd(): void {}
+
+  onProgress(): void {}
+
+  onClosed(): void {
+    this.#sweep.delete(this)
+    this.#done()
+  }
+}
+
+/** For an endpoint that nobody listens to any more. */
+export const deaf: EndpointOwner = {
+  onBytes: () => true,
+  onEnd() {},
+  onProgress() {},
+  onClosed() {},
+}

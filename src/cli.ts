@@ -1,0 +1,168 @@
+#!/usr/bin/env node
+// The command line: words to one command, and its outcome to an exit code. Each command is small or imported only when
+// it is asked for. Results go to stdout, complaints to stderr.
+//
+// Exit codes: 0 done, 64 wrong usage, 70 our fault, 78 wrong configuration.
+
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { reasonNames } from './close.ts'
+import { explainText, reasonsTable } from './config/explain.ts'
+import { jsonSchema } from './config/json-schema.ts'
+import { checkConfig } from './config/load.ts'
+import { suggest } from './config/words.ts'
+import { ConfigError, formatProblem } from './errors.ts'
+
+const OK = 0
+const USAGE = 64
+const INTERNAL = 70
+const CONFIG = 78
+
+const usage = `usage: sidegate <command>
+
+  run -c FILE           run the gate with the configuration in FILE
+  check FILE [--json]   check a configuration: every error, then what is risky
+  explain [REASON]      what a close reason means; all of them without REASON
+  schema                print the JSON Schema of the configuration file
+  demo [--keep]         a legacy service, a gate before it, and clients good and bad
+  help                  print this
+  --version             print the version
+
+exit codes: 0 done, 64 wrong usage, 70 internal error, 78 wrong configuration
+`
+
+/** The words that were given make no command. */
+class UsageError extends Error {}
+
+type Command = (args: string[]) => number | Promise<number>
+
+const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
+  ['run', run],
+  ['check', check],
+  ['explain', explainCommand],
+  ['schema', printSchema],
+  ['demo', demo],
+  ['help', help],
+])
+
+async function run(args: string[]): Promise<number> {
+  const { values } = parse({ args, options: { config: { type: 'string', short: 'c' } } })
+  if (values.config === undefined) throw new UsageError('run needs a configuration: sidegate run -c FILE')
+  const sidegate = await import('./sidegate.ts')
+  return sidegate.run({ configFile: values.config })
+}
+
+async function check(args: string[]): Promise<number> {
+  const { values, positionals } = parse({ args, allowPositionals: true, options: { json: { type: 'boolean', default: false } } })
+  const [file, ...others] = positionals
+  if (file === undefined || others.length > 0) throw new UsageError('check needs one file: sidegate check FILE')
+  try {
+    const { warnings } = await checkConfig(file, process.env)
+    if (values.json) return print({ file, valid: true, errors: [], warnings })
+    for (const warning of warnings) process.stderr.write(`warning: ${formatProblem(file, warning)}\n`)
+    process.stdout.write(`${file} is valid\n`)
+    return OK
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    if (!values.json) throw error
+    print({ file, valid: false, errors: error.problems, warnings: [] })
+    return CONFIG
+  }
+}
+
+function print(value: unknown): number {
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
+  return OK
+}
+
+function explainCommand(args: string[]): number {
+  const { positionals } = parse({ args, allowPositionals: true, options: {} })
+  const [word, ...others] = positionals
+  if (others.length > 0) throw new UsageError('explain takes one reason: sidegate explain [REASON]')
+  if (word === undefined) {
+    process.stdout.write(`${reasonsTable()}\nsidegate explain REASON tells more\n`)
+    return OK
+  }
+  const reason = reasonNames.find((name) => name === word)
+  if (reason === undefined) {
+    const meant = suggest(word, reasonNames) ?? reasonNames.find((name) => name.includes(word)) ?? null
+    throw new UsageError(`unknown reason ${JSON.stringify(word)}${meant === null ? '; sidegate explain lists them' : `, did you mean ${meant}?`}`)
+  }
+  process.stdout.write(explainText(reason))
+  return OK
+}
+
+function printSchema(args: string[]): number {
+  parse({ args, options: {} })
+  return print(jsonSchema())
+}
+
+async function demo(args: string[]): Promise<number> {
+  const { values } = parse({ args, options: { keep: { type: 'boolean', default: false } } })
+  const module = await import('./demo/demo.ts')
+  return module.demo({ keep: values.keep })
+}
+
+function help(): number {
+  process.stdout.write(usage)
+  return OK
+}
+
+/** `parseArgs`, whose complaints are usage errors. */
+const parse: typeof parseArgs = (config) => {
+  try {
+    return parseArgs(config)
+  } catch (error) {
+    const isUsage = error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')
+    throw isUsage ? new UsageError((error.message.split('. ')[0] ?? '').replace(/^./, (first) => first.toLowerCase())) : error
+  }
+}
+
+function version(): string {
+  // One folder up from src/ as from dist/.
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [word, ...args] = argv
+  if (word === '--version' || word === '-v') {
+    process.stdout.write(`sidegate ${version()}\n`)
+    return OK
+  }
+  if (word === '--help' || word === '-h') return help()
+  if (word === undefined) throw new UsageError('which command?')
+  const command = commands.get(word)
+  if (command === undefined) {
+    const meant = suggest(word, commands.keys())
+    throw new UsageError(`unknown command ${JSON.stringify(word)}${meant === null ? '' : `, did you mean ${meant}?`}`)
+  }
+  if (args.includes('--help') || args.includes('-h')) return help()
+  // The gate itself outlives a reader of its log; every other command is done when nobody reads on.
+  if (word !== 'run') process.stdout.on('error', onPipeError)
+  return command(args)
+}
+
+/** `sidegate schema | head -1` is no error. */
+function onPipeError(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error
+  process.exit(OK)
+}
+
+function report(error: unknown): number {
+  if (error instanceof UsageError) {
+    process.stderr.write(`sidegate: ${error.message}\ntry: sidegate help\n`)
+    return USAGE
+  }
+  if (error instanceof ConfigError) {
+    process.stderr.write(`${error.message}\n`)
+    return CONFIG
+  }
+  process.stderr.write(`sidegate: internal error: ${error instanceof Error ? error.stack : String(error)}\n`)
+  return INTERNAL
+}
+
+const code = await main(process.argv.slice(2)).catch(report)
+process.exitCode = code
+// These two are over when they say so; whatever they might have left open must not keep the process.
+if (process.argv[2] === 'run' || process.argv[2] === 'demo') process.exit(code)

@@ -1,0 +1,99 @@
+// The only file with raw timers. Everything else is handed a Clock, so that tests own the time.
+//
+// Deadlines are numbers that one coarse sweep compares, not timers: at 10,000 pairs a timer, a closure and a
+// list node for each of ten deadlines would be most of the memory.
+
+/** Monotonic time; the wall clock may jump, this does not. */
+export interface Clock {
+  /** Whole milliseconds since some fixed moment (whole: a fraction would cost every record a boxed double). */
+  now(): number
+  /** Wall-clock milliseconds since 1970, for log lines only. */
+  wall(): number
+  /** Calls `run` every `ms` until the returned function is called. Does not keep the process alive. */
+  every(ms: number, run: () => void): () => void
+  /** Calls `run` once after `ms`, unless the returned function is called first. Keeps the process alive. */
+  after(ms: number, run: () => void): () => void
+  /** Calls `run` after the event loop has polled its descriptors once more. */
+  nextTurn(run: () => void): void
+}
+
+export const systemClock: Clock = {
+  now: () => Math.floor(performance.now()),
+  wall: () => Date.now(),
+  every(ms, run) {
+    const timer = setInterval(run, ms)
+    timer.unref()
+    return () => clearInterval(timer)
+  },
+  after(ms, run) {
+    const timer = setTimeout(run, ms)
+    return () => clearTimeout(timer)
+  },
+  nextTurn: (run) => void setImmediate(run),
+}
+
+/** Something with deadlines. */
+export interface Swept {
+  /** Compares its deadlines with `now` (milliseconds of the Clock) and acts on those that are due. */
+  sweep(now: number): void
+}
+
+/** How far apart two sweeps are at the most, in milliseconds: a deadline fires late by up to twice this, never early. */
+export const SWEEP_MS = 250
+
+/**
+ * Looks at every open conversation a few times a second.
+ *
+ * The lag guard: when a sweep comes late, our own process stood still (SIGSTOP, a paused machine, CPU throttling, a long
+ * collection) and what the peers sent meanwhile waits unread in the kernel. Firing now would kill the innocent, so the
+ * late sweep waits for one more turn of the event loop, in which those bytes are read and counted.
+ */
+export class Sweep {
+  readonly #clock: Clock
+  readonly #items = new Set<Swept>()
+  readonly #everyMs: number
+  #stop: (() => void) | null = null
+  #expectedAt = 0
+
+  /** `shortestMs`: the shortest deadline that will be swept; a sweep every eighth of it keeps the error small. */
+  constructor(clock: Clock, shortestMs = Number.POSITIVE_INFINITY) {
+    this.#clock = clock
+    this.#everyMs = Math.max(5, Math.min(SWEEP_MS, shortestMs / 8))
+  }
+
+  get size(): number {
+    return this.#items.size
+  }
+
+  add(item: Swept): void {
+    this.#items.add(item)
+    if (this.#stop === null) this.#start()
+  }
+
+  delete(item: Swept): void {
+    this.#items.delete(item)
+    if (this.#items.size === 0) this.#halt()
+  }
+
+  #start(): void {
+    this.#expectedAt = this.#clock.now() + this.#everyMs
+    this.#stop = this.#clock.every(this.#everyMs, () => this.#onTick())
+  }
+
+  #halt(): void {
+    this.#stop?.()
+    this.#stop = null
+  }
+
+  #onTick(): void {
+    const now = this.#clock.now()
+    const isLate = now - this.#expectedAt > Math.max(this.#everyMs, 50)
+    this.#expectedAt = now + this.#everyMs
+    if (isLate) this.#clock.nextTurn(() => this.#run(this.#clock.now()))
+    else this.#run(now)
+  }
+
+  #run(now: number): void {
+    for (const item of this.#items) item.sweep(now)
+  }
+}

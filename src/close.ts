@@ -1,0 +1,312 @@
+// Why a connection ended: the one table of reasons, and the one record of an end.
+//
+// A connection ends once, with a Close; the first cause wins and what follows are consequences. The same word is the
+// log field, the metric label, the text of the WebSocket close frame and the argument of `sidegate explain`.
+//
+//     reason = why      side = who      phase = when      manner = how (a column of the table, never a caller's choice)
+
+/** Who caused it: a peer, or ourselves. */
+export const sides = ['client', 'upstream', 'sidegate'] as const
+export type Side = (typeof sides)[number]
+/** The two that have a socket. */
+export type PeerSide = 'client' | 'upstream'
+
+/** How far the connection had come. */
+export const phases = ['admit', 'handshake', 'connect', 'relay', 'close'] as const
+export type Phase = (typeof phases)[number]
+
+/**
+ * flush: queued bytes go, then FIN, within `deadlines.close`. drop: FIN and forget. reset: RST, the only way to free
+ * what a stalled peer left in the kernel's queue (and the only honest end for a truncated stream).
+ */
+export type Manner = 'flush' | 'drop' | 'reset'
+
+/** The status for a client that waits for an HTTP answer, by whose fault it was. */
+interface HttpStatus {
+  client: number
+  upstream: number
+}
+
+/** The close code each peer gets; `offender` is for the side that caused it. Absent: no close frame is sent. */
+interface WebSocketCodes {
+  offender?: number
+  client?: number
+  upstream?: number
+}
+
+export interface ReasonRow {
+  manner: Manner
+  /** Absent where no HTTP answer is possible or due. */
+  http?: HttpStatus
+  /** Absent where no close frame is injected. */
+  websocket?: WebSocketCodes
+  /** The configuration key that governs it. */
+  key?: string
+  /** What happened, in one sentence. */
+  when: string
+  /** Likely causes and what to do, for the operator who meets it. */
+  causes: string
+}
+
+const status = (client: number, upstream = client): HttpStatus => ({ client, upstream })
+/** The innocent side learns that the conversation is over: a client 1011, an upstream 1001 (its client is going away). */
+const told = { client: 1011, upstream: 1001 }
+
+export const reasons = {
+  eof: {
+    manner: 'flush',
+    when: 'The normal end: both halves ended, a closing handshake was made, or an HTTP connection was done.',
+    causes: 'Nothing is wrong.',
+  },
+  aborted: {
+    manner: 'flush',
+    http: status(502),
+    websocket: { client: told.client, upstream: told.upstream },
+    when: 'A peer ended where it may not: FIN without a Close frame, or inside a message, a head or a body.',
+    causes: 'A browser tab that was closed, a crashed process, a middlebox that cut the connection, an upstream that died while it answered. Look at `side`.',
+  },
+  reset: {
+    manner: 'reset',
+    http: status(502),
+    websocket: { client: 1011, upstream: 1011 },
+    when: 'A peer sent RST, or its host answered none of our retransmissions; it is passed on to the other side as RST.',
+    causes: 'A process that was killed with unread data, a load balancer or a firewall that forgot the connection, or a peer that resets on purpose. Look at `side` and `detail`.',
+  },
+  connect_refused: {
+    manner: 'flush',
+    http: status(502),
+    when: 'The upstream refused the connection.',
+    causes: 'The upstream is not running, not listening yet, or listens on another port or address than `upstream` says.',
+  },
+  connect_failed: {
+    manner: 'flush',
+    http: status(502),
+    when: 'The upstream could not be reached: name resolution, routing, TLS, or descriptors ran out.',
+    causes: 'Look at `detail` for the errno: ENOTFOUND and EAI_AGAIN are names, EHOSTUNREACH and ENETUNREACH are routes, EMFILE is the descriptor limit.',
+  },
+  connect_timeout: {
+    manner: 'flush',
+    http: status(504),
+    key: 'deadlines.connect',
+    when: 'The upstream did not accept the connection in time.',
+    causes: 'A full accept backlog (the upstream is stuck or overloaded), or a firewall that drops packets.',
+  },
+  no_upstream: {
+    manner: 'flush',
+    http: status(503),
+    key: 'upstream.healthCheck',
+    when: 'No upstream address was healthy or had room in time.',
+    causes: 'All upstreams fail their health checks, or `upstream.maxConnections` is reached and the queue did not move within `upstream.queueTimeout`.',
+  },
+  handshake_timeout: {
+    manner: 'drop',
+    http: status(408),
+    key: 'deadlines.handshake',
+    when: "The client's TLS handshake, PROXY header and request head were not complete in time, counted from the start.",
+    causes: 'A port scanner, a client that opens connections in advance, a slow-header attack, or a client that speaks another protocol.',
+  },
+  response_timeout: {
+    manner: 'flush',
+    http: status(504),
+    key: 'deadlines.response',
+    when: 'The upstream accepted the connection but sent no response head (HTTP) or no 101 (WebSocket) in time.',
+    causes: 'The upstream is stuck, or slower than `deadlines.response` allows.',
+  },
+  request_timeout: {
+    manner: 'flush',
+    http: status(408),
+    key: 'deadlines.request',
+    when: "The client's HTTP request body made no progress for that long.",
+    causes: 'A client on a dead link, or a slow-body attack.',
+  },
+  idle_timeout: {
+    manner: 'flush',
+    http: status(408, 504),
+    websocket: { offender: 1001, client: 1001, upstream: 1001 },
+    key: 'deadlines.idle, deadlines.clientIdle, deadlines.upstreamIdle',
+    when: 'No data went either way for `deadlines.idle`, or none came from the side whose own idle deadline is set. Pings and pongs are not data.',
+    causes: 'A forgotten connection. Raise the deadline if the application is quiet by nature.',
+  },
+  write_timeout: {
+    manner: 'reset',
+    key: 'deadlines.write',
+    when: 'Bytes waited for a peer and it took none of them for that long: it is stalled.',
+    causes: 'A reader that stopped reading (a suspended laptop, a blocked handler, a debugger), or a peer that vanished while it was being sent to. Look at `side` for who.',
+  },
+  half_close_timeout: {
+    manner: 'reset',
+    key: 'deadlines.halfClose',
+    when: 'One side ended its half, and the other neither ended its own nor sent anything for that long.',
+    causes: 'An upstream that ignores the end of its input, or a client that half-closes and then waits for ever.',
+  },
+  ping_timeout: {
+    manner: 'drop',
+    websocket: { client: 1001, upstream: 1001 },
+    key: 'websocket.ping.timeout',
+    when: 'A WebSocket peer answered no ping and sent nothing else.',
+    causes: 'A peer that vanished without FIN: a laptop lid, a lost mobile network, a NAT entry that expired.',
+  },
+  lifetime_timeout: {
+    manner: 'flush',
+    http: status(503),
+    websocket: { offender: 1001, client: 1001, upstream: 1001 },
+    key: 'deadlines.lifetime',
+    when: 'The connection reached its maximum age (less a random part, `deadlines.lifetimeJitter`).',
+    causes: 'Configured: clients reconnect, which balances them over the pods.',
+  },
+  drain: {
+    manner: 'flush',
+    http: status(503),
+    websocket: { offender: 1012, client: 1012, upstream: 1001 },
+    key: 'drain',
+    when: 'Sidegate was shutting down and asked the connection to go.',
+    causes: 'A roll-out, a scale-down or a node that is emptied.',
+  },
+  drain_timeout: {
+    manner: 'reset',
+    key: 'drain.timeout',
+    when: 'The connection was still there when the grace period of a drain was over.',
+    causes: 'A peer that does not answer a closing handshake, or a grace period shorter than the longest request.',
+  },
+  reloaded: {
+    manner: 'flush',
+    http: status(503),
+    websocket: { offender: 1012, client: 1012, upstream: 1001 },
+    key: 'listeners',
+    when: 'A reload removed the listener that the connection came in by.',
+    causes: 'A configuration change.',
+  },
+  rate_limited: {
+    manner: 'flush',
+    http: status(429),
+    websocket: { offender: 1008, ...told },
+    key: 'limits',
+    when: 'A peer went over a rate limit whose action is `close`.',
+    causes: 'A greedy or broken client, or a limit that is too low: try `mode: observe` first.',
+  },
+  too_slow: {
+    manner: 'reset',
+    http: status(408),
+    key: 'limits.minRate',
+    when: 'A peer kept moving, but below `limits.minRate`.',
+    causes: 'A trickle attack, or a very poor link.',
+  },
+  slow_consumer: {
+    manner: 'reset',
+    websocket: { offender: 1008, ...told },
+    key: 'websocket.slowConsumer',
+    when: "A reader could not keep up and its bounded queue overflowed.",
+    causes: 'A client slower than what is sent to it; choose another policy or a larger queue.',
+  },
+  message_too_big: {
+    manner: 'flush',
+    http: status(413, 502),
+    websocket: { offender: 1009, ...told },
+    key: 'websocket.maxMessage, websocket.maxFragments, http.maxHeader, http.maxBody',
+    when: 'A message, its number of fragments, a head or a body went over its bound.',
+    causes: 'An attack, or an application whose messages are larger than the default bounds.',
+  },
+  protocol_error: {
+    manner: 'flush',
+    http: status(400, 502),
+    websocket: { offender: 1002, ...told },
+    when: 'A peer broke the protocol: a bad frame, head, 101 answer or PROXY header. `detail` names the rule.',
+    causes: 'A broken client or upstream, a client of another protocol, or an attack.',
+  },
+  denied: {
+    manner: 'drop',
+    http: status(403),
+    key: 'access, websocket.origins',
+    when: 'The access list or the list of allowed origins refused the client.',
+    causes: 'A page on another site, or a missing entry in the list.',
+  },
+  too_many: {
+    manner: 'drop',
+    http: status(503),
+    key: 'limits.connections, limits.connectionsPerClient',
+    when: 'The connection limit was reached, in total or for this client.',
+    causes: 'More clients than planned, a reconnect storm, or connections that do not end (look at the reasons of those that do).',
+  },
+  overloaded: {
+    manner: 'reset',
+    http: status(503),
+    websocket: { offender: 1013, client: 1013, upstream: 1001 },
+    key: 'memory',
+    when: 'Shed to protect the pod: memory was running out.',
+    causes: 'Too many stalled readers or too small a memory limit.',
+  },
+  upstream_unhealthy: {
+    manner: 'flush',
+    http: status(503),
+    websocket: { offender: 1012, client: 1012, upstream: 1001 },
+    key: 'upstream.healthCheck',
+    when: 'The upstream address of this connection failed its health checks or vanished from DNS.',
+    causes: 'A dying upstream; clients reconnect to a healthy one.',
+  },
+  killed: {
+    manner: 'reset',
+    http: status(503),
+    websocket: { offender: 1001, client: 1001, upstream: 1001 },
+    when: 'An operator ended it.',
+    causes: '`sidegate kill ID` or the admin API.',
+  },
+  internal_error: {
+    manner: 'reset',
+    http: status(500),
+    websocket: { offender: 1011, client: 1011, upstream: 1011 },
+    when: 'A bug in Sidegate: an invariant was broken. Only this connection was ended.',
+    causes: 'Please report it with the log line; `detail` names the invariant.',
+  },
+} as const satisfies Record<string, ReasonRow>
+
+export type Reason = keyof typeof reasons
+export const reasonNames = Object.keys(reasons) as readonly Reason[]
+
+export function reasonRow(reason: Reason): ReasonRow {
+  return reasons[reason]
+}
+
+/** How, why, who and when one connection ended. `detail` is an errno or a parser's words; never a label. */
+export interface Close {
+  readonly reason: Reason
+  readonly side: Side
+  readonly phase: Phase
+  readonly detail?: string
+  /** Overrides the table where a rule has a status or a code of its own (426, 431; 1007). */
+  readonly httpStatus?: number
+  readonly websocketCode?: number
+}
+
+export function makeClose(reason: Reason, side: Side, phase: Phase, detail?: string): Close {
+  return detail === undefined ? { reason, side, phase } : { reason, side, phase, detail }
+}
+
+/** The HTTP status for a client whose request ends like this; null where none is due. */
+export function httpStatus(close: Close): number | null {
+  if (close.httpStatus !== undefined) return close.httpStatus
+  const row = reasonRow(close.reason).http
+  if (row === undefined) return null
+  return close.side === 'upstream' ? row.upstream : row.client
+}
+
+/** The code of the close frame for `to`; null where none is sent. Never 1004, 1005, 1006 or 1015. */
+export function websocketCode(close: Close, to: PeerSide): number | null {
+  const codes = reasonRow(close.reason).websocket
+  if (codes === undefined) return null
+  if (close.side !== to) return codes[to] ?? null
+  return close.websocketCode ?? codes.offender ?? null
+}
+
+const resetCodes = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTCONN'])
+
+/** The Close for an error on an established connection; an unknown one is a reset with its words as detail. */
+export function closeFromError(error: NodeJS.ErrnoException, side: PeerSide, phase: Phase): Close {
+  const code = error.code ?? error.message
+  return makeClose('reset', side, phase, resetCodes.has(code) ? code : `${code}: ${error.message}`.slice(0, 120))
+}
+
+/** The Close for a dial that did not succeed. */
+export function closeFromDialError(error: NodeJS.ErrnoException): Close {
+  const code = error.code ?? error.message
+  return makeClose(code === 'ECONNREFUSED' ? 'connect_refused' : 'connect_failed', 'upstream', 'connect', code)
+}

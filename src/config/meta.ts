@@ -1,0 +1,71 @@
+// What is said of a key beside how it is validated: for docs/configuration.md, the JSON Schema and error messages.
+
+import type { Entries, Key } from './keys.ts'
+
+/** The part of JSON Schema (draft-07) that is used. */
+export interface JsonSchema {
+  $schema?: string
+  $id?: string
+  $ref?: string
+  title?: string
+  description?: string
+  type?: 'object' | 'array' | 'string' | 'integer' | 'boolean'
+  default?: unknown
+  enum?: readonly string[]
+  pattern?: string
+  minimum?: number
+  maximum?: number
+  anyOf?: readonly JsonSchema[]
+  properties?: Record<string, JsonSchema>
+  required?: readonly string[]
+  additionalProperties?: false
+  items?: JsonSchema
+  minItems?: number
+  maxItems?: number
+  definitions?: Record<string, JsonSchema>
+}
+
+export interface ValueMeta {
+  kind: 'value'
+  type: string
+  remedy: string
+  json: JsonSchema
+  meaning: string
+  innocent?: string
+  default?: string | number | boolean | readonly never[]
+  derived?: string
+}
+
+export interface SectionMeta {
+  kind: 'section'
+  meaning: string
+  entries: Entries
+}
+
+export interface ListMeta {
+  kind: 'list'
+  meaning: string
+  remedy: string
+  item: Key<unknown>
+  min: number
+  max: number
+}
+
+export interface EitherMeta {
+  kind: 'either'
+  single: Key<unknown>
+  object: Key<unknown>
+  remedy: string
+}
+
+/** In the contract, not built yet. */
+export interface LaterMeta {
+  kind: 'later'
+}
+
+export type Meta = ValueMeta | SectionMeta | ListMeta | EitherMeta | LaterMeta
+
+/** The shapes, or a text with `${NAME}` in it, of which only the environment knows what it will be. */
+export function fromEnvironment(...shapes: readonly JsonSchema[]): JsonSchema {
+  return { anyOf: [...shapes, { $ref: '#/definitions/fromEnvironment' }] }
+}

@@ -1,0 +1,25 @@
+// Texts with a shape of their own: the name of a listener and an allowed Origin.
+
+import type { Parsed } from './words.ts'
+import { show } from './words.ts'
+
+/** A name ends in metric labels and log fields, so it holds nothing that needs quoting there. */
+export function parseName(input: unknown): Parsed<string> {
+  if (typeof input === 'string' && /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(input)) return { value: input }
+  const remedy = typeof input === 'number' || typeof input === 'boolean' ? `write it in quotes: "${input}"` : 'write 1 to 63 letters, digits, dots, dashes or underscores'
+  return { problem: `got ${show(input)}, ${remedy}` }
+}
+
+/** As a browser sends it: lower case, no path, no default port. `null` (quoted) is what a sandboxed page sends. */
+export function parseOrigin(input: unknown): Parsed<string> {
+  const no = (remedy: string): Parsed<string> => ({ problem: `got ${show(input)}, ${remedy}` })
+  if (input === 'null') return { value: input }
+  if (input === '*') return no('leave the list empty to allow every origin')
+  if (typeof input !== 'string' || !/^[a-z][a-z0-9+.-]*:\/\/[\x21-\x7e]+$/i.test(input)) return no('write an origin such as https://example.com')
+  if (input.includes('*')) return no('wildcards are not supported, write each origin')
+  const url = URL.parse(input)
+  if (url === null || url.host === '') return no('write an origin such as https://example.com')
+  const origin = `${url.protocol}//${url.host}`
+  // Anything that a browser would send differently could never match, and would silently refuse everyone.
+  return input.toLowerCase() === origin ? { value: origin } : no(`write ${origin}`)
+}

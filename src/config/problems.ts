@@ -1,0 +1,117 @@
+// From "the schema does not like it" to what an operator can act on: the place, the value, and what to write instead.
+// Every problem of a file is found, never only the first.
+
+import * as v from 'valibot'
+import type { ConfigProblem } from '../errors.ts'
+import { checkMeaning } from './checks.ts'
+import type { Entries } from './keys.ts'
+import { isMap } from './keys.ts'
+import type { Meta } from './meta.ts'
+import type { Path } from './path.ts'
+import { formatPath } from './path.ts'
+import type { Place, Reading } from './reader.ts'
+import { Unknown } from './reader.ts'
+import type { Config } from './schema.ts'
+import { configKey } from './schema.ts'
+import { fold, inline, suggest } from './words.ts'
+
+/** Something wrong (or risky) at a path, before it is known where in the file that is. */
+export interface Finding {
+  path: Path
+  message: string
+  /** Points at the key where the value is not to blame. */
+  isKey?: boolean
+}
+
+/** No key is nearly as long. */
+const MAX_NAME = 64
+/** A file of a hundred problems is another kind of file; the rest is only counted. */
+const MAX_PROBLEMS = 100
+
+export function validate(reading: Reading): { config: Config } | { problems: ConfigProblem[] } {
+  if (reading.places.size === 0 && reading.problems.length > 0) return { problems: sorted(reading.problems) }
+  const { value } = reading
+  if (value === null) return { problems: [whole('is empty, write at least one listener')] }
+  if (value instanceof Unknown || (value === undefined && reading.problems.length > 0)) return { problems: sorted(reading.problems) }
+  if (!isMap(value)) return { problems: [whole('is not a map of keys, write keys such as listeners:')] }
+  const unknown = takeUnknownKeys(configKey.meta, value, [])
+  const result = v.safeParse(configKey, value)
+  const findings = [...unknown, ...(result.issues ?? []).flatMap(findingsOf), ...checkMeaning(value)]
+  const problems = [...reading.problems, ...findings.map((finding) => locate(finding, reading))]
+  return result.success && problems.length === 0 ? { config: result.output } : { problems: sorted(problems) }
+}
+
+function whole(message: string): ConfigProblem {
+  return { line: 1, column: 1, path: '', message }
+}
+
+function findingsOf(issue: v.BaseIssue<unknown>): Finding[] {
+  const items = issue.path ?? []
+  // What could not be read has been complained about, and so has everything inside it.
+  if (issue.input instanceof Unknown || items.some((item) => item.input instanceof Unknown)) return []
+  return [{ path: items.map(({ key }) => key as string | number), message: issue.message, isKey: issue.message.startsWith('not supported yet') }]
+}
+
+/** Unknown keys are taken out of the value, so that the schema says nothing more of them. */
+function takeUnknownKeys(meta: Meta, value: unknown, path: Path): Finding[] {
+  if (meta.kind === 'either') return takeUnknownKeys(meta.object.meta, value, path)
+  if (meta.kind === 'list' && Array.isArray(value)) return value.flatMap((item, index) => takeUnknownKeys(meta.item.meta, item, [...path, index]))
+  if (meta.kind !== 'section' || !isMap(value)) return []
+  return Object.keys(value).flatMap((name) => {
+    const key = Object.hasOwn(meta.entries, name) ? meta.entries[name] : undefined
+    if (key !== undefined) return takeUnknownKeys(key.meta, value[name], [...path, name])
+    delete value[name]
+    return [{ path: [...path, name], message: unknownKey(name, meta.entries), isKey: true }]
+  })
+}
+
+function unknownKey(name: string, entries: Entries): string {
+  const here = Object.keys(entries).filter((known) => entries[known]?.suffix !== 'later')
+  if (name === '<<') return 'merge keys are not supported, write the keys'
+  const meant = suggest(name, here) ?? suggestInside(name, entries)
+  return meant === null ? `unknown key, possible are ${here.join(', ')}` : `unknown key, did you mean ${meant}?`
+}
+
+/** `idle` at the listener is meant for its `deadlines`; said only where one place knows the key. */
+function suggestInside(name: string, entries: Entries): string | null {
+  if (name.length > MAX_NAME) return null
+  const found = pathsOf(name, entries)
+  return found.length === 1 ? (found[0] ?? null) : null
+}
+
+function pathsOf(name: string, entries: Entries): string[] {
+  return Object.entries(entries).flatMap(([parent, key]) => {
+    if (key.meta.kind !== 'section') return []
+    const inside = key.meta.entries
+    const known = Object.keys(inside).find((one) => fold(one) === fold(name) && inside[one]?.suffix !== 'later')
+    const inner = known === undefined ? pathsOf(name, inside) : [known]
+    return inner.map((path) => `${parent}.${path}`)
+  })
+}
+
+/** The finding with its line and column; what is not in the file is placed at the nearest key around it. */
+export function locate(finding: Finding, reading: Reading): ConfigProblem {
+  const path = formatPath(finding.path)
+  const exact = reading.places.get(path)
+  const message = exact?.written === undefined ? finding.message : `${finding.message} (the value comes from ${inline(exact.written)})`
+  const offset = exact === undefined ? nearest(finding.path, reading.places) : finding.isKey === true ? exact.key : exact.value
+  return { ...reading.position(offset), path, message }
+}
+
+function nearest(path: Path, places: ReadonlyMap<string, Place>): number {
+  for (let length = path.length - 1; length >= 0; length--) {
+    const place = places.get(formatPath(path.slice(0, length)))
+    if (place !== undefined) return typeof path[length - 1] === 'number' ? place.value : place.key
+  }
+  return 0
+}
+
+/** By position; what comes after the first hundred is only counted. */
+export function sorted(problems: readonly ConfigProblem[]): ConfigProblem[] {
+  const unique = new Map(problems.map((one) => [`${one.line}:${one.column} ${one.path} ${one.message}`, one]))
+  const all = [...unique.values()].sort((one, other) => one.line - other.line || one.column - other.column)
+  if (all.length <= MAX_PROBLEMS) return all
+  const kept = all.slice(0, MAX_PROBLEMS)
+  const last = kept.at(-1) ?? whole('')
+  return [...kept, { ...last, path: '', message: `and ${all.length - MAX_PROBLEMS} more problems after this` }]
+}

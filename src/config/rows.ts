@@ -1,0 +1,64 @@
+// The supported keys as flat rows, in the order of the schema: for the documentation and for `sidegate explain`.
+
+import type { Meta, ValueMeta } from './meta.ts'
+import { configKey } from './schema.ts'
+
+export interface Row {
+  /** `listeners[].deadlines.idle`. */
+  path: string
+  meta: ValueMeta
+}
+
+/** A section with its own rows; sections inside it follow. */
+export interface Group {
+  /** `listeners[].deadlines`; empty for the file itself. */
+  path: string
+  meaning: string
+  rows: Row[]
+}
+
+export function groups(): Group[] {
+  const found: Group[] = []
+  collect(configKey.meta, '', found)
+  return found.filter((group) => group.rows.length > 0)
+}
+
+export function rows(): Row[] {
+  return groups().flatMap((group) => group.rows)
+}
+
+function collect(meta: Meta, path: string, found: Group[]): void {
+  if (meta.kind === 'list') collect(meta.item.meta, `${path}[]`, found)
+  if (meta.kind !== 'section') return
+  const group: Group = { path, meaning: meta.meaning, rows: [] }
+  found.push(group)
+  for (const [name, key] of Object.entries(meta.entries)) {
+    const inner = path === '' ? name : `${path}.${name}`
+    const row = rowOf(key.meta, inner)
+    if (row === null) collect(key.meta, inner, found)
+    else group.rows.push(row)
+  }
+}
+
+function rowOf(meta: Meta, path: string): Row | null {
+  if (meta.kind === 'value') return { path, meta }
+  if (meta.kind === 'either') {
+    const row = rowOf(meta.single.meta, path)
+    return row && { ...row, meta: { ...row.meta, type: `${row.meta.type}, or a map of ${supportedKeys(meta.object.meta)}` } }
+  }
+  if (meta.kind !== 'list' || meta.item.meta.kind !== 'value') return null
+  const item = meta.item.meta
+  return { path, meta: { ...item, type: `list of ${item.type}s`, meaning: meta.meaning, ...(meta.min === 0 ? { default: [] } : {}) } }
+}
+
+function supportedKeys(meta: Meta): string {
+  if (meta.kind !== 'section') return ''
+  return Object.entries(meta.entries).filter(([, key]) => key.meta.kind !== 'later').map(([name, key]) => `\`${name}\`${key.meta.kind === 'list' && key.meta.max === 1 ? ' (a list of one)' : ''}`).join(', ')
+}
+
+/** The default as it would be written; null where the key must be written. */
+export function defaultText(meta: ValueMeta): string | null {
+  if (meta.derived !== undefined) return meta.derived
+  if (meta.default === undefined) return null
+  return Array.isArray(meta.default) ? '[]' : String(meta.default)
+}

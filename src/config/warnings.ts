@@ -1,0 +1,100 @@
+// What is allowed but seldom meant: waits without a bound, memory beyond any pod, keys without effect.
+// `sidegate check` says it; nothing is refused for it.
+
+import type { Address } from './address.ts'
+import { formatAddress } from './address.ts'
+import type { Path } from './path.ts'
+import type { Finding } from './problems.ts'
+import type { Config, ListenerConfig } from './schema.ts'
+import { formatDuration, formatSize, OFF } from './units.ts'
+
+const MINUTE_MS = 60_000
+const MUCH_MEMORY_BYTES = 4 * 1024 ** 3
+/** What stands in for `limits.connections` where nothing is written. */
+const USUAL_CONNECTIONS = 10_000
+/** Ports that a service mesh takes inside a pod. */
+const meshPorts = [
+  { from: 15_000, to: 15_099, owner: 'Istio' },
+  { from: 4140, to: 4191, owner: 'linkerd' },
+  { from: 9901, to: 9901, owner: 'Envoy' },
+  { from: 19_000, to: 19_099, owner: 'Envoy' },
+] as const
+
+/** `isWritten` tells whether the file has that path; without it, warnings on keys without effect are left out. */
+export function riskyValues(config: Config, isWritten: (path: Path) => boolean = () => false): Finding[] {
+  return [
+    ...riskyAddress(config.health.address, ['health', 'address']),
+    ...riskyAddress(config.admin.address, ['admin', 'address']),
+    ...config.listeners.flatMap((listener, index) => {
+      const path = ['listeners', index]
+      return [
+        ...riskyAddress(listener.address, [...path, 'address']),
+        ...unboundedWaits(listener, [...path, 'deadlines']),
+        ...forgottenPeers(listener, path),
+        ...muchMemory(listener, path),
+        ...withoutEffect(listener, path, isWritten),
+      ]
+    }),
+  ]
+}
+
+function riskyAddress(address: Address, path: Path): Finding[] {
+  if (address.kind === 'unix') return []
+  if (address.port === 0) return [{ path, message: `${formatAddress(address)} is any free port, which clients cannot know` }]
+  const owner = meshPorts.find(({ from, to }) => address.port >= from && address.port <= to)?.owner
+  return owner === undefined ? [] : [{ path, message: `port ${address.port} is one that ${owner} takes inside a pod` }]
+}
+
+/** What each of these deadlines stops when it is on. */
+const waits = {
+  handshake: 'a client that never finishes its request head is kept for ever',
+  connect: 'a dial waits for as long as the kernel does, two minutes or more',
+  response: 'an upstream that never answers is waited for without end',
+  write: 'a reader that stalls is kept for ever, with its buffers',
+  halfClose: 'a side that never ends its half keeps the other for ever',
+  close: 'a peer that never answers a closing handshake is kept for ever',
+} as const
+
+function unboundedWaits({ deadlines, protocol }: ListenerConfig, path: Path): Finding[] {
+  const found: Finding[] = []
+  for (const name of Object.keys(waits) as (keyof typeof waits)[]) {
+    // Opaque bytes have no heads to wait for.
+    if (protocol === 'tcp' && (name === 'handshake' || name === 'response')) continue
+    if (deadlines[`${name}Ms`] === OFF) found.push({ path: [...path, name], message: `off: ${waits[name]}` })
+  }
+  const { halfCloseMs } = deadlines
+  if (halfCloseMs !== OFF && halfCloseMs > MINUTE_MS) {
+    found.push({ path: [...path, 'halfClose'], message: `${formatDuration(halfCloseMs)} is longer than iptables NAT remembers a half-closed connection (60s)` })
+  }
+  return found
+}
+
+function forgottenPeers({ deadlines, websocket, tcpKeepAliveMs }: ListenerConfig, path: Path): Finding[] {
+  const { idleMs, clientIdleMs, upstreamIdleMs, lifetimeMs } = deadlines
+  const found: Finding[] = []
+  if (idleMs === OFF && lifetimeMs === OFF && (clientIdleMs === OFF || upstreamIdleMs === OFF)) {
+    found.push({ path: [...path, 'deadlines', 'idle'], message: 'off: a forgotten connection is kept for ever' })
+  }
+  if (tcpKeepAliveMs === OFF) found.push({ path: [...path, 'tcpKeepAlive'], message: 'off: a peer that vanished is noticed only when it is sent something' })
+  const { intervalMs } = websocket.ping
+  if (intervalMs < 1000) found.push({ path: [...path, 'websocket', 'ping', 'interval'], message: `${formatDuration(intervalMs)} sends many pings to every silent connection` })
+  return found
+}
+
+function muchMemory({ limits, buffers }: ListenerConfig, path: Path): Finding[] {
+  const connections = limits.connections ?? USUAL_CONNECTIONS
+  const bytes = connections * buffers.highBytes * 2
+  if (bytes <= MUCH_MEMORY_BYTES) return []
+  const total = formatSize(Math.round(bytes / 1024 ** 3) * 1024 ** 3)
+  return [{ path: [...path, 'buffers', 'high'], message: `${connections} connections with two buffers of ${formatSize(buffers.highBytes)} may take ${total}` }]
+}
+
+function withoutEffect({ protocol, deadlines }: ListenerConfig, path: Path, isWritten: (path: Path) => boolean): Finding[] {
+  const useless: Path[] = protocol === 'tcp' ? [['websocket'], ['http'], ['deadlines', 'handshake'], ['deadlines', 'response']] : []
+  const found: Finding[] = useless
+    .filter((inner) => isWritten([...path, ...inner]))
+    .map((inner) => ({ path: [...path, ...inner], message: 'has no effect with protocol: tcp', isKey: true }))
+  const jitter: Path = [...path, 'deadlines', 'lifetimeJitter']
+  if (deadlines.lifetimeMs === OFF && isWritten(jitter)) found.push({ path: jitter, message: 'has no effect while lifetime is off', isKey: true })
+  return found
+}

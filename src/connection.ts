@@ -1,0 +1,121 @@
+// The one record of a proxied conversation, filled on the way and read by the log, metrics, admin, drain and overload
+// alike. It holds numbers and words, no sockets; it belongs to whoever serves the connection.
+
+import type { Close, Phase } from './close.ts'
+
+export type Protocol = 'tcp' | 'http' | 'websocket'
+export const protocols = ['tcp', 'http', 'websocket'] as const satisfies readonly Protocol[]
+
+/** to_upstream: client to upstream. to_client: upstream to client. */
+export const directions = ['to_upstream', 'to_client'] as const
+export type Direction = (typeof directions)[number]
+
+/** What went in one direction. Plain fields: they are written for every chunk and read at a scrape. */
+export class Flow {
+  /** Bytes read from the source. */
+  received = 0
+  /** Bytes handed to the sink's endpoint, ours (pings, close frames) included; less its queue, what the kernel took. */
+  sent = 0
+  /** Whole WebSocket messages. */
+  messages = 0
+  /** How often the source was paused because the sink did not keep up. */
+  pauses = 0
+}
+
+/** What a live connection can tell of itself, and how it is ended from outside. Given by whoever serves it. */
+export interface ConnectionOwner {
+  /** The only way to end a connection; later calls are ignored. */
+  close(close: Close): void
+  /** Bytes waiting in our queues for that peer; after the end, those that were dropped there. */
+  queued(side: 'client' | 'upstream'): number
+  /** Whether the source of that direction is not being read, because its sink does not keep up. */
+  isPaused(direction: Direction): boolean
+}
+
+export class Connection {
+  readonly id: number
+  readonly listener: string
+  /** Becomes `websocket` or `http` once the request head says so. */
+  protocol: Protocol
+  /** `ip:port` of the client. */
+  readonly clientAddress: string
+  /** `host:port` once dialled. */
+  upstreamAddress: string | null = null
+  /** Monotonic milliseconds. */
+  readonly openedAt: number
+  /** When the upstream side was established; null before. */
+  connectedAt: number | null = null
+  phase: Phase = 'admit'
+  readonly toUpstream = new Flow()
+  readonly toClient = new Flow()
+  /** Why it ended; null while it is open. The first cause, never overwritten. */
+  end: Close | null = null
+  owner: ConnectionOwner | null = null
+
+  constructor(id: number, listener: string, protocol: Protocol, clientAddress: string, openedAt: number) {
+    this.id = id
+    this.listener = listener
+    this.protocol = protocol
+    this.clientAddress = clientAddress
+    this.openedAt = openedAt
+  }
+}
+
+/**
+ * Where the path says what happened. Metrics, log and admin listen; the path does not know them.
+ * Calls are made at the events, never for each chunk.
+ */
+export interface Observer {
+  /** Refused by a gate before it was served. */
+  onRejected(listener: string, close: Close): void
+  onOpened(connection: Connection): void
+  /** The upstream side stands; `dialMs` is how long that took. */
+  onConnected(connection: Connection, dialMs: number): void
+  /** A dial failed; the connection may end of it (or another address may be tried). */
+  onConnectFailed(connection: Connection, close: Close): void
+  onPingSent(connection: Connection): void
+  /** Round trip of a ping of ours, in milliseconds. */
+  onPong(connection: Connection, rttMs: number): void
+  /** Both sides are gone, and `connection.end` says why. Called once, last. */
+  onClosed(connection: Connection): void
+}
+
+export const silentObserver: Observer = {
+  onRejected() {},
+  onOpened() {},
+  onConnected() {},
+  onConnectFailed() {},
+  onPingSent() {},
+  onPong() {},
+  onClosed() {},
+}
+
+/** All open connections, by id. */
+export class Registry {
+  readonly #connections = new Map<number, Connection>()
+  #lastId = 0
+
+  get size(): number {
+    return this.#connections.size
+  }
+
+  nextId(): number {
+    return ++this.#lastId
+  }
+
+  add(connection: Connection): void {
+    this.#connections.set(connection.id, connection)
+  }
+
+  delete(connection: Connection): void {
+    this.#connections.delete(connection.id)
+  }
+
+  get(id: number): Connection | undefined {
+    return this.#connections.get(id)
+  }
+
+  [Symbol.iterator](): IterableIterator<Connection> {
+    return this.#connections.values()
+  }
+}

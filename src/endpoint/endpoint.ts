@@ -1,0 +1,42 @@
+// What a Half needs from a side. A socket is one kind; a memory endpoint serves the tests.
+
+import type { Manner, PeerSide } from '../close.ts'
+
+/** Who an endpoint reports to; exactly one at a time. Calls come from the endpoint, never from within its own methods. */
+export interface EndpointOwner {
+  /**
+   * `bytes[0..length)` were read. They are valid only until this returns: copy what is kept.
+   * Returns false to pause the endpoint; `resume()` undoes that.
+   */
+  onBytes(endpoint: Endpoint, bytes: Buffer, length: number): boolean
+  /** The peer ended its half (FIN); everything that it sent before was delivered. */
+  onEnd(endpoint: Endpoint): void
+  /** The sink took bytes from the queue after it had not for a while: `queued` is smaller, perhaps 0. */
+  onProgress(endpoint: Endpoint): void
+  /** The descriptor is gone. The last call; `error` is what the system said, null after a clean end on both halves. */
+  onClosed(endpoint: Endpoint, error: NodeJS.ErrnoException | null): void
+}
+
+export interface Endpoint {
+  readonly side: PeerSide
+  owner: EndpointOwner
+  /** Bytes that were written here and that we still hold. */
+  readonly queued: number
+  /** As `queued`, but as fine as the system can tell: falls with every byte that the peer's side takes. */
+  readonly untaken: number
+  readonly isClosed: boolean
+  /** Copies `bytes[start..end)` and sends them in order. Never blocks; what the system does not take at once is queued. */
+  write(bytes: Buffer, start: number, end: number): void
+  /**
+   * Stops reading. A paused endpoint is blind: it reports neither FIN nor RST until it is resumed, so a deadline on
+   * the side that does not take the bytes is what ends such a pair.
+   */
+  pause(): void
+  resume(): void
+  /** Lets TCP probe the peer after `ms` of silence. Four system calls: not for connections that may end at once. */
+  keepAlive(ms: number): void
+  /** Ends our half (FIN) after what is queued. Reading goes on. */
+  end(): void
+  /** flush: as `end`, and reads go on until the peer ends too. drop, reset: at once. `onClosed` follows. */
+  close(manner: Manner): void
+}

@@ -1,0 +1,69 @@
+// Bytes that wait: in front of a sink that has not taken the last write, or for the rest of a head. First in, first out.
+//
+// What is kept is copied, in buffers of exactly its size, and small pieces are joined: a million one-byte chunks would
+// otherwise cost a million Buffer objects, and a slice of a read buffer would keep 64 KiB alive for its 64 bytes.
+
+/** Pieces are joined up to this size: the copying that a one-byte chunk can cause is bounded by it. */
+const JOINED = 4096
+
+export class KeptBytes {
+  readonly #pieces: Buffer[] = []
+  #length = 0
+
+  get length(): number {
+    return this.#length
+  }
+
+  /** Bytes of memory that the pieces hold; equals `length` unless a reader took a part. */
+  get retained(): number {
+    return this.#pieces.reduce((sum, piece) => sum + piece.buffer.byteLength, 0)
+  }
+
+  append(bytes: Buffer, start: number, end: number): void {
+    const length = end - start
+    if (length === 0) return
+    this.#length += length
+    const tail = this.#pieces.at(-1)
+    if (tail !== undefined && tail.length + length <= JOINED) {
+      const joined = Buffer.allocUnsafeSlow(tail.length + length)
+      tail.copy(joined)
+      bytes.copy(joined, tail.length, start, end)
+      this.#pieces[this.#pieces.length - 1] = joined
+      return
+    }
+    const piece = Buffer.allocUnsafeSlow(length)
+    bytes.copy(piece, 0, start, end)
+    this.#pieces.push(piece)
+  }
+
+  /** Takes whole pieces from the front, at least one, no more than `limit` bytes unless the first is larger. */
+  takeUpTo(limit: number): Buffer[] {
+    const taken: Buffer[] = []
+    let size = 0
+    while (this.#pieces.length > 0 && (taken.length === 0 || size + this.#pieces[0]!.length <= limit)) {
+      const piece = this.#pieces.shift()!
+      size += piece.length
+      taken.push(piece)
+    }
+    this.#length -= size
+    return taken
+  }
+
+  /** Everything as one buffer, which stays here: valid until the next change. */
+  peekAll(): Buffer {
+    if (this.#pieces.length !== 1) this.#pieces.splice(0, this.#pieces.length, Buffer.concat(this.#pieces))
+    return this.#pieces[0]!
+  }
+
+  /** Takes everything, as one buffer. */
+  takeAll(): Buffer {
+    const pieces = this.#pieces.splice(0)
+    this.#length = 0
+    return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)
+  }
+
+  clear(): void {
+    this.#pieces.length = 0
+    this.#length = 0
+  }
+}

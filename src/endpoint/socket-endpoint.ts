@@ -1,0 +1,214 @@
+// A socket as an Endpoint. Writes go to the kernel at once; what it does not take is queued here, counted truly.
+//
+//   write -> kernel takes all (nearly always)                                   nothing is kept
+//         -> kernel takes a part: that buffer belongs to the write (lent)       later writes wait in KeptBytes
+//            until it is flushed, then up to 64 KiB of what waits, and so on: the queue and its progress are visible
+//
+// Handlers are shared functions that find their endpoint on the socket: no closure per socket and event.
+
+import net from 'node:net'
+import type { Manner, PeerSide } from '../close.ts'
+import { KeptBytes } from './kept-bytes.ts'
+import { adopt, onRead, unwritten } from './read-buffer.ts'
+import type { Endpoint, EndpointOwner } from './endpoint.ts'
+import { copyOut, giveBack, LARGEST_WRITE, lend } from './write-buffers.ts'
+
+const kEndpoint = Symbol('endpoint')
+type OwnedSocket = net.Socket & { [kEndpoint]?: SocketEndpoint }
+
+const NOTHING = Buffer.alloc(0)
+
+/** How sockets are read: into a shared buffer of `readBytes` where Node allows it (`checkAdoption`), else by `data` events. */
+export interface ReadOptions {
+  readBytes: number
+  isShared: boolean
+}
+
+export class SocketEndpoint implements Endpoint {
+  readonly side: PeerSide
+  owner: EndpointOwner
+  readonly #socket: net.Socket
+  /** Bytes of the writes in progress. Our own count: Node forgets its one when a socket is destroyed. */
+  #unflushed = 0
+  /** What waits behind the writes in progress. */
+  #kept: KeptBytes | null = null
+  /** The buffer of a write in progress, to be recycled. */
+  #lent: Buffer | null = null
+  #onFlushed: ((error?: Error | null) => void) | null = null
+  #error: NodeJS.ErrnoException | null = null
+  #isEnding = false
+
+  constructor(side: PeerSide, socket: net.Socket, owner: EndpointOwner) {
+    this.side = side
+    this.#socket = socket
+    this.owner = owner
+    const owned = socket as OwnedSocket
+    owned[kEndpoint] = this
+    owned.on('end', onEnd).on('error', onError).on('close', onClose)
+  }
+
+  get queued(): number {
+    return this.#unflushed + (this.#kept === null ? 0 : this.#kept.length)
+  }
+
+  get untaken(): number {
+    if (this.#unflushed === 0) return 0
+    return unwritten(this.#socket, this.#unflushed) + (this.#kept === null ? 0 : this.#kept.length)
+  }
+
+  get isClosed(): boolean {
+    return this.#socket.destroyed
+  }
+
+  write(bytes: Buffer, start: number, end: number): void {
+    const socket = this.#socket
+    if (this.#isEnding || socket.destroyed) return
+    while (start < end) {
+      if (this.#unflushed !== 0) {
+        ;(this.#kept ??= new KeptBytes()).append(bytes, start, end)
+        return
+      }
+      const next = Math.min(end, start + LARGEST_WRITE)
+      const view = copyOut(bytes, start, next)
+      socket.write(view)
+      if (socket.writableLength !== 0) {
+        lend(view)
+        this.#lent = view
+        this.#unflushed = next - start
+        this.#watchFlush(NOTHING)
+      }
+      start = next
+    }
+  }
+
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    if (!this.#socket.destroyed) this.#socket.resume()
+  }
+
+  keepAlive(ms: number): void {
+    this.#socket.setKeepAlive(true, ms)
+  }
+
+  end(): void {
+    if (this.#isEnding) return
+    this.#isEnding = true
+    if (this.#kept !== null && this.#kept.length > 0) this.#writeKept(this.#kept, Number.POSITIVE_INFINITY)
+    this.#socket.end()
+  }
+
+  close(manner: Manner): void {
+    if (this.#socket.destroyed) return
+    if (manner === 'flush') {
+      // Both ends would be FIN anyway: closing at once sends ours and saves a shutdown and its wait.
+      if (this.#socket.readableEnded && this.#unflushed === 0) this.#socket.destroy()
+      this.end()
+      this.resume()
+    } else if (manner === 'drop') {
+      this.#socket.destroy()
+    } else {
+      this.#reset()
+    }
+  }
+
+  #reset(): void {
+    const socket = this.#socket
+    // While a FIN is being handed to the kernel libuv refuses to reset, and Node would leak the descriptor.
+    const isShuttingDown = socket.writableEnded && socket.writableLength === 0 && !socket.writableFinished
+    if (isShuttingDown) socket.once('finish', () => resetOrDestroy(socket))
+    else resetOrDestroy(socket)
+  }
+
+  /** Calls back when all that the socket holds was taken; `bytes` are written first. */
+  #watchFlush(bytes: Buffer): void {
+    this.#onFlushed ??= (error) => {
+      if (error === undefined || error === null) this.#flushed()
+    }
+    this.#socket.write(bytes, this.#onFlushed)
+  }
+
+  #flushed(): void {
+    this.#unflushed = 0
+    if (this.#lent !== null) giveBack(this.#lent)
+    this.#lent = null
+    if (this.#kept !== null && this.#kept.length > 0) this.#writeKept(this.#kept, LARGEST_WRITE)
+    this.owner.onProgress(this)
+  }
+
+  #writeKept(kept: KeptBytes, limit: number): void {
+    const pieces = kept.takeUpTo(limit)
+    for (const piece of pieces) this.#unflushed += piece.length
+    const last = pieces.pop()!
+    this.#socket.cork()
+    for (const piece of pieces) this.#socket.write(piece)
+    this.#watchFlush(last)
+    this.#socket.uncork()
+  }
+
+  onSocketError(error: NodeJS.ErrnoException): void {
+    this.#error ??= error
+  }
+
+  onSocketClosed(): void {
+    // What was not taken is dropped, and stays counted as such.
+    this.#unflushed = this.queued
+    this.#kept = null
+    this.#lent = null
+    this.owner.onClosed(this, this.#error)
+  }
+}
+
+/** The client side of a connection that a server has just accepted (with `pauseOnConnect`). Paused until resumed. */
+export function acceptedEndpoint(accepted: net.Socket, read: ReadOptions, owner: EndpointOwner): SocketEndpoint {
+  if (read.isShared) return new SocketEndpoint('client', adopt(accepted, onRead(read.readBytes, onShared)), owner)
+  accepted.pause()
+  return new SocketEndpoint('client', accepted.on('data', onData), owner)
+}
+
+/** The socket options for a dial whose socket `dialledEndpoint` will take. */
+export function dialOptions(read: ReadOptions): { onread?: net.OnReadOpts } {
+  return read.isShared ? { onread: onRead(read.readBytes, onShared) } : {}
+}
+
+/** The upstream side: a socket that was opened with `dialOptions` and is connected. Reads at once. */
+export function dialledEndpoint(socket: net.Socket, read: ReadOptions, owner: EndpointOwner): SocketEndpoint {
+  const endpoint = new SocketEndpoint('upstream', socket, owner)
+  if (!read.isShared) socket.on('data', onData)
+  socket.resume()
+  return endpoint
+}
+
+/** RST; a unix socket knows none and is just closed. */
+function resetOrDestroy(socket: net.Socket): void {
+  try {
+    socket.resetAndDestroy()
+  } catch {
+    socket.destroy()
+  }
+}
+
+function onShared(this: net.Socket, length: number, bytes: Buffer): boolean {
+  const endpoint = (this as OwnedSocket)[kEndpoint]
+  return endpoint === undefined || endpoint.owner.onBytes(endpoint, bytes, length)
+}
+
+function onData(this: net.Socket, chunk: Buffer): void {
+  const endpoint = (this as OwnedSocket)[kEndpoint]!
+  if (!endpoint.owner.onBytes(endpoint, chunk, chunk.length)) this.pause()
+}
+
+function onEnd(this: net.Socket): void {
+  const endpoint = (this as OwnedSocket)[kEndpoint]!
+  endpoint.owner.onEnd(endpoint)
+}
+
+function onError(this: net.Socket, error: NodeJS.ErrnoException): void {
+  ;(this as OwnedSocket)[kEndpoint]!.onSocketError(error)
+}
+
+function onClose(this: net.Socket): void {
+  ;(this as OwnedSocket)[kEndpoint]!.onSocketClosed()
+}

@@ -1,0 +1,41 @@
+// The three kinds of error that Sidegate knows: peers misbehave (a Close, never thrown),
+// operators misconfigure (ConfigError), we are wrong (InvariantError).
+
+/** One problem in a configuration file: where it is, what is wrong, and what to write instead. */
+export interface ConfigProblem {
+  /** 1-based position in the file; 0 where the problem has none (a missing file). */
+  line: number
+  column: number
+  /** `listeners[0].deadlines.idle`; empty for the document itself. */
+  path: string
+  /** Lower case, the fact first, then the remedy. */
+  message: string
+}
+
+/** A configuration that cannot be used; holds every problem, not only the first. */
+export class ConfigError extends Error {
+  readonly file: string
+  readonly problems: readonly ConfigProblem[]
+
+  constructor(file: string, problems: readonly ConfigProblem[]) {
+    super(problems.map((problem) => formatProblem(file, problem)).join('\n'))
+    this.name = 'ConfigError'
+    this.file = file
+    this.problems = problems
+  }
+}
+
+/** `sidegate.yaml:12:9 listeners[0].deadlines.idle: got 5, write a duration such as 5s` */
+export function formatProblem(file: string, problem: ConfigProblem): string {
+  const place = problem.line > 0 ? `${file}:${problem.line}:${problem.column}` : file
+  return problem.path === '' ? `${place} ${problem.message}` : `${place} ${problem.path}: ${problem.message}`
+}
+
+/** A broken invariant: a bug of ours. Ends one connection as `internal_error`, never the process. */
+export class InvariantError extends Error {
+  override readonly name = 'InvariantError'
+}
+
+export function invariant(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new InvariantError(message)
+}

@@ -1,0 +1,25 @@
+// How many connections the descriptor limit holds. Over it the kernel is silent: libuv accepts and closes, and nothing
+// is counted; so the limit on connections must stay below it.
+
+import { readFileSync } from 'node:fs'
+
+/** For listeners, the health and admin servers, logs, libuv's own, name resolution, and a certificate that is read. */
+export const RESERVED = 128
+/** A connection is a client's and an upstream's descriptor. */
+const PER_CONNECTION = 2
+
+/** The process's limit of open descriptors, or null where the system does not tell. Node raises the soft limit to the hard one. */
+export function descriptorLimit(): number | null {
+  try {
+    const match = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync('/proc/self/limits', 'utf8'))
+    if (match === null) return null
+    return match[1] === 'unlimited' ? Number.POSITIVE_INFINITY : Number(match[1])
+  } catch {
+    return null
+  }
+}
+
+/** Connections that fit within `limit` descriptors; at least one. */
+export function connectionsThatFit(limit: number): number {
+  return Math.max(1, Math.floor((limit - RESERVED) / PER_CONNECTION))
+}

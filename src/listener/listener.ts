@@ -1,0 +1,126 @@
+// Accepts. Each accepted connection passes the gates, gets its record, and is given to its protocol; accepting never waits
+// for any of that.
+
+import { unlinkSync } from 'node:fs'
+import net from 'node:net'
+import type { ConnectionLimit } from '../admission/limits.ts'
+import { deaf } from '../admission/refusal.ts'
+import type { Refusals } from '../admission/refusal.ts'
+import type { Clock } from '../clock.ts'
+import { makeClose } from '../close.ts'
+import type { Close } from '../close.ts'
+import { Connection } from '../connection.ts'
+import type { Observer, Protocol, Registry } from '../connection.ts'
+import type { Endpoint } from '../endpoint/endpoint.ts'
+import { acceptedEndpoint } from '../endpoint/socket-endpoint.ts'
+import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
+
+export interface ListenerOptions {
+  name: string
+  /** A null host means all interfaces, both families. */
+  address: { host: string | null; port: number } | { path: string }
+  protocol: Protocol
+  read: ReadOptions
+  noDelay: boolean
+}
+
+export interface ListenerContext {
+  clock: Clock
+  registry: Registry
+  observer: Observer
+  limit: ConnectionLimit
+  refusals: Refusals
+  /** Takes ownership of the endpoint; calls `limit.release` by way of the connection's end. */
+  serve: (connection: Connection, client: Endpoint) => void
+  /** What a refused client is told, or null where its protocol has no words before the first byte. */
+  refusalAnswer: (close: Close) => Buffer | null
+  /** An accept failed for a reason that the kernel gave; the listener goes on. */
+  onError: (error: Error) => void
+}
+
+/** The longest queue of connections that the kernel completes before we accept them; it caps this by somaxconn. */
+const BACKLOG = 4096
+
+export class Listener {
+  readonly options: ListenerOptions
+  readonly #context: ListenerContext
+  readonly #server: net.Server
+
+  constructor(options: ListenerOptions, context: ListenerContext) {
+    this.options = options
+    this.#context = context
+    this.#server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: options.noDelay })
+    this.#server.on('connection', (accepted) => this.#onConnection(accepted))
+  }
+
+  /** Resolves once connections are accepted; rejects with what the system said. */
+  async listen(): Promise<void> {
+    const { address } = this.options
+    try {
+      await this.#listen()
+    } catch (error) {
+      if (!('path' in address) || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || (await isAlive(address.path))) throw error
+      unlinkSync(address.path) // a crash left it behind: nobody answers there
+      await this.#listen()
+    }
+    this.#server.on('error', this.#context.onError)
+  }
+
+  #listen(): Promise<void> {
+    const { address } = this.options
+    const where = 'path' in address ? { path: address.path } : { port: address.port, ...(address.host === null ? {} : { host: address.host }) }
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject)
+      this.#server.listen({ ...where, backlog: BACKLOG }, () => {
+        this.#server.off('error', reject)
+        resolve()
+      })
+    })
+  }
+
+  /** The port that was bound, for an address that left the choice to the system; null for a unix socket. */
+  get port(): number | null {
+    const address = this.#server.address()
+    return address === null || typeof address === 'string' ? null : address.port
+  }
+
+  /** Stops accepting; connections go on. */
+  close(): void {
+    this.#server.close()
+  }
+
+  #onConnection(accepted: net.Socket): void {
+    const { clock, registry, observer, limit, refusals, serve, refusalAnswer } = this.#context
+    const { name, protocol, read } = this.options
+    const address = clientAddress(accepted)
+    const client = acceptedEndpoint(accepted, read, deaf)
+    if (!limit.take()) {
+      const close = makeClose('too_many', 'client', 'admit', 'limits.connections')
+      observer.onRejected(name, close)
+      refusals.refuse(client, refusalAnswer(close))
+      return
+    }
+    const connection = new Connection(registry.nextId(), name, protocol, address, clock.now())
+    registry.add(connection)
+    serve(connection, client)
+  }
+}
+
+/** `ip:port`; IPv4 addresses that came in over IPv6 are written as the IPv4 addresses that they are. */
+function clientAddress(socket: net.Socket): string {
+  const { remoteAddress, remotePort } = socket
+  if (remoteAddress === undefined || remotePort === undefined) return 'unix'
+  if (!remoteAddress.includes(':')) return `${remoteAddress}:${remotePort}`
+  return remoteAddress.startsWith('::ffff:') ? `${remoteAddress.slice(7)}:${remotePort}` : `[${remoteAddress}]:${remotePort}`
+}
+
+function isAlive(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = net.connect(path)
+    probe.once('connect', () => {
+      probe.destroy()
+      resolve(true)
+    })
+    probe.once('error', () => resolve(false))
+  })
+}

@@ -1,0 +1,69 @@
+// Where log lines go, chosen by what descriptor 1 is. A Destination takes one batch at a time and says when it
+// is gone; it never blocks and never throws. How much may wait for it is LogWriter's business.
+
+import { fstatSync, write } from 'node:fs'
+import { isatty } from 'node:tty'
+import type { Writable } from 'node:stream'
+
+export interface Destination {
+  /** Takes the batch and calls `done` once, when it is written (null) or lost. Called again only after that. */
+  write(batch: string, done: (error: Error | null) => void): void
+}
+
+/** The standard output, by the means that suits it. */
+export function stdoutDestination(): Destination {
+  if (isatty(1)) return terminalDestination(process.stdout)
+  return isStream(1) ? streamDestination(process.stdout) : fileDestination(1)
+}
+
+function isStream(fd: number): boolean {
+  try {
+    const stat = fstatSync(fd)
+    return stat.isFIFO() || stat.isSocket()
+  } catch {
+    return false
+  }
+}
+
+/**
+ * Pipes and sockets: the event loop polls them. The thread pool must not write them: a thread that is stuck in write(2)
+ * on a full pipe cannot be interrupted, and the process waits for it at its exit.
+ */
+export function streamDestination(stream: Writable): Destination {
+  // The callback of each write tells the same; without a listener EPIPE would end the process.
+  stream.on('error', () => {})
+  return {
+    write: (batch, done) => void stream.write(batch, (error) => done(error ?? null)),
+  }
+}
+
+/**
+ * Node makes terminals blocking, so one that is held (Ctrl-S, or a container runtime that does not read its pty) would
+ * stop the whole process: seen with Node 26.10. `_handle.setBlocking` is what Node itself calls; undocumented, so a
+ * Node without it keeps the blocking terminal, which is a matter of debugging sessions only.
+ */
+function terminalDestination(stream: Writable): Destination {
+  const handle = (stream as { _handle?: { setBlocking?: (blocking: boolean) => unknown } })._handle
+  handle?.setBlocking?.(false)
+  return streamDestination(stream)
+}
+
+/**
+ * Files and devices are always "ready" to poll(2), so only the thread pool keeps a slow disk from stopping the loop;
+ * `process.stdout` would write them synchronously.
+ */
+export function fileDestination(fd: number): Destination {
+  return {
+    write(batch, done) {
+      writeAll(fd, Buffer.from(batch), 0, done)
+    },
+  }
+}
+
+function writeAll(fd: number, bytes: Buffer, offset: number, done: (error: Error | null) => void): void {
+  write(fd, bytes, offset, bytes.length - offset, null, (error, written) => {
+    if (error !== null) done(error)
+    else if (offset + written < bytes.length) writeAll(fd, bytes, offset + written, done)
+    else done(null)
+  })
+}

@@ -1,0 +1,161 @@
+// The bounded queue between whoever logs and a destination that may be slow, stalled, full or gone.
+//
+//     write(line) --> [ queue: at most maxBytes, with the batch in flight ] --> destination, one batch at a time
+//
+// It never blocks, throws or ends the process. What does not fit is dropped and counted, and the gap is shown in the
+// log itself, where it is: "N log lines dropped".
+
+import type { Clock } from '../clock.ts'
+import type { Destination } from './destination.ts'
+
+/** Two hundred lines or so: few system calls, and little is lost with a batch that fails. */
+const BATCH_BYTES = 64 * 1024
+/** After a failure the destination is left alone for so long: a full disk must not cost a system call for each line. */
+const RETRY_MS = 250
+
+export interface LogWriterOptions {
+  destination: Destination
+  clock: Clock
+  /** Makes the line that tells of dropped ones, with its line feed. */
+  formatDropped: (count: number) => string
+  maxBytes?: number
+}
+
+interface Entry {
+  text: string
+  bytes: number
+  /** For a line that tells of dropped ones: how many. 0 for a line of its own. */
+  tells: number
+}
+
+export class LogWriter {
+  readonly #destination: Destination
+  readonly #clock: Clock
+  readonly #formatDropped: (count: number) => string
+  readonly #maxBytes: number
+  #queue: Entry[] = []
+  /** Null while the destination is idle. */
+  #inFlight: Entry[] | null = null
+  /** Of the queue and the batch in flight. */
+  #bytes = 0
+  /** Lines that did not fit behind the queue as it is now; told at its end once there is room. */
+  #overflowed = 0
+  /** Lines lost with failed batches; told at the beginning of the next one. */
+  #lost = 0
+  #droppedTotal = 0
+  #retryAt = 0
+  #flushes = new Set<() => void>()
+
+  constructor(options: LogWriterOptions) {
+    this.#destination = options.destination
+    this.#clock = options.clock
+    this.#formatDropped = options.formatDropped
+    this.#maxBytes = options.maxBytes ?? 1024 * 1024
+  }
+
+  /** Log lines dropped since the start, for whatever cause. */
+  get dropped(): number {
+    return this.#droppedTotal
+  }
+
+  get queuedBytes(): number {
+    return this.#bytes
+  }
+
+  /** Takes one line with its line feed. */
+  write(line: string): void {
+    const bytes = Buffer.byteLength(line)
+    // Once a line was dropped all are, until the gap was told: otherwise short lines would slip in behind it.
+    if (this.#overflowed > 0 || this.#bytes + bytes > this.#maxBytes) {
+      this.#overflowed++
+      this.#droppedTotal++
+    } else {
+      this.#enqueue({ text: line, bytes, tells: 0 })
+    }
+    this.#pump()
+  }
+
+  /** Resolves when everything is written or lost, or after `ms`: for the exit, which must not wait for a stalled reader. */
+  flush(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#clock.after(ms, () => settle())
+      const settle = () => {
+        cancel()
+        this.#flushes.delete(settle)
+        resolve()
+      }
+      this.#flushes.add(settle)
+      this.#pump()
+    })
+  }
+
+  #enqueue(entry: Entry): void {
+    this.#queue.push(entry)
+    this.#bytes += entry.bytes
+  }
+
+  #pump(): void {
+    if (this.#inFlight !== null) return
+    // A single line that is larger than the bound leaves nothing in flight whose end would tell of it.
+    if (this.#queue.length === 0) this.#tellOverflow()
+    if (this.#queue.length === 0) {
+      for (const settle of this.#flushes) settle()
+      return
+    }
+    if (this.#clock.now() < this.#retryAt && this.#flushes.size === 0) return
+    const batch = this.#takeBatch()
+    this.#inFlight = batch
+    try {
+      this.#destination.write(batch.map((entry) => entry.text).join(''), (error) => this.#onWritten(batch, error))
+    } catch (error) {
+      this.#onWritten(batch, error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+
+  #takeBatch(): Entry[] {
+    if (this.#lost > 0) {
+      // The line feed ends what a batch that failed half-way may have left.
+      const told = this.#entryTelling(this.#lost, '\n')
+      this.#queue.unshift(told)
+      this.#bytes += told.bytes
+      this.#lost = 0
+    }
+    let bytes = 0
+    let count = 0
+    for (const entry of this.#queue) {
+      if (count > 0 && bytes + entry.bytes > BATCH_BYTES) break
+      bytes += entry.bytes
+      count++
+    }
+    return this.#queue.splice(0, count)
+  }
+
+  #entryTelling(count: number, before = ''): Entry {
+    const text = before + this.#formatDropped(count)
+    return { text, bytes: Buffer.byteLength(text), tells: count }
+  }
+
+  #onWritten(batch: Entry[], error: Error | null): void {
+    // A destination that answers twice must not free a batch that it was never given.
+    if (this.#inFlight !== batch) return
+    this.#inFlight = null
+    for (const entry of batch) this.#bytes -= entry.bytes
+    if (error !== null) this.#onFailed(batch)
+    this.#tellOverflow()
+    this.#pump()
+  }
+
+  #tellOverflow(): void {
+    if (this.#overflowed === 0) return
+    this.#enqueue(this.#entryTelling(this.#overflowed))
+    this.#overflowed = 0
+  }
+
+  #onFailed(batch: Entry[]): void {
+    this.#retryAt = this.#clock.now() + RETRY_MS
+    for (const entry of batch) {
+      this.#lost += entry.tells > 0 ? entry.tells : 1
+      if (entry.tells === 0) this.#droppedTotal++
+    }
+  }
+}

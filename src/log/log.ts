@@ -1,0 +1,79 @@
+// What Sidegate says: one line for each event, and one for each connection at its end.
+//
+// Levels: error is our bug or the operator's configuration, warn is that we degrade, info is start, stop, reload, drain
+// and the end of a connection, debug is the steps of one connection.
+
+import type { Clock } from '../clock.ts'
+import type { Connection } from '../connection.ts'
+import { connectionFields } from './connection-fields.ts'
+import { stdoutDestination, type Destination } from './destination.ts'
+import { formatLine, logLevels, type LogFields, type LogFormat, type LogLevel } from './line.ts'
+import { LogWriter } from './log-writer.ts'
+
+export interface LogOptions {
+  writer: Pick<LogWriter, 'write'>
+  clock: Clock
+  level?: LogLevel
+  format?: LogFormat
+}
+
+/** A log and its bounded queue, on the standard output unless told otherwise. */
+export function createLog(options: {
+  clock: Clock
+  level?: LogLevel
+  format?: LogFormat
+  destination?: Destination
+}): { log: Log; writer: LogWriter } {
+  const { clock, level = 'info', format = 'json', destination = stdoutDestination() } = options
+  const formatDropped = (count: number) =>
+    formatLine(format, clock.wall(), 'warn', `${count} log lines dropped`, { dropped: count })
+  const writer = new LogWriter({ clock, destination, formatDropped })
+  return { log: new Log({ writer, clock, level, format }), writer }
+}
+
+export class Log {
+  readonly #writer: Pick<LogWriter, 'write'>
+  readonly #clock: Clock
+  readonly #format: LogFormat
+  /** May be changed at any time. */
+  level: LogLevel
+
+  constructor(options: LogOptions) {
+    this.#writer = options.writer
+    this.#clock = options.clock
+    this.#format = options.format ?? 'json'
+    this.level = options.level ?? 'info'
+  }
+
+  /** Messages are constant words of ours; what varies, and whatever a peer sent, goes into fields. */
+  error(message: string, fields?: LogFields): void {
+    this.#write('error', message, fields)
+  }
+
+  warn(message: string, fields?: LogFields): void {
+    this.#write('warn', message, fields)
+  }
+
+  info(message: string, fields?: LogFields): void {
+    this.#write('info', message, fields)
+  }
+
+  debug(message: string, fields?: LogFields): void {
+    this.#write('debug', message, fields)
+  }
+
+  /** The one line that explains a connection, at its end. `now` is the Clock's, in milliseconds. */
+  connection(connection: Connection, now: number): void {
+    const level = connection.end?.reason === 'internal_error' ? 'error' : 'info'
+    if (this.#isOn(level)) this.#write(level, 'connection closed', connectionFields(connection, now))
+  }
+
+  #isOn(level: LogLevel): boolean {
+    return logLevels.indexOf(level) <= logLevels.indexOf(this.level)
+  }
+
+  #write(level: LogLevel, message: string, fields?: LogFields): void {
+    if (!this.#isOn(level)) return
+    this.#writer.write(formatLine(this.#format, this.#clock.wall(), level, message, fields))
+  }
+}

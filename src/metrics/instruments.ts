@@ -1,0 +1,165 @@
+// Every metric of ours: its name, help, labels and buckets, in one place. With process-metrics.ts the only file that
+// knows prom-client, which is frozen and whose successor (@prometheus-io/client) has nearly the same interface.
+//
+// Labels hold our own words and the names of listeners, never an address, a path or a header: prom-client keeps a
+// series for ever, and a client that can choose labels can fill the memory (CVE-2022-21698).
+
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+
+/** Local dials take 0.1 ms, those to a stuck upstream as long as `deadlines.connect`. */
+const dialBuckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 5, 30]
+/** A round trip in a pod to a phone on a bad link; the last is beyond the default `websocket.ping.timeout`. */
+const pongBuckets = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+const durationBuckets = [0.1, 1, 5, 15, 60, 300, 900, 3600, 14_400, 43_200, 86_400]
+
+export type Instruments = ReturnType<typeof createInstruments>
+
+export function createInstruments(registry: Registry) {
+  return { ...connectionInstruments(registry), ...trafficInstruments(registry), ...stateInstruments(registry) }
+}
+
+function connectionInstruments(registry: Registry) {
+  const registers = [registry]
+  return {
+    connections: new Gauge({
+      name: 'sidegate_connections',
+      help: 'Open connections whose protocol is known; side is the one that has the socket. side="client" equals opened less closed.',
+      labelNames: ['listener', 'protocol', 'side'] as const,
+      registers,
+    }),
+    connectionsPending: new Gauge({
+      name: 'sidegate_connections_pending',
+      help: 'Accepted connections whose request head is not complete, so that their protocol is not known; not in sidegate_connections.',
+      labelNames: ['listener'] as const,
+      registers,
+    }),
+    opened: new Counter({
+      name: 'sidegate_connections_opened_total',
+      help: 'Client connections, counted when their protocol is known or else at their end.',
+      labelNames: ['listener', 'protocol'] as const,
+      registers,
+    }),
+    closed: new Counter({
+      name: 'sidegate_connections_closed_total',
+      help: 'Client connections that ended, by the reason and by the side that caused it.',
+      labelNames: ['listener', 'protocol', 'side', 'reason'] as const,
+      registers,
+    }),
+    rejected: new Counter({
+      name: 'sidegate_connections_rejected_total',
+      help: 'Connections refused before they were served; not in opened or closed.',
+      labelNames: ['listener', 'reason'] as const,
+      registers,
+    }),
+    duration: new Histogram({
+      name: 'sidegate_connection_duration_seconds',
+      help: 'Age of connections at their end.',
+      labelNames: ['listener', 'protocol'] as const,
+      buckets: durationBuckets,
+      registers,
+    }),
+    dialDuration: new Histogram({
+      name: 'sidegate_upstream_connect_duration_seconds',
+      help: 'How long successful dials of the upstream took.',
+      buckets: dialBuckets,
+      registers,
+    }),
+    dialFailures: new Counter({
+      name: 'sidegate_upstream_connect_failures_total',
+      help: 'Dials of the upstream that failed; attempts are these and the count of the durations.',
+      labelNames: ['reason'] as const,
+      registers,
+    }),
+  }
+}
+
+function trafficInstruments(registry: Registry) {
+  const registers = [registry]
+  return {
+    received: new Counter({
+      name: 'sidegate_receive_bytes_total',
+      help: 'Bytes read from that side, live.',
+      labelNames: ['listener', 'side'] as const,
+      registers,
+    }),
+    transmitted: new Counter({
+      name: 'sidegate_transmit_bytes_total',
+      help: 'Bytes that the kernel took for that side, live; what waits in our queues is not in it.',
+      labelNames: ['listener', 'side'] as const,
+      registers,
+    }),
+    messages: new Counter({
+      name: 'sidegate_websocket_messages_total',
+      help: 'Whole WebSocket messages relayed, live.',
+      labelNames: ['listener', 'direction'] as const,
+      registers,
+    }),
+    pings: new Counter({
+      name: 'sidegate_websocket_pings_total',
+      help: 'Pings sent to WebSocket peers.',
+      registers,
+    }),
+    pongRtt: new Histogram({
+      name: 'sidegate_websocket_pong_rtt_seconds',
+      help: 'Round trip of pings that were answered.',
+      buckets: pongBuckets,
+      registers,
+    }),
+    buffered: new Gauge({
+      name: 'sidegate_buffered_bytes',
+      help: 'Bytes in our queues that wait for that side to take them.',
+      labelNames: ['side'] as const,
+      registers,
+    }),
+    bufferLimit: new Gauge({
+      name: 'sidegate_buffer_limit_bytes',
+      help: 'High watermark (buffers.high): at so many queued bytes a half pauses its source.',
+      labelNames: ['listener'] as const,
+      registers,
+    }),
+    pauses: new Counter({
+      name: 'sidegate_backpressure_pauses_total',
+      help: 'How often a source was paused because its sink did not keep up.',
+      labelNames: ['direction'] as const,
+      registers,
+    }),
+    backpressured: new Gauge({
+      name: 'sidegate_backpressured_connections',
+      help: 'Open connections with a queue at or above its high watermark.',
+      registers,
+    }),
+  }
+}
+
+function stateInstruments(registry: Registry) {
+  const registers = [registry]
+  return {
+    build: new Gauge({
+      name: 'sidegate_build_info',
+      help: 'Always 1; what runs here.',
+      labelNames: ['version', 'revision', 'node_version'] as const,
+      registers,
+    }),
+    draining: new Gauge({
+      name: 'sidegate_draining',
+      help: '1 from the start of a drain to the exit.',
+      registers,
+    }),
+    logLinesDropped: new Counter({
+      name: 'sidegate_log_lines_dropped_total',
+      help: 'Log lines dropped because the standard output did not take them.',
+      registers,
+    }),
+  }
+}
+
+/** A counter whose total is counted elsewhere. It never goes down, whatever it is told. */
+export function mirror<T extends string>(counter: Counter<T>, labels: Partial<Record<T, string>>): (total: number) => void {
+  let shown = 0
+  counter.inc(labels, 0)
+  return (total) => {
+    if (total <= shown) return
+    counter.inc(labels, total - shown)
+    shown = total
+  }
+}

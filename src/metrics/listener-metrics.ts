@@ -1,0 +1,97 @@
+// What one listener adds to a scrape: totals of the connections that ended, and a walk over those that are open.
+
+import type { Connection, Protocol } from '../connection.ts'
+import { mirror, type Instruments } from './instruments.ts'
+import { Traffic } from './traffic.ts'
+
+export interface MeteredListener {
+  /** From the configuration: it becomes a label. */
+  name: string
+  /** What its connections can be: `tcp`, or `http` and `websocket`. */
+  protocols: readonly Protocol[]
+  /** `buffers.high`. */
+  bufferHighBytes: number
+}
+
+export class ListenerMetrics {
+  readonly #name: string
+  readonly #instruments: Instruments
+  readonly #shows: Array<() => void>
+  readonly #open = new Map<Protocol, { client: number; upstream: number }>()
+  bufferHighBytes: number
+  /** Protocols whose histogram stands. */
+  readonly durations = new Set<Protocol>()
+  /** Of connections that are gone. */
+  readonly ended = new Traffic()
+  /** Of all, as of the last walk. */
+  traffic = new Traffic()
+  bufferedForClient = 0
+  bufferedForUpstream = 0
+  backpressured = 0
+  pending = 0
+
+  constructor(options: MeteredListener, instruments: Instruments) {
+    this.#name = options.name
+    this.#instruments = instruments
+    this.bufferHighBytes = options.bufferHighBytes
+    for (const protocol of options.protocols) this.#open.set(protocol, { client: 0, upstream: 0 })
+    this.#shows = this.#mirrors()
+  }
+
+  #mirrors(): Array<() => void> {
+    const listener = this.#name
+    const { received, transmitted, messages } = this.#instruments
+    const fromClient = mirror(received, { listener, side: 'client' })
+    const fromUpstream = mirror(received, { listener, side: 'upstream' })
+    const toClient = mirror(transmitted, { listener, side: 'client' })
+    const toUpstream = mirror(transmitted, { listener, side: 'upstream' })
+    const shows = [
+      () => fromClient(this.traffic.receivedFromClient),
+      () => fromUpstream(this.traffic.receivedFromUpstream),
+      () => toClient(this.traffic.takenByClient),
+      () => toUpstream(this.traffic.takenByUpstream),
+    ]
+    if (!this.#open.has('websocket')) return shows
+    const messagesToUpstream = mirror(messages, { listener, direction: 'to_upstream' })
+    const messagesToClient = mirror(messages, { listener, direction: 'to_client' })
+    shows.push(() => messagesToUpstream(this.traffic.messagesToUpstream))
+    shows.push(() => messagesToClient(this.traffic.messagesToClient))
+    return shows
+  }
+
+  beginWalk(): void {
+    this.traffic = this.ended.copy()
+    for (const open of this.#open.values()) open.client = open.upstream = 0
+    this.bufferedForClient = this.bufferedForUpstream = this.backpressured = this.pending = 0
+  }
+
+  walk(connection: Connection): void {
+    this.traffic.add(connection)
+    const open = this.#openOf(connection.protocol)
+    open.client++
+    if (connection.connectedAt !== null) open.upstream++
+    const forClient = connection.owner?.queued('client') ?? 0
+    const forUpstream = connection.owner?.queued('upstream') ?? 0
+    this.bufferedForClient += forClient
+    this.bufferedForUpstream += forUpstream
+    if (connection.owner?.isPaused('to_client') === true || connection.owner?.isPaused('to_upstream') === true) this.backpressured++
+  }
+
+  #openOf(protocol: Protocol): { client: number; upstream: number } {
+    let open = this.#open.get(protocol)
+    if (open === undefined) this.#open.set(protocol, (open = { client: 0, upstream: 0 }))
+    return open
+  }
+
+  show(): void {
+    const listener = this.#name
+    const { connections, connectionsPending, bufferLimit } = this.#instruments
+    for (const [protocol, open] of this.#open) {
+      connections.set({ listener, protocol, side: 'client' }, open.client)
+      connections.set({ listener, protocol, side: 'upstream' }, open.upstream)
+    }
+    connectionsPending.set({ listener }, this.pending)
+    if (Number.isFinite(this.bufferHighBytes)) bufferLimit.set({ listener }, this.bufferHighBytes)
+    for (const show of this.#shows) show()
+  }
+}

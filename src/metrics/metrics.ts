@@ -1,0 +1,180 @@
+// Counts what the path reports, and renders it for Prometheus.
+//
+// Counting happens at the events of a connection; what moves with every chunk is read from the connections themselves
+// at a scrape. The account always balances: for each listener and protocol, opened less closed is
+// sidegate_connections{side="client"}. A connection is opened once its protocol is known (before that it is pending),
+// and an HTTP connection that upgrades after it was opened is accounted as an ended HTTP one and a new WebSocket.
+
+import { Registry as PromRegistry } from 'prom-client'
+import type { Clock } from '../clock.ts'
+import { reasonNames, type Close, type Reason, type Side } from '../close.ts'
+import type { Connection, Observer, Protocol, Registry } from '../connection.ts'
+import { closingSides, dialFailureReasons, rejectionReasons } from './expected-closes.ts'
+import { createInstruments, mirror, type Instruments } from './instruments.ts'
+import { ListenerMetrics, type MeteredListener } from './listener-metrics.ts'
+import { ProcessMetrics } from './process-metrics.ts'
+
+export interface MetricsOptions {
+  listeners: readonly MeteredListener[]
+  /** All open connections, those included that onOpened was not called for yet. */
+  registry: Registry
+  clock: Clock
+  version: string
+  revision: string
+  isDraining?: () => boolean
+  logLinesDropped?: () => number
+}
+
+export interface RenderedMetrics {
+  contentType: string
+  body: string
+}
+
+export class Metrics implements Observer {
+  readonly #options: MetricsOptions
+  readonly #prom = new PromRegistry()
+  readonly #instruments: Instruments = createInstruments(this.#prom)
+  readonly #process = new ProcessMetrics(this.#prom)
+  readonly #listeners = new Map<string, ListenerMetrics>()
+  /** What each open connection was counted as. Some 50 bytes for each, and the account holds whatever the path does. */
+  readonly #openedAs = new Map<Connection, Protocol>()
+  readonly #showPauses: { toUpstream: (total: number) => void; toClient: (total: number) => void }
+  readonly #showLogLinesDropped: (total: number) => void
+
+  constructor(options: MetricsOptions) {
+    this.#options = options
+    const { build, dialFailures, pauses, logLinesDropped } = this.#instruments
+    build.set({ version: options.version, revision: options.revision, node_version: process.version }, 1)
+    for (const reason of dialFailureReasons) dialFailures.inc({ reason }, 0)
+    this.#showPauses = {
+      toUpstream: mirror(pauses, { direction: 'to_upstream' }),
+      toClient: mirror(pauses, { direction: 'to_client' }),
+    }
+    this.#showLogLinesDropped = mirror(logLinesDropped, {})
+    for (const listener of options.listeners) this.setListener(listener)
+  }
+
+  /** Adds a listener, or changes its buffer limit: for a reload. Series of a removed one stay, as counters must. */
+  setListener(listener: MeteredListener): void {
+    const known = this.#listeners.get(listener.name)
+    if (known !== undefined) known.bufferHighBytes = listener.bufferHighBytes
+    else this.#listeners.set(listener.name, new ListenerMetrics(listener, this.#instruments))
+    for (const reason of rejectionReasons) this.#instruments.rejected.inc({ listener: listener.name, reason }, 0)
+    for (const protocol of listener.protocols) this.#initialise(listener.name, protocol)
+  }
+
+  onRejected(listener: string, close: Close): void {
+    this.#instruments.rejected.inc({ listener, reason: close.reason })
+  }
+
+  onOpened(connection: Connection): void {
+    if (this.#openedAs.has(connection)) return
+    const { listener, protocol } = connection
+    this.#openedAs.set(connection, protocol)
+    this.#instruments.opened.inc({ listener, protocol })
+  }
+
+  onConnected(_connection: Connection, dialMs: number): void {
+    this.#instruments.dialDuration.observe(dialMs / 1000)
+  }
+
+  onConnectFailed(_connection: Connection, close: Close): void {
+    this.#instruments.dialFailures.inc({ reason: close.reason })
+  }
+
+  onPingSent(_connection: Connection): void {
+    this.#instruments.pings.inc()
+  }
+
+  onPong(_connection: Connection, rttMs: number): void {
+    this.#instruments.pongRtt.observe(rttMs / 1000)
+  }
+
+  onClosed(connection: Connection): void {
+    this.onOpened(connection)
+    this.#accountUpgrade(connection)
+    this.#openedAs.delete(connection)
+    const { listener, protocol, openedAt, end } = connection
+    this.#countClosed(listener, protocol, end?.side ?? 'sidegate', end?.reason ?? 'internal_error')
+    this.#instruments.duration.observe({ listener, protocol }, (this.#options.clock.now() - openedAt) / 1000)
+    this.#of(listener).ended.add(connection)
+  }
+
+  /** Everything as text. All values are of the same moment: there is no turn of the event loop between them. */
+  async render(): Promise<RenderedMetrics> {
+    this.#collect()
+    return { contentType: this.#prom.contentType, body: await this.#prom.metrics() }
+  }
+
+  /** Stops the sampling of the event loop. */
+  stop(): void {
+    this.#process.stop()
+  }
+
+  #initialise(listener: string, protocol: Protocol): void {
+    const { opened, closed, duration } = this.#instruments
+    opened.inc({ listener, protocol }, 0)
+    for (const reason of reasonNames) {
+      for (const side of closingSides[reason]) closed.inc({ listener, protocol, side, reason }, 0)
+    }
+    // `zero` would also reset a histogram that a reload comes across again.
+    if (!this.#of(listener).durations.has(protocol)) duration.zero({ listener, protocol })
+    this.#of(listener).durations.add(protocol)
+  }
+
+  #countClosed(listener: string, protocol: Protocol, side: Side, reason: Reason): void {
+    this.#instruments.closed.inc({ listener, protocol, side, reason })
+  }
+
+  #accountUpgrade(connection: Connection): void {
+    const openedAs = this.#openedAs.get(connection)
+    if (openedAs === undefined || openedAs === connection.protocol) return
+    const { listener, protocol } = connection
+    this.#countClosed(listener, openedAs, 'client', 'eof')
+    this.#instruments.opened.inc({ listener, protocol })
+    this.#openedAs.set(connection, protocol)
+  }
+
+  /** A listener that was not announced still counts; its name comes from the configuration either way. */
+  #of(listener: string): ListenerMetrics {
+    let known = this.#listeners.get(listener)
+    if (known === undefined) {
+      known = new ListenerMetrics({ name: listener, protocols: [], bufferHighBytes: Number.POSITIVE_INFINITY }, this.#instruments)
+      this.#listeners.set(listener, known)
+    }
+    return known
+  }
+
+  #collect(): void {
+    for (const listener of this.#listeners.values()) listener.beginWalk()
+    for (const connection of this.#openedAs.keys()) {
+      this.#accountUpgrade(connection)
+      this.#of(connection.listener).walk(connection)
+    }
+    for (const connection of this.#options.registry) {
+      if (!this.#openedAs.has(connection)) this.#of(connection.listener).pending++
+    }
+    this.#show()
+    this.#process.collect()
+  }
+
+  #show(): void {
+    const { buffered, backpressured, draining } = this.#instruments
+    const sum = { client: 0, upstream: 0, backpressured: 0, pausesToUpstream: 0, pausesToClient: 0 }
+    for (const listener of this.#listeners.values()) {
+      listener.show()
+      sum.client += listener.bufferedForClient
+      sum.upstream += listener.bufferedForUpstream
+      sum.backpressured += listener.backpressured
+      sum.pausesToUpstream += listener.traffic.pausesToUpstream
+      sum.pausesToClient += listener.traffic.pausesToClient
+    }
+    buffered.set({ side: 'client' }, sum.client)
+    buffered.set({ side: 'upstream' }, sum.upstream)
+    backpressured.set(sum.backpressured)
+    this.#showPauses.toUpstream(sum.pausesToUpstream)
+    this.#showPauses.toClient(sum.pausesToClient)
+    draining.set(this.#options.isDraining?.() === true ? 1 : 0)
+    this.#showLogLinesDropped(this.#options.logLinesDropped?.() ?? 0)
+  }
+}

@@ -1,0 +1,24 @@
+// What a protocol adds to the relay: it looks at the bytes on their way, and can speak to a peer in its language.
+// tcp adds nothing and has none. The relay itself, its bounds and its deadlines exist once, in the pair.
+
+import type { Close } from '../close.ts'
+import type { Half } from './half.ts'
+
+export type Farewell = 'awaited' | 'said' | 'blocked' | 'nothing'
+
+export interface Dialogue {
+  /** Looks at what a half read and forwards what may go on (`half.forward`). May close the pair. */
+  relay(half: Half, bytes: Buffer, length: number): void
+  /** A source sent FIN: null if it may, else why the pair ends. */
+  onSourceEnd(half: Half): Close | null
+  /**
+   * Says goodbye to the peer that `half` sends to. `awaited`: its answer is waited for before FIN. `said`: FIN may
+   * follow at once. `blocked`: there is something to say, but not here (inside a frame). `nothing`: this protocol
+   * has no word for this end.
+   */
+  farewell(half: Half, close: Close): Farewell
+  /** After a farewell: looks at what the peer still sends; true once it has answered. Nothing is forwarded any more. */
+  isAnswered(half: Half, bytes: Buffer, length: number): boolean
+  /** Looks at its own deadlines; milliseconds of the Clock. Returns why the pair ends, or null. */
+  sweep(now: number): Close | null
+}

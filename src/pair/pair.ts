@@ -1,0 +1,212 @@
+// A pair: two halves over two endpoints, and one Close. It ends as one.
+//
+//     client  --> toUpstream (Half) -->  upstream        open      both directions flow
+//     client  <-- toClient   (Half) <--  upstream        lingering one source sent FIN; it was passed on, the other half goes on
+//                                                        closing   `close` was called: each side is parted from in its manner
+//     any end --> close(Close), the first wins           closed    both descriptors are gone; nothing of the pair is left
+//
+// The pair never dials. Whoever makes it gives both endpoints away.
+
+import type { Clock, Swept } from '../clock.ts'
+import type { Sweep } from '../clock.ts'
+import { closeFromError, makeClose, reasonRow } from '../close.ts'
+import type { Close, Manner, PeerSide } from '../close.ts'
+import type { Connection, ConnectionOwner, Direction } from '../connection.ts'
+import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
+import { InvariantError } from '../errors.ts'
+import { Deadlines } from './deadlines.ts'
+import type { DeadlineOptions } from './deadlines.ts'
+import type { Dialogue, Farewell } from './dialogue.ts'
+import { Half } from './half.ts'
+import type { BufferOptions } from './half.ts'
+
+export interface PairOptions {
+  buffers: BufferOptions
+  deadlines: DeadlineOptions
+  /** Milliseconds that the last flush and a closing handshake may take. */
+  closeMs: number
+  /** Milliseconds of silence before TCP probes a peer; Infinity is off. */
+  tcpKeepAliveMs: number
+}
+
+/** A pair of this age is probed from now on. A reconnect storm of short-lived ones is spared the system calls. */
+const SETTLED_MS = 1000
+
+export interface PairContext {
+  clock: Clock
+  sweep: Sweep
+  /** 0..1, for the jitter of lifetimes. */
+  random: () => number
+  /** Called once, when both sides are gone and `connection.end` says why. */
+  onClosed: (connection: Connection) => void
+}
+
+type State = 'open' | 'lingering' | 'closing' | 'closed'
+
+export class Pair implements EndpointOwner, ConnectionOwner, Swept {
+  readonly toUpstream: Half
+  readonly toClient: Half
+  readonly #connection: Connection
+  readonly #client: Endpoint
+  readonly #upstream: Endpoint
+  readonly #dialogue: Dialogue | null
+  readonly #deadlines: Deadlines
+  readonly #options: PairOptions
+  readonly #startedAt: number
+  readonly #context: PairContext
+  #state: State = 'open'
+  #isSettled = false
+  #closesBy = Number.POSITIVE_INFINITY
+  /** The peer that sent FIN first: the side of an `eof`. */
+  #firstEnded: PeerSide | null = null
+
+  constructor(connection: Connection, client: Endpoint, upstream: Endpoint, options: PairOptions, context: PairContext, dialogue: Dialogue | null) {
+    const { clock, sweep, random } = context
+    this.#connection = connection
+    this.#client = client
+    this.#upstream = upstream
+    this.#dialogue = dialogue
+    this.#options = options
+    this.#startedAt = clock.now()
+    this.#context = context
+    this.toUpstream = new Half('to_upstream', client, upstream, connection.toUpstream, options.buffers, dialogue)
+    this.toClient = new Half('to_client', upstream, client, connection.toClient, options.buffers, dialogue)
+    this.#deadlines = new Deadlines(options.deadlines, this.#startedAt, random())
+    connection.owner = this
+    connection.phase = 'relay'
+    client.owner = this
+    upstream.owner = this
+    sweep.add(this)
+  }
+
+  /** Starts to relay; `early` is what each side had sent before the pair was made. */
+  start(earlyFromClient: Buffer, earlyFromUpstream: Buffer): void {
+    this.#startHalf(this.toClient, earlyFromUpstream)
+    this.#startHalf(this.toUpstream, earlyFromClient)
+  }
+
+  #startHalf(half: Half, early: Buffer): void {
+    if (this.#state === 'closing' || this.#state === 'closed') return
+    if (early.length === 0 || this.onBytes(half.source, early, early.length)) half.source.resume()
+    else half.source.pause()
+  }
+
+  queued(side: PeerSide): number {
+    return side === 'client' ? this.#client.queued : this.#upstream.queued
+  }
+
+  isPaused(direction: Direction): boolean {
+    return (direction === 'to_upstream' ? this.toUpstream : this.toClient).isPaused
+  }
+
+  onBytes(endpoint: Endpoint, bytes: Buffer, length: number): boolean {
+    if (this.#state === 'closing') return this.#onLateBytes(endpoint, bytes, length)
+    const half = endpoint === this.#client ? this.toUpstream : this.toClient
+    try {
+      return half.relay(bytes, length)
+    } catch (error) {
+      if (!(error instanceof InvariantError)) throw error
+      this.close(makeClose('internal_error', 'sidegate', 'relay', error.message))
+      return true
+    }
+  }
+
+  onEnd(endpoint: Endpoint): void {
+    const half = endpoint === this.#client ? this.toUpstream : this.toClient
+    if (half.hasEnded || this.#state === 'closed') return
+    half.hasEnded = true
+    if (this.#state === 'closing') return endpoint.end()
+    const close = this.#dialogue?.onSourceEnd(half) ?? null
+    if (close !== null) return this.close(close)
+    this.#firstEnded ??= endpoint.side
+    this.#state = 'lingering'
+    half.sink.end()
+  }
+
+  onProgress(endpoint: Endpoint): void {
+    if (endpoint === this.#client) this.toClient.onSinkProgress()
+    else this.toUpstream.onSinkProgress()
+  }
+
+  onClosed(endpoint: Endpoint, error: NodeJS.ErrnoException | null): void {
+    if (this.#state === 'closed') return
+    if (this.#state !== 'closing') {
+      if (error !== null) this.close(closeFromError(error, endpoint.side, 'relay'))
+      else if (!this.#hasEndedWhole()) this.close(makeClose('aborted', endpoint.side, 'relay', 'closed without FIN'))
+    }
+    if (this.#client.isClosed && this.#upstream.isClosed) this.#finish()
+  }
+
+  /** Both peers sent FIN: what is left is to flush. */
+  #hasEndedWhole(): boolean {
+    return this.toUpstream.hasEnded && this.toClient.hasEnded
+  }
+
+  /** The only way a pair ends before both peers have ended by themselves. The first call wins. */
+  close(close: Close): void {
+    if (this.#state === 'closing' || this.#state === 'closed') return
+    this.#state = 'closing'
+    this.#connection.end = close
+    this.#connection.phase = 'close'
+    this.#closesBy = this.#context.clock.now() + this.#options.closeMs
+    this.#part(this.toClient, close)
+    this.#part(this.toUpstream, close)
+  }
+
+  /** Parts from the peer that `half` sends to. */
+  #part(half: Half, close: Close): void {
+    const peer = half.sink
+    if (peer.isClosed) return
+    const farewell = this.#dialogue?.farewell(half, close) ?? 'nothing'
+    const manner = this.#manner(half, close, farewell)
+    if (manner === 'flush' && farewell === 'awaited') peer.resume()
+    else peer.close(manner)
+  }
+
+  #manner(half: Half, close: Close, farewell: Farewell): Manner {
+    const { manner } = reasonRow(close.reason)
+    const isInnocent = close.side !== half.sink.side && close.side !== 'sidegate'
+    // Who was told why, and is not at fault, may take leave properly: 1011 is as plain as an RST.
+    if ((farewell === 'awaited' || farewell === 'said') && isInnocent) return 'flush'
+    // A close frame cannot stand inside a frame, and without one FIN would be all that is said.
+    if (farewell === 'blocked' && manner === 'flush') return 'drop'
+    // All that this peer was to get has come, FIN included: another's RST must not take it back.
+    if (manner === 'reset' && close.reason === 'reset' && isInnocent && half.hasEnded) return 'flush'
+    return manner
+  }
+
+  #onLateBytes(endpoint: Endpoint, bytes: Buffer, length: number): boolean {
+    const half = endpoint === this.#client ? this.toUpstream : this.toClient
+    half.flow.received += length
+    if (this.#dialogue?.isAnswered(half, bytes, length)) endpoint.end()
+    return true
+  }
+
+  sweep(now: number): void {
+    if (this.#state === 'closing') {
+      if (now < this.#closesBy) return
+      // What could not be flushed in time is given up; RST frees the kernel's queue too.
+      this.#client.close('reset')
+      this.#upstream.close('reset')
+      return
+    }
+    if (!this.#isSettled && now - this.#startedAt >= SETTLED_MS) this.#settle()
+    const close = this.#deadlines.check(this.toUpstream, this.toClient, now) ?? this.#dialogue?.sweep(now) ?? null
+    if (close !== null) this.close(close)
+  }
+
+  #settle(): void {
+    this.#isSettled = true
+    const { tcpKeepAliveMs } = this.#options
+    if (!Number.isFinite(tcpKeepAliveMs)) return
+    this.#client.keepAlive(tcpKeepAliveMs)
+    this.#upstream.keepAlive(tcpKeepAliveMs)
+  }
+
+  #finish(): void {
+    this.#state = 'closed'
+    this.#context.sweep.delete(this)
+    this.#connection.end ??= makeClose('eof', this.#firstEnded ?? 'sidegate', 'relay')
+    this.#context.onClosed(this.#connection)
+  }
+}

@@ -1,0 +1,218 @@
+// The time before there is a pair: a client that may send early, an upstream that is being dialled, one deadline.
+//
+//     waiting --dial()--> dialling --onDialled--> connected --pair()--> the Pair owns both endpoints
+//        any of these --close()--> closing (answer flushed, bounded) --> closed
+//
+// What the client sends meanwhile is kept, up to the buffer bound, and it is read so that its FIN or RST is noticed:
+// a client that left takes its dial with it.
+
+import type { Swept } from '../clock.ts'
+import { closeFromError, makeClose, reasonRow } from '../close.ts'
+import type { Close, PeerSide } from '../close.ts'
+import type { Connection, ConnectionOwner, Observer } from '../connection.ts'
+import type { Endpoint } from '../endpoint/endpoint.ts'
+import { KeptBytes } from '../endpoint/kept-bytes.ts'
+import type { Dialogue } from '../pair/dialogue.ts'
+import { Pair } from '../pair/pair.ts'
+import type { PairContext, PairOptions } from '../pair/pair.ts'
+import { Dial, formatTarget } from '../upstream/dial.ts'
+import type { Dialler, DialOptions } from '../upstream/dial.ts'
+
+export interface ServeOptions {
+  dial: DialOptions
+  pair: PairOptions
+}
+
+export interface ServeContext extends PairContext {
+  observer: Observer
+}
+
+/** What a protocol does in the opening. */
+export interface OpeningSteps {
+  /** The client sent bytes: valid until this returns. What is for later goes to `opening.keep`. */
+  onClientBytes(opening: Opening, bytes: Buffer, length: number): void
+  /** The client sent FIN. */
+  onClientEnd(opening: Opening): void
+  onDialled(opening: Opening, upstream: Endpoint): void
+  onUpstreamBytes(opening: Opening, bytes: Buffer, length: number): void
+  /** What the client is told of this end; null where the protocol has no answer. */
+  answer(close: Close): Buffer | null
+}
+
+type State = 'waiting' | 'closing' | 'closed' | 'paired'
+
+export class Opening implements Dialler, ConnectionOwner, Swept {
+  readonly connection: Connection
+  readonly context: ServeContext
+  readonly #client: Endpoint
+  readonly #options: ServeOptions
+  readonly #steps: OpeningSteps
+  #early: KeptBytes | null = null
+  #upstream: Endpoint | null = null
+  #dial: Dial | null = null
+  #state: State = 'waiting'
+  #hasClientEnded = false
+  #isReported = false
+  #deadline: { at: number; close: Close } | null = null
+
+  constructor(connection: Connection, client: Endpoint, options: ServeOptions, context: ServeContext, steps: OpeningSteps) {
+    this.connection = connection
+    this.context = context
+    this.#client = client
+    this.#options = options
+    this.#steps = steps
+    connection.owner = this
+    client.owner = this
+    context.sweep.add(this)
+    client.resume()
+  }
+
+  /** Reports the opening, once: when its protocol is known, or at its end at the latest, so that opens and closes balance. */
+  report(): void {
+    if (this.#isReported) return
+    this.#isReported = true
+    this.context.observer.onOpened(this.connection)
+  }
+
+  get isWaiting(): boolean {
+    return this.#state === 'waiting'
+  }
+
+  get hasClientEnded(): boolean {
+    return this.#hasClientEnded
+  }
+
+  /** From now, at most `ms` may pass until the next `expect` or the pair, whatever trickles in meanwhile. */
+  expect(ms: number, close: Close): void {
+    this.#deadline = Number.isFinite(ms) ? { at: this.context.clock.now() + ms, close } : null
+  }
+
+  dial(): void {
+    this.connection.phase = 'connect'
+    this.connection.upstreamAddress = formatTarget(this.#options.dial.target)
+    this.#deadline = null
+    this.#dial = new Dial(this.#options.dial, this.context, this)
+  }
+
+  /** Keeps what the client sent before the pair, in order, for the upstream. */
+  keep(bytes: Buffer, start: number, end: number): void {
+    if (start < end) (this.#early ??= new KeptBytes()).append(bytes, start, end)
+  }
+
+  /** What was kept will not be relayed. */
+  forget(): void {
+    this.#early = null
+  }
+
+  /** Sends to the upstream; counted as sent, since it is part of the conversation. */
+  sendUpstream(bytes: Buffer): void {
+    this.connection.toUpstream.sent += bytes.length
+    this.#upstream!.write(bytes, 0, bytes.length)
+  }
+
+  sendClient(bytes: Buffer): void {
+    this.connection.toClient.sent += bytes.length
+    this.#client.write(bytes, 0, bytes.length)
+  }
+
+  /** Gives both endpoints to a Pair. `fromUpstream` is what the upstream sent beyond its head. `attach` sees the pair before it starts. */
+  pair(dialogue: Dialogue | null, fromUpstream: Buffer, attach?: (pair: Pair) => void): void {
+    const upstream = this.#upstream!
+    this.#state = 'paired'
+    this.context.sweep.delete(this)
+    const pair = new Pair(this.connection, this.#client, upstream, this.#options.pair, this.context, dialogue)
+    attach?.(pair)
+    pair.start(this.#early?.takeAll() ?? NOTHING, fromUpstream)
+    this.#early = null
+    if (this.#hasClientEnded) pair.onEnd(this.#client)
+  }
+
+  queued(side: PeerSide): number {
+    return side === 'client' ? this.#client.queued : (this.#upstream?.queued ?? 0)
+  }
+
+  isPaused(): boolean {
+    return false
+  }
+
+  onDialled(upstream: Endpoint, dialMs: number): void {
+    this.#dial = null
+    this.#upstream = upstream
+    this.connection.connectedAt = this.context.clock.now()
+    this.context.observer.onConnected(this.connection, dialMs)
+    this.#steps.onDialled(this, upstream)
+  }
+
+  onDialFailed(close: Close): void {
+    this.#dial = null
+    this.context.observer.onConnectFailed(this.connection, close)
+    this.close(close)
+  }
+
+  onBytes(endpoint: Endpoint, bytes: Buffer, length: number): boolean {
+    if (endpoint !== this.#client) {
+      if (this.#state === 'waiting') this.#steps.onUpstreamBytes(this, bytes, length)
+      return true
+    }
+    if (this.#state !== 'waiting') return true
+    this.#steps.onClientBytes(this, bytes, length)
+    const { highBytes, readBytes } = this.#options.pair.buffers
+    return !this.isWaiting || this.#early === null || this.#early.length <= highBytes - readBytes
+  }
+
+  onEnd(endpoint: Endpoint): void {
+    if (endpoint === this.#client) {
+      this.#hasClientEnded = true
+      if (this.#state === 'waiting') this.#steps.onClientEnd(this)
+      else endpoint.end()
+    } else if (this.#state === 'waiting') {
+      this.close(makeClose('aborted', 'upstream', this.connection.phase, 'ended before its answer was complete'))
+    }
+  }
+
+  onProgress(): void {}
+
+  onClosed(endpoint: Endpoint, error: NodeJS.ErrnoException | null): void {
+    if (this.#state === 'waiting') {
+      const { phase } = this.connection
+      this.close(error === null ? makeClose('aborted', endpoint.side, phase) : closeFromError(error, endpoint.side, phase))
+    }
+    if (this.#client.isClosed && (this.#upstream?.isClosed ?? true)) this.#finish()
+  }
+
+  /** Ends it: the dial and the upstream go, the client gets the answer that the protocol has for it. */
+  close(close: Close): void {
+    if (this.#state !== 'waiting') return
+    this.report()
+    this.#state = 'closing'
+    this.connection.end = close
+    this.connection.phase = 'close'
+    this.#early = null
+    this.#dial?.cancel()
+    this.#upstream?.close('reset')
+    this.#deadline = { at: this.context.clock.now() + this.#options.pair.closeMs, close }
+    const answer = this.#client.isClosed ? null : this.#steps.answer(close)
+    if (answer !== null) this.sendClient(answer)
+    // An answer needs its flush, also where the table says drop. Where there is none, FIN alone would look like an
+    // empty but complete conversation: RST says that there was none.
+    const { manner } = reasonRow(close.reason)
+    this.#client.close(answer !== null ? 'flush' : manner === 'flush' && close.reason !== 'eof' ? 'reset' : manner)
+    if (this.#client.isClosed && (this.#upstream?.isClosed ?? true)) this.#finish()
+  }
+
+  sweep(now: number): void {
+    if (this.#deadline === null || now < this.#deadline.at) return
+    if (this.#state === 'waiting') return this.close(this.#deadline.close)
+    this.#client.close('reset')
+    this.#upstream?.close('reset')
+  }
+
+  #finish(): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    this.context.sweep.delete(this)
+    this.context.onClosed(this.connection)
+  }
+}
+
+const NOTHING = Buffer.alloc(0)

@@ -1,0 +1,164 @@
+// WebSocket in frames mode, as a Dialogue of the pair: frames are scanned and forwarded as they are; pings and close frames
+// of our own stand only between frames.
+
+import type { Clock } from '../../clock.ts'
+import { makeClose, websocketCode } from '../../close.ts'
+import type { Close, PeerSide } from '../../close.ts'
+import type { Connection, Observer } from '../../connection.ts'
+import type { Dialogue, Farewell } from '../../pair/dialogue.ts'
+import type { Half } from '../../pair/half.ts'
+import { closePayload, controlFrame } from './frame.ts'
+import { CLOSE, FrameScanner, PING } from './frame-scanner.ts'
+import type { ControlHandler, Violation } from './frame-scanner.ts'
+import { Pinger } from './pinger.ts'
+import type { PingOptions } from './pinger.ts'
+
+export interface FramesOptions {
+  maxMessageBytes: number
+  maxFragments: number
+  ping: PingOptions
+  /** Milliseconds from the first Close frame to the end of the closing handshake. */
+  closeMs: number
+}
+
+const swallow = { forward() {} }
+
+export class Frames implements Dialogue, ControlHandler {
+  readonly #connection: Connection
+  readonly #clock: Clock
+  readonly #observer: Observer
+  readonly #closeMs: number
+  /** What clients send; what upstreams send. */
+  readonly #fromClient: FrameScanner
+  readonly #fromUpstream: FrameScanner
+  readonly #client: Pinger
+  readonly #upstream: Pinger
+  #toUpstream: Half | null = null
+  #toClient: Half | null = null
+  /** The first Close frame that passed: from whom, when, and its code. */
+  #closing: { side: PeerSide; at: number; detail: string } | null = null
+
+  constructor(connection: Connection, options: FramesOptions, isCompressed: boolean, clock: Clock, observer: Observer) {
+    const { maxMessageBytes, maxFragments, ping } = options
+    this.#connection = connection
+    this.#clock = clock
+    this.#observer = observer
+    this.#closeMs = options.closeMs
+    this.#fromClient = new FrameScanner({ isMasked: true, isCompressed, maxMessageBytes, maxFragments }, this)
+    this.#fromUpstream = new FrameScanner({ isMasked: false, isCompressed, maxMessageBytes, maxFragments }, this)
+    this.#client = new Pinger('client', ping, clock.now())
+    this.#upstream = new Pinger('upstream', ping, clock.now())
+  }
+
+  /** The pair is made after its dialogue. */
+  attach(toUpstream: Half, toClient: Half): void {
+    this.#toUpstream = toUpstream
+    this.#toClient = toClient
+  }
+
+  relay(half: Half, bytes: Buffer, length: number): void {
+    const scanner = this.#scanner(half)
+    const violation = scanner.scan(bytes, length, half)
+    half.activity = scanner.activity
+    half.flow.messages = scanner.messages
+    if (violation !== null) this.#connection.owner?.close(violationClose(violation, half.source.side))
+    else if (this.#fromClient.isClosed && this.#fromUpstream.isClosed) this.#connection.owner?.close(this.#handshakeClose())
+  }
+
+  onControl(scanner: FrameScanner, opcode: number, payload: Buffer): boolean {
+    const isFromClient = scanner === this.#fromClient
+    if (opcode === CLOSE) {
+      const code = payload.length === 0 ? 'no code' : `code ${payload.readUInt16BE(0)}`
+      this.#closing ??= { side: isFromClient ? 'client' : 'upstream', at: this.#clock.now(), detail: code }
+      return true
+    }
+    if (opcode === PING) {
+      ;(isFromClient ? this.#upstream : this.#client).hasForeignPing = true
+      return true
+    }
+    const own = (isFromClient ? this.#client : this.#upstream).isOurs(payload, this.#clock.now())
+    if (own === null) return true
+    if (own.rttMs !== null) this.#observer.onPong(this.#connection, own.rttMs)
+    return false
+  }
+
+  onBoundary(scanner: FrameScanner): void {
+    this.#ping(scanner === this.#fromClient ? this.#upstream : this.#client)
+  }
+
+  onSourceEnd(half: Half): Close | null {
+    // Once a Close frame passed either way, FIN is what follows (RFC 6455 section 7.1.1).
+    if (this.#closing !== null) return null
+    const scanner = this.#scanner(half)
+    return makeClose('aborted', half.source.side, 'relay', scanner.isInMessage ? 'FIN inside a message' : 'FIN without a Close frame')
+  }
+
+  farewell(half: Half, close: Close): Farewell {
+    const code = websocketCode(close, half.sink.side)
+    if (code === null) return 'nothing'
+    const towards = this.#scanner(half)
+    const from = towards === this.#fromClient ? this.#fromUpstream : this.#fromClient
+    if (!towards.isClosed) {
+      if (!towards.isAtBoundary) return 'blocked'
+      this.#send(half, CLOSE, closePayload(code, close.reason))
+      towards.isClosed = true
+    }
+    // There is nothing to wait for from who broke the framing, who has closed already, or whose other side is gone.
+    return from.isClosed || from.hasFailed || close.side !== 'sidegate' ? 'said' : 'awaited'
+  }
+
+  isAnswered(half: Half, bytes: Buffer, length: number): boolean {
+    const scanner = this.#scanner(half)
+    return scanner.scan(bytes, length, swallow) !== null || scanner.isClosed || scanner.hasFailed
+  }
+
+  sweep(now: number): Close | null {
+    if (this.#closing !== null) {
+      return now - this.#closing.at < this.#closeMs ? null : this.#handshakeClose()
+    }
+    return this.#sweepPings(this.#client, this.#toUpstream!, now) ?? this.#sweepPings(this.#upstream, this.#toClient!, now)
+  }
+
+  /** `from` is the half that carries what that side sends. */
+  #sweepPings(pinger: Pinger, from: Half, now: number): Close | null {
+    const verdict = pinger.sweep(from.flow.received, from.isPaused, now)
+    if (verdict === 'gone') return makeClose('ping_timeout', pinger.side, 'relay', 'answered no ping and sent nothing else (websocket.ping.timeout)')
+    if (verdict === 'ask') this.#ping(pinger)
+    return null
+  }
+
+  #ping(pinger: Pinger): void {
+    const half = pinger.side === 'client' ? this.#toClient! : this.#toUpstream!
+    const scanner = this.#scanner(half)
+    if (scanner.isClosed) return
+    if (pinger.hasForeignPing) return pinger.expect(this.#clock.now())
+    // Behind queued bytes a ping would say nothing about its peer; the write deadline speaks there.
+    if (half.sink.queued > 0) return
+    if (!scanner.isAtBoundary) {
+      scanner.wantsBoundary = true
+      return
+    }
+    this.#send(half, PING, pinger.ask(this.#clock.now()))
+    this.#observer.onPingSent(this.#connection)
+  }
+
+  #send(half: Half, opcode: number, payload: Buffer): void {
+    const frame = controlFrame(opcode, payload, half.direction === 'to_upstream')
+    half.forward(frame, 0, frame.length)
+  }
+
+  #scanner(half: Half): FrameScanner {
+    return half.direction === 'to_upstream' ? this.#fromClient : this.#fromUpstream
+  }
+
+  /** The end that a closing handshake makes, whole or not. */
+  #handshakeClose(): Close {
+    const { side, detail } = this.#closing ?? { side: 'sidegate' as const, detail: 'no code' }
+    const isWhole = this.#fromClient.isClosed && this.#fromUpstream.isClosed
+    return makeClose('eof', side, 'relay', isWhole ? detail : `${detail}, not answered (deadlines.close)`)
+  }
+}
+
+function violationClose(violation: Violation, side: PeerSide): Close {
+  return { ...makeClose(violation.reason, side, 'relay', violation.detail), websocketCode: violation.code }
+}

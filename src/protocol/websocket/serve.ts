@@ -1,0 +1,134 @@
+// The opening of a WebSocket: the client's head is read and judged, the upstream dialled, the head sent on, and its
+// answer judged, before one byte of the client goes through. Any answer but a verified 101 is relayed as the plain HTTP
+// answer that it is, or is a 502.
+
+import { makeClose } from '../../close.ts'
+import type { Close } from '../../close.ts'
+import type { Connection } from '../../connection.ts'
+import type { Endpoint } from '../../endpoint/endpoint.ts'
+import { HeadReader, parseAnswerHead, parseRequestHead } from '../http/head.ts'
+import type { AnswerHead } from '../http/head.ts'
+import { PlainAnswer, plainAnswerHead } from '../http/plain-answer.ts'
+import { refusal } from '../http/refusal.ts'
+import { Opening } from '../opening.ts'
+import type { OpeningSteps, ServeContext, ServeOptions } from '../opening.ts'
+import { Frames } from './frames.ts'
+import type { FramesOptions } from './frames.ts'
+import { checkAccepted, checkUpgrade, isUpgrade } from './upgrade.ts'
+import type { Upgrade, UpgradeOptions } from './upgrade.ts'
+
+export interface WebSocketOptions extends ServeOptions {
+  /** Milliseconds in which the client's head must be complete, in total: a byte a second does not extend it (slowloris). */
+  handshakeMs: number
+  /** Milliseconds in which the upstream's answer head must be complete, from the moment the request was sent. */
+  responseMs: number
+  /** Bytes of a head, the client's and the upstream's. */
+  maxHeaderBytes: number
+  upgrade: UpgradeOptions
+  frames: FramesOptions
+}
+
+const NOTHING = Buffer.alloc(0)
+
+/** Interim answers (1xx) an upstream may send before its 101; none of them concerns a WebSocket client. */
+const MAX_INTERIM = 8
+
+/** Takes ownership of `client`. */
+export function serveWebSocket(connection: Connection, client: Endpoint, options: WebSocketOptions, context: ServeContext): void {
+  connection.phase = 'handshake'
+  const opening = new Opening(connection, client, options, context, new WebSocketOpening(options))
+  opening.expect(options.handshakeMs, makeClose('handshake_timeout', 'client', 'handshake', 'deadlines.handshake'))
+}
+
+class WebSocketOpening implements OpeningSteps {
+  readonly #options: WebSocketOptions
+  readonly #request: HeadReader
+  readonly #answer: HeadReader
+  #upgrade: Upgrade | null = null
+  #interim = 0
+
+  constructor(options: WebSocketOptions) {
+    this.#options = options
+    this.#request = new HeadReader(options.maxHeaderBytes)
+    this.#answer = new HeadReader(options.maxHeaderBytes)
+  }
+
+  answer(close: Close): Buffer | null {
+    return refusal(close)
+  }
+
+  onClientBytes(opening: Opening, bytes: Buffer, length: number): void {
+    if (this.#upgrade !== null) return opening.keep(bytes, 0, length)
+    const head = this.#request.read(bytes, length)
+    if (head === 'more') return
+    if (head === 'too big') {
+      return opening.close({ ...makeClose('message_too_big', 'client', 'handshake', 'request head (http.maxHeader)'), httpStatus: 431 })
+    }
+    opening.keep(bytes, head.taken, length)
+    opening.connection.toUpstream.received += head.bytes
+    this.#onHead(opening, head.text)
+  }
+
+  #onHead(opening: Opening, text: string): void {
+    const request = parseRequestHead(text)
+    if (typeof request === 'string') return opening.close(makeClose('protocol_error', 'client', 'handshake', request))
+    if (!isUpgrade(request)) {
+      return opening.close({ ...makeClose('protocol_error', 'client', 'handshake', 'only WebSocket upgrades are served here'), httpStatus: 426 })
+    }
+    opening.connection.protocol = 'websocket'
+    opening.report()
+    const upgrade = checkUpgrade(request, this.#options.upgrade)
+    if ('reason' in upgrade) return opening.close(upgrade)
+    this.#upgrade = upgrade
+    opening.dial()
+  }
+
+  onClientEnd(opening: Opening): void {
+    const { phase } = opening.connection
+    // Load balancers probe a port by opening and closing it; that is not an incident.
+    const isProbe = this.#upgrade === null && this.#request.isEmpty
+    opening.close(isProbe ? makeClose('eof', 'client', phase, 'no request') : makeClose('aborted', 'client', phase, 'left before the handshake was done'))
+  }
+
+  onDialled(opening: Opening): void {
+    opening.sendUpstream(this.#upgrade!.head)
+    opening.connection.phase = 'handshake'
+    opening.expect(this.#options.responseMs, makeClose('response_timeout', 'upstream', 'handshake', 'no answer to the upgrade (deadlines.response)'))
+  }
+
+  onUpstreamBytes(opening: Opening, bytes: Buffer, length: number): void {
+    const head = this.#answer.read(bytes, length)
+    if (head === 'more') return
+    if (head === 'too big') return opening.close(makeClose('message_too_big', 'upstream', 'handshake', 'answer head (http.maxHeader)'))
+    opening.connection.toClient.received += head.bytes
+    const answer = parseAnswerHead(head.text)
+    if (typeof answer === 'string') return opening.close(makeClose('protocol_error', 'upstream', 'handshake', answer))
+    this.#onAnswer(opening, answer, head.taken === length ? NOTHING : Buffer.from(bytes.subarray(head.taken, length)))
+  }
+
+  #onAnswer(opening: Opening, answer: AnswerHead, rest: Buffer): void {
+    if (answer.status === 101) return this.#onAccepted(opening, answer, rest)
+    if (answer.status >= 200) return this.#relayPlain(opening, answer, rest)
+    if (++this.#interim > MAX_INTERIM) return opening.close(makeClose('protocol_error', 'upstream', 'handshake', 'too many interim answers'))
+    if (rest.length > 0) this.onUpstreamBytes(opening, rest, rest.length)
+  }
+
+  #onAccepted(opening: Opening, answer: AnswerHead, rest: Buffer): void {
+    const accepted = checkAccepted(answer, this.#upgrade!)
+    if (typeof accepted === 'string') return opening.close(makeClose('protocol_error', 'upstream', 'handshake', accepted))
+    opening.sendClient(accepted.head)
+    const { context, connection } = opening
+    const frames = new Frames(connection, this.#options.frames, accepted.isCompressed, context.clock, context.observer)
+    opening.pair(frames, rest, (pair) => frames.attach(pair.toUpstream, pair.toClient))
+  }
+
+  /** The upstream declined (401, 404, a redirect): its answer goes to the client, streamed, and then the connection ends. */
+  #relayPlain(opening: Opening, answer: AnswerHead, rest: Buffer): void {
+    const plain = plainAnswerHead(answer)
+    if (typeof plain === 'string') return opening.close(makeClose('protocol_error', 'upstream', 'handshake', plain))
+    opening.sendClient(plain.head)
+    opening.forget()
+    const body = new PlainAnswer(opening.connection, plain.framing)
+    opening.pair(body, rest, () => body.attach())
+  }
+}

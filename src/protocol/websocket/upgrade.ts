@@ -1,0 +1,130 @@
+// The opening handshake (RFC 6455 section 4): what is accepted from a client, what goes on to the upstream, and whether
+// the upstream's 101 answers just that. Functions over heads; no sockets.
+
+import { hash } from 'node:crypto'
+import { makeClose } from '../../close.ts'
+import type { Close } from '../../close.ts'
+import { encodeHead, endToEndHeaders, tokensOf, valuesOf } from '../http/head.ts'
+import type { AnswerHead, Header, RequestHead } from '../http/head.ts'
+
+export interface UpgradeOptions {
+  /** Allowed Origin values, compared as they are written; empty allows all, an absent Origin too. */
+  origins: readonly string[]
+  /** strip: no extension is offered to the upstream, so that frames are never compressed. */
+  compression: 'pass' | 'strip'
+}
+
+/** An upgrade that may go to the upstream, and what its answer is held to. */
+export interface Upgrade {
+  /** The request head for the upstream. */
+  head: Buffer
+  accept: string
+  protocols: readonly string[]
+  /** Names of the extensions offered. */
+  extensions: readonly string[]
+}
+
+const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
+/** 16 bytes in base64: 22 characters, of which the last carries 2 bits, and the padding. */
+const keyPattern = /^[A-Za-z0-9+/]{21}[AQgw]==$/
+/** The only extension whose effect on frames we know (RFC 7692): it uses RSV1. Others are not offered on. */
+export const DEFLATE = 'permessage-deflate'
+
+function refused(detail: string, httpStatus = 400): Close {
+  return { ...makeClose('protocol_error', 'client', 'handshake', detail), httpStatus }
+}
+
+/** Whether a request asks for an upgrade of any kind. */
+export function isUpgrade(request: RequestHead): boolean {
+  return valuesOf(request.headers, 'upgrade').length > 0 && tokensOf(request.headers, 'connection').includes('upgrade')
+}
+
+/** Holds a request to RFC 6455 section 4.2.1: an Upgrade for the upstream, or why it is refused. */
+export function checkUpgrade(request: RequestHead, options: UpgradeOptions): Upgrade | Close {
+  const { headers } = request
+  const problem = upgradeProblem(request)
+  if (problem !== null) return refused(problem)
+  const versions = valuesOf(headers, 'sec-websocket-version')
+  if (versions.length !== 1 || versions[0] !== '13') return refused('only WebSocket version 13 is spoken here', 426)
+  const keys = valuesOf(headers, 'sec-websocket-key')
+  if (keys.length !== 1 || !keyPattern.test(keys[0]!)) return refused('Sec-WebSocket-Key is not 16 bytes in base64')
+  const origins = valuesOf(headers, 'origin')
+  if (options.origins.length > 0 && (origins.length !== 1 || !options.origins.includes(origins[0]!))) {
+    return makeClose('denied', 'client', 'handshake', 'origin not allowed (websocket.origins)')
+  }
+  return forward(request, keys[0]!, options)
+}
+
+function upgradeProblem(request: RequestHead): string | null {
+  const { headers } = request
+  if (request.version !== '1.1') return 'an upgrade needs HTTP/1.1'
+  if (request.method !== 'GET') return 'an upgrade to WebSocket is a GET'
+  if (!request.target.startsWith('/')) return 'the request target must begin with /'
+  if (valuesOf(headers, 'host').length !== 1) return 'exactly one Host header is needed'
+  const upgrades = valuesOf(headers, 'upgrade')
+  if (upgrades.length !== 1 || upgrades[0]!.toLowerCase() !== 'websocket') return 'the only upgrade is to websocket'
+  // Parsers disagree on where the body of an upgrade ends (Node 24 and 26 do), so there must be none.
+  if (valuesOf(headers, 'content-length').length > 0 || valuesOf(headers, 'transfer-encoding').length > 0) return 'an upgrade has no body'
+  return null
+}
+
+function forward(request: RequestHead, key: string, options: UpgradeOptions): Upgrade | Close {
+  const passed = endToEndHeaders(request.headers)
+  if (typeof passed === 'string') return refused(`Connection lists ${passed}`)
+  const { headers, offered } = knownExtensions(passed, options)
+  headers.push(['Connection', 'Upgrade'], ['Upgrade', 'websocket'])
+  return {
+    head: encodeHead(`GET ${request.target} HTTP/1.1`, headers),
+    accept: hash('sha1', key + GUID, 'base64'),
+    protocols: valuesOf(headers, 'sec-websocket-protocol').flatMap((value) => value.split(',')).map((value) => value.trim()),
+    extensions: offered,
+  }
+}
+
+/** Leaves the offered extensions as they are, unless one of them is unknown to us or none is wanted. */
+function knownExtensions(headers: Header[], options: UpgradeOptions): { headers: Header[]; offered: string[] } {
+  const name = 'sec-websocket-extensions'
+  const elements = valuesOf(headers, name).flatMap((value) => value.split(','))
+  const isKnown = (element: string): boolean => extensionName(element) === DEFLATE
+  const known = options.compression === 'strip' ? [] : elements.filter(isKnown)
+  const offered = known.length > 0 ? [DEFLATE] : []
+  if (known.length === elements.length) return { headers, offered }
+  const rest = headers.filter(([key]) => key.toLowerCase() !== name)
+  if (known.length > 0) rest.push(['Sec-WebSocket-Extensions', known.map((element) => element.trim()).join(', ')])
+  return { headers: rest, offered }
+}
+
+function extensionName(element: string): string {
+  const end = element.indexOf(';')
+  return (end < 0 ? element : element.slice(0, end)).trim().toLowerCase()
+}
+
+/** A verified 101. */
+export interface Accepted {
+  /** The answer head for the client. */
+  head: Buffer
+  /** permessage-deflate was negotiated end to end: RSV1 has a meaning. */
+  isCompressed: boolean
+}
+
+/** Holds a 101 to RFC 6455 section 4.1, as the client will: what goes through, or the rule it breaks. */
+export function checkAccepted(answer: AnswerHead, upgrade: Upgrade): Accepted | string {
+  const { headers } = answer
+  const single = (name: string): string | null => {
+    const values = valuesOf(headers, name)
+    return values.length === 1 ? values[0]! : null
+  }
+  if (answer.version !== '1.1') return '101 is not HTTP/1.1'
+  if (single('upgrade')?.toLowerCase() !== 'websocket') return '101 without Upgrade: websocket'
+  if (!tokensOf(headers, 'connection').includes('upgrade')) return '101 without Connection: Upgrade'
+  if (single('sec-websocket-accept') !== upgrade.accept) return '101 with a wrong Sec-WebSocket-Accept'
+  const protocols = valuesOf(headers, 'sec-websocket-protocol')
+  if (protocols.length > 1 || (protocols.length === 1 && !upgrade.protocols.includes(protocols[0]!))) return '101 with a subprotocol that was not offered'
+  const extensions = valuesOf(headers, 'sec-websocket-extensions').flatMap((value) => value.split(',')).map(extensionName)
+  if (extensions.length > 1 || extensions.some((name) => !upgrade.extensions.includes(name))) return '101 with an extension that was not offered'
+  const passed = endToEndHeaders(headers)
+  if (typeof passed === 'string') return `Connection lists ${passed}`
+  const withoutBody = passed.filter(([key]) => key.toLowerCase() !== 'content-length')
+  withoutBody.push(['Connection', 'Upgrade'], ['Upgrade', 'websocket'])
+  return { head: encodeHead(`HTTP/1.1 101 ${answer.reason || 'Switching Protocols'}`, withoutBody), isCompressed: extensions.length > 0 }
+}

@@ -1,0 +1,206 @@
+import { test } from 'tap'
+import { parseConfig } from '../../src/config/load.ts'
+import { ConfigError } from '../../src/errors.ts'
+
+/** The problems of a file, without its name. */
+function problemsOf(text: string, env = {}): string[] {
+  try {
+    parseConfig(text, 'f', env)
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message.split('\n').map((line) => line.slice(2))
+    throw error
+  }
+  return []
+}
+
+const listener = 'listeners:\n  - address: ":17080"\n    protocol: http\n    upstream: 127.0.0.1:8080\n'
+const inListener = (key: string): string => `${listener}    ${key}\n`
+
+const notYaml: [string, string[]][] = [
+  ['', ['1:1 is empty, write at least one listener']],
+  ['# nothing\n', ['1:1 is empty, write at least one listener']],
+  ['---\n', ['1:1 is empty, write at least one listener']],
+  ['~', ['1:1 is empty, write at least one listener']],
+  ['text', ['1:1 is not a map of keys, write keys such as listeners:']],
+  ['- a', ['1:1 is not a map of keys, write keys such as listeners:']],
+  ['5', ['1:1 is not a map of keys, write keys such as listeners:']],
+  ['a: [1', ['1:6 not valid YAML: flow sequence in block collection must be sufficiently indented and end with a ]']],
+  ['a:\n\t- b', ['2:1 a tab cannot indent, write spaces']],
+  ['a: b: c', ['1:4 not valid YAML: nested mappings are not allowed in compact mappings']],
+  ['a: "x', ['1:6 not valid YAML: missing closing "quote']],
+  ['a: 1\n---\nb: 2\n', ['2:1 holds more than one YAML document, write one']],
+  ['a: !secret x', ['1:4 YAML tags (!) are not supported, remove it']],
+  ['a: !!binary eA==', ['1:4 YAML tags (!) are not supported, remove it']],
+  ['? [a]\n: 1', ['1:3 a key must be a plain word']],
+  ['%YAML 1.1\n---\na: yes', ['1:1 YAML 1.1 is not supported, remove the %YAML directive']],
+  ['%FOO\n---\na: 1', ['1:1 not valid YAML: unknown directive %FOO']],
+  ['['.repeat(40) + ']'.repeat(40), ['1:34 nests too deep, at most 32 levels are possible']],
+  ['['.repeat(50_000), ['1:*/ nests too deep, at most 32 levels are possible']],
+  ['a: &a [*a]', ['1:8 nests too deep, at most 32 levels are possible']],
+  [bomb(), ['*/ holds more than 100000 values, aliases counted as often as they are used']],
+]
+
+function bomb(): string {
+  const lines = Array.from({ length: 9 }, (_, level) => `a${level + 1}: &a${level + 1} [${Array(10).fill(`*a${level}`).join(',')}]`)
+  return `a0: &a0 [x]\n${lines.join('\n')}\n`
+}
+
+const oneProblem: [string, string][] = [
+  ['listeners: []', '1:12 listeners: got an empty list, write at least one listener'],
+  ['listeners:', '1:1 listeners: is empty, write at least one listener'],
+  ['listeners: 5', '1:12 listeners: got 5, write at least one listener'],
+  ['log: {}', '1:1 listeners: is missing, write at least one listener'],
+  ['listeners: [5]', '1:13 listeners[0]: got 5, write a map of keys'],
+  ['listeners: [[]]', '1:13 listeners[0]: got an empty list, write a map of keys'],
+  ['listeners:\n  -\n', '2:4 listeners[0]: is empty, give it keys or remove it'],
+  [`${listener}health:\n`, '5:1 health: is empty, give it keys or remove it'],
+  [`${listener}log: { level: warning }\n`, '5:15 log.level: got warning, write error, warn, info or debug; did you mean warn?'],
+  [`${listener}log: { format: xml }\n`, '5:16 log.format: got xml, write json or text'],
+  [`${listener}listners: []\n`, '5:1 listners: unknown key, did you mean listeners?'],
+  [`${listener}zebra: 1\n`, '5:1 zebra: unknown key, possible are health, admin, log, listeners'],
+  [`${listener}__proto__: { x: 1 }\n`, '5:1 __proto__: unknown key, possible are health, admin, log, listeners'],
+  [`${listener}constructor: 1\n`, '5:1 constructor: unknown key, possible are health, admin, log, listeners'],
+  [`${listener}<<: { log: {} }\n`, '5:1 ["<<"]: merge keys are not supported, write the keys'],
+  [`${listener}"a\\nb": 1\n`, '5:1 ["a\\nb"]: unknown key, possible are health, admin, log, listeners'],
+  [`${listener}log: {}\nlog: {}\n`, '6:1 log: is written twice, remove one'],
+  [`${listener}log: *nowhere\n`, '5:6 log: there is no anchor &nowhere before this alias'],
+  [`${listener}admin: { address: ":17020" }\n`, '5:19 admin.address: got :17020, must be a loopback address such as 127.0.0.1:17020'],
+  [inListener('idle: 5s'), '5:5 listeners[0].idle: unknown key, did you mean deadlines.idle?'],
+  [inListener('max_message: 1MiB'), '5:5 listeners[0].max_message: unknown key, did you mean websocket.maxMessage?'],
+  [inListener('no-delay: true'), '5:5 listeners[0].no-delay: unknown key, did you mean noDelay?'],
+  [inListener('upstrem: a:1'), '5:5 listeners[0].upstrem: unknown key, did you mean upstream?'],
+  [inListener('deadlines: { idle: 5 }'), '5:24 listeners[0].deadlines.idle: got 5, write a duration such as 5s'],
+  [inListener('deadlines: { idle: 0 }'), '5:24 listeners[0].deadlines.idle: got 0, write off to disable it'],
+  [inListener('deadlines: { idle: }'), '5:18 listeners[0].deadlines.idle: is empty, write a duration such as 30s'],
+  [inListener('deadlines: { idle: 25d }'), '5:24 listeners[0].deadlines.idle: got 25d, must be 1ms to 24d, or off'],
+  [inListener('deadlines: { lifetimeJitter: 60% }'), '5:34 listeners[0].deadlines.lifetimeJitter: got 60%, must be 0.1% to 50%, or off'],
+  [inListener('deadlines: 5s'), '5:16 listeners[0].deadlines: got 5s, write a map of keys'],
+  [inListener('buffers: { high: off }'), '5:22 listeners[0].buffers.high: got off, but this bound cannot be off, write a size such as 512B, 64KiB or 1MiB'],
+  [inListener('buffers: { high: 2KiB }'), '5:22 listeners[0].buffers.high: got 2KiB, must be 4KiB to 16MiB'],
+  [inListener('buffers: { high: 17MiB }'), '5:22 listeners[0].buffers.high: got 17MiB, must be 4KiB to 16MiB'],
+  [inListener('buffers: { low: 65KiB }'), '5:21 listeners[0].buffers.low: got 65KiB, more than high (64KiB, the default), write at most 64KiB'],
+  [inListener('buffers: { high: 8KiB, low: 9KiB }'), '5:33 listeners[0].buffers.low: got 9KiB, more than high (8KiB), write at most 8KiB'],
+  [inListener('limits: { connections: 0 }'), '5:28 listeners[0].limits.connections: got 0, write a whole number, 1 to 1000000'],
+  [inListener('limits: { connections: off }'), '5:28 listeners[0].limits.connections: got off, write a whole number, 1 to 1000000'],
+  [inListener('limits: { connections: "10" }'), '5:28 listeners[0].limits.connections: got "10", write a whole number, 1 to 1000000'],
+  [inListener('websocket: { maxFragments: 1.5 }'), '5:32 listeners[0].websocket.maxFragments: got 1.5, write a whole number, 1 to 1000000, or off'],
+  [inListener('websocket: { maxFragments: 0 }'), '5:32 listeners[0].websocket.maxFragments: got 0, write off to disable it'],
+  [inListener('websocket: { ping: { timeout: off } }'), '5:35 listeners[0].websocket.ping.timeout: got off, but this bound cannot be off, write a duration such as 250ms, 30s, 5m or 1h'],
+  [inListener('websocket: { ping: { timeout: 30s } }'), '5:35 listeners[0].websocket.ping.timeout: got 30s, more than interval (25s, the default), write at most 25s'],
+  [inListener('websocket: { origins: https://a }'), '5:27 listeners[0].websocket.origins: got https://a, write a list of origins such as [https://example.com]'],
+  [inListener('websocket: { origins: ["*"] }'), '5:28 listeners[0].websocket.origins[0]: got *, leave the list empty to allow every origin'],
+  [inListener('websocket: { origins: ["https://*.a"] }'), '5:28 listeners[0].websocket.origins[0]: got https://*.a, wildcards are not supported, write each origin'],
+  [inListener('websocket: { origins: ["https://a:443"] }'), '5:28 listeners[0].websocket.origins[0]: got https://a:443, write https://a'],
+  [inListener('websocket: { origins: ["https://a/"] }'), '5:28 listeners[0].websocket.origins[0]: got https://a/, write https://a'],
+  [inListener('websocket: { origins: [example.com] }'), '5:28 listeners[0].websocket.origins[0]: got example.com, write an origin such as https://example.com'],
+  [inListener('noDelay: yes'), '5:14 listeners[0].noDelay: got yes, write true or false'],
+  [inListener('tcpKeepAlive: 10ms'), '5:19 listeners[0].tcpKeepAlive: got 10ms, must be 1s to 9h, or off'],
+  [inListener('name: "a b"'), '5:11 listeners[0].name: got "a b", write 1 to 63 letters, digits, dots, dashes or underscores'],
+  [inListener('name: "a\\r\\nb"'), '5:11 listeners[0].name: got "a\\r\\nb", write 1 to 63 letters, digits, dots, dashes or underscores'],
+  [inListener('name: "a\\0b"'), '5:11 listeners[0].name: got "a\\u0000b", write 1 to 63 letters, digits, dots, dashes or underscores'],
+  [inListener('name: 5'), '5:11 listeners[0].name: got 5, write it in quotes: "5"'],
+  [inListener('name: ${POD}'), '5:11 listeners[0].name: got "${POD}", the environment variable POD is not set'],
+  [inListener('name: ${__proto__}'), '5:11 listeners[0].name: got "${__proto__}", the environment variable __proto__ is not set'],
+  [inListener('name: "${POD:-x}"'), '5:11 listeners[0].name: got "${POD:-x}", write ${NAME} without a default, or $${ for a literal ${'],
+  [inListener('name: "${POD"'), '5:11 listeners[0].name: got "${POD", write ${NAME}, or $${ for a literal ${'],
+  ['listeners: [{ protocol: tcp, upstream: "a:1" }]', '1:13 listeners[0].address: is missing, write host:port or :port, such as 127.0.0.1:8080 or :8080'],
+  ['listeners: [{ address: ":1", upstream: "a:1" }]', '1:13 listeners[0].protocol: is missing, write http or tcp'],
+  ['listeners: [{ address: ":1", protocol: tcp }]', '1:13 listeners[0].upstream: is missing, write host:port, such as 127.0.0.1:8080'],
+  ['listeners: [{ address: ":1", protocol: tcp, upstream: }]', '1:45 listeners[0].upstream: is empty, write host:port, such as 127.0.0.1:8080'],
+  ['listeners: [{ address: ":1", protocol: tcp, upstream: {} }]', '1:45 listeners[0].upstream.addresses: is missing, write a list of one address, such as [127.0.0.1:8080]'],
+  ['listeners: [{ address: ":1", protocol: tcp, upstream: { addresses: ["a:1", "b:1"] } }]', '1:68 listeners[0].upstream.addresses: got 2 items, at most 1 are possible'],
+  ['listeners: [{ address: ":1", protocol: udp, upstream: "a:1" }]', '1:40 listeners[0].protocol: got udp, write http or tcp'],
+  ['listeners: [{ address: ":17021", protocol: tcp, upstream: "a:1" }]', '1:24 listeners[0].address: got :17021, which health.address (:17021, the default) takes already, write another port'],
+  [`${listener}health: { address: "127.0.0.1:17080" }\n`, '2:14 listeners[0].address: got :17080, which health.address (127.0.0.1:17080) takes already, write another port'],
+  [`${listener}admin: { address: "[::1]:17021" }\n`, '5:19 admin.address: got [::1]:17021, which health.address (:17021, the default) takes already, write another port'],
+  [`${listener}  - { address: "[::1]:17080", protocol: tcp, upstream: "a:1" }\n`, '5:16 listeners[1].address: got [::1]:17080, which listeners[0].address (:17080) takes already, write another port'],
+  [`${listener}  - { address: ":1", name: http-17080, protocol: tcp, upstream: "a:1" }\n`, '5:28 listeners[1].name: got http-17080, which listeners[0] is called already, write another'],
+  ['listeners:\n  - { address: "127.0.0.1:1", protocol: tcp, upstream: "a:1" }\n  - { address: "127.0.0.2:1", protocol: tcp, upstream: "a:1" }\n', '3:5 listeners[1].name: is missing, and listeners[0] is called tcp-1 already, write one'],
+  ['listeners: [{ address: ":1", protocol: tcp, upstream: "localhost:1" }]', '1:55 listeners[0].upstream: got localhost:1, which is Sidegate itself: listeners[0].address (:1), write the address of the service'],
+  ['listeners: [{ address: ":1", protocol: tcp, upstream: { addresses: ["127.0.0.1:17020"] } }]', '1:69 listeners[0].upstream.addresses[0]: got 127.0.0.1:17020, which is Sidegate itself: admin.address (127.0.0.1:17020, the default), write the address of the service'],
+]
+
+test('what is no YAML map is refused before anything is made of it', async (t) => {
+  for (const [text, expected] of notYaml) {
+    const found = problemsOf(text)
+    t.equal(found.length, expected.length, JSON.stringify(text.slice(0, 40)))
+    for (const [index, problem] of expected.entries()) {
+      const [, end] = problem.split('*/')
+      if (end === undefined) t.equal(found[index], problem)
+      else t.ok(found[index]?.endsWith(end), problem)
+    }
+  }
+})
+
+test('every single fault is named at its place, with its remedy and nothing else', async (t) => {
+  for (const [text, problem] of oneProblem) t.strictSame(problemsOf(text), [problem])
+})
+
+const laterKeys = [
+  'drain: { timeout: 5s }', 'memory: { shedAt: 85% }', 'workers: 2', 'admin: { token: x }', 'admin: { tokenFile: /x }',
+]
+const laterListenerKeys = [
+  'deadlines: { request: 60s }', 'limits: { connectionsPerClient: 5 }', 'limits: { newConnections: { rate: 5 } }', 'limits: { bytes: { rate: 1MiB } }',
+  'limits: { minRate: { bytes: 1KiB } }', 'limits: { messages: { rate: 5 } }', 'limits: { mode: enforce }', 'websocket: { slowConsumer: { policy: wait } }',
+  'http: { maxBody: off }', 'http: { keepAlive: 65s }', 'http: { trustForwarded: [] }', 'access: { allow: [] }', 'proxyProtocol: { accept: off }', 'tls: { cert: x }',
+]
+const laterUpstreamKeys = ['balance: roundRobin', 'maxConnections: off', 'queueTimeout: 5s', 'tls: {}', 'proxyProtocol: off', 'healthCheck: {}']
+
+test('keys whose feature is not built yet are refused, not ignored', async (t) => {
+  for (const key of laterKeys) t.match(problemsOf(`${listener}${key}\n`), [/^5:\d+ \S+: not supported yet, remove this key$/], key)
+  for (const key of laterListenerKeys) t.match(problemsOf(inListener(key)), [/^5:\d+ \S+: not supported yet, remove this key$/], key)
+  for (const key of laterUpstreamKeys) {
+    t.match(problemsOf(`listeners: [{ address: ":1", protocol: tcp, upstream: { addresses: ["a:1"], ${key} } }]`), [/^1:77 listeners\[0\]\.upstream\.\w+: not supported yet, remove this key$/], key)
+  }
+  t.strictSame(problemsOf(inListener('websocket: { mode: messages }')), ['5:24 listeners[0].websocket.mode: got messages, which is not supported yet, write frames'])
+  t.strictSame(problemsOf(inListener('websocket: { compression: off }')), ['5:31 listeners[0].websocket.compression: got off, which is not supported yet, write pass or strip'])
+})
+
+test('all problems come at once, in the order of the file, those between keys among them', async (t) => {
+  t.strictSame(problemsOf(`log: { levle: info }
+listeners:
+  - address: ":1"
+    protocol: http
+    upstream: \${NOWHERE}
+    deadlines:
+      idle: 5
+      tls: 1
+    buffers: { high: 4KiB, low: 8KiB }
+  - address: "[::1]:1"
+    name: http-1
+    protocol: tcp
+workers: 4
+workers: 5
+`), [
+    '1:8 log.levle: unknown key, did you mean level?',
+    '5:15 listeners[0].upstream: got "${NOWHERE}", the environment variable NOWHERE is not set',
+    '7:13 listeners[0].deadlines.idle: got 5, write a duration such as 5s',
+    '8:7 listeners[0].deadlines.tls: unknown key, possible are handshake, connect, response, idle, clientIdle, upstreamIdle, write, halfClose, close, lifetime, lifetimeJitter',
+    '9:33 listeners[0].buffers.low: got 8KiB, more than high (4KiB), write at most 4KiB',
+    '10:5 listeners[1].upstream: is missing, write host:port, such as 127.0.0.1:8080',
+    '10:14 listeners[1].address: got [::1]:1, which listeners[0].address (:1) takes already, write another port',
+    '11:11 listeners[1].name: got http-1, which listeners[0] is called already, write another',
+    '13:1 workers: not supported yet, remove this key',
+    '14:1 workers: is written twice, remove one',
+  ])
+})
+
+test('what the parser says of a hostile value cannot forge a line', async (t) => {
+  for (const problem of problemsOf('%\u2028\u202e\n---\na: 1')) t.notMatch(problem, /[^\x20-\x7e]/)
+})
+
+test('of very many problems the first hundred are listed and the rest counted', async (t) => {
+  const found = problemsOf(Array.from({ length: 150 }, (_, index) => `zebra${index}: 1`).join('\n'))
+  t.equal(found.length, 101)
+  t.equal(found.at(-1), '99:1 and 51 more problems after this')
+})
+
+test('a variable that is used often cannot fill the memory', async (t) => {
+  const [problem] = problemsOf(inListener(`name: "${'${BIG}'.repeat(1000)}"`), { BIG: 'x'.repeat(10_000) })
+  t.match(problem, /which becomes longer than 65536 characters$/)
+})
+
+test('a listener too many is refused before all are compared with each other', async (t) => {
+  const listeners = Array.from({ length: 257 }, (_, index) => `  - { address: ":${index + 1}", protocol: tcp, upstream: "a:1" }`)
+  t.strictSame(problemsOf(`listeners:\n${listeners.join('\n')}\n`), ['2:3 listeners: got 257 items, at most 256 are possible'])
+})

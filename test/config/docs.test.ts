@@ -1,0 +1,43 @@
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { test } from 'tap'
+import { reasonNames } from '../../src/close.ts'
+import { checkText } from '../../src/config/load.ts'
+import { rows } from '../../src/config/rows.ts'
+
+const read = (name: string): string => readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8')
+
+test('the generated documents are up to date', async (t) => {
+  const generate = new URL('../../docs/generate.ts', import.meta.url).pathname
+  const { status, stderr } = spawnSync(process.execPath, [generate, '--check'], { encoding: 'utf8' })
+  t.equal(stderr, '')
+  t.equal(status, 0)
+})
+
+test('every example in the documentation is valid and raises no warning', async (t) => {
+  const examples = [...read('configuration.md').matchAll(/```yaml\n([^]*?)```/g)].map(([, text = '']) => text).filter((text) => text.includes('listeners:'))
+  t.equal(examples.length, 2)
+  const [smallest, full] = examples.map((text) => checkText(text, 'f'))
+  // The full one names its listener and writes what is derived otherwise; jitter without a lifetime is only there to be seen.
+  t.strictSame(full?.warnings.map(({ path }) => path), ['listeners[0].deadlines.lifetimeJitter'])
+  t.strictSame(smallest?.warnings, [])
+})
+
+test('the full example is made of the defaults', async (t) => {
+  const [, , text = ''] = [...read('configuration.md').matchAll(/```yaml\n([^]*?)```/g)].map(([, inner = '']) => inner)
+  const written = checkText(text, 'f').config
+  const { config } = checkText('listeners: [{ name: app, address: ":17080", protocol: http, upstream: "127.0.0.1:8080" }]', 'f')
+  const expected = structuredClone(config)
+  const [listener] = expected.listeners
+  if (listener === undefined) throw new Error('no listener')
+  listener.limits.connections = 10_000
+  listener.deadlines.upgradeMs = 60_000
+  t.strictSame(written, expected)
+})
+
+test('every supported key and every reason is documented', async (t) => {
+  const [configuration, closeReasons] = [read('configuration.md'), read('close-reasons.md')]
+  for (const { path } of rows()) t.match(configuration, `| \`${path.slice(path.lastIndexOf('.') + 1)}\` |`, path)
+  for (const reason of reasonNames) t.match(closeReasons, `\n## ${reason}\n`, reason)
+  for (const name of ['drain', 'workers', 'slowConsumer', 'proxyProtocol', 'tokenFile']) t.notMatch(configuration, `| \`${name}\` |`, name)
+})
