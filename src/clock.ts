@@ -94,6 +94,11 @@ export class Sweep {
   }
 
   #run(now: number): void {
-    for (const item of this.#items) item.sweep(now)
+    // No more than there are now: items that replace themselves in their sweep would make this one endless.
+    let left = this.#items.size
+    for (const item of this.#items) {
+      if (left-- === 0) break
+      item.sweep(now)
+    }
   }
 }

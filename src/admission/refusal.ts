@@ -7,7 +7,8 @@ import type { Clock, Sweep, Swept } from '../clock.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
 
 const LINGER_MS = 1000
-const MAX_LINGERING = 256
+/** They are counted by no limit, so they must fit into the reserve of descriptors (lifecycle/descriptors.ts). */
+const MAX_LINGERING = 32
 
 export class Refusals {
   readonly #clock: Clock

@@ -25,6 +25,8 @@ export interface Endpoint {
   /** As `queued`, but as fine as the system can tell: falls with every byte that the peer's side takes. */
   readonly untaken: number
   readonly isClosed: boolean
+  /** Looks closer at what the peer has not taken, once: `untaken` tells it a moment later. For a peer that looks stalled. */
+  measure(): void
   /** Copies `bytes[start..end)` and sends them in order. Never blocks; what the system does not take at once is queued. */
   write(bytes: Buffer, start: number, end: number): void
   /**

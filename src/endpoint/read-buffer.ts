@@ -6,6 +6,7 @@
 // everything falls back to plain `data` events where it does not.
 
 import net from 'node:net'
+import { getSystemErrorName } from 'node:util'
 
 /** Called with the socket as `this`; false pauses. */
 export type ReadCallback = (this: net.Socket, length: number, bytes: Buffer) => boolean
@@ -15,19 +16,24 @@ export interface OnRead {
   callback: (length: number, bytes: Buffer) => boolean
 }
 
-/** The part of an undocumented libuv handle that is used here. */
+/** The parts of undocumented libuv handles that are used here. */
 interface Handle {
   readonly writeQueueSize?: number
 }
-interface HandleSocket {
-  _handle: Handle | null
+interface ServerHandle {
+  /** Called for each accepted connection; `status` is negative for an error. */
+  onconnection: (status: number, handle: Handle) => void
 }
-interface AdoptingOptions {
+interface SocketOptions {
   handle: Handle
   manualStart: boolean
   allowHalfOpen: boolean
+  writableHighWaterMark: number
   onread: OnRead
 }
+
+/** Our own queue bounds what is written: Node's mark would only cost an event for every large write. */
+export const WRITABLE_MARK = 2 ** 30
 
 const buffers = new Map<number, Buffer>()
 
@@ -39,25 +45,28 @@ export function onRead(size: number, callback: ReadCallback): OnRead {
 }
 
 /**
- * Makes a socket that reads into the shared buffer out of one that a server has just accepted with `pauseOnConnect`.
- * The accepted one is an empty shell afterwards. The new socket does not read until it is resumed.
+ * From now on a listening `server` hands over what it accepts as sockets that read into the shared buffer, and that do not
+ * read until they are resumed. It counts none of them. (Accepting the documented way and taking the handle out of that
+ * socket works as well, and costs a socket for each connection.)
  */
-export function adopt(accepted: net.Socket, onread: OnRead): net.Socket {
-  const shell = accepted as unknown as HandleSocket
-  const handle = shell._handle
-  if (handle === null) return accepted
-  shell._handle = null
-  accepted.destroy() // the server counts it as gone; the descriptor lives on in the handle
-  const options: AdoptingOptions = { handle, allowHalfOpen: true, manualStart: true, onread }
-  return new net.Socket(options as unknown as net.SocketConstructorOpts)
+export function acceptWith(server: net.Server, onread: OnRead, onSocket: (socket: net.Socket) => void): void {
+  const listening = (server as unknown as { _handle: ServerHandle })._handle
+  listening.onconnection = (status, handle) => {
+    if (status < 0) {
+      server.emit('error', new Error(`accept: ${getSystemErrorName(status)}`))
+      return
+    }
+    const options: SocketOptions = { handle, allowHalfOpen: true, manualStart: true, writableHighWaterMark: WRITABLE_MARK, onread }
+    onSocket(new net.Socket(options as unknown as net.SocketConstructorOpts))
+  }
 }
 
 /** Bytes of the write in progress that the kernel has not taken; `fallback` where the handle does not tell. */
 export function unwritten(socket: net.Socket, fallback: number): number {
-  return (socket as unknown as HandleSocket)._handle?.writeQueueSize ?? fallback
+  return (socket as unknown as { _handle: Handle | null })._handle?.writeQueueSize ?? fallback
 }
 
-/** Whether `adopt` works here: a few bytes are sent to an adopted socket and must come by the callback, then the end. */
+/** Whether `acceptWith` works here: a few bytes are sent to such a socket and must come by the callback, then the end. */
 export function checkAdoption(): Promise<boolean> {
   return new Promise((resolve) => {
     const server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true })
@@ -65,9 +74,19 @@ export function checkAdoption(): Promise<boolean> {
       server.close()
       resolve(works)
     }
+    let seen = ''
+    const callback = (length: number, bytes: Buffer): boolean => {
+      seen += bytes.toString('latin1', 0, length)
+      return true
+    }
     server.once('error', () => done(false))
-    server.once('connection', (accepted) => void tryAdoption(accepted).then(done, () => done(false)))
+    server.once('connection', () => done(false)) // the documented way was taken: ours is not there
     server.listen(0, '127.0.0.1', () => {
+      try {
+        acceptWith(server, { buffer: Buffer.alloc(64), callback }, (socket) => whenOver(socket, (hasEnded) => done(hasEnded && seen === 'adopted')))
+      } catch {
+        return done(false)
+      }
       const client = net.connect((server.address() as net.AddressInfo).port, '127.0.0.1', () => client.end('adopted'))
       client.on('error', () => {})
       client.resume()
@@ -75,22 +94,12 @@ export function checkAdoption(): Promise<boolean> {
   })
 }
 
-async function tryAdoption(accepted: net.Socket): Promise<boolean> {
-  let seen = ''
-  const socket = adopt(accepted, {
-    buffer: Buffer.alloc(64),
-    callback(length, bytes) {
-      seen += bytes.toString('latin1', 0, length)
-      return true
-    },
+function whenOver(socket: net.Socket, report: (hasEnded: boolean) => void): void {
+  socket.on('data', () => report(false))
+  socket.on('error', () => report(false))
+  socket.on('end', () => {
+    socket.destroy()
+    report(true)
   })
-  return await new Promise((resolve) => {
-    socket.on('data', () => resolve(false))
-    socket.on('error', () => resolve(false))
-    socket.on('end', () => {
-      socket.destroy()
-      resolve(seen === 'adopted')
-    })
-    socket.resume()
-  })
+  socket.resume()
 }

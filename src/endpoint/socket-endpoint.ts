@@ -9,7 +9,8 @@
 import net from 'node:net'
 import type { Manner, PeerSide } from '../close.ts'
 import { KeptBytes } from './kept-bytes.ts'
-import { adopt, onRead, unwritten } from './read-buffer.ts'
+import { measureKernelQueue } from './kernel-queue.ts'
+import { acceptWith, onRead, unwritten, WRITABLE_MARK } from './read-buffer.ts'
 import type { Endpoint, EndpointOwner } from './endpoint.ts'
 import { copyOut, giveBack, LARGEST_WRITE, lend } from './write-buffers.ts'
 
@@ -34,6 +35,9 @@ export class SocketEndpoint implements Endpoint {
   #kept: KeptBytes | null = null
   /** The buffer of a write in progress, to be recycled. */
   #lent: Buffer | null = null
+  /** Bytes that the kernel took and the peer has not, as last measured; 0 until then. */
+  #inKernel = 0
+  #onMeasured: ((bytes: number) => void) | null = null
   #onFlushed: ((error?: Error | null) => void) | null = null
   #error: NodeJS.ErrnoException | null = null
   #isEnding = false
@@ -52,8 +56,16 @@ export class SocketEndpoint implements Endpoint {
   }
 
   get untaken(): number {
-    if (this.#unflushed === 0) return 0
-    return unwritten(this.#socket, this.#unflushed) + (this.#kept === null ? 0 : this.#kept.length)
+    if (this.#unflushed === 0) return this.#inKernel
+    return unwritten(this.#socket, this.#unflushed) + (this.#kept === null ? 0 : this.#kept.length) + this.#inKernel
+  }
+
+  measure(): void {
+    this.#onMeasured ??= (bytes) => {
+      // The kernel counts a FIN as a byte.
+      this.#inKernel = Math.max(0, this.#socket.writableFinished ? bytes - 1 : bytes)
+    }
+    measureKernelQueue(this.#socket, this.#onMeasured)
   }
 
   get isClosed(): boolean {
@@ -96,8 +108,9 @@ export class SocketEndpoint implements Endpoint {
   end(): void {
     if (this.#isEnding) return
     this.#isEnding = true
-    if (this.#kept !== null && this.#kept.length > 0) this.#writeKept(this.#kept, Number.POSITIVE_INFINITY)
-    this.#socket.end()
+    // What waits goes piece by piece as ever, and FIN behind it: given to Node at once it would be neither counted nor
+    // seen to move, and a reader that stalls on the tail would never be found.
+    if (this.#kept === null || this.#kept.length === 0) this.#socket.end()
   }
 
   close(manner: Manner): void {
@@ -132,20 +145,32 @@ export class SocketEndpoint implements Endpoint {
 
   #flushed(): void {
     this.#unflushed = 0
+    this.#inKernel = 0
     if (this.#lent !== null) giveBack(this.#lent)
     this.#lent = null
-    if (this.#kept !== null && this.#kept.length > 0) this.#writeKept(this.#kept, LARGEST_WRITE)
+    if (this.#kept !== null && this.#kept.length > 0) {
+      this.#writeKept(this.#kept)
+      if (this.#isEnding && this.#kept.length === 0) this.#socket.end()
+    }
     this.owner.onProgress(this)
   }
 
-  #writeKept(kept: KeptBytes, limit: number): void {
-    const pieces = kept.takeUpTo(limit)
+  #writeKept(kept: KeptBytes): void {
+    const pieces = kept.takeUpTo(LARGEST_WRITE)
     for (const piece of pieces) this.#unflushed += piece.length
     const last = pieces.pop()!
     this.#socket.cork()
     for (const piece of pieces) this.#socket.write(piece)
     this.#watchFlush(last)
     this.#socket.uncork()
+  }
+
+  /** Gives the socket away as an ordinary stream, in the state it is in; this endpoint is dead from here on. */
+  release(): net.Socket {
+    const socket = this.#socket as OwnedSocket
+    socket.off('end', onEnd).off('error', onError).off('close', onClose).off('data', onData)
+    delete socket[kEndpoint]
+    return socket
   }
 
   onSocketError(error: NodeJS.ErrnoException): void {
@@ -161,16 +186,31 @@ export class SocketEndpoint implements Endpoint {
   }
 }
 
-/** The client side of a connection that a server has just accepted (with `pauseOnConnect`). Paused until resumed. */
-export function acceptedEndpoint(accepted: net.Socket, read: ReadOptions, owner: EndpointOwner): SocketEndpoint {
-  if (read.isShared) return new SocketEndpoint('client', adopt(accepted, onRead(read.readBytes, onShared)), owner)
-  accepted.pause()
-  return new SocketEndpoint('client', accepted.on('data', onData), owner)
+/** Calls `onSocket` for each connection that a listening `server` (with `pauseOnConnect`) accepts; `clientEndpoint` takes it. */
+export function acceptSockets(server: net.Server, read: ReadOptions, onSocket: (socket: net.Socket) => void): void {
+  if (read.isShared) acceptWith(server, onRead(read.readBytes, onShared), onSocket)
+  else server.on('connection', onSocket)
+}
+
+/** The client side of a connection, from `acceptSockets`. Paused until resumed. */
+export function clientEndpoint(socket: net.Socket, read: ReadOptions, owner: EndpointOwner): SocketEndpoint {
+  const endpoint = new SocketEndpoint('client', socket, owner)
+  if (!read.isShared) {
+    socket.pause()
+    socket.on('data', onData)
+  }
+  return endpoint
+}
+
+/** The client side again, after `release`: a socket that carried plain HTTP and was upgraded. Paused until resumed. */
+export function regainedEndpoint(socket: net.Socket, read: ReadOptions, owner: EndpointOwner): SocketEndpoint {
+  socket.pause()
+  return clientEndpoint(socket, read, owner)
 }
 
 /** The socket options for a dial whose socket `dialledEndpoint` will take. */
-export function dialOptions(read: ReadOptions): { onread?: net.OnReadOpts } {
-  return read.isShared ? { onread: onRead(read.readBytes, onShared) } : {}
+export function dialOptions(read: ReadOptions): { writableHighWaterMark: number; onread?: net.OnReadOpts } {
+  return { writableHighWaterMark: WRITABLE_MARK, ...(read.isShared ? { onread: onRead(read.readBytes, onShared) } : {}) }
 }
 
 /** The upstream side: a socket that was opened with `dialOptions` and is connected. Reads at once. */
@@ -192,7 +232,9 @@ function resetOrDestroy(socket: net.Socket): void {
 
 function onShared(this: net.Socket, length: number, bytes: Buffer): boolean {
   const endpoint = (this as OwnedSocket)[kEndpoint]
-  return endpoint === undefined || endpoint.owner.onBytes(endpoint, bytes, length)
+  // A released socket is an ordinary stream, which keeps what it is given.
+  if (endpoint === undefined) return this.push(Buffer.from(bytes.subarray(0, length)))
+  return endpoint.owner.onBytes(endpoint, bytes, length)
 }
 
 function onData(this: net.Socket, chunk: Buffer): void {

@@ -1,7 +1,7 @@
 // Accepts. Each accepted connection passes the gates, gets its record, and is given to its protocol; accepting never waits
 // for any of that.
 
-import { unlinkSync } from 'node:fs'
+import { lstatSync, unlinkSync } from 'node:fs'
 import net from 'node:net'
 import type { ConnectionLimit } from '../admission/limits.ts'
 import { deaf } from '../admission/refusal.ts'
@@ -12,7 +12,7 @@ import type { Close } from '../close.ts'
 import { Connection } from '../connection.ts'
 import type { Observer, Protocol, Registry } from '../connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
-import { acceptedEndpoint } from '../endpoint/socket-endpoint.ts'
+import { acceptSockets, clientEndpoint } from '../endpoint/socket-endpoint.ts'
 import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
 
 export interface ListenerOptions {
@@ -49,8 +49,7 @@ export class Listener {
   constructor(options: ListenerOptions, context: ListenerContext) {
     this.options = options
     this.#context = context
-    this.#server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: options.noDelay })
-    this.#server.on('connection', (accepted) => this.#onConnection(accepted))
+    this.#server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true })
   }
 
   /** Resolves once connections are accepted; rejects with what the system said. */
@@ -59,8 +58,8 @@ export class Listener {
     try {
       await this.#listen()
     } catch (error) {
-      if (!('path' in address) || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || (await isAlive(address.path))) throw error
-      unlinkSync(address.path) // a crash left it behind: nobody answers there
+      if (!('path' in address) || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || !(await isLeftBehind(address.path))) throw error
+      unlinkSync(address.path)
       await this.#listen()
     }
     this.#server.on('error', this.#context.onError)
@@ -73,6 +72,8 @@ export class Listener {
       this.#server.once('error', reject)
       this.#server.listen({ ...where, backlog: BACKLOG }, () => {
         this.#server.off('error', reject)
+        // In the turn that bound the port: nothing was accepted yet.
+        acceptSockets(this.#server, this.options.read, (socket) => this.#onConnection(socket))
         resolve()
       })
     })
@@ -89,18 +90,18 @@ export class Listener {
     this.#server.close()
   }
 
-  #onConnection(accepted: net.Socket): void {
+  #onConnection(socket: net.Socket): void {
     const { clock, registry, observer, limit, refusals, serve, refusalAnswer } = this.#context
-    const { name, protocol, read } = this.options
-    const address = clientAddress(accepted)
-    const client = acceptedEndpoint(accepted, read, deaf)
+    const { name, protocol, read, noDelay } = this.options
+    const client = clientEndpoint(socket, read, deaf)
+    if (noDelay) socket.setNoDelay(true)
     if (!limit.take()) {
       const close = makeClose('too_many', 'client', 'admit', 'limits.connections')
       observer.onRejected(name, close)
       refusals.refuse(client, refusalAnswer(close))
       return
     }
-    const connection = new Connection(registry.nextId(), name, protocol, address, clock.now())
+    const connection = new Connection(registry.nextId(), name, protocol, clientAddress(socket), clock.now())
     registry.add(connection)
     serve(connection, client)
   }
@@ -114,13 +115,19 @@ function clientAddress(socket: net.Socket): string {
   return remoteAddress.startsWith('::ffff:') ? `${remoteAddress.slice(7)}:${remotePort}` : `[${remoteAddress}]:${remotePort}`
 }
 
-function isAlive(path: string): Promise<boolean> {
+/**
+ * Whether a crash left this socket behind. Only a refusal proves it: a listener that is too busy answers EAGAIN, one
+ * that we may not reach EACCES. A file that is no socket refuses as well, and is not ours to remove.
+ */
+function isLeftBehind(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = net.connect(path)
     probe.once('connect', () => {
       probe.destroy()
-      resolve(true)
+      resolve(false)
     })
-    probe.once('error', () => resolve(false))
+    probe.once('error', (error: NodeJS.ErrnoException) => {
+      resolve(error.code === 'ECONNREFUSED' && lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true)
+    })
   })
 }

@@ -7,16 +7,17 @@
 // | deadline      | stops                                        | does not kill                                         |
 // | write         | a reader that stopped, a peer that vanished   | a slow reader: every byte taken re-arms it            |
 // |               | while being sent to                           |                                                       |
-// | halfClose     | an upstream that ignores the end of its input | an answer that still flows after the client's FIN     |
+// | halfClose     | an upstream that ignores the end of its input | an answer that still flows after the client's FIN, or |
+// |               |                                               | that is not read because the client is slow           |
 // | idle          | a forgotten connection                        | one-way push: data either way re-arms it              |
 // | clientIdle,   | one side that is silent while the other talks | a side that is not read because the other is slow     |
-// | upstreamIdle  |                                               |                                                       |
+// | upstreamIdle  |                                               | nor one that has ended its half                       |
 // | lifetime      | connections that never move to new pods       | -                                                     |
 //
 // Prior art: HAProxy's client-fin and tunnel timeouts, Envoy's per-connection idle and duration, Caddy's progress-based
 // write deadline, pgbouncer's server_lifetime.
 
-import type { Close, PeerSide } from '../close.ts'
+import type { Close } from '../close.ts'
 import { makeClose } from '../close.ts'
 import type { Half } from './half.ts'
 
@@ -38,13 +39,14 @@ class Progress {
   #taken = 0
   #owed = 0
   #received = 0
+  #wasPaused = false
   /** Data came from the source, or a slow sink took some. */
   activeAt: number
-  /** As above for the source alone; a source that we do not read cannot be blamed for its silence. */
+  /** Data came from the source, or it was not read: a source that we do not read cannot be blamed for its silence. */
   dataAt: number
   /** The sink took bytes, or was owed none. */
   takenAt: number
-  /** Anything came from the source. */
+  /** Anything came from the source, or it was not read. */
   receivedAt: number
 
   constructor(now: number) {
@@ -53,15 +55,19 @@ class Progress {
 
   observe(half: Half, now: number): void {
     if (half.activity !== this.#activity) this.activeAt = this.dataAt = now
-    if (half.isPaused) this.dataAt = now
     if (half.flow.received !== this.#received) this.receivedAt = now
+    // One that was paused at the last sweep was resumed since: perhaps just now, and nothing was read yet.
+    if (half.isPaused || this.#wasPaused) this.dataAt = this.receivedAt = now
     const untaken = half.sink.untaken
     const taken = half.flow.sent - untaken
-    const hasTaken = taken !== this.#taken
+    // It falls when `untaken` is looked at closer and turns out to be more; that is no progress.
+    const hasTaken = taken > this.#taken
     if (hasTaken && this.#owed !== 0) this.activeAt = now
-    if (hasTaken || untaken === 0) this.takenAt = now
+    // Bytes that began to wait since the last sweep may have done so just now.
+    if (hasTaken || this.#owed === 0) this.takenAt = now
     this.#activity = half.activity
     this.#received = half.flow.received
+    this.#wasPaused = half.isPaused
     this.#taken = taken
     this.#owed = untaken
   }
@@ -87,17 +93,21 @@ export class Deadlines {
     this.#toUpstream.observe(toUpstream, now)
     this.#toClient.observe(toClient, now)
     return (
-      this.#stalled('client', this.#toClient, now) ??
-      this.#stalled('upstream', this.#toUpstream, now) ??
+      this.#stalled(toClient, this.#toClient, now) ??
+      this.#stalled(toUpstream, this.#toUpstream, now) ??
       this.#halfClosed(toUpstream, toClient, now) ??
-      this.#idle(now) ??
+      this.#idle(toUpstream, toClient, now) ??
       this.#tooOld(now)
     )
   }
 
-  #stalled(side: PeerSide, toSide: Progress, now: number): Close | null {
-    if (now - toSide.takenAt < this.#options.writeMs) return null
-    return makeClose('write_timeout', side, 'relay', `took no bytes for ${seconds(now - toSide.takenAt)} (deadlines.write)`)
+  #stalled({ sink }: Half, toSide: Progress, now: number): Close | null {
+    const { writeMs } = this.#options
+    const quietMs = now - toSide.takenAt
+    // Linux shows progress by thirds of a send buffer: before a slow reader is taken for a stalled one, look closer.
+    if (quietMs >= writeMs / 4) sink.measure()
+    if (quietMs < writeMs) return null
+    return makeClose('write_timeout', sink.side, 'relay', `took no bytes for ${seconds(quietMs)} (deadlines.write)`)
   }
 
   #halfClosed(toUpstream: Half, toClient: Half, now: number): Close | null {
@@ -105,18 +115,21 @@ export class Deadlines {
     this.#halfClosedAt ??= now
     const side = toUpstream.hasEnded ? 'upstream' : 'client'
     const receivedAt = (toUpstream.hasEnded ? this.#toClient : this.#toUpstream).receivedAt
-    // Both directions count: what the ended side had sent may still be on its way to a slow reader.
+    // Both directions count: what the ended side had sent may still be on its way to a slow reader, and megabytes of it
+    // wait in the kernel when our own queue is empty.
     const quietMs = now - Math.max(this.#halfClosedAt, receivedAt, this.#toUpstream.activeAt, this.#toClient.activeAt)
+    if (quietMs >= this.#options.halfCloseMs / 4) (toUpstream.hasEnded ? toUpstream : toClient).sink.measure()
     if (quietMs < this.#options.halfCloseMs) return null
     return makeClose('half_close_timeout', side, 'relay', `nothing for ${seconds(quietMs)} after the other side ended (deadlines.halfClose)`)
   }
 
-  #idle(now: number): Close | null {
+  #idle(toUpstream: Half, toClient: Half, now: number): Close | null {
     const { idleMs, clientIdleMs, upstreamIdleMs } = this.#options
     const quietMs = now - Math.max(this.#toUpstream.activeAt, this.#toClient.activeAt)
     if (quietMs >= idleMs) return makeClose('idle_timeout', 'sidegate', 'relay', `no data for ${seconds(quietMs)} (deadlines.idle)`)
-    if (now - this.#toUpstream.dataAt >= clientIdleMs) return makeClose('idle_timeout', 'client', 'relay', 'deadlines.clientIdle')
-    if (now - this.#toClient.dataAt >= upstreamIdleMs) return makeClose('idle_timeout', 'upstream', 'relay', 'deadlines.upstreamIdle')
+    // A side that has ended its half has nothing more to say; the other's half-close deadline bounds what follows.
+    if (!toUpstream.hasEnded && now - this.#toUpstream.dataAt >= clientIdleMs) return makeClose('idle_timeout', 'client', 'relay', 'deadlines.clientIdle')
+    if (!toClient.hasEnded && now - this.#toClient.dataAt >= upstreamIdleMs) return makeClose('idle_timeout', 'upstream', 'relay', 'deadlines.upstreamIdle')
     return null
   }
 

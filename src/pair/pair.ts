@@ -100,15 +100,22 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
   }
 
   onBytes(endpoint: Endpoint, bytes: Buffer, length: number): boolean {
-    if (this.#state === 'closing') return this.#onLateBytes(endpoint, bytes, length)
     const half = endpoint === this.#client ? this.toUpstream : this.toClient
     try {
-      return half.relay(bytes, length)
+      return this.#state === 'closing' ? this.#onLateBytes(half, bytes, length) : half.relay(bytes, length)
     } catch (error) {
-      if (!(error instanceof InvariantError)) throw error
-      this.close(makeClose('internal_error', 'sidegate', 'relay', error.message))
+      this.#onBroken(error)
       return true
     }
+  }
+
+  /** A broken invariant, here or in the dialogue, ends this pair and no other. */
+  #onBroken(error: unknown): void {
+    if (!(error instanceof InvariantError)) throw error
+    if (this.#state !== 'closing') return this.close(makeClose('internal_error', 'sidegate', 'relay', error.message))
+    const end = this.#connection.end!
+    this.#connection.end = { ...end, detail: `${end.detail ?? end.reason}; then internal_error: ${error.message}` }
+    this.#giveUp()
   }
 
   onEnd(endpoint: Endpoint): void {
@@ -116,8 +123,12 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
     if (half.hasEnded || this.#state === 'closed') return
     half.hasEnded = true
     if (this.#state === 'closing') return endpoint.end()
-    const close = this.#dialogue?.onSourceEnd(half) ?? null
-    if (close !== null) return this.close(close)
+    try {
+      const close = this.#dialogue?.onSourceEnd(half) ?? null
+      if (close !== null) return this.close(close)
+    } catch (error) {
+      return this.#onBroken(error)
+    }
     this.#firstEnded ??= endpoint.side
     this.#state = 'lingering'
     half.sink.end()
@@ -149,8 +160,12 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
     this.#connection.end = close
     this.#connection.phase = 'close'
     this.#closesBy = this.#context.clock.now() + this.#options.closeMs
-    this.#part(this.toClient, close)
-    this.#part(this.toUpstream, close)
+    try {
+      this.#part(this.toClient, close)
+      this.#part(this.toUpstream, close)
+    } catch (error) {
+      this.#onBroken(error)
+    }
   }
 
   /** Parts from the peer that `half` sends to. */
@@ -175,24 +190,30 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
     return manner
   }
 
-  #onLateBytes(endpoint: Endpoint, bytes: Buffer, length: number): boolean {
-    const half = endpoint === this.#client ? this.toUpstream : this.toClient
+  #onLateBytes(half: Half, bytes: Buffer, length: number): boolean {
     half.flow.received += length
-    if (this.#dialogue?.isAnswered(half, bytes, length)) endpoint.end()
+    if (this.#dialogue?.isAnswered(half, bytes, length)) half.source.end()
     return true
   }
 
   sweep(now: number): void {
     if (this.#state === 'closing') {
-      if (now < this.#closesBy) return
-      // What could not be flushed in time is given up; RST frees the kernel's queue too.
-      this.#client.close('reset')
-      this.#upstream.close('reset')
+      if (now >= this.#closesBy) this.#giveUp()
       return
     }
     if (!this.#isSettled && now - this.#startedAt >= SETTLED_MS) this.#settle()
-    const close = this.#deadlines.check(this.toUpstream, this.toClient, now) ?? this.#dialogue?.sweep(now) ?? null
-    if (close !== null) this.close(close)
+    try {
+      const close = this.#deadlines.check(this.toUpstream, this.toClient, now) ?? this.#dialogue?.sweep(now) ?? null
+      if (close !== null) this.close(close)
+    } catch (error) {
+      this.#onBroken(error)
+    }
+  }
+
+  /** What could not be flushed in time is given up; RST frees the kernel's queue too. */
+  #giveUp(): void {
+    this.#client.close('reset')
+    this.#upstream.close('reset')
   }
 
   #settle(): void {

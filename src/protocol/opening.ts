@@ -3,8 +3,8 @@
 //     waiting --dial()--> dialling --onDialled--> connected --pair()--> the Pair owns both endpoints
 //        any of these --close()--> closing (answer flushed, bounded) --> closed
 //
-// What the client sends meanwhile is kept, up to the buffer bound, and it is read so that its FIN or RST is noticed:
-// a client that left takes its dial with it.
+// What the client sends meanwhile is kept, within a bound, and it is read so that its FIN or RST is noticed: a client
+// that left takes its dial with it. One that has sent more than the bound is not read, and is not seen to leave.
 
 import type { Swept } from '../clock.ts'
 import { closeFromError, makeClose, reasonRow } from '../close.ts'
@@ -127,6 +127,13 @@ export class Opening implements Dialler, ConnectionOwner, Swept {
     if (this.#hasClientEnded) pair.onEnd(this.#client)
   }
 
+  /** Gives the client away to another protocol: no pair will come of this opening. */
+  giveAway(): Endpoint {
+    this.#state = 'paired'
+    this.context.sweep.delete(this)
+    return this.#client
+  }
+
   queued(side: PeerSide): number {
     return side === 'client' ? this.#client.queued : (this.#upstream?.queued ?? 0)
   }
@@ -156,8 +163,9 @@ export class Opening implements Dialler, ConnectionOwner, Swept {
     }
     if (this.#state !== 'waiting') return true
     this.#steps.onClientBytes(this, bytes, length)
-    const { highBytes, readBytes } = this.#options.pair.buffers
-    return !this.isWaiting || this.#early === null || this.#early.length <= highBytes - readBytes
+    // Not `highBytes - readBytes`, which by default is 0: who has spoken first would not be read, and so not be seen to
+    // leave. With a last read on top, at most a quarter more than `highBytes` is kept; there is no other half yet.
+    return !this.isWaiting || this.#early === null || this.#early.length <= this.#options.pair.buffers.highBytes / 4
   }
 
   onEnd(endpoint: Endpoint): void {

@@ -69,15 +69,18 @@ test('slowReader reads nothing until told, and its peer stalls after little', as
   t.equal(client.sha256, sha256(pattern(8_000_000, 1)))
 })
 
-test('slowReader sees RST without reading', async (t) => {
+test('slowReader sees RST without reading, and its kernel held but a few KiB', async (t) => {
   watchLeaks(t)
   const upstream = await flooder(t)
   const client = await slowReader(t, upstream.port)
   const seen = await upstream.connection()
-  await eventually(() => seen.sent > 0 && seen.socket.writableLength > 0)
+  await seen.stalled()
   seen.reset()
   t.same(await client.closed, { kind: 'reset', code: 'ECONNRESET' })
   t.equal(client.bytes, 0)
+  client.drain()
+  await eventually(() => client.bytes > 0)
+  t.ok(client.bytes <= 16_384, `${client.bytes} bytes`)
 })
 
 test('slowReader sees FIN without reading, and its own end comes when all was read', async (t) => {

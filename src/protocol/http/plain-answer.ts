@@ -7,7 +7,7 @@ import type { Connection } from '../../connection.ts'
 import type { Dialogue, Farewell } from '../../pair/dialogue.ts'
 import type { Half } from '../../pair/half.ts'
 import { ChunkedScanner } from './chunked.ts'
-import { encodeHead, endToEndHeaders, tokensOf, valuesOf } from './head.ts'
+import { encodeHead, endToEndHeaders, valuesOf } from './head.ts'
 import type { AnswerHead } from './head.ts'
 
 /** How the end of a body is known: after that many bytes, by the chunked coding, or by FIN. */
@@ -28,10 +28,11 @@ export function plainAnswerHead(answer: AnswerHead): { head: Buffer; framing: Fr
 
 function framingOf(answer: AnswerHead): Framing | string {
   const lengths = valuesOf(answer.headers, 'content-length')
-  const codings = tokensOf(answer.headers, 'transfer-encoding')
+  // As it is written, not as a list: parsers differ on `,chunked`, and on what an empty one means beside Content-Length.
+  const codings = valuesOf(answer.headers, 'transfer-encoding')
   if (codings.length > 0) {
     if (lengths.length > 0) return 'both Content-Length and Transfer-Encoding'
-    if (answer.version !== '1.1' || codings.length !== 1 || codings[0] !== 'chunked') return 'a transfer coding other than chunked'
+    if (answer.version !== '1.1' || codings.length !== 1 || codings[0]!.toLowerCase() !== 'chunked') return 'a transfer coding other than chunked'
     return answer.status === 204 || answer.status === 304 ? 'a transfer coding where there is no body' : { kind: 'chunked' }
   }
   if (lengths.length > 1 || (lengths.length === 1 && !lengthPattern.test(lengths[0]!))) return 'malformed Content-Length'

@@ -98,10 +98,11 @@ export class Frames implements Dialogue, ControlHandler {
     if (code === null) return 'nothing'
     const towards = this.#scanner(half)
     const from = towards === this.#fromClient ? this.#fromUpstream : this.#fromClient
+    towards.wantsBoundary = false
     if (!towards.isClosed) {
       if (!towards.isAtBoundary) return 'blocked'
       this.#send(half, CLOSE, closePayload(code, close.reason))
-      towards.isClosed = true
+      // Its peer has not closed by this: `towards` goes on to be scanned for the Close that answers the other farewell.
     }
     // There is nothing to wait for from who broke the framing, who has closed already, or whose other side is gone.
     return from.isClosed || from.hasFailed || close.side !== 'sidegate' ? 'said' : 'awaited'

@@ -59,7 +59,7 @@ function upgradeProblem(request: RequestHead): string | null {
   const { headers } = request
   if (request.version !== '1.1') return 'an upgrade needs HTTP/1.1'
   if (request.method !== 'GET') return 'an upgrade to WebSocket is a GET'
-  if (!request.target.startsWith('/')) return 'the request target must begin with /'
+  if (!request.target.startsWith('/') || request.target.includes('#')) return 'the request target must begin with / and have no fragment'
   if (valuesOf(headers, 'host').length !== 1) return 'exactly one Host header is needed'
   const upgrades = valuesOf(headers, 'upgrade')
   if (upgrades.length !== 1 || upgrades[0]!.toLowerCase() !== 'websocket') return 'the only upgrade is to websocket'
@@ -76,7 +76,7 @@ function forward(request: RequestHead, key: string, options: UpgradeOptions): Up
   return {
     head: encodeHead(`GET ${request.target} HTTP/1.1`, headers),
     accept: hash('sha1', key + GUID, 'base64'),
-    protocols: valuesOf(headers, 'sec-websocket-protocol').flatMap((value) => value.split(',')).map((value) => value.trim()),
+    protocols: valuesOf(headers, 'sec-websocket-protocol').flatMap((value) => value.split(',')).map((value) => value.trim()).filter((value) => value !== ''),
     extensions: offered,
   }
 }

@@ -1,0 +1,104 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { test } from 'tap'
+
+const src = join(import.meta.dirname, '../src')
+
+/** From the top. A file imports its own folder and the rows below. */
+const rows: string[][] = [
+  ['cli', 'demo'],
+  ['sidegate'],
+  ['admin', 'lifecycle', 'config', 'metrics', 'log'],
+  ['listener'],
+  ['admission', 'protocol'],
+  ['pair', 'upstream'],
+  ['endpoint'],
+  ['connection', 'close', 'clock', 'errors'],
+]
+/** Those of one row that may import each other; the others are siblings that do not know each other. */
+const friends: string[][] = [
+  ['cli', 'demo'],
+  ['admin', 'lifecycle', 'metrics', 'log'],
+  ['connection', 'close', 'clock', 'errors'],
+]
+const path = new Set(['listener', 'admission', 'protocol', 'pair', 'upstream', 'endpoint', 'connection', 'close', 'clock', 'errors'])
+const beside = new Set(['admin', 'lifecycle', 'config', 'metrics', 'log'])
+const MAX_LINES = 300
+/** Longer than that for a reason. */
+const longer: Record<string, string> = { 'close.ts': 'a table of sentences', 'sidegate.ts': 'every part is wired here' }
+
+interface File {
+  name: string
+  folder: string
+  text: string
+  imports: { file: string; folder: string }[]
+}
+
+const folderOf = (file: string): string => file.split('/')[0]!.replace(/\.ts$/, '')
+
+const files: File[] = readdirSync(src, { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ts'))
+  .map((name) => {
+    const text = readFileSync(join(src, name), 'utf8')
+    const imports = [...text.matchAll(/\b(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map(([, target]) => {
+      const file = relative(src, join(src, dirname(name), target!))
+      return { file, folder: folderOf(file) }
+    })
+    return { name, folder: folderOf(name), text, imports }
+  })
+
+/** The code without its comments, so that a rule may be named where it is explained. */
+const code = ({ text }: File): string => text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '$1')
+
+const rowOf = (folder: string): number => rows.findIndex((names) => names.includes(folder))
+
+function having(pattern: RegExp, except: string[] = []): string[] {
+  return files.filter((file) => pattern.test(code(file)) && !except.includes(file.name)).map(({ name }) => name)
+}
+
+test('every folder has its row', (t) => {
+  t.ok(files.length > 40)
+  t.same(files.filter(({ folder }) => rowOf(folder) === -1).map(({ name }) => name), [])
+  t.end()
+})
+
+test('a file imports its own folder and rows below, never upwards and never sideways', (t) => {
+  const wrong = files.flatMap(({ name, folder, imports }) =>
+    imports
+      .filter((target) => {
+        const [from, to] = [rowOf(folder), rowOf(target.folder)]
+        if (target.folder === folder || to > from) return false
+        return to < from || !friends.some((names) => names.includes(folder) && names.includes(target.folder))
+      })
+      .map((target) => `${name} imports ${target.file}`),
+  )
+  t.same(wrong, [])
+  t.end()
+})
+
+test('the path imports nothing that stands beside it', (t) => {
+  const wrong = files.flatMap(({ name, folder, imports }) =>
+    path.has(folder) ? imports.filter((target) => beside.has(target.folder)).map((target) => `${name} imports ${target.file}`) : [],
+  )
+  t.same(wrong, [])
+  t.end()
+})
+
+test('only the clock has timers, so that tests own the time', (t) => {
+  const timers = /\b(setTimeout|setInterval|setImmediate|queueMicrotask|nextTick)\b|node:timers/
+  t.same(having(timers, ['clock.ts']), [])
+  t.same(having(/\.setTimeout\s*\(/), [], 'socket.setTimeout cannot tell a read from a write')
+  t.same(having(/\bDate\.now\(|\bperformance\.now\(|\bnew Date\(\)/, ['clock.ts', 'endpoint/kernel-queue.ts']), [], 'nor does anything else read the time')
+  t.end()
+})
+
+test("Node's undocumented handles are touched in two files", (t) => {
+  t.same(having(/\b_handle\b/, ['endpoint/read-buffer.ts', 'log/destination.ts']), [])
+  t.end()
+})
+
+test('no file is long', (t) => {
+  const long = files.filter(({ text }) => text.split('\n').length - 1 > MAX_LINES).map(({ name }) => name)
+  t.same(long.sort(), Object.keys(longer).sort())
+  t.end()
+})

@@ -1,0 +1,386 @@
+import { test } from 'tap'
+import fc from 'fast-check'
+import { SWEEP_MS } from '../../src/clock.ts'
+import type { Reason, Side } from '../../src/close.ts'
+import { Deadlines } from '../../src/pair/deadlines.ts'
+import type { Half } from '../../src/pair/half.ts'
+import { memoryPair } from './memory-pair.ts'
+import type { MemoryPair, MemoryPairOptions } from './memory-pair.ts'
+
+const LIMIT = 1100
+/** Where between two sweeps the wait begins. */
+const OFFSETS = [0, 1, 130, 249]
+const LATE = 2 * SWEEP_MS
+
+interface Wait extends MemoryPairOptions {
+  title: string
+  reason: Reason
+  side: Side
+  /** The wait begins with this; null: with the pair itself. */
+  begin: ((pair: MemoryPair) => void) | null
+  /** What goes on meanwhile, each 100 ms. */
+  meanwhile?: (pair: MemoryPair) => void
+}
+
+const waits: Wait[] = [
+  {
+    title: 'a client that takes none of its bytes ends with write_timeout',
+    reason: 'write_timeout',
+    side: 'client',
+    deadlines: { writeMs: LIMIT },
+    clientTakes: 0,
+    begin: ({ upstream }) => upstream.feed('answer'),
+  },
+  {
+    title: 'an upstream that takes none of its bytes ends with write_timeout',
+    reason: 'write_timeout',
+    side: 'upstream',
+    deadlines: { writeMs: LIMIT },
+    upstreamTakes: 0,
+    begin: ({ client }) => client.feed('request'),
+  },
+  {
+    title: 'a client that stopped in the middle of its bytes ends with write_timeout',
+    reason: 'write_timeout',
+    side: 'client',
+    deadlines: { writeMs: LIMIT },
+    clientTakes: 3,
+    begin: ({ upstream }) => upstream.feed('answer'),
+  },
+  {
+    title: 'a stalled client ends with write_timeout although the other direction flows',
+    reason: 'write_timeout',
+    side: 'client',
+    deadlines: { writeMs: LIMIT },
+    clientTakes: 0,
+    begin: ({ upstream }) => upstream.feed('answer'),
+    meanwhile: ({ client }) => client.feed('more'),
+  },
+  {
+    title: 'a stalled upstream ends with write_timeout although the other direction flows',
+    reason: 'write_timeout',
+    side: 'upstream',
+    deadlines: { writeMs: LIMIT },
+    upstreamTakes: 0,
+    begin: ({ client }) => client.feed('request'),
+    meanwhile: ({ upstream }) => upstream.feed('more'),
+  },
+  {
+    title: 'a stalled client ends with write_timeout although more and more is queued for it',
+    reason: 'write_timeout',
+    side: 'client',
+    deadlines: { writeMs: LIMIT },
+    clientTakes: 0,
+    begin: ({ upstream }) => upstream.feed('answer'),
+    meanwhile: ({ upstream }) => upstream.feed('more'),
+  },
+  {
+    title: 'a client that takes nothing after both sides have ended still ends with write_timeout',
+    reason: 'write_timeout',
+    side: 'client',
+    deadlines: { writeMs: LIMIT },
+    clientTakes: 0,
+    begin({ client, upstream }) {
+      upstream.feed('answer')
+      upstream.fin()
+      client.fin()
+    },
+  },
+  {
+    title: 'an upstream that ignores the end of its input ends with half_close_timeout',
+    reason: 'half_close_timeout',
+    side: 'upstream',
+    deadlines: { halfCloseMs: LIMIT },
+    begin: ({ client }) => client.fin(),
+  },
+  {
+    title: 'a client that ignores the end of its input ends with half_close_timeout',
+    reason: 'half_close_timeout',
+    side: 'client',
+    deadlines: { halfCloseMs: LIMIT },
+    begin: ({ upstream }) => upstream.fin(),
+  },
+  {
+    title: 'silence on both halves ends with idle_timeout',
+    reason: 'idle_timeout',
+    side: 'sidegate',
+    deadlines: { idleMs: LIMIT },
+    begin: ({ client }) => client.feed('last word'),
+  },
+  {
+    title: 'a pair over which nothing ever went ends with idle_timeout',
+    reason: 'idle_timeout',
+    side: 'sidegate',
+    deadlines: { idleMs: LIMIT },
+    begin: null,
+  },
+  {
+    title: 'a client that is silent while the upstream talks ends with idle_timeout of its own',
+    reason: 'idle_timeout',
+    side: 'client',
+    deadlines: { clientIdleMs: LIMIT },
+    begin: ({ client }) => client.feed('last word'),
+    meanwhile: ({ upstream }) => upstream.feed('push'),
+  },
+  {
+    title: 'an upstream that is silent while the client talks ends with idle_timeout of its own',
+    reason: 'idle_timeout',
+    side: 'upstream',
+    deadlines: { upstreamIdleMs: LIMIT },
+    begin: ({ upstream }) => upstream.feed('last word'),
+    meanwhile: ({ client }) => client.feed('push'),
+  },
+  {
+    title: 'a busy pair ends with lifetime_timeout at its age',
+    reason: 'lifetime_timeout',
+    side: 'sidegate',
+    deadlines: { lifetimeMs: LIMIT },
+    begin: null,
+    meanwhile: ({ client, upstream }) => (client.feed('more'), upstream.feed('more')),
+  },
+]
+
+for (const wait of waits) {
+  test(`${wait.title}: not a millisecond early, late by at most two sweeps`, async (t) => {
+    for (const offset of wait.begin === null ? [0] : OFFSETS) {
+      const it = memoryPair(wait)
+      await it.clock.pass(offset)
+      wait.begin?.(it)
+      const stop = it.clock.every(100, () => wait.meanwhile?.(it))
+      await it.clock.pass(LIMIT - 1)
+      t.equal(await it.end(), null, `alive just below, begun ${offset} ms after a sweep`)
+      await it.clock.pass(1 + LATE)
+      stop()
+      t.same(await it.end(), { reason: wait.reason, side: wait.side, phase: 'relay' }, `begun ${offset} ms after a sweep`)
+    }
+  })
+}
+
+test('the close deadline resets what could not be flushed, and not a millisecond early', async (t) => {
+  for (const offset of OFFSETS) {
+    const { clock, client, upstream, pair, end, closed } = memoryPair({ closeMs: LIMIT, clientTakes: 0 })
+    upstream.feed('answer')
+    await clock.pass(offset)
+    pair.close({ reason: 'drain', side: 'sidegate', phase: 'relay' })
+    await clock.pass(LIMIT - 1)
+    t.same(client.closes, ['flush'], 'alive just below')
+    t.same(closed, [])
+    await clock.pass(1 + LATE)
+    t.same(client.closes, ['flush', 'reset'])
+    t.equal(upstream.gotReset, true, 'nor did the upstream end in time')
+    t.same(await end(), { reason: 'drain', side: 'sidegate', phase: 'relay' })
+    t.equal(closed.length, 1)
+  }
+})
+
+test('a flush that ends within the close deadline is not reset', async (t) => {
+  const { clock, client, upstream, pair, closed } = memoryPair({ closeMs: LIMIT, clientTakes: 0 })
+  upstream.feed('answer')
+  pair.close({ reason: 'drain', side: 'sidegate', phase: 'relay' })
+  await clock.pass(LIMIT - 1)
+  client.take(100)
+  client.fin()
+  upstream.fin()
+  await clock.pass(0)
+  t.equal(client.got.toString(), 'answer')
+  t.same([client.gotFin, client.gotReset, upstream.gotFin, upstream.gotReset], [true, false, true, false])
+  t.equal(closed.length, 1)
+})
+
+test('a peer that takes one byte a second outlives ten write deadlines, and ends once it stops', async (t) => {
+  for (const side of ['client', 'upstream'] as const) {
+    const it = memoryPair({ deadlines: { writeMs: 2000 }, clientTakes: 0, upstreamTakes: 0 })
+    it[side === 'client' ? 'upstream' : 'client'].feed('x'.repeat(60_000))
+    const stop = it.clock.every(1000, () => it[side].take(1))
+    await it.clock.pass(20_000)
+    t.equal(await it.end(), null)
+    t.equal(it[side].got.length, 20)
+    stop()
+    await it.clock.pass(2000 + LATE)
+    t.same(await it.end(), { reason: 'write_timeout', side, phase: 'relay' })
+  }
+})
+
+test('a peer that was owed nothing for an hour has the whole write deadline for what comes then', async (t) => {
+  for (const offset of OFFSETS) {
+    const { clock, client, upstream, end } = memoryPair({ deadlines: { writeMs: LIMIT }, clientTakes: 5 })
+    upstream.feed('first')
+    await clock.pass(60_000 + offset)
+    upstream.feed('second')
+    await clock.pass(LIMIT - 1)
+    t.equal(await end(), null, `begun ${offset} ms after a sweep`)
+    client.take(100)
+    await clock.pass(60_000)
+    t.equal(await end(), null)
+  }
+})
+
+test('data one way keeps a pair from being idle, and so do bytes that a slow reader takes', async (t) => {
+  const push = memoryPair({ deadlines: { idleMs: 1000 } })
+  const stop = push.clock.every(900, () => push.upstream.feed('push'))
+  await push.clock.pass(10_000)
+  t.equal(await push.end(), null)
+  stop()
+
+  const slow = memoryPair({ deadlines: { idleMs: 1000 }, clientTakes: 0 })
+  slow.upstream.feed('x'.repeat(1000))
+  slow.clock.every(700, () => slow.client.take(1))
+  await slow.clock.pass(10_000)
+  t.equal(await slow.end(), null)
+})
+
+test('a source that is not read because its sink is slow is not idle, and is again from when it is read', async (t) => {
+  for (const [talker, sink, key] of [
+    ['client', 'upstream', 'clientIdleMs'],
+    ['upstream', 'client', 'upstreamIdleMs'],
+  ] as const) {
+    const it = memoryPair({ deadlines: { [key]: LIMIT }, clientTakes: 0, upstreamTakes: 0 })
+    it[talker].feed('x'.repeat(60_000))
+    t.ok(it[talker].isPaused)
+    await it.clock.pass(10 * LIMIT)
+    t.equal(await it.end(), null)
+    it[sink].take(1_000_000)
+    await it.clock.pass(LIMIT - 1)
+    t.equal(await it.end(), null)
+    await it.clock.pass(1 + LATE)
+    t.same(await it.end(), { reason: 'idle_timeout', side: talker, phase: 'relay' })
+  }
+})
+
+test('a side that has ended its half is not idle while the other still answers', async (t) => {
+  const client = memoryPair({ deadlines: { clientIdleMs: LIMIT } })
+  client.client.fin()
+  client.clock.every(500, () => client.upstream.feed('answer'))
+  await client.clock.pass(10 * LIMIT)
+  t.equal(await client.end(), null)
+
+  const upstream = memoryPair({ deadlines: { upstreamIdleMs: LIMIT } })
+  upstream.upstream.fin()
+  upstream.clock.every(500, () => upstream.client.feed('upload'))
+  await upstream.clock.pass(10 * LIMIT)
+  t.equal(await upstream.end(), null)
+})
+
+test('an answer that still flows after the FIN of the client is whole, and silence then is half_close_timeout', async (t) => {
+  const { clock, client, upstream, end } = memoryPair({ deadlines: { halfCloseMs: LIMIT } })
+  client.feed('request')
+  client.fin()
+  const stop = clock.every(1000, () => upstream.feed('.'))
+  await clock.pass(20_000)
+  t.equal(await end(), null)
+  t.equal(client.got.length, 20)
+  stop()
+  await clock.pass(LIMIT + LATE)
+  t.same(await end(), { reason: 'half_close_timeout', side: 'upstream', phase: 'relay' })
+})
+
+test('an upload that drains slowly after the FIN of the client is not cut off', async (t) => {
+  const { clock, client, upstream, end } = memoryPair({ deadlines: { halfCloseMs: LIMIT }, upstreamTakes: 0 })
+  client.feed('x'.repeat(30))
+  client.fin()
+  clock.every(1000, () => upstream.take(1))
+  await clock.pass(30_000)
+  t.equal(await end(), null)
+  t.equal(upstream.got.length, 30)
+  t.ok(upstream.gotFin)
+})
+
+test('an answer that we do not read because the client is slow is not half_close_timeout: the write deadline has its time', async (t) => {
+  const { clock, client, upstream, end } = memoryPair({ deadlines: { halfCloseMs: LIMIT, writeMs: 5 * LIMIT }, clientTakes: 0 })
+  client.feed('request')
+  client.fin()
+  upstream.feed('x'.repeat(100_000))
+  t.ok(upstream.isPaused)
+  await clock.pass(5 * LIMIT - 1)
+  t.equal(await end(), null)
+  await clock.pass(1 + LATE)
+  t.same(await end(), { reason: 'write_timeout', side: 'client', phase: 'relay' })
+})
+
+test('a client that stalls as it ends is write_timeout of the client, although the upstream has not ended either', async (t) => {
+  const { clock, client, upstream, end } = memoryPair({ deadlines: { halfCloseMs: LIMIT, writeMs: LIMIT }, clientTakes: 0 })
+  upstream.feed('answer')
+  client.fin()
+  await clock.pass(LIMIT + LATE)
+  t.same(await end(), { reason: 'write_timeout', side: 'client', phase: 'relay' })
+})
+
+test('a pair whose halves have both ended has no half-close deadline', async (t) => {
+  const { clock, client, upstream, end } = memoryPair({ deadlines: { halfCloseMs: LIMIT }, clientTakes: 0 })
+  upstream.feed('answer')
+  upstream.fin()
+  client.fin()
+  await clock.pass(10 * LIMIT)
+  t.equal(await end(), null)
+  client.take(100)
+  t.same(await end(), { reason: 'eof', side: 'upstream', phase: 'relay' })
+})
+
+test('deadlines that are off never end a pair', async (t) => {
+  const { clock, client, upstream, end } = memoryPair({ clientTakes: 0 })
+  upstream.feed('answer')
+  client.fin()
+  await clock.pass(500)
+  for (let day = 0; day < 30; day += 1) {
+    clock.freeze(24 * 3_600_000)
+    await clock.pass(500)
+  }
+  t.equal(await end(), null)
+})
+
+test('a process that was frozen for an hour kills nobody whose bytes wait, and still kills who stalls, on the next turn', async (t) => {
+  const deadlines = { idleMs: LIMIT, clientIdleMs: LIMIT, upstreamIdleMs: LIMIT, halfCloseMs: LIMIT, writeMs: LIMIT }
+
+  const innocent = memoryPair({ deadlines })
+  await innocent.clock.pass(SWEEP_MS)
+  innocent.clock.freeze(3_600_000)
+  innocent.clock.arrive(() => (innocent.client.feed('kept waiting'), innocent.upstream.feed('kept waiting')))
+  t.equal(await innocent.end(), null)
+
+  const reader = memoryPair({ deadlines: { writeMs: LIMIT }, clientTakes: 0 })
+  reader.upstream.feed('answer')
+  await reader.clock.pass(SWEEP_MS)
+  reader.clock.freeze(3_600_000)
+  reader.clock.arrive(() => reader.client.take(1))
+  t.equal(await reader.end(), null)
+
+  const stalled = memoryPair({ deadlines: { writeMs: LIMIT }, clientTakes: 0 })
+  stalled.upstream.feed('answer')
+  await stalled.clock.pass(SWEEP_MS)
+  stalled.clock.freeze(3_600_000)
+  t.same(await stalled.end(), { reason: 'write_timeout', side: 'client', phase: 'relay' })
+})
+
+test('a paused source that is read again while a frozen process wakes is not idle_timeout', async (t) => {
+  const { clock, client, upstream, end } = memoryPair({ deadlines: { clientIdleMs: LIMIT }, upstreamTakes: 0 })
+  client.feed('x'.repeat(60_000))
+  await clock.pass(SWEEP_MS)
+  clock.freeze(3_600_000)
+  clock.arrive(() => upstream.take(1_000_000))
+  t.equal(await end(), null)
+  await clock.pass(LIMIT + LATE)
+  t.same(await end(), { reason: 'idle_timeout', side: 'client', phase: 'relay' })
+})
+
+test('jitter shortens a lifetime by up to its fraction and never lengthens it', (t) => {
+  const still = { activity: 0, isPaused: false, hasEnded: false, flow: { received: 0, sent: 0 }, sink: { untaken: 0 } } as unknown as Half
+  const off = Number.POSITIVE_INFINITY
+  const others = { idleMs: off, clientIdleMs: off, upstreamIdleMs: off, writeMs: off, halfCloseMs: off }
+  const lifetime = fc.record({ lifetimeMs: fc.integer({ min: 1, max: 2 ** 31 }), lifetimeJitter: fc.double({ min: 0, max: 1, noNaN: true }) })
+  fc.assert(
+    fc.property(lifetime, fc.double({ min: 0, max: 1, noNaN: true }), fc.nat(1e9), (options, random, now) => {
+      const { lifetimeMs, lifetimeJitter } = options
+      const deadlines = new Deadlines({ ...others, ...options }, now, random)
+      const first = Math.floor(lifetimeMs * (1 - lifetimeJitter)) - 1
+      t.equal(deadlines.check(still, still, now + Math.max(first, -1)), null)
+      t.equal(deadlines.check(still, still, now + lifetimeMs)?.reason, 'lifetime_timeout')
+    }),
+    { numRuns: 200 },
+  )
+  const drawn = [0, 0.5, 1].map((random) => {
+    const deadlines = new Deadlines({ ...others, lifetimeMs: 1000, lifetimeJitter: 0.1 }, 0, random)
+    return Array.from({ length: 1001 }, (_, now) => now).find((now) => deadlines.check(still, still, now) !== null)
+  })
+  t.same(drawn, [1000, 950, 900])
+  t.end()
+})

@@ -1,0 +1,91 @@
+// A Pair over two memory endpoints and a clock that stands still. Every deadline is off unless the test sets it.
+
+import { Sweep } from '../../src/clock.ts'
+import { Connection } from '../../src/connection.ts'
+import type { Close } from '../../src/close.ts'
+import type { DeadlineOptions } from '../../src/pair/deadlines.ts'
+import type { Dialogue } from '../../src/pair/dialogue.ts'
+import type { BufferOptions } from '../../src/pair/half.ts'
+import { Pair } from '../../src/pair/pair.ts'
+import { deaf } from '../../src/admission/refusal.ts'
+import { fakeClock } from '../support/fake-clock.ts'
+import { MemoryEndpoint } from '../support/memory-endpoint.ts'
+
+const off = Number.POSITIVE_INFINITY
+
+export interface MemoryPairOptions {
+  deadlines?: Partial<DeadlineOptions>
+  buffers?: BufferOptions
+  closeMs?: number
+  tcpKeepAliveMs?: number
+  dialogue?: Dialogue | null
+  random?: number
+  /** Bytes that each peer takes before it stalls; Infinity unless told. */
+  clientTakes?: number
+  upstreamTakes?: number
+  early?: { fromClient?: string; fromUpstream?: string }
+}
+
+export function memoryPair(options: MemoryPairOptions = {}) {
+  const clock = fakeClock()
+  const sweep = new Sweep(clock)
+  const connection = new Connection(1, 'app', 'tcp', '192.0.2.1:1', clock.now())
+  const buffers = options.buffers ?? { highBytes: 65_536, lowBytes: 32_768, readBytes: 16_384 }
+  const { readBytes } = buffers
+  const client = new MemoryEndpoint('client', deaf, { readBytes, takes: options.clientTakes ?? off })
+  const upstream = new MemoryEndpoint('upstream', deaf, { readBytes, takes: options.upstreamTakes ?? off })
+  const closed: Connection[] = []
+  const deadlines: DeadlineOptions = {
+    idleMs: off,
+    clientIdleMs: off,
+    upstreamIdleMs: off,
+    writeMs: off,
+    halfCloseMs: off,
+    lifetimeMs: off,
+    lifetimeJitter: 0,
+    ...options.deadlines,
+  }
+  const pair = new Pair(
+    connection,
+    client,
+    upstream,
+    { buffers, deadlines, closeMs: options.closeMs ?? 5000, tcpKeepAliveMs: options.tcpKeepAliveMs ?? off },
+    { clock, sweep, random: () => options.random ?? 0, onClosed: (connection) => void closed.push(connection) },
+    options.dialogue ?? null,
+  )
+  pair.start(Buffer.from(options.early?.fromClient ?? ''), Buffer.from(options.early?.fromUpstream ?? ''))
+  return {
+    clock,
+    sweep,
+    connection,
+    client,
+    upstream,
+    pair,
+    /** The connection, as often as its end was told. */
+    closed,
+    /** Lets what is due settle, and tells why the pair ended; null while it is open. */
+    end: async (): Promise<Pick<Close, 'reason' | 'side' | 'phase'> | null> => {
+      await clock.pass(0)
+      if (connection.end === null) return null
+      const { reason, side, phase } = connection.end
+      return { reason, side, phase }
+    },
+  }
+}
+
+export type MemoryPair = ReturnType<typeof memoryPair>
+
+/** A Dialogue that passes everything on and has nothing to say, but for what a test gives it. */
+export function dialogue(parts: Partial<Dialogue> = {}): Dialogue {
+  return {
+    relay(half, bytes, length) {
+      half.activity++
+      half.forward(bytes, 0, length)
+    },
+    onSourceEnd: () => null,
+    farewell: () => 'nothing',
+    isAnswered: () => false,
+    sweep: () => null,
+    ...parts,
+  }
+}

@@ -1,0 +1,61 @@
+import { test } from 'tap'
+import { closeSync, openSync } from 'node:fs'
+import { eventually, within } from '../support/eventually.ts'
+import { connect, echo } from '../support/peers.ts'
+import type { Test } from 'tap'
+import { runProgram, type Program } from './program.ts'
+
+async function talk(t: Test, program: Program, times: number): Promise<void> {
+  for (let done = 0; done < times; done += 50) {
+    const clients = await Promise.all(Array.from({ length: 50 }, () => connect(t, program.port)))
+    await Promise.all(
+      clients.map(async (client) => {
+        await client.write('hello')
+        await client.read(5)
+        client.end()
+        await client.closed
+      }),
+    )
+  }
+}
+
+async function goes(t: Test, program: Program): Promise<void> {
+  const start = performance.now()
+  program.child.kill('SIGTERM')
+  t.equal(await within(program.exited, { withinMs: 10_000 }), 0)
+  t.ok(performance.now() - start < 5000)
+}
+
+test('a full disk behind stdout neither stops nor ends it, and what was not written is counted', async (t) => {
+  const upstream = await echo(t)
+  const full = openSync('/dev/full', 'w')
+  t.teardown(() => closeSync(full))
+  const program = await runProgram(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`], { stdio: ['ignore', full, 'pipe'] })
+  await talk(t, program, 200)
+  await eventually(async () => ((await program.metrics()).get('sidegate_log_lines_dropped_total') ?? 0) > 0, { what: 'drops to be counted' })
+  await goes(t, program)
+})
+
+test('a reader of its log that stalls neither stops nor ends it, and what does not fit is counted', async (t) => {
+  const upstream = await echo(t)
+  const program = await runProgram(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`])
+  program.child.stdout!.pause()
+  program.child.stdout!.removeAllListeners('data')
+  const before = program.rss()
+  const dropped = async (): Promise<number> => (await program.metrics()).get('sidegate_log_lines_dropped_total') ?? 0
+  // 1 MiB of lines and what the pipe holds.
+  for (let round = 0; round < 12 && (await dropped()) === 0; round += 1) await talk(t, program, 500)
+  t.ok((await dropped()) > 0, 'drops are counted')
+  const grown = program.rss() - before
+  t.ok(grown < 64 * 2 ** 20, `${grown} bytes more than before`)
+  await goes(t, program)
+})
+
+test('a reader of its log that goes away does not end it', async (t) => {
+  const upstream = await echo(t)
+  const program = await runProgram(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`])
+  program.child.stdout!.destroy()
+  await talk(t, program, 100)
+  t.equal(await program.status('/livez'), 200)
+  await goes(t, program)
+})

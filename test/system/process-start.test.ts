@@ -1,0 +1,49 @@
+import { test } from 'tap'
+import { once } from 'node:events'
+import net from 'node:net'
+import { connect, echo } from '../support/peers.ts'
+import { configFile, freePorts, runFile, runProgram } from './program.ts'
+
+test('it is ready soon after its start, and small', async (t) => {
+  const upstream = await echo(t)
+  const program = await runProgram(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`])
+  const client = await connect(t, program.port)
+  await client.write('hello')
+  await client.read(5)
+  t.comment(`ready after ${program.readyMs.toFixed(0)} ms, ${(program.rss() / 2 ** 20).toFixed(1)} MiB resident`)
+  t.ok(program.readyMs < 3000, `${program.readyMs} ms`)
+  t.equal(await program.status('/livez'), 200)
+  t.equal(await program.status('/startupz'), 200)
+})
+
+test('a port that is in use ends it with 78 and a sentence that names the key', async (t) => {
+  const taken = net.createServer().listen(0, '127.0.0.1')
+  await once(taken, 'listening')
+  t.teardown(() => void taken.close())
+  const { port } = taken.address() as net.AddressInfo
+  const [health, admin, free] = await freePorts(3)
+  const keys = { 'health.address': [port, admin, free], 'admin.address': [health, port, free], 'listeners[0].address': [health, admin, port] }
+  for (const [key, [one, two, three]] of Object.entries(keys)) {
+    const yaml = `health: { address: "127.0.0.1:${one}" }\nadmin: { address: "127.0.0.1:${two}" }\nlisteners:\n  - { address: "127.0.0.1:${three}", protocol: tcp, upstream: "127.0.0.1:1" }\n`
+    const program = await runFile(t, configFile(t, yaml), { isAsked: false })
+    t.equal(await program.exited, 78)
+    t.match(program.errors(), `${key}: cannot listen on 127.0.0.1:${port}: the address is in use`)
+  }
+})
+
+test('a configuration that is wrong or absent ends it with 78 and says all that is wrong', async (t) => {
+  const program = await runFile(t, configFile(t, 'listeners:\n  - { address: ":17080", protocol: udp, upstream: 5, deadlines: { idel: 5s } }\n'), { isAsked: false })
+  t.equal(await program.exited, 78)
+  for (const word of ['listeners[0].protocol', 'listeners[0].upstream', 'idel']) t.match(program.errors(), word)
+  const absent = await runFile(t, '/nonexistent/sidegate.yaml', { isAsked: false })
+  t.equal(await absent.exited, 78)
+  t.match(absent.errors(), '/nonexistent/sidegate.yaml')
+})
+
+test('more connections than the descriptor limit holds, written in the file, end it with 78', async (t) => {
+  const [health, admin, port] = await freePorts(3)
+  const yaml = `health: { address: "127.0.0.1:${health}" }\nadmin: { address: "127.0.0.1:${admin}" }\nlisteners:\n  - { address: "127.0.0.1:${port}", protocol: tcp, upstream: "127.0.0.1:1", limits: { connections: 1000 } }\n`
+  const program = await runFile(t, configFile(t, yaml), { under: ['prlimit', '--nofile=1024:1024'], isAsked: false })
+  t.equal(await program.exited, 78)
+  t.match(program.errors(), 'listeners[0].limits.connections')
+})

@@ -1,0 +1,173 @@
+import { test, type Test } from 'tap'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { spawn } from 'node:child_process'
+import { pattern } from '../support/bytes.ts'
+import { eventually, within } from '../support/eventually.ts'
+import { startGate } from '../support/gate.ts'
+import { watchLeaks } from '../support/leaks.ts'
+import { connect, echo } from '../support/peers.ts'
+import { Wire } from '../support/wire.ts'
+import { systemClock } from '../../src/clock.ts'
+import { parseConfig } from '../../src/config/load.ts'
+import { Log } from '../../src/log/log.ts'
+import { Sidegate } from '../../src/sidegate.ts'
+
+/** The path of a socket may be 107 bytes long, so tap's own directories will not do. */
+function shortDirectory(t: Test): string {
+  const directory = mkdtempSync(join(tmpdir(), 'sidegate-'))
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+  return directory
+}
+
+const silent = { dropped: 0, write() {} }
+
+/** A gate that listens on `path`; rejects as the gate does. */
+async function listenOn(t: Test, path: string, upstream: string): Promise<Sidegate> {
+  const yaml = `health: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners:\n  - { name: u, address: "unix:${path}", protocol: tcp, upstream: "${upstream}" }\n`
+  const sidegate = await Sidegate.start(parseConfig(yaml, 'test.yaml'), { log: new Log({ writer: silent, clock: systemClock }), logWriter: silent })
+  t.teardown(async () => {
+    await sidegate.stop()
+    await eventually(() => sidegate.registry.size === 0)
+  })
+  return sidegate
+}
+
+async function connectUnix(t: Test, path: string): Promise<Wire> {
+  const socket = net.connect({ path, allowHalfOpen: true })
+  await once(socket, 'connect')
+  const wire = new Wire(socket)
+  t.teardown(() => {
+    socket.destroy()
+    return wire.closed
+  })
+  return wire
+}
+
+test('a listener and an upstream on unix sockets relay every byte, half-close included', async (t) => {
+  watchLeaks(t)
+  const directory = shortDirectory(t)
+  const behind = join(directory, 'upstream.sock')
+  const server = net.createServer({ allowHalfOpen: true }, (socket) => socket.on('error', () => {}).pipe(socket))
+  server.listen(behind)
+  await once(server, 'listening')
+  t.teardown(() => new Promise((resolve) => server.close(resolve)))
+  const path = join(directory, 'gate.sock')
+  await listenOn(t, path, `unix:${behind}`)
+  const bytes = pattern(5_000_000, 3)
+  const client = await connectUnix(t, path)
+  client.end(bytes)
+  t.ok(bytes.equals(await within(client.received)))
+})
+
+test('a reset on one side of a unix pair ends the other', async (t) => {
+  watchLeaks(t)
+  const directory = shortDirectory(t)
+  const behind = join(directory, 'upstream.sock')
+  const accepted: net.Socket[] = []
+  const server = net.createServer({ allowHalfOpen: true }, (socket) => void accepted.push(socket.on('error', () => {}).resume()))
+  server.listen(behind)
+  await once(server, 'listening')
+  t.teardown(() => new Promise((resolve) => server.close(resolve)))
+  const gate = await startGate(t, [`protocol: tcp, upstream: "unix:${behind}"`])
+  const client = await connect(t, gate.port)
+  await client.write('x')
+  await eventually(() => accepted[0] !== undefined)
+  client.reset()
+  await eventually(() => accepted[0]!.closed || (accepted[0]!.write('?'), false))
+  t.match(await gate.end(), { reason: 'reset', side: 'client', line: { upstream: `unix:${behind}` } })
+})
+
+test('a unix upstream that is not there ends the client, and so does one that refuses', async (t) => {
+  watchLeaks(t)
+  const directory = shortDirectory(t)
+  writeFileSync(join(directory, 'file'), 'no socket')
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "unix:${join(directory, 'absent.sock')}"`,
+    `protocol: tcp, upstream: "unix:${join(directory, 'file')}"`,
+  ])
+  for (const [nth, port] of gate.ports.entries()) {
+    const client = await connect(t, port)
+    t.match(await within(client.closed), { kind: 'reset' })
+    t.match(await gate.end(nth), { reason: nth === 0 ? 'connect_failed' : 'connect_refused', phase: 'connect' })
+  }
+})
+
+test('the file of a listener goes when it closes, and a second gate can have the path', async (t) => {
+  watchLeaks(t)
+  const upstream = await echo(t)
+  const path = join(shortDirectory(t), 'gate.sock')
+  const first = await listenOn(t, path, `127.0.0.1:${upstream.port}`)
+  await first.stop()
+  await eventually(() => !existsSync(path))
+  await listenOn(t, path, `127.0.0.1:${upstream.port}`)
+  const client = await connectUnix(t, path)
+  client.end('again')
+  t.equal((await within(client.received)).toString(), 'again')
+})
+
+const leaveBehind = `require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))`
+
+test('a socket file that a crash left behind is replaced', async (t) => {
+  watchLeaks(t)
+  const upstream = await echo(t)
+  const path = join(shortDirectory(t), 'gate.sock')
+  await once(spawn(process.execPath, ['-e', leaveBehind, path]), 'close')
+  t.ok(existsSync(path))
+  await listenOn(t, path, `127.0.0.1:${upstream.port}`)
+  const client = await connectUnix(t, path)
+  client.end('new')
+  t.equal((await within(client.received)).toString(), 'new')
+})
+
+test('a socket that somebody listens on is not taken over', async (t) => {
+  watchLeaks(t)
+  const upstream = await echo(t)
+  const path = join(shortDirectory(t), 'gate.sock')
+  await listenOn(t, path, `127.0.0.1:${upstream.port}`)
+  await t.rejects(listenOn(t, path, `127.0.0.1:${upstream.port}`), { message: /cannot listen on unix:.*in use/ })
+  const client = await connectUnix(t, path)
+  client.end('mine')
+  t.equal((await within(client.received)).toString(), 'mine')
+})
+
+const stuckListener = `
+import socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen(0)
+waiting = []
+try:
+    while True:
+        waiting.append(socket.socket(socket.AF_UNIX))
+        waiting[-1].setblocking(False)
+        waiting[-1].connect(sys.argv[1])
+except BlockingIOError: pass
+print('full', flush=True)
+sys.stdin.read()
+`
+
+test('a socket whose listener is too busy to accept is not taken over', async (t) => {
+  watchLeaks(t)
+  const path = join(shortDirectory(t), 'gate.sock')
+  const child = spawn('python3', ['-c', stuckListener, path], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const closed = once(child, 'close')
+  t.teardown(() => {
+    child.kill('SIGKILL')
+    return closed
+  })
+  await within(once(child.stdout, 'data'))
+  await t.rejects(listenOn(t, path, '127.0.0.1:1'), { message: /cannot listen on unix:.*in use/ })
+  t.ok(existsSync(path), 'its file is still there')
+})
+
+test('a file that is no socket is not removed', async (t) => {
+  watchLeaks(t)
+  const path = join(shortDirectory(t), 'notes.txt')
+  writeFileSync(path, 'precious')
+  await t.rejects(listenOn(t, path, '127.0.0.1:1'), { message: /cannot listen on unix:/ })
+  t.equal(readFileSync(path, 'utf8'), 'precious')
+})

@@ -1,0 +1,186 @@
+import { test } from 'tap'
+import { pattern, sha256 } from '../support/bytes.ts'
+import { eventually, within } from '../support/eventually.ts'
+import { encodeFrame } from '../support/frames.ts'
+import { startGate } from '../support/gate.ts'
+import { watchLeaks } from '../support/leaks.ts'
+import { rawClient, scriptedUpstream, wsClient, wsServer } from '../support/websocket.ts'
+import type { Conversation, FrameWire } from '../support/websocket.ts'
+
+const pings = (interval: string): string => `websocket: { ping: { interval: ${interval}, timeout: ${interval} }, maxMessage: 64MiB }, deadlines: { close: 500ms }`
+const pass = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+/** Answers the pings that come to `peer` until it closes; gives the frames that are no pings. */
+async function answering(peer: FrameWire, isMasked: boolean, onFrame: (frame: Awaited<ReturnType<FrameWire['nextFrame']>>) => unknown = () => {}): Promise<void> {
+  for (;;) {
+    const frame = await peer.nextFrame({ withinMs: 60_000 }).catch(() => null)
+    if (frame === null) return
+    if (frame.opcode === 'ping') await peer.send(encodeFrame({ opcode: 'pong', payload: frame.payload, mask: isMasked }))
+    else await onFrame(frame)
+  }
+}
+
+test('pings of the gate are answered by each side for itself: their pongs stay here, those of others pass', async (t) => {
+  watchLeaks(t)
+  const heard: string[] = []
+  const upstream = await scriptedUpstream(t, async (said) => {
+    await said.accept()
+    await answering(said, false, (frame) => heard.push(`${frame.opcode} ${frame.payload.toString()}`))
+  })
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('150ms')}`])
+  const client = await rawClient(t, gate.port)
+  const heardByClient: string[] = []
+  void answering(client, true, (frame) => heardByClient.push(`${frame.opcode} ${frame.payload.toString()}`))
+  const count = async (name: string): Promise<number> => Number(new RegExp(String.raw`^sidegate_${name}(?:\{[^}]*\})? (\d+)$`, 'm').exec(await gate.metrics())?.[1] ?? 0)
+  await eventually(async () => (await count('websocket_pings_total')) >= 6, { what: 'some pings' })
+  t.same([heard, heardByClient], [[], []], 'the pongs went no further')
+  t.ok((await count('websocket_pong_rtt_seconds_count')) >= 4, 'and were measured')
+  await client.sendFrame({ opcode: 'pong', payload: 'mine' })
+  await client.sendFrame({ opcode: 'pong' })
+  await client.sendFrame({ opcode: 'text', payload: 'end' })
+  await eventually(() => heard.at(-1) === 'text end')
+  t.same(heard, ['pong mine', 'pong ', 'text end'])
+  await upstream.conversations[0]!.sendFrame({ opcode: 'pong', payload: 'theirs' })
+  await eventually(() => heardByClient.length === 1)
+  t.same(heardByClient, ['pong theirs'])
+})
+
+test('pings of an application pass, and so do their answers', async (t) => {
+  watchLeaks(t)
+  const upstream = await wsServer(t)
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('150ms')}`])
+  const client = await wsClient(t, `ws://127.0.0.1:${gate.port}`)
+  const seen = await upstream.connection()
+  for (let i = 0; i < 100; i++) {
+    client.socket.ping(`c${i}`)
+    seen.socket.ping(`u${i}`)
+    await eventually(() => client.pongs.some((pong) => pong.toString() === `c${i}`) && seen.pongs.some((pong) => pong.toString() === `u${i}`), { what: `pong ${i}` })
+  }
+  t.same(client.pongs.map(String), Array.from({ length: 100 }, (_, i) => `c${i}`))
+  t.same(seen.pongs.map(String), Array.from({ length: 100 }, (_, i) => `u${i}`))
+})
+
+test('an idle pair of real peers is kept by their pongs', async (t) => {
+  watchLeaks(t)
+  const upstream = await wsServer(t)
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('150ms')}`])
+  const client = await wsClient(t, `ws://127.0.0.1:${gate.port}`)
+  await eventually(() => client.pings.length > 5, { withinMs: 20_000 })
+  await client.send('still here')
+  t.equal((await client.nextMessage()).data.toString(), 'still here')
+})
+
+test('a client that answers no ping is ended with ping_timeout; the upstream is told 1001, the client gets no frame', async (t) => {
+  watchLeaks(t)
+  const upstream = await scriptedUpstream(t, async (said) => {
+    await said.accept()
+    await said.wire.ended
+    said.wire.end()
+  })
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('100ms')}`])
+  const client = await rawClient(t, gate.port)
+  t.match(await client.nextFrame(), { opcode: 'ping' })
+  const start = performance.now()
+  await within(client.wire.ended)
+  t.ok(performance.now() - start < 2000, `${performance.now() - start} ms`)
+  t.match(await gate.end(), { reason: 'ping_timeout', side: 'client', phase: 'relay' })
+  t.same(client.frames().map(({ opcode }) => opcode), ['ping'])
+  const frames = upstream.conversations[0]!.frames()
+  t.match(frames.at(-1), { opcode: 'close', code: 1001, reason: 'ping_timeout' })
+  t.not(frames.at(-1)!.mask, null)
+})
+
+test('a client that says anything at all is not ended, though it answers no ping', async (t) => {
+  watchLeaks(t)
+  const upstream = await scriptedUpstream(t, (said) => said.accept())
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('200ms')}`])
+  const client = await rawClient(t, gate.port)
+  for (let i = 0; i < 20; i++) {
+    await client.sendFrame(i % 2 === 0 ? { opcode: 'text', payload: 'x' } : { opcode: 'pong', payload: 'unasked' })
+    await pass(50)
+  }
+  t.equal(gate.lines.length, 0)
+})
+
+test('a legacy upstream that has never answered a ping is not ended', async (t) => {
+  watchLeaks(t)
+  const upstream = await scriptedUpstream(t, async (said) => {
+    await said.accept()
+    for (;;) {
+      const frame = await said.nextFrame({ withinMs: 60_000 })
+      if (frame.opcode === 'text') await said.sendFrame({ opcode: 'text', payload: frame.payload })
+    }
+  })
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('50ms')}`])
+  // The client's own frames do not count for the upstream.
+  const client = await rawClient(t, gate.port)
+  void answering(client, true)
+  const said = upstream.conversations[0]!
+  await eventually(() => said.frames().filter(({ opcode }) => opcode === 'ping').length >= 8, { what: 'many pings' })
+  await client.sendFrame({ opcode: 'text', payload: 'hello' })
+  await eventually(() => client.frames().some(({ opcode }) => opcode === 'text'))
+  t.equal(gate.lines.length, 0)
+})
+
+test('an upstream that has answered one ping is held to it', async (t) => {
+  watchLeaks(t)
+  const upstream = await scriptedUpstream(t, async (said: Conversation) => {
+    await said.accept()
+    const { payload } = await said.nextFrame()
+    await said.sendFrame({ opcode: 'pong', payload })
+    await said.wire.ended
+    said.wire.end()
+  })
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('100ms')}`])
+  const client = await wsClient(t, `ws://127.0.0.1:${gate.port}`)
+  t.same(await client.closed, { code: 1001, reason: 'ping_timeout' })
+  t.match(await gate.end(), { reason: 'ping_timeout', side: 'upstream', phase: 'relay' })
+  t.same(upstream.conversations[0]!.frames().map(({ opcode }) => opcode), ['ping', 'ping'])
+})
+
+test('a client that is not read because the upstream is slow is not ended with ping_timeout', async (t) => {
+  watchLeaks(t)
+  const upstream = await scriptedUpstream(t, async (said) => {
+    await said.accept()
+    said.wire.stopReading()
+  })
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('50ms')}`])
+  const client = await rawClient(t, gate.port)
+  const payload = pattern(14 * 1024 * 1024, 5)
+  const mask = Buffer.alloc(4)
+  const sending = client.send(encodeFrame({ opcode: 'binary', payload, mask }))
+  await client.wire.stalled()
+  await eventually(() => gate.open().owner!.isPaused('to_upstream'))
+  // Its pongs stand behind the message, in a queue that nobody reads.
+  await pass(800)
+  t.same([gate.lines.length, gate.sidegate.registry.size], [0, 1])
+  const said = upstream.conversations[0]!
+  said.wire.resumeReading()
+  await within(sending, { withinMs: 20_000 })
+  const frame = await eventually(() => said.frames().find(({ opcode }) => opcode === 'binary'), { withinMs: 20_000 })
+  t.equal(sha256(frame.payload), sha256(payload))
+})
+
+test('a ping that is due inside a frame waits for its end', async (t) => {
+  watchLeaks(t)
+  const frame = encodeFrame({ opcode: 'binary', payload: pattern(10_000, 9) })
+  const upstream = await scriptedUpstream(t, async (said) => {
+    await said.accept({}, frame.subarray(0, 6000))
+  })
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('60ms')}`])
+  const client = await rawClient(t, gate.port)
+  await pass(500)
+  t.equal(client.unfinished, 6000, 'nothing stands inside the frame')
+  await upstream.conversations[0]!.send(frame.subarray(6000))
+  t.equal(sha256((await client.nextFrame()).payload), sha256(pattern(10_000, 9)))
+  t.match(await client.nextFrame(), { opcode: 'ping' })
+})
+
+test('with ping.interval: off nobody is asked', async (t) => {
+  watchLeaks(t)
+  const upstream = await scriptedUpstream(t, (said) => said.accept())
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { ping: { interval: off, timeout: 50ms } }, deadlines: { close: 500ms }`])
+  const client = await rawClient(t, gate.port)
+  await pass(400)
+  t.same([client.frames(), upstream.conversations[0]!.frames(), gate.lines], [[], [], []])
+})
