@@ -66,8 +66,6 @@ export class Connection {
  * Calls are made at the events, never for each chunk.
  */
 export interface Observer {
-  /** Refused by a gate before it was served. */
-  onRejected(listener: string, close: Close): void
   onOpened(connection: Connection): void
   /** The upstream side stands; `dialMs` is how long that took. */
   onConnected(connection: Connection, dialMs: number): void
@@ -81,7 +79,6 @@ export interface Observer {
 }
 
 export const silentObserver: Observer = {
-  onRejected() {},
   onOpened() {},
   onConnected() {},
   onConnectFailed() {},

@@ -25,6 +25,7 @@ import { Listener } from './listener/listener.ts'
 import { createLog } from './log/log.ts'
 import type { Log } from './log/log.ts'
 import type { LogWriter } from './log/log-writer.ts'
+import { Rejections } from './log/rejections.ts'
 import { Metrics } from './metrics/metrics.ts'
 import type { PairOptions } from './pair/pair.ts'
 import { refusal } from './protocol/http/refusal.ts'
@@ -58,6 +59,7 @@ export class Sidegate {
   readonly #random: () => number
   readonly #sweep: Sweep
   readonly #refusals: Refusals
+  readonly #rejections: Rejections
   readonly #isShared: boolean
   readonly #processLimit: ConnectionLimit
   readonly #listeners: Listener[] = []
@@ -86,6 +88,7 @@ export class Sidegate {
     this.#isShared = isShared
     this.#sweep = new Sweep(clock, shortestDeadline(config))
     this.#refusals = new Refusals(clock, this.#sweep)
+    this.#rejections = new Rejections(log, clock)
     if (!isShared) log.warn('this Node does not read accepted sockets into a shared buffer: more memory and CPU for each connection')
     const fits = connectionsThatFit(parts.descriptors ?? descriptorLimit() ?? Number.POSITIVE_INFINITY)
     refuseWhatDoesNotFit(config, fits)
@@ -163,11 +166,14 @@ export class Sidegate {
       {
         clock: this.#clock,
         registry: this.registry,
-        observer: this.metrics,
         limit,
         refusals: this.#refusals,
         serve: (connection, client) => serve(connection, client, options, context),
         refusalAnswer: (close) => (config.protocol === 'tcp' ? null : refusal(close, RETRY_AFTER_SECONDS)),
+        onRejected: (close, client) => {
+          this.metrics.onRejected(config.name, close)
+          this.#rejections.note(config.name, close, client)
+        },
         onError: (error) => this.#log.warn('accept failed', { listener: config.name, error: error.message }),
       },
     )

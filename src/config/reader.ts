@@ -180,7 +180,7 @@ class Walk {
 /** Stands for a value that could not be read and has been complained about: nothing more is said of it. */
 export class Unknown {}
 
-function keyName(pair: Pair<unknown>): string {
+function keyName(pair: Pair): string {
   return isScalar(pair.key) ? String(pair.key.value) : show(pair.key)
 }
 

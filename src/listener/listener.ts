@@ -10,7 +10,7 @@ import type { Clock } from '../clock.ts'
 import { makeClose } from '../close.ts'
 import type { Close } from '../close.ts'
 import { Connection } from '../connection.ts'
-import type { Observer, Protocol, Registry } from '../connection.ts'
+import type { Protocol, Registry } from '../connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { acceptSockets, clientEndpoint } from '../endpoint/socket-endpoint.ts'
 import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
@@ -27,11 +27,12 @@ export interface ListenerOptions {
 export interface ListenerContext {
   clock: Clock
   registry: Registry
-  observer: Observer
   limit: ConnectionLimit
   refusals: Refusals
   /** Takes ownership of the endpoint; calls `limit.release` by way of the connection's end. */
   serve: (connection: Connection, client: Endpoint) => void
+  /** A gate refused a connection from that address (`ip:port`). */
+  onRejected: (close: Close, client: string) => void
   /** What a refused client is told, or null where its protocol has no words before the first byte. */
   refusalAnswer: (close: Close) => Buffer | null
   /** An accept failed for a reason that the kernel gave; the listener goes on. */
@@ -91,13 +92,13 @@ export class Listener {
   }
 
   #onConnection(socket: net.Socket): void {
-    const { clock, registry, observer, limit, refusals, serve, refusalAnswer } = this.#context
+    const { clock, registry, limit, refusals, serve, refusalAnswer, onRejected } = this.#context
     const { name, protocol, read, noDelay } = this.options
     const client = clientEndpoint(socket, read, deaf)
     if (noDelay) socket.setNoDelay(true)
     if (!limit.take()) {
       const close = makeClose('too_many', 'client', 'admit', 'limits.connections')
-      observer.onRejected(name, close)
+      onRejected(close, clientAddress(socket))
       refusals.refuse(client, refusalAnswer(close))
       return
     }

@@ -63,6 +63,7 @@ export class Metrics implements Observer {
     for (const protocol of listener.protocols) this.#initialise(listener.name, protocol)
   }
 
+  /** Refused by a gate before it was served. */
   onRejected(listener: string, close: Close): void {
     this.#instruments.rejected.inc({ listener, reason: close.reason })
   }

@@ -316,6 +316,40 @@ test('a pair whose halves have both ended has no half-close deadline', async (t)
   t.same(await end(), { reason: 'eof', side: 'upstream', phase: 'relay' })
 })
 
+test('a peer that looks stalled is looked at closer: what it takes of what the kernel holds is progress, what comes to light is not', async (t) => {
+  const { clock, client, upstream, end } = memoryPair({ deadlines: { writeMs: 2000 }, clientTakes: 0 })
+  upstream.feed('answer')
+  await clock.pass(250)
+  t.equal(client.measures, 0, 'not while it may be fast')
+  client.inKernel = 1000
+  const stop = clock.every(1000, () => (client.inKernel -= 10))
+  await clock.pass(20_000)
+  t.equal(await end(), null)
+  t.ok(client.measures > 0)
+  stop()
+  await clock.pass(2000 + LATE)
+  t.same(await end(), { reason: 'write_timeout', side: 'client', phase: 'relay' })
+
+  const revealed = memoryPair({ deadlines: { writeMs: 2000 }, clientTakes: 0 })
+  revealed.upstream.feed('answer')
+  revealed.clock.every(400, () => (revealed.client.inKernel += 10))
+  await revealed.clock.pass(2000 + LATE)
+  t.same(await revealed.end(), { reason: 'write_timeout', side: 'client', phase: 'relay' })
+})
+
+test('an answer that the kernel still holds for a slow client after the FIN of the upstream is not half_close_timeout', async (t) => {
+  const { clock, client, upstream, end } = memoryPair({ deadlines: { halfCloseMs: 2000 } })
+  upstream.feed('answer')
+  upstream.fin()
+  client.inKernel = 1000
+  const stop = clock.every(1000, () => (client.inKernel -= 10))
+  await clock.pass(20_000)
+  t.equal(await end(), null)
+  stop()
+  await clock.pass(2000 + LATE)
+  t.same(await end(), { reason: 'half_close_timeout', side: 'client', phase: 'relay' })
+})
+
 test('deadlines that are off never end a pair', async (t) => {
   const { clock, client, upstream, end } = memoryPair({ clientTakes: 0 })
   upstream.feed('answer')

@@ -130,3 +130,17 @@ test('flush ends and reads on; drop and reset close at once, and onClosed follow
   await turn()
   t.same(dropped.seen, ['closed'])
 })
+
+test('what the kernel holds is untaken only as it was last measured', async (t) => {
+  const { endpoint } = setUp()
+  endpoint.inKernel = 5
+  t.equal(endpoint.untaken, 0)
+  endpoint.measure()
+  t.equal(endpoint.untaken, 0, 'a moment later')
+  await turn()
+  endpoint.inKernel = 3
+  t.same([endpoint.untaken, endpoint.queued], [5, 0])
+  endpoint.measure()
+  await turn()
+  t.same([endpoint.untaken, endpoint.measures], [3, 2])
+})

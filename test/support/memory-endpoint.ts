@@ -25,6 +25,10 @@ export class MemoryEndpoint implements Endpoint {
   /** The manners of the calls of `close` that found it open. */
   readonly closes: Manner[] = []
   keepAliveMs: number | null = null
+  /** Bytes that the kernel took and the peer has not yet: part of `untaken` as they were when last measured. */
+  inKernel = 0
+  measures = 0
+  #measured = 0
   /** How often the owner looked closer. */
   measured = 0
   /** What the peer took; `gotFin` and `gotReset` say how it saw us end. */
@@ -102,7 +106,12 @@ export class MemoryEndpoint implements Endpoint {
   }
 
   get untaken(): number {
-    return sizeOf(this.#writing) + sizeOf(this.#waiting)
+    return sizeOf(this.#writing) + sizeOf(this.#waiting) + this.#measured
+  }
+
+  measure(): void {
+    this.measures += 1
+    queueMicrotask(() => (this.#measured = this.inKernel))
   }
 
   write(bytes: Buffer, start: number, end: number): void {
