@@ -4,6 +4,7 @@
 //
 // Exit codes: 0 done, 64 wrong usage, 70 our fault, 78 wrong configuration.
 
+import './young-heap.ts'
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { reasonNames } from './close.ts'

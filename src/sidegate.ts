@@ -1,7 +1,6 @@
 // The composition root: a Config to running parts. The only file that knows every folder; it maps what the configuration
 // says to the options that each part declares, and wires the observer to metrics and log.
 
-import { setFlagsFromString } from 'node:v8'
 import { AdminServer } from './admin/admin-server.ts'
 import { ConnectionLimit } from './admission/limits.ts'
 import { Refusals } from './admission/refusal.ts'
@@ -321,7 +320,6 @@ const INTERNAL = 70
 export async function run({ configFile }: { configFile: string }): Promise<number> {
   // Before anything else: as PID 1 a process without handlers would ignore SIGTERM.
   const signals = new Signals()
-  keepYoungHeapSmall()
   const { config, warnings } = await checkConfig(configFile, process.env)
   const { log, writer } = createLog({ clock: systemClock, ...config.log })
   const exit = async (code: number): Promise<number> => {
@@ -361,12 +359,4 @@ class Signals {
     if (this.#count === 0) await new Promise<void>((resolve) => (this.#wake = resolve))
     this.#count--
   }
-}
-
-/**
- * V8 lets the young generation grow to 3 x 32 MiB under a connection storm and hardly gives it back: at 5,000 pairs
- * that doubles the memory of each (figures in bench/README.md). It must be said before the heap has grown.
- */
-function keepYoungHeapSmall(): void {
-  setFlagsFromString('--max-semi-space-size=4')
 }

@@ -27,6 +27,8 @@ export interface Endpoint {
   readonly isClosed: boolean
   /** Looks closer at what the peer has not taken, once: `untaken` tells it a moment later. For a peer that looks stalled. */
   measure(): void
+  /** How many of those looks have come back; Infinity where the system does not tell. */
+  readonly measurements: number
   /** Copies `bytes[start..end)` and sends them in order. Never blocks; what the system does not take at once is queued. */
   write(bytes: Buffer, start: number, end: number): void
   /**

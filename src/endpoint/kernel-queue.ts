@@ -26,14 +26,15 @@ let nextAt = 0
 let isMissing = false
 
 /**
- * Reports, a moment later or never, how many bytes that the kernel took from `socket` its peer has not taken.
- * To be called again while the figure is wanted: calls that come too soon after a read wait for the next.
+ * Reports, a moment later, how many bytes that the kernel took from `socket` its peer has not taken. To be called again while
+ * the figure is wanted: calls that come too soon after a read wait for the next. False: the system does not tell.
  */
-export function measureKernelQueue(socket: Socket, report: Report): void {
+export function measureKernelQueue(socket: Socket, report: Report): boolean {
   const key = keyOf(socket)
-  if (key === null || isMissing) return
+  if (key === null || isMissing) return false
   asked.set(key, report)
   if (!isReading && performance.now() >= nextAt) void readAll()
+  return true
 }
 
 async function readAll(): Promise<void> {
@@ -50,10 +51,8 @@ async function readAll(): Promise<void> {
   const now = performance.now()
   nextAt = now + Math.max(GAP_MS, (now - startedAt) * GAP_FACTOR)
   isReading = false
-  for (const [key, report] of wanted) {
-    const queue = queues.get(key)
-    if (queue !== undefined) report(queue)
-  }
+  // A socket that is listed no more holds nothing any more.
+  if (!isMissing) for (const [key, report] of wanted) report(queues.get(key) ?? 0)
 }
 
 async function readTable(file: string, wanted: ReadonlyMap<string, Report>, queues: Map<string, number>): Promise<void> {

@@ -37,6 +37,7 @@ export class SocketEndpoint implements Endpoint {
   #lent: Buffer | null = null
   /** Bytes that the kernel took and the peer has not, as last measured; 0 until then. */
   #inKernel = 0
+  #measurements = 0
   #onMeasured: ((bytes: number) => void) | null = null
   #onFlushed: ((error?: Error | null) => void) | null = null
   #error: NodeJS.ErrnoException | null = null
@@ -62,10 +63,15 @@ export class SocketEndpoint implements Endpoint {
 
   measure(): void {
     this.#onMeasured ??= (bytes) => {
+      this.#measurements++
       // The kernel counts a FIN as a byte.
       this.#inKernel = Math.max(0, this.#socket.writableFinished ? bytes - 1 : bytes)
     }
-    measureKernelQueue(this.#socket, this.#onMeasured)
+    if (!measureKernelQueue(this.#socket, this.#onMeasured)) this.#measurements = Number.POSITIVE_INFINITY
+  }
+
+  get measurements(): number {
+    return this.#measurements
   }
 
   get isClosed(): boolean {

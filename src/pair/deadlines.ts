@@ -19,6 +19,7 @@
 
 import type { Close } from '../close.ts'
 import { makeClose } from '../close.ts'
+import type { Endpoint } from '../endpoint/endpoint.ts'
 import type { Half } from './half.ts'
 
 /** Milliseconds; Infinity is off. */
@@ -31,6 +32,37 @@ export interface DeadlineOptions {
   lifetimeMs: number
   /** Fraction by which a lifetime is shortened at the most, at random; the configured value stays a hard maximum. */
   lifetimeJitter: number
+}
+
+/** So many sweeps, two seconds at the most, a wait that is due may go on for a closer look. */
+const MAX_SWEEPS_DUE = 8
+
+/**
+ * Whether a wait that is due was looked at closely enough: Linux shows what a peer takes by thirds of a send buffer, a
+ * megabyte on loopback, so a slow reader looks stalled. The kernel is asked from a quarter of the wait on; two answers are
+ * compared, and the last must have been asked for when the wait was due (our own process may have stood still before).
+ */
+class CloseLook {
+  #movedAt = -1
+  #before = 0
+  #atDue: number | null = null
+  #sweepsDue = 0
+
+  /** `movedAt` is when the wait began, `now` is in it; true once it may be ended. */
+  isDue(sink: Endpoint, movedAt: number, ms: number, now: number): boolean {
+    if (movedAt !== this.#movedAt) {
+      this.#movedAt = movedAt
+      this.#before = sink.measurements
+      this.#atDue = null
+      this.#sweepsDue = 0
+    }
+    const quietMs = now - movedAt
+    if (quietMs >= ms / 4) sink.measure()
+    if (quietMs < ms) return false
+    this.#atDue ??= sink.measurements
+    // Every wait has a bound, also where the answers do not come.
+    return sink.measurements >= Math.max(this.#before + 2, this.#atDue + 1) || ++this.#sweepsDue > MAX_SWEEPS_DUE
+  }
 }
 
 /** What was seen of one half at the last sweep, and when it last moved. */
@@ -79,6 +111,9 @@ export class Deadlines {
   readonly #toClient: Progress
   readonly #expiresAt: number
   #halfClosedAt: number | null = null
+  readonly #clientLook = new CloseLook()
+  readonly #upstreamLook = new CloseLook()
+  readonly #halfCloseLook = new CloseLook()
 
   /** `random` is 0..1 and decides the jitter. */
   constructor(options: DeadlineOptions, now: number, random: number) {
@@ -93,21 +128,17 @@ export class Deadlines {
     this.#toUpstream.observe(toUpstream, now)
     this.#toClient.observe(toClient, now)
     return (
-      this.#stalled(toClient, this.#toClient, now) ??
-      this.#stalled(toUpstream, this.#toUpstream, now) ??
+      this.#stalled(toClient, this.#toClient, this.#clientLook, now) ??
+      this.#stalled(toUpstream, this.#toUpstream, this.#upstreamLook, now) ??
       this.#halfClosed(toUpstream, toClient, now) ??
       this.#idle(toUpstream, toClient, now) ??
       this.#tooOld(now)
     )
   }
 
-  #stalled({ sink }: Half, toSide: Progress, now: number): Close | null {
-    const { writeMs } = this.#options
-    const quietMs = now - toSide.takenAt
-    // Linux shows progress by thirds of a send buffer: before a slow reader is taken for a stalled one, look closer.
-    if (quietMs >= writeMs / 4) sink.measure()
-    if (quietMs < writeMs) return null
-    return makeClose('write_timeout', sink.side, 'relay', `took no bytes for ${seconds(quietMs)} (deadlines.write)`)
+  #stalled({ sink }: Half, { takenAt }: Progress, look: CloseLook, now: number): Close | null {
+    if (!look.isDue(sink, takenAt, this.#options.writeMs, now)) return null
+    return makeClose('write_timeout', sink.side, 'relay', `took no bytes for ${seconds(now - takenAt)} (deadlines.write)`)
   }
 
   #halfClosed(toUpstream: Half, toClient: Half, now: number): Close | null {
@@ -117,10 +148,10 @@ export class Deadlines {
     const receivedAt = (toUpstream.hasEnded ? this.#toClient : this.#toUpstream).receivedAt
     // Both directions count: what the ended side had sent may still be on its way to a slow reader, and megabytes of it
     // wait in the kernel when our own queue is empty.
-    const quietMs = now - Math.max(this.#halfClosedAt, receivedAt, this.#toUpstream.activeAt, this.#toClient.activeAt)
-    if (quietMs >= this.#options.halfCloseMs / 4) (toUpstream.hasEnded ? toUpstream : toClient).sink.measure()
-    if (quietMs < this.#options.halfCloseMs) return null
-    return makeClose('half_close_timeout', side, 'relay', `nothing for ${seconds(quietMs)} after the other side ended (deadlines.halfClose)`)
+    const movedAt = Math.max(this.#halfClosedAt, receivedAt, this.#toUpstream.activeAt, this.#toClient.activeAt)
+    const { sink } = toUpstream.hasEnded ? toUpstream : toClient
+    if (!this.#halfCloseLook.isDue(sink, movedAt, this.#options.halfCloseMs, now)) return null
+    return makeClose('half_close_timeout', side, 'relay', `nothing for ${seconds(now - movedAt)} after the other side ended (deadlines.halfClose)`)
   }
 
   #idle(toUpstream: Half, toClient: Half, now: number): Close | null {

@@ -320,12 +320,12 @@ test('a peer that looks stalled is looked at closer: what it takes of what the k
   const { clock, client, upstream, end } = memoryPair({ deadlines: { writeMs: 2000 }, clientTakes: 0 })
   upstream.feed('answer')
   await clock.pass(250)
-  t.equal(client.measures, 0, 'not while it may be fast')
+  t.equal(client.measured, 0, 'not while it may be fast')
   client.inKernel = 1000
   const stop = clock.every(1000, () => (client.inKernel -= 10))
   await clock.pass(20_000)
   t.equal(await end(), null)
-  t.ok(client.measures > 0)
+  t.ok(client.measured > 0)
   stop()
   await clock.pass(2000 + LATE)
   t.same(await end(), { reason: 'write_timeout', side: 'client', phase: 'relay' })
@@ -362,7 +362,7 @@ test('deadlines that are off never end a pair', async (t) => {
   t.equal(await end(), null)
 })
 
-test('a process that was frozen for an hour kills nobody whose bytes wait, and still kills who stalls, on the next turn', async (t) => {
+test('a process that was frozen for an hour kills nobody whose bytes wait, and still kills who stalls', async (t) => {
   const deadlines = { idleMs: LIMIT, clientIdleMs: LIMIT, upstreamIdleMs: LIMIT, halfCloseMs: LIMIT, writeMs: LIMIT }
 
   const innocent = memoryPair({ deadlines })
@@ -383,6 +383,57 @@ test('a process that was frozen for an hour kills nobody whose bytes wait, and s
   await stalled.clock.pass(SWEEP_MS)
   stalled.clock.freeze(3_600_000)
   t.same(await stalled.end(), { reason: 'write_timeout', side: 'client', phase: 'relay' })
+})
+
+test('what the kernel held before the process was frozen is measured again before a peer is judged by it', async (t) => {
+  for (const isHalfClosed of [false, true]) {
+    const { clock, client, upstream, end } = memoryPair({ deadlines: { writeMs: 2000, halfCloseMs: 2000 }, clientTakes: 0 })
+    client.measurements = 0
+    upstream.feed('answer')
+    client.inKernel = 1000
+    await clock.pass(1000)
+    client.take(100)
+    if (isHalfClosed) upstream.fin()
+    await clock.pass(SWEEP_MS)
+    clock.freeze(3_600_000)
+    clock.arrive(() => (client.inKernel = 0))
+    t.equal(await end(), null)
+    await clock.pass(SWEEP_MS)
+    t.equal(await end(), null)
+  }
+})
+
+test('a peer that can be looked at closer is not ended before two looks have come back, one of them asked for when it was due', async (t) => {
+  const { clock, client, upstream, end } = memoryPair({ deadlines: { writeMs: 2000 }, clientTakes: 0 })
+  client.measurements = 0
+  client.measure = () => {}
+  upstream.feed('answer')
+  await clock.pass(2000 + LATE)
+  t.equal(await end(), null)
+  client.measurements = 2
+  await clock.pass(SWEEP_MS)
+  t.same(await end(), { reason: 'write_timeout', side: 'client', phase: 'relay' })
+})
+
+test('looks that never come back keep a stalled peer for two seconds at the most', async (t) => {
+  const { clock, client, upstream, end } = memoryPair({ deadlines: { writeMs: 2000 }, clientTakes: 0 })
+  client.measurements = 0
+  client.measure = () => {}
+  upstream.feed('answer')
+  await clock.pass(2000 + 8 * SWEEP_MS)
+  t.equal(await end(), null)
+  await clock.pass(LATE)
+  t.same(await end(), { reason: 'write_timeout', side: 'client', phase: 'relay' })
+})
+
+test('a process that is late at every sweep still ends who stalls', async (t) => {
+  const { clock, upstream, end } = memoryPair({ deadlines: { writeMs: 2000 }, clientTakes: 0 })
+  upstream.feed('answer')
+  for (let i = 0; i < 4; i += 1) {
+    clock.freeze(1000)
+    await clock.pass(0)
+  }
+  t.equal((await end())?.reason, 'write_timeout')
 })
 
 test('a paused source that is read again while a frozen process wakes is not idle_timeout', async (t) => {

@@ -27,10 +27,11 @@ export class MemoryEndpoint implements Endpoint {
   keepAliveMs: number | null = null
   /** Bytes that the kernel took and the peer has not yet: part of `untaken` as they were when last measured. */
   inKernel = 0
-  measures = 0
-  #measured = 0
+  #seenInKernel = 0
   /** How often the owner looked closer. */
   measured = 0
+  /** Where looking closer is possible, how many looks have come back. */
+  measurements = Number.POSITIVE_INFINITY
   /** What the peer took; `gotFin` and `gotReset` say how it saw us end. */
   readonly #got: Buffer[] = []
   gotFin = false
@@ -106,12 +107,15 @@ export class MemoryEndpoint implements Endpoint {
   }
 
   get untaken(): number {
-    return sizeOf(this.#writing) + sizeOf(this.#waiting) + this.#measured
+    return sizeOf(this.#writing) + sizeOf(this.#waiting) + this.#seenInKernel
   }
 
   measure(): void {
-    this.measures += 1
-    queueMicrotask(() => (this.#measured = this.inKernel))
+    this.measured += 1
+    queueMicrotask(() => {
+      this.#seenInKernel = this.inKernel
+      this.measurements++
+    })
   }
 
   write(bytes: Buffer, start: number, end: number): void {
@@ -123,10 +127,6 @@ export class MemoryEndpoint implements Endpoint {
     }
     this.#begin([copy])
     if (this.#takeWriting()) this.#writeSize = 0
-  }
-
-  measure(): void {
-    this.measured++
   }
 
   pause(): void {

@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import { scriptedUpstream } from '../support/websocket.ts'
-import { curl, missing, run, startProgram } from './websocket-program.ts'
+import { curl, missing, run, startProgram } from './websocket-tools.ts'
 
 const skip = missing({ name: 'curl', isThere: curl !== null })
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ=='

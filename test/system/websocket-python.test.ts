@@ -2,7 +2,7 @@ import { test } from 'tap'
 import type { Test } from 'tap'
 import { within } from '../support/eventually.ts'
 import { wsClient, wsServer } from '../support/websocket.ts'
-import { missing, python, run, runPeer, startProgram } from './websocket-program.ts'
+import { missing, python, run, runPeer, startProgram } from './websocket-tools.ts'
 
 const skip = missing({ name: 'Python with the module websockets', isThere: python !== null })
 
@@ -46,7 +46,7 @@ async function pythonServer(t: Test): Promise<number> {
 const PINGS = 'websocket: { ping: { interval: 200ms, timeout: 200ms }, maxMessage: 4MiB }'
 
 for (const mode of ['plain', 'deflate']) {
-  test(`a Python client talks through the program with ws, ${mode}`, { skip }, async (t) => {
+  test(`a Python client talks through the gate with ws, ${mode}`, { skip }, async (t) => {
     const upstream = await wsServer(t, { perMessageDeflate: true, handleProtocols: () => 'v2' })
     const gate = await startProgram(t, upstream.port, PINGS)
     const { code, out } = await run(t, python!, ['-c', clientProgram, gate.url, mode])
@@ -56,7 +56,7 @@ for (const mode of ['plain', 'deflate']) {
     t.match(await gate.end(), { close: 'eof', side: 'client', protocol: 'websocket', detail: 'code 4001', messagesToUpstream: 7 })
   })
 
-  test(`a Python client talks through the program with a Python server, ${mode}`, { skip }, async (t) => {
+  test(`a Python client talks through the gate with a Python server, ${mode}`, { skip }, async (t) => {
     const gate = await startProgram(t, await pythonServer(t), PINGS)
     const { code, out } = await run(t, python!, ['-c', clientProgram, gate.url, mode])
     t.equal(code, 0, out)
@@ -65,7 +65,7 @@ for (const mode of ['plain', 'deflate']) {
   })
 }
 
-test('ws talks through the program with a Python server, which closes', { skip }, async (t) => {
+test('ws talks through the gate with a Python server, which closes', { skip }, async (t) => {
   const gate = await startProgram(t, await pythonServer(t), PINGS)
   const client = await wsClient(t, gate.url, { perMessageDeflate: { threshold: 0 } })
   t.equal(client.socket.extensions, 'permessage-deflate')
