@@ -1,6 +1,7 @@
 import { test } from 'tap'
-import { within } from '../support/eventually.ts'
+import { eventually, within } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
+import { heldBack } from '../support/held-back.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect, flooder, listen } from '../support/peers.ts'
 
@@ -16,7 +17,7 @@ test('a client that takes nothing while it is sent to is ended with write_timeou
   const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", ${deadlines}`])
   const client = await connect(t, gate.port, { unread: true, into: nowhere })
   const seen = await upstream.connection()
-  await seen.stalled(10)
+  await heldBack(await eventually(() => gate.sidegate.registry.get(1)), 'to_client')
   const start = performance.now()
   t.same(await within(seen.closed), RESET)
   const tookMs = performance.now() - start
@@ -33,7 +34,7 @@ test('an upstream that takes nothing while it is sent to is ended with write_tim
   const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", ${deadlines}`])
   const client = await connect(t, gate.port)
   void client.flood()
-  await client.stalled(10)
+  await heldBack(await eventually(() => gate.sidegate.registry.get(1)), 'to_upstream')
   const start = performance.now()
   t.same(await within(client.closed), RESET)
   const tookMs = performance.now() - start
@@ -52,7 +53,7 @@ test('bytes that flow the other way do not hide that a client takes nothing', as
   const timer = setInterval(() => void client.write('more'), 10)
   t.teardown(() => clearInterval(timer))
   const seen = await upstream.connection()
-  await seen.stalled(10)
+  await heldBack(await eventually(() => gate.sidegate.registry.get(1)), 'to_client')
   const start = performance.now()
   t.same(await within(seen.closed), RESET)
   const tookMs = performance.now() - start
