@@ -49,8 +49,8 @@ const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
 async function run(args: string[]): Promise<number> {
   const { values } = parse({ args, options: { config: { type: 'string', short: 'c' } } })
   if (values.config === undefined) throw new UsageError('run needs a configuration: sidegate run -c FILE')
-  const sidegate = await import('./sidegate.ts')
-  return sidegate.run({ configFile: values.config })
+  const gate = await import('./run.ts')
+  return gate.run({ configFile: values.config })
 }
 
 async function check(args: string[]): Promise<number> {

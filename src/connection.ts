@@ -74,6 +74,8 @@ export interface Observer {
   onPingSent(connection: Connection): void
   /** Round trip of a ping of ours, in milliseconds. */
   onPong(connection: Connection, rttMs: number): void
+  /** A plain HTTP request was answered with `status`, or with nothing (null). */
+  onRequest(connection: Connection, request: { method: string; status: number | null; durationMs: number }): void
   /** Both sides are gone, and `connection.end` says why. Called once, last. */
   onClosed(connection: Connection): void
 }
@@ -84,6 +86,7 @@ export const silentObserver: Observer = {
   onConnectFailed() {},
   onPingSent() {},
   onPong() {},
+  onRequest() {},
   onClosed() {},
 }
 

@@ -1,40 +1,43 @@
-// The composition root: a Config to running parts. The only file that knows every folder; it maps what the configuration
-// says to the options that each part declares, and wires the observer to metrics and log.
+// The composition root: a Config to running parts. The only file that knows every folder; options.ts
+// maps what the configuration says, and here it is wired: the observer to metrics and log, listeners to protocols.
 
 import { AdminServer } from './admin/admin-server.ts'
 import { ConnectionLimit } from './admission/limits.ts'
-import { Refusals } from './admission/refusal.ts'
+import { deaf, Refusals } from './admission/refusal.ts'
 import { Sweep, systemClock } from './clock.ts'
 import type { Clock } from './clock.ts'
 import { makeClose } from './close.ts'
 import type { Reason } from './close.ts'
 import { formatAddress } from './config/address.ts'
 import type { Address } from './config/address.ts'
-import { checkConfig } from './config/load.ts'
 import type { Config, ListenerConfig } from './config/schema.ts'
 import { Registry } from './connection.ts'
 import type { Connection } from './connection.ts'
 import { checkAdoption } from './endpoint/read-buffer.ts'
+import { regainedEndpoint, SocketEndpoint } from './endpoint/socket-endpoint.ts'
 import type { ReadOptions } from './endpoint/socket-endpoint.ts'
-import { ConfigError, formatProblem } from './errors.ts'
+import { invariant } from './errors.ts'
 import { connectionsThatFit, descriptorLimit } from './lifecycle/descriptors.ts'
 import { HealthServer } from './lifecycle/health-server.ts'
 import { revision, version } from './lifecycle/version.ts'
 import { Listener } from './listener/listener.ts'
-import { createLog } from './log/log.ts'
 import type { Log } from './log/log.ts'
 import type { LogWriter } from './log/log-writer.ts'
 import { Rejections } from './log/rejections.ts'
 import { Metrics } from './metrics/metrics.ts'
-import type { PairOptions } from './pair/pair.ts'
+import { cannotBind, httpOptions, READ_BYTES, refuseWhatDoesNotFit, serveOptions, shortestDeadline, toListen, toListener, toTarget, websocketOptions } from './options.ts'
 import { refusal } from './protocol/http/refusal.ts'
-import type { ServeContext } from './protocol/opening.ts'
+import type { HttpContext } from './protocol/http/connection.ts'
+import { HttpFront } from './protocol/http/serve.ts'
+import type { Exchange } from './protocol/http/exchange.ts'
+import { HttpPool } from './upstream/http-pool.ts'
+import type { Endpoint } from './endpoint/endpoint.ts'
 import { serveTcp } from './protocol/tcp.ts'
-import { serveWebSocket } from './protocol/websocket/serve.ts'
+import { serveUpgrade, serveWebSocket } from './protocol/websocket/serve.ts'
 import type { WebSocketOptions } from './protocol/websocket/serve.ts'
 
-/** The most that one read brings, and so what a half may hold at the least. Measured: smaller reads double the cost of 64 KiB messages. */
-const READ_BYTES = 64 * 1024
+type Serve = (connection: Connection, client: Endpoint) => void
+
 const DEFAULT_CONNECTIONS = 10_000
 const RETRY_AFTER_SECONDS = 5
 
@@ -62,6 +65,7 @@ export class Sidegate {
   readonly #isShared: boolean
   readonly #processLimit: ConnectionLimit
   readonly #listeners: Listener[] = []
+  readonly #fronts: HttpFront[] = []
   readonly #health: HealthServer
   readonly #admin: AdminServer
   #state: 'starting' | 'running' | 'draining' | 'stopped' = 'starting'
@@ -151,15 +155,15 @@ export class Sidegate {
       this.#log.warn('fewer connections than by default: the descriptor limit holds no more', { listener: config.name, connections: max })
     }
     const limit = new ConnectionLimit(max, this.#processLimit)
-    const context: ServeContext = {
+    const context: HttpContext = {
       clock: this.#clock,
       sweep: this.#sweep,
       random: this.#random,
       observer: this.metrics,
       onClosed: (connection) => this.#onClosed(connection, limit),
+      onExchange: (connection, exchange, status) => this.#onExchange(connection, exchange, status),
     }
-    const options = serveOptions(config, read)
-    const serve = config.protocol === 'tcp' ? serveTcp : serveWebSocket
+    const serve = config.protocol === 'tcp' ? this.#tcpServer(config, read, context) : this.#httpServer(config, read, context)
     return new Listener(
       { name: config.name, address: toListener(config.address), protocol: config.protocol, read, noDelay: config.noDelay },
       {
@@ -167,7 +171,7 @@ export class Sidegate {
         registry: this.registry,
         limit,
         refusals: this.#refusals,
-        serve: (connection, client) => serve(connection, client, options, context),
+        serve,
         refusalAnswer: (close) => (config.protocol === 'tcp' ? null : refusal(close, RETRY_AFTER_SECONDS)),
         onRejected: (close, client) => {
           this.metrics.onRejected(config.name, close)
@@ -176,6 +180,38 @@ export class Sidegate {
         onError: (error) => this.#log.warn('accept failed', { listener: config.name, error: error.message }),
       },
     )
+  }
+
+  #tcpServer(config: ListenerConfig, read: ReadOptions, context: HttpContext): Serve {
+    const options = serveOptions(config, read)
+    return (connection, client) => serveTcp(connection, client, options, context)
+  }
+
+  #httpServer(config: ListenerConfig, read: ReadOptions, context: HttpContext): Serve {
+    const target = toTarget(config.upstream.address)
+    const front = new HttpFront(httpOptions(config), context, new HttpPool({ target, noDelay: config.noDelay }, this.#clock, this.#sweep), (connection, socket, request, early) => {
+      serveUpgrade(connection, regainedEndpoint(socket, read, deaf), request, early, options, context)
+    })
+    const options: WebSocketOptions = {
+      ...websocketOptions(config, read),
+      servePlain: (connection, client, bytes) => {
+        invariant(client instanceof SocketEndpoint, 'a client that is no socket')
+        front.serve(connection, client.release(), bytes)
+      },
+    }
+    this.#fronts.push(front)
+    return (connection, client) => serveWebSocket(connection, client, options, context)
+  }
+
+  #onExchange(connection: Connection, { request, startedAt }: Exchange, status: number | null): void {
+    const now = this.#clock.now()
+    const { method = '' } = request
+    this.metrics.onRequest(connection, { method, status, durationMs: now - startedAt })
+    if (!this.#config.log.requests) return
+    const { id, listener, clientAddress: client } = connection
+    // The query is left out: it is where tokens are.
+    const path = (request.url ?? '').split('?', 1)[0]!
+    this.#log.info('request', { id, listener, client, method, path, status, durationMs: now - startedAt })
   }
 
   #onClosed(connection: Connection, limit: ConnectionLimit): void {
@@ -243,120 +279,8 @@ export class Sidegate {
     this.#state = 'stopped'
     for (const listener of this.#listeners) listener.close()
     this.#closeAll('drain_timeout')
+    for (const front of this.#fronts) front.close()
     await Promise.all([this.#health.stop(), this.#admin.stop()])
     this.metrics.stop()
-  }
-}
-
-/** The shortest wait that is swept, so that a deadline of 50 ms is not judged every quarter of a second. */
-function shortestDeadline(config: Config): number {
-  const waits = config.listeners.flatMap(({ deadlines, websocket }) => [
-    ...Object.values({ ...deadlines, lifetimeJitter: Number.POSITIVE_INFINITY }),
-    websocket.ping.intervalMs,
-    websocket.ping.timeoutMs,
-  ])
-  return Math.min(...waits)
-}
-
-function refuseWhatDoesNotFit(config: Config, fits: number): void {
-  const problems = config.listeners.flatMap(({ limits }, index) => {
-    if (limits.connections === null || limits.connections <= fits) return []
-    const message = `got ${limits.connections}, but the descriptor limit holds ${fits} (two for each connection, and a reserve): write at most ${fits} or raise the limit`
-    return [{ line: 0, column: 0, path: `listeners[${index}].limits.connections`, message }]
-  })
-  if (problems.length > 0) throw new ConfigError('configuration', problems)
-}
-
-function cannotBind(key: string, address: Address, error: NodeJS.ErrnoException): Error {
-  const why = { EADDRINUSE: 'the address is in use', EACCES: 'not permitted', EADDRNOTAVAIL: 'no such address on this machine' }[error.code ?? '']
-  const message = `cannot listen on ${formatAddress(address)}: ${why ?? error.message}`
-  return new ConfigError('configuration', [{ line: 0, column: 0, path: key, message }])
-}
-
-function toListener(address: Address): { host: string | null; port: number } | { path: string } {
-  return address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port }
-}
-
-function toListen(address: Address): { host?: string; port: number } | { path: string } {
-  if (address.kind === 'unix') return { path: address.path }
-  return address.host === null ? { port: address.port } : { host: address.host, port: address.port }
-}
-
-function serveOptions(config: ListenerConfig, read: ReadOptions): WebSocketOptions {
-  const { deadlines, buffers, websocket, http, upstream, tcpKeepAliveMs, noDelay } = config
-  const pair: PairOptions = {
-    buffers: { highBytes: buffers.highBytes, lowBytes: buffers.lowBytes, readBytes: read.readBytes },
-    deadlines,
-    closeMs: deadlines.closeMs,
-    tcpKeepAliveMs,
-  }
-  return {
-    dial: { target: toTarget(upstream.address), read, connectMs: deadlines.connectMs, noDelay },
-    pair,
-    handshakeMs: deadlines.handshakeMs,
-    responseMs: deadlines.upgradeMs,
-    maxHeaderBytes: http.maxHeaderBytes,
-    upgrade: { origins: websocket.origins, compression: websocket.compression },
-    frames: {
-      maxMessageBytes: websocket.maxMessageBytes,
-      maxFragments: websocket.maxFragments,
-      ping: websocket.ping,
-      closeMs: deadlines.closeMs,
-    },
-  }
-}
-
-function toTarget(address: Address): { host: string; port: number } | { path: string } {
-  return address.kind === 'unix' ? { path: address.path } : { host: address.host ?? 'localhost', port: address.port }
-}
-
-/** How long a shutdown waits for connections beyond the closing handshakes of the slowest listener. */
-const DRAIN_MARGIN_MS = 1000
-const FLUSH_LOG_MS = 1000
-const OK = 0
-const INTERNAL = 70
-
-/** The life of the process: runs the gate until a signal ends it. Resolves with the exit code. */
-export async function run({ configFile }: { configFile: string }): Promise<number> {
-  // Before anything else: as PID 1 a process without handlers would ignore SIGTERM.
-  const signals = new Signals()
-  const { config, warnings } = await checkConfig(configFile, process.env)
-  const { log, writer } = createLog({ clock: systemClock, ...config.log })
-  const exit = async (code: number): Promise<number> => {
-    await writer.flush(FLUSH_LOG_MS)
-    return code
-  }
-  process.on('uncaughtException', (error) => {
-    log.error('uncaught error: this is a bug', { error: error.stack ?? String(error) })
-    void exit(INTERNAL).then((code) => process.exit(code))
-  })
-  for (const warning of warnings) log.warn('risky configuration', { at: formatProblem(configFile, warning) })
-  const sidegate = await Sidegate.start(config, { log, logWriter: writer })
-  await signals.next()
-  const drained = sidegate.drain(Math.max(...config.listeners.map(({ deadlines }) => deadlines.closeMs)) + DRAIN_MARGIN_MS)
-  await Promise.race([drained, signals.next()])
-  await sidegate.stop()
-  log.info('stopped')
-  return exit(OK)
-}
-
-/** SIGTERM and SIGINT, one after the other. */
-class Signals {
-  #count = 0
-  #wake: (() => void) | null = null
-
-  constructor() {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.on(signal, () => {
-        this.#count++
-        this.#wake?.()
-      })
-    }
-  }
-
-  /** Resolves at the next signal that was not waited for yet. */
-  async next(): Promise<void> {
-    if (this.#count === 0) await new Promise<void>((resolve) => (this.#wake = resolve))
-    this.#count--
   }
 }

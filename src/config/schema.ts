@@ -4,6 +4,8 @@
 import type * as v from 'valibot'
 import type { Address, AddressUse } from './address.ts'
 import { addressRemedy, parseAddress } from './address.ts'
+import { cidrRemedy, parseCidr } from './cidr.ts'
+import type { Cidr } from './cidr.ts'
 import type { About, Key } from './keys.ts'
 import { changed, choice, count, derived, duration, either, flag, later, list, percent, section, size, value } from './keys.ts'
 import { fromEnvironment } from './meta.ts'
@@ -19,6 +21,11 @@ function address(use: AddressUse, about: About): Key<Address> {
   const host = String.raw`(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)`
   const pattern = `^(${use === 'listen' ? `${host}?` : host}:[0-9]{1,5}|unix:/.+)$`
   return value({ type: 'address', remedy: addressRemedy(use), json: fromEnvironment({ type: 'string', pattern }), read: (input) => parseAddress(input, use) }, about)
+}
+
+function cidr(about: About): Key<Cidr> {
+  const pattern = String.raw`^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$`
+  return value({ type: 'network', remedy: cidrRemedy, json: fromEnvironment({ type: 'string', pattern }), read: parseCidr }, about)
 }
 
 /** Defaults that others are compared with. */
@@ -46,7 +53,7 @@ const deadlines = section('How long may be waited, and for what. A deadline ends
   handshake: duration({ default: '10s', meaning: "For the client's request head to be complete, counted from the start so that a trickle does not help.", innocent: 'A client that is slow but done within it.' }),
   connect: duration({ default: '5s', meaning: 'For the upstream to accept the connection.' }),
   response: derived(duration({ derived: '60s, and 10s for the 101 of a WebSocket', meaning: 'For the head of the answer of the upstream, or its 101.', innocent: 'A slow endpoint: set it above the slowest answer.' })),
-  request: later(),
+  request: duration({ default: '60s', meaning: 'Without a byte of the body of an HTTP request that the client owes.', innocent: 'A slow upload: every byte re-arms it.' }),
   idle: duration({ default: '1h', meaning: 'Without data either way. Pings and pongs are not data.', innocent: 'One-way push: data in either direction counts.' }),
   clientIdle: duration({ default: 'off', meaning: 'Without data from the client, whatever the upstream sends.' }),
   upstreamIdle: duration({ default: 'off', meaning: 'Without data from the upstream, whatever the client sends.' }),
@@ -106,9 +113,9 @@ const listenerKeys = section('One port to listen on, and the service behind it.'
   websocket,
   http: section('HTTP requests (`protocol: http`).', {
     maxHeader: size({ default: '16KiB', meaning: 'The largest head of a request or an answer.' }, { min: KIB, max: MIB, isOffAllowed: false }),
-    maxBody: later(),
-    keepAlive: later(),
-    trustForwarded: later(),
+    maxBody: size({ default: 'off', meaning: 'The largest body of a request.' }, { min: 1, max: 1024 * GIB, isOffAllowed: true }),
+    keepAlive: duration({ default: '65s', meaning: 'For the next request of a client on the same connection.' }),
+    trustForwarded: list('Networks of proxies before this one: from them `X-Forwarded-*` and `Forwarded` are added to, from all others replaced.', cidr({ meaning: 'One network.' }), { min: 0, max: 1000, remedy: 'write a list of networks such as [10.0.0.0/8]' }),
   }),
   access: later(),
   proxyProtocol: later(),
@@ -152,6 +159,7 @@ export const configKey = section('The configuration of Sidegate.', {
   log: section('One line for each connection, at its end.', {
     level: choice({ default: 'info', meaning: 'The least severe lines that are written.' }, ['error', 'warn', 'info', 'debug']),
     format: choice({ default: 'json', meaning: 'One JSON object, or one readable text, a line.' }, ['json', 'text']),
+    requests: flag({ default: false, meaning: 'One more line for each HTTP request.' }),
   }),
   drain: later(),
   memory: later(),

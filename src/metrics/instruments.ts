@@ -9,6 +9,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 /** Local dials take 0.1 ms, those to a stuck upstream as long as `deadlines.connect`. */
 const dialBuckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 5, 30]
 /** A round trip in a pod to a phone on a bad link; the last is beyond the default `websocket.ping.timeout`. */
+const requestBuckets = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
 const pongBuckets = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 const durationBuckets = [0.1, 1, 5, 15, 60, 300, 900, 3600, 14_400, 43_200, 86_400]
 
@@ -103,6 +104,19 @@ function trafficInstruments(registry: Registry) {
       name: 'sidegate_websocket_pong_rtt_seconds',
       help: 'Round trip of pings that were answered.',
       buckets: pongBuckets,
+      registers,
+    }),
+    requests: new Counter({
+      name: 'sidegate_http_requests_total',
+      help: 'Plain HTTP requests; code is none where the client got no answer.',
+      labelNames: ['listener', 'method', 'code'] as const,
+      registers,
+    }),
+    requestDuration: new Histogram({
+      name: 'sidegate_http_request_duration_seconds',
+      help: 'From the head of a request to the last byte of its answer.',
+      labelNames: ['listener'] as const,
+      buckets: requestBuckets,
       registers,
     }),
     buffered: new Gauge({

@@ -91,6 +91,11 @@ export class Metrics implements Observer {
     this.#instruments.pongRtt.observe(rttMs / 1000)
   }
 
+  onRequest({ listener }: Connection, { method, status, durationMs }: { method: string; status: number | null; durationMs: number }): void {
+    this.#instruments.requests.inc({ listener, method: methodLabel(method), code: codeLabel(status) })
+    this.#instruments.requestDuration.observe({ listener }, durationMs / 1000)
+  }
+
   onClosed(connection: Connection): void {
     this.onOpened(connection)
     this.#accountUpgrade(connection)
@@ -178,4 +183,17 @@ export class Metrics implements Observer {
     draining.set(this.#options.isDraining?.() === true ? 1 : 0)
     this.#showLogLinesDropped(this.#options.logLinesDropped?.() ?? 0)
   }
+}
+
+const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
+
+/** Clients choose methods, so those that are not well known are one series (CVE-2022-21698). */
+function methodLabel(method: string): string {
+  return methods.has(method) ? method : 'other'
+}
+
+/** Upstreams choose codes. `none`: the client got no answer. */
+function codeLabel(status: number | null): string {
+  if (status === null) return 'none'
+  return status >= 100 && status <= 599 ? String(status) : 'other'
 }

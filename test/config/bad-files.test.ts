@@ -93,6 +93,11 @@ const oneProblem: [string, string][] = [
   [inListener('websocket: { origins: ["https://a:443"] }'), '5:28 listeners[0].websocket.origins[0]: got https://a:443, write https://a'],
   [inListener('websocket: { origins: ["https://a/"] }'), '5:28 listeners[0].websocket.origins[0]: got https://a/, write https://a'],
   [inListener('websocket: { origins: [example.com] }'), '5:28 listeners[0].websocket.origins[0]: got example.com, write an origin such as https://example.com'],
+  [inListener('http: { maxBody: 0 }'), '5:22 listeners[0].http.maxBody: got 0, write off to disable it'],
+  [inListener('http: { keepAlive: 65 }'), '5:24 listeners[0].http.keepAlive: got 65, write a duration such as 65s'],
+  [inListener('http: { trustForwarded: 10.0.0.0/8 }'), '5:29 listeners[0].http.trustForwarded: got 10.0.0.0/8, write a list of networks such as [10.0.0.0/8]'],
+  [inListener('http: { trustForwarded: [10.0.0.0/33] }'), '5:30 listeners[0].http.trustForwarded[0]: got 10.0.0.0/33, an IPv4 prefix has at most 32 bits'],
+  [inListener('http: { trustForwarded: [example.com] }'), '5:30 listeners[0].http.trustForwarded[0]: got example.com, write a network such as 10.0.0.0/8, or one address'],
   [inListener('noDelay: yes'), '5:14 listeners[0].noDelay: got yes, write true or false'],
   [inListener('tcpKeepAlive: 10ms'), '5:19 listeners[0].tcpKeepAlive: got 10ms, must be 1s to 9h, or off'],
   [inListener('name: "a b"'), '5:11 listeners[0].name: got "a b", write 1 to 63 letters, digits, dots, dashes or underscores'],
@@ -140,9 +145,9 @@ const laterKeys = [
   'drain: { timeout: 5s }', 'memory: { shedAt: 85% }', 'workers: 2', 'admin: { token: x }', 'admin: { tokenFile: /x }',
 ]
 const laterListenerKeys = [
-  'deadlines: { request: 60s }', 'limits: { connectionsPerClient: 5 }', 'limits: { newConnections: { rate: 5 } }', 'limits: { bytes: { rate: 1MiB } }',
+  'limits: { connectionsPerClient: 5 }', 'limits: { newConnections: { rate: 5 } }', 'limits: { bytes: { rate: 1MiB } }',
   'limits: { minRate: { bytes: 1KiB } }', 'limits: { messages: { rate: 5 } }', 'limits: { mode: enforce }', 'websocket: { slowConsumer: { policy: wait } }',
-  'http: { maxBody: off }', 'http: { keepAlive: 65s }', 'http: { trustForwarded: [] }', 'access: { allow: [] }', 'proxyProtocol: { accept: off }', 'tls: { cert: x }',
+  'access: { allow: [] }', 'proxyProtocol: { accept: off }', 'tls: { cert: x }',
 ]
 const laterUpstreamKeys = ['balance: roundRobin', 'maxConnections: off', 'queueTimeout: 5s', 'tls: {}', 'proxyProtocol: off', 'healthCheck: {}']
 
@@ -175,7 +180,7 @@ workers: 5
     '1:8 log.levle: unknown key, did you mean level?',
     '5:15 listeners[0].upstream: got "${NOWHERE}", the environment variable NOWHERE is not set',
     '7:13 listeners[0].deadlines.idle: got 5, write a duration such as 5s',
-    '8:7 listeners[0].deadlines.tls: unknown key, possible are handshake, connect, response, idle, clientIdle, upstreamIdle, write, halfClose, close, lifetime, lifetimeJitter',
+    '8:7 listeners[0].deadlines.tls: unknown key, possible are handshake, connect, response, request, idle, clientIdle, upstreamIdle, write, halfClose, close, lifetime, lifetimeJitter',
     '9:33 listeners[0].buffers.low: got 8KiB, more than high (4KiB), write at most 4KiB',
     '10:5 listeners[1].upstream: is missing, write host:port, such as 127.0.0.1:8080',
     '10:14 listeners[1].address: got [::1]:1, which listeners[0].address (:1) takes already, write another port',

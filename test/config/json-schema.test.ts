@@ -53,17 +53,18 @@ const accepted = [
   inListener('buffers: { high: 8KiB, low: 4KiB }'),
   inListener('websocket: { mode: frames, ping: { interval: off }, maxMessage: off, maxFragments: off, origins: ["https://a", "null"], compression: strip }'),
   inListener('limits: { connections: 5 }, noDelay: false, tcpKeepAlive: off, name: a-b.c_1'),
+  inListener('deadlines: { request: 5s }, http: { maxBody: 1MiB, keepAlive: off, trustForwarded: [10.0.0.0/8, "::1"] }'),
   'listeners: [{ address: "[::1]:1", protocol: tcp, upstream: { addresses: ["unix:/a"] } }]',
-  `${inListener('')}\nhealth: { address: ":2" }\nadmin: { address: "localhost:3" }\nlog: { level: debug, format: text }`,
+  `${inListener('')}\nhealth: { address: ":2" }\nadmin: { address: "localhost:3" }\nlog: { level: debug, format: text, requests: true }`,
 ]
 const refused = [
   '{}', '[]', 'listeners: []', 'listeners: [{}]', 'listeners: [{ address: ":1", protocol: http }]', 'listeners: [{ address: 1, protocol: http, upstream: "a:1" }]',
   'listeners: [{ address: ":1", protocol: udp, upstream: "a:1" }]', 'listeners: [{ address: ":1", protocol: tcp, upstream: ":1" }]',
   'listeners: [{ address: ":1", protocol: tcp, upstream: { addresses: [] } }]', 'listeners: [{ address: ":1", protocol: tcp, upstream: { addresses: ["a:1", "b:1"] } }]',
-  inListener('deadlines: { idle: 5 }'), inListener('deadlines: { idle: "5" }'), inListener('deadlines: { idel: 5s }'), inListener('deadlines: { request: 5s }'), inListener('deadlines: null'),
+  inListener('deadlines: { idle: 5 }'), inListener('deadlines: { idle: "5" }'), inListener('deadlines: { idel: 5s }'), inListener('deadlines: null'),
   inListener('buffers: { high: off }'), inListener('buffers: { high: 64KB }'), inListener('websocket: { mode: messages }'), inListener('websocket: { maxFragments: 0 }'),
   inListener('websocket: { ping: { timeout: off } }'), inListener('websocket: { origins: [a] }'), inListener('websocket: { compression: off }'),
-  inListener('limits: { connections: off }'), inListener('limits: { connections: 1.5 }'), inListener('noDelay: "yes"'), inListener('name: "a b"'), inListener('tls: {}'),
+  inListener('limits: { connections: off }'), inListener('limits: { connections: 1.5 }'), inListener('noDelay: "yes"'), inListener('name: "a b"'), inListener('tls: {}'), inListener('http: { maxBody: 5 }'), inListener('http: { trustForwarded: [example.com] }'),
   `${inListener('')}\nworkers: 1`, `${inListener('')}\nlog: { level: loud }`, `${inListener('')}\nadmin: { token: x }`,
 ]
 

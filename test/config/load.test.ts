@@ -20,20 +20,20 @@ test('the smallest file gets every default', async (t) => {
   t.strictSame(parse(smallest), {
     health: { address: { kind: 'tcp', host: null, port: 17_021 } },
     admin: { address: { kind: 'tcp', host: '127.0.0.1', port: 17_020 } },
-    log: { level: 'info', format: 'json' },
+    log: { level: 'info', format: 'json', requests: false },
     listeners: [{
       name: 'http-17080',
       address: { kind: 'tcp', host: null, port: 17_080 },
       protocol: 'http',
       upstream: { address: { kind: 'tcp', host: '127.0.0.1', port: 8080 } },
       deadlines: {
-        handshakeMs: 10_000, connectMs: 5000, responseMs: 60_000, upgradeMs: 10_000, idleMs: 3_600_000, clientIdleMs: Infinity,
+        handshakeMs: 10_000, connectMs: 5000, responseMs: 60_000, upgradeMs: 10_000, requestMs: 60_000, idleMs: 3_600_000, clientIdleMs: Infinity,
         upstreamIdleMs: Infinity, writeMs: 30_000, halfCloseMs: 30_000, closeMs: 5000, lifetimeMs: Infinity, lifetimeJitter: 0.1,
       },
       buffers: { highBytes: 65_536, lowBytes: 32_768 },
       limits: { connections: null },
       websocket: { mode: 'frames', ping: { intervalMs: 25_000, timeoutMs: 20_000 }, maxMessageBytes: 1_048_576, maxFragments: 1024, origins: [], compression: 'pass' },
-      http: { maxHeaderBytes: 16_384 },
+      http: { maxHeaderBytes: 16_384, maxBodyBytes: Infinity, keepAliveMs: 65_000, trustForwarded: [] },
       tcpKeepAliveMs: 15_000,
       noDelay: true,
     }],

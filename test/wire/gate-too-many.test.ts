@@ -17,7 +17,7 @@ const outcome = (t: Test, port: number): Promise<Closed> =>
 
 const RESET = { kind: 'reset', code: 'ECONNRESET' }
 
-test('beyond limits.connections a tcp client gets RST, and those within are served', async (t) => {
+test('beyond limits.connections a tcp client is too_many and gets RST, and those within are served', async (t) => {
   watchLeaks(t)
   const upstream = await echo(t)
   const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { connections: 2 }`])

@@ -101,3 +101,13 @@ test('a pair that ended with idle_timeout but whose peers stay is reset after de
   await eventually(() => client.outcome !== null || (void client.write('?'), false))
   t.match(client.outcome, { kind: 'reset' })
 })
+
+test('what is asked of a pair that is ending already does not change why it ended', async (t) => {
+  watchLeaks(t)
+  const upstream = await neverCloses(t)
+  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { idle: 100ms, close: 300ms }`])
+  const client = await connect(t, gate.port, { halfOpen: true })
+  await within(client.ended)
+  gate.sidegate.reset('killed')
+  t.match(await gate.end(), { reason: 'idle_timeout', side: 'sidegate' })
+})

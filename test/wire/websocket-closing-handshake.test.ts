@@ -119,3 +119,23 @@ test('a side that floods after its Close is still ended within deadlines.close',
   t.equal(upstream.conversations[0]!.frames().length, 1)
   t.equal(upstream.conversations[0]!.unfinished, 0)
 })
+
+test('an end of ours while a Close waits for its answer: no second Close the same way, and who has closed is not waited for', async (t) => {
+  watchLeaks(t)
+  const upstream = await scriptedUpstream(t, async (said) => {
+    await said.accept()
+    await said.sendFrame({ opcode: 'close', payload: closePayload(4000) })
+  })
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { lifetime: 200ms, close: 3s }`])
+  const client = await rawClient(t, gate.port, { halfOpen: true })
+  const said = upstream.conversations[0]!
+  t.match(await said.nextFrame(), { opcode: 'close', code: 1001, reason: 'lifetime_timeout' })
+  t.equal(await within(said.wire.ended, { withinMs: 2000 }), true, 'FIN at once, long before deadlines.close')
+  said.wire.end()
+  await client.sendFrame({ opcode: 'close', payload: closePayload(4000) })
+  t.equal(await within(client.wire.ended), true)
+  client.wire.end()
+  t.match(client.frames(), [{ opcode: 'close', code: 4000 }])
+  t.equal(client.frames().length, 1)
+  t.match(await gate.end(), { reason: 'lifetime_timeout', side: 'sidegate' })
+})

@@ -3,6 +3,7 @@ import { pattern, sha256 } from '../support/bytes.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { encodeFrame } from '../support/frames.ts'
 import { startGate } from '../support/gate.ts'
+import { upgradeRequest } from '../support/handshake.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { rawClient, scriptedUpstream, wsClient, wsServer } from '../support/websocket.ts'
 import type { Conversation, FrameWire } from '../support/websocket.ts'
@@ -174,6 +175,56 @@ test('a ping that is due inside a frame waits for its end', async (t) => {
   await upstream.conversations[0]!.send(frame.subarray(6000))
   t.equal(sha256((await client.nextFrame()).payload), sha256(pattern(10_000, 9)))
   t.match(await client.nextFrame(), { opcode: 'ping' })
+})
+
+test('a ping finds its place between frames that follow each other so closely that no sweep sees one end', async (t) => {
+  watchLeaks(t)
+  const frame = encodeFrame({ opcode: 'binary', payload: pattern(1000, 9) })
+  const upstream = await scriptedUpstream(t, async (said) => {
+    await said.accept({}, frame.subarray(0, 500))
+    const timer = setInterval(() => void said.send(Buffer.concat([frame.subarray(500), frame.subarray(0, 500)])), 10)
+    void said.closed.then(() => clearInterval(timer))
+    await said.wire.ended
+    clearInterval(timer)
+    said.wire.end()
+  })
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('100ms')}`])
+  const client = await rawClient(t, gate.port)
+  // It answers none, and is ended for it.
+  t.match(await gate.end(), { reason: 'ping_timeout', side: 'client' })
+  await within(client.wire.ended)
+  const frames = client.frames()
+  t.equal(frames.filter(({ opcode }) => opcode === 'ping').length, 1)
+  t.ok(frames.every(({ opcode, payload }) => opcode === 'ping' || payload.equals(pattern(1000, 9))))
+})
+
+test('while a ping of the upstream is on its way to the client, none of ours is: its answer will do, or its absence', async (t) => {
+  watchLeaks(t)
+  const upstream = await scriptedUpstream(t, async (said) => {
+    await said.accept()
+    await said.sendFrame({ opcode: 'ping', payload: 'theirs' })
+    await said.wire.ended
+    said.wire.end()
+  })
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('150ms')}`])
+  const client = await rawClient(t, gate.port)
+  t.match(await gate.end(), { reason: 'ping_timeout', side: 'client' })
+  await within(client.wire.ended)
+  t.match(client.frames(), [{ opcode: 'ping', payload: Buffer.from('theirs') }])
+  t.equal(client.frames().length, 1)
+})
+
+test('a client that stalls between frames is ended for that, not for the ping behind what waits for it', async (t) => {
+  watchLeaks(t)
+  const chunk = Buffer.concat(Array.from({ length: 60 }, () => encodeFrame({ opcode: 'binary', payload: Buffer.alloc(1000) })))
+  const upstream = await scriptedUpstream(t, async (said) => {
+    await said.accept()
+    while (await said.send(chunk));
+  })
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { ping: { interval: 1s, timeout: 1s } }, deadlines: { write: 4s, close: 500ms }`])
+  const client = await rawClient(t, gate.port, { handshake: false, unread: true, into: { write: () => {} } })
+  await client.send(upgradeRequest())
+  t.match(await gate.end(), { reason: 'write_timeout', side: 'client' })
 })
 
 test('with ping.interval: off nobody is asked', async (t) => {

@@ -19,7 +19,7 @@ const rows: Array<[what: string, request: HandshakeOptions, status: number, body
   ['Origin: null', { headers: { Origin: 'null' } }, 403, /^denied: /],
 ]
 
-test('an upgrade that is refused is told why, with its status, and never reaches the upstream', async (t) => {
+test('an upgrade that is refused (protocol_error, denied) is told why, with its status, and never reaches the upstream', async (t) => {
   watchLeaks(t)
   const upstream = await listen(t, () => {})
   const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }, websocket: { origins: ["https://a.example"] }`])

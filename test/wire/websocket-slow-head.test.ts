@@ -17,7 +17,7 @@ async function trickle(wire: Wire, text: string, everyMs: number): Promise<void>
   }
 }
 
-test('a head that comes byte by byte is ended by deadlines.handshake, counted from the start', async (t) => {
+test('a head that comes byte by byte is ended with handshake_timeout, counted from the start', async (t) => {
   watchLeaks(t)
   const upstream = await listen(t, () => {})
   const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { handshake: 300ms, close: 500ms }`])

@@ -22,7 +22,7 @@ export interface AnswerHead {
 }
 
 /** How many header lines a head may have; their total size is bounded by whoever collects them. */
-const MAX_HEADERS = 256
+export const MAX_HEADERS = 256
 
 const requestLine = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP\/1\.([01])$/
 const statusLine = /^HTTP\/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?$/

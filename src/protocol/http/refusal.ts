@@ -6,6 +6,8 @@ import type { Close } from '../../close.ts'
 import { encodeHead } from './head.ts'
 import type { Header } from './head.ts'
 
+export const SERVED_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
+
 /** The whole answer for a client whose request ends with `close`; null where the table has none. `retryAfter` is in seconds. */
 export function refusal(close: Close, retryAfter: number | null = null): Buffer | null {
   const status = httpStatus(close)
@@ -13,6 +15,7 @@ export function refusal(close: Close, retryAfter: number | null = null): Buffer 
   const body = Buffer.from(`${close.reason}${close.detail === undefined ? '' : `: ${close.detail}`}\n`, 'latin1')
   const headers: Header[] = [
     ...upgradeHeaders(status),
+    ...(status === 405 ? [['Allow', SERVED_METHODS] as const] : []),
     ['Content-Type', 'text/plain; charset=utf-8'],
     ['Content-Length', String(body.length)],
     ['Cache-Control', 'no-store'],

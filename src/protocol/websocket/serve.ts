@@ -7,7 +7,7 @@ import type { Close } from '../../close.ts'
 import type { Connection } from '../../connection.ts'
 import type { Endpoint } from '../../endpoint/endpoint.ts'
 import { HeadReader, parseAnswerHead, parseRequestHead } from '../http/head.ts'
-import type { AnswerHead } from '../http/head.ts'
+import type { AnswerHead, RequestHead } from '../http/head.ts'
 import { PlainAnswer, plainAnswerHead } from '../http/plain-answer.ts'
 import { refusal } from '../http/refusal.ts'
 import { Opening } from '../opening.ts'
@@ -26,6 +26,8 @@ export interface WebSocketOptions extends ServeOptions {
   maxHeaderBytes: number
   upgrade: UpgradeOptions
   frames: FramesOptions
+  /** Takes over a client whose first request is no upgrade; `bytes` are what it has sent so far. */
+  servePlain: (connection: Connection, client: Endpoint, bytes: Buffer) => void
 }
 
 const NOTHING = Buffer.alloc(0)
@@ -38,6 +40,15 @@ export function serveWebSocket(connection: Connection, client: Endpoint, options
   connection.phase = 'handshake'
   const opening = new Opening(connection, client, options, context, new WebSocketOpening(options))
   opening.expect(options.handshakeMs, makeClose('handshake_timeout', 'client', 'handshake', 'deadlines.handshake'))
+}
+
+/** Takes ownership of `client`, whose request head was read already; `early` is what came behind it. */
+export function serveUpgrade(connection: Connection, client: Endpoint, request: RequestHead, early: Buffer, options: WebSocketOptions, context: ServeContext): void {
+  connection.phase = 'handshake'
+  const steps = new WebSocketOpening(options)
+  const opening = new Opening(connection, client, options, context, steps)
+  opening.keep(early, 0, early.length)
+  steps.onUpgrade(opening, request)
 }
 
 class WebSocketOpening implements OpeningSteps {
@@ -64,17 +75,18 @@ class WebSocketOpening implements OpeningSteps {
     if (head === 'too big') {
       return opening.close({ ...makeClose('message_too_big', 'client', 'handshake', 'request head (http.maxHeader)'), httpStatus: 431 })
     }
-    opening.keep(bytes, head.taken, length)
-    opening.connection.toUpstream.received += head.bytes
-    this.#onHead(opening, head.text)
-  }
-
-  #onHead(opening: Opening, text: string): void {
-    const request = parseRequestHead(text)
+    const request = parseRequestHead(head.text)
     if (typeof request === 'string') return opening.close(makeClose('protocol_error', 'client', 'handshake', request))
     if (!isUpgrade(request)) {
-      return opening.close({ ...makeClose('protocol_error', 'client', 'handshake', 'only WebSocket upgrades are served here'), httpStatus: 426 })
+      const { connection } = opening
+      return this.#options.servePlain(connection, opening.giveAway(), Buffer.concat([Buffer.from(head.text, 'latin1'), bytes.subarray(head.taken, length)]))
     }
+    opening.keep(bytes, head.taken, length)
+    opening.connection.toUpstream.received += head.bytes
+    this.onUpgrade(opening, request)
+  }
+
+  onUpgrade(opening: Opening, request: RequestHead): void {
     opening.connection.protocol = 'websocket'
     opening.report()
     const upgrade = checkUpgrade(request, this.#options.upgrade)

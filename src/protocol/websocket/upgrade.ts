@@ -34,9 +34,9 @@ function refused(detail: string, httpStatus = 400): Close {
   return { ...makeClose('protocol_error', 'client', 'handshake', detail), httpStatus }
 }
 
-/** Whether a request asks for an upgrade of any kind. */
+/** Whether a request asks for a WebSocket. Any other upgrade (h2c) is an offer that a plain answer declines. */
 export function isUpgrade(request: RequestHead): boolean {
-  return valuesOf(request.headers, 'upgrade').length > 0 && tokensOf(request.headers, 'connection').includes('upgrade')
+  return tokensOf(request.headers, 'upgrade').includes('websocket') && tokensOf(request.headers, 'connection').includes('upgrade')
 }
 
 /** Holds a request to RFC 6455 section 4.2.1: an Upgrade for the upstream, or why it is refused. */

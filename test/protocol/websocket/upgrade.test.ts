@@ -95,7 +95,8 @@ test('only a request with Upgrade and with Connection: upgrade is one', (t) => {
   t.equal(isUpgrade(request(headers({ Connection: null }))), false)
   t.equal(isUpgrade(request(headers({ Connection: 'keep-alive' }))), false)
   t.equal(isUpgrade(request(headers({ Connection: 'xupgrade' }))), false)
-  t.equal(isUpgrade(request(headers({ Upgrade: 'h2c' }))), true, 'of any kind: it is refused later, not passed by')
+  t.equal(isUpgrade(request(headers({ Upgrade: 'h2c' }))), false, 'an offer that a plain answer declines')
+  t.equal(isUpgrade(request(headers({ Upgrade: 'h2c, websocket' }))), true, 'it is refused later, not passed by')
   t.end()
 })
 

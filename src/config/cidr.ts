@@ -1,0 +1,40 @@
+// Networks as an operator writes them: `10.0.0.0/8`, `fd00::/8`, or one address.
+
+import { isIP } from 'node:net'
+import type { Parsed } from './words.ts'
+import { show } from './words.ts'
+
+export interface Cidr {
+  address: string
+  family: 'ipv4' | 'ipv6'
+  /** Leading bits that count. */
+  prefix: number
+}
+
+export const cidrRemedy = 'write a network such as 10.0.0.0/8, or one address'
+
+export function parseCidr(input: unknown): Parsed<Cidr> {
+  const no = (why = cidrRemedy): Parsed<Cidr> => ({ problem: `got ${show(input)}, ${why}` })
+  if (typeof input !== 'string') return no()
+  const match = /^([0-9A-Fa-f:.]+)(?:\/(0|[1-9][0-9]{0,2}))?$/.exec(input)
+  if (match === null) return no()
+  const address = match[1]!
+  const version = isIP(address)
+  if (version === 0) return no()
+  const bits = version === 4 ? 32 : 128
+  const prefix = match[2] === undefined ? bits : Number(match[2])
+  if (prefix > bits) return no(`an IPv${version} prefix has at most ${bits} bits`)
+  const mapped = mappedIPv4(address)
+  if (mapped !== null && prefix >= 96) return { value: { address: mapped, family: 'ipv4', prefix: prefix - 96 } }
+  return { value: { address, family: version === 4 ? 'ipv4' : 'ipv6', prefix } }
+}
+
+/** The IPv4 address in `::ffff:10.0.0.1`, however it is written: peers are compared as the IPv4 addresses that they are. */
+function mappedIPv4(address: string): string | null {
+  if (!address.includes(':')) return null
+  const { hostname } = new URL(`http://[${address}]/`)
+  const match = /^\[::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})\]$/.exec(hostname)
+  if (match === null) return null
+  const [high, low] = [Number.parseInt(match[1]!, 16), Number.parseInt(match[2]!, 16)]
+  return [high >> 8, high & 255, low >> 8, low & 255].join('.')
+}

@@ -1,0 +1,173 @@
+// One request and its answer, moved by http-proxy-3, watched here: every wait has a bound, and an answer that was cut short
+// is never passed off as a complete one.
+//
+//     waiting   for the upstream connection: connect
+//     sending   the client owes body: request    |  the upstream takes none: write
+//     asking    the request is complete, no head of an answer: response
+//     answering the upstream owes body: idle     |  the client takes none: write
+//
+// Progress is judged as in the pair: a sweep compares counters that Node keeps anyway.
+
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { makeClose } from '../../close.ts'
+import type { Close } from '../../close.ts'
+import { Taker } from './taker.ts'
+
+/** Milliseconds; Infinity is off. */
+export interface ExchangeDeadlines {
+  connectMs: number
+  requestMs: number
+  responseMs: number
+  idleMs: number
+  clientIdleMs: number
+  upstreamIdleMs: number
+  writeMs: number
+}
+
+export class Exchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly startedAt: number
+  /** Null until http-proxy-3 has made it; of a request that is tried again, the last one. */
+  outgoing: ClientRequest | null = null
+  answer: IncomingMessage | null = null
+  /** Of the answer that has begun: the client sees its end without FIN. */
+  isDelimited = true
+  /** A body cannot be sent twice. */
+  hasBody = false
+  /** Whether it was tried again on a fresh connection. */
+  isRetried = false
+  /** What this exchange has added to the counters of its upstream connection, which other exchanges use too. */
+  #readBefore = 0
+  #writtenBefore = 0
+  #upstream: Socket | null = null
+  readonly #client: Socket
+  readonly #deadlines: ExchangeDeadlines
+  readonly #clientTaker: Taker
+  #upstreamTaker: Taker | null = null
+  #clientRead: number
+  #upstreamRead = 0
+  #clientReadAt: number
+  #upstreamReadAt: number
+  #connectingSince: number
+  /** Since when the next move is the client's: not while the upstream holds it back. */
+  #owedSince: number
+  /** When the upstream had the whole request; null before. */
+  #askedAt: number | null = null
+  #isConnected = false
+
+  constructor(request: IncomingMessage, response: ServerResponse, deadlines: ExchangeDeadlines, now: number) {
+    this.request = request
+    this.response = response
+    this.startedAt = now
+    this.#client = request.socket
+    this.#clientRead = this.#client.bytesRead
+    this.#deadlines = deadlines
+    this.#clientTaker = new Taker(this.#client, now)
+    this.#clientReadAt = this.#upstreamReadAt = this.#connectingSince = this.#owedSince = now
+  }
+
+  /** The upstream connection that Node chose; called again when the request is tried again. */
+  useUpstream(socket: Socket, now: number): void {
+    this.#upstream = socket
+    this.#upstreamTaker = new Taker(socket, now)
+    this.#readBefore = socket.bytesRead
+    this.#writtenBefore = socket.bytesWritten
+    this.#connectingSince = now
+    this.#askedAt = null
+    this.#isConnected = !socket.connecting
+    if (!this.#isConnected) socket.once('connect', () => (this.#isConnected = true))
+  }
+
+  /** The upstream connection stands (it may have been reused). */
+  get isConnected(): boolean {
+    return this.#isConnected
+  }
+
+  /** Bytes of this exchange, read from the upstream and taken by it. */
+  get upstreamRead(): number {
+    return this.#upstream === null ? 0 : this.#upstream.bytesRead - this.#readBefore
+  }
+
+  get upstreamWritten(): number {
+    return this.#upstream === null ? 0 : this.#upstream.bytesWritten - this.#writtenBefore
+  }
+
+  get queuedForUpstream(): number {
+    return this.#upstream?.writableLength ?? 0
+  }
+
+  /** The first deadline that is due. */
+  check(now: number): Close | null {
+    this.#observe(now)
+    if (this.answer === null && this.outgoing !== null && !this.#isConnected) {
+      return this.#due(this.#connectingSince, this.#deadlines.connectMs, now, 'connect_timeout', 'upstream', 'deadlines.connect')
+    }
+    const stalled = this.#stalled(now)
+    if (stalled !== null) return stalled
+    if (this.answer !== null) return this.#answering(now)
+    return this.request.complete ? this.#asking(now) : this.#sending(now)
+  }
+
+  #observe(now: number): void {
+    const { bytesRead } = this.#client
+    if (bytesRead !== this.#clientRead) this.#clientReadAt = now
+    this.#clientRead = bytesRead
+    if (this.upstreamRead !== this.#upstreamRead) this.#upstreamReadAt = now
+    this.#upstreamRead = this.upstreamRead
+    this.#clientTaker.observe(now)
+    this.#upstreamTaker?.observe(now)
+    if (!this.#isConnected || this.outgoing?.writableNeedDrain === true) this.#owedSince = now
+    if (this.#isConnected && this.request.complete && this.queuedForUpstream === 0) this.#askedAt ??= now
+  }
+
+  #stalled(now: number): Close | null {
+    const { writeMs } = this.#deadlines
+    if (this.#clientTaker.isStalled(now, writeMs)) return makeClose('write_timeout', 'client', 'relay', 'took no bytes (deadlines.write)')
+    if (this.#upstreamTaker?.isStalled(now, writeMs) === true) return makeClose('write_timeout', 'upstream', 'relay', 'took no bytes (deadlines.write)')
+    return null
+  }
+
+  #sending(now: number): Close | null {
+    const { requestMs, clientIdleMs, idleMs } = this.#deadlines
+    // A body that the upstream does not take is not read from the client, who owes nothing then.
+    const since = Math.max(this.#clientReadAt, this.#owedSince)
+    return (
+      this.#due(since, requestMs, now, 'request_timeout', 'client', 'no body (deadlines.request)') ??
+      this.#due(since, Math.min(clientIdleMs, unless(requestMs, idleMs)), now, 'idle_timeout', 'client', 'no body (deadlines.idle, deadlines.clientIdle)')
+    )
+  }
+
+  #asking(now: number): Close | null {
+    if (this.#askedAt === null) return null
+    const { responseMs, idleMs, upstreamIdleMs } = this.#deadlines
+    return (
+      this.#due(this.#askedAt, responseMs, now, 'response_timeout', 'upstream', 'no answer (deadlines.response)') ??
+      this.#due(this.#askedAt, Math.min(upstreamIdleMs, unless(responseMs, idleMs)), now, 'idle_timeout', 'upstream', 'no answer (deadlines.idle, deadlines.upstreamIdle)')
+    )
+  }
+
+  #answering(now: number): Close | null {
+    // Who still takes bytes is not idle.
+    if (this.#client.writableLength > 0) {
+      this.#upstreamReadAt = now
+      return null
+    }
+    const { idleMs, upstreamIdleMs } = this.#deadlines
+    const quietSince = Math.max(this.#upstreamReadAt, this.#clientReadAt)
+    return (
+      this.#due(quietSince, idleMs, now, 'idle_timeout', 'upstream', 'no data (deadlines.idle)') ??
+      this.#due(this.#upstreamReadAt, upstreamIdleMs, now, 'idle_timeout', 'upstream', 'deadlines.upstreamIdle')
+    )
+  }
+
+  #due(since: number, ms: number, now: number, reason: Close['reason'], side: Close['side'], detail: string): Close | null {
+    return now - since >= ms ? makeClose(reason, side, 'relay', detail) : null
+  }
+}
+
+/** A wait that has a deadline of its own is not idleness (long polling); `idle` bounds it where that one is off. */
+function unless(ownMs: number, idleMs: number): number {
+  return Number.isFinite(ownMs) ? Number.POSITIVE_INFINITY : idleMs
+}

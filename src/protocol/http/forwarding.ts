@@ -1,0 +1,103 @@
+// What we tell the upstream of the client, and the client of us: X-Forwarded-*, Forwarded, Via.
+//
+// An upstream believes these headers, so a client must not be able to write them: from an untrusted peer they are replaced,
+// from a trusted one (`http.trustForwarded`) appended to. Twins that only differ in what stands for a dash are dropped:
+// CGI-like servers fold X_Forwarded_For and X-Forwarded-For into one name (CVE-2025-64484 is one of many).
+
+import { endToEndHeaders } from './head.ts'
+import type { Header } from './head.ts'
+
+/** What is known of the client of a request. */
+export interface Forwarded {
+  /** The peer's address without port; IPv6 without brackets; null where it has none (a unix socket). */
+  address: string | null
+  proto: 'http' | 'https'
+  isTrusted: boolean
+}
+
+const VIA = '1.1 sidegate'
+/** Headers by which proxies name a client. From an untrusted peer all of them go. */
+const ours = /^(forwarded|x-real-ip|x-forwarded-.*)$/
+/** Names that are read in one way only: a twin of one would be a second. */
+const twinless = /^(forwarded|x-real-ip|x-forwarded-.*|content-length|transfer-encoding|proxy-.*|sec-websocket-.*)$/
+/** Beside those: what would say after the body what a reader must know before it (RFC 9110 section 6.5.1). */
+const notInTrailers = /^(host|content-.*|authorization|cookie|set-cookie|via|origin|expect|range|age|date|location|max-forwards|cache-control|if-.*)$/
+
+/** The headers for the upstream; `headers` are end to end already (hop-by-hop ones are gone). */
+export function forwardHeaders(headers: readonly Header[], client: Forwarded): Header[] {
+  const kept: Header[] = []
+  const before = { for: '', forwarded: '', via: '', proto: '', host: '' }
+  let host = ''
+  for (const header of headers) {
+    const name = header[0].toLowerCase()
+    if (isTwin(name)) continue
+    if (name === 'host') host = header[1]
+    if (name === 'via') before.via = join(before.via, header[1])
+    else if (!ours.test(name)) kept.push(header)
+    else if (client.isTrusted) collect(before, name, header, kept)
+  }
+  kept.push(
+    ['X-Forwarded-For', join(before.for, client.address ?? 'unknown')],
+    ['X-Forwarded-Proto', before.proto || client.proto],
+    ...(before.host || host ? [['X-Forwarded-Host', before.host || host] as const] : []),
+    ['Forwarded', join(before.forwarded, element(client, host))],
+    ['Via', join(before.via, VIA)],
+  )
+  return kept
+}
+
+function isTwin(name: string): boolean {
+  return /[^a-z0-9-]/.test(name) && twinless.test(name.replaceAll(/[^a-z0-9]/g, '-'))
+}
+
+function collect(before: { for: string; forwarded: string; proto: string; host: string }, name: string, header: Header, kept: Header[]): void {
+  if (name === 'x-forwarded-for') before.for = join(before.for, header[1])
+  else if (name === 'forwarded') before.forwarded = join(before.forwarded, header[1])
+  else if (name === 'x-forwarded-proto') before.proto = header[1]
+  else if (name === 'x-forwarded-host') before.host = header[1]
+  else kept.push(header)
+}
+
+/** RFC 7239 section 4. */
+function element({ address, proto }: Forwarded, host: string): string {
+  const node = address === null ? 'unknown' : address.includes(':') ? `"[${address}]"` : address
+  return `for=${node};proto=${proto}${host === '' ? '' : `;host=${/^[\w.-]+$/.test(host) ? host : `"${host.replaceAll(/["\\]/g, '')}"`}`}`
+}
+
+function join(before: string, value: string): string {
+  return before === '' ? value : `${before}, ${value}`
+}
+
+/** `Via` for an answer. */
+export function viaHeader(headers: readonly Header[]): Header[] {
+  const before = headers.filter(([name]) => name.toLowerCase() === 'via').map(([, value]) => value)
+  return [...headers.filter(([name]) => name.toLowerCase() !== 'via'), ['Via', [...before, VIA].join(', ')]]
+}
+
+/** The trailers that may go on: a server may add them to the headers, so none of those that were replaced or judged there. */
+export function forwardTrailers(trailers: readonly Header[]): Header[] {
+  const passed = endToEndHeaders(trailers)
+  if (typeof passed === 'string') return []
+  return passed.filter(([key]) => {
+    const name = key.toLowerCase()
+    return !ours.test(name) && !isTwin(name) && !notInTrailers.test(name)
+  })
+}
+
+/** Names to values as Node's outgoing messages take them: repeated names as lists, in their first position. */
+export function toObject(headers: readonly Header[]): Record<string, string | string[]> {
+  const object = Object.create(null) as Record<string, string | string[]>
+  const spelling = new Map<string, string>()
+  for (const [name, value] of headers) {
+    const lower = name.toLowerCase()
+    const key = spelling.get(lower)
+    if (key === undefined) {
+      spelling.set(lower, name)
+      object[name] = value
+    } else {
+      const there = object[key]!
+      object[key] = typeof there === 'string' ? [there, value] : [...there, value]
+    }
+  }
+  return object
+}

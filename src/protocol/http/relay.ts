@@ -1,0 +1,179 @@
+// The upstream half of an exchange: http-proxy-3 sends the request over a connection of the pool; its answer is judged and
+// written here (`selfHandleResponse`: it would go on to write an answer that was refused).
+//
+// What is guarded, each of it reproduced once: a request body behind a false length (its pass `deleteLength` is taken out), a
+// path that it would rewrite, hop-by-hop headers, an upstream that dies inside a body (a hanging client), a head that
+// waits for its body, and an answer that http.ServerResponse refuses to write (an uncaught error).
+
+import type http from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type net from 'node:net'
+import { createProxyServer } from 'http-proxy-3'
+import type { ProxyServer } from 'http-proxy-3'
+import { closeFromDialError, makeClose } from '../../close.ts'
+import type { Close } from '../../close.ts'
+import type { HttpPool } from '../../upstream/http-pool.ts'
+import { formatTarget } from '../../upstream/dial.ts'
+import type { Target } from '../../upstream/dial.ts'
+import { clientHead } from './answer.ts'
+import type { ClientHead } from './answer.ts'
+import type { HttpConnection, HttpContext } from './connection.ts'
+import type { Exchange } from './exchange.ts'
+import { forwardTrailers } from './forwarding.ts'
+import { encodeHead, endToEndHeaders } from './head.ts'
+import type { Header } from './head.ts'
+import { toHeaders } from './request.ts'
+
+export interface RelayOptions {
+  target: Target
+  maxHeaderBytes: number
+}
+
+const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
+/** Hints that an upstream may send before its answer (103); more are dropped. */
+const MAX_INTERIM = 8
+
+export class Relay {
+  readonly #options: RelayOptions
+  readonly #context: HttpContext
+  readonly #pool: HttpPool
+  readonly #proxy: ProxyServer
+
+  constructor(options: RelayOptions, context: HttpContext, pool: HttpPool) {
+    this.#options = options
+    this.#context = context
+    this.#pool = pool
+    this.#proxy = this.#makeProxy()
+  }
+
+  #makeProxy(): ProxyServer {
+    const { target } = this.#options
+    const where = 'path' in target ? { socketPath: target.path, host: 'localhost', port: 80 } : { host: target.host, hostname: target.host, port: target.port }
+    const proxy = createProxyServer({ target: { protocol: 'http:', ...where }, agent: this.#pool, toProxy: true, xfwd: false, selfHandleResponse: true })
+    const passes = proxy as unknown as { webPasses: Array<{ name: string }> }
+    passes.webPasses = passes.webPasses.filter((pass) => pass.name !== 'deleteLength')
+    proxy.on('proxyRes', (answer, request, response) => this.#onAnswer(answer, relayed.get(request), response))
+    proxy.on('error', () => {}) // what fails upstream we hear from the request, who leaves downstream from the socket
+    return proxy
+  }
+
+  /** Sends the request to `path`, byte for byte, and relays its answer. */
+  send(owner: HttpConnection, exchange: Exchange, path: string, isFresh = false): void {
+    relayed.set(exchange.request, { owner, exchange })
+    owner.connection.upstreamAddress = formatTarget(this.#options.target)
+    this.#pool.made = null
+    this.#pool.next = { path, isFresh, maxHeaderBytes: this.#options.maxHeaderBytes }
+    try {
+      this.#proxy.web(exchange.request, exchange.response)
+    } catch (error) {
+      return owner.close(makeClose('internal_error', 'sidegate', 'relay', (error as Error).message))
+    } finally {
+      this.#pool.next = null
+    }
+    const made = this.#pool.made as http.ClientRequest | null
+    if (made === null) return owner.close(makeClose('internal_error', 'sidegate', 'relay', 'no request was made'))
+    exchange.outgoing = made
+    made.once('socket', (socket) => this.#onUpstreamSocket(owner, exchange, socket))
+    made.once('error', (error) => this.#onUpstreamError(owner, exchange, made, error))
+    made.on('upgrade', (_, socket) => {
+      socket.destroy()
+      if (owner.isServing(exchange)) owner.close(makeClose('protocol_error', 'upstream', 'relay', '101 that was not asked for'))
+    })
+    relayInterim(made, exchange)
+  }
+
+  #onUpstreamSocket(owner: HttpConnection, exchange: Exchange, socket: net.Socket): void {
+    const { clock, observer } = this.#context
+    const startedAt = clock.now()
+    exchange.useUpstream(socket, startedAt)
+    if (!socket.connecting) return void (owner.connection.connectedAt ??= startedAt)
+    socket.once('connect', () => {
+      owner.connection.connectedAt ??= clock.now()
+      observer.onConnected(owner.connection, clock.now() - startedAt)
+    })
+  }
+
+  #onAnswer(answer: IncomingMessage, known: Relayed | undefined, response: ServerResponse): void {
+    if (known === undefined || known.owner.isClosing || !known.owner.isServing(known.exchange)) return void answer.destroy()
+    const { owner, exchange } = known
+    const { request, outgoing } = exchange
+    const head = clientHead(answer, { method: request.method ?? '', version: request.httpVersion })
+    if (typeof head === 'string') return owner.close(makeClose('protocol_error', 'upstream', 'relay', head))
+    exchange.answer = answer
+    exchange.isDelimited = head.isDelimited
+    if (!response.shouldKeepAlive || !head.isDelimited || !request.complete) owner.endAfterAnswer(makeClose('eof', 'client', 'relay'))
+    if (!this.#writeHead(owner, response, head)) return
+    this.#pool.hint(answer.socket, String(answer.headers['keep-alive']))
+    answer.once('end', () => {
+      response.addTrailers(forwardTrailers(toHeaders(answer.rawTrailers)) as never)
+      // An upstream that answered before it had the whole request may read the rest of it as another one.
+      if (!request.complete) outgoing?.destroy()
+    })
+    answer.once('close', () => {
+      if (!answer.complete && !owner.isClosing && owner.isServing(exchange)) owner.close(makeClose('aborted', 'upstream', 'relay', 'ended inside its answer'))
+    })
+    answer.pipe(response)
+  }
+
+  /** False: Node refused to write it. */
+  #writeHead(owner: HttpConnection, response: ServerResponse, { status, reason, headers }: ClientHead): boolean {
+    const connection = owner.isLast ? 'close' : 'keep-alive'
+    const all: Header[] = [...headers, ['Connection', status === 426 ? `${connection}, Upgrade` : connection]]
+    try {
+      response.writeHead(status, reason, all.flat())
+    } catch {
+      owner.close(makeClose('protocol_error', 'upstream', 'relay', 'a header that may not be written'))
+      return false
+    }
+    // A body that is there already goes out with its head; a client must not wait for one that is not.
+    const { socket } = response
+    const before = socket?.bytesWritten
+    this.#context.clock.nextTurn(() => {
+      if (!owner.isClosing && response.socket !== null && socket?.bytesWritten === before) response.flushHeaders()
+    })
+    return true
+  }
+
+  #onUpstreamError(owner: HttpConnection, exchange: Exchange, made: http.ClientRequest, error: NodeJS.ErrnoException): void {
+    // Behind a whole answer it concerns nobody but the connection that it came by.
+    if (owner.isClosing || !owner.isServing(exchange) || exchange.outgoing !== made || exchange.answer?.complete === true) return
+    if (isWorthRetrying(exchange, error)) {
+      exchange.isRetried = true
+      return this.send(owner, exchange, made.path, true)
+    }
+    const close = exchange.isConnected ? answerLost(error) : closeFromDialError(error)
+    if (!exchange.isConnected) this.#context.observer.onConnectFailed(owner.connection, close)
+    owner.close(close)
+  }
+}
+
+interface Relayed {
+  owner: HttpConnection
+  exchange: Exchange
+}
+/** What a request belongs to: http-proxy-3 hands back only the request. */
+const relayed = new WeakMap<IncomingMessage, Relayed>()
+
+/** 103 goes on (RFC 8297), to who can know it; 100 was answered by us, and 102 says nothing to a client of ours. */
+function relayInterim(made: http.ClientRequest, { request, response }: Exchange): void {
+  let count = 0
+  made.on('information', ({ statusCode, rawHeaders }) => {
+    if (statusCode !== 103 || response.headersSent || request.httpVersion !== '1.1' || ++count > MAX_INTERIM) return
+    const headers = endToEndHeaders(toHeaders(rawHeaders))
+    if (typeof headers !== 'string') response.socket?.write(encodeHead('HTTP/1.1 103 Early Hints', headers))
+  })
+}
+
+/** The upstream may close an idle connection at the moment that we use it: it has seen nothing of this request then. */
+function isWorthRetrying({ request, outgoing, isRetried, hasBody, answer, upstreamRead }: Exchange, { code = '' }: NodeJS.ErrnoException): boolean {
+  const isLost = code === 'ECONNRESET' || code === 'EPIPE'
+  return isLost && !isRetried && outgoing?.reusedSocket === true && answer === null && upstreamRead === 0 && !hasBody && idempotent.has(request.method ?? '')
+}
+
+/** The upstream was there, and no whole head came of it. */
+function answerLost(error: NodeJS.ErrnoException): Close {
+  const { code = error.message } = error
+  if (code === 'HPE_HEADER_OVERFLOW') return makeClose('message_too_big', 'upstream', 'relay', 'answer head (http.maxHeader)')
+  if (code.startsWith('HPE_')) return makeClose('protocol_error', 'upstream', 'relay', code)
+  return makeClose(code === 'ECONNRESET' && error.message === 'socket hang up' ? 'aborted' : 'reset', 'upstream', 'relay', code)
+}

@@ -1,0 +1,115 @@
+// Kept-alive connections to an upstream, for plain HTTP. Node's Agent holds them; what it leaves open is closed here:
+// an idle one that says something (its answer would be taken for that of the next request), and one that idles so long that
+// the upstream may be closing it at the very moment we use it.
+
+import http from 'node:http'
+import type { Socket } from 'node:net'
+import type { Clock, Sweep, Swept } from '../clock.ts'
+import type { Target } from './dial.ts'
+
+/** Below the 5 s that Node's and Apache's servers keep an idle connection; an upstream that keeps longer loses nothing. */
+const IDLE_MS = 4000
+/** How long before the time that an upstream announces its connection is not used any more. */
+const HINT_MARGIN_MS = 1000
+/** Idle connections kept; more are closed after their answer. */
+const MAX_IDLE = 64
+
+export interface HttpPoolOptions {
+  target: Target
+  noDelay: boolean
+}
+
+/** The request that Node makes next, and how: `HttpPool` is told just before, because http-proxy-3 makes it. */
+export interface NextRequest {
+  /** The target as the client wrote it: http-proxy-3 would drop an empty query. */
+  path: string
+  /** Not on a connection that was used before. */
+  isFresh: boolean
+  /** Bytes of the head of its answer. */
+  maxHeaderBytes: number
+}
+
+export class HttpPool extends http.Agent implements Swept {
+  readonly #clock: Clock
+  readonly #sweep: Sweep
+  readonly #usableUntil = new Map<Socket, number>()
+  /** Milliseconds that the upstream keeps a connection open, where it said so. */
+  readonly #hints = new WeakMap<Socket, number>()
+  readonly #watched = new WeakSet<Socket>()
+  next: NextRequest | null = null
+  /** The request that was made last. */
+  made: http.ClientRequest | null = null
+
+  constructor(options: HttpPoolOptions, clock: Clock, sweep: Sweep) {
+    super({ keepAlive: true, maxFreeSockets: MAX_IDLE, maxTotalSockets: Number.POSITIVE_INFINITY, scheduling: 'lifo', noDelay: options.noDelay } as http.AgentOptions)
+    this.#clock = clock
+    this.#sweep = sweep
+  }
+
+  get idle(): number {
+    return this.#usableUntil.size
+  }
+
+  /** Called by `http.request`, in the same turn as the call that makes it. */
+  addRequest(request: http.ClientRequest, options: http.RequestOptions): void {
+    const { next } = this
+    this.made = request
+    if (next !== null) {
+      request.path = next.path
+      // Without a bound of ours Node would drop the header lines beyond its own, and say nothing.
+      Object.assign(request, { maxHeaderSize: next.maxHeaderBytes, maxHeadersCount: 0 })
+      if (next.isFresh) for (const socket of this.#usableUntil.keys()) discard(socket)
+    }
+    // @ts-expect-error `addRequest` is what http.ClientRequest calls; it is documented by its use only.
+    super.addRequest(request, options)
+  }
+
+  /** `Keep-Alive: timeout=5` of an answer on that connection. */
+  hint(socket: Socket, keepAlive: string): void {
+    const seconds = /(?:^|[\s,])timeout=([0-9]{1,9})/i.exec(keepAlive)?.[1]
+    if (seconds !== undefined) this.#hints.set(socket, Number(seconds) * 1000)
+  }
+
+  override keepSocketAlive(socket: Socket): boolean {
+    const keptMs = Math.min(IDLE_MS, (this.#hints.get(socket) ?? Number.POSITIVE_INFINITY) - HINT_MARGIN_MS)
+    // Its type says void; it says false for a socket that the upstream announced to close.
+    if (keptMs <= 0 || (super.keepSocketAlive(socket) as unknown) === false) return false
+    if (!this.#watched.has(socket)) this.#watch(socket)
+    if (this.#usableUntil.size === 0) this.#sweep.add(this)
+    this.#usableUntil.set(socket, this.#clock.now() + keptMs)
+    return true
+  }
+
+  #watch(socket: Socket): void {
+    this.#watched.add(socket)
+    socket.once('close', () => this.#forget(socket))
+    socket.on('data', () => {
+      if (this.#usableUntil.has(socket)) discard(socket)
+    })
+  }
+
+  override reuseSocket(socket: Socket, request: http.ClientRequest): void {
+    this.#forget(socket)
+    super.reuseSocket(socket, request)
+  }
+
+  sweep(now: number): void {
+    for (const [socket, until] of this.#usableUntil) if (now >= until) discard(socket)
+  }
+
+  override destroy(): void {
+    super.destroy()
+    this.#usableUntil.clear()
+    this.#sweep.delete(this)
+  }
+
+  #forget(socket: Socket): void {
+    if (this.#usableUntil.delete(socket) && this.#usableUntil.size === 0) this.#sweep.delete(this)
+  }
+}
+
+/** Gone from the free ones at once, not with its `close` event: a request in between would be given it. */
+function discard(socket: Socket): void {
+  socket.destroy()
+  socket.emit('agentRemove')
+}

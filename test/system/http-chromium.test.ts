@@ -1,0 +1,45 @@
+import t, { test } from 'tap'
+import { once } from 'node:events'
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { WebSocketServer } from 'ws'
+import { needs, program, runTool, temporary } from '../support/tools.ts'
+
+t.setTimeout(240_000)
+
+const page = `<!doctype html><title>wait</title><body>wait<script>
+const ws = new WebSocket('ws://' + location.host + '/ws')
+const echoed = new Promise((resolve, reject) => { ws.onopen = () => ws.send('over websocket'); ws.onmessage = (e) => resolve(e.data); ws.onerror = reject })
+const events = new Promise((resolve, reject) => { const es = new EventSource('/events'); es.onmessage = (e) => { es.close(); resolve(e.data) }; es.onerror = reject })
+const posted = fetch('/post', { method: 'POST', body: 'x'.repeat(200000) }).then((r) => r.text())
+const many = Promise.all(Array.from({ length: 20 }, (_, i) => fetch('/many?' + i).then((r) => r.text()))).then((all) => all.join() === Array.from({ length: 20 }, (_, i) => '/many?' + i).join())
+Promise.all([echoed, events, posted, many]).then((all) => { document.body.textContent = 'DONE ' + JSON.stringify(all) }, (e) => { document.body.textContent = 'FAILED ' + e })
+</script>`
+
+test('a page, its fetches, its events and its WebSocket go through one port, in Chromium', needs('chromium'), async (t) => {
+  const server = http.createServer((request, response) => {
+    if (request.url === '/') return void response.writeHead(200, { 'Content-Type': 'text/html' }).end(page)
+    if (request.url === '/events') {
+      response.writeHead(200, { 'Content-Type': 'text/event-stream' })
+      response.flushHeaders()
+      return void setTimeout(() => response.write('data: an event\n\n'), 100)
+    }
+    let length = 0
+    request.on('data', (chunk: Buffer) => (length += chunk.length))
+    request.on('end', () => response.end(request.url === '/post' ? `posted ${length}` : request.url))
+  })
+  const sockets = new WebSocketServer({ server, path: '/ws' })
+  sockets.on('connection', (socket) => socket.on('message', (data, binary) => socket.send(data, { binary })))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    for (const socket of sockets.clients) socket.terminate()
+    server.closeAllConnections()
+    server.close()
+  })
+  const gate = await program(t, `protocol: http, upstream: "127.0.0.1:${(server.address() as AddressInfo).port}"`)
+  const args = ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', `--user-data-dir=${temporary(t)}`, '--no-proxy-server', '--virtual-time-budget=20000', '--timeout=20000', '--dump-dom', `http://127.0.0.1:${gate.port}/`]
+  const browser = runTool(t, 'chromium', args)
+  await browser.exited
+  t.match(browser.output(), 'DONE ["over websocket","an event","posted 200000",true]')
+})

@@ -1,0 +1,96 @@
+import { test } from 'tap'
+import type { Test } from 'tap'
+import { startGate } from '../support/gate.ts'
+import type { Gate } from '../support/gate.ts'
+import { chunked, get, httpClient, OK, recordingUpstream, watchCrashes } from '../support/http-peers.ts'
+import type { HttpClient, RecordingUpstream, Respond } from '../support/http-peers.ts'
+import { watchLeaks } from '../support/leaks.ts'
+
+async function path(t: Test, options: string, respond?: Respond): Promise<{ gate: Gate; client: HttpClient; upstream: RecordingUpstream }> {
+  watchLeaks(t)
+  watchCrashes(t)
+  const upstream = await recordingUpstream(t, respond)
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"${options}`])
+  return { gate, upstream, client: await httpClient(t, gate.port) }
+}
+
+for (const place of ['first', 'later'] as const) {
+  test(`a ${place} head over http.maxHeader is a 431, whole or not, one below it passes`, async (t) => {
+    const { gate, upstream } = await path(t, ', http: { maxHeader: 2KiB }')
+    const padded = (length: number): string => get('/', `X: ${'x'.repeat(length - get('/', 'X: \r\n').length)}\r\n`)
+    const heads: Array<[string, number]> = [[padded(1900), 200], [padded(2200), 431], [padded(2200).slice(0, 2150), 431], [padded(60_000), 431]]
+    for (const [index, [head, status]] of heads.entries()) {
+      const client = await httpClient(t, gate.port)
+      if (place === 'later') await client.get(get())
+      t.equal((await client.get(head)).status, status, `${head.length}`)
+      client.wire.end()
+      if (status === 431) t.match(await gate.end(index), { reason: 'message_too_big', side: 'client', phase: 'handshake' })
+      else await gate.end(index)
+    }
+    t.equal(upstream.requests.filter(({ length }) => length > 2300).length, 0)
+  })
+}
+
+test('a body over http.maxBody is message_too_big, a 413: where it is declared before a byte of it, in chunks when it comes', async (t) => {
+  const { gate, upstream } = await path(t, ', http: { maxBody: 1KiB }')
+  const declared = await httpClient(t, gate.port)
+  t.equal((await declared.get(get('/', 'Expect: 100-continue\r\nContent-Length: 1025\r\n', 'POST'))).interim.length, 0)
+  t.match(await gate.end(), { reason: 'message_too_big', side: 'client' })
+  const inChunks = await httpClient(t, gate.port)
+  t.equal((await inChunks.get(get('/', 'Transfer-Encoding: chunked\r\n', 'POST') + chunked('x'.repeat(1000), 'x'.repeat(25)))).status, 413)
+  t.match(await gate.end(1), { reason: 'message_too_big', side: 'client' })
+  const fine = await httpClient(t, gate.port)
+  t.equal((await fine.get(get('/', 'Content-Length: 1024\r\n', 'POST') + 'x'.repeat(1024))).status, 200)
+  t.equal((await fine.get(get('/', 'Transfer-Encoding: chunked\r\n', 'POST') + chunked('x'.repeat(1000), 'x'.repeat(24)))).status, 200)
+  t.same(upstream.requests.map(({ body }) => body.length), [1024, 1024])
+})
+
+test('a client that sends much more than is taken still reads its 413', async (t) => {
+  const { client, gate } = await path(t, ', http: { maxBody: 1KiB }')
+  void client.send(get('/', 'Content-Length: 4000000\r\n', 'POST'))
+  void client.wire.flood({ total: 4_000_000, keepOpen: true })
+  t.equal((await client.answer()).status, 413)
+  await client.wire.ended
+  client.wire.end()
+  t.match(await gate.end(), { reason: 'message_too_big' })
+})
+
+test('the last of 1000 requests on a connection says so, and those behind it are not served', async (t) => {
+  const { client, gate, upstream } = await path(t, '')
+  for (let i = 1; i <= 999; i++) {
+    const answer = await client.get(get())
+    if (answer.status !== 200 || answer.header('connection') !== 'keep-alive') t.fail(`request ${i}`)
+  }
+  const last = await client.get(get() + get('/behind'))
+  t.same([last.status, last.header('connection')], [200, 'close'])
+  await client.wire.ended
+  t.equal(client.wire.unread, 0)
+  client.wire.end()
+  t.match(await gate.end(), { reason: 'eof', side: 'sidegate', detail: '1000 requests' })
+  t.same(upstream.requests.filter(({ target }) => target === '/behind'), [])
+})
+
+test('33 requests may be in one pipeline: the answers come in order; one more is a 400 behind them', async (t) => {
+  const waiting: Array<() => void> = []
+  const { client, gate, upstream } = await path(t, '', () => new Promise<string>((resolve) => waiting.push(() => resolve(OK))))
+  await client.send(Array.from({ length: 36 }, (_, i) => get(`/${i}`)).join(''))
+  for (let i = 0; i < 33; i++) {
+    await upstream.request(i)
+    waiting.shift()!()
+    t.equal((await client.answer()).status, 200)
+  }
+  const answer = await client.answer()
+  t.same([answer.status, answer.body.toString()], [400, 'protocol_error: too many pipelined requests\n'])
+  t.same(upstream.requests.map(({ target }) => target), Array.from({ length: 33 }, (_, i) => `/${i}`))
+  client.wire.end()
+  t.match(await gate.end(), { reason: 'protocol_error', side: 'client', detail: 'too many pipelined requests' })
+})
+
+test('requests before one that cannot be read are answered, then that one', async (t) => {
+  const { client, upstream } = await path(t, '')
+  await client.send(`${get('/1')}${get('/2')}GET / HTTP/1.1\r\nX : y\r\n\r\n${get('/hidden')}`)
+  t.same([(await client.answer()).status, (await client.answer()).status, (await client.answer()).status], [200, 200, 400])
+  await client.wire.ended
+  t.equal(client.wire.unread, 0)
+  t.same(upstream.requests.map(({ target }) => target), ['/1', '/2'])
+})

@@ -1,0 +1,111 @@
+import { test } from 'tap'
+import type { Test } from 'tap'
+import { eventually } from '../support/eventually.ts'
+import { startGate } from '../support/gate.ts'
+import type { Gate } from '../support/gate.ts'
+import { get, httpClient, OK, recordingUpstream, watchCrashes } from '../support/http-peers.ts'
+import type { HttpClient, RecordingUpstream, Respond } from '../support/http-peers.ts'
+import { watchLeaks } from '../support/leaks.ts'
+
+async function path(t: Test, respond?: Respond): Promise<{ gate: Gate; client: HttpClient; upstream: RecordingUpstream }> {
+  watchLeaks(t)
+  watchCrashes(t)
+  const upstream = await recordingUpstream(t, respond)
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"`])
+  return { gate, upstream, client: await httpClient(t, gate.port) }
+}
+
+test('many requests of many clients share upstream connections, without a warning', async (t) => {
+  const { upstream, gate } = await path(t)
+  const clients = await Promise.all(Array.from({ length: 5 }, () => httpClient(t, gate.port)))
+  for (let i = 0; i < 30; i++) await Promise.all(clients.map((client) => client.get(get())))
+  t.equal(upstream.requests.length, 150)
+  t.ok(upstream.connections.length <= 5, `${upstream.connections.length} connections`)
+})
+
+test('an answer that nobody asked for is nobody\'s: its connection is not used again', async (t) => {
+  const { upstream, client } = await path(t)
+  t.equal((await client.get(get('/1'))).status, 200)
+  await upstream.connections[0]!.write('HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison')
+  await upstream.connections[0]!.closed
+  t.equal((await client.get(get('/2'))).body.toString(), 'ok')
+  t.equal(upstream.connections.length, 2)
+})
+
+test('a second answer in the same packet is nobody\'s', async (t) => {
+  const { upstream, client } = await path(t, ({ nth }) => (nth === 0 ? `${OK}HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison` : OK))
+  for (let i = 0; i < 4; i++) t.equal((await client.get(get())).body.toString(), 'ok')
+  t.equal(upstream.connections.length, 4)
+})
+
+test('a connection that the upstream announced to close, or keeps for a second only, is not used again', async (t) => {
+  const words = ['Connection: close', 'Keep-Alive: timeout=1', 'Keep-Alive: max=5, timeout=0']
+  let next = 0
+  const { upstream, client } = await path(t, () => `HTTP/1.1 200 OK\r\n${words[next]}\r\nContent-Length: 2\r\n\r\nok`)
+  for (; next < words.length; next++) await client.get(get())
+  t.equal(upstream.connections.length, 3)
+})
+
+test('a request without a body that met a closing connection is sent once more on a fresh one', async (t) => {
+  const { upstream, client } = await path(t, ({ nth, wire }) => {
+    if (nth === 0) return OK
+    wire.reset()
+    return undefined
+  })
+  t.equal((await client.get(get('/1'))).status, 200)
+  t.equal((await client.get(get('/2'))).status, 200, 'GET')
+  t.equal((await client.get(get('/3', '', 'DELETE'))).status, 200, 'DELETE')
+  t.same(upstream.requests.map(({ target, connection }) => [target, connection]), [['/1', 0], ['/2', 0], ['/2', 1], ['/3', 1], ['/3', 2]])
+  t.equal((await client.get(get('/4', '', 'POST'))).status, 502, 'a POST may have been done')
+  t.equal(upstream.requests.filter(({ target }) => target === '/4').length, 1)
+})
+
+test('a request with a body, or one that failed twice, is not sent again', async (t) => {
+  let isDying = false
+  const { upstream, client, gate } = await path(t, ({ wire }) => {
+    if (!isDying) return OK
+    wire.reset()
+    return undefined
+  })
+  await client.get(get())
+  isDying = true
+  t.equal((await client.get(get('/put', 'Content-Length: 2\r\n', 'PUT') + 'ab')).status, 502)
+  isDying = false
+  const other = await httpClient(t, gate.port)
+  await other.get(get())
+  isDying = true
+  t.equal((await other.get(get('/twice'))).status, 502)
+  t.same(upstream.requests.map(({ target }) => target), ['/', '/put', '/', '/twice', '/twice'])
+})
+
+test('an upstream that answered before it had the whole request does not get its connection used again', async (t) => {
+  watchLeaks(t)
+  const { upstream, client, gate } = await path(t)
+  // The recording upstream answers once the body is there: this one does so at once, on a raw connection.
+  const early = await httpClient(t, gate.port)
+  t.equal((await client.get(get())).status, 200)
+  await early.send(get('/early', 'Content-Length: 50\r\n', 'POST') + 'GET /smuggled HTTP/1.1\r\n')
+  const seen = upstream.connections[0]!
+  await eventually(() => seen.unread > 0, { what: 'a part of the body' })
+  await seen.write('HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\nno')
+  const answer = await early.answer()
+  t.same([answer.status, answer.header('connection')], [401, 'close'])
+  await seen.closed
+  await early.wire.ended
+  t.equal((await client.get(get('/next'))).status, 200)
+  t.same(upstream.requests.map(({ target, connection }) => [target, connection]), [['/', 0], ['/next', 1]])
+})
+
+test('an answer that begins before the request is complete flows beside it', async (t) => {
+  const { upstream, gate } = await path(t, () => undefined)
+  const echo = await httpClient(t, gate.port)
+  await echo.send(get('/', 'Content-Length: 6\r\n', 'POST') + 'abc')
+  const seen = await upstream.connection()
+  await eventually(() => seen.unread > 0, { what: 'a part of the body' })
+  await seen.write('HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc')
+  await echo.wire.readUntil('\r\n\r\nabc')
+  await echo.send('def')
+  await upstream.request()
+  await seen.write('def')
+  t.equal((await echo.wire.read(3)).toString(), 'def')
+})
