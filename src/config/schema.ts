@@ -149,7 +149,7 @@ const listener = changed(listenerKeys, complete)
 
 export const configKey = section('The configuration of Sidegate.', {
   health: section('The health server: probes and metrics, read only.', {
-    address: address('listen', { default: defaults.healthAddress, meaning: 'Where `/livez`, `/readyz`, `/startupz`, `/metrics` and `/drain/wait` are served.' }),
+    address: address('listen', { default: defaults.healthAddress, meaning: 'Where `/livez`, `/readyz`, `/startupz` and `/metrics` are served.' }),
   }),
   admin: section('The admin server.', {
     address: address('listen', { default: defaults.adminAddress, meaning: 'Where operators look at and end connections; loopback or a Unix socket only.' }),
