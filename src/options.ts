@@ -61,8 +61,6 @@ export function serveOptions(config: ListenerConfig, read: ReadOptions): ServeOp
 }
 
 export function httpOptions({ deadlines, http, upstream }: ListenerConfig): HttpOptions {
-  const trusted = new BlockList()
-  for (const { address, prefix, family } of http.trustForwarded) trusted.addSubnet(address, prefix, family)
   return {
     deadlines,
     handshakeMs: deadlines.handshakeMs,
@@ -73,8 +71,14 @@ export function httpOptions({ deadlines, http, upstream }: ListenerConfig): Http
     target: toTarget(upstream.address),
     maxHeaderBytes: http.maxHeaderBytes,
     maxBodyBytes: http.maxBodyBytes,
-    isTrusted: (address) => http.trustForwarded.length > 0 && trusted.check(address, address.includes(':') ? 'ipv6' : 'ipv4'),
+    isTrusted: trust(http.trustForwarded),
   }
+}
+
+function trust(networks: ListenerConfig['http']['trustForwarded']): (address: string) => boolean {
+  const trusted = new BlockList()
+  for (const { address, prefix, family } of networks) trusted.addSubnet(address, prefix, family)
+  return (address) => networks.length > 0 && trusted.check(address, address.includes(':') ? 'ipv6' : 'ipv4')
 }
 
 export function websocketOptions(config: ListenerConfig, read: ReadOptions): Omit<WebSocketOptions, 'servePlain'> {
@@ -84,6 +88,7 @@ export function websocketOptions(config: ListenerConfig, read: ReadOptions): Omi
     handshakeMs: deadlines.handshakeMs,
     responseMs: deadlines.upgradeMs,
     maxHeaderBytes: http.maxHeaderBytes,
+    isTrusted: trust(http.trustForwarded),
     upgrade: { origins: websocket.origins, compression: websocket.compression },
     frames: {
       maxMessageBytes: websocket.maxMessageBytes,

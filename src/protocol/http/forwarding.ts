@@ -23,6 +23,13 @@ const twinless = /^(forwarded|x-real-ip|x-forwarded-.*|content-length|transfer-e
 /** Beside those: what would say after the body what a reader must know before it (RFC 9110 section 6.5.1). */
 const notInTrailers = /^(host|content-.*|authorization|cookie|set-cookie|via|origin|expect|range|age|date|location|max-forwards|cache-control|if-.*)$/
 
+/** What the record of a connection says of its client (`ip:port`, `[ip]:port`, or `unix`). */
+export function forwardedFor(clientAddress: string, isTrusted: (address: string) => boolean): Forwarded {
+  const match = /^\[?([0-9A-Fa-f:.]+)(?:%[^\]]*)?\]?:\d+$/.exec(clientAddress) // less the interface of a link-local one
+  const address = match === null ? null : match[1]!
+  return { address, proto: 'http', isTrusted: address !== null && isTrusted(address) }
+}
+
 /** The headers for the upstream; `headers` are end to end already (hop-by-hop ones are gone). */
 export function forwardHeaders(headers: readonly Header[], client: Forwarded): Header[] {
   const kept: Header[] = []

@@ -20,7 +20,7 @@ import { closeFromParser } from './client-error.ts'
 import { HttpConnection } from './connection.ts'
 import type { HttpConnectionOptions, HttpContext } from './connection.ts'
 import type { Exchange } from './exchange.ts'
-import { forwardHeaders, forwardTrailers, toObject } from './forwarding.ts'
+import { forwardedFor, forwardHeaders, forwardTrailers, toObject } from './forwarding.ts'
 import type { RequestHead } from './head.ts'
 import { SERVED_METHODS } from './refusal.ts'
 import { Relay } from './relay.ts'
@@ -117,8 +117,7 @@ export class HttpFront {
 
   #forward(owner: HttpConnection, exchange: Exchange, checked: Checked): void {
     const { request } = exchange
-    const address = plainAddress(request.socket)
-    const outgoing = forwardHeaders(checked.headers, { address, proto: 'http', isTrusted: address !== null && this.#options.isTrusted(address) })
+    const outgoing = forwardHeaders(checked.headers, forwardedFor(owner.connection.clientAddress, this.#options.isTrusted))
     // One framing, ours: what the check understood, not what the client wrote.
     if (checked.bodyBytes === null) outgoing.push(['Transfer-Encoding', 'chunked'])
     request.headers = toObject(outgoing)
@@ -172,13 +171,6 @@ function headOf({ method = '', url = '', httpVersion, rawHeaders }: IncomingMess
 function isWebSocketUpgrade(request: IncomingMessage): boolean {
   const { headers } = request
   return isUpgrade(headOf(request)) && headers['content-length'] === undefined && headers['transfer-encoding'] === undefined
-}
-
-/** Null for a unix socket, and for a peer that has left already. */
-function plainAddress({ remoteAddress }: net.Socket): string | null {
-  if (remoteAddress === undefined) return null
-  const address = remoteAddress.split('%', 1)[0]! // less the interface of a link-local one
-  return address.startsWith('::ffff:') ? address.slice(7) : address
 }
 
 function answerOptions(owner: HttpConnection, response: ServerResponse): void {

@@ -6,6 +6,7 @@ import { makeClose } from '../../close.ts'
 import type { Close } from '../../close.ts'
 import type { Connection } from '../../connection.ts'
 import type { Endpoint } from '../../endpoint/endpoint.ts'
+import { forwardedFor } from '../http/forwarding.ts'
 import { HeadReader, parseAnswerHead, parseRequestHead } from '../http/head.ts'
 import type { AnswerHead, RequestHead } from '../http/head.ts'
 import { PlainAnswer, plainAnswerHead } from '../http/plain-answer.ts'
@@ -25,6 +26,8 @@ export interface WebSocketOptions extends ServeOptions {
   /** Bytes of a head, the client's and the upstream's. */
   maxHeaderBytes: number
   upgrade: UpgradeOptions
+  /** Whether a peer at this address may say who its client is. */
+  isTrusted: (address: string) => boolean
   frames: FramesOptions
   /** Takes over a client whose first request is no upgrade; `bytes` are what it has sent so far. */
   servePlain: (connection: Connection, client: Endpoint, bytes: Buffer) => void
@@ -89,7 +92,8 @@ class WebSocketOpening implements OpeningSteps {
   onUpgrade(opening: Opening, request: RequestHead): void {
     opening.connection.protocol = 'websocket'
     opening.report()
-    const upgrade = checkUpgrade(request, this.#options.upgrade)
+    const { upgrade: rules, isTrusted } = this.#options
+    const upgrade = checkUpgrade(request, rules, forwardedFor(opening.connection.clientAddress, isTrusted))
     if ('reason' in upgrade) return opening.close(upgrade)
     this.#upgrade = upgrade
     opening.dial()

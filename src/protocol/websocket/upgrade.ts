@@ -4,6 +4,8 @@
 import { hash } from 'node:crypto'
 import { makeClose } from '../../close.ts'
 import type { Close } from '../../close.ts'
+import { forwardHeaders } from '../http/forwarding.ts'
+import type { Forwarded } from '../http/forwarding.ts'
 import { encodeHead, endToEndHeaders, tokensOf, valuesOf } from '../http/head.ts'
 import type { AnswerHead, Header, RequestHead } from '../http/head.ts'
 
@@ -40,7 +42,7 @@ export function isUpgrade(request: RequestHead): boolean {
 }
 
 /** Holds a request to RFC 6455 section 4.2.1: an Upgrade for the upstream, or why it is refused. */
-export function checkUpgrade(request: RequestHead, options: UpgradeOptions): Upgrade | Close {
+export function checkUpgrade(request: RequestHead, options: UpgradeOptions, client: Forwarded): Upgrade | Close {
   const { headers } = request
   const problem = upgradeProblem(request)
   if (problem !== null) return refused(problem)
@@ -52,7 +54,7 @@ export function checkUpgrade(request: RequestHead, options: UpgradeOptions): Upg
   if (options.origins.length > 0 && (origins.length !== 1 || !options.origins.includes(origins[0]!))) {
     return makeClose('denied', 'client', 'handshake', 'origin not allowed (websocket.origins)')
   }
-  return forward(request, keys[0]!, options)
+  return forward(request, keys[0]!, options, client)
 }
 
 function upgradeProblem(request: RequestHead): string | null {
@@ -68,10 +70,10 @@ function upgradeProblem(request: RequestHead): string | null {
   return null
 }
 
-function forward(request: RequestHead, key: string, options: UpgradeOptions): Upgrade | Close {
+function forward(request: RequestHead, key: string, options: UpgradeOptions, client: Forwarded): Upgrade | Close {
   const passed = endToEndHeaders(request.headers)
   if (typeof passed === 'string') return refused(`Connection lists ${passed}`)
-  const { headers, offered } = knownExtensions(passed, options)
+  const { headers, offered } = knownExtensions(forwardHeaders(passed, client), options)
   headers.push(['Connection', 'Upgrade'], ['Upgrade', 'websocket'])
   return {
     head: encodeHead(`GET ${request.target} HTTP/1.1`, headers),

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { forwardHeaders, forwardTrailers, toObject, viaHeader } from '../../../src/protocol/http/forwarding.ts'
+import { forwardHeaders, forwardTrailers, toObject, viaHeader, forwardedFor } from '../../../src/protocol/http/forwarding.ts'
 import type { Header } from '../../../src/protocol/http/head.ts'
 
 const client = { address: '192.0.2.1', proto: 'http', isTrusted: false } as const
@@ -50,5 +50,13 @@ test('repeated names become lists where they first stood, and no name is special
   const object = toObject([['X-A', '1'], ['B', '2'], ['x-a', '3'], ['X-A', '4'], ['__proto__', '5'], ['constructor', '6']])
   t.same(Object.entries(object), [['X-A', ['1', '3', '4']], ['B', '2'], ['__proto__', '5'], ['constructor', '6']])
   t.equal(({} as Record<string, unknown>)['5'], undefined)
+  t.end()
+})
+
+test('the address of a client is taken from its record, without port, brackets and interface', (t) => {
+  const of = (record: string): string | null => forwardedFor(record, () => true).address
+  t.same([of('10.0.0.1:5'), of('[fd00::1]:5'), of('[fe80::1%eth0]:5'), of('unix')], ['10.0.0.1', 'fd00::1', 'fe80::1', null])
+  t.equal(forwardedFor('10.0.0.1:5', (address) => address === '10.0.0.1').isTrusted, true)
+  t.equal(forwardedFor('unix', () => true).isTrusted, false)
   t.end()
 })

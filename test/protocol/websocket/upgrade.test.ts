@@ -20,16 +20,17 @@ function headers(changes: Record<string, string | null> = {}, more: Header[] = [
   return [...changed, ...more]
 }
 
+const client = { address: '10.0.0.1', proto: 'http', isTrusted: false } as const
 const request = (list: readonly Header[] = right, first: Partial<RequestHead> = {}): RequestHead => ({ method: 'GET', target: '/', version: '1.1', headers: [...list], ...first })
-const check = (list: readonly Header[] = right, options: Partial<UpgradeOptions> = {}): Upgrade | Close => checkUpgrade(request(list), { ...open, ...options })
+const check = (list: readonly Header[] = right, options: Partial<UpgradeOptions> = {}): Upgrade | Close => checkUpgrade(request(list), { ...open, ...options }, client)
 const accepted = (list?: readonly Header[], options?: Partial<UpgradeOptions>): Upgrade => check(list, options) as Upgrade
 const forwarded = (upgrade: Upgrade): Header[] => (parseRequestHead(upgrade.head.toString('latin1')) as RequestHead).headers
 
 test('a right upgrade goes on as it is, but for the headers of its connection', (t) => {
-  const upgrade = checkUpgrade(request([...right, ['Origin', 'https://a'], ['Cookie', 'x=y'], ['X-Odd', '\xe4'], ['Keep-Alive', '5']], { target: '/chat?a=b%20c' }), open) as Upgrade
+  const upgrade = checkUpgrade(request([...right, ['Origin', 'https://a'], ['Cookie', 'x=y'], ['X-Odd', '\xe4'], ['Keep-Alive', '5']], { target: '/chat?a=b%20c' }), open, client) as Upgrade
   t.equal(
     upgrade.head.toString('latin1'),
-    `GET /chat?a=b%20c HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${KEY}\r\nOrigin: https://a\r\nCookie: x=y\r\nX-Odd: \xe4\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
+    `GET /chat?a=b%20c HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${KEY}\r\nOrigin: https://a\r\nCookie: x=y\r\nX-Odd: \xe4\r\nX-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\nForwarded: for=10.0.0.1;proto=http;host=a\r\nVia: 1.1 sidegate\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
   )
   t.equal(upgrade.accept, ACCEPT)
   t.same([upgrade.protocols, upgrade.extensions], [[], []])
@@ -81,7 +82,7 @@ const refusals: Array<[what: string, request: RequestHead, status: number, detai
 
 test('an upgrade that is not to RFC 6455 is refused with the rule it breaks', (t) => {
   for (const [what, head, status, detail] of refusals) {
-    const close = checkUpgrade(head, open)
+    const close = checkUpgrade(head, open, client)
     if (!('reason' in close)) return t.fail(`${what} went through`)
     t.match(close, { reason: 'protocol_error', side: 'client', phase: 'handshake', detail }, what)
     t.equal(httpStatus(close), status, `${what}: ${status}`)
@@ -203,5 +204,15 @@ test('a 101 that is not the answer to this request is refused with the rule it b
     const found = checkAccepted(head, upgrade)
     t.match(typeof found === 'string' ? found : 'went through', rule, what)
   }
+  t.end()
+})
+
+test('what a client says of itself is replaced in an upgrade too, unless it is trusted', (t) => {
+  const list: Header[] = [...right, ['X-Forwarded-For', '6.6.6.6'], ['X_Forwarded_For', '6.6.6.6'], ['Forwarded', 'for=6.6.6.6']]
+  const untrusted = forwarded(checkUpgrade(request(list), open, client) as Upgrade)
+  t.notMatch(JSON.stringify(untrusted), '6.6.6.6')
+  t.same(untrusted.filter(([name]) => name === 'X-Forwarded-For'), [['X-Forwarded-For', '10.0.0.1']])
+  const trusted = forwarded(checkUpgrade(request(list), open, { ...client, isTrusted: true }) as Upgrade)
+  t.same(trusted.filter(([name]) => name === 'X-Forwarded-For'), [['X-Forwarded-For', '6.6.6.6, 10.0.0.1']])
   t.end()
 })
