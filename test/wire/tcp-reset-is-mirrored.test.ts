@@ -1,6 +1,7 @@
 import { test } from 'tap'
 import { eventually, isSettled, within } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
+import { heldBack } from '../support/held-back.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect, flooder, listen, neverCloses, resetter } from '../support/peers.ts'
 
@@ -85,9 +86,8 @@ test('the RST of an upstream whose bytes wait for a stalled client is RST, not a
   const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { write: 10s }`])
   const client = await connect(t, gate.port, { unread: true, into: { write: () => {} } })
   const seen = await upstream.connection()
-  await seen.stalled()
+  await heldBack(await eventually(() => gate.sidegate.registry.get(1)), 'to_client')
   seen.reset()
-  await eventually(() => gate.open().owner?.isPaused('to_client'))
   t.equal(await isSettled(client.closed), false)
   client.resumeReading()
   t.same(await within(client.closed), RESET)
@@ -101,7 +101,7 @@ test('the RST of a client whose bytes wait for a stalled upstream is RST, not an
   const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { write: 10s }`])
   const client = await connect(t, gate.port)
   void client.flood()
-  await client.stalled()
+  await heldBack(await eventually(() => gate.sidegate.registry.get(1)), 'to_upstream')
   client.reset()
   const seen = await upstream.connection()
   seen.resumeReading()
@@ -116,7 +116,7 @@ test('a reset while the other side is stalled and nothing waits from the one tha
   const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { write: 10s }`])
   const client = await connect(t, gate.port, { unread: true })
   const seen = await upstream.connection()
-  await seen.stalled()
+  await heldBack(await eventually(() => gate.sidegate.registry.get(1)), 'to_client')
   client.reset()
   t.same(await within(seen.closed, { withinMs: 2000 }), RESET)
   t.match(await gate.end(), { reason: 'reset', side: 'client' })

@@ -422,6 +422,10 @@ test('activity changes with data, not with control frames', (t) => {
   t.equal(seen({ opcode: 'text', payload: 'x', fin: false }), true)
   t.equal(seen({ opcode: 'ping' }), false)
   t.equal(seen({ opcode: 'continuation', fin: false }), true)
+  scanner.scan(encodeFrame({ opcode: 'continuation', declares: 1000 }), 4, to)
+  const before = scanner.activity
+  scanner.scan(Buffer.alloc(10), 10, to)
+  t.not(scanner.activity, before, 'a piece of a payload')
   t.end()
 })
 
