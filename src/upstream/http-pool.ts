@@ -74,21 +74,18 @@ export class HttpPool extends http.Agent implements Swept {
     const keptMs = Math.min(IDLE_MS, (this.#hints.get(socket) ?? Number.POSITIVE_INFINITY) - HINT_MARGIN_MS)
     // Its type says void; it says false for a socket that the upstream announced to close.
     if (keptMs <= 0 || (super.keepSocketAlive(socket) as unknown) === false) return false
-    if (!this.#watched.has(socket)) this.#watch(socket)
+    if (!this.#watched.has(socket)) {
+      this.#watched.add(socket)
+      socket.once('close', () => this.#forget(socket))
+    }
+    socket.once('data', discardThis) // as later versions of Node do themselves
     if (this.#usableUntil.size === 0) this.#sweep.add(this)
     this.#usableUntil.set(socket, this.#clock.now() + keptMs)
     return true
   }
 
-  #watch(socket: Socket): void {
-    this.#watched.add(socket)
-    socket.once('close', () => this.#forget(socket))
-    socket.on('data', () => {
-      if (this.#usableUntil.has(socket)) discard(socket)
-    })
-  }
-
   override reuseSocket(socket: Socket, request: http.ClientRequest): void {
+    socket.off('data', discardThis)
     this.#forget(socket)
     super.reuseSocket(socket, request)
   }
@@ -112,4 +109,8 @@ export class HttpPool extends http.Agent implements Swept {
 function discard(socket: Socket): void {
   socket.destroy()
   socket.emit('agentRemove')
+}
+
+function discardThis(this: Socket): void {
+  discard(this)
 }

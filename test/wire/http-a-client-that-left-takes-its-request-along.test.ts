@@ -82,3 +82,21 @@ test('clients that leave inside a fast answer leave nothing behind', async (t) =
     t.match(await gate.end(i), { side: 'client', reason: /^(aborted|reset)$/ })
   }
 })
+
+test('a client that ends its half and does not read is not waited for', async (t) => {
+  watchLeaks(t)
+  watchCrashes(t)
+  const upstream = await listen(t, async (wire) => {
+    await wire.readUntil('\r\n\r\n')
+    await wire.write('HTTP/1.1 200 OK\r\n\r\n')
+    await wire.flood()
+  })
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"`])
+  const client = await httpClient(t, gate.port, { unread: true, halfOpen: true })
+  void client.send(get())
+  const seen = await upstream.connection()
+  await seen.stalled(50)
+  client.wire.end()
+  await within(seen.closed)
+  t.match(await gate.end(), { reason: 'aborted', side: 'client' })
+})

@@ -86,6 +86,29 @@ test('33 requests may be in one pipeline: the answers come in order; one more is
   t.match(await gate.end(), { reason: 'protocol_error', side: 'client', detail: 'too many pipelined requests' })
 })
 
+test('a flood of pipelined requests is not read beyond its bound', async (t) => {
+  const { client, gate, upstream } = await path(t, ', deadlines: { write: 100ms }', () => undefined)
+  void client.send(get('/x').repeat(300_000))
+  await upstream.request()
+  await client.wire.stalled(400)
+  const { toUpstream } = gate.open()
+  t.ok(toUpstream.received < 1_000_000, `${toUpstream.received} bytes read`)
+  client.wire.reset()
+  upstream.connections[0]!.reset()
+  await gate.end()
+})
+
+test('a client that is still sending reads the answer that ends its connection', async (t) => {
+  const { client, gate } = await path(t, '')
+  await client.send(get('/', 'Connection: close\r\n'))
+  void client.wire.flood({ total: 6_000_000, keepOpen: true })
+  t.equal((await client.answer()).body.toString(), 'ok')
+  await client.wire.ended
+  client.wire.end()
+  t.equal((await client.wire.closed).kind, 'fin')
+  t.match(await gate.end(), { reason: 'eof', side: 'client' })
+})
+
 test('requests before one that cannot be read are answered, then that one', async (t) => {
   const { client, upstream } = await path(t, '')
   await client.send(`${get('/1')}${get('/2')}GET / HTTP/1.1\r\nX : y\r\n\r\n${get('/hidden')}`)

@@ -86,11 +86,12 @@ test('an upstream that does not accept is a 504 and connect_timeout', async (t) 
 })
 
 test('an upstream that says nothing is a 504 and response_timeout, and bytes of the client do not extend that', async (t) => {
-  const { gate, client } = await path(t, 'deadlines: { response: 150ms }', () => undefined)
+  const { gate, client, upstream } = await path(t, 'deadlines: { response: 150ms }', () => undefined)
   await client.send(get())
   trickle(t, client, get('/second').split(''), 10)
   await isIn(t, 150, client.wire.readUntil('response_timeout'))
   t.match(await gate.end(), { reason: 'response_timeout', side: 'upstream', phase: 'relay' })
+  t.equal(await upstream.connections[0]!.ended, true, 'the upstream is not asked on')
 })
 
 test('an answer that stops is cut with idle_timeout', async (t) => {
@@ -202,4 +203,13 @@ test('server-sent events begin at once and go on, long polling is waited for', a
   await client.wire.readUntil('0\r\n\r\n')
   t.equal((await client.get(get('/poll'))).status, 200)
   t.equal(gate.lines.length, 0)
+})
+
+test('a client that never ends its half after the last answer is reset after deadlines.close', async (t) => {
+  const { gate } = await path(t, 'deadlines: { close: 150ms }')
+  const client = await httpClient(t, gate.port, { halfOpen: true })
+  t.equal((await client.get(get('/', 'Connection: close\r\n'))).status, 200)
+  await client.wire.ended
+  await isIn(t, 100, gate.end())
+  t.match(await gate.end(), { reason: 'eof', side: 'client' })
 })

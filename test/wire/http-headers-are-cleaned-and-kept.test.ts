@@ -54,6 +54,19 @@ test('a 426 says what Upgrade means, other answers do not', async (t) => {
   t.same(headers.filter(([name]) => /upgrade|connection/i.test(name)), [['Upgrade', 'websocket'], ['Connection', 'keep-alive, Upgrade']])
 })
 
+test('a reason phrase that may not be written is left out', async (t) => {
+  const { client } = await path(t, '', () => 'HTTP/1.1 200 a\x7fb\r\nContent-Length: 2\r\n\r\nok')
+  t.equal((await client.get(get())).line, 'HTTP/1.1 200 ')
+})
+
+test('a 204 announces no body, a 304 may say how long it would have been', async (t) => {
+  let status = 204
+  const { client } = await path(t, '', () => `HTTP/1.1 ${status} No\r\nContent-Length: 5\r\n\r\n`)
+  t.equal((await client.get(get())).header('content-length'), null)
+  status = 304
+  t.equal((await client.get(get())).header('content-length'), '5')
+})
+
 test('an answer that would say what is not so is a 502', async (t) => {
   const bad = [
     'HTTP/1.1 200 OK\r\nConnection: Set-Cookie\r\nContent-Length: 0\r\n\r\n',

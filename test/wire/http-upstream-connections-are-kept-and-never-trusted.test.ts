@@ -78,6 +78,25 @@ test('a request with a body, or one that failed twice, is not sent again', async
   t.same(upstream.requests.map(({ target }) => target), ['/', '/put', '/', '/twice', '/twice'])
 })
 
+test('a request that failed on a fresh connection, or behind the first byte of an answer, is not sent again', async (t) => {
+  const { upstream, client, gate }: Awaited<ReturnType<typeof path>> = await path(t, async ({ target, wire }) => {
+    if (target === '/fine') return OK
+    if (target === '/begun') {
+      await wire.write('HTTP/1.1 2')
+      await eventually(() => gate.open().toClient.received > OK.length, { what: 'the byte' })
+    }
+    wire.reset()
+    return undefined
+  })
+  t.equal((await client.get(get('/fresh'))).status, 502)
+  const other = await httpClient(t, gate.port)
+  await other.get(get('/fine'))
+  await other.send(get('/begun'))
+  await upstream.request(2)
+  t.equal((await other.answer()).status, 502)
+  t.same(upstream.requests.map(({ target }) => target), ['/fresh', '/fine', '/begun'])
+})
+
 test('an upstream that answered before it had the whole request does not get its connection used again', async (t) => {
   watchLeaks(t)
   const { upstream, client, gate } = await path(t)
@@ -108,4 +127,14 @@ test('an answer that begins before the request is complete flows beside it', asy
   await upstream.request()
   await seen.write('def')
   t.equal((await echo.wire.read(3)).toString(), 'def')
+})
+
+test('an upstream that keeps its connections for two seconds is not asked on one after the first', async (t) => {
+  const { upstream, client } = await path(t, () => 'HTTP/1.1 200 OK\r\nKeep-Alive: timeout=2\r\nContent-Length: 2\r\n\r\nok')
+  await client.get(get())
+  await client.get(get())
+  t.equal(upstream.connections.length, 1)
+  await upstream.connections[0]!.ended
+  await client.get(get())
+  t.equal(upstream.connections.length, 2)
 })

@@ -90,11 +90,6 @@ export class HttpConnection implements ConnectionOwner, Swept {
     return this.#afterAnswer !== null
   }
 
-  /** Whether this is the exchange in progress. */
-  isServing(exchange: Exchange): boolean {
-    return this.#exchange === exchange
-  }
-
   queued(side: PeerSide): number {
     return side === 'client' ? this.#socket.writableLength : (this.#exchange?.queuedForUpstream ?? 0)
   }
@@ -199,11 +194,10 @@ export class HttpConnection implements ConnectionOwner, Swept {
   }
 
   #cut(exchange: Exchange, close: Close): void {
-    const { request, response, outgoing, answer } = exchange
+    const { request, response, outgoing } = exchange
     const refused = response.headersSent ? null : answerFor(close)
     const isCutVisible = response.headersSent && exchange.isDelimited && reasonRow(close.reason).manner === 'flush'
     this.#report(exchange, response.headersSent ? response.statusCode : refused === null ? null : Number(refused.toString('latin1', 9, 12)))
-    answer?.unpipe(response)
     outgoing?.destroy()
     // Where only RST would say that something is missing, or nobody takes what there is.
     if ((refused === null && !isCutVisible) || isGone(close)) return resetSocket(this.#socket)

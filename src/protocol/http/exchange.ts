@@ -36,8 +36,6 @@ export class Exchange {
   isDelimited = true
   /** A body cannot be sent twice. */
   hasBody = false
-  /** Whether it was tried again on a fresh connection. */
-  isRetried = false
   /** What this exchange has added to the counters of its upstream connection, which other exchanges use too. */
   #readBefore = 0
   #writtenBefore = 0

@@ -77,7 +77,7 @@ export class Relay {
     made.once('error', (error) => this.#onUpstreamError(owner, exchange, made, error))
     made.on('upgrade', (_, socket) => {
       socket.destroy()
-      if (owner.isServing(exchange)) owner.close(makeClose('protocol_error', 'upstream', 'relay', '101 that was not asked for'))
+      owner.close(makeClose('protocol_error', 'upstream', 'relay', '101 that was not asked for'))
     })
     relayInterim(made, exchange)
   }
@@ -94,7 +94,7 @@ export class Relay {
   }
 
   #onAnswer(answer: IncomingMessage, known: Relayed | undefined, response: ServerResponse): void {
-    if (known === undefined || known.owner.isClosing || !known.owner.isServing(known.exchange)) return void answer.destroy()
+    if (known === undefined || known.owner.isClosing) return void answer.destroy()
     const { owner, exchange } = known
     const { request, outgoing } = exchange
     const head = clientHead(answer, { method: request.method ?? '', version: request.httpVersion })
@@ -110,7 +110,7 @@ export class Relay {
       if (!request.complete) outgoing?.destroy()
     })
     answer.once('close', () => {
-      if (!answer.complete && !owner.isClosing && owner.isServing(exchange)) owner.close(makeClose('aborted', 'upstream', 'relay', 'ended inside its answer'))
+      if (!answer.complete && !owner.isClosing) owner.close(makeClose('aborted', 'upstream', 'relay', 'ended inside its answer'))
     })
     answer.pipe(response)
   }
@@ -136,11 +136,8 @@ export class Relay {
 
   #onUpstreamError(owner: HttpConnection, exchange: Exchange, made: http.ClientRequest, error: NodeJS.ErrnoException): void {
     // Behind a whole answer it concerns nobody but the connection that it came by.
-    if (owner.isClosing || !owner.isServing(exchange) || exchange.outgoing !== made || exchange.answer?.complete === true) return
-    if (isWorthRetrying(exchange, error)) {
-      exchange.isRetried = true
-      return this.send(owner, exchange, made.path, true)
-    }
+    if (owner.isClosing || exchange.answer?.complete === true) return
+    if (isWorthRetrying(exchange)) return this.send(owner, exchange, made.path, true)
     const close = exchange.isConnected ? answerLost(error) : closeFromDialError(error)
     if (!exchange.isConnected) this.#context.observer.onConnectFailed(owner.connection, close)
     owner.close(close)
@@ -164,10 +161,9 @@ function relayInterim(made: http.ClientRequest, { request, response }: Exchange)
   })
 }
 
-/** The upstream may close an idle connection at the moment that we use it: it has seen nothing of this request then. */
-function isWorthRetrying({ request, outgoing, isRetried, hasBody, answer, upstreamRead }: Exchange, { code = '' }: NodeJS.ErrnoException): boolean {
-  const isLost = code === 'ECONNRESET' || code === 'EPIPE'
-  return isLost && !isRetried && outgoing?.reusedSocket === true && answer === null && upstreamRead === 0 && !hasBody && idempotent.has(request.method ?? '')
+/** The upstream may close an idle connection at the moment that we use it: it has seen nothing of this request then. A fresh one is no such. */
+function isWorthRetrying({ request, outgoing, hasBody, answer, upstreamRead }: Exchange): boolean {
+  return outgoing?.reusedSocket === true && answer === null && upstreamRead === 0 && !hasBody && idempotent.has(request.method ?? '')
 }
 
 /** The upstream was there, and no whole head came of it. */
