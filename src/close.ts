@@ -281,6 +281,11 @@ export function makeClose(reason: Reason, side: Side, phase: Phase, detail?: str
   return detail === undefined ? { reason, side, phase } : { reason, side, phase, detail }
 }
 
+/** Whether an end that we decide on cannot wait for one that is under way: it hastens that one, whose reason stays. */
+export function isForced(close: Close): boolean {
+  return close.side === 'sidegate' && reasonRow(close.reason).manner === 'reset'
+}
+
 /** The HTTP status for a client whose request ends like this; null where none is due. */
 export function httpStatus(close: Close): number | null {
   if (close.httpStatus !== undefined) return close.httpStatus

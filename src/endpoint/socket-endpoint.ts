@@ -12,6 +12,7 @@ import { KeptBytes } from './kept-bytes.ts'
 import { measureKernelQueue } from './kernel-queue.ts'
 import { acceptWith, onRead, unwritten, WRITABLE_MARK } from './read-buffer.ts'
 import type { Endpoint, EndpointOwner } from './endpoint.ts'
+import { resetSocket } from './reset.ts'
 import { copyOut, giveBack, LARGEST_WRITE, lend } from './write-buffers.ts'
 
 const kEndpoint = Symbol('endpoint')
@@ -129,16 +130,8 @@ export class SocketEndpoint implements Endpoint {
     } else if (manner === 'drop') {
       this.#socket.destroy()
     } else {
-      this.#reset()
+      resetSocket(this.#socket)
     }
-  }
-
-  #reset(): void {
-    const socket = this.#socket
-    // While a FIN is being handed to the kernel libuv refuses to reset, and Node would leak the descriptor.
-    const isShuttingDown = socket.writableEnded && socket.writableLength === 0 && !socket.writableFinished
-    if (isShuttingDown) socket.once('finish', () => resetOrDestroy(socket))
-    else resetOrDestroy(socket)
   }
 
   /** Calls back when all that the socket holds was taken; `bytes` are written first. */
@@ -225,15 +218,6 @@ export function dialledEndpoint(socket: net.Socket, read: ReadOptions, owner: En
   if (!read.isShared) socket.on('data', onData)
   socket.resume()
   return endpoint
-}
-
-/** RST; a unix socket knows none and is just closed. */
-function resetOrDestroy(socket: net.Socket): void {
-  try {
-    socket.resetAndDestroy()
-  } catch {
-    socket.destroy()
-  }
 }
 
 function onShared(this: net.Socket, length: number, bytes: Buffer): boolean {

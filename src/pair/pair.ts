@@ -9,7 +9,7 @@
 
 import type { Clock, Swept } from '../clock.ts'
 import type { Sweep } from '../clock.ts'
-import { closeFromError, makeClose, reasonRow } from '../close.ts'
+import { closeFromError, isForced, makeClose, reasonRow } from '../close.ts'
 import type { Close, Manner, PeerSide } from '../close.ts'
 import type { Connection, ConnectionOwner, Direction } from '../connection.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
@@ -155,6 +155,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
 
   /** The only way a pair ends before both peers have ended by themselves. The first call wins. */
   close(close: Close): void {
+    if (this.#state === 'closing' && isForced(close)) this.#giveUp()
     if (this.#state === 'closing' || this.#state === 'closed') return
     this.#state = 'closing'
     this.#connection.end = close

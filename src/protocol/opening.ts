@@ -7,7 +7,7 @@
 // that left takes its dial with it. One that has sent more than the bound is not read, and is not seen to leave.
 
 import type { Swept } from '../clock.ts'
-import { closeFromError, makeClose, reasonRow } from '../close.ts'
+import { closeFromError, isForced, makeClose, reasonRow } from '../close.ts'
 import type { Close, PeerSide } from '../close.ts'
 import type { Connection, ConnectionOwner, Observer } from '../connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
@@ -190,6 +190,7 @@ export class Opening implements Dialler, ConnectionOwner, Swept {
 
   /** Ends it: the dial and the upstream go, the client gets the answer that the protocol has for it. */
   close(close: Close): void {
+    if (this.#state === 'closing' && isForced(close)) this.#giveUp()
     if (this.#state !== 'waiting') return
     this.report()
     this.#state = 'closing'
@@ -211,6 +212,10 @@ export class Opening implements Dialler, ConnectionOwner, Swept {
   sweep(now: number): void {
     if (this.#deadline === null || now < this.#deadline.at) return
     if (this.#state === 'waiting') return this.close(this.#deadline.close)
+    this.#giveUp()
+  }
+
+  #giveUp(): void {
     this.#client.close('reset')
     this.#upstream?.close('reset')
   }

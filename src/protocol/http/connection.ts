@@ -8,7 +8,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { closeFromError, makeClose, reasonRow } from '../../close.ts'
+import { closeFromError, isForced, makeClose, reasonRow } from '../../close.ts'
 import type { Close, PeerSide, Reason } from '../../close.ts'
 import type { Swept } from '../../clock.ts'
 import type { Connection, ConnectionOwner, Direction } from '../../connection.ts'
@@ -16,7 +16,7 @@ import type { ServeContext } from '../opening.ts'
 import { Exchange } from './exchange.ts'
 import type { ExchangeDeadlines } from './exchange.ts'
 import { refusal } from './refusal.ts'
-import { resetSocket } from './reset.ts'
+import { resetSocket } from '../../endpoint/reset.ts'
 
 export interface HttpConnectionOptions {
   deadlines: ExchangeDeadlines
@@ -150,6 +150,7 @@ export class HttpConnection implements ConnectionOwner, Swept {
   }
 
   close(close: Close): void {
+    if (this.#state === 'closing' && isForced(close)) resetSocket(this.#socket)
     if (this.isClosing) return
     if (patient.has(close.reason)) this.endAfterAnswer(close)
     else this.#closeNow(close)

@@ -1,3 +1,5 @@
+// RST for a Node socket, in whatever state it is.
+
 import type { Socket } from 'node:net'
 
 /** RST; a unix socket knows none and is just closed. */
