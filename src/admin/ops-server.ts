@@ -5,7 +5,8 @@
 // Bounds: connections (the oldest gives way, so that a probe always gets in), one answer at a time for each (pipelined
 // requests would each hold one), 5 s without progress while an answer is written, 5 s for a request.
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { nodeHttp } from '../node-http.ts'
 import type { AddressInfo, Socket } from 'node:net'
 import { Sweep, type Clock } from '../clock.ts'
 import { OpsConnection, PROGRESS_MS } from './ops-connection.ts'
@@ -58,7 +59,7 @@ export class OpsServer {
     this.#options = options
     this.#sweep = new Sweep(options.clock, PROGRESS_MS)
     const timeouts = { headersTimeout: REQUEST_MS, requestTimeout: REQUEST_MS, keepAliveTimeout: 2 * REQUEST_MS }
-    this.#server = createServer(
+    this.#server = nodeHttp.createServer(
       { ...timeouts, connectionsCheckingInterval: 1000, maxHeaderSize: 8192 },
       // Nothing throws here unless an answer is malformed, which must not end the process.
       (request, response) => void this.#onRequest(request, response).catch(() => request.socket.destroy()),

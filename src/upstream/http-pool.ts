@@ -2,9 +2,10 @@
 // an idle one that says something (its answer would be taken for that of the next request), and one that idles so long that
 // the upstream may be closing it at the very moment we use it.
 
-import http from 'node:http'
+import type http from 'node:http'
 import type { Socket } from 'node:net'
 import type { Clock, Sweep, Swept } from '../clock.ts'
+import { nodeHttp } from '../node-http.ts'
 import type { Target } from './dial.ts'
 
 /** Below the 5 s that Node's and Apache's servers keep an idle connection; an upstream that keeps longer loses nothing. */
@@ -29,7 +30,7 @@ export interface NextRequest {
   maxHeaderBytes: number
 }
 
-export class HttpPool extends http.Agent implements Swept {
+export class HttpPool extends nodeHttp.Agent implements Swept {
   readonly #clock: Clock
   readonly #sweep: Sweep
   readonly #usableUntil = new Map<Socket, number>()

@@ -62,6 +62,15 @@ for (const [what, bytes, status, body] of whole) {
   })
 }
 
+test('an answer without a body is complete with its head, though the upstream says nothing more and stays', async (t) => {
+  watchLeaks(t)
+  for (const head of ['HTTP/1.1 204 No Content\r\n\r\n', 'HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n']) {
+    const { gate, answer, closed } = await ask(t, (said) => said.send(head))
+    t.same([answer.isWhole, answer.body.length, closed.kind], [true, 0, 'fin'])
+    t.match(await gate.end(), { reason: 'eof', side: 'upstream', detail: 'declined the upgrade' })
+  }
+})
+
 test('an answer that ends with its connection reaches the client whole', async (t) => {
   watchLeaks(t)
   const { gate, answer, closed } = await ask(t, (said) => said.wire.end('HTTP/1.0 403 No\r\n\r\ngo away'))

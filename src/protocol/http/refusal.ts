@@ -1,6 +1,6 @@
 // Our own answers: a short body that names the reason, and a connection that ends with it.
 
-import { STATUS_CODES } from 'node:http'
+import { nodeHttp } from '../../node-http.ts'
 import { httpStatus } from '../../close.ts'
 import type { Close } from '../../close.ts'
 import { encodeHead } from './head.ts'
@@ -21,7 +21,7 @@ export function refusal(close: Close, retryAfter: number | null = null): Buffer 
     ['Cache-Control', 'no-store'],
     ...(retryAfter === null ? [] : [['Retry-After', String(retryAfter)] as const]),
   ]
-  return Buffer.concat([encodeHead(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}`, headers), body])
+  return Buffer.concat([encodeHead(`HTTP/1.1 ${status} ${nodeHttp.STATUS_CODES[status] ?? 'Error'}`, headers), body])
 }
 
 /** RFC 6455 section 4.4: a 426 says which version would do. */

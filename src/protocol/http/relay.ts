@@ -8,8 +8,8 @@
 import type http from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type net from 'node:net'
-import { createProxyServer } from 'http-proxy-3'
-import type { ProxyServer } from 'http-proxy-3'
+import { createRequire } from 'node:module'
+import type { createProxyServer, ProxyServer } from 'http-proxy-3'
 import { closeFromDialError, makeClose } from '../../close.ts'
 import type { Close } from '../../close.ts'
 import type { HttpPool } from '../../upstream/http-pool.ts'
@@ -24,6 +24,8 @@ import { encodeHead, endToEndHeaders } from './head.ts'
 import type { Header } from './head.ts'
 import { toHeaders } from './request.ts'
 
+const require = createRequire(import.meta.url)
+
 export interface RelayOptions {
   target: Target
   maxHeaderBytes: number
@@ -37,19 +39,24 @@ export class Relay {
   readonly #options: RelayOptions
   readonly #context: HttpContext
   readonly #pool: HttpPool
-  readonly #proxy: ProxyServer
+  #madeProxy: ProxyServer | null = null
 
   constructor(options: RelayOptions, context: HttpContext, pool: HttpPool) {
     this.#options = options
     this.#context = context
     this.#pool = pool
-    this.#proxy = this.#makeProxy()
+  }
+
+  /** Made for the first request: it loads HTTP/2 among others, 8 MB that a gate with WebSockets alone need not hold. */
+  get #proxy(): ProxyServer {
+    return (this.#madeProxy ??= this.#makeProxy())
   }
 
   #makeProxy(): ProxyServer {
+    const { createProxyServer: create } = require('http-proxy-3') as { createProxyServer: typeof createProxyServer }
     const { target } = this.#options
     const where = 'path' in target ? { socketPath: target.path, host: 'localhost', port: 80 } : { host: target.host, hostname: target.host, port: target.port }
-    const proxy = createProxyServer({ target: { protocol: 'http:', ...where }, agent: this.#pool, toProxy: true, xfwd: false, selfHandleResponse: true })
+    const proxy = create({ target: { protocol: 'http:', ...where }, agent: this.#pool, toProxy: true, xfwd: false, selfHandleResponse: true })
     const passes = proxy as unknown as { webPasses: Array<{ name: string }> }
     passes.webPasses = passes.webPasses.filter((pass) => pass.name !== 'deleteLength')
     proxy.on('proxyRes', (answer, request, response) => this.#onAnswer(answer, relayed.get(request), response))

@@ -8,7 +8,7 @@
 // What Node's server would answer by itself (a missing Host, an unknown Expect, one request too many) it does not get to:
 // that would be an answer without a record.
 
-import http from 'node:http'
+import type http from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import net from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -16,6 +16,7 @@ import { makeClose } from '../../close.ts'
 import type { Connection } from '../../connection.ts'
 import type { HttpPool } from '../../upstream/http-pool.ts'
 import { isUpgrade } from '../websocket/upgrade.ts'
+import { nodeHttp } from '../../node-http.ts'
 import { closeFromParser } from './client-error.ts'
 import { HttpConnection } from './connection.ts'
 import type { HttpConnectionOptions, HttpContext } from './connection.ts'
@@ -61,7 +62,7 @@ export class HttpFront {
 
   #makeServer(): http.Server {
     const { maxHeaderBytes, handshakeMs, keepAliveMs } = this.#options
-    const server = http.createServer({
+    const server = nodeHttp.createServer({
       maxHeaderSize: maxHeaderBytes,
       headersTimeout: backstop(handshakeMs),
       requestTimeout: 0,
