@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { readSamples, type Samples } from '../metrics/samples.ts'
 import { eventually, within } from '../support/eventually.ts'
+import { plainEnv } from '../support/plain-env.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 let built: Promise<string> | null = null
@@ -29,7 +30,7 @@ async function compile(): Promise<string> {
   copyFileSync(join(root, 'package.json'), join(directory, 'package.json'))
   const cli = join(directory, 'dist', 'cli.js')
   const tsc = join(root, 'node_modules', '.bin', 'tsc')
-  await promisify(execFile)(tsc, ['-p', 'tsconfig.build.json', '--outDir', join(directory, 'dist')], { cwd: root }).catch((error: unknown) => {
+  await promisify(execFile)(tsc, ['-p', 'tsconfig.build.json', '--outDir', join(directory, 'dist')], { cwd: root, env: plainEnv() }).catch((error: unknown) => {
     if (!existsSync(cli)) throw error
   })
   return cli
@@ -104,7 +105,7 @@ export async function runFile(t: Test, file: string, options: ProgramOptions = {
   const { stdio = ['ignore', 'pipe', 'pipe'], under = [], ports = [0, 0], isAsked = true } = options
   const command = [...under, process.execPath, await build(), 'run', '-c', file]
   const start = performance.now()
-  const child = spawn(command[0]!, command.slice(1), { stdio })
+  const child = spawn(command[0]!, command.slice(1), { stdio, env: plainEnv() })
   const lines: string[] = []
   let rest = ''
   let errors = ''

@@ -1,6 +1,7 @@
 // The built program before an upstream, and tools from outside to try it with. Tests that need what this machine lacks are
 // skipped with the reason.
 
+import { plainEnv } from '../support/plain-env.ts'
 import { spawn, spawnSync } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import type { Test } from 'tap'
@@ -52,7 +53,7 @@ export interface Ran {
 
 /** Runs a command to its end; its stderr is added to what it says. */
 export async function run(t: Test, command: string, args: string[], withinMs = 30_000): Promise<Ran> {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: plainEnv() })
   t.teardown(() => void child.kill('SIGKILL'))
   let out = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => void (out += chunk.toString()))
@@ -62,7 +63,7 @@ export async function run(t: Test, command: string, args: string[], withinMs = 3
 
 /** Runs a peer until the test ends; resolves with the first line that it prints. */
 export async function runPeer(t: Test, command: string, args: string[]): Promise<string> {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'], env: plainEnv() })
   const exited = new Promise((resolve) => child.once('close', resolve))
   t.teardown(() => {
     child.kill('SIGKILL')

@@ -9,10 +9,10 @@ import { Sidegate } from '../../src/sidegate.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { leaks, resources } from '../support/leaks.ts'
 
-const ROUNDS = 4
+const ROUNDS = 6
 const PER_ROUND = 2000
 /** At a time, so that neither backlogs nor descriptors are what is tested. */
-const AT_ONCE = 250
+const AT_ONCE = 500
 
 type Act = (socket: net.Socket) => void
 interface Kind {

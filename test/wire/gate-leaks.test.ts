@@ -24,19 +24,20 @@ test('thousands of connections that end in every way leave nothing: no descripto
   const [code] = (await once(child, 'close')) as [number]
   t.equal(code, 0)
   const rounds = text.trim().split('\n').map((line) => JSON.parse(line) as Round)
-  t.equal(rounds.length, 4)
-  const [, second, third, fourth] = rounds
+  t.equal(rounds.length, 6)
   for (const reason of ['eof', 'reset', 'connect_refused', 'idle_timeout', 'half_close_timeout', 'lifetime_timeout']) {
-    t.ok((second!.ends[reason] ?? 0) > 0, `some ended with ${reason}`)
+    t.ok((rounds[1]!.ends[reason] ?? 0) > 0, `some ended with ${reason}`)
   }
   for (const [nth, { resources, start, registry }] of rounds.entries()) {
     t.same(leaks(start, resources), [], `after round ${nth + 1}`)
     t.equal(registry, 0)
   }
-  // Compiled code and inline caches come and go; a leak of one record would be 300 bytes for each, in every round.
-  const growth = (Math.min(third!.heapUsed, fourth!.heapUsed) - second!.heapUsed) / CONNECTIONS
-  t.ok(growth < 100, `${growth.toFixed(1)} bytes of heap for each connection`)
-  const external = (Math.min(third!.external, fourth!.external) - second!.external) / CONNECTIONS
-  t.ok(external < 200, `${external.toFixed(1)} bytes outside the heap for each connection`)
+  // V8 throws compiled code away when it has not been run for a few collections: megabytes less, once. A leak of one record
+  // would be 600 KB more in every round.
+  for (const kind of ['heapUsed', 'external'] as const) {
+    const least = (some: Round[]): number => Math.min(...some.map((round) => round[kind]))
+    const growth = least(rounds.slice(3)) - least(rounds.slice(0, 3))
+    t.ok(growth < 1_000_000, `${kind} grew by ${growth} bytes in three rounds of ${CONNECTIONS} connections`)
+  }
   t.comment(rounds.map(({ heapUsed, external: outside }) => `${heapUsed} ${outside}`).join(' | '))
 })
