@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { eventually } from './eventually.ts'
 import type { Wait } from './eventually.ts'
+import { plainEnv } from './plain-env.ts'
 
 /** Options for a test that needs the tool: skipped with a reason where it is missing. */
 export function needs(...tools: string[]): { skip: string | false; timeout: number } {
@@ -37,7 +38,7 @@ export interface Tool {
 
 /** Runs a program until it ends by itself or the test does; SIGTERM, then SIGKILL. */
 export function runTool(t: Test, command: string, args: string[], env: Record<string, string> = {}): Tool {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...plainEnv(), ...env } })
   let output = ''
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString('latin1')))
   child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString('latin1')))
