@@ -28,11 +28,10 @@ interface SocketOptions {
   handle: Handle
   manualStart: boolean
   allowHalfOpen: boolean
-  writableHighWaterMark: number
   onread: OnRead
 }
 
-/** Our own queue bounds what is written: Node's mark would only cost an event for every large write. */
+/** For a dialled socket: our own queue bounds what is written, and Node's mark would only cost an event for every large write. */
 export const WRITABLE_MARK = 2 ** 30
 
 const buffers = new Map<number, Buffer>()
@@ -56,7 +55,8 @@ export function acceptWith(server: net.Server, onread: OnRead, onSocket: (socket
       server.emit('error', new Error(`accept: ${getSystemErrorName(status)}`))
       return
     }
-    const options: SocketOptions = { handle, allowHalfOpen: true, manualStart: true, writableHighWaterMark: WRITABLE_MARK, onread }
+    // With Node's own writable mark: a socket that is released for plain HTTP is held back by it.
+    const options: SocketOptions = { handle, allowHalfOpen: true, manualStart: true, onread }
     onSocket(new net.Socket(options as unknown as net.SocketConstructorOpts))
   }
 }
