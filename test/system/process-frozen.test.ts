@@ -41,4 +41,3 @@ test('a gate that was stopped for three seconds kills none of its live clients w
   await eventually(async () => (await program.metrics()).get('sidegate_connections', { listener: 'l0', side: 'client' }) === 0, { what: 'those that fall silent to end' })
 })
 
-// What the upstream has to answer was read only after the stop, so its answer is a round trip away when the sweep comes.
