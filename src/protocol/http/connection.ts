@@ -55,6 +55,7 @@ export class HttpConnection implements ConnectionOwner, Swept {
   #afterAnswer: Close | null = null
   /** What came behind the requests that wait cannot be read: ends the connection after their answers. */
   #unreadable: Close | null = null
+  #isStopping = false
   #idleSince: number
   #readWhenIdle = 0
   #headSince: number | null = null
@@ -101,11 +102,21 @@ export class HttpConnection implements ConnectionOwner, Swept {
 
   /** One request at a time: `run` is called when those before it are answered. */
   enqueue(run: () => void): void {
-    if (this.#unreadable !== null) return
+    if (this.#unreadable !== null) return this.#stopReading()
     if (this.#exchange === null && this.#waiting.length === 0) return run()
     if (this.#waiting.length < MAX_WAITING) return void this.#waiting.push(run)
-    this.#socket.pause()
+    this.#stopReading()
     this.fail({ ...makeClose('protocol_error', 'client', 'relay', 'too many pipelined requests'), httpStatus: 400 })
+  }
+
+  /** In the next turn: Node's parser resumes the socket behind every message that it completes (`readStart`). */
+  #stopReading(): void {
+    if (this.#isStopping) return
+    this.#isStopping = true
+    this.#context.clock.nextTurn(() => {
+      this.#isStopping = false
+      if (!this.isClosing) this.#socket.pause()
+    })
   }
 
   begin(request: IncomingMessage, response: ServerResponse): Exchange {
