@@ -101,9 +101,10 @@ test('a flood of pipelined requests is not read beyond its bound', async (t) => 
 test('a client that is still sending reads the answer that ends its connection', async (t) => {
   const { client, gate } = await path(t, '')
   await client.send(get('/', 'Connection: close\r\n'))
-  void client.wire.flood({ total: 6_000_000, keepOpen: true })
+  const flood = client.wire.flood({ total: 6_000_000, keepOpen: true })
   t.equal((await client.answer()).body.toString(), 'ok')
   await client.wire.ended
+  await flood
   client.wire.end()
   t.equal((await client.wire.closed).kind, 'fin')
   t.match(await gate.end(), { reason: 'eof', side: 'client' })
