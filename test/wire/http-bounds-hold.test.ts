@@ -99,7 +99,8 @@ test('a flood of pipelined requests is not read beyond its bound', async (t) => 
 })
 
 test('a client that is still sending reads the answer that ends its connection', async (t) => {
-  const { client, gate } = await path(t, '')
+  const { gate } = await path(t, '')
+  const client = await httpClient(t, gate.port, { halfOpen: true })
   await client.send(get('/', 'Connection: close\r\n'))
   const flood = client.wire.flood({ total: 6_000_000, keepOpen: true })
   t.equal((await client.answer()).body.toString(), 'ok')
