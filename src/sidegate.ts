@@ -1,45 +1,29 @@
-// The composition root: a Config to running parts. The only file that knows every folder; options.ts
-// maps what the configuration says, and here it is wired: the observer to metrics and log, listeners to protocols.
+// The composition root: a Config to running parts, and their common life. With served-listener.ts, which wires one listener, the
+// only file that knows every folder; options.ts maps what the configuration says.
 
 import { AdminServer } from './admin/admin-server.ts'
 import { ConnectionLimit } from './admission/limits.ts'
-import { deaf, Refusals } from './admission/refusal.ts'
+import { Refusals } from './admission/refusal.ts'
 import { Sweep, systemClock } from './clock.ts'
 import type { Clock } from './clock.ts'
 import { makeClose } from './close.ts'
 import type { Reason } from './close.ts'
 import { formatAddress } from './config/address.ts'
 import type { Address } from './config/address.ts'
-import type { Config, ListenerConfig } from './config/schema.ts'
+import type { Config } from './config/schema.ts'
 import { Registry } from './connection.ts'
 import type { Connection } from './connection.ts'
 import { checkAdoption } from './endpoint/read-buffer.ts'
-import { regainedEndpoint, SocketEndpoint } from './endpoint/socket-endpoint.ts'
-import type { ReadOptions } from './endpoint/socket-endpoint.ts'
-import { invariant } from './errors.ts'
 import { connectionsThatFit, descriptorLimit } from './lifecycle/descriptors.ts'
 import { HealthServer } from './lifecycle/health-server.ts'
 import { revision, version } from './lifecycle/version.ts'
-import { Listener } from './listener/listener.ts'
 import type { Log } from './log/log.ts'
 import type { LogWriter } from './log/log-writer.ts'
 import { Rejections } from './log/rejections.ts'
 import { Metrics } from './metrics/metrics.ts'
-import { cannotBind, httpOptions, READ_BYTES, refuseWhatDoesNotFit, serveOptions, shortestDeadline, toListen, toListener, toTarget, websocketOptions } from './options.ts'
-import { refusal } from './protocol/http/refusal.ts'
-import type { HttpContext } from './protocol/http/connection.ts'
-import { HttpFront } from './protocol/http/serve.ts'
-import type { Exchange } from './protocol/http/exchange.ts'
-import { HttpPool } from './upstream/http-pool.ts'
-import type { Endpoint } from './endpoint/endpoint.ts'
-import { serveTcp } from './protocol/tcp.ts'
-import { serveUpgrade, serveWebSocket } from './protocol/websocket/serve.ts'
-import type { WebSocketOptions } from './protocol/websocket/serve.ts'
-
-type Serve = (connection: Connection, client: Endpoint) => void
-
-const DEFAULT_CONNECTIONS = 10_000
-const RETRY_AFTER_SECONDS = 5
+import { cannotBind, refuseWhatDoesNotFit, shortestDeadline, toListen } from './options.ts'
+import { meteredListener, ServedListener } from './served-listener.ts'
+import type { SharedParts } from './served-listener.ts'
 
 export interface SidegateParts {
   log: Log
@@ -58,14 +42,7 @@ export class Sidegate {
   readonly #config: Config
   readonly #log: Log
   readonly #clock: Clock
-  readonly #random: () => number
-  readonly #sweep: Sweep
-  readonly #refusals: Refusals
-  readonly #rejections: Rejections
-  readonly #isShared: boolean
-  readonly #processLimit: ConnectionLimit
-  readonly #listeners: Listener[] = []
-  readonly #fronts: HttpFront[] = []
+  readonly #listeners: ServedListener[]
   readonly #health: HealthServer
   readonly #admin: AdminServer
   #state: 'starting' | 'running' | 'draining' | 'stopped' = 'starting'
@@ -83,26 +60,16 @@ export class Sidegate {
   }
 
   private constructor(config: Config, parts: SidegateParts, isShared: boolean) {
-    const { log, logWriter, clock = systemClock, random = Math.random } = parts
+    const { log, logWriter, clock = systemClock } = parts
     this.#config = config
     this.#log = log
     this.#clock = clock
-    this.#random = random
-    this.#isShared = isShared
-    this.#sweep = new Sweep(clock, shortestDeadline(config))
-    this.#refusals = new Refusals(clock, this.#sweep)
-    this.#rejections = new Rejections(log, clock)
     if (!isShared) log.warn('this Node does not read accepted sockets into a shared buffer: more memory and CPU for each connection')
     const fits = connectionsThatFit(parts.descriptors ?? descriptorLimit() ?? Number.POSITIVE_INFINITY)
     refuseWhatDoesNotFit(config, fits)
-    this.#processLimit = new ConnectionLimit(fits)
     const build = { version: version(), revision: revision() }
     this.metrics = new Metrics({
-      listeners: config.listeners.map((listener) => ({
-        name: listener.name,
-        protocols: listener.protocol === 'tcp' ? ['tcp'] : ['http', 'websocket'],
-        bufferHighBytes: listener.buffers.highBytes,
-      })),
+      listeners: config.listeners.map(meteredListener),
       registry: this.registry,
       clock,
       ...build,
@@ -115,8 +82,29 @@ export class Sidegate {
       readiness: () => this.#readiness(),
       renderMetrics: () => this.metrics.render(),
     })
-    this.#admin = new AdminServer({ clock, registry: this.registry, ...build, listeners: () => this.#listenerViews() })
-    for (const listener of config.listeners) this.#listeners.push(this.#makeListener(listener, fits))
+    this.#admin = new AdminServer({ clock, registry: this.registry, ...build, listeners: () => this.#listeners.map(({ view }) => view) })
+    const shared = this.#sharedParts(parts, isShared, new ConnectionLimit(fits))
+    this.#listeners = config.listeners.map((listener) => new ServedListener(listener, shared))
+  }
+
+  #sharedParts({ random = Math.random }: SidegateParts, isShared: boolean, processLimit: ConnectionLimit): SharedParts {
+    const clock = this.#clock
+    const log = this.#log
+    const sweep = new Sweep(clock, shortestDeadline(this.#config))
+    return {
+      clock,
+      sweep,
+      random,
+      registry: this.registry,
+      metrics: this.metrics,
+      log,
+      refusals: new Refusals(clock, sweep),
+      rejections: new Rejections(log, clock),
+      isShared,
+      processLimit,
+      logsRequests: this.#config.log.requests,
+      onClosed: (connection) => this.#onClosed(connection),
+    }
   }
 
   async #start(): Promise<void> {
@@ -125,7 +113,7 @@ export class Sidegate {
       this.healthPort = await this.#bind('health.address', this.#config.health.address, (address) => this.#health.start(address))
       this.adminPort = await this.#bind('admin.address', this.#config.admin.address, (address) => this.#admin.start(address))
       for (const [index, listener] of this.#listeners.entries()) {
-        await this.#bind(`listeners[${index}].address`, this.#config.listeners[index]!.address, () => listener.listen())
+        await this.#bind(`listeners[${index}].address`, listener.config.address, () => listener.listen())
       }
     } catch (error) {
       await this.stop()
@@ -148,75 +136,8 @@ export class Sidegate {
     return this.#listeners.map((listener) => listener.port)
   }
 
-  #makeListener(config: ListenerConfig, fits: number): Listener {
-    const read: ReadOptions = { readBytes: Math.min(READ_BYTES, config.buffers.highBytes), isShared: this.#isShared }
-    const max = config.limits.connections ?? Math.min(DEFAULT_CONNECTIONS, fits)
-    if (config.limits.connections === null && max < DEFAULT_CONNECTIONS) {
-      this.#log.warn('fewer connections than by default: the descriptor limit holds no more', { listener: config.name, connections: max })
-    }
-    const limit = new ConnectionLimit(max, this.#processLimit)
-    const context: HttpContext = {
-      clock: this.#clock,
-      sweep: this.#sweep,
-      random: this.#random,
-      observer: this.metrics,
-      onClosed: (connection) => this.#onClosed(connection, limit),
-      onExchange: (connection, exchange, status) => this.#onExchange(connection, exchange, status),
-    }
-    const serve = config.protocol === 'tcp' ? this.#tcpServer(config, read, context) : this.#httpServer(config, read, context)
-    return new Listener(
-      { name: config.name, address: toListener(config.address), protocol: config.protocol, read, noDelay: config.noDelay },
-      {
-        clock: this.#clock,
-        registry: this.registry,
-        limit,
-        refusals: this.#refusals,
-        serve,
-        refusalAnswer: (close) => (config.protocol === 'tcp' ? null : refusal(close, RETRY_AFTER_SECONDS)),
-        onRejected: (close, client) => {
-          this.metrics.onRejected(config.name, close)
-          this.#rejections.note(config.name, close, client)
-        },
-        onError: (error) => this.#log.warn('accept failed', { listener: config.name, error: error.message }),
-      },
-    )
-  }
-
-  #tcpServer(config: ListenerConfig, read: ReadOptions, context: HttpContext): Serve {
-    const options = serveOptions(config, read)
-    return (connection, client) => serveTcp(connection, client, options, context)
-  }
-
-  #httpServer(config: ListenerConfig, read: ReadOptions, context: HttpContext): Serve {
-    const target = toTarget(config.upstream.address)
-    const front = new HttpFront(httpOptions(config), context, new HttpPool({ target, noDelay: config.noDelay }, this.#clock, this.#sweep), (connection, socket, request, early) => {
-      serveUpgrade(connection, regainedEndpoint(socket, read, deaf), request, early, options, context)
-    })
-    const options: WebSocketOptions = {
-      ...websocketOptions(config, read),
-      servePlain: (connection, client, bytes) => {
-        invariant(client instanceof SocketEndpoint, 'a client that is no socket')
-        front.serve(connection, client.release(), bytes)
-      },
-    }
-    this.#fronts.push(front)
-    return (connection, client) => serveWebSocket(connection, client, options, context)
-  }
-
-  #onExchange(connection: Connection, { request, startedAt }: Exchange, status: number | null): void {
-    const now = this.#clock.now()
-    const { method = '' } = request
-    this.metrics.onRequest(connection, { method, status, durationMs: now - startedAt })
-    if (!this.#config.log.requests) return
-    const { id, listener, clientAddress: client } = connection
-    // The query is left out: it is where tokens are.
-    const path = (request.url ?? '').split('?', 1)[0]!
-    this.#log.info('request', { id, listener, client, method, path, status, durationMs: now - startedAt })
-  }
-
-  #onClosed(connection: Connection, limit: ConnectionLimit): void {
+  #onClosed(connection: Connection): void {
     this.registry.delete(connection)
-    limit.release()
     this.metrics.onClosed(connection)
     this.#log.connection(connection, this.#clock.now())
     if (this.registry.size === 0) this.#whenEmpty?.()
@@ -226,15 +147,6 @@ export class Sidegate {
     const isRunning = this.#state === 'running'
     const checks = [{ name: 'listening', ok: isRunning, ...(isRunning ? {} : { detail: this.#state }) }]
     return { ready: isRunning, checks }
-  }
-
-  #listenerViews(): Array<{ name: string; address: string; protocol: 'tcp' | 'http'; upstream: string }> {
-    return this.#config.listeners.map(({ name, address, protocol, upstream }) => ({
-      name,
-      address: formatAddress(address),
-      protocol,
-      upstream: formatAddress(upstream.address),
-    }))
   }
 
   /**
@@ -279,7 +191,7 @@ export class Sidegate {
     this.#state = 'stopped'
     for (const listener of this.#listeners) listener.close()
     this.#closeAll('drain_timeout')
-    for (const front of this.#fronts) front.close()
+    for (const listener of this.#listeners) listener.retire()
     await Promise.all([this.#health.stop(), this.#admin.stop()])
     this.metrics.stop()
   }
