@@ -4,7 +4,7 @@
 // Labels hold our own words and the names of listeners, never an address, a path or a header: prom-client keeps a
 // series for ever, and a client that can choose labels can fill the memory (CVE-2022-21698).
 
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, Gauge, Histogram, Registry } from './prom-client.ts'
 
 /** Local dials take 0.1 ms, those to a stuck upstream as long as `deadlines.connect`. */
 const dialBuckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 5, 30]

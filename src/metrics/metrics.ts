@@ -5,7 +5,7 @@
 // sidegate_connections{side="client"}. A connection is opened once its protocol is known (before that it is pending),
 // and an HTTP connection that upgrades after it was opened is accounted as an ended HTTP one and a new WebSocket.
 
-import { Registry as PromRegistry } from 'prom-client'
+import { Registry as PromRegistry } from './prom-client.ts'
 import type { Clock } from '../clock.ts'
 import { reasonNames, type Close, type Reason, type Side } from '../close.ts'
 import type { Connection, Observer, Protocol, Registry } from '../connection.ts'
