@@ -21,6 +21,7 @@ test('the smallest file gets every default', async (t) => {
     health: { address: { kind: 'tcp', host: null, port: 17_021 } },
     admin: { address: { kind: 'tcp', host: '127.0.0.1', port: 17_020 } },
     log: { level: 'info', format: 'json', requests: false },
+    memory: { buffered: { share: 0.25 }, shedAt: 0.85, refuseAt: 0.95 },
     listeners: [{
       name: 'http-17080',
       address: { kind: 'tcp', host: null, port: 17_080 },
@@ -38,6 +39,14 @@ test('the smallest file gets every default', async (t) => {
       noDelay: true,
     }],
   })
+})
+
+test('memory may be a share or a size, and each part of it off', async (t) => {
+  const memory = (text: string): Config['memory'] => parse(`${smallest}memory: ${text}\n`).memory
+  t.strictSame(memory('{ buffered: 64MiB, shedAt: 50.5%, refuseAt: 60% }'), { buffered: { bytes: 67_108_864 }, shedAt: 0.505, refuseAt: 0.6 })
+  t.strictSame(memory('{ buffered: off, shedAt: off, refuseAt: off }'), { buffered: { bytes: Infinity }, shedAt: Infinity, refuseAt: Infinity })
+  t.strictSame(memory('{ refuseAt: off }').shedAt, 0.85, 'what never refuses may still shed')
+  t.strictSame(memory('{ shedAt: 95% }').shedAt, 0.95, 'both at once is no contradiction')
 })
 
 test('defaults that depend on other keys follow them', async (t) => {
