@@ -11,8 +11,11 @@ export interface Queue {
   quietMs: number
 }
 
-/** Taken nothing for so long, by counters that are read every quarter of a second and by what the kernel tells: stalled. */
-export const STALLED_MS = 1000
+/**
+ * Taken nothing for so long: stalled. What the kernel tells of a slow reader is read a few times a second, and less often where
+ * there are many thousands of sockets.
+ */
+export const STALLED_MS = 2000
 
 export function queueOf(connection: Connection, now: number): Queue | null {
   const { owner } = connection

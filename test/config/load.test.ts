@@ -138,6 +138,14 @@ test('every wait without a bound is warned of', async (t) => {
   t.strictSame(found.map(({ path }) => path), ['handshake', 'connect', 'response', 'halfClose', 'close'].map((name) => `listeners[0].deadlines.${name}`))
 })
 
+test('a memory budget that is off, or less than one connection may hold, is warned of', async (t) => {
+  const found = (memory: string): string[] => checkText(`${smallest}memory: { buffered: ${memory} }\n`, 'f').warnings.map(({ line, column, path, message }) => `${line}:${column} ${path}: ${message}`)
+  t.strictSame(found('off'), ['5:21 memory.buffered: off: a burst of stalled readers may take the last of the memory between two looks'])
+  t.strictSame(found('127KiB'), ['5:21 memory.buffered: 127KiB is less than one connection may hold (two buffers of 64KiB)'])
+  t.strictSame(found('128KiB'), [])
+  t.strictSame(found('1%'), [])
+})
+
 test('the defaults are not risky', async (t) => {
   t.strictSame(checkText(smallest, 'f').warnings, [])
 })

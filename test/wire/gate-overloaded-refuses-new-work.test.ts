@@ -177,3 +177,22 @@ test('while memory runs short a silent connection ends by idle_timeout and a kep
   const before = live.bytes
   await eventually(() => live.bytes > before)
 })
+
+for (const { title, deadlines, request, answer } of [
+  { title: 'an answer that stops', deadlines: 'idle: 10s', request: get(), answer: 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello' },
+  { title: 'an answer that does not come', deadlines: 'upstreamIdle: 10s', request: get(), answer: undefined },
+  { title: 'a body that stops', deadlines: 'clientIdle: 10s', request: `${get('/', 'Content-Length: 10\r\n', 'POST')}hello`, answer: undefined },
+]) {
+  test(`while memory runs short ${title} ends by idle_timeout sooner`, async (t) => {
+    watchLeaks(t)
+    const memory = testMemory()
+    const upstream = await recordingUpstream(t, () => answer)
+    const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { ${deadlines} }`], { memory })
+    const client = await httpClient(t, gate.port)
+    await client.send(request)
+    await upstream.connection()
+    memory.use(0.949)
+    t.match(await within(gate.end(), { withinMs: 8000 }), { reason: 'idle_timeout' })
+    client.wire.destroy()
+  })
+}
