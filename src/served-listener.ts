@@ -18,6 +18,7 @@ import type { Rejections } from './log/rejections.ts'
 import type { MeteredListener } from './metrics/listener-metrics.ts'
 import type { Metrics } from './metrics/metrics.ts'
 import { httpOptions, READ_BYTES, serveOptions, toListener, toTarget, websocketOptions } from './options.ts'
+import type { Strain } from './pair/strain.ts'
 import type { HttpContext } from './protocol/http/connection.ts'
 import type { Exchange } from './protocol/http/exchange.ts'
 import { refusal } from './protocol/http/refusal.ts'
@@ -41,6 +42,8 @@ export interface SharedParts {
   isShared: boolean
   /** Connections that the descriptor limit holds, and how many of them are taken. */
   processLimit: ConnectionLimit
+  /** What a shortage of memory asks of all of them. */
+  strain: Strain
   /** One line for each HTTP request (`log.requests`). */
   logsRequests: boolean
   /** Both sides of a connection are gone, and its place is free again. */
@@ -50,7 +53,6 @@ export interface SharedParts {
 type Serve = (connection: Connection, client: Endpoint) => void
 
 const DEFAULT_CONNECTIONS = 10_000
-const RETRY_AFTER_SECONDS = 5
 
 /** What the metrics are told of a listener. */
 export function meteredListener({ name, protocol, buffers }: ListenerConfig): MeteredListener {
@@ -111,7 +113,7 @@ export class ServedListener {
   }
 
   #makeListener(): Listener {
-    const { clock, registry, refusals, rejections, metrics, log } = this.#shared
+    const { clock, registry, refusals, rejections, metrics, log, strain } = this.#shared
     const { name, address, protocol, noDelay } = this.config
     const context = this.#context()
     return new Listener(
@@ -119,10 +121,11 @@ export class ServedListener {
       {
         clock,
         registry,
+        isRefusing: () => strain.isRefusing,
         limit: this.#limit,
         refusals,
         serve: protocol === 'tcp' ? this.#tcpServer(context) : this.#httpServer(context),
-        refusalAnswer: (close) => (protocol === 'tcp' ? null : refusal(close, RETRY_AFTER_SECONDS)),
+        refusalAnswer: (close) => (protocol === 'tcp' ? null : refusal(close)),
         onRejected: (close, client) => {
           metrics.onRejected(name, close)
           rejections.note(name, close, client)
@@ -133,11 +136,12 @@ export class ServedListener {
   }
 
   #context(): HttpContext {
-    const { clock, sweep, random, metrics, onClosed } = this.#shared
+    const { clock, sweep, random, strain, metrics, onClosed } = this.#shared
     return {
       clock,
       sweep,
       random,
+      strain,
       observer: metrics,
       onClosed: (connection) => {
         this.#limit.release()

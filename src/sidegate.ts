@@ -16,12 +16,17 @@ import type { Connection } from './connection.ts'
 import { checkAdoption } from './endpoint/read-buffer.ts'
 import { connectionsThatFit, descriptorLimit } from './lifecycle/descriptors.ts'
 import { HealthServer } from './lifecycle/health-server.ts'
+import { collectGarbage, heapWarning } from './lifecycle/heap.ts'
+import { memoryGauge } from './lifecycle/memory.ts'
+import type { MemoryGauge } from './lifecycle/memory.ts'
+import { Overload } from './lifecycle/overload.ts'
 import { revision, version } from './lifecycle/version.ts'
 import type { Log } from './log/log.ts'
 import type { LogWriter } from './log/log-writer.ts'
 import { Rejections } from './log/rejections.ts'
 import { Metrics } from './metrics/metrics.ts'
 import { cannotBind, refuseWhatDoesNotFit, shortestDeadline, toListen } from './options.ts'
+import { calm } from './pair/strain.ts'
 import { meteredListener, ServedListener } from './served-listener.ts'
 import type { SharedParts } from './served-listener.ts'
 
@@ -32,6 +37,8 @@ export interface SidegateParts {
   random?: () => number
   /** The limit of open descriptors; null where the system does not tell. */
   descriptors?: number | null
+  /** How much memory there is and is used. */
+  memory?: MemoryGauge
   /** Read through Node's `data` events even where the shared buffer works: for tests of the fallback. */
   withoutSharedBuffer?: boolean
 }
@@ -45,6 +52,8 @@ export class Sidegate {
   readonly #listeners: ServedListener[]
   readonly #health: HealthServer
   readonly #admin: AdminServer
+  readonly #strain = calm()
+  readonly #overload: Overload
   #state: 'starting' | 'running' | 'draining' | 'stopped' = 'starting'
   #whenEmpty: (() => void) | null = null
   /** Ports as bound; null for unix sockets. */
@@ -67,6 +76,7 @@ export class Sidegate {
     if (!isShared) log.warn('this Node does not read accepted sockets into a shared buffer: more memory and CPU for each connection')
     const fits = connectionsThatFit(parts.descriptors ?? descriptorLimit() ?? Number.POSITIVE_INFINITY)
     refuseWhatDoesNotFit(config, fits)
+    this.#overload = this.#makeOverload(parts.memory ?? memoryGauge())
     const build = { version: version(), revision: revision() }
     this.metrics = new Metrics({
       listeners: config.listeners.map(meteredListener),
@@ -74,6 +84,7 @@ export class Sidegate {
       clock,
       ...build,
       isDraining: () => this.#state === 'draining',
+      overload: () => this.#overload.view,
       logLinesDropped: () => logWriter.dropped,
     })
     this.#health = new HealthServer({
@@ -85,6 +96,19 @@ export class Sidegate {
     this.#admin = new AdminServer({ clock, registry: this.registry, ...build, listeners: () => this.#listeners.map(({ view }) => view) })
     const shared = this.#sharedParts(parts, isShared, new ConnectionLimit(fits))
     this.#listeners = config.listeners.map((listener) => new ServedListener(listener, shared))
+  }
+
+  #makeOverload(memory: MemoryGauge): Overload {
+    const warning = memory.cgroup === null ? null : heapWarning(memory.read().limitBytes)
+    if (warning !== null) this.#log.warn(warning)
+    return new Overload(this.#config.memory, {
+      clock: this.#clock,
+      log: this.#log,
+      registry: this.registry,
+      strain: this.#strain,
+      read: () => memory.read(),
+      collectGarbage,
+    })
   }
 
   #sharedParts({ random = Math.random }: SidegateParts, isShared: boolean, processLimit: ConnectionLimit): SharedParts {
@@ -102,12 +126,14 @@ export class Sidegate {
       rejections: new Rejections(log, clock),
       isShared,
       processLimit,
+      strain: this.#strain,
       logsRequests: this.#config.log.requests,
       onClosed: (connection) => this.#onClosed(connection),
     }
   }
 
   async #start(): Promise<void> {
+    this.#overload.start()
     try {
       // Health first: a kubelet that asks while the rest binds gets an answer.
       this.healthPort = await this.#bind('health.address', this.#config.health.address, (address) => this.#health.start(address))
@@ -145,8 +171,12 @@ export class Sidegate {
 
   #readiness(): { ready: boolean; checks: Array<{ name: string; ok: boolean; detail?: string }> } {
     const isRunning = this.#state === 'running'
-    const checks = [{ name: 'listening', ok: isRunning, ...(isRunning ? {} : { detail: this.#state }) }]
-    return { ready: isRunning, checks }
+    const isRoomy = !this.#strain.isRefusing
+    const checks = [
+      { name: 'listening', ok: isRunning, ...(isRunning ? {} : { detail: this.#state }) },
+      { name: 'memory', ok: isRoomy, ...(isRoomy ? {} : { detail: 'overloaded' }) },
+    ]
+    return { ready: isRunning && isRoomy, checks }
   }
 
   /**
@@ -193,6 +223,7 @@ export class Sidegate {
     this.#closeAll('drain_timeout')
     for (const listener of this.#listeners) listener.retire()
     await Promise.all([this.#health.stop(), this.#admin.stop()])
+    this.#overload.stop()
     this.metrics.stop()
   }
 }

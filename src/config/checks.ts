@@ -11,7 +11,8 @@ import type { Path } from './path.ts'
 import { formatPath } from './path.ts'
 import type { Finding } from './problems.ts'
 import { defaultName, defaults } from './schema.ts'
-import { formatDuration, formatSize, OFF, parseDuration, parseSize } from './units.ts'
+import { formatDuration, formatPercent, formatSize, OFF, parseDuration, parsePercent, parseSize } from './units.ts'
+import { show } from './words.ts'
 
 /** An address that we listen on. */
 interface Taken {
@@ -27,6 +28,7 @@ export function checkMeaning(value: Record<string, unknown>): Finding[] {
     ...collisions(taken),
     ...sameNames(listeners),
     ...openAdmin(taken),
+    ...thresholds(value),
     ...listeners.flatMap((listener, index) => [
       ...loop(listener, ['listeners', index], taken),
       ...wrongOrder(listener, ['listeners', index]),
@@ -132,6 +134,21 @@ function wrongOrder(listener: unknown, path: Path): Finding[] {
       name: 'interval', written: interval, fallback: defaults.pingInterval, parse: (input) => parseDuration(input, ANY), format: formatDuration,
     }),
   ]
+}
+
+/** `off` is never, not nothing. */
+function parseThreshold(input: unknown): { value: number } | { problem: string } {
+  return input === 'off' ? { value: OFF } : parsePercent(input, { ...ANY, min: 0 })
+}
+
+function thresholds(value: Record<string, unknown>): Finding[] {
+  const [shedAt, refuseAt] = [at(value, ['memory', 'shedAt']), at(value, ['memory', 'refuseAt'])]
+  const found = notAbove(['memory', 'shedAt'], shedAt ?? defaults.shedAt, {
+    name: 'refuseAt', written: refuseAt, fallback: defaults.refuseAt, parse: parseThreshold, format: formatPercent,
+  })
+  // The default is not in the file, so the other one is what to change.
+  if (shedAt !== undefined || found.length === 0) return found
+  return [{ path: ['memory', 'refuseAt'], message: `got ${show(refuseAt)}, less than shedAt (${defaults.shedAt}, the default), write shedAt too` }]
 }
 
 interface Ceiling {

@@ -27,6 +27,8 @@ export interface ListenerOptions {
 export interface ListenerContext {
   clock: Clock
   registry: Registry
+  /** Memory is so short that nothing new is begun: asked before anything else. */
+  isRefusing: () => boolean
   limit: ConnectionLimit
   refusals: Refusals
   /** Takes ownership of the endpoint; calls `limit.release` by way of the connection's end. */
@@ -92,19 +94,28 @@ export class Listener {
   }
 
   #onConnection(socket: net.Socket): void {
-    const { clock, registry, limit, refusals, serve, refusalAnswer, onRejected } = this.#context
+    const { clock, registry, serve } = this.#context
     const { name, protocol, read, noDelay } = this.options
     const client = clientEndpoint(socket, read, deaf)
     if (noDelay) socket.setNoDelay(true)
-    if (!limit.take()) {
-      const close = makeClose('too_many', 'client', 'admit', 'limits.connections')
-      onRejected(close, clientAddress(socket))
-      refusals.refuse(client, refusalAnswer(close))
-      return
-    }
+    const close = this.#gates()
+    if (close !== null) return this.#refuse(client, clientAddress(socket), close)
     const connection = new Connection(registry.nextId(), name, protocol, clientAddress(socket), clock.now())
     registry.add(connection)
     serve(connection, client)
+  }
+
+  /** Null has taken a place. */
+  #gates(): Close | null {
+    const { isRefusing, limit } = this.#context
+    if (isRefusing()) return makeClose('overloaded', 'sidegate', 'admit', 'memory.refuseAt')
+    return limit.take() ? null : makeClose('too_many', 'client', 'admit', 'limits.connections')
+  }
+
+  #refuse(client: Endpoint, address: string, close: Close): void {
+    const { refusals, refusalAnswer, onRejected } = this.#context
+    onRejected(close, address)
+    refusals.refuse(client, refusalAnswer(close))
   }
 }
 

@@ -159,6 +159,26 @@ function stateInstruments(registry: Registry) {
       help: '1 from the start of a drain to the exit.',
       registers,
     }),
+    overloadPressure: new Gauge({
+      name: 'sidegate_overload_pressure',
+      help: '0 to 1: the larger of memory used of the limit, and bytes queued of memory.buffered.',
+      registers,
+    }),
+    memoryLimit: new Gauge({
+      name: 'sidegate_memory_limit_bytes',
+      help: 'The memory limit of the container, or the memory of the machine where there is none.',
+      registers,
+    }),
+    memoryUsage: new Gauge({
+      name: 'sidegate_memory_usage_bytes',
+      help: 'What counts against that limit: usage less the file cache that the kernel would drop first.',
+      registers,
+    }),
+    bufferedLimit: new Gauge({
+      name: 'sidegate_memory_buffered_limit_bytes',
+      help: 'The most that may wait in all queues together (memory.buffered); sidegate_buffered_bytes is what does.',
+      registers,
+    }),
     logLinesDropped: new Counter({
       name: 'sidegate_log_lines_dropped_total',
       help: 'Log lines dropped because the standard output did not take them.',

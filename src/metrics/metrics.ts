@@ -23,6 +23,7 @@ export interface MetricsOptions {
   revision: string
   isDraining?: () => boolean
   logLinesDropped?: () => number
+  overload?: () => { pressure: number; limitBytes: number; usageBytes: number; bufferedLimitBytes: number }
 }
 
 export interface RenderedMetrics {
@@ -180,8 +181,19 @@ export class Metrics implements Observer {
     backpressured.set(sum.backpressured)
     this.#showPauses.toUpstream(sum.pausesToUpstream)
     this.#showPauses.toClient(sum.pausesToClient)
+    this.#showOverload()
     draining.set(this.#options.isDraining?.() === true ? 1 : 0)
     this.#showLogLinesDropped(this.#options.logLinesDropped?.() ?? 0)
+  }
+
+  #showOverload(): void {
+    const view = this.#options.overload?.()
+    if (view === undefined) return
+    const { overloadPressure, memoryLimit, memoryUsage, bufferedLimit } = this.#instruments
+    overloadPressure.set(view.pressure)
+    memoryLimit.set(view.limitBytes)
+    memoryUsage.set(view.usageBytes)
+    bufferedLimit.set(view.bufferedLimitBytes)
   }
 }
 

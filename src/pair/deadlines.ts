@@ -14,13 +14,16 @@
 // | upstreamIdle  |                                               | nor one that has ended its half                       |
 // | lifetime      | connections that never move to new pods       | -                                                     |
 //
+// The three idle ones are shortened while memory runs short (`Strain`), to a tenth at the most; one that is off stays off.
+//
 // Prior art: HAProxy's client-fin and tunnel timeouts, Envoy's per-connection idle and duration, Caddy's progress-based
 // write deadline, pgbouncer's server_lifetime.
 
-import type { Close } from '../close.ts'
+import type { Close, PeerSide } from '../close.ts'
 import { makeClose } from '../close.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import type { Half } from './half.ts'
+import type { Strain } from './strain.ts'
 
 /** Milliseconds; Infinity is off. */
 export interface DeadlineOptions {
@@ -124,16 +127,22 @@ export class Deadlines {
   }
 
   /** Notices progress, then returns the Close of the first deadline that is due, or null. */
-  check(toUpstream: Half, toClient: Half, now: number): Close | null {
+  check(toUpstream: Half, toClient: Half, now: number, strain: Strain): Close | null {
+    if (strain.isWatching) lookCloser(toUpstream.sink, toClient.sink)
     this.#toUpstream.observe(toUpstream, now)
     this.#toClient.observe(toClient, now)
     return (
       this.#stalled(toClient, this.#toClient, this.#clientLook, now) ??
       this.#stalled(toUpstream, this.#toUpstream, this.#upstreamLook, now) ??
       this.#halfClosed(toUpstream, toClient, now) ??
-      this.#idle(toUpstream, toClient, now) ??
+      this.#idle(toUpstream, toClient, now, strain.idleScale) ??
       this.#tooOld(now)
     )
+  }
+
+  /** When that peer last took bytes of ours or was owed none, as the last sweep noticed. */
+  takenAt(side: PeerSide): number {
+    return (side === 'client' ? this.#toClient : this.#toUpstream).takenAt
   }
 
   #stalled({ sink }: Half, { takenAt }: Progress, look: CloseLook, now: number): Close | null {
@@ -154,19 +163,24 @@ export class Deadlines {
     return makeClose('half_close_timeout', side, 'relay', `nothing for ${seconds(now - movedAt)} after the other side ended (deadlines.halfClose)`)
   }
 
-  #idle(toUpstream: Half, toClient: Half, now: number): Close | null {
+  #idle(toUpstream: Half, toClient: Half, now: number, scale: number): Close | null {
     const { idleMs, clientIdleMs, upstreamIdleMs } = this.#options
     const quietMs = now - Math.max(this.#toUpstream.activeAt, this.#toClient.activeAt)
-    if (quietMs >= idleMs) return makeClose('idle_timeout', 'sidegate', 'relay', `no data for ${seconds(quietMs)} (deadlines.idle)`)
+    const shortened = scale < 1 ? ', shortened by memory.shedAt' : ''
+    if (quietMs >= idleMs * scale) return makeClose('idle_timeout', 'sidegate', 'relay', `no data for ${seconds(quietMs)} (deadlines.idle${shortened})`)
     // A side that has ended its half has nothing more to say; the other's half-close deadline bounds what follows.
-    if (!toUpstream.hasEnded && now - this.#toUpstream.dataAt >= clientIdleMs) return makeClose('idle_timeout', 'client', 'relay', 'deadlines.clientIdle')
-    if (!toClient.hasEnded && now - this.#toClient.dataAt >= upstreamIdleMs) return makeClose('idle_timeout', 'upstream', 'relay', 'deadlines.upstreamIdle')
+    if (!toUpstream.hasEnded && now - this.#toUpstream.dataAt >= clientIdleMs * scale) return makeClose('idle_timeout', 'client', 'relay', `deadlines.clientIdle${shortened}`)
+    if (!toClient.hasEnded && now - this.#toClient.dataAt >= upstreamIdleMs * scale) return makeClose('idle_timeout', 'upstream', 'relay', `deadlines.upstreamIdle${shortened}`)
     return null
   }
 
   #tooOld(now: number): Close | null {
     return now >= this.#expiresAt ? makeClose('lifetime_timeout', 'sidegate', 'relay', 'deadlines.lifetime') : null
   }
+}
+
+function lookCloser(...sinks: Endpoint[]): void {
+  for (const sink of sinks) if (sink.queued > 0) sink.measure()
 }
 
 function seconds(ms: number): string {

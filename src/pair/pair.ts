@@ -19,6 +19,7 @@ import type { DeadlineOptions } from './deadlines.ts'
 import type { Dialogue, Farewell } from './dialogue.ts'
 import { Half } from './half.ts'
 import type { BufferOptions } from './half.ts'
+import type { Strain } from './strain.ts'
 
 export interface PairOptions {
   buffers: BufferOptions
@@ -37,6 +38,7 @@ export interface PairContext {
   sweep: Sweep
   /** 0..1, for the jitter of lifetimes. */
   random: () => number
+  strain: Strain
   /** Called once, when both sides are gone and `connection.end` says why. */
   onClosed: (connection: Connection) => void
 }
@@ -93,6 +95,11 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
 
   queued(side: PeerSide): number {
     return side === 'client' ? this.#client.queued : this.#upstream.queued
+  }
+
+  takenAt(side: PeerSide): number {
+    // What is being parted from has `closeMs`, and is not looked at meanwhile.
+    return this.#state === 'closing' ? this.#context.clock.now() : this.#deadlines.takenAt(side)
   }
 
   isPaused(direction: Direction): boolean {
@@ -204,7 +211,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
     }
     if (!this.#isSettled && now - this.#startedAt >= SETTLED_MS) this.#settle()
     try {
-      const close = this.#deadlines.check(this.toUpstream, this.toClient, now) ?? this.#dialogue?.sweep(now) ?? null
+      const close = this.#deadlines.check(this.toUpstream, this.toClient, now, this.#context.strain) ?? this.#dialogue?.sweep(now) ?? null
       if (close !== null) this.close(close)
     } catch (error) {
       this.#onBroken(error)

@@ -4,6 +4,7 @@ import { SWEEP_MS } from '../../src/clock.ts'
 import type { Reason, Side } from '../../src/close.ts'
 import { Deadlines } from '../../src/pair/deadlines.ts'
 import type { Half } from '../../src/pair/half.ts'
+import { calm } from '../../src/pair/strain.ts'
 import { memoryPair } from './memory-pair.ts'
 import type { MemoryPair, MemoryPairOptions } from './memory-pair.ts'
 
@@ -457,14 +458,14 @@ test('jitter shortens a lifetime by up to its fraction and never lengthens it', 
       const { lifetimeMs, lifetimeJitter } = options
       const deadlines = new Deadlines({ ...others, ...options }, now, random)
       const first = Math.floor(lifetimeMs * (1 - lifetimeJitter)) - 1
-      t.equal(deadlines.check(still, still, now + Math.max(first, -1)), null)
-      t.equal(deadlines.check(still, still, now + lifetimeMs)?.reason, 'lifetime_timeout')
+      t.equal(deadlines.check(still, still, now + Math.max(first, -1), calm()), null)
+      t.equal(deadlines.check(still, still, now + lifetimeMs, calm())?.reason, 'lifetime_timeout')
     }),
     { numRuns: 200 },
   )
   const drawn = [0, 0.5, 1].map((random) => {
     const deadlines = new Deadlines({ ...others, lifetimeMs: 1000, lifetimeJitter: 0.1 }, 0, random)
-    return Array.from({ length: 1001 }, (_, now) => now).find((now) => deadlines.check(still, still, now) !== null)
+    return Array.from({ length: 1001 }, (_, now) => now).find((now) => deadlines.check(still, still, now, calm()) !== null)
   })
   t.same(drawn, [1000, 950, 900])
   t.end()

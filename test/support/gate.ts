@@ -28,8 +28,8 @@ export interface Gate {
 }
 
 /** Listeners as in the YAML file, less their addresses; `rest` is YAML for the top level. */
-export async function startGate(t: Test, listeners: string[], parts: Partial<SidegateParts> = {}): Promise<Gate> {
-  const yaml = `health: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners:\n${listeners
+export async function startGate(t: Test, listeners: string[], parts: Partial<SidegateParts> = {}, rest = ''): Promise<Gate> {
+  const yaml = `${rest}\nhealth: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners:\n${listeners
     .map((listener, index) => `  - { name: l${index}, address: "127.0.0.1:0", ${listener} }\n`)
     .join('')}`
   const config = parseConfig(yaml, 'test.yaml')

@@ -95,6 +95,10 @@ export class HttpConnection implements ConnectionOwner, Swept {
     return side === 'client' ? this.#socket.writableLength : (this.#exchange?.queuedForUpstream ?? 0)
   }
 
+  takenAt(side: PeerSide): number {
+    return this.#state === 'busy' ? this.#exchange!.takenAt(side) : this.#context.clock.now()
+  }
+
   isPaused(direction: Direction): boolean {
     const source = direction === 'to_client' ? this.#exchange?.answer : this.#exchange?.request
     return source?.isPaused() ?? false
@@ -226,7 +230,7 @@ export class HttpConnection implements ConnectionOwner, Swept {
       if (now >= this.#closesBy) resetSocket(this.#socket)
       return
     }
-    const close = this.#state === 'busy' ? this.#exchange!.check(now) : this.#checkIdle(now)
+    const close = this.#state === 'busy' ? this.#exchange!.check(now, this.#context.strain.idleScale) : this.#checkIdle(now)
     if (close?.reason === 'connect_timeout') this.#context.observer.onConnectFailed(this.connection, close)
     if (close !== null) return this.close(close)
     if (now >= this.#expiresAt && this.#afterAnswer === null) this.close(makeClose('lifetime_timeout', 'sidegate', 'relay', 'deadlines.lifetime'))
@@ -238,7 +242,7 @@ export class HttpConnection implements ConnectionOwner, Swept {
       if (now - this.#headSince < this.#options.handshakeMs) return null
       return makeClose('handshake_timeout', 'client', 'handshake', 'deadlines.handshake')
     }
-    if (now - this.#idleSince < this.#options.keepAliveMs) return null
+    if (now - this.#idleSince < this.#options.keepAliveMs * this.#context.strain.idleScale) return null
     return makeClose('eof', 'sidegate', 'relay', 'no further request (http.keepAlive)')
   }
 

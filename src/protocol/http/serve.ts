@@ -107,6 +107,7 @@ export class HttpFront {
 
   #begin(owner: HttpConnection, request: IncomingMessage, response: ServerResponse, expectation: Expectation): void {
     const exchange = owner.begin(request, response)
+    if (this.#context.strain.isRefusing) return owner.close(makeClose('overloaded', 'sidegate', 'relay', 'memory.refuseAt'))
     const { method = '', url = '', httpVersion, rawHeaders } = request
     const checked = checkRequest({ method, target: url, version: httpVersion, headers: toHeaders(rawHeaders) }, this.#options.maxBodyBytes)
     if ('reason' in checked) return owner.close(checked)
