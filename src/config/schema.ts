@@ -10,6 +10,7 @@ import type { About, Key } from './keys.ts'
 import { changed, choice, count, derived, duration, either, flag, later, list, percent, section, size, value } from './keys.ts'
 import { fromEnvironment } from './meta.ts'
 import { parseName, parseOrigin } from './names.ts'
+import { OFF } from './units.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -29,7 +30,10 @@ function cidr(about: About): Key<Cidr> {
 }
 
 /** Defaults that others are compared with. */
-export const defaults = { healthAddress: ':17021', adminAddress: '127.0.0.1:17020', high: '64KiB', pingInterval: '25s' } as const
+export const defaults = { healthAddress: ':17021', adminAddress: '127.0.0.1:17020', high: '64KiB', pingInterval: '25s', minDuration: '10s', spread: '30s', drainTimeout: '60s' } as const
+
+/** No time at all, for a duration that is waited rather than kept to. */
+const noneIfOff = (ms: number): number => (ms === OFF ? 0 : ms)
 
 const upstreamMeaning = 'Where the legacy service listens.'
 const upstream = either(
@@ -161,7 +165,11 @@ export const configKey = section('The configuration of Sidegate.', {
     format: choice({ default: 'json', meaning: 'One JSON object, or one readable text, a line.' }, ['json', 'text']),
     requests: flag({ default: false, meaning: 'One more line for each HTTP request.' }),
   }),
-  drain: later(),
+  drain: section('How it empties itself when it is told to go (SIGTERM, `POST /drain`). `minDuration` and `spread` together are less than `timeout`.', {
+    minDuration: changed(duration({ default: defaults.minDuration, meaning: 'From the beginning, while it still accepts: readiness fails, and HTTP answers say `Connection: close`.', innocent: 'Clients of a load balancer that has not noticed yet.' }), noneIfOff),
+    spread: changed(duration({ default: defaults.spread, meaning: 'Over which connections are asked to go, each at a random moment, idle ones first.', innocent: 'The pods that the clients reconnect to.' }), noneIfOff),
+    timeout: duration({ default: defaults.drainTimeout, meaning: 'From the beginning to the reset of those that are left.', innocent: 'Whoever goes when asked, and answers that end by then.' }, { isOffAllowed: false }),
+  }),
   memory: later(),
   workers: later(),
   listeners: list('The ports to listen on.', listener, { min: 1, max: MAX_LISTENERS, remedy: 'write at least one listener' }),

@@ -99,6 +99,10 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
     return (direction === 'to_upstream' ? this.toUpstream : this.toClient).isPaused
   }
 
+  quietMs(now: number): number {
+    return now - this.#deadlines.activeAt
+  }
+
   onBytes(endpoint: Endpoint, bytes: Buffer, length: number): boolean {
     const half = endpoint === this.#client ? this.toUpstream : this.toClient
     try {

@@ -21,6 +21,7 @@ test('the smallest file gets every default', async (t) => {
     health: { address: { kind: 'tcp', host: null, port: 17_021 } },
     admin: { address: { kind: 'tcp', host: '127.0.0.1', port: 17_020 } },
     log: { level: 'info', format: 'json', requests: false },
+    drain: { minDurationMs: 10_000, spreadMs: 30_000, timeoutMs: 60_000 },
     listeners: [{
       name: 'http-17080',
       address: { kind: 'tcp', host: null, port: 17_080 },
@@ -38,6 +39,11 @@ test('the smallest file gets every default', async (t) => {
       noDelay: true,
     }],
   })
+})
+
+test('a drain may leave out its delay and its spread, and just fits into its timeout', async (t) => {
+  t.strictSame(parse(`${smallest}drain: { minDuration: off, spread: off, timeout: 1ms }\n`).drain, { minDurationMs: 0, spreadMs: 0, timeoutMs: 1 })
+  t.strictSame(parse(`${smallest}drain: { timeout: 40001ms }\n`).drain, { minDurationMs: 10_000, spreadMs: 30_000, timeoutMs: 40_001 })
 })
 
 test('defaults that depend on other keys follow them', async (t) => {

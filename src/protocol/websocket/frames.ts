@@ -27,7 +27,7 @@ export class Frames implements Dialogue, ControlHandler {
   readonly #connection: Connection
   readonly #clock: Clock
   readonly #observer: Observer
-  readonly #closeMs: number
+  readonly #options: FramesOptions
   /** What clients send; what upstreams send. */
   readonly #fromClient: FrameScanner
   readonly #fromUpstream: FrameScanner
@@ -43,7 +43,7 @@ export class Frames implements Dialogue, ControlHandler {
     this.#connection = connection
     this.#clock = clock
     this.#observer = observer
-    this.#closeMs = options.closeMs
+    this.#options = options
     this.#fromClient = new FrameScanner({ isMasked: true, isCompressed, maxMessageBytes, maxFragments }, this)
     this.#fromUpstream = new FrameScanner({ isMasked: false, isCompressed, maxMessageBytes, maxFragments }, this)
     this.#client = new Pinger('client', ping, clock.now())
@@ -115,7 +115,7 @@ export class Frames implements Dialogue, ControlHandler {
 
   sweep(now: number): Close | null {
     if (this.#closing !== null) {
-      return now - this.#closing.at < this.#closeMs ? null : this.#handshakeClose()
+      return now - this.#closing.at < this.#options.closeMs ? null : this.#handshakeClose()
     }
     return this.#sweepPings(this.#client, this.#toUpstream!, now) ?? this.#sweepPings(this.#upstream, this.#toClient!, now)
   }
