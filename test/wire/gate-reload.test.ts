@@ -67,7 +67,8 @@ test('deadlines hold for what is open, too: a silent pair of each kind ends with
   t.equal((await waiting.answer()).status, 504)
   waiting.wire.end()
   await gate.end(2)
-  t.same(gate.lines.map((line) => line['close']).sort(), ['idle_timeout', 'idle_timeout', 'response_timeout'])
+  const ends = gate.lines.map((line) => line['close'])
+  t.same(['idle_timeout', 'response_timeout'].map((reason) => ends.filter((end) => end === reason).length), [2, 1])
 })
 
 test('connections of a listener that was removed end with reloaded, as their protocol can say it; the others go on', async (t) => {
@@ -90,7 +91,7 @@ test('connections of a listener that was removed end with reloaded, as their pro
   t.same([answer.status, answer.header('connection')], [200, 'close'])
   busy.wire.end()
   await gate.end(2)
-  t.same(gate.lines.map((line) => [line['close'], line['side']]), Array(3).fill(['reloaded', 'sidegate']))
+  t.same(gate.lines.map((line) => `${String(line['close'])} ${String(line['side'])}`), Array(3).fill('reloaded sidegate'))
   for (const port of gate.ports.slice(1)) await t.rejects(connect(t, port), { code: 'ECONNREFUSED' })
   t.ok(await isLive(stays))
   stays.end()

@@ -8,8 +8,8 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { closeFromError, isForced, makeClose, reasonRow } from '../../close.ts'
-import type { Close, PeerSide, Reason } from '../../close.ts'
+import { closeFromError, isForced, isPatient, makeClose, reasonRow } from '../../close.ts'
+import type { Close, PeerSide } from '../../close.ts'
 import type { Swept } from '../../clock.ts'
 import type { Connection, ConnectionOwner, Direction } from '../../connection.ts'
 import { expiresAt } from '../../pair/deadlines.ts'
@@ -35,8 +35,6 @@ export interface HttpContext extends ServeContext {
   leaving: () => 'drain' | 'reloaded' | null
 }
 
-/** Ends that let the answer in flight be finished first. */
-const patient: ReadonlySet<Reason> = new Set(['drain', 'reloaded', 'lifetime_timeout', 'upstream_unhealthy'])
 /** Requests that wait for their turn (browsers do not pipeline at all). */
 const MAX_WAITING = 32
 /** Requests on one connection, as nginx has it: what a client leaks in our parser is given back now and then. */
@@ -178,7 +176,7 @@ export class HttpConnection implements ConnectionOwner, Swept {
   close(close: Close): void {
     if (this.#state === 'closing' && isForced(close)) resetSocket(this.#socket)
     if (this.isClosing) return
-    if (patient.has(close.reason)) this.endAfterAnswer(close)
+    if (isPatient(close)) this.endAfterAnswer(close)
     else this.#closeNow(close)
   }
 
