@@ -32,6 +32,8 @@ export interface ConnectionOwner {
   takenAt(side: 'client' | 'upstream'): number
   /** Whether the source of that direction is not being read, because its sink does not keep up. */
   isPaused(direction: Direction): boolean
+  /** Milliseconds without data either way, as of the last sweep; 0 (or absent) while somebody waits. */
+  quietMs?(now: number): number
 }
 
 export class Connection {

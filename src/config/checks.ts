@@ -29,6 +29,7 @@ export function checkMeaning(value: Record<string, unknown>): Finding[] {
     ...sameNames(listeners),
     ...openAdmin(taken),
     ...thresholds(value),
+    ...shortDrain(value),
     ...listeners.flatMap((listener, index) => [
       ...loop(listener, ['listeners', index], taken),
       ...wrongOrder(listener, ['listeners', index]),
@@ -150,6 +151,26 @@ function thresholds(value: Record<string, unknown>): Finding[] {
   if (shedAt !== undefined || found.length === 0) return found
   return [{ path: ['memory', 'refuseAt'], message: `got ${show(refuseAt)}, less than shedAt (${defaults.shedAt}, the default), write shedAt too` }]
 }
+/** Nobody may be reset without having been asked before. */
+function shortDrain(value: Record<string, unknown>): Finding[] {
+  const part = (name: string, fallback: string) => {
+    const written = at(value, ['drain', name])
+    const parsed = parseDuration(written ?? fallback, ANY)
+    return 'value' in parsed ? { path: ['drain', name], isWritten: written !== undefined, ms: parsed.value } : null
+  }
+  const parts = [part('timeout', defaults.drainTimeout), part('spread', defaults.spread), part('minDuration', defaults.minDuration)] as const
+  const [timeout, spread, minDuration] = parts
+  if (timeout === null || spread === null || minDuration === null || timeout.ms === OFF) return []
+  const needed = none(spread.ms) + none(minDuration.ms)
+  if (needed < timeout.ms) return []
+  const here = parts.find((one) => one?.isWritten) ?? timeout
+  return [{
+    path: here.path,
+    message: `got ${formatDuration(here.ms)}, but minDuration (${formatDuration(minDuration.ms)}) and spread (${formatDuration(spread.ms)}) together must be less than timeout (${formatDuration(timeout.ms)})`,
+  }]
+}
+
+const none = (ms: number): number => (ms === OFF ? 0 : ms)
 
 interface Ceiling {
   name: string

@@ -56,7 +56,8 @@ const SETTLE_MS = 1000
 const COLLECT_EVERY_MS = 10_000
 
 export class Overload {
-  readonly #options: OverloadOptions
+  /** May be changed at any time; the next look goes by it. */
+  options: OverloadOptions
   readonly #context: OverloadContext
   #stop: (() => void) | null = null
   #expectedAt = 0
@@ -68,7 +69,7 @@ export class Overload {
   #ended = 0
 
   constructor(options: OverloadOptions, context: OverloadContext) {
-    this.#options = options
+    this.options = options
     this.#context = context
     this.#view = this.#look(0)
   }
@@ -89,7 +90,7 @@ export class Overload {
   }
 
   #look(queuedBytes: number): OverloadView {
-    const { buffered } = this.#options
+    const { buffered } = this.options
     const reading = this.#context.read()
     const { limitBytes, usageBytes } = reading
     const bufferedLimitBytes = 'bytes' in buffered ? buffered.bytes : buffered.share * limitBytes
@@ -119,7 +120,7 @@ export class Overload {
 
   #judge(): void {
     const { strain } = this.#context
-    const { shedAt, refuseAt } = this.#options
+    const { shedAt, refuseAt } = this.options
     const { pressure } = this.#view
     const isShrinking = pressure >= (this.#isShrinking ? shedAt - HYSTERESIS : shedAt)
     if (isShrinking !== this.#isShrinking) this.#tell(isShrinking ? 'memory runs short: idle deadlines are shortened' : 'memory is no longer short: idle deadlines are as configured')
@@ -157,7 +158,7 @@ export class Overload {
   }
 
   #excess(queuedBytes: number, now: number): Excess {
-    const { refuseAt } = this.#options
+    const { refuseAt } = this.options
     const { usageBytes, limitBytes, bufferedLimitBytes } = this.#view
     const endsAt = refuseAt - HYSTERESIS
     const over = queuedBytes - bufferedLimitBytes
@@ -174,7 +175,7 @@ export class Overload {
 
   #collect(now: number): void {
     const { usageBytes, limitBytes } = this.#view
-    if (!this.#context.strain.isRefusing || usageBytes / limitBytes < this.#options.refuseAt - HYSTERESIS || now < this.#collectAt) return
+    if (!this.#context.strain.isRefusing || usageBytes / limitBytes < this.options.refuseAt - HYSTERESIS || now < this.#collectAt) return
     this.#context.collectGarbage()
     // Counted from its end, so that it is never most of what is done.
     this.#collectAt = this.#context.clock.now() + COLLECT_EVERY_MS

@@ -179,6 +179,33 @@ function stateInstruments(registry: Registry) {
       help: 'The most that may wait in all queues together (memory.buffered); sidegate_buffered_bytes is what does.',
       registers,
     }),
+    configSuccessful: new Gauge({
+      name: 'sidegate_config_last_reload_successful',
+      help: '0 while the configuration file cannot be used and the last good one is in effect.',
+      registers,
+    }),
+    configSuccessAt: new Gauge({
+      name: 'sidegate_config_last_reload_success_timestamp_seconds',
+      help: 'When the configuration in effect was applied; the start counts.',
+      registers,
+    }),
+    configReloads: new Counter({
+      name: 'sidegate_config_reloads_total',
+      help: 'Reloads of the configuration; a failed one has changed nothing.',
+      labelNames: ['result'] as const,
+      registers,
+    }),
+    configInfo: new Gauge({
+      name: 'sidegate_config_info',
+      help: 'Always 1; the hash tells which configuration file is in effect.',
+      labelNames: ['hash'] as const,
+      registers,
+    }),
+    configRestartRequired: new Gauge({
+      name: 'sidegate_config_restart_required',
+      help: '1 while the configuration file holds changes that wait for a restart.',
+      registers,
+    }),
     logLinesDropped: new Counter({
       name: 'sidegate_log_lines_dropped_total',
       help: 'Log lines dropped because the standard output did not take them.',

@@ -22,8 +22,19 @@ export interface MetricsOptions {
   version: string
   revision: string
   isDraining?: () => boolean
+  config?: () => ConfigState
   logLinesDropped?: () => number
   overload?: () => { pressure: number; limitBytes: number; usageBytes: number; bufferedLimitBytes: number }
+}
+
+/** How the reloads of the configuration went; times are wall-clock milliseconds. */
+export interface ConfigState {
+  readonly hash: string
+  readonly succeededAt: number
+  readonly successes: number
+  readonly failures: number
+  readonly fault: object | null
+  readonly restartRequired: readonly string[]
 }
 
 export interface RenderedMetrics {
@@ -41,10 +52,11 @@ export class Metrics implements Observer {
   readonly #openedAs = new Map<Connection, Protocol>()
   readonly #showPauses: { toUpstream: (total: number) => void; toClient: (total: number) => void }
   readonly #showLogLinesDropped: (total: number) => void
+  readonly #showReloads: { success: (total: number) => void; failure: (total: number) => void }
 
   constructor(options: MetricsOptions) {
     this.#options = options
-    const { build, dialFailures, pauses, logLinesDropped } = this.#instruments
+    const { build, dialFailures, pauses, logLinesDropped, configReloads } = this.#instruments
     build.set({ version: options.version, revision: options.revision, node_version: process.version }, 1)
     for (const reason of dialFailureReasons) dialFailures.inc({ reason }, 0)
     this.#showPauses = {
@@ -52,13 +64,14 @@ export class Metrics implements Observer {
       toClient: mirror(pauses, { direction: 'to_client' }),
     }
     this.#showLogLinesDropped = mirror(logLinesDropped, {})
+    this.#showReloads = { success: mirror(configReloads, { result: 'success' }), failure: mirror(configReloads, { result: 'failure' }) }
     for (const listener of options.listeners) this.setListener(listener)
   }
 
   /** Adds a listener, or changes its buffer limit: for a reload. Series of a removed one stay, as counters must. */
   setListener(listener: MeteredListener): void {
     const known = this.#listeners.get(listener.name)
-    if (known !== undefined) known.bufferHighBytes = listener.bufferHighBytes
+    if (known !== undefined) known.change(listener)
     else this.#listeners.set(listener.name, new ListenerMetrics(listener, this.#instruments))
     for (const reason of rejectionReasons) this.#instruments.rejected.inc({ listener: listener.name, reason }, 0)
     for (const protocol of listener.protocols) this.#initialise(listener.name, protocol)
@@ -184,6 +197,20 @@ export class Metrics implements Observer {
     this.#showOverload()
     draining.set(this.#options.isDraining?.() === true ? 1 : 0)
     this.#showLogLinesDropped(this.#options.logLinesDropped?.() ?? 0)
+    const config = this.#options.config?.()
+    if (config !== undefined) this.#showConfig(config)
+  }
+
+  #showConfig({ hash, succeededAt, successes, failures, fault, restartRequired }: ConfigState): void {
+    const { configSuccessful, configSuccessAt, configInfo, configRestartRequired } = this.#instruments
+    configSuccessful.set(fault === null ? 1 : 0)
+    configSuccessAt.set(succeededAt / 1000)
+    configRestartRequired.set(restartRequired.length > 0 ? 1 : 0)
+    // The series of the one before would stay at 1.
+    configInfo.reset()
+    configInfo.set({ hash }, 1)
+    this.#showReloads.success(successes)
+    this.#showReloads.failure(failures)
   }
 
   #showOverload(): void {

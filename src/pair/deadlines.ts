@@ -112,18 +112,26 @@ export class Deadlines {
   readonly #options: DeadlineOptions
   readonly #toUpstream: Progress
   readonly #toClient: Progress
-  readonly #expiresAt: number
+  readonly #startedAt: number
+  /** How much of the jitter is applied to the lifetime, 0..1. */
+  readonly #jitter: number
   #halfClosedAt: number | null = null
   readonly #clientLook = new CloseLook()
   readonly #upstreamLook = new CloseLook()
   readonly #halfCloseLook = new CloseLook()
 
-  /** `random` is 0..1 and decides the jitter. */
+  /** `options` are read at each check, so that a change of theirs holds for what is open. `random` is 0..1 and decides the jitter. */
   constructor(options: DeadlineOptions, now: number, random: number) {
     this.#options = options
     this.#toUpstream = new Progress(now)
     this.#toClient = new Progress(now)
-    this.#expiresAt = now + options.lifetimeMs * (1 - options.lifetimeJitter * random)
+    this.#startedAt = now
+    this.#jitter = random
+  }
+
+  /** When data last moved, as of the last check. */
+  get activeAt(): number {
+    return Math.max(this.#toUpstream.activeAt, this.#toClient.activeAt)
   }
 
   /** Notices progress, then returns the Close of the first deadline that is due, or null. */
@@ -165,7 +173,7 @@ export class Deadlines {
 
   #idle(toUpstream: Half, toClient: Half, now: number, scale: number): Close | null {
     const { idleMs, clientIdleMs, upstreamIdleMs } = this.#options
-    const quietMs = now - Math.max(this.#toUpstream.activeAt, this.#toClient.activeAt)
+    const quietMs = now - this.activeAt
     const shortened = scale < 1 ? ', shortened by memory.shedAt' : ''
     if (quietMs >= idleMs * scale) return makeClose('idle_timeout', 'sidegate', 'relay', `no data for ${seconds(quietMs)} (deadlines.idle${shortened})`)
     // A side that has ended its half has nothing more to say; the other's half-close deadline bounds what follows.
@@ -175,12 +183,17 @@ export class Deadlines {
   }
 
   #tooOld(now: number): Close | null {
-    return now >= this.#expiresAt ? makeClose('lifetime_timeout', 'sidegate', 'relay', 'deadlines.lifetime') : null
+    return now >= expiresAt(this.#startedAt, this.#options, this.#jitter) ? makeClose('lifetime_timeout', 'sidegate', 'relay', 'deadlines.lifetime') : null
   }
 }
 
 function lookCloser(...sinks: Endpoint[]): void {
   for (const sink of sinks) if (sink.queued > 0) sink.measure()
+}
+
+/** When a lifetime is over; `jitter` is 0..1. */
+export function expiresAt(startedAt: number, options: Pick<DeadlineOptions, 'lifetimeMs' | 'lifetimeJitter'>, jitter: number): number {
+  return startedAt + options.lifetimeMs * (1 - options.lifetimeJitter * jitter)
 }
 
 function seconds(ms: number): string {

@@ -9,7 +9,7 @@
 
 import type { Clock, Swept } from '../clock.ts'
 import type { Sweep } from '../clock.ts'
-import { closeFromError, isForced, makeClose, reasonRow } from '../close.ts'
+import { closeFromError, isForced, isPatient, makeClose, reasonRow } from '../close.ts'
 import type { Close, Manner, PeerSide } from '../close.ts'
 import type { Connection, ConnectionOwner, Direction } from '../connection.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
@@ -106,6 +106,10 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
     return (direction === 'to_upstream' ? this.toUpstream : this.toClient).isPaused
   }
 
+  quietMs(now: number): number {
+    return now - this.#deadlines.activeAt
+  }
+
   onBytes(endpoint: Endpoint, bytes: Buffer, length: number): boolean {
     const half = endpoint === this.#client ? this.toUpstream : this.toClient
     try {
@@ -160,10 +164,11 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
     return this.toUpstream.hasEnded && this.toClient.hasEnded
   }
 
-  /** The only way a pair ends before both peers have ended by themselves. The first call wins. */
+  /** The only way a pair ends before both peers have ended by themselves. The first call wins, unless its end can wait and has to. */
   close(close: Close): void {
     if (this.#state === 'closing' && isForced(close)) this.#giveUp()
     if (this.#state === 'closing' || this.#state === 'closed') return
+    if (isPatient(close) && this.#dialogue?.postpone?.(close) === true) return
     this.#state = 'closing'
     this.#connection.end = close
     this.#connection.phase = 'close'

@@ -37,3 +37,13 @@ function upgradeHeaders(status: number): Header[] {
     ['Sec-WebSocket-Version', '13'],
   ]
 }
+
+/** What a client whose request ends like this is told; null where nobody reads it any more. */
+export function answerFor(close: Close): Buffer | null {
+  return isGone(close) ? null : refusal(close)
+}
+
+/** The client has left. */
+export function isGone({ reason, side }: Close): boolean {
+  return reason === 'aborted' && side === 'client'
+}

@@ -123,6 +123,7 @@ export class Relay {
 
   /** False: Node refused to write it. */
   #writeHead(owner: HttpConnection, response: ServerResponse, { status, reason, headers }: ClientHead): boolean {
+    owner.beginAnswer()
     const connection = owner.isLast ? 'close' : 'keep-alive'
     const all: Header[] = [...headers, ['Connection', status === 426 ? `${connection}, Upgrade` : connection]]
     try {
