@@ -40,6 +40,9 @@ export interface DeadlineOptions {
 /** So many sweeps, two seconds at the most, a wait that is due may go on for a closer look. */
 const MAX_SWEEPS_DUE = 8
 
+/** A slow reader may look stalled for longer; overload must not take it for one (it waits for twice this). */
+const MAX_UNSURE_MS = 1000
+
 /**
  * Whether a wait that is due was looked at closely enough: Linux shows what a peer takes by thirds of a send buffer, a
  * megabyte on loopback, so a slow reader looks stalled. The kernel is asked from a quarter of the wait on; two answers are
@@ -50,6 +53,8 @@ class CloseLook {
   #before = 0
   #atDue: number | null = null
   #sweepsDue = 0
+  /** Two answers of the kernel were compared, and nothing had moved. */
+  isSure = false
 
   /** `movedAt` is when the wait began, `now` is in it; true once it may be ended. */
   isDue(sink: Endpoint, movedAt: number, ms: number, now: number): boolean {
@@ -59,6 +64,7 @@ class CloseLook {
       this.#atDue = null
       this.#sweepsDue = 0
     }
+    this.isSure = sink.measurements >= this.#before + 2
     const quietMs = now - movedAt
     if (quietMs >= ms / 4) sink.measure()
     if (quietMs < ms) return false
@@ -148,9 +154,11 @@ export class Deadlines {
     )
   }
 
-  /** When that peer last took bytes of ours or was owed none, as the last sweep noticed. */
-  takenAt(side: PeerSide): number {
-    return (side === 'client' ? this.#toClient : this.#toUpstream).takenAt
+  /** When that peer last took bytes of ours or was owed none, as the last sweep noticed, and as far as that is sure. */
+  takenAt(side: PeerSide, now: number): number {
+    const isClient = side === 'client'
+    const { takenAt } = isClient ? this.#toClient : this.#toUpstream
+    return (isClient ? this.#clientLook : this.#upstreamLook).isSure ? takenAt : Math.max(takenAt, now - MAX_UNSURE_MS)
   }
 
   #stalled({ sink }: Half, { takenAt }: Progress, look: CloseLook, now: number): Close | null {

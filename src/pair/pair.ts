@@ -99,7 +99,8 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
 
   takenAt(side: PeerSide): number {
     // What is being parted from has `closeMs`, and is not looked at meanwhile.
-    return this.#state === 'closing' ? this.#context.clock.now() : this.#deadlines.takenAt(side)
+    const now = this.#context.clock.now()
+    return this.#state === 'closing' ? now : this.#deadlines.takenAt(side, now)
   }
 
   isPaused(direction: Direction): boolean {

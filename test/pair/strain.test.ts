@@ -73,3 +73,19 @@ test('while memory runs short the kernel is asked of every queue, and with memor
   await clock.pass(2 * SWEEP_MS)
   t.equal(looks, 2)
 })
+
+test('a peer is not told to be quiet for more than a second until the kernel has answered twice', async (t) => {
+  const { pair, clock, strain, upstream, client } = memoryPair({ deadlines: { writeMs: 60_000 }, clientTakes: 0 })
+  client.measurements = 0
+  client.measure = () => {}
+  strain.isWatching = true
+  upstream.feed('answer')
+  await clock.pass(10_000)
+  t.equal(clock.now() - pair.takenAt('client'), 1000)
+  client.measurements = 1
+  await clock.pass(SWEEP_MS)
+  t.equal(clock.now() - pair.takenAt('client'), 1000)
+  client.measurements = 2
+  await clock.pass(SWEEP_MS)
+  t.ok(clock.now() - pair.takenAt('client') >= 10_000)
+})

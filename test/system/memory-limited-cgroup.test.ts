@@ -49,7 +49,7 @@ async function askLiveness(program: Program, until: AbortSignal): Promise<number
   return took.sort((one, other) => one - other)
 }
 
-test('in 256 MiB 2000 stalled readers are overloaded, the process lives, tells, refuses, and recovers', { skip: cannotLimitMemory(), timeout: 60_000 }, async (t) => {
+test('in 256 MiB 2000 stalled readers are overloaded, the process lives, tells, refuses, and recovers', { skip: cannotLimitMemory(), timeout: 110_000 }, async (t) => {
   const memory = limitedMemory(t, LIMIT)
   const [health = 0, admin = 0, tcp = 0, http = 0, small = 0] = await freePorts(5)
   const readers = await stalledReaders(t, READERS, tcp)
@@ -67,7 +67,11 @@ listeners:
   readers.go()
   const pressed = new AbortController()
   const asking = askLiveness(program, pressed.signal)
-  await eventually(async () => (await get(http, '/').catch(() => null))?.body.startsWith('overloaded'), { what: 'a new request to be refused with 503 overloaded', withinMs: 15_000 })
+  asking.catch(() => {}) // where another step has failed before
+  await eventually(async () => (await get(http, '/').catch(() => null))?.body.startsWith('overloaded'), { what: 'a new request to be refused with 503 overloaded', withinMs: 30_000 })
+  // Its queues go once the kernel was asked twice of them, which takes long where it has many sockets.
+  const ended = async (): Promise<number> => (await program.metrics()).get(CLOSED, { listener: 'flood', reason: 'overloaded' }) ?? 0
+  await eventually(async () => (await ended()) > 0, { what: 'stalled readers to end as overloaded', withinMs: 30_000 })
   await delay(PRESSED_MS)
   pressed.abort()
   const took = await asking
@@ -75,13 +79,12 @@ listeners:
   t.comment(`/livez took ${took[took.length >> 1]!.toFixed(0)} ms in the median, ${took.at(-1)!.toFixed(0)} ms at most`)
   t.ok(took[took.length >> 1]! < 100, 'in the median within 100 ms')
   t.ok(took.at(-1)! < 2000, 'and never for long')
-  t.ok(under.get(CLOSED, { listener: 'flood', reason: 'overloaded' })! > 0, 'stalled readers were ended')
   t.comment(`usage ${(under.get('sidegate_memory_usage_bytes')! / MIB).toFixed(0)} MiB, ${under.get(CLOSED, { listener: 'flood', reason: 'overloaded' })} overloaded`)
   await inside.write('alive')
   t.equal((await inside.read(5)).toString(), 'alive')
   readers.stop()
   await eventually(async () => (await program.status('/readyz')) === 200, { what: 'it to be ready again', withinMs: 15_000 })
-  await eventually(async () => (await program.metrics()).get('sidegate_connections', { listener: 'flood', side: 'client' }) === 0, { what: 'all of them to be gone', withinMs: 15_000 })
+  await eventually(async () => (await program.metrics()).get('sidegate_connections', { listener: 'flood', side: 'client' }) === 0, { what: 'all of them to be gone', withinMs: 30_000 })
   const after = await connect(t, small)
   await after.write('again')
   t.equal((await after.read(5)).toString(), 'again')

@@ -11,6 +11,8 @@ import type { Wire } from '../support/wire.ts'
 const RESET = { kind: 'reset', code: 'ECONNRESET' }
 const KIB = 1024
 const MIB = 1024 * KIB
+/** The kernel is asked less often where there are many thousands of sockets. */
+const PATIENCE_MS = 20_000
 
 const queued = ({ sidegate }: Gate): number => [...sidegate.registry].reduce((sum, { owner }) => sum + owner!.queued('client') + owner!.queued('upstream'), 0)
 
@@ -72,14 +74,14 @@ test('just within memory.buffered nobody is ended', async (t) => {
   const upstream = await flooder(t)
   const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", buffers: { high: 64KiB }`], {}, 'memory: { buffered: 192KiB, refuseAt: off }')
   const clients = [await stalled(t, gate, gate.port), await stalled(t, gate, gate.port), await stalled(t, gate, gate.port)]
-  await eventually(() => [1, 2, 3].every((id) => quietMs(gate, id) > 2500), { what: 'them to be stalled for long' })
+  await eventually(() => [1, 2, 3].every((id) => quietMs(gate, id) >= 1000), { what: 'them to be stalled for long' })
   t.same([gate.lines.length, clients.map(({ outcome }) => outcome)], [0, [null, null, null]])
 })
 
 test('while memory is used up, stalled pairs are overloaded one after the other, and a big transfer that progresses arrives whole', async (t) => {
   watchLeaks(t)
   const memory = testMemory()
-  const total = 96 * MIB
+  const total = 32 * MIB
   const [flood, transfer] = [await flooder(t), await flooder(t, { total, seed: 7 })]
   const listeners = [flood, transfer].map(({ port }) => `protocol: tcp, upstream: "127.0.0.1:${port}", buffers: { high: 256KiB }`)
   const gate = await startGate(t, listeners, { memory })
@@ -91,7 +93,7 @@ test('while memory is used up, stalled pairs are overloaded one after the other,
   t.teardown(() => clearInterval(pace))
   const clients = [await stalled(t, gate, gate.port), await stalled(t, gate, gate.port), await stalled(t, gate, gate.port)]
   memory.use(0.96)
-  await eventually(() => gate.lines.length >= 3 && gate.lines, { what: 'the stalled ones to end', withinMs: 10_000 })
+  await eventually(() => gate.lines.length >= 3 && gate.lines, { what: 'the stalled ones to end', withinMs: PATIENCE_MS })
   t.same(gate.lines.map((line) => [line['close'], line['listener']]), Array.from({ length: 3 }, () => ['overloaded', 'l0']))
   for (const client of clients) await sawReset(t, client)
   isPaced = false
@@ -106,11 +108,10 @@ test('a reader of few bytes a second, whom the kernel shows as stalled, is told 
   const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`], { memory })
   const slow = await trickleReader(t, gate.port, { bytes: 2000, everyMs: 50 })
   await stalled(t, gate, gate.port)
-  await eventually(() => quietMs(gate, 1) > 2000 && quietMs(gate, 2) > 2000, { what: 'both to look stalled' })
-  // Where deadlines shrink it is looked closer, long before anyone is ended.
-  memory.use(0.86)
-  await eventually(() => quietMs(gate, 1) < 1000, { what: 'the slow one to be seen as such', withinMs: 10_000 })
+  await eventually(() => quietMs(gate, 1) >= 1000 && quietMs(gate, 2) >= 1000, { what: 'both to look stalled' })
+  // From here on the kernel is asked, and who was not asked for is not ended.
   memory.use(0.96)
+  await eventually(() => gate.lines.length > 0, { what: 'an end', withinMs: PATIENCE_MS })
   t.match(await gate.end(), { reason: 'overloaded', line: { id: 2 } })
   await eventually(() => (gate.sidegate.registry.get(1)?.toClient.sent ?? 0) > 0 && slow.bytes > 100_000, { what: 'the slow one to go on' })
   t.equal(gate.lines.length, 1)

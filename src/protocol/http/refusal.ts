@@ -7,7 +7,7 @@ import { encodeHead } from './head.ts'
 import type { Header } from './head.ts'
 
 /** When a client that was refused for a shortage of ours may come again. */
-export const RETRY_AFTER_SECONDS = 5
+const RETRY_AFTER_SECONDS = 5
 export const SERVED_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
 
 const shortages: ReadonlySet<Reason> = new Set<Reason>(['too_many', 'overloaded'])
