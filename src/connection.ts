@@ -28,6 +28,8 @@ export interface ConnectionOwner {
   close(close: Close): void
   /** Bytes waiting in our queues for that peer; after the end, those that were dropped there. */
   queued(side: 'client' | 'upstream'): number
+  /** Of those, what is not handed on because its message is not whole yet; none where there is no such thing. */
+  assembling?(side: 'client' | 'upstream'): number
   /** Whether the source of that direction is not being read, because its sink does not keep up. */
   isPaused(direction: Direction): boolean
 }
@@ -74,6 +76,8 @@ export interface Observer {
   onPingSent(connection: Connection): void
   /** Round trip of a ping of ours, in milliseconds. */
   onPong(connection: Connection, rttMs: number): void
+  /** So many messages for a slow client gave way; `policy` is a word of ours. */
+  onMessagesDropped(connection: Connection, policy: string, messages: number): void
   /** A plain HTTP request was answered with `status`, or with nothing (null). */
   onRequest(connection: Connection, request: { method: string; status: number | null; durationMs: number }): void
   /** Both sides are gone, and `connection.end` says why. Called once, last. */
@@ -86,6 +90,7 @@ export const silentObserver: Observer = {
   onConnectFailed() {},
   onPingSent() {},
   onPong() {},
+  onMessagesDropped() {},
   onRequest() {},
   onClosed() {},
 }
