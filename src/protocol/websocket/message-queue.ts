@@ -38,10 +38,6 @@ export class MessageQueue {
     return this.#bytes
   }
 
-  get first(): Waiting | undefined {
-    return this.#waiting[0]
-  }
-
   /** Adds to the end. Returns how many messages gave way, `next` perhaps among them; `overflow`: it was not added. */
   push(next: Waiting): number | 'overflow' {
     if (next.opcode === 0 || this.#hasRoom(next)) {
