@@ -192,6 +192,17 @@ test('wait: the service is held back for a client that stalls, and nothing is lo
   t.same(numbers(client), Array.from({ length: MANY }, (_, i) => i))
 })
 
+test('wait: a client that takes nothing ends with write_timeout, by RST; the service, which could not say all, too', async (t) => {
+  watchLeaks(t)
+  const { gate, client, said } = await scene(t, 'wait', '400ms')
+  client.wire.stopReading()
+  void push(said, 0, MANY)
+  t.match(await gate.end(), { reason: 'write_timeout', side: 'client', phase: 'relay' })
+  t.match(await within(said.closed), { kind: 'reset' })
+  client.wire.resumeReading()
+  t.match(await within(client.closed), { kind: 'reset' })
+})
+
 test('the service may be slow whatever the policy: its clients wait, and lose nothing', async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, async (said) => {

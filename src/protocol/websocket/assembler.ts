@@ -59,7 +59,7 @@ export class Assembler {
       length = bytes.readUInt16BE(next)
       next += 2
     } else if (short === 127) {
-      length = bytes.readUIntBE(next + 2, 6)
+      length = bytes.readUInt32BE(next) * 2 ** 32 + bytes.readUInt32BE(next + 4)
       next += 8
     }
     if (this.#isMasked) {

@@ -41,7 +41,7 @@ const messages = fc.array(
 function encode({ isBinary, isCompressed, payload, cuts }: Sent, isMasked: boolean): Buffer {
   const edges = [0, ...cuts, payload.length]
   const frames = edges.slice(1).flatMap((end, i) => [
-    encodeFrame({ opcode: i > 0 ? 'continuation' : isBinary ? 'binary' : 'text', rsv: isCompressed && i === 0 ? 4 : 0, payload: payload.subarray(edges[i]!, end), fin: i === cuts.length, mask: isMasked }),
+    encodeFrame({ opcode: i > 0 ? 'continuation' : isBinary ? 'binary' : 'text', rsv: isCompressed && i === 0 ? 4 : 0, payload: payload.subarray(edges[i], end), fin: i === cuts.length, mask: isMasked }),
     ...(i < cuts.length ? [encodeFrame({ opcode: 'ping', payload: `${i}`, mask: isMasked })] : []),
   ])
   return Buffer.concat(frames)
