@@ -7,6 +7,7 @@
 // What is held of an unfinished message is its payload, in memory of its own size; a message that comes whole is not copied.
 
 import { KeptBytes } from '../../endpoint/kept-bytes.ts'
+import { applyMask } from './mask.ts'
 
 export interface MessageTaker {
   /** A whole message, unmasked. If it is `lent`, it is valid only until this returns. */
@@ -104,29 +105,6 @@ export class Assembler {
 
   #unmask(bytes: Buffer, start: number, end: number): void {
     if (!this.#isMasked || this.#mask === 0) return
-    this.#mask = unmask(bytes, start, end, this.#mask)
+    this.#mask = applyMask(bytes, start, end, this.#mask)
   }
-}
-
-/** Unmasks in place, four bytes at a time once that pays; returns the mask for the byte behind. */
-function unmask(bytes: Buffer, start: number, end: number, mask: number): number {
-  let at = start
-  const aligned = end - start < 64 ? end : start + (-(bytes.byteOffset + start) & 3)
-  for (; at < aligned; at++) {
-    bytes[at]! ^= mask
-    mask = turned(mask)
-  }
-  if (at === end) return mask
-  const words = new Int32Array(bytes.buffer, bytes.byteOffset + at, (end - at) >>> 2)
-  for (let i = 0; i < words.length; i++) words[i]! ^= mask
-  at += words.length * 4
-  for (; at < end; at++) {
-    bytes[at]! ^= mask
-    mask = turned(mask)
-  }
-  return mask
-}
-
-function turned(mask: number): number {
-  return (mask >>> 8) | (mask << 24)
 }

@@ -12,12 +12,12 @@ import type { Endpoint } from '../../endpoint/endpoint.ts'
 import type { MessageTaker } from './assembler.ts'
 import { Deflate } from './deflate.ts'
 import type { InflateError } from './deflate.ts'
-import { controlFrame } from './frame.ts'
+import { controlFrame, dataHead, head } from './frame.ts'
 import { CLOSE } from './frame-scanner.ts'
 import type { Violation } from './frame-scanner.ts'
 import { MessageQueue } from './message-queue.ts'
 import type { SlowConsumerPolicy, Waiting } from './message-queue.ts'
-import { wsParts } from './ws-parts.ts'
+import { applyMask } from './mask.ts'
 
 export interface MessageSenderOptions {
   /** What becomes of messages that the peer is too slow for. */
@@ -222,9 +222,13 @@ export class MessageSender implements MessageTaker {
     this.#events.onViolation(violation)
   }
 
+  /** `payload` is ours to change. */
   #send(opcode: number, payload: Buffer, isCompressed: boolean): void {
-    const parts = wsParts().Sender.frame(payload, { fin: true, opcode, mask: this.#isMasked, rsv1: isCompressed, readOnly: false })
-    for (const part of parts) this.#sendFrame(part)
+    const size = dataHead(opcode, payload.length, isCompressed, this.#isMasked)
+    if (this.#isMasked) applyMask(payload, 0, payload.length, head.readInt32LE(size - 4))
+    this.#flow.sent += size
+    this.#socket.write(head, 0, size)
+    if (payload.length > 0) this.#sendFrame(payload)
   }
 
   #sendFrame(bytes: Buffer): void {
