@@ -101,6 +101,7 @@ const exampleValues: Readonly<Record<string, string>> = {
   'listeners[].protocol': 'http',
   'listeners[].upstream': '127.0.0.1:8080',
   'listeners[].deadlines.response': '60s',
+  'listeners[].websocket.compression': 'pass',
   'listeners[].buffers.low': '32KiB',
   'listeners[].websocket.ping.timeout': '20s',
   'listeners[].limits.connections': '10000',

@@ -30,6 +30,8 @@ export interface ConnectionOwner {
   queued(side: 'client' | 'upstream'): number
   /** When that peer last took some of what waits for it, or nothing waited (monotonic milliseconds): since then it is stalled. */
   takenAt(side: 'client' | 'upstream'): number
+  /** Of those, what is not handed on because its message is not whole yet; none where there is no such thing. */
+  assembling?(side: 'client' | 'upstream'): number
   /** Whether the source of that direction is not being read, because its sink does not keep up. */
   isPaused(direction: Direction): boolean
   /** Milliseconds without data either way, as of the last sweep; 0 (or absent) while somebody waits. */
@@ -78,6 +80,8 @@ export interface Observer {
   onPingSent(connection: Connection): void
   /** Round trip of a ping of ours, in milliseconds. */
   onPong(connection: Connection, rttMs: number): void
+  /** So many messages for a slow client gave way; `policy` is a word of ours. */
+  onMessagesDropped(connection: Connection, policy: string, messages: number): void
   /** A plain HTTP request was answered with `status`, or with nothing (null). */
   onRequest(connection: Connection, request: { method: string; status: number | null; durationMs: number }): void
   /** Both sides are gone, and `connection.end` says why. Called once, last. */
@@ -90,6 +94,7 @@ export const silentObserver: Observer = {
   onConnectFailed() {},
   onPingSent() {},
   onPong() {},
+  onMessagesDropped() {},
   onRequest() {},
   onClosed() {},
 }

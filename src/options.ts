@@ -123,14 +123,20 @@ export function websocketOptions(config: ListenerConfig, read: ReadOptions): Omi
     isTrusted: trust(http.trustForwarded),
     upgrade: { origins: websocket.origins, compression: websocket.compression },
     frames: {
-      maxMessageBytes: websocket.maxMessageBytes,
+      maxMessageBytes: websocket.compression === 'on' ? onTheWire(websocket.maxMessageBytes) : websocket.maxMessageBytes,
       maxFragments: websocket.maxFragments,
       ping: websocket.ping,
       get closeMs() {
         return deadlines.closeMs
       },
     },
+    messages: websocket.mode === 'frames' ? null : { slowConsumer: websocket.slowConsumer, maxMessageBytes: websocket.maxMessageBytes },
   }
+}
+
+/** What does not shrink grows a little when it is compressed: in messages mode the bound is for what it inflates to. */
+function onTheWire(maxMessageBytes: number): number {
+  return maxMessageBytes + Math.ceil(maxMessageBytes / 1024) + 64
 }
 
 export function toTarget(address: Address): { host: string; port: number } | { path: string } {

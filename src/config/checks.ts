@@ -12,7 +12,7 @@ import { formatPath } from './path.ts'
 import type { Finding } from './problems.ts'
 import { defaultName, defaults } from './schema.ts'
 import { formatDuration, formatPercent, formatSize, OFF, parseDuration, parsePercent, parseSize } from './units.ts'
-import { show } from './words.ts'
+import { oneOf, show } from './words.ts'
 
 /** An address that we listen on. */
 interface Taken {
@@ -33,6 +33,7 @@ export function checkMeaning(value: Record<string, unknown>): Finding[] {
     ...listeners.flatMap((listener, index) => [
       ...loop(listener, ['listeners', index], taken),
       ...wrongOrder(listener, ['listeners', index]),
+      ...wrongMode(listener, ['listeners', index, 'websocket']),
     ]),
   ]
 }
@@ -171,6 +172,25 @@ function shortDrain(value: Record<string, unknown>): Finding[] {
 }
 
 const none = (ms: number): number => (ms === OFF ? 0 : ms)
+
+const compressions = { frames: ['pass', 'strip'], messages: ['on', 'off'] } as const
+
+/** What only the other mode of a WebSocket can do. */
+function wrongMode(listener: unknown, path: Path): Finding[] {
+  const mode = at(listener, ['websocket', 'mode']) ?? 'frames'
+  if (mode !== 'frames' && mode !== 'messages') return []
+  const other = mode === 'frames' ? 'messages' : 'frames'
+  const compression = at(listener, ['websocket', 'compression'])
+  const policy = at(listener, ['websocket', 'slowConsumer', 'policy'])
+  const found: Finding[] = []
+  if (compressions[other].some((word) => word === compression)) {
+    found.push({ path: [...path, 'compression'], message: `got ${String(compression)}, which needs mode: ${other}, write ${oneOf(compressions[mode])}` })
+  }
+  if (mode === 'frames' && (policy === 'close' || policy === 'dropOldest' || policy === 'dropNewest')) {
+    found.push({ path: [...path, 'slowConsumer', 'policy'], message: `got ${policy}, which needs mode: messages (frames mode holds no whole message), write that or wait` })
+  }
+  return found
+}
 
 interface Ceiling {
   name: string

@@ -83,10 +83,15 @@ const ping = section('Pings to both sides of a WebSocket. Any bytes from a side 
   timeout: derived(duration({ derived: '20s, or `interval` if that is shorter', meaning: 'For an answer to a ping.', innocent: 'A busy side that pongs late: any bytes from it count.' }, { isOffAllowed: false })),
 })
 
+const slowConsumer = section('A client that reads more slowly than it is sent to. All but `wait` need `mode: messages`.', {
+  policy: choice({ default: 'wait', meaning: '`wait` holds the service back, `close` ends the client with `slow_consumer`, `dropOldest` and `dropNewest` drop whole messages: the service is never held back, and a client that takes nothing at all still ends by `deadlines.write`.', innocent: 'A burst: `queue` may wait.' }, ['wait', 'close', 'dropOldest', 'dropNewest']),
+  queue: size({ default: '1MiB', meaning: 'Unless the policy is `wait`: what may wait for the client beyond what its socket has taken; each message counts with its bytes and 256 more. A message always fits an empty queue.' }, { min: KIB, max: GIB, isOffAllowed: false }),
+})
+
 const websocket = section('WebSocket connections (`protocol: http`).', {
-  mode: choice({ default: 'frames', meaning: 'Frames are streamed as they come; compressed ones pass.' }, ['frames'], ['messages']),
+  mode: choice({ default: 'frames', meaning: '`frames` streams frames as they come, compressed ones too; `messages` holds whole messages and sends them on as new ones: UTF-8 is checked, compression is for each side, a slow client can be spared.' }, ['frames', 'messages']),
   ping,
-  maxMessage: size({ default: '1MiB', meaning: 'The largest message, as it is on the wire.' }, { min: 1, max: GIB, isOffAllowed: true }),
+  maxMessage: size({ default: '1MiB', meaning: 'The largest message: in frames mode as it is on the wire, in messages mode also what it inflates to.' }, { min: 1, max: GIB, isOffAllowed: true }),
   maxFragments: count({ default: 1024, meaning: 'The most fragments of one message.' }, { min: 1, max: 1_000_000, isOffAllowed: true }),
   origins: list('Allowed values of the `Origin` header, such as `https://example.com`; an empty list allows all.', value<string>({
     type: 'origin',
@@ -94,8 +99,8 @@ const websocket = section('WebSocket connections (`protocol: http`).', {
     json: fromEnvironment({ type: 'string', pattern: String.raw`^(null|[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\s]+)$` }),
     read: parseOrigin,
   }, { meaning: 'One allowed origin.' }), { min: 0, max: 10_000, remedy: 'write a list of origins such as [https://example.com]' }),
-  slowConsumer: later(),
-  compression: choice({ default: 'pass', meaning: '`pass` leaves the compression that client and upstream agree on, `strip` removes the offer.' }, ['pass', 'strip'], ['on', 'off']),
+  slowConsumer,
+  compression: derived(choice({ derived: 'pass, or off in messages mode', meaning: 'In frames mode `pass` leaves the compression that client and upstream agree on, `strip` removes the offer. In messages mode `on` compresses for clients that offer it, whatever the service knows of it; the service itself is offered none.' }, ['pass', 'strip', 'on', 'off'])),
 })
 
 const listenerKeys = section('One port to listen on, and the service behind it.', {
@@ -143,7 +148,7 @@ function complete(read: v.InferOutput<typeof listenerKeys>) {
     deadlines: { ...otherDeadlines, responseMs: responseMs ?? 60_000, upgradeMs: responseMs ?? 10_000 },
     buffers: { highBytes: read.buffers.highBytes, lowBytes: read.buffers.lowBytes ?? Math.floor(read.buffers.highBytes / 2) },
     limits: { ...read.limits, connections: read.limits.connections ?? null },
-    websocket: { ...read.websocket, ping: { intervalMs: interval, timeoutMs: timeout ?? Math.min(20_000, interval) } },
+    websocket: { ...read.websocket, compression: read.websocket.compression ?? (read.websocket.mode === 'frames' ? 'pass' : 'off'), ping: { intervalMs: interval, timeoutMs: timeout ?? Math.min(20_000, interval) } },
   }
 }
 

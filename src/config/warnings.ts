@@ -34,6 +34,7 @@ export function riskyValues(config: Config, isWritten: (path: Path) => boolean =
         ...forgottenPeers(listener, path),
         ...muchMemory(listener, path),
         ...withoutEffect(listener, path, isWritten),
+        ...wholeMessages(listener, [...path, 'websocket']),
       ]
     }),
   ]
@@ -98,6 +99,19 @@ function muchMemory({ limits, buffers }: ListenerConfig, path: Path): Finding[] 
   if (bytes <= MUCH_MEMORY_BYTES) return []
   const total = formatSize(Math.round(bytes / 1024 ** 3) * 1024 ** 3)
   return [{ path: [...path, 'buffers', 'high'], message: `${connections} connections with two buffers of ${formatSize(buffers.highBytes)} may take ${total}` }]
+}
+
+/** Message mode keeps what frames mode only passes on. */
+function wholeMessages({ protocol, limits, websocket }: ListenerConfig, path: Path): Finding[] {
+  const { mode, maxMessageBytes, slowConsumer } = websocket
+  if (protocol === 'tcp' || mode === 'frames') return []
+  const found: Finding[] = []
+  if (maxMessageBytes === OFF) found.push({ path: [...path, 'maxMessage'], message: 'off: messages mode keeps a message until it is whole, so one client can take all memory' })
+  const bytes = (limits.connections ?? USUAL_CONNECTIONS) * slowConsumer.queueBytes
+  if (slowConsumer.policy !== 'wait' && bytes > 4 * MUCH_MEMORY_BYTES) {
+    found.push({ path: [...path, 'slowConsumer', 'queue'], message: `${limits.connections ?? USUAL_CONNECTIONS} clients that stall may take ${formatSize(Math.round(bytes / 1024 ** 3) * 1024 ** 3)}` })
+  }
+  return found
 }
 
 function withoutEffect({ protocol, deadlines }: ListenerConfig, path: Path, isWritten: (path: Path) => boolean): Finding[] {

@@ -31,6 +31,16 @@ export interface Endpoint {
   readonly measurements: number
   /** Copies `bytes[start..end)` and sends them in order. Never blocks; what the system does not take at once is queued. */
   write(bytes: Buffer, start: number, end: number): void
+  /** Lets writes go out together from here to `uncork`, in the same turn of the event loop. One endpoint at a time. */
+  cork(): void
+  uncork(): void
+  /**
+   * Sends a whole control frame of ours (WebSocket). Present where what is written is put together into messages first, so
+   * that the frame may stand anywhere; a ping goes ahead of what waits, a Close behind it.
+   */
+  inject?(frame: Buffer): void
+  /** Bytes of a message that is not whole yet: they wait for its sender, so they are not in `queued`. */
+  readonly assembling?: number
   /**
    * Stops reading. A paused endpoint is blind: it reports neither FIN nor RST until it is resumed, so a deadline on
    * the side that does not take the bytes is what ends such a pair.

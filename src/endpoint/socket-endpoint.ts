@@ -8,6 +8,8 @@
 
 import net from 'node:net'
 import type { Manner, PeerSide } from '../close.ts'
+import { cork, corked, discardGathered, gather, uncork } from './cork.ts'
+import type { Corkable } from './cork.ts'
 import { KeptBytes } from './kept-bytes.ts'
 import { measureKernelQueue } from './kernel-queue.ts'
 import { acceptWith, onRead, unwritten, WRITABLE_MARK } from './read-buffer.ts'
@@ -26,7 +28,7 @@ export interface ReadOptions {
   isShared: boolean
 }
 
-export class SocketEndpoint implements Endpoint {
+export class SocketEndpoint implements Endpoint, Corkable {
   readonly side: PeerSide
   owner: EndpointOwner
   readonly #socket: net.Socket
@@ -80,8 +82,13 @@ export class SocketEndpoint implements Endpoint {
   }
 
   write(bytes: Buffer, start: number, end: number): void {
+    if (this.#isEnding || this.#socket.destroyed) return
+    if (corked === this) gather(this, bytes, start, end)
+    else this.writeNow(bytes, start, end)
+  }
+
+  writeNow(bytes: Buffer, start: number, end: number): void {
     const socket = this.#socket
-    if (this.#isEnding || socket.destroyed) return
     while (start < end) {
       if (this.#unflushed !== 0) {
         ;(this.#kept ??= new KeptBytes()).append(bytes, start, end)
@@ -100,6 +107,14 @@ export class SocketEndpoint implements Endpoint {
     }
   }
 
+  cork(): void {
+    cork(this)
+  }
+
+  uncork(): void {
+    uncork(this)
+  }
+
   pause(): void {
     this.#socket.pause()
   }
@@ -114,6 +129,7 @@ export class SocketEndpoint implements Endpoint {
 
   end(): void {
     if (this.#isEnding) return
+    uncork(this)
     this.#isEnding = true
     // What waits goes piece by piece as ever, and FIN behind it: given to Node at once it would be neither counted nor
     // seen to move, and a reader that stalls on the tail would never be found.
@@ -122,6 +138,7 @@ export class SocketEndpoint implements Endpoint {
 
   close(manner: Manner): void {
     if (this.#socket.destroyed) return
+    uncork(this)
     if (manner === 'flush') {
       // Both ends would be FIN anyway: closing at once sends ours and saves a shutdown and its wait.
       if (this.#socket.readableEnded && this.#unflushed === 0) this.#socket.destroy()
@@ -177,6 +194,7 @@ export class SocketEndpoint implements Endpoint {
   }
 
   onSocketClosed(): void {
+    discardGathered(this)
     // What was not taken is dropped, and stays counted as such.
     this.#unflushed = this.queued
     this.#kept = null

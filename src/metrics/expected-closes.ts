@@ -61,3 +61,6 @@ export const dialFailureReasons = [
   'connect_timeout',
   'no_upstream',
 ] as const satisfies readonly Reason[]
+
+/** Of `websocket.slowConsumer`, those that drop messages. */
+export const droppingPolicies = ['dropOldest', 'dropNewest'] as const

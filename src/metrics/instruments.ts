@@ -91,8 +91,14 @@ function trafficInstruments(registry: Registry) {
     }),
     messages: new Counter({
       name: 'sidegate_websocket_messages_total',
-      help: 'Whole WebSocket messages relayed, live.',
+      help: 'Whole WebSocket messages that came, live; those that a slow client was spared are in it.',
       labelNames: ['listener', 'direction'] as const,
+      registers,
+    }),
+    messagesDropped: new Counter({
+      name: 'sidegate_websocket_messages_dropped_total',
+      help: 'Messages that gave way because a client was too slow for them (websocket.slowConsumer).',
+      labelNames: ['policy'] as const,
       registers,
     }),
     pings: new Counter({

@@ -9,7 +9,7 @@ import { Registry as PromRegistry } from './prom-client.ts'
 import type { Clock } from '../clock.ts'
 import { reasonNames, type Close, type Reason, type Side } from '../close.ts'
 import type { Connection, Observer, Protocol, Registry } from '../connection.ts'
-import { closingSides, dialFailureReasons, rejectionReasons } from './expected-closes.ts'
+import { closingSides, dialFailureReasons, droppingPolicies, rejectionReasons } from './expected-closes.ts'
 import { createInstruments, mirror, type Instruments } from './instruments.ts'
 import { ListenerMetrics, type MeteredListener } from './listener-metrics.ts'
 import { ProcessMetrics } from './process-metrics.ts'
@@ -53,6 +53,8 @@ export class Metrics implements Observer {
   readonly #showPauses: { toUpstream: (total: number) => void; toClient: (total: number) => void }
   readonly #showLogLinesDropped: (total: number) => void
   readonly #showReloads: { success: (total: number) => void; failure: (total: number) => void }
+  /** By policy. Plain numbers: a broadcast to many slow clients drops thousands a second. */
+  readonly #dropped = new Map<string, { total: number; show: (total: number) => void }>()
 
   constructor(options: MetricsOptions) {
     this.#options = options
@@ -65,6 +67,7 @@ export class Metrics implements Observer {
     }
     this.#showLogLinesDropped = mirror(logLinesDropped, {})
     this.#showReloads = { success: mirror(configReloads, { result: 'success' }), failure: mirror(configReloads, { result: 'failure' }) }
+    for (const policy of droppingPolicies) this.#droppedBy(policy)
     for (const listener of options.listeners) this.setListener(listener)
   }
 
@@ -103,6 +106,10 @@ export class Metrics implements Observer {
 
   onPong(_connection: Connection, rttMs: number): void {
     this.#instruments.pongRtt.observe(rttMs / 1000)
+  }
+
+  onMessagesDropped(_connection: Connection, policy: string, messages: number): void {
+    this.#droppedBy(policy).total += messages
   }
 
   onRequest({ listener }: Connection, { method, status, durationMs }: { method: string; status: number | null; durationMs: number }): void {
@@ -155,6 +162,12 @@ export class Metrics implements Observer {
     this.#openedAs.set(connection, protocol)
   }
 
+  #droppedBy(policy: string): { total: number; show: (total: number) => void } {
+    let dropped = this.#dropped.get(policy)
+    if (dropped === undefined) this.#dropped.set(policy, (dropped = { total: 0, show: mirror(this.#instruments.messagesDropped, { policy }) }))
+    return dropped
+  }
+
   /** A listener that was not announced still counts; its name comes from the configuration either way. */
   #of(listener: string): ListenerMetrics {
     let known = this.#listeners.get(listener)
@@ -196,6 +209,7 @@ export class Metrics implements Observer {
     this.#showPauses.toClient(sum.pausesToClient)
     this.#showOverload()
     draining.set(this.#options.isDraining?.() === true ? 1 : 0)
+    for (const { total, show } of this.#dropped.values()) show(total)
     this.#showLogLinesDropped(this.#options.logLinesDropped?.() ?? 0)
     const config = this.#options.config?.()
     if (config !== undefined) this.#showConfig(config)

@@ -4,10 +4,15 @@
 import type { PeerSide } from '../close.ts'
 import type { Connection } from '../connection.ts'
 
-/** Bytes that the kernel took for that peer: handed to its endpoint, less what waits there or was dropped there. */
+/**
+ * Bytes that the kernel took for that peer: handed to its endpoint, less what waits there or was dropped there. A message that
+ * is not whole was not handed over, but it is held: it is in `queued`.
+ */
 export function taken(connection: Connection, side: PeerSide): number {
   const flow = side === 'client' ? connection.toClient : connection.toUpstream
-  return Math.max(0, flow.sent - (connection.owner?.queued(side) ?? 0))
+  const { owner } = connection
+  const waiting = (owner?.queued(side) ?? 0) - (owner?.assembling?.(side) ?? 0)
+  return Math.max(0, flow.sent - waiting)
 }
 
 /** Plain fields: adding to them costs a nanosecond or two, a prom-client counter a hundred times that. */

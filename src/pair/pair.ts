@@ -23,6 +23,8 @@ import type { Strain } from './strain.ts'
 
 export interface PairOptions {
   buffers: BufferOptions
+  /** For the client, where they differ: a sink that bounds itself. */
+  toClientBuffers?: BufferOptions
   deadlines: DeadlineOptions
   /** Milliseconds that the last flush and a closing handshake may take. */
   closeMs: number
@@ -72,7 +74,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
     this.#startedAt = clock.now()
     this.#context = context
     this.toUpstream = new Half('to_upstream', client, upstream, connection.toUpstream, options.buffers, dialogue)
-    this.toClient = new Half('to_client', upstream, client, connection.toClient, options.buffers, dialogue)
+    this.toClient = new Half('to_client', upstream, client, connection.toClient, options.toClientBuffers ?? options.buffers, dialogue)
     this.#deadlines = new Deadlines(options.deadlines, this.#startedAt, random())
     connection.owner = this
     connection.phase = 'relay'
@@ -94,7 +96,12 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
   }
 
   queued(side: PeerSide): number {
-    return side === 'client' ? this.#client.queued : this.#upstream.queued
+    const { queued, assembling = 0 } = side === 'client' ? this.#client : this.#upstream
+    return queued + assembling
+  }
+
+  assembling(side: PeerSide): number {
+    return (side === 'client' ? this.#client : this.#upstream).assembling ?? 0
   }
 
   takenAt(side: PeerSide): number {
@@ -197,6 +204,8 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
     const isInnocent = close.side !== half.sink.side && close.side !== 'sidegate'
     // Who was told why, and is not at fault, may take leave properly: 1011 is as plain as an RST.
     if ((farewell === 'awaited' || farewell === 'said') && isInnocent) return 'flush'
+    // Slow is not stalled: it may still take what its socket holds, and read why. RST follows after `closeMs`.
+    if (farewell === 'said' && close.reason === 'slow_consumer') return 'flush'
     // A close frame cannot stand inside a frame, and without one FIN would be all that is said.
     if (farewell === 'blocked' && manner === 'flush') return 'drop'
     // All that this peer was to get has come, FIN included: another's RST must not take it back.

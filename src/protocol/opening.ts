@@ -27,6 +27,12 @@ export interface ServeContext extends PairContext {
   observer: Observer
 }
 
+/** What the ends of a pair are made of, where a protocol needs more than the sockets. */
+export interface PairEnds {
+  options: PairOptions
+  wrap(client: Endpoint, upstream: Endpoint): { client: Endpoint; upstream: Endpoint }
+}
+
 /** What a protocol does in the opening. */
 export interface OpeningSteps {
   /** The client sent bytes: valid until this returns. What is for later goes to `opening.keep`. */
@@ -115,16 +121,24 @@ export class Opening implements Dialler, ConnectionOwner, Swept {
     this.#client.write(bytes, 0, bytes.length)
   }
 
+  /** What `send` sends to the client goes out together: a head, and what comes right behind it. */
+  together(send: () => void): void {
+    this.#client.cork()
+    send()
+    this.#client.uncork()
+  }
+
   /** Gives both endpoints to a Pair. `fromUpstream` is what the upstream sent beyond its head. `attach` sees the pair before it starts. */
-  pair(dialogue: Dialogue | null, fromUpstream: Buffer, attach?: (pair: Pair) => void): void {
-    const upstream = this.#upstream!
+  pair(dialogue: Dialogue | null, fromUpstream: Buffer, attach?: (pair: Pair) => void, ends?: PairEnds): void {
+    const sockets = { client: this.#client, upstream: this.#upstream! }
     this.#state = 'paired'
     this.context.sweep.delete(this)
-    const pair = new Pair(this.connection, this.#client, upstream, this.#options.pair, this.context, dialogue)
+    const { client, upstream } = ends?.wrap(sockets.client, sockets.upstream) ?? sockets
+    const pair = new Pair(this.connection, client, upstream, ends?.options ?? this.#options.pair, this.context, dialogue)
     attach?.(pair)
     pair.start(this.#early?.takeAll() ?? NOTHING, fromUpstream)
     this.#early = null
-    if (this.#hasClientEnded) pair.onEnd(this.#client)
+    if (this.#hasClientEnded) pair.onEnd(client)
   }
 
   /** Gives the client away to another protocol: no pair will come of this opening. */

@@ -157,7 +157,7 @@ const laterKeys = [
 ]
 const laterListenerKeys = [
   'limits: { connectionsPerClient: 5 }', 'limits: { newConnections: { rate: 5 } }', 'limits: { bytes: { rate: 1MiB } }',
-  'limits: { minRate: { bytes: 1KiB } }', 'limits: { messages: { rate: 5 } }', 'limits: { mode: enforce }', 'websocket: { slowConsumer: { policy: wait } }',
+  'limits: { minRate: { bytes: 1KiB } }', 'limits: { messages: { rate: 5 } }', 'limits: { mode: enforce }',
   'access: { allow: [] }', 'proxyProtocol: { accept: off }', 'tls: { cert: x }',
 ]
 const laterUpstreamKeys = ['balance: roundRobin', 'maxConnections: off', 'queueTimeout: 5s', 'tls: {}', 'proxyProtocol: off', 'healthCheck: {}']
@@ -168,8 +168,17 @@ test('keys whose feature is not built yet are refused, not ignored', async (t) =
   for (const key of laterUpstreamKeys) {
     t.match(problemsOf(`listeners: [{ address: ":1", protocol: tcp, upstream: { addresses: ["a:1"], ${key} } }]`), [/^1:77 listeners\[0\]\.upstream\.\w+: not supported yet, remove this key$/], key)
   }
-  t.strictSame(problemsOf(inListener('websocket: { mode: messages }')), ['5:24 listeners[0].websocket.mode: got messages, which is not supported yet, write frames'])
-  t.strictSame(problemsOf(inListener('websocket: { compression: off }')), ['5:31 listeners[0].websocket.compression: got off, which is not supported yet, write pass or strip'])
+})
+
+test('what the other mode of a WebSocket can do is refused with the words of this one', async (t) => {
+  const of = (keys: string): string[] => problemsOf(inListener(`websocket: { ${keys} }`))
+  t.strictSame(of('compression: on'), ['5:31 listeners[0].websocket.compression: got on, which needs mode: messages, write pass or strip'])
+  t.strictSame(of('mode: messages, compression: pass'), ['5:47 listeners[0].websocket.compression: got pass, which needs mode: frames, write on or off'])
+  for (const policy of ['close', 'dropOldest', 'dropNewest']) {
+    t.strictSame(of(`slowConsumer: { policy: ${policy} }`), [`5:42 listeners[0].websocket.slowConsumer.policy: got ${policy}, which needs mode: messages (frames mode holds no whole message), write that or wait`])
+    t.strictSame(of(`mode: messages, slowConsumer: { policy: ${policy} }`), [])
+  }
+  for (const fine of ['mode: messages', 'mode: messages, compression: off', 'mode: frames, compression: strip', 'slowConsumer: { policy: wait }']) t.strictSame(of(fine), [])
 })
 
 test('all problems come at once, in the order of the file, those between keys among them', async (t) => {

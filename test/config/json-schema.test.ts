@@ -52,6 +52,7 @@ const accepted = [
   inListener('deadlines: { idle: "${X}" }'),
   inListener('buffers: { high: 8KiB, low: 4KiB }'),
   inListener('websocket: { mode: frames, ping: { interval: off }, maxMessage: off, maxFragments: off, origins: ["https://a", "null"], compression: strip }'),
+  inListener('websocket: { mode: messages, compression: on, slowConsumer: { policy: dropOldest, queue: 64KiB } }'),
   inListener('limits: { connections: 5 }, noDelay: false, tcpKeepAlive: off, name: a-b.c_1'),
   inListener('deadlines: { request: 5s }, http: { maxBody: 1MiB, keepAlive: off, trustForwarded: [10.0.0.0/8, "::1"] }'),
   'listeners: [{ address: "[::1]:1", protocol: tcp, upstream: { addresses: ["unix:/a"] } }]',
@@ -64,8 +65,8 @@ const refused = [
   'listeners: [{ address: ":1", protocol: udp, upstream: "a:1" }]', 'listeners: [{ address: ":1", protocol: tcp, upstream: ":1" }]',
   'listeners: [{ address: ":1", protocol: tcp, upstream: { addresses: [] } }]', 'listeners: [{ address: ":1", protocol: tcp, upstream: { addresses: ["a:1", "b:1"] } }]',
   inListener('deadlines: { idle: 5 }'), inListener('deadlines: { idle: "5" }'), inListener('deadlines: { idel: 5s }'), inListener('deadlines: null'),
-  inListener('buffers: { high: off }'), inListener('buffers: { high: 64KB }'), inListener('websocket: { mode: messages }'), inListener('websocket: { maxFragments: 0 }'),
-  inListener('websocket: { ping: { timeout: off } }'), inListener('websocket: { origins: [a] }'), inListener('websocket: { compression: off }'),
+  inListener('buffers: { high: off }'), inListener('buffers: { high: 64KB }'), inListener('websocket: { mode: message }'), inListener('websocket: { maxFragments: 0 }'),
+  inListener('websocket: { ping: { timeout: off } }'), inListener('websocket: { origins: [a] }'), inListener('websocket: { compression: maybe }'),
   inListener('limits: { connections: off }'), inListener('limits: { connections: 1.5 }'), inListener('noDelay: "yes"'), inListener('name: "a b"'), inListener('tls: {}'), inListener('http: { maxBody: 5 }'), inListener('http: { trustForwarded: [example.com] }'),
   `${inListener('')}\nworkers: 1`, `${inListener('')}\nlog: { level: loud }`, `${inListener('')}\nadmin: { token: x }`,
 ]

@@ -34,7 +34,7 @@ test('the smallest file gets every default', async (t) => {
       },
       buffers: { highBytes: 65_536, lowBytes: 32_768 },
       limits: { connections: null },
-      websocket: { mode: 'frames', ping: { intervalMs: 25_000, timeoutMs: 20_000 }, maxMessageBytes: 1_048_576, maxFragments: 1024, origins: [], compression: 'pass' },
+      websocket: { mode: 'frames', ping: { intervalMs: 25_000, timeoutMs: 20_000 }, maxMessageBytes: 1_048_576, maxFragments: 1024, origins: [], compression: 'pass', slowConsumer: { policy: 'wait', queueBytes: 1_048_576 } },
       http: { maxHeaderBytes: 16_384, maxBodyBytes: Infinity, keepAliveMs: 65_000, trustForwarded: [] },
       tcpKeepAliveMs: 15_000,
       noDelay: true,

@@ -45,7 +45,8 @@ const partings: Parting[] = [
   { reason: 'write_timeout', side: 'client', client: 'nothing', upstream: 'said', manners: { client: 'reset', upstream: 'flush' } },
   { reason: 'reset', side: 'upstream', client: 'said', upstream: 'nothing', manners: { client: 'flush', upstream: 'reset' } },
   { reason: 'reset', side: 'upstream', client: 'blocked', upstream: 'nothing', manners: { client: 'reset', upstream: 'reset' } },
-  { reason: 'slow_consumer', side: 'client', client: 'said', upstream: 'said', manners: { client: 'reset', upstream: 'flush' } },
+  { reason: 'slow_consumer', side: 'client', client: 'said', upstream: 'said', manners: { client: 'flush', upstream: 'flush' } },
+  { reason: 'slow_consumer', side: 'client', client: 'nothing', upstream: 'said', manners: { client: 'reset', upstream: 'flush' } },
   { reason: 'internal_error', side: 'sidegate', client: 'said', upstream: 'awaited', manners: { client: 'reset', upstream: 'reset' } },
 ]
 

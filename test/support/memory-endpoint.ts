@@ -129,6 +129,10 @@ export class MemoryEndpoint implements Endpoint {
     if (this.#takeWriting()) this.#writeSize = 0
   }
 
+  cork(): void {}
+
+  uncork(): void {}
+
   pause(): void {
     this.isPaused = true
   }

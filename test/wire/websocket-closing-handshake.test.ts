@@ -5,6 +5,8 @@ import { startGate } from '../support/gate.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { rawClient, scriptedUpstream, wsClient, wsServer } from '../support/websocket.ts'
 
+const modes = ['frames', 'messages'] as const
+
 const codes = [1000, 1001, 1003, 1008, 1011, 1013, 3000, 4999]
 
 test('the close code and reason of a client reach the upstream, and its answer the client', async (t) => {
@@ -44,7 +46,7 @@ test('a Close without a code stays one', async (t) => {
   t.match(await gate.end(), { reason: 'eof', side: 'client', detail: 'no code' })
 })
 
-test('what the upstream still sends between the two Close frames reaches the client; what follows its own does not', async (t) => {
+for (const mode of modes) test(`what the upstream still sends between the two Close frames reaches the client; what follows its own does not, ${mode}`, async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, async (said) => {
     await said.accept()
@@ -54,7 +56,7 @@ test('what the upstream still sends between the two Close frames reaches the cli
     await said.sendFrame({ opcode: 'text', payload: 'too late' })
     said.wire.end()
   })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"`])
+  const gate = await startGate(t, [`protocol: http, websocket: { mode: ${mode} }, upstream: "127.0.0.1:${upstream.port}"`])
   const client = await rawClient(t, gate.port)
   await client.sendFrame({ opcode: 'close', payload: closePayload(1000) })
   await client.sendFrame({ opcode: 'text', payload: 'after Close' })
@@ -64,7 +66,7 @@ test('what the upstream still sends between the two Close frames reaches the cli
   t.match(await gate.end(), { reason: 'eof', side: 'client' })
 })
 
-test('a client that sends Close and FIN at once still gets the answer', async (t) => {
+for (const mode of modes) test(`a client that sends Close and FIN at once still gets the answer, ${mode}`, async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, async (said) => {
     await said.accept()
@@ -73,7 +75,7 @@ test('a client that sends Close and FIN at once still gets the answer', async (t
     await said.sendFrame({ opcode: 'close', payload: closePayload(1000) })
     said.wire.end()
   })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"`])
+  const gate = await startGate(t, [`protocol: http, websocket: { mode: ${mode} }, upstream: "127.0.0.1:${upstream.port}"`])
   const client = await rawClient(t, gate.port, { halfOpen: true })
   await client.sendFrame({ opcode: 'close', payload: closePayload(1000) })
   client.wire.end()
@@ -83,13 +85,13 @@ test('a client that sends Close and FIN at once still gets the answer', async (t
 })
 
 for (const side of ['client', 'upstream'] as const) {
-  test(`a Close of the ${side} that is not answered is an end within deadlines.close`, async (t) => {
+  for (const mode of modes) test(`a Close of the ${side} that is not answered is an end within deadlines.close, ${mode}`, async (t) => {
     watchLeaks(t)
     const upstream = await scriptedUpstream(t, async (said) => {
       await said.accept()
       if (side === 'upstream') await said.sendFrame({ opcode: 'close', payload: closePayload(4000) })
     })
-    const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 200ms }`])
+    const gate = await startGate(t, [`protocol: http, websocket: { mode: ${mode} }, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 200ms }`])
     const client = await rawClient(t, gate.port, { halfOpen: true })
     const start = performance.now()
     if (side === 'client') await client.sendFrame({ opcode: 'close', payload: closePayload(4000) })
@@ -105,10 +107,10 @@ for (const side of ['client', 'upstream'] as const) {
   })
 }
 
-test('a side that floods after its Close is still ended within deadlines.close', async (t) => {
+for (const mode of modes) test(`a side that floods after its Close is still ended within deadlines.close, ${mode}`, async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, (said) => said.accept())
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 200ms }`])
+  const gate = await startGate(t, [`protocol: http, websocket: { mode: ${mode} }, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 200ms }`])
   const client = await rawClient(t, gate.port, { halfOpen: true })
   await client.sendFrame({ opcode: 'close', payload: closePayload(1000) })
   void client.wire.flood()
@@ -120,13 +122,13 @@ test('a side that floods after its Close is still ended within deadlines.close',
   t.equal(upstream.conversations[0]!.unfinished, 0)
 })
 
-test('an end of ours while a Close waits for its answer: no second Close the same way, and who has closed is not waited for', async (t) => {
+for (const mode of modes) test(`an end of ours while a Close waits for its answer: no second Close the same way, and who has closed is not waited for, ${mode}`, async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, async (said) => {
     await said.accept()
     await said.sendFrame({ opcode: 'close', payload: closePayload(4000) })
   })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { lifetime: 200ms, close: 3s }`])
+  const gate = await startGate(t, [`protocol: http, websocket: { mode: ${mode} }, upstream: "127.0.0.1:${upstream.port}", deadlines: { lifetime: 200ms, close: 3s }`])
   const client = await rawClient(t, gate.port, { halfOpen: true })
   const said = upstream.conversations[0]!
   t.match(await said.nextFrame(), { opcode: 'close', code: 1001, reason: 'lifetime_timeout' })

@@ -6,10 +6,12 @@ import { startGate } from '../support/gate.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { rawClient, scriptedUpstream, wsClient, wsServer } from '../support/websocket.ts'
 
-test('a drain tells clients 1012 and upstreams 1001, and waits for their answers', async (t) => {
+const modes = ['frames', 'messages'] as const
+
+for (const mode of modes) test(`a drain tells clients 1012 and upstreams 1001, and waits for their answers, ${mode}`, async (t) => {
   watchLeaks(t)
   const upstream = await wsServer(t)
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"`])
+  const gate = await startGate(t, [`protocol: http, websocket: { mode: ${mode} }, upstream: "127.0.0.1:${upstream.port}"`])
   const clients = await Promise.all([0, 1, 2].map(() => wsClient(t, `ws://127.0.0.1:${gate.port}`)))
   await within(gate.drain(3000))
   for (const [nth, client] of clients.entries()) {

@@ -5,12 +5,14 @@ import { startGate } from '../support/gate.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { rawClient, scriptedUpstream, wsClient, wsServer } from '../support/websocket.ts'
 
+const modes = ['frames', 'messages'] as const
+
 const pass = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-for (const who of ['the gate', 'the application'] as const) test(`pings and pongs of ${who} are no data: a pair that only has those ends with idle_timeout, 1001 for both`, async (t) => {
+for (const who of ['the gate', 'the application'] as const) for (const mode of modes) test(`pings and pongs of ${who} are no data: a pair that only has those ends with idle_timeout, 1001 for both, ${mode}`, async (t) => {
   watchLeaks(t)
   const upstream = await wsServer(t)
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { idle: 400ms, close: 500ms }, websocket: { ping: { interval: 100ms, timeout: 100ms } }`])
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { idle: 400ms, close: 500ms }, websocket: { mode: ${mode}, ping: { interval: 100ms, timeout: 100ms } }`])
   const client = await wsClient(t, `ws://127.0.0.1:${gate.port}`)
   const timer = setInterval(() => who === 'the application' && client.socket.ping(), 40)
   t.teardown(() => clearInterval(timer))
@@ -23,10 +25,10 @@ for (const who of ['the gate', 'the application'] as const) test(`pings and pong
   t.ok(durationMs >= 400 && durationMs < 3000, `${durationMs} ms`)
 })
 
-test('one-way push keeps a pair from idle_timeout, either way', async (t) => {
+for (const mode of modes) test(`one-way push keeps a pair from idle_timeout, either way, ${mode}`, async (t) => {
   watchLeaks(t)
   const upstream = await wsServer(t, { echo: false })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { idle: 400ms, close: 500ms }`])
+  const gate = await startGate(t, [`protocol: http, websocket: { mode: ${mode} }, upstream: "127.0.0.1:${upstream.port}", deadlines: { idle: 400ms, close: 500ms }`])
   const pushed = await wsClient(t, `ws://127.0.0.1:${gate.port}`)
   const pushing = await wsClient(t, `ws://127.0.0.1:${gate.port}`)
   const seen = await upstream.connection(0)
@@ -39,10 +41,10 @@ test('one-way push keeps a pair from idle_timeout, either way', async (t) => {
   await eventually(() => pushed.messages.length === 15)
 })
 
-test('upstreamIdle: pongs do not make an upstream talk; its client is told 1001, it too', async (t) => {
+for (const mode of modes) test(`upstreamIdle: pongs do not make an upstream talk; its client is told 1001, it too, ${mode}`, async (t) => {
   watchLeaks(t)
   const upstream = await wsServer(t, { echo: false })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { upstreamIdle: 300ms, close: 500ms }, websocket: { ping: { interval: 100ms, timeout: 100ms } }`])
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { upstreamIdle: 300ms, close: 500ms }, websocket: { mode: ${mode}, ping: { interval: 100ms, timeout: 100ms } }`])
   const client = await wsClient(t, `ws://127.0.0.1:${gate.port}`)
   const timer = setInterval(() => void client.send('talking'), 30)
   t.teardown(() => clearInterval(timer))
@@ -52,10 +54,10 @@ test('upstreamIdle: pongs do not make an upstream talk; its client is told 1001,
   t.match(await gate.end(), { reason: 'idle_timeout', side: 'upstream' })
 })
 
-test('lifetime_timeout ends a busy pair with 1001 for both, and each is let go when it has answered', async (t) => {
+for (const mode of modes) test(`lifetime_timeout ends a busy pair with 1001 for both, and each is let go when it has answered, ${mode}`, async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, (said) => said.accept())
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { lifetime: 300ms, close: 5s }`])
+  const gate = await startGate(t, [`protocol: http, websocket: { mode: ${mode} }, upstream: "127.0.0.1:${upstream.port}", deadlines: { lifetime: 300ms, close: 5s }`])
   const client = await rawClient(t, gate.port, { halfOpen: true })
   const said = upstream.conversations[0]!
   const timer = setInterval(() => {

@@ -8,7 +8,9 @@ import { watchLeaks } from '../support/leaks.ts'
 import { rawClient, scriptedUpstream, wsClient, wsServer } from '../support/websocket.ts'
 import type { Conversation, FrameWire } from '../support/websocket.ts'
 
-const pings = (interval: string): string => `websocket: { ping: { interval: ${interval}, timeout: ${interval} }, maxMessage: 64MiB }, deadlines: { close: 500ms }`
+const modes = ['frames', 'messages'] as const
+
+const pings = (interval: string, mode: 'frames' | 'messages' = 'frames'): string => `websocket: { mode: ${mode}, ping: { interval: ${interval}, timeout: ${interval} }, maxMessage: 64MiB }, deadlines: { close: 500ms }`
 const pass = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 /** Answers the pings that come to `peer` until it closes; gives the frames that are no pings. */
@@ -21,14 +23,14 @@ async function answering(peer: FrameWire, isMasked: boolean, onFrame: (frame: Aw
   }
 }
 
-test('pings of the gate are answered by each side for itself: their pongs stay here, those of others pass', async (t) => {
+for (const mode of modes) test(`pings of the gate are answered by each side for itself: their pongs stay here, those of others pass, ${mode}`, async (t) => {
   watchLeaks(t)
   const heard: string[] = []
   const upstream = await scriptedUpstream(t, async (said) => {
     await said.accept()
     await answering(said, false, (frame) => heard.push(`${frame.opcode} ${frame.payload.toString()}`))
   })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('150ms')}`])
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('150ms', mode)}`])
   const client = await rawClient(t, gate.port)
   const heardByClient: string[] = []
   void answering(client, true, (frame) => heardByClient.push(`${frame.opcode} ${frame.payload.toString()}`))
@@ -71,14 +73,14 @@ test('an idle pair of real peers is kept by their pongs', async (t) => {
   t.equal((await client.nextMessage()).data.toString(), 'still here')
 })
 
-test('a client that answers no ping is ended with ping_timeout; the upstream is told 1001, the client gets no frame', async (t) => {
+for (const mode of modes) test(`a client that answers no ping is ended with ping_timeout; the upstream is told 1001, the client gets no frame, ${mode}`, async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, async (said) => {
     await said.accept()
     await said.wire.ended
     said.wire.end()
   })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('100ms')}`])
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('100ms', mode)}`])
   const client = await rawClient(t, gate.port)
   t.match(await client.nextFrame(), { opcode: 'ping' })
   const start = performance.now()
@@ -103,7 +105,7 @@ test('a client that says anything at all is not ended, though it answers no ping
   t.equal(gate.lines.length, 0)
 })
 
-test('a legacy upstream that has never answered a ping is not ended', async (t) => {
+for (const mode of modes) test(`a legacy upstream that has never answered a ping is not ended, ${mode}`, async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, async (said) => {
     await said.accept()
@@ -112,7 +114,7 @@ test('a legacy upstream that has never answered a ping is not ended', async (t) 
       if (frame.opcode === 'text') await said.sendFrame({ opcode: 'text', payload: frame.payload })
     }
   })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('50ms')}`])
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('50ms', mode)}`])
   // The client's own frames do not count for the upstream.
   const client = await rawClient(t, gate.port)
   void answering(client, true)
@@ -123,7 +125,7 @@ test('a legacy upstream that has never answered a ping is not ended', async (t) 
   t.equal(gate.lines.length, 0)
 })
 
-test('an upstream that has answered one ping is held to it', async (t) => {
+for (const mode of modes) test(`an upstream that has answered one ping is held to it, ${mode}`, async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, async (said: Conversation) => {
     await said.accept()
@@ -132,20 +134,20 @@ test('an upstream that has answered one ping is held to it', async (t) => {
     await said.wire.ended
     said.wire.end()
   })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('100ms')}`])
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('100ms', mode)}`])
   const client = await wsClient(t, `ws://127.0.0.1:${gate.port}`)
   t.same(await client.closed, { code: 1001, reason: 'ping_timeout' })
   t.match(await gate.end(), { reason: 'ping_timeout', side: 'upstream', phase: 'relay' })
   t.same(upstream.conversations[0]!.frames().map(({ opcode }) => opcode), ['ping', 'ping'])
 })
 
-test('a client that is not read because the upstream is slow is not ended with ping_timeout', async (t) => {
+for (const mode of modes) test(`a client that is not read because the upstream is slow is not ended with ping_timeout, ${mode}`, async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, async (said) => {
     await said.accept()
     said.wire.stopReading()
   })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('50ms')}`])
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('50ms', mode)}`])
   const client = await rawClient(t, gate.port)
   const payload = pattern(14 * 1024 * 1024, 5)
   const mask = Buffer.alloc(4)

@@ -1,4 +1,4 @@
-// Control frames that we send ourselves: at most 125 bytes of payload, masked towards an upstream.
+// Frames that we send ourselves: control frames whole, and the heads of messages. Masked towards an upstream.
 
 import { nodeCrypto } from '../../node-crypto.ts'
 
@@ -26,6 +26,34 @@ export function controlFrame(opcode: number, payload: Buffer, isMasked: boolean)
   mask.copy(frame, 2)
   for (let i = 0; i < payload.length; i++) frame[6 + i]! ^= mask[i & 3]!
   return frame
+}
+
+/** The last head that `dataHead` made. */
+export const head = Buffer.alloc(14)
+
+/**
+ * Writes the head of a message of `length` bytes into `head`, and returns its size. If it is masked, the mask is in its last
+ * four bytes, for the payload that follows.
+ */
+export function dataHead(opcode: number, length: number, isCompressed: boolean, isMasked: boolean): number {
+  head[0] = 0x80 | (isCompressed ? 0x40 : 0) | opcode
+  let size = 2
+  if (length < 126) {
+    head[1] = length
+  } else if (length < 65_536) {
+    head[1] = 126
+    head.writeUInt16BE(length, 2)
+    size = 4
+  } else {
+    head[1] = 127
+    head.writeUInt32BE(Math.floor(length / 2 ** 32), 2)
+    head.writeUInt32BE(length >>> 0, 6)
+    size = 10
+  }
+  if (!isMasked) return size
+  head[1] |= 0x80
+  nextMask().copy(head, size)
+  return size + 4
 }
 
 /** The payload of a close frame: the code and, cut to fit, the reason. */

@@ -1,5 +1,5 @@
-// WebSocket in frames mode, as a Dialogue of the pair: frames are scanned and forwarded as they are; pings and close frames
-// of our own stand only between frames.
+// WebSocket as a Dialogue of the pair: frames are scanned and forwarded as they are; pings and close frames of our own stand
+// only between frames. In message mode the sinks make new frames of them, and ours may stand anywhere (`Endpoint.inject`).
 
 import type { Clock } from '../../clock.ts'
 import { makeClose, websocketCode } from '../../close.ts'
@@ -40,14 +40,15 @@ export class Frames implements Dialogue, ControlHandler {
   /** An end that waits for both directions to stand between frames, and for how long. */
   #postponed: { close: Close; until: number } | null = null
 
-  constructor(connection: Connection, options: FramesOptions, isCompressed: boolean, clock: Clock, observer: Observer) {
+  /** `isCompressed`: what each side sends may be. */
+  constructor(connection: Connection, options: FramesOptions, isCompressed: { client: boolean; upstream: boolean }, clock: Clock, observer: Observer) {
     const { maxMessageBytes, maxFragments, ping } = options
     this.#connection = connection
     this.#clock = clock
     this.#observer = observer
     this.#options = options
-    this.#fromClient = new FrameScanner({ isMasked: true, isCompressed, maxMessageBytes, maxFragments }, this)
-    this.#fromUpstream = new FrameScanner({ isMasked: false, isCompressed, maxMessageBytes, maxFragments }, this)
+    this.#fromClient = new FrameScanner({ isMasked: true, isCompressed: isCompressed.client, maxMessageBytes, maxFragments }, this)
+    this.#fromUpstream = new FrameScanner({ isMasked: false, isCompressed: isCompressed.upstream, maxMessageBytes, maxFragments }, this)
     this.#client = new Pinger('client', ping, clock.now())
     this.#upstream = new Pinger('upstream', ping, clock.now())
   }
@@ -118,7 +119,7 @@ export class Frames implements Dialogue, ControlHandler {
     const from = towards === this.#fromClient ? this.#fromUpstream : this.#fromClient
     towards.wantsBoundary = false
     if (!towards.isClosed) {
-      if (!towards.isAtBoundary) return 'blocked'
+      if (!mayInject(half, towards)) return 'blocked'
       this.#send(half, CLOSE, closePayload(code, close.reason))
       // Its peer has not closed by this: `towards` goes on to be scanned for the Close that answers the other farewell.
     }
@@ -154,7 +155,7 @@ export class Frames implements Dialogue, ControlHandler {
     if (pinger.hasForeignPing) return pinger.expect(this.#clock.now())
     // Behind queued bytes a ping would say nothing about its peer; the write deadline speaks there.
     if (half.sink.queued > 0) return
-    if (!scanner.isAtBoundary) {
+    if (!mayInject(half, scanner)) {
       scanner.wantsBoundary = true
       return
     }
@@ -164,7 +165,8 @@ export class Frames implements Dialogue, ControlHandler {
 
   #send(half: Half, opcode: number, payload: Buffer): void {
     const frame = controlFrame(opcode, payload, half.direction === 'to_upstream')
-    half.forward(frame, 0, frame.length)
+    if (half.sink.inject !== undefined) half.sink.inject(frame)
+    else half.forward(frame, 0, frame.length)
   }
 
   #scanner(half: Half): FrameScanner {
@@ -184,6 +186,11 @@ function isBetweenFrames(scanner: FrameScanner): boolean {
   return scanner.isAtBoundary || scanner.isClosed || scanner.hasFailed
 }
 
-function violationClose(violation: Violation, side: PeerSide): Close {
+/** Whether a frame of ours may stand here. */
+function mayInject(half: Half, scanner: FrameScanner): boolean {
+  return scanner.isAtBoundary || half.sink.inject !== undefined
+}
+
+export function violationClose(violation: Violation, side: PeerSide): Close {
   return { ...makeClose(violation.reason, side, 'relay', violation.detail), websocketCode: violation.code }
 }

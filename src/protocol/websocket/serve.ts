@@ -15,6 +15,9 @@ import { Opening } from '../opening.ts'
 import type { OpeningSteps, ServeContext, ServeOptions } from '../opening.ts'
 import { Frames } from './frames.ts'
 import type { FramesOptions } from './frames.ts'
+import { messageEnds } from './messages.ts'
+import type { MessagesOptions } from './messages.ts'
+import { acceptDeflate } from './deflate.ts'
 import { checkAccepted, checkUpgrade, isUpgrade } from './upgrade.ts'
 import type { Upgrade, UpgradeOptions } from './upgrade.ts'
 
@@ -29,6 +32,8 @@ export interface WebSocketOptions extends ServeOptions {
   /** Whether a peer at this address may say who its client is. */
   isTrusted: (address: string) => boolean
   frames: FramesOptions
+  /** Message mode; null is frames mode. */
+  messages: MessagesOptions | null
   /** Takes over a client whose first request is no upgrade; `bytes` are what it has sent so far. */
   servePlain: (connection: Connection, client: Endpoint, bytes: Buffer) => void
 }
@@ -132,21 +137,30 @@ class WebSocketOpening implements OpeningSteps {
   }
 
   #onAccepted(opening: Opening, answer: AnswerHead, rest: Buffer): void {
-    const accepted = checkAccepted(answer, this.#upgrade!)
+    const { frames, messages, pair } = this.#options
+    const { clock, observer } = opening.context
+    const deflate = messages === null ? null : acceptDeflate(this.#upgrade!.deflateOffer, messages.maxMessageBytes)
+    const accepted = checkAccepted(answer, this.#upgrade!, deflate?.answer)
     if (typeof accepted === 'string') return opening.close(makeClose('protocol_error', 'upstream', 'handshake', accepted))
-    opening.sendClient(accepted.head)
-    const { context, connection } = opening
-    const frames = new Frames(connection, this.#options.frames, accepted.isCompressed, context.clock, context.observer)
-    opening.pair(frames, rest, (pair) => frames.attach(pair.toUpstream, pair.toClient))
+    const { connection } = opening
+    const isCompressed = { client: accepted.isCompressed || deflate !== null, upstream: accepted.isCompressed }
+    const dialogue = new Frames(connection, frames, isCompressed, clock, observer)
+    const ends = messages === null ? undefined : messageEnds(connection, deflate?.deflate ?? null, messages, pair, observer)
+    opening.together(() => {
+      opening.sendClient(accepted.head)
+      opening.pair(dialogue, rest, (made) => dialogue.attach(made.toUpstream, made.toClient), ends)
+    })
   }
 
   /** The upstream declined (401, 404, a redirect): its answer goes to the client, streamed, and then the connection ends. */
   #relayPlain(opening: Opening, answer: AnswerHead, rest: Buffer): void {
     const plain = plainAnswerHead(answer)
     if (typeof plain === 'string') return opening.close(makeClose('protocol_error', 'upstream', 'handshake', plain))
-    opening.sendClient(plain.head)
     opening.forget()
     const body = new PlainAnswer(opening.connection, plain.framing)
-    opening.pair(body, rest, () => body.attach())
+    opening.together(() => {
+      opening.sendClient(plain.head)
+      opening.pair(body, rest, () => body.attach())
+    })
   }
 }

@@ -12,8 +12,11 @@ import { nodeCrypto } from '../../node-crypto.ts'
 export interface UpgradeOptions {
   /** Allowed Origin values, compared as they are written; empty allows all, an absent Origin too. */
   origins: readonly string[]
-  /** strip: no extension is offered to the upstream, so that frames are never compressed. */
-  compression: 'pass' | 'strip'
+  /**
+   * pass: what client and upstream agree on. All others offer the upstream no extension, so that its frames are never
+   * compressed; on: we accept the client's offer ourselves.
+   */
+  compression: 'pass' | 'strip' | 'off' | 'on'
 }
 
 /** An upgrade that may go to the upstream, and what its answer is held to. */
@@ -24,6 +27,8 @@ export interface Upgrade {
   protocols: readonly string[]
   /** Names of the extensions offered. */
   extensions: readonly string[]
+  /** The extensions that the client offers us, as it wrote them; empty unless we may accept one. */
+  deflateOffer: string
 }
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
@@ -31,6 +36,7 @@ const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 const keyPattern = /^[A-Za-z0-9+/]{21}[AQgw]==$/
 /** The only extension whose effect on frames we know (RFC 7692): it uses RSV1. Others are not offered on. */
 export const DEFLATE = 'permessage-deflate'
+const EXTENSIONS = 'sec-websocket-extensions'
 
 function refused(detail: string, httpStatus = 400): Close {
   return { ...makeClose('protocol_error', 'client', 'handshake', detail), httpStatus }
@@ -80,18 +86,18 @@ function forward(request: RequestHead, key: string, options: UpgradeOptions, cli
     accept: nodeCrypto().hash('sha1', key + GUID, 'base64'),
     protocols: valuesOf(headers, 'sec-websocket-protocol').flatMap((value) => value.split(',')).map((value) => value.trim()).filter((value) => value !== ''),
     extensions: offered,
+    deflateOffer: options.compression === 'on' ? valuesOf(request.headers, EXTENSIONS).join(', ') : '',
   }
 }
 
 /** Leaves the offered extensions as they are, unless one of them is unknown to us or none is wanted. */
 function knownExtensions(headers: Header[], options: UpgradeOptions): { headers: Header[]; offered: string[] } {
-  const name = 'sec-websocket-extensions'
-  const elements = valuesOf(headers, name).flatMap((value) => value.split(','))
+  const elements = valuesOf(headers, EXTENSIONS).flatMap((value) => value.split(','))
   const isKnown = (element: string): boolean => extensionName(element) === DEFLATE
-  const known = options.compression === 'strip' ? [] : elements.filter(isKnown)
+  const known = options.compression === 'pass' ? elements.filter(isKnown) : []
   const offered = known.length > 0 ? [DEFLATE] : []
   if (known.length === elements.length) return { headers, offered }
-  const rest = headers.filter(([key]) => key.toLowerCase() !== name)
+  const rest = headers.filter(([key]) => key.toLowerCase() !== EXTENSIONS)
   if (known.length > 0) rest.push(['Sec-WebSocket-Extensions', known.map((element) => element.trim()).join(', ')])
   return { headers: rest, offered }
 }
@@ -109,8 +115,11 @@ export interface Accepted {
   isCompressed: boolean
 }
 
-/** Holds a 101 to RFC 6455 section 4.1, as the client will: what goes through, or the rule it breaks. */
-export function checkAccepted(answer: AnswerHead, upgrade: Upgrade): Accepted | string {
+/**
+ * Holds a 101 to RFC 6455 section 4.1, as the client will: what goes through, or the rule it breaks. `accepted` is what we
+ * answer to the client's extensions ourselves.
+ */
+export function checkAccepted(answer: AnswerHead, upgrade: Upgrade, accepted?: string): Accepted | string {
   const { headers } = answer
   const single = (name: string): string | null => {
     const values = valuesOf(headers, name)
@@ -128,5 +137,6 @@ export function checkAccepted(answer: AnswerHead, upgrade: Upgrade): Accepted | 
   if (typeof passed === 'string') return `Connection lists ${passed}`
   const withoutBody = passed.filter(([key]) => key.toLowerCase() !== 'content-length')
   withoutBody.push(['Connection', 'Upgrade'], ['Upgrade', 'websocket'])
+  if (accepted !== undefined) withoutBody.push(['Sec-WebSocket-Extensions', accepted])
   return { head: encodeHead(`HTTP/1.1 101 ${answer.reason || 'Switching Protocols'}`, withoutBody), isCompressed: extensions.length > 0 }
 }

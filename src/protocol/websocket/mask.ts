@@ -1,0 +1,29 @@
+// The mask of a client's frames (RFC 6455 section 5.3), put on or taken off in place. Four bytes at a time: byte by byte, as
+// `ws` does it without its native addition, 64 KiB take 190 us instead of 16 (Node 26.10, 2 cores, 2026-11-24).
+
+/** Below that the words are not worth their view. */
+const SHORT = 64
+
+/** `mask` holds its four bytes, the next one least significant; returns it turned to the byte behind `end`. */
+export function applyMask(bytes: Buffer, start: number, end: number, mask: number): number {
+  let at = start
+  // Words begin at multiples of four of the memory below.
+  const aligned = end - start < SHORT ? end : start + (-(bytes.byteOffset + start) & 3)
+  for (; at < aligned; at++) {
+    bytes[at]! ^= mask
+    mask = turned(mask)
+  }
+  if (at === end) return mask
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset + at, (end - at) >>> 2)
+  for (let i = 0; i < words.length; i++) words[i]! ^= mask
+  at += words.length * 4
+  for (; at < end; at++) {
+    bytes[at]! ^= mask
+    mask = turned(mask)
+  }
+  return mask
+}
+
+function turned(mask: number): number {
+  return (mask >>> 8) | (mask << 24)
+}

@@ -1,0 +1,78 @@
+// Whole messages that wait for a slow consumer: first in, first out, and what gives way once they are too much.
+//
+// The bound is on memory: each message counts with its bytes and with what keeping it costs, so that a million empty
+// messages are no way around it. A message always fits an empty queue, so that one that is larger than the bound is not
+// lost for that alone; the bound is then that message. What is dropped is dropped whole, and the order of the rest stays.
+
+/** wait: the sender is held back. close: a queue that overflows ends the connection. */
+export const slowConsumerPolicies = ['wait', 'close', 'dropOldest', 'dropNewest'] as const
+export type SlowConsumerPolicy = (typeof slowConsumerPolicies)[number]
+
+/** What a Buffer of its own and its place here cost (Node 26, measured with a million of them). */
+export const KEEPING_BYTES = 256
+
+export interface Waiting {
+  /** Of the message; 0 for a frame that is whole already (a Close), which is never dropped. */
+  readonly opcode: number
+  readonly isCompressed: boolean
+  readonly payload: Buffer
+}
+
+export class MessageQueue {
+  readonly #policy: SlowConsumerPolicy
+  readonly #maxBytes: number
+  readonly #waiting: Waiting[] = []
+  #bytes = 0
+
+  constructor(policy: SlowConsumerPolicy, maxBytes: number) {
+    this.#policy = policy
+    this.#maxBytes = policy === 'wait' ? Number.POSITIVE_INFINITY : maxBytes
+  }
+
+  get length(): number {
+    return this.#waiting.length
+  }
+
+  /** Payload bytes that wait. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Adds to the end. Returns how many messages gave way, `next` perhaps among them; `overflow`: it was not added. */
+  push(next: Waiting): number | 'overflow' {
+    if (next.opcode === 0 || this.#hasRoom(next)) {
+      this.#add(next)
+      return 0
+    }
+    if (this.#policy === 'close') return 'overflow'
+    if (this.#policy === 'dropNewest') return 1
+    let dropped = 0
+    while (this.#waiting.length > 0 && this.#waiting[0]!.opcode !== 0 && !this.#hasRoom(next)) {
+      this.shift()
+      dropped++
+    }
+    this.#add(next)
+    return dropped
+  }
+
+  shift(): Waiting | undefined {
+    const first = this.#waiting.shift()
+    if (first !== undefined) this.#bytes -= first.payload.length
+    return first
+  }
+
+  clear(): void {
+    this.#waiting.length = 0
+    this.#bytes = 0
+  }
+
+  #add(next: Waiting): void {
+    this.#waiting.push(next)
+    this.#bytes += next.payload.length
+  }
+
+  #hasRoom(next: Waiting): boolean {
+    if (this.#waiting.length === 0) return true
+    return this.#bytes + next.payload.length + (this.#waiting.length + 1) * KEEPING_BYTES <= this.#maxBytes
+  }
+}

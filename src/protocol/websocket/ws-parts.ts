@@ -1,0 +1,29 @@
+// permessage-deflate of `ws`, exported by the package and left out by its types. Loaded with the first client that compresses
+// in message mode: most gates need none of it.
+
+import { createRequire } from 'node:module'
+
+type Done = (error: (Error & { code?: string }) | null, data: Buffer) => void
+export type ExtensionParams = Record<string, unknown>
+
+export interface PerMessageDeflate {
+  accept(offers: ExtensionParams[]): ExtensionParams
+  compress(data: Buffer, fin: boolean, done: Done): void
+  decompress(data: Buffer, fin: boolean, done: Done): void
+  cleanup(): void
+}
+
+export interface WsParts {
+  PerMessageDeflate: new (options: { isServer: boolean; maxPayload: number; serverNoContextTakeover: boolean; clientNoContextTakeover: boolean }) => PerMessageDeflate
+  extension: {
+    parse(header: string): Record<string, ExtensionParams[] | undefined>
+    format(extensions: Record<string, ExtensionParams[]>): string
+  }
+}
+
+const require = createRequire(import.meta.url)
+let parts: WsParts | null = null
+
+export function wsParts(): WsParts {
+  return (parts ??= require('ws') as WsParts)
+}
