@@ -53,16 +53,11 @@ export class ListenerSet {
   async change(config: Config, check: () => void): Promise<void> {
     const steps = this.#plan(config)
     const fresh = steps.filter(({ listener }) => !this.#current.includes(listener))
-    const bound: ServedListener[] = []
     try {
-      for (const { listener, takesFrom, index } of fresh) {
-        if (takesFrom !== null) continue
-        bound.push(listener)
-        await bind(listener, index)
-      }
+      for (const { listener, takesFrom, index } of fresh) if (takesFrom === null) await bind(listener, index)
       check()
     } catch (error) {
-      for (const listener of bound) this.#discard(listener)
+      for (const { listener } of fresh) this.#discard(listener)
       throw error
     }
     this.#swap(steps, config)
@@ -139,7 +134,7 @@ export class ListenerSet {
     this.#partings.add(new Parting({ clock, random, connections, spreadMs, ask }))
   }
 
-  /** Bound for a change that did not come. Connections that it accepted meanwhile are served to their end. */
+  /** Made for a change that did not come. If it was bound, connections that it accepted meanwhile are served to their end. */
   #discard(listener: ServedListener): void {
     this.#retire(listener)
     listener.remove()

@@ -84,7 +84,7 @@ export class ServedListener {
     this.#config = config
     this.#shared = shared
     this.#read = { readBytes: Math.min(READ_BYTES, config.buffers.highBytes), isShared: shared.isShared }
-    this.#limit = predecessor === null ? new ConnectionLimit(this.#maxConnections(), shared.processLimit) : predecessor.#limit
+    this.#limit = predecessor === null ? this.#makeLimit() : predecessor.#limit
     this.#deadlines = predecessor === null ? { ...config.deadlines } : predecessor.#deadlines
     this.#options = { name: config.name, address: toListener(config.address), protocol: config.protocol, read: this.#read, noDelay: config.noDelay }
     this.#context = this.#listenerContext()
@@ -155,14 +155,18 @@ export class ServedListener {
     if (this.#open === 0 || isAtOnce) this.#onGone()
   }
 
-  #maxConnections(): number {
+  #makeLimit(): ConnectionLimit {
     const { processLimit, log } = this.#shared
     const { name, limits } = this.#config
-    const max = limits.connections ?? Math.min(DEFAULT_CONNECTIONS, processLimit.max)
+    const max = this.#maxConnections()
     if (limits.connections === null && max < DEFAULT_CONNECTIONS) {
       log.warn('fewer connections than by default: the descriptor limit holds no more', { listener: name, connections: max })
     }
-    return max
+    return new ConnectionLimit(max, processLimit)
+  }
+
+  #maxConnections(): number {
+    return this.#config.limits.connections ?? Math.min(DEFAULT_CONNECTIONS, this.#shared.processLimit.max)
   }
 
   #listenerContext(): ListenerContext {

@@ -14,8 +14,8 @@ import type { Checked } from './load.ts'
 
 /** Checked at once: measured at 25 to 75 ms for the worst 16 KiB on one busy core, 5 ms for a usual 2 KiB (Node 26, November 2026). */
 const SMALL_BYTES = 16 * 1024
-/** A whole megabyte takes 1 to 4 s. */
-const PATIENCE_MS = 20_000
+/** 256 listeners take less than a second, on a busy machine too. */
+const PATIENCE_MS = 10_000
 /** 256 listeners with all their keys take a quarter of it; a hostile megabyte would take all that a pod has. */
 const HEAP_MIB = 64
 
@@ -82,6 +82,9 @@ function checkApart(task: Task, clock: Clock): Promise<Checked> {
       // Its memory is bounded for files that would take ours; anything else is a bug.
       reject(error.code === 'ERR_WORKER_OUT_OF_MEMORY' ? unusable(`takes more than ${HEAP_MIB} MiB to be checked, write less`) : error)
     })
-    worker.once('exit', () => cancel())
+    worker.once('exit', () => {
+      cancel()
+      reject(new Error('the thread that checks the configuration ended without a verdict')) // unless it is settled already
+    })
   })
 }

@@ -363,6 +363,20 @@ test('deadlines that are off never end a pair', async (t) => {
   t.equal(await end(), null)
 })
 
+test('deadlines are read when they are judged: a change of theirs holds for an open pair, its lifetime and its jitter too', async (t) => {
+  const off = Number.POSITIVE_INFINITY
+  const options = { idleMs: 1000, clientIdleMs: off, upstreamIdleMs: off, writeMs: off, halfCloseMs: off, lifetimeMs: off, lifetimeJitter: 0 }
+  const { pair } = memoryPair()
+  const deadlines = new Deadlines(options, 0, 1)
+  const judge = (now: number): string | null => deadlines.check(pair.toUpstream, pair.toClient, now)?.reason ?? null
+  options.idleMs = 2000
+  t.same([judge(1000), judge(1999), judge(2000)], [null, null, 'idle_timeout'])
+  Object.assign(options, { idleMs: off, lifetimeMs: 4000, lifetimeJitter: 0.25 })
+  t.same([judge(2999), judge(3000)], [null, 'lifetime_timeout'])
+  options.lifetimeMs = 8000
+  t.same([judge(5999), judge(6000)], [null, 'lifetime_timeout'])
+})
+
 test('a process that was frozen for an hour kills nobody whose bytes wait, and still kills who stalls', async (t) => {
   const deadlines = { idleMs: LIMIT, clientIdleMs: LIMIT, upstreamIdleMs: LIMIT, halfCloseMs: LIMIT, writeMs: LIMIT }
 

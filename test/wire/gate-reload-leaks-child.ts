@@ -33,7 +33,9 @@ const source = {
   file: 'test.yaml',
   hash: () => Promise.resolve(String(nth)),
   load: () => {
-    const text = nth % 5 === 4 ? yaml(nth).replace('tcp', 'udp') : yaml(nth)
+    // Some cannot be read; some want a port that is taken, once all the others are made.
+    const taken = `  - { name: taken, address: "127.0.0.1:${port}", protocol: tcp, upstream: "127.0.0.1:1" }\n`
+    const text = nth % 5 === 4 ? yaml(nth).replace('tcp', 'udp') : nth % 5 === 2 ? yaml(nth) + taken : yaml(nth)
     try {
       return Promise.resolve({ hash: String(nth % 9), outcome: checkText(text, 'test.yaml') })
     } catch (error) {

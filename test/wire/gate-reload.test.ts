@@ -5,6 +5,7 @@ import { eventually, within } from '../support/eventually.ts'
 import { startGate, yamlOf, type Gate } from '../support/gate.ts'
 import { parseAnswer, requestRaw } from '../support/http.ts'
 import { get, httpClient, OK, recordingUpstream } from '../support/http-peers.ts'
+import { heldBack } from '../support/held-back.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect, echo, listen, type Upstream } from '../support/peers.ts'
 import { freePort } from '../support/tools.ts'
@@ -69,6 +70,34 @@ test('deadlines hold for what is open, too: a silent pair of each kind ends with
   await gate.end(2)
   const ends = gate.lines.map((line) => line['close'])
   t.same(['idle_timeout', 'response_timeout'].map((reason) => ends.filter((end) => end === reason).length), [2, 1])
+})
+
+test('a deadline that was raised spares what is open', async (t) => {
+  watchLeaks(t)
+  const upstream = await echo(t)
+  const gate = await startGate(t, [tcp(upstream, ', deadlines: { idle: 300ms }'), tcp(upstream, ', deadlines: { idle: 600ms }')])
+  const [spared, watch] = [await connect(t, gate.ports[0]!), await connect(t, gate.ports[1]!)]
+  t.same([await isLive(spared), await isLive(watch)], [true, true])
+  await gate.reload([tcp(upstream, ', deadlines: { idle: 1h }'), tcp(upstream, ', deadlines: { idle: 600ms }')])
+  t.match(await gate.end(), { reason: 'idle_timeout', line: { listener: 'l1' } }, 'twice the time of the other went by')
+  watch.end()
+  t.ok(await isLive(spared))
+  spared.end()
+})
+
+test('smaller buffers hold for clients that come by the same socket: no more than them waits for an upstream that stalls', async (t) => {
+  watchLeaks(t)
+  const upstream = await listen(t, () => {}, { unread: true })
+  const gate = await startGate(t, [tcp(upstream)])
+  await gate.reload([tcp(upstream, ', buffers: { high: 8KiB }, deadlines: { write: 500ms }')])
+  const client = await connect(t, gate.port)
+  const flood = client.flood()
+  const connection = await eventually(() => [...gate.sidegate.registry][0])
+  await heldBack(connection, 'to_upstream')
+  const waits = connection.owner!.queued('upstream')
+  t.ok(waits > 0 && waits <= 8192, `${waits} bytes`)
+  t.match(await gate.end(), { reason: 'write_timeout', side: 'upstream' })
+  await flood
 })
 
 test('connections of a listener that was removed end with reloaded, as their protocol can say it; the others go on', async (t) => {
