@@ -1,13 +1,16 @@
 // One listener of the configuration with all that serves it: its places, its protocol, its upstream. The composition root
 // makes one for each; a connection lives with the parts that it was admitted by.
 
+import { Clients } from './admission/clients.ts'
 import { ConnectionLimit } from './admission/limits.ts'
+import { Newcomers } from './admission/newcomers.ts'
+import { Rates } from './admission/rates.ts'
 import { deaf } from './admission/refusal.ts'
 import type { Refusals } from './admission/refusal.ts'
 import type { Clock, Sweep } from './clock.ts'
 import { formatAddress } from './config/address.ts'
 import type { ListenerConfig } from './config/schema.ts'
-import type { Connection, Registry } from './connection.ts'
+import type { Connection, LimitAction, LimitName, Registry } from './connection.ts'
 import type { Endpoint } from './endpoint/endpoint.ts'
 import { regainedEndpoint, SocketEndpoint } from './endpoint/socket-endpoint.ts'
 import type { ReadOptions } from './endpoint/socket-endpoint.ts'
@@ -15,9 +18,9 @@ import { invariant } from './errors.ts'
 import { Listener } from './listener/listener.ts'
 import type { Log } from './log/log.ts'
 import type { Rejections } from './log/rejections.ts'
-import type { MeteredListener } from './metrics/listener-metrics.ts'
+import type { MeteredLimit, MeteredListener } from './metrics/listener-metrics.ts'
 import type { Metrics } from './metrics/metrics.ts'
-import { httpOptions, READ_BYTES, serveOptions, toListener, toTarget, websocketOptions } from './options.ts'
+import { clientOptions, httpOptions, ratesOptions, READ_BYTES, serveOptions, toListener, toTarget, websocketOptions } from './options.ts'
 import type { HttpContext } from './protocol/http/connection.ts'
 import type { Exchange } from './protocol/http/exchange.ts'
 import { refusal } from './protocol/http/refusal.ts'
@@ -25,12 +28,15 @@ import { HttpFront } from './protocol/http/serve.ts'
 import { serveTcp } from './protocol/tcp.ts'
 import { serveUpgrade, serveWebSocket } from './protocol/websocket/serve.ts'
 import type { WebSocketOptions } from './protocol/websocket/serve.ts'
+import type { Pacer } from './pair/pacer.ts'
 import { HttpPool } from './upstream/http-pool.ts'
 
 /** What all listeners share. */
 export interface SharedParts {
   clock: Clock
   sweep: Sweep
+  /** Gives turns to whom a rate limit delays. */
+  pacer: Pacer
   random: () => number
   registry: Registry
   metrics: Metrics
@@ -50,11 +56,24 @@ export interface SharedParts {
 type Serve = (connection: Connection, client: Endpoint) => void
 
 const DEFAULT_CONNECTIONS = 10_000
-const RETRY_AFTER_SECONDS = 5
+/** A refused client is told to wait 1 to this many seconds, at random: told the same, all would come back at once. */
+const MAX_RETRY_AFTER_SECONDS = 5
 
 /** What the metrics are told of a listener. */
-export function meteredListener({ name, protocol, buffers }: ListenerConfig): MeteredListener {
-  return { name, protocols: protocol === 'tcp' ? ['tcp'] : ['http', 'websocket'], bufferHighBytes: buffers.highBytes }
+export function meteredListener({ name, protocol, buffers, limits }: ListenerConfig): MeteredListener {
+  return { name, protocols: protocol === 'tcp' ? ['tcp'] : ['http', 'websocket'], bufferHighBytes: buffers.highBytes, limits: meteredLimits(limits, protocol) }
+}
+
+function meteredLimits({ connectionsPerClient, newConnections, bytes, messages, minRate, isEnforced, connections }: ListenerConfig['limits'], protocol: 'http' | 'tcp'): MeteredLimit[] {
+  const all: Array<[isOn: number, MeteredLimit]> = [
+    [0, { limit: 'connections', action: 'close', isEnforced: isEnforced || connections === null }],
+    [connectionsPerClient, { limit: 'connectionsPerClient', action: 'close', isEnforced }],
+    [newConnections.perSec, { limit: 'newConnections', action: newConnections.onExceed, isEnforced: newConnections.isEnforced }],
+    [bytes.perSec, { limit: 'bytes', action: bytes.onExceed, isEnforced: bytes.isEnforced }],
+    [protocol === 'http' ? messages.perSec : Number.POSITIVE_INFINITY, { limit: 'messages', action: messages.onExceed, isEnforced: messages.isEnforced }],
+    [minRate.bytesPerSec, { limit: 'minRate', action: 'close', isEnforced: minRate.isEnforced }],
+  ]
+  return all.filter(([perSec]) => Number.isFinite(perSec)).map(([, limit]) => limit)
 }
 
 export class ServedListener {
@@ -62,6 +81,7 @@ export class ServedListener {
   readonly #shared: SharedParts
   readonly #read: ReadOptions
   readonly #limit: ConnectionLimit
+  readonly #clients: Clients | null
   readonly #listener: Listener
   #front: HttpFront | null = null
 
@@ -69,7 +89,9 @@ export class ServedListener {
     this.config = config
     this.#shared = shared
     this.#read = { readBytes: Math.min(READ_BYTES, config.buffers.highBytes), isShared: shared.isShared }
-    this.#limit = new ConnectionLimit(this.#maxConnections(), shared.processLimit)
+    this.#limit = this.#makeLimit()
+    const perClient = clientOptions(config)
+    this.#clients = perClient && new Clients({ ...perClient, report: this.#report })
     this.#listener = this.#makeListener()
   }
 
@@ -100,6 +122,30 @@ export class ServedListener {
     this.#front?.close()
   }
 
+  readonly #report = (limit: LimitName, action: LimitAction, isEnforced: boolean): void => {
+    this.#shared.metrics.onLimited(this.config.name, limit, action, isEnforced)
+  }
+
+  #makeLimit(): ConnectionLimit {
+    const { connections, isEnforced } = this.config.limits
+    const onFull = (isFull: boolean): void => this.#report('connections', 'close', isFull)
+    return new ConnectionLimit(this.#maxConnections(), this.#shared.processLimit, { isEnforced: isEnforced || connections === null, onFull })
+  }
+
+  #makeNewcomers(): Newcomers | null {
+    const { limits, deadlines } = this.config
+    const { perSec, per } = limits.newConnections
+    if (!Number.isFinite(perSec) || per === 'client') return null
+    const report = (action: LimitAction, isEnforced: boolean): void => this.#report('newConnections', action, isEnforced)
+    return new Newcomers({ ...limits.newConnections, maxWaitMs: deadlines.handshakeMs, report }, this.#shared)
+  }
+
+  #makeRates(): Rates | null {
+    const options = ratesOptions(this.config, this.#read)
+    const { clock, pacer } = this.#shared
+    return options && new Rates(options, { clock, pacer, clients: this.#clients, report: this.#report })
+  }
+
   #maxConnections(): number {
     const { processLimit, log } = this.#shared
     const { name, limits } = this.config
@@ -111,7 +157,7 @@ export class ServedListener {
   }
 
   #makeListener(): Listener {
-    const { clock, registry, refusals, rejections, metrics, log } = this.#shared
+    const { clock, registry, refusals, rejections, metrics, log, random } = this.#shared
     const { name, address, protocol, noDelay } = this.config
     const context = this.#context()
     return new Listener(
@@ -120,9 +166,11 @@ export class ServedListener {
         clock,
         registry,
         limit: this.#limit,
+        clients: this.#clients,
+        newcomers: this.#makeNewcomers(),
         refusals,
         serve: protocol === 'tcp' ? this.#tcpServer(context) : this.#httpServer(context),
-        refusalAnswer: (close) => (protocol === 'tcp' ? null : refusal(close, RETRY_AFTER_SECONDS)),
+        refusalAnswer: (close) => (protocol === 'tcp' ? null : refusal(close, 1 + Math.floor(random() * MAX_RETRY_AFTER_SECONDS))),
         onRejected: (close, client) => {
           metrics.onRejected(name, close)
           rejections.note(name, close, client)
@@ -134,13 +182,16 @@ export class ServedListener {
 
   #context(): HttpContext {
     const { clock, sweep, random, metrics, onClosed } = this.#shared
+    const limits = this.#makeRates()
     return {
+      ...(limits === null ? {} : { limits }),
       clock,
       sweep,
       random,
       observer: metrics,
       onClosed: (connection) => {
         this.#limit.release()
+        this.#clients?.release(connection.clientAddress, clock.now())
         onClosed(connection)
       },
       onExchange: (connection, exchange, status) => this.#onExchange(connection, exchange, status),

@@ -21,6 +21,7 @@ import type { Log } from './log/log.ts'
 import type { LogWriter } from './log/log-writer.ts'
 import { Rejections } from './log/rejections.ts'
 import { Metrics } from './metrics/metrics.ts'
+import { Pacer } from './pair/pacer.ts'
 import { cannotBind, refuseWhatDoesNotFit, shortestDeadline, toListen } from './options.ts'
 import { meteredListener, ServedListener } from './served-listener.ts'
 import type { SharedParts } from './served-listener.ts'
@@ -94,6 +95,7 @@ export class Sidegate {
     return {
       clock,
       sweep,
+      pacer: new Pacer(clock),
       random,
       registry: this.registry,
       metrics: this.metrics,

@@ -1,15 +1,23 @@
 // The gate of numbers: how many connections may be open. Each costs two descriptors and its buffers; over the limit the
 // kernel would refuse silently (libuv accepts and closes), so we refuse first, and say so.
 
+export interface FullRules {
+  /** False: connections over the maximum are only counted. The parent's maximum holds in any case. */
+  isEnforced?: boolean
+  onFull?: (isEnforced: boolean) => void
+}
+
 /** Counts open connections against a maximum, and against that of a parent (the whole process). */
 export class ConnectionLimit {
   readonly max: number
   readonly #parent: ConnectionLimit | null
+  readonly #rules: FullRules
   #open = 0
 
-  constructor(max: number, parent: ConnectionLimit | null = null) {
+  constructor(max: number, parent: ConnectionLimit | null = null, rules: FullRules = {}) {
     this.max = max
     this.#parent = parent
+    this.#rules = rules
   }
 
   get open(): number {
@@ -18,9 +26,16 @@ export class ConnectionLimit {
 
   /** Takes a place; false if there is none. Every place that was taken is released once. */
   take(): boolean {
-    if (this.#open >= this.max || this.#parent?.take() === false) return false
+    if (this.#open >= this.max && this.#isFull()) return false
+    if (this.#parent?.take() === false) return false
     this.#open++
     return true
+  }
+
+  #isFull(): boolean {
+    const { isEnforced = true, onFull } = this.#rules
+    onFull?.(isEnforced)
+    return isEnforced
   }
 
   release(): void {

@@ -30,6 +30,7 @@ export function checkMeaning(value: Record<string, unknown>): Finding[] {
     ...listeners.flatMap((listener, index) => [
       ...loop(listener, ['listeners', index], taken),
       ...wrongOrder(listener, ['listeners', index]),
+      ...delayPerClient(listener, ['listeners', index]),
     ]),
   ]
 }
@@ -132,6 +133,15 @@ function wrongOrder(listener: unknown, path: Path): Finding[] {
       name: 'interval', written: interval, fallback: defaults.pingInterval, parse: (input) => parseDuration(input, ANY), format: formatDuration,
     }),
   ]
+}
+
+/** Who waits must wait for all: a queue for each client would be theirs to fill. */
+function delayPerClient(listener: unknown, path: Path): Finding[] {
+  const inner: Path = ['limits', 'newConnections']
+  const onExceed = at(listener, [...inner, 'onExceed'])
+  if (at(listener, [...inner, 'per']) !== 'client' || (onExceed !== undefined && onExceed !== 'delay')) return []
+  const written = onExceed === undefined ? 'per' : 'onExceed'
+  return [{ path: [...path, ...inner, written], message: `got ${written === 'per' ? 'client, with onExceed: delay (the default)' : 'delay, with per: client'}, but one client alone cannot be delayed, write onExceed: close` }]
 }
 
 interface Ceiling {

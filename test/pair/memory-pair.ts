@@ -6,9 +6,10 @@ import type { Close } from '../../src/close.ts'
 import type { DeadlineOptions } from '../../src/pair/deadlines.ts'
 import type { Dialogue } from '../../src/pair/dialogue.ts'
 import type { BufferOptions } from '../../src/pair/half.ts'
+import type { PairLimits } from '../../src/pair/meter.ts'
 import { Pair } from '../../src/pair/pair.ts'
 import { deaf } from '../../src/admission/refusal.ts'
-import { fakeClock } from '../support/fake-clock.ts'
+import { fakeClock, type FakeClock } from '../support/fake-clock.ts'
 import { MemoryEndpoint } from '../support/memory-endpoint.ts'
 
 const off = Number.POSITIVE_INFINITY
@@ -23,6 +24,7 @@ export interface MemoryPairOptions {
   /** Bytes that each peer takes before it stalls; Infinity unless told. */
   clientTakes?: number
   upstreamTakes?: number
+  limits?: (clock: FakeClock) => PairLimits
   early?: { fromClient?: string; fromUpstream?: string }
 }
 
@@ -50,7 +52,7 @@ export function memoryPair(options: MemoryPairOptions = {}) {
     client,
     upstream,
     { buffers, deadlines, closeMs: options.closeMs ?? 5000, tcpKeepAliveMs: options.tcpKeepAliveMs ?? off },
-    { clock, sweep, random: () => options.random ?? 0, onClosed: (connection) => void closed.push(connection) },
+    { clock, sweep, random: () => options.random ?? 0, onClosed: (connection) => void closed.push(connection), ...(options.limits === undefined ? {} : { limits: options.limits(clock) }) },
     options.dialogue ?? null,
   )
   pair.start(Buffer.from(options.early?.fromClient ?? ''), Buffer.from(options.early?.fromUpstream ?? ''))
@@ -85,6 +87,7 @@ export function dialogue(parts: Partial<Dialogue> = {}): Dialogue {
     onSourceEnd: () => null,
     farewell: () => 'nothing',
     isAnswered: () => false,
+    isOwing: () => false,
     sweep: () => null,
     ...parts,
   }

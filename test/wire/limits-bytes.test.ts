@@ -1,0 +1,111 @@
+import { test } from 'tap'
+import { readSamples } from '../metrics/samples.ts'
+import { Verifier } from '../support/bytes.ts'
+import { eventually, within } from '../support/eventually.ts'
+import { startGate } from '../support/gate.ts'
+import { watchLeaks } from '../support/leaks.ts'
+import { connect, echo, flooder, sink } from '../support/peers.ts'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+const FIN = { kind: 'fin', code: null }
+
+/** Bytes a second that arrive, from when the burst is through. */
+async function speed(count: () => number, burst: number, forMs: number): Promise<number> {
+  await eventually(() => count() >= burst, { what: 'the burst' })
+  const [from, since] = [count(), performance.now()]
+  await new Promise((resolve) => setTimeout(resolve, forMs))
+  return ((count() - from) * 1000) / (performance.now() - since)
+}
+
+test('a client at ten times its rate gets the rate, loses nothing, and its neighbour is not slowed down', async (t) => {
+  watchLeaks(t)
+  const verifier = new Verifier(1)
+  const upstream = await sink(t, { into: verifier })
+  const other = await echo(t)
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { bytes: { rate: 4MiB, burst: 256KiB } }`,
+    `protocol: tcp, upstream: "127.0.0.1:${other.port}"`,
+  ])
+  const [client, neighbour] = [await connect(t, gate.ports[0]!), await connect(t, gate.ports[1]!)]
+  const total = 9 * MIB
+  const sent = client.flood({ total, seed: 1 })
+  const rate = await speed(() => verifier.bytes, 256 * KIB, 1600)
+  t.ok(Math.abs(rate / (4 * MIB) - 1) < 0.07, `${(rate / MIB).toFixed(2)} MiB/s`)
+  const asked = performance.now()
+  await neighbour.write('?')
+  await neighbour.read(1)
+  t.ok(performance.now() - asked < 200, `${performance.now() - asked} ms for an echo`)
+  t.equal(gate.lines.length, 0)
+  await sent
+  t.match(await gate.end(), { reason: 'eof' })
+  t.equal(verifier.problem(total), null)
+  const samples = readSamples(await gate.metrics())
+  t.ok((samples.get('sidegate_rate_limited_total', { listener: 'l0', limit: 'bytes', action: 'delay' }) ?? 0) > 20)
+  t.equal(samples.get('sidegate_backpressured_connections', {}), 0, 'a delay is no back-pressure')
+})
+
+test('an upstream is held to the rate in its direction, and the other direction has a bucket of its own', async (t) => {
+  watchLeaks(t)
+  const upstream = await flooder(t, { total: 2 * MIB, seed: 2, keepOpen: true })
+  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { bytes: { rate: 1MiB, burst: 64KiB } }`])
+  const verifier = new Verifier(2)
+  const client = await connect(t, gate.port, { into: verifier })
+  const rate = await speed(() => verifier.bytes, 64 * KIB, 1200)
+  t.ok(Math.abs(rate / MIB - 1) < 0.12, `${(rate / MIB).toFixed(2)} MiB/s in steps of 64 KiB`)
+  await client.flood({ total: 64 * KIB, keepOpen: true })
+  await eventually(() => upstream.connections[0]?.bytes === 64 * KIB, { what: 'the other direction', withinMs: 500 })
+  await eventually(() => verifier.bytes === 2 * MIB)
+  t.equal(verifier.problem(), null)
+  client.end()
+  upstream.connections[0]?.end()
+  await gate.end()
+})
+
+test('over a limit whose action is close a tcp client is rate_limited, and what came before is delivered', async (t) => {
+  watchLeaks(t)
+  const upstream = await sink(t)
+  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { bytes: { rate: 1KiB, burst: 64KiB, onExceed: close } }`])
+  const client = await connect(t, gate.port)
+  await client.write(Buffer.alloc(60 * KIB))
+  await eventually(() => upstream.connections[0]?.bytes === 60 * KIB)
+  t.equal(gate.lines.length, 0, 'within the burst')
+  await client.write(Buffer.alloc(8 * KIB))
+  t.match(await gate.end(), { reason: 'rate_limited', side: 'client', phase: 'relay', detail: 'limits.bytes' })
+  t.same(await within(client.closed), FIN)
+  t.equal(upstream.connections[0]?.bytes, 60 * KIB)
+  t.equal(readSamples(await gate.metrics()).get('sidegate_rate_limited_total', { listener: 'l0', limit: 'bytes', action: 'close' }), 1)
+})
+
+for (const per of ['client', 'listener'] as const) {
+  test(`two connections share the rate of their ${per}, and take turns`, async (t) => {
+    watchLeaks(t)
+    const seen = [0, 0]
+    const upstream = await sink(t)
+    const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { bytes: { rate: 2MiB, burst: 64KiB, per: ${per} } }`])
+    const clients = [await connect(t, gate.port), await connect(t, gate.port)]
+    for (const client of clients) void client.flood()
+    const total = (): number => upstream.connections.reduce((sum, { bytes }) => sum + bytes, 0)
+    const rate = await speed(total, 256 * KIB, 1500)
+    for (const [index, { bytes }] of upstream.connections.entries()) seen[index] = bytes
+    t.ok(Math.abs(rate / (2 * MIB) - 1) < 0.08, `${(rate / MIB).toFixed(2)} MiB/s together`)
+    t.ok(Math.abs(seen[0]! - seen[1]!) <= 5 * 64 * KIB, `${seen.join(' and ')} bytes`)
+    for (const client of clients) client.reset()
+    await gate.end(1)
+  })
+}
+
+test('a limit that is observed counts and slows nothing down', async (t) => {
+  watchLeaks(t)
+  const upstream = await sink(t)
+  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { mode: observe, bytes: { rate: 1KiB, burst: 64KiB } }`])
+  const none = readSamples(await gate.metrics())
+  t.equal(none.get('sidegate_observed_total', { listener: 'l0', limit: 'bytes' }), 0, 'from the start')
+  const client = await connect(t, gate.port)
+  await client.flood({ total: MIB })
+  t.match(await gate.end(), { reason: 'eof' })
+  t.equal(upstream.connections[0]?.bytes, MIB)
+  const samples = readSamples(await gate.metrics())
+  t.ok((samples.get('sidegate_observed_total', { listener: 'l0', limit: 'bytes' }) ?? 0) >= 10)
+  t.equal(samples.count('sidegate_rate_limited_total', { limit: 'bytes' }), 0)
+})
