@@ -23,7 +23,7 @@ export interface ClientOptions {
 
 /** Some 5 MB of them. */
 const MAX_IDLE = 16_384
-/** So many of the oldest are looked at whenever one is added, so that they go as fast as they come. */
+/** So many of the oldest are looked at whenever one is added, so that they go faster than they come. */
 const SWEPT_AT_A_TIME = 2
 
 /** What is known of one client. */
@@ -104,15 +104,14 @@ export class Clients {
   }
 
   #keep(key: string, client: Client, now: number): void {
-    if (client.open > 0) {
-      this.#idle.delete(key)
-      this.#active.set(key, client)
-      return
-    }
-    this.#active.delete(key)
     // Put last, also if it was there: it was heard of just now.
     this.#idle.delete(key)
-    if (!client.isForgettable(now)) this.#idle.set(key, client)
+    if (client.open > 0) {
+      this.#active.set(key, client)
+    } else {
+      this.#active.delete(key)
+      if (!client.isForgettable(now)) this.#idle.set(key, client)
+    }
     this.#forget(now)
   }
 

@@ -16,6 +16,7 @@ import type { ServeContext } from '../opening.ts'
 import { Exchange } from './exchange.ts'
 import type { ExchangeDeadlines } from './exchange.ts'
 import { refusal } from './refusal.ts'
+import type { HttpMeter } from './throttle.ts'
 import { resetSocket } from '../../endpoint/reset.ts'
 
 export interface HttpConnectionOptions {
@@ -48,6 +49,8 @@ export class HttpConnection implements ConnectionOwner, Swept {
   readonly #context: HttpContext
   readonly #expiresAt: number
   readonly #waiting: Array<() => void> = []
+  /** What the byte limits say of it; null where there are none. */
+  meter: HttpMeter | null = null
   #state: State = 'idle'
   #exchange: Exchange | null = null
   #requests = 0
@@ -121,6 +124,7 @@ export class HttpConnection implements ConnectionOwner, Swept {
 
   begin(request: IncomingMessage, response: ServerResponse): Exchange {
     const exchange = new Exchange(request, response, this.#options.deadlines, this.#context.clock.now())
+    exchange.meter = this.meter
     this.#exchange = exchange
     this.#state = 'busy'
     if (++this.#requests >= MAX_REQUESTS) this.endAfterAnswer(makeClose('eof', 'sidegate', 'relay', `${MAX_REQUESTS} requests`))
@@ -147,6 +151,7 @@ export class HttpConnection implements ConnectionOwner, Swept {
     this.#readFromUpstream += exchange.upstreamRead
     this.#writtenToUpstream += exchange.upstreamWritten
     this.#exchange = null
+    this.meter?.end()
     this.#context.onExchange(this.connection, exchange, status)
   }
 
