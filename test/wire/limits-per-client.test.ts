@@ -104,7 +104,7 @@ test('a storm of refused connections leaves the pairs that are there alone', asy
   const storm = Array.from({ length: 20 }, async () => {
     for (let i = 0; i < 25; i++) {
       const socket = net.connect({ port: gate.port, host: '127.0.0.1' })
-      await new Promise((resolve) => socket.once('error', () => resolve(refused++)).once('connect', () => socket.resume()).once('close', resolve))
+      await new Promise((resolve) => socket.once('error', () => resolve(refused++)).once('connect', () => socket.resume().end()).once('close', resolve))
       socket.destroy()
     }
   })
