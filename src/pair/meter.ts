@@ -45,7 +45,7 @@ export interface PairLimits {
   ratesOf(connection: Connection): PairRates | null
   minRate: MinRateOptions | null
   /** A limit acted, or would have if it were enforced. */
-  report(limit: LimitName, action: LimitAction, isEnforced: boolean): void
+  report: (limit: LimitName, action: LimitAction, isEnforced: boolean) => void
 }
 
 /** Who owns the half: the pair. */

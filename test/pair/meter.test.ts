@@ -19,15 +19,16 @@ interface RuleOptions {
 /** A pair whose client's bytes are limited: `READ` a second, two reads at once. */
 function limited({ perSec = READ, onExceed = 'delay', isEnforced = true }: RuleOptions = {}, options: MemoryPairOptions = {}) {
   const acts: Array<[LimitName, LimitAction, boolean]> = []
-  let pacer: Pacer | null = null
+  const pacers: Pacer[] = []
   const limits = (clock: FakeClock): PairLimits => {
-    pacer = new Pacer(clock)
+    const pacer = new Pacer(clock)
+    pacers.push(pacer)
     const bytes = { bucket: new Bucket(perSec, BURST, clock.now()), onExceed, isEnforced }
     const none: HalfRates = { bytes: null, messages: null }
     return { clock, pacer, minRate: null, ratesOf: () => ({ toUpstream: { bytes, messages: null }, toClient: none }), report: (...act) => void acts.push(act) }
   }
   const pair = memoryPair({ limits, ...options })
-  return { ...pair, acts, pacer: pacer! as Pacer }
+  return { ...pair, acts, pacer: pacers[0]! }
 }
 
 test('a source over its rate is not read until its bucket holds a whole read, and nothing is lost', async (t) => {
@@ -163,5 +164,5 @@ test('several pairs of one bucket get the rate together, each its share', async 
   const got = pairs.map(({ upstream }) => upstream.got.length / READ)
   const sum = got.reduce((one, other) => one + other)
   t.ok(sum <= 6 * 4 + 2 + 3 && sum >= 6 * 4, `${sum} reads: the rate, the burst, and one for each`)
-  t.ok(Math.max(...got) - Math.min(...got) <= 1, `${got.join(', ')}`)
+  t.ok(Math.max(...got) - Math.min(...got) <= 1, got.join(', '))
 })

@@ -2,7 +2,7 @@ import net from 'node:net'
 import { once } from 'node:events'
 import { test, type Test } from 'tap'
 import { readSamples } from '../metrics/samples.ts'
-import { eventually, within } from '../support/eventually.ts'
+import { isSettled, within } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import { parseAnswer, requestRaw } from '../support/http.ts'
 import { get, httpClient, recordingUpstream } from '../support/http-peers.ts'
@@ -108,14 +108,12 @@ test('a storm of refused connections leaves the pairs that are there alone', asy
       socket.destroy()
     }
   })
-  let isOver = false
-  void Promise.all(storm).then(() => (isOver = true))
-  while (!isOver) {
+  const over = Promise.all(storm)
+  while (!(await isSettled(over))) {
     const asked = performance.now()
     t.ok(await isServed(inside))
     slowest = Math.max(slowest, performance.now() - asked)
   }
-  await eventually(() => isOver)
   t.ok(refused >= 450, `${refused} refused`)
   t.ok(slowest < 250, `${slowest.toFixed(0)} ms for the slowest echo`)
   inside.end()
