@@ -1,11 +1,12 @@
 import { test } from 'tap'
 import { Bucket } from '../../src/bucket.ts'
+import { makeClose } from '../../src/close.ts'
 import type { LimitAction, LimitName } from '../../src/connection.ts'
 import type { HalfRates, PairLimits } from '../../src/pair/meter.ts'
 import { Pacer, TURN_MS } from '../../src/pair/pacer.ts'
 import { pattern } from '../support/bytes.ts'
 import type { FakeClock } from '../support/fake-clock.ts'
-import { memoryPair, type MemoryPairOptions } from './memory-pair.ts'
+import { dialogue, memoryPair, type MemoryPair, type MemoryPairOptions } from './memory-pair.ts'
 
 const READ = 16_384
 const BURST = 2 * READ
@@ -104,6 +105,18 @@ test('a pair that ends while it is delayed waits for nothing any more', async (t
   t.same([it.pacer.waiting, it.clock.armed.every, it.sweep.size], [0, 0, 0])
 })
 
+test('a pair that ends with its last read goes on to listen for the end of its peers, whatever its bucket says', async (t) => {
+  const owner: { pair?: MemoryPair['pair'] } = {}
+  const it = limited({}, { dialogue: dialogue({ relay: (half) => void (half.flow.received === 2 * READ && owner.pair?.close(makeClose('protocol_error', 'client', 'relay'))) }) })
+  owner.pair = it.pair
+  it.client.feed(pattern(2 * READ))
+  it.client.fin()
+  await it.clock.pass(0)
+  t.match(await it.end(), { reason: 'protocol_error' })
+  t.ok(it.client.isClosed, 'its FIN was seen')
+  t.same(it.acts, [])
+})
+
 test('the end of a delayed source is seen behind its last byte, and the pair ends with eof', async (t) => {
   const it = limited()
   it.client.feed(pattern(3 * READ))
@@ -160,7 +173,13 @@ test('several pairs of one bucket get the rate together, each its share', async 
   }
   const pairs = Array.from({ length: 3 }, () => memoryPair({ limits }))
   for (const { client } of pairs) client.feed(pattern(100 * READ))
-  await pairs[0]!.clock.pass(6000)
+  let before = Infinity
+  for (let passed = 0; passed < 6000; passed += TURN_MS) {
+    await pairs[0]!.clock.pass(TURN_MS)
+    const now = pairs.reduce((all, { upstream }) => all + upstream.got.length, 0)
+    if (now - before > READ) t.fail('two were read at a time, on the tokens of one')
+    before = now
+  }
   const got = pairs.map(({ upstream }) => upstream.got.length / READ)
   const sum = got.reduce((one, other) => one + other)
   t.ok(sum <= 6 * 4 + 2 + 3 && sum >= 6 * 4, `${sum} reads: the rate, the burst, and one for each`)

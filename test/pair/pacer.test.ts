@@ -36,6 +36,17 @@ test('those that wait for one bucket take turns, however greedy they are', async
   t.same(it.turns, ['a', 'b', 'c', 'a', 'b', 'c', 'a', 'b', 'c'])
 })
 
+test('who queues up again waits for the next round, also where the bucket has enough', async (t) => {
+  const it = setUp(100, 10)
+  await it.clock.pass(1000)
+  greedy('a', 1, 3, it)
+  greedy('b', 1, 3, it)
+  await it.clock.pass(TURN_MS)
+  t.same(it.turns, ['a', 'b'])
+  await it.clock.pass(TURN_MS)
+  t.same(it.turns, ['a', 'b', 'a', 'b'])
+})
+
 test('a turn comes when the bucket holds what is needed, not a round earlier, and a round later at the latest', async (t) => {
   const it = setUp(100, 10)
   greedy('a', 10, 1, it)

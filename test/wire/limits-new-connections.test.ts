@@ -33,10 +33,10 @@ test('new connections beyond the rate wait, unread, are served at the rate in th
     t.equal((await client.readUntil(`${nth}`)).toString(), `hello ${nth}`)
     served.push(performance.now() - start)
   }))
-  t.ok(served[4]! < 300, `the burst after ${served[4]!.toFixed(0)} ms`)
-  t.ok(served[19]! > 460 && served[19]! < 1100, `the last after ${served[19]!.toFixed(0)} ms`)
+  t.ok(served[4]! < served[19]! - 300, `the burst after ${served[4]!.toFixed(0)} ms`)
+  t.ok(served[19]! > 460 && served[19]! < 2500, `the last after ${served[19]!.toFixed(0)} ms`)
   const delayed = readSamples(await gate.metrics()).get('sidegate_rate_limited_total', { listener: 'l0', limit: 'newConnections', action: 'delay' })
-  t.ok(delayed !== undefined && delayed >= 12 && delayed <= 15, `${delayed} had to wait`)
+  t.ok(delayed !== undefined && delayed >= 5 && delayed <= 15, `${delayed} had to wait`)
 })
 
 test('who waits holds a place under limits.connections, and gives it back when it leaves', async (t) => {
@@ -54,12 +54,17 @@ test('who waits holds a place under limits.connections, and gives it back when i
 
 test('who waits longer than deadlines.handshake is refused with rate_limited', async (t) => {
   watchLeaks(t)
-  const gate = await tcpGate(t, 'rate: 1, burst: 1', ', deadlines: { handshake: 200ms }')
+  const upstream = await echo(t)
+  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { connections: 2, newConnections: { rate: 1, burst: 1 } }, deadlines: { handshake: 200ms }`])
   await ask(await connect(t, gate.port))
-  const start = performance.now()
-  t.equal(await outcome(t, gate.port), 'ECONNRESET')
-  t.ok(performance.now() - start >= 190)
-  t.equal(readSamples(await gate.metrics()).get('sidegate_connections_rejected_total', { listener: 'l0', reason: 'rate_limited' }), 1)
+  for (const nth of [1, 2]) {
+    const start = performance.now()
+    t.equal(await outcome(t, gate.port), 'ECONNRESET')
+    t.ok(performance.now() - start >= 190)
+    const samples = readSamples(await gate.metrics())
+    t.equal(samples.get('sidegate_connections_rejected_total', { listener: 'l0', reason: 'rate_limited' }), nth)
+    t.equal(samples.get('sidegate_connections_rejected_total', { listener: 'l0', reason: 'too_many' }), 0, 'its place is free again')
+  }
 })
 
 test('those that wait when the gate stops accepting are refused, and the drain does not wait for them', async (t) => {

@@ -34,14 +34,14 @@ async function isServed(wire: Wire): Promise<boolean> {
 
 test('one client beyond limits.connectionsPerClient is too_many, another is served, and a place comes back', async (t) => {
   watchLeaks(t)
-  const gate = await tcpGate(t, 'connectionsPerClient: 2')
+  const gate = await tcpGate(t, 'connectionsPerClient: 2, connections: 3')
   const clients = [await connectFrom(t, '127.0.0.1', gate.port), await connectFrom(t, '127.0.0.1', gate.port)]
   for (const client of clients) t.ok(await isServed(client))
-  t.notOk(await isServed(await connectFrom(t, '127.0.0.1', gate.port)))
+  for (let i = 0; i < 3; i++) t.notOk(await isServed(await connectFrom(t, '127.0.0.1', gate.port)), 'and takes no place')
   t.ok(await isServed(await connectFrom(t, '127.0.0.2', gate.port)))
   const samples = readSamples(await gate.metrics())
-  t.equal(samples.get('sidegate_connections_rejected_total', { listener: 'l0', reason: 'too_many' }), 1)
-  t.equal(samples.get('sidegate_rate_limited_total', { listener: 'l0', limit: 'connectionsPerClient', action: 'close' }), 1)
+  t.equal(samples.get('sidegate_connections_rejected_total', { listener: 'l0', reason: 'too_many' }), 3)
+  t.equal(samples.get('sidegate_rate_limited_total', { listener: 'l0', limit: 'connectionsPerClient', action: 'close' }), 3)
   clients[0]!.end()
   await gate.end()
   t.ok(await isServed(await connectFrom(t, '127.0.0.1', gate.port)))
@@ -115,7 +115,7 @@ test('a storm of refused connections leaves the pairs that are there alone', asy
     slowest = Math.max(slowest, performance.now() - asked)
   }
   t.ok(refused >= 450, `${refused} refused`)
-  t.ok(slowest < 250, `${slowest.toFixed(0)} ms for the slowest echo`)
+  t.ok(slowest < 1000, `${slowest.toFixed(0)} ms for the slowest echo`)
   inside.end()
   await within(inside.closed)
 })

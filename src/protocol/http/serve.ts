@@ -120,7 +120,6 @@ export class HttpFront {
     if (expectation === 'unknown') return owner.close(refused('an expectation that is not known here', 417))
     if (checked.target === '*') return answerOptions(owner, response)
     const go = (): void => {
-      if (owner.isClosing) return
       this.#forward(owner, exchange, checked)
       if (expectation === 'continue' && !owner.isClosing) response.writeContinue()
     }
