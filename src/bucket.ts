@@ -5,7 +5,8 @@
 // what is not there too and leaves a debt, which is paid off before anything else is there: it delays, but the bound over
 // long times is the same. A half reads only while its bucket holds a whole read (64 KiB), so of a connection's own bucket
 // it never spends more than is there. Of a bucket that several share, each that was reading when it ran dry may bring in
-// one read more.
+// one read more; and what a client sent before its upstream was dialled goes at once, and is paid off first. A bucket that
+// delays is given a burst of at least one read and 40 ms of its rate (`roomyBurst`), or it could not keep the rate.
 //
 // Time is that of the Clock: it may stand still (nothing flows in) or jump forward (it fills up, never over `burst`).
 

@@ -87,7 +87,7 @@ const limits = section('What is refused or slowed down.', {
   }),
   bytes: section('Bytes a second that are read, in each direction for itself.', {
     rate: size({ default: 'off', meaning: 'Bytes a second.' }, { min: KIB, max: 1024 * GIB, isOffAllowed: true }),
-    burst: size({ default: '1MiB', meaning: 'So many may come at once.', innocent: 'A page, an image: what is short is not slowed down.' }, { min: 64 * KIB, max: 1024 * GIB, isOffAllowed: false }),
+    burst: size({ default: '1MiB', meaning: 'So many may come at once. Where it delays, at least one read (64 KiB) and what flows in 40 ms.', innocent: 'A page, an image: what is short is not slowed down.' }, { min: 64 * KIB, max: 1024 * GIB, isOffAllowed: false }),
     per: perConnection(),
     onExceed: choice({ default: 'delay', meaning: '`delay` reads no faster, so that nothing is lost and the sender waits; `close` ends the connection with `rate_limited`.' }, ['delay', 'close']),
     mode: ownMode(),
@@ -99,7 +99,7 @@ const limits = section('What is refused or slowed down.', {
   }),
   messages: section('WebSocket messages a second, in each direction for itself. Control frames and tiny fragments count as messages.', {
     rate: count({ default: 'off', meaning: 'Messages a second.' }, { min: 1, max: 1_000_000, isOffAllowed: true }),
-    burst: count({ default: 100, meaning: 'So many may come at once.', innocent: 'A client that says much at its start.' }, { min: 1, max: 1_000_000, isOffAllowed: false }),
+    burst: count({ default: 100, meaning: 'So many may come at once. Where it delays, at least one and what flows in 40 ms.', innocent: 'A client that says much at its start.' }, { min: 1, max: 1_000_000, isOffAllowed: false }),
     per: perConnection(),
     onExceed: choice({ default: 'delay', meaning: '`delay` reads no faster, so that nothing is lost and the sender waits; `close` ends the connection with `rate_limited`.' }, ['delay', 'close'], ['drop']),
     mode: ownMode(),
