@@ -44,6 +44,16 @@ for (const framing of ['with a length', 'in chunks'] as const) {
   })
 }
 
+test('a client that is not read because of its rate owes nothing, and gets no request_timeout', async (t) => {
+  const { gate, client } = await path(t, 'bytes: { rate: 16KiB, burst: 64KiB }', { rest: short })
+  // More than fits into the streams on the way.
+  void client.send(Buffer.concat([Buffer.from(get('/', 'Content-Length: 2000000\r\n', 'POST')), Buffer.alloc(1_900_000)]))
+  await new Promise((resolve) => setTimeout(resolve, 1000))
+  t.equal(gate.lines.length, 0)
+  client.wire.reset()
+  await gate.end()
+})
+
 test('an answer comes at the rate, whole, and no deadline takes the delay for a stall', async (t) => {
   const body = pattern(160 * KIB)
   const { gate, client } = await path(t, 'bytes: { rate: 128KiB, burst: 64KiB }', {
