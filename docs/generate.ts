@@ -105,6 +105,10 @@ const exampleValues: Readonly<Record<string, string>> = {
   'listeners[].buffers.low': '32KiB',
   'listeners[].websocket.ping.timeout': '20s',
   'listeners[].limits.connections': '10000',
+  'listeners[].limits.newConnections.mode': 'enforce',
+  'listeners[].limits.bytes.mode': 'enforce',
+  'listeners[].limits.minRate.mode': 'enforce',
+  'listeners[].limits.messages.mode': 'enforce',
 }
 
 function example(): string {

@@ -67,6 +67,11 @@ export class Connection {
   }
 }
 
+/** The limits, as in the configuration, and what they do: `delay` stops reading (or serving), `close` ends or refuses. */
+export const limitNames = ['connections', 'connectionsPerClient', 'newConnections', 'bytes', 'messages', 'minRate'] as const
+export type LimitName = (typeof limitNames)[number]
+export type LimitAction = 'delay' | 'close'
+
 /**
  * Where the path says what happened. Metrics, log and admin listen; the path does not know them.
  * Calls are made at the events, never for each chunk.
@@ -84,6 +89,8 @@ export interface Observer {
   onMessagesDropped(connection: Connection, policy: string, messages: number): void
   /** A plain HTTP request was answered with `status`, or with nothing (null). */
   onRequest(connection: Connection, request: { method: string; status: number | null; durationMs: number }): void
+  /** A limit of that listener acted; or, if it is not enforced, would have. */
+  onLimited(listener: string, limit: LimitName, action: LimitAction, isEnforced: boolean): void
   /** Both sides are gone, and `connection.end` says why. Called once, last. */
   onClosed(connection: Connection): void
 }
@@ -96,6 +103,7 @@ export const silentObserver: Observer = {
   onPong() {},
   onMessagesDropped() {},
   onRequest() {},
+  onLimited() {},
   onClosed() {},
 }
 

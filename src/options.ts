@@ -8,6 +8,8 @@ import { formatAddress } from './config/address.ts'
 import type { Address } from './config/address.ts'
 import type { Config, ListenerConfig } from './config/schema.ts'
 import type { ReadOptions } from './endpoint/socket-endpoint.ts'
+import type { ClientOptions } from './admission/clients.ts'
+import type { RateRule, RatesOptions } from './admission/rates.ts'
 import { ConfigError } from './errors.ts'
 import type { PairOptions } from './pair/pair.ts'
 import type { HttpOptions } from './protocol/http/serve.ts'
@@ -20,7 +22,8 @@ export const READ_BYTES = 64 * 1024
 
 /** The shortest wait that is swept, so that a deadline of 50 ms is not judged every quarter of a second. */
 export function shortestDeadline(config: Config): number {
-  const waits = config.listeners.flatMap(({ deadlines, websocket, http }) => [
+  const waits = config.listeners.flatMap(({ deadlines, websocket, http, limits }) => [
+    ...(isOn(limits.minRate.bytesPerSec) ? [limits.minRate.afterMs] : []),
     ...Object.values({ ...deadlines, lifetimeJitter: Number.POSITIVE_INFINITY }),
     websocket.ping.intervalMs,
     websocket.ping.timeoutMs,
@@ -78,6 +81,31 @@ export function serveOptions(config: ListenerConfig, read: ReadOptions): ServeOp
     noDelay,
   }
   return { dial, pair }
+}
+
+function isOn(perSec: number): boolean {
+  return Number.isFinite(perSec)
+}
+
+/** What is limited for each connection; null where nothing is. */
+export function ratesOptions({ limits, protocol }: ListenerConfig, read: ReadOptions): RatesOptions | null {
+  const bytes = ruleOf(limits.bytes)
+  const messages = protocol === 'http' ? ruleOf(limits.messages) : null
+  const minRate = isOn(limits.minRate.bytesPerSec) ? limits.minRate : null
+  return bytes === null && messages === null && minRate === null ? null : { bytes, messages, minRate, readBytes: read.readBytes }
+}
+
+function ruleOf(rule: RateRule): RateRule | null {
+  return isOn(rule.perSec) ? rule : null
+}
+
+/** What is limited for each client; null where nothing is. */
+export function clientOptions({ limits }: ListenerConfig): Omit<ClientOptions, 'report'> | null {
+  const { connectionsPerClient: maxConnections, newConnections, bytes, messages, isEnforced } = limits
+  const isPaced = isOn(newConnections.perSec) && newConnections.per === 'client'
+  const isShared = [bytes, messages].some((rule) => isOn(rule.perSec) && rule.per === 'client')
+  if (!Number.isFinite(maxConnections) && !isPaced && !isShared) return null
+  return { maxConnections, newConnections: isPaced ? newConnections : null, isEnforced }
 }
 
 export function httpOptions({ deadlines, http, upstream }: ListenerConfig): HttpOptions {

@@ -4,7 +4,7 @@
 //
 //     made --listen() or takeOver()--> accepting --close()--> no more --retire(), and its last connection ended--> gone
 
-import { ConnectionLimit } from './admission/limits.ts'
+import type { ConnectionLimit } from './admission/limits.ts'
 import { deaf } from './admission/refusal.ts'
 import type { Refusals } from './admission/refusal.ts'
 import type { Clock, Sweep } from './clock.ts'
@@ -22,6 +22,7 @@ import type { Rejections } from './log/rejections.ts'
 import type { MeteredListener } from './metrics/listener-metrics.ts'
 import type { Metrics } from './metrics/metrics.ts'
 import { httpOptions, READ_BYTES, serveOptions, toListener, toTarget, websocketOptions } from './options.ts'
+import type { Pacer } from './pair/pacer.ts'
 import type { Strain } from './pair/strain.ts'
 import type { HttpContext } from './protocol/http/connection.ts'
 import type { Exchange } from './protocol/http/exchange.ts'
@@ -30,12 +31,15 @@ import { HttpFront } from './protocol/http/serve.ts'
 import { serveTcp } from './protocol/tcp.ts'
 import { serveUpgrade, serveWebSocket } from './protocol/websocket/serve.ts'
 import type { WebSocketOptions } from './protocol/websocket/serve.ts'
+import { meteredLimits, ServedLimits } from './served-limits.ts'
 import { HttpPool } from './upstream/http-pool.ts'
 
 /** What all listeners share. */
 export interface SharedParts {
   clock: Clock
   sweep: Sweep
+  /** Gives turns to whom a rate limit delays. */
+  pacer: Pacer
   random: () => number
   registry: Registry
   metrics: Metrics
@@ -56,18 +60,18 @@ export interface SharedParts {
 
 type Serve = (connection: Connection, client: Endpoint) => void
 
-const DEFAULT_CONNECTIONS = 10_000
 
 /** What the metrics are told of a listener. */
-export function meteredListener({ name, protocol, buffers }: ListenerConfig): MeteredListener {
-  return { name, protocols: protocol === 'tcp' ? ['tcp'] : ['http', 'websocket'], bufferHighBytes: buffers.highBytes }
+export function meteredListener(config: ListenerConfig): MeteredListener {
+  const { name, protocol, buffers } = config
+  return { name, protocols: protocol === 'tcp' ? ['tcp'] : ['http', 'websocket'], bufferHighBytes: buffers.highBytes, limits: meteredLimits(config) }
 }
 
 export class ServedListener {
   #config: ListenerConfig
   readonly #shared: SharedParts
   readonly #read: ReadOptions
-  readonly #limit: ConnectionLimit
+  readonly #limits: ServedLimits
   /** Of all connections of this name, those of predecessors too: live ones read it whenever they are judged. */
   readonly #deadlines: ListenerConfig['deadlines']
   readonly #options: ListenerOptions
@@ -84,7 +88,7 @@ export class ServedListener {
     this.#config = config
     this.#shared = shared
     this.#read = { readBytes: Math.min(READ_BYTES, config.buffers.highBytes), isShared: shared.isShared }
-    this.#limit = predecessor === null ? this.#makeLimit() : predecessor.#limit
+    this.#limits = new ServedLimits(config, shared, this.#read, predecessor === null ? null : predecessor.#limits)
     this.#deadlines = predecessor === null ? { ...config.deadlines } : predecessor.#deadlines
     this.#options = { name: config.name, address: toListener(config.address), protocol: config.protocol, read: this.#read, noDelay: config.noDelay }
     this.#context = this.#listenerContext()
@@ -114,7 +118,7 @@ export class ServedListener {
   settle(config: ListenerConfig): void {
     this.#config = config
     Object.assign(this.#deadlines, config.deadlines)
-    this.#limit.max = this.#maxConnections()
+    this.#limits.settle(config)
     this.#front?.retime()
   }
 
@@ -155,23 +159,10 @@ export class ServedListener {
     if (this.#open === 0 || isAtOnce) this.#onGone()
   }
 
-  #makeLimit(): ConnectionLimit {
-    const { processLimit, log } = this.#shared
-    const { name, limits } = this.#config
-    const max = this.#maxConnections()
-    if (limits.connections === null && max < DEFAULT_CONNECTIONS) {
-      log.warn('fewer connections than by default: the descriptor limit holds no more', { listener: name, connections: max })
-    }
-    return new ConnectionLimit(max, processLimit)
-  }
-
-  #maxConnections(): number {
-    return this.#config.limits.connections ?? Math.min(DEFAULT_CONNECTIONS, this.#shared.processLimit.max)
-  }
-
   #listenerContext(): ListenerContext {
     const { clock, registry, refusals, rejections, metrics, log, strain } = this.#shared
     const { name, protocol } = this.#config
+    const { places, clients, newcomers } = this.#limits
     const context = this.#serveContext()
     // The deadlines by reference.
     const config = { ...this.#config, deadlines: this.#deadlines }
@@ -180,7 +171,9 @@ export class ServedListener {
       clock,
       registry,
       isRefusing: () => strain.isRefusing,
-      limit: this.#limit,
+      limit: places,
+      clients,
+      newcomers,
       refusals,
       serve: (connection, client) => {
         this.#open++
@@ -197,14 +190,16 @@ export class ServedListener {
 
   #serveContext(): HttpContext {
     const { clock, sweep, random, strain, metrics, onClosed, isDraining } = this.#shared
+    const { rates } = this.#limits
     return {
+      ...(rates === null ? {} : { limits: rates }),
       clock,
       sweep,
       random,
       strain,
       observer: metrics,
       onClosed: (connection) => {
-        this.#limit.release()
+        this.#limits.release(connection)
         onClosed(connection)
         if (--this.#open === 0) this.#onGone?.()
       },

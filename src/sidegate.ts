@@ -31,6 +31,7 @@ import { Rejections } from './log/rejections.ts'
 import { Metrics } from './metrics/metrics.ts'
 import { ListenerSet } from './listener-set.ts'
 import { cannotBind, refuseWhatDoesNotFit, restartRequired, shortestDeadline, toListen } from './options.ts'
+import { Pacer } from './pair/pacer.ts'
 import { calm } from './pair/strain.ts'
 import { meteredListener } from './served-listener.ts'
 import type { SharedParts } from './served-listener.ts'
@@ -149,6 +150,7 @@ export class Sidegate {
     return {
       clock,
       sweep,
+      pacer: new Pacer(clock),
       random,
       registry: this.registry,
       metrics: this.metrics,

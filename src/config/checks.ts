@@ -8,11 +8,10 @@ import { formatAddress, isLoopback, overlaps, parseAddress, reaches } from './ad
 import { isMap } from './keys.ts'
 import { parseName } from './names.ts'
 import type { Path } from './path.ts'
-import { formatPath } from './path.ts'
+import { at, formatPath } from './path.ts'
 import type { Finding } from './problems.ts'
+import { delayPerClient, shortDrain, thresholds, wrongMode, wrongOrder } from './relations.ts'
 import { defaultName, defaults } from './schema.ts'
-import { formatDuration, formatPercent, formatSize, OFF, parseDuration, parsePercent, parseSize } from './units.ts'
-import { oneOf, show } from './words.ts'
 
 /** An address that we listen on. */
 interface Taken {
@@ -34,16 +33,9 @@ export function checkMeaning(value: Record<string, unknown>): Finding[] {
       ...loop(listener, ['listeners', index], taken),
       ...wrongOrder(listener, ['listeners', index]),
       ...wrongMode(listener, ['listeners', index, 'websocket']),
+      ...delayPerClient(listener, ['listeners', index]),
     ]),
   ]
-}
-
-/** What is written at a path; undefined where nothing is. */
-export function at(value: unknown, path: Path): unknown {
-  return path.reduce<unknown>((inside, step) => {
-    if (typeof step === 'number') return Array.isArray(inside) ? inside[step] : undefined
-    return isMap(inside) && Object.hasOwn(inside, step) ? inside[step] : undefined
-  }, value)
 }
 
 function addressAt(value: unknown, path: Path, use: AddressUse): Address | null {
@@ -121,89 +113,4 @@ function loop(listener: unknown, path: Path, taken: readonly Taken[]): Finding[]
   const ours = taken.find((one) => reaches(target, one.address))
   if (ours === undefined) return []
   return [{ path: [...path, ...inner], message: `got ${formatAddress(target)}, which is Sidegate itself: ${describe(ours)}, write the address of the service` }]
-}
-
-const ANY = { min: 1, max: OFF, isOffAllowed: true }
-
-function wrongOrder(listener: unknown, path: Path): Finding[] {
-  const high = at(listener, ['buffers', 'high'])
-  const interval = at(listener, ['websocket', 'ping', 'interval'])
-  return [
-    ...notAbove([...path, 'buffers', 'low'], at(listener, ['buffers', 'low']), {
-      name: 'high', written: high, fallback: defaults.high, parse: (input) => parseSize(input, ANY), format: formatSize,
-    }),
-    ...notAbove([...path, 'websocket', 'ping', 'timeout'], at(listener, ['websocket', 'ping', 'timeout']), {
-      name: 'interval', written: interval, fallback: defaults.pingInterval, parse: (input) => parseDuration(input, ANY), format: formatDuration,
-    }),
-  ]
-}
-
-/** `off` is never, not nothing. */
-function parseThreshold(input: unknown): { value: number } | { problem: string } {
-  return input === 'off' ? { value: OFF } : parsePercent(input, { ...ANY, min: 0 })
-}
-
-function thresholds(value: Record<string, unknown>): Finding[] {
-  const [shedAt, refuseAt] = [at(value, ['memory', 'shedAt']), at(value, ['memory', 'refuseAt'])]
-  const found = notAbove(['memory', 'shedAt'], shedAt ?? defaults.shedAt, {
-    name: 'refuseAt', written: refuseAt, fallback: defaults.refuseAt, parse: parseThreshold, format: formatPercent,
-  })
-  // The default is not in the file, so the other one is what to change.
-  if (shedAt !== undefined || found.length === 0) return found
-  return [{ path: ['memory', 'refuseAt'], message: `got ${show(refuseAt)}, less than shedAt (${defaults.shedAt}, the default), write shedAt too` }]
-}
-/** Nobody may be reset without having been asked before. */
-function shortDrain(value: Record<string, unknown>): Finding[] {
-  const part = (name: string, fallback: string) => {
-    const written = at(value, ['drain', name])
-    const parsed = parseDuration(written ?? fallback, ANY)
-    return 'value' in parsed ? { path: ['drain', name], isWritten: written !== undefined, ms: parsed.value } : null
-  }
-  const parts = [part('timeout', defaults.drainTimeout), part('spread', defaults.spread), part('minDuration', defaults.minDuration)] as const
-  const [timeout, spread, minDuration] = parts
-  if (timeout === null || spread === null || minDuration === null || timeout.ms === OFF) return []
-  const needed = none(spread.ms) + none(minDuration.ms)
-  if (needed < timeout.ms) return []
-  const here = parts.find((one) => one?.isWritten) ?? timeout
-  return [{
-    path: here.path,
-    message: `got ${formatDuration(here.ms)}, but minDuration (${formatDuration(minDuration.ms)}) and spread (${formatDuration(spread.ms)}) together must be less than timeout (${formatDuration(timeout.ms)})`,
-  }]
-}
-
-const none = (ms: number): number => (ms === OFF ? 0 : ms)
-
-const compressions = { frames: ['pass', 'strip'], messages: ['on', 'off'] } as const
-
-/** What only the other mode of a WebSocket can do. */
-function wrongMode(listener: unknown, path: Path): Finding[] {
-  const mode = at(listener, ['websocket', 'mode']) ?? 'frames'
-  if (mode !== 'frames' && mode !== 'messages') return []
-  const other = mode === 'frames' ? 'messages' : 'frames'
-  const compression = at(listener, ['websocket', 'compression'])
-  const policy = at(listener, ['websocket', 'slowConsumer', 'policy'])
-  const found: Finding[] = []
-  if (compressions[other].some((word) => word === compression)) {
-    found.push({ path: [...path, 'compression'], message: `got ${String(compression)}, which needs mode: ${other}, write ${oneOf(compressions[mode])}` })
-  }
-  if (mode === 'frames' && (policy === 'close' || policy === 'dropOldest' || policy === 'dropNewest')) {
-    found.push({ path: [...path, 'slowConsumer', 'policy'], message: `got ${policy}, which needs mode: messages (frames mode holds no whole message), write that or wait` })
-  }
-  return found
-}
-
-interface Ceiling {
-  name: string
-  written: unknown
-  fallback: string
-  parse: (input: unknown) => { value: number } | { problem: string }
-  format: (value: number) => string
-}
-
-function notAbove(path: Path, written: unknown, { name, written: other, fallback, parse, format }: Ceiling): Finding[] {
-  const [value, ceiling] = [parse(written), parse(other ?? fallback)]
-  // An `off` of the value itself is the schema's to judge.
-  if (!('value' in value) || !('value' in ceiling) || value.value === OFF || value.value <= ceiling.value) return []
-  const what = `${name} (${format(ceiling.value)}${other === undefined ? ', the default' : ''})`
-  return [{ path, message: `got ${format(value.value)}, more than ${what}, write at most ${format(ceiling.value)}` }]
 }

@@ -1,5 +1,6 @@
 // The path of a value in the file, as messages name it: `listeners[0].deadlines.idle`.
 
+import { isMap } from './keys.ts'
 import { quote } from './words.ts'
 
 export type Path = readonly (string | number)[]
@@ -13,4 +14,12 @@ export function formatPath(path: Path): string {
     else text += text === '' ? step : `.${step}`
   }
   return text
+}
+
+/** What is written at a path; undefined where nothing is. */
+export function at(value: unknown, path: Path): unknown {
+  return path.reduce<unknown>((inside, step) => {
+    if (typeof step === 'number') return Array.isArray(inside) ? inside[step] : undefined
+    return isMap(inside) && Object.hasOwn(inside, step) ? inside[step] : undefined
+  }, value)
 }

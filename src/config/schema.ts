@@ -78,6 +78,44 @@ const buffers = section('What may wait in memory for a peer, for each direction 
   low: derived(size({ derived: 'half of `high`', meaning: 'Reading goes on when no more than this waits.' }, { min: 1, max: 16 * MIB, isOffAllowed: false })),
 })
 
+/** Each limit may say for itself what `limits.mode` says for all. */
+const ownMode = () => derived(choice({ derived: '`limits.mode`', meaning: '`observe` counts what would have been done, and does nothing.' }, ['enforce', 'observe']))
+
+const perMeaning = 'Who shares the rate: `connection`, each has its own; `client`, all connections of a client (an IPv4 address, or an IPv6 /64); `listener`, all of it.'
+const perConnection = () => choice({ default: 'connection', meaning: perMeaning }, ['connection', 'client', 'listener'])
+
+const limits = section('What is refused or slowed down.', {
+  connections: derived(count({ derived: '10000, or what the descriptor limit holds', meaning: 'The most connections at a time; more are refused with `too_many`. A written number that the descriptor limit does not hold is an error at start.' }, { min: 1, max: 1_000_000, isOffAllowed: false })),
+  connectionsPerClient: count({ default: 'off', meaning: 'The most connections at a time of one client (an IPv4 address, or an IPv6 /64); more are refused with `too_many`.', innocent: 'Clients behind one NAT address count as one: set it above what an office has.' }, { min: 1, max: 1_000_000, isOffAllowed: true }),
+  newConnections: section('How many connections begin in a second.', {
+    rate: count({ default: 'off', meaning: 'New connections a second.' }, { min: 1, max: 1_000_000, isOffAllowed: true }),
+    burst: count({ default: 100, meaning: 'So many may come at once.', innocent: 'A page that opens a handful at a time.' }, { min: 1, max: 1_000_000, isOffAllowed: false }),
+    per: choice({ default: 'listener', meaning: 'Who shares the rate: `listener`, all clients; `client`, each for itself, and then `onExceed` must be `close`.' }, ['listener', 'client']),
+    onExceed: choice({ default: 'delay', meaning: '`delay` lets new connections wait, unread, for at most `deadlines.handshake`; `close` refuses them with `rate_limited`.' }, ['delay', 'close']),
+    mode: ownMode(),
+  }),
+  bytes: section('Bytes a second that are read, in each direction for itself.', {
+    rate: size({ default: 'off', meaning: 'Bytes a second.' }, { min: KIB, max: 1024 * GIB, isOffAllowed: true }),
+    burst: size({ default: '1MiB', meaning: 'So many may come at once. Where it delays, at least one read (64 KiB) and what flows in 40 ms.', innocent: 'A page, an image: what is short is not slowed down.' }, { min: 64 * KIB, max: 1024 * GIB, isOffAllowed: false }),
+    per: perConnection(),
+    onExceed: choice({ default: 'delay', meaning: '`delay` reads no faster, so that nothing is lost and the sender waits; `close` ends the connection with `rate_limited`.' }, ['delay', 'close']),
+    mode: ownMode(),
+  }),
+  minRate: section('The least speed of a peer that owes something (a WebSocket message, an HTTP body) or is owed something (queued bytes); slower ones end with `too_slow`.', {
+    bytes: size({ default: 'off', meaning: 'Bytes a second in the mean, from the moment when it began to owe, or to be owed.', innocent: 'Who is merely idle, and who is not read because of a limit or a slow other side.' }, { min: 1, max: GIB, isOffAllowed: true }),
+    after: duration({ default: '10s', meaning: 'Nothing is judged before that.' }, { isOffAllowed: false }),
+    mode: ownMode(),
+  }),
+  messages: section('WebSocket messages a second, in each direction for itself. Control frames and tiny fragments count as messages.', {
+    rate: count({ default: 'off', meaning: 'Messages a second.' }, { min: 1, max: 1_000_000, isOffAllowed: true }),
+    burst: count({ default: 100, meaning: 'So many may come at once. Where it delays, at least one and what flows in 40 ms.', innocent: 'A client that says much at its start.' }, { min: 1, max: 1_000_000, isOffAllowed: false }),
+    per: perConnection(),
+    onExceed: choice({ default: 'delay', meaning: '`delay` reads no faster, so that nothing is lost and the sender waits; `close` ends the connection with `rate_limited`.' }, ['delay', 'close'], ['drop']),
+    mode: ownMode(),
+  }),
+  mode: choice({ default: 'enforce', meaning: '`observe` counts what the limits would have done (`sidegate_observed_total`), and does nothing. What the descriptors hold is a limit in either mode.' }, ['enforce', 'observe']),
+})
+
 const ping = section('Pings to both sides of a WebSocket. Any bytes from a side answer for it; an upstream is held to pings only once it has answered one.', {
   interval: duration({ default: defaults.pingInterval, meaning: 'Between two pings to a silent side; `off` sends none.' }),
   timeout: derived(duration({ derived: '20s, or `interval` if that is shorter', meaning: 'For an answer to a ping.', innocent: 'A busy side that pongs late: any bytes from it count.' }, { isOffAllowed: false })),
@@ -115,15 +153,7 @@ const listenerKeys = section('One port to listen on, and the service behind it.'
   upstream,
   deadlines,
   buffers,
-  limits: section('What is refused or slowed down.', {
-    connections: derived(count({ derived: '10000, or what the descriptor limit holds', meaning: 'The most connections at a time; more are refused with `too_many`. A written number that the descriptor limit does not hold is an error at start.' }, { min: 1, max: 1_000_000, isOffAllowed: false })),
-    connectionsPerClient: later(),
-    newConnections: later(),
-    bytes: later(),
-    minRate: later(),
-    messages: later(),
-    mode: later(),
-  }),
+  limits,
   websocket,
   http: section('HTTP requests (`protocol: http`).', {
     maxHeader: size({ default: '16KiB', meaning: 'The largest head of a request or an answer.' }, { min: KIB, max: MIB, isOffAllowed: false }),
@@ -147,8 +177,21 @@ function complete(read: v.InferOutput<typeof listenerKeys>) {
     name: read.name ?? defaultName(read.protocol, read.address),
     deadlines: { ...otherDeadlines, responseMs: responseMs ?? 60_000, upgradeMs: responseMs ?? 10_000 },
     buffers: { highBytes: read.buffers.highBytes, lowBytes: read.buffers.lowBytes ?? Math.floor(read.buffers.highBytes / 2) },
-    limits: { ...read.limits, connections: read.limits.connections ?? null },
     websocket: { ...read.websocket, compression: read.websocket.compression ?? (read.websocket.mode === 'frames' ? 'pass' : 'off'), ping: { intervalMs: interval, timeoutMs: timeout ?? Math.min(20_000, interval) } },
+    limits: completeLimits(read.limits),
+  }
+}
+
+function completeLimits({ connections, connectionsPerClient, newConnections, bytes, minRate, messages, mode }: v.InferOutput<typeof limits>) {
+  const isEnforced = (own: 'enforce' | 'observe' | undefined): boolean => (own ?? mode) === 'enforce'
+  return {
+    connections: connections ?? null,
+    connectionsPerClient,
+    newConnections: { perSec: newConnections.rate, burst: newConnections.burst, per: newConnections.per, onExceed: newConnections.onExceed, isEnforced: isEnforced(newConnections.mode) },
+    bytes: { perSec: bytes.rateBytes, burst: bytes.burstBytes, per: bytes.per, onExceed: bytes.onExceed, isEnforced: isEnforced(bytes.mode) },
+    messages: { perSec: messages.rate, burst: messages.burst, per: messages.per, onExceed: messages.onExceed, isEnforced: isEnforced(messages.mode) },
+    minRate: { bytesPerSec: minRate.bytesBytes, afterMs: minRate.afterMs, isEnforced: isEnforced(minRate.mode) },
+    isEnforced: mode === 'enforce',
   }
 }
 

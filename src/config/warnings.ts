@@ -115,7 +115,7 @@ function wholeMessages({ protocol, limits, websocket }: ListenerConfig, path: Pa
 }
 
 function withoutEffect({ protocol, deadlines }: ListenerConfig, path: Path, isWritten: (path: Path) => boolean): Finding[] {
-  const useless: Path[] = protocol === 'tcp' ? [['websocket'], ['http'], ['deadlines', 'handshake'], ['deadlines', 'response']] : []
+  const useless: Path[] = protocol === 'tcp' ? [['websocket'], ['http'], ['deadlines', 'handshake'], ['deadlines', 'response'], ['limits', 'messages']] : []
   const found: Finding[] = useless
     .filter((inner) => isWritten([...path, ...inner]))
     .map((inner) => ({ path: [...path, ...inner], message: 'has no effect with protocol: tcp', isKey: true }))

@@ -143,6 +143,17 @@ export const badClients: readonly Scene[] = [
   },
   {
     protocol: 'ws',
+    does: 'floods the service with pings',
+    expected: { reason: 'rate_limited', side: 'client', saw: 'close 1008 rate_limited' },
+    async play(stage) {
+      const client = await RawClient.upgraded(stage.port('web'), '/flood')
+      client.send(Buffer.concat(Array.from({ length: 100 }, () => Buffer.from([0x89, 0x80, 0, 0, 0, 0]))))
+      await client.closed()
+      return outcome(stage, client)
+    },
+  },
+  {
+    protocol: 'ws',
     does: 'asks for a version that nobody speaks',
     expected: { reason: 'protocol_error', side: 'client', saw: 'HTTP 426' },
     play: (stage) => ask(stage, 'web', upgradeHead('/', { 'Sec-WebSocket-Version': '8' })),

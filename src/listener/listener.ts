@@ -3,7 +3,9 @@
 
 import { lstatSync, unlinkSync } from 'node:fs'
 import net from 'node:net'
+import type { Clients } from '../admission/clients.ts'
 import type { ConnectionLimit } from '../admission/limits.ts'
+import type { Newcomers } from '../admission/newcomers.ts'
 import { deaf } from '../admission/refusal.ts'
 import type { Refusals } from '../admission/refusal.ts'
 import type { Clock } from '../clock.ts'
@@ -30,8 +32,12 @@ export interface ListenerContext {
   /** Memory is so short that nothing new is begun: asked before anything else. */
   isRefusing: () => boolean
   limit: ConnectionLimit
+  /** Limits for each client; null where there are none. */
+  clients: Clients | null
+  /** The rate of new connections; null where it is not limited. */
+  newcomers: Newcomers | null
   refusals: Refusals
-  /** Takes ownership of the endpoint; calls `limit.release` by way of the connection's end. */
+  /** Takes ownership of the endpoint; calls `release` of `limit` and `clients` by way of the connection's end. */
   serve: (connection: Connection, client: Endpoint) => void
   /** A gate refused a connection from that address (`ip:port`). */
   onRejected: (close: Close, client: string) => void
@@ -104,31 +110,51 @@ export class Listener {
   /** Stops accepting; connections go on. */
   close(): void {
     this.#server.close()
+    this.#context.newcomers?.close()
   }
 
   #onConnection(socket: net.Socket): void {
-    const { clock, registry, serve } = this.#context
-    const { name, protocol, read, noDelay } = this.#options
+    const { clock, isRefusing, limit, clients, newcomers } = this.#context
+    const { read, noDelay } = this.#options
     const client = clientEndpoint(socket, read, deaf)
+    const address = clientAddress(socket)
     if (noDelay) socket.setNoDelay(true)
-    const close = this.#gates()
-    if (close !== null) return this.#refuse(client, clientAddress(socket), close)
-    const connection = new Connection(registry.nextId(), name, protocol, clientAddress(socket), clock.now())
-    registry.add(connection)
-    serve(connection, client)
+    if (isRefusing()) return this.#refuse(client, address, makeClose('overloaded', 'sidegate', 'admit', 'memory.refuseAt'))
+    if (!limit.take()) return this.#refuse(client, address, makeClose('too_many', 'client', 'admit', 'limits.connections'))
+    const close = clients?.admit(address, clock.now()) ?? null
+    if (close !== null) {
+      limit.release()
+      return this.#refuse(client, address, close)
+    }
+    if (newcomers === null) return this.#serve(client, address)
+    newcomers.admit({
+      serve: () => this.#serve(client, address),
+      refuse: () => {
+        this.#release(address)
+        this.#refuse(client, address, makeClose('rate_limited', 'client', 'admit', 'limits.newConnections'))
+      },
+    })
   }
 
-  /** Null has taken a place. */
-  #gates(): Close | null {
-    const { isRefusing, limit } = this.#context
-    if (isRefusing()) return makeClose('overloaded', 'sidegate', 'admit', 'memory.refuseAt')
-    return limit.take() ? null : makeClose('too_many', 'client', 'admit', 'limits.connections')
+  #serve(client: Endpoint, address: string): void {
+    const { clock, registry, serve } = this.#context
+    if (client.isClosed) return this.#release(address)
+    const { name, protocol } = this.#options
+    const connection = new Connection(registry.nextId(), name, protocol, address, clock.now())
+    registry.add(connection)
+    serve(connection, client)
   }
 
   #refuse(client: Endpoint, address: string, close: Close): void {
     const { refusals, refusalAnswer, onRejected } = this.#context
     onRejected(close, address)
     refusals.refuse(client, refusalAnswer(close))
+  }
+
+  /** The place of a connection that was never served. */
+  #release(address: string): void {
+    this.#context.limit.release()
+    this.#context.clients?.release(address, this.#context.clock.now())
   }
 }
 

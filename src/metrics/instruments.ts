@@ -125,6 +125,18 @@ function trafficInstruments(registry: Registry) {
       buckets: requestBuckets,
       registers,
     }),
+    rateLimited: new Counter({
+      name: 'sidegate_rate_limited_total',
+      help: 'How often a limit acted: delay counts pauses (or connections that had to wait), close counts ends and refusals.',
+      labelNames: ['listener', 'limit', 'action'] as const,
+      registers,
+    }),
+    observed: new Counter({
+      name: 'sidegate_observed_total',
+      help: 'How often a limit that is only observed (mode: observe) would have acted.',
+      labelNames: ['listener', 'limit'] as const,
+      registers,
+    }),
     buffered: new Gauge({
       name: 'sidegate_buffered_bytes',
       help: 'Bytes in our queues that wait for that side to take them.',

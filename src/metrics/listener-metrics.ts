@@ -1,8 +1,15 @@
 // What one listener adds to a scrape: totals of the connections that ended, and a walk over those that are open.
 
-import type { Connection, Protocol } from '../connection.ts'
+import type { Connection, LimitAction, LimitName, Protocol } from '../connection.ts'
 import { mirror, type Instruments } from './instruments.ts'
 import { Traffic } from './traffic.ts'
+
+/** What one limit of a listener does, so that its series stand at 0 from the start. */
+export interface MeteredLimit {
+  limit: LimitName
+  action: LimitAction
+  isEnforced: boolean
+}
 
 export interface MeteredListener {
   /** From the configuration: it becomes a label. */
@@ -11,6 +18,7 @@ export interface MeteredListener {
   protocols: readonly Protocol[]
   /** `buffers.high`. */
   bufferHighBytes: number
+  limits?: readonly MeteredLimit[]
 }
 
 export class ListenerMetrics {

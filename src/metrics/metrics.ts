@@ -8,10 +8,10 @@
 import { Registry as PromRegistry } from './prom-client.ts'
 import type { Clock } from '../clock.ts'
 import { reasonNames, type Close, type Reason, type Side } from '../close.ts'
-import type { Connection, Observer, Protocol, Registry } from '../connection.ts'
 import { closingSides, dialFailureReasons, droppingPolicies, rejectionReasons } from './expected-closes.ts'
+import type { Connection, LimitAction, LimitName, Observer, Protocol, Registry } from '../connection.ts'
 import { createInstruments, mirror, type Instruments } from './instruments.ts'
-import { ListenerMetrics, type MeteredListener } from './listener-metrics.ts'
+import { ListenerMetrics, type MeteredLimit, type MeteredListener } from './listener-metrics.ts'
 import { ProcessMetrics } from './process-metrics.ts'
 
 export interface MetricsOptions {
@@ -78,6 +78,7 @@ export class Metrics implements Observer {
     else this.#listeners.set(listener.name, new ListenerMetrics(listener, this.#instruments))
     for (const reason of rejectionReasons) this.#instruments.rejected.inc({ listener: listener.name, reason }, 0)
     for (const protocol of listener.protocols) this.#initialise(listener.name, protocol)
+    for (const limit of listener.limits ?? []) this.#countLimited(listener.name, limit, 0)
   }
 
   /** Refused by a gate before it was served. */
@@ -115,6 +116,15 @@ export class Metrics implements Observer {
   onRequest({ listener }: Connection, { method, status, durationMs }: { method: string; status: number | null; durationMs: number }): void {
     this.#instruments.requests.inc({ listener, method: methodLabel(method), code: codeLabel(status) })
     this.#instruments.requestDuration.observe({ listener }, durationMs / 1000)
+  }
+
+  onLimited(listener: string, limit: LimitName, action: LimitAction, isEnforced: boolean): void {
+    this.#countLimited(listener, { limit, action, isEnforced }, 1)
+  }
+
+  #countLimited(listener: string, { limit, action, isEnforced }: MeteredLimit, times: number): void {
+    if (isEnforced) this.#instruments.rateLimited.inc({ listener, limit, action }, times)
+    else this.#instruments.observed.inc({ listener, limit }, times)
   }
 
   onClosed(connection: Connection): void {

@@ -12,6 +12,7 @@
 // | idle          | a forgotten connection                        | one-way push: data either way re-arms it              |
 // | clientIdle,   | one side that is silent while the other talks | a side that is not read because the other is slow     |
 // | upstreamIdle  |                                               | nor one that has ended its half                       |
+// | all but write |                                               | a side that a rate limit delays                       |
 // | lifetime      | connections that never move to new pods       | -                                                     |
 //
 // The three idle ones are shortened while memory runs short (`Strain`), to a tenth at the most; one that is off stays off.
@@ -81,7 +82,8 @@ class Progress {
   #owed = 0
   #received = 0
   #wasPaused = false
-  /** Data came from the source, or a slow sink took some. */
+  #wasDelayed = false
+  /** Data came from the source, or a slow sink took some, or a rate limit held it back. */
   activeAt: number
   /** Data came from the source, or it was not read: a source that we do not read cannot be blamed for its silence. */
   dataAt: number
@@ -99,6 +101,8 @@ class Progress {
     if (half.flow.received !== this.#received) this.receivedAt = now
     // One that was paused at the last sweep was resumed since: perhaps just now, and nothing was read yet.
     if (half.isPaused || this.#wasPaused) this.dataAt = this.receivedAt = now
+    // The sink is not to blame either: what the limit delays is not idle.
+    if (half.isDelayed || this.#wasDelayed) this.activeAt = now
     const untaken = half.sink.untaken
     const taken = half.flow.sent - untaken
     // It falls when `untaken` is looked at closer and turns out to be more; that is no progress.
@@ -109,6 +113,7 @@ class Progress {
     this.#activity = half.activity
     this.#received = half.flow.received
     this.#wasPaused = half.isPaused
+    this.#wasDelayed = half.isDelayed
     this.#taken = taken
     this.#owed = untaken
   }

@@ -7,7 +7,10 @@ import type { Half } from './half.ts'
 export type Farewell = 'awaited' | 'said' | 'blocked' | 'nothing'
 
 export interface Dialogue {
-  /** Looks at what a half read and forwards what may go on (`half.forward`). May close the pair. */
+  /**
+   * Looks at what a half read and forwards what may go on (`half.forward`). May close the pair, or leave the rest with
+   * `half.meter`, which has it relayed again in its turn.
+   */
   relay(half: Half, bytes: Buffer, length: number): void
   /** A source sent FIN: null if it may, else why the pair ends. */
   onSourceEnd(half: Half): Close | null
@@ -21,6 +24,8 @@ export interface Dialogue {
   postpone?(close: Close): boolean
   /** After a farewell: looks at what the peer still sends; true once it has answered. Nothing is forwarded any more. */
   isAnswered(half: Half, bytes: Buffer, length: number): boolean
+  /** The source of `half` has begun something that it owes the rest of: a message, a body. */
+  isOwing(half: Half): boolean
   /** Looks at its own deadlines; milliseconds of the Clock. Returns why the pair ends, or null. */
   sweep(now: number): Close | null
 }

@@ -5,11 +5,12 @@
 //        +------ paused while what the next read may bring would not fit -+
 //
 // The bound is a true one: a half reads only while its queue has room for a whole read, so that no more than
-// `highBytes` ever wait, whatever the peers do.
+// `highBytes` ever wait, whatever the peers do. With rate limits it reads only while its bucket allows it, too (meter.ts).
 
 import type { Direction, Flow } from '../connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import type { Dialogue } from './dialogue.ts'
+import type { Meter } from './meter.ts'
 
 export interface BufferOptions {
   /** No more than this waits in a half. */
@@ -20,6 +21,10 @@ export interface BufferOptions {
   readBytes: number
 }
 
+/** Why a source is not read; a set of bits, and it is read only when none is left. */
+const SINK = 1
+const BUCKET = 2
+
 export class Half {
   readonly direction: Direction
   readonly source: Endpoint
@@ -29,11 +34,9 @@ export class Half {
   readonly #buffers: BufferOptions
   /** The source sent FIN. */
   hasEnded = false
-  /**
-   * The source is not read because the sink does not keep up. Node does not read a paused socket at all, so neither its
-   * FIN nor its RST is seen until it is resumed: the sink's write deadline is what ends such a pair.
-   */
-  isPaused = false
+  /** What the rate limits say of this half; null, as it mostly is, where there are none. */
+  meter: Meter | null = null
+  #blockers = 0
   /** Changes whenever data passes; control traffic (pings) does not change it. What `idle` is judged by. */
   activity = 0
 
@@ -46,9 +49,28 @@ export class Half {
     this.#dialogue = dialogue
   }
 
+  /**
+   * The source is not read. Node does not read a paused socket at all, so neither its FIN nor its RST is seen until it is
+   * resumed: where the sink does not keep up, its write deadline is what ends such a pair.
+   */
+  get isPaused(): boolean {
+    return this.#blockers !== 0
+  }
+
+  /** The source is not read because the sink does not keep up. */
+  get isBackpressured(): boolean {
+    return (this.#blockers & SINK) !== 0
+  }
+
+  /** The source is not read because of a rate limit: nobody is to blame for the silence. */
+  get isDelayed(): boolean {
+    return (this.#blockers & BUCKET) !== 0
+  }
+
   /** Takes what the source read; false when the source must pause. */
   relay(bytes: Buffer, length: number): boolean {
     this.flow.received += length
+    if (this.meter !== null && !this.meter.takeBytes(length)) return true
     if (this.#dialogue === null) {
       this.activity++
       this.forward(bytes, 0, length)
@@ -65,19 +87,32 @@ export class Half {
   }
 
   #mayRead(): boolean {
+    if (this.meter !== null && !this.meter.mayRead()) this.#blockers |= BUCKET
     const { highBytes, readBytes } = this.#buffers
-    if (this.sink.queued <= highBytes - readBytes) return true
-    if (!this.isPaused) this.flow.pauses++
-    this.isPaused = true
-    return false
+    if (this.sink.queued > highBytes - readBytes) {
+      if (!this.isBackpressured) this.flow.pauses++
+      this.#blockers |= SINK
+    }
+    return this.#blockers === 0
   }
 
   /** The sink took bytes: reads on if there is room again. */
   onSinkProgress(): void {
-    if (!this.isPaused) return
+    if (!this.isBackpressured) return
     const { highBytes, lowBytes, readBytes } = this.#buffers
     if (this.sink.queued > Math.min(lowBytes, highBytes - readBytes)) return
-    this.isPaused = false
-    this.source.resume()
+    this.#unblock(SINK)
+  }
+
+  /** The turn of this half at its bucket: what was held back goes on, then the source is read again if it may. */
+  onTurn(): void {
+    const held = this.meter!.takeHeld()
+    if (held !== null) this.#dialogue!.relay(this, held, held.length)
+    if (this.meter!.mayRead()) this.#unblock(BUCKET)
+  }
+
+  #unblock(blocker: number): void {
+    this.#blockers &= ~blocker
+    if (this.#blockers === 0) this.source.resume()
   }
 }

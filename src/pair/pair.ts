@@ -20,6 +20,9 @@ import type { Dialogue, Farewell } from './dialogue.ts'
 import { Half } from './half.ts'
 import type { BufferOptions } from './half.ts'
 import type { Strain } from './strain.ts'
+import { Meter } from './meter.ts'
+import type { HalfRates, MeterOwner, PairLimits } from './meter.ts'
+import { MinRate } from './min-rate.ts'
 
 export interface PairOptions {
   buffers: BufferOptions
@@ -43,11 +46,13 @@ export interface PairContext {
   strain: Strain
   /** Called once, when both sides are gone and `connection.end` says why. */
   onClosed: (connection: Connection) => void
+  /** Absent where the listener limits nothing. */
+  limits?: PairLimits
 }
 
 type State = 'open' | 'lingering' | 'closing' | 'closed'
 
-export class Pair implements EndpointOwner, ConnectionOwner, Swept {
+export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   readonly toUpstream: Half
   readonly toClient: Half
   readonly #connection: Connection
@@ -55,6 +60,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
   readonly #upstream: Endpoint
   readonly #dialogue: Dialogue | null
   readonly #deadlines: Deadlines
+  #minRate: MinRate | null = null
   readonly #options: PairOptions
   readonly #startedAt: number
   readonly #context: PairContext
@@ -76,11 +82,26 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
     this.toUpstream = new Half('to_upstream', client, upstream, connection.toUpstream, options.buffers, dialogue)
     this.toClient = new Half('to_client', upstream, client, connection.toClient, options.toClientBuffers ?? options.buffers, dialogue)
     this.#deadlines = new Deadlines(options.deadlines, this.#startedAt, random())
+    if (context.limits !== undefined) this.#limit(context.limits)
     connection.owner = this
     connection.phase = 'relay'
     client.owner = this
     upstream.owner = this
     sweep.add(this)
+  }
+
+  #limit(limits: PairLimits): void {
+    const rates = limits.ratesOf(this.#connection)
+    const { minRate } = limits
+    if (rates !== null) {
+      this.#meter(this.toUpstream, rates.toUpstream, limits)
+      this.#meter(this.toClient, rates.toClient, limits)
+    }
+    if (minRate !== null) this.#minRate = new MinRate(minRate, () => limits.report('minRate', 'close', minRate.isEnforced))
+  }
+
+  #meter(half: Half, rates: HalfRates, limits: PairLimits): void {
+    if (rates.bytes !== null || rates.messages !== null) half.meter = new Meter(half, rates, this.#options.buffers.readBytes, limits, this)
   }
 
   /** Starts to relay; `early` is what each side had sent before the pair was made. */
@@ -111,7 +132,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
   }
 
   isPaused(direction: Direction): boolean {
-    return (direction === 'to_upstream' ? this.toUpstream : this.toClient).isPaused
+    return (direction === 'to_upstream' ? this.toUpstream : this.toClient).isBackpressured
   }
 
   quietMs(now: number): number {
@@ -135,6 +156,15 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
     const end = this.#connection.end!
     this.#connection.end = { ...end, detail: `${end.detail ?? end.reason}; then internal_error: ${error.message}` }
     this.#giveUp()
+  }
+
+  onTurn(half: Half): void {
+    if (this.#state === 'closing' || this.#state === 'closed') return
+    try {
+      half.onTurn()
+    } catch (error) {
+      this.#onBroken(error)
+    }
   }
 
   onEnd(endpoint: Endpoint): void {
@@ -181,6 +211,8 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
     this.#connection.end = close
     this.#connection.phase = 'close'
     this.#closesBy = this.#context.clock.now() + this.#options.closeMs
+    this.toUpstream.meter?.leave()
+    this.toClient.meter?.leave()
     try {
       this.#part(this.toClient, close)
       this.#part(this.toUpstream, close)
@@ -226,11 +258,15 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
     }
     if (!this.#isSettled && now - this.#startedAt >= SETTLED_MS) this.#settle()
     try {
-      const close = this.#deadlines.check(this.toUpstream, this.toClient, now, this.#context.strain) ?? this.#dialogue?.sweep(now) ?? null
+      const close = this.#deadlines.check(this.toUpstream, this.toClient, now, this.#context.strain) ?? this.#dialogue?.sweep(now) ?? this.#tooSlow(now)
       if (close !== null) this.close(close)
     } catch (error) {
       this.#onBroken(error)
     }
+  }
+
+  #tooSlow(now: number): Close | null {
+    return this.#minRate?.check(this.toUpstream, this.toClient, this.#dialogue, now) ?? null
   }
 
   /** What could not be flushed in time is given up; RST frees the kernel's queue too. */
@@ -249,6 +285,8 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
 
   #finish(): void {
     this.#state = 'closed'
+    this.toUpstream.meter?.leave()
+    this.toClient.meter?.leave()
     this.#context.sweep.delete(this)
     this.#connection.end ??= makeClose('eof', this.#firstEnded ?? 'sidegate', 'relay')
     this.#context.onClosed(this.#connection)

@@ -16,6 +16,20 @@ function problemsOf(text: string, env = {}): string[] {
 const listener = 'listeners:\n  - address: ":17080"\n    protocol: http\n    upstream: 127.0.0.1:8080\n'
 const inListener = (key: string): string => `${listener}    ${key}\n`
 
+test('a client alone cannot be delayed, written or by default', async (t) => {
+  const remedy = 'but one client alone cannot be delayed, write onExceed: close'
+  t.strictSame(problemsOf(inListener('limits: { newConnections: { rate: 5, per: client } }')), [`5:47 listeners[0].limits.newConnections.per: got client, with onExceed: delay (the default), ${remedy}`])
+  t.strictSame(problemsOf(inListener('limits: { newConnections: { rate: 5, per: client, onExceed: delay } }')), [`5:65 listeners[0].limits.newConnections.onExceed: got delay, with per: client, ${remedy}`])
+  t.strictSame(problemsOf(inListener('limits: { newConnections: { rate: 5, per: client, onExceed: close } }')), [])
+  t.strictSame(problemsOf(inListener('limits: { newConnections: { rate: 5, onExceed: delay } }')), [])
+})
+
+test('a burst of less than a read, and a rate of nothing, are refused', async (t) => {
+  t.strictSame(problemsOf(inListener('limits: { bytes: { rate: 1MiB, burst: 63KiB } }')), ['5:43 listeners[0].limits.bytes.burst: got 63KiB, must be 64KiB to 1024GiB'])
+  t.strictSame(problemsOf(inListener('limits: { bytes: { rate: 0 } }')), ['5:30 listeners[0].limits.bytes.rate: got 0, write off to disable it'])
+  t.strictSame(problemsOf(inListener('limits: { messages: { rate: 0.5 } }')), ['5:33 listeners[0].limits.messages.rate: got 0.5, write a whole number, 1 to 1000000, or off'])
+})
+
 const notYaml: [string, string[]][] = [
   ['', ['1:1 is empty, write at least one listener']],
   ['# nothing\n', ['1:1 is empty, write at least one listener']],
@@ -156,8 +170,6 @@ const laterKeys = [
   'workers: 2', 'admin: { token: x }', 'admin: { tokenFile: /x }',
 ]
 const laterListenerKeys = [
-  'limits: { connectionsPerClient: 5 }', 'limits: { newConnections: { rate: 5 } }', 'limits: { bytes: { rate: 1MiB } }',
-  'limits: { minRate: { bytes: 1KiB } }', 'limits: { messages: { rate: 5 } }', 'limits: { mode: enforce }',
   'access: { allow: [] }', 'proxyProtocol: { accept: off }', 'tls: { cert: x }',
 ]
 const laterUpstreamKeys = ['balance: roundRobin', 'maxConnections: off', 'queueTimeout: 5s', 'tls: {}', 'proxyProtocol: off', 'healthCheck: {}']

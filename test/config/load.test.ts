@@ -33,7 +33,15 @@ test('the smallest file gets every default', async (t) => {
         upstreamIdleMs: Infinity, writeMs: 30_000, halfCloseMs: 30_000, closeMs: 5000, lifetimeMs: Infinity, lifetimeJitter: 0.1,
       },
       buffers: { highBytes: 65_536, lowBytes: 32_768 },
-      limits: { connections: null },
+      limits: {
+        connections: null,
+        connectionsPerClient: Infinity,
+        newConnections: { perSec: Infinity, burst: 100, per: 'listener', onExceed: 'delay', isEnforced: true },
+        bytes: { perSec: Infinity, burst: 1_048_576, per: 'connection', onExceed: 'delay', isEnforced: true },
+        messages: { perSec: Infinity, burst: 100, per: 'connection', onExceed: 'delay', isEnforced: true },
+        minRate: { bytesPerSec: Infinity, afterMs: 10_000, isEnforced: true },
+        isEnforced: true,
+      },
       websocket: { mode: 'frames', ping: { intervalMs: 25_000, timeoutMs: 20_000 }, maxMessageBytes: 1_048_576, maxFragments: 1024, origins: [], compression: 'pass', slowConsumer: { policy: 'wait', queueBytes: 1_048_576 } },
       http: { maxHeaderBytes: 16_384, maxBodyBytes: Infinity, keepAliveMs: 65_000, trustForwarded: [] },
       tcpKeepAliveMs: 15_000,
@@ -62,6 +70,8 @@ test('defaults that depend on other keys follow them', async (t) => {
   t.strictSame(withKeys('websocket: { ping: { interval: 5s } }').websocket.ping, { intervalMs: 5000, timeoutMs: 5000 })
   t.strictSame(withKeys('websocket: { ping: { interval: off } }').websocket.ping, { intervalMs: Infinity, timeoutMs: 20_000 })
   t.equal(withKeys('limits: { connections: 7 }').limits.connections, 7)
+  const { isEnforced, bytes, messages } = withKeys('limits: { mode: observe, bytes: { mode: enforce } }').limits
+  t.strictSame([isEnforced, bytes.isEnforced, messages.isEnforced], [false, true, false], 'a limit without a mode of its own has that of all')
 })
 
 test('a listener is named by its protocol and port, or by its file', async (t) => {

@@ -368,7 +368,7 @@ test('deadlines are read when they are judged: a change of theirs holds for an o
   const options = { idleMs: 1000, clientIdleMs: off, upstreamIdleMs: off, writeMs: off, halfCloseMs: off, lifetimeMs: off, lifetimeJitter: 0 }
   const { pair } = memoryPair()
   const deadlines = new Deadlines(options, 0, 1)
-  const judge = (now: number): string | null => deadlines.check(pair.toUpstream, pair.toClient, now)?.reason ?? null
+  const judge = (now: number): string | null => deadlines.check(pair.toUpstream, pair.toClient, now, calm())?.reason ?? null
   options.idleMs = 2000
   t.same([judge(1000), judge(1999), judge(2000)], [null, null, 'idle_timeout'])
   Object.assign(options, { idleMs: off, lifetimeMs: 4000, lifetimeJitter: 0.25 })

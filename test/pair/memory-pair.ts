@@ -6,10 +6,11 @@ import type { Close } from '../../src/close.ts'
 import type { DeadlineOptions } from '../../src/pair/deadlines.ts'
 import type { Dialogue } from '../../src/pair/dialogue.ts'
 import type { BufferOptions } from '../../src/pair/half.ts'
+import type { PairLimits } from '../../src/pair/meter.ts'
 import { Pair } from '../../src/pair/pair.ts'
 import { calm } from '../../src/pair/strain.ts'
 import { deaf } from '../../src/admission/refusal.ts'
-import { fakeClock } from '../support/fake-clock.ts'
+import { fakeClock, type FakeClock } from '../support/fake-clock.ts'
 import { MemoryEndpoint } from '../support/memory-endpoint.ts'
 
 const off = Number.POSITIVE_INFINITY
@@ -24,6 +25,7 @@ export interface MemoryPairOptions {
   /** Bytes that each peer takes before it stalls; Infinity unless told. */
   clientTakes?: number
   upstreamTakes?: number
+  limits?: (clock: FakeClock) => PairLimits
   early?: { fromClient?: string; fromUpstream?: string }
 }
 
@@ -52,7 +54,7 @@ export function memoryPair(options: MemoryPairOptions = {}) {
     client,
     upstream,
     { buffers, deadlines, closeMs: options.closeMs ?? 5000, tcpKeepAliveMs: options.tcpKeepAliveMs ?? off },
-    { clock, sweep, random: () => options.random ?? 0, strain, onClosed: (connection) => void closed.push(connection) },
+    { clock, sweep, random: () => options.random ?? 0, strain, onClosed: (connection) => void closed.push(connection), ...(options.limits === undefined ? {} : { limits: options.limits(clock) }) },
     options.dialogue ?? null,
   )
   pair.start(Buffer.from(options.early?.fromClient ?? ''), Buffer.from(options.early?.fromUpstream ?? ''))
@@ -88,6 +90,7 @@ export function dialogue(parts: Partial<Dialogue> = {}): Dialogue {
     onSourceEnd: () => null,
     farewell: () => 'nothing',
     isAnswered: () => false,
+    isOwing: () => false,
     sweep: () => null,
     ...parts,
   }

@@ -47,7 +47,7 @@ test('beyond limits.connections an HTTP client gets a whole 503 with Retry-After
     const { bytes, closed } = await requestRaw(t, gate.port, request)
     const answer = parseAnswer(bytes)
     t.equal(answer.status, 503)
-    t.equal(answer.header('retry-after'), '5')
+    t.match(answer.header('retry-after'), /^[1-5]$/)
     t.ok(answer.isWhole)
     t.same(closed, { kind: 'fin', code: null })
   }

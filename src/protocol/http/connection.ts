@@ -17,6 +17,7 @@ import type { ServeContext } from '../opening.ts'
 import { Exchange } from './exchange.ts'
 import type { ExchangeDeadlines } from './exchange.ts'
 import { answerFor, isGone } from './refusal.ts'
+import type { HttpMeter } from './throttle.ts'
 import { resetSocket } from '../../endpoint/reset.ts'
 
 export interface HttpConnectionOptions {
@@ -50,6 +51,8 @@ export class HttpConnection implements ConnectionOwner, Swept {
   /** How much of the jitter is applied to the lifetime, 0..1. */
   readonly #jitter: number
   readonly #waiting: Array<() => void> = []
+  /** What the byte limits say of it; null where there are none. */
+  meter: HttpMeter | null = null
   #state: State = 'idle'
   #exchange: Exchange | null = null
   #requests = 0
@@ -138,6 +141,7 @@ export class HttpConnection implements ConnectionOwner, Swept {
 
   begin(request: IncomingMessage, response: ServerResponse): Exchange {
     const exchange = new Exchange(request, response, this.#options.deadlines, this.#context.clock.now())
+    exchange.meter = this.meter
     this.#exchange = exchange
     this.#state = 'busy'
     if (++this.#requests >= MAX_REQUESTS) this.endAfterAnswer(makeClose('eof', 'sidegate', 'relay', `${MAX_REQUESTS} requests`))
@@ -164,6 +168,7 @@ export class HttpConnection implements ConnectionOwner, Swept {
     this.#readFromUpstream += exchange.upstreamRead
     this.#writtenToUpstream += exchange.upstreamWritten
     this.#exchange = null
+    this.meter?.end()
     this.#context.onExchange(this.connection, exchange, status)
   }
 

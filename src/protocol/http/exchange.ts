@@ -12,7 +12,9 @@ import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { makeClose } from '../../close.ts'
 import type { Close, PeerSide } from '../../close.ts'
+import type { ExchangePace } from './exchange-pace.ts'
 import { Taker } from './taker.ts'
+import type { HttpMeter } from './throttle.ts'
 
 /** Milliseconds; Infinity is off. */
 export interface ExchangeDeadlines {
@@ -34,6 +36,11 @@ export class Exchange {
   answer: IncomingMessage | null = null
   /** Of the answer that has begun: the client sees its end without FIN. */
   isDelimited = true
+  /** What the byte limits and the least rate say of it; null where there are none. */
+  meter: HttpMeter | null = null
+  pace: ExchangePace | null = null
+  /** An answer that is made of events owes nothing between two of them. */
+  isEventStream = false
   /** A body cannot be sent twice. */
   hasBody = false
   /** What this exchange has added to the counters of its upstream connection, which other exchanges use too. */
@@ -106,7 +113,7 @@ export class Exchange {
     if (this.answer === null && this.outgoing !== null && !this.#isConnected) {
       return this.#due(this.#connectingSince, this.#deadlines.connectMs, now, 'connect_timeout', 'upstream', 'deadlines.connect')
     }
-    const stalled = this.#stalled(now)
+    const stalled = this.#stalled(now) ?? this.#tooSlow(now)
     if (stalled !== null) return stalled
     if (this.answer !== null) return this.#answering(now, idleScale)
     return this.request.complete ? this.#asking(now, idleScale) : this.#sending(now, idleScale)
@@ -120,8 +127,10 @@ export class Exchange {
     this.#upstreamRead = this.upstreamRead
     this.#clientTaker.observe(now)
     this.#upstreamTaker?.observe(now)
-    if (!this.#isConnected || this.outgoing?.writableNeedDrain === true) this.#owedSince = now
-    if (this.#isConnected && this.request.complete && this.queuedForUpstream === 0) this.#askedAt ??= now
+    if (!this.#isConnected || this.outgoing?.writableNeedDrain === true || this.meter?.isBodyDelayed === true) this.#owedSince = now
+    if (this.#isConnected && this.request.complete && this.queuedForUpstream === 0 && this.meter?.hasSentBody !== false) this.#askedAt ??= now
+    // Nobody is to blame for what a limit of ours holds back.
+    if (this.meter?.isReplyDelayed === true) this.#upstreamReadAt = now
   }
 
   #stalled(now: number): Close | null {
@@ -129,6 +138,17 @@ export class Exchange {
     if (this.#clientTaker.isStalled(now, writeMs)) return makeClose('write_timeout', 'client', 'relay', 'took no bytes (deadlines.write)')
     if (this.#upstreamTaker?.isStalled(now, writeMs) === true) return makeClose('write_timeout', 'upstream', 'relay', 'took no bytes (deadlines.write)')
     return null
+  }
+
+  #tooSlow(now: number): Close | null {
+    if (this.pace === null) return null
+    const isAnswerOwed = this.answer !== null && !this.answer.complete && !this.isEventStream
+    return this.pace.check(this.#upstream, {
+      byClient: this.answer === null && !this.request.complete,
+      isClientExcused: this.#owedSince === now,
+      byUpstream: isAnswerOwed,
+      isUpstreamExcused: this.#client.writableLength > 0 || this.meter?.isReplyDelayed === true,
+    }, now)
   }
 
   #sending(now: number, scale: number): Close | null {

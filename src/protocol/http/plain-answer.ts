@@ -87,6 +87,10 @@ export class PlainAnswer implements Dialogue {
     return false
   }
 
+  isOwing(half: Half): boolean {
+    return half.direction === 'to_client'
+  }
+
   sweep(): Close | null {
     return null
   }

@@ -6,14 +6,14 @@ import type { Close, Reason } from '../../close.ts'
 import { encodeHead } from './head.ts'
 import type { Header } from './head.ts'
 
-/** When a client that was refused for a shortage of ours may come again. */
-const RETRY_AFTER_SECONDS = 5
+/** A client that was refused for now is told to wait 1 to this many seconds, at random: told the same, all would come back at once. */
+const MAX_RETRY_AFTER_SECONDS = 5
 export const SERVED_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
 
-const shortages: ReadonlySet<Reason> = new Set<Reason>(['too_many', 'overloaded'])
+const forNow: ReadonlySet<Reason> = new Set<Reason>(['too_many', 'overloaded', 'rate_limited'])
 
-/** The whole answer for a client whose request ends with `close`; null where the table has none. */
-export function refusal(close: Close): Buffer | null {
+/** The whole answer for a client whose request ends with `close`; null where the table has none. `random` is 0..1. */
+export function refusal(close: Close, random = Math.random()): Buffer | null {
   const status = httpStatus(close)
   if (status === null) return null
   const body = Buffer.from(`${close.reason}${close.detail === undefined ? '' : `: ${close.detail}`}\n`, 'latin1')
@@ -23,7 +23,7 @@ export function refusal(close: Close): Buffer | null {
     ['Content-Type', 'text/plain; charset=utf-8'],
     ['Content-Length', String(body.length)],
     ['Cache-Control', 'no-store'],
-    ...(shortages.has(close.reason) ? [['Retry-After', String(RETRY_AFTER_SECONDS)] as const] : []),
+    ...(forNow.has(close.reason) ? [['Retry-After', String(1 + Math.floor(random * MAX_RETRY_AFTER_SECONDS))] as const] : []),
   ]
   return Buffer.concat([encodeHead(`HTTP/1.1 ${status} ${nodeHttp.STATUS_CODES[status] ?? 'Error'}`, headers), body])
 }

@@ -22,6 +22,7 @@ import { forwardTrailers } from './forwarding.ts'
 import { encodeHead, endToEndHeaders } from './head.ts'
 import type { Header } from './head.ts'
 import { toHeaders } from './request.ts'
+import { headBytes } from './throttle.ts'
 
 const require = process.getBuiltinModule('node:module').createRequire(import.meta.url)
 
@@ -70,7 +71,8 @@ export class Relay {
     this.#pool.made = null
     this.#pool.next = { path, isFresh, maxHeaderBytes: this.#options.maxHeaderBytes }
     try {
-      this.#proxy.web(exchange.request, exchange.response)
+      const throttle = exchange.hasBody ? (exchange.meter?.throttleBody() ?? null) : null
+      this.#proxy.web(exchange.request, exchange.response, throttle === null ? {} : { buffer: exchange.request.pipe(throttle) })
     } catch (error) {
       return owner.close(makeClose('internal_error', 'sidegate', 'relay', (error as Error).message))
     } finally {
@@ -107,6 +109,7 @@ export class Relay {
     if (typeof head === 'string') return owner.close(makeClose('protocol_error', 'upstream', 'relay', head))
     exchange.answer = answer
     exchange.isDelimited = head.isDelimited
+    exchange.isEventStream = answer.headers['content-type']?.startsWith('text/event-stream') === true
     if (!response.shouldKeepAlive || !head.isDelimited || !request.complete) owner.endAfterAnswer(makeClose('eof', 'client', 'relay'))
     if (!this.#writeHead(owner, response, head)) return
     this.#pool.hint(answer.socket, String(answer.headers['keep-alive']))
@@ -118,7 +121,9 @@ export class Relay {
     answer.once('close', () => {
       if (!answer.complete && !owner.isClosing) owner.close(makeClose('aborted', 'upstream', 'relay', 'ended inside its answer'))
     })
-    answer.pipe(response)
+    const throttle = exchange.meter?.throttleReply(headBytes(13 + head.reason.length, answer.rawHeaders)) ?? null
+    if (throttle === null) answer.pipe(response)
+    else answer.pipe(throttle).pipe(response)
   }
 
   /** False: Node refused to write it. */

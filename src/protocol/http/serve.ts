@@ -24,10 +24,12 @@ import type { Exchange } from './exchange.ts'
 import { forwardedFor, forwardHeaders, forwardTrailers, toObject } from './forwarding.ts'
 import type { RequestHead } from './head.ts'
 import { SERVED_METHODS } from './refusal.ts'
+import { ExchangePace } from './exchange-pace.ts'
 import { Relay } from './relay.ts'
 import type { RelayOptions } from './relay.ts'
 import { checkRequest, refused, toHeaders } from './request.ts'
 import type { Checked } from './request.ts'
+import { headBytes, HttpMeter } from './throttle.ts'
 
 export interface HttpOptions extends HttpConnectionOptions, RelayOptions {
   maxBodyBytes: number
@@ -86,6 +88,9 @@ export class HttpFront {
   serve(connection: Connection, socket: net.Socket, bytes: Buffer): void {
     this.#context.observer.onOpened(connection)
     const owner = new HttpConnection(connection, socket, this.#options, this.#context)
+    const { limits } = this.#context
+    const rates = limits?.ratesOf(connection) ?? null
+    if (limits !== undefined && rates !== null) owner.meter = new HttpMeter(rates, limits, (close) => owner.close(close))
     ;(socket as OwnedSocket)[kConnection] = owner
     this.#server.emit('connection', socket)
     socket.unshift(bytes)
@@ -113,13 +118,19 @@ export class HttpFront {
   #begin(owner: HttpConnection, request: IncomingMessage, response: ServerResponse, expectation: Expectation): void {
     const exchange = owner.begin(request, response)
     if (this.#context.strain.isRefusing) return owner.close(makeClose('overloaded', 'sidegate', 'relay', 'memory.refuseAt'))
+    const { limits } = this.#context
+    if (limits !== undefined && limits.minRate !== null) exchange.pace = new ExchangePace(limits.minRate, limits.report, request.socket)
     const { method = '', url = '', httpVersion, rawHeaders } = request
     const checked = checkRequest({ method, target: url, version: httpVersion, headers: toHeaders(rawHeaders) }, this.#options.maxBodyBytes)
     if ('reason' in checked) return owner.close(checked)
     if (expectation === 'unknown') return owner.close(refused('an expectation that is not known here', 417))
     if (checked.target === '*') return answerOptions(owner, response)
-    this.#forward(owner, exchange, checked)
-    if (expectation === 'continue' && !owner.isClosing) response.writeContinue()
+    const go = (): void => {
+      this.#forward(owner, exchange, checked)
+      if (expectation === 'continue' && !owner.isClosing) response.writeContinue()
+    }
+    if (owner.meter === null) go()
+    else owner.meter.payHead(headBytes(method.length + url.length + 11, rawHeaders), go)
   }
 
   #forward(owner: HttpConnection, exchange: Exchange, checked: Checked): void {

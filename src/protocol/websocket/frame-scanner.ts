@@ -9,6 +9,7 @@
 // fragments, on the header, before the payload. Not checked: UTF-8 of text, what compressed payloads inflate to.
 
 import { isUtf8 } from 'node:buffer'
+import { isCounted, payloadLength } from './frame-header.ts'
 
 export interface ScanRules {
   /** Frames from clients are masked, those from servers are not. */
@@ -33,11 +34,19 @@ export interface Forward {
   forward(bytes: Buffer, start: number, end: number): void
 }
 
+export type Verdict = 'pass' | 'drop' | 'stop'
+
 export interface ControlHandler {
-  /** A whole and valid control frame; `payload` is unmasked. False keeps it from going on. */
-  onControl(scanner: FrameScanner, opcode: number, payload: Buffer): boolean
+  /** A whole and valid control frame; `payload` is unmasked. `drop` keeps it from going on, `stop` stops the scan before it. */
+  onControl(scanner: FrameScanner, opcode: number, payload: Buffer): Verdict
   /** The forwarded bytes end at a frame boundary, as `wantsBoundary` asked. */
   onBoundary(scanner: FrameScanner): void
+}
+
+/** Counts messages against a limit. */
+export interface MessageGate {
+  /** A frame that begins a message, or costs as much as one. False stops the scan before it. */
+  takeMessage(): boolean
 }
 
 export const CLOSE = 8
@@ -71,6 +80,8 @@ export class FrameScanner {
   wantsBoundary = false
   /** Set in `onBoundary`: what follows is still scanned, but nothing of it goes on. */
   isMuted = false
+  /** Null where messages are not limited. */
+  gate: MessageGate | null = null
 
   constructor(rules: ScanRules, handler: ControlHandler) {
     this.rules = rules
@@ -87,12 +98,16 @@ export class FrameScanner {
     return this.#isInMessage || this.#remaining > 0
   }
 
-  /** Reads `bytes[0..length)`, forwards what may go on, and stops at the first violation. */
-  scan(bytes: Buffer, length: number, to: Forward): Violation | null {
+  /**
+   * Reads `bytes[0..length)`, forwards what may go on, and stops at the first violation. A number: the gate has stopped it,
+   * and what begins there must be scanned later, before anything else.
+   */
+  scan(bytes: Buffer, length: number, to: Forward): Violation | number | null {
     let at = 0
     if (this.#heldLength > 0) {
       const next = this.#scanHeld(bytes, length, to)
       if (typeof next !== 'number') return this.#stop(next, bytes, 0, 0, to)
+      if (next < 0) return -1 - next
       at = next
     }
     let from = at
@@ -114,13 +129,16 @@ export class FrameScanner {
         break
       }
       const verdict = this.#accept(bytes, at, size)
-      if (verdict === true) {
+      if (verdict === 'pass') {
         at += size
-      } else {
-        if (verdict !== false) return this.#stop(verdict, bytes, from, at, to)
+      } else if (verdict === 'drop') {
         if (at > from) to.forward(bytes, from, at)
         at += size
         from = at
+      } else {
+        if (verdict !== 'stop') return this.#stop(verdict, bytes, from, at, to)
+        if (at > from) to.forward(bytes, from, at)
+        return at
       }
     }
     if (at > from) to.forward(bytes, from, at)
@@ -183,12 +201,13 @@ export class FrameScanner {
     return null
   }
 
-  /** Judges a frame of which `size` bytes from `at` are there. False: it does not go on. */
-  #accept(bytes: Buffer, at: number, size: number): boolean | Violation {
+  /** Judges a frame of which `size` bytes from `at` are there. */
+  #accept(bytes: Buffer, at: number, size: number): Verdict | Violation {
     const opcode = bytes[at]! & 0x0f
     if (opcode >= 8) return this.#acceptControl(bytes, at, size, opcode)
     const length = payloadLength(bytes, at)
     if (length < 0) return protocolError('length not in its minimal form, or over 63 bits')
+    if (this.gate !== null && isCounted(bytes[at]!, length) && !this.gate.takeMessage()) return 'stop'
     this.#messageBytes += length
     this.#fragments++
     if (this.#messageBytes > this.rules.maxMessageBytes) return tooBig(`message of more than ${this.rules.maxMessageBytes} bytes (websocket.maxMessage)`)
@@ -198,18 +217,18 @@ export class FrameScanner {
     this.#remaining = length
     this.activity++
     if (length === 0) this.#endFrame()
-    return true
+    return 'pass'
   }
 
-  #acceptControl(bytes: Buffer, at: number, size: number, opcode: number): boolean | Violation {
+  #acceptControl(bytes: Buffer, at: number, size: number, opcode: number): Verdict | Violation {
     const payload = this.#unmasked(bytes, at, size)
     if (opcode === CLOSE) {
       const violation = closeProblem(payload)
       if (violation !== null) return violation
     }
-    const goesOn = this.#handler.onControl(this, opcode, payload)
+    const verdict = this.#handler.onControl(this, opcode, payload)
     if (opcode === CLOSE) this.isClosed = true
-    return goesOn
+    return verdict
   }
 
   #unmasked(bytes: Buffer, at: number, size: number): Buffer {
@@ -225,7 +244,7 @@ export class FrameScanner {
     this.#heldLength = length - at
   }
 
-  /** Completes the frame that was held back; returns the index in `bytes` behind it. */
+  /** Completes the frame that was held back; returns the index in `bytes` behind it, negative (less one) if it was stopped. */
   #scanHeld(bytes: Buffer, length: number, to: Forward): number | Violation {
     const held = this.#held!
     let at = 0
@@ -240,25 +259,14 @@ export class FrameScanner {
       at += taken
     }
     const size = this.#heldLength
-    this.#heldLength = 0
     const verdict = this.#accept(held, 0, size)
-    if (typeof verdict !== 'boolean') return verdict
-    if (verdict) to.forward(held, 0, size)
+    // It stays complete as it is, and is judged again.
+    if (verdict === 'stop') return -1 - at
+    this.#heldLength = 0
+    if (typeof verdict !== 'string') return verdict
+    if (verdict === 'pass') to.forward(held, 0, size)
     return at
   }
-}
-
-/** The payload length of the frame at `at`; -1 if it is not in its minimal form or does not fit 63 bits. */
-function payloadLength(bytes: Buffer, at: number): number {
-  const short = bytes[at + 1]! & 0x7f
-  if (short < 126) return short
-  if (short === 126) {
-    const length = bytes.readUInt16BE(at + 2)
-    return length < 126 ? -1 : length
-  }
-  const high = bytes.readUInt32BE(at + 2)
-  const length = high * 2 ** 32 + bytes.readUInt32BE(at + 6)
-  return high >= 2 ** 31 || length < 65536 ? -1 : length
 }
 
 function closeProblem(payload: Buffer): Violation | null {

@@ -7,9 +7,10 @@ import type { Close, PeerSide } from '../../close.ts'
 import type { Connection, Observer } from '../../connection.ts'
 import type { Dialogue, Farewell } from '../../pair/dialogue.ts'
 import type { Half } from '../../pair/half.ts'
+import type { Meter } from '../../pair/meter.ts'
 import { closePayload, controlFrame } from './frame.ts'
 import { CLOSE, FrameScanner, PING } from './frame-scanner.ts'
-import type { ControlHandler, Violation } from './frame-scanner.ts'
+import type { ControlHandler, Verdict, Violation } from './frame-scanner.ts'
 import { Pinger } from './pinger.ts'
 import type { PingOptions } from './pinger.ts'
 
@@ -57,34 +58,39 @@ export class Frames implements Dialogue, ControlHandler {
   attach(toUpstream: Half, toClient: Half): void {
     this.#toUpstream = toUpstream
     this.#toClient = toClient
+    this.#fromClient.gate = gateOf(toUpstream)
+    this.#fromUpstream.gate = gateOf(toClient)
   }
 
   relay(half: Half, bytes: Buffer, length: number): void {
     const scanner = this.#scanner(half)
-    const violation = scanner.scan(bytes, length, half)
+    const stop = scanner.scan(bytes, length, half)
     half.activity = scanner.activity
     half.flow.messages = scanner.messages
     // The pair was closed at a boundary inside these bytes; what came behind it may hold the answer already.
-    if (scanner.isMuted) return void ((violation !== null || scanner.isClosed) && half.source.end())
-    if (violation !== null) this.#connection.owner?.close(violationClose(violation, half.source.side))
+    if (scanner.isMuted) return void ((scanner.hasFailed || scanner.isClosed) && half.source.end())
+    if (typeof stop === 'number') half.meter!.onMessagesOver(bytes, stop, length)
+    else if (stop !== null) this.#connection.owner?.close(violationClose(stop, half.source.side))
     else if (this.#fromClient.isClosed && this.#fromUpstream.isClosed) this.#connection.owner?.close(this.#handshakeClose())
   }
 
-  onControl(scanner: FrameScanner, opcode: number, payload: Buffer): boolean {
+  onControl(scanner: FrameScanner, opcode: number, payload: Buffer): Verdict {
     const isFromClient = scanner === this.#fromClient
     if (opcode === CLOSE) {
       const code = payload.length === 0 ? 'no code' : `code ${payload.readUInt16BE(0)}`
       this.#closing ??= { side: isFromClient ? 'client' : 'upstream', at: this.#clock.now(), detail: code }
-      return true
+      return 'pass'
     }
     if (opcode === PING) {
+      if (scanner.gate?.takeMessage() === false) return 'stop'
       ;(isFromClient ? this.#upstream : this.#client).hasForeignPing = true
-      return true
+      return 'pass'
     }
     const own = (isFromClient ? this.#client : this.#upstream).isOurs(payload, this.#clock.now())
-    if (own === null) return true
+    if (own === null) return scanner.gate?.takeMessage() === false ? 'stop' : 'pass'
+    // What we have asked for does not count.
     if (own.rttMs !== null) this.#observer.onPong(this.#connection, own.rttMs)
-    return false
+    return 'drop'
   }
 
   onBoundary(scanner: FrameScanner): void {
@@ -118,6 +124,8 @@ export class Frames implements Dialogue, ControlHandler {
     const towards = this.#scanner(half)
     const from = towards === this.#fromClient ? this.#fromUpstream : this.#fromClient
     towards.wantsBoundary = false
+    // Nothing is forwarded any more, so there is nothing to slow down.
+    towards.gate = null
     if (!towards.isClosed) {
       if (!mayInject(half, towards)) return 'blocked'
       this.#send(half, CLOSE, closePayload(code, close.reason))
@@ -129,7 +137,13 @@ export class Frames implements Dialogue, ControlHandler {
 
   isAnswered(half: Half, bytes: Buffer, length: number): boolean {
     const scanner = this.#scanner(half)
+    const held = half.meter?.takeHeld() ?? null
+    if (held !== null) scanner.scan(held, held.length, swallow)
     return scanner.scan(bytes, length, swallow) !== null || scanner.isClosed || scanner.hasFailed
+  }
+
+  isOwing(half: Half): boolean {
+    return this.#scanner(half).isInMessage
   }
 
   sweep(now: number): Close | null {
@@ -189,6 +203,10 @@ function isBetweenFrames(scanner: FrameScanner): boolean {
 /** Whether a frame of ours may stand here. */
 function mayInject(half: Half, scanner: FrameScanner): boolean {
   return scanner.isAtBoundary || half.sink.inject !== undefined
+}
+
+function gateOf({ meter }: Half): Meter | null {
+  return meter?.countsMessages === true ? meter : null
 }
 
 export function violationClose(violation: Violation, side: PeerSide): Close {

@@ -45,7 +45,8 @@ test('a status without a name of its own still makes a status line', (t) => {
 })
 
 test('Retry-After is said where it is given', (t) => {
-  t.equal(parseAnswer(refusal(makeClose('too_many', 'client', 'admit'))!).header('retry-after'), '5')
+  const after = (random: number): string | null => parseAnswer(refusal(makeClose('too_many', 'client', 'admit'), random)!).header('retry-after')
+  t.same([after(0), after(0.5), after(0.999)], ['1', '3', '5'])
   t.end()
 })
 

@@ -5,6 +5,7 @@ import { parseConfig } from '../../../src/config/load.ts'
 import { Sweep, systemClock } from '../../../src/clock.ts'
 import { silentObserver } from '../../../src/connection.ts'
 import { httpOptions, toTarget } from '../../../src/options.ts'
+import { calm } from '../../../src/pair/strain.ts'
 import { HttpFront } from '../../../src/protocol/http/serve.ts'
 import { HttpPool } from '../../../src/upstream/http-pool.ts'
 
@@ -21,7 +22,7 @@ test("Node's own timer for a head stays ten seconds behind deadlines.handshake, 
   const config = listeners[0]!
   const sweep = new Sweep(systemClock)
   const pool = new HttpPool({ target: toTarget(config.upstream.address), noDelay: true }, systemClock, sweep)
-  const context = { clock: systemClock, sweep, random: Math.random, observer: silentObserver, onClosed() {}, onExchange() {}, leaving: () => null }
+  const context = { clock: systemClock, sweep, random: Math.random, strain: calm(), observer: silentObserver, onClosed() {}, onExchange() {}, leaving: () => null }
   const front = new HttpFront(httpOptions(config), context, pool, () => {})
   t.teardown(() => front.close())
   t.equal(servers[0]!.headersTimeout, 15_000)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { test } from 'tap'
 import { FrameScanner, isCloseCode, PING, PONG } from '../../../src/protocol/websocket/frame-scanner.ts'
-import type { ControlHandler, ScanRules, Violation } from '../../../src/protocol/websocket/frame-scanner.ts'
+import type { ControlHandler, ScanRules, Verdict, Violation } from '../../../src/protocol/websocket/frame-scanner.ts'
 import { closePayload, encodeFrame } from '../../support/frames.ts'
 import type { FrameSpec } from '../../support/frames.ts'
 import { headerSize, judge } from './receiver-oracle.ts'
@@ -19,7 +19,7 @@ interface Scanned {
   controls: Array<[opcode: number, payload: string]>
 }
 
-const passAll = (): boolean => true
+const passAll = (): Verdict => 'pass'
 
 /** Scans `bytes` in those pieces, each in a buffer that is overwritten afterwards, as the shared one is. */
 function scan(bytes: Buffer, rules: ScanRules, sizes: readonly number[] = [], onControl: ControlHandler['onControl'] = passAll): Scanned {
@@ -34,7 +34,7 @@ function scan(bytes: Buffer, rules: ScanRules, sizes: readonly number[] = [], on
   }
   const scanner = new FrameScanner(rules, handler)
   const to = { forward: (from: Buffer, start: number, end: number) => void out.push(Buffer.from(from.subarray(start, end))) }
-  let violation: Violation | null = null
+  let violation: Violation | number | null = null
   const shared = Buffer.alloc(Math.max(65_536, ...sizes))
   for (let at = 0, piece = 0; at < bytes.length && violation === null; piece++) {
     const length = Math.min(sizes[piece] ?? shared.length, bytes.length - at)
@@ -43,6 +43,7 @@ function scan(bytes: Buffer, rules: ScanRules, sizes: readonly number[] = [], on
     shared.fill(0x8a, 0, length)
     at += length
   }
+  assert.ok(typeof violation !== 'number', 'there is no gate to stop it')
   return { forwarded: Buffer.concat(out), violation, scanner, controls }
 }
 
@@ -374,7 +375,7 @@ test('control frames reach the handler unmasked, and only those that it lets thr
     const data: FrameSpec = { opcode: 'text', payload: 'data', fin: false }
     const specs: FrameSpec[] = [{ opcode: 'pong', payload: 'ours' }, data, { opcode: 'pong', payload: 'ours' }, { opcode: 'pong', payload: 'theirs' }, { opcode: 'ping', payload: 'ours' }, { opcode: 'continuation' }, { opcode: 'pong', payload: 'ours' }]
     const masked = specs.map((spec) => encodeFrame({ ...spec, mask: rules.isMasked }))
-    const { forwarded, controls, violation } = both(Buffer.concat(masked), rules, (_, opcode, payload) => opcode === PING || payload.toString() !== 'ours')
+    const { forwarded, controls, violation } = both(Buffer.concat(masked), rules, (_, opcode, payload) => (opcode === PING || payload.toString() !== 'ours' ? 'pass' : 'drop'))
     t.equal(violation, null)
     t.ok(forwarded.equals(Buffer.concat(masked.filter((_, index) => ![0, 2, 6].includes(index)))))
     t.same(controls, [[PONG, 'ours'], [PONG, 'ours'], [PONG, 'theirs'], [PING, 'ours'], [PONG, 'ours']])
