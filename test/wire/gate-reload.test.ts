@@ -126,6 +126,19 @@ test('connections of a listener that was removed end with reloaded, as their pro
   stays.end()
 })
 
+test('until its moment comes a client of a removed listener is told with its next answer', async (t) => {
+  watchLeaks(t)
+  const web = await recordingUpstream(t)
+  const gate = await startGate(t, [http(web), http(web)], { random: () => 0.5 })
+  const client = await httpClient(t, gate.ports[1]!)
+  await client.get(get('/1'))
+  await gate.reload([http(web)], 'drain: { spread: 30s }')
+  t.equal((await client.get(get('/2'))).header('connection'), 'close')
+  await within(client.wire.ended)
+  client.wire.end()
+  t.match(await gate.end(), { reason: 'reloaded', side: 'sidegate' })
+})
+
 test('a change of the protocol under the same name is a new listener at the same socket', async (t) => {
   watchLeaks(t)
   const [upstream, web] = [await echo(t), await recordingUpstream(t)]
@@ -244,7 +257,10 @@ test('a listener of which nothing changed is left alone: a kept-alive client goe
   await gate.reload([http(web, ', deadlines: { idle: 2h }'), tcp(web, ', noDelay: false')])
   t.equal((await client.get(get('/2'))).header('connection'), 'keep-alive')
   t.equal(web.requests[1]!.connection, 0)
-  client.wire.end()
+  const fresh = await httpClient(t, gate.port)
+  await fresh.get(get('/3'))
+  t.equal(web.requests[2]!.connection, 0, 'so does a new client')
+  for (const { wire } of [client, fresh]) wire.end()
 })
 
 test('a client that keeps its connection is served by what it was admitted by, until it goes', async (t) => {
@@ -260,7 +276,7 @@ test('a client that keeps its connection is served by what it was admitted by, u
   t.same([first.requests.map(({ target }) => target), second.requests.map(({ target }) => target)], [['/1', '/2'], ['/3']])
   old.wire.end()
   await gate.end()
-  t.equal(await within(first.connections[0]!.ended), true, 'its upstream connections are closed behind the last one')
+  t.equal(await within(first.connections[0]!.ended, { withinMs: 2500 }), true, 'its upstream connections are closed behind the last one')
   fresh.wire.end()
 })
 
