@@ -72,7 +72,8 @@ test('an overloaded gate answers HTTP clients with a whole 503 and Retry-After, 
   await overload(gate, memory)
   const refused = [await ask(t, gate.port, '/new'), await kept.get(get('/kept')), await silent.get(get('/first'))]
   for (const { status, header, body, isWhole } of refused) {
-    t.same([status, header('retry-after'), header('connection'), isWhole], [503, '5', 'close', true])
+    t.same([status, header('connection'), isWhole], [503, 'close', true])
+    t.match(header('retry-after'), /^[1-5]$/)
     t.match(body.toString(), /^overloaded/)
   }
   t.equal(await within(kept.wire.ended), true, 'FIN follows')
@@ -99,7 +100,8 @@ test('an overloaded gate takes no WebSocket, neither first nor later on a connec
   await overload(gate, memory)
   for (const client of [early, kept, await httpClient(t, gate.port)]) {
     const { status, body, header } = await client.get(upgradeRequest())
-    t.same([status, header('retry-after')], [503, '5'])
+    t.equal(status, 503)
+    t.match(header('retry-after'), /^[1-5]$/)
     t.match(body.toString(), /^overloaded/)
   }
   await inside.sendFrame({ opcode: 1, payload: Buffer.from('still') })
