@@ -5,6 +5,7 @@ import { eventually, within } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect, echo, flooder, sink } from '../support/peers.ts'
+import { stillClock } from '../support/still-clock.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -41,7 +42,7 @@ async function isAtRate(t: Test, { count, since, rate, burst = 64 * KIB + rate *
   const came = count()
   const flowed = ((performance.now() - since) * rate) / 1000
   t.ok(came <= flowed + burst, `${came} bytes, at most ${flowed.toFixed(0)} and the burst of ${burst.toFixed(0)}`)
-  const least = 0.9 * (flowed - (lostMs * rate) / 1000) - 64 * KIB
+  const least = 0.9 * (flowed - (lostMs * rate) / 1000) - 256 * KIB
   t.ok(came >= least, `${came} bytes, no less than ${least.toFixed(0)} (stalled for ${lostMs.toFixed(0)} ms)`)
 }
 
@@ -62,7 +63,7 @@ test('a client at ten times its rate gets the rate, loses nothing, and its neigh
   const asked = performance.now()
   await neighbour.write('?')
   await neighbour.read(1)
-  t.ok(performance.now() - asked < 1000, `${performance.now() - asked} ms for an echo`)
+  t.ok(performance.now() - asked < 2000, `${performance.now() - asked} ms for an echo`)
   t.equal(gate.lines.length, 0)
   await sent
   t.match(await gate.end(), { reason: 'eof' })
@@ -81,7 +82,7 @@ test('an upstream is held to the rate in its direction, and the other direction 
   const client = await connect(t, gate.port, { into: verifier })
   await isAtRate(t, { count: () => verifier.bytes, since, rate: MIB, forMs: 700 })
   await client.flood({ total: 64 * KIB, keepOpen: true })
-  await eventually(() => upstream.connections[0]?.bytes === 64 * KIB, { what: 'the other direction', withinMs: 500 })
+  await eventually(() => upstream.connections[0]?.bytes === 64 * KIB, { what: 'the other direction' })
   await eventually(() => verifier.bytes === MIB)
   t.equal(verifier.problem(), null)
   client.end()
@@ -92,7 +93,7 @@ test('an upstream is held to the rate in its direction, and the other direction 
 test('over a limit whose action is close a tcp client is rate_limited, and what came before is delivered', async (t) => {
   watchLeaks(t)
   const upstream = await sink(t)
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { bytes: { rate: 1KiB, burst: 64KiB, onExceed: close } }`])
+  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { bytes: { rate: 1KiB, burst: 64KiB, onExceed: close } }`], { clock: stillClock() })
   const client = await connect(t, gate.port)
   await client.write(Buffer.alloc(60 * KIB))
   await eventually(() => upstream.connections[0]?.bytes === 60 * KIB)

@@ -1,0 +1,13 @@
+// The system's clock, but for its time, which passes only as the test says: no token comes and no deadline falls due because
+// a busy machine was slow. Timers run as ever.
+
+import { systemClock, type Clock } from '../../src/clock.ts'
+
+export interface StillClock extends Clock {
+  pass(ms: number): void
+}
+
+export function stillClock(): StillClock {
+  let now = 1000
+  return { ...systemClock, now: () => now, pass: (ms) => void (now += ms) }
+}
