@@ -51,7 +51,7 @@ export function dataHead(opcode: number, length: number, isCompressed: boolean, 
     size = 10
   }
   if (!isMasked) return size
-  head[1]! |= 0x80
+  head[1] |= 0x80
   nextMask().copy(head, size)
   return size + 4
 }
