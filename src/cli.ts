@@ -6,13 +6,15 @@
 
 import './young-heap.ts'
 import { readFileSync } from 'node:fs'
-import { parseArgs } from 'node:util'
 import { reasonNames } from './close.ts'
 import { explainText, reasonsTable } from './config/explain.ts'
 import { jsonSchema } from './config/json-schema.ts'
 import { checkConfig } from './config/load.ts'
 import { suggest } from './config/words.ts'
 import { ConfigError, formatProblem } from './errors.ts'
+
+// As an ES module it would load worker threads and more: 5 MB of an idle gate.
+const { parseArgs } = process.getBuiltinModule('node:util')
 
 const OK = 0
 const USAGE = 64

@@ -38,7 +38,10 @@ export interface Swept {
   sweep(now: number): void
 }
 
-/** How far apart two sweeps are at the most, in milliseconds: a deadline fires late by up to twice this, never early. */
+/**
+ * How far apart two sweeps are at the most, in milliseconds: a deadline fires late by up to twice this, and by one sweep
+ * more where our own process stood still; never early.
+ */
 export const SWEEP_MS = 250
 
 /**
@@ -46,19 +49,31 @@ export const SWEEP_MS = 250
  *
  * The lag guard: when a sweep comes late, our own process stood still (SIGSTOP, a paused machine, CPU throttling, a long
  * collection) and what the peers sent meanwhile waits unread in the kernel. Firing now would kill the innocent, so the
- * late sweep waits for one more turn of the event loop, in which those bytes are read and counted.
+ * late sweep is left out. Until the next one those bytes are read and counted, and so are the answers to them, which are
+ * a round trip away. The next one is made even if it is late again, a turn of the event loop later: in a process that
+ * stumbles all the time every wait still has its bound.
  */
 export class Sweep {
   readonly #clock: Clock
   readonly #items = new Set<Swept>()
-  readonly #everyMs: number
+  #everyMs: number
   #stop: (() => void) | null = null
   #expectedAt = 0
+  #hasLeftOut = false
 
   /** `shortestMs`: the shortest deadline that will be swept; a sweep every eighth of it keeps the error small. */
   constructor(clock: Clock, shortestMs = Number.POSITIVE_INFINITY) {
     this.#clock = clock
-    this.#everyMs = Math.max(5, Math.min(SWEEP_MS, shortestMs / 8))
+    this.#everyMs = everyMs(shortestMs)
+  }
+
+  /** From now on the shortest deadline is another one. */
+  retune(shortestMs: number): void {
+    if (everyMs(shortestMs) === this.#everyMs) return
+    this.#everyMs = everyMs(shortestMs)
+    if (this.#stop === null) return
+    this.#halt()
+    this.#start()
   }
 
   get size(): number {
@@ -76,6 +91,7 @@ export class Sweep {
   }
 
   #start(): void {
+    this.#hasLeftOut = false
     this.#expectedAt = this.#clock.now() + this.#everyMs
     this.#stop = this.#clock.every(this.#everyMs, () => this.#onTick())
   }
@@ -89,8 +105,9 @@ export class Sweep {
     const now = this.#clock.now()
     const isLate = now - this.#expectedAt > Math.max(this.#everyMs, 50)
     this.#expectedAt = now + this.#everyMs
-    if (isLate) this.#clock.nextTurn(() => this.#run(this.#clock.now()))
-    else this.#run(now)
+    if (!isLate) this.#run(now)
+    else if (this.#hasLeftOut) this.#clock.nextTurn(() => this.#run(this.#clock.now()))
+    this.#hasLeftOut = isLate && !this.#hasLeftOut
   }
 
   #run(now: number): void {
@@ -101,4 +118,8 @@ export class Sweep {
       item.sweep(now)
     }
   }
+}
+
+function everyMs(shortestMs: number): number {
+  return Math.max(5, Math.min(SWEEP_MS, shortestMs / 8))
 }

@@ -286,6 +286,13 @@ export function isForced(close: Close): boolean {
   return close.side === 'sidegate' && reasonRow(close.reason).manner === 'reset'
 }
 
+/** Ends that wait for a good moment: an answer in flight is finished first, a frame that has begun goes on to its end. */
+const patientReasons: ReadonlySet<Reason> = new Set(['drain', 'reloaded', 'lifetime_timeout', 'upstream_unhealthy'])
+
+export function isPatient(close: Close): boolean {
+  return patientReasons.has(close.reason)
+}
+
 /** The HTTP status for a client whose request ends like this; null where none is due. */
 export function httpStatus(close: Close): number | null {
   if (close.httpStatus !== undefined) return close.httpStatus

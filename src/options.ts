@@ -1,4 +1,7 @@
 // What the configuration says, as the options that each part declares: the only place where the names of both meet.
+//
+// Deadlines are handed on by getters: they are read when they are judged, so that a reload which writes new ones into
+// `config.deadlines` reaches the connections that are open. (A spread of such an object would take the values of now.)
 
 import { BlockList } from 'node:net'
 import { formatAddress } from './config/address.ts'
@@ -10,6 +13,7 @@ import type { PairOptions } from './pair/pair.ts'
 import type { HttpOptions } from './protocol/http/serve.ts'
 import type { ServeOptions } from './protocol/opening.ts'
 import type { WebSocketOptions } from './protocol/websocket/serve.ts'
+import type { DialOptions } from './upstream/dial.ts'
 
 /** The most that one read brings, and so what a half may hold at the least. Measured: smaller reads double the cost of 64 KiB messages. */
 export const READ_BYTES = 64 * 1024
@@ -40,6 +44,12 @@ export function cannotBind(key: string, address: Address, error: NodeJS.ErrnoExc
   return new ConfigError('configuration', [{ line: 0, column: 0, path: key, message }])
 }
 
+/** Keys whose new values wait for a restart: what is bound once, for as long as the process lives. */
+export function restartRequired(running: Config, next: Config): string[] {
+  const keys = ['health', 'admin'] as const
+  return keys.filter((key) => formatAddress(running[key].address) !== formatAddress(next[key].address)).map((key) => `${key}.address`)
+}
+
 export function toListener(address: Address): { host: string | null; port: number } | { path: string } {
   return address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port }
 }
@@ -54,20 +64,38 @@ export function serveOptions(config: ListenerConfig, read: ReadOptions): ServeOp
   const pair: PairOptions = {
     buffers: { highBytes: buffers.highBytes, lowBytes: buffers.lowBytes, readBytes: read.readBytes },
     deadlines,
-    closeMs: deadlines.closeMs,
+    get closeMs() {
+      return deadlines.closeMs
+    },
     tcpKeepAliveMs,
   }
-  return { dial: { target: toTarget(upstream.address), read, connectMs: deadlines.connectMs, noDelay }, pair }
+  const dial: DialOptions = {
+    target: toTarget(upstream.address),
+    read,
+    get connectMs() {
+      return deadlines.connectMs
+    },
+    noDelay,
+  }
+  return { dial, pair }
 }
 
 export function httpOptions({ deadlines, http, upstream }: ListenerConfig): HttpOptions {
   return {
     deadlines,
-    handshakeMs: deadlines.handshakeMs,
+    get handshakeMs() {
+      return deadlines.handshakeMs
+    },
     keepAliveMs: http.keepAliveMs,
-    closeMs: deadlines.closeMs,
-    lifetimeMs: deadlines.lifetimeMs,
-    lifetimeJitter: deadlines.lifetimeJitter,
+    get closeMs() {
+      return deadlines.closeMs
+    },
+    get lifetimeMs() {
+      return deadlines.lifetimeMs
+    },
+    get lifetimeJitter() {
+      return deadlines.lifetimeJitter
+    },
     target: toTarget(upstream.address),
     maxHeaderBytes: http.maxHeaderBytes,
     maxBodyBytes: http.maxBodyBytes,
@@ -85,8 +113,12 @@ export function websocketOptions(config: ListenerConfig, read: ReadOptions): Omi
   const { deadlines, websocket, http } = config
   return {
     ...serveOptions(config, read),
-    handshakeMs: deadlines.handshakeMs,
-    responseMs: deadlines.upgradeMs,
+    get handshakeMs() {
+      return deadlines.handshakeMs
+    },
+    get responseMs() {
+      return deadlines.upgradeMs
+    },
     maxHeaderBytes: http.maxHeaderBytes,
     isTrusted: trust(http.trustForwarded),
     upgrade: { origins: websocket.origins, compression: websocket.compression },
@@ -94,7 +126,9 @@ export function websocketOptions(config: ListenerConfig, read: ReadOptions): Omi
       maxMessageBytes: websocket.compression === 'on' ? onTheWire(websocket.maxMessageBytes) : websocket.maxMessageBytes,
       maxFragments: websocket.maxFragments,
       ping: websocket.ping,
-      closeMs: deadlines.closeMs,
+      get closeMs() {
+        return deadlines.closeMs
+      },
     },
     messages: websocket.mode === 'frames' ? null : { slowConsumer: websocket.slowConsumer, maxMessageBytes: websocket.maxMessageBytes },
   }

@@ -1,22 +1,34 @@
 // The life of the process: signals, uncaught errors, exit codes.
+//
+//     running --SIGTERM or SIGINT--> drain --finished, or a second signal--> stopped, exit 0
+//     running --POST /drain--> drain --finished--> waits --SIGTERM--> exit 0 at once
+//
+// After a drain by the admin server it stays: a sidecar that exits by itself in a pod that terminates may be restarted, and the
+// kubelet sends SIGTERM once the application is gone.
 
 import { systemClock } from './clock.ts'
-import { checkConfig } from './config/load.ts'
-import { formatProblem } from './errors.ts'
+import { hashFile, loadFile } from './config/source.ts'
+import type { Config } from './config/schema.ts'
+import { ConfigError, formatProblem } from './errors.ts'
+import { ConfigWatch } from './lifecycle/config-watch.ts'
+import type { ConfigSource } from './lifecycle/reload.ts'
 import { createLog } from './log/log.ts'
 import { Sidegate } from './sidegate.ts'
 
-/** How long a shutdown waits for connections beyond the closing handshakes of the slowest listener. */
-const DRAIN_MARGIN_MS = 1000
 const FLUSH_LOG_MS = 1000
 const OK = 0
 const INTERNAL = 70
 
 /** The life of the process: runs the gate until a signal ends it. Resolves with the exit code. */
 export async function run({ configFile }: { configFile: string }): Promise<number> {
-  // Before anything else: as PID 1 a process without handlers would ignore SIGTERM.
+  // Before anything else: as PID 1 a process without handlers would ignore SIGTERM, and SIGHUP would end it.
   const signals = new Signals()
-  const { config, warnings } = await checkConfig(configFile, process.env)
+  let onHangUp = (): void => {}
+  process.on('SIGHUP', () => onHangUp())
+  const source = fileSource(configFile)
+  const { hash, outcome } = await source.load()
+  if (outcome instanceof ConfigError) throw outcome
+  const { config, warnings } = outcome
   const { log, writer } = createLog({ clock: systemClock, ...config.log })
   const exit = async (code: number): Promise<number> => {
     await writer.flush(FLUSH_LOG_MS)
@@ -27,32 +39,46 @@ export async function run({ configFile }: { configFile: string }): Promise<numbe
     void exit(INTERNAL).then((code) => process.exit(code))
   })
   for (const warning of warnings) log.warn('risky configuration', { at: formatProblem(configFile, warning) })
-  const sidegate = await Sidegate.start(config, { log, logWriter: writer })
-  await signals.next()
-  const drained = sidegate.drain(Math.max(...config.listeners.map(({ deadlines }) => deadlines.closeMs)) + DRAIN_MARGIN_MS)
-  await Promise.race([drained, signals.next()])
+  const sidegate = await Sidegate.start(config, { log, logWriter: writer, source: { source, hash } })
+  onHangUp = () => void sidegate.reload('SIGHUP')
+  const watch = new ConfigWatch({ file: configFile, clock: systemClock, onChange: () => void sidegate.reloadIfChanged() })
+  const signal = await signals.next()
+  watch.stop()
+  await Promise.race([sidegate.drain(signal), signals.next()])
+  await answered()
   await sidegate.stop()
   log.info('stopped')
   return exit(OK)
 }
 
+function fileSource(file: string): ConfigSource<Config> {
+  return { file, load: () => loadFile(file, process.env, systemClock), hash: () => hashFile(file) }
+}
+
+/** Whoever waited for the end of the drain (`/drain/wait`) has its answer by then. */
+function answered(): Promise<void> {
+  return new Promise((resolve) => systemClock.nextTurn(resolve))
+}
+
+type Signal = 'SIGTERM' | 'SIGINT'
+
 /** SIGTERM and SIGINT, one after the other. */
 class Signals {
-  #count = 0
+  readonly #came: Signal[] = []
   #wake: (() => void) | null = null
 
   constructor() {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => {
-        this.#count++
+        this.#came.push(signal)
         this.#wake?.()
       })
     }
   }
 
-  /** Resolves at the next signal that was not waited for yet. */
-  async next(): Promise<void> {
-    if (this.#count === 0) await new Promise<void>((resolve) => (this.#wake = resolve))
-    this.#count--
+  /** Resolves with the next signal that was not waited for yet. */
+  async next(): Promise<Signal> {
+    if (this.#came.length === 0) await new Promise<void>((resolve) => (this.#wake = resolve))
+    return this.#came.shift()!
   }
 }

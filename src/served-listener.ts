@@ -1,5 +1,8 @@
 // One listener of the configuration with all that serves it: its places, its protocol, its upstream. The composition root
-// makes one for each; a connection lives with the parts that it was admitted by.
+// makes one for each; a connection lives with the parts that it was admitted by. A reload that changes the listener makes another one,
+// its successor, which inherits what belongs to the listener as a whole: its listening socket, its count of places, its deadlines.
+//
+//     made --listen() or takeOver()--> accepting --close()--> no more --retire(), and its last connection ended--> gone
 
 import { ConnectionLimit } from './admission/limits.ts'
 import { deaf } from './admission/refusal.ts'
@@ -13,11 +16,13 @@ import { regainedEndpoint, SocketEndpoint } from './endpoint/socket-endpoint.ts'
 import type { ReadOptions } from './endpoint/socket-endpoint.ts'
 import { invariant } from './errors.ts'
 import { Listener } from './listener/listener.ts'
+import type { ListenerContext, ListenerOptions } from './listener/listener.ts'
 import type { Log } from './log/log.ts'
 import type { Rejections } from './log/rejections.ts'
 import type { MeteredListener } from './metrics/listener-metrics.ts'
 import type { Metrics } from './metrics/metrics.ts'
 import { httpOptions, READ_BYTES, serveOptions, toListener, toTarget, websocketOptions } from './options.ts'
+import type { Strain } from './pair/strain.ts'
 import type { HttpContext } from './protocol/http/connection.ts'
 import type { Exchange } from './protocol/http/exchange.ts'
 import { refusal } from './protocol/http/refusal.ts'
@@ -41,8 +46,10 @@ export interface SharedParts {
   isShared: boolean
   /** Connections that the descriptor limit holds, and how many of them are taken. */
   processLimit: ConnectionLimit
-  /** One line for each HTTP request (`log.requests`). */
+  /** What a shortage of memory asks of all of them. */
+  strain: Strain
   logsRequests: boolean
+  isDraining: () => boolean
   /** Both sides of a connection are gone, and its place is free again. */
   onClosed: (connection: Connection) => void
 }
@@ -50,7 +57,6 @@ export interface SharedParts {
 type Serve = (connection: Connection, client: Endpoint) => void
 
 const DEFAULT_CONNECTIONS = 10_000
-const RETRY_AFTER_SECONDS = 5
 
 /** What the metrics are told of a listener. */
 export function meteredListener({ name, protocol, buffers }: ListenerConfig): MeteredListener {
@@ -58,113 +64,171 @@ export function meteredListener({ name, protocol, buffers }: ListenerConfig): Me
 }
 
 export class ServedListener {
-  readonly config: ListenerConfig
+  #config: ListenerConfig
   readonly #shared: SharedParts
   readonly #read: ReadOptions
   readonly #limit: ConnectionLimit
-  readonly #listener: Listener
+  /** Of all connections of this name, those of predecessors too: live ones read it whenever they are judged. */
+  readonly #deadlines: ListenerConfig['deadlines']
+  readonly #options: ListenerOptions
+  readonly #context: ListenerContext
+  /** Null before it listens, and once the socket was handed to a successor. */
+  #listener: Listener | null = null
   #front: HttpFront | null = null
+  /** Connections that it serves. */
+  #open = 0
+  #isRemoved = false
+  #onGone: (() => void) | null = null
 
-  constructor(config: ListenerConfig, shared: SharedParts) {
-    this.config = config
+  constructor(config: ListenerConfig, shared: SharedParts, predecessor: ServedListener | null = null) {
+    this.#config = config
     this.#shared = shared
     this.#read = { readBytes: Math.min(READ_BYTES, config.buffers.highBytes), isShared: shared.isShared }
-    this.#limit = new ConnectionLimit(this.#maxConnections(), shared.processLimit)
-    this.#listener = this.#makeListener()
+    this.#limit = predecessor === null ? this.#makeLimit() : predecessor.#limit
+    this.#deadlines = predecessor === null ? { ...config.deadlines } : predecessor.#deadlines
+    this.#options = { name: config.name, address: toListener(config.address), protocol: config.protocol, read: this.#read, noDelay: config.noDelay }
+    this.#context = this.#listenerContext()
+  }
+
+  get config(): ListenerConfig {
+    return this.#config
   }
 
   /** Resolves once connections are accepted; rejects with what the system said. */
   listen(): Promise<void> {
+    this.#listener = new Listener(this.#options, this.#context)
     return this.#listener.listen()
+  }
+
+  /** Accepts from now on at the socket of `other`, which has none any more. */
+  takeOver(other: ServedListener): void {
+    this.#listener = other.#listener
+    other.#listener = null
+    this.#listener?.handOver(this.#options, this.#context)
+  }
+
+  /**
+   * `config` is what holds for this listener from now on: its deadlines for the connections that are open as well (a wait for a head
+   * or a dial that has begun keeps the end that it has), its number of places for new ones.
+   */
+  settle(config: ListenerConfig): void {
+    this.#config = config
+    Object.assign(this.#deadlines, config.deadlines)
+    this.#limit.max = this.#maxConnections()
+    this.#front?.retime()
   }
 
   /** The port that was bound; null for a unix socket. */
   get port(): number | null {
-    return this.#listener.port
+    return this.#listener?.port ?? null
   }
 
   /** As the admin server shows it. */
   get view(): { name: string; address: string; protocol: 'tcp' | 'http'; upstream: string } {
-    const { name, address, protocol, upstream } = this.config
+    const { name, address, protocol, upstream } = this.#config
     return { name, address: formatAddress(address), protocol, upstream: formatAddress(upstream.address) }
   }
 
   /** Accepts no more; connections go on. */
   close(): void {
-    this.#listener.close()
+    this.#listener?.close()
   }
 
-  /** Once no connection of it is left: stops what it keeps for the next ones. */
-  retire(): void {
-    this.#listener.close()
-    this.#front?.close()
+  /** It is not in the configuration any more: HTTP clients are told so with their next answer. */
+  remove(): void {
+    this.#isRemoved = true
   }
 
-  #maxConnections(): number {
+  /** The deadlines that it shares were changed by a successor. */
+  retime(): void {
+    this.#front?.retime()
+  }
+
+  /** Accepts no more, and stops what it keeps for connections as soon as there is none left, or at once. */
+  retire(onGone: () => void = () => {}, isAtOnce = false): void {
+    this.close()
+    this.#onGone = () => {
+      this.#onGone = null
+      this.#front?.close()
+      onGone()
+    }
+    if (this.#open === 0 || isAtOnce) this.#onGone()
+  }
+
+  #makeLimit(): ConnectionLimit {
     const { processLimit, log } = this.#shared
-    const { name, limits } = this.config
-    const max = limits.connections ?? Math.min(DEFAULT_CONNECTIONS, processLimit.max)
+    const { name, limits } = this.#config
+    const max = this.#maxConnections()
     if (limits.connections === null && max < DEFAULT_CONNECTIONS) {
       log.warn('fewer connections than by default: the descriptor limit holds no more', { listener: name, connections: max })
     }
-    return max
+    return new ConnectionLimit(max, processLimit)
   }
 
-  #makeListener(): Listener {
-    const { clock, registry, refusals, rejections, metrics, log } = this.#shared
-    const { name, address, protocol, noDelay } = this.config
-    const context = this.#context()
-    return new Listener(
-      { name, address: toListener(address), protocol, read: this.#read, noDelay },
-      {
-        clock,
-        registry,
-        limit: this.#limit,
-        refusals,
-        serve: protocol === 'tcp' ? this.#tcpServer(context) : this.#httpServer(context),
-        refusalAnswer: (close) => (protocol === 'tcp' ? null : refusal(close, RETRY_AFTER_SECONDS)),
-        onRejected: (close, client) => {
-          metrics.onRejected(name, close)
-          rejections.note(name, close, client)
-        },
-        onError: (error) => log.warn('accept failed', { listener: name, error: error.message }),
+  #maxConnections(): number {
+    return this.#config.limits.connections ?? Math.min(DEFAULT_CONNECTIONS, this.#shared.processLimit.max)
+  }
+
+  #listenerContext(): ListenerContext {
+    const { clock, registry, refusals, rejections, metrics, log, strain } = this.#shared
+    const { name, protocol } = this.#config
+    const context = this.#serveContext()
+    // The deadlines by reference.
+    const config = { ...this.#config, deadlines: this.#deadlines }
+    const serve = protocol === 'tcp' ? this.#tcpServer(config, context) : this.#httpServer(config, context)
+    return {
+      clock,
+      registry,
+      isRefusing: () => strain.isRefusing,
+      limit: this.#limit,
+      refusals,
+      serve: (connection, client) => {
+        this.#open++
+        serve(connection, client)
       },
-    )
+      refusalAnswer: (close) => (protocol === 'tcp' ? null : refusal(close)),
+      onRejected: (close, client) => {
+        metrics.onRejected(name, close)
+        rejections.note(name, close, client)
+      },
+      onError: (error) => log.warn('accept failed', { listener: name, error: error.message }),
+    }
   }
 
-  #context(): HttpContext {
-    const { clock, sweep, random, metrics, onClosed } = this.#shared
+  #serveContext(): HttpContext {
+    const { clock, sweep, random, strain, metrics, onClosed, isDraining } = this.#shared
     return {
       clock,
       sweep,
       random,
+      strain,
       observer: metrics,
       onClosed: (connection) => {
         this.#limit.release()
         onClosed(connection)
+        if (--this.#open === 0) this.#onGone?.()
       },
+      leaving: () => (this.#isRemoved ? 'reloaded' : isDraining() ? 'drain' : null),
       onExchange: (connection, exchange, status) => this.#onExchange(connection, exchange, status),
     }
   }
 
-  #tcpServer(context: HttpContext): Serve {
-    const options = serveOptions(this.config, this.#read)
+  #tcpServer(config: ListenerConfig, context: HttpContext): Serve {
+    const options = serveOptions(config, this.#read)
     return (connection, client) => serveTcp(connection, client, options, context)
   }
 
-  #httpServer(context: HttpContext): Serve {
-    const { config } = this
+  #httpServer(config: ListenerConfig, context: HttpContext): Serve {
     const pool = new HttpPool({ target: toTarget(config.upstream.address), noDelay: config.noDelay }, context.clock, context.sweep)
     const front = new HttpFront(httpOptions(config), context, pool, (connection, socket, request, early) => {
       serveUpgrade(connection, regainedEndpoint(socket, this.#read, deaf), request, early, options, context)
     })
-    const options: WebSocketOptions = {
-      ...websocketOptions(config, this.#read),
-      servePlain: (connection, client, bytes) => {
+    const options: WebSocketOptions = Object.assign(websocketOptions(config, this.#read), {
+      servePlain: (connection: Connection, client: Endpoint, bytes: Buffer) => {
         invariant(client instanceof SocketEndpoint, 'a client that is no socket')
         front.serve(connection, client.release(), bytes)
       },
-    }
+    })
     this.#front = front
     return (connection, client) => serveWebSocket(connection, client, options, context)
   }

@@ -15,14 +15,24 @@ import { Registry } from './connection.ts'
 import type { Connection } from './connection.ts'
 import { checkAdoption } from './endpoint/read-buffer.ts'
 import { connectionsThatFit, descriptorLimit } from './lifecycle/descriptors.ts'
+import { Drain } from './lifecycle/drain.ts'
+import type { DrainResult, DrainState, DrainTimes, DrainTrigger } from './lifecycle/drain.ts'
 import { HealthServer } from './lifecycle/health-server.ts'
+import { collectGarbage, heapWarning } from './lifecycle/heap.ts'
+import { memoryGauge } from './lifecycle/memory.ts'
+import type { MemoryGauge } from './lifecycle/memory.ts'
+import { Overload } from './lifecycle/overload.ts'
+import { ReloadRefused, Reloads } from './lifecycle/reload.ts'
+import type { ConfigFault, ConfigSource, ReloadResult, ReloadTrigger } from './lifecycle/reload.ts'
 import { revision, version } from './lifecycle/version.ts'
 import type { Log } from './log/log.ts'
 import type { LogWriter } from './log/log-writer.ts'
 import { Rejections } from './log/rejections.ts'
 import { Metrics } from './metrics/metrics.ts'
-import { cannotBind, refuseWhatDoesNotFit, shortestDeadline, toListen } from './options.ts'
-import { meteredListener, ServedListener } from './served-listener.ts'
+import { ListenerSet } from './listener-set.ts'
+import { cannotBind, refuseWhatDoesNotFit, restartRequired, shortestDeadline, toListen } from './options.ts'
+import { calm } from './pair/strain.ts'
+import { meteredListener } from './served-listener.ts'
 import type { SharedParts } from './served-listener.ts'
 
 export interface SidegateParts {
@@ -32,6 +42,10 @@ export interface SidegateParts {
   random?: () => number
   /** The limit of open descriptors; null where the system does not tell. */
   descriptors?: number | null
+  /** How much memory there is and is used. */
+  memory?: MemoryGauge
+  /** Where the configuration came from; without it there is nothing to reload. `hash` is of the one that it starts with. */
+  source?: { source: ConfigSource<Config>; hash: string }
   /** Read through Node's `data` events even where the shared buffer works: for tests of the fallback. */
   withoutSharedBuffer?: boolean
 }
@@ -39,14 +53,19 @@ export interface SidegateParts {
 export class Sidegate {
   readonly registry = new Registry()
   readonly metrics: Metrics
-  readonly #config: Config
   readonly #log: Log
   readonly #clock: Clock
-  readonly #listeners: ServedListener[]
+  readonly #fits: number
+  readonly #shared: SharedParts
+  readonly #listeners: ListenerSet
   readonly #health: HealthServer
   readonly #admin: AdminServer
-  #state: 'starting' | 'running' | 'draining' | 'stopped' = 'starting'
-  #whenEmpty: (() => void) | null = null
+  readonly #strain = calm()
+  readonly #overload: Overload
+  readonly #drain: Drain
+  readonly #reloads: Reloads<Config>
+  #config: Config
+  #state: 'starting' | 'running' | 'stopped' = 'starting'
   /** Ports as bound; null for unix sockets. */
   healthPort = 0
   adminPort = 0
@@ -60,34 +79,70 @@ export class Sidegate {
   }
 
   private constructor(config: Config, parts: SidegateParts, isShared: boolean) {
-    const { log, logWriter, clock = systemClock } = parts
+    const { log, clock = systemClock, random = Math.random } = parts
     this.#config = config
     this.#log = log
     this.#clock = clock
     if (!isShared) log.warn('this Node does not read accepted sockets into a shared buffer: more memory and CPU for each connection')
-    const fits = connectionsThatFit(parts.descriptors ?? descriptorLimit() ?? Number.POSITIVE_INFINITY)
-    refuseWhatDoesNotFit(config, fits)
-    const build = { version: version(), revision: revision() }
-    this.metrics = new Metrics({
-      listeners: config.listeners.map(meteredListener),
+    this.#fits = connectionsThatFit(parts.descriptors ?? descriptorLimit() ?? Number.POSITIVE_INFINITY)
+    refuseWhatDoesNotFit(config, this.#fits)
+    this.#drain = new Drain({ clock, random, registry: this.registry, log, stopAccepting: () => this.#listeners.close() })
+    this.#reloads = new Reloads({ clock, log, source: parts.source?.source ?? null, hash: parts.source?.hash ?? '', apply: (next) => this.#apply(next) })
+    this.#overload = this.#makeOverload(parts.memory ?? memoryGauge())
+    this.metrics = this.#makeMetrics(parts)
+    this.#health = this.#makeHealthServer()
+    this.#admin = this.#makeAdminServer()
+    this.#shared = this.#sharedParts(parts, isShared)
+    this.#listeners = new ListenerSet(config, this.#shared)
+  }
+
+  #makeMetrics({ logWriter }: SidegateParts): Metrics {
+    return new Metrics({
+      listeners: this.#config.listeners.map(meteredListener),
       registry: this.registry,
-      clock,
-      ...build,
-      isDraining: () => this.#state === 'draining',
+      clock: this.#clock,
+      ...build(),
+      isDraining: () => this.#drain.isUnderway,
+      config: () => this.#reloads,
+      overload: () => this.#overload.view,
       logLinesDropped: () => logWriter.dropped,
     })
-    this.#health = new HealthServer({
-      clock,
+  }
+
+  #makeHealthServer(): HealthServer {
+    return new HealthServer({
+      clock: this.#clock,
       isStarted: () => this.#state !== 'starting',
       readiness: () => this.#readiness(),
       renderMetrics: () => this.metrics.render(),
+      waitDrained: (onGone) => this.#drain.waitDrained(onGone),
     })
-    this.#admin = new AdminServer({ clock, registry: this.registry, ...build, listeners: () => this.#listeners.map(({ view }) => view) })
-    const shared = this.#sharedParts(parts, isShared, new ConnectionLimit(fits))
-    this.#listeners = config.listeners.map((listener) => new ServedListener(listener, shared))
   }
 
-  #sharedParts({ random = Math.random }: SidegateParts, isShared: boolean, processLimit: ConnectionLimit): SharedParts {
+  #makeOverload(memory: MemoryGauge): Overload {
+    const warning = memory.cgroup === null ? null : heapWarning(memory.read().limitBytes)
+    if (warning !== null) this.#log.warn(warning)
+    return new Overload(this.#config.memory, {
+      clock: this.#clock,
+      log: this.#log,
+      registry: this.registry,
+      strain: this.#strain,
+      read: () => memory.read(),
+      collectGarbage,
+    })
+  }
+
+  #makeAdminServer(): AdminServer {
+    return new AdminServer({
+      clock: this.#clock,
+      registry: this.registry,
+      ...build(),
+      listeners: () => this.#listeners.current.map(({ view }) => view),
+      lifecycle: this,
+    })
+  }
+
+  #sharedParts({ random = Math.random }: SidegateParts, isShared: boolean): SharedParts {
     const clock = this.#clock
     const log = this.#log
     const sweep = new Sweep(clock, shortestDeadline(this.#config))
@@ -101,20 +156,21 @@ export class Sidegate {
       refusals: new Refusals(clock, sweep),
       rejections: new Rejections(log, clock),
       isShared,
-      processLimit,
+      strain: this.#strain,
+      processLimit: new ConnectionLimit(this.#fits),
       logsRequests: this.#config.log.requests,
+      isDraining: () => this.#drain.isUnderway,
       onClosed: (connection) => this.#onClosed(connection),
     }
   }
 
   async #start(): Promise<void> {
+    this.#overload.start()
     try {
       // Health first: a kubelet that asks while the rest binds gets an answer.
       this.healthPort = await this.#bind('health.address', this.#config.health.address, (address) => this.#health.start(address))
       this.adminPort = await this.#bind('admin.address', this.#config.admin.address, (address) => this.#admin.start(address))
-      for (const [index, listener] of this.#listeners.entries()) {
-        await this.#bind(`listeners[${index}].address`, listener.config.address, () => listener.listen())
-      }
+      await this.#listeners.listen()
     } catch (error) {
       await this.stop()
       throw error
@@ -133,66 +189,109 @@ export class Sidegate {
 
   /** The port of each listener as bound; null for a unix socket. */
   get ports(): Array<number | null> {
-    return this.#listeners.map((listener) => listener.port)
+    return this.#listeners.current.map((listener) => listener.port)
   }
 
   #onClosed(connection: Connection): void {
     this.registry.delete(connection)
     this.metrics.onClosed(connection)
     this.#log.connection(connection, this.#clock.now())
-    if (this.registry.size === 0) this.#whenEmpty?.()
+    this.#drain.onClosed(connection)
   }
 
   #readiness(): { ready: boolean; checks: Array<{ name: string; ok: boolean; detail?: string }> } {
-    const isRunning = this.#state === 'running'
-    const checks = [{ name: 'listening', ok: isRunning, ...(isRunning ? {} : { detail: this.#state }) }]
-    return { ready: isRunning, checks }
+    const isRunning = this.#state === 'running' && !this.#drain.isUnderway
+    const isRoomy = !this.#strain.isRefusing
+    const checks = [
+      { name: 'listening', ok: isRunning, ...(isRunning ? {} : { detail: this.#drain.isUnderway ? 'draining' : this.#state }) },
+      { name: 'memory', ok: isRoomy, ...(isRoomy ? {} : { detail: 'overloaded' }) },
+    ]
+    return { ready: isRunning && isRoomy, checks }
   }
 
   /**
-   * Stops accepting, asks every connection to go, and after `timeoutMs` resets those that are left.
-   * Resolves when none is left. The health server goes on to answer.
+   * Empties the gate (lifecycle/drain.ts) as `drain` of the configuration says; SIGINT, of somebody at a terminal, waits for nobody to
+   * notice. Resolves when no connection is left. The health server goes on to answer.
    */
-  async drain(timeoutMs: number): Promise<void> {
-    if (this.#state !== 'running') return
-    this.#state = 'draining'
-    this.#log.info('draining', { connections: this.registry.size })
-    for (const listener of this.#listeners) listener.close()
-    this.#closeAll('drain')
-    if (await this.#emptyWithin(timeoutMs)) return
-    this.reset('drain_timeout')
-    await this.#emptyWithin(1000)
+  drain(trigger: DrainTrigger, times: Partial<DrainTimes> = {}): Promise<DrainResult> {
+    const atOnce = trigger === 'SIGINT' ? { minDurationMs: 0, spreadMs: 0 } : {}
+    return this.#drain.begin(trigger, { ...this.#config.drain, ...atOnce, ...times })
+  }
+
+  /** Takes a drain back while the listeners are still open; false if there is none to take back. */
+  undrain(): boolean {
+    return this.#drain.undo()
+  }
+
+  get drainState(): DrainState {
+    return this.#drain.state
+  }
+
+  /** Resolves when a drain is finished, and after five seconds if none has begun. */
+  waitDrained(): Promise<void> {
+    return this.#drain.waitDrained()
+  }
+
+  /** Reads the configuration file again and applies it, all or nothing. Never rejects. */
+  reload(trigger: ReloadTrigger = 'admin'): Promise<ReloadResult> {
+    return this.#reloads.reload(trigger)
+  }
+
+  /** The same, if the file has another content than was tried last. */
+  reloadIfChanged(): Promise<void> {
+    return this.#reloads.reloadIfChanged()
+  }
+
+  /** Why the configuration file is not in effect; null if it is. */
+  get configError(): ConfigFault | null {
+    return this.#reloads.fault
+  }
+
+  /** Keys of the file whose values wait for a restart. */
+  get restartRequired(): readonly string[] {
+    return this.#reloads.restartRequired
+  }
+
+  /** What is in effect. */
+  get effectiveConfig(): Config {
+    return this.#config
+  }
+
+  async #apply(next: Config): Promise<string[]> {
+    const check = (): void => {
+      if (this.#drain.isUnderway) throw new ReloadRefused('a drain is under way')
+      if (this.#state !== 'running') throw new ReloadRefused(`it is ${this.#state === 'starting' ? 'starting' : 'stopping'}`)
+    }
+    check()
+    refuseWhatDoesNotFit(next, this.#fits)
+    await this.#listeners.change(next, check)
+    const waiting = restartRequired(this.#config, next)
+    // What is bound once stays as it is bound.
+    this.#config = { ...next, health: this.#config.health, admin: this.#config.admin }
+    Object.assign(this.#log, { level: next.log.level, format: next.log.format })
+    this.#shared.logsRequests = next.log.requests
+    this.#overload.options = next.memory
+    return waiting
   }
 
   /** Ends every connection at once. */
   reset(reason: Reason): void {
-    this.#closeAll(reason)
-  }
-
-  #closeAll(reason: Reason): void {
     for (const connection of [...this.registry]) connection.owner?.close(makeClose(reason, 'sidegate', connection.phase))
-  }
-
-  #emptyWithin(ms: number): Promise<boolean> {
-    if (this.registry.size === 0) return Promise.resolve(true)
-    return new Promise((resolve) => {
-      const done = (isEmpty: boolean): void => {
-        cancel()
-        this.#whenEmpty = null
-        resolve(isEmpty)
-      }
-      const cancel = this.#clock.after(ms, () => done(false))
-      this.#whenEmpty = () => done(true)
-    })
   }
 
   /** Closes every server; connections that are left are reset. */
   async stop(): Promise<void> {
     this.#state = 'stopped'
-    for (const listener of this.#listeners) listener.close()
-    this.#closeAll('drain_timeout')
-    for (const listener of this.#listeners) listener.retire()
+    this.#drain.stop()
+    this.#listeners.close()
+    this.reset('drain_timeout')
+    this.#listeners.retire()
     await Promise.all([this.#health.stop(), this.#admin.stop()])
+    this.#overload.stop()
     this.metrics.stop()
   }
+}
+
+function build(): { version: string; revision: string } {
+  return { version: version(), revision: revision() }
 }

@@ -166,7 +166,7 @@ test('a dial that the upstream refused is connect_refused, and any other failure
 })
 
 /** Their features are not built. Take one out when it is: it then needs a test with its name. */
-const notBuilt: Reason[] = ['no_upstream', 'reloaded', 'rate_limited', 'too_slow', 'overloaded', 'upstream_unhealthy', 'killed']
+const notBuilt: Reason[] = ['no_upstream', 'rate_limited', 'too_slow', 'upstream_unhealthy', 'killed']
 /** Say something of every reason, and end nothing. */
 const tables = new Set(['close.ts', 'metrics/expected-closes.ts'])
 

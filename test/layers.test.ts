@@ -7,23 +7,23 @@ const src = join(import.meta.dirname, '../src')
 /** From the top. A file imports its own folder and the rows below. */
 const rows: string[][] = [
   ['cli', 'demo', 'run', 'young-heap'],
-  ['sidegate', 'served-listener'],
+  ['sidegate', 'listener-set', 'served-listener'],
   ['options'],
   ['admin', 'lifecycle', 'config', 'metrics', 'log'],
   ['listener'],
   ['admission', 'protocol'],
   ['pair', 'upstream'],
   ['endpoint'],
-  ['connection', 'close', 'clock', 'errors', 'node-http'],
+  ['connection', 'close', 'clock', 'errors', 'node-http', 'node-crypto'],
 ]
 /** Those of one row that may import each other; the others are siblings that do not know each other. */
 const friends: string[][] = [
   ['cli', 'demo', 'run', 'young-heap'],
-  ['sidegate', 'served-listener'],
+  ['sidegate', 'listener-set', 'served-listener'],
   ['admin', 'lifecycle', 'metrics', 'log'],
-  ['connection', 'close', 'clock', 'errors', 'node-http'],
+  ['connection', 'close', 'clock', 'errors', 'node-http', 'node-crypto'],
 ]
-const path = new Set(['listener', 'admission', 'protocol', 'pair', 'upstream', 'endpoint', 'connection', 'close', 'clock', 'errors', 'node-http'])
+const path = new Set(['listener', 'admission', 'protocol', 'pair', 'upstream', 'endpoint', 'connection', 'close', 'clock', 'errors', 'node-http', 'node-crypto'])
 const beside = new Set(['admin', 'lifecycle', 'config', 'metrics', 'log'])
 const MAX_LINES = 300
 /** Longer than that for a reason. */

@@ -1,4 +1,4 @@
-// What an operator asks a running Sidegate, on loopback. Routes are rows of a table; all of them only read. Whoever
+// What an operator asks a running Sidegate, on loopback. Routes are rows of a table; only POST changes anything. Whoever
 // can reach the port may ask, so it binds loopback addresses only and refuses what browsers send for foreign pages.
 
 import type { Clock } from '../clock.ts'
@@ -6,6 +6,8 @@ import { InvariantError } from '../errors.ts'
 import type { Registry } from '../connection.ts'
 import { readConnectionQuery, selectConnections, viewConnection } from './connection-view.ts'
 import { guardAgainstBrowsers, isLoopback } from './loopback-guard.ts'
+import type { DrainState } from '../lifecycle/drain.ts'
+import type { ReloadResult } from '../lifecycle/reload.ts'
 import { jsonAnswer, OpsServer, type Answer, type OpsAddress, type Route } from './ops-server.ts'
 
 /** A listener, as far as an operator wants to know. */
@@ -17,12 +19,22 @@ export interface ListenerView {
   upstream: string
 }
 
+/** What an operator may do to the gate as a whole. */
+export interface Lifecycle {
+  readonly drainState: DrainState
+  drain(trigger: 'admin'): Promise<unknown>
+  undrain(): boolean
+  reload(trigger: 'admin'): Promise<ReloadResult>
+}
+
 export interface AdminServerOptions {
   clock: Clock
   registry: Registry
   version: string
   revision: string
   listeners: () => readonly ListenerView[]
+  /** Absent: it only reads. */
+  lifecycle?: Lifecycle
   onError?: (error: unknown) => void
 }
 
@@ -67,8 +79,29 @@ function adminRoutes(options: AdminServerOptions): Route[] {
       handle: ({ parameter }) => connection(registry, parameter, clock.now()),
     },
     { method: 'GET', path: '/listeners', summary: 'listeners and their connections', handle: () => listeners(options) },
+    ...(options.lifecycle === undefined ? [] : lifecycleRoutes(options.lifecycle)),
   ]
   return routes
+}
+
+function lifecycleRoutes(lifecycle: Lifecycle): Route[] {
+  return [
+    { method: 'POST', path: '/drain', summary: 'ask all connections to go, over a while; ?undo=1 while the listeners are open', handle: ({ query }) => drain(lifecycle, query) },
+    { method: 'POST', path: '/reload', summary: 'read the configuration file again and apply it', handle: async () => reloaded(await lifecycle.reload('admin')) },
+  ]
+}
+
+/** Answers at once; `GET /drain/wait` of the health server waits. */
+function drain(lifecycle: Lifecycle, query: URLSearchParams): Answer {
+  const isUndo = query.get('undo') === '1'
+  if ([...query.keys()].some((key) => key !== 'undo') || (query.has('undo') && !isUndo)) return jsonAnswer({ error: 'the only parameter is undo=1' }, 400)
+  if (!isUndo) void lifecycle.drain('admin')
+  else if (!lifecycle.undrain()) return jsonAnswer({ error: 'there is no drain that can be undone', drain: lifecycle.drainState }, 409)
+  return jsonAnswer({ drain: lifecycle.drainState })
+}
+
+function reloaded(result: ReloadResult): Answer {
+  return jsonAnswer(result, { success: 200, failure: 422, refused: 409 }[result.result])
 }
 
 function help(routes: readonly Route[]): Answer {

@@ -23,6 +23,8 @@ export interface OpsRequest {
   /** What stood at the place of `:name` in the path. */
   readonly parameter: string
   readonly query: URLSearchParams
+  /** Calls `run` once the asker is answered or gone: for a handler that waits. */
+  readonly onGone: (run: () => void) => void
 }
 
 export interface Route {
@@ -142,7 +144,7 @@ export class OpsServer {
     }
     if (route === undefined) return { status: 404, body: 'not found\n' }
     const query = new URLSearchParams(mark < 0 ? '' : target.slice(mark + 1))
-    return route.handle({ parameter: matchPath(route.path, path) ?? '', query })
+    return route.handle({ parameter: matchPath(route.path, path) ?? '', query, onGone: (run) => void response.once('close', run) })
   }
 }
 

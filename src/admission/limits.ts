@@ -3,7 +3,8 @@
 
 /** Counts open connections against a maximum, and against that of a parent (the whole process). */
 export class ConnectionLimit {
-  readonly max: number
+  /** May be changed at any time; those over a lower one stay. */
+  max: number
   readonly #parent: ConnectionLimit | null
   #open = 0
 

@@ -11,8 +11,8 @@ import type { Path } from './path.ts'
 import { formatPath } from './path.ts'
 import type { Finding } from './problems.ts'
 import { defaultName, defaults } from './schema.ts'
-import { formatDuration, formatSize, OFF, parseDuration, parseSize } from './units.ts'
-import { oneOf } from './words.ts'
+import { formatDuration, formatPercent, formatSize, OFF, parseDuration, parsePercent, parseSize } from './units.ts'
+import { oneOf, show } from './words.ts'
 
 /** An address that we listen on. */
 interface Taken {
@@ -28,6 +28,8 @@ export function checkMeaning(value: Record<string, unknown>): Finding[] {
     ...collisions(taken),
     ...sameNames(listeners),
     ...openAdmin(taken),
+    ...thresholds(value),
+    ...shortDrain(value),
     ...listeners.flatMap((listener, index) => [
       ...loop(listener, ['listeners', index], taken),
       ...wrongOrder(listener, ['listeners', index]),
@@ -135,6 +137,41 @@ function wrongOrder(listener: unknown, path: Path): Finding[] {
     }),
   ]
 }
+
+/** `off` is never, not nothing. */
+function parseThreshold(input: unknown): { value: number } | { problem: string } {
+  return input === 'off' ? { value: OFF } : parsePercent(input, { ...ANY, min: 0 })
+}
+
+function thresholds(value: Record<string, unknown>): Finding[] {
+  const [shedAt, refuseAt] = [at(value, ['memory', 'shedAt']), at(value, ['memory', 'refuseAt'])]
+  const found = notAbove(['memory', 'shedAt'], shedAt ?? defaults.shedAt, {
+    name: 'refuseAt', written: refuseAt, fallback: defaults.refuseAt, parse: parseThreshold, format: formatPercent,
+  })
+  // The default is not in the file, so the other one is what to change.
+  if (shedAt !== undefined || found.length === 0) return found
+  return [{ path: ['memory', 'refuseAt'], message: `got ${show(refuseAt)}, less than shedAt (${defaults.shedAt}, the default), write shedAt too` }]
+}
+/** Nobody may be reset without having been asked before. */
+function shortDrain(value: Record<string, unknown>): Finding[] {
+  const part = (name: string, fallback: string) => {
+    const written = at(value, ['drain', name])
+    const parsed = parseDuration(written ?? fallback, ANY)
+    return 'value' in parsed ? { path: ['drain', name], isWritten: written !== undefined, ms: parsed.value } : null
+  }
+  const parts = [part('timeout', defaults.drainTimeout), part('spread', defaults.spread), part('minDuration', defaults.minDuration)] as const
+  const [timeout, spread, minDuration] = parts
+  if (timeout === null || spread === null || minDuration === null || timeout.ms === OFF) return []
+  const needed = none(spread.ms) + none(minDuration.ms)
+  if (needed < timeout.ms) return []
+  const here = parts.find((one) => one?.isWritten) ?? timeout
+  return [{
+    path: here.path,
+    message: `got ${formatDuration(here.ms)}, but minDuration (${formatDuration(minDuration.ms)}) and spread (${formatDuration(spread.ms)}) together must be less than timeout (${formatDuration(timeout.ms)})`,
+  }]
+}
+
+const none = (ms: number): number => (ms === OFF ? 0 : ms)
 
 const compressions = { frames: ['pass', 'strip'], messages: ['on', 'off'] } as const
 

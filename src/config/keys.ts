@@ -113,6 +113,26 @@ export function percent(about: About, range: Range): Key<number> {
   return value(kind, about)
 }
 
+/** Bytes, or a share of something that is known only where it runs; `off` is infinitely many bytes. */
+export function sizeOrShare(about: About, range: Range): Key<{ bytes: number } | { share: number }> {
+  const share = { min: 0.01, max: 1, isOffAllowed: false }
+  const number = String.raw`[0-9]{1,15}(\.[0-9]{1,6})?(B|KiB|MiB|GiB|%)`
+  const isShare = (input: unknown): input is string => typeof input === 'string' && input.endsWith('%')
+  return value({
+    type: `size, ${formatSize(range.min)} to ${formatSize(range.max)}, or percentage, up to 100%${range.isOffAllowed ? ', or `off`' : ''}`,
+    remedy: 'write a percentage such as 25% or a size such as 64MiB',
+    json: fromEnvironment({ type: 'string', pattern: range.isOffAllowed ? `^(off|${number})$` : `^${number}$` }),
+    read(input): Parsed<{ bytes: number } | { share: number }> {
+      if (!isShare(input)) {
+        const bytes = parseSize(input, range)
+        return 'value' in bytes ? { value: { bytes: bytes.value } } : bytes
+      }
+      const parsed = parsePercent(input, share)
+      return 'value' in parsed ? { value: { share: parsed.value } } : parsed
+    },
+  }, about)
+}
+
 function quantityKind(name: string, range: Range, unit: string): { type: string; json: JsonSchema } {
   const number = String.raw`[0-9]{1,15}(\.[0-9]{1,6})?${unit}`
   const pattern = range.isOffAllowed ? `^(off|${number})$` : `^${number}$`

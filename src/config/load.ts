@@ -68,7 +68,7 @@ function tooLarge(file: string): ConfigError {
 }
 
 /** At most one byte more than may be, whatever the file is: `/dev/zero` has no end. */
-async function readBounded(file: string): Promise<Buffer> {
+export async function readBounded(file: string): Promise<Buffer> {
   try {
     await using handle = await open(file)
     const buffer = Buffer.alloc(MAX_FILE_BYTES + 1)
@@ -93,7 +93,7 @@ function unreadable(error: NodeJS.ErrnoException): string {
   return `cannot be read: ${error.code ?? error.message}`
 }
 
-function decode(bytes: Buffer, file: string): string {
+export function decode(bytes: Buffer, file: string): string {
   if (isUtf8(bytes)) return new TextDecoder().decode(bytes)
   const line = firstBadLine(bytes)
   throw new ConfigError(file, [{ line, column: 1, path: '', message: 'this line is not UTF-8, save the file as UTF-8' }])

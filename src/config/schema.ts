@@ -7,9 +7,10 @@ import { addressRemedy, parseAddress } from './address.ts'
 import { cidrRemedy, parseCidr } from './cidr.ts'
 import type { Cidr } from './cidr.ts'
 import type { About, Key } from './keys.ts'
-import { changed, choice, count, derived, duration, either, flag, later, list, percent, section, size, value } from './keys.ts'
+import { changed, choice, count, derived, duration, either, flag, later, list, percent, section, size, sizeOrShare, value } from './keys.ts'
 import { fromEnvironment } from './meta.ts'
 import { parseName, parseOrigin } from './names.ts'
+import { OFF } from './units.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -28,8 +29,16 @@ function cidr(about: About): Key<Cidr> {
   return value({ type: 'network', remedy: cidrRemedy, json: fromEnvironment({ type: 'string', pattern }), read: parseCidr }, about)
 }
 
+/** A fraction at which something begins; `off` is infinity: never. */
+function threshold(about: About): Key<number> {
+  return changed(percent(about, { min: 0.1, max: 1, isOffAllowed: true }), (fraction) => (fraction === 0 ? Number.POSITIVE_INFINITY : fraction))
+}
+
 /** Defaults that others are compared with. */
-export const defaults = { healthAddress: ':17021', adminAddress: '127.0.0.1:17020', high: '64KiB', pingInterval: '25s' } as const
+export const defaults = { healthAddress: ':17021', adminAddress: '127.0.0.1:17020', high: '64KiB', pingInterval: '25s', shedAt: '85%', refuseAt: '95%', minDuration: '10s', spread: '30s', drainTimeout: '60s' } as const
+
+/** No time at all, for a duration that is waited rather than kept to. */
+const noneIfOff = (ms: number): number => (ms === OFF ? 0 : ms)
 
 const upstreamMeaning = 'Where the legacy service listens.'
 const upstream = either(
@@ -166,8 +175,16 @@ export const configKey = section('The configuration of Sidegate.', {
     format: choice({ default: 'json', meaning: 'One JSON object, or one readable text, a line.' }, ['json', 'text']),
     requests: flag({ default: false, meaning: 'One more line for each HTTP request.' }),
   }),
-  drain: later(),
-  memory: later(),
+  drain: section('How it empties itself when it is told to go (SIGTERM, `POST /drain`). `minDuration` and `spread` together are less than `timeout`.', {
+    minDuration: changed(duration({ default: defaults.minDuration, meaning: 'From the beginning, while it still accepts: readiness fails, and HTTP answers say `Connection: close`.', innocent: 'Clients of a load balancer that has not noticed yet.' }), noneIfOff),
+    spread: changed(duration({ default: defaults.spread, meaning: 'Over which connections are asked to go, each at a random moment, idle ones first.', innocent: 'The pods that the clients reconnect to.' }), noneIfOff),
+    timeout: duration({ default: defaults.drainTimeout, meaning: 'From the beginning to the reset of those that are left.', innocent: 'Whoever goes when asked, and answers that end by then.' }, { isOffAllowed: false }),
+  }),
+  memory: section("What is done before the kernel ends the process for want of memory; docs/sizing.md says how to choose. Percentages are of the container's limit, or of the memory of the machine where there is none.", {
+    buffered: sizeOrShare({ default: '25%', meaning: 'The most that waits in all queues together. Beyond it connections end with `overloaded`, those of the largest stalled queues first.', innocent: 'A transfer that makes progress: it is the last to go.' }, { min: 64 * KIB, max: 1024 * GIB, isOffAllowed: true }),
+    shedAt: threshold({ default: defaults.shedAt, meaning: 'From this much memory used, or queued of `buffered`, idle deadlines (`idle`, `clientIdle`, `upstreamIdle`, `http.keepAlive`) shrink, down to a tenth at `refuseAt`.', innocent: 'A deadline that is off stays off; what has a heartbeat every few minutes stays.' }),
+    refuseAt: threshold({ default: defaults.refuseAt, meaning: 'From this much on new connections and requests are refused with `overloaded`, and connections with the largest stalled queues end with it.', innocent: 'A transfer that makes progress, and all that waits for nothing of ours.' }),
+  }),
   workers: later(),
   listeners: list('The ports to listen on.', listener, { min: 1, max: MAX_LISTENERS, remedy: 'write at least one listener' }),
 })

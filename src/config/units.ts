@@ -112,8 +112,8 @@ function parseQuantity(input: unknown, range: Range, scale: Scale): Parsed<numbe
 
 function inRange(amount: number, unit: Unit, { got, range, scale }: { got: string; range: Range; scale: Scale }): Parsed<number> {
   if (amount === 0) return { problem: `${got}, ${forZero(range, scale)}` }
-  // Percent keeps its fraction; milliseconds and bytes are whole, and 1.1 * 1000 is not.
-  const value = unit.factor < 1 ? amount * unit.factor : Math.round(amount * unit.factor)
+  // Percent keeps its fraction (divided: 95 * 0.01 is not 0.95); milliseconds and bytes are whole, and 1.1 * 1000 is not.
+  const value = unit.factor < 1 ? amount / (1 / unit.factor) : Math.round(amount * unit.factor)
   if (value >= range.min && value <= range.max) return { value }
   return { problem: `${got}, must be ${scale.format(range.min)} to ${scale.format(range.max)}${range.isOffAllowed ? ', or off' : ''}` }
 }

@@ -25,6 +25,7 @@ export function riskyValues(config: Config, isWritten: (path: Path) => boolean =
   return [
     ...riskyAddress(config.health.address, ['health', 'address']),
     ...riskyAddress(config.admin.address, ['admin', 'address']),
+    ...riskyMemory(config),
     ...config.listeners.flatMap((listener, index) => {
       const path = ['listeners', index]
       return [
@@ -44,6 +45,16 @@ function riskyAddress(address: Address, path: Path): Finding[] {
   if (address.port === 0) return [{ path, message: `${formatAddress(address)} is any free port, which clients cannot know` }]
   const owner = meshPorts.find(({ from, to }) => address.port >= from && address.port <= to)?.owner
   return owner === undefined ? [] : [{ path, message: `port ${address.port} is one that ${owner} takes inside a pod` }]
+}
+
+function riskyMemory({ memory, listeners }: Config): Finding[] {
+  const path = ['memory', 'buffered']
+  if (!('bytes' in memory.buffered)) return []
+  const { bytes } = memory.buffered
+  if (bytes === OFF) return [{ path, message: 'off: a burst of stalled readers may take the last of the memory between two looks' }]
+  const largest = Math.max(...listeners.map(({ buffers }) => buffers.highBytes))
+  if (bytes >= 2 * largest) return []
+  return [{ path, message: `${formatSize(bytes)} is less than one connection may hold (two buffers of ${formatSize(largest)})` }]
 }
 
 /** What each of these deadlines stops when it is on. */

@@ -87,7 +87,7 @@ export class Stage {
 
   /** Asks all to go, then ends what is left. */
   async stop(drainMs: number): Promise<void> {
-    await this.#gate?.drain(drainMs)
+    await this.#gate?.drain('SIGINT', { timeoutMs: drainMs })
     await this.#gate?.stop()
     this.service.stop()
   }

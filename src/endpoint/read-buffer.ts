@@ -6,7 +6,6 @@
 // everything falls back to plain `data` events where it does not.
 
 import net from 'node:net'
-import { getSystemErrorName } from 'node:util'
 
 /** Called with the socket as `this`; false pauses. */
 export type ReadCallback = (this: net.Socket, length: number, bytes: Buffer) => boolean
@@ -52,7 +51,7 @@ export function acceptWith(server: net.Server, onread: OnRead, onSocket: (socket
   const listening = (server as unknown as { _handle: ServerHandle })._handle
   listening.onconnection = (status, handle) => {
     if (status < 0) {
-      server.emit('error', new Error(`accept: ${getSystemErrorName(status)}`))
+      server.emit('error', new Error(`accept: ${process.getBuiltinModule('node:util').getSystemErrorName(status)}`))
       return
     }
     // With Node's own writable mark: a socket that is released for plain HTTP is held back by it.

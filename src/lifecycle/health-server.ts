@@ -23,6 +23,8 @@ export interface HealthServerOptions {
   isStarted: () => boolean
   readiness: () => Readiness
   renderMetrics: () => Promise<{ contentType: string; body: string }>
+  /** Resolves when a drain is finished, or where none begins; `onGone` is given what to call if the asker leaves. */
+  waitDrained?: (onGone: (run: () => void) => void) => Promise<void>
   onError?: (error: unknown) => void
   maxConnections?: number
 }
@@ -66,6 +68,17 @@ function healthRoutes(options: HealthServerOptions): Route[] {
       path: '/metrics',
       summary: 'for Prometheus',
       handle: () => gate.render(),
+    },
+    {
+      // For the preStop hook of the application: it stays up for as long as its connections are being drained. It only waits, so
+      // it may stand here; as many wait as there may be connections.
+      method: 'GET',
+      path: '/drain/wait',
+      summary: 'answers when a drain is finished, or after 5 s if none begins',
+      handle: async ({ onGone }) => {
+        await options.waitDrained?.(onGone)
+        return text(200, 'ok\n')
+      },
     },
   ]
 }

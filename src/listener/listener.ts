@@ -27,6 +27,8 @@ export interface ListenerOptions {
 export interface ListenerContext {
   clock: Clock
   registry: Registry
+  /** Memory is so short that nothing new is begun: asked before anything else. */
+  isRefusing: () => boolean
   limit: ConnectionLimit
   refusals: Refusals
   /** Takes ownership of the endpoint; calls `limit.release` by way of the connection's end. */
@@ -43,19 +45,19 @@ export interface ListenerContext {
 const BACKLOG = 4096
 
 export class Listener {
-  readonly options: ListenerOptions
-  readonly #context: ListenerContext
+  #options: ListenerOptions
+  #context: ListenerContext
   readonly #server: net.Server
 
   constructor(options: ListenerOptions, context: ListenerContext) {
-    this.options = options
+    this.#options = options
     this.#context = context
     this.#server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true })
   }
 
   /** Resolves once connections are accepted; rejects with what the system said. */
   async listen(): Promise<void> {
-    const { address } = this.options
+    const { address } = this.#options
     try {
       await this.#listen()
     } catch (error) {
@@ -63,21 +65,34 @@ export class Listener {
       unlinkSync(address.path)
       await this.#listen()
     }
-    this.#server.on('error', this.#context.onError)
+    this.#server.on('error', (error) => this.#context.onError(error))
   }
 
   #listen(): Promise<void> {
-    const { address } = this.options
+    const { address } = this.#options
     const where = 'path' in address ? { path: address.path } : { port: address.port, ...(address.host === null ? {} : { host: address.host }) }
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject)
       this.#server.listen({ ...where, backlog: BACKLOG }, () => {
         this.#server.off('error', reject)
         // In the turn that bound the port: nothing was accepted yet.
-        acceptSockets(this.#server, this.options.read, (socket) => this.#onConnection(socket))
+        this.#accept()
         resolve()
       })
     })
+  }
+
+  /** From now on connections are accepted for another owner; the listening socket stays, and so does what waits in its queue. */
+  handOver(options: ListenerOptions, context: ListenerContext): void {
+    const isReadAlike = options.read.readBytes === this.#options.read.readBytes
+    this.#options = options
+    this.#context = context
+    // Where nothing is shared it is the endpoint of each connection that knows how it is read.
+    if (this.#server.listening && options.read.isShared && !isReadAlike) this.#accept()
+  }
+
+  #accept(): void {
+    acceptSockets(this.#server, this.#options.read, (socket) => this.#onConnection(socket))
   }
 
   /** The port that was bound, for an address that left the choice to the system; null for a unix socket. */
@@ -92,19 +107,28 @@ export class Listener {
   }
 
   #onConnection(socket: net.Socket): void {
-    const { clock, registry, limit, refusals, serve, refusalAnswer, onRejected } = this.#context
-    const { name, protocol, read, noDelay } = this.options
+    const { clock, registry, serve } = this.#context
+    const { name, protocol, read, noDelay } = this.#options
     const client = clientEndpoint(socket, read, deaf)
     if (noDelay) socket.setNoDelay(true)
-    if (!limit.take()) {
-      const close = makeClose('too_many', 'client', 'admit', 'limits.connections')
-      onRejected(close, clientAddress(socket))
-      refusals.refuse(client, refusalAnswer(close))
-      return
-    }
+    const close = this.#gates()
+    if (close !== null) return this.#refuse(client, clientAddress(socket), close)
     const connection = new Connection(registry.nextId(), name, protocol, clientAddress(socket), clock.now())
     registry.add(connection)
     serve(connection, client)
+  }
+
+  /** Null has taken a place. */
+  #gates(): Close | null {
+    const { isRefusing, limit } = this.#context
+    if (isRefusing()) return makeClose('overloaded', 'sidegate', 'admit', 'memory.refuseAt')
+    return limit.take() ? null : makeClose('too_many', 'client', 'admit', 'limits.connections')
+  }
+
+  #refuse(client: Endpoint, address: string, close: Close): void {
+    const { refusals, refusalAnswer, onRejected } = this.#context
+    onRejected(close, address)
+    refusals.refuse(client, refusalAnswer(close))
   }
 }
 

@@ -26,22 +26,23 @@ export function createLog(options: {
 }): { log: Log; writer: LogWriter } {
   const { clock, level = 'info', format = 'json', destination = stdoutDestination() } = options
   const formatDropped = (count: number) =>
-    formatLine(format, clock.wall(), 'warn', `${count} log lines dropped`, { dropped: count })
+    formatLine(log.format, clock.wall(), 'warn', `${count} log lines dropped`, { dropped: count })
   const writer = new LogWriter({ clock, destination, formatDropped })
-  return { log: new Log({ writer, clock, level, format }), writer }
+  const log = new Log({ writer, clock, level, format })
+  return { log, writer }
 }
 
 export class Log {
   readonly #writer: Pick<LogWriter, 'write'>
   readonly #clock: Clock
-  readonly #format: LogFormat
-  /** May be changed at any time. */
+  /** May be changed at any time, as the level. */
+  format: LogFormat
   level: LogLevel
 
   constructor(options: LogOptions) {
     this.#writer = options.writer
     this.#clock = options.clock
-    this.#format = options.format ?? 'json'
+    this.format = options.format ?? 'json'
     this.level = options.level ?? 'info'
   }
 
@@ -74,6 +75,6 @@ export class Log {
 
   #write(level: LogLevel, message: string, fields?: LogFields): void {
     if (!this.#isOn(level)) return
-    this.#writer.write(formatLine(this.#format, this.#clock.wall(), level, message, fields))
+    this.#writer.write(formatLine(this.format, this.#clock.wall(), level, message, fields))
   }
 }

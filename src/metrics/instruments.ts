@@ -4,7 +4,7 @@
 // Labels hold our own words and the names of listeners, never an address, a path or a header: prom-client keeps a
 // series for ever, and a client that can choose labels can fill the memory (CVE-2022-21698).
 
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, Gauge, Histogram, Registry } from './prom-client.ts'
 
 /** Local dials take 0.1 ms, those to a stuck upstream as long as `deadlines.connect`. */
 const dialBuckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 5, 30]
@@ -163,6 +163,53 @@ function stateInstruments(registry: Registry) {
     draining: new Gauge({
       name: 'sidegate_draining',
       help: '1 from the start of a drain to the exit.',
+      registers,
+    }),
+    overloadPressure: new Gauge({
+      name: 'sidegate_overload_pressure',
+      help: '0 to 1: the larger of memory used of the limit, and bytes queued of memory.buffered.',
+      registers,
+    }),
+    memoryLimit: new Gauge({
+      name: 'sidegate_memory_limit_bytes',
+      help: 'The memory limit of the container, or the memory of the machine where there is none.',
+      registers,
+    }),
+    memoryUsage: new Gauge({
+      name: 'sidegate_memory_usage_bytes',
+      help: 'What counts against that limit: usage less the file cache that the kernel would drop first.',
+      registers,
+    }),
+    bufferedLimit: new Gauge({
+      name: 'sidegate_memory_buffered_limit_bytes',
+      help: 'The most that may wait in all queues together (memory.buffered); sidegate_buffered_bytes is what does.',
+      registers,
+    }),
+    configSuccessful: new Gauge({
+      name: 'sidegate_config_last_reload_successful',
+      help: '0 while the configuration file cannot be used and the last good one is in effect.',
+      registers,
+    }),
+    configSuccessAt: new Gauge({
+      name: 'sidegate_config_last_reload_success_timestamp_seconds',
+      help: 'When the configuration in effect was applied; the start counts.',
+      registers,
+    }),
+    configReloads: new Counter({
+      name: 'sidegate_config_reloads_total',
+      help: 'Reloads of the configuration; a failed one has changed nothing.',
+      labelNames: ['result'] as const,
+      registers,
+    }),
+    configInfo: new Gauge({
+      name: 'sidegate_config_info',
+      help: 'Always 1; the hash tells which configuration file is in effect.',
+      labelNames: ['hash'] as const,
+      registers,
+    }),
+    configRestartRequired: new Gauge({
+      name: 'sidegate_config_restart_required',
+      help: '1 while the configuration file holds changes that wait for a restart.',
       registers,
     }),
     logLinesDropped: new Counter({

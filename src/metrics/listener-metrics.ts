@@ -40,7 +40,7 @@ export class ListenerMetrics {
 
   #mirrors(): Array<() => void> {
     const listener = this.#name
-    const { received, transmitted, messages } = this.#instruments
+    const { received, transmitted } = this.#instruments
     const fromClient = mirror(received, { listener, side: 'client' })
     const fromUpstream = mirror(received, { listener, side: 'upstream' })
     const toClient = mirror(transmitted, { listener, side: 'client' })
@@ -51,12 +51,23 @@ export class ListenerMetrics {
       () => toClient(this.traffic.takenByClient),
       () => toUpstream(this.traffic.takenByUpstream),
     ]
-    if (!this.#open.has('websocket')) return shows
+    return this.#open.has('websocket') ? [...shows, ...this.#messageMirrors()] : shows
+  }
+
+  #messageMirrors(): Array<() => void> {
+    const listener = this.#name
+    const { messages } = this.#instruments
     const messagesToUpstream = mirror(messages, { listener, direction: 'to_upstream' })
     const messagesToClient = mirror(messages, { listener, direction: 'to_client' })
-    shows.push(() => messagesToUpstream(this.traffic.messagesToUpstream))
-    shows.push(() => messagesToClient(this.traffic.messagesToClient))
-    return shows
+    return [() => messagesToUpstream(this.traffic.messagesToUpstream), () => messagesToClient(this.traffic.messagesToClient)]
+  }
+
+  /** After a reload: another limit, and perhaps other protocols under the same name. */
+  change({ bufferHighBytes, protocols }: MeteredListener): void {
+    this.bufferHighBytes = bufferHighBytes
+    const hadMessages = this.#open.has('websocket')
+    for (const protocol of protocols) this.#openOf(protocol)
+    if (!hadMessages && this.#open.has('websocket')) this.#shows.push(...this.#messageMirrors())
   }
 
   beginWalk(): void {

@@ -5,7 +5,7 @@
 // sidegate_connections{side="client"}. A connection is opened once its protocol is known (before that it is pending),
 // and an HTTP connection that upgrades after it was opened is accounted as an ended HTTP one and a new WebSocket.
 
-import { Registry as PromRegistry } from 'prom-client'
+import { Registry as PromRegistry } from './prom-client.ts'
 import type { Clock } from '../clock.ts'
 import { reasonNames, type Close, type Reason, type Side } from '../close.ts'
 import type { Connection, Observer, Protocol, Registry } from '../connection.ts'
@@ -22,7 +22,19 @@ export interface MetricsOptions {
   version: string
   revision: string
   isDraining?: () => boolean
+  config?: () => ConfigState
   logLinesDropped?: () => number
+  overload?: () => { pressure: number; limitBytes: number; usageBytes: number; bufferedLimitBytes: number }
+}
+
+/** How the reloads of the configuration went; times are wall-clock milliseconds. */
+export interface ConfigState {
+  readonly hash: string
+  readonly succeededAt: number
+  readonly successes: number
+  readonly failures: number
+  readonly fault: object | null
+  readonly restartRequired: readonly string[]
 }
 
 export interface RenderedMetrics {
@@ -40,12 +52,13 @@ export class Metrics implements Observer {
   readonly #openedAs = new Map<Connection, Protocol>()
   readonly #showPauses: { toUpstream: (total: number) => void; toClient: (total: number) => void }
   readonly #showLogLinesDropped: (total: number) => void
+  readonly #showReloads: { success: (total: number) => void; failure: (total: number) => void }
   /** By policy. Plain numbers: a broadcast to many slow clients drops thousands a second. */
   readonly #dropped = new Map<string, { total: number; show: (total: number) => void }>()
 
   constructor(options: MetricsOptions) {
     this.#options = options
-    const { build, dialFailures, pauses, logLinesDropped } = this.#instruments
+    const { build, dialFailures, pauses, logLinesDropped, configReloads } = this.#instruments
     build.set({ version: options.version, revision: options.revision, node_version: process.version }, 1)
     for (const reason of dialFailureReasons) dialFailures.inc({ reason }, 0)
     this.#showPauses = {
@@ -53,6 +66,7 @@ export class Metrics implements Observer {
       toClient: mirror(pauses, { direction: 'to_client' }),
     }
     this.#showLogLinesDropped = mirror(logLinesDropped, {})
+    this.#showReloads = { success: mirror(configReloads, { result: 'success' }), failure: mirror(configReloads, { result: 'failure' }) }
     for (const policy of droppingPolicies) this.#droppedBy(policy)
     for (const listener of options.listeners) this.setListener(listener)
   }
@@ -60,7 +74,7 @@ export class Metrics implements Observer {
   /** Adds a listener, or changes its buffer limit: for a reload. Series of a removed one stay, as counters must. */
   setListener(listener: MeteredListener): void {
     const known = this.#listeners.get(listener.name)
-    if (known !== undefined) known.bufferHighBytes = listener.bufferHighBytes
+    if (known !== undefined) known.change(listener)
     else this.#listeners.set(listener.name, new ListenerMetrics(listener, this.#instruments))
     for (const reason of rejectionReasons) this.#instruments.rejected.inc({ listener: listener.name, reason }, 0)
     for (const protocol of listener.protocols) this.#initialise(listener.name, protocol)
@@ -193,9 +207,34 @@ export class Metrics implements Observer {
     backpressured.set(sum.backpressured)
     this.#showPauses.toUpstream(sum.pausesToUpstream)
     this.#showPauses.toClient(sum.pausesToClient)
+    this.#showOverload()
     draining.set(this.#options.isDraining?.() === true ? 1 : 0)
     for (const { total, show } of this.#dropped.values()) show(total)
     this.#showLogLinesDropped(this.#options.logLinesDropped?.() ?? 0)
+    const config = this.#options.config?.()
+    if (config !== undefined) this.#showConfig(config)
+  }
+
+  #showConfig({ hash, succeededAt, successes, failures, fault, restartRequired }: ConfigState): void {
+    const { configSuccessful, configSuccessAt, configInfo, configRestartRequired } = this.#instruments
+    configSuccessful.set(fault === null ? 1 : 0)
+    configSuccessAt.set(succeededAt / 1000)
+    configRestartRequired.set(restartRequired.length > 0 ? 1 : 0)
+    // The series of the one before would stay at 1.
+    configInfo.reset()
+    configInfo.set({ hash }, 1)
+    this.#showReloads.success(successes)
+    this.#showReloads.failure(failures)
+  }
+
+  #showOverload(): void {
+    const view = this.#options.overload?.()
+    if (view === undefined) return
+    const { overloadPressure, memoryLimit, memoryUsage, bufferedLimit } = this.#instruments
+    overloadPressure.set(view.pressure)
+    memoryLimit.set(view.limitBytes)
+    memoryUsage.set(view.usageBytes)
+    bufferedLimit.set(view.bufferedLimitBytes)
   }
 }
 

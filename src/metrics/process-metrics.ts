@@ -5,8 +5,8 @@
 // descriptors by listing a directory, which fails just when they have run out.
 
 import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { Counter, Gauge, type Registry } from 'prom-client'
+import type { monitorEventLoopDelay } from 'node:perf_hooks'
+import { Counter, Gauge, type Registry } from './prom-client.ts'
 import { mirror } from './instruments.ts'
 
 type LoopDelay = ReturnType<typeof monitorEventLoopDelay>
@@ -19,7 +19,7 @@ export class ProcessMetrics {
   readonly #collectors: Array<() => void>
 
   constructor(registry: Registry) {
-    this.#loop = monitorEventLoopDelay({ resolution: LOOP_SAMPLE_MS })
+    this.#loop = process.getBuiltinModule('node:perf_hooks').monitorEventLoopDelay({ resolution: LOOP_SAMPLE_MS })
     this.#loop.enable()
     this.#collectors = [cpu(registry), memory(registry), descriptors(registry), eventLoop(registry, this.#loop)]
     gauge(registry, 'process_start_time_seconds', 'Start of the process, in seconds since 1970.').set(

@@ -14,13 +14,16 @@
 // | upstreamIdle  |                                               | nor one that has ended its half                       |
 // | lifetime      | connections that never move to new pods       | -                                                     |
 //
+// The three idle ones are shortened while memory runs short (`Strain`), to a tenth at the most; one that is off stays off.
+//
 // Prior art: HAProxy's client-fin and tunnel timeouts, Envoy's per-connection idle and duration, Caddy's progress-based
 // write deadline, pgbouncer's server_lifetime.
 
-import type { Close } from '../close.ts'
+import type { Close, PeerSide } from '../close.ts'
 import { makeClose } from '../close.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import type { Half } from './half.ts'
+import type { Strain } from './strain.ts'
 
 /** Milliseconds; Infinity is off. */
 export interface DeadlineOptions {
@@ -37,6 +40,9 @@ export interface DeadlineOptions {
 /** So many sweeps, two seconds at the most, a wait that is due may go on for a closer look. */
 const MAX_SWEEPS_DUE = 8
 
+/** A slow reader may look stalled for longer; overload must not take it for one (it waits for twice this). */
+const MAX_UNSURE_MS = 1000
+
 /**
  * Whether a wait that is due was looked at closely enough: Linux shows what a peer takes by thirds of a send buffer, a
  * megabyte on loopback, so a slow reader looks stalled. The kernel is asked from a quarter of the wait on; two answers are
@@ -47,6 +53,8 @@ class CloseLook {
   #before = 0
   #atDue: number | null = null
   #sweepsDue = 0
+  /** Two answers of the kernel were compared, and nothing had moved. */
+  isSure = false
 
   /** `movedAt` is when the wait began, `now` is in it; true once it may be ended. */
   isDue(sink: Endpoint, movedAt: number, ms: number, now: number): boolean {
@@ -56,6 +64,7 @@ class CloseLook {
       this.#atDue = null
       this.#sweepsDue = 0
     }
+    this.isSure = sink.measurements >= this.#before + 2
     const quietMs = now - movedAt
     if (quietMs >= ms / 4) sink.measure()
     if (quietMs < ms) return false
@@ -109,31 +118,47 @@ export class Deadlines {
   readonly #options: DeadlineOptions
   readonly #toUpstream: Progress
   readonly #toClient: Progress
-  readonly #expiresAt: number
+  readonly #startedAt: number
+  /** How much of the jitter is applied to the lifetime, 0..1. */
+  readonly #jitter: number
   #halfClosedAt: number | null = null
   readonly #clientLook = new CloseLook()
   readonly #upstreamLook = new CloseLook()
   readonly #halfCloseLook = new CloseLook()
 
-  /** `random` is 0..1 and decides the jitter. */
+  /** `options` are read at each check, so that a change of theirs holds for what is open. `random` is 0..1 and decides the jitter. */
   constructor(options: DeadlineOptions, now: number, random: number) {
     this.#options = options
     this.#toUpstream = new Progress(now)
     this.#toClient = new Progress(now)
-    this.#expiresAt = now + options.lifetimeMs * (1 - options.lifetimeJitter * random)
+    this.#startedAt = now
+    this.#jitter = random
+  }
+
+  /** When data last moved, as of the last check. */
+  get activeAt(): number {
+    return Math.max(this.#toUpstream.activeAt, this.#toClient.activeAt)
   }
 
   /** Notices progress, then returns the Close of the first deadline that is due, or null. */
-  check(toUpstream: Half, toClient: Half, now: number): Close | null {
+  check(toUpstream: Half, toClient: Half, now: number, strain: Strain): Close | null {
+    if (strain.isWatching) lookCloser(toUpstream.sink, toClient.sink)
     this.#toUpstream.observe(toUpstream, now)
     this.#toClient.observe(toClient, now)
     return (
       this.#stalled(toClient, this.#toClient, this.#clientLook, now) ??
       this.#stalled(toUpstream, this.#toUpstream, this.#upstreamLook, now) ??
       this.#halfClosed(toUpstream, toClient, now) ??
-      this.#idle(toUpstream, toClient, now) ??
+      this.#idle(toUpstream, toClient, now, strain.idleScale) ??
       this.#tooOld(now)
     )
+  }
+
+  /** When that peer last took bytes of ours or was owed none, as the last sweep noticed, and as far as that is sure. */
+  takenAt(side: PeerSide, now: number): number {
+    const isClient = side === 'client'
+    const { takenAt } = isClient ? this.#toClient : this.#toUpstream
+    return (isClient ? this.#clientLook : this.#upstreamLook).isSure ? takenAt : Math.max(takenAt, now - MAX_UNSURE_MS)
   }
 
   #stalled({ sink }: Half, { takenAt }: Progress, look: CloseLook, now: number): Close | null {
@@ -154,19 +179,29 @@ export class Deadlines {
     return makeClose('half_close_timeout', side, 'relay', `nothing for ${seconds(now - movedAt)} after the other side ended (deadlines.halfClose)`)
   }
 
-  #idle(toUpstream: Half, toClient: Half, now: number): Close | null {
+  #idle(toUpstream: Half, toClient: Half, now: number, scale: number): Close | null {
     const { idleMs, clientIdleMs, upstreamIdleMs } = this.#options
-    const quietMs = now - Math.max(this.#toUpstream.activeAt, this.#toClient.activeAt)
-    if (quietMs >= idleMs) return makeClose('idle_timeout', 'sidegate', 'relay', `no data for ${seconds(quietMs)} (deadlines.idle)`)
+    const quietMs = now - this.activeAt
+    const shortened = scale < 1 ? ', shortened by memory.shedAt' : ''
+    if (quietMs >= idleMs * scale) return makeClose('idle_timeout', 'sidegate', 'relay', `no data for ${seconds(quietMs)} (deadlines.idle${shortened})`)
     // A side that has ended its half has nothing more to say; the other's half-close deadline bounds what follows.
-    if (!toUpstream.hasEnded && now - this.#toUpstream.dataAt >= clientIdleMs) return makeClose('idle_timeout', 'client', 'relay', 'deadlines.clientIdle')
-    if (!toClient.hasEnded && now - this.#toClient.dataAt >= upstreamIdleMs) return makeClose('idle_timeout', 'upstream', 'relay', 'deadlines.upstreamIdle')
+    if (!toUpstream.hasEnded && now - this.#toUpstream.dataAt >= clientIdleMs * scale) return makeClose('idle_timeout', 'client', 'relay', `deadlines.clientIdle${shortened}`)
+    if (!toClient.hasEnded && now - this.#toClient.dataAt >= upstreamIdleMs * scale) return makeClose('idle_timeout', 'upstream', 'relay', `deadlines.upstreamIdle${shortened}`)
     return null
   }
 
   #tooOld(now: number): Close | null {
-    return now >= this.#expiresAt ? makeClose('lifetime_timeout', 'sidegate', 'relay', 'deadlines.lifetime') : null
+    return now >= expiresAt(this.#startedAt, this.#options, this.#jitter) ? makeClose('lifetime_timeout', 'sidegate', 'relay', 'deadlines.lifetime') : null
   }
+}
+
+function lookCloser(...sinks: Endpoint[]): void {
+  for (const sink of sinks) if (sink.queued > 0) sink.measure()
+}
+
+/** When a lifetime is over; `jitter` is 0..1. */
+export function expiresAt(startedAt: number, options: Pick<DeadlineOptions, 'lifetimeMs' | 'lifetimeJitter'>, jitter: number): number {
+  return startedAt + options.lifetimeMs * (1 - options.lifetimeJitter * jitter)
 }
 
 function seconds(ms: number): string {

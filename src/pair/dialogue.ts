@@ -17,6 +17,8 @@ export interface Dialogue {
    * has no word for this end.
    */
   farewell(half: Half, close: Close): Farewell
+  /** True: an end that can wait comes inside a frame. The pair is closed with it again as soon as it can be told, or after a while. */
+  postpone?(close: Close): boolean
   /** After a farewell: looks at what the peer still sends; true once it has answered. Nothing is forwarded any more. */
   isAnswered(half: Half, bytes: Buffer, length: number): boolean
   /** Looks at its own deadlines; milliseconds of the Clock. Returns why the pair ends, or null. */

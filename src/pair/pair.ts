@@ -9,7 +9,7 @@
 
 import type { Clock, Swept } from '../clock.ts'
 import type { Sweep } from '../clock.ts'
-import { closeFromError, isForced, makeClose, reasonRow } from '../close.ts'
+import { closeFromError, isForced, isPatient, makeClose, reasonRow } from '../close.ts'
 import type { Close, Manner, PeerSide } from '../close.ts'
 import type { Connection, ConnectionOwner, Direction } from '../connection.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
@@ -19,6 +19,7 @@ import type { DeadlineOptions } from './deadlines.ts'
 import type { Dialogue, Farewell } from './dialogue.ts'
 import { Half } from './half.ts'
 import type { BufferOptions } from './half.ts'
+import type { Strain } from './strain.ts'
 
 export interface PairOptions {
   buffers: BufferOptions
@@ -39,6 +40,7 @@ export interface PairContext {
   sweep: Sweep
   /** 0..1, for the jitter of lifetimes. */
   random: () => number
+  strain: Strain
   /** Called once, when both sides are gone and `connection.end` says why. */
   onClosed: (connection: Connection) => void
 }
@@ -102,8 +104,18 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
     return (side === 'client' ? this.#client : this.#upstream).assembling ?? 0
   }
 
+  takenAt(side: PeerSide): number {
+    // What is being parted from has `closeMs`, and is not looked at meanwhile.
+    const now = this.#context.clock.now()
+    return this.#state === 'closing' ? now : this.#deadlines.takenAt(side, now)
+  }
+
   isPaused(direction: Direction): boolean {
     return (direction === 'to_upstream' ? this.toUpstream : this.toClient).isPaused
+  }
+
+  quietMs(now: number): number {
+    return now - this.#deadlines.activeAt
   }
 
   onBytes(endpoint: Endpoint, bytes: Buffer, length: number): boolean {
@@ -160,10 +172,11 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
     return this.toUpstream.hasEnded && this.toClient.hasEnded
   }
 
-  /** The only way a pair ends before both peers have ended by themselves. The first call wins. */
+  /** The only way a pair ends before both peers have ended by themselves. The first call wins, unless its end can wait and has to. */
   close(close: Close): void {
     if (this.#state === 'closing' && isForced(close)) this.#giveUp()
     if (this.#state === 'closing' || this.#state === 'closed') return
+    if (isPatient(close) && this.#dialogue?.postpone?.(close) === true) return
     this.#state = 'closing'
     this.#connection.end = close
     this.#connection.phase = 'close'
@@ -213,7 +226,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
     }
     if (!this.#isSettled && now - this.#startedAt >= SETTLED_MS) this.#settle()
     try {
-      const close = this.#deadlines.check(this.toUpstream, this.toClient, now) ?? this.#dialogue?.sweep(now) ?? null
+      const close = this.#deadlines.check(this.toUpstream, this.toClient, now, this.#context.strain) ?? this.#dialogue?.sweep(now) ?? null
       if (close !== null) this.close(close)
     } catch (error) {
       this.#onBroken(error)

@@ -152,6 +152,11 @@ export class Opening implements Dialler, ConnectionOwner, Swept {
     return side === 'client' ? this.#client.queued : (this.#upstream?.queued ?? 0)
   }
 
+  /** What waits here is an answer of ours, which has `closeMs`. */
+  takenAt(): number {
+    return this.context.clock.now()
+  }
+
   isPaused(): boolean {
     return false
   }

@@ -33,7 +33,7 @@ async function setUp(t: Test) {
 
   function open(listener: string, ageMs: number, queuedForClient = 0): Connection {
     const connection = new Connection(registry.nextId(), listener, 'websocket', `10.0.0.1:${registry.size}`, systemClock.now() - ageMs)
-    connection.owner = { close() {}, queued: (side) => (side === 'client' ? queuedForClient : 0), isPaused: () => false }
+    connection.owner = { close() {}, queued: (side) => (side === 'client' ? queuedForClient : 0), takenAt: () => 0, isPaused: () => false }
     registry.add(connection)
     return connection
   }

@@ -56,12 +56,17 @@ const oneProblem: [string, string][] = [
   [`${listener}health:\n`, '5:1 health: is empty, give it keys or remove it'],
   [`${listener}log: { level: warning }\n`, '5:15 log.level: got warning, write error, warn, info or debug; did you mean warn?'],
   [`${listener}log: { format: xml }\n`, '5:16 log.format: got xml, write json or text'],
+  [`${listener}drain: { timeout: off }\n`, '5:19 drain.timeout: got off, but this bound cannot be off, write a duration such as 250ms, 30s, 5m or 1h'],
+  [`${listener}drain: { timeout: 40s }\n`, '5:19 drain.timeout: got 40s, but minDuration (10s) and spread (30s) together must be less than timeout (40s)'],
+  [`${listener}drain: { minDuration: off, timeout: 30s }\n`, '5:37 drain.timeout: got 30s, but minDuration (off) and spread (30s) together must be less than timeout (30s)'],
+  [`${listener}drain: { spread: 50s }\n`, '5:18 drain.spread: got 50s, but minDuration (10s) and spread (50s) together must be less than timeout (1m)'],
+  [`${listener}drain: { minDuration: 2m }\n`, '5:23 drain.minDuration: got 2m, but minDuration (2m) and spread (30s) together must be less than timeout (1m)'],
   [`${listener}listners: []\n`, '5:1 listners: unknown key, did you mean listeners?'],
-  [`${listener}zebra: 1\n`, '5:1 zebra: unknown key, possible are health, admin, log, listeners'],
-  [`${listener}__proto__: { x: 1 }\n`, '5:1 __proto__: unknown key, possible are health, admin, log, listeners'],
-  [`${listener}constructor: 1\n`, '5:1 constructor: unknown key, possible are health, admin, log, listeners'],
+  [`${listener}zebra: 1\n`, '5:1 zebra: unknown key, possible are health, admin, log, drain, memory, listeners'],
+  [`${listener}__proto__: { x: 1 }\n`, '5:1 __proto__: unknown key, possible are health, admin, log, drain, memory, listeners'],
+  [`${listener}constructor: 1\n`, '5:1 constructor: unknown key, possible are health, admin, log, drain, memory, listeners'],
   [`${listener}<<: { log: {} }\n`, '5:1 ["<<"]: merge keys are not supported, write the keys'],
-  [`${listener}"a\\nb": 1\n`, '5:1 ["a\\nb"]: unknown key, possible are health, admin, log, listeners'],
+  [`${listener}"a\\nb": 1\n`, '5:1 ["a\\nb"]: unknown key, possible are health, admin, log, drain, memory, listeners'],
   [`${listener}log: {}\nlog: {}\n`, '6:1 log: is written twice, remove one'],
   [`${listener}log: *nowhere\n`, '5:6 log: there is no anchor &nowhere before this alias'],
   [`${listener}admin: { address: ":17020" }\n`, '5:19 admin.address: got :17020, must be a loopback address such as 127.0.0.1:17020'],
@@ -108,6 +113,12 @@ const oneProblem: [string, string][] = [
   [inListener('name: ${__proto__}'), '5:11 listeners[0].name: got "${__proto__}", the environment variable __proto__ is not set'],
   [inListener('name: "${POD:-x}"'), '5:11 listeners[0].name: got "${POD:-x}", write ${NAME} without a default, or $${ for a literal ${'],
   [inListener('name: "${POD"'), '5:11 listeners[0].name: got "${POD", write ${NAME}, or $${ for a literal ${'],
+  [`${listener}memory: { buffered: 5 }\n`, '5:21 memory.buffered: got 5, write a size such as 5B'],
+  [`${listener}memory: { buffered: 1KiB }\n`, '5:21 memory.buffered: got 1KiB, must be 64KiB to 1024GiB, or off'],
+  [`${listener}memory: { buffered: 101% }\n`, '5:21 memory.buffered: got 101%, must be 1% to 100%'],
+  [`${listener}memory: { shedAt: 96% }\n`, '5:19 memory.shedAt: got 96%, more than refuseAt (95%, the default), write at most 95%'],
+  [`${listener}memory: { refuseAt: 80% }\n`, '5:21 memory.refuseAt: got 80%, less than shedAt (85%, the default), write shedAt too'],
+  [`${listener}memory: { shedAt: 9% }\n`, '5:19 memory.shedAt: got 9%, must be 10% to 100%, or off'],
   ['listeners: [{ protocol: tcp, upstream: "a:1" }]', '1:13 listeners[0].address: is missing, write host:port or :port, such as 127.0.0.1:8080 or :8080'],
   ['listeners: [{ address: ":1", upstream: "a:1" }]', '1:13 listeners[0].protocol: is missing, write http or tcp'],
   ['listeners: [{ address: ":1", protocol: tcp }]', '1:13 listeners[0].upstream: is missing, write host:port, such as 127.0.0.1:8080'],
@@ -142,7 +153,7 @@ test('every single fault is named at its place, with its remedy and nothing else
 })
 
 const laterKeys = [
-  'drain: { timeout: 5s }', 'memory: { shedAt: 85% }', 'workers: 2', 'admin: { token: x }', 'admin: { tokenFile: /x }',
+  'workers: 2', 'admin: { token: x }', 'admin: { tokenFile: /x }',
 ]
 const laterListenerKeys = [
   'limits: { connectionsPerClient: 5 }', 'limits: { newConnections: { rate: 5 } }', 'limits: { bytes: { rate: 1MiB } }',

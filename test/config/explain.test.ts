@@ -10,8 +10,8 @@ test('a reason names the keys that govern it, with their defaults', async (t) =>
 })
 
 test('a key that this version does not know is said to be so', async (t) => {
-  t.strictSame(explain('drain').keys, [{ name: 'drain', default: null }])
-  t.match(explainText('drain'), 'drain (not supported yet)')
+  t.strictSame(explain('upstream_unhealthy').keys, [{ name: 'upstream.healthCheck', default: null }])
+  t.match(explainText('upstream_unhealthy'), 'upstream.healthCheck (not supported yet)')
 })
 
 test('every reason is explained in full, and is in the table', async (t) => {

@@ -57,6 +57,8 @@ const accepted = [
   inListener('deadlines: { request: 5s }, http: { maxBody: 1MiB, keepAlive: off, trustForwarded: [10.0.0.0/8, "::1"] }'),
   'listeners: [{ address: "[::1]:1", protocol: tcp, upstream: { addresses: ["unix:/a"] } }]',
   `${inListener('')}\nhealth: { address: ":2" }\nadmin: { address: "localhost:3" }\nlog: { level: debug, format: text, requests: true }`,
+  `${inListener('')}\nmemory: { buffered: 64MiB, shedAt: off, refuseAt: 95.5% }`,
+  `${inListener('')}\nmemory: { buffered: 25% }`,
 ]
 const refused = [
   '{}', '[]', 'listeners: []', 'listeners: [{}]', 'listeners: [{ address: ":1", protocol: http }]', 'listeners: [{ address: 1, protocol: http, upstream: "a:1" }]',

@@ -21,6 +21,8 @@ test('the smallest file gets every default', async (t) => {
     health: { address: { kind: 'tcp', host: null, port: 17_021 } },
     admin: { address: { kind: 'tcp', host: '127.0.0.1', port: 17_020 } },
     log: { level: 'info', format: 'json', requests: false },
+    drain: { minDurationMs: 10_000, spreadMs: 30_000, timeoutMs: 60_000 },
+    memory: { buffered: { share: 0.25 }, shedAt: 0.85, refuseAt: 0.95 },
     listeners: [{
       name: 'http-17080',
       address: { kind: 'tcp', host: null, port: 17_080 },
@@ -38,6 +40,19 @@ test('the smallest file gets every default', async (t) => {
       noDelay: true,
     }],
   })
+})
+
+test('memory may be a share or a size, and each part of it off', async (t) => {
+  const memory = (text: string): Config['memory'] => parse(`${smallest}memory: ${text}\n`).memory
+  t.strictSame(memory('{ buffered: 64MiB, shedAt: 50.5%, refuseAt: 60% }'), { buffered: { bytes: 67_108_864 }, shedAt: 0.505, refuseAt: 0.6 })
+  t.strictSame(memory('{ buffered: off, shedAt: off, refuseAt: off }'), { buffered: { bytes: Infinity }, shedAt: Infinity, refuseAt: Infinity })
+  t.strictSame(memory('{ refuseAt: off }').shedAt, 0.85, 'what never refuses may still shed')
+  t.strictSame(memory('{ shedAt: 95% }').shedAt, 0.95, 'both at once is no contradiction')
+})
+
+test('a drain may leave out its delay and its spread, and just fits into its timeout', async (t) => {
+  t.strictSame(parse(`${smallest}drain: { minDuration: off, spread: off, timeout: 1ms }\n`).drain, { minDurationMs: 0, spreadMs: 0, timeoutMs: 1 })
+  t.strictSame(parse(`${smallest}drain: { timeout: 40001ms }\n`).drain, { minDurationMs: 10_000, spreadMs: 30_000, timeoutMs: 40_001 })
 })
 
 test('defaults that depend on other keys follow them', async (t) => {
@@ -127,6 +142,14 @@ test('risky values are warned of, each at its place', async (t) => {
 test('every wait without a bound is warned of', async (t) => {
   const { warnings: found } = checkText(`${smallest}    deadlines: { handshake: off, connect: off, response: off, halfClose: off, close: off }\n`, 'f')
   t.strictSame(found.map(({ path }) => path), ['handshake', 'connect', 'response', 'halfClose', 'close'].map((name) => `listeners[0].deadlines.${name}`))
+})
+
+test('a memory budget that is off, or less than one connection may hold, is warned of', async (t) => {
+  const found = (memory: string): string[] => checkText(`${smallest}memory: { buffered: ${memory} }\n`, 'f').warnings.map(({ line, column, path, message }) => `${line}:${column} ${path}: ${message}`)
+  t.strictSame(found('off'), ['5:21 memory.buffered: off: a burst of stalled readers may take the last of the memory between two looks'])
+  t.strictSame(found('127KiB'), ['5:21 memory.buffered: 127KiB is less than one connection may hold (two buffers of 64KiB)'])
+  t.strictSame(found('128KiB'), [])
+  t.strictSame(found('1%'), [])
 })
 
 test('the defaults are not risky', async (t) => {

@@ -22,7 +22,7 @@ function endedConnection(end: Close | null): Connection {
   connection.toClient.received = 500
   connection.toClient.sent = 500
   connection.toClient.pauses = 3
-  connection.owner = { close() {}, queued: (side) => (side === 'client' ? 100 : 0), isPaused: () => false }
+  connection.owner = { close() {}, queued: (side) => (side === 'client' ? 100 : 0), takenAt: () => 0, isPaused: () => false }
   connection.phase = 'relay'
   connection.end = end
   return connection

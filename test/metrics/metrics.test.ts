@@ -37,7 +37,7 @@ function setUp(t: Test, options: Partial<MetricsOptions> = {}) {
 }
 
 function own(connection: Connection, queued: Record<PeerSide, number>, paused: Direction | null = null): void {
-  connection.owner = { close() {}, queued: (side) => queued[side], isPaused: (direction) => direction === paused }
+  connection.owner = { close() {}, queued: (side) => queued[side], takenAt: () => 0, isPaused: (direction) => direction === paused }
 }
 
 function balance(samples: Samples, listener: string, protocol: string): number {

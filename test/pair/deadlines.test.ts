@@ -4,6 +4,7 @@ import { SWEEP_MS } from '../../src/clock.ts'
 import type { Reason, Side } from '../../src/close.ts'
 import { Deadlines } from '../../src/pair/deadlines.ts'
 import type { Half } from '../../src/pair/half.ts'
+import { calm } from '../../src/pair/strain.ts'
 import { memoryPair } from './memory-pair.ts'
 import type { MemoryPair, MemoryPairOptions } from './memory-pair.ts'
 
@@ -362,6 +363,20 @@ test('deadlines that are off never end a pair', async (t) => {
   t.equal(await end(), null)
 })
 
+test('deadlines are read when they are judged: a change of theirs holds for an open pair, its lifetime and its jitter too', async (t) => {
+  const off = Number.POSITIVE_INFINITY
+  const options = { idleMs: 1000, clientIdleMs: off, upstreamIdleMs: off, writeMs: off, halfCloseMs: off, lifetimeMs: off, lifetimeJitter: 0 }
+  const { pair } = memoryPair()
+  const deadlines = new Deadlines(options, 0, 1)
+  const judge = (now: number): string | null => deadlines.check(pair.toUpstream, pair.toClient, now)?.reason ?? null
+  options.idleMs = 2000
+  t.same([judge(1000), judge(1999), judge(2000)], [null, null, 'idle_timeout'])
+  Object.assign(options, { idleMs: off, lifetimeMs: 4000, lifetimeJitter: 0.25 })
+  t.same([judge(2999), judge(3000)], [null, 'lifetime_timeout'])
+  options.lifetimeMs = 8000
+  t.same([judge(5999), judge(6000)], [null, 'lifetime_timeout'])
+})
+
 test('a process that was frozen for an hour kills nobody whose bytes wait, and still kills who stalls', async (t) => {
   const deadlines = { idleMs: LIMIT, clientIdleMs: LIMIT, upstreamIdleMs: LIMIT, halfCloseMs: LIMIT, writeMs: LIMIT }
 
@@ -369,19 +384,32 @@ test('a process that was frozen for an hour kills nobody whose bytes wait, and s
   await innocent.clock.pass(SWEEP_MS)
   innocent.clock.freeze(3_600_000)
   innocent.clock.arrive(() => (innocent.client.feed('kept waiting'), innocent.upstream.feed('kept waiting')))
+  await innocent.clock.pass(SWEEP_MS)
   t.equal(await innocent.end(), null)
+
+  const answering = memoryPair({ deadlines: { upstreamIdleMs: LIMIT } })
+  await answering.clock.pass(SWEEP_MS)
+  answering.clock.freeze(3_600_000)
+  answering.clock.arrive(() => answering.client.feed('question'))
+  await answering.clock.pass(SWEEP_MS - 1)
+  answering.upstream.feed('answer, a round trip after the question was read')
+  await answering.clock.pass(1)
+  t.equal(await answering.end(), null)
 
   const reader = memoryPair({ deadlines: { writeMs: LIMIT }, clientTakes: 0 })
   reader.upstream.feed('answer')
   await reader.clock.pass(SWEEP_MS)
   reader.clock.freeze(3_600_000)
   reader.clock.arrive(() => reader.client.take(1))
+  await reader.clock.pass(SWEEP_MS)
   t.equal(await reader.end(), null)
 
   const stalled = memoryPair({ deadlines: { writeMs: LIMIT }, clientTakes: 0 })
   stalled.upstream.feed('answer')
   await stalled.clock.pass(SWEEP_MS)
   stalled.clock.freeze(3_600_000)
+  t.equal(await stalled.end(), null, 'the sweep that comes late judges nobody')
+  await stalled.clock.pass(SWEEP_MS)
   t.same(await stalled.end(), { reason: 'write_timeout', side: 'client', phase: 'relay' })
 })
 
@@ -457,14 +485,14 @@ test('jitter shortens a lifetime by up to its fraction and never lengthens it', 
       const { lifetimeMs, lifetimeJitter } = options
       const deadlines = new Deadlines({ ...others, ...options }, now, random)
       const first = Math.floor(lifetimeMs * (1 - lifetimeJitter)) - 1
-      t.equal(deadlines.check(still, still, now + Math.max(first, -1)), null)
-      t.equal(deadlines.check(still, still, now + lifetimeMs)?.reason, 'lifetime_timeout')
+      t.equal(deadlines.check(still, still, now + Math.max(first, -1), calm()), null)
+      t.equal(deadlines.check(still, still, now + lifetimeMs, calm())?.reason, 'lifetime_timeout')
     }),
     { numRuns: 200 },
   )
   const drawn = [0, 0.5, 1].map((random) => {
     const deadlines = new Deadlines({ ...others, lifetimeMs: 1000, lifetimeJitter: 0.1 }, 0, random)
-    return Array.from({ length: 1001 }, (_, now) => now).find((now) => deadlines.check(still, still, now) !== null)
+    return Array.from({ length: 1001 }, (_, now) => now).find((now) => deadlines.check(still, still, now, calm()) !== null)
   })
   t.same(drawn, [1000, 950, 900])
   t.end()

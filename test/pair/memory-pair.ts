@@ -7,6 +7,7 @@ import type { DeadlineOptions } from '../../src/pair/deadlines.ts'
 import type { Dialogue } from '../../src/pair/dialogue.ts'
 import type { BufferOptions } from '../../src/pair/half.ts'
 import { Pair } from '../../src/pair/pair.ts'
+import { calm } from '../../src/pair/strain.ts'
 import { deaf } from '../../src/admission/refusal.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { MemoryEndpoint } from '../support/memory-endpoint.ts'
@@ -35,6 +36,7 @@ export function memoryPair(options: MemoryPairOptions = {}) {
   const client = new MemoryEndpoint('client', deaf, { readBytes, takes: options.clientTakes ?? off })
   const upstream = new MemoryEndpoint('upstream', deaf, { readBytes, takes: options.upstreamTakes ?? off })
   const closed: Connection[] = []
+  const strain = calm()
   const deadlines: DeadlineOptions = {
     idleMs: off,
     clientIdleMs: off,
@@ -50,13 +52,14 @@ export function memoryPair(options: MemoryPairOptions = {}) {
     client,
     upstream,
     { buffers, deadlines, closeMs: options.closeMs ?? 5000, tcpKeepAliveMs: options.tcpKeepAliveMs ?? off },
-    { clock, sweep, random: () => options.random ?? 0, onClosed: (connection) => void closed.push(connection) },
+    { clock, sweep, random: () => options.random ?? 0, strain, onClosed: (connection) => void closed.push(connection) },
     options.dialogue ?? null,
   )
   pair.start(Buffer.from(options.early?.fromClient ?? ''), Buffer.from(options.early?.fromUpstream ?? ''))
   return {
     clock,
     sweep,
+    strain,
     connection,
     client,
     upstream,

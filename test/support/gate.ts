@@ -4,8 +4,12 @@
 import type { Test } from 'tap'
 import { systemClock } from '../../src/clock.ts'
 import type { Close } from '../../src/close.ts'
-import { parseConfig } from '../../src/config/load.ts'
+import { checkText, parseConfig } from '../../src/config/load.ts'
+import type { Config } from '../../src/config/schema.ts'
 import type { Connection } from '../../src/connection.ts'
+import { ConfigError } from '../../src/errors.ts'
+import type { DrainResult } from '../../src/lifecycle/drain.ts'
+import type { ConfigSource, ReloadResult } from '../../src/lifecycle/reload.ts'
 import { Log } from '../../src/log/log.ts'
 import { Sidegate } from '../../src/sidegate.ts'
 import type { SidegateParts } from '../../src/sidegate.ts'
@@ -25,14 +29,44 @@ export interface Gate {
   /** The only open connection. */
   open(): Connection
   metrics(): Promise<string>
+  /** A drain without delay or spread; what is left after `timeoutMs` is reset. */
+  drain(timeoutMs: number): Promise<DrainResult>
+  /** Reloads to other listeners, given as at the start; the same address, which is any port, keeps its socket. */
+  reload(listeners: string[], top?: string): Promise<ReloadResult>
+  /** Reloads to this file, whatever it says. */
+  reloadText(text: string): Promise<ReloadResult>
+}
+
+/** The file of a gate in a test. */
+export function yamlOf(listeners: string[], top = ''): string {
+  return `${top}\nhealth: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners:\n${listeners
+    .map((listener, index) => `  - { name: l${index}, address: "127.0.0.1:0", ${listener} }\n`)
+    .join('')}`
+}
+
+/** A configuration file that a test holds in its hands. */
+class HeldSource implements ConfigSource<Config> {
+  readonly file = 'test.yaml'
+  text = ''
+
+  async load() {
+    try {
+      return { hash: await this.hash(), outcome: checkText(this.text, this.file) }
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      return { hash: await this.hash(), outcome: error }
+    }
+  }
+
+  hash(): Promise<string> {
+    return Promise.resolve(String(this.text.length))
+  }
 }
 
 /** Listeners as in the YAML file, less their addresses; `rest` is YAML for the top level. */
-export async function startGate(t: Test, listeners: string[], parts: Partial<SidegateParts> = {}): Promise<Gate> {
-  const yaml = `health: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners:\n${listeners
-    .map((listener, index) => `  - { name: l${index}, address: "127.0.0.1:0", ${listener} }\n`)
-    .join('')}`
-  const config = parseConfig(yaml, 'test.yaml')
+export async function startGate(t: Test, listeners: string[], parts: Partial<SidegateParts> = {}, rest = ''): Promise<Gate> {
+  const source = new HeldSource()
+  const config = parseConfig(yamlOf(listeners, rest), 'test.yaml')
   const lines: Array<Record<string, unknown>> = []
   const writer = {
     dropped: 0,
@@ -42,12 +76,16 @@ export async function startGate(t: Test, listeners: string[], parts: Partial<Sid
     },
   }
   const log = new Log({ writer, clock: systemClock })
-  const sidegate = await Sidegate.start(config, { log, logWriter: writer, ...parts })
+  const sidegate = await Sidegate.start(config, { log, logWriter: writer, source: { source, hash: 'start' }, ...parts })
   t.teardown(async () => {
     await sidegate.stop()
     await eventually(() => sidegate.registry.size === 0, { what: 'an empty registry' })
   })
   const ports = sidegate.ports.map((port) => port ?? 0)
+  const reloadText = (text: string): Promise<ReloadResult> => {
+    source.text = text
+    return sidegate.reload()
+  }
   return {
     sidegate,
     port: ports[0] ?? 0,
@@ -64,6 +102,9 @@ export async function startGate(t: Test, listeners: string[], parts: Partial<Sid
       if (connection === undefined) throw new Error('no open connection')
       return connection
     },
+    reload: (next, top) => reloadText(yamlOf(next, top)),
+    reloadText,
+    drain: (timeoutMs) => sidegate.drain('SIGINT', { timeoutMs }),
     metrics: async () => (await sidegate.metrics.render()).body,
   }
 }

@@ -21,7 +21,7 @@ async function talk(t: Test, program: Program, times: number): Promise<void> {
 
 async function goes(t: Test, program: Program): Promise<void> {
   const start = performance.now()
-  program.child.kill('SIGTERM')
+  program.child.kill('SIGINT')
   t.equal(await within(program.exited, { withinMs: 10_000 }), 0)
   t.ok(performance.now() - start < 5000)
 }

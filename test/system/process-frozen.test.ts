@@ -41,3 +41,22 @@ test('a gate that was stopped for three seconds kills none of its live clients w
   await eventually(async () => (await program.metrics()).get('sidegate_connections', { listener: 'l0', side: 'client' }) === 0, { what: 'those that fall silent to end' })
 })
 
+// What the upstream has to answer was read only after the stop, so its answer is a round trip away when the sweep comes.
+test('nor does it blame an upstream for its own silence of three seconds', async (t) => {
+  const upstream = await echo(t)
+  const program = await runProgram(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { upstreamIdle: 1s }`])
+  const clients = await Promise.all(Array.from({ length: 100 }, () => connect(t, program.port)))
+  const timer = setInterval(() => {
+    for (const client of clients) void client.write('tick')
+  }, 100)
+  t.teardown(() => clearInterval(timer))
+  await eventually(() => clients.every(({ bytes }) => bytes > 12))
+  program.child.kill('SIGSTOP')
+  await new Promise((resolve) => setTimeout(resolve, 3000))
+  program.child.kill('SIGCONT')
+  await new Promise((resolve) => setTimeout(resolve, 1000))
+  t.same(program.lines.filter((line) => line.includes('connection closed')), [])
+  t.ok(clients.every(({ outcome, bytes }) => outcome === null && bytes > 4 * 35), 'all go on')
+  clearInterval(timer)
+  await eventually(() => program.lines.filter((line) => line.includes('"close":"idle_timeout"')).length === 100, { what: 'an upstream that is silent by itself to be blamed' })
+})

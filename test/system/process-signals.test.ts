@@ -4,10 +4,13 @@ import { connect, echo, neverCloses, sink } from '../support/peers.ts'
 import { wsClient, wsServer } from '../support/websocket.ts'
 import { runProgram } from './program.ts'
 
+/** No delay and no spread, so that what follows the signal follows at once. */
+const atOnce = { top: 'drain: { minDuration: off, spread: off, timeout: 20s }' }
+
 test('SIGTERM lets live tcp and WebSocket pairs go, tells them so, and ends it with 0', async (t) => {
   const upstream = await echo(t)
   const service = await wsServer(t)
-  const program = await runProgram(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`, `protocol: http, upstream: "127.0.0.1:${service.port}"`])
+  const program = await runProgram(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`, `protocol: http, upstream: "127.0.0.1:${service.port}"`], atOnce)
   const clients = await Promise.all(Array.from({ length: 20 }, () => connect(t, program.ports[0]!)))
   const sockets = await Promise.all(Array.from({ length: 20 }, () => wsClient(t, `ws://127.0.0.1:${program.ports[1]}`)))
   for (const client of clients) {
@@ -33,7 +36,7 @@ test('SIGTERM lets live tcp and WebSocket pairs go, tells them so, and ends it w
 
 test('SIGTERM with peers that do not go ends it with 0 soon after deadlines.close', async (t) => {
   const upstream = await neverCloses(t)
-  const program = await runProgram(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 1s }`])
+  const program = await runProgram(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 1s }`], atOnce)
   await Promise.all(Array.from({ length: 10 }, () => connect(t, program.port, { halfOpen: true })))
   await eventually(() => upstream.connections.length === 10)
   const start = performance.now()
@@ -46,7 +49,7 @@ test('SIGTERM with peers that do not go ends it with 0 soon after deadlines.clos
 for (const second of ['SIGTERM', 'SIGINT'] as const) {
   test(`a second signal (${second}) does not wait for peers that do not go`, async (t) => {
     const upstream = await neverCloses(t)
-    const program = await runProgram(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 30s }`])
+    const program = await runProgram(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 30s }`], atOnce)
     const client = await connect(t, program.port, { halfOpen: true })
     await eventually(() => upstream.connections.length === 1)
     program.child.kill('SIGTERM')
@@ -72,4 +75,33 @@ test('SIGKILL and a restart: the ports are bound again at once, whatever was ope
     program = await runProgram(t, listeners, { ports })
     t.ok(program.readyMs < 3000, `${program.readyMs} ms`)
   }
+})
+
+test('SIGINT does not wait for anybody to notice, whatever the configuration says: at a terminal it ends at once', async (t) => {
+  const upstream = await echo(t)
+  const program = await runProgram(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`])
+  const client = await connect(t, program.port)
+  await client.write('live')
+  await client.read(4)
+  const start = performance.now()
+  program.child.kill('SIGINT')
+  t.equal(await within(program.exited, { withinMs: 5000 }), 0)
+  t.ok(performance.now() - start < 3000, 'not the ten seconds of drain.minDuration')
+  t.same(await within(client.closed), { kind: 'fin', code: null })
+})
+
+test('a second signal ends it in the middle of a drain, with what is open reset', async (t) => {
+  const upstream = await echo(t)
+  const program = await runProgram(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`])
+  const client = await connect(t, program.port)
+  await client.write('live')
+  await client.read(4)
+  program.child.kill('SIGTERM')
+  await eventually(async () => (await program.status('/readyz')) === 503)
+  const late = await connect(t, program.port)
+  await late.write('late')
+  await late.read(4)
+  program.child.kill('SIGTERM')
+  t.equal(await within(program.exited, { withinMs: 3000 }), 0)
+  for (const one of [client, late]) t.same(await within(one.closed), { kind: 'reset', code: 'ECONNRESET' })
 })

@@ -69,6 +69,7 @@ export interface Program {
   port: number
   ports: number[]
   healthPort: number
+  adminPort: number
   /** Milliseconds from the start of the process until it answered ready. */
   readyMs: number
   /** Resolves with the exit code, or the name of the signal. */
@@ -88,6 +89,8 @@ export interface ProgramOptions {
   stdio?: StdioOptions
   /** A command line that runs the rest: `prlimit`, `ip netns exec`. */
   under?: string[]
+  /** YAML for the top level: `drain: { ... }`. */
+  top?: string
   /** Ports to use again. */
   ports?: number[]
   /** The host that the health server is asked at, and whether to ask it at all. */
@@ -98,7 +101,7 @@ export interface ProgramOptions {
 export async function runProgram(t: Test, listeners: string[], options: ProgramOptions = {}): Promise<Program> {
   const { stdio = ['ignore', 'pipe', 'pipe'], under = [] } = options
   const [healthPort = 0, adminPort, ...ports] = options.ports ?? (await freePorts(2 + listeners.length))
-  const yaml = `health: { address: "127.0.0.1:${healthPort}" }\nadmin: { address: "127.0.0.1:${adminPort}" }\nlisteners:\n${listeners
+  const yaml = `${options.top ?? ''}\nhealth: { address: "127.0.0.1:${healthPort}" }\nadmin: { address: "127.0.0.1:${adminPort}" }\nlisteners:\n${listeners
     .map((listener, nth) => `  - { name: l${nth}, address: "127.0.0.1:${ports[nth]}", ${listener} }\n`)
     .join('')}`
   return runFile(t, configFile(t, yaml), { ...options, stdio, under, ports: [healthPort, adminPort ?? 0, ...ports] })
@@ -124,7 +127,7 @@ export async function runFile(t: Test, file: string, options: ProgramOptions = {
     child.kill('SIGKILL')
     await exited
   })
-  const [healthPort = 0, , ...listening] = ports
+  const [healthPort = 0, adminPort = 0, ...listening] = ports
   const pid = child.pid!
   const program: Program = {
     child,
@@ -132,6 +135,7 @@ export async function runFile(t: Test, file: string, options: ProgramOptions = {
     port: listening[0] ?? 0,
     ports: listening,
     healthPort,
+    adminPort,
     readyMs: 0,
     exited,
     lines,

@@ -30,11 +30,11 @@ export interface Gate {
   end(nth?: number): Promise<Record<string, unknown>>
 }
 
-/** The built program with one listener before `upstreamPort`; `options` are more keys of it. SIGTERM must end it with 0. */
+/** The built program with one listener before `upstreamPort`; `options` are more keys of it. SIGINT must end it with 0. */
 export async function startProgram(t: Test, upstreamPort: number, options = ''): Promise<Gate> {
   const program = await runProgram(t, [`protocol: http, upstream: "127.0.0.1:${upstreamPort}"${options === '' ? '' : `, ${options}`}`])
   t.teardown(async () => {
-    program.child.kill('SIGTERM')
+    program.child.kill('SIGINT')
     const code = await within(program.exited, { withinMs: 15_000, what: 'the program to stop' })
     if (code !== 0) throw new Error(`the program ended with ${code}: ${program.errors()}`)
   })

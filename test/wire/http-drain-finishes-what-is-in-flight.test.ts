@@ -15,7 +15,7 @@ test('a drain closes idle connections at once and lets the answer in flight fini
   const busy = await httpClient(t, gate.port)
   await busy.send(get('/slow'))
   await upstream.request(1)
-  const drained = gate.sidegate.drain(5000)
+  const drained = gate.drain(5000)
   await idle.wire.ended
   t.equal(idle.wire.unread, 0)
   idle.wire.end()
@@ -39,7 +39,7 @@ test('a drain is bounded: an answer that never ends is reset', async (t) => {
   const client = await httpClient(t, gate.port)
   await client.send(get())
   await client.wire.readUntil('x')
-  await gate.sidegate.drain(150)
+  await gate.drain(150)
   t.match(await gate.end(), { reason: 'drain_timeout', side: 'sidegate' })
   t.equal((await client.wire.closed).kind, 'reset')
 })

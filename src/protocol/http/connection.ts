@@ -8,14 +8,15 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { closeFromError, isForced, makeClose, reasonRow } from '../../close.ts'
-import type { Close, PeerSide, Reason } from '../../close.ts'
+import { closeFromError, isForced, isPatient, makeClose, reasonRow } from '../../close.ts'
+import type { Close, PeerSide } from '../../close.ts'
 import type { Swept } from '../../clock.ts'
 import type { Connection, ConnectionOwner, Direction } from '../../connection.ts'
+import { expiresAt } from '../../pair/deadlines.ts'
 import type { ServeContext } from '../opening.ts'
 import { Exchange } from './exchange.ts'
 import type { ExchangeDeadlines } from './exchange.ts'
-import { refusal } from './refusal.ts'
+import { answerFor, isGone } from './refusal.ts'
 import { resetSocket } from '../../endpoint/reset.ts'
 
 export interface HttpConnectionOptions {
@@ -30,10 +31,10 @@ export interface HttpConnectionOptions {
 export interface HttpContext extends ServeContext {
   /** An exchange is over; `status` is what the client got, null if nothing. */
   onExchange: (connection: Connection, exchange: Exchange, status: number | null) => void
+  /** Why clients are to leave with their next answer; null while they may stay. */
+  leaving: () => 'drain' | 'reloaded' | null
 }
 
-/** Ends that let the answer in flight be finished first. */
-const patient: ReadonlySet<Reason> = new Set(['drain', 'reloaded', 'lifetime_timeout', 'upstream_unhealthy'])
 /** Requests that wait for their turn (browsers do not pipeline at all). */
 const MAX_WAITING = 32
 /** Requests on one connection, as nginx has it: what a client leaks in our parser is given back now and then. */
@@ -46,7 +47,8 @@ export class HttpConnection implements ConnectionOwner, Swept {
   readonly #socket: Socket
   readonly #options: HttpConnectionOptions
   readonly #context: HttpContext
-  readonly #expiresAt: number
+  /** How much of the jitter is applied to the lifetime, 0..1. */
+  readonly #jitter: number
   readonly #waiting: Array<() => void> = []
   #state: State = 'idle'
   #exchange: Exchange | null = null
@@ -72,7 +74,7 @@ export class HttpConnection implements ConnectionOwner, Swept {
     this.#options = options
     this.#context = context
     this.#idleSince = now
-    this.#expiresAt = connection.openedAt + options.lifetimeMs * (1 - options.lifetimeJitter * context.random())
+    this.#jitter = context.random()
     connection.owner = this
     connection.phase = 'relay'
     socket.on('error', this.#onError).on('end', this.#onClientEnd).on('close', this.#onSocketClosed)
@@ -86,6 +88,12 @@ export class HttpConnection implements ConnectionOwner, Swept {
     return this.#state !== 'idle' && this.#state !== 'busy'
   }
 
+  /** An answer begins now: the last one (`isLast`), if clients are to leave, whenever its request came. */
+  beginAnswer(): void {
+    const reason = this.#context.leaving()
+    if (reason !== null) this.endAfterAnswer(makeClose(reason, 'sidegate', 'relay'))
+  }
+
   /** Whether the answer that begins now is the last one. */
   get isLast(): boolean {
     return this.#afterAnswer !== null
@@ -95,9 +103,18 @@ export class HttpConnection implements ConnectionOwner, Swept {
     return side === 'client' ? this.#socket.writableLength : (this.#exchange?.queuedForUpstream ?? 0)
   }
 
+  takenAt(side: PeerSide): number {
+    return this.#state === 'busy' ? this.#exchange!.takenAt(side) : this.#context.clock.now()
+  }
+
   isPaused(direction: Direction): boolean {
     const source = direction === 'to_client' ? this.#exchange?.answer : this.#exchange?.request
     return source?.isPaused() ?? false
+  }
+
+  /** Between two requests. */
+  quietMs(now: number): number {
+    return this.#state === 'idle' && this.#headSince === null ? now - this.#idleSince : 0
   }
 
   /** One request at a time: `run` is called when those before it are answered. */
@@ -163,7 +180,7 @@ export class HttpConnection implements ConnectionOwner, Swept {
   close(close: Close): void {
     if (this.#state === 'closing' && isForced(close)) resetSocket(this.#socket)
     if (this.isClosing) return
-    if (patient.has(close.reason)) this.endAfterAnswer(close)
+    if (isPatient(close)) this.endAfterAnswer(close)
     else this.#closeNow(close)
   }
 
@@ -226,10 +243,10 @@ export class HttpConnection implements ConnectionOwner, Swept {
       if (now >= this.#closesBy) resetSocket(this.#socket)
       return
     }
-    const close = this.#state === 'busy' ? this.#exchange!.check(now) : this.#checkIdle(now)
+    const close = this.#state === 'busy' ? this.#exchange!.check(now, this.#context.strain.idleScale) : this.#checkIdle(now)
     if (close?.reason === 'connect_timeout') this.#context.observer.onConnectFailed(this.connection, close)
     if (close !== null) return this.close(close)
-    if (now >= this.#expiresAt && this.#afterAnswer === null) this.close(makeClose('lifetime_timeout', 'sidegate', 'relay', 'deadlines.lifetime'))
+    if (this.#afterAnswer === null && now >= expiresAt(this.connection.openedAt, this.#options, this.#jitter)) this.close(makeClose('lifetime_timeout', 'sidegate', 'relay', 'deadlines.lifetime'))
   }
 
   #checkIdle(now: number): Close | null {
@@ -238,7 +255,7 @@ export class HttpConnection implements ConnectionOwner, Swept {
       if (now - this.#headSince < this.#options.handshakeMs) return null
       return makeClose('handshake_timeout', 'client', 'handshake', 'deadlines.handshake')
     }
-    if (now - this.#idleSince < this.#options.keepAliveMs) return null
+    if (now - this.#idleSince < this.#options.keepAliveMs * this.#context.strain.idleScale) return null
     return makeClose('eof', 'sidegate', 'relay', 'no further request (http.keepAlive)')
   }
 
@@ -281,12 +298,3 @@ export class HttpConnection implements ConnectionOwner, Swept {
 }
 
 function ignore(): void {}
-
-/** The client has left: nobody reads an answer. */
-function isGone({ reason, side }: Close): boolean {
-  return reason === 'aborted' && side === 'client'
-}
-
-function answerFor(close: Close): Buffer | null {
-  return isGone(close) ? null : refusal(close)
-}

@@ -11,7 +11,7 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { makeClose } from '../../close.ts'
-import type { Close } from '../../close.ts'
+import type { Close, PeerSide } from '../../close.ts'
 import { Taker } from './taker.ts'
 
 /** Milliseconds; Infinity is off. */
@@ -96,16 +96,20 @@ export class Exchange {
     return this.#upstream?.writableLength ?? 0
   }
 
-  /** The first deadline that is due. */
-  check(now: number): Close | null {
+  takenAt(side: PeerSide): number {
+    return side === 'client' ? this.#clientTaker.takenAt : (this.#upstreamTaker?.takenAt ?? Number.POSITIVE_INFINITY)
+  }
+
+  /** The first deadline that is due; `idleScale` is what is left of the idle ones. */
+  check(now: number, idleScale: number): Close | null {
     this.#observe(now)
     if (this.answer === null && this.outgoing !== null && !this.#isConnected) {
       return this.#due(this.#connectingSince, this.#deadlines.connectMs, now, 'connect_timeout', 'upstream', 'deadlines.connect')
     }
     const stalled = this.#stalled(now)
     if (stalled !== null) return stalled
-    if (this.answer !== null) return this.#answering(now)
-    return this.request.complete ? this.#asking(now) : this.#sending(now)
+    if (this.answer !== null) return this.#answering(now, idleScale)
+    return this.request.complete ? this.#asking(now, idleScale) : this.#sending(now, idleScale)
   }
 
   #observe(now: number): void {
@@ -127,26 +131,26 @@ export class Exchange {
     return null
   }
 
-  #sending(now: number): Close | null {
+  #sending(now: number, scale: number): Close | null {
     const { requestMs, clientIdleMs, idleMs } = this.#deadlines
     // A body that the upstream does not take is not read from the client, who owes nothing then.
     const since = Math.max(this.#clientReadAt, this.#owedSince)
     return (
       this.#due(since, requestMs, now, 'request_timeout', 'client', 'no body (deadlines.request)') ??
-      this.#due(since, Math.min(clientIdleMs, unless(requestMs, idleMs)), now, 'idle_timeout', 'client', 'no body (deadlines.idle, deadlines.clientIdle)')
+      this.#due(since, Math.min(clientIdleMs, unless(requestMs, idleMs)) * scale, now, 'idle_timeout', 'client', 'no body (deadlines.idle, deadlines.clientIdle)')
     )
   }
 
-  #asking(now: number): Close | null {
+  #asking(now: number, scale: number): Close | null {
     if (this.#askedAt === null) return null
     const { responseMs, idleMs, upstreamIdleMs } = this.#deadlines
     return (
       this.#due(this.#askedAt, responseMs, now, 'response_timeout', 'upstream', 'no answer (deadlines.response)') ??
-      this.#due(this.#askedAt, Math.min(upstreamIdleMs, unless(responseMs, idleMs)), now, 'idle_timeout', 'upstream', 'no answer (deadlines.idle, deadlines.upstreamIdle)')
+      this.#due(this.#askedAt, Math.min(upstreamIdleMs, unless(responseMs, idleMs)) * scale, now, 'idle_timeout', 'upstream', 'no answer (deadlines.idle, deadlines.upstreamIdle)')
     )
   }
 
-  #answering(now: number): Close | null {
+  #answering(now: number, scale: number): Close | null {
     // Who still takes bytes is not idle.
     if (this.#client.writableLength > 0) {
       this.#upstreamReadAt = now
@@ -155,8 +159,8 @@ export class Exchange {
     const { idleMs, upstreamIdleMs } = this.#deadlines
     const quietSince = Math.max(this.#upstreamReadAt, this.#clientReadAt)
     return (
-      this.#due(quietSince, idleMs, now, 'idle_timeout', 'upstream', 'no data (deadlines.idle)') ??
-      this.#due(this.#upstreamReadAt, upstreamIdleMs, now, 'idle_timeout', 'upstream', 'deadlines.upstreamIdle')
+      this.#due(quietSince, idleMs * scale, now, 'idle_timeout', 'upstream', 'no data (deadlines.idle)') ??
+      this.#due(this.#upstreamReadAt, upstreamIdleMs * scale, now, 'idle_timeout', 'upstream', 'deadlines.upstreamIdle')
     )
   }
 

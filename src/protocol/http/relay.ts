@@ -8,7 +8,6 @@
 import type http from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type net from 'node:net'
-import { createRequire } from 'node:module'
 import type { createProxyServer, ProxyServer } from 'http-proxy-3'
 import { closeFromDialError, makeClose } from '../../close.ts'
 import type { Close } from '../../close.ts'
@@ -24,7 +23,7 @@ import { encodeHead, endToEndHeaders } from './head.ts'
 import type { Header } from './head.ts'
 import { toHeaders } from './request.ts'
 
-const require = createRequire(import.meta.url)
+const require = process.getBuiltinModule('node:module').createRequire(import.meta.url)
 
 export interface RelayOptions {
   target: Target
@@ -124,6 +123,7 @@ export class Relay {
 
   /** False: Node refused to write it. */
   #writeHead(owner: HttpConnection, response: ServerResponse, { status, reason, headers }: ClientHead): boolean {
+    owner.beginAnswer()
     const connection = owner.isLast ? 'close' : 'keep-alive'
     const all: Header[] = [...headers, ['Connection', status === 426 ? `${connection}, Upgrade` : connection]]
     try {

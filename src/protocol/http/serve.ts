@@ -92,6 +92,11 @@ export class HttpFront {
     socket.resume()
   }
 
+  /** The deadlines are others now: Node's timers must stay behind them. */
+  retime(): void {
+    this.#server.headersTimeout = backstop(this.#options.handshakeMs)
+  }
+
   /** Stops Node's timers and closes idle upstream connections. */
   close(): void {
     this.#server.close()
@@ -107,6 +112,7 @@ export class HttpFront {
 
   #begin(owner: HttpConnection, request: IncomingMessage, response: ServerResponse, expectation: Expectation): void {
     const exchange = owner.begin(request, response)
+    if (this.#context.strain.isRefusing) return owner.close(makeClose('overloaded', 'sidegate', 'relay', 'memory.refuseAt'))
     const { method = '', url = '', httpVersion, rawHeaders } = request
     const checked = checkRequest({ method, target: url, version: httpVersion, headers: toHeaders(rawHeaders) }, this.#options.maxBodyBytes)
     if ('reason' in checked) return owner.close(checked)
@@ -175,6 +181,7 @@ function isWebSocketUpgrade(request: IncomingMessage): boolean {
 }
 
 function answerOptions(owner: HttpConnection, response: ServerResponse): void {
+  owner.beginAnswer()
   if (!response.shouldKeepAlive) owner.endAfterAnswer(makeClose('eof', 'client', 'relay'))
   response.writeHead(204, { Allow: SERVED_METHODS, Connection: owner.isLast ? 'close' : 'keep-alive' }).end()
 }

@@ -5,7 +5,8 @@ import { unwritten } from '../../endpoint/read-buffer.ts'
 
 export class Taker {
   readonly #socket: Socket
-  #takenAt: number
+  /** When the peer last took bytes, or was owed none, as the last `observe` noticed. */
+  takenAt: number
   /** Bytes of writes that the kernel has taken whole. */
   #done: number
   /** Bytes of the write in progress that it has not. */
@@ -13,7 +14,7 @@ export class Taker {
 
   constructor(socket: Socket, now: number) {
     this.#socket = socket
-    this.#takenAt = now
+    this.takenAt = now
     this.#done = socket.bytesWritten - socket.writableLength
     this.#owed = unwritten(socket, socket.writableLength)
   }
@@ -23,12 +24,12 @@ export class Taker {
     // What Node queues behind the write in progress is in both counts: a trickle into the queue is no progress.
     const done = bytesWritten - writableLength
     const owed = unwritten(this.#socket, writableLength)
-    if (writableLength === 0 || done !== this.#done || owed < this.#owed) this.#takenAt = now
+    if (writableLength === 0 || done !== this.#done || owed < this.#owed) this.takenAt = now
     this.#done = done
     this.#owed = owed
   }
 
   isStalled(now: number, ms: number): boolean {
-    return this.#socket.writableLength > 0 && now - this.#takenAt >= ms
+    return this.#socket.writableLength > 0 && now - this.takenAt >= ms
   }
 }

@@ -46,6 +46,8 @@ export const PONG = 10
 /** The longest frame that is held back: header, mask and payload of a control frame. */
 const HELD = 2 + 4 + 125
 
+const nowhere: Forward = { forward() {} }
+
 export class FrameScanner {
   readonly rules: ScanRules
   readonly #handler: ControlHandler
@@ -67,6 +69,8 @@ export class FrameScanner {
   hasFailed = false
   /** Asks for one call of `onBoundary`. */
   wantsBoundary = false
+  /** Set in `onBoundary`: what follows is still scanned, but nothing of it goes on. */
+  isMuted = false
 
   constructor(rules: ScanRules, handler: ControlHandler) {
     this.rules = rules
@@ -100,6 +104,7 @@ export class FrameScanner {
         from = at
         this.wantsBoundary = false
         this.#handler.onBoundary(this)
+        if (this.isMuted) to = nowhere
       }
       if (at === length) break
       const size = this.#frameSize(bytes, at, length)

@@ -1,6 +1,6 @@
 // Frames that we send ourselves: control frames whole, and the heads of messages. Masked towards an upstream.
 
-import { randomFillSync } from 'node:crypto'
+import { nodeCrypto } from '../../node-crypto.ts'
 
 /** Masks come from here: `randomFillSync` for four bytes costs more than the frame. */
 const pool = Buffer.alloc(4096)
@@ -8,7 +8,7 @@ let used = pool.length
 
 function nextMask(): Buffer {
   if (used === pool.length) {
-    randomFillSync(pool)
+    nodeCrypto().randomFillSync(pool)
     used = 0
   }
   used += 4

@@ -27,7 +27,7 @@ export class Frames implements Dialogue, ControlHandler {
   readonly #connection: Connection
   readonly #clock: Clock
   readonly #observer: Observer
-  readonly #closeMs: number
+  readonly #options: FramesOptions
   /** What clients send; what upstreams send. */
   readonly #fromClient: FrameScanner
   readonly #fromUpstream: FrameScanner
@@ -37,6 +37,8 @@ export class Frames implements Dialogue, ControlHandler {
   #toClient: Half | null = null
   /** The first Close frame that passed: from whom, when, and its code. */
   #closing: { side: PeerSide; at: number; detail: string } | null = null
+  /** An end that waits for both directions to stand between frames, and for how long. */
+  #postponed: { close: Close; until: number } | null = null
 
   /** `isCompressed`: what each side sends may be. */
   constructor(connection: Connection, options: FramesOptions, isCompressed: { client: boolean; upstream: boolean }, clock: Clock, observer: Observer) {
@@ -44,7 +46,7 @@ export class Frames implements Dialogue, ControlHandler {
     this.#connection = connection
     this.#clock = clock
     this.#observer = observer
-    this.#closeMs = options.closeMs
+    this.#options = options
     this.#fromClient = new FrameScanner({ isMasked: true, isCompressed: isCompressed.client, maxMessageBytes, maxFragments }, this)
     this.#fromUpstream = new FrameScanner({ isMasked: false, isCompressed: isCompressed.upstream, maxMessageBytes, maxFragments }, this)
     this.#client = new Pinger('client', ping, clock.now())
@@ -62,6 +64,8 @@ export class Frames implements Dialogue, ControlHandler {
     const violation = scanner.scan(bytes, length, half)
     half.activity = scanner.activity
     half.flow.messages = scanner.messages
+    // The pair was closed at a boundary inside these bytes; what came behind it may hold the answer already.
+    if (scanner.isMuted) return void ((violation !== null || scanner.isClosed) && half.source.end())
     if (violation !== null) this.#connection.owner?.close(violationClose(violation, half.source.side))
     else if (this.#fromClient.isClosed && this.#fromUpstream.isClosed) this.#connection.owner?.close(this.#handshakeClose())
   }
@@ -84,6 +88,10 @@ export class Frames implements Dialogue, ControlHandler {
   }
 
   onBoundary(scanner: FrameScanner): void {
+    if (this.#postponed !== null) {
+      scanner.wantsBoundary = true
+      return this.#connection.owner?.close(this.#postponed.close)
+    }
     this.#ping(scanner === this.#fromClient ? this.#upstream : this.#client)
   }
 
@@ -94,7 +102,17 @@ export class Frames implements Dialogue, ControlHandler {
     return makeClose('aborted', half.source.side, 'relay', scanner.isInMessage ? 'FIN inside a message' : 'FIN without a Close frame')
   }
 
+  postpone(close: Close): boolean {
+    if (isBetweenFrames(this.#fromClient) && isBetweenFrames(this.#fromUpstream)) return false
+    const now = this.#clock.now()
+    this.#postponed ??= { close, until: now + this.#options.closeMs }
+    if (now >= this.#postponed.until) return false
+    this.#fromClient.wantsBoundary = this.#fromUpstream.wantsBoundary = true
+    return true
+  }
+
   farewell(half: Half, close: Close): Farewell {
+    this.#scanner(half).isMuted = true
     const code = websocketCode(close, half.sink.side)
     if (code === null) return 'nothing'
     const towards = this.#scanner(half)
@@ -115,8 +133,9 @@ export class Frames implements Dialogue, ControlHandler {
   }
 
   sweep(now: number): Close | null {
+    if (this.#postponed !== null && now >= this.#postponed.until) return this.#postponed.close
     if (this.#closing !== null) {
-      return now - this.#closing.at < this.#closeMs ? null : this.#handshakeClose()
+      return now - this.#closing.at < this.#options.closeMs ? null : this.#handshakeClose()
     }
     return this.#sweepPings(this.#client, this.#toUpstream!, now) ?? this.#sweepPings(this.#upstream, this.#toClient!, now)
   }
@@ -160,6 +179,11 @@ export class Frames implements Dialogue, ControlHandler {
     const isWhole = this.#fromClient.isClosed && this.#fromUpstream.isClosed
     return makeClose('eof', side, 'relay', isWhole ? detail : `${detail}, not answered (deadlines.close)`)
   }
+}
+
+/** Something may be said there, or nothing is to be said any more. */
+function isBetweenFrames(scanner: FrameScanner): boolean {
+  return scanner.isAtBoundary || scanner.isClosed || scanner.hasFailed
 }
 
 /** Whether a frame of ours may stand here. */

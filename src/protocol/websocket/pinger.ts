@@ -8,8 +8,8 @@
 // Does not kill: a side that is busy sending (it is not even asked), and one that we do not read because the other side is
 // slow (its pong is behind what we do not read). Prior art: engine.io 25 s / 20 s, uWebSockets' sendPingsAutomatically.
 
-import { randomBytes } from 'node:crypto'
 import type { PeerSide } from '../../close.ts'
+import { nodeCrypto } from '../../node-crypto.ts'
 
 /** Milliseconds; an interval of Infinity is off. */
 export interface PingOptions {
@@ -18,7 +18,8 @@ export interface PingOptions {
 }
 
 /** Marks pings of this process, so that their pongs can be told from those that applications wait for. */
-const mark = randomBytes(4)
+const mark = Buffer.alloc(4)
+let isMarked = false
 const PAYLOAD = 8
 
 export class Pinger {
@@ -59,6 +60,8 @@ export class Pinger {
     this.expect(now)
     this.#sequence = (this.#sequence + 1) >>> 0
     const payload = Buffer.alloc(PAYLOAD)
+    if (!isMarked) nodeCrypto().randomFillSync(mark)
+    isMarked = true
     mark.copy(payload)
     payload.writeUInt32BE(this.#sequence, 4)
     return payload

@@ -97,6 +97,8 @@ class WebSocketOpening implements OpeningSteps {
   onUpgrade(opening: Opening, request: RequestHead): void {
     opening.connection.protocol = 'websocket'
     opening.report()
+    // It was let in before memory ran short; what it asks for begins only now.
+    if (opening.context.strain.isRefusing) return opening.close(makeClose('overloaded', 'sidegate', 'handshake', 'memory.refuseAt'))
     const { upgrade: rules, isTrusted } = this.#options
     const upgrade = checkUpgrade(request, rules, forwardedFor(opening.connection.clientAddress, isTrusted))
     if ('reason' in upgrade) return opening.close(upgrade)

@@ -1,13 +1,13 @@
 // The opening handshake (RFC 6455 section 4): what is accepted from a client, what goes on to the upstream, and whether
 // the upstream's 101 answers just that. Functions over heads; no sockets.
 
-import { hash } from 'node:crypto'
 import { makeClose } from '../../close.ts'
 import type { Close } from '../../close.ts'
 import { forwardHeaders } from '../http/forwarding.ts'
 import type { Forwarded } from '../http/forwarding.ts'
 import { encodeHead, endToEndHeaders, tokensOf, valuesOf } from '../http/head.ts'
 import type { AnswerHead, Header, RequestHead } from '../http/head.ts'
+import { nodeCrypto } from '../../node-crypto.ts'
 
 export interface UpgradeOptions {
   /** Allowed Origin values, compared as they are written; empty allows all, an absent Origin too. */
@@ -83,7 +83,7 @@ function forward(request: RequestHead, key: string, options: UpgradeOptions, cli
   headers.push(['Connection', 'Upgrade'], ['Upgrade', 'websocket'])
   return {
     head: encodeHead(`GET ${request.target} HTTP/1.1`, headers),
-    accept: hash('sha1', key + GUID, 'base64'),
+    accept: nodeCrypto().hash('sha1', key + GUID, 'base64'),
     protocols: valuesOf(headers, 'sec-websocket-protocol').flatMap((value) => value.split(',')).map((value) => value.trim()).filter((value) => value !== ''),
     extensions: offered,
     deflateOffer: options.compression === 'on' ? valuesOf(request.headers, EXTENSIONS).join(', ') : '',

@@ -60,7 +60,7 @@ test('the head that goes on ends the connection, and says what Upgrade means onl
 function body(framing: Framing): { plain: PlainAnswer; feed: (text: string, direction?: 'to_client' | 'to_upstream') => void; sent: () => string; ends: Close[]; half: Half } {
   const connection = new Connection(1, 'l', 'websocket', 'c', 0)
   const ends: Close[] = []
-  connection.owner = { close: (close) => void ends.push(close), queued: () => 0, isPaused: () => false }
+  connection.owner = { close: (close) => void ends.push(close), queued: () => 0, takenAt: () => 0, isPaused: () => false }
   const plain = new PlainAnswer(connection, framing)
   let sent = ''
   const forward = (bytes: Buffer, start: number, end: number): void => void (sent += bytes.toString('latin1', start, end))

@@ -1,0 +1,137 @@
+// How much memory there is, and how much of it is taken: what the kernel would kill this process for.
+//
+// In a container that is its cgroup: the limit (v2: memory.max, or memory.high if that is lower; v1: memory.limit_in_bytes), and the usage less
+// the file cache that the kernel would drop first, which Kubernetes calls the working set. Without a limit it is our own
+// resident memory against that of the machine: the cache of others there says nothing of us.
+//
+// A look is three small files, 75 us (Linux 6, 2 cores, November 2026), so it is taken synchronously, four times a second.
+
+import { readFileSync } from 'node:fs'
+import { totalmem } from 'node:os'
+import { posix } from 'node:path'
+
+export interface MemoryReading {
+  limitBytes: number
+  usageBytes: number
+}
+
+export interface MemoryGauge {
+  /** Where the limit comes from: a cgroup's folder, or null for the machine. */
+  readonly cgroup: string | null
+  read(): MemoryReading
+}
+
+/** What a gauge is read from. */
+export interface Machine {
+  /** Null where there is no such file. */
+  readFile(path: string): string | null
+  totalBytes: number
+  residentBytes(): number
+}
+
+const thisMachine: Machine = {
+  readFile(path) {
+    try {
+      return readFileSync(path, 'latin1')
+    } catch {
+      return null
+    }
+  },
+  totalBytes: totalmem(),
+  residentBytes: () => process.memoryUsage.rss(),
+}
+
+interface Files {
+  /** The lowest of these is the limit. */
+  limits: readonly string[]
+  usage: string
+  /** The field of memory.stat with the cache that the kernel drops first. */
+  inactive: string
+  /** A field of memory.stat with a limit from above that is not visible itself. */
+  hierarchical: string | null
+}
+
+const v2: Files = { limits: ['memory.max', 'memory.high'], usage: 'memory.current', inactive: 'inactive_file', hierarchical: null }
+const v1: Files = { limits: ['memory.limit_in_bytes'], usage: 'memory.usage_in_bytes', inactive: 'total_inactive_file', hierarchical: 'hierarchical_memory_limit' }
+
+export function memoryGauge(machine: Machine = thisMachine): MemoryGauge {
+  const found = tightest(machine)
+  if (found === null) return { cgroup: null, read: () => ofProcess(machine) }
+  const { folder, files } = found
+  // The limit is read anew each time: a pod may be resized in place.
+  return { cgroup: folder, read: () => readCgroup(machine, folder, files) ?? ofProcess(machine) }
+}
+
+function ofProcess(machine: Machine): MemoryReading {
+  return { limitBytes: machine.totalBytes, usageBytes: machine.residentBytes() }
+}
+
+function readCgroup(machine: Machine, folder: string, files: Files): MemoryReading | null {
+  const usage = Number(machine.readFile(posix.join(folder, files.usage)) ?? Number.NaN)
+  if (!Number.isFinite(usage)) return null
+  const stat = machine.readFile(posix.join(folder, 'memory.stat'))
+  const limitBytes = Math.min(machine.totalBytes, limitOf(machine, folder, files, stat))
+  return { limitBytes, usageBytes: Math.max(0, usage - (field(stat, files.inactive) ?? 0)) }
+}
+
+function limitOf(machine: Machine, folder: string, files: Files, stat: string | null): number {
+  const above = files.hierarchical === null ? null : field(stat, files.hierarchical)
+  let lowest = above ?? Number.POSITIVE_INFINITY
+  for (const name of files.limits) {
+    const bytes = Number.parseInt(machine.readFile(posix.join(folder, name)) ?? '', 10)
+    // `max`, or no such file.
+    if (!Number.isNaN(bytes)) lowest = Math.min(lowest, bytes)
+  }
+  return lowest
+}
+
+/** `name 123` on a line of its own. */
+function field(stat: string | null, name: string): number | null {
+  const digits = stat === null ? undefined : new RegExp(`^${name} (\\d+)$`, 'm').exec(stat)?.[1]
+  return digits === undefined ? null : Number(digits)
+}
+
+/** Of the cgroup of this process and those around it, the one whose limit is the lowest; the outermost of equals, which holds more. */
+function tightest(machine: Machine): { folder: string; files: Files } | null {
+  let lowest = machine.totalBytes
+  let found: { folder: string; files: Files } | null = null
+  for (const { folders, files } of hierarchies(machine)) {
+    for (const folder of folders) {
+      if (machine.readFile(posix.join(folder, files.usage)) === null) continue
+      const stat = files.hierarchical === null ? null : machine.readFile(posix.join(folder, 'memory.stat'))
+      const bytes = limitOf(machine, folder, files, stat)
+      if (bytes >= lowest) continue
+      lowest = bytes
+      found = { folder, files }
+    }
+  }
+  return found
+}
+
+/** The folders that may limit this process, from the outermost on, in each hierarchy that may hold the memory controller. */
+function hierarchies(machine: Machine): { folders: string[]; files: Files }[] {
+  const mounts = (machine.readFile('/proc/self/mountinfo') ?? '').split('\n').map((line) => line.split(' '))
+  const memberships = (machine.readFile('/proc/self/cgroup') ?? '').split('\n').map((line) => /^(\d+):([^:]*):(.*)$/.exec(line))
+  return mounts.flatMap((fields) => {
+    const [, , , root, point] = fields
+    const [type, , options = ''] = fields.slice(fields.indexOf('-') + 1)
+    if (root === undefined || point === undefined) return []
+    const isV1 = type === 'cgroup' && options.split(',').includes('memory')
+    if (!isV1 && type !== 'cgroup2') return []
+    const own = memberships.find((one) => one !== null && (isV1 ? one[2]!.split(',').includes('memory') : one[2] === ''))?.[3]
+    return [{ folders: foldersFrom(point, below(root, own ?? '/')), files: isV1 ? v1 : v2 }]
+  })
+}
+
+/** `own` as seen from what is mounted; the mount itself where a container shows only its own cgroup, by a path of the host. */
+function below(root: string, own: string): string {
+  if (root === '/') return own
+  return own === root || own.startsWith(`${root}/`) ? own.slice(root.length) : '/'
+}
+
+function foldersFrom(point: string, path: string): string[] {
+  const folders = [point]
+  // `..` is a cgroup outside of our namespace, which cannot be looked into.
+  for (const part of path.split('/')) if (part !== '' && part !== '..') folders.push(posix.join(folders.at(-1)!, part))
+  return folders
+}

@@ -1,0 +1,94 @@
+// Asks many connections to go, each at a random moment of its own, so that clients which reconnect do not all arrive at once.
+// The moments are uniform over a window; whoever is idle gets the earliest ones, so that those who are busy have the longest to
+// finish.
+//
+//     |---x--x-----x-x----x---------x--x----x-----|
+//      idle ones first   then those that are busy   window ends
+//
+// Prior art: NATS' lame duck mode, HAProxy's close-spread-time.
+
+import type { Clock } from '../clock.ts'
+import type { Connection } from '../connection.ts'
+
+/** Without data for so long a connection is idle: longer than a pause between two packets, shorter than one between two clicks. */
+export const IDLE_MS = 1000
+
+export interface PartingOptions {
+  clock: Clock
+  /** 0..1. */
+  random: () => number
+  connections: Iterable<Connection>
+  /** The window; 0 asks all at once. */
+  spreadMs: number
+  /** Called for each that is still open at its moment. */
+  ask: (connection: Connection) => void
+}
+
+export class Parting {
+  readonly #options: PartingOptions
+  readonly #startedAt: number
+  readonly #order: Connection[]
+  readonly #moments: Float64Array
+  #next = 0
+  #cancel: (() => void) | null = null
+
+  constructor(options: PartingOptions) {
+    const { clock, connections, spreadMs, random } = options
+    this.#options = options
+    this.#startedAt = clock.now()
+    this.#order = idleFirst(connections, this.#startedAt, random)
+    this.#moments = partingMoments(this.#order.length, spreadMs, random)
+    this.#step()
+  }
+
+  /** Asks no more. */
+  cancel(): void {
+    this.#cancel?.()
+    this.#cancel = null
+    this.#next = this.#order.length
+  }
+
+  /** All were asked. */
+  get isOver(): boolean {
+    return this.#next === this.#order.length
+  }
+
+  #step(): void {
+    this.#cancel = null
+    const { clock, ask } = this.#options
+    const passedMs = clock.now() - this.#startedAt
+    while (this.#next < this.#order.length && this.#moments[this.#next]! <= passedMs) {
+      const connection = this.#order[this.#next++]!
+      if (connection.end === null) ask(connection)
+    }
+    if (this.#next === this.#order.length) return
+    this.#cancel = clock.after(Math.max(1, Math.ceil(this.#moments[this.#next]! - passedMs)), () => this.#step())
+  }
+}
+
+/** So many moments, uniform over the window, in order: milliseconds from its beginning. */
+export function partingMoments(count: number, spreadMs: number, random: () => number): Float64Array {
+  return Float64Array.from({ length: count }, () => random() * spreadMs).sort()
+}
+
+/** Those that are idle, then the others; by chance within each, so that nobody goes first for having come first. */
+export function idleFirst(connections: Iterable<Connection>, now: number, random: () => number): Connection[] {
+  const idle: Connection[] = []
+  const busy: Connection[] = []
+  for (const connection of connections) (isIdle(connection, now) ? idle : busy).push(connection)
+  return [...shuffled(idle, random), ...shuffled(busy, random)]
+}
+
+/** One that is still opening is busy: its client waits. */
+function isIdle({ owner }: Connection, now: number): boolean {
+  return (owner?.quietMs?.(now) ?? 0) >= IDLE_MS
+}
+
+/** Fisher and Yates. */
+function shuffled<T>(items: T[], random: () => number): T[] {
+  for (let last = items.length - 1; last > 0; last--) {
+    const chosen = Math.min(last, Math.floor(random() * (last + 1)))
+    ;[items[last], items[chosen]] = [items[chosen]!, items[last]!]
+  }
+  return items
+}

@@ -1,0 +1,155 @@
+// Applies a changed configuration, whole or not at all, one at a time. A file that cannot be used changes nothing: it is logged once,
+// counted, and kept to be shown; neither liveness nor readiness depends on it.
+//
+//     reload() ----------------------> load --> apply --> the last good one is the new one
+//     a look, if the content changed --^  |        |
+//                                         +--------+----> fault; the last good one stays
+//
+// What loading and applying mean is handed in, so that this file knows no key of the configuration.
+
+import type { Clock } from '../clock.ts'
+import type { ConfigProblem } from '../errors.ts'
+import { ConfigError, formatProblem } from '../errors.ts'
+import type { Log } from '../log/log.ts'
+
+export type ReloadTrigger = 'admin' | 'SIGHUP' | 'file'
+
+/** What a configuration file says now, or why that cannot be used. */
+export interface LoadedConfig<C> {
+  hash: string
+  outcome: { config: C; warnings: readonly ConfigProblem[] } | ConfigError
+}
+
+export interface ConfigSource<C> {
+  file: string
+  load(): Promise<LoadedConfig<C>>
+  /** Of the content as it is now. */
+  hash(): Promise<string>
+}
+
+export type ReloadResult =
+  /** `restartRequired` are keys whose new values wait for a restart. */
+  | { result: 'success'; hash: string; restartRequired: readonly string[] }
+  | { result: 'failure'; problems: readonly string[] }
+  /** Not the file's fault; nothing was tried, or what was tried was taken back. */
+  | { result: 'refused'; problems: readonly string[] }
+
+/** Why the file as it is now is not in effect. */
+export interface ConfigFault {
+  /** Wall-clock milliseconds. */
+  at: number
+  hash: string
+  file: string
+  problems: readonly ConfigProblem[]
+}
+
+/** A reload that came at a wrong time. */
+export class ReloadRefused extends Error {}
+
+export interface ReloadParts<C> {
+  clock: Clock
+  log: Log
+  source: ConfigSource<C> | null
+  /** Of the configuration that it started with. */
+  hash: string
+  /** All or nothing: rejects with a ConfigError, or with ReloadRefused. Resolves with the keys that need a restart. */
+  apply: (config: C) => Promise<readonly string[]>
+}
+
+export class Reloads<C> {
+  readonly #parts: ReloadParts<C>
+  /** Of the content that was tried last, good or bad: a bad file is complained of once. */
+  #triedHash: string
+  #running: Promise<ReloadResult> | null = null
+  /** Behind the running one: all who asked meanwhile share it, for it reads the file after they asked. */
+  #next: Promise<ReloadResult> | null = null
+  /** Of what is in effect. */
+  hash: string
+  fault: ConfigFault | null = null
+  restartRequired: readonly string[] = []
+  /** Wall-clock milliseconds; the start counts. */
+  succeededAt: number
+  successes = 0
+  failures = 0
+
+  constructor(parts: ReloadParts<C>) {
+    this.#parts = parts
+    this.hash = this.#triedHash = parts.hash
+    this.succeededAt = parts.clock.wall()
+  }
+
+  /** Reads the file and applies it, changed or not. */
+  reload(trigger: ReloadTrigger): Promise<ReloadResult> {
+    if (this.#running === null) return this.#start(trigger)
+    this.#next ??= this.#running.then(() => {
+      this.#next = null
+      return this.#start(trigger)
+    })
+    return this.#next
+  }
+
+  /** Reloads if the content is another one than was tried last. */
+  async reloadIfChanged(): Promise<void> {
+    const { source } = this.#parts
+    if (source === null || this.#running !== null || (await source.hash()) === this.#triedHash) return
+    await this.reload('file')
+  }
+
+  #start(trigger: ReloadTrigger): Promise<ReloadResult> {
+    this.#running = this.#run(trigger).finally(() => (this.#running = null))
+    return this.#running
+  }
+
+  async #run(trigger: ReloadTrigger): Promise<ReloadResult> {
+    const { source, apply, log } = this.#parts
+    if (source === null) return { result: 'refused', problems: ['there is no configuration file to reload'] }
+    let hash = ''
+    try {
+      const loaded = await source.load()
+      const { outcome } = loaded
+      hash = loaded.hash
+      if (outcome instanceof ConfigError) return this.#fail(hash, outcome)
+      const restartRequired = await apply(outcome.config)
+      for (const warning of outcome.warnings) log.warn('risky configuration', { at: formatProblem(source.file, warning) })
+      return this.#succeed(trigger, hash, restartRequired)
+    } catch (error) {
+      if (error instanceof ConfigError) return this.#fail(hash, error)
+      if (!(error instanceof ReloadRefused)) return this.#broken(hash, error)
+      // A poll would say so every time.
+      log[trigger === 'file' ? 'debug' : 'warn']('reload refused', { trigger, why: error.message })
+      return { result: 'refused', problems: [error.message] }
+    }
+  }
+
+  #succeed(trigger: ReloadTrigger, hash: string, restartRequired: readonly string[]): ReloadResult {
+    const { clock, log } = this.#parts
+    this.hash = this.#triedHash = hash
+    this.fault = null
+    this.restartRequired = restartRequired
+    this.succeededAt = clock.wall()
+    this.successes++
+    log.info('reloaded', { trigger, hash })
+    if (restartRequired.length > 0) log.warn('changes that need a restart are not in effect', { keys: restartRequired.join(', ') })
+    return { result: 'success', hash, restartRequired }
+  }
+
+  /** A bug of ours, perhaps one that this file has found: the gate goes on with what it has. */
+  #broken(hash: string, error: unknown): ReloadResult {
+    const { log, source } = this.#parts
+    log.error('internal error in a reload: this is a bug', { error: error instanceof Error ? error : String(error) })
+    const message = `internal error: ${error instanceof Error ? error.message : String(error)}`
+    return this.#fail(hash, new ConfigError(source?.file ?? '', [{ line: 0, column: 0, path: '', message }]))
+  }
+
+  #fail(hash: string, { file: named, problems }: ConfigError): ReloadResult {
+    const { clock, log, source } = this.#parts
+    // Problems that no file is to blame for (a port that is taken) are told of this one, since it asked for them.
+    const file = source?.file ?? named
+    this.#triedHash = hash
+    this.fault = { at: clock.wall(), hash, file, problems }
+    this.failures++
+    const lines = problems.map((problem) => formatProblem(file, problem))
+    for (const problem of lines) log.error('reload failed, the last good configuration stays', { problem })
+    return { result: 'failure', problems: lines }
+  }
+}

@@ -1,0 +1,34 @@
+import { test } from 'tap'
+import type http from 'node:http'
+import { nodeHttp } from '../../../src/node-http.ts'
+import { parseConfig } from '../../../src/config/load.ts'
+import { Sweep, systemClock } from '../../../src/clock.ts'
+import { silentObserver } from '../../../src/connection.ts'
+import { httpOptions, toTarget } from '../../../src/options.ts'
+import { HttpFront } from '../../../src/protocol/http/serve.ts'
+import { HttpPool } from '../../../src/upstream/http-pool.ts'
+
+test("Node's own timer for a head stays ten seconds behind deadlines.handshake, also when a reload changes that", async (t) => {
+  const servers: http.Server[] = []
+  const { createServer } = nodeHttp
+  nodeHttp.createServer = ((...args: Parameters<typeof createServer>) => {
+    const server = createServer(...args)
+    servers.push(server)
+    return server
+  }) as typeof createServer
+  t.teardown(() => (nodeHttp.createServer = createServer))
+  const { listeners } = parseConfig('listeners: [{ address: ":1", protocol: http, upstream: "127.0.0.1:2", deadlines: { handshake: 5s } }]', 'f')
+  const config = listeners[0]!
+  const sweep = new Sweep(systemClock)
+  const pool = new HttpPool({ target: toTarget(config.upstream.address), noDelay: true }, systemClock, sweep)
+  const context = { clock: systemClock, sweep, random: Math.random, observer: silentObserver, onClosed() {}, onExchange() {}, leaving: () => null }
+  const front = new HttpFront(httpOptions(config), context, pool, () => {})
+  t.teardown(() => front.close())
+  t.equal(servers[0]!.headersTimeout, 15_000)
+  config.deadlines.handshakeMs = 60_000
+  front.retime()
+  t.equal(servers[0]!.headersTimeout, 70_000)
+  config.deadlines.handshakeMs = Number.POSITIVE_INFINITY
+  front.retime()
+  t.equal(servers[0]!.headersTimeout, 0, 'off')
+})
