@@ -141,13 +141,13 @@ for (const mode of modes) test(`an upstream that has answered one ping is held t
   t.same(upstream.conversations[0]!.frames().map(({ opcode }) => opcode), ['ping', 'ping'])
 })
 
-for (const mode of modes) test(`a client that is not read because the upstream is slow is not ended with ping_timeout, ${mode}`, async (t) => {
+test('a client that is not read because the upstream is slow is not ended with ping_timeout', async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, async (said) => {
     await said.accept()
     said.wire.stopReading()
   })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('50ms', mode)}`])
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('50ms')}`])
   const client = await rawClient(t, gate.port)
   const payload = pattern(14 * 1024 * 1024, 5)
   const mask = Buffer.alloc(4)

@@ -28,7 +28,9 @@ for (const mode of ['frames', 'messages'] as const) {
     await client.write(upgradeRequest())
     await eventually(() => client.bytes > 0)
     await eventually(() => Buffer.concat(chunks).subarray(-early.length).equals(early))
-    t.equal(chunks.length, 1)
+    const sent = segmentsFrom(gate.port)
+    if (sent === null) t.comment('needs ss')
+    else t.equal(sent, 1)
   })
 }
 

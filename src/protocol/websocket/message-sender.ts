@@ -91,14 +91,9 @@ export class MessageSender implements MessageTaker {
     this.#socket.cork()
   }
 
-  /** Ends it. What the socket takes at once leaves room of which no event tells: that is used here. */
+  /** Ends it. Where something still waits, the socket had not taken the last write, and will tell once it has. */
   leave(): void {
     this.#socket.uncork()
-    while (!this.isEmpty && this.#working === null && this.#socket.queued === 0 && !this.#socket.isClosed) {
-      this.enter()
-      this.pump()
-      this.#socket.uncork()
-    }
   }
 
   onMessage(isBinary: boolean, isCompressed: boolean, payload: Buffer, isLent: boolean): void {

@@ -54,6 +54,9 @@ test('a Close is never dropped, and nothing that came before it is dropped for w
     queue.push(message(10))
     t.equal(queue.push(close), 0)
     t.same(drained(queue).map(({ opcode }) => opcode), [2, 0])
+    queue.push(close)
+    queue.push(message(10))
+    t.equal(drained(queue)[0], close, policy)
   }
 })
 
