@@ -32,6 +32,11 @@ export interface ConnectionOwner {
   isPaused(direction: Direction): boolean
 }
 
+/** What a connection takes up at its upstream address: counted until it is given back, once. */
+export interface Place {
+  release(): void
+}
+
 export class Connection {
   readonly id: number
   readonly listener: string
@@ -51,6 +56,8 @@ export class Connection {
   /** Why it ended; null while it is open. The first cause, never overwritten. */
   end: Close | null = null
   owner: ConnectionOwner | null = null
+  /** At the upstream address that it uses or is about to use; of plain HTTP, while a request is under way. */
+  place: Place | null = null
 
   constructor(id: number, listener: string, protocol: Protocol, clientAddress: string, openedAt: number) {
     this.id = id
@@ -59,6 +66,13 @@ export class Connection {
     this.clientAddress = clientAddress
     this.openedAt = openedAt
   }
+}
+
+/** Gives back what the connection takes up upstream, if anything; a second call does nothing. */
+export function releasePlace(connection: Connection): void {
+  const { place } = connection
+  connection.place = null
+  place?.release()
 }
 
 /**
