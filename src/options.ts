@@ -9,6 +9,8 @@ import { ConfigError } from './errors.ts'
 import type { PairOptions } from './pair/pair.ts'
 import type { HttpOptions } from './protocol/http/serve.ts'
 import type { ServeOptions } from './protocol/opening.ts'
+import type { Target } from './upstream/dial.ts'
+import type { Upstream, UpstreamOptions } from './upstream/upstream.ts'
 import type { WebSocketOptions } from './protocol/websocket/serve.ts'
 
 /** The most that one read brings, and so what a half may hold at the least. Measured: smaller reads double the cost of 64 KiB messages. */
@@ -16,11 +18,12 @@ export const READ_BYTES = 64 * 1024
 
 /** The shortest wait that is swept, so that a deadline of 50 ms is not judged every quarter of a second. */
 export function shortestDeadline(config: Config): number {
-  const waits = config.listeners.flatMap(({ deadlines, websocket, http }) => [
+  const waits = config.listeners.flatMap(({ deadlines, websocket, http, upstream }) => [
     ...Object.values({ ...deadlines, lifetimeJitter: Number.POSITIVE_INFINITY }),
     websocket.ping.intervalMs,
     websocket.ping.timeoutMs,
     http.keepAliveMs,
+    upstream.queueTimeoutMs,
   ])
   return Math.min(...waits)
 }
@@ -49,18 +52,32 @@ export function toListen(address: Address): { host?: string; port: number } | { 
   return address.host === null ? { port: address.port } : { host: address.host, port: address.port }
 }
 
-export function serveOptions(config: ListenerConfig, read: ReadOptions): ServeOptions {
-  const { deadlines, buffers, upstream, tcpKeepAliveMs, noDelay } = config
+export function upstreamOptions({ upstream, deadlines, noDelay }: ListenerConfig): UpstreamOptions {
+  const { addresses, balance, maxConnections, queueTimeoutMs, healthCheck } = upstream
+  const { type, ...check } = healthCheck
+  return {
+    addresses: addresses.map(toTarget),
+    balance,
+    maxConnections,
+    queueTimeoutMs,
+    connectMs: deadlines.connectMs,
+    noDelay,
+    healthCheck: type === 'off' ? null : { type, ...check },
+  }
+}
+
+export function serveOptions(config: ListenerConfig, read: ReadOptions, upstream: Upstream): ServeOptions {
+  const { deadlines, buffers, tcpKeepAliveMs, noDelay } = config
   const pair: PairOptions = {
     buffers: { highBytes: buffers.highBytes, lowBytes: buffers.lowBytes, readBytes: read.readBytes },
     deadlines,
     closeMs: deadlines.closeMs,
     tcpKeepAliveMs,
   }
-  return { dial: { target: toTarget(upstream.address), read, connectMs: deadlines.connectMs, noDelay }, pair }
+  return { upstream, dial: { read, noDelay }, pair }
 }
 
-export function httpOptions({ deadlines, http, upstream }: ListenerConfig): HttpOptions {
+export function httpOptions({ deadlines, http }: ListenerConfig): HttpOptions {
   return {
     deadlines,
     handshakeMs: deadlines.handshakeMs,
@@ -68,7 +85,6 @@ export function httpOptions({ deadlines, http, upstream }: ListenerConfig): Http
     closeMs: deadlines.closeMs,
     lifetimeMs: deadlines.lifetimeMs,
     lifetimeJitter: deadlines.lifetimeJitter,
-    target: toTarget(upstream.address),
     maxHeaderBytes: http.maxHeaderBytes,
     maxBodyBytes: http.maxBodyBytes,
     isTrusted: trust(http.trustForwarded),
@@ -81,10 +97,10 @@ function trust(networks: ListenerConfig['http']['trustForwarded']): (address: st
   return (address) => networks.length > 0 && trusted.check(address, address.includes(':') ? 'ipv6' : 'ipv4')
 }
 
-export function websocketOptions(config: ListenerConfig, read: ReadOptions): Omit<WebSocketOptions, 'servePlain'> {
+export function websocketOptions(config: ListenerConfig, read: ReadOptions, upstream: Upstream): Omit<WebSocketOptions, 'servePlain'> {
   const { deadlines, websocket, http } = config
   return {
-    ...serveOptions(config, read),
+    ...serveOptions(config, read, upstream),
     handshakeMs: deadlines.handshakeMs,
     responseMs: deadlines.upgradeMs,
     maxHeaderBytes: http.maxHeaderBytes,
@@ -99,6 +115,6 @@ export function websocketOptions(config: ListenerConfig, read: ReadOptions): Omi
   }
 }
 
-export function toTarget(address: Address): { host: string; port: number } | { path: string } {
+function toTarget(address: Address): Target {
   return address.kind === 'unix' ? { path: address.path } : { host: address.host ?? 'localhost', port: address.port }
 }

@@ -7,6 +7,7 @@ import type { Refusals } from './admission/refusal.ts'
 import type { Clock, Sweep } from './clock.ts'
 import { formatAddress } from './config/address.ts'
 import type { ListenerConfig } from './config/schema.ts'
+import { releasePlace } from './connection.ts'
 import type { Connection, Registry } from './connection.ts'
 import type { Endpoint } from './endpoint/endpoint.ts'
 import { regainedEndpoint, SocketEndpoint } from './endpoint/socket-endpoint.ts'
@@ -17,7 +18,8 @@ import type { Log } from './log/log.ts'
 import type { Rejections } from './log/rejections.ts'
 import type { MeteredListener } from './metrics/listener-metrics.ts'
 import type { Metrics } from './metrics/metrics.ts'
-import { httpOptions, READ_BYTES, serveOptions, toListener, toTarget, websocketOptions } from './options.ts'
+import type { UpstreamCounts } from './metrics/upstream-metrics.ts'
+import { httpOptions, READ_BYTES, serveOptions, toListener, upstreamOptions, websocketOptions } from './options.ts'
 import type { HttpContext } from './protocol/http/connection.ts'
 import type { Exchange } from './protocol/http/exchange.ts'
 import { refusal } from './protocol/http/refusal.ts'
@@ -25,7 +27,10 @@ import { HttpFront } from './protocol/http/serve.ts'
 import { serveTcp } from './protocol/tcp.ts'
 import { serveUpgrade, serveWebSocket } from './protocol/websocket/serve.ts'
 import type { WebSocketOptions } from './protocol/websocket/serve.ts'
-import { HttpPool } from './upstream/http-pool.ts'
+import type { Names } from './upstream/names.ts'
+import type { UpstreamTarget } from './upstream/target.ts'
+import { Upstream } from './upstream/upstream.ts'
+import type { UpstreamView } from './upstream/upstream-view.ts'
 
 /** What all listeners share. */
 export interface SharedParts {
@@ -37,6 +42,7 @@ export interface SharedParts {
   log: Log
   refusals: Refusals
   rejections: Rejections
+  names: Names
   /** Sockets read into one shared buffer (`checkAdoption`). */
   isShared: boolean
   /** Connections that the descriptor limit holds, and how many of them are taken. */
@@ -62,6 +68,7 @@ export class ServedListener {
   readonly #shared: SharedParts
   readonly #read: ReadOptions
   readonly #limit: ConnectionLimit
+  readonly #upstream: Upstream
   readonly #listener: Listener
   #front: HttpFront | null = null
 
@@ -70,11 +77,13 @@ export class ServedListener {
     this.#shared = shared
     this.#read = { readBytes: Math.min(READ_BYTES, config.buffers.highBytes), isShared: shared.isShared }
     this.#limit = new ConnectionLimit(this.#maxConnections(), shared.processLimit)
+    this.#upstream = this.#makeUpstream()
     this.#listener = this.#makeListener()
   }
 
   /** Resolves once connections are accepted; rejects with what the system said. */
   listen(): Promise<void> {
+    this.#upstream.start()
     return this.#listener.listen()
   }
 
@@ -86,7 +95,17 @@ export class ServedListener {
   /** As the admin server shows it. */
   get view(): { name: string; address: string; protocol: 'tcp' | 'http'; upstream: string } {
     const { name, address, protocol, upstream } = this.config
-    return { name, address: formatAddress(address), protocol, upstream: formatAddress(upstream.address) }
+    return { name, address: formatAddress(address), protocol, upstream: upstream.addresses.map(formatAddress).join(',') }
+  }
+
+  get upstreamView(): UpstreamView & { listener: string } {
+    return { listener: this.config.name, ...this.#upstream.view }
+  }
+
+  get upstreamCounts(): UpstreamCounts {
+    const counts = { listener: this.config.name, unknown: 0, healthy: 0, unhealthy: 0, queued: this.#upstream.queued }
+    for (const { check } of this.#upstream.targets) counts[check?.state ?? 'unknown']++
+    return counts
   }
 
   /** Accepts no more; connections go on. */
@@ -98,6 +117,7 @@ export class ServedListener {
   retire(): void {
     this.#listener.close()
     this.#front?.close()
+    this.#upstream.stop()
   }
 
   #maxConnections(): number {
@@ -108,6 +128,34 @@ export class ServedListener {
       log.warn('fewer connections than by default: the descriptor limit holds no more', { listener: name, connections: max })
     }
     return max
+  }
+
+  #makeUpstream(): Upstream {
+    const { clock, sweep, random, names, registry, metrics, log } = this.#shared
+    const listener = this.config.name
+    if (this.config.upstream.healthCheck.type !== 'off') metrics.announceHealthChecks(listener)
+    return new Upstream(upstreamOptions(this.config), {
+      clock,
+      sweep,
+      random,
+      names,
+      connections: registry,
+      observer: {
+        onHealthCheck: (isPassed) => metrics.onHealthCheck(listener, isPassed),
+        onTurned: (target) => this.#onTurned(target),
+        onResolved: (name, problem) => {
+          if (problem === null) log.info('upstream name resolved', { listener, name })
+          else log.warn('upstream name not resolved', { listener, name, problem })
+        },
+      },
+    })
+  }
+
+  #onTurned({ name: upstream, check }: UpstreamTarget): void {
+    const { log } = this.#shared
+    const { name: listener } = this.config
+    if (check?.state === 'unhealthy') log.warn('upstream unhealthy', { listener, upstream, problem: check.last?.problem ?? null })
+    else log.info('upstream healthy', { listener, upstream })
   }
 
   #makeListener(): Listener {
@@ -140,6 +188,7 @@ export class ServedListener {
       random,
       observer: metrics,
       onClosed: (connection) => {
+        releasePlace(connection)
         this.#limit.release()
         onClosed(connection)
       },
@@ -148,18 +197,17 @@ export class ServedListener {
   }
 
   #tcpServer(context: HttpContext): Serve {
-    const options = serveOptions(this.config, this.#read)
+    const options = serveOptions(this.config, this.#read, this.#upstream)
     return (connection, client) => serveTcp(connection, client, options, context)
   }
 
   #httpServer(context: HttpContext): Serve {
     const { config } = this
-    const pool = new HttpPool({ target: toTarget(config.upstream.address), noDelay: config.noDelay }, context.clock, context.sweep)
-    const front = new HttpFront(httpOptions(config), context, pool, (connection, socket, request, early) => {
+    const front = new HttpFront(httpOptions(config), context, this.#upstream, (connection, socket, request, early) => {
       serveUpgrade(connection, regainedEndpoint(socket, this.#read, deaf), request, early, options, context)
     })
     const options: WebSocketOptions = {
-      ...websocketOptions(config, this.#read),
+      ...websocketOptions(config, this.#read, this.#upstream),
       servePlain: (connection, client, bytes) => {
         invariant(client instanceof SocketEndpoint, 'a client that is no socket')
         front.serve(connection, client.release(), bytes)

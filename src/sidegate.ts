@@ -24,12 +24,16 @@ import { Metrics } from './metrics/metrics.ts'
 import { cannotBind, refuseWhatDoesNotFit, shortestDeadline, toListen } from './options.ts'
 import { meteredListener, ServedListener } from './served-listener.ts'
 import type { SharedParts } from './served-listener.ts'
+import { Names, systemNames } from './upstream/names.ts'
+import type { NameOptions } from './upstream/names.ts'
 
 export interface SidegateParts {
   log: Log
   logWriter: Pick<LogWriter, 'dropped'>
   clock?: Clock
   random?: () => number
+  /** How names of upstreams are resolved. */
+  names?: NameOptions
   /** The limit of open descriptors; null where the system does not tell. */
   descriptors?: number | null
   /** Read through Node's `data` events even where the shared buffer works: for tests of the fallback. */
@@ -75,6 +79,7 @@ export class Sidegate {
       ...build,
       isDraining: () => this.#state === 'draining',
       logLinesDropped: () => logWriter.dropped,
+      upstreams: () => this.#listeners.map(({ upstreamCounts }) => upstreamCounts),
     })
     this.#health = new HealthServer({
       clock,
@@ -82,12 +87,12 @@ export class Sidegate {
       readiness: () => this.#readiness(),
       renderMetrics: () => this.metrics.render(),
     })
-    this.#admin = new AdminServer({ clock, registry: this.registry, ...build, listeners: () => this.#listeners.map(({ view }) => view) })
+    this.#admin = new AdminServer({ clock, registry: this.registry, ...build, listeners: () => this.#listeners.map(({ view }) => view), upstreams: () => this.#listeners.map(({ upstreamView }) => upstreamView) })
     const shared = this.#sharedParts(parts, isShared, new ConnectionLimit(fits))
     this.#listeners = config.listeners.map((listener) => new ServedListener(listener, shared))
   }
 
-  #sharedParts({ random = Math.random }: SidegateParts, isShared: boolean, processLimit: ConnectionLimit): SharedParts {
+  #sharedParts({ random = Math.random, names = systemNames }: SidegateParts, isShared: boolean, processLimit: ConnectionLimit): SharedParts {
     const clock = this.#clock
     const log = this.#log
     const sweep = new Sweep(clock, shortestDeadline(this.#config))
@@ -100,6 +105,7 @@ export class Sidegate {
       log,
       refusals: new Refusals(clock, sweep),
       rejections: new Rejections(log, clock),
+      names: new Names(names, clock, random),
       isShared,
       processLimit,
       logsRequests: this.#config.log.requests,

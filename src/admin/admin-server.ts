@@ -23,6 +23,8 @@ export interface AdminServerOptions {
   version: string
   revision: string
   listeners: () => readonly ListenerView[]
+  /** For each listener, as `Upstream.view` tells it. */
+  upstreams?: () => readonly object[]
   onError?: (error: unknown) => void
 }
 
@@ -67,6 +69,7 @@ function adminRoutes(options: AdminServerOptions): Route[] {
       handle: ({ parameter }) => connection(registry, parameter, clock.now()),
     },
     { method: 'GET', path: '/listeners', summary: 'listeners and their connections', handle: () => listeners(options) },
+    { method: 'GET', path: '/upstreams', summary: 'upstream addresses: state, open connections, last check', handle: () => jsonAnswer(options.upstreams?.() ?? []) },
   ]
   return routes
 }

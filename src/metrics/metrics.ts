@@ -13,6 +13,7 @@ import { closingSides, dialFailureReasons, rejectionReasons } from './expected-c
 import { createInstruments, mirror, type Instruments } from './instruments.ts'
 import { ListenerMetrics, type MeteredListener } from './listener-metrics.ts'
 import { ProcessMetrics } from './process-metrics.ts'
+import { UpstreamMetrics, type UpstreamCounts } from './upstream-metrics.ts'
 
 export interface MetricsOptions {
   listeners: readonly MeteredListener[]
@@ -23,6 +24,8 @@ export interface MetricsOptions {
   revision: string
   isDraining?: () => boolean
   logLinesDropped?: () => number
+  /** For each listener there is. */
+  upstreams?: () => readonly UpstreamCounts[]
 }
 
 export interface RenderedMetrics {
@@ -35,6 +38,7 @@ export class Metrics implements Observer {
   readonly #prom = new PromRegistry()
   readonly #instruments: Instruments = createInstruments(this.#prom)
   readonly #process = new ProcessMetrics(this.#prom)
+  readonly #upstreams = new UpstreamMetrics(this.#prom)
   readonly #listeners = new Map<string, ListenerMetrics>()
   /** What each open connection was counted as. Some 50 bytes for each, and the account holds whatever the path does. */
   readonly #openedAs = new Map<Connection, Protocol>()
@@ -81,6 +85,15 @@ export class Metrics implements Observer {
 
   onConnectFailed(_connection: Connection, close: Close): void {
     this.#instruments.dialFailures.inc({ reason: close.reason })
+  }
+
+  /** Its upstream has health checks: their counts stand at 0 from the start. */
+  announceHealthChecks(listener: string): void {
+    this.#upstreams.announceHealthChecks(listener)
+  }
+
+  onHealthCheck(listener: string, isPassed: boolean): void {
+    this.#upstreams.onHealthCheck(listener, isPassed)
   }
 
   onPingSent(_connection: Connection): void {
@@ -161,6 +174,7 @@ export class Metrics implements Observer {
       if (!this.#openedAs.has(connection)) this.#of(connection.listener).pending++
     }
     this.#show()
+    this.#upstreams.show(this.#options.upstreams?.() ?? [])
     this.#process.collect()
   }
 

@@ -11,6 +11,7 @@ import type { Socket } from 'node:net'
 import { closeFromError, isForced, makeClose, reasonRow } from '../../close.ts'
 import type { Close, PeerSide, Reason } from '../../close.ts'
 import type { Swept } from '../../clock.ts'
+import { releasePlace } from '../../connection.ts'
 import type { Connection, ConnectionOwner, Direction } from '../../connection.ts'
 import type { ServeContext } from '../opening.ts'
 import { Exchange } from './exchange.ts'
@@ -147,6 +148,8 @@ export class HttpConnection implements ConnectionOwner, Swept {
     this.#readFromUpstream += exchange.upstreamRead
     this.#writtenToUpstream += exchange.upstreamWritten
     this.#exchange = null
+    exchange.search?.cancel()
+    releasePlace(this.connection)
     this.#context.onExchange(this.connection, exchange, status)
   }
 
@@ -227,7 +230,7 @@ export class HttpConnection implements ConnectionOwner, Swept {
       return
     }
     const close = this.#state === 'busy' ? this.#exchange!.check(now) : this.#checkIdle(now)
-    if (close?.reason === 'connect_timeout') this.#context.observer.onConnectFailed(this.connection, close)
+    if (close?.reason === 'connect_timeout') return this.#exchange!.onConnectTimeout!(close)
     if (close !== null) return this.close(close)
     if (now >= this.#expiresAt && this.#afterAnswer === null) this.close(makeClose('lifetime_timeout', 'sidegate', 'relay', 'deadlines.lifetime'))
   }
