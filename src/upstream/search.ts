@@ -89,7 +89,7 @@ export class Search implements Swept, Waiting {
     }
     this.#stopWaiting()
     this.#go(found)
-    return true
+    return found instanceof UpstreamTarget
   }
 
   sweep(now: number): void {

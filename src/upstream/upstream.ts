@@ -57,9 +57,9 @@ export interface UpstreamContext {
   observer: UpstreamObserver
 }
 
-/** Somebody who looks for a place. */
+/** Somebody who waits for a place. */
 export interface Waiting {
-  /** Looks again; true when it has found one, or waits no more. */
+  /** Looks again; true when it has taken one. Leaves the queue by itself. */
   lookAgain(): boolean
 }
 
@@ -122,11 +122,6 @@ export class Upstream {
     return this.#queue.size
   }
 
-  /** How the addresses are written that it was made with: for a record that has none of them yet. */
-  get name(): string {
-    return this.options.addresses.map(formatTarget).join(',')
-  }
-
   /**
    * The target for the next connection, none of `tried`. full: there is one, but without room. unresolved: its name has not
    * been answered yet. A Close: there is none.
@@ -168,7 +163,7 @@ export class Upstream {
     return (target.pool ??= new HttpPool({ target: target.address, noDelay: this.options.noDelay }, clock, sweep))
   }
 
-  /** Called again when it is its turn; `leave` must follow unless it says that it waits no more. */
+  /** Until it calls `leave`. */
   wait(waiting: Waiting): void {
     this.#queue.add(waiting)
   }
@@ -177,13 +172,13 @@ export class Upstream {
     this.#queue.delete(waiting)
   }
 
-  /** Room for one, or news for all: whoever waits looks again, in order. */
-  #serve(isForAll: boolean): void {
-    for (const waiting of [...this.#queue]) {
-      if (!this.#queue.has(waiting) || !waiting.lookAgain()) continue
-      this.#queue.delete(waiting)
-      if (!isForAll) return
-    }
+  /** Room for one: whoever has waited longest, and can use it, takes it. */
+  #serveOne(): void {
+    for (const waiting of this.#queue) if (waiting.lookAgain()) return
+  }
+
+  #serveAll(): void {
+    for (const waiting of [...this.#queue]) if (this.#queue.has(waiting)) waiting.lookAgain()
   }
 
   #makeTarget(address: Target, from: string | null): UpstreamTarget {
@@ -206,7 +201,7 @@ export class Upstream {
     this.context.observer.onTurned(target)
     if (target.isUnhealthy) this.#evict(target, `${target.name} failed its health checks (upstream.healthCheck)`)
     else this.#spare(target)
-    this.#serve(true)
+    this.#serveAll()
   }
 
   #evict(target: UpstreamTarget, detail: string): void {
@@ -222,7 +217,7 @@ export class Upstream {
 
   #onReleased(target: UpstreamTarget): void {
     if (target.open === 0 && this.#gone.delete(target)) this.#retire(target)
-    else if (this.#queue.size > 0) this.#serve(false)
+    else if (this.#queue.size > 0) this.#serveOne()
   }
 
   #retire(target: UpstreamTarget): void {
@@ -234,14 +229,16 @@ export class Upstream {
   #onResolved(): void {
     const wanted = this.#wanted()
     for (const target of this.#targets) if (!wanted.has(target.name)) this.#remove(target)
-    const known = new Map(this.#targets.map((target) => [target.name, target]))
+    const known = new Map([...this.#gone, ...this.#targets].map((target) => [target.name, target]))
     this.#targets = [...wanted].map(([name, { address, from, isMissing }]) => {
       const target = known.get(name) ?? this.#makeTarget(address, from)
       target.isMissing = isMissing
+      // One that came back before its last connection had ended: the rest is spared.
+      if (this.#gone.delete(target)) this.#spare(target)
       this.#check(target)
       return target
     })
-    this.#serve(true)
+    this.#serveAll()
   }
 
   #wanted(): Map<string, { address: Target; from: string | null; isMissing: boolean }> {
@@ -259,8 +256,9 @@ export class Upstream {
   }
 
   #remove(target: UpstreamTarget): void {
-    target.check?.stop()
     if (target.open === 0) return this.#retire(target)
+    target.check?.stop()
+    target.check = null
     this.#gone.add(target)
     this.#spare(target)
     this.#evict(target, `${target.name} is gone from DNS (${target.from})`)

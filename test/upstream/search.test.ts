@@ -98,6 +98,19 @@ test('a dial that fails makes room for who waits, and then waits itself for anot
   t.equal(first.places[1]!.name, '10.0.0.1:2')
 })
 
+test('room that the first of the queue cannot use goes to the next', async (t) => {
+  const { seek, open } = setUp([target(1), target(2)], { maxConnections: 1 })
+  const [first, second] = [seek(), seek()]
+  first.fail()
+  const third = seek()
+  t.same([first.places.length, third.places.length], [1, 1], 'the room that it left is taken')
+  const fourth = seek()
+  third.release()
+  t.same([first.places.length, fourth.places.length], [1, 1])
+  second.release()
+  t.same([first.places.at(-1)!.name, open()], ['10.0.0.1:2', { '10.0.0.1:1': 1, '10.0.0.1:2': 1 }])
+})
+
 test('the first connections wait for the first answer of a name, in the time of deadlines.connect', async (t) => {
   const { clock, upstream, answers, seek } = setUp([target(80, 'a'), target(80, 'b')])
   answers.set('b', 'ENOTFOUND')

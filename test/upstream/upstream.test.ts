@@ -109,6 +109,28 @@ test('one answer without it, or a resolver that fails, ends nothing', async (t) 
   upstream.stop()
 })
 
+test('an address that comes back to DNS before its last connection has ended spares those that are left', async (t) => {
+  const { clock, upstream, answer, seek, open } = setUp([target(80, 'a')], { healthCheck: { type: 'tcp', path: '/', intervalMs: 3_600_000, timeoutMs: 1000, healthy: 1, unhealthy: 100 } })
+  upstream.start()
+  await answer('a', ['127.0.0.9'])
+  const sought = seek()
+  sought.connection.phase = 'relay'
+  const ended: number[] = []
+  sought.connection.owner = { close: () => void ended.push(1), queued: () => 0, isPaused: () => false }
+  await answer('a', ['127.0.0.8'])
+  await answer('a', ['127.0.0.8'])
+  t.same(open(), { '127.0.0.8:80': 0 })
+  t.equal(upstream.view.targets.length, 2)
+  await answer('a', ['127.0.0.8', '127.0.0.9'])
+  t.same(open(), { '127.0.0.8:80': 0, '127.0.0.9:80': 1 })
+  t.equal(upstream.view.targets.length, 2)
+  const before = ended.length
+  await clock.pass(900)
+  t.equal(ended.length, before)
+  upstream.stop()
+  t.same(clock.armed.after, 0)
+})
+
 test('of an answer with too many addresses always the same 256 are used, and it is said', async (t) => {
   const { upstream, answer } = setUp([target(80, 'a')])
   upstream.start()
