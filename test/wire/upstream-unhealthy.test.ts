@@ -29,6 +29,7 @@ async function service(t: Test) {
   })
   const sockets = new WebSocketServer({ noServer: true })
   server.on('upgrade', (request, socket, head) => {
+    socket.on('error', () => {}) // a check that was told no may go with RST
     if (request.url === '/healthz' && status !== 200) return void socket.end('HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n')
     sockets.handleUpgrade(request, socket, head, (client) => {
       if (request.url !== '/healthz') client.on('close', (code) => closes.push(code))
