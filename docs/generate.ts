@@ -99,7 +99,7 @@ const exampleValues: Readonly<Record<string, string>> = {
   'listeners[].name': 'app',
   'listeners[].address': '":17080"',
   'listeners[].protocol': 'http',
-  'listeners[].upstream': '127.0.0.1:8080',
+  'listeners[].upstream.addresses': '["127.0.0.1:8080"]',
   'listeners[].deadlines.response': '60s',
   'listeners[].websocket.compression': 'pass',
   'listeners[].buffers.low': '32KiB',
@@ -114,7 +114,10 @@ const exampleValues: Readonly<Record<string, string>> = {
 function example(): string {
   const lines: string[] = []
   let open: string[] = []
-  for (const { path, rows } of groups()) {
+  const paths = new Set(groups().map(({ path }) => path))
+  for (const { path, rows: all } of groups()) {
+    // What can also be a map is written as one.
+    const rows = all.filter((row) => !paths.has(row.path))
     const steps = path.split('.')
     for (const [depth, step] of steps.entries()) {
       if (path !== '' && open[depth] !== step) lines.push(`${indent(steps.slice(0, depth))}${step.replace('[]', '')}:`)
@@ -133,7 +136,7 @@ function indent(steps: readonly string[]): string {
 function exampleLine(row: Row, steps: readonly string[], isFirst: boolean): string {
   const text = exampleValues[row.path] ?? defaultText(row.meta) ?? ''
   const space = indent(steps)
-  const value = /^[:[].*\d/.test(text) ? `"${text}"` : text
+  const value = /^(:|\[.*\]:)\d/.test(text) ? `"${text}"` : text
   const written = `${isFirst ? `${space.slice(2)}- ` : space}${nameOf(row)}: ${value}`
   return `${written.padEnd(38)} # ${firstSentence(row.meta.meaning)}`
 }

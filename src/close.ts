@@ -238,7 +238,8 @@ export const reasons = {
   upstream_unhealthy: {
     manner: 'flush',
     http: status(503),
-    websocket: { offender: 1012, client: 1012, upstream: 1001 },
+    // The upstream is the offender: from its view a client goes away, and it cannot reconnect.
+    websocket: { offender: 1001, client: 1012, upstream: 1001 },
     key: 'upstream.healthCheck',
     when: 'The upstream address of this connection failed its health checks or vanished from DNS.',
     causes: 'A dying upstream; clients reconnect to a healthy one.',

@@ -38,6 +38,11 @@ export interface ConnectionOwner {
   quietMs?(now: number): number
 }
 
+/** What a connection takes up at its upstream address: counted until it is given back, once. */
+export interface Place {
+  release(): void
+}
+
 export class Connection {
   readonly id: number
   readonly listener: string
@@ -57,6 +62,8 @@ export class Connection {
   /** Why it ended; null while it is open. The first cause, never overwritten. */
   end: Close | null = null
   owner: ConnectionOwner | null = null
+  /** At the upstream address that it uses or is about to use; of plain HTTP, while a request is under way. */
+  place: Place | null = null
 
   constructor(id: number, listener: string, protocol: Protocol, clientAddress: string, openedAt: number) {
     this.id = id
@@ -71,6 +78,12 @@ export class Connection {
 export const limitNames = ['connections', 'connectionsPerClient', 'newConnections', 'bytes', 'messages', 'minRate'] as const
 export type LimitName = (typeof limitNames)[number]
 export type LimitAction = 'delay' | 'close'
+/** Gives back what the connection takes up upstream, if anything; a second call does nothing. */
+export function releasePlace(connection: Connection): void {
+  const { place } = connection
+  connection.place = null
+  place?.release()
+}
 
 /**
  * Where the path says what happened. Metrics, log and admin listen; the path does not know them.

@@ -14,20 +14,22 @@ import { ConfigError } from './errors.ts'
 import type { PairOptions } from './pair/pair.ts'
 import type { HttpOptions } from './protocol/http/serve.ts'
 import type { ServeOptions } from './protocol/opening.ts'
+import type { Target } from './upstream/dial.ts'
+import type { Upstream, UpstreamOptions } from './upstream/upstream.ts'
 import type { WebSocketOptions } from './protocol/websocket/serve.ts'
-import type { DialOptions } from './upstream/dial.ts'
 
 /** The most that one read brings, and so what a half may hold at the least. Measured: smaller reads double the cost of 64 KiB messages. */
 export const READ_BYTES = 64 * 1024
 
 /** The shortest wait that is swept, so that a deadline of 50 ms is not judged every quarter of a second. */
 export function shortestDeadline(config: Config): number {
-  const waits = config.listeners.flatMap(({ deadlines, websocket, http, limits }) => [
+  const waits = config.listeners.flatMap(({ deadlines, websocket, http, limits, upstream }) => [
     ...(isOn(limits.minRate.bytesPerSec) ? [limits.minRate.afterMs] : []),
     ...Object.values({ ...deadlines, lifetimeJitter: Number.POSITIVE_INFINITY }),
     websocket.ping.intervalMs,
     websocket.ping.timeoutMs,
     http.keepAliveMs,
+    upstream.queueTimeoutMs,
   ])
   return Math.min(...waits)
 }
@@ -62,8 +64,24 @@ export function toListen(address: Address): { host?: string; port: number } | { 
   return address.host === null ? { port: address.port } : { host: address.host, port: address.port }
 }
 
-export function serveOptions(config: ListenerConfig, read: ReadOptions): ServeOptions {
-  const { deadlines, buffers, upstream, tcpKeepAliveMs, noDelay } = config
+export function upstreamOptions({ upstream, deadlines, noDelay }: ListenerConfig): UpstreamOptions {
+  const { addresses, balance, maxConnections, queueTimeoutMs, healthCheck } = upstream
+  const { type, ...check } = healthCheck
+  return {
+    addresses: addresses.map(toTarget),
+    balance,
+    maxConnections,
+    queueTimeoutMs,
+    get connectMs() {
+      return deadlines.connectMs
+    },
+    noDelay,
+    healthCheck: type === 'off' ? null : { type, ...check },
+  }
+}
+
+export function serveOptions(config: ListenerConfig, read: ReadOptions, upstream: Upstream): ServeOptions {
+  const { deadlines, buffers, tcpKeepAliveMs, noDelay } = config
   const pair: PairOptions = {
     buffers: { highBytes: buffers.highBytes, lowBytes: buffers.lowBytes, readBytes: read.readBytes },
     deadlines,
@@ -72,15 +90,7 @@ export function serveOptions(config: ListenerConfig, read: ReadOptions): ServeOp
     },
     tcpKeepAliveMs,
   }
-  const dial: DialOptions = {
-    target: toTarget(upstream.address),
-    read,
-    get connectMs() {
-      return deadlines.connectMs
-    },
-    noDelay,
-  }
-  return { dial, pair }
+  return { upstream, dial: { read, noDelay }, pair }
 }
 
 function isOn(perSec: number): boolean {
@@ -108,7 +118,7 @@ export function clientOptions({ limits }: ListenerConfig): Omit<ClientOptions, '
   return { maxConnections, newConnections: isPaced ? newConnections : null, isEnforced }
 }
 
-export function httpOptions({ deadlines, http, upstream }: ListenerConfig): HttpOptions {
+export function httpOptions({ deadlines, http }: ListenerConfig): HttpOptions {
   return {
     deadlines,
     get handshakeMs() {
@@ -124,7 +134,6 @@ export function httpOptions({ deadlines, http, upstream }: ListenerConfig): Http
     get lifetimeJitter() {
       return deadlines.lifetimeJitter
     },
-    target: toTarget(upstream.address),
     maxHeaderBytes: http.maxHeaderBytes,
     maxBodyBytes: http.maxBodyBytes,
     isTrusted: trust(http.trustForwarded),
@@ -137,10 +146,10 @@ function trust(networks: ListenerConfig['http']['trustForwarded']): (address: st
   return (address) => networks.length > 0 && trusted.check(address, address.includes(':') ? 'ipv6' : 'ipv4')
 }
 
-export function websocketOptions(config: ListenerConfig, read: ReadOptions): Omit<WebSocketOptions, 'servePlain'> {
+export function websocketOptions(config: ListenerConfig, read: ReadOptions, upstream: Upstream): Omit<WebSocketOptions, 'servePlain'> {
   const { deadlines, websocket, http } = config
   return {
-    ...serveOptions(config, read),
+    ...serveOptions(config, read, upstream),
     get handshakeMs() {
       return deadlines.handshakeMs
     },
@@ -167,6 +176,6 @@ function onTheWire(maxMessageBytes: number): number {
   return maxMessageBytes + Math.ceil(maxMessageBytes / 1024) + 64
 }
 
-export function toTarget(address: Address): { host: string; port: number } | { path: string } {
+function toTarget(address: Address): Target {
   return address.kind === 'unix' ? { path: address.path } : { host: address.host ?? 'localhost', port: address.port }
 }

@@ -10,6 +10,7 @@ import type { Refusals } from './admission/refusal.ts'
 import type { Clock, Sweep } from './clock.ts'
 import { formatAddress } from './config/address.ts'
 import type { ListenerConfig } from './config/schema.ts'
+import { releasePlace } from './connection.ts'
 import type { Connection, Registry } from './connection.ts'
 import type { Endpoint } from './endpoint/endpoint.ts'
 import { regainedEndpoint, SocketEndpoint } from './endpoint/socket-endpoint.ts'
@@ -21,7 +22,8 @@ import type { Log } from './log/log.ts'
 import type { Rejections } from './log/rejections.ts'
 import type { MeteredListener } from './metrics/listener-metrics.ts'
 import type { Metrics } from './metrics/metrics.ts'
-import { httpOptions, READ_BYTES, serveOptions, toListener, toTarget, websocketOptions } from './options.ts'
+import type { UpstreamCounts } from './metrics/upstream-metrics.ts'
+import { httpOptions, READ_BYTES, serveOptions, toListener, websocketOptions } from './options.ts'
 import type { Pacer } from './pair/pacer.ts'
 import type { Strain } from './pair/strain.ts'
 import type { HttpContext } from './protocol/http/connection.ts'
@@ -32,7 +34,9 @@ import { serveTcp } from './protocol/tcp.ts'
 import { serveUpgrade, serveWebSocket } from './protocol/websocket/serve.ts'
 import type { WebSocketOptions } from './protocol/websocket/serve.ts'
 import { meteredLimits, ServedLimits } from './served-limits.ts'
-import { HttpPool } from './upstream/http-pool.ts'
+import { ServedUpstream } from './served-upstream.ts'
+import type { Names } from './upstream/names.ts'
+import type { UpstreamView } from './upstream/upstream-view.ts'
 
 /** What all listeners share. */
 export interface SharedParts {
@@ -46,6 +50,7 @@ export interface SharedParts {
   log: Log
   refusals: Refusals
   rejections: Rejections
+  names: Names
   /** Sockets read into one shared buffer (`checkAdoption`). */
   isShared: boolean
   /** Connections that the descriptor limit holds, and how many of them are taken. */
@@ -72,6 +77,7 @@ export class ServedListener {
   readonly #shared: SharedParts
   readonly #read: ReadOptions
   readonly #limits: ServedLimits
+  readonly #upstream: ServedUpstream
   /** Of all connections of this name, those of predecessors too: live ones read it whenever they are judged. */
   readonly #deadlines: ListenerConfig['deadlines']
   readonly #options: ListenerOptions
@@ -90,6 +96,7 @@ export class ServedListener {
     this.#read = { readBytes: Math.min(READ_BYTES, config.buffers.highBytes), isShared: shared.isShared }
     this.#limits = new ServedLimits(config, shared, this.#read, predecessor === null ? null : predecessor.#limits)
     this.#deadlines = predecessor === null ? { ...config.deadlines } : predecessor.#deadlines
+    this.#upstream = this.#findUpstream(predecessor).join()
     this.#options = { name: config.name, address: toListener(config.address), protocol: config.protocol, read: this.#read, noDelay: config.noDelay }
     this.#context = this.#listenerContext()
   }
@@ -100,6 +107,7 @@ export class ServedListener {
 
   /** Resolves once connections are accepted; rejects with what the system said. */
   listen(): Promise<void> {
+    this.#upstream.start()
     this.#listener = new Listener(this.#options, this.#context)
     return this.#listener.listen()
   }
@@ -108,6 +116,7 @@ export class ServedListener {
   takeOver(other: ServedListener): void {
     this.#listener = other.#listener
     other.#listener = null
+    this.#upstream.start()
     this.#listener?.handOver(this.#options, this.#context)
   }
 
@@ -130,7 +139,15 @@ export class ServedListener {
   /** As the admin server shows it. */
   get view(): { name: string; address: string; protocol: 'tcp' | 'http'; upstream: string } {
     const { name, address, protocol, upstream } = this.#config
-    return { name, address: formatAddress(address), protocol, upstream: formatAddress(upstream.address) }
+    return { name, address: formatAddress(address), protocol, upstream: upstream.addresses.map(formatAddress).join(',') }
+  }
+
+  get upstreamView(): UpstreamView & { listener: string } {
+    return this.#upstream.view
+  }
+
+  get upstreamCounts(): UpstreamCounts {
+    return this.#upstream.counts
   }
 
   /** Accepts no more; connections go on. */
@@ -154,9 +171,15 @@ export class ServedListener {
     this.#onGone = () => {
       this.#onGone = null
       this.#front?.close()
+      this.#upstream.leave()
       onGone()
     }
     if (this.#open === 0 || isAtOnce) this.#onGone()
+  }
+
+  #findUpstream(predecessor: ServedListener | null): ServedUpstream {
+    if (predecessor !== null && predecessor.#upstream.fits(this.#config)) return predecessor.#upstream
+    return new ServedUpstream({ ...this.#config, deadlines: this.#deadlines }, this.#shared)
   }
 
   #listenerContext(): ListenerContext {
@@ -199,6 +222,7 @@ export class ServedListener {
       strain,
       observer: metrics,
       onClosed: (connection) => {
+        releasePlace(connection)
         this.#limits.release(connection)
         onClosed(connection)
         if (--this.#open === 0) this.#onGone?.()
@@ -209,16 +233,15 @@ export class ServedListener {
   }
 
   #tcpServer(config: ListenerConfig, context: HttpContext): Serve {
-    const options = serveOptions(config, this.#read)
+    const options = serveOptions(config, this.#read, this.#upstream.upstream)
     return (connection, client) => serveTcp(connection, client, options, context)
   }
 
   #httpServer(config: ListenerConfig, context: HttpContext): Serve {
-    const pool = new HttpPool({ target: toTarget(config.upstream.address), noDelay: config.noDelay }, context.clock, context.sweep)
-    const front = new HttpFront(httpOptions(config), context, pool, (connection, socket, request, early) => {
+    const front = new HttpFront(httpOptions(config), context, this.#upstream.upstream, (connection, socket, request, early) => {
       serveUpgrade(connection, regainedEndpoint(socket, this.#read, deaf), request, early, options, context)
     })
-    const options: WebSocketOptions = Object.assign(websocketOptions(config, this.#read), {
+    const options: WebSocketOptions = Object.assign(websocketOptions(config, this.#read, this.#upstream.upstream), {
       servePlain: (connection: Connection, client: Endpoint, bytes: Buffer) => {
         invariant(client instanceof SocketEndpoint, 'a client that is no socket')
         front.serve(connection, client.release(), bytes)

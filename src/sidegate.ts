@@ -35,12 +35,16 @@ import { Pacer } from './pair/pacer.ts'
 import { calm } from './pair/strain.ts'
 import { meteredListener } from './served-listener.ts'
 import type { SharedParts } from './served-listener.ts'
+import { Names, systemNames } from './upstream/names.ts'
+import type { NameOptions } from './upstream/names.ts'
 
 export interface SidegateParts {
   log: Log
   logWriter: Pick<LogWriter, 'dropped'>
   clock?: Clock
   random?: () => number
+  /** How names of upstreams are resolved. */
+  names?: NameOptions
   /** The limit of open descriptors; null where the system does not tell. */
   descriptors?: number | null
   /** How much memory there is and is used. */
@@ -107,6 +111,7 @@ export class Sidegate {
       config: () => this.#reloads,
       overload: () => this.#overload.view,
       logLinesDropped: () => logWriter.dropped,
+      upstreams: () => this.#listeners.current.map(({ upstreamCounts }) => upstreamCounts),
     })
   }
 
@@ -139,11 +144,12 @@ export class Sidegate {
       registry: this.registry,
       ...build(),
       listeners: () => this.#listeners.current.map(({ view }) => view),
+      upstreams: () => this.#listeners.current.map(({ upstreamView }) => upstreamView),
       lifecycle: this,
     })
   }
 
-  #sharedParts({ random = Math.random }: SidegateParts, isShared: boolean): SharedParts {
+  #sharedParts({ random = Math.random, names = systemNames }: SidegateParts, isShared: boolean): SharedParts {
     const clock = this.#clock
     const log = this.#log
     const sweep = new Sweep(clock, shortestDeadline(this.#config))
@@ -157,6 +163,7 @@ export class Sidegate {
       log,
       refusals: new Refusals(clock, sweep),
       rejections: new Rejections(log, clock),
+      names: new Names(names, clock, random),
       isShared,
       strain: this.#strain,
       processLimit: new ConnectionLimit(this.#fits),

@@ -35,6 +35,8 @@ export interface AdminServerOptions {
   listeners: () => readonly ListenerView[]
   /** Absent: it only reads. */
   lifecycle?: Lifecycle
+  /** For each listener, as `Upstream.view` tells it. */
+  upstreams?: () => readonly object[]
   onError?: (error: unknown) => void
 }
 
@@ -80,6 +82,7 @@ function adminRoutes(options: AdminServerOptions): Route[] {
     },
     { method: 'GET', path: '/listeners', summary: 'listeners and their connections', handle: () => listeners(options) },
     ...(options.lifecycle === undefined ? [] : lifecycleRoutes(options.lifecycle)),
+    { method: 'GET', path: '/upstreams', summary: 'upstream addresses: state, open connections, last check', handle: () => jsonAnswer(options.upstreams?.() ?? []) },
   ]
   return routes
 }

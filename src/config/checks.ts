@@ -11,7 +11,7 @@ import type { Path } from './path.ts'
 import { at, formatPath } from './path.ts'
 import type { Finding } from './problems.ts'
 import { delayPerClient, shortDrain, thresholds, wrongMode, wrongOrder } from './relations.ts'
-import { defaultName, defaults } from './schema.ts'
+import { defaultName, defaults, MAX_ADDRESSES } from './schema.ts'
 
 /** An address that we listen on. */
 interface Taken {
@@ -30,7 +30,9 @@ export function checkMeaning(value: Record<string, unknown>): Finding[] {
     ...thresholds(value),
     ...shortDrain(value),
     ...listeners.flatMap((listener, index) => [
-      ...loop(listener, ['listeners', index], taken),
+      ...loops(listener, ['listeners', index], taken),
+      ...repeated(listener, ['listeners', index]),
+      ...uselessPath(listener, ['listeners', index]),
       ...wrongOrder(listener, ['listeners', index]),
       ...wrongMode(listener, ['listeners', index, 'websocket']),
       ...delayPerClient(listener, ['listeners', index]),
@@ -105,12 +107,38 @@ function openAdmin(taken: readonly Taken[]): Finding[] {
     .map(({ path, address }) => ({ path, message: `got ${formatAddress(address)}, must be a loopback address such as ${defaults.adminAddress}` }))
 }
 
+/** Where the addresses of an upstream are written. */
+function upstreamPaths(listener: unknown): Path[] {
+  if (!isMap(at(listener, ['upstream']))) return [['upstream']]
+  const written = at(listener, ['upstream', 'addresses'])
+  return Array.isArray(written) ? written.slice(0, MAX_ADDRESSES).map((_, index) => ['upstream', 'addresses', index]) : []
+}
+
 /** An upstream that is one of our own listeners would be a loop that eats every descriptor. */
-function loop(listener: unknown, path: Path, taken: readonly Taken[]): Finding[] {
-  const inner: Path = isMap(at(listener, ['upstream'])) ? ['upstream', 'addresses', 0] : ['upstream']
-  const target = addressAt(listener, inner, 'dial')
-  if (target === null) return []
-  const ours = taken.find((one) => reaches(target, one.address))
-  if (ours === undefined) return []
-  return [{ path: [...path, ...inner], message: `got ${formatAddress(target)}, which is Sidegate itself: ${describe(ours)}, write the address of the service` }]
+function loops(listener: unknown, path: Path, taken: readonly Taken[]): Finding[] {
+  return upstreamPaths(listener).flatMap((inner) => {
+    const target = addressAt(listener, inner, 'dial')
+    const ours = target === null ? undefined : taken.find((one) => reaches(target, one.address))
+    if (target === null || ours === undefined) return []
+    return [{ path: [...path, ...inner], message: `got ${formatAddress(target)}, which is Sidegate itself: ${describe(ours)}, write the address of the service` }]
+  })
+}
+
+/** An address that is there twice would get twice the connections, and count them as one. */
+function repeated(listener: unknown, path: Path): Finding[] {
+  const owners = new Map<string, Path>()
+  return upstreamPaths(listener).flatMap((inner) => {
+    const target = addressAt(listener, inner, 'dial')
+    if (target === null) return []
+    const text = formatAddress(target)
+    const owner = owners.get(text)
+    if (owner === undefined) owners.set(text, inner)
+    return owner === undefined ? [] : [{ path: [...path, ...inner], message: `got ${text}, which ${formatPath(owner)} is already, remove one` }]
+  })
+}
+
+function uselessPath(listener: unknown, path: Path): Finding[] {
+  const inner: Path = ['upstream', 'healthCheck', 'path']
+  if (at(listener, inner) === undefined || at(listener, ['upstream', 'healthCheck', 'type']) !== 'tcp') return []
+  return [{ path: [...path, ...inner], message: 'has no meaning with type: tcp, remove it or write type: http or websocket' }]
 }

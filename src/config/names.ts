@@ -1,4 +1,4 @@
-// Texts with a shape of their own: the name of a listener and an allowed Origin.
+// Texts with a shape of their own: the name of a listener, an allowed Origin, a path.
 
 import type { Parsed } from './words.ts'
 import { show } from './words.ts'
@@ -22,4 +22,10 @@ export function parseOrigin(input: unknown): Parsed<string> {
   const origin = `${url.protocol}//${url.host}`
   // Anything that a browser would send differently could never match, and would silently refuse everyone.
   return input.toLowerCase() === origin ? { value: origin } : no(`write ${origin}`)
+}
+
+/** The target of a request of our own, as it goes on the wire. */
+export function parsePath(input: unknown): Parsed<string> {
+  if (typeof input === 'string' && /^\/[!-"$-~]{0,1023}$/.test(input)) return { value: input }
+  return { problem: `got ${show(input)}, write a path such as /healthz` }
 }

@@ -35,8 +35,9 @@ function collect(meta: Meta, path: string, found: Group[]): void {
   for (const [name, key] of Object.entries(meta.entries)) {
     const inner = path === '' ? name : `${path}.${name}`
     const row = rowOf(key.meta, inner)
-    if (row === null) collect(key.meta, inner, found)
-    else group.rows.push(row)
+    if (row !== null) group.rows.push(row)
+    if (key.meta.kind === 'either') collect(key.meta.object.meta, inner, found)
+    else if (row === null) collect(key.meta, inner, found)
   }
 }
 
@@ -53,7 +54,7 @@ function rowOf(meta: Meta, path: string): Row | null {
 
 function supportedKeys(meta: Meta): string {
   if (meta.kind !== 'section') return ''
-  return Object.entries(meta.entries).filter(([, key]) => key.meta.kind !== 'later').map(([name, key]) => `\`${name}\`${key.meta.kind === 'list' && key.meta.max === 1 ? ' (a list of one)' : ''}`).join(', ')
+  return Object.entries(meta.entries).filter(([, key]) => key.meta.kind !== 'later').map(([name]) => `\`${name}\``).join(', ')
 }
 
 /** The default as it would be written; null where the key must be written. */

@@ -1,7 +1,7 @@
 // The configuration file: every key with its kind, bounds, default and meaning, once. The types below, the validation,
 // docs/configuration.md and the JSON Schema are made from this. To support a key that is `later()`, give it its kind.
 
-import type * as v from 'valibot'
+import * as v from 'valibot'
 import type { Address, AddressUse } from './address.ts'
 import { addressRemedy, parseAddress } from './address.ts'
 import { cidrRemedy, parseCidr } from './cidr.ts'
@@ -9,7 +9,7 @@ import type { Cidr } from './cidr.ts'
 import type { About, Key } from './keys.ts'
 import { changed, choice, count, derived, duration, either, flag, later, list, percent, section, size, sizeOrShare, value } from './keys.ts'
 import { fromEnvironment } from './meta.ts'
-import { parseName, parseOrigin } from './names.ts'
+import { parseName, parseOrigin, parsePath } from './names.ts'
 import { OFF } from './units.ts'
 
 const KIB = 1024
@@ -17,6 +17,8 @@ const MIB = 1024 * KIB
 const GIB = 1024 * MIB
 /** A pod has fewer ports than this that make sense; it also bounds what is compared pair by pair. */
 const MAX_LISTENERS = 256
+/** More are better kept behind one name. */
+export const MAX_ADDRESSES = 64
 
 function address(use: AddressUse, about: About): Key<Address> {
   const host = String.raw`(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)`
@@ -41,26 +43,40 @@ export const defaults = { healthAddress: ':17021', adminAddress: '127.0.0.1:1702
 const noneIfOff = (ms: number): number => (ms === OFF ? 0 : ms)
 
 const upstreamMeaning = 'Where the legacy service listens.'
+const healthCheck = section('Whether an address is asked if it is well, and how. One that fails gets no new connections, and those that it has end with `upstream_unhealthy`, a tenth of them a second.', {
+  type: choice({ default: 'off', meaning: '`tcp` connects, `http` sends a GET and wants 2xx or 3xx, `websocket` opens one and wants its ping answered.' }, ['off', 'tcp', 'http', 'websocket']),
+  path: value<string>({
+    type: 'path',
+    remedy: 'write a path such as /healthz',
+    json: fromEnvironment({ type: 'string', pattern: '^/[!-"$-~]*$' }),
+    read: parsePath,
+  }, { default: '/', meaning: 'What is asked for, with `http` and `websocket`.' }),
+  interval: duration({ default: '10s', meaning: 'From the end of one check of an address to the next, a tenth more or less.' }, { min: 100, isOffAllowed: false }),
+  timeout: duration({ default: '2s', meaning: 'For one check.', innocent: 'A service that is slow for a moment: `unhealthy` checks in a row must fail.' }, { isOffAllowed: false }),
+  healthy: count({ default: 2, meaning: 'Checks in a row that must pass before an unhealthy address is used again.' }, { min: 1, max: 100, isOffAllowed: false }),
+  unhealthy: count({ default: 3, meaning: 'Checks in a row that must fail before an address is not used any more. Before the first check it is used: a start never waits for the upstream.' }, { min: 1, max: 100, isOffAllowed: false }),
+})
+/** All but the addresses: what an upstream that is one address has by default. */
+const upstreamKeys = {
+  balance: choice({ default: 'leastConnections', meaning: 'Which address a connection goes to: the one with the fewest open connections, or one after the other.' }, ['leastConnections', 'roundRobin']),
+  maxConnections: count({ default: 'off', meaning: 'The most connections and plain HTTP requests at a time for each address; more wait in the order in which they came.' }, { min: 1, max: 1_000_000, isOffAllowed: true }),
+  queueTimeout: duration({ default: '5s', meaning: 'For a place under `maxConnections`; then the connection ends with `no_upstream` (503).' }, { isOffAllowed: false }),
+  tls: later(),
+  proxyProtocol: later(),
+  healthCheck,
+} as const
+const upstreamDefaults = v.parse(section('', upstreamKeys), {})
 const upstream = either(
-  changed(address('dial', { meaning: upstreamMeaning }), (one) => ({ address: one })),
-  changed(
-    section(upstreamMeaning, {
-      addresses: list('Where the legacy service listens.', address('dial', { meaning: 'One address.' }), { min: 1, max: 1, remedy: 'write a list of one address, such as [127.0.0.1:8080]' }),
-      balance: later(),
-      maxConnections: later(),
-      queueTimeout: later(),
-      tls: later(),
-      proxyProtocol: later(),
-      healthCheck: later(),
-    }),
-    // The list holds exactly one, so the first is there whenever this runs.
-    ({ addresses }) => ({ address: addresses[0] as Address }),
-  ),
+  changed(address('dial', { meaning: upstreamMeaning }), (one) => ({ addresses: [one], ...upstreamDefaults })),
+  section(upstreamMeaning, {
+    addresses: list('Where the legacy service listens. All addresses of a name are used.', address('dial', { meaning: 'One address.' }), { min: 1, max: MAX_ADDRESSES, remedy: 'write a list of addresses, such as [127.0.0.1:8080]' }),
+    ...upstreamKeys,
+  }),
 )
 
 const deadlines = section('How long may be waited, and for what. A deadline ends a connection with the reason of its name: `halfClose` with `half_close_timeout`.', {
   handshake: duration({ default: '10s', meaning: "For the client's request head to be complete, counted from the start so that a trickle does not help.", innocent: 'A client that is slow but done within it.' }),
-  connect: duration({ default: '5s', meaning: 'For the upstream to accept the connection.' }),
+  connect: duration({ default: '5s', meaning: 'For the upstream to accept the connection: the first answer for its name, and all addresses that are tried, together.' }),
   response: derived(duration({ derived: '60s, and 10s for the 101 of a WebSocket', meaning: 'For the head of the answer of the upstream, or its 101.', innocent: 'A slow endpoint: set it above the slowest answer.' })),
   request: duration({ default: '60s', meaning: 'Without a byte of the body of an HTTP request that the client owes.', innocent: 'A slow upload: every byte re-arms it.' }),
   idle: duration({ default: '1h', meaning: 'Without data either way. Pings and pongs are not data.', innocent: 'One-way push: data in either direction counts.' }),

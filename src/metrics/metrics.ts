@@ -13,6 +13,7 @@ import type { Connection, LimitAction, LimitName, Observer, Protocol, Registry }
 import { createInstruments, mirror, type Instruments } from './instruments.ts'
 import { ListenerMetrics, type MeteredLimit, type MeteredListener } from './listener-metrics.ts'
 import { ProcessMetrics } from './process-metrics.ts'
+import { UpstreamMetrics, type UpstreamCounts } from './upstream-metrics.ts'
 
 export interface MetricsOptions {
   listeners: readonly MeteredListener[]
@@ -24,6 +25,8 @@ export interface MetricsOptions {
   isDraining?: () => boolean
   config?: () => ConfigState
   logLinesDropped?: () => number
+  /** For each listener there is. */
+  upstreams?: () => readonly UpstreamCounts[]
   overload?: () => { pressure: number; limitBytes: number; usageBytes: number; bufferedLimitBytes: number }
 }
 
@@ -47,6 +50,7 @@ export class Metrics implements Observer {
   readonly #prom = new PromRegistry()
   readonly #instruments: Instruments = createInstruments(this.#prom)
   readonly #process = new ProcessMetrics(this.#prom)
+  readonly #upstreams = new UpstreamMetrics(this.#prom)
   readonly #listeners = new Map<string, ListenerMetrics>()
   /** What each open connection was counted as. Some 50 bytes for each, and the account holds whatever the path does. */
   readonly #openedAs = new Map<Connection, Protocol>()
@@ -99,6 +103,15 @@ export class Metrics implements Observer {
 
   onConnectFailed(_connection: Connection, close: Close): void {
     this.#instruments.dialFailures.inc({ reason: close.reason })
+  }
+
+  /** Its upstream has health checks: their counts stand at 0 from the start. */
+  announceHealthChecks(listener: string): void {
+    this.#upstreams.announceHealthChecks(listener)
+  }
+
+  onHealthCheck(listener: string, isPassed: boolean): void {
+    this.#upstreams.onHealthCheck(listener, isPassed)
   }
 
   onPingSent(_connection: Connection): void {
@@ -198,6 +211,7 @@ export class Metrics implements Observer {
       if (!this.#openedAs.has(connection)) this.#of(connection.listener).pending++
     }
     this.#show()
+    this.#upstreams.show(this.#options.upstreams?.() ?? [])
     this.#process.collect()
   }
 

@@ -1,6 +1,7 @@
 // The time before there is a pair: a client that may send early, an upstream that is being dialled, one deadline.
 //
-//     waiting --dial()--> dialling --onDialled--> connected --pair()--> the Pair owns both endpoints
+//     waiting --dial()--> searching --onPlace--> dialling --onDialled--> connected --pair()--> the Pair owns both endpoints
+//                             ^-------onDialFailed---+
 //        any of these --close()--> closing (answer flushed, bounded) --> closed
 //
 // What the client sends meanwhile is kept, within a bound, and it is read so that its FIN or RST is noticed: a client
@@ -9,17 +10,23 @@
 import type { Swept } from '../clock.ts'
 import { closeFromError, isForced, makeClose, reasonRow } from '../close.ts'
 import type { Close, PeerSide } from '../close.ts'
+import { releasePlace } from '../connection.ts'
 import type { Connection, ConnectionOwner, Observer } from '../connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { KeptBytes } from '../endpoint/kept-bytes.ts'
 import type { Dialogue } from '../pair/dialogue.ts'
 import { Pair } from '../pair/pair.ts'
 import type { PairContext, PairOptions } from '../pair/pair.ts'
-import { Dial, formatTarget } from '../upstream/dial.ts'
+import { Dial } from '../upstream/dial.ts'
 import type { Dialler, DialOptions } from '../upstream/dial.ts'
+import { Search } from '../upstream/search.ts'
+import type { Seeker } from '../upstream/search.ts'
+import type { UpstreamTarget } from '../upstream/target.ts'
+import type { Upstream } from '../upstream/upstream.ts'
 
 export interface ServeOptions {
-  dial: DialOptions
+  upstream: Upstream
+  dial: Omit<DialOptions, 'target' | 'connectMs'>
   pair: PairOptions
 }
 
@@ -47,7 +54,7 @@ export interface OpeningSteps {
 
 type State = 'waiting' | 'closing' | 'closed' | 'paired'
 
-export class Opening implements Dialler, ConnectionOwner, Swept {
+export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   readonly connection: Connection
   readonly context: ServeContext
   readonly #client: Endpoint
@@ -55,6 +62,7 @@ export class Opening implements Dialler, ConnectionOwner, Swept {
   readonly #steps: OpeningSteps
   #early: KeptBytes | null = null
   #upstream: Endpoint | null = null
+  #search: Search | null = null
   #dial: Dial | null = null
   #state: State = 'waiting'
   #hasClientEnded = false
@@ -95,9 +103,20 @@ export class Opening implements Dialler, ConnectionOwner, Swept {
 
   dial(): void {
     this.connection.phase = 'connect'
-    this.connection.upstreamAddress = formatTarget(this.#options.dial.target)
     this.#deadline = null
-    this.#dial = new Dial(this.#options.dial, this.context, this)
+    this.#search = new Search(this.#options.upstream, this.connection, this)
+    this.#search.start()
+  }
+
+  onPlace(target: UpstreamTarget, connectMs: number): void {
+    this.connection.upstreamAddress = target.name
+    this.#dial = new Dial({ ...this.#options.dial, target: target.address, connectMs }, this.context, this)
+  }
+
+  onNoPlace(close: Close): void {
+    this.#search = null
+    if (close.reason === 'no_upstream') this.context.observer.onConnectFailed(this.connection, close)
+    this.close(close)
   }
 
   /** Keeps what the client sent before the pair, in order, for the upstream. */
@@ -163,6 +182,8 @@ export class Opening implements Dialler, ConnectionOwner, Swept {
 
   onDialled(upstream: Endpoint, dialMs: number): void {
     this.#dial = null
+    this.#search?.succeed()
+    this.#search = null
     this.#upstream = upstream
     this.connection.connectedAt = this.context.clock.now()
     this.context.observer.onConnected(this.connection, dialMs)
@@ -172,7 +193,7 @@ export class Opening implements Dialler, ConnectionOwner, Swept {
   onDialFailed(close: Close): void {
     this.#dial = null
     this.context.observer.onConnectFailed(this.connection, close)
-    this.close(close)
+    this.#search!.retry(close)
   }
 
   onBytes(endpoint: Endpoint, bytes: Buffer, length: number): boolean {
@@ -216,8 +237,10 @@ export class Opening implements Dialler, ConnectionOwner, Swept {
     this.connection.end = close
     this.connection.phase = 'close'
     this.#early = null
+    this.#search?.cancel()
     this.#dial?.cancel()
     this.#upstream?.close('reset')
+    releasePlace(this.connection)
     this.#deadline = { at: this.context.clock.now() + this.#options.pair.closeMs, close }
     const answer = this.#client.isClosed ? null : this.#steps.answer(close)
     if (answer !== null) this.sendClient(answer)

@@ -8,7 +8,8 @@ import { dialledEndpoint, dialOptions } from '../endpoint/socket-endpoint.ts'
 import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
 
-export type Target = { host: string; port: number } | { path: string }
+/** `lookup` is for a host that is a name. */
+export type Target = { host: string; port: number; lookup?: net.LookupFunction } | { path: string }
 
 export interface DialOptions {
   target: Target

@@ -42,7 +42,11 @@ export class HttpPool extends nodeHttp.Agent implements Swept {
   made: http.ClientRequest | null = null
 
   constructor(options: HttpPoolOptions, clock: Clock, sweep: Sweep) {
-    super({ keepAlive: true, maxFreeSockets: MAX_IDLE, maxTotalSockets: Number.POSITIVE_INFINITY, scheduling: 'lifo', noDelay: options.noDelay } as http.AgentOptions)
+    const { noDelay, target } = options
+    // All requests of this agent go there, so that it may say how the name is looked up.
+    const lookup = 'host' in target && target.lookup !== undefined ? { lookup: target.lookup } : {}
+    const agent = { keepAlive: true, maxFreeSockets: MAX_IDLE, maxTotalSockets: Number.POSITIVE_INFINITY, scheduling: 'lifo', noDelay, ...lookup } as const
+    super(agent)
     this.#clock = clock
     this.#sweep = sweep
   }
@@ -93,6 +97,11 @@ export class HttpPool extends nodeHttp.Agent implements Swept {
 
   sweep(now: number): void {
     for (const [socket, until] of this.#usableUntil) if (now >= until) discard(socket)
+  }
+
+  /** Closes those that no request uses: their address is given up. */
+  dropIdle(): void {
+    for (const socket of [...this.#usableUntil.keys()]) discard(socket)
   }
 
   override destroy(): void {

@@ -25,6 +25,7 @@ async function setUp(t: Test) {
       { name: 'app', address: ':17080', protocol: 'http', upstream: '127.0.0.1:8080' },
       { name: 'raw', address: ':17081', protocol: 'tcp', upstream: '127.0.0.1:9090' },
     ],
+    upstreams: () => [{ listener: 'app', targets: [{ address: '127.0.0.1:8080' }] }],
   })
   const port = await server.start({ port: 0, host: '127.0.0.1' })
   t.teardown(() => server.stop())
@@ -76,7 +77,7 @@ test('only GET and HEAD are allowed', async (t) => {
 
 test('the help names every route', async (t) => {
   const { body } = await (await setUp(t)).get('/')
-  for (const path of ['/info', '/connections', '/connections/:id', '/listeners']) t.match(body, new RegExp(`GET +${path} `))
+  for (const path of ['/info', '/connections', '/connections/:id', '/listeners', '/upstreams']) t.match(body, new RegExp(`GET +${path} `))
 })
 
 test('info tells version, process and counts', async (t) => {
@@ -158,4 +159,9 @@ test('an address that others could reach is not bound', async (t) => {
     await t.rejects(server.start(address), { name: 'InvariantError' })
   }
   for (const host of ['127.0.0.1', '::1', '::FFFF:127.0.0.1', 'localhost']) t.ok(isLoopback(host), host)
+})
+
+test('upstreams are shown as they tell of themselves', async (t) => {
+  const { rows } = await setUp(t)
+  t.same(await rows('/upstreams'), [{ listener: 'app', targets: [{ address: '127.0.0.1:8080' }] }])
 })

@@ -63,7 +63,7 @@ const accepted = [
 const refused = [
   '{}', '[]', 'listeners: []', 'listeners: [{}]', 'listeners: [{ address: ":1", protocol: http }]', 'listeners: [{ address: 1, protocol: http, upstream: "a:1" }]',
   'listeners: [{ address: ":1", protocol: udp, upstream: "a:1" }]', 'listeners: [{ address: ":1", protocol: tcp, upstream: ":1" }]',
-  'listeners: [{ address: ":1", protocol: tcp, upstream: { addresses: [] } }]', 'listeners: [{ address: ":1", protocol: tcp, upstream: { addresses: ["a:1", "b:1"] } }]',
+  'listeners: [{ address: ":1", protocol: tcp, upstream: { addresses: [] } }]', 'listeners: [{ address: ":1", protocol: tcp, upstream: { addresses: ["a:1"], healthCheck: { path: "a" } } }]',
   inListener('deadlines: { idle: 5 }'), inListener('deadlines: { idle: "5" }'), inListener('deadlines: { idel: 5s }'), inListener('deadlines: null'),
   inListener('buffers: { high: off }'), inListener('buffers: { high: 64KB }'), inListener('websocket: { mode: message }'), inListener('websocket: { maxFragments: 0 }'),
   inListener('websocket: { ping: { timeout: off } }'), inListener('websocket: { origins: [a] }'), inListener('websocket: { compression: maybe }'),

@@ -9,6 +9,12 @@ const smallest = `listeners:
     protocol: http
     upstream: 127.0.0.1:8080
 `
+const upstreamDefaults = {
+  balance: 'leastConnections',
+  maxConnections: Infinity,
+  queueTimeoutMs: 5000,
+  healthCheck: { type: 'off', path: '/', intervalMs: 10_000, timeoutMs: 2000, healthy: 2, unhealthy: 3 },
+}
 const parse = (text: string, env = {}): Config => parseConfig(text, 'sidegate.yaml', env)
 const withKeys = (keys: string, env = {}): ListenerConfig => {
   const [listener] = parse(`${smallest}${keys.replace(/^(?=.)/gm, '    ')}`, env).listeners
@@ -27,7 +33,7 @@ test('the smallest file gets every default', async (t) => {
       name: 'http-17080',
       address: { kind: 'tcp', host: null, port: 17_080 },
       protocol: 'http',
-      upstream: { address: { kind: 'tcp', host: '127.0.0.1', port: 8080 } },
+      upstream: { addresses: [{ kind: 'tcp', host: '127.0.0.1', port: 8080 }], ...upstreamDefaults },
       deadlines: {
         handshakeMs: 10_000, connectMs: 5000, responseMs: 60_000, upgradeMs: 10_000, requestMs: 60_000, idleMs: 3_600_000, clientIdleMs: Infinity,
         upstreamIdleMs: Infinity, writeMs: 30_000, halfCloseMs: 30_000, closeMs: 5000, lifetimeMs: Infinity, lifetimeJitter: 0.1,
@@ -83,9 +89,15 @@ test('a listener is named by its protocol and port, or by its file', async (t) =
   t.strictSame(names, ['tcp-1', 'http-a-b.sock', 'mqtt'])
 })
 
-test('an upstream may be an object with one address', async (t) => {
-  const { upstream } = parse('listeners: [{ address: ":1", protocol: tcp, upstream: { addresses: ["a:1"] } }]').listeners[0] ?? {}
-  t.strictSame(upstream, { address: { kind: 'tcp', host: 'a', port: 1 } })
+test('an upstream may be an object, with several addresses', async (t) => {
+  const { upstream } = parse('listeners: [{ address: ":1", protocol: tcp, upstream: { addresses: ["a:1", "unix:/b"] } }]').listeners[0] ?? {}
+  t.strictSame(upstream, { addresses: [{ kind: 'tcp', host: 'a', port: 1 }, { kind: 'unix', path: '/b' }], ...upstreamDefaults })
+  const { upstream: full } = parse(`listeners: [{ address: ":1", protocol: tcp, upstream: { addresses: ["a:1"], balance: roundRobin, maxConnections: 7,
+    queueTimeout: 1s, healthCheck: { type: http, path: "/x?y=1", interval: 100ms, timeout: 1s, healthy: 1, unhealthy: 1 } } }]`).listeners[0] ?? {}
+  t.strictSame(full, {
+    addresses: [{ kind: 'tcp', host: 'a', port: 1 }], balance: 'roundRobin', maxConnections: 7, queueTimeoutMs: 1000,
+    healthCheck: { type: 'http', path: '/x?y=1', intervalMs: 100, timeoutMs: 1000, healthy: 1, unhealthy: 1 },
+  })
 })
 
 test('JSON, CRLF, a byte order mark, anchors and aliases are fine', async (t) => {
@@ -105,7 +117,7 @@ test('${NAME} is taken from the environment after parsing', async (t) => {
   t.equal(withKeys('deadlines: { idle: "${IDLE}" }', env).deadlines.idleMs, 7000)
   t.equal(withKeys('limits:\n  connections: ${MAX}', env).limits.connections, 12, 'a number without quotes')
   t.equal(withKeys('noDelay: ${FLAG}', env).noDelay, false)
-  t.strictSame(parse(smallest.replace('127.0.0.1:8080', '${HOST}:${PORT}'), env).listeners[0]?.upstream, { address: { kind: 'tcp', host: 'legacy', port: 8080 } })
+  t.strictSame(parse(smallest.replace('127.0.0.1:8080', '${HOST}:${PORT}'), env).listeners[0]?.upstream.addresses, [{ kind: 'tcp', host: 'legacy', port: 8080 }])
   t.throws(() => withKeys('deadlines:\n  idle: ${EVIL}', env), { message: 'sidegate.yaml:6:13 listeners[0].deadlines.idle: got "5s\\n    noDelay: false", write a duration such as 250ms, 30s, 5m or 1h (the value comes from ${EVIL})' })
   t.throws(() => withKeys('deadlines:\n  idle: ${NESTED}', env), { message: /got "\$\{IDLE\}", write a duration/ }, 'what a variable holds is not looked up again')
   t.throws(() => withKeys('name: ${EMPTY}', env), { message: /got "", write 1 to 63 letters/ })

@@ -19,8 +19,8 @@ export interface Upstream {
   stopAccepting(): void
 }
 
-/** Accepts on a free port of 127.0.0.1 and hands each connection to `serve`; half-open, so nothing ends by itself. */
-export async function listen(t: Test, serve: (wire: Wire) => unknown, options: WireOptions = {}): Promise<Upstream> {
+/** Accepts on a free port of 127.0.0.1, or at `place`, and hands each connection to `serve`; half-open, so nothing ends by itself. */
+export async function listen(t: Test, serve: (wire: Wire) => unknown, options: WireOptions = {}, place = { host: '127.0.0.1', port: 0 }): Promise<Upstream> {
   const connections: Wire[] = []
   const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: options.unread ?? false }, (socket) => {
     const wire = new Wire(socket, options)
@@ -32,7 +32,7 @@ export async function listen(t: Test, serve: (wire: Wire) => unknown, options: W
     if (server.listening) await new Promise((resolve) => server.close(resolve))
     await Promise.all(connections.map((wire) => wire.closed))
   })
-  server.listen(0, '127.0.0.1')
+  server.listen(place.port, place.host)
   await once(server, 'listening')
   return {
     port: (server.address() as AddressInfo).port,

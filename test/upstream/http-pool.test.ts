@@ -6,7 +6,7 @@ import { HttpPool } from '../../src/upstream/http-pool.ts'
 import { eventually } from '../support/eventually.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import type { FakeClock } from '../support/fake-clock.ts'
-import { recordingUpstream } from '../support/http-peers.ts'
+import { OK, recordingUpstream } from '../support/http-peers.ts'
 import type { RecordingUpstream, Respond } from '../support/http-peers.ts'
 import { watchLeaks } from '../support/leaks.ts'
 
@@ -128,4 +128,17 @@ test('a destroyed pool leaves nothing', async (t) => {
   pool.destroy()
   await Promise.all(upstream.connections.map(({ ended }) => ended))
   t.same([pool.idle, sweep.size], [0, 0])
+})
+
+test('a pool whose address is given up closes what idles, and what is in use goes on', async (t) => {
+  const answers: Array<() => void> = []
+  const { get, pool, upstream } = await path(t, ({ target }) => (target === '/slow' ? new Promise((resolve) => answers.push(() => resolve(OK))) : OK))
+  await Promise.all([get(), get()])
+  const slow = get('/slow')
+  await eventually(() => answers.length === 1)
+  t.equal(pool.idle, 1)
+  pool.dropIdle()
+  await eventually(() => upstream.connections.filter(({ hasEnded }) => hasEnded).length === 1)
+  answers[0]!()
+  t.same(await slow, { status: 200, isReused: true })
 })

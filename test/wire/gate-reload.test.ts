@@ -46,7 +46,7 @@ test('new connections go to the new upstream by the same socket; those that are 
   const fresh = await connect(t, gate.port)
   t.equal((await fresh.read(3)).toString(), 'two')
   t.same([await isLive(old), await isLive(fresh)], [true, true])
-  t.match(gate.sidegate.effectiveConfig.listeners, [{ upstream: { address: { port: second.port } } }])
+  t.match(gate.sidegate.effectiveConfig.listeners, [{ upstream: { addresses: [{ port: second.port }] } }])
   for (const client of [old, fresh]) client.end()
 })
 

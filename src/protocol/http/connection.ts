@@ -11,6 +11,7 @@ import type { Socket } from 'node:net'
 import { closeFromError, isForced, isPatient, makeClose, reasonRow } from '../../close.ts'
 import type { Close, PeerSide } from '../../close.ts'
 import type { Swept } from '../../clock.ts'
+import { releasePlace } from '../../connection.ts'
 import type { Connection, ConnectionOwner, Direction } from '../../connection.ts'
 import { expiresAt } from '../../pair/deadlines.ts'
 import type { ServeContext } from '../opening.ts'
@@ -169,6 +170,8 @@ export class HttpConnection implements ConnectionOwner, Swept {
     this.#writtenToUpstream += exchange.upstreamWritten
     this.#exchange = null
     this.meter?.end()
+    exchange.search?.cancel()
+    releasePlace(this.connection)
     this.#context.onExchange(this.connection, exchange, status)
   }
 
@@ -249,7 +252,7 @@ export class HttpConnection implements ConnectionOwner, Swept {
       return
     }
     const close = this.#state === 'busy' ? this.#exchange!.check(now, this.#context.strain.idleScale) : this.#checkIdle(now)
-    if (close?.reason === 'connect_timeout') this.#context.observer.onConnectFailed(this.connection, close)
+    if (close?.reason === 'connect_timeout') return this.#exchange!.onConnectTimeout!(close)
     if (close !== null) return this.close(close)
     if (this.#afterAnswer === null && now >= expiresAt(this.connection.openedAt, this.#options, this.#jitter)) this.close(makeClose('lifetime_timeout', 'sidegate', 'relay', 'deadlines.lifetime'))
   }

@@ -13,6 +13,7 @@ import type { Socket } from 'node:net'
 import { makeClose } from '../../close.ts'
 import type { Close, PeerSide } from '../../close.ts'
 import type { ExchangePace } from './exchange-pace.ts'
+import type { Search } from '../../upstream/search.ts'
 import { Taker } from './taker.ts'
 import type { HttpMeter } from './throttle.ts'
 
@@ -31,6 +32,12 @@ export class Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly startedAt: number
+  /** For a place upstream; null before. */
+  search: Search | null = null
+  /** What is done when its connection does not stand in time. */
+  onConnectTimeout: ((close: Close) => void) | null = null
+  /** Sends the body, once the connection stands: before, it can still go to another address. */
+  startBody: (() => void) | null = null
   /** Null until http-proxy-3 has made it; of a request that is tried again, the last one. */
   outgoing: ClientRequest | null = null
   answer: IncomingMessage | null = null
@@ -56,6 +63,8 @@ export class Exchange {
   #clientReadAt: number
   #upstreamReadAt: number
   #connectingSince: number
+  /** What this dial may take; less than the deadline where another address could be tried. */
+  #connectMs: number
   /** Since when the next move is the client's: not while the upstream holds it back. */
   #owedSince: number
   /** When the upstream had the whole request; null before. */
@@ -69,8 +78,16 @@ export class Exchange {
     this.#client = request.socket
     this.#clientRead = this.#client.bytesRead
     this.#deadlines = deadlines
+    this.#connectMs = deadlines.connectMs
     this.#clientTaker = new Taker(this.#client, now)
     this.#clientReadAt = this.#upstreamReadAt = this.#connectingSince = this.#owedSince = now
+  }
+
+  /** A place was found, and is dialled for so long at the most. */
+  expectConnect(connectMs: number, now: number): void {
+    this.#connectMs = connectMs
+    this.#connectingSince = now
+    this.#isConnected = false
   }
 
   /** The upstream connection that Node chose; called again when the request is tried again. */
@@ -111,7 +128,7 @@ export class Exchange {
   check(now: number, idleScale: number): Close | null {
     this.#observe(now)
     if (this.answer === null && this.outgoing !== null && !this.#isConnected) {
-      return this.#due(this.#connectingSince, this.#deadlines.connectMs, now, 'connect_timeout', 'upstream', 'deadlines.connect')
+      return this.#due(this.#connectingSince, this.#connectMs, now, 'connect_timeout', 'upstream', 'deadlines.connect')
     }
     const stalled = this.#stalled(now) ?? this.#tooSlow(now)
     if (stalled !== null) return stalled

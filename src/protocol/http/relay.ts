@@ -8,12 +8,15 @@
 import type http from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type net from 'node:net'
+import type { Stream } from 'node:stream'
 import type { createProxyServer, ProxyServer } from 'http-proxy-3'
 import { closeFromDialError, makeClose } from '../../close.ts'
 import type { Close } from '../../close.ts'
-import type { HttpPool } from '../../upstream/http-pool.ts'
-import { formatTarget } from '../../upstream/dial.ts'
 import type { Target } from '../../upstream/dial.ts'
+import type { HttpPool } from '../../upstream/http-pool.ts'
+import { Search } from '../../upstream/search.ts'
+import type { UpstreamTarget } from '../../upstream/target.ts'
+import type { Upstream } from '../../upstream/upstream.ts'
 import { clientHead } from './answer.ts'
 import type { ClientHead } from './answer.ts'
 import type { HttpConnection, HttpContext } from './connection.ts'
@@ -27,7 +30,6 @@ import { headBytes } from './throttle.ts'
 const require = process.getBuiltinModule('node:module').createRequire(import.meta.url)
 
 export interface RelayOptions {
-  target: Target
   maxHeaderBytes: number
 }
 
@@ -38,13 +40,13 @@ const MAX_INTERIM = 8
 export class Relay {
   readonly #options: RelayOptions
   readonly #context: HttpContext
-  readonly #pool: HttpPool
+  readonly #upstream: Upstream
   #madeProxy: ProxyServer | null = null
 
-  constructor(options: RelayOptions, context: HttpContext, pool: HttpPool) {
+  constructor(options: RelayOptions, context: HttpContext, upstream: Upstream) {
     this.#options = options
     this.#context = context
-    this.#pool = pool
+    this.#upstream = upstream
   }
 
   /** Made for the first request: it loads HTTP/2 among others, 8 MB that a gate with WebSockets alone need not hold. */
@@ -54,9 +56,7 @@ export class Relay {
 
   #makeProxy(): ProxyServer {
     const { createProxyServer: create } = require('http-proxy-3') as { createProxyServer: typeof createProxyServer }
-    const { target } = this.#options
-    const where = 'path' in target ? { socketPath: target.path, host: 'localhost', port: 80 } : { host: target.host, hostname: target.host, port: target.port }
-    const proxy = create({ target: { protocol: 'http:', ...where }, agent: this.#pool, toProxy: true, xfwd: false, selfHandleResponse: true })
+    const proxy = create({ toProxy: true, xfwd: false, selfHandleResponse: true })
     const passes = proxy as unknown as { webPasses: Array<{ name: string }> }
     passes.webPasses = passes.webPasses.filter((pass) => pass.name !== 'deleteLength')
     proxy.on('proxyRes', (answer, request, response) => this.#onAnswer(answer, relayed.get(request), response))
@@ -64,25 +64,41 @@ export class Relay {
     return proxy
   }
 
-  /** Sends the request to `path`, byte for byte, and relays its answer. */
-  send(owner: HttpConnection, exchange: Exchange, path: string, isFresh = false): void {
-    relayed.set(exchange.request, { owner, exchange })
-    owner.connection.upstreamAddress = formatTarget(this.#options.target)
-    this.#pool.made = null
-    this.#pool.next = { path, isFresh, maxHeaderBytes: this.#options.maxHeaderBytes }
+  /** Finds a place for the request, sends it to `path`, byte for byte, and relays its answer. */
+  send(owner: HttpConnection, exchange: Exchange, path: string): void {
+    exchange.search = new Search(this.#upstream, owner.connection, {
+      onPlace: (target, connectMs) => {
+        exchange.expectConnect(connectMs, this.#context.clock.now())
+        exchange.onConnectTimeout = (close) => this.#onNotConnected(owner, exchange, close)
+        this.#ask(owner, exchange, { target, path, isFresh: false })
+      },
+      onNoPlace: (close) => {
+        if (close.reason === 'no_upstream') this.#context.observer.onConnectFailed(owner.connection, close)
+        owner.close(close)
+      },
+    })
+    exchange.search.start()
+  }
+
+  #ask(owner: HttpConnection, exchange: Exchange, asked: Asked): void {
+    const { target, path, isFresh } = asked
+    const pool = this.#upstream.poolOf(target)
+    owner.connection.upstreamAddress = target.name
+    relayed.set(exchange.request, { owner, exchange, pool })
+    pool.made = null
+    pool.next = { path, isFresh, maxHeaderBytes: this.#options.maxHeaderBytes }
     try {
-      const throttle = exchange.hasBody ? (exchange.meter?.throttleBody() ?? null) : null
-      this.#proxy.web(exchange.request, exchange.response, throttle === null ? {} : { buffer: exchange.request.pipe(throttle) })
+      this.#proxy.web(exchange.request, exchange.response, { target: whereOf(target.address), agent: pool, ...this.#bodyOf(exchange) })
     } catch (error) {
       return owner.close(makeClose('internal_error', 'sidegate', 'relay', (error as Error).message))
     } finally {
-      this.#pool.next = null
+      pool.next = null
     }
-    const made = this.#pool.made as http.ClientRequest | null
+    const made = pool.made as http.ClientRequest | null
     if (made === null) return owner.close(makeClose('internal_error', 'sidegate', 'relay', 'no request was made'))
     exchange.outgoing = made
     made.once('socket', (socket) => this.#onUpstreamSocket(owner, exchange, socket))
-    made.once('error', (error) => this.#onUpstreamError(owner, exchange, made, error))
+    made.once('error', (error) => this.#onUpstreamError(owner, exchange, made, asked, error))
     made.on('upgrade', (_, socket) => {
       socket.destroy()
       owner.close(makeClose('protocol_error', 'upstream', 'relay', '101 that was not asked for'))
@@ -90,20 +106,46 @@ export class Relay {
     relayInterim(made, exchange)
   }
 
+  /** The body, at the pace of its limit. Where there is another address to go to, no byte of it is read before the connection stands. */
+  #bodyOf(exchange: Exchange): { buffer?: Stream } {
+    exchange.startBody = null
+    if (!exchange.hasBody) return {}
+    const { request, meter } = exchange
+    const throttle = meter?.throttleBody() ?? null
+    const body = (): Stream => (throttle === null ? request : request.pipe(throttle))
+    if (this.#upstream.targets.length < 2) return throttle === null ? {} : { buffer: body() }
+    const held = { pipe: (outgoing: http.ClientRequest) => (exchange.startBody = () => void body().pipe(outgoing)) }
+    return { buffer: held as unknown as Stream }
+  }
+
   #onUpstreamSocket(owner: HttpConnection, exchange: Exchange, socket: net.Socket): void {
     const { clock, observer } = this.#context
     const startedAt = clock.now()
     exchange.useUpstream(socket, startedAt)
-    if (!socket.connecting) return void (owner.connection.connectedAt ??= startedAt)
+    if (!socket.connecting) {
+      owner.connection.connectedAt ??= startedAt
+      return exchange.startBody?.()
+    }
     socket.once('connect', () => {
       owner.connection.connectedAt ??= clock.now()
       observer.onConnected(owner.connection, clock.now() - startedAt)
+      exchange.search?.succeed()
+      exchange.startBody?.()
     })
+  }
+
+  /** Nothing was sent: the request may go to another address. */
+  #onNotConnected(owner: HttpConnection, exchange: Exchange, close: Close): void {
+    const { outgoing } = exchange
+    exchange.outgoing = null
+    outgoing?.destroy()
+    this.#context.observer.onConnectFailed(owner.connection, close)
+    exchange.search!.retry(close)
   }
 
   #onAnswer(answer: IncomingMessage, known: Relayed | undefined, response: ServerResponse): void {
     if (known === undefined || known.owner.isClosing) return void answer.destroy()
-    const { owner, exchange } = known
+    const { owner, exchange, pool } = known
     const { request, outgoing } = exchange
     const head = clientHead(answer, { method: request.method ?? '', version: request.httpVersion })
     if (typeof head === 'string') return owner.close(makeClose('protocol_error', 'upstream', 'relay', head))
@@ -112,7 +154,7 @@ export class Relay {
     exchange.isEventStream = answer.headers['content-type']?.startsWith('text/event-stream') === true
     if (!response.shouldKeepAlive || !head.isDelimited || !request.complete) owner.endAfterAnswer(makeClose('eof', 'client', 'relay'))
     if (!this.#writeHead(owner, response, head)) return
-    this.#pool.hint(answer.socket, String(answer.headers['keep-alive']))
+    pool.hint(answer.socket, String(answer.headers['keep-alive']))
     answer.once('end', () => {
       response.addTrailers(forwardTrailers(toHeaders(answer.rawTrailers)) as never)
       // An upstream that answered before it had the whole request may read the rest of it as another one.
@@ -146,22 +188,34 @@ export class Relay {
     return true
   }
 
-  #onUpstreamError(owner: HttpConnection, exchange: Exchange, made: http.ClientRequest, error: NodeJS.ErrnoException): void {
-    // Behind a whole answer it concerns nobody but the connection that it came by.
-    if (owner.isClosing || exchange.answer?.complete === true) return
-    if (isWorthRetrying(exchange)) return this.send(owner, exchange, made.path, true)
-    const close = exchange.isConnected ? answerLost(error) : closeFromDialError(error)
-    if (!exchange.isConnected) this.#context.observer.onConnectFailed(owner.connection, close)
-    owner.close(close)
+  #onUpstreamError(owner: HttpConnection, exchange: Exchange, made: http.ClientRequest, asked: Asked, error: NodeJS.ErrnoException): void {
+    // Behind a whole answer it concerns nobody but the connection that it came by; that of an earlier try nobody at all.
+    if (owner.isClosing || exchange.answer?.complete === true || exchange.outgoing !== made) return
+    if (isWorthRetrying(exchange)) return this.#ask(owner, exchange, { ...asked, isFresh: true })
+    if (exchange.isConnected) return owner.close(answerLost(error))
+    this.#onNotConnected(owner, exchange, closeFromDialError(error))
   }
+}
+
+/** A request at the place that was found for it. */
+interface Asked {
+  target: UpstreamTarget
+  path: string
+  isFresh: boolean
 }
 
 interface Relayed {
   owner: HttpConnection
   exchange: Exchange
+  pool: HttpPool
 }
 /** What a request belongs to: http-proxy-3 hands back only the request. */
 const relayed = new WeakMap<IncomingMessage, Relayed>()
+
+function whereOf(address: Target) {
+  if ('path' in address) return { protocol: 'http:', socketPath: address.path, host: 'localhost', port: 80 }
+  return { protocol: 'http:', host: address.host, hostname: address.host, port: address.port }
+}
 
 /** 103 goes on (RFC 8297), to who can know it; 100 was answered by us, and 102 says nothing to a client of ours. */
 function relayInterim(made: http.ClientRequest, { request, response }: Exchange): void {

@@ -14,7 +14,7 @@ import net from 'node:net'
 import type { Duplex } from 'node:stream'
 import { makeClose } from '../../close.ts'
 import type { Connection } from '../../connection.ts'
-import type { HttpPool } from '../../upstream/http-pool.ts'
+import type { Upstream } from '../../upstream/upstream.ts'
 import { isUpgrade } from '../websocket/upgrade.ts'
 import { nodeHttp } from '../../node-http.ts'
 import { closeFromParser } from './client-error.ts'
@@ -48,17 +48,15 @@ type OwnedSocket = Duplex & { [kConnection]?: HttpConnection }
 export class HttpFront {
   readonly #options: HttpOptions
   readonly #context: HttpContext
-  readonly #pool: HttpPool
   readonly #serveUpgrade: ServeUpgrade
   readonly #server: http.Server
   readonly #relay: Relay
 
-  constructor(options: HttpOptions, context: HttpContext, pool: HttpPool, serveUpgrade: ServeUpgrade) {
+  constructor(options: HttpOptions, context: HttpContext, upstream: Upstream, serveUpgrade: ServeUpgrade) {
     this.#options = options
     this.#context = context
-    this.#pool = pool
     this.#serveUpgrade = serveUpgrade
-    this.#relay = new Relay(options, context, pool)
+    this.#relay = new Relay(options, context, upstream)
     this.#server = this.#makeServer()
   }
 
@@ -105,7 +103,6 @@ export class HttpFront {
   /** Stops Node's timers and closes idle upstream connections. */
   close(): void {
     this.#server.close()
-    this.#pool.destroy()
   }
 
   #onRequest(request: IncomingMessage, response: ServerResponse, expectation: Expectation): void {

@@ -4,10 +4,11 @@ import { nodeHttp } from '../../../src/node-http.ts'
 import { parseConfig } from '../../../src/config/load.ts'
 import { Sweep, systemClock } from '../../../src/clock.ts'
 import { silentObserver } from '../../../src/connection.ts'
-import { httpOptions, toTarget } from '../../../src/options.ts'
+import { httpOptions, upstreamOptions } from '../../../src/options.ts'
 import { calm } from '../../../src/pair/strain.ts'
 import { HttpFront } from '../../../src/protocol/http/serve.ts'
-import { HttpPool } from '../../../src/upstream/http-pool.ts'
+import { Names, systemNames } from '../../../src/upstream/names.ts'
+import { Upstream } from '../../../src/upstream/upstream.ts'
 
 test("Node's own timer for a head stays ten seconds behind deadlines.handshake, also when a reload changes that", async (t) => {
   const servers: http.Server[] = []
@@ -21,9 +22,9 @@ test("Node's own timer for a head stays ten seconds behind deadlines.handshake, 
   const { listeners } = parseConfig('listeners: [{ address: ":1", protocol: http, upstream: "127.0.0.1:2", deadlines: { handshake: 5s } }]', 'f')
   const config = listeners[0]!
   const sweep = new Sweep(systemClock)
-  const pool = new HttpPool({ target: toTarget(config.upstream.address), noDelay: true }, systemClock, sweep)
+  const upstream = new Upstream(upstreamOptions(config), { clock: systemClock, sweep, random: Math.random, names: new Names(systemNames, systemClock, Math.random), connections: [], observer: { onHealthCheck() {}, onTurned() {}, onResolved() {} } })
   const context = { clock: systemClock, sweep, random: Math.random, strain: calm(), observer: silentObserver, onClosed() {}, onExchange() {}, leaving: () => null }
-  const front = new HttpFront(httpOptions(config), context, pool, () => {})
+  const front = new HttpFront(httpOptions(config), context, upstream, () => {})
   t.teardown(() => front.close())
   t.equal(servers[0]!.headersTimeout, 15_000)
   config.deadlines.handshakeMs = 60_000

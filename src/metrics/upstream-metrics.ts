@@ -1,0 +1,63 @@
+// What is counted of upstreams: how many addresses are in which state, never which (an address is no label), their health
+// checks, and who waits for a place.
+
+import { Counter, Gauge } from 'prom-client'
+import type { Registry } from 'prom-client'
+
+/** Of one listener, at this moment. */
+export interface UpstreamCounts {
+  listener: string
+  unknown: number
+  healthy: number
+  unhealthy: number
+  queued: number
+}
+
+const states = ['unknown', 'healthy', 'unhealthy'] as const
+
+export class UpstreamMetrics {
+  readonly #targets
+  readonly #queued
+  readonly #checks
+
+  constructor(registry: Registry) {
+    const registers = [registry]
+    this.#targets = new Gauge({
+      name: 'sidegate_upstream_targets',
+      help: 'Addresses of the upstream, by state; unknown are those that no health check has judged.',
+      labelNames: ['listener', 'state'] as const,
+      registers,
+    })
+    this.#queued = new Gauge({
+      name: 'sidegate_upstream_queued',
+      help: 'Connections and plain requests that wait for a place under upstream.maxConnections, or for a name to be resolved.',
+      labelNames: ['listener'] as const,
+      registers,
+    })
+    this.#checks = new Counter({
+      name: 'sidegate_upstream_health_checks_total',
+      help: 'Health checks of upstream addresses; result is passed or failed.',
+      labelNames: ['listener', 'result'] as const,
+      registers,
+    })
+  }
+
+  announceHealthChecks(listener: string): void {
+    for (const result of ['passed', 'failed']) this.#checks.inc({ listener, result }, 0)
+  }
+
+  onHealthCheck(listener: string, isPassed: boolean): void {
+    this.#checks.inc({ listener, result: isPassed ? 'passed' : 'failed' })
+  }
+
+  /** Shows those that there are; a listener that a reload removed has no addresses any more. */
+  show(upstreams: readonly UpstreamCounts[]): void {
+    this.#targets.reset()
+    this.#queued.reset()
+    for (const counts of upstreams) {
+      const { listener } = counts
+      for (const state of states) this.#targets.set({ listener, state }, counts[state])
+      this.#queued.set({ listener }, counts.queued)
+    }
+  }
+}

@@ -1,0 +1,112 @@
+// Asks one address again and again whether it is well. One probe at a time, so that an address that hangs costs one socket.
+//
+//     unknown --one probe passes--> healthy <--`healthy` in a row pass-- unhealthy
+//        +------`unhealthy` in a row fail----> unhealthy <--`unhealthy` in a row fail-- healthy
+//
+// What is unknown counts as well: a start never waits for the upstream.
+
+import type { Clock } from '../clock.ts'
+import { probe } from './probe.ts'
+import type { Probe, ProbeType } from './probe.ts'
+import type { Target } from './dial.ts'
+
+export interface HealthCheckOptions {
+  type: ProbeType
+  /** Of the request, for `http` and `websocket`. */
+  path: string
+  /** From the end of a probe to the next one, a tenth more or less at random. */
+  intervalMs: number
+  timeoutMs: number
+  /** Probes in a row that turn the state. */
+  healthy: number
+  unhealthy: number
+}
+
+export type Health = 'unknown' | 'healthy' | 'unhealthy'
+
+/** What came of a probe. */
+export interface Checked {
+  /** Wall clock. */
+  at: number
+  tookMs: number
+  /** Null if it passed. */
+  problem: string | null
+}
+
+export interface HealthCheckContext {
+  clock: Clock
+  random: () => number
+  onChecked(checked: Checked): void
+  /** The state turned: to `healthy` or `unhealthy`. */
+  onTurned(state: Health): void
+}
+
+/** The first probes of a start come within a second, spread over it. */
+const FIRST_MS = 1000
+
+export class HealthCheck {
+  readonly #options: HealthCheckOptions
+  readonly #target: Target
+  readonly #context: HealthCheckContext
+  state: Health = 'unknown'
+  last: Checked | null = null
+  /** Probes in a row that speak against the state. */
+  #against = 0
+  #probe: Probe | null = null
+  #startedAt = 0
+  #cancel: () => void
+  #isStopped = false
+
+  constructor(options: HealthCheckOptions, target: Target, context: HealthCheckContext) {
+    this.#options = options
+    this.#target = target
+    this.#context = context
+    this.#cancel = context.clock.after(Math.min(FIRST_MS, options.intervalMs) * context.random(), () => this.#begin())
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    this.#cancel()
+    this.#probe?.giveUp()
+    this.#probe = null
+  }
+
+  #begin(): void {
+    const { clock } = this.#context
+    const { type, path, timeoutMs } = this.#options
+    this.#startedAt = clock.now()
+    this.#probe = probe({ type, target: this.#target, path }, (problem) => this.#onDone(problem))
+    // One more turn: if our own process stood still, the answer is in the kernel and not late.
+    const asked = this.#probe
+    this.#cancel = clock.after(timeoutMs, () => clock.nextTurn(() => this.#onLate(asked)))
+  }
+
+  #onLate(asked: Probe): void {
+    if (this.#probe === asked) this.#onDone(asked.giveUp())
+  }
+
+  #onDone(problem: string | null): void {
+    if (this.#isStopped) return
+    const { clock, random } = this.#context
+    this.#probe = null
+    this.#cancel()
+    this.#cancel = clock.after(this.#options.intervalMs * (0.9 + 0.2 * random()), () => this.#begin())
+    this.last = { at: clock.wall(), tookMs: clock.now() - this.#startedAt, problem }
+    this.#context.onChecked(this.last)
+    this.#judge(problem === null)
+  }
+
+  #judge(isPassed: boolean): void {
+    const isAgainst = isPassed === (this.state === 'unhealthy')
+    if (!isAgainst) {
+      this.#against = 0
+      if (isPassed) this.state = 'healthy'
+      return
+    }
+    const { healthy, unhealthy } = this.#options
+    if (++this.#against < (isPassed ? healthy : unhealthy)) return
+    this.#against = 0
+    this.state = isPassed ? 'healthy' : 'unhealthy'
+    this.#context.onTurned(this.state)
+  }
+}

@@ -1,0 +1,273 @@
+// The legacy service of a listener: its addresses, and which of them is next.
+//
+//     addresses as written --literal, localhost, unix----------> targets --choose--> a place at one of them
+//                          --name--> Source <-- Names (DNS)  -->    |
+//                                                                   +-- HealthCheck: healthy | unhealthy
+//     an address that failed its checks, or is gone from DNS: nothing new goes there, and an Eviction ends what is there
+//
+// A target is counted by the places that are taken there. Who finds none waits in one queue, first come, first served.
+
+import type { Clock, Sweep } from '../clock.ts'
+import { makeClose } from '../close.ts'
+import type { Close } from '../close.ts'
+import type { Connection } from '../connection.ts'
+import { formatTarget } from './dial.ts'
+import type { Target } from './dial.ts'
+import { Eviction } from './eviction.ts'
+import { HealthCheck } from './health-check.ts'
+import type { HealthCheckOptions } from './health-check.ts'
+import { HttpPool } from './http-pool.ts'
+import { asLiteral } from './literal.ts'
+import type { Names } from './names.ts'
+import { Source } from './source.ts'
+import { UpstreamTarget } from './target.ts'
+import { viewUpstream } from './upstream-view.ts'
+import type { UpstreamView } from './upstream-view.ts'
+
+export interface UpstreamOptions {
+  /** Hosts may be names; all addresses of a name are targets. */
+  addresses: readonly Target[]
+  balance: 'leastConnections' | 'roundRobin'
+  /** For each address; Infinity is off. */
+  maxConnections: number
+  /** Milliseconds that a connection waits for a place. */
+  queueTimeoutMs: number
+  /** Milliseconds for name resolution and all dials of a connection together. */
+  connectMs: number
+  noDelay: boolean
+  /** Null is off. */
+  healthCheck: HealthCheckOptions | null
+}
+
+/** What the log and the metrics want to know. */
+export interface UpstreamObserver {
+  onHealthCheck(isPassed: boolean): void
+  onTurned(target: UpstreamTarget): void
+  /** Names are resolved again: what they stand for changed, or they cannot be resolved. Told once for each change. */
+  onResolved(name: string, problem: string | null): void
+}
+
+export interface UpstreamContext {
+  clock: Clock
+  sweep: Sweep
+  random: () => number
+  names: Names
+  /** All open connections, of other listeners too. */
+  connections: Iterable<Connection>
+  observer: UpstreamObserver
+}
+
+/** Somebody who waits for a place. */
+export interface Waiting {
+  /** Looks again; true when it has taken one. Leaves the queue by itself. */
+  lookAgain(): boolean
+}
+
+export class Upstream {
+  readonly options: UpstreamOptions
+  readonly context: UpstreamContext
+  readonly #sources: Source[] = []
+  readonly #fixed: ReadonlyMap<string, Target>
+  #targets: UpstreamTarget[] = []
+  /** Gone from DNS, with connections that are being ended. */
+  readonly #gone = new Set<UpstreamTarget>()
+  readonly #queue = new Set<Waiting>()
+  /** Where the next choice begins. */
+  #turn = 0
+
+  constructor(options: UpstreamOptions, context: UpstreamContext) {
+    this.options = options
+    this.context = context
+    const fixed = new Map<string, Target>()
+    for (const target of options.addresses) {
+      const literal = asLiteral(target)
+      if (literal !== null) fixed.set(formatTarget(literal), literal)
+      else if ('host' in target) this.#addSource(target.host, target.port)
+    }
+    this.#fixed = fixed
+    for (const target of fixed.values()) this.#targets.push(this.#makeTarget(target, null))
+  }
+
+  #addSource(name: string, port: number): void {
+    let told: string | null = null
+    const source: Source = new Source(name, port, this.context.names, () => this.context.clock.wall(), () => {
+      if (source.problem !== told) this.context.observer.onResolved(name, (told = source.problem))
+      this.#onResolved()
+    })
+    this.#sources.push(source)
+  }
+
+  /** Begins to resolve and to check. Waits for neither. */
+  start(): void {
+    for (const source of this.#sources) source.start()
+    for (const target of this.#targets) this.#check(target)
+  }
+
+  /** Once no connection is left. */
+  stop(): void {
+    for (const source of this.#sources) source.stop()
+    for (const target of [...this.#targets, ...this.#gone]) this.#retire(target)
+    this.#gone.clear()
+  }
+
+  get view(): UpstreamView {
+    return viewUpstream(this.options, this.#sources, this.#targets, this.#gone, this.#queue.size)
+  }
+
+  get targets(): readonly UpstreamTarget[] {
+    return this.#targets
+  }
+
+  get queued(): number {
+    return this.#queue.size
+  }
+
+  /**
+   * The target for the next connection, none of `tried`. full: there is one, but without room. unresolved: its name has not
+   * been answered yet. A Close: there is none.
+   */
+  choose(tried: readonly UpstreamTarget[]): UpstreamTarget | 'full' | 'unresolved' | Close {
+    const { balance, maxConnections } = this.options
+    const targets = this.#targets
+    const now = this.context.clock.now()
+    let best: UpstreamTarget | null = null
+    let isFull = false
+    for (let step = 0; step < targets.length; step++) {
+      const target = targets[(this.#turn + step) % targets.length]!
+      if (target.isUnhealthy || tried.includes(target)) continue
+      if (target.open >= maxConnections) isFull = true
+      else if (best === null || isBetter(target, best, balance, now)) best = target
+    }
+    if (best !== null) {
+      this.#turn = (targets.indexOf(best) + 1) % targets.length
+      return best
+    }
+    return isFull ? 'full' : this.#none()
+  }
+
+  #none(): 'unresolved' | Close {
+    if (this.#targets.length > 0) return makeClose('no_upstream', 'upstream', 'connect', 'no address is healthy (upstream.healthCheck)')
+    if (this.#sources.some(({ isUnknown }) => isUnknown)) return 'unresolved'
+    const problem = this.#sources.find((source) => source.problem !== null)?.problem
+    return makeClose('connect_failed', 'upstream', 'connect', problem ?? 'no addresses')
+  }
+
+  /** Whether somebody who tried all of `tried` could go on. */
+  hasOther(tried: readonly UpstreamTarget[], current: UpstreamTarget): boolean {
+    return this.#targets.some((target) => target !== current && !target.isUnhealthy && !tried.includes(target))
+  }
+
+  /** The kept-alive connections to a target. */
+  poolOf(target: UpstreamTarget): HttpPool {
+    const { clock, sweep } = this.context
+    return (target.pool ??= new HttpPool({ target: target.address, noDelay: this.options.noDelay }, clock, sweep))
+  }
+
+  /** Until it calls `leave`. */
+  wait(waiting: Waiting): void {
+    this.#queue.add(waiting)
+  }
+
+  leave(waiting: Waiting): void {
+    this.#queue.delete(waiting)
+  }
+
+  /** Room for one: whoever has waited longest, and can use it, takes it. */
+  #serveOne(): void {
+    for (const waiting of this.#queue) if (waiting.lookAgain()) return
+  }
+
+  #serveAll(): void {
+    for (const waiting of [...this.#queue]) if (this.#queue.has(waiting)) waiting.lookAgain()
+  }
+
+  #makeTarget(address: Target, from: string | null): UpstreamTarget {
+    return new UpstreamTarget(address, from, (target) => this.#onReleased(target))
+  }
+
+  #check(target: UpstreamTarget): void {
+    const { healthCheck } = this.options
+    if (healthCheck === null || target.check !== null) return
+    const { clock, random, observer } = this.context
+    target.check = new HealthCheck(healthCheck, target.address, {
+      clock,
+      random,
+      onChecked: ({ problem }) => observer.onHealthCheck(problem === null),
+      onTurned: () => this.#onTurned(target),
+    })
+  }
+
+  #onTurned(target: UpstreamTarget): void {
+    this.context.observer.onTurned(target)
+    if (target.isUnhealthy) this.#evict(target, `${target.name} failed its health checks (upstream.healthCheck)`)
+    else this.#spare(target)
+    this.#serveAll()
+  }
+
+  #evict(target: UpstreamTarget, detail: string): void {
+    const { clock, connections } = this.context
+    target.pool?.dropIdle()
+    target.eviction ??= new Eviction(target, detail, clock, connections)
+  }
+
+  #spare(target: UpstreamTarget): void {
+    target.eviction?.stop()
+    target.eviction = null
+  }
+
+  #onReleased(target: UpstreamTarget): void {
+    if (target.open === 0 && this.#gone.delete(target)) this.#retire(target)
+    else if (this.#queue.size > 0) this.#serveOne()
+  }
+
+  #retire(target: UpstreamTarget): void {
+    this.#spare(target)
+    target.check?.stop()
+    target.pool?.destroy()
+  }
+
+  #onResolved(): void {
+    const wanted = this.#wanted()
+    for (const target of this.#targets) if (!wanted.has(target.name)) this.#remove(target)
+    const known = new Map([...this.#gone, ...this.#targets].map((target) => [target.name, target]))
+    this.#targets = [...wanted].map(([name, { address, from, isMissing }]) => {
+      const target = known.get(name) ?? this.#makeTarget(address, from)
+      target.isMissing = isMissing
+      // One that came back before its last connection had ended: the rest is spared.
+      if (this.#gone.delete(target)) this.#spare(target)
+      this.#check(target)
+      return target
+    })
+    this.#serveAll()
+  }
+
+  #wanted(): Map<string, { address: Target; from: string | null; isMissing: boolean }> {
+    const wanted = new Map<string, { address: Target; from: string | null; isMissing: boolean }>()
+    for (const [name, address] of this.#fixed) wanted.set(name, { address, from: null, isMissing: false })
+    for (const { name: from, port, misses } of this.#sources) {
+      for (const [host, missed] of misses) {
+        const address = { host, port }
+        const name = formatTarget(address)
+        const isMissing = missed > 0 && wanted.get(name)?.isMissing !== false
+        wanted.set(name, { address, from: wanted.get(name)?.from ?? from, isMissing })
+      }
+    }
+    return wanted
+  }
+
+  #remove(target: UpstreamTarget): void {
+    if (target.open === 0) return this.#retire(target)
+    target.check?.stop()
+    target.check = null
+    this.#gone.add(target)
+    this.#spare(target)
+    this.#evict(target, `${target.name} is gone from DNS (${target.from})`)
+  }
+}
+
+/** A target that is avoided is taken only where no other has room. */
+function isBetter(target: UpstreamTarget, best: UpstreamTarget, balance: UpstreamOptions['balance'], now: number): boolean {
+  const [isAvoided, isBestAvoided] = [target.isAvoided(now), best.isAvoided(now)]
+  if (isAvoided !== isBestAvoided) return isBestAvoided
+  return balance === 'leastConnections' && target.open < best.open
+}

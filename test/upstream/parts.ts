@@ -1,0 +1,95 @@
+// An Upstream on a fake clock, whose names a test answers, and connections that look for a place there.
+
+import { setImmediate as turn } from 'node:timers/promises'
+import { Sweep } from '../../src/clock.ts'
+import { makeClose } from '../../src/close.ts'
+import type { Close } from '../../src/close.ts'
+import { Connection, Registry, releasePlace } from '../../src/connection.ts'
+import type { Target } from '../../src/upstream/dial.ts'
+import { Names } from '../../src/upstream/names.ts'
+import { Search } from '../../src/upstream/search.ts'
+import { Upstream } from '../../src/upstream/upstream.ts'
+import type { UpstreamOptions } from '../../src/upstream/upstream.ts'
+import { fakeClock } from '../support/fake-clock.ts'
+
+export interface Sought {
+  connection: Connection
+  search: Search
+  /** The places that it was given, in order, and how long each might be dialled. */
+  places: Array<{ name: string; connectMs: number }>
+  /** Why there was none. */
+  end: Close | null
+  /** The dial failed. */
+  fail(reason?: 'connect_refused' | 'connect_failed' | 'connect_timeout', detail?: string): void
+  /** The connection is over. */
+  release(): void
+}
+
+export function target(port: number, host = '10.0.0.1'): Target {
+  return { host, port }
+}
+
+export function setUp(addresses: Target[], options: Partial<UpstreamOptions> = {}) {
+  const clock = fakeClock()
+  const sweep = new Sweep(clock, 80)
+  const registry = new Registry()
+  const answers = new Map<string, readonly string[] | string>()
+  const told: string[] = []
+  /** Lookups that hang, because the test has not said what they find. */
+  const hanging = new Map<string, () => void>()
+  const lookup = async (name: string): Promise<readonly string[]> => {
+    if (!answers.has(name)) await new Promise<void>((resolve) => hanging.set(name, resolve))
+    const answer = answers.get(name)!
+    if (typeof answer === 'string') throw Object.assign(new Error(answer), { code: answer })
+    return answer
+  }
+  const upstream = new Upstream(
+    { addresses, balance: 'leastConnections', maxConnections: Infinity, queueTimeoutMs: 5000, connectMs: 1000, noDelay: true, healthCheck: null, ...options },
+    {
+      clock,
+      sweep,
+      random: () => 0.5,
+      names: new Names({ lookup, refreshMs: 1000 }, clock, () => 0.5),
+      connections: registry,
+      observer: {
+        onHealthCheck() {},
+        onTurned: ({ name, check }) => told.push(`${name} ${check!.state}`),
+        onResolved: (name, problem) => told.push(`${name} ${problem}`),
+      },
+    },
+  )
+
+  function seek(): Sought {
+    const connection = new Connection(registry.nextId(), 'l', 'tcp', '127.0.0.1:1', clock.now())
+    registry.add(connection)
+    const places: Sought['places'] = []
+    const search = new Search(upstream, connection, {
+      onPlace: ({ name }, connectMs) => places.push({ name, connectMs }),
+      onNoPlace: (close) => (sought.end = close),
+    })
+    const sought: Sought = {
+      connection,
+      search,
+      places,
+      end: null,
+      fail: (reason = 'connect_refused', detail = 'ECONNREFUSED') => search.retry(makeClose(reason, 'upstream', 'connect', detail)),
+      release: () => releasePlace(connection),
+    }
+    search.start()
+    return sought
+  }
+
+  /** The ports of the places of so many new connections. */
+  const ports = (count: number) => Array.from({ length: count }, () => seek().places[0]?.name.split(':').at(-1))
+  const open = () => Object.fromEntries(upstream.targets.map(({ name, open }) => [name, open]))
+  /** The next answer for the name: to the lookup that hangs, or to the next one. */
+  async function answer(name: string, found: readonly string[] | string): Promise<void> {
+    answers.set(name, found)
+    const resolve = hanging.get(name)
+    hanging.delete(name)
+    resolve?.()
+    await clock.pass(resolve === undefined ? 1000 : 0)
+    await turn()
+  }
+  return { clock, sweep, registry, upstream, answers, answer, told, seek, ports, open }
+}
