@@ -2,6 +2,7 @@
 // alike. It holds numbers and words, no sockets; it belongs to whoever serves the connection.
 
 import type { Close, Phase } from './close.ts'
+import type { Wait } from './wait.ts'
 
 export type Protocol = 'tcp' | 'http' | 'websocket'
 export const protocols = ['tcp', 'http', 'websocket'] as const satisfies readonly Protocol[]
@@ -30,6 +31,10 @@ export interface ConnectionOwner {
   queued(side: 'client' | 'upstream'): number
   /** Whether the source of that direction is not being read, because its sink does not keep up. */
   isPaused(direction: Direction): boolean
+  /** When data last moved, as the last sweep saw it; milliseconds of the Clock. */
+  activeAt?(): number
+  /** What it waits for and until when. For an operator who asks for this one: it may allocate. */
+  describe?(): Wait
 }
 
 export class Connection {

@@ -14,16 +14,16 @@ const rows: string[][] = [
   ['admission', 'protocol'],
   ['pair', 'upstream'],
   ['endpoint'],
-  ['connection', 'close', 'clock', 'errors', 'node-http'],
+  ['connection', 'close', 'clock', 'errors', 'node-http', 'wait'],
 ]
 /** Those of one row that may import each other; the others are siblings that do not know each other. */
 const friends: string[][] = [
   ['cli', 'demo', 'run', 'young-heap'],
   ['sidegate', 'served-listener'],
   ['admin', 'lifecycle', 'metrics', 'log'],
-  ['connection', 'close', 'clock', 'errors', 'node-http'],
+  ['connection', 'close', 'clock', 'errors', 'node-http', 'wait'],
 ]
-const path = new Set(['listener', 'admission', 'protocol', 'pair', 'upstream', 'endpoint', 'connection', 'close', 'clock', 'errors', 'node-http'])
+const path = new Set(['listener', 'admission', 'protocol', 'pair', 'upstream', 'endpoint', 'connection', 'close', 'clock', 'errors', 'node-http', 'wait'])
 const beside = new Set(['admin', 'lifecycle', 'config', 'metrics', 'log'])
 const MAX_LINES = 300
 /** Longer than that for a reason. */

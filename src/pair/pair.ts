@@ -14,11 +14,13 @@ import type { Close, Manner, PeerSide } from '../close.ts'
 import type { Connection, ConnectionOwner, Direction } from '../connection.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
 import { InvariantError } from '../errors.ts'
+import type { Wait } from '../wait.ts'
 import { Deadlines } from './deadlines.ts'
 import type { DeadlineOptions } from './deadlines.ts'
 import type { Dialogue, Farewell } from './dialogue.ts'
 import { Half } from './half.ts'
 import type { BufferOptions } from './half.ts'
+import { describePair } from './waits.ts'
 
 export interface PairOptions {
   buffers: BufferOptions
@@ -97,6 +99,17 @@ export class Pair implements EndpointOwner, ConnectionOwner, Swept {
 
   isPaused(direction: Direction): boolean {
     return (direction === 'to_upstream' ? this.toUpstream : this.toClient).isPaused
+  }
+
+  activeAt(): number {
+    return this.#deadlines.activeAt
+  }
+
+  describe(): Wait {
+    const { toUpstream, toClient } = this
+    const next = this.#deadlines.next(toUpstream, toClient)
+    const dialogue = this.#dialogue?.describe?.() ?? null
+    return describePair({ state: this.#state, toUpstream, toClient, next, dialogue, end: this.#connection.end, closesBy: this.#closesBy })
   }
 
   onBytes(endpoint: Endpoint, bytes: Buffer, length: number): boolean {

@@ -15,8 +15,10 @@ import type { Connection, ConnectionOwner, Direction } from '../../connection.ts
 import type { ServeContext } from '../opening.ts'
 import { Exchange } from './exchange.ts'
 import type { ExchangeDeadlines } from './exchange.ts'
-import { refusal } from './refusal.ts'
+import { answerFor, isGone } from './refusal.ts'
 import { resetSocket } from '../../endpoint/reset.ts'
+import type { Wait } from '../../wait.ts'
+import { describeHttp } from './waits.ts'
 
 export interface HttpConnectionOptions {
   deadlines: ExchangeDeadlines
@@ -98,6 +100,15 @@ export class HttpConnection implements ConnectionOwner, Swept {
   isPaused(direction: Direction): boolean {
     const source = direction === 'to_client' ? this.#exchange?.answer : this.#exchange?.request
     return source?.isPaused() ?? false
+  }
+
+  activeAt(): number {
+    return this.#exchange?.activeAt ?? this.#idleSince
+  }
+
+  describe(): Wait {
+    const times = { idleSince: this.#idleSince, headSince: this.#headSince, closesBy: this.#closesBy, expiresAt: this.#expiresAt }
+    return describeHttp({ state: this.#state, exchange: this.#exchange?.describe() ?? null, end: this.connection.end, ...times }, this.#options)
   }
 
   /** One request at a time: `run` is called when those before it are answered. */
@@ -281,12 +292,3 @@ export class HttpConnection implements ConnectionOwner, Swept {
 }
 
 function ignore(): void {}
-
-/** The client has left: nobody reads an answer. */
-function isGone({ reason, side }: Close): boolean {
-  return reason === 'aborted' && side === 'client'
-}
-
-function answerFor(close: Close): Buffer | null {
-  return isGone(close) ? null : refusal(close)
-}

@@ -24,6 +24,15 @@ export function refusal(close: Close, retryAfter: number | null = null): Buffer 
   return Buffer.concat([encodeHead(`HTTP/1.1 ${status} ${nodeHttp.STATUS_CODES[status] ?? 'Error'}`, headers), body])
 }
 
+/** A client that has left reads no answer. */
+export function isGone({ reason, side }: Close): boolean {
+  return reason === 'aborted' && side === 'client'
+}
+
+export function answerFor(close: Close): Buffer | null {
+  return isGone(close) ? null : refusal(close)
+}
+
 /** RFC 6455 section 4.4: a 426 says which version would do. */
 function upgradeHeaders(status: number): Header[] {
   if (status !== 426) return [['Connection', 'close']]

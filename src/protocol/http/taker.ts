@@ -18,6 +18,11 @@ export class Taker {
     this.#owed = unwritten(socket, socket.writableLength)
   }
 
+  /** When the last byte was taken, or nothing waited. */
+  get takenAt(): number {
+    return this.#takenAt
+  }
+
   observe(now: number): void {
     const { bytesWritten, writableLength } = this.#socket
     // What Node queues behind the write in progress is in both counts: a trickle into the queue is no progress.
