@@ -40,6 +40,11 @@ export function cannotBind(key: string, address: Address, error: NodeJS.ErrnoExc
   return new ConfigError('configuration', [{ line: 0, column: 0, path: key, message }])
 }
 
+/** A file that is needed and cannot be used, at the key that names it. */
+export function cannotUse(key: string, file: string, problem: string): ConfigError {
+  return new ConfigError('configuration', [{ line: 0, column: 0, path: key, message: `${file} ${problem}` }])
+}
+
 export function toListener(address: Address): { host: string | null; port: number } | { path: string } {
   return address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port }
 }

@@ -10,7 +10,9 @@ import { makeClose } from './close.ts'
 import type { Reason } from './close.ts'
 import { formatAddress } from './config/address.ts'
 import type { Address } from './config/address.ts'
+import { effectiveConfig } from './config/effective.ts'
 import type { Config } from './config/schema.ts'
+import { OFF, parseDuration } from './config/units.ts'
 import { Registry } from './connection.ts'
 import type { Connection } from './connection.ts'
 import { checkAdoption } from './endpoint/read-buffer.ts'
@@ -21,7 +23,7 @@ import type { Log } from './log/log.ts'
 import type { LogWriter } from './log/log-writer.ts'
 import { Rejections } from './log/rejections.ts'
 import { Metrics } from './metrics/metrics.ts'
-import { cannotBind, refuseWhatDoesNotFit, shortestDeadline, toListen } from './options.ts'
+import { cannotBind, cannotUse, refuseWhatDoesNotFit, shortestDeadline, toListen } from './options.ts'
 import { meteredListener, ServedListener } from './served-listener.ts'
 import type { SharedParts } from './served-listener.ts'
 
@@ -50,6 +52,8 @@ export class Sidegate {
   /** Ports as bound; null for unix sockets. */
   healthPort = 0
   adminPort = 0
+  /** Why the last reload was refused, for `GET /config/error`; null if it was not. */
+  configError: unknown = null
 
   /** Binds everything; rejects with a ConfigError if it does not fit this machine, with the system's error if a port is taken. */
   static async start(config: Config, parts: SidegateParts): Promise<Sidegate> {
@@ -82,9 +86,26 @@ export class Sidegate {
       readiness: () => this.#readiness(),
       renderMetrics: () => this.metrics.render(),
     })
-    this.#admin = new AdminServer({ clock, registry: this.registry, ...build, listeners: () => this.#listeners.map(({ view }) => view) })
+    this.#admin = this.#adminServer(build)
     const shared = this.#sharedParts(parts, isShared, new ConnectionLimit(fits))
     this.#listeners = config.listeners.map((listener) => new ServedListener(listener, shared))
+  }
+
+  #adminServer(build: { version: string; revision: string }): AdminServer {
+    return new AdminServer({
+      ...build,
+      clock: this.#clock,
+      registry: this.registry,
+      log: this.#log,
+      listeners: () => this.#listeners.map(({ view }) => view),
+      state: () => this.#state,
+      config: () => effectiveConfig(this.#config),
+      configError: () => this.configError,
+      parseDuration: (text) => parseDuration(text, { min: 1, max: OFF, isOffAllowed: false }),
+      tokenFile: this.#config.admin.tokenFile,
+      onTokenProblem: (problem) => this.#log.error('admin.tokenFile cannot be used: the admin server lets nobody in', { file: this.#config.admin.tokenFile, problem }),
+      onError: (error) => this.#log.error('the admin server failed', { error: error instanceof Error ? error : String(error) }),
+    })
   }
 
   #sharedParts({ random = Math.random }: SidegateParts, isShared: boolean, processLimit: ConnectionLimit): SharedParts {
@@ -111,6 +132,8 @@ export class Sidegate {
     try {
       // Health first: a kubelet that asks while the rest binds gets an answer.
       this.healthPort = await this.#bind('health.address', this.#config.health.address, (address) => this.#health.start(address))
+      const tokenProblem = await this.#admin.tokenProblem()
+      if (tokenProblem !== null) throw cannotUse('admin.tokenFile', this.#config.admin.tokenFile ?? '', tokenProblem)
       this.adminPort = await this.#bind('admin.address', this.#config.admin.address, (address) => this.#admin.start(address))
       for (const [index, listener] of this.#listeners.entries()) {
         await this.#bind(`listeners[${index}].address`, listener.config.address, () => listener.listen())

@@ -15,14 +15,17 @@ export interface Answer {
   status: number
   /** Plain text where it is absent. */
   contentType?: string
-  /** Bytes where several connections share them. */
-  body: string | Buffer
+  /** Bytes where several connections share them; pieces, made as the peer takes them, where it would be too much at once. */
+  body: string | Buffer | AsyncIterable<string | Buffer>
+  headers?: Readonly<Record<string, string>>
 }
 
 export interface OpsRequest {
   /** What stood at the place of `:name` in the path. */
   readonly parameter: string
   readonly query: URLSearchParams
+  /** Aborted when the asker has left, or the answer is done: for what takes its time. */
+  readonly signal: AbortSignal
 }
 
 export interface Route {
@@ -38,7 +41,7 @@ export interface OpsServerOptions {
   clock: Clock
   routes: readonly Route[]
   /** Looked at before the route; an answer refuses the request. */
-  guard?: (request: IncomingMessage) => Answer | null
+  guard?: (request: IncomingMessage) => Answer | null | Promise<Answer | null>
   /** A handler that threw: the peer gets a bare 500. */
   onError?: (error: unknown) => void
   maxConnections?: number
@@ -61,8 +64,13 @@ export class OpsServer {
     const timeouts = { headersTimeout: REQUEST_MS, requestTimeout: REQUEST_MS, keepAliveTimeout: 2 * REQUEST_MS }
     this.#server = nodeHttp.createServer(
       { ...timeouts, connectionsCheckingInterval: 1000, maxHeaderSize: 8192 },
-      // Nothing throws here unless an answer is malformed, which must not end the process.
-      (request, response) => void this.#onRequest(request, response).catch(() => request.socket.destroy()),
+      // An answer that is malformed, or cannot be finished, must not end the process, nor pass for a whole one.
+      (request, response) => {
+        void this.#onRequest(request, response).catch((error: unknown) => {
+          this.#options.onError?.(error)
+          request.socket.destroy()
+        })
+      },
     )
     this.#server.on('connection', (socket) => this.#onConnection(socket))
   }
@@ -113,21 +121,21 @@ export class OpsServer {
       request.socket.destroy()
       return
     }
-    connection.begin(response)
-    connection.send(await this.#answerOrApologise(request, response), request.method === 'HEAD')
+    const signal = connection.begin(response)
+    await connection.send(await this.#answerOrApologise(request, response, signal), request.method === 'HEAD')
   }
 
-  async #answerOrApologise(request: IncomingMessage, response: ServerResponse): Promise<Answer> {
+  async #answerOrApologise(request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<Answer> {
     try {
-      return await this.#answer(request, response)
+      return await this.#answer(request, response, signal)
     } catch (error) {
       this.#options.onError?.(error)
       return { status: 500, body: 'internal error\n' }
     }
   }
 
-  #answer(request: IncomingMessage, response: ServerResponse): Answer | Promise<Answer> {
-    const refusal = this.#options.guard?.(request)
+  async #answer(request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<Answer> {
+    const refusal = await this.#options.guard?.(request)
     if (refusal) return refusal
     const target = request.url ?? '/'
     const mark = target.indexOf('?')
@@ -142,7 +150,7 @@ export class OpsServer {
     }
     if (route === undefined) return { status: 404, body: 'not found\n' }
     const query = new URLSearchParams(mark < 0 ? '' : target.slice(mark + 1))
-    return route.handle({ parameter: matchPath(route.path, path) ?? '', query })
+    return route.handle({ parameter: matchPath(route.path, path) ?? '', query, signal })
   }
 }
 

@@ -1,4 +1,4 @@
-// Texts with a shape of their own: the name of a listener and an allowed Origin.
+// Texts with a shape of their own: the name of a listener, an allowed Origin, the path of a file.
 
 import type { Parsed } from './words.ts'
 import { show } from './words.ts'
@@ -22,4 +22,11 @@ export function parseOrigin(input: unknown): Parsed<string> {
   const origin = `${url.protocol}//${url.host}`
   // Anything that a browser would send differently could never match, and would silently refuse everyone.
   return input.toLowerCase() === origin ? { value: origin } : no(`write ${origin}`)
+}
+
+/** An absolute path: what a relative one is relative to depends on who starts us. `off` is none. */
+export function parsePathOrOff(input: unknown): Parsed<string | null> {
+  if (input === 'off') return { value: null }
+  const isGood = typeof input === 'string' && input.startsWith('/') && !/[\p{C}\p{Zl}\p{Zp}]/u.test(input)
+  return isGood ? { value: input } : { problem: `got ${show(input)}, write an absolute path, such as /run/secrets/sidegate/token` }
 }

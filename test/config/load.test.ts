@@ -19,7 +19,7 @@ const withKeys = (keys: string, env = {}): ListenerConfig => {
 test('the smallest file gets every default', async (t) => {
   t.strictSame(parse(smallest), {
     health: { address: { kind: 'tcp', host: null, port: 17_021 } },
-    admin: { address: { kind: 'tcp', host: '127.0.0.1', port: 17_020 } },
+    admin: { address: { kind: 'tcp', host: '127.0.0.1', port: 17_020 }, tokenFile: null },
     log: { level: 'info', format: 'json', requests: false },
     listeners: [{
       name: 'http-17080',

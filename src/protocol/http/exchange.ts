@@ -133,7 +133,8 @@ export class Exchange {
       return wait('more of the answer', idle, { ...upstreamIdle, at: this.#upstreamReadAt + upstreamIdleMs })
     }
     if (this.request.complete) {
-      const since = this.#askedAt ?? Number.POSITIVE_INFINITY
+      // No sweep has noticed yet that the request is out; it is at most as old as its last byte.
+      const since = this.#askedAt ?? this.activeAt
       const response = { key: 'deadlines.response', reason: 'response_timeout', side: 'upstream', at: since + responseMs } as const
       return wait('the upstream to answer', response, { ...upstreamIdle, at: since + Math.min(upstreamIdleMs, unless(responseMs, idleMs)) })
     }
