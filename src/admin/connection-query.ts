@@ -69,7 +69,8 @@ function matches(connection: Connection, { filters }: ConnectionQuery): boolean 
 
 function isAt(address: string, wanted: string | undefined): boolean {
   if (wanted === undefined || address === wanted) return true
-  const host = address.slice(0, address.lastIndexOf(':'))
+  // A client of a Unix socket has no port.
+  const host = address.replace(/:\d+$/, '')
   return host === wanted || host === `[${wanted}]`
 }
 

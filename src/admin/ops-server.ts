@@ -6,6 +6,8 @@
 // requests would each hold one), 5 s without progress while an answer is written, 5 s for a request.
 
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { unlinkSync } from 'node:fs'
+import { isLeftBehind } from '../listener/left-behind.ts'
 import { nodeHttp } from '../node-http.ts'
 import type { AddressInfo, Socket } from 'node:net'
 import { Sweep, type Clock } from '../clock.ts'
@@ -76,7 +78,17 @@ export class OpsServer {
   }
 
   /** Resolves with the port that was bound; 0 for a path. */
-  start(address: OpsAddress): Promise<number> {
+  async start(address: OpsAddress): Promise<number> {
+    try {
+      return await this.#listen(address)
+    } catch (error) {
+      if (!('path' in address) || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || !(await isLeftBehind(address.path))) throw error
+      unlinkSync(address.path)
+      return this.#listen(address)
+    }
+  }
+
+  #listen(address: OpsAddress): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject)
       this.#server.listen(address, () => {
