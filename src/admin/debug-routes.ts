@@ -13,7 +13,7 @@ export function debugRoutes(clock: Clock, snapshotRoom: () => Promise<SnapshotRo
   const file = (kind: string): string => `sidegate-${new Date(clock.wall()).toISOString().replaceAll(':', '-').slice(0, 19)}.${kind}`
 
   async function profile(kind: ProfileKind, { query, signal }: OpsRequest): Promise<Answer> {
-    const seconds = readSeconds(query, defaultSeconds[kind])
+    const seconds = unknownIn(query, 'seconds') ?? readSeconds(query, defaultSeconds[kind])
     if (typeof seconds === 'string') return jsonAnswer({ error: seconds }, 400)
     if (!profiler.claim(signal)) return busy()
     const body = await profiler.profile(kind, seconds, signal)
@@ -22,9 +22,10 @@ export function debugRoutes(clock: Clock, snapshotRoom: () => Promise<SnapshotRo
   }
 
   async function snapshot({ query, signal }: OpsRequest): Promise<Answer> {
+    const problem = unknownIn(query, 'force') ?? (query.getAll('force').every((value) => value === '1') ? null : 'force must be 1')
+    if (problem !== null) return jsonAnswer({ error: problem }, 400)
     const room = await snapshotRoom()
-    const isForced = query.get('force') === '1'
-    if (room.neededBytes > room.availableBytes && !isForced) {
+    if (room.neededBytes > room.availableBytes && !query.has('force')) {
       const error = 'a snapshot of the heap may need more memory than there is; ?force=1 takes it all the same, POST /debug/heapprofile needs hardly any'
       return jsonAnswer({ error, ...room }, 409)
     }
@@ -36,6 +37,10 @@ export function debugRoutes(clock: Clock, snapshotRoom: () => Promise<SnapshotRo
     { method: 'POST', path: '/debug/heapprofile', summary: `who allocates: ?seconds=${defaultSeconds.heap}`, handle: (request) => profile('heap', request) },
     { method: 'POST', path: '/debug/heapsnapshot', summary: 'what the heap holds; stops everything for a moment: ?force=1', handle: snapshot },
   ]
+}
+
+function unknownIn(query: URLSearchParams, known: string): string | null {
+  return [...query.keys()].every((key) => key === known) ? null : `unknown parameter, known is ${known}`
 }
 
 function readSeconds(query: URLSearchParams, fallback: number): number | string {

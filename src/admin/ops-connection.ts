@@ -73,13 +73,14 @@ export class OpsConnection implements Swept {
 
   /** The next piece is asked for when the peer has taken the last one. To be left by the peer ends the making of them too. */
   async #sendPieces(response: ServerResponse, pieces: AsyncIterable<string | Buffer>): Promise<void> {
+    // What is being made may take its time, the process may even stand still; only a peer that takes nothing is cut.
+    this.#progressAt = null
     for await (const piece of pieces) {
       const bytes = typeof piece === 'string' ? Buffer.from(piece) : piece
       for (let offset = 0; offset < bytes.length; offset += PIECE_BYTES) {
         this.#progressAt = this.#clock.now()
         if (!(await isTaken(response, bytes.subarray(offset, offset + PIECE_BYTES)))) return
       }
-      // What is made meanwhile may take its time; only a peer that takes nothing is cut.
       this.#progressAt = null
     }
     this.#progressAt = this.#clock.now()

@@ -42,6 +42,13 @@ test('a profile has 1 to 60 seconds', async (t) => {
   }
 })
 
+test('what is not understood is refused', async (t) => {
+  const { get } = await setUp(t, { snapshotRoom: async () => room })
+  for (const query of ['cpuprofile?second=5', 'heapprofile?force=1', 'heapsnapshot?force=true', 'heapsnapshot?force=', 'heapsnapshot?seconds=1']) {
+    t.equal((await get(`/debug/${query}`, {}, 'POST')).status, 400, query)
+  }
+})
+
 test('one at a time: a second asker is told so; one that leaves makes room at once', async (t) => {
   const clock = fakeClock()
   const { port, get } = await setUp(t, { clock })
@@ -82,26 +89,27 @@ test('a snapshot that fits is taken: the whole heap, as JSON', async (t) => {
   t.ok(snapshot.node_count > 1000)
 })
 
-test('a snapshot that may not fit is refused with the numbers, and taken if that is insisted on', async (t) => {
+test('a snapshot that may not fit is refused with the numbers', async (t) => {
   const tight = { ...room, neededBytes: 1001, limitBytes: 2000 }
   const { get } = await setUp(t, { snapshotRoom: async () => tight })
   const { status, body } = await get('/debug/heapsnapshot', {}, 'POST')
   t.equal(status, 409)
   t.match(JSON.parse(body) as Row, { error: /force=1/, ...tight })
-  t.equal((await get('/debug/heapsnapshot?force=1', {}, 'POST')).status, 200)
 })
 
-test('who leaves in the middle of a snapshot gives its place back', async (t) => {
-  const { port, get } = await setUp(t, { snapshotRoom: async () => room })
-  await new Promise<void>((resolve, reject) => {
-    const asked = request({ port, host: '127.0.0.1', method: 'POST', path: '/debug/heapsnapshot', agent: false }, (response) => {
+test('a snapshot that may not fit is taken if that is insisted on; who leaves in the middle of it gives its place back', async (t) => {
+  const { clock } = hasty(1000)
+  const { port, get } = await setUp(t, { clock, snapshotRoom: async () => ({ ...room, neededBytes: 1001 }) })
+  const status = await new Promise((resolve, reject) => {
+    const asked = request({ port, host: '127.0.0.1', method: 'POST', path: '/debug/heapsnapshot?force=1', agent: false }, (response) => {
       response.once('data', () => {
         response.on('error', () => {})
         response.destroy()
-        resolve()
+        resolve(response.statusCode)
       })
     })
     asked.on('error', reject).end()
   })
-  await eventually(async () => (await get('/debug/heapsnapshot', {}, 'POST')).status === 200, { what: 'the place to be free', withinMs: 10_000 })
+  t.equal(status, 200)
+  await eventually(async () => (await get('/debug/cpuprofile?seconds=1', {}, 'POST')).status === 200, { what: 'the place to be free', withinMs: 10_000 })
 })
