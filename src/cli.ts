@@ -2,7 +2,7 @@
 // The command line: words to one command, and its outcome to an exit code. Each command is small or imported only when
 // it is asked for. Results go to stdout, complaints to stderr.
 //
-// Exit codes: 0 done, 64 wrong usage, 70 our fault, 78 wrong configuration.
+// Exit codes: 0 done, 1 a gate that is not there or said no, 64 wrong usage, 70 our fault, 78 wrong configuration.
 
 import './young-heap.ts'
 import { readFileSync } from 'node:fs'
@@ -11,15 +11,8 @@ import { explainText, reasonsTable } from './config/explain.ts'
 import { jsonSchema } from './config/json-schema.ts'
 import { checkConfig } from './config/load.ts'
 import { suggest } from './config/words.ts'
+import { CONFIG, INTERNAL, OK, parse, REFUSED, RefusedError, safe, USAGE, UsageError } from './commands/usage.ts'
 import { ConfigError, formatProblem } from './errors.ts'
-
-// As an ES module it would load worker threads and more: 5 MB of an idle gate.
-const { parseArgs } = process.getBuiltinModule('node:util')
-
-const OK = 0
-const USAGE = 64
-const INTERNAL = 70
-const CONFIG = 78
 
 const usage = `usage: sidegate <command>
 
@@ -31,11 +24,28 @@ const usage = `usage: sidegate <command>
   help                  print this
   --version             print the version
 
-exit codes: 0 done, 64 wrong usage, 70 internal error, 78 wrong configuration
-`
+ask a gate that runs:
 
-/** The words that were given make no command. */
-class UsageError extends Error {}
+  top                   its connections, live; q quits. Once, where there is no terminal
+  connections [ID]      its connections, or all that is known of one
+                        both: --listener --protocol --phase --client --upstream, --limit N,
+                        --sort age|idle|buffered|rate
+  kill ID               end a connection
+  drain [--wait]        let its connections go; drain --undo: let them stay after all
+  reload                have it read its configuration again
+  log [LEVEL] [--for 5m]
+                        its log level; change it, for a while or for good
+  profile cpu|heap [--seconds N] [-o FILE]
+  profile snapshot [--force] [-o FILE]
+                        a file that Chrome's DevTools open
+  health                whether it is ready [--health ADDRESS]
+
+  all of these: --json (but profile); --admin ADDRESS (127.0.0.1:17020, unix:/path), or -c FILE for
+  the addresses in a configuration; --token-file FILE
+
+exit codes: 0 done, 1 no gate there, or it said no, 64 wrong usage, 70 internal error,
+78 wrong configuration
+`
 
 type Command = (args: string[]) => number | Promise<number>
 
@@ -46,6 +56,14 @@ const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
   ['schema', printSchema],
   ['demo', demo],
   ['help', help],
+  ['top', async (args) => (await import('./commands/top.ts')).top(args)],
+  ['connections', async (args) => (await import('./commands/connections.ts')).connections(args)],
+  ['kill', async (args) => (await import('./commands/kill.ts')).kill(args)],
+  ['drain', async (args) => (await import('./commands/drain.ts')).drain(args)],
+  ['reload', async (args) => (await import('./commands/reload.ts')).reload(args)],
+  ['log', async (args) => (await import('./commands/log.ts')).log(args)],
+  ['profile', async (args) => (await import('./commands/profile.ts')).profile(args)],
+  ['health', async (args) => (await import('./commands/health.ts')).health(args)],
 ])
 
 async function run(args: string[]): Promise<number> {
@@ -111,16 +129,6 @@ function help(): number {
   return OK
 }
 
-/** `parseArgs`, whose complaints are usage errors. */
-const parse: typeof parseArgs = (config) => {
-  try {
-    return parseArgs(config)
-  } catch (error) {
-    const isUsage = error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')
-    throw isUsage ? new UsageError((error.message.split('. ')[0] ?? '').replace(/^./, (first) => first.toLowerCase())) : error
-  }
-}
-
 function version(): string {
   // One folder up from src/ as from dist/.
   const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
@@ -156,6 +164,10 @@ function report(error: unknown): number {
   if (error instanceof UsageError) {
     process.stderr.write(`sidegate: ${error.message}\ntry: sidegate help\n`)
     return USAGE
+  }
+  if (error instanceof RefusedError) {
+    process.stderr.write(`sidegate: ${safe(error.message)}\n`)
+    return REFUSED
   }
   if (error instanceof ConfigError) {
     process.stderr.write(`${error.message}\n`)

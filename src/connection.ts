@@ -2,6 +2,7 @@
 // alike. It holds numbers and words, no sockets; it belongs to whoever serves the connection.
 
 import type { Close, Phase } from './close.ts'
+import type { Wait } from './wait.ts'
 
 export type Protocol = 'tcp' | 'http' | 'websocket'
 export const protocols = ['tcp', 'http', 'websocket'] as const satisfies readonly Protocol[]
@@ -36,6 +37,10 @@ export interface ConnectionOwner {
   isPaused(direction: Direction): boolean
   /** Milliseconds without data either way, as of the last sweep; 0 (or absent) while somebody waits. */
   quietMs?(now: number): number
+  /** When data last moved, as the last sweep saw it; milliseconds of the Clock. */
+  activeAt?(): number
+  /** What it waits for and until when. For an operator who asks for this one: it may allocate. */
+  describe?(): Wait
 }
 
 /** What a connection takes up at its upstream address: counted until it is given back, once. */

@@ -55,6 +55,11 @@ export function restartRequired(running: Config, next: Config): string[] {
   return keys.filter((key) => formatAddress(running[key].address) !== formatAddress(next[key].address)).map((key) => `${key}.address`)
 }
 
+/** A file that is needed and cannot be used, at the key that names it. */
+export function cannotUse(key: string, file: string, problem: string): ConfigError {
+  return new ConfigError('configuration', [{ line: 0, column: 0, path: key, message: `${file} ${problem}` }])
+}
+
 export function toListener(address: Address): { host: string | null; port: number } | { path: string } {
   return address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port }
 }

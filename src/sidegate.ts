@@ -10,7 +10,9 @@ import { makeClose } from './close.ts'
 import type { Reason } from './close.ts'
 import { formatAddress } from './config/address.ts'
 import type { Address } from './config/address.ts'
+import { effectiveConfig } from './config/effective.ts'
 import type { Config } from './config/schema.ts'
+import { OFF, parseDuration } from './config/units.ts'
 import { Registry } from './connection.ts'
 import type { Connection } from './connection.ts'
 import { checkAdoption } from './endpoint/read-buffer.ts'
@@ -18,10 +20,9 @@ import { connectionsThatFit, descriptorLimit } from './lifecycle/descriptors.ts'
 import { Drain } from './lifecycle/drain.ts'
 import type { DrainResult, DrainState, DrainTimes, DrainTrigger } from './lifecycle/drain.ts'
 import { HealthServer } from './lifecycle/health-server.ts'
-import { collectGarbage, heapWarning } from './lifecycle/heap.ts'
-import { memoryGauge } from './lifecycle/memory.ts'
 import type { MemoryGauge } from './lifecycle/memory.ts'
-import { Overload } from './lifecycle/overload.ts'
+import { makeOverload } from './lifecycle/overload.ts'
+import type { Overload } from './lifecycle/overload.ts'
 import { ReloadRefused, Reloads } from './lifecycle/reload.ts'
 import type { ConfigFault, ConfigSource, ReloadResult, ReloadTrigger } from './lifecycle/reload.ts'
 import { revision, version } from './lifecycle/version.ts'
@@ -30,7 +31,7 @@ import type { LogWriter } from './log/log-writer.ts'
 import { Rejections } from './log/rejections.ts'
 import { Metrics } from './metrics/metrics.ts'
 import { ListenerSet } from './listener-set.ts'
-import { cannotBind, refuseWhatDoesNotFit, restartRequired, shortestDeadline, toListen } from './options.ts'
+import { cannotBind, cannotUse, refuseWhatDoesNotFit, restartRequired, shortestDeadline, toListen } from './options.ts'
 import { Pacer } from './pair/pacer.ts'
 import { calm } from './pair/strain.ts'
 import { meteredListener } from './served-listener.ts'
@@ -93,7 +94,7 @@ export class Sidegate {
     refuseWhatDoesNotFit(config, this.#fits)
     this.#drain = new Drain({ clock, random, registry: this.registry, log, stopAccepting: () => this.#listeners.close() })
     this.#reloads = new Reloads({ clock, log, source: parts.source?.source ?? null, hash: parts.source?.hash ?? '', apply: (next) => this.#apply(next) })
-    this.#overload = this.#makeOverload(parts.memory ?? memoryGauge())
+    this.#overload = makeOverload(config.memory, { clock, log, registry: this.registry, strain: this.#strain }, parts.memory)
     this.metrics = this.#makeMetrics(parts)
     this.#health = this.#makeHealthServer()
     this.#admin = this.#makeAdminServer()
@@ -125,27 +126,23 @@ export class Sidegate {
     })
   }
 
-  #makeOverload(memory: MemoryGauge): Overload {
-    const warning = memory.cgroup === null ? null : heapWarning(memory.read().limitBytes)
-    if (warning !== null) this.#log.warn(warning)
-    return new Overload(this.#config.memory, {
-      clock: this.#clock,
-      log: this.#log,
-      registry: this.registry,
-      strain: this.#strain,
-      read: () => memory.read(),
-      collectGarbage,
-    })
-  }
-
   #makeAdminServer(): AdminServer {
+    const { tokenFile } = this.#config.admin
     return new AdminServer({
+      ...build(),
       clock: this.#clock,
       registry: this.registry,
-      ...build(),
+      log: this.#log,
       listeners: () => this.#listeners.current.map(({ view }) => view),
       upstreams: () => this.#listeners.current.map(({ upstreamView }) => upstreamView),
+      state: () => (this.#drain.isUnderway ? 'draining' : this.#state),
+      config: () => effectiveConfig(this.#config),
+      configError: () => this.configError,
       lifecycle: this,
+      parseDuration: (text) => parseDuration(text, { min: 1, max: OFF, isOffAllowed: false }),
+      tokenFile,
+      onTokenProblem: (problem) => this.#log.error('admin.tokenFile cannot be used: the admin server lets nobody in', { file: tokenFile, problem }),
+      onError: (error) => this.#log.error('the admin server failed', { error: error instanceof Error ? error : String(error) }),
     })
   }
 
@@ -178,6 +175,8 @@ export class Sidegate {
     try {
       // Health first: a kubelet that asks while the rest binds gets an answer.
       this.healthPort = await this.#bind('health.address', this.#config.health.address, (address) => this.#health.start(address))
+      const tokenProblem = await this.#admin.tokenProblem()
+      if (tokenProblem !== null) throw cannotUse('admin.tokenFile', this.#config.admin.tokenFile ?? '', tokenProblem)
       this.adminPort = await this.#bind('admin.address', this.#config.admin.address, (address) => this.#admin.start(address))
       await this.#listeners.listen()
     } catch (error) {

@@ -26,6 +26,7 @@ test('wrong usage exits 64 and says what is right', async (t) => {
     [['explain', 'idle'], 'unknown reason "idle", did you mean idle_timeout?'],
     [['explain', 'zebra'], 'unknown reason "zebra"; sidegate explain lists them'],
     [['explain', 'a', 'b'], 'explain takes one reason: sidegate explain [REASON]'],
+    [['kill'], 'kill needs one ID of sidegate connections: sidegate kill ID'],
     [['schema', 'x'], "unexpected argument 'x'"],
     [['--frobnicate'], 'unknown command "--frobnicate"'],
   ]

@@ -1,14 +1,23 @@
-// What an operator asks a running Sidegate, on loopback. Routes are rows of a table; only POST changes anything. Whoever
-// can reach the port may ask, so it binds loopback addresses only and refuses what browsers send for foreign pages.
+// What an operator asks a running Sidegate, and the few things that can be done to it. Routes are rows of a table; GET only
+// reads, what changes something is POST or DELETE. Whoever gets past the guard may do all of it, so there is always one:
+// on loopback what browsers send for foreign pages is refused, anywhere else a token is needed.
 
 import type { Clock } from '../clock.ts'
 import { InvariantError } from '../errors.ts'
 import type { Registry } from '../connection.ts'
-import { readConnectionQuery, selectConnections, viewConnection } from './connection-view.ts'
+import { connectionRoutes } from './connection-routes.ts'
+import { debugRoutes } from './debug-routes.ts'
+import { LogLevelSwitch } from './log-level.ts'
+import type { Leveled } from './log-level.ts'
+import { logRoutes } from './log-routes.ts'
 import { guardAgainstBrowsers, isLoopback } from './loopback-guard.ts'
 import type { DrainState } from '../lifecycle/drain.ts'
 import type { ReloadResult } from '../lifecycle/reload.ts'
 import { jsonAnswer, OpsServer, type Answer, type OpsAddress, type Route } from './ops-server.ts'
+import { snapshotRoom } from './profiler.ts'
+import type { SnapshotRoom } from './profiler.ts'
+import { Rates } from './rates.ts'
+import { TokenGuard } from './token-guard.ts'
 
 /** A listener, as far as an operator wants to know. */
 export interface ListenerView {
@@ -37,52 +46,79 @@ export interface AdminServerOptions {
   lifecycle?: Lifecycle
   /** For each listener, as `Upstream.view` tells it. */
   upstreams?: () => readonly object[]
+  /** How the process is doing: `starting`, `running`, `draining`. */
+  state: () => string
+  /** The configuration in force, every default filled in, to be shown. */
+  config: () => unknown
+  /** Why the last reload was refused; null if it was not. */
+  configError: () => unknown
+  log: Leveled
+  /** As the configuration file has them: `5m`. */
+  parseDuration: (text: string) => { value: number } | { problem: string }
+  /** Holds the token that is asked for; null asks for none. */
+  tokenFile: string | null
   onError?: (error: unknown) => void
+  /** The token file cannot be used (any more). */
+  onTokenProblem?: (problem: string) => void
+  snapshotRoom?: () => Promise<SnapshotRoom>
 }
 
 export class AdminServer {
   readonly #server: OpsServer
+  readonly #rates: Rates
+  readonly #logLevel: LogLevelSwitch
+  readonly #token: TokenGuard | null
 
   constructor(options: AdminServerOptions) {
-    const { clock, onError } = options
-    const routes = adminRoutes(options)
-    this.#server = new OpsServer({ clock, routes, guard: guardAgainstBrowsers, ...(onError === undefined ? {} : { onError }) })
+    const { clock, registry, log, tokenFile, onError, onTokenProblem } = options
+    this.#rates = new Rates(clock, registry)
+    this.#logLevel = new LogLevelSwitch(log, clock)
+    this.#token = tokenFile === null ? null : new TokenGuard(tokenFile, clock, (problem) => onTokenProblem?.(problem))
+    const token = this.#token
+    this.#server = new OpsServer({
+      clock,
+      routes: adminRoutes(options, this.#rates, this.#logLevel),
+      guard: token === null ? guardAgainstBrowsers : (request) => token.guard(request),
+      ...(onError === undefined ? {} : { onError }),
+    })
   }
 
-  /** Resolves with the port that was bound. Rejects an address that others could reach: `config` refuses it first. */
+  /** Resolves with the port that was bound. Rejects an address that others could reach without a token: `config` refuses it first. */
   async start(address: OpsAddress): Promise<number> {
-    if (!('path' in address) && !isLoopback(address.host ?? '')) {
-      throw new InvariantError('admin address is not a loopback address')
+    if (this.#token === null && !('path' in address) && !isLoopback(address.host ?? '')) {
+      throw new InvariantError('admin address is not a loopback address, and no token is asked for')
     }
     return this.#server.start(address)
   }
 
-  stop(): Promise<void> {
-    return this.#server.stop()
+  /** Why the token file cannot be used; null where it can, or none is asked for. */
+  tokenProblem(): Promise<string | null> {
+    return this.#token === null ? Promise.resolve(null) : this.#token.load()
+  }
+
+  async stop(): Promise<void> {
+    this.#rates.forget()
+    this.#logLevel.goBack()
+    await this.#server.stop()
+    // A question that was under way may have begun anew.
+    this.#rates.forget()
   }
 }
 
-function adminRoutes(options: AdminServerOptions): Route[] {
+function adminRoutes(options: AdminServerOptions, rates: Rates, logLevel: LogLevelSwitch): Route[] {
   const { clock, registry } = options
   const startedAt = clock.now()
   const routes: Route[] = [
     { method: 'GET', path: '/', summary: 'this help', handle: () => help(routes) },
-    { method: 'GET', path: '/info', summary: 'version, process and counts', handle: () => info(options, clock.now() - startedAt) },
-    {
-      method: 'GET',
-      path: '/connections',
-      summary: 'live connections: ?listener=NAME &limit=100 &sort=age|buffered',
-      handle: ({ query }) => connections(registry, query, clock.now()),
-    },
-    {
-      method: 'GET',
-      path: '/connections/:id',
-      summary: 'one of them',
-      handle: ({ parameter }) => connection(registry, parameter, clock.now()),
-    },
+    { method: 'GET', path: '/info', summary: 'version, process, state and counts', handle: () => info(options, clock.now() - startedAt) },
+    ...connectionRoutes(clock, registry, rates),
     { method: 'GET', path: '/listeners', summary: 'listeners and their connections', handle: () => listeners(options) },
     ...(options.lifecycle === undefined ? [] : lifecycleRoutes(options.lifecycle)),
     { method: 'GET', path: '/upstreams', summary: 'upstream addresses: state, open connections, last check', handle: () => jsonAnswer(options.upstreams?.() ?? []) },
+    { method: 'GET', path: '/config', summary: 'the configuration in force, with its defaults', handle: () => jsonAnswer(options.config()) },
+    { method: 'GET', path: '/config/error', summary: 'why the last reload was refused', handle: () => jsonAnswer({ error: options.configError() }) },
+    ...logRoutes(logLevel, options.parseDuration),
+    ...debugRoutes(clock, options.snapshotRoom ?? snapshotRoom),
   ]
   return routes
 }
@@ -114,12 +150,13 @@ function help(routes: readonly Route[]): Answer {
 }
 
 function info(options: AdminServerOptions, uptimeMs: number): Answer {
-  const { version, revision, registry, clock } = options
+  const { version, revision, registry, clock, state } = options
   return jsonAnswer({
     version,
     revision,
     node: process.version,
     pid: process.pid,
+    state: state(),
     startedAt: new Date(clock.wall() - uptimeMs).toISOString(),
     uptimeMs: Math.round(uptimeMs),
     connections: registry.size,
@@ -132,17 +169,6 @@ function countBy(registry: Registry, key: 'phase' | 'protocol' | 'listener'): Re
   const counts = new Map<string, number>()
   for (const connection of registry) counts.set(connection[key], (counts.get(connection[key]) ?? 0) + 1)
   return Object.fromEntries(counts)
-}
-
-function connections(registry: Registry, search: URLSearchParams, now: number): Answer {
-  const query = readConnectionQuery(search)
-  if (typeof query === 'string') return jsonAnswer({ error: query }, 400)
-  return jsonAnswer(selectConnections(registry, query).map((chosen) => viewConnection(chosen, now)))
-}
-
-function connection(registry: Registry, id: string, now: number): Answer {
-  const found = /^\d{1,15}$/.test(id) ? registry.get(Number(id)) : undefined
-  return found === undefined ? jsonAnswer({ error: 'no such connection' }, 404) : jsonAnswer(viewConnection(found, now))
 }
 
 function listeners(options: AdminServerOptions): Answer {

@@ -1,45 +1,23 @@
-// The live connections as the admin server shows them, and which of them an asker wants.
+// A live connection as the admin server shows it: a row of the listing, or all that is known of one. docs/admin-api.md
+// documents every field; they are added to, never renamed.
 
-import type { Connection, Flow, Registry } from '../connection.ts'
+import type { PeerSide } from '../close.ts'
+import type { Clock } from '../clock.ts'
+import type { Connection, Flow } from '../connection.ts'
 import { taken } from '../metrics/traffic.ts'
 
-export interface ConnectionQuery {
-  listener: string | null
-  limit: number
-  sort: 'age' | 'buffered'
+export function queued({ owner }: Connection, side: PeerSide): number {
+  return owner?.queued(side) ?? 0
 }
 
-const MAX_LIMIT = 10_000
-const parameters = ['listener', 'limit', 'sort']
-
-/** A word on what is wrong, for a query that would otherwise be answered with something else than was asked. */
-export function readConnectionQuery(query: URLSearchParams): ConnectionQuery | string {
-  const unknown = [...query.keys()].find((key) => !parameters.includes(key))
-  if (unknown !== undefined) return `unknown parameter, known are ${parameters.join(', ')}`
-  const limit = query.get('limit') ?? '100'
-  if (!/^\d{1,5}$/.test(limit) || Number(limit) < 1 || Number(limit) > MAX_LIMIT) return `limit must be 1 to ${MAX_LIMIT}`
-  const sort = query.get('sort') ?? 'age'
-  if (sort !== 'age' && sort !== 'buffered') return 'sort must be age or buffered'
-  return { listener: query.get('listener'), limit: Number(limit), sort }
+/** Since data last moved either way, as far as the last sweep saw; since it was opened where none did. */
+export function idleMs({ owner, openedAt }: Connection, now: number): number {
+  return Math.max(0, now - (owner?.activeAt?.() ?? openedAt))
 }
 
-/** The oldest, or those with most in their queues, first. Only the rows that are shown are built. */
-export function selectConnections(registry: Registry, query: ConnectionQuery): Connection[] {
-  const chosen: Array<{ connection: Connection; buffered: number }> = []
-  for (const connection of registry) {
-    if (query.listener !== null && connection.listener !== query.listener) continue
-    chosen.push({ connection, buffered: query.sort === 'buffered' ? buffered(connection) : 0 })
-  }
-  chosen.sort((one, other) => other.buffered - one.buffered || one.connection.openedAt - other.connection.openedAt)
-  return chosen.slice(0, query.limit).map(({ connection }) => connection)
-}
-
-function buffered({ owner }: Connection): number {
-  return owner === null ? 0 : owner.queued('client') + owner.queued('upstream')
-}
-
-export function viewConnection(connection: Connection, now: number) {
-  const { id, listener, protocol, clientAddress, upstreamAddress, phase, openedAt, connectedAt, owner, end } = connection
+/** `rate` in bytes a second; null where it is not known yet. */
+export function viewConnection(connection: Connection, now: number, rate: number | null) {
+  const { id, listener, protocol, clientAddress, upstreamAddress, phase, openedAt, connectedAt, end } = connection
   return {
     id,
     listener,
@@ -49,9 +27,11 @@ export function viewConnection(connection: Connection, now: number) {
     phase,
     ageMs: Math.round(now - openedAt),
     connectMs: connectedAt === null ? null : Math.round(connectedAt - openedAt),
+    idleMs: Math.round(idleMs(connection, now)),
+    bytesPerSec: rate,
     toUpstream: viewFlow(connection.toUpstream, taken(connection, 'upstream')),
     toClient: viewFlow(connection.toClient, taken(connection, 'client')),
-    queued: { client: owner?.queued('client') ?? 0, upstream: owner?.queued('upstream') ?? 0 },
+    queued: { client: queued(connection, 'client'), upstream: queued(connection, 'upstream') },
     /** Set while it lingers: it ended, but a queue is still being flushed. */
     close: end === null ? null : { reason: end.reason, side: end.side, phase: end.phase, detail: end.detail },
   }
@@ -59,4 +39,21 @@ export function viewConnection(connection: Connection, now: number) {
 
 function viewFlow(flow: Flow, sent: number) {
   return { received: flow.received, sent, messages: flow.messages, pauses: flow.pauses }
+}
+
+/** The row, and what only its owner can tell: made for the one that was asked for. */
+export function viewConnectionInFull(connection: Connection, clock: Clock, rate: number | null) {
+  const now = clock.now()
+  const { owner, openedAt, connectedAt } = connection
+  const at = (moment: number): string => new Date(clock.wall() + moment - now).toISOString()
+  const wait = owner?.describe?.() ?? null
+  return {
+    ...viewConnection(connection, now, rate),
+    openedAt: at(openedAt),
+    connectedAt: connectedAt === null ? null : at(connectedAt),
+    paused: { toUpstream: owner?.isPaused('to_upstream') ?? false, toClient: owner?.isPaused('to_client') ?? false },
+    state: wait?.state ?? null,
+    waitsFor: wait?.waitsFor ?? null,
+    nextDeadline: wait === null || wait.next === null ? null : { ...wait.next, at: at(wait.next.at), inMs: Math.round(wait.next.at - now) },
+  }
 }

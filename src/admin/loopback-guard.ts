@@ -6,14 +6,23 @@ import type { IncomingMessage } from 'node:http'
 import { isIPv4, isIPv6 } from 'node:net'
 import type { Answer } from './ops-server.ts'
 
+/** For a server on loopback: no page, and no name but that of this host. */
 export function guardAgainstBrowsers(request: IncomingMessage): Answer | null {
-  const { host, origin, 'sec-fetch-site': site } = request.headers
+  const page = guardAgainstPages(request)
+  if (page !== null) return page
+  const { host } = request.headers
+  if (host === undefined || !isLoopback(hostName(host))) {
+    return { status: 403, body: 'the Host header must be localhost or a loopback address\n' }
+  }
+  return null
+}
+
+/** What browsers send of their own accord, and no tool does. */
+export function guardAgainstPages(request: IncomingMessage): Answer | null {
+  const { origin, 'sec-fetch-site': site } = request.headers
   if (origin !== undefined) return { status: 403, body: 'requests with an Origin header are refused\n' }
   if (site !== undefined && site !== 'none' && site !== 'same-origin') {
     return { status: 403, body: 'requests from other sites are refused\n' }
-  }
-  if (host === undefined || !isLoopback(hostName(host))) {
-    return { status: 403, body: 'the Host header must be localhost or a loopback address\n' }
   }
   return null
 }

@@ -35,19 +35,24 @@ export class OpsConnection implements Swept {
     if (this.#progressAt !== null && now - this.#progressAt >= PROGRESS_MS) this.reset()
   }
 
-  begin(response: ServerResponse): void {
+  /** The signal is aborted when the answer is done, or nobody waits for it any more. */
+  begin(response: ServerResponse): AbortSignal {
+    const over = new AbortController()
     this.#response = response
     this.#sweep.add(this)
     response.once('close', () => {
       this.#sweep.delete(this)
       this.#response = null
       this.#progressAt = null
+      over.abort()
     })
     // A peer that vanishes while it is written to; 'close' follows.
     response.on('error', () => {})
+    return over.signal
   }
 
-  send(answer: Answer, headOnly: boolean): void {
+  /** Rejects if a body that is made on the way cannot be finished. */
+  async send(answer: Answer, headOnly: boolean): Promise<void> {
     const response = this.#response
     if (response === null || response.destroyed) return
     const body = typeof answer.body === 'string' ? Buffer.from(answer.body) : answer.body
@@ -55,13 +60,31 @@ export class OpsConnection implements Swept {
     if (answer.status >= 400 && answer.status < 500) response.setHeader('Connection', 'close')
     response.writeHead(answer.status, {
       'Content-Type': answer.contentType ?? 'text/plain; charset=utf-8',
-      'Content-Length': body.length,
+      ...(Buffer.isBuffer(body) ? { 'Content-Length': body.length } : {}),
+      ...answer.headers,
       'Cache-Control': 'no-store',
       'X-Content-Type-Options': 'nosniff',
     })
     this.#progressAt = this.#clock.now()
     if (headOnly) response.end()
-    else this.#sendFrom(response, body, 0)
+    else if (Buffer.isBuffer(body)) this.#sendFrom(response, body, 0)
+    else await this.#sendPieces(response, body)
+  }
+
+  /** The next piece is asked for when the peer has taken the last one. To be left by the peer ends the making of them too. */
+  async #sendPieces(response: ServerResponse, pieces: AsyncIterable<string | Buffer>): Promise<void> {
+    // What is being made may take its time, the process may even stand still; only a peer that takes nothing is cut.
+    this.#progressAt = null
+    for await (const piece of pieces) {
+      const bytes = typeof piece === 'string' ? Buffer.from(piece) : piece
+      for (let offset = 0; offset < bytes.length; offset += PIECE_BYTES) {
+        this.#progressAt = this.#clock.now()
+        if (!(await isTaken(response, bytes.subarray(offset, offset + PIECE_BYTES)))) return
+      }
+      this.#progressAt = null
+    }
+    this.#progressAt = this.#clock.now()
+    response.end()
   }
 
   #sendFrom(response: ServerResponse, body: Buffer, offset: number): void {
@@ -87,4 +110,16 @@ export class OpsConnection implements Swept {
     if (this.#socket.remoteFamily === undefined) this.#socket.destroy()
     else this.#socket.resetAndDestroy()
   }
+}
+
+/** Resolves once the kernel has the bytes; false if the connection is gone. */
+function isTaken(response: ServerResponse, bytes: Buffer): Promise<boolean> {
+  return new Promise((resolve) => {
+    const onClose = (): void => resolve(false)
+    response.once('close', onClose)
+    response.write(bytes, (error) => {
+      response.off('close', onClose)
+      resolve(!error)
+    })
+  })
 }

@@ -6,6 +6,8 @@
 // requests would each hold one), 5 s without progress while an answer is written, 5 s for a request.
 
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { unlinkSync } from 'node:fs'
+import { isLeftBehind } from '../listener/left-behind.ts'
 import { nodeHttp } from '../node-http.ts'
 import type { AddressInfo, Socket } from 'node:net'
 import { Sweep, type Clock } from '../clock.ts'
@@ -15,16 +17,17 @@ export interface Answer {
   status: number
   /** Plain text where it is absent. */
   contentType?: string
-  /** Bytes where several connections share them. */
-  body: string | Buffer
+  /** Bytes where several connections share them; pieces, made as the peer takes them, where it would be too much at once. */
+  body: string | Buffer | AsyncIterable<string | Buffer>
+  headers?: Readonly<Record<string, string>>
 }
 
 export interface OpsRequest {
   /** What stood at the place of `:name` in the path. */
   readonly parameter: string
   readonly query: URLSearchParams
-  /** Calls `run` once the asker is answered or gone: for a handler that waits. */
-  readonly onGone: (run: () => void) => void
+  /** Aborted when the asker has left, or the answer is done: for what takes its time. */
+  readonly signal: AbortSignal
 }
 
 export interface Route {
@@ -40,7 +43,7 @@ export interface OpsServerOptions {
   clock: Clock
   routes: readonly Route[]
   /** Looked at before the route; an answer refuses the request. */
-  guard?: (request: IncomingMessage) => Answer | null
+  guard?: (request: IncomingMessage) => Answer | null | Promise<Answer | null>
   /** A handler that threw: the peer gets a bare 500. */
   onError?: (error: unknown) => void
   maxConnections?: number
@@ -63,14 +66,29 @@ export class OpsServer {
     const timeouts = { headersTimeout: REQUEST_MS, requestTimeout: REQUEST_MS, keepAliveTimeout: 2 * REQUEST_MS }
     this.#server = nodeHttp.createServer(
       { ...timeouts, connectionsCheckingInterval: 1000, maxHeaderSize: 8192 },
-      // Nothing throws here unless an answer is malformed, which must not end the process.
-      (request, response) => void this.#onRequest(request, response).catch(() => request.socket.destroy()),
+      // An answer that is malformed, or cannot be finished, must not end the process, nor pass for a whole one.
+      (request, response) => {
+        void this.#onRequest(request, response).catch((error: unknown) => {
+          this.#options.onError?.(error)
+          request.socket.destroy()
+        })
+      },
     )
     this.#server.on('connection', (socket) => this.#onConnection(socket))
   }
 
   /** Resolves with the port that was bound; 0 for a path. */
-  start(address: OpsAddress): Promise<number> {
+  async start(address: OpsAddress): Promise<number> {
+    try {
+      return await this.#listen(address)
+    } catch (error) {
+      if (!('path' in address) || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || !(await isLeftBehind(address.path))) throw error
+      unlinkSync(address.path)
+      return this.#listen(address)
+    }
+  }
+
+  #listen(address: OpsAddress): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject)
       this.#server.listen(address, () => {
@@ -115,21 +133,21 @@ export class OpsServer {
       request.socket.destroy()
       return
     }
-    connection.begin(response)
-    connection.send(await this.#answerOrApologise(request, response), request.method === 'HEAD')
+    const signal = connection.begin(response)
+    await connection.send(await this.#answerOrApologise(request, response, signal), request.method === 'HEAD')
   }
 
-  async #answerOrApologise(request: IncomingMessage, response: ServerResponse): Promise<Answer> {
+  async #answerOrApologise(request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<Answer> {
     try {
-      return await this.#answer(request, response)
+      return await this.#answer(request, response, signal)
     } catch (error) {
       this.#options.onError?.(error)
       return { status: 500, body: 'internal error\n' }
     }
   }
 
-  #answer(request: IncomingMessage, response: ServerResponse): Answer | Promise<Answer> {
-    const refusal = this.#options.guard?.(request)
+  async #answer(request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<Answer> {
+    const refusal = await this.#options.guard?.(request)
     if (refusal) return refusal
     const target = request.url ?? '/'
     const mark = target.indexOf('?')
@@ -144,7 +162,7 @@ export class OpsServer {
     }
     if (route === undefined) return { status: 404, body: 'not found\n' }
     const query = new URLSearchParams(mark < 0 ? '' : target.slice(mark + 1))
-    return route.handle({ parameter: matchPath(route.path, path) ?? '', query, onGone: (run) => void response.once('close', run) })
+    return route.handle({ parameter: matchPath(route.path, path) ?? '', query, signal })
   }
 }
 

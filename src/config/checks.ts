@@ -26,9 +26,9 @@ export function checkMeaning(value: Record<string, unknown>): Finding[] {
   return [
     ...collisions(taken),
     ...sameNames(listeners),
-    ...openAdmin(taken),
     ...thresholds(value),
     ...shortDrain(value),
+    ...openAdmin(value, taken),
     ...listeners.flatMap((listener, index) => [
       ...loops(listener, ['listeners', index], taken),
       ...repeated(listener, ['listeners', index]),
@@ -100,11 +100,12 @@ function nameOf(listener: unknown): { name: string | null; isWritten: boolean } 
   return { name: address !== null && typeof protocol === 'string' ? defaultName(protocol, address) : null, isWritten: false }
 }
 
-/** Whoever reaches the admin server can end connections, and there is no password yet. */
-function openAdmin(taken: readonly Taken[]): Finding[] {
+/** Whoever reaches the admin server can end connections. */
+function openAdmin(value: Record<string, unknown>, taken: readonly Taken[]): Finding[] {
+  if ((at(value, ['admin', 'tokenFile']) ?? 'off') !== 'off') return []
   return taken
     .filter(({ path, address }) => path[0] === 'admin' && !isLoopback(address))
-    .map(({ path, address }) => ({ path, message: `got ${formatAddress(address)}, must be a loopback address such as ${defaults.adminAddress}` }))
+    .map(({ path, address }) => ({ path, message: `got ${formatAddress(address)}, which others can reach: write a loopback address such as ${defaults.adminAddress}, or name a file that holds a token in admin.tokenFile` }))
 }
 
 /** Where the addresses of an upstream are written. */

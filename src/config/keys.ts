@@ -182,10 +182,10 @@ export function flag(about: About): Key<boolean> {
   }, about)
 }
 
-/** A key of the contract whose feature is not built yet: refused, not documented, and absent from the result. */
-export function later(): Key<never, 'later'> {
+/** A key whose feature is not built (yet): refused, not documented, and absent from the result. */
+export function later(message = 'not supported yet, remove this key'): Key<never, 'later'> {
   const schema = v.pipe(v.unknown(), v.rawTransform<unknown, never>(({ addIssue, NEVER }) => {
-    addIssue({ message: 'not supported yet, remove this key' })
+    addIssue({ message })
     return NEVER
   }))
   return key(v.optional(schema), { kind: 'later' }, 'later') as Key<never, 'later'>

@@ -1,4 +1,4 @@
-// Texts with a shape of their own: the name of a listener, an allowed Origin, a path.
+// Texts with a shape of their own: the name of a listener, an allowed Origin, a path, the path of a file.
 
 import type { Parsed } from './words.ts'
 import { show } from './words.ts'
@@ -28,4 +28,11 @@ export function parseOrigin(input: unknown): Parsed<string> {
 export function parsePath(input: unknown): Parsed<string> {
   if (typeof input === 'string' && /^\/[!-"$-~]{0,1023}$/.test(input)) return { value: input }
   return { problem: `got ${show(input)}, write a path such as /healthz` }
+}
+
+/** An absolute path: what a relative one is relative to depends on who starts us. `off` is none. */
+export function parsePathOrOff(input: unknown): Parsed<string | null> {
+  if (input === 'off') return { value: null }
+  const isGood = typeof input === 'string' && input.startsWith('/') && !/[\p{C}\p{Zl}\p{Zp}]/u.test(input)
+  return isGood ? { value: input } : { problem: `got ${show(input)}, write an absolute path, such as /run/secrets/sidegate/token` }
 }

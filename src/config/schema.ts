@@ -9,7 +9,7 @@ import type { Cidr } from './cidr.ts'
 import type { About, Key } from './keys.ts'
 import { changed, choice, count, derived, duration, either, flag, later, list, percent, section, size, sizeOrShare, value } from './keys.ts'
 import { fromEnvironment } from './meta.ts'
-import { parseName, parseOrigin, parsePath } from './names.ts'
+import { parseName, parseOrigin, parsePath, parsePathOrOff } from './names.ts'
 import { OFF } from './units.ts'
 
 const KIB = 1024
@@ -225,9 +225,14 @@ export const configKey = section('The configuration of Sidegate.', {
     address: address('listen', { default: defaults.healthAddress, meaning: 'Where `/livez`, `/readyz`, `/startupz` and `/metrics` are served.' }),
   }),
   admin: section('The admin server.', {
-    address: address('listen', { default: defaults.adminAddress, meaning: 'Where operators look at and end connections; loopback or a Unix socket only.' }),
-    tokenFile: later(),
-    token: later(),
+    address: address('listen', { default: defaults.adminAddress, meaning: 'Where operators look at and end connections; without `tokenFile` on loopback or a Unix socket only.' }),
+    tokenFile: value<string | null>({
+      type: 'absolute path or `off`',
+      remedy: 'write an absolute path, such as /run/secrets/sidegate/token',
+      json: fromEnvironment({ type: 'string', pattern: '^(off|/.*)$' }),
+      read: parsePathOrOff,
+    }, { default: 'off', meaning: 'A file with a token of 16 bytes or more. Every request to the admin server must then carry it (`Authorization: Bearer TOKEN`), from loopback too. Read again when it changes.' }),
+    token: later('not supported: whoever can read the configuration would have it; write the token to a file and name that in tokenFile'),
   }),
   log: section('One line for each connection, at its end.', {
     level: choice({ default: 'info', meaning: 'The least severe lines that are written.' }, ['error', 'warn', 'info', 'debug']),

@@ -75,8 +75,8 @@ function healthRoutes(options: HealthServerOptions): Route[] {
       method: 'GET',
       path: '/drain/wait',
       summary: 'answers when a drain is finished, or after 5 s if none begins',
-      handle: async ({ onGone }) => {
-        await options.waitDrained?.(onGone)
+      handle: async ({ signal }) => {
+        await options.waitDrained?.((run) => signal.addEventListener('abort', run, { once: true }))
         return text(200, 'ok\n')
       },
     },

@@ -18,7 +18,9 @@ import { makeClose } from '../close.ts'
 import type { Connection } from '../connection.ts'
 import type { Log } from '../log/log.ts'
 import type { Strain } from '../pair/strain.ts'
-import type { MemoryReading } from './memory.ts'
+import { collectGarbage, heapWarning } from './heap.ts'
+import { memoryGauge } from './memory.ts'
+import type { MemoryGauge, MemoryReading } from './memory.ts'
 import { chooseVictims, queueOf } from './victims.ts'
 import type { Excess, Queue } from './victims.ts'
 
@@ -180,6 +182,13 @@ export class Overload {
     // Counted from its end, so that it is never most of what is done.
     this.#collectAt = this.#context.clock.now() + COLLECT_EVERY_MS
   }
+}
+
+/** The watch over this process's memory; warns of a heap that may outgrow its container. */
+export function makeOverload(options: OverloadOptions, context: Omit<OverloadContext, 'read' | 'collectGarbage'>, memory: MemoryGauge = memoryGauge()): Overload {
+  const warning = memory.cgroup === null ? null : heapWarning(memory.read().limitBytes)
+  if (warning !== null) context.log.warn(warning)
+  return new Overload(options, { ...context, read: () => memory.read(), collectGarbage })
 }
 
 /** 1 up to `shedAt`, then linearly down to the floor at `refuseAt`. */

@@ -1,7 +1,7 @@
 // Accepts. Each accepted connection passes the gates, gets its record, and is given to its protocol; accepting never waits
 // for any of that.
 
-import { lstatSync, unlinkSync } from 'node:fs'
+import { unlinkSync } from 'node:fs'
 import net from 'node:net'
 import type { Clients } from '../admission/clients.ts'
 import type { ConnectionLimit } from '../admission/limits.ts'
@@ -16,6 +16,7 @@ import type { Protocol, Registry } from '../connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { acceptSockets, clientEndpoint } from '../endpoint/socket-endpoint.ts'
 import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
+import { isLeftBehind } from './left-behind.ts'
 
 export interface ListenerOptions {
   name: string
@@ -164,21 +165,4 @@ function clientAddress(socket: net.Socket): string {
   if (remoteAddress === undefined || remotePort === undefined) return 'unix'
   if (!remoteAddress.includes(':')) return `${remoteAddress}:${remotePort}`
   return remoteAddress.startsWith('::ffff:') ? `${remoteAddress.slice(7)}:${remotePort}` : `[${remoteAddress}]:${remotePort}`
-}
-
-/**
- * Whether a crash left this socket behind. Only a refusal proves it: a listener that is too busy answers EAGAIN, one
- * that we may not reach EACCES. A file that is no socket refuses as well, and is not ours to remove.
- */
-function isLeftBehind(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = net.connect(path)
-    probe.once('connect', () => {
-      probe.destroy()
-      resolve(false)
-    })
-    probe.once('error', (error: NodeJS.ErrnoException) => {
-      resolve(error.code === 'ECONNREFUSED' && lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true)
-    })
-  })
 }

@@ -23,6 +23,8 @@
 import type { Close, PeerSide } from '../close.ts'
 import { makeClose } from '../close.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
+import { earliest } from '../wait.ts'
+import type { NextDeadline } from '../wait.ts'
 import type { Half } from './half.ts'
 import type { Strain } from './strain.ts'
 
@@ -166,6 +168,22 @@ export class Deadlines {
     return (isClient ? this.#clientLook : this.#upstreamLook).isSure ? takenAt : Math.max(takenAt, now - MAX_UNSURE_MS)
   }
 
+  /** The one that is due first if nothing moves any more; null where none of those that run is on. */
+  next(toUpstream: Half, toClient: Half): NextDeadline | null {
+    const { idleMs, clientIdleMs, upstreamIdleMs, writeMs, halfCloseMs } = this.#options
+    const isHalfClosed = toUpstream.hasEnded !== toClient.hasEnded
+    const movedAt = this.#movedAt(toUpstream)
+    return earliest([
+      toClient.sink.untaken > 0 ? { key: 'deadlines.write', reason: 'write_timeout', side: 'client', at: this.#toClient.takenAt + writeMs } : null,
+      toUpstream.sink.untaken > 0 ? { key: 'deadlines.write', reason: 'write_timeout', side: 'upstream', at: this.#toUpstream.takenAt + writeMs } : null,
+      isHalfClosed ? { key: 'deadlines.halfClose', reason: 'half_close_timeout', side: toUpstream.hasEnded ? 'upstream' : 'client', at: movedAt + halfCloseMs } : null,
+      { key: 'deadlines.idle', reason: 'idle_timeout', side: 'sidegate', at: this.activeAt + idleMs },
+      toUpstream.hasEnded ? null : { key: 'deadlines.clientIdle', reason: 'idle_timeout', side: 'client', at: this.#toUpstream.dataAt + clientIdleMs },
+      toClient.hasEnded ? null : { key: 'deadlines.upstreamIdle', reason: 'idle_timeout', side: 'upstream', at: this.#toClient.dataAt + upstreamIdleMs },
+      { key: 'deadlines.lifetime', reason: 'lifetime_timeout', side: 'sidegate', at: expiresAt(this.#startedAt, this.#options, this.#jitter) },
+    ])
+  }
+
   #stalled({ sink }: Half, { takenAt }: Progress, look: CloseLook, now: number): Close | null {
     if (!look.isDue(sink, takenAt, this.#options.writeMs, now)) return null
     return makeClose('write_timeout', sink.side, 'relay', `took no bytes for ${seconds(now - takenAt)} (deadlines.write)`)
@@ -175,13 +193,18 @@ export class Deadlines {
     if (toUpstream.hasEnded === toClient.hasEnded) return null
     this.#halfClosedAt ??= now
     const side = toUpstream.hasEnded ? 'upstream' : 'client'
-    const receivedAt = (toUpstream.hasEnded ? this.#toClient : this.#toUpstream).receivedAt
-    // Both directions count: what the ended side had sent may still be on its way to a slow reader, and megabytes of it
-    // wait in the kernel when our own queue is empty.
-    const movedAt = Math.max(this.#halfClosedAt, receivedAt, this.#toUpstream.activeAt, this.#toClient.activeAt)
+    const movedAt = this.#movedAt(toUpstream)
     const { sink } = toUpstream.hasEnded ? toUpstream : toClient
     if (!this.#halfCloseLook.isDue(sink, movedAt, this.#options.halfCloseMs, now)) return null
     return makeClose('half_close_timeout', side, 'relay', `nothing for ${seconds(now - movedAt)} after the other side ended (deadlines.halfClose)`)
+  }
+
+  /** When anything last moved after one side ended. */
+  #movedAt(toUpstream: Half): number {
+    const receivedAt = (toUpstream.hasEnded ? this.#toClient : this.#toUpstream).receivedAt
+    // Both directions count: what the ended side had sent may still be on its way to a slow reader, and megabytes of it
+    // wait in the kernel when our own queue is empty.
+    return Math.max(this.#halfClosedAt ?? 0, receivedAt, this.activeAt)
   }
 
   #idle(toUpstream: Half, toClient: Half, now: number, scale: number): Close | null {

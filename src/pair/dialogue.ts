@@ -2,6 +2,7 @@
 // tcp adds nothing and has none. The relay itself, its bounds and its deadlines exist once, in the pair.
 
 import type { Close } from '../close.ts'
+import type { Wait } from '../wait.ts'
 import type { Half } from './half.ts'
 
 export type Farewell = 'awaited' | 'said' | 'blocked' | 'nothing'
@@ -28,4 +29,6 @@ export interface Dialogue {
   isOwing(half: Half): boolean
   /** Looks at its own deadlines; milliseconds of the Clock. Returns why the pair ends, or null. */
   sweep(now: number): Close | null
+  /** What the protocol itself waits for, on request; null where that is only data. */
+  describe?(): Omit<Wait, 'state'> | null
 }

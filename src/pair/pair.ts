@@ -14,6 +14,7 @@ import type { Close, Manner, PeerSide } from '../close.ts'
 import type { Connection, ConnectionOwner, Direction } from '../connection.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
 import { InvariantError } from '../errors.ts'
+import type { Wait } from '../wait.ts'
 import { Deadlines } from './deadlines.ts'
 import type { DeadlineOptions } from './deadlines.ts'
 import type { Dialogue, Farewell } from './dialogue.ts'
@@ -23,6 +24,7 @@ import type { Strain } from './strain.ts'
 import { Meter } from './meter.ts'
 import type { HalfRates, MeterOwner, PairLimits } from './meter.ts'
 import { MinRate } from './min-rate.ts'
+import { describePair } from './waits.ts'
 
 export interface PairOptions {
   buffers: BufferOptions
@@ -137,6 +139,17 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
 
   quietMs(now: number): number {
     return now - this.#deadlines.activeAt
+  }
+
+  activeAt(): number {
+    return this.#deadlines.activeAt
+  }
+
+  describe(): Wait {
+    const { toUpstream, toClient } = this
+    const next = this.#deadlines.next(toUpstream, toClient)
+    const dialogue = this.#dialogue?.describe?.() ?? null
+    return describePair({ state: this.#state, toUpstream, toClient, next, dialogue, end: this.#connection.end, closesBy: this.#closesBy })
   }
 
   onBytes(endpoint: Endpoint, bytes: Buffer, length: number): boolean {

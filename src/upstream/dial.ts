@@ -52,6 +52,11 @@ export class Dial {
     context.sweep.add(this)
   }
 
+  /** Milliseconds of the Clock. */
+  get expiresAt(): number {
+    return this.#startedAt + this.#options.connectMs
+  }
+
   /** Gives up; nothing is reported. */
   cancel(): void {
     if (!this.#end()) return

@@ -84,7 +84,7 @@ const oneProblem: [string, string][] = [
   [`${listener}"a\\nb": 1\n`, '5:1 ["a\\nb"]: unknown key, possible are health, admin, log, drain, memory, listeners'],
   [`${listener}log: {}\nlog: {}\n`, '6:1 log: is written twice, remove one'],
   [`${listener}log: *nowhere\n`, '5:6 log: there is no anchor &nowhere before this alias'],
-  [`${listener}admin: { address: ":17020" }\n`, '5:19 admin.address: got :17020, must be a loopback address such as 127.0.0.1:17020'],
+  [`${listener}admin: { address: ":17020" }\n`, '5:19 admin.address: got :17020, which others can reach: write a loopback address such as 127.0.0.1:17020, or name a file that holds a token in admin.tokenFile'],
   [inListener('idle: 5s'), '5:5 listeners[0].idle: unknown key, did you mean deadlines.idle?'],
   [inListener('max_message: 1MiB'), '5:5 listeners[0].max_message: unknown key, did you mean websocket.maxMessage?'],
   [inListener('no-delay: true'), '5:5 listeners[0].no-delay: unknown key, did you mean noDelay?'],
@@ -185,6 +185,17 @@ const laterListenerKeys = [
   'access: { allow: [] }', 'proxyProtocol: { accept: off }', 'tls: { cert: x }',
 ]
 const laterUpstreamKeys = ['tls: {}', 'proxyProtocol: off']
+
+test('a token in the configuration is refused, not shown, and its remedy is a file', async (t) => {
+  t.strictSame(problemsOf(`${listener}admin: { token: hunter2 }\n`), ['5:17 admin.token: not supported: whoever can read the configuration would have it; write the token to a file and name that in tokenFile'])
+})
+
+test('with a token file the admin server may be reached by others', async (t) => {
+  t.equal(parseConfig(`${listener}admin: { address: ":17020", tokenFile: /run/token }\n`, 'x').admin.tokenFile, '/run/token')
+  t.equal(parseConfig(`${listener}admin: { tokenFile: off }\n`, 'x').admin.tokenFile, null)
+  t.match(problemsOf(`${listener}admin: { address: ":17020", tokenFile: off }\n`), [/ which others can reach/])
+  for (const path of ['token', './token', '""', '5', '"/a\\nb"']) t.match(problemsOf(`${listener}admin: { tokenFile: ${path} }\n`), [/^5:\d+ admin\.tokenFile: got .*, write an absolute path, such as/], path)
+})
 
 test('keys whose feature is not built yet are refused, not ignored', async (t) => {
   for (const key of laterKeys) t.match(problemsOf(`${listener}${key}\n`), [/^5:\d+ \S+: not supported yet, remove this key$/], key)

@@ -25,7 +25,7 @@ const withKeys = (keys: string, env = {}): ListenerConfig => {
 test('the smallest file gets every default', async (t) => {
   t.strictSame(parse(smallest), {
     health: { address: { kind: 'tcp', host: null, port: 17_021 } },
-    admin: { address: { kind: 'tcp', host: '127.0.0.1', port: 17_020 } },
+    admin: { address: { kind: 'tcp', host: '127.0.0.1', port: 17_020 }, tokenFile: null },
     log: { level: 'info', format: 'json', requests: false },
     drain: { minDurationMs: 10_000, spreadMs: 30_000, timeoutMs: 60_000 },
     memory: { buffered: { share: 0.25 }, shedAt: 0.85, refuseAt: 0.95 },

@@ -20,6 +20,8 @@ import type { ExchangeDeadlines } from './exchange.ts'
 import { answerFor, isGone } from './refusal.ts'
 import type { HttpMeter } from './throttle.ts'
 import { resetSocket } from '../../endpoint/reset.ts'
+import type { Wait } from '../../wait.ts'
+import { describeHttp } from './waits.ts'
 
 export interface HttpConnectionOptions {
   deadlines: ExchangeDeadlines
@@ -119,6 +121,15 @@ export class HttpConnection implements ConnectionOwner, Swept {
   /** Between two requests. */
   quietMs(now: number): number {
     return this.#state === 'idle' && this.#headSince === null ? now - this.#idleSince : 0
+  }
+
+  activeAt(): number {
+    return this.#exchange?.activeAt ?? this.#idleSince
+  }
+
+  describe(): Wait {
+    const times = { idleSince: this.#idleSince, headSince: this.#headSince, closesBy: this.#closesBy, expiresAt: expiresAt(this.connection.openedAt, this.#options, this.#jitter) }
+    return describeHttp({ state: this.#state, exchange: this.#exchange?.describe() ?? null, end: this.connection.end, ...times }, this.#options)
   }
 
   /** One request at a time: `run` is called when those before it are answered. */

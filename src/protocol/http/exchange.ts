@@ -14,6 +14,8 @@ import { makeClose } from '../../close.ts'
 import type { Close, PeerSide } from '../../close.ts'
 import type { ExchangePace } from './exchange-pace.ts'
 import type { Search } from '../../upstream/search.ts'
+import { earliest, formatBytes } from '../../wait.ts'
+import type { NextDeadline, Wait } from '../../wait.ts'
 import { Taker } from './taker.ts'
 import type { HttpMeter } from './throttle.ts'
 
@@ -134,6 +136,39 @@ export class Exchange {
     if (stalled !== null) return stalled
     if (this.answer !== null) return this.#answering(now, idleScale)
     return this.request.complete ? this.#asking(now, idleScale) : this.#sending(now, idleScale)
+  }
+
+  /** When a byte last moved, as the last sweep saw it. */
+  get activeAt(): number {
+    return Math.max(this.#clientReadAt, this.#upstreamReadAt)
+  }
+
+  /** As `check` judges it, in the same order. */
+  describe(): Wait {
+    const { connectMs, writeMs, responseMs, requestMs, idleMs, clientIdleMs, upstreamIdleMs } = this.#deadlines
+    const wait = (waitsFor: string, ...deadlines: NextDeadline[]): Wait => ({ state: 'busy', waitsFor, next: earliest(deadlines) })
+    if (this.answer === null && this.outgoing !== null && !this.#isConnected) {
+      return wait('the upstream to accept the connection', { key: 'deadlines.connect', reason: 'connect_timeout', side: 'upstream', at: this.#connectingSince + connectMs })
+    }
+    const owed = this.#client.writableLength
+    if (owed > 0) return wait(`the client to take ${formatBytes(owed)}`, { key: 'deadlines.write', reason: 'write_timeout', side: 'client', at: this.#clientTaker.takenAt + writeMs })
+    const queued = this.queuedForUpstream
+    const write = { key: 'deadlines.write', reason: 'write_timeout', side: 'upstream', at: (this.#upstreamTaker?.takenAt ?? 0) + writeMs } as const
+    if (queued > 0) return wait(`the upstream to take ${formatBytes(queued)}`, write)
+    const upstreamIdle = { key: 'deadlines.upstreamIdle', reason: 'idle_timeout', side: 'upstream' } as const
+    if (this.answer !== null) {
+      const idle = { key: 'deadlines.idle', reason: 'idle_timeout', side: 'upstream', at: this.activeAt + idleMs } as const
+      return wait('more of the answer', idle, { ...upstreamIdle, at: this.#upstreamReadAt + upstreamIdleMs })
+    }
+    if (this.request.complete) {
+      // No sweep has noticed yet that the request is out; it is at most as old as its last byte.
+      const since = this.#askedAt ?? this.activeAt
+      const response = { key: 'deadlines.response', reason: 'response_timeout', side: 'upstream', at: since + responseMs } as const
+      return wait('the upstream to answer', response, { ...upstreamIdle, at: since + Math.min(upstreamIdleMs, unless(responseMs, idleMs)) })
+    }
+    const since = Math.max(this.#clientReadAt, this.#owedSince)
+    const request = { key: 'deadlines.request', reason: 'request_timeout', side: 'client', at: since + requestMs } as const
+    return wait('more of the request body', request, { key: 'deadlines.clientIdle', reason: 'idle_timeout', side: 'client', at: since + Math.min(clientIdleMs, unless(requestMs, idleMs)) })
   }
 
   #observe(now: number): void {

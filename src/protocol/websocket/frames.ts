@@ -8,6 +8,8 @@ import type { Connection, Observer } from '../../connection.ts'
 import type { Dialogue, Farewell } from '../../pair/dialogue.ts'
 import type { Half } from '../../pair/half.ts'
 import type { Meter } from '../../pair/meter.ts'
+import { earliest } from '../../wait.ts'
+import type { Wait } from '../../wait.ts'
 import { closePayload, controlFrame } from './frame.ts'
 import { CLOSE, FrameScanner, PING } from './frame-scanner.ts'
 import type { ControlHandler, Verdict, Violation } from './frame-scanner.ts'
@@ -152,6 +154,17 @@ export class Frames implements Dialogue, ControlHandler {
       return now - this.#closing.at < this.#options.closeMs ? null : this.#handshakeClose()
     }
     return this.#sweepPings(this.#client, this.#toUpstream!, now) ?? this.#sweepPings(this.#upstream, this.#toClient!, now)
+  }
+
+  describe(): Omit<Wait, 'state'> | null {
+    if (this.#closing !== null) {
+      const { side, at } = this.#closing
+      const other = side === 'client' ? 'upstream' : 'client'
+      return { waitsFor: `the Close frame of the ${other}`, next: earliest([{ key: 'deadlines.close', reason: 'eof', side, at: at + this.#options.closeMs }]) }
+    }
+    const pongs = [this.#client, this.#upstream].map(({ side, dueAt: at }) => ({ key: 'websocket.ping.timeout', reason: 'ping_timeout', side, at }) as const)
+    const next = earliest(pongs)
+    return next && { waitsFor: `a pong of the ${next.side}`, next }
   }
 
   /** `from` is the half that carries what that side sends. */

@@ -55,6 +55,12 @@ export class Pinger {
     return !this.#isAwaited && now - since >= this.#options.intervalMs ? 'ask' : null
   }
 
+  /** When it will be held to be gone unless it is heard; Infinity while no answer is owed. */
+  get dueAt(): number {
+    const isOwed = this.#isAwaited && (this.side === 'client' || this.#hasAnswered)
+    return isOwed ? this.#askedAt! + this.#options.timeoutMs : Number.POSITIVE_INFINITY
+  }
+
   /** The payload of a ping that is sent now. */
   ask(now: number): Buffer {
     this.expect(now)

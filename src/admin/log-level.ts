@@ -1,0 +1,49 @@
+// Changes the level of the log while it runs, for good or for a while. A level that was raised for an hour goes back by
+// itself: nobody has to remember the debug log of last week.
+
+import type { Clock } from '../clock.ts'
+import { logLevels } from '../log/line.ts'
+import type { LogLevel } from '../log/line.ts'
+
+export interface Leveled {
+  level: LogLevel
+}
+
+export class LogLevelSwitch {
+  readonly #log: Leveled
+  readonly #clock: Clock
+  /** The one that it goes back to, and when; null while the level is for good. */
+  #pending: { base: LogLevel; at: number; cancel: () => void } | null = null
+
+  constructor(log: Leveled, clock: Clock) {
+    this.#log = log
+    this.#clock = clock
+  }
+
+  /** `forMs` is null for good. A change while one is pending keeps the level that was there before both. */
+  set(level: LogLevel, forMs: number | null): void {
+    const base = this.#pending?.base ?? this.#log.level
+    this.#pending?.cancel()
+    this.#log.level = level
+    this.#pending = forMs === null ? null : { base, at: this.#clock.now() + forMs, cancel: this.#clock.after(forMs, () => this.goBack()) }
+  }
+
+  /** At once, if a change is pending: a timer that is armed would keep the process. */
+  goBack(): void {
+    if (this.#pending === null) return
+    this.#pending.cancel()
+    this.#log.level = this.#pending.base
+    this.#pending = null
+  }
+
+  view(): { level: LogLevel; goesBackTo: LogLevel | null; goesBackAt: string | null } {
+    const { level } = this.#log
+    if (this.#pending === null) return { level, goesBackTo: null, goesBackAt: null }
+    const { base, at } = this.#pending
+    return { level, goesBackTo: base, goesBackAt: new Date(this.#clock.wall() + at - this.#clock.now()).toISOString() }
+  }
+}
+
+export function readLevel(text: string | null): LogLevel | null {
+  return logLevels.find((level) => level === text) ?? null
+}

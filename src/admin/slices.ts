@@ -1,0 +1,31 @@
+// Walks many connections a slice at a time: between two slices the event loop turns, so that a listing of 50,000
+// connections never holds up the relay for longer than a slice of it takes (about a millisecond).
+
+import type { Clock } from '../clock.ts'
+
+export const SLICE = 500
+
+/** Calls `visit` for each item there is now; what is added meanwhile is not waited for. */
+export async function visitInSlices<T>(clock: Clock, items: Iterable<T> & { size: number }, visit: (item: T) => void): Promise<void> {
+  let left = items.size
+  let inSlice = 0
+  for (const item of items) {
+    if (left-- === 0) return
+    visit(item)
+    if (++inSlice < SLICE) continue
+    inSlice = 0
+    await nextTurn(clock)
+  }
+}
+
+/** Yields `items` in groups, each made in a turn of its own. */
+export async function* inSlices<T>(clock: Clock, items: readonly T[]): AsyncGenerator<readonly T[]> {
+  for (let start = 0; start < items.length; start += SLICE) {
+    if (start > 0) await nextTurn(clock)
+    yield items.slice(start, start + SLICE)
+  }
+}
+
+function nextTurn(clock: Clock): Promise<void> {
+  return new Promise((resolve) => clock.nextTurn(resolve))
+}

@@ -1,0 +1,90 @@
+// Lets in who knows the token, and nobody else, wherever they come from. The token is what stands in a file: Kubernetes mounts
+// it from a Secret and swaps it while we run, so it is read again when it is older than a second. A file that cannot be read
+// lets nobody in: a token that was taken away was revoked.
+
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { constants } from 'node:fs'
+import { open } from 'node:fs/promises'
+import type { IncomingMessage } from 'node:http'
+import type { Clock } from '../clock.ts'
+import { guardAgainstPages } from './loopback-guard.ts'
+import type { Answer } from './ops-server.ts'
+
+/** Fewer can be tried one by one over the network. */
+export const MIN_TOKEN_BYTES = 16
+const MAX_TOKEN_BYTES = 4096
+/** Also bounds what askers without a token can make us read. */
+const FRESH_MS = 1000
+
+const refusal: Answer = {
+  status: 401,
+  headers: { 'WWW-Authenticate': 'Bearer' },
+  body: 'needs the token of admin.tokenFile: Authorization: Bearer TOKEN (sidegate --token-file FILE)\n',
+}
+const unavailable: Answer = { status: 503, body: 'the token file (admin.tokenFile) cannot be used; see the log\n' }
+
+export class TokenGuard {
+  readonly #file: string
+  readonly #clock: Clock
+  readonly #onProblem: (problem: string) => void
+  #digest: Buffer | null = null
+  #problem: string | null = null
+  #readAt = Number.NEGATIVE_INFINITY
+  #reading: Promise<void> | null = null
+
+  /** `onProblem` is told once for each problem, not once for each asker. */
+  constructor(file: string, clock: Clock, onProblem: (problem: string) => void) {
+    this.#file = file
+    this.#clock = clock
+    this.#onProblem = onProblem
+  }
+
+  /** Reads the file; resolves with a sentence on why it cannot be used, or null. */
+  async load(): Promise<string | null> {
+    await (this.#reading ??= this.#read())
+    return this.#problem
+  }
+
+  async guard(request: IncomingMessage): Promise<Answer | null> {
+    const page = guardAgainstPages(request)
+    if (page !== null) return page
+    if (this.#clock.now() - this.#readAt >= FRESH_MS) await this.load()
+    if (this.#digest === null) return unavailable
+    const given = /^bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
+    // Digests are of one length, and the time to compare them tells nothing of the token.
+    return given !== undefined && timingSafeEqual(digestOf(given), this.#digest) ? null : refusal
+  }
+
+  async #read(): Promise<void> {
+    const token = await readToken(this.#file)
+    this.#readAt = this.#clock.now()
+    this.#reading = null
+    const problem = 'problem' in token ? token.problem : null
+    if (problem !== null && problem !== this.#problem) this.#onProblem(problem)
+    this.#problem = problem
+    this.#digest = 'problem' in token ? null : digestOf(token.value)
+  }
+}
+
+function digestOf(token: string): Buffer {
+  return createHash('sha256').update(token).digest()
+}
+
+/** The first line, without the white space that editors and `echo` leave behind. */
+async function readToken(file: string): Promise<{ value: string } | { problem: string }> {
+  let text: string
+  try {
+    // A pipe without a writer would be waited for, in a thread that name lookups need.
+    await using handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK)
+    const buffer = Buffer.alloc(MAX_TOKEN_BYTES + 1)
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0)
+    if (bytesRead > MAX_TOKEN_BYTES) return { problem: `holds more than ${MAX_TOKEN_BYTES} bytes, write one token of ${MIN_TOKEN_BYTES} bytes or more` }
+    text = buffer.toString('utf8', 0, bytesRead).trim()
+  } catch (error) {
+    return { problem: `cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}` }
+  }
+  // A header cannot carry the others.
+  if (!/^[\x21-\x7e]*$/.test(text)) return { problem: 'holds more than one word of ASCII, write one token, such as the output of: openssl rand -hex 32' }
+  if (text.length < MIN_TOKEN_BYTES) return { problem: `holds ${text.length} bytes, write ${MIN_TOKEN_BYTES} or more, such as the output of: openssl rand -hex 32` }
+  return { value: text }
+}

@@ -1,0 +1,83 @@
+// The terminal while a live display has it: the alternate screen, keys as they are struck, and the promise that it is given
+// back however the display ends.
+
+const ESCAPE = '\u001b'
+const TAKE = '\u001b[?1049h\u001b[?25l'
+const GIVE_BACK = '\u001b[?25h\u001b[?1049l'
+const HOME = '\u001b[H'
+const END_OF_LINE = '\u001b[K'
+const END_OF_SCREEN = '\u001b[J'
+const INVERSE = '\u001b[7m'
+const PLAIN = '\u001b[0m'
+
+const keys: Readonly<Record<string, string>> = {
+  q: 'quit',
+  '\u0003': 'quit',
+  '\u0004': 'quit',
+  '\u001b[D': 'left',
+  '\u001bOD': 'left',
+  '\u001b[C': 'right',
+  '\u001bOC': 'right',
+}
+
+/** What an arrow sends, or one character. */
+const keyStroke = new RegExp(`(${ESCAPE}[[O][A-D]|[^])`)
+
+export class Screen {
+  readonly #onKey: (key: string) => void
+  readonly #onResize: () => void
+  readonly #quit: () => void
+  #isTaken = false
+
+  /** `onKey` gets `quit`, `left`, `right`, or the character that was struck. A signal quits too. */
+  constructor(onKey: (key: string) => void, onResize: () => void) {
+    this.#onKey = onKey
+    this.#onResize = onResize
+    this.#quit = () => onKey('quit')
+  }
+
+  take(): void {
+    this.#isTaken = true
+    process.stdout.write(TAKE)
+    process.stdout.on('resize', this.#onResize)
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, this.#quit)
+    // What else may end the process must not leave the terminal without a cursor.
+    process.on('exit', this.#onExit)
+    if (!process.stdin.isTTY) return
+    process.stdin.setRawMode(true)
+    process.stdin.setEncoding('utf8').on('data', this.#onData)
+  }
+
+  giveBack(): void {
+    if (!this.#isTaken) return
+    this.#isTaken = false
+    process.stdout.off('resize', this.#onResize)
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, this.#quit)
+    process.off('exit', this.#onExit)
+    if (process.stdin.isTTY) {
+      process.stdin.off('data', this.#onData)
+      process.stdin.setRawMode(false)
+      process.stdin.pause()
+    }
+    process.stdout.write(GIVE_BACK)
+  }
+
+  /** As many lines as fit, none wider than the screen; line `titles` (from 0) stands out. */
+  draw(lines: readonly string[], titles: number): void {
+    // A terminal that does not know its size says 0.
+    const columns = process.stdout.columns || 80
+    const rows = process.stdout.rows || 24
+    const shown = lines.slice(0, rows).map((line, nth) => {
+      const text = line.slice(0, columns)
+      return nth === titles ? `${INVERSE}${text.padEnd(columns)}${PLAIN}` : `${text}${text.length < columns ? END_OF_LINE : ''}`
+    })
+    process.stdout.write(`${HOME}${shown.join('\r\n')}${END_OF_SCREEN}`)
+  }
+
+  readonly #onData = (text: string | Buffer): void => {
+    // Keys that are struck fast come in one piece.
+    for (const key of String(text).split(keyStroke)) if (key !== '') this.#onKey(keys[key] ?? key)
+  }
+
+  readonly #onExit = (): void => this.giveBack()
+}

@@ -1,0 +1,47 @@
+// The configuration in force as an operator would write it: every default filled in, with units. For being read, so it tells
+// more than a file could: what a default comes to that depends on other keys, such as `deadlines.upgrade`.
+//
+// Files are named, not read; what is a secret by itself is never shown.
+
+import { formatAddress } from './address.ts'
+import type { Address } from './address.ts'
+import type { Cidr } from './cidr.ts'
+import { isMap } from './keys.ts'
+import type { Meta } from './meta.ts'
+import { configKey } from './schema.ts'
+import type { Config } from './schema.ts'
+import { formatDuration, formatPercent, formatSize, OFF } from './units.ts'
+
+export const REDACTED = '(redacted)'
+/** None of these is a key yet: should one be added, it is not shown by accident. */
+const secrets = new Set(['token', 'password', 'secret'])
+
+export function effectiveConfig(config: Config): unknown {
+  return view(config, configKey.meta)
+}
+
+function view(value: unknown, meta: Meta | null): unknown {
+  if (Array.isArray(value)) return value.map((item) => view(item, meta?.kind === 'list' ? meta.item.meta : null))
+  if (value === OFF) return 'off'
+  if (typeof value === 'number' && meta?.kind === 'value' && meta.type.startsWith('percentage')) return formatPercent(value)
+  if (!isMap(value)) return value ?? null
+  if (isAddress(value)) return formatAddress(value)
+  if (isNetwork(value)) return `${value.address}/${value.prefix}`
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => viewKey(name, inner, meta)))
+}
+
+function viewKey(name: string, value: unknown, meta: Meta | null): [string, unknown] {
+  const entries = meta?.kind === 'section' ? meta.entries : {}
+  if (secrets.has(name) && value !== undefined && value !== null) return [name, REDACTED]
+  if (typeof value === 'number' && name.endsWith('Ms')) return [name.slice(0, -2), formatDuration(value)]
+  if (typeof value === 'number' && name.endsWith('Bytes')) return [name.slice(0, -5), formatSize(value)]
+  return [name, view(value, Object.hasOwn(entries, name) ? (entries[name]?.meta ?? null) : null)]
+}
+
+function isAddress(value: Record<string, unknown>): value is Address {
+  return value['kind'] === 'tcp' || value['kind'] === 'unix'
+}
+
+function isNetwork(value: Record<string, unknown>): value is Record<string, unknown> & Cidr {
+  return typeof value['prefix'] === 'number' && typeof value['address'] === 'string'
+}

@@ -1,0 +1,35 @@
+// What a pair waits for, in words: the first thing that keeps it from being done, as its deadlines judge it.
+
+import type { Close } from '../close.ts'
+import { earliest, formatBytes } from '../wait.ts'
+import type { NextDeadline, Wait } from '../wait.ts'
+import type { Half } from './half.ts'
+
+export interface PairWait {
+  state: 'open' | 'lingering' | 'closing' | 'closed'
+  toUpstream: Half
+  toClient: Half
+  /** Of the pair's own deadlines. */
+  next: NextDeadline | null
+  /** What the protocol waits for: a pong, the answer to a Close frame. */
+  dialogue: Omit<Wait, 'state'> | null
+  /** Why it ended and when patience is over, while it is closing. */
+  end: Close | null
+  closesBy: number
+}
+
+export function describePair({ state, toUpstream, toClient, next, dialogue, end, closesBy }: PairWait): Wait {
+  if (end !== null) {
+    const left = [toClient, toUpstream].filter(({ sink }) => !sink.isClosed).map(({ sink }) => `the ${sink.side}`)
+    return { state, waitsFor: `${left.join(' and ')} to take leave`, next: earliest([{ key: 'deadlines.close', reason: end.reason, side: end.side, at: closesBy }]) }
+  }
+  const owed = [toClient, toUpstream].filter(({ sink }) => sink.untaken > 0).map(({ sink }) => `the ${sink.side} to take ${formatBytes(sink.untaken)}`)
+  return { state, waitsFor: owed.length > 0 ? owed.join(' and ') : (dialogue?.waitsFor ?? quiet(toUpstream, toClient)), next: earliest([next, dialogue?.next ?? null]) }
+}
+
+function quiet(toUpstream: Half, toClient: Half): string {
+  if (toUpstream.hasEnded && toClient.hasEnded) return 'the last bytes to be flushed'
+  if (toUpstream.hasEnded) return 'the upstream to end, as the client did'
+  if (toClient.hasEnded) return 'the client to end, as the upstream did'
+  return 'data either way'
+}

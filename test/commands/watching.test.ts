@@ -1,0 +1,38 @@
+import { test } from 'tap'
+import { openGate, sidegate } from './cli.ts'
+
+test('connections: a table, JSON, and one in full', async (t) => {
+  const { at, id } = await openGate(t)
+  const table = await sidegate(t, 'connections', ...at, '--listener', 'l0')
+  t.match(table, { code: 0, stderr: '', stdout: new RegExp(`^ID  LISTENER .*QUEUED\\n *${id}  l0 +tcp +127`) })
+  t.match(await sidegate(t, 'connections', ...at, '--listener', 'other'), { code: 0, stdout: /^ID .*\n$/ })
+  t.match(JSON.parse((await sidegate(t, 'connections', '--json', ...at)).stdout), [{ id, protocol: 'tcp', toUpstream: { received: 5 } }])
+  t.match(await sidegate(t, 'connections', String(id), ...at), { code: 0, stdout: /waits for    data either way\nnext         idle_timeout by the sidegate in 59m/ })
+  t.match(JSON.parse((await sidegate(t, 'connections', String(id), '--json', ...at)).stdout), { id, waitsFor: 'data either way', nextDeadline: { key: 'deadlines.idle' } })
+})
+
+test('connections --sort rate looks twice where the first look has nothing to compare with', async (t) => {
+  const { at } = await openGate(t)
+  t.match(await sidegate(t, 'connections', '--sort', 'rate', ...at), { code: 0, stdout: /0 B\/s/ })
+})
+
+test('top prints once where there is no terminal', async (t) => {
+  const { at, id } = await openGate(t)
+  t.match(await sidegate(t, 'top', ...at), { code: 0, stderr: '', stdout: new RegExp(`^sidegate \\S+ at 127.* running, up .*\\n1 connection: 1 tcp; 1 relay; sorted by age\\n\\nID .*\\n *${id} `) })
+  t.match(JSON.parse((await sidegate(t, 'top', '--json', ...at)).stdout), { info: { state: 'running', connections: 1 }, connections: [{ id }] })
+})
+
+test('kill ends a connection; one that is not there is a no', async (t) => {
+  const { at, id, gate } = await openGate(t)
+  t.match(await sidegate(t, 'kill', String(id), ...at), { code: 0, stdout: new RegExp(`^killed: connection ${id}, tcp, 127`) })
+  t.match(await gate.end(), { reason: 'killed' })
+  t.match(await sidegate(t, 'kill', String(id), ...at), { code: 1, stdout: '', stderr: /said 404: no such connection/ })
+})
+
+test('log looks at the level and changes it for a while', async (t) => {
+  const { at } = await openGate(t)
+  t.match(await sidegate(t, 'log', ...at), { code: 0, stdout: 'the log level is info\n' })
+  t.match(await sidegate(t, 'log', 'debug', '--for', '5m', ...at), { code: 0, stdout: /^the log level is debug; back to info at \d{4}-.*Z\n$/ })
+  t.match(JSON.parse((await sidegate(t, 'log', '--json', ...at)).stdout), { level: 'debug', goesBackTo: 'info' })
+  t.match(await sidegate(t, 'log', 'loud', ...at), { code: 1, stderr: /said 400: level must be one of error, warn, info, debug/ })
+})
