@@ -66,7 +66,7 @@ ${example()}\`\`\`
 }
 
 function groupText(group: Group): string {
-  const title = group.path === '' ? 'Top level' : `\`${group.path}\``
+  const title = group.path === '' ? 'Top level' : `\`${group.path}\`${group.isOptional ? ' (optional)' : ''}`
   const table = [
     '| key | value | default | meaning |',
     '|---|---|---|---|',
@@ -109,7 +109,7 @@ const exampleValues: Readonly<Record<string, string>> = {
 function example(): string {
   const lines: string[] = []
   let open: string[] = []
-  for (const { path, rows } of groups()) {
+  for (const { path, rows } of groups().filter((group) => !group.isOptional)) {
     const steps = path.split('.')
     for (const [depth, step] of steps.entries()) {
       if (path !== '' && open[depth] !== step) lines.push(`${indent(steps.slice(0, depth))}${step.replace('[]', '')}:`)

@@ -1,8 +1,12 @@
 // What the configuration says, as the options that each part declares: the only place where the names of both meet.
 
-import { BlockList } from 'node:net'
+import { BlockList, isIP } from 'node:net'
+import type { AccessRules } from './admission/access.ts'
+import type { ProxyRules } from './admission/arrival.ts'
+import type { TlsGateOptions } from './admission/tls-gate.ts'
 import { formatAddress } from './config/address.ts'
 import type { Address } from './config/address.ts'
+import type { Cidr } from './config/cidr.ts'
 import type { Config, ListenerConfig } from './config/schema.ts'
 import type { ReadOptions } from './endpoint/socket-endpoint.ts'
 import { ConfigError } from './errors.ts'
@@ -10,6 +14,8 @@ import type { PairOptions } from './pair/pair.ts'
 import type { HttpOptions } from './protocol/http/serve.ts'
 import type { ServeOptions } from './protocol/opening.ts'
 import type { WebSocketOptions } from './protocol/websocket/serve.ts'
+import type { DialOptions, SecureOptions } from './upstream/dial.ts'
+import type { ProxyVersion } from './upstream/proxy-header.ts'
 
 /** The most that one read brings, and so what a half may hold at the least. Measured: smaller reads double the cost of 64 KiB messages. */
 export const READ_BYTES = 64 * 1024
@@ -49,18 +55,52 @@ export function toListen(address: Address): { host?: string; port: number } | { 
   return address.host === null ? { port: address.port } : { host: address.host, port: address.port }
 }
 
-export function serveOptions(config: ListenerConfig, read: ReadOptions): ServeOptions {
-  const { deadlines, buffers, upstream, tcpKeepAliveMs, noDelay } = config
+/** Null where the list of addresses lets everybody in. */
+export function accessRules({ access: { allow, deny } }: ListenerConfig): AccessRules | null {
+  if (allow.length === 0 && deny.length === 0) return null
+  return { isAllowed: allow.length === 0 ? null : contains(allow), isDenied: contains(deny) }
+}
+
+export function proxyRules({ proxyProtocol: { accept, trusted } }: ListenerConfig): ProxyRules | null {
+  return accept === 'off' ? null : { versions: accept, isTrusted: contains(trusted) }
+}
+
+export function tlsGateOptions({ protocol, tls }: ListenerConfig): TlsGateOptions | null {
+  return tls === null ? null : { minVersion: tls.minVersion, protocols: applicationProtocols(protocol) }
+}
+
+/** `secure`: TLS to the upstream, whose files are somebody else's to read. */
+export function dialOptions(config: ListenerConfig, read: ReadOptions, secure: SecureOptions | null): DialOptions {
+  const { deadlines, upstream, noDelay } = config
+  return { target: toTarget(upstream.address), read, connectMs: deadlines.connectMs, noDelay, secure }
+}
+
+/** Whom the certificate of the upstream must name, and what is spoken over it. */
+export function secureNames({ upstream: { tls }, protocol }: ListenerConfig): Pick<SecureOptions, 'serverName' | 'protocols'> {
+  return { serverName: tls?.serverName ?? null, protocols: applicationProtocols(protocol) }
+}
+
+/** ALPN: opaque bytes have no name. */
+function applicationProtocols(protocol: ListenerConfig['protocol']): string[] | null {
+  return protocol === 'http' ? ['http/1.1'] : null
+}
+
+export function proxyVersion({ upstream: { proxyProtocol } }: ListenerConfig): ProxyVersion | null {
+  return proxyProtocol === 'off' ? null : proxyProtocol
+}
+
+export function serveOptions(config: ListenerConfig, read: ReadOptions, secure: SecureOptions | null): ServeOptions {
+  const { deadlines, buffers, tcpKeepAliveMs } = config
   const pair: PairOptions = {
     buffers: { highBytes: buffers.highBytes, lowBytes: buffers.lowBytes, readBytes: read.readBytes },
     deadlines,
     closeMs: deadlines.closeMs,
     tcpKeepAliveMs,
   }
-  return { dial: { target: toTarget(upstream.address), read, connectMs: deadlines.connectMs, noDelay }, pair }
+  return { dial: dialOptions(config, read, secure), proxyProtocol: proxyVersion(config), pair }
 }
 
-export function httpOptions({ deadlines, http, upstream }: ListenerConfig): HttpOptions {
+export function httpOptions({ deadlines, http, upstream, tls }: ListenerConfig): HttpOptions {
   return {
     deadlines,
     handshakeMs: deadlines.handshakeMs,
@@ -71,24 +111,28 @@ export function httpOptions({ deadlines, http, upstream }: ListenerConfig): Http
     target: toTarget(upstream.address),
     maxHeaderBytes: http.maxHeaderBytes,
     maxBodyBytes: http.maxBodyBytes,
-    isTrusted: trust(http.trustForwarded),
+    isTrusted: contains(http.trustForwarded),
+    isSecure: tls !== null,
   }
 }
 
-function trust(networks: ListenerConfig['http']['trustForwarded']): (address: string) => boolean {
-  const trusted = new BlockList()
-  for (const { address, prefix, family } of networks) trusted.addSubnet(address, prefix, family)
-  return (address) => networks.length > 0 && trusted.check(address, address.includes(':') ? 'ipv6' : 'ipv4')
+/** Whether an address is in one of the networks. Mapped IPv4 addresses are written as IPv4 on both sides. */
+function contains(networks: readonly Cidr[]): (address: string) => boolean {
+  if (networks.length === 0) return () => false
+  const list = new BlockList()
+  for (const { address, prefix, family } of networks) list.addSubnet(address, prefix, family)
+  return (address) => list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
 }
 
-export function websocketOptions(config: ListenerConfig, read: ReadOptions): Omit<WebSocketOptions, 'servePlain'> {
+export function websocketOptions(config: ListenerConfig, read: ReadOptions, secure: SecureOptions | null): Omit<WebSocketOptions, 'servePlain'> {
   const { deadlines, websocket, http } = config
   return {
-    ...serveOptions(config, read),
+    ...serveOptions(config, read, secure),
     handshakeMs: deadlines.handshakeMs,
     responseMs: deadlines.upgradeMs,
     maxHeaderBytes: http.maxHeaderBytes,
-    isTrusted: trust(http.trustForwarded),
+    isTrusted: contains(http.trustForwarded),
+    isSecure: config.tls !== null,
     upgrade: { origins: websocket.origins, compression: websocket.compression },
     frames: {
       maxMessageBytes: websocket.maxMessageBytes,

@@ -13,11 +13,12 @@ import { regainedEndpoint, SocketEndpoint } from './endpoint/socket-endpoint.ts'
 import type { ReadOptions } from './endpoint/socket-endpoint.ts'
 import { invariant } from './errors.ts'
 import { Listener } from './listener/listener.ts'
+import type { ListenerOptions } from './listener/listener.ts'
 import type { Log } from './log/log.ts'
 import type { Rejections } from './log/rejections.ts'
 import type { MeteredListener } from './metrics/listener-metrics.ts'
 import type { Metrics } from './metrics/metrics.ts'
-import { httpOptions, READ_BYTES, serveOptions, toListener, toTarget, websocketOptions } from './options.ts'
+import { accessRules, dialOptions, httpOptions, proxyRules, proxyVersion, READ_BYTES, serveOptions, toListener, websocketOptions } from './options.ts'
 import type { HttpContext } from './protocol/http/connection.ts'
 import type { Exchange } from './protocol/http/exchange.ts'
 import { refusal } from './protocol/http/refusal.ts'
@@ -25,6 +26,7 @@ import { HttpFront } from './protocol/http/serve.ts'
 import { serveTcp } from './protocol/tcp.ts'
 import { serveUpgrade, serveWebSocket } from './protocol/websocket/serve.ts'
 import type { WebSocketOptions } from './protocol/websocket/serve.ts'
+import { TlsParts } from './tls-parts.ts'
 import { HttpPool } from './upstream/http-pool.ts'
 
 /** What all listeners share. */
@@ -62,25 +64,34 @@ export class ServedListener {
   readonly #shared: SharedParts
   readonly #read: ReadOptions
   readonly #limit: ConnectionLimit
+  readonly #tls: TlsParts
   readonly #listener: Listener
   #front: HttpFront | null = null
 
-  constructor(config: ListenerConfig, shared: SharedParts) {
+  /** `key` is where it stands in the configuration: `listeners[0]`. */
+  constructor(config: ListenerConfig, key: string, shared: SharedParts) {
     this.config = config
     this.#shared = shared
     this.#read = { readBytes: Math.min(READ_BYTES, config.buffers.highBytes), isShared: shared.isShared }
     this.#limit = new ConnectionLimit(this.#maxConnections(), shared.processLimit)
+    this.#tls = new TlsParts(config, key, shared)
     this.#listener = this.#makeListener()
   }
 
-  /** Resolves once connections are accepted; rejects with what the system said. */
-  listen(): Promise<void> {
-    return this.#listener.listen()
+  /** Resolves once connections are accepted; rejects with what the system said, or with a ConfigError for files of TLS. */
+  async listen(): Promise<void> {
+    await this.#tls.start()
+    await this.#listener.listen()
   }
 
   /** The port that was bound; null for a unix socket. */
   get port(): number | null {
     return this.#listener.port
+  }
+
+  /** Connections that gates still wait for. */
+  get arriving(): number {
+    return this.#listener.arriving
   }
 
   /** As the admin server shows it. */
@@ -97,6 +108,7 @@ export class ServedListener {
   /** Once no connection of it is left: stops what it keeps for the next ones. */
   retire(): void {
     this.#listener.close()
+    this.#tls.stop()
     this.#front?.close()
   }
 
@@ -111,25 +123,43 @@ export class ServedListener {
   }
 
   #makeListener(): Listener {
-    const { clock, registry, refusals, rejections, metrics, log } = this.#shared
-    const { name, address, protocol, noDelay } = this.config
+    const { clock, sweep, registry, refusals, rejections, metrics, log } = this.#shared
+    const { name, protocol } = this.config
     const context = this.#context()
     return new Listener(
-      { name, address: toListener(address), protocol, read: this.#read, noDelay },
+      this.#listenerOptions(),
       {
         clock,
+        sweep,
         registry,
         limit: this.#limit,
         refusals,
         serve: protocol === 'tcp' ? this.#tcpServer(context) : this.#httpServer(context),
-        refusalAnswer: (close) => (protocol === 'tcp' ? null : refusal(close, RETRY_AFTER_SECONDS)),
+        // In the clear, to who expects TLS, an answer would be noise.
+        refusalAnswer: (close) => (protocol === 'tcp' || this.#tls.gate !== null ? null : refusal(close, close.reason === 'too_many' ? RETRY_AFTER_SECONDS : null)),
         onRejected: (close, client) => {
           metrics.onRejected(name, close)
-          rejections.note(name, close, client)
+          // A probe of a load balancer, every few seconds.
+          if (close.reason !== 'eof') rejections.note(name, close, client)
         },
         onError: (error) => log.warn('accept failed', { listener: name, error: error.message }),
       },
     )
+  }
+
+  #listenerOptions(): ListenerOptions {
+    const { name, address, protocol, noDelay, deadlines } = this.config
+    const [proxy, { gate: tls }] = [proxyRules(this.config), this.#tls]
+    return {
+      name,
+      address: toListener(address),
+      protocol,
+      read: this.#read,
+      noDelay,
+      access: accessRules(this.config),
+      slow: proxy === null && tls === null ? null : { proxy, tls, handshakeMs: deadlines.handshakeMs },
+      recordsLocal: proxyVersion(this.config) !== null,
+    }
   }
 
   #context(): HttpContext {
@@ -148,18 +178,19 @@ export class ServedListener {
   }
 
   #tcpServer(context: HttpContext): Serve {
-    const options = serveOptions(this.config, this.#read)
+    const options = serveOptions(this.config, this.#read, this.#tls.secure)
     return (connection, client) => serveTcp(connection, client, options, context)
   }
 
   #httpServer(context: HttpContext): Serve {
     const { config } = this
-    const pool = new HttpPool({ target: toTarget(config.upstream.address), noDelay: config.noDelay }, context.clock, context.sweep)
+    const { secure } = this.#tls
+    const pool = new HttpPool({ dial: dialOptions(config, this.#read, secure), proxyProtocol: proxyVersion(config) }, context.clock, context.sweep)
     const front = new HttpFront(httpOptions(config), context, pool, (connection, socket, request, early) => {
       serveUpgrade(connection, regainedEndpoint(socket, this.#read, deaf), request, early, options, context)
     })
     const options: WebSocketOptions = {
-      ...websocketOptions(config, this.#read),
+      ...websocketOptions(config, this.#read, secure),
       servePlain: (connection, client, bytes) => {
         invariant(client instanceof SocketEndpoint, 'a client that is no socket')
         front.serve(connection, client.release(), bytes)

@@ -14,6 +14,7 @@ import type { Config } from './config/schema.ts'
 import { Registry } from './connection.ts'
 import type { Connection } from './connection.ts'
 import { checkAdoption } from './endpoint/read-buffer.ts'
+import { ConfigError } from './errors.ts'
 import { connectionsThatFit, descriptorLimit } from './lifecycle/descriptors.ts'
 import { HealthServer } from './lifecycle/health-server.ts'
 import { revision, version } from './lifecycle/version.ts'
@@ -73,6 +74,7 @@ export class Sidegate {
       registry: this.registry,
       clock,
       ...build,
+      arriving: () => this.#listeners.map(({ config: { name }, arriving }) => [name, arriving] as const),
       isDraining: () => this.#state === 'draining',
       logLinesDropped: () => logWriter.dropped,
     })
@@ -84,7 +86,7 @@ export class Sidegate {
     })
     this.#admin = new AdminServer({ clock, registry: this.registry, ...build, listeners: () => this.#listeners.map(({ view }) => view) })
     const shared = this.#sharedParts(parts, isShared, new ConnectionLimit(fits))
-    this.#listeners = config.listeners.map((listener) => new ServedListener(listener, shared))
+    this.#listeners = config.listeners.map((listener, index) => new ServedListener(listener, `listeners[${index}]`, shared))
   }
 
   #sharedParts({ random = Math.random }: SidegateParts, isShared: boolean, processLimit: ConnectionLimit): SharedParts {
@@ -127,6 +129,7 @@ export class Sidegate {
     try {
       return await listen(toListen(address))
     } catch (error) {
+      if (error instanceof ConfigError) throw error
       throw cannotBind(key, address, error as NodeJS.ErrnoException)
     }
   }

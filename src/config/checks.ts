@@ -30,6 +30,9 @@ export function checkMeaning(value: Record<string, unknown>): Finding[] {
     ...listeners.flatMap((listener, index) => [
       ...loop(listener, ['listeners', index], taken),
       ...wrongOrder(listener, ['listeners', index]),
+      ...openProxies(listener, ['listeners', index]),
+      ...halfPair(listener, ['listeners', index, 'upstream', 'tls']),
+      ...namelessUpstream(listener, ['listeners', index]),
     ]),
   ]
 }
@@ -117,6 +120,30 @@ function loop(listener: unknown, path: Path, taken: readonly Taken[]): Finding[]
   const ours = taken.find((one) => reaches(target, one.address))
   if (ours === undefined) return []
   return [{ path: [...path, ...inner], message: `got ${formatAddress(target)}, which is Sidegate itself: ${describe(ours)}, write the address of the service` }]
+}
+
+/** Whoever may send a PROXY header may be anybody, so that may not be everybody. A unix socket is guarded by the file system. */
+function openProxies(listener: unknown, path: Path): Finding[] {
+  const accept = at(listener, ['proxyProtocol', 'accept'])
+  const trusted = at(listener, ['proxyProtocol', 'trusted'])
+  const isNone = trusted === undefined || (Array.isArray(trusted) && trusted.length === 0)
+  if (typeof accept !== 'string' || accept === 'off' || !isNone) return []
+  if (addressAt(listener, ['address'], 'listen')?.kind === 'unix') return []
+  return [{ path: [...path, 'proxyProtocol', 'trusted'], message: 'is missing: any client could claim any address, write the networks of the proxies in front, such as [10.0.0.0/8]' }]
+}
+
+function halfPair(listener: unknown, path: Path): Finding[] {
+  const [cert, key] = [at(listener, ['upstream', 'tls', 'cert']), at(listener, ['upstream', 'tls', 'key'])]
+  if ((cert === undefined) === (key === undefined)) return []
+  const [there, missing] = cert === undefined ? ['key', 'cert'] : ['cert', 'key']
+  return [{ path: [...path, missing], message: `is missing, write it beside ${there}` }]
+}
+
+/** A certificate names a host, and the path of a unix socket is none. */
+function namelessUpstream(listener: unknown, path: Path): Finding[] {
+  if (!isMap(at(listener, ['upstream', 'tls'])) || at(listener, ['upstream', 'tls', 'serverName']) !== undefined) return []
+  if (addressAt(listener, ['upstream', 'addresses', 0], 'dial')?.kind !== 'unix') return []
+  return [{ path: [...path, 'upstream', 'tls', 'serverName'], message: 'is missing: a unix socket has no name to verify, write the name in the certificate' }]
 }
 
 const ANY = { min: 1, max: OFF, isOffAllowed: true }

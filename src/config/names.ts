@@ -1,5 +1,6 @@
-// Texts with a shape of their own: the name of a listener and an allowed Origin.
+// Texts with a shape of their own: the name of a listener, an allowed Origin, a file, the name in a certificate.
 
+import { isIP } from 'node:net'
 import type { Parsed } from './words.ts'
 import { show } from './words.ts'
 
@@ -22,4 +23,17 @@ export function parseOrigin(input: unknown): Parsed<string> {
   const origin = `${url.protocol}//${url.host}`
   // Anything that a browser would send differently could never match, and would silently refuse everyone.
   return input.toLowerCase() === origin ? { value: origin } : no(`write ${origin}`)
+}
+
+/** Whether it is there is asked when it is read. */
+export function parseFile(input: unknown): Parsed<string> {
+  // Not repeated: it may be a key.
+  if (typeof input === 'string' && input.includes('-----BEGIN')) return { problem: 'is a certificate or key itself, write the path of a file that holds it' }
+  if (typeof input === 'string' && input !== '' && !input.includes('\0')) return { value: input }
+  return { problem: `got ${show(input)}, write the path of a file` }
+}
+
+export function parseServerName(input: unknown): Parsed<string> {
+  if (typeof input === 'string' && (isIP(input) !== 0 || /^[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?$/.test(input))) return { value: input }
+  return { problem: `got ${show(input)}, write the name in its certificate, such as legacy.example` }
 }

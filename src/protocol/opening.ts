@@ -17,9 +17,13 @@ import { Pair } from '../pair/pair.ts'
 import type { PairContext, PairOptions } from '../pair/pair.ts'
 import { Dial, formatTarget } from '../upstream/dial.ts'
 import type { Dialler, DialOptions } from '../upstream/dial.ts'
+import { proxyHeader } from '../upstream/proxy-header.ts'
+import type { ProxyVersion } from '../upstream/proxy-header.ts'
 
 export interface ServeOptions {
   dial: DialOptions
+  /** Tells the upstream who its client is, before everything else. */
+  proxyProtocol: ProxyVersion | null
   pair: PairOptions
 }
 
@@ -82,16 +86,17 @@ export class Opening implements Dialler, ConnectionOwner, Swept {
     return this.#hasClientEnded
   }
 
-  /** From now, at most `ms` may pass until the next `expect` or the pair, whatever trickles in meanwhile. */
-  expect(ms: number, close: Close): void {
-    this.#deadline = Number.isFinite(ms) ? { at: this.context.clock.now() + ms, close } : null
+  /** At most `ms` may pass since `since`, which is now unless told, until the next `expect` or the pair, whatever trickles in meanwhile. */
+  expect(ms: number, close: Close, since = this.context.clock.now()): void {
+    this.#deadline = Number.isFinite(ms) ? { at: since + ms, close } : null
   }
 
   dial(): void {
     this.connection.phase = 'connect'
     this.connection.upstreamAddress = formatTarget(this.#options.dial.target)
     this.#deadline = null
-    this.#dial = new Dial(this.#options.dial, this.context, this)
+    const { dial, proxyProtocol } = this.#options
+    this.#dial = new Dial(dial, this.context, this, proxyProtocol === null ? null : proxyHeader(proxyProtocol, this.connection))
   }
 
   /** Keeps what the client sent before the pair, in order, for the upstream. */

@@ -25,7 +25,7 @@ test('the smallest file gets every default', async (t) => {
       name: 'http-17080',
       address: { kind: 'tcp', host: null, port: 17_080 },
       protocol: 'http',
-      upstream: { address: { kind: 'tcp', host: '127.0.0.1', port: 8080 } },
+      upstream: { address: { kind: 'tcp', host: '127.0.0.1', port: 8080 }, tls: null, proxyProtocol: 'off' },
       deadlines: {
         handshakeMs: 10_000, connectMs: 5000, responseMs: 60_000, upgradeMs: 10_000, requestMs: 60_000, idleMs: 3_600_000, clientIdleMs: Infinity,
         upstreamIdleMs: Infinity, writeMs: 30_000, halfCloseMs: 30_000, closeMs: 5000, lifetimeMs: Infinity, lifetimeJitter: 0.1,
@@ -34,6 +34,9 @@ test('the smallest file gets every default', async (t) => {
       limits: { connections: null },
       websocket: { mode: 'frames', ping: { intervalMs: 25_000, timeoutMs: 20_000 }, maxMessageBytes: 1_048_576, maxFragments: 1024, origins: [], compression: 'pass' },
       http: { maxHeaderBytes: 16_384, maxBodyBytes: Infinity, keepAliveMs: 65_000, trustForwarded: [] },
+      access: { allow: [], deny: [] },
+      proxyProtocol: { accept: 'off', trusted: [] },
+      tls: null,
       tcpKeepAliveMs: 15_000,
       noDelay: true,
     }],
@@ -60,7 +63,7 @@ test('a listener is named by its protocol and port, or by its file', async (t) =
 
 test('an upstream may be an object with one address', async (t) => {
   const { upstream } = parse('listeners: [{ address: ":1", protocol: tcp, upstream: { addresses: ["a:1"] } }]').listeners[0] ?? {}
-  t.strictSame(upstream, { address: { kind: 'tcp', host: 'a', port: 1 } })
+  t.strictSame(upstream, { address: { kind: 'tcp', host: 'a', port: 1 }, tls: null, proxyProtocol: 'off' })
 })
 
 test('JSON, CRLF, a byte order mark, anchors and aliases are fine', async (t) => {
@@ -80,7 +83,7 @@ test('${NAME} is taken from the environment after parsing', async (t) => {
   t.equal(withKeys('deadlines: { idle: "${IDLE}" }', env).deadlines.idleMs, 7000)
   t.equal(withKeys('limits:\n  connections: ${MAX}', env).limits.connections, 12, 'a number without quotes')
   t.equal(withKeys('noDelay: ${FLAG}', env).noDelay, false)
-  t.strictSame(parse(smallest.replace('127.0.0.1:8080', '${HOST}:${PORT}'), env).listeners[0]?.upstream, { address: { kind: 'tcp', host: 'legacy', port: 8080 } })
+  t.strictSame(parse(smallest.replace('127.0.0.1:8080', '${HOST}:${PORT}'), env).listeners[0]?.upstream, { address: { kind: 'tcp', host: 'legacy', port: 8080 }, tls: null, proxyProtocol: 'off' })
   t.throws(() => withKeys('deadlines:\n  idle: ${EVIL}', env), { message: 'sidegate.yaml:6:13 listeners[0].deadlines.idle: got "5s\\n    noDelay: false", write a duration such as 250ms, 30s, 5m or 1h (the value comes from ${EVIL})' })
   t.throws(() => withKeys('deadlines:\n  idle: ${NESTED}', env), { message: /got "\$\{IDLE\}", write a duration/ }, 'what a variable holds is not looked up again')
   t.throws(() => withKeys('name: ${EMPTY}', env), { message: /got "", write 1 to 63 letters/ })

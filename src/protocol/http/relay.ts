@@ -12,7 +12,7 @@ import { createRequire } from 'node:module'
 import type { createProxyServer, ProxyServer } from 'http-proxy-3'
 import { closeFromDialError, makeClose } from '../../close.ts'
 import type { Close } from '../../close.ts'
-import type { HttpPool } from '../../upstream/http-pool.ts'
+import type { DialError, HttpPool } from '../../upstream/http-pool.ts'
 import { formatTarget } from '../../upstream/dial.ts'
 import type { Target } from '../../upstream/dial.ts'
 import { clientHead } from './answer.ts'
@@ -69,7 +69,7 @@ export class Relay {
     relayed.set(exchange.request, { owner, exchange })
     owner.connection.upstreamAddress = formatTarget(this.#options.target)
     this.#pool.made = null
-    this.#pool.next = { path, isFresh, maxHeaderBytes: this.#options.maxHeaderBytes }
+    this.#pool.next = { client: owner.connection, path, isFresh, maxHeaderBytes: this.#options.maxHeaderBytes }
     try {
       this.#proxy.web(exchange.request, exchange.response)
     } catch (error) {
@@ -93,7 +93,11 @@ export class Relay {
     const { clock, observer } = this.#context
     const startedAt = clock.now()
     exchange.useUpstream(socket, startedAt)
-    if (!socket.connecting) return void (owner.connection.connectedAt ??= startedAt)
+    if (!socket.connecting) {
+      const dialMs = this.#pool.takeDialMs(socket)
+      if (dialMs !== null) observer.onConnected(owner.connection, dialMs)
+      return void (owner.connection.connectedAt ??= startedAt)
+    }
     socket.once('connect', () => {
       owner.connection.connectedAt ??= clock.now()
       observer.onConnected(owner.connection, clock.now() - startedAt)
@@ -145,7 +149,7 @@ export class Relay {
     // Behind a whole answer it concerns nobody but the connection that it came by.
     if (owner.isClosing || exchange.answer?.complete === true) return
     if (isWorthRetrying(exchange)) return this.send(owner, exchange, made.path, true)
-    const close = exchange.isConnected ? answerLost(error) : closeFromDialError(error)
+    const close = exchange.isConnected ? answerLost(error) : ((error as DialError).close ?? closeFromDialError(error))
     if (!exchange.isConnected) this.#context.observer.onConnectFailed(owner.connection, close)
     owner.close(close)
   }

@@ -19,7 +19,7 @@ import { checkAccepted, checkUpgrade, isUpgrade } from './upgrade.ts'
 import type { Upgrade, UpgradeOptions } from './upgrade.ts'
 
 export interface WebSocketOptions extends ServeOptions {
-  /** Milliseconds in which the client's head must be complete, in total: a byte a second does not extend it (slowloris). */
+  /** Milliseconds from the accept in which the client's head must be complete, in total: a byte a second does not extend it (slowloris). */
   handshakeMs: number
   /** Milliseconds in which the upstream's answer head must be complete, from the moment the request was sent. */
   responseMs: number
@@ -28,6 +28,8 @@ export interface WebSocketOptions extends ServeOptions {
   upgrade: UpgradeOptions
   /** Whether a peer at this address may say who its client is. */
   isTrusted: (address: string) => boolean
+  /** Clients speak TLS. */
+  isSecure: boolean
   frames: FramesOptions
   /** Takes over a client whose first request is no upgrade; `bytes` are what it has sent so far. */
   servePlain: (connection: Connection, client: Endpoint, bytes: Buffer) => void
@@ -42,7 +44,8 @@ const MAX_INTERIM = 8
 export function serveWebSocket(connection: Connection, client: Endpoint, options: WebSocketOptions, context: ServeContext): void {
   connection.phase = 'handshake'
   const opening = new Opening(connection, client, options, context, new WebSocketOpening(options))
-  opening.expect(options.handshakeMs, makeClose('handshake_timeout', 'client', 'handshake', 'deadlines.handshake'))
+  // Since the accept: a PROXY header and a TLS handshake have had their share of it.
+  opening.expect(options.handshakeMs, makeClose('handshake_timeout', 'client', 'handshake', 'deadlines.handshake'), connection.openedAt)
 }
 
 /** Takes ownership of `client`, whose request head was read already; `early` is what came behind it. */
@@ -92,8 +95,8 @@ class WebSocketOpening implements OpeningSteps {
   onUpgrade(opening: Opening, request: RequestHead): void {
     opening.connection.protocol = 'websocket'
     opening.report()
-    const { upgrade: rules, isTrusted } = this.#options
-    const upgrade = checkUpgrade(request, rules, forwardedFor(opening.connection.clientAddress, isTrusted))
+    const { upgrade: rules, isTrusted, isSecure } = this.#options
+    const upgrade = checkUpgrade(request, rules, forwardedFor(opening.connection.clientAddress, isTrusted, isSecure))
     if ('reason' in upgrade) return opening.close(upgrade)
     this.#upgrade = upgrade
     opening.dial()
