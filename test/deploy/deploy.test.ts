@@ -1,15 +1,12 @@
 import { spawnSync } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { test } from 'tap'
-import { WebSocket } from 'ws'
 import { parse } from 'yaml'
 import { checkText } from '../../src/config/load.ts'
-import { freePort, needs, runTool, temporary, whenListening } from '../support/tools.ts'
-import { runFile } from '../system/program.ts'
+import { needs, temporary } from '../support/tools.ts'
 import { type KubernetesObject, type Loose, objectsOf, problemsOf } from './kubernetes.ts'
-import { kustomize, options, root } from './tools.ts'
+import { kubectl, kustomize, options, root } from './tools.ts'
 
 const deploy = join(root, 'deploy')
 const read = (path: string): string => readFileSync(join(deploy, path), 'utf8')
@@ -64,31 +61,28 @@ test('the manifests close the way around the gate, and the Service leads to a po
   }
 })
 
-test('the legacy service of the manifests and of compose runs, behind a gate with the configuration of the manifests', async (t) => {
-  const yaml = objectsOf(read('manifests/legacy/deployment.yaml'))[0] as Loose
-  const inManifest = (yaml.spec.template.spec.containers[0].command as string[]).at(-1)!.replace('/app/package.json', join(root, 'package.json'))
-  const texts: Loose = parse(read('manifests/configmap.yaml'))
-  const starts: [string, string[]][] = [
-    ['manifests', ['--input-type=module', '--eval', inManifest]],
-    ['compose', [join(deploy, 'compose/legacy.mjs')]],
-  ]
-  for (const [name, args] of starts) {
-    const [legacy, port, health, admin] = [freePort(), freePort(), freePort(), freePort()]
-    runTool(t, process.execPath, args, { PORT: String(legacy), APP: join(root, 'package.json') })
-    await whenListening(legacy)
-    const file = join(temporary(t), 'sidegate.yaml')
-    const listeners = (texts.data['sidegate.yaml'] as string).replace(':17080', `127.0.0.1:${port}`).replace('127.0.0.1:8080', `127.0.0.1:${legacy}`)
-    writeFileSync(file, `health: { address: "127.0.0.1:${health}" }\nadmin: { address: "127.0.0.1:${admin}" }\n${listeners}`)
-    await runFile(t, file, { ports: [health, admin, port] })
-    t.equal(await (await fetch(`http://127.0.0.1:${port}/a`)).text(), 'legacy: GET /a\n', name)
-    const client = new WebSocket(`ws://127.0.0.1:${port}/`)
-    await once(client, 'open')
-    client.send('hello')
-    const [data, isBinary] = (await once(client, 'message')) as [Buffer, boolean]
-    t.strictSame([data.toString(), isBinary], ['hello', false], name)
-    client.close()
-    await once(client, 'close')
+test('the component takes StatefulSets and DaemonSets, too', options, async (t) => {
+  const directory = temporary(t)
+  for (const kind of ['StatefulSet', 'DaemonSet']) {
+    const more = kind === 'StatefulSet' ? { serviceName: 's' } : {}
+    const object = { apiVersion: 'apps/v1', kind, metadata: { name: 's', labels: { 'sidegate.io/sidecar': 'enabled' } }, spec: { ...more, selector: { matchLabels: { app: 's' } }, template: { metadata: { labels: { app: 's' } }, spec: { containers: [{ name: 'any', image: 'i' }] } } } }
+    writeFileSync(join(directory, 'object.yaml'), JSON.stringify(object))
+    writeFileSync(join(directory, 'kustomization.yaml'), JSON.stringify({ resources: ['object.yaml'], components: [relative(directory, join(deploy, 'kustomize/component'))] }))
+    const { status, stdout, stderr } = kustomize(directory)
+    t.equal(status, 0, stderr)
+    const [built] = objectsOf(stdout) as [Loose]
+    t.strictSame([built.kind, built.metadata.name, built.spec.template.spec.initContainers[0].name, built.spec.template.spec.containers.length], [kind, 's', 'sidegate', 1])
+    t.strictSame(await problemsOf([built]), [])
   }
+})
+
+test('kubectl patches the legacy service with the patch, strictly valid', options, async (t) => {
+  const { status, stdout, stderr } = kubectl('patch', '--local', '-f', join(deploy, 'manifests/legacy/deployment.yaml'), '--patch-file', join(deploy, 'patch/sidecar.patch.yaml'), '-o', 'yaml')
+  t.equal(status, 0, stderr)
+  const objects = objectsOf(stdout)
+  t.strictSame(await problemsOf(objects), [])
+  const { spec } = (objects[0] as Loose).spec.template
+  t.strictSame([spec.initContainers.length, spec.containers.length, spec.containers[0].command.length], [1, 1, 4])
 })
 
 test('compose mounts what there is, checks health by a command of the program, and has no way around the gate', async (t) => {

@@ -24,6 +24,7 @@ export interface Ran {
 }
 
 export const helm = (...args: string[]): Ran => run('helm', args)
+export const kubectl = (...args: string[]): Ran => run('kubectl', args)
 export const kustomize = (directory: string): Ran => run('kubectl', ['kustomize', directory])
 
 function run(name: 'helm' | 'kubectl', args: string[]): Ran {
