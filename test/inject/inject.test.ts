@@ -130,6 +130,12 @@ test('a hook of the application and its longer grace stay', async (t) => {
   t.match(short.text, 'terminationGracePeriodSeconds: 75 # short')
 })
 
+test('another default container stays, and labels and annotations that are there are added to', async (t) => {
+  const marked = deployment.replace('{ labels: { app: web } }', '{ labels: { app: web }, annotations: { a: b, kubectl.kubernetes.io/default-container: other } }')
+  const { metadata } = run(marked).objects[0].spec.template
+  t.strictSame(metadata, { labels: { app: 'web', 'sidegate.io/sidecar': 'enabled' }, annotations: { a: 'b', 'kubectl.kubernetes.io/default-container': 'other' } })
+})
+
 test('of several containers the one that serves the port is taken, or the one that is named', async (t) => {
   const two = (second: string): string => workload('Deployment', template(`${podSpec}\n  - ${second}`))
   const held = (text: string, changed: Partial<InjectOptions> = {}): string[] => run(text, changed).objects[0].spec.template.spec.containers.filter(({ lifecycle }: Record<string, unknown>) => lifecycle !== undefined).map(({ name }: { name: string }) => name)
@@ -158,6 +164,7 @@ test('what cannot be done names the place and the remedy', async (t) => {
     [deployment.replace('containerPort: 8080', 'containerPort: 8080, protocol: UDP'), 'f.yaml Deployment/web: no container declares a TCP port'],
     [deployment.replace(' }] }', ' }, { containerPort: 9090 }] }'), 'f.yaml:1:1 Deployment/web: container app has the ports 8080, 9090: say which one with --port 8080:17080'],
     [deployment, 'f.yaml:1:1 Deployment/web: port 8080 belongs to the application; give the gate another one with --port 8080:8081', { port: 8080 }],
+    [workload('Deployment', template(`${podSpec}\n  - { name: other, ports: [{ containerPort: 17080 }] }`)), 'f.yaml:1:1 Deployment/web: port 17080 belongs to the application; give the gate another one with --port 8080:17081', { appPort: 8080 }],
     [deployment.replace('name: app', 'name: sidegate'), 'f.yaml:1:1 Deployment/web: has sidegate among its containers; remove it there, it is added to initContainers'],
     [workload('Deployment', 'replicas: 1'), 'f.yaml:1:1 Deployment/web: has no template, write one'],
     [workload('Deployment', 'template: { spec: { containers: [] } }'), 'f.yaml:1:1 Deployment/web: has no containers'],
