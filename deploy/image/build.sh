@@ -12,7 +12,8 @@ if [ "${1:-}" = --keep ]; then archive=${2:?--keep needs the name of an archive}
 work=$(mktemp -d)
 started_processes=()
 clean_up() {
-  for pid in "${started_processes[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
+  # Those within first: they have changed their user, and the kernel then forgets that they should go with their parent.
+  for pid in "${started_processes[@]}"; do pkill -KILL -P "$pid" || true; { kill -KILL "$pid" && wait "$pid"; } 2>/dev/null || true; done
   store umount --all >/dev/null 2>&1 || true
   rm -rf "$work"
 }
@@ -47,10 +48,12 @@ make_run_base() {
   commit_base "$root" run-base
 }
 
-# Stands in for node:26-trixie-slim: a shell, node and npm, and how this machine reaches its packages.
+# Stands in for node:26-trixie-slim: a shell and npm, and how this machine reaches its packages. Node itself is mounted
+# when the image is built: copying it from layer to layer takes longer than everything else.
 make_build_base() {
   local root=$work/build-base tool
   cp -a "$work/run-base" "$root"
+  rm "$root/nodejs/bin/node"
   for tool in sh env rm mkdir; do add_program "$root" "$(readlink -f "$(command -v $tool)")" "/bin/$tool"; done
   mkdir -p "$root"/usr/{bin,local/bin,local/lib/node_modules} "$root/root"
   ln -s /bin/env "$root/usr/bin/env"
@@ -78,7 +81,9 @@ commit_base() {
 build_image() {
   local revision
   revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
+  # What npm has fetched before is not fetched again.
   quietly store bud --isolation chroot --layers=false -t localhost/sidegate \
+    --volume "$(npm config get cache):/root/.npm" --volume "$(realpath "$node"):/nodejs/bin/node:ro" \
     --build-arg BUILD_BASE=localhost/build-base --build-arg RUN_BASE=localhost/run-base \
     --build-arg VERSION="$("$node" -p 'require("./package.json").version')" --build-arg REVISION="$revision" \
     --build-arg CREATED="$(date -u +%Y-%m-%dT%H:%M:%SZ)" .
@@ -94,6 +99,8 @@ inspect_image() {
   for label in title description licenses source documentation version revision created base.name; do
     [ -n "$(of_image "{{index .OCIv1.Config.Labels \"org.opencontainers.image.$label\"}}")" ] || die "label $label is empty"
   done
+  mapfile -t environment < <(of_image '{{range .OCIv1.Config.Env}}{{println .}}{{end}}' | grep .)
+  mapfile -t entry_point < <(of_image '{{range .OCIv1.Config.Entrypoint}}{{println .}}{{end}}' | grep .)
   mounted=$(store mount "$(store from localhost/sidegate)")
   say "$(du -sm "$mounted/app" | cut -f1) MB of program and modules, beside $(du -sm "$mounted/nodejs" | cut -f1) MB of Node"
   local module
@@ -105,9 +112,6 @@ inspect_image() {
 # Runs the image's own entry point as the kubelet would: the image's environment, uid 65532, PID 1, a read-only root
 # with nothing but /tmp to write to. What it is given runs instead of CMD.
 run_image() {
-  local environment entry_point
-  mapfile -t environment < <(of_image '{{range .OCIv1.Config.Env}}{{println .}}{{end}}' | grep .)
-  mapfile -t entry_point < <(of_image '{{range .OCIv1.Config.Entrypoint}}{{println .}}{{end}}' | grep .)
   exec unshare --mount --pid --fork --kill-child bash -euc '
     root=$1; shift
     mount --bind "$root" "$root"
