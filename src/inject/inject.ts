@@ -6,7 +6,7 @@ import { ConfigError } from '../errors.ts'
 import { plain, readManifest, resources, titleOf, writePart, type Part, type Resource } from './manifest.ts'
 import { leadsTo, repoint, servicesOf } from './service.ts'
 import { smallestConfig } from './sidecar.ts'
-import { addSidecar, place, warningsOf, workloadKinds, type Placement, type PlacementOptions } from './workload.ts'
+import { addSidecar, fail, place, warningsOf, workloadKinds, type Placement, type PlacementOptions } from './workload.ts'
 
 export interface InjectOptions extends PlacementOptions {
   image: string
@@ -43,7 +43,7 @@ function injectParts(parts: readonly Part[], options: InjectOptions): Injected {
   const written = new Map<Part, string[]>()
   const notes: string[] = []
   for (const { workload, placement } of placed) {
-    if (placement === null) notes.push(`${titleOf(workload)}: declares no port of a service, left as it is`)
+    if (placement === null) notes.push(`${titleOf(workload)}: no container that the gate could be for, left as it is`)
     else notes.push(...injectOne(workload, placement, { all, options, written }))
   }
   return { text: parts.map((part) => [...(written.get(part) ?? []), withMark(part, written)].join('')).join(''), notes }
@@ -81,14 +81,20 @@ function provideConfig(workload: Resource, placement: Placement, { configMap, al
     return listens ? [] : [`${titleOf(existing)}: its sidegate.yaml has no listener with address ":${placement.port}"; add one, or the Service finds nobody there`]
   }
   if (options.configMap !== null) return [`${titleOf(workload)}: reads ConfigMap/${configMap}, key sidegate.yaml, which must exist in its namespace`]
-  const object = {
-    apiVersion: 'v1',
-    kind: 'ConfigMap',
-    metadata: { name: configMap, ...(workload.namespace === null ? {} : { namespace: workload.namespace }) },
-    data: { 'sidegate.yaml': smallestConfig({ port: placement.port, appPort: placement.appPort, protocol: options.protocol }) },
-  }
-  written.set(workload.part, [...(written.get(workload.part) ?? []), `---\n${stringify(object, { lineWidth: 0 })}`])
+  const document = configMapOf(workload, placement, { configMap, options })
+  const others = [...written.values()].flat()
+  if (others.includes(document)) return []
+  // Its first three lines and its metadata say which one it is.
+  const identity = document.slice(0, document.indexOf('data:'))
+  if (others.some((other) => other.startsWith(identity))) fail(workload, `shares its name, and so ConfigMap/${configMap}, with another workload here; write one for both and name it with --config-map`)
+  written.set(workload.part, [...(written.get(workload.part) ?? []), document])
   return [`ConfigMap/${configMap}: written; sidegate.yaml in it holds a listener with address ":${placement.port}"`]
+}
+
+function configMapOf({ namespace }: Resource, { port, appPort }: Placement, { configMap, options }: { configMap: string; options: InjectOptions }): string {
+  const metadata = { name: configMap, ...(namespace === null ? {} : { namespace }) }
+  const data = { 'sidegate.yaml': smallestConfig({ port, appPort, protocol: options.protocol }) }
+  return `---\n${stringify({ apiVersion: 'v1', kind: 'ConfigMap', metadata, data }, { lineWidth: 0 })}`
 }
 
 /** A document that begins the stream may lack its `---`; with another one before it, it needs it. */
@@ -97,12 +103,11 @@ function withMark(part: Part, written: ReadonlyMap<Part, string[]>): string {
   return written.has(part) && !text.startsWith('---') ? `---\n${text}` : text
 }
 
-function nothingToDo(all: readonly Resource[], workloads: readonly Resource[], { only, fileName }: InjectOptions): ConfigError {
+function nothingToDo(all: readonly Resource[], workloads: readonly Resource[], { only, container, fileName }: InjectOptions): ConfigError {
   const found = all.length === 0 ? 'no object of Kubernetes' : all.map(titleOf).slice(0, 10).join(', ')
   const wanted = only === null ? `no ${workloadKinds.slice(0, -1).join(', ')} or Pod` : `no workload named ${only}`
-  const message =
-    workloads.length === 0
-      ? `holds ${wanted} (but ${found})`
-      : `${workloads.map(titleOf).join(', ')}: no container declares a TCP port; say which one the application listens on with --port 8080:17080`
+  const noPort = 'no container declares a TCP port; say which one the application listens on with --port 8080:17080'
+  const noContainer = `no container named ${container} that declares a TCP port; see --container and --port`
+  const message = workloads.length === 0 ? `holds ${wanted} (but ${found})` : `${workloads.map(titleOf).join(', ')}: ${container === null ? noPort : noContainer}`
   return new ConfigError(fileName, [{ line: 0, column: 0, path: '', message }])
 }

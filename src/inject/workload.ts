@@ -199,6 +199,7 @@ function mark(workload: Resource, appName: string): string[] {
   return changes
 }
 
-function fail(workload: Resource, message: string): never {
+/** The operator wrote what cannot be used: says where, and what to write instead. */
+export function fail(workload: Resource, message: string): never {
   throw new ConfigError('', [problemAt(workload.part, workload.node.range?.[0] ?? 0, titleOf(workload), message)])
 }

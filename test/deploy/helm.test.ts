@@ -104,6 +104,8 @@ test('helm', options, async (t) => {
     t.strictSame(command(find(render(gateway), 'Deployment'), 'containers'), ['drain', '--wait'])
     t.strictSame(command(find(render(consumer), 'Deployment'), 'initContainers'), ['drain'])
     t.strictSame(command(find(render(consumer, '--set', 'sidegate-sidecar.nativeSidecar=false'), 'Deployment'), 'containers'), ['drain', '--wait'])
+    const moved = configOf({}, { admin: { address: '127.0.0.1:18020' } })
+    t.strictSame(command(find(render(gateway, ...moved), 'Deployment'), 'containers'), ['drain', '--wait', '--admin', '127.0.0.1:18020'])
   })
 
   await t.test('a typo in the configuration dies in helm, with its name', async (t) => {

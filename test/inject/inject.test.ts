@@ -149,7 +149,7 @@ test('workloads that serve nothing are left as they are', async (t) => {
   const worker = `---\n${workload('Deployment', template('containers:\n  - { name: app, image: w }'), 'worker')}`
   const { text, notes } = run(deployment + worker)
   t.ok(text.endsWith(worker))
-  t.ok(notes.includes('Deployment/worker: declares no port of a service, left as it is'))
+  t.ok(notes.includes('Deployment/worker: no container that the gate could be for, left as it is'))
   t.equal(run(deployment + worker, { only: 'worker', appPort: 80 }).objects[0].spec.template.spec.initContainers, undefined)
 })
 
@@ -161,11 +161,13 @@ test('what cannot be done names the place and the remedy', async (t) => {
     [service('{ port: 1 }'), 'f.yaml holds no Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, CronJob or Pod (but Service/web)'],
     [deployment, 'f.yaml holds no workload named shop (but Deployment/web)', { only: 'shop' }],
     [workload('Deployment', template('containers: [{ name: app }]')), 'f.yaml Deployment/web: no container declares a TCP port; say which one the application listens on with --port 8080:17080'],
+    [deployment, 'f.yaml Deployment/web: no container named shop that declares a TCP port; see --container and --port', { container: 'shop', appPort: 80 }],
     [deployment.replace('containerPort: 8080', 'containerPort: 8080, protocol: UDP'), 'f.yaml Deployment/web: no container declares a TCP port'],
     [deployment.replace(' }] }', ' }, { containerPort: 9090 }] }'), 'f.yaml:1:1 Deployment/web: container app has the ports 8080, 9090: say which one with --port 8080:17080'],
     [deployment, 'f.yaml:1:1 Deployment/web: port 8080 belongs to the application; give the gate another one with --port 8080:8081', { port: 8080 }],
     [workload('Deployment', template(`${podSpec}\n  - { name: other, ports: [{ containerPort: 17080 }] }`)), 'f.yaml:1:1 Deployment/web: port 17080 belongs to the application; give the gate another one with --port 8080:17081', { appPort: 8080 }],
     [deployment.replace('name: app', 'name: sidegate'), 'f.yaml:1:1 Deployment/web: has sidegate among its containers; remove it there, it is added to initContainers'],
+    [`${deployment}---\n${workload('StatefulSet', template(podSpec.replace('8080', '9090')))}`, 'f.yaml:11:1 StatefulSet/web: shares its name, and so ConfigMap/web-sidegate, with another workload here; write one for both', { configMap: null }],
     [workload('Deployment', 'replicas: 1'), 'f.yaml:1:1 Deployment/web: has no template, write one'],
     [workload('Deployment', 'template: { spec: { containers: [] } }'), 'f.yaml:1:1 Deployment/web: has no containers'],
     [workload('Deployment', 'x: &x { spec: {} }\ntemplate: *x'), 'f.yaml:6:13 Deployment/web: template is an alias (*x), write it out'],
