@@ -34,6 +34,9 @@ export async function problemsOf(objects: readonly KubernetesObject[]): Promise<
   return [...wrong.flat(), ...unknownFields(objects)]
 }
 
+// The program itself: its launcher is a script of Node, which tap gives hooks that it cannot run with.
+const compiler = join(root, `node_modules/@typescript/typescript-${process.platform}-${process.arch}/lib/tsc`)
+
 const title = ({ kind, metadata }: KubernetesObject): string => `${kind}/${metadata.name}`
 
 function moduleOf({ apiVersion, kind }: KubernetesObject): string {
@@ -61,10 +64,10 @@ function unknownFields(objects: readonly KubernetesObject[]): string[] {
     const lines = objects.map((object) => `import('${moduleOf(object)}'); { const it: import('${moduleOf(object)}').I${object.kind} = ${JSON.stringify(object)} }`)
     writeFileSync(join(directory, 'objects.ts'), lines.join('\n'))
     writeFileSync(join(directory, 'tsconfig.json'), JSON.stringify({ compilerOptions: { strict: true, module: 'nodenext', noEmit: true, skipLibCheck: true, types: [] }, files: ['objects.ts'] }))
-    const { status, stdout } = spawnSync(join(root, 'node_modules/.bin/tsc'), ['-p', directory, '--pretty', 'false'], { encoding: 'utf8', env: plainEnv() })
+    const { status, stdout, error } = spawnSync(compiler, ['-p', directory, '--pretty', 'false'], { encoding: 'utf8', env: plainEnv() })
     if (status === 0) return []
     const errors = [...stdout.matchAll(/objects\.ts\((\d+),\d+\): error TS\d+: ([^\n]*)/g)]
-    if (errors.length === 0) throw new Error(`the compiler failed: ${stdout}`)
+    if (errors.length === 0) throw error ?? new Error(`the compiler failed: ${stdout}`)
     return errors.map(([, line, message]) => `${title(objects[Number(line) - 1]!)}: ${message}`)
   } finally {
     rmSync(directory, { recursive: true, force: true })
