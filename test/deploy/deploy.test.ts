@@ -52,7 +52,7 @@ test('the manifests close the way around the gate, and the Service leads to a po
   const { config } = checkText(of('ConfigMap').data['sidegate.yaml'], 'sidegate.yaml')
   const [{ address, upstream }] = config.listeners as [Loose]
   t.equal(of('Service').spec.ports[0].targetPort, address.port)
-  t.equal(of('Deployment').spec.template.spec.containers[0].ports[0].containerPort, upstream.address.port)
+  t.equal(of('Deployment').spec.template.spec.containers[0].ports[0].containerPort, upstream.addresses[0].port)
   const reachable = of('NetworkPolicy').spec.ingress.flatMap(({ ports }: Loose) => ports.map(({ port }: Loose) => port))
   t.strictSame(reachable, [17_080, 17_021])
   for (const kind of ['Service', 'NetworkPolicy', 'PodDisruptionBudget']) {
@@ -95,7 +95,7 @@ test('compose mounts what there is, checks health by a command of the program, a
   t.equal(services['legacy']!.ports, undefined)
   t.strictSame(services['sidegate']!.ports, ['17080:17080'])
   const { config, warnings } = checkText(read('compose/config/sidegate.yaml'), 'sidegate.yaml')
-  t.match(config.listeners[0], { upstream: { address: { host: 'legacy', port: 8080 } } })
+  t.match(config.listeners[0], { upstream: { addresses: [{ host: 'legacy', port: 8080 }] } })
   t.strictSame(warnings, [])
   const { providers: [provider] } = parse(read('compose/provisioning/dashboards/sidegate.yaml')) as { providers: Loose[] }
   t.ok((services['grafana']!.volumes as string[]).some((volume) => volume.split(':')[1] === provider.options.path))

@@ -102,7 +102,7 @@ test('without --config-map a ConfigMap is written that sidegate check accepts', 
     t.strictSame(metadata, { name: 'web-sidegate', namespace: 'shop' })
     t.equal(spec.template.spec.volumes[0].configMap.name, 'web-sidegate')
     const { config, warnings } = checkText(data['sidegate.yaml'], 'sidegate.yaml')
-    t.match(config.listeners[0], { name: `${protocol}-17080`, protocol, upstream: { address: { host: '127.0.0.1', port: 8080 } } })
+    t.match(config.listeners[0], { name: `${protocol}-17080`, protocol, upstream: { addresses: [{ host: '127.0.0.1', port: 8080 }] } })
     t.strictSame(warnings, [])
   }
 })
