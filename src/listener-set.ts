@@ -12,7 +12,8 @@ import type { Connection } from './connection.ts'
 import { ConfigError } from './errors.ts'
 import { Parting } from './lifecycle/parting.ts'
 import { cannotBind, shortestDeadline } from './options.ts'
-import { meteredListener, ServedListener } from './served-listener.ts'
+import { meteredListener } from './served-limits.ts'
+import { ServedListener } from './served-listener.ts'
 import type { SharedParts } from './served-listener.ts'
 
 /** What becomes of one listener of the new configuration. */
