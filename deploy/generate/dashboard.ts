@@ -97,7 +97,7 @@ function thresholds({ warnAt, badAt }: Panel): dashboard.ThresholdsConfigBuilder
   const steps: Array<{ value: number | null; color: string }> = [{ value: null, color: 'green' }]
   if (warnAt !== undefined) steps.push({ value: warnAt, color: 'orange' })
   if (badAt !== undefined) steps.push({ value: badAt, color: 'red' })
-  return new dashboard.ThresholdsConfigBuilder().mode(dashboard.ThresholdsMode.Absolute).steps(steps as dashboard.Threshold[])
+  return new dashboard.ThresholdsConfigBuilder().mode(dashboard.ThresholdsMode.Absolute).steps(steps)
 }
 
 function variables(): Array<Builder<dashboard.VariableModel>> {
