@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { parse } from 'yaml'
-import { alerts } from '../../deploy/generate/alerts.ts'
+import { alerts } from '../../deploy/observability/alerts.ts'
 import { needs } from '../support/tools.ts'
 
 const root = join(import.meta.dirname, '../..')

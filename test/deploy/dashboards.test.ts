@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parser } from '@prometheus-io/lezer-promql'
 import { test } from 'tap'
-import { metrics } from '../../deploy/generate/metrics.ts'
+import { metrics } from '../../deploy/observability/metrics.ts'
 
 interface Panel {
   type: string

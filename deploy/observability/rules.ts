@@ -5,7 +5,7 @@ import { alerts, recordings } from './alerts.ts'
 
 const RUNBOOKS = 'https://github.com/sidegate/sidegate/blob/main/docs/runbooks'
 
-export const notice = '# Written by deploy/generate/main.ts; change the source, not this file.\n'
+export const notice = '# Written by deploy/observability/generate.ts; change the source, not this file.\n'
 
 /** The groups of a rule file. */
 export function ruleGroups() {

@@ -1,5 +1,5 @@
 // Writes deploy/grafana and deploy/monitoring from the lists in this folder. `--check` writes nothing and exits 1 where a file
-// is out of date. Run as `node deploy/generate/main.ts`.
+// is out of date. Run as `node deploy/observability/generate.ts`.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { buildDashboard } from './dashboard.ts'
@@ -23,7 +23,7 @@ function main(isCheck: boolean): number {
   for (const [name, text] of Object.entries(documents())) {
     const url = new URL(`../${name}`, import.meta.url)
     if (current(url) === text) continue
-    if (isCheck) process.stderr.write(`deploy/${name} is out of date, run node deploy/generate/main.ts\n`)
+    if (isCheck) process.stderr.write(`deploy/${name} is out of date, run node deploy/observability/generate.ts\n`)
     else {
       mkdirSync(new URL('.', url), { recursive: true })
       writeFileSync(url, text)
