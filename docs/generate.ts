@@ -66,7 +66,7 @@ ${example()}\`\`\`
 }
 
 function groupText(group: Group): string {
-  const title = group.path === '' ? 'Top level' : `\`${group.path}\``
+  const title = group.path === '' ? 'Top level' : `\`${group.path}\`${group.isOptional ? ' (optional)' : ''}`
   const table = [
     '| key | value | default | meaning |',
     '|---|---|---|---|',
@@ -115,7 +115,7 @@ function example(): string {
   const lines: string[] = []
   let open: string[] = []
   const paths = new Set(groups().map(({ path }) => path))
-  for (const { path, rows: all } of groups()) {
+  for (const { path, rows: all } of groups().filter((group) => !group.isOptional)) {
     // What can also be a map is written as one.
     const rows = all.filter((row) => !paths.has(row.path))
     const steps = path.split('.')

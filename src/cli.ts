@@ -6,6 +6,7 @@
 
 import './young-heap.ts'
 import { readFileSync } from 'node:fs'
+import { systemClock } from './clock.ts'
 import { reasonNames } from './close.ts'
 import { explainText, reasonsTable } from './config/explain.ts'
 import { jsonSchema } from './config/json-schema.ts'
@@ -13,6 +14,7 @@ import { checkConfig } from './config/load.ts'
 import { suggest } from './config/words.ts'
 import { CONFIG, INTERNAL, OK, parse, REFUSED, RefusedError, safe, USAGE, UsageError } from './commands/usage.ts'
 import { ConfigError, formatProblem } from './errors.ts'
+import type { ConfigProblem } from './errors.ts'
 
 const usage = `usage: sidegate <command>
 
@@ -78,7 +80,7 @@ async function check(args: string[]): Promise<number> {
   const [file, ...others] = positionals
   if (file === undefined || others.length > 0) throw new UsageError('check needs one file: sidegate check FILE')
   try {
-    const { warnings } = await checkConfig(file, process.env)
+    const warnings = await checkWithFiles(file)
     if (values.json) return print({ file, valid: true, errors: [], warnings })
     for (const warning of warnings) process.stderr.write(`warning: ${formatProblem(file, warning)}\n`)
     process.stdout.write(`${file} is valid\n`)
@@ -89,6 +91,15 @@ async function check(args: string[]): Promise<number> {
     print({ file, valid: false, errors: error.problems, warnings: [] })
     return CONFIG
   }
+}
+
+/** The warnings for a file, and for the files that it names; throws a ConfigError where either cannot be used. */
+async function checkWithFiles(file: string): Promise<ConfigProblem[]> {
+  const { config, warnings } = await checkConfig(file, process.env)
+  const { checkTlsFiles } = await import('./tls-parts.ts')
+  const files = await checkTlsFiles(config, systemClock.wall())
+  if (files.problems.length > 0) throw new ConfigError(file, files.problems)
+  return [...warnings, ...files.warnings]
 }
 
 function print(value: unknown): number {

@@ -318,8 +318,13 @@ export function closeFromError(error: NodeJS.ErrnoException, side: PeerSide, pha
   return makeClose('reset', side, phase, resetCodes.has(code) ? code : `${code}: ${error.message}`.slice(0, 120))
 }
 
-/** The Close for a dial that did not succeed. */
-export function closeFromDialError(error: NodeJS.ErrnoException): Close {
-  const code = error.code ?? error.message
-  return makeClose(code === 'ECONNREFUSED' ? 'connect_refused' : 'connect_failed', 'upstream', 'connect', code)
+const systemCode = /^E(AI_)?[A-Z0-9]+$/
+
+/** The Close for a dial that did not succeed; `reason` is in the errors of OpenSSL. */
+export function closeFromDialError(error: NodeJS.ErrnoException & { reason?: string }): Close {
+  const { code = error.message, reason } = error
+  if (code === 'ECONNREFUSED') return makeClose('connect_refused', 'upstream', 'connect', code)
+  // What the system says is said by its code; what TLS says of a certificate or a record is not.
+  const isSystem = systemCode.test(code) || code === error.message
+  return makeClose('connect_failed', 'upstream', 'connect', isSystem ? code : `${code}: ${reason ?? error.message}`.slice(0, 160))
 }

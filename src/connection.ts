@@ -53,11 +53,13 @@ export class Connection {
   readonly listener: string
   /** Becomes `websocket` or `http` once the request head says so. */
   protocol: Protocol
-  /** `ip:port` of the client. */
+  /** `ip:port` of the client: the peer, or whom a PROXY header named. */
   readonly clientAddress: string
+  /** `ip:port` that the client connected to; null where nobody asks (`upstream.proxyProtocol`), and for a unix socket. */
+  localAddress: string | null = null
   /** `host:port` once dialled. */
   upstreamAddress: string | null = null
-  /** Monotonic milliseconds. */
+  /** Monotonic milliseconds, of the accept. */
   readonly openedAt: number
   /** When the upstream side was established; null before. */
   connectedAt: number | null = null

@@ -9,6 +9,7 @@ import { makeClose } from './close.ts'
 import { formatAddress } from './config/address.ts'
 import type { Config, ListenerConfig } from './config/schema.ts'
 import type { Connection } from './connection.ts'
+import { ConfigError } from './errors.ts'
 import { Parting } from './lifecycle/parting.ts'
 import { cannotBind, shortestDeadline } from './options.ts'
 import { meteredListener, ServedListener } from './served-listener.ts'
@@ -34,7 +35,7 @@ export class ListenerSet {
 
   constructor(config: Config, shared: SharedParts) {
     this.#shared = shared
-    this.#current = config.listeners.map((listener) => new ServedListener(listener, shared))
+    this.#current = config.listeners.map((listener, index) => new ServedListener(listener, `listeners[${index}]`, shared))
   }
 
   get current(): readonly ServedListener[] {
@@ -54,7 +55,7 @@ export class ListenerSet {
     const steps = this.#plan(config)
     const fresh = steps.filter(({ listener }) => !this.#current.includes(listener))
     try {
-      for (const { listener, takesFrom, index } of fresh) if (takesFrom === null) await bind(listener, index)
+      for (const { listener, takesFrom, index } of fresh) await (takesFrom === null ? bind(listener, index) : listener.prepare())
       check()
     } catch (error) {
       for (const { listener } of fresh) this.#discard(listener)
@@ -78,7 +79,7 @@ export class ListenerSet {
     return listeners.map((config, index) => {
       const same = this.#current.find((one) => one.config.name === config.name && one.config.protocol === config.protocol) ?? null
       if (same !== null && isDeepStrictEqual({ ...same.config, deadlines: null }, { ...config, deadlines: null })) return { index, config, listener: same, takesFrom: null }
-      return { index, config, listener: new ServedListener(config, this.#shared, same), takesFrom: this.#socketFor(config) }
+      return { index, config, listener: new ServedListener(config, `listeners[${index}]`, this.#shared, same), takesFrom: this.#socketFor(config) }
     })
   }
 
@@ -145,6 +146,7 @@ async function bind(listener: ServedListener, index: number): Promise<void> {
   try {
     await listener.listen()
   } catch (error) {
+    if (error instanceof ConfigError) throw error
     throw cannotBind(`listeners[${index}].address`, listener.config.address, error as NodeJS.ErrnoException)
   }
 }

@@ -3,9 +3,13 @@
 // Deadlines are handed on by getters: they are read when they are judged, so that a reload which writes new ones into
 // `config.deadlines` reaches the connections that are open. (A spread of such an object would take the values of now.)
 
-import { BlockList } from 'node:net'
+import { BlockList, isIP } from 'node:net'
+import type { AccessRules } from './admission/access.ts'
+import type { ProxyRules } from './admission/arrival.ts'
+import type { TlsGateOptions } from './admission/tls-gate.ts'
 import { formatAddress } from './config/address.ts'
 import type { Address } from './config/address.ts'
+import type { Cidr } from './config/cidr.ts'
 import type { Config, ListenerConfig } from './config/schema.ts'
 import type { ReadOptions } from './endpoint/socket-endpoint.ts'
 import type { ClientOptions } from './admission/clients.ts'
@@ -17,6 +21,8 @@ import type { ServeOptions } from './protocol/opening.ts'
 import type { Target } from './upstream/dial.ts'
 import type { Upstream, UpstreamOptions } from './upstream/upstream.ts'
 import type { WebSocketOptions } from './protocol/websocket/serve.ts'
+import type { SecureOptions } from './upstream/dial.ts'
+import type { ProxyVersion } from './upstream/proxy-header.ts'
 
 /** The most that one read brings, and so what a half may hold at the least. Measured: smaller reads double the cost of 64 KiB messages. */
 export const READ_BYTES = 64 * 1024
@@ -69,7 +75,9 @@ export function toListen(address: Address): { host?: string; port: number } | { 
   return address.host === null ? { port: address.port } : { host: address.host, port: address.port }
 }
 
-export function upstreamOptions({ upstream, deadlines, noDelay }: ListenerConfig): UpstreamOptions {
+/** `secure`: TLS to the upstream, whose files are somebody else's to read. */
+export function upstreamOptions(config: ListenerConfig, secure: SecureOptions | null): UpstreamOptions {
+  const { upstream, deadlines, noDelay } = config
   const { addresses, balance, maxConnections, queueTimeoutMs, healthCheck } = upstream
   const { type, ...check } = healthCheck
   return {
@@ -81,8 +89,38 @@ export function upstreamOptions({ upstream, deadlines, noDelay }: ListenerConfig
       return deadlines.connectMs
     },
     noDelay,
+    secure,
+    proxyProtocol: proxyVersion(config),
     healthCheck: type === 'off' ? null : { type, ...check },
   }
+}
+
+/** Null where the list of addresses lets everybody in. */
+export function accessRules({ access: { allow, deny } }: ListenerConfig): AccessRules | null {
+  if (allow.length === 0 && deny.length === 0) return null
+  return { isAllowed: allow.length === 0 ? null : contains(allow), isDenied: contains(deny) }
+}
+
+export function proxyRules({ proxyProtocol: { accept, trusted } }: ListenerConfig): ProxyRules | null {
+  return accept === 'off' ? null : { versions: accept, isTrusted: contains(trusted) }
+}
+
+export function tlsGateOptions({ protocol, tls }: ListenerConfig): TlsGateOptions | null {
+  return tls === null ? null : { minVersion: tls.minVersion, protocols: applicationProtocols(protocol) }
+}
+
+/** Whom the certificate of the upstream must name, and what is spoken over it. */
+export function secureNames({ upstream: { tls }, protocol }: ListenerConfig): Pick<SecureOptions, 'serverName' | 'protocols'> {
+  return { serverName: tls?.serverName ?? null, protocols: applicationProtocols(protocol) }
+}
+
+/** ALPN: opaque bytes have no name. */
+function applicationProtocols(protocol: ListenerConfig['protocol']): string[] | null {
+  return protocol === 'http' ? ['http/1.1'] : null
+}
+
+export function proxyVersion({ upstream: { proxyProtocol } }: ListenerConfig): ProxyVersion | null {
+  return proxyProtocol === 'off' ? null : proxyProtocol
 }
 
 export function serveOptions(config: ListenerConfig, read: ReadOptions, upstream: Upstream): ServeOptions {
@@ -95,7 +133,8 @@ export function serveOptions(config: ListenerConfig, read: ReadOptions, upstream
     },
     tcpKeepAliveMs,
   }
-  return { upstream, dial: { read, noDelay }, pair }
+  const { secure, proxyProtocol } = upstream.options
+  return { upstream, dial: { read, noDelay, secure }, proxyProtocol, pair }
 }
 
 function isOn(perSec: number): boolean {
@@ -123,7 +162,7 @@ export function clientOptions({ limits }: ListenerConfig): Omit<ClientOptions, '
   return { maxConnections, newConnections: isPaced ? newConnections : null, isEnforced }
 }
 
-export function httpOptions({ deadlines, http }: ListenerConfig): HttpOptions {
+export function httpOptions({ deadlines, http, tls }: ListenerConfig): HttpOptions {
   return {
     deadlines,
     get handshakeMs() {
@@ -141,14 +180,17 @@ export function httpOptions({ deadlines, http }: ListenerConfig): HttpOptions {
     },
     maxHeaderBytes: http.maxHeaderBytes,
     maxBodyBytes: http.maxBodyBytes,
-    isTrusted: trust(http.trustForwarded),
+    isTrusted: contains(http.trustForwarded),
+    isSecure: tls !== null,
   }
 }
 
-function trust(networks: ListenerConfig['http']['trustForwarded']): (address: string) => boolean {
-  const trusted = new BlockList()
-  for (const { address, prefix, family } of networks) trusted.addSubnet(address, prefix, family)
-  return (address) => networks.length > 0 && trusted.check(address, address.includes(':') ? 'ipv6' : 'ipv4')
+/** Whether an address is in one of the networks. Mapped IPv4 addresses are written as IPv4 on both sides. */
+function contains(networks: readonly Cidr[]): (address: string) => boolean {
+  if (networks.length === 0) return () => false
+  const list = new BlockList()
+  for (const { address, prefix, family } of networks) list.addSubnet(address, prefix, family)
+  return (address) => list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
 }
 
 export function websocketOptions(config: ListenerConfig, read: ReadOptions, upstream: Upstream): Omit<WebSocketOptions, 'servePlain'> {
@@ -162,7 +204,8 @@ export function websocketOptions(config: ListenerConfig, read: ReadOptions, upst
       return deadlines.upgradeMs
     },
     maxHeaderBytes: http.maxHeaderBytes,
-    isTrusted: trust(http.trustForwarded),
+    isTrusted: contains(http.trustForwarded),
+    isSecure: config.tls !== null,
     upgrade: { origins: websocket.origins, compression: websocket.compression },
     frames: {
       maxMessageBytes: websocket.compression === 'on' ? onTheWire(websocket.maxMessageBytes) : websocket.maxMessageBytes,

@@ -8,6 +8,7 @@ import type { ConnectionLimit } from './admission/limits.ts'
 import { deaf } from './admission/refusal.ts'
 import type { Refusals } from './admission/refusal.ts'
 import type { Clock, Sweep } from './clock.ts'
+import type { Reason } from './close.ts'
 import { formatAddress } from './config/address.ts'
 import type { ListenerConfig } from './config/schema.ts'
 import { releasePlace } from './connection.ts'
@@ -17,13 +18,14 @@ import { regainedEndpoint, SocketEndpoint } from './endpoint/socket-endpoint.ts'
 import type { ReadOptions } from './endpoint/socket-endpoint.ts'
 import { invariant } from './errors.ts'
 import { Listener } from './listener/listener.ts'
-import type { ListenerContext, ListenerOptions } from './listener/listener.ts'
+import { Intake } from './listener/intake.ts'
+import type { IntakeContext, IntakeOptions } from './listener/intake.ts'
 import type { Log } from './log/log.ts'
 import type { Rejections } from './log/rejections.ts'
 import type { MeteredListener } from './metrics/listener-metrics.ts'
 import type { Metrics } from './metrics/metrics.ts'
 import type { UpstreamCounts } from './metrics/upstream-metrics.ts'
-import { httpOptions, READ_BYTES, serveOptions, toListener, websocketOptions } from './options.ts'
+import { accessRules, httpOptions, proxyRules, proxyVersion, READ_BYTES, serveOptions, toListener, websocketOptions } from './options.ts'
 import type { Pacer } from './pair/pacer.ts'
 import type { Strain } from './pair/strain.ts'
 import type { HttpContext } from './protocol/http/connection.ts'
@@ -35,6 +37,7 @@ import { serveUpgrade, serveWebSocket } from './protocol/websocket/serve.ts'
 import type { WebSocketOptions } from './protocol/websocket/serve.ts'
 import { meteredLimits, ServedLimits } from './served-limits.ts'
 import { ServedUpstream } from './served-upstream.ts'
+import { TlsParts } from './tls-parts.ts'
 import type { Names } from './upstream/names.ts'
 import type { UpstreamView } from './upstream/upstream-view.ts'
 
@@ -65,7 +68,6 @@ export interface SharedParts {
 
 type Serve = (connection: Connection, client: Endpoint) => void
 
-
 /** What the metrics are told of a listener. */
 export function meteredListener(config: ListenerConfig): MeteredListener {
   const { name, protocol, buffers } = config
@@ -80,8 +82,8 @@ export class ServedListener {
   readonly #upstream: ServedUpstream
   /** Of all connections of this name, those of predecessors too: live ones read it whenever they are judged. */
   readonly #deadlines: ListenerConfig['deadlines']
-  readonly #options: ListenerOptions
-  readonly #context: ListenerContext
+  readonly #tls: TlsParts
+  readonly #intake: Intake
   /** Null before it listens, and once the socket was handed to a successor. */
   #listener: Listener | null = null
   #front: HttpFront | null = null
@@ -90,34 +92,42 @@ export class ServedListener {
   #isRemoved = false
   #onGone: (() => void) | null = null
 
-  constructor(config: ListenerConfig, shared: SharedParts, predecessor: ServedListener | null = null) {
+  /** `key` is where it stands in the configuration: `listeners[0]`. */
+  constructor(config: ListenerConfig, key: string, shared: SharedParts, predecessor: ServedListener | null = null) {
     this.#config = config
     this.#shared = shared
     this.#read = { readBytes: Math.min(READ_BYTES, config.buffers.highBytes), isShared: shared.isShared }
     this.#limits = new ServedLimits(config, shared, this.#read, predecessor === null ? null : predecessor.#limits)
     this.#deadlines = predecessor === null ? { ...config.deadlines } : predecessor.#deadlines
+    this.#tls = this.#findTls(key, predecessor).join()
     this.#upstream = this.#findUpstream(predecessor).join()
-    this.#options = { name: config.name, address: toListener(config.address), protocol: config.protocol, read: this.#read, noDelay: config.noDelay }
-    this.#context = this.#listenerContext()
+    this.#intake = new Intake(this.#intakeOptions(), this.#intakeContext())
   }
 
   get config(): ListenerConfig {
     return this.#config
   }
 
-  /** Resolves once connections are accepted; rejects with what the system said. */
-  listen(): Promise<void> {
-    this.#upstream.start()
-    this.#listener = new Listener(this.#options, this.#context)
-    return this.#listener.listen()
+  /** Reads the files that it needs; rejects with a ConfigError where they cannot be used. */
+  prepare(): Promise<void> {
+    return this.#tls.start()
   }
 
-  /** Accepts from now on at the socket of `other`, which has none any more. */
+  /** Resolves once connections are accepted; rejects with what the system said, or as `prepare`. */
+  async listen(): Promise<void> {
+    await this.prepare()
+    this.#upstream.start()
+    const { name, address } = this.#config
+    this.#listener = new Listener(toListener(address), this.#intake, (error) => this.#shared.log.warn('accept failed', { listener: name, error: error.message }))
+    await this.#listener.listen()
+  }
+
+  /** Accepts from now on at the socket of `other`, which has none any more. It was prepared. */
   takeOver(other: ServedListener): void {
     this.#listener = other.#listener
     other.#listener = null
     this.#upstream.start()
-    this.#listener?.handOver(this.#options, this.#context)
+    this.#listener?.handOver(this.#intake)
   }
 
   /**
@@ -150,9 +160,14 @@ export class ServedListener {
     return this.#upstream.counts
   }
 
-  /** Accepts no more; connections go on. */
-  close(): void {
-    this.#listener?.close()
+  /** Connections that gates still wait for. */
+  get arriving(): number {
+    return this.#listener?.arriving ?? 0
+  }
+
+  /** Accepts no more; connections go on, but for those that are not admitted yet: they end with `reason`. */
+  close(reason: Reason = 'drain'): void {
+    this.#listener?.close(reason)
   }
 
   /** It is not in the configuration any more: HTTP clients are told so with their next answer. */
@@ -167,23 +182,50 @@ export class ServedListener {
 
   /** Accepts no more, and stops what it keeps for connections as soon as there is none left, or at once. */
   retire(onGone: () => void = () => {}, isAtOnce = false): void {
-    this.close()
+    this.close(isAtOnce ? 'drain' : 'reloaded')
     this.#onGone = () => {
       this.#onGone = null
       this.#front?.close()
       this.#upstream.leave()
+      this.#tls.leave()
       onGone()
     }
     if (this.#open === 0 || isAtOnce) this.#onGone()
   }
 
-  #findUpstream(predecessor: ServedListener | null): ServedUpstream {
-    if (predecessor !== null && predecessor.#upstream.fits(this.#config)) return predecessor.#upstream
-    return new ServedUpstream({ ...this.#config, deadlines: this.#deadlines }, this.#shared)
+  #findTls(key: string, predecessor: ServedListener | null): TlsParts {
+    return predecessor !== null && predecessor.#tls.fits(this.#config) ? predecessor.#tls : new TlsParts(this.#config, key, this.#shared)
   }
 
-  #listenerContext(): ListenerContext {
-    const { clock, registry, refusals, rejections, metrics, log, strain } = this.#shared
+  #findUpstream(predecessor: ServedListener | null): ServedUpstream {
+    // Where the files of its TLS are others, so is all that was dialled with them.
+    if (predecessor !== null && predecessor.#tls === this.#tls && predecessor.#upstream.fits(this.#config)) return predecessor.#upstream
+    return new ServedUpstream({ ...this.#config, deadlines: this.#deadlines }, this.#shared, this.#tls.secure)
+  }
+
+  #intakeOptions(): IntakeOptions {
+    const { name, protocol, noDelay } = this.#config
+    const [proxy, { gate: tls }, deadlines] = [proxyRules(this.#config), this.#tls, this.#deadlines]
+    const slow = {
+      proxy,
+      tls,
+      get handshakeMs() {
+        return deadlines.handshakeMs
+      },
+    }
+    return {
+      name,
+      protocol,
+      read: this.#read,
+      noDelay,
+      access: accessRules(this.#config),
+      slow: proxy === null && tls === null ? null : slow,
+      recordsLocal: proxyVersion(this.#config) !== null,
+    }
+  }
+
+  #intakeContext(): IntakeContext {
+    const { clock, sweep, registry, refusals, rejections, metrics, strain } = this.#shared
     const { name, protocol } = this.#config
     const { places, clients, newcomers } = this.#limits
     const context = this.#serveContext()
@@ -192,6 +234,7 @@ export class ServedListener {
     const serve = protocol === 'tcp' ? this.#tcpServer(config, context) : this.#httpServer(config, context)
     return {
       clock,
+      sweep,
       registry,
       isRefusing: () => strain.isRefusing,
       limit: places,
@@ -202,12 +245,13 @@ export class ServedListener {
         this.#open++
         serve(connection, client)
       },
-      refusalAnswer: (close) => (protocol === 'tcp' ? null : refusal(close)),
+      // In the clear, to who expects TLS, an answer would be noise.
+      refusalAnswer: (close) => (protocol === 'tcp' || this.#tls.gate !== null ? null : refusal(close)),
       onRejected: (close, client) => {
         metrics.onRejected(name, close)
-        rejections.note(name, close, client)
+        // A probe of a load balancer, every few seconds.
+        if (close.reason !== 'eof') rejections.note(name, close, client)
       },
-      onError: (error) => log.warn('accept failed', { listener: name, error: error.message }),
     }
   }
 

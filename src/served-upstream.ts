@@ -6,6 +6,7 @@ import type { ListenerConfig } from './config/schema.ts'
 import type { UpstreamCounts } from './metrics/upstream-metrics.ts'
 import { upstreamOptions } from './options.ts'
 import type { SharedParts } from './served-listener.ts'
+import type { SecureOptions } from './upstream/dial.ts'
 import type { UpstreamTarget } from './upstream/target.ts'
 import { Upstream } from './upstream/upstream.ts'
 import type { UpstreamView } from './upstream/upstream-view.ts'
@@ -19,11 +20,11 @@ export class ServedUpstream {
   #hasStarted = false
 
   /** `config.deadlines` is read whenever a dial begins. */
-  constructor(config: ListenerConfig, shared: SharedParts) {
+  constructor(config: ListenerConfig, shared: SharedParts, secure: SecureOptions | null) {
     this.#listener = config.name
     this.#settings = settingsOf(config)
     this.#shared = shared
-    this.upstream = this.#make(config)
+    this.upstream = this.#make(config, secure)
   }
 
   /** Whether it will do for a listener with that configuration. */
@@ -57,11 +58,11 @@ export class ServedUpstream {
     return counts
   }
 
-  #make(config: ListenerConfig): Upstream {
+  #make(config: ListenerConfig, secure: SecureOptions | null): Upstream {
     const { clock, sweep, random, names, registry, metrics, log } = this.#shared
     const listener = this.#listener
     if (config.upstream.healthCheck.type !== 'off') metrics.announceHealthChecks(listener)
-    return new Upstream(upstreamOptions(config), {
+    return new Upstream(upstreamOptions(config, secure), {
       clock,
       sweep,
       random,

@@ -16,6 +16,7 @@ import { OFF, parseDuration } from './config/units.ts'
 import { Registry } from './connection.ts'
 import type { Connection } from './connection.ts'
 import { checkAdoption } from './endpoint/read-buffer.ts'
+import { ConfigError } from './errors.ts'
 import { connectionsThatFit, descriptorLimit } from './lifecycle/descriptors.ts'
 import { Drain } from './lifecycle/drain.ts'
 import type { DrainResult, DrainState, DrainTimes, DrainTrigger } from './lifecycle/drain.ts'
@@ -109,6 +110,7 @@ export class Sidegate {
       clock: this.#clock,
       ...build(),
       isDraining: () => this.#drain.isUnderway,
+      arriving: () => this.#listeners.current.map(({ config: { name }, arriving }) => [name, arriving] as const),
       config: () => this.#reloads,
       overload: () => this.#overload.view,
       logLinesDropped: () => logWriter.dropped,
@@ -191,6 +193,7 @@ export class Sidegate {
     try {
       return await listen(toListen(address))
     } catch (error) {
+      if (error instanceof ConfigError) throw error
       throw cannotBind(key, address, error as NodeJS.ErrnoException)
     }
   }

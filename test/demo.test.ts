@@ -10,7 +10,7 @@ const cli = new URL('../dist/cli.js', import.meta.url).pathname
 /** In the order of the screen. */
 const reasons = [
   'eof', 'eof', 'eof', 'eof',
-  'idle_timeout', 'ping_timeout', 'write_timeout', 'handshake_timeout', 'aborted', 'protocol_error', 'message_too_big', 'protocol_error', 'denied', 'too_many',
+  'idle_timeout', 'ping_timeout', 'write_timeout', 'handshake_timeout', 'aborted', 'protocol_error', 'message_too_big', 'rate_limited', 'protocol_error', 'denied', 'too_many',
   'connect_refused', 'response_timeout', 'reset', 'half_close_timeout',
 ]
 
@@ -28,7 +28,7 @@ test('the demo shows on one screen how each client and service ended, as expecte
   t.strictSame(rows.map((line) => line.slice(46).split(' ')[0]), reasons)
   t.match(stdout, /connections_closed_total +\w+ \d/)
   t.match(stdout, 'ok  the log counts the same ends; connections left: 0')
-  t.match(lines.at(-1), /^all 19 as expected/)
+  t.match(lines.at(-1), /^all 20 as expected/)
   const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
   const excerpt = readme.split('\n').filter((line) => /^ok {2}/.test(line))
   t.ok(excerpt.length > 5)

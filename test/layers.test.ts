@@ -7,7 +7,7 @@ const src = join(import.meta.dirname, '../src')
 /** From the top. A file imports its own folder and the rows below. */
 const rows: string[][] = [
   ['cli', 'commands', 'demo', 'run', 'young-heap'],
-  ['sidegate', 'listener-set', 'served-listener', 'served-limits', 'served-upstream'],
+  ['sidegate', 'listener-set', 'served-listener', 'served-limits', 'served-upstream', 'tls-parts'],
   ['options'],
   ['admin', 'lifecycle', 'config', 'metrics', 'log'],
   ['listener'],
@@ -19,7 +19,7 @@ const rows: string[][] = [
 /** Those of one row that may import each other; the others are siblings that do not know each other. */
 const friends: string[][] = [
   ['cli', 'commands', 'demo', 'run', 'young-heap'],
-  ['sidegate', 'listener-set', 'served-listener', 'served-limits', 'served-upstream'],
+  ['sidegate', 'listener-set', 'served-listener', 'served-limits', 'served-upstream', 'tls-parts'],
   ['admin', 'lifecycle', 'metrics', 'log'],
   ['bucket', 'connection', 'close', 'clock', 'errors', 'node-http', 'node-crypto', 'wait'],
 ]

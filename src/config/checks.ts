@@ -10,7 +10,7 @@ import { parseName } from './names.ts'
 import type { Path } from './path.ts'
 import { at, formatPath } from './path.ts'
 import type { Finding } from './problems.ts'
-import { delayPerClient, shortDrain, thresholds, wrongMode, wrongOrder } from './relations.ts'
+import { delayPerClient, halfPair, shortDrain, thresholds, uselessPath, wrongMode, wrongOrder } from './relations.ts'
 import { defaultName, defaults, MAX_ADDRESSES } from './schema.ts'
 
 /** An address that we listen on. */
@@ -36,6 +36,9 @@ export function checkMeaning(value: Record<string, unknown>): Finding[] {
       ...wrongOrder(listener, ['listeners', index]),
       ...wrongMode(listener, ['listeners', index, 'websocket']),
       ...delayPerClient(listener, ['listeners', index]),
+      ...openProxies(listener, ['listeners', index]),
+      ...halfPair(listener, ['listeners', index, 'upstream', 'tls']),
+      ...namelessUpstream(listener, ['listeners', index]),
     ]),
   ]
 }
@@ -138,8 +141,19 @@ function repeated(listener: unknown, path: Path): Finding[] {
   })
 }
 
-function uselessPath(listener: unknown, path: Path): Finding[] {
-  const inner: Path = ['upstream', 'healthCheck', 'path']
-  if (at(listener, inner) === undefined || at(listener, ['upstream', 'healthCheck', 'type']) !== 'tcp') return []
-  return [{ path: [...path, ...inner], message: 'has no meaning with type: tcp, remove it or write type: http or websocket' }]
+/** Whoever may send a PROXY header may be anybody, so that may not be everybody. A unix socket is guarded by the file system. */
+function openProxies(listener: unknown, path: Path): Finding[] {
+  const accept = at(listener, ['proxyProtocol', 'accept'])
+  const trusted = at(listener, ['proxyProtocol', 'trusted'])
+  const isNone = trusted === undefined || (Array.isArray(trusted) && trusted.length === 0)
+  if (typeof accept !== 'string' || accept === 'off' || !isNone) return []
+  if (addressAt(listener, ['address'], 'listen')?.kind === 'unix') return []
+  return [{ path: [...path, 'proxyProtocol', 'trusted'], message: 'is missing: any client could claim any address, write the networks of the proxies in front, such as [10.0.0.0/8]' }]
+}
+
+/** A certificate names a host, and the path of a unix socket is none. */
+function namelessUpstream(listener: unknown, path: Path): Finding[] {
+  if (!isMap(at(listener, ['upstream', 'tls'])) || at(listener, ['upstream', 'tls', 'serverName']) !== undefined) return []
+  if (!upstreamPaths(listener).some((inner) => addressAt(listener, inner, 'dial')?.kind === 'unix')) return []
+  return [{ path: [...path, 'upstream', 'tls', 'serverName'], message: 'is missing: a unix socket has no name to verify, write the name in the certificate' }]
 }

@@ -202,6 +202,12 @@ export function section<const E extends Entries>(meaning: string, entries: E): K
   return key(isComplete ? v.optional(schema, {}) : schema, { kind: 'section', meaning, entries }, '') as Key<Section<E>>
 }
 
+/** A section with keys that must be written, which itself may be left out: it is `undefined` then. */
+export function optional<T>(from: Key<T>): Key<T | undefined> {
+  const meta: Meta = from.meta.kind === 'section' ? { ...from.meta, isOptional: true } : from.meta
+  return key(v.optional(from), meta, '') as Key<T | undefined>
+}
+
 export function isMap(input: unknown): input is Record<string, unknown> {
   return typeof input === 'object' && input !== null && !Array.isArray(input)
 }

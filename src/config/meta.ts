@@ -39,6 +39,8 @@ export interface ValueMeta {
 export interface SectionMeta {
   kind: 'section'
   meaning: string
+  /** It may be left out, and then is not there at all. */
+  isOptional?: true
   entries: Entries
 }
 

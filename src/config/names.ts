@@ -1,5 +1,6 @@
-// Texts with a shape of their own: the name of a listener, an allowed Origin, a path, the path of a file.
+// Texts with a shape of their own: the name of a listener, an allowed Origin, a path, the path of a file, the name in a certificate.
 
+import { isIP } from 'node:net'
 import type { Parsed } from './words.ts'
 import { show } from './words.ts'
 
@@ -35,4 +36,17 @@ export function parsePathOrOff(input: unknown): Parsed<string | null> {
   if (input === 'off') return { value: null }
   const isGood = typeof input === 'string' && input.startsWith('/') && !/[\p{C}\p{Zl}\p{Zp}]/u.test(input)
   return isGood ? { value: input } : { problem: `got ${show(input)}, write an absolute path, such as /run/secrets/sidegate/token` }
+}
+
+/** Whether it is there is asked when it is read. */
+export function parseFile(input: unknown): Parsed<string> {
+  // Not repeated: it may be a key.
+  if (typeof input === 'string' && input.includes('-----BEGIN')) return { problem: 'is a certificate or key itself, write the path of a file that holds it' }
+  if (typeof input === 'string' && input !== '' && !input.includes('\0')) return { value: input }
+  return { problem: `got ${show(input)}, write the path of a file` }
+}
+
+export function parseServerName(input: unknown): Parsed<string> {
+  if (typeof input === 'string' && (isIP(input) !== 0 || /^[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?$/.test(input))) return { value: input }
+  return { problem: `got ${show(input)}, write the name in its certificate, such as legacy.example` }
 }

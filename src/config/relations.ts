@@ -101,3 +101,16 @@ function notAbove(path: Path, written: unknown, { name, written: other, fallback
   const what = `${name} (${format(ceiling.value)}${other === undefined ? ', the default' : ''})`
   return [{ path, message: `got ${format(value.value)}, more than ${what}, write at most ${format(ceiling.value)}` }]
 }
+
+export function halfPair(listener: unknown, path: Path): Finding[] {
+  const [cert, key] = [at(listener, ['upstream', 'tls', 'cert']), at(listener, ['upstream', 'tls', 'key'])]
+  if ((cert === undefined) === (key === undefined)) return []
+  const [there, missing] = cert === undefined ? ['key', 'cert'] : ['cert', 'key']
+  return [{ path: [...path, missing], message: `is missing, write it beside ${there}` }]
+}
+
+export function uselessPath(listener: unknown, path: Path): Finding[] {
+  const inner: Path = ['upstream', 'healthCheck', 'path']
+  if (at(listener, inner) === undefined || at(listener, ['upstream', 'healthCheck', 'type']) !== 'tcp') return []
+  return [{ path: [...path, ...inner], message: 'has no meaning with type: tcp, remove it or write type: http or websocket' }]
+}

@@ -15,11 +15,13 @@ export interface Group {
   path: string
   meaning: string
   rows: Row[]
+  /** It is one way to write its key, or may be left out: no part of the example of every default. */
+  isOptional: boolean
 }
 
 export function groups(): Group[] {
   const found: Group[] = []
-  collect(configKey.meta, '', found)
+  collect(configKey.meta, '', false, found)
   return found.filter((group) => group.rows.length > 0)
 }
 
@@ -27,17 +29,18 @@ export function rows(): Row[] {
   return groups().flatMap((group) => group.rows)
 }
 
-function collect(meta: Meta, path: string, found: Group[]): void {
-  if (meta.kind === 'list') collect(meta.item.meta, `${path}[]`, found)
+function collect(meta: Meta, path: string, isInOptional: boolean, found: Group[]): void {
+  if (meta.kind === 'list') collect(meta.item.meta, `${path}[]`, isInOptional, found)
+  if (meta.kind === 'either') collect(meta.object.meta, path, isInOptional, found)
   if (meta.kind !== 'section') return
-  const group: Group = { path, meaning: meta.meaning, rows: [] }
+  const isOptional = isInOptional || meta.isOptional === true
+  const group: Group = { path, meaning: meta.meaning, rows: [], isOptional }
   found.push(group)
   for (const [name, key] of Object.entries(meta.entries)) {
     const inner = path === '' ? name : `${path}.${name}`
     const row = rowOf(key.meta, inner)
     if (row !== null) group.rows.push(row)
-    if (key.meta.kind === 'either') collect(key.meta.object.meta, inner, found)
-    else if (row === null) collect(key.meta, inner, found)
+    if (row === null || key.meta.kind === 'either') collect(key.meta, inner, isOptional, found)
   }
 }
 
@@ -49,7 +52,7 @@ function rowOf(meta: Meta, path: string): Row | null {
   }
   if (meta.kind !== 'list' || meta.item.meta.kind !== 'value') return null
   const item = meta.item.meta
-  return { path, meta: { ...item, type: `list of ${item.type}s`, meaning: meta.meaning, ...(meta.min === 0 ? { default: [] } : {}) } }
+  return { path, meta: { ...item, type: `list of ${item.type}${item.type.endsWith('s') ? 'es' : 's'}`, meaning: meta.meaning, ...(meta.min === 0 ? { default: [] } : {}) } }
 }
 
 function supportedKeys(meta: Meta): string {

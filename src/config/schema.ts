@@ -7,9 +7,9 @@ import { addressRemedy, parseAddress } from './address.ts'
 import { cidrRemedy, parseCidr } from './cidr.ts'
 import type { Cidr } from './cidr.ts'
 import type { About, Key } from './keys.ts'
-import { changed, choice, count, derived, duration, either, flag, later, list, percent, section, size, sizeOrShare, value } from './keys.ts'
+import { changed, choice, count, derived, duration, either, flag, later, list, optional, percent, section, size, sizeOrShare, value } from './keys.ts'
 import { fromEnvironment } from './meta.ts'
-import { parseName, parseOrigin, parsePath, parsePathOrOff } from './names.ts'
+import { parseFile, parseName, parseOrigin, parsePath, parsePathOrOff, parseServerName } from './names.ts'
 import { OFF } from './units.ts'
 
 const KIB = 1024
@@ -36,11 +36,29 @@ function threshold(about: About): Key<number> {
   return changed(percent(about, { min: 0.1, max: 1, isOffAllowed: true }), (fraction) => (fraction === 0 ? Number.POSITIVE_INFINITY : fraction))
 }
 
+function cidrs(meaning: string): Key<Cidr[]> {
+  return list(meaning, cidr({ meaning: 'One network.' }), { min: 0, max: 1000, remedy: 'write a list of networks such as [10.0.0.0/8]' })
+}
+
+/** A file in PEM. Without a default it must be written; where it may be left out, say what happens then. */
+function file(about: About): Key<string> {
+  return value<string>({ type: 'file', remedy: 'write the path of a file', json: fromEnvironment({ type: 'string', pattern: String.raw`^[^\0]+$` }), read: parseFile }, about)
+}
+
 /** Defaults that others are compared with. */
 export const defaults = { healthAddress: ':17021', adminAddress: '127.0.0.1:17020', high: '64KiB', pingInterval: '25s', shedAt: '85%', refuseAt: '95%', minDuration: '10s', spread: '30s', drainTimeout: '60s' } as const
 
 /** No time at all, for a duration that is waited rather than kept to. */
 const noneIfOff = (ms: number): number => (ms === OFF ? 0 : ms)
+
+const upstreamTls = section('TLS to the upstream. Its certificate is always verified.', {
+  ca: derived(file({ derived: "those that Node brings along", meaning: 'The authorities that may have signed its certificate, in PEM.' })),
+  cert: derived(file({ derived: 'none is shown', meaning: 'The certificate that is shown to it, in PEM, intermediate ones included; with `key`.' })),
+  key: derived(file({ derived: 'none', meaning: 'The private key of `cert`, in PEM.' })),
+  serverName: derived(value<string>({
+    type: 'name', remedy: 'write the name in its certificate', json: fromEnvironment({ type: 'string', pattern: '^[A-Za-z0-9._:-]{1,253}$' }), read: parseServerName,
+  }, { derived: 'the host of the address', meaning: 'The name that its certificate must have; sent to it as SNI.' })),
+})
 
 const upstreamMeaning = 'Where the legacy service listens.'
 const healthCheck = section('Whether an address is asked if it is well, and how. One that fails gets no new connections, and those that it has end with `upstream_unhealthy`, a tenth of them a second.', {
@@ -61,8 +79,8 @@ const upstreamKeys = {
   balance: choice({ default: 'leastConnections', meaning: 'Which address a connection goes to: the one with the fewest open connections, or one after the other.' }, ['leastConnections', 'roundRobin']),
   maxConnections: count({ default: 'off', meaning: 'The most connections and plain HTTP requests at a time for each address; more wait in the order in which they came.' }, { min: 1, max: 1_000_000, isOffAllowed: true }),
   queueTimeout: duration({ default: '5s', meaning: 'For a place under `maxConnections`; then the connection ends with `no_upstream` (503).' }, { isOffAllowed: false }),
-  tls: later(),
-  proxyProtocol: later(),
+  tls: optional(upstreamTls),
+  proxyProtocol: choice({ default: 'off', meaning: 'Begins each connection with the address of its client, in a PROXY header of that version. With plain HTTP each request then has a connection of its own.' }, ['off', 'v1', 'v2']),
   healthCheck,
 } as const
 const upstreamDefaults = v.parse(section('', upstreamKeys), {})
@@ -75,8 +93,8 @@ const upstream = either(
 )
 
 const deadlines = section('How long may be waited, and for what. A deadline ends a connection with the reason of its name: `halfClose` with `half_close_timeout`.', {
-  handshake: duration({ default: '10s', meaning: "For the client's request head to be complete, counted from the start so that a trickle does not help.", innocent: 'A client that is slow but done within it.' }),
-  connect: duration({ default: '5s', meaning: 'For the upstream to accept the connection: the first answer for its name, and all addresses that are tried, together.' }),
+  handshake: duration({ default: '10s', meaning: "For the client's PROXY header, TLS handshake and request head together, counted from the accept so that a trickle does not help.", innocent: 'A client that is slow but done within it.' }),
+  connect: duration({ default: '5s', meaning: 'For the upstream to accept the connection: the first answer for its name, its TLS handshake, and all addresses that are tried, together.' }),
   response: derived(duration({ derived: '60s, and 10s for the 101 of a WebSocket', meaning: 'For the head of the answer of the upstream, or its 101.', innocent: 'A slow endpoint: set it above the slowest answer.' })),
   request: duration({ default: '60s', meaning: 'Without a byte of the body of an HTTP request that the client owes.', innocent: 'A slow upload: every byte re-arms it.' }),
   idle: duration({ default: '1h', meaning: 'Without data either way. Pings and pongs are not data.', innocent: 'One-way push: data in either direction counts.' }),
@@ -175,11 +193,22 @@ const listenerKeys = section('One port to listen on, and the service behind it.'
     maxHeader: size({ default: '16KiB', meaning: 'The largest head of a request or an answer.' }, { min: KIB, max: MIB, isOffAllowed: false }),
     maxBody: size({ default: 'off', meaning: 'The largest body of a request.' }, { min: 1, max: 1024 * GIB, isOffAllowed: true }),
     keepAlive: duration({ default: '65s', meaning: 'For the next request of a client on the same connection.' }),
-    trustForwarded: list('Networks of proxies before this one: from them `X-Forwarded-*` and `Forwarded` are added to, from all others replaced.', cidr({ meaning: 'One network.' }), { min: 0, max: 1000, remedy: 'write a list of networks such as [10.0.0.0/8]' }),
+    trustForwarded: cidrs('Networks of proxies before this one: from them `X-Forwarded-*` and `Forwarded` are added to, from all others replaced.'),
   }),
-  access: later(),
-  proxyProtocol: later(),
-  tls: later(),
+  access: section('Who may connect, by the address of the client. Others are refused with `denied`.', {
+    allow: cidrs('Networks of clients that may connect, and no others; an empty list allows all.'),
+    deny: cidrs('Networks of clients that may not connect, whatever `allow` says.'),
+  }),
+  proxyProtocol: section('The PROXY protocol: proxies before this one say who their client is. That client is then meant wherever a client is.', {
+    accept: choice({ default: 'off', meaning: 'The version of the header that connections from `trusted` must begin with.' }, ['off', 'v1', 'v2', 'any']),
+    trusted: cidrs('Networks of proxies that must send the header, and are believed. All others are clients of their own, and their bytes are not looked at. A listener on a Unix socket trusts whoever reaches that.'),
+  }),
+  tls: optional(section('TLS with clients. The files are read again when they change.', {
+    cert: file({ meaning: 'The certificate, in PEM, intermediate ones included.' }),
+    key: file({ meaning: 'Its private key, in PEM.' }),
+    clientCa: derived(file({ derived: 'clients need no certificate', meaning: 'Clients must show a certificate that one of these authorities has signed, in PEM.' })),
+    minVersion: choice({ default: 'TLSv1.2', meaning: 'The oldest version of TLS that is spoken.' }, ['TLSv1.2', 'TLSv1.3']),
+  })),
   tcpKeepAlive: duration({ default: '15s', meaning: 'Silence after which the kernel probes a peer; finds those that vanished without a word.' }, { min: 1000, max: 9 * 3_600_000 }),
   noDelay: flag({ default: true, meaning: 'Small writes go out at once (TCP_NODELAY).' }),
 })
@@ -195,6 +224,8 @@ function complete(read: v.InferOutput<typeof listenerKeys>) {
     buffers: { highBytes: read.buffers.highBytes, lowBytes: read.buffers.lowBytes ?? Math.floor(read.buffers.highBytes / 2) },
     websocket: { ...read.websocket, compression: read.websocket.compression ?? (read.websocket.mode === 'frames' ? 'pass' : 'off'), ping: { intervalMs: interval, timeoutMs: timeout ?? Math.min(20_000, interval) } },
     limits: completeLimits(read.limits),
+    tls: read.tls ?? null,
+    upstream: { ...read.upstream, tls: read.upstream.tls ?? null },
   }
 }
 

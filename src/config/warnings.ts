@@ -35,6 +35,7 @@ export function riskyValues(config: Config, isWritten: (path: Path) => boolean =
         ...muchMemory(listener, path),
         ...withoutEffect(listener, path, isWritten),
         ...wholeMessages(listener, [...path, 'websocket']),
+        ...everybody(listener, path),
       ]
     }),
   ]
@@ -67,11 +68,13 @@ const waits = {
   close: 'a peer that never answers a closing handshake is kept for ever',
 } as const
 
-function unboundedWaits({ deadlines, protocol }: ListenerConfig, path: Path): Finding[] {
+function unboundedWaits(listener: ListenerConfig, path: Path): Finding[] {
+  const { deadlines, protocol } = listener
+  const hasHandshake = hasSlowGates(listener)
   const found: Finding[] = []
   for (const name of Object.keys(waits) as (keyof typeof waits)[]) {
     // Opaque bytes have no heads to wait for.
-    if (protocol === 'tcp' && (name === 'handshake' || name === 'response')) continue
+    if (protocol === 'tcp' && (name === 'response' || (name === 'handshake' && !hasHandshake))) continue
     if (deadlines[`${name}Ms`] === OFF) found.push({ path: [...path, name], message: `off: ${waits[name]}` })
   }
   const { halfCloseMs } = deadlines
@@ -114,11 +117,28 @@ function wholeMessages({ protocol, limits, websocket }: ListenerConfig, path: Pa
   return found
 }
 
-function withoutEffect({ protocol, deadlines }: ListenerConfig, path: Path, isWritten: (path: Path) => boolean): Finding[] {
-  const useless: Path[] = protocol === 'tcp' ? [['websocket'], ['http'], ['deadlines', 'handshake'], ['deadlines', 'response'], ['limits', 'messages']] : []
+function everybody({ proxyProtocol }: ListenerConfig, path: Path): Finding[] {
+  const all = proxyProtocol.trusted.find(({ prefix }) => prefix === 0)
+  if (proxyProtocol.accept === 'off' || all === undefined) return []
+  return [{ path: [...path, 'proxyProtocol', 'trusted'], message: `${all.address}/0 trusts everybody: any client can claim any address` }]
+}
+
+/** There is something to wait for before the first byte of a protocol. */
+function hasSlowGates({ tls, proxyProtocol }: ListenerConfig): boolean {
+  return tls !== null || proxyProtocol.accept !== 'off'
+}
+
+function withoutEffect(listener: ListenerConfig, path: Path, isWritten: (path: Path) => boolean): Finding[] {
+  const { protocol, deadlines } = listener
+  const useless: Path[] = protocol === 'tcp' ? [['websocket'], ['http'], ['deadlines', 'response'], ['limits', 'messages']] : []
+  if (protocol === 'tcp' && !hasSlowGates(listener)) useless.push(['deadlines', 'handshake'])
   const found: Finding[] = useless
     .filter((inner) => isWritten([...path, ...inner]))
     .map((inner) => ({ path: [...path, ...inner], message: 'has no effect with protocol: tcp', isKey: true }))
+  const { accept, trusted } = listener.proxyProtocol
+  if (accept === 'off' && trusted.length > 0 && isWritten([...path, 'proxyProtocol', 'trusted'])) {
+    found.push({ path: [...path, 'proxyProtocol', 'trusted'], message: 'has no effect while proxyProtocol.accept is off', isKey: true })
+  }
   const jitter: Path = [...path, 'deadlines', 'lifetimeJitter']
   if (deadlines.lifetimeMs === OFF && isWritten(jitter)) found.push({ path: jitter, message: 'has no effect while lifetime is off', isKey: true })
   return found

@@ -6,6 +6,7 @@
 // everything falls back to plain `data` events where it does not.
 
 import net from 'node:net'
+import { rawOf } from './raw-socket.ts'
 
 /** Called with the socket as `this`; false pauses. */
 export type ReadCallback = (this: net.Socket, length: number, bytes: Buffer) => boolean
@@ -60,9 +61,9 @@ export function acceptWith(server: net.Server, onread: OnRead, onSocket: (socket
   }
 }
 
-/** Bytes of the write in progress that the kernel has not taken; `fallback` where the handle does not tell. */
+/** Bytes of the write in progress that the kernel has not taken (of TLS: ciphertext); `fallback` where the handle does not tell. */
 export function unwritten(socket: net.Socket, fallback: number): number {
-  return (socket as unknown as { _handle: Handle | null })._handle?.writeQueueSize ?? fallback
+  return (rawOf(socket) as unknown as { _handle: Handle | null })._handle?.writeQueueSize ?? fallback
 }
 
 /** Whether `acceptWith` works here: a few bytes are sent to such a socket and must come by the callback, then the end. */

@@ -1,20 +1,36 @@
-// RST for a Node socket, in whatever state it is.
+// RST for a Node socket, in whatever state it is, plain or TLS.
 
 import type { Socket } from 'node:net'
+import { isSecure, rawOf } from './raw-socket.ts'
+
+const kIsResetting = Symbol('is resetting')
 
 /** RST; a unix socket knows none and is just closed. */
 export function resetSocket(socket: Socket): void {
   // While a FIN is being handed to the kernel libuv refuses to reset, and Node would leak the descriptor.
   const isShuttingDown = socket.writableEnded && socket.writableLength === 0 && !socket.writableFinished
-  if (isShuttingDown) socket.once('finish', () => resetOrDestroy(socket))
-  else resetOrDestroy(socket)
+  if (!isShuttingDown) return resetOrDestroy(socket)
+  if (isSecure(socket)) return resetSecure(socket)
+  socket.once('finish', () => resetOrDestroy(socket))
+}
+
+/**
+ * The FIN of a TLS socket follows its close_notify, which a stalled peer may never take. Who asks again, as every owner does
+ * in its next sweep, gets the socket closed without RST: later than that nothing else would end it.
+ */
+function resetSecure(socket: Socket): void {
+  const marked = socket as Socket & { [kIsResetting]?: true }
+  if (marked[kIsResetting]) return void rawOf(socket).destroy()
+  marked[kIsResetting] = true
+  socket.once('finish', () => resetOrDestroy(socket))
 }
 
 function resetOrDestroy(socket: Socket): void {
-  if (socket.destroyed) return
+  const raw = rawOf(socket)
+  if (raw.destroyed) return
   try {
-    socket.resetAndDestroy()
+    raw.resetAndDestroy()
   } catch {
-    socket.destroy()
+    raw.destroy()
   }
 }

@@ -5,6 +5,9 @@
 //            until it is flushed, then up to 64 KiB of what waits, and so on: the queue and its progress are visible
 //
 // Handlers are shared functions that find their endpoint on the socket: no closure per socket and event.
+//
+// A TLS socket is one like any other, with the raw socket beneath it (raw-socket.ts) for what only that can tell or do:
+// what the kernel holds, RST, keep-alive. It is read by `data` events, and each of its writes waits for its ciphertext.
 
 import net from 'node:net'
 import type { Manner, PeerSide } from '../close.ts'
@@ -14,6 +17,7 @@ import { KeptBytes } from './kept-bytes.ts'
 import { measureKernelQueue } from './kernel-queue.ts'
 import { acceptWith, onRead, unwritten, WRITABLE_MARK } from './read-buffer.ts'
 import type { Endpoint, EndpointOwner } from './endpoint.ts'
+import { isSecure, rawOf, setRaw } from './raw-socket.ts'
 import { resetSocket } from './reset.ts'
 import { copyOut, giveBack, LARGEST_WRITE, lend } from './write-buffers.ts'
 
@@ -70,7 +74,7 @@ export class SocketEndpoint implements Endpoint, Corkable {
       // The kernel counts a FIN as a byte.
       this.#inKernel = Math.max(0, this.#socket.writableFinished ? bytes - 1 : bytes)
     }
-    if (!measureKernelQueue(this.#socket, this.#onMeasured)) this.#measurements = Number.POSITIVE_INFINITY
+    if (!measureKernelQueue(rawOf(this.#socket), this.#onMeasured)) this.#measurements = Number.POSITIVE_INFINITY
   }
 
   get measurements(): number {
@@ -78,7 +82,7 @@ export class SocketEndpoint implements Endpoint, Corkable {
   }
 
   get isClosed(): boolean {
-    return this.#socket.destroyed
+    return this.#socket.destroyed || rawOf(this.#socket).destroyed
   }
 
   write(bytes: Buffer, start: number, end: number): void {
@@ -124,7 +128,7 @@ export class SocketEndpoint implements Endpoint, Corkable {
   }
 
   keepAlive(ms: number): void {
-    this.#socket.setKeepAlive(true, ms)
+    rawOf(this.#socket).setKeepAlive(true, ms)
   }
 
   end(): void {
@@ -140,8 +144,8 @@ export class SocketEndpoint implements Endpoint, Corkable {
     if (this.#socket.destroyed) return
     uncork(this)
     if (manner === 'flush') {
-      // Both ends would be FIN anyway: closing at once sends ours and saves a shutdown and its wait.
-      if (this.#socket.readableEnded && this.#unflushed === 0) this.#socket.destroy()
+      // Both ends would be FIN anyway: closing at once sends ours and saves a shutdown and its wait. TLS has its close_notify to say.
+      if (this.#socket.readableEnded && this.#unflushed === 0 && !isSecure(this.#socket)) this.#socket.destroy()
       this.end()
       this.resume()
     } else if (manner === 'drop') {
@@ -191,6 +195,8 @@ export class SocketEndpoint implements Endpoint, Corkable {
 
   onSocketError(error: NodeJS.ErrnoException): void {
     this.#error ??= error
+    // Node tells of a broken record and leaves the socket as it is.
+    if (isSecure(this.#socket)) resetSocket(this.#socket)
   }
 
   onSocketClosed(): void {
@@ -212,11 +218,17 @@ export function acceptSockets(server: net.Server, read: ReadOptions, onSocket: (
 /** The client side of a connection, from `acceptSockets`. Paused until resumed. */
 export function clientEndpoint(socket: net.Socket, read: ReadOptions, owner: EndpointOwner): SocketEndpoint {
   const endpoint = new SocketEndpoint('client', socket, owner)
-  if (!read.isShared) {
+  if (!read.isShared || isSecure(socket)) {
     socket.pause()
     socket.on('data', onData)
   }
   return endpoint
+}
+
+/** The client side of a connection that speaks TLS over `raw`, its handshake done. Paused until resumed. */
+export function secureClientEndpoint(socket: net.Socket, raw: net.Socket, read: ReadOptions, owner: EndpointOwner): SocketEndpoint {
+  setRaw(socket, raw)
+  return clientEndpoint(socket, read, owner)
 }
 
 /** The client side again, after `release`: a socket that carried plain HTTP and was upgraded. Paused until resumed. */
@@ -233,7 +245,7 @@ export function dialOptions(read: ReadOptions): { writableHighWaterMark: number;
 /** The upstream side: a socket that was opened with `dialOptions` and is connected. Reads at once. */
 export function dialledEndpoint(socket: net.Socket, read: ReadOptions, owner: EndpointOwner): SocketEndpoint {
   const endpoint = new SocketEndpoint('upstream', socket, owner)
-  if (!read.isShared) socket.on('data', onData)
+  if (!read.isShared || isSecure(socket)) socket.on('data', onData)
   socket.resume()
   return endpoint
 }

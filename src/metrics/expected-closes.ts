@@ -42,6 +42,7 @@ export const closingSides = {
 
 /** What a gate may refuse a connection for, before it is served. */
 export const rejectionReasons = [
+  'eof',
   'aborted',
   'reset',
   'handshake_timeout',

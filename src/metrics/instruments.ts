@@ -30,7 +30,7 @@ function connectionInstruments(registry: Registry) {
     }),
     connectionsPending: new Gauge({
       name: 'sidegate_connections_pending',
-      help: 'Accepted connections whose request head is not complete, so that their protocol is not known; not in sidegate_connections.',
+      help: 'Accepted connections whose PROXY header, TLS handshake or request head is not complete, so that their protocol is not known; not in sidegate_connections.',
       labelNames: ['listener'] as const,
       registers,
     }),
@@ -222,6 +222,18 @@ function stateInstruments(registry: Registry) {
     configRestartRequired: new Gauge({
       name: 'sidegate_config_restart_required',
       help: '1 while the configuration file holds changes that wait for a restart.',
+      registers,
+    }),
+    tlsExpiry: new Gauge({
+      name: 'sidegate_tls_certificate_expiry_timestamp_seconds',
+      help: 'When the first certificate expires of those that are shown, to clients of a listener, or to its upstream (name ends in /upstream).',
+      labelNames: ['name'] as const,
+      registers,
+    }),
+    tlsReloads: new Counter({
+      name: 'sidegate_tls_reloads_total',
+      help: 'Changes of certificate files that were taken (success), or were bad, so that the last good ones stay in use (failure).',
+      labelNames: ['result'] as const,
       registers,
     }),
     logLinesDropped: new Counter({

@@ -22,6 +22,8 @@ export interface MetricsOptions {
   clock: Clock
   version: string
   revision: string
+  /** How many connections of each listener gates still wait for; they are in no registry. */
+  arriving?: () => Iterable<readonly [listener: string, count: number]>
   isDraining?: () => boolean
   config?: () => ConfigState
   logLinesDropped?: () => number
@@ -65,6 +67,7 @@ export class Metrics implements Observer {
     const { build, dialFailures, pauses, logLinesDropped, configReloads } = this.#instruments
     build.set({ version: options.version, revision: options.revision, node_version: process.version }, 1)
     for (const reason of dialFailureReasons) dialFailures.inc({ reason }, 0)
+    for (const result of ['success', 'failure'] as const) this.#instruments.tlsReloads.inc({ result }, 0)
     this.#showPauses = {
       toUpstream: mirror(pauses, { direction: 'to_upstream' }),
       toClient: mirror(pauses, { direction: 'to_client' }),
@@ -88,6 +91,16 @@ export class Metrics implements Observer {
   /** Refused by a gate before it was served. */
   onRejected(listener: string, close: Close): void {
     this.#instruments.rejected.inc({ listener, reason: close.reason })
+  }
+
+  /** Files of TLS changed, and are used or are not. */
+  onTlsReload(result: 'success' | 'failure'): void {
+    this.#instruments.tlsReloads.inc({ result })
+  }
+
+  /** `name` is that of a listener, or of one and `/upstream`. */
+  setCertificateExpiry(name: string, seconds: number): void {
+    this.#instruments.tlsExpiry.set({ name }, seconds)
   }
 
   onOpened(connection: Connection): void {
@@ -210,6 +223,7 @@ export class Metrics implements Observer {
     for (const connection of this.#options.registry) {
       if (!this.#openedAs.has(connection)) this.#of(connection.listener).pending++
     }
+    for (const [listener, count] of this.#options.arriving?.() ?? []) this.#of(listener).pending += count
     this.#show()
     this.#upstreams.show(this.#options.upstreams?.() ?? [])
     this.#process.collect()

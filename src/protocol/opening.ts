@@ -19,6 +19,8 @@ import { Pair } from '../pair/pair.ts'
 import type { PairContext, PairOptions } from '../pair/pair.ts'
 import { Dial } from '../upstream/dial.ts'
 import type { Dialler, DialOptions } from '../upstream/dial.ts'
+import { proxyHeader } from '../upstream/proxy-header.ts'
+import type { ProxyVersion } from '../upstream/proxy-header.ts'
 import { Search } from '../upstream/search.ts'
 import type { Seeker } from '../upstream/search.ts'
 import type { UpstreamTarget } from '../upstream/target.ts'
@@ -28,7 +30,9 @@ import type { Wait } from '../wait.ts'
 
 export interface ServeOptions {
   upstream: Upstream
-  dial: Omit<DialOptions, 'target' | 'connectMs'>
+  dial: Omit<DialOptions, 'target' | 'from' | 'connectMs'>
+  /** Tells the upstream who its client is, before everything else. */
+  proxyProtocol: ProxyVersion | null
   pair: PairOptions
 }
 
@@ -103,9 +107,9 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     return this.#hasClientEnded
   }
 
-  /** From now, at most `ms` may pass until the next `expect` or the pair, whatever trickles in meanwhile. */
-  expect(ms: number, close: Close): void {
-    this.#deadline = Number.isFinite(ms) ? { at: this.context.clock.now() + ms, close } : null
+  /** At most `ms` may pass since `since`, which is now unless told, until the next `expect` or the pair, whatever trickles in meanwhile. */
+  expect(ms: number, close: Close, since = this.context.clock.now()): void {
+    this.#deadline = Number.isFinite(ms) ? { at: since + ms, close } : null
   }
 
   dial(): void {
@@ -117,7 +121,9 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
 
   onPlace(target: UpstreamTarget, connectMs: number): void {
     this.connection.upstreamAddress = target.name
-    this.#dial = new Dial({ ...this.#options.dial, target: target.address, connectMs }, this.context, this)
+    const { dial, proxyProtocol } = this.#options
+    const head = proxyProtocol === null ? null : proxyHeader(proxyProtocol, this.connection)
+    this.#dial = new Dial({ ...dial, target: target.address, from: target.from, connectMs }, this.context, this, head)
   }
 
   onNoPlace(close: Close): void {

@@ -1,22 +1,40 @@
 // Opens a connection to an upstream: a connected endpoint, or a Close. It never pairs.
+//
+//     TCP --> PROXY header, if any --> TLS, if any --> dialled        all of it within `connectMs`
 
 import net from 'node:net'
+import tls from 'node:tls'
 import { closeFromDialError, makeClose } from '../close.ts'
 import type { Close } from '../close.ts'
 import type { Clock, Sweep } from '../clock.ts'
 import { dialledEndpoint, dialOptions } from '../endpoint/socket-endpoint.ts'
-import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
-import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
+import type { ReadOptions, SocketEndpoint } from '../endpoint/socket-endpoint.ts'
+import type { EndpointOwner } from '../endpoint/endpoint.ts'
+import { setRaw } from '../endpoint/raw-socket.ts'
 
 /** `lookup` is for a host that is a name. */
 export type Target = { host: string; port: number; lookup?: net.LookupFunction } | { path: string }
 
 export interface DialOptions {
   target: Target
+  /** The name that it was resolved from; null for an address that was written as it is. */
+  from: string | null
   read: ReadOptions
-  /** Milliseconds for name resolution and TCP together. */
+  /** Milliseconds for name resolution, TCP and TLS together. */
   connectMs: number
   noDelay: boolean
+  /** Null: in the clear. */
+  secure: SecureOptions | null
+}
+
+/** TLS to an upstream. The certificate is verified, always. */
+export interface SecureOptions {
+  /** Whom its certificate must name, sent as SNI unless it is an address; null is the name that was dialled. */
+  serverName: string | null
+  /** What is trusted and shown; replaced when its files change. */
+  context: tls.SecureContext
+  /** Null offers none. */
+  protocols: string[] | null
 }
 
 export interface DialContext {
@@ -27,7 +45,13 @@ export interface DialContext {
 /** Gets one call of `onDialled` or `onDialFailed`, unless the dial was cancelled. */
 export interface Dialler extends EndpointOwner {
   /** The caller owns the endpoint; it reads at once. `dialMs` is how long the connection took. */
-  onDialled(endpoint: Endpoint, dialMs: number): void
+  onDialled(endpoint: SocketEndpoint, dialMs: number): void
+  onDialFailed(close: Close): void
+}
+
+/** As a Dialler, for a plain stream that nobody has read from: Node's http takes no other. */
+export interface SocketDialler {
+  onSocket(socket: net.Socket, dialMs: number): void
   onDialFailed(close: Close): void
 }
 
@@ -35,20 +59,28 @@ export interface Dialler extends EndpointOwner {
 export class Dial {
   readonly #options: DialOptions
   readonly #context: DialContext
-  readonly #dialler: Dialler
+  readonly #dialler: Dialler | SocketDialler
   readonly #socket: net.Socket
   readonly #startedAt: number
   #isOver = false
 
-  constructor(options: DialOptions, context: DialContext, dialler: Dialler) {
+  /** `head` is sent before everything else, in the clear: a PROXY header. */
+  constructor(options: DialOptions, context: DialContext, dialler: Dialler | SocketDialler, head: Buffer | null = null) {
     this.#options = options
     this.#context = context
     this.#dialler = dialler
     this.#startedAt = context.clock.now()
-    const { target, read, noDelay } = options
-    this.#socket = net.connect({ ...target, ...dialOptions(read), allowHalfOpen: true, noDelay })
-    this.#socket.once('connect', () => this.#onConnect())
-    this.#socket.once('error', (error) => this.#fail(closeFromDialError(error)))
+    const { target, read, noDelay, secure } = options
+    // TLS reads from the socket itself, by `data` events of its own.
+    const how = 'onSocket' in dialler ? {} : dialOptions(secure === null ? read : { ...read, isShared: false })
+    this.#socket = net.connect({ ...target, ...how, allowHalfOpen: true, noDelay })
+    this.#socket.once('connect', () => {
+      if (head !== null && !this.#isOver) this.#socket.write(head)
+      if (secure === null) this.#onConnect(this.#socket)
+      else if (!this.#isOver) this.#secure(secure)
+    })
+    // Stays: what TLS is over may fail behind it, and says so here as well.
+    this.#socket.on('error', (error) => this.#fail(closeFromDialError(error)))
     context.sweep.add(this)
   }
 
@@ -60,7 +92,6 @@ export class Dial {
   /** Gives up; nothing is reported. */
   cancel(): void {
     if (!this.#end()) return
-    this.#socket.on('error', ignore)
     this.#socket.destroy()
   }
 
@@ -69,16 +100,33 @@ export class Dial {
     this.#fail(makeClose('connect_timeout', 'upstream', 'connect', 'deadlines.connect'))
   }
 
-  #onConnect(): void {
+  #secure({ serverName, context, protocols }: SecureOptions): void {
+    const { target, from } = this.#options
+    const name = serverName ?? from ?? ('host' in target ? target.host : 'localhost')
+    const socket = tls.connect({
+      socket: this.#socket,
+      host: name,
+      servername: net.isIP(name) === 0 ? name : '',
+      // In so many words: an environment variable of Node's would turn it off otherwise.
+      rejectUnauthorized: true,
+      secureContext: context,
+      ...(protocols === null ? {} : { ALPNProtocols: protocols }),
+    })
+    setRaw(socket, this.#socket)
+    socket.once('secureConnect', () => this.#onConnect(socket))
+    socket.on('error', (error) => this.#fail(closeFromDialError(error)))
+  }
+
+  #onConnect(socket: net.Socket): void {
     if (!this.#end()) return
-    this.#socket.removeAllListeners('error')
+    socket.removeAllListeners('error')
     const dialMs = this.#context.clock.now() - this.#startedAt
-    this.#dialler.onDialled(dialledEndpoint(this.#socket, this.#options.read, this.#dialler), dialMs)
+    if ('onSocket' in this.#dialler) this.#dialler.onSocket(socket, dialMs)
+    else this.#dialler.onDialled(dialledEndpoint(socket, this.#options.read, this.#dialler), dialMs)
   }
 
   #fail(close: Close): void {
     if (!this.#end()) return
-    this.#socket.on('error', ignore)
     this.#socket.destroy()
     this.#dialler.onDialFailed(close)
   }
@@ -91,8 +139,6 @@ export class Dial {
     return true
   }
 }
-
-function ignore(): void {}
 
 export function formatTarget(target: Target): string {
   if ('path' in target) return `unix:${target.path}`

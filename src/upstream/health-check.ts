@@ -8,7 +8,7 @@
 import type { Clock } from '../clock.ts'
 import { probe } from './probe.ts'
 import type { Probe, ProbeType } from './probe.ts'
-import type { Target } from './dial.ts'
+import type { Dial, SocketDialler, Target } from './dial.ts'
 
 export interface HealthCheckOptions {
   type: ProbeType
@@ -36,6 +36,8 @@ export interface Checked {
 export interface HealthCheckContext {
   clock: Clock
   random: () => number
+  /** Opens a connection to the address. */
+  dial: (dialler: SocketDialler) => Dial
   onChecked(checked: Checked): void
   /** The state turned: to `healthy` or `unhealthy`. */
   onTurned(state: Health): void
@@ -75,7 +77,7 @@ export class HealthCheck {
     const { clock } = this.#context
     const { type, path, timeoutMs } = this.#options
     this.#startedAt = clock.now()
-    this.#probe = probe({ type, target: this.#target, path }, (problem) => this.#onDone(problem))
+    this.#probe = probe({ type, target: this.#target, path, dial: this.#context.dial }, (problem) => this.#onDone(problem))
     // One more turn: if our own process stood still, the answer is in the kernel and not late.
     const asked = this.#probe
     this.#cancel = clock.after(timeoutMs, () => clock.nextTurn(() => this.#onLate(asked)))

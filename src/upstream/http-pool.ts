@@ -4,9 +4,14 @@
 
 import type http from 'node:http'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { Clock, Sweep, Swept } from '../clock.ts'
+import type { Close } from '../close.ts'
 import { nodeHttp } from '../node-http.ts'
-import type { Target } from './dial.ts'
+import { Dial } from './dial.ts'
+import type { DialOptions, SocketDialler } from './dial.ts'
+import { proxyHeader } from './proxy-header.ts'
+import type { Introduced, ProxyVersion } from './proxy-header.ts'
 
 /** Below the 5 s that Node's and Apache's servers keep an idle connection; an upstream that keeps longer loses nothing. */
 const IDLE_MS = 4000
@@ -16,12 +21,19 @@ const HINT_MARGIN_MS = 1000
 const MAX_IDLE = 64
 
 export interface HttpPoolOptions {
-  target: Target
-  noDelay: boolean
+  dial: DialOptions
+  /** Each connection begins with the address of its client, so none is kept: the next request may be another client's. */
+  proxyProtocol: ProxyVersion | null
+}
+
+/** What `http.ClientRequest` gets for a dial that failed. */
+export interface DialError extends Error {
+  close?: Close
 }
 
 /** The request that Node makes next, and how: `HttpPool` is told just before, because http-proxy-3 makes it. */
 export interface NextRequest {
+  client: Introduced
   /** The target as the client wrote it: http-proxy-3 would drop an empty query. */
   path: string
   /** Not on a connection that was used before. */
@@ -30,9 +42,15 @@ export interface NextRequest {
   maxHeaderBytes: number
 }
 
+type Created = (error: Error | null, socket?: Socket) => void
+
 export class HttpPool extends nodeHttp.Agent implements Swept {
+  readonly #options: HttpPoolOptions
   readonly #clock: Clock
   readonly #sweep: Sweep
+  readonly #dials = new Set<Dial>()
+  /** How long the dials of connections took that nobody has asked about yet. */
+  readonly #dialMs = new WeakMap<Socket, number>()
   readonly #usableUntil = new Map<Socket, number>()
   /** Milliseconds that the upstream keeps a connection open, where it said so. */
   readonly #hints = new WeakMap<Socket, number>()
@@ -42,11 +60,13 @@ export class HttpPool extends nodeHttp.Agent implements Swept {
   made: http.ClientRequest | null = null
 
   constructor(options: HttpPoolOptions, clock: Clock, sweep: Sweep) {
-    const { noDelay, target } = options
+    const { dial: { noDelay, target }, proxyProtocol } = options
     // All requests of this agent go there, so that it may say how the name is looked up.
     const lookup = 'host' in target && target.lookup !== undefined ? { lookup: target.lookup } : {}
-    const agent = { keepAlive: true, maxFreeSockets: MAX_IDLE, maxTotalSockets: Number.POSITIVE_INFINITY, scheduling: 'lifo', noDelay, ...lookup } as const
+    const keepAlive = proxyProtocol === null
+    const agent = { keepAlive, maxFreeSockets: MAX_IDLE, maxTotalSockets: Number.POSITIVE_INFINITY, scheduling: 'lifo', noDelay, ...lookup } as const
     super(agent)
+    this.#options = options
     this.#clock = clock
     this.#sweep = sweep
   }
@@ -67,6 +87,38 @@ export class HttpPool extends nodeHttp.Agent implements Swept {
     }
     // @ts-expect-error `addRequest` is what http.ClientRequest calls; it is documented by its use only.
     super.addRequest(request, options)
+  }
+
+  /** By Node's own means where TCP is all there is to it; else what `Dial` does. */
+  override createConnection(options: http.ClientRequestArgs, created?: (error: Error | null, socket: Duplex) => void): Duplex | null | undefined {
+    const { dial, proxyProtocol } = this.#options
+    if (dial.secure === null && proxyProtocol === null) return super.createConnection(options, created)
+    this.#dial(proxyProtocol === null ? null : proxyHeader(proxyProtocol, this.next!.client), created as Created)
+    return undefined
+  }
+
+  #dial(head: Buffer | null, created: Created): void {
+    const over = (): void => void this.#dials.delete(dial)
+    const dialler: SocketDialler = {
+      onSocket: (socket, dialMs) => {
+        over()
+        this.#dialMs.set(socket, dialMs)
+        created(null, socket)
+      },
+      onDialFailed: (close) => {
+        over()
+        created(Object.assign(new Error(close.detail ?? close.reason), { close }))
+      },
+    }
+    const dial = new Dial(this.#options.dial, { clock: this.#clock, sweep: this.#sweep }, dialler, head)
+    this.#dials.add(dial)
+  }
+
+  /** How long the dial of a connection took that was dialled here; null for others, and from the second time on. */
+  takeDialMs(socket: Socket): number | null {
+    const dialMs = this.#dialMs.get(socket) ?? null
+    this.#dialMs.delete(socket)
+    return dialMs
   }
 
   /** `Keep-Alive: timeout=5` of an answer on that connection. */
@@ -106,6 +158,8 @@ export class HttpPool extends nodeHttp.Agent implements Swept {
 
   override destroy(): void {
     super.destroy()
+    for (const dial of this.#dials) dial.cancel()
+    this.#dials.clear()
     this.#usableUntil.clear()
     this.#sweep.delete(this)
   }

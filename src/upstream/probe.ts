@@ -1,12 +1,11 @@
 // One look at an address: whether it accepts, answers a GET, or opens a WebSocket and answers a ping. A probe has one
 // connection, and is over when that is closed; it has no time of its own.
 
-import { createRequire } from 'node:module'
-import net from 'node:net'
+import type net from 'node:net'
 import type { WebSocket as Ws } from 'ws'
 import { nodeHttp } from '../node-http.ts'
 import { formatTarget } from './dial.ts'
-import type { Target } from './dial.ts'
+import type { Dial, SocketDialler, Target } from './dial.ts'
 
 export type ProbeType = 'tcp' | 'http' | 'websocket'
 
@@ -19,6 +18,8 @@ export interface ProbeOptions {
   type: ProbeType
   target: Target
   path: string
+  /** Opens the connection. */
+  dial: (dialler: SocketDialler) => Dial
 }
 
 /** A health endpoint has a short head; what it says behind that is not read. */
@@ -27,7 +28,7 @@ const MAX_HEADER_BYTES = 16 * 1024
 const MAX_PAYLOAD_BYTES = 64 * 1024
 const USER_AGENT = 'sidegate-health-check'
 
-const require = createRequire(import.meta.url)
+const require = process.getBuiltinModule('node:module').createRequire(import.meta.url)
 
 /** Calls `done` once, never in the same turn: null if the address is well, or what is wrong with it. */
 export function probe(options: ProbeOptions, done: (problem: string | null) => void): Probe {
@@ -36,7 +37,14 @@ export function probe(options: ProbeOptions, done: (problem: string | null) => v
     if (!isOver) done(problem)
     isOver = true
   }
-  const giveUp = probes[options.type](options, once)
+  let giveUp = (): string | null => {
+    dial.cancel()
+    return SILENT
+  }
+  const dial = options.dial({
+    onSocket: (socket) => void (giveUp = talks[options.type](socket, options, once)),
+    onDialFailed: ({ reason, detail }) => once(detail ?? reason),
+  })
   return {
     giveUp() {
       isOver = true
@@ -45,27 +53,21 @@ export function probe(options: ProbeOptions, done: (problem: string | null) => v
   }
 }
 
-type Start = (options: ProbeOptions, done: (problem: string | null) => void) => () => string | null
+type Talk = (socket: net.Socket, options: ProbeOptions, done: (problem: string | null) => void) => () => string | null
 
-const probes: Record<ProbeType, Start> = {
-  tcp({ target }, done) {
-    const socket = net.connect(target)
-    socket.once('connect', () => {
-      done(null)
-      socket.destroy()
-    })
-    socket.on('error', (error: NodeJS.ErrnoException) => done(wordsOf(error)))
-    return () => {
-      socket.destroy()
-      return SILENT
-    }
+/** What is said once the connection stands. */
+const talks: Record<ProbeType, Talk> = {
+  tcp(socket, _, done) {
+    socket.on('error', ignore)
+    socket.destroy()
+    done(null)
+    return () => null
   },
 
-  http({ target, path }, done) {
+  http(socket, { target, path }, done) {
     const request = nodeHttp.request({
-      ...('path' in target ? { socketPath: target.path } : target),
+      createConnection: () => socket,
       path,
-      agent: false,
       maxHeaderSize: MAX_HEADER_BYTES,
       headers: { Host: 'path' in target ? 'localhost' : formatTarget(target), 'User-Agent': USER_AGENT, Connection: 'close' },
     })
@@ -73,9 +75,9 @@ const probes: Record<ProbeType, Start> = {
       done(statusCode >= 200 && statusCode < 400 ? null : `status ${statusCode}`)
       request.destroy()
     })
-    request.once('upgrade', (_, socket) => {
+    request.once('upgrade', (_, upgraded) => {
       done('status 101')
-      socket.destroy()
+      upgraded.destroy()
     })
     request.on('error', (error: NodeJS.ErrnoException) => done(wordsOf(error)))
     request.end()
@@ -85,12 +87,12 @@ const probes: Record<ProbeType, Start> = {
     }
   },
 
-  websocket({ target, path }, done) {
+  websocket(connected, { target, path }, done) {
     // Loaded for the first probe: most gates have none.
     const { WebSocket } = require('ws') as { WebSocket: typeof Ws }
     let problem: string | null = SILENT
     const socket = new WebSocket(`ws://${'path' in target ? 'localhost' : formatTarget(target)}${path}`, {
-      createConnection: () => net.connect(target),
+      createConnection: () => connected,
       perMessageDeflate: false,
       maxPayload: MAX_PAYLOAD_BYTES,
       headers: { 'User-Agent': USER_AGENT },
@@ -108,6 +110,8 @@ const probes: Record<ProbeType, Start> = {
     }
   },
 }
+
+function ignore(): void {}
 
 const SILENT = 'no answer'
 

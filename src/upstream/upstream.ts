@@ -11,14 +11,16 @@ import type { Clock, Sweep } from '../clock.ts'
 import { makeClose } from '../close.ts'
 import type { Close } from '../close.ts'
 import type { Connection } from '../connection.ts'
-import { formatTarget } from './dial.ts'
-import type { Target } from './dial.ts'
+import { Dial, formatTarget } from './dial.ts'
+import type { DialOptions, SecureOptions, SocketDialler, Target } from './dial.ts'
 import { Eviction } from './eviction.ts'
 import { HealthCheck } from './health-check.ts'
 import type { HealthCheckOptions } from './health-check.ts'
 import { HttpPool } from './http-pool.ts'
 import { asLiteral } from './literal.ts'
 import type { Names } from './names.ts'
+import { proxyHeader } from './proxy-header.ts'
+import type { ProxyVersion } from './proxy-header.ts'
 import { Source } from './source.ts'
 import { UpstreamTarget } from './target.ts'
 import { viewUpstream } from './upstream-view.ts'
@@ -35,6 +37,10 @@ export interface UpstreamOptions {
   /** Milliseconds for name resolution and all dials of a connection together. */
   connectMs: number
   noDelay: boolean
+  /** Null: it is spoken to in the clear. */
+  secure: SecureOptions | null
+  /** Whether each connection begins with the address of its client. */
+  proxyProtocol: ProxyVersion | null
   /** Null is off. */
   healthCheck: HealthCheckOptions | null
 }
@@ -56,6 +62,10 @@ export interface UpstreamContext {
   connections: Iterable<Connection>
   observer: UpstreamObserver
 }
+
+/** Node reads it. */
+const NOT_READ = { readBytes: 0, isShared: false }
+const NOBODY = { clientAddress: 'none', localAddress: null }
 
 /** Somebody who waits for a place. */
 export interface Waiting {
@@ -160,7 +170,8 @@ export class Upstream {
   /** The kept-alive connections to a target. */
   poolOf(target: UpstreamTarget): HttpPool {
     const { clock, sweep } = this.context
-    return (target.pool ??= new HttpPool({ target: target.address, noDelay: this.options.noDelay }, clock, sweep))
+    const { proxyProtocol } = this.options
+    return (target.pool ??= new HttpPool({ dial: this.#dialOptions(target), proxyProtocol }, clock, sweep))
   }
 
   /** Until it calls `leave`. */
@@ -185,6 +196,29 @@ export class Upstream {
     return new UpstreamTarget(address, from, (target) => this.#onReleased(target))
   }
 
+  /** For connections that are no pair's. */
+  #dialOptions({ address, from }: UpstreamTarget): DialOptions {
+    const { options } = this
+    const { noDelay, secure } = options
+    return {
+      target: address,
+      from,
+      read: NOT_READ,
+      get connectMs() {
+        return options.connectMs
+      },
+      noDelay,
+      secure,
+    }
+  }
+
+  /** A probe comes by the way that connections come: a PROXY header that names nobody, TLS. */
+  #dialProbe(target: UpstreamTarget, dialler: SocketDialler): Dial {
+    const { proxyProtocol } = this.options
+    const head = proxyProtocol === null ? null : proxyHeader(proxyProtocol, NOBODY)
+    return new Dial(this.#dialOptions(target), this.context, dialler, head)
+  }
+
   #check(target: UpstreamTarget): void {
     const { healthCheck } = this.options
     if (healthCheck === null || target.check !== null) return
@@ -192,6 +226,7 @@ export class Upstream {
     target.check = new HealthCheck(healthCheck, target.address, {
       clock,
       random,
+      dial: (dialler) => this.#dialProbe(target, dialler),
       onChecked: ({ problem }) => observer.onHealthCheck(problem === null),
       onTurned: () => this.#onTurned(target),
     })

@@ -39,5 +39,5 @@ test('every supported key and every reason is documented', async (t) => {
   const [configuration, closeReasons] = [read('configuration.md'), read('close-reasons.md')]
   for (const { path } of rows()) t.match(configuration, `| \`${path.slice(path.lastIndexOf('.') + 1)}\` |`, path)
   for (const reason of reasonNames) t.match(closeReasons, `\n## ${reason}\n`, reason)
-  for (const name of ['drain', 'workers', 'slowConsumer', 'proxyProtocol', 'token']) t.notMatch(configuration, `| \`${name}\` |`, name)
+  for (const name of ['drain', 'workers', 'slowConsumer', 'token']) t.notMatch(configuration, `| \`${name}\` |`, name)
 })

@@ -13,6 +13,8 @@ const upstreamDefaults = {
   balance: 'leastConnections',
   maxConnections: Infinity,
   queueTimeoutMs: 5000,
+  tls: null,
+  proxyProtocol: 'off',
   healthCheck: { type: 'off', path: '/', intervalMs: 10_000, timeoutMs: 2000, healthy: 2, unhealthy: 3 },
 }
 const parse = (text: string, env = {}): Config => parseConfig(text, 'sidegate.yaml', env)
@@ -50,6 +52,9 @@ test('the smallest file gets every default', async (t) => {
       },
       websocket: { mode: 'frames', ping: { intervalMs: 25_000, timeoutMs: 20_000 }, maxMessageBytes: 1_048_576, maxFragments: 1024, origins: [], compression: 'pass', slowConsumer: { policy: 'wait', queueBytes: 1_048_576 } },
       http: { maxHeaderBytes: 16_384, maxBodyBytes: Infinity, keepAliveMs: 65_000, trustForwarded: [] },
+      access: { allow: [], deny: [] },
+      proxyProtocol: { accept: 'off', trusted: [] },
+      tls: null,
       tcpKeepAliveMs: 15_000,
       noDelay: true,
     }],
@@ -95,7 +100,7 @@ test('an upstream may be an object, with several addresses', async (t) => {
   const { upstream: full } = parse(`listeners: [{ address: ":1", protocol: tcp, upstream: { addresses: ["a:1"], balance: roundRobin, maxConnections: 7,
     queueTimeout: 1s, healthCheck: { type: http, path: "/x?y=1", interval: 100ms, timeout: 1s, healthy: 1, unhealthy: 1 } } }]`).listeners[0] ?? {}
   t.strictSame(full, {
-    addresses: [{ kind: 'tcp', host: 'a', port: 1 }], balance: 'roundRobin', maxConnections: 7, queueTimeoutMs: 1000,
+    addresses: [{ kind: 'tcp', host: 'a', port: 1 }], balance: 'roundRobin', maxConnections: 7, queueTimeoutMs: 1000, tls: null, proxyProtocol: 'off',
     healthCheck: { type: 'http', path: '/x?y=1', intervalMs: 100, timeoutMs: 1000, healthy: 1, unhealthy: 1 },
   })
 })

@@ -2,7 +2,7 @@
 
 import type { Test } from 'tap'
 import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
+import { readdirSync, watch } from 'node:fs'
 import net from 'node:net'
 import { eventually } from './eventually.ts'
 
@@ -11,6 +11,8 @@ const first = net.createServer().listen(0, '127.0.0.1')
 await once(first, 'listening')
 first.close()
 await eventually(() => !process.getActiveResourcesInfo().includes('TCPServerWrap'))
+// And the first watch leaves the descriptor of inotify.
+watch('.', { persistent: false }).close()
 
 /** How many of each kind; `fd` is the number of open descriptors. */
 export type Resources = Record<string, number>

@@ -134,12 +134,14 @@ export interface ConnectOptions extends WireOptions {
   halfOpen?: boolean
   /** For another address than 127.0.0.1, such as ::1. */
   host?: string
+  /** Our own address, such as 127.0.0.2. */
+  from?: string
 }
 
 /** A client. Rejects with the error when it cannot connect. */
 export async function connect(t: Test, port: number, options: ConnectOptions = {}): Promise<Wire> {
-  const { halfOpen = false, host = '127.0.0.1' } = options
-  const socket: Socket = net.connect({ port, host, allowHalfOpen: halfOpen })
+  const { halfOpen = false, host = '127.0.0.1', from } = options
+  const socket: Socket = net.connect({ port, host, allowHalfOpen: halfOpen, ...(from === undefined ? {} : { localAddress: from }) })
   t.teardown(() => {
     socket.destroy()
     return new Promise((resolve) => (socket.closed ? resolve(null) : socket.once('close', resolve)))

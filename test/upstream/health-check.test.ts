@@ -16,11 +16,14 @@ import { fakeClock } from '../support/fake-clock.ts'
 import { recordingUpstream } from '../support/http-peers.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { echo, flooder, listen, mute, refuser, resetter } from '../support/peers.ts'
+import { directDial } from './parts.ts'
 import { backlogFull } from '../support/processes.ts'
 import { wsServer } from '../support/websocket.ts'
 
 const at = (port: number): Target => ({ host: '127.0.0.1', port })
-const look = (options: ProbeOptions): Promise<string | null> => new Promise((resolve) => probe(options, resolve))
+type Look = Omit<ProbeOptions, 'dial'>
+const withDial = (options: Look): ProbeOptions => ({ ...options, dial: directDial(() => options.target, systemClock) })
+const look = (options: Look): Promise<string | null> => new Promise((resolve) => probe(withDial(options), resolve))
 const http = (status: string) => (t: Test) => recordingUpstream(t, () => `HTTP/1.1 ${status}\r\nContent-Length: 2\r\n\r\nno`)
 
 test('tcp: who accepts is well, who refuses is not', async (t) => {
@@ -81,7 +84,7 @@ test('websocket: a service without WebSocket, one that answers no ping, and one 
   t.match(await look({ type: 'websocket', target: at(plain.port), path: '/' }), /Unexpected server response: 200/)
   const deaf = await wsServer(t, { autoPong: false })
   let found: string | null | undefined
-  const asked = probe({ type: 'websocket', target: at(deaf.port), path: '/' }, (problem) => (found = problem))
+  const asked = probe(withDial({ type: 'websocket', target: at(deaf.port), path: '/' }), (problem) => (found = problem))
   await eventually(async () => (await deaf.connection()).pings.length === 1)
   t.same([asked.giveUp(), found], ['no answer', undefined])
   await (await deaf.connection()).closed
@@ -109,7 +112,7 @@ function checking(t: Test, target: () => Target, options: Partial<HealthCheckOpt
   const checks: Checked[] = []
   const turns: string[] = []
   const swap = { get host() { return '127.0.0.1' }, get port() { return (target() as { port: number }).port } }
-  const check = new HealthCheck({ ...usual, ...options }, swap, { clock, random: () => 0.5, onChecked: (checked) => checks.push(checked), onTurned: (state) => turns.push(state) })
+  const check = new HealthCheck({ ...usual, ...options }, swap, { clock, random: () => 0.5, dial: directDial(target, clock), onChecked: (checked) => checks.push(checked), onTurned: (state) => turns.push(state) })
   t.teardown(() => check.stop())
   /** Lets the next check begin and end. */
   const next = async (ms = 10_000) => {
@@ -169,7 +172,7 @@ test('an address whose backlog is full fails its check', async (t) => {
   watchLeaks(t)
   const upstream = await backlogFull(t)
   const problems: Array<string | null> = []
-  const check = new HealthCheck({ ...usual, intervalMs: 100, timeoutMs: 50 }, at(upstream.port), { clock: systemClock, random: () => 0, onChecked: ({ problem }) => problems.push(problem), onTurned: () => {} })
+  const check = new HealthCheck({ ...usual, intervalMs: 100, timeoutMs: 50 }, at(upstream.port), { clock: systemClock, random: () => 0, dial: directDial(() => at(upstream.port), systemClock), onChecked: ({ problem }) => problems.push(problem), onTurned: () => {} })
   t.teardown(() => check.stop())
   await eventually(() => check.state === 'unhealthy')
   t.same(problems, ['no answer', 'no answer', 'no answer'])

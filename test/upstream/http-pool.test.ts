@@ -18,16 +18,18 @@ interface Path {
   get: (path?: string, isFresh?: boolean) => Promise<{ status: number; isReused: boolean }>
 }
 
+const client = { clientAddress: '127.0.0.1:1', localAddress: null }
+
 async function path(t: Test, respond?: Respond): Promise<Path> {
   watchLeaks(t)
   const upstream = await recordingUpstream(t, respond)
   const clock = fakeClock()
   const sweep = new Sweep(clock)
-  const pool = new HttpPool({ target: { host: '127.0.0.1', port: upstream.port }, noDelay: true }, clock, sweep)
+  const pool = new HttpPool({ dial: { target: { host: '127.0.0.1', port: upstream.port }, from: null, noDelay: true, connectMs: 1000, read: { readBytes: 65_536, isShared: false }, secure: null }, proxyProtocol: null }, clock, sweep)
   t.teardown(() => pool.destroy())
   const get: Path['get'] = (path = '/', isFresh = false) =>
     new Promise((resolve, reject) => {
-      pool.next = { path, isFresh, maxHeaderBytes: 4096 }
+      pool.next = { client, path, isFresh, maxHeaderBytes: 4096 }
       const request = http.get({ host: '127.0.0.1', port: upstream.port, agent: pool, path: '/other' }, (answer) => {
         pool.hint(answer.socket, String(answer.headers['keep-alive']))
         answer.resume().on('end', () => setImmediate(() => resolve({ status: answer.statusCode ?? 0, isReused: request.reusedSocket })))
@@ -112,7 +114,7 @@ test('an answer head over its bound, or of many lines, is not shortened in silen
   const { get, pool, upstream } = await path(t, () => `HTTP/1.1 200 OK\r\n${heads[next]}Content-Length: 0\r\n\r\n`)
   await t.rejects(get(), { code: 'HPE_HEADER_OVERFLOW' })
   next = 1
-  pool.next = { path: '/', isFresh: false, maxHeaderBytes: 100_000 }
+  pool.next = { client, path: '/', isFresh: false, maxHeaderBytes: 100_000 }
   const lines = await new Promise<number>((resolve) => {
     http.get({ host: '127.0.0.1', port: upstream.port, agent: pool }, (answer) => {
       answer.resume()

@@ -2,10 +2,12 @@
 
 import { setImmediate as turn } from 'node:timers/promises'
 import { Sweep } from '../../src/clock.ts'
+import type { Clock } from '../../src/clock.ts'
 import { makeClose } from '../../src/close.ts'
 import type { Close } from '../../src/close.ts'
 import { Connection, Registry, releasePlace } from '../../src/connection.ts'
-import type { Target } from '../../src/upstream/dial.ts'
+import { Dial } from '../../src/upstream/dial.ts'
+import type { SocketDialler, Target } from '../../src/upstream/dial.ts'
 import { Names } from '../../src/upstream/names.ts'
 import { Search } from '../../src/upstream/search.ts'
 import { Upstream } from '../../src/upstream/upstream.ts'
@@ -29,6 +31,13 @@ export function target(port: number, host = '10.0.0.1'): Target {
   return { host, port }
 }
 
+/** Opens connections as an upstream in the clear does, to where `target` says then; they are given up from outside. */
+export function directDial(target: () => Target, clock: Clock): (dialler: SocketDialler) => Dial {
+  const sweep = new Sweep(clock)
+  const options = { from: null, read: { readBytes: 65_536, isShared: false }, connectMs: Infinity, noDelay: true, secure: null }
+  return (dialler) => new Dial({ ...options, target: target() }, { clock, sweep }, dialler)
+}
+
 export function setUp(addresses: Target[], options: Partial<UpstreamOptions> = {}) {
   const clock = fakeClock()
   const sweep = new Sweep(clock, 80)
@@ -44,7 +53,7 @@ export function setUp(addresses: Target[], options: Partial<UpstreamOptions> = {
     return answer
   }
   const upstream = new Upstream(
-    { addresses, balance: 'leastConnections', maxConnections: Infinity, queueTimeoutMs: 5000, connectMs: 1000, noDelay: true, healthCheck: null, ...options },
+    { addresses, balance: 'leastConnections', maxConnections: Infinity, queueTimeoutMs: 5000, connectMs: 1000, noDelay: true, secure: null, proxyProtocol: null, healthCheck: null, ...options },
     {
       clock,
       sweep,

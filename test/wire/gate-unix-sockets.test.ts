@@ -2,10 +2,12 @@ import { test, type Test } from 'tap'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import net from 'node:net'
+import tls from 'node:tls'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { spawn } from 'node:child_process'
 import { pattern } from '../support/bytes.ts'
+import { authority } from '../support/certificates.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import { watchLeaks } from '../support/leaks.ts'
@@ -26,8 +28,8 @@ function shortDirectory(t: Test): string {
 const silent = { dropped: 0, write() {} }
 
 /** A gate that listens on `path`; rejects as the gate does. */
-async function listenOn(t: Test, path: string, upstream: string): Promise<Sidegate> {
-  const yaml = `health: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners:\n  - { name: u, address: "unix:${path}", protocol: tcp, upstream: "${upstream}" }\n`
+async function listenOn(t: Test, path: string, upstream: string, keys = ''): Promise<Sidegate> {
+  const yaml = `health: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners:\n  - { name: u, address: "unix:${path}", protocol: tcp, upstream: ${upstream.startsWith('{') ? upstream : `"${upstream}"`}${keys} }\n`
   const sidegate = await Sidegate.start(parseConfig(yaml, 'test.yaml'), { log: new Log({ writer: silent, clock: systemClock }), logWriter: silent })
   t.teardown(async () => {
     await sidegate.stop()
@@ -170,4 +172,41 @@ test('a file that is no socket is not removed', async (t) => {
   writeFileSync(path, 'precious')
   await t.rejects(listenOn(t, path, '127.0.0.1:1'), { message: /cannot listen on unix:/ })
   t.equal(readFileSync(path, 'utf8'), 'precious')
+})
+
+test('a peer on a unix socket is let in whatever the access list says, and its PROXY header is believed', async (t) => {
+  watchLeaks(t)
+  const path = join(shortDirectory(t), 'gate.sock')
+  const upstream = await echo(t)
+  const sidegate = await listenOn(t, path, `127.0.0.1:${upstream.port}`, ', access: { allow: [192.0.2.0/24] }, proxyProtocol: { accept: v1 }')
+  const named = await connectUnix(t, path)
+  void named.write('PROXY TCP4 192.0.2.1 198.51.100.1 1 2\r\nx')
+  t.equal((await named.read(1)).toString(), 'x')
+  const unnamed = await connectUnix(t, path)
+  void unnamed.write('PROXY UNKNOWN\r\nx')
+  t.equal((await unnamed.read(1)).toString(), 'x')
+  t.same([...sidegate.registry].map(({ clientAddress }) => clientAddress), ['192.0.2.1:1', 'unix'])
+  const denied = await connectUnix(t, path)
+  void denied.write('PROXY TCP4 203.0.113.1 198.51.100.1 1 2\r\nx')
+  await within(denied.ended)
+  t.equal(upstream.connections.length, 2)
+})
+
+test('TLS goes over a unix socket, and a client on it is introduced to the upstream as UNKNOWN', async (t) => {
+  watchLeaks(t)
+  const path = join(shortDirectory(t), 'gate.sock')
+  const upstream = await echo(t)
+  const ca = authority(t)
+  const { cert, key } = ca.issue('app')
+  await listenOn(t, path, `127.0.0.1:${upstream.port}`, `, tls: { cert: "${cert}", key: "${key}" }`)
+  const client = tls.connect({ path, servername: 'localhost', ca: readFileSync(ca.cert) })
+  t.teardown(() => client.destroy())
+  const wire = new Wire(client)
+  void wire.write('hello')
+  t.equal((await wire.read(5)).toString(), 'hello')
+  const second = join(shortDirectory(t), 'gate.sock')
+  await listenOn(t, second, `{ addresses: ["127.0.0.1:${upstream.port}"], proxyProtocol: v1 }`)
+  const plain = await connectUnix(t, second)
+  plain.end('x')
+  t.equal((await plain.received).toString(), 'PROXY UNKNOWN\r\nx')
 })

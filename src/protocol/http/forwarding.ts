@@ -24,10 +24,10 @@ const twinless = /^(forwarded|x-real-ip|x-forwarded-.*|content-length|transfer-e
 const notInTrailers = /^(host|content-.*|authorization|cookie|set-cookie|via|origin|expect|range|age|date|location|max-forwards|cache-control|if-.*)$/
 
 /** What the record of a connection says of its client (`ip:port`, `[ip]:port`, or `unix`). */
-export function forwardedFor(clientAddress: string, isTrusted: (address: string) => boolean): Forwarded {
+export function forwardedFor(clientAddress: string, isTrusted: (address: string) => boolean, isSecure: boolean): Forwarded {
   const match = /^\[?([0-9A-Fa-f:.]+)(?:%[^\]]*)?\]?:\d+$/.exec(clientAddress) // less the interface of a link-local one
   const address = match === null ? null : match[1]!
-  return { address, proto: 'http', isTrusted: address !== null && isTrusted(address) }
+  return { address, proto: isSecure ? 'https' : 'http', isTrusted: address !== null && isTrusted(address) }
 }
 
 /** The headers for the upstream; `headers` are end to end already (hop-by-hop ones are gone). */

@@ -13,7 +13,7 @@ import type { createProxyServer, ProxyServer } from 'http-proxy-3'
 import { closeFromDialError, makeClose } from '../../close.ts'
 import type { Close } from '../../close.ts'
 import type { Target } from '../../upstream/dial.ts'
-import type { HttpPool } from '../../upstream/http-pool.ts'
+import type { DialError, HttpPool } from '../../upstream/http-pool.ts'
 import { Search } from '../../upstream/search.ts'
 import type { UpstreamTarget } from '../../upstream/target.ts'
 import type { Upstream } from '../../upstream/upstream.ts'
@@ -86,7 +86,7 @@ export class Relay {
     owner.connection.upstreamAddress = target.name
     relayed.set(exchange.request, { owner, exchange, pool })
     pool.made = null
-    pool.next = { path, isFresh, maxHeaderBytes: this.#options.maxHeaderBytes }
+    pool.next = { client: owner.connection, path, isFresh, maxHeaderBytes: this.#options.maxHeaderBytes }
     try {
       this.#proxy.web(exchange.request, exchange.response, { target: whereOf(target.address), agent: pool, ...this.#bodyOf(exchange) })
     } catch (error) {
@@ -97,7 +97,7 @@ export class Relay {
     const made = pool.made as http.ClientRequest | null
     if (made === null) return owner.close(makeClose('internal_error', 'sidegate', 'relay', 'no request was made'))
     exchange.outgoing = made
-    made.once('socket', (socket) => this.#onUpstreamSocket(owner, exchange, socket))
+    made.once('socket', (socket) => this.#onUpstreamSocket(owner, exchange, socket, pool))
     made.once('error', (error) => this.#onUpstreamError(owner, exchange, made, asked, error))
     made.on('upgrade', (_, socket) => {
       socket.destroy()
@@ -118,11 +118,16 @@ export class Relay {
     return { buffer: held as unknown as Stream }
   }
 
-  #onUpstreamSocket(owner: HttpConnection, exchange: Exchange, socket: net.Socket): void {
+  #onUpstreamSocket(owner: HttpConnection, exchange: Exchange, socket: net.Socket, pool: HttpPool): void {
     const { clock, observer } = this.#context
     const startedAt = clock.now()
     exchange.useUpstream(socket, startedAt)
     if (!socket.connecting) {
+      const dialMs = pool.takeDialMs(socket)
+      if (dialMs !== null) {
+        observer.onConnected(owner.connection, dialMs)
+        exchange.search?.succeed()
+      }
       owner.connection.connectedAt ??= startedAt
       return exchange.startBody?.()
     }
@@ -193,7 +198,7 @@ export class Relay {
     if (owner.isClosing || exchange.answer?.complete === true || exchange.outgoing !== made) return
     if (isWorthRetrying(exchange)) return this.#ask(owner, exchange, { ...asked, isFresh: true })
     if (exchange.isConnected) return owner.close(answerLost(error))
-    this.#onNotConnected(owner, exchange, closeFromDialError(error))
+    this.#onNotConnected(owner, exchange, (error as DialError).close ?? closeFromDialError(error))
   }
 }
 

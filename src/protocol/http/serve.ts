@@ -35,6 +35,8 @@ export interface HttpOptions extends HttpConnectionOptions, RelayOptions {
   maxBodyBytes: number
   /** Whether a peer at this address may say who its client is. */
   isTrusted: (address: string) => boolean
+  /** Clients speak TLS. */
+  isSecure: boolean
 }
 
 /** Takes over a socket whose request asks for a WebSocket; `early` is what came behind its head. */
@@ -132,7 +134,8 @@ export class HttpFront {
 
   #forward(owner: HttpConnection, exchange: Exchange, checked: Checked): void {
     const { request } = exchange
-    const outgoing = forwardHeaders(checked.headers, forwardedFor(owner.connection.clientAddress, this.#options.isTrusted))
+    const { isTrusted, isSecure } = this.#options
+    const outgoing = forwardHeaders(checked.headers, forwardedFor(owner.connection.clientAddress, isTrusted, isSecure))
     // One framing, ours: what the check understood, not what the client wrote.
     if (checked.bodyBytes === null) outgoing.push(['Transfer-Encoding', 'chunked'])
     request.headers = toObject(outgoing)

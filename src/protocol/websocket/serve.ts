@@ -22,7 +22,7 @@ import { checkAccepted, checkUpgrade, isUpgrade } from './upgrade.ts'
 import type { Upgrade, UpgradeOptions } from './upgrade.ts'
 
 export interface WebSocketOptions extends ServeOptions {
-  /** Milliseconds in which the client's head must be complete, in total: a byte a second does not extend it (slowloris). */
+  /** Milliseconds from the accept in which the client's head must be complete, in total: a byte a second does not extend it (slowloris). */
   handshakeMs: number
   /** Milliseconds in which the upstream's answer head must be complete, from the moment the request was sent. */
   responseMs: number
@@ -31,6 +31,8 @@ export interface WebSocketOptions extends ServeOptions {
   upgrade: UpgradeOptions
   /** Whether a peer at this address may say who its client is. */
   isTrusted: (address: string) => boolean
+  /** Clients speak TLS. */
+  isSecure: boolean
   frames: FramesOptions
   /** Message mode; null is frames mode. */
   messages: MessagesOptions | null
@@ -47,7 +49,8 @@ const MAX_INTERIM = 8
 export function serveWebSocket(connection: Connection, client: Endpoint, options: WebSocketOptions, context: ServeContext): void {
   connection.phase = 'handshake'
   const opening = new Opening(connection, client, options, context, new WebSocketOpening(options))
-  opening.expect(options.handshakeMs, makeClose('handshake_timeout', 'client', 'handshake', 'deadlines.handshake'))
+  // Since the accept: a PROXY header and a TLS handshake have had their share of it.
+  opening.expect(options.handshakeMs, makeClose('handshake_timeout', 'client', 'handshake', 'deadlines.handshake'), connection.openedAt)
 }
 
 /** Takes ownership of `client`, whose request head was read already; `early` is what came behind it. */
@@ -99,8 +102,8 @@ class WebSocketOpening implements OpeningSteps {
     opening.report()
     // It was let in before memory ran short; what it asks for begins only now.
     if (opening.context.strain.isRefusing) return opening.close(makeClose('overloaded', 'sidegate', 'handshake', 'memory.refuseAt'))
-    const { upgrade: rules, isTrusted } = this.#options
-    const upgrade = checkUpgrade(request, rules, forwardedFor(opening.connection.clientAddress, isTrusted))
+    const { upgrade: rules, isTrusted, isSecure } = this.#options
+    const upgrade = checkUpgrade(request, rules, forwardedFor(opening.connection.clientAddress, isTrusted, isSecure))
     if ('reason' in upgrade) return opening.close(upgrade)
     this.#upgrade = upgrade
     opening.dial()

@@ -54,9 +54,9 @@ test('repeated names become lists where they first stood, and no name is special
 })
 
 test('the address of a client is taken from its record, without port, brackets and interface', (t) => {
-  const of = (record: string): string | null => forwardedFor(record, () => true).address
+  const of = (record: string): string | null => forwardedFor(record, () => true, false).address
   t.same([of('10.0.0.1:5'), of('[fd00::1]:5'), of('[fe80::1%eth0]:5'), of('unix')], ['10.0.0.1', 'fd00::1', 'fe80::1', null])
-  t.equal(forwardedFor('10.0.0.1:5', (address) => address === '10.0.0.1').isTrusted, true)
-  t.equal(forwardedFor('unix', () => true).isTrusted, false)
+  t.equal(forwardedFor('10.0.0.1:5', (address) => address === '10.0.0.1', false).isTrusted, true)
+  t.equal(forwardedFor('unix', () => true, false).isTrusted, false)
   t.end()
 })

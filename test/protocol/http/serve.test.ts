@@ -22,7 +22,7 @@ test("Node's own timer for a head stays ten seconds behind deadlines.handshake, 
   const { listeners } = parseConfig('listeners: [{ address: ":1", protocol: http, upstream: "127.0.0.1:2", deadlines: { handshake: 5s } }]', 'f')
   const config = listeners[0]!
   const sweep = new Sweep(systemClock)
-  const upstream = new Upstream(upstreamOptions(config), { clock: systemClock, sweep, random: Math.random, names: new Names(systemNames, systemClock, Math.random), connections: [], observer: { onHealthCheck() {}, onTurned() {}, onResolved() {} } })
+  const upstream = new Upstream(upstreamOptions(config, null), { clock: systemClock, sweep, random: Math.random, names: new Names(systemNames, systemClock, Math.random), connections: [], observer: { onHealthCheck() {}, onTurned() {}, onResolved() {} } })
   const context = { clock: systemClock, sweep, random: Math.random, strain: calm(), observer: silentObserver, onClosed() {}, onExchange() {}, leaving: () => null }
   const front = new HttpFront(httpOptions(config), context, upstream, () => {})
   t.teardown(() => front.close())

@@ -1,0 +1,18 @@
+// The gate of addresses: who may connect at all. `deny` wins; where `allow` names anybody, nobody else may. A client on a unix
+// socket has no address, and is let in: the file system says who reaches that socket.
+
+import { makeClose } from '../close.ts'
+import type { Close } from '../close.ts'
+import type { ClientAddress } from './client-address.ts'
+
+export interface AccessRules {
+  /** Null allows everybody. */
+  isAllowed: ((ip: string) => boolean) | null
+  isDenied: (ip: string) => boolean
+}
+
+export function judgeAccess({ isAllowed, isDenied }: AccessRules, { ip }: ClientAddress): Close | null {
+  if (ip === null) return null
+  if (isDenied(ip)) return makeClose('denied', 'client', 'admit', 'access.deny')
+  return isAllowed === null || isAllowed(ip) ? null : makeClose('denied', 'client', 'admit', 'access.allow')
+}

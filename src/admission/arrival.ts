@@ -1,0 +1,179 @@
+// A connection that gates still wait for: a PROXY header, a TLS handshake. Both stand under one deadline, `deadlines.handshake`
+// counted from the accept, of which the protocol gets what is left. Made only where such a gate is configured.
+//
+//     header --whole, or none expected--> judged by its address --> securing --handshake done--> admitted
+//        any of these --refuse()--> refused
+//
+// Ownership: until it is admitted or refused, the socket belongs to the arrival; what comes after belongs to who is told.
+
+import type { Socket } from 'node:net'
+import { closeFromError, makeClose } from '../close.ts'
+import type { Close } from '../close.ts'
+import type { Clock, Sweep, Swept } from '../clock.ts'
+import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
+import { resetSocket } from '../endpoint/reset.ts'
+import { secureClientEndpoint } from '../endpoint/socket-endpoint.ts'
+import type { ReadOptions, SocketEndpoint } from '../endpoint/socket-endpoint.ts'
+import type { ClientAddress } from './client-address.ts'
+import { ProxyHeaderReader } from './proxy-header.ts'
+import type { ProxyVersions } from './proxy-header.ts'
+import { deaf } from './refusal.ts'
+import type { Handshaker, TlsGate } from './tls-gate.ts'
+
+export interface ProxyRules {
+  versions: ProxyVersions
+  /** Whether the peer at that address must send a header, and is believed. Any other is a client like without the gate. */
+  isTrusted: (ip: string) => boolean
+}
+
+/** The gates that take time. */
+export interface SlowGates {
+  proxy: ProxyRules | null
+  tls: TlsGate | null
+  /** Milliseconds for all of them together, and the request head after them. */
+  handshakeMs: number
+}
+
+export interface ArrivalContext {
+  clock: Clock
+  sweep: Sweep
+  gates: SlowGates
+  read: ReadOptions
+  /** The gates that ask for the client's final address. */
+  judge: (client: ClientAddress) => Close | null
+  /** All gates are passed: the endpoint is given away. */
+  onAdmitted: (arrival: Arrival, endpoint: SocketEndpoint) => void
+  /** Ends here: the endpoint is given away to be refused; null where it is gone, or beyond any answer. */
+  onRefused: (arrival: Arrival, close: Close, endpoint: SocketEndpoint | null) => void
+}
+
+type State = 'header' | 'securing' | 'over'
+
+export class Arrival implements EndpointOwner, Handshaker, Swept {
+  readonly acceptedAt: number
+  /** The peer at first; who a PROXY header named, once it is read. */
+  client: ClientAddress
+  /** Where the client connected to, as a PROXY header has it; null where none says. */
+  local: string | null = null
+  /** The gates that ask for its address have let it on, and count it. */
+  isJudged = false
+  readonly #endpoint: SocketEndpoint
+  readonly #context: ArrivalContext
+  #state: State = 'header'
+  #reader: ProxyHeaderReader | null = null
+  /** The socket beneath a handshake. */
+  #raw: Socket | null = null
+
+  constructor(endpoint: SocketEndpoint, peer: ClientAddress, acceptedAt: number, context: ArrivalContext) {
+    this.acceptedAt = acceptedAt
+    this.client = peer
+    this.#endpoint = endpoint
+    this.#context = context
+  }
+
+  /** Takes ownership of the endpoint. */
+  start(): void {
+    const { gates: { proxy }, sweep } = this.#context
+    const { ip } = this.client
+    // Who reaches a unix socket is decided by the file system, and is as trusted as the proxies that are named.
+    if (proxy === null || (ip !== null && !proxy.isTrusted(ip))) return void this.#onAddress(NOTHING)
+    this.#reader = new ProxyHeaderReader(proxy.versions)
+    this.#endpoint.owner = this
+    sweep.add(this)
+    this.#endpoint.resume()
+  }
+
+  onBytes(_endpoint: Endpoint, bytes: Buffer, length: number): boolean {
+    if (this.#state !== 'header') return true
+    const read = this.#reader!.read(bytes, length)
+    if (read === 'more') return true
+    if ('problem' in read) {
+      this.refuse(makeClose('protocol_error', 'client', 'admit', read.problem))
+      return true
+    }
+    this.client = read.header.client ?? this.client
+    this.local = read.header.local
+    return this.#onAddress(bytes.subarray(read.taken, length))
+  }
+
+  /** `rest` came behind the header, and is the first that the next owner gets. False pauses the endpoint that it came from. */
+  #onAddress(rest: Buffer): boolean {
+    const close = this.#context.judge(this.client)
+    if (close !== null) {
+      this.refuse(close)
+      return true
+    }
+    this.isJudged = true
+    if (this.#context.gates.tls !== null) {
+      this.#secure(this.#context.gates.tls, rest)
+      return false
+    }
+    const endpoint = this.#endpoint
+    this.#admit(endpoint)
+    return rest.length === 0 || endpoint.owner.onBytes(endpoint, rest, rest.length)
+  }
+
+  #secure(gate: TlsGate, rest: Buffer): void {
+    const { sweep, clock } = this.#context
+    this.#state = 'securing'
+    sweep.add(this)
+    this.#raw = this.#endpoint.release()
+    this.#raw.pause()
+    if (rest.length > 0) this.#raw.unshift(Buffer.from(rest))
+    gate.begin(this.#raw, this, clock.now())
+  }
+
+  onSecure(socket: Socket): void {
+    const raw = this.#raw!
+    this.#admit(secureClientEndpoint(socket, raw, this.#context.read, deaf))
+  }
+
+  onHandshakeFailed(close: Close): void {
+    this.refuse(close)
+  }
+
+  #admit(endpoint: SocketEndpoint): void {
+    this.#end()
+    this.#context.onAdmitted(this, endpoint)
+  }
+
+  /** Ends it from here or from outside; later calls are ignored. */
+  refuse(close: Close): void {
+    if (this.#state === 'over') return
+    const raw = this.#raw
+    this.#end()
+    if (raw !== null) {
+      this.#context.gates.tls?.cancel(raw)
+      raw.on('error', ignore)
+      resetSocket(raw)
+    }
+    this.#context.onRefused(this, close, raw === null && !this.#endpoint.isClosed ? this.#endpoint : null)
+  }
+
+  #end(): void {
+    this.#state = 'over'
+    this.#context.sweep.delete(this)
+  }
+
+  sweep(now: number): void {
+    if (now - this.acceptedAt < this.#context.gates.handshakeMs) return
+    const what = this.#state === 'header' ? 'its PROXY header' : 'its TLS handshake'
+    this.refuse(makeClose('handshake_timeout', 'client', 'admit', `${what} (deadlines.handshake)`))
+  }
+
+  /** Load balancers probe a port by opening and closing it; that is no incident. */
+  onEnd(): void {
+    if (this.#reader!.isEmpty) this.refuse(makeClose('eof', 'client', 'admit', 'left without a byte'))
+    else this.refuse(makeClose('aborted', 'client', 'admit', 'left inside its PROXY header'))
+  }
+
+  onProgress(): void {}
+
+  onClosed(_endpoint: Endpoint, error: NodeJS.ErrnoException | null): void {
+    this.refuse(error === null ? makeClose('aborted', 'client', 'admit') : closeFromError(error, 'client', 'admit'))
+  }
+}
+
+const NOTHING = Buffer.alloc(0)
+
+function ignore(): void {}

@@ -1,0 +1,132 @@
+// The gate of TLS: a handshake over an accepted socket, with Node's TLS server, which never listens itself. Everything about the
+// raw socket stays with its owner, so that a peer that stalls inside its handshake is ended by RST like any other: by itself
+// that server would tell of it and leave it open.
+//
+// Handshakes in flight are bounded: each holds some 50 KB, and a thousand half ClientHellos cost their senders nothing.
+
+import type { Socket } from 'node:net'
+import tls from 'node:tls'
+import { makeClose } from '../close.ts'
+import type { Close } from '../close.ts'
+import { parentOf } from '../endpoint/raw-socket.ts'
+
+/** What is shown and what is asked for. A change of it concerns the handshakes that begin after it. */
+export interface TlsMaterial {
+  cert: Buffer
+  key: Buffer
+  /** Clients must show a certificate of one of these authorities; null asks for none. */
+  clientCa: Buffer | null
+}
+
+export interface TlsGateOptions {
+  minVersion: 'TLSv1.2' | 'TLSv1.3'
+  /** Null offers none. */
+  protocols: string[] | null
+}
+
+export interface Handshaker {
+  /** One of these is called, once, unless the handshake was cancelled. */
+  onSecure(socket: Socket): void
+  /** The raw socket is still the handshaker's to close. */
+  onHandshakeFailed(close: Close): void
+}
+
+const MAX_IN_FLIGHT = 256
+/** A handshake that takes longer has a slow or a silent peer. When there is no place it goes for another; a younger one does not. */
+const QUICK_MS = 1000
+/** Ours is the deadline (deadlines.handshake, counted from the accept); Node's cannot be switched off. */
+const NEVER_MS = 2 ** 31 - 1
+
+interface InFlight {
+  handshaker: Handshaker
+  since: number
+}
+
+export class TlsGate {
+  readonly #options: TlsGateOptions
+  /** In the order in which they began. */
+  readonly #inFlight = new Map<Socket, InFlight>()
+  #server: tls.Server | null = null
+
+  constructor(options: TlsGateOptions) {
+    this.#options = options
+  }
+
+  get inFlight(): number {
+    return this.#inFlight.size
+  }
+
+  /** Throws what OpenSSL says of material that does not fit together; the gate then goes on as before. */
+  use({ cert, key, clientCa }: TlsMaterial): void {
+    const { minVersion, protocols } = this.#options
+    const options = { cert, key, minVersion, ...(clientCa === null ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }) }
+    // Without the keys of before, the tickets that clients hold would cost a full handshake each.
+    if (this.#server !== null) return this.#server.setSecureContext({ ...options, ticketKeys: this.#server.getTicketKeys() })
+    this.#server = tls.createServer({ ...options, handshakeTimeout: NEVER_MS, ...(protocols === null ? {} : { ALPNProtocols: protocols }) })
+    this.#server.on('secureConnection', (socket) => this.#onSecure(socket))
+    this.#server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => this.#onError(error, socket))
+  }
+
+  /** Bytes that were read from `raw` already are unshifted; nobody else reads it from here on. */
+  begin(raw: Socket, handshaker: Handshaker, now: number): void {
+    if (this.#inFlight.size >= MAX_IN_FLIGHT && !this.#makeRoom(now)) return handshaker.onHandshakeFailed(tooMany())
+    this.#inFlight.set(raw, { handshaker, since: now })
+    // Half of a handshake is nothing: a client that ends its half inside it has left. The TLS socket takes over what it finds.
+    raw.allowHalfOpen = false
+    this.#server!.emit('connection', raw)
+    raw.allowHalfOpen = true
+  }
+
+  /** Nothing is reported of it any more. */
+  cancel(raw: Socket): void {
+    this.#inFlight.delete(raw)
+  }
+
+  #makeRoom(now: number): boolean {
+    const [oldest] = this.#inFlight
+    if (oldest === undefined || now - oldest[1].since < QUICK_MS) return false
+    const [raw, { handshaker }] = oldest
+    this.#inFlight.delete(raw)
+    handshaker.onHandshakeFailed(tooMany())
+    return true
+  }
+
+  #onSecure(socket: tls.TLSSocket): void {
+    const flight = this.#take(socket)
+    if (flight === null) return void socket.destroy()
+    // TLS 1.2 lets a client ask for a new handshake at any time, at ten times its own cost to us.
+    socket.disableRenegotiation()
+    socket.allowHalfOpen = true
+    flight.handshaker.onSecure(socket)
+  }
+
+  #onError(error: NodeJS.ErrnoException, socket: tls.TLSSocket): void {
+    socket.on('error', ignore)
+    this.#take(socket)?.handshaker.onHandshakeFailed(closeFromHandshake(error, socket))
+  }
+
+  #take(socket: tls.TLSSocket): InFlight | null {
+    const raw = parentOf(socket)
+    const flight = this.#inFlight.get(raw) ?? null
+    this.#inFlight.delete(raw)
+    return flight
+  }
+}
+
+function ignore(): void {}
+
+function tooMany(): Close {
+  return makeClose('too_many', 'client', 'admit', 'TLS handshakes in flight')
+}
+
+/** Why a handshake failed, in our words; `detail` has those of OpenSSL. */
+function closeFromHandshake(error: NodeJS.ErrnoException & { reason?: string }, { authorizationError }: tls.TLSSocket): Close {
+  const { code = '' } = error
+  const refused = authorizationError as unknown as string | null
+  if (refused !== null && refused !== undefined) return makeClose('denied', 'client', 'admit', `client certificate: ${refused} (tls.clientCa)`)
+  if (code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE') return makeClose('denied', 'client', 'admit', 'no client certificate (tls.clientCa)')
+  // Node says "socket hang up" of a peer that left without a word, with the code of an RST.
+  if (code === 'ECONNRESET' && error.syscall === undefined) return makeClose('aborted', 'client', 'admit', 'left inside its TLS handshake')
+  if (!code.startsWith('ERR_')) return makeClose('reset', 'client', 'admit', code)
+  return makeClose('protocol_error', 'client', 'admit', `TLS handshake: ${error.reason ?? error.message} (${code})`.slice(0, 160))
+}

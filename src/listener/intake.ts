@@ -1,0 +1,165 @@
+// What a listener does with each socket that it accepts, under one set of options: the gates, in order of cost, then the record, then
+// the protocol. A reload gives the listener another intake; who is still at a gate of this one ends or is served under it.
+//
+//     memory --> limits --> newcomers --> PROXY header --> access, client --> TLS --> the record, the protocol
+//        |                                (an Arrival, where one of these two is configured)
+//        +--> whoever is let in no further is refused, counted and told of in `#refuse`
+
+import type net from 'node:net'
+import { judgeAccess } from '../admission/access.ts'
+import type { AccessRules } from '../admission/access.ts'
+import { Arrival } from '../admission/arrival.ts'
+import type { ArrivalContext, SlowGates } from '../admission/arrival.ts'
+import { localOf, peerOf } from '../admission/client-address.ts'
+import type { ClientAddress } from '../admission/client-address.ts'
+import type { Clients } from '../admission/clients.ts'
+import type { ConnectionLimit } from '../admission/limits.ts'
+import type { Newcomers } from '../admission/newcomers.ts'
+import { deaf } from '../admission/refusal.ts'
+import type { Refusals } from '../admission/refusal.ts'
+import type { Clock, Sweep } from '../clock.ts'
+import { makeClose } from '../close.ts'
+import type { Close, Reason } from '../close.ts'
+import { Connection } from '../connection.ts'
+import type { Protocol, Registry } from '../connection.ts'
+import type { Endpoint } from '../endpoint/endpoint.ts'
+import { clientEndpoint } from '../endpoint/socket-endpoint.ts'
+import type { ReadOptions, SocketEndpoint } from '../endpoint/socket-endpoint.ts'
+
+export interface IntakeOptions {
+  name: string
+  protocol: Protocol
+  read: ReadOptions
+  noDelay: boolean
+  /** Null lets every address in. */
+  access: AccessRules | null
+  /** The gates that take time; null where there are none, and a connection is served in the turn of its accept. */
+  slow: SlowGates | null
+  /** The upstream is told where clients connected to. */
+  recordsLocal: boolean
+}
+
+export interface IntakeContext {
+  clock: Clock
+  sweep: Sweep
+  registry: Registry
+  /** Memory is so short that nothing new is begun: asked before anything else. */
+  isRefusing: () => boolean
+  limit: ConnectionLimit
+  /** Limits for each client; null where there are none. */
+  clients: Clients | null
+  /** The rate of new connections; null where it is not limited. */
+  newcomers: Newcomers | null
+  refusals: Refusals
+  /** Takes ownership of the endpoint; calls `release` of `limit` and `clients` by way of the connection's end. */
+  serve: (connection: Connection, client: Endpoint) => void
+  /** A gate refused a connection from that address (`ip:port`). */
+  onRejected: (close: Close, client: string) => void
+  /** What a refused client is told, or null where its protocol has no words before the first byte. */
+  refusalAnswer: (close: Close) => Buffer | null
+}
+
+export class Intake {
+  readonly options: IntakeOptions
+  readonly #context: IntakeContext
+  /** Connections that gates still wait for: they have a place and no record. */
+  readonly #arrivals = new Set<Arrival>()
+  readonly #arrival: ArrivalContext | null
+
+  constructor(options: IntakeOptions, context: IntakeContext) {
+    this.options = options
+    this.#context = context
+    this.#arrival = options.slow === null ? null : this.#arrivalContext(options.slow)
+  }
+
+  get arriving(): number {
+    return this.#arrivals.size
+  }
+
+  /** Those that are not admitted yet end with `reason`. */
+  close(reason: Reason): void {
+    this.#context.newcomers?.close()
+    for (const arrival of [...this.#arrivals]) arrival.refuse(makeClose(reason, 'sidegate', 'admit'))
+  }
+
+  take(socket: net.Socket): void {
+    const { isRefusing, limit, newcomers } = this.#context
+    const { read, noDelay } = this.options
+    const endpoint = clientEndpoint(socket, read, deaf)
+    if (noDelay) socket.setNoDelay(true)
+    const client = peerOf(socket)
+    if (isRefusing()) return this.#refuse(makeClose('overloaded', 'sidegate', 'admit', 'memory.refuseAt'), client, endpoint)
+    if (!limit.take()) return this.#refuse(makeClose('too_many', 'client', 'admit', 'limits.connections'), client, endpoint)
+    if (newcomers === null) return this.#begin(socket, endpoint, client)
+    newcomers.admit({
+      serve: () => this.#begin(socket, endpoint, client),
+      refuse: () => {
+        limit.release()
+        this.#refuse(makeClose('rate_limited', 'client', 'admit', 'limits.newConnections'), client, endpoint)
+      },
+    })
+  }
+
+  /** It has a place, and its turn. */
+  #begin(socket: net.Socket, endpoint: SocketEndpoint, client: ClientAddress): void {
+    const { clock, limit } = this.#context
+    if (endpoint.isClosed) return limit.release()
+    const local = this.options.recordsLocal ? localOf(socket) : null
+    if (this.#arrival !== null) return this.#arrive(new Arrival(endpoint, client, clock.now(), this.#arrival), local)
+    const close = this.#judge(client)
+    if (close === null) return this.#serve(endpoint, client, local, clock.now())
+    limit.release()
+    this.#refuse(close, client, endpoint)
+  }
+
+  #arrive(arrival: Arrival, local: string | null): void {
+    arrival.local = local
+    this.#arrivals.add(arrival)
+    arrival.start()
+  }
+
+  #arrivalContext(gates: SlowGates): ArrivalContext {
+    const { clock, sweep, limit, clients } = this.#context
+    return {
+      clock,
+      sweep,
+      gates,
+      read: this.options.read,
+      judge: (client) => this.#judge(client),
+      onAdmitted: (arrival, endpoint) => {
+        this.#arrivals.delete(arrival)
+        this.#serve(endpoint, arrival.client, arrival.local, arrival.acceptedAt)
+      },
+      // Here ends what was taken for a connection that ends inside admission.
+      onRefused: (arrival, close, endpoint) => {
+        this.#arrivals.delete(arrival)
+        limit.release()
+        if (arrival.isJudged) clients?.release(arrival.client.text, clock.now())
+        this.#refuse(close, arrival.client, endpoint)
+      },
+    }
+  }
+
+  /** The gates that ask who the client is, in order of cost: a PROXY header has been read, where one is expected. Null has counted it. */
+  #judge(client: ClientAddress): Close | null {
+    const { access } = this.options
+    const { clients, clock } = this.#context
+    return (access === null ? null : judgeAccess(access, client)) ?? clients?.admit(client.text, clock.now()) ?? null
+  }
+
+  /** `endpoint` is null where it is gone already. */
+  #refuse(close: Close, client: ClientAddress, endpoint: SocketEndpoint | null): void {
+    const { onRejected, refusals, refusalAnswer } = this.#context
+    onRejected(close, client.text)
+    if (endpoint !== null) refusals.refuse(endpoint, refusalAnswer(close))
+  }
+
+  #serve(endpoint: SocketEndpoint, client: ClientAddress, local: string | null, acceptedAt: number): void {
+    const { registry, serve } = this.#context
+    const { name, protocol, recordsLocal } = this.options
+    const connection = new Connection(registry.nextId(), name, protocol, client.text, acceptedAt)
+    if (recordsLocal) connection.localAddress = local
+    registry.add(connection)
+    serve(connection, endpoint)
+  }
+}

@@ -1,0 +1,69 @@
+// Certificates for tests, made by openssl in the directory of the test: an authority, servers and clients of it, and strangers.
+
+import type { Test } from 'tap'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { temporary } from './tools.ts'
+
+export interface Signed {
+  /** Paths. */
+  cert: string
+  key: string
+}
+
+export interface Authority extends Signed {
+  directory: string
+  /** A certificate for `localhost` and 127.0.0.1, or another name. */
+  issue(name: string, options?: { host?: string; days?: number }): Signed
+}
+
+function openssl(...args: string[]): void {
+  execFileSync('openssl', args, { stdio: ['ignore', 'ignore', 'pipe'] })
+}
+
+const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
+
+/** An authority of its own for each call. */
+export function authority(t: Test, name = 'ca'): Authority {
+  const directory = temporary(t)
+  const [cert, key] = [join(directory, `${name}.crt`), join(directory, `${name}.key`)]
+  openssl('req', '-x509', ...newKey, '-keyout', key, '-out', cert, '-days', '30', '-subj', `/CN=${name}`)
+  return {
+    directory,
+    cert,
+    key,
+    issue(leaf, { host = 'localhost', days = 30 } = {}) {
+      const [leafCert, leafKey, request, extensions] = ['crt', 'key', 'csr', 'ext'].map((ending) => join(directory, `${leaf}.${ending}`)) as [string, string, string, string]
+      openssl('req', ...newKey, '-keyout', leafKey, '-out', request, '-subj', `/CN=${leaf}`)
+      writeFileSync(extensions, `subjectAltName=DNS:${host},IP:127.0.0.1\n`)
+      openssl('x509', '-req', '-in', request, '-CA', cert, '-CAkey', key, '-CAcreateserial', '-days', String(days), '-out', leafCert, '-extfile', extensions)
+      return { cert: leafCert, key: leafKey }
+    },
+  }
+}
+
+export interface Mounted extends Signed {
+  directory: string
+  /** As the kubelet does it: a new directory, and one rename of the link `..data` to it. */
+  swap(next: Signed): void
+}
+
+/** A Secret as Kubernetes mounts it: `tls.crt` and `tls.key` are links into `..data`, which is a link itself. */
+export function mountedSecret(t: Test, first: Signed): Mounted {
+  const directory = temporary(t)
+  let version = 0
+  const swap = ({ cert, key }: Signed): void => {
+    const old = `..v${version}`
+    const name = `..v${++version}`
+    mkdirSync(join(directory, name))
+    writeFileSync(join(directory, name, 'tls.crt'), readFileSync(cert))
+    writeFileSync(join(directory, name, 'tls.key'), readFileSync(key))
+    symlinkSync(name, join(directory, '..data_tmp'))
+    renameSync(join(directory, '..data_tmp'), join(directory, '..data'))
+    rmSync(join(directory, old), { recursive: true, force: true })
+  }
+  swap(first)
+  for (const file of ['tls.crt', 'tls.key']) symlinkSync(join('..data', file), join(directory, file))
+  return { directory, cert: join(directory, 'tls.crt'), key: join(directory, 'tls.key'), swap }
+}

@@ -1,0 +1,114 @@
+import root, { test } from 'tap'
+import type { Test } from 'tap'
+import { writeFileSync } from 'node:fs'
+import type tls from 'node:tls'
+import { readSamples } from '../metrics/samples.ts'
+import { authority, mountedSecret } from '../support/certificates.ts'
+import { eventually } from '../support/eventually.ts'
+import { startGate } from '../support/gate.ts'
+import type { Gate } from '../support/gate.ts'
+import { watchLeaks } from '../support/leaks.ts'
+import { connect, echo } from '../support/peers.ts'
+import { echoBack, tlsConnect, tlsUpstream } from '../support/tls-peers.ts'
+
+root.setTimeout(120_000)
+
+const reloads = async (gate: Gate, result: string): Promise<number | undefined> => readSamples(await gate.metrics()).get('sidegate_tls_reloads_total', { result })
+const expiry = async (gate: Gate, name: string): Promise<number | undefined> => readSamples(await gate.metrics()).get('sidegate_tls_certificate_expiry_timestamp_seconds', { name })
+
+async function subject(t: Test, gate: Gate, ca: string, options: tls.ConnectionOptions = {}): Promise<string | undefined> {
+  const client = await tlsConnect(t, gate.port, { ca, options })
+  const { subject: name } = client.tls.getPeerX509Certificate()!
+  client.end()
+  return name
+}
+
+test('a swapped Secret is shown to new clients, and open connections go on', async (t) => {
+  watchLeaks(t)
+  const upstream = await echo(t)
+  const ca = authority(t)
+  const mounted = mountedSecret(t, ca.issue('first', { days: 3 }))
+  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${mounted.cert}", key: "${mounted.key}" }`])
+  const open = await tlsConnect(t, gate.port, { ca: ca.cert })
+  t.equal(open.tls.getPeerX509Certificate()?.subject, 'CN=first')
+  const before = await expiry(gate, 'l0')
+  for (const [nth, name] of ['second', 'third'].entries()) {
+    mounted.swap(ca.issue(name, { days: 20 }))
+    await eventually(async () => (await reloads(gate, 'success')) === nth + 1)
+    t.equal(await subject(t, gate, ca.cert), `CN=${name}`)
+    void open.write('x')
+    t.equal((await open.read(1)).toString(), 'x')
+  }
+  const days = ((await expiry(gate, 'l0'))! - before!) / 86_400
+  t.ok(days > 16.9 && days < 17.1, `${days} days later`)
+  t.equal(await reloads(gate, 'failure'), 0)
+})
+
+test('a pair that does not fit, or is gone, changes nothing, and the next good one is taken', async (t) => {
+  watchLeaks(t)
+  const upstream = await echo(t)
+  const ca = authority(t)
+  const mounted = mountedSecret(t, ca.issue('first'))
+  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${mounted.cert}", key: "${mounted.key}" }`])
+  const before = await expiry(gate, 'l0')
+  mounted.swap({ cert: ca.issue('second').cert, key: ca.issue('stranger').key })
+  await eventually(async () => (await reloads(gate, 'failure')) === 1)
+  t.equal(await subject(t, gate, ca.cert), 'CN=first')
+  t.equal(await expiry(gate, 'l0'), before)
+  const garbage = `${ca.directory}/garbage`
+  writeFileSync(garbage, 'garbage')
+  mounted.swap({ cert: garbage, key: garbage })
+  await eventually(async () => (await reloads(gate, 'failure')) === 2)
+  t.equal(await subject(t, gate, ca.cert), 'CN=first')
+  mounted.swap(ca.issue('third'))
+  await eventually(async () => (await reloads(gate, 'success')) === 1)
+  t.equal(await subject(t, gate, ca.cert), 'CN=third')
+})
+
+test('the session tickets of before are good after a rotation', async (t) => {
+  watchLeaks(t)
+  const upstream = await echo(t)
+  const ca = authority(t)
+  const mounted = mountedSecret(t, ca.issue('first'))
+  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${mounted.cert}", key: "${mounted.key}" }`])
+  const first = await tlsConnect(t, gate.port, { ca: ca.cert, options: { maxVersion: 'TLSv1.2' } })
+  const session = first.tls.getSession()!
+  first.end()
+  mounted.swap(ca.issue('second'))
+  await eventually(async () => (await reloads(gate, 'success')) === 1)
+  const again = await tlsConnect(t, gate.port, { ca: ca.cert, options: { maxVersion: 'TLSv1.2', session } })
+  t.ok(again.tls.isSessionReused())
+})
+
+test('what is shown to the upstream, and what is trusted of it, is rotated too', async (t) => {
+  watchLeaks(t)
+  const [ca, next] = [authority(t, 'ca'), authority(t, 'next')]
+  const upstream = await tlsUpstream(t, ca.issue('legacy'), echoBack, { requestCert: true, rejectUnauthorized: false })
+  const mounted = mountedSecret(t, ca.issue('first'))
+  const gate = await startGate(t, [`protocol: tcp, upstream: { addresses: ["localhost:${upstream.port}"], tls: { ca: "${ca.cert}", cert: "${mounted.cert}", key: "${mounted.key}" } }`])
+  const shown = async (): Promise<string | undefined> => {
+    const client = await connect(t, gate.port)
+    void client.write('x')
+    await client.read(1)
+    return (upstream.connections.at(-1)!.socket as tls.TLSSocket).getPeerX509Certificate()?.subject
+  }
+  t.equal(await shown(), 'CN=first')
+  t.ok((await expiry(gate, 'l0/upstream'))! > Date.now() / 1000)
+  mounted.swap(next.issue('second'))
+  await eventually(async () => (await reloads(gate, 'success')) === 1)
+  t.equal(await shown(), 'CN=second')
+})
+
+test('files that cannot be used at start are a ConfigError that names each key', async (t) => {
+  watchLeaks(t)
+  const ca = authority(t)
+  const [one, other] = [ca.issue('one'), ca.issue('other')]
+  const listener = `protocol: tcp, upstream: { addresses: ["localhost:1"], tls: { ca: "/nowhere/ca.crt" } }, tls: { cert: "${one.cert}", key: "${other.key}", clientCa: "${one.key}" }`
+  await t.rejects(startGate(t, [listener]), {
+    name: 'ConfigError',
+    problems: [
+      { path: 'listeners[0].tls.clientCa', message: 'holds no certificate in PEM' },
+      { path: 'listeners[0].upstream.tls.ca', message: /^\/nowhere\/ca.crt does not exist, write the path/ },
+    ],
+  })
+})
