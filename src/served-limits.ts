@@ -74,7 +74,8 @@ export class ServedLimits {
   }
 }
 
-function maxConnections({ limits }: ListenerConfig, { processLimit }: SharedParts): number {
+/** How many connections a listener may have open. */
+export function maxConnections({ limits }: ListenerConfig, { processLimit }: { processLimit: { max: number } }): number {
   return limits.connections ?? Math.min(DEFAULT_CONNECTIONS, processLimit.max)
 }
 

@@ -35,7 +35,7 @@ import { HttpFront } from './protocol/http/serve.ts'
 import { serveTcp } from './protocol/tcp.ts'
 import { serveUpgrade, serveWebSocket } from './protocol/websocket/serve.ts'
 import type { WebSocketOptions } from './protocol/websocket/serve.ts'
-import { meteredLimits, ServedLimits } from './served-limits.ts'
+import { maxConnections, meteredLimits, ServedLimits } from './served-limits.ts'
 import { ServedUpstream } from './served-upstream.ts'
 import { TlsParts } from './tls-parts.ts'
 import type { Names } from './upstream/names.ts'
@@ -68,10 +68,16 @@ export interface SharedParts {
 
 type Serve = (connection: Connection, client: Endpoint) => void
 
-/** What the metrics are told of a listener. */
-export function meteredListener(config: ListenerConfig): MeteredListener {
+/** What the metrics are told of a listener; `processLimit` as in SharedParts. */
+export function meteredListener(config: ListenerConfig, process: { processLimit: { max: number } }): MeteredListener {
   const { name, protocol, buffers } = config
-  return { name, protocols: protocol === 'tcp' ? ['tcp'] : ['http', 'websocket'], bufferHighBytes: buffers.highBytes, limits: meteredLimits(config) }
+  return {
+    name,
+    protocols: protocol === 'tcp' ? ['tcp'] : ['http', 'websocket'],
+    maxConnections: maxConnections(config, process),
+    bufferHighBytes: buffers.highBytes,
+    limits: meteredLimits(config),
+  }
 }
 
 export class ServedListener {

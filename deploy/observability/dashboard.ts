@@ -131,6 +131,6 @@ function annotations(): Array<Builder<dashboard.AnnotationQuery>> {
     mark('Configuration reloaded', 'blue', `changes(${shown('sidegate_config_last_reload_success_timestamp_seconds')}[$__rate_interval]) > 0`),
     mark('Configuration rejected', 'red', `${rate('sidegate_config_reloads_total', { result: 'failure' })} > 0`),
     mark('Draining', 'orange', `${shown('sidegate_draining')} == 1`),
-    mark('Overloaded', 'red', `${shown('sidegate_overload_pressure')} >= 1`),
+    mark('Overloaded', 'red', `${shown('sidegate_overload_pressure')} >= 0.95`),
   ]
 }

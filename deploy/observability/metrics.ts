@@ -3,6 +3,7 @@
 
 import { createInstruments } from '../../src/metrics/instruments.ts'
 import { ProcessMetrics } from '../../src/metrics/process-metrics.ts'
+import { UpstreamMetrics } from '../../src/metrics/upstream-metrics.ts'
 import { Registry } from '../../src/metrics/prom-client.ts'
 
 interface Known {
@@ -13,6 +14,7 @@ interface Known {
 function programMetrics(): ReadonlyMap<string, Known> {
   const registry = new Registry()
   createInstruments(registry)
+  new UpstreamMetrics(registry).show([])
   new ProcessMetrics(registry).stop()
   const known = new Map<string, Known>()
   for (const metric of registry.getMetricsAsArray()) {

@@ -136,19 +136,28 @@ const buffers: Row = {
   title: 'Buffers and back-pressure',
   panels: [
     {
-      title: 'Queued bytes', kind: 'lines', unit: 'bytes', width: 8,
+      title: 'Queued bytes', kind: 'lines', unit: 'bytes', width: 6,
       shows: 'Bytes in our queues that wait for that side to take them.',
       act: 'For clients: slow readers. For the upstream: a slow service. `sidegate connections --sort buffered` names them.',
       queries: [{ expr: `sum by (side) (${shown('sidegate_buffered_bytes')})`, legend: 'for {{side}}' }],
     },
     {
-      title: 'Connections held back', kind: 'lines', unit: 'short', width: 8,
+      title: 'Connections held back', kind: 'lines', unit: 'short', width: 6,
       shows: 'Open connections with a source that is not read because its sink does not keep up.',
       act: 'Many at once: the side that is slow is the one with the queued bytes.',
       queries: [{ expr: `sum(${shown('sidegate_backpressured_connections')})`, legend: 'held back' }],
     },
     {
-      title: 'Ping round trip', kind: 'lines', unit: 's', width: 8,
+      title: 'Pings', kind: 'lines', unit: 'cps', width: 6,
+      shows: 'Pings a second that were sent to WebSocket peers, and those that were answered by a pong.',
+      act: 'Answered well below sent: peers that send data answer with it, the others are about to end with `ping_timeout`.',
+      queries: [
+        { expr: sumRate('sidegate_websocket_pings_total'), legend: 'sent' },
+        { expr: sumRate('sidegate_websocket_pong_rtt_seconds_count'), legend: 'answered' },
+      ],
+    },
+    {
+      title: 'Ping round trip', kind: 'lines', unit: 's', width: 6,
       shows: 'Round trips of pings that were answered.',
       act: 'All rise: the network, or the event loop of the gate (see the other dashboard). Only p99: clients on bad links.',
       queries: [0.5, 0.99].map((q) => ({ expr: quantile(q, 'sidegate_websocket_pong_rtt_seconds'), legend: `p${q * 100}` })),
@@ -160,13 +169,13 @@ const process: Row = {
   title: 'The gate itself',
   panels: [
     {
-      title: 'CPU', kind: 'lines', unit: 'percentunit', width: 8, min: 0,
+      title: 'CPU', kind: 'lines', unit: 'percentunit', width: 12, min: 0,
       shows: 'CPU seconds a second of each gate; it uses one core.',
       act: 'Near 1 the gate is the bottleneck: more pods. No CPU limit on the container: throttling looks like a slow event loop.',
       queries: [{ expr: rate('process_cpu_seconds_total'), legend: '{{instance}}' }],
     },
     {
-      title: 'Memory', kind: 'lines', unit: 'bytes', width: 8, min: 0,
+      title: 'Memory', kind: 'lines', unit: 'bytes', width: 12, min: 0,
       shows: 'Memory that counts against the limit of the container, and that limit.',
       act: 'Near the limit with few queued bytes: more connections than the container is sized for, see docs/sizing.md.',
       queries: [
@@ -175,10 +184,16 @@ const process: Row = {
       ],
     },
     {
-      title: 'Versions', kind: 'table', unit: 'short', width: 8,
+      title: 'Versions', kind: 'table', unit: 'short', width: 12,
       shows: 'What runs.',
       act: 'More than one version for long: a roll-out that is stuck.',
       queries: [{ expr: `count by (version, revision, node_version) (${shown('sidegate_build_info')})`, legend: '' }],
+    },
+    {
+      title: 'Configurations in effect', kind: 'table', unit: 'short', width: 12,
+      shows: 'How many gates run which content of the configuration file.',
+      act: 'More than one minutes after a change: a gate that refused it (see *Configuration*), or whose ConfigMap is mounted with subPath and never changes.',
+      queries: [{ expr: `count by (job, hash) (${shown('sidegate_config_info')})`, legend: '' }],
     },
   ],
 }

@@ -47,6 +47,30 @@ const stalls: Row = {
   ],
 }
 
+const where: Row = {
+  title: 'Where, and what drains',
+  panels: [
+    {
+      title: 'Trouble by listener', kind: 'stacked', unit: 'cps', width: 8,
+      shows: 'Connections a second that ended otherwise than with `eof`, by listener and protocol.',
+      act: 'One listener alone: its upstream or its clients. All of them at the same moment: the network, a roll-out, or the gate.',
+      queries: [{ expr: sumRate(closed, ['listener', 'protocol'], { reason: '!eof' }), legend: '{{listener}} {{protocol}}' }],
+    },
+    {
+      title: 'Trouble by instance', kind: 'stacked', unit: 'cps', width: 8,
+      shows: 'The same by gate.',
+      act: 'One gate alone: its node, or the service in its pod. Compare its event loop and memory with the others below.',
+      queries: [{ expr: sumRate(closed, ['instance'], { reason: '!eof' }), legend: '{{instance}}' }],
+    },
+    {
+      title: 'Left in a drain', kind: 'lines', unit: 'short', width: 8, min: 0,
+      shows: 'Client connections that are still open at gates that are draining.',
+      act: 'It falls over `drain.spread`. What stays flat is reset at `drain.timeout`: `sidegate connections --sort age` tells who it is.',
+      queries: [{ expr: `sum by (instance) (${shown('sidegate_connections', { side: 'client' })}) and on (instance) ${shown('sidegate_draining')} == 1`, legend: '{{instance}}' }],
+    },
+  ],
+}
+
 const slow: Row = {
   title: 'Slow consumers and buffers',
   panels: [
@@ -126,6 +150,18 @@ const upstream: Row = {
       queries: [{ expr: `sum by (listener, state) (${shown('sidegate_upstream_targets')})`, legend: '{{listener}} {{state}}' }],
     },
     {
+      title: 'Waiting for a place', kind: 'lines', unit: 'short', width: 8,
+      shows: 'Connections and requests that wait for a place under `upstream.maxConnections`, or for a name to be resolved.',
+      act: 'The service holds its connections for too long, or the maximum is too low. They end with `no_upstream` at `upstream.queueTimeout`.',
+      queries: [{ expr: `sum by (listener) (${shown('sidegate_upstream_queued')})`, legend: '{{listener}}' }],
+    },
+    {
+      title: 'Health checks', kind: 'stacked', unit: 'cps', width: 8,
+      shows: 'Health checks of upstream addresses a second, by result.',
+      act: 'failed and passed in turn: a service at its limit, or a check that is stricter than the service (`upstream.healthCheck.timeout`).',
+      queries: [{ expr: sumRate('sidegate_upstream_health_checks_total', ['listener', 'result']), legend: '{{listener}} {{result}}' }],
+    },
+    {
       title: 'Failed dials', kind: 'stacked', unit: 'cps', width: 8,
       shows: 'Dials a second that failed.',
       act: 'The reason says whether it refuses, hangs, or cannot be reached.',
@@ -180,6 +216,18 @@ const process: Row = {
       queries: [{ expr: `min by (name) (${shown('sidegate_tls_certificate_expiry_timestamp_seconds')}) - time()`, legend: '{{name}}' }],
     },
     {
+      title: 'Certificate files', kind: 'stacked', unit: 'cps', width: 8,
+      shows: 'Changes of certificate files, by whether they were taken.',
+      act: 'failure: the log line names the file and what OpenSSL says of it; the last good certificate stays in use.',
+      queries: [{ expr: sumRate('sidegate_tls_reloads_total', ['result']), legend: '{{result}}' }],
+    },
+    {
+      title: 'Waiting for a restart', kind: 'lines', unit: 'short', width: 8, min: 0,
+      shows: 'Gates whose configuration file holds changes that a reload cannot apply.',
+      act: 'Restart them when it suits; the log names the keys (`health.address`, `admin.address`).',
+      queries: [{ expr: `sum(${shown('sidegate_config_restart_required')})`, legend: 'wait' }],
+    },
+    {
       title: 'Reloads', kind: 'stacked', unit: 'cps', width: 8,
       shows: 'Reloads of the configuration, by result.',
       act: 'failure: GET /config/error names the line. The gate goes on with what it had.',
@@ -193,5 +241,5 @@ export const trouble: DashboardSpec = {
   uid: 'sidegate-trouble',
   title: 'Sidegate / Connections in trouble',
   description: 'Who stalls, who is slow, who is limited, and whether the gate is to blame.',
-  rows: [stalls, slow, limits, upstream, process],
+  rows: [where, stalls, slow, limits, upstream, process],
 }

@@ -45,8 +45,7 @@ const queries = (dashboard: Dashboard): string[] => [
 
 /** With the reason why no panel shows it. */
 const shownElsewhere = new Map([
-  ['sidegate_buffer_limit_bytes', 'a setting'],
-  ['sidegate_config_info', 'a hash: for comparing, not for drawing'],
+  ['sidegate_buffer_limit_bytes', 'a setting, with which the queue of one connection is compared'],
 ])
 
 /** As Prometheus would see it once Grafana has filled in its variables. */
