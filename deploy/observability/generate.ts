@@ -1,8 +1,9 @@
-// Writes deploy/grafana and deploy/monitoring from the lists in this folder. `--check` writes nothing and exits 1 where a file
+// Writes deploy/grafana, deploy/monitoring and docs/monitoring.md from the lists in this folder. `--check` writes nothing and exits 1 where a file
 // is out of date. Run as `node deploy/observability/generate.ts`.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { buildDashboard } from './dashboard.ts'
+import { monitoringPage } from './monitoring-page.ts'
 import { overview } from './overview.ts'
 import { podMonitor, prometheusRule, rulesFile } from './rules.ts'
 import { trouble } from './trouble.ts'
@@ -15,6 +16,7 @@ function documents(): Record<string, string> {
     'monitoring/rules.yaml': rulesFile(),
     'monitoring/prometheusrule.yaml': prometheusRule(),
     'monitoring/podmonitor.yaml': podMonitor(),
+    '../docs/monitoring.md': monitoringPage(),
   }
 }
 
@@ -23,7 +25,7 @@ function main(isCheck: boolean): number {
   for (const [name, text] of Object.entries(documents())) {
     const url = new URL(`../${name}`, import.meta.url)
     if (current(url) === text) continue
-    if (isCheck) process.stderr.write(`deploy/${name} is out of date, run node deploy/observability/generate.ts\n`)
+    if (isCheck) process.stderr.write(`${new URL(name, 'file:///deploy/').pathname.slice(1)} is out of date, run node deploy/observability/generate.ts\n`)
     else {
       mkdirSync(new URL('.', url), { recursive: true })
       writeFileSync(url, text)

@@ -6,28 +6,40 @@ import { ProcessMetrics } from '../../src/metrics/process-metrics.ts'
 import { UpstreamMetrics } from '../../src/metrics/upstream-metrics.ts'
 import { Registry } from '../../src/metrics/prom-client.ts'
 
-interface Known {
+export interface Family {
+  name: string
   type: 'counter' | 'gauge' | 'histogram'
+  labels: readonly string[]
+  help: string
+}
+
+interface Known {
+  type: 'counter' | 'gauge'
   labels: readonly string[]
 }
 
-function programMetrics(): ReadonlyMap<string, Known> {
+function programMetrics(): Family[] {
   const registry = new Registry()
   createInstruments(registry)
   new UpstreamMetrics(registry).show([])
   new ProcessMetrics(registry).stop()
-  const known = new Map<string, Known>()
-  for (const metric of registry.getMetricsAsArray()) {
+  return registry.getMetricsAsArray().map((metric) => {
     // Its type in prom-client's declarations is a number; what it holds are these words.
-    const { name, type, labelNames = [] } = metric as unknown as { name: string; type: Known['type']; labelNames?: string[] }
-    const names = type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name]
-    for (const one of names) known.set(one, { type: type === 'histogram' ? 'counter' : type, labels: labelNames })
-  }
-  return known
+    const { name, type, help, labelNames = [] } = metric as unknown as { name: string; type: Family['type']; help: string; labelNames?: string[] }
+    return { name, type, help, labels: labelNames }
+  })
+}
+
+/** As they are registered. */
+export const families: readonly Family[] = programMetrics()
+
+function seriesOf({ name, type, labels }: Family): Array<[string, Known]> {
+  if (type !== 'histogram') return [[name, { type, labels }]]
+  return ['bucket', 'sum', 'count'].map((part) => [`${name}_${part}`, { type: 'counter', labels }])
 }
 
 /** By name; of a histogram its three series. */
-export const metrics = programMetrics()
+export const metrics: ReadonlyMap<string, Known> = new Map(families.flatMap(seriesOf))
 
 /** A label and the matcher for it: `{ side: 'client', reason: '~drain|reloaded' }`; `~` begins a regular expression, `!` negates. */
 export type Matchers = Readonly<Record<string, string>>

@@ -1,5 +1,6 @@
 // The rules of Grafana's dashboard-linter (v0.2.0, docs/index.md), and that no query asks for what the program does not have.
 
+import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parser } from '@prometheus-io/lezer-promql'
@@ -122,5 +123,12 @@ test('no query asks for a metric that the program does not have, and no metric o
   t.same([...asked].filter((name) => !metrics.has(name)), [])
   const ours = [...metrics.keys()].filter((name) => name.startsWith('sidegate_') && !/_(sum|count|bucket)$/.test(name))
   t.same(ours.filter((name) => !asked.has(name) && !shownElsewhere.has(name)), [])
+  t.end()
+})
+
+test('dashboards, rules and docs/monitoring.md are up to date', (t) => {
+  const { status, stderr } = spawnSync(process.execPath, [join(import.meta.dirname, '../../deploy/observability/generate.ts'), '--check'], { encoding: 'utf8' })
+  t.equal(stderr, '')
+  t.equal(status, 0)
   t.end()
 })
