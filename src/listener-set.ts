@@ -99,7 +99,7 @@ export class ListenerSet {
     for (const { listener, takesFrom } of steps) if (takesFrom !== null) listener.takeOver(takesFrom)
     for (const step of steps) {
       step.listener.settle(step.config)
-      metrics.setListener(meteredListener(step.config))
+      metrics.setListener(meteredListener(step.config, this.#shared))
     }
     const removed: Connection[] = []
     for (const listener of before) {

@@ -74,7 +74,8 @@ export class ServedLimits {
   }
 }
 
-function maxConnections({ limits }: ListenerConfig, { processLimit }: SharedParts): number {
+/** How many connections a listener may have open. */
+export function maxConnections({ limits }: ListenerConfig, { processLimit }: { processLimit: { max: number } }): number {
   return limits.connections ?? Math.min(DEFAULT_CONNECTIONS, processLimit.max)
 }
 
@@ -92,8 +93,14 @@ function meteredLimits({ limits, protocol }: ListenerConfig): MeteredLimit[] {
   return all.filter(([perSec]) => Number.isFinite(perSec)).map(([, limit]) => limit)
 }
 
-/** What the metrics are told of a listener. */
-export function meteredListener(config: ListenerConfig): MeteredListener {
+/** What the metrics are told of a listener; `processLimit` as in SharedParts. */
+export function meteredListener(config: ListenerConfig, process: { processLimit: { max: number } }): MeteredListener {
   const { name, protocol, buffers } = config
-  return { name, protocols: protocol === 'tcp' ? ['tcp'] : ['http', 'websocket'], bufferHighBytes: buffers.highBytes, limits: meteredLimits(config) }
+  return {
+    name,
+    protocols: protocol === 'tcp' ? ['tcp'] : ['http', 'websocket'],
+    maxConnections: maxConnections(config, process),
+    bufferHighBytes: buffers.highBytes,
+    limits: meteredLimits(config),
+  }
 }

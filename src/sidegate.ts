@@ -106,7 +106,7 @@ export class Sidegate {
 
   #makeMetrics({ logWriter }: SidegateParts): Metrics {
     return new Metrics({
-      listeners: this.#config.listeners.map(meteredListener),
+      listeners: this.#config.listeners.map((listener) => meteredListener(listener, { processLimit: { max: this.#fits } })),
       registry: this.registry,
       clock: this.#clock,
       ...build(),

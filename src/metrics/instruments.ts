@@ -28,6 +28,12 @@ function connectionInstruments(registry: Registry) {
       labelNames: ['listener', 'protocol', 'side'] as const,
       registers,
     }),
+    connectionsLimit: new Gauge({
+      name: 'sidegate_connections_limit',
+      help: 'Connections that may be open at this listener at once: limits.connections, or what it became where the descriptor limit holds fewer.',
+      labelNames: ['listener'] as const,
+      registers,
+    }),
     connectionsPending: new Gauge({
       name: 'sidegate_connections_pending',
       help: 'Accepted connections whose PROXY header, TLS handshake or request head is not complete, so that their protocol is not known; not in sidegate_connections.',

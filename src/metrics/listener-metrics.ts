@@ -16,6 +16,8 @@ export interface MeteredListener {
   name: string
   /** What its connections can be: `tcp`, or `http` and `websocket`. */
   protocols: readonly Protocol[]
+  /** How many may be open at once; infinite where nobody said. */
+  maxConnections: number
   /** `buffers.high`. */
   bufferHighBytes: number
   limits?: readonly MeteredLimit[]
@@ -27,6 +29,7 @@ export class ListenerMetrics {
   readonly #shows: Array<() => void>
   readonly #open = new Map<Protocol, { client: number; upstream: number }>()
   bufferHighBytes: number
+  #maxConnections: number
   /** Protocols whose histogram stands. */
   readonly durations = new Set<Protocol>()
   /** Of connections that are gone. */
@@ -42,6 +45,7 @@ export class ListenerMetrics {
     this.#name = options.name
     this.#instruments = instruments
     this.bufferHighBytes = options.bufferHighBytes
+    this.#maxConnections = options.maxConnections
     for (const protocol of options.protocols) this.#open.set(protocol, { client: 0, upstream: 0 })
     this.#shows = this.#mirrors()
   }
@@ -70,9 +74,10 @@ export class ListenerMetrics {
     return [() => messagesToUpstream(this.traffic.messagesToUpstream), () => messagesToClient(this.traffic.messagesToClient)]
   }
 
-  /** After a reload: another limit, and perhaps other protocols under the same name. */
-  change({ bufferHighBytes, protocols }: MeteredListener): void {
+  /** After a reload: other limits, and perhaps other protocols under the same name. */
+  change({ bufferHighBytes, maxConnections, protocols }: MeteredListener): void {
     this.bufferHighBytes = bufferHighBytes
+    this.#maxConnections = maxConnections
     const hadMessages = this.#open.has('websocket')
     for (const protocol of protocols) this.#openOf(protocol)
     if (!hadMessages && this.#open.has('websocket')) this.#shows.push(...this.#messageMirrors())
@@ -104,11 +109,12 @@ export class ListenerMetrics {
 
   show(): void {
     const listener = this.#name
-    const { connections, connectionsPending, bufferLimit } = this.#instruments
+    const { connections, connectionsLimit, connectionsPending, bufferLimit } = this.#instruments
     for (const [protocol, open] of this.#open) {
       connections.set({ listener, protocol, side: 'client' }, open.client)
       connections.set({ listener, protocol, side: 'upstream' }, open.upstream)
     }
+    if (Number.isFinite(this.#maxConnections)) connectionsLimit.set({ listener }, this.#maxConnections)
     connectionsPending.set({ listener }, this.pending)
     if (Number.isFinite(this.bufferHighBytes)) bufferLimit.set({ listener }, this.bufferHighBytes)
     for (const show of this.#shows) show()

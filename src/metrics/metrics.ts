@@ -78,7 +78,7 @@ export class Metrics implements Observer {
     for (const listener of options.listeners) this.setListener(listener)
   }
 
-  /** Adds a listener, or changes its buffer limit: for a reload. Series of a removed one stay, as counters must. */
+  /** Adds a listener, or changes its limits: for a reload. Series of a removed one stay, as counters must. */
   setListener(listener: MeteredListener): void {
     const known = this.#listeners.get(listener.name)
     if (known !== undefined) known.change(listener)
@@ -208,7 +208,7 @@ export class Metrics implements Observer {
   #of(listener: string): ListenerMetrics {
     let known = this.#listeners.get(listener)
     if (known === undefined) {
-      known = new ListenerMetrics({ name: listener, protocols: [], bufferHighBytes: Number.POSITIVE_INFINITY }, this.#instruments)
+      known = new ListenerMetrics({ name: listener, protocols: [], maxConnections: Number.POSITIVE_INFINITY, bufferHighBytes: Number.POSITIVE_INFINITY }, this.#instruments)
       this.#listeners.set(listener, known)
     }
     return known

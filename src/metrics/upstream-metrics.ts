@@ -1,8 +1,8 @@
 // What is counted of upstreams: how many addresses are in which state, never which (an address is no label), their health
 // checks, and who waits for a place.
 
-import { Counter, Gauge } from 'prom-client'
-import type { Registry } from 'prom-client'
+import { Counter, Gauge } from './prom-client.ts'
+import type { Registry } from './prom-client.ts'
 
 /** Of one listener, at this moment. */
 export interface UpstreamCounts {

@@ -7,8 +7,8 @@ import { fakeClock } from '../support/fake-clock.ts'
 import { readSamples, type Samples } from './samples.ts'
 
 const listeners: MetricsOptions['listeners'] = [
-  { name: 'app', protocols: ['http', 'websocket'], bufferHighBytes: 65_536 },
-  { name: 'raw', protocols: ['tcp'], bufferHighBytes: 1000 },
+  { name: 'app', protocols: ['http', 'websocket'], maxConnections: 100, bufferHighBytes: 65_536 },
+  { name: 'raw', protocols: ['tcp'], maxConnections: 200, bufferHighBytes: 1000 },
 ]
 
 function setUp(t: Test, options: Partial<MetricsOptions> = {}) {
@@ -176,6 +176,7 @@ test('a connection counts as back-pressured while a source of it is paused, not 
   t.equal(samples.get('sidegate_backpressured_connections'), 1)
   t.equal(samples.get('sidegate_buffered_bytes', { side: 'upstream' }), 1000)
   t.equal(samples.get('sidegate_buffer_limit_bytes', { listener: 'raw' }), 1000)
+  t.equal(samples.get('sidegate_connections_limit', { listener: 'raw' }), 200)
 })
 
 test('dials, pings, rejections and durations are counted', async (t) => {
@@ -241,12 +242,15 @@ test('no client can make a series: addresses and details leave none', async (t) 
 test('a listener of a reload joins, one that is known keeps its counts, and one that was never announced counts', async (t) => {
   const { scrape, metrics, open, close } = setUp(t)
   close(open('raw', 'tcp'))
-  metrics.setListener({ name: 'raw', protocols: ['tcp'], bufferHighBytes: 5 })
-  metrics.setListener({ name: 'new', protocols: ['tcp'], bufferHighBytes: 6 })
+  metrics.setListener({ name: 'raw', protocols: ['tcp'], maxConnections: 7, bufferHighBytes: 5 })
+  metrics.setListener({ name: 'new', protocols: ['tcp'], maxConnections: 8, bufferHighBytes: 6 })
   close(open('other', 'tcp'))
   const samples = await scrape()
   t.equal(samples.get('sidegate_connection_duration_seconds_count', { listener: 'raw', protocol: 'tcp' }), 1)
   t.equal(samples.get('sidegate_buffer_limit_bytes', { listener: 'raw' }), 5)
+  t.equal(samples.get('sidegate_connections_limit', { listener: 'raw' }), 7)
+  t.equal(samples.get('sidegate_connections_limit', { listener: 'new' }), 8)
+  t.equal(samples.get('sidegate_connections_limit', { listener: 'app' }), 100)
   t.equal(samples.get('sidegate_connections', { listener: 'new', protocol: 'tcp', side: 'client' }), 0)
   t.equal(samples.get('sidegate_connections_opened_total', { listener: 'other', protocol: 'tcp' }), 1)
 })

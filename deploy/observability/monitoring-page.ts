@@ -1,0 +1,65 @@
+// docs/monitoring.md: its tables are made of the lists that the rules, the dashboards and the program are made of.
+
+import { alerts } from './alerts.ts'
+import { families } from './metrics.ts'
+import { overview } from './overview.ts'
+import type { DashboardSpec } from './panel.ts'
+import { trouble } from './trouble.ts'
+
+export function monitoringPage(): string {
+  return `<!-- Written by deploy/observability/generate.ts; change the source, not this file. -->
+
+# Monitoring
+
+\`GET /metrics\` of the health server (\`:17021\`) has all numbers in Prometheus' text format. Labels are our own words and the names
+of listeners, never an address, a path or a header: those are in the log and at the [admin server](admin-api.md).
+
+## Dashboards
+
+In Grafana: Dashboards, New, Import, and a file of \`deploy/grafana/\`; then choose your Prometheus at *Data source*. Or let Grafana read the
+folder (file provisioning). They ask for the labels \`namespace\`, \`job\` and \`instance\`, as the Prometheus operator sets them; a
+Prometheus without \`namespace\` works too, with *All*.
+
+${[overview, trouble].map(dashboardText).join('\n')}
+The blue and red lines on every panel are reloads, refused configurations, drains and overload. Each panel says in its description what
+to do about it.
+
+## Prometheus
+
+- \`deploy/monitoring/rules.yaml\`: alerts and recordings, for \`rule_files\`.
+- \`deploy/monitoring/prometheusrule.yaml\`, \`podmonitor.yaml\`: the same, and the scrape, for the Prometheus operator.
+
+Try a change of the rules with \`promtool test rules deploy/monitoring/rules_test.yaml\`.
+
+## Alerts
+
+${alertTable()}
+
+## Metrics
+
+${metricTable()}
+`
+}
+
+function dashboardText({ title, file, description, rows }: DashboardSpec): string {
+  return `- **${title}** (\`${file}\`): ${description} Rows: ${rows.map((row) => row.title.toLowerCase()).join('; ')}.`
+}
+
+function line(...cells: readonly string[]): string {
+  return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
+}
+
+function alertTable(): string {
+  const lines = alerts.map(({ name, severity, for: held, description }) => line(`[${name}](runbooks/${name}.md)`, severity, held === '0m' ? 'at once' : held, inWords(description)))
+  return [line('alert', 'severity', 'after', 'means'), line('---', '---', '---', '---'), ...lines].join('\n')
+}
+
+/** Without the numbers that Prometheus fills in. */
+function inWords(description: string): string {
+  return description.replaceAll(/\{\{ \$value \| (\w+) \}\}/g, (_, unit: string) => (unit === 'humanizePercentage' ? 'N %' : 'N'))
+}
+
+function metricTable(): string {
+  const lines = families.map(({ name, type, labels, help }) => line(`\`${name}\``, type, labels.map((label) => `\`${label}\``).join(' '), help))
+  return [line('metric', 'type', 'labels', 'says'), line('---', '---', '---', '---'), ...lines].join('\n')
+}

@@ -1,0 +1,134 @@
+// Three gates with everything that a dashboard asks for going on: the stage of the demo, one with limits, several upstreams and
+// TLS that is reloaded and drained, and one whose queues outgrow their budget.
+
+import type { Test } from 'tap'
+import { badClients, badService, goodClients } from '../../src/demo/scenes.ts'
+import type { Scene } from '../../src/demo/scenes.ts'
+import { Stage } from '../../src/demo/stage.ts'
+import { authority, mountedSecret } from '../support/certificates.ts'
+import { eventually } from '../support/eventually.ts'
+import { startGate, yamlOf } from '../support/gate.ts'
+import type { Gate } from '../support/gate.ts'
+import { connect, echo, flooder, refuser } from '../support/peers.ts'
+import { rawClient, wsServer } from '../support/websocket.ts'
+
+const KIB = 1024
+const STALLED = 12
+
+export interface MonitoredGates {
+  healthPorts: number[]
+  /** The clients and services of the demo that do not behave. */
+  misbehaviour: readonly Scene[]
+  /** All that can go on at once, until it has happened. */
+  load(): Promise<void>
+  /** Then the end of the second gate: a configuration that it takes, one that it refuses, and a drain that resets. */
+  farewell(): Promise<void>
+}
+
+export async function monitoredGates(t: Test): Promise<MonitoredGates> {
+  const stage = new Stage()
+  await stage.start({ web: 0, lines: 0, health: 0, admin: 0 })
+  t.teardown(() => stage.stop(1))
+  const limited = await limitedGate(t)
+  const flood = await flooder(t)
+  const full = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${flood.port}"`], {}, 'memory: { buffered: 128KiB }')
+  const misbehaviour = [...badClients, ...badService]
+  return {
+    healthPorts: [stage.healthPort, limited.gate.healthPort, full.healthPort],
+    misbehaviour,
+    async load() {
+      await requests(stage)
+      // So that stalls are more than one in twenty ends.
+      const stalls = Array.from({ length: 4 }, () => misbehaviour.filter(({ expected }) => expected.reason === 'write_timeout')).flat()
+      const scenes = [...goodClients, ...misbehaviour, ...stalls].map((scene) => scene.play(stage))
+      await Promise.all([...scenes, limited.load(), overload(t, full)])
+      await requests(stage)
+    },
+    farewell: limited.farewell,
+  }
+}
+
+async function requests(stage: Stage): Promise<void> {
+  for (let nth = 0; nth < 3; nth++) {
+    const response = await fetch(`http://127.0.0.1:${stage.port('web')}/`, { headers: { connection: 'close' } })
+    await response.text()
+  }
+}
+
+/** Clients that come and do nothing; a gate that is full may reset them before they are there. */
+async function knock(t: Test, port: number, clients: number): Promise<void> {
+  await Promise.allSettled(Array.from({ length: clients }, () => connect(t, port, { unread: true })))
+}
+
+/** Readers that stop, with more in their queues than the budget holds, until the gate has ended some of them. */
+async function overload(t: Test, gate: Gate): Promise<void> {
+  await knock(t, gate.port, STALLED)
+  await eventually(() => gate.lines.some(({ close }) => close === 'overloaded'), { what: 'a stalled queue to be ended', withinMs: 15_000 })
+}
+
+interface LimitedGate {
+  gate: Gate
+  load(): Promise<void>
+  farewell(): Promise<void>
+}
+
+async function limitedGate(t: Test): Promise<LimitedGate> {
+  const service = await echo(t)
+  const gone = refuser(t)
+  const broadcast = await wsServer(t, { echo: false })
+  const ca = authority(t)
+  const secret = mountedSecret(t, ca.issue('first', { days: 5 }))
+  const upstream = `upstream: "127.0.0.1:${service.port}"`
+  const rate = 'bytes: { rate: 64KiB, burst: 64KiB }'
+  const listeners = [
+    `protocol: tcp, ${upstream}, limits: { connections: 2 }`,
+    `protocol: tcp, ${upstream}, limits: { ${rate} }`,
+    `protocol: tcp, ${upstream}, limits: { mode: observe, ${rate} }`,
+    `protocol: http, upstream: "127.0.0.1:${broadcast.port}", websocket: { mode: messages, slowConsumer: { policy: dropOldest, queue: 64KiB }, maxMessage: 32KiB }`,
+    `protocol: tcp, upstream: { addresses: ["127.0.0.1:${gone.port}"], healthCheck: { type: tcp, interval: 1s } }`,
+    `protocol: tcp, upstream: { addresses: ["127.0.0.1:${service.port}"], maxConnections: 1, queueTimeout: 10s, healthCheck: { type: tcp, interval: 1s } }`,
+    `protocol: http, ${upstream}, tls: { cert: "${secret.cert}", key: "${secret.key}" }`,
+  ]
+  const gate = await startGate(t, listeners)
+  const port = (nth: number): number => gate.ports[nth] ?? 0
+  const text = yamlOf(listeners)
+
+  async function fill(): Promise<void> {
+    await knock(t, port(0), 5)
+    // One has the place of the fifth upstream, the other waits for it.
+    for (let nth = 0; nth < 2; nth++) await connect(t, port(5))
+  }
+
+  async function send(nth: number): Promise<void> {
+    const wire = await connect(t, port(nth))
+    await wire.write(Buffer.alloc(200 * KIB))
+    await wire.read(200 * KIB, { withinMs: 15_000 })
+  }
+
+  async function drop(): Promise<void> {
+    const client = await rawClient(t, port(3))
+    client.wire.socket.pause()
+    const { socket } = await broadcast.connection()
+    for (let nth = 0; nth < 1500; nth++) socket.send(Buffer.alloc(16 * KIB))
+    await eventually(async () => /messages_dropped_total\{policy="dropOldest"\} [1-9]/.test(await gate.metrics()), { what: 'a dropped message', withinMs: 15_000 })
+  }
+
+  async function rotate(): Promise<void> {
+    secret.swap(ca.issue('second', { days: 5 }))
+    await eventually(async () => /tls_reloads_total\{result="success"\} [1-9]/.test(await gate.metrics()), { what: 'the new certificate', withinMs: 20_000 })
+  }
+
+  return {
+    gate,
+    async load() {
+      await fill()
+      await Promise.all([send(1), send(2), drop(), rotate(), knock(t, port(4), 3)])
+    },
+    async farewell() {
+      await gate.reloadText(text.replace('health: { address: "127.0.0.1:0" }', 'health: { address: "127.0.0.1:17999" }'))
+      await gate.reloadText('listeners: nonsense')
+      // Over before anybody is asked to go: what is open is reset.
+      await gate.sidegate.drain('SIGTERM', { minDurationMs: 10_000, timeoutMs: 3000 })
+    },
+  }
+}
