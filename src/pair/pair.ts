@@ -7,23 +7,23 @@
 //
 // The pair never dials. Whoever makes it gives both endpoints away.
 
-import type { Clock, Swept } from '../clock.ts'
-import type { Sweep } from '../clock.ts'
-import { closeFromError, isForced, isPatient, makeClose, reasonRow } from '../close.ts'
-import type { Close, Manner, PeerSide } from '../close.ts'
+import type { Clock, Sweep, Swept } from '../clock.ts'
+import { closeFromError, isForced, isPatient, makeClose } from '../close.ts'
+import type { Close, PeerSide } from '../close.ts'
 import type { Connection, ConnectionOwner, Direction } from '../connection.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
 import { InvariantError } from '../errors.ts'
 import type { Wait } from '../wait.ts'
 import { Deadlines } from './deadlines.ts'
 import type { DeadlineOptions } from './deadlines.ts'
-import type { Dialogue, Farewell } from './dialogue.ts'
+import type { Dialogue } from './dialogue.ts'
 import { Half } from './half.ts'
 import type { BufferOptions } from './half.ts'
 import type { Strain } from './strain.ts'
 import { Meter } from './meter.ts'
 import type { HalfRates, MeterOwner, PairLimits } from './meter.ts'
 import { MinRate } from './min-rate.ts'
+import { partingManner } from './parting-manner.ts'
 import { describePair } from './waits.ts'
 
 export interface PairOptions {
@@ -239,23 +239,9 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
     const peer = half.sink
     if (peer.isClosed) return
     const farewell = this.#dialogue?.farewell(half, close) ?? 'nothing'
-    const manner = this.#manner(half, close, farewell)
+    const manner = partingManner(half, close, farewell)
     if (manner === 'flush' && farewell === 'awaited') peer.resume()
     else peer.close(manner)
-  }
-
-  #manner(half: Half, close: Close, farewell: Farewell): Manner {
-    const { manner } = reasonRow(close.reason)
-    const isInnocent = close.side !== half.sink.side && close.side !== 'sidegate'
-    // Who was told why, and is not at fault, may take leave properly: 1011 is as plain as an RST.
-    if ((farewell === 'awaited' || farewell === 'said') && isInnocent) return 'flush'
-    // Slow is not stalled: it may still take what its socket holds, and read why. RST follows after `closeMs`.
-    if (farewell === 'said' && close.reason === 'slow_consumer') return 'flush'
-    // A close frame cannot stand inside a frame, and without one FIN would be all that is said.
-    if (farewell === 'blocked' && manner === 'flush') return 'drop'
-    // All that this peer was to get has come, FIN included: another's RST must not take it back.
-    if (manner === 'reset' && close.reason === 'reset' && isInnocent && half.hasEnded) return 'flush'
-    return manner
   }
 
   #onLateBytes(half: Half, bytes: Buffer, length: number): boolean {

@@ -14,6 +14,7 @@ import { releasePlace } from '../connection.ts'
 import type { Connection, ConnectionOwner, Observer } from '../connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { KeptBytes } from '../endpoint/kept-bytes.ts'
+import { InvariantError } from '../errors.ts'
 import type { Dialogue } from '../pair/dialogue.ts'
 import { Pair } from '../pair/pair.ts'
 import type { PairContext, PairOptions } from '../pair/pair.ts'
@@ -157,11 +158,10 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
 
   /** Gives both endpoints to a Pair. `fromUpstream` is what the upstream sent beyond its head. `attach` sees the pair before it starts. */
   pair(dialogue: Dialogue | null, fromUpstream: Buffer, attach?: (pair: Pair) => void, ends?: PairEnds): void {
-    const sockets = { client: this.#client, upstream: this.#upstream! }
+    const { client, upstream } = ends?.wrap(this.#client, this.#upstream!) ?? { client: this.#client, upstream: this.#upstream! }
+    const pair = new Pair(this.connection, client, upstream, ends?.options ?? this.#options.pair, this.context, dialogue)
     this.#state = 'paired'
     this.context.sweep.delete(this)
-    const { client, upstream } = ends?.wrap(sockets.client, sockets.upstream) ?? sockets
-    const pair = new Pair(this.connection, client, upstream, ends?.options ?? this.#options.pair, this.context, dialogue)
     attach?.(pair)
     pair.start(this.#early?.takeAll() ?? NOTHING, fromUpstream)
     this.#early = null
@@ -203,7 +203,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.#upstream = upstream
     this.connection.connectedAt = this.context.clock.now()
     this.context.observer.onConnected(this.connection, dialMs)
-    this.#steps.onDialled(this, upstream)
+    this.#take(() => this.#steps.onDialled(this, upstream))
   }
 
   onDialFailed(close: Close): void {
@@ -214,20 +214,30 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
 
   onBytes(endpoint: Endpoint, bytes: Buffer, length: number): boolean {
     if (endpoint !== this.#client) {
-      if (this.#state === 'waiting') this.#steps.onUpstreamBytes(this, bytes, length)
+      if (this.#state === 'waiting') this.#take(() => this.#steps.onUpstreamBytes(this, bytes, length))
       return true
     }
     if (this.#state !== 'waiting') return true
-    this.#steps.onClientBytes(this, bytes, length)
+    this.#take(() => this.#steps.onClientBytes(this, bytes, length))
     // Not `highBytes - readBytes`, which by default is 0: who has spoken first would not be read, and so not be seen to
     // leave. With a last read on top, at most a quarter more than `highBytes` is kept; there is no other half yet.
     return !this.isWaiting || this.#early === null || this.#early.length <= this.#options.pair.buffers.highBytes / 4
   }
 
+  /** A broken invariant in a step ends this connection and no other: by its owner, which may be a pair by now. */
+  #take(step: () => void): void {
+    try {
+      step()
+    } catch (error) {
+      if (!(error instanceof InvariantError)) throw error
+      this.connection.owner!.close(makeClose('internal_error', 'sidegate', this.connection.phase, error.message))
+    }
+  }
+
   onEnd(endpoint: Endpoint): void {
     if (endpoint === this.#client) {
       this.#hasClientEnded = true
-      if (this.#state === 'waiting') this.#steps.onClientEnd(this)
+      if (this.#state === 'waiting') this.#take(() => this.#steps.onClientEnd(this))
       else endpoint.end()
     } else if (this.#state === 'waiting') {
       this.close(makeClose('aborted', 'upstream', this.connection.phase, 'ended before its answer was complete'))

@@ -17,16 +17,17 @@ import { expiresAt } from '../../pair/deadlines.ts'
 import type { ServeContext } from '../opening.ts'
 import { Exchange } from './exchange.ts'
 import type { ExchangeDeadlines } from './exchange.ts'
+import { IdleWait } from './idle-wait.ts'
+import type { IdleOptions } from './idle-wait.ts'
+import { Pipeline } from './pipeline.ts'
 import { answerFor, isGone } from './refusal.ts'
 import type { HttpMeter } from './throttle.ts'
 import { resetSocket } from '../../endpoint/reset.ts'
 import type { Wait } from '../../wait.ts'
 import { describeHttp } from './waits.ts'
 
-export interface HttpConnectionOptions {
+export interface HttpConnectionOptions extends IdleOptions {
   deadlines: ExchangeDeadlines
-  handshakeMs: number
-  keepAliveMs: number
   closeMs: number
   lifetimeMs: number
   lifetimeJitter: number
@@ -39,8 +40,6 @@ export interface HttpContext extends ServeContext {
   leaving: () => 'drain' | 'reloaded' | null
 }
 
-/** Requests that wait for their turn (browsers do not pipeline at all). */
-const MAX_WAITING = 32
 /** Requests on one connection, as nginx has it: what a client leaks in our parser is given back now and then. */
 const MAX_REQUESTS = 1000
 
@@ -53,7 +52,8 @@ export class HttpConnection implements ConnectionOwner, Swept {
   readonly #context: HttpContext
   /** How much of the jitter is applied to the lifetime, 0..1. */
   readonly #jitter: number
-  readonly #waiting: Array<() => void> = []
+  /** Requests that came before the answer to an earlier one; null until there is one. */
+  #pipeline: Pipeline | null = null
   /** What the byte limits say of it; null where there are none. */
   meter: HttpMeter | null = null
   #state: State = 'idle'
@@ -63,10 +63,7 @@ export class HttpConnection implements ConnectionOwner, Swept {
   #afterAnswer: Close | null = null
   /** What came behind the requests that wait cannot be read: ends the connection after their answers. */
   #unreadable: Close | null = null
-  #isStopping = false
-  #idleSince: number
-  #readWhenIdle = 0
-  #headSince: number | null = null
+  readonly #idle: IdleWait
   #closesBy = Number.POSITIVE_INFINITY
   #error: Error | null = null
   /** What earlier exchanges moved at the upstream. */
@@ -74,12 +71,11 @@ export class HttpConnection implements ConnectionOwner, Swept {
   #writtenToUpstream = 0
 
   constructor(connection: Connection, socket: Socket, options: HttpConnectionOptions, context: HttpContext) {
-    const now = context.clock.now()
     this.connection = connection
     this.#socket = socket
     this.#options = options
     this.#context = context
-    this.#idleSince = now
+    this.#idle = new IdleWait(context.clock.now())
     this.#jitter = context.random()
     connection.owner = this
     connection.phase = 'relay'
@@ -120,35 +116,29 @@ export class HttpConnection implements ConnectionOwner, Swept {
 
   /** Between two requests. */
   quietMs(now: number): number {
-    return this.#state === 'idle' && this.#headSince === null ? now - this.#idleSince : 0
+    return this.#state === 'idle' ? this.#idle.quietMs(now) : 0
   }
 
   activeAt(): number {
-    return this.#exchange?.activeAt ?? this.#idleSince
+    return this.#exchange?.activeAt ?? this.#idle.since
   }
 
   describe(): Wait {
-    const times = { idleSince: this.#idleSince, headSince: this.#headSince, closesBy: this.#closesBy, expiresAt: expiresAt(this.connection.openedAt, this.#options, this.#jitter) }
+    const times = { idleSince: this.#idle.since, headSince: this.#idle.headSince, closesBy: this.#closesBy, expiresAt: expiresAt(this.connection.openedAt, this.#options, this.#jitter) }
     return describeHttp({ state: this.#state, exchange: this.#exchange?.describe() ?? null, end: this.connection.end, ...times }, this.#options)
   }
 
   /** One request at a time: `run` is called when those before it are answered. */
   enqueue(run: () => void): void {
-    if (this.#unreadable !== null) return this.#stopReading()
-    if (this.#exchange === null && this.#waiting.length === 0) return run()
-    if (this.#waiting.length < MAX_WAITING) return void this.#waiting.push(run)
-    this.#stopReading()
+    if (this.#unreadable !== null) return this.#queue().stopReading()
+    if (this.#exchange === null && (this.#pipeline?.isEmpty ?? true)) return run()
+    if (this.#queue().add(run)) return
+    this.#queue().stopReading()
     this.fail({ ...makeClose('protocol_error', 'client', 'relay', 'too many pipelined requests'), httpStatus: 400 })
   }
 
-  /** In the next turn: Node's parser resumes the socket behind every message that it completes (`readStart`). */
-  #stopReading(): void {
-    if (this.#isStopping) return
-    this.#isStopping = true
-    this.#context.clock.nextTurn(() => {
-      this.#isStopping = false
-      if (!this.isClosing) this.#socket.pause()
-    })
+  #queue(): Pipeline {
+    return (this.#pipeline ??= new Pipeline(this.#socket, this.#context.clock, this))
   }
 
   begin(request: IncomingMessage, response: ServerResponse): Exchange {
@@ -168,11 +158,9 @@ export class HttpConnection implements ConnectionOwner, Swept {
     this.#count()
     if (this.#state !== 'busy') return
     this.#state = 'idle'
-    this.#idleSince = this.#context.clock.now()
-    this.#headSince = null
-    this.#readWhenIdle = this.#socket.bytesRead
+    this.#idle.begin(this.#context.clock.now(), this.#socket.bytesRead)
     if (this.#afterAnswer !== null) return this.#closeNow(this.#afterAnswer)
-    this.#waiting.shift()?.()
+    this.#pipeline?.runNext()
     this.#endUnreadable()
   }
 
@@ -227,7 +215,7 @@ export class HttpConnection implements ConnectionOwner, Swept {
     this.connection.end = close
     this.connection.phase = 'close'
     this.#closesBy = this.#context.clock.now() + this.#options.closeMs
-    this.#waiting.length = 0
+    this.#pipeline?.clear()
     if (exchange === null || exchange.response.writableFinished) this.#part(close)
     else this.#cut(exchange, close)
     if (!this.#socket.destroyed) this.#socket.resume()
@@ -262,20 +250,10 @@ export class HttpConnection implements ConnectionOwner, Swept {
       if (now >= this.#closesBy) resetSocket(this.#socket)
       return
     }
-    const close = this.#state === 'busy' ? this.#exchange!.check(now, this.#context.strain.idleScale) : this.#checkIdle(now)
+    const close = this.#state === 'busy' ? this.#exchange!.check(now, this.#context.strain.idleScale) : this.#idle.check(now, this.#socket.bytesRead, this.#options, this.#context.strain.idleScale)
     if (close?.reason === 'connect_timeout') return this.#exchange!.onConnectTimeout!(close)
     if (close !== null) return this.close(close)
     if (this.#afterAnswer === null && now >= expiresAt(this.connection.openedAt, this.#options, this.#jitter)) this.close(makeClose('lifetime_timeout', 'sidegate', 'relay', 'deadlines.lifetime'))
-  }
-
-  #checkIdle(now: number): Close | null {
-    if (this.#headSince === null && this.#socket.bytesRead !== this.#readWhenIdle) this.#headSince = now
-    if (this.#headSince !== null) {
-      if (now - this.#headSince < this.#options.handshakeMs) return null
-      return makeClose('handshake_timeout', 'client', 'handshake', 'deadlines.handshake')
-    }
-    if (now - this.#idleSince < this.#options.keepAliveMs * this.#context.strain.idleScale) return null
-    return makeClose('eof', 'sidegate', 'relay', 'no further request (http.keepAlive)')
   }
 
   #count(): void {
