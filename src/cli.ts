@@ -22,6 +22,9 @@ const usage = `usage: sidegate <command>
   check FILE [--json]   check a configuration: every error, then what is risky
   explain [REASON]      what a close reason means; all of them without REASON
   schema                print the JSON Schema of the configuration file
+  inject [-f FILE]      add the sidecar to a Kubernetes manifest, from FILE or a pipe; stdout has the result, stderr what
+                        changed. --port APP:GATE, --config-map NAME, --image IMAGE, --container NAME, --only WORKLOAD,
+                        --protocol http|tcp
   demo [--keep]         a legacy service, a gate before it, and clients good and bad
   help                  print this
   --version             print the version
@@ -57,6 +60,7 @@ const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
   ['explain', explainCommand],
   ['schema', printSchema],
   ['demo', demo],
+  ['inject', async (args) => (await import('./commands/inject.ts')).injectCommand(args, version())],
   ['help', help],
   ['top', async (args) => (await import('./commands/top.ts')).top(args)],
   ['connections', async (args) => (await import('./commands/connections.ts')).connections(args)],

@@ -4,15 +4,16 @@
 // A listener is the same by its name and protocol. If its address stays, so does its listening socket, and no connection is refused on
 // the way; a socket whose address goes to another listener goes with it.
 
-import { isDeepStrictEqual } from 'node:util'
 import { makeClose } from './close.ts'
 import { formatAddress } from './config/address.ts'
 import type { Config, ListenerConfig } from './config/schema.ts'
 import type { Connection } from './connection.ts'
 import { ConfigError } from './errors.ts'
 import { Parting } from './lifecycle/parting.ts'
+import { isSame } from './node-lazy.ts'
 import { cannotBind, shortestDeadline } from './options.ts'
-import { meteredListener, ServedListener } from './served-listener.ts'
+import { meteredListener } from './served-limits.ts'
+import { ServedListener } from './served-listener.ts'
 import type { SharedParts } from './served-listener.ts'
 
 /** What becomes of one listener of the new configuration. */
@@ -78,7 +79,7 @@ export class ListenerSet {
   #plan({ listeners }: Config): Step[] {
     return listeners.map((config, index) => {
       const same = this.#current.find((one) => one.config.name === config.name && one.config.protocol === config.protocol) ?? null
-      if (same !== null && isDeepStrictEqual({ ...same.config, deadlines: null }, { ...config, deadlines: null })) return { index, config, listener: same, takesFrom: null }
+      if (same !== null && isSame({ ...same.config, deadlines: null }, { ...config, deadlines: null })) return { index, config, listener: same, takesFrom: null }
       return { index, config, listener: new ServedListener(config, `listeners[${index}]`, this.#shared, same), takesFrom: this.#socketFor(config) }
     })
   }

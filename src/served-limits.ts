@@ -7,7 +7,7 @@ import { Newcomers } from './admission/newcomers.ts'
 import { Rates } from './admission/rates.ts'
 import type { ListenerConfig } from './config/schema.ts'
 import type { Connection, LimitAction, LimitName } from './connection.ts'
-import type { MeteredLimit } from './metrics/listener-metrics.ts'
+import type { MeteredLimit, MeteredListener } from './metrics/listener-metrics.ts'
 import { clientOptions, ratesOptions } from './options.ts'
 import type { ReadOptions } from './endpoint/socket-endpoint.ts'
 import type { SharedParts } from './served-listener.ts'
@@ -74,13 +74,12 @@ export class ServedLimits {
   }
 }
 
-/** How many connections a listener may have open. */
-export function maxConnections({ limits }: ListenerConfig, { processLimit }: { processLimit: { max: number } }): number {
+function maxConnections({ limits }: ListenerConfig, { processLimit }: { processLimit: { max: number } }): number {
   return limits.connections ?? Math.min(DEFAULT_CONNECTIONS, processLimit.max)
 }
 
-/** The limits that are on, for the metrics. */
-export function meteredLimits({ limits, protocol }: ListenerConfig): MeteredLimit[] {
+/** The limits that are on. */
+function meteredLimits({ limits, protocol }: ListenerConfig): MeteredLimit[] {
   const { connectionsPerClient, newConnections, bytes, messages, minRate, isEnforced, connections } = limits
   const all: Array<[isOn: number, MeteredLimit]> = [
     [0, { limit: 'connections', action: 'close', isEnforced: isEnforced || connections === null }],
@@ -91,4 +90,16 @@ export function meteredLimits({ limits, protocol }: ListenerConfig): MeteredLimi
     [minRate.bytesPerSec, { limit: 'minRate', action: 'close', isEnforced: minRate.isEnforced }],
   ]
   return all.filter(([perSec]) => Number.isFinite(perSec)).map(([, limit]) => limit)
+}
+
+/** What the metrics are told of a listener; `processLimit` as in SharedParts. */
+export function meteredListener(config: ListenerConfig, process: { processLimit: { max: number } }): MeteredListener {
+  const { name, protocol, buffers } = config
+  return {
+    name,
+    protocols: protocol === 'tcp' ? ['tcp'] : ['http', 'websocket'],
+    maxConnections: maxConnections(config, process),
+    bufferHighBytes: buffers.highBytes,
+    limits: meteredLimits(config),
+  }
 }

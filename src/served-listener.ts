@@ -17,12 +17,11 @@ import type { Endpoint } from './endpoint/endpoint.ts'
 import { regainedEndpoint, SocketEndpoint } from './endpoint/socket-endpoint.ts'
 import type { ReadOptions } from './endpoint/socket-endpoint.ts'
 import { invariant } from './errors.ts'
-import { Listener } from './listener/listener.ts'
 import { Intake } from './listener/intake.ts'
 import type { IntakeContext, IntakeOptions } from './listener/intake.ts'
+import { Listener } from './listener/listener.ts'
 import type { Log } from './log/log.ts'
 import type { Rejections } from './log/rejections.ts'
-import type { MeteredListener } from './metrics/listener-metrics.ts'
 import type { Metrics } from './metrics/metrics.ts'
 import type { UpstreamCounts } from './metrics/upstream-metrics.ts'
 import { accessRules, httpOptions, proxyRules, proxyVersion, READ_BYTES, serveOptions, toListener, websocketOptions } from './options.ts'
@@ -35,7 +34,7 @@ import { HttpFront } from './protocol/http/serve.ts'
 import { serveTcp } from './protocol/tcp.ts'
 import { serveUpgrade, serveWebSocket } from './protocol/websocket/serve.ts'
 import type { WebSocketOptions } from './protocol/websocket/serve.ts'
-import { maxConnections, meteredLimits, ServedLimits } from './served-limits.ts'
+import { ServedLimits } from './served-limits.ts'
 import { ServedUpstream } from './served-upstream.ts'
 import { TlsParts } from './tls-parts.ts'
 import type { Names } from './upstream/names.ts'
@@ -67,18 +66,6 @@ export interface SharedParts {
 }
 
 type Serve = (connection: Connection, client: Endpoint) => void
-
-/** What the metrics are told of a listener; `processLimit` as in SharedParts. */
-export function meteredListener(config: ListenerConfig, process: { processLimit: { max: number } }): MeteredListener {
-  const { name, protocol, buffers } = config
-  return {
-    name,
-    protocols: protocol === 'tcp' ? ['tcp'] : ['http', 'websocket'],
-    maxConnections: maxConnections(config, process),
-    bufferHighBytes: buffers.highBytes,
-    limits: meteredLimits(config),
-  }
-}
 
 export class ServedListener {
   #config: ListenerConfig
@@ -211,21 +198,14 @@ export class ServedListener {
 
   #intakeOptions(): IntakeOptions {
     const { name, protocol, noDelay } = this.#config
-    const [proxy, { gate: tls }, deadlines] = [proxyRules(this.#config), this.#tls, this.#deadlines]
-    const slow = {
-      proxy,
-      tls,
-      get handshakeMs() {
-        return deadlines.handshakeMs
-      },
-    }
+    const [proxy, tls] = [proxyRules(this.#config), this.#tls.gate]
     return {
       name,
       protocol,
       read: this.#read,
       noDelay,
       access: accessRules(this.#config),
-      slow: proxy === null && tls === null ? null : slow,
+      slow: proxy === null && tls === null ? null : { proxy, tls, deadlines: this.#deadlines },
       recordsLocal: proxyVersion(this.#config) !== null,
     }
   }

@@ -1,9 +1,9 @@
 // The upstream of one listener, and how it is told to the log and the metrics. A successor after a reload that says the same of
 // its upstream shares it, with what its checks have found; the last one stops it.
 
-import { isDeepStrictEqual } from 'node:util'
 import type { ListenerConfig } from './config/schema.ts'
 import type { UpstreamCounts } from './metrics/upstream-metrics.ts'
+import { isSame } from './node-lazy.ts'
 import { upstreamOptions } from './options.ts'
 import type { SharedParts } from './served-listener.ts'
 import type { SecureOptions } from './upstream/dial.ts'
@@ -29,7 +29,7 @@ export class ServedUpstream {
 
   /** Whether it will do for a listener with that configuration. */
   fits(config: ListenerConfig): boolean {
-    return isDeepStrictEqual(this.#settings, settingsOf(config))
+    return isSame(this.#settings, settingsOf(config))
   }
 
   /** Each that joined leaves once. */

@@ -20,13 +20,14 @@ import { ConfigError } from './errors.ts'
 import { connectionsThatFit, descriptorLimit } from './lifecycle/descriptors.ts'
 import { Drain } from './lifecycle/drain.ts'
 import type { DrainResult, DrainState, DrainTimes, DrainTrigger } from './lifecycle/drain.ts'
-import { HealthServer } from './lifecycle/health-server.ts'
+import { HealthServer, readinessOf } from './lifecycle/health-server.ts'
+import type { Readiness } from './lifecycle/health-server.ts'
 import type { MemoryGauge } from './lifecycle/memory.ts'
 import { makeOverload } from './lifecycle/overload.ts'
 import type { Overload } from './lifecycle/overload.ts'
 import { ReloadRefused, Reloads } from './lifecycle/reload.ts'
 import type { ConfigFault, ConfigSource, ReloadResult, ReloadTrigger } from './lifecycle/reload.ts'
-import { revision, version } from './lifecycle/version.ts'
+import { build, version } from './lifecycle/version.ts'
 import type { Log } from './log/log.ts'
 import type { LogWriter } from './log/log-writer.ts'
 import { Rejections } from './log/rejections.ts'
@@ -35,7 +36,7 @@ import { ListenerSet } from './listener-set.ts'
 import { cannotBind, cannotUse, refuseWhatDoesNotFit, restartRequired, shortestDeadline, toListen } from './options.ts'
 import { Pacer } from './pair/pacer.ts'
 import { calm } from './pair/strain.ts'
-import { meteredListener } from './served-listener.ts'
+import { meteredListener } from './served-limits.ts'
 import type { SharedParts } from './served-listener.ts'
 import { Names, systemNames } from './upstream/names.ts'
 import type { NameOptions } from './upstream/names.ts'
@@ -210,14 +211,9 @@ export class Sidegate {
     this.#drain.onClosed(connection)
   }
 
-  #readiness(): { ready: boolean; checks: Array<{ name: string; ok: boolean; detail?: string }> } {
+  #readiness(): Readiness {
     const isRunning = this.#state === 'running' && !this.#drain.isUnderway
-    const isRoomy = !this.#strain.isRefusing
-    const checks = [
-      { name: 'listening', ok: isRunning, ...(isRunning ? {} : { detail: this.#drain.isUnderway ? 'draining' : this.#state }) },
-      { name: 'memory', ok: isRoomy, ...(isRoomy ? {} : { detail: 'overloaded' }) },
-    ]
-    return { ready: isRunning && isRoomy, checks }
+    return readinessOf({ listening: isRunning ? null : this.#drain.isUnderway ? 'draining' : this.#state, memory: this.#strain.isRefusing ? 'overloaded' : null })
   }
 
   /**
@@ -301,8 +297,4 @@ export class Sidegate {
     this.#overload.stop()
     this.metrics.stop()
   }
-}
-
-function build(): { version: string; revision: string } {
-  return { version: version(), revision: revision() }
 }

@@ -1,8 +1,7 @@
 // The TLS of one listener, on either side: who is shown what, from files that may be renewed at any time. A connection keeps what
 // its handshake used; the next one gets what is there by then.
 
-import tls from 'node:tls'
-import { isDeepStrictEqual } from 'node:util'
+import type tls from 'node:tls'
 import { TlsGate } from './admission/tls-gate.ts'
 import type { Clock } from './clock.ts'
 import type { Config, ListenerConfig } from './config/schema.ts'
@@ -13,6 +12,7 @@ import { readTlsFiles } from './lifecycle/tls-files.ts'
 import type { TlsContents, TlsFileProblem, TlsFiles } from './lifecycle/tls-files.ts'
 import type { Log } from './log/log.ts'
 import type { Metrics } from './metrics/metrics.ts'
+import { isSame, nodeTls } from './node-lazy.ts'
 import { secureNames, tlsGateOptions } from './options.ts'
 import type { SecureOptions } from './upstream/dial.ts'
 
@@ -50,7 +50,7 @@ export class TlsParts {
     this.#context = context
     const options = tlsGateOptions(config)
     this.gate = options === null ? null : new TlsGate(options)
-    const secure: Mutable<SecureOptions> | null = config.upstream.tls === null ? null : { ...secureNames(config), context: tls.createSecureContext({ ca: [] }) }
+    const secure: Mutable<SecureOptions> | null = config.upstream.tls === null ? null : { ...secureNames(config), context: nodeTls().createSecureContext({ ca: [] }) }
     this.secure = secure
     const files = filesOf(config)
     if (files.listener !== null) this.#rotate('listener', files.listener, ({ cert, key: privateKey, ca }) => this.gate!.use({ cert: cert!, key: privateKey!, clientCa: ca }))
@@ -59,7 +59,7 @@ export class TlsParts {
 
   /** Whether it will do for a listener with that configuration: then a reload keeps it, and the tickets that its clients hold. */
   fits(config: ListenerConfig): boolean {
-    return isDeepStrictEqual(this.#settings, settingsOf(config))
+    return isSame(this.#settings, settingsOf(config))
   }
 
   /** Each that joined leaves once; the last one ends the watch over its files. */
@@ -127,7 +127,7 @@ function filesOf({ tls: own, upstream }: ListenerConfig): Record<Side, TlsFiles 
 }
 
 function upstreamContext({ cert, key, ca }: TlsContents): tls.SecureContext {
-  return tls.createSecureContext({ ...(ca === null ? {} : { ca }), ...(cert === null || key === null ? {} : { cert, key }) })
+  return nodeTls().createSecureContext({ ...(ca === null ? {} : { ca }), ...(cert === null || key === null ? {} : { cert, key }) })
 }
 
 function locate(listener: string, side: Side, { file, message }: TlsFileProblem): ConfigProblem {

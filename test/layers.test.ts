@@ -6,7 +6,7 @@ const src = join(import.meta.dirname, '../src')
 
 /** From the top. A file imports its own folder and the rows below. */
 const rows: string[][] = [
-  ['cli', 'commands', 'demo', 'run', 'young-heap'],
+  ['cli', 'commands', 'inject', 'demo', 'run', 'young-heap'],
   ['sidegate', 'listener-set', 'served-listener', 'served-limits', 'served-upstream', 'tls-parts'],
   ['options'],
   ['admin', 'lifecycle', 'config', 'metrics', 'log'],
@@ -14,16 +14,16 @@ const rows: string[][] = [
   ['admission', 'protocol'],
   ['pair', 'upstream'],
   ['endpoint'],
-  ['bucket', 'connection', 'close', 'clock', 'errors', 'node-http', 'node-crypto', 'wait'],
+  ['bucket', 'connection', 'close', 'clock', 'errors', 'node-http', 'node-lazy', 'wait'],
 ]
 /** Those of one row that may import each other; the others are siblings that do not know each other. */
 const friends: string[][] = [
-  ['cli', 'commands', 'demo', 'run', 'young-heap'],
+  ['cli', 'commands', 'inject', 'demo', 'run', 'young-heap'],
   ['sidegate', 'listener-set', 'served-listener', 'served-limits', 'served-upstream', 'tls-parts'],
   ['admin', 'lifecycle', 'metrics', 'log'],
-  ['bucket', 'connection', 'close', 'clock', 'errors', 'node-http', 'node-crypto', 'wait'],
+  ['bucket', 'connection', 'close', 'clock', 'errors', 'node-http', 'node-lazy', 'wait'],
 ]
-const path = new Set(['listener', 'admission', 'protocol', 'pair', 'upstream', 'endpoint', 'bucket', 'connection', 'close', 'clock', 'errors', 'node-http', 'node-crypto', 'wait'])
+const path = new Set(['listener', 'admission', 'protocol', 'pair', 'upstream', 'endpoint', 'bucket', 'connection', 'close', 'clock', 'errors', 'node-http', 'node-lazy', 'wait'])
 const beside = new Set(['admin', 'lifecycle', 'config', 'metrics', 'log'])
 const MAX_LINES = 300
 /** Longer than that for a reason. */

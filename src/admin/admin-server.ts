@@ -150,13 +150,14 @@ function help(routes: readonly Route[]): Answer {
 }
 
 function info(options: AdminServerOptions, uptimeMs: number): Answer {
-  const { version, revision, registry, clock, state } = options
+  const { version, revision, registry, clock, state, lifecycle } = options
   return jsonAnswer({
     version,
     revision,
     node: process.version,
     pid: process.pid,
     state: state(),
+    drain: lifecycle?.drainState ?? 'none',
     startedAt: new Date(clock.wall() - uptimeMs).toISOString(),
     uptimeMs: Math.round(uptimeMs),
     connections: registry.size,

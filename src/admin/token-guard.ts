@@ -2,11 +2,11 @@
 // it from a Secret and swaps it while we run, so it is read again when it is older than a second. A file that cannot be read
 // lets nobody in: a token that was taken away was revoked.
 
-import { createHash, timingSafeEqual } from 'node:crypto'
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import type { Clock } from '../clock.ts'
+import { nodeCrypto } from '../node-lazy.ts'
 import { guardAgainstPages } from './loopback-guard.ts'
 import type { Answer } from './ops-server.ts'
 
@@ -52,7 +52,7 @@ export class TokenGuard {
     if (this.#digest === null) return unavailable
     const given = /^bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
     // Digests are of one length, and the time to compare them tells nothing of the token.
-    return given !== undefined && timingSafeEqual(digestOf(given), this.#digest) ? null : refusal
+    return given !== undefined && nodeCrypto().timingSafeEqual(digestOf(given), this.#digest) ? null : refusal
   }
 
   async #read(): Promise<void> {
@@ -67,7 +67,7 @@ export class TokenGuard {
 }
 
 function digestOf(token: string): Buffer {
-  return createHash('sha256').update(token).digest()
+  return nodeCrypto().createHash('sha256').update(token).digest()
 }
 
 /** The first line, without the white space that editors and `echo` leave behind. */

@@ -30,8 +30,8 @@ export interface ProxyRules {
 export interface SlowGates {
   proxy: ProxyRules | null
   tls: TlsGate | null
-  /** Milliseconds for all of them together, and the request head after them. */
-  handshakeMs: number
+  /** `handshakeMs` is for all of them together, and the request head after them. */
+  deadlines: { readonly handshakeMs: number }
 }
 
 export interface ArrivalContext {
@@ -156,7 +156,7 @@ export class Arrival implements EndpointOwner, Handshaker, Swept {
   }
 
   sweep(now: number): void {
-    if (now - this.acceptedAt < this.#context.gates.handshakeMs) return
+    if (now - this.acceptedAt < this.#context.gates.deadlines.handshakeMs) return
     const what = this.#state === 'header' ? 'its PROXY header' : 'its TLS handshake'
     this.refuse(makeClose('handshake_timeout', 'client', 'admit', `${what} (deadlines.handshake)`))
   }

@@ -5,10 +5,11 @@
 // Handshakes in flight are bounded: each holds some 50 KB, and a thousand half ClientHellos cost their senders nothing.
 
 import type { Socket } from 'node:net'
-import tls from 'node:tls'
+import type tls from 'node:tls'
 import { makeClose } from '../close.ts'
 import type { Close } from '../close.ts'
 import { parentOf } from '../endpoint/raw-socket.ts'
+import { nodeTls } from '../node-lazy.ts'
 
 /** What is shown and what is asked for. A change of it concerns the handshakes that begin after it. */
 export interface TlsMaterial {
@@ -62,7 +63,7 @@ export class TlsGate {
     const options = { cert, key, minVersion, ...(clientCa === null ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }) }
     // Without the keys of before, the tickets that clients hold would cost a full handshake each.
     if (this.#server !== null) return this.#server.setSecureContext({ ...options, ticketKeys: this.#server.getTicketKeys() })
-    this.#server = tls.createServer({ ...options, handshakeTimeout: NEVER_MS, ...(protocols === null ? {} : { ALPNProtocols: protocols }) })
+    this.#server = nodeTls().createServer({ ...options, handshakeTimeout: NEVER_MS, ...(protocols === null ? {} : { ALPNProtocols: protocols }) })
     this.#server.on('secureConnection', (socket) => this.#onSecure(socket))
     this.#server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => this.#onError(error, socket))
   }

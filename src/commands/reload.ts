@@ -1,14 +1,8 @@
 // `sidegate reload`: has a running gate read its configuration again, and tells what is wrong with it if it was refused.
 
-import type { ConfigProblem } from '../errors.ts'
-import { formatProblem } from '../errors.ts'
+import type { ReloadResult } from '../lifecycle/reload.ts'
 import { ask, adminOptions, findGate, refused } from './admin-client.ts'
 import { OK, parse, printJson, printLine, REFUSED, safe } from './usage.ts'
-
-interface Reload {
-  result: 'success' | 'failure'
-  problems?: Array<ConfigProblem | string>
-}
 
 /** Parsing takes long where a file is large, and binding where names are looked up. */
 const RELOAD_MS = 30_000
@@ -20,22 +14,25 @@ export async function reload(args: string[]): Promise<number> {
   const answer = readAnswer(reply.body)
   if (answer === null) throw refused(gate, reply)
   if (values.json) printJson(answer)
-  if (answer.result === 'success') {
-    if (!values.json) printLine('reloaded')
-    return OK
-  }
-  if (!values.json) {
-    process.stderr.write('sidegate: the configuration was refused, the last good one stays\n')
-    for (const problem of answer.problems ?? []) process.stderr.write(`${safe(typeof problem === 'string' ? problem : formatProblem(values.config ?? 'configuration', problem))}\n`)
-  }
-  return REFUSED
+  else tell(answer)
+  return answer.result === 'success' ? OK : REFUSED
 }
 
-/** A refusal has an answer of its own, whatever its status. */
-function readAnswer(body: string): Reload | null {
+function tell(answer: ReloadResult): void {
+  if (answer.result === 'success') {
+    printLine('reloaded')
+    if (answer.restartRequired.length > 0) printLine(`waiting for a restart: ${answer.restartRequired.join(', ')}`)
+    return
+  }
+  process.stderr.write(answer.result === 'failure' ? 'sidegate: the configuration was refused, the last good one stays\n' : 'sidegate: nothing was reloaded\n')
+  for (const problem of answer.problems) process.stderr.write(`${safe(problem)}\n`)
+}
+
+/** What is no success has an answer of its own, whatever its status. */
+function readAnswer(body: string): ReloadResult | null {
   try {
-    const answer = JSON.parse(body) as Reload
-    return answer.result === 'success' || answer.result === 'failure' ? answer : null
+    const answer = JSON.parse(body) as ReloadResult
+    return ['success', 'failure', 'refused'].includes(answer.result) ? answer : null
   } catch {
     return null
   }

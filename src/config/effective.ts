@@ -23,8 +23,10 @@ export function effectiveConfig(config: Config): unknown {
 function view(value: unknown, meta: Meta | null): unknown {
   if (Array.isArray(value)) return value.map((item) => view(item, meta?.kind === 'list' ? meta.item.meta : null))
   if (value === OFF) return 'off'
-  if (typeof value === 'number' && meta?.kind === 'value' && meta.type.startsWith('percentage')) return formatPercent(value)
+  if (typeof value === 'number' && meta?.kind === 'value') return formatNumber(value, meta.type)
   if (!isMap(value)) return value ?? null
+  if (typeof value['share'] === 'number') return formatPercent(value['share'])
+  if (typeof value['bytes'] === 'number') return formatSize(value['bytes'])
   if (isAddress(value)) return formatAddress(value)
   if (isNetwork(value)) return `${value.address}/${value.prefix}`
   return Object.fromEntries(Object.entries(value).map(([name, inner]) => viewKey(name, inner, meta)))
@@ -32,10 +34,20 @@ function view(value: unknown, meta: Meta | null): unknown {
 
 function viewKey(name: string, value: unknown, meta: Meta | null): [string, unknown] {
   const entries = meta?.kind === 'section' ? meta.entries : {}
+  if (name === 'isEnforced') return ['mode', value === true ? 'enforce' : 'observe']
+  if (name in renamed) return [renamed[name]!, view(value, entries[renamed[name]!]?.meta ?? null)]
   if (secrets.has(name) && value !== undefined && value !== null) return [name, REDACTED]
   if (typeof value === 'number' && name.endsWith('Ms')) return [name.slice(0, -2), formatDuration(value)]
   if (typeof value === 'number' && name.endsWith('Bytes')) return [name.slice(0, -5), formatSize(value)]
   return [name, view(value, Object.hasOwn(entries, name) ? (entries[name]?.meta ?? null) : null)]
+}
+
+/** What the path calls otherwise, in the words of the file. */
+const renamed: Readonly<Record<string, string>> = { perSec: 'rate', bytesPerSec: 'bytes' }
+
+function formatNumber(value: number, type: string): string | number {
+  if (type.startsWith('percentage')) return formatPercent(value)
+  return type.startsWith('size') ? formatSize(value) : value
 }
 
 function isAddress(value: Record<string, unknown>): value is Address {

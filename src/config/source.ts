@@ -3,11 +3,10 @@
 // A running gate reads it again, and must not stand still for it: a small file is checked at once (milliseconds), a larger one in
 // a thread of its own, within a time and a memory of its own. A hostile megabyte keeps the YAML parser busy for seconds.
 
-import { createHash } from 'node:crypto'
-import { Worker } from 'node:worker_threads'
 import type { Clock } from '../clock.ts'
 import type { ConfigProblem } from '../errors.ts'
 import { ConfigError } from '../errors.ts'
+import { nodeCrypto, nodeWorkerThreads } from '../node-lazy.ts'
 import type { Environment } from './interpolate.ts'
 import { checkText, decode, readBounded } from './load.ts'
 import type { Checked } from './load.ts'
@@ -52,7 +51,7 @@ function complaint(error: unknown): ConfigError {
 
 /** Ten hex digits: enough to tell two files apart, short enough for a label. */
 function hashOf(content: Buffer | string): string {
-  return createHash('sha256').update(content).digest('hex').slice(0, 10)
+  return nodeCrypto().createHash('sha256').update(content).digest('hex').slice(0, 10)
 }
 
 /** What the thread is given. */
@@ -69,7 +68,7 @@ function checkApart(task: Task, clock: Clock): Promise<Checked> {
   const unusable = (message: string): ConfigError => new ConfigError(task.file, [{ line: 0, column: 0, path: '', message }])
   return new Promise((resolve, reject) => {
     const program = new URL(import.meta.url.endsWith('.ts') ? './check-worker.ts' : './check-worker.js', import.meta.url)
-    const worker = new Worker(program, { workerData: task, resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB, maxYoungGenerationSizeMb: 8 } })
+    const worker = new (nodeWorkerThreads().Worker)(program, { workerData: task, resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB, maxYoungGenerationSizeMb: 8 } })
     const cancel = clock.after(PATIENCE_MS, () => {
       void worker.terminate()
       reject(unusable(`cannot be checked in ${PATIENCE_MS / 1000}s, write less`))

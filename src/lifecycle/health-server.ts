@@ -17,6 +17,12 @@ export interface Readiness {
   checks: ReadinessCheck[]
 }
 
+/** Each check by its name: null is well, else what is wrong with it. */
+export function readinessOf(problems: Readonly<Record<string, string | null>>): Readiness {
+  const checks = Object.entries(problems).map(([name, detail]) => ({ name, ok: detail === null, ...(detail === null ? {} : { detail }) }))
+  return { ready: checks.every(({ ok }) => ok), checks }
+}
+
 export interface HealthServerOptions {
   clock: Clock
   /** Configuration valid and listeners bound; never the upstream. */

@@ -1,15 +1,14 @@
 // V8's heap in a container: its limit ignores small ones (259 MiB and more in any container below 1 GiB, Node 24 and 26), and it
 // collects by its own growth, not by what the kernel counts.
 
-import { getHeapStatistics, setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
+import { nodeV8, nodeVm } from '../node-lazy.ts'
 
 /** What a heap may have of a container's limit: the rest is for buffers, which are outside of it, and for Node itself. */
 const MAX_SHARE = 0.75
 const MIB = 1024 * 1024
 
 /** What to tell the operator where the heap may grow until the kernel kills the process; null where it may not. */
-export function heapWarning(limitBytes: number, heapBytes = getHeapStatistics().heap_size_limit): string | null {
+export function heapWarning(limitBytes: number, heapBytes = nodeV8().getHeapStatistics().heap_size_limit): string | null {
   if (heapBytes <= MAX_SHARE * limitBytes) return null
   return `the JavaScript heap may grow to ${mib(heapBytes)} in a container of ${mib(limitBytes)}, so that the kernel kills the process first: set NODE_OPTIONS=--max-old-space-size-percentage=50`
 }
@@ -23,8 +22,9 @@ function mib(bytes: number): string {
  * nothing that would bring V8 to collect. Some 50 ms for a heap of 50 MiB. Node gives no other way to ask for it.
  */
 export function collectGarbage(): void {
+  const { setFlagsFromString } = nodeV8()
   setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as () => void
+  const collect = nodeVm().runInNewContext('gc') as () => void
   setFlagsFromString('--no-expose-gc')
   collect()
 }

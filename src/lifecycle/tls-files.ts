@@ -1,9 +1,9 @@
 // Certificates and keys in their files: read together, and judged before anybody uses them. A renewed Secret comes with a new key
 // (cert-manager makes one each time), so a certificate of before with a key of after is refused here, not in a handshake.
 
-import { createPrivateKey, X509Certificate } from 'node:crypto'
+import type { X509Certificate } from 'node:crypto'
 import { realpath } from 'node:fs/promises'
-import tls from 'node:tls'
+import { nodeCrypto, nodeTls } from '../node-lazy.ts'
 import { MAX_FILE_BYTES, readBounded } from './watched-files.ts'
 
 /** Paths; null for what is not configured. */
@@ -86,14 +86,14 @@ function problemsOf({ cert, key, ca }: Contents): TlsFileProblem[] {
   const keyProblem = key === null ? null : problemOfKey(key)
   if (keyProblem !== null) problems.push({ file: 'key', message: keyProblem })
   if (problems.length > 0 || cert === null || key === null) return problems
-  if (!certificates(cert)[0]!.checkPrivateKey(createPrivateKey(key))) return [{ file: 'key', message: 'is not the key of the certificate in cert' }]
+  if (!certificates(cert)[0]!.checkPrivateKey(nodeCrypto().createPrivateKey(key))) return [{ file: 'key', message: 'is not the key of the certificate in cert' }]
   return problemOfContext(cert, key)
 }
 
 /** What else OpenSSL may have against it, such as a key that is too short. */
 function problemOfContext(cert: Buffer, key: Buffer): TlsFileProblem[] {
   try {
-    tls.createSecureContext({ cert, key })
+    nodeTls().createSecureContext({ cert, key })
     return []
   } catch (error) {
     return [{ file: 'cert', message: `is refused by OpenSSL: ${(error as Error & { reason?: string }).reason ?? (error as Error).message}` }]
@@ -102,7 +102,7 @@ function problemOfContext(cert: Buffer, key: Buffer): TlsFileProblem[] {
 
 function problemOfKey(pem: Buffer): string | null {
   try {
-    createPrivateKey(pem)
+    nodeCrypto().createPrivateKey(pem)
     return null
   } catch {
     return pem.includes('ENCRYPTED') ? 'is encrypted, and nobody is there to ask for its passphrase: decrypt it' : 'holds no private key in PEM'
@@ -120,5 +120,5 @@ function areCertificates(pem: Buffer): boolean {
 /** Every certificate in a file, in order; throws at one that cannot be read. */
 function certificates(pem: Buffer): X509Certificate[] {
   const blocks = pem.toString('latin1').match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? []
-  return blocks.map((block) => new X509Certificate(block))
+  return blocks.map((block) => new (nodeCrypto().X509Certificate)(block))
 }

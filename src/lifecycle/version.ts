@@ -12,3 +12,7 @@ export function version(): string {
 export function revision(): string {
   return process.env['SIDEGATE_REVISION'] ?? 'unknown'
 }
+
+export function build(): { version: string; revision: string } {
+  return { version: version(), revision: revision() }
+}

@@ -4,12 +4,12 @@
 // Kubernetes swaps a symbolic link (`..data`) in the mounted directory, so the directory is watched: a watch on the file sees
 // the first swap and no other. A slow poll finds what no event tells of (a network file system, a link to elsewhere).
 
-import { createHash } from 'node:crypto'
 import { closeSync, openSync, readSync, watch } from 'node:fs'
 import type { FSWatcher } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Clock } from '../clock.ts'
+import { nodeCrypto } from '../node-lazy.ts'
 
 /** A swap is several events, and a file that is written in place is several more. */
 const SETTLE_MS = 500
@@ -150,7 +150,7 @@ export async function readBounded(path: string): Promise<Buffer> {
 }
 
 function digest(contents: readonly Content[]): string {
-  const hash = createHash('sha256')
+  const hash = nodeCrypto().createHash('sha256')
   for (const content of contents) {
     hash.update(`${typeof content} ${content.length}\n`)
     hash.update(typeof content === 'string' ? Buffer.from(content) : content)

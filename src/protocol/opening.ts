@@ -9,7 +9,7 @@
 
 import type { Swept } from '../clock.ts'
 import { closeFromError, isForced, makeClose, reasonRow } from '../close.ts'
-import type { Close, PeerSide, Reason } from '../close.ts'
+import type { Close, PeerSide } from '../close.ts'
 import { releasePlace } from '../connection.ts'
 import type { Connection, ConnectionOwner, Observer } from '../connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
@@ -25,8 +25,8 @@ import { Search } from '../upstream/search.ts'
 import type { Seeker } from '../upstream/search.ts'
 import type { UpstreamTarget } from '../upstream/target.ts'
 import type { Upstream } from '../upstream/upstream.ts'
-import { earliest } from '../wait.ts'
 import type { Wait } from '../wait.ts'
+import { describeOpening } from './waits.ts'
 
 export interface ServeOptions {
   upstream: Upstream
@@ -59,11 +59,6 @@ export interface OpeningSteps {
 }
 
 type State = 'waiting' | 'closing' | 'closed' | 'paired'
-
-const waits: Partial<Record<Reason, string>> = {
-  handshake_timeout: 'the client to send the head of its request',
-  response_timeout: 'the upstream to answer the upgrade',
-}
 
 export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   readonly connection: Connection
@@ -199,17 +194,8 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   }
 
   describe(): Wait {
-    const state = this.#state
-    if (this.#dial !== null && state === 'waiting') {
-      const next = earliest([{ key: 'deadlines.connect', reason: 'connect_timeout', side: 'upstream', at: this.#dial.expiresAt }])
-      return { state, waitsFor: 'the upstream to accept the connection', next }
-    }
-    if (this.#deadline === null) return { state, waitsFor: 'nothing that has a bound', next: null }
-    const { at, close } = this.#deadline
-    if (state === 'closing') return { state, waitsFor: 'the client to take leave', next: { key: 'deadlines.close', reason: close.reason, side: close.side, at } }
-    return { state, waitsFor: waits[close.reason] ?? `the ${close.side}`, next: { key: reasonRow(close.reason).key ?? '', reason: close.reason, side: close.side, at } }
+    return describeOpening({ state: this.#state, dialBy: this.#dial?.expiresAt ?? null, deadline: this.#deadline })
   }
-
   onDialled(upstream: Endpoint, dialMs: number): void {
     this.#dial = null
     this.#search?.succeed()

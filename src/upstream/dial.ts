@@ -3,7 +3,7 @@
 //     TCP --> PROXY header, if any --> TLS, if any --> dialled        all of it within `connectMs`
 
 import net from 'node:net'
-import tls from 'node:tls'
+import type tls from 'node:tls'
 import { closeFromDialError, makeClose } from '../close.ts'
 import type { Close } from '../close.ts'
 import type { Clock, Sweep } from '../clock.ts'
@@ -11,6 +11,7 @@ import { dialledEndpoint, dialOptions } from '../endpoint/socket-endpoint.ts'
 import type { ReadOptions, SocketEndpoint } from '../endpoint/socket-endpoint.ts'
 import type { EndpointOwner } from '../endpoint/endpoint.ts'
 import { setRaw } from '../endpoint/raw-socket.ts'
+import { nodeTls } from '../node-lazy.ts'
 
 /** `lookup` is for a host that is a name. */
 export type Target = { host: string; port: number; lookup?: net.LookupFunction } | { path: string }
@@ -103,7 +104,7 @@ export class Dial {
   #secure({ serverName, context, protocols }: SecureOptions): void {
     const { target, from } = this.#options
     const name = serverName ?? from ?? ('host' in target ? target.host : 'localhost')
-    const socket = tls.connect({
+    const socket = nodeTls().connect({
       socket: this.#socket,
       host: name,
       servername: net.isIP(name) === 0 ? name : '',

@@ -11,17 +11,17 @@ import type { Clock, Sweep } from '../clock.ts'
 import { makeClose } from '../close.ts'
 import type { Close } from '../close.ts'
 import type { Connection } from '../connection.ts'
-import { Dial, formatTarget } from './dial.ts'
-import type { DialOptions, SecureOptions, SocketDialler, Target } from './dial.ts'
+import { formatTarget } from './dial.ts'
+import type { SecureOptions, Target } from './dial.ts'
 import { Eviction } from './eviction.ts'
 import { HealthCheck } from './health-check.ts'
 import type { HealthCheckOptions } from './health-check.ts'
 import { HttpPool } from './http-pool.ts'
 import { asLiteral } from './literal.ts'
 import type { Names } from './names.ts'
-import { proxyHeader } from './proxy-header.ts'
 import type { ProxyVersion } from './proxy-header.ts'
 import { Source } from './source.ts'
+import { dialOptionsOf, dialProbe } from './target-dial.ts'
 import { UpstreamTarget } from './target.ts'
 import { viewUpstream } from './upstream-view.ts'
 import type { UpstreamView } from './upstream-view.ts'
@@ -62,10 +62,6 @@ export interface UpstreamContext {
   connections: Iterable<Connection>
   observer: UpstreamObserver
 }
-
-/** Node reads it. */
-const NOT_READ = { readBytes: 0, isShared: false }
-const NOBODY = { clientAddress: 'none', localAddress: null }
 
 /** Somebody who waits for a place. */
 export interface Waiting {
@@ -171,7 +167,7 @@ export class Upstream {
   poolOf(target: UpstreamTarget): HttpPool {
     const { clock, sweep } = this.context
     const { proxyProtocol } = this.options
-    return (target.pool ??= new HttpPool({ dial: this.#dialOptions(target), proxyProtocol }, clock, sweep))
+    return (target.pool ??= new HttpPool({ dial: dialOptionsOf(this.options, target), proxyProtocol }, clock, sweep))
   }
 
   /** Until it calls `leave`. */
@@ -196,29 +192,6 @@ export class Upstream {
     return new UpstreamTarget(address, from, (target) => this.#onReleased(target))
   }
 
-  /** For connections that are no pair's. */
-  #dialOptions({ address, from }: UpstreamTarget): DialOptions {
-    const { options } = this
-    const { noDelay, secure } = options
-    return {
-      target: address,
-      from,
-      read: NOT_READ,
-      get connectMs() {
-        return options.connectMs
-      },
-      noDelay,
-      secure,
-    }
-  }
-
-  /** A probe comes by the way that connections come: a PROXY header that names nobody, TLS. */
-  #dialProbe(target: UpstreamTarget, dialler: SocketDialler): Dial {
-    const { proxyProtocol } = this.options
-    const head = proxyProtocol === null ? null : proxyHeader(proxyProtocol, NOBODY)
-    return new Dial(this.#dialOptions(target), this.context, dialler, head)
-  }
-
   #check(target: UpstreamTarget): void {
     const { healthCheck } = this.options
     if (healthCheck === null || target.check !== null) return
@@ -226,7 +199,7 @@ export class Upstream {
     target.check = new HealthCheck(healthCheck, target.address, {
       clock,
       random,
-      dial: (dialler) => this.#dialProbe(target, dialler),
+      dial: (dialler) => dialProbe(this.options, target, this.context, dialler),
       onChecked: ({ problem }) => observer.onHealthCheck(problem === null),
       onTurned: () => this.#onTurned(target),
     })

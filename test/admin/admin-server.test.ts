@@ -103,6 +103,7 @@ test('an address that others could reach is not bound', async (t) => {
 })
 
 test('upstreams are shown as they tell of themselves', async (t) => {
-  const { rows } = await setUp(t)
-  t.same(await rows('/upstreams'), [{ listener: 'app', targets: [{ address: '127.0.0.1:8080' }] }])
+  const view = { listener: 'app', targets: [{ address: '127.0.0.1:8080' }] }
+  const { rows } = await setUp(t, { upstreams: () => [view] })
+  t.same(await rows('/upstreams'), [view])
 })

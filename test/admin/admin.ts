@@ -35,6 +35,7 @@ export function adminOptions(given: Partial<AdminServerOptions> = {}): AdminServ
       { name: 'app', address: ':17080', protocol: 'http', upstream: '127.0.0.1:8080' },
       { name: 'raw', address: ':17081', protocol: 'tcp', upstream: '127.0.0.1:9090' },
     ],
+    upstreams: () => [{ listener: 'app', targets: [{ address: '127.0.0.1:8080' }] }],
     ...given,
   }
 }

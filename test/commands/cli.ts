@@ -61,9 +61,9 @@ export async function fakeGate(t: Test, answers: Record<string, unknown>, status
 }
 
 /** A gate with one connection that has echoed five bytes. */
-export async function openGate(t: Test) {
+export async function openGate(t: Test, top = '') {
   const upstream = await echo(t)
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`])
+  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`], {}, top)
   const client = await connect(t, gate.port)
   await client.write('hello')
   await client.read(5)

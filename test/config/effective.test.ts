@@ -18,6 +18,15 @@ test('the configuration in force is shown as one would write it, with every defa
   t.match(listener, { name: 'http-17080', buffers: { high: '64KiB', low: '32KiB' }, upstream: { addresses: ['127.0.0.1:8080'], balance: 'leastConnections', tls: null }, http: { maxBody: 'off' }, limits: { connections: null }, noDelay: true })
 })
 
+test('limits are shown in the words of the file', async (t) => {
+  const shown = show(`${smallest.replace(' }]', ', limits: { mode: observe, bytes: { rate: 1MiB, mode: enforce }, minRate: { bytes: 100B } } }]')}memory: { buffered: 64MiB }\n`)
+  t.equal(shown['memory']?.['buffered'], '64MiB')
+  t.equal(show(smallest)['memory']?.['buffered'], '25%')
+  const [listener] = shown['listeners'] as unknown as [Record<string, Record<string, unknown>>]
+  t.strictSame(listener['limits']?.['bytes'], { rate: '1MiB', burst: '1MiB', per: 'connection', onExceed: 'delay', mode: 'enforce' })
+  t.match(listener['limits'], { messages: { rate: 'off', burst: 100, mode: 'observe' }, minRate: { bytes: '100B', after: '10s' }, mode: 'observe' })
+})
+
 test('what was written is shown, files by their names', async (t) => {
   const shown = show(`${smallest.replace(' }]', ', http: { trustForwarded: ["10.1.0.0/16", "::1"] }, websocket: { origins: ["https://a.example"] } }]')}admin: { address: "unix:/run/a.sock", tokenFile: /run/secrets/token }\n`)
   t.strictSame(shown['admin'], { address: 'unix:/run/a.sock', tokenFile: '/run/secrets/token' })

@@ -145,7 +145,7 @@ test('after a freeze what waited in the kernel arrives behind the late tick and 
   t.same(seen, [['tick', 500], ['bytes', 500], ['turn', 500]])
 })
 
-test('a late sweep sees what arrived while the process stood still', async (t) => {
+test('a late sweep is left out, and the next one sees what arrived while the process stood still', async (t) => {
   const clock = fakeClock({ now: 0 })
   const sweep = new Sweep(clock)
   const swept: { now: number; bytes: number }[] = []
@@ -155,7 +155,9 @@ test('a late sweep sees what arrived while the process stood still', async (t) =
   clock.freeze(5000)
   clock.arrive(() => (bytes += 1))
   await clock.pass(0)
-  t.same(swept, [{ now: 250, bytes: 0 }, { now: 5250, bytes: 1 }])
+  t.same(swept, [{ now: 250, bytes: 0 }])
+  await clock.pass(250)
+  t.same(swept, [{ now: 250, bytes: 0 }, { now: 5500, bytes: 1 }])
 })
 
 test('the wall clock jumps and the monotonic one does not', (t) => {

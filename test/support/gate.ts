@@ -33,6 +33,8 @@ export interface Gate {
   drain(timeoutMs: number): Promise<DrainResult>
   /** Reloads to other listeners, given as at the start; the same address, which is any port, keeps its socket. */
   reload(listeners: string[], top?: string): Promise<ReloadResult>
+  /** What the configuration file says from now on, until the next reload reads it. */
+  hold(listeners: string[], top?: string): void
   /** Reloads to this file, whatever it says. */
   reloadText(text: string): Promise<ReloadResult>
 }
@@ -103,6 +105,9 @@ export async function startGate(t: Test, listeners: string[], parts: Partial<Sid
       return connection
     },
     reload: (next, top) => reloadText(yamlOf(next, top)),
+    hold(next, top) {
+      source.text = yamlOf(next, top)
+    },
     reloadText,
     drain: (timeoutMs) => sidegate.drain('SIGINT', { timeoutMs }),
     metrics: async () => (await sidegate.metrics.render()).body,

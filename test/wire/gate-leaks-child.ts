@@ -56,11 +56,16 @@ const listeners = [
 const config = parseConfig(`health: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners:\n${listeners.join('')}`, 'test.yaml')
 
 const ends = new Map<string, number>()
+/** What clients do when the gate has reported the end of their connection, by their address. */
+const told = new Map<string, () => void>()
 const writer = {
   dropped: 0,
   write(line: string) {
-    const { msg, close } = JSON.parse(line) as { msg: string; close: string }
-    if (msg === 'connection closed') ends.set(close, (ends.get(close) ?? 0) + 1)
+    const { msg, close, client } = JSON.parse(line) as { msg: string; close: string; client: string }
+    if (msg !== 'connection closed') return
+    ends.set(close, (ends.get(close) ?? 0) + 1)
+    told.get(client)?.()
+    told.delete(client)
   },
 }
 const sidegate = await Sidegate.start(config, { log: new Log({ writer, clock: systemClock }), logWriter: writer })
@@ -72,7 +77,7 @@ async function one(nth: number): Promise<void> {
   socket.on('error', () => {}).resume()
   kinds[kind]?.client(socket)
   // A socket that has seen FIN does not see the RST that follows; a write would find it, and put it off.
-  if (kind === HALF_CLOSED) setTimeout(() => socket.destroy(), 300)
+  if (kind === HALF_CLOSED) socket.once('connect', () => told.set(`127.0.0.1:${socket.localPort}`, () => socket.destroy()))
   await within(closed, { ...LONG, what: `the end of kind ${kind}` })
 }
 

@@ -15,7 +15,7 @@ interface Round {
 
 const CONNECTIONS = 2000
 
-test('thousands of connections that end in every way leave nothing: no descriptor, timer, record or memory', async (t) => {
+test('thousands of connections that end in every way leave nothing: no descriptor, timer, record or memory', { timeout: 110_000 }, async (t) => {
   const program = fileURLToPath(new URL('gate-leaks-child.ts', import.meta.url))
   const child = spawn(process.execPath, ['--expose-gc', program], { stdio: ['ignore', 'pipe', 'inherit'] })
   t.teardown(() => void child.kill('SIGKILL'))

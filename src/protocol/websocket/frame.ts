@@ -1,6 +1,6 @@
 // Frames that we send ourselves: control frames whole, and the heads of messages. Masked towards an upstream.
 
-import { nodeCrypto } from '../../node-crypto.ts'
+import { nodeCrypto } from '../../node-lazy.ts'
 
 /** Masks come from here: `randomFillSync` for four bytes costs more than the frame. */
 const pool = Buffer.alloc(4096)

@@ -9,7 +9,7 @@
 // slow (its pong is behind what we do not read). Prior art: engine.io 25 s / 20 s, uWebSockets' sendPingsAutomatically.
 
 import type { PeerSide } from '../../close.ts'
-import { nodeCrypto } from '../../node-crypto.ts'
+import { nodeCrypto } from '../../node-lazy.ts'
 
 /** Milliseconds; an interval of Infinity is off. */
 export interface PingOptions {

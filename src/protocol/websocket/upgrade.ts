@@ -7,7 +7,7 @@ import { forwardHeaders } from '../http/forwarding.ts'
 import type { Forwarded } from '../http/forwarding.ts'
 import { encodeHead, endToEndHeaders, tokensOf, valuesOf } from '../http/head.ts'
 import type { AnswerHead, Header, RequestHead } from '../http/head.ts'
-import { nodeCrypto } from '../../node-crypto.ts'
+import { nodeCrypto } from '../../node-lazy.ts'
 
 export interface UpgradeOptions {
   /** Allowed Origin values, compared as they are written; empty allows all, an absent Origin too. */

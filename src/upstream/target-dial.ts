@@ -1,0 +1,39 @@
+// How connections to a target are opened that are no pair's: those of the pool for plain HTTP, and probes.
+
+import { Dial } from './dial.ts'
+import type { DialContext, DialOptions, SecureOptions, SocketDialler } from './dial.ts'
+import { proxyHeader } from './proxy-header.ts'
+import type { ProxyVersion } from './proxy-header.ts'
+import type { UpstreamTarget } from './target.ts'
+
+export interface TargetDialOptions {
+  connectMs: number
+  noDelay: boolean
+  secure: SecureOptions | null
+  proxyProtocol: ProxyVersion | null
+}
+
+/** Node reads it. */
+const NOT_READ = { readBytes: 0, isShared: false }
+const NOBODY = { clientAddress: 'none', localAddress: null }
+
+/** `options.connectMs` is read when a dial begins. */
+export function dialOptionsOf(options: TargetDialOptions, { address, from }: UpstreamTarget): DialOptions {
+  const { noDelay, secure } = options
+  return {
+    target: address,
+    from,
+    read: NOT_READ,
+    get connectMs() {
+      return options.connectMs
+    },
+    noDelay,
+    secure,
+  }
+}
+
+/** A probe comes by the way that connections come: a PROXY header, which names nobody, and TLS. */
+export function dialProbe(options: TargetDialOptions, target: UpstreamTarget, context: DialContext, dialler: SocketDialler): Dial {
+  const { proxyProtocol } = options
+  return new Dial(dialOptionsOf(options, target), context, dialler, proxyProtocol === null ? null : proxyHeader(proxyProtocol, NOBODY))
+}
