@@ -74,8 +74,7 @@ export class ServedLimits {
   }
 }
 
-/** How many connections a listener may have open. */
-export function maxConnections({ limits }: ListenerConfig, { processLimit }: { processLimit: { max: number } }): number {
+function maxConnections({ limits }: ListenerConfig, { processLimit }: { processLimit: { max: number } }): number {
   return limits.connections ?? Math.min(DEFAULT_CONNECTIONS, processLimit.max)
 }
 

@@ -1,5 +1,6 @@
 // docs/monitoring.md: its tables are made of the lists that the rules, the dashboards and the program are made of.
 
+import { readFileSync } from 'node:fs'
 import { alerts } from './alerts.ts'
 import { families } from './metrics.ts'
 import { overview } from './overview.ts'
@@ -21,7 +22,8 @@ folder (file provisioning). They ask for the labels \`namespace\`, \`job\` and \
 Prometheus without \`namespace\` works too, with *All*.
 
 ${[overview, trouble].map(dashboardText).join('\n')}
-The blue and red lines on every panel are reloads, refused configurations, drains and overload. Each panel says in its description what
+
+The blue, orange and red lines on every panel are reloads, refused configurations, drains and overload. Each panel says in its description what
 to do about it.
 
 ## Prometheus
@@ -50,13 +52,16 @@ function line(...cells: readonly string[]): string {
 }
 
 function alertTable(): string {
-  const lines = alerts.map(({ name, severity, for: held, description }) => line(`[${name}](runbooks/${name}.md)`, severity, held === '0m' ? 'at once' : held, inWords(description)))
+  const lines = alerts.map(({ name, severity, for: held }) => line(`[${name}](runbooks/${name}.md)`, severity, held === '0m' ? 'at once' : held, meaning(name)))
   return [line('alert', 'severity', 'after', 'means'), line('---', '---', '---', '---'), ...lines].join('\n')
 }
 
-/** Without the numbers that Prometheus fills in. */
-function inWords(description: string): string {
-  return description.replaceAll(/\{\{ \$value \| (\w+) \}\}/g, (_, unit: string) => (unit === 'humanizePercentage' ? 'N %' : 'N'))
+/** The first sentence of its runbook. */
+function meaning(name: string): string {
+  const runbook = readFileSync(new URL(`../../docs/runbooks/${name}.md`, import.meta.url), 'utf8')
+  const sentence = /^## Meaning\n\n(.+?[.:])(?: |\n)/m.exec(runbook)?.[1]
+  if (sentence === undefined) throw new Error(`the runbook of ${name} does not say what it means`)
+  return sentence.replace(/:$/, '.')
 }
 
 function metricTable(): string {

@@ -4,6 +4,9 @@ import { join } from 'node:path'
 import { test } from 'tap'
 import { parse } from 'yaml'
 import { alerts } from '../../deploy/observability/alerts.ts'
+import { families } from '../../deploy/observability/metrics.ts'
+import { overview } from '../../deploy/observability/overview.ts'
+import { trouble } from '../../deploy/observability/trouble.ts'
 import { needs } from '../support/tools.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -18,6 +21,20 @@ test('every alert has a runbook with meaning, causes, what to look at and what t
     for (const part of [`# ${name}`, '## Meaning', '## Likely causes', '## What to look at', '## What to change']) t.match(text, new RegExp(`^${part}$`, 'm'), `${name}: ${part}`)
   }
   t.same(readdirSync(join(root, 'docs/runbooks')).sort(), alerts.map(({ name }) => `${name}.md`).sort())
+  t.end()
+})
+
+test('a runbook names only metrics, panels and commands that there are', (t) => {
+  const known = new Set(families.map(({ name }) => name))
+  const titles = new Set([overview, trouble].flatMap(({ rows }) => rows.flatMap(({ title, panels }) => [title, ...panels.map((panel) => panel.title)])))
+  const commands = new Set(readdirSync(join(root, 'src/commands')).map((name) => name.replace('.ts', '')))
+  for (const { name } of alerts) {
+    const text = readFileSync(join(root, `docs/runbooks/${name}.md`), 'utf8')
+    t.same([...text.matchAll(/\b(?:sidegate|process|nodejs)_[a-z0-9_]+/g)].map(([metric]) => metric).filter((metric) => !known.has(metric)), [], name)
+    const looks = text.split('\n').filter((line) => /\b(?:[Pp]anels?|row) \*/.test(line)).flatMap((line) => [...line.matchAll(/(?:[Pp]anels?|row|and) \*([^*]+)\*/g)].map(([, title = '']) => title))
+    t.same(looks.filter((title) => !titles.has(title)), [], name)
+    t.same([...text.matchAll(/`sidegate ([a-z]+)/g)].map(([, command = '']) => command).filter((command) => !commands.has(command) && !['explain', 'check'].includes(command)), [], name)
+  }
   t.end()
 })
 

@@ -9,7 +9,8 @@ import { authority, mountedSecret } from '../support/certificates.ts'
 import { eventually } from '../support/eventually.ts'
 import { startGate, yamlOf } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
-import { connect, echo, flooder, refuser } from '../support/peers.ts'
+import { get } from '../support/http-peers.ts'
+import { connect, echo, flooder, mute, refuser } from '../support/peers.ts'
 import { rawClient, wsServer } from '../support/websocket.ts'
 
 const KIB = 1024
@@ -75,6 +76,7 @@ interface LimitedGate {
 async function limitedGate(t: Test): Promise<LimitedGate> {
   const service = await echo(t)
   const gone = refuser(t)
+  const silent = await mute(t)
   const broadcast = await wsServer(t, { echo: false })
   const ca = authority(t)
   const secret = mountedSecret(t, ca.issue('first', { days: 5 }))
@@ -88,6 +90,7 @@ async function limitedGate(t: Test): Promise<LimitedGate> {
     `protocol: tcp, upstream: { addresses: ["127.0.0.1:${gone.port}"], healthCheck: { type: tcp, interval: 1s } }`,
     `protocol: tcp, upstream: { addresses: ["127.0.0.1:${service.port}"], maxConnections: 1, queueTimeout: 10s, healthCheck: { type: tcp, interval: 1s } }`,
     `protocol: http, ${upstream}, tls: { cert: "${secret.cert}", key: "${secret.key}" }`,
+    `protocol: http, upstream: "127.0.0.1:${silent.port}"`,
   ]
   const gate = await startGate(t, listeners)
   const port = (nth: number): number => gate.ports[nth] ?? 0
@@ -127,8 +130,10 @@ async function limitedGate(t: Test): Promise<LimitedGate> {
     async farewell() {
       await gate.reloadText(text.replace('health: { address: "127.0.0.1:0" }', 'health: { address: "127.0.0.1:17999" }'))
       await gate.reloadText('listeners: nonsense')
-      // Over before anybody is asked to go: what is open is reset.
-      await gate.sidegate.drain('SIGTERM', { minDurationMs: 10_000, timeoutMs: 3000 })
+      // HTTP gets its answer before it goes, and this one never comes.
+      const patient = await connect(t, port(7))
+      await patient.write(get())
+      await gate.sidegate.drain('SIGTERM', { minDurationMs: 3000, spreadMs: 1000, timeoutMs: 6000 })
     },
   }
 }

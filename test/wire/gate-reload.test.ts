@@ -232,13 +232,17 @@ test('places are counted across reloads: a higher limit has room for the differe
   const upstream = await echo(t)
   const limited = (places: number): string[] => [tcp(upstream, `, limits: { connections: ${places} }`)]
   const gate = await startGate(t, limited(2))
+  const limit = async (): Promise<number | undefined> => readSamples(await gate.metrics()).get('sidegate_connections_limit', { listener: 'l0' })
+  t.equal(await limit(), 2)
   const clients = [await connect(t, gate.port), await connect(t, gate.port)]
   for (const client of clients) t.ok(await isLive(client))
   await gate.reload(limited(3))
+  t.equal(await limit(), 3)
   clients.push(await connect(t, gate.port))
   t.ok(await isLive(clients[2]!))
   t.equal(await outcome(t, gate.port), 'reset')
   await gate.reload(limited(1))
+  t.equal(await limit(), 1)
   for (const client of clients) t.ok(await isLive(client))
   t.equal(await outcome(t, gate.port), 'reset')
   for (const client of clients) client.end()
