@@ -21,7 +21,7 @@ trap clean_up EXIT
 
 store() { buildah --root "$work/storage" --runroot "$work/run" --storage-driver vfs "$@"; }
 say() { echo "image: $*"; }
-die() { say "FAILED: $*" >&2; [ ! -s "$work/output" ] || cat "$work/output" >&2; exit 1; }
+die() { say "FAILED: $*" >&2; cat "$work"/{log,output} >&2 2>/dev/null; exit 1; }
 quietly() { "$@" >"$work/output" 2>&1 || die "$*"; : >"$work/output"; }
 
 node=node_modules/node/bin/node
@@ -158,7 +158,7 @@ YAML
 
   (run_image --version) >"$work/version" 2>"$work/output" || die 'docker run IMAGE --version'
   say "$(cat "$work/version")"
-  (run_image run -c /etc/sidegate/sidegate.yaml) >"$work/output" 2>&1 &
+  (run_image run -c /etc/sidegate/sidegate.yaml) >"$work/log" 2>&1 &
   gate=$!
   started_processes+=("$gate")
 
@@ -172,6 +172,12 @@ YAML
   ! touch "/proc/$pid/root/app/written" 2>/dev/null || die 'its root can be written'
   touch "/proc/$pid/root/tmp/written" || die 'its /tmp cannot be written'
   say "serves as PID 1, uid 65532, on a read-only root: /livez, /readyz, a request through"
+
+  # As the hooks of a pod and the health check of compose ask: in the same image, beside it.
+  (run_image health --health "127.0.0.1:$health") >"$work/output" 2>&1 || die 'health says that it is not ready'
+  (run_image drain --admin "127.0.0.1:$admin") >"$work/output" 2>&1 || die 'drain does not begin a drain'
+  ! (run_image health --health "127.0.0.1:$health") >"$work/output" 2>&1 || die 'it is ready while it drains'
+  say 'health and drain ask it, from the same image'
 
   kill -TERM "$pid"
   local status=0

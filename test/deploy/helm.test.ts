@@ -106,6 +106,9 @@ test('helm', options, async (t) => {
     t.strictSame(command(find(render(consumer, '--set', 'sidegate-sidecar.nativeSidecar=false'), 'Deployment'), 'containers'), ['drain', '--wait'])
     const moved = configOf({}, { admin: { address: '127.0.0.1:18020' } })
     t.strictSame(command(find(render(gateway, ...moved), 'Deployment'), 'containers'), ['drain', '--wait', '--admin', '127.0.0.1:18020'])
+    const guarded = (tokenFile: unknown): string[] => configOf({}, { admin: { tokenFile } })
+    t.strictSame(command(find(render(gateway, ...guarded('/run/secrets/token')), 'Deployment'), 'containers'), ['drain', '--wait', '--token-file', '/run/secrets/token'])
+    for (const off of ['off', false]) t.strictSame(command(find(render(gateway, ...guarded(off)), 'Deployment'), 'containers'), ['drain', '--wait'])
   })
 
   await t.test('a typo in the configuration dies in helm, with its name', async (t) => {
@@ -138,6 +141,12 @@ test('helm', options, async (t) => {
     t.equal(refusal(consumer, '--kube-version', '1.29.0'), 'not refused')
     t.equal(refusal(consumer, '--kube-version', '1.28.9', '--set', 'sidegate-sidecar.nativeSidecar=false'), 'not refused')
     t.match(refusal(gateway, ...withJson({ 'service.ports': [{ name: 'web', port: 80, targetPort: 8080 }] })), /web leads to targetPort 8080, and no listener is there \(they listen on 17080\)/)
+    for (const address of ['127.0.0.1:17021', '[::1]:17021', 'unix:/tmp/health.sock']) {
+      t.match(refusal(gateway, ...configOf({}, { health: { address } })), /config\.health\.address is \S+, but the kubelet asks at the address of the pod.*\n.*Set config\.health\.address to ":17021"/, address)
+    }
+    t.equal(refusal(gateway, ...configOf({}, { health: { address: '0.0.0.0:17021' } })), 'not refused')
+    t.match(refusal(consumer, ...withJson({ 'sidegate-sidecar.config': { listeners: [{ ...listener, address: ':${PORT}' }] } })), /the port of :\$\{PORT\} is not known.*\n.*Write the number/)
+    t.equal(refusal(gateway, ...configOf({ address: '[::]:17080' })), 'not refused')
   })
 
   await t.test('the notes name the next commands, for the objects that there are', async (t) => {

@@ -30,8 +30,8 @@ interface Answer {
 const root = join(import.meta.dirname, '../..')
 const options = { skip: whyNoNetwork() ?? (false as const), timeout: 60_000 }
 const read = (name: string): unknown => parse(readFileSync(join(root, 'deploy/manifests', name), 'utf8'))
-const { initContainers, containers } = (read('deployment.yaml') as { spec: { template: { spec: { initContainers: [Container]; containers: [Container] } } } }).spec.template.spec
-const [sidecar, app] = [initContainers[0], containers[0]]
+const { template } = (read('deployment.yaml') as { spec: { template: { spec: Record<'initContainers' | 'containers', [Container]> } } }).spec
+const [sidecar, app] = [template.spec.initContainers[0], template.spec.containers[0]]
 const shipped = (read('configmap.yaml') as { data: Record<string, string> }).data['sidegate.yaml'] ?? ''
 const servicePort = (read('service.yaml') as { spec: { ports: [{ targetPort: number }] } }).spec.ports[0].targetPort
 

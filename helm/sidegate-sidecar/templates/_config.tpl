@@ -61,6 +61,12 @@ data:
 {{- regexFind "[0-9]+$" (dig "health" "address" ":17021" .config) -}}
 {{- end -}}
 
+{{/* Without the token the hook that begins the drain is refused. Nothing where there is none; a bare `off` is false to Helm. */}}
+{{- define "sidegate.lib.tokenFile" -}}
+{{- $file := dig "admin" "tokenFile" "off" .config | toString -}}
+{{- if hasPrefix "/" $file }}{{ $file }}{{ end -}}
+{{- end -}}
+
 {{/* A duration in whole seconds, rounded up; 0 where it is no duration that could be compared. */}}
 {{- define "sidegate.lib.seconds" -}}
 {{- $text := toString . -}}
@@ -79,6 +85,17 @@ data:
 {{- $needed := add (include "sidegate.lib.seconds" $timeout | int) 10 -}}
 {{- if lt (int $values.terminationGracePeriodSeconds) (int $needed) -}}
 {{- fail (printf "\n\nterminationGracePeriodSeconds is %d and config.drain.timeout is %s: the pod would be killed before its drain is over.\nSet terminationGracePeriodSeconds to %d or more, or shorten config.drain.timeout.\n" (int $values.terminationGracePeriodSeconds) $timeout (int $needed)) -}}
+{{- end -}}
+{{- $health := dig "health" "address" ":17021" $values.config -}}
+{{- if or (hasPrefix "unix:" $health) (hasPrefix "127." $health) (hasPrefix "localhost:" $health) (hasPrefix "[::1]:" $health) -}}
+{{- fail (printf "\n\nconfig.health.address is %s, but the kubelet asks at the address of the pod: its probes and the hook of the application would find nobody.\nSet config.health.address to \":17021\", or leave it out.\n" $health) -}}
+{{- end -}}
+{{- $addresses := list $health -}}
+{{- range $values.config.listeners }}{{ $addresses = append $addresses .address }}{{ end -}}
+{{- range $address := $addresses -}}
+{{- if and (not (hasPrefix "unix:" $address)) (not (regexMatch ":[0-9]+$" $address)) -}}
+{{- fail (printf "\n\nthe port of %s is not known before Sidegate reads its environment, but Kubernetes needs it as a number.\nWrite the number.\n" $address) -}}
+{{- end -}}
 {{- end -}}
 {{- range $values.extraVolumeMounts -}}
 {{- if .subPath -}}

@@ -44,7 +44,7 @@ A test holds it to src/inject/sidecar.ts.
     preStop:
       exec:
         {{- /* A native sidecar gets SIGTERM last and drains meanwhile; any other gets it right after this hook, so it waits. */}}
-        command: [/nodejs/bin/node, /app/dist/cli.js, drain{{ if ne .role "native" }}, --wait{{ end }}{{ with dig "admin" "address" "" $values.config }}, --admin, {{ quote . }}{{ end }}]
+        command: [/nodejs/bin/node, /app/dist/cli.js, drain{{ if ne .role "native" }}, --wait{{ end }}{{ with dig "admin" "address" "" $values.config }}, --admin, {{ quote . }}{{ end }}{{ with include "sidegate.lib.tokenFile" $values }}, --token-file, {{ quote . }}{{ end }}]
   resources:
     {{- toYaml $values.resources | nindent 4 }}
   securityContext:
