@@ -29,11 +29,12 @@ interface Answer {
 
 const root = join(import.meta.dirname, '../..')
 const options = { skip: whyNoNetwork() ?? (false as const), timeout: 60_000 }
-const read = <T>(name: string): T => parse(readFileSync(join(root, 'deploy/manifests', name), 'utf8')) as T
-const { initContainers, containers } = read<{ spec: { template: { spec: { initContainers: [Container]; containers: [Container] } } } }>('deployment.yaml').spec.template.spec
+const read = (name: string): unknown => parse(readFileSync(join(root, 'deploy/manifests', name), 'utf8'))
+const deployment = read('deployment.yaml') as { spec: { template: { spec: { initContainers: [Container]; containers: [Container] } } } }
+const { initContainers, containers } = deployment.spec.template.spec
 const [sidecar, app] = [initContainers[0], containers[0]]
-const shipped = read<{ data: Record<string, string> }>('configmap.yaml').data['sidegate.yaml'] ?? ''
-const servicePort = read<{ spec: { ports: [{ targetPort: number }] } }>('service.yaml').spec.ports[0].targetPort
+const shipped = (read('configmap.yaml') as { data: Record<string, string> }).data['sidegate.yaml'] ?? ''
+const servicePort = (read('service.yaml') as { spec: { ports: [{ targetPort: number }] } }).spec.ports[0].targetPort
 
 /** Says something every 50 ms, and prints what comes back. */
 const talker = `
