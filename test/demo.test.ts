@@ -53,7 +53,7 @@ test('the demo with --keep serves until Ctrl-C, then exits 0', async (t) => {
   const { status, stdout, stderr } = await demo.ended
   if (status !== 0) t.comment(stdout)
   t.strictSame([status, stderr], [0, ''])
-  t.match(stdout, '"msg":"draining"')
+  t.match(stdout, '"msg":"drain finished"')
 })
 
 interface Ended {

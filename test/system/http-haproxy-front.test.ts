@@ -20,6 +20,8 @@ defaults
   timeout connect 2s
   timeout client 5s
   timeout server 5s
+  # Without it a check has its interval: too little for the first one on a busy machine, and the server is down.
+  timeout check 5s
   option forwardfor
   http-reuse always
 frontend f

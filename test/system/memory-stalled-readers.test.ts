@@ -9,12 +9,12 @@ import { slowReader, type SlowReader } from '../support/processes.ts'
 import { flooder } from '../support/peers.ts'
 import { configFile, freePorts, runFile, runProgram } from './program.ts'
 
-const READERS = 200
+const READERS = 500
 const HIGH = 65_536
 const CLOSED = 'sidegate_connections_closed_total'
 
 // Over unix sockets, of which the kernel holds 200 KB and not up to 40 MB.
-test('200 readers that stall at once cost no more than their bounds, and all are gone within deadlines.write and a second', async (t) => {
+test('500 readers that stall at once cost no more than their bounds, and all are gone within deadlines.write and a second', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'sidegate-'))
   t.teardown(() => rmSync(directory, { recursive: true, force: true }))
   const chunk = Buffer.alloc(HIGH)
