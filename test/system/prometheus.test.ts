@@ -17,11 +17,10 @@ root.setTimeout(120_000)
 /** Panels whose queries stay at 0 here, with the reason. */
 const still = new Map([['Log lines dropped', 'needs a standard output that is not read: faults-stdout.test.ts']])
 
-/** Alerts that this load does not bring about, with the reason; rules_test.yaml shows each of them firing. */
-const quiet = new Map([
-  ['SidegateEventLoopSlow', 'a gate that is slow for a while would make the others here slow'],
-  ['SidegateInternalErrors', 'needs a bug'],
-])
+/** Fires where the machine of the test is short of CPU, and only there; rules_test.yaml shows it firing. */
+const BY_CHANCE = 'SidegateEventLoopSlow'
+/** Needs a bug. */
+const NEVER = 'SidegateInternalErrors'
 
 interface Query {
   title: string
@@ -69,8 +68,8 @@ test('before a real Prometheus every panel has data, every misbehaviour has its 
   await gates.load()
   await gates.farewell()
   const queries = dashboardQueries()
-  const firing = async (): Promise<string[]> => [...new Set((await server.history('ALERTS{alertstate="firing"}')).map(({ metric }) => metric['alertname'] ?? ''))].sort()
-  const expected = alerts.map(({ name }) => name).filter((name) => !quiet.has(name)).sort()
+  const firing = async (): Promise<string[]> => [...new Set((await server.history('ALERTS{alertstate="firing"}')).map(({ metric }) => metric['alertname'] ?? ''))].filter((name) => name !== BY_CHANCE).sort()
+  const expected = alerts.map(({ name }) => name).filter((name) => name !== BY_CHANCE && name !== NEVER).sort()
   // The last scrape and evaluation come up to a few seconds after the drain.
   await eventually(async () => (await firing()).length >= expected.length, { what: 'the alerts', withinMs: 15_000 }).catch(() => {})
   t.same(await firing(), expected)
