@@ -1,5 +1,5 @@
 // Three gates with everything that a dashboard asks for going on: the stage of the demo, one with limits, several upstreams and
-// TLS that is reloaded and drained, and one whose queues outgrow their budget.
+// TLS that is reloaded and drained, and one whose queues take nearly all of their budget.
 
 import type { Test } from 'tap'
 import { badClients, badService, goodClients } from '../../src/demo/scenes.ts'
@@ -14,7 +14,8 @@ import { connect, echo, flooder, mute, refuser } from '../support/peers.ts'
 import { rawClient, wsServer } from '../support/websocket.ts'
 
 const KIB = 1024
-const STALLED = 12
+/** Of all queues of the third gate. */
+const BUDGET = 1536 * KIB
 
 export interface MonitoredGates {
   healthPorts: number[]
@@ -32,7 +33,7 @@ export async function monitoredGates(t: Test): Promise<MonitoredGates> {
   t.teardown(() => stage.stop(1))
   const limited = await limitedGate(t)
   const flood = await flooder(t)
-  const full = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${flood.port}"`], {}, 'memory: { buffered: 128KiB }')
+  const full = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${flood.port}"`], {}, `memory: { buffered: ${BUDGET / KIB}KiB }`)
   const misbehaviour = [...badClients, ...badService]
   return {
     healthPorts: [stage.healthPort, limited.gate.healthPort, full.healthPort],
@@ -61,10 +62,15 @@ async function knock(t: Test, port: number, clients: number): Promise<void> {
   await Promise.allSettled(Array.from({ length: clients }, () => connect(t, port, { unread: true })))
 }
 
-/** Readers that stop, with more in their queues than the budget holds, until the gate has ended some of them. */
+/** Readers that stop, one after the other: a queue is at most 64 KiB, so the gate comes to stand between refusing and ending some. */
 async function overload(t: Test, gate: Gate): Promise<void> {
-  await knock(t, gate.port, STALLED)
-  await eventually(() => gate.lines.some(({ close }) => close === 'overloaded'), { what: 'a stalled queue to be ended', withinMs: 15_000 })
+  const { registry } = gate.sidegate
+  const queued = (): number => [...registry].reduce((sum, { owner }) => sum + (owner?.queued('client') ?? 0), 0)
+  for (let clients = 1; queued() < 0.95 * BUDGET; clients++) {
+    await connect(t, gate.port, { unread: true })
+    const areStalled = (): boolean => registry.size === clients && [...registry].every(({ owner }) => owner?.isPaused('to_client') === true)
+    await eventually(areStalled, { what: `${clients} stalled readers`, withinMs: 10_000 })
+  }
 }
 
 interface LimitedGate {
