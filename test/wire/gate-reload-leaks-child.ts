@@ -10,7 +10,7 @@ import { Sidegate } from '../../src/sidegate.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { leaks, resources } from '../support/leaks.ts'
 
-const ROUNDS = 6
+const ROUNDS = 9
 const PER_ROUND = Number(process.argv[2] ?? 50)
 
 const collect = (globalThis as { gc?: () => void }).gc!

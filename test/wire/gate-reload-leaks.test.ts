@@ -23,12 +23,13 @@ test('hundreds of reloads with clients in every listener leave nothing: no descr
   const [code] = (await once(child, 'close')) as [number]
   t.equal(code, 0)
   const rounds = text.trim().split('\n').map((line) => JSON.parse(line) as Round)
-  t.equal(rounds.at(-1)?.reloads, 6 * PER_ROUND)
+  t.equal(rounds.at(-1)?.reloads, 9 * PER_ROUND)
   for (const [nth, { resources, start }] of rounds.entries()) t.same(leaks(start, resources), [], `after round ${nth + 1}`)
-  // The parts of one listener that were kept would be 10 KB for each reload, half a megabyte more in every round.
+  // The parts of one listener that were kept would be 10 KB for each reload, half a megabyte more in every round. In the first rounds
+  // V8 still compiles and learns, which comes to as much once and fades: they are not judged.
   for (const kind of ['heapUsed', 'external'] as const) {
     const least = (some: Round[]): number => Math.min(...some.map((round) => round[kind]))
-    const growth = least(rounds.slice(3)) - least(rounds.slice(0, 3))
+    const growth = least(rounds.slice(6)) - least(rounds.slice(3, 6))
     t.ok(growth < 500_000, `${kind} grew by ${growth} bytes in three rounds of ${PER_ROUND} reloads`)
   }
   t.comment(rounds.map(({ heapUsed, external: outside }) => `${heapUsed} ${outside}`).join(' | '))
