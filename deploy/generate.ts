@@ -1,8 +1,9 @@
 // Writes what follows from the sidecar block (src/inject/sidecar.ts): the patches and the manifest that are shipped here.
 // `--check` writes nothing and exits 1 where a file is out of date. Run as `node deploy/generate.ts`.
 
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { stringify } from 'yaml'
+import { writeOrCheck } from '../docs/generated.ts'
 import { inject } from '../src/inject/inject.ts'
 import { appPreStop, CONFIG_VOLUME, DEFAULT_PORT, GRACE_SECONDS, podLabels, sidecarContainer, sidecarVolumes } from '../src/inject/sidecar.ts'
 
@@ -60,23 +61,4 @@ function read(name: string): string {
   return readFileSync(new URL(name, import.meta.url), 'utf8')
 }
 
-function main(isCheck: boolean): number {
-  let stale = 0
-  for (const [name, text] of Object.entries(files())) {
-    if (current(name) === text) continue
-    if (isCheck) process.stderr.write(`deploy/${name} is out of date, run node deploy/generate.ts\n`)
-    else writeFileSync(new URL(name, import.meta.url), text)
-    stale++
-  }
-  return isCheck && stale > 0 ? 1 : 0
-}
-
-function current(name: string): string | null {
-  try {
-    return read(name)
-  } catch {
-    return null
-  }
-}
-
-process.exitCode = main(process.argv.includes('--check'))
+process.exitCode = writeOrCheck({ folder: import.meta.dirname, files: files(), generator: 'deploy/generate.ts' })

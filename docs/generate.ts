@@ -2,13 +2,13 @@
 // configuration, docs/close-reasons.md from the table of reasons. `--check` writes nothing and exits 1 where a file is
 // out of date. Run as `node docs/generate.ts`.
 
-import { readFileSync, writeFileSync } from 'node:fs'
 import { reasonNames } from '../src/close.ts'
 import type { Explanation } from '../src/config/explain.ts'
 import { explain } from '../src/config/explain.ts'
 import { jsonSchema } from '../src/config/json-schema.ts'
 import type { Group, Row } from '../src/config/rows.ts'
 import { defaultText, groups } from '../src/config/rows.ts'
+import { writeOrCheck } from './generated.ts'
 
 const notice = '<!-- Written by docs/generate.ts; change the source, not this file. -->\n'
 
@@ -187,24 +187,4 @@ function keyLine({ name, default: value }: Explanation['keys'][number]): string 
   return value === '' ? `- Key: \`${name}\`` : `- Key: \`${name}\` (default: ${value})`
 }
 
-function main(isCheck: boolean): number {
-  let stale = 0
-  for (const [name, text] of Object.entries(documents())) {
-    const url = new URL(name, import.meta.url)
-    if (current(url) === text) continue
-    if (isCheck) process.stderr.write(`docs/${name} is out of date, run node docs/generate.ts\n`)
-    else writeFileSync(url, text)
-    stale++
-  }
-  return isCheck && stale > 0 ? 1 : 0
-}
-
-function current(url: URL): string | null {
-  try {
-    return readFileSync(url, 'utf8')
-  } catch {
-    return null
-  }
-}
-
-process.exitCode = main(process.argv.includes('--check'))
+process.exitCode = writeOrCheck({ folder: import.meta.dirname, files: documents(), generator: 'docs/generate.ts' })

@@ -2,8 +2,9 @@
 // configuration, the words that the templates need of both, and the copies of rules and dashboards that the chart ships.
 // `--check` writes nothing and exits 1 where a file is out of date. Run as `node helm/generate.ts`.
 
-import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { writeOrCheck } from '../docs/generated.ts'
 import { jsonSchema } from '../src/config/json-schema.ts'
 import type { JsonSchema } from '../src/config/meta.ts'
 import { readValues, schemaOf, type Value } from './values.ts'
@@ -110,21 +111,7 @@ function copies(): Record<string, string> {
   )
 }
 
-function main(isCheck: boolean): number {
-  const wanted = files()
-  const stale = Object.entries(wanted).filter(([name, text]) => !existsSync(join(here, name)) || readFileSync(join(here, name), 'utf8') !== text)
-  // What is copied goes when its source does.
-  const orphans = globSync('sidegate/files/**/*.{json,yaml}', { cwd: here }).filter((name) => !(name in wanted))
-  if (isCheck) {
-    for (const name of [...stale.map(([name]) => name), ...orphans]) process.stderr.write(`helm/${name} is out of date, run node helm/generate.ts\n`)
-    return stale.length + orphans.length > 0 ? 1 : 0
-  }
-  for (const [name, text] of stale) {
-    mkdirSync(dirname(join(here, name)), { recursive: true })
-    writeFileSync(join(here, name), text)
-  }
-  for (const name of orphans) rmSync(join(here, name))
-  return 0
-}
-
-process.exitCode = main(process.argv.includes('--check'))
+const written = files()
+// What is copied goes when its source does.
+const orphans = globSync('sidegate/files/**/*.{json,yaml}', { cwd: here }).filter((name) => !(name in written))
+process.exitCode = writeOrCheck({ folder: here, files: written, orphans, generator: 'helm/generate.ts' })
