@@ -10,7 +10,7 @@ import { systemClock } from './clock.ts'
 import { hashFile, loadFile } from './config/source.ts'
 import type { Config } from './config/schema.ts'
 import { ConfigError, formatProblem } from './errors.ts'
-import { ConfigWatch } from './lifecycle/config-watch.ts'
+import { watchConfig } from './lifecycle/config-watch.ts'
 import type { ConfigSource } from './lifecycle/reload.ts'
 import { createLog } from './log/log.ts'
 import { Sidegate } from './sidegate.ts'
@@ -41,7 +41,7 @@ export async function run({ configFile }: { configFile: string }): Promise<numbe
   for (const warning of warnings) log.warn('risky configuration', { at: formatProblem(configFile, warning) })
   const sidegate = await Sidegate.start(config, { log, logWriter: writer, source: { source, hash } })
   onHangUp = () => void sidegate.reload('SIGHUP')
-  const watch = new ConfigWatch({ file: configFile, clock: systemClock, onChange: () => void sidegate.reloadIfChanged() })
+  const watch = watchConfig({ file: configFile, clock: systemClock, onChange: () => void sidegate.reloadIfChanged() })
   const signal = await signals.next()
   watch.stop()
   await Promise.race([sidegate.drain(signal), signals.next()])

@@ -1,19 +1,12 @@
 // Tells when files have changed: those of a mounted ConfigMap or Secret, or any other. What counts is their content: however
 // often a file is touched, a change is told once.
-//
-// Kubernetes swaps a symbolic link (`..data`) in the mounted directory, so the directory is watched: a watch on the file sees
-// the first swap and no other. A slow poll finds what no event tells of (a network file system, a link to elsewhere).
 
-import { closeSync, openSync, readSync, watch } from 'node:fs'
-import type { FSWatcher } from 'node:fs'
+import { closeSync, openSync, readSync } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { dirname } from 'node:path'
 import type { Clock } from '../clock.ts'
 import { nodeCrypto } from '../node-lazy.ts'
+import { DirectoryWatch } from './directory-watch.ts'
 
-/** A swap is several events, and a file that is written in place is several more. */
-const SETTLE_MS = 500
-const POLL_MS = 15_000
 /** A Secret holds no more; whatever a path leads to, no more than this is read. */
 export const MAX_FILE_BYTES = 1024 * 1024
 
@@ -31,59 +24,22 @@ export function watchFiles(paths: readonly string[], { clock, onChange }: WatchO
 
 class WatchedFiles {
   readonly #paths: readonly string[]
-  readonly #clock: Clock
   readonly #onChange: () => void
-  readonly #watchers = new Map<string, FSWatcher>()
-  readonly #stopPolling: () => void
-  #stopSettling: (() => void) | null = null
+  readonly #watch: DirectoryWatch
   #seen: string
   #state: 'resting' | 'looking' | 'looking, and again' | 'stopped' = 'resting'
 
   constructor(paths: readonly string[], clock: Clock, onChange: () => void) {
     this.#paths = paths
-    this.#clock = clock
     this.#onChange = onChange
-    this.#watchDirectories()
+    // Watched before it is read, or a change between the two would be missed. Any event is a sign: links may lead to any name.
+    this.#watch = new DirectoryWatch({ files: paths, clock, isSign: () => true, onChange: () => void this.#look() })
     this.#seen = digest(paths.map(readNow))
-    this.#stopPolling = clock.every(POLL_MS, () => {
-      this.#watchDirectories()
-      void this.#look()
-    })
   }
 
   stop(): void {
     this.#state = 'stopped'
-    this.#stopPolling()
-    this.#stopSettling?.()
-    for (const watcher of this.#watchers.values()) watcher.close()
-    this.#watchers.clear()
-  }
-
-  /** A directory that is not there (any more) is tried again with each poll. */
-  #watchDirectories(): void {
-    for (const directory of new Set(this.#paths.map((path) => dirname(path)))) {
-      if (this.#watchers.has(directory)) continue
-      try {
-        const watcher = watch(directory, { persistent: false }, () => this.#settle())
-        watcher.on('error', () => this.#drop(directory))
-        this.#watchers.set(directory, watcher)
-      } catch {
-        // No such directory, or no inotify instance left: the poll does what it would.
-      }
-    }
-  }
-
-  #drop(directory: string): void {
-    this.#watchers.get(directory)?.close()
-    this.#watchers.delete(directory)
-  }
-
-  #settle(): void {
-    if (this.#state === 'stopped') return
-    this.#stopSettling ??= this.#clock.after(SETTLE_MS, () => {
-      this.#stopSettling = null
-      void this.#look()
-    })
+    this.#watch.stop()
   }
 
   async #look(): Promise<void> {

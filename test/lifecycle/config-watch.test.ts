@@ -3,8 +3,9 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, watch, writeFi
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemClock, type Clock } from '../../src/clock.ts'
-import { ConfigWatch, POLL_MS, SETTLE_MS } from '../../src/lifecycle/config-watch.ts'
-import { eventually } from '../support/eventually.ts'
+import { watchConfig } from '../../src/lifecycle/config-watch.ts'
+import { POLL_MS, SETTLE_MS } from '../../src/lifecycle/directory-watch.ts'
+import { eventually, within } from '../support/eventually.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { watchLeaks } from '../support/leaks.ts'
 
@@ -19,7 +20,7 @@ function folder(t: Test): string {
 
 function watching(t: Test, file: string, clock: Clock): { changes: () => number } {
   let changes = 0
-  const watched = new ConfigWatch({ file, clock, onChange: () => void changes++ })
+  const watched = watchConfig({ file, clock, onChange: () => void changes++ })
   t.teardown(() => watched.stop())
   return { changes: () => changes }
 }
@@ -66,13 +67,20 @@ test('an editor that writes, or renames over the file, is noticed once it has se
     await clock.pass(1)
     t.equal(changes(), before + 1)
   }
-  // Told apart by what is heard of a change of ours that comes after it.
-  const before = changes()
+  // A watch of the test's own tells when the event is there; the gate's hears it in the same turn.
+  const heard = Promise.withResolvers<void>()
+  const other = watch(directory, (_event, name) => name === 'access.log' && heard.resolve())
+  t.teardown(() => other.close())
   writeFileSync(join(directory, 'access.log'), 'other')
+  await within(heard.promise, { what: 'the event of another file' })
+  await new Promise<void>((resolve) => setImmediate(resolve))
+  t.equal(clock.armed.after, 0)
+  const before = changes()
   writeFileSync(file, 'fourth')
   await eventually(() => clock.armed.after === 1)
   await clock.pass(SETTLE_MS)
   t.equal(changes(), before + 1)
+  other.close()
 })
 
 test('a directory in which something goes on all the time is looked at once in a while, not never', async (t) => {
@@ -118,7 +126,7 @@ test('a watch that is stopped leaves nothing, and tells nothing any more', async
   const directory = folder(t)
   const clock = fakeClock()
   let changes = 0
-  const watched = new ConfigWatch({ file: join(directory, 'sidegate.yaml'), clock, onChange: () => void changes++ })
+  const watched = watchConfig({ file: join(directory, 'sidegate.yaml'), clock, onChange: () => void changes++ })
   writeFileSync(join(directory, 'sidegate.yaml'), 'text')
   await eventually(() => clock.armed.after === 1)
   watched.stop()
