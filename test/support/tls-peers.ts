@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import tls from 'node:tls'
 import type { Signed } from './certificates.ts'
 import { eventually, within } from './eventually.ts'
-import { connect } from './peers.ts'
+import { connect, echo } from './peers.ts'
 import type { Upstream } from './peers.ts'
 import { Wire } from './wire.ts'
 import type { WireOptions } from './wire.ts'
@@ -83,4 +83,16 @@ export function echoBack(wire: Wire): void {
     void wire.write(chunk).then(() => wire.socket.resume())
   })
   void wire.ended.then(() => wire.end())
+}
+
+/** A whole ClientHello, as the real client of this Node sends it. */
+export async function clientHello(t: Test): Promise<Buffer> {
+  const peer = await echo(t)
+  const socket = tls.connect({ port: peer.port, host: '127.0.0.1', rejectUnauthorized: false })
+  socket.on('error', () => {})
+  const wire = await peer.connection()
+  await eventually(() => wire.bytes > 300)
+  const hello = Buffer.from(wire.takeUnread())
+  socket.destroy()
+  return hello
 }

@@ -1,6 +1,5 @@
 import root, { test } from 'tap'
 import type { Test } from 'tap'
-import tls from 'node:tls'
 import { systemClock } from '../../src/clock.ts'
 import type { SidegateParts } from '../../src/sidegate.ts'
 import { readSamples } from '../metrics/samples.ts'
@@ -11,7 +10,7 @@ import type { Gate } from '../support/gate.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { outcomeOf } from '../support/outcome.ts'
 import { connect, echo } from '../support/peers.ts'
-import { tlsConnect } from '../support/tls-peers.ts'
+import { clientHello, tlsConnect } from '../support/tls-peers.ts'
 
 const RESET = { kind: 'reset', code: 'ECONNRESET' }
 /** One for all tests: openssl takes longer than they do. */
@@ -24,18 +23,6 @@ function tlsGate(t: Test, upstream: { port: number }, keys = '', tlsKeys = '', p
 }
 
 const rejected = async (gate: Gate, reason: string): Promise<number | undefined> => readSamples(await gate.metrics()).get('sidegate_connections_rejected_total', { listener: 'l0', reason })
-
-/** A whole ClientHello, as the real client of this Node sends it. */
-async function clientHello(t: Test): Promise<Buffer> {
-  const peer = await echo(t)
-  const socket = tls.connect({ port: peer.port, host: '127.0.0.1', rejectUnauthorized: false })
-  socket.on('error', () => {})
-  const wire = await peer.connection()
-  await eventually(() => wire.bytes > 300)
-  const hello = Buffer.from(wire.takeUnread())
-  socket.destroy()
-  return hello
-}
 
 test('half a ClientHello is closed by RST with handshake_timeout, and really closed; a whole one in time is served', async (t) => {
   watchLeaks(t)

@@ -1,6 +1,5 @@
 import root, { test } from 'tap'
 import type { Test } from 'tap'
-import tls from 'node:tls'
 import type { SidegateParts } from '../../src/sidegate.ts'
 import { proxyHeader } from '../../src/upstream/proxy-header.ts'
 import { pattern } from '../support/bytes.ts'
@@ -11,7 +10,7 @@ import type { Gate } from '../support/gate.ts'
 import { heldBack } from '../support/held-back.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect, echo, flooder, halfCloser } from '../support/peers.ts'
-import { tlsConnect } from '../support/tls-peers.ts'
+import { clientHello, tlsConnect } from '../support/tls-peers.ts'
 
 const RESET = { kind: 'reset', code: 'ECONNRESET' }
 const nowhere = { write: () => {} }
@@ -22,18 +21,6 @@ root.setTimeout(120_000)
 
 function tlsGate(t: Test, upstream: { port: number }, keys = '', tlsKeys = '', parts: Partial<SidegateParts> = {}): Promise<Gate> {
   return startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${app.cert}", key: "${app.key}" ${tlsKeys} } ${keys}`], parts)
-}
-
-/** A whole ClientHello, as the real client of this Node sends it. */
-async function clientHello(t: Test): Promise<Buffer> {
-  const peer = await echo(t)
-  const socket = tls.connect({ port: peer.port, host: '127.0.0.1', rejectUnauthorized: false })
-  socket.on('error', () => {})
-  const wire = await peer.connection()
-  await eventually(() => wire.bytes > 300)
-  const hello = Buffer.from(wire.takeUnread())
-  socket.destroy()
-  return hello
 }
 
 test('bytes go both ways over TLS, whole and in order, and both ends end with eof', async (t) => {
