@@ -1,11 +1,15 @@
-// Modules of Node's that an idle gate does without, loaded when they are first needed: crypto, tls, v8, worker_threads and util
+// Modules of Node's that an idle gate does without, loaded when they are first needed: crypto, tls, v8 and util
 // together are 12 MB of resident memory (Node 26.10), most of it for exports that nothing here uses. From the second call on, a lookup in a table.
 
+import type ChildProcess from 'node:child_process'
 import type Crypto from 'node:crypto'
 import type Tls from 'node:tls'
 import type V8 from 'node:v8'
 import type Vm from 'node:vm'
-import type WorkerThreads from 'node:worker_threads'
+
+export function nodeChildProcess(): typeof ChildProcess {
+  return process.getBuiltinModule('node:child_process')
+}
 
 export function nodeCrypto(): typeof Crypto {
   return process.getBuiltinModule('node:crypto')
@@ -21,10 +25,6 @@ export function nodeV8(): typeof V8 {
 
 export function nodeVm(): typeof Vm {
   return process.getBuiltinModule('node:vm')
-}
-
-export function nodeWorkerThreads(): typeof WorkerThreads {
-  return process.getBuiltinModule('node:worker_threads')
 }
 
 /** Whether two values are alike to their depths. */

@@ -10,7 +10,6 @@ import { makeClose } from './close.ts'
 import type { Reason } from './close.ts'
 import { formatAddress } from './config/address.ts'
 import type { Address } from './config/address.ts'
-import { effectiveConfig } from './config/effective.ts'
 import type { Config } from './config/schema.ts'
 import { OFF, parseDuration } from './config/units.ts'
 import { Registry } from './connection.ts'
@@ -26,7 +25,7 @@ import type { MemoryGauge } from './lifecycle/memory.ts'
 import { makeOverload } from './lifecycle/overload.ts'
 import type { Overload } from './lifecycle/overload.ts'
 import { ReloadRefused, Reloads } from './lifecycle/reload.ts'
-import type { ConfigFault, ConfigSource, ReloadResult, ReloadTrigger } from './lifecycle/reload.ts'
+import type { ConfigFault, ConfigSource, Content, ReloadResult, ReloadTrigger } from './lifecycle/reload.ts'
 import { build, version } from './lifecycle/version.ts'
 import type { Log } from './log/log.ts'
 import type { LogWriter } from './log/log-writer.ts'
@@ -52,8 +51,8 @@ export interface SidegateParts {
   descriptors?: number | null
   /** How much memory there is and is used. */
   memory?: MemoryGauge
-  /** Where the configuration came from; without it there is nothing to reload. `hash` is of the one that it starts with. */
-  source?: { source: ConfigSource<Config>; hash: string }
+  /** Where the configuration came from, and what was there; without it there is nothing to reload. `hash` is of the one that it starts with. */
+  source?: { source: ConfigSource<Config>; content: Content | null; hash: string }
   /** Read through Node's `data` events even where the shared buffer works: for tests of the fallback. */
   withoutSharedBuffer?: boolean
 }
@@ -95,7 +94,7 @@ export class Sidegate {
     this.#fits = connectionsThatFit(parts.descriptors ?? descriptorLimit() ?? Number.POSITIVE_INFINITY)
     refuseWhatDoesNotFit(config, this.#fits)
     this.#drain = new Drain({ clock, random, registry: this.registry, log, stopAccepting: () => this.#listeners.close() })
-    this.#reloads = new Reloads({ clock, log, source: parts.source?.source ?? null, hash: parts.source?.hash ?? '', apply: (next) => this.#apply(next) })
+    this.#reloads = new Reloads({ clock, log, source: parts.source?.source ?? null, content: parts.source?.content ?? null, hash: parts.source?.hash ?? '', apply: (next) => this.#apply(next) })
     this.#overload = makeOverload(config.memory, { clock, log, registry: this.registry, strain: this.#strain }, parts.memory)
     this.metrics = this.#makeMetrics(parts)
     this.#health = this.#makeHealthServer()
@@ -139,7 +138,8 @@ export class Sidegate {
       listeners: () => this.#listeners.current.map(({ view }) => view),
       upstreams: () => this.#listeners.current.map(({ upstreamView }) => upstreamView),
       state: () => (this.#drain.isUnderway ? 'draining' : this.#state),
-      config: () => effectiveConfig(this.#config),
+      // With it comes the schema, 5 MB that a gate does without until somebody asks.
+      config: async () => (await import('./config/effective.ts')).effectiveConfig(this.#config),
       configError: () => this.configError,
       lifecycle: this,
       parseDuration: (text) => parseDuration(text, { min: 1, max: OFF, isOffAllowed: false }),

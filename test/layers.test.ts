@@ -6,7 +6,7 @@ const src = join(import.meta.dirname, '../src')
 
 /** From the top. A file imports its own folder and the rows below. */
 const rows: string[][] = [
-  ['cli', 'commands', 'inject', 'demo', 'run', 'young-heap'],
+  ['cli', 'commands', 'inject', 'demo', 'main', 'run', 'flags'],
   ['sidegate', 'listener-set', 'served-listener', 'served-limits', 'served-upstream', 'tls-parts'],
   ['options'],
   ['admin', 'lifecycle', 'config', 'metrics', 'log'],
@@ -18,7 +18,7 @@ const rows: string[][] = [
 ]
 /** Those of one row that may import each other; the others are siblings that do not know each other. */
 const friends: string[][] = [
-  ['cli', 'commands', 'inject', 'demo', 'run', 'young-heap'],
+  ['cli', 'commands', 'inject', 'demo', 'main', 'run', 'flags'],
   ['sidegate', 'listener-set', 'served-listener', 'served-limits', 'served-upstream', 'tls-parts'],
   ['admin', 'lifecycle', 'metrics', 'log'],
   ['bucket', 'connection', 'close', 'clock', 'errors', 'node-http', 'node-lazy', 'wait'],

@@ -49,7 +49,7 @@ export interface AdminServerOptions {
   /** How the process is doing: `starting`, `running`, `draining`. */
   state: () => string
   /** The configuration in force, every default filled in, to be shown. */
-  config: () => unknown
+  config: () => Promise<unknown>
   /** Why the last reload was refused; null if it was not. */
   configError: () => unknown
   log: Leveled
@@ -115,7 +115,7 @@ function adminRoutes(options: AdminServerOptions, rates: Rates, logLevel: LogLev
     { method: 'GET', path: '/listeners', summary: 'listeners and their connections', handle: () => listeners(options) },
     ...(options.lifecycle === undefined ? [] : lifecycleRoutes(options.lifecycle)),
     { method: 'GET', path: '/upstreams', summary: 'upstream addresses: state, open connections, last check', handle: () => jsonAnswer(options.upstreams?.() ?? []) },
-    { method: 'GET', path: '/config', summary: 'the configuration in force, with its defaults', handle: () => jsonAnswer(options.config()) },
+    { method: 'GET', path: '/config', summary: 'the configuration in force, with its defaults', handle: async () => jsonAnswer(await options.config()) },
     { method: 'GET', path: '/config/error', summary: 'why the last reload was refused', handle: () => jsonAnswer({ error: options.configError() }) },
     ...logRoutes(logLevel, options.parseDuration),
     ...debugRoutes(clock, options.snapshotRoom ?? snapshotRoom),

@@ -1,20 +1,15 @@
 // A configuration file to a Config, or to a ConfigError that holds everything that is wrong with it.
 // `parseConfig` is pure; `loadConfig` adds the reading of a file that may be anything, in bounded memory.
 
-import { isUtf8 } from 'node:buffer'
-import { open } from 'node:fs/promises'
 import type { ConfigProblem } from '../errors.ts'
 import { ConfigError } from '../errors.ts'
+import { decode, MAX_FILE_BYTES, readBounded, tooLarge } from './file.ts'
 import type { Environment } from './interpolate.ts'
 import { formatPath } from './path.ts'
 import { locate, sorted, validate } from './problems.ts'
 import { readYaml } from './reader.ts'
 import type { Config } from './schema.ts'
-import { formatSize } from './units.ts'
 import { riskyValues } from './warnings.ts'
-
-/** A ConfigMap holds no more. */
-export const MAX_FILE_BYTES = 1024 * 1024
 
 /** A valid configuration, and what in it is seldom meant. */
 export interface Checked {
@@ -61,51 +56,4 @@ export function warnings(config: Config): ConfigProblem[] {
 function positionIn(text: string, index: number): { line: number; column: number } {
   const before = text.slice(0, index).split('\n')
   return { line: before.length, column: (before.at(-1) ?? '').length + 1 }
-}
-
-function tooLarge(file: string): ConfigError {
-  return new ConfigError(file, [{ line: 0, column: 0, path: '', message: `is larger than ${formatSize(MAX_FILE_BYTES)}` }])
-}
-
-/** At most one byte more than may be, whatever the file is: `/dev/zero` has no end. */
-export async function readBounded(file: string): Promise<Buffer> {
-  try {
-    await using handle = await open(file)
-    const buffer = Buffer.alloc(MAX_FILE_BYTES + 1)
-    let length = 0
-    while (length < buffer.length) {
-      const { bytesRead } = await handle.read(buffer, length, buffer.length - length, null)
-      if (bytesRead === 0) break
-      length += bytesRead
-    }
-    if (length > MAX_FILE_BYTES) throw tooLarge(file)
-    return buffer.subarray(0, length)
-  } catch (error) {
-    if (error instanceof ConfigError) throw error
-    throw new ConfigError(file, [{ line: 0, column: 0, path: '', message: unreadable(error as NodeJS.ErrnoException) }])
-  }
-}
-
-function unreadable(error: NodeJS.ErrnoException): string {
-  if (error.code === 'ENOENT') return 'does not exist'
-  if (error.code === 'EISDIR') return 'is a directory, not a file'
-  if (error.code === 'EACCES' || error.code === 'EPERM') return 'cannot be read: permission denied'
-  return `cannot be read: ${error.code ?? error.message}`
-}
-
-export function decode(bytes: Buffer, file: string): string {
-  if (isUtf8(bytes)) return new TextDecoder().decode(bytes)
-  const line = firstBadLine(bytes)
-  throw new ConfigError(file, [{ line, column: 1, path: '', message: 'this line is not UTF-8, save the file as UTF-8' }])
-}
-
-function firstBadLine(bytes: Buffer): number {
-  let line = 1
-  for (let start = 0; start < bytes.length; line++) {
-    const newline = bytes.indexOf(0x0a, start)
-    const end = newline === -1 ? bytes.length : newline + 1
-    if (!isUtf8(bytes.subarray(start, end))) return line
-    start = end
-  }
-  return line
 }

@@ -20,11 +20,19 @@ export interface LoadedConfig<C> {
   outcome: { config: C; warnings: readonly ConfigProblem[] } | ConfigError
 }
 
+/** What a file holds: its bytes, or why they cannot be read. */
+export type Content = Buffer | ConfigError
+
 export interface ConfigSource<C> {
   file: string
-  load(): Promise<LoadedConfig<C>>
-  /** Of the content as it is now. */
-  hash(): Promise<string>
+  /** As it is now. */
+  read(): Promise<Content>
+  load(content: Content): Promise<LoadedConfig<C>>
+}
+
+function isSameContent(a: Content | null, b: Content | null): boolean {
+  if (a instanceof ConfigError || b instanceof ConfigError) return a instanceof ConfigError && b instanceof ConfigError && a.message === b.message
+  return a !== null && b !== null && a.equals(b)
 }
 
 export type ReloadResult =
@@ -52,14 +60,16 @@ export interface ReloadParts<C> {
   source: ConfigSource<C> | null
   /** Of the configuration that it started with. */
   hash: string
+  /** What the file held then; null where nobody knows. */
+  content: Content | null
   /** All or nothing: rejects with a ConfigError, or with ReloadRefused. Resolves with the keys that need a restart. */
   apply: (config: C) => Promise<readonly string[]>
 }
 
 export class Reloads<C> {
   readonly #parts: ReloadParts<C>
-  /** Of the content that was tried last, good or bad: a bad file is complained of once. */
-  #triedHash: string
+  /** What was tried last, good or bad: a bad file is complained of once. */
+  #tried: Content | null
   #running: Promise<ReloadResult> | null = null
   /** Behind the running one: all who asked meanwhile share it, for it reads the file after they asked. */
   #next: Promise<ReloadResult> | null = null
@@ -74,7 +84,8 @@ export class Reloads<C> {
 
   constructor(parts: ReloadParts<C>) {
     this.#parts = parts
-    this.hash = this.#triedHash = parts.hash
+    this.hash = parts.hash
+    this.#tried = parts.content
     this.succeededAt = parts.clock.wall()
   }
 
@@ -91,7 +102,7 @@ export class Reloads<C> {
   /** Reloads if the content is another one than was tried last. */
   async reloadIfChanged(): Promise<void> {
     const { source } = this.#parts
-    if (source === null || this.#running !== null || (await source.hash()) === this.#triedHash) return
+    if (source === null || this.#running !== null || isSameContent(await source.read(), this.#tried)) return
     await this.reload('file')
   }
 
@@ -103,27 +114,29 @@ export class Reloads<C> {
   async #run(trigger: ReloadTrigger): Promise<ReloadResult> {
     const { source, apply, log } = this.#parts
     if (source === null) return { result: 'refused', problems: ['there is no configuration file to reload'] }
+    const content = await source.read()
     let hash = ''
     try {
-      const loaded = await source.load()
+      const loaded = await source.load(content)
       const { outcome } = loaded
       hash = loaded.hash
-      if (outcome instanceof ConfigError) return this.#fail(hash, outcome)
+      if (outcome instanceof ConfigError) return this.#fail(content, hash, outcome)
       const restartRequired = await apply(outcome.config)
       for (const warning of outcome.warnings) log.warn('risky configuration', { at: formatProblem(source.file, warning) })
-      return this.#succeed(trigger, hash, restartRequired)
+      return this.#succeed(trigger, content, hash, restartRequired)
     } catch (error) {
-      if (error instanceof ConfigError) return this.#fail(hash, error)
-      if (!(error instanceof ReloadRefused)) return this.#broken(hash, error)
+      if (error instanceof ConfigError) return this.#fail(content, hash, error)
+      if (!(error instanceof ReloadRefused)) return this.#broken(content, hash, error)
       // A poll would say so every time.
       log[trigger === 'file' ? 'debug' : 'warn']('reload refused', { trigger, why: error.message })
       return { result: 'refused', problems: [error.message] }
     }
   }
 
-  #succeed(trigger: ReloadTrigger, hash: string, restartRequired: readonly string[]): ReloadResult {
+  #succeed(trigger: ReloadTrigger, content: Content, hash: string, restartRequired: readonly string[]): ReloadResult {
     const { clock, log } = this.#parts
-    this.hash = this.#triedHash = hash
+    this.hash = hash
+    this.#tried = content
     this.fault = null
     this.restartRequired = restartRequired
     this.succeededAt = clock.wall()
@@ -134,18 +147,18 @@ export class Reloads<C> {
   }
 
   /** A bug of ours, perhaps one that this file has found: the gate goes on with what it has. */
-  #broken(hash: string, error: unknown): ReloadResult {
+  #broken(content: Content, hash: string, error: unknown): ReloadResult {
     const { log, source } = this.#parts
     log.error('internal error in a reload: this is a bug', { error: error instanceof Error ? error : String(error) })
     const message = `internal error: ${error instanceof Error ? error.message : String(error)}`
-    return this.#fail(hash, new ConfigError(source?.file ?? '', [{ line: 0, column: 0, path: '', message }]))
+    return this.#fail(content, hash, new ConfigError(source?.file ?? '', [{ line: 0, column: 0, path: '', message }]))
   }
 
-  #fail(hash: string, { file: named, problems }: ConfigError): ReloadResult {
+  #fail(content: Content, hash: string, { file: named, problems }: ConfigError): ReloadResult {
     const { clock, log, source } = this.#parts
     // Problems that no file is to blame for (a port that is taken) are told of this one, since it asked for them.
     const file = source?.file ?? named
-    this.#triedHash = hash
+    this.#tried = content
     this.fault = { at: clock.wall(), hash, file, problems }
     this.failures++
     const lines = problems.map((problem) => formatProblem(file, problem))

@@ -40,7 +40,7 @@ test('each path has its methods: what changes something is never a GET', async (
 })
 
 test('the configuration in force and the last error are shown as they are given', async (t) => {
-  const { row } = await setUp(t, { config: () => ({ admin: { address: 'x' } }), configError: () => ({ file: 'f', problems: [{ line: 1 }] }) })
+  const { row } = await setUp(t, { config: () => Promise.resolve({ admin: { address: 'x' } }), configError: () => ({ file: 'f', problems: [{ line: 1 }] }) })
   t.same(await row('/config'), { admin: { address: 'x' } })
   t.same(await row('/config/error'), { error: { file: 'f', problems: [{ line: 1 }] } })
   t.same(await (await setUp(t)).row('/config/error'), { error: null })

@@ -26,7 +26,7 @@ export function adminOptions(given: Partial<AdminServerOptions> = {}): AdminServ
     version: '1.2.3',
     revision: 'abc',
     state: () => 'running',
-    config: () => ({ log: { level: 'info' } }),
+    config: () => Promise.resolve({ log: { level: 'info' } }),
     configError: () => null,
     log: { level: 'info' },
     parseDuration: (text) => parseDuration(text, { min: 1, max: Infinity, isOffAllowed: false }),

@@ -2,7 +2,8 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import type { Config, ListenerConfig } from '../../src/config/schema.ts'
-import { checkConfig, checkText, loadConfig, MAX_FILE_BYTES, parseConfig, warnings } from '../../src/config/load.ts'
+import { checkConfig, checkText, loadConfig, parseConfig, warnings } from '../../src/config/load.ts'
+import { MAX_FILE_BYTES } from '../../src/config/file.ts'
 
 const smallest = `listeners:
   - address: ":17080"

@@ -17,11 +17,12 @@ function setUp() {
     clock,
     log,
     hash: 'h:first',
+    content: Buffer.from('first'),
     source: {
       file: 'sidegate.yaml',
-      hash: () => Promise.resolve(`h:${file.text}`),
-      load: async () => {
-        const { text } = file
+      read: () => Promise.resolve(Buffer.from(file.text)),
+      load: async (content) => {
+        const text = String(content)
         file.loads += 1
         if (file.isSlow) await new Promise<void>((resolve) => (go = resolve))
         const outcome = text === 'bad' ? problem('is bad') : { config: text, warnings: [] }
@@ -130,7 +131,7 @@ test('reloads are made one at a time; all who ask during one share the next, whi
 test('without a file there is nothing to reload', async (t) => {
   const clock = fakeClock()
   const log = new Log({ writer: { write() {} }, clock })
-  const reloads = new Reloads<string>({ clock, log, source: null, hash: '', apply: () => Promise.resolve([]) })
+  const reloads = new Reloads<string>({ clock, log, source: null, content: null, hash: '', apply: () => Promise.resolve([]) })
   t.same(await reloads.reload('admin'), { result: 'refused', problems: ['there is no configuration file to reload'] })
   await reloads.reloadIfChanged()
 })

@@ -9,7 +9,7 @@ import type { Config } from '../../src/config/schema.ts'
 import type { Connection } from '../../src/connection.ts'
 import { ConfigError } from '../../src/errors.ts'
 import type { DrainResult } from '../../src/lifecycle/drain.ts'
-import type { ConfigSource, ReloadResult } from '../../src/lifecycle/reload.ts'
+import type { ConfigSource, Content, ReloadResult } from '../../src/lifecycle/reload.ts'
 import { Log } from '../../src/log/log.ts'
 import { Sidegate } from '../../src/sidegate.ts'
 import type { SidegateParts } from '../../src/sidegate.ts'
@@ -51,17 +51,19 @@ class HeldSource implements ConfigSource<Config> {
   readonly file = 'test.yaml'
   text = ''
 
-  async load() {
-    try {
-      return { hash: await this.hash(), outcome: checkText(this.text, this.file) }
-    } catch (error) {
-      if (!(error instanceof ConfigError)) throw error
-      return { hash: await this.hash(), outcome: error }
-    }
+  read(): Promise<Buffer> {
+    return Promise.resolve(Buffer.from(this.text))
   }
 
-  hash(): Promise<string> {
-    return Promise.resolve(String(this.text.length))
+  load(content: Content) {
+    const text = String(content)
+    const hash = String(text.length)
+    try {
+      return Promise.resolve({ hash, outcome: checkText(text, this.file) })
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      return Promise.resolve({ hash, outcome: error })
+    }
   }
 }
 
@@ -78,7 +80,7 @@ export async function startGate(t: Test, listeners: string[], parts: Partial<Sid
     },
   }
   const log = new Log({ writer, clock: systemClock })
-  const sidegate = await Sidegate.start(config, { log, logWriter: writer, source: { source, hash: 'start' }, ...parts })
+  const sidegate = await Sidegate.start(config, { log, logWriter: writer, source: { source, content: null, hash: 'start' }, ...parts })
   t.teardown(async () => {
     await sidegate.stop()
     await eventually(() => sidegate.registry.size === 0, { what: 'an empty registry' })

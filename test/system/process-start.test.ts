@@ -1,6 +1,8 @@
 import { test } from 'tap'
 import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
 import net from 'node:net'
+import { join } from 'node:path'
 import { connect, echo } from '../support/peers.ts'
 import { configFile, freePorts, runFile, runProgram } from './program.ts'
 
@@ -14,6 +16,29 @@ test('it is ready soon after its start, and small', async (t) => {
   t.ok(program.readyMs < 3000, `${program.readyMs} ms`)
   t.equal(await program.status('/livez'), 200)
   t.equal(await program.status('/startupz'), 200)
+})
+
+const commandLine = (pid: number): string[] => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
+
+test('it runs in the process that was started, under the flags of Node that it needs, unless others were chosen', async (t) => {
+  const listener = ['protocol: tcp, upstream: "127.0.0.1:1"']
+  const program = await runProgram(t, listener)
+  t.match(commandLine(program.pid).filter((word) => word.startsWith('--')), ['--max-semi-space-size=4', '--expose-gc'])
+  const chosen = await runProgram(t, listener, { under: ['env', 'NODE_OPTIONS=--max_semi_space_size=2'] })
+  t.same(commandLine(chosen.pid).filter((word) => word.startsWith('--')), [])
+})
+
+test('what reads and judges the configuration is not in the process of the gate', async (t) => {
+  const directory = t.testdir({})
+  const loaded = join(directory, 'loaded.txt')
+  writeFileSync(loaded, '')
+  const hook = `import { registerHooks } from 'node:module'; import { appendFileSync } from 'node:fs'
+registerHooks({ load: (url, context, next) => { appendFileSync(${JSON.stringify(loaded)}, url + '\\n'); return next(url, context) } })`
+  writeFileSync(join(directory, 'hook.mjs'), hook)
+  await runProgram(t, ['protocol: http, upstream: "127.0.0.1:1"'], { under: ['env', `NODE_OPTIONS=--import=${join(directory, 'hook.mjs')}`] })
+  const urls = readFileSync(loaded, 'utf8')
+  t.match(urls, /dist\/sidegate\.js/)
+  t.notMatch(urls, /node_modules\/(yaml|valibot|ws|http-proxy-3)\/|config\/(load|schema)\.js/)
 })
 
 test('a port that is in use ends it with 78 and a sentence that names the key', async (t) => {

@@ -31,7 +31,7 @@ listeners:
 let nth = 0
 const source = {
   file: 'test.yaml',
-  hash: () => Promise.resolve(String(nth)),
+  read: () => Promise.resolve(Buffer.from(String(nth))),
   load: () => {
     // Some cannot be read; some want a port that is taken, once all the others are made.
     const taken = `  - { name: taken, address: "127.0.0.1:${port}", protocol: tcp, upstream: "127.0.0.1:1" }\n`
@@ -44,7 +44,7 @@ const source = {
   },
 }
 const writer = { dropped: 0, write() {} }
-const sidegate = await Sidegate.start(checkText(yaml(0), 'test.yaml').config, { log: new Log({ writer, clock: systemClock }), logWriter: writer, source: { source, hash: '0' } })
+const sidegate = await Sidegate.start(checkText(yaml(0), 'test.yaml').config, { log: new Log({ writer, clock: systemClock }), logWriter: writer, source: { source, content: null, hash: '0' } })
 
 async function talk(to: number): Promise<net.Socket> {
   const socket = net.connect({ port: to, host: '127.0.0.1' })
