@@ -11,8 +11,11 @@ export function nodeChildProcess(): typeof ChildProcess {
   return process.getBuiltinModule('node:child_process')
 }
 
+let crypto: typeof Crypto | null = null
+
+/** Of all of these the only one that each WebSocket asks for. */
 export function nodeCrypto(): typeof Crypto {
-  return process.getBuiltinModule('node:crypto')
+  return (crypto ??= process.getBuiltinModule('node:crypto'))
 }
 
 export function nodeTls(): typeof Tls {

@@ -250,6 +250,32 @@ function stateInstruments(registry: Registry) {
   }
 }
 
+/**
+ * A counter of what happens thousands of times a second in a storm: kept in plain numbers, and shown at a scrape. To add costs a look
+ * into a table, a tenth of what the counter takes.
+ */
+export class Tally<T extends string> {
+  readonly #counter: Counter<T>
+  readonly #rows = new Map<string, { total: number; show: (total: number) => void }>()
+
+  constructor(counter: Counter<T>) {
+    this.#counter = counter
+  }
+
+  /** All labels, in one and the same order each time. */
+  add(labels: Readonly<Record<T, string>>, times = 1): void {
+    let key = ''
+    for (const name in labels) key += `${labels[name]}\n`
+    let row = this.#rows.get(key)
+    if (row === undefined) this.#rows.set(key, (row = { total: 0, show: mirror(this.#counter, labels) }))
+    row.total += times
+  }
+
+  show(): void {
+    for (const { total, show } of this.#rows.values()) show(total)
+  }
+}
+
 /** A counter whose total is counted elsewhere. It never goes down, whatever it is told. */
 export function mirror<T extends string>(counter: Counter<T>, labels: Partial<Record<T, string>>): (total: number) => void {
   let shown = 0

@@ -10,7 +10,7 @@ import type { Clock } from '../clock.ts'
 import { reasonNames, type Close, type Reason, type Side } from '../close.ts'
 import { closingSides, dialFailureReasons, droppingPolicies, rejectionReasons } from './expected-closes.ts'
 import type { Connection, LimitAction, LimitName, Observer, Protocol, Registry } from '../connection.ts'
-import { createInstruments, mirror, type Instruments } from './instruments.ts'
+import { createInstruments, mirror, Tally, type Instruments } from './instruments.ts'
 import { ListenerMetrics, type MeteredLimit, type MeteredListener } from './listener-metrics.ts'
 import { ProcessMetrics } from './process-metrics.ts'
 import { UpstreamMetrics, type UpstreamCounts } from './upstream-metrics.ts'
@@ -59,8 +59,10 @@ export class Metrics implements Observer {
   readonly #showPauses: { toUpstream: (total: number) => void; toClient: (total: number) => void }
   readonly #showLogLinesDropped: (total: number) => void
   readonly #showReloads: { success: (total: number) => void; failure: (total: number) => void }
-  /** By policy. Plain numbers: a broadcast to many slow clients drops thousands a second. */
-  readonly #dropped = new Map<string, { total: number; show: (total: number) => void }>()
+  readonly #opened = new Tally(this.#instruments.opened)
+  readonly #closed = new Tally(this.#instruments.closed)
+  readonly #rejected = new Tally(this.#instruments.rejected)
+  readonly #dropped = new Tally(this.#instruments.messagesDropped)
 
   constructor(options: MetricsOptions) {
     this.#options = options
@@ -74,7 +76,7 @@ export class Metrics implements Observer {
     }
     this.#showLogLinesDropped = mirror(logLinesDropped, {})
     this.#showReloads = { success: mirror(configReloads, { result: 'success' }), failure: mirror(configReloads, { result: 'failure' }) }
-    for (const policy of droppingPolicies) this.#droppedBy(policy)
+    for (const policy of droppingPolicies) this.#dropped.add({ policy }, 0)
     for (const listener of options.listeners) this.setListener(listener)
   }
 
@@ -83,14 +85,14 @@ export class Metrics implements Observer {
     const known = this.#listeners.get(listener.name)
     if (known !== undefined) known.change(listener)
     else this.#listeners.set(listener.name, new ListenerMetrics(listener, this.#instruments))
-    for (const reason of rejectionReasons) this.#instruments.rejected.inc({ listener: listener.name, reason }, 0)
+    for (const reason of rejectionReasons) this.#rejected.add({ listener: listener.name, reason }, 0)
     for (const protocol of listener.protocols) this.#initialise(listener.name, protocol)
     for (const limit of listener.limits ?? []) this.#countLimited(listener.name, limit, 0)
   }
 
   /** Refused by a gate before it was served. */
   onRejected(listener: string, close: Close): void {
-    this.#instruments.rejected.inc({ listener, reason: close.reason })
+    this.#rejected.add({ listener, reason: close.reason })
   }
 
   /** Files of TLS changed, and are used or are not. */
@@ -107,7 +109,7 @@ export class Metrics implements Observer {
     if (this.#openedAs.has(connection)) return
     const { listener, protocol } = connection
     this.#openedAs.set(connection, protocol)
-    this.#instruments.opened.inc({ listener, protocol })
+    this.#opened.add({ listener, protocol })
   }
 
   onConnected(_connection: Connection, dialMs: number): void {
@@ -136,7 +138,7 @@ export class Metrics implements Observer {
   }
 
   onMessagesDropped(_connection: Connection, policy: string, messages: number): void {
-    this.#droppedBy(policy).total += messages
+    this.#dropped.add({ policy }, messages)
   }
 
   onRequest({ listener }: Connection, { method, status, durationMs }: { method: string; status: number | null; durationMs: number }): void {
@@ -175,10 +177,10 @@ export class Metrics implements Observer {
   }
 
   #initialise(listener: string, protocol: Protocol): void {
-    const { opened, closed, duration } = this.#instruments
-    opened.inc({ listener, protocol }, 0)
+    const { duration } = this.#instruments
+    this.#opened.add({ listener, protocol }, 0)
     for (const reason of reasonNames) {
-      for (const side of closingSides[reason]) closed.inc({ listener, protocol, side, reason }, 0)
+      for (const side of closingSides[reason]) this.#closed.add({ listener, protocol, side, reason }, 0)
     }
     // `zero` would also reset a histogram that a reload comes across again.
     if (!this.#of(listener).durations.has(protocol)) duration.zero({ listener, protocol })
@@ -186,7 +188,7 @@ export class Metrics implements Observer {
   }
 
   #countClosed(listener: string, protocol: Protocol, side: Side, reason: Reason): void {
-    this.#instruments.closed.inc({ listener, protocol, side, reason })
+    this.#closed.add({ listener, protocol, side, reason })
   }
 
   #accountUpgrade(connection: Connection): void {
@@ -194,14 +196,8 @@ export class Metrics implements Observer {
     if (openedAs === undefined || openedAs === connection.protocol) return
     const { listener, protocol } = connection
     this.#countClosed(listener, openedAs, 'client', 'eof')
-    this.#instruments.opened.inc({ listener, protocol })
+    this.#opened.add({ listener, protocol })
     this.#openedAs.set(connection, protocol)
-  }
-
-  #droppedBy(policy: string): { total: number; show: (total: number) => void } {
-    let dropped = this.#dropped.get(policy)
-    if (dropped === undefined) this.#dropped.set(policy, (dropped = { total: 0, show: mirror(this.#instruments.messagesDropped, { policy }) }))
-    return dropped
   }
 
   /** A listener that was not announced still counts; its name comes from the configuration either way. */
@@ -247,7 +243,7 @@ export class Metrics implements Observer {
     this.#showPauses.toClient(sum.pausesToClient)
     this.#showOverload()
     draining.set(this.#options.isDraining?.() === true ? 1 : 0)
-    for (const { total, show } of this.#dropped.values()) show(total)
+    for (const tally of [this.#opened, this.#closed, this.#rejected, this.#dropped]) tally.show()
     this.#showLogLinesDropped(this.#options.logLinesDropped?.() ?? 0)
     const config = this.#options.config?.()
     if (config !== undefined) this.#showConfig(config)
