@@ -51,6 +51,11 @@ export interface Endpoint {
   keepAlive(ms: number): void
   /** Ends our half (FIN) after what is queued. Reading goes on. */
   end(): void
+  /**
+   * As `end`, for a peer that has said its last word (a Close in answer to ours): closes without its FIN, once nothing is queued. Kernel
+   * queues still go; bytes that the peer would send all the same cost it an RST.
+   */
+  conclude(): void
   /** flush: as `end`, and reads go on until the peer ends too. drop, reset: at once. `onClosed` follows. */
   close(manner: Manner): void
 }

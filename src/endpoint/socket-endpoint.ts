@@ -140,13 +140,19 @@ export class SocketEndpoint implements Endpoint, Corkable {
     if (this.#kept === null || this.#kept.length === 0) this.#socket.end()
   }
 
+  conclude(): void {
+    uncork(this)
+    // Both ends would be FIN anyway: closing at once sends ours and saves a shutdown and its wait. TLS has its close_notify to say.
+    if (this.#unflushed === 0 && !isSecure(this.#socket)) this.#socket.destroy()
+    this.end()
+  }
+
   close(manner: Manner): void {
     if (this.#socket.destroyed) return
     uncork(this)
     if (manner === 'flush') {
-      // Both ends would be FIN anyway: closing at once sends ours and saves a shutdown and its wait. TLS has its close_notify to say.
-      if (this.#socket.readableEnded && this.#unflushed === 0 && !isSecure(this.#socket)) this.#socket.destroy()
-      this.end()
+      if (this.#socket.readableEnded) this.conclude()
+      else this.end()
       this.resume()
     } else if (manner === 'drop') {
       this.#socket.destroy()

@@ -23,7 +23,7 @@ export interface Dialogue {
   farewell(half: Half, close: Close): Farewell
   /** True: an end that can wait comes inside a frame. The pair is closed with it again as soon as it can be told, or after a while. */
   postpone?(close: Close): boolean
-  /** After a farewell: looks at what the peer still sends; true once it has answered. Nothing is forwarded any more. */
+  /** After a farewell: looks at what the peer still sends; true once it has answered, with its last word. Nothing is forwarded any more. */
   isAnswered(half: Half, bytes: Buffer, length: number): boolean
   /** The source of `half` has begun something that it owes the rest of: a message, a body. */
   isOwing(half: Half): boolean

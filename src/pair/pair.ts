@@ -246,7 +246,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
 
   #onLateBytes(half: Half, bytes: Buffer, length: number): boolean {
     half.flow.received += length
-    if (this.#dialogue?.isAnswered(half, bytes, length)) half.source.end()
+    if (this.#dialogue?.isAnswered(half, bytes, length)) half.source.conclude()
     return true
   }
 

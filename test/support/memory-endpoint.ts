@@ -153,6 +153,13 @@ export class MemoryEndpoint implements Endpoint {
     queueMicrotask(() => this.#finish())
   }
 
+  conclude(): void {
+    if (this.isClosed) return
+    if (this.queued > 0) return this.end()
+    this.gotFin = true
+    this.#destroy(null)
+  }
+
   close(manner: Manner): void {
     if (this.isClosed) return
     this.closes.push(manner)

@@ -33,6 +33,21 @@ test('the FIN of a client without a Close is an abort: 1001 for the upstream', a
   t.match(await gate.end(), { reason: 'aborted', side: 'client', phase: 'relay', detail: 'FIN without a Close frame' })
 })
 
+test('who has answered our Close is let go, whether it closes or not', async (t) => {
+  watchLeaks(t)
+  const upstream = await scriptedUpstream(t, (said) => said.accept({}))
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 1h }`])
+  const client = await rawClient(t, gate.port, { halfOpen: true })
+  await eventually(() => upstream.conversations.length === 1 && gate.open().phase === 'relay')
+  client.wire.end()
+  const said = upstream.conversations[0]!
+  t.match(await said.nextFrame(), { opcode: 'close', code: 1001, reason: 'aborted' })
+  await said.send(encodeFrame({ opcode: 'close', payload: Buffer.from([0x03, 0xe9]) }))
+  t.match(await gate.end(), { reason: 'aborted', side: 'client' })
+  t.equal(said.wire.socket.readableEnded && !said.wire.socket.destroyed, true, 'it saw our FIN, and has sent none')
+  said.wire.end()
+})
+
 test('the FIN of an upstream without a Close is an abort: 1011 for the client', async (t) => {
   const { gate, client, said } = await pair(t)
   said.wire.end()
@@ -105,4 +120,20 @@ test('the RST of a side inside a frame is RST for the other, and no byte of ours
       t.match(await gate.end(), { reason: 'reset', side })
     })
   }
+})
+
+test('who answers our Close with what is no frame gets FIN behind it', async (t) => {
+  watchLeaks(t)
+  const upstream = await scriptedUpstream(t, (said) => said.accept({}))
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 1h }`])
+  const client = await rawClient(t, gate.port, { halfOpen: true })
+  await eventually(() => upstream.conversations.length === 1 && gate.open().phase === 'relay')
+  const drained = gate.drain(600_000)
+  t.match(await client.nextFrame(), { opcode: 'close', code: 1012, reason: 'drain' })
+  await client.send(Buffer.from('nonsense'))
+  t.equal(await within(client.wire.ended), true)
+  client.wire.end()
+  upstream.conversations[0]!.wire.end()
+  await drained
+  t.match(await gate.end(), { reason: 'drain' })
 })

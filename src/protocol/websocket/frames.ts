@@ -141,7 +141,10 @@ export class Frames implements Dialogue, ControlHandler {
     const scanner = this.#scanner(half)
     const held = half.meter?.takeHeld() ?? null
     if (held !== null) scanner.scan(held, held.length, swallow)
-    return scanner.scan(bytes, length, swallow) !== null || scanner.isClosed || scanner.hasFailed
+    const failure = scanner.scan(bytes, length, swallow)
+    // What this peer says cannot be understood, so it may go on for long: FIN, and our Close before it, are to reach it all the same.
+    if (failure !== null || scanner.hasFailed) half.source.end()
+    return scanner.isClosed
   }
 
   isOwing(half: Half): boolean {

@@ -107,6 +107,10 @@ export class MessageEndpoint implements Endpoint, EndpointOwner, MessageEvents {
     this.#socket.keepAlive(ms)
   }
 
+  conclude(): void {
+    this.end()
+  }
+
   end(): void {
     if (this.#sender.isEmpty) this.#socket.end()
     else this.#ending ??= 'end'
