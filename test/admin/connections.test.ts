@@ -50,7 +50,7 @@ test('a question that is not understood is refused, not answered otherwise', asy
 test('the answer is JSON whatever is open: none, one, a slice, and more than a slice', async (t) => {
   const { rows, open } = await setUp(t)
   let opened = 0
-  for (const count of [0, 1, 2, 500, 501, 1700]) {
+  for (const count of [0, 1, 2, 100, 101, 500, 501, 1700]) {
     while (opened < count) open('app', ++opened)
     t.equal((await rows('/connections?limit=10000')).length, count)
     t.equal((await rows('/connections')).length, Math.min(100, count))

@@ -31,6 +31,17 @@ test('a herd, or a spread over half of the window, does not pass for uniform', a
   t.ok(kolmogorovSmirnov(new Float64Array(100).fill(0), SPREAD_MS) < 0.001)
 })
 
+test('moments that were seen late pass for uniform within what is allowed, and either half of the window does not', async (t) => {
+  const late = SPREAD_MS / 3
+  const moments = partingMoments(500, SPREAD_MS, seeded(1))
+  const lumps = moments.map((moment) => Math.ceil(moment / late) * late)
+  t.ok(kolmogorovSmirnov(lumps, SPREAD_MS) < 0.001)
+  t.ok(kolmogorovSmirnov(lumps, SPREAD_MS, late) > 0.001)
+  const half = moments.map((moment) => moment / 2)
+  t.ok(kolmogorovSmirnov(half, SPREAD_MS, late) < 0.001, 'the first')
+  t.ok(kolmogorovSmirnov(half.map((moment) => moment + SPREAD_MS / 2), SPREAD_MS, late) < 0.001, 'the second')
+})
+
 test('each connection is asked at its moment, once, and those that ended before are not', async (t) => {
   const clock = fakeClock({ now: 5000 })
   const all = connections(500)

@@ -41,6 +41,14 @@ export async function tlsConnect(t: Test, port: number, { ca, client, options, h
   return Object.assign(new Wire(secure, wireOptions), { tls: secure, raw: plain.socket })
 }
 
+/** The subject of the certificate that a client who comes now is shown. */
+export async function certificateShown(t: Test, port: number, options: TlsConnectOptions): Promise<string | undefined> {
+  const client = await tlsConnect(t, port, options)
+  const { subject } = client.tls.getPeerX509Certificate()!
+  client.end()
+  return subject
+}
+
 export interface TlsUpstream extends Upstream {
   /** What handshakes that failed were told. */
   failures: string[]

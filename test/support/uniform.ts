@@ -11,15 +11,16 @@ export function seeded(seed: number): () => number {
   }
 }
 
-/** How likely it is that moments which are uniform over 0..window lie no closer to that than these do (Kolmogorov and Smirnov). */
-export function kolmogorovSmirnov(moments: Iterable<number>, window: number): number {
+/**
+ * How likely it is that moments which are uniform over 0..window lie no closer to that than these do (Kolmogorov and Smirnov). Each may
+ * have been seen late, by up to `late`, never early: on a machine that stands still for so long no uniform ones become unlikely.
+ */
+export function kolmogorovSmirnov(moments: Iterable<number>, window: number, late = 0): number {
   const sorted = [...moments].sort((one, other) => one - other)
   const n = sorted.length
+  const share = (moment: number): number => Math.min(1, Math.max(0, moment / window))
   let distance = 0
-  for (const [index, moment] of sorted.entries()) {
-    const share = Math.min(1, Math.max(0, moment / window))
-    distance = Math.max(distance, (index + 1) / n - share, share - index / n)
-  }
+  for (const [index, moment] of sorted.entries()) distance = Math.max(distance, (index + 1) / n - share(moment), share(moment - late) - index / n)
   const scaled = (Math.sqrt(n) + 0.12 + 0.11 / Math.sqrt(n)) * distance
   let sum = 0
   for (let term = 1; term <= 100; term += 1) sum += (term % 2 === 1 ? 2 : -2) * Math.exp(-2 * term * term * scaled * scaled)

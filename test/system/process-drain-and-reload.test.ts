@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { eventually, within } from '../support/eventually.ts'
 import { get, httpClient, recordingUpstream } from '../support/http-peers.ts'
 import { connect, echo, listen } from '../support/peers.ts'
+import { kolmogorovSmirnov } from '../support/uniform.ts'
 import { wsClient, wsServer } from '../support/websocket.ts'
 import { freePorts, get as ask, runFile, runProgram, type Program } from './program.ts'
 
@@ -23,32 +24,38 @@ function post(port: number, path: string): Promise<{ status: number; body: strin
 const said = (program: Program, message: string): Record<string, unknown>[] =>
   program.lines.map((line) => JSON.parse(line) as Record<string, unknown>).filter(({ msg }) => msg === message)
 
-test('SIGTERM runs the whole drain with clients of each kind, resets nobody, and ends it with 0', async (t) => {
+const timeOf = (line: Record<string, unknown> | undefined): number => Date.parse(String(line?.['time']))
+
+test('SIGTERM asks 750 clients to go, evenly over drain.spread, resets nobody, and ends with 0', async (t) => {
   const [upstream, service, web] = [await echo(t), await wsServer(t), await recordingUpstream(t)]
+  const spreadMs = 6000
   const program = await runProgram(
     t,
     [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`, `protocol: http, upstream: "127.0.0.1:${service.port}"`, `protocol: http, upstream: "127.0.0.1:${web.port}"`],
-    { top: 'drain: { minDuration: 500ms, spread: 1500ms, timeout: 10s }' },
+    { top: `drain: { minDuration: 2s, spread: ${spreadMs}ms, timeout: 30s }` },
   )
-  const wires = await Promise.all(Array.from({ length: 30 }, () => connect(t, program.ports[0]!)))
-  const sockets = await Promise.all(Array.from({ length: 60 }, () => wsClient(t, `ws://127.0.0.1:${program.ports[1]}`)))
-  const clients = await Promise.all(Array.from({ length: 10 }, () => httpClient(t, program.ports[2]!)))
+  const sockets = await Promise.all(Array.from({ length: 500 }, () => wsClient(t, `ws://127.0.0.1:${program.ports[1]}`)))
+  const wires = await Promise.all(Array.from({ length: 200 }, () => connect(t, program.ports[0]!)))
+  const clients = await Promise.all(Array.from({ length: 50 }, () => httpClient(t, program.ports[2]!)))
   for (const client of clients) await client.get(get())
-  await eventually(async () => (await program.metrics()).sum('sidegate_connections', { side: 'client' }) === 100)
-  for (const { ended, end, socket } of [...wires, ...clients.map(({ wire }) => wire)].map((wire) => ({ ended: wire.ended, end: () => wire.end(), socket: wire.socket }))) {
-    void ended.then(() => socket.destroyed || end())
-  }
+  await eventually(async () => (await program.metrics()).sum('sidegate_connections', { side: 'client' }) === 750)
   program.child.kill('SIGTERM')
   await eventually(async () => (await program.status('/readyz')) === 503)
   const late = await connect(t, program.ports[0]!)
   await late.write('late')
   t.equal((await late.read(4)).toString(), 'late', 'it goes on to accept')
-  void late.ended.then(() => late.end())
-  t.equal(await within(program.exited, { withinMs: 10_000 }), 0)
+  t.equal(await within(program.exited, { withinMs: 40_000 }), 0)
   t.same(new Set((await Promise.all(sockets.map(({ closed }) => closed))).map(({ code, reason }) => `${code} ${reason}`)), new Set(['1012 drain']))
   const closed = await Promise.all([...wires, late, ...clients.map(({ wire }) => wire)].map((wire) => wire.closed))
   t.same(new Set(closed.map(({ kind }) => kind)), new Set(['fin']))
-  t.match(said(program, 'drain finished'), [{ drained: 101, forced: 0, others: 0 }])
+  await eventually(() => said(program, 'drain finished').length === 1)
+  t.match(said(program, 'drain finished'), [{ drained: 751, forced: 0, others: 0 }])
+  // Idle ones go first, so it is all of them together that are uniform. A line comes late where a process stood still, never early.
+  const start = timeOf(said(program, 'drain: listeners closed')[0])
+  const moments = said(program, 'connection closed').map((line) => timeOf(line) - start)
+  t.equal(moments.length, 751)
+  const tenths = Array.from({ length: 11 }, (_, nth) => moments[75 * nth])
+  t.ok(kolmogorovSmirnov(moments, spreadMs, spreadMs / 3) > 1e-6, `a tenth each until ${tenths.join(', ')} ms`)
 })
 
 test('as the kubelet does it: POST /drain, a hook of the application that waits, and SIGTERM, which then ends it at once', async (t) => {

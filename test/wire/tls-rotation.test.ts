@@ -1,5 +1,4 @@
 import root, { test } from 'tap'
-import type { Test } from 'tap'
 import { writeFileSync } from 'node:fs'
 import type tls from 'node:tls'
 import { readSamples } from '../metrics/samples.ts'
@@ -9,19 +8,12 @@ import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect, echo } from '../support/peers.ts'
-import { echoBack, tlsConnect, tlsUpstream } from '../support/tls-peers.ts'
+import { certificateShown, echoBack, tlsConnect, tlsUpstream } from '../support/tls-peers.ts'
 
 root.setTimeout(120_000)
 
 const reloads = async (gate: Gate, result: string): Promise<number | undefined> => readSamples(await gate.metrics()).get('sidegate_tls_reloads_total', { result })
 const expiry = async (gate: Gate, name: string): Promise<number | undefined> => readSamples(await gate.metrics()).get('sidegate_tls_certificate_expiry_timestamp_seconds', { name })
-
-async function subject(t: Test, gate: Gate, ca: string, options: tls.ConnectionOptions = {}): Promise<string | undefined> {
-  const client = await tlsConnect(t, gate.port, { ca, options })
-  const { subject: name } = client.tls.getPeerX509Certificate()!
-  client.end()
-  return name
-}
 
 test('a swapped Secret is shown to new clients, and open connections go on', async (t) => {
   watchLeaks(t)
@@ -35,7 +27,7 @@ test('a swapped Secret is shown to new clients, and open connections go on', asy
   for (const [nth, name] of ['second', 'third'].entries()) {
     mounted.swap(ca.issue(name, { days: 20 }))
     await eventually(async () => (await reloads(gate, 'success')) === nth + 1)
-    t.equal(await subject(t, gate, ca.cert), `CN=${name}`)
+    t.equal(await certificateShown(t, gate.port, { ca: ca.cert }), `CN=${name}`)
     void open.write('x')
     t.equal((await open.read(1)).toString(), 'x')
   }
@@ -53,16 +45,16 @@ test('a pair that does not fit, or is gone, changes nothing, and the next good o
   const before = await expiry(gate, 'l0')
   mounted.swap({ cert: ca.issue('second').cert, key: ca.issue('stranger').key })
   await eventually(async () => (await reloads(gate, 'failure')) === 1)
-  t.equal(await subject(t, gate, ca.cert), 'CN=first')
+  t.equal(await certificateShown(t, gate.port, { ca: ca.cert }), 'CN=first')
   t.equal(await expiry(gate, 'l0'), before)
   const garbage = `${ca.directory}/garbage`
   writeFileSync(garbage, 'garbage')
   mounted.swap({ cert: garbage, key: garbage })
   await eventually(async () => (await reloads(gate, 'failure')) === 2)
-  t.equal(await subject(t, gate, ca.cert), 'CN=first')
+  t.equal(await certificateShown(t, gate.port, { ca: ca.cert }), 'CN=first')
   mounted.swap(ca.issue('third'))
   await eventually(async () => (await reloads(gate, 'success')) === 1)
-  t.equal(await subject(t, gate, ca.cert), 'CN=third')
+  t.equal(await certificateShown(t, gate.port, { ca: ca.cert }), 'CN=third')
 })
 
 test('the session tickets of before are good after a rotation', async (t) => {
