@@ -53,11 +53,15 @@ export interface IntakeContext {
   refusals: Refusals
   /** Takes ownership of the endpoint; calls `release` of `limit` and `clients` by way of the connection's end. */
   serve: (connection: Connection, client: Endpoint) => void
-  /** A gate refused a connection from that address (`ip:port`). */
-  onRejected: (close: Close, client: string) => void
+  /** A gate refused a connection; `client` tells its address (`ip:port`), for a system call. */
+  onRejected: (close: Close, client: () => string) => void
   /** What a refused client is told, or null where its protocol has no words before the first byte. */
   refusalAnswer: (close: Close) => Buffer | null
 }
+
+const overloaded = makeClose('overloaded', 'sidegate', 'admit', 'memory.refuseAt')
+const tooMany = makeClose('too_many', 'client', 'admit', 'limits.connections')
+const tooFast = makeClose('rate_limited', 'client', 'admit', 'limits.newConnections')
 
 export class Intake {
   readonly options: IntakeOptions
@@ -84,18 +88,16 @@ export class Intake {
 
   take(socket: net.Socket): void {
     const { isRefusing, limit, newcomers } = this.#context
-    const { read, noDelay } = this.options
-    const endpoint = clientEndpoint(socket, read, deaf)
-    if (noDelay) socket.setNoDelay(true)
+    const endpoint = clientEndpoint(socket, this.options.read, deaf)
+    if (isRefusing()) return this.#refuse(overloaded, () => peerOf(socket).text, endpoint)
+    if (!limit.take()) return this.#refuse(tooMany, () => peerOf(socket).text, endpoint)
     const client = peerOf(socket)
-    if (isRefusing()) return this.#refuse(makeClose('overloaded', 'sidegate', 'admit', 'memory.refuseAt'), client, endpoint)
-    if (!limit.take()) return this.#refuse(makeClose('too_many', 'client', 'admit', 'limits.connections'), client, endpoint)
     if (newcomers === null) return this.#begin(socket, endpoint, client)
     newcomers.admit({
       serve: () => this.#begin(socket, endpoint, client),
       refuse: () => {
         limit.release()
-        this.#refuse(makeClose('rate_limited', 'client', 'admit', 'limits.newConnections'), client, endpoint)
+        this.#refuse(tooFast, () => client.text, endpoint)
       },
     })
   }
@@ -104,12 +106,17 @@ export class Intake {
   #begin(socket: net.Socket, endpoint: SocketEndpoint, client: ClientAddress): void {
     const { clock, limit } = this.#context
     if (endpoint.isClosed) return limit.release()
-    const local = this.options.recordsLocal ? localOf(socket) : null
-    if (this.#arrival !== null) return this.#arrive(new Arrival(endpoint, client, clock.now(), this.#arrival), local)
-    const close = this.#judge(client)
-    if (close === null) return this.#serve(endpoint, client, local, clock.now())
-    limit.release()
-    this.#refuse(close, client, endpoint)
+    const close = this.#arrival === null ? this.#judge(client) : null
+    if (close !== null) {
+      limit.release()
+      return this.#refuse(close, () => client.text, endpoint)
+    }
+    const { recordsLocal, noDelay } = this.options
+    const local = recordsLocal ? localOf(socket) : null
+    // A system call, which who is refused does not get.
+    if (noDelay) socket.setNoDelay(true)
+    if (this.#arrival === null) this.#serve(endpoint, client, local, clock.now())
+    else this.#arrive(new Arrival(endpoint, client, clock.now(), this.#arrival), local)
   }
 
   #arrive(arrival: Arrival, local: string | null): void {
@@ -135,7 +142,7 @@ export class Intake {
         this.#arrivals.delete(arrival)
         limit.release()
         if (arrival.isJudged) clients?.release(arrival.client.text, clock.now())
-        this.#refuse(close, arrival.client, endpoint)
+        this.#refuse(close, () => arrival.client.text, endpoint)
       },
     }
   }
@@ -148,10 +155,10 @@ export class Intake {
   }
 
   /** `endpoint` is null where it is gone already. */
-  #refuse(close: Close, client: ClientAddress, endpoint: SocketEndpoint | null): void {
+  #refuse(close: Close, client: () => string, endpoint: SocketEndpoint | null): void {
     const { onRejected, refusals, refusalAnswer } = this.#context
-    onRejected(close, client.text)
-    if (endpoint !== null) refusals.refuse(endpoint, refusalAnswer(close))
+    onRejected(close, client)
+    if (endpoint !== null) refusals.refuse(endpoint, () => refusalAnswer(close))
   }
 
   #serve(endpoint: SocketEndpoint, client: ClientAddress, local: string | null, acceptedAt: number): void {
