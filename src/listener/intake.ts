@@ -10,7 +10,7 @@ import { judgeAccess } from '../admission/access.ts'
 import type { AccessRules } from '../admission/access.ts'
 import { Arrival } from '../admission/arrival.ts'
 import type { ArrivalContext, SlowGates } from '../admission/arrival.ts'
-import { localOf, peerOf } from '../admission/client-address.ts'
+import { localOf, peerOf, UNIX_CLIENT } from '../admission/client-address.ts'
 import type { ClientAddress } from '../admission/client-address.ts'
 import type { Clients } from '../admission/clients.ts'
 import type { ConnectionLimit } from '../admission/limits.ts'
@@ -29,6 +29,8 @@ import type { ReadOptions, SocketEndpoint } from '../endpoint/socket-endpoint.ts
 export interface IntakeOptions {
   name: string
   protocol: Protocol
+  /** It listens on a unix socket: its clients have no address, and are who the file system lets there. */
+  isUnix: boolean
   read: ReadOptions
   noDelay: boolean
   /** Null lets every address in. */
@@ -61,6 +63,9 @@ export interface IntakeContext {
 
 const overloaded = makeClose('overloaded', 'sidegate', 'admit', 'memory.refuseAt')
 const tooMany = makeClose('too_many', 'client', 'admit', 'limits.connections')
+const gone = makeClose('reset', 'client', 'admit', 'before its accept')
+/** Whose address nobody knows any more. */
+const NOBODY = 'gone'
 const tooFast = makeClose('rate_limited', 'client', 'admit', 'limits.newConnections')
 
 export class Intake {
@@ -89,9 +94,10 @@ export class Intake {
   take(socket: net.Socket): void {
     const { isRefusing, limit, newcomers } = this.#context
     const endpoint = clientEndpoint(socket, this.options.read, deaf)
-    if (isRefusing()) return this.#refuse(overloaded, () => peerOf(socket).text, endpoint)
-    if (!limit.take()) return this.#refuse(tooMany, () => peerOf(socket).text, endpoint)
-    const client = peerOf(socket)
+    if (isRefusing()) return this.#refuse(overloaded, () => this.#clientOf(socket)?.text ?? NOBODY, endpoint)
+    if (!limit.take()) return this.#refuse(tooMany, () => this.#clientOf(socket)?.text ?? NOBODY, endpoint)
+    const client = this.#clientOf(socket)
+    if (client === null) return this.#dismiss(endpoint)
     if (newcomers === null) return this.#begin(socket, endpoint, client)
     newcomers.admit({
       serve: () => this.#begin(socket, endpoint, client),
@@ -100,6 +106,17 @@ export class Intake {
         this.#refuse(tooFast, () => client.text, endpoint)
       },
     })
+  }
+
+  #clientOf(socket: net.Socket): ClientAddress | null {
+    return this.options.isUnix ? UNIX_CLIENT : peerOf(socket)
+  }
+
+  /** It was reset while it waited for its accept. What it sent is still there, but nobody can be asked about: it is not looked at. */
+  #dismiss(endpoint: SocketEndpoint): void {
+    this.#context.limit.release()
+    this.#refuse(gone, () => NOBODY, null)
+    endpoint.close('drop')
   }
 
   /** It has a place, and its turn. */
