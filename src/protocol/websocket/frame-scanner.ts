@@ -8,8 +8,9 @@
 // control frames, order of fragments, minimal lengths, close payloads; and the size of a message and its number of
 // fragments, on the header, before the payload. Not checked: UTF-8 of text, what compressed payloads inflate to.
 
-import { isUtf8 } from 'node:buffer'
 import { isCounted, payloadLength } from './frame-header.ts'
+import { closeProblem, protocolError, tooBig } from './violation.ts'
+import type { Violation } from './violation.ts'
 
 export interface ScanRules {
   /** Frames from clients are masked, those from servers are not. */
@@ -20,13 +21,6 @@ export interface ScanRules {
   maxMessageBytes: number
   /** Frames of a message; Infinity is off. */
   maxFragments: number
-}
-
-export interface Violation {
-  reason: 'protocol_error' | 'message_too_big'
-  /** Close code for the peer that sent it. */
-  code: 1002 | 1007 | 1009
-  detail: string
 }
 
 /** Where accepted bytes go. Called while `bytes` are valid. */
@@ -267,25 +261,4 @@ export class FrameScanner {
     if (verdict === 'pass') to.forward(held, 0, size)
     return at
   }
-}
-
-function closeProblem(payload: Buffer): Violation | null {
-  if (payload.length === 0) return null
-  if (payload.length === 1) return protocolError('close frame with one byte')
-  const code = payload.readUInt16BE(0)
-  if (!isCloseCode(code)) return protocolError(`close code ${code}`)
-  return isUtf8(payload.subarray(2)) ? null : { reason: 'protocol_error', code: 1007, detail: 'close reason is not UTF-8' }
-}
-
-/** Codes that may stand in a close frame (RFC 6455 section 7.4 and the IANA registry). */
-export function isCloseCode(code: number): boolean {
-  return (code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006) || (code >= 3000 && code <= 4999)
-}
-
-function protocolError(detail: string): Violation {
-  return { reason: 'protocol_error', code: 1002, detail }
-}
-
-function tooBig(detail: string): Violation {
-  return { reason: 'message_too_big', code: 1009, detail }
 }

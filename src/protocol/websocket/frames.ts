@@ -12,9 +12,10 @@ import { earliest } from '../../wait.ts'
 import type { Wait } from '../../wait.ts'
 import { closePayload, controlFrame } from './frame.ts'
 import { CLOSE, FrameScanner, PING } from './frame-scanner.ts'
-import type { ControlHandler, Verdict, Violation } from './frame-scanner.ts'
+import type { ControlHandler, Verdict } from './frame-scanner.ts'
 import { Pinger } from './pinger.ts'
 import type { PingOptions } from './pinger.ts'
+import type { Violation } from './violation.ts'
 
 export interface FramesOptions {
   maxMessageBytes: number
