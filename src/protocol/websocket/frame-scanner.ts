@@ -39,8 +39,8 @@ export interface ControlHandler {
 
 /** Counts messages against a limit. */
 export interface MessageGate {
-  /** A frame that begins a message, or costs as much as one. False stops the scan before it. */
-  takeMessage(): boolean
+  /** A frame that begins a message, which is `isDroppable`, or costs as much as one. `drop` keeps all of that message from going on, `stop` stops the scan before it. */
+  takeMessage(isDroppable: boolean): Verdict
 }
 
 export const CLOSE = 8
@@ -58,12 +58,16 @@ export class FrameScanner {
   #remaining = 0
   #isInMessage = false
   #isFinal = false
+  /** Nothing of the current message goes on; it is judged like any other. */
+  #isDropping = false
   #messageBytes = 0
   #fragments = 0
   #held: Buffer | null = null
   #heldLength = 0
-  /** Whole data messages so far. */
+  /** Whole data messages so far, dropped ones too. */
   messages = 0
+  /** Messages that the gate dropped; whoever counts them begins anew. */
+  dropped = 0
   /** Changes whenever a part of a data frame passes. */
   activity = 0
   /** A Close frame passed: whatever follows it is discarded (RFC 6455 section 5.5.1). */
@@ -106,7 +110,11 @@ export class FrameScanner {
     }
     let from = at
     while (!this.isClosed && !this.hasFailed) {
-      if (this.#remaining > 0) at = this.#skipPayload(at, length)
+      if (this.#remaining > 0) {
+        const isDropped = this.#isDropping
+        at = this.#skipPayload(at, length)
+        if (isDropped) from = at
+      }
       if (this.#remaining > 0) break
       if (this.wantsBoundary) {
         if (at > from) to.forward(bytes, from, at)
@@ -158,6 +166,7 @@ export class FrameScanner {
     if (!this.#isFinal) return
     this.messages++
     this.#isInMessage = false
+    this.#isDropping = false
     this.#messageBytes = 0
     this.#fragments = 0
   }
@@ -201,7 +210,11 @@ export class FrameScanner {
     if (opcode >= 8) return this.#acceptControl(bytes, at, size, opcode)
     const length = payloadLength(bytes, at)
     if (length < 0) return protocolError('length not in its minimal form, or over 63 bits')
-    if (this.gate !== null && isCounted(bytes[at]!, length) && !this.gate.takeMessage()) return 'stop'
+    if (this.gate !== null && isCounted(bytes[at]!, length)) {
+      const turn = this.gate.takeMessage(opcode !== 0)
+      if (turn === 'stop') return 'stop'
+      if (turn === 'drop') this.#drop()
+    }
     this.#messageBytes += length
     this.#fragments++
     if (this.#messageBytes > this.rules.maxMessageBytes) return tooBig(`message of more than ${this.rules.maxMessageBytes} bytes (websocket.maxMessage)`)
@@ -210,8 +223,14 @@ export class FrameScanner {
     this.#isInMessage = true
     this.#remaining = length
     this.activity++
+    const verdict = this.#isDropping ? 'drop' : 'pass'
     if (length === 0) this.#endFrame()
-    return 'pass'
+    return verdict
+  }
+
+  #drop(): void {
+    this.#isDropping = true
+    this.dropped++
   }
 
   #acceptControl(bytes: Buffer, at: number, size: number, opcode: number): Verdict | Violation {
