@@ -81,10 +81,11 @@ export class Connection {
   }
 }
 
-/** The limits, as in the configuration, and what they do: `delay` stops reading (or serving), `close` ends or refuses. */
+/** The limits, as in the configuration, and what they do: `delay` stops reading (or serving), `close` ends or refuses, `drop` drops messages. */
 export const limitNames = ['connections', 'connectionsPerClient', 'newConnections', 'bytes', 'messages', 'minRate'] as const
 export type LimitName = (typeof limitNames)[number]
-export type LimitAction = 'delay' | 'close'
+export type LimitAction = 'delay' | 'close' | 'drop'
+
 /** Gives back what the connection takes up upstream, if anything; a second call does nothing. */
 export function releasePlace(connection: Connection): void {
   const { place } = connection
@@ -105,7 +106,7 @@ export interface Observer {
   onPingSent(connection: Connection): void
   /** Round trip of a ping of ours, in milliseconds. */
   onPong(connection: Connection, rttMs: number): void
-  /** So many messages for a slow client gave way; `policy` is a word of ours. */
+  /** So many messages were dropped: those for a slow client that gave way, or those over a rate; `policy` is a word of ours. */
   onMessagesDropped(connection: Connection, policy: string, messages: number): void
   /** A plain HTTP request was answered with `status`, or with nothing (null). */
   onRequest(connection: Connection, request: { method: string; status: number | null; durationMs: number }): void

@@ -13,7 +13,7 @@ import type { Cidr } from './config/cidr.ts'
 import type { Config, ListenerConfig } from './config/schema.ts'
 import type { ReadOptions } from './endpoint/socket-endpoint.ts'
 import type { ClientOptions } from './admission/clients.ts'
-import type { RateRule, RatesOptions } from './admission/rates.ts'
+import type { RatesOptions } from './admission/rates.ts'
 import { ConfigError } from './errors.ts'
 import type { PairOptions } from './pair/pair.ts'
 import type { HttpOptions } from './protocol/http/serve.ts'
@@ -149,7 +149,7 @@ export function ratesOptions({ limits, protocol }: ListenerConfig, read: ReadOpt
   return bytes === null && messages === null && minRate === null ? null : { bytes, messages, minRate, readBytes: read.readBytes }
 }
 
-function ruleOf(rule: RateRule): RateRule | null {
+function ruleOf<Rule extends { perSec: number }>(rule: Rule): Rule | null {
   return isOn(rule.perSec) ? rule : null
 }
 

@@ -197,11 +197,12 @@ export class ServedListener {
   }
 
   #intakeOptions(): IntakeOptions {
-    const { name, protocol, noDelay } = this.#config
+    const { name, address, protocol, noDelay } = this.#config
     const [proxy, tls] = [proxyRules(this.#config), this.#tls.gate]
     return {
       name,
       protocol,
+      isUnix: address.kind === 'unix',
       read: this.#read,
       noDelay,
       access: accessRules(this.#config),

@@ -91,8 +91,8 @@ const slow: Row = {
     },
     {
       title: 'Messages dropped', kind: 'stacked', unit: 'cps', width: 8,
-      shows: 'Whole messages dropped for slow clients, by the policy that dropped them.',
-      act: 'Expected with `dropOldest` and `dropNewest`. If all clients drop, the service sends more than the network carries.',
+      shows: 'Whole messages dropped: for slow clients, by the policy that dropped them, or over the rate of limits.messages (rate).',
+      act: 'Expected with `dropOldest`, `dropNewest` and `onExceed: drop`. If all clients drop, the service sends more than the network carries, or the rate is too low.',
       queries: [{ expr: sumRate('sidegate_websocket_messages_dropped_total', ['policy']), legend: '{{policy}}' }],
     },
   ],

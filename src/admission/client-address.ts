@@ -18,8 +18,9 @@ export function clientAddress(ip: string, port: number): ClientAddress {
   return { ip: plain.split('%', 1)[0]!, text: formatAddress(plain, port) }
 }
 
-export function peerOf({ remoteAddress, remotePort }: Socket): ClientAddress {
-  return remoteAddress === undefined || remotePort === undefined ? UNIX_CLIENT : clientAddress(remoteAddress, remotePort)
+/** Who is at the other end of a socket that a TCP port accepted. Null: it was reset before, and the kernel has forgotten who it was. */
+export function peerOf({ remoteAddress, remotePort }: Socket): ClientAddress | null {
+  return remoteAddress === undefined || remotePort === undefined ? null : clientAddress(remoteAddress, remotePort)
 }
 
 /** Where the client connected to; null for a unix socket. */

@@ -10,11 +10,11 @@ import { roomyBurst } from '../pair/pacer.ts'
 import type { Pacer } from '../pair/pacer.ts'
 import type { Clients } from './clients.ts'
 
-export interface RateRule {
+export interface RateRule<Action extends LimitAction = 'delay' | 'close'> {
   perSec: number
   burst: number
   per: 'connection' | 'client' | 'listener'
-  onExceed: 'delay' | 'close'
+  onExceed: Action
   /** False: only counted. */
   isEnforced: boolean
 }
@@ -22,7 +22,7 @@ export interface RateRule {
 export interface RatesOptions {
   /** Null is off. */
   bytes: RateRule | null
-  messages: RateRule | null
+  messages: RateRule<LimitAction> | null
   minRate: MinRateOptions | null
   /** What one read can bring. */
   readBytes: number
@@ -67,12 +67,12 @@ export class Rates implements PairLimits {
     }
   }
 
-  #rate(connection: Connection, name: string, rule: RateRule, needs: number): Rate {
+  #rate<Action extends LimitAction>(connection: Connection, name: string, rule: RateRule<Action>, needs: number): Rate<Action> {
     const { onExceed, isEnforced } = rule
     return { bucket: this.#bucket(connection, name, rule, needs), onExceed, isEnforced }
   }
 
-  #bucket({ clientAddress }: Connection, name: string, { perSec, burst, per, onExceed }: RateRule, needs: number): Bucket {
+  #bucket({ clientAddress }: Connection, name: string, { perSec, burst, per, onExceed }: RateRule<LimitAction>, needs: number): Bucket {
     const make = (): Bucket => new Bucket(perSec, onExceed === 'delay' ? roomyBurst(burst, perSec, needs) : burst, this.clock.now())
     if (per === 'client') return this.#clients?.of(clientAddress)?.bucket(`${name} ${perSec} ${burst}`, make) ?? make()
     if (per === 'connection') return make()

@@ -20,9 +20,10 @@ export class Refusals {
     this.#sweep = sweep
   }
 
-  /** Takes ownership of `endpoint`. */
-  refuse(endpoint: Endpoint, answer: Buffer | null): void {
-    if (answer === null || this.#lingering >= MAX_LINGERING) {
+  /** Takes ownership of `endpoint`. `answerOf` is asked only where there is room for an answer. */
+  refuse(endpoint: Endpoint, answerOf: () => Buffer | null): void {
+    const answer = this.#lingering >= MAX_LINGERING ? null : answerOf()
+    if (answer === null) {
       endpoint.owner = deaf
       endpoint.close('reset')
       return

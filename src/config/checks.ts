@@ -10,7 +10,7 @@ import { parseName } from './names.ts'
 import type { Path } from './path.ts'
 import { at, formatPath } from './path.ts'
 import type { Finding } from './problems.ts'
-import { delayPerClient, halfPair, shortDrain, thresholds, uselessPath, wrongMode, wrongOrder } from './relations.ts'
+import { delayPerClient, dropInFrames, halfPair, shortDrain, thresholds, uselessPath, wrongMode, wrongOrder } from './relations.ts'
 import { defaultName, defaults, MAX_ADDRESSES } from './schema.ts'
 
 /** An address that we listen on. */
@@ -36,6 +36,7 @@ export function checkMeaning(value: Record<string, unknown>): Finding[] {
       ...wrongOrder(listener, ['listeners', index]),
       ...wrongMode(listener, ['listeners', index, 'websocket']),
       ...delayPerClient(listener, ['listeners', index]),
+      ...dropInFrames(listener, ['listeners', index]),
       ...openProxies(listener, ['listeners', index]),
       ...halfPair(listener, ['listeners', index, 'upstream', 'tls']),
       ...namelessUpstream(listener, ['listeners', index]),

@@ -157,8 +157,8 @@ export function count(about: About, range: Range): Key<number> {
   }, about)
 }
 
-/** One of some words. `later` are words of the contract whose feature is not built yet. */
-export function choice<const W extends string>(about: About, words: readonly W[], later: readonly string[] = []): Key<W> {
+/** One of some words. */
+export function choice<const W extends string>(about: About, words: readonly W[]): Key<W> {
   return value<W>({
     type: words.map((word) => `\`${word}\``).join(' or '),
     remedy: `write ${oneOf(words)}`,
@@ -166,7 +166,6 @@ export function choice<const W extends string>(about: About, words: readonly W[]
     read(input) {
       const found = words.find((word) => word === input)
       if (found !== undefined) return { value: found }
-      if (typeof input === 'string' && later.includes(input)) return { problem: `got ${show(input)}, which is not supported yet, write ${oneOf(words)}` }
       const meant = typeof input === 'string' ? suggest(input, words) : null
       return { problem: `got ${show(input)}, write ${oneOf(words)}${meant !== null && words.length > 2 ? `; did you mean ${meant}?` : ''}` }
     },

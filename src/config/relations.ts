@@ -77,6 +77,13 @@ export function wrongMode(listener: unknown, path: Path): Finding[] {
   return found
 }
 
+/** What is dropped is a whole message, and only one mode holds those. */
+export function dropInFrames(listener: unknown, path: Path): Finding[] {
+  const inner: Path = ['limits', 'messages', 'onExceed']
+  if (at(listener, inner) !== 'drop' || (at(listener, ['websocket', 'mode']) ?? 'frames') !== 'frames') return []
+  return [{ path: [...path, ...inner], message: 'got drop, which needs websocket.mode: messages (frames mode holds no whole message), write that, or delay or close' }]
+}
+
 /** Who waits must wait for all: a queue for each client would be theirs to fill. */
 export function delayPerClient(listener: unknown, path: Path): Finding[] {
   const inner: Path = ['limits', 'newConnections']

@@ -10,7 +10,7 @@ import { judgeAccess } from '../admission/access.ts'
 import type { AccessRules } from '../admission/access.ts'
 import { Arrival } from '../admission/arrival.ts'
 import type { ArrivalContext, SlowGates } from '../admission/arrival.ts'
-import { localOf, peerOf } from '../admission/client-address.ts'
+import { localOf, peerOf, UNIX_CLIENT } from '../admission/client-address.ts'
 import type { ClientAddress } from '../admission/client-address.ts'
 import type { Clients } from '../admission/clients.ts'
 import type { ConnectionLimit } from '../admission/limits.ts'
@@ -29,6 +29,8 @@ import type { ReadOptions, SocketEndpoint } from '../endpoint/socket-endpoint.ts
 export interface IntakeOptions {
   name: string
   protocol: Protocol
+  /** It listens on a unix socket: its clients have no address, and are who the file system lets there. */
+  isUnix: boolean
   read: ReadOptions
   noDelay: boolean
   /** Null lets every address in. */
@@ -53,11 +55,18 @@ export interface IntakeContext {
   refusals: Refusals
   /** Takes ownership of the endpoint; calls `release` of `limit` and `clients` by way of the connection's end. */
   serve: (connection: Connection, client: Endpoint) => void
-  /** A gate refused a connection from that address (`ip:port`). */
-  onRejected: (close: Close, client: string) => void
+  /** A gate refused a connection; `client` tells its address (`ip:port`), for a system call. */
+  onRejected: (close: Close, client: () => string) => void
   /** What a refused client is told, or null where its protocol has no words before the first byte. */
   refusalAnswer: (close: Close) => Buffer | null
 }
+
+const overloaded = makeClose('overloaded', 'sidegate', 'admit', 'memory.refuseAt')
+const tooMany = makeClose('too_many', 'client', 'admit', 'limits.connections')
+const gone = makeClose('reset', 'client', 'admit', 'before its accept')
+/** Whose address nobody knows any more. */
+const NOBODY = 'gone'
+const tooFast = makeClose('rate_limited', 'client', 'admit', 'limits.newConnections')
 
 export class Intake {
   readonly options: IntakeOptions
@@ -84,32 +93,47 @@ export class Intake {
 
   take(socket: net.Socket): void {
     const { isRefusing, limit, newcomers } = this.#context
-    const { read, noDelay } = this.options
-    const endpoint = clientEndpoint(socket, read, deaf)
-    if (noDelay) socket.setNoDelay(true)
-    const client = peerOf(socket)
-    if (isRefusing()) return this.#refuse(makeClose('overloaded', 'sidegate', 'admit', 'memory.refuseAt'), client, endpoint)
-    if (!limit.take()) return this.#refuse(makeClose('too_many', 'client', 'admit', 'limits.connections'), client, endpoint)
+    const endpoint = clientEndpoint(socket, this.options.read, deaf)
+    if (isRefusing()) return this.#refuse(overloaded, () => this.#clientOf(socket)?.text ?? NOBODY, endpoint)
+    if (!limit.take()) return this.#refuse(tooMany, () => this.#clientOf(socket)?.text ?? NOBODY, endpoint)
+    const client = this.#clientOf(socket)
+    if (client === null) return this.#dismiss(endpoint)
     if (newcomers === null) return this.#begin(socket, endpoint, client)
     newcomers.admit({
       serve: () => this.#begin(socket, endpoint, client),
       refuse: () => {
         limit.release()
-        this.#refuse(makeClose('rate_limited', 'client', 'admit', 'limits.newConnections'), client, endpoint)
+        this.#refuse(tooFast, () => client.text, endpoint)
       },
     })
+  }
+
+  #clientOf(socket: net.Socket): ClientAddress | null {
+    return this.options.isUnix ? UNIX_CLIENT : peerOf(socket)
+  }
+
+  /** It was reset while it waited for its accept. What it sent is still there, but nobody can be asked about: it is not looked at. */
+  #dismiss(endpoint: SocketEndpoint): void {
+    this.#context.limit.release()
+    this.#refuse(gone, () => NOBODY, null)
+    endpoint.close('drop')
   }
 
   /** It has a place, and its turn. */
   #begin(socket: net.Socket, endpoint: SocketEndpoint, client: ClientAddress): void {
     const { clock, limit } = this.#context
     if (endpoint.isClosed) return limit.release()
-    const local = this.options.recordsLocal ? localOf(socket) : null
-    if (this.#arrival !== null) return this.#arrive(new Arrival(endpoint, client, clock.now(), this.#arrival), local)
-    const close = this.#judge(client)
-    if (close === null) return this.#serve(endpoint, client, local, clock.now())
-    limit.release()
-    this.#refuse(close, client, endpoint)
+    const close = this.#arrival === null ? this.#judge(client) : null
+    if (close !== null) {
+      limit.release()
+      return this.#refuse(close, () => client.text, endpoint)
+    }
+    const { recordsLocal, noDelay } = this.options
+    const local = recordsLocal ? localOf(socket) : null
+    // A system call, which who is refused does not get.
+    if (noDelay) socket.setNoDelay(true)
+    if (this.#arrival === null) this.#serve(endpoint, client, local, clock.now())
+    else this.#arrive(new Arrival(endpoint, client, clock.now(), this.#arrival), local)
   }
 
   #arrive(arrival: Arrival, local: string | null): void {
@@ -135,7 +159,7 @@ export class Intake {
         this.#arrivals.delete(arrival)
         limit.release()
         if (arrival.isJudged) clients?.release(arrival.client.text, clock.now())
-        this.#refuse(close, arrival.client, endpoint)
+        this.#refuse(close, () => arrival.client.text, endpoint)
       },
     }
   }
@@ -148,10 +172,10 @@ export class Intake {
   }
 
   /** `endpoint` is null where it is gone already. */
-  #refuse(close: Close, client: ClientAddress, endpoint: SocketEndpoint | null): void {
+  #refuse(close: Close, client: () => string, endpoint: SocketEndpoint | null): void {
     const { onRejected, refusals, refusalAnswer } = this.#context
-    onRejected(close, client.text)
-    if (endpoint !== null) refusals.refuse(endpoint, refusalAnswer(close))
+    onRejected(close, client)
+    if (endpoint !== null) refusals.refuse(endpoint, () => refusalAnswer(close))
   }
 
   #serve(endpoint: SocketEndpoint, client: ClientAddress, local: string | null, acceptedAt: number): void {

@@ -17,8 +17,8 @@ export class Rejections {
     this.#clock = clock
   }
 
-  /** `client` is the address of this one; those that were counted only are not named. */
-  note(listener: string, close: Close, client: string): void {
+  /** `client` tells the address of this one; those that are counted only are not asked. */
+  note(listener: string, close: Close, client: () => string): void {
     const key = `${listener} ${close.reason}`
     const now = this.#clock.now()
     const told = this.#told.get(key)
@@ -27,7 +27,7 @@ export class Rejections {
       return
     }
     const { reason, side, phase, detail } = close
-    this.#log.info('connection refused', { listener, client, close: reason, side, phase, detail, count: (told?.since ?? 0) + 1 })
+    this.#log.info('connection refused', { listener, client: client(), close: reason, side, phase, detail, count: (told?.since ?? 0) + 1 })
     this.#told.set(key, { at: now, since: 0 })
   }
 }

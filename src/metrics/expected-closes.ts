@@ -63,5 +63,5 @@ export const dialFailureReasons = [
   'no_upstream',
 ] as const satisfies readonly Reason[]
 
-/** Of `websocket.slowConsumer`, those that drop messages. */
-export const droppingPolicies = ['dropOldest', 'dropNewest'] as const
+/** Why messages are dropped: the policies of `websocket.slowConsumer` that do, and `limits.messages` with `onExceed: drop`. */
+export const droppingPolicies = ['dropOldest', 'dropNewest', 'rate'] as const

@@ -97,13 +97,13 @@ function trafficInstruments(registry: Registry) {
     }),
     messages: new Counter({
       name: 'sidegate_websocket_messages_total',
-      help: 'Whole WebSocket messages that came, live; those that a slow client was spared are in it.',
+      help: 'Whole WebSocket messages that came, live; those that were dropped are in it.',
       labelNames: ['listener', 'direction'] as const,
       registers,
     }),
     messagesDropped: new Counter({
       name: 'sidegate_websocket_messages_dropped_total',
-      help: 'Messages that gave way because a client was too slow for them (websocket.slowConsumer).',
+      help: 'Whole messages that were dropped: because a client was too slow for them (the policy of websocket.slowConsumer), or over the rate of limits.messages (rate).',
       labelNames: ['policy'] as const,
       registers,
     }),
@@ -133,7 +133,7 @@ function trafficInstruments(registry: Registry) {
     }),
     rateLimited: new Counter({
       name: 'sidegate_rate_limited_total',
-      help: 'How often a limit acted: delay counts pauses (or connections that had to wait), close counts ends and refusals.',
+      help: 'How often a limit acted: delay counts pauses (or connections that had to wait), close counts ends and refusals, drop counts messages.',
       labelNames: ['listener', 'limit', 'action'] as const,
       registers,
     }),

@@ -5,6 +5,8 @@
 //     bytes     drawn for each read; delayed: the next read waits until the bucket holds a whole one
 //     messages  drawn for each at its first byte; delayed: the rest of the read is held here until there is a token,
 //               so that ten thousand messages of one read are no more than the burst. At most one read is held.
+//               dropped (message mode): one that begins without a token goes no further, whole; what has begun, and
+//               what is no message (pings), draws what is there and goes on
 //
 // A limit spares who keeps it in the mean: `burst` is what may come at once.
 
@@ -18,9 +20,9 @@ import type { MinRateOptions } from './min-rate.ts'
 import type { Pacer, Waiter } from './pacer.ts'
 
 /** One rate limit in one direction. */
-export interface Rate {
+export interface Rate<Action extends LimitAction = 'delay' | 'close'> {
   bucket: Bucket
-  onExceed: 'delay' | 'close'
+  onExceed: Action
   /** False: only counted. */
   isEnforced: boolean
 }
@@ -29,8 +31,11 @@ export interface HalfRates {
   /** Per second: bytes read from the source. */
   bytes: Rate | null
   /** WebSocket messages, and frames that cost as much. */
-  messages: Rate | null
+  messages: Rate<LimitAction> | null
 }
+
+/** What becomes of a message that begins. */
+export type Turn = 'pass' | 'drop' | 'stop'
 
 export interface PairRates {
   toUpstream: HalfRates
@@ -99,12 +104,15 @@ export class Meter implements Waiter {
     return false
   }
 
-  /** Draws for a message that begins; false if it must wait, or ends the pair: see `onMessagesOver`. */
-  takeMessage(): boolean {
+  /** Draws for a message that begins, or for what costs as much and cannot be dropped. `stop`: it must wait, or ends the pair: see `onMessagesOver`. */
+  takeMessage(isDroppable: boolean): Turn {
     const rate = this.#rates.messages
-    if (rate === null || rate.bucket.take(1, this.#limits.clock.now())) return true
+    if (rate === null || rate.bucket.take(1, this.#limits.clock.now())) return 'pass'
+    const isDropping = rate.onExceed === 'drop'
+    if (isDropping && !isDroppable) return 'pass'
     this.#limits.report('messages', rate.onExceed, rate.isEnforced)
-    return !rate.isEnforced
+    if (!rate.isEnforced) return 'pass'
+    return isDropping ? 'drop' : 'stop'
   }
 
   /** A message was not let on: `bytes[start..end)`, which begin with it, are kept until there is a token. */

@@ -15,7 +15,7 @@ function setUp() {
   const refusals = new Refusals(clock, sweep)
   const refuse = (answer: string | null, options: MemoryOptions = {}): MemoryEndpoint => {
     const endpoint = new MemoryEndpoint('client', deaf, options)
-    refusals.refuse(endpoint, answer === null ? null : Buffer.from(answer))
+    refusals.refuse(endpoint, () => (answer === null ? null : Buffer.from(answer)))
     return endpoint
   }
   return { clock, sweep, refuse }

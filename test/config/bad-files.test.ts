@@ -205,6 +205,15 @@ test('what the other mode of a WebSocket can do is refused with the words of thi
   for (const fine of ['mode: messages', 'mode: messages, compression: off', 'mode: frames, compression: strip', 'slowConsumer: { policy: wait }']) t.strictSame(of(fine), [])
 })
 
+test('messages over a rate can be dropped in messages mode alone', async (t) => {
+  const of = (keys: string): string[] => problemsOf(inListener(`limits: { messages: { rate: 5, onExceed: drop } }\n${keys}`))
+  const problem = '5:46 listeners[0].limits.messages.onExceed: got drop, which needs websocket.mode: messages (frames mode holds no whole message), write that, or delay or close'
+  t.strictSame(of(''), [problem])
+  t.strictSame(of('    websocket: { mode: frames }'), [problem])
+  t.strictSame(of('    websocket: { mode: messages }'), [])
+  t.match(problemsOf(inListener('limits: { bytes: { onExceed: drop } }')), [/got drop, write delay or close$/])
+})
+
 test('all problems come at once, in the order of the file, those between keys among them', async (t) => {
   t.strictSame(problemsOf(`log: { levle: info }
 listeners:

@@ -185,3 +185,24 @@ test('several pairs of one bucket get the rate together, each its share', async 
   t.ok(sum <= 6 * 4 + 2 + 3 && sum >= 6 * 4, `${sum} reads: the rate, the burst, and one for each`)
   t.ok(Math.max(...got) - Math.min(...got) <= 1, got.join(', '))
 })
+
+test('a message without a token is dropped where that is the action, and who cannot be dropped draws what is there and waits for nothing', async (t) => {
+  for (const isEnforced of [true, false]) {
+    const acts: Array<[LimitName, LimitAction, boolean]> = []
+    const bucket = new Bucket(1, 2, 0)
+    const limits = (clock: FakeClock): PairLimits => ({
+      clock,
+      pacer: new Pacer(clock),
+      minRate: null,
+      ratesOf: () => ({ toUpstream: { bytes: null, messages: { bucket, onExceed: 'drop', isEnforced } }, toClient: { bytes: null, messages: null } }),
+      report: (...act) => void acts.push(act),
+    })
+    const { pair } = memoryPair({ limits })
+    const meter = pair.toUpstream.meter!
+    t.same([meter.takeMessage(true), meter.takeMessage(false)], ['pass', 'pass'])
+    t.same([meter.takeMessage(false), acts], ['pass', []], 'no token, and nothing to drop')
+    t.equal(meter.takeMessage(true), isEnforced ? 'drop' : 'pass')
+    t.same(acts, [['messages', 'drop', isEnforced]])
+    t.ok(meter.mayRead())
+  }
+})

@@ -8,8 +8,9 @@
 // control frames, order of fragments, minimal lengths, close payloads; and the size of a message and its number of
 // fragments, on the header, before the payload. Not checked: UTF-8 of text, what compressed payloads inflate to.
 
-import { isUtf8 } from 'node:buffer'
 import { isCounted, payloadLength } from './frame-header.ts'
+import { closeProblem, protocolError, tooBig } from './violation.ts'
+import type { Violation } from './violation.ts'
 
 export interface ScanRules {
   /** Frames from clients are masked, those from servers are not. */
@@ -20,13 +21,6 @@ export interface ScanRules {
   maxMessageBytes: number
   /** Frames of a message; Infinity is off. */
   maxFragments: number
-}
-
-export interface Violation {
-  reason: 'protocol_error' | 'message_too_big'
-  /** Close code for the peer that sent it. */
-  code: 1002 | 1007 | 1009
-  detail: string
 }
 
 /** Where accepted bytes go. Called while `bytes` are valid. */
@@ -45,8 +39,8 @@ export interface ControlHandler {
 
 /** Counts messages against a limit. */
 export interface MessageGate {
-  /** A frame that begins a message, or costs as much as one. False stops the scan before it. */
-  takeMessage(): boolean
+  /** A frame that begins a message, which is `isDroppable`, or costs as much as one. `drop` keeps all of that message from going on, `stop` stops the scan before it. */
+  takeMessage(isDroppable: boolean): Verdict
 }
 
 export const CLOSE = 8
@@ -64,12 +58,16 @@ export class FrameScanner {
   #remaining = 0
   #isInMessage = false
   #isFinal = false
+  /** Nothing of the current message goes on; it is judged like any other. */
+  #isDropping = false
   #messageBytes = 0
   #fragments = 0
   #held: Buffer | null = null
   #heldLength = 0
-  /** Whole data messages so far. */
+  /** Whole data messages so far, dropped ones too. */
   messages = 0
+  /** Messages that the gate dropped; whoever counts them begins anew. */
+  dropped = 0
   /** Changes whenever a part of a data frame passes. */
   activity = 0
   /** A Close frame passed: whatever follows it is discarded (RFC 6455 section 5.5.1). */
@@ -112,7 +110,11 @@ export class FrameScanner {
     }
     let from = at
     while (!this.isClosed && !this.hasFailed) {
-      if (this.#remaining > 0) at = this.#skipPayload(at, length)
+      if (this.#remaining > 0) {
+        const isDropped = this.#isDropping
+        at = this.#skipPayload(at, length)
+        if (isDropped) from = at
+      }
       if (this.#remaining > 0) break
       if (this.wantsBoundary) {
         if (at > from) to.forward(bytes, from, at)
@@ -164,6 +166,7 @@ export class FrameScanner {
     if (!this.#isFinal) return
     this.messages++
     this.#isInMessage = false
+    this.#isDropping = false
     this.#messageBytes = 0
     this.#fragments = 0
   }
@@ -207,7 +210,11 @@ export class FrameScanner {
     if (opcode >= 8) return this.#acceptControl(bytes, at, size, opcode)
     const length = payloadLength(bytes, at)
     if (length < 0) return protocolError('length not in its minimal form, or over 63 bits')
-    if (this.gate !== null && isCounted(bytes[at]!, length) && !this.gate.takeMessage()) return 'stop'
+    if (this.gate !== null && isCounted(bytes[at]!, length)) {
+      const turn = this.gate.takeMessage(opcode !== 0)
+      if (turn === 'stop') return 'stop'
+      if (turn === 'drop') this.#drop()
+    }
     this.#messageBytes += length
     this.#fragments++
     if (this.#messageBytes > this.rules.maxMessageBytes) return tooBig(`message of more than ${this.rules.maxMessageBytes} bytes (websocket.maxMessage)`)
@@ -216,8 +223,14 @@ export class FrameScanner {
     this.#isInMessage = true
     this.#remaining = length
     this.activity++
+    const verdict = this.#isDropping ? 'drop' : 'pass'
     if (length === 0) this.#endFrame()
-    return 'pass'
+    return verdict
+  }
+
+  #drop(): void {
+    this.#isDropping = true
+    this.dropped++
   }
 
   #acceptControl(bytes: Buffer, at: number, size: number, opcode: number): Verdict | Violation {
@@ -267,25 +280,4 @@ export class FrameScanner {
     if (verdict === 'pass') to.forward(held, 0, size)
     return at
   }
-}
-
-function closeProblem(payload: Buffer): Violation | null {
-  if (payload.length === 0) return null
-  if (payload.length === 1) return protocolError('close frame with one byte')
-  const code = payload.readUInt16BE(0)
-  if (!isCloseCode(code)) return protocolError(`close code ${code}`)
-  return isUtf8(payload.subarray(2)) ? null : { reason: 'protocol_error', code: 1007, detail: 'close reason is not UTF-8' }
-}
-
-/** Codes that may stand in a close frame (RFC 6455 section 7.4 and the IANA registry). */
-export function isCloseCode(code: number): boolean {
-  return (code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006) || (code >= 3000 && code <= 4999)
-}
-
-function protocolError(detail: string): Violation {
-  return { reason: 'protocol_error', code: 1002, detail }
-}
-
-function tooBig(detail: string): Violation {
-  return { reason: 'message_too_big', code: 1009, detail }
 }

@@ -12,9 +12,10 @@ import { earliest } from '../../wait.ts'
 import type { Wait } from '../../wait.ts'
 import { closePayload, controlFrame } from './frame.ts'
 import { CLOSE, FrameScanner, PING } from './frame-scanner.ts'
-import type { ControlHandler, Verdict, Violation } from './frame-scanner.ts'
+import type { ControlHandler, Verdict } from './frame-scanner.ts'
 import { Pinger } from './pinger.ts'
 import type { PingOptions } from './pinger.ts'
+import type { Violation } from './violation.ts'
 
 export interface FramesOptions {
   maxMessageBytes: number
@@ -69,6 +70,7 @@ export class Frames implements Dialogue, ControlHandler {
     const stop = scanner.scan(bytes, length, half)
     half.activity = scanner.activity
     half.flow.messages = scanner.messages
+    if (scanner.dropped > 0) this.#countDropped(scanner)
     // The pair was closed at a boundary inside these bytes; what came behind it may hold the answer already.
     if (scanner.isMuted) return void ((scanner.hasFailed || scanner.isClosed) && half.source.end())
     if (typeof stop === 'number') half.meter!.onMessagesOver(bytes, stop, length)
@@ -84,15 +86,20 @@ export class Frames implements Dialogue, ControlHandler {
       return 'pass'
     }
     if (opcode === PING) {
-      if (scanner.gate?.takeMessage() === false) return 'stop'
+      if (isStopped(scanner)) return 'stop'
       ;(isFromClient ? this.#upstream : this.#client).hasForeignPing = true
       return 'pass'
     }
     const own = (isFromClient ? this.#client : this.#upstream).isOurs(payload, this.#clock.now())
-    if (own === null) return scanner.gate?.takeMessage() === false ? 'stop' : 'pass'
+    if (own === null) return isStopped(scanner) ? 'stop' : 'pass'
     // What we have asked for does not count.
     if (own.rttMs !== null) this.#observer.onPong(this.#connection, own.rttMs)
     return 'drop'
+  }
+
+  #countDropped(scanner: FrameScanner): void {
+    this.#observer.onMessagesDropped(this.#connection, 'rate', scanner.dropped)
+    scanner.dropped = 0
   }
 
   onBoundary(scanner: FrameScanner): void {
@@ -219,6 +226,11 @@ function isBetweenFrames(scanner: FrameScanner): boolean {
 /** Whether a frame of ours may stand here. */
 function mayInject(half: Half, scanner: FrameScanner): boolean {
   return scanner.isAtBoundary || half.sink.inject !== undefined
+}
+
+/** A control frame costs as much as a message, and is never dropped. */
+function isStopped({ gate }: FrameScanner): boolean {
+  return gate !== null && gate.takeMessage(false) === 'stop'
 }
 
 function gateOf({ meter }: Half): Meter | null {

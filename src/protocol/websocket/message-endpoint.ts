@@ -11,10 +11,10 @@ import type { Flow } from '../../connection.ts'
 import type { Endpoint, EndpointOwner } from '../../endpoint/endpoint.ts'
 import { Assembler } from './assembler.ts'
 import type { Deflate } from './deflate.ts'
-import type { Violation } from './frame-scanner.ts'
 import { MessageSender } from './message-sender.ts'
 import type { MessageEvents, MessageSenderOptions } from './message-sender.ts'
 import type { SlowConsumerPolicy } from './message-queue.ts'
+import type { Violation } from './violation.ts'
 
 /** What an endpoint cannot decide by itself. */
 export interface MessageListener {

@@ -14,10 +14,10 @@ import { Deflate } from './deflate.ts'
 import type { InflateError } from './deflate.ts'
 import { controlFrame, dataHead, head } from './frame.ts'
 import { CLOSE } from './frame-scanner.ts'
-import type { Violation } from './frame-scanner.ts'
 import { MessageQueue } from './message-queue.ts'
 import type { SlowConsumerPolicy, Waiting } from './message-queue.ts'
 import { applyMask } from './mask.ts'
+import type { Violation } from './violation.ts'
 
 export interface MessageSenderOptions {
   /** What becomes of messages that the peer is too slow for. */

@@ -1,19 +1,19 @@
 import fc from 'fast-check'
 import { test } from 'tap'
 import { FrameScanner, PONG } from '../../../src/protocol/websocket/frame-scanner.ts'
-import type { ControlHandler } from '../../../src/protocol/websocket/frame-scanner.ts'
+import type { ControlHandler, Verdict } from '../../../src/protocol/websocket/frame-scanner.ts'
 import { encodeFrame, type FrameSpec } from '../../support/frames.ts'
 
 const rules = { isMasked: false, isCompressed: false, maxMessageBytes: Infinity, maxFragments: Infinity }
 
 /** A scanner whose gate has so many tokens; control frames ask for one as `Frames` does, but for pongs that say "ours". */
 function gated(tokens: number) {
-  const gate = { tokens, takeMessage: () => (gate.tokens > 0 ? (gate.tokens--, true) : false) }
+  const gate = { tokens, takeMessage: (): Verdict => (gate.tokens > 0 ? (gate.tokens--, 'pass') : 'stop') }
   const handler: ControlHandler = {
     onControl(one, opcode, payload) {
       if (opcode === 8) return 'pass'
       if (opcode === PONG && payload.toString() === 'ours') return 'drop'
-      return one.gate!.takeMessage() ? 'pass' : 'stop'
+      return one.gate!.takeMessage(false)
     },
     onBoundary() {},
   }
@@ -93,4 +93,51 @@ test('where there is no token left the scan stops at the boundary, and what is s
     if (!it.forwarded.equals(bytes)) throw new Error('not what was sent')
     if (passed - it.gate.tokens !== specs.length) throw new Error('each frame costs one')
   }), { numRuns: 300 })
+})
+
+/** A message of up to four fragments, tiny ones among them, with control frames in between. */
+const message = fc.array(fc.record({ bytes: fc.constantFrom(0, 3, 16, 200), ping: fc.boolean() }), { minLength: 1, maxLength: 4 })
+
+test('a message that may be dropped goes on whole or not at all, in order, however it comes, and what is no message always does', async () => {
+  const stream = fc.array(message, { minLength: 1, maxLength: 12 })
+  const pieces = fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 200 })
+  fc.assert(fc.property(stream, pieces, fc.array(fc.boolean(), { minLength: 1, maxLength: 8 }), (messages, sizes, turns) => {
+    const controls: ControlHandler = { onControl: (one) => one.gate!.takeMessage(false), onBoundary() {} }
+    const scanner = new FrameScanner(rules, controls)
+    let begun = 0
+    const isLetOn = (nth: number): boolean => turns[nth % turns.length]!
+    scanner.gate = { takeMessage: (isDroppable) => (!isDroppable || isLetOn(begun++) ? 'pass' : 'drop') }
+    const [sent, expected] = [[] as Buffer[], [] as Buffer[]]
+    for (const [nth, fragments] of messages.entries()) {
+      for (const [index, { bytes, ping }] of fragments.entries()) {
+        const data = encodeFrame({ opcode: index === 0 ? 'binary' : 'continuation', payload: Buffer.alloc(bytes, nth), fin: index === fragments.length - 1 })
+        sent.push(data)
+        if (isLetOn(nth)) expected.push(data)
+        if (!ping) continue
+        const control = encodeFrame({ opcode: 'ping', payload: `${nth}` })
+        sent.push(control)
+        expected.push(control)
+      }
+    }
+    const out: Buffer[] = []
+    const bytes = Buffer.concat(sent)
+    for (let at = 0, piece = 0; at < bytes.length; piece++) {
+      const some = Buffer.from(bytes.subarray(at, at + (sizes[piece % sizes.length] ?? 1)))
+      const stop = scanner.scan(some, some.length, { forward: (part, start, end) => void out.push(Buffer.from(part.subarray(start, end))) })
+      if (stop !== null) throw new Error('stopped')
+      at += some.length
+    }
+    if (!Buffer.concat(out).equals(Buffer.concat(expected))) throw new Error('not what was let on')
+    if (scanner.messages !== messages.length) throw new Error('those that came are counted')
+    if (scanner.dropped !== messages.filter((_, nth) => !isLetOn(nth)).length) throw new Error('those that were dropped are counted')
+  }), { numRuns: 500 })
+})
+
+test('a message that is dropped keeps to the bounds of one that is not', (t) => {
+  const scanner = new FrameScanner({ ...rules, maxMessageBytes: 10 }, { onControl: () => 'pass', onBoundary() {} })
+  scanner.gate = { takeMessage: () => 'drop' }
+  const bytes = frames({ opcode: 'text', payload: 'x'.repeat(10) }, { opcode: 'text', payload: 'x'.repeat(11) })
+  t.match(scanner.scan(bytes, bytes.length, { forward: () => t.fail('nothing goes on') }), { code: 1009 })
+  t.equal(scanner.dropped, 2)
+  t.end()
 })

@@ -1,0 +1,32 @@
+// What a peer did wrong in its frames: the reason, the close code that it is told, and the rule in words.
+
+import { isUtf8 } from 'node:buffer'
+
+export interface Violation {
+  reason: 'protocol_error' | 'message_too_big'
+  /** Close code for the peer that sent it. */
+  code: 1002 | 1007 | 1009
+  detail: string
+}
+
+/** What is wrong with the payload of a Close frame. */
+export function closeProblem(payload: Buffer): Violation | null {
+  if (payload.length === 0) return null
+  if (payload.length === 1) return protocolError('close frame with one byte')
+  const code = payload.readUInt16BE(0)
+  if (!isCloseCode(code)) return protocolError(`close code ${code}`)
+  return isUtf8(payload.subarray(2)) ? null : { reason: 'protocol_error', code: 1007, detail: 'close reason is not UTF-8' }
+}
+
+/** Codes that may stand in a close frame (RFC 6455 section 7.4 and the IANA registry). */
+export function isCloseCode(code: number): boolean {
+  return (code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006) || (code >= 3000 && code <= 4999)
+}
+
+export function protocolError(detail: string): Violation {
+  return { reason: 'protocol_error', code: 1002, detail }
+}
+
+export function tooBig(detail: string): Violation {
+  return { reason: 'message_too_big', code: 1009, detail }
+}
