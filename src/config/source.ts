@@ -82,7 +82,8 @@ function start(): ChildProcess {
     execArgv: [`--max-old-space-size=${HEAP_MIB}`],
     // What Node is told for the gate (a debugger, a profiler) is not for this one.
     env: { ...process.env, NODE_OPTIONS: '' },
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    // Not `ignore`, for which the system opens /dev/null: a bare root file system has none.
+    stdio: ['inherit', 'inherit', 'pipe', 'ipc'],
   })
 }
 

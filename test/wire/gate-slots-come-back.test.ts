@@ -37,6 +37,8 @@ for (const [nth, { reason, upstream, deadlines = '', options = {}, act }] of kin
     const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${port}", deadlines: { ${deadlines} }, limits: { connections: ${SLOTS} }`])
     for (let round = 0; round < 3; round += 1) {
       const clients = await Promise.all(Array.from({ length: SLOTS }, () => connect(t, gate.port, options)))
+      // Who is reset before its accept is refused, and is no connection.
+      if (act !== undefined) await eventually(() => gate.sidegate.registry.size === SLOTS, { what: `${SLOTS} connections` })
       for (const client of clients) void act?.(client)
       await eventually(() => gate.lines.length === (round + 1) * SLOTS, { withinMs: 10_000, what: `${SLOTS} ends` })
       for (const client of clients) client.destroy()
