@@ -82,8 +82,9 @@ function start(): ChildProcess {
     execArgv: [`--max-old-space-size=${HEAP_MIB}`],
     // What Node is told for the gate (a debugger, a profiler) is not for this one.
     env: { ...process.env, NODE_OPTIONS: '' },
-    // Not `ignore`, for which the system opens /dev/null: a bare root file system has none.
-    stdio: ['inherit', 'inherit', 'pipe', 'ipc'],
+    // Nothing of the gate's own: Node, when it ends, makes standard streams as blocking as it found them, which is for all who share them, and
+    // a gate whose stdout blocks stops where nobody reads it. Not `ignore` either: for that the system opens /dev/null, and a bare root has none.
+    stdio: ['pipe', 'pipe', 'pipe', 'ipc'],
   })
 }
 

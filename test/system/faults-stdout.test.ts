@@ -1,5 +1,7 @@
 import { test } from 'tap'
-import { closeSync, openSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { closeSync, constants, openSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { eventually, within } from '../support/eventually.ts'
 import { connect, echo } from '../support/peers.ts'
 import type { Test } from 'tap'
@@ -17,6 +19,13 @@ async function talk(t: Test, program: Program, times: number): Promise<void> {
       }),
     )
   }
+}
+
+/** The process that checked its configuration is gone, and has not made the gate's stdout blocking. */
+async function checked({ pid }: Program): Promise<void> {
+  await eventually(() => readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim() === '', { what: 'the child to be gone' })
+  const flags = Number.parseInt(/^flags:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/fdinfo/1`, 'utf8'))![1]!, 8)
+  if ((flags & constants.O_NONBLOCK) === 0) throw new Error('its stdout blocks')
 }
 
 async function goes(t: Test, program: Program): Promise<void> {
@@ -38,9 +47,13 @@ test('a full disk behind stdout neither stops nor ends it, and what was not writ
 
 test('a reader of its log that stalls neither stops nor ends it, and what does not fit is counted', async (t) => {
   const upstream = await echo(t)
-  const program = await runProgram(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`])
-  program.child.stdout!.pause()
-  program.child.stdout!.removeAllListeners('data')
+  // A blocking pipe, which is what a container runtime gives.
+  const pipe = join(t.testdir({}), 'pipe')
+  execFileSync('mkfifo', [pipe])
+  const stdout = openSync(pipe, 'r+')
+  t.teardown(() => closeSync(stdout))
+  const program = await runProgram(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`], { stdio: ['ignore', stdout, 'pipe'] })
+  await checked(program)
   const before = program.rss()
   const dropped = async (): Promise<number> => (await program.metrics()).get('sidegate_log_lines_dropped_total') ?? 0
   // 1 MiB of lines and what the pipe holds.
