@@ -61,6 +61,15 @@ export function acceptWith(server: net.Server, onread: OnRead, onSocket: (socket
   }
 }
 
+/**
+ * Starts or goes on reading. A socket that reads into the shared buffer has no use for Node's flowing mode, and is spared the tick of its
+ * beginning: it is null until somebody pauses the socket, or listens for `data`.
+ */
+export function startReading(socket: net.Socket): void {
+  if (socket.readableFlowing === null) socket.read(0)
+  else socket.resume()
+}
+
 /** Bytes of the write in progress that the kernel has not taken (of TLS: ciphertext); `fallback` where the handle does not tell. */
 export function unwritten(socket: net.Socket, fallback: number): number {
   return (rawOf(socket) as unknown as { _handle: Handle | null })._handle?.writeQueueSize ?? fallback

@@ -15,7 +15,7 @@ import { cork, corked, discardGathered, gather, uncork } from './cork.ts'
 import type { Corkable } from './cork.ts'
 import { KeptBytes } from './kept-bytes.ts'
 import { measureKernelQueue } from './kernel-queue.ts'
-import { acceptWith, onRead, unwritten, WRITABLE_MARK } from './read-buffer.ts'
+import { acceptWith, onRead, startReading, unwritten, WRITABLE_MARK } from './read-buffer.ts'
 import type { Endpoint, EndpointOwner } from './endpoint.ts'
 import { isSecure, rawOf, setRaw } from './raw-socket.ts'
 import { resetSocket } from './reset.ts'
@@ -124,7 +124,7 @@ export class SocketEndpoint implements Endpoint, Corkable {
   }
 
   resume(): void {
-    if (!this.#socket.destroyed) this.#socket.resume()
+    if (!this.#socket.destroyed) startReading(this.#socket)
   }
 
   keepAlive(ms: number): void {
@@ -252,7 +252,7 @@ export function dialOptions(read: ReadOptions): { writableHighWaterMark: number;
 export function dialledEndpoint(socket: net.Socket, read: ReadOptions, owner: EndpointOwner): SocketEndpoint {
   const endpoint = new SocketEndpoint('upstream', socket, owner)
   if (!read.isShared || isSecure(socket)) socket.on('data', onData)
-  socket.resume()
+  startReading(socket)
   return endpoint
 }
 

@@ -63,6 +63,7 @@ export class Dial {
   readonly #dialler: Dialler | SocketDialler
   readonly #socket: net.Socket
   readonly #startedAt: number
+  readonly #onError = (error: NodeJS.ErrnoException): void => this.#fail(closeFromDialError(error))
   #isOver = false
 
   /** `head` is sent before everything else, in the clear: a PROXY header. */
@@ -81,7 +82,7 @@ export class Dial {
       else if (!this.#isOver) this.#secure(secure)
     })
     // Stays: what TLS is over may fail behind it, and says so here as well.
-    this.#socket.on('error', (error) => this.#fail(closeFromDialError(error)))
+    this.#socket.on('error', this.#onError)
     context.sweep.add(this)
   }
 
@@ -115,12 +116,13 @@ export class Dial {
     })
     setRaw(socket, this.#socket)
     socket.once('secureConnect', () => this.#onConnect(socket))
-    socket.on('error', (error) => this.#fail(closeFromDialError(error)))
+    socket.on('error', this.#onError)
   }
 
   #onConnect(socket: net.Socket): void {
     if (!this.#end()) return
-    socket.removeAllListeners('error')
+    // `removeAllListeners` would make a slow map of the socket's listeners.
+    socket.off('error', this.#onError)
     const dialMs = this.#context.clock.now() - this.#startedAt
     if ('onSocket' in this.#dialler) this.#dialler.onSocket(socket, dialMs)
     else this.#dialler.onDialled(dialledEndpoint(socket, this.#options.read, this.#dialler), dialMs)

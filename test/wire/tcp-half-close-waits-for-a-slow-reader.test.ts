@@ -6,7 +6,7 @@ import { finsFirst } from '../support/peers.ts'
 import { slowReader } from '../support/processes.ts'
 import { pattern, sha256 } from '../support/bytes.ts'
 
-const HALF_CLOSE_MS = 1000
+const HALF_CLOSE_MS = 2000
 
 test('a client that still reads what the kernel holds after the upstream has ended gets all of it, however long it takes', async (t) => {
   watchLeaks(t)
