@@ -16,7 +16,7 @@ export interface Dialogue {
   /** A source sent FIN: null if it may, else why the pair ends. */
   onSourceEnd(half: Half): Close | null
   /**
-   * Says goodbye to the peer that `half` sends to. `awaited`: its answer is waited for before FIN. `said`: FIN may
+   * Says goodbye to the peer that `half` sends to. `awaited`: its answer is waited for before FIN, for a second. `said`: FIN may
    * follow at once. `blocked`: there is something to say, but not here (inside a frame). `nothing`: this protocol
    * has no word for this end.
    */

@@ -40,6 +40,9 @@ export interface PairOptions {
 /** A pair of this age is probed from now on. A reconnect storm of short-lived ones is spared the system calls. */
 const SETTLED_MS = 1000
 
+/** Who was told goodbye and has not answered for so long gets FIN as well: there are services that know no other end. */
+const ANSWER_MS = 1000
+
 export interface PairContext {
   clock: Clock
   sweep: Sweep
@@ -69,6 +72,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   #state: State = 'open'
   #isSettled = false
   #closesBy = Number.POSITIVE_INFINITY
+  #answersBy = Number.POSITIVE_INFINITY
   /** The peer that sent FIN first: the side of an `eof`. */
   #firstEnded: PeerSide | null = null
 
@@ -172,9 +176,8 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   }
 
   onTurn(half: Half): void {
-    if (this.#state === 'closing' || this.#state === 'closed') return
     try {
-      half.onTurn()
+      if (this.#state !== 'closing' && this.#state !== 'closed') half.onTurn()
     } catch (error) {
       this.#onBroken(error)
     }
@@ -223,7 +226,9 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
     this.#state = 'closing'
     this.#connection.end = close
     this.#connection.phase = 'close'
-    this.#closesBy = this.#context.clock.now() + this.#options.closeMs
+    const now = this.#context.clock.now()
+    this.#closesBy = now + this.#options.closeMs
+    this.#answersBy = now + Math.min(ANSWER_MS, this.#options.closeMs / 2)
     this.toUpstream.meter?.leave()
     this.toClient.meter?.leave()
     try {
@@ -251,10 +256,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   }
 
   sweep(now: number): void {
-    if (this.#state === 'closing') {
-      if (now >= this.#closesBy) this.#giveUp()
-      return
-    }
+    if (this.#state === 'closing') return this.#sweepClosing(now)
     if (!this.#isSettled && now - this.#startedAt >= SETTLED_MS) this.#settle()
     try {
       const close = this.#deadlines.check(this.toUpstream, this.toClient, now, this.#context.strain) ?? this.#dialogue?.sweep(now) ?? this.#tooSlow(now)
@@ -266,6 +268,11 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
 
   #tooSlow(now: number): Close | null {
     return this.#minRate?.check(this.toUpstream, this.toClient, this.#dialogue, now) ?? null
+  }
+
+  #sweepClosing(now: number): void {
+    if (now >= this.#closesBy) return this.#giveUp()
+    if (now >= this.#answersBy) for (const peer of [this.#client, this.#upstream]) if (!peer.isClosed) peer.end()
   }
 
   /** What could not be flushed in time is given up; RST frees the kernel's queue too. */

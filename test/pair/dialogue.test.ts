@@ -107,6 +107,23 @@ test('an answer that never comes is waited for no longer than the close deadline
   t.equal((await it.end())?.reason, 'drain')
 })
 
+test('who has not answered within a second is sent FIN, in half the close deadline where that is shorter, and may answer still', async (t) => {
+  for (const [closeMs, answerMs] of [[10_000, 1000], [1800, 900]] as const) {
+    const it = memoryPair({ dialogue: talk({ client: 'awaited', upstream: 'said' }), closeMs })
+    it.pair.close(makeClose('drain', 'sidegate', 'relay'))
+    await it.clock.pass(answerMs - 1)
+    t.notOk(it.client.gotFin)
+    await it.clock.pass(1 + 2 * SWEEP_MS)
+    t.ok(it.client.gotFin)
+    t.notOk(it.client.isClosed)
+    it.client.feed('bye')
+    it.client.fin()
+    it.upstream.fin()
+    await it.clock.pass(0)
+    t.same([it.client.gotReset, it.closed.length], [false, 1])
+  }
+})
+
 test('bytes that a dialogue does not call data keep no pair from idle_timeout, and those that it does call data do', async (t) => {
   const deadlines = { idleMs: 1000 }
   const pings = memoryPair({ deadlines, dialogue: dialogue({ relay: (half, bytes, length) => half.forward(bytes, 0, length) }) })

@@ -85,14 +85,19 @@ for (const mode of modes) test(`lifetime_timeout ends a busy pair with 1001 for 
   t.same(said.frames().filter(({ opcode }) => opcode === 'close').length, 1)
 })
 
-test('peers that never answer a lifetime_timeout are reset after deadlines.close', async (t) => {
+test('peers that never answer a lifetime_timeout are sent FIN, and reset after deadlines.close', async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, (said) => said.accept())
   const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { lifetime: 200ms, close: 200ms }`])
   const client = await rawClient(t, gate.port, { halfOpen: true })
-  t.match(await within(client.closed), { kind: 'reset' })
-  t.match(await within(upstream.conversations[0]!.closed), { kind: 'reset' })
+  const peers = [client.wire, upstream.conversations[0]!.wire]
+  for (const peer of peers) t.equal(await within(peer.ended), true)
   t.match(await gate.end(), { reason: 'lifetime_timeout' })
+  // Node has stopped to read at the FIN, and sees RST when it writes.
+  for (const peer of peers) {
+    await peer.write('x').catch(() => {})
+    t.match(await within(peer.closed), { kind: 'reset' })
+  }
   const { durationMs } = (await gate.end()).line as { durationMs: number }
   t.ok(durationMs < 3000, `${durationMs} ms`)
 })

@@ -140,8 +140,10 @@ export class Frames implements Dialogue, ControlHandler {
       this.#send(half, CLOSE, closePayload(code, close.reason))
       // Its peer has not closed by this: `towards` goes on to be scanned for the Close that answers the other farewell.
     }
-    // There is nothing to wait for from who broke the framing, who has closed already, or whose other side is gone.
-    return from.isClosed || from.hasFailed || close.side !== 'sidegate' ? 'said' : 'awaited'
+    // There is nothing to wait for from who broke the framing or has closed already, nor from a client whose upstream is gone. Of us and an
+    // upstream, it is to send FIN first (RFC 6455 section 7.1.1): who does, keeps the port of this connection for a minute (TIME_WAIT).
+    const isOver = from.isClosed || from.hasFailed || (close.side !== 'sidegate' && half.direction === 'to_client')
+    return isOver ? 'said' : 'awaited'
   }
 
   isAnswered(half: Half, bytes: Buffer, length: number): boolean {
