@@ -13,6 +13,7 @@ import net, { type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { connect } from './connect.ts'
 
 const SECONDS = 10
 const RATE = 4 * 1024 * 1024
@@ -35,16 +36,6 @@ async function freePort(): Promise<number> {
   server.close()
   await once(server, 'close')
   return port
-}
-
-async function connect(port: number): Promise<Socket> {
-  for (let attempt = 0; ; attempt++) {
-    const socket = net.connect({ port, host: '127.0.0.1', noDelay: true })
-    const isConnected = await new Promise<boolean>((resolve) => socket.once('connect', () => resolve(true)).once('error', () => resolve(false)))
-    if (isConnected) return socket.on('error', () => {})
-    if (attempt > 100) throw new Error(`nothing listens on ${port}`)
-    await delay(50)
-  }
 }
 
 /** Round trips of one byte, in milliseconds, until `until`. */

@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket, WebSocketServer } from 'ws'
+import { connect } from './connect.ts'
 
 const [, , perSecond = '10000', words = ''] = process.argv
 const PER_SECOND = Number(perSecond)
@@ -83,16 +84,6 @@ listeners:
   - { name: app, address: "127.0.0.1:${port}", protocol: ${says === 'tcp' ? 'tcp' : 'http'}, upstream: "127.0.0.1:${upstream}", ${keys} }
 `)
   return { child: spawn(process.execPath, [join(import.meta.dirname, '../dist/cli.js'), 'run', '-c', file], { stdio: 'ignore' }), port, metrics }
-}
-
-async function connect(port: number): Promise<net.Socket> {
-  for (let attempt = 0; ; attempt++) {
-    const socket = net.connect({ port, host: '127.0.0.1', noDelay: true })
-    const isConnected = await new Promise<boolean>((resolve) => socket.once('connect', () => resolve(true)).once('error', () => resolve(false)))
-    if (isConnected) return socket.on('error', () => {})
-    if (attempt > 100) throw new Error(`nothing listens on ${port}`)
-    await delay(50)
-  }
 }
 
 async function livePair(port: number, says: Says): Promise<LivePair> {

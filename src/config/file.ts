@@ -2,34 +2,21 @@
 // runs does without all that does (source.ts).
 
 import { isUtf8 } from 'node:buffer'
-import { open } from 'node:fs/promises'
+import { MAX_FILE_BYTES, readBounded } from '../bounded-file.ts'
 import { ConfigError } from '../errors.ts'
 import { formatSize } from './units.ts'
-
-/** A ConfigMap holds no more. */
-export const MAX_FILE_BYTES = 1024 * 1024
 
 export function tooLarge(file: string): ConfigError {
   return new ConfigError(file, [{ line: 0, column: 0, path: '', message: `is larger than ${formatSize(MAX_FILE_BYTES)}` }])
 }
 
-/** At most one byte more than may be, whatever the file is: `/dev/zero` has no end. */
-export async function readBounded(file: string): Promise<Buffer> {
-  try {
-    await using handle = await open(file)
-    const buffer = Buffer.alloc(MAX_FILE_BYTES + 1)
-    let length = 0
-    while (length < buffer.length) {
-      const { bytesRead } = await handle.read(buffer, length, buffer.length - length, null)
-      if (bytesRead === 0) break
-      length += bytesRead
-    }
-    if (length > MAX_FILE_BYTES) throw tooLarge(file)
-    return Buffer.from(buffer.subarray(0, length))
-  } catch (error) {
-    if (error instanceof ConfigError) throw error
-    throw new ConfigError(file, [{ line: 0, column: 0, path: '', message: unreadable(error as NodeJS.ErrnoException) }])
-  }
+/** Throws (rejects with) a ConfigError where it cannot be read, or is larger than it may be. */
+export async function readConfigFile(file: string): Promise<Buffer> {
+  const content = await readBounded(file).catch((error: NodeJS.ErrnoException) => {
+    throw new ConfigError(file, [{ line: 0, column: 0, path: '', message: unreadable(error) }])
+  })
+  if (content.length > MAX_FILE_BYTES) throw tooLarge(file)
+  return content
 }
 
 function unreadable(error: NodeJS.ErrnoException): string {

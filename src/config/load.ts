@@ -1,9 +1,10 @@
 // A configuration file to a Config, or to a ConfigError that holds everything that is wrong with it.
 // `parseConfig` is pure; `loadConfig` adds the reading of a file that may be anything, in bounded memory.
 
+import { MAX_FILE_BYTES } from '../bounded-file.ts'
 import type { ConfigProblem } from '../errors.ts'
 import { ConfigError } from '../errors.ts'
-import { decode, MAX_FILE_BYTES, readBounded, tooLarge } from './file.ts'
+import { decode, readConfigFile, tooLarge } from './file.ts'
 import type { Environment } from './interpolate.ts'
 import { formatPath } from './path.ts'
 import { locate, sorted, validate } from './problems.ts'
@@ -29,7 +30,7 @@ export async function loadConfig(file: string, env: Environment): Promise<Config
 
 /** As `loadConfig`, with the warnings. */
 export async function checkConfig(file: string, env: Environment): Promise<Checked> {
-  return checkText(decode(await readBounded(file), file), file, env)
+  return checkText(decode(await readConfigFile(file), file), file, env)
 }
 
 /** As `parseConfig`, with the warnings, each at its place in the file. */

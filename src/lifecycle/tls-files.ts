@@ -3,8 +3,8 @@
 
 import type { X509Certificate } from 'node:crypto'
 import { realpath } from 'node:fs/promises'
+import { MAX_FILE_BYTES, readBounded } from '../bounded-file.ts'
 import { nodeCrypto, nodeTls } from '../node-lazy.ts'
-import { MAX_FILE_BYTES, readBounded } from './watched-files.ts'
 
 /** Paths; null for what is not configured. */
 export interface TlsFiles {

@@ -2,13 +2,10 @@
 // often a file is touched, a change is told once.
 
 import { closeSync, openSync, readSync } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { MAX_FILE_BYTES, readBounded } from '../bounded-file.ts'
 import type { Clock } from '../clock.ts'
 import { nodeCrypto } from '../node-lazy.ts'
 import { DirectoryWatch } from './directory-watch.ts'
-
-/** A Secret holds no more; whatever a path leads to, no more than this is read. */
-export const MAX_FILE_BYTES = 1024 * 1024
 
 export interface WatchOptions {
   clock: Clock
@@ -90,19 +87,6 @@ function readNow(path: string): Content {
 
 async function readLater(path: string): Promise<Content> {
   return readBounded(path).catch((error: NodeJS.ErrnoException) => error.code ?? 'unreadable')
-}
-
-/** At most `MAX_FILE_BYTES` and one byte, whatever the file is. Rejects with the system's error. */
-export async function readBounded(path: string): Promise<Buffer> {
-  await using handle = await open(path)
-  const buffer = Buffer.alloc(MAX_FILE_BYTES + 1)
-  let length = 0
-  while (length < buffer.length) {
-    const { bytesRead } = await handle.read(buffer, length, buffer.length - length, null)
-    if (bytesRead === 0) break
-    length += bytesRead
-  }
-  return Buffer.from(buffer.subarray(0, length))
 }
 
 function digest(contents: readonly Content[]): string {
