@@ -7,7 +7,7 @@ import type { Clock } from '../clock.ts'
 import type { ConfigProblem } from '../errors.ts'
 import { ConfigError } from '../errors.ts'
 import { nodeChildProcess } from '../node-lazy.ts'
-import { decode, readBounded } from './file.ts'
+import { decode, readConfigFile } from './file.ts'
 import type { Environment } from './interpolate.ts'
 import type { Checked } from './load.ts'
 
@@ -20,7 +20,12 @@ export interface Loaded {
   /** Of what the file says; empty where it says nothing that could be read. */
   hash: string
   outcome: Checked | ConfigError
+  /** It was not found out: the process was killed, or could not be started. The same content is worth another try. */
+  isUndecided: boolean
 }
+
+/** No verdict, by no fault of the file. */
+class Undecided extends ConfigError {}
 
 /** What the process is given. */
 export interface Task {
@@ -34,7 +39,7 @@ export type Verdict = { hash: string; checked: Checked } | { hash: string; probl
 
 /** What a file holds, or why it cannot be read. */
 export async function readFile(file: string): Promise<Buffer | ConfigError> {
-  return readBounded(file).catch(complaint)
+  return readConfigFile(file).catch(complaint)
 }
 
 /** What the content says. Rejects only with a bug of ours. */
@@ -42,9 +47,9 @@ export async function loadContent(content: Buffer | ConfigError, file: string, e
   try {
     if (content instanceof ConfigError) throw content
     const verdict = await judge({ text: decode(content, file), file, env: { ...env } }, clock)
-    return { hash: verdict.hash, outcome: 'checked' in verdict ? verdict.checked : new ConfigError(file, verdict.problems) }
+    return { hash: verdict.hash, outcome: 'checked' in verdict ? verdict.checked : new ConfigError(file, verdict.problems), isUndecided: false }
   } catch (error) {
-    return { hash: '', outcome: complaint(error) }
+    return { hash: '', outcome: complaint(error), isUndecided: error instanceof Undecided }
   }
 }
 
@@ -55,7 +60,9 @@ function complaint(error: unknown): ConfigError {
 
 function judge(task: Task, clock: Clock): Promise<Verdict> {
   const child = start()
-  const unusable = (message: string): ConfigError => new ConfigError(task.file, [{ line: 0, column: 0, path: '', message }])
+  const problems = (message: string): ConfigProblem[] => [{ line: 0, column: 0, path: '', message }]
+  const unusable = (message: string): ConfigError => new ConfigError(task.file, problems(message))
+  const undecided = (message: string): Undecided => new Undecided(task.file, problems(message))
   return new Promise((resolve, reject) => {
     const cancel = clock.after(PATIENCE_MS, () => {
       child.kill('SIGKILL')
@@ -64,12 +71,12 @@ function judge(task: Task, clock: Clock): Promise<Verdict> {
     let complaints = ''
     child.stderr?.setEncoding('utf8').on('data', (text: string) => (complaints = (complaints + text).slice(-4096)))
     child.once('message', (verdict) => resolve(decoded(verdict as string)))
-    child.once('error', (error) => reject(unusable(`cannot be checked: a process for it cannot be started (${error.message})`)))
+    child.once('error', (error) => reject(undecided(`cannot be checked: a process for it cannot be started (${error.message})`)))
     child.once('close', (code, signal) => {
       cancel()
       // Where it has answered, nobody listens to this.
       if (complaints.includes('heap out of memory')) reject(unusable(`takes more than ${HEAP_MIB} MiB to be checked, write less`))
-      else if (signal !== null) reject(unusable(`cannot be checked: the process for it was ended by ${signal}`))
+      else if (signal !== null) reject(undecided(`cannot be checked: the process for it was ended by ${signal}`))
       else reject(new Error(`the check of the configuration ended with ${code} and no verdict: ${complaints}`))
     })
     child.send(task, () => {}) // of a process that ended early, its end says more

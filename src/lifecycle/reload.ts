@@ -18,6 +18,8 @@ export type ReloadTrigger = 'admin' | 'SIGHUP' | 'file'
 export interface LoadedConfig<C> {
   hash: string
   outcome: { config: C; warnings: readonly ConfigProblem[] } | ConfigError
+  /** That is the fault of something else than the file, and may be another time: it is looked at again. */
+  isUndecided: boolean
 }
 
 /** What a file holds: its bytes, or why they cannot be read. */
@@ -120,7 +122,7 @@ export class Reloads<C> {
       const loaded = await source.load(content)
       const { outcome } = loaded
       hash = loaded.hash
-      if (outcome instanceof ConfigError) return this.#fail(content, hash, outcome)
+      if (outcome instanceof ConfigError) return this.#fail(loaded.isUndecided ? null : content, hash, outcome)
       const restartRequired = await apply(outcome.config)
       for (const warning of outcome.warnings) log.warn('risky configuration', { at: formatProblem(source.file, warning) })
       return this.#succeed(trigger, content, hash, restartRequired)
@@ -154,7 +156,8 @@ export class Reloads<C> {
     return this.#fail(content, hash, new ConfigError(source?.file ?? '', [{ line: 0, column: 0, path: '', message }]))
   }
 
-  #fail(content: Content, hash: string, { file: named, problems }: ConfigError): ReloadResult {
+  /** `content` is null where it is to be tried again at the next look. */
+  #fail(content: Content | null, hash: string, { file: named, problems }: ConfigError): ReloadResult {
     const { clock, log, source } = this.#parts
     // Problems that no file is to blame for (a port that is taken) are told of this one, since it asked for them.
     const file = source?.file ?? named

@@ -58,8 +58,9 @@ test('a hostile file neither stops the event loop nor takes the memory of the po
 
 test('a check that takes too long is given up, and its process with it', async (t) => {
   const file = join(t.testdir({ 'sidegate.yaml': text }), 'sidegate.yaml')
-  const { outcome } = await load(file, { ...systemClock, after: (_ms, run) => systemClock.after(1, run) })
+  const { outcome, isUndecided } = await load(file, { ...systemClock, after: (_ms, run) => systemClock.after(1, run) })
   t.match(outcome, { problems: [{ message: 'cannot be checked in 10s, write less' }] })
+  t.notOk(isUndecided)
   await eventually(() => children() === '', { what: 'the process to be gone' })
 })
 
@@ -68,7 +69,9 @@ test('a check that somebody ends says so', async (t) => {
   const loading = load(file)
   await eventually(() => children() !== '', { what: 'the process' })
   process.kill(Number(children()), 'SIGKILL')
-  t.match((await loading).outcome, { problems: [{ message: 'cannot be checked: the process for it was ended by SIGKILL' }] })
+  const { outcome, isUndecided } = await loading
+  t.match(outcome, { problems: [{ message: 'cannot be checked: the process for it was ended by SIGKILL' }] })
+  t.ok(isUndecided, 'which is no fault of the file')
 })
 
 test('where memory runs out it is the check that the kernel ends', { skip: process.platform === 'linux' ? false : 'the score is one of Linux' }, async (t) => {

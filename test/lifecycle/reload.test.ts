@@ -9,7 +9,7 @@ function setUp() {
   const clock = fakeClock()
   const lines: string[] = []
   const log = new Log({ writer: { write: (line) => void lines.push((JSON.parse(line) as { msg: string }).msg) }, clock })
-  const file = { text: 'first', loads: 0, isSlow: false }
+  const file = { text: 'first', loads: 0, isSlow: false, isUndecided: false }
   const applied: string[] = []
   let go = (): void => {}
   const problem = (message: string): ConfigError => new ConfigError('cfg', [{ line: 2, column: 5, path: 'listeners', message }])
@@ -25,8 +25,8 @@ function setUp() {
         const text = String(content)
         file.loads += 1
         if (file.isSlow) await new Promise<void>((resolve) => (go = resolve))
-        const outcome = text === 'bad' ? problem('is bad') : { config: text, warnings: [] }
-        return { hash: `h:${text}`, outcome }
+        const outcome = text === 'bad' || file.isUndecided ? problem('is bad') : { config: text, warnings: [] }
+        return { hash: `h:${text}`, outcome, isUndecided: file.isUndecided }
       },
     },
     apply: (config) => {
@@ -48,6 +48,19 @@ test('a good file is applied, and its hash and its time are known', async (t) =>
   t.same(await reloads.reload('SIGHUP'), { result: 'success', hash: 'h:second', restartRequired: [] })
   t.same([reloads.hash, reloads.succeededAt, reloads.successes, reloads.fault], ['h:second', clock.wall(), 1, null])
   t.same([applied, lines], [['second'], ['reloaded']])
+})
+
+test('a file that nobody could judge is looked at again, until it is judged', async (t) => {
+  const { reloads, file, applied } = setUp()
+  file.text = 'second'
+  file.isUndecided = true
+  await reloads.reloadIfChanged()
+  await reloads.reloadIfChanged()
+  t.same([file.loads, applied, reloads.failures], [2, [], 2])
+  file.isUndecided = false
+  await reloads.reloadIfChanged()
+  await reloads.reloadIfChanged()
+  t.same([file.loads, applied, reloads.fault], [3, ['second'], null])
 })
 
 test('who asks gets a reload even of a file that did not change; a look does not', async (t) => {

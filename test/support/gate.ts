@@ -59,10 +59,10 @@ class HeldSource implements ConfigSource<Config> {
     const text = String(content)
     const hash = String(text.length)
     try {
-      return Promise.resolve({ hash, outcome: checkText(text, this.file) })
+      return Promise.resolve({ hash, outcome: checkText(text, this.file), isUndecided: false })
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error
-      return Promise.resolve({ hash, outcome: error })
+      return Promise.resolve({ hash, outcome: error, isUndecided: false })
     }
   }
 }

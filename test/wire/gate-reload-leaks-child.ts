@@ -37,9 +37,9 @@ const source = {
     const taken = `  - { name: taken, address: "127.0.0.1:${port}", protocol: tcp, upstream: "127.0.0.1:1" }\n`
     const text = nth % 5 === 4 ? yaml(nth).replace('tcp', 'udp') : nth % 5 === 2 ? yaml(nth) + taken : yaml(nth)
     try {
-      return Promise.resolve({ hash: String(nth % 9), outcome: checkText(text, 'test.yaml') })
+      return Promise.resolve({ hash: String(nth % 9), outcome: checkText(text, 'test.yaml'), isUndecided: false })
     } catch (error) {
-      return Promise.resolve({ hash: String(nth % 9), outcome: error as ConfigError })
+      return Promise.resolve({ hash: String(nth % 9), outcome: error as ConfigError, isUndecided: false })
     }
   },
 }
