@@ -76,28 +76,30 @@ export class HeadReader {
 
 /** `text` is the head in latin1, its empty line included. Returns the rule that it breaks as a string. */
 export function parseRequestHead(text: string): RequestHead | string {
-  const lines = splitLines(text)
-  if (lines === null) return 'bare CR or LF in the head'
+  const lines = linesOf(text)
   const match = requestLine.exec(lines[0]!)
-  if (match === null) return 'malformed request line'
+  if (match === null) return ruleBroken(lines, 'malformed request line')
   const headers = parseHeaders(lines)
   if (typeof headers === 'string') return headers
   return { method: match[1]!, target: match[2]!, version: match[3] === '1' ? '1.1' : '1.0', headers }
 }
 
 export function parseAnswerHead(text: string): AnswerHead | string {
-  const lines = splitLines(text)
-  if (lines === null) return 'bare CR or LF in the head'
+  const lines = linesOf(text)
   const match = statusLine.exec(lines[0]!)
-  if (match === null) return 'malformed status line'
+  if (match === null) return ruleBroken(lines, 'malformed status line')
   const headers = parseHeaders(lines)
   if (typeof headers === 'string') return headers
   return { version: match[1] === '1' ? '1.1' : '1.0', status: Number(match[2]), reason: match[3] ?? '', headers }
 }
 
-function splitLines(text: string): string[] | null {
-  const lines = text.slice(0, -4).split('\r\n')
-  return lines.some((line) => line.includes('\n') || line.includes('\r')) ? null : lines
+function linesOf(text: string): string[] {
+  return text.slice(0, -4).split('\r\n')
+}
+
+/** No pattern of a line admits a CR or LF by itself; where one is the reason, it says more than `otherwise`. */
+function ruleBroken(lines: readonly string[], otherwise: string): string {
+  return lines.some((line) => line.includes('\n') || line.includes('\r')) ? 'bare CR or LF in the head' : otherwise
 }
 
 // A reconnect storm is made of heads: here and below, no match arrays, lists or sets are made that need not be.
@@ -109,7 +111,7 @@ function parseHeaders(lines: string[]): Header[] | string {
     const colon = line.indexOf(':')
     const name = line.slice(0, Math.max(0, colon))
     const value = trimBlanks(line, colon + 1)
-    if (!namePattern.test(name) || !valuePattern.test(value)) return 'malformed header line'
+    if (!namePattern.test(name) || !valuePattern.test(value)) return ruleBroken(lines, 'malformed header line')
     headers.push([name, value])
   }
   return headers
