@@ -144,7 +144,7 @@ const limits = section('What is refused or slowed down.', {
     rate: count({ default: 'off', meaning: 'Messages a second.' }, { min: 1, max: 1_000_000, isOffAllowed: true }),
     burst: count({ default: 100, meaning: 'So many may come at once. Where it delays, at least one and what flows in 40 ms.', innocent: 'A client that says much at its start.' }, { min: 1, max: 1_000_000, isOffAllowed: false }),
     per: perConnection(),
-    onExceed: choice({ default: 'delay', meaning: '`delay` reads no faster, so that nothing is lost and the sender waits; `close` ends the connection with `rate_limited`; `drop` (only in `websocket.mode: messages`) drops whole messages that come without a token, and nobody waits: control frames and messages that have begun draw tokens too, and go on in any case.' }, ['delay', 'close', 'drop']),
+    onExceed: choice({ default: 'delay', meaning: '`delay` reads no faster, so that nothing is lost and the sender waits; `close` ends the connection with `rate_limited`; `drop` (only in `websocket.mode: messages`) drops whole messages that come without a token, and nobody waits: what has begun goes on in any case, and pings and pongs are dropped like messages but for one a second, which a heartbeat may need.' }, ['delay', 'close', 'drop']),
     mode: ownMode(),
   }),
   mode: choice({ default: 'enforce', meaning: '`observe` counts what the limits would have done (`sidegate_observed_total`), and does nothing. What the descriptors hold is a limit in either mode.' }, ['enforce', 'observe']),

@@ -133,7 +133,7 @@ function trafficInstruments(registry: Registry) {
     }),
     rateLimited: new Counter({
       name: 'sidegate_rate_limited_total',
-      help: 'How often a limit acted: delay counts pauses (or connections that had to wait), close counts ends and refusals, drop counts messages.',
+      help: 'How often a limit acted: delay counts pauses (or connections that had to wait), close counts ends and refusals, drop counts messages and control frames.',
       labelNames: ['listener', 'limit', 'action'] as const,
       registers,
     }),

@@ -5,8 +5,8 @@
 //     bytes     drawn for each read; delayed: the next read waits until the bucket holds a whole one
 //     messages  drawn for each at its first byte; delayed: the rest of the read is held here until there is a token,
 //               so that ten thousand messages of one read are no more than the burst. At most one read is held.
-//               dropped (message mode): one that begins without a token goes no further, whole; what has begun, and
-//               what is no message (pings), draws what is there and goes on
+//               dropped (message mode): one that begins without a token goes no further, whole; what has begun draws
+//               what is there and goes on, and so does a ping or pong, but of those only one a second without a token
 //
 // A limit spares who keeps it in the mean: `burst` is what may come at once.
 
@@ -34,7 +34,10 @@ export interface HalfRates {
   messages: Rate<LimitAction> | null
 }
 
-/** What becomes of a message that begins. */
+/** A heartbeat is no flood, whatever else its peer sends: in message mode one in so many milliseconds needs no token. */
+const HEARTBEAT_MS = 1000
+
+/** What becomes of a message that begins, or of a control frame. */
 export type Turn = 'pass' | 'drop' | 'stop'
 
 export interface PairRates {
@@ -70,6 +73,7 @@ export class Meter implements Waiter {
   #waitsFor: Bucket | null = null
   /** What was read and must wait for tokens. */
   #held: Buffer | null = null
+  #sparedAt = Number.NEGATIVE_INFINITY
   #isGone = false
 
   constructor(half: Half, rates: HalfRates, readBytes: number, limits: PairLimits, owner: MeterOwner) {
@@ -104,15 +108,27 @@ export class Meter implements Waiter {
     return false
   }
 
-  /** Draws for a message that begins, or for what costs as much and cannot be dropped. `stop`: it must wait, or ends the pair: see `onMessagesOver`. */
+  /** Draws for a message that begins, which is `isDroppable`, or for a fragment that costs as much. `stop`: see `onMessagesOver`. */
   takeMessage(isDroppable: boolean): Turn {
     const rate = this.#rates.messages
     if (rate === null || rate.bucket.take(1, this.#limits.clock.now())) return 'pass'
-    const isDropping = rate.onExceed === 'drop'
-    if (isDropping && !isDroppable) return 'pass'
-    this.#limits.report('messages', rate.onExceed, rate.isEnforced)
-    if (!rate.isEnforced) return 'pass'
-    return isDropping ? 'drop' : 'stop'
+    return rate.onExceed === 'drop' && !isDroppable ? 'pass' : this.#exceed(rate)
+  }
+
+  /** Draws for a ping or a pong. */
+  takeControl(): Turn {
+    const rate = this.#rates.messages
+    const now = this.#limits.clock.now()
+    if (rate === null || rate.bucket.take(1, now)) return 'pass'
+    if (rate.onExceed !== 'drop' || now - this.#sparedAt < HEARTBEAT_MS) return this.#exceed(rate)
+    this.#sparedAt = now
+    return 'pass'
+  }
+
+  #exceed({ onExceed, isEnforced }: Rate<LimitAction>): Turn {
+    this.#limits.report('messages', onExceed, isEnforced)
+    if (!isEnforced) return 'pass'
+    return onExceed === 'drop' ? 'drop' : 'stop'
   }
 
   /** A message was not let on: `bytes[start..end)`, which begin with it, are kept until there is a token. */

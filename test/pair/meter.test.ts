@@ -203,6 +203,8 @@ test('a message without a token is dropped where that is the action, and who can
     t.same([meter.takeMessage(false), acts], ['pass', []], 'no token, and nothing to drop')
     t.equal(meter.takeMessage(true), isEnforced ? 'drop' : 'pass')
     t.same(acts, [['messages', 'drop', isEnforced]])
+    t.same([meter.takeControl(), acts.length], ['pass', 1], 'a heartbeat')
+    t.same([meter.takeControl(), acts.length], [isEnforced ? 'drop' : 'pass', 2], 'and what is none')
     t.ok(meter.mayRead())
   }
 })

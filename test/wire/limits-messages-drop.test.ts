@@ -45,8 +45,8 @@ test('over the rate whole messages of a client are dropped and counted, nobody w
   t.match(await counts(), { dropped: 100, limited: 100, came: 130 })
 })
 
-test('a message that has begun is never cut: its tiny fragments and the pings in between go on without a token', async (t) => {
-  const { upstream, gate, counts } = await scene(t, 'rate: 1, burst: 1')
+test('a message that has begun is never cut: its tiny fragments go on without a token', async (t) => {
+  const { clock, upstream, gate, counts } = await scene(t, 'rate: 1, burst: 1')
   const client = await rawClient(t, gate.port)
   const server = await upstream.connection()
   const fragments = (last: string): FrameSpec[] => [
@@ -56,11 +56,34 @@ test('a message that has begun is never cut: its tiny fragments and the pings in
     { opcode: 'continuation', payload: 'x'.repeat(100), fin: false },
     { opcode: 'continuation', payload: last },
   ]
-  for (const byte of masked(...fragments('1'), ...fragments('2'), { opcode: 'ping', payload: 'done' })) await client.send(Buffer.of(byte))
-  await eventually(() => server.pings.length === 3)
+  for (const byte of masked(...fragments('1'), ...fragments('2'))) await client.send(Buffer.of(byte))
+  await eventually(async () => (await counts())['came'] === 2)
+  clock.pass(1000)
+  await client.send(masked({ opcode: 'ping', payload: 'done' }))
+  await eventually(() => server.pings.length === 2)
   t.same(server.messages.map(({ data }) => data.toString()), [`ab${'x'.repeat(100)}1`])
-  t.same(server.pings.map(String), ['1', '2', 'done'])
-  t.match(await counts(), { dropped: 1, limited: 1 })
+  t.same(server.pings.map(String), ['1', 'done'])
+  t.match(await counts(), { dropped: 1, limited: 2 })
+})
+
+test('a flood of pings, and of pongs that nobody asked for, is dropped like messages; one a second goes on, and is answered', async (t) => {
+  const { clock, upstream, gate, counts } = await scene(t, 'rate: 1, burst: 4')
+  const client = await rawClient(t, gate.port)
+  const server = await upstream.connection()
+  const flood = (opcode: 'ping' | 'pong'): FrameSpec[] => numbers(0, 100).map((payload) => ({ opcode, payload }))
+  await client.send(masked(...flood('ping')))
+  await eventually(async () => server.pings.length === 5 && (await counts())['limited'] === 95)
+  t.same(server.pings.map(String), numbers(0, 5), 'the burst, and one')
+  t.match(await client.nextFrame(), { opcode: 'pong' })
+  for (let second = 1; second <= 3; second++) {
+    clock.pass(1000)
+    await client.send(masked(...texts(['takes the token']), ...flood(second === 3 ? 'pong' : 'ping')))
+    await eventually(async () => (await counts())['limited'] === 95 + 99 * second)
+  }
+  await eventually(() => server.pongs.length === 1 && server.messages.length === 3)
+  t.same(server.pings.map(String), [...numbers(0, 5), '0', '0'])
+  t.same(server.pongs.map(String), ['0'])
+  t.match(await counts(), { dropped: 0 })
 })
 
 test('an upstream that says too much is dropped from too, each direction at its own rate, compressed messages as well', async (t) => {
@@ -77,7 +100,8 @@ test('an upstream that says too much is dropped from too, each direction at its 
   await eventually(() => client.pings.length === 1 && server.pings.length === 1)
   await eventually(() => client.messages.length === 10 && server.messages.length === 10)
   for (const { messages } of [client, server]) t.same(messages.map(({ data }) => data.toString()), numbers(0, 10).map(large))
-  t.match(await counts(), { dropped: 30, limited: 30 })
+  await eventually(async () => (await counts())['limited'] === 32, { what: 'the pongs, which are behind the pings in the same second' })
+  t.match(await counts(), { dropped: 30, limited: 32 })
 })
 
 test('who keeps to the rate loses nothing beside one who does not', async (t) => {
@@ -90,7 +114,7 @@ test('who keeps to the rate loses nothing beside one who does not', async (t) =>
     await greedy.send(masked(...texts(numbers(0, 50)), { opcode: 'ping' }))
     await innocent.send(masked(...texts(numbers(round * 5, round * 5 + 5))))
     await eventually(() => toGreedy.pings.length === round + 1 && toInnocent.messages.length === (round + 1) * 5)
-    clock.pass(500)
+    clock.pass(1000)
   }
   t.same(toInnocent.messages.map(({ data }) => data.toString()), numbers(0, 100))
   t.match(await counts(), { dropped: 20 * 50 - toGreedy.messages.length })

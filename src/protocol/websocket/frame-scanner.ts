@@ -41,6 +41,8 @@ export interface ControlHandler {
 export interface MessageGate {
   /** A frame that begins a message, which is `isDroppable`, or costs as much as one. `drop` keeps all of that message from going on, `stop` stops the scan before it. */
   takeMessage(isDroppable: boolean): Verdict
+  /** A ping or a pong. */
+  takeControl(): Verdict
 }
 
 export const CLOSE = 8

@@ -86,12 +86,12 @@ export class Frames implements Dialogue, ControlHandler {
       return 'pass'
     }
     if (opcode === PING) {
-      if (isStopped(scanner)) return 'stop'
-      ;(isFromClient ? this.#upstream : this.#client).hasForeignPing = true
-      return 'pass'
+      const verdict = judge(scanner)
+      if (verdict === 'pass') (isFromClient ? this.#upstream : this.#client).hasForeignPing = true
+      return verdict
     }
     const own = (isFromClient ? this.#client : this.#upstream).isOurs(payload, this.#clock.now())
-    if (own === null) return isStopped(scanner) ? 'stop' : 'pass'
+    if (own === null) return judge(scanner)
     // What we have asked for does not count.
     if (own.rttMs !== null) this.#observer.onPong(this.#connection, own.rttMs)
     return 'drop'
@@ -230,9 +230,9 @@ function mayInject(half: Half, scanner: FrameScanner): boolean {
   return scanner.isAtBoundary || half.sink.inject !== undefined
 }
 
-/** A control frame costs as much as a message, and is never dropped. */
-function isStopped({ gate }: FrameScanner): boolean {
-  return gate !== null && gate.takeMessage(false) === 'stop'
+/** A control frame costs as much as a message. */
+function judge({ gate }: FrameScanner): Verdict {
+  return gate === null ? 'pass' : gate.takeControl()
 }
 
 function gateOf({ meter }: Half): Meter | null {

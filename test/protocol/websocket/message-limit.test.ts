@@ -8,12 +8,13 @@ const rules = { isMasked: false, isCompressed: false, maxMessageBytes: Infinity,
 
 /** A scanner whose gate has so many tokens; control frames ask for one as `Frames` does, but for pongs that say "ours". */
 function gated(tokens: number) {
-  const gate = { tokens, takeMessage: (): Verdict => (gate.tokens > 0 ? (gate.tokens--, 'pass') : 'stop') }
+  const take = (): Verdict => (gate.tokens > 0 ? (gate.tokens--, 'pass') : 'stop')
+  const gate = { tokens, takeMessage: take, takeControl: take }
   const handler: ControlHandler = {
     onControl(one, opcode, payload) {
       if (opcode === 8) return 'pass'
       if (opcode === PONG && payload.toString() === 'ours') return 'drop'
-      return one.gate!.takeMessage(false)
+      return one.gate!.takeControl()
     },
     onBoundary() {},
   }
@@ -98,15 +99,18 @@ test('where there is no token left the scan stops at the boundary, and what is s
 /** A message of up to four fragments, tiny ones among them, with control frames in between. */
 const message = fc.array(fc.record({ bytes: fc.constantFrom(0, 3, 16, 200), ping: fc.boolean() }), { minLength: 1, maxLength: 4 })
 
-test('a message that may be dropped goes on whole or not at all, in order, however it comes, and what is no message always does', async () => {
+test('a message that may be dropped goes on whole or not at all, in order, however it comes, and each control frame by itself', async () => {
   const stream = fc.array(message, { minLength: 1, maxLength: 12 })
   const pieces = fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 200 })
   fc.assert(fc.property(stream, pieces, fc.array(fc.boolean(), { minLength: 1, maxLength: 8 }), (messages, sizes, turns) => {
-    const controls: ControlHandler = { onControl: (one) => one.gate!.takeMessage(false), onBoundary() {} }
+    const controls: ControlHandler = { onControl: (one) => one.gate!.takeControl(), onBoundary() {} }
     const scanner = new FrameScanner(rules, controls)
-    let begun = 0
+    let [begun, asked, pings] = [0, 0, 0]
     const isLetOn = (nth: number): boolean => turns[nth % turns.length]!
-    scanner.gate = { takeMessage: (isDroppable) => (!isDroppable || isLetOn(begun++) ? 'pass' : 'drop') }
+    scanner.gate = {
+      takeMessage: (isDroppable) => (!isDroppable || isLetOn(begun++) ? 'pass' : 'drop'),
+      takeControl: () => (isLetOn(asked++ + 1) ? 'pass' : 'drop'),
+    }
     const [sent, expected] = [[] as Buffer[], [] as Buffer[]]
     for (const [nth, fragments] of messages.entries()) {
       for (const [index, { bytes, ping }] of fragments.entries()) {
@@ -116,7 +120,7 @@ test('a message that may be dropped goes on whole or not at all, in order, howev
         if (!ping) continue
         const control = encodeFrame({ opcode: 'ping', payload: `${nth}` })
         sent.push(control)
-        expected.push(control)
+        if (isLetOn(pings++ + 1)) expected.push(control)
       }
     }
     const out: Buffer[] = []
@@ -135,7 +139,7 @@ test('a message that may be dropped goes on whole or not at all, in order, howev
 
 test('a message that is dropped keeps to the bounds of one that is not', (t) => {
   const scanner = new FrameScanner({ ...rules, maxMessageBytes: 10 }, { onControl: () => 'pass', onBoundary() {} })
-  scanner.gate = { takeMessage: () => 'drop' }
+  scanner.gate = { takeMessage: () => 'drop', takeControl: () => 'drop' }
   const bytes = frames({ opcode: 'text', payload: 'x'.repeat(10) }, { opcode: 'text', payload: 'x'.repeat(11) })
   t.match(scanner.scan(bytes, bytes.length, { forward: () => t.fail('nothing goes on') }), { code: 1009 })
   t.equal(scanner.dropped, 2)
