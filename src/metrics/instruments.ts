@@ -1,5 +1,5 @@
-// Every metric of ours: its name, help, labels and buckets, in one place. With process-metrics.ts the only file that
-// knows prom-client, which is frozen and whose successor (@prometheus-io/client) has nearly the same interface.
+// Every metric of ours: its name, help, labels and buckets, in one place. With process-metrics.ts and tally.ts the only
+// file that knows prom-client, which is frozen and whose successor (@prometheus-io/client) has nearly the same interface.
 //
 // Labels hold our own words and the names of listeners, never an address, a path or a header: prom-client keeps a
 // series for ever, and a client that can choose labels can fill the memory (CVE-2022-21698).
@@ -247,42 +247,5 @@ function stateInstruments(registry: Registry) {
       help: 'Log lines dropped because the standard output did not take them.',
       registers,
     }),
-  }
-}
-
-/**
- * A counter of what happens thousands of times a second in a storm: kept in plain numbers, and shown at a scrape. To add costs a look
- * into a table, a tenth of what the counter takes.
- */
-export class Tally<T extends string> {
-  readonly #counter: Counter<T>
-  readonly #rows = new Map<string, { total: number; show: (total: number) => void }>()
-
-  constructor(counter: Counter<T>) {
-    this.#counter = counter
-  }
-
-  /** All labels, in one and the same order each time. */
-  add(labels: Readonly<Record<T, string>>, times = 1): void {
-    let key = ''
-    for (const name in labels) key += `${labels[name]}\n`
-    let row = this.#rows.get(key)
-    if (row === undefined) this.#rows.set(key, (row = { total: 0, show: mirror(this.#counter, labels) }))
-    row.total += times
-  }
-
-  show(): void {
-    for (const { total, show } of this.#rows.values()) show(total)
-  }
-}
-
-/** A counter whose total is counted elsewhere. It never goes down, whatever it is told. */
-export function mirror<T extends string>(counter: Counter<T>, labels: Partial<Record<T, string>>): (total: number) => void {
-  let shown = 0
-  counter.inc(labels, 0)
-  return (total) => {
-    if (total <= shown) return
-    counter.inc(labels, total - shown)
-    shown = total
   }
 }

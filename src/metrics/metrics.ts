@@ -10,9 +10,10 @@ import type { Clock } from '../clock.ts'
 import { reasonNames, type Close, type Reason, type Side } from '../close.ts'
 import { closingSides, dialFailureReasons, droppingPolicies, rejectionReasons } from './expected-closes.ts'
 import type { Connection, LimitAction, LimitName, Observer, Protocol, Registry } from '../connection.ts'
-import { createInstruments, mirror, Tally, type Instruments } from './instruments.ts'
+import { createInstruments, type Instruments } from './instruments.ts'
 import { ListenerMetrics, type MeteredLimit, type MeteredListener } from './listener-metrics.ts'
 import { ProcessMetrics } from './process-metrics.ts'
+import { mirror, Tally } from './tally.ts'
 import { UpstreamMetrics, type UpstreamCounts } from './upstream-metrics.ts'
 
 export interface MetricsOptions {

@@ -7,7 +7,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import type { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, Gauge, type Registry } from './prom-client.ts'
-import { mirror } from './instruments.ts'
+import { mirror } from './tally.ts'
 
 type LoopDelay = ReturnType<typeof monitorEventLoopDelay>
 
