@@ -17,6 +17,9 @@ const FILES = ['/proc/self/net/tcp', '/proc/self/net/tcp6']
 const GAP_MS = 100
 const GAP_FACTOR = 5
 
+/** As the state of a line. These may be many, and hold nothing. */
+const TIME_WAIT = ' 06 '
+
 type Report = (bytes: number) => void
 
 /** What is asked for in the next read: `local-remote` to who wants to know. */
@@ -66,6 +69,7 @@ async function readTable(file: string, wanted: ReadonlyMap<string, Report>, queu
 
 /** `   0: 0100007F:1F90 0100007F:A2B4 01 00012345:00000000 ...`: slot, local, remote, state, unacknowledged and unread bytes. */
 function readLine(line: string, wanted: ReadonlyMap<string, Report>, queues: Map<string, number>): void {
+  if (line.includes(TIME_WAIT)) return
   const [, local, remote, , queue] = line.trim().split(' ', 5)
   if (local === undefined || remote === undefined || queue === undefined) return
   const here = unmapped(local)

@@ -40,8 +40,8 @@ export interface DeadlineOptions {
   lifetimeJitter: number
 }
 
-/** So many sweeps, two seconds at the most, a wait that is due may go on for a closer look. */
-const MAX_SWEEPS_DUE = 8
+/** So many sweeps, ten seconds at the most, a wait that is due may go on for a closer look: beside 100,000 sockets in TIME_WAIT it takes that long. */
+const MAX_SWEEPS_DUE = 40
 
 /** A slow reader may look stalled for longer; overload must not take it for one (it waits for twice this). */
 const MAX_UNSURE_MS = 1000

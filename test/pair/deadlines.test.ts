@@ -443,12 +443,12 @@ test('a peer that can be looked at closer is not ended before two looks have com
   t.same(await end(), { reason: 'write_timeout', side: 'client', phase: 'relay' })
 })
 
-test('looks that never come back keep a stalled peer for two seconds at the most', async (t) => {
+test('looks that never come back keep a stalled peer for ten seconds at the most', async (t) => {
   const { clock, client, upstream, end } = memoryPair({ deadlines: { writeMs: 2000 }, clientTakes: 0 })
   client.measurements = 0
   client.measure = () => {}
   upstream.feed('answer')
-  await clock.pass(2000 + 8 * SWEEP_MS)
+  await clock.pass(2000 + 40 * SWEEP_MS)
   t.equal(await end(), null)
   await clock.pass(LATE)
   t.same(await end(), { reason: 'write_timeout', side: 'client', phase: 'relay' })

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { eventually, within } from '../support/eventually.ts'
 import { connect, echo } from '../support/peers.ts'
 import type { Test } from 'tap'
+import { temporary } from '../support/tools.ts'
 import { runProgram, type Program } from './program.ts'
 
 async function talk(t: Test, program: Program, times: number): Promise<void> {
@@ -48,7 +49,7 @@ test('a full disk behind stdout neither stops nor ends it, and what was not writ
 test('a reader of its log that stalls neither stops nor ends it, and what does not fit is counted', async (t) => {
   const upstream = await echo(t)
   // A blocking pipe, which is what a container runtime gives.
-  const pipe = join(t.testdir({}), 'pipe')
+  const pipe = join(temporary(t), 'pipe')
   execFileSync('mkfifo', [pipe])
   const stdout = openSync(pipe, 'r+')
   t.teardown(() => closeSync(stdout))
