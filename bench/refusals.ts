@@ -8,20 +8,20 @@
 import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import net, { type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket, WebSocketServer } from 'ws'
 import { connect } from './connect.ts'
+import { cpu, memory } from './measure.ts'
 
 const [, , perSecond = '10000', words = ''] = process.argv
 const PER_SECOND = Number(perSecond)
 const SECONDS = 10
 const PAIRS = 50
 const EVERY_MS = 50
-const TICKS_PER_SECOND = 100
 const folder = mkdtempSync(join(tmpdir(), 'sidegate-bench-'))
 
 type Says = 'tcp' | 'http' | 'websocket'
@@ -116,13 +116,9 @@ interface Reading {
   memory: number
 }
 
-function read({ child: { pid } }: Served): Reading {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]!.split(' ')
-  return {
-    cpu: (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND,
-    descriptors: readdirSync(`/proc/${pid}/fd`).length,
-    memory: Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1'))![1]) / 1024,
-  }
+function read({ child }: Served): Reading {
+  const pid = child.pid!
+  return { cpu: cpu(pid), descriptors: readdirSync(`/proc/${pid}/fd`).length, memory: memory(pid) / 2 ** 20 }
 }
 
 async function rejected({ metrics }: Served): Promise<number> {

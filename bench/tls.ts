@@ -11,12 +11,12 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import tls from 'node:tls'
 import { connect } from './connect.ts'
+import { cpu, median, memory } from './measure.ts'
 
 const IDLE_PAIRS = 1000
 const ROUNDS = 5
 const ROUND_MS = 1000
 const CLIENTS = 16
-const TICKS_PER_SECOND = 100
 
 const folder = mkdtempSync(join(tmpdir(), 'sidegate-bench-'))
 const [cert, key] = [join(folder, 'tls.crt'), join(folder, 'tls.key')]
@@ -58,16 +58,6 @@ async function ticket(port: number): Promise<Buffer> {
   return session
 }
 
-/** CPU seconds of a process so far. */
-function cpu({ child }: Gate): number {
-  const fields = readFileSync(`/proc/${child.pid}/stat`, 'latin1').split(') ')[1]!.split(' ')
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
-}
-
-function memory({ child }: Gate): number {
-  return Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${child.pid}/smaps_rollup`, 'latin1'))![1]) * 1024
-}
-
 /** Reads until `bytes` have come. */
 async function reply(socket: Socket, bytes: number): Promise<void> {
   for (let got = 0; got < bytes; ) {
@@ -79,14 +69,14 @@ async function reply(socket: Socket, bytes: number): Promise<void> {
 /** Microseconds of the gate's CPU for each of what the clients do one after another. */
 async function cost(gate: Gate, act: (nth: number) => Promise<void>): Promise<number> {
   const until = performance.now() + ROUND_MS
-  const before = cpu(gate)
+  const before = cpu(gate.child.pid!)
   let done = 0
   await Promise.all(
     Array.from({ length: CLIENTS }, async (_, nth) => {
       for (; performance.now() < until; done++) await act(nth)
     }),
   )
-  return ((cpu(gate) - before) / done) * 1e6
+  return ((cpu(gate.child.pid!) - before) / done) * 1e6
 }
 
 async function echoes(gate: Gate, bytes: number): Promise<number> {
@@ -114,7 +104,7 @@ function reconnects(gate: Gate): Promise<number> {
 async function idle(gate: Gate): Promise<number> {
   await echoes(gate, 64)
   await delay(1000)
-  const before = memory(gate)
+  const before = memory(gate.child.pid!)
   const sockets: Socket[] = []
   while (sockets.length < IDLE_PAIRS) {
     const some = await Promise.all(Array.from({ length: 25 }, () => gate.open()))
@@ -122,7 +112,7 @@ async function idle(gate: Gate): Promise<number> {
     sockets.push(...some)
   }
   await delay(3000)
-  const each = (memory(gate) - before) / IDLE_PAIRS
+  const each = (memory(gate.child.pid!) - before) / IDLE_PAIRS
   for (const socket of sockets) socket.destroy()
   return each
 }
@@ -134,7 +124,6 @@ const { port: upstream } = server.address() as AddressInfo
 const gates: Gate[] = []
 for (const [nth, name] of ['in the clear', 'TLS', 'TLS, resumed'].entries()) gates.push(await startGate(name, nth, upstream))
 
-const median = (all: number[]): number => all.toSorted((a, b) => a - b)[all.length >> 1]!
 const questions: Array<[string, string, (gate: Gate) => Promise<number>, number]> = [
   ['memory of an idle pair', 'B', idle, 1],
   ['64 B echo', 'us', (gate) => echoes(gate, 64), ROUNDS],

@@ -4,18 +4,18 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { WebSocket, WebSocketServer } from 'ws'
+import { cpu, median, memory } from './measure.ts'
 
 const modes = { 'frames': 'mode: frames', 'messages': 'mode: messages', 'messages, dropOldest': 'mode: messages, slowConsumer: { policy: dropOldest }', 'messages, compression on': 'mode: messages, compression: on' }
 const IDLE_PAIRS = 2000
 const ROUNDS = 3
 const ROUND_MS = 1000
 const CLIENTS = 16
-const TICKS_PER_SECOND = 100
 
 const folder = mkdtempSync(join(tmpdir(), 'bench-'))
 
@@ -46,16 +46,6 @@ async function open({ url }: Gate, perMessageDeflate: boolean): Promise<WebSocke
   return socket
 }
 
-/** CPU seconds of a process so far. */
-function cpu({ child }: Gate): number {
-  const fields = readFileSync(`/proc/${child.pid}/stat`, 'latin1').split(') ')[1]!.split(' ')
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
-}
-
-function memory({ child }: Gate): number {
-  return Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${child.pid}/smaps_rollup`, 'latin1'))![1]) * 1024
-}
-
 /** Microseconds of the gate's CPU for each message, there and back being two; `inFlight` at a time for each client. */
 async function cost(gate: Gate, bytes: number, inFlight: number): Promise<number> {
   const payload = Buffer.alloc(bytes, 'some text that a service might send, ')
@@ -69,9 +59,9 @@ async function cost(gate: Gate, bytes: number, inFlight: number): Promise<number
     for (let i = 0; i < inFlight; i++) socket.send(payload)
   }
   await pass(300)
-  const [before, from] = [cpu(gate), messages]
+  const [before, from] = [cpu(gate.child.pid!), messages]
   await pass(ROUND_MS)
-  const spent = ((cpu(gate) - before) / (messages - from)) * 1e6
+  const spent = ((cpu(gate.child.pid!) - before) / (messages - from)) * 1e6
   for (const socket of sockets) socket.terminate()
   await pass(100)
   return spent
@@ -80,7 +70,7 @@ async function cost(gate: Gate, bytes: number, inFlight: number): Promise<number
 async function idle(gate: Gate): Promise<number> {
   await cost(gate, 64, 1)
   await pass(1000)
-  const before = memory(gate)
+  const before = memory(gate.child.pid!)
   const sockets: WebSocket[] = []
   while (sockets.length < IDLE_PAIRS) {
     const some = await Promise.all(Array.from({ length: 50 }, () => open(gate, gate.mode.includes('compression'))))
@@ -89,7 +79,7 @@ async function idle(gate: Gate): Promise<number> {
     sockets.push(...some)
   }
   await pass(3000)
-  const each = (memory(gate) - before) / IDLE_PAIRS
+  const each = (memory(gate.child.pid!) - before) / IDLE_PAIRS
   for (const socket of sockets) socket.terminate()
   await pass(500)
   return each
@@ -102,7 +92,6 @@ const { port } = server.address() as AddressInfo
 const gates: Gate[] = []
 for (const [nth, [mode, websocket]] of Object.entries(modes).entries()) gates.push(await startGate(mode, websocket, port, nth))
 
-const median = (all: number[]): number => all.toSorted((a, b) => a - b)[all.length >> 1]!
 const questions: Array<[string, string, (gate: Gate) => Promise<number>, number]> = [
   ['memory of an idle pair', 'B', idle, 1],
   ['64 B echo', 'us', (gate) => cost(gate, 64, 1), ROUNDS],
