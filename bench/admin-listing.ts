@@ -24,6 +24,8 @@ log: { level: error }
 listeners: [{ name: raw, address: "127.0.0.1:${front}", protocol: tcp, upstream: "127.0.0.1:${(service.address() as net.AddressInfo).port}" }]
 `)
 const gate = spawn(process.execPath, [new URL('../dist/cli.js', import.meta.url).pathname, 'run', '-c', file], { stdio: 'inherit' })
+// However this process ends.
+process.once('exit', () => gate.kill('SIGKILL'))
 
 function ask(path: string): Promise<{ ms: number; bytes: number }> {
   const start = performance.now()
@@ -94,7 +96,6 @@ async function beside(work: () => Promise<unknown>): Promise<number[]> {
 show('echo, beside one top', await beside(() => Promise.all([ask('/info'), ask('/connections?sort=rate&limit=200'), delay(1000)])))
 show('echo, beside full listings without a pause', await beside(() => ask(`/connections?limit=${pairs}`)))
 for (const socket of clients) socket.destroy()
-gate.kill('SIGKILL')
 service.close()
 rmSync(directory, { recursive: true })
 process.exit(0)

@@ -43,6 +43,8 @@ async function startGate(name: string, nth: number, upstream: number): Promise<G
   const isSecure = name !== 'in the clear'
   writeFileSync(file, `health: { address: "127.0.0.1:${port + 1}" }\nadmin: { address: "127.0.0.1:${port + 2}" }\nlog: { level: error }\nlisteners:\n  - { address: "127.0.0.1:${port}", protocol: tcp, upstream: "127.0.0.1:${upstream}"${isSecure ? `, tls: { cert: ${cert}, key: ${key} }` : ''} }\n`)
   const child = spawn(process.execPath, [join(import.meta.dirname, '../dist/cli.js'), 'run', '-c', file], { stdio: 'inherit' })
+  // However this process ends.
+  process.once('exit', () => child.kill('SIGKILL'))
   ;(await connect(port)).destroy()
   if (!isSecure) return { name, child, open: () => connect(port) }
   if (name === 'TLS') return { name, child, open: () => secure(port) }
@@ -137,7 +139,6 @@ for (const [question, unit, ask, rounds] of questions) {
   console.log(question)
   for (const [name, all] of found) console.log(`  ${name}: ${median(all).toFixed(1)} ${unit}, ${(median(all) / base).toFixed(2)}`)
 }
-for (const { child } of gates) child.kill('SIGKILL')
 server.close()
 rmSync(folder, { recursive: true })
 process.exit()

@@ -30,6 +30,8 @@ async function startGate(mode: string, websocket: string, upstream: number, nth:
   const file = join(folder, `${nth}.yaml`)
   writeFileSync(file, `health: { address: "127.0.0.1:${port + 1}" }\nadmin: { address: "127.0.0.1:${port + 2}" }\nlog: { level: error }\nlisteners:\n  - { address: "127.0.0.1:${port}", protocol: http, upstream: "127.0.0.1:${upstream}", websocket: { ${websocket} } }\n`)
   const child = spawn(process.execPath, [join(import.meta.dirname, '../dist/cli.js'), 'run', '-c', file], { stdio: 'inherit' })
+  // However this process ends.
+  process.once('exit', () => child.kill('SIGKILL'))
   const gate = { mode, child, url: `ws://127.0.0.1:${port}` }
   for (;;) {
     const isUp = await open(gate, false).then((socket) => (socket.terminate(), true), () => false)
@@ -106,7 +108,6 @@ for (const [question, unit, ask, rounds] of questions) {
   console.log(question)
   for (const [mode, all] of found) console.log(`  ${mode}: ${median(all).toFixed(2)} ${unit}, ${(median(all) / base).toFixed(2)}`)
 }
-for (const { child } of gates) child.kill('SIGTERM')
 server.close()
 rmSync(folder, { recursive: true })
 process.exit()
