@@ -1,5 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { fork } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { test } from 'tap'
@@ -75,11 +77,12 @@ test('a check that somebody ends says so', async (t) => {
 })
 
 test('where memory runs out it is the check that the kernel ends', { skip: process.platform === 'linux' ? false : 'the score is one of Linux' }, async (t) => {
-  const file = join(t.testdir({ 'sidegate.yaml': text }), 'sidegate.yaml')
-  const loading = load(file)
-  const score = (): string => readFileSync(`/proc/${children()}/oom_score_adj`, 'utf8').trim()
-  await eventually(() => children() !== '' && score() === '1000', { what: 'its score' })
-  await loading
+  // One that is given nothing to check stays, so that its score can be seen.
+  const check = fork(new URL('../../src/config/check-process.ts', import.meta.url))
+  t.teardown(() => check.kill('SIGKILL'))
+  await eventually(() => readFileSync(`/proc/${check.pid}/oom_score_adj`, 'utf8').trim() === '1000', { what: 'its score' })
+  check.disconnect()
+  await once(check, 'exit')
 })
 
 test('where no process can be started, that is the complaint', async (t) => {

@@ -2,6 +2,7 @@
 
 import type { Test } from 'tap'
 import { spawn, spawnSync } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
@@ -16,12 +17,17 @@ export function needs(...tools: string[]): { skip: string | false; timeout: numb
   return { skip: missing.length > 0 ? `${missing.join(', ')} is not installed` : false, timeout: 240_000 }
 }
 
-/** A port that was free a moment ago. */
+/** A port that was free a moment ago, below those that the kernel gives to outgoing connections: none of them takes it meanwhile. */
 export function freePort(): number {
-  const bound = new net.BoundSocket({ host: '127.0.0.1', port: 0 })
-  const { port } = bound.address()
-  bound.close()
-  return port
+  for (let tries = 0; ; tries++) {
+    const port = 20_000 + randomInt(12_000)
+    try {
+      new net.BoundSocket({ host: '127.0.0.1', port }).close()
+      return port
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || tries === 100) throw error
+    }
+  }
 }
 
 export function temporary(t: Test): string {

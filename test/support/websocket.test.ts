@@ -95,9 +95,9 @@ test('wsClient and wsServer echo, with and without permessage-deflate', async (t
 test('wsServer can keep silent and leave pings unanswered', async (t) => {
   const server = await wsServer(t, { echo: false, autoPong: false })
   const client = await rawClient(t, server.port)
+  const seen = await server.connection()
   await client.sendFrame({ opcode: 'ping' })
   await client.sendFrame({ opcode: 'text', payload: 'x' })
-  const seen = await server.connection()
   seen.socket.on('message', () => seen.socket.send('first'))
   t.match(await client.nextFrame(), { opcode: 'text', payload: Buffer.from('first') })
   t.equal(seen.pings.length, 1)
