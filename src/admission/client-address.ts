@@ -15,7 +15,8 @@ export const UNIX_CLIENT: ClientAddress = { ip: null, text: 'unix' }
 
 export function clientAddress(ip: string, port: number): ClientAddress {
   const plain = unmapped(ip)
-  return { ip: plain.split('%', 1)[0]!, text: formatAddress(plain, port) }
+  const zone = plain.indexOf('%')
+  return { ip: zone < 0 ? plain : plain.slice(0, zone), text: formatAddress(plain, port) }
 }
 
 /** Who is at the other end of a socket that a TCP port accepted. Null: it was reset before, and the kernel has forgotten who it was. */

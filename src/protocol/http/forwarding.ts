@@ -35,7 +35,8 @@ export function forwardHeaders(headers: readonly Header[], client: Forwarded): H
   const kept: Header[] = []
   const before = { for: '', forwarded: '', via: '', proto: '', host: '' }
   let host = ''
-  for (const header of headers) {
+  for (let i = 0; i < headers.length; i++) {
+    const header = headers[i]!
     const name = header[0].toLowerCase()
     if (isTwin(name)) continue
     if (name === 'host') host = header[1]
@@ -43,13 +44,9 @@ export function forwardHeaders(headers: readonly Header[], client: Forwarded): H
     else if (!ours.test(name)) kept.push(header)
     else if (client.isTrusted) collect(before, name, header, kept)
   }
-  kept.push(
-    ['X-Forwarded-For', join(before.for, client.address ?? 'unknown')],
-    ['X-Forwarded-Proto', before.proto || client.proto],
-    ...(before.host || host ? [['X-Forwarded-Host', before.host || host] as const] : []),
-    ['Forwarded', join(before.forwarded, element(client, host))],
-    ['Via', join(before.via, VIA)],
-  )
+  kept.push(['X-Forwarded-For', join(before.for, client.address ?? 'unknown')], ['X-Forwarded-Proto', before.proto || client.proto])
+  if (before.host || host) kept.push(['X-Forwarded-Host', before.host || host])
+  kept.push(['Forwarded', join(before.forwarded, element(client, host))], ['Via', join(before.via, VIA)])
   return kept
 }
 
@@ -68,7 +65,12 @@ function collect(before: { for: string; forwarded: string; proto: string; host: 
 /** RFC 7239 section 4. */
 function element({ address, proto }: Forwarded, host: string): string {
   const node = address === null ? 'unknown' : address.includes(':') ? `"[${address}]"` : address
-  return `for=${node};proto=${proto}${host === '' ? '' : `;host=${/^[\w.-]+$/.test(host) ? host : `"${host.replaceAll(/["\\]/g, '')}"`}`}`
+  return `for=${node};proto=${proto}${host === '' ? '' : `;host=${quoted(host)}`}`
+}
+
+function quoted(host: string): string {
+  if (/^[\w.-]+$/.test(host)) return host
+  return `"${/["\\]/.test(host) ? host.replaceAll(/["\\]/g, '') : host}"`
 }
 
 function join(before: string, value: string): string {

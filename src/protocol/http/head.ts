@@ -21,19 +21,17 @@ export interface AnswerHead {
   headers: Header[]
 }
 
+const CRLF = '\r\n'
+const EMPTY_LINE = '\r\n\r\n'
+const VERSION = 'HTTP/1.1'
+
 /** How many header lines a head may have; their total size is bounded by whoever collects them. */
 export const MAX_HEADERS = 256
 
-const requestLine = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP\/1\.([01])$/
-const statusLine = /^HTTP\/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?$/
+const requestLine = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [\x21-\x7e]+ HTTP\/1\.[01]$/
+const statusLine = /^HTTP\/1\.[01] [1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*)?$/
 const namePattern = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const valuePattern = /^[\t\x20-\x7e\x80-\xff]*$/
-
-/** Where a head ends in `bytes[0..length)`: the index just behind its empty line, or -1. */
-function headEnd(bytes: Buffer, length: number): number {
-  const at = bytes.indexOf('\r\n\r\n', 0, 'latin1')
-  return at < 0 || at + 4 > length ? -1 : at + 4
-}
 
 /** Collects a head from the chunks that it comes in; nearly always it is whole in the first, and nothing is copied. */
 export class HeadReader {
@@ -62,68 +60,74 @@ export class HeadReader {
       all = this.#kept.peekAll()
       end = all.length
     }
-    const at = headEnd(all, end)
+    const text = all.toString('latin1', 0, Math.min(end, this.#maxBytes))
+    const at = text.indexOf(EMPTY_LINE)
     if (at < 0) {
       if (end > this.#maxBytes) return 'too big'
       if (this.#kept === null) (this.#kept = new KeptBytes()).append(bytes, 0, length)
       return 'more'
     }
-    if (at > this.#maxBytes) return 'too big'
     this.#kept = null
-    return { text: all.toString('latin1', 0, at), taken: at - before, bytes: at }
+    const size = at + EMPTY_LINE.length
+    return { text: text.slice(0, size), taken: size - before, bytes: size }
   }
 }
+
+// A reconnect storm is made of heads: here and below, no match arrays, lists or closures are made that need not be, and no list is
+// walked by its iterator, which costs most where the path is cold.
 
 /** `text` is the head in latin1, its empty line included. Returns the rule that it breaks as a string. */
 export function parseRequestHead(text: string): RequestHead | string {
-  const lines = linesOf(text)
-  const match = requestLine.exec(lines[0]!)
-  if (match === null) return ruleBroken(lines, 'malformed request line')
-  const headers = parseHeaders(lines)
+  const line = text.slice(0, text.indexOf(CRLF))
+  if (!requestLine.test(line)) return ruleBroken(text, 'malformed request line')
+  const headers = parseHeaders(text, line.length)
   if (typeof headers === 'string') return headers
-  return { method: match[1]!, target: match[2]!, version: match[3] === '1' ? '1.1' : '1.0', headers }
+  const space = line.indexOf(' ')
+  const version = line.length - VERSION.length
+  return { method: line.slice(0, space), target: line.slice(space + 1, version - 1), version: versionAt(line, version), headers }
 }
 
 export function parseAnswerHead(text: string): AnswerHead | string {
-  const lines = linesOf(text)
-  const match = statusLine.exec(lines[0]!)
-  if (match === null) return ruleBroken(lines, 'malformed status line')
-  const headers = parseHeaders(lines)
+  const line = text.slice(0, text.indexOf(CRLF))
+  if (!statusLine.test(line)) return ruleBroken(text, 'malformed status line')
+  const headers = parseHeaders(text, line.length)
   if (typeof headers === 'string') return headers
-  return { version: match[1] === '1' ? '1.1' : '1.0', status: Number(match[2]), reason: match[3] ?? '', headers }
+  const status = VERSION.length + 1
+  return { version: versionAt(line, 0), status: Number(line.slice(status, status + 3)), reason: line.slice(status + 4), headers }
 }
 
-function linesOf(text: string): string[] {
-  return text.slice(0, -4).split('\r\n')
+function versionAt(line: string, start: number): '1.0' | '1.1' {
+  return line.charCodeAt(start + VERSION.length - 1) === 0x31 ? '1.1' : '1.0'
 }
 
 /** No pattern of a line admits a CR or LF by itself; where one is the reason, it says more than `otherwise`. */
-function ruleBroken(lines: readonly string[], otherwise: string): string {
-  return lines.some((line) => line.includes('\n') || line.includes('\r')) ? 'bare CR or LF in the head' : otherwise
+function ruleBroken(text: string, otherwise: string): string {
+  return /[\r\n]/.test(text.replaceAll(CRLF, '')) ? 'bare CR or LF in the head' : otherwise
 }
 
-// A reconnect storm is made of heads: here and below, no match arrays, lists or sets are made that need not be.
-function parseHeaders(lines: string[]): Header[] | string {
-  if (lines.length - 1 > MAX_HEADERS) return `more than ${MAX_HEADERS} header lines`
+/** The header lines from the CRLF at `start` to the empty line. */
+function parseHeaders(text: string, start: number): Header[] | string {
   const headers: Header[] = []
-  for (let i = 1; i < lines.length; i++) {
-    const line = lines[i]!
-    const colon = line.indexOf(':')
-    const name = line.slice(0, Math.max(0, colon))
-    const value = trimBlanks(line, colon + 1)
-    if (!namePattern.test(name) || !valuePattern.test(value)) return ruleBroken(lines, 'malformed header line')
+  const last = text.length - EMPTY_LINE.length
+  for (let end = start; end < last; ) {
+    const begin = end + CRLF.length
+    const colon = text.indexOf(':', begin)
+    end = text.indexOf(CRLF, begin)
+    const name = text.slice(begin, Math.max(begin, colon))
+    const value = trimmed(text, colon + 1, end)
+    if (!namePattern.test(name) || !valuePattern.test(value)) return ruleBroken(text, 'malformed header line')
     headers.push([name, value])
   }
-  return headers
+  return headers.length > MAX_HEADERS ? `more than ${MAX_HEADERS} header lines` : headers
 }
 
-/** `line` from `start` without blanks and tabs at its ends; `trim` would take more (a no-break space is a byte like others). */
-function trimBlanks(line: string, start: number): string {
+/** `text[start..end)` without blanks and tabs at its ends; `trim` would take more (a no-break space is a byte like others). */
+function trimmed(text: string, start: number, end: number): string {
   let from = start
-  let to = line.length
-  while (from < to && isBlank(line.charCodeAt(from))) from++
-  while (to > from && isBlank(line.charCodeAt(to - 1))) to--
-  return line.slice(from, to)
+  let to = end
+  while (from < to && isBlank(text.charCodeAt(from))) from++
+  while (to > from && isBlank(text.charCodeAt(to - 1))) to--
+  return text.slice(from, to)
 }
 
 function isBlank(code: number): boolean {
@@ -132,21 +136,31 @@ function isBlank(code: number): boolean {
 
 const NONE: readonly never[] = []
 
+function isNamed(header: Header, name: string): boolean {
+  const key = header[0]
+  return key.length === name.length && (key === name || key.toLowerCase() === name)
+}
+
 /** All values of a header; `name` in lower case. */
 export function valuesOf(headers: readonly Header[], name: string): readonly string[] {
   let values: string[] | null = null
-  for (const [key, value] of headers) {
-    if (key.length === name.length && key.toLowerCase() === name) (values ??= []).push(value)
-  }
+  for (let i = 0; i < headers.length; i++) if (isNamed(headers[i]!, name)) (values ??= []).push(headers[i]![1])
   return values ?? NONE
+}
+
+/** The value of a header that is there once; undefined where there is none, null where there are more. */
+export function valueOf(headers: readonly Header[], name: string): string | null | undefined {
+  let value: string | null | undefined
+  for (let i = 0; i < headers.length; i++) if (isNamed(headers[i]!, name)) value = value === undefined ? headers[i]![1] : null
+  return value
 }
 
 /** The comma-separated elements of all values of a header, lower case, without white space and empty ones. */
 export function tokensOf(headers: readonly Header[], name: string): readonly string[] {
-  const values = valuesOf(headers, name)
-  if (values.length === 0) return NONE
-  if (values.length === 1 && namePattern.test(values[0]!)) return [values[0]!.toLowerCase()]
-  return values
+  const value = valueOf(headers, name)
+  if (value === undefined) return NONE
+  if (value !== null && namePattern.test(value)) return [value.toLowerCase()]
+  return valuesOf(headers, name)
     .join(',')
     .split(',')
     .map((token) => token.trim().toLowerCase())
@@ -173,18 +187,20 @@ const endToEnd = /^(host|content-length|authorization|cookie|set-cookie|origin|f
 /** The headers that go on to the other side, or the name that Connection may not list. `keep` are hop-by-hop names to leave in. */
 export function endToEndHeaders(headers: readonly Header[], keep: readonly string[] = NONE): Header[] | string {
   const listed = tokensOf(headers, 'connection')
-  for (const name of listed) if (endToEnd.test(name)) return name
+  for (let i = 0; i < listed.length; i++) if (endToEnd.test(listed[i]!)) return listed[i]!
   const passed: Header[] = []
-  for (const header of headers) {
+  for (let i = 0; i < headers.length; i++) {
+    const header = headers[i]!
     const name = header[0].toLowerCase()
-    if (keep.includes(name) || (!hopByHop.has(name) && !listed.includes(name))) passed.push(header)
+    if ((!hopByHop.has(name) && !listed.includes(name)) || keep.includes(name)) passed.push(header)
   }
   return passed
 }
 
 /** A head as bytes; `first` is the request or status line. */
 export function encodeHead(first: string, headers: readonly Header[]): Buffer {
-  let text = `${first}\r\n`
-  for (const [name, value] of headers) text += `${name}: ${value}\r\n`
-  return Buffer.from(`${text}\r\n`, 'latin1')
+  const lines = [first]
+  for (let i = 0; i < headers.length; i++) lines.push(`${headers[i]![0]}: ${headers[i]![1]}`)
+  lines.push(CRLF)
+  return Buffer.from(lines.join(CRLF), 'latin1')
 }

@@ -17,6 +17,7 @@ function nextMask(): Buffer {
 
 export function controlFrame(opcode: number, payload: Buffer, isMasked: boolean): Buffer {
   const head = isMasked ? 6 : 2
+  // Memory of its own: it may have to wait, and must not keep a pool of 64 KiB alive for its few bytes.
   const frame = Buffer.alloc(head + payload.length)
   frame[0] = 0x80 | opcode
   frame[1] = payload.length | (isMasked ? 0x80 : 0)
@@ -59,7 +60,7 @@ export function dataHead(opcode: number, length: number, isCompressed: boolean, 
 /** The payload of a close frame: the code and, cut to fit, the reason. */
 export function closePayload(code: number, reason: string): Buffer {
   const text = Buffer.from(reason).subarray(0, 123)
-  const payload = Buffer.alloc(2 + text.length)
+  const payload = Buffer.allocUnsafe(2 + text.length)
   payload.writeUInt16BE(code)
   text.copy(payload, 2)
   return payload

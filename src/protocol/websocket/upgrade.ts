@@ -5,7 +5,7 @@ import { makeClose } from '../../close.ts'
 import type { Close } from '../../close.ts'
 import { forwardHeaders } from '../http/forwarding.ts'
 import type { Forwarded } from '../http/forwarding.ts'
-import { encodeHead, endToEndHeaders, tokensOf, valuesOf } from '../http/head.ts'
+import { encodeHead, endToEndHeaders, tokensOf, valueOf, valuesOf } from '../http/head.ts'
 import type { AnswerHead, Header, RequestHead } from '../http/head.ts'
 import { nodeCrypto } from '../../node-lazy.ts'
 
@@ -37,6 +37,9 @@ const keyPattern = /^[A-Za-z0-9+/]{21}[AQgw]==$/
 /** The only extension whose effect on frames we know (RFC 7692): it uses RSV1. Others are not offered on. */
 export const DEFLATE = 'permessage-deflate'
 const EXTENSIONS = 'sec-websocket-extensions'
+const CONNECTION: Header = ['Connection', 'Upgrade']
+const UPGRADE: Header = ['Upgrade', 'websocket']
+const NONE: readonly never[] = []
 
 function refused(detail: string, httpStatus = 400): Close {
   return { ...makeClose('protocol_error', 'client', 'handshake', detail), httpStatus }
@@ -52,15 +55,15 @@ export function checkUpgrade(request: RequestHead, options: UpgradeOptions, clie
   const { headers } = request
   const problem = upgradeProblem(request)
   if (problem !== null) return refused(problem)
-  const versions = valuesOf(headers, 'sec-websocket-version')
-  if (versions.length !== 1 || versions[0] !== '13') return refused('only WebSocket version 13 is spoken here', 426)
-  const keys = valuesOf(headers, 'sec-websocket-key')
-  if (keys.length !== 1 || !keyPattern.test(keys[0]!)) return refused('Sec-WebSocket-Key is not 16 bytes in base64')
-  const origins = valuesOf(headers, 'origin')
-  if (options.origins.length > 0 && (origins.length !== 1 || !options.origins.includes(origins[0]!))) {
-    return makeClose('denied', 'client', 'handshake', 'origin not allowed (websocket.origins)')
-  }
-  return forward(request, keys[0]!, options, client)
+  if (valueOf(headers, 'sec-websocket-version') !== '13') return refused('only WebSocket version 13 is spoken here', 426)
+  const key = valueOf(headers, 'sec-websocket-key') ?? ''
+  if (!keyPattern.test(key)) return refused('Sec-WebSocket-Key is not 16 bytes in base64')
+  if (!isAllowed(options.origins, valueOf(headers, 'origin'))) return makeClose('denied', 'client', 'handshake', 'origin not allowed (websocket.origins)')
+  return forward(request, key, options, client)
+}
+
+function isAllowed(origins: readonly string[], origin: string | null | undefined): boolean {
+  return origins.length === 0 || (typeof origin === 'string' && origins.includes(origin))
 }
 
 function upgradeProblem(request: RequestHead): string | null {
@@ -68,11 +71,10 @@ function upgradeProblem(request: RequestHead): string | null {
   if (request.version !== '1.1') return 'an upgrade needs HTTP/1.1'
   if (request.method !== 'GET') return 'an upgrade to WebSocket is a GET'
   if (!request.target.startsWith('/') || request.target.includes('#')) return 'the request target must begin with / and have no fragment'
-  if (valuesOf(headers, 'host').length !== 1) return 'exactly one Host header is needed'
-  const upgrades = valuesOf(headers, 'upgrade')
-  if (upgrades.length !== 1 || upgrades[0]!.toLowerCase() !== 'websocket') return 'the only upgrade is to websocket'
+  if (typeof valueOf(headers, 'host') !== 'string') return 'exactly one Host header is needed'
+  if (valueOf(headers, 'upgrade')?.toLowerCase() !== 'websocket') return 'the only upgrade is to websocket'
   // Parsers disagree on where the body of an upgrade ends (Node 24 and 26 do), so there must be none.
-  if (valuesOf(headers, 'content-length').length > 0 || valuesOf(headers, 'transfer-encoding').length > 0) return 'an upgrade has no body'
+  if (valueOf(headers, 'content-length') !== undefined || valueOf(headers, 'transfer-encoding') !== undefined) return 'an upgrade has no body'
   return null
 }
 
@@ -80,19 +82,20 @@ function forward(request: RequestHead, key: string, options: UpgradeOptions, cli
   const passed = endToEndHeaders(request.headers)
   if (typeof passed === 'string') return refused(`Connection lists ${passed}`)
   const { headers, offered } = knownExtensions(forwardHeaders(passed, client), options)
-  headers.push(['Connection', 'Upgrade'], ['Upgrade', 'websocket'])
+  headers.push(CONNECTION, UPGRADE)
   return {
     head: encodeHead(`GET ${request.target} HTTP/1.1`, headers),
     accept: nodeCrypto().hash('sha1', key + GUID, 'base64'),
-    protocols: valuesOf(headers, 'sec-websocket-protocol').flatMap((value) => value.split(',')).map((value) => value.trim()).filter((value) => value !== ''),
+    protocols: elementsOf(headers, 'sec-websocket-protocol').map((value) => value.trim()).filter((value) => value !== ''),
     extensions: offered,
     deflateOffer: options.compression === 'on' ? valuesOf(request.headers, EXTENSIONS).join(', ') : '',
   }
 }
 
 /** Leaves the offered extensions as they are, unless one of them is unknown to us or none is wanted. */
-function knownExtensions(headers: Header[], options: UpgradeOptions): { headers: Header[]; offered: string[] } {
-  const elements = valuesOf(headers, EXTENSIONS).flatMap((value) => value.split(','))
+function knownExtensions(headers: Header[], options: UpgradeOptions): { headers: Header[]; offered: readonly string[] } {
+  const elements = elementsOf(headers, EXTENSIONS)
+  if (elements.length === 0) return { headers, offered: NONE }
   const isKnown = (element: string): boolean => extensionName(element) === DEFLATE
   const known = options.compression === 'pass' ? elements.filter(isKnown) : []
   const offered = known.length > 0 ? [DEFLATE] : []
@@ -100,6 +103,12 @@ function knownExtensions(headers: Header[], options: UpgradeOptions): { headers:
   const rest = headers.filter(([key]) => key.toLowerCase() !== EXTENSIONS)
   if (known.length > 0) rest.push(['Sec-WebSocket-Extensions', known.map((element) => element.trim()).join(', ')])
   return { headers: rest, offered }
+}
+
+/** What commas separate in all values of a header. */
+function elementsOf(headers: readonly Header[], name: string): readonly string[] {
+  const value = valueOf(headers, name)
+  return value === undefined ? NONE : valuesOf(headers, name).flatMap((each) => each.split(','))
 }
 
 function extensionName(element: string): string {
@@ -121,22 +130,18 @@ export interface Accepted {
  */
 export function checkAccepted(answer: AnswerHead, upgrade: Upgrade, accepted?: string): Accepted | string {
   const { headers } = answer
-  const single = (name: string): string | null => {
-    const values = valuesOf(headers, name)
-    return values.length === 1 ? values[0]! : null
-  }
   if (answer.version !== '1.1') return '101 is not HTTP/1.1'
-  if (single('upgrade')?.toLowerCase() !== 'websocket') return '101 without Upgrade: websocket'
+  if (valueOf(headers, 'upgrade')?.toLowerCase() !== 'websocket') return '101 without Upgrade: websocket'
   if (!tokensOf(headers, 'connection').includes('upgrade')) return '101 without Connection: Upgrade'
-  if (single('sec-websocket-accept') !== upgrade.accept) return '101 with a wrong Sec-WebSocket-Accept'
-  const protocols = valuesOf(headers, 'sec-websocket-protocol')
-  if (protocols.length > 1 || (protocols.length === 1 && !upgrade.protocols.includes(protocols[0]!))) return '101 with a subprotocol that was not offered'
-  const extensions = valuesOf(headers, 'sec-websocket-extensions').flatMap((value) => value.split(',')).map(extensionName)
+  if (valueOf(headers, 'sec-websocket-accept') !== upgrade.accept) return '101 with a wrong Sec-WebSocket-Accept'
+  const protocol = valueOf(headers, 'sec-websocket-protocol')
+  if (protocol !== undefined && (protocol === null || !upgrade.protocols.includes(protocol))) return '101 with a subprotocol that was not offered'
+  const extensions = elementsOf(headers, EXTENSIONS).map(extensionName)
   if (extensions.length > 1 || extensions.some((name) => !upgrade.extensions.includes(name))) return '101 with an extension that was not offered'
   const passed = endToEndHeaders(headers)
   if (typeof passed === 'string') return `Connection lists ${passed}`
   const withoutBody = passed.filter(([key]) => key.toLowerCase() !== 'content-length')
-  withoutBody.push(['Connection', 'Upgrade'], ['Upgrade', 'websocket'])
+  withoutBody.push(CONNECTION, UPGRADE)
   if (accepted !== undefined) withoutBody.push(['Sec-WebSocket-Extensions', accepted])
   return { head: encodeHead(`HTTP/1.1 101 ${answer.reason || 'Switching Protocols'}`, withoutBody), isCompressed: extensions.length > 0 }
 }

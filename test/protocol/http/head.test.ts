@@ -65,6 +65,7 @@ const badLines: Record<string, string> = {
   'space before the colon': 'Content-Length : 5',
   'tab before the colon': 'A\t: b',
   'no colon': 'A b',
+  'no colon, and one in the next line': 'A\r\nB: c',
   'no name': ': b',
   'an empty line of blanks': '  ',
   'a name in brackets': '[A]: b',
