@@ -15,6 +15,8 @@ import { SWEEP_MS } from '../clock.ts'
 import { makeClose } from '../close.ts'
 import type { Close, PeerSide } from '../close.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
+import { earliest } from '../wait.ts'
+import type { NextDeadline } from '../wait.ts'
 import type { Dialogue } from './dialogue.ts'
 import type { Half } from './half.ts'
 
@@ -39,6 +41,11 @@ export class Pace {
 
   get isRunning(): boolean {
     return this.#since !== null
+  }
+
+  /** When it is too slow if nothing moves any more; Infinity while it owes nothing. `moved` is a total of bytes. */
+  dueAt({ bytesPerSec, afterMs }: MinRateOptions, moved: number): number {
+    return this.#since === null ? Number.POSITIVE_INFINITY : this.#since + Math.max(afterMs, ((moved - this.#from) * 1000) / bytesPerSec)
   }
 
   /** `moved` is a total of bytes; `isExcused`: since the last look it was not free to move. True: too slow. */
@@ -82,6 +89,10 @@ export class TakingPace {
     return false
   }
 
+  dueAt(options: MinRateOptions, sink: Taking, sent: number): number {
+    return this.#pace.dueAt(options, sent - sink.untaken)
+  }
+
   /** Whether a look into the kernel that was asked for since `#askedAt` was null has come back. Asks again if not. */
   #hasLooked(sink: Taking): boolean {
     if (this.#askedAt === null) {
@@ -110,6 +121,16 @@ class HalfPace {
     if (isOwing && this.#owing.isTooSlow(options, half.flow.received, isExcused, now)) return half.source.side
     return this.#taking.isTooSlow(options, half.sink, half.flow.sent, now) ? half.sink.side : null
   }
+
+  next(options: MinRateOptions, { source, sink, flow }: Half): NextDeadline | null {
+    const owing = minRateDeadline(options, source.side, this.#owing.dueAt(options, flow.received))
+    return earliest([owing, minRateDeadline(options, sink.side, this.#taking.dueAt(options, sink, flow.sent))])
+  }
+}
+
+/** As a deadline among the others, for who asks what comes next; null where it is only counted. */
+export function minRateDeadline({ isEnforced }: MinRateOptions, side: PeerSide, at: number): NextDeadline | null {
+  return isEnforced ? { key: 'limits.minRate', reason: 'too_slow', side, at } : null
 }
 
 /** Both halves of a pair. */
@@ -135,6 +156,11 @@ export class MinRate {
     if (!this.#hasReported) this.#report()
     this.#hasReported = true
     return this.#options.isEnforced ? tooSlow(side) : null
+  }
+
+  /** When a peer is too slow if nothing moves any more, as of the last check; null while nobody owes or is owed anything. */
+  next(toUpstream: Half, toClient: Half): NextDeadline | null {
+    return earliest([this.#toUpstream.next(this.#options, toUpstream), this.#toClient.next(this.#options, toClient)])
   }
 }
 

@@ -11,6 +11,8 @@ export interface PairWait {
   toClient: Half
   /** Of the pair's own deadlines. */
   next: NextDeadline | null
+  /** When a peer that owes something has moved too little of it. */
+  minRate: NextDeadline | null
   /** What the protocol waits for: a pong, the answer to a Close frame. */
   dialogue: Omit<Wait, 'state'> | null
   /** Why it ended and when patience is over, while it is closing. */
@@ -18,13 +20,13 @@ export interface PairWait {
   closesBy: number
 }
 
-export function describePair({ state, toUpstream, toClient, next, dialogue, end, closesBy }: PairWait): Wait {
+export function describePair({ state, toUpstream, toClient, next, minRate, dialogue, end, closesBy }: PairWait): Wait {
   if (end !== null) {
     const left = [toClient, toUpstream].filter(({ sink }) => !sink.isClosed).map(({ sink }) => `the ${sink.side}`)
     return { state, waitsFor: `${left.join(' and ')} to take leave`, next: earliest([{ key: 'deadlines.close', reason: end.reason, side: end.side, at: closesBy }]) }
   }
   const owed = [toClient, toUpstream].filter(({ sink }) => sink.untaken > 0).map(({ sink }) => `the ${sink.side} to take ${formatBytes(sink.untaken)}`)
-  return { state, waitsFor: owed.length > 0 ? owed.join(' and ') : (dialogue?.waitsFor ?? quiet(toUpstream, toClient)), next: earliest([next, dialogue?.next ?? null]) }
+  return { state, waitsFor: owed.length > 0 ? owed.join(' and ') : (dialogue?.waitsFor ?? quiet(toUpstream, toClient)), next: earliest([next, minRate, dialogue?.next ?? null]) }
 }
 
 function quiet(toUpstream: Half, toClient: Half): string {

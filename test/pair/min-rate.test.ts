@@ -47,6 +47,26 @@ for (const side of ['client', 'upstream'] as const) {
     t.ok(it[side].gotReset)
   })
 
+  test(`when a ${side} that owes something will be too slow is told, and moves with what it sends; where it is only counted nothing is told`, async (t) => {
+    const it = slowPair()
+    t.equal(it.pair.describe().next, null, 'nobody owes anything')
+    it.owing.add(direction)
+    await it.clock.pass(SWEEP_MS)
+    const grace = it.pair.describe().next!
+    t.match(grace, { key: 'limits.minRate', reason: 'too_slow', side })
+    it[side].feed('x'.repeat(300))
+    const { at } = it.pair.describe().next!
+    t.equal(at - grace.at, 3000 - AFTER, '300 bytes are three seconds')
+    await it.clock.pass(at - it.clock.now() - 1)
+    t.equal(await it.end(), null)
+    await it.clock.pass(1 + LATE)
+    t.match(await it.end(), { reason: 'too_slow', side })
+    const observed = slowPair({ isEnforced: false })
+    observed.owing.add(direction)
+    await observed.clock.pass(SWEEP_MS)
+    t.equal(observed.pair.describe().next, null)
+  })
+
   test(`a ${side} that owes something and keeps limits.minRate, if only in the mean, is spared`, async (t) => {
     const it = slowPair()
     it.owing.add(direction)
@@ -55,6 +75,16 @@ for (const side of ['client', 'upstream'] as const) {
       if (nth++ % 10 === 0) it[side].feed('x'.repeat(150))
     })
     t.equal(await it.end(), null)
+  })
+
+  test(`when a ${side} that is owed something will be too slow is told`, async (t) => {
+    const it = slowPair({ [side === 'client' ? 'clientTakes' : 'upstreamTakes']: 0 })
+    ;(side === 'client' ? it.upstream : it.client).feed('x'.repeat(10_000))
+    await it.clock.pass(LATE)
+    const { key, at, ...rest } = it.pair.describe().next!
+    t.same([key, rest], ['limits.minRate', { reason: 'too_slow', side }])
+    it[side].take(300)
+    t.equal(it.pair.describe().next!.at - at, 3000 - AFTER)
   })
 
   test(`a ${side} that is owed something and takes less than limits.minRate is too_slow, one that takes more is not`, async (t) => {

@@ -166,6 +166,17 @@ test('an answer that trickles in below limits.minRate is too_slow of the upstrea
   t.equal((await events.client.get(get('/'))).body.length, 40)
 })
 
+test('who asks what a connection waits for is told of limits.minRate', async (t) => {
+  const { gate, client } = await path(t, 'minRate: { bytes: 1KiB, after: 10s }', { respond: async ({ wire }) => void (await wire.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx')) })
+  const next = () => gate.open().owner?.describe?.().next
+  await client.send(get('/', 'Content-Length: 3\r\n', 'POST'))
+  await eventually(() => next()?.key === 'limits.minRate' && next()?.side === 'client')
+  await client.send('abc')
+  await eventually(() => next()?.key === 'limits.minRate' && next()?.side === 'upstream')
+  client.wire.socket.destroy()
+  t.match(await gate.end(), { reason: 'aborted', side: 'client' })
+})
+
 test('a slow but sufficient upload, a waiting client and an idle connection are not too_slow', async (t) => {
   const { gate, client } = await path(t, minRate, { respond: () => new Promise((resolve) => setTimeout(() => resolve('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'), 300)) })
   const body = Buffer.alloc(1000)

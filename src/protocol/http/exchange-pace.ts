@@ -5,8 +5,10 @@ import type { Close } from '../../close.ts'
 import { measureKernelQueue } from '../../endpoint/kernel-queue.ts'
 import { unwritten } from '../../endpoint/read-buffer.ts'
 import type { PairLimits } from '../../pair/meter.ts'
-import { Pace, TakingPace, tooSlow } from '../../pair/min-rate.ts'
+import { minRateDeadline, Pace, TakingPace, tooSlow } from '../../pair/min-rate.ts'
 import type { MinRateOptions, Taking } from '../../pair/min-rate.ts'
+import { earliest } from '../../wait.ts'
+import type { NextDeadline } from '../../wait.ts'
 
 /** A socket of Node's, as the one who takes. */
 class SocketTaking implements Taking {
@@ -69,6 +71,19 @@ export class ExchangePace {
     if (!this.#hasReported) this.#report('minRate', 'close', isEnforced)
     this.#hasReported = true
     return isEnforced ? tooSlow(side) : null
+  }
+
+  /** When a peer is too slow if nothing moves any more, as of the last check. */
+  next(): NextDeadline | null {
+    const { bytesRead, bytesWritten } = this.#client
+    const client = Math.min(this.#clientOwing.dueAt(this.#options, bytesRead), this.#clientPace.dueAt(this.#options, this.#clientTaking, bytesWritten))
+    return earliest([minRateDeadline(this.#options, 'client', client), minRateDeadline(this.#options, 'upstream', this.#upstreamDueAt())])
+  }
+
+  #upstreamDueAt(): number {
+    if (this.#upstream === null) return Number.POSITIVE_INFINITY
+    const { socket, taking, pace } = this.#upstream
+    return Math.min(this.#upstreamOwing.dueAt(this.#options, socket.bytesRead), pace.dueAt(this.#options, taking, socket.bytesWritten))
   }
 
   #isClientTooSlow({ byClient, isClientExcused }: Owed, now: number): boolean {

@@ -146,7 +146,7 @@ export class Exchange {
   /** As `check` judges it, in the same order. */
   describe(): Wait {
     const { connectMs, writeMs, responseMs, requestMs, idleMs, clientIdleMs, upstreamIdleMs } = this.#deadlines
-    const wait = (waitsFor: string, ...deadlines: NextDeadline[]): Wait => ({ state: 'busy', waitsFor, next: earliest(deadlines) })
+    const wait = (waitsFor: string, ...deadlines: NextDeadline[]): Wait => ({ state: 'busy', waitsFor, next: earliest([...deadlines, this.pace?.next() ?? null]) })
     if (this.answer === null && this.outgoing !== null && !this.#isConnected) {
       return wait('the upstream to accept the connection', { key: 'deadlines.connect', reason: 'connect_timeout', side: 'upstream', at: this.#connectingSince + connectMs })
     }
