@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import tls from 'node:tls'
 import type { Signed } from './certificates.ts'
 import { eventually, within } from './eventually.ts'
@@ -19,6 +20,8 @@ export interface TlsConnectOptions extends WireOptions {
   options?: tls.ConnectionOptions
   /** Sent in the clear before the handshake. */
   head?: Uint8Array | string
+  /** Milliseconds from the connect until the handshake begins. */
+  lateMs?: number
 }
 
 export interface TlsWire extends Wire {
@@ -28,10 +31,11 @@ export interface TlsWire extends Wire {
 }
 
 /** A client that speaks TLS; rejects with the error of its handshake. */
-export async function tlsConnect(t: Test, port: number, { ca, client, options, head, ...wireOptions }: TlsConnectOptions): Promise<TlsWire> {
+export async function tlsConnect(t: Test, port: number, { ca, client, options, head, lateMs = 0, ...wireOptions }: TlsConnectOptions): Promise<TlsWire> {
   const plain = await connect(t, port, { halfOpen: true, unread: true })
   plain.socket.removeAllListeners('data')
   if (head !== undefined) plain.socket.write(head)
+  if (lateMs > 0) await delay(lateMs)
   const secure = tls.connect({
     socket: plain.socket, host: 'localhost', servername: 'localhost', ca: readFileSync(ca),
     ...(client === undefined ? {} : { cert: readFileSync(client.cert), key: readFileSync(client.key) }), ...options,

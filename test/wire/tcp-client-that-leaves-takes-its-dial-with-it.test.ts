@@ -14,11 +14,9 @@ test('a client that resets while its upstream is dialled takes the dial with it,
   await client.write('early')
   await eventually(() => gate.open().phase === 'connect')
   await eventually(() => leaks(before).some((leak) => leak.startsWith('TCPConnectWrap') || leak.startsWith('fd: ')))
-  const start = performance.now()
   client.reset()
+  // Both within the five seconds of a wait, where the dial has twenty.
   await eventually(() => gate.sidegate.registry.size === 0)
   await eventually(() => leaks(before).length === 0, { what: 'the descriptors of both sides' })
-  const tookMs = performance.now() - start
-  t.ok(tookMs < 1000, `${tookMs} ms`)
   t.match(await gate.end(), { reason: 'reset', side: 'client', phase: 'connect' })
 })
