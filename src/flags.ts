@@ -2,7 +2,7 @@
 // a storm of connections leaves twice the memory behind (figures in bench/README.md). So the gate replaces its process, once, by one with
 // the same words, id and descriptors, and these flags. It costs what Node takes to start, 30 ms.
 
-const FLAGS = ['--max-semi-space-size=4', '--expose-gc']
+export const FLAGS = ['--max-semi-space-size=4', '--expose-gc']
 
 /** Does not return where it replaces the process; returns where an operator chose, and where the system does not let it. */
 export function restartWithFlags(): void {

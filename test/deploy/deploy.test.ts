@@ -4,6 +4,7 @@ import { dirname, join, relative } from 'node:path'
 import { test } from 'tap'
 import { parse } from 'yaml'
 import { checkText } from '../../src/config/load.ts'
+import { FLAGS } from '../../src/flags.ts'
 import { needs, temporary } from '../support/tools.ts'
 import { type KubernetesObject, type Loose, objectsOf, problemsOf } from './kubernetes.ts'
 import { kubectl, kustomize, options, root } from './tools.ts'
@@ -25,6 +26,12 @@ test('kustomize renders the manifests and the example, strictly valid, with a co
     t.equal(texts.length, directory.endsWith('base') ? 0 : 1)
     for (const text of texts) t.strictSame(checkText(text, 'sidegate.yaml').warnings, [])
   }
+})
+
+test('the image starts with the flags that a gate would replace its process for', (t) => {
+  const [, options] = /^ +NODE_OPTIONS="(.*)"$/m.exec(readFileSync(join(root, 'Dockerfile'), 'utf8'))!
+  for (const flag of FLAGS) t.ok(options!.split(' ').includes(flag), flag)
+  t.end()
 })
 
 test('every file that is no kustomization is in one, or is a patch, a legacy original, or part of compose', async (t) => {
