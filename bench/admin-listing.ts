@@ -1,7 +1,6 @@
 // How long a listing takes with thousands of pairs open, and what an echo through the gate feels of it. Two processes:
 // this one holds the clients, the service and the asker; the gate is the program. Usage: node bench/admin-listing.ts [PAIRS]
 
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
@@ -9,6 +8,7 @@ import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { runGate } from './gate.ts'
 
 const pairs = Number(process.argv[2] ?? 5000)
 const ECHOES = 1500
@@ -23,9 +23,7 @@ admin: { address: "127.0.0.1:${admin}" }
 log: { level: error }
 listeners: [{ name: raw, address: "127.0.0.1:${front}", protocol: tcp, upstream: "127.0.0.1:${(service.address() as net.AddressInfo).port}" }]
 `)
-const gate = spawn(process.execPath, [new URL('../dist/cli.js', import.meta.url).pathname, 'run', '-c', file], { stdio: 'inherit' })
-// However this process ends.
-process.once('exit', () => gate.kill('SIGKILL'))
+runGate(file)
 
 function ask(path: string): Promise<{ ms: number; bytes: number }> {
   const start = performance.now()

@@ -5,8 +5,6 @@
 //
 // The gate is a process of its own; client, neighbour and services are this one.
 
-import { spawn } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import net, { type AddressInfo, type Socket } from 'node:net'
@@ -14,6 +12,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect } from './connect.ts'
+import { runGate } from './gate.ts'
 
 const SECONDS = 10
 const RATE = 4 * 1024 * 1024
@@ -97,7 +96,7 @@ listeners:
   - { name: limited, address: "127.0.0.1:${limited}", protocol: tcp, upstream: "127.0.0.1:${portOf(sink)}", limits: { bytes: { rate: ${RATE / 1024}KiB, burst: 64KiB } } }
   - { name: neighbour, address: "127.0.0.1:${neighbour}", protocol: tcp, upstream: "127.0.0.1:${portOf(echo)}" }
 `)
-  const gate: ChildProcess = spawn(process.execPath, [join(import.meta.dirname, '../dist/cli.js'), 'run', '-c', file], { stdio: 'ignore' })
+  const gate = runGate(file, 'ignore')
   try {
     await run({ limited, neighbour }, () => bytes)
   } finally {

@@ -1,4 +1,4 @@
-// What a process has taken so far, as Linux tells.
+// What a process has taken so far, as Linux tells, and gates beside each other.
 
 import { readFileSync } from 'node:fs'
 
@@ -17,4 +17,22 @@ export function memory(pid: number): number {
 
 export function median(all: readonly number[]): number {
   return all.toSorted((a, b) => a - b)[all.length >> 1]!
+}
+
+export interface Question<Gate> {
+  what: string
+  unit: string
+  ask: (gate: Gate) => Promise<number>
+  rounds: number
+}
+
+/** Asks the gates in turn, round by round, and prints the median of each and its ratio to that of the first. */
+export async function compare<Gate extends { name: string }>(gates: readonly Gate[], questions: readonly Question<Gate>[]): Promise<void> {
+  for (const { what, unit, ask, rounds } of questions) {
+    const found = gates.map((): number[] => [])
+    for (let round = 0; round < rounds; round++) for (const [nth, gate] of gates.entries()) found[nth]!.push(await ask(gate))
+    const base = median(found[0]!)
+    console.log(what)
+    for (const [nth, { name }] of gates.entries()) console.log(`  ${name}: ${median(found[nth]!).toFixed(2)} ${unit}, ${(median(found[nth]!) / base).toFixed(2)}`)
+  }
 }

@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket, WebSocketServer } from 'ws'
 import { connect } from './connect.ts'
+import { runGate } from './gate.ts'
 import { cpu, memory } from './measure.ts'
 
 const [, , perSecond = '10000', words = ''] = process.argv
@@ -83,7 +84,7 @@ admin: { address: "127.0.0.1:${await freePort()}" }
 listeners:
   - { name: app, address: "127.0.0.1:${port}", protocol: ${says === 'tcp' ? 'tcp' : 'http'}, upstream: "127.0.0.1:${upstream}", ${keys} }
 `)
-  return { child: spawn(process.execPath, [join(import.meta.dirname, '../dist/cli.js'), 'run', '-c', file], { stdio: 'ignore' }), port, metrics }
+  return { child: runGate(file, 'ignore'), port, metrics }
 }
 
 async function livePair(port: number, says: Says): Promise<LivePair> {

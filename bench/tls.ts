@@ -1,7 +1,7 @@
 // What TLS towards clients costs: CPU of the gate for each echo and for each connection, and memory of an idle pair, beside the same in the
 // clear and in one run. `npm run build && node bench/tls.ts`, with openssl on the path. Ratios count; figures are in README.md.
 
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -11,7 +11,8 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import tls from 'node:tls'
 import { connect } from './connect.ts'
-import { cpu, median, memory } from './measure.ts'
+import { runGate } from './gate.ts'
+import { compare, cpu, memory } from './measure.ts'
 
 const IDLE_PAIRS = 1000
 const ROUNDS = 5
@@ -42,9 +43,7 @@ async function startGate(name: string, nth: number, upstream: number): Promise<G
   const file = join(folder, `${nth}.yaml`)
   const isSecure = name !== 'in the clear'
   writeFileSync(file, `health: { address: "127.0.0.1:${port + 1}" }\nadmin: { address: "127.0.0.1:${port + 2}" }\nlog: { level: error }\nlisteners:\n  - { address: "127.0.0.1:${port}", protocol: tcp, upstream: "127.0.0.1:${upstream}"${isSecure ? `, tls: { cert: ${cert}, key: ${key} }` : ''} }\n`)
-  const child = spawn(process.execPath, [join(import.meta.dirname, '../dist/cli.js'), 'run', '-c', file], { stdio: 'inherit' })
-  // However this process ends.
-  process.once('exit', () => child.kill('SIGKILL'))
+  const child = runGate(file)
   ;(await connect(port)).destroy()
   if (!isSecure) return { name, child, open: () => connect(port) }
   if (name === 'TLS') return { name, child, open: () => secure(port) }
@@ -126,19 +125,12 @@ const { port: upstream } = server.address() as AddressInfo
 const gates: Gate[] = []
 for (const [nth, name] of ['in the clear', 'TLS', 'TLS, resumed'].entries()) gates.push(await startGate(name, nth, upstream))
 
-const questions: Array<[string, string, (gate: Gate) => Promise<number>, number]> = [
-  ['memory of an idle pair', 'B', idle, 1],
-  ['64 B echo', 'us', (gate) => echoes(gate, 64), ROUNDS],
-  ['64 KiB echo', 'us', (gate) => echoes(gate, 65_536), ROUNDS],
-  ['connect, echo, close', 'us', reconnects, ROUNDS],
-]
-for (const [question, unit, ask, rounds] of questions) {
-  const found = new Map(gates.map(({ name }) => [name, [] as number[]]))
-  for (let round = 0; round < rounds; round++) for (const gate of gates) found.get(gate.name)!.push(await ask(gate))
-  const base = median(found.get('in the clear')!)
-  console.log(question)
-  for (const [name, all] of found) console.log(`  ${name}: ${median(all).toFixed(1)} ${unit}, ${(median(all) / base).toFixed(2)}`)
-}
+await compare(gates, [
+  { what: 'memory of an idle pair', unit: 'B', ask: idle, rounds: 1 },
+  { what: '64 B echo', unit: 'us', ask: (gate) => echoes(gate, 64), rounds: ROUNDS },
+  { what: '64 KiB echo', unit: 'us', ask: (gate) => echoes(gate, 65_536), rounds: ROUNDS },
+  { what: 'connect, echo, close', unit: 'us', ask: reconnects, rounds: ROUNDS },
+])
 server.close()
 rmSync(folder, { recursive: true })
 process.exit()

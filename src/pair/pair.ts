@@ -151,9 +151,9 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
 
   describe(): Wait {
     const { toUpstream, toClient } = this
-    const [next, minRate] = [this.#deadlines.next(toUpstream, toClient), this.#minRate?.next(toUpstream, toClient) ?? null]
+    const next = this.#deadlines.next(toUpstream, toClient)
     const dialogue = this.#dialogue?.describe?.() ?? null
-    return describePair({ state: this.#state, toUpstream, toClient, next, minRate, dialogue, end: this.#connection.end, closesBy: this.#closesBy })
+    return describePair({ state: this.#state, toUpstream, toClient, next, minRate: this.#minRate?.next(toUpstream, toClient) ?? null, dialogue, end: this.#connection.end, closesBy: this.#closesBy })
   }
 
   onBytes(endpoint: Endpoint, bytes: Buffer, length: number): boolean {

@@ -3,7 +3,7 @@
 
 import type { IncomingMessage } from 'node:http'
 import { viaHeader } from './forwarding.ts'
-import { endToEndHeaders, MAX_HEADERS, valuesOf } from './head.ts'
+import { endToEndHeaders, lengthPattern, MAX_HEADERS, valuesOf } from './head.ts'
 import type { Header } from './head.ts'
 import { toHeaders } from './request.ts'
 
@@ -20,7 +20,6 @@ export interface AnswerTo {
   version: string
 }
 
-const lengthPattern = /^(0|[1-9][0-9]{0,14})$/
 const reasonPattern = /^[\t\x20-\x7e\x80-\xff]*$/
 
 /** The head for the client, or the rule that the answer breaks. */

@@ -69,8 +69,7 @@ function element({ address, proto }: Forwarded, host: string): string {
 }
 
 function quoted(host: string): string {
-  if (/^[\w.-]+$/.test(host)) return host
-  return `"${/["\\]/.test(host) ? host.replaceAll(/["\\]/g, '') : host}"`
+  return /^[\w.-]+$/.test(host) ? host : `"${host.replaceAll(/["\\]/g, '')}"`
 }
 
 function join(before: string, value: string): string {

@@ -28,6 +28,9 @@ const VERSION = 'HTTP/1.1'
 /** How many header lines a head may have; their total size is bounded by whoever collects them. */
 export const MAX_HEADERS = 256
 
+/** A Content-Length that is read in one way only, and as an exact number. */
+export const lengthPattern = /^(0|[1-9][0-9]{0,14})$/
+
 const requestLine = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [\x21-\x7e]+ HTTP\/1\.[01]$/
 const statusLine = /^HTTP\/1\.[01] [1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*)?$/
 const namePattern = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/

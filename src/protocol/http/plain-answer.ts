@@ -7,13 +7,11 @@ import type { Connection } from '../../connection.ts'
 import type { Dialogue, Farewell } from '../../pair/dialogue.ts'
 import type { Half } from '../../pair/half.ts'
 import { ChunkedScanner } from './chunked.ts'
-import { encodeHead, endToEndHeaders, valuesOf } from './head.ts'
+import { encodeHead, endToEndHeaders, lengthPattern, valuesOf } from './head.ts'
 import type { AnswerHead } from './head.ts'
 
 /** How the end of a body is known: after that many bytes, by the chunked coding, or by FIN. */
 export type Framing = { kind: 'length'; bytes: number } | { kind: 'chunked' } | { kind: 'end' }
-
-const lengthPattern = /^(0|[1-9][0-9]{0,14})$/
 
 /** The head for the client and the body's framing, or the rule that the answer breaks. */
 export function plainAnswerHead(answer: AnswerHead): { head: Buffer; framing: Framing } | string {

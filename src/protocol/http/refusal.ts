@@ -1,7 +1,7 @@
 // Our own answers: a short body that names the reason, and a connection that ends with it.
 
 import { nodeHttp } from '../../node-http.ts'
-import { httpStatus } from '../../close.ts'
+import { httpStatus, makeClose } from '../../close.ts'
 import type { Close, Reason } from '../../close.ts'
 import { encodeHead } from './head.ts'
 import type { Header } from './head.ts'
@@ -11,6 +11,11 @@ const MAX_RETRY_AFTER_SECONDS = 5
 export const SERVED_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
 
 const forNow: ReadonlySet<Reason> = new Set<Reason>(['too_many', 'overloaded', 'rate_limited'])
+
+/** How a request that breaks a rule ends. */
+export function refused(detail: string, httpStatus = 400): Close {
+  return { ...makeClose('protocol_error', 'client', 'handshake', detail), httpStatus }
+}
 
 /** The whole answer for a client whose request ends with `close`; null where the table has none. `random` is 0..1. */
 export function refusal(close: Close, random = Math.random()): Buffer | null {

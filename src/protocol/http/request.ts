@@ -4,8 +4,9 @@
 import { makeClose } from '../../close.ts'
 import type { Close } from '../../close.ts'
 import { isUpgrade } from '../websocket/upgrade.ts'
-import { endToEndHeaders, MAX_HEADERS, tokensOf, valuesOf } from './head.ts'
+import { endToEndHeaders, lengthPattern, MAX_HEADERS, tokensOf, valuesOf } from './head.ts'
 import type { Header } from './head.ts'
+import { refused } from './refusal.ts'
 
 export interface PlainRequest {
   method: string
@@ -26,16 +27,11 @@ export interface Checked {
 
 /** A request that has come through more proxies than this is in a loop. */
 const MAX_HOPS = 10
-const lengthPattern = /^(0|[1-9][0-9]{0,14})$/
 const absolutePattern = /^https?:\/\/([^/?#]*)([^#]*)$/i
 /** RFC 9110 section 4.2.1 less user information: a name, an IPv4 address or an IPv6 address in brackets, and a port. Empty where there is none. */
 const hostPattern = /^(?:[A-Za-z0-9._~%!$&'()*+,;=-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?$/
 /** One asks for a tunnel, the other for an echo of what proxies added: nothing of a plain service. */
 const FORBIDDEN_METHODS = new Set(['CONNECT', 'TRACE'])
-
-export function refused(detail: string, httpStatus = 400): Close {
-  return { ...makeClose('protocol_error', 'client', 'handshake', detail), httpStatus }
-}
 
 /** What goes on, or why it is refused. `maxBodyBytes` is judged where the length is declared. */
 export function checkRequest(request: PlainRequest, maxBodyBytes: number): Checked | Close {

@@ -7,6 +7,7 @@ import { forwardHeaders } from '../http/forwarding.ts'
 import type { Forwarded } from '../http/forwarding.ts'
 import { encodeHead, endToEndHeaders, tokensOf, valueOf, valuesOf } from '../http/head.ts'
 import type { AnswerHead, Header, RequestHead } from '../http/head.ts'
+import { refused } from '../http/refusal.ts'
 import { nodeCrypto } from '../../node-lazy.ts'
 
 export interface UpgradeOptions {
@@ -39,11 +40,6 @@ export const DEFLATE = 'permessage-deflate'
 const EXTENSIONS = 'sec-websocket-extensions'
 const CONNECTION: Header = ['Connection', 'Upgrade']
 const UPGRADE: Header = ['Upgrade', 'websocket']
-const NONE: readonly never[] = []
-
-function refused(detail: string, httpStatus = 400): Close {
-  return { ...makeClose('protocol_error', 'client', 'handshake', detail), httpStatus }
-}
 
 /** Whether a request asks for a WebSocket. Any other upgrade (h2c) is an offer that a plain answer declines. */
 export function isUpgrade(request: RequestHead): boolean {
@@ -93,9 +89,8 @@ function forward(request: RequestHead, key: string, options: UpgradeOptions, cli
 }
 
 /** Leaves the offered extensions as they are, unless one of them is unknown to us or none is wanted. */
-function knownExtensions(headers: Header[], options: UpgradeOptions): { headers: Header[]; offered: readonly string[] } {
+function knownExtensions(headers: Header[], options: UpgradeOptions): { headers: Header[]; offered: string[] } {
   const elements = elementsOf(headers, EXTENSIONS)
-  if (elements.length === 0) return { headers, offered: NONE }
   const isKnown = (element: string): boolean => extensionName(element) === DEFLATE
   const known = options.compression === 'pass' ? elements.filter(isKnown) : []
   const offered = known.length > 0 ? [DEFLATE] : []
@@ -107,8 +102,8 @@ function knownExtensions(headers: Header[], options: UpgradeOptions): { headers:
 
 /** What commas separate in all values of a header. */
 function elementsOf(headers: readonly Header[], name: string): readonly string[] {
-  const value = valueOf(headers, name)
-  return value === undefined ? NONE : valuesOf(headers, name).flatMap((each) => each.split(','))
+  const values = valuesOf(headers, name)
+  return values.length === 0 ? values : values.flatMap((value) => value.split(','))
 }
 
 function extensionName(element: string): string {
