@@ -2,7 +2,7 @@
 // configuration, docs/close-reasons.md from the table of reasons. `--check` writes nothing and exits 1 where a file is
 // out of date. Run as `node docs/generate.ts`.
 
-import { reasonNames } from '../src/close.ts'
+import { reasonNames } from '../src/core/close.ts'
 import type { Explanation } from '../src/config/explain.ts'
 import { explain } from '../src/config/explain.ts'
 import { jsonSchema } from '../src/config/json-schema.ts'

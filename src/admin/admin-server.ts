@@ -2,9 +2,9 @@
 // reads, what changes something is POST or DELETE. Whoever gets past the guard may do all of it, so there is always one:
 // on loopback what browsers send for foreign pages is refused, anywhere else a token is needed.
 
-import type { Clock } from '../clock.ts'
-import { InvariantError } from '../errors.ts'
-import type { Registry } from '../connection.ts'
+import type { Clock } from '../core/clock.ts'
+import { InvariantError } from '../core/errors.ts'
+import type { Registry } from '../core/connection.ts'
 import { connectionRoutes } from './connection-routes.ts'
 import { debugRoutes } from './debug-routes.ts'
 import { LogLevelSwitch } from './log-level.ts'
@@ -13,7 +13,7 @@ import { logRoutes } from './log-routes.ts'
 import { guardAgainstBrowsers, isLoopback } from './loopback-guard.ts'
 import type { DrainState } from '../lifecycle/drain.ts'
 import type { ReloadResult } from '../lifecycle/reload.ts'
-import { jsonAnswer, OpsServer, type Answer, type OpsAddress, type Route } from './ops-server.ts'
+import { jsonAnswer, OpsServer, type Answer, type OpsAddress, type Route } from '../ops/ops-server.ts'
 import { snapshotRoom } from './profiler.ts'
 import type { SnapshotRoom } from './profiler.ts'
 import { Rates } from './rates.ts'

@@ -1,10 +1,10 @@
 // Which of the live connections an asker wants, and in which order. A question that is not understood gets a sentence, never
 // the answer to another one.
 
-import type { Clock } from '../clock.ts'
-import { phases } from '../close.ts'
-import { protocols } from '../connection.ts'
-import type { Connection, Registry } from '../connection.ts'
+import type { Clock } from '../core/clock.ts'
+import { phases } from '../core/close.ts'
+import { protocols } from '../core/connection.ts'
+import type { Connection, Registry } from '../core/connection.ts'
 import { idleMs, queued } from './connection-view.ts'
 import type { Rates } from './rates.ts'
 import { visitInSlices } from './slices.ts'

@@ -1,11 +1,11 @@
 // The live connections: a listing, one in full, and the end of one by an operator.
 
-import type { Clock } from '../clock.ts'
-import { makeClose } from '../close.ts'
-import type { Connection, Registry } from '../connection.ts'
+import type { Clock } from '../core/clock.ts'
+import { makeClose } from '../core/close.ts'
+import type { Connection, Registry } from '../core/connection.ts'
 import { readConnectionQuery, selectConnections } from './connection-query.ts'
 import { viewConnection, viewConnectionInFull } from './connection-view.ts'
-import { jsonAnswer, type Answer, type Route } from './ops-server.ts'
+import { jsonAnswer, type Answer, type Route } from '../ops/ops-server.ts'
 import type { Rates } from './rates.ts'
 import { inSlices } from './slices.ts'
 

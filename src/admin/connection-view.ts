@@ -1,10 +1,10 @@
 // A live connection as the admin server shows it: a row of the listing, or all that is known of one. docs/admin-api.md
 // documents every field; they are added to, never renamed.
 
-import type { PeerSide } from '../close.ts'
-import type { Clock } from '../clock.ts'
-import type { Connection, Flow } from '../connection.ts'
-import { taken } from '../metrics/traffic.ts'
+import type { PeerSide } from '../core/close.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Connection, Flow } from '../core/connection.ts'
+import { taken } from '../core/traffic.ts'
 
 export function queued({ owner }: Connection, side: PeerSide): number {
   return owner?.queued(side) ?? 0

@@ -1,7 +1,7 @@
 // Profiles of this process, as downloads that Chrome's DevTools open. POST, since they cost the gate something while they run.
 
-import type { Clock } from '../clock.ts'
-import { jsonAnswer, type Answer, type OpsRequest, type Route } from './ops-server.ts'
+import type { Clock } from '../core/clock.ts'
+import { jsonAnswer, type Answer, type OpsRequest, type Route } from '../ops/ops-server.ts'
 import { MAX_SECONDS, Profiler } from './profiler.ts'
 import type { ProfileKind, SnapshotRoom } from './profiler.ts'
 

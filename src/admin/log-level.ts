@@ -1,7 +1,7 @@
 // Changes the level of the log while it runs, for good or for a while. A level that was raised for an hour goes back by
 // itself: nobody has to remember the debug log of last week.
 
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../core/clock.ts'
 import { logLevels } from '../log/line.ts'
 import type { LogLevel } from '../log/line.ts'
 

@@ -4,7 +4,7 @@
 
 import type { IncomingMessage } from 'node:http'
 import { isIPv4, isIPv6 } from 'node:net'
-import type { Answer } from './ops-server.ts'
+import type { Answer } from '../ops/ops-server.ts'
 
 /** For a server on loopback: no page, and no name but that of this host. */
 export function guardAgainstBrowsers(request: IncomingMessage): Answer | null {

@@ -2,7 +2,7 @@
 // the most: a profile costs a few per cent, and one that nobody waits for any more is stopped.
 
 import type { Session } from 'node:inspector/promises'
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../core/clock.ts'
 
 export type ProfileKind = 'cpu' | 'heap'
 export const MAX_SECONDS = 60

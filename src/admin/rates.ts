@@ -2,8 +2,8 @@
 // somebody asks, what was counted is remembered and compared. Ten seconds after the last question all of it is forgotten, so
 // nobody who is not watched pays for this, in memory or in time.
 
-import type { Clock } from '../clock.ts'
-import type { Connection, Registry } from '../connection.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Connection, Registry } from '../core/connection.ts'
 import { visitInSlices } from './slices.ts'
 
 /** Shorter, and a rate jumps with every packet; longer, and it tells of what is over. */

@@ -1,7 +1,7 @@
 // Walks many connections a slice at a time: between two slices the event loop turns, so that a listing of 50,000
 // connections never holds up the relay for longer than a slice of it takes (about half a millisecond).
 
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../core/clock.ts'
 
 /** Of what is only looked at. */
 const SLICE = 500

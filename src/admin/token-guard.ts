@@ -5,10 +5,10 @@
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
-import type { Clock } from '../clock.ts'
-import { nodeCrypto } from '../node-lazy.ts'
+import type { Clock } from '../core/clock.ts'
+import { nodeCrypto } from '../core/node-lazy.ts'
 import { guardAgainstPages } from './loopback-guard.ts'
-import type { Answer } from './ops-server.ts'
+import type { Answer } from '../ops/ops-server.ts'
 
 /** Fewer can be tried one by one over the network. */
 export const MIN_TOKEN_BYTES = 16

@@ -1,8 +1,8 @@
 // The gate of addresses: who may connect at all. `deny` wins; where `allow` names anybody, nobody else may. A client on a unix
 // socket has no address, and is let in: the file system says who reaches that socket.
 
-import { makeClose } from '../close.ts'
-import type { Close } from '../close.ts'
+import { makeClose } from '../core/close.ts'
+import type { Close } from '../core/close.ts'
 import type { ClientAddress } from './client-address.ts'
 
 export interface AccessRules {

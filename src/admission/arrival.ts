@@ -7,9 +7,9 @@
 // Ownership: until it is admitted or refused, the socket belongs to the arrival; what comes after belongs to who is told.
 
 import type { Socket } from 'node:net'
-import { closeFromError, makeClose } from '../close.ts'
-import type { Close } from '../close.ts'
-import type { Clock, Sweep, Swept } from '../clock.ts'
+import { closeFromError, makeClose } from '../core/close.ts'
+import type { Close } from '../core/close.ts'
+import type { Clock, Sweep, Swept } from '../core/clock.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
 import { resetSocket } from '../endpoint/reset.ts'
 import { secureClientEndpoint } from '../endpoint/socket-endpoint.ts'

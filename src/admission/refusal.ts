@@ -3,7 +3,7 @@
 // An HTTP answer needs a moment to be read: closing at once, with the request still unread, would make the kernel send
 // an RST that can destroy the answer. So a bounded number of refusals linger, for a bounded time; the rest get RST.
 
-import type { Clock, Sweep, Swept } from '../clock.ts'
+import type { Clock, Sweep, Swept } from '../core/clock.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
 
 const LINGER_MS = 1000

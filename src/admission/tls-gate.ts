@@ -6,10 +6,10 @@
 
 import type { Socket } from 'node:net'
 import type tls from 'node:tls'
-import { makeClose } from '../close.ts'
-import type { Close } from '../close.ts'
+import { makeClose } from '../core/close.ts'
+import type { Close } from '../core/close.ts'
 import { parentOf } from '../endpoint/raw-socket.ts'
-import { nodeTls } from '../node-lazy.ts'
+import { nodeTls } from '../core/node-lazy.ts'
 
 /** What is shown and what is asked for. A change of it concerns the handshakes that begin after it. */
 export interface TlsMaterial {

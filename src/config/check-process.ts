@@ -1,8 +1,8 @@
 // The process that checks a configuration (source.ts): one task, one verdict, and it ends.
 
 import { writeFileSync } from 'node:fs'
-import { ConfigError } from '../errors.ts'
-import { nodeCrypto } from '../node-lazy.ts'
+import { ConfigError } from '../core/errors.ts'
+import { nodeCrypto } from '../core/node-lazy.ts'
 import { checkText } from './load.ts'
 import { encode } from './source.ts'
 import type { Task, Verdict } from './source.ts'

@@ -1,8 +1,8 @@
 // What there is to say of a close reason, for `sidegate explain` and docs/close-reasons.md. It stands with the
 // configuration because it names the key that governs each reason, and what that key is by default.
 
-import type { Reason, ReasonRow } from '../close.ts'
-import { reasonNames, reasonRow } from '../close.ts'
+import type { Reason, ReasonRow } from '../core/close.ts'
+import { reasonNames, reasonRow } from '../core/close.ts'
 import { defaultText, rows } from './rows.ts'
 
 export interface Explanation {

@@ -2,8 +2,8 @@
 // runs does without all that does (source.ts).
 
 import { isUtf8 } from 'node:buffer'
-import { MAX_FILE_BYTES, readBounded } from '../bounded-file.ts'
-import { ConfigError } from '../errors.ts'
+import { MAX_FILE_BYTES, readBounded } from '../files/bounded-file.ts'
+import { ConfigError } from '../core/errors.ts'
 import { formatSize } from './units.ts'
 
 export function tooLarge(file: string): ConfigError {

@@ -1,9 +1,9 @@
 // A configuration file to a Config, or to a ConfigError that holds everything that is wrong with it.
 // `parseConfig` is pure; `loadConfig` adds the reading of a file that may be anything, in bounded memory.
 
-import { MAX_FILE_BYTES } from '../bounded-file.ts'
-import type { ConfigProblem } from '../errors.ts'
-import { ConfigError } from '../errors.ts'
+import { MAX_FILE_BYTES } from '../files/bounded-file.ts'
+import type { ConfigProblem } from '../core/errors.ts'
+import { ConfigError } from '../core/errors.ts'
 import { decode, readConfigFile, tooLarge } from './file.ts'
 import type { Environment } from './interpolate.ts'
 import { formatPath } from './path.ts'

@@ -2,7 +2,7 @@
 // Every problem of a file is found, never only the first.
 
 import * as v from 'valibot'
-import type { ConfigProblem } from '../errors.ts'
+import type { ConfigProblem } from '../core/errors.ts'
 import { checkMeaning } from './checks.ts'
 import type { Entries } from './keys.ts'
 import { isMap } from './keys.ts'

@@ -6,7 +6,7 @@
 
 import type { Alias, Document, Pair, YAMLMap, YAMLSeq } from 'yaml'
 import { isAlias, isMap, isPair, isScalar, isSeq, LineCounter, parseDocument } from 'yaml'
-import type { ConfigProblem } from '../errors.ts'
+import type { ConfigProblem } from '../core/errors.ts'
 import type { Environment } from './interpolate.ts'
 import { interpolate } from './interpolate.ts'
 import type { Path } from './path.ts'

@@ -3,10 +3,10 @@
 // for seconds, has a time, a memory and an event loop of its own.
 
 import type { ChildProcess } from 'node:child_process'
-import type { Clock } from '../clock.ts'
-import type { ConfigProblem } from '../errors.ts'
-import { ConfigError } from '../errors.ts'
-import { nodeChildProcess } from '../node-lazy.ts'
+import type { Clock } from '../core/clock.ts'
+import type { ConfigProblem } from '../core/errors.ts'
+import { ConfigError } from '../core/errors.ts'
+import { nodeChildProcess } from '../core/node-lazy.ts'
 import { decode, readConfigFile } from './file.ts'
 import type { Environment } from './interpolate.ts'
 import type { Checked } from './load.ts'

@@ -1,7 +1,7 @@
 // `sidegate demo`: a legacy service, the gate before it, and clients that behave or do not, in one process. Shows
 // on one screen what each did, what the gate made of it and why, and which metrics moved; every row is checked.
 
-import { ConfigError } from '../errors.ts'
+import { ConfigError } from '../core/errors.ts'
 import { badClients, badService, goodClients } from './scenes.ts'
 import type { Outcome, Scene } from './scenes.ts'
 import { bad, faint, good, say, strong, tableHead, tableRow, wrapped } from './screen.ts'

@@ -1,6 +1,6 @@
 // Waits for the demo; time comes from the one Clock.
 
-import { systemClock } from '../clock.ts'
+import { systemClock } from '../core/clock.ts'
 
 export function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => void systemClock.after(ms, resolve))

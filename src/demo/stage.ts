@@ -1,11 +1,11 @@
 // The stage: the legacy service with the gate before it, one listener for each policy, and what the gate says of each
 // connection that ended.
 
-import { systemClock } from '../clock.ts'
+import { systemClock } from '../core/clock.ts'
 import { parseConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { Log } from '../log/log.ts'
-import { Sidegate } from '../sidegate.ts'
+import { Sidegate } from '../operator/sidegate.ts'
 import { LegacyService } from './legacy-service.ts'
 import { scrape } from './scrape.ts'
 import type { Samples } from './scrape.ts'

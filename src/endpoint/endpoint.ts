@@ -1,6 +1,6 @@
 // What a Half needs from a side. A socket is one kind; a memory endpoint serves the tests.
 
-import type { Manner, PeerSide } from '../close.ts'
+import type { Manner, PeerSide } from '../core/close.ts'
 
 /** Who an endpoint reports to; exactly one at a time. Calls come from the endpoint, never from within its own methods. */
 export interface EndpointOwner {

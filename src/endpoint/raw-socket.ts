@@ -2,7 +2,7 @@
 // both, the socket that was accepted or dialled is asked. Every file that needs it finds it here; a plain socket is its own.
 
 import type { Socket } from 'node:net'
-import { invariant } from '../errors.ts'
+import { invariant } from '../core/errors.ts'
 
 const kRaw = Symbol('raw')
 type SecuredSocket = Socket & { [kRaw]?: Socket }

@@ -10,7 +10,7 @@
 // what the kernel holds, RST, keep-alive. It is read by `data` events, and each of its writes waits for its ciphertext.
 
 import net from 'node:net'
-import type { Manner, PeerSide } from '../close.ts'
+import type { Manner, PeerSide } from '../core/close.ts'
 import { cork, corked, discardGathered, gather, uncork } from './cork.ts'
 import type { Corkable } from './cork.ts'
 import { KeptBytes } from './kept-bytes.ts'

@@ -2,7 +2,7 @@
 // It asks no cluster. Running it on its own result changes nothing.
 
 import { stringify } from 'yaml'
-import { ConfigError } from '../errors.ts'
+import { ConfigError } from '../core/errors.ts'
 import { plain, readManifest, resources, titleOf, writePart, type Part, type Resource } from './manifest.ts'
 import { leadsTo, repoint, servicesOf } from './service.ts'
 import { smallestConfig } from './sidecar.ts'

@@ -2,7 +2,7 @@
 // what is changed keeps its comments, its order, and the way its scalars are written.
 
 import { LineCounter, parseDocument, isAlias, isMap, isScalar, isSeq, type Document, type Node, type Pair, type Scalar, type ScalarTag, type Tags, type YAMLMap, type YAMLSeq } from 'yaml'
-import { ConfigError, type ConfigProblem } from '../errors.ts'
+import { ConfigError, type ConfigProblem } from '../core/errors.ts'
 
 /** One document of the stream, from its `---` to the next. */
 export interface Part {

@@ -3,7 +3,7 @@
 
 import { isDeepStrictEqual } from 'node:util'
 import { type Document, isMap, type YAMLMap, YAMLSeq } from 'yaml'
-import { ConfigError } from '../errors.ts'
+import { ConfigError } from '../core/errors.ts'
 import { insertKey, own, plain, problemAt, setScalar, textOf, titleOf, type Resource } from './manifest.ts'
 import { appPreStop, GRACE_SECONDS, podLabels, SIDECAR_NAME, sidecarContainer, sidecarVolumes } from './sidecar.ts'
 

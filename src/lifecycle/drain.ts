@@ -13,10 +13,10 @@
 //
 // Invariant: nobody is reset before the timeout, and nobody is left after it.
 
-import type { Clock } from '../clock.ts'
-import { makeClose } from '../close.ts'
-import type { Reason } from '../close.ts'
-import type { Connection, Registry } from '../connection.ts'
+import type { Clock } from '../core/clock.ts'
+import { makeClose } from '../core/close.ts'
+import type { Reason } from '../core/close.ts'
+import type { Connection, Registry } from '../core/connection.ts'
 import type { Log } from '../log/log.ts'
 import { Parting } from './parting.ts'
 

@@ -7,8 +7,8 @@
 //
 // Prior art: NATS' lame duck mode, HAProxy's close-spread-time.
 
-import type { Clock } from '../clock.ts'
-import type { Connection } from '../connection.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Connection } from '../core/connection.ts'
 
 /** Without data for so long a connection is idle: longer than a pause between two packets, shorter than one between two clicks. */
 export const IDLE_MS = 1000

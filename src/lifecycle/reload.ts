@@ -7,9 +7,9 @@
 //
 // What loading and applying mean is handed in, so that this file knows no key of the configuration.
 
-import type { Clock } from '../clock.ts'
-import type { ConfigProblem } from '../errors.ts'
-import { ConfigError, formatProblem } from '../errors.ts'
+import type { Clock } from '../core/clock.ts'
+import type { ConfigProblem } from '../core/errors.ts'
+import { ConfigError, formatProblem } from '../core/errors.ts'
 import type { Log } from '../log/log.ts'
 
 export type ReloadTrigger = 'admin' | 'SIGHUP' | 'file'

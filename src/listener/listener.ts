@@ -3,7 +3,7 @@
 
 import { unlinkSync } from 'node:fs'
 import net from 'node:net'
-import type { Reason } from '../close.ts'
+import type { Reason } from '../core/close.ts'
 import { acceptSockets } from '../endpoint/socket-endpoint.ts'
 import type { Intake } from './intake.ts'
 import { isLeftBehind } from './left-behind.ts'

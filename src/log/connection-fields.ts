@@ -17,8 +17,8 @@
 //     messagesToUpstream, messagesToClient  whole WebSocket messages; 0 for the others
 //     pausesToUpstream, pausesToClient      how often the sender was paused because the receiver did not keep up
 
-import type { Connection } from '../connection.ts'
-import { taken } from '../metrics/traffic.ts'
+import type { Connection } from '../core/connection.ts'
+import { taken } from '../core/traffic.ts'
 import type { LogFields } from './line.ts'
 
 export function connectionFields(connection: Connection, now: number): LogFields {

@@ -5,7 +5,7 @@
 // It never blocks, throws or ends the process. What does not fit is dropped and counted, and the gap is shown in the
 // log itself, where it is: "N log lines dropped".
 
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../core/clock.ts'
 import type { Destination } from './destination.ts'
 
 /** Two hundred lines or so: few system calls, and little is lost with a batch that fails. */

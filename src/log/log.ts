@@ -3,8 +3,8 @@
 // Levels: error is our bug or the operator's configuration, warn is that we degrade, info is start, stop, reload, drain
 // and the end of a connection, debug is the steps of one connection.
 
-import type { Clock } from '../clock.ts'
-import type { Connection } from '../connection.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Connection } from '../core/connection.ts'
 import { connectionFields } from './connection-fields.ts'
 import { stdoutDestination, type Destination } from './destination.ts'
 import { formatLine, logLevels, type LogFields, type LogFormat, type LogLevel } from './line.ts'

@@ -1,8 +1,8 @@
 // Connections that no gate let in, in the log: the first at once, then one line a second for each listener and reason, with
 // how many there were. A flood of refusals must not become a flood of lines.
 
-import type { Clock } from '../clock.ts'
-import type { Close } from '../close.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Close } from '../core/close.ts'
 import type { Log } from './log.ts'
 
 const EVERY_MS = 1000

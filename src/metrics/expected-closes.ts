@@ -3,7 +3,7 @@
 //
 // 43 series for each listener and protocol; all three sides for all reasons would be twice that.
 
-import type { Reason, Side } from '../close.ts'
+import type { Reason, Side } from '../core/close.ts'
 
 const peers = ['client', 'upstream'] as const
 const all = ['client', 'upstream', 'sidegate'] as const

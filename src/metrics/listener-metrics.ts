@@ -1,9 +1,9 @@
 // What one listener adds to a scrape: totals of the connections that ended, and a walk over those that are open.
 
-import type { Connection, LimitAction, LimitName, Protocol } from '../connection.ts'
+import type { Connection, LimitAction, LimitName, Protocol } from '../core/connection.ts'
 import type { Instruments } from './instruments.ts'
 import { mirror } from './tally.ts'
-import { Traffic } from './traffic.ts'
+import { Traffic } from '../core/traffic.ts'
 
 /** What one limit of a listener does, so that its series stand at 0 from the start. */
 export interface MeteredLimit {

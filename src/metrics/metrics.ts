@@ -6,10 +6,10 @@
 // and an HTTP connection that upgrades after it was opened is accounted as an ended HTTP one and a new WebSocket.
 
 import { Registry as PromRegistry } from './prom-client.ts'
-import type { Clock } from '../clock.ts'
-import { reasonNames, type Close, type Reason, type Side } from '../close.ts'
+import type { Clock } from '../core/clock.ts'
+import { reasonNames, type Close, type Reason, type Side } from '../core/close.ts'
 import { closingSides, dialFailureReasons, droppingPolicies, rejectionReasons } from './expected-closes.ts'
-import type { Connection, LimitAction, LimitName, Observer, Protocol, Registry } from '../connection.ts'
+import type { Connection, LimitAction, LimitName, Observer, Protocol, Registry } from '../core/connection.ts'
 import { createInstruments, type Instruments } from './instruments.ts'
 import { ListenerMetrics, type MeteredLimit, type MeteredListener } from './listener-metrics.ts'
 import { ProcessMetrics } from './process-metrics.ts'

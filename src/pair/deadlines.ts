@@ -20,13 +20,13 @@
 // Prior art: HAProxy's client-fin and tunnel timeouts, Envoy's per-connection idle and duration, Caddy's progress-based
 // write deadline, pgbouncer's server_lifetime.
 
-import type { Close, PeerSide } from '../close.ts'
-import { makeClose } from '../close.ts'
+import type { Close, PeerSide } from '../core/close.ts'
+import { makeClose } from '../core/close.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
-import { earliest } from '../wait.ts'
-import type { NextDeadline } from '../wait.ts'
+import { earliest } from '../core/wait.ts'
+import type { NextDeadline } from '../core/wait.ts'
 import type { Half } from './half.ts'
-import type { Strain } from './strain.ts'
+import type { Strain } from '../core/strain.ts'
 
 /** Milliseconds; Infinity is off. */
 export interface DeadlineOptions {

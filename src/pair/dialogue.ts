@@ -1,8 +1,8 @@
 // What a protocol adds to the relay: it looks at the bytes on their way, and can speak to a peer in its language.
 // tcp adds nothing and has none. The relay itself, its bounds and its deadlines exist once, in the pair.
 
-import type { Close } from '../close.ts'
-import type { Wait } from '../wait.ts'
+import type { Close } from '../core/close.ts'
+import type { Wait } from '../core/wait.ts'
 import type { Half } from './half.ts'
 
 export type Farewell = 'awaited' | 'said' | 'blocked' | 'nothing'

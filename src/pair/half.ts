@@ -7,10 +7,10 @@
 // The bound is a true one: a half reads only while its queue has room for a whole read, so that no more than
 // `highBytes` ever wait, whatever the peers do. With rate limits it reads only while its bucket allows it, too (meter.ts).
 
-import type { Direction, Flow } from '../connection.ts'
+import type { Direction, Flow } from '../core/connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import type { Dialogue } from './dialogue.ts'
-import type { Meter } from './meter.ts'
+import type { Meter } from '../limits/meter.ts'
 
 export interface BufferOptions {
   /** No more than this waits in a half. */

@@ -1,8 +1,8 @@
 // How a pair parts from one of its peers: in the manner of the close's row, but for what that peer was told and what it was owed.
 // A stream that was cut is never passed off as a whole one: without a word, and short of its end, a peer gets no more than the row says.
 
-import { reasonRow } from '../close.ts'
-import type { Close, Manner } from '../close.ts'
+import { reasonRow } from '../core/close.ts'
+import type { Close, Manner } from '../core/close.ts'
 import type { Farewell } from './dialogue.ts'
 import type { Half } from './half.ts'
 

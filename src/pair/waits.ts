@@ -1,8 +1,8 @@
 // What a pair waits for, in words: the first thing that keeps it from being done, as its deadlines judge it.
 
-import type { Close } from '../close.ts'
-import { earliest, formatBytes } from '../wait.ts'
-import type { NextDeadline, Wait } from '../wait.ts'
+import type { Close } from '../core/close.ts'
+import { earliest, formatBytes } from '../core/wait.ts'
+import type { NextDeadline, Wait } from '../core/wait.ts'
 import type { Half } from './half.ts'
 
 export interface PairWait {

@@ -4,14 +4,14 @@
 
 import net from 'node:net'
 import type tls from 'node:tls'
-import { closeFromDialError, makeClose } from '../close.ts'
-import type { Close } from '../close.ts'
-import type { Clock, Sweep } from '../clock.ts'
+import { closeFromDialError, makeClose } from '../core/close.ts'
+import type { Close } from '../core/close.ts'
+import type { Clock, Sweep } from '../core/clock.ts'
 import { dialledEndpoint, dialOptions } from '../endpoint/socket-endpoint.ts'
 import type { ReadOptions, SocketEndpoint } from '../endpoint/socket-endpoint.ts'
 import type { EndpointOwner } from '../endpoint/endpoint.ts'
 import { setRaw } from '../endpoint/raw-socket.ts'
-import { nodeTls } from '../node-lazy.ts'
+import { nodeTls } from '../core/node-lazy.ts'
 
 /** `lookup` is for a host that is a name. */
 export type Target = { host: string; port: number; lookup?: net.LookupFunction } | { path: string }

@@ -1,9 +1,9 @@
 // Ends the connections of an address that went bad, a few at a time: all at once, their clients would come back in one wave
 // and meet the addresses that are left. What answers plain requests still gets its answer out (see `HttpConnection.close`).
 
-import type { Clock } from '../clock.ts'
-import { makeClose } from '../close.ts'
-import type { Connection, Place } from '../connection.ts'
+import type { Clock } from '../core/clock.ts'
+import { makeClose } from '../core/close.ts'
+import type { Connection, Place } from '../core/connection.ts'
 
 /** At most a tenth of them a second, and one for each tick at the least. */
 const TICK_MS = 100

@@ -5,7 +5,7 @@
 //
 // What is unknown counts as well: a start never waits for the upstream.
 
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../core/clock.ts'
 import { probe } from './probe.ts'
 import type { Probe, ProbeType } from './probe.ts'
 import type { Dial, SocketDialler, Target } from './dial.ts'

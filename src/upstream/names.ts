@@ -11,7 +11,7 @@
 
 import dns from 'node:dns'
 import { isIP } from 'node:net'
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../core/clock.ts'
 
 /** Rejects with the system's error, whose `code` is shown. */
 export type Lookup = (name: string) => Promise<readonly string[]>

@@ -3,7 +3,7 @@
 
 import type net from 'node:net'
 import type { WebSocket as Ws } from 'ws'
-import { nodeHttp } from '../node-http.ts'
+import { nodeHttp } from '../core/node-http.ts'
 import { formatTarget } from './dial.ts'
 import type { Dial, SocketDialler, Target } from './dial.ts'
 

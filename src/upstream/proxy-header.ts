@@ -2,7 +2,7 @@
 // of the record; a client without one (a unix socket) is UNKNOWN, or LOCAL in version 2.
 
 import { isIPv4 } from 'node:net'
-import type { Connection } from '../connection.ts'
+import type { Connection } from '../core/connection.ts'
 
 export type ProxyVersion = 'v1' | 'v2'
 

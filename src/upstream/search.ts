@@ -7,11 +7,11 @@
 // Names and dials share `deadlines.connect`, waiting for a place does not count. A dial that is not the last one gets half
 // of what is left: an address that swallows packets does not take the time that another one needs.
 
-import type { Swept } from '../clock.ts'
-import { makeClose } from '../close.ts'
-import type { Close } from '../close.ts'
-import { releasePlace } from '../connection.ts'
-import type { Connection } from '../connection.ts'
+import type { Swept } from '../core/clock.ts'
+import { makeClose } from '../core/close.ts'
+import type { Close } from '../core/close.ts'
+import { releasePlace } from '../core/connection.ts'
+import type { Connection } from '../core/connection.ts'
 import { UpstreamTarget } from './target.ts'
 import type { Upstream, Waiting } from './upstream.ts'
 

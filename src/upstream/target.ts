@@ -1,7 +1,7 @@
 // One address of an upstream: what is open there, and what is known of its state. Whoever takes a place gives it back once
 // (`releasePlace`), so that `open` is the truth that balancing and `maxConnections` go by.
 
-import type { Connection, Place } from '../connection.ts'
+import type { Connection, Place } from '../core/connection.ts'
 import { formatTarget } from './dial.ts'
 import type { Target } from './dial.ts'
 import type { Eviction } from './eviction.ts'

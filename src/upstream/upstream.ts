@@ -7,10 +7,10 @@
 //
 // A target is counted by the places that are taken there. Who finds none waits in one queue, first come, first served.
 
-import type { Clock, Sweep } from '../clock.ts'
-import { makeClose } from '../close.ts'
-import type { Close } from '../close.ts'
-import type { Connection } from '../connection.ts'
+import type { Clock, Sweep } from '../core/clock.ts'
+import { makeClose } from '../core/close.ts'
+import type { Close } from '../core/close.ts'
+import type { Connection } from '../core/connection.ts'
 import { formatTarget } from './dial.ts'
 import type { SecureOptions, Target } from './dial.ts'
 import { Eviction } from './eviction.ts'

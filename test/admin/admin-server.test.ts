@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { makeClose } from '../../src/close.ts'
+import { makeClose } from '../../src/core/close.ts'
 import { AdminServer } from '../../src/admin/admin-server.ts'
 import { isLoopback } from '../../src/admin/loopback-guard.ts'
 import { adminOptions, setUp } from './admin.ts'

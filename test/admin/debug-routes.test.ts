@@ -1,6 +1,6 @@
 import { request } from 'node:http'
 import { test } from 'tap'
-import { systemClock } from '../../src/clock.ts'
+import { systemClock } from '../../src/core/clock.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { setUp } from './admin.ts'

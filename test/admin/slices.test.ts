@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { systemClock } from '../../src/clock.ts'
+import { systemClock } from '../../src/core/clock.ts'
 import { inSlices, ROWS, visitInSlices } from '../../src/admin/slices.ts'
 
 /** What happens, in order: `turn` where the event loop went round. */

@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import { deaf, Refusals } from '../../src/admission/refusal.ts'
-import { Sweep, SWEEP_MS } from '../../src/clock.ts'
+import { Sweep, SWEEP_MS } from '../../src/core/clock.ts'
 import { RESERVED } from '../../src/lifecycle/descriptors.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { MemoryEndpoint } from '../support/memory-endpoint.ts'

@@ -1,7 +1,7 @@
 import { test } from 'tap'
-import { ConfigError } from '../../src/errors.ts'
+import { ConfigError } from '../../src/core/errors.ts'
 import { checkText } from '../../src/config/load.ts'
-import { accessRules, proxyRules } from '../../src/options.ts'
+import { accessRules, proxyRules } from '../../src/gate/options.ts'
 
 const listener = (keys: string, address = ':1'): string => `listeners:\n  - { address: "${address}", protocol: tcp, upstream: "a:1", ${keys} }\n`
 const upstream = (keys: string): string => `listeners:\n  - { address: ":1", protocol: tcp, upstream: { addresses: ["a:1"], ${keys} } }\n`

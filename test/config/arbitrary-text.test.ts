@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { test } from 'tap'
 import { parseConfig } from '../../src/config/load.ts'
-import { ConfigError } from '../../src/errors.ts'
+import { ConfigError } from '../../src/core/errors.ts'
 
 /** Whether it ends in a Config or a ConfigError; anything else is thrown on. */
 function survives(text: string, env: Record<string, string> = {}): boolean {

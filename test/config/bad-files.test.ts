@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import { parseConfig } from '../../src/config/load.ts'
-import { ConfigError } from '../../src/errors.ts'
+import { ConfigError } from '../../src/core/errors.ts'
 
 /** The problems of a file, without its name. */
 function problemsOf(text: string, env = {}): string[] {

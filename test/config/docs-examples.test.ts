@@ -2,7 +2,7 @@ import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { checkText } from '../../src/config/load.ts'
-import { ConfigError } from '../../src/errors.ts'
+import { ConfigError } from '../../src/core/errors.ts'
 
 const root = join(import.meta.dirname, '../..')
 const files = ['README.md', ...globSync('docs/*.md', { cwd: root })]

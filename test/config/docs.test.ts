@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { test } from 'tap'
-import { reasonNames } from '../../src/close.ts'
+import { reasonNames } from '../../src/core/close.ts'
 import { checkText } from '../../src/config/load.ts'
 import { rows } from '../../src/config/rows.ts'
 

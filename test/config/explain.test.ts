@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { reasonNames, reasonRow } from '../../src/close.ts'
+import { reasonNames, reasonRow } from '../../src/core/close.ts'
 import { explain, explainText, reasonsTable } from '../../src/config/explain.ts'
 
 test('a reason names the keys that govern it, with their defaults', async (t) => {

@@ -3,7 +3,7 @@ import { parse } from 'yaml'
 import { jsonSchema } from '../../src/config/json-schema.ts'
 import { parseConfig } from '../../src/config/load.ts'
 import type { JsonSchema } from '../../src/config/meta.ts'
-import { ConfigError } from '../../src/errors.ts'
+import { ConfigError } from '../../src/core/errors.ts'
 
 const schema = jsonSchema()
 

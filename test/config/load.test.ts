@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { test } from 'tap'
 import type { Config, ListenerConfig } from '../../src/config/schema.ts'
 import { checkConfig, checkText, loadConfig, parseConfig, warnings } from '../../src/config/load.ts'
-import { MAX_FILE_BYTES } from '../../src/bounded-file.ts'
+import { MAX_FILE_BYTES } from '../../src/files/bounded-file.ts'
 
 const smallest = `listeners:
   - address: ":17080"

@@ -5,10 +5,10 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { test } from 'tap'
-import { systemClock, type Clock } from '../../src/clock.ts'
+import { systemClock, type Clock } from '../../src/core/clock.ts'
 import { checkText } from '../../src/config/load.ts'
 import { loadContent, readFile, type Loaded } from '../../src/config/source.ts'
-import { ConfigError } from '../../src/errors.ts'
+import { ConfigError } from '../../src/core/errors.ts'
 import { eventually } from '../support/eventually.ts'
 
 const text = `listeners:

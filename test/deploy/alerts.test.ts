@@ -27,7 +27,7 @@ test('every alert has a runbook with meaning, causes, what to look at and what t
 test('a runbook names only metrics, panels and commands that there are', (t) => {
   const known = new Set(families.map(({ name }) => name))
   const titles = new Set([overview, trouble].flatMap(({ rows }) => rows.flatMap(({ title, panels }) => [title, ...panels.map((panel) => panel.title)])))
-  const commands = new Set(readdirSync(join(root, 'src/commands')).map((name) => name.replace('.ts', '')))
+  const commands = new Set(readdirSync(join(root, 'src/cli/commands')).map((name) => name.replace('.ts', '')))
   for (const { name } of alerts) {
     const text = readFileSync(join(root, `docs/runbooks/${name}.md`), 'utf8')
     t.same([...text.matchAll(/\b(?:sidegate|process|nodejs)_[a-z0-9_]+/g)].map(([metric]) => metric).filter((metric) => !known.has(metric)), [], name)

@@ -39,7 +39,7 @@ test('what deploy/generate.ts writes is up to date', async (t) => {
 })
 
 test('inject, the patch and the manifests add one and the same block', async (t) => {
-  const cli = join(root, 'src/cli.ts')
+  const cli = join(root, 'src/cli/cli.ts')
   const { stdout } = spawnSync(process.execPath, [cli, 'inject', '-f', join(root, 'deploy/manifests/legacy/deployment.yaml'), '--config-map', 'sidegate-config'], { encoding: 'utf8' })
   t.strictSame(blockOf(podOf(stdout)), block)
   const patch: Loose = parse(readFileSync(join(root, 'deploy/patch/sidecar.patch.yaml'), 'utf8'))

@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { parse, parseAllDocuments } from 'yaml'
 import { checkText } from '../../src/config/load.ts'
-import { ConfigError } from '../../src/errors.ts'
+import { ConfigError } from '../../src/core/errors.ts'
 import { inject, type InjectOptions } from '../../src/inject/inject.ts'
 import { appPreStop, sidecarContainer, sidecarVolumes } from '../../src/inject/sidecar.ts'
 

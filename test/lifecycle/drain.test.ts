@@ -1,6 +1,6 @@
 import { test } from 'tap'
-import type { Close } from '../../src/close.ts'
-import { Connection, Registry } from '../../src/connection.ts'
+import type { Close } from '../../src/core/close.ts'
+import { Connection, Registry } from '../../src/core/connection.ts'
 import { BEGINS_WITHIN_MS, Drain } from '../../src/lifecycle/drain.ts'
 import type { DrainTimes } from '../../src/lifecycle/drain.ts'
 import { fakeClock } from '../support/fake-clock.ts'

@@ -1,7 +1,7 @@
 import { test } from 'tap'
-import { Connection } from '../../src/connection.ts'
+import { Connection } from '../../src/core/connection.ts'
 import { idleFirst, IDLE_MS, Parting, partingMoments } from '../../src/lifecycle/parting.ts'
-import { makeClose } from '../../src/close.ts'
+import { makeClose } from '../../src/core/close.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { kolmogorovSmirnov, seeded } from '../support/uniform.ts'
 

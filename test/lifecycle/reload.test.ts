@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { ConfigError } from '../../src/errors.ts'
+import { ConfigError } from '../../src/core/errors.ts'
 import { ReloadRefused, Reloads } from '../../src/lifecycle/reload.ts'
 import { Log } from '../../src/log/log.ts'
 import { fakeClock } from '../support/fake-clock.ts'

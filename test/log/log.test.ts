@@ -1,6 +1,6 @@
 import { test } from 'tap'
-import { makeClose, type Close } from '../../src/close.ts'
-import { Connection } from '../../src/connection.ts'
+import { makeClose, type Close } from '../../src/core/close.ts'
+import { Connection } from '../../src/core/connection.ts'
 import { createLog, Log } from '../../src/log/log.ts'
 import type { LogFormat, LogLevel } from '../../src/log/line.ts'
 import { fakeClock } from '../support/fake-clock.ts'

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { makeClose } from '../../src/close.ts'
+import { makeClose } from '../../src/core/close.ts'
 import type { LogFields } from '../../src/log/line.ts'
 import { Rejections } from '../../src/log/rejections.ts'
 import { fakeClock } from '../support/fake-clock.ts'

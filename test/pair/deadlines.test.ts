@@ -1,10 +1,10 @@
 import { test } from 'tap'
 import fc from 'fast-check'
-import { SWEEP_MS } from '../../src/clock.ts'
-import type { Reason, Side } from '../../src/close.ts'
+import { SWEEP_MS } from '../../src/core/clock.ts'
+import type { Reason, Side } from '../../src/core/close.ts'
 import { Deadlines } from '../../src/pair/deadlines.ts'
 import type { Half } from '../../src/pair/half.ts'
-import { calm } from '../../src/pair/strain.ts'
+import { calm } from '../../src/core/strain.ts'
 import { memoryPair } from './memory-pair.ts'
 import type { MemoryPair, MemoryPairOptions } from './memory-pair.ts'
 

@@ -1,9 +1,9 @@
 import { test } from 'tap'
-import { makeClose } from '../../src/close.ts'
-import type { Manner, PeerSide, Reason, Side } from '../../src/close.ts'
-import { InvariantError, invariant } from '../../src/errors.ts'
+import { makeClose } from '../../src/core/close.ts'
+import type { Manner, PeerSide, Reason, Side } from '../../src/core/close.ts'
+import { InvariantError, invariant } from '../../src/core/errors.ts'
 import type { Dialogue, Farewell } from '../../src/pair/dialogue.ts'
-import { SWEEP_MS } from '../../src/clock.ts'
+import { SWEEP_MS } from '../../src/core/clock.ts'
 import { dialogue, memoryPair } from './memory-pair.ts'
 
 /** Says `words` to each peer, and is answered by `bye`. */

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { test } from 'tap'
 import fc from 'fast-check'
-import { makeClose, reasonNames } from '../../src/close.ts'
+import { makeClose, reasonNames } from '../../src/core/close.ts'
 import type { BufferOptions } from '../../src/pair/half.ts'
 import { pattern, Verifier } from '../support/bytes.ts'
 import { memoryPair, dialogue } from './memory-pair.ts'

@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import type { Test } from 'tap'
-import { makeClose, reasonNames, reasonRow } from '../../src/close.ts'
-import type { Reason } from '../../src/close.ts'
+import { makeClose, reasonNames, reasonRow } from '../../src/core/close.ts'
+import type { Reason } from '../../src/core/close.ts'
 import { memoryPair } from './memory-pair.ts'
 import type { MemoryPair } from './memory-pair.ts'
 

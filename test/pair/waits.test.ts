@@ -1,6 +1,6 @@
 import { test } from 'tap'
-import { SWEEP_MS } from '../../src/clock.ts'
-import { makeClose } from '../../src/close.ts'
+import { SWEEP_MS } from '../../src/core/clock.ts'
+import { makeClose } from '../../src/core/close.ts'
 import { dialogue, memoryPair } from './memory-pair.ts'
 
 const all = { idleMs: 9000, clientIdleMs: 8000, upstreamIdleMs: 7000, writeMs: 5000, halfCloseMs: 4000, lifetimeMs: 60_000 }

@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { duplexPair } from 'node:stream'
 import { fakeClock } from './fake-clock.ts'
-import { Sweep } from '../../src/clock.ts'
+import { Sweep } from '../../src/core/clock.ts'
 
 function recording(now = 0) {
   const clock = fakeClock({ now })

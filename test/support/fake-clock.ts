@@ -3,7 +3,7 @@
 //   due `every` and `after` callbacks  ->  poll: `arrive` callbacks, streams settle  ->  `nextTurn` callbacks
 
 import { setImmediate as turn } from 'node:timers/promises'
-import type { Clock } from '../../src/clock.ts'
+import type { Clock } from '../../src/core/clock.ts'
 
 interface Timer {
   at: number

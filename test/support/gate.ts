@@ -2,17 +2,17 @@
 // left of it.
 
 import type { Test } from 'tap'
-import { systemClock } from '../../src/clock.ts'
-import type { Close } from '../../src/close.ts'
+import { systemClock } from '../../src/core/clock.ts'
+import type { Close } from '../../src/core/close.ts'
 import { checkText, parseConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/schema.ts'
-import type { Connection } from '../../src/connection.ts'
-import { ConfigError } from '../../src/errors.ts'
+import type { Connection } from '../../src/core/connection.ts'
+import { ConfigError } from '../../src/core/errors.ts'
 import type { DrainResult } from '../../src/lifecycle/drain.ts'
 import type { ConfigSource, Content, ReloadResult } from '../../src/lifecycle/reload.ts'
 import { Log } from '../../src/log/log.ts'
-import { Sidegate } from '../../src/sidegate.ts'
-import type { SidegateParts } from '../../src/sidegate.ts'
+import { Sidegate } from '../../src/operator/sidegate.ts'
+import type { SidegateParts } from '../../src/operator/sidegate.ts'
 import { eventually } from './eventually.ts'
 
 export interface Gate {

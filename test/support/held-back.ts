@@ -1,4 +1,4 @@
-import type { Connection, Direction } from '../../src/connection.ts'
+import type { Connection, Direction } from '../../src/core/connection.ts'
 import { eventually } from './eventually.ts'
 
 /** Resolves when the gate no longer reads that source because its sink takes too little, or when the connection has ended. */

@@ -3,7 +3,7 @@
 // the owner returns, `queued` falls only when a whole write is through, and the owner is never called from within
 // `write`, `resume`, `end` or `close`: what they cause comes a microtask later.
 
-import type { Manner, PeerSide } from '../../src/close.ts'
+import type { Manner, PeerSide } from '../../src/core/close.ts'
 import type { Endpoint, EndpointOwner } from '../../src/endpoint/endpoint.ts'
 
 export interface MemoryOptions {

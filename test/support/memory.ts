@@ -1,6 +1,6 @@
 // A memory gauge in the hands of a test: a container of 100 MiB, of which as much is used as the test says.
 
-import type { MemoryGauge } from '../../src/lifecycle/memory.ts'
+import type { MemoryGauge } from '../../src/overload/memory.ts'
 
 export interface TestMemory extends MemoryGauge {
   /** From the next look on this share of the limit is used. */

@@ -1,7 +1,7 @@
 // The system's clock, but for its time, which passes only as the test says: no token comes and no deadline falls due because
 // a busy machine was slow. Timers run as ever.
 
-import { systemClock, type Clock } from '../../src/clock.ts'
+import { systemClock, type Clock } from '../../src/core/clock.ts'
 
 export interface StillClock extends Clock {
   pass(ms: number): void

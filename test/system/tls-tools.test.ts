@@ -56,7 +56,7 @@ test('check names files that cannot be used and what will soon expire, and run e
   const ca = authority(t)
   const [soon, other] = [ca.issue('soon', { days: 5 }), ca.issue('other')]
   const file = join(temporary(t), 'sidegate.yaml')
-  const cli = new URL('../../src/cli.ts', import.meta.url).pathname
+  const cli = new URL('../../src/cli/cli.ts', import.meta.url).pathname
   const sidegate = (words: string[], tls: string): { status: number | null; stdout: string; stderr: string } => {
     writeFileSync(file, `health: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners:\n  - { address: "127.0.0.1:17443", protocol: tcp, upstream: "127.0.0.1:1", tls: { ${tls} } }\n`)
     return spawnSync(process.execPath, ['--no-warnings', cli, ...words, ...(words[0] === 'run' ? ['-c'] : []), file], { env: plainEnv(), encoding: 'utf8' })

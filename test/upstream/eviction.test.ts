@@ -1,6 +1,6 @@
 import { test } from 'tap'
-import { Connection } from '../../src/connection.ts'
-import type { Place } from '../../src/connection.ts'
+import { Connection } from '../../src/core/connection.ts'
+import type { Place } from '../../src/core/connection.ts'
 import { Eviction } from '../../src/upstream/eviction.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 

@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import type { Test } from 'tap'
 import http from 'node:http'
-import { Sweep } from '../../src/clock.ts'
+import { Sweep } from '../../src/core/clock.ts'
 import { HttpPool } from '../../src/upstream/http-pool.ts'
 import { eventually } from '../support/eventually.ts'
 import { fakeClock } from '../support/fake-clock.ts'

@@ -1,11 +1,11 @@
 // An Upstream on a fake clock, whose names a test answers, and connections that look for a place there.
 
 import { setImmediate as turn } from 'node:timers/promises'
-import { Sweep } from '../../src/clock.ts'
-import type { Clock } from '../../src/clock.ts'
-import { makeClose } from '../../src/close.ts'
-import type { Close } from '../../src/close.ts'
-import { Connection, Registry, releasePlace } from '../../src/connection.ts'
+import { Sweep } from '../../src/core/clock.ts'
+import type { Clock } from '../../src/core/clock.ts'
+import { makeClose } from '../../src/core/close.ts'
+import type { Close } from '../../src/core/close.ts'
+import { Connection, Registry, releasePlace } from '../../src/core/connection.ts'
 import { Dial } from '../../src/upstream/dial.ts'
 import type { SocketDialler, Target } from '../../src/upstream/dial.ts'
 import { Names } from '../../src/upstream/names.ts'

@@ -2,10 +2,10 @@
 
 import net from 'node:net'
 import { once } from 'node:events'
-import { systemClock } from '../../src/clock.ts'
+import { systemClock } from '../../src/core/clock.ts'
 import { parseConfig } from '../../src/config/load.ts'
 import { Log } from '../../src/log/log.ts'
-import { Sidegate } from '../../src/sidegate.ts'
+import { Sidegate } from '../../src/operator/sidegate.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { leaks, resources } from '../support/leaks.ts'
 

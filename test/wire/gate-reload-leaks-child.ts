@@ -2,11 +2,11 @@
 
 import net from 'node:net'
 import { once } from 'node:events'
-import { systemClock } from '../../src/clock.ts'
+import { systemClock } from '../../src/core/clock.ts'
 import { checkText } from '../../src/config/load.ts'
-import { ConfigError } from '../../src/errors.ts'
+import { ConfigError } from '../../src/core/errors.ts'
 import { Log } from '../../src/log/log.ts'
-import { Sidegate } from '../../src/sidegate.ts'
+import { Sidegate } from '../../src/operator/sidegate.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { leaks, resources } from '../support/leaks.ts'
 

@@ -13,10 +13,10 @@ import { startGate } from '../support/gate.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect, echo } from '../support/peers.ts'
 import { Wire } from '../support/wire.ts'
-import { systemClock } from '../../src/clock.ts'
+import { systemClock } from '../../src/core/clock.ts'
 import { parseConfig } from '../../src/config/load.ts'
 import { Log } from '../../src/log/log.ts'
-import { Sidegate } from '../../src/sidegate.ts'
+import { Sidegate } from '../../src/operator/sidegate.ts'
 
 /** The path of a socket may be 107 bytes long, so tap's own directories will not do. */
 function shortDirectory(t: Test): string {

@@ -1,6 +1,6 @@
 import { test, type Test } from 'tap'
-import { systemClock, type Clock } from '../../src/clock.ts'
-import { TURN_MS } from '../../src/pair/pacer.ts'
+import { systemClock, type Clock } from '../../src/core/clock.ts'
+import { TURN_MS } from '../../src/limits/pacer.ts'
 import { readSamples } from '../metrics/samples.ts'
 import { pattern } from '../support/bytes.ts'
 import { eventually, within } from '../support/eventually.ts'

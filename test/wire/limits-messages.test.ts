@@ -1,5 +1,5 @@
 import { test, type Test } from 'tap'
-import { systemClock, type Clock } from '../../src/clock.ts'
+import { systemClock, type Clock } from '../../src/core/clock.ts'
 import { readSamples } from '../metrics/samples.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { encodeFrame, type FrameSpec } from '../support/frames.ts'

@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import { setImmediate as turn } from 'node:timers/promises'
-import type { Flow } from '../../src/connection.ts'
+import type { Flow } from '../../src/core/connection.ts'
 import { pattern, Verifier } from '../support/bytes.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'

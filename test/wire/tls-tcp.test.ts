@@ -1,6 +1,6 @@
 import root, { test } from 'tap'
 import type { Test } from 'tap'
-import type { SidegateParts } from '../../src/sidegate.ts'
+import type { SidegateParts } from '../../src/operator/sidegate.ts'
 import { proxyHeader } from '../../src/upstream/proxy-header.ts'
 import { pattern } from '../support/bytes.ts'
 import { authority } from '../support/certificates.ts'

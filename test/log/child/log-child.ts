@@ -2,7 +2,7 @@
 // the standard error how it went.
 
 import { setImmediate as turn } from 'node:timers/promises'
-import { systemClock } from '../../../src/clock.ts'
+import { systemClock } from '../../../src/core/clock.ts'
 import { createLog } from '../../../src/log/log.ts'
 
 const { log, writer } = createLog({ clock: systemClock })

@@ -1,0 +1,185 @@
+// Asks the admin server of a running gate. Every wait has a bound, and a gate that is not there is told of with the remedy.
+
+import { readFileSync } from 'node:fs'
+import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http'
+import { connect } from 'node:net'
+import type { Socket } from 'node:net'
+import { systemClock } from '../../core/clock.ts'
+import { formatAddress, parseAddress } from '../../config/address.ts'
+import type { Address } from '../../config/address.ts'
+import { loadConfig } from '../../config/load.ts'
+import { defaults } from '../../config/schema.ts'
+import { quote } from '../../config/words.ts'
+import { nodeHttp } from '../../core/node-http.ts'
+import { RefusedError, UsageError } from './usage.ts'
+
+const CONNECT_MS = 2000
+/** Without a byte of an answer; a listing takes milliseconds. */
+export const ANSWER_MS = 10_000
+/** A gate sends a few megabytes at the most, but for a profile, which is not collected. */
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024
+
+/** The options of every command that talks to the admin server. */
+export const adminOptions = {
+  admin: { type: 'string' },
+  'token-file': { type: 'string' },
+  config: { type: 'string', short: 'c' },
+} as const
+
+export interface AdminChoice {
+  admin?: string | undefined
+  'token-file'?: string | undefined
+  config?: string | undefined
+}
+
+export interface Gate {
+  address: Address
+  token: string | null
+  /** What to say where nobody listens. */
+  remedy: string
+}
+
+export interface Ask {
+  method?: 'GET' | 'POST' | 'DELETE'
+  /** Milliseconds until the answer must have begun, and between any two pieces of it. */
+  answerMs?: number
+}
+
+export async function findGate(choice: AdminChoice): Promise<Gate> {
+  const config = choice.config === undefined ? null : await loadConfig(choice.config, process.env)
+  const address = choice.admin === undefined ? (config?.admin.address ?? readAddress(defaults.adminAddress, 'admin')) : readAddress(choice.admin, 'admin')
+  const tokenFile = choice['token-file'] ?? config?.admin.tokenFile ?? null
+  return { address, token: tokenFile === null ? null : readToken(tokenFile), remedy: 'name the address of admin.address with --admin, or its configuration file with -c' }
+}
+
+/** As in the configuration; one that listens on every interface is asked on loopback. */
+export function readAddress(text: string, option: string): Address {
+  const parsed = parseAddress(text, 'listen')
+  if ('problem' in parsed) throw new UsageError(`--${option}: ${parsed.problem}`)
+  return parsed.value
+}
+
+function readToken(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch (error) {
+    throw new RefusedError(`${quote(file)} with the token cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`)
+  }
+}
+
+/** The answer whose head has come; rejects with a sentence if there is none. */
+export async function open(gate: Gate, path: string, { method = 'GET', answerMs = ANSWER_MS }: Ask = {}): Promise<IncomingMessage> {
+  const socket = await dial(gate)
+  const headers: OutgoingHttpHeaders = { Host: hostOf(gate), Connection: 'close' }
+  if (gate.token !== null) headers['Authorization'] = `Bearer ${gate.token}`
+  return new Promise((resolve, reject) => {
+    const fail = (why: string): void => reject(new RefusedError(`${nameOf(gate)} ${why}`))
+    const request = nodeHttp.request({ createConnection: () => socket, method, path, headers }, (response) => {
+      answer = response
+      resolve(response)
+    })
+    let answer: IncomingMessage | null = null
+    watch(socket, answerMs, () => answer)
+    request.on('error', (error: NodeJS.ErrnoException) => fail(error.code === undefined || error.code === 'ECONNRESET' ? `ended the connection: ${error.message}` : error.message))
+    request.end()
+  })
+}
+
+/** Gives up a gate that sends nothing for `ms`; one that is not read, because our own output is not taken, is spared. */
+function watch(socket: Socket, ms: number, answer: () => IncomingMessage | null): void {
+  let movedAt = systemClock.now()
+  let { bytesRead } = socket
+  const stop = systemClock.every(ms / 4, () => {
+    if (socket.bytesRead !== bytesRead || (answer()?.readableLength ?? 0) > 0) movedAt = systemClock.now()
+    bytesRead = socket.bytesRead
+    if (systemClock.now() - movedAt >= ms) socket.destroy(new Error(`no answer for ${ms / 1000}s`))
+  })
+  socket.once('close', stop)
+}
+
+function dial(gate: Gate): Promise<Socket> {
+  const { address } = gate
+  const target = address.kind === 'unix' ? { path: address.path } : { host: dialled(address.host), port: address.port }
+  return new Promise((resolve, reject) => {
+    const socket = connect(target)
+    const late = systemClock.after(CONNECT_MS, () => socket.destroy(new Error(`does not answer within ${CONNECT_MS / 1000}s`)))
+    socket.once('connect', () => {
+      late()
+      socket.off('error', onError)
+      resolve(socket)
+    })
+    socket.once('error', onError)
+    function onError(error: NodeJS.ErrnoException): void {
+      late()
+      reject(new RefusedError(`cannot reach a gate at ${nameOf(gate)}: ${reasons[error.code ?? ''] ?? error.message}; is it running? ${gate.remedy}`))
+    }
+  })
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nobody listens there',
+  ENOENT: 'there is no such socket',
+  EACCES: 'not permitted',
+  ENOTFOUND: 'there is no such host',
+  ENOTSOCK: 'that is no socket',
+}
+
+function dialled(host: string | null): string {
+  return host === null || host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
+}
+
+/** The Host that the guard of a gate on loopback lets in. */
+function hostOf({ address }: Gate): string {
+  return address.kind === 'unix' ? 'localhost' : formatAddress({ ...address, host: dialled(address.host) })
+}
+
+export function nameOf({ address }: Gate): string {
+  return address.kind === 'unix' ? formatAddress(address) : formatAddress({ ...address, host: dialled(address.host) })
+}
+
+export interface Reply {
+  status: number
+  body: string
+}
+
+/** The whole answer as text. */
+export async function ask(gate: Gate, path: string, options: Ask = {}): Promise<Reply> {
+  const response = await open(gate, path, options)
+  const pieces: Buffer[] = []
+  let length = 0
+  try {
+    for await (const piece of response as AsyncIterable<Buffer>) {
+      length += piece.length
+      if (length > MAX_ANSWER_BYTES) throw new Error('sends more than a gate would')
+      pieces.push(piece)
+    }
+  } catch (error) {
+    throw new RefusedError(`${nameOf(gate)} did not finish its answer: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  return { status: response.statusCode ?? 0, body: Buffer.concat(pieces).toString() }
+}
+
+/** The answer as JSON; rejects with what the gate said if it said no. */
+export async function askJson<T>(gate: Gate, path: string, options: Ask = {}): Promise<T> {
+  const reply = await ask(gate, path, options)
+  if (reply.status !== 200) throw refused(gate, reply)
+  try {
+    return JSON.parse(reply.body) as T
+  } catch {
+    throw new RefusedError(`${nameOf(gate)} did not answer as a gate does: is another program there?`)
+  }
+}
+
+export function refused(gate: Gate, { status, body }: Reply): RefusedError {
+  return new RefusedError(`${nameOf(gate)} said ${status}: ${sentenceOf(body)}`)
+}
+
+function sentenceOf(body: string): string {
+  try {
+    const { error } = JSON.parse(body) as { error?: unknown }
+    if (typeof error === 'string') return error
+  } catch {
+    // Not JSON: plain words.
+  }
+  return body.trim().slice(0, 500)
+}

@@ -1,0 +1,48 @@
+// `sidegate drain`: asks a running gate to let its connections go, or to stay after all.
+
+import { systemClock } from '../../core/clock.ts'
+import type { DrainState } from '../../lifecycle/drain.ts'
+import { adminOptions, askJson, findGate } from './admin-client.ts'
+import type { Gate } from './admin-client.ts'
+import { OK, parse, printJson, printLine, RefusedError, UsageError } from './usage.ts'
+
+interface Drain {
+  drain: DrainState
+}
+
+const sayings: Readonly<Record<DrainState, string>> = {
+  none: 'not draining any more',
+  announced: 'draining: not ready, and still accepting until drain.minDuration is over',
+  parting: 'draining: connections are asked to go',
+  finished: 'drained',
+}
+
+const LOOK_MS = 500
+
+export async function drain(args: string[]): Promise<number> {
+  const options = { undo: { type: 'boolean', default: false }, wait: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } } as const
+  const { values } = parse({ args, options: { ...adminOptions, ...options } })
+  if (values.undo && values.wait) throw new UsageError('drain --undo has nothing to wait for')
+  const gate = await findGate(values)
+  const answer = await askJson<Drain>(gate, values.undo ? '/drain?undo=1' : '/drain', { method: 'POST' })
+  if (!values.json) printLine(sayings[answer.drain])
+  if (!values.wait) return values.json ? printJson(answer) : OK
+  const isThere = await empty(gate)
+  if (values.json) return printJson({ drain: 'finished', isThere })
+  if (answer.drain !== 'finished') printLine(isThere ? sayings.finished : 'the gate has ended')
+  return OK
+}
+
+/** Resolves once no connection is left; false if the gate itself is gone: it may have been told to end meanwhile. */
+async function empty(gate: Gate): Promise<boolean> {
+  for (;;) {
+    const info = await askJson<Drain>(gate, '/info').catch((error: unknown) => {
+      if (error instanceof RefusedError) return null
+      throw error
+    })
+    if (info === null) return false
+    if (info.drain === 'none') throw new RefusedError('the drain was undone')
+    if (info.drain === 'finished') return true
+    await new Promise<void>((resolve) => systemClock.after(LOOK_MS, resolve))
+  }
+}

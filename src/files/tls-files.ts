@@ -1,0 +1,124 @@
+// Certificates and keys in their files: read together, and judged before anybody uses them. A renewed Secret comes with a new key
+// (cert-manager makes one each time), so a certificate of before with a key of after is refused here, not in a handshake.
+
+import type { X509Certificate } from 'node:crypto'
+import { realpath } from 'node:fs/promises'
+import { MAX_FILE_BYTES, readBounded } from './bounded-file.ts'
+import { nodeCrypto, nodeTls } from '../core/node-lazy.ts'
+
+/** Paths; null for what is not configured. */
+export interface TlsFiles {
+  cert: string | null
+  key: string | null
+  ca: string | null
+}
+
+export interface TlsContents {
+  cert: Buffer | null
+  key: Buffer | null
+  ca: Buffer | null
+  /** When the first certificate in `cert` expires, in milliseconds since 1970; null without one. */
+  expiresAt: number | null
+}
+
+export interface TlsFileProblem {
+  file: keyof TlsFiles
+  /** Lower case, the fact first, then the remedy. */
+  message: string
+}
+
+const names = ['cert', 'key', 'ca'] as const
+/** A swap takes less than a read; who swaps all the time is not waited for. */
+const TRIES = 5
+
+/** What the files hold, or all that is wrong with them. */
+export async function readTlsFiles(files: TlsFiles): Promise<TlsContents | TlsFileProblem[]> {
+  const read = await readTogether(files)
+  if (Array.isArray(read)) return read
+  const problems = problemsOf(read)
+  if (problems.length > 0) return problems
+  const expiries = read.cert === null ? [] : certificates(read.cert).map(({ validToDate }) => validToDate.getTime())
+  return { ...read, expiresAt: expiries.length === 0 ? null : Math.min(...expiries) }
+}
+
+type Contents = Record<keyof TlsFiles, Buffer | null>
+
+/** All from one state of the directory: where a link was swapped meanwhile they are read again. */
+async function readTogether(files: TlsFiles): Promise<Contents | TlsFileProblem[]> {
+  for (let left = TRIES; ; left--) {
+    const before = await places(files)
+    const contents: Contents = { cert: null, key: null, ca: null }
+    const problems: TlsFileProblem[] = []
+    for (const name of names) {
+      if (files[name] === null) continue
+      const content = await readBounded(before[name] ?? files[name]).catch((error: NodeJS.ErrnoException) => unreadable(files[name]!, error))
+      if (typeof content === 'string') problems.push({ file: name, message: content })
+      else if (content.length > MAX_FILE_BYTES) problems.push({ file: name, message: `${files[name]} is larger than 1MiB, write the path of a file in PEM` })
+      else contents[name] = content
+    }
+    const after = await places(files)
+    if (left > 1 && names.some((name) => before[name] !== after[name])) continue
+    return problems.length > 0 ? problems : contents
+  }
+}
+
+/** Where the links lead; null for what is not there. */
+async function places(files: TlsFiles): Promise<Record<keyof TlsFiles, string | null>> {
+  const [cert = null, key = null, ca = null] = await Promise.all(names.map((name) => place(files[name])))
+  return { cert, key, ca }
+}
+
+async function place(path: string | null): Promise<string | null> {
+  return path === null ? null : realpath(path).catch(() => null)
+}
+
+function unreadable(path: string, { code = '' }: NodeJS.ErrnoException): string {
+  if (code === 'ENOENT') return `${path} does not exist, write the path of a file in PEM (is the Secret mounted?)`
+  if (code === 'EISDIR') return `${path} is a directory, write the path of a file in it`
+  if (code === 'EACCES' || code === 'EPERM') return `${path} cannot be read: permission denied, let this user read it`
+  return `${path} cannot be read: ${code}`
+}
+
+function problemsOf({ cert, key, ca }: Contents): TlsFileProblem[] {
+  const problems: TlsFileProblem[] = []
+  if (cert !== null && !areCertificates(cert)) problems.push({ file: 'cert', message: 'holds no certificate in PEM' })
+  if (ca !== null && !areCertificates(ca)) problems.push({ file: 'ca', message: 'holds no certificate in PEM' })
+  const keyProblem = key === null ? null : problemOfKey(key)
+  if (keyProblem !== null) problems.push({ file: 'key', message: keyProblem })
+  if (problems.length > 0 || cert === null || key === null) return problems
+  if (!certificates(cert)[0]!.checkPrivateKey(nodeCrypto().createPrivateKey(key))) return [{ file: 'key', message: 'is not the key of the certificate in cert' }]
+  return problemOfContext(cert, key)
+}
+
+/** What else OpenSSL may have against it, such as a key that is too short. */
+function problemOfContext(cert: Buffer, key: Buffer): TlsFileProblem[] {
+  try {
+    nodeTls().createSecureContext({ cert, key })
+    return []
+  } catch (error) {
+    return [{ file: 'cert', message: `is refused by OpenSSL: ${(error as Error & { reason?: string }).reason ?? (error as Error).message}` }]
+  }
+}
+
+function problemOfKey(pem: Buffer): string | null {
+  try {
+    nodeCrypto().createPrivateKey(pem)
+    return null
+  } catch {
+    return pem.includes('ENCRYPTED') ? 'is encrypted, and nobody is there to ask for its passphrase: decrypt it' : 'holds no private key in PEM'
+  }
+}
+
+function areCertificates(pem: Buffer): boolean {
+  try {
+    return certificates(pem).length > 0
+  } catch {
+    return false
+  }
+}
+
+/** Every certificate in a file, in order; throws at one that cannot be read. */
+function certificates(pem: Buffer): X509Certificate[] {
+  const blocks = pem.toString('latin1').match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? []
+  return blocks.map((block) => new (nodeCrypto().X509Certificate)(block))
+}

@@ -1,0 +1,153 @@
+// All listeners of the configuration, and how a reload changes them: what is new is bound first, then everything is swapped in one turn
+// of the event loop, then what is gone is retired. Until the swap nothing has changed, so a port that cannot be bound changes nothing.
+//
+// A listener is the same by its name and protocol. If its address stays, so does its listening socket, and no connection is refused on
+// the way; a socket whose address goes to another listener goes with it.
+
+import { makeClose } from '../core/close.ts'
+import { formatAddress } from '../config/address.ts'
+import type { Config, ListenerConfig } from '../config/schema.ts'
+import type { Connection } from '../core/connection.ts'
+import { ConfigError } from '../core/errors.ts'
+import { Parting } from '../lifecycle/parting.ts'
+import { isSame } from '../core/node-lazy.ts'
+import { cannotBind, shortestDeadline } from './options.ts'
+import { meteredListener } from './served-limits.ts'
+import { ServedListener } from './served-listener.ts'
+import type { SharedParts } from './served-listener.ts'
+
+/** What becomes of one listener of the new configuration. */
+interface Step {
+  /** Its place in the configuration. */
+  index: number
+  config: ListenerConfig
+  /** The same one goes on where nothing but deadlines changed. */
+  listener: ServedListener
+  /** Whose listening socket it takes. */
+  takesFrom: ServedListener | null
+}
+
+export class ListenerSet {
+  readonly #shared: SharedParts
+  #current: readonly ServedListener[]
+  /** Replaced or removed, with connections that go on under the policy that they were admitted with. */
+  readonly #retired = new Set<ServedListener>()
+  readonly #partings = new Set<Parting>()
+
+  constructor(config: Config, shared: SharedParts) {
+    this.#shared = shared
+    this.#current = config.listeners.map((listener, index) => new ServedListener(listener, `listeners[${index}]`, shared))
+  }
+
+  get current(): readonly ServedListener[] {
+    return this.#current
+  }
+
+  /** Rejects with a ConfigError that names the one which cannot be bound. */
+  async listen(): Promise<void> {
+    for (const [index, listener] of this.#current.entries()) await bind(listener, index)
+  }
+
+  /**
+   * Swaps to the listeners of `config`, or rejects and leaves all as it was. `check` is called before the swap, and may throw too.
+   * Connections of removed listeners are asked to go over `config.drain.spread`.
+   */
+  async change(config: Config, check: () => void): Promise<void> {
+    const steps = this.#plan(config)
+    const fresh = steps.filter(({ listener }) => !this.#current.includes(listener))
+    try {
+      for (const { listener, takesFrom, index } of fresh) await (takesFrom === null ? bind(listener, index) : listener.prepare())
+      check()
+    } catch (error) {
+      for (const { listener } of fresh) this.#discard(listener)
+      throw error
+    }
+    this.#swap(steps, config)
+  }
+
+  /** Accepts no more; connections go on. */
+  close(): void {
+    for (const listener of this.#current) listener.close()
+  }
+
+  /** For the end of the process: what keeps timers or sockets is stopped, whatever is open. */
+  retire(): void {
+    for (const parting of this.#partings) parting.cancel()
+    for (const listener of [...this.#current, ...this.#retired]) listener.retire(() => {}, true)
+  }
+
+  #plan({ listeners }: Config): Step[] {
+    return listeners.map((config, index) => {
+      const same = this.#current.find((one) => one.config.name === config.name && one.config.protocol === config.protocol) ?? null
+      if (same !== null && isSame({ ...same.config, deadlines: null }, { ...config, deadlines: null })) return { index, config, listener: same, takesFrom: null }
+      return { index, config, listener: new ServedListener(config, `listeners[${index}]`, this.#shared, same), takesFrom: this.#socketFor(config) }
+    })
+  }
+
+  #socketFor({ name, address }: ListenerConfig): ServedListener | null {
+    const there = this.#current.filter(({ config }) => formatAddress(config.address) === formatAddress(address))
+    // Port 0 is another one each time, except for the listener that has it.
+    const isAnyPort = address.kind === 'tcp' && address.port === 0
+    return there.find(({ config }) => config.name === name) ?? (isAnyPort ? null : (there[0] ?? null))
+  }
+
+  /** In one turn: nobody is accepted by half of it. */
+  #swap(steps: readonly Step[], config: Config): void {
+    const { metrics, sweep } = this.#shared
+    const before = this.#current
+    this.#current = steps.map(({ listener }) => listener)
+    for (const { listener, takesFrom } of steps) if (takesFrom !== null) listener.takeOver(takesFrom)
+    for (const step of steps) {
+      step.listener.settle(step.config)
+      metrics.setListener(meteredListener(step.config, this.#shared))
+    }
+    const removed: Connection[] = []
+    for (const listener of before) {
+      if (this.#current.includes(listener)) continue
+      if (this.#hasSuccessor(listener)) this.#retire(listener)
+      else removed.push(...this.#remove(listener))
+    }
+    for (const listener of this.#retired) listener.retime()
+    sweep.retune(shortestDeadline(config))
+    if (removed.length > 0) this.#part(removed, config.drain.spreadMs)
+  }
+
+  #hasSuccessor({ config: { name, protocol } }: ServedListener): boolean {
+    return this.#current.some(({ config }) => config.name === name && config.protocol === protocol)
+  }
+
+  /** Its connections go on. */
+  #retire(listener: ServedListener): void {
+    this.#retired.add(listener)
+    listener.retire(() => void this.#retired.delete(listener))
+  }
+
+  /** Gives the connections that are to go, those of its predecessors among them. */
+  #remove(listener: ServedListener): Connection[] {
+    this.#retire(listener)
+    for (const one of [listener, ...this.#retired]) if (one.config.name === listener.config.name) one.remove()
+    return [...this.#shared.registry].filter((connection) => connection.listener === listener.config.name)
+  }
+
+  #part(connections: Connection[], spreadMs: number): void {
+    const { clock, random } = this.#shared
+    const ask = (connection: Connection): void => connection.owner?.close(makeClose('reloaded', 'sidegate', connection.phase))
+    for (const one of this.#partings) if (one.isOver) this.#partings.delete(one)
+    this.#partings.add(new Parting({ clock, random, connections, spreadMs, ask }))
+  }
+
+  /** Made for a change that did not come. If it was bound, connections that it accepted meanwhile are served to their end. */
+  #discard(listener: ServedListener): void {
+    this.#retire(listener)
+    listener.remove()
+  }
+}
+
+async function bind(listener: ServedListener, index: number): Promise<void> {
+  try {
+    await listener.listen()
+  } catch (error) {
+    if (error instanceof ConfigError) throw error
+    throw cannotBind(`listeners[${index}].address`, listener.config.address, error as NodeJS.ErrnoException)
+  }
+}

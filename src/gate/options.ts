@@ -1,0 +1,229 @@
+// What the configuration says, as the options that each part declares: the only place where the names of both meet.
+//
+// Deadlines are handed on by getters: they are read when they are judged, so that a reload which writes new ones into
+// `config.deadlines` reaches the connections that are open. (A spread of such an object would take the values of now.)
+
+import { BlockList, isIP } from 'node:net'
+import type { AccessRules } from '../admission/access.ts'
+import type { ProxyRules } from '../admission/arrival.ts'
+import type { TlsGateOptions } from '../admission/tls-gate.ts'
+import { formatAddress } from '../config/address.ts'
+import type { Address } from '../config/address.ts'
+import type { Cidr } from '../config/cidr.ts'
+import type { Config, ListenerConfig } from '../config/schema.ts'
+import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
+import type { ClientOptions } from '../limits/clients.ts'
+import type { RatesOptions } from '../limits/rates.ts'
+import { ConfigError } from '../core/errors.ts'
+import type { PairOptions } from '../pair/pair.ts'
+import type { HttpOptions } from '../exchange/serve.ts'
+import type { ServeOptions } from '../opening/opening.ts'
+import type { Target } from '../upstream/dial.ts'
+import type { Upstream, UpstreamOptions } from '../upstream/upstream.ts'
+import type { WebSocketOptions } from '../websocket/serve.ts'
+import type { SecureOptions } from '../upstream/dial.ts'
+import type { ProxyVersion } from '../upstream/proxy-header.ts'
+
+/** The most that one read brings, and so what a half may hold at the least. Measured: smaller reads double the cost of 64 KiB messages. */
+export const READ_BYTES = 64 * 1024
+
+/** The shortest wait that is swept, so that a deadline of 50 ms is not judged every quarter of a second. */
+export function shortestDeadline(config: Config): number {
+  const waits = config.listeners.flatMap(({ deadlines, websocket, http, limits, upstream }) => [
+    ...(isOn(limits.minRate.bytesPerSec) ? [limits.minRate.afterMs] : []),
+    ...Object.values({ ...deadlines, lifetimeJitter: Number.POSITIVE_INFINITY }),
+    websocket.ping.intervalMs,
+    websocket.ping.timeoutMs,
+    http.keepAliveMs,
+    upstream.queueTimeoutMs,
+  ])
+  return Math.min(...waits)
+}
+
+export function refuseWhatDoesNotFit(config: Config, fits: number): void {
+  const problems = config.listeners.flatMap(({ limits }, index) => {
+    if (limits.connections === null || limits.connections <= fits) return []
+    const message = `got ${limits.connections}, but the descriptor limit holds ${fits} (two for each connection, and a reserve): write at most ${fits} or raise the limit`
+    return [{ line: 0, column: 0, path: `listeners[${index}].limits.connections`, message }]
+  })
+  if (problems.length > 0) throw new ConfigError('configuration', problems)
+}
+
+export function cannotBind(key: string, address: Address, error: NodeJS.ErrnoException): Error {
+  const why = { EADDRINUSE: 'the address is in use', EACCES: 'not permitted', EADDRNOTAVAIL: 'no such address on this machine' }[error.code ?? '']
+  const message = `cannot listen on ${formatAddress(address)}: ${why ?? error.message}`
+  return new ConfigError('configuration', [{ line: 0, column: 0, path: key, message }])
+}
+
+/** Keys whose new values wait for a restart: what is bound once, for as long as the process lives. */
+export function restartRequired(running: Config, next: Config): string[] {
+  const keys = ['health', 'admin'] as const
+  return keys.filter((key) => formatAddress(running[key].address) !== formatAddress(next[key].address)).map((key) => `${key}.address`)
+}
+
+/** A file that is needed and cannot be used, at the key that names it. */
+export function cannotUse(key: string, file: string, problem: string): ConfigError {
+  return new ConfigError('configuration', [{ line: 0, column: 0, path: key, message: `${file} ${problem}` }])
+}
+
+export function toListener(address: Address): { host: string | null; port: number } | { path: string } {
+  return address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port }
+}
+
+export function toListen(address: Address): { host?: string; port: number } | { path: string } {
+  if (address.kind === 'unix') return { path: address.path }
+  return address.host === null ? { port: address.port } : { host: address.host, port: address.port }
+}
+
+/** `secure`: TLS to the upstream, whose files are somebody else's to read. */
+export function upstreamOptions(config: ListenerConfig, secure: SecureOptions | null): UpstreamOptions {
+  const { upstream, deadlines, noDelay } = config
+  const { addresses, balance, maxConnections, queueTimeoutMs, healthCheck } = upstream
+  const { type, ...check } = healthCheck
+  return {
+    addresses: addresses.map(toTarget),
+    balance,
+    maxConnections,
+    queueTimeoutMs,
+    get connectMs() {
+      return deadlines.connectMs
+    },
+    noDelay,
+    secure,
+    proxyProtocol: proxyVersion(config),
+    healthCheck: type === 'off' ? null : { type, ...check },
+  }
+}
+
+/** Null where the list of addresses lets everybody in. */
+export function accessRules({ access: { allow, deny } }: ListenerConfig): AccessRules | null {
+  if (allow.length === 0 && deny.length === 0) return null
+  return { isAllowed: allow.length === 0 ? null : contains(allow), isDenied: contains(deny) }
+}
+
+export function proxyRules({ proxyProtocol: { accept, trusted } }: ListenerConfig): ProxyRules | null {
+  return accept === 'off' ? null : { versions: accept, isTrusted: contains(trusted) }
+}
+
+export function tlsGateOptions({ protocol, tls }: ListenerConfig): TlsGateOptions | null {
+  return tls === null ? null : { minVersion: tls.minVersion, protocols: applicationProtocols(protocol) }
+}
+
+/** Whom the certificate of the upstream must name, and what is spoken over it. */
+export function secureNames({ upstream: { tls }, protocol }: ListenerConfig): Pick<SecureOptions, 'serverName' | 'protocols'> {
+  return { serverName: tls?.serverName ?? null, protocols: applicationProtocols(protocol) }
+}
+
+/** ALPN: opaque bytes have no name. */
+function applicationProtocols(protocol: ListenerConfig['protocol']): string[] | null {
+  return protocol === 'http' ? ['http/1.1'] : null
+}
+
+export function proxyVersion({ upstream: { proxyProtocol } }: ListenerConfig): ProxyVersion | null {
+  return proxyProtocol === 'off' ? null : proxyProtocol
+}
+
+export function serveOptions(config: ListenerConfig, read: ReadOptions, upstream: Upstream): ServeOptions {
+  const { deadlines, buffers, tcpKeepAliveMs, noDelay } = config
+  const pair: PairOptions = {
+    buffers: { highBytes: buffers.highBytes, lowBytes: buffers.lowBytes, readBytes: read.readBytes },
+    deadlines,
+    get closeMs() {
+      return deadlines.closeMs
+    },
+    tcpKeepAliveMs,
+  }
+  const { secure, proxyProtocol } = upstream.options
+  return { upstream, dial: { read, noDelay, secure }, proxyProtocol, pair }
+}
+
+function isOn(perSec: number): boolean {
+  return Number.isFinite(perSec)
+}
+
+/** What is limited for each connection; null where nothing is. */
+export function ratesOptions({ limits, protocol }: ListenerConfig, read: ReadOptions): RatesOptions | null {
+  const bytes = ruleOf(limits.bytes)
+  const messages = protocol === 'http' ? ruleOf(limits.messages) : null
+  const minRate = isOn(limits.minRate.bytesPerSec) ? limits.minRate : null
+  return bytes === null && messages === null && minRate === null ? null : { bytes, messages, minRate, readBytes: read.readBytes }
+}
+
+function ruleOf<Rule extends { perSec: number }>(rule: Rule): Rule | null {
+  return isOn(rule.perSec) ? rule : null
+}
+
+/** What is limited for each client; null where nothing is. */
+export function clientOptions({ limits }: ListenerConfig): Omit<ClientOptions, 'report'> | null {
+  const { connectionsPerClient: maxConnections, newConnections, bytes, messages, isEnforced } = limits
+  const isPaced = isOn(newConnections.perSec) && newConnections.per === 'client'
+  const isShared = [bytes, messages].some((rule) => isOn(rule.perSec) && rule.per === 'client')
+  if (!Number.isFinite(maxConnections) && !isPaced && !isShared) return null
+  return { maxConnections, newConnections: isPaced ? newConnections : null, isEnforced }
+}
+
+export function httpOptions({ deadlines, http, tls }: ListenerConfig): HttpOptions {
+  return {
+    deadlines,
+    get handshakeMs() {
+      return deadlines.handshakeMs
+    },
+    keepAliveMs: http.keepAliveMs,
+    get closeMs() {
+      return deadlines.closeMs
+    },
+    get lifetimeMs() {
+      return deadlines.lifetimeMs
+    },
+    get lifetimeJitter() {
+      return deadlines.lifetimeJitter
+    },
+    maxHeaderBytes: http.maxHeaderBytes,
+    maxBodyBytes: http.maxBodyBytes,
+    isTrusted: contains(http.trustForwarded),
+    isSecure: tls !== null,
+  }
+}
+
+/** Whether an address is in one of the networks. Mapped IPv4 addresses are written as IPv4 on both sides. */
+function contains(networks: readonly Cidr[]): (address: string) => boolean {
+  if (networks.length === 0) return () => false
+  const list = new BlockList()
+  for (const { address, prefix, family } of networks) list.addSubnet(address, prefix, family)
+  return (address) => list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
+}
+
+export function websocketOptions(config: ListenerConfig, read: ReadOptions, upstream: Upstream): Omit<WebSocketOptions, 'servePlain'> {
+  const { deadlines, websocket, http } = config
+  return {
+    ...serveOptions(config, read, upstream),
+    get handshakeMs() {
+      return deadlines.handshakeMs
+    },
+    get responseMs() {
+      return deadlines.upgradeMs
+    },
+    maxHeaderBytes: http.maxHeaderBytes,
+    isTrusted: contains(http.trustForwarded),
+    isSecure: config.tls !== null,
+    upgrade: { origins: websocket.origins, compression: websocket.compression },
+    frames: {
+      maxMessageBytes: websocket.compression === 'on' ? onTheWire(websocket.maxMessageBytes) : websocket.maxMessageBytes,
+      maxFragments: websocket.maxFragments,
+      ping: websocket.ping,
+      get closeMs() {
+        return deadlines.closeMs
+      },
+    },
+    messages: websocket.mode === 'frames' ? null : { slowConsumer: websocket.slowConsumer, maxMessageBytes: websocket.maxMessageBytes },
+  }
+}
+
+/** What does not shrink grows a little when it is compressed: in messages mode the bound is for what it inflates to. */
+function onTheWire(maxMessageBytes: number): number {
+  return maxMessageBytes + Math.ceil(maxMessageBytes / 1024) + 64
+}
+
+function toTarget(address: Address): Target {
+  return address.kind === 'unix' ? { path: address.path } : { host: address.host ?? 'localhost', port: address.port }
+}

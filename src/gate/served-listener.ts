@@ -1,0 +1,296 @@
+// One listener of the configuration with all that serves it: its places, its protocol, its upstream. The composition root
+// makes one for each; a connection lives with the parts that it was admitted by. A reload that changes the listener makes another one,
+// its successor, which inherits what belongs to the listener as a whole: its listening socket, its count of places, its deadlines.
+//
+//     made --listen() or takeOver()--> accepting --close()--> no more --retire(), and its last connection ended--> gone
+
+import type { ConnectionLimit } from '../limits/places.ts'
+import { deaf } from '../admission/refusal.ts'
+import type { Refusals } from '../admission/refusal.ts'
+import type { Clock, Sweep } from '../core/clock.ts'
+import type { Reason } from '../core/close.ts'
+import { formatAddress } from '../config/address.ts'
+import type { ListenerConfig } from '../config/schema.ts'
+import { releasePlace } from '../core/connection.ts'
+import type { Connection, Registry } from '../core/connection.ts'
+import type { Endpoint } from '../endpoint/endpoint.ts'
+import { regainedEndpoint, SocketEndpoint } from '../endpoint/socket-endpoint.ts'
+import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
+import { invariant } from '../core/errors.ts'
+import { Intake } from '../listener/intake.ts'
+import type { IntakeContext, IntakeOptions } from '../listener/intake.ts'
+import { Listener } from '../listener/listener.ts'
+import type { Log } from '../log/log.ts'
+import type { Rejections } from '../log/rejections.ts'
+import type { Metrics } from '../metrics/metrics.ts'
+import type { UpstreamCounts } from '../metrics/upstream-metrics.ts'
+import { accessRules, httpOptions, proxyRules, proxyVersion, READ_BYTES, serveOptions, toListener, websocketOptions } from './options.ts'
+import type { Pacer } from '../limits/pacer.ts'
+import type { Strain } from '../core/strain.ts'
+import type { HttpContext } from '../exchange/connection.ts'
+import type { Exchange } from '../exchange/exchange.ts'
+import { refusal } from '../http1/refusal.ts'
+import { HttpFront } from '../exchange/serve.ts'
+import { serveTcp } from '../opening/tcp.ts'
+import { serveUpgrade, serveWebSocket } from '../websocket/serve.ts'
+import type { WebSocketOptions } from '../websocket/serve.ts'
+import { ServedLimits } from './served-limits.ts'
+import { ServedUpstream } from './served-upstream.ts'
+import { TlsParts } from './tls-parts.ts'
+import type { Names } from '../upstream/names.ts'
+import type { UpstreamView } from '../upstream/upstream-view.ts'
+
+/** What all listeners share. */
+export interface SharedParts {
+  clock: Clock
+  sweep: Sweep
+  /** Gives turns to whom a rate limit delays. */
+  pacer: Pacer
+  random: () => number
+  registry: Registry
+  metrics: Metrics
+  log: Log
+  refusals: Refusals
+  rejections: Rejections
+  names: Names
+  /** Sockets read into one shared buffer (`checkAdoption`). */
+  isShared: boolean
+  /** Connections that the descriptor limit holds, and how many of them are taken. */
+  processLimit: ConnectionLimit
+  /** What a shortage of memory asks of all of them. */
+  strain: Strain
+  logsRequests: boolean
+  isDraining: () => boolean
+  /** Both sides of a connection are gone, and its place is free again. */
+  onClosed: (connection: Connection) => void
+}
+
+type Serve = (connection: Connection, client: Endpoint) => void
+
+export class ServedListener {
+  #config: ListenerConfig
+  readonly #shared: SharedParts
+  readonly #read: ReadOptions
+  readonly #limits: ServedLimits
+  readonly #upstream: ServedUpstream
+  /** Of all connections of this name, those of predecessors too: live ones read it whenever they are judged. */
+  readonly #deadlines: ListenerConfig['deadlines']
+  readonly #tls: TlsParts
+  readonly #intake: Intake
+  /** Null before it listens, and once the socket was handed to a successor. */
+  #listener: Listener | null = null
+  #front: HttpFront | null = null
+  /** Connections that it serves. */
+  #open = 0
+  #isRemoved = false
+  #onGone: (() => void) | null = null
+
+  /** `key` is where it stands in the configuration: `listeners[0]`. */
+  constructor(config: ListenerConfig, key: string, shared: SharedParts, predecessor: ServedListener | null = null) {
+    this.#config = config
+    this.#shared = shared
+    this.#read = { readBytes: Math.min(READ_BYTES, config.buffers.highBytes), isShared: shared.isShared }
+    this.#limits = new ServedLimits(config, shared, this.#read, predecessor === null ? null : predecessor.#limits)
+    this.#deadlines = predecessor === null ? { ...config.deadlines } : predecessor.#deadlines
+    this.#tls = this.#findTls(key, predecessor).join()
+    this.#upstream = this.#findUpstream(predecessor).join()
+    this.#intake = new Intake(this.#intakeOptions(), this.#intakeContext())
+  }
+
+  get config(): ListenerConfig {
+    return this.#config
+  }
+
+  /** Reads the files that it needs; rejects with a ConfigError where they cannot be used. */
+  prepare(): Promise<void> {
+    return this.#tls.start()
+  }
+
+  /** Resolves once connections are accepted; rejects with what the system said, or as `prepare`. */
+  async listen(): Promise<void> {
+    await this.prepare()
+    this.#upstream.start()
+    const { name, address } = this.#config
+    this.#listener = new Listener(toListener(address), this.#intake, (error) => this.#shared.log.warn('accept failed', { listener: name, error: error.message }))
+    await this.#listener.listen()
+  }
+
+  /** Accepts from now on at the socket of `other`, which has none any more. It was prepared. */
+  takeOver(other: ServedListener): void {
+    this.#listener = other.#listener
+    other.#listener = null
+    this.#upstream.start()
+    this.#listener?.handOver(this.#intake)
+  }
+
+  /**
+   * `config` is what holds for this listener from now on: its deadlines for the connections that are open as well (a wait for a head
+   * or a dial that has begun keeps the end that it has), its number of places for new ones.
+   */
+  settle(config: ListenerConfig): void {
+    this.#config = config
+    Object.assign(this.#deadlines, config.deadlines)
+    this.#limits.settle(config)
+    this.#front?.retime()
+  }
+
+  /** The port that was bound; null for a unix socket. */
+  get port(): number | null {
+    return this.#listener?.port ?? null
+  }
+
+  /** As the admin server shows it. */
+  get view(): { name: string; address: string; protocol: 'tcp' | 'http'; upstream: string } {
+    const { name, address, protocol, upstream } = this.#config
+    return { name, address: formatAddress(address), protocol, upstream: upstream.addresses.map(formatAddress).join(',') }
+  }
+
+  get upstreamView(): UpstreamView & { listener: string } {
+    return this.#upstream.view
+  }
+
+  get upstreamCounts(): UpstreamCounts {
+    return this.#upstream.counts
+  }
+
+  /** Connections that gates still wait for. */
+  get arriving(): number {
+    return this.#listener?.arriving ?? 0
+  }
+
+  /** Accepts no more; connections go on, but for those that are not admitted yet: they end with `reason`. */
+  close(reason: Reason = 'drain'): void {
+    this.#listener?.close(reason)
+  }
+
+  /** It is not in the configuration any more: HTTP clients are told so with their next answer. */
+  remove(): void {
+    this.#isRemoved = true
+  }
+
+  /** The deadlines that it shares were changed by a successor. */
+  retime(): void {
+    this.#front?.retime()
+  }
+
+  /** Accepts no more, and stops what it keeps for connections as soon as there is none left, or at once. */
+  retire(onGone: () => void = () => {}, isAtOnce = false): void {
+    this.close(isAtOnce ? 'drain' : 'reloaded')
+    this.#onGone = () => {
+      this.#onGone = null
+      this.#front?.close()
+      this.#upstream.leave()
+      this.#tls.leave()
+      onGone()
+    }
+    if (this.#open === 0 || isAtOnce) this.#onGone()
+  }
+
+  #findTls(key: string, predecessor: ServedListener | null): TlsParts {
+    return predecessor !== null && predecessor.#tls.fits(this.#config) ? predecessor.#tls : new TlsParts(this.#config, key, this.#shared)
+  }
+
+  #findUpstream(predecessor: ServedListener | null): ServedUpstream {
+    // Where the files of its TLS are others, so is all that was dialled with them.
+    if (predecessor !== null && predecessor.#tls === this.#tls && predecessor.#upstream.fits(this.#config)) return predecessor.#upstream
+    return new ServedUpstream({ ...this.#config, deadlines: this.#deadlines }, this.#shared, this.#tls.secure)
+  }
+
+  #intakeOptions(): IntakeOptions {
+    const { name, address, protocol, noDelay } = this.#config
+    const [proxy, tls] = [proxyRules(this.#config), this.#tls.gate]
+    return {
+      name,
+      protocol,
+      isUnix: address.kind === 'unix',
+      read: this.#read,
+      noDelay,
+      access: accessRules(this.#config),
+      slow: proxy === null && tls === null ? null : { proxy, tls, deadlines: this.#deadlines },
+      recordsLocal: proxyVersion(this.#config) !== null,
+    }
+  }
+
+  #intakeContext(): IntakeContext {
+    const { clock, sweep, registry, refusals, rejections, metrics, strain } = this.#shared
+    const { name, protocol } = this.#config
+    const { places, clients, newcomers } = this.#limits
+    const context = this.#serveContext()
+    // The deadlines by reference.
+    const config = { ...this.#config, deadlines: this.#deadlines }
+    const serve = protocol === 'tcp' ? this.#tcpServer(config, context) : this.#httpServer(config, context)
+    return {
+      clock,
+      sweep,
+      registry,
+      isRefusing: () => strain.isRefusing,
+      limit: places,
+      clients,
+      newcomers,
+      refusals,
+      serve: (connection, client) => {
+        this.#open++
+        serve(connection, client)
+      },
+      // In the clear, to who expects TLS, an answer would be noise.
+      refusalAnswer: (close) => (protocol === 'tcp' || this.#tls.gate !== null ? null : refusal(close)),
+      onRejected: (close, client) => {
+        metrics.onRejected(name, close)
+        // A probe of a load balancer, every few seconds.
+        if (close.reason !== 'eof') rejections.note(name, close, client)
+      },
+    }
+  }
+
+  #serveContext(): HttpContext {
+    const { clock, sweep, random, strain, metrics, onClosed, isDraining } = this.#shared
+    const { rates } = this.#limits
+    return {
+      ...(rates === null ? {} : { limits: rates }),
+      clock,
+      sweep,
+      random,
+      strain,
+      observer: metrics,
+      onClosed: (connection) => {
+        releasePlace(connection)
+        this.#limits.release(connection)
+        onClosed(connection)
+        if (--this.#open === 0) this.#onGone?.()
+      },
+      leaving: () => (this.#isRemoved ? 'reloaded' : isDraining() ? 'drain' : null),
+      onExchange: (connection, exchange, status) => this.#onExchange(connection, exchange, status),
+    }
+  }
+
+  #tcpServer(config: ListenerConfig, context: HttpContext): Serve {
+    const options = serveOptions(config, this.#read, this.#upstream.upstream)
+    return (connection, client) => serveTcp(connection, client, options, context)
+  }
+
+  #httpServer(config: ListenerConfig, context: HttpContext): Serve {
+    const front = new HttpFront(httpOptions(config), context, this.#upstream.upstream, (connection, socket, request, early) => {
+      serveUpgrade(connection, regainedEndpoint(socket, this.#read, deaf), request, early, options, context)
+    })
+    const options: WebSocketOptions = Object.assign(websocketOptions(config, this.#read, this.#upstream.upstream), {
+      servePlain: (connection: Connection, client: Endpoint, bytes: Buffer) => {
+        invariant(client instanceof SocketEndpoint, 'a client that is no socket')
+        front.serve(connection, client.release(), bytes)
+      },
+    })
+    this.#front = front
+    return (connection, client) => serveWebSocket(connection, client, options, context)
+  }
+
+  #onExchange(connection: Connection, { request, startedAt }: Exchange, status: number | null): void {
+    const { clock, metrics, log, logsRequests } = this.#shared
+    const durationMs = clock.now() - startedAt
+    const { method = '' } = request
+    metrics.onRequest(connection, { method, status, durationMs })
+    if (!logsRequests) return
+    const { id, listener, clientAddress: client } = connection
+    // The query is left out: it is where tokens are.
+    const path = (request.url ?? '').split('?', 1)[0]!
+    log.info('request', { id, listener, client, method, path, status, durationMs })
+  }
+}

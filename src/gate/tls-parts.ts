@@ -1,0 +1,159 @@
+// The TLS of one listener, on either side: who is shown what, from files that may be renewed at any time. A connection keeps what
+// its handshake used; the next one gets what is there by then.
+
+import type tls from 'node:tls'
+import { TlsGate } from '../admission/tls-gate.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Config, ListenerConfig } from '../config/schema.ts'
+import { ConfigError } from '../core/errors.ts'
+import type { ConfigProblem } from '../core/errors.ts'
+import { Rotation } from '../files/rotation.ts'
+import { readTlsFiles } from '../files/tls-files.ts'
+import type { TlsContents, TlsFileProblem, TlsFiles } from '../files/tls-files.ts'
+import type { Log } from '../log/log.ts'
+import type { Metrics } from '../metrics/metrics.ts'
+import { isSame, nodeTls } from '../core/node-lazy.ts'
+import { secureNames, tlsGateOptions } from './options.ts'
+import type { SecureOptions } from '../upstream/dial.ts'
+
+export interface TlsContext {
+  clock: Clock
+  log: Log
+  metrics: Metrics
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+type Side = 'listener' | 'upstream'
+
+const DAY_MS = 24 * 3600 * 1000
+/** Less is left than it takes to notice and to renew by hand. */
+const SOON_MS = 14 * DAY_MS
+
+export class TlsParts {
+  /** Null: clients speak in the clear. */
+  readonly gate: TlsGate | null
+  /** Null: the upstream is spoken to in the clear. Its context is replaced when its files change. */
+  readonly secure: SecureOptions | null
+  readonly #key: string
+  readonly #name: string
+  readonly #settings: unknown
+  readonly #context: TlsContext
+  readonly #rotations: Array<{ side: Side; rotation: Rotation }> = []
+  #users = 0
+  #started: Promise<void> | null = null
+
+  /** `key` is where the listener stands in the configuration: `listeners[0]`. */
+  constructor(config: ListenerConfig, key: string, context: TlsContext) {
+    this.#key = key
+    this.#name = config.name
+    this.#settings = settingsOf(config)
+    this.#context = context
+    const options = tlsGateOptions(config)
+    this.gate = options === null ? null : new TlsGate(options)
+    const secure: Mutable<SecureOptions> | null = config.upstream.tls === null ? null : { ...secureNames(config), context: nodeTls().createSecureContext({ ca: [] }) }
+    this.secure = secure
+    const files = filesOf(config)
+    if (files.listener !== null) this.#rotate('listener', files.listener, ({ cert, key: privateKey, ca }) => this.gate!.use({ cert: cert!, key: privateKey!, clientCa: ca }))
+    if (files.upstream !== null) this.#rotate('upstream', files.upstream, (contents) => (secure!.context = upstreamContext(contents)))
+  }
+
+  /** Whether it will do for a listener with that configuration: then a reload keeps it, and the tickets that its clients hold. */
+  fits(config: ListenerConfig): boolean {
+    return isSame(this.#settings, settingsOf(config))
+  }
+
+  /** Each that joined leaves once; the last one ends the watch over its files. */
+  join(): this {
+    this.#users++
+    return this
+  }
+
+  leave(): void {
+    if (--this.#users === 0) for (const { rotation } of this.#rotations) rotation.stop()
+  }
+
+  #rotate(side: Side, files: TlsFiles, use: (contents: TlsContents) => void): void {
+    const rotation = new Rotation({
+      files,
+      clock: this.#context.clock,
+      use: (contents) => {
+        use(contents)
+        this.#noteExpiry(side, contents.expiresAt)
+      },
+      onReloaded: (problems) => this.#onReloaded(side, problems),
+    })
+    this.#rotations.push({ side, rotation })
+  }
+
+  /** Reads every file, the first time; rejects with a ConfigError that names each that cannot be used. */
+  start(): Promise<void> {
+    return (this.#started ??= this.#start())
+  }
+
+  async #start(): Promise<void> {
+    const found = await Promise.all(this.#rotations.map(async ({ side, rotation }) => (await rotation.start()).map((problem) => locate(this.#key, side, problem))))
+    const problems = found.flat()
+    if (problems.length > 0) throw new ConfigError('configuration', problems)
+  }
+
+  #onReloaded(side: Side, problems: readonly TlsFileProblem[]): void {
+    const { metrics, log } = this.#context
+    metrics.onTlsReload(problems.length === 0 ? 'success' : 'failure')
+    if (problems.length === 0) return log.info('certificates reloaded', { listener: this.#name, side })
+    const error = problems.map((problem) => locate(this.#key, side, problem)).map(({ path, message }) => `${path}: ${message}`).join('; ')
+    log.warn('certificates not reloaded: the last good ones stay in use', { listener: this.#name, side, error })
+  }
+
+  #noteExpiry(side: Side, expiresAt: number | null): void {
+    if (expiresAt === null) return
+    const { metrics, log, clock } = this.#context
+    metrics.setCertificateExpiry(side === 'listener' ? this.#name : `${this.#name}/upstream`, expiresAt / 1000)
+    const warning = expiryWarning(expiresAt, clock.wall())
+    if (warning !== null) log.warn(`certificate ${warning}`, { listener: this.#name, side })
+  }
+}
+
+function settingsOf({ tls: own, upstream, protocol }: ListenerConfig): unknown {
+  return { own, upstream: upstream.tls, protocol }
+}
+
+/** The files that a listener names, on either side; null where there is no TLS. */
+function filesOf({ tls: own, upstream }: ListenerConfig): Record<Side, TlsFiles | null> {
+  const { tls: secure } = upstream
+  return {
+    listener: own === null ? null : { cert: own.cert, key: own.key, ca: own.clientCa ?? null },
+    upstream: secure === null ? null : { cert: secure.cert ?? null, key: secure.key ?? null, ca: secure.ca ?? null },
+  }
+}
+
+function upstreamContext({ cert, key, ca }: TlsContents): tls.SecureContext {
+  return nodeTls().createSecureContext({ ...(ca === null ? {} : { ca }), ...(cert === null || key === null ? {} : { cert, key }) })
+}
+
+function locate(listener: string, side: Side, { file, message }: TlsFileProblem): ConfigProblem {
+  const section = side === 'listener' ? 'tls' : 'upstream.tls'
+  return { line: 0, column: 0, path: `${listener}.${section}.${file === 'ca' && side === 'listener' ? 'clientCa' : file}`, message }
+}
+
+function expiryWarning(expiresAt: number, now: number): string | null {
+  const date = new Date(expiresAt).toISOString().slice(0, 10)
+  if (expiresAt <= now) return `expired on ${date}, renew it`
+  return expiresAt - now < SOON_MS ? `expires on ${date}, in ${Math.ceil((expiresAt - now) / DAY_MS)} days: renew it` : null
+}
+
+/** Everything that the files of a configuration have against them, and what soon will: for `sidegate check`. */
+export async function checkTlsFiles(config: Config, now: number): Promise<{ problems: ConfigProblem[]; warnings: ConfigProblem[] }> {
+  const problems: ConfigProblem[] = []
+  const warnings: ConfigProblem[] = []
+  for (const [index, listener] of config.listeners.entries()) {
+    for (const [side, files] of Object.entries(filesOf(listener)) as Array<[Side, TlsFiles | null]>) {
+      if (files === null) continue
+      const read = await readTlsFiles(files)
+      const place = (file: keyof TlsFiles, message: string): ConfigProblem => locate(`listeners[${index}]`, side, { file, message })
+      if (Array.isArray(read)) problems.push(...read.map(({ file, message }) => place(file, message)))
+      const warning = Array.isArray(read) || read.expiresAt === null ? null : expiryWarning(read.expiresAt, now)
+      if (warning !== null) warnings.push(place('cert', warning))
+    }
+  }
+  return { problems, warnings }
+}

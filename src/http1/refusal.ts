@@ -1,0 +1,54 @@
+// Our own answers: a short body that names the reason, and a connection that ends with it.
+
+import { nodeHttp } from '../core/node-http.ts'
+import { httpStatus, makeClose } from '../core/close.ts'
+import type { Close, Reason } from '../core/close.ts'
+import { encodeHead } from './head.ts'
+import type { Header } from './head.ts'
+
+/** A client that was refused for now is told to wait 1 to this many seconds, at random: told the same, all would come back at once. */
+const MAX_RETRY_AFTER_SECONDS = 5
+export const SERVED_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
+
+const forNow: ReadonlySet<Reason> = new Set<Reason>(['too_many', 'overloaded', 'rate_limited'])
+
+/** How a request that breaks a rule ends. */
+export function refused(detail: string, httpStatus = 400): Close {
+  return { ...makeClose('protocol_error', 'client', 'handshake', detail), httpStatus }
+}
+
+/** The whole answer for a client whose request ends with `close`; null where the table has none. `random` is 0..1. */
+export function refusal(close: Close, random = Math.random()): Buffer | null {
+  const status = httpStatus(close)
+  if (status === null) return null
+  const body = Buffer.from(`${close.reason}${close.detail === undefined ? '' : `: ${close.detail}`}\n`, 'latin1')
+  const headers: Header[] = [
+    ...upgradeHeaders(status),
+    ...(status === 405 ? [['Allow', SERVED_METHODS] as const] : []),
+    ['Content-Type', 'text/plain; charset=utf-8'],
+    ['Content-Length', String(body.length)],
+    ['Cache-Control', 'no-store'],
+    ...(forNow.has(close.reason) ? [['Retry-After', String(1 + Math.floor(random * MAX_RETRY_AFTER_SECONDS))] as const] : []),
+  ]
+  return Buffer.concat([encodeHead(`HTTP/1.1 ${status} ${nodeHttp.STATUS_CODES[status] ?? 'Error'}`, headers), body])
+}
+
+/** RFC 6455 section 4.4: a 426 says which version would do. */
+function upgradeHeaders(status: number): Header[] {
+  if (status !== 426) return [['Connection', 'close']]
+  return [
+    ['Connection', 'close, Upgrade'],
+    ['Upgrade', 'websocket'],
+    ['Sec-WebSocket-Version', '13'],
+  ]
+}
+
+/** What a client whose request ends like this is told; null where nobody reads it any more. */
+export function answerFor(close: Close): Buffer | null {
+  return isGone(close) ? null : refusal(close)
+}
+
+/** The client has left. */
+export function isGone({ reason, side }: Close): boolean {
+  return reason === 'aborted' && side === 'client'
+}

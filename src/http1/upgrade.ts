@@ -1,0 +1,142 @@
+// The opening handshake (RFC 6455 section 4): what is accepted from a client, what goes on to the upstream, and whether
+// the upstream's 101 answers just that. Functions over heads; no sockets.
+
+import { makeClose } from '../core/close.ts'
+import type { Close } from '../core/close.ts'
+import { forwardHeaders } from './forwarding.ts'
+import type { Forwarded } from './forwarding.ts'
+import { encodeHead, endToEndHeaders, tokensOf, valueOf, valuesOf } from './head.ts'
+import type { AnswerHead, Header, RequestHead } from './head.ts'
+import { refused } from './refusal.ts'
+import { nodeCrypto } from '../core/node-lazy.ts'
+
+export interface UpgradeOptions {
+  /** Allowed Origin values, compared as they are written; empty allows all, an absent Origin too. */
+  origins: readonly string[]
+  /**
+   * pass: what client and upstream agree on. All others offer the upstream no extension, so that its frames are never
+   * compressed; on: we accept the client's offer ourselves.
+   */
+  compression: 'pass' | 'strip' | 'off' | 'on'
+}
+
+/** An upgrade that may go to the upstream, and what its answer is held to. */
+export interface Upgrade {
+  /** The request head for the upstream. */
+  head: Buffer
+  accept: string
+  protocols: readonly string[]
+  /** Names of the extensions offered. */
+  extensions: readonly string[]
+  /** The extensions that the client offers us, as it wrote them; empty unless we may accept one. */
+  deflateOffer: string
+}
+
+const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
+/** 16 bytes in base64: 22 characters, of which the last carries 2 bits, and the padding. */
+const keyPattern = /^[A-Za-z0-9+/]{21}[AQgw]==$/
+/** The only extension whose effect on frames we know (RFC 7692): it uses RSV1. Others are not offered on. */
+export const DEFLATE = 'permessage-deflate'
+const EXTENSIONS = 'sec-websocket-extensions'
+const CONNECTION: Header = ['Connection', 'Upgrade']
+const UPGRADE: Header = ['Upgrade', 'websocket']
+
+/** Whether a request asks for a WebSocket. Any other upgrade (h2c) is an offer that a plain answer declines. */
+export function isUpgrade(request: RequestHead): boolean {
+  return tokensOf(request.headers, 'upgrade').includes('websocket') && tokensOf(request.headers, 'connection').includes('upgrade')
+}
+
+/** Holds a request to RFC 6455 section 4.2.1: an Upgrade for the upstream, or why it is refused. */
+export function checkUpgrade(request: RequestHead, options: UpgradeOptions, client: Forwarded): Upgrade | Close {
+  const { headers } = request
+  const problem = upgradeProblem(request)
+  if (problem !== null) return refused(problem)
+  if (valueOf(headers, 'sec-websocket-version') !== '13') return refused('only WebSocket version 13 is spoken here', 426)
+  const key = valueOf(headers, 'sec-websocket-key') ?? ''
+  if (!keyPattern.test(key)) return refused('Sec-WebSocket-Key is not 16 bytes in base64')
+  if (!isAllowed(options.origins, valueOf(headers, 'origin'))) return makeClose('denied', 'client', 'handshake', 'origin not allowed (websocket.origins)')
+  return forward(request, key, options, client)
+}
+
+function isAllowed(origins: readonly string[], origin: string | null | undefined): boolean {
+  return origins.length === 0 || (typeof origin === 'string' && origins.includes(origin))
+}
+
+function upgradeProblem(request: RequestHead): string | null {
+  const { headers } = request
+  if (request.version !== '1.1') return 'an upgrade needs HTTP/1.1'
+  if (request.method !== 'GET') return 'an upgrade to WebSocket is a GET'
+  if (!request.target.startsWith('/') || request.target.includes('#')) return 'the request target must begin with / and have no fragment'
+  if (typeof valueOf(headers, 'host') !== 'string') return 'exactly one Host header is needed'
+  if (valueOf(headers, 'upgrade')?.toLowerCase() !== 'websocket') return 'the only upgrade is to websocket'
+  // Parsers disagree on where the body of an upgrade ends (Node 24 and 26 do), so there must be none.
+  if (valueOf(headers, 'content-length') !== undefined || valueOf(headers, 'transfer-encoding') !== undefined) return 'an upgrade has no body'
+  return null
+}
+
+function forward(request: RequestHead, key: string, options: UpgradeOptions, client: Forwarded): Upgrade | Close {
+  const passed = endToEndHeaders(request.headers)
+  if (typeof passed === 'string') return refused(`Connection lists ${passed}`)
+  const { headers, offered } = knownExtensions(forwardHeaders(passed, client), options)
+  headers.push(CONNECTION, UPGRADE)
+  return {
+    head: encodeHead(`GET ${request.target} HTTP/1.1`, headers),
+    accept: nodeCrypto().hash('sha1', key + GUID, 'base64'),
+    protocols: elementsOf(headers, 'sec-websocket-protocol').map((value) => value.trim()).filter((value) => value !== ''),
+    extensions: offered,
+    deflateOffer: options.compression === 'on' ? valuesOf(request.headers, EXTENSIONS).join(', ') : '',
+  }
+}
+
+/** Leaves the offered extensions as they are, unless one of them is unknown to us or none is wanted. */
+function knownExtensions(headers: Header[], options: UpgradeOptions): { headers: Header[]; offered: string[] } {
+  const elements = elementsOf(headers, EXTENSIONS)
+  const isKnown = (element: string): boolean => extensionName(element) === DEFLATE
+  const known = options.compression === 'pass' ? elements.filter(isKnown) : []
+  const offered = known.length > 0 ? [DEFLATE] : []
+  if (known.length === elements.length) return { headers, offered }
+  const rest = headers.filter(([key]) => key.toLowerCase() !== EXTENSIONS)
+  if (known.length > 0) rest.push(['Sec-WebSocket-Extensions', known.map((element) => element.trim()).join(', ')])
+  return { headers: rest, offered }
+}
+
+/** What commas separate in all values of a header. */
+function elementsOf(headers: readonly Header[], name: string): readonly string[] {
+  const values = valuesOf(headers, name)
+  return values.length === 0 ? values : values.flatMap((value) => value.split(','))
+}
+
+function extensionName(element: string): string {
+  const end = element.indexOf(';')
+  return (end < 0 ? element : element.slice(0, end)).trim().toLowerCase()
+}
+
+/** A verified 101. */
+export interface Accepted {
+  /** The answer head for the client. */
+  head: Buffer
+  /** permessage-deflate was negotiated end to end: RSV1 has a meaning. */
+  isCompressed: boolean
+}
+
+/**
+ * Holds a 101 to RFC 6455 section 4.1, as the client will: what goes through, or the rule it breaks. `accepted` is what we
+ * answer to the client's extensions ourselves.
+ */
+export function checkAccepted(answer: AnswerHead, upgrade: Upgrade, accepted?: string): Accepted | string {
+  const { headers } = answer
+  if (answer.version !== '1.1') return '101 is not HTTP/1.1'
+  if (valueOf(headers, 'upgrade')?.toLowerCase() !== 'websocket') return '101 without Upgrade: websocket'
+  if (!tokensOf(headers, 'connection').includes('upgrade')) return '101 without Connection: Upgrade'
+  if (valueOf(headers, 'sec-websocket-accept') !== upgrade.accept) return '101 with a wrong Sec-WebSocket-Accept'
+  const protocol = valueOf(headers, 'sec-websocket-protocol')
+  if (protocol !== undefined && (protocol === null || !upgrade.protocols.includes(protocol))) return '101 with a subprotocol that was not offered'
+  const extensions = elementsOf(headers, EXTENSIONS).map(extensionName)
+  if (extensions.length > 1 || extensions.some((name) => !upgrade.extensions.includes(name))) return '101 with an extension that was not offered'
+  const passed = endToEndHeaders(headers)
+  if (typeof passed === 'string') return `Connection lists ${passed}`
+  const withoutBody = passed.filter(([key]) => key.toLowerCase() !== 'content-length')
+  withoutBody.push(CONNECTION, UPGRADE)
+  if (accepted !== undefined) withoutBody.push(['Sec-WebSocket-Extensions', accepted])
+  return { head: encodeHead(`HTTP/1.1 101 ${answer.reason || 'Switching Protocols'}`, withoutBody), isCompressed: extensions.length > 0 }
+}

@@ -1,0 +1,169 @@
+// `limits.minRate`: a peer that owes something, or that is owed something, and keeps moving but hardly, ends with too_slow.
+// Deadlines are judged by progress, and a byte a minute is progress: that is how a trickle holds a connection, a worker and
+// its buffers for ever.
+//
+// | side   | judged while                                         | does not kill                                          |
+// | owing  | its WebSocket message, request or answer is begun     | who is idle; who we do not read (delayed, or the other |
+// |        | and not complete                                     | side is slow); opaque bytes, which owe nothing         |
+// | taking | bytes are queued for it                              | a reader whose kernel shows progress in large steps:   |
+// |        |                                                      | the kernel is asked before it is judged                |
+//
+// Judged is the mean since it began, and only after `afterMs`. Time in which our own process stood still does not count.
+// Prior art: Apache's mod_reqtimeout (MinRate), Kestrel's MinRequestBodyDataRate, pingora's min_send_rate.
+
+import { SWEEP_MS } from '../core/clock.ts'
+import { makeClose } from '../core/close.ts'
+import type { Close, PeerSide } from '../core/close.ts'
+import type { Endpoint } from '../endpoint/endpoint.ts'
+import { earliest } from '../core/wait.ts'
+import type { NextDeadline } from '../core/wait.ts'
+import type { Dialogue } from '../pair/dialogue.ts'
+import type { Half } from '../pair/half.ts'
+
+export interface MinRateOptions {
+  bytesPerSec: number
+  /** Milliseconds from the beginning in which nothing is judged. */
+  afterMs: number
+  /** False: only counted. */
+  isEnforced: boolean
+}
+
+/** How fast something moves since it began, compared with the least rate. */
+export class Pace {
+  #since: number | null = null
+  #from = 0
+  #seenAt = 0
+
+  /** It is not owed, or has just moved on to the next. */
+  stop(): void {
+    this.#since = null
+  }
+
+  get isRunning(): boolean {
+    return this.#since !== null
+  }
+
+  /** When it is too slow if nothing moves any more; Infinity while it owes nothing. `moved` is a total of bytes. */
+  dueAt({ bytesPerSec, afterMs }: MinRateOptions, moved: number): number {
+    return this.#since === null ? Number.POSITIVE_INFINITY : this.#since + Math.max(afterMs, ((moved - this.#from) * 1000) / bytesPerSec)
+  }
+
+  /** `moved` is a total of bytes; `isExcused`: since the last look it was not free to move. True: too slow. */
+  isTooSlow({ bytesPerSec, afterMs }: MinRateOptions, moved: number, isExcused: boolean, now: number): boolean {
+    if (this.#since === null) {
+      this.#since = this.#seenAt = now
+      this.#from = moved
+      return false
+    }
+    const gapMs = now - this.#seenAt
+    this.#since += isExcused ? gapMs : Math.max(0, gapMs - 2 * SWEEP_MS)
+    this.#seenAt = now
+    const ms = now - this.#since
+    return ms >= afterMs && (moved - this.#from) * 1000 < bytesPerSec * ms
+  }
+}
+
+/** So many sweeps a verdict waits for a fresh look into the kernel, where the answers do not come. */
+const MAX_SWEEPS_DUE = 8
+
+/** What is asked of a side that takes. */
+export type Taking = Pick<Endpoint, 'queued' | 'untaken' | 'measure' | 'measurements'>
+
+/** One peer that takes what is queued for it. */
+export class TakingPace {
+  readonly #pace = new Pace()
+  /** How many looks into the kernel had come back when the next was asked for; null: none is needed. */
+  #askedAt: number | null = null
+  #sweepsDue = 0
+
+  isTooSlow(options: MinRateOptions, sink: Taking, sent: number, now: number): boolean {
+    if (sink.queued === 0) {
+      this.#pace.stop()
+      this.#askedAt = null
+      return false
+    }
+    // The first look is the measure of all later ones: what lay in the kernel when it began to wait was not taken.
+    if (!this.#pace.isRunning && !this.#hasLooked(sink)) return false
+    if (this.#pace.isTooSlow(options, sent - sink.untaken, false, now)) return this.#hasLooked(sink)
+    this.#askedAt = null
+    return false
+  }
+
+  dueAt(options: MinRateOptions, sink: Taking, sent: number): number {
+    return this.#pace.dueAt(options, sent - sink.untaken)
+  }
+
+  /** Whether a look into the kernel that was asked for since `#askedAt` was null has come back. Asks again if not. */
+  #hasLooked(sink: Taking): boolean {
+    if (this.#askedAt === null) {
+      this.#askedAt = sink.measurements
+      this.#sweepsDue = 0
+    }
+    if (sink.measurements > this.#askedAt) return true
+    sink.measure()
+    return sink.measurements === Number.POSITIVE_INFINITY || ++this.#sweepsDue > MAX_SWEEPS_DUE
+  }
+}
+
+/** Of one half: its source may owe, its sink may be owed. */
+class HalfPace {
+  readonly #owing = new Pace()
+  readonly #taking = new TakingPace()
+  #messages = 0
+  #wasPaused = false
+
+  check(options: MinRateOptions, half: Half, isOwing: boolean, now: number): PeerSide | null {
+    const isExcused = half.isPaused || this.#wasPaused
+    this.#wasPaused = half.isPaused
+    // Another message than the one that was seen last: who completes messages is not slow.
+    if (!isOwing || half.flow.messages !== this.#messages) this.#owing.stop()
+    this.#messages = half.flow.messages
+    if (isOwing && this.#owing.isTooSlow(options, half.flow.received, isExcused, now)) return half.source.side
+    return this.#taking.isTooSlow(options, half.sink, half.flow.sent, now) ? half.sink.side : null
+  }
+
+  next(options: MinRateOptions, { source, sink, flow }: Half): NextDeadline | null {
+    const owing = minRateDeadline(options, source.side, this.#owing.dueAt(options, flow.received))
+    return earliest([owing, minRateDeadline(options, sink.side, this.#taking.dueAt(options, sink, flow.sent))])
+  }
+}
+
+/** As a deadline among the others, for who asks what comes next; null where it is only counted. */
+export function minRateDeadline({ isEnforced }: MinRateOptions, side: PeerSide, at: number): NextDeadline | null {
+  return isEnforced ? { key: 'limits.minRate', reason: 'too_slow', side, at } : null
+}
+
+/** Both halves of a pair. */
+export class MinRate {
+  readonly #options: MinRateOptions
+  readonly #toUpstream = new HalfPace()
+  readonly #toClient = new HalfPace()
+  readonly #report: () => void
+  #hasReported = false
+
+  /** `report` is called for a pair that is too slow, once. */
+  constructor(options: MinRateOptions, report: () => void) {
+    this.#options = options
+    this.#report = report
+  }
+
+  /** To be called in each sweep. Without a dialogue, which knows what is owed, only who takes is judged. */
+  check(toUpstream: Half, toClient: Half, dialogue: Dialogue | null, now: number): Close | null {
+    const side =
+      this.#toUpstream.check(this.#options, toUpstream, dialogue?.isOwing(toUpstream) ?? false, now) ??
+      this.#toClient.check(this.#options, toClient, dialogue?.isOwing(toClient) ?? false, now)
+    if (side === null) return null
+    if (!this.#hasReported) this.#report()
+    this.#hasReported = true
+    return this.#options.isEnforced ? tooSlow(side) : null
+  }
+
+  /** When a peer is too slow if nothing moves any more, as of the last check; null while nobody owes or is owed anything. */
+  next(toUpstream: Half, toClient: Half): NextDeadline | null {
+    return earliest([this.#toUpstream.next(this.#options, toUpstream), this.#toClient.next(this.#options, toClient)])
+  }
+}
+
+export function tooSlow(side: PeerSide): Close {
+  return makeClose('too_slow', side, 'relay', 'limits.minRate')
+}

@@ -1,0 +1,83 @@
+// Gives those that wait for a bucket their turn, in the order in which they came. One timer for all of them, armed only
+// while somebody waits, so that limits that are kept cost nothing.
+//
+// A turn is given only while the bucket holds what is needed for it. Whoever is not done with its turn queues up again, so
+// several that share a bucket take turns, however greedy one of them is.
+
+import type { Bucket } from './bucket.ts'
+import type { Clock } from '../core/clock.ts'
+
+/** Between two rounds. Coarser would make a stream that is slowed down jerk, finer would cost more than it moves. */
+export const TURN_MS = 20
+
+export interface Waiter {
+  /** Tokens without which a turn would be in vain. */
+  readonly needs: number
+  /** The bucket holds them. Returns how many will be taken later, but must not be promised to others in this round. */
+  onTurn(now: number): number
+}
+
+/**
+ * The least burst with which a bucket that delays keeps its rate: what is needed at a time, and what flows in between
+ * two rounds (one of them may be late), would overflow a smaller one.
+ */
+export function roomyBurst(burst: number, perSec: number, needs: number): number {
+  return Math.max(burst, needs + (perSec * 2 * TURN_MS) / 1000)
+}
+
+export class Pacer {
+  readonly #clock: Clock
+  readonly #queues = new Map<Bucket, Set<Waiter>>()
+  #stop: (() => void) | null = null
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** Puts `waiter` last in the queue for `bucket`, unless it is in it. */
+  wait(bucket: Bucket, waiter: Waiter): void {
+    let queue = this.#queues.get(bucket)
+    if (queue === undefined) this.#queues.set(bucket, (queue = new Set()))
+    queue.add(waiter)
+    this.#stop ??= this.#clock.every(TURN_MS, () => this.#onTick())
+  }
+
+  /** It waits no more: it had its turn elsewhere, or is gone. */
+  leave(bucket: Bucket, waiter: Waiter): void {
+    const queue = this.#queues.get(bucket)
+    if (queue === undefined) return
+    queue.delete(waiter)
+    if (queue.size === 0) this.#queues.delete(bucket)
+    if (this.#queues.size === 0) this.#halt()
+  }
+
+  /** How many wait. */
+  get waiting(): number {
+    let sum = 0
+    for (const queue of this.#queues.values()) sum += queue.size
+    return sum
+  }
+
+  #onTick(): void {
+    const now = this.#clock.now()
+    for (const [bucket, queue] of [...this.#queues]) this.#giveTurns(bucket, queue, now)
+    if (this.#queues.size === 0) this.#halt()
+  }
+
+  #giveTurns(bucket: Bucket, queue: Set<Waiter>, now: number): void {
+    let promised = 0
+    // No more than there are now: who queues up again waits for the next round.
+    let left = queue.size
+    for (const waiter of queue) {
+      if (left-- === 0 || !bucket.has(promised + waiter.needs, now)) break
+      queue.delete(waiter)
+      promised += waiter.onTurn(now)
+    }
+    if (queue.size === 0 && this.#queues.get(bucket) === queue) this.#queues.delete(bucket)
+  }
+
+  #halt(): void {
+    this.#stop?.()
+    this.#stop = null
+  }
+}

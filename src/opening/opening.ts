@@ -1,0 +1,299 @@
+// The time before there is a pair: a client that may send early, an upstream that is being dialled, one deadline.
+//
+//     waiting --dial()--> searching --onPlace--> dialling --onDialled--> connected --pair()--> the Pair owns both endpoints
+//                             ^-------onDialFailed---+
+//        any of these --close()--> closing (answer flushed, bounded) --> closed
+//
+// What the client sends meanwhile is kept, within a bound, and it is read so that its FIN or RST is noticed: a client
+// that left takes its dial with it. One that has sent more than the bound is not read, and is not seen to leave.
+
+import type { Swept } from '../core/clock.ts'
+import { closeFromError, isForced, makeClose, reasonRow } from '../core/close.ts'
+import type { Close, PeerSide } from '../core/close.ts'
+import { releasePlace } from '../core/connection.ts'
+import type { Connection, ConnectionOwner, Observer } from '../core/connection.ts'
+import type { Endpoint } from '../endpoint/endpoint.ts'
+import { KeptBytes } from '../endpoint/kept-bytes.ts'
+import { InvariantError } from '../core/errors.ts'
+import type { Dialogue } from '../pair/dialogue.ts'
+import { Pair } from '../pair/pair.ts'
+import type { PairContext, PairOptions } from '../pair/pair.ts'
+import { Dial } from '../upstream/dial.ts'
+import type { Dialler, DialOptions } from '../upstream/dial.ts'
+import { proxyHeader } from '../upstream/proxy-header.ts'
+import type { ProxyVersion } from '../upstream/proxy-header.ts'
+import { Search } from '../upstream/search.ts'
+import type { Seeker } from '../upstream/search.ts'
+import type { UpstreamTarget } from '../upstream/target.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+import type { Wait } from '../core/wait.ts'
+import { describeOpening } from './waits.ts'
+
+export interface ServeOptions {
+  upstream: Upstream
+  dial: Omit<DialOptions, 'target' | 'from' | 'connectMs'>
+  /** Tells the upstream who its client is, before everything else. */
+  proxyProtocol: ProxyVersion | null
+  pair: PairOptions
+}
+
+export interface ServeContext extends PairContext {
+  observer: Observer
+}
+
+/** What the ends of a pair are made of, where a protocol needs more than the sockets. */
+export interface PairEnds {
+  options: PairOptions
+  wrap(client: Endpoint, upstream: Endpoint): { client: Endpoint; upstream: Endpoint }
+}
+
+/** What a protocol does in the opening. */
+export interface OpeningSteps {
+  /** The client sent bytes: valid until this returns. What is for later goes to `opening.keep`. */
+  onClientBytes(opening: Opening, bytes: Buffer, length: number): void
+  /** The client sent FIN. */
+  onClientEnd(opening: Opening): void
+  onDialled(opening: Opening, upstream: Endpoint): void
+  onUpstreamBytes(opening: Opening, bytes: Buffer, length: number): void
+  /** What the client is told of this end; null where the protocol has no answer. */
+  answer(close: Close): Buffer | null
+}
+
+type State = 'waiting' | 'closing' | 'closed' | 'paired'
+
+export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
+  readonly connection: Connection
+  readonly context: ServeContext
+  readonly #client: Endpoint
+  readonly #options: ServeOptions
+  readonly #steps: OpeningSteps
+  #early: KeptBytes | null = null
+  #upstream: Endpoint | null = null
+  #search: Search | null = null
+  #dial: Dial | null = null
+  #state: State = 'waiting'
+  #hasClientEnded = false
+  #isReported = false
+  #deadline: { at: number; close: Close } | null = null
+
+  constructor(connection: Connection, client: Endpoint, options: ServeOptions, context: ServeContext, steps: OpeningSteps) {
+    this.connection = connection
+    this.context = context
+    this.#client = client
+    this.#options = options
+    this.#steps = steps
+    connection.owner = this
+    client.owner = this
+    context.sweep.add(this)
+    client.resume()
+  }
+
+  /** Reports the opening, once: when its protocol is known, or at its end at the latest, so that opens and closes balance. */
+  report(): void {
+    if (this.#isReported) return
+    this.#isReported = true
+    this.context.observer.onOpened(this.connection)
+  }
+
+  get isWaiting(): boolean {
+    return this.#state === 'waiting'
+  }
+
+  get hasClientEnded(): boolean {
+    return this.#hasClientEnded
+  }
+
+  /** At most `ms` may pass since `since`, which is now unless told, until the next `expect` or the pair, whatever trickles in meanwhile. */
+  expect(ms: number, close: Close, since = this.context.clock.now()): void {
+    this.#deadline = Number.isFinite(ms) ? { at: since + ms, close } : null
+  }
+
+  dial(): void {
+    this.connection.phase = 'connect'
+    this.#deadline = null
+    this.#search = new Search(this.#options.upstream, this.connection, this)
+    this.#search.start()
+  }
+
+  onPlace(target: UpstreamTarget, connectMs: number): void {
+    this.connection.upstreamAddress = target.name
+    const { dial, proxyProtocol } = this.#options
+    const head = proxyProtocol === null ? null : proxyHeader(proxyProtocol, this.connection)
+    this.#dial = new Dial({ ...dial, target: target.address, from: target.from, connectMs }, this.context, this, head)
+  }
+
+  onNoPlace(close: Close): void {
+    this.#search = null
+    if (close.reason === 'no_upstream') this.context.observer.onConnectFailed(this.connection, close)
+    this.close(close)
+  }
+
+  /** Keeps what the client sent before the pair, in order, for the upstream. */
+  keep(bytes: Buffer, start: number, end: number): void {
+    if (start < end) (this.#early ??= new KeptBytes()).append(bytes, start, end)
+  }
+
+  /** What was kept will not be relayed. */
+  forget(): void {
+    this.#early = null
+  }
+
+  /** Sends to the upstream; counted as sent, since it is part of the conversation. */
+  sendUpstream(bytes: Buffer): void {
+    this.connection.toUpstream.sent += bytes.length
+    this.#upstream!.write(bytes, 0, bytes.length)
+  }
+
+  sendClient(bytes: Buffer): void {
+    this.connection.toClient.sent += bytes.length
+    this.#client.write(bytes, 0, bytes.length)
+  }
+
+  /** What `send` sends to the client goes out together: a head, and what comes right behind it. */
+  together(send: () => void): void {
+    this.#client.cork()
+    send()
+    this.#client.uncork()
+  }
+
+  /** Gives both endpoints to a Pair. `fromUpstream` is what the upstream sent beyond its head. `attach` sees the pair before it starts. */
+  pair(dialogue: Dialogue | null, fromUpstream: Buffer, attach?: (pair: Pair) => void, ends?: PairEnds): void {
+    const { client, upstream } = ends?.wrap(this.#client, this.#upstream!) ?? { client: this.#client, upstream: this.#upstream! }
+    const pair = new Pair(this.connection, client, upstream, ends?.options ?? this.#options.pair, this.context, dialogue)
+    this.#state = 'paired'
+    this.context.sweep.delete(this)
+    attach?.(pair)
+    pair.start(this.#early?.takeAll() ?? NOTHING, fromUpstream)
+    this.#early = null
+    if (this.#hasClientEnded) pair.onEnd(client)
+  }
+
+  /** Gives the client away to another protocol: no pair will come of this opening. */
+  giveAway(): Endpoint {
+    this.#state = 'paired'
+    this.context.sweep.delete(this)
+    return this.#client
+  }
+
+  queued(side: PeerSide): number {
+    return side === 'client' ? this.#client.queued : (this.#upstream?.queued ?? 0)
+  }
+
+  /** What waits here is an answer of ours, which has `closeMs`. */
+  takenAt(): number {
+    return this.context.clock.now()
+  }
+
+  isPaused(): boolean {
+    return false
+  }
+
+  /** Nothing has moved yet that would be data. */
+  activeAt(): number {
+    return this.connection.openedAt
+  }
+
+  describe(): Wait {
+    return describeOpening({ state: this.#state, dialBy: this.#dial?.expiresAt ?? null, deadline: this.#deadline })
+  }
+  onDialled(upstream: Endpoint, dialMs: number): void {
+    this.#dial = null
+    this.#search?.succeed()
+    this.#search = null
+    this.#upstream = upstream
+    this.connection.connectedAt = this.context.clock.now()
+    this.context.observer.onConnected(this.connection, dialMs)
+    this.#take(() => this.#steps.onDialled(this, upstream))
+  }
+
+  onDialFailed(close: Close): void {
+    this.#dial = null
+    this.context.observer.onConnectFailed(this.connection, close)
+    this.#search!.retry(close)
+  }
+
+  onBytes(endpoint: Endpoint, bytes: Buffer, length: number): boolean {
+    if (endpoint !== this.#client) {
+      if (this.#state === 'waiting') this.#take(() => this.#steps.onUpstreamBytes(this, bytes, length))
+      return true
+    }
+    if (this.#state !== 'waiting') return true
+    this.#take(() => this.#steps.onClientBytes(this, bytes, length))
+    // Not `highBytes - readBytes`, which by default is 0: who has spoken first would not be read, and so not be seen to
+    // leave. With a last read on top, at most a quarter more than `highBytes` is kept; there is no other half yet.
+    return !this.isWaiting || this.#early === null || this.#early.length <= this.#options.pair.buffers.highBytes / 4
+  }
+
+  /** A broken invariant in a step ends this connection and no other: by its owner, which may be a pair by now. */
+  #take(step: () => void): void {
+    try {
+      step()
+    } catch (error) {
+      if (!(error instanceof InvariantError)) throw error
+      this.connection.owner!.close(makeClose('internal_error', 'sidegate', this.connection.phase, error.message))
+    }
+  }
+
+  onEnd(endpoint: Endpoint): void {
+    if (endpoint === this.#client) {
+      this.#hasClientEnded = true
+      if (this.#state === 'waiting') this.#take(() => this.#steps.onClientEnd(this))
+      else endpoint.end()
+    } else if (this.#state === 'waiting') {
+      this.close(makeClose('aborted', 'upstream', this.connection.phase, 'ended before its answer was complete'))
+    }
+  }
+
+  onProgress(): void {}
+
+  onClosed(endpoint: Endpoint, error: NodeJS.ErrnoException | null): void {
+    if (this.#state === 'waiting') {
+      const { phase } = this.connection
+      this.close(error === null ? makeClose('aborted', endpoint.side, phase) : closeFromError(error, endpoint.side, phase))
+    }
+    if (this.#client.isClosed && (this.#upstream?.isClosed ?? true)) this.#finish()
+  }
+
+  /** Ends it: the dial and the upstream go, the client gets the answer that the protocol has for it. */
+  close(close: Close): void {
+    if (this.#state === 'closing' && isForced(close)) this.#giveUp()
+    if (this.#state !== 'waiting') return
+    this.report()
+    this.#state = 'closing'
+    this.connection.end = close
+    this.connection.phase = 'close'
+    this.#early = null
+    this.#search?.cancel()
+    this.#dial?.cancel()
+    this.#upstream?.close('reset')
+    releasePlace(this.connection)
+    this.#deadline = { at: this.context.clock.now() + this.#options.pair.closeMs, close }
+    const answer = this.#client.isClosed ? null : this.#steps.answer(close)
+    if (answer !== null) this.sendClient(answer)
+    // An answer needs its flush, also where the table says drop. Where there is none, FIN alone would look like an
+    // empty but complete conversation: RST says that there was none.
+    const { manner } = reasonRow(close.reason)
+    this.#client.close(answer !== null ? 'flush' : manner === 'flush' && close.reason !== 'eof' ? 'reset' : manner)
+    if (this.#client.isClosed && (this.#upstream?.isClosed ?? true)) this.#finish()
+  }
+
+  sweep(now: number): void {
+    if (this.#deadline === null || now < this.#deadline.at) return
+    if (this.#state === 'waiting') return this.close(this.#deadline.close)
+    this.#giveUp()
+  }
+
+  #giveUp(): void {
+    this.#client.close('reset')
+    this.#upstream?.close('reset')
+  }
+
+  #finish(): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    this.context.sweep.delete(this)
+    this.context.onClosed(this.connection)
+  }
+}
+
+const NOTHING = Buffer.alloc(0)

@@ -1,0 +1,109 @@
+// What the kubelet and Prometheus ask, on a port of its own that tells and never changes anything. Liveness says only
+// that the event loop turns: a liveness probe that looks at an upstream restarts healthy pods. State comes in through
+// functions, so this file knows nothing of what it reports.
+
+import type { Clock } from '../core/clock.ts'
+import { OpsServer, type Answer, type OpsAddress, type Route } from './ops-server.ts'
+import { RenderGate } from './render-gate.ts'
+
+export interface ReadinessCheck {
+  name: string
+  ok: boolean
+  detail?: string
+}
+
+export interface Readiness {
+  ready: boolean
+  checks: ReadinessCheck[]
+}
+
+/** Each check by its name: null is well, else what is wrong with it. */
+export function readinessOf(problems: Readonly<Record<string, string | null>>): Readiness {
+  const checks = Object.entries(problems).map(([name, detail]) => ({ name, ok: detail === null, ...(detail === null ? {} : { detail }) }))
+  return { ready: checks.every(({ ok }) => ok), checks }
+}
+
+export interface HealthServerOptions {
+  clock: Clock
+  /** Configuration valid and listeners bound; never the upstream. */
+  isStarted: () => boolean
+  readiness: () => Readiness
+  renderMetrics: () => Promise<{ contentType: string; body: string }>
+  /** Resolves when a drain is finished, or where none begins; `onGone` is given what to call if the asker leaves. */
+  waitDrained?: (onGone: (run: () => void) => void) => Promise<void>
+  onError?: (error: unknown) => void
+  maxConnections?: number
+}
+
+export class HealthServer {
+  readonly #server: OpsServer
+
+  constructor(options: HealthServerOptions) {
+    this.#server = new OpsServer({ ...options, routes: healthRoutes(options) })
+  }
+
+  /** Resolves with the port that was bound. */
+  start(address: OpsAddress): Promise<number> {
+    return this.#server.start(address)
+  }
+
+  stop(): Promise<void> {
+    return this.#server.stop()
+  }
+}
+
+function healthRoutes(options: HealthServerOptions): Route[] {
+  // Bytes are made once for all who share a render: 64 scrapers that do not read hold one text, not 64.
+  const gate = new RenderGate(options.clock, async () => {
+    const { contentType, body } = await options.renderMetrics()
+    return { status: 200, contentType, body: Buffer.from(body) }
+  })
+  const live = () => text(200, 'ok\n')
+  return [
+    { method: 'GET', path: '/livez', summary: 'the event loop turns', handle: live },
+    { method: 'GET', path: '/healthz', summary: 'the same, by its old name', handle: live },
+    { method: 'GET', path: '/startupz', summary: 'configured and listening', handle: () => startup(options.isStarted()) },
+    {
+      method: 'GET',
+      path: '/readyz',
+      summary: 'takes new connections; ?verbose lists the checks',
+      handle: ({ query }) => readiness(options.readiness(), query.has('verbose')),
+    },
+    {
+      method: 'GET',
+      path: '/metrics',
+      summary: 'for Prometheus',
+      handle: () => gate.render(),
+    },
+    {
+      // For the preStop hook of the application: it stays up for as long as its connections are being drained. It only waits, so
+      // it may stand here; as many wait as there may be connections.
+      method: 'GET',
+      path: '/drain/wait',
+      summary: 'answers when a drain is finished, or after 5 s if none begins',
+      handle: async ({ signal }) => {
+        await options.waitDrained?.((run) => signal.addEventListener('abort', run, { once: true }))
+        return text(200, 'ok\n')
+      },
+    },
+  ]
+}
+
+function text(status: number, body: string): Answer {
+  return { status, body }
+}
+
+function startup(isStarted: boolean): Answer {
+  return isStarted ? text(200, 'ok\n') : text(503, 'starting\n')
+}
+
+/** The shape of the API server's /readyz, which names the checks of a failure unasked: kubectl shows it in the events. */
+function readiness({ ready, checks }: Readiness, isVerbose: boolean): Answer {
+  const status = ready ? 200 : 503
+  if (ready && !isVerbose) return text(status, 'ok\n')
+  const lines = checks.map(({ name, ok, detail }) => {
+    const why = detail === undefined ? '' : `: ${detail}`
+    return `[${ok ? '+' : '-'}]${name} ${ok ? 'ok' : 'failed'}${why}\n`
+  })
+  return text(status, `${lines.join('')}readyz check ${ready ? 'passed' : 'failed'}\n`)
+}

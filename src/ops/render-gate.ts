@@ -1,0 +1,42 @@
+// One render of the metrics at a time, shared by whoever asks meanwhile, and at most a quarter of the time spent on it:
+// a scrape walks every connection, and anyone who reaches the port can ask in a loop. Askers wait for the next render,
+// so what they get is never older than their question.
+
+import type { Clock } from '../core/clock.ts'
+
+/** After a render of n ms the next one begins 3n ms later at the earliest. */
+const REST_FACTOR = 3
+
+export class RenderGate<T> {
+  readonly #clock: Clock
+  readonly #render: () => Promise<T>
+  /** The render that has not begun yet, for all who ask before it does. */
+  #next: Promise<T> | null = null
+  #isRunning: Promise<unknown> = Promise.resolve()
+  #restUntil = Number.NEGATIVE_INFINITY
+
+  constructor(clock: Clock, render: () => Promise<T>) {
+    this.#clock = clock
+    this.#render = render
+  }
+
+  render(): Promise<T> {
+    this.#next ??= this.#schedule()
+    return this.#next
+  }
+
+  async #schedule(): Promise<T> {
+    await this.#isRunning
+    const restMs = this.#restUntil - this.#clock.now()
+    if (restMs > 0) await new Promise<void>((resolve) => void this.#clock.after(restMs, resolve))
+    this.#next = null
+    const beganAt = this.#clock.now()
+    const render = this.#render()
+    const settled = render.catch(() => {}).then(() => {
+      const endedAt = this.#clock.now()
+      this.#restUntil = endedAt + REST_FACTOR * (endedAt - beganAt)
+    })
+    this.#isRunning = settled
+    return render
+  }
+}

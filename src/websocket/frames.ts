@@ -1,0 +1,244 @@
+// WebSocket as a Dialogue of the pair: frames are scanned and forwarded as they are; pings and close frames of our own stand
+// only between frames. In message mode the sinks make new frames of them, and ours may stand anywhere (`Endpoint.inject`).
+
+import type { Clock } from '../core/clock.ts'
+import { makeClose, websocketCode } from '../core/close.ts'
+import type { Close, PeerSide } from '../core/close.ts'
+import type { Connection, Observer } from '../core/connection.ts'
+import type { Dialogue, Farewell } from '../pair/dialogue.ts'
+import type { Half } from '../pair/half.ts'
+import type { Meter } from '../limits/meter.ts'
+import { earliest } from '../core/wait.ts'
+import type { Wait } from '../core/wait.ts'
+import { closePayload, controlFrame } from './frame.ts'
+import { CLOSE, FrameScanner, PING } from './frame-scanner.ts'
+import type { ControlHandler, Verdict } from './frame-scanner.ts'
+import { Pinger } from './pinger.ts'
+import type { PingOptions } from './pinger.ts'
+import type { Violation } from './violation.ts'
+
+export interface FramesOptions {
+  maxMessageBytes: number
+  maxFragments: number
+  ping: PingOptions
+  /** Milliseconds from the first Close frame to the end of the closing handshake. */
+  closeMs: number
+}
+
+const swallow = { forward() {} }
+
+export class Frames implements Dialogue, ControlHandler {
+  readonly #connection: Connection
+  readonly #clock: Clock
+  readonly #observer: Observer
+  readonly #options: FramesOptions
+  /** What clients send; what upstreams send. */
+  readonly #fromClient: FrameScanner
+  readonly #fromUpstream: FrameScanner
+  readonly #client: Pinger
+  readonly #upstream: Pinger
+  #toUpstream: Half | null = null
+  #toClient: Half | null = null
+  /** The first Close frame that passed: from whom, when, and its code. */
+  #closing: { side: PeerSide; at: number; detail: string } | null = null
+  /** An end that waits for both directions to stand between frames, and for how long. */
+  #postponed: { close: Close; until: number } | null = null
+
+  /** `isCompressed`: what each side sends may be. */
+  constructor(connection: Connection, options: FramesOptions, isCompressed: { client: boolean; upstream: boolean }, clock: Clock, observer: Observer) {
+    const { maxMessageBytes, maxFragments, ping } = options
+    this.#connection = connection
+    this.#clock = clock
+    this.#observer = observer
+    this.#options = options
+    this.#fromClient = new FrameScanner({ isMasked: true, isCompressed: isCompressed.client, maxMessageBytes, maxFragments }, this)
+    this.#fromUpstream = new FrameScanner({ isMasked: false, isCompressed: isCompressed.upstream, maxMessageBytes, maxFragments }, this)
+    this.#client = new Pinger('client', ping, clock.now())
+    this.#upstream = new Pinger('upstream', ping, clock.now())
+  }
+
+  /** The pair is made after its dialogue. */
+  attach(toUpstream: Half, toClient: Half): void {
+    this.#toUpstream = toUpstream
+    this.#toClient = toClient
+    this.#fromClient.gate = gateOf(toUpstream)
+    this.#fromUpstream.gate = gateOf(toClient)
+  }
+
+  relay(half: Half, bytes: Buffer, length: number): void {
+    const scanner = this.#scanner(half)
+    const stop = scanner.scan(bytes, length, half)
+    half.activity = scanner.activity
+    half.flow.messages = scanner.messages
+    if (scanner.dropped > 0) this.#countDropped(scanner)
+    // The pair was closed at a boundary inside these bytes; what came behind it may hold the answer already.
+    if (scanner.isMuted) return void ((scanner.hasFailed || scanner.isClosed) && half.source.end())
+    if (typeof stop === 'number') half.meter!.onMessagesOver(bytes, stop, length)
+    else if (stop !== null) this.#connection.owner?.close(violationClose(stop, half.source.side))
+    else if (this.#fromClient.isClosed && this.#fromUpstream.isClosed) this.#connection.owner?.close(this.#handshakeClose())
+  }
+
+  onControl(scanner: FrameScanner, opcode: number, payload: Buffer): Verdict {
+    const isFromClient = scanner === this.#fromClient
+    if (opcode === CLOSE) {
+      const code = payload.length === 0 ? 'no code' : `code ${payload.readUInt16BE(0)}`
+      this.#closing ??= { side: isFromClient ? 'client' : 'upstream', at: this.#clock.now(), detail: code }
+      return 'pass'
+    }
+    if (opcode === PING) {
+      const verdict = judge(scanner)
+      if (verdict === 'pass') (isFromClient ? this.#upstream : this.#client).hasForeignPing = true
+      return verdict
+    }
+    const own = (isFromClient ? this.#client : this.#upstream).isOurs(payload, this.#clock.now())
+    if (own === null) return judge(scanner)
+    // What we have asked for does not count.
+    if (own.rttMs !== null) this.#observer.onPong(this.#connection, own.rttMs)
+    return 'drop'
+  }
+
+  #countDropped(scanner: FrameScanner): void {
+    this.#observer.onMessagesDropped(this.#connection, 'rate', scanner.dropped)
+    scanner.dropped = 0
+  }
+
+  onBoundary(scanner: FrameScanner): void {
+    if (this.#postponed !== null) {
+      scanner.wantsBoundary = true
+      return this.#connection.owner?.close(this.#postponed.close)
+    }
+    this.#ping(scanner === this.#fromClient ? this.#upstream : this.#client)
+  }
+
+  onSourceEnd(half: Half): Close | null {
+    // Once a Close frame passed either way, FIN is what follows (RFC 6455 section 7.1.1).
+    if (this.#closing !== null) return null
+    const scanner = this.#scanner(half)
+    return makeClose('aborted', half.source.side, 'relay', scanner.isInMessage ? 'FIN inside a message' : 'FIN without a Close frame')
+  }
+
+  postpone(close: Close): boolean {
+    if (isBetweenFrames(this.#fromClient) && isBetweenFrames(this.#fromUpstream)) return false
+    const now = this.#clock.now()
+    this.#postponed ??= { close, until: now + this.#options.closeMs }
+    if (now >= this.#postponed.until) return false
+    this.#fromClient.wantsBoundary = this.#fromUpstream.wantsBoundary = true
+    return true
+  }
+
+  farewell(half: Half, close: Close): Farewell {
+    this.#scanner(half).isMuted = true
+    const code = websocketCode(close, half.sink.side)
+    if (code === null) return 'nothing'
+    const towards = this.#scanner(half)
+    const from = towards === this.#fromClient ? this.#fromUpstream : this.#fromClient
+    towards.wantsBoundary = false
+    // Nothing is forwarded any more, so there is nothing to slow down.
+    towards.gate = null
+    if (!towards.isClosed) {
+      if (!mayInject(half, towards)) return 'blocked'
+      this.#send(half, CLOSE, closePayload(code, close.reason))
+      // Its peer has not closed by this: `towards` goes on to be scanned for the Close that answers the other farewell.
+    }
+    // There is nothing to wait for from who broke the framing or has closed already, nor from a client whose upstream is gone. Of us and an
+    // upstream, it is to send FIN first (RFC 6455 section 7.1.1): who does, keeps the port of this connection for a minute (TIME_WAIT).
+    const isOver = from.isClosed || from.hasFailed || (close.side !== 'sidegate' && half.direction === 'to_client')
+    return isOver ? 'said' : 'awaited'
+  }
+
+  isAnswered(half: Half, bytes: Buffer, length: number): boolean {
+    const scanner = this.#scanner(half)
+    const held = half.meter?.takeHeld() ?? null
+    if (held !== null) scanner.scan(held, held.length, swallow)
+    const failure = scanner.scan(bytes, length, swallow)
+    // What this peer says cannot be understood, so it may go on for long: FIN, and our Close before it, are to reach it all the same.
+    if (failure !== null || scanner.hasFailed) half.source.end()
+    return scanner.isClosed
+  }
+
+  isOwing(half: Half): boolean {
+    return this.#scanner(half).isInMessage
+  }
+
+  sweep(now: number): Close | null {
+    if (this.#postponed !== null && now >= this.#postponed.until) return this.#postponed.close
+    if (this.#closing !== null) {
+      return now - this.#closing.at < this.#options.closeMs ? null : this.#handshakeClose()
+    }
+    return this.#sweepPings(this.#client, this.#toUpstream!, now) ?? this.#sweepPings(this.#upstream, this.#toClient!, now)
+  }
+
+  describe(): Omit<Wait, 'state'> | null {
+    if (this.#closing !== null) {
+      const { side, at } = this.#closing
+      const other = side === 'client' ? 'upstream' : 'client'
+      return { waitsFor: `the Close frame of the ${other}`, next: earliest([{ key: 'deadlines.close', reason: 'eof', side, at: at + this.#options.closeMs }]) }
+    }
+    const pongs = [this.#client, this.#upstream].map(({ side, dueAt: at }) => ({ key: 'websocket.ping.timeout', reason: 'ping_timeout', side, at }) as const)
+    const next = earliest(pongs)
+    return next && { waitsFor: `a pong of the ${next.side}`, next }
+  }
+
+  /** `from` is the half that carries what that side sends. */
+  #sweepPings(pinger: Pinger, from: Half, now: number): Close | null {
+    const verdict = pinger.sweep(from.flow.received, from.isPaused, now)
+    if (verdict === 'gone') return makeClose('ping_timeout', pinger.side, 'relay', 'answered no ping and sent nothing else (websocket.ping.timeout)')
+    if (verdict === 'ask') this.#ping(pinger)
+    return null
+  }
+
+  #ping(pinger: Pinger): void {
+    const half = pinger.side === 'client' ? this.#toClient! : this.#toUpstream!
+    const scanner = this.#scanner(half)
+    if (scanner.isClosed) return
+    if (pinger.hasForeignPing) return pinger.expect(this.#clock.now())
+    // Behind queued bytes a ping would say nothing about its peer; the write deadline speaks there.
+    if (half.sink.queued > 0) return
+    if (!mayInject(half, scanner)) {
+      scanner.wantsBoundary = true
+      return
+    }
+    this.#send(half, PING, pinger.ask(this.#clock.now()))
+    this.#observer.onPingSent(this.#connection)
+  }
+
+  #send(half: Half, opcode: number, payload: Buffer): void {
+    const frame = controlFrame(opcode, payload, half.direction === 'to_upstream')
+    if (half.sink.inject !== undefined) half.sink.inject(frame)
+    else half.forward(frame, 0, frame.length)
+  }
+
+  #scanner(half: Half): FrameScanner {
+    return half.direction === 'to_upstream' ? this.#fromClient : this.#fromUpstream
+  }
+
+  /** The end that a closing handshake makes, whole or not. */
+  #handshakeClose(): Close {
+    const { side, detail } = this.#closing ?? { side: 'sidegate' as const, detail: 'no code' }
+    const isWhole = this.#fromClient.isClosed && this.#fromUpstream.isClosed
+    return makeClose('eof', side, 'relay', isWhole ? detail : `${detail}, not answered (deadlines.close)`)
+  }
+}
+
+/** Something may be said there, or nothing is to be said any more. */
+function isBetweenFrames(scanner: FrameScanner): boolean {
+  return scanner.isAtBoundary || scanner.isClosed || scanner.hasFailed
+}
+
+/** Whether a frame of ours may stand here. */
+function mayInject(half: Half, scanner: FrameScanner): boolean {
+  return scanner.isAtBoundary || half.sink.inject !== undefined
+}
+
+/** A control frame costs as much as a message. */
+function judge({ gate }: FrameScanner): Verdict {
+  return gate === null ? 'pass' : gate.takeControl()
+}
+
+function gateOf({ meter }: Half): Meter | null {
+  return meter?.countsMessages === true ? meter : null
+}
+
+export function violationClose(violation: Violation, side: PeerSide): Close {
+  return { ...makeClose(violation.reason, side, 'relay', violation.detail), websocketCode: violation.code }
+}

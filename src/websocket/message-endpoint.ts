@@ -1,0 +1,183 @@
+// A side of a WebSocket in message mode, as an Endpoint over its socket: what the scanner accepted from the other side is
+// written here, put together into whole messages, and sent on as new frames. So the pair, its deadlines and its ends are
+// the same as for a socket.
+//
+//     accepted frames --write()--> Assembler --> MessageSender --> socket
+//
+// A message goes on whole or not at all, and so a frame of ours may stand anywhere (`inject`).
+
+import type { Manner, PeerSide } from '../core/close.ts'
+import type { Flow } from '../core/connection.ts'
+import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
+import { Assembler } from './assembler.ts'
+import type { Deflate } from './deflate.ts'
+import { MessageSender } from './message-sender.ts'
+import type { MessageEvents, MessageSenderOptions } from './message-sender.ts'
+import type { SlowConsumerPolicy } from './message-queue.ts'
+import type { Violation } from './violation.ts'
+
+/** What an endpoint cannot decide by itself. */
+export interface MessageListener {
+  onViolation(violation: Violation, sink: PeerSide): void
+  onOverflow(sink: PeerSide): void
+  onDropped(policy: SlowConsumerPolicy, messages: number): void
+}
+
+export class MessageEndpoint implements Endpoint, EndpointOwner, MessageEvents {
+  readonly side: PeerSide
+  owner: EndpointOwner
+  readonly #socket: Endpoint
+  readonly #flow: Flow
+  readonly #listener: MessageListener
+  readonly #assembler: Assembler
+  readonly #sender: MessageSender
+  /** What follows once nothing waits any more. */
+  #ending: 'end' | 'flush' | null = null
+
+  /** Takes `socket` over; `flow` is the direction towards it. */
+  constructor(socket: Endpoint, flow: Flow, deflate: Deflate | null, options: MessageSenderOptions, listener: MessageListener) {
+    this.side = socket.side
+    this.owner = socket.owner
+    this.#socket = socket
+    this.#flow = flow
+    this.#listener = listener
+    this.#assembler = new Assembler(socket.side === 'upstream')
+    this.#sender = new MessageSender(socket, flow, deflate, options, this)
+    socket.owner = this
+  }
+
+  get queued(): number {
+    return this.#socket.queued + this.#sender.bytes
+  }
+
+  get untaken(): number {
+    return this.#socket.untaken + this.#sender.bytes
+  }
+
+  get assembling(): number {
+    return this.#assembler.length
+  }
+
+  get isClosed(): boolean {
+    return this.#socket.isClosed
+  }
+
+  get measurements(): number {
+    return this.#socket.measurements
+  }
+
+  measure(): void {
+    this.#socket.measure()
+  }
+
+  /** Takes frames of the other side that the scanner has accepted. */
+  write(bytes: Buffer, start: number, end: number): void {
+    // What the half counted as sent is not: the new frames are, once they are.
+    this.#flow.sent -= end - start
+    if (this.#sender.hasFailed || this.#socket.isClosed) return
+    this.#sender.enter()
+    this.#assembler.take(bytes, start, end, this.#sender)
+    this.#leave()
+  }
+
+  inject(frame: Buffer): void {
+    if (this.#socket.isClosed) return
+    this.#sender.enter()
+    this.#sender.sendControl(frame[0]! & 0x0f, frame)
+    this.#leave()
+  }
+
+  cork(): void {
+    this.#socket.cork()
+  }
+
+  uncork(): void {
+    this.#socket.uncork()
+  }
+
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    this.#socket.resume()
+  }
+
+  keepAlive(ms: number): void {
+    this.#socket.keepAlive(ms)
+  }
+
+  conclude(): void {
+    this.end()
+  }
+
+  end(): void {
+    if (this.#sender.isEmpty) this.#socket.end()
+    else this.#ending ??= 'end'
+  }
+
+  close(manner: Manner): void {
+    if (manner === 'flush' && !this.#sender.isEmpty) {
+      this.#ending = 'flush'
+      this.#socket.resume()
+      return
+    }
+    this.#giveUp()
+    this.#socket.close(manner)
+  }
+
+  onBytes(_socket: Endpoint, bytes: Buffer, length: number): boolean {
+    return this.owner.onBytes(this, bytes, length)
+  }
+
+  onEnd(): void {
+    this.owner.onEnd(this)
+  }
+
+  onProgress(): void {
+    this.#sender.enter()
+    this.#sender.pump()
+    this.#leave()
+    this.owner.onProgress(this)
+  }
+
+  onClosed(_socket: Endpoint, error: NodeJS.ErrnoException | null): void {
+    this.#giveUp()
+    this.owner.onClosed(this, error)
+  }
+
+  onViolation(violation: Violation): void {
+    this.#listener.onViolation(violation, this.side)
+  }
+
+  onOverflow(): void {
+    this.#listener.onOverflow(this.side)
+  }
+
+  onDropped(policy: SlowConsumerPolicy, messages: number): void {
+    this.#listener.onDropped(policy, messages)
+  }
+
+  onWorked(): void {
+    this.#endIfEmpty()
+    this.owner.onProgress(this)
+  }
+
+  #leave(): void {
+    this.#sender.leave()
+    this.#endIfEmpty()
+  }
+
+  #endIfEmpty(): void {
+    if (this.#ending === null || !this.#sender.isEmpty) return
+    const ending = this.#ending
+    this.#ending = null
+    if (ending === 'flush') this.#socket.close('flush')
+    else this.#socket.end()
+  }
+
+  #giveUp(): void {
+    this.#ending = null
+    this.#sender.giveUp()
+  }
+}

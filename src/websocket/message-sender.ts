@@ -1,0 +1,265 @@
+// Sends whole messages to one side as new frames, and holds those that have to wait.
+//
+//     onMessage() --> MessageQueue --> (inflate | deflate) --> new frames --> socket
+//              \------ nothing waits, nothing to do: at once ------/
+//
+// Messages keep their order and are whole or not there. Frames go to the socket only while it has room: what waits in
+// the queue can still give way (`slowConsumer`), what the socket holds cannot.
+
+import { isUtf8 } from 'node:buffer'
+import type { Flow } from '../core/connection.ts'
+import type { Endpoint } from '../endpoint/endpoint.ts'
+import type { MessageTaker } from './assembler.ts'
+import { Deflate } from './deflate.ts'
+import type { InflateError } from './deflate.ts'
+import { controlFrame, dataHead, head } from './frame.ts'
+import { CLOSE } from './frame-scanner.ts'
+import { MessageQueue } from './message-queue.ts'
+import type { SlowConsumerPolicy, Waiting } from './message-queue.ts'
+import { applyMask } from './mask.ts'
+import type { Violation } from './violation.ts'
+
+export interface MessageSenderOptions {
+  /** What becomes of messages that the peer is too slow for. */
+  policy: SlowConsumerPolicy
+  /** Bytes of whole messages that may wait; with `wait` it is `highBytes` and back-pressure that bound them. */
+  queueBytes: number
+  highBytes: number
+  maxMessageBytes: number
+}
+
+/** Whom the sender tells. */
+export interface MessageEvents {
+  /** What came from the other side is no message; nothing more of it is taken. */
+  onViolation(violation: Violation): void
+  onOverflow(): void
+  onDropped(policy: SlowConsumerPolicy, messages: number): void
+  /** A job is done: there is room again. Never called from within a method of the sender. */
+  onWorked(): void
+}
+
+const TEXT = 1
+const BINARY = 2
+/** So much goes to the socket in one go once it has taken all: one system call for many small messages. */
+const BATCH_BYTES = 64 * 1024
+/** Pings and pongs that wait for a peer that takes nothing; of more, the oldest are forgotten (RFC 6455 section 5.5.3). */
+const MAX_URGENT = 16
+
+export class MessageSender implements MessageTaker {
+  readonly #socket: Endpoint
+  readonly #flow: Flow
+  readonly #deflate: Deflate | null
+  readonly #options: MessageSenderOptions
+  readonly #events: MessageEvents
+  readonly #queue: MessageQueue
+  /** Pings and pongs that wait, ahead of the messages. */
+  #urgent: Buffer[] | null = null
+  /** Being inflated or deflated. */
+  #working: Waiting | null = null
+  /** What was dropped when this side was given up. */
+  #lostBytes = 0
+  /** The socket may be given something in this turn. */
+  #isOpen = true
+  /** Nothing more is taken from the other side. */
+  hasFailed = false
+
+  /** `flow` is the direction towards `socket`. */
+  constructor(socket: Endpoint, flow: Flow, deflate: Deflate | null, options: MessageSenderOptions, events: MessageEvents) {
+    this.#socket = socket
+    this.#flow = flow
+    this.#deflate = deflate
+    this.#options = options
+    this.#events = events
+    this.#queue = new MessageQueue(options.policy, options.queueBytes)
+  }
+
+  /** Bytes that wait here; all of them are counted in `flow.sent`. */
+  get bytes(): number {
+    let bytes = this.#queue.bytes + this.#lostBytes
+    if (this.#working !== null) bytes += this.#working.payload.length
+    if (this.#urgent !== null) for (const frame of this.#urgent) bytes += frame.length
+    return bytes
+  }
+
+  get isEmpty(): boolean {
+    return this.#queue.length === 0 && this.#working === null && this.#urgent === null
+  }
+
+  /** Begins a turn of work: what is sent until `leave` goes out together. */
+  enter(): void {
+    this.#isOpen = this.#options.policy === 'wait' || this.#socket.queued === 0
+    this.#socket.cork()
+  }
+
+  /** Ends it. Where something still waits, the socket had not taken the last write, and will tell once it has. */
+  leave(): void {
+    this.#socket.uncork()
+  }
+
+  onMessage(isBinary: boolean, isCompressed: boolean, payload: Buffer, isLent: boolean): void {
+    if (this.hasFailed) return
+    const opcode = isBinary ? BINARY : TEXT
+    if (!isCompressed && !isBinary && !isUtf8(payload)) return this.#fail(notUtf8)
+    if (this.#hasRoom && this.#queue.length === 0 && !this.#needsWork(opcode, isCompressed, payload)) return this.#send(opcode, payload, false)
+    this.#keep({ opcode, isCompressed, payload: isLent ? copyOf(payload) : payload })
+  }
+
+  onControl(opcode: number, payload: Buffer): void {
+    this.sendControl(opcode, controlFrame(opcode, payload, this.#isMasked))
+  }
+
+  /** A Close goes behind the messages that wait, anything else ahead of them. */
+  sendControl(opcode: number, frame: Buffer): void {
+    if (opcode !== CLOSE) return this.#sendUrgent(frame)
+    if (this.#queue.length === 0 && this.#working === null) this.#sendFrame(frame)
+    else this.#keep({ opcode: 0, isCompressed: false, payload: frame })
+  }
+
+  /** Sends what waits, as far as the socket has room. */
+  pump(): void {
+    if (this.#urgent !== null && this.#isOpen) this.#sendAllUrgent(this.#urgent)
+    while (this.#hasRoom) {
+      const next = this.#queue.shift()
+      if (next === undefined) return
+      if (this.#needsWork(next.opcode, next.isCompressed, next.payload)) return this.#work(next)
+      this.#flow.sent -= next.payload.length
+      if (next.opcode === 0) this.#sendFrame(next.payload)
+      else this.#send(next.opcode, next.payload, false)
+    }
+  }
+
+  /** What waits is dropped, and stays counted as such. */
+  giveUp(): void {
+    this.#lostBytes = this.bytes
+    this.#queue.clear()
+    this.#urgent = null
+    this.#working = null
+    this.hasFailed = true
+  }
+
+  /** A server's frames are not masked, a client's are. */
+  get #isMasked(): boolean {
+    return this.#socket.side === 'upstream'
+  }
+
+  /** With a policy that drops, a socket that has not taken the last write is given nothing that might still give way. */
+  get #hasRoom(): boolean {
+    const { policy, highBytes } = this.#options
+    return this.#isOpen && this.#working === null && this.#socket.queued <= (policy === 'wait' ? highBytes : BATCH_BYTES)
+  }
+
+  #needsWork(opcode: number, isCompressed: boolean, payload: Buffer): boolean {
+    if (isCompressed) return true
+    return opcode !== 0 && this.#deflate !== null && !this.#isMasked && Deflate.isWorth(payload)
+  }
+
+  #keep(message: Waiting): void {
+    const before = this.#queue.bytes
+    const result = this.#queue.push(message)
+    this.#flow.sent += this.#queue.bytes - before
+    if (result === 'overflow') return this.#overflow()
+    if (result > 0) this.#events.onDropped(this.#options.policy, result)
+    this.pump()
+  }
+
+  /** The memory goes at once; what the socket holds may still be taken, and behind it the Close that says why. */
+  #overflow(): void {
+    this.hasFailed = true
+    this.#clearQueue()
+    this.#events.onOverflow()
+  }
+
+  #clearQueue(): void {
+    this.#flow.sent -= this.#queue.bytes
+    this.#queue.clear()
+  }
+
+  #work(message: Waiting): void {
+    this.#working = message
+    if (message.isCompressed) this.#deflate!.inflate(message.payload, (error, data) => this.#onInflated(message, error, data))
+    else this.#deflate!.deflate(message.payload, (error, data) => this.#onDeflated(message, error, data))
+  }
+
+  #onInflated(message: Waiting, error: InflateError | null, data: Buffer): void {
+    if (!this.#finishWork(message)) return
+    const violation = error === null ? (message.opcode === TEXT && !isUtf8(data) ? notUtf8 : null) : inflateViolation(error, this.#options.maxMessageBytes)
+    if (violation === null) return this.#sendWorked(message.opcode, data, false)
+    // What waits came behind it.
+    this.#clearQueue()
+    this.#fail(violation)
+    this.#events.onWorked()
+  }
+
+  #onDeflated(message: Waiting, error: InflateError | null, data: Buffer): void {
+    if (!this.#finishWork(message)) return
+    if (error === null) this.#sendWorked(message.opcode, data, true)
+    else this.#sendWorked(message.opcode, message.payload, false)
+  }
+
+  /** False if nobody waits for it any more. */
+  #finishWork(message: Waiting): boolean {
+    if (this.#working !== message) return false
+    this.#working = null
+    this.#flow.sent -= message.payload.length
+    return true
+  }
+
+  #sendWorked(opcode: number, payload: Buffer, isCompressed: boolean): void {
+    this.enter()
+    this.#send(opcode, payload, isCompressed)
+    this.pump()
+    this.leave()
+    this.#events.onWorked()
+  }
+
+  #fail(violation: Violation): void {
+    this.hasFailed = true
+    this.#events.onViolation(violation)
+  }
+
+  /** `payload` is ours to change. */
+  #send(opcode: number, payload: Buffer, isCompressed: boolean): void {
+    const size = dataHead(opcode, payload.length, isCompressed, this.#isMasked)
+    if (this.#isMasked) applyMask(payload, 0, payload.length, head.readInt32LE(size - 4))
+    this.#flow.sent += size
+    this.#socket.write(head, 0, size)
+    if (payload.length > 0) this.#sendFrame(payload)
+  }
+
+  #sendFrame(bytes: Buffer): void {
+    this.#flow.sent += bytes.length
+    this.#socket.write(bytes, 0, bytes.length)
+  }
+
+  #sendUrgent(frame: Buffer): void {
+    if (this.#isOpen) return this.#sendFrame(frame)
+    this.#urgent ??= []
+    if (this.#urgent.length === MAX_URGENT) this.#flow.sent -= this.#urgent.shift()!.length
+    this.#urgent.push(frame)
+    this.#flow.sent += frame.length
+  }
+
+  #sendAllUrgent(frames: Buffer[]): void {
+    this.#urgent = null
+    for (const frame of frames) {
+      this.#flow.sent -= frame.length
+      this.#sendFrame(frame)
+    }
+  }
+}
+
+const notUtf8: Violation = { reason: 'protocol_error', code: 1007, detail: 'text that is not UTF-8' }
+
+function inflateViolation(error: InflateError, maxMessageBytes: number): Violation {
+  if (error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH') {
+    return { reason: 'message_too_big', code: 1009, detail: `message that inflates to more than ${maxMessageBytes} bytes (websocket.maxMessage)` }
+  }
+  return { reason: 'protocol_error', code: 1007, detail: `compressed message: ${error.message}` }
+}
+
+/** In memory of its own: a slice of a read would keep all of it. */
+function copyOf(payload: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(payload.length)
+  payload.copy(copy)
+  return copy
+}

@@ -1,0 +1,169 @@
+// The opening of a WebSocket: the client's head is read and judged, the upstream dialled, the head sent on, and its
+// answer judged, before one byte of the client goes through. Any answer but a verified 101 is relayed as the plain HTTP
+// answer that it is, or is a 502.
+
+import { makeClose } from '../core/close.ts'
+import type { Close } from '../core/close.ts'
+import type { Connection } from '../core/connection.ts'
+import type { Endpoint } from '../endpoint/endpoint.ts'
+import { forwardedFor } from '../http1/forwarding.ts'
+import { HeadReader, parseAnswerHead, parseRequestHead } from '../http1/head.ts'
+import type { AnswerHead, RequestHead } from '../http1/head.ts'
+import { PlainAnswer, plainAnswerHead } from '../opening/plain-answer.ts'
+import { refusal } from '../http1/refusal.ts'
+import { Opening } from '../opening/opening.ts'
+import type { OpeningSteps, ServeContext, ServeOptions } from '../opening/opening.ts'
+import { Frames } from './frames.ts'
+import type { FramesOptions } from './frames.ts'
+import { messageEnds } from './messages.ts'
+import type { MessagesOptions } from './messages.ts'
+import { acceptDeflate } from './deflate.ts'
+import { checkAccepted, checkUpgrade, isUpgrade } from '../http1/upgrade.ts'
+import type { Upgrade, UpgradeOptions } from '../http1/upgrade.ts'
+
+export interface WebSocketOptions extends ServeOptions {
+  /** Milliseconds from the accept in which the client's head must be complete, in total: a byte a second does not extend it (slowloris). */
+  handshakeMs: number
+  /** Milliseconds in which the upstream's answer head must be complete, from the moment the request was sent. */
+  responseMs: number
+  /** Bytes of a head, the client's and the upstream's. */
+  maxHeaderBytes: number
+  upgrade: UpgradeOptions
+  /** Whether a peer at this address may say who its client is. */
+  isTrusted: (address: string) => boolean
+  /** Clients speak TLS. */
+  isSecure: boolean
+  frames: FramesOptions
+  /** Message mode; null is frames mode. */
+  messages: MessagesOptions | null
+  /** Takes over a client whose first request is no upgrade; `bytes` are what it has sent so far. */
+  servePlain: (connection: Connection, client: Endpoint, bytes: Buffer) => void
+}
+
+const NOTHING = Buffer.alloc(0)
+
+/** Interim answers (1xx) an upstream may send before its 101; none of them concerns a WebSocket client. */
+const MAX_INTERIM = 8
+
+/** Takes ownership of `client`. */
+export function serveWebSocket(connection: Connection, client: Endpoint, options: WebSocketOptions, context: ServeContext): void {
+  connection.phase = 'handshake'
+  const opening = new Opening(connection, client, options, context, new WebSocketOpening(options))
+  // Since the accept: a PROXY header and a TLS handshake have had their share of it.
+  opening.expect(options.handshakeMs, makeClose('handshake_timeout', 'client', 'handshake', 'deadlines.handshake'), connection.openedAt)
+}
+
+/** Takes ownership of `client`, whose request head was read already; `early` is what came behind it. */
+export function serveUpgrade(connection: Connection, client: Endpoint, request: RequestHead, early: Buffer, options: WebSocketOptions, context: ServeContext): void {
+  connection.phase = 'handshake'
+  const steps = new WebSocketOpening(options)
+  const opening = new Opening(connection, client, options, context, steps)
+  opening.keep(early, 0, early.length)
+  steps.onUpgrade(opening, request)
+}
+
+class WebSocketOpening implements OpeningSteps {
+  readonly #options: WebSocketOptions
+  readonly #request: HeadReader
+  readonly #answer: HeadReader
+  #upgrade: Upgrade | null = null
+  #interim = 0
+
+  constructor(options: WebSocketOptions) {
+    this.#options = options
+    this.#request = new HeadReader(options.maxHeaderBytes)
+    this.#answer = new HeadReader(options.maxHeaderBytes)
+  }
+
+  answer(close: Close): Buffer | null {
+    return refusal(close)
+  }
+
+  onClientBytes(opening: Opening, bytes: Buffer, length: number): void {
+    if (this.#upgrade !== null) return opening.keep(bytes, 0, length)
+    const head = this.#request.read(bytes, length)
+    if (head === 'more') return
+    if (head === 'too big') {
+      return opening.close({ ...makeClose('message_too_big', 'client', 'handshake', 'request head (http.maxHeader)'), httpStatus: 431 })
+    }
+    const request = parseRequestHead(head.text)
+    if (typeof request === 'string') return opening.close(makeClose('protocol_error', 'client', 'handshake', request))
+    if (!isUpgrade(request)) {
+      const { connection } = opening
+      return this.#options.servePlain(connection, opening.giveAway(), Buffer.concat([Buffer.from(head.text, 'latin1'), bytes.subarray(head.taken, length)]))
+    }
+    opening.keep(bytes, head.taken, length)
+    opening.connection.toUpstream.received += head.bytes
+    this.onUpgrade(opening, request)
+  }
+
+  onUpgrade(opening: Opening, request: RequestHead): void {
+    opening.connection.protocol = 'websocket'
+    opening.report()
+    // It was let in before memory ran short; what it asks for begins only now.
+    if (opening.context.strain.isRefusing) return opening.close(makeClose('overloaded', 'sidegate', 'handshake', 'memory.refuseAt'))
+    const { upgrade: rules, isTrusted, isSecure } = this.#options
+    const upgrade = checkUpgrade(request, rules, forwardedFor(opening.connection.clientAddress, isTrusted, isSecure))
+    if ('reason' in upgrade) return opening.close(upgrade)
+    this.#upgrade = upgrade
+    opening.dial()
+  }
+
+  onClientEnd(opening: Opening): void {
+    const { phase } = opening.connection
+    // Load balancers probe a port by opening and closing it; that is not an incident.
+    const isProbe = this.#upgrade === null && this.#request.isEmpty
+    opening.close(isProbe ? makeClose('eof', 'client', phase, 'no request') : makeClose('aborted', 'client', phase, 'left before the handshake was done'))
+  }
+
+  onDialled(opening: Opening): void {
+    opening.sendUpstream(this.#upgrade!.head)
+    opening.connection.phase = 'handshake'
+    opening.expect(this.#options.responseMs, makeClose('response_timeout', 'upstream', 'handshake', 'no answer to the upgrade (deadlines.response)'))
+  }
+
+  onUpstreamBytes(opening: Opening, bytes: Buffer, length: number): void {
+    const head = this.#answer.read(bytes, length)
+    if (head === 'more') return
+    if (head === 'too big') return opening.close(makeClose('message_too_big', 'upstream', 'handshake', 'answer head (http.maxHeader)'))
+    opening.connection.toClient.received += head.bytes
+    const answer = parseAnswerHead(head.text)
+    if (typeof answer === 'string') return opening.close(makeClose('protocol_error', 'upstream', 'handshake', answer))
+    this.#onAnswer(opening, answer, head.taken === length ? NOTHING : Buffer.from(bytes.subarray(head.taken, length)))
+  }
+
+  #onAnswer(opening: Opening, answer: AnswerHead, rest: Buffer): void {
+    if (answer.status === 101) return this.#onAccepted(opening, answer, rest)
+    if (answer.status >= 200) return this.#relayPlain(opening, answer, rest)
+    if (++this.#interim > MAX_INTERIM) return opening.close(makeClose('protocol_error', 'upstream', 'handshake', 'too many interim answers'))
+    if (rest.length > 0) this.onUpstreamBytes(opening, rest, rest.length)
+  }
+
+  #onAccepted(opening: Opening, answer: AnswerHead, rest: Buffer): void {
+    const { frames, messages, pair } = this.#options
+    const { clock, observer } = opening.context
+    const deflate = messages === null ? null : acceptDeflate(this.#upgrade!.deflateOffer, messages.maxMessageBytes)
+    const accepted = checkAccepted(answer, this.#upgrade!, deflate?.answer)
+    if (typeof accepted === 'string') return opening.close(makeClose('protocol_error', 'upstream', 'handshake', accepted))
+    const { connection } = opening
+    const isCompressed = { client: accepted.isCompressed || deflate !== null, upstream: accepted.isCompressed }
+    const dialogue = new Frames(connection, frames, isCompressed, clock, observer)
+    const ends = messages === null ? undefined : messageEnds(connection, deflate?.deflate ?? null, messages, pair, observer)
+    opening.together(() => {
+      opening.sendClient(accepted.head)
+      opening.pair(dialogue, rest, (made) => dialogue.attach(made.toUpstream, made.toClient), ends)
+    })
+  }
+
+  /** The upstream declined (401, 404, a redirect): its answer goes to the client, streamed, and then the connection ends. */
+  #relayPlain(opening: Opening, answer: AnswerHead, rest: Buffer): void {
+    const plain = plainAnswerHead(answer)
+    if (typeof plain === 'string') return opening.close(makeClose('protocol_error', 'upstream', 'handshake', plain))
+    opening.forget()
+    const body = new PlainAnswer(opening.connection, plain.framing)
+    opening.together(() => {
+      opening.sendClient(plain.head)
+      opening.pair(body, rest, () => body.attach())
+    })
+  }
+}

@@ -1,0 +1,25 @@
+import { test } from 'tap'
+import { connections } from '../../../src/cli/commands/connections.ts'
+import { drain } from '../../../src/cli/commands/drain.ts'
+import { health } from '../../../src/cli/commands/health.ts'
+import { kill } from '../../../src/cli/commands/kill.ts'
+import { log } from '../../../src/cli/commands/log.ts'
+import { profile } from '../../../src/cli/commands/profile.ts'
+import { reload } from '../../../src/cli/commands/reload.ts'
+import { top } from '../../../src/cli/commands/top.ts'
+import { UsageError } from '../../../src/cli/commands/usage.ts'
+
+const commands: Record<string, (args: string[]) => Promise<number>> = { connections, drain, health, kill, log, profile, reload, top }
+
+test('wrong words are usage errors, before anything is asked', async (t) => {
+  const table: [string[], RegExp][] = [
+    [['kill'], /kill needs one ID/], [['kill', 'x'], /"x" is no ID/], [['kill', '1', '2'], /kill needs one ID/],
+    [['connections', '1', '2'], /takes one ID at the most/], [['connections', '--sort', 'size'], /--sort must be one of/],
+    [['top', 'x'], /unexpected argument/], [['log', 'a', 'b'], /takes one level/], [['log', '--for', '5m'], /--for needs a level/],
+    [['profile'], /needs one of cpu, heap, snapshot/], [['profile', 'cpu', '--seconds', '61'], /--seconds must be 1 to 60/],
+    [['profile', 'snapshot', '--seconds', '5'], /takes no --seconds/], [['profile', 'cpu', '--force'], /--force is for profile snapshot/],
+    [['drain', '--undo', '--wait'], /nothing to wait for/], [['reload', 'now'], /unexpected argument/],
+    [['health', '--health', '5'], /--health: got/], [['log', '--admin', 'nonsense'], /--admin: got nonsense, write host:port/],
+  ]
+  for (const [[name = '', ...args], message] of table) await t.rejects(commands[name]!(args), Object.assign(new UsageError(), { message }), [name, ...args].join(' '))
+})

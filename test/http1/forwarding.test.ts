@@ -1,0 +1,62 @@
+import { test } from 'tap'
+import { forwardHeaders, forwardTrailers, toObject, viaHeader, forwardedFor } from '../../src/http1/forwarding.ts'
+import type { Header } from '../../src/http1/head.ts'
+
+const client = { address: '192.0.2.1', proto: 'http', isTrusted: false } as const
+const names = ['X-Forwarded-For', 'X-Forwarded-Proto', 'X-Forwarded-Host', 'Forwarded', 'Via']
+
+test('the client is named by us alone, unless its peer is trusted', (t) => {
+  const said: Header[] = [['Host', 'a'], ['X-Forwarded-For', '6.6.6.6'], ['x-forwarded-proto', 'https'], ['X-Forwarded-Host', 'evil'], ['Forwarded', 'for=6.6.6.6'], ['X-Real-IP', '6.6.6.6'], ['X-Forwarded-Client-Cert', 'x']]
+  t.same(forwardHeaders(said, client), [['Host', 'a'], ['X-Forwarded-For', '192.0.2.1'], ['X-Forwarded-Proto', 'http'], ['X-Forwarded-Host', 'a'], ['Forwarded', 'for=192.0.2.1;proto=http;host=a'], ['Via', '1.1 sidegate']])
+  t.same(forwardHeaders(said, { ...client, isTrusted: true }), [
+    ['Host', 'a'], ['X-Real-IP', '6.6.6.6'], ['X-Forwarded-Client-Cert', 'x'], ['X-Forwarded-For', '6.6.6.6, 192.0.2.1'], ['X-Forwarded-Proto', 'https'], ['X-Forwarded-Host', 'evil'],
+    ['Forwarded', 'for=6.6.6.6, for=192.0.2.1;proto=http;host=a'], ['Via', '1.1 sidegate'],
+  ])
+  t.end()
+})
+
+test('a twin of a name that is read in one way only is dropped, from whomever', (t) => {
+  const twins = ['X_Forwarded_For', 'x-forwarded_for', 'X.Forwarded.For', 'X_REAL_IP', 'x_forwarded_anything', 'Content_Length', 'Transfer_Encoding', 'Sec_WebSocket_Key', 'X~Forwarded-For', 'Proxy_Authorization']
+  for (const isTrusted of [false, true]) t.same(forwardHeaders(twins.map((name): Header => [name, 'x']), { ...client, isTrusted }).map(([name]) => name), names.filter((name) => name !== 'X-Forwarded-Host'))
+  const kept: Header[] = [['X_Mine', '1'], ['a_b', '2'], ['X_Forwarded', '3'], ['Content-Type', '4']]
+  t.same(forwardHeaders(kept, client).slice(0, 4), kept)
+  t.end()
+})
+
+test('addresses and hosts are written so that they end where they do', (t) => {
+  const forwarded = (address: string | null, host: string): string => forwardHeaders([['Host', host]], { ...client, address }).find(([name]) => name === 'Forwarded')![1]
+  t.equal(forwarded('2001:db8::1', 'a'), 'for="[2001:db8::1]";proto=http;host=a')
+  t.equal(forwarded('192.0.2.1', 'a:80'), 'for=192.0.2.1;proto=http;host="a:80"')
+  t.equal(forwarded('192.0.2.1', 'a;for=x,"'), 'for=192.0.2.1;proto=http;host="a;for=x,"')
+  t.equal(forwarded(null, ''), 'for=unknown;proto=http')
+  t.equal(forwardHeaders([], { ...client, address: null })[0]![1], 'unknown')
+  t.end()
+})
+
+test('Via keeps who was before, both ways', (t) => {
+  t.same(forwardHeaders([['Via', '1.0 a'], ['via', '1.1 b']], client).at(-1), ['Via', '1.0 a, 1.1 b, 1.1 sidegate'])
+  t.same(viaHeader([['via', '1.1 b'], ['A', '1']]), [['A', '1'], ['Via', '1.1 b, 1.1 sidegate']])
+  t.end()
+})
+
+test('trailers that would change what was said before the body do not go on', (t) => {
+  const bad = ['X-Forwarded-For', 'x_forwarded_for', 'Forwarded', 'Host', 'Content-Length', 'Content-Type', 'Content-Encoding', 'Transfer-Encoding', 'Authorization', 'Cookie', 'Set-Cookie', 'TE', 'Trailer', 'Connection', 'Expect', 'Via', 'Cache-Control', 'If-Match', 'Origin', 'Range', 'Max-Forwards']
+  t.same(forwardTrailers([...bad, 'X-Sum', 'Server-Timing', 'x-sum'].map((name): Header => [name, 'v'])), [['X-Sum', 'v'], ['Server-Timing', 'v'], ['x-sum', 'v']])
+  t.same(forwardTrailers([['Connection', 'Host'], ['X', 'y']]), [])
+  t.end()
+})
+
+test('repeated names become lists where they first stood, and no name is special', (t) => {
+  const object = toObject([['X-A', '1'], ['B', '2'], ['x-a', '3'], ['X-A', '4'], ['__proto__', '5'], ['constructor', '6']])
+  t.same(Object.entries(object), [['X-A', ['1', '3', '4']], ['B', '2'], ['__proto__', '5'], ['constructor', '6']])
+  t.equal(({} as Record<string, unknown>)['5'], undefined)
+  t.end()
+})
+
+test('the address of a client is taken from its record, without port, brackets and interface', (t) => {
+  const of = (record: string): string | null => forwardedFor(record, () => true, false).address
+  t.same([of('10.0.0.1:5'), of('[fd00::1]:5'), of('[fe80::1%eth0]:5'), of('unix')], ['10.0.0.1', 'fd00::1', 'fe80::1', null])
+  t.equal(forwardedFor('10.0.0.1:5', (address) => address === '10.0.0.1', false).isTrusted, true)
+  t.equal(forwardedFor('unix', () => true, false).isTrusted, false)
+  t.end()
+})

@@ -1,0 +1,93 @@
+import fc from 'fast-check'
+import { test } from 'tap'
+import { Clients, type ClientOptions } from '../../src/limits/clients.ts'
+import { Bucket } from '../../src/limits/bucket.ts'
+
+function setUp(options: Partial<ClientOptions> = {}) {
+  const acts: string[] = []
+  const clients = new Clients({ maxConnections: Infinity, newConnections: null, isEnforced: true, report: (limit, action, isEnforced) => void acts.push(`${limit} ${action} ${isEnforced}`), ...options })
+  return { clients, acts, admit: (address: string, now = 0) => clients.admit(address, now)?.reason ?? 'in' }
+}
+
+test('a client has as many connections as its limit, the next is too_many, and a released place is taken again', (t) => {
+  const { clients, acts, admit } = setUp({ maxConnections: 2 })
+  t.same([admit('192.0.2.1:1'), admit('[::ffff:192.0.2.1]:2'), admit('192.0.2.1:3'), admit('192.0.2.2:1')], ['in', 'in', 'too_many', 'in'])
+  clients.release('192.0.2.1:1', 0)
+  t.same([admit('192.0.2.1:4'), admit('192.0.2.1:5')], ['in', 'too_many'])
+  t.same(acts, ['connectionsPerClient close true', 'connectionsPerClient close true'])
+  t.end()
+})
+
+test('a client that begins connections faster than its rate is rate_limited, until a token has come', (t) => {
+  const { admit } = setUp({ newConnections: { perSec: 10, burst: 2, isEnforced: true } })
+  t.same([admit('a::1'), admit('a::2'), admit('a::3'), admit('b::1')], ['in', 'in', 'rate_limited', 'in'])
+  t.same([admit('a::1', 99), admit('a::1', 100), admit('a::1', 101)], ['rate_limited', 'in', 'rate_limited'])
+  t.end()
+})
+
+test('what is only observed lets in and counts', (t) => {
+  const { acts, admit } = setUp({ maxConnections: 1, isEnforced: false, newConnections: { perSec: 1, burst: 2, isEnforced: false } })
+  t.same([admit('1.1.1.1:1'), admit('1.1.1.1:2'), admit('1.1.1.1:3')], ['in', 'in', 'in'])
+  t.same(acts, ['connectionsPerClient close false', 'connectionsPerClient close false', 'newConnections close false'])
+  t.end()
+})
+
+test('peers of a Unix socket cannot be told apart, so they are not limited as one client', (t) => {
+  const { clients, admit } = setUp({ maxConnections: 1 })
+  t.same([admit('unix'), admit('unix')], ['in', 'in'])
+  clients.release('unix', 0)
+  t.equal(clients.size, 0)
+  t.equal(clients.of('unix'), null)
+  t.end()
+})
+
+test('a client is forgotten with its last connection, unless it has spent something that it would get back by that', (t) => {
+  const { clients, admit } = setUp({ maxConnections: 5 })
+  admit('1.1.1.1:1')
+  t.equal(clients.size, 1)
+  const bucket = clients.of('1.1.1.1:9')!.bucket('bytes', () => new Bucket(10, 10, 0))
+  bucket.spend(10, 0)
+  clients.release('1.1.1.1:1', 0)
+  t.equal(clients.size, 1)
+  admit('1.1.1.1:2', 500)
+  t.equal(clients.of('1.1.1.1:2')!.bucket('bytes', () => new Bucket(10, 10, 0)), bucket, 'it comes back to its bucket')
+  clients.release('1.1.1.1:2', 1000)
+  t.equal(clients.size, 0)
+  t.end()
+})
+
+test('however many addresses come, those without connections are bounded, and no client with one is forgotten', (t) => {
+  const { clients, admit } = setUp({ newConnections: { perSec: 1, burst: 1, isEnforced: true }, maxConnections: 1 })
+  const address = (nth: number): string => `10.${nth >> 16}.${(nth >> 8) & 255}.${nth & 255}:1`
+  for (let nth = 0; nth < 10; nth++) admit(address(nth))
+  for (let nth = 10; nth < 40_000; nth++) {
+    admit(address(nth))
+    clients.release(address(nth), 0)
+  }
+  t.equal(clients.size, 10 + 16_384)
+  t.equal(clients.forgottenEarly, 40_000 - 10 - 16_384)
+  for (let nth = 0; nth < 10; nth++) t.equal(admit(address(nth)), 'too_many', 'remembered')
+  t.equal(admit(address(39_999)), 'rate_limited', 'the last ones are remembered')
+  t.equal(admit(address(10)), 'in', 'the first ones are not')
+  for (let nth = 0; nth < 10_000; nth++) admit(`192.168.${nth >> 8}.${nth & 255}:1`, 60_000)
+  t.ok(clients.size < 21_000, 'full buckets go as fast as new clients come')
+  t.end()
+})
+
+test('no order of connections goes over a limit or loses a place', async () => {
+  fc.assert(fc.property(fc.array(fc.tuple(fc.nat(3), fc.boolean())), (steps) => {
+    const { clients, admit } = setUp({ maxConnections: 2 })
+    const open = [0, 0, 0, 0]
+    for (const [who, comes] of steps) {
+      const address = `10.0.0.${who}:1`
+      if (comes) {
+        if ((admit(address) === 'in') !== open[who]! < 2) throw new Error('room was not what it is')
+        if (open[who]! < 2) open[who]!++
+      } else if (open[who]! > 0) {
+        clients.release(address, 0)
+        open[who]!--
+      }
+      if (clients.size !== open.filter((count) => count > 0).length) throw new Error('an entry too many or too few')
+    }
+  }))
+})

@@ -1,0 +1,67 @@
+import { test } from 'tap'
+import { Newcomers, type NewcomerOptions } from '../../src/limits/newcomers.ts'
+import { Sweep } from '../../src/core/clock.ts'
+import { Pacer, TURN_MS } from '../../src/limits/pacer.ts'
+import { fakeClock } from '../support/fake-clock.ts'
+
+function setUp(options: Partial<NewcomerOptions> = {}) {
+  const clock = fakeClock({ now: 0 })
+  const [sweep, pacer] = [new Sweep(clock), new Pacer(clock)]
+  const acts: string[] = []
+  const seen: string[] = []
+  const newcomers = new Newcomers({ perSec: 10, burst: 2, onExceed: 'delay', isEnforced: true, maxWaitMs: 10_000, report: (action, isEnforced) => void acts.push(`${action} ${isEnforced}`), ...options }, { clock, sweep, pacer })
+  const come = (name: string): void => newcomers.admit({ serve: () => void seen.push(name), refuse: () => void seen.push(`not ${name}`) })
+  return { clock, sweep, pacer, newcomers, acts, seen, come }
+}
+
+test('the burst is served at once, the rest waits for its tokens, in order', async (t) => {
+  const { clock, come, seen, newcomers, acts } = setUp()
+  for (const name of ['a', 'b', 'c', 'd']) come(name)
+  t.same([seen, newcomers.waiting, acts], [['a', 'b'], 2, ['delay true', 'delay true']])
+  await clock.pass(99)
+  t.same(seen, ['a', 'b'], 'a millisecond before the token')
+  await clock.pass(1 + TURN_MS)
+  t.same(seen, ['a', 'b', 'c'])
+  await clock.pass(99 - TURN_MS)
+  clock.freeze(5)
+  come('e')
+  t.same(seen, ['a', 'b', 'c'], 'nobody overtakes, though the token of the next is there')
+  await clock.pass(200)
+  t.same(seen, ['a', 'b', 'c', 'd', 'e'])
+  t.same(clock.armed.every, 0)
+})
+
+test('who has waited for as long as may be is refused with rate_limited, a little earlier it was not', async (t) => {
+  const { clock, come, seen, newcomers } = setUp({ burst: 1, perSec: 1, maxWaitMs: 500 })
+  come('a')
+  come('b')
+  await clock.pass(499)
+  t.same(seen, ['a'])
+  await clock.pass(500)
+  t.same([seen, newcomers.waiting, clock.armed.every], [['a', 'not b'], 0, 0])
+  await clock.pass(2000)
+  t.same(seen, ['a', 'not b'], 'once')
+})
+
+test('where the action is close, nobody waits', (t) => {
+  const { come, seen, acts } = setUp({ onExceed: 'close' })
+  for (const name of ['a', 'b', 'c']) come(name)
+  t.same([seen, acts], [['a', 'b', 'not c'], ['close true']])
+  t.end()
+})
+
+test('where it is only observed, all are served and counted', (t) => {
+  const { come, seen, acts } = setUp({ isEnforced: false })
+  for (const name of ['a', 'b', 'c']) come(name)
+  t.same([seen, acts], [['a', 'b', 'c'], ['delay false']])
+  t.end()
+})
+
+test('when the listener closes, those that wait are refused', async (t) => {
+  const { clock, come, seen, newcomers } = setUp()
+  for (const name of ['a', 'b', 'c', 'd']) come(name)
+  newcomers.close()
+  t.same([seen.slice(2), newcomers.waiting], [['not c', 'not d'], 0])
+  await clock.pass(1000)
+  t.same([seen.length, clock.armed.every], [4, 0])
+})

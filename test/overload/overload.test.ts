@@ -1,0 +1,255 @@
+import { test } from 'tap'
+import type { Close } from '../../src/core/close.ts'
+import { Connection } from '../../src/core/connection.ts'
+import { idleScale, LOOK_MS, Overload } from '../../src/overload/overload.ts'
+import type { OverloadOptions } from '../../src/overload/overload.ts'
+import { calm } from '../../src/core/strain.ts'
+import { fakeClock } from '../support/fake-clock.ts'
+
+const MIB = 1024 * 1024
+const LIMIT = 100 * MIB
+const usual: OverloadOptions = { buffered: { share: 0.25 }, shedAt: 0.85, refuseAt: 0.95 }
+
+/** An overload over a machine whose figures the test sets. `quietMs` of a peer grows by itself unless it is `moving`. */
+function overloaded(options: Partial<OverloadOptions> = {}) {
+  const clock = fakeClock()
+  const strain = calm()
+  const usage = { limitBytes: LIMIT, usageBytes: 10 * MIB }
+  const registry = new Map<number, Connection>()
+  const closes: Array<{ id: number } & Close> = []
+  const lines: string[] = []
+  let collected = 0
+  const overload = new Overload({ ...usual, ...options }, {
+    clock,
+    strain,
+    log: { warn: (message) => void lines.push(message) },
+    registry: { [Symbol.iterator]: () => registry.values() },
+    read: () => ({ ...usage }),
+    collectGarbage: () => void collected++,
+  })
+  overload.start()
+  return {
+    clock,
+    strain,
+    usage,
+    overload,
+    closes,
+    lines,
+    collected: () => collected,
+    endedIds: () => closes.map(({ id }) => id),
+    /** A connection whose client has so much to take. */
+    add(id: number, bytes: number, state: 'stalled' | 'moving' = 'stalled') {
+      const connection = new Connection(id, 'app', 'tcp', '192.0.2.1:1', clock.now())
+      const since = clock.now()
+      connection.phase = 'relay'
+      connection.owner = {
+        close: (close) => {
+          closes.push({ id, ...close })
+          registry.delete(id)
+        },
+        queued: (side) => (side === 'client' ? bytes : 0),
+        takenAt: () => (state === 'moving' ? clock.now() : since),
+        isPaused: () => true,
+      }
+      registry.set(id, connection)
+    },
+    /** The next look sees this share of the limit used. */
+    async use(share: number) {
+      usage.usageBytes = share * LIMIT
+      await clock.pass(LOOK_MS)
+    },
+  }
+}
+
+test('pressure is the larger of memory used and bytes queued, 0 to 1', async (t) => {
+  const { overload, use, add, clock } = overloaded()
+  await use(0.4)
+  t.match(overload.view, { pressure: 0.4, limitBytes: LIMIT, usageBytes: 0.4 * LIMIT, bufferedLimitBytes: 25 * MIB })
+  add(1, 15 * MIB)
+  await clock.pass(LOOK_MS)
+  t.equal(overload.view.pressure, 0.6)
+  await use(0.7)
+  t.equal(overload.view.pressure, 0.7)
+  await use(1.3)
+  t.equal(overload.view.pressure, 1)
+})
+
+test('a budget in bytes is one whatever the limit, and one that is off is none', async (t) => {
+  const fixed = overloaded({ buffered: { bytes: MIB } })
+  fixed.add(1, MIB / 2)
+  await fixed.clock.pass(LOOK_MS)
+  t.match(fixed.overload.view, { pressure: 0.5, bufferedLimitBytes: MIB })
+  const off = overloaded({ buffered: { bytes: Number.POSITIVE_INFINITY } })
+  off.add(1, 50 * LIMIT)
+  await off.clock.pass(10 * LOOK_MS)
+  t.equal(off.overload.view.pressure, 0.1)
+  t.same(off.closes, [])
+})
+
+test('idle deadlines are whole up to shedAt, and shrink in a line to a tenth at refuseAt', (t) => {
+  t.equal(idleScale(0.5, 0.85, 0.95), 1)
+  t.equal(idleScale(0.849, 0.85, 0.95), 1)
+  t.equal(idleScale(0.85, 0.85, 0.95), 1, 'it begins there')
+  for (const [pressure, scale] of [[0.8625, 0.8875], [0.9, 0.55], [0.925, 0.325]] as const) t.ok(Math.abs(idleScale(pressure, 0.85, 0.95) - scale) < 1e-9, `${pressure}`)
+  t.equal(idleScale(0.95, 0.85, 0.95), 0.1)
+  t.equal(idleScale(1, 0.85, 0.95), 0.1)
+  t.equal(idleScale(1, Number.POSITIVE_INFINITY, 0.95), 1, 'off')
+  t.equal(idleScale(0.9, 0.9, 0.9), 0.1, 'both at once are a step')
+  t.ok(Math.abs(idleScale(0.95, 0.9, Number.POSITIVE_INFINITY) - 0.55) < 1e-9, 'without refusal it ends at the limit')
+  t.end()
+})
+
+test('with memory to spare nothing is asked of the path, and nothing is said', async (t) => {
+  const { strain, use, add, lines, closes, collected } = overloaded()
+  add(1, 20 * MIB)
+  await use(0.849)
+  t.same(strain, { idleScale: 1, isRefusing: false, isWatching: false })
+  t.same([lines, closes, collected()], [[], [], 0])
+})
+
+test('new work is refused from refuseAt on, until five points below it', async (t) => {
+  const { strain, use } = overloaded()
+  await use(0.9499)
+  t.equal(strain.isRefusing, false)
+  await use(0.95)
+  t.equal(strain.isRefusing, true)
+  await use(0.9001)
+  t.equal(strain.isRefusing, true, 'it does not flap')
+  await use(0.8999)
+  t.equal(strain.isRefusing, false)
+  await use(0.9499)
+  t.equal(strain.isRefusing, false)
+})
+
+test('slow readers are looked at closely from shedAt on, until five points below it', async (t) => {
+  const { strain, use } = overloaded()
+  await use(0.85)
+  t.equal(strain.isWatching, true)
+  await use(0.8001)
+  t.match(strain, { isWatching: true, idleScale: 1 })
+  await use(0.7999)
+  t.equal(strain.isWatching, false)
+})
+
+test('one line is written when a state begins and one when it ends, however long it lasts', async (t) => {
+  const { use, lines } = overloaded()
+  for (const share of [0.86, 0.87, 0.84, 0.96, 0.97, 0.91, 0.96, 0.86, 0.82, 0.1, 0.2]) await use(share)
+  t.same(lines.map((line) => line.split(':')[0]), ['memory runs short', 'overloaded', 'no longer overloaded', 'memory is no longer short'])
+})
+
+test('a threshold that is off is never reached', async (t) => {
+  const { strain, use, closes, add } = overloaded({ shedAt: Number.POSITIVE_INFINITY, refuseAt: Number.POSITIVE_INFINITY })
+  add(1, 10 * MIB)
+  await use(1)
+  await use(1)
+  t.match(strain, { idleScale: 1, isRefusing: false })
+  t.same(closes, [])
+})
+
+test('over memory.buffered the largest stalled queue ends with overloaded, and others stay', async (t) => {
+  const { add, clock, closes, endedIds } = overloaded({ refuseAt: Number.POSITIVE_INFINITY })
+  add(1, 8 * MIB)
+  add(2, 12 * MIB)
+  add(3, 5 * MIB)
+  await clock.pass(8 * LOOK_MS)
+  t.same(closes, [], 'all of it is within the budget')
+  add(4, 1, 'moving')
+  await clock.pass(LOOK_MS)
+  t.match(closes, [{ id: 2, reason: 'overloaded', side: 'sidegate', phase: 'relay' }])
+  t.match(closes[0]!.detail, /^held 12582912 bytes, of which none was taken for 2\.\ds \(memory\.buffered\)$/)
+  await clock.pass(8 * LOOK_MS)
+  t.same(endedIds(), [2])
+})
+
+test('a big queue that makes progress stays while stalled ones are enough, and goes when they are not', async (t) => {
+  const { add, clock, endedIds } = overloaded({ refuseAt: Number.POSITIVE_INFINITY })
+  add(1, 20 * MIB, 'moving')
+  add(2, 2 * MIB)
+  add(3, 1 * MIB)
+  await clock.pass(8 * LOOK_MS)
+  add(4, 3 * MIB, 'moving')
+  await clock.pass(LOOK_MS)
+  t.same(endedIds(), [2])
+  add(5, 10 * MIB, 'moving')
+  await clock.pass(LOOK_MS)
+  t.same(endedIds(), [2, 3, 1], 'the budget holds, whoever holds it up')
+})
+
+test('while it refuses, stalled queues go until refusal can end, and those that move stay', async (t) => {
+  const { add, clock, endedIds, strain } = overloaded()
+  add(1, 11 * MIB)
+  add(2, 1 * MIB)
+  add(3, 12 * MIB, 'moving')
+  await clock.pass(7 * LOOK_MS)
+  t.equal(strain.isRefusing, true, '24 of 25 MiB')
+  t.same(endedIds(), [], 'not stalled yet')
+  await clock.pass(LOOK_MS)
+  t.same(endedIds(), [1])
+  await clock.pass(LOOK_MS)
+  t.equal(strain.isRefusing, false)
+  t.same(endedIds(), [1])
+})
+
+test('memory that is used up is taken back from stalled queues, a second apart, and from moving ones only at the last', async (t) => {
+  const { add, use, endedIds, strain } = overloaded()
+  add(1, 3 * MIB)
+  add(2, 4 * MIB)
+  add(3, 2 * MIB)
+  add(4, 5 * MIB, 'moving')
+  for (let look = 0; look < 8; look++) await use(0.5)
+  await use(0.96)
+  t.same(endedIds(), [2, 1], '6 MiB above where refusal ends')
+  t.equal(strain.isRefusing, true)
+  for (let look = 0; look < 3; look++) await use(0.96)
+  t.same(endedIds(), [2, 1], 'what was freed needs a while to show')
+  await use(0.96)
+  t.same(endedIds(), [2, 1, 3])
+  for (let look = 0; look < 8; look++) await use(0.97)
+  t.same(endedIds(), [2, 1, 3], 'one that moves stays')
+  for (let look = 0; look < 4; look++) await use(0.975)
+  t.same(endedIds(), [2, 1, 3, 4], 'half way to the limit the kernel is about to end all')
+})
+
+test('garbage is collected while memory is used up, every ten seconds, and not for queues', async (t) => {
+  const { use, collected, add, clock, strain } = overloaded()
+  await use(0.949)
+  t.equal(collected(), 0)
+  await use(0.95)
+  t.equal(collected(), 1)
+  for (let look = 0; look < 39; look++) await use(0.95)
+  t.equal(collected(), 1)
+  await use(0.95)
+  t.equal(collected(), 2)
+  await use(0.1)
+  add(1, 24 * MIB, 'moving')
+  await clock.pass(60 * LOOK_MS)
+  t.equal(strain.isRefusing, true)
+  t.equal(collected(), 2)
+})
+
+test('after the process stood still nobody is ended for having been still: the next look decides', async (t) => {
+  const { add, clock, endedIds } = overloaded()
+  add(1, 26 * MIB)
+  clock.freeze(60_000)
+  await clock.pass(0)
+  t.same(endedIds(), [])
+  await clock.pass(LOOK_MS)
+  t.same(endedIds(), [1])
+})
+
+test('a connection that nobody serves yet is no victim and no obstacle', async (t) => {
+  const clock = fakeClock()
+  const overload = new Overload(usual, {
+    clock,
+    strain: calm(),
+    log: { warn: () => {} },
+    registry: [new Connection(1, 'app', 'tcp', '192.0.2.1:1', 0)],
+    read: () => ({ limitBytes: LIMIT, usageBytes: LIMIT }),
+    collectGarbage: () => {},
+  })
+  overload.start()
+  await clock.pass(LOOK_MS)
+  t.equal(overload.view.pressure, 1)
+  overload.stop()
+  t.same(clock.armed, { every: 0, after: 0, nextTurn: 0 })
+})
