@@ -13,6 +13,7 @@ import { ConfigError, formatProblem } from '../core/errors.ts'
 import { watchConfig } from '../files/config-watch.ts'
 import { collectGarbage } from '../overload/heap.ts'
 import type { ConfigSource } from '../lifecycle/reload.ts'
+import { Whole } from '../log/line.ts'
 import { createLog } from '../log/log.ts'
 
 const FLUSH_LOG_MS = 1000
@@ -40,7 +41,7 @@ export async function run({ configFile }: { configFile: string }): Promise<numbe
     log.error('uncaught error: this is a bug', { error: error.stack ?? String(error) })
     void exit(INTERNAL).then((code) => process.exit(code))
   })
-  for (const warning of warnings) log.warn('risky configuration', { at: formatProblem(configFile, warning) })
+  for (const warning of warnings) log.warn('risky configuration', { at: new Whole(formatProblem(configFile, warning)) })
   const sidegate = await Sidegate.start(config, { log, logWriter: writer, source: { source, content, hash } })
   // What it took to start is garbage now, 4 MB of it.
   if (globalThis.gc !== undefined) collectGarbage()

@@ -15,6 +15,7 @@ import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
 import type { ClientOptions } from '../limits/clients.ts'
 import type { RatesOptions } from '../limits/rates.ts'
 import { ConfigError } from '../core/errors.ts'
+import { Whole } from '../log/line.ts'
 import type { PairOptions } from '../pair/pair.ts'
 import type { HttpOptions } from '../exchange/serve.ts'
 import type { ServeOptions } from '../opening/opening.ts'
@@ -59,6 +60,11 @@ export function cannotBind(key: string, address: Address, error: NodeJS.ErrnoExc
 export function restartRequired(running: Config, next: Config): string[] {
   const keys = ['health', 'admin'] as const
   return keys.filter((key) => formatAddress(running[key].address) !== formatAddress(next[key].address)).map((key) => `${key}.address`)
+}
+
+/** Every listener with its address, for the log line of the start. */
+export function listenersOf({ listeners }: Config): Whole {
+  return new Whole(listeners.map(({ name, address }) => `${name} ${formatAddress(address)}`).join(', '))
 }
 
 /** A file that is needed and cannot be used, at the key that names it. */

@@ -10,6 +10,7 @@ import type { ConfigProblem } from '../core/errors.ts'
 import { Rotation } from '../files/rotation.ts'
 import { readTlsFiles } from '../files/tls-files.ts'
 import type { TlsContents, TlsFileProblem, TlsFiles } from '../files/tls-files.ts'
+import { Whole } from '../log/line.ts'
 import type { Log } from '../log/log.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import { isSame, nodeTls } from '../core/node-lazy.ts'
@@ -101,7 +102,7 @@ export class TlsParts {
     metrics.onTlsReload(problems.length === 0 ? 'success' : 'failure')
     if (problems.length === 0) return log.info('certificates reloaded', { listener: this.#name, side })
     const error = problems.map((problem) => locate(this.#key, side, problem)).map(({ path, message }) => `${path}: ${message}`).join('; ')
-    log.warn('certificates not reloaded: the last good ones stay in use', { listener: this.#name, side, error })
+    log.warn('certificates not reloaded: the last good ones stay in use', { listener: this.#name, side, error: new Whole(error) })
   }
 
   #noteExpiry(side: Side, expiresAt: number | null): void {

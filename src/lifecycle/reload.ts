@@ -10,6 +10,7 @@
 import type { Clock } from '../core/clock.ts'
 import type { ConfigProblem } from '../core/errors.ts'
 import { ConfigError, formatProblem } from '../core/errors.ts'
+import { Whole } from '../log/line.ts'
 import type { Log } from '../log/log.ts'
 
 export type ReloadTrigger = 'admin' | 'SIGHUP' | 'file'
@@ -124,7 +125,7 @@ export class Reloads<C> {
       hash = loaded.hash
       if (outcome instanceof ConfigError) return this.#fail(loaded.isUndecided ? null : content, hash, outcome)
       const restartRequired = await apply(outcome.config)
-      for (const warning of outcome.warnings) log.warn('risky configuration', { at: formatProblem(source.file, warning) })
+      for (const warning of outcome.warnings) log.warn('risky configuration', { at: new Whole(formatProblem(source.file, warning)) })
       return this.#succeed(trigger, content, hash, restartRequired)
     } catch (error) {
       if (error instanceof ConfigError) return this.#fail(content, hash, error)
@@ -144,7 +145,7 @@ export class Reloads<C> {
     this.succeededAt = clock.wall()
     this.successes++
     log.info('reloaded', { trigger, hash })
-    if (restartRequired.length > 0) log.warn('changes that need a restart are not in effect', { keys: restartRequired.join(', ') })
+    if (restartRequired.length > 0) log.warn('changes that need a restart are not in effect', { keys: new Whole(restartRequired.join(', ')) })
     return { result: 'success', hash, restartRequired }
   }
 
@@ -165,7 +166,7 @@ export class Reloads<C> {
     this.fault = { at: clock.wall(), hash, file, problems }
     this.failures++
     const lines = problems.map((problem) => formatProblem(file, problem))
-    for (const problem of lines) log.error('reload failed, the last good configuration stays', { problem })
+    for (const problem of lines) log.error('reload failed, the last good configuration stays', { problem: new Whole(problem) })
     return { result: 'failure', problems: lines }
   }
 }

@@ -7,8 +7,17 @@ export type LogLevel = (typeof logLevels)[number]
 export const logFormats = ['json', 'text'] as const
 export type LogFormat = (typeof logFormats)[number]
 
-/** An Error is written as its message and its stack; undefined leaves the key out. */
-export type LogValue = string | number | boolean | null | undefined | Error
+/** Words of ours, or of the operator's configuration: bounded where they come from, and never cut here. A name of a listener that is not shown is searched in vain. */
+export class Whole {
+  readonly text: string
+
+  constructor(text: string) {
+    this.text = text
+  }
+}
+
+/** An Error is written as its message and its stack; undefined leaves the key out. A string may be a peer's, and is cut. */
+export type LogValue = string | number | boolean | null | undefined | Error | Whole
 
 /** The three keys that every line begins with are taken. */
 export type LogFields = Record<string, LogValue> & { time?: never; level?: never; msg?: never }
@@ -41,6 +50,7 @@ function formatField(write: WritePair, separator: string, key: string, value: Lo
     const stack = value.stack === undefined ? '' : separator + write('stack', cut(value.stack, MAX_OWN_BYTES))
     return separator + write(key, cut(value.message, MAX_VALUE_BYTES)) + stack
   }
+  if (value instanceof Whole) return separator + write(key, value.text)
   return separator + write(key, typeof value === 'string' ? cut(value, MAX_VALUE_BYTES) : value)
 }
 

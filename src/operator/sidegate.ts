@@ -8,7 +8,6 @@ import { Sweep, systemClock } from '../core/clock.ts'
 import type { Clock } from '../core/clock.ts'
 import { makeClose } from '../core/close.ts'
 import type { Reason } from '../core/close.ts'
-import { formatAddress } from '../config/address.ts'
 import type { Address } from '../config/address.ts'
 import type { Config } from '../config/schema.ts'
 import { OFF, parseDuration } from '../config/units.ts'
@@ -32,7 +31,7 @@ import type { LogWriter } from '../log/log-writer.ts'
 import { Rejections } from '../log/rejections.ts'
 import { Metrics } from '../metrics/metrics.ts'
 import { ListenerSet } from '../gate/listener-set.ts'
-import { cannotBind, cannotUse, refuseWhatDoesNotFit, restartRequired, shortestDeadline, toListen } from '../gate/options.ts'
+import { cannotBind, cannotUse, listenersOf, refuseWhatDoesNotFit, restartRequired, shortestDeadline, toListen } from '../gate/options.ts'
 import { Pacer } from '../limits/pacer.ts'
 import { calm } from '../core/strain.ts'
 import { meteredListener } from '../gate/served-limits.ts'
@@ -187,7 +186,7 @@ export class Sidegate {
       throw error
     }
     this.#state = 'running'
-    this.#log.info('started', { version: version(), listeners: this.#config.listeners.map(({ name, address }) => `${name} ${formatAddress(address)}`).join(', ') })
+    this.#log.info('started', { version: version(), listeners: listenersOf(this.#config) })
   }
 
   async #bind<T>(key: string, address: Address, listen: (address: { host?: string; port: number } | { path: string }) => Promise<T>): Promise<T> {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { test } from 'tap'
-import { cut, formatLine } from '../../src/log/line.ts'
+import { cut, formatLine, Whole } from '../../src/log/line.ts'
 
 const at = Date.UTC(2026, 0, 2, 3, 4, 5, 6)
 const hostile = fc.string({ unit: 'binary', maxLength: 400, size: 'max' })
@@ -55,6 +55,14 @@ test('a value is cut to 256 bytes of UTF-8 between characters', async (t) => {
   t.equal(cut('x'.repeat(256), 256), 'x'.repeat(256))
   t.equal(cut('x'.repeat(257), 256), `${'x'.repeat(253)}...`)
   t.equal(cut('😀'.repeat(100), 256), `${'😀'.repeat(63)}...`)
+})
+
+test('words of our own are written in full, and escaped like any others', async (t) => {
+  const text = `${'x'.repeat(50_000)} "end"\n`
+  const line = formatLine('json', at, 'info', 'm', { value: new Whole(text) })
+  t.equal((JSON.parse(line) as { value: string }).value, text)
+  t.ok(isTame(line))
+  t.same(keysOf(formatLine('text', at, 'info', 'm', { value: new Whole(text) })), ['time', 'level', 'msg', 'value'])
 })
 
 test('an error shows its message and its stack', async (t) => {
