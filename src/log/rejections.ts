@@ -1,16 +1,29 @@
-// Connections that no gate let in, in the log: the first at once, then one line a second for each listener and reason, with
-// how many there were. A flood of refusals must not become a flood of lines.
+// Connections that no gate let in, in the log: the first at once, then one line a second for each listener, reason and detail, with
+// how many there were; who is told last is told without an address. A flood of refusals must not become a flood of lines, and no
+// refusal is counted under the words of another.
 
 import type { Clock } from '../core/clock.ts'
 import type { Close } from '../core/close.ts'
 import type { Log } from './log.ts'
 
 const EVERY_MS = 1000
+/** Kinds that are told apart at a time. Most details are ours, but some are OpenSSL's or quote a peer; more are told together. */
+const MAX_KINDS = 256
+const OTHERS = 'of several kinds'
+
+interface Told {
+  listener: string
+  close: Close
+  at: number
+  /** Since then, without a line of their own. */
+  since: number
+}
 
 export class Rejections {
   readonly #log: Pick<Log, 'info'>
   readonly #clock: Clock
-  readonly #told = new Map<string, { at: number; since: number }>()
+  readonly #told = new Map<string, Told>()
+  #stop: (() => void) | null = null
 
   constructor(log: Pick<Log, 'info'>, clock: Clock) {
     this.#log = log
@@ -19,15 +32,48 @@ export class Rejections {
 
   /** `client` tells the address of this one; those that are counted only are not asked. */
   note(listener: string, close: Close, client: () => string): void {
-    const key = `${listener} ${close.reason}`
+    const told = this.#find(listener, close)
     const now = this.#clock.now()
-    const told = this.#told.get(key)
-    if (told !== undefined && now - told.at < EVERY_MS) {
+    if (now - told.at < EVERY_MS) {
       told.since++
       return
     }
-    const { reason, side, phase, detail } = close
-    this.#log.info('connection refused', { listener, client: client(), close: reason, side, phase, detail, count: (told?.since ?? 0) + 1 })
-    this.#told.set(key, { at: now, since: 0 })
+    this.#tell(told, client(), told.since + 1)
+    told.at = now
+    told.since = 0
   }
+
+  #find(listener: string, close: Close): Told {
+    const key = keyOf(listener, close)
+    const known = this.#told.get(key)
+    if (known !== undefined) return known
+    const isRoom = this.#told.size < MAX_KINDS || close.detail === OTHERS
+    if (!isRoom) return this.#find(listener, { ...close, detail: OTHERS })
+    const told = { listener, close, at: Number.NEGATIVE_INFINITY, since: 0 }
+    this.#told.set(key, told)
+    this.#stop ??= this.#clock.every(EVERY_MS, () => this.#onTick())
+    return told
+  }
+
+  /** What was counted and has no refusal after it to be told with is told now, and forgotten. */
+  #onTick(): void {
+    const now = this.#clock.now()
+    for (const [key, told] of this.#told) {
+      if (now - told.at < 2 * EVERY_MS) continue
+      if (told.since > 0) this.#tell(told, undefined, told.since)
+      this.#told.delete(key)
+    }
+    if (this.#told.size > 0) return
+    this.#stop?.()
+    this.#stop = null
+  }
+
+  #tell({ listener, close }: Told, client: string | undefined, count: number): void {
+    const { reason, side, phase, detail } = close
+    this.#log.info('connection refused', { listener, client, close: reason, side, phase, detail, count })
+  }
+}
+
+function keyOf(listener: string, { reason, side, phase, detail = '' }: Close): string {
+  return `${listener} ${reason} ${side} ${phase} ${detail}`
 }
