@@ -74,6 +74,8 @@ export class Meter implements Waiter {
   /** What was read and must wait for tokens. */
   #held: Buffer | null = null
   #sparedAt = Number.NEGATIVE_INFINITY
+  /** What the next read may bring, where that is known to be less than a whole one. */
+  expected = Number.POSITIVE_INFINITY
   #isGone = false
 
   constructor(half: Half, rates: HalfRates, readBytes: number, limits: PairLimits, owner: MeterOwner) {
@@ -89,7 +91,11 @@ export class Meter implements Waiter {
   }
 
   get needs(): number {
-    return this.#waitsFor === this.#rates.messages?.bucket ? 1 : this.#readBytes
+    return this.#waitsFor === this.#rates.messages?.bucket ? 1 : this.#nextBytes
+  }
+
+  get #nextBytes(): number {
+    return Math.min(this.#readBytes, this.expected)
   }
 
   /** Draws for a read; false if it may not go on, since the pair ends with it. */
@@ -146,7 +152,7 @@ export class Meter implements Waiter {
     if (this.#waitsFor !== null) return false
     const rate = this.#rates.bytes
     if (rate === null || rate.onExceed !== 'delay' || !rate.isEnforced) return true
-    if (this.#isGone || rate.bucket.has(this.#readBytes, this.#limits.clock.now())) return true
+    if (this.#isGone || rate.bucket.has(this.#nextBytes, this.#limits.clock.now())) return true
     this.#limits.report('bytes', 'delay', true)
     this.#wait(rate.bucket)
     return false
@@ -156,7 +162,7 @@ export class Meter implements Waiter {
     const isForBytes = this.#waitsFor === this.#rates.bytes?.bucket
     this.#waitsFor = null
     this.#owner.onTurn(this.#half)
-    return isForBytes ? this.#readBytes : 0
+    return isForBytes ? this.#nextBytes : 0
   }
 
   /** What was held back, once. */

@@ -25,6 +25,7 @@ import { makeClose } from '../core/close.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { earliest } from '../core/wait.ts'
 import type { NextDeadline } from '../core/wait.ts'
+import type { Dialogue } from './dialogue.ts'
 import type { Half } from './half.ts'
 import type { Strain } from '../core/strain.ts'
 
@@ -148,17 +149,21 @@ export class Deadlines {
   }
 
   /** Notices progress, then returns the Close of the first deadline that is due, or null. */
-  check(toUpstream: Half, toClient: Half, now: number, strain: Strain): Close | null {
+  check(toUpstream: Half, toClient: Half, now: number, strain: Strain, dialogue: Dialogue | null = null): Close | null {
     if (strain.isWatching) lookCloser(toUpstream.sink, toClient.sink)
     this.#toUpstream.observe(toUpstream, now)
     this.#toClient.observe(toClient, now)
     return (
       this.#stalled(toClient, this.#toClient, this.#clientLook, now) ??
       this.#stalled(toUpstream, this.#toUpstream, this.#upstreamLook, now) ??
-      this.#halfClosed(toUpstream, toClient, now) ??
-      this.#idle(toUpstream, toClient, now, strain.idleScale) ??
+      this.#quiet(toUpstream, toClient, now, strain.idleScale, dialogue) ??
       this.#tooOld(now)
     )
+  }
+
+  #quiet(toUpstream: Half, toClient: Half, now: number, scale: number, dialogue: Dialogue | null): Close | null {
+    if (dialogue?.judge !== undefined) return dialogue.judge(this.#toUpstream, this.#toClient, now, scale)
+    return this.#halfClosed(toUpstream, toClient, now) ?? this.#idle(toUpstream, toClient, now, scale)
   }
 
   /** When that peer last took bytes of ours or was owed none, as the last sweep noticed, and as far as that is sure. */
@@ -169,19 +174,31 @@ export class Deadlines {
   }
 
   /** The one that is due first if nothing moves any more; null where none of those that run is on. */
-  next(toUpstream: Half, toClient: Half): NextDeadline | null {
-    const { idleMs, clientIdleMs, upstreamIdleMs, writeMs, halfCloseMs } = this.#options
+  next(toUpstream: Half, toClient: Half, dialogue: Dialogue | null = null): NextDeadline | null {
+    const judgesItself = dialogue?.judge !== undefined
+    return earliest([...this.#common(toUpstream, toClient), ...(judgesItself ? [] : this.#waits(toUpstream, toClient))])
+  }
+
+  #waits(toUpstream: Half, toClient: Half): (NextDeadline | null)[] {
+    const { idleMs, clientIdleMs, upstreamIdleMs, halfCloseMs } = this.#options
     const isHalfClosed = toUpstream.hasEnded !== toClient.hasEnded
     const movedAt = this.#movedAt(toUpstream)
-    return earliest([
-      toClient.sink.untaken > 0 ? { key: 'deadlines.write', reason: 'write_timeout', side: 'client', at: this.#toClient.takenAt + writeMs } : null,
-      toUpstream.sink.untaken > 0 ? { key: 'deadlines.write', reason: 'write_timeout', side: 'upstream', at: this.#toUpstream.takenAt + writeMs } : null,
+    return [
       isHalfClosed ? { key: 'deadlines.halfClose', reason: 'half_close_timeout', side: toUpstream.hasEnded ? 'upstream' : 'client', at: movedAt + halfCloseMs } : null,
       { key: 'deadlines.idle', reason: 'idle_timeout', side: 'sidegate', at: this.activeAt + idleMs },
       toUpstream.hasEnded ? null : { key: 'deadlines.clientIdle', reason: 'idle_timeout', side: 'client', at: this.#toUpstream.dataAt + clientIdleMs },
       toClient.hasEnded ? null : { key: 'deadlines.upstreamIdle', reason: 'idle_timeout', side: 'upstream', at: this.#toClient.dataAt + upstreamIdleMs },
+    ]
+  }
+
+  /** Whatever is spoken. */
+  #common(toUpstream: Half, toClient: Half): (NextDeadline | null)[] {
+    const { writeMs } = this.#options
+    return [
+      toClient.sink.untaken > 0 ? { key: 'deadlines.write', reason: 'write_timeout', side: 'client', at: this.#toClient.takenAt + writeMs } : null,
+      toUpstream.sink.untaken > 0 ? { key: 'deadlines.write', reason: 'write_timeout', side: 'upstream', at: this.#toUpstream.takenAt + writeMs } : null,
       { key: 'deadlines.lifetime', reason: 'lifetime_timeout', side: 'sidegate', at: expiresAt(this.#startedAt, this.#options, this.#jitter) },
-    ])
+    ]
   }
 
   #stalled({ sink }: Half, { takenAt }: Progress, look: CloseLook, now: number): Close | null {

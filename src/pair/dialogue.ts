@@ -5,7 +5,21 @@ import type { Close } from '../core/close.ts'
 import type { Wait } from '../core/wait.ts'
 import type { Half } from './half.ts'
 
-export type Farewell = 'awaited' | 'said' | 'blocked' | 'nothing'
+/**
+ * `awaited`: its answer is waited for before FIN, for a second. `said`: FIN may follow at once. `blocked`: there is something to say,
+ * but not here (inside a frame). `nothing`: this protocol has no word for this end. Of messages that follow each other: `answered`: it has
+ * an answer that says why, which is flushed whatever the table says. `cut`: only RST would show that something is missing. `done`:
+ * nobody waits for what this peer still sends.
+ */
+export type Farewell = 'awaited' | 'said' | 'blocked' | 'nothing' | 'answered' | 'cut' | 'done'
+
+/** When something moved in one direction, as the sweep saw it; milliseconds of the Clock. */
+export interface Moved {
+  /** Data came from the source, or a slow sink took some, or a rate limit held it back. */
+  readonly activeAt: number
+  /** Data came from the source, or it was not read. */
+  readonly dataAt: number
+}
 
 export interface Dialogue {
   /**
@@ -13,13 +27,11 @@ export interface Dialogue {
    * `half.meter`, which has it relayed again in its turn.
    */
   relay(half: Half, bytes: Buffer, length: number): void
-  /** A source sent FIN: null if it may, else why the pair ends. */
-  onSourceEnd(half: Half): Close | null
-  /**
-   * Says goodbye to the peer that `half` sends to. `awaited`: its answer is waited for before FIN, for a second. `said`: FIN may
-   * follow at once. `blocked`: there is something to say, but not here (inside a frame). `nothing`: this protocol
-   * has no word for this end.
-   */
+  /** A source sent FIN: null if it may, and it is passed on; `kept` if it may, and the other side does not hear of it; else why the pair ends. */
+  onSourceEnd(half: Half): Close | null | 'kept'
+  /** The upstream is gone (`error`: not by an end of its own); true if the pair goes on without it. */
+  onUpstreamClosed?(error: NodeJS.ErrnoException | null): boolean
+  /** Says goodbye to the peer that `half` sends to. */
   farewell(half: Half, close: Close): Farewell
   /** True: an end that can wait comes inside a frame. The pair is closed with it again as soon as it can be told, or after a while. */
   postpone?(close: Close): boolean
@@ -29,6 +41,10 @@ export interface Dialogue {
   isOwing(half: Half): boolean
   /** Looks at its own deadlines; milliseconds of the Clock. Returns why the pair ends, or null. */
   sweep(now: number): Close | null
+  /** Judges its own waits in place of `idle` and `halfClose`, which are for conversations without messages. */
+  judge?(toUpstream: Moved, toClient: Moved, now: number, idleScale: number): Close | null
+  /** Nobody waits for anything: what has messages, between two of them. */
+  readonly isAtRest?: boolean
   /** What the protocol itself waits for, on request; null where that is only data. */
   describe?(): Omit<Wait, 'state'> | null
 }

@@ -24,11 +24,12 @@ export interface BufferOptions {
 /** Why a source is not read; a set of bits, and it is read only when none is left. */
 const SINK = 1
 const BUCKET = 2
+const DIALOGUE = 4
 
 export class Half {
   readonly direction: Direction
-  readonly source: Endpoint
-  readonly sink: Endpoint
+  source: Endpoint
+  sink: Endpoint
   readonly flow: Flow
   readonly #dialogue: Dialogue | null
   readonly #buffers: BufferOptions
@@ -84,6 +85,29 @@ export class Half {
   forward(bytes: Buffer, start: number, end: number): void {
     this.flow.sent += end - start
     this.sink.write(bytes, start, end)
+  }
+
+  /** The dialogue can use nothing of the source now: what it sends next waits in its own socket. */
+  hold(): void {
+    this.#blockers |= DIALOGUE
+  }
+
+  /** Undoes `hold`. */
+  letGo(): void {
+    if ((this.#blockers & DIALOGUE) !== 0) this.#unblock(DIALOGUE)
+  }
+
+  /** Reads from another endpoint from here on. */
+  readFrom(source: Endpoint): void {
+    this.source = source
+    this.hasEnded = false
+    if (this.isPaused) source.pause()
+  }
+
+  /** Writes to another endpoint from here on. */
+  writeTo(sink: Endpoint): void {
+    this.sink = sink
+    this.onSinkProgress()
   }
 
   #mayRead(): boolean {

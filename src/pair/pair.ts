@@ -7,7 +7,7 @@
 //
 // The pair never dials. Whoever makes it gives both endpoints away.
 
-import type { Clock, Sweep, Swept } from '../core/clock.ts'
+import type { Swept } from '../core/clock.ts'
 import { closeFromError, isForced, isPatient, makeClose } from '../core/close.ts'
 import type { Close, PeerSide } from '../core/close.ts'
 import type { Connection, ConnectionOwner, Direction } from '../core/connection.ts'
@@ -15,45 +15,22 @@ import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
 import { InvariantError } from '../core/errors.ts'
 import type { Wait } from '../core/wait.ts'
 import { Deadlines } from './deadlines.ts'
-import type { DeadlineOptions } from './deadlines.ts'
 import type { Dialogue } from './dialogue.ts'
 import { Half } from './half.ts'
-import type { BufferOptions } from './half.ts'
-import type { Strain } from '../core/strain.ts'
-import { Meter } from '../limits/meter.ts'
-import type { HalfRates, MeterOwner, PairLimits } from '../limits/meter.ts'
-import { MinRate } from '../limits/min-rate.ts'
+import type { MeterOwner } from '../limits/meter.ts'
+import type { MinRate } from '../limits/min-rate.ts'
+import { limitHalves } from './limited.ts'
+import type { PairContext, PairOptions } from './pair-options.ts'
 import { partingManner } from './parting-manner.ts'
 import { describePair } from './waits.ts'
 
-export interface PairOptions {
-  buffers: BufferOptions
-  /** For the client, where they differ: a sink that bounds itself. */
-  toClientBuffers?: BufferOptions
-  deadlines: DeadlineOptions
-  /** Milliseconds that the last flush and a closing handshake may take. */
-  closeMs: number
-  /** Milliseconds of silence before TCP probes a peer; Infinity is off. */
-  tcpKeepAliveMs: number
-}
+export type { PairContext, PairOptions } from './pair-options.ts'
 
 /** A pair of this age is probed from now on. A reconnect storm of short-lived ones is spared the system calls. */
 const SETTLED_MS = 1000
 
 /** Who was told goodbye and has not answered for so long gets FIN as well: there are services that know no other end. */
 const ANSWER_MS = 1000
-
-export interface PairContext {
-  clock: Clock
-  sweep: Sweep
-  /** 0..1, for the jitter of lifetimes. */
-  random: () => number
-  strain: Strain
-  /** Called once, when both sides are gone and `connection.end` says why. */
-  onClosed: (connection: Connection) => void
-  /** Absent where the listener limits nothing. */
-  limits?: PairLimits
-}
 
 type State = 'open' | 'lingering' | 'closing' | 'closed'
 
@@ -62,12 +39,12 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   readonly toClient: Half
   readonly #connection: Connection
   readonly #client: Endpoint
-  readonly #upstream: Endpoint
+  #upstream: Endpoint
   readonly #dialogue: Dialogue | null
   readonly #deadlines: Deadlines
   #minRate: MinRate | null = null
   readonly #options: PairOptions
-  readonly #startedAt: number
+  #settlesAt: number
   readonly #context: PairContext
   #state: State = 'open'
   #isSettled = false
@@ -83,31 +60,18 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
     this.#upstream = upstream
     this.#dialogue = dialogue
     this.#options = options
-    this.#startedAt = clock.now()
+    const now = clock.now()
+    this.#settlesAt = now + SETTLED_MS
     this.#context = context
     this.toUpstream = new Half('to_upstream', client, upstream, connection.toUpstream, options.buffers, dialogue)
     this.toClient = new Half('to_client', upstream, client, connection.toClient, options.toClientBuffers ?? options.buffers, dialogue)
-    this.#deadlines = new Deadlines(options.deadlines, this.#startedAt, random())
-    if (context.limits !== undefined) this.#limit(context.limits)
+    this.#deadlines = new Deadlines(options.deadlines, now, random())
+    if (context.limits !== undefined) this.#minRate = limitHalves(this, connection, context.limits, options.buffers.readBytes)
     connection.owner = this
     connection.phase = 'relay'
     client.owner = this
     upstream.owner = this
     sweep.add(this)
-  }
-
-  #limit(limits: PairLimits): void {
-    const rates = limits.ratesOf(this.#connection)
-    const { minRate } = limits
-    if (rates !== null) {
-      this.#meter(this.toUpstream, rates.toUpstream, limits)
-      this.#meter(this.toClient, rates.toClient, limits)
-    }
-    if (minRate !== null) this.#minRate = new MinRate(minRate, () => limits.report('minRate', 'close', minRate.isEnforced))
-  }
-
-  #meter(half: Half, rates: HalfRates, limits: PairLimits): void {
-    if (rates.bytes !== null || rates.messages !== null) half.meter = new Meter(half, rates, this.#options.buffers.readBytes, limits, this)
   }
 
   /** Starts to relay; `early` is what each side had sent before the pair was made. */
@@ -120,6 +84,22 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
     if (this.#state === 'closing' || this.#state === 'closed') return
     if (early.length === 0 || this.onBytes(half.source, early, early.length)) half.source.resume()
     else half.source.pause()
+  }
+
+  /** Goes on with another upstream, perhaps none; the one before is somebody else's from here on. For a dialogue between two messages. */
+  turnTo(upstream: Endpoint): void {
+    this.#upstream = upstream
+    this.#isSettled = false
+    this.#settlesAt = this.#context.clock.now() + SETTLED_MS
+    upstream.owner = this
+    this.toUpstream.writeTo(upstream)
+    this.toClient.readFrom(upstream)
+  }
+
+  /** Gives the client away to another protocol: the pair is over, and nobody is told. */
+  giveAway(): Endpoint {
+    this.#leave()
+    return this.#client
   }
 
   queued(side: PeerSide): number {
@@ -142,7 +122,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   }
 
   quietMs(now: number): number {
-    return now - this.#deadlines.activeAt
+    return this.#dialogue?.isAtRest === false ? 0 : now - this.#deadlines.activeAt
   }
 
   activeAt(): number {
@@ -151,7 +131,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
 
   describe(): Wait {
     const { toUpstream, toClient } = this
-    const next = this.#deadlines.next(toUpstream, toClient)
+    const next = this.#deadlines.next(toUpstream, toClient, this.#dialogue)
     const dialogue = this.#dialogue?.describe?.() ?? null
     return describePair({ state: this.#state, toUpstream, toClient, next, minRate: this.#minRate?.next(toUpstream, toClient) ?? null, dialogue, end: this.#connection.end, closesBy: this.#closesBy })
   }
@@ -159,7 +139,9 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   onBytes(endpoint: Endpoint, bytes: Buffer, length: number): boolean {
     const half = endpoint === this.#client ? this.toUpstream : this.toClient
     try {
-      return this.#state === 'closing' ? this.#onLateBytes(half, bytes, length) : half.relay(bytes, length)
+      const mayRead = this.#state === 'closing' ? this.#onLateBytes(half, bytes, length) : half.relay(bytes, length)
+      // The dialogue may have given it away meanwhile: it is not ours to pause.
+      return mayRead || endpoint !== half.source
     } catch (error) {
       this.#onBroken(error)
       return true
@@ -190,6 +172,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
     if (this.#state === 'closing') return endpoint.end()
     try {
       const close = this.#dialogue?.onSourceEnd(half) ?? null
+      if (close === 'kept') return
       if (close !== null) return this.close(close)
     } catch (error) {
       return this.#onBroken(error)
@@ -207,6 +190,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   onClosed(endpoint: Endpoint, error: NodeJS.ErrnoException | null): void {
     if (this.#state === 'closed') return
     if (this.#state !== 'closing') {
+      if (endpoint === this.#upstream && this.#dialogue?.onUpstreamClosed?.(error) === true) return
       if (error !== null) this.close(closeFromError(error, endpoint.side, 'relay'))
       else if (!this.#hasEndedWhole()) this.close(makeClose('aborted', endpoint.side, 'relay', 'closed without FIN'))
     }
@@ -257,9 +241,9 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
 
   sweep(now: number): void {
     if (this.#state === 'closing') return this.#sweepClosing(now)
-    if (!this.#isSettled && now - this.#startedAt >= SETTLED_MS) this.#settle()
+    if (!this.#isSettled && now >= this.#settlesAt) this.#settle()
     try {
-      const close = this.#deadlines.check(this.toUpstream, this.toClient, now, this.#context.strain) ?? this.#dialogue?.sweep(now) ?? this.#tooSlow(now)
+      const close = this.#deadlines.check(this.toUpstream, this.toClient, now, this.#context.strain, this.#dialogue) ?? this.#dialogue?.sweep(now) ?? this.#tooSlow(now)
       if (close !== null) this.close(close)
     } catch (error) {
       this.#onBroken(error)
@@ -290,11 +274,15 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   }
 
   #finish(): void {
+    this.#leave()
+    this.#connection.end ??= makeClose('eof', this.#firstEnded ?? 'sidegate', 'relay')
+    this.#context.onClosed(this.#connection)
+  }
+
+  #leave(): void {
     this.#state = 'closed'
     this.toUpstream.meter?.leave()
     this.toClient.meter?.leave()
     this.#context.sweep.delete(this)
-    this.#connection.end ??= makeClose('eof', this.#firstEnded ?? 'sidegate', 'relay')
-    this.#context.onClosed(this.#connection)
   }
 }

@@ -9,6 +9,9 @@ import type { Half } from './half.ts'
 /** For the peer that `half` sends to, and that was told `farewell`. */
 export function partingManner(half: Half, close: Close, farewell: Farewell): Manner {
   const { manner } = reasonRow(close.reason)
+  if (farewell === 'answered') return 'flush'
+  if (farewell === 'cut') return 'reset'
+  if (farewell === 'done') return 'drop'
   const isInnocent = close.side !== half.sink.side && close.side !== 'sidegate'
   // Who was told why, and is not at fault, may take leave properly: 1011 is as plain as an RST.
   if ((farewell === 'awaited' || farewell === 'said') && isInnocent) return 'flush'

@@ -1,0 +1,26 @@
+// The limits of a pair that has any: a meter for each half that draws from a bucket, and the least rate.
+
+import { Meter } from '../limits/meter.ts'
+import type { HalfRates, MeterOwner, PairLimits } from '../limits/meter.ts'
+import { MinRate } from '../limits/min-rate.ts'
+import type { Connection } from '../core/connection.ts'
+import type { Half } from './half.ts'
+
+export interface Limited extends MeterOwner {
+  readonly toUpstream: Half
+  readonly toClient: Half
+}
+
+/** Gives the halves of `pair` their meters, and returns its least rate; null where there is none. `readBytes` is what a read can bring. */
+export function limitHalves(pair: Limited, connection: Connection, limits: PairLimits, readBytes: number): MinRate | null {
+  const rates = limits.ratesOf(connection)
+  const { minRate } = limits
+  const meter = (half: Half, drawn: HalfRates): void => {
+    if (drawn.bytes !== null || drawn.messages !== null) half.meter = new Meter(half, drawn, readBytes, limits, pair)
+  }
+  if (rates !== null) {
+    meter(pair.toUpstream, rates.toUpstream)
+    meter(pair.toClient, rates.toClient)
+  }
+  return minRate && new MinRate(minRate, () => limits.report('minRate', 'close', minRate.isEnforced))
+}

@@ -1,0 +1,31 @@
+// What a pair is told by whoever makes it.
+
+import type { Clock, Sweep } from '../core/clock.ts'
+import type { Connection } from '../core/connection.ts'
+import type { Strain } from '../core/strain.ts'
+import type { PairLimits } from '../limits/meter.ts'
+import type { DeadlineOptions } from './deadlines.ts'
+import type { BufferOptions } from './half.ts'
+
+export interface PairOptions {
+  buffers: BufferOptions
+  /** For the client, where they differ: a sink that bounds itself. */
+  toClientBuffers?: BufferOptions
+  deadlines: DeadlineOptions
+  /** Milliseconds that the last flush and a closing handshake may take. */
+  closeMs: number
+  /** Milliseconds of silence before TCP probes a peer; Infinity is off. */
+  tcpKeepAliveMs: number
+}
+
+export interface PairContext {
+  clock: Clock
+  sweep: Sweep
+  /** 0..1, for the jitter of lifetimes. */
+  random: () => number
+  strain: Strain
+  /** Called once, when both sides are gone and `connection.end` says why. */
+  onClosed: (connection: Connection) => void
+  /** Absent where the listener limits nothing. */
+  limits?: PairLimits
+}
