@@ -1,0 +1,203 @@
+// One conversation through a gate, the same over every transport: a client and a service that send streams of checked bytes to each
+// other, end them in the transport's own words, read slowly or not at all, and go away badly. A rule that holds on one transport is
+// tried on all of them by one body:
+//
+//     forEachTransport(t, transports, 'a slow reader gets all', async (t, transport) => {
+//       const { client, service, gate } = await openLine(t, transport, 'deadlines: { write: 400ms }')
+//
+// | transport           | data                     | `finish`                              | the gate's listener             |
+// | tcp, tls            | bytes                    | FIN                                   | protocol: tcp                   |
+// | websocket, over tls | binary messages          | Close 1000, answered by the other     | protocol: http                  |
+// | messages            | binary messages          | Close 1000                            | websocket: { mode: messages }   |
+// | http, over tls      | chunks of a body         | the last chunk                        | protocol: http, one POST        |
+
+import type { Test } from 'tap'
+import { pattern, Verifier } from './bytes.ts'
+import { authority } from './certificates.ts'
+import { eventually } from './eventually.ts'
+import { closePayload, encodeFrame } from './frames.ts'
+import { startGate } from './gate.ts'
+import type { Gate } from './gate.ts'
+import { switchingProtocols, upgradeRequest } from './handshake.ts'
+import { watchLeaks } from './leaks.ts'
+import { connect, listen } from './peers.ts'
+import type { Upstream } from './peers.ts'
+import { ByteReader, ChunkReader, HeadThen, MessageReader } from './stream-readers.ts'
+import type { StreamReader } from './stream-readers.ts'
+import { tlsConnect } from './tls-peers.ts'
+import type { TlsWire } from './tls-peers.ts'
+import type { Wire } from './wire.ts'
+
+export const transports = ['tcp', 'tls', 'websocket', 'websocket over tls', 'messages', 'http', 'http over tls'] as const
+export type Transport = (typeof transports)[number]
+
+/** The transports on which one side ends its half and the other goes on. */
+export const halfClosing: readonly Transport[] = ['tcp', 'tls', 'http', 'http over tls']
+
+export const isWebSocket = (transport: Transport): boolean => transport.startsWith('websocket') || transport === 'messages'
+export const isHttp = (transport: Transport): boolean => transport.startsWith('http')
+const isSecure = (transport: Transport): boolean => transport.endsWith('tls')
+
+/** So much payload is in one message, chunk or write. */
+const PIECE = 16_384
+
+/** One side of a conversation. */
+export class Peer {
+  /** Once it is connected. */
+  wire!: Wire
+  /** The payload that came. */
+  readonly got: Verifier
+  readonly #transport: Transport
+  readonly #masked: boolean
+  readonly #seed: number
+  #sent = 0
+  #reader: StreamReader | null = null
+
+  constructor(transport: Transport, side: 'client' | 'service') {
+    this.#transport = transport
+    this.#masked = side === 'client'
+    this.#seed = side === 'client' ? 1 : 2
+    this.got = new Verifier(side === 'client' ? 2 : 1)
+  }
+
+  /** Payload bytes that this side was given to send. */
+  get sent(): number {
+    return this.#sent
+  }
+
+  /** The other side's stream came to its orderly end, in the words of the transport. */
+  get isWhole(): boolean {
+    return this.#transport === 'tcp' || this.#transport === 'tls' ? this.wire.hasEnded : (this.#reader?.isWhole ?? false)
+  }
+
+  get closeCode(): number | null {
+    return this.#reader?.closeCode ?? null
+  }
+
+  reader(): StreamReader {
+    if (isHttp(this.#transport)) this.#reader = new ChunkReader(this.got)
+    else if (isWebSocket(this.#transport)) this.#reader = new MessageReader(this.got, (payload) => void this.#frame('pong', payload))
+    else this.#reader = new ByteReader(this.got)
+    return this.#reader
+  }
+
+  /** Sends so many bytes of payload; resolves true once the kernel took them, false where it cannot any more. */
+  async send(bytes: number): Promise<boolean> {
+    for (let left = bytes; left > 0; ) {
+      const length = Math.min(PIECE, left)
+      const piece = pattern(length, this.#seed, this.#sent)
+      this.#sent += length
+      left -= length
+      if (!(await this.#data(piece))) return false
+    }
+    return true
+  }
+
+  /** RST, and what was not sent is dropped. */
+  reset(): void {
+    // Of a TLS client only the socket beneath can be reset.
+    const { raw } = this.wire as Partial<TlsWire>
+    if (raw === undefined) this.wire.reset()
+    else raw.resetAndDestroy()
+  }
+
+  /** The orderly end of this side's stream. */
+  finish(): void {
+    if (isHttp(this.#transport)) void this.wire.write('0\r\n\r\n')
+    else if (isWebSocket(this.#transport)) void this.#frame('close', closePayload(1000))
+    else this.wire.end()
+  }
+
+  /** Takes one read of what came, and then no more for so long, again and again, until `stop` is called. */
+  sip(everyMs: number): { stop(): void } {
+    const { socket } = this.wire
+    const pause = (): void => void socket.pause()
+    socket.on('data', pause)
+    const timer = setInterval(() => socket.resume(), everyMs)
+    const stop = (): void => {
+      clearInterval(timer)
+      socket.off('data', pause)
+      socket.resume()
+    }
+    void this.wire.closed.then(() => clearInterval(timer))
+    return { stop }
+  }
+
+  #data(piece: Buffer): Promise<boolean> {
+    if (isHttp(this.#transport)) return this.wire.write(Buffer.concat([Buffer.from(`${piece.length.toString(16)}\r\n`), piece, Buffer.from('\r\n')]))
+    return isWebSocket(this.#transport) ? this.#frame('binary', piece) : this.wire.write(piece)
+  }
+
+  #frame(opcode: 'binary' | 'pong' | 'close', payload: Buffer): Promise<boolean> {
+    return this.wire.write(encodeFrame({ opcode, payload, mask: this.#masked }))
+  }
+}
+
+export interface Line {
+  gate: Gate
+  client: Peer
+  service: Peer
+  upstream: Upstream
+  /** The keys of the listener, to reload it with others. */
+  listener(keys: string): string
+}
+
+export interface LineOptions {
+  /** Of the file's top level. */
+  top?: string
+  /** The service's kernel buffers and everything else as usual; the client reads nothing until `wire.resumeReading()`. */
+  unread?: boolean
+}
+
+/** The listener of a gate for that transport; `keys` are further keys of it, as YAML in one line. */
+function listenerOf(transport: Transport, port: number, tls: string, keys: string): string {
+  const protocol = transport === 'tcp' || transport === 'tls' ? 'tcp' : 'http'
+  const websocket = transport === 'messages' && !keys.includes('websocket:') ? ', websocket: { mode: messages }' : ''
+  const all = transport === 'messages' ? keys.replace('websocket: {', 'websocket: { mode: messages,') : keys
+  return `protocol: ${protocol}, upstream: "127.0.0.1:${port}"${tls}${websocket}${all === '' ? '' : `, ${all}`}`
+}
+
+/** A conversation that stands: bytes have gone both ways. */
+export async function openLine(t: Test, transport: Transport, keys = '', options: LineOptions = {}): Promise<Line> {
+  const [client, service] = [new Peer(transport, 'client'), new Peer(transport, 'service')]
+  const ready = Promise.withResolvers<void>()
+  const inbound = new HeadThen((head) => {
+    queueMicrotask(() => void service.wire.write(isHttp(transport) ? answerHead : switchingProtocols(head)).then(() => ready.resolve()))
+    return service.reader()
+  })
+  const hasHead = isHttp(transport) || isWebSocket(transport)
+  const upstream = await listen(t, (wire) => {
+    service.wire = wire
+    if (!hasHead) ready.resolve()
+  }, { into: hasHead ? inbound : service.reader() })
+  const ca = isSecure(transport) ? authority(t) : null
+  const server = ca?.issue('server')
+  const tls = server === undefined ? '' : `, tls: { cert: "${server.cert}", key: "${server.key}" }`
+  const listener = (more: string): string => listenerOf(transport, upstream.port, tls, more)
+  const gate = await startGate(t, [listener(keys)], {}, options.top ?? '')
+  const outbound = hasHead ? new HeadThen(() => client.reader()) : client.reader()
+  const wireOptions = { into: outbound, halfOpen: true }
+  client.wire = ca === null ? await connect(t, gate.port, wireOptions) : await tlsConnect(t, gate.port, { ca: ca.cert, ...wireOptions, options: { allowHalfOpen: true } as object })
+  if (hasHead) void client.wire.write(isHttp(transport) ? requestHead : upgradeRequest())
+  await client.send(1)
+  await eventually(() => service.got.bytes === 1, { what: 'a first byte at the service' })
+  await ready.promise
+  await service.send(1)
+  await eventually(() => client.got.bytes === 1, { what: 'a first byte at the client' })
+  if (options.unread) client.wire.stopReading()
+  return { gate, client, service, upstream, listener }
+}
+
+const requestHead = 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n'
+const answerHead = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'
+
+/** One body over each of these transports, as a subtest each, several at a time; nothing may be left of any. */
+export function forEachTransport(
+  t: Test,
+  names: readonly Transport[],
+  body: (t: Test, transport: Transport) => Promise<unknown>,
+): Promise<unknown> {
+  watchLeaks(t)
+  t.jobs = 4
+  return Promise.all(names.map((transport) => t.test(transport, { buffered: true }, (t) => body(t, transport))))
+}
