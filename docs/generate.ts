@@ -104,6 +104,7 @@ const exampleValues: Readonly<Record<string, string>> = {
   'listeners[].websocket.compression': 'pass',
   'listeners[].buffers.low': '32KiB',
   'listeners[].websocket.ping.timeout': '20s',
+  'listeners[].websocket.maxMessageToClient': 'off',
   'listeners[].limits.connections': '10000',
   'listeners[].limits.newConnections.mode': 'enforce',
   'listeners[].limits.bytes.mode': 'enforce',

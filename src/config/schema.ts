@@ -163,8 +163,11 @@ const slowConsumer = section('A client that reads more slowly than it is sent to
 const websocket = section('WebSocket connections (`protocol: http`).', {
   mode: choice({ default: 'frames', meaning: '`frames` streams frames as they come, compressed ones too; `messages` holds whole messages and sends them on as new ones: UTF-8 is checked, compression is for each side, a slow client can be spared.' }, ['frames', 'messages']),
   ping,
-  maxMessage: size({ default: '1MiB', meaning: 'The largest message: in frames mode as it is on the wire, in messages mode also what it inflates to.' }, { min: 1, max: GIB, isOffAllowed: true }),
-  maxFragments: count({ default: 1024, meaning: 'The most fragments of one message.' }, { min: 1, max: 1_000_000, isOffAllowed: true }),
+  maxMessage: size({ default: '1MiB', meaning: 'The largest message of a client: in frames mode as it is on the wire, in messages mode also what it inflates to.' }, { min: 1, max: GIB, isOffAllowed: true }),
+  maxMessageToClient: derived(size({
+    derived: 'off, or `maxMessage` in messages mode, which holds it', meaning: 'The largest message of the service.', innocent: 'A large answer, which costs nothing in frames mode.',
+  }, { min: 1, max: GIB, isOffAllowed: true })),
+  maxFragments: count({ default: 1024, meaning: 'The most fragments of one message of a client.' }, { min: 1, max: 1_000_000, isOffAllowed: true }),
   origins: list('Allowed values of the `Origin` header, such as `https://example.com`; an empty list allows all.', value<string>({
     type: 'origin',
     remedy: 'write an origin such as https://example.com',
@@ -216,16 +219,26 @@ const listenerKeys = section('One port to listen on, and the service behind it.'
 /** What the two defaults of `deadlines.response` and those made from other keys come to. */
 function complete(read: v.InferOutput<typeof listenerKeys>) {
   const { responseMs, ...otherDeadlines } = read.deadlines
-  const { interval, timeout } = { interval: read.websocket.ping.intervalMs, timeout: read.websocket.ping.timeoutMs }
   return {
     ...read,
     name: read.name ?? defaultName(read.protocol, read.address),
     deadlines: { ...otherDeadlines, responseMs: responseMs ?? 60_000, upgradeMs: responseMs ?? 10_000 },
     buffers: { highBytes: read.buffers.highBytes, lowBytes: read.buffers.lowBytes ?? Math.floor(read.buffers.highBytes / 2) },
-    websocket: { ...read.websocket, compression: read.websocket.compression ?? (read.websocket.mode === 'frames' ? 'pass' : 'off'), ping: { intervalMs: interval, timeoutMs: timeout ?? Math.min(20_000, interval) } },
+    websocket: completeWebSocket(read.websocket),
     limits: completeLimits(read.limits),
     tls: read.tls ?? null,
     upstream: { ...read.upstream, tls: read.upstream.tls ?? null },
+  }
+}
+
+function completeWebSocket(read: v.InferOutput<typeof websocket>) {
+  const { mode, maxMessageBytes, ping: { intervalMs, timeoutMs } } = read
+  const isFrames = mode === 'frames'
+  return {
+    ...read,
+    compression: read.compression ?? (isFrames ? ('pass' as const) : ('off' as const)),
+    maxMessageToClientBytes: read.maxMessageToClientBytes ?? (isFrames ? OFF : maxMessageBytes),
+    ping: { intervalMs, timeoutMs: timeoutMs ?? Math.min(20_000, intervalMs) },
   }
 }
 

@@ -106,10 +106,13 @@ function muchMemory({ limits, buffers }: ListenerConfig, path: Path): Finding[] 
 
 /** Message mode keeps what frames mode only passes on. */
 function wholeMessages({ protocol, limits, websocket }: ListenerConfig, path: Path): Finding[] {
-  const { mode, maxMessageBytes, slowConsumer } = websocket
+  const { mode, maxMessageBytes, maxMessageToClientBytes, slowConsumer } = websocket
   if (protocol === 'tcp' || mode === 'frames') return []
   const found: Finding[] = []
   if (maxMessageBytes === OFF) found.push({ path: [...path, 'maxMessage'], message: 'off: messages mode keeps a message until it is whole, so one client can take all memory' })
+  if (maxMessageToClientBytes === OFF && maxMessageBytes !== OFF) {
+    found.push({ path: [...path, 'maxMessageToClient'], message: 'off: messages mode keeps a message until it is whole, however large the service makes it' })
+  }
   const bytes = (limits.connections ?? USUAL_CONNECTIONS) * slowConsumer.queueBytes
   if (slowConsumer.policy !== 'wait' && bytes > 4 * MUCH_MEMORY_BYTES) {
     found.push({ path: [...path, 'slowConsumer', 'queue'], message: `${limits.connections ?? USUAL_CONNECTIONS} clients that stall may take ${formatSize(Math.round(bytes / 1024 ** 3) * 1024 ** 3)}` })

@@ -202,7 +202,7 @@ export const reasons = {
     manner: 'flush',
     http: status(413, 502),
     websocket: { offender: 1009, ...told },
-    key: 'websocket.maxMessage, websocket.maxFragments, http.maxHeader, http.maxBody',
+    key: 'websocket.maxMessage, websocket.maxMessageToClient, websocket.maxFragments, http.maxHeader, http.maxBody',
     when: 'A message, its number of fragments, a head or a body went over its bound.',
     causes: 'An attack, or an application whose messages are larger than the default bounds.',
   },

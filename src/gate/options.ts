@@ -216,6 +216,7 @@ export function websocketOptions(config: ListenerConfig, read: ReadOptions, upst
     frames: {
       maxMessageBytes: websocket.compression === 'on' ? onTheWire(websocket.maxMessageBytes) : websocket.maxMessageBytes,
       maxFragments: websocket.maxFragments,
+      maxMessageToClientBytes: websocket.maxMessageToClientBytes,
       ping: websocket.ping,
       get closeMs() {
         return deadlines.closeMs

@@ -51,6 +51,11 @@ export const PONG = 10
 /** The longest frame that is held back: header, mask and payload of a control frame. */
 const HELD = 2 + 4 + 125
 
+/** Messages of the service have a bound of their own. */
+function maxMessageKey({ isMasked }: ScanRules): string {
+  return isMasked ? 'websocket.maxMessage' : 'websocket.maxMessageToClient'
+}
+
 const nowhere: Forward = { forward() {} }
 
 export class FrameScanner {
@@ -219,7 +224,7 @@ export class FrameScanner {
     }
     this.#messageBytes += length
     this.#fragments++
-    if (this.#messageBytes > this.rules.maxMessageBytes) return tooBig(`message of more than ${this.rules.maxMessageBytes} bytes (websocket.maxMessage)`)
+    if (this.#messageBytes > this.rules.maxMessageBytes) return tooBig(`message of more than ${this.rules.maxMessageBytes} bytes (${maxMessageKey(this.rules)})`)
     if (this.#fragments > this.rules.maxFragments) return tooBig(`message of more than ${this.rules.maxFragments} fragments (websocket.maxFragments)`)
     this.#isFinal = (bytes[at]! & 0x80) !== 0
     this.#isInMessage = true

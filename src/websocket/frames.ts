@@ -18,8 +18,10 @@ import type { PingOptions } from './pinger.ts'
 import type { Violation } from './violation.ts'
 
 export interface FramesOptions {
+  /** Of clients. A service is bounded only in what one of its messages may be: it is the trusted side, and costs nothing here. */
   maxMessageBytes: number
   maxFragments: number
+  maxMessageToClientBytes: number
   ping: PingOptions
   /** Milliseconds from the first Close frame to the end of the closing handshake. */
   closeMs: number
@@ -46,13 +48,13 @@ export class Frames implements Dialogue, ControlHandler {
 
   /** `isCompressed`: what each side sends may be. */
   constructor(connection: Connection, options: FramesOptions, isCompressed: { client: boolean; upstream: boolean }, clock: Clock, observer: Observer) {
-    const { maxMessageBytes, maxFragments, ping } = options
+    const { maxMessageBytes, maxFragments, maxMessageToClientBytes, ping } = options
     this.#connection = connection
     this.#clock = clock
     this.#observer = observer
     this.#options = options
     this.#fromClient = new FrameScanner({ isMasked: true, isCompressed: isCompressed.client, maxMessageBytes, maxFragments }, this)
-    this.#fromUpstream = new FrameScanner({ isMasked: false, isCompressed: isCompressed.upstream, maxMessageBytes, maxFragments }, this)
+    this.#fromUpstream = new FrameScanner({ isMasked: false, isCompressed: isCompressed.upstream, maxMessageBytes: maxMessageToClientBytes, maxFragments: Number.POSITIVE_INFINITY }, this)
     this.#client = new Pinger('client', ping, clock.now())
     this.#upstream = new Pinger('upstream', ping, clock.now())
   }

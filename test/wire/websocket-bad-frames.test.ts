@@ -25,7 +25,7 @@ const rows: Array<[what: string, frames: FrameSpec[], code: number, detail: RegE
   ['fragments over maxMessage together', [{ opcode: 'binary', payload: Buffer.alloc(1000), fin: false }, { opcode: 'continuation', payload: Buffer.alloc(25) }], 1009, /1024 bytes/, 1],
   ['a fourth fragment', [{ opcode: 'text', fin: false }, { opcode: 'continuation', fin: false }, { opcode: 'continuation', fin: false }, { opcode: 'continuation' }], 1009, /3 fragments/, 3],
 ]
-const limits = 'websocket: { maxMessage: 1KiB, maxFragments: 3 }, deadlines: { close: 500ms }'
+const limits = 'websocket: { maxMessage: 1KiB, maxMessageToClient: 1KiB, maxFragments: 3 }, deadlines: { close: 500ms }'
 const before: FrameSpec = { opcode: 'text', payload: 'before' }
 const encode = (frames: FrameSpec[], isMasked: boolean): Buffer => Buffer.concat([before, ...frames, { opcode: 'text', payload: 'after' } as const].map((spec) => encodeFrame({ mask: isMasked, ...spec })))
 
@@ -59,7 +59,8 @@ test('a bad frame of a client: it is told the code, the upstream 1001, and nothi
 
 test('a bad frame of an upstream: it is told the code, the client 1011, and nothing of the frame went on', async (t) => {
   watchLeaks(t)
-  const all: typeof rows = [...rows, ['a frame with a mask', [{ opcode: 'text', payload: 'x', mask: true }], 1002, /masked/]]
+  // A service may send a message in as many fragments as it likes.
+  const all: typeof rows = [...rows.filter(([what]) => what !== 'a fourth fragment'), ['a frame with a mask', [{ opcode: 'text', payload: 'x', mask: true }], 1002, /masked/]]
   let nth = 0
   const upstream = await scriptedUpstream(t, async (said) => {
     await said.accept()
