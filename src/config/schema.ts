@@ -9,8 +9,9 @@ import type { Cidr } from './cidr.ts'
 import type { About, Key } from './keys.ts'
 import { changed, choice, count, derived, duration, either, flag, later, list, optional, percent, section, size, sizeOrShare, value } from './keys.ts'
 import { fromEnvironment } from './meta.ts'
-import { parseFile, parseName, parseOrigin, parsePath, parsePathOrOff, parseServerName } from './names.ts'
+import { parseFile, parseName, parsePath, parsePathOrOff, parseServerName } from './names.ts'
 import { OFF } from './units.ts'
+import { completeWebSocket, pingInterval, websocket } from './websocket-keys.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -46,7 +47,7 @@ function file(about: About): Key<string> {
 }
 
 /** Defaults that others are compared with. */
-export const defaults = { healthAddress: ':17021', adminAddress: '127.0.0.1:17020', high: '64KiB', pingInterval: '25s', shedAt: '85%', refuseAt: '95%', minDuration: '10s', spread: '30s', drainTimeout: '60s' } as const
+export const defaults = { healthAddress: ':17021', adminAddress: '127.0.0.1:17020', high: '64KiB', pingInterval, shedAt: '85%', refuseAt: '95%', minDuration: '10s', spread: '30s', drainTimeout: '60s' } as const
 
 /** No time at all, for a duration that is waited rather than kept to. */
 const noneIfOff = (ms: number): number => (ms === OFF ? 0 : ms)
@@ -150,34 +151,6 @@ const limits = section('What is refused or slowed down.', {
   mode: choice({ default: 'enforce', meaning: '`observe` counts what the limits would have done (`sidegate_observed_total`), and does nothing. What the descriptors hold is a limit in either mode.' }, ['enforce', 'observe']),
 })
 
-const ping = section('Pings to both sides of a WebSocket. Any bytes from a side answer for it; an upstream is held to pings only once it has answered one.', {
-  interval: duration({ default: defaults.pingInterval, meaning: 'Between two pings to a silent side; `off` sends none.' }),
-  timeout: derived(duration({ derived: '20s, or `interval` if that is shorter', meaning: 'For an answer to a ping.', innocent: 'A busy side that pongs late: any bytes from it count.' }, { isOffAllowed: false })),
-})
-
-const slowConsumer = section('A client that reads more slowly than it is sent to. All but `wait` need `mode: messages`.', {
-  policy: choice({ default: 'wait', meaning: '`wait` holds the service back, `close` ends the client with `slow_consumer`, `dropOldest` and `dropNewest` drop whole messages: the service is never held back, and a client that takes nothing at all still ends by `deadlines.write`.', innocent: 'A burst: `queue` may wait.' }, ['wait', 'close', 'dropOldest', 'dropNewest']),
-  queue: size({ default: '1MiB', meaning: 'Unless the policy is `wait`: what may wait for the client beyond what its socket has taken; each message counts with its bytes and 256 more. A message always fits an empty queue.' }, { min: KIB, max: GIB, isOffAllowed: false }),
-})
-
-const websocket = section('WebSocket connections (`protocol: http`).', {
-  mode: choice({ default: 'frames', meaning: '`frames` streams frames as they come, compressed ones too; `messages` holds whole messages and sends them on as new ones: UTF-8 is checked, compression is for each side, a slow client can be spared.' }, ['frames', 'messages']),
-  ping,
-  maxMessage: size({ default: '1MiB', meaning: 'The largest message of a client: in frames mode as it is on the wire, in messages mode also what it inflates to.' }, { min: 1, max: GIB, isOffAllowed: true }),
-  maxMessageToClient: derived(size({
-    derived: 'off, or `maxMessage` in messages mode, which holds it', meaning: 'The largest message of the service.', innocent: 'A large answer, which costs nothing in frames mode.',
-  }, { min: 1, max: GIB, isOffAllowed: true })),
-  maxFragments: count({ default: 1024, meaning: 'The most fragments of one message of a client.' }, { min: 1, max: 1_000_000, isOffAllowed: true }),
-  origins: list('Allowed values of the `Origin` header, such as `https://example.com`; an empty list allows all.', value<string>({
-    type: 'origin',
-    remedy: 'write an origin such as https://example.com',
-    json: fromEnvironment({ type: 'string', pattern: String.raw`^(null|[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\s]+)$` }),
-    read: parseOrigin,
-  }, { meaning: 'One allowed origin.' }), { min: 0, max: 10_000, remedy: 'write a list of origins such as [https://example.com]' }),
-  slowConsumer,
-  compression: derived(choice({ derived: 'pass, or off in messages mode', meaning: 'In frames mode `pass` leaves the compression that client and upstream agree on, `strip` removes the offer. In messages mode `on` compresses for clients that offer it, whatever the service knows of it; the service itself is offered none.' }, ['pass', 'strip', 'on', 'off'])),
-})
-
 const listenerKeys = section('One port to listen on, and the service behind it.', {
   name: derived(value<string>({
     type: 'name',
@@ -228,17 +201,6 @@ function complete(read: v.InferOutput<typeof listenerKeys>) {
     limits: completeLimits(read.limits),
     tls: read.tls ?? null,
     upstream: { ...read.upstream, tls: read.upstream.tls ?? null },
-  }
-}
-
-function completeWebSocket(read: v.InferOutput<typeof websocket>) {
-  const { mode, maxMessageBytes, ping: { intervalMs, timeoutMs } } = read
-  const isFrames = mode === 'frames'
-  return {
-    ...read,
-    compression: read.compression ?? (isFrames ? ('pass' as const) : ('off' as const)),
-    maxMessageToClientBytes: read.maxMessageToClientBytes ?? (isFrames ? OFF : maxMessageBytes),
-    ping: { intervalMs, timeoutMs: timeoutMs ?? Math.min(20_000, intervalMs) },
   }
 }
 
