@@ -11,7 +11,8 @@ import type { Path } from './path.ts'
 import { at, formatPath } from './path.ts'
 import type { Finding } from './problems.ts'
 import { delayPerClient, dropInFrames, halfPair, shortDrain, thresholds, uselessPath, wrongMode, wrongOrder } from './relations.ts'
-import { defaultName, defaults, MAX_ADDRESSES } from './schema.ts'
+import { defaultName, defaults } from './schema.ts'
+import { MAX_ADDRESSES } from './upstream-keys.ts'
 
 /** An address that we listen on. */
 interface Taken {

@@ -2,15 +2,14 @@
 // docs/configuration.md and the JSON Schema are made from this. To support a key that is `later()`, give it its kind.
 
 import * as v from 'valibot'
-import type { Address, AddressUse } from './address.ts'
-import { addressRemedy, parseAddress } from './address.ts'
-import { cidrRemedy, parseCidr } from './cidr.ts'
-import type { Cidr } from './cidr.ts'
+import type { Address } from './address.ts'
 import type { About, Key } from './keys.ts'
-import { changed, choice, count, derived, duration, either, flag, later, list, optional, percent, section, size, sizeOrShare, value } from './keys.ts'
+import { changed, choice, count, derived, duration, flag, later, list, optional, percent, section, size, sizeOrShare, value } from './keys.ts'
 import { fromEnvironment } from './meta.ts'
-import { parseFile, parseName, parsePath, parsePathOrOff, parseServerName } from './names.ts'
+import { parseName, parsePathOrOff } from './names.ts'
+import { address, cidrs, file } from './shapes.ts'
 import { OFF } from './units.ts'
+import { upstream } from './upstream-keys.ts'
 import { completeWebSocket, pingInterval, websocket } from './websocket-keys.ts'
 
 const KIB = 1024
@@ -18,32 +17,10 @@ const MIB = 1024 * KIB
 const GIB = 1024 * MIB
 /** A pod has fewer ports than this that make sense; it also bounds what is compared pair by pair. */
 const MAX_LISTENERS = 256
-/** More are better kept behind one name. */
-export const MAX_ADDRESSES = 64
-
-function address(use: AddressUse, about: About): Key<Address> {
-  const host = String.raw`(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)`
-  const pattern = `^(${use === 'listen' ? `${host}?` : host}:[0-9]{1,5}|unix:/.+)$`
-  return value({ type: 'address', remedy: addressRemedy(use), json: fromEnvironment({ type: 'string', pattern }), read: (input) => parseAddress(input, use) }, about)
-}
-
-function cidr(about: About): Key<Cidr> {
-  const pattern = String.raw`^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$`
-  return value({ type: 'network', remedy: cidrRemedy, json: fromEnvironment({ type: 'string', pattern }), read: parseCidr }, about)
-}
 
 /** A fraction at which something begins; `off` is infinity: never. */
 function threshold(about: About): Key<number> {
   return changed(percent(about, { min: 0.1, max: 1, isOffAllowed: true }), (fraction) => (fraction === 0 ? Number.POSITIVE_INFINITY : fraction))
-}
-
-function cidrs(meaning: string): Key<Cidr[]> {
-  return list(meaning, cidr({ meaning: 'One network.' }), { min: 0, max: 1000, remedy: 'write a list of networks such as [10.0.0.0/8]' })
-}
-
-/** A file in PEM. Without a default it must be written; where it may be left out, say what happens then. */
-function file(about: About): Key<string> {
-  return value<string>({ type: 'file', remedy: 'write the path of a file', json: fromEnvironment({ type: 'string', pattern: String.raw`^[^\0]+$` }), read: parseFile }, about)
 }
 
 /** Defaults that others are compared with. */
@@ -51,47 +28,6 @@ export const defaults = { healthAddress: ':17021', adminAddress: '127.0.0.1:1702
 
 /** No time at all, for a duration that is waited rather than kept to. */
 const noneIfOff = (ms: number): number => (ms === OFF ? 0 : ms)
-
-const upstreamTls = section('TLS to the upstream. Its certificate is always verified.', {
-  ca: derived(file({ derived: "those that Node brings along", meaning: 'The authorities that may have signed its certificate, in PEM.' })),
-  cert: derived(file({ derived: 'none is shown', meaning: 'The certificate that is shown to it, in PEM, intermediate ones included; with `key`.' })),
-  key: derived(file({ derived: 'none', meaning: 'The private key of `cert`, in PEM.' })),
-  serverName: derived(value<string>({
-    type: 'name', remedy: 'write the name in its certificate', json: fromEnvironment({ type: 'string', pattern: '^[A-Za-z0-9._:-]{1,253}$' }), read: parseServerName,
-  }, { derived: 'the host of the address', meaning: 'The name that its certificate must have; sent to it as SNI.' })),
-})
-
-const upstreamMeaning = 'Where the legacy service listens.'
-const healthCheck = section('Whether an address is asked if it is well, and how. One that fails gets no new connections, and those that it has end with `upstream_unhealthy`, a tenth of them a second.', {
-  type: choice({ default: 'off', meaning: '`tcp` connects, `http` sends a GET and wants 2xx or 3xx, `websocket` opens one and wants its ping answered.' }, ['off', 'tcp', 'http', 'websocket']),
-  path: value<string>({
-    type: 'path',
-    remedy: 'write a path such as /healthz',
-    json: fromEnvironment({ type: 'string', pattern: '^/[!-"$-~]*$' }),
-    read: parsePath,
-  }, { default: '/', meaning: 'What is asked for, with `http` and `websocket`.' }),
-  interval: duration({ default: '10s', meaning: 'From the end of one check of an address to the next, a tenth more or less.' }, { min: 100, isOffAllowed: false }),
-  timeout: duration({ default: '2s', meaning: 'For one check.', innocent: 'A service that is slow for a moment: `unhealthy` checks in a row must fail.' }, { isOffAllowed: false }),
-  healthy: count({ default: 2, meaning: 'Checks in a row that must pass before an unhealthy address is used again.' }, { min: 1, max: 100, isOffAllowed: false }),
-  unhealthy: count({ default: 3, meaning: 'Checks in a row that must fail before an address is not used any more. Before the first check it is used: a start never waits for the upstream.' }, { min: 1, max: 100, isOffAllowed: false }),
-})
-/** All but the addresses: what an upstream that is one address has by default. */
-const upstreamKeys = {
-  balance: choice({ default: 'leastConnections', meaning: 'Which address a connection goes to: the one with the fewest open connections, or one after the other.' }, ['leastConnections', 'roundRobin']),
-  maxConnections: count({ default: 'off', meaning: 'The most connections and plain HTTP requests at a time for each address; more wait in the order in which they came.' }, { min: 1, max: 1_000_000, isOffAllowed: true }),
-  queueTimeout: duration({ default: '5s', meaning: 'For a place under `maxConnections`; then the connection ends with `no_upstream` (503).' }, { isOffAllowed: false }),
-  tls: optional(upstreamTls),
-  proxyProtocol: choice({ default: 'off', meaning: 'Begins each connection with the address of its client, in a PROXY header of that version. With plain HTTP each request then has a connection of its own.' }, ['off', 'v1', 'v2']),
-  healthCheck,
-} as const
-const upstreamDefaults = v.parse(section('', upstreamKeys), {})
-const upstream = either(
-  changed(address('dial', { meaning: upstreamMeaning }), (one) => ({ addresses: [one], ...upstreamDefaults })),
-  section(upstreamMeaning, {
-    addresses: list('Where the legacy service listens. All addresses of a name are used.', address('dial', { meaning: 'One address.' }), { min: 1, max: MAX_ADDRESSES, remedy: 'write a list of addresses, such as [127.0.0.1:8080]' }),
-    ...upstreamKeys,
-  }),
-)
 
 const deadlines = section('How long may be waited, and for what. A deadline ends a connection with the reason of its name: `halfClose` with `half_close_timeout`.', {
   handshake: duration({ default: '10s', meaning: "For the client's PROXY header, TLS handshake and request head together, counted from the accept so that a trickle does not help.", innocent: 'A client that is slow but done within it.' }),

@@ -1,0 +1,51 @@
+// The keys of an upstream: where it is, how it is chosen, spoken to and asked if it is well.
+
+import * as v from 'valibot'
+import { changed, choice, count, derived, duration, either, list, optional, section, value } from './keys.ts'
+import { fromEnvironment } from './meta.ts'
+import { parsePath, parseServerName } from './names.ts'
+import { address, file } from './shapes.ts'
+
+/** More are better kept behind one name. */
+export const MAX_ADDRESSES = 64
+
+const upstreamTls = section('TLS to the upstream. Its certificate is always verified.', {
+  ca: derived(file({ derived: "those that Node brings along", meaning: 'The authorities that may have signed its certificate, in PEM.' })),
+  cert: derived(file({ derived: 'none is shown', meaning: 'The certificate that is shown to it, in PEM, intermediate ones included; with `key`.' })),
+  key: derived(file({ derived: 'none', meaning: 'The private key of `cert`, in PEM.' })),
+  serverName: derived(value<string>({
+    type: 'name', remedy: 'write the name in its certificate', json: fromEnvironment({ type: 'string', pattern: '^[A-Za-z0-9._:-]{1,253}$' }), read: parseServerName,
+  }, { derived: 'the host of the address', meaning: 'The name that its certificate must have; sent to it as SNI.' })),
+})
+
+const upstreamMeaning = 'Where the legacy service listens.'
+const healthCheck = section('Whether an address is asked if it is well, and how. One that fails gets no new connections, and those that it has end with `upstream_unhealthy`, a tenth of them a second.', {
+  type: choice({ default: 'off', meaning: '`tcp` connects, `http` sends a GET and wants 2xx or 3xx, `websocket` opens one and wants its ping answered.' }, ['off', 'tcp', 'http', 'websocket']),
+  path: value<string>({
+    type: 'path',
+    remedy: 'write a path such as /healthz',
+    json: fromEnvironment({ type: 'string', pattern: '^/[!-"$-~]*$' }),
+    read: parsePath,
+  }, { default: '/', meaning: 'What is asked for, with `http` and `websocket`.' }),
+  interval: duration({ default: '10s', meaning: 'From the end of one check of an address to the next, a tenth more or less.' }, { min: 100, isOffAllowed: false }),
+  timeout: duration({ default: '2s', meaning: 'For one check.', innocent: 'A service that is slow for a moment: `unhealthy` checks in a row must fail.' }, { isOffAllowed: false }),
+  healthy: count({ default: 2, meaning: 'Checks in a row that must pass before an unhealthy address is used again.' }, { min: 1, max: 100, isOffAllowed: false }),
+  unhealthy: count({ default: 3, meaning: 'Checks in a row that must fail before an address is not used any more. Before the first check it is used: a start never waits for the upstream.' }, { min: 1, max: 100, isOffAllowed: false }),
+})
+/** All but the addresses: what an upstream that is one address has by default. */
+const upstreamKeys = {
+  balance: choice({ default: 'leastConnections', meaning: 'Which address a connection goes to: the one with the fewest open connections, or one after the other.' }, ['leastConnections', 'roundRobin']),
+  maxConnections: count({ default: 'off', meaning: 'The most connections and plain HTTP requests at a time for each address; more wait in the order in which they came.' }, { min: 1, max: 1_000_000, isOffAllowed: true }),
+  queueTimeout: duration({ default: '5s', meaning: 'For a place under `maxConnections`; then the connection ends with `no_upstream` (503).' }, { isOffAllowed: false }),
+  tls: optional(upstreamTls),
+  proxyProtocol: choice({ default: 'off', meaning: 'Begins each connection with the address of its client, in a PROXY header of that version. With plain HTTP each request then has a connection of its own.' }, ['off', 'v1', 'v2']),
+  healthCheck,
+} as const
+const upstreamDefaults = v.parse(section('', upstreamKeys), {})
+export const upstream = either(
+  changed(address('dial', { meaning: upstreamMeaning }), (one) => ({ addresses: [one], ...upstreamDefaults })),
+  section(upstreamMeaning, {
+    addresses: list('Where the legacy service listens. All addresses of a name are used.', address('dial', { meaning: 'One address.' }), { min: 1, max: MAX_ADDRESSES, remedy: 'write a list of addresses, such as [127.0.0.1:8080]' }),
+    ...upstreamKeys,
+  }),
+)
