@@ -1,9 +1,10 @@
 // Certificates that are renewed while they are in use: read at start, read again when their files change. What is bad is told
-// of and not used: the last good ones stay.
+// of and not used: the last good ones stay. What is not valid yet is tried again when it is.
 
 import type { Clock } from '../core/clock.ts'
+import { objections, validFrom } from './renewal.ts'
 import { readTlsFiles } from './tls-files.ts'
-import type { TlsContents, TlsFileProblem, TlsFiles } from './tls-files.ts'
+import type { TlsContents, TlsFileProblem, TlsFiles, Validities } from './tls-files.ts'
 import { watchFiles } from './watched-files.ts'
 
 export interface RotationOptions {
@@ -15,15 +16,27 @@ export interface RotationOptions {
   onReloaded: (problems: readonly TlsFileProblem[]) => void
 }
 
+/** Of a timer: a certificate for the year after next is no reason for one that Node cannot hold. */
+const LONGEST_WAIT_MS = 24 * 3600 * 1000
+
 export class Rotation {
   readonly #options: RotationOptions
+  /** Null before the start, and where there was nothing before. */
+  #inUse: Validities | null
+  #cancelRetry: (() => void) | null = null
   #stopWatching: (() => void) | null = null
   #isStopped = false
   /** One after the other, so that the last change is the one that stays. */
   #reloads: Promise<void> = Promise.resolve()
 
-  constructor(options: RotationOptions) {
+  /** `before` is what the files replace, where they are others than those in use. */
+  constructor(options: RotationOptions, before: Validities | null = null) {
     this.#options = options
+    this.#inUse = before
+  }
+
+  get inUse(): Validities | null {
+    return this.#inUse
   }
 
   /** Reads the files and begins to watch them, unless there are problems. */
@@ -31,7 +44,7 @@ export class Rotation {
     const { files, clock } = this.#options
     const paths = [files.cert, files.key, files.ca].filter((path) => path !== null)
     // Watched before they are read: a change in between is told, not lost.
-    const stop = watchFiles(paths, { clock, onChange: () => void (this.#reloads = this.#reloads.then(() => this.#reload())) })
+    const stop = watchFiles(paths, { clock, onChange: () => this.#reloadNext() })
     const problems = await this.#load()
     if (problems.length > 0 || this.#isStopped) stop()
     else this.#stopWatching = stop
@@ -41,6 +54,11 @@ export class Rotation {
   stop(): void {
     this.#isStopped = true
     this.#stopWatching?.()
+    this.#cancelRetry?.()
+  }
+
+  #reloadNext(): void {
+    this.#reloads = this.#reloads.then(() => this.#reload())
   }
 
   async #reload(): Promise<void> {
@@ -50,13 +68,26 @@ export class Rotation {
   }
 
   async #load(): Promise<readonly TlsFileProblem[]> {
-    const read = await readTlsFiles(this.#options.files)
+    const { files, clock, use } = this.#options
+    const read = await readTlsFiles(files)
     if (Array.isArray(read)) return read
+    const problems = objections(read, this.#inUse, clock.wall())
+    if (this.#isStopped) return problems
+    this.#retryWhenValid(problems.length === 0 ? null : validFrom(read, clock.wall()))
+    if (problems.length > 0) return problems
     try {
-      if (!this.#isStopped) this.#options.use(read)
+      use(read)
+      this.#inUse = { leaf: read.leaf, authorities: read.authorities }
       return []
     } catch (error) {
       return [{ file: 'cert', message: `cannot be used: ${(error as Error).message}` }]
     }
+  }
+
+  #retryWhenValid(at: number | null): void {
+    const { clock } = this.#options
+    this.#cancelRetry?.()
+    // A timer may be early by a moment.
+    this.#cancelRetry = at === null ? null : clock.after(Math.min(at - clock.wall() + 1000, LONGEST_WAIT_MS), () => this.#reloadNext())
   }
 }

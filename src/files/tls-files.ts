@@ -13,12 +13,25 @@ export interface TlsFiles {
   ca: string | null
 }
 
-export interface TlsContents {
+export interface TlsContents extends Validities {
   cert: Buffer | null
   key: Buffer | null
   ca: Buffer | null
   /** When the first certificate in `cert` expires, in milliseconds since 1970; null without one. */
   expiresAt: number | null
+}
+
+/** Milliseconds since 1970. */
+export interface Validity {
+  from: number
+  to: number
+}
+
+export interface Validities {
+  /** Of the certificate that is shown, without those that came with it; null where none is. */
+  leaf: Validity | null
+  /** Of the authorities that are trusted. */
+  authorities: readonly Validity[]
 }
 
 export interface TlsFileProblem {
@@ -37,8 +50,12 @@ export async function readTlsFiles(files: TlsFiles): Promise<TlsContents | TlsFi
   if (Array.isArray(read)) return read
   const problems = problemsOf(read)
   if (problems.length > 0) return problems
-  const expiries = read.cert === null ? [] : certificates(read.cert).map(({ validToDate }) => validToDate.getTime())
-  return { ...read, expiresAt: expiries.length === 0 ? null : Math.min(...expiries) }
+  const [shown, authorities] = [read.cert, read.ca].map((pem) => (pem === null ? [] : certificates(pem).map(validityOf))) as [Validity[], Validity[]]
+  return { ...read, leaf: shown[0] ?? null, authorities, expiresAt: shown.length === 0 ? null : Math.min(...shown.map(({ to }) => to)) }
+}
+
+function validityOf({ validFromDate, validToDate }: X509Certificate): Validity {
+  return { from: validFromDate.getTime(), to: validToDate.getTime() }
 }
 
 type Contents = Record<keyof TlsFiles, Buffer | null>

@@ -187,7 +187,8 @@ export class ServedListener {
   }
 
   #findTls(key: string, predecessor: ServedListener | null): TlsParts {
-    return predecessor !== null && predecessor.#tls.fits(this.#config) ? predecessor.#tls : new TlsParts(this.#config, key, this.#shared)
+    const tls = predecessor === null ? null : predecessor.#tls
+    return tls !== null && tls.fits(this.#config) ? tls : new TlsParts(this.#config, key, this.#shared, tls)
   }
 
   #findUpstream(predecessor: ServedListener | null): ServedUpstream {

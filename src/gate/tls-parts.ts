@@ -43,8 +43,8 @@ export class TlsParts {
   #users = 0
   #started: Promise<void> | null = null
 
-  /** `key` is where the listener stands in the configuration: `listeners[0]`. */
-  constructor(config: ListenerConfig, key: string, context: TlsContext) {
+  /** `key` is where the listener stands in the configuration: `listeners[0]`. What `predecessor` has in use is not given up for what is not valid. */
+  constructor(config: ListenerConfig, key: string, context: TlsContext, predecessor: TlsParts | null = null) {
     this.#key = key
     this.#name = config.name
     this.#settings = settingsOf(config)
@@ -54,8 +54,8 @@ export class TlsParts {
     const secure: Mutable<SecureOptions> | null = config.upstream.tls === null ? null : { ...secureNames(config), context: nodeTls().createSecureContext({ ca: [] }) }
     this.secure = secure
     const files = filesOf(config)
-    if (files.listener !== null) this.#rotate('listener', files.listener, ({ cert, key: privateKey, ca }) => this.gate!.use({ cert: cert!, key: privateKey!, clientCa: ca }))
-    if (files.upstream !== null) this.#rotate('upstream', files.upstream, (contents) => (secure!.context = upstreamContext(contents)))
+    if (files.listener !== null) this.#rotate('listener', files.listener, predecessor, ({ cert, key: privateKey, ca }) => this.gate!.use({ cert: cert!, key: privateKey!, clientCa: ca }))
+    if (files.upstream !== null) this.#rotate('upstream', files.upstream, predecessor, (contents) => (secure!.context = upstreamContext(contents)))
   }
 
   /** Whether it will do for a listener with that configuration: then a reload keeps it, and the tickets that its clients hold. */
@@ -73,7 +73,9 @@ export class TlsParts {
     if (--this.#users === 0) for (const { rotation } of this.#rotations) rotation.stop()
   }
 
-  #rotate(side: Side, files: TlsFiles, use: (contents: TlsContents) => void): void {
+  #rotate(side: Side, files: TlsFiles, predecessor: TlsParts | null, use: (contents: TlsContents) => void): void {
+    const rotations = predecessor === null ? [] : predecessor.#rotations
+    const before = rotations.find((one) => one.side === side)?.rotation.inUse ?? null
     const rotation = new Rotation({
       files,
       clock: this.#context.clock,
@@ -82,7 +84,7 @@ export class TlsParts {
         this.#noteExpiry(side, contents.expiresAt)
       },
       onReloaded: (problems) => this.#onReloaded(side, problems),
-    })
+    }, before)
     this.#rotations.push({ side, rotation })
   }
 

@@ -12,14 +12,35 @@ export interface Signed {
   key: string
 }
 
+export interface Issued {
+  host?: string
+  days?: number
+  /** When it becomes valid, and ceases to be; instead of `days`. */
+  from?: Date
+  to?: Date
+  /** More alternative names, as openssl has them: `URI:spiffe://a/b`. */
+  names?: readonly string[]
+  /** Its subject, as openssl has it; `/CN=` and the name by default. */
+  subject?: string
+}
+
 export interface Authority extends Signed {
   directory: string
   /** A certificate for `localhost` and 127.0.0.1, or another name. */
-  issue(name: string, options?: { host?: string; days?: number }): Signed
+  issue(name: string, options?: Issued): Signed
 }
 
 function openssl(...args: string[]): void {
   execFileSync('openssl', args, { stdio: ['ignore', 'ignore', 'pipe'] })
+}
+
+/** `openssl x509` knows days only, and an old openssl no others. */
+function signFor(directory: string, ca: Signed, { request, leafCert, extensions, from, to }: { request: string; leafCert: string; extensions: string; from: Date; to: Date }): void {
+  const [config, index] = [join(directory, 'ca.conf'), join(directory, 'index.txt')]
+  writeFileSync(index, '')
+  writeFileSync(config, `[ca]\ndefault_ca=it\n[it]\ndatabase=${index}\nnew_certs_dir=${directory}\nrand_serial=yes\ndefault_md=sha256\npolicy=any\n[any]\ncommonName=supplied\n`)
+  const [start, end] = [from, to].map((date) => date.toISOString().replaceAll(/[-:T]|\.\d+/g, '')) as [string, string]
+  openssl('ca', '-batch', '-notext', '-config', config, '-in', request, '-cert', ca.cert, '-keyfile', ca.key, '-startdate', start, '-enddate', end, '-extfile', extensions, '-out', leafCert)
 }
 
 const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
@@ -33,11 +54,12 @@ export function authority(t: Test, name = 'ca'): Authority {
     directory,
     cert,
     key,
-    issue(leaf, { host = 'localhost', days = 30 } = {}) {
+    issue(leaf, { host = 'localhost', days = 30, from, to, names = [], subject = `/CN=${leaf}` } = {}) {
       const [leafCert, leafKey, request, extensions] = ['crt', 'key', 'csr', 'ext'].map((ending) => join(directory, `${leaf}.${ending}`)) as [string, string, string, string]
-      openssl('req', ...newKey, '-keyout', leafKey, '-out', request, '-subj', `/CN=${leaf}`)
-      writeFileSync(extensions, `subjectAltName=DNS:${host},IP:127.0.0.1\n`)
-      openssl('x509', '-req', '-in', request, '-CA', cert, '-CAkey', key, '-CAcreateserial', '-days', String(days), '-out', leafCert, '-extfile', extensions)
+      openssl('req', ...newKey, '-keyout', leafKey, '-out', request, '-utf8', '-subj', subject)
+      writeFileSync(extensions, `subjectAltName=${[`DNS:${host}`, 'IP:127.0.0.1', ...names].join(',')}\n`)
+      if (from === undefined) openssl('x509', '-req', '-in', request, '-CA', cert, '-CAkey', key, '-CAcreateserial', '-days', String(days), '-out', leafCert, '-extfile', extensions)
+      else signFor(directory, { cert, key }, { request, leafCert, extensions, from, to: to ?? new Date(from.getTime() + days * 86_400_000) })
       return { cert: leafCert, key: leafKey }
     },
   }

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs'
 import type tls from 'node:tls'
 import { readSamples } from '../metrics/samples.ts'
 import { authority, mountedSecret } from '../support/certificates.ts'
+import type { Signed } from '../support/certificates.ts'
 import { eventually } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
@@ -11,6 +12,8 @@ import { connect, echo } from '../support/peers.ts'
 import { certificateShown, echoBack, tlsConnect, tlsUpstream } from '../support/tls-peers.ts'
 
 root.setTimeout(120_000)
+
+const DAY_MS = 86_400_000
 
 const reloads = async (gate: Gate, result: string): Promise<number | undefined> => readSamples(await gate.metrics()).get('sidegate_tls_reloads_total', { result })
 const expiry = async (gate: Gate, name: string): Promise<number | undefined> => readSamples(await gate.metrics()).get('sidegate_tls_certificate_expiry_timestamp_seconds', { name })
@@ -55,6 +58,53 @@ test('a pair that does not fit, or is gone, changes nothing, and the next good o
   mounted.swap(ca.issue('third'))
   await eventually(async () => (await reloads(gate, 'success')) === 1)
   t.equal(await certificateShown(t, gate.port, { ca: ca.cert }), 'CN=third')
+})
+
+const expired = { from: new Date(Date.now() - 10 * DAY_MS), to: new Date(Date.now() - DAY_MS) }
+
+test('a certificate that has expired does not replace a valid one, one that expires sooner does', async (t) => {
+  watchLeaks(t)
+  const upstream = await echo(t)
+  const ca = authority(t)
+  const mounted = mountedSecret(t, ca.issue('first'))
+  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${mounted.cert}", key: "${mounted.key}" }`])
+  const open = await tlsConnect(t, gate.port, { ca: ca.cert })
+  const before = await expiry(gate, 'l0')
+  mounted.swap(ca.issue('expired', expired))
+  await eventually(async () => (await reloads(gate, 'failure')) === 1)
+  t.equal(await certificateShown(t, gate.port, { ca: ca.cert }), 'CN=first')
+  t.equal(await expiry(gate, 'l0'), before)
+  mounted.swap(ca.issue('sooner', { days: 1 }))
+  await eventually(async () => (await reloads(gate, 'success')) === 1)
+  t.equal(await certificateShown(t, gate.port, { ca: ca.cert }), 'CN=sooner')
+  void open.write('x')
+  t.equal((await open.read(1)).toString(), 'x', 'who was there from before goes on')
+})
+
+test('a reload of the configuration that names an expired certificate in the place of a valid one is refused, and changes nothing', async (t) => {
+  watchLeaks(t)
+  const upstream = await echo(t)
+  const ca = authority(t)
+  const [good, old] = [ca.issue('first'), ca.issue('expired', expired)]
+  const listener = ({ cert, key }: Signed, keys = ''): string => `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${cert}", key: "${key}" ${keys} }`
+  const gate = await startGate(t, [listener(good)])
+  t.match(await gate.reload([listener(old)]), { result: 'failure', problems: [/listeners\[0\]\.tls\.cert: expired on [-\d]+, and the one in use is valid: renew it/] })
+  t.equal(await certificateShown(t, gate.port, { ca: ca.cert }), 'CN=first')
+  t.match(await gate.reload([listener(good, ', minVersion: TLSv1.3')]), { result: 'success' })
+  t.equal(await certificateShown(t, gate.port, { ca: ca.cert }), 'CN=first')
+})
+
+test('at start an expired certificate is used, and any other replaces it', async (t) => {
+  watchLeaks(t)
+  const upstream = await echo(t)
+  const ca = authority(t)
+  const mounted = mountedSecret(t, ca.issue('expired', expired))
+  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${mounted.cert}", key: "${mounted.key}" }`])
+  const unchecked = { ca: ca.cert, options: { rejectUnauthorized: false } }
+  t.equal(await certificateShown(t, gate.port, unchecked), 'CN=expired')
+  mounted.swap(ca.issue('too', expired))
+  await eventually(async () => (await reloads(gate, 'success')) === 1)
+  t.equal(await certificateShown(t, gate.port, unchecked), 'CN=too')
 })
 
 test('the session tickets of before are good after a rotation', async (t) => {
