@@ -7,7 +7,8 @@ import type { About, Key } from './keys.ts'
 import { changed, choice, count, derived, duration, flag, later, list, optional, percent, section, size, sizeOrShare, value } from './keys.ts'
 import { fromEnvironment } from './meta.ts'
 import { parseName, parsePathOrOff } from './names.ts'
-import { address, cidrs, file } from './shapes.ts'
+import { address, cidrs } from './shapes.ts'
+import { listenerTls } from './tls-keys.ts'
 import { OFF } from './units.ts'
 import { upstream } from './upstream-keys.ts'
 import { completeWebSocket, pingInterval, websocket } from './websocket-keys.ts'
@@ -115,12 +116,7 @@ const listenerKeys = section('One port to listen on, and the service behind it.'
     accept: choice({ default: 'off', meaning: 'The version of the header that connections from `trusted` must begin with.' }, ['off', 'v1', 'v2', 'any']),
     trusted: cidrs('Networks of proxies that must send the header, and are believed. All others are clients of their own, and their bytes are not looked at. A listener on a Unix socket trusts whoever reaches that.'),
   }),
-  tls: optional(section('TLS with clients. The files are read again when they change.', {
-    cert: file({ meaning: 'The certificate, in PEM, intermediate ones included.' }),
-    key: file({ meaning: 'Its private key, in PEM.' }),
-    clientCa: derived(file({ derived: 'clients need no certificate', meaning: 'Clients must show a certificate that one of these authorities has signed, in PEM.' })),
-    minVersion: choice({ default: 'TLSv1.2', meaning: 'The oldest version of TLS that is spoken.' }, ['TLSv1.2', 'TLSv1.3']),
-  })),
+  tls: optional(listenerTls),
   tcpKeepAlive: duration({ default: '15s', meaning: 'Silence after which the kernel probes a peer; finds those that vanished without a word.' }, { min: 1000, max: 9 * 3_600_000 }),
   noDelay: flag({ default: true, meaning: 'Small writes go out at once (TCP_NODELAY).' }),
 })

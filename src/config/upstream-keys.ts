@@ -1,22 +1,14 @@
 // The keys of an upstream: where it is, how it is chosen, spoken to and asked if it is well.
 
 import * as v from 'valibot'
-import { changed, choice, count, derived, duration, either, list, optional, section, value } from './keys.ts'
+import { changed, choice, count, duration, either, list, optional, section, value } from './keys.ts'
 import { fromEnvironment } from './meta.ts'
-import { parsePath, parseServerName } from './names.ts'
-import { address, file } from './shapes.ts'
+import { parsePath } from './names.ts'
+import { address } from './shapes.ts'
+import { upstreamTls } from './tls-keys.ts'
 
 /** More are better kept behind one name. */
 export const MAX_ADDRESSES = 64
-
-const upstreamTls = section('TLS to the upstream. Its certificate is always verified.', {
-  ca: derived(file({ derived: "those that Node brings along", meaning: 'The authorities that may have signed its certificate, in PEM.' })),
-  cert: derived(file({ derived: 'none is shown', meaning: 'The certificate that is shown to it, in PEM, intermediate ones included; with `key`.' })),
-  key: derived(file({ derived: 'none', meaning: 'The private key of `cert`, in PEM.' })),
-  serverName: derived(value<string>({
-    type: 'name', remedy: 'write the name in its certificate', json: fromEnvironment({ type: 'string', pattern: '^[A-Za-z0-9._:-]{1,253}$' }), read: parseServerName,
-  }, { derived: 'the host of the address', meaning: 'The name that its certificate must have; sent to it as SNI.' })),
-})
 
 const upstreamMeaning = 'Where the legacy service listens.'
 const healthCheck = section('Whether an address is asked if it is well, and how. One that fails gets no new connections, and those that it has end with `upstream_unhealthy`, a tenth of them a second.', {
