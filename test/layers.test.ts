@@ -1,21 +1,12 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { test } from 'tap'
 
 const src = join(import.meta.dirname, '../src')
 
+const architecture = readFileSync(join(src, '../docs/architecture.md'), 'utf8')
 /** From the top. A file imports its own folder and the rows below. */
-const rows: string[][] = [
-  ['cli', 'demo', 'inject'],
-  ['operator'],
-  ['gate'],
-  ['admin', 'ops', 'lifecycle', 'overload', 'metrics', 'log', 'config', 'files'],
-  ['listener'],
-  ['admission', 'opening', 'exchange', 'http1', 'websocket'],
-  ['limits', 'pair', 'upstream'],
-  ['endpoint'],
-  ['core'],
-]
+const rows: string[][] = architecture.split('```\n')[1]!.trim().split('\n').map((row) => row.split(' '))
 /** Those of one row that may import each other; the others are siblings that do not know each other. */
 const friends: string[][] = [
   ['cli', 'demo', 'inject'],
@@ -62,6 +53,13 @@ function having(pattern: RegExp, except: string[] = []): string[] {
 test('every folder has its row', (t) => {
   t.same(files.filter(({ name }) => !name.includes('/')).map(({ name }) => name), [], 'src holds folders only')
   t.same(files.filter(({ folder }) => rowOf(folder) === -1).map(({ name }) => name), [])
+  t.end()
+})
+
+test('docs/architecture.md has a charter for every room, and names files that exist', (t) => {
+  t.same([...architecture.matchAll(/^\| `(\w+)` \|/gm)].map(([, room]) => room), rows.flat())
+  const named = [...architecture.matchAll(/`(src\/[\w/.-]+)`|\]\(\.\.\/(src\/[\w/.-]+)\)/g)].map(([, plain, linked]) => plain ?? linked!)
+  t.same(named.filter((name) => !existsSync(join(src, '..', name))), [])
   t.end()
 })
 
