@@ -15,11 +15,12 @@ import { releasePlace } from '../core/connection.ts'
 import type { Connection, ConnectionOwner, Direction } from '../core/connection.ts'
 import { expiresAt } from '../pair/deadlines.ts'
 import type { ServeContext } from '../opening/opening.ts'
+import type { Binding } from './binding.ts'
 import { Exchange } from './exchange.ts'
 import type { ExchangeDeadlines } from './exchange.ts'
 import { IdleWait } from './idle-wait.ts'
 import type { IdleOptions } from './idle-wait.ts'
-import { Pipeline } from './pipeline.ts'
+import { Feed } from './feed.ts'
 import { answerFor, isGone } from '../http1/refusal.ts'
 import type { HttpMeter } from './throttle.ts'
 import { resetSocket } from '../endpoint/reset.ts'
@@ -52,16 +53,18 @@ export class HttpConnection implements ConnectionOwner, Swept {
   readonly #context: HttpContext
   /** How much of the jitter is applied to the lifetime, 0..1. */
   readonly #jitter: number
-  /** Requests that came before the answer to an earlier one; null until there is one. */
-  #pipeline: Pipeline | null = null
+  /** What the client sends; null until Node's server has the socket. */
+  feed: Feed | null = null
   /** What the byte limits say of it; null where there are none. */
   meter: HttpMeter | null = null
+  /** Null while its requests may go by connections that others use, too. */
+  binding: Binding | null = null
   #state: State = 'idle'
   #exchange: Exchange | null = null
   #requests = 0
   /** Ends the connection after the answer in flight. */
   #afterAnswer: Close | null = null
-  /** What came behind the requests that wait cannot be read: ends the connection after their answers. */
+  /** Why what came cannot be read as a request. */
   #unreadable: Close | null = null
   readonly #idle: IdleWait
   #closesBy = Number.POSITIVE_INFINITY
@@ -88,6 +91,16 @@ export class HttpConnection implements ConnectionOwner, Swept {
 
   get isClosing(): boolean {
     return this.#state !== 'idle' && this.#state !== 'busy'
+  }
+
+  /** A request is under way. */
+  get isServing(): boolean {
+    return this.#state === 'busy'
+  }
+
+  /** Node's server has the socket. */
+  feedFrom(socket: Socket, maxBodyBytes: number): void {
+    this.feed = new Feed(socket, this, maxBodyBytes)
   }
 
   /** An answer begins now: the last one (`isLast`), if clients are to leave, whenever its request came. */
@@ -128,19 +141,6 @@ export class HttpConnection implements ConnectionOwner, Swept {
     return describeHttp({ state: this.#state, exchange: this.#exchange?.describe() ?? null, end: this.connection.end, ...times }, this.#options)
   }
 
-  /** One request at a time: `run` is called when those before it are answered. */
-  enqueue(run: () => void): void {
-    if (this.#unreadable !== null) return this.#queue().stopReading()
-    if (this.#exchange === null && (this.#pipeline?.isEmpty ?? true)) return run()
-    if (this.#queue().add(run)) return
-    this.#queue().stopReading()
-    this.fail({ ...makeClose('protocol_error', 'client', 'relay', 'too many pipelined requests'), httpStatus: 400 })
-  }
-
-  #queue(): Pipeline {
-    return (this.#pipeline ??= new Pipeline(this.#socket, this.#context.clock, this))
-  }
-
   begin(request: IncomingMessage, response: ServerResponse): Exchange {
     const exchange = new Exchange(request, response, this.#options.deadlines, this.#context.clock.now())
     exchange.meter = this.meter
@@ -158,10 +158,10 @@ export class HttpConnection implements ConnectionOwner, Swept {
     this.#count()
     if (this.#state !== 'busy') return
     this.#state = 'idle'
-    this.#idle.begin(this.#context.clock.now(), this.#socket.bytesRead)
+    // What came of the next request meanwhile is its beginning.
+    this.#idle.begin(this.#context.clock.now(), this.#socket.bytesRead - this.feed!.held)
     if (this.#afterAnswer !== null) return this.#closeNow(this.#afterAnswer)
-    this.#pipeline?.runNext()
-    this.#endUnreadable()
+    this.feed!.next()
   }
 
   #report(exchange: Exchange, status: number | null): void {
@@ -174,14 +174,17 @@ export class HttpConnection implements ConnectionOwner, Swept {
     this.#context.onExchange(this.connection, exchange, status)
   }
 
-  /** The socket and what it has read go to another owner (an upgrade); `early` bytes of that are counted there. */
-  giveAway(early: number): void {
+  /** The socket and what it has read go to another owner (an upgrade), which counts the bytes behind the head. */
+  giveAway(): Buffer {
+    const early = this.feed!.stop()
+    this.binding?.release()
     this.#count()
-    this.connection.toUpstream.received -= early
+    this.connection.toUpstream.received -= early.length
     this.#state = 'given away'
     this.#context.sweep.delete(this)
     Reflect.deleteProperty(this.#socket, 'destroySoon')
     this.#socket.off('error', this.#onError).off('end', this.#onClientEnd).off('close', this.#onSocketClosed)
+    return early
   }
 
   close(close: Close): void {
@@ -197,16 +200,11 @@ export class HttpConnection implements ConnectionOwner, Swept {
     if (this.#state === 'idle') this.#closeNow(this.#afterAnswer)
   }
 
-  /** What the client sends cannot be read any more; the requests before that are still answered. */
+  /** What the client sends cannot be read any more. */
   fail(close: Close): void {
     if (this.isClosing) return
-    this.#unreadable ??= close
-    this.#endUnreadable()
-  }
-
-  #endUnreadable(): void {
-    if (this.#unreadable === null || this.isClosing) return
-    if (this.#exchange === null || !this.#exchange.request.complete) this.#closeNow(this.#unreadable)
+    this.#unreadable = close
+    this.#closeNow(close)
   }
 
   #closeNow(close: Close): void {
@@ -215,7 +213,6 @@ export class HttpConnection implements ConnectionOwner, Swept {
     this.connection.end = close
     this.connection.phase = 'close'
     this.#closesBy = this.#context.clock.now() + this.#options.closeMs
-    this.#pipeline?.clear()
     if (exchange === null || exchange.response.writableFinished) this.#part(close)
     else this.#cut(exchange, close)
     if (!this.#socket.destroyed) this.#socket.resume()
@@ -282,6 +279,7 @@ export class HttpConnection implements ConnectionOwner, Swept {
     this.#state = 'closed'
     if (exchange !== null) this.#report(exchange, exchange.response.headersSent ? exchange.response.statusCode : null)
     exchange?.outgoing?.destroy()
+    this.binding?.release()
     this.#context.sweep.delete(this)
     this.#context.onClosed(this.connection)
   }

@@ -100,8 +100,8 @@ export class Exchange {
     this.#writtenBefore = socket.bytesWritten
     this.#connectingSince = now
     this.#askedAt = null
-    this.#isConnected = !socket.connecting
-    if (!this.#isConnected) socket.once('connect', () => (this.#isConnected = true))
+    this.#isConnected = !socket.connecting && !socket.destroyed
+    if (socket.connecting) socket.once('connect', () => (this.#isConnected = true))
   }
 
   /** The upstream connection stands (it may have been reused). */

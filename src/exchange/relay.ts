@@ -15,9 +15,11 @@ import type { Close } from '../core/close.ts'
 import type { Target } from '../upstream/dial.ts'
 import type { DialError, HttpPool } from '../upstream/http-pool.ts'
 import { Search } from '../upstream/search.ts'
+import type { Seeker } from '../upstream/search.ts'
 import type { UpstreamTarget } from '../upstream/target.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { clientHead } from '../http1/answer.ts'
+import { asksToBind } from '../http1/authentication.ts'
 import type { ClientHead } from '../http1/answer.ts'
 import type { HttpConnection, HttpContext } from './connection.ts'
 import type { Exchange } from './exchange.ts'
@@ -66,7 +68,7 @@ export class Relay {
 
   /** Finds a place for the request, sends it to `path`, byte for byte, and relays its answer. */
   send(owner: HttpConnection, exchange: Exchange, path: string): void {
-    exchange.search = new Search(this.#upstream, owner.connection, {
+    const seeker: Seeker = {
       onPlace: (target, connectMs) => {
         exchange.expectConnect(connectMs, this.#context.clock.now())
         exchange.onConnectTimeout = (close) => this.#onNotConnected(owner, exchange, close)
@@ -76,7 +78,8 @@ export class Relay {
         if (close.reason === 'no_upstream') this.#context.observer.onConnectFailed(owner.connection, close)
         owner.close(close)
       },
-    })
+    }
+    exchange.search = new Search(this.#upstream, owner.connection, seeker, owner.binding?.target ?? null)
     exchange.search.start()
   }
 
@@ -86,7 +89,9 @@ export class Relay {
     owner.connection.upstreamAddress = target.name
     relayed.set(exchange.request, { owner, exchange, pool })
     pool.made = null
-    pool.next = { client: owner.connection, path, isFresh, maxHeaderBytes: this.#options.maxHeaderBytes }
+    const { connection, binding } = owner
+    if (binding !== null) binding.target = target
+    pool.next = { client: connection, path, isFresh, maxHeaderBytes: this.#options.maxHeaderBytes, binding: binding?.name ?? null }
     try {
       this.#proxy.web(exchange.request, exchange.response, { target: whereOf(target.address), agent: pool, ...this.#bodyOf(exchange) })
     } catch (error) {
@@ -106,14 +111,13 @@ export class Relay {
     relayInterim(made, exchange)
   }
 
-  /** The body, at the pace of its limit. Where there is another address to go to, no byte of it is read before the connection stands. */
+  /** The body, at the pace of its limit. No byte of it is read before the connection stands: till then it can go to another address. */
   #bodyOf(exchange: Exchange): { buffer?: Stream } {
     exchange.startBody = null
     if (!exchange.hasBody) return {}
     const { request, meter } = exchange
     const throttle = meter?.throttleBody() ?? null
     const body = (): Stream => (throttle === null ? request : request.pipe(throttle))
-    if (this.#upstream.targets.length < 2) return throttle === null ? {} : { buffer: body() }
     const held = { pipe: (outgoing: http.ClientRequest) => (exchange.startBody = () => void body().pipe(outgoing)) }
     return { buffer: held as unknown as Stream }
   }
@@ -122,6 +126,9 @@ export class Relay {
     const { clock, observer } = this.#context
     const startedAt = clock.now()
     exchange.useUpstream(socket, startedAt)
+    if (owner.binding !== null) pool.bind(socket, owner.binding.name)
+    // What connect() refuses by itself (no route, no port left) is over by now, and says so next.
+    if (socket.destroyed) return
     if (!socket.connecting) {
       const dialMs = pool.takeDialMs(socket)
       if (dialMs !== null) {
@@ -160,6 +167,7 @@ export class Relay {
     if (!response.shouldKeepAlive || !head.isDelimited || !request.complete) owner.endAfterAnswer(makeClose('eof', 'client', 'relay'))
     if (!this.#writeHead(owner, response, head)) return
     pool.hint(answer.socket, String(answer.headers['keep-alive']))
+    if (owner.binding === null && asksToBind(head.headers)) pool.leave(answer.socket)
     answer.once('end', () => {
       response.addTrailers(forwardTrailers(toHeaders(answer.rawTrailers)) as never)
       // An upstream that answered before it had the whole request may read the rest of it as another one.

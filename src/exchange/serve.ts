@@ -16,7 +16,9 @@ import { makeClose } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { isUpgrade } from '../http1/upgrade.ts'
+import { bindsConnection } from '../http1/authentication.ts'
 import { nodeHttp } from '../core/node-http.ts'
+import { Binding } from './binding.ts'
 import { closeFromParser } from './client-error.ts'
 import { HttpConnection } from './connection.ts'
 import type { HttpConnectionOptions, HttpContext } from './connection.ts'
@@ -93,6 +95,7 @@ export class HttpFront {
     if (limits !== undefined && rates !== null) owner.meter = new HttpMeter(rates, limits, (close) => owner.close(close))
     ;(socket as OwnedSocket)[kConnection] = owner
     this.#server.emit('connection', socket)
+    owner.feedFrom(socket, this.#options.maxBodyBytes)
     socket.unshift(bytes)
     socket.resume()
   }
@@ -109,9 +112,8 @@ export class HttpFront {
 
   #onRequest(request: IncomingMessage, response: ServerResponse, expectation: Expectation): void {
     const owner = (request.socket as OwnedSocket)[kConnection]!
-    // Read on to the end of what the client sends, so that it reads our last answer.
     if (owner.isClosing) return void request.resume()
-    owner.enqueue(() => this.#begin(owner, request, response, expectation))
+    this.#begin(owner, request, response, expectation)
   }
 
   #begin(owner: HttpConnection, request: IncomingMessage, response: ServerResponse, expectation: Expectation): void {
@@ -122,6 +124,7 @@ export class HttpFront {
     const { method = '', url = '', httpVersion, rawHeaders } = request
     const checked = checkRequest({ method, target: url, version: httpVersion, headers: toHeaders(rawHeaders) }, this.#options.maxBodyBytes)
     if ('reason' in checked) return owner.close(checked)
+    owner.feed!.expectBody(checked.bodyBytes)
     if (expectation === 'unknown') return owner.close(refused('an expectation that is not known here', 417))
     if (checked.target === '*') return answerOptions(owner, response)
     const go = (): void => {
@@ -140,21 +143,10 @@ export class HttpFront {
     if (checked.bodyBytes === null) outgoing.push(['Transfer-Encoding', 'chunked'])
     request.headers = toObject(outgoing)
     exchange.hasBody = checked.bodyBytes !== 0
-    this.#boundBody(owner, request, checked)
+    if (bindsConnection(checked.headers)) owner.binding ??= new Binding(String(owner.connection.id))
     // Before http-proxy-3 listens: it ends the request to the upstream with this event.
     request.once('end', () => exchange.outgoing?.addTrailers(forwardTrailers(toHeaders(request.rawTrailers)) as never))
     this.#relay.send(owner, exchange, checked.target)
-  }
-
-  /** A chunked body has no length to judge before it comes. */
-  #boundBody(owner: HttpConnection, request: IncomingMessage, { bodyBytes }: Checked): void {
-    const { maxBodyBytes } = this.#options
-    if (bodyBytes !== null || !Number.isFinite(maxBodyBytes)) return
-    let seen = 0
-    request.on('data', (chunk: Buffer) => {
-      seen += chunk.length
-      if (seen > maxBodyBytes) owner.close({ ...makeClose('message_too_big', 'client', 'relay', 'request body (http.maxBody)'), httpStatus: 413 })
-    })
   }
 
   #onConnectMethod(request: IncomingMessage, socket: Duplex): void {
@@ -164,14 +156,11 @@ export class HttpFront {
   #onUpgrade(request: IncomingMessage, socket: Duplex, early: Buffer): void {
     const owner = (socket as OwnedSocket)[kConnection]!
     if (!(socket instanceof net.Socket)) return void socket.destroy()
-    if (!owner.isClosing) owner.enqueue(() => this.#upgrade(owner, request, socket, early))
-  }
-
-  #upgrade(owner: HttpConnection, request: IncomingMessage, socket: net.Socket, early: Buffer): void {
-    owner.giveAway(early.length)
+    if (owner.isClosing) return
+    const rest = owner.giveAway()
     socket.removeAllListeners()
     socket.setTimeout(0)
-    this.#serveUpgrade(owner.connection, socket, headOf(request), early)
+    this.#serveUpgrade(owner.connection, socket, headOf(request), Buffer.concat([early, rest]))
   }
 }
 

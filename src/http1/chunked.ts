@@ -4,6 +4,11 @@
 /** Bytes of one size line with its extensions, and of all trailers together. */
 const MAX_LINE = 4096
 const MAX_TRAILERS = 16384
+/**
+ * A body of more than so many bytes, of which less than a fifth is data, is work for its readers and hardly anything else: in chunks of one
+ * byte a megabyte is 175,000 chunks. Whoever sends a few characters in each chunk stays below it.
+ */
+const MAX_SYNTAX = 100 * 1024
 
 const CR = 13
 const LF = 10
@@ -16,6 +21,14 @@ export class ChunkedScanner {
   #lineBytes = 0
   #trailerBytes = 0
   #isLineEmpty = true
+  #bytes = 0
+  /** What the chunks carry, as far as it has been scanned. */
+  dataBytes = 0
+
+  /** Far too much of the body is sizes, extensions and line ends. */
+  get isMostlySyntax(): boolean {
+    return this.#bytes > MAX_SYNTAX && this.dataBytes * 5 < this.#bytes
+  }
 
   get isComplete(): boolean {
     return this.#state === 'complete'
@@ -28,12 +41,14 @@ export class ChunkedScanner {
       if (this.#state === 'data') {
         const taken = Math.min(this.#size, length - at)
         this.#size -= taken
+        this.dataBytes += taken
         at += taken
         if (this.#size === 0) this.#state = 'dataCr'
       } else if (!this.#step(bytes[at++]!)) {
         return -1
       }
     }
+    this.#bytes += at
     return at
   }
 

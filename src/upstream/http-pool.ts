@@ -40,6 +40,8 @@ export interface NextRequest {
   isFresh: boolean
   /** Bytes of the head of its answer. */
   maxHeaderBytes: number
+  /** The client's connection that alone may use the connection; null for one that all share. */
+  binding: string | null
 }
 
 type Created = (error: Error | null, socket?: Socket) => void
@@ -55,6 +57,7 @@ export class HttpPool extends nodeHttp.Agent implements Swept {
   /** Milliseconds that the upstream keeps a connection open, where it said so. */
   readonly #hints = new WeakMap<Socket, number>()
   readonly #watched = new WeakSet<Socket>()
+  readonly #bindings = new WeakMap<Socket, string>()
   next: NextRequest | null = null
   /** The request that was made last. */
   made: http.ClientRequest | null = null
@@ -83,10 +86,27 @@ export class HttpPool extends nodeHttp.Agent implements Swept {
       request.path = next.path
       // Without a bound of ours Node would drop the header lines beyond its own, and say nothing.
       Object.assign(request, { maxHeaderSize: next.maxHeaderBytes, maxHeadersCount: 0 })
-      if (next.isFresh) for (const socket of this.#usableUntil.keys()) discard(socket)
+      if (next.isFresh) this.dropBound(next.binding)
+      if (next.binding !== null) Object.assign(options, { binding: next.binding })
     }
     // @ts-expect-error `addRequest` is what http.ClientRequest calls; it is documented by its use only.
     super.addRequest(request, options)
+  }
+
+  /** Node keeps idle connections by this name: one that is bound is found only by whom it is bound to. */
+  override getName(options: Parameters<http.Agent['getName']>[0] & { binding?: string }): string {
+    const name = super.getName(options)
+    return options.binding === undefined ? name : `${name}:${options.binding}`
+  }
+
+  /** A request got this connection. */
+  bind(socket: Socket, binding: string): void {
+    this.#bindings.set(socket, binding)
+  }
+
+  /** Closes the idle connections that are bound to so-and-so; null: those that are bound to nobody. */
+  dropBound(binding: string | null): void {
+    for (const socket of [...this.#usableUntil.keys()]) if ((this.#bindings.get(socket) ?? null) === binding) discard(socket)
   }
 
   /** By Node's own means where TCP is all there is to it; else what `Dial` does. */
@@ -125,6 +145,11 @@ export class HttpPool extends nodeHttp.Agent implements Swept {
   hint(socket: Socket, keepAlive: string): void {
     const seconds = /(?:^|[\s,])timeout=([0-9]{1,9})/i.exec(keepAlive)?.[1]
     if (seconds !== undefined) this.#hints.set(socket, Number(seconds) * 1000)
+  }
+
+  /** The connection is not used again. */
+  leave(socket: Socket): void {
+    this.#hints.set(socket, 0)
   }
 
   override keepSocketAlive(socket: Socket): boolean {

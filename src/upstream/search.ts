@@ -41,8 +41,11 @@ export class Search implements Swept, Waiting {
   #since = 0
   #waitsFor: 'full' | 'unresolved' = 'full'
   #failure: Close | null = null
+  readonly #preferred: UpstreamTarget | null
 
-  constructor(upstream: Upstream, connection: Connection, seeker: Seeker) {
+  /** `preferred` is where it goes if there is room. */
+  constructor(upstream: Upstream, connection: Connection, seeker: Seeker, preferred: UpstreamTarget | null = null) {
+    this.#preferred = preferred
     this.#upstream = upstream
     this.#connection = connection
     this.#seeker = seeker
@@ -82,7 +85,7 @@ export class Search implements Swept, Waiting {
   }
 
   lookAgain(): boolean {
-    const found = this.#upstream.choose(this.#tried ?? NONE)
+    const found = this.#upstream.choose(this.#tried ?? NONE, this.#preferred)
     if (found === 'full' || found === 'unresolved') {
       this.#waitFor(found)
       return false
@@ -106,7 +109,7 @@ export class Search implements Swept, Waiting {
   }
 
   #look(): void {
-    const found = this.#upstream.choose(this.#tried ?? NONE)
+    const found = this.#upstream.choose(this.#tried ?? NONE, this.#preferred)
     if (found !== 'full' && found !== 'unresolved') return this.#go(found)
     this.#state = 'waiting'
     this.#waitsFor = found

@@ -130,14 +130,15 @@ export class Upstream {
 
   /**
    * The target for the next connection, none of `tried`. full: there is one, but without room. unresolved: its name has not
-   * been answered yet. A Close: there is none.
+   * been answered yet. A Close: there is none. `preferred`, if it can serve.
    */
-  choose(tried: readonly UpstreamTarget[]): UpstreamTarget | 'full' | 'unresolved' | Close {
+  choose(tried: readonly UpstreamTarget[], preferred: UpstreamTarget | null = null): UpstreamTarget | 'full' | 'unresolved' | Close {
     const { balance, maxConnections } = this.options
     const targets = this.#targets
     const now = this.context.clock.now()
     let best: UpstreamTarget | null = null
     let isFull = false
+    if (preferred !== null && targets.includes(preferred) && !preferred.isUnhealthy && !tried.includes(preferred) && preferred.open < maxConnections) return preferred
     for (let step = 0; step < targets.length; step++) {
       const target = targets[(this.#turn + step) % targets.length]!
       if (target.isUnhealthy || tried.includes(target)) continue

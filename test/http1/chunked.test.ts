@@ -144,3 +144,18 @@ test('nothing is taken once the body is complete', (t) => {
   t.equal(scanner.scan(bytes, bytes.length), 0)
   t.end()
 })
+
+test('a body is mostly syntax where more than 100 KiB of it carry less than a fifth', (t) => {
+  const scanned = (text: string): ChunkedScanner => {
+    const scanner = new ChunkedScanner()
+    scanner.scan(Buffer.from(text), text.length)
+    return scanner
+  }
+  const ofOne = '1\r\nx\r\n'
+  t.match(scanned(ofOne.repeat(17_000)), { dataBytes: 17_000, isMostlySyntax: false }, '102,000 bytes')
+  t.match(scanned(ofOne.repeat(17_100)), { dataBytes: 17_100, isMostlySyntax: true }, '102,600 bytes')
+  t.match(scanned('2\r\nxy\r\n'.repeat(50_000)), { dataBytes: 100_000, isMostlySyntax: false }, 'two bytes in seven')
+  t.match(scanned(`3;${'e'.repeat(1000)}\r\nxyz\r\n`.repeat(200)), { isMostlySyntax: true }, 'extensions')
+  t.match(scanned(`20000\r\n${'x'.repeat(0x20000)}\r\n${ofOne.repeat(20_000)}`), { isMostlySyntax: false }, 'what it carries before counts')
+  t.end()
+})

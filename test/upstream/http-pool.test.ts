@@ -29,7 +29,7 @@ async function path(t: Test, respond?: Respond): Promise<Path> {
   t.teardown(() => pool.destroy())
   const get: Path['get'] = (path = '/', isFresh = false) =>
     new Promise((resolve, reject) => {
-      pool.next = { client, path, isFresh, maxHeaderBytes: 4096 }
+      pool.next = { client, path, isFresh, maxHeaderBytes: 4096, binding: null }
       const request = http.get({ host: '127.0.0.1', port: upstream.port, agent: pool, path: '/other' }, (answer) => {
         pool.hint(answer.socket, String(answer.headers['keep-alive']))
         answer.resume().on('end', () => setImmediate(() => resolve({ status: answer.statusCode ?? 0, isReused: request.reusedSocket })))
@@ -114,7 +114,7 @@ test('an answer head over its bound, or of many lines, is not shortened in silen
   const { get, pool, upstream } = await path(t, () => `HTTP/1.1 200 OK\r\n${heads[next]}Content-Length: 0\r\n\r\n`)
   await t.rejects(get(), { code: 'HPE_HEADER_OVERFLOW' })
   next = 1
-  pool.next = { client, path: '/', isFresh: false, maxHeaderBytes: 100_000 }
+  pool.next = { client, path: '/', isFresh: false, maxHeaderBytes: 100_000, binding: null }
   const lines = await new Promise<number>((resolve) => {
     http.get({ host: '127.0.0.1', port: upstream.port, agent: pool }, (answer) => {
       answer.resume()

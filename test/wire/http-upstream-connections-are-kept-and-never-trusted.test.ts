@@ -4,7 +4,7 @@ import { eventually } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
 import { get, httpClient, OK, recordingUpstream, watchCrashes } from '../support/http-peers.ts'
-import type { HttpClient, RecordingUpstream, Respond } from '../support/http-peers.ts'
+import type { HttpClient, RecordingUpstream, Respond, Seen } from '../support/http-peers.ts'
 import { watchLeaks } from '../support/leaks.ts'
 
 async function path(t: Test, respond?: Respond): Promise<{ gate: Gate; client: HttpClient; upstream: RecordingUpstream }> {
@@ -137,4 +137,51 @@ test('an upstream that keeps its connections for two seconds is not asked on one
   await upstream.connections[0]!.ended
   await client.get(get())
   t.equal(upstream.connections.length, 2)
+})
+
+const user = ({ headers }: Seen): string | null => headers.find(([name]) => name.toLowerCase() === 'authorization')?.[1] ?? null
+
+/** A service that authenticates its connections: who was let in on one is whoever speaks on it. */
+function bySocket(scheme: string): Respond {
+  const users = new WeakMap<object, string>()
+  return (seen) => {
+    const said = user(seen)
+    if (said !== null) users.set(seen.wire, said)
+    const who = users.get(seen.wire) ?? null
+    return who === null ? `HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=x\r\nWWW-Authenticate: ${scheme}\r\nContent-Length: 0\r\n\r\n` : `HTTP/1.1 200 OK\r\nContent-Length: ${who.length}\r\n\r\n${who}`
+  }
+}
+
+for (const scheme of ['NTLM', 'Negotiate', 'negotiate']) {
+  test(`a connection that ${scheme} authenticated is its client's alone: nobody else is served as its user`, async (t) => {
+    watchLeaks(t)
+    watchCrashes(t)
+    const respond = bySocket(scheme)
+    const upstream = await recordingUpstream(t, respond)
+    const twin = await recordingUpstream(t, respond)
+    for (const addresses of [[upstream.port], [upstream.port, twin.port]]) {
+      const gate = await startGate(t, [`protocol: http, upstream: { addresses: [${addresses.map((port) => `"127.0.0.1:${port}"`).join()}] }`])
+      const [anna, bert] = [await httpClient(t, gate.port), await httpClient(t, gate.port)]
+      t.equal((await anna.get(get('/'))).status, 401)
+      const first = await anna.get(get('/', `Authorization: ${scheme} anna\r\n`))
+      t.same([first.status, first.body.toString()], [200, `${scheme} anna`])
+      for (let i = 0; i < 5; i++) {
+        t.equal((await bert.get(get('/'))).status, 401, 'another client has to say who it is')
+        const again = await anna.get(get('/'))
+        t.same([again.status, again.body.toString()], [200, `${scheme} anna`], 'and this one stays who it is')
+      }
+      anna.wire.end()
+      await gate.end()
+      t.equal((await bert.get(get('/'))).status, 401)
+      await eventually(() => [...upstream.connections, ...twin.connections].filter((wire) => wire.outcome === null && !wire.hasEnded).length <= 1, { what: 'its connection to be closed' })
+      bert.wire.end()
+    }
+  })
+}
+
+test('credentials that are a request\'s own share connections as ever', async (t) => {
+  const { upstream, gate, client } = await path(t)
+  const other = await httpClient(t, gate.port)
+  for (const one of [client, other, client, other]) t.equal((await one.get(get('/', 'Authorization: Basic bmVnb3RpYXRl\r\n'))).status, 200)
+  t.equal(upstream.connections.length, 1)
 })

@@ -98,3 +98,21 @@ test('http: where none accepts, 502 for one that refuses and 504 for one that sw
   t.match(await (await httpClient(t, swallowed.port)).get(get('/')), { status: 504 })
   t.match(await swallowed.end(), { reason: 'connect_timeout' })
 })
+
+/** An address that connect() refuses by itself: on Linux there is no TCP to a broadcast address. */
+const NOWHERE = '"127.255.255.255:80"'
+
+test('http: a dial that fails inside connect() is a failed dial: 502, counted, and another address is tried', async (t) => {
+  watchLeaks(t)
+  watchCrashes(t)
+  const alone = await startGate(t, [`protocol: http, upstream: ${NOWHERE}`])
+  t.match(await (await httpClient(t, alone.port)).get(get('/')), { status: 502 })
+  t.match(await alone.end(), { reason: 'connect_failed', side: 'upstream', detail: 'ENETUNREACH' })
+  t.equal(readSamples(await alone.metrics()).get('sidegate_upstream_connect_failures_total', { reason: 'connect_failed' }), 1)
+  const upstream = await recordingUpstream(t)
+  const gate = await startGate(t, [`protocol: http, upstream: { addresses: [${NOWHERE}, "127.0.0.1:${upstream.port}"] }`])
+  const client = await httpClient(t, gate.port)
+  for (let i = 0; i < 4; i++) t.match(await client.get(`${get('/', 'Content-Length: 2\r\n', 'POST')}ab`), { status: 200 })
+  t.equal(readSamples(await gate.metrics()).get('sidegate_upstream_connect_failures_total', { reason: 'connect_failed' }), 1, 'it is avoided from then on')
+  t.equal(upstream.requests.length, 4)
+})
