@@ -51,6 +51,7 @@ export function viewConnectionInFull(connection: Connection, clock: Clock, rate:
     ...viewConnection(connection, now, rate),
     openedAt: at(openedAt),
     connectedAt: connectedAt === null ? null : at(connectedAt),
+    tls: connection.tls,
     paused: { toUpstream: owner?.isPaused('to_upstream') ?? false, toClient: owner?.isPaused('to_client') ?? false },
     state: wait?.state ?? null,
     waitsFor: wait?.waitsFor ?? null,

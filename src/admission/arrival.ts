@@ -7,6 +7,8 @@
 // Ownership: until it is admitted or refused, the socket belongs to the arrival; what comes after belongs to who is told.
 
 import type { Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import type { ClientTls } from '../core/client-tls.ts'
 import { closeFromError, makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import type { Clock, Sweep, Swept } from '../core/clock.ts'
@@ -15,6 +17,7 @@ import { resetSocket } from '../endpoint/reset.ts'
 import { secureClientEndpoint } from '../endpoint/socket-endpoint.ts'
 import type { ReadOptions, SocketEndpoint } from '../endpoint/socket-endpoint.ts'
 import type { ClientAddress } from './client-address.ts'
+import { describeTls } from './client-tls.ts'
 import { ProxyHeaderReader } from './proxy-header.ts'
 import type { ProxyVersions } from './proxy-header.ts'
 import { deaf } from './refusal.ts'
@@ -39,6 +42,8 @@ export interface ArrivalContext {
   sweep: Sweep
   gates: SlowGates
   read: ReadOptions
+  /** What a TLS handshake tells of the client is kept. */
+  recordsTls: boolean
   /** The gates that ask for the client's final address. */
   judge: (client: ClientAddress) => Close | null
   /** All gates are passed: the endpoint is given away. */
@@ -55,6 +60,8 @@ export class Arrival implements EndpointOwner, Handshaker, Swept {
   client: ClientAddress
   /** Where the client connected to, as a PROXY header has it; null where none says. */
   local: string | null = null
+  /** What its handshake told; null where there is none, or nobody asks. */
+  tls: ClientTls | null = null
   /** The gates that ask for its address have let it on, and count it. */
   isJudged = false
   readonly #endpoint: SocketEndpoint
@@ -123,8 +130,9 @@ export class Arrival implements EndpointOwner, Handshaker, Swept {
     gate.begin(this.#raw, this, clock.now())
   }
 
-  onSecure(socket: Socket): void {
+  onSecure(socket: TLSSocket): void {
     const raw = this.#raw!
+    if (this.#context.recordsTls) this.tls = describeTls(socket)
     this.#admit(secureClientEndpoint(socket, raw, this.#context.read, deaf))
   }
 

@@ -9,7 +9,7 @@ import type tls from 'node:tls'
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import { parentOf } from '../endpoint/raw-socket.ts'
-import { nodeTls } from '../core/node-lazy.ts'
+import { isSame, nodeTls } from '../core/node-lazy.ts'
 
 /** What is shown and what is asked for. A change of it concerns the handshakes that begin after it. */
 export interface TlsMaterial {
@@ -21,13 +21,15 @@ export interface TlsMaterial {
 
 export interface TlsGateOptions {
   minVersion: 'TLSv1.2' | 'TLSv1.3'
+  /** In the words of OpenSSL. */
+  ciphers: string
   /** Null offers none. */
   protocols: string[] | null
 }
 
 export interface Handshaker {
   /** One of these is called, once, unless the handshake was cancelled. */
-  onSecure(socket: Socket): void
+  onSecure(socket: tls.TLSSocket): void
   /** The raw socket is still the handshaker's to close. */
   onHandshakeFailed(close: Close): void
 }
@@ -48,6 +50,7 @@ export class TlsGate {
   /** In the order in which they began. */
   readonly #inFlight = new Map<Socket, InFlight>()
   #server: tls.Server | null = null
+  #clientCa: Buffer | null = null
 
   constructor(options: TlsGateOptions) {
     this.#options = options
@@ -59,10 +62,17 @@ export class TlsGate {
 
   /** Throws what OpenSSL says of material that does not fit together; the gate then goes on as before. */
   use({ cert, key, clientCa }: TlsMaterial): void {
-    const { minVersion, protocols } = this.#options
-    const options = { cert, key, minVersion, ...(clientCa === null ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }) }
-    // Without the keys of before, the tickets that clients hold would cost a full handshake each.
-    if (this.#server !== null) return this.#server.setSecureContext({ ...options, ticketKeys: this.#server.getTicketKeys() })
+    const { minVersion, ciphers, protocols } = this.#options
+    const options = { cert, key, minVersion, ciphers, ...(clientCa === null ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }) }
+    if (this.#server !== null) {
+      // Without the keys of before, the tickets that clients hold would cost a full handshake each. With them, who was let in by an authority
+      // that is trusted no more would come in again by its ticket: it is not asked for its certificate.
+      const isTrustedAsBefore = isSame(clientCa, this.#clientCa)
+      this.#server.setSecureContext({ ...options, ...(isTrustedAsBefore ? { ticketKeys: this.#server.getTicketKeys() } : {}) })
+      this.#clientCa = clientCa
+      return
+    }
+    this.#clientCa = clientCa
     this.#server = nodeTls().createServer({ ...options, handshakeTimeout: NEVER_MS, ...(protocols === null ? {} : { ALPNProtocols: protocols }) })
     this.#server.on('secureConnection', (socket) => this.#onSecure(socket))
     this.#server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => this.#onError(error, socket))

@@ -10,7 +10,7 @@ import { parseName } from './names.ts'
 import type { Path } from './path.ts'
 import { at, formatPath } from './path.ts'
 import type { Finding } from './problems.ts'
-import { delayPerClient, dropInFrames, halfPair, shortDrain, thresholds, uselessPath, wrongMode, wrongOrder } from './relations.ts'
+import { alpnOfHttp, certificateOfNobody, delayPerClient, dropInFrames, halfPair, shortDrain, thresholds, uselessPath, wrongMode, wrongOrder } from './relations.ts'
 import { defaultName, defaults } from './schema.ts'
 import { MAX_ADDRESSES } from './upstream-keys.ts'
 
@@ -33,6 +33,8 @@ export function checkMeaning(value: Record<string, unknown>): Finding[] {
     ...listeners.flatMap((listener, index) => [
       ...loops(listener, ['listeners', index], taken),
       ...repeated(listener, ['listeners', index]),
+      ...certificateOfNobody(listener, ['listeners', index]),
+      ...alpnOfHttp(listener, ['listeners', index]),
       ...uselessPath(listener, ['listeners', index]),
       ...wrongOrder(listener, ['listeners', index]),
       ...wrongMode(listener, ['listeners', index, 'websocket']),

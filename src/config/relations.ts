@@ -116,6 +116,22 @@ export function halfPair(listener: unknown, path: Path): Finding[] {
   return [{ path: [...path, missing], message: `is missing, write it beside ${there}` }]
 }
 
+/** What a listener of HTTP speaks is its own to say; opaque bytes have no name but that which is written. */
+export function alpnOfHttp(listener: unknown, path: Path): Finding[] {
+  if (at(listener, ['protocol']) !== 'http') return []
+  const written: Path[] = [['tls', 'alpn'], ['upstream', 'tls', 'alpn']]
+  return written
+    .filter((inner) => at(listener, inner) !== undefined)
+    .map((inner) => ({ path: [...path, ...inner], message: 'has no meaning with protocol: http, which offers what it speaks (http/1.1), remove it' }))
+}
+
+/** Nobody is told of certificates that nobody is asked for. */
+export function certificateOfNobody(listener: unknown, path: Path): Finding[] {
+  const inner: Path = ['http', 'clientCertificate']
+  if (at(listener, inner) !== 'forward' || at(listener, ['tls', 'clientCa']) !== undefined) return []
+  return [{ path: [...path, ...inner], message: 'got forward, but clients are asked for no certificate, write tls.clientCa, or off' }]
+}
+
 export function uselessPath(listener: unknown, path: Path): Finding[] {
   const inner: Path = ['upstream', 'healthCheck', 'path']
   if (at(listener, inner) === undefined || at(listener, ['upstream', 'healthCheck', 'type']) !== 'tcp') return []

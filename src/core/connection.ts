@@ -1,6 +1,7 @@
 // The one record of a proxied conversation, filled on the way and read by the log, metrics, admin, drain and overload
 // alike. It holds numbers and words, no sockets; it belongs to whoever serves the connection.
 
+import type { ClientTls } from './client-tls.ts'
 import type { Close, Phase } from './close.ts'
 import type { Wait } from './wait.ts'
 
@@ -57,6 +58,8 @@ export class Connection {
   readonly clientAddress: string
   /** `ip:port` that the client connected to; null where nobody asks (`upstream.proxyProtocol`), and for a unix socket. */
   localAddress: string | null = null
+  /** What its TLS handshake told; null where there was none, or nobody asks (`tls.clientCa`, `tls.alpn`, `upstream.proxyProtocol: v2`). */
+  tls: ClientTls | null = null
   /** `host:port` once dialled. */
   upstreamAddress: string | null = null
   /** Monotonic milliseconds, of the accept. */

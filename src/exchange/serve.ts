@@ -24,6 +24,7 @@ import { HttpConnection } from './connection.ts'
 import type { HttpConnectionOptions, HttpContext } from './connection.ts'
 import type { Exchange } from './exchange.ts'
 import { forwardedFor, forwardHeaders, forwardTrailers, toObject } from '../http1/forwarding.ts'
+import type { ForwardingOptions } from '../http1/forwarding.ts'
 import type { RequestHead } from '../http1/head.ts'
 import { refused, SERVED_METHODS } from '../http1/refusal.ts'
 import { ExchangePace } from './exchange-pace.ts'
@@ -33,12 +34,8 @@ import { checkRequest, toHeaders } from '../http1/request.ts'
 import type { Checked } from '../http1/request.ts'
 import { headBytes, HttpMeter } from './throttle.ts'
 
-export interface HttpOptions extends HttpConnectionOptions, RelayOptions {
+export interface HttpOptions extends HttpConnectionOptions, RelayOptions, ForwardingOptions {
   maxBodyBytes: number
-  /** Whether a peer at this address may say who its client is. */
-  isTrusted: (address: string) => boolean
-  /** Clients speak TLS. */
-  isSecure: boolean
 }
 
 /** Takes over a socket whose request asks for a WebSocket; `early` is what came behind its head. */
@@ -137,8 +134,7 @@ export class HttpFront {
 
   #forward(owner: HttpConnection, exchange: Exchange, checked: Checked): void {
     const { request } = exchange
-    const { isTrusted, isSecure } = this.#options
-    const outgoing = forwardHeaders(checked.headers, forwardedFor(owner.connection.clientAddress, isTrusted, isSecure))
+    const outgoing = forwardHeaders(checked.headers, forwardedFor(owner.connection, this.#options))
     // One framing, ours: what the check understood, not what the client wrote.
     if (checked.bodyBytes === null) outgoing.push(['Transfer-Encoding', 'chunked'])
     request.headers = toObject(outgoing)

@@ -18,6 +18,7 @@ import { ConfigError } from '../core/errors.ts'
 import { Whole } from '../log/line.ts'
 import type { PairOptions } from '../pair/pair.ts'
 import type { HttpOptions } from '../exchange/serve.ts'
+import type { ForwardingOptions } from '../http1/forwarding.ts'
 import type { ServeOptions } from '../opening/opening.ts'
 import type { Target } from '../upstream/dial.ts'
 import type { Upstream, UpstreamOptions } from '../upstream/upstream.ts'
@@ -112,17 +113,23 @@ export function proxyRules({ proxyProtocol: { accept, trusted } }: ListenerConfi
 }
 
 export function tlsGateOptions({ protocol, tls }: ListenerConfig): TlsGateOptions | null {
-  return tls === null ? null : { minVersion: tls.minVersion, protocols: applicationProtocols(protocol) }
+  return tls === null ? null : { minVersion: tls.minVersion, ciphers: tls.ciphers, protocols: applicationProtocols(protocol, tls.alpn) }
 }
 
 /** Whom the certificate of the upstream must name, and what is spoken over it. */
 export function secureNames({ upstream: { tls }, protocol }: ListenerConfig): Pick<SecureOptions, 'serverName' | 'protocols'> {
-  return { serverName: tls?.serverName ?? null, protocols: applicationProtocols(protocol) }
+  return { serverName: tls?.serverName ?? null, protocols: applicationProtocols(protocol, tls?.alpn ?? []) }
 }
 
-/** ALPN: opaque bytes have no name. */
-function applicationProtocols(protocol: ListenerConfig['protocol']): string[] | null {
-  return protocol === 'http' ? ['http/1.1'] : null
+/** Whether anybody wants to know what the handshakes of clients tell. */
+export function asksTls({ tls, upstream: { proxyProtocol } }: ListenerConfig): boolean {
+  return tls !== null && (tls.clientCa !== undefined || tls.alpn.length > 0 || proxyProtocol === 'v2')
+}
+
+/** ALPN: of opaque bytes nobody knows the name but who wrote it down. */
+function applicationProtocols(protocol: ListenerConfig['protocol'], written: string[]): string[] | null {
+  if (protocol === 'http') return ['http/1.1']
+  return written.length === 0 ? null : written
 }
 
 export function proxyVersion({ upstream: { proxyProtocol } }: ListenerConfig): ProxyVersion | null {
@@ -168,7 +175,8 @@ export function clientOptions({ limits }: ListenerConfig): Omit<ClientOptions, '
   return { maxConnections, newConnections: isPaced ? newConnections : null, isEnforced }
 }
 
-export function httpOptions({ deadlines, http, tls }: ListenerConfig): HttpOptions {
+export function httpOptions(config: ListenerConfig): HttpOptions {
+  const { deadlines, http } = config
   return {
     deadlines,
     get handshakeMs() {
@@ -186,9 +194,12 @@ export function httpOptions({ deadlines, http, tls }: ListenerConfig): HttpOptio
     },
     maxHeaderBytes: http.maxHeaderBytes,
     maxBodyBytes: http.maxBodyBytes,
-    isTrusted: contains(http.trustForwarded),
-    isSecure: tls !== null,
+    ...forwardingOptions(config),
   }
+}
+
+function forwardingOptions({ http, tls }: ListenerConfig): ForwardingOptions {
+  return { isTrusted: contains(http.trustForwarded), isSecure: tls !== null, forwardsCertificate: http.clientCertificate === 'forward' }
 }
 
 /** Whether an address is in one of the networks. Mapped IPv4 addresses are written as IPv4 on both sides. */
@@ -210,8 +221,7 @@ export function websocketOptions(config: ListenerConfig, read: ReadOptions, upst
       return deadlines.upgradeMs
     },
     maxHeaderBytes: http.maxHeaderBytes,
-    isTrusted: contains(http.trustForwarded),
-    isSecure: config.tls !== null,
+    ...forwardingOptions(config),
     upgrade: { origins: websocket.origins, compression: websocket.compression },
     frames: {
       maxMessageBytes: websocket.compression === 'on' ? onTheWire(websocket.maxMessageBytes) : websocket.maxMessageBytes,

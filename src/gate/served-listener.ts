@@ -24,7 +24,7 @@ import type { Log } from '../log/log.ts'
 import type { Rejections } from '../log/rejections.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import type { UpstreamCounts } from '../metrics/upstream-metrics.ts'
-import { accessRules, httpOptions, proxyRules, proxyVersion, READ_BYTES, serveOptions, toListener, websocketOptions } from './options.ts'
+import { accessRules, asksTls, httpOptions, proxyRules, proxyVersion, READ_BYTES, serveOptions, toListener, websocketOptions } from './options.ts'
 import type { Pacer } from '../limits/pacer.ts'
 import type { Strain } from '../core/strain.ts'
 import type { HttpContext } from '../exchange/connection.ts'
@@ -209,6 +209,7 @@ export class ServedListener {
       access: accessRules(this.#config),
       slow: proxy === null && tls === null ? null : { proxy, tls, deadlines: this.#deadlines },
       recordsLocal: proxyVersion(this.#config) !== null,
+      recordsTls: asksTls(this.#config),
     }
   }
 

@@ -4,6 +4,8 @@
 // from a trusted one (`http.trustForwarded`) appended to. Twins that only differ in what stands for a dash are dropped:
 // CGI-like servers fold X_Forwarded_For and X-Forwarded-For into one name (CVE-2025-64484 is one of many).
 
+import type { Connection } from '../core/connection.ts'
+import { CERTIFICATE_HEADER, certificateElement } from './client-certificate.ts'
 import { endToEndHeaders } from './head.ts'
 import type { Header } from './head.ts'
 
@@ -13,6 +15,17 @@ export interface Forwarded {
   address: string | null
   proto: 'http' | 'https'
   isTrusted: boolean
+  /** The certificate that the client has shown, as a header says it; absent where nothing is to be said (`http.clientCertificate: off`). */
+  certificate?: string
+}
+
+export interface ForwardingOptions {
+  /** Whether a peer at this address may say who its client is. */
+  isTrusted: (address: string) => boolean
+  /** Clients speak TLS. */
+  isSecure: boolean
+  /** The upstream is told of the certificates that clients have shown. */
+  forwardsCertificate: boolean
 }
 
 const VIA = '1.1 sidegate'
@@ -24,16 +37,22 @@ const twinless = /^(forwarded|x-real-ip|x-forwarded-.*|content-length|transfer-e
 const notInTrailers = /^(host|content-.*|authorization|cookie|set-cookie|via|origin|expect|range|age|date|location|max-forwards|cache-control|if-.*)$/
 
 /** What the record of a connection says of its client (`ip:port`, `[ip]:port`, or `unix`). */
-export function forwardedFor(clientAddress: string, isTrusted: (address: string) => boolean, isSecure: boolean): Forwarded {
+export function forwardedFor({ clientAddress, tls }: Pick<Connection, 'clientAddress' | 'tls'>, { isTrusted, isSecure, forwardsCertificate }: ForwardingOptions): Forwarded {
   const match = /^\[?([0-9A-Fa-f:.]+)(?:%[^\]]*)?\]?:\d+$/.exec(clientAddress) // less the interface of a link-local one
   const address = match === null ? null : match[1]!
-  return { address, proto: isSecure ? 'https' : 'http', isTrusted: address !== null && isTrusted(address) }
+  const certificate = tls?.certificate ?? null
+  return {
+    address,
+    proto: isSecure ? 'https' : 'http',
+    isTrusted: address !== null && isTrusted(address),
+    ...(forwardsCertificate && certificate !== null ? { certificate: certificateElement(certificate) } : {}),
+  }
 }
 
 /** The headers for the upstream; `headers` are end to end already (hop-by-hop ones are gone). */
 export function forwardHeaders(headers: readonly Header[], client: Forwarded): Header[] {
   const kept: Header[] = []
-  const before = { for: '', forwarded: '', via: '', proto: '', host: '' }
+  const before = { for: '', forwarded: '', via: '', proto: '', host: '', certificate: '' }
   let host = ''
   for (let i = 0; i < headers.length; i++) {
     const header = headers[i]!
@@ -42,11 +61,13 @@ export function forwardHeaders(headers: readonly Header[], client: Forwarded): H
     if (name === 'host') host = header[1]
     if (name === 'via') before.via = join(before.via, header[1])
     else if (!ours.test(name)) kept.push(header)
+    else if (client.isTrusted && client.certificate !== undefined && name === 'x-forwarded-client-cert') before.certificate = join(before.certificate, header[1])
     else if (client.isTrusted) collect(before, name, header, kept)
   }
   kept.push(['X-Forwarded-For', join(before.for, client.address ?? 'unknown')], ['X-Forwarded-Proto', before.proto || client.proto])
   if (before.host || host) kept.push(['X-Forwarded-Host', before.host || host])
   kept.push(['Forwarded', join(before.forwarded, element(client, host))], ['Via', join(before.via, VIA)])
+  if (client.certificate !== undefined) kept.push([CERTIFICATE_HEADER, join(before.certificate, client.certificate)])
   return kept
 }
 

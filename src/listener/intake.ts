@@ -39,6 +39,8 @@ export interface IntakeOptions {
   slow: SlowGates | null
   /** The upstream is told where clients connected to. */
   recordsLocal: boolean
+  /** What the TLS handshakes of clients tell is kept. */
+  recordsTls: boolean
 }
 
 export interface IntakeContext {
@@ -60,6 +62,9 @@ export interface IntakeContext {
   /** What a refused client is told, or null where its protocol has no words before the first byte. */
   refusalAnswer: (close: Close) => Buffer | null
 }
+
+/** What is known of a connection that passed all gates. */
+type Arrived = Pick<Arrival, 'client' | 'local' | 'tls' | 'acceptedAt'>
 
 const overloaded = makeClose('overloaded', 'sidegate', 'admit', 'memory.refuseAt')
 const tooMany = makeClose('too_many', 'client', 'admit', 'limits.connections')
@@ -132,7 +137,7 @@ export class Intake {
     const local = recordsLocal ? localOf(socket) : null
     // A system call, which who is refused does not get.
     if (noDelay) socket.setNoDelay(true)
-    if (this.#arrival === null) this.#serve(endpoint, client, local, clock.now())
+    if (this.#arrival === null) this.#serve(endpoint, { client, local, tls: null, acceptedAt: clock.now() })
     else this.#arrive(new Arrival(endpoint, client, clock.now(), this.#arrival), local)
   }
 
@@ -149,10 +154,11 @@ export class Intake {
       sweep,
       gates,
       read: this.options.read,
+      recordsTls: this.options.recordsTls,
       judge: (client) => this.#judge(client),
       onAdmitted: (arrival, endpoint) => {
         this.#arrivals.delete(arrival)
-        this.#serve(endpoint, arrival.client, arrival.local, arrival.acceptedAt)
+        this.#serve(endpoint, arrival)
       },
       // Here ends what was taken for a connection that ends inside admission.
       onRefused: (arrival, close, endpoint) => {
@@ -178,11 +184,12 @@ export class Intake {
     if (endpoint !== null) refusals.refuse(endpoint, () => refusalAnswer(close))
   }
 
-  #serve(endpoint: SocketEndpoint, client: ClientAddress, local: string | null, acceptedAt: number): void {
+  #serve(endpoint: SocketEndpoint, { client, local, tls, acceptedAt }: Arrived): void {
     const { registry, serve } = this.#context
     const { name, protocol, recordsLocal } = this.options
     const connection = new Connection(registry.nextId(), name, protocol, client.text, acceptedAt)
     if (recordsLocal) connection.localAddress = local
+    connection.tls = tls
     registry.add(connection)
     serve(connection, endpoint)
   }

@@ -6,6 +6,8 @@
 //     protocol        tcp | http | websocket
 //     client          ip:port
 //     upstream        host:port, null if none was dialled
+//     alpn            what the client chose by ALPN; this and the next three are absent where there is none
+//     clientSubject, clientNames, clientFingerprint    of the certificate that it has shown (tls.clientCa), SHA-256
 //     close           the reason, as in `sidegate explain`
 //     side            who caused it: client | upstream | sidegate
 //     phase           admit | handshake | connect | relay | close
@@ -17,6 +19,7 @@
 //     messagesToUpstream, messagesToClient  whole WebSocket messages; 0 for the others
 //     pausesToUpstream, pausesToClient      how often the sender was paused because the receiver did not keep up
 
+import type { ClientCertificate, ClientTls } from '../core/client-tls.ts'
 import type { Connection } from '../core/connection.ts'
 import { taken } from '../core/traffic.ts'
 import type { LogFields } from './line.ts'
@@ -29,6 +32,7 @@ export function connectionFields(connection: Connection, now: number): LogFields
     protocol: connection.protocol,
     client: connection.clientAddress,
     upstream: connection.upstreamAddress,
+    ...tlsFields(connection.tls),
     close: end?.reason ?? null,
     side: end?.side ?? null,
     phase: end?.phase ?? connection.phase,
@@ -44,4 +48,15 @@ export function connectionFields(connection: Connection, now: number): LogFields
     pausesToUpstream: toUpstream.pauses,
     pausesToClient: toClient.pauses,
   }
+}
+
+function tlsFields(tls: ClientTls | null): LogFields {
+  if (tls === null) return {}
+  const { protocol, certificate } = tls
+  return { alpn: protocol ?? undefined, ...(certificate === null ? {} : certificateFields(certificate)) }
+}
+
+function certificateFields({ subject, uris, dnsNames, emails, addresses, fingerprint }: ClientCertificate): LogFields {
+  const names = [...uris, ...dnsNames, ...emails, ...addresses].join(', ')
+  return { clientSubject: subject, clientNames: names === '' ? undefined : names, clientFingerprint: fingerprint }
 }

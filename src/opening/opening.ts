@@ -31,7 +31,7 @@ import { describeOpening } from './waits.ts'
 
 export interface ServeOptions {
   upstream: Upstream
-  dial: Omit<DialOptions, 'target' | 'from' | 'connectMs'>
+  dial: Omit<DialOptions, 'target' | 'from' | 'connectMs' | 'chosen'>
   /** Tells the upstream who its client is, before everything else. */
   proxyProtocol: ProxyVersion | null
   pair: PairOptions
@@ -119,7 +119,8 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.connection.upstreamAddress = target.name
     const { dial, proxyProtocol } = this.#options
     const head = proxyProtocol === null ? null : proxyHeader(proxyProtocol, this.connection)
-    this.#dial = new Dial({ ...dial, target: target.address, from: target.from, connectMs }, this.context, this, head)
+    const chosen = this.connection.tls?.protocol ?? null
+    this.#dial = new Dial({ ...dial, target: target.address, from: target.from, connectMs, chosen }, this.context, this, head)
   }
 
   onNoPlace(close: Close): void {

@@ -26,6 +26,8 @@ export interface DialOptions {
   noDelay: boolean
   /** Null: in the clear. */
   secure: SecureOptions | null
+  /** What the client has chosen by ALPN, and is offered instead of what `secure` says. */
+  chosen?: string | null
 }
 
 /** TLS to an upstream. The certificate is verified, always. */
@@ -103,7 +105,8 @@ export class Dial {
   }
 
   #secure({ serverName, context, protocols }: SecureOptions): void {
-    const { target, from } = this.#options
+    const { target, from, chosen = null } = this.#options
+    const offered = chosen === null ? protocols : [chosen]
     const name = serverName ?? from ?? ('host' in target ? target.host : 'localhost')
     const socket = nodeTls().connect({
       socket: this.#socket,
@@ -112,7 +115,7 @@ export class Dial {
       // In so many words: an environment variable of Node's would turn it off otherwise.
       rejectUnauthorized: true,
       secureContext: context,
-      ...(protocols === null ? {} : { ALPNProtocols: protocols }),
+      ...(offered === null ? {} : { ALPNProtocols: offered }),
     })
     setRaw(socket, this.#socket)
     socket.once('secureConnect', () => this.#onConnect(socket))

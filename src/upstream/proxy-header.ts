@@ -1,8 +1,10 @@
 // The PROXY protocol header that tells an upstream who its client is: the first that is sent on a connection. Addresses are those
-// of the record; a client without one (a unix socket) is UNKNOWN, or LOCAL in version 2.
+// of the record; a client without one (a unix socket) is UNKNOWN, or LOCAL in version 2. That tells of the client's TLS too.
 
 import { isIPv4 } from 'node:net'
+import type { ClientTls } from '../core/client-tls.ts'
 import type { Connection } from '../core/connection.ts'
+import { tlsValues } from './proxy-tls.ts'
 
 export type ProxyVersion = 'v1' | 'v2'
 
@@ -17,12 +19,12 @@ interface Ends {
 }
 
 /** What is told of a client. */
-export type Introduced = Pick<Connection, 'clientAddress' | 'localAddress'>
+export type Introduced = Pick<Connection, 'clientAddress' | 'localAddress'> & Partial<Pick<Connection, 'tls'>>
 
-export function proxyHeader(version: ProxyVersion, { clientAddress, localAddress }: Introduced): Buffer {
+export function proxyHeader(version: ProxyVersion, { clientAddress, localAddress, tls = null }: Introduced): Buffer {
   const ends = endsOf(clientAddress, localAddress)
   if (ends === null) return version === 'v1' ? V1_UNKNOWN : V2_LOCAL
-  return version === 'v1' ? headerV1(ends) : headerV2(ends)
+  return version === 'v1' ? headerV1(ends) : headerV2(ends, tls)
 }
 
 function endsOf(clientAddress: string, localAddress: string | null): Ends | null {
@@ -47,13 +49,13 @@ function headerV1({ client, local, isIPv4: is4 }: Ends): Buffer {
   return Buffer.from(`PROXY ${is4 ? 'TCP4' : 'TCP6'} ${client.ip} ${local.ip} ${client.port} ${local.port}\r\n`, 'latin1')
 }
 
-function headerV2({ client, local, isIPv4: is4 }: Ends): Buffer {
+function headerV2({ client, local, isIPv4: is4 }: Ends, tls: ClientTls | null): Buffer {
   const bytes = is4 ? bytesOfIPv4 : bytesOfIPv6
   const ports = Buffer.alloc(4)
   ports.writeUInt16BE(client.port, 0)
   ports.writeUInt16BE(local.port, 2)
-  const body = Buffer.concat([bytes(client.ip), bytes(local.ip), ports])
-  return Buffer.concat([V2_START, Buffer.from([0x21, is4 ? 0x11 : 0x21, 0, body.length]), body])
+  const body = Buffer.concat([bytes(client.ip), bytes(local.ip), ports, ...(tls === null ? [] : [tlsValues(tls)])])
+  return Buffer.concat([V2_START, Buffer.from([0x21, is4 ? 0x11 : 0x21, body.length >> 8, body.length & 0xff]), body])
 }
 
 function bytesOfIPv4(ip: string): Buffer {

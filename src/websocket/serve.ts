@@ -7,6 +7,7 @@ import type { Close } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { forwardedFor } from '../http1/forwarding.ts'
+import type { ForwardingOptions } from '../http1/forwarding.ts'
 import { HeadReader, parseAnswerHead, parseRequestHead } from '../http1/head.ts'
 import type { AnswerHead, RequestHead } from '../http1/head.ts'
 import { PlainAnswer, plainAnswerHead } from '../opening/plain-answer.ts'
@@ -21,7 +22,7 @@ import { acceptDeflate } from './deflate.ts'
 import { checkAccepted, checkUpgrade, isUpgrade } from '../http1/upgrade.ts'
 import type { Upgrade, UpgradeOptions } from '../http1/upgrade.ts'
 
-export interface WebSocketOptions extends ServeOptions {
+export interface WebSocketOptions extends ServeOptions, ForwardingOptions {
   /** Milliseconds from the accept in which the client's head must be complete, in total: a byte a second does not extend it (slowloris). */
   handshakeMs: number
   /** Milliseconds in which the upstream's answer head must be complete, from the moment the request was sent. */
@@ -29,10 +30,6 @@ export interface WebSocketOptions extends ServeOptions {
   /** Bytes of a head, the client's and the upstream's. */
   maxHeaderBytes: number
   upgrade: UpgradeOptions
-  /** Whether a peer at this address may say who its client is. */
-  isTrusted: (address: string) => boolean
-  /** Clients speak TLS. */
-  isSecure: boolean
   frames: FramesOptions
   /** Message mode; null is frames mode. */
   messages: MessagesOptions | null
@@ -102,8 +99,7 @@ class WebSocketOpening implements OpeningSteps {
     opening.report()
     // It was let in before memory ran short; what it asks for begins only now.
     if (opening.context.strain.isRefusing) return opening.close(makeClose('overloaded', 'sidegate', 'handshake', 'memory.refuseAt'))
-    const { upgrade: rules, isTrusted, isSecure } = this.#options
-    const upgrade = checkUpgrade(request, rules, forwardedFor(opening.connection.clientAddress, isTrusted, isSecure))
+    const upgrade = checkUpgrade(request, this.#options.upgrade, forwardedFor(opening.connection, this.#options))
     if ('reason' in upgrade) return opening.close(upgrade)
     this.#upgrade = upgrade
     opening.dial()

@@ -44,6 +44,32 @@ test('TLS needs a certificate and its key', async (t) => {
   ])
 })
 
+test('cipher suites are such as OpenSSL knows, and a slip is found', async (t) => {
+  const tls = (keys: string): string[] => problems(listener(`tls: { cert: /a, key: /b, ${keys} }`))
+  t.same(tls('ciphers: "HIGH:!aNULL:@SECLEVEL=1"'), [])
+  t.same(tls('ciphers: "TLS_AES_256_GCM_SHA384:ECDHE-RSA-AES128-SHA"'), [])
+  t.match(tls('ciphers: "ECDHE-RSA-AES128-GCM-SHA265:AES128-SHA"'), [/^listeners\[0\]\.tls\.ciphers: names ECDHE-RSA-AES128-GCM-SHA265, which OpenSSL does not know; did you mean ECDHE-RSA-AES128-GCM-SHA256\?$/])
+  t.match(tls('ciphers: nothing'), [/of which OpenSSL takes nothing, write suites such as/])
+  t.match(tls('ciphers: 5'), [/got 5, write suites as OpenSSL names them/])
+})
+
+test('ALPN is for opaque bytes: HTTP says itself what it speaks', async (t) => {
+  t.same(problems(listener('tls: { cert: /a, key: /b, alpn: [h2, "http/1.1"] }')), [])
+  t.same(problems(upstream('tls: { alpn: [h2] }')), [])
+  t.match(problems(listener('tls: { cert: /a, key: /b, alpn: h2 }')), [/write a list of protocols such as \[h2, http\/1\.1\]/])
+  t.match(problems(listener('tls: { cert: /a, key: /b, alpn: ["a b"] }')), [/write the name of a protocol such as h2 or http\/1\.1/])
+  t.same(problems('listeners: [{ address: ":1", protocol: http, upstream: { addresses: ["a:1"], tls: { alpn: [h2] } }, tls: { cert: /a, key: /b, alpn: [h2] } }]'), [
+    'listeners[0].upstream.tls.alpn: has no meaning with protocol: http, which offers what it speaks (http/1.1), remove it',
+    'listeners[0].tls.alpn: has no meaning with protocol: http, which offers what it speaks (http/1.1), remove it',
+  ])
+})
+
+test('certificates are told of where they are asked for', async (t) => {
+  const http = (keys: string): string[] => problems(`listeners: [{ address: ":1", protocol: http, upstream: "a:1", http: { clientCertificate: forward }, ${keys} }]`)
+  t.same(http('tls: { cert: /a, key: /b, clientCa: /c }'), [])
+  for (const keys of ['', 'tls: { cert: /a, key: /b }']) t.same(http(keys), ['listeners[0].http.clientCertificate: got forward, but clients are asked for no certificate, write tls.clientCa, or off'])
+})
+
 test('a handshake deadline has its effect for tcp, where there is something to wait for', async (t) => {
   for (const gate of ['tls: { cert: /a, key: /b }', 'proxyProtocol: { accept: any, trusted: [10.0.0.1] }']) {
     t.same(checkText(listener(`${gate}, deadlines: { handshake: 5s }`), 'f').warnings, [], gate)

@@ -52,7 +52,7 @@ test('the smallest file gets every default', async (t) => {
         isEnforced: true,
       },
       websocket: { mode: 'frames', ping: { intervalMs: 25_000, timeoutMs: 20_000 }, maxMessageBytes: 1_048_576, maxMessageToClientBytes: Infinity, maxFragments: 1024, origins: [], compression: 'pass', slowConsumer: { policy: 'wait', queueBytes: 1_048_576 } },
-      http: { maxHeaderBytes: 16_384, maxBodyBytes: Infinity, keepAliveMs: 65_000, trustForwarded: [] },
+      http: { maxHeaderBytes: 16_384, maxBodyBytes: Infinity, keepAliveMs: 65_000, clientCertificate: 'off', trustForwarded: [] },
       access: { allow: [], deny: [] },
       proxyProtocol: { accept: 'off', trusted: [] },
       tls: null,

@@ -3,6 +3,7 @@ import { forwardHeaders, forwardTrailers, toObject, viaHeader, forwardedFor } fr
 import type { Header } from '../../src/http1/head.ts'
 
 const client = { address: '192.0.2.1', proto: 'http', isTrusted: false } as const
+const rules = { isTrusted: () => true, isSecure: false, forwardsCertificate: false }
 const names = ['X-Forwarded-For', 'X-Forwarded-Proto', 'X-Forwarded-Host', 'Forwarded', 'Via']
 
 test('the client is named by us alone, unless its peer is trusted', (t) => {
@@ -12,6 +13,19 @@ test('the client is named by us alone, unless its peer is trusted', (t) => {
     ['Host', 'a'], ['X-Real-IP', '6.6.6.6'], ['X-Forwarded-Client-Cert', 'x'], ['X-Forwarded-For', '6.6.6.6, 192.0.2.1'], ['X-Forwarded-Proto', 'https'], ['X-Forwarded-Host', 'evil'],
     ['Forwarded', 'for=6.6.6.6, for=192.0.2.1;proto=http;host=a'], ['Via', '1.1 sidegate'],
   ])
+  t.end()
+})
+
+test('the certificate of the client is told in the place of what it says, and behind what a trusted peer says', (t) => {
+  const said: Header[] = [['X-Forwarded-Client-Cert', 'a'], ['x-forwarded-client-cert', 'b'], ['X_Forwarded_Client_Cert', 'c']]
+  const told = (isTrusted: boolean, certificate?: string): string[] =>
+    forwardHeaders(said, { ...client, isTrusted, ...(certificate === undefined ? {} : { certificate }) }).filter(([name]) => /client.cert/i.test(name)).map(([, value]) => value)
+  t.same(told(false), [])
+  t.same(told(false, 'mine'), ['mine'])
+  t.same(told(true), ['a', 'b'])
+  t.same(told(true, 'mine'), ['a, b, mine'])
+  const shown = { ...rules, forwardsCertificate: true }
+  t.equal(forwardedFor({ clientAddress: '10.0.0.1:5', tls: null }, shown).certificate, undefined)
   t.end()
 })
 
@@ -54,9 +68,9 @@ test('repeated names become lists where they first stood, and no name is special
 })
 
 test('the address of a client is taken from its record, without port, brackets and interface', (t) => {
-  const of = (record: string): string | null => forwardedFor(record, () => true, false).address
+  const of = (record: string): string | null => forwardedFor({ clientAddress: record, tls: null }, rules).address
   t.same([of('10.0.0.1:5'), of('[fd00::1]:5'), of('[fe80::1%eth0]:5'), of('unix')], ['10.0.0.1', 'fd00::1', 'fe80::1', null])
-  t.equal(forwardedFor('10.0.0.1:5', (address) => address === '10.0.0.1', false).isTrusted, true)
-  t.equal(forwardedFor('unix', () => true, false).isTrusted, false)
+  t.equal(forwardedFor({ clientAddress: '10.0.0.1:5', tls: null }, { ...rules, isTrusted: (address) => address === '10.0.0.1' }).isTrusted, true)
+  t.equal(forwardedFor({ clientAddress: 'unix', tls: null }, rules).isTrusted, false)
   t.end()
 })

@@ -57,7 +57,9 @@ export function authority(t: Test, name = 'ca'): Authority {
     issue(leaf, { host = 'localhost', days = 30, from, to, names = [], subject = `/CN=${leaf}` } = {}) {
       const [leafCert, leafKey, request, extensions] = ['crt', 'key', 'csr', 'ext'].map((ending) => join(directory, `${leaf}.${ending}`)) as [string, string, string, string]
       openssl('req', ...newKey, '-keyout', leafKey, '-out', request, '-utf8', '-subj', subject)
-      writeFileSync(extensions, `subjectAltName=${[`DNS:${host}`, 'IP:127.0.0.1', ...names].join(',')}\n`)
+      // One line for each, so that a name may hold commas.
+      const lines = [`DNS:${host}`, 'IP:127.0.0.1', ...names].map((name, nth) => name.replace(':', `.${nth} = `))
+      writeFileSync(extensions, `subjectAltName=@names\n[names]\n${lines.join('\n')}\n`)
       if (from === undefined) openssl('x509', '-req', '-in', request, '-CA', cert, '-CAkey', key, '-CAcreateserial', '-days', String(days), '-out', leafCert, '-extfile', extensions)
       else signFor(directory, { cert, key }, { request, leafCert, extensions, from, to: to ?? new Date(from.getTime() + days * 86_400_000) })
       return { cert: leafCert, key: leafKey }

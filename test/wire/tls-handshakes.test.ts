@@ -65,6 +65,20 @@ test('tls.minVersion holds', async (t) => {
   t.equal((await tlsConnect(t, gate.port, { ca: ca.cert })).tls.getProtocol(), 'TLSv1.3')
 })
 
+test('static RSA and CBC are not spoken unless tls.ciphers says so, and an ordinary client of TLS 1.2 is served', async (t) => {
+  watchLeaks(t)
+  const upstream = await echo(t)
+  const gate = await tlsGate(t, upstream)
+  const old = { ca: ca.cert, options: { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA:AES128-SHA:AES256-GCM-SHA384' } } as const
+  await t.rejects(tlsConnect(t, gate.port, old), { code: 'ERR_SSL_SSL/TLS_ALERT_HANDSHAKE_FAILURE' })
+  for (const suite of ['ECDHE-ECDSA-AES128-GCM-SHA256', 'ECDHE-ECDSA-AES256-GCM-SHA384', 'ECDHE-ECDSA-CHACHA20-POLY1305']) {
+    t.equal((await tlsConnect(t, gate.port, { ca: ca.cert, options: { maxVersion: 'TLSv1.2', ciphers: suite } })).tls.getCipher().name, suite)
+  }
+  t.equal((await tlsConnect(t, gate.port, { ca: ca.cert })).tls.getProtocol(), 'TLSv1.3')
+  const lenient = await tlsGate(t, upstream, '', ', ciphers: "ECDHE-ECDSA-AES256-SHA"')
+  t.equal((await tlsConnect(t, lenient.port, old)).tls.getCipher().name, 'ECDHE-ECDSA-AES256-SHA')
+})
+
 test('a client certificate of the authority is let in; none, and that of a stranger, are denied', async (t) => {
   watchLeaks(t)
   const upstream = await echo(t)
