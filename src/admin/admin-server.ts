@@ -18,6 +18,7 @@ import { snapshotRoom } from './profiler.ts'
 import type { SnapshotRoom } from './profiler.ts'
 import { Rates } from './rates.ts'
 import { TokenGuard } from './token-guard.ts'
+import type { DrainView, Info } from './types.ts'
 
 /** A listener, as far as an operator wants to know. */
 export interface ListenerView {
@@ -136,7 +137,8 @@ function drain(lifecycle: Lifecycle, query: URLSearchParams): Answer {
   if ([...query.keys()].some((key) => key !== 'undo') || (query.has('undo') && !isUndo)) return jsonAnswer({ error: 'the only parameter is undo=1' }, 400)
   if (!isUndo) void lifecycle.drain('admin')
   else if (!lifecycle.undrain()) return jsonAnswer({ error: 'there is no drain that can be undone', drain: lifecycle.drainState }, 409)
-  return jsonAnswer({ drain: lifecycle.drainState })
+  const view: DrainView = { drain: lifecycle.drainState }
+  return jsonAnswer(view)
 }
 
 function reloaded(result: ReloadResult): Answer {
@@ -151,7 +153,7 @@ function help(routes: readonly Route[]): Answer {
 
 function info(options: AdminServerOptions, uptimeMs: number): Answer {
   const { version, revision, registry, clock, state, lifecycle } = options
-  return jsonAnswer({
+  const view: Info = {
     version,
     revision,
     node: process.version,
@@ -163,7 +165,8 @@ function info(options: AdminServerOptions, uptimeMs: number): Answer {
     connections: registry.size,
     phases: countBy(registry, 'phase'),
     protocols: countBy(registry, 'protocol'),
-  })
+  }
+  return jsonAnswer(view)
 }
 
 function countBy(registry: Registry, key: 'phase' | 'protocol' | 'listener'): Record<string, number> {

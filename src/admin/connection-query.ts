@@ -8,9 +8,9 @@ import type { Connection, Registry } from '../core/connection.ts'
 import { idleMs, queued } from './connection-view.ts'
 import type { Rates } from './rates.ts'
 import { visitInSlices } from './slices.ts'
+import { sorts } from './types.ts'
+import type { Sort } from './types.ts'
 
-export const sorts = ['age', 'idle', 'buffered', 'rate'] as const
-export type Sort = (typeof sorts)[number]
 const filters = ['listener', 'protocol', 'phase', 'client', 'upstream'] as const
 
 export interface ConnectionQuery {

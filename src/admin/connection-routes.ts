@@ -4,10 +4,11 @@ import type { Clock } from '../core/clock.ts'
 import { makeClose } from '../core/close.ts'
 import type { Connection, Registry } from '../core/connection.ts'
 import { readConnectionQuery, selectConnections } from './connection-query.ts'
-import { viewConnection, viewConnectionInFull } from './connection-view.ts'
+import { viewClose, viewConnection, viewConnectionInFull } from './connection-view.ts'
 import { jsonAnswer, type Answer, type Route } from '../ops/ops-server.ts'
 import type { Rates } from './rates.ts'
 import { inSlices } from './slices.ts'
+import type { Killed } from './types.ts'
 
 export function connectionRoutes(clock: Clock, registry: Registry, rates: Rates): Route[] {
   const find = (id: string): Connection | undefined => (/^\d{1,15}$/.test(id) ? registry.get(Number(id)) : undefined)
@@ -51,7 +52,8 @@ function kill(connection: Connection): Answer {
   connection.owner?.close(makeClose('killed', 'sidegate', connection.phase, 'by an operator'))
   const { id, listener, protocol, clientAddress: client, upstreamAddress: upstream, end } = connection
   if (end === null) return jsonAnswer({ error: 'this connection cannot be ended yet, try again' }, 409)
-  return jsonAnswer({ id, listener, protocol, client, upstream, close: { reason: end.reason, side: end.side, phase: end.phase, detail: end.detail } })
+  const killed: Killed = { id, listener, protocol, client, upstream, close: viewClose(end) }
+  return jsonAnswer(killed)
 }
 
 /** A JSON array, one row on a line, made as the asker takes it. */

@@ -1,10 +1,10 @@
-// A live connection as the admin server shows it: a row of the listing, or all that is known of one. docs/admin-api.md
-// documents every field; they are added to, never renamed.
+// A live connection as the admin server shows it: a row of the listing, or all that is known of one.
 
-import type { PeerSide } from '../core/close.ts'
+import type { Close, PeerSide } from '../core/close.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Connection, Flow } from '../core/connection.ts'
 import { taken } from '../core/traffic.ts'
+import type { CloseView, ConnectionDetail, ConnectionRow, FlowView } from './types.ts'
 
 export function queued({ owner }: Connection, side: PeerSide): number {
   return owner?.queued(side) ?? 0
@@ -16,7 +16,7 @@ export function idleMs({ owner, openedAt }: Connection, now: number): number {
 }
 
 /** `rate` in bytes a second; null where it is not known yet. */
-export function viewConnection(connection: Connection, now: number, rate: number | null) {
+export function viewConnection(connection: Connection, now: number, rate: number | null): ConnectionRow {
   const { id, listener, protocol, clientAddress, upstreamAddress, phase, openedAt, connectedAt, end } = connection
   return {
     id,
@@ -32,17 +32,20 @@ export function viewConnection(connection: Connection, now: number, rate: number
     toUpstream: viewFlow(connection.toUpstream, taken(connection, 'upstream')),
     toClient: viewFlow(connection.toClient, taken(connection, 'client')),
     queued: { client: queued(connection, 'client'), upstream: queued(connection, 'upstream') },
-    /** Set while it lingers: it ended, but a queue is still being flushed. */
-    close: end === null ? null : { reason: end.reason, side: end.side, phase: end.phase, detail: end.detail },
+    close: end === null ? null : viewClose(end),
   }
 }
 
-function viewFlow(flow: Flow, sent: number) {
+export function viewClose({ reason, side, phase, detail }: Close): CloseView {
+  return { reason, side, phase, detail }
+}
+
+function viewFlow(flow: Flow, sent: number): FlowView {
   return { received: flow.received, sent, messages: flow.messages, pauses: flow.pauses }
 }
 
 /** The row, and what only its owner can tell: made for the one that was asked for. */
-export function viewConnectionInFull(connection: Connection, clock: Clock, rate: number | null) {
+export function viewConnectionInFull(connection: Connection, clock: Clock, rate: number | null): ConnectionDetail {
   const now = clock.now()
   const { owner, openedAt, connectedAt } = connection
   const at = (moment: number): string => new Date(clock.wall() + moment - now).toISOString()

@@ -4,6 +4,7 @@
 import type { Clock } from '../core/clock.ts'
 import { logLevels } from '../log/line.ts'
 import type { LogLevel } from '../log/line.ts'
+import type { LevelView } from './types.ts'
 
 export interface Leveled {
   level: LogLevel
@@ -36,7 +37,7 @@ export class LogLevelSwitch {
     this.#pending = null
   }
 
-  view(): { level: LogLevel; goesBackTo: LogLevel | null; goesBackAt: string | null } {
+  view(): LevelView {
     const { level } = this.#log
     if (this.#pending === null) return { level, goesBackTo: null, goesBackAt: null }
     const { base, at } = this.#pending

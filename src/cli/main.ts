@@ -3,10 +3,11 @@
 //
 // Exit codes: 0 done, 1 a gate that is not there or said no, 64 wrong usage, 70 our fault, 78 wrong configuration.
 
-import { readFileSync } from 'node:fs'
 import { reasonNames } from '../core/close.ts'
 import { suggest } from '../config/words.ts'
-import { CONFIG, INTERNAL, OK, parse, REFUSED, RefusedError, safe, USAGE, UsageError } from './commands/usage.ts'
+import { CONFIG, INTERNAL, OK, REFUSED, USAGE } from './exit-codes.ts'
+import { version } from '../core/version.ts'
+import { parse, RefusedError, safe, UsageError } from './commands/usage.ts'
 import { ConfigError, formatProblem } from '../core/errors.ts'
 import type { ConfigProblem } from '../core/errors.ts'
 
@@ -140,12 +141,6 @@ async function demo(args: string[]): Promise<number> {
 function help(): number {
   process.stdout.write(usage)
   return OK
-}
-
-function version(): string {
-  // One folder up from src/ as from dist/.
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
 }
 
 async function main(argv: readonly string[]): Promise<number> {

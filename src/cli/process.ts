@@ -15,10 +15,9 @@ import { collectGarbage } from '../overload/heap.ts'
 import type { ConfigSource } from '../lifecycle/reload.ts'
 import { Whole } from '../log/line.ts'
 import { createLog } from '../log/log.ts'
+import { INTERNAL, OK } from './exit-codes.ts'
 
 const FLUSH_LOG_MS = 1000
-const OK = 0
-const INTERNAL = 70
 
 /** The life of the process: runs the gate until a signal ends it. Resolves with the exit code. */
 export async function run({ configFile }: { configFile: string }): Promise<number> {

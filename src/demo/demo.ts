@@ -1,6 +1,7 @@
 // `sidegate demo`: a legacy service, the gate before it, and clients that behave or do not, in one process. Shows
 // on one screen what each did, what the gate made of it and why, and which metrics moved; every row is checked.
 
+import { CONFIG, OK, REFUSED } from '../cli/exit-codes.ts'
 import { ConfigError } from '../core/errors.ts'
 import { badClients, badService, goodClients } from './scenes.ts'
 import type { Outcome, Scene } from './scenes.ts'
@@ -16,9 +17,6 @@ export interface DemoOptions {
   keep: boolean
 }
 
-const OK = 0
-const FAILED = 1
-const CONFIG = 78
 const SCENE_MS = 20_000
 const GONE_MS = 5000
 const DRAIN_MS = 2000
@@ -41,7 +39,7 @@ export async function demo({ keep }: DemoOptions): Promise<number> {
   const failures = await show(stage)
   if (keep) await keepUp(stage)
   await stage.stop(keep ? DRAIN_MS : 1)
-  return failures === 0 ? OK : FAILED
+  return failures === 0 ? OK : REFUSED
 }
 
 /** Plays everything at once, and tells it in order. Returns how many rows are not as expected. */

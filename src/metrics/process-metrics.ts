@@ -4,8 +4,9 @@
 // every garbage collection (hundreds a second under load), lists every open handle by name, and finds the number of
 // descriptors by listing a directory, which fails just when they have run out.
 
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdirSync, statSync } from 'node:fs'
 import type { monitorEventLoopDelay } from 'node:perf_hooks'
+import { descriptorLimit } from '../lifecycle/descriptors.ts'
 import { Counter, Gauge, type Registry } from './prom-client.ts'
 import { mirror } from './tally.ts'
 
@@ -72,7 +73,7 @@ function memory(registry: Registry): () => void {
 
 function descriptors(registry: Registry): () => void {
   const open = gauge(registry, 'process_open_fds', 'Open file descriptors.')
-  const limit = readDescriptorLimit()
+  const limit = descriptorLimit()
   if (limit !== null) gauge(registry, 'process_max_fds', 'Limit of open file descriptors.').set(limit)
   return () => {
     const count = countDescriptors()
@@ -86,15 +87,6 @@ function countDescriptors(): number | null {
     // Linux 6.2 and later give the number as the size of the directory, without a descriptor and without 20,000 names.
     const size = statSync('/proc/self/fd').size
     return size > 0 ? size : readdirSync('/proc/self/fd').length - 1
-  } catch {
-    return null
-  }
-}
-
-function readDescriptorLimit(): number | null {
-  try {
-    const soft = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1]
-    return soft === undefined ? null : Number(soft)
   } catch {
     return null
   }

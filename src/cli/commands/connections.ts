@@ -1,5 +1,6 @@
 // `sidegate connections [ID]`: the live connections of a running gate, or all that is known of one.
 
+import type { ConnectionDetail, ConnectionRow, FlowView } from '../../admin/types.ts'
 import { systemClock } from '../../core/clock.ts'
 import { formatBytes } from '../../core/wait.ts'
 import { adminOptions, askJson, findGate } from './admin-client.ts'
@@ -7,26 +8,8 @@ import type { Gate } from './admin-client.ts'
 import { filterOptions, queryOf, sortOf } from './filters.ts'
 import { readId } from './kill.ts'
 import { formatAge, formatRows } from './rows.ts'
-import type { ConnectionRow } from './rows.ts'
-import { OK, parse, printJson, printLine, UsageError } from './usage.ts'
-
-interface Flow {
-  received: number
-  sent: number
-  messages: number
-  pauses: number
-}
-
-interface ConnectionDetail extends ConnectionRow {
-  openedAt: string
-  connectMs: number | null
-  toUpstream: Flow
-  toClient: Flow
-  paused: { toUpstream: boolean; toClient: boolean }
-  close: { reason: string; side: string; phase: string; detail?: string } | null
-  waitsFor: string | null
-  nextDeadline: { key: string; reason: string; side: string; at: string; inMs: number } | null
-}
+import { OK } from '../exit-codes.ts'
+import { parse, printJson, printLine, UsageError } from './usage.ts'
 
 /** For a rate two looks are compared; the gate remembers the first. */
 const BETWEEN_LOOKS_MS = 1000
@@ -80,7 +63,7 @@ function detailLines(it: ConnectionDetail): string[] {
   return pairs.map(([name, text]) => `${name.padEnd(13)}${text}`)
 }
 
-function flowText({ received, sent, messages, pauses }: Flow, queued: number, isPaused: boolean): string {
+function flowText({ received, sent, messages, pauses }: FlowView, queued: number, isPaused: boolean): string {
   const parts = [`${formatBytes(received)} received`, `${formatBytes(sent)} sent`, `${formatBytes(queued)} queued`]
   if (messages > 0) parts.push(`${messages} messages`)
   parts.push(`paused ${pauses} times${isPaused ? ', and now' : ''}`)

@@ -1,14 +1,12 @@
 // `sidegate drain`: asks a running gate to let its connections go, or to stay after all.
 
+import type { DrainView, Info } from '../../admin/types.ts'
 import { systemClock } from '../../core/clock.ts'
 import type { DrainState } from '../../lifecycle/drain.ts'
 import { adminOptions, askJson, findGate } from './admin-client.ts'
 import type { Gate } from './admin-client.ts'
-import { OK, parse, printJson, printLine, RefusedError, UsageError } from './usage.ts'
-
-interface Drain {
-  drain: DrainState
-}
+import { OK } from '../exit-codes.ts'
+import { parse, printJson, printLine, RefusedError, UsageError } from './usage.ts'
 
 const sayings: Readonly<Record<DrainState, string>> = {
   none: 'not draining any more',
@@ -24,7 +22,7 @@ export async function drain(args: string[]): Promise<number> {
   const { values } = parse({ args, options: { ...adminOptions, ...options } })
   if (values.undo && values.wait) throw new UsageError('drain --undo has nothing to wait for')
   const gate = await findGate(values)
-  const answer = await askJson<Drain>(gate, values.undo ? '/drain?undo=1' : '/drain', { method: 'POST' })
+  const answer = await askJson<DrainView>(gate, values.undo ? '/drain?undo=1' : '/drain', { method: 'POST' })
   if (!values.json) printLine(sayings[answer.drain])
   if (!values.wait) return values.json ? printJson(answer) : OK
   const isThere = await empty(gate)
@@ -36,7 +34,7 @@ export async function drain(args: string[]): Promise<number> {
 /** Resolves once no connection is left; false if the gate itself is gone: it may have been told to end meanwhile. */
 async function empty(gate: Gate): Promise<boolean> {
   for (;;) {
-    const info = await askJson<Drain>(gate, '/info').catch((error: unknown) => {
+    const info = await askJson<Info>(gate, '/info').catch((error: unknown) => {
       if (error instanceof RefusedError) return null
       throw error
     })

@@ -1,10 +1,9 @@
 // Which connections, in words of the command line: the same for `connections` and `top`.
 
+import { sorts } from '../../admin/types.ts'
+import type { Sort } from '../../admin/types.ts'
 import { suggest } from '../../config/words.ts'
 import { UsageError } from './usage.ts'
-
-export const sorts = ['age', 'idle', 'buffered', 'rate'] as const
-export type Sort = (typeof sorts)[number]
 
 export const filterOptions = {
   listener: { type: 'string' },

@@ -6,7 +6,8 @@ import { loadConfig } from '../../config/load.ts'
 import { defaults } from '../../config/schema.ts'
 import { ask, nameOf, readAddress } from './admin-client.ts'
 import type { Gate } from './admin-client.ts'
-import { OK, parse, printJson, printLine, REFUSED } from './usage.ts'
+import { OK, REFUSED } from '../exit-codes.ts'
+import { parse, printJson, printLine } from './usage.ts'
 
 /** A probe that hangs is a failed one, before the patience of who runs it is over. */
 const ANSWER_MS = 2000

@@ -5,7 +5,8 @@ import { text as readAll } from 'node:stream/consumers'
 import { ConfigError } from '../../core/errors.ts'
 import { inject, type InjectOptions } from '../../inject/inject.ts'
 import { DEFAULT_PORT } from '../../inject/sidecar.ts'
-import { OK, parse, safe, UsageError } from './usage.ts'
+import { OK } from '../exit-codes.ts'
+import { parse, safe, UsageError } from './usage.ts'
 
 /** Rejects with a ConfigError for a manifest that cannot be used. `version` is that of the image it names by default. */
 export async function injectCommand(args: string[], version: string): Promise<number> {

@@ -1,15 +1,9 @@
 // `sidegate kill ID`: ends one connection, with the reason `killed`.
 
+import type { Killed } from '../../admin/types.ts'
 import { adminOptions, askJson, findGate } from './admin-client.ts'
-import { OK, parse, printJson, printLine, UsageError } from './usage.ts'
-
-interface Killed {
-  id: number
-  protocol: string
-  client: string
-  upstream: string | null
-  close: { reason: string }
-}
+import { OK } from '../exit-codes.ts'
+import { parse, printJson, printLine, UsageError } from './usage.ts'
 
 export async function kill(args: string[]): Promise<number> {
   const { values, positionals } = parse({ args, allowPositionals: true, options: { ...adminOptions, json: { type: 'boolean', default: false } } })

@@ -8,7 +8,8 @@ import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { formatBytes } from '../../core/wait.ts'
 import { adminOptions, ANSWER_MS, findGate, nameOf, open, refused } from './admin-client.ts'
-import { OK, parse, printLine, RefusedError, UsageError } from './usage.ts'
+import { OK } from '../exit-codes.ts'
+import { parse, printLine, RefusedError, UsageError } from './usage.ts'
 
 const kinds = { cpu: 'cpuprofile', heap: 'heapprofile', snapshot: 'heapsnapshot' } as const
 const defaultSeconds = { cpu: 10, heap: 30, snapshot: 0 } as const

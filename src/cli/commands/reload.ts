@@ -2,7 +2,8 @@
 
 import type { ReloadResult } from '../../lifecycle/reload.ts'
 import { ask, adminOptions, findGate, refused } from './admin-client.ts'
-import { OK, parse, printJson, printLine, REFUSED, safe } from './usage.ts'
+import { OK, REFUSED } from '../exit-codes.ts'
+import { parse, printJson, printLine, safe } from './usage.ts'
 
 /** Parsing takes long where a file is large, and binding where names are looked up. */
 const RELOAD_MS = 30_000

@@ -1,22 +1,8 @@
 // Live connections as a table for people: one line each, columns as wide as what is in them.
 
+import type { ConnectionRow } from '../../admin/types.ts'
 import { formatBytes } from '../../core/wait.ts'
 import { safe } from './usage.ts'
-
-/** A row of `GET /connections`, as far as it is printed. */
-export interface ConnectionRow {
-  id: number
-  listener: string
-  protocol: string
-  client: string
-  upstream: string | null
-  phase: string
-  ageMs: number
-  idleMs: number
-  bytesPerSec: number | null
-  queued: { client: number; upstream: number }
-  close: { reason: string } | null
-}
 
 interface Column {
   title: string

@@ -1,28 +1,20 @@
 // `sidegate top`: the live connections of a running gate, again every second, the busiest or oldest first. Where the output is
 // no terminal it prints them once.
 
+import { sorts } from '../../admin/types.ts'
+import type { ConnectionRow, Info, Sort } from '../../admin/types.ts'
 import { systemClock } from '../../core/clock.ts'
 import { adminOptions, askJson, findGate, nameOf } from './admin-client.ts'
 import type { Gate } from './admin-client.ts'
-import { filterOptions, queryOf, sortOf, sorts } from './filters.ts'
-import type { Sort } from './filters.ts'
+import { filterOptions, queryOf, sortOf } from './filters.ts'
 import { formatAge, formatRows } from './rows.ts'
-import type { ConnectionRow } from './rows.ts'
 import { Screen } from './screen.ts'
-import { OK, parse, printJson, RefusedError, safe } from './usage.ts'
+import { OK } from '../exit-codes.ts'
+import { parse, printJson, RefusedError, safe } from './usage.ts'
 
 const REFRESH_MS = 1000
 /** More than the tallest terminal. */
 const MAX_ROWS = 200
-
-export interface Info {
-  version: string
-  state: string
-  uptimeMs: number
-  connections: number
-  phases: Record<string, number>
-  protocols: Record<string, number>
-}
 
 export interface View {
   info: Info

@@ -1,13 +1,7 @@
-// What the commands share: exit codes, the two complaints that are theirs, and printing that a terminal survives.
+// What the commands share: the two complaints that are theirs, and printing that a terminal survives.
 
 import { parseArgs } from 'node:util'
-
-export const OK = 0
-/** The gate said no, or is not there. */
-export const REFUSED = 1
-export const USAGE = 64
-export const INTERNAL = 70
-export const CONFIG = 78
+import { OK } from '../exit-codes.ts'
 
 /** The words that were given make no command. */
 export class UsageError extends Error {}

@@ -1,15 +1,16 @@
 import { test } from 'tap'
 import { queryOf, sortOf } from '../../../src/cli/commands/filters.ts'
 import { formatAge, formatRows } from '../../../src/cli/commands/rows.ts'
-import type { ConnectionRow } from '../../../src/cli/commands/rows.ts'
+import type { ConnectionRow } from '../../../src/admin/types.ts'
 import { parse, safe, UsageError } from '../../../src/cli/commands/usage.ts'
 
+const flow = { received: 0, sent: 0, messages: 0, pauses: 0 }
 const row: ConnectionRow = {
-  id: 7, listener: 'app', protocol: 'websocket', client: '10.0.0.1:5', upstream: null, phase: 'relay', ageMs: 61_000, idleMs: 400, bytesPerSec: 1536, queued: { client: 1024, upstream: 1 }, close: null,
+  id: 7, listener: 'app', protocol: 'websocket', client: '10.0.0.1:5', upstream: null, phase: 'relay', ageMs: 61_000, connectMs: null, idleMs: 400, toUpstream: flow, toClient: flow, bytesPerSec: 1536, queued: { client: 1024, upstream: 1 }, close: null,
 }
 
 test('rows are a table whose columns fit what is in them', async (t) => {
-  t.same(formatRows([row, { ...row, id: 12_345, bytesPerSec: null, upstream: '127.0.0.1:8080', phase: 'close', close: { reason: 'drain' } }]), [
+  t.same(formatRows([row, { ...row, id: 12_345, bytesPerSec: null, upstream: '127.0.0.1:8080', phase: 'close', close: { reason: 'drain', side: 'sidegate', phase: 'relay', detail: undefined } }]), [
     '   ID  LISTENER  PROTO  CLIENT      UPSTREAM        PHASE          AGE  IDLE       RATE  QUEUED',
     '    7  app       ws     10.0.0.1:5  -               relay        1m01s  0.4s  1.5 KiB/s   1 KiB',
     '12345  app       ws     10.0.0.1:5  127.0.0.1:8080  close drain  1m01s  0.4s          -   1 KiB',

@@ -1,0 +1,8 @@
+// The exit codes of every command; those above 63 are those of sysexits.h.
+
+export const OK = 0
+/** The gate said no, or is not there; the demo saw a client handled otherwise than it says. */
+export const REFUSED = 1
+export const USAGE = 64
+export const INTERNAL = 70
+export const CONFIG = 78
