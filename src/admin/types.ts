@@ -1,6 +1,7 @@
 // The JSON of the admin server, typed once: its routes make it, the commands read it. docs/admin-api.md documents every field; fields are
 // added, never renamed. Milliseconds, bytes, and addresses as text, unless a name says otherwise.
 
+import type { ClientTls } from '../core/client-tls.ts'
 import type { Close, Side } from '../core/close.ts'
 import type { DrainState } from '../lifecycle/drain.ts'
 
@@ -40,6 +41,8 @@ export interface ConnectionRow {
 export interface ConnectionDetail extends ConnectionRow {
   openedAt: string
   connectedAt: string | null
+  /** What its TLS handshake told; null where there was none, or nobody asks. */
+  tls: ClientTls | null
   paused: { toUpstream: boolean; toClient: boolean }
   state: string | null
   waitsFor: string | null
