@@ -7,6 +7,7 @@ import type { Explanation } from '../src/config/explain.ts'
 import { explain } from '../src/config/explain.ts'
 import { jsonSchema } from '../src/config/json-schema.ts'
 import type { Group, Row } from '../src/config/rows.ts'
+import { reloadEffect } from '../src/config/reload-effect.ts'
 import { defaultText, groups } from '../src/config/rows.ts'
 import { writeOrCheck } from './generated.ts'
 
@@ -55,6 +56,12 @@ what is risky. For completion in an editor, put this line at the top of the file
   literal \`\${\`. In quotes the result is a text, without quotes \`\${MAX}\` can be a number.
 - Unknown keys, keys written twice, empty values and YAML merge keys (\`<<\`) are errors. Anchors and aliases work.
 
+## What a reload changes
+
+The column *reload* says for which connections a new value holds: *live*, those that are open too; *new*, those (and drains, and checks) that begin
+from then on; *restart*, none before the process starts again: \`sidegate reload\`, the log and \`POST /reload\` name such keys
+(\`restartRequired\`). Files that keys name (certificates, tokens) are read again when they change, whatever the column says.
+
 ## Keys
 
 ${groups().map(groupText).join('\n')}
@@ -68,9 +75,9 @@ ${example()}\`\`\`
 function groupText(group: Group): string {
   const title = group.path === '' ? 'Top level' : `\`${group.path}\`${group.isOptional ? ' (optional)' : ''}`
   const table = [
-    '| key | value | default | meaning |',
-    '|---|---|---|---|',
-    ...group.rows.map((row) => `| \`${nameOf(row)}\` | ${row.meta.type.replaceAll('|', '\\|')} | ${defaultCell(row)} | ${meaningCell(row)} |`),
+    '| key | value | default | reload | meaning |',
+    '|---|---|---|---|---|',
+    ...group.rows.map((row) => `| \`${nameOf(row)}\` | ${row.meta.type.replaceAll('|', '\\|')} | ${defaultCell(row)} | ${reloadEffect(row.path)} | ${meaningCell(row)} |`),
   ]
   return `### ${title}\n\n${group.meaning}\n\n${table.join('\n')}\n`
 }

@@ -9,6 +9,7 @@ import { connectionRoutes } from './connection-routes.ts'
 import { debugRoutes } from './debug-routes.ts'
 import { LogLevelSwitch } from './log-level.ts'
 import type { Leveled } from './log-level.ts'
+import type { LogLevel } from '../log/line.ts'
 import { logRoutes } from './log-routes.ts'
 import { guardAgainstBrowsers, isLoopback } from './loopback-guard.ts'
 import type { DrainState } from '../lifecycle/drain.ts'
@@ -90,6 +91,11 @@ export class AdminServer {
       throw new InvariantError('admin address is not a loopback address, and no token is asked for')
     }
     return this.#server.start(address)
+  }
+
+  /** A reload says so: what an operator set lives on until the file says something else. */
+  configureLogLevel(level: LogLevel): void {
+    this.#logLevel.configure(level)
   }
 
   /** Why the token file cannot be used; null where it can, or none is asked for. */

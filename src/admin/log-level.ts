@@ -13,12 +13,23 @@ export interface Leveled {
 export class LogLevelSwitch {
   readonly #log: Leveled
   readonly #clock: Clock
+  /** As the configuration has it. */
+  #configured: LogLevel
   /** The one that it goes back to, and when; null while the level is for good. */
   #pending: { base: LogLevel; at: number; cancel: () => void } | null = null
 
   constructor(log: Leveled, clock: Clock) {
     this.#log = log
+    this.#configured = log.level
     this.#clock = clock
+  }
+
+  /** The configuration says so from now on. A level that was set for a while stays until then, and one for good until the configuration changes. */
+  configure(level: LogLevel): void {
+    if (level === this.#configured) return
+    this.#configured = level
+    if (this.#pending === null) this.#log.level = level
+    else this.#pending.base = level
   }
 
   /** `forMs` is null for good. A change while one is pending keeps the level that was there before both. */

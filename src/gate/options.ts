@@ -14,7 +14,9 @@ import type { Config, ListenerConfig } from '../config/schema.ts'
 import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
 import type { ClientOptions } from '../limits/clients.ts'
 import type { RatesOptions } from '../limits/rates.ts'
+import { restartSections } from '../config/reload-effect.ts'
 import { ConfigError } from '../core/errors.ts'
+import { isSame } from '../core/node-lazy.ts'
 import { Whole } from '../log/line.ts'
 import type { PairOptions } from '../pair/pair.ts'
 import type { HttpOptions } from '../exchange/serve.ts'
@@ -57,10 +59,28 @@ export function cannotBind(key: string, address: Address, error: NodeJS.ErrnoExc
   return new ConfigError('configuration', [{ line: 0, column: 0, path: key, message }])
 }
 
-/** Keys whose new values wait for a restart: what is bound once, for as long as the process lives. */
-export function restartRequired(running: Config, next: Config): string[] {
-  const keys = ['health', 'admin'] as const
-  return keys.filter((key) => formatAddress(running[key].address) !== formatAddress(next[key].address)).map((key) => `${key}.address`)
+/** The parts of a configuration that stay as they are for as long as the process lives. */
+type Sections = Readonly<Record<string, unknown>>
+
+/** Keys whose new values wait for a restart (config/reload-effect.ts). */
+export function restartRequired(running: Sections, next: Sections): string[] {
+  return restartSections.flatMap((name) => changedKeys(name, running[name], next[name]))
+}
+
+/** `next` with the values that wait for a restart as they are in `running`. */
+export function keepUntilRestart(running: Config, next: Config): Config {
+  const kept = Object.entries(running).filter(([name]) => restartSections.includes(name))
+  return { ...next, ...Object.fromEntries(kept) }
+}
+
+function changedKeys(path: string, running: unknown, next: unknown): string[] {
+  if (isSame(running, next)) return []
+  if (!isSection(running) || !isSection(next) || 'kind' in running) return [path.replace(/(Ms|Bytes)$/, '')]
+  return Object.keys({ ...running, ...next }).flatMap((key) => changedKeys(`${path}.${key}`, running[key], next[key]))
+}
+
+function isSection(value: unknown): value is Sections {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** Every listener with its address, for the log line of the start. */

@@ -31,7 +31,7 @@ import type { LogWriter } from '../log/log-writer.ts'
 import { Rejections } from '../log/rejections.ts'
 import { Metrics } from '../metrics/metrics.ts'
 import { ListenerSet } from '../gate/listener-set.ts'
-import { cannotBind, cannotUse, listenersOf, refuseWhatDoesNotFit, restartRequired, shortestDeadline, toListen } from '../gate/options.ts'
+import { cannotBind, cannotUse, keepUntilRestart, listenersOf, refuseWhatDoesNotFit, restartRequired, shortestDeadline, toListen } from '../gate/options.ts'
 import { Pacer } from '../limits/pacer.ts'
 import { calm } from '../core/strain.ts'
 import { meteredListener } from '../gate/served-limits.ts'
@@ -271,10 +271,11 @@ export class Sidegate {
     check()
     refuseWhatDoesNotFit(next, this.#fits)
     await this.#listeners.change(next, check)
-    const waiting = restartRequired(this.#config, next)
-    // What is bound once stays as it is bound.
-    this.#config = { ...next, health: this.#config.health, admin: this.#config.admin }
-    Object.assign(this.#log, { level: next.log.level, format: next.log.format })
+    // Read by name only, as sections of keys.
+    const waiting = restartRequired({ ...this.#config }, { ...next })
+    this.#config = keepUntilRestart(this.#config, next)
+    this.#log.format = next.log.format
+    this.#admin.configureLogLevel(next.log.level)
     this.#shared.logsRequests = next.log.requests
     this.#overload.options = next.memory
     return waiting

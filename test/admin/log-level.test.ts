@@ -61,3 +61,21 @@ test('over HTTP: looked at with GET, changed with POST, and what is not understo
   }
   t.equal(log.level, 'error')
 })
+
+test('a level that a reload brings is the one that a level for a while goes back to', async (t) => {
+  const { clock, log, levels } = setLevel('info')
+  levels.set('debug', 5000)
+  levels.configure('warn')
+  t.same([log.level, levels.view().goesBackTo], ['debug', 'warn'])
+  await clock.pass(5000)
+  t.equal(log.level, 'warn')
+})
+
+test('a reload that says what the file said before leaves the level of an operator alone, and one that says something else ends it', async (t) => {
+  const { log, levels } = setLevel('info')
+  levels.set('debug', null)
+  levels.configure('info')
+  t.equal(log.level, 'debug')
+  levels.configure('warn')
+  t.equal(log.level, 'warn')
+})

@@ -75,6 +75,7 @@ export async function startGate(t: Test, listeners: string[], parts: Partial<Sid
   const writer = {
     dropped: 0,
     write(line: string) {
+      if (!line.startsWith('{')) return // `log.format: text`
       const fields = JSON.parse(line) as Record<string, unknown>
       if (fields['msg'] === 'connection closed') lines.push(fields)
     },

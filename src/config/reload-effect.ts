@@ -1,0 +1,31 @@
+// What a reload does with a new value of each key: one table, for the gate that reloads and for docs/configuration.md. It knows no schema, which an
+// idle gate does without.
+
+/** live: for open connections too. new: for connections, and other work, that begin from then on. restart: the process keeps the old value. */
+export type ReloadEffect = 'live' | 'new' | 'restart'
+
+/** The longest path that a key begins with decides. */
+const effects: Readonly<Record<string, ReloadEffect>> = {
+  health: 'restart',
+  admin: 'restart',
+  log: 'live',
+  drain: 'new',
+  memory: 'live',
+  workers: 'restart',
+  listeners: 'new',
+  'listeners[].deadlines': 'live',
+}
+
+/** Of a path such as `listeners[].deadlines.idle`. */
+export function reloadEffect(path: string): ReloadEffect {
+  let best = ''
+  for (const prefix of Object.keys(effects)) {
+    if ((path === prefix || path.startsWith(`${prefix}.`) || path.startsWith(`${prefix}[]`)) && prefix.length > best.length) best = prefix
+  }
+  const effect = effects[best]
+  if (effect === undefined) throw new Error(`no effect of a reload is known for ${path}`)
+  return effect
+}
+
+/** Sections of the file whose values wait for a restart. */
+export const restartSections: readonly string[] = Object.entries(effects).filter(([, effect]) => effect === 'restart').map(([path]) => path)
