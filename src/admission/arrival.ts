@@ -48,6 +48,8 @@ export interface ArrivalContext {
   judge: (client: ClientAddress) => Close | null
   /** All gates are passed: the endpoint is given away. */
   onAdmitted: (arrival: Arrival, endpoint: SocketEndpoint) => void
+  /** Ends the socket beneath a failed handshake with these last words. */
+  part: (raw: Socket, farewell: () => void) => void
   /** Ends here: the endpoint is given away to be refused; null where it is gone, or beyond any answer. */
   onRefused: (arrival: Arrival, close: Close, endpoint: SocketEndpoint | null) => void
 }
@@ -136,8 +138,8 @@ export class Arrival implements EndpointOwner, Handshaker, Swept {
     this.#admit(secureClientEndpoint(socket, raw, this.#context.read, deaf))
   }
 
-  onHandshakeFailed(close: Close): void {
-    this.refuse(close)
+  onHandshakeFailed(close: Close, farewell: (() => void) | null): void {
+    this.refuse(close, farewell)
   }
 
   #admit(endpoint: SocketEndpoint): void {
@@ -145,15 +147,16 @@ export class Arrival implements EndpointOwner, Handshaker, Swept {
     this.#context.onAdmitted(this, endpoint)
   }
 
-  /** Ends it from here or from outside; later calls are ignored. */
-  refuse(close: Close): void {
+  /** Ends it from here or from outside; later calls are ignored. `farewell` is what is said over the socket beneath a handshake. */
+  refuse(close: Close, farewell: (() => void) | null = null): void {
     if (this.#state === 'over') return
     const raw = this.#raw
     this.#end()
     if (raw !== null) {
       this.#context.gates.tls?.cancel(raw)
       raw.on('error', ignore)
-      resetSocket(raw)
+      if (farewell === null) resetSocket(raw)
+      else this.#context.part(raw, farewell)
     }
     this.#context.onRefused(this, close, raw === null && !this.#endpoint.isClosed ? this.#endpoint : null)
   }

@@ -3,8 +3,10 @@
 // An HTTP answer needs a moment to be read: closing at once, with the request still unread, would make the kernel send
 // an RST that can destroy the answer. So a bounded number of refusals linger, for a bounded time; the rest get RST.
 
+import type { Socket } from 'node:net'
 import type { Clock, Sweep, Swept } from '../core/clock.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
+import { resetSocket } from '../endpoint/reset.ts'
 
 const LINGER_MS = 1000
 /** They are counted by no limit, so they must fit into the reserve of descriptors (lifecycle/descriptors.ts). */
@@ -33,6 +35,36 @@ export class Refusals {
     endpoint.owner = new Lingering(endpoint, this.#clock.now() + LINGER_MS, this.#sweep, done)
     endpoint.write(answer, 0, answer.length)
     endpoint.close('flush')
+  }
+
+  /** As `refuse`, for a socket that speaks for itself: `farewell` is called in a turn of its own, and ends it. */
+  part(socket: Socket, farewell: () => void): void {
+    if (this.#lingering >= MAX_LINGERING) return resetSocket(socket)
+    this.#lingering++
+    const parting = new Parting(socket, this.#clock.now() + LINGER_MS)
+    this.#sweep.add(parting)
+    socket.once('close', () => {
+      this.#sweep.delete(parting)
+      this.#lingering--
+    })
+    this.#clock.nextTurn(() => {
+      if (!socket.destroyed) farewell()
+    })
+  }
+}
+
+/** A socket whose last words are on their way. */
+class Parting implements Swept {
+  readonly #socket: Socket
+  readonly #until: number
+
+  constructor(socket: Socket, until: number) {
+    this.#socket = socket
+    this.#until = until
+  }
+
+  sweep(now: number): void {
+    if (now >= this.#until) resetSocket(this.#socket)
   }
 }
 

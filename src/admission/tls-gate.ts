@@ -8,6 +8,7 @@ import type { Socket } from 'node:net'
 import type tls from 'node:tls'
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
+import { alertRecord, certificateProblem, serverSecretOf } from './tls-alert.ts'
 import { parentOf } from '../endpoint/raw-socket.ts'
 import { isSame, nodeTls } from '../core/node-lazy.ts'
 
@@ -30,8 +31,8 @@ export interface TlsGateOptions {
 export interface Handshaker {
   /** One of these is called, once, unless the handshake was cancelled. */
   onSecure(socket: tls.TLSSocket): void
-  /** The raw socket is still the handshaker's to close. */
-  onHandshakeFailed(close: Close): void
+  /** The raw socket is still the handshaker's to close. `farewell` says why, in a turn of its own, and ends it; null where nothing is to be said. */
+  onHandshakeFailed(close: Close, farewell: (() => void) | null): void
 }
 
 const MAX_IN_FLIGHT = 256
@@ -43,7 +44,11 @@ const NEVER_MS = 2 ** 31 - 1
 interface InFlight {
   handshaker: Handshaker
   since: number
+  /** Of what the server sends, with TLS 1.3, where certificates are asked for. */
+  secret: Buffer | null
+  isJudged: boolean
 }
+
 
 export class TlsGate {
   readonly #options: TlsGateOptions
@@ -76,12 +81,43 @@ export class TlsGate {
     this.#server = nodeTls().createServer({ ...options, handshakeTimeout: NEVER_MS, ...(protocols === null ? {} : { ALPNProtocols: protocols }) })
     this.#server.on('secureConnection', (socket) => this.#onSecure(socket))
     this.#server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => this.#onError(error, socket))
+    if (clientCa !== null) this.#server.on('keylog', (line, socket) => this.#onSecret(line, socket))
+  }
+
+  #onSecret(line: Buffer, socket: tls.TLSSocket): void {
+    const flight = this.#inFlight.get(parentOf(socket))
+    if (flight === undefined) return
+    flight.secret ??= serverSecretOf(line)
+    if (flight.isJudged) return
+    flight.isJudged = true
+    // In the place of Node's own judgement, which hangs up; that is made if there is nothing to say.
+    const own = socket.listeners('secure')
+    socket.removeAllListeners('secure').once('secure', () => {
+      const problem = certificateProblem(socket)
+      if (problem !== null) this.#refuse(socket, problem)
+      else for (const listener of own) listener.call(socket)
+    })
+  }
+
+  /** Its certificate OpenSSL has accepted only because Node lets it accept all. */
+  #refuse(socket: tls.TLSSocket, problem: string): void {
+    const flight = this.#take(socket)
+    socket.on('error', ignore)
+    if (flight === null) return void socket.destroy()
+    const raw = parentOf(socket)
+    const alert = alertRecord(socket, flight.secret, problem)
+    const close = makeClose('denied', 'client', 'admit', `client certificate: ${problem} (tls.clientCa)`)
+    flight.handshaker.onHandshakeFailed(close, () => {
+      if (alert === null) socket.end()
+      else raw.end(alert)
+      socket.resume()
+    })
   }
 
   /** Bytes that were read from `raw` already are unshifted; nobody else reads it from here on. */
   begin(raw: Socket, handshaker: Handshaker, now: number): void {
-    if (this.#inFlight.size >= MAX_IN_FLIGHT && !this.#makeRoom(now)) return handshaker.onHandshakeFailed(tooMany())
-    this.#inFlight.set(raw, { handshaker, since: now })
+    if (this.#inFlight.size >= MAX_IN_FLIGHT && !this.#makeRoom(now)) return handshaker.onHandshakeFailed(tooMany(), null)
+    this.#inFlight.set(raw, { handshaker, since: now, secret: null, isJudged: false })
     // Half of a handshake is nothing: a client that ends its half inside it has left. The TLS socket takes over what it finds.
     raw.allowHalfOpen = false
     this.#server!.emit('connection', raw)
@@ -98,7 +134,7 @@ export class TlsGate {
     if (oldest === undefined || now - oldest[1].since < QUICK_MS) return false
     const [raw, { handshaker }] = oldest
     this.#inFlight.delete(raw)
-    handshaker.onHandshakeFailed(tooMany())
+    handshaker.onHandshakeFailed(tooMany(), null)
     return true
   }
 
@@ -113,7 +149,10 @@ export class TlsGate {
 
   #onError(error: NodeJS.ErrnoException, socket: tls.TLSSocket): void {
     socket.on('error', ignore)
-    this.#take(socket)?.handshaker.onHandshakeFailed(closeFromHandshake(error, socket))
+    // OpenSSL has said why, in an alert that is on its way.
+    const isTold = (error.code ?? '').startsWith('ERR_SSL_')
+    const raw = parentOf(socket)
+    this.#take(socket)?.handshaker.onHandshakeFailed(closeFromHandshake(error, socket), isTold ? () => void raw.end() : null)
   }
 
   #take(socket: tls.TLSSocket): InFlight | null {

@@ -148,7 +148,7 @@ export class Intake {
   }
 
   #arrivalContext(gates: SlowGates): ArrivalContext {
-    const { clock, sweep, limit, clients } = this.#context
+    const { clock, sweep, limit, clients, refusals } = this.#context
     return {
       clock,
       sweep,
@@ -160,6 +160,7 @@ export class Intake {
         this.#arrivals.delete(arrival)
         this.#serve(endpoint, arrival)
       },
+      part: (raw, farewell) => refusals.part(raw, farewell),
       // Here ends what was taken for a connection that ends inside admission.
       onRefused: (arrival, close, endpoint) => {
         this.#arrivals.delete(arrival)

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { authority } from '../support/certificates.ts'
+import type { Signed } from '../support/certificates.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { recordingUpstream } from '../support/http-peers.ts'
 import { plainEnv } from '../support/plain-env.ts'
@@ -50,6 +51,42 @@ test('openssl s_client is answered, and one that renegotiates is ended', needs('
   asker.say('R\n')
   await within(asker.exited, { what: 'the end of who asks for another handshake', withinMs: 10_000 })
   t.match(asker.output(), /RENEGOTIATING/)
+})
+
+test('curl, openssl and python are told by TLS that they need another certificate, and get in with the right one', needs('curl', 'openssl', 'python3'), async (t) => {
+  const [ca, clients, strangers] = [authority(t), authority(t, 'clients'), authority(t, 'strangers')]
+  const [app, known, stranger] = [ca.issue('app'), clients.issue('known'), strangers.issue('stranger')]
+  const upstream = await recordingUpstream(t)
+  const gate = await program(t, `protocol: http, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${app.cert}", key: "${app.key}", clientCa: "${clients.cert}" }`)
+  const url = `https://localhost:${gate.port}/`
+  const python = join(temporary(t), 'client.py')
+  writeFileSync(python, `import socket, ssl, sys
+context = ssl.create_default_context(cafile=sys.argv[2])
+if len(sys.argv) > 3: context.load_cert_chain(sys.argv[3], sys.argv[4])
+try:
+    with context.wrap_socket(socket.create_connection(('127.0.0.1', int(sys.argv[1]))), server_hostname='localhost') as client:
+        client.sendall(b'GET / HTTP/1.1\\r\\nHost: a\\r\\nConnection: close\\r\\n\\r\\n')
+        print(client.recv(100))
+except OSError as error:
+    print(error)
+`)
+  const tools = {
+    curl: ({ cert, key }: Partial<Signed>) => ['-sS', '--max-time', '20', '--cacert', ca.cert, ...(cert === undefined ? [] : ['--cert', cert, '--key', key!]), '--resolve', `localhost:${gate.port}:127.0.0.1`, url],
+    openssl: ({ cert, key }: Partial<Signed>) => ['s_client', '-connect', `127.0.0.1:${gate.port}`, '-CAfile', ca.cert, '-ign_eof', ...(cert === undefined ? [] : ['-cert', cert, '-key', key!])],
+    python3: ({ cert, key }: Partial<Signed>) => [python, String(gate.port), ca.cert, ...(cert === undefined ? [] : [cert, key!])],
+  }
+  for (const [name, argumentsOf] of Object.entries(tools)) {
+    for (const [signed, said] of [[{}, /alert certificate required/], [stranger, /alert unknown ca/]] as const) {
+      const tool = runTool(t, name, argumentsOf(signed))
+      await within(tool.exited, { what: `the end of ${name}`, withinMs: 20_000 })
+      t.match(tool.output().toLowerCase().replaceAll('_', ' '), said, name)
+    }
+  }
+  for (const name of ['curl', 'python3'] as const) {
+    const tool = runTool(t, name, tools[name](known))
+    await within(tool.exited, { what: `the end of ${name}`, withinMs: 20_000 })
+    t.match(tool.output(), /ok$|200 OK/, name)
+  }
 })
 
 test('check names files that cannot be used and what will soon expire, and run exits with 78', needs('openssl'), async (t) => {

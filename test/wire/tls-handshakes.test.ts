@@ -1,5 +1,7 @@
 import root, { test } from 'tap'
 import type { Test } from 'tap'
+import { readFileSync } from 'node:fs'
+import tls from 'node:tls'
 import { systemClock } from '../../src/core/clock.ts'
 import type { SidegateParts } from '../../src/operator/sidegate.ts'
 import { readSamples } from '../metrics/samples.ts'
@@ -11,6 +13,8 @@ import { watchLeaks } from '../support/leaks.ts'
 import { outcomeOf } from '../support/outcome.ts'
 import { connect, echo } from '../support/peers.ts'
 import { clientHello, tlsConnect } from '../support/tls-peers.ts'
+import type { TlsConnectOptions } from '../support/tls-peers.ts'
+import type { Wire } from '../support/wire.ts'
 
 const RESET = { kind: 'reset', code: 'ECONNRESET' }
 /** One for all tests: openssl takes longer than they do. */
@@ -79,24 +83,76 @@ test('static RSA and CBC are not spoken unless tls.ciphers says so, and an ordin
   t.equal((await tlsConnect(t, lenient.port, old)).tls.getCipher().name, 'ECDHE-ECDSA-AES256-SHA')
 })
 
-test('a client certificate of the authority is let in; none, and that of a stranger, are denied', async (t) => {
+/** What a client is told that is refused: with TLS 1.3 its own handshake is done before the server has judged it. */
+async function refusalOf(t: Test, gate: Gate, options: Omit<TlsConnectOptions, 'ca'>): Promise<string> {
+  const wire = await tlsConnect(t, gate.port, { ca: ca.cert, ...options }).catch((error: Error & { code?: string }) => String(error.code))
+  if (typeof wire === 'string') return wire
+  const said = new Promise<string>((resolve) => wire.tls.once('error', (error: Error & { code?: string }) => resolve(String(error.code))))
+  void wire.write('what comes too early must not make an RST of it')
+  return Promise.race([said, within(wire.ended).then(() => 'fin')])
+}
+
+test('a client certificate of the authority is let in; none, and that of a stranger, are denied, and told so by TLS', async (t) => {
   watchLeaks(t)
   const upstream = await echo(t)
   const clients = authority(t, 'clients')
   const strangers = authority(t, 'strangers')
   const gate = await tlsGate(t, upstream, '', `, clientCa: "${clients.cert}"`)
+  const [known, stranger] = [clients.issue('known'), strangers.issue('stranger')]
+  const old = clients.issue('old', { from: new Date(Date.now() - 2 * 86_400_000), to: new Date(Date.now() - 86_400_000) })
+  const told = { 'TLSv1.2': ['ERR_SSL_SSL/TLS_ALERT_HANDSHAKE_FAILURE', 'fin', 'fin'], 'TLSv1.3': ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA', 'ERR_SSL_SSL/TLS_ALERT_CERTIFICATE_EXPIRED'] }
   for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
-    const known = await tlsConnect(t, gate.port, { ca: ca.cert, client: clients.issue('known'), options: { maxVersion } })
-    void known.write('x')
-    t.equal((await known.read(1)).toString(), 'x')
-    for (const client of [undefined, strangers.issue('stranger')]) {
-      // With TLS 1.3 a client is done before the server has judged it.
-      const denied = await tlsConnect(t, gate.port, { ca: ca.cert, ...(client === undefined ? {} : { client }), options: { maxVersion } }).catch(() => null)
-      if (denied !== null) await within(denied.ended)
+    const wire = await tlsConnect(t, gate.port, { ca: ca.cert, client: known, options: { maxVersion } })
+    void wire.write('x')
+    t.equal((await wire.read(1)).toString(), 'x')
+    for (const [nth, client] of [undefined, stranger, old].entries()) {
+      const refusal = await refusalOf(t, gate, { ...(client === undefined ? {} : { client }), options: { maxVersion } })
+      t.equal(refusal.replace('ERR_SSL_SSLV3_', 'ERR_SSL_SSL/TLS_'), told[maxVersion][nth], `${maxVersion} ${String(nth)}`)
     }
   }
-  await eventually(async () => (await rejected(gate, 'denied')) === 4)
+  await eventually(async () => (await rejected(gate, 'denied')) === 6)
   t.equal(upstream.connections.length, 2)
+})
+
+test('each cipher suite of TLS 1.3 carries the alert, and a session of a stranger is no way in', async (t) => {
+  watchLeaks(t)
+  const upstream = await echo(t)
+  const clients = authority(t, 'clients')
+  const stranger = authority(t, 'strangers').issue('stranger')
+  const gate = await tlsGate(t, upstream, '', `, clientCa: "${clients.cert}"`)
+  for (const ciphers of ['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256']) {
+    t.equal(await refusalOf(t, gate, { client: stranger, options: { ciphers } }), 'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA', ciphers)
+  }
+  const first = await tlsConnect(t, gate.port, { ca: ca.cert, client: stranger })
+  const session = await within(new Promise<Buffer>((resolve) => first.tls.once('session', resolve)))
+  first.destroy()
+  t.equal(await refusalOf(t, gate, { options: { session } }), 'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA', 'resumed, with no certificate')
+  t.equal(upstream.connections.length, 0)
+})
+
+test('strangers who never leave are gone after a second, and of very many only some are told', async (t) => {
+  watchLeaks(t)
+  const upstream = await echo(t)
+  const clients = authority(t, 'clients')
+  const gate = await tlsGate(t, upstream, ', limits: { connections: 3 }', `, clientCa: "${clients.cert}"`)
+  const known = clients.issue('known')
+  const held: Wire[] = []
+  const codes: string[] = []
+  for (let nth = 0; nth < 40; nth++) {
+    const plain = await connect(t, gate.port, { halfOpen: true, unread: true })
+    plain.socket.removeAllListeners('data')
+    const secure = tls.connect({ socket: plain.socket, ca: readFileSync(ca.cert), servername: 'localhost' })
+    secure.on('error', (error: Error & { code?: string }) => void codes.push(String(error.code)))
+    held.push(plain)
+    await eventually(async () => (await rejected(gate, 'denied')) === nth + 1)
+  }
+  const client = await tlsConnect(t, gate.port, { ca: ca.cert, client: known })
+  void client.write('x')
+  t.equal((await client.read(1)).toString(), 'x', 'they take no places')
+  client.end()
+  // What is written to a socket that is gone is answered by RST.
+  const isGone = (wire: Wire): boolean => wire.outcome !== null || !wire.socket.write('x')
+  await eventually(() => held.filter((wire) => !isGone(wire)).length === 0 && held.every((wire) => wire.outcome !== null), { withinMs: 10_000, what: 'the end of all strangers' })
 })
 
 test('handshakes in flight are bounded: beyond 256 the newest is too_many, or, a second later, the oldest', async (t) => {
