@@ -63,11 +63,21 @@ function memory(registry: Registry): () => void {
   const heapUsed = gauge(registry, 'nodejs_heap_size_used_bytes', 'Used part of the JavaScript heap.')
   const external = gauge(registry, 'nodejs_external_memory_bytes', 'Memory outside the heap that JavaScript objects hold: buffers.')
   return () => {
-    const usage = process.memoryUsage()
+    const usage = readMemory()
+    if (usage === null) return
     resident.set(usage.rss)
     heapTotal.set(usage.heapTotal)
     heapUsed.set(usage.heapUsed)
     external.set(usage.external)
+  }
+}
+
+/** Null with no descriptor left, of which it needs one: the last figures stay. */
+function readMemory(): NodeJS.MemoryUsage | null {
+  try {
+    return process.memoryUsage()
+  } catch {
+    return null
   }
 }
 

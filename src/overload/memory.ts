@@ -26,7 +26,8 @@ export interface Machine {
   /** Null where there is no such file. */
   readFile(path: string): string | null
   totalBytes: number
-  residentBytes(): number
+  /** Null where it does not tell now: Linux needs a descriptor for it. */
+  residentBytes(): number | null
 }
 
 const thisMachine: Machine = {
@@ -38,7 +39,13 @@ const thisMachine: Machine = {
     }
   },
   totalBytes: totalmem(),
-  residentBytes: () => process.memoryUsage.rss(),
+  residentBytes() {
+    try {
+      return process.memoryUsage.rss()
+    } catch {
+      return null
+    }
+  },
 }
 
 interface Files {
@@ -56,14 +63,21 @@ const v1: Files = { limits: ['memory.limit_in_bytes'], usage: 'memory.usage_in_b
 
 export function memoryGauge(machine: Machine = thisMachine): MemoryGauge {
   const found = tightest(machine)
-  if (found === null) return { cgroup: null, read: () => ofProcess(machine) }
+  // With no descriptor left nothing can be read: what was read last holds until there is one.
+  let last: MemoryReading | null = null
+  if (found === null) return { cgroup: null, read: () => (last = ofProcess(machine) ?? last ?? unknown(machine)) }
   const { folder, files } = found
   // The limit is read anew each time: a pod may be resized in place.
-  return { cgroup: folder, read: () => readCgroup(machine, folder, files) ?? ofProcess(machine) }
+  return { cgroup: folder, read: () => (last = readCgroup(machine, folder, files) ?? ofProcess(machine) ?? last ?? unknown(machine)) }
 }
 
-function ofProcess(machine: Machine): MemoryReading {
-  return { limitBytes: machine.totalBytes, usageBytes: machine.residentBytes() }
+function ofProcess(machine: Machine): MemoryReading | null {
+  const usageBytes = machine.residentBytes()
+  return usageBytes === null ? null : { limitBytes: machine.totalBytes, usageBytes }
+}
+
+function unknown({ totalBytes: limitBytes }: Machine): MemoryReading {
+  return { limitBytes, usageBytes: 0 }
 }
 
 function readCgroup(machine: Machine, folder: string, files: Files): MemoryReading | null {

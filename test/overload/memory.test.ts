@@ -128,3 +128,16 @@ test('this machine tells something that makes sense', (t) => {
   t.ok(usageBytes > 10 * MIB && usageBytes < limitBytes, `${usageBytes} of ${limitBytes}`)
   t.end()
 })
+
+test('with no descriptor left, when nothing can be read, the last reading holds', (t) => {
+  const contained = machine({ '/proc/self/mountinfo': v2Mounts, '/proc/self/cgroup': '0::/\n', ...v2('', String(256 * MIB)) })
+  const bare = machine({})
+  for (const [it, before] of [[contained, { limitBytes: 256 * MIB, usageBytes: 70 * MIB }], [bare, { limitBytes: 16 * GIB, usageBytes: 75 * MIB }]] as const) {
+    const gauge = memoryGauge(it)
+    t.same(gauge.read(), before)
+    it.files = {}
+    it.residentBytes = () => null
+    t.same(gauge.read(), before)
+  }
+  t.end()
+})

@@ -34,8 +34,9 @@ async function compile(): Promise<string> {
   const cli = join(directory, 'dist', 'cli.js')
   const tsc = join(root, 'node_modules', '.bin', 'tsc')
   await promisify(execFile)(tsc, ['-p', 'tsconfig.build.json', '--outDir', join(directory, 'dist')], { cwd: root, env: plainEnv() }).catch((error: unknown) => {
-    if (!existsSync(cli)) throw error
+    if (!existsSync(join(directory, 'dist', 'cli', 'cli.js'))) throw error
   })
+  writeFileSync(cli, 'import "./cli/cli.js"\n')
   return cli
 }
 
