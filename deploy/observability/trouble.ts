@@ -210,6 +210,12 @@ const process: Row = {
       queries: [{ expr: sumRate('sidegate_log_lines_dropped_total', ['instance']), legend: '{{instance}}' }],
     },
     {
+      title: 'Looks into the kernel lost', kind: 'lines', unit: 'cps', width: 8,
+      shows: 'Looks a second for what slow peers have taken (/proc/net/tcp) that could not be made.',
+      act: 'Slow readers are told from stalled ones later while this lasts. The files could not be opened or read: are there descriptors left, and is /proc of the container complete?',
+      queries: [{ expr: sumRate('sidegate_kernel_looks_lost_total', ['instance']), legend: '{{instance}}' }],
+    },
+    {
       title: 'Certificates', kind: 'lines', unit: 's', width: 8,
       shows: 'Seconds until each certificate expires.',
       act: 'Below two weeks: has cert-manager renewed it, and is the Secret mounted as a directory (a subPath never changes)?',

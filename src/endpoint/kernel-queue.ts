@@ -5,65 +5,154 @@
 // better, and Node has no call for it (SIOCOUTQ, TCP_INFO), but /proc/net/tcp shows for each socket what it has sent and
 // was not acknowledged, and, for a peer in the same network namespace (a sidecar's upstream), also what lies unread there.
 //
-// Asked only for sockets that look stalled, one read of the file for all of them, a few times a second at the most.
-// Where there is no such file, progress is as coarse as the kernel's "writable".
+// Asked only for sockets that look stalled, one read of the files for all of them, a few times a second at the most. Their
+// descriptors are opened once and kept (`prepare`): slow readers are many just when there is none left.
+//
+//     every file is missing     the system does not tell: progress is as coarse as the kernel's "writable"
+//     one cannot be read        that look is lost and counted. What was found is reported; what was not found may be in the
+//     (EMFILE, or no tcp6)      other file, so it is unknown, and no progress
+//     all were read             a socket that is listed nowhere holds nothing any more
 
-import { createReadStream } from 'node:fs'
+import { open, read } from 'node:fs'
 import { isIPv4, isIPv6 } from 'node:net'
 import type { Socket } from 'node:net'
+import { promisify } from 'node:util'
 
-const FILES = ['/proc/self/net/tcp', '/proc/self/net/tcp6']
-/** At least this long between two reads, and five times as long as one takes. */
+/** At least this long between two looks, and five times as long as one takes. */
 const GAP_MS = 100
 const GAP_FACTOR = 5
+const CHUNK_BYTES = 64 * 1024
+
+/** So many sweeps, ten seconds at the most, a verdict waits for a fresh look: beside 100,000 sockets in TIME_WAIT one takes that long. */
+export const PATIENT_SWEEPS = 40
 
 /** As the state of a line. These may be many, and hold nothing. */
 const TIME_WAIT = ' 06 '
 
 type Report = (bytes: number) => void
 
-/** What is asked for in the next read: `local-remote` to who wants to know. */
-let asked = new Map<string, Report>()
-let isReading = false
-let nextAt = 0
-let isMissing = false
+/** Four addresses and ports, as a connected socket has them. */
+export type Ends = Partial<Pick<Socket, 'localAddress' | 'localPort' | 'remoteAddress' | 'remotePort'>>
 
-/**
- * Reports, a moment later, how many bytes that the kernel took from `socket` its peer has not taken. To be called again while
- * the figure is wanted: calls that come too soon after a read wait for the next. False: the system does not tell.
- */
-export function measureKernelQueue(socket: Socket, report: Report): boolean {
-  const key = keyOf(socket)
-  if (key === null || isMissing) return false
-  asked.set(key, report)
-  if (!isReading && performance.now() >= nextAt) void readAll()
-  return true
+/** One table of the kernel. */
+export interface TableFile {
+  /** Fills `buffer` from that byte of the file on; 0 at its end. */
+  read(buffer: Buffer, position: number): Promise<number>
 }
 
-async function readAll(): Promise<void> {
-  isReading = true
-  const startedAt = performance.now()
-  const wanted = asked
-  asked = new Map()
-  const queues = new Map<string, number>()
-  try {
-    for (const file of FILES) await readTable(file, wanted, queues)
-  } catch {
-    isMissing = queues.size === 0
+export interface KernelQueueOptions {
+  /** Rejects with what the system says; ENOENT: there is no such table. */
+  open: (path: string) => Promise<TableFile>
+  now: () => number
+}
+
+const PATHS = ['/proc/self/net/tcp', '/proc/self/net/tcp6']
+
+/** Of one table in one look. */
+type Seen = 'all' | 'nothing' | 'no table'
+type Table = { path: string; file: TableFile | null; isMissing: boolean }
+
+export class KernelQueue {
+  readonly #options: KernelQueueOptions
+  readonly #tables: readonly Table[] = PATHS.map((path) => ({ path, file: null, isMissing: false }))
+  /** What is asked for in the next look: `local-remote` to who wants to know. */
+  #asked = new Map<string, Report>()
+  #isLooking = false
+  #nextAt = Number.NEGATIVE_INFINITY
+  #buffer: Buffer | null = null
+  /** Looks in which a table could not be read. */
+  lost = 0
+
+  constructor(options: KernelQueueOptions) {
+    this.#options = options
   }
-  const now = performance.now()
-  nextAt = now + Math.max(GAP_MS, (now - startedAt) * GAP_FACTOR)
-  isReading = false
-  // A socket that is listed no more holds nothing any more.
-  if (!isMissing) for (const [key, report] of wanted) report(queues.get(key) ?? 0)
+
+  /** Opens the files, while there are descriptors. One that cannot be opened is tried again with each look. */
+  async prepare(): Promise<void> {
+    for (const table of this.#tables) await this.#open(table).catch(() => {})
+  }
+
+  /**
+   * Reports, a moment later, how many bytes that the kernel took from `socket` its peer has not taken. To be called again while
+   * the figure is wanted: calls that come too soon after a look wait for the next. False: the system does not tell.
+   */
+  measure(socket: Ends, report: Report): boolean {
+    const key = keyOf(socket)
+    if (key === null || this.#isMissing) return false
+    this.#asked.set(key, report)
+    if (!this.#isLooking && this.#options.now() >= this.#nextAt) void this.#look()
+    return true
+  }
+
+  get #isMissing(): boolean {
+    return this.#tables.every(({ isMissing }) => isMissing)
+  }
+
+  async #look(): Promise<void> {
+    this.#isLooking = true
+    const { now } = this.#options
+    const startedAt = now()
+    const wanted = this.#asked
+    this.#asked = new Map()
+    const queues = new Map<string, number>()
+    const seen: Seen[] = []
+    for (const table of this.#tables) seen.push(await this.#readTable(table, wanted, queues))
+    const endedAt = now()
+    this.#nextAt = endedAt + Math.max(GAP_MS, (endedAt - startedAt) * GAP_FACTOR)
+    this.#isLooking = false
+    if (seen.includes('nothing')) this.lost++
+    const isWhole = seen.every((what) => what === 'all')
+    for (const [key, report] of wanted) {
+      const bytes = queues.get(key) ?? (isWhole ? 0 : null)
+      if (bytes !== null) report(bytes)
+    }
+  }
+
+  async #readTable(table: Table, wanted: ReadonlyMap<string, Report>, queues: Map<string, number>): Promise<Seen> {
+    try {
+      const file = await this.#open(table)
+      if (file === null) return 'no table'
+      await readLines(file, (this.#buffer ??= Buffer.allocUnsafeSlow(CHUNK_BYTES)), (line) => readLine(line, wanted, queues))
+      return 'all'
+    } catch {
+      return 'nothing'
+    }
+  }
+
+  async #open(table: Table): Promise<TableFile | null> {
+    if (table.file !== null || table.isMissing) return table.file
+    try {
+      return (table.file = await this.#options.open(table.path))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      table.isMissing = true
+      return null
+    }
+  }
 }
 
-async function readTable(file: string, wanted: ReadonlyMap<string, Report>, queues: Map<string, number>): Promise<void> {
+/** That of this process. */
+export const kernelQueue = new KernelQueue({ open: openTable, now: () => performance.now() })
+
+const openFile = promisify(open)
+const readFile = promisify(read)
+
+/** The number alone: a FileHandle would be closed with its last reference, and warn of it. */
+async function openTable(path: string): Promise<TableFile> {
+  const descriptor = await openFile(path, 'r')
+  return { read: async (buffer, position) => (await readFile(descriptor, buffer, 0, buffer.length, position)).bytesRead }
+}
+
+async function readLines(file: TableFile, buffer: Buffer, onLine: (line: string) => void): Promise<void> {
   let rest = ''
-  for await (const chunk of createReadStream(file, { encoding: 'latin1' })) {
-    const lines = (rest + String(chunk)).split('\n')
+  let position = 0
+  for (;;) {
+    const length = await file.read(buffer, position)
+    if (length === 0) return
+    position += length
+    const lines = (rest + buffer.toString('latin1', 0, length)).split('\n')
     rest = lines.pop()!
-    for (const line of lines) readLine(line, wanted, queues)
+    for (const line of lines) onLine(line)
   }
 }
 
@@ -90,7 +179,7 @@ function unmapped(address: string): string {
   return address.startsWith(MAPPED) ? address.slice(MAPPED.length) : address
 }
 
-function keyOf({ localAddress, localPort, remoteAddress, remotePort }: Socket): string | null {
+function keyOf({ localAddress, localPort, remoteAddress, remotePort }: Ends): string | null {
   if (localAddress === undefined || remoteAddress === undefined || localPort === undefined || remotePort === undefined) return null
   const local = tableAddress(localAddress)
   const remote = tableAddress(remoteAddress)

@@ -14,7 +14,7 @@ import type { Manner, PeerSide } from '../core/close.ts'
 import { cork, corked, discardGathered, gather, uncork } from './cork.ts'
 import type { Corkable } from './cork.ts'
 import { KeptBytes } from './kept-bytes.ts'
-import { measureKernelQueue } from './kernel-queue.ts'
+import { kernelQueue } from './kernel-queue.ts'
 import { acceptWith, onRead, startReading, unwritten, WRITABLE_MARK } from './read-buffer.ts'
 import type { Endpoint, EndpointOwner } from './endpoint.ts'
 import { isSecure, rawOf, setRaw } from './raw-socket.ts'
@@ -74,7 +74,7 @@ export class SocketEndpoint implements Endpoint, Corkable {
       // The kernel counts a FIN as a byte.
       this.#inKernel = Math.max(0, this.#socket.writableFinished ? bytes - 1 : bytes)
     }
-    if (!measureKernelQueue(rawOf(this.#socket), this.#onMeasured)) this.#measurements = Number.POSITIVE_INFINITY
+    if (!kernelQueue.measure(rawOf(this.#socket), this.#onMeasured)) this.#measurements = Number.POSITIVE_INFINITY
   }
 
   get measurements(): number {

@@ -2,7 +2,7 @@
 
 import type { Socket } from 'node:net'
 import type { Close } from '../core/close.ts'
-import { measureKernelQueue } from '../endpoint/kernel-queue.ts'
+import { kernelQueue } from '../endpoint/kernel-queue.ts'
 import { unwritten } from '../endpoint/read-buffer.ts'
 import type { PairLimits } from '../limits/meter.ts'
 import { minRateDeadline, Pace, TakingPace, tooSlow } from '../limits/min-rate.ts'
@@ -34,7 +34,7 @@ class SocketTaking implements Taking {
   }
 
   measure(): void {
-    if (!measureKernelQueue(this.#socket, this.#onMeasured)) this.measurements = Number.POSITIVE_INFINITY
+    if (!kernelQueue.measure(this.#socket, this.#onMeasured)) this.measurements = Number.POSITIVE_INFINITY
   }
 }
 

@@ -15,6 +15,7 @@ import { SWEEP_MS } from '../core/clock.ts'
 import { makeClose } from '../core/close.ts'
 import type { Close, PeerSide } from '../core/close.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
+import { PATIENT_SWEEPS } from '../endpoint/kernel-queue.ts'
 import { earliest } from '../core/wait.ts'
 import type { NextDeadline } from '../core/wait.ts'
 import type { Dialogue } from '../pair/dialogue.ts'
@@ -63,9 +64,6 @@ export class Pace {
   }
 }
 
-/** So many sweeps a verdict waits for a fresh look into the kernel, where the answers do not come. */
-const MAX_SWEEPS_DUE = 8
-
 /** What is asked of a side that takes. */
 export type Taking = Pick<Endpoint, 'queued' | 'untaken' | 'measure' | 'measurements'>
 
@@ -101,7 +99,7 @@ export class TakingPace {
     }
     if (sink.measurements > this.#askedAt) return true
     sink.measure()
-    return sink.measurements === Number.POSITIVE_INFINITY || ++this.#sweepsDue > MAX_SWEEPS_DUE
+    return sink.measurements === Number.POSITIVE_INFINITY || ++this.#sweepsDue > PATIENT_SWEEPS
   }
 }
 

@@ -242,6 +242,11 @@ function stateInstruments(registry: Registry) {
       labelNames: ['result'] as const,
       registers,
     }),
+    kernelLooksLost: new Counter({
+      name: 'sidegate_kernel_looks_lost_total',
+      help: 'Looks into the kernel for what peers have taken (/proc/net/tcp) that could not be made: slow readers are told from stalled ones later.',
+      registers,
+    }),
     logLinesDropped: new Counter({
       name: 'sidegate_log_lines_dropped_total',
       help: 'Log lines dropped because the standard output did not take them.',

@@ -10,6 +10,7 @@ import type { Clock } from '../core/clock.ts'
 import { reasonNames, type Close, type Reason, type Side } from '../core/close.ts'
 import { closingSides, dialFailureReasons, droppingPolicies, rejectionReasons } from './expected-closes.ts'
 import type { Connection, LimitAction, LimitName, Observer, Protocol, Registry } from '../core/connection.ts'
+import { kernelQueue } from '../endpoint/kernel-queue.ts'
 import { createInstruments, type Instruments } from './instruments.ts'
 import { ListenerMetrics, type MeteredLimit, type MeteredListener } from './listener-metrics.ts'
 import { ProcessMetrics } from './process-metrics.ts'
@@ -28,6 +29,8 @@ export interface MetricsOptions {
   isDraining?: () => boolean
   config?: () => ConfigState
   logLinesDropped?: () => number
+  /** Looks into the kernel that could not be made; those of this thread unless told. */
+  kernelLooksLost?: () => number
   /** For each listener there is. */
   upstreams?: () => readonly UpstreamCounts[]
   overload?: () => { pressure: number; limitBytes: number; usageBytes: number; bufferedLimitBytes: number }
@@ -59,6 +62,7 @@ export class Metrics implements Observer {
   readonly #openedAs = new Map<Connection, Protocol>()
   readonly #showPauses: { toUpstream: (total: number) => void; toClient: (total: number) => void }
   readonly #showLogLinesDropped: (total: number) => void
+  readonly #showKernelLooksLost: (total: number) => void
   readonly #showReloads: { success: (total: number) => void; failure: (total: number) => void }
   readonly #opened = new Tally(this.#instruments.opened)
   readonly #closed = new Tally(this.#instruments.closed)
@@ -76,6 +80,7 @@ export class Metrics implements Observer {
       toClient: mirror(pauses, { direction: 'to_client' }),
     }
     this.#showLogLinesDropped = mirror(logLinesDropped, {})
+    this.#showKernelLooksLost = mirror(this.#instruments.kernelLooksLost, {})
     this.#showReloads = { success: mirror(configReloads, { result: 'success' }), failure: mirror(configReloads, { result: 'failure' }) }
     for (const policy of droppingPolicies) this.#dropped.add({ policy }, 0)
     for (const listener of options.listeners) this.setListener(listener)
@@ -246,6 +251,7 @@ export class Metrics implements Observer {
     draining.set(this.#options.isDraining?.() === true ? 1 : 0)
     for (const tally of [this.#opened, this.#closed, this.#rejected, this.#dropped]) tally.show()
     this.#showLogLinesDropped(this.#options.logLinesDropped?.() ?? 0)
+    this.#showKernelLooksLost(this.#options.kernelLooksLost?.() ?? kernelQueue.lost)
     const config = this.#options.config?.()
     if (config !== undefined) this.#showConfig(config)
   }

@@ -23,6 +23,7 @@
 import type { Close, PeerSide } from '../core/close.ts'
 import { makeClose } from '../core/close.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
+import { PATIENT_SWEEPS } from '../endpoint/kernel-queue.ts'
 import { earliest } from '../core/wait.ts'
 import type { NextDeadline } from '../core/wait.ts'
 import type { Dialogue } from './dialogue.ts'
@@ -40,9 +41,6 @@ export interface DeadlineOptions {
   /** Fraction by which a lifetime is shortened at the most, at random; the configured value stays a hard maximum. */
   lifetimeJitter: number
 }
-
-/** So many sweeps, ten seconds at the most, a wait that is due may go on for a closer look: beside 100,000 sockets in TIME_WAIT it takes that long. */
-const MAX_SWEEPS_DUE = 40
 
 /** A slow reader may look stalled for longer; overload must not take it for one (it waits for twice this). */
 const MAX_UNSURE_MS = 1000
@@ -74,7 +72,7 @@ class CloseLook {
     if (quietMs < ms) return false
     this.#atDue ??= sink.measurements
     // Every wait has a bound, also where the answers do not come.
-    return sink.measurements >= Math.max(this.#before + 2, this.#atDue + 1) || ++this.#sweepsDue > MAX_SWEEPS_DUE
+    return sink.measurements >= Math.max(this.#before + 2, this.#atDue + 1) || ++this.#sweepsDue > PATIENT_SWEEPS
   }
 }
 

@@ -200,10 +200,11 @@ test('dials, pings, rejections and durations are counted', async (t) => {
 })
 
 test('state, build and process are there', async (t) => {
-  const { scrape } = setUp(t, { isDraining: () => true, logLinesDropped: () => 7 })
+  const { scrape } = setUp(t, { isDraining: () => true, logLinesDropped: () => 7, kernelLooksLost: () => 3 })
   const samples = await scrape()
   t.equal(samples.get('sidegate_draining'), 1)
   t.equal(samples.get('sidegate_log_lines_dropped_total'), 7)
+  t.equal(samples.get('sidegate_kernel_looks_lost_total'), 3)
   t.equal(samples.get('sidegate_build_info', { version: '1.2.3', revision: 'abc', node_version: process.version }), 1)
   for (const name of ['process_resident_memory_bytes', 'process_cpu_seconds_total', 'process_start_time_seconds', 'nodejs_heap_size_used_bytes']) {
     t.ok((samples.get(name) ?? 0) > 0, name)

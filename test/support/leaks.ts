@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import { once } from 'node:events'
 import { readdirSync, watch } from 'node:fs'
 import net from 'node:net'
+import { kernelQueue } from '../../src/endpoint/kernel-queue.ts'
 import { eventually } from './eventually.ts'
 
 // The first socket of a process leaves /dev/null open for ever (libuv's reserve for EMFILE), no leak: open it now.
@@ -13,6 +14,8 @@ first.close()
 await eventually(() => !process.getActiveResourcesInfo().includes('TCPServerWrap'))
 // And the first watch leaves the descriptor of inotify.
 watch('.', { persistent: false }).close()
+// And the look into the kernel keeps its tables open.
+await kernelQueue.prepare()
 
 /** How many of each kind; `fd` is the number of open descriptors. */
 export type Resources = Record<string, number>

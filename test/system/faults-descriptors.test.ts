@@ -2,7 +2,8 @@ import { test } from 'tap'
 import { execFileSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { eventually, within } from '../support/eventually.ts'
-import { connect, echo } from '../support/peers.ts'
+import { connect, echo, flooder } from '../support/peers.ts'
+import { trickleReader } from '../support/processes.ts'
 import { rawClient, wsServer } from '../support/websocket.ts'
 import { runProgram } from './program.ts'
 
@@ -76,4 +77,18 @@ test('refused clients that linger do not use up the descriptors of those that ar
   t.equal(await program.status('/readyz'), 200)
   await inside[0]!.sendFrame({ opcode: 1, payload: Buffer.from('still') })
   t.equal((await inside[0]!.nextFrame()).payload.toString(), 'still')
+})
+
+test('with no descriptor left a slow reader outlives its write deadline: the look into the kernel has its own', async (t) => {
+  const upstream = await flooder(t)
+  const program = await runProgram(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { write: 400ms }`])
+  const reader = await trickleReader(t, program.port, { bytes: 2000, everyMs: 5, rcvbuf: 65_536 })
+  const seen = await upstream.connection()
+  limitTo(program.pid, limitThatLeaves(program.pid, 0))
+  const start = performance.now()
+  // Without answers a verdict waits for forty sweeps, which are two seconds here.
+  await eventually(() => seen.outcome !== null || performance.now() - start > 5000, { withinMs: 20_000 })
+  t.equal(seen.outcome, null, program.lines.join('\n'))
+  reader.trickle(1, 60_000)
+  t.match(await within(seen.closed, { withinMs: 20_000 }), { kind: 'reset' }, 'once it stops, it is ended')
 })

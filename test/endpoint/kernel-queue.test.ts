@@ -1,0 +1,157 @@
+import { test } from 'tap'
+import type { Test } from 'tap'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import net from 'node:net'
+import { KernelQueue, kernelQueue } from '../../src/endpoint/kernel-queue.ts'
+import type { Ends, TableFile } from '../../src/endpoint/kernel-queue.ts'
+import { eventually } from '../support/eventually.ts'
+
+const TCP = '/proc/self/net/tcp'
+const TCP6 = '/proc/self/net/tcp6'
+const HEAD = '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n'
+
+/** Two sockets of ours: port 8080 of 127.0.0.1 to 41652, and of ::1 to 41653. */
+const ours: Ends = { localAddress: '127.0.0.1', localPort: 8080, remoteAddress: '127.0.0.1', remotePort: 41652 }
+const ours6: Ends = { localAddress: '::1', localPort: 8080, remoteAddress: '::1', remotePort: 41653 }
+const line = '   0: 0100007F:1F90 0100007F:A2B4 01 00000012:00000000 00:00000000 00000000 0\n'
+const theirs = '   1: 0100007F:A2B4 0100007F:1F90 01 00000000:00000003 00:00000000 00000000 0\n'
+const line6 = '   0: 00000000000000000000000001000000:1F90 00000000000000000000000001000000:A2B5 01 00000007:00000000 00:00000000 00000000 0\n'
+
+function errno(code: string): Error {
+  return Object.assign(new Error(code), { code })
+}
+
+/** Tables that hold what a test puts into them; an Error in place of the text is what opening it comes to. */
+function setUp(tables: Record<string, string | Error>) {
+  let now = 0
+  const opened: string[] = []
+  const file = (path: string): TableFile => ({
+    read: async (buffer, position) => Buffer.from(tables[path] as string, 'latin1').copy(buffer, 0, position, position + buffer.length),
+  })
+  const queue = new KernelQueue({
+    now: () => now,
+    open: async (path) => {
+      opened.push(path)
+      const table = tables[path]!
+      if (table instanceof Error) throw table
+      return file(path)
+    },
+  })
+  /** What is reported in the next look; null: nothing. */
+  async function look(ends: Ends): Promise<number | null | 'does not tell'> {
+    now += 10_000
+    let reported: number | null = null
+    if (!queue.measure(ends, (bytes) => (reported = bytes))) return 'does not tell'
+    for (let turn = 0; turn < 50; turn++) await Promise.resolve()
+    return reported
+  }
+  return { queue, opened, look, at: (ms: number) => (now = ms) }
+}
+
+test('what the peer has not acknowledged and, in the same namespace, not read is what the kernel holds for it', async (t) => {
+  const { look } = setUp({ [TCP]: HEAD + line + theirs, [TCP6]: HEAD + line6 })
+  t.equal(await look(ours), 0x12 + 3)
+  t.equal(await look(ours6), 7)
+})
+
+test('a socket that is listed nowhere holds nothing any more', async (t) => {
+  const { look } = setUp({ [TCP]: HEAD, [TCP6]: HEAD })
+  t.equal(await look(ours), 0)
+})
+
+test('lines that are cut by the end of a read are put together', async (t) => {
+  const { look } = setUp({ [TCP]: HEAD + '   9: 0200007F:0001 0200007F:0002 01 00000001:00000000 0\n'.repeat(3000) + line, [TCP6]: HEAD })
+  t.equal(await look(ours), 0x12)
+})
+
+for (const code of ['EMFILE', 'ENFILE', 'EACCES', 'EIO']) {
+  test(`${code} is one look that is lost, and counted: the next one tells`, async (t) => {
+    const tables: Record<string, string | Error> = { [TCP]: errno(code), [TCP6]: errno(code) }
+    const { queue, look } = setUp(tables)
+    t.equal(await look(ours), null, 'unknown, which is no progress')
+    t.equal(queue.lost, 1)
+    tables[TCP] = HEAD + line
+    tables[TCP6] = HEAD
+    t.equal(await look(ours), 0x12)
+    t.equal(queue.lost, 1)
+  })
+}
+
+test('where one table cannot be read, what was found in the other is reported, and what was not found is unknown', async (t) => {
+  const { queue, look } = setUp({ [TCP]: HEAD + line, [TCP6]: errno('EMFILE') })
+  t.equal(await look(ours), 0x12)
+  t.equal(await look(ours6), null)
+  t.equal(queue.lost, 2)
+})
+
+test('where there is no table of IPv6, IPv4 is told, what is not listed is unknown, and no look is lost', async (t) => {
+  const { queue, look, opened } = setUp({ [TCP]: HEAD + line, [TCP6]: errno('ENOENT') })
+  t.equal(await look(ours), 0x12)
+  t.equal(await look(ours6), null)
+  t.equal(await look({ ...ours, remotePort: 1 }), null)
+  t.equal(queue.lost, 0)
+  t.same(opened, [TCP, TCP6], 'and it is not looked for again')
+})
+
+test('only where every table is missing the system does not tell', async (t) => {
+  const { queue, look } = setUp({ [TCP]: errno('ENOENT'), [TCP6]: errno('ENOENT') })
+  t.equal(await look(ours), null)
+  t.equal(await look(ours), 'does not tell')
+  t.equal(queue.lost, 0)
+})
+
+test('a unix socket has no such queue', async (t) => {
+  const { look } = setUp({ [TCP]: HEAD, [TCP6]: HEAD })
+  t.equal(await look({}), 'does not tell')
+})
+
+test('the tables are opened once, before they are needed', async (t) => {
+  const { queue, look, opened } = setUp({ [TCP]: HEAD + line, [TCP6]: HEAD })
+  await queue.prepare()
+  t.same(opened, [TCP, TCP6])
+  for (let i = 0; i < 3; i++) t.equal(await look(ours), 0x12)
+  t.same(opened, [TCP, TCP6])
+})
+
+test('a look is made for all who ask, and the next one not before its time', async (t) => {
+  const { queue, at } = setUp({ [TCP]: HEAD + line, [TCP6]: HEAD + line6 })
+  const reports: string[] = []
+  const ask = async (): Promise<void> => {
+    queue.measure(ours, (bytes) => void reports.push(`one ${bytes}`))
+    queue.measure(ours6, (bytes) => void reports.push(`other ${bytes}`))
+    for (let turn = 0; turn < 50; turn++) await Promise.resolve()
+  }
+  await ask()
+  t.same(reports, ['one 18'], 'who asks during a look is in the next')
+  at(99)
+  await ask()
+  t.equal(reports.length, 1)
+  at(100)
+  await ask()
+  t.same(reports.slice(1).sort(), ['one 18', 'other 7'])
+})
+
+/** A connection over which `sent` bytes were sent that nobody reads. */
+async function stalled(t: Test, host: string, sent: number) {
+  const server = net.createServer({ pauseOnConnect: true }, (socket) => void socket.on('error', () => {})).listen(0, host)
+  await once(server, 'listening')
+  const socket = net.connect((server.address() as net.AddressInfo).port, host)
+  await once(socket, 'connect')
+  socket.write(Buffer.alloc(sent))
+  t.teardown(() => {
+    socket.destroy()
+    server.close()
+  })
+  return socket
+}
+
+for (const host of ['127.0.0.1', '::1']) {
+  test(`this kernel tells of a connection over ${host} what its peer has not read`, async (t) => {
+    if (!readFileSync(host === '::1' ? TCP6 : TCP, 'latin1').includes('local')) return t.comment('no such table here')
+    const socket = await stalled(t, host, 12_345)
+    let reported = -1
+    await eventually(() => kernelQueue.measure(socket, (bytes) => (reported = bytes)) && reported === 12_345)
+    t.equal(reported, 12_345)
+  })
+}
