@@ -12,6 +12,7 @@ import type { ClientTls } from '../core/client-tls.ts'
 import { closeFromError, makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import type { Clock, Sweep, Swept } from '../core/clock.ts'
+import { bugDetail } from '../core/errors.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
 import { resetSocket } from '../endpoint/reset.ts'
 import { secureClientEndpoint } from '../endpoint/socket-endpoint.ts'
@@ -170,6 +171,10 @@ export class Arrival implements EndpointOwner, Handshaker, Swept {
     if (now - this.acceptedAt < this.#context.gates.deadlines.handshakeMs) return
     const what = this.#state === 'header' ? 'its PROXY header' : 'its TLS handshake'
     this.refuse(makeClose('handshake_timeout', 'client', 'admit', `${what} (deadlines.handshake)`))
+  }
+
+  onBroken(error: unknown): void {
+    this.refuse(makeClose('internal_error', 'sidegate', 'admit', bugDetail(error)))
   }
 
   /** Load balancers probe a port by opening and closing it; that is no incident. */

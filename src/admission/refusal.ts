@@ -86,6 +86,10 @@ class Lingering implements EndpointOwner, Swept {
     if (now >= this.#until) this.#endpoint.close('reset')
   }
 
+  onBroken(): void {
+    this.#endpoint.close('reset')
+  }
+
   onBytes(): boolean {
     return true
   }

@@ -36,6 +36,8 @@ export const systemClock: Clock = {
 export interface Swept {
   /** Compares its deadlines with `now` (milliseconds of the Clock) and acts on those that are due. */
   sweep(now: number): void
+  /** Its sweep threw, which is a bug of ours: ends what it stands for, and nothing else. Without it the error ends the process. */
+  onBroken?(error: unknown): void
 }
 
 /**
@@ -115,8 +117,38 @@ export class Sweep {
     let left = this.#items.size
     for (const item of this.#items) {
       if (left-- === 0) break
-      item.sweep(now)
+      this.#sweepOne(item, now)
     }
+  }
+
+  /** One that is broken takes no other with it. */
+  #sweepOne(item: Swept, now: number): void {
+    try {
+      item.sweep(now)
+    } catch (error) {
+      if (item.onBroken !== undefined) return item.onBroken(error)
+      this.delete(item)
+      this.#clock.nextTurn(() => {
+        throw error
+      })
+    }
+  }
+}
+
+/** A sweep for each name, so that the short deadlines of one do not make what belongs to another be looked at as often. */
+export class Sweeps {
+  readonly #clock: Clock
+  readonly #byName = new Map<string, Sweep>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** That of `name`, which is made with the shortest deadline that it is asked with first. */
+  of(name: string, shortestMs: number): Sweep {
+    let sweep = this.#byName.get(name)
+    if (sweep === undefined) this.#byName.set(name, (sweep = new Sweep(this.#clock, shortestMs)))
+    return sweep
   }
 }
 

@@ -13,6 +13,7 @@ import type { Close, PeerSide } from '../core/close.ts'
 import type { Swept } from '../core/clock.ts'
 import { releasePlace } from '../core/connection.ts'
 import type { Connection, ConnectionOwner, Direction } from '../core/connection.ts'
+import { bugDetail } from '../core/errors.ts'
 import { expiresAt } from '../pair/deadlines.ts'
 import type { ServeContext } from '../opening/opening.ts'
 import type { Binding } from './binding.ts'
@@ -251,6 +252,10 @@ export class HttpConnection implements ConnectionOwner, Swept {
     if (close?.reason === 'connect_timeout') return this.#exchange!.onConnectTimeout!(close)
     if (close !== null) return this.close(close)
     if (this.#afterAnswer === null && now >= expiresAt(this.connection.openedAt, this.#options, this.#jitter)) this.close(makeClose('lifetime_timeout', 'sidegate', 'relay', 'deadlines.lifetime'))
+  }
+
+  onBroken(error: unknown): void {
+    this.close(makeClose('internal_error', 'sidegate', 'relay', bugDetail(error)))
   }
 
   #count(): void {

@@ -9,9 +9,10 @@ import { formatAddress } from '../config/address.ts'
 import type { Config, ListenerConfig } from '../config/schema.ts'
 import type { Connection } from '../core/connection.ts'
 import { ConfigError } from '../core/errors.ts'
+import { kernelQueue } from '../endpoint/kernel-queue.ts'
 import { Parting } from '../lifecycle/parting.ts'
 import { isSame } from '../core/node-lazy.ts'
-import { cannotBind, shortestDeadline } from './options.ts'
+import { cannotBind } from './options.ts'
 import { meteredListener } from './served-limits.ts'
 import { ServedListener } from './served-listener.ts'
 import type { SharedParts } from './served-listener.ts'
@@ -45,6 +46,8 @@ export class ListenerSet {
 
   /** Rejects with a ConfigError that names the one which cannot be bound. */
   async listen(): Promise<void> {
+    // Before the descriptors are taken.
+    await kernelQueue.prepare()
     for (const [index, listener] of this.#current.entries()) await bind(listener, index)
   }
 
@@ -93,7 +96,7 @@ export class ListenerSet {
 
   /** In one turn: nobody is accepted by half of it. */
   #swap(steps: readonly Step[], config: Config): void {
-    const { metrics, sweep } = this.#shared
+    const { metrics } = this.#shared
     const before = this.#current
     this.#current = steps.map(({ listener }) => listener)
     for (const { listener, takesFrom } of steps) if (takesFrom !== null) listener.takeOver(takesFrom)
@@ -108,7 +111,6 @@ export class ListenerSet {
       else removed.push(...this.#remove(listener))
     }
     for (const listener of this.#retired) listener.retime()
-    sweep.retune(shortestDeadline(config))
     if (removed.length > 0) this.#part(removed, config.drain.spreadMs)
   }
 

@@ -32,15 +32,15 @@ import type { ProxyVersion } from '../upstream/proxy-header.ts'
 export const READ_BYTES = 64 * 1024
 
 /** The shortest wait that is swept, so that a deadline of 50 ms is not judged every quarter of a second. */
-export function shortestDeadline(config: Config): number {
-  const waits = config.listeners.flatMap(({ deadlines, websocket, http, limits, upstream }) => [
+export function shortestDeadline({ deadlines, websocket, http, limits, upstream }: ListenerConfig): number {
+  const waits = [
     ...(isOn(limits.minRate.bytesPerSec) ? [limits.minRate.afterMs] : []),
     ...Object.values({ ...deadlines, lifetimeJitter: Number.POSITIVE_INFINITY }),
     websocket.ping.intervalMs,
     websocket.ping.timeoutMs,
     http.keepAliveMs,
     upstream.queueTimeoutMs,
-  ])
+  ]
   return Math.min(...waits)
 }
 

@@ -8,7 +8,7 @@ import { Rates } from '../limits/rates.ts'
 import type { ListenerConfig } from '../config/schema.ts'
 import type { Connection, LimitAction, LimitName } from '../core/connection.ts'
 import type { MeteredLimit, MeteredListener } from '../metrics/listener-metrics.ts'
-import { clientOptions, ratesOptions } from './options.ts'
+import { clientOptions, ratesOptions, shortestDeadline } from './options.ts'
 import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
 import type { SharedParts } from './served-listener.ts'
 
@@ -66,11 +66,12 @@ export class ServedLimits {
     return options && (known ?? new Clients({ ...options, report: this.#report }))
   }
 
-  #makeNewcomers({ limits, deadlines }: ListenerConfig): Newcomers | null {
+  #makeNewcomers(config: ListenerConfig): Newcomers | null {
+    const { name, limits, deadlines } = config
     const { perSec, per } = limits.newConnections
     if (!Number.isFinite(perSec) || per === 'client') return null
     const report = (action: LimitAction, isEnforced: boolean): void => this.#report('newConnections', action, isEnforced)
-    return new Newcomers({ ...limits.newConnections, maxWaitMs: deadlines.handshakeMs, report }, this.#shared)
+    return new Newcomers({ ...limits.newConnections, maxWaitMs: deadlines.handshakeMs, report }, { ...this.#shared, sweep: this.#shared.sweeps.of(name, shortestDeadline(config)) })
   }
 }
 

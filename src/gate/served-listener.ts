@@ -7,7 +7,7 @@
 import type { ConnectionLimit } from '../limits/places.ts'
 import { deaf } from '../admission/refusal.ts'
 import type { Refusals } from '../admission/refusal.ts'
-import type { Clock, Sweep } from '../core/clock.ts'
+import type { Clock, Sweep, Sweeps } from '../core/clock.ts'
 import type { Reason } from '../core/close.ts'
 import { formatAddress } from '../config/address.ts'
 import type { ListenerConfig } from '../config/schema.ts'
@@ -24,7 +24,7 @@ import type { Log } from '../log/log.ts'
 import type { Rejections } from '../log/rejections.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import type { UpstreamCounts } from '../metrics/upstream-metrics.ts'
-import { accessRules, asksTls, httpOptions, proxyRules, proxyVersion, READ_BYTES, serveOptions, toListener, websocketOptions } from './options.ts'
+import { accessRules, asksTls, httpOptions, proxyRules, proxyVersion, READ_BYTES, serveOptions, shortestDeadline, toListener, websocketOptions } from './options.ts'
 import type { Pacer } from '../limits/pacer.ts'
 import type { Strain } from '../core/strain.ts'
 import type { HttpContext } from '../exchange/connection.ts'
@@ -43,7 +43,7 @@ import type { UpstreamView } from '../upstream/upstream-view.ts'
 /** What all listeners share. */
 export interface SharedParts {
   clock: Clock
-  sweep: Sweep
+  sweeps: Sweeps
   /** Gives turns to whom a rate limit delays. */
   pacer: Pacer
   random: () => number
@@ -70,6 +70,7 @@ type Serve = (connection: Connection, client: Endpoint) => void
 export class ServedListener {
   #config: ListenerConfig
   readonly #shared: SharedParts
+  readonly #sweep: Sweep
   readonly #read: ReadOptions
   readonly #limits: ServedLimits
   readonly #upstream: ServedUpstream
@@ -89,6 +90,7 @@ export class ServedListener {
   constructor(config: ListenerConfig, key: string, shared: SharedParts, predecessor: ServedListener | null = null) {
     this.#config = config
     this.#shared = shared
+    this.#sweep = shared.sweeps.of(config.name, shortestDeadline(config))
     this.#read = { readBytes: Math.min(READ_BYTES, config.buffers.highBytes), isShared: shared.isShared }
     this.#limits = new ServedLimits(config, shared, this.#read, predecessor === null ? null : predecessor.#limits)
     this.#deadlines = predecessor === null ? { ...config.deadlines } : predecessor.#deadlines
@@ -131,6 +133,7 @@ export class ServedListener {
     this.#config = config
     Object.assign(this.#deadlines, config.deadlines)
     this.#limits.settle(config)
+    this.#sweep.retune(shortestDeadline(config))
     this.#front?.retime()
   }
 
@@ -214,7 +217,7 @@ export class ServedListener {
   }
 
   #intakeContext(): IntakeContext {
-    const { clock, sweep, registry, refusals, rejections, metrics, strain } = this.#shared
+    const { clock, registry, refusals, rejections, metrics, strain } = this.#shared
     const { name, protocol } = this.#config
     const { places, clients, newcomers } = this.#limits
     const context = this.#serveContext()
@@ -223,7 +226,7 @@ export class ServedListener {
     const serve = protocol === 'tcp' ? this.#tcpServer(config, context) : this.#httpServer(config, context)
     return {
       clock,
-      sweep,
+      sweep: this.#sweep,
       registry,
       isRefusing: () => strain.isRefusing,
       limit: places,
@@ -245,12 +248,12 @@ export class ServedListener {
   }
 
   #serveContext(): HttpContext {
-    const { clock, sweep, random, strain, metrics, onClosed, isDraining } = this.#shared
+    const { clock, random, strain, metrics, onClosed, isDraining } = this.#shared
     const { rates } = this.#limits
     return {
       ...(rates === null ? {} : { limits: rates }),
       clock,
-      sweep,
+      sweep: this.#sweep,
       random,
       strain,
       observer: metrics,

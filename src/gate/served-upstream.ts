@@ -4,7 +4,7 @@
 import type { ListenerConfig } from '../config/schema.ts'
 import type { UpstreamCounts } from '../metrics/upstream-metrics.ts'
 import { isSame } from '../core/node-lazy.ts'
-import { upstreamOptions } from './options.ts'
+import { shortestDeadline, upstreamOptions } from './options.ts'
 import type { SharedParts } from './served-listener.ts'
 import type { SecureOptions } from '../upstream/dial.ts'
 import type { UpstreamTarget } from '../upstream/target.ts'
@@ -59,12 +59,12 @@ export class ServedUpstream {
   }
 
   #make(config: ListenerConfig, secure: SecureOptions | null): Upstream {
-    const { clock, sweep, random, names, registry, metrics, log } = this.#shared
+    const { clock, sweeps, random, names, registry, metrics, log } = this.#shared
     const listener = this.#listener
     if (config.upstream.healthCheck.type !== 'off') metrics.announceHealthChecks(listener)
     return new Upstream(upstreamOptions(config, secure), {
       clock,
-      sweep,
+      sweep: sweeps.of(config.name, shortestDeadline(config)),
       random,
       names,
       connections: registry,

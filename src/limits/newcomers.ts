@@ -101,6 +101,10 @@ class Waiting implements Waiter, Swept {
     if (now >= this.#until) this.giveUp()
   }
 
+  onBroken(): void {
+    this.giveUp()
+  }
+
   giveUp(): void {
     this.#done(this)
     this.#newcomer.refuse()

@@ -14,16 +14,13 @@ import { releasePlace } from '../core/connection.ts'
 import type { Connection, ConnectionOwner, Observer } from '../core/connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { KeptBytes } from '../endpoint/kept-bytes.ts'
-import { InvariantError } from '../core/errors.ts'
+import { bugDetail, InvariantError } from '../core/errors.ts'
 import type { Dialogue } from '../pair/dialogue.ts'
-import { Pair } from '../pair/pair.ts'
-import type { PairContext, PairOptions } from '../pair/pair.ts'
-import { Dial } from '../upstream/dial.ts'
-import type { Dialler, DialOptions } from '../upstream/dial.ts'
+import { Pair, type PairContext, type PairOptions } from '../pair/pair.ts'
+import { Dial, type Dialler, type DialOptions } from '../upstream/dial.ts'
 import { proxyHeader } from '../upstream/proxy-header.ts'
 import type { ProxyVersion } from '../upstream/proxy-header.ts'
-import { Search } from '../upstream/search.ts'
-import type { Seeker } from '../upstream/search.ts'
+import { Search, type Seeker } from '../upstream/search.ts'
 import type { UpstreamTarget } from '../upstream/target.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { Wait } from '../core/wait.ts'
@@ -231,8 +228,12 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
       step()
     } catch (error) {
       if (!(error instanceof InvariantError)) throw error
-      this.connection.owner!.close(makeClose('internal_error', 'sidegate', this.connection.phase, error.message))
+      this.onBroken(error)
     }
+  }
+
+  onBroken(error: unknown): void {
+    this.connection.owner!.close(makeClose('internal_error', 'sidegate', this.connection.phase, bugDetail(error)))
   }
 
   onEnd(endpoint: Endpoint): void {

@@ -4,7 +4,7 @@
 import { AdminServer } from '../admin/admin-server.ts'
 import { ConnectionLimit } from '../limits/places.ts'
 import { Refusals } from '../admission/refusal.ts'
-import { Sweep, systemClock } from '../core/clock.ts'
+import { Sweep, Sweeps, systemClock } from '../core/clock.ts'
 import type { Clock } from '../core/clock.ts'
 import { makeClose } from '../core/close.ts'
 import type { Reason } from '../core/close.ts'
@@ -31,7 +31,7 @@ import type { LogWriter } from '../log/log-writer.ts'
 import { Rejections } from '../log/rejections.ts'
 import { Metrics } from '../metrics/metrics.ts'
 import { ListenerSet } from '../gate/listener-set.ts'
-import { cannotBind, cannotUse, keepUntilRestart, listenersOf, refuseWhatDoesNotFit, restartRequired, shortestDeadline, toListen } from '../gate/options.ts'
+import { cannotBind, cannotUse, keepUntilRestart, listenersOf, refuseWhatDoesNotFit, restartRequired, toListen } from '../gate/options.ts'
 import { Pacer } from '../limits/pacer.ts'
 import { calm } from '../core/strain.ts'
 import { meteredListener } from '../gate/served-limits.ts'
@@ -151,16 +151,15 @@ export class Sidegate {
   #sharedParts({ random = Math.random, names = systemNames }: SidegateParts, isShared: boolean): SharedParts {
     const clock = this.#clock
     const log = this.#log
-    const sweep = new Sweep(clock, shortestDeadline(this.#config))
     return {
       clock,
-      sweep,
+      sweeps: new Sweeps(clock),
       pacer: new Pacer(clock),
       random,
       registry: this.registry,
       metrics: this.metrics,
       log,
-      refusals: new Refusals(clock, sweep),
+      refusals: new Refusals(clock, new Sweep(clock)),
       rejections: new Rejections(log, clock),
       names: new Names(names, clock, random),
       isShared,

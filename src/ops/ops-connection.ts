@@ -35,6 +35,10 @@ export class OpsConnection implements Swept {
     if (this.#progressAt !== null && now - this.#progressAt >= PROGRESS_MS) this.reset()
   }
 
+  onBroken(): void {
+    this.reset()
+  }
+
   /** The signal is aborted when the answer is done, or nobody waits for it any more. */
   begin(response: ServerResponse): AbortSignal {
     const over = new AbortController()

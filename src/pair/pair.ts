@@ -12,7 +12,7 @@ import { closeFromError, isForced, isPatient, makeClose } from '../core/close.ts
 import type { Close, PeerSide } from '../core/close.ts'
 import type { Connection, ConnectionOwner, Direction } from '../core/connection.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
-import { InvariantError } from '../core/errors.ts'
+import { bugDetail, InvariantError } from '../core/errors.ts'
 import type { Wait } from '../core/wait.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Dialogue } from './dialogue.ts'
@@ -151,9 +151,13 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   /** A broken invariant, here or in the dialogue, ends this pair and no other. */
   #onBroken(error: unknown): void {
     if (!(error instanceof InvariantError)) throw error
-    if (this.#state !== 'closing') return this.close(makeClose('internal_error', 'sidegate', 'relay', error.message))
+    this.onBroken(error)
+  }
+
+  onBroken(error: unknown): void {
+    if (this.#state !== 'closing') return this.close(makeClose('internal_error', 'sidegate', 'relay', bugDetail(error)))
     const end = this.#connection.end!
-    this.#connection.end = { ...end, detail: `${end.detail ?? end.reason}; then internal_error: ${error.message}` }
+    this.#connection.end = { ...end, detail: `${end.detail ?? end.reason}; then internal_error: ${bugDetail(error)}` }
     this.#giveUp()
   }
 

@@ -12,6 +12,7 @@ import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import { releasePlace } from '../core/connection.ts'
 import type { Connection } from '../core/connection.ts'
+import { bugDetail } from '../core/errors.ts'
 import { UpstreamTarget } from './target.ts'
 import type { Upstream, Waiting } from './upstream.ts'
 
@@ -101,6 +102,11 @@ export class Search implements Swept, Waiting {
     } else if (now - this.#since >= this.#leftMs) {
       this.#giveUp('connect_timeout', 'name resolution (deadlines.connect)')
     }
+  }
+
+  onBroken(error: unknown): void {
+    this.#stopWaiting()
+    this.#end(makeClose('internal_error', 'sidegate', 'connect', bugDetail(error)))
   }
 
   #giveUp(reason: Close['reason'], detail: string): void {

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { Sweep, SWEEP_MS, systemClock } from '../../src/core/clock.ts'
+import { Sweep, SWEEP_MS, Sweeps, systemClock } from '../../src/core/clock.ts'
 import type { Swept } from '../../src/core/clock.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 
@@ -215,4 +215,53 @@ test('timers of the system clock run, stop when told, and a repeated one does no
   await new Promise<void>((resolve) => void systemClock.after(10, resolve))
   t.equal(order.length, ran)
   await new Promise<void>((resolve) => systemClock.nextTurn(resolve))
+})
+
+test('an item whose sweep throws is told so, and the others are swept all the same', async (t) => {
+  const { clock, sweep } = setUp()
+  const told: unknown[] = []
+  const error = new TypeError('undefined is not a function')
+  const broken: Swept = {
+    sweep: () => {
+      throw error
+    },
+    onBroken(thrown) {
+      told.push(thrown)
+      sweep.delete(broken)
+    },
+  }
+  const [before, after] = [swept(), swept()]
+  for (const item of [before, broken, after]) sweep.add(item)
+  await clock.pass(500)
+  t.same([before.at, after.at], [[250, 500], [250, 500]])
+  t.same(told, [error])
+})
+
+test('an error that no item answers for ends the process, once the others were swept', async (t) => {
+  const { clock, sweep } = setUp()
+  const error = new TypeError('undefined is not a function')
+  const after = swept()
+  sweep.add({
+    sweep: () => {
+      throw error
+    },
+  })
+  sweep.add(after)
+  await t.rejects(clock.pass(250), error)
+  await clock.pass(250)
+  t.same(after.at, [250, 500], 'and it is swept no more')
+})
+
+test('a sweep for each name: the short deadlines of one are no reason to look at another as often', async (t) => {
+  const clock = fakeClock({ now: 0 })
+  const sweeps = new Sweeps(clock)
+  const [fast, slow] = [swept(), swept()]
+  sweeps.of('fast', 80).add(fast)
+  sweeps.of('slow', Infinity).add(slow)
+  await clock.pass(500)
+  t.same([fast.at.length, slow.at.length], [50, 2])
+  t.equal(sweeps.of('slow', 80), sweeps.of('slow', Infinity), 'whoever asks again gets the same, as it is')
+  sweeps.of('slow', 80).retune(800)
+  await clock.pass(500)
+  t.same([fast.at.length, slow.at.length], [100, 7])
 })

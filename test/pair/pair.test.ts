@@ -2,7 +2,7 @@ import { test } from 'tap'
 import type { Test } from 'tap'
 import { makeClose, reasonNames, reasonRow } from '../../src/core/close.ts'
 import type { Reason } from '../../src/core/close.ts'
-import { memoryPair } from './memory-pair.ts'
+import { dialogue, memoryPair } from './memory-pair.ts'
 import type { MemoryPair } from './memory-pair.ts'
 
 /** What each peer saw in the end: FIN, RST or nothing yet. */
@@ -248,4 +248,22 @@ test('peers are probed by TCP once a pair is a second old, each once, and not at
   const off = memoryPair()
   await off.clock.pass(5000)
   t.equal(off.client.keepAliveMs, null)
+})
+
+test('a TypeError in the sweep of a pair ends that pair with internal_error, and no other', async (t) => {
+  const pair = memoryPair({
+    dialogue: dialogue({
+      sweep: () => {
+        throw new TypeError('undefined is not a function')
+      },
+    }),
+  })
+  let others = 0
+  pair.sweep.add({ sweep: () => void others++ })
+  await pair.clock.pass(250)
+  t.match(pair.connection.end, { reason: 'internal_error', side: 'sidegate', detail: /^TypeError: undefined is not a function at .*pair\.test/ })
+  t.ok(pair.client.gotReset && pair.upstream.gotReset)
+  await pair.clock.pass(250)
+  t.equal(others, 2)
+  t.equal(pair.closed.length, 1)
 })
