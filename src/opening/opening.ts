@@ -8,8 +8,7 @@
 // that left takes its dial with it. One that has sent more than the bound is not read, and is not seen to leave.
 
 import type { Swept } from '../core/clock.ts'
-import { closeFromError, isForced, makeClose, reasonRow } from '../core/close.ts'
-import type { Close, PeerSide } from '../core/close.ts'
+import { closeFromError, isForced, makeClose, reasonRow, type Close, type PeerSide } from '../core/close.ts'
 import { releasePlace } from '../core/connection.ts'
 import type { Connection, ConnectionOwner, Observer } from '../core/connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
