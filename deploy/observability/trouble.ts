@@ -228,6 +228,12 @@ const process: Row = {
       queries: [{ expr: sumRate('sidegate_tls_reloads_total', ['result']), legend: '{{result}}' }],
     },
     {
+      title: 'Strangers at the admin server', kind: 'stacked', unit: 'cps', width: 8,
+      shows: 'Requests to the admin server without a token, or with a wrong one.',
+      act: 'wrong_token: the log line `connection refused` of `admin` names the address. Is it a client with an old token, or somebody who tries?',
+      queries: [{ expr: sumRate('sidegate_admin_refused_total', ['reason']), legend: '{{reason}}' }],
+    },
+    {
       title: 'Waiting for a restart', kind: 'lines', unit: 'short', width: 8, min: 0,
       shows: 'Gates whose configuration file holds changes that a reload cannot apply.',
       act: 'Restart them when it suits; the log names the keys (`health.address`, `admin.address`).',

@@ -19,6 +19,7 @@ import { snapshotRoom } from './profiler.ts'
 import type { SnapshotRoom } from './profiler.ts'
 import { Rates } from './rates.ts'
 import { TokenGuard } from './token-guard.ts'
+import type { TokenObserver } from './token-guard.ts'
 import type { DrainView, Info } from './types.ts'
 
 /** A listener, as far as an operator wants to know. */
@@ -60,10 +61,11 @@ export interface AdminServerOptions {
   /** Holds the token that is asked for; null asks for none. */
   tokenFile: string | null
   onError?: (error: unknown) => void
-  /** The token file cannot be used (any more). */
-  onTokenProblem?: (problem: string) => void
+  tokens?: TokenObserver
   snapshotRoom?: () => Promise<SnapshotRoom>
 }
+
+const silent: TokenObserver = { onProblem() {}, onFailed() {} }
 
 export class AdminServer {
   readonly #server: OpsServer
@@ -72,10 +74,10 @@ export class AdminServer {
   readonly #token: TokenGuard | null
 
   constructor(options: AdminServerOptions) {
-    const { clock, registry, log, tokenFile, onError, onTokenProblem } = options
+    const { clock, registry, log, tokenFile, onError, tokens = silent } = options
     this.#rates = new Rates(clock, registry)
     this.#logLevel = new LogLevelSwitch(log, clock)
-    this.#token = tokenFile === null ? null : new TokenGuard(tokenFile, clock, (problem) => onTokenProblem?.(problem))
+    this.#token = tokenFile === null ? null : new TokenGuard(tokenFile, clock, tokens)
     const token = this.#token
     this.#server = new OpsServer({
       clock,

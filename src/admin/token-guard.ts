@@ -1,12 +1,14 @@
 // Lets in who knows the token, and nobody else, wherever they come from. The token is what stands in a file: Kubernetes mounts
 // it from a Secret and swaps it while we run, so it is read again when it is older than a second. A file that cannot be read
-// lets nobody in: a token that was taken away was revoked.
+// lets nobody in: a token that was taken away was revoked. Who has tried a wrong one is slowed (failed-tokens.ts) and told of.
 
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Clock } from '../core/clock.ts'
 import { nodeCrypto } from '../core/node-lazy.ts'
+import { FailedTokens, SLOWED_MS } from './failed-tokens.ts'
 import { guardAgainstPages } from './loopback-guard.ts'
 import type { Answer } from '../ops/ops-server.ts'
 
@@ -23,20 +25,28 @@ const refusal: Answer = {
 }
 const unavailable: Answer = { status: 503, body: 'the token file (admin.tokenFile) cannot be used; see the log\n' }
 
+export interface TokenObserver {
+  /** The file cannot be used; told once for each problem, not once for each asker. */
+  onProblem(problem: string): void
+  /** Somebody had no token, or a wrong one. */
+  onFailed(why: 'no_token' | 'wrong_token', address: string): void
+}
+
 export class TokenGuard {
   readonly #file: string
   readonly #clock: Clock
-  readonly #onProblem: (problem: string) => void
+  readonly #observer: TokenObserver
+  readonly #failed: FailedTokens
   #digest: Buffer | null = null
   #problem: string | null = null
   #readAt = Number.NEGATIVE_INFINITY
   #reading: Promise<void> | null = null
 
-  /** `onProblem` is told once for each problem, not once for each asker. */
-  constructor(file: string, clock: Clock, onProblem: (problem: string) => void) {
+  constructor(file: string, clock: Clock, observer: TokenObserver) {
     this.#file = file
     this.#clock = clock
-    this.#onProblem = onProblem
+    this.#observer = observer
+    this.#failed = new FailedTokens(clock)
   }
 
   /** Reads the file; resolves with a sentence on why it cannot be used, or null. */
@@ -48,11 +58,30 @@ export class TokenGuard {
   async guard(request: IncomingMessage): Promise<Answer | null> {
     const page = guardAgainstPages(request)
     if (page !== null) return page
+    const { remoteAddress } = request.socket
+    const given = /^bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
+    // Before it is judged, or who leaves early would have been told by the silence. It is then not judged at all.
+    if (given !== undefined && this.#failed.isSlowed(remoteAddress) && !(await this.#isStillThere(request.socket))) return refusal
     if (this.#clock.now() - this.#readAt >= FRESH_MS) await this.load()
     if (this.#digest === null) return unavailable
-    const given = /^bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
     // Digests are of one length, and the time to compare them tells nothing of the token.
-    return given !== undefined && nodeCrypto().timingSafeEqual(digestOf(given), this.#digest) ? null : refusal
+    if (given !== undefined && nodeCrypto().timingSafeEqual(digestOf(given), this.#digest)) return null
+    if (given !== undefined) this.#failed.note(remoteAddress)
+    this.#observer.onFailed(given === undefined ? 'no_token' : 'wrong_token', remoteAddress ?? 'unix')
+    return refusal
+  }
+
+  #isStillThere(socket: Socket): Promise<boolean> {
+    return new Promise((resolve) => {
+      const settle = (isThere: boolean): void => {
+        cancel()
+        socket.off('close', onClose)
+        resolve(isThere)
+      }
+      const onClose = (): void => settle(false)
+      const cancel = this.#clock.after(SLOWED_MS, () => settle(true))
+      socket.once('close', onClose)
+    })
   }
 
   async #read(): Promise<void> {
@@ -60,7 +89,7 @@ export class TokenGuard {
     this.#readAt = this.#clock.now()
     this.#reading = null
     const problem = 'problem' in token ? token.problem : null
-    if (problem !== null && problem !== this.#problem) this.#onProblem(problem)
+    if (problem !== null && problem !== this.#problem) this.#observer.onProblem(problem)
     this.#problem = problem
     this.#digest = 'problem' in token ? null : digestOf(token.value)
   }

@@ -247,6 +247,12 @@ function stateInstruments(registry: Registry) {
       help: 'Looks into the kernel for what peers have taken (/proc/net/tcp) that could not be made: slow readers are told from stalled ones later.',
       registers,
     }),
+    adminRefused: new Counter({
+      name: 'sidegate_admin_refused_total',
+      help: 'Requests to the admin server without a token (no_token), or with a wrong one (wrong_token), where admin.tokenFile asks for one.',
+      labelNames: ['reason'] as const,
+      registers,
+    }),
     logLinesDropped: new Counter({
       name: 'sidegate_log_lines_dropped_total',
       help: 'Log lines dropped because the standard output did not take them.',

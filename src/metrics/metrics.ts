@@ -75,6 +75,7 @@ export class Metrics implements Observer {
     build.set({ version: options.version, revision: options.revision, node_version: process.version }, 1)
     for (const reason of dialFailureReasons) dialFailures.inc({ reason }, 0)
     for (const result of ['success', 'failure'] as const) this.#instruments.tlsReloads.inc({ result }, 0)
+    for (const reason of ['no_token', 'wrong_token'] as const) this.#instruments.adminRefused.inc({ reason }, 0)
     this.#showPauses = {
       toUpstream: mirror(pauses, { direction: 'to_upstream' }),
       toClient: mirror(pauses, { direction: 'to_client' }),
@@ -104,6 +105,11 @@ export class Metrics implements Observer {
   /** Files of TLS changed, and are used or are not. */
   onTlsReload(result: 'success' | 'failure'): void {
     this.#instruments.tlsReloads.inc({ result })
+  }
+
+  /** A request to the admin server had no token, or a wrong one. */
+  onAdminRefused(reason: 'no_token' | 'wrong_token'): void {
+    this.#instruments.adminRefused.inc({ reason })
   }
 
   /** `name` is that of a listener, or of one and `/upstream`. */

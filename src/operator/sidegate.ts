@@ -36,6 +36,7 @@ import { Pacer } from '../limits/pacer.ts'
 import { calm } from '../core/strain.ts'
 import { meteredListener } from '../gate/served-limits.ts'
 import type { SharedParts } from '../gate/served-listener.ts'
+import { tokenWatch } from './token-watch.ts'
 import { Names, systemNames } from '../upstream/names.ts'
 import type { NameOptions } from '../upstream/names.ts'
 
@@ -128,7 +129,6 @@ export class Sidegate {
   }
 
   #makeAdminServer(): AdminServer {
-    const { tokenFile } = this.#config.admin
     return new AdminServer({
       ...build(),
       clock: this.#clock,
@@ -142,8 +142,8 @@ export class Sidegate {
       configError: () => this.configError,
       lifecycle: this,
       parseDuration: (text) => parseDuration(text, { min: 1, max: OFF, isOffAllowed: false }),
-      tokenFile,
-      onTokenProblem: (problem) => this.#log.error('admin.tokenFile cannot be used: the admin server lets nobody in', { file: tokenFile, problem }),
+      tokenFile: this.#config.admin.tokenFile,
+      tokens: tokenWatch(this.#config.admin.tokenFile, { log: this.#log, clock: this.#clock, metrics: this.metrics }),
       onError: (error) => this.#log.error('the admin server failed', { error: error instanceof Error ? error : String(error) }),
     })
   }

@@ -8,6 +8,7 @@ import { parseConfig } from '../../src/config/load.ts'
 import { Log } from '../../src/log/log.ts'
 import { Sidegate } from '../../src/operator/sidegate.ts'
 import { ask } from '../admin/admin.ts'
+import { readSamples } from '../metrics/samples.ts'
 import { within } from '../support/eventually.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { temporary } from '../support/tools.ts'
@@ -15,8 +16,8 @@ import { temporary } from '../support/tools.ts'
 const token = 'a token is one word'.replaceAll(' ', '-')
 const listener = 'listeners: [{ address: "127.0.0.1:0", protocol: tcp, upstream: "127.0.0.1:1" }]\nhealth: { address: "127.0.0.1:0" }\n'
 
-async function start(admin: string): Promise<Sidegate> {
-  const writer = { dropped: 0, write() {} }
+async function start(admin: string, write = (_line: string): void => {}): Promise<Sidegate> {
+  const writer = { dropped: 0, write }
   return Sidegate.start(parseConfig(`${listener}admin: ${admin}\n`, 'f'), { log: new Log({ writer, clock: systemClock }), logWriter: writer })
 }
 
@@ -30,6 +31,25 @@ test('a gate whose admin server others can reach asks everyone for its token', a
   t.equal(status, 200)
   t.match(JSON.parse(body), { admin: { tokenFile: file } })
   t.notMatch(body, token)
+})
+
+test('wrong tokens are counted each, told of once a second, and the right one still lets in', async (t) => {
+  watchLeaks(t)
+  const file = join(t.testdir({ token }), 'token')
+  const lines: Array<Record<string, unknown>> = []
+  const gate = await start(`{ address: "0.0.0.0:0", tokenFile: "${file}" }`, (line) => void lines.push(JSON.parse(line) as Record<string, unknown>))
+  t.teardown(() => gate.stop())
+  const answers = await Promise.all(Array.from({ length: 20 }, (_, nth) => ask(gate.adminPort, '/info', { authorization: `Bearer ${'x'.repeat(16)}${nth}` }, 'GET')))
+  t.ok(answers.every(({ status }) => status === 401))
+  await ask(gate.adminPort, '/info', {}, 'GET')
+  const samples = readSamples((await gate.metrics.render()).body)
+  t.equal(samples.get('sidegate_admin_refused_total', { reason: 'wrong_token' }), 20)
+  t.equal(samples.get('sidegate_admin_refused_total', { reason: 'no_token' }), 1)
+  const told = lines.filter((line) => line['detail'] === 'wrong token (admin.tokenFile)')
+  t.ok(told.length >= 1 && told.length <= 4, `${told.length} lines`)
+  t.match(told[0], { level: 'info', msg: 'connection refused', listener: 'admin', client: '127.0.0.1', close: 'denied', side: 'client' })
+  t.notMatch(JSON.stringify(lines), 'x'.repeat(16), 'what was tried is not written down: it may be nearly right')
+  t.equal((await ask(gate.adminPort, '/info', { authorization: `Bearer ${token}` }, 'GET')).status, 200)
 })
 
 test('a gate whose token file cannot be used does not start, and says which and why', async (t) => {

@@ -1,0 +1,45 @@
+// Who has tried a wrong token lately. Such an address waits before it is heard again, each request for itself: with the bound on connections
+// that leaves it some sixty guesses a second, however it asks. It is the address that waits and not the server, so an operator who
+// comes from another one notices nothing, and one who mistyped a token waits a second for the next answers.
+
+import type { Clock } from '../core/clock.ts'
+import { clientKey } from '../limits/client-key.ts'
+
+/** Before a request of such an address is judged. */
+export const SLOWED_MS = 1000
+/** After the last wrong token. */
+const FORGOTTEN_MS = 10_000
+/** Beyond that the longest known is forgotten: who has so many addresses is not slowed by this. */
+const MAX_ADDRESSES = 1024
+/** Peers on a unix socket cannot be told apart. */
+const NOBODY = 'unix'
+
+export class FailedTokens {
+  readonly #clock: Clock
+  /** When an address failed last, the longest known first. */
+  readonly #failed = new Map<string, number>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  note(address: string | undefined): void {
+    const key = keyOf(address)
+    this.#failed.delete(key)
+    this.#failed.set(key, this.#clock.now())
+    if (this.#failed.size <= MAX_ADDRESSES) return
+    for (const [oldest] of this.#failed) {
+      this.#failed.delete(oldest)
+      break
+    }
+  }
+
+  isSlowed(address: string | undefined): boolean {
+    const at = this.#failed.get(keyOf(address))
+    return at !== undefined && this.#clock.now() - at < FORGOTTEN_MS
+  }
+}
+
+function keyOf(address: string | undefined): string {
+  return address === undefined ? NOBODY : (clientKey(address) ?? NOBODY)
+}
