@@ -11,6 +11,7 @@ import type { TLSSocket } from 'node:tls'
 import type { ClientTls } from '../core/client-tls.ts'
 import { closeFromError, makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
+import type { Live } from '../core/live.ts'
 import type { Clock, Sweep, Swept } from '../core/clock.ts'
 import { bugDetail } from '../core/errors.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
@@ -35,7 +36,7 @@ export interface SlowGates {
   proxy: ProxyRules | null
   tls: TlsGate | null
   /** `handshakeMs` is for all of them together, and the request head after them. */
-  deadlines: { readonly handshakeMs: number }
+  deadlines: Live<{ handshakeMs: number }>
 }
 
 export interface ArrivalContext {
@@ -168,7 +169,7 @@ export class Arrival implements EndpointOwner, Handshaker, Swept {
   }
 
   sweep(now: number): void {
-    if (now - this.acceptedAt < this.#context.gates.deadlines.handshakeMs) return
+    if (now - this.acceptedAt < this.#context.gates.deadlines.current.handshakeMs) return
     const what = this.#state === 'header' ? 'its PROXY header' : 'its TLS handshake'
     this.refuse(makeClose('handshake_timeout', 'client', 'admit', `${what} (deadlines.handshake)`))
   }

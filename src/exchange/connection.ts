@@ -18,9 +18,9 @@ import { expiresAt } from '../pair/deadlines.ts'
 import type { ServeContext } from '../opening/opening.ts'
 import type { Binding } from './binding.ts'
 import { Exchange } from './exchange.ts'
-import type { ExchangeDeadlines } from './exchange.ts'
-import { IdleWait } from './idle-wait.ts'
-import type { IdleOptions } from './idle-wait.ts'
+import type { HttpDeadlines } from './exchange.ts'
+import type { Live } from '../core/live.ts'
+import { idleOptionsOf, IdleWait } from './idle-wait.ts'
 import { Feed } from './feed.ts'
 import { answerFor, isGone } from '../http1/refusal.ts'
 import type { HttpMeter } from './throttle.ts'
@@ -28,11 +28,9 @@ import { resetSocket } from '../endpoint/reset.ts'
 import type { Wait } from '../core/wait.ts'
 import { describeHttp } from './waits.ts'
 
-export interface HttpConnectionOptions extends IdleOptions {
-  deadlines: ExchangeDeadlines
-  closeMs: number
-  lifetimeMs: number
-  lifetimeJitter: number
+export interface HttpConnectionOptions {
+  deadlines: Live<HttpDeadlines>
+  keepAliveMs: number
 }
 
 export interface HttpContext extends ServeContext {
@@ -138,8 +136,8 @@ export class HttpConnection implements ConnectionOwner, Swept {
   }
 
   describe(): Wait {
-    const times = { idleSince: this.#idle.since, headSince: this.#idle.headSince, closesBy: this.#closesBy, expiresAt: expiresAt(this.connection.openedAt, this.#options, this.#jitter) }
-    return describeHttp({ state: this.#state, exchange: this.#exchange?.describe() ?? null, end: this.connection.end, ...times }, this.#options)
+    const times = { idleSince: this.#idle.since, headSince: this.#idle.headSince, closesBy: this.#closesBy, expiresAt: expiresAt(this.connection.openedAt, this.#options.deadlines.current, this.#jitter) }
+    return describeHttp({ state: this.#state, exchange: this.#exchange?.describe() ?? null, end: this.connection.end, ...times }, idleOptionsOf(this.#options))
   }
 
   begin(request: IncomingMessage, response: ServerResponse): Exchange {
@@ -213,7 +211,7 @@ export class HttpConnection implements ConnectionOwner, Swept {
     this.#state = 'closing'
     this.connection.end = close
     this.connection.phase = 'close'
-    this.#closesBy = this.#context.clock.now() + this.#options.closeMs
+    this.#closesBy = this.#context.clock.now() + this.#options.deadlines.current.closeMs
     if (exchange === null || exchange.response.writableFinished) this.#part(close)
     else this.#cut(exchange, close)
     if (!this.#socket.destroyed) this.#socket.resume()
@@ -248,10 +246,10 @@ export class HttpConnection implements ConnectionOwner, Swept {
       if (now >= this.#closesBy) resetSocket(this.#socket)
       return
     }
-    const close = this.#state === 'busy' ? this.#exchange!.check(now, this.#context.strain.idleScale) : this.#idle.check(now, this.#socket.bytesRead, this.#options, this.#context.strain.idleScale)
+    const close = this.#state === 'busy' ? this.#exchange!.check(now, this.#context.strain.idleScale) : this.#idle.check(now, this.#socket.bytesRead, idleOptionsOf(this.#options), this.#context.strain.idleScale)
     if (close?.reason === 'connect_timeout') return this.#exchange!.onConnectTimeout!(close)
     if (close !== null) return this.close(close)
-    if (this.#afterAnswer === null && now >= expiresAt(this.connection.openedAt, this.#options, this.#jitter)) this.close(makeClose('lifetime_timeout', 'sidegate', 'relay', 'deadlines.lifetime'))
+    if (this.#afterAnswer === null && now >= expiresAt(this.connection.openedAt, this.#options.deadlines.current, this.#jitter)) this.close(makeClose('lifetime_timeout', 'sidegate', 'relay', 'deadlines.lifetime'))
   }
 
   onBroken(error: unknown): void {

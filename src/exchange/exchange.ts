@@ -14,6 +14,7 @@ import { makeClose } from '../core/close.ts'
 import type { Close, PeerSide } from '../core/close.ts'
 import type { ExchangePace } from './exchange-pace.ts'
 import type { Search } from '../upstream/search.ts'
+import type { Live } from '../core/live.ts'
 import { earliest, formatBytes } from '../core/wait.ts'
 import type { NextDeadline, Wait } from '../core/wait.ts'
 import { Taker } from './taker.ts'
@@ -28,6 +29,14 @@ export interface ExchangeDeadlines {
   clientIdleMs: number
   upstreamIdleMs: number
   writeMs: number
+}
+
+/** Of the connection too. */
+export interface HttpDeadlines extends ExchangeDeadlines {
+  handshakeMs: number
+  closeMs: number
+  lifetimeMs: number
+  lifetimeJitter: number
 }
 
 export class Exchange {
@@ -57,7 +66,7 @@ export class Exchange {
   #writtenBefore = 0
   #upstream: Socket | null = null
   readonly #client: Socket
-  readonly #deadlines: ExchangeDeadlines
+  readonly #deadlines: Live<ExchangeDeadlines>
   readonly #clientTaker: Taker
   #upstreamTaker: Taker | null = null
   #clientRead: number
@@ -73,14 +82,14 @@ export class Exchange {
   #askedAt: number | null = null
   #isConnected = false
 
-  constructor(request: IncomingMessage, response: ServerResponse, deadlines: ExchangeDeadlines, now: number) {
+  constructor(request: IncomingMessage, response: ServerResponse, deadlines: Live<ExchangeDeadlines>, now: number) {
     this.request = request
     this.response = response
     this.startedAt = now
     this.#client = request.socket
     this.#clientRead = this.#client.bytesRead
     this.#deadlines = deadlines
-    this.#connectMs = deadlines.connectMs
+    this.#connectMs = deadlines.current.connectMs
     this.#clientTaker = new Taker(this.#client, now)
     this.#clientReadAt = this.#upstreamReadAt = this.#connectingSince = this.#owedSince = now
   }
@@ -145,7 +154,7 @@ export class Exchange {
 
   /** As `check` judges it, in the same order. */
   describe(): Wait {
-    const { connectMs, writeMs, responseMs, requestMs, idleMs, clientIdleMs, upstreamIdleMs } = this.#deadlines
+    const { connectMs, writeMs, responseMs, requestMs, idleMs, clientIdleMs, upstreamIdleMs } = this.#deadlines.current
     const wait = (waitsFor: string, ...deadlines: NextDeadline[]): Wait => ({ state: 'busy', waitsFor, next: earliest([...deadlines, this.pace?.next() ?? null]) })
     if (this.answer === null && this.outgoing !== null && !this.#isConnected) {
       return wait('the upstream to accept the connection', { key: 'deadlines.connect', reason: 'connect_timeout', side: 'upstream', at: this.#connectingSince + connectMs })
@@ -186,7 +195,7 @@ export class Exchange {
   }
 
   #stalled(now: number): Close | null {
-    const { writeMs } = this.#deadlines
+    const { writeMs } = this.#deadlines.current
     if (this.#clientTaker.isStalled(now, writeMs)) return makeClose('write_timeout', 'client', 'relay', 'took no bytes (deadlines.write)')
     if (this.#upstreamTaker?.isStalled(now, writeMs) === true) return makeClose('write_timeout', 'upstream', 'relay', 'took no bytes (deadlines.write)')
     return null
@@ -204,7 +213,7 @@ export class Exchange {
   }
 
   #sending(now: number, scale: number): Close | null {
-    const { requestMs, clientIdleMs, idleMs } = this.#deadlines
+    const { requestMs, clientIdleMs, idleMs } = this.#deadlines.current
     // A body that the upstream does not take is not read from the client, who owes nothing then.
     const since = Math.max(this.#clientReadAt, this.#owedSince)
     return (
@@ -215,7 +224,7 @@ export class Exchange {
 
   #asking(now: number, scale: number): Close | null {
     if (this.#askedAt === null) return null
-    const { responseMs, idleMs, upstreamIdleMs } = this.#deadlines
+    const { responseMs, idleMs, upstreamIdleMs } = this.#deadlines.current
     return (
       this.#due(this.#askedAt, responseMs, now, 'response_timeout', 'upstream', 'no answer (deadlines.response)') ??
       this.#due(this.#askedAt, Math.min(upstreamIdleMs, unless(responseMs, idleMs)) * scale, now, 'idle_timeout', 'upstream', 'no answer (deadlines.idle, deadlines.upstreamIdle)')
@@ -228,7 +237,7 @@ export class Exchange {
       this.#upstreamReadAt = now
       return null
     }
-    const { idleMs, upstreamIdleMs } = this.#deadlines
+    const { idleMs, upstreamIdleMs } = this.#deadlines.current
     const quietSince = Math.max(this.#upstreamReadAt, this.#clientReadAt)
     return (
       this.#due(quietSince, idleMs * scale, now, 'idle_timeout', 'upstream', 'no data (deadlines.idle)') ??

@@ -3,12 +3,18 @@
 //
 // It spares who thinks longer than a head may take, and ends who sends a head a byte at a time: that does not extend the wait.
 
+import type { Live } from '../core/live.ts'
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 
 export interface IdleOptions {
   handshakeMs: number
   keepAliveMs: number
+}
+
+/** As they are now. */
+export function idleOptionsOf({ deadlines, keepAliveMs }: { deadlines: Live<{ handshakeMs: number }>; keepAliveMs: number }): IdleOptions {
+  return { handshakeMs: deadlines.current.handshakeMs, keepAliveMs }
 }
 
 export class IdleWait {

@@ -62,10 +62,10 @@ export class HttpFront {
   }
 
   #makeServer(): http.Server {
-    const { maxHeaderBytes, handshakeMs, keepAliveMs } = this.#options
+    const { maxHeaderBytes, deadlines, keepAliveMs } = this.#options
     const server = nodeHttp.createServer({
       maxHeaderSize: maxHeaderBytes,
-      headersTimeout: backstop(handshakeMs),
+      headersTimeout: backstop(deadlines.current.handshakeMs),
       requestTimeout: 0,
       keepAliveTimeout: backstop(keepAliveMs),
       // What Node answers by itself passes by the record, the metrics and the order of requests.
@@ -99,7 +99,7 @@ export class HttpFront {
 
   /** The deadlines are others now: Node's timers must stay behind them. */
   retime(): void {
-    this.#server.headersTimeout = backstop(this.#options.handshakeMs)
+    this.#server.headersTimeout = backstop(this.#options.deadlines.current.handshakeMs)
   }
 
   /** Stops Node's timers and closes idle upstream connections. */

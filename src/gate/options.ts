@@ -1,7 +1,6 @@
 // What the configuration says, as the options that each part declares: the only place where the names of both meet.
 //
-// Deadlines are handed on by getters: they are read when they are judged, so that a reload which writes new ones into
-// `config.deadlines` reaches the connections that are open. (A spread of such an object would take the values of now.)
+// Deadlines are handed on as they came, `Live`: they are read when they are judged, so that a reload reaches what is open.
 
 import { BlockList, isIP } from 'node:net'
 import type { AccessRules } from '../admission/access.ts'
@@ -15,6 +14,7 @@ import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
 import type { ClientOptions } from '../limits/clients.ts'
 import type { RatesOptions } from '../limits/rates.ts'
 import { restartSections } from '../config/reload-effect.ts'
+import type { Live } from '../core/live.ts'
 import { ConfigError } from '../core/errors.ts'
 import { isSame } from '../core/node-lazy.ts'
 import { Whole } from '../log/line.ts'
@@ -102,9 +102,12 @@ export function toListen(address: Address): { host?: string; port: number } | { 
   return address.host === null ? { port: address.port } : { host: address.host, port: address.port }
 }
 
+/** Of a listener and all its successors. */
+export type LiveDeadlines = Live<ListenerConfig['deadlines']>
+
 /** `secure`: TLS to the upstream, whose files are somebody else's to read. */
-export function upstreamOptions(config: ListenerConfig, secure: SecureOptions | null): UpstreamOptions {
-  const { upstream, deadlines, noDelay } = config
+export function upstreamOptions(config: ListenerConfig, deadlines: LiveDeadlines, secure: SecureOptions | null): UpstreamOptions {
+  const { upstream, noDelay } = config
   const { addresses, balance, maxConnections, queueTimeoutMs, healthCheck } = upstream
   const { type, ...check } = healthCheck
   return {
@@ -112,9 +115,7 @@ export function upstreamOptions(config: ListenerConfig, secure: SecureOptions | 
     balance,
     maxConnections,
     queueTimeoutMs,
-    get connectMs() {
-      return deadlines.connectMs
-    },
+    deadlines,
     noDelay,
     secure,
     proxyProtocol: proxyVersion(config),
@@ -156,14 +157,18 @@ export function proxyVersion({ upstream: { proxyProtocol } }: ListenerConfig): P
   return proxyProtocol === 'off' ? null : proxyProtocol
 }
 
-export function serveOptions(config: ListenerConfig, read: ReadOptions, upstream: Upstream): ServeOptions {
-  const { deadlines, buffers, tcpKeepAliveMs, noDelay } = config
+/** What serving needs beside the configuration. */
+export interface Served {
+  deadlines: LiveDeadlines
+  read: ReadOptions
+  upstream: Upstream
+}
+
+export function serveOptions(config: ListenerConfig, { deadlines, read, upstream }: Served): ServeOptions {
+  const { buffers, tcpKeepAliveMs, noDelay } = config
   const pair: PairOptions = {
     buffers: { highBytes: buffers.highBytes, lowBytes: buffers.lowBytes, readBytes: read.readBytes },
     deadlines,
-    get closeMs() {
-      return deadlines.closeMs
-    },
     tcpKeepAliveMs,
   }
   const { secure, proxyProtocol } = upstream.options
@@ -195,23 +200,11 @@ export function clientOptions({ limits }: ListenerConfig): Omit<ClientOptions, '
   return { maxConnections, newConnections: isPaced ? newConnections : null, isEnforced }
 }
 
-export function httpOptions(config: ListenerConfig): HttpOptions {
-  const { deadlines, http } = config
+export function httpOptions(config: ListenerConfig, deadlines: LiveDeadlines): HttpOptions {
+  const { http } = config
   return {
     deadlines,
-    get handshakeMs() {
-      return deadlines.handshakeMs
-    },
     keepAliveMs: http.keepAliveMs,
-    get closeMs() {
-      return deadlines.closeMs
-    },
-    get lifetimeMs() {
-      return deadlines.lifetimeMs
-    },
-    get lifetimeJitter() {
-      return deadlines.lifetimeJitter
-    },
     maxHeaderBytes: http.maxHeaderBytes,
     maxBodyBytes: http.maxBodyBytes,
     ...forwardingOptions(config),
@@ -230,16 +223,12 @@ function contains(networks: readonly Cidr[]): (address: string) => boolean {
   return (address) => list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
 }
 
-export function websocketOptions(config: ListenerConfig, read: ReadOptions, upstream: Upstream): Omit<WebSocketOptions, 'servePlain'> {
-  const { deadlines, websocket, http } = config
+export function websocketOptions(config: ListenerConfig, served: Served): Omit<WebSocketOptions, 'servePlain'> {
+  const { websocket, http } = config
+  const { deadlines } = served
   return {
-    ...serveOptions(config, read, upstream),
-    get handshakeMs() {
-      return deadlines.handshakeMs
-    },
-    get responseMs() {
-      return deadlines.upgradeMs
-    },
+    ...serveOptions(config, served),
+    deadlines,
     maxHeaderBytes: http.maxHeaderBytes,
     ...forwardingOptions(config),
     upgrade: { origins: websocket.origins, compression: websocket.compression },
@@ -248,9 +237,7 @@ export function websocketOptions(config: ListenerConfig, read: ReadOptions, upst
       maxFragments: websocket.maxFragments,
       maxMessageToClientBytes: websocket.maxMessageToClientBytes,
       ping: websocket.ping,
-      get closeMs() {
-        return deadlines.closeMs
-      },
+      deadlines,
     },
     messages: websocket.mode === 'frames' ? null : { slowConsumer: websocket.slowConsumer, maxMessageBytes: websocket.maxMessageBytes },
   }

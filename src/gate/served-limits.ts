@@ -9,7 +9,7 @@ import type { ListenerConfig } from '../config/schema.ts'
 import type { Connection, LimitAction, LimitName } from '../core/connection.ts'
 import type { MeteredLimit, MeteredListener } from '../metrics/listener-metrics.ts'
 import { clientOptions, ratesOptions, shortestDeadline } from './options.ts'
-import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
+import type { LiveDeadlines, Served } from './options.ts'
 import type { SharedParts } from './served-listener.ts'
 
 const DEFAULT_CONNECTIONS = 10_000
@@ -22,12 +22,12 @@ export class ServedLimits {
   readonly newcomers: Newcomers | null
   readonly rates: Rates | null
 
-  constructor(config: ListenerConfig, shared: SharedParts, read: ReadOptions, predecessor: ServedLimits | null) {
+  constructor(config: ListenerConfig, shared: SharedParts, { read, deadlines }: Pick<Served, 'read' | 'deadlines'>, predecessor: ServedLimits | null) {
     this.#shared = shared
     this.#name = config.name
     this.places = predecessor?.places ?? this.#makePlaces(config)
     this.clients = this.#makeClients(config, predecessor?.clients ?? null)
-    this.newcomers = this.#makeNewcomers(config)
+    this.newcomers = this.#makeNewcomers(config, deadlines)
     const rates = ratesOptions(config, read)
     this.rates = rates && new Rates(rates, { ...shared, clients: this.clients, report: this.#report })
   }
@@ -66,12 +66,12 @@ export class ServedLimits {
     return options && (known ?? new Clients({ ...options, report: this.#report }))
   }
 
-  #makeNewcomers(config: ListenerConfig): Newcomers | null {
-    const { name, limits, deadlines } = config
+  #makeNewcomers(config: ListenerConfig, deadlines: LiveDeadlines): Newcomers | null {
+    const { name, limits } = config
     const { perSec, per } = limits.newConnections
     if (!Number.isFinite(perSec) || per === 'client') return null
     const report = (action: LimitAction, isEnforced: boolean): void => this.#report('newConnections', action, isEnforced)
-    return new Newcomers({ ...limits.newConnections, maxWaitMs: deadlines.handshakeMs, report }, { ...this.#shared, sweep: this.#shared.sweeps.of(name, shortestDeadline(config)) })
+    return new Newcomers({ ...limits.newConnections, deadlines, report }, { ...this.#shared, sweep: this.#shared.sweeps.of(name, shortestDeadline(config)) })
   }
 }
 

@@ -15,6 +15,7 @@ import { releasePlace } from '../core/connection.ts'
 import type { Connection, Registry } from '../core/connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { regainedEndpoint, SocketEndpoint, type ReadOptions } from '../endpoint/socket-endpoint.ts'
+import { LiveValue } from '../core/live.ts'
 import { invariant } from '../core/errors.ts'
 import { Intake } from '../listener/intake.ts'
 import type { IntakeContext, IntakeOptions } from '../listener/intake.ts'
@@ -23,7 +24,7 @@ import type { Log } from '../log/log.ts'
 import type { Rejections } from '../log/rejections.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import type { UpstreamCounts } from '../metrics/upstream-metrics.ts'
-import { accessRules, asksTls, httpOptions, proxyRules, proxyVersion, READ_BYTES, serveOptions, shortestDeadline, toListener, websocketOptions } from './options.ts'
+import { accessRules, asksTls, httpOptions, proxyRules, proxyVersion, READ_BYTES, serveOptions, shortestDeadline, toListener, websocketOptions, type Served } from './options.ts'
 import type { Pacer } from '../limits/pacer.ts'
 import type { Strain } from '../core/strain.ts'
 import type { HttpContext } from '../exchange/connection.ts'
@@ -74,7 +75,7 @@ export class ServedListener {
   readonly #limits: ServedLimits
   readonly #upstream: ServedUpstream
   /** Of all connections of this name, those of predecessors too: live ones read it whenever they are judged. */
-  readonly #deadlines: ListenerConfig['deadlines']
+  readonly #deadlines: LiveValue<ListenerConfig['deadlines']>
   readonly #tls: TlsParts
   readonly #intake: Intake
   /** Null before it listens, and once the socket was handed to a successor. */
@@ -91,8 +92,8 @@ export class ServedListener {
     this.#shared = shared
     this.#sweep = shared.sweeps.of(config.name, shortestDeadline(config))
     this.#read = { readBytes: Math.min(READ_BYTES, config.buffers.highBytes), isShared: shared.isShared }
-    this.#limits = new ServedLimits(config, shared, this.#read, predecessor === null ? null : predecessor.#limits)
-    this.#deadlines = predecessor === null ? { ...config.deadlines } : predecessor.#deadlines
+    this.#deadlines = predecessor === null ? new LiveValue(config.deadlines) : predecessor.#deadlines
+    this.#limits = new ServedLimits(config, shared, { read: this.#read, deadlines: this.#deadlines }, predecessor === null ? null : predecessor.#limits)
     this.#tls = this.#findTls(key, predecessor).join()
     this.#upstream = this.#findUpstream(predecessor).join()
     this.#intake = new Intake(this.#intakeOptions(), this.#intakeContext())
@@ -130,7 +131,7 @@ export class ServedListener {
    */
   settle(config: ListenerConfig): void {
     this.#config = config
-    Object.assign(this.#deadlines, config.deadlines)
+    this.#deadlines.set(config.deadlines)
     this.#limits.settle(config)
     this.#sweep.retune(shortestDeadline(config))
     this.#front?.retime()
@@ -196,7 +197,7 @@ export class ServedListener {
   #findUpstream(predecessor: ServedListener | null): ServedUpstream {
     // Where the files of its TLS are others, so is all that was dialled with them.
     if (predecessor !== null && predecessor.#tls === this.#tls && predecessor.#upstream.fits(this.#config)) return predecessor.#upstream
-    return new ServedUpstream({ ...this.#config, deadlines: this.#deadlines }, this.#shared, this.#tls.secure)
+    return new ServedUpstream(this.#config, this.#deadlines, this.#shared, this.#tls.secure)
   }
 
   #intakeOptions(): IntakeOptions {
@@ -220,9 +221,7 @@ export class ServedListener {
     const { name, protocol } = this.#config
     const { places, clients, newcomers } = this.#limits
     const context = this.#serveContext()
-    // The deadlines by reference.
-    const config = { ...this.#config, deadlines: this.#deadlines }
-    const serve = protocol === 'tcp' ? this.#tcpServer(config, context) : this.#httpServer(config, context)
+    const serve = protocol === 'tcp' ? this.#tcpServer(context) : this.#httpServer(context)
     return {
       clock,
       sweep: this.#sweep,
@@ -232,10 +231,7 @@ export class ServedListener {
       clients,
       newcomers,
       refusals,
-      serve: (connection, client) => {
-        this.#open++
-        serve(connection, client)
-      },
+      serve: (connection, client) => (this.#open++, serve(connection, client)),
       // In the clear, to who expects TLS, an answer would be noise.
       refusalAnswer: (close) => (protocol === 'tcp' || this.#tls.gate !== null ? null : refusal(close)),
       onRejected: (close, client) => {
@@ -267,16 +263,20 @@ export class ServedListener {
     }
   }
 
-  #tcpServer(config: ListenerConfig, context: HttpContext): Serve {
-    const options = serveOptions(config, this.#read, this.#upstream.upstream)
+  #served(): Served {
+    return { deadlines: this.#deadlines, read: this.#read, upstream: this.#upstream.upstream }
+  }
+
+  #tcpServer(context: HttpContext): Serve {
+    const options = serveOptions(this.#config, this.#served())
     return (connection, client) => serveTcp(connection, client, options, context)
   }
 
-  #httpServer(config: ListenerConfig, context: HttpContext): Serve {
-    const front = new HttpFront(httpOptions(config), context, this.#upstream.upstream, (connection, socket, request, early) => {
+  #httpServer(context: HttpContext): Serve {
+    const front = new HttpFront(httpOptions(this.#config, this.#deadlines), context, this.#upstream.upstream, (connection, socket, request, early) => {
       serveUpgrade(connection, regainedEndpoint(socket, this.#read, deaf), request, early, options, context)
     })
-    const options: WebSocketOptions = Object.assign(websocketOptions(config, this.#read, this.#upstream.upstream), {
+    const options: WebSocketOptions = Object.assign(websocketOptions(this.#config, this.#served()), {
       servePlain: (connection: Connection, client: Endpoint, bytes: Buffer) => {
         invariant(client instanceof SocketEndpoint, 'a client that is no socket')
         front.serve(connection, client.release(), bytes)

@@ -4,7 +4,7 @@
 import type { ListenerConfig } from '../config/schema.ts'
 import type { UpstreamCounts } from '../metrics/upstream-metrics.ts'
 import { isSame } from '../core/node-lazy.ts'
-import { shortestDeadline, upstreamOptions } from './options.ts'
+import { shortestDeadline, upstreamOptions, type LiveDeadlines } from './options.ts'
 import type { SharedParts } from './served-listener.ts'
 import type { SecureOptions } from '../upstream/dial.ts'
 import type { UpstreamTarget } from '../upstream/target.ts'
@@ -19,12 +19,11 @@ export class ServedUpstream {
   #users = 0
   #hasStarted = false
 
-  /** `config.deadlines` is read whenever a dial begins. */
-  constructor(config: ListenerConfig, shared: SharedParts, secure: SecureOptions | null) {
+  constructor(config: ListenerConfig, deadlines: LiveDeadlines, shared: SharedParts, secure: SecureOptions | null) {
     this.#listener = config.name
     this.#settings = settingsOf(config)
     this.#shared = shared
-    this.upstream = this.#make(config, secure)
+    this.upstream = this.#make(config, deadlines, secure)
   }
 
   /** Whether it will do for a listener with that configuration. */
@@ -58,11 +57,11 @@ export class ServedUpstream {
     return counts
   }
 
-  #make(config: ListenerConfig, secure: SecureOptions | null): Upstream {
+  #make(config: ListenerConfig, deadlines: LiveDeadlines, secure: SecureOptions | null): Upstream {
     const { clock, sweeps, random, names, registry, metrics, log } = this.#shared
     const listener = this.#listener
     if (config.upstream.healthCheck.type !== 'off') metrics.announceHealthChecks(listener)
-    return new Upstream(upstreamOptions(config, secure), {
+    return new Upstream(upstreamOptions(config, deadlines, secure), {
       clock,
       sweep: sweeps.of(config.name, shortestDeadline(config)),
       random,

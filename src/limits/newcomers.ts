@@ -2,10 +2,11 @@
 // unread and with nothing spent on it, in the order in which it came, or is refused.
 //
 // libuv accepts whatever the kernel has, and offers no way to leave connections in the backlog for a while; so they wait here.
-// Each has its place under `limits.connections` meanwhile, which bounds how many wait, and none waits longer than `maxWaitMs`.
+// Each has its place under `limits.connections` meanwhile, which bounds how many wait, and none waits longer than `deadlines.handshake` says at the time.
 
 import { Bucket } from './bucket.ts'
 import type { Clock, Swept, Sweep } from '../core/clock.ts'
+import type { Live } from '../core/live.ts'
 import { roomyBurst } from './pacer.ts'
 import type { Pacer, Waiter } from './pacer.ts'
 
@@ -14,8 +15,8 @@ export interface NewcomerOptions {
   burst: number
   onExceed: 'delay' | 'close'
   isEnforced: boolean
-  /** Infinity: as long as it takes. */
-  maxWaitMs: number
+  /** `handshakeMs`: as long as one may wait. */
+  deadlines: Live<{ handshakeMs: number }>
   /** A newcomer is over the rate. */
   report: (action: 'delay' | 'close', isEnforced: boolean) => void
 }
@@ -51,14 +52,14 @@ export class Newcomers {
 
   /** Serves it now, later or not at all. */
   admit(newcomer: Newcomer): void {
-    const { onExceed, isEnforced, maxWaitMs, report } = this.#options
+    const { onExceed, isEnforced, deadlines, report } = this.#options
     const now = this.#context.clock.now()
     // Who waits comes first.
     if (this.#waiting.size === 0 && this.#bucket.take(1, now)) return newcomer.serve()
     report(onExceed, isEnforced)
     if (!isEnforced) return newcomer.serve()
     if (onExceed === 'close') return newcomer.refuse()
-    const waiting = new Waiting(newcomer, now + maxWaitMs, this.#bucket, (one) => this.#forget(one))
+    const waiting = new Waiting(newcomer, { since: now, deadlines }, this.#bucket, (one) => this.#forget(one))
     this.#waiting.add(waiting)
     this.#context.sweep.add(waiting)
     this.#context.pacer.wait(this.#bucket, waiting)
@@ -76,16 +77,21 @@ export class Newcomers {
   }
 }
 
+interface Patience {
+  since: number
+  deadlines: Live<{ handshakeMs: number }>
+}
+
 class Waiting implements Waiter, Swept {
   readonly needs = 1
   readonly #newcomer: Newcomer
-  readonly #until: number
+  readonly #patience: Patience
   readonly #bucket: Bucket
   readonly #done: (waiting: Waiting) => void
 
-  constructor(newcomer: Newcomer, until: number, bucket: Bucket, done: (waiting: Waiting) => void) {
+  constructor(newcomer: Newcomer, patience: Patience, bucket: Bucket, done: (waiting: Waiting) => void) {
     this.#newcomer = newcomer
-    this.#until = until
+    this.#patience = patience
     this.#bucket = bucket
     this.#done = done
   }
@@ -98,7 +104,8 @@ class Waiting implements Waiter, Swept {
   }
 
   sweep(now: number): void {
-    if (now >= this.#until) this.giveUp()
+    const { since, deadlines } = this.#patience
+    if (now - since >= deadlines.current.handshakeMs) this.giveUp()
   }
 
   onBroken(): void {

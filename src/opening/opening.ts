@@ -268,7 +268,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.#dial?.cancel()
     this.#upstream?.close('reset')
     releasePlace(this.connection)
-    this.#deadline = { at: this.context.clock.now() + this.#options.pair.closeMs, close }
+    this.#deadline = { at: this.context.clock.now() + this.#options.pair.deadlines.current.closeMs, close }
     const answer = this.#client.isClosed ? null : this.#steps.answer(close)
     if (answer !== null) this.sendClient(answer)
     // An answer needs its flush, also where the table says drop. Where there is none, FIN alone would look like an

@@ -24,6 +24,7 @@ import type { Close, PeerSide } from '../core/close.ts'
 import { makeClose } from '../core/close.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { PATIENT_SWEEPS } from '../endpoint/kernel-queue.ts'
+import type { Live } from '../core/live.ts'
 import { earliest } from '../core/wait.ts'
 import type { NextDeadline } from '../core/wait.ts'
 import type { Dialogue } from './dialogue.ts'
@@ -121,7 +122,7 @@ class Progress {
 }
 
 export class Deadlines {
-  readonly #options: DeadlineOptions
+  readonly #options: Live<DeadlineOptions>
   readonly #toUpstream: Progress
   readonly #toClient: Progress
   readonly #startedAt: number
@@ -132,8 +133,8 @@ export class Deadlines {
   readonly #upstreamLook = new CloseLook()
   readonly #halfCloseLook = new CloseLook()
 
-  /** `options` are read at each check, so that a change of theirs holds for what is open. `random` is 0..1 and decides the jitter. */
-  constructor(options: DeadlineOptions, now: number, random: number) {
+  /** `random` is 0..1 and decides the jitter. */
+  constructor(options: Live<DeadlineOptions>, now: number, random: number) {
     this.#options = options
     this.#toUpstream = new Progress(now)
     this.#toClient = new Progress(now)
@@ -178,7 +179,7 @@ export class Deadlines {
   }
 
   #waits(toUpstream: Half, toClient: Half): (NextDeadline | null)[] {
-    const { idleMs, clientIdleMs, upstreamIdleMs, halfCloseMs } = this.#options
+    const { idleMs, clientIdleMs, upstreamIdleMs, halfCloseMs } = this.#options.current
     const isHalfClosed = toUpstream.hasEnded !== toClient.hasEnded
     const movedAt = this.#movedAt(toUpstream)
     return [
@@ -191,16 +192,16 @@ export class Deadlines {
 
   /** Whatever is spoken. */
   #common(toUpstream: Half, toClient: Half): (NextDeadline | null)[] {
-    const { writeMs } = this.#options
+    const { writeMs } = this.#options.current
     return [
       toClient.sink.untaken > 0 ? { key: 'deadlines.write', reason: 'write_timeout', side: 'client', at: this.#toClient.takenAt + writeMs } : null,
       toUpstream.sink.untaken > 0 ? { key: 'deadlines.write', reason: 'write_timeout', side: 'upstream', at: this.#toUpstream.takenAt + writeMs } : null,
-      { key: 'deadlines.lifetime', reason: 'lifetime_timeout', side: 'sidegate', at: expiresAt(this.#startedAt, this.#options, this.#jitter) },
+      { key: 'deadlines.lifetime', reason: 'lifetime_timeout', side: 'sidegate', at: expiresAt(this.#startedAt, this.#options.current, this.#jitter) },
     ]
   }
 
   #stalled({ sink }: Half, { takenAt }: Progress, look: CloseLook, now: number): Close | null {
-    if (!look.isDue(sink, takenAt, this.#options.writeMs, now)) return null
+    if (!look.isDue(sink, takenAt, this.#options.current.writeMs, now)) return null
     return makeClose('write_timeout', sink.side, 'relay', `took no bytes for ${seconds(now - takenAt)} (deadlines.write)`)
   }
 
@@ -210,7 +211,7 @@ export class Deadlines {
     const side = toUpstream.hasEnded ? 'upstream' : 'client'
     const movedAt = this.#movedAt(toUpstream)
     const { sink } = toUpstream.hasEnded ? toUpstream : toClient
-    if (!this.#halfCloseLook.isDue(sink, movedAt, this.#options.halfCloseMs, now)) return null
+    if (!this.#halfCloseLook.isDue(sink, movedAt, this.#options.current.halfCloseMs, now)) return null
     return makeClose('half_close_timeout', side, 'relay', `nothing for ${seconds(now - movedAt)} after the other side ended (deadlines.halfClose)`)
   }
 
@@ -223,7 +224,7 @@ export class Deadlines {
   }
 
   #idle(toUpstream: Half, toClient: Half, now: number, scale: number): Close | null {
-    const { idleMs, clientIdleMs, upstreamIdleMs } = this.#options
+    const { idleMs, clientIdleMs, upstreamIdleMs } = this.#options.current
     const quietMs = now - this.activeAt
     const shortened = scale < 1 ? ', shortened by memory.shedAt' : ''
     if (quietMs >= idleMs * scale) return makeClose('idle_timeout', 'sidegate', 'relay', `no data for ${seconds(quietMs)} (deadlines.idle${shortened})`)
@@ -234,7 +235,7 @@ export class Deadlines {
   }
 
   #tooOld(now: number): Close | null {
-    return now >= expiresAt(this.#startedAt, this.#options, this.#jitter) ? makeClose('lifetime_timeout', 'sidegate', 'relay', 'deadlines.lifetime') : null
+    return now >= expiresAt(this.#startedAt, this.#options.current, this.#jitter) ? makeClose('lifetime_timeout', 'sidegate', 'relay', 'deadlines.lifetime') : null
   }
 }
 

@@ -2,18 +2,23 @@
 
 import type { Clock, Sweep } from '../core/clock.ts'
 import type { Connection } from '../core/connection.ts'
+import type { Live } from '../core/live.ts'
 import type { Strain } from '../core/strain.ts'
 import type { PairLimits } from '../limits/meter.ts'
 import type { DeadlineOptions } from './deadlines.ts'
 import type { BufferOptions } from './half.ts'
 
+export interface PairDeadlines extends DeadlineOptions {
+  /** Milliseconds that the last flush and a closing handshake may take. */
+  closeMs: number
+}
+
 export interface PairOptions {
   buffers: BufferOptions
   /** For the client, where they differ: a sink that bounds itself. */
   toClientBuffers?: BufferOptions
-  deadlines: DeadlineOptions
-  /** Milliseconds that the last flush and a closing handshake may take. */
-  closeMs: number
+  /** Judged by what they are now, also of a pair that is open. */
+  deadlines: Live<PairDeadlines>
   /** Milliseconds of silence before TCP probes a peer; Infinity is off. */
   tcpKeepAliveMs: number
 }

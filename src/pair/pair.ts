@@ -215,8 +215,9 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
     this.#connection.end = close
     this.#connection.phase = 'close'
     const now = this.#context.clock.now()
-    this.#closesBy = now + this.#options.closeMs
-    this.#answersBy = now + Math.min(ANSWER_MS, this.#options.closeMs / 2)
+    const { closeMs } = this.#options.deadlines.current
+    this.#closesBy = now + closeMs
+    this.#answersBy = now + Math.min(ANSWER_MS, closeMs / 2)
     this.toUpstream.meter?.leave()
     this.toClient.meter?.leave()
     try {

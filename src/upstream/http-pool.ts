@@ -7,6 +7,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Clock, Sweep, Swept } from '../core/clock.ts'
 import type { Close } from '../core/close.ts'
+import type { Live } from '../core/live.ts'
 import { nodeHttp } from '../core/node-http.ts'
 import { Dial } from './dial.ts'
 import type { DialOptions, SocketDialler } from './dial.ts'
@@ -21,7 +22,9 @@ const HINT_MARGIN_MS = 1000
 const MAX_IDLE = 64
 
 export interface HttpPoolOptions {
-  dial: DialOptions
+  dial: Omit<DialOptions, 'connectMs'>
+  /** Each dial keeps the end that it begins with. */
+  deadlines: Live<{ connectMs: number }>
   /** Each connection begins with the address of its client, so none is kept: the next request may be another client's. */
   proxyProtocol: ProxyVersion | null
 }
@@ -130,7 +133,7 @@ export class HttpPool extends nodeHttp.Agent implements Swept {
         created(Object.assign(new Error(close.detail ?? close.reason), { close }))
       },
     }
-    const dial = new Dial(this.#options.dial, { clock: this.#clock, sweep: this.#sweep }, dialler, head)
+    const dial = new Dial({ ...this.#options.dial, connectMs: this.#options.deadlines.current.connectMs }, { clock: this.#clock, sweep: this.#sweep }, dialler, head)
     this.#dials.add(dial)
   }
 

@@ -50,7 +50,7 @@ export class Search implements Swept, Waiting {
     this.#upstream = upstream
     this.#connection = connection
     this.#seeker = seeker
-    this.#leftMs = upstream.options.connectMs
+    this.#leftMs = upstream.options.deadlines.current.connectMs
   }
 
   start(): void {

@@ -1,5 +1,6 @@
 // How connections to a target are opened that are no pair's: those of the pool for plain HTTP, and probes.
 
+import type { Live } from '../core/live.ts'
 import { Dial } from './dial.ts'
 import type { DialContext, DialOptions, SecureOptions, SocketDialler } from './dial.ts'
 import { proxyHeader } from './proxy-header.ts'
@@ -7,7 +8,7 @@ import type { ProxyVersion } from './proxy-header.ts'
 import type { UpstreamTarget } from './target.ts'
 
 export interface TargetDialOptions {
-  connectMs: number
+  deadlines: Live<{ connectMs: number }>
   noDelay: boolean
   secure: SecureOptions | null
   proxyProtocol: ProxyVersion | null
@@ -17,16 +18,12 @@ export interface TargetDialOptions {
 const NOT_READ = { readBytes: 0, isShared: false }
 const NOBODY = { clientAddress: 'none', localAddress: null }
 
-/** `options.connectMs` is read when a dial begins. */
-export function dialOptionsOf(options: TargetDialOptions, { address, from }: UpstreamTarget): DialOptions {
+export function dialOptionsOf(options: TargetDialOptions, { address, from }: UpstreamTarget): Omit<DialOptions, 'connectMs'> {
   const { noDelay, secure } = options
   return {
     target: address,
     from,
     read: NOT_READ,
-    get connectMs() {
-      return options.connectMs
-    },
     noDelay,
     secure,
   }
@@ -34,6 +31,6 @@ export function dialOptionsOf(options: TargetDialOptions, { address, from }: Ups
 
 /** A probe comes by the way that connections come: a PROXY header, which names nobody, and TLS. */
 export function dialProbe(options: TargetDialOptions, target: UpstreamTarget, context: DialContext, dialler: SocketDialler): Dial {
-  const { proxyProtocol } = options
-  return new Dial(dialOptionsOf(options, target), context, dialler, proxyProtocol === null ? null : proxyHeader(proxyProtocol, NOBODY))
+  const { deadlines, proxyProtocol } = options
+  return new Dial({ ...dialOptionsOf(options, target), connectMs: deadlines.current.connectMs }, context, dialler, proxyProtocol === null ? null : proxyHeader(proxyProtocol, NOBODY))
 }

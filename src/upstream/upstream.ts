@@ -17,6 +17,7 @@ import { Eviction } from './eviction.ts'
 import { HealthCheck } from './health-check.ts'
 import type { HealthCheckOptions } from './health-check.ts'
 import { HttpPool } from './http-pool.ts'
+import type { Live } from '../core/live.ts'
 import { asLiteral } from './literal.ts'
 import type { Names } from './names.ts'
 import type { ProxyVersion } from './proxy-header.ts'
@@ -34,8 +35,8 @@ export interface UpstreamOptions {
   maxConnections: number
   /** Milliseconds that a connection waits for a place. */
   queueTimeoutMs: number
-  /** Milliseconds for name resolution and all dials of a connection together. */
-  connectMs: number
+  /** `connectMs`: for name resolution and all dials of a connection together. */
+  deadlines: Live<{ connectMs: number }>
   noDelay: boolean
   /** Null: it is spoken to in the clear. */
   secure: SecureOptions | null
@@ -167,8 +168,8 @@ export class Upstream {
   /** The kept-alive connections to a target. */
   poolOf(target: UpstreamTarget): HttpPool {
     const { clock, sweep } = this.context
-    const { proxyProtocol } = this.options
-    return (target.pool ??= new HttpPool({ dial: dialOptionsOf(this.options, target), proxyProtocol }, clock, sweep))
+    const { deadlines, proxyProtocol } = this.options
+    return (target.pool ??= new HttpPool({ dial: dialOptionsOf(this.options, target), deadlines, proxyProtocol }, clock, sweep))
   }
 
   /** Until it calls `leave`. */

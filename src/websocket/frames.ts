@@ -8,6 +8,7 @@ import type { Connection, Observer } from '../core/connection.ts'
 import type { Dialogue, Farewell } from '../pair/dialogue.ts'
 import type { Half } from '../pair/half.ts'
 import type { Meter } from '../limits/meter.ts'
+import type { Live } from '../core/live.ts'
 import { earliest } from '../core/wait.ts'
 import type { Wait } from '../core/wait.ts'
 import { closePayload, controlFrame } from './frame.ts'
@@ -23,8 +24,8 @@ export interface FramesOptions {
   maxFragments: number
   maxMessageToClientBytes: number
   ping: PingOptions
-  /** Milliseconds from the first Close frame to the end of the closing handshake. */
-  closeMs: number
+  /** `closeMs`: from the first Close frame to the end of the closing handshake. */
+  deadlines: Live<{ closeMs: number }>
 }
 
 const swallow = { forward() {} }
@@ -122,7 +123,7 @@ export class Frames implements Dialogue, ControlHandler {
   postpone(close: Close): boolean {
     if (isBetweenFrames(this.#fromClient) && isBetweenFrames(this.#fromUpstream)) return false
     const now = this.#clock.now()
-    this.#postponed ??= { close, until: now + this.#options.closeMs }
+    this.#postponed ??= { close, until: now + this.#options.deadlines.current.closeMs }
     if (now >= this.#postponed.until) return false
     this.#fromClient.wantsBoundary = this.#fromUpstream.wantsBoundary = true
     return true
@@ -165,7 +166,7 @@ export class Frames implements Dialogue, ControlHandler {
   sweep(now: number): Close | null {
     if (this.#postponed !== null && now >= this.#postponed.until) return this.#postponed.close
     if (this.#closing !== null) {
-      return now - this.#closing.at < this.#options.closeMs ? null : this.#handshakeClose()
+      return now - this.#closing.at < this.#options.deadlines.current.closeMs ? null : this.#handshakeClose()
     }
     return this.#sweepPings(this.#client, this.#toUpstream!, now) ?? this.#sweepPings(this.#upstream, this.#toClient!, now)
   }
@@ -174,7 +175,7 @@ export class Frames implements Dialogue, ControlHandler {
     if (this.#closing !== null) {
       const { side, at } = this.#closing
       const other = side === 'client' ? 'upstream' : 'client'
-      return { waitsFor: `the Close frame of the ${other}`, next: earliest([{ key: 'deadlines.close', reason: 'eof', side, at: at + this.#options.closeMs }]) }
+      return { waitsFor: `the Close frame of the ${other}`, next: earliest([{ key: 'deadlines.close', reason: 'eof', side, at: at + this.#options.deadlines.current.closeMs }]) }
     }
     const pongs = [this.#client, this.#upstream].map(({ side, dueAt: at }) => ({ key: 'websocket.ping.timeout', reason: 'ping_timeout', side, at }) as const)
     const next = earliest(pongs)

@@ -5,6 +5,7 @@
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'
+import type { Live } from '../core/live.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { forwardedFor } from '../http1/forwarding.ts'
 import type { ForwardingOptions } from '../http1/forwarding.ts'
@@ -22,11 +23,15 @@ import { acceptDeflate } from './deflate.ts'
 import { checkAccepted, checkUpgrade, isUpgrade } from '../http1/upgrade.ts'
 import type { Upgrade, UpgradeOptions } from '../http1/upgrade.ts'
 
-export interface WebSocketOptions extends ServeOptions, ForwardingOptions {
+export interface WebSocketDeadlines {
   /** Milliseconds from the accept in which the client's head must be complete, in total: a byte a second does not extend it (slowloris). */
   handshakeMs: number
   /** Milliseconds in which the upstream's answer head must be complete, from the moment the request was sent. */
-  responseMs: number
+  upgradeMs: number
+}
+
+export interface WebSocketOptions extends ServeOptions, ForwardingOptions {
+  deadlines: Live<WebSocketDeadlines>
   /** Bytes of a head, the client's and the upstream's. */
   maxHeaderBytes: number
   upgrade: UpgradeOptions
@@ -47,7 +52,7 @@ export function serveWebSocket(connection: Connection, client: Endpoint, options
   connection.phase = 'handshake'
   const opening = new Opening(connection, client, options, context, new WebSocketOpening(options))
   // Since the accept: a PROXY header and a TLS handshake have had their share of it.
-  opening.expect(options.handshakeMs, makeClose('handshake_timeout', 'client', 'handshake', 'deadlines.handshake'), connection.openedAt)
+  opening.expect(options.deadlines.current.handshakeMs, makeClose('handshake_timeout', 'client', 'handshake', 'deadlines.handshake'), connection.openedAt)
 }
 
 /** Takes ownership of `client`, whose request head was read already; `early` is what came behind it. */
@@ -115,7 +120,7 @@ class WebSocketOpening implements OpeningSteps {
   onDialled(opening: Opening): void {
     opening.sendUpstream(this.#upgrade!.head)
     opening.connection.phase = 'handshake'
-    opening.expect(this.#options.responseMs, makeClose('response_timeout', 'upstream', 'handshake', 'no answer to the upgrade (deadlines.response)'))
+    opening.expect(this.#options.deadlines.current.upgradeMs, makeClose('response_timeout', 'upstream', 'handshake', 'no answer to the upgrade (deadlines.response)'))
   }
 
   onUpstreamBytes(opening: Opening, bytes: Buffer, length: number): void {

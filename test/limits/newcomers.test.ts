@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import { Newcomers, type NewcomerOptions } from '../../src/limits/newcomers.ts'
+import { fixed } from '../../src/core/live.ts'
 import { Sweep } from '../../src/core/clock.ts'
 import { Pacer, TURN_MS } from '../../src/limits/pacer.ts'
 import { fakeClock } from '../support/fake-clock.ts'
@@ -9,7 +10,7 @@ function setUp(options: Partial<NewcomerOptions> = {}) {
   const [sweep, pacer] = [new Sweep(clock), new Pacer(clock)]
   const acts: string[] = []
   const seen: string[] = []
-  const newcomers = new Newcomers({ perSec: 10, burst: 2, onExceed: 'delay', isEnforced: true, maxWaitMs: 10_000, report: (action, isEnforced) => void acts.push(`${action} ${isEnforced}`), ...options }, { clock, sweep, pacer })
+  const newcomers = new Newcomers({ perSec: 10, burst: 2, onExceed: 'delay', isEnforced: true, deadlines: fixed({ handshakeMs: 10_000 }), report: (action, isEnforced) => void acts.push(`${action} ${isEnforced}`), ...options }, { clock, sweep, pacer })
   const come = (name: string): void => newcomers.admit({ serve: () => void seen.push(name), refuse: () => void seen.push(`not ${name}`) })
   return { clock, sweep, pacer, newcomers, acts, seen, come }
 }
@@ -32,7 +33,7 @@ test('the burst is served at once, the rest waits for its tokens, in order', asy
 })
 
 test('who has waited for as long as may be is refused with rate_limited, a little earlier it was not', async (t) => {
-  const { clock, come, seen, newcomers } = setUp({ burst: 1, perSec: 1, maxWaitMs: 500 })
+  const { clock, come, seen, newcomers } = setUp({ burst: 1, perSec: 1, deadlines: fixed({ handshakeMs: 500 }) })
   come('a')
   come('b')
   await clock.pass(499)

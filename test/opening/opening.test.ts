@@ -2,6 +2,7 @@ import { test } from 'tap'
 import { deaf } from '../../src/admission/refusal.ts'
 import { Connection } from '../../src/core/connection.ts'
 import type { Observer } from '../../src/core/connection.ts'
+import { fixed } from '../../src/core/live.ts'
 import { invariant } from '../../src/core/errors.ts'
 import { calm } from '../../src/core/strain.ts'
 import { Opening } from '../../src/opening/opening.ts'
@@ -15,8 +16,7 @@ const NOTHING = Buffer.alloc(0)
 const observer = { onOpened() {}, onConnected() {} } as unknown as Observer
 const pairOptions = {
   buffers: { highBytes: 65_536, lowBytes: 32_768, readBytes: 16_384 },
-  deadlines: { idleMs: off, clientIdleMs: off, upstreamIdleMs: off, writeMs: off, halfCloseMs: off, lifetimeMs: off, lifetimeJitter: 0 },
-  closeMs: 1000,
+  deadlines: fixed({ idleMs: off, clientIdleMs: off, upstreamIdleMs: off, writeMs: off, halfCloseMs: off, lifetimeMs: off, lifetimeJitter: 0, closeMs: 1000 }),
   tcpKeepAliveMs: off,
 }
 

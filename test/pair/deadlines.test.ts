@@ -2,6 +2,7 @@ import { test } from 'tap'
 import fc from 'fast-check'
 import { SWEEP_MS } from '../../src/core/clock.ts'
 import type { Reason, Side } from '../../src/core/close.ts'
+import { fixed, LiveValue } from '../../src/core/live.ts'
 import { Deadlines } from '../../src/pair/deadlines.ts'
 import type { Half } from '../../src/pair/half.ts'
 import { calm } from '../../src/core/strain.ts'
@@ -366,14 +367,15 @@ test('deadlines that are off never end a pair', async (t) => {
 test('deadlines are read when they are judged: a change of theirs holds for an open pair, its lifetime and its jitter too', async (t) => {
   const off = Number.POSITIVE_INFINITY
   const options = { idleMs: 1000, clientIdleMs: off, upstreamIdleMs: off, writeMs: off, halfCloseMs: off, lifetimeMs: off, lifetimeJitter: 0 }
+  const live = new LiveValue(options)
   const { pair } = memoryPair()
-  const deadlines = new Deadlines(options, 0, 1)
+  const deadlines = new Deadlines(live, 0, 1)
   const judge = (now: number): string | null => deadlines.check(pair.toUpstream, pair.toClient, now, calm())?.reason ?? null
-  options.idleMs = 2000
+  live.set({ ...options, idleMs: 2000 })
   t.same([judge(1000), judge(1999), judge(2000)], [null, null, 'idle_timeout'])
-  Object.assign(options, { idleMs: off, lifetimeMs: 4000, lifetimeJitter: 0.25 })
+  live.set({ ...options, idleMs: off, lifetimeMs: 4000, lifetimeJitter: 0.25 })
   t.same([judge(2999), judge(3000)], [null, 'lifetime_timeout'])
-  options.lifetimeMs = 8000
+  live.set({ ...options, idleMs: off, lifetimeMs: 8000, lifetimeJitter: 0.25 })
   t.same([judge(5999), judge(6000)], [null, 'lifetime_timeout'])
 })
 
@@ -483,7 +485,7 @@ test('jitter shortens a lifetime by up to its fraction and never lengthens it', 
   fc.assert(
     fc.property(lifetime, fc.double({ min: 0, max: 1, noNaN: true }), fc.nat(1e9), (options, random, now) => {
       const { lifetimeMs, lifetimeJitter } = options
-      const deadlines = new Deadlines({ ...others, ...options }, now, random)
+      const deadlines = new Deadlines(fixed({ ...others, ...options }), now, random)
       const first = Math.floor(lifetimeMs * (1 - lifetimeJitter)) - 1
       t.equal(deadlines.check(still, still, now + Math.max(first, -1), calm()), null)
       t.equal(deadlines.check(still, still, now + lifetimeMs, calm())?.reason, 'lifetime_timeout')
@@ -491,7 +493,7 @@ test('jitter shortens a lifetime by up to its fraction and never lengthens it', 
     { numRuns: 200 },
   )
   const drawn = [0, 0.5, 1].map((random) => {
-    const deadlines = new Deadlines({ ...others, lifetimeMs: 1000, lifetimeJitter: 0.1 }, 0, random)
+    const deadlines = new Deadlines(fixed({ ...others, lifetimeMs: 1000, lifetimeJitter: 0.1 }), 0, random)
     return Array.from({ length: 1001 }, (_, now) => now).find((now) => deadlines.check(still, still, now, calm()) !== null)
   })
   t.same(drawn, [1000, 950, 900])

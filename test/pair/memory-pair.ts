@@ -1,6 +1,7 @@
 // A Pair over two memory endpoints and a clock that stands still. Every deadline is off unless the test sets it.
 
 import { Sweep } from '../../src/core/clock.ts'
+import { fixed } from '../../src/core/live.ts'
 import { Connection } from '../../src/core/connection.ts'
 import type { Close } from '../../src/core/close.ts'
 import type { DeadlineOptions } from '../../src/pair/deadlines.ts'
@@ -53,7 +54,7 @@ export function memoryPair(options: MemoryPairOptions = {}) {
     connection,
     client,
     upstream,
-    { buffers, deadlines, closeMs: options.closeMs ?? 5000, tcpKeepAliveMs: options.tcpKeepAliveMs ?? off },
+    { buffers, deadlines: fixed({ ...deadlines, closeMs: options.closeMs ?? 5000 }), tcpKeepAliveMs: options.tcpKeepAliveMs ?? off },
     { clock, sweep, random: () => options.random ?? 0, strain, onClosed: (connection) => void closed.push(connection), ...(options.limits === undefined ? {} : { limits: options.limits(clock) }) },
     options.dialogue ?? null,
   )

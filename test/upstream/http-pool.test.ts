@@ -2,6 +2,7 @@ import { test } from 'tap'
 import type { Test } from 'tap'
 import http from 'node:http'
 import { Sweep } from '../../src/core/clock.ts'
+import { fixed } from '../../src/core/live.ts'
 import { HttpPool } from '../../src/upstream/http-pool.ts'
 import { eventually } from '../support/eventually.ts'
 import { fakeClock } from '../support/fake-clock.ts'
@@ -25,7 +26,7 @@ async function path(t: Test, respond?: Respond): Promise<Path> {
   const upstream = await recordingUpstream(t, respond)
   const clock = fakeClock()
   const sweep = new Sweep(clock)
-  const pool = new HttpPool({ dial: { target: { host: '127.0.0.1', port: upstream.port }, from: null, noDelay: true, connectMs: 1000, read: { readBytes: 65_536, isShared: false }, secure: null }, proxyProtocol: null }, clock, sweep)
+  const pool = new HttpPool({ dial: { target: { host: '127.0.0.1', port: upstream.port }, from: null, noDelay: true, read: { readBytes: 65_536, isShared: false }, secure: null }, deadlines: fixed({ connectMs: 1000 }), proxyProtocol: null }, clock, sweep)
   t.teardown(() => pool.destroy())
   const get: Path['get'] = (path = '/', isFresh = false) =>
     new Promise((resolve, reject) => {

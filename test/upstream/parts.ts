@@ -12,6 +12,7 @@ import { Names } from '../../src/upstream/names.ts'
 import { Search } from '../../src/upstream/search.ts'
 import { Upstream } from '../../src/upstream/upstream.ts'
 import type { UpstreamOptions } from '../../src/upstream/upstream.ts'
+import { fixed } from '../../src/core/live.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 
 export interface Sought {
@@ -53,7 +54,7 @@ export function setUp(addresses: Target[], options: Partial<UpstreamOptions> = {
     return answer
   }
   const upstream = new Upstream(
-    { addresses, balance: 'leastConnections', maxConnections: Infinity, queueTimeoutMs: 5000, connectMs: 1000, noDelay: true, secure: null, proxyProtocol: null, healthCheck: null, ...options },
+    { addresses, balance: 'leastConnections', maxConnections: Infinity, queueTimeoutMs: 5000, deadlines: fixed({ connectMs: 1000 }), noDelay: true, secure: null, proxyProtocol: null, healthCheck: null, ...options },
     {
       clock,
       sweep,
