@@ -6,7 +6,8 @@
 
 import { isIPv4, isIPv6 } from 'node:net'
 import { KeptBytes } from '../endpoint/kept-bytes.ts'
-import { clientAddress, spellIPv6, UNIX_CLIENT } from './client-address.ts'
+import { Address, ipOf, spell } from '../core/address.ts'
+import { UNIX_CLIENT } from './client-address.ts'
 import type { ClientAddress } from './client-address.ts'
 import { crc32c } from './crc32c.ts'
 
@@ -90,11 +91,10 @@ function readV1(line: string): Read {
   if (family === 'UNKNOWN') return NOBODY
   if (family !== 'TCP4' && family !== 'TCP6') return 'a PROXY line of an unknown family'
   const isAddress = family === 'TCP4' ? isIPv4 : isPlainIPv6
-  const spell = family === 'TCP4' ? String : spellIPv6
   if (!isAddress(source) || !isAddress(destination) || more.length > 0) return 'a PROXY line with a malformed address'
   const [from, to] = [readPort(sourcePort), readPort(destinationPort)]
   if (from === null || to === null) return 'a PROXY line with a malformed port'
-  return { client: clientAddress(spell(source), from), local: clientAddress(spell(destination), to).text }
+  return { client: new Address(spell(source), from), local: new Address(spell(destination), to).text }
 }
 
 function isPlainIPv6(text: string): boolean {
@@ -138,21 +138,12 @@ function readV2(all: Buffer): Read {
 
 function readAddresses(body: Buffer, bytes: number): ProxyHeader {
   if (bytes > 16) return { client: UNIX_CLIENT, local: null }
-  const format = bytes === 4 ? formatIPv4 : formatIPv6
-  const source = format(body.subarray(0, bytes))
-  const destination = format(body.subarray(bytes, 2 * bytes))
+  const source = ipOf(body.subarray(0, bytes))
+  const destination = ipOf(body.subarray(bytes, 2 * bytes))
   return {
-    client: clientAddress(source, body.readUInt16BE(2 * bytes)),
-    local: clientAddress(destination, body.readUInt16BE(2 * bytes + 2)).text,
+    client: new Address(source, body.readUInt16BE(2 * bytes)),
+    local: new Address(destination, body.readUInt16BE(2 * bytes + 2)).text,
   }
-}
-
-function formatIPv4(bytes: Buffer): string {
-  return bytes.join('.')
-}
-
-function formatIPv6(bytes: Buffer): string {
-  return spellIPv6(Array.from({ length: 8 }, (_, at) => bytes.readUInt16BE(2 * at).toString(16)).join(':'))
 }
 
 const CRC32C = 0x03

@@ -1,6 +1,7 @@
 // Networks as an operator writes them: `10.0.0.0/8`, `fd00::/8`, or one address.
 
-import { isIP } from 'node:net'
+import { isIP, isIPv4 } from 'node:net'
+import { spell } from '../core/address.ts'
 import type { Parsed } from './words.ts'
 import { show } from './words.ts'
 
@@ -24,17 +25,8 @@ export function parseCidr(input: unknown): Parsed<Cidr> {
   const bits = version === 4 ? 32 : 128
   const prefix = match[2] === undefined ? bits : Number(match[2])
   if (prefix > bits) return no(`an IPv${version} prefix has at most ${bits} bits`)
-  const mapped = mappedIPv4(address)
-  if (mapped !== null && prefix >= 96) return { value: { address: mapped, family: 'ipv4', prefix: prefix - 96 } }
+  // Peers are compared as the IPv4 addresses that they are.
+  const spelt = spell(address)
+  if (version === 6 && isIPv4(spelt) && prefix >= 96) return { value: { address: spelt, family: 'ipv4', prefix: prefix - 96 } }
   return { value: { address, family: version === 4 ? 'ipv4' : 'ipv6', prefix } }
-}
-
-/** The IPv4 address in `::ffff:10.0.0.1`, however it is written: peers are compared as the IPv4 addresses that they are. */
-function mappedIPv4(address: string): string | null {
-  if (!address.includes(':')) return null
-  const { hostname } = new URL(`http://[${address}]/`)
-  const match = /^\[::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})\]$/.exec(hostname)
-  if (match === null) return null
-  const [high, low] = [Number.parseInt(match[1]!, 16), Number.parseInt(match[2]!, 16)]
-  return [high >> 8, high & 255, low >> 8, low & 255].join('.')
 }

@@ -14,7 +14,8 @@
 //     all were read             a socket that is listed nowhere holds nothing any more
 
 import { open, read } from 'node:fs'
-import { isIPv4, isIPv6 } from 'node:net'
+import { isIP } from 'node:net'
+import { Address, bytesOf } from '../core/address.ts'
 import type { Socket } from 'node:net'
 import { promisify } from 'node:util'
 
@@ -192,23 +193,12 @@ function tablePort(port: number): string {
 
 /** The table prints addresses as the 32-bit words of this machine: the bytes of each word are reversed on the usual ones. */
 function tableAddress(address: string): string | null {
-  const plain = address.startsWith('::ffff:') && isIPv4(address.slice(7)) ? address.slice(7) : address
-  if (isIPv4(plain)) return words(Buffer.from(plain.split('.').map(Number)))
-  return isIPv6(plain) ? words(ipv6Bytes(plain.split('%', 1)[0]!)) : null
+  const { ip } = new Address(address, 0)
+  return isIP(ip) === 0 ? null : words(bytesOf(ip))
 }
 
 function words(bytes: Buffer): string {
   let text = ''
   for (let at = 0; at < bytes.length; at += 4) text += bytes.readUInt32LE(at).toString(16).toUpperCase().padStart(8, '0')
   return text
-}
-
-function ipv6Bytes(address: string): Buffer {
-  const bytes = Buffer.alloc(16)
-  const [head = '', tail = ''] = address.split('::')
-  const before = head === '' ? [] : head.split(':')
-  const after = tail === '' ? [] : tail.split(':')
-  before.forEach((group, i) => bytes.writeUInt16BE(Number.parseInt(group, 16), 2 * i))
-  after.forEach((group, i) => bytes.writeUInt16BE(Number.parseInt(group, 16), 16 - 2 * (after.length - i)))
-  return bytes
 }

@@ -4,6 +4,7 @@
 // from a trusted one (`http.trustForwarded`) appended to. Twins that only differ in what stands for a dash are dropped:
 // CGI-like servers fold X_Forwarded_For and X-Forwarded-For into one name (CVE-2025-64484 is one of many).
 
+import { Address } from '../core/address.ts'
 import type { Connection } from '../core/connection.ts'
 import { CERTIFICATE_HEADER, certificateElement } from './client-certificate.ts'
 import { endToEndHeaders } from './head.ts'
@@ -38,8 +39,7 @@ const notInTrailers = /^(host|content-.*|authorization|cookie|set-cookie|via|ori
 
 /** What the record of a connection says of its client (`ip:port`, `[ip]:port`, or `unix`). */
 export function forwardedFor({ clientAddress, tls }: Pick<Connection, 'clientAddress' | 'tls'>, { isTrusted, isSecure, forwardsCertificate }: ForwardingOptions): Forwarded {
-  const match = /^\[?([0-9A-Fa-f:.]+)(?:%[^\]]*)?\]?:\d+$/.exec(clientAddress) // less the interface of a link-local one
-  const address = match === null ? null : match[1]!
+  const address = Address.parse(clientAddress)?.ip ?? null
   const certificate = tls?.certificate ?? null
   return {
     address,

@@ -2,6 +2,7 @@
 // of the record; a client without one (a unix socket) is UNKNOWN, or LOCAL in version 2. That tells of the client's TLS too.
 
 import { isIPv4 } from 'node:net'
+import { Address, bytesOf } from '../core/address.ts'
 import type { ClientTls } from '../core/client-tls.ts'
 import type { Connection } from '../core/connection.ts'
 import { tlsValues } from './proxy-tls.ts'
@@ -13,8 +14,8 @@ const V1_UNKNOWN = Buffer.from('PROXY UNKNOWN\r\n')
 const V2_LOCAL = Buffer.concat([V2_START, Buffer.from([0x20, 0, 0, 0])])
 
 interface Ends {
-  client: { ip: string; port: number }
-  local: { ip: string; port: number }
+  client: Address
+  local: Address
   isIPv4: boolean
 }
 
@@ -28,47 +29,25 @@ export function proxyHeader(version: ProxyVersion, { clientAddress, localAddress
 }
 
 function endsOf(clientAddress: string, localAddress: string | null): Ends | null {
-  const [client, local] = [split(clientAddress), localAddress === null ? null : split(localAddress)]
-  if (client === null || local === null) return null
-  if (isIPv4(client.ip) && isIPv4(local.ip)) return { client, local, isIPv4: true }
-  // Both must be of one family: an IPv6 client that a proxy before this one took, on an IPv4 address of ours.
-  return { client: { ...client, ip: asIPv6(client.ip) }, local: { ...local, ip: asIPv6(local.ip) }, isIPv4: false }
+  const [client, local] = [Address.parse(clientAddress), localAddress === null ? null : Address.parse(localAddress)]
+  return client === null || local === null ? null : { client, local, isIPv4: isIPv4(client.ip) && isIPv4(local.ip) }
 }
 
-/** `ip:port` or `[ip]:port`, without the interface of a link-local one: its name means nothing to another machine. */
-function split(address: string): { ip: string; port: number } | null {
-  const match = /^\[?([0-9A-Fa-f:.]+)(?:%[^\]]*)?\]?:(\d+)$/.exec(address)
-  return match === null ? null : { ip: match[1]!, port: Number(match[2]) }
-}
-
+/** Both must be of one family: an IPv6 client that a proxy before this one took, on an IPv4 address of ours. */
 function asIPv6(ip: string): string {
   return isIPv4(ip) ? `::ffff:${ip}` : ip
 }
 
 function headerV1({ client, local, isIPv4: is4 }: Ends): Buffer {
-  return Buffer.from(`PROXY ${is4 ? 'TCP4' : 'TCP6'} ${client.ip} ${local.ip} ${client.port} ${local.port}\r\n`, 'latin1')
+  const write = is4 ? String : asIPv6
+  return Buffer.from(`PROXY ${is4 ? 'TCP4' : 'TCP6'} ${write(client.ip)} ${write(local.ip)} ${client.port} ${local.port}\r\n`, 'latin1')
 }
 
 function headerV2({ client, local, isIPv4: is4 }: Ends, tls: ClientTls | null): Buffer {
-  const bytes = is4 ? bytesOfIPv4 : bytesOfIPv6
+  const bytes = ({ ip }: Address): Buffer => bytesOf(is4 ? ip : asIPv6(ip))
   const ports = Buffer.alloc(4)
   ports.writeUInt16BE(client.port, 0)
   ports.writeUInt16BE(local.port, 2)
-  const body = Buffer.concat([bytes(client.ip), bytes(local.ip), ports, ...(tls === null ? [] : [tlsValues(tls)])])
+  const body = Buffer.concat([bytes(client), bytes(local), ports, ...(tls === null ? [] : [tlsValues(tls)])])
   return Buffer.concat([V2_START, Buffer.from([0x21, is4 ? 0x11 : 0x21, body.length >> 8, body.length & 0xff]), body])
-}
-
-function bytesOfIPv4(ip: string): Buffer {
-  return Buffer.from(ip.split('.').map(Number))
-}
-
-function bytesOfIPv6(ip: string): Buffer {
-  // The form that URL gives has no dotted part, and at most one `::`.
-  const [head = '', tail] = new URL(`http://[${ip}]/`).hostname.slice(1, -1).split('::')
-  const before = head === '' ? [] : head.split(':')
-  const after = tail === undefined || tail === '' ? [] : tail.split(':')
-  const groups = [...before, ...Array.from({ length: 8 - before.length - after.length }, () => '0'), ...after]
-  const bytes = Buffer.alloc(16)
-  groups.forEach((group, at) => bytes.writeUInt16BE(Number.parseInt(group, 16), 2 * at))
-  return bytes
 }

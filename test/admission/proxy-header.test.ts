@@ -1,6 +1,7 @@
 import { test } from 'tap'
 import fc from 'fast-check'
-import { clientAddress } from '../../src/admission/client-address.ts'
+import { SocketAddress } from 'node:net'
+import { Address } from '../../src/core/address.ts'
 import { crc32c } from '../../src/admission/crc32c.ts'
 import { ProxyHeaderReader } from '../../src/admission/proxy-header.ts'
 import type { ProxyVersions } from '../../src/admission/proxy-header.ts'
@@ -100,19 +101,21 @@ test('the checksum is CRC-32C', async (t) => {
   }
 })
 
+/** As the system has it. */
+const spelt = (ip: string): string => new SocketAddress({ address: ip, family: 'ipv6' }).address
 const address = fc.oneof(
   fc.tuple(fc.ipV4(), fc.ipV4()),
-  fc.tuple(fc.ipV6(), fc.ipV6()).map((pair) => pair.map((ip) => new URL(`http://[${ip}]/`).hostname.slice(1, -1)) as [string, string]),
+  fc.tuple(fc.ipV6(), fc.ipV6()).map((pair) => pair.map(spelt) as [string, string]),
 )
 const port = fc.nat({ max: 65_535 })
 const sizes = fc.array(fc.integer({ min: 1, max: 20 }), { maxLength: 300 })
 
 test('what we write for an upstream is what we read from a proxy, however it is split', async (t) => {
   fc.assert(fc.property(address, port, port, fc.constantFrom('v1', 'v2'), sizes, ([client, local], from, to, version, chunks) => {
-    const header = proxyHeader(version, { clientAddress: clientAddress(client, from).text, localAddress: clientAddress(local, to).text })
+    const header = proxyHeader(version, { clientAddress: new Address(client, from).text, localAddress: new Address(local, to).text })
     const outcome = read(Buffer.concat([header, Buffer.from('behind')]), chunks)
     // The rest is counted from the chunk that completed the header.
-    t.match(outcome, { client: clientAddress(client, from).text, local: clientAddress(local, to).text, rest: 'behind' })
+    t.match(outcome, { client: new Address(client, from).text, local: new Address(local, to).text, rest: 'behind' })
     for (let length = 0; length < header.length; length++) {
       if (read(header.subarray(0, length), chunks) !== 'more') throw new Error(`${length} of ${header.length} bytes are taken for a whole header`)
     }
@@ -124,20 +127,20 @@ function oracle(bytes: Buffer): string | null {
   if (bytes.subarray(0, 6).toString('latin1') === 'PROXY ') {
     const line = bytes.toString('latin1', 6, bytes.indexOf('\r\n'))
     const match = /^(TCP4|TCP6) (\S+) (\S+) (\d+) (\d+)$/.exec(line)
-    return match === null ? null : clientAddress(match[1] === 'TCP4' ? match[2]! : new URL(`http://[${match[2]!}]/`).hostname.slice(1, -1), Number(match[4])).text
+    return match === null ? null : new Address(match[1] === 'TCP4' ? match[2]! : spelt(match[2]!), Number(match[4])).text
   }
   if (bytes[12] !== 0x21 || bytes[13] === 0) return null
   if (bytes[13] === 0x11) return `${[...bytes.subarray(16, 20)].join('.')}:${bytes.readUInt16BE(24)}`
   const groups = Array.from({ length: 8 }, (_, at) => bytes.readUInt16BE(16 + 2 * at).toString(16))
-  const ip = new URL(`http://[${groups.join(':')}]/`).hostname.slice(1, -1)
-  return clientAddress(ip, bytes.readUInt16BE(48)).text
+  const ip = spelt(groups.join(':'))
+  return new Address(ip, bytes.readUInt16BE(48)).text
 }
 
 test('no mutation of a header is a crash, nor an address that its bytes do not say', async (t) => {
   const mutation = fc.record({ at: fc.nat({ max: 200 }), kind: fc.constantFrom('set', 'insert', 'remove'), byte: fc.nat({ max: 255 }) })
   let accepted = 0
   fc.assert(fc.property(address, port, port, fc.constantFrom('v1', 'v2'), fc.array(mutation, { minLength: 1, maxLength: 4 }), sizes, ([client, local], from, to, version, changes, chunks) => {
-    let bytes = proxyHeader(version, { clientAddress: clientAddress(client, from).text, localAddress: clientAddress(local, to).text })
+    let bytes = proxyHeader(version, { clientAddress: new Address(client, from).text, localAddress: new Address(local, to).text })
     for (const { at, kind, byte } of changes) {
       const where = at % bytes.length
       bytes = Buffer.concat([bytes.subarray(0, where), kind === 'remove' ? Buffer.alloc(0) : Buffer.from([byte]), bytes.subarray(kind === 'insert' ? where : where + 1)])
