@@ -2,6 +2,7 @@
 // reads, what changes something is POST or DELETE. Whoever gets past the guard may do all of it, so there is always one:
 // on loopback what browsers send for foreign pages is refused, anywhere else a token is needed.
 
+import { isLoopbackHost } from '../core/address.ts'
 import type { Clock } from '../core/clock.ts'
 import { InvariantError } from '../core/errors.ts'
 import type { Registry } from '../core/connection.ts'
@@ -11,7 +12,7 @@ import { LogLevelSwitch } from './log-level.ts'
 import type { Leveled } from './log-level.ts'
 import type { LogLevel } from '../log/line.ts'
 import { logRoutes } from './log-routes.ts'
-import { guardAgainstBrowsers, isLoopback } from './loopback-guard.ts'
+import { guardAgainstBrowsers } from './loopback-guard.ts'
 import type { DrainState } from '../lifecycle/drain.ts'
 import type { ReloadResult } from '../lifecycle/reload.ts'
 import { jsonAnswer, OpsServer, type Answer, type OpsAddress, type Route } from '../ops/ops-server.ts'
@@ -89,7 +90,7 @@ export class AdminServer {
 
   /** Resolves with the port that was bound. Rejects an address that others could reach without a token: `config` refuses it first. */
   async start(address: OpsAddress): Promise<number> {
-    if (this.#token === null && !('path' in address) && !isLoopback(address.host ?? '')) {
+    if (this.#token === null && !('path' in address) && !isLoopbackHost(address.host ?? '')) {
       throw new InvariantError('admin address is not a loopback address, and no token is asked for')
     }
     return this.#server.start(address)

@@ -3,7 +3,7 @@
 // Origin or Sec-Fetch-Site). Tools such as curl and `kubectl port-forward` send neither.
 
 import type { IncomingMessage } from 'node:http'
-import { isIPv4, isIPv6 } from 'node:net'
+import { isLoopbackHost } from '../core/address.ts'
 import type { Answer } from '../ops/ops-server.ts'
 
 /** For a server on loopback: no page, and no name but that of this host. */
@@ -11,7 +11,7 @@ export function guardAgainstBrowsers(request: IncomingMessage): Answer | null {
   const page = guardAgainstPages(request)
   if (page !== null) return page
   const { host } = request.headers
-  if (host === undefined || !isLoopback(hostName(host))) {
+  if (host === undefined || !isLoopbackHost(hostName(host))) {
     return { status: 403, body: 'the Host header must be localhost or a loopback address\n' }
   }
   return null
@@ -25,13 +25,6 @@ export function guardAgainstPages(request: IncomingMessage): Answer | null {
     return { status: 403, body: 'requests from other sites are refused\n' }
   }
   return null
-}
-
-/** A name or a literal that cannot be anything but this host. 127.0.0.1.example.com is not. */
-export function isLoopback(host: string): boolean {
-  if (isIPv4(host)) return host.startsWith('127.')
-  if (isIPv6(host)) return host === '::1' || /^::ffff:127\.\d+\.\d+\.\d+$/i.test(host)
-  return host.toLowerCase() === 'localhost'
 }
 
 /** `localhost:17020`, `127.0.0.1` and `[::1]:17020` without port and brackets; empty if it is none of these. */

@@ -1,7 +1,8 @@
 // Addresses: `host:port`, `:port` (all interfaces, IPv4 and IPv6), `[::1]:port` and `unix:/path`.
 // Decides from the text alone whether two of them collide; names are not resolved here.
 
-import { BlockList, isIP, isIPv4, isIPv6, SocketAddress } from 'node:net'
+import { isIPv4, isIPv6, SocketAddress } from 'node:net'
+import { isLoopbackHost, joinPort } from '../core/address.ts'
 import type { Parsed } from './words.ts'
 import { show } from './words.ts'
 
@@ -74,20 +75,13 @@ function parseHost(host: string, port: number, no: Refuse): Parsed<Address> {
 export function formatAddress(address: Address): string {
   if (address.kind === 'unix') return `unix:${address.path}`
   if (address.host === null) return `:${address.port}`
-  return isIPv6(address.host) ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`
+  return joinPort(address.host, address.port)
 }
-
-const loopback = new BlockList()
-loopback.addSubnet('127.0.0.0', 8, 'ipv4')
-loopback.addAddress('::1', 'ipv6')
 
 /** Reachable from this machine (this pod) only; a Unix socket is. */
 export function isLoopback(address: Address): boolean {
   if (address.kind === 'unix') return true
-  if (address.host === null) return false
-  if (address.host === 'localhost') return true
-  const family = isIP(address.host)
-  return family !== 0 && loopback.check(address.host, family === 4 ? 'ipv4' : 'ipv6')
+  return address.host !== null && isLoopbackHost(address.host)
 }
 
 /** Whether two listeners on these addresses would collide. */

@@ -4,6 +4,7 @@
 
 import net from 'node:net'
 import type tls from 'node:tls'
+import { joinPort } from '../core/address.ts'
 import { closeFromDialError, makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import type { Clock, Sweep } from '../core/clock.ts'
@@ -148,5 +149,5 @@ export class Dial {
 
 export function formatTarget(target: Target): string {
   if ('path' in target) return `unix:${target.path}`
-  return target.host.includes(':') ? `[${target.host}]:${target.port}` : `${target.host}:${target.port}`
+  return joinPort(target.host, target.port)
 }

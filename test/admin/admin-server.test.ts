@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { makeClose } from '../../src/core/close.ts'
 import { AdminServer } from '../../src/admin/admin-server.ts'
-import { isLoopback } from '../../src/admin/loopback-guard.ts'
+import { isLoopbackHost as isLoopback } from '../../src/core/address.ts'
 import { adminOptions, setUp } from './admin.ts'
 import type { Row } from './admin.ts'
 
