@@ -14,6 +14,7 @@ const effects: Readonly<Record<string, ReloadEffect>> = {
   workers: 'restart',
   listeners: 'new',
   'listeners[].deadlines': 'live',
+  'listeners[].websocket.ping': 'live',
 }
 
 /** Of a path such as `listeners[].deadlines.idle`. */

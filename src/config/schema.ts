@@ -130,7 +130,7 @@ function complete(read: v.InferOutput<typeof listenerKeys>) {
     name: read.name ?? defaultName(read.protocol, read.address),
     deadlines: { ...otherDeadlines, responseMs: responseMs ?? 60_000, upgradeMs: responseMs ?? 10_000 },
     buffers: { highBytes: read.buffers.highBytes, lowBytes: read.buffers.lowBytes ?? Math.floor(read.buffers.highBytes / 2) },
-    websocket: completeWebSocket(read.websocket),
+    websocket: completeWebSocket(read.websocket, read.upstream.addresses),
     limits: completeLimits(read.limits),
     tls: read.tls ?? null,
     upstream: { ...read.upstream, tls: read.upstream.tls ?? null },

@@ -1,6 +1,8 @@
 // The keys of a WebSocket, and what those of their defaults that hang on other keys come to.
 
 import type * as v from 'valibot'
+import type { Address } from './address.ts'
+import { isLoopback } from './address.ts'
 import { choice, count, derived, duration, list, section, size, value } from './keys.ts'
 import { fromEnvironment } from './meta.ts'
 import { parseOrigin } from './names.ts'
@@ -11,9 +13,16 @@ const GIB = 1024 ** 3
 
 export const pingInterval = '25s'
 
-const ping = section('Pings to both sides of a WebSocket. Any bytes from a side answer for it; an upstream is held to pings only once it has answered one.', {
-  interval: duration({ default: pingInterval, meaning: 'Between two pings to a silent side; `off` sends none.' }),
-  timeout: derived(duration({ derived: '20s, or `interval` if that is shorter', meaning: 'For an answer to a ping.', innocent: 'A busy side that pongs late: any bytes from it count.' }, { isOffAllowed: false })),
+const ping = section('Pings to the sides of a WebSocket. A side is held to them only once it has answered one. Any byte that it sends answers for it, and any that it takes gives it a whole `timeout` more, which begins when the ping has reached it.', {
+  interval: duration({ default: pingInterval, meaning: 'Between two pings to a silent side; `off` sends none. The first goes to a client though it talks, to learn whether it answers.' }),
+  timeout: derived(duration({
+    derived: '20s, or `interval` if that is shorter', meaning: 'For an answer to a ping.', innocent: 'A side that is slow, or busy, or computes for a minute.',
+  }, { isOffAllowed: false })),
+  misses: count({ default: 3, meaning: 'Pings in a row that a side leaves unanswered before it ends with `ping_timeout`.' }, { min: 1, max: 100, isOffAllowed: false }),
+  to: derived(choice({
+    derived: 'both, or client where every upstream address is loopback or a unix socket',
+    meaning: 'Which sides get pings. On loopback a service cannot vanish unnoticed, and there are some that fall at a ping that they did not ask for.',
+  }, ['client', 'upstream', 'both'])),
 })
 
 const slowConsumer = section('A client that reads more slowly than it is sent to. All but `wait` need `mode: messages`.', {
@@ -40,13 +49,13 @@ export const websocket = section('WebSocket connections (`protocol: http`).', {
 })
 
 /** What the defaults that hang on other keys come to. */
-export function completeWebSocket(read: v.InferOutput<typeof websocket>) {
-  const { mode, maxMessageBytes, ping: { intervalMs, timeoutMs } } = read
+export function completeWebSocket(read: v.InferOutput<typeof websocket>, upstream: readonly Address[]) {
+  const { mode, maxMessageBytes, ping: { intervalMs, timeoutMs, misses, to } } = read
   const isFrames = mode === 'frames'
   return {
     ...read,
     compression: read.compression ?? (isFrames ? ('pass' as const) : ('off' as const)),
     maxMessageToClientBytes: read.maxMessageToClientBytes ?? (isFrames ? OFF : maxMessageBytes),
-    ping: { intervalMs, timeoutMs: timeoutMs ?? Math.min(20_000, intervalMs) },
+    ping: { intervalMs, timeoutMs: timeoutMs ?? Math.min(20_000, intervalMs), misses, to: to ?? (upstream.every(isLoopback) ? ('client' as const) : ('both' as const)) },
   }
 }

@@ -131,7 +131,7 @@ export const reasons = {
     manner: 'reset',
     key: 'deadlines.write',
     when: 'Bytes waited for a peer and it took none of them for that long: it is stalled.',
-    causes: 'A reader that stopped reading (a suspended laptop, a blocked handler, a debugger), or a peer that vanished while it was being sent to. Look at `side` for who.',
+    causes: 'A reader that stopped reading (a suspended laptop, a blocked handler, a debugger), or a peer that vanished: its host acknowledged nothing, not even a ping of ours. Look at `side` for who.',
   },
   half_close_timeout: {
     manner: 'reset',
@@ -142,9 +142,9 @@ export const reasons = {
   ping_timeout: {
     manner: 'drop',
     websocket: { client: 1001, upstream: 1001 },
-    key: 'websocket.ping.timeout',
-    when: 'A WebSocket peer answered no ping and sent nothing else.',
-    causes: 'A peer that vanished without FIN: a laptop lid, a lost mobile network, a NAT entry that expired.',
+    key: 'websocket.ping.interval, websocket.ping.timeout, websocket.ping.misses',
+    when: 'A WebSocket peer that has answered pings before left `websocket.ping.misses` of them unanswered in a row, though something took them for it, and sent nothing else.',
+    causes: 'By default 95 s after its last word (two intervals of 25 s more than 25 s and the 20 s for an answer). A client that vanished behind a load balancer or a proxy, which takes the pings for it; or one whose process stands still. A client that vanished where nothing stands between ends with `reset` after 25 s (`tcpKeepAlive`, nothing was being sent) or with `write_timeout` after 60 s at the latest.',
   },
   lifetime_timeout: {
     manner: 'flush',

@@ -10,6 +10,8 @@ const HOST = '127.0.0.1'
 /** What is kept to be described; the rest is only counted. */
 const KEPT_BYTES = 64 * 1024
 const CLOSE = 0x88
+/** The head of a ping of the gate: eight bytes of payload. */
+const PING = Buffer.from([0x89, 8])
 
 /** A client over a bare socket. It sends FIN once it saw one, and otherwise only what it is told to. */
 export class RawClient {
@@ -51,6 +53,14 @@ export class RawClient {
 
   send(bytes: string | Buffer): void {
     this.#socket.write(bytes)
+  }
+
+  /** Answers the first ping that comes; resolves once it has. */
+  async answerPing(): Promise<void> {
+    while (!this.#kept.includes(PING) && !this.isClosed) await sleep(5)
+    const at = this.#kept.indexOf(PING) + PING.length
+    // A mask of zeros leaves the payload as it is.
+    this.send(Buffer.concat([Buffer.from([0x8a, 0x88, 0, 0, 0, 0]), this.#kept.subarray(at, at + 8)]))
   }
 
   /** FIN: its half ends. */

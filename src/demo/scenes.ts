@@ -72,13 +72,12 @@ export const badClients: readonly Scene[] = [
   },
   {
     protocol: 'ws',
-    does: 'vanishes without FIN: answers no ping',
+    does: 'vanishes without FIN: no more pongs',
     expected: { reason: 'ping_timeout', side: 'client', saw: 'FIN; the service: 1001' },
     async play(stage) {
       const client = await RawClient.upgraded(stage.port('web'), '/vanish')
-      client.stopReading()
+      await client.answerPing()
       await stage.endOf(client.address)
-      client.resumeReading()
       return toldService(stage, client, '/vanish')
     },
   },

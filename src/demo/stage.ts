@@ -39,7 +39,7 @@ listeners:
     protocol: http
     upstream: 127.0.0.1:${service.webPort}
     deadlines: { handshake: 1s, response: 1s, write: 1s, close: 1s }
-    websocket: { maxMessage: 64KiB, ping: { interval: 500ms, timeout: 500ms } }
+    websocket: { maxMessage: 64KiB, ping: { interval: 500ms, timeout: 500ms, misses: 1 } }
     limits: { messages: { rate: 10, burst: 50, onExceed: close } }
   - name: lines
     address: "127.0.0.1:${lines}"

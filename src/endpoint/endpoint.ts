@@ -17,6 +17,16 @@ export interface EndpointOwner {
   onClosed(endpoint: Endpoint, error: NodeJS.ErrnoException | null): void
 }
 
+/** What the system last told of bytes that it took for a peer. */
+export interface LookedAt {
+  /** What the host of the peer has not acknowledged: it may be gone. */
+  readonly unacknowledged: number
+  /** What lies unread in the peer's socket; known only of peers of this machine. */
+  readonly unread: number
+  /** How many answers have come; Infinity where the system does not tell. */
+  readonly looks: number
+}
+
 export interface Endpoint {
   readonly side: PeerSide
   owner: EndpointOwner
@@ -29,6 +39,8 @@ export interface Endpoint {
   measure(): void
   /** How many of those looks have come back; Infinity where the system does not tell. */
   readonly measurements: number
+  /** Asks the system once more what of our bytes has reached the peer; the answers are in what it returns. `untaken` stays as it is. */
+  look(): LookedAt
   /** Copies `bytes[start..end)` and sends them in order. Never blocks; what the system does not take at once is queued. */
   write(bytes: Buffer, start: number, end: number): void
   /** Lets writes go out together from here to `uncork`, in the same turn of the event loop. One endpoint at a time. */

@@ -27,10 +27,18 @@ const CHUNK_BYTES = 64 * 1024
 /** So many sweeps, ten seconds at the most, a verdict waits for a fresh look: beside 100,000 sockets in TIME_WAIT one takes that long. */
 export const PATIENT_SWEEPS = 40
 
+const NOTHING: Queue = { unacknowledged: 0, unread: 0 }
+
 /** As the state of a line. These may be many, and hold nothing. */
 const TIME_WAIT = ' 06 '
 
-type Report = (bytes: number) => void
+/** `unread` is the part of `bytes` that has reached the peer's socket on this machine, and was not read from it. */
+type Report = (bytes: number, unread: number) => void
+
+interface Queue {
+  unacknowledged: number
+  unread: number
+}
 
 /** Four addresses and ports, as a connected socket has them. */
 export type Ends = Partial<Pick<Socket, 'localAddress' | 'localPort' | 'remoteAddress' | 'remotePort'>>
@@ -95,7 +103,7 @@ export class KernelQueue {
     const startedAt = now()
     const wanted = this.#asked
     this.#asked = new Map()
-    const queues = new Map<string, number>()
+    const queues = new Map<string, Queue>()
     const seen: Seen[] = []
     for (const table of this.#tables) seen.push(await this.#readTable(table, wanted, queues))
     const endedAt = now()
@@ -104,12 +112,12 @@ export class KernelQueue {
     if (seen.includes('nothing')) this.lost++
     const isWhole = seen.every((what) => what === 'all')
     for (const [key, report] of wanted) {
-      const bytes = queues.get(key) ?? (isWhole ? 0 : null)
-      if (bytes !== null) report(bytes)
+      const queue = queues.get(key) ?? (isWhole ? NOTHING : null)
+      if (queue !== null) report(queue.unacknowledged + queue.unread, queue.unread)
     }
   }
 
-  async #readTable(table: Table, wanted: ReadonlyMap<string, Report>, queues: Map<string, number>): Promise<Seen> {
+  async #readTable(table: Table, wanted: ReadonlyMap<string, Report>, queues: Map<string, Queue>): Promise<Seen> {
     try {
       const file = await this.#open(table)
       if (file === null) return 'no table'
@@ -158,20 +166,21 @@ async function readLines(file: TableFile, buffer: Buffer, onLine: (line: string)
 }
 
 /** `   0: 0100007F:1F90 0100007F:A2B4 01 00012345:00000000 ...`: slot, local, remote, state, unacknowledged and unread bytes. */
-function readLine(line: string, wanted: ReadonlyMap<string, Report>, queues: Map<string, number>): void {
+function readLine(line: string, wanted: ReadonlyMap<string, Report>, queues: Map<string, Queue>): void {
   if (line.includes(TIME_WAIT)) return
   const [, local, remote, , queue] = line.trim().split(' ', 5)
   if (local === undefined || remote === undefined || queue === undefined) return
   const here = unmapped(local)
   const there = unmapped(remote)
   const ours = `${here}-${there}`
-  if (wanted.has(ours)) add(queues, ours, Number.parseInt(queue.slice(0, 8), 16))
+  if (wanted.has(ours)) add(queues, ours, { unacknowledged: Number.parseInt(queue.slice(0, 8), 16), unread: 0 })
   const theirs = `${there}-${here}`
-  if (wanted.has(theirs)) add(queues, theirs, Number.parseInt(queue.slice(9), 16))
+  if (wanted.has(theirs)) add(queues, theirs, { unacknowledged: 0, unread: Number.parseInt(queue.slice(9), 16) })
 }
 
-function add(queues: Map<string, number>, key: string, bytes: number): void {
-  queues.set(key, (queues.get(key) ?? 0) + bytes)
+function add(queues: Map<string, Queue>, key: string, { unacknowledged, unread }: Queue): void {
+  const before = queues.get(key) ?? NOTHING
+  queues.set(key, { unacknowledged: before.unacknowledged + unacknowledged, unread: before.unread + unread })
 }
 
 const MAPPED = '0000000000000000FFFF0000'

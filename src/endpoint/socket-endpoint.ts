@@ -14,9 +14,9 @@ import type { Manner, PeerSide } from '../core/close.ts'
 import { cork, corked, discardGathered, gather, uncork } from './cork.ts'
 import type { Corkable } from './cork.ts'
 import { KeptBytes } from './kept-bytes.ts'
-import { kernelQueue } from './kernel-queue.ts'
+import { KernelView } from './kernel-view.ts'
 import { acceptWith, onRead, startReading, unwritten, WRITABLE_MARK } from './read-buffer.ts'
-import type { Endpoint, EndpointOwner } from './endpoint.ts'
+import type { Endpoint, EndpointOwner, LookedAt } from './endpoint.ts'
 import { isSecure, rawOf, setRaw } from './raw-socket.ts'
 import { resetSocket } from './reset.ts'
 import { copyOut, giveBack, LARGEST_WRITE, lend } from './write-buffers.ts'
@@ -42,10 +42,8 @@ export class SocketEndpoint implements Endpoint, Corkable {
   #kept: KeptBytes | null = null
   /** The buffer of a write in progress, to be recycled. */
   #lent: Buffer | null = null
-  /** Bytes that the kernel took and the peer has not, as last measured; 0 until then. */
-  #inKernel = 0
-  #measurements = 0
-  #onMeasured: ((bytes: number) => void) | null = null
+  /** What the kernel told; null until it was asked. */
+  #kernel: KernelView | null = null
   #onFlushed: ((error?: Error | null) => void) | null = null
   #error: NodeJS.ErrnoException | null = null
   #isEnding = false
@@ -64,21 +62,23 @@ export class SocketEndpoint implements Endpoint, Corkable {
   }
 
   get untaken(): number {
-    if (this.#unflushed === 0) return this.#inKernel
-    return unwritten(this.#socket, this.#unflushed) + (this.#kept === null ? 0 : this.#kept.length) + this.#inKernel
+    const inKernel = this.#kernel === null ? 0 : this.#kernel.bytes
+    if (this.#unflushed === 0) return inKernel
+    return unwritten(this.#socket, this.#unflushed) + (this.#kept === null ? 0 : this.#kept.length) + inKernel
   }
 
   measure(): void {
-    this.#onMeasured ??= (bytes) => {
-      this.#measurements++
-      // The kernel counts a FIN as a byte.
-      this.#inKernel = Math.max(0, this.#socket.writableFinished ? bytes - 1 : bytes)
-    }
-    if (!kernelQueue.measure(rawOf(this.#socket), this.#onMeasured)) this.#measurements = Number.POSITIVE_INFINITY
+    ;(this.#kernel ??= new KernelView(this.#socket)).measure()
+  }
+
+  look(): LookedAt {
+    const kernel = (this.#kernel ??= new KernelView(this.#socket))
+    kernel.look()
+    return kernel
   }
 
   get measurements(): number {
-    return this.#measurements
+    return this.#kernel === null ? 0 : this.#kernel.measurements
   }
 
   get isClosed(): boolean {
@@ -171,7 +171,7 @@ export class SocketEndpoint implements Endpoint, Corkable {
 
   #flushed(): void {
     this.#unflushed = 0
-    this.#inKernel = 0
+    if (this.#kernel !== null) this.#kernel.bytes = 0
     if (this.#lent !== null) giveBack(this.#lent)
     this.#lent = null
     if (this.#kept !== null && this.#kept.length > 0) {

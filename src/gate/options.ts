@@ -103,7 +103,12 @@ export function toListen(address: Address): { host?: string; port: number } | { 
 }
 
 /** Of a listener and all its successors. */
-export type LiveDeadlines = Live<ListenerConfig['deadlines']>
+export type LiveDeadlines = Live<ReturnType<typeof deadlinesOf>>
+
+/** All that open connections are judged by from the moment of a reload. */
+export function deadlinesOf({ deadlines, websocket: { ping } }: ListenerConfig) {
+  return { ...deadlines, ping }
+}
 
 /** `secure`: TLS to the upstream, whose files are somebody else's to read. */
 export function upstreamOptions(config: ListenerConfig, deadlines: LiveDeadlines, secure: SecureOptions | null): UpstreamOptions {
@@ -236,8 +241,7 @@ export function websocketOptions(config: ListenerConfig, served: Served): Omit<W
       maxMessageBytes: websocket.compression === 'on' ? onTheWire(websocket.maxMessageBytes) : websocket.maxMessageBytes,
       maxFragments: websocket.maxFragments,
       maxMessageToClientBytes: websocket.maxMessageToClientBytes,
-      ping: websocket.ping,
-      deadlines,
+      live: deadlines,
     },
     messages: websocket.mode === 'frames' ? null : { slowConsumer: websocket.slowConsumer, maxMessageBytes: websocket.maxMessageBytes },
   }

@@ -24,7 +24,7 @@ import type { Log } from '../log/log.ts'
 import type { Rejections } from '../log/rejections.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import type { UpstreamCounts } from '../metrics/upstream-metrics.ts'
-import { accessRules, asksTls, httpOptions, proxyRules, proxyVersion, READ_BYTES, serveOptions, shortestDeadline, toListener, websocketOptions, type Served } from './options.ts'
+import { accessRules, asksTls, deadlinesOf, httpOptions, proxyRules, proxyVersion, READ_BYTES, serveOptions, shortestDeadline, toListener, websocketOptions, type Served } from './options.ts'
 import type { Pacer } from '../limits/pacer.ts'
 import type { Strain } from '../core/strain.ts'
 import type { HttpContext } from '../exchange/connection.ts'
@@ -75,7 +75,7 @@ export class ServedListener {
   readonly #limits: ServedLimits
   readonly #upstream: ServedUpstream
   /** Of all connections of this name, those of predecessors too: live ones read it whenever they are judged. */
-  readonly #deadlines: LiveValue<ListenerConfig['deadlines']>
+  readonly #deadlines: LiveValue<ReturnType<typeof deadlinesOf>>
   readonly #tls: TlsParts
   readonly #intake: Intake
   /** Null before it listens, and once the socket was handed to a successor. */
@@ -92,7 +92,7 @@ export class ServedListener {
     this.#shared = shared
     this.#sweep = shared.sweeps.of(config.name, shortestDeadline(config))
     this.#read = { readBytes: Math.min(READ_BYTES, config.buffers.highBytes), isShared: shared.isShared }
-    this.#deadlines = predecessor === null ? new LiveValue(config.deadlines) : predecessor.#deadlines
+    this.#deadlines = predecessor === null ? new LiveValue(deadlinesOf(config)) : predecessor.#deadlines
     this.#limits = new ServedLimits(config, shared, { read: this.#read, deadlines: this.#deadlines }, predecessor === null ? null : predecessor.#limits)
     this.#tls = this.#findTls(key, predecessor).join()
     this.#upstream = this.#findUpstream(predecessor).join()
@@ -131,7 +131,7 @@ export class ServedListener {
    */
   settle(config: ListenerConfig): void {
     this.#config = config
-    this.#deadlines.set(config.deadlines)
+    this.#deadlines.set(deadlinesOf(config))
     this.#limits.settle(config)
     this.#sweep.retune(shortestDeadline(config))
     this.#front?.retime()

@@ -33,6 +33,8 @@ export interface Dialogue {
   onUpstreamClosed?(error: NodeJS.ErrnoException | null): boolean
   /** Says goodbye to the peer that `half` sends to. */
   farewell(half: Half, close: Close): Farewell
+  /** Adds to why the pair ends what this protocol knows of it. */
+  explain?(close: Close): Close
   /** True: an end that can wait comes inside a frame. The pair is closed with it again as soon as it can be told, or after a while. */
   postpone?(close: Close): boolean
   /** After a farewell: looks at what the peer still sends; true once it has answered, with its last word. Nothing is forwarded any more. */

@@ -212,7 +212,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
     if (this.#state === 'closing' || this.#state === 'closed') return
     if (isPatient(close) && this.#dialogue?.postpone?.(close) === true) return
     this.#state = 'closing'
-    this.#connection.end = close
+    this.#connection.end = this.#dialogue?.explain?.(close) ?? close
     this.#connection.phase = 'close'
     const now = this.#context.clock.now()
     const { closeMs } = this.#options.deadlines.current

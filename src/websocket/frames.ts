@@ -3,7 +3,7 @@
 
 import type { Clock } from '../core/clock.ts'
 import { makeClose, websocketCode } from '../core/close.ts'
-import type { Close, PeerSide } from '../core/close.ts'
+import type { Close, PeerSide, Reason } from '../core/close.ts'
 import type { Connection, Observer } from '../core/connection.ts'
 import type { Dialogue, Farewell } from '../pair/dialogue.ts'
 import type { Half } from '../pair/half.ts'
@@ -23,10 +23,12 @@ export interface FramesOptions {
   maxMessageBytes: number
   maxFragments: number
   maxMessageToClientBytes: number
-  ping: PingOptions
-  /** `closeMs`: from the first Close frame to the end of the closing handshake. */
-  deadlines: Live<{ closeMs: number }>
+  /** `closeMs`: from the first Close frame to the end of the closing handshake. `writeMs`: that a peer may take nothing of what it is sent. */
+  live: Live<{ closeMs: number; writeMs: number; ping: PingOptions }>
 }
+
+/** Ends that a peer brings about, and so perhaps because of what it was sent. */
+const comesOfThePeer: ReadonlySet<Reason> = new Set(['eof', 'aborted', 'reset', 'protocol_error', 'message_too_big'])
 
 const swallow = { forward() {} }
 
@@ -49,15 +51,15 @@ export class Frames implements Dialogue, ControlHandler {
 
   /** `isCompressed`: what each side sends may be. */
   constructor(connection: Connection, options: FramesOptions, isCompressed: { client: boolean; upstream: boolean }, clock: Clock, observer: Observer) {
-    const { maxMessageBytes, maxFragments, maxMessageToClientBytes, ping } = options
+    const { maxMessageBytes, maxFragments, maxMessageToClientBytes, live } = options
     this.#connection = connection
     this.#clock = clock
     this.#observer = observer
     this.#options = options
     this.#fromClient = new FrameScanner({ isMasked: true, isCompressed: isCompressed.client, maxMessageBytes, maxFragments }, this)
     this.#fromUpstream = new FrameScanner({ isMasked: false, isCompressed: isCompressed.upstream, maxMessageBytes: maxMessageToClientBytes, maxFragments: Number.POSITIVE_INFINITY }, this)
-    this.#client = new Pinger('client', ping, clock.now())
-    this.#upstream = new Pinger('upstream', ping, clock.now())
+    this.#client = new Pinger('client', live, clock.now())
+    this.#upstream = new Pinger('upstream', live, clock.now())
   }
 
   /** The pair is made after its dialogue. */
@@ -120,10 +122,19 @@ export class Frames implements Dialogue, ControlHandler {
     return makeClose('aborted', half.source.side, 'relay', scanner.isInMessage ? 'FIN inside a message' : 'FIN without a Close frame')
   }
 
+  /** A service that falls at a ping it did not ask for is told from one that falls by itself. */
+  explain(close: Close): Close {
+    if (close.side === 'sidegate' || !comesOfThePeer.has(close.reason)) return close
+    const at = this.#closing?.side === close.side ? this.#closing.at : this.#clock.now()
+    if (!(close.side === 'client' ? this.#client : this.#upstream).hasJustAsked(at)) return close
+    const detail = `within a second of a ping of ours (websocket.ping.to)`
+    return { ...close, detail: close.detail === undefined ? detail : `${close.detail}, ${detail}` }
+  }
+
   postpone(close: Close): boolean {
     if (isBetweenFrames(this.#fromClient) && isBetweenFrames(this.#fromUpstream)) return false
     const now = this.#clock.now()
-    this.#postponed ??= { close, until: now + this.#options.deadlines.current.closeMs }
+    this.#postponed ??= { close, until: now + this.#options.live.current.closeMs }
     if (now >= this.#postponed.until) return false
     this.#fromClient.wantsBoundary = this.#fromUpstream.wantsBoundary = true
     return true
@@ -166,26 +177,30 @@ export class Frames implements Dialogue, ControlHandler {
   sweep(now: number): Close | null {
     if (this.#postponed !== null && now >= this.#postponed.until) return this.#postponed.close
     if (this.#closing !== null) {
-      return now - this.#closing.at < this.#options.deadlines.current.closeMs ? null : this.#handshakeClose()
+      return now - this.#closing.at < this.#options.live.current.closeMs ? null : this.#handshakeClose()
     }
-    return this.#sweepPings(this.#client, this.#toUpstream!, now) ?? this.#sweepPings(this.#upstream, this.#toClient!, now)
+    const [toUpstream, toClient] = [this.#toUpstream!, this.#toClient!]
+    return this.#sweepPings(this.#client, toUpstream, toClient, now) ?? this.#sweepPings(this.#upstream, toClient, toUpstream, now)
   }
 
   describe(): Omit<Wait, 'state'> | null {
     if (this.#closing !== null) {
       const { side, at } = this.#closing
       const other = side === 'client' ? 'upstream' : 'client'
-      return { waitsFor: `the Close frame of the ${other}`, next: earliest([{ key: 'deadlines.close', reason: 'eof', side, at: at + this.#options.deadlines.current.closeMs }]) }
+      return { waitsFor: `the Close frame of the ${other}`, next: earliest([{ key: 'deadlines.close', reason: 'eof', side, at: at + this.#options.live.current.closeMs }]) }
     }
     const pongs = [this.#client, this.#upstream].map(({ side, dueAt: at }) => ({ key: 'websocket.ping.timeout', reason: 'ping_timeout', side, at }) as const)
     const next = earliest(pongs)
     return next && { waitsFor: `a pong of the ${next.side}`, next }
   }
 
-  /** `from` is the half that carries what that side sends. */
-  #sweepPings(pinger: Pinger, from: Half, now: number): Close | null {
-    const verdict = pinger.sweep(from.flow.received, from.isPaused, now)
-    if (verdict === 'gone') return makeClose('ping_timeout', pinger.side, 'relay', 'answered no ping and sent nothing else (websocket.ping.timeout)')
+  /** `from` is the half that carries what that side sends, `to` what is sent to it. */
+  #sweepPings(pinger: Pinger, from: Half, to: Half, now: number): Close | null {
+    if (!pinger.isAsked) return null
+    const { ping: { misses }, writeMs } = this.#options.live.current
+    const verdict = pinger.sweep({ received: from.flow.received, sent: to.flow.sent, isBlind: from.isPaused, sink: to.sink, writeMs }, now)
+    if (verdict === 'gone') return makeClose('ping_timeout', pinger.side, 'relay', `answered none of ${misses} pings and moved nothing else (websocket.ping)`)
+    if (verdict === 'stalled') return makeClose('write_timeout', pinger.side, 'relay', 'its host acknowledged nothing, not even a ping (deadlines.write)')
     if (verdict === 'ask') this.#ping(pinger)
     return null
   }
@@ -194,14 +209,14 @@ export class Frames implements Dialogue, ControlHandler {
     const half = pinger.side === 'client' ? this.#toClient! : this.#toUpstream!
     const scanner = this.#scanner(half)
     if (scanner.isClosed) return
-    if (pinger.hasForeignPing) return pinger.expect(this.#clock.now())
+    if (pinger.hasForeignPing) return pinger.expect(this.#clock.now(), half.flow.sent)
     // Behind queued bytes a ping would say nothing about its peer; the write deadline speaks there.
     if (half.sink.queued > 0) return
     if (!mayInject(half, scanner)) {
       scanner.wantsBoundary = true
       return
     }
-    this.#send(half, PING, pinger.ask(this.#clock.now()))
+    this.#send(half, PING, pinger.ask(this.#clock.now(), half.flow.sent))
     this.#observer.onPingSent(this.#connection)
   }
 

@@ -8,7 +8,7 @@
 
 import type { Manner, PeerSide } from '../core/close.ts'
 import type { Flow } from '../core/connection.ts'
-import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
+import type { Endpoint, EndpointOwner, LookedAt } from '../endpoint/endpoint.ts'
 import { Assembler } from './assembler.ts'
 import type { Deflate } from './deflate.ts'
 import { MessageSender } from './message-sender.ts'
@@ -68,6 +68,10 @@ export class MessageEndpoint implements Endpoint, EndpointOwner, MessageEvents {
 
   measure(): void {
     this.#socket.measure()
+  }
+
+  look(): LookedAt {
+    return this.#socket.look()
   }
 
   /** Takes frames of the other side that the scanner has accepted. */

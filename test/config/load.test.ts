@@ -51,7 +51,7 @@ test('the smallest file gets every default', async (t) => {
         minRate: { bytesPerSec: Infinity, afterMs: 10_000, isEnforced: true },
         isEnforced: true,
       },
-      websocket: { mode: 'frames', ping: { intervalMs: 25_000, timeoutMs: 20_000 }, maxMessageBytes: 1_048_576, maxMessageToClientBytes: Infinity, maxFragments: 1024, origins: [], compression: 'pass', slowConsumer: { policy: 'wait', queueBytes: 1_048_576 } },
+      websocket: { mode: 'frames', ping: { intervalMs: 25_000, timeoutMs: 20_000, misses: 3, to: 'client' }, maxMessageBytes: 1_048_576, maxMessageToClientBytes: Infinity, maxFragments: 1024, origins: [], compression: 'pass', slowConsumer: { policy: 'wait', queueBytes: 1_048_576 } },
       http: { maxHeaderBytes: 16_384, maxBodyBytes: Infinity, keepAliveMs: 65_000, clientCertificate: 'off', trustForwarded: [] },
       access: { allow: [], deny: [] },
       proxyProtocol: { accept: 'off', trusted: [] },
@@ -79,8 +79,8 @@ test('defaults that depend on other keys follow them', async (t) => {
   const { responseMs, upgradeMs } = withKeys('deadlines: { response: 2s }').deadlines
   t.strictSame([responseMs, upgradeMs], [2000, 2000], 'a written response deadline is that of the 101 too')
   t.strictSame(withKeys('buffers: { high: 16KiB }').buffers, { highBytes: 16_384, lowBytes: 8192 })
-  t.strictSame(withKeys('websocket: { ping: { interval: 5s } }').websocket.ping, { intervalMs: 5000, timeoutMs: 5000 })
-  t.strictSame(withKeys('websocket: { ping: { interval: off } }').websocket.ping, { intervalMs: Infinity, timeoutMs: 20_000 })
+  t.strictSame(withKeys('websocket: { ping: { interval: 5s } }').websocket.ping, { intervalMs: 5000, timeoutMs: 5000, misses: 3, to: 'client' })
+  t.strictSame(withKeys('websocket: { ping: { interval: off } }').websocket.ping, { intervalMs: Infinity, timeoutMs: 20_000, misses: 3, to: 'client' })
   t.equal(withKeys('limits: { connections: 7 }').limits.connections, 7)
   const { isEnforced, bytes, messages } = withKeys('limits: { mode: observe, bytes: { mode: enforce } }').limits
   t.strictSame([isEnforced, bytes.isEnforced, messages.isEnforced], [false, true, false], 'a limit without a mode of its own has that of all')

@@ -5,7 +5,7 @@ import { parseConfig } from '../../src/config/load.ts'
 import { Sweep, systemClock } from '../../src/core/clock.ts'
 import { LiveValue } from '../../src/core/live.ts'
 import { silentObserver } from '../../src/core/connection.ts'
-import { httpOptions, upstreamOptions } from '../../src/gate/options.ts'
+import { deadlinesOf, httpOptions, upstreamOptions } from '../../src/gate/options.ts'
 import { calm } from '../../src/core/strain.ts'
 import { HttpFront } from '../../src/exchange/serve.ts'
 import { Names, systemNames } from '../../src/upstream/names.ts'
@@ -22,17 +22,17 @@ test("Node's own timer for a head stays ten seconds behind deadlines.handshake, 
   t.teardown(() => (nodeHttp.createServer = createServer))
   const { listeners } = parseConfig('listeners: [{ address: ":1", protocol: http, upstream: "127.0.0.1:2", deadlines: { handshake: 5s } }]', 'f')
   const config = listeners[0]!
-  const deadlines = new LiveValue(config.deadlines)
+  const deadlines = new LiveValue(deadlinesOf(config))
   const sweep = new Sweep(systemClock)
   const upstream = new Upstream(upstreamOptions(config, deadlines, null), { clock: systemClock, sweep, random: Math.random, names: new Names(systemNames, systemClock, Math.random), connections: [], observer: { onHealthCheck() {}, onTurned() {}, onResolved() {} } })
   const context = { clock: systemClock, sweep, random: Math.random, strain: calm(), observer: silentObserver, onClosed() {}, onExchange() {}, leaving: () => null }
   const front = new HttpFront(httpOptions(config, deadlines), context, upstream, () => {})
   t.teardown(() => front.close())
   t.equal(servers[0]!.headersTimeout, 15_000)
-  deadlines.set({ ...config.deadlines, handshakeMs: 60_000 })
+  deadlines.set({ ...deadlines.current, handshakeMs: 60_000 })
   front.retime()
   t.equal(servers[0]!.headersTimeout, 70_000)
-  deadlines.set({ ...config.deadlines, handshakeMs: Number.POSITIVE_INFINITY })
+  deadlines.set({ ...deadlines.current, handshakeMs: Number.POSITIVE_INFINITY })
   front.retime()
   t.equal(servers[0]!.headersTimeout, 0, 'off')
 })

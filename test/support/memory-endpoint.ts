@@ -4,7 +4,7 @@
 // `write`, `resume`, `end` or `close`: what they cause comes a microtask later.
 
 import type { Manner, PeerSide } from '../../src/core/close.ts'
-import type { Endpoint, EndpointOwner } from '../../src/endpoint/endpoint.ts'
+import type { Endpoint, EndpointOwner, LookedAt } from '../../src/endpoint/endpoint.ts'
 
 export interface MemoryOptions {
   /** The most that one read brings; 64 KiB unless told. */
@@ -28,6 +28,9 @@ export class MemoryEndpoint implements Endpoint {
   /** Bytes that the kernel took and the peer has not yet: part of `untaken` as they were when last measured. */
   inKernel = 0
   #seenInKernel = 0
+  /** Of those, what has reached the host of the peer. */
+  unreadByPeer = 0
+  readonly #looked = { unacknowledged: 0, unread: 0, looks: 0 }
   /** How often the owner looked closer. */
   measured = 0
   /** Where looking closer is possible, how many looks have come back. */
@@ -116,6 +119,16 @@ export class MemoryEndpoint implements Endpoint {
       this.#seenInKernel = this.inKernel
       this.measurements++
     })
+  }
+
+  /** `unacknowledged` is what is in the kernel, less what lies unread. */
+  look(): LookedAt {
+    queueMicrotask(() => {
+      this.#looked.looks++
+      this.#looked.unacknowledged = this.inKernel - this.unreadByPeer
+      this.#looked.unread = this.unreadByPeer
+    })
+    return this.#looked
   }
 
   write(bytes: Buffer, start: number, end: number): void {

@@ -96,8 +96,10 @@ test('WebSocket: the 101, and the answer to a Close frame', async (t) => {
 test('WebSocket: a pong that is owed', async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, (said) => said.accept())
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { ping: { interval: 500ms, timeout: 500ms } }`])
-  await rawClient(t, gate.port)
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { ping: { interval: 500ms, timeout: 500ms, misses: 1 } }`])
+  const client = await rawClient(t, gate.port)
+  const { payload } = await client.nextFrame()
+  await client.sendFrame({ opcode: 'pong', payload })
   const row = await waitingFor(gate, 'a pong of the client')
   t.ok(isNext(row, 'websocket.ping.timeout', 'client', 500))
 })
