@@ -107,7 +107,7 @@ const exampleValues: Readonly<Record<string, string>> = {
   'listeners[].address': '":17080"',
   'listeners[].protocol': 'http',
   'listeners[].upstream.addresses': '["127.0.0.1:8080"]',
-  'listeners[].deadlines.response': '60s',
+  'listeners[].deadlines.upstreamIdle': 'off',
   'listeners[].websocket.compression': 'pass',
   'listeners[].buffers.low': '32KiB',
   'listeners[].websocket.ping.timeout': '20s',

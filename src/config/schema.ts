@@ -33,11 +33,11 @@ const noneIfOff = (ms: number): number => (ms === OFF ? 0 : ms)
 const deadlines = section('How long may be waited, and for what. A deadline ends a connection with the reason of its name: `halfClose` with `half_close_timeout`.', {
   handshake: duration({ default: '10s', meaning: "For the client's PROXY header, TLS handshake and request head together, counted from the accept so that a trickle does not help.", innocent: 'A client that is slow but done within it.' }),
   connect: duration({ default: '5s', meaning: 'For the upstream to accept the connection: the first answer for its name, its TLS handshake, and all addresses that are tried, together.' }),
-  response: derived(duration({ derived: '60s, and 10s for the 101 of a WebSocket', meaning: 'For the head of the answer of the upstream, or its 101.', innocent: 'A slow endpoint: set it above the slowest answer.' })),
+  response: duration({ default: '60s', meaning: 'For the head of the answer of the upstream, or its 101.', innocent: 'A slow endpoint: set it above the slowest answer.' }),
   request: duration({ default: '60s', meaning: 'Without a byte of the body of an HTTP request that the client owes.', innocent: 'A slow upload: every byte re-arms it.' }),
   idle: duration({ default: '1h', meaning: 'Without data either way. Pings and pongs are not data.', innocent: 'One-way push: data in either direction counts.' }),
   clientIdle: duration({ default: 'off', meaning: 'Without data from the client, whatever the upstream sends.' }),
-  upstreamIdle: duration({ default: 'off', meaning: 'Without data from the upstream, whatever the client sends.' }),
+  upstreamIdle: derived(duration({ derived: 'off, but 60s inside the body of a plain HTTP answer', meaning: 'Without data from the upstream, whatever the client sends.', innocent: 'By default an answer that is an event stream (`text/event-stream`), one whose request still comes in, WebSockets and tcp: they have `idle`.' })),
   write: duration({ default: '30s', meaning: 'While bytes wait for a peer and it takes none of them: it is stalled.', innocent: 'A slow reader: every byte it takes re-arms it.' }),
   halfClose: duration({ default: '30s', meaning: 'From the end of one side to the end of the other. Keep it below 60s behind iptables NAT, which forgets a half-closed connection by then.', innocent: 'An answer still flowing after the end of the question: progress re-arms it.' }),
   close: duration({ default: '5s', meaning: 'For the closing handshake and the last bytes.' }),
@@ -122,13 +122,13 @@ const listenerKeys = section('One port to listen on, and the service behind it.'
   noDelay: flag({ default: true, meaning: 'Small writes go out at once (TCP_NODELAY).' }),
 })
 
-/** What the two defaults of `deadlines.response` and those made from other keys come to. */
+/** What the two defaults of `deadlines.upstreamIdle` and those made from other keys come to. */
 function complete(read: v.InferOutput<typeof listenerKeys>) {
-  const { responseMs, ...otherDeadlines } = read.deadlines
+  const { upstreamIdleMs, ...otherDeadlines } = read.deadlines
   return {
     ...read,
     name: read.name ?? defaultName(read.protocol, read.address),
-    deadlines: { ...otherDeadlines, responseMs: responseMs ?? 60_000, upgradeMs: responseMs ?? 10_000 },
+    deadlines: { ...otherDeadlines, upstreamIdleMs: upstreamIdleMs ?? OFF, answerIdleMs: upstreamIdleMs ?? 60_000 },
     buffers: { highBytes: read.buffers.highBytes, lowBytes: read.buffers.lowBytes ?? Math.floor(read.buffers.highBytes / 2) },
     websocket: completeWebSocket(read.websocket, read.upstream.addresses),
     limits: completeLimits(read.limits),

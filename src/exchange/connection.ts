@@ -58,6 +58,8 @@ export class HttpConnection implements ConnectionOwner, Swept {
   meter: HttpMeter | null = null
   /** Null while its requests may go by connections that others use, too. */
   binding: Binding | null = null
+  /** What the log says of it if nothing else is to be said of its end. */
+  remark: string | null = null
   #state: State = 'idle'
   #exchange: Exchange | null = null
   #requests = 0
@@ -279,6 +281,7 @@ export class HttpConnection implements ConnectionOwner, Swept {
     this.#count()
     const exchange = this.#exchange
     this.connection.end ??= this.#endOf(exchange)
+    if (this.remark !== null && this.connection.end.detail === undefined) this.connection.end = { ...this.connection.end, detail: this.remark }
     this.#state = 'closed'
     if (exchange !== null) this.#report(exchange, exchange.response.headersSent ? exchange.response.statusCode : null)
     exchange?.outgoing?.destroy()

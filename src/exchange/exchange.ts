@@ -28,6 +28,8 @@ export interface ExchangeDeadlines {
   idleMs: number
   clientIdleMs: number
   upstreamIdleMs: number
+  /** As `upstreamIdleMs`, inside the body of an answer that is no event stream. */
+  answerIdleMs: number
   writeMs: number
 }
 
@@ -167,7 +169,7 @@ export class Exchange {
     const upstreamIdle = { key: 'deadlines.upstreamIdle', reason: 'idle_timeout', side: 'upstream' } as const
     if (this.answer !== null) {
       const idle = { key: 'deadlines.idle', reason: 'idle_timeout', side: 'upstream', at: this.activeAt + idleMs } as const
-      return wait('more of the answer', idle, { ...upstreamIdle, at: this.#upstreamReadAt + upstreamIdleMs })
+      return wait('more of the answer', idle, { ...upstreamIdle, at: this.#answerOwedSince() + this.#answerIdleMs })
     }
     if (this.request.complete) {
       // No sweep has noticed yet that the request is out; it is at most as old as its last byte.
@@ -237,12 +239,22 @@ export class Exchange {
       this.#upstreamReadAt = now
       return null
     }
-    const { idleMs, upstreamIdleMs } = this.#deadlines.current
+    const { idleMs } = this.#deadlines.current
     const quietSince = Math.max(this.#upstreamReadAt, this.#clientReadAt)
     return (
       this.#due(quietSince, idleMs * scale, now, 'idle_timeout', 'upstream', 'no data (deadlines.idle)') ??
-      this.#due(this.#upstreamReadAt, upstreamIdleMs * scale, now, 'idle_timeout', 'upstream', 'deadlines.upstreamIdle')
+      this.#due(this.#answerOwedSince(), this.#answerIdleMs * scale, now, 'idle_timeout', 'upstream', 'no more of the answer (deadlines.upstreamIdle)')
     )
+  }
+
+  get #answerIdleMs(): number {
+    return this.isEventStream ? this.#deadlines.current.upstreamIdleMs : this.#deadlines.current.answerIdleMs
+  }
+
+  /** Who answers while the request still comes in may wait for more of that, unless the deadline was written for all cases. */
+  #answerOwedSince(): number {
+    const mayWait = !this.request.complete && this.#deadlines.current.upstreamIdleMs === Number.POSITIVE_INFINITY
+    return mayWait ? this.activeAt : this.#upstreamReadAt
   }
 
   #due(since: number, ms: number, now: number, reason: Close['reason'], side: Close['side'], detail: string): Close | null {

@@ -163,7 +163,7 @@ export class Relay {
     if (typeof head === 'string') return owner.close(makeClose('protocol_error', 'upstream', 'relay', head))
     exchange.answer = answer
     exchange.isDelimited = head.isDelimited
-    exchange.isEventStream = answer.headers['content-type']?.startsWith('text/event-stream') === true
+    exchange.isEventStream = answer.headers['content-type']?.toLowerCase().startsWith('text/event-stream') === true
     if (!response.shouldKeepAlive || !head.isDelimited || !request.complete) owner.endAfterAnswer(makeClose('eof', 'client', 'relay'))
     if (!this.#writeHead(owner, response, head)) return
     pool.hint(answer.socket, String(answer.headers['keep-alive']))

@@ -15,7 +15,7 @@ import type { Duplex } from 'node:stream'
 import { makeClose } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'
 import type { Upstream } from '../upstream/upstream.ts'
-import { isUpgrade } from '../http1/upgrade.ts'
+import { hasBody, isUpgrade, notRelayed, otherUpgrade } from '../http1/upgrade.ts'
 import { bindsConnection } from '../http1/authentication.ts'
 import { nodeHttp } from '../core/node-http.ts'
 import { Binding } from './binding.ts'
@@ -122,6 +122,8 @@ export class HttpFront {
     const checked = checkRequest({ method, target: url, version: httpVersion, headers: toHeaders(rawHeaders) }, this.#options.maxBodyBytes)
     if ('reason' in checked) return owner.close(checked)
     owner.feed!.expectBody(checked.bodyBytes)
+    const other = otherUpgrade(toHeaders(rawHeaders))
+    if (other !== null) owner.remark = notRelayed(other)
     if (expectation === 'unknown') return owner.close(refused('an expectation that is not known here', 417))
     if (checked.target === '*') return answerOptions(owner, response)
     const go = (): void => {
@@ -172,8 +174,8 @@ function headOf({ method = '', url = '', httpVersion, rawHeaders }: IncomingMess
 
 /** Only to `websocket`, and only where no body could be read in two ways; other upgrades are plain requests. */
 function isWebSocketUpgrade(request: IncomingMessage): boolean {
-  const { headers } = request
-  return isUpgrade(headOf(request)) && headers['content-length'] === undefined && headers['transfer-encoding'] === undefined
+  const { headers } = headOf(request)
+  return isUpgrade({ headers }) && !hasBody(headers)
 }
 
 function answerOptions(owner: HttpConnection, response: ServerResponse): void {

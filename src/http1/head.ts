@@ -24,6 +24,7 @@ export interface AnswerHead {
 const CRLF = '\r\n'
 const EMPTY_LINE = '\r\n\r\n'
 const VERSION = 'HTTP/1.1'
+const BARE = 'bare CR or LF in the head'
 
 /** How many header lines a head may have; their total size is bounded by whoever collects them. */
 export const MAX_HEADERS = 256
@@ -40,6 +41,7 @@ const valuePattern = /^[\t\x20-\x7e\x80-\xff]*$/
 export class HeadReader {
   readonly #maxBytes: number
   #kept: KeptBytes | null = null
+  #begin = ''
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes
@@ -50,9 +52,15 @@ export class HeadReader {
     return this.#kept === null
   }
 
+  /** What has come of a head that goes on, in latin1, as `read` gives it. */
+  get begin(): string {
+    return this.#begin
+  }
+
   /**
-   * Takes a chunk. `more`: the head goes on. `too big`: it is over its bound. Else its text (latin1, the empty line
-   * included) and how many bytes of this chunk belong to it.
+   * Takes a chunk. `more`: the head goes on. `too big`: it is over its bound. Else its text (latin1, the empty line that ends it
+   * included, those before it left out) and how many bytes of this chunk belong to it. A line may end with LF alone: that is for whoever
+   * parses it to judge, at once.
    */
   read(bytes: Buffer, length: number): 'more' | 'too big' | { text: string; taken: number; bytes: number } {
     const before = this.#kept?.length ?? 0
@@ -64,16 +72,36 @@ export class HeadReader {
       end = all.length
     }
     const text = all.toString('latin1', 0, Math.min(end, this.#maxBytes))
-    const at = text.indexOf(EMPTY_LINE)
-    if (at < 0) {
+    const start = beginOf(text)
+    const size = endOf(text, start)
+    if (size < 0) {
       if (end > this.#maxBytes) return 'too big'
       if (this.#kept === null) (this.#kept = new KeptBytes()).append(bytes, 0, length)
+      this.#begin = text.slice(start)
       return 'more'
     }
     this.#kept = null
-    const size = at + EMPTY_LINE.length
-    return { text: text.slice(0, size), taken: size - before, bytes: size }
+    return { text: text.slice(start, size), taken: size - before, bytes: size }
   }
+}
+
+/** Empty lines before a head mean nothing (RFC 9112 section 2.2). */
+function beginOf(text: string): number {
+  let start = 0
+  while (text.startsWith(CRLF, start)) start += CRLF.length
+  return start
+}
+
+/** Behind the first empty line; -1 where there is none. */
+function endOf(text: string, start: number): number {
+  const crlf = text.indexOf('\n\r\n', start)
+  const lf = text.indexOf('\n\n', start)
+  return lf >= 0 && (crlf < 0 || lf < crlf) ? lf + 2 : crlf < 0 ? -1 : crlf + 3
+}
+
+/** A head whose lines may end with LF alone (RFC 9112 section 2.2 lets a recipient read it so), as one whose lines end with CRLF. */
+export function withCrlf(text: string): string {
+  return text.replaceAll(/\r?\n/g, CRLF)
 }
 
 // A reconnect storm is made of heads: here and below, no match arrays, lists or closures are made that need not be, and no list is
@@ -81,6 +109,7 @@ export class HeadReader {
 
 /** `text` is the head in latin1, its empty line included. Returns the rule that it breaks as a string. */
 export function parseRequestHead(text: string): RequestHead | string {
+  if (!text.endsWith(EMPTY_LINE)) return BARE
   const line = text.slice(0, text.indexOf(CRLF))
   if (!requestLine.test(line)) return ruleBroken(text, 'malformed request line')
   const headers = parseHeaders(text, line.length)
@@ -91,6 +120,7 @@ export function parseRequestHead(text: string): RequestHead | string {
 }
 
 export function parseAnswerHead(text: string): AnswerHead | string {
+  if (!text.endsWith(EMPTY_LINE)) return BARE
   const line = text.slice(0, text.indexOf(CRLF))
   if (!statusLine.test(line)) return ruleBroken(text, 'malformed status line')
   const headers = parseHeaders(text, line.length)
@@ -105,7 +135,7 @@ function versionAt(line: string, start: number): '1.0' | '1.1' {
 
 /** No pattern of a line admits a CR or LF by itself; where one is the reason, it says more than `otherwise`. */
 function ruleBroken(text: string, otherwise: string): string {
-  return /[\r\n]/.test(text.replaceAll(CRLF, '')) ? 'bare CR or LF in the head' : otherwise
+  return /[\r\n]/.test(text.replaceAll(CRLF, '')) ? BARE : otherwise
 }
 
 /** The header lines from the CRLF at `start` to the empty line. */
@@ -182,6 +212,8 @@ const hopByHop = new Set([
   'transfer-encoding',
   'upgrade',
   'http2-settings',
+  // From one gate to the next (request-rules.ts).
+  'sidegate-hops',
 ])
 
 /** Headers that a Connection header may not declare hop-by-hop: removing them would change what the message says. */

@@ -8,6 +8,8 @@ import type { Forwarded } from './forwarding.ts'
 import { encodeHead, endToEndHeaders, tokensOf, valueOf, valuesOf } from './head.ts'
 import type { AnswerHead, Header, RequestHead } from './head.ts'
 import { refused } from './refusal.ts'
+import { checkHead } from './request-rules.ts'
+import type { CheckedHead } from './request-rules.ts'
 import { nodeCrypto } from '../core/node-lazy.ts'
 
 export interface UpgradeOptions {
@@ -42,8 +44,26 @@ const CONNECTION: Header = ['Connection', 'Upgrade']
 const UPGRADE: Header = ['Upgrade', 'websocket']
 
 /** Whether a request asks for a WebSocket. Any other upgrade (h2c) is an offer that a plain answer declines. */
-export function isUpgrade(request: RequestHead): boolean {
-  return tokensOf(request.headers, 'upgrade').includes('websocket') && tokensOf(request.headers, 'connection').includes('upgrade')
+export function isUpgrade({ headers }: { headers: readonly Header[] }): boolean {
+  return tokensOf(headers, 'upgrade').includes('websocket') && tokensOf(headers, 'connection').includes('upgrade')
+}
+
+/** Parsers disagree on where the body of an upgrade ends (Node 24 and 26 do), so there must be none. Some clients say that there is none. */
+export function hasBody(headers: readonly Header[]): boolean {
+  const length = valueOf(headers, 'content-length')
+  return (length !== undefined && length !== '0') || valueOf(headers, 'transfer-encoding') !== undefined
+}
+
+/** The protocols that a request asks to change to; null where it asks for none but WebSocket. The list is the client's: bounded, and printable. */
+export function otherUpgrade(headers: readonly Header[]): string | null {
+  if (!tokensOf(headers, 'connection').includes('upgrade')) return null
+  const asked = valuesOf(headers, 'upgrade').join(', ')
+  return asked === '' || asked.toLowerCase() === 'websocket' ? null : asked.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 40)
+}
+
+/** In the words of the log. */
+export function notRelayed(protocol: string): string {
+  return `Upgrade to ${protocol} is not relayed, only websocket is (a listener with protocol: tcp relays any)`
 }
 
 /** Holds a request to RFC 6455 section 4.2.1: an Upgrade for the upstream, or why it is refused. */
@@ -51,41 +71,41 @@ export function checkUpgrade(request: RequestHead, options: UpgradeOptions, clie
   const { headers } = request
   const problem = upgradeProblem(request)
   if (problem !== null) return refused(problem)
+  const head = checkHead(request)
+  if ('reason' in head) return head
   if (valueOf(headers, 'sec-websocket-version') !== '13') return refused('only WebSocket version 13 is spoken here', 426)
   const key = valueOf(headers, 'sec-websocket-key') ?? ''
   if (!keyPattern.test(key)) return refused('Sec-WebSocket-Key is not 16 bytes in base64')
   if (!isAllowed(options.origins, valueOf(headers, 'origin'))) return makeClose('denied', 'client', 'handshake', 'origin not allowed (websocket.origins)')
-  return forward(request, key, options, client)
+  return forward(request, head, key, { options, client })
 }
 
 function isAllowed(origins: readonly string[], origin: string | null | undefined): boolean {
   return origins.length === 0 || (typeof origin === 'string' && origins.includes(origin))
 }
 
-function upgradeProblem(request: RequestHead): string | null {
-  const { headers } = request
-  if (request.version !== '1.1') return 'an upgrade needs HTTP/1.1'
-  if (request.method !== 'GET') return 'an upgrade to WebSocket is a GET'
-  if (!request.target.startsWith('/') || request.target.includes('#')) return 'the request target must begin with / and have no fragment'
-  if (typeof valueOf(headers, 'host') !== 'string') return 'exactly one Host header is needed'
-  if (valueOf(headers, 'upgrade')?.toLowerCase() !== 'websocket') return 'the only upgrade is to websocket'
-  // Parsers disagree on where the body of an upgrade ends (Node 24 and 26 do), so there must be none.
-  if (valueOf(headers, 'content-length') !== undefined || valueOf(headers, 'transfer-encoding') !== undefined) return 'an upgrade has no body'
-  return null
+function upgradeProblem({ version, method, headers }: RequestHead): string | null {
+  if (version !== '1.1') return 'an upgrade needs HTTP/1.1'
+  if (method !== 'GET') return 'an upgrade to WebSocket is a GET'
+  const other = otherUpgrade(headers)
+  if (other !== null) return notRelayed(other)
+  return hasBody(headers) ? 'an upgrade has no body' : null
 }
 
-function forward(request: RequestHead, key: string, options: UpgradeOptions, client: Forwarded): Upgrade | Close {
-  const passed = endToEndHeaders(request.headers)
-  if (typeof passed === 'string') return refused(`Connection lists ${passed}`)
-  const { headers, offered } = knownExtensions(forwardHeaders(passed, client), options)
+function forward(request: RequestHead, checked: CheckedHead, key: string, { options, client }: { options: UpgradeOptions; client: Forwarded }): Upgrade {
+  const { headers, offered } = knownExtensions(forwardHeaders(withoutLength(checked.headers), client), options)
   headers.push(CONNECTION, UPGRADE)
   return {
-    head: encodeHead(`GET ${request.target} HTTP/1.1`, headers),
+    head: encodeHead(`GET ${checked.target} HTTP/1.1`, headers),
     accept: nodeCrypto().hash('sha1', key + GUID, 'base64'),
     protocols: elementsOf(headers, 'sec-websocket-protocol').map((value) => value.trim()).filter((value) => value !== ''),
     extensions: offered,
     deflateOffer: options.compression === 'on' ? valuesOf(request.headers, EXTENSIONS).join(', ') : '',
   }
+}
+
+function withoutLength(headers: Header[]): Header[] {
+  return headers.filter(([name]) => name.toLowerCase() !== 'content-length')
 }
 
 /** Leaves the offered extensions as they are, unless one of them is unknown to us or none is wanted. */
@@ -135,7 +155,7 @@ export function checkAccepted(answer: AnswerHead, upgrade: Upgrade, accepted?: s
   if (extensions.length > 1 || extensions.some((name) => !upgrade.extensions.includes(name))) return '101 with an extension that was not offered'
   const passed = endToEndHeaders(headers)
   if (typeof passed === 'string') return `Connection lists ${passed}`
-  const withoutBody = passed.filter(([key]) => key.toLowerCase() !== 'content-length')
+  const withoutBody = withoutLength(passed)
   withoutBody.push(CONNECTION, UPGRADE)
   if (accepted !== undefined) withoutBody.push(['Sec-WebSocket-Extensions', accepted])
   return { head: encodeHead(`HTTP/1.1 101 ${answer.reason || 'Switching Protocols'}`, withoutBody), isCompressed: extensions.length > 0 }

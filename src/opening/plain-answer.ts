@@ -6,8 +6,12 @@ import type { Close } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'
 import type { Dialogue, Farewell } from '../pair/dialogue.ts'
 import type { Half } from '../pair/half.ts'
+import { earliest } from '../core/wait.ts'
+import { fixed } from '../core/live.ts'
+import type { Live } from '../core/live.ts'
+import type { Wait } from '../core/wait.ts'
 import { ChunkedScanner } from '../http1/chunked.ts'
-import { encodeHead, endToEndHeaders, lengthPattern, valuesOf } from '../http1/head.ts'
+import { encodeHead, endToEndHeaders, lengthPattern, valueOf, valuesOf } from '../http1/head.ts'
 import type { AnswerHead } from '../http1/head.ts'
 
 /** How the end of a body is known: after that many bytes, by the chunked coding, or by FIN. */
@@ -38,21 +42,40 @@ function framingOf(answer: AnswerHead): Framing | string {
   return lengths.length === 1 ? { kind: 'length', bytes: Number(lengths[0]) } : { kind: 'end' }
 }
 
+/** How long an answer may stall in its body. */
+export interface AnswerIdle {
+  readonly answerIdleMs: number
+}
+
+/** An answer that is made of events owes nothing between two of them. */
+const FOR_EVENTS: Live<AnswerIdle> = fixed({ answerIdleMs: Number.POSITIVE_INFINITY })
+
+export function answerIdleOf({ headers }: AnswerHead, idle: Live<AnswerIdle>): Live<AnswerIdle> {
+  return valueOf(headers, 'content-type')?.toLowerCase().startsWith('text/event-stream') === true ? FOR_EVENTS : idle
+}
+
 export class PlainAnswer implements Dialogue {
   readonly #connection: Connection
   readonly #chunked: ChunkedScanner | null
   readonly #isUntilEnd: boolean
   #remaining: number
+  readonly #idle: Live<AnswerIdle>
+  #toClient: Half | null = null
+  #received = -1
+  /** When the upstream last sent something, or was not read, as the last sweep noticed. */
+  #movedAt = 0
 
-  constructor(connection: Connection, framing: Framing) {
+  constructor(connection: Connection, framing: Framing, idle: Live<AnswerIdle>) {
     this.#connection = connection
+    this.#idle = idle
     this.#chunked = framing.kind === 'chunked' ? new ChunkedScanner() : null
     this.#isUntilEnd = framing.kind === 'end'
     this.#remaining = framing.kind === 'length' ? framing.bytes : Number.POSITIVE_INFINITY
   }
 
   /** To be called once the pair stands: a body of no bytes is complete at once. */
-  attach(): void {
+  attach(toClient: Half): void {
+    this.#toClient = toClient
     if (this.#remaining === 0) this.#complete()
   }
 
@@ -89,7 +112,14 @@ export class PlainAnswer implements Dialogue {
     return half.direction === 'to_client'
   }
 
-  sweep(): Close | null {
-    return null
+  sweep(now: number): Close | null {
+    const half = this.#toClient!
+    if (half.flow.received !== this.#received || half.isPaused || half.isDelayed || half.sink.queued > 0) this.#movedAt = now
+    this.#received = half.flow.received
+    return now - this.#movedAt < this.#idle.current.answerIdleMs ? null : makeClose('idle_timeout', 'upstream', 'relay', 'no more of the answer (deadlines.upstreamIdle)')
+  }
+
+  describe(): Omit<Wait, 'state'> {
+    return { waitsFor: 'more of the answer', next: earliest([{ key: 'deadlines.upstreamIdle', reason: 'idle_timeout', side: 'upstream', at: this.#movedAt + this.#idle.current.answerIdleMs }]) }
   }
 }

@@ -9,9 +9,10 @@ import type { Live } from '../core/live.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { forwardedFor } from '../http1/forwarding.ts'
 import type { ForwardingOptions } from '../http1/forwarding.ts'
-import { HeadReader, parseAnswerHead, parseRequestHead } from '../http1/head.ts'
+import { HeadReader, parseAnswerHead, parseRequestHead, withCrlf } from '../http1/head.ts'
 import type { AnswerHead, RequestHead } from '../http1/head.ts'
-import { PlainAnswer, plainAnswerHead } from '../opening/plain-answer.ts'
+import { notHttp } from '../http1/not-http.ts'
+import { answerIdleOf, PlainAnswer, plainAnswerHead } from '../opening/plain-answer.ts'
 import { refusal } from '../http1/refusal.ts'
 import { Opening } from '../opening/opening.ts'
 import type { OpeningSteps, ServeContext, ServeOptions } from '../opening/opening.ts'
@@ -27,7 +28,9 @@ export interface WebSocketDeadlines {
   /** Milliseconds from the accept in which the client's head must be complete, in total: a byte a second does not extend it (slowloris). */
   handshakeMs: number
   /** Milliseconds in which the upstream's answer head must be complete, from the moment the request was sent. */
-  upgradeMs: number
+  responseMs: number
+  /** Milliseconds in which the body of an answer that declines the upgrade goes on. */
+  answerIdleMs: number
 }
 
 export interface WebSocketOptions extends ServeOptions, ForwardingOptions {
@@ -84,12 +87,12 @@ class WebSocketOpening implements OpeningSteps {
   onClientBytes(opening: Opening, bytes: Buffer, length: number): void {
     if (this.#upgrade !== null) return opening.keep(bytes, 0, length)
     const head = this.#request.read(bytes, length)
-    if (head === 'more') return
+    if (head === 'more') return this.#judgeBegin(opening)
     if (head === 'too big') {
       return opening.close({ ...makeClose('message_too_big', 'client', 'handshake', 'request head (http.maxHeader)'), httpStatus: 431 })
     }
     const request = parseRequestHead(head.text)
-    if (typeof request === 'string') return opening.close(makeClose('protocol_error', 'client', 'handshake', request))
+    if (typeof request === 'string') return opening.close(makeClose('protocol_error', 'client', 'handshake', notHttp(head.text) ?? request))
     if (!isUpgrade(request)) {
       const { connection } = opening
       return this.#options.servePlain(connection, opening.giveAway(), Buffer.concat([Buffer.from(head.text, 'latin1'), bytes.subarray(head.taken, length)]))
@@ -97,6 +100,12 @@ class WebSocketOpening implements OpeningSteps {
     opening.keep(bytes, head.taken, length)
     opening.connection.toUpstream.received += head.bytes
     this.onUpgrade(opening, request)
+  }
+
+  /** What cannot become a request is not waited for. */
+  #judgeBegin(opening: Opening): void {
+    const problem = notHttp(this.#request.begin)
+    if (problem !== null) opening.close(makeClose('protocol_error', 'client', 'handshake', problem))
   }
 
   onUpgrade(opening: Opening, request: RequestHead): void {
@@ -120,7 +129,7 @@ class WebSocketOpening implements OpeningSteps {
   onDialled(opening: Opening): void {
     opening.sendUpstream(this.#upgrade!.head)
     opening.connection.phase = 'handshake'
-    opening.expect(this.#options.deadlines.current.upgradeMs, makeClose('response_timeout', 'upstream', 'handshake', 'no answer to the upgrade (deadlines.response)'))
+    opening.expect(this.#options.deadlines.current.responseMs, makeClose('response_timeout', 'upstream', 'handshake', 'no answer to the upgrade (deadlines.response)'))
   }
 
   onUpstreamBytes(opening: Opening, bytes: Buffer, length: number): void {
@@ -128,7 +137,7 @@ class WebSocketOpening implements OpeningSteps {
     if (head === 'more') return
     if (head === 'too big') return opening.close(makeClose('message_too_big', 'upstream', 'handshake', 'answer head (http.maxHeader)'))
     opening.connection.toClient.received += head.bytes
-    const answer = parseAnswerHead(head.text)
+    const answer = parseAnswerHead(withCrlf(head.text))
     if (typeof answer === 'string') return opening.close(makeClose('protocol_error', 'upstream', 'handshake', answer))
     this.#onAnswer(opening, answer, head.taken === length ? NOTHING : Buffer.from(bytes.subarray(head.taken, length)))
   }
@@ -161,10 +170,10 @@ class WebSocketOpening implements OpeningSteps {
     const plain = plainAnswerHead(answer)
     if (typeof plain === 'string') return opening.close(makeClose('protocol_error', 'upstream', 'handshake', plain))
     opening.forget()
-    const body = new PlainAnswer(opening.connection, plain.framing)
+    const body = new PlainAnswer(opening.connection, plain.framing, answerIdleOf(answer, this.#options.deadlines))
     opening.together(() => {
       opening.sendClient(plain.head)
-      opening.pair(body, rest, () => body.attach())
+      opening.pair(body, rest, (made) => body.attach(made.toClient))
     })
   }
 }

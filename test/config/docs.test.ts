@@ -31,7 +31,7 @@ test('the full example is made of the defaults', async (t) => {
   const [listener] = expected.listeners
   if (listener === undefined) throw new Error('no listener')
   listener.limits.connections = 10_000
-  listener.deadlines.upgradeMs = 60_000
+  listener.deadlines.answerIdleMs = Infinity
   t.strictSame(written, expected)
 })
 

@@ -13,7 +13,7 @@ test('the configuration in force is shown as one would write it, with every defa
   const [listener] = shown['listeners'] as unknown as [Record<string, Record<string, unknown>>]
   t.strictSame(listener['deadlines'], {
     handshake: '10s', connect: '5s', request: '1m', idle: '1h', clientIdle: 'off', upstreamIdle: 'off', write: '30s', halfClose: '30s', close: '5s',
-    lifetime: 'off', lifetimeJitter: '10%', response: '1m', upgrade: '10s',
+    lifetime: 'off', lifetimeJitter: '10%', response: '1m', answerIdle: '1m',
   })
   t.match(listener, { name: 'http-17080', buffers: { high: '64KiB', low: '32KiB' }, upstream: { addresses: ['127.0.0.1:8080'], balance: 'leastConnections', tls: null }, http: { maxBody: 'off' }, limits: { connections: null }, noDelay: true })
 })

@@ -38,8 +38,8 @@ test('the smallest file gets every default', async (t) => {
       protocol: 'http',
       upstream: { addresses: [{ kind: 'tcp', host: '127.0.0.1', port: 8080 }], ...upstreamDefaults },
       deadlines: {
-        handshakeMs: 10_000, connectMs: 5000, responseMs: 60_000, upgradeMs: 10_000, requestMs: 60_000, idleMs: 3_600_000, clientIdleMs: Infinity,
-        upstreamIdleMs: Infinity, writeMs: 30_000, halfCloseMs: 30_000, closeMs: 5000, lifetimeMs: Infinity, lifetimeJitter: 0.1,
+        handshakeMs: 10_000, connectMs: 5000, responseMs: 60_000, requestMs: 60_000, idleMs: 3_600_000, clientIdleMs: Infinity,
+        upstreamIdleMs: Infinity, answerIdleMs: 60_000, writeMs: 30_000, halfCloseMs: 30_000, closeMs: 5000, lifetimeMs: Infinity, lifetimeJitter: 0.1,
       },
       buffers: { highBytes: 65_536, lowBytes: 32_768 },
       limits: {
@@ -76,8 +76,9 @@ test('a drain may leave out its delay and its spread, and just fits into its tim
 })
 
 test('defaults that depend on other keys follow them', async (t) => {
-  const { responseMs, upgradeMs } = withKeys('deadlines: { response: 2s }').deadlines
-  t.strictSame([responseMs, upgradeMs], [2000, 2000], 'a written response deadline is that of the 101 too')
+  for (const [written, upstreamIdleMs] of [['2m', 120_000], ['off', Infinity]] as const) {
+    t.match(withKeys(`deadlines: { upstreamIdle: ${written} }`).deadlines, { upstreamIdleMs, answerIdleMs: upstreamIdleMs }, 'what is written holds for plain answers too')
+  }
   t.strictSame(withKeys('buffers: { high: 16KiB }').buffers, { highBytes: 16_384, lowBytes: 8192 })
   t.strictSame(withKeys('websocket: { ping: { interval: 5s } }').websocket.ping, { intervalMs: 5000, timeoutMs: 5000, misses: 3, to: 'client' })
   t.strictSame(withKeys('websocket: { ping: { interval: off } }').websocket.ping, { intervalMs: Infinity, timeoutMs: 20_000, misses: 3, to: 'client' })

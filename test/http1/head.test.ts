@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { test } from 'tap'
-import { encodeHead, endToEndHeaders, HeadReader, parseAnswerHead, parseRequestHead, tokensOf, valuesOf } from '../../src/http1/head.ts'
+import { encodeHead, endToEndHeaders, HeadReader, parseAnswerHead, parseRequestHead, tokensOf, valuesOf, withCrlf } from '../../src/http1/head.ts'
 
 const MAX = 16 * 1024
 const request = (...lines: string[]): string => ['GET / HTTP/1.1', ...lines, '', ''].join('\r\n')
@@ -211,5 +211,23 @@ test('tokens are found over all values of a header, in any case, empty ones left
   t.same(tokensOf(list, 'connection'), ['keep-alive', 'upgrade', 'te'])
   t.same(tokensOf(list, 'upgrade'), [])
   t.same(valuesOf(list, 'connection'), ['Keep-Alive,, UPGRADE ,', '\tTE'])
+  t.end()
+})
+
+test('empty lines before a head are left out, and the first empty line ends it, with CRLF or LF alone, in whatever pieces it comes', (t) => {
+  const rows = ['GET / HTTP/1.1\r\nA: b\r\n\r\n', 'GET / HTTP/1.1\nA: b\n\n', 'GET / HTTP/1.1\r\nA: b\n\n', 'GET / HTTP/1.1\nA: b\r\n\r\n', 'GET / HTTP/1.1\nA: b\n\r\n']
+  for (const before of ['', '\r\n', '\r\n\r\n\r\n']) {
+    for (const head of rows) {
+      const bytes = Buffer.from(`${before}${head}\n\nrest\r\n\r\n`)
+      for (const sizes of [[], Array<number>(200).fill(1), Array<number>(200).fill(3)]) {
+        const read = readInPieces(bytes, sizes)
+        t.equal(read.head, head, JSON.stringify([before, head, sizes.length]))
+        if (sizes[0] === 1) t.equal(read.at, before.length + head.length)
+      }
+      t.match(parseAnswerHead(withCrlf(head.replace('GET / HTTP/1.1', 'HTTP/1.1 200 OK'))), { status: 200, headers: [['A', 'b']] })
+      t.match(parseRequestHead(head), head.replaceAll('\r\n', '').includes('\n') ? /bare/ : { headers: [['A', 'b']] })
+    }
+  }
+  t.equal(readInPieces(Buffer.from('\r\n'.repeat(MAX)), []).head, 'too big', 'empty lines count')
   t.end()
 })

@@ -3,7 +3,7 @@ import { httpStatus } from '../../src/core/close.ts'
 import type { Close } from '../../src/core/close.ts'
 import { parseRequestHead } from '../../src/http1/head.ts'
 import type { AnswerHead, Header, RequestHead } from '../../src/http1/head.ts'
-import { checkAccepted, checkUpgrade, isUpgrade } from '../../src/http1/upgrade.ts'
+import { checkAccepted, checkUpgrade, isUpgrade, otherUpgrade } from '../../src/http1/upgrade.ts'
 import type { Upgrade, UpgradeOptions } from '../../src/http1/upgrade.ts'
 
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ=='
@@ -30,7 +30,7 @@ test('a right upgrade goes on as it is, but for the headers of its connection', 
   const upgrade = checkUpgrade(request([...right, ['Origin', 'https://a'], ['Cookie', 'x=y'], ['X-Odd', '\xe4'], ['Keep-Alive', '5']], { target: '/chat?a=b%20c' }), open, client) as Upgrade
   t.equal(
     upgrade.head.toString('latin1'),
-    `GET /chat?a=b%20c HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${KEY}\r\nOrigin: https://a\r\nCookie: x=y\r\nX-Odd: \xe4\r\nX-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\nForwarded: for=10.0.0.1;proto=http;host=a\r\nVia: 1.1 sidegate\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
+    `GET /chat?a=b%20c HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${KEY}\r\nOrigin: https://a\r\nCookie: x=y\r\nX-Odd: \xe4\r\nSidegate-Hops: 1\r\nX-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\nForwarded: for=10.0.0.1;proto=http;host=a\r\nVia: 1.1 sidegate\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
   )
   t.equal(upgrade.accept, ACCEPT)
   t.same([upgrade.protocols, upgrade.extensions], [[], []])
@@ -49,7 +49,7 @@ const refusals: Array<[what: string, request: RequestHead, status: number, detai
   ['POST', request(right, { method: 'POST' }), 400, /GET/],
   ['get', request(right, { method: 'get' }), 400, /GET/],
   ['CONNECT', request(right, { method: 'CONNECT', target: 'a:80' }), 400, /GET/],
-  ['an absolute target', request(right, { target: 'http://evil/' }), 400, /target/],
+  ['an absolute target of another host', request(right, { target: 'http://evil/' }), 400, /target/],
   ['a target with a fragment', request(right, { target: '/a#b' }), 400, /target/],
   ['a target of *', request(right, { target: '*' }), 400, /target/],
   ['no Host', request(headers({ Host: null })), 400, /Host/],
@@ -60,7 +60,12 @@ const refusals: Array<[what: string, request: RequestHead, status: number, detai
   ['websocket twice', request(headers({}, [['Upgrade', 'websocket']])), 400, /websocket/],
   ['websocket with a version', request(headers({ Upgrade: 'websocket/13' })), 400, /websocket/],
   ['Content-Length', request(headers({}, [['Content-Length', '5']])), 400, /body/],
-  ['Content-Length: 0', request(headers({}, [['Content-Length', '0']])), 400, /body/],
+  ['Content-Length: 00', request(headers({}, [['Content-Length', '00']])), 400, /body/],
+  ['Content-Length: 0 twice', request(headers({}, [['Content-Length', '0'], ['content-length', '0']])), 400, /body/],
+  ['a malformed Host', request(headers({ Host: 'a b' })), 400, /Host/],
+  ['an unknown expectation', request(headers({}, [['Expect', 'x']])), 417, /expectation/],
+  ['the eleventh gate', request(headers({}, [['Sidegate-Hops', '10']])), 508, /loop/],
+  ['the eleventh proxy', request(headers({}, [['Via', Array(11).fill('1.1 x').join(', ')]])), 508, /loop/],
   ['Transfer-Encoding', request(headers({}, [['Transfer-Encoding', 'chunked']])), 400, /body/],
   ['an empty Transfer-Encoding', request(headers({}, [['Transfer-Encoding', '']])), 400, /body/],
   ['no version', request(headers({ 'Sec-WebSocket-Version': null })), 426, /13/],
@@ -88,6 +93,26 @@ test('an upgrade that is not to RFC 6455 is refused with the rule it breaks', (t
     t.equal(httpStatus(close), status, `${what}: ${status}`)
   }
   return t.end()
+})
+
+test('an upgrade may say that it has no body, what it expects of one, and name its host in the target', (t) => {
+  const upgrade = accepted(headers({}, [['Content-Length', '0'], ['Expect', '100-continue'], ['Sidegate-Hops', '9'], ['sidegate-hops', 'x']]))
+  const names = forwarded(upgrade).map(([name]) => name.toLowerCase())
+  t.same(names.filter((name) => ['content-length', 'expect'].includes(name)), [])
+  t.same(forwarded(upgrade).filter(([name]) => name.toLowerCase() === 'sidegate-hops'), [['Sidegate-Hops', '10']])
+  for (const [target, path] of [['http://a/x?y', '/x?y'], ['HTTP://A:80', '/']] as const) {
+    const found = checkUpgrade(request(right, { target }), open, client) as Upgrade
+    t.match(found.head.toString(), new RegExp(`^GET ${path.replace('?', '\\?')} HTTP/1.1\r\n`), target)
+  }
+  t.end()
+})
+
+test('other upgrades are named in so many words, cut and printable', (t) => {
+  t.equal(otherUpgrade([['Connection', 'Upgrade'], ['Upgrade', 'h2c']]), 'h2c')
+  t.equal(otherUpgrade([['Connection', 'Upgrade'], ['Upgrade', 'SPDY/3.1'], ['upgrade', 'tcp']]), 'SPDY/3.1, tcp')
+  t.equal(otherUpgrade([['Connection', 'Upgrade'], ['Upgrade', `\xe4${'x'.repeat(100)}`]]), `?${'x'.repeat(39)}`)
+  for (const list of [right, [['Connection', 'close'], ['Upgrade', 'h2c']], [['Connection', 'Upgrade']]] as Header[][]) t.equal(otherUpgrade(list), null)
+  t.end()
 })
 
 test('only a request with Upgrade and with Connection: upgrade is one', (t) => {

@@ -3,7 +3,7 @@ import type { Close } from '../../src/core/close.ts'
 import { Connection } from '../../src/core/connection.ts'
 import type { Half } from '../../src/pair/half.ts'
 import type { AnswerHead, Header } from '../../src/http1/head.ts'
-import { PlainAnswer, plainAnswerHead } from '../../src/opening/plain-answer.ts'
+import { answerIdleOf, PlainAnswer, plainAnswerHead } from '../../src/opening/plain-answer.ts'
 import type { Framing } from '../../src/opening/plain-answer.ts'
 
 const answer = (status: number, headers: Header[] = [], version: '1.0' | '1.1' = '1.1'): AnswerHead => ({ version, status, reason: 'Why', headers })
@@ -61,10 +61,10 @@ function body(framing: Framing): { plain: PlainAnswer; feed: (text: string, dire
   const connection = new Connection(1, 'l', 'websocket', 'c', 0)
   const ends: Close[] = []
   connection.owner = { close: (close) => void ends.push(close), queued: () => 0, takenAt: () => 0, isPaused: () => false }
-  const plain = new PlainAnswer(connection, framing)
+  const plain = new PlainAnswer(connection, framing, { current: { answerIdleMs: 1000 } })
   let sent = ''
   const forward = (bytes: Buffer, start: number, end: number): void => void (sent += bytes.toString('latin1', start, end))
-  const half = { direction: 'to_client', activity: 0, forward } as unknown as Half
+  const half = { direction: 'to_client', activity: 0, forward, flow: { received: 0 }, isPaused: false, isDelayed: false, sink: { queued: 0 } } as unknown as Half
   const feed = (text: string, direction: 'to_client' | 'to_upstream' = 'to_client'): void => {
     const bytes = Buffer.from(`${text}stale`)
     plain.relay(direction === 'to_client' ? half : ({ direction, forward } as unknown as Half), bytes, bytes.length - 5)
@@ -86,7 +86,7 @@ test('a body ends with its last byte, and what comes behind it goes nowhere', (t
   t.equal(chunked.sent(), '5\r\nhello\r\n0\r\n\r\n')
   t.match(chunked.ends, [{ reason: 'eof' }])
   const none = body({ kind: 'length', bytes: 0 })
-  none.plain.attach()
+  none.plain.attach(none.half)
   t.match(none.ends, [{ reason: 'eof' }], 'no bytes are complete at once')
   t.end()
 })
@@ -112,10 +112,33 @@ test('a malformed chunked body ends the connection, and its bytes do not go on',
 })
 
 test('what the client sends after a declined upgrade goes nowhere, and its FIN changes nothing', (t) => {
-  const { plain, feed, sent, ends } = body({ kind: 'end' })
+  const { plain, feed, sent, ends, half } = body({ kind: 'end' })
+  plain.attach(half)
   feed('GET /smuggled HTTP/1.1\r\n\r\n', 'to_upstream')
   t.same([sent(), ends], ['', []])
   t.equal(plain.onSourceEnd({ direction: 'to_upstream' } as Half), null)
-  t.same([plain.isAnswered(), plain.sweep()], [false, null])
+  t.same([plain.isAnswered(), plain.sweep(0)], [false, null])
+  t.end()
+})
+
+test('an answer that stalls in its body ends by upstreamIdle; one that goes on, is not taken, or is made of events lives', (t) => {
+  const { plain, half } = body({ kind: 'length', bytes: 100 })
+  plain.attach(half)
+  const turn = (now: number, seen: { received?: number; queued?: number; isPaused?: boolean }): string | null => {
+    const { received = half.flow.received, queued = 0, isPaused = false } = seen
+    Object.assign(half, { flow: { received }, sink: { queued }, isPaused })
+    return plain.sweep(now)?.reason ?? null
+  }
+  t.equal(turn(0, {}), null)
+  t.equal(turn(999, {}), null)
+  t.equal(turn(1500, { received: 1 }), null, 'a byte')
+  t.equal(turn(2600, { queued: 5 }), null, 'a client that does not take what there is')
+  t.equal(turn(3700, { isPaused: true }), null)
+  t.equal(plain.describe().next?.at, 4700)
+  t.equal(turn(4699, {}), null)
+  t.match(plain.sweep(4700), { reason: 'idle_timeout', side: 'upstream', phase: 'relay' })
+  const head = (type: string) => answer(200, [['Content-Type', type]])
+  t.equal(answerIdleOf(head('Text/Event-Stream; charset=utf-8'), { current: { answerIdleMs: 5 } }).current.answerIdleMs, Infinity)
+  t.equal(answerIdleOf(head('text/html'), { current: { answerIdleMs: 5 } }).current.answerIdleMs, 5)
   t.end()
 })

@@ -83,7 +83,7 @@ test('WebSocket: the 101, and the answer to a Close frame', async (t) => {
   const early = await connect(t, gate.port)
   await early.write(upgradeRequest())
   const upgrade = await waitingFor(gate, 'the upstream to answer the upgrade')
-  t.ok(isNext(upgrade, 'deadlines.response', 'upstream', 10_000))
+  t.ok(isNext(upgrade, 'deadlines.response', 'upstream', 60_000))
 
   const deafServer = await scriptedUpstream(t, (said) => said.accept())
   const closing = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${deafServer.port}"`])

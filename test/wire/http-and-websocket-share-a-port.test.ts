@@ -91,7 +91,7 @@ for (const withoutSharedBuffer of [false, true]) {
 
   test(`a later upgrade that is wrong is refused as a first one (${how})`, async (t) => {
     const gate = await path(t, withoutSharedBuffer)
-    const wrong: Array<[Record<string, string | null>, number]> = [[{ 'Sec-WebSocket-Version': '12' }, 426], [{ 'Sec-WebSocket-Key': 'short' }, 400], [{ 'Content-Length': '0' }, 400], [{ Upgrade: 'websocket, h2c' }, 400]]
+    const wrong: Array<[Record<string, string | null>, number]> = [[{ 'Sec-WebSocket-Version': '12' }, 426], [{ 'Sec-WebSocket-Key': 'short' }, 400], [{ 'Content-Length': '1' }, 400], [{ 'Host': 'a b' }, 400], [{ 'Expect': 'x' }, 417], [{ 'Sidegate-Hops': '10' }, 508], [{ Upgrade: 'websocket, h2c' }, 400]]
     for (const [headers, status] of wrong) {
       for (const isLater of [false, true]) {
         const client = await httpClient(t, gate.port)

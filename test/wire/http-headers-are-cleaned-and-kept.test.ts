@@ -22,7 +22,7 @@ test('a request goes on with its own headers, in order and case, less those of o
     'Via: 1.0 fred', 'via: 1.1 jim', 'X_Mine: kept', '__proto__: kept', 'constructor: kept', 'Empty:',
   ].join('\r\n') + '\r\n'))
   t.same(upstream.requests[0]!.headers, [
-    ['Host', 'a'], ['X-A', '1'], ['X-A', '2'], ['Cookie', 'a=1'], ['ACCEPT', '*/*'], ['X_Mine', 'kept'], ['__proto__', 'kept'], ['constructor', 'kept'], ['Empty', ''],
+    ['Host', 'a'], ['X-A', '1'], ['X-A', '2'], ['Cookie', 'a=1'], ['ACCEPT', '*/*'], ['X_Mine', 'kept'], ['__proto__', 'kept'], ['constructor', 'kept'], ['Empty', ''], ['Sidegate-Hops', '1'],
     ['X-Forwarded-For', '127.0.0.1'], ['X-Forwarded-Proto', 'http'], ['X-Forwarded-Host', 'a'], ['Forwarded', 'for=127.0.0.1;proto=http;host=a'],
     ['Via', '1.0 fred, 1.1 jim, 1.1 sidegate'], ['Connection', 'keep-alive'],
   ])

@@ -24,7 +24,7 @@ const cases: Array<[name: string, bytes: string, status: number]> = [
   ['Host twice the same', `GET / HTTP/1.1\r\n${HOST}${HOST}\r\n`, 400],
   ['no Host', 'GET / HTTP/1.1\r\nX: y\r\n\r\n', 400],
   ...['[', 'a b', 'a/b', 'u@a', 'a,b:c', 'a:b', '[::1', 'a\x80'].map((host): [string, string, number] => [`Host ${JSON.stringify(host)}`, `GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`, 400]),
-  ...['http://b/', 'http://a.b/', 'http://a:80/', 'http://u@a/', 'http://[', 'http://a#b', 'ftp://a/', 'a', 'a:1', '*', '/a#b', 'http:/a', '//a b'].map(
+  ...['http://b/', 'http://a.b/', 'http://a:81/', 'http://u@a/', 'http://[', 'http://a#b', 'ftp://a/', 'a', 'a:1', '*', '/a#b', 'http:/a', '//a b'].map(
     (target): [string, string, number] => [`target ${target}`, `GET ${target} HTTP/1.1\r\n${HOST}\r\n`, 400],
   ),
   ['a target beyond ASCII', `GET /\xe9 HTTP/1.1\r\n${HOST}\r\n`, 400],

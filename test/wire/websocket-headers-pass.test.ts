@@ -29,7 +29,7 @@ test('the head of an upgrade passes both ways unchanged, but for hop-by-hop head
   })
   const { head } = upstream.conversations[0]!
   t.equal(head.line, 'GET /chat/%7euser?a=1&b=%20 HTTP/1.1')
-  const added = /^(connection|upgrade|x-forwarded-.*|forwarded|via)$/i
+  const added = /^(connection|upgrade|x-forwarded-.*|forwarded|via|sidegate-hops)$/i
   t.same(head.headers.filter(([name]) => !added.test(name)), [
     ['Host', 'sidegate.test'],
     ['Sec-WebSocket-Version', '13'],

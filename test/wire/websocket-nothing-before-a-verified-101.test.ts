@@ -59,7 +59,7 @@ const bad: Array<[what: string, answer: (said: Conversation) => unknown, detail:
   ['HTTP/1.0', (said) => said.send('HTTP/1.0 101 Yes\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n'), /HTTP\/1\.1/],
   ['a frame before any answer', (said) => said.send(Buffer.concat([encodeFrame({ opcode: 'text', payload: 'x' }), Buffer.from('\r\n\r\n')])), /status line/],
   ['a header line that is folded', (said) => said.accept({ 'X-A': 'b\r\n c' }), /header line/],
-  ['a bare LF', (said) => said.send('HTTP/1.1 101 Yes\nUpgrade: websocket\r\n\r\n'), /bare CR or LF/],
+  ['a bare CR', (said) => said.send('HTTP/1.1 101 Yes\rUpgrade: websocket\r\n\r\n'), /bare CR or LF/],
 ]
 
 test('a 101 that does not verify is a 502, and of the client the upstream saw no more than the head', async (t) => {

@@ -1,0 +1,39 @@
+// Bytes that cannot become an HTTP/1 request, told by the first of them: whoever sends those does not wait for us to read on, and an operator
+// learns what came instead.
+
+const methodPattern = /^(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: |$)|$)/
+const linePattern = /^[^ ]+ [^ ]+ HTTP\/1\.[01]\r$/
+
+/** How other protocols begin; `?` is any byte. */
+const looks: ReadonlyArray<readonly [begin: string, words: string]> = [
+  ['\x16', 'a TLS handshake (this listener has no tls)'],
+  ['\x80?\x01', 'an SSL 2 handshake (this listener has no tls)'],
+  ['PRI * HTTP/2', 'HTTP/2 without TLS (this listener speaks HTTP/1.1)'],
+  ['SSH-', 'SSH'],
+  ['PROXY ', 'a PROXY header (proxyProtocol.accept, proxyProtocol.trusted)'],
+  ['\0\r\nQUIT\n', 'a PROXY header (proxyProtocol.accept, proxyProtocol.trusted)'],
+  ['\0\0\0?\x04\xd2\x16', 'PostgreSQL'],
+  ['\0\0??\0\x03\0\0', 'PostgreSQL'],
+  ['AMQP', 'AMQP'],
+  ['\x10?\0\x04MQTT', 'MQTT'],
+  ['\x10??\0\x04MQTT', 'MQTT'],
+  ['\x10?\0\x06MQIsdp', 'MQTT'],
+  ['*?\r\n', 'Redis'],
+  ['EHLO ', 'SMTP'],
+  ['HELO ', 'SMTP'],
+  ['\x03\0', 'RDP'],
+]
+
+function beginsWith(text: string, begin: string): boolean {
+  for (let i = 0; i < begin.length; i++) if (begin[i] !== '?' && begin[i] !== text[i]) return false
+  return text.length >= begin.length
+}
+
+/** What is wrong with the beginning of a request, in latin1, as far as it has come and less the empty lines before it; null while it may go on well. */
+export function notHttp(begin: string): string | null {
+  const end = begin.indexOf('\n')
+  if (end >= 0 ? linePattern.test(begin.slice(0, end)) : methodPattern.test(begin)) return null
+  if (end >= 0 && linePattern.test(`${begin.slice(0, end)}\r`)) return 'bare CR or LF in the head'
+  const look = looks.find(([prefix]) => beginsWith(begin, prefix))
+  return look === undefined ? 'malformed request line' : `no HTTP: it looks like ${look[1]}`
+}
