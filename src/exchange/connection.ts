@@ -21,7 +21,7 @@ import { Exchange } from './exchange.ts'
 import type { HttpDeadlines } from './exchange.ts'
 import type { Live } from '../core/live.ts'
 import { idleOptionsOf, IdleWait } from './idle-wait.ts'
-import { Feed } from './feed.ts'
+import type { Feed } from './feed.ts'
 import { answerFor, isGone } from '../http1/refusal.ts'
 import type { HttpMeter } from './throttle.ts'
 import { resetSocket } from '../endpoint/reset.ts'
@@ -97,11 +97,6 @@ export class HttpConnection implements ConnectionOwner, Swept {
   /** A request is under way. */
   get isServing(): boolean {
     return this.#state === 'busy'
-  }
-
-  /** Node's server has the socket. */
-  feedFrom(socket: Socket, maxBodyBytes: number): void {
-    this.feed = new Feed(socket, this, maxBodyBytes)
   }
 
   /** An answer begins now: the last one (`isLast`), if clients are to leave, whenever its request came. */

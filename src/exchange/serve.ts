@@ -23,6 +23,7 @@ import { closeFromParser } from './client-error.ts'
 import { HttpConnection } from './connection.ts'
 import type { HttpConnectionOptions, HttpContext } from './connection.ts'
 import type { Exchange } from './exchange.ts'
+import { Feed } from './feed.ts'
 import { forwardedFor, forwardHeaders, forwardTrailers, toObject } from '../http1/forwarding.ts'
 import type { ForwardingOptions } from '../http1/forwarding.ts'
 import type { RequestHead } from '../http1/head.ts'
@@ -92,7 +93,7 @@ export class HttpFront {
     if (limits !== undefined && rates !== null) owner.meter = new HttpMeter(rates, limits, (close) => owner.close(close))
     ;(socket as OwnedSocket)[kConnection] = owner
     this.#server.emit('connection', socket)
-    owner.feedFrom(socket, this.#options.maxBodyBytes)
+    owner.feed = new Feed(socket, owner, this.#options.maxBodyBytes)
     socket.unshift(bytes)
     socket.resume()
   }
