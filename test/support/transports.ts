@@ -52,6 +52,7 @@ export class Peer {
   readonly #seed: number
   #sent = 0
   #reader: StreamReader | null = null
+  #isFinished = false
 
   constructor(transport: Transport, side: 'client' | 'service') {
     this.#transport = transport
@@ -101,8 +102,10 @@ export class Peer {
     else raw.resetAndDestroy()
   }
 
-  /** The orderly end of this side's stream. */
+  /** The orderly end of this side's stream, once. */
   finish(): void {
+    if (this.#isFinished) return
+    this.#isFinished = true
     if (isHttp(this.#transport)) void this.wire.write('0\r\n\r\n')
     else if (isWebSocket(this.#transport)) void this.#frame('close', closePayload(1000))
     else this.wire.end()
@@ -157,37 +160,62 @@ function listenerOf(transport: Transport, port: number, tls: string, keys: strin
   return `protocol: ${protocol}, upstream: "127.0.0.1:${port}"${tls}${websocket}${all === '' ? '' : `, ${all}`}`
 }
 
-/** A conversation that stands: bytes have gone both ways. */
-export async function openLine(t: Test, transport: Transport, keys = '', options: LineOptions = {}): Promise<Line> {
-  const [client, service] = [new Peer(transport, 'client'), new Peer(transport, 'service')]
+export interface Service {
+  service: Peer
+  upstream: Upstream
+  /** The conversation is open, as far as the service is concerned. */
+  isReady: Promise<void>
+  /** The listener of a gate before it; `keys` are further keys, as YAML in one line. */
+  listener(keys: string): string
+  /** The authority of the certificate that the listener shows; null in the clear. */
+  ca: string | null
+}
+
+/** A service that a gate may be put before. */
+export async function startService(t: Test, transport: Transport): Promise<Service> {
+  const service = new Peer(transport, 'service')
   const ready = Promise.withResolvers<void>()
   const inbound = new HeadThen((head) => {
     queueMicrotask(() => void service.wire.write(isHttp(transport) ? answerHead : switchingProtocols(head)).then(() => ready.resolve()))
     return service.reader()
   })
-  const hasHead = isHttp(transport) || isWebSocket(transport)
   const upstream = await listen(t, (wire) => {
     service.wire = wire
-    if (!hasHead) ready.resolve()
-  }, { into: hasHead ? inbound : service.reader() })
+    if (!hasHead(transport)) ready.resolve()
+  }, { into: hasHead(transport) ? inbound : service.reader() })
   const ca = isSecure(transport) ? authority(t) : null
   const server = ca?.issue('server')
   const tls = server === undefined ? '' : `, tls: { cert: "${server.cert}", key: "${server.key}" }`
-  const listener = (more: string): string => listenerOf(transport, upstream.port, tls, more)
+  return { service, upstream, isReady: ready.promise, listener: (keys) => listenerOf(transport, upstream.port, tls, keys), ca: ca?.cert ?? null }
+}
+
+/** What a client sends first: its head, and a first byte of payload. */
+export function openingBytes(transport: Transport): Buffer {
+  const head = hasHead(transport) ? (isHttp(transport) ? requestHead : upgradeRequest()) : ''
+  const byte = pattern(1, 1, 0)
+  if (isHttp(transport)) return Buffer.concat([Buffer.from(`${head}1\r\n`), byte, Buffer.from('\r\n')])
+  return Buffer.concat([Buffer.from(head), isWebSocket(transport) ? encodeFrame({ opcode: 'binary', payload: byte, mask: true }) : byte])
+}
+
+/** A conversation that stands: bytes have gone both ways. */
+export async function openLine(t: Test, transport: Transport, keys = '', options: LineOptions = {}): Promise<Line> {
+  const { service, upstream, isReady, listener, ca } = await startService(t, transport)
+  const client = new Peer(transport, 'client')
   const gate = await startGate(t, [listener(keys)], {}, options.top ?? '')
-  const outbound = hasHead ? new HeadThen(() => client.reader()) : client.reader()
+  const outbound = hasHead(transport) ? new HeadThen(() => client.reader()) : client.reader()
   const wireOptions = { into: outbound, halfOpen: true }
-  client.wire = ca === null ? await connect(t, gate.port, wireOptions) : await tlsConnect(t, gate.port, { ca: ca.cert, ...wireOptions, options: { allowHalfOpen: true } as object })
-  if (hasHead) void client.wire.write(isHttp(transport) ? requestHead : upgradeRequest())
+  client.wire = ca === null ? await connect(t, gate.port, wireOptions) : await tlsConnect(t, gate.port, { ca, ...wireOptions, options: { allowHalfOpen: true } as object })
+  if (hasHead(transport)) void client.wire.write(isHttp(transport) ? requestHead : upgradeRequest())
   await client.send(1)
   await eventually(() => service.got.bytes === 1, { what: 'a first byte at the service' })
-  await ready.promise
+  await isReady
   await service.send(1)
   await eventually(() => client.got.bytes === 1, { what: 'a first byte at the client' })
   if (options.unread) client.wire.stopReading()
   return { gate, client, service, upstream, listener }
 }
 
+const hasHead = (transport: Transport): boolean => isHttp(transport) || isWebSocket(transport)
 const requestHead = 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n'
 const answerHead = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'
 

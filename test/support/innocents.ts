@@ -1,0 +1,83 @@
+// The table of README.md: peers that are slow, quiet or gone in a proper way, and that a gate must not kill nor cut, on every transport. Each
+// cell is a test of test/wire/innocents-*.test.ts, or has a word why there is none; README.md prints the same table, and a test compares.
+
+import type { Test } from 'tap'
+import { eventually } from './eventually.ts'
+import { halfClosing, transports } from './transports.ts'
+import type { Line, Peer, Transport } from './transports.ts'
+
+export interface Innocent {
+  title: string
+  on: readonly Transport[]
+  /** Why it is not tried on the others. */
+  otherwise?: string
+}
+
+const plain: readonly Transport[] = ['tcp', 'websocket', 'messages', 'http']
+
+export const innocents = {
+  slowReader: { title: 'reads slowly, and gets all and the end behind it', on: transports },
+  byteReader: { title: 'reads a byte at a time', on: plain, otherwise: 'reads whole records' },
+  halfClosed: { title: 'has ended its half, and waits for an answer that takes its time', on: halfClosing, otherwise: 'has no half to end' },
+  quiet: { title: 'says nothing while an answer is pending', on: transports },
+  oneWay: { title: 'only sends, or only listens', on: transports },
+  resetBehindData: { title: 'reads slowly what a peer sent before it crashed', on: transports },
+} as const satisfies Record<string, Innocent>
+
+/** The table as README.md has it. */
+export function innocentsTable(): string {
+  const cell = ({ on, otherwise = '' }: Innocent, transport: Transport): string => (on.includes(transport) ? 'lives' : otherwise)
+  const rows = Object.values(innocents).map((one) => [one.title, ...transports.map((transport) => cell(one, transport))])
+  return [['a peer that', ...transports], ['---', ...transports.map(() => '---')], ...rows].map((row) => `| ${row.join(' | ')} |\n`).join('')
+}
+
+/** Every wait that a case must outlive, several times over. */
+export const LIMIT_MS = 400
+export const shortDeadlines = `deadlines: { write: ${LIMIT_MS}ms, close: ${LIMIT_MS}ms, halfClose: ${LIMIT_MS}ms, request: ${LIMIT_MS}ms, response: ${LIMIT_MS}ms }`
+export const LONG = { withinMs: 30_000 }
+
+/** All of `bytes` came, each as it was sent. */
+export async function gotAll(t: Test, peer: Peer, bytes: number): Promise<void> {
+  await eventually(() => peer.got.bytes >= bytes || peer.wire.outcome !== null, { ...LONG, what: `${bytes} bytes` })
+  t.equal(peer.got.problem(bytes), null)
+}
+
+/** Both ends say goodbye in the transport's words, and the gate calls it a normal end. */
+export async function partsWell(t: Test, { gate, client, service }: Line, last: Peer): Promise<void> {
+  const first = last === client ? service : client
+  await eventually(() => last.isWhole || last.wire.outcome !== null, { ...LONG, what: 'the end of the stream' })
+  t.ok(last.isWhole, 'the stream came to its end')
+  last.finish()
+  await eventually(() => first.isWhole || first.wire.outcome !== null, { what: 'the answer to it' })
+  client.wire.end()
+  service.wire.end()
+  t.match(await gate.end(), { reason: 'eof' })
+}
+
+export interface Policy {
+  /** Finishes the title of a test. */
+  title: string
+  keys?: string
+  /** Once the data is on its way. */
+  meet?: (line: Line) => unknown
+}
+
+/** What may meet data under way without harm to it. */
+export const policies: readonly Policy[] = [
+  { title: '' },
+  { title: ', under a limit of bytes', keys: 'limits: { bytes: { rate: 4MiB, burst: 256KiB } }' },
+  { title: ', over a reload', meet: ({ gate, listener }) => gate.reload([listener(`${shortDeadlines}, noDelay: false`)]) },
+]
+
+export async function quietFor(ms: number): Promise<void> {
+  const start = performance.now()
+  await eventually(() => performance.now() - start >= ms, { withinMs: 2 * ms + 5000 })
+}
+
+export async function sendSlowly(peer: Peer, ms: number): Promise<void> {
+  const start = performance.now()
+  while (performance.now() - start < ms) {
+    await peer.send(100)
+    await quietFor(LIMIT_MS / 8)
+  }
+}
