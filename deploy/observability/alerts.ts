@@ -116,6 +116,14 @@ export const alerts: readonly Alert[] = [
     description: '{{ $value | humanize }} connections were still there at drain.timeout and were reset.',
   },
   {
+    name: 'SidegateDrainCut',
+    expr: `sum by (namespace, job) (increase(${selector('sidegate_drain_cut_total')}[15m])) > 0`,
+    for: '0m',
+    severity: 'warning',
+    summary: 'A drain of {{ $labels.job }} cut answers off',
+    description: '{{ $value | humanize }} connections were ended while they were owed bytes or an answer.',
+  },
+  {
     name: 'SidegateCertificateExpiring',
     expr: `min by (namespace, job, name) (${selector('sidegate_tls_certificate_expiry_timestamp_seconds')}) - time() < 14 * 86400`,
     for: '1h',

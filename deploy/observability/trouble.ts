@@ -64,9 +64,9 @@ const where: Row = {
     },
     {
       title: 'Left in a drain', kind: 'lines', unit: 'short', width: 8, min: 0,
-      shows: 'Client connections that are still open at gates that are draining.',
+      shows: 'Client connections that are still open at gates that are draining, and those that were cut: ended while they were owed bytes or an answer.',
       act: 'It falls over `drain.spread`. What stays flat is reset at `drain.timeout`: `sidegate connections --sort age` tells who it is.',
-      queries: [{ expr: `sum by (instance) (${shown('sidegate_connections', { side: 'client' })}) and on (instance) ${shown('sidegate_draining')} == 1`, legend: '{{instance}}' }],
+      queries: [{ expr: `sum by (instance) (${shown('sidegate_connections', { side: 'client' })}) and on (instance) ${shown('sidegate_draining')} == 1`, legend: '{{instance}}' }, { expr: `sum by (instance) (increase(${shown('sidegate_drain_cut_total')}[$__rate_interval])) > 0`, legend: '{{instance}} cut' }],
     },
   ],
 }

@@ -38,6 +38,8 @@ export interface ConnectionOwner {
   isPaused(direction: Direction): boolean
   /** Milliseconds without data either way, as of the last sweep; 0 (or absent) while somebody waits. */
   quietMs?(now: number): number
+  /** Somebody waits for bytes or for an answer that an end now would take away; absent is no. */
+  isOwed?(): boolean
   /** When data last moved, as the last sweep saw it; milliseconds of the Clock. */
   activeAt?(): number
   /** What it waits for and until when. For an operator who asks for this one: it may allocate. */
@@ -71,6 +73,8 @@ export class Connection {
   readonly toClient = new Flow()
   /** Why it ended; null while it is open. The first cause, never overwritten. */
   end: Close | null = null
+  /** It was owed bytes, or an answer, when we ended it. */
+  isCut = false
   owner: ConnectionOwner | null = null
   /** At the upstream address that it uses or is about to use; of plain HTTP, while a request is under way. */
   place: Place | null = null

@@ -8,17 +8,14 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { closeFromError, isForced, isPatient, makeClose, reasonRow } from '../core/close.ts'
-import type { Close, PeerSide } from '../core/close.ts'
+import { closeFromError, isForced, isPatient, makeClose, reasonRow, type Close, type PeerSide } from '../core/close.ts'
 import type { Swept } from '../core/clock.ts'
-import { releasePlace } from '../core/connection.ts'
-import type { Connection, ConnectionOwner, Direction } from '../core/connection.ts'
+import { releasePlace, type Connection, type ConnectionOwner, type Direction } from '../core/connection.ts'
 import { bugDetail } from '../core/errors.ts'
 import { expiresAt } from '../pair/deadlines.ts'
 import type { ServeContext } from '../opening/opening.ts'
 import type { Binding } from './binding.ts'
-import { Exchange } from './exchange.ts'
-import type { HttpDeadlines } from './exchange.ts'
+import { Exchange, type HttpDeadlines } from './exchange.ts'
 import type { Live } from '../core/live.ts'
 import { idleOptionsOf, IdleWait } from './idle-wait.ts'
 import type { Feed } from './feed.ts'
@@ -128,6 +125,10 @@ export class HttpConnection implements ConnectionOwner, Swept {
     return this.#state === 'idle' ? this.#idle.quietMs(now) : 0
   }
 
+  isOwed(): boolean {
+    return this.#state === 'busy'
+  }
+
   activeAt(): number {
     return this.#exchange?.activeAt ?? this.#idle.since
   }
@@ -205,6 +206,7 @@ export class HttpConnection implements ConnectionOwner, Swept {
 
   #closeNow(close: Close): void {
     const exchange = this.#exchange
+    this.connection.isCut = close.side === 'sidegate' && exchange !== null && !exchange.response.writableFinished
     this.#state = 'closing'
     this.connection.end = close
     this.connection.phase = 'close'

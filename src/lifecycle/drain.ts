@@ -6,7 +6,8 @@
 //                     minDuration
 //                          |
 //                       parting        listeners are closed; each connection is asked to go at a moment of its own (Parting)
-//                          |           over `spread`; at `timeout`, from the beginning, those that are left are reset
+//                          |           over `spread`; tcp, which cannot be asked, in the last `spread` before `timeout`
+//                          |           (PatientParting); at `timeout`, from the beginning, those that are left are reset
 //                       none left
 //                          |
 //                       finished       for good: the process stays until it is told to end
@@ -19,25 +20,33 @@ import type { Reason } from '../core/close.ts'
 import type { Connection, Registry } from '../core/connection.ts'
 import type { Log } from '../log/log.ts'
 import { Parting } from './parting.ts'
+import { PatientParting } from './patient-parting.ts'
 
 export type DrainState = 'none' | 'announced' | 'parting' | 'finished'
 export type DrainTrigger = 'admin' | 'SIGTERM' | 'SIGINT'
 
-/** Milliseconds. */
+/** Milliseconds, but for `tcp`. */
 export interface DrainTimes {
   minDurationMs: number
   spreadMs: number
   /** From the beginning of the drain. */
   timeoutMs: number
+  /** `wait`: tcp connections are left alone while there is time. */
+  tcp: 'wait' | 'spread'
 }
 
-export interface DrainResult {
+export interface DrainCounts {
   /** Connections that went when they were asked. */
   drained: number
   /** Connections that were reset at the timeout. */
   forced: number
   /** Connections that ended meanwhile for a reason of their own. */
   others: number
+  /** Of `drained` and `forced`, those that were owed bytes or an answer when they were ended. */
+  cut: number
+}
+
+export interface DrainResult extends DrainCounts {
   tookMs: number
   isUndone: boolean
 }
@@ -56,16 +65,23 @@ export interface DrainParts {
 export const BEGINS_WITHIN_MS = 5000
 /** For sockets that were reset to be gone. */
 const RESET_MS = 1000
+/** Where there is no spread, tcp connections get their FIN so long before what is left is reset. */
+const LAST_MS = 1000
+
+const none = (): DrainCounts => ({ drained: 0, forced: 0, others: 0, cut: 0 })
 
 export class Drain {
   readonly #parts: DrainParts
   readonly #waiters = new Set<() => void>()
+  #result: DrainResult | null = null
   #state: DrainState = 'none'
-  #times: DrainTimes = { minDurationMs: 0, spreadMs: 0, timeoutMs: 0 }
+  #times: DrainTimes = { minDurationMs: 0, spreadMs: 0, timeoutMs: 0, tcp: 'wait' }
   #isFinal = false
   #startedAt = 0
-  #counts = { drained: 0, forced: 0, others: 0 }
-  #parting: Parting | null = null
+  #counts = none()
+  #partings: Array<Parting | PatientParting> = []
+  /** Connections of all drains that were ended while they were owed something. */
+  totalCut = 0
   /** Of the timers that run. */
   #cancels: Array<() => void> = []
   #done = Promise.withResolvers<DrainResult>()
@@ -90,9 +106,9 @@ export class Drain {
     this.#state = 'announced'
     this.#times = times
     this.#startedAt = clock.now()
-    this.#counts = { drained: 0, forced: 0, others: 0 }
-    const { minDurationMs, spreadMs, timeoutMs } = times
-    log.info('drain begins', { trigger, connections: registry.size, minDurationMs, spreadMs, timeoutMs })
+    this.#counts = none()
+    const { minDurationMs, spreadMs, timeoutMs, tcp } = times
+    log.info('drain begins', { trigger, connections: registry.size, minDurationMs, spreadMs, timeoutMs, tcp })
     this.#after(timeoutMs, () => this.#force())
     if (minDurationMs === 0) this.#part()
     else this.#after(minDurationMs, () => this.#part())
@@ -111,14 +127,15 @@ export class Drain {
   /**
    * Resolves when a drain is finished (or undone), and also where none begins within five seconds: a preStop hook runs when a container
    * is restarted for a failed liveness probe too, and nothing is drained then. `onGone` is given what to call if nobody waits any more.
+   * Resolves with what became of the connections; null where there was no drain.
    */
-  waitDrained(onGone?: (run: () => void) => void): Promise<void> {
-    if (this.#state === 'finished') return Promise.resolve()
+  waitDrained(onGone?: (run: () => void) => void): Promise<DrainResult | null> {
+    if (this.#state === 'finished') return Promise.resolve(this.#result)
     return new Promise((resolve) => {
       const done = (): void => {
         cancel()
         this.#waiters.delete(done)
-        resolve()
+        resolve(this.#state === 'none' ? null : this.#result)
       }
       const cancel = this.#parts.clock.after(BEGINS_WITHIN_MS, () => {
         if (this.#state === 'none') done()
@@ -129,17 +146,36 @@ export class Drain {
   }
 
   /** A connection is gone. */
-  onClosed({ end }: Connection): void {
+  onClosed(connection: Connection): void {
     if (this.#state !== 'announced' && this.#state !== 'parting') return
-    if (end?.reason === 'drain') this.#counts.drained++
-    else if (end?.reason === 'drain_timeout') this.#counts.forced++
-    else this.#counts.others++
+    this.#count(connection)
     if (this.#state === 'parting' && this.#parts.registry.size === 0) this.#finish()
   }
 
-  /** Stops all timers; who waits is not kept waiting. */
+  /** The process ends now: what is left is reset, all timers are stopped, and nobody who waits is kept waiting. */
   stop(): void {
-    if (this.#state !== 'finished') this.#settle(false)
+    if (this.#state === 'finished') return
+    if (this.isUnderway) this.#endAtOnce()
+    this.#settle(false)
+  }
+
+  /** Told to end before it was done, by a second signal. */
+  #endAtOnce(): void {
+    const { registry, log } = this.#parts
+    const left = [...registry]
+    this.#state = 'finished'
+    for (const connection of left) end(connection, 'drain_timeout')
+    // Their sockets are gone only after this turn; nobody will count them then.
+    for (const connection of left) this.#count(connection)
+    if (left.length > 0) log.warn('drain: told to end at once, resetting what is left', { connections: left.length, cut: this.#counts.cut })
+  }
+
+  #count({ end, isCut }: Connection): void {
+    const became = end?.reason === 'drain' ? 'drained' : end?.reason === 'drain_timeout' ? 'forced' : 'others'
+    this.#counts[became]++
+    if (became === 'others' || !isCut) return
+    this.#counts.cut++
+    this.totalCut++
   }
 
   #part(): void {
@@ -149,8 +185,20 @@ export class Drain {
     log.info('drain: listeners closed', { connections: registry.size })
     if (registry.size === 0) return this.#finish()
     // Whoever is asked has the rest of the time to go, so none may be asked when it is over.
-    const spreadMs = Math.min(this.#times.spreadMs, Math.max(0, this.#times.timeoutMs - (clock.now() - this.#startedAt)))
-    this.#parting = new Parting({ clock, random, connections: registry, spreadMs, ask: (connection) => close(connection, 'drain') })
+    const leftMs = Math.max(0, this.#times.timeoutMs - (clock.now() - this.#startedAt))
+    const ask = (connection: Connection): void => end(connection, 'drain')
+    const isPatient = (connection: Connection): boolean => this.#times.tcp === 'wait' && connection.protocol === 'tcp'
+    const connections = [...registry].filter((connection) => !isPatient(connection))
+    const waiting = (): Connection[] => [...registry].filter((connection) => isPatient(connection) && connection.end === null)
+    if (waiting().length > 0) this.#partings.push(new PatientParting({ clock, random, connections: waiting, ...this.#patience(leftMs), ask }))
+    this.#partings.push(new Parting({ clock, random, connections, spreadMs: Math.min(this.#times.spreadMs, leftMs), ask }))
+  }
+
+  /** The last `spread` before the timeout. */
+  #patience(leftMs: number): { waitMs: number; windowMs: number } {
+    const { spreadMs } = this.#times
+    const waitMs = Math.max(0, leftMs - Math.max(spreadMs, LAST_MS))
+    return { waitMs, windowMs: Math.min(spreadMs, leftMs) }
   }
 
   #force(): void {
@@ -158,7 +206,7 @@ export class Drain {
     if (this.#state === 'announced') this.#part()
     if (registry.size === 0) return
     log.warn('drain: out of time, resetting what is left (drain.timeout)', { connections: registry.size })
-    for (const connection of [...registry]) close(connection, 'drain_timeout')
+    for (const connection of [...registry]) end(connection, 'drain_timeout')
     if (this.#state === 'parting') this.#after(RESET_MS, () => this.#finish())
   }
 
@@ -170,9 +218,10 @@ export class Drain {
 
   #settle(isUndone: boolean): void {
     for (const cancel of this.#cancels.splice(0)) cancel()
-    this.#parting?.cancel()
+    for (const parting of this.#partings.splice(0)) parting.cancel()
+    this.#result = { ...this.#counts, tookMs: this.#parts.clock.now() - this.#startedAt, isUndone }
     for (const done of [...this.#waiters]) done()
-    this.#done.resolve({ ...this.#counts, tookMs: this.#parts.clock.now() - this.#startedAt, isUndone })
+    this.#done.resolve(this.#result)
     this.#done = this.#state === 'none' ? Promise.withResolvers<DrainResult>() : this.#done
   }
 
@@ -181,6 +230,6 @@ export class Drain {
   }
 }
 
-function close(connection: Connection, reason: Reason): void {
+function end(connection: Connection, reason: Reason): void {
   connection.owner?.close(makeClose(reason, 'sidegate', connection.phase))
 }

@@ -79,9 +79,9 @@ export function idleFirst(connections: Iterable<Connection>, now: number, random
   return [...shuffled(idle, random), ...shuffled(busy, random)]
 }
 
-/** One that is still opening is busy: its client waits. */
+/** One that is still opening is busy: its client waits. So is one that has asked and is quiet since. */
 function isIdle({ owner }: Connection, now: number): boolean {
-  return (owner?.quietMs?.(now) ?? 0) >= IDLE_MS
+  return owner?.isOwed?.() !== true && (owner?.quietMs?.(now) ?? 0) >= IDLE_MS
 }
 
 /** Fisher and Yates. */

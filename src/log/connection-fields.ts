@@ -12,6 +12,7 @@
 //     side            who caused it: client | upstream | sidegate
 //     phase           admit | handshake | connect | relay | close
 //     detail          an errno or a parser's words; absent if there is none
+//     cut             true where we ended it while it was owed bytes, or an answer; else absent
 //     durationMs      from the accept to the end
 //     connectMs       from the accept until the upstream side stood; absent if it never did
 //     bytesToUpstream, bytesToClient        read from the side that sends in that direction
@@ -37,6 +38,7 @@ export function connectionFields(connection: Connection, now: number): LogFields
     side: end?.side ?? null,
     phase: end?.phase ?? connection.phase,
     detail: end?.detail,
+    cut: connection.isCut || undefined,
     durationMs: Math.round(now - connection.openedAt),
     connectMs: connection.connectedAt === null ? undefined : Math.round(connection.connectedAt - connection.openedAt),
     bytesToUpstream: toUpstream.received,

@@ -183,6 +183,11 @@ function stateInstruments(registry: Registry) {
       help: '1 from the start of a drain to the exit.',
       registers,
     }),
+    drainCut: new Counter({
+      name: 'sidegate_drain_cut_total',
+      help: 'Connections that a drain ended while they were owed bytes, or an answer to what the client said last.',
+      registers,
+    }),
     overloadPressure: new Gauge({
       name: 'sidegate_overload_pressure',
       help: '0 to 1: the larger of memory used of the limit, and bytes queued of memory.buffered.',

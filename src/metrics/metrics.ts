@@ -27,6 +27,8 @@ export interface MetricsOptions {
   /** How many connections of each listener gates still wait for; they are in no registry. */
   arriving?: () => Iterable<readonly [listener: string, count: number]>
   isDraining?: () => boolean
+  /** Connections that drains have ended while they were owed something. */
+  drainCut?: () => number
   config?: () => ConfigState
   logLinesDropped?: () => number
   /** Looks into the kernel that could not be made; those of this thread unless told. */
@@ -61,8 +63,7 @@ export class Metrics implements Observer {
   /** What each open connection was counted as. Some 50 bytes for each, and the account holds whatever the path does. */
   readonly #openedAs = new Map<Connection, Protocol>()
   readonly #showPauses: { toUpstream: (total: number) => void; toClient: (total: number) => void }
-  readonly #showLogLinesDropped: (total: number) => void
-  readonly #showKernelLooksLost: (total: number) => void
+  readonly #showTotals: Record<'logLinesDropped' | 'kernelLooksLost' | 'drainCut', (total: number) => void>
   readonly #showReloads: { success: (total: number) => void; failure: (total: number) => void }
   readonly #opened = new Tally(this.#instruments.opened)
   readonly #closed = new Tally(this.#instruments.closed)
@@ -71,7 +72,7 @@ export class Metrics implements Observer {
 
   constructor(options: MetricsOptions) {
     this.#options = options
-    const { build, dialFailures, pauses, logLinesDropped, configReloads } = this.#instruments
+    const { build, dialFailures, pauses, logLinesDropped, kernelLooksLost, drainCut, configReloads } = this.#instruments
     build.set({ version: options.version, revision: options.revision, node_version: process.version }, 1)
     for (const reason of dialFailureReasons) dialFailures.inc({ reason }, 0)
     for (const result of ['success', 'failure'] as const) this.#instruments.tlsReloads.inc({ result }, 0)
@@ -80,8 +81,7 @@ export class Metrics implements Observer {
       toUpstream: mirror(pauses, { direction: 'to_upstream' }),
       toClient: mirror(pauses, { direction: 'to_client' }),
     }
-    this.#showLogLinesDropped = mirror(logLinesDropped, {})
-    this.#showKernelLooksLost = mirror(this.#instruments.kernelLooksLost, {})
+    this.#showTotals = { logLinesDropped: mirror(logLinesDropped, {}), kernelLooksLost: mirror(kernelLooksLost, {}), drainCut: mirror(drainCut, {}) }
     this.#showReloads = { success: mirror(configReloads, { result: 'success' }), failure: mirror(configReloads, { result: 'failure' }) }
     for (const policy of droppingPolicies) this.#dropped.add({ policy }, 0)
     for (const listener of options.listeners) this.setListener(listener)
@@ -254,10 +254,11 @@ export class Metrics implements Observer {
     this.#showPauses.toUpstream(sum.pausesToUpstream)
     this.#showPauses.toClient(sum.pausesToClient)
     this.#showOverload()
+    this.#showTotals.drainCut(this.#options.drainCut?.() ?? 0)
     draining.set(this.#options.isDraining?.() === true ? 1 : 0)
     for (const tally of [this.#opened, this.#closed, this.#rejected, this.#dropped]) tally.show()
-    this.#showLogLinesDropped(this.#options.logLinesDropped?.() ?? 0)
-    this.#showKernelLooksLost(this.#options.kernelLooksLost?.() ?? kernelQueue.lost)
+    this.#showTotals.logLinesDropped(this.#options.logLinesDropped?.() ?? 0)
+    this.#showTotals.kernelLooksLost(this.#options.kernelLooksLost?.() ?? kernelQueue.lost)
     const config = this.#options.config?.()
     if (config !== undefined) this.#showConfig(config)
   }

@@ -9,16 +9,14 @@
 
 import type { Swept } from '../core/clock.ts'
 import { closeFromError, isForced, makeClose, reasonRow, type Close, type PeerSide } from '../core/close.ts'
-import { releasePlace } from '../core/connection.ts'
-import type { Connection, ConnectionOwner, Observer } from '../core/connection.ts'
+import { releasePlace, type Connection, type ConnectionOwner, type Observer } from '../core/connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { KeptBytes } from '../endpoint/kept-bytes.ts'
 import { bugDetail, InvariantError } from '../core/errors.ts'
 import type { Dialogue } from '../pair/dialogue.ts'
 import { Pair, type PairContext, type PairOptions } from '../pair/pair.ts'
 import { Dial, type Dialler, type DialOptions } from '../upstream/dial.ts'
-import { proxyHeader } from '../upstream/proxy-header.ts'
-import type { ProxyVersion } from '../upstream/proxy-header.ts'
+import { proxyHeader, type ProxyVersion } from '../upstream/proxy-header.ts'
 import { Search, type Seeker } from '../upstream/search.ts'
 import type { UpstreamTarget } from '../upstream/target.ts'
 import type { Upstream } from '../upstream/upstream.ts'
@@ -160,7 +158,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.#state = 'paired'
     this.context.sweep.delete(this)
     attach?.(pair)
-    pair.start(this.#early?.takeAll() ?? NOTHING, fromUpstream)
+    pair.start(this.#early?.takeAll() ?? Buffer.alloc(0), fromUpstream)
     this.#early = null
     if (this.#hasClientEnded) pair.onEnd(client)
   }
@@ -174,6 +172,10 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
 
   queued(side: PeerSide): number {
     return side === 'client' ? this.#client.queued : (this.#upstream?.queued ?? 0)
+  }
+
+  isOwed(): boolean {
+    return this.#state === 'waiting' && this.connection.protocol === 'tcp' && this.#early !== null
   }
 
   /** What waits here is an answer of ours, which has `closeMs`. */
@@ -260,9 +262,8 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     if (this.#state === 'closing' && isForced(close)) this.#giveUp()
     if (this.#state !== 'waiting') return
     this.report()
+    Object.assign(this.connection, { isCut: close.side === 'sidegate' && this.isOwed(), end: close, phase: 'close' })
     this.#state = 'closing'
-    this.connection.end = close
-    this.connection.phase = 'close'
     this.#early = null
     this.#search?.cancel()
     this.#dial?.cancel()
@@ -296,5 +297,3 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.context.onClosed(this.connection)
   }
 }
-
-const NOTHING = Buffer.alloc(0)

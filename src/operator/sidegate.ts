@@ -110,6 +110,7 @@ export class Sidegate {
       clock: this.#clock,
       ...build(),
       isDraining: () => this.#drain.isUnderway,
+      drainCut: () => this.#drain.totalCut,
       arriving: () => this.#listeners.current.map(({ config: { name }, arriving }) => [name, arriving] as const),
       config: () => this.#reloads,
       overload: () => this.#overload.view,
@@ -219,7 +220,7 @@ export class Sidegate {
    * notice. Resolves when no connection is left. The health server goes on to answer.
    */
   drain(trigger: DrainTrigger, times: Partial<DrainTimes> = {}): Promise<DrainResult> {
-    const atOnce = trigger === 'SIGINT' ? { minDurationMs: 0, spreadMs: 0 } : {}
+    const atOnce = trigger === 'SIGINT' ? { minDurationMs: 0, spreadMs: 0, tcp: 'spread' as const } : {}
     return this.#drain.begin(trigger, { ...this.#config.drain, ...atOnce, ...times })
   }
 
@@ -233,7 +234,7 @@ export class Sidegate {
   }
 
   /** Resolves when a drain is finished, and after five seconds if none has begun. */
-  waitDrained(): Promise<void> {
+  waitDrained(): Promise<DrainResult | null> {
     return this.#drain.waitDrained()
   }
 

@@ -23,6 +23,14 @@ export function readinessOf(problems: Readonly<Record<string, string | null>>): 
   return { ready: checks.every(({ ok }) => ok), checks }
 }
 
+/** What became of the connections. */
+export interface DrainCounts {
+  drained: number
+  forced: number
+  others: number
+  cut: number
+}
+
 export interface HealthServerOptions {
   clock: Clock
   /** Configuration valid and listeners bound; never the upstream. */
@@ -30,7 +38,7 @@ export interface HealthServerOptions {
   readiness: () => Readiness
   renderMetrics: () => Promise<{ contentType: string; body: string }>
   /** Resolves when a drain is finished, or where none begins; `onGone` is given what to call if the asker leaves. */
-  waitDrained?: (onGone: (run: () => void) => void) => Promise<void>
+  waitDrained?: (onGone: (run: () => void) => void) => Promise<DrainCounts | null>
   onError?: (error: unknown) => void
   maxConnections?: number
 }
@@ -82,8 +90,8 @@ function healthRoutes(options: HealthServerOptions): Route[] {
       path: '/drain/wait',
       summary: 'answers when a drain is finished, or after 5 s if none begins',
       handle: async ({ signal }) => {
-        await options.waitDrained?.((run) => signal.addEventListener('abort', run, { once: true }))
-        return text(200, 'ok\n')
+        const counts = await options.waitDrained?.((run) => signal.addEventListener('abort', run, { once: true }))
+        return text(200, drained(counts ?? null))
       },
     },
   ]
@@ -91,6 +99,13 @@ function healthRoutes(options: HealthServerOptions): Route[] {
 
 function text(status: number, body: string): Answer {
   return { status, body }
+}
+
+/** The first line is for programs. `cut` are those that were ended while they were owed bytes or an answer. */
+function drained(counts: DrainCounts | null): string {
+  if (counts === null) return 'ok\nno drain\n'
+  const { drained, forced, others, cut } = counts
+  return `ok\ndrained ${drained}\nforced ${forced}\nothers ${others}\ncut ${cut}\n`
 }
 
 function startup(isStarted: boolean): Answer {

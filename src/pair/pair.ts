@@ -8,8 +8,7 @@
 // The pair never dials. Whoever makes it gives both endpoints away.
 
 import type { Swept } from '../core/clock.ts'
-import { closeFromError, isForced, isPatient, makeClose } from '../core/close.ts'
-import type { Close, PeerSide } from '../core/close.ts'
+import { closeFromError, isForced, isPatient, makeClose, type Close, type PeerSide } from '../core/close.ts'
 import type { Connection, ConnectionOwner, Direction } from '../core/connection.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
 import { bugDetail, InvariantError } from '../core/errors.ts'
@@ -20,6 +19,7 @@ import { Half } from './half.ts'
 import type { MeterOwner } from '../limits/meter.ts'
 import type { MinRate } from '../limits/min-rate.ts'
 import { limitHalves } from './limited.ts'
+import { isOwed } from './owed.ts'
 import type { PairContext, PairOptions } from './pair-options.ts'
 import { partingManner } from './parting-manner.ts'
 import { describePair } from './waits.ts'
@@ -52,6 +52,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   #answersBy = Number.POSITIVE_INFINITY
   /** The peer that sent FIN first: the side of an `eof`. */
   #firstEnded: PeerSide | null = null
+  #lastWord: Half | null = null
 
   constructor(connection: Connection, client: Endpoint, upstream: Endpoint, options: PairOptions, context: PairContext, dialogue: Dialogue | null) {
     const { clock, sweep, random } = context
@@ -125,6 +126,10 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
     return this.#dialogue?.isAtRest === false ? 0 : now - this.#deadlines.activeAt
   }
 
+  isOwed(): boolean {
+    return (this.#state === 'open' || this.#state === 'lingering') && isOwed(this.toUpstream, this.toClient, this.#lastWord, this.#dialogue)
+  }
+
   activeAt(): number {
     return this.#deadlines.activeAt
   }
@@ -138,6 +143,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
 
   onBytes(endpoint: Endpoint, bytes: Buffer, length: number): boolean {
     const half = endpoint === this.#client ? this.toUpstream : this.toClient
+    this.#lastWord = half
     try {
       const mayRead = this.#state === 'closing' ? this.#onLateBytes(half, bytes, length) : half.relay(bytes, length)
       // The dialogue may have given it away meanwhile: it is not ours to pause.
@@ -211,6 +217,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
     if (this.#state === 'closing' && isForced(close)) this.#giveUp()
     if (this.#state === 'closing' || this.#state === 'closed') return
     if (isPatient(close) && this.#dialogue?.postpone?.(close) === true) return
+    this.#connection.isCut = close.side === 'sidegate' && this.isOwed()
     this.#state = 'closing'
     this.#connection.end = this.#dialogue?.explain?.(close) ?? close
     this.#connection.phase = 'close'

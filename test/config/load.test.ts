@@ -30,7 +30,7 @@ test('the smallest file gets every default', async (t) => {
     health: { address: { kind: 'tcp', host: null, port: 17_021 } },
     admin: { address: { kind: 'tcp', host: '127.0.0.1', port: 17_020 }, tokenFile: null },
     log: { level: 'info', format: 'json', requests: false },
-    drain: { minDurationMs: 10_000, spreadMs: 30_000, timeoutMs: 60_000 },
+    drain: { minDurationMs: 10_000, spreadMs: 30_000, timeoutMs: 60_000, tcp: 'wait' },
     memory: { buffered: { share: 0.25 }, shedAt: 0.85, refuseAt: 0.95 },
     listeners: [{
       name: 'http-17080',
@@ -71,8 +71,8 @@ test('memory may be a share or a size, and each part of it off', async (t) => {
 })
 
 test('a drain may leave out its delay and its spread, and just fits into its timeout', async (t) => {
-  t.strictSame(parse(`${smallest}drain: { minDuration: off, spread: off, timeout: 1ms }\n`).drain, { minDurationMs: 0, spreadMs: 0, timeoutMs: 1 })
-  t.strictSame(parse(`${smallest}drain: { timeout: 40001ms }\n`).drain, { minDurationMs: 10_000, spreadMs: 30_000, timeoutMs: 40_001 })
+  t.strictSame(parse(`${smallest}drain: { minDuration: off, spread: off, timeout: 1ms }\n`).drain, { minDurationMs: 0, spreadMs: 0, timeoutMs: 1, tcp: 'wait' })
+  t.strictSame(parse(`${smallest}drain: { timeout: 40001ms }\n`).drain, { minDurationMs: 10_000, spreadMs: 30_000, timeoutMs: 40_001, tcp: 'wait' })
 })
 
 test('defaults that depend on other keys follow them', async (t) => {

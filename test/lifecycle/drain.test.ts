@@ -7,7 +7,7 @@ import { fakeClock } from '../support/fake-clock.ts'
 import { isSettled } from '../support/eventually.ts'
 import { kolmogorovSmirnov, seeded } from '../support/uniform.ts'
 
-const TIMES: DrainTimes = { minDurationMs: 10_000, spreadMs: 30_000, timeoutMs: 60_000 }
+const TIMES: DrainTimes = { minDurationMs: 10_000, spreadMs: 30_000, timeoutMs: 60_000, tcp: 'spread' }
 
 interface Peer {
   connection: Connection
@@ -131,7 +131,7 @@ test('it is over as soon as none is left, and without connections after minDurat
 })
 
 test('without minDuration and spread an empty gate is done at once, and others are asked at once', async (t) => {
-  const atOnce = { minDurationMs: 0, spreadMs: 0, timeoutMs: 1000 }
+  const atOnce = { minDurationMs: 0, spreadMs: 0, timeoutMs: 1000, tcp: 'spread' } as const
   const { drain, isAccepting } = setUp()
   await drain.begin('SIGINT', atOnce)
   t.same([drain.state, isAccepting()], ['finished', false])
@@ -185,7 +185,7 @@ test('whoever begins it again waits for the one that is under way, or is over', 
   const { clock, drain, open, said } = setUp()
   open()
   const first = drain.begin('admin', TIMES)
-  t.equal(drain.begin('SIGTERM', { minDurationMs: 0, spreadMs: 0, timeoutMs: 1 }), first)
+  t.equal(drain.begin('SIGTERM', { minDurationMs: 0, spreadMs: 0, timeoutMs: 1, tcp: 'spread' }), first)
   await clock.pass(40_000)
   t.equal(await drain.begin('SIGTERM', TIMES), await first)
   t.same(said, ['drain begins', 'drain: listeners closed', 'drain finished'])
@@ -243,13 +243,13 @@ test('a stop ends all waits and timers', async (t) => {
   await Promise.all([waiting, drained])
   t.equal(clock.armed.after, 0)
   await clock.pass(120_000)
-  t.same(peer.told, [])
+  t.match(peer.told, [{ reason: 'drain_timeout', at: TIMES.minDurationMs }], 'once')
 })
 
 test('a timeout shorter than minDuration still asks before it resets', async (t) => {
   const { clock, drain, open } = setUp()
   const peer = open('stays')
-  void drain.begin('admin', { minDurationMs: 5000, spreadMs: 5000, timeoutMs: 1000 })
+  void drain.begin('admin', { minDurationMs: 5000, spreadMs: 5000, timeoutMs: 1000, tcp: 'spread' })
   await clock.pass(1000)
   t.same(peer.told.map(({ reason }) => reason), ['drain', 'drain_timeout'])
   t.equal(drain.state, 'finished')

@@ -28,7 +28,7 @@ test('clients of each kind are asked to go one by one, evenly over drain.spread,
   const note = (): void => void moments.push(performance.now() - start - minDurationMs)
   void Promise.all([...wires, ...clients.map(({ wire }) => wire)].map((wire) => wire.ended.then(() => (note(), wire.end()))))
   void Promise.all(sockets.map(({ closed }) => closed.then(note)))
-  const result = await within(gate.sidegate.drain('admin', { minDurationMs, spreadMs, timeoutMs: 10_000 }), { withinMs: 9000 })
+  const result = await within(gate.sidegate.drain('admin', { minDurationMs, spreadMs, timeoutMs: 10_000, tcp: 'spread' }), { withinMs: 9000 })
   t.match(result, { drained: 100, forced: 0, others: 0 })
   t.same(new Set((await Promise.all(sockets.map(({ closed }) => closed))).map(({ code, reason }) => `${code} ${reason}`)), new Set(['1012 drain']))
   t.same(sockets.flatMap(({ errors }) => errors), [])

@@ -1,0 +1,92 @@
+// Asks connections to go that know no way to be asked: a tcp connection is only ended, and whoever waits for an answer on it loses that. So they
+// are left alone as long as there is time, and then end one by one over a window, whoever is least to be hurt first: those that wait for
+// nothing before those that are owed something, and among them the longest quiet.
+//
+//     begin                              at least `windowMs` before the timeout          timeout
+//     |------- they go by themselves -------|---x-----x---x--------x----x------x--------|
+//
+// The order is that of the moment: a connection that has got its answer meanwhile goes before one that has not. Where some went by
+// themselves, the earliest moments are left out, so that those who are owed something have the longest.
+
+import type { Clock } from '../core/clock.ts'
+import type { Connection } from '../core/connection.ts'
+import { partingMoments } from './parting.ts'
+
+/** So old an order may be: quiet is known as of the last sweep anyway. */
+const ORDER_MS = 250
+
+export interface PatientPartingOptions {
+  clock: Clock
+  /** 0..1. */
+  random: () => number
+  /** Those that are there when the window begins. */
+  connections: () => Connection[]
+  waitMs: number
+  windowMs: number
+  /** Called for each that is still open at its moment. */
+  ask: (connection: Connection) => void
+}
+
+export class PatientParting {
+  readonly #options: PatientPartingOptions
+  #startedAt = 0
+  #moments: Float64Array = new Float64Array()
+  #left: Connection[] = []
+  #next = 0
+  #orderedAt = Number.NEGATIVE_INFINITY
+  #cancel: (() => void) | null
+
+  constructor(options: PatientPartingOptions) {
+    this.#options = options
+    this.#cancel = options.clock.after(Math.max(1, options.waitMs), () => this.#begin())
+  }
+
+  /** Asks no more. */
+  cancel(): void {
+    this.#cancel?.()
+    this.#cancel = null
+  }
+
+  #begin(): void {
+    const { clock, random, connections, windowMs } = this.#options
+    this.#startedAt = clock.now()
+    this.#left = connections()
+    this.#moments = partingMoments(this.#left.length, windowMs, random)
+    this.#step()
+  }
+
+  #step(): void {
+    this.#cancel = null
+    const { clock, ask } = this.#options
+    const passedMs = clock.now() - this.#startedAt
+    while (this.#next < this.#moments.length && this.#moments[this.#next]! <= passedMs) {
+      this.#next++
+      this.#left = this.#left.filter(({ end }) => end === null)
+      if (this.#left.length > this.#moments.length - this.#next) ask(this.#takeFirst())
+    }
+    if (this.#next === this.#moments.length) return
+    this.#cancel = clock.after(Math.max(1, Math.ceil(this.#moments[this.#next]! - passedMs)), () => this.#step())
+  }
+
+  #takeFirst(): Connection {
+    const now = this.#options.clock.now()
+    if (now - this.#orderedAt >= ORDER_MS) {
+      this.#left = longestQuietFirst(this.#left, now)
+      this.#orderedAt = now
+    }
+    // Whoever waits for an answer comes behind all others, as things are now.
+    const free = this.#left.findIndex((connection) => !isOwed(connection))
+    return this.#left.splice(Math.max(0, free), 1)[0]!
+  }
+}
+
+function longestQuietFirst(connections: readonly Connection[], now: number): Connection[] {
+  return connections
+    .map((connection) => ({ connection, quietMs: connection.owner?.quietMs?.(now) ?? 0 }))
+    .sort((a, b) => b.quietMs - a.quietMs)
+    .map(({ connection }) => connection)
+}
+
+function isOwed({ owner }: Connection): boolean {
+  return owner?.isOwed?.() ?? true
+}
