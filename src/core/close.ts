@@ -103,7 +103,7 @@ export const reasons = {
     http: status(408),
     key: 'deadlines.handshake',
     when: "The client's TLS handshake, PROXY header and request head were not complete in time, counted from the start.",
-    causes: 'A port scanner, a client that opens connections in advance, a slow-header attack, or a client that speaks another protocol.',
+    causes: 'A port scanner, a client that opens connections in advance, a slow-header attack, or a client that waits for the other side to speak first (MySQL, SMTP).',
   },
   response_timeout: {
     manner: 'flush',
@@ -124,7 +124,7 @@ export const reasons = {
     http: status(408, 504),
     websocket: { offender: 1001, client: 1001, upstream: 1001 },
     key: 'deadlines.idle, deadlines.clientIdle, deadlines.upstreamIdle',
-    when: 'No data went either way for `deadlines.idle`, or none came from the side whose own idle deadline is set. Pings and pongs are not data.',
+    when: 'No data went either way for `deadlines.idle`, or none came from the side whose own idle deadline is set. Inside the body of a plain HTTP answer the upstream has 60s unless `deadlines.upstreamIdle` is written. Pings and pongs are not data.',
     causes: 'A forgotten connection. Raise the deadline if the application is quiet by nature.',
   },
   write_timeout: {
@@ -211,7 +211,7 @@ export const reasons = {
     http: status(400, 502),
     websocket: { offender: 1002, ...told },
     when: 'A peer broke the protocol: a bad frame, head, 101 answer or PROXY header. `detail` names the rule.',
-    causes: 'A broken client or upstream, a client of another protocol, or an attack.',
+    causes: 'A broken client or upstream, a client of another protocol (`detail` says what it looks like), or an attack.',
   },
   denied: {
     manner: 'drop',

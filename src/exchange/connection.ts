@@ -108,7 +108,7 @@ export class HttpConnection implements ConnectionOwner, Swept {
   }
 
   queued(side: PeerSide): number {
-    return side === 'client' ? this.#socket.writableLength : (this.#exchange?.queuedForUpstream ?? 0)
+    return side === 'client' ? this.#socket.writableLength : (this.#exchange?.queuedForUpstream ?? 0) + (this.feed?.held ?? 0)
   }
 
   takenAt(side: PeerSide): number {

@@ -70,6 +70,8 @@ export class Feed {
     this.#isFeeding = true
     while (this.#rest !== null && this.#mayFeed()) this.#feed(this.#rest)
     this.#isFeeding = false
+    // What waits keeps no larger read alive.
+    if (this.#rest !== null && this.#rest.length * 2 < this.#rest.buffer.byteLength) this.#rest = Buffer.from(this.#rest)
     if (this.#isOver || this.#isPaused === this.#isFull) return
     this.#isPaused = this.#isFull
     if (this.#isPaused) this.#socket.pause()

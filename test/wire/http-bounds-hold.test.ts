@@ -2,6 +2,7 @@ import { test } from 'tap'
 import type { Test } from 'tap'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import { eventually } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
 import { chunked, get, httpClient, OK, recordingUpstream, watchCrashes } from '../support/http-peers.ts'
@@ -133,4 +134,19 @@ test('requests before one that cannot be read are answered, then that one', asyn
   await client.wire.ended
   t.equal(client.wire.unread, 0)
   t.same(upstream.requests.map(({ target }) => target), ['/1', '/2'])
+})
+
+test('what is pipelined counts as queued for the upstream until its turn comes', async (t) => {
+  const waiting: Array<() => void> = []
+  const { client, gate, upstream } = await path(t, '', () => new Promise<string>((resolve) => waiting.push(() => resolve(OK))))
+  const behind = get('/behind', `X: ${'x'.repeat(5000)}\r\n`)
+  await client.send(get('/') + behind)
+  await upstream.request()
+  await eventually(() => gate.open().owner!.queued('upstream') === behind.length, { what: 'what waits' })
+  waiting.shift()!()
+  t.equal((await client.answer()).status, 200)
+  await upstream.request(1)
+  await eventually(() => gate.open().owner!.queued('upstream') === 0, { what: 'nothing to wait' })
+  waiting.shift()!()
+  t.equal((await client.answer()).status, 200)
 })
