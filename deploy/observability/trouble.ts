@@ -146,7 +146,7 @@ const upstream: Row = {
     {
       title: 'Targets by state', kind: 'stacked', unit: 'short', width: 8,
       shows: 'Addresses of the upstream, by what the health checks say.',
-      act: 'GET /upstreams of the admin server names the address and its last error.',
+      act: 'GET /upstreams of the admin server names the address and its last error. `gone`: its name stands for it no more (`upstream.onRemoved`).',
       queries: [{ expr: `sum by (listener, state) (${shown('sidegate_upstream_targets')})`, legend: '{{listener}} {{state}}' }],
     },
     {

@@ -29,6 +29,16 @@ const upstreamKeys = {
   balance: choice({ default: 'leastConnections', meaning: 'Which address a connection goes to: the one with the fewest open connections, or one after the other.' }, ['leastConnections', 'roundRobin']),
   maxConnections: count({ default: 'off', meaning: 'The most connections and plain HTTP requests at a time for each address; more wait in the order in which they came.' }, { min: 1, max: 1_000_000, isOffAllowed: true }),
   queueTimeout: duration({ default: '5s', meaning: 'For a place under `maxConnections`; then the connection ends with `no_upstream` (503).' }, { isOffAllowed: false }),
+  staleFor: duration({
+    default: '30s',
+    meaning: 'The addresses of a name are used for so long after the resolver began to say that there is no such name; then new connections end with `no_upstream` (503). '
+      + 'With `off`, or while it fails in another way, the last good addresses stay.',
+    innocent: 'A resolver that has just started and knows no names yet.',
+  }),
+  onRemoved: choice({
+    default: 'keep',
+    meaning: 'What becomes of connections whose address is gone from the answers for its name. `keep` lets them go on, unless a dial to it fails too; `end` ends them with `upstream_unhealthy`, a tenth of them a second.',
+  }, ['keep', 'end']),
   tls: optional(upstreamTls),
   proxyProtocol: choice({ default: 'off', meaning: 'Begins each connection with the address of its client, in a PROXY header of that version. With plain HTTP each request then has a connection of its own.' }, ['off', 'v1', 'v2']),
   healthCheck,

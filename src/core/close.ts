@@ -94,9 +94,9 @@ export const reasons = {
   no_upstream: {
     manner: 'flush',
     http: status(503),
-    key: 'upstream.healthCheck',
-    when: 'No upstream address was healthy or had room in time.',
-    causes: 'All upstreams fail their health checks, or `upstream.maxConnections` is reached and the queue did not move within `upstream.queueTimeout`.',
+    key: 'upstream.healthCheck, upstream.staleFor, upstream.queueTimeout',
+    when: 'No upstream address was healthy or had room in time, or its name has been gone for `upstream.staleFor`.',
+    causes: 'All upstreams fail their health checks, the name of the service is not in DNS any more (scaled to zero, or renamed), or `upstream.maxConnections` is reached and the queue did not move within `upstream.queueTimeout`.',
   },
   handshake_timeout: {
     manner: 'drop',
@@ -240,8 +240,8 @@ export const reasons = {
     http: status(503),
     // The upstream is the offender: from its view a client goes away, and it cannot reconnect.
     websocket: { offender: 1001, client: 1012, upstream: 1001 },
-    key: 'upstream.healthCheck',
-    when: 'The upstream address of this connection failed its health checks or vanished from DNS.',
+    key: 'upstream.healthCheck, upstream.onRemoved',
+    when: 'The upstream address of this connection failed its health checks, or is gone from DNS and does not accept any more.',
     causes: 'A dying upstream; clients reconnect to a healthy one.',
   },
   killed: {

@@ -113,7 +113,7 @@ export function deadlinesOf({ deadlines, websocket: { ping } }: ListenerConfig) 
 /** `secure`: TLS to the upstream, whose files are somebody else's to read. */
 export function upstreamOptions(config: ListenerConfig, deadlines: LiveDeadlines, secure: SecureOptions | null): UpstreamOptions {
   const { upstream, noDelay } = config
-  const { addresses, balance, maxConnections, queueTimeoutMs, healthCheck } = upstream
+  const { addresses, balance, maxConnections, queueTimeoutMs, staleForMs, onRemoved, healthCheck } = upstream
   const { type, ...check } = healthCheck
   return {
     addresses: addresses.map(toTarget),
@@ -121,6 +121,8 @@ export function upstreamOptions(config: ListenerConfig, deadlines: LiveDeadlines
     maxConnections,
     queueTimeoutMs,
     deadlines,
+    staleForMs,
+    onRemoved,
     noDelay,
     secure,
     proxyProtocol: proxyVersion(config),

@@ -52,9 +52,13 @@ export class ServedUpstream {
   }
 
   get counts(): UpstreamCounts {
-    const counts = { listener: this.#listener, unknown: 0, healthy: 0, unhealthy: 0, queued: this.upstream.queued }
-    for (const { check } of this.upstream.targets) counts[check?.state ?? 'unknown']++
-    return counts
+    const { targets, removed, sources, queued } = this.upstream
+    const counts = { unknown: 0, healthy: 0, unhealthy: 0, gone: 0 }
+    for (const { check } of targets) counts[check?.state ?? 'unknown']++
+    for (const { presence } of removed) if (presence === 'gone') counts.gone++
+    const names = { resolved: 0, stale: 0, absent: 0, unresolved: 0 }
+    for (const { state } of sources) names[state]++
+    return { listener: this.#listener, targets: counts, names: sources.length === 0 ? null : names, queued }
   }
 
   #make(config: ListenerConfig, deadlines: LiveDeadlines, secure: SecureOptions | null): Upstream {

@@ -7,16 +7,21 @@ import type { Registry } from './prom-client.ts'
 /** Of one listener, at this moment. */
 export interface UpstreamCounts {
   listener: string
-  unknown: number
-  healthy: number
-  unhealthy: number
+  /** Addresses, by state. */
+  targets: Record<TargetState, number>
+  /** Names, by state; null where it has none. */
+  names: Record<NameState, number> | null
   queued: number
 }
 
-const states = ['unknown', 'healthy', 'unhealthy'] as const
+const targetStates = ['unknown', 'healthy', 'unhealthy', 'gone'] as const
+type TargetState = (typeof targetStates)[number]
+const nameStates = ['resolved', 'stale', 'absent', 'unresolved'] as const
+type NameState = (typeof nameStates)[number]
 
 export class UpstreamMetrics {
   readonly #targets
+  readonly #names
   readonly #queued
   readonly #checks
 
@@ -24,7 +29,13 @@ export class UpstreamMetrics {
     const registers = [registry]
     this.#targets = new Gauge({
       name: 'sidegate_upstream_targets',
-      help: 'Addresses of the upstream, by state; unknown are those that no health check has judged.',
+      help: 'Addresses of the upstream, by state; unknown are those that no health check has judged, gone those that no name stands for any more and that have connections.',
+      labelNames: ['listener', 'state'] as const,
+      registers,
+    })
+    this.#names = new Gauge({
+      name: 'sidegate_upstream_names',
+      help: 'Names of the upstream, by state: resolved; stale (the last question failed, and the last good addresses are in use); absent (there has been no such name for upstream.staleFor); unresolved.',
       labelNames: ['listener', 'state'] as const,
       registers,
     })
@@ -53,11 +64,12 @@ export class UpstreamMetrics {
   /** Shows those that there are; a listener that a reload removed has no addresses any more. */
   show(upstreams: readonly UpstreamCounts[]): void {
     this.#targets.reset()
+    this.#names.reset()
     this.#queued.reset()
-    for (const counts of upstreams) {
-      const { listener } = counts
-      for (const state of states) this.#targets.set({ listener, state }, counts[state])
-      this.#queued.set({ listener }, counts.queued)
+    for (const { listener, targets, names, queued } of upstreams) {
+      for (const state of targetStates) this.#targets.set({ listener, state }, targets[state])
+      if (names !== null) for (const state of nameStates) this.#names.set({ listener, state }, names[state])
+      this.#queued.set({ listener }, queued)
     }
   }
 }

@@ -19,6 +19,7 @@ export class Eviction {
   readonly #batch: number
   #left: Connection[]
   #cancel: () => void
+  #isStopped = false
 
   constructor(place: Place, detail: string, clock: Clock, connections: Iterable<Connection>) {
     this.#clock = clock
@@ -32,6 +33,7 @@ export class Eviction {
 
   /** Spares those that are left. */
   stop(): void {
+    this.#isStopped = true
     this.#cancel()
   }
 
@@ -42,6 +44,8 @@ export class Eviction {
       ended++
       connection.owner?.close(makeClose('upstream_unhealthy', 'upstream', connection.phase, this.#detail))
     }
+    // The last one may have given its place back at once.
+    if (this.#isStopped) return
     const isDone = this.#left.length === 0
     if (isDone) this.#left = this.#find()
     this.#cancel = this.#clock.after(isDone ? AGAIN_MS : TICK_MS, () => this.#tick())

@@ -1,8 +1,10 @@
 // Names to addresses, out of the path: no connection waits for a resolver, but for the first answer to a name.
 //
-//     watch(name) --> lookup --> addresses, and again after `refreshMs`
+//     watch(name) --> lookup --> what a Name stands for, and again after `refreshMs`
 //                       |
 //                       +------> a problem: the last good addresses stay, and it is asked again soon
+//
+// What is known of a name outlives the last upstream that watched it: a reload replaces upstreams, also while DNS is out of order.
 //
 // `lookup` is getaddrinfo: it sees what every other program in the pod sees, /etc/hosts and search domains, which a DNS
 // client of our own (c-ares) does not. Its price: a lookup holds a thread of libuv until it returns, which with a dead
@@ -12,8 +14,9 @@
 import dns from 'node:dns'
 import { isIP } from 'node:net'
 import type { Clock } from '../core/clock.ts'
+import { Name } from './name.ts'
 
-/** Rejects with the system's error, whose `code` is shown. */
+/** Rejects with the system's error, whose `code` is shown. ENOTFOUND says that there is no such name, everything else that nothing is known. */
 export type Lookup = (name: string) => Promise<readonly string[]>
 
 export interface NameOptions {
@@ -22,16 +25,37 @@ export interface NameOptions {
   refreshMs: number
 }
 
-export interface NameWatcher {
-  /** Every answer, also one that says the same again; never empty. */
-  onAddresses(addresses: readonly string[]): void
-  /** The name could not be resolved, or not in time; what was known stays. */
-  onNameProblem(problem: string): void
+/** A name that is asked about until `stop` is called. */
+export interface Watch {
+  known: Name
+  stop(): void
 }
 
-export const systemNames: NameOptions = {
-  lookup: async (name) => (await dns.promises.lookup(name, { all: true, order: 'verbatim' })).map(({ address }) => address),
-  refreshMs: 15_000,
+export const systemNames: NameOptions = { lookup: lookUp, refreshMs: 15_000 }
+
+/** The code for "no such name", and for a name without addresses. */
+const NO_NAME = 'ENOTFOUND'
+
+async function lookUp(name: string): Promise<readonly string[]> {
+  try {
+    return await addressesOf(name, 0)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== NO_NAME) throw error
+  }
+  // glibc asks for both families together and says the same where one has no addresses and the server failed for the other
+  // (seen with 2.36: SERVFAIL for A, an empty answer for AAAA). Asked one by one they tell.
+  const found = [await addressesOf(name, 4).catch(emptyIfAbsent), await addressesOf(name, 6).catch(emptyIfAbsent)].flat()
+  if (found.length > 0) return found
+  throw Object.assign(new Error('no such name'), { code: NO_NAME })
+}
+
+async function addressesOf(name: string, family: 0 | 4 | 6): Promise<string[]> {
+  return (await dns.promises.lookup(name, { all: true, order: 'verbatim', family })).map(({ address }) => address)
+}
+
+function emptyIfAbsent(error: NodeJS.ErrnoException): string[] {
+  if (error.code !== NO_NAME) throw error
+  return []
 }
 
 const MAX_LOOKUPS = 2
@@ -39,16 +63,24 @@ const MAX_LOOKUPS = 2
 const LOOKUP_MS = 5000
 /** The first wait after a problem; each one more doubles it, up to the refresh. */
 const RETRY_MS = 1000
-class Name {
-  readonly name: string
-  readonly watchers = new Set<NameWatcher>()
+/** Names that nobody watches are remembered so long, and so many: a listener that a reload took out may come back. */
+const KEPT_MS = 3_600_000
+const MAX_KEPT = 256
+
+/** When one name is asked, and who hears of it. */
+class Schedule {
+  readonly known: Name
+  readonly watchers = new Set<() => void>()
+  /** It has its lookup, or waits for its turn. */
   isAsked = false
   problems = 0
+  /** Since when nobody has watched it. */
+  unwatchedAt = 0
   cancelNext: (() => void) | null = null
   cancelLate: (() => void) | null = null
 
   constructor(name: string) {
-    this.name = name
+    this.known = new Name(name)
   }
 }
 
@@ -56,9 +88,11 @@ export class Names {
   readonly #options: NameOptions
   readonly #clock: Clock
   readonly #random: () => number
-  readonly #names = new Map<string, Name>()
+  readonly #names = new Map<string, Schedule>()
+  /** Those that nobody watches any more, in the order in which they were left. */
+  readonly #kept = new Map<string, Schedule>()
   /** Those whose turn has not come. */
-  readonly #waiting = new Set<Name>()
+  readonly #waiting = new Set<Schedule>()
   #lookups = 0
 
   constructor(options: NameOptions, clock: Clock, random: () => number) {
@@ -67,66 +101,92 @@ export class Names {
     this.#random = random
   }
 
-  /** Resolves `name` now and again, until the returned function is called. */
-  watch(name: string, watcher: NameWatcher): () => void {
-    let known = this.#names.get(name)
-    if (known === undefined) this.#names.set(name, (known = new Name(name)))
-    known.watchers.add(watcher)
-    this.#ask(known)
-    return () => this.#unwatch(known, watcher)
+  /** Resolves `name` now and again; `onHeard` is called after each answer and each problem, never before this returns. */
+  watch(name: string, onHeard: () => void): Watch {
+    const schedule = this.#names.get(name) ?? this.#add(name)
+    const watcher = (): void => onHeard()
+    schedule.watchers.add(watcher)
+    // The lookup of those who left before it returned.
+    if (schedule.isAsked && schedule.cancelLate === null && !this.#waiting.has(schedule)) this.#expect(schedule)
+    this.#ask(schedule)
+    return { known: schedule.known, stop: () => this.#unwatch(schedule, watcher) }
   }
 
-  #unwatch(known: Name, watcher: NameWatcher): void {
-    known.watchers.delete(watcher)
-    if (known.watchers.size > 0) return
-    known.cancelNext?.()
-    known.cancelLate?.()
-    this.#waiting.delete(known)
-    if (this.#names.get(known.name) === known) this.#names.delete(known.name)
-  }
-
-  #ask(known: Name): void {
-    if (known.isAsked) return
-    known.isAsked = true
-    known.cancelNext?.()
-    known.cancelNext = null
-    if (this.#lookups < MAX_LOOKUPS) this.#look(known)
-    else this.#waiting.add(known)
-  }
-
-  #look(known: Name): void {
-    this.#lookups++
-    known.cancelLate = this.#clock.after(LOOKUP_MS, () => tellProblem(known, `no answer within ${LOOKUP_MS / 1000}s`))
-    const settle = (found: readonly string[], problem: string): void => {
-      known.cancelLate?.()
-      this.#lookups--
-      this.#onReturned(known, found, problem)
+  #add(name: string): Schedule {
+    const now = this.#clock.now()
+    for (const [kept, { unwatchedAt }] of this.#kept) {
+      if (this.#kept.size <= MAX_KEPT && now - unwatchedAt < KEPT_MS) break
+      this.#kept.delete(kept)
     }
-    this.#options.lookup(known.name).then(
-      (addresses) => settle(usable(addresses), 'no addresses'),
-      (error: NodeJS.ErrnoException) => settle([], error.code ?? error.message),
+    const schedule = this.#kept.get(name) ?? new Schedule(name)
+    this.#kept.delete(name)
+    this.#names.set(name, schedule)
+    return schedule
+  }
+
+  #unwatch(schedule: Schedule, watcher: () => void): void {
+    if (!schedule.watchers.delete(watcher) || schedule.watchers.size > 0) return
+    schedule.cancelNext?.()
+    schedule.cancelLate?.()
+    schedule.cancelNext = schedule.cancelLate = null
+    if (this.#waiting.delete(schedule)) schedule.isAsked = false
+    const { known } = schedule
+    known.rest()
+    schedule.unwatchedAt = this.#clock.now()
+    this.#names.delete(known.name)
+    if (known.answeredAt !== null) this.#kept.set(known.name, schedule)
+  }
+
+  #ask(schedule: Schedule): void {
+    if (schedule.isAsked) return
+    schedule.isAsked = true
+    schedule.cancelNext?.()
+    schedule.cancelNext = null
+    if (this.#lookups < MAX_LOOKUPS) this.#look(schedule)
+    else this.#waiting.add(schedule)
+  }
+
+  #look(schedule: Schedule): void {
+    this.#lookups++
+    this.#expect(schedule)
+    this.#options.lookup(schedule.known.name).then(
+      (addresses) => this.#onReturned(schedule, usable(addresses), null),
+      (error: NodeJS.ErrnoException) => this.#onReturned(schedule, [], error.code ?? error.message),
     )
   }
 
-  #onReturned(known: Name, addresses: readonly string[], problem: string): void {
-    known.isAsked = false
+  #expect(schedule: Schedule): void {
+    schedule.cancelLate = this.#clock.after(LOOKUP_MS, () => {
+      schedule.known.onProblem(`no answer within ${LOOKUP_MS / 1000}s`, this.#clock.now())
+      tell(schedule)
+    })
+  }
+
+  #onReturned(schedule: Schedule, addresses: readonly string[], problem: string | null): void {
+    this.#lookups--
+    schedule.cancelLate?.()
+    schedule.cancelLate = null
+    schedule.isAsked = false
     const [next] = this.#waiting
     if (next !== undefined) {
       this.#waiting.delete(next)
       this.#look(next)
     }
-    if (known.watchers.size === 0) return
-    known.problems = addresses.length > 0 ? 0 : known.problems + 1
+    if (schedule.watchers.size === 0) return
+    schedule.problems = addresses.length > 0 ? 0 : schedule.problems + 1
     const { refreshMs } = this.#options
-    const waitMs = addresses.length > 0 ? refreshMs : Math.min(refreshMs, RETRY_MS * 2 ** (known.problems - 1))
-    known.cancelNext = this.#clock.after(waitMs * (0.8 + 0.4 * this.#random()), () => this.#ask(known))
-    if (addresses.length === 0) return tellProblem(known, problem)
-    for (const watcher of [...known.watchers]) watcher.onAddresses(addresses)
+    const waitMs = addresses.length > 0 ? refreshMs : Math.min(refreshMs, RETRY_MS * 2 ** (schedule.problems - 1))
+    schedule.cancelNext = this.#clock.after(waitMs * (0.8 + 0.4 * this.#random()), () => this.#ask(schedule))
+    const { known } = schedule
+    if (addresses.length > 0) known.onAnswer(addresses, this.#clock.wall())
+    else if (problem === null || problem === NO_NAME) known.onAbsent(problem ?? 'no addresses', this.#clock.now(), this.#clock.wall())
+    else known.onProblem(problem, this.#clock.now())
+    tell(schedule)
   }
 }
 
-function tellProblem(known: Name, problem: string): void {
-  for (const watcher of [...known.watchers]) watcher.onNameProblem(problem)
+function tell(schedule: Schedule): void {
+  for (const watcher of [...schedule.watchers]) watcher()
 }
 
 function usable(addresses: readonly string[]): readonly string[] {

@@ -1,65 +1,109 @@
-// One name of an upstream, and the addresses that it stands for. An address that an answer does not have is *missing*, one
-// that two in a row do not have is gone: a resolver that shuffles, or loses an answer, ends no connection.
+// One name of an upstream, and the addresses that it stands for there: those of its last answer, while they hold.
+//
+//     resolved     its last question was answered
+//     stale        it was not, and the addresses of the last answer are in use: for ever where the resolver failed, for
+//                  `upstream.staleFor` where it said that there is no such name
+//     absent       there has been no such name for that long: it has no addresses
+//     unresolved   it has not been answered yet
+//
+// An address of yesterday may be somebody else's today (a service that was scaled to zero, whose pod's address another one got),
+// which is why "no such name" counts; and an answer of a moment is no proof (a resolver that has just started), which is why it waits.
 
-import { Names } from './names.ts'
-import type { NameWatcher } from './names.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Name } from './name.ts'
+import type { Names, Watch } from './names.ts'
 
-/** Answers in a row without it that make an address gone. */
-const GONE_AFTER = 2
-/** Of one name. Far above what a service behind one sidecar has; it bounds what a broken answer can do to us. */
-export const MAX_ADDRESSES = 256
+export const sourceStates = ['resolved', 'stale', 'absent', 'unresolved'] as const
+export type SourceState = (typeof sourceStates)[number]
 
-export class Source implements NameWatcher {
+export interface SourceContext {
+  clock: Clock
+  names: Names
+  /** Milliseconds that addresses are used after their name was said not to be. */
+  staleForMs: number
+  /** Something was heard of the name, or its time is up. */
+  onChanged(): void
+}
+
+export class Source {
   readonly name: string
   readonly port: number
-  readonly #names: Names
-  readonly #onChanged: () => void
-  readonly #wall: () => number
-  /** Answers in a row without it, by address; 0 for those of the last answer. */
-  readonly misses = new Map<string, number>()
-  /** Null while the last question was answered. */
-  problem: string | null = null
-  /** Wall clock of the last answer. */
-  answeredAt: number | null = null
-  #unwatch: (() => void) | null = null
+  readonly #context: SourceContext
+  #watch: Watch | null = null
+  #cancel: (() => void) | null = null
 
-  constructor(name: string, port: number, names: Names, wall: () => number, onChanged: () => void) {
+  constructor(name: string, port: number, context: SourceContext) {
     this.name = name
     this.port = port
-    this.#names = names
-    this.#wall = wall
-    this.#onChanged = onChanged
+    this.#context = context
   }
 
   start(): void {
-    this.#unwatch ??= this.#names.watch(this.name, this)
+    if (this.#watch !== null) return
+    this.#watch = this.#context.names.watch(this.name, () => this.#onHeard())
+    if (!this.#watch.known.isUnknown) this.#onHeard()
   }
 
   stop(): void {
-    this.#unwatch?.()
-    this.#unwatch = null
+    this.#watch?.stop()
+    this.#watch = null
+    this.#cancel?.()
+    this.#cancel = null
+  }
+
+  get #known(): Name | null {
+    return this.#watch?.known ?? null
+  }
+
+  get state(): SourceState {
+    const known = this.#known
+    if (known === null || known.isUnknown) return 'unresolved'
+    if (known.isAnswered) return 'resolved'
+    const { clock, staleForMs } = this.#context
+    if (known.absentMs(clock.now()) >= staleForMs) return 'absent'
+    return known.answeredAt === null ? 'unresolved' : 'stale'
   }
 
   /** Neither an answer nor a problem has come yet. */
   get isUnknown(): boolean {
-    return this.problem === null && this.answeredAt === null
+    return this.#known?.isUnknown ?? true
   }
 
-  onAddresses(addresses: readonly string[]): void {
-    // In an order of our own: of too many, always the same are used.
-    const used = addresses.length > MAX_ADDRESSES ? addresses.toSorted().slice(0, MAX_ADDRESSES) : addresses
-    this.problem = addresses.length > MAX_ADDRESSES ? `${addresses.length} addresses, of which ${MAX_ADDRESSES} are used` : null
-    this.answeredAt = this.#wall()
-    for (const [address, misses] of this.misses) {
-      if (misses + 1 >= GONE_AFTER) this.misses.delete(address)
-      else this.misses.set(address, misses + 1)
-    }
-    for (const address of used) this.misses.set(address, 0)
-    this.#onChanged()
+  get problem(): string | null {
+    return this.#known?.problem ?? null
   }
 
-  onNameProblem(problem: string): void {
-    this.problem = problem
-    this.#onChanged()
+  /** Wall clock of the last answer, and of the first word since then that there is no such name. */
+  get answeredAt(): number | null {
+    return this.#known?.answeredAt ?? null
+  }
+
+  get absentAt(): number | null {
+    return this.#known?.absentAt ?? null
+  }
+
+  /** Those that new connections go to. */
+  get addresses(): string[] {
+    return this.#withMisses((misses) => misses === 0)
+  }
+
+  /** Those that only the last answer lacked. */
+  get missing(): string[] {
+    return this.#withMisses((misses) => misses > 0)
+  }
+
+  #withMisses(isMeant: (misses: number) => boolean): string[] {
+    const { state } = this
+    if (state === 'absent' || state === 'unresolved') return []
+    return [...this.#known!.misses].filter(([, misses]) => isMeant(misses)).map(([address]) => address)
+  }
+
+  #onHeard(): void {
+    this.#cancel?.()
+    this.#cancel = null
+    const { clock, staleForMs } = this.#context
+    const leftMs = staleForMs - (this.#known?.absentMs(clock.now()) ?? 0)
+    if (this.#known?.isAbsent === true && leftMs > 0 && Number.isFinite(leftMs)) this.#cancel = clock.after(leftMs, () => this.#context.onChanged())
+    this.#context.onChanged()
   }
 }

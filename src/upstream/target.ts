@@ -24,8 +24,8 @@ export class UpstreamTarget implements Place {
   readonly #onReleased: (target: UpstreamTarget) => void
   /** Connections, and requests of plain HTTP, that are under way here. */
   open = 0
-  /** The last answer of DNS did not have it: no new connection while there is another. */
-  isMissing = false
+  /** What names say of it: missing, the last answer lacked it; gone, no name stands for it. Of either kind it gets no new connections. */
+  presence: 'there' | 'missing' | 'gone' = 'there'
   check: HealthCheck | null = null
   eviction: Eviction | null = null
   /** Made for the first plain request. */
@@ -47,7 +47,7 @@ export class UpstreamTarget implements Place {
 
   /** Whether another one is to be preferred. */
   isAvoided(now: number): boolean {
-    return this.isMissing || now < this.#avoidUntil
+    return now < this.#avoidUntil
   }
 
   take(connection: Connection, now: number): void {
@@ -69,5 +69,18 @@ export class UpstreamTarget implements Place {
   onDialFailed(problem: string, now: number, wall: number): void {
     this.#avoidUntil = now + AVOID_MS
     this.lastFailure = { at: wall, problem }
+  }
+
+  /** Ends none of its connections any more. */
+  spare(): void {
+    this.eviction?.stop()
+    this.eviction = null
+  }
+
+  /** Stops all that is kept for it. */
+  retire(): void {
+    this.spare()
+    this.check?.stop()
+    this.pool?.destroy()
   }
 }

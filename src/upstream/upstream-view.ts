@@ -1,7 +1,7 @@
 // What an operator is shown of an upstream: its addresses, how they are, and where they come from.
 
 import type { Health } from './health-check.ts'
-import type { Source } from './source.ts'
+import type { Source, SourceState } from './source.ts'
 import type { UpstreamTarget } from './target.ts'
 import type { UpstreamOptions } from './upstream.ts'
 
@@ -9,9 +9,9 @@ export interface TargetView {
   address: string
   /** The name that it was resolved from; null for one that is written in the configuration. */
   resolvedFrom: string | null
-  /** gone: from DNS, with connections that are being ended. */
+  /** gone: no name stands for it, and it has connections. */
   state: Health | 'gone'
-  /** The last answer of DNS did not have it. */
+  /** The last answer of DNS did not have it: it gets no new connections. */
   isMissing: boolean
   /** Connections and plain requests that are under way. */
   open: number
@@ -27,31 +27,41 @@ export interface UpstreamView {
   /** Connections and requests that wait for a place. */
   queued: number
   targets: TargetView[]
-  names: Array<{ name: string; addresses: number; answeredAt: string | null; problem: string | null }>
+  /** Addresses are those that new connections go to; `absentSince` is the first word that there is no such name. */
+  names: Array<{ name: string; state: SourceState; addresses: number; answeredAt: string | null; absentSince: string | null; problem: string | null }>
 }
 
-export function viewUpstream(options: UpstreamOptions, sources: readonly Source[], targets: readonly UpstreamTarget[], gone: ReadonlySet<UpstreamTarget>, queued: number): UpstreamView {
+export interface UpstreamParts {
+  sources: readonly Source[]
+  /** Those in use first, then those that are removed and have connections. */
+  targets: readonly UpstreamTarget[]
+  queued: number
+}
+
+export function viewUpstream(options: UpstreamOptions, { sources, targets, queued }: UpstreamParts): UpstreamView {
   return {
     balance: options.balance,
     maxConnections: Number.isFinite(options.maxConnections) ? options.maxConnections : null,
     queued,
-    targets: [...targets, ...gone].map((target) => viewTarget(target, gone.has(target))),
-    names: sources.map(({ name, misses, answeredAt, problem }) => ({
+    targets: targets.map(viewTarget),
+    names: sources.map(({ name, state, addresses, answeredAt, absentAt, problem }) => ({
       name,
-      addresses: [...misses.values()].filter((missed) => missed === 0).length,
-      answeredAt: answeredAt === null ? null : iso(answeredAt),
+      state,
+      addresses: addresses.length,
+      answeredAt: isoOrNull(answeredAt),
+      absentSince: isoOrNull(absentAt),
       problem,
     })),
   }
 }
 
-function viewTarget({ name, from, check, isMissing, open, lastFailure }: UpstreamTarget, isGone: boolean): TargetView {
+function viewTarget({ name, from, check, presence, open, lastFailure }: UpstreamTarget): TargetView {
   const last = check?.last ?? null
   return {
     address: name,
     resolvedFrom: from,
-    state: isGone ? 'gone' : (check?.state ?? 'unknown'),
-    isMissing,
+    state: presence === 'gone' ? 'gone' : (check?.state ?? 'unknown'),
+    isMissing: presence !== 'there',
     open,
     lastCheck: last === null ? null : { ...last, at: iso(last.at) },
     lastFailure: lastFailure === null ? null : { ...lastFailure, at: iso(lastFailure.at) },
@@ -60,4 +70,8 @@ function viewTarget({ name, from, check, isMissing, open, lastFailure }: Upstrea
 
 function iso(wall: number): string {
   return new Date(wall).toISOString()
+}
+
+function isoOrNull(wall: number | null): string | null {
+  return wall === null ? null : iso(wall)
 }

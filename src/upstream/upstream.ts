@@ -3,7 +3,8 @@
 //     addresses as written --literal, localhost, unix----------> targets --choose--> a place at one of them
 //                          --name--> Source <-- Names (DNS)  -->    |
 //                                                                   +-- HealthCheck: healthy | unhealthy
-//     an address that failed its checks, or is gone from DNS: nothing new goes there, and an Eviction ends what is there
+//     an address that failed its checks: nothing new goes there, and an Eviction ends what is there
+//     an address that its name stands for no more: nothing new goes there, and Removed knows what becomes of what is there
 //
 // A target is counted by the places that are taken there. Who finds none waits in one queue, first come, first served.
 
@@ -12,7 +13,7 @@ import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'
 import { formatTarget } from './dial.ts'
-import type { SecureOptions, Target } from './dial.ts'
+import type { Dial, SecureOptions, SocketDialler, Target } from './dial.ts'
 import { Eviction } from './eviction.ts'
 import { HealthCheck } from './health-check.ts'
 import type { HealthCheckOptions } from './health-check.ts'
@@ -21,6 +22,7 @@ import type { Live } from '../core/live.ts'
 import { asLiteral } from './literal.ts'
 import type { Names } from './names.ts'
 import type { ProxyVersion } from './proxy-header.ts'
+import { Removed } from './removed.ts'
 import { Source } from './source.ts'
 import { dialOptionsOf, dialProbe } from './target-dial.ts'
 import { UpstreamTarget } from './target.ts'
@@ -37,6 +39,10 @@ export interface UpstreamOptions {
   queueTimeoutMs: number
   /** `connectMs`: for name resolution and all dials of a connection together. */
   deadlines: Live<{ connectMs: number }>
+  /** Milliseconds that the addresses of a name are used after it was said not to be; Infinity is off. */
+  staleForMs: number
+  /** What becomes of connections whose address its name stands for no more. */
+  onRemoved: 'keep' | 'end'
   noDelay: boolean
   /** Null: it is spoken to in the clear. */
   secure: SecureOptions | null
@@ -76,8 +82,7 @@ export class Upstream {
   readonly #sources: Source[] = []
   readonly #fixed: ReadonlyMap<string, Target>
   #targets: UpstreamTarget[] = []
-  /** Gone from DNS, with connections that are being ended. */
-  readonly #gone = new Set<UpstreamTarget>()
+  readonly #removed: Removed
   readonly #queue = new Set<Waiting>()
   /** Where the next choice begins. */
   #turn = 0
@@ -85,6 +90,9 @@ export class Upstream {
   constructor(options: UpstreamOptions, context: UpstreamContext) {
     this.options = options
     this.context = context
+    const { clock, connections } = context
+    const dial = (target: UpstreamTarget, dialler: SocketDialler): Dial => dialProbe(options, target, context, dialler)
+    this.#removed = new Removed({ onRemoved: options.onRemoved, clock, connections, dial })
     const fixed = new Map<string, Target>()
     for (const target of options.addresses) {
       const literal = asLiteral(target)
@@ -97,10 +105,13 @@ export class Upstream {
 
   #addSource(name: string, port: number): void {
     let told: string | null = null
-    const source: Source = new Source(name, port, this.context.names, () => this.context.clock.wall(), () => {
-      if (source.problem !== told) this.context.observer.onResolved(name, (told = source.problem))
+    const { clock, names, observer } = this.context
+    const onChanged = (): void => {
+      const problem = problemOf(source)
+      if (problem !== told) observer.onResolved(name, (told = problem))
       this.#onResolved()
-    })
+    }
+    const source: Source = new Source(name, port, { clock, names, staleForMs: this.options.staleForMs, onChanged })
     this.#sources.push(source)
   }
 
@@ -113,16 +124,25 @@ export class Upstream {
   /** Once no connection is left. */
   stop(): void {
     for (const source of this.#sources) source.stop()
-    for (const target of [...this.#targets, ...this.#gone]) this.#retire(target)
-    this.#gone.clear()
+    for (const target of this.#targets) target.retire()
+    this.#removed.stop()
   }
 
   get view(): UpstreamView {
-    return viewUpstream(this.options, this.#sources, this.#targets, this.#gone, this.#queue.size)
+    return viewUpstream(this.options, { sources: this.#sources, targets: [...this.#targets, ...this.#removed], queued: this.#queue.size })
   }
 
   get targets(): readonly UpstreamTarget[] {
     return this.#targets
+  }
+
+  /** Those that their name stands for no more, with connections. */
+  get removed(): readonly UpstreamTarget[] {
+    return [...this.#removed]
+  }
+
+  get sources(): readonly Source[] {
+    return this.#sources
   }
 
   get queued(): number {
@@ -156,6 +176,8 @@ export class Upstream {
   #none(): 'unresolved' | Close {
     if (this.#targets.length > 0) return makeClose('no_upstream', 'upstream', 'connect', 'no address is healthy (upstream.healthCheck)')
     if (this.#sources.some(({ isUnknown }) => isUnknown)) return 'unresolved'
+    const absent = this.#sources.find(({ state }) => state === 'absent')
+    if (absent !== undefined) return makeClose('no_upstream', 'upstream', 'connect', problemOf(absent)!)
     const problem = this.#sources.find((source) => source.problem !== null)?.problem
     return makeClose('connect_failed', 'upstream', 'connect', problem ?? 'no addresses')
   }
@@ -208,71 +230,60 @@ export class Upstream {
   }
 
   #onTurned(target: UpstreamTarget): void {
-    this.context.observer.onTurned(target)
-    if (target.isUnhealthy) this.#evict(target, `${target.name} failed its health checks (upstream.healthCheck)`)
-    else this.#spare(target)
+    const { clock, connections, observer } = this.context
+    observer.onTurned(target)
+    if (target.isUnhealthy) {
+      target.pool?.dropIdle()
+      const detail = `${target.name} failed its health checks (upstream.healthCheck)`
+      target.eviction ??= new Eviction(target, detail, clock, connections)
+    } else if (target.presence !== 'gone' || this.options.onRemoved === 'keep') {
+      target.spare()
+    }
     this.#serveAll()
-  }
-
-  #evict(target: UpstreamTarget, detail: string): void {
-    const { clock, connections } = this.context
-    target.pool?.dropIdle()
-    target.eviction ??= new Eviction(target, detail, clock, connections)
-  }
-
-  #spare(target: UpstreamTarget): void {
-    target.eviction?.stop()
-    target.eviction = null
   }
 
   #onReleased(target: UpstreamTarget): void {
-    if (target.open === 0 && this.#gone.delete(target)) this.#retire(target)
-    else if (this.#queue.size > 0) this.#serveOne()
-  }
-
-  #retire(target: UpstreamTarget): void {
-    this.#spare(target)
-    target.check?.stop()
-    target.pool?.destroy()
+    this.#removed.onReleased(target)
+    if (this.#queue.size > 0) this.#serveOne()
   }
 
   #onResolved(): void {
-    const wanted = this.#wanted()
-    for (const target of this.#targets) if (!wanted.has(target.name)) this.#remove(target)
-    const known = new Map([...this.#gone, ...this.#targets].map((target) => [target.name, target]))
-    this.#targets = [...wanted].map(([name, { address, from, isMissing }]) => {
+    const known = new Map([...this.#removed, ...this.#targets].map((target) => [target.name, target]))
+    const before = this.#targets
+    this.#targets = [...this.#wanted()].map(([name, { address, from }]) => {
       const target = known.get(name) ?? this.#makeTarget(address, from)
-      target.isMissing = isMissing
-      // One that came back before its last connection had ended: the rest is spared.
-      if (this.#gone.delete(target)) this.#spare(target)
+      this.#removed.restore(target)
       this.#check(target)
       return target
     })
+    const now = new Set(this.#targets)
+    for (const target of before) if (!now.has(target)) this.#removed.add(target)
+    this.#removed.judge(this.#missing())
     this.#serveAll()
   }
 
-  #wanted(): Map<string, { address: Target; from: string | null; isMissing: boolean }> {
-    const wanted = new Map<string, { address: Target; from: string | null; isMissing: boolean }>()
-    for (const [name, address] of this.#fixed) wanted.set(name, { address, from: null, isMissing: false })
-    for (const { name: from, port, misses } of this.#sources) {
-      for (const [host, missed] of misses) {
+  /** The addresses that new connections go to, each once. */
+  #wanted(): Map<string, { address: Target; from: string | null }> {
+    const wanted = new Map<string, { address: Target; from: string | null }>()
+    for (const [name, address] of this.#fixed) wanted.set(name, { address, from: null })
+    for (const { name: from, port, addresses } of this.#sources) {
+      for (const host of addresses) {
         const address = { host, port }
         const name = formatTarget(address)
-        const isMissing = missed > 0 && wanted.get(name)?.isMissing !== false
-        wanted.set(name, { address, from: wanted.get(name)?.from ?? from, isMissing })
+        if (!wanted.has(name)) wanted.set(name, { address, from })
       }
     }
     return wanted
   }
 
-  #remove(target: UpstreamTarget): void {
-    if (target.open === 0) return this.#retire(target)
-    target.check?.stop()
-    target.check = null
-    this.#gone.add(target)
-    this.#spare(target)
-    this.#evict(target, `${target.name} is gone from DNS (${target.from})`)
+  #missing(): Set<string> {
+    return new Set(this.#sources.flatMap(({ missing, port }) => missing.map((host) => formatTarget({ host, port }))))
   }
+}
+
+/** What is wrong with a name, in words for the log and for who finds no address. */
+function problemOf({ state, name, problem }: Source): string | null {
+  return state === 'absent' ? `${name}: there is no such name any more (${problem ?? 'no addresses'}, upstream.staleFor)` : problem
 }
 
 /** A target that is avoided is taken only where no other has room. */

@@ -17,6 +17,7 @@ import { authority } from './certificates.ts'
 import { eventually } from './eventually.ts'
 import { closePayload, encodeFrame } from './frames.ts'
 import { startGate } from './gate.ts'
+import type { SidegateParts } from '../../src/operator/sidegate.ts'
 import type { Gate } from './gate.ts'
 import { switchingProtocols, upgradeRequest } from './handshake.ts'
 import { watchLeaks } from './leaks.ts'
@@ -24,6 +25,7 @@ import { connect, listen } from './peers.ts'
 import type { Upstream } from './peers.ts'
 import { ByteReader, ChunkReader, HeadThen, MessageReader } from './stream-readers.ts'
 import type { StreamReader } from './stream-readers.ts'
+import { freePort } from './tools.ts'
 import { tlsConnect } from './tls-peers.ts'
 import type { TlsWire } from './tls-peers.ts'
 import type { Wire } from './wire.ts'
@@ -141,23 +143,29 @@ export interface Line {
   client: Peer
   service: Peer
   upstream: Upstream
-  /** The keys of the listener, to reload it with others. */
-  listener(keys: string): string
+  /** The listener with these keys, and another upstream if one is given, to reload it with. */
+  listener(keys: string, upstream?: string): string
 }
 
 export interface LineOptions {
   /** Of the file's top level. */
   top?: string
+  /** What the gate is started with beside its file. */
+  parts?: Partial<SidegateParts>
+  /** The gate's upstream, as YAML, for a service on that port; its address unless told. */
+  upstreamOf?: (port: number) => string
+  /** The service listens only once this has resolved; the client is there by then. */
+  late?: (gate: Gate) => Promise<unknown>
   /** The service's kernel buffers and everything else as usual; the client reads nothing until `wire.resumeReading()`. */
   unread?: boolean
 }
 
 /** The listener of a gate for that transport; `keys` are further keys of it, as YAML in one line. */
-function listenerOf(transport: Transport, port: number, tls: string, keys: string): string {
+function listenerOf(transport: Transport, upstream: string, tls: string, keys: string): string {
   const protocol = transport === 'tcp' || transport === 'tls' ? 'tcp' : 'http'
   const websocket = transport === 'messages' && !keys.includes('websocket:') ? ', websocket: { mode: messages }' : ''
   const all = transport === 'messages' ? keys.replace('websocket: {', 'websocket: { mode: messages,') : keys
-  return `protocol: ${protocol}, upstream: "127.0.0.1:${port}"${tls}${websocket}${all === '' ? '' : `, ${all}`}`
+  return `protocol: ${protocol}, upstream: ${upstream}${tls}${websocket}${all === '' ? '' : `, ${all}`}`
 }
 
 export interface Service {
@@ -165,28 +173,45 @@ export interface Service {
   upstream: Upstream
   /** The conversation is open, as far as the service is concerned. */
   isReady: Promise<void>
-  /** The listener of a gate before it; `keys` are further keys, as YAML in one line. */
-  listener(keys: string): string
+  /** The listener of a gate before it; `keys` are further keys, as YAML in one line, and so is `as`, another upstream. */
+  listener(keys: string, as?: string): string
   /** The authority of the certificate that the listener shows; null in the clear. */
   ca: string | null
 }
 
 /** A service that a gate may be put before. */
-export async function startService(t: Test, transport: Transport): Promise<Service> {
+export async function startService(t: Test, transport: Transport, options: LineOptions = {}): Promise<Service> {
+  const { listen: begin, listenerAt, ...rest } = prepareService(t, transport, options)
+  const upstream = await begin(0)
+  return { ...rest, upstream, listener: listenerAt(upstream.port) }
+}
+
+/** One that does not listen yet. */
+function prepareService(t: Test, transport: Transport, options: LineOptions) {
   const service = new Peer(transport, 'service')
   const ready = Promise.withResolvers<void>()
   const inbound = new HeadThen((head) => {
     queueMicrotask(() => void service.wire.write(isHttp(transport) ? answerHead : switchingProtocols(head)).then(() => ready.resolve()))
     return service.reader()
   })
-  const upstream = await listen(t, (wire) => {
-    service.wire = wire
-    if (!hasHead(transport)) ready.resolve()
-  }, { into: hasHead(transport) ? inbound : service.reader() })
   const ca = isSecure(transport) ? authority(t) : null
   const server = ca?.issue('server')
   const tls = server === undefined ? '' : `, tls: { cert: "${server.cert}", key: "${server.key}" }`
-  return { service, upstream, isReady: ready.promise, listener: (keys) => listenerOf(transport, upstream.port, tls, keys), ca: ca?.cert ?? null }
+  const serve = (wire: Wire): void => {
+    // A later one is a look of the gate's whether the address accepts, or a conversation of the test's own.
+    service.wire ??= wire
+    if (!hasHead(transport)) ready.resolve()
+  }
+  return {
+    service,
+    isReady: ready.promise,
+    ca: ca?.cert ?? null,
+    listen: (port: number) => listen(t, serve, { into: hasHead(transport) ? inbound : service.reader() }, { host: '127.0.0.1', port }),
+    listenerAt: (port: number) => {
+      const upstream = options.upstreamOf?.(port) ?? `"127.0.0.1:${port}"`
+      return (keys: string, as = upstream) => listenerOf(transport, as, tls, keys)
+    },
+  }
 }
 
 /** What a client sends first: its head, and a first byte of payload. */
@@ -199,14 +224,19 @@ export function openingBytes(transport: Transport): Buffer {
 
 /** A conversation that stands: bytes have gone both ways. */
 export async function openLine(t: Test, transport: Transport, keys = '', options: LineOptions = {}): Promise<Line> {
-  const { service, upstream, isReady, listener, ca } = await startService(t, transport)
+  const { service, isReady, listenerAt, ca, listen: begin } = prepareService(t, transport, options)
+  const early = options.late === undefined ? await begin(0) : null
+  const port = early?.port ?? freePort()
+  const listener = listenerAt(port)
   const client = new Peer(transport, 'client')
-  const gate = await startGate(t, [listener(keys)], {}, options.top ?? '')
+  const gate = await startGate(t, [listener(keys)], options.parts ?? {}, options.top ?? '')
   const outbound = hasHead(transport) ? new HeadThen(() => client.reader()) : client.reader()
   const wireOptions = { into: outbound, halfOpen: true }
   client.wire = ca === null ? await connect(t, gate.port, wireOptions) : await tlsConnect(t, gate.port, { ca, ...wireOptions, options: { allowHalfOpen: true } as object })
   if (hasHead(transport)) void client.wire.write(isHttp(transport) ? requestHead : upgradeRequest())
   await client.send(1)
+  await options.late?.(gate)
+  const upstream = early ?? (await begin(port))
   await eventually(() => service.got.bytes === 1, { what: 'a first byte at the service' })
   await isReady
   await service.send(1)

@@ -75,3 +75,12 @@ test('an address that is well again spares those that are left', async (t) => {
   await clock.pass(60_000)
   t.equal(ended.length, 10)
 })
+
+test('an eviction that ends with its last connection, in the middle of a tick, leaves no timer', async (t) => {
+  const clock = fakeClock()
+  const all = connections(1, [])
+  const eviction: Eviction = new Eviction(place, 'why', clock, all)
+  all[0]!.owner!.close = () => eviction.stop()
+  await clock.pass(100)
+  t.equal(clock.armed.after, 0)
+})

@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import { setImmediate as turn } from 'node:timers/promises'
+import type { Name } from '../../src/upstream/name.ts'
 import { Names } from '../../src/upstream/names.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 
@@ -7,6 +8,10 @@ interface Asked {
   name: string
   answer: (addresses: string[]) => Promise<void>
   fail: (code: string) => Promise<void>
+}
+
+function addressesOf({ misses }: Name): string {
+  return [...misses].filter(([, missed]) => missed === 0).map(([address]) => address).join()
 }
 
 function setUp(refreshMs = 15_000) {
@@ -24,8 +29,8 @@ function setUp(refreshMs = 15_000) {
   const names = new Names({ lookup, refreshMs }, clock, () => 0.5)
   const watch = (name: string) => {
     const told: string[] = []
-    const stop = names.watch(name, { onAddresses: (addresses) => told.push(addresses.join()), onNameProblem: (problem) => told.push(problem) })
-    return { told, stop }
+    const { known, stop } = names.watch(name, () => told.push(known.isAnswered ? addressesOf(known) : known.problem!))
+    return { told, known, stop }
   }
   return { clock, asked, names, watch }
 }

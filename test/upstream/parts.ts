@@ -53,13 +53,17 @@ export function setUp(addresses: Target[], options: Partial<UpstreamOptions> = {
     if (typeof answer === 'string') throw Object.assign(new Error(answer), { code: answer })
     return answer
   }
-  const upstream = new Upstream(
-    { addresses, balance: 'leastConnections', maxConnections: Infinity, queueTimeoutMs: 5000, deadlines: fixed({ connectMs: 1000 }), noDelay: true, secure: null, proxyProtocol: null, healthCheck: null, ...options },
+  const names = new Names({ lookup, refreshMs: 1000 }, clock, () => 0.5)
+  const upstream = makeUpstream()
+
+  function makeUpstream(): Upstream {
+    return new Upstream(
+    { addresses, balance: 'leastConnections', maxConnections: Infinity, queueTimeoutMs: 5000, deadlines: fixed({ connectMs: 1000 }), staleForMs: 30_000, onRemoved: 'keep', noDelay: true, secure: null, proxyProtocol: null, healthCheck: null, ...options },
     {
       clock,
       sweep,
       random: () => 0.5,
-      names: new Names({ lookup, refreshMs: 1000 }, clock, () => 0.5),
+      names,
       connections: registry,
       observer: {
         onHealthCheck() {},
@@ -67,9 +71,10 @@ export function setUp(addresses: Target[], options: Partial<UpstreamOptions> = {
         onResolved: (name, problem) => told.push(`${name} ${problem}`),
       },
     },
-  )
+    )
+  }
 
-  function seek(): Sought {
+  function seekAt(upstream: Upstream): Sought {
     const connection = new Connection(registry.nextId(), 'l', 'tcp', '127.0.0.1:1', clock.now())
     registry.add(connection)
     const places: Sought['places'] = []
@@ -89,9 +94,15 @@ export function setUp(addresses: Target[], options: Partial<UpstreamOptions> = {
     return sought
   }
 
-  /** The ports of the places of so many new connections. */
-  const ports = (count: number) => Array.from({ length: count }, () => seek().places[0]?.name.split(':').at(-1))
-  const open = () => Object.fromEntries(upstream.targets.map(({ name, open }) => [name, open]))
+  const of = (upstream: Upstream) => {
+    const seek = (): Sought => seekAt(upstream)
+    /** The ports of the places of so many new connections. */
+    const ports = (count: number) => Array.from({ length: count }, () => seek().places[0]?.name.split(':').at(-1))
+    const open = () => Object.fromEntries(upstream.targets.map(({ name, open }) => [name, open]))
+    return { upstream, seek, ports, open }
+  }
+  /** As a reload makes one for the same listener. */
+  const another = () => of(makeUpstream())
   /** The next answer for the name: to the lookup that hangs, or to the next one. */
   async function answer(name: string, found: readonly string[] | string): Promise<void> {
     answers.set(name, found)
@@ -101,5 +112,5 @@ export function setUp(addresses: Target[], options: Partial<UpstreamOptions> = {
     await clock.pass(resolve === undefined ? 1000 : 0)
     await turn()
   }
-  return { clock, sweep, registry, upstream, answers, answer, told, seek, ports, open }
+  return { clock, sweep, registry, answers, answer, told, another, ...of(upstream) }
 }

@@ -49,12 +49,12 @@ async function twin(t: Parameters<typeof listen>[0], port: number): Promise<Upst
   }, {}, { host: '127.0.0.2', port })
 }
 
-test('an address that is gone from DNS ends its connections with upstream_unhealthy, and those of the others go on', async (t) => {
+test('onRemoved end: an address that is gone from DNS ends its connections with upstream_unhealthy, and those of the others go on', async (t) => {
   watchLeaks(t)
   const answers: Record<string, string[]> = { service: ['127.0.0.1', '127.0.0.2'] }
   const first = await echo(t)
   const second = await twin(t, first.port)
-  const gate = await startGate(t, [`protocol: tcp, upstream: { addresses: ["service:${first.port}"], balance: roundRobin }`], { names: answering(answers) })
+  const gate = await startGate(t, [`protocol: tcp, upstream: { addresses: ["service:${first.port}"], balance: roundRobin, onRemoved: end }`], { names: answering(answers) })
   for (let nth = 0; nth < 4; nth++) {
     const client = await connect(t, gate.port)
     await client.write('x')
