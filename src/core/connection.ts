@@ -2,7 +2,7 @@
 // alike. It holds numbers and words, no sockets; it belongs to whoever serves the connection.
 
 import type { ClientTls } from './client-tls.ts'
-import type { Close, Phase } from './close.ts'
+import type { Close, PeerSide, Phase } from './close.ts'
 import type { Wait } from './wait.ts'
 
 export type Protocol = 'tcp' | 'http' | 'websocket'
@@ -22,6 +22,13 @@ export class Flow {
   messages = 0
   /** How often the source was paused because the sink did not keep up. */
   pauses = 0
+}
+
+/** The Close frames of a WebSocket, as the peers sent them: which side began, and the code of each (1005 for none in it), null before. */
+export interface ClosingFrames {
+  readonly first: PeerSide
+  client: number | null
+  upstream: number | null
 }
 
 /** What a live connection can tell of itself, and how it is ended from outside. Given by whoever serves it. */
@@ -71,6 +78,8 @@ export class Connection {
   phase: Phase = 'admit'
   readonly toUpstream = new Flow()
   readonly toClient = new Flow()
+  /** The closing handshake so far, whatever ends the connection; null before, and for other protocols. */
+  closing: ClosingFrames | null = null
   /** Why it ended; null while it is open. The first cause, never overwritten. */
   end: Close | null = null
   /** It was owed bytes, or an answer, when we ended it. */

@@ -13,6 +13,8 @@
 //     phase           admit | handshake | connect | relay | close
 //     detail          an errno or a parser's words; absent if there is none
 //     cut             true where we ended it while it was owed bytes, or an answer; else absent
+//     closedFirst     which peer sent the first Close frame of a WebSocket; absent where none came, as are the next two
+//     clientCode, upstreamCode              the code in the Close frame of that peer, 1005 for none in it
 //     durationMs      from the accept to the end
 //     connectMs       from the accept until the upstream side stood; absent if it never did
 //     bytesToUpstream, bytesToClient        read from the side that sends in that direction
@@ -26,7 +28,7 @@ import { taken } from '../core/traffic.ts'
 import type { LogFields } from './line.ts'
 
 export function connectionFields(connection: Connection, now: number): LogFields {
-  const { end, toUpstream, toClient } = connection
+  const { end, closing, toUpstream, toClient } = connection
   return {
     id: connection.id,
     listener: connection.listener,
@@ -39,6 +41,9 @@ export function connectionFields(connection: Connection, now: number): LogFields
     phase: end?.phase ?? connection.phase,
     detail: end?.detail,
     cut: connection.isCut || undefined,
+    closedFirst: closing?.first,
+    clientCode: closing?.client ?? undefined,
+    upstreamCode: closing?.upstream ?? undefined,
     durationMs: Math.round(now - connection.openedAt),
     connectMs: connection.connectedAt === null ? undefined : Math.round(connection.connectedAt - connection.openedAt),
     bytesToUpstream: toUpstream.received,

@@ -84,6 +84,7 @@ export class Frames implements Dialogue, ControlHandler {
   }
 
   onControl(scanner: FrameScanner, opcode: number, payload: Buffer): Verdict {
+    if (opcode === CLOSE) noteClose(this.#connection, scanner === this.#fromClient ? 'client' : 'upstream', payload)
     const isFromClient = scanner === this.#fromClient
     if (opcode === CLOSE) {
       const code = payload.length === 0 ? 'no code' : `code ${payload.readUInt16BE(0)}`
@@ -237,6 +238,14 @@ export class Frames implements Dialogue, ControlHandler {
     return makeClose('eof', side, 'relay', isWhole ? detail : `${detail}, not answered (deadlines.close)`)
   }
 }
+
+/** A peer may have no code to give (RFC 6455 section 7.1.5). */
+function noteClose(connection: Connection, side: PeerSide, payload: Buffer): void {
+  connection.closing ??= { first: side, client: null, upstream: null }
+  connection.closing[side] ??= payload.length === 0 ? NO_CODE : payload.readUInt16BE(0)
+}
+
+const NO_CODE = 1005
 
 /** Something may be said there, or nothing is to be said any more. */
 function isBetweenFrames(scanner: FrameScanner): boolean {
