@@ -71,8 +71,6 @@ export class Meter implements Waiter {
   readonly #owner: MeterOwner
   /** What it is queued up for. */
   #waitsFor: Bucket | null = null
-  /** What was read and must wait for tokens. */
-  #held: Buffer | null = null
   #sparedAt = Number.NEGATIVE_INFINITY
   /** What the next read may bring, where that is known to be less than a whole one. */
   expected = Number.POSITIVE_INFINITY
@@ -84,6 +82,10 @@ export class Meter implements Waiter {
     this.#readBytes = readBytes
     this.#limits = limits
     this.#owner = owner
+  }
+
+  get isWaiting(): boolean {
+    return this.#waitsFor !== null
   }
 
   get countsMessages(): boolean {
@@ -141,9 +143,7 @@ export class Meter implements Waiter {
   onMessagesOver(bytes: Buffer, start: number, end: number): void {
     const { bucket, onExceed } = this.#rates.messages!
     if (onExceed === 'close') return this.#end('limits.messages')
-    const held = Buffer.allocUnsafeSlow(end - start)
-    bytes.copy(held, 0, start, end)
-    this.#held = held
+    this.#half.keepRest(bytes, start, end)
     this.#wait(bucket)
   }
 
@@ -163,13 +163,6 @@ export class Meter implements Waiter {
     this.#waitsFor = null
     this.#owner.onTurn(this.#half)
     return isForBytes ? this.#nextBytes : 0
-  }
-
-  /** What was held back, once. */
-  takeHeld(): Buffer | null {
-    const held = this.#held
-    this.#held = null
-    return held
   }
 
   /** The pair ends: it waits for nothing any more. */

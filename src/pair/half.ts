@@ -6,8 +6,11 @@
 //
 // The bound is a true one: a half reads only while its queue has room for a whole read, so that no more than
 // `highBytes` ever wait, whatever the peers do. With rate limits it reads only while its bucket allows it, too (meter.ts).
+// And it has a share of each turn of the event loop (core/turns.ts): what is over that is not read before the next. Where a read
+// holds more frames than a share pays for, the rest of it waits here; at most one read does.
 
 import type { Direction, Flow } from '../core/connection.ts'
+import { READ_COST, Share, type Turns, type Worker } from '../core/turns.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import type { Dialogue } from './dialogue.ts'
 import type { Meter } from '../limits/meter.ts'
@@ -25,28 +28,56 @@ export interface BufferOptions {
 const SINK = 1
 const BUCKET = 2
 const DIALOGUE = 4
+const TURN = 8
 
-export class Half {
+/**
+ * Of a peer that was told goodbye so much is read to hear its answer, as a share is counted; then it is not read any more. An
+ * innocent one has little on its way, or is told by the FIN that follows; a flood would keep us scanning for `deadlines.close`.
+ */
+const LATE = 4 * 1024 * 1024
+
+/** Whom a half tells that its turn has come, at a bucket or in the event loop: the pair, which calls `onTurn`. */
+export interface HalfOwner {
+  onTurn(half: Half): void
+}
+
+export interface HalfContext {
+  buffers: BufferOptions
+  turns: Turns
+  owner: HalfOwner
+}
+
+export class Half implements Worker {
   readonly direction: Direction
   source: Endpoint
   sink: Endpoint
   readonly flow: Flow
   readonly #dialogue: Dialogue | null
   readonly #buffers: BufferOptions
+  readonly #owner: HalfOwner
+  readonly #share: Share
   /** The source sent FIN. */
   hasEnded = false
   /** What the rate limits say of this half; null, as it mostly is, where there are none. */
   meter: Meter | null = null
   #blockers = 0
+  /** The rest of a read that has to wait, for a token or for a turn. */
+  #rest: Buffer | null = null
+  #relaying: Buffer | null = null
+  #hasEndBehindRest = false
+  #late = LATE
+  #isLast = false
   /** Changes whenever data passes; control traffic (pings) does not change it. What `idle` is judged by. */
   activity = 0
 
-  constructor(direction: Direction, source: Endpoint, sink: Endpoint, flow: Flow, buffers: BufferOptions, dialogue: Dialogue | null) {
+  constructor(direction: Direction, source: Endpoint, sink: Endpoint, flow: Flow, { buffers, turns, owner }: HalfContext, dialogue: Dialogue | null) {
     this.direction = direction
     this.source = source
     this.sink = sink
     this.flow = flow
     this.#buffers = buffers
+    this.#owner = owner
+    this.#share = new Share(turns, this)
     this.#dialogue = dialogue
   }
 
@@ -72,6 +103,7 @@ export class Half {
   relay(bytes: Buffer, length: number): boolean {
     this.flow.received += length
     if (this.meter !== null && !this.meter.takeBytes(length)) return true
+    this.#share.spend(length + READ_COST)
     if (this.#dialogue === null) {
       this.activity++
       this.forward(bytes, 0, length)
@@ -79,6 +111,45 @@ export class Half {
       this.#dialogue.relay(this, bytes, length)
     }
     return this.#mayRead()
+  }
+
+  /** How many frames that cost so much each may still be looked at in this turn; at least one. */
+  affords(cost: number): number {
+    return this.#isLast ? Number.POSITIVE_INFINITY : Math.max(1, Math.floor(this.#share.left / cost))
+  }
+
+  /** Work was done for this half beside the bytes that it read. */
+  spend(cost: number): void {
+    this.#share.spend(cost)
+  }
+
+  /** `bytes[start..end)` are looked at in the next turn of this half. */
+  waitWith(bytes: Buffer, start: number, end: number): void {
+    this.keepRest(bytes, start, end)
+    this.#waitTurn()
+  }
+
+  /** Keeps what the dialogue is given again when this half goes on. */
+  keepRest(bytes: Buffer, start: number, end: number): void {
+    // What was kept before is copied again only where most of it would be kept for little.
+    const isOwn = bytes === this.#relaying && (end - start) * 2 > bytes.buffer.byteLength
+    this.#rest = isOwn ? bytes.subarray(start, end) : copyOf(bytes, start, end)
+  }
+
+  /** What is kept, once: for who looks at it in another way. */
+  takeRest(): Buffer | null {
+    const rest = this.#rest
+    this.#rest = null
+    return rest
+  }
+
+  /** The source has ended: true while what it sent before is still kept. `isEndDue` tells when it is not. */
+  putsEndOff(): boolean {
+    return (this.#hasEndBehindRest = this.#rest !== null)
+  }
+
+  get isEndDue(): boolean {
+    return this.#hasEndBehindRest && this.#rest === null && !this.hasEnded
   }
 
   /** Sends `bytes[start..end)` on to the sink. */
@@ -117,7 +188,18 @@ export class Half {
       if (!this.isBackpressured) this.flow.pauses++
       this.#blockers |= SINK
     }
+    if (this.#share.left === 0) this.#waitTurn()
     return this.#blockers === 0
+  }
+
+  #waitTurn(): void {
+    this.#blockers |= TURN
+    this.#share.wait()
+  }
+
+  onShare(): void {
+    this.#blockers &= ~TURN
+    this.#owner.onTurn(this)
   }
 
   /** The sink took bytes: reads on if there is room again. */
@@ -128,15 +210,61 @@ export class Half {
     this.#unblock(SINK)
   }
 
-  /** The turn of this half at its bucket: what was held back goes on, then the source is read again if it may. */
+  /** The turn of this half at its bucket, or in the event loop: what was kept goes on, then the source is read again if it may. */
   onTurn(): void {
-    const held = this.meter!.takeHeld()
-    if (held !== null) this.#dialogue!.relay(this, held, held.length)
-    if (this.meter!.mayRead()) this.#unblock(BUCKET)
+    if ((this.#blockers & TURN) === 0 && this.meter?.isWaiting !== true) this.#relayRest()
+    if (this.meter === null || this.meter.mayRead()) this.#blockers &= ~BUCKET
+    if (this.#blockers === 0) this.source.resume()
+  }
+
+  /** The source is gone: what was accepted of it goes on in this turn. */
+  withoutWaiting(): this {
+    this.#isLast = true
+    this.leave()
+    this.#blockers &= ~TURN
+    return this
+  }
+
+  #relayRest(): void {
+    const rest = this.takeRest()
+    if (rest === null) return
+    this.#relaying = rest
+    this.#dialogue!.relay(this, rest, rest.length)
+    this.#relaying = null
+  }
+
+  /** The source has said its last word: what follows is read for its FIN alone, and only so much of it. */
+  discard(length: number): void {
+    this.#late -= length
+    if (this.#late <= 0) this.hold()
+  }
+
+  /** Bytes of a peer that was told goodbye; false once too many came for an answer. */
+  hear(bytes: Buffer, length: number): boolean {
+    this.flow.received += length
+    this.#late -= length
+    if (this.#late <= 0) return false
+    if (this.#dialogue?.isAnswered(this, bytes, length) === true) this.source.conclude()
+    return this.#late > 0
+  }
+
+  /** It relays no more, and waits for nothing. */
+  leave(): void {
+    this.meter?.leave()
+    this.#share.leave()
   }
 
   #unblock(blocker: number): void {
     this.#blockers &= ~blocker
-    if (this.#blockers === 0) this.source.resume()
+    if (this.#blockers !== 0) return
+    if (this.#share.mayBegin) this.source.resume()
+    else this.#waitTurn()
   }
+}
+
+/** In memory of its own: the read buffer is everybody's. */
+function copyOf(bytes: Buffer, start: number, end: number): Buffer {
+  const copy = Buffer.allocUnsafeSlow(end - start)
+  bytes.copy(copy, 0, start, end)
+  return copy
 }

@@ -13,6 +13,7 @@ import type { Connection, ConnectionOwner, Direction } from '../core/connection.
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
 import { bugDetail, InvariantError } from '../core/errors.ts'
 import type { Wait } from '../core/wait.ts'
+import { turnsOf } from '../core/turns.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Dialogue } from './dialogue.ts'
 import { Half } from './half.ts'
@@ -64,8 +65,9 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
     const now = clock.now()
     this.#settlesAt = now + SETTLED_MS
     this.#context = context
-    this.toUpstream = new Half('to_upstream', client, upstream, connection.toUpstream, options.buffers, dialogue)
-    this.toClient = new Half('to_client', upstream, client, connection.toClient, options.toClientBuffers ?? options.buffers, dialogue)
+    const half = { buffers: options.buffers, turns: turnsOf(clock), owner: this }
+    this.toUpstream = new Half('to_upstream', client, upstream, connection.toUpstream, half, dialogue)
+    this.toClient = new Half('to_client', upstream, client, connection.toClient, { ...half, buffers: options.toClientBuffers ?? options.buffers }, dialogue)
     this.#deadlines = new Deadlines(options.deadlines, now, random())
     if (context.limits !== undefined) this.#minRate = limitHalves(this, connection, context.limits, options.buffers.readBytes)
     connection.owner = this
@@ -145,7 +147,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
     const half = endpoint === this.#client ? this.toUpstream : this.toClient
     this.#lastWord = half
     try {
-      const mayRead = this.#state === 'closing' ? this.#onLateBytes(half, bytes, length) : half.relay(bytes, length)
+      const mayRead = this.#state === 'closing' ? half.hear(bytes, length) : half.relay(bytes, length)
       // The dialogue may have given it away meanwhile: it is not ours to pause.
       return mayRead || endpoint !== half.source
     } catch (error) {
@@ -170,6 +172,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   onTurn(half: Half): void {
     try {
       if (this.#state !== 'closing' && this.#state !== 'closed') half.onTurn()
+      if (half.isEndDue) this.onEnd(half.source)
     } catch (error) {
       this.#onBroken(error)
     }
@@ -177,7 +180,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
 
   onEnd(endpoint: Endpoint): void {
     const half = endpoint === this.#client ? this.toUpstream : this.toClient
-    if (half.hasEnded || this.#state === 'closed') return
+    if (half.hasEnded || this.#state === 'closed' || half.putsEndOff()) return
     half.hasEnded = true
     if (this.#state === 'closing') return endpoint.end()
     try {
@@ -200,6 +203,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   onClosed(endpoint: Endpoint, error: NodeJS.ErrnoException | null): void {
     if (this.#state === 'closed') return
     if (this.#state !== 'closing') {
+      this.onTurn((endpoint === this.#client ? this.toUpstream : this.toClient).withoutWaiting())
       if (endpoint === this.#upstream && this.#dialogue?.onUpstreamClosed?.(error) === true) return
       if (error !== null) this.close(closeFromError(error, endpoint.side, 'relay'))
       else if (!this.#hasEndedWhole()) this.close(makeClose('aborted', endpoint.side, 'relay', 'closed without FIN'))
@@ -225,8 +229,8 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
     const { closeMs } = this.#options.deadlines.current
     this.#closesBy = now + closeMs
     this.#answersBy = now + Math.min(ANSWER_MS, closeMs / 2)
-    this.toUpstream.meter?.leave()
-    this.toClient.meter?.leave()
+    this.toUpstream.leave()
+    this.toClient.leave()
     try {
       this.#part(this.toClient, close)
       this.#part(this.toUpstream, close)
@@ -243,12 +247,6 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
     const manner = partingManner(half, close, farewell)
     if (manner === 'flush' && farewell === 'awaited') peer.resume()
     else peer.close(manner)
-  }
-
-  #onLateBytes(half: Half, bytes: Buffer, length: number): boolean {
-    half.flow.received += length
-    if (this.#dialogue?.isAnswered(half, bytes, length)) half.source.conclude()
-    return true
   }
 
   sweep(now: number): void {
@@ -293,8 +291,8 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
 
   #leave(): void {
     this.#state = 'closed'
-    this.toUpstream.meter?.leave()
-    this.toClient.meter?.leave()
+    this.toUpstream.leave()
+    this.toClient.leave()
     this.#context.sweep.delete(this)
   }
 }

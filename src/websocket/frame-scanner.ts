@@ -85,6 +85,8 @@ export class FrameScanner {
   wantsBoundary = false
   /** Set in `onBoundary`: what follows is still scanned, but nothing of it goes on. */
   isMuted = false
+  /** So many frames more may be looked at; at 0 the scan stops before the next. */
+  allowance = Number.POSITIVE_INFINITY
   /** Null where messages are not limited. */
   gate: MessageGate | null = null
 
@@ -104,8 +106,8 @@ export class FrameScanner {
   }
 
   /**
-   * Reads `bytes[0..length)`, forwards what may go on, and stops at the first violation. A number: the gate has stopped it,
-   * and what begins there must be scanned later, before anything else.
+   * Reads `bytes[0..length)`, forwards what may go on, and stops at the first violation. A number: the gate has stopped it, or
+   * (`allowance` is 0) it has looked at enough frames, and what begins there must be scanned later, before anything else.
    */
   scan(bytes: Buffer, length: number, to: Forward): Violation | number | null {
     let at = 0
@@ -131,6 +133,10 @@ export class FrameScanner {
         if (this.isMuted) to = nowhere
       }
       if (at === length) break
+      if (this.allowance <= 0) {
+        if (at > from) to.forward(bytes, from, at)
+        return at
+      }
       const size = this.#frameSize(bytes, at, length)
       if (typeof size !== 'number') return this.#stop(size, bytes, from, at, to)
       if (size > length - at) {
@@ -138,6 +144,7 @@ export class FrameScanner {
         break
       }
       const verdict = this.#accept(bytes, at, size)
+      if (verdict !== 'stop') this.allowance--
       if (verdict === 'pass') {
         at += size
       } else if (verdict === 'drop') {
@@ -282,6 +289,7 @@ export class FrameScanner {
     const verdict = this.#accept(held, 0, size)
     // It stays complete as it is, and is judged again.
     if (verdict === 'stop') return -1 - at
+    this.allowance--
     this.#heldLength = 0
     if (typeof verdict !== 'string') return verdict
     if (verdict === 'pass') to.forward(held, 0, size)

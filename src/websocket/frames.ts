@@ -32,6 +32,11 @@ const comesOfThePeer: ReadonlySet<Reason> = new Set(['eof', 'aborted', 'reset', 
 
 const swallow = { forward() {} }
 
+/** What a frame costs beside its bytes, as many as could be relayed in the same time. */
+const FRAME_COST = 512
+/** Of peers that were told goodbye so many frames are looked at for the Close that answers. */
+const LATE_FRAMES = 2048
+
 export class Frames implements Dialogue, ControlHandler {
   readonly #connection: Connection
   readonly #clock: Clock
@@ -48,6 +53,7 @@ export class Frames implements Dialogue, ControlHandler {
   #closing: { side: PeerSide; at: number; detail: string } | null = null
   /** An end that waits for both directions to stand between frames, and for how long. */
   #postponed: { close: Close; until: number } | null = null
+  #lateFrames = LATE_FRAMES
 
   /** `isCompressed`: what each side sends may be. */
   constructor(connection: Connection, options: FramesOptions, isCompressed: { client: boolean; upstream: boolean }, clock: Clock, observer: Observer) {
@@ -72,15 +78,25 @@ export class Frames implements Dialogue, ControlHandler {
 
   relay(half: Half, bytes: Buffer, length: number): void {
     const scanner = this.#scanner(half)
-    const stop = scanner.scan(bytes, length, half)
+    if (scanner.isClosed && !scanner.isMuted) return half.discard(length)
+    const stop = this.#scan(half, scanner, bytes, length)
     half.activity = scanner.activity
     half.flow.messages = scanner.messages
     if (scanner.dropped > 0) this.#countDropped(scanner)
     // The pair was closed at a boundary inside these bytes; what came behind it may hold the answer already.
     if (scanner.isMuted) return void ((scanner.hasFailed || scanner.isClosed) && half.source.end())
-    if (typeof stop === 'number') half.meter!.onMessagesOver(bytes, stop, length)
+    if (typeof stop === 'number' && scanner.allowance === 0) half.waitWith(bytes, stop, length)
+    else if (typeof stop === 'number') half.meter!.onMessagesOver(bytes, stop, length)
     else if (stop !== null) this.#connection.owner?.close(violationClose(stop, half.source.side))
     else if (this.#fromClient.isClosed && this.#fromUpstream.isClosed) this.#connection.owner?.close(this.#handshakeClose())
+  }
+
+  /** Looks at no more frames than this half may in this turn of the event loop. */
+  #scan(half: Half, scanner: FrameScanner, bytes: Buffer, length: number): Violation | number | null {
+    const allowed = (scanner.allowance = half.affords(FRAME_COST))
+    const stop = scanner.scan(bytes, length, half)
+    half.spend((allowed - scanner.allowance) * FRAME_COST)
+    return stop
   }
 
   onControl(scanner: FrameScanner, opcode: number, payload: Buffer): Verdict {
@@ -163,9 +179,11 @@ export class Frames implements Dialogue, ControlHandler {
 
   isAnswered(half: Half, bytes: Buffer, length: number): boolean {
     const scanner = this.#scanner(half)
-    const held = half.meter?.takeHeld() ?? null
-    if (held !== null) scanner.scan(held, held.length, swallow)
+    scanner.allowance = this.#lateFrames
+    const rest = half.takeRest()
+    if (rest !== null) scanner.scan(rest, rest.length, swallow)
     const failure = scanner.scan(bytes, length, swallow)
+    this.#lateFrames = scanner.allowance
     // What this peer says cannot be understood, so it may go on for long: FIN, and our Close before it, are to reach it all the same.
     if (failure !== null || scanner.hasFailed) half.source.end()
     return scanner.isClosed

@@ -22,6 +22,10 @@ export interface MemoryPairOptions {
   closeMs?: number
   tcpKeepAliveMs?: number
   dialogue?: Dialogue | null
+  /** A dialogue that has to know its connection. */
+  dialogueOf?: (connection: Connection, clock: FakeClock) => Dialogue
+  /** Shared with other pairs. */
+  clock?: FakeClock
   random?: number
   /** Bytes that each peer takes before it stalls; Infinity unless told. */
   clientTakes?: number
@@ -31,7 +35,7 @@ export interface MemoryPairOptions {
 }
 
 export function memoryPair(options: MemoryPairOptions = {}) {
-  const clock = fakeClock()
+  const clock = options.clock ?? fakeClock()
   const sweep = new Sweep(clock)
   const connection = new Connection(1, 'app', 'tcp', '192.0.2.1:1', clock.now())
   const buffers = options.buffers ?? { highBytes: 65_536, lowBytes: 32_768, readBytes: 16_384 }
@@ -56,7 +60,7 @@ export function memoryPair(options: MemoryPairOptions = {}) {
     upstream,
     { buffers, deadlines: fixed({ ...deadlines, closeMs: options.closeMs ?? 5000 }), tcpKeepAliveMs: options.tcpKeepAliveMs ?? off },
     { clock, sweep, random: () => options.random ?? 0, strain, onClosed: (connection) => void closed.push(connection), ...(options.limits === undefined ? {} : { limits: options.limits(clock) }) },
-    options.dialogue ?? null,
+    options.dialogueOf?.(connection, clock) ?? options.dialogue ?? null,
   )
   pair.start(Buffer.from(options.early?.fromClient ?? ''), Buffer.from(options.early?.fromUpstream ?? ''))
   return {
