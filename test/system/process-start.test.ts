@@ -37,7 +37,7 @@ registerHooks({ load: (url, context, next) => { appendFileSync(${JSON.stringify(
   writeFileSync(join(directory, 'hook.mjs'), hook)
   await runProgram(t, ['protocol: http, upstream: "127.0.0.1:1"'], { under: ['env', `NODE_OPTIONS=--import=${join(directory, 'hook.mjs')}`] })
   const urls = readFileSync(loaded, 'utf8')
-  t.match(urls, /dist\/sidegate\.js/)
+  t.match(urls, /dist\/operator\/sidegate\.js/)
   t.notMatch(urls, /node_modules\/(yaml|valibot|ws|http-proxy-3)\/|config\/(load|schema)\.js/)
 })
 
