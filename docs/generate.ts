@@ -103,6 +103,7 @@ function lowerFirst(text: string): string {
 
 /** What a key is set to where it has no default of its own. */
 const exampleValues: Readonly<Record<string, string>> = {
+  'listeners[].deadlines.write': '30s',
   'listeners[].name': 'app',
   'listeners[].address': '":17080"',
   'listeners[].protocol': 'http',

@@ -34,6 +34,7 @@ function view(value: unknown, meta: Meta | null): unknown {
 
 function viewKey(name: string, value: unknown, meta: Meta | null): [string, unknown] {
   const entries = meta?.kind === 'section' ? meta.entries : {}
+  if (name === 'mode' && typeof value === 'number') return [name, `0${value.toString(8).padStart(3, '0')}`]
   if (name === 'isEnforced') return ['mode', value === true ? 'enforce' : 'observe']
   if (name in renamed) return [renamed[name]!, view(value, entries[renamed[name]!]?.meta ?? null)]
   if (secrets.has(name) && value !== undefined && value !== null) return [name, REDACTED]

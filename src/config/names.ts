@@ -50,3 +50,10 @@ export function parseServerName(input: unknown): Parsed<string> {
   if (typeof input === 'string' && (isIP(input) !== 0 || /^[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?$/.test(input))) return { value: input }
   return { problem: `got ${show(input)}, write the name in its certificate, such as legacy.example` }
 }
+
+/** As `chmod` takes it. A number is refused: YAML reads 0660 as six hundred and sixty, and 0o660 as 432. */
+export function parseMode(input: unknown): Parsed<number | null> {
+  if (input === 'off') return { value: null }
+  if (typeof input === 'string' && /^0?[0-7]{3}$/.test(input)) return { value: Number.parseInt(input, 8) }
+  return { problem: `got ${show(input)}, write a file mode in quotes, such as "0660"` }
+}

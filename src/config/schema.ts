@@ -6,7 +6,7 @@ import type { Address } from './address.ts'
 import type { About, Key } from './keys.ts'
 import { changed, choice, count, derived, duration, flag, later, list, optional, percent, section, size, sizeOrShare, value } from './keys.ts'
 import { fromEnvironment } from './meta.ts'
-import { parseName, parsePathOrOff } from './names.ts'
+import { parseMode, parseName, parsePathOrOff } from './names.ts'
 import { address, cidrs } from './shapes.ts'
 import { listenerTls } from './tls-keys.ts'
 import { OFF } from './units.ts'
@@ -38,7 +38,7 @@ const deadlines = section('How long may be waited, and for what. A deadline ends
   idle: duration({ default: '1h', meaning: 'Without data either way. Pings and pongs are not data.', innocent: 'One-way push: data in either direction counts.' }),
   clientIdle: duration({ default: 'off', meaning: 'Without data from the client, whatever the upstream sends.' }),
   upstreamIdle: derived(duration({ derived: 'off, but 60s inside the body of a plain HTTP answer', meaning: 'Without data from the upstream, whatever the client sends.', innocent: 'By default an answer that is an event stream (`text/event-stream`), one whose request still comes in, WebSockets and tcp: they have `idle`.' })),
-  write: duration({ default: '30s', meaning: 'While bytes wait for a peer and it takes none of them: it is stalled.', innocent: 'A slow reader: every byte it takes re-arms it.' }),
+  write: derived(duration({ derived: '30s, and 5m for `protocol: tcp`', meaning: 'While bytes wait for a peer and it takes none of them: it is stalled.', innocent: 'A slow reader: every byte it takes re-arms it. On tcp a pager on the result of a query, a broker that stops reading publishers while its memory is short.' })),
   halfClose: duration({ default: '30s', meaning: 'From the end of one side to the end of the other. Keep it below 60s behind iptables NAT, which forgets a half-closed connection by then.', innocent: 'An answer still flowing after the end of the question: progress re-arms it.' }),
   close: duration({ default: '5s', meaning: 'For the closing handshake and the last bytes.' }),
   lifetime: duration({ default: 'off', meaning: 'The greatest age of a connection, busy or not; makes clients reconnect, which balances them over the pods.' }),
@@ -96,6 +96,12 @@ const listenerKeys = section('One port to listen on, and the service behind it.'
     read: parseName,
   }, { derived: 'protocol and port, `http-17080`', meaning: 'Names the listener in log lines and metric labels.' })),
   address: address('listen', { meaning: 'Where clients connect.' }),
+  mode: value<number | null>({
+    type: 'file mode in quotes, or `off`',
+    remedy: 'write it in quotes, such as "0660"',
+    json: fromEnvironment({ type: 'string', pattern: '^(off|0?[0-7]{3})$' }),
+    read: parseMode,
+  }, { default: 'off', meaning: 'Who may connect to an `address` that is a Unix socket: whoever may write to it. `off` leaves that to the umask, which usually lets nobody but the user of the gate.' }),
   protocol: choice({ meaning: '`http` for plain HTTP and WebSocket, `tcp` for opaque bytes.' }, ['http', 'tcp']),
   upstream,
   deadlines,
@@ -122,13 +128,17 @@ const listenerKeys = section('One port to listen on, and the service behind it.'
   noDelay: flag({ default: true, meaning: 'Small writes go out at once (TCP_NODELAY).' }),
 })
 
+const WRITE_MS = 30_000
+/** The two sides of an opaque protocol pause for reasons of their own; what they may hold meanwhile is bounded all the same. */
+const TCP_WRITE_MS = 5 * 60_000
+
 /** What the two defaults of `deadlines.upstreamIdle` and those made from other keys come to. */
 function complete(read: v.InferOutput<typeof listenerKeys>) {
-  const { upstreamIdleMs, ...otherDeadlines } = read.deadlines
+  const { upstreamIdleMs, writeMs = read.protocol === 'tcp' ? TCP_WRITE_MS : WRITE_MS, ...otherDeadlines } = read.deadlines
   return {
     ...read,
     name: read.name ?? defaultName(read.protocol, read.address),
-    deadlines: { ...otherDeadlines, upstreamIdleMs: upstreamIdleMs ?? OFF, answerIdleMs: upstreamIdleMs ?? 60_000 },
+    deadlines: { ...otherDeadlines, writeMs, upstreamIdleMs: upstreamIdleMs ?? OFF, answerIdleMs: upstreamIdleMs ?? 60_000 },
     buffers: { highBytes: read.buffers.highBytes, lowBytes: read.buffers.lowBytes ?? Math.floor(read.buffers.highBytes / 2) },
     websocket: completeWebSocket(read.websocket, read.upstream.addresses),
     limits: completeLimits(read.limits),
@@ -177,6 +187,7 @@ export const configKey = section('The configuration of Sidegate.', {
     level: choice({ default: 'info', meaning: 'The least severe lines that are written.' }, ['error', 'warn', 'info', 'debug']),
     format: choice({ default: 'json', meaning: 'One JSON object, or one readable text, a line.' }, ['json', 'text']),
     requests: flag({ default: false, meaning: 'One more line for each HTTP request.' }),
+    probes: flag({ default: false, meaning: 'Connections that their client ended without a byte either way, such as the probes of a load balancer, are logged like all others; else only at level `debug`. They are counted in either case.' }),
   }),
   drain: section('How it empties itself when it is told to go (SIGTERM, `POST /drain`). `minDuration` and `spread` together are less than `timeout`.', {
     minDuration: changed(duration({ default: defaults.minDuration, meaning: 'From the beginning, while it still accepts: readiness fails, and HTTP answers say `Connection: close`.', innocent: 'Clients of a load balancer that has not noticed yet.' }), noneIfOff),

@@ -26,6 +26,7 @@ export function riskyValues(config: Config, isWritten: (path: Path) => boolean =
     ...riskyAddress(config.health.address, ['health', 'address']),
     ...riskyAddress(config.admin.address, ['admin', 'address']),
     ...riskyMemory(config),
+    ...cutByDrain(config),
     ...config.listeners.flatMap((listener, index) => {
       const path = ['listeners', index]
       return [
@@ -36,6 +37,7 @@ export function riskyValues(config: Config, isWritten: (path: Path) => boolean =
         ...withoutEffect(listener, path, isWritten),
         ...wholeMessages(listener, [...path, 'websocket']),
         ...everybody(listener, path),
+        ...pausesOfTcp(listener, [...path, 'deadlines']),
       ]
     }),
   ]
@@ -120,6 +122,24 @@ function wholeMessages({ protocol, limits, websocket }: ListenerConfig, path: Pa
   return found
 }
 
+/** Opaque bytes do not tell a pause from a stall, nor an answer in the making from silence. */
+function pausesOfTcp({ protocol, deadlines }: ListenerConfig, path: Path): Finding[] {
+  if (protocol !== 'tcp') return []
+  const { writeMs, upstreamIdleMs, idleMs, lifetimeMs } = deadlines
+  const found: Finding[] = []
+  const warn = (name: string, ms: number, message: string): void => void found.push({ path: [...path, name], message: `${formatDuration(ms)} ${message}` })
+  if (writeMs < MINUTE_MS) warn('write', writeMs, 'ends a client that pauses at a result (a pager, a debugger), and a publisher whose broker reads nothing while its memory is short')
+  if (upstreamIdleMs < 5 * MINUTE_MS) warn('upstreamIdle', upstreamIdleMs, 'ends a client whose answer takes longer, such as that of a long query')
+  if (idleMs < 5 * MINUTE_MS) warn('idle', idleMs, 'ends connections that a pool keeps, and queries that take longer')
+  if (lifetimeMs < OFF) warn('lifetime', lifetimeMs, 'ends a connection also in the middle of a transaction: let the pool of the clients end it (maxLifetime)')
+  return found
+}
+
+function cutByDrain({ drain, listeners }: Config): Finding[] {
+  if (drain.tcp === 'wait' || listeners.every(({ protocol }) => protocol !== 'tcp')) return []
+  return [{ path: ['drain', 'tcp'], message: 'spread: connections of tcp are ended at random moments, those among them that wait for an answer' }]
+}
+
 function everybody({ proxyProtocol }: ListenerConfig, path: Path): Finding[] {
   const all = proxyProtocol.trusted.find(({ prefix }) => prefix === 0)
   if (proxyProtocol.accept === 'off' || all === undefined) return []
@@ -138,6 +158,7 @@ function withoutEffect(listener: ListenerConfig, path: Path, isWritten: (path: P
   const found: Finding[] = useless
     .filter((inner) => isWritten([...path, ...inner]))
     .map((inner) => ({ path: [...path, ...inner], message: 'has no effect with protocol: tcp', isKey: true }))
+  if (listener.mode !== null && listener.address.kind !== 'unix') found.push({ path: [...path, 'mode'], message: 'has no effect but for a Unix socket', isKey: true })
   const { accept, trusted } = listener.proxyProtocol
   if (accept === 'off' && trusted.length > 0 && isWritten([...path, 'proxyProtocol', 'trusted'])) {
     found.push({ path: [...path, 'proxyProtocol', 'trusted'], message: 'has no effect while proxyProtocol.accept is off', isKey: true })

@@ -14,6 +14,7 @@ import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
 import type { ClientOptions } from '../limits/clients.ts'
 import type { RatesOptions } from '../limits/rates.ts'
 import { restartSections } from '../config/reload-effect.ts'
+import type { ListenerAddress } from '../listener/listener.ts'
 import type { Live } from '../core/live.ts'
 import { ConfigError } from '../core/errors.ts'
 import { isSame } from '../core/node-lazy.ts'
@@ -93,8 +94,8 @@ export function cannotUse(key: string, file: string, problem: string): ConfigErr
   return new ConfigError('configuration', [{ line: 0, column: 0, path: key, message: `${file} ${problem}` }])
 }
 
-export function toListener(address: Address): { host: string | null; port: number } | { path: string } {
-  return address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port }
+export function toListener({ address, mode }: ListenerConfig): ListenerAddress {
+  return address.kind === 'unix' ? { path: address.path, mode } : { host: address.host, port: address.port }
 }
 
 export function toListen(address: Address): { host?: string; port: number } | { path: string } {

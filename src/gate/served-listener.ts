@@ -5,20 +5,17 @@
 //     made --listen() or takeOver()--> accepting --close()--> no more --retire(), and its last connection ended--> gone
 
 import type { ConnectionLimit } from '../limits/places.ts'
-import { deaf } from '../admission/refusal.ts'
-import type { Refusals } from '../admission/refusal.ts'
+import { deaf, type Refusals } from '../admission/refusal.ts'
 import type { Clock, Sweep, Sweeps } from '../core/clock.ts'
 import type { Reason } from '../core/close.ts'
 import { formatAddress } from '../config/address.ts'
 import type { ListenerConfig } from '../config/schema.ts'
-import { releasePlace } from '../core/connection.ts'
-import type { Connection, Registry } from '../core/connection.ts'
+import { releasePlace, type Connection, type Registry } from '../core/connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { regainedEndpoint, SocketEndpoint, type ReadOptions } from '../endpoint/socket-endpoint.ts'
 import { LiveValue } from '../core/live.ts'
 import { invariant } from '../core/errors.ts'
-import { Intake } from '../listener/intake.ts'
-import type { IntakeContext, IntakeOptions } from '../listener/intake.ts'
+import { Intake, type IntakeContext, type IntakeOptions } from '../listener/intake.ts'
 import { Listener } from '../listener/listener.ts'
 import type { Log } from '../log/log.ts'
 import type { Rejections } from '../log/rejections.ts'
@@ -112,8 +109,8 @@ export class ServedListener {
   async listen(): Promise<void> {
     await this.prepare()
     this.#upstream.start()
-    const { name, address } = this.#config
-    this.#listener = new Listener(toListener(address), this.#intake, (error) => this.#shared.log.warn('accept failed', { listener: name, error: error.message }))
+    const { name } = this.#config
+    this.#listener = new Listener(toListener(this.#config), this.#intake, (error) => this.#shared.log.warn('accept failed', { listener: name, error: error.message }))
     await this.#listener.listen()
   }
 
@@ -123,6 +120,7 @@ export class ServedListener {
     other.#listener = null
     this.#upstream.start()
     this.#listener?.handOver(this.#intake)
+    if (this.#config.mode !== other.#config.mode) this.#listener?.setMode(this.#config.mode)
   }
 
   /**

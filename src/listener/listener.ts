@@ -1,7 +1,7 @@
 // Accepts, and gives what it accepts to its intake; accepting never waits for any of that. The listening socket outlives a reload: it
 // is handed to another intake, and no connection is refused on the way.
 
-import { unlinkSync } from 'node:fs'
+import { chmodSync, unlinkSync } from 'node:fs'
 import net from 'node:net'
 import type { Reason } from '../core/close.ts'
 import { acceptSockets } from '../endpoint/socket-endpoint.ts'
@@ -9,10 +9,12 @@ import type { Intake } from './intake.ts'
 import { isLeftBehind } from './left-behind.ts'
 
 /** A null host means all interfaces, both families. */
-export type ListenerAddress = { host: string | null; port: number } | { path: string }
+export type ListenerAddress = { host: string | null; port: number } | { path: string; mode: number | null }
 
 /** The longest queue of connections that the kernel completes before we accept them; it caps this by somaxconn. */
 const BACKLOG = 4096
+/** Of a Unix socket whose mode is not written any more: what the usual umask leaves. */
+const USUAL_MODE = 0o755
 
 export class Listener {
   readonly #address: ListenerAddress
@@ -41,6 +43,12 @@ export class Listener {
       await this.#listen()
     }
     this.#server.on('error', this.#onError)
+    if ('path' in address && address.mode !== null) this.setMode(address.mode)
+  }
+
+  /** Of a Unix socket. Until then its mode is what the umask leaves, which lets nobody write but ourselves. */
+  setMode(mode: number | null): void {
+    if ('path' in this.#address) chmodSync(this.#address.path, mode ?? USUAL_MODE)
   }
 
   #listen(): Promise<void> {

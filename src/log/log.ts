@@ -15,6 +15,8 @@ export interface LogOptions {
   clock: Clock
   level?: LogLevel
   format?: LogFormat
+  /** Connections that were ended without a byte are told like all others: the default here, not that of the configuration. */
+  probes?: boolean
 }
 
 /** A log and its bounded queue, on the standard output unless told otherwise. */
@@ -22,13 +24,14 @@ export function createLog(options: {
   clock: Clock
   level?: LogLevel
   format?: LogFormat
+  probes?: boolean
   destination?: Destination
 }): { log: Log; writer: LogWriter } {
-  const { clock, level = 'info', format = 'json', destination = stdoutDestination() } = options
+  const { clock, level = 'info', format = 'json', probes = true, destination = stdoutDestination() } = options
   const formatDropped = (count: number) =>
     formatLine(log.format, clock.wall(), 'warn', `${count} log lines dropped`, { dropped: count })
   const writer = new LogWriter({ clock, destination, formatDropped })
-  const log = new Log({ writer, clock, level, format })
+  const log = new Log({ writer, clock, level, format, probes })
   return { log, writer }
 }
 
@@ -38,12 +41,15 @@ export class Log {
   /** May be changed at any time, as the level. */
   format: LogFormat
   level: LogLevel
+  /** As the format. */
+  probes: boolean
 
   constructor(options: LogOptions) {
     this.#writer = options.writer
     this.#clock = options.clock
     this.format = options.format ?? 'json'
     this.level = options.level ?? 'info'
+    this.probes = options.probes ?? true
   }
 
   /** Messages are constant words of ours; what varies, and whatever a peer sent, goes into fields. */
@@ -65,7 +71,7 @@ export class Log {
 
   /** The one line that explains a connection, at its end. `now` is the Clock's, in milliseconds. */
   connection(connection: Connection, now: number): void {
-    const level = connection.end?.reason === 'internal_error' ? 'error' : 'info'
+    const level = connection.end?.reason === 'internal_error' ? 'error' : !this.probes && isProbe(connection) ? 'debug' : 'info'
     if (this.#isOn(level)) this.#write(level, 'connection closed', connectionFields(connection, now))
   }
 
@@ -77,4 +83,12 @@ export class Log {
     if (!this.#isOn(level)) return
     this.#writer.write(formatLine(this.format, this.#clock.wall(), level, message, fields))
   }
+}
+
+/** Opened and ended by its client, and nothing said: load balancers see so whether a port is there, every few seconds. */
+function isProbe({ end, protocol, toUpstream, toClient }: Connection): boolean {
+  if (toUpstream.received > 0 || toClient.received > 0 || end?.side !== 'client') return false
+  // With HTTP it is what ends a head that has begun.
+  if (end.reason === 'aborted') return protocol === 'tcp'
+  return end.reason === 'eof' || end.reason === 'reset'
 }

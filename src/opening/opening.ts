@@ -264,6 +264,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.report()
     Object.assign(this.connection, { isCut: close.side === 'sidegate' && this.isOwed(), end: close, phase: 'close' })
     this.#state = 'closing'
+    this.connection.toUpstream.received += this.#early?.length ?? 0
     this.#early = null
     this.#search?.cancel()
     this.#dial?.cancel()

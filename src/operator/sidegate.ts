@@ -274,7 +274,7 @@ export class Sidegate {
     // Read by name only, as sections of keys.
     const waiting = restartRequired({ ...this.#config }, { ...next })
     this.#config = keepUntilRestart(this.#config, next)
-    this.#log.format = next.log.format
+    Object.assign(this.#log, { format: next.log.format, probes: next.log.probes })
     this.#admin.configureLogLevel(next.log.level)
     this.#shared.logsRequests = next.log.requests
     this.#overload.options = next.memory

@@ -85,9 +85,10 @@ function healthRoutes(options: HealthServerOptions): Route[] {
     },
     {
       // For the preStop hook of the application: it stays up for as long as its connections are being drained. It only waits, so
-      // it may stand here; as many wait as there may be connections.
+      // it may stand here; scrapers take no place of one that waits.
       method: 'GET',
       path: '/drain/wait',
+      isKept: true,
       summary: 'answers when a drain is finished, or after 5 s if none begins',
       handle: async ({ signal }) => {
         const counts = await options.waitDrained?.((run) => signal.addEventListener('abort', run, { once: true }))

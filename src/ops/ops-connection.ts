@@ -26,6 +26,9 @@ export class OpsConnection implements Swept {
     this.#sweep = sweep
   }
 
+  /** It gives way to nobody while it waits for its answer. */
+  isKept = false
+
   get isAnswering(): boolean {
     return this.#response !== null
   }
@@ -48,6 +51,7 @@ export class OpsConnection implements Swept {
       this.#sweep.delete(this)
       this.#response = null
       this.#progressAt = null
+      this.isKept = false
       over.abort()
     })
     // A peer that vanishes while it is written to; 'close' follows.

@@ -2,7 +2,7 @@
 // The health and the admin server are two tables over it. It is not part of the data path, so Node's own
 // header and request timeouts are good enough; only what they do not cover is done here.
 //
-// Bounds: connections (the oldest gives way, so that a probe always gets in), one answer at a time for each (pipelined
+// Bounds: connections (the oldest gives way, so that a probe always gets in; not one of a route whose askers are kept), one answer at a time for each (pipelined
 // requests would each hold one), 5 s without progress while an answer is written, 5 s for a request.
 
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
@@ -37,6 +37,8 @@ export interface Route {
   /** One line for the help text. */
   summary: string
   handle(request: OpsRequest): Answer | Promise<Answer>
+  /** Its askers wait for long, and something depends on it: none gives way to others, up to half of all connections. */
+  isKept?: true
 }
 
 export interface OpsServerOptions {
@@ -59,9 +61,11 @@ export class OpsServer {
   readonly #sweep: Sweep
   /** Oldest first. */
   readonly #connections = new Map<Socket, OpsConnection>()
+  readonly #maxConnections: number
 
   constructor(options: OpsServerOptions) {
     this.#options = options
+    this.#maxConnections = options.maxConnections ?? 64
     this.#sweep = new Sweep(options.clock, PROGRESS_MS)
     const timeouts = { headersTimeout: REQUEST_MS, requestTimeout: REQUEST_MS, keepAliveTimeout: 2 * REQUEST_MS }
     this.#server = nodeHttp.createServer(
@@ -110,7 +114,7 @@ export class OpsServer {
   }
 
   #onConnection(socket: Socket): void {
-    if (this.#connections.size >= (this.#options.maxConnections ?? 64)) this.#makeRoom()
+    if (this.#connections.size >= this.#maxConnections) this.#makeRoom()
     this.#connections.set(socket, new OpsConnection(socket, this.#options.clock, this.#sweep))
     socket.once('close', () => this.#connections.delete(socket))
   }
@@ -119,12 +123,19 @@ export class OpsServer {
   #makeRoom(): void {
     let victim: [Socket, OpsConnection] | null = null
     for (const entry of this.#connections) {
+      if (entry[1].isKept) continue
       if (victim === null || (victim[1].isAnswering && !entry[1].isAnswering)) victim = entry
       if (!victim[1].isAnswering) break
     }
     if (victim === null) return
     this.#connections.delete(victim[0])
     victim[1].reset()
+  }
+
+  #keep(socket: Socket): void {
+    const kept = [...this.#connections.values()].filter(({ isKept }) => isKept).length
+    const connection = this.#connections.get(socket)
+    if (connection !== undefined && kept < this.#maxConnections / 2) connection.isKept = true
   }
 
   async #onRequest(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -161,6 +172,7 @@ export class OpsServer {
       return { status: 405, body: `method not allowed, allowed: ${allowed}\n` }
     }
     if (route === undefined) return { status: 404, body: 'not found\n' }
+    if (route.isKept === true) this.#keep(request.socket)
     const query = new URLSearchParams(mark < 0 ? '' : target.slice(mark + 1))
     return route.handle({ parameter: matchPath(route.path, path) ?? '', query, signal })
   }

@@ -3,7 +3,7 @@ import { reasonNames, reasonRow } from '../../src/core/close.ts'
 import { explain, explainText, reasonsTable } from '../../src/config/explain.ts'
 
 test('a reason names the keys that govern it, with their defaults', async (t) => {
-  t.strictSame(explain('write_timeout').keys, [{ name: 'deadlines.write', default: '30s' }])
+  t.strictSame(explain('write_timeout').keys, [{ name: 'deadlines.write', default: '30s, and 5m for `protocol: tcp`' }])
   t.strictSame(explain('idle_timeout').keys, [{ name: 'deadlines.idle', default: '1h' }, { name: 'deadlines.clientIdle', default: 'off' }, { name: 'deadlines.upstreamIdle', default: 'off, but 60s inside the body of a plain HTTP answer' }])
   t.strictSame(explain('reloaded').keys, [{ name: 'listeners', default: '' }])
   t.strictSame(explain('eof').keys, [])

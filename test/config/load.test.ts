@@ -31,12 +31,13 @@ test('the smallest file gets every default', async (t) => {
   t.strictSame(parse(smallest), {
     health: { address: { kind: 'tcp', host: null, port: 17_021 } },
     admin: { address: { kind: 'tcp', host: '127.0.0.1', port: 17_020 }, tokenFile: null },
-    log: { level: 'info', format: 'json', requests: false },
+    log: { level: 'info', format: 'json', requests: false, probes: false },
     drain: { minDurationMs: 10_000, spreadMs: 30_000, timeoutMs: 60_000, tcp: 'wait' },
     memory: { buffered: { share: 0.25 }, shedAt: 0.85, refuseAt: 0.95 },
     listeners: [{
       name: 'http-17080',
       address: { kind: 'tcp', host: null, port: 17_080 },
+      mode: null,
       protocol: 'http',
       upstream: { addresses: [{ kind: 'tcp', host: '127.0.0.1', port: 8080 }], ...upstreamDefaults },
       deadlines: {

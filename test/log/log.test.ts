@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { makeClose, type Close } from '../../src/core/close.ts'
 import { Connection } from '../../src/core/connection.ts'
-import { createLog, Log } from '../../src/log/log.ts'
+import { createLog, Log, type LogOptions } from '../../src/log/log.ts'
 import type { LogFormat, LogLevel } from '../../src/log/line.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 
@@ -108,4 +108,32 @@ test('a log over its own queue tells of dropped lines in its own format', async 
   t.equal(writer.dropped, 1)
   const [, told] = batches[1]!.split('\n')
   t.match(JSON.parse(told!), { level: 'warn', msg: '1 log lines dropped', dropped: 1 })
+})
+
+test('a connection that its client ended without a byte is told at debug only, unless log.probes says so; any other is told', async (t) => {
+  const probe = (close: Parameters<typeof makeClose>, bytes = { toUpstream: 0, toClient: 0 }): Connection => {
+    const connection = new Connection(1, 'app', 'tcp', '192.0.2.1:1', 0)
+    connection.toUpstream.received = bytes.toUpstream
+    connection.toClient.received = bytes.toClient
+    connection.end = makeClose(...close)
+    return connection
+  }
+  const told = (connection: Connection, options: Partial<LogOptions>): number => {
+    const lines: string[] = []
+    new Log({ writer: { write: (line) => void lines.push(line) }, clock: fakeClock({ wall: 0 }), ...options }).connection(connection, 1)
+    return lines.length
+  }
+  const eof = ['eof', 'client', 'relay'] as const
+  for (const close of [eof, ['reset', 'client', 'relay'], ['aborted', 'client', 'connect']] as const) {
+    t.same([{ probes: false }, { probes: true }, { probes: false, level: 'debug' as const }].map((options) => told(probe([...close]), options)), [0, 1, 1], close.join(' '))
+  }
+  const others: Connection[] = [
+    probe([...eof], { toUpstream: 1, toClient: 0 }),
+    probe([...eof], { toUpstream: 0, toClient: 1 }),
+    probe(['eof', 'upstream', 'relay']),
+    probe(['connect_refused', 'upstream', 'connect']),
+    probe(['handshake_timeout', 'client', 'handshake']),
+    probe(['drain', 'sidegate', 'relay']),
+  ]
+  t.same(others.map((connection) => told(connection, { probes: false })), others.map(() => 1))
 })

@@ -224,3 +224,25 @@ test('it listens on a unix socket too', async (t) => {
   await eventually(() => isFirstClosed)
   t.pass()
 })
+
+test('whoever waits for the end of a drain gives way to no scraper, and cannot take all places either', async (t) => {
+  const drained = Promise.withResolvers<null>()
+  let waiting = 0
+  const never = new Promise<{ contentType: string; body: string }>(() => {})
+  const waitDrained = (): Promise<null> => (waiting++, drained.promise)
+  const { port, get } = await setUp(t, { maxConnections: 8, renderMetrics: () => never, waitDrained })
+  const ask = (path: string): ReturnType<typeof rawClient> => rawClient(t, port, `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`)
+  const hook = ask('/drain/wait')
+  await eventually(() => waiting === 1)
+  for (let wave = 1; wave <= 4; wave++) {
+    const scrapers = Array.from({ length: 20 }, () => rawClient(t, port, scrape))
+    await eventually(() => scrapers.filter(({ isClosed }) => isClosed()).length >= 12)
+  }
+  t.notOk(hook.isClosed())
+  const others = Array.from({ length: 20 }, () => ask('/drain/wait'))
+  await eventually(() => others.filter(({ isClosed }) => isClosed()).length >= 12)
+  t.equal((await get('/livez')).status, 200, 'a probe gets in')
+  t.notOk(hook.isClosed())
+  drained.resolve(null)
+  await eventually(() => hook.got().endsWith('ok\nno drain\n'))
+})

@@ -39,9 +39,11 @@ export interface Gate {
   reloadText(text: string): Promise<ReloadResult>
 }
 
-/** The file of a gate in a test. */
+/** The file of a gate in a test, which sees every end. */
 export function yamlOf(listeners: string[], top = ''): string {
-  return `${top}\nhealth: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners:\n${listeners
+  const log = 'log: { probes: true }'
+  const head = /^log:/m.test(top) ? top : top === '' ? log : `${log}\n${top}`
+  return `${head}\nhealth: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners:\n${listeners
     .map((listener, index) => `  - { name: l${index}, address: "127.0.0.1:0", ${listener} }\n`)
     .join('')}`
 }

@@ -68,6 +68,7 @@ function changes(t: Test): Record<string, Change> {
     'memory.refuseAt': { value: '96%' },
     'listeners[].name': { value: 'another' },
     'listeners[].address': { value: `127.0.0.1:${freePort()}` },
+    'listeners[].mode': { value: '0660' },
     'listeners[].protocol': { value: 'tcp' },
     'listeners[].upstream': { value: '127.0.0.1:2' },
     'listeners[].upstream.addresses': { value: ['127.0.0.1:2', '127.0.0.1:3'] },

@@ -311,7 +311,7 @@ test('the level of the log applies at once', async (t) => {
   await within(silent.closed)
   await eventually(() => gate.sidegate.registry.size === 0)
   t.same(gate.lines, [])
-  await gate.reload([tcp(upstream)], 'log: { level: info }')
+  await gate.reload([tcp(upstream)], 'log: { level: info, probes: true }')
   const heard = await connect(t, gate.port)
   heard.end()
   await gate.end()

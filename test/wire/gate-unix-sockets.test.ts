@@ -1,6 +1,6 @@
 import { test, type Test } from 'tap'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import net from 'node:net'
 import tls from 'node:tls'
 import { tmpdir } from 'node:os'
@@ -209,4 +209,44 @@ test('TLS goes over a unix socket, and a client on it is introduced to the upstr
   const plain = await connectUnix(t, second)
   plain.end('x')
   t.equal((await plain.received).toString(), 'PROXY UNKNOWN\r\nx')
+})
+
+test('the mode of a Unix socket is as it is written, from the start and after a reload', async (t) => {
+  watchLeaks(t)
+  const path = join(shortDirectory(t), 's')
+  const upstream = await echo(t)
+  const modeOf = (): number => statSync(path).mode & 0o777
+  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`])
+  const at = (keys: string): Promise<unknown> => gate.reloadText(`health: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners:\n  - { name: u, address: "unix:${path}", protocol: tcp, upstream: "127.0.0.1:${upstream.port}"${keys} }\n`)
+  t.match(await at(', mode: "0660"'), { result: 'success' })
+  t.equal(modeOf(), 0o660)
+  const client = await connectUnix(t, path)
+  t.match(await at(', mode: "666"'), { result: 'success' })
+  t.equal(modeOf(), 0o666)
+  void client.write('?')
+  t.equal((await client.read(1)).toString(), '?', 'the socket is the same')
+  t.match(await at(''), { result: 'success' })
+  t.equal(modeOf(), 0o755)
+  t.match(await at(', mode: 0660'), { result: 'failure', problems: [/mode: got 660, write a file mode in quotes/] })
+  client.end()
+})
+
+test('another user gets in only where the mode lets them', { skip: process.getuid?.() === 0 ? false : 'needs root' }, async (t) => {
+  watchLeaks(t)
+  const directory = shortDirectory(t)
+  chmodSync(directory, 0o755)
+  const path = join(directory, 's')
+  const upstream = await echo(t)
+  const asNobody = (): Promise<string> => new Promise((resolve) => {
+    const script = `require('net').connect(${JSON.stringify(path)}).on('connect', () => { console.log('in'); process.exit() }).on('error', (error) => console.log(error.code))`
+    const child = spawn(process.execPath, ['-e', script], { uid: 65_534, gid: 65_534 })
+    let said = ''
+    child.stdout.on('data', (chunk) => (said += String(chunk)))
+    child.once('close', () => resolve(said.trim()))
+  })
+  for (const [mode, outcome] of [['', 'EACCES'], [', mode: "0666"', 'in']] as const) {
+    const sidegate = await listenOn(t, path, `127.0.0.1:${upstream.port}`, mode)
+    t.equal(await asNobody(), outcome)
+    await sidegate.stop()
+  }
 })

@@ -2,7 +2,7 @@
 
 {{/* The keys of the configuration that are true or false. Every other false was `off` before Helm read it. */}}
 {{- define "sidegate.lib.flags" -}}
-noDelay,requests
+noDelay,probes,requests
 {{- end -}}
 
 {{- define "sidegate.lib.version" -}}
