@@ -108,6 +108,7 @@ const exampleValues: Readonly<Record<string, string>> = {
   'listeners[].address': '":17080"',
   'listeners[].protocol': 'http',
   'listeners[].upstream.addresses': '["127.0.0.1:8080"]',
+  'listeners[].upstream.retryFor': '5s',
   'listeners[].deadlines.upstreamIdle': 'off',
   'listeners[].websocket.compression': 'pass',
   'listeners[].buffers.low': '32KiB',

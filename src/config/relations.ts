@@ -12,9 +12,13 @@ const ANY = { min: 1, max: OFF, isOffAllowed: true }
 export function wrongOrder(listener: unknown, path: Path): Finding[] {
   const high = at(listener, ['buffers', 'high'])
   const interval = at(listener, ['websocket', 'ping', 'interval'])
+  const connect = at(listener, ['deadlines', 'connect'])
   return [
     ...notAbove([...path, 'buffers', 'low'], at(listener, ['buffers', 'low']), {
       name: 'high', written: high, fallback: defaults.high, parse: (input) => parseSize(input, ANY), format: formatSize,
+    }),
+    ...notAbove([...path, 'upstream', 'retryFor'], at(listener, ['upstream', 'retryFor']), {
+      name: 'deadlines.connect', written: connect, fallback: defaults.connect, parse: (input) => parseDuration(input, ANY), format: formatDuration,
     }),
     ...notAbove([...path, 'websocket', 'ping', 'timeout'], at(listener, ['websocket', 'ping', 'timeout']), {
       name: 'interval', written: interval, fallback: defaults.pingInterval, parse: (input) => parseDuration(input, ANY), format: formatDuration,

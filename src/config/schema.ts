@@ -25,14 +25,14 @@ function threshold(about: About): Key<number> {
 }
 
 /** Defaults that others are compared with. */
-export const defaults = { healthAddress: ':17021', adminAddress: '127.0.0.1:17020', high: '64KiB', pingInterval, shedAt: '85%', refuseAt: '95%', minDuration: '10s', spread: '30s', drainTimeout: '60s' } as const
+export const defaults = { healthAddress: ':17021', adminAddress: '127.0.0.1:17020', high: '64KiB', connect: '5s', pingInterval, shedAt: '85%', refuseAt: '95%', minDuration: '10s', spread: '30s', drainTimeout: '60s' } as const
 
 /** No time at all, for a duration that is waited rather than kept to. */
 const noneIfOff = (ms: number): number => (ms === OFF ? 0 : ms)
 
 const deadlines = section('How long may be waited, and for what. A deadline ends a connection with the reason of its name: `halfClose` with `half_close_timeout`.', {
   handshake: duration({ default: '10s', meaning: "For the client's PROXY header, TLS handshake and request head together, counted from the accept so that a trickle does not help.", innocent: 'A client that is slow but done within it.' }),
-  connect: duration({ default: '5s', meaning: 'For the upstream to accept the connection: the first answer for its name, its TLS handshake, and all addresses that are tried, together.' }),
+  connect: duration({ default: defaults.connect, meaning: 'For the upstream to accept the connection: the first answer for its name, its TLS handshake, and all dials that are tried, together.' }),
   response: duration({ default: '60s', meaning: 'For the head of the answer of the upstream, or its 101.', innocent: 'A slow endpoint: set it above the slowest answer.' }),
   request: duration({ default: '60s', meaning: 'Without a byte of the body of an HTTP request that the client owes.', innocent: 'A slow upload: every byte re-arms it.' }),
   idle: duration({ default: '1h', meaning: 'Without data either way. Pings and pongs are not data.', innocent: 'One-way push: data in either direction counts.' }),
@@ -143,7 +143,7 @@ function complete(read: v.InferOutput<typeof listenerKeys>) {
     websocket: completeWebSocket(read.websocket, read.upstream.addresses),
     limits: completeLimits(read.limits),
     tls: read.tls ?? null,
-    upstream: { ...read.upstream, tls: read.upstream.tls ?? null },
+    upstream: { ...read.upstream, retryForMs: read.upstream.retryForMs ?? null, tls: read.upstream.tls ?? null },
   }
 }
 

@@ -1,7 +1,7 @@
 // The keys of an upstream: where it is, how it is chosen, spoken to and asked if it is well.
 
 import * as v from 'valibot'
-import { changed, choice, count, duration, either, list, optional, section, value } from './keys.ts'
+import { changed, choice, count, derived, duration, either, list, optional, section, value } from './keys.ts'
 import { fromEnvironment } from './meta.ts'
 import { parsePath } from './names.ts'
 import { address } from './shapes.ts'
@@ -29,6 +29,12 @@ const upstreamKeys = {
   balance: choice({ default: 'leastConnections', meaning: 'Which address a connection goes to: the one with the fewest open connections, or one after the other.' }, ['leastConnections', 'roundRobin']),
   maxConnections: count({ default: 'off', meaning: 'The most connections and plain HTTP requests at a time for each address; more wait in the order in which they came.' }, { min: 1, max: 1_000_000, isOffAllowed: true }),
   queueTimeout: duration({ default: '5s', meaning: 'For a place under `maxConnections`; then the connection ends with `no_upstream` (503).' }, { isOffAllowed: false }),
+  retryFor: derived(duration({
+    derived: '`deadlines.connect`',
+    meaning: 'For so long a dial that finds nobody listening (refused, reset, a unix socket that is not there) is tried again, after 250 ms, then twice that, up to a second; nothing was sent yet. '
+      + '`off` tries each address once. Not more than `deadlines.connect`.',
+    innocent: 'Clients that come while the service restarts.',
+  })),
   staleFor: duration({
     default: '30s',
     meaning: 'The addresses of a name are used for so long after the resolver began to say that there is no such name; then new connections end with `no_upstream` (503). '

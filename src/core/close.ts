@@ -75,7 +75,8 @@ export const reasons = {
   connect_refused: {
     manner: 'flush',
     http: status(502),
-    when: 'The upstream refused the connection.',
+    key: 'upstream.retryFor',
+    when: 'The upstream refused the connection, for as long as it was tried again.',
     causes: 'The upstream is not running, not listening yet, or listens on another port or address than `upstream` says.',
   },
   connect_failed: {

@@ -65,7 +65,7 @@ listeners:
   - name: gone
     address: "127.0.0.1:0"
     protocol: http
-    upstream: 127.0.0.1:1
+    upstream: { addresses: ["127.0.0.1:1"], retryFor: off }
 `
 }
 

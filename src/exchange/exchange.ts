@@ -158,6 +158,8 @@ export class Exchange {
   describe(): Wait {
     const { connectMs, writeMs, responseMs, requestMs, idleMs, clientIdleMs, upstreamIdleMs } = this.#deadlines.current
     const wait = (waitsFor: string, ...deadlines: NextDeadline[]): Wait => ({ state: 'busy', waitsFor, next: earliest([...deadlines, this.pace?.next() ?? null]) })
+    const searching = this.answer === null ? (this.search?.describe() ?? null) : null
+    if (searching !== null) return { ...searching, state: 'busy' }
     if (this.answer === null && this.outgoing !== null && !this.#isConnected) {
       return wait('the upstream to accept the connection', { key: 'deadlines.connect', reason: 'connect_timeout', side: 'upstream', at: this.#connectingSince + connectMs })
     }

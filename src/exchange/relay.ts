@@ -68,6 +68,9 @@ export class Relay {
 
   /** Finds a place for the request, sends it to `path`, byte for byte, and relays its answer. */
   send(owner: HttpConnection, exchange: Exchange, path: string): void {
+    // Each try of http-proxy-3 listens to both anew, and there may be twenty.
+    exchange.request.setMaxListeners(0)
+    exchange.response.setMaxListeners(0)
     const seeker: Seeker = {
       onPlace: (target, connectMs) => {
         exchange.expectConnect(connectMs, this.#context.clock.now())

@@ -114,7 +114,7 @@ export function deadlinesOf({ deadlines, websocket: { ping } }: ListenerConfig) 
 /** `secure`: TLS to the upstream, whose files are somebody else's to read. */
 export function upstreamOptions(config: ListenerConfig, deadlines: LiveDeadlines, secure: SecureOptions | null): UpstreamOptions {
   const { upstream, noDelay } = config
-  const { addresses, balance, maxConnections, queueTimeoutMs, staleForMs, onRemoved, healthCheck } = upstream
+  const { addresses, balance, maxConnections, queueTimeoutMs, retryForMs, staleForMs, onRemoved, healthCheck } = upstream
   const { type, ...check } = healthCheck
   return {
     addresses: addresses.map(toTarget),
@@ -122,6 +122,7 @@ export function upstreamOptions(config: ListenerConfig, deadlines: LiveDeadlines
     maxConnections,
     queueTimeoutMs,
     deadlines,
+    retryForMs: retryForMs === Infinity ? 0 : retryForMs,
     staleForMs,
     onRemoved,
     noDelay,

@@ -193,7 +193,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   }
 
   describe(): Wait {
-    return describeOpening({ state: this.#state, dialBy: this.#dial?.expiresAt ?? null, deadline: this.#deadline })
+    return this.#search?.describe() ?? describeOpening({ state: this.#state, dialBy: this.#dial?.expiresAt ?? null, deadline: this.#deadline })
   }
   onDialled(upstream: Endpoint, dialMs: number): void {
     this.#dial = null

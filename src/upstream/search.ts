@@ -1,11 +1,25 @@
 // One connection's search for a place at its upstream, before a byte of it was sent there.
 //
-//     start --> choose --> placed --(the dial fails)--> retry --> choose another ... at most three, then the last failure
-//                 |
+//     start --> choose --> placed --(the dial fails)--> retry --> choose another ... at most three, each once: a round
+//                 |           |                                     |
+//                 |           +--succeed()--> over                  +--(nobody listened at one of them)--> pausing --> next round
 //                 +--> waits for a place (upstream.queueTimeout), or for the first answer of DNS (deadlines.connect)
 //
-// Names and dials share `deadlines.connect`, waiting for a place does not count. A dial that is not the last one gets half
-// of what is left: an address that swallows packets does not take the time that another one needs.
+// Names, dials and pauses share `deadlines.connect`, and a next round begins only within `upstream.retryFor`; waiting for a place does not
+// count. A dial that is not the last one of its round gets half of what is left: an address that swallows packets does not take the time
+// that another one needs. Pauses are 250 ms, then twice that, up to a second: a service that restarts is found soon, and not stormed.
+//
+// How to use it, for whatever needs a connection to an upstream (a pair, a pool of kept connections):
+//
+//     const search = new Search(upstream, connection, seeker)
+//     search.start()              `seeker.onPlace(target, connectMs)` for each place to try, `seeker.onNoPlace(close)` once if none will do;
+//                                 either may come before `start` returns, and `onPlace` again after each `retry`
+//     search.succeed()            the dial stands, or a kept connection was there: the place is the connection's, until `releasePlace`
+//     search.retry(close)         the dial failed and nothing was sent: the place is given back, and another one sought
+//     search.cancel()             whoever searched has left; nothing is reported any more. A place that was taken stays taken
+//     search.describe()           what it waits for; null while a dial is under way, whose owner knows
+//
+// After bytes of a request were sent, `retry` is not for it: whether they may be sent twice is the protocol's to know.
 
 import type { Swept } from '../core/clock.ts'
 import { makeClose } from '../core/close.ts'
@@ -13,6 +27,9 @@ import type { Close } from '../core/close.ts'
 import { releasePlace } from '../core/connection.ts'
 import type { Connection } from '../core/connection.ts'
 import { bugDetail } from '../core/errors.ts'
+import { earliest } from '../core/wait.ts'
+import type { Wait } from '../core/wait.ts'
+import { isMomentary, isOurs } from './failures.ts'
 import { UpstreamTarget } from './target.ts'
 import type { Upstream, Waiting } from './upstream.ts'
 
@@ -23,26 +40,35 @@ export interface Seeker {
   onNoPlace(close: Close): void
 }
 
-/** Addresses that a connection tries. */
+/** Addresses that a connection tries in one round. */
 const MAX_TRIES = 3
-/** Failures that are ours: another address would not help. */
-const ours = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM'])
+const FIRST_PAUSE_MS = 250
+const LAST_PAUSE_MS = 1000
+/** `upstream.retryFor` where it is not written and `deadlines.connect`, which it is then, is off. */
+const RETRY_MS = 5000
 const NONE: readonly UpstreamTarget[] = []
 
 export class Search implements Swept, Waiting {
   readonly #upstream: Upstream
   readonly #connection: Connection
   readonly #seeker: Seeker
-  #state: 'looking' | 'placed' | 'waiting' | 'over' = 'looking'
+  readonly #preferred: UpstreamTarget | null
+  #state: 'looking' | 'placed' | 'waiting' | 'pausing' | 'over' = 'looking'
+  /** In this round. */
   #tried: UpstreamTarget[] | null = null
   #target: UpstreamTarget | null = null
-  /** Of `deadlines.connect`. */
+  /** Of `deadlines.connect`, of `upstream.retryFor` and of `upstream.queueTimeout`. */
   #leftMs: number
-  /** Since when it has waited, or been placed. */
+  #retryLeftMs: number
+  #queueLeftMs: number
+  /** Since when it has been in its state. */
   #since = 0
   #waitsFor: 'full' | 'unresolved' = 'full'
   #failure: Close | null = null
-  readonly #preferred: UpstreamTarget | null
+  /** A dial of this round found nobody listening. */
+  #isMomentary = false
+  #pauseMs = FIRST_PAUSE_MS
+  #endPause: (() => void) | null = null
 
   /** `preferred` is where it goes if there is room. */
   constructor(upstream: Upstream, connection: Connection, seeker: Seeker, preferred: UpstreamTarget | null = null) {
@@ -50,7 +76,10 @@ export class Search implements Swept, Waiting {
     this.#upstream = upstream
     this.#connection = connection
     this.#seeker = seeker
-    this.#leftMs = upstream.options.deadlines.current.connectMs
+    const { deadlines, retryForMs, queueTimeoutMs } = upstream.options
+    this.#leftMs = deadlines.current.connectMs
+    this.#retryLeftMs = retryForMs ?? (Number.isFinite(this.#leftMs) ? this.#leftMs : RETRY_MS)
+    this.#queueLeftMs = queueTimeoutMs
   }
 
   start(): void {
@@ -63,25 +92,28 @@ export class Search implements Swept, Waiting {
     this.#target?.onDialled()
   }
 
-  /** The dial failed: looks for a place at another address. */
+  /** The dial failed: looks for a place at another address, and then at all of them again. */
   retry(close: Close): void {
     if (this.#state !== 'placed') return
     const { clock } = this.#upstream.context
     const target = this.#target!
-    this.#leftMs -= clock.now() - this.#since
+    this.#spend()
     this.#state = 'looking'
     this.#failure = close
-    const isOurs = ours.has(close.detail ?? '')
-    if (!isOurs) target.onDialFailed(close.detail ?? close.reason, clock.now(), clock.wall())
+    this.#isMomentary ||= isMomentary(close)
+    if (!isOurs(close)) target.onDialFailed(close.detail ?? close.reason, clock.now(), clock.wall())
     ;(this.#tried ??= []).push(target)
     releasePlace(this.#connection)
-    if (isOurs || this.#tried.length >= MAX_TRIES || this.#leftMs <= 0) return this.#end(close)
-    this.#look()
+    if (isOurs(close) || this.#leftMs <= 0) this.#end(close)
+    else if (this.#tried.length >= MAX_TRIES) this.#endRound(close)
+    else this.#look()
   }
 
   /** Gives up; a place that was taken stays the connection's to release. */
   cancel(): void {
     this.#stopWaiting()
+    this.#endPause?.()
+    this.#endPause = null
     this.#state = 'over'
   }
 
@@ -98,7 +130,7 @@ export class Search implements Swept, Waiting {
 
   sweep(now: number): void {
     if (this.#waitsFor === 'full') {
-      if (now - this.#since >= this.#upstream.options.queueTimeoutMs) this.#giveUp('no_upstream', 'no room in time (upstream.maxConnections, upstream.queueTimeout)')
+      if (now - this.#since >= this.#queueLeftMs) this.#giveUp('no_upstream', 'no room in time (upstream.maxConnections, upstream.queueTimeout)')
     } else if (now - this.#since >= this.#leftMs) {
       this.#giveUp('connect_timeout', 'name resolution (deadlines.connect)')
     }
@@ -107,6 +139,20 @@ export class Search implements Swept, Waiting {
   onBroken(error: unknown): void {
     this.#stopWaiting()
     this.#end(makeClose('internal_error', 'sidegate', 'connect', bugDetail(error)))
+  }
+
+  describe(): Wait | null {
+    if (this.#state === 'pausing') {
+      const next = { key: 'upstream.retryFor', reason: this.#failure!.reason, side: 'upstream', at: this.#since + Math.min(this.#retryLeftMs, this.#leftMs) } as const
+      return { state: 'waiting', waitsFor: `the upstream to accept again (${this.#failure!.detail ?? this.#failure!.reason})`, next: earliest([next]) }
+    }
+    if (this.#state !== 'waiting') return null
+    if (this.#waitsFor === 'full') {
+      const next = { key: 'upstream.queueTimeout', reason: 'no_upstream', side: 'upstream', at: this.#since + this.#queueLeftMs } as const
+      return { state: 'waiting', waitsFor: 'a place at the upstream', next }
+    }
+    const next = { key: 'deadlines.connect', reason: 'connect_timeout', side: 'upstream', at: this.#since + this.#leftMs } as const
+    return { state: 'waiting', waitsFor: 'the first answer for the name of the upstream', next: earliest([next]) }
   }
 
   #giveUp(reason: Close['reason'], detail: string): void {
@@ -124,33 +170,67 @@ export class Search implements Swept, Waiting {
     this.#upstream.context.sweep.add(this)
   }
 
-  /** It waited for a name, and now for room; the time for names counts. */
+  /** What has passed since, of names, dials and pauses. */
+  #spend(): void {
+    const ms = this.#upstream.context.clock.now() - this.#since
+    this.#leftMs -= ms
+    this.#retryLeftMs -= ms
+  }
+
+  /** It waited for a name, and now for room, or the other way round; each has a time of its own. */
   #waitFor(found: 'full' | 'unresolved'): void {
     if (found === this.#waitsFor) return
-    const now = this.#upstream.context.clock.now()
-    if (this.#waitsFor === 'unresolved') this.#leftMs -= now - this.#since
+    this.#leaveWait()
     this.#waitsFor = found
-    this.#since = now
+    this.#since = this.#upstream.context.clock.now()
+  }
+
+  #leaveWait(): void {
+    if (this.#waitsFor === 'unresolved') this.#spend()
+    else this.#queueLeftMs -= this.#upstream.context.clock.now() - this.#since
   }
 
   #stopWaiting(): void {
     if (this.#state !== 'waiting') return
-    if (this.#waitsFor === 'unresolved') this.#leftMs -= this.#upstream.context.clock.now() - this.#since
+    this.#leaveWait()
     this.#upstream.leave(this)
     this.#upstream.context.sweep.delete(this)
     this.#state = 'looking'
   }
 
   #go(found: UpstreamTarget | Close): void {
-    if (!(found instanceof UpstreamTarget)) return this.#end(this.#failure ?? found)
+    if (!(found instanceof UpstreamTarget)) {
+      // None is left that was not tried.
+      if (this.#tried !== null && this.#tried.length > 0) return this.#endRound(this.#failure ?? found)
+      return this.#end(this.#failure ?? found)
+    }
     const tried = this.#tried ?? NONE
-    const { clock } = this.#upstream.context
     this.#state = 'placed'
     this.#target = found
-    this.#since = clock.now()
+    this.#since = this.#upstream.context.clock.now()
     found.take(this.#connection, this.#since)
     const isLast = tried.length + 1 >= MAX_TRIES || !this.#upstream.hasOther(tried, found)
     this.#seeker.onPlace(found, isLast ? this.#leftMs : this.#leftMs / 2)
+  }
+
+  /** Another one begins after a pause, if somebody may listen by then. */
+  #endRound(close: Close): void {
+    const { clock, random } = this.#upstream.context
+    const ms = Math.min(this.#pauseMs * (0.9 + 0.2 * random()), this.#retryLeftMs)
+    if (!this.#isMomentary || this.#retryLeftMs <= 0 || ms >= this.#leftMs) return this.#end(close)
+    this.#state = 'pausing'
+    this.#since = clock.now()
+    this.#pauseMs = Math.min(this.#pauseMs * 2, LAST_PAUSE_MS)
+    this.#endPause = clock.after(ms, () => this.#beginRound())
+  }
+
+  #beginRound(): void {
+    this.#endPause = null
+    this.#spend()
+    this.#state = 'looking'
+    this.#tried = null
+    this.#isMomentary = false
+    this.#look()
   }
 
   #end(close: Close): void {

@@ -39,6 +39,8 @@ export interface UpstreamOptions {
   queueTimeoutMs: number
   /** `connectMs`: for name resolution and all dials of a connection together. */
   deadlines: Live<{ connectMs: number }>
+  /** Milliseconds within `connectMs` for which dials that find nobody listening are tried again, 0 for none; null is `connectMs`. */
+  retryForMs: number | null
   /** Milliseconds that the addresses of a name are used after it was said not to be; Infinity is off. */
   staleForMs: number
   /** What becomes of connections whose address its name stands for no more. */

@@ -32,6 +32,7 @@ test('the full example is made of the defaults', async (t) => {
   if (listener === undefined) throw new Error('no listener')
   listener.limits.connections = 10_000
   listener.deadlines.answerIdleMs = Infinity
+  listener.upstream.retryForMs = 5000
   t.strictSame(written, expected)
 })
 

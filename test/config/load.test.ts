@@ -14,6 +14,7 @@ const upstreamDefaults = {
   balance: 'leastConnections',
   maxConnections: Infinity,
   queueTimeoutMs: 5000,
+  retryForMs: null,
   staleForMs: 30_000,
   onRemoved: 'keep',
   tls: null,
@@ -105,7 +106,7 @@ test('an upstream may be an object, with several addresses', async (t) => {
   const { upstream: full } = parse(`listeners: [{ address: ":1", protocol: tcp, upstream: { addresses: ["a:1"], balance: roundRobin, maxConnections: 7,
     queueTimeout: 1s, healthCheck: { type: http, path: "/x?y=1", interval: 100ms, timeout: 1s, healthy: 1, unhealthy: 1 } } }]`).listeners[0] ?? {}
   t.strictSame(full, {
-    addresses: [{ kind: 'tcp', host: 'a', port: 1 }], balance: 'roundRobin', maxConnections: 7, queueTimeoutMs: 1000, staleForMs: 30_000, onRemoved: 'keep', tls: null, proxyProtocol: 'off',
+    addresses: [{ kind: 'tcp', host: 'a', port: 1 }], balance: 'roundRobin', maxConnections: 7, queueTimeoutMs: 1000, retryForMs: null, staleForMs: 30_000, onRemoved: 'keep', tls: null, proxyProtocol: 'off',
     healthCheck: { type: 'http', path: '/x?y=1', intervalMs: 100, timeoutMs: 1000, healthy: 1, unhealthy: 1 },
   })
 })

@@ -36,7 +36,7 @@ const fine: Respond = ({ method }) => (method === 'HEAD' ? OK.slice(0, -2) : OK)
 const LONG = { withinMs: 120_000 }
 
 /** Answers each request with what `respond` returns, or leaves it to that. `respond` is called once the body is there. */
-export async function recordingUpstream(t: Test, respond: Respond = fine): Promise<RecordingUpstream> {
+export async function recordingUpstream(t: Test, respond: Respond = fine, port = 0): Promise<RecordingUpstream> {
   const requests: Seen[] = []
   const problems: string[] = []
   let connections = 0
@@ -53,7 +53,7 @@ export async function recordingUpstream(t: Test, respond: Respond = fine): Promi
       const answer = (await respond(seen)) as Uint8Array | string | undefined
       if (answer !== undefined) await wire.write(answer)
     }
-  })
+  }, {}, { host: '127.0.0.1', port })
   return { ...upstream, requests, problems, request: (nth = 0) => eventually(() => requests[nth], { what: `request ${nth} at the upstream` }) }
 }
 

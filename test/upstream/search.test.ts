@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import { fixed } from '../../src/core/live.ts'
 import { setUp, target } from './parts.ts'
 
 test('a dial that fails is tried at another address, at three at the most, and the last failure is told', async (t) => {
@@ -143,5 +144,113 @@ test('where no name can be resolved, connections end at once with what the resol
   await clock.pass(0)
   t.match(early.end, { reason: 'connect_failed', side: 'upstream', phase: 'connect', detail: 'ENOTFOUND' })
   t.match(seek().end, { reason: 'connect_failed', detail: 'ENOTFOUND' })
+  upstream.stop()
+})
+
+test('an only address that refuses is tried again after 250 ms, 500 ms, and every second, within upstream.retryFor', async (t) => {
+  const { clock, seek, open } = setUp([target(1)], { retryForMs: 3000, deadlines: fixed({ connectMs: 5000 }) })
+  const sought = seek()
+  const tries: number[] = []
+  for (let now = 0; sought.end === null; now++) {
+    if (sought.places.length > tries.length) {
+      tries.push(now)
+      sought.fail()
+      t.same(open(), { '10.0.0.1:1': 0 }, 'no place is held between two tries')
+    }
+    await clock.pass(1)
+  }
+  t.same(tries, [0, 250, 750, 1750, 2750, 3000])
+  t.match(sought.end, { reason: 'connect_refused', detail: 'ECONNREFUSED' })
+  t.same(sought.places.map(({ connectMs }) => connectMs), [5000, 4750, 4250, 3250, 2250, 2000])
+  t.equal(clock.armed.after, 0)
+})
+
+test('where nothing is written a dial is tried again within deadlines.connect, and not at its very end', async (t) => {
+  const { clock, seek } = setUp([target(1)], { retryForMs: null })
+  const sought = seek()
+  sought.fail()
+  await clock.pass(250)
+  sought.fail()
+  await clock.pass(500)
+  t.same(sought.places.map(({ connectMs }) => connectMs), [1000, 750, 250])
+  sought.fail()
+  t.match(sought.end, { reason: 'connect_refused' })
+})
+
+test('with deadlines.connect off a dial is not tried again for ever', async (t) => {
+  const { clock, seek } = setUp([target(1)], { retryForMs: null, deadlines: fixed({ connectMs: Infinity }) })
+  const sought = seek()
+  for (let tries = 1; sought.end === null && tries < 100; tries++) {
+    sought.fail()
+    await clock.pass(1000)
+  }
+  t.match(sought.end, { reason: 'connect_refused' })
+  t.ok(sought.places.length <= 8)
+})
+
+test('of several addresses each is tried once before one is tried again, and one that would not help is not', async (t) => {
+  const { clock, seek } = setUp([target(1), target(2)], { retryForMs: null, deadlines: fixed({ connectMs: 60_000 }) })
+  const sought = seek()
+  sought.fail()
+  sought.fail('connect_failed', 'EHOSTUNREACH')
+  t.same([sought.places.length, sought.end], [2, null], 'the first one may be back')
+  await clock.pass(250)
+  t.equal(sought.places.length, 3)
+  sought.fail('connect_failed', 'EHOSTUNREACH')
+  sought.fail('connect_failed', 'EHOSTUNREACH')
+  t.match(sought.end, { reason: 'connect_failed' }, 'nobody refused in this round')
+})
+
+test('only what finds nobody listening is tried again', async (t) => {
+  for (const [reason, detail, isRetried] of [
+    ['connect_refused', 'ECONNREFUSED', true],
+    ['connect_failed', 'ECONNRESET', true],
+    ['connect_failed', 'ENOENT', true],
+    ['connect_failed', 'EAGAIN', true],
+    ['connect_failed', 'EHOSTUNREACH', false],
+    ['connect_failed', 'EADDRNOTAVAIL', false],
+    ['connect_failed', 'EMFILE', false],
+    ['connect_failed', 'CERT_HAS_EXPIRED: certificate has expired', false],
+    ['connect_timeout', 'deadlines.connect', false],
+  ] as const) {
+    const { seek, clock } = setUp([target(1)], { retryForMs: null })
+    const sought = seek()
+    sought.fail(reason, detail)
+    t.equal(sought.end === null, isRetried, detail)
+    sought.search.cancel()
+    t.equal(clock.armed.after, 0, 'and who leaves takes the next try along')
+  }
+})
+
+test('who is between two tries does not keep others from the place, and waits for room in the time of upstream.queueTimeout alone', async (t) => {
+  const { clock, seek, upstream } = setUp([target(1)], { retryForMs: null, maxConnections: 1, queueTimeoutMs: 2000, deadlines: fixed({ connectMs: 3000 }) })
+  const first = seek()
+  await clock.pass(100)
+  first.fail()
+  const second = seek()
+  t.equal(second.places.length, 1)
+  await clock.pass(250)
+  t.same([first.places.length, upstream.queued], [1, 1])
+  await clock.pass(1500)
+  second.release()
+  t.same(first.places.map(({ connectMs }) => connectMs), [3000, 2650])
+  first.fail()
+  const third = seek()
+  t.equal(third.places.length, 1)
+  await clock.pass(500)
+  await clock.pass(520)
+  t.match(first.end, { reason: 'no_upstream' }, 'what it waited before is not forgotten')
+})
+
+test('what a search waits for can be told', async (t) => {
+  const { clock, seek, upstream } = setUp([target(1)], { retryForMs: null, maxConnections: 1 })
+  const first = seek()
+  t.equal(first.search.describe(), null)
+  const second = seek()
+  t.match(second.search.describe(), { waitsFor: 'a place at the upstream', next: { key: 'upstream.queueTimeout', reason: 'no_upstream', at: clock.now() + 5000 } })
+  second.search.cancel()
+  first.fail()
+  t.match(first.search.describe(), { waitsFor: 'the upstream to accept again (ECONNREFUSED)', next: { key: 'upstream.retryFor', reason: 'connect_refused' } })
+  first.search.cancel()
   upstream.stop()
 })

@@ -51,7 +51,7 @@ const servers = await Promise.all(
 const refusing = new net.BoundSocket({ host: '127.0.0.1', port: 0 })
 const listeners = [
   ...kinds.map(({ deadlines = '' }, nth) => `"127.0.0.1:${(servers[nth]!.address() as net.AddressInfo).port}", deadlines: { ${deadlines} }`),
-  `"127.0.0.1:${refusing.address().port}"`,
+  `{ addresses: ["127.0.0.1:${refusing.address().port}"], retryFor: 300ms }`,
 ].map((rest, nth) => `  - { name: l${nth}, address: "127.0.0.1:0", protocol: tcp, upstream: ${rest} }\n`)
 const config = parseConfig(`health: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners:\n${listeners.join('')}`, 'test.yaml')
 

@@ -78,7 +78,7 @@ for (const [name, respond, reason, status] of silent) {
 
 test('a refused dial is a 502, for a HEAD without a body', async (t) => {
   watchLeaks(t)
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${refuser(t).port}"`])
+  const gate = await startGate(t, [`protocol: http, upstream: { addresses: ["127.0.0.1:${refuser(t).port}"], retryFor: off }`])
   const { bytes } = await requestRaw(t, gate.port, get('/', '', 'HEAD'))
   const answer = parseAnswer(bytes, { method: 'HEAD' })
   t.same([answer.status, answer.rest.length], [502, 0])

@@ -11,7 +11,7 @@ const RESET = { kind: 'reset', code: 'ECONNRESET' }
 
 test('a refused dial ends the client with connect_refused, by RST and at once', async (t) => {
   watchLeaks(t)
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${refuser(t).port}"`])
+  const gate = await startGate(t, [`protocol: tcp, upstream: { addresses: ["127.0.0.1:${refuser(t).port}"], retryFor: off }`])
   const watch = stopwatch(t)
   const client = await connect(t, gate.port)
   void client.write('hello?')

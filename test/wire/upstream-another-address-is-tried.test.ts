@@ -9,7 +9,8 @@ import { stopwatch } from '../support/stopwatch.ts'
 import { wsClient, wsServer } from '../support/websocket.ts'
 import { readSamples } from '../metrics/samples.ts'
 
-const of = (...ports: number[]) => `upstream: { addresses: [${ports.map((port) => `"127.0.0.1:${port}"`).join(', ')}] }`
+/** Each address is tried once. */
+const of = (...ports: number[]) => `upstream: { addresses: [${ports.map((port) => `"127.0.0.1:${port}"`).join(', ')}], retryFor: off }`
 
 test('tcp: an address that refuses costs a client nothing, and what it sent early is kept', async (t) => {
   watchLeaks(t)

@@ -77,7 +77,7 @@ test('an answer head over http.maxHeader is a 502', async (t) => {
 
 test('an upstream that refuses is 502 connect_refused, at once', async (t) => {
   watchLeaks(t)
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${refuser(t).port}", deadlines: { close: 500ms }`])
+  const gate = await startGate(t, [`protocol: http, upstream: { addresses: ["127.0.0.1:${refuser(t).port}"], retryFor: off }, deadlines: { close: 500ms }`])
   const { answer, tookMs } = await ask(t, gate)
   t.equal(answer.status, 502)
   t.match(answer.body.toString(), /^connect_refused/)
