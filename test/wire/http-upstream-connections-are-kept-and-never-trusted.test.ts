@@ -6,6 +6,7 @@ import type { Gate } from '../support/gate.ts'
 import { get, httpClient, OK, recordingUpstream, watchCrashes } from '../support/http-peers.ts'
 import type { HttpClient, RecordingUpstream, Respond, Seen } from '../support/http-peers.ts'
 import { watchLeaks } from '../support/leaks.ts'
+import { stillClock } from '../support/still-clock.ts'
 
 async function path(t: Test, respond?: Respond): Promise<{ gate: Gate; client: HttpClient; upstream: RecordingUpstream }> {
   watchLeaks(t)
@@ -160,20 +161,22 @@ for (const scheme of ['NTLM', 'Negotiate', 'negotiate']) {
     const upstream = await recordingUpstream(t, respond)
     const twin = await recordingUpstream(t, respond)
     for (const addresses of [[upstream.port], [upstream.port, twin.port]]) {
-      const gate = await startGate(t, [`protocol: http, upstream: { addresses: [${addresses.map((port) => `"127.0.0.1:${port}"`).join()}] }`])
+      const gate = await startGate(t, [`protocol: http, upstream: { addresses: [${addresses.map((port) => `"127.0.0.1:${port}"`).join()}] }`], { clock: stillClock() })
       const [anna, bert] = [await httpClient(t, gate.port), await httpClient(t, gate.port)]
       t.equal((await anna.get(get('/'))).status, 401)
       const first = await anna.get(get('/', `Authorization: ${scheme} anna\r\n`))
       t.same([first.status, first.body.toString()], [200, `${scheme} anna`])
       for (let i = 0; i < 5; i++) {
         t.equal((await bert.get(get('/'))).status, 401, 'another client has to say who it is')
-        const again = await anna.get(get('/'))
-        t.same([again.status, again.body.toString()], [200, `${scheme} anna`], 'and this one stays who it is')
+        for (let nth = 0; nth < 2; nth++) {
+          const again = await anna.get(get('/'))
+          t.same([again.status, again.body.toString()], [200, `${scheme} anna`], 'and this one stays who it is')
+        }
       }
       anna.wire.end()
       await gate.end()
       t.equal((await bert.get(get('/'))).status, 401)
-      await eventually(() => [...upstream.connections, ...twin.connections].filter((wire) => wire.outcome === null && !wire.hasEnded).length <= 1, { what: 'its connection to be closed' })
+      await eventually(() => [...upstream.connections, ...twin.connections].filter((wire) => wire.outcome === null && !wire.hasEnded).length <= 1, { what: 'its connection to be closed, though it has not idled for long: no time passes' })
       bert.wire.end()
     }
   })
