@@ -8,6 +8,7 @@ import type { Gate } from '../support/gate.ts'
 import { chunked, get, httpClient, OK, recordingUpstream, watchCrashes } from '../support/http-peers.ts'
 import type { HttpClient, RecordingUpstream, Respond } from '../support/http-peers.ts'
 import { watchLeaks } from '../support/leaks.ts'
+import { connect, sink } from '../support/peers.ts'
 
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
@@ -149,4 +150,28 @@ test('what is pipelined counts as queued for the upstream until its turn comes',
   await eventually(() => gate.open().owner!.queued('upstream') === 0, { what: 'nothing to wait' })
   waiting.shift()!()
   t.equal((await client.answer()).status, 200)
+})
+
+test('a request that waits keeps no more memory than its bytes, however large the read was that brought it', async (t) => {
+  watchLeaks(t)
+  watchCrashes(t)
+  const CLIENTS = 100
+  const BODY = 50_000
+  const upstream = await sink(t)
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"`])
+  const text = Buffer.from(`${get('/', `Content-Length: ${BODY}\r\n`, 'POST')}${'x'.repeat(BODY)}${get('/behind')}`)
+  const clients = await Promise.all(Array.from({ length: CLIENTS }, () => connect(t, gate.port)))
+  collect()
+  const before = process.memoryUsage().arrayBuffers
+  for (const client of clients) void client.write(text)
+  await eventually(() => upstream.connections.length === CLIENTS && upstream.connections.every(({ bytes }) => bytes > BODY), { what: 'all bodies', withinMs: 20_000 })
+  let held = Number.POSITIVE_INFINITY
+  await eventually(() => {
+    collect()
+    held = (process.memoryUsage().arrayBuffers - before) / CLIENTS
+    return held < BODY / 4
+  }, { what: 'the reads to be given back' })
+  t.ok(held < BODY / 4, `${held} bytes each`)
+  for (const client of clients) client.reset()
+  await gate.end(CLIENTS - 1)
 })
