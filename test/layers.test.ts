@@ -12,10 +12,10 @@ const friends: string[][] = [
   ['cli', 'demo', 'inject'],
   ['admin', 'ops', 'lifecycle', 'overload', 'metrics', 'log', 'files'],
   ['admin', 'ops', 'lifecycle', 'overload', 'config', 'files'],
-  ['admission', 'opening', 'exchange', 'http1', 'websocket'],
+  ['admission', 'opening', 'http1', 'websocket'],
   ['limits', 'pair'],
 ]
-const path = new Set(['listener', 'admission', 'opening', 'exchange', 'http1', 'websocket', 'limits', 'pair', 'upstream', 'endpoint', 'core'])
+const path = new Set(['listener', 'admission', 'opening', 'http1', 'websocket', 'limits', 'pair', 'upstream', 'endpoint', 'core'])
 const beside = new Set(['admin', 'ops', 'lifecycle', 'overload', 'metrics', 'log', 'config', 'files'])
 const MAX_LINES = 300
 /** Longer than that for a reason. */

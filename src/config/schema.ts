@@ -3,6 +3,7 @@
 
 import * as v from 'valibot'
 import type { Address } from './address.ts'
+import { http } from './http-keys.ts'
 import type { About, Key } from './keys.ts'
 import { changed, choice, count, derived, duration, flag, later, list, optional, percent, section, size, sizeOrShare, value } from './keys.ts'
 import { fromEnvironment } from './meta.ts'
@@ -108,13 +109,7 @@ const listenerKeys = section('One port to listen on, and the service behind it.'
   buffers,
   limits,
   websocket,
-  http: section('HTTP requests (`protocol: http`).', {
-    maxHeader: size({ default: '16KiB', meaning: 'The largest head of a request or an answer.' }, { min: KIB, max: MIB, isOffAllowed: false }),
-    maxBody: size({ default: 'off', meaning: 'The largest body of a request.' }, { min: 1, max: 1024 * GIB, isOffAllowed: true }),
-    keepAlive: duration({ default: '65s', meaning: 'For the next request of a client on the same connection.' }),
-    clientCertificate: choice({ default: 'off', meaning: 'With `tls.clientCa`: `forward` tells the upstream of the certificate that a client has shown, in `X-Forwarded-Client-Cert` as Envoy writes it (`Hash`, `Subject`, `URI`, `DNS`), with each request and upgrade. What a client says under that name is removed either way, but for `trustForwarded`.' }, ['off', 'forward']),
-    trustForwarded: cidrs('Networks of proxies before this one: from them `X-Forwarded-*` and `Forwarded` are added to, from all others replaced.'),
-  }),
+  http,
   access: section('Who may connect, by the address of the client. Others are refused with `denied`.', {
     allow: cidrs('Networks of clients that may connect, and no others; an empty list allows all.'),
     deny: cidrs('Networks of clients that may not connect, whatever `allow` says.'),

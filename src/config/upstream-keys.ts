@@ -5,6 +5,7 @@ import { changed, choice, count, derived, duration, either, list, optional, sect
 import { fromEnvironment } from './meta.ts'
 import { parsePath } from './names.ts'
 import { address } from './shapes.ts'
+import { OFF } from './units.ts'
 import { upstreamTls } from './tls-keys.ts'
 
 /** More are better kept behind one name. */
@@ -45,6 +46,8 @@ const upstreamKeys = {
     default: 'keep',
     meaning: 'What becomes of connections whose address is gone from the answers for its name. `keep` lets them go on, unless a dial to it fails too; `end` ends them with `upstream_unhealthy`, a tenth of them a second.',
   }, ['keep', 'end']),
+  keepAlive: changed(duration({ default: '4s', meaning: 'How long a connection is kept for the next plain HTTP request, less where the service announces less. Keep it below the time after which the service closes idle connections: 5 s in Node and Apache.' }), (ms) => (ms === OFF ? 0 : ms)),
+  maxIdle: count({ default: 64, meaning: 'The most connections that are kept so, for each address.' }, { min: 1, max: 100_000, isOffAllowed: false }),
   tls: optional(upstreamTls),
   proxyProtocol: choice({ default: 'off', meaning: 'Begins each connection with the address of its client, in a PROXY header of that version. With plain HTTP each request then has a connection of its own.' }, ['off', 'v1', 'v2']),
   healthCheck,

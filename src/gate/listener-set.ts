@@ -110,7 +110,6 @@ export class ListenerSet {
       if (this.#hasSuccessor(listener)) this.#retire(listener)
       else removed.push(...this.#remove(listener))
     }
-    for (const listener of this.#retired) listener.retime()
     if (removed.length > 0) this.#part(removed, config.drain.spreadMs)
   }
 

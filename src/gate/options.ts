@@ -9,6 +9,7 @@ import type { TlsGateOptions } from '../admission/tls-gate.ts'
 import { formatAddress } from '../config/address.ts'
 import type { Address } from '../config/address.ts'
 import type { Cidr } from '../config/cidr.ts'
+import { networksOf } from '../config/http-keys.ts'
 import type { Config, ListenerConfig } from '../config/schema.ts'
 import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
 import type { ClientOptions } from '../limits/clients.ts'
@@ -20,8 +21,8 @@ import { ConfigError } from '../core/errors.ts'
 import { isSame } from '../core/node-lazy.ts'
 import { Whole } from '../log/line.ts'
 import type { PairOptions } from '../pair/pair.ts'
-import type { HttpOptions } from '../exchange/serve.ts'
 import type { ForwardingOptions } from '../http1/forwarding.ts'
+import type { HttpOptions } from '../http1/options.ts'
 import type { ServeOptions } from '../opening/opening.ts'
 import type { Target } from '../upstream/dial.ts'
 import type { Upstream, UpstreamOptions } from '../upstream/upstream.ts'
@@ -114,7 +115,7 @@ export function deadlinesOf({ deadlines, websocket: { ping } }: ListenerConfig) 
 /** `secure`: TLS to the upstream, whose files are somebody else's to read. */
 export function upstreamOptions(config: ListenerConfig, deadlines: LiveDeadlines, secure: SecureOptions | null): UpstreamOptions {
   const { upstream, noDelay } = config
-  const { addresses, balance, maxConnections, queueTimeoutMs, retryForMs, staleForMs, onRemoved, healthCheck } = upstream
+  const { addresses, balance, maxConnections, queueTimeoutMs, retryForMs, staleForMs, onRemoved, healthCheck, keepAliveMs, maxIdle } = upstream
   const { type, ...check } = healthCheck
   return {
     addresses: addresses.map(toTarget),
@@ -128,6 +129,7 @@ export function upstreamOptions(config: ListenerConfig, deadlines: LiveDeadlines
     noDelay,
     secure,
     proxyProtocol: proxyVersion(config),
+    pool: { keepAliveMs, maxIdle },
     healthCheck: type === 'off' ? null : { type, ...check },
   }
 }
@@ -209,19 +211,31 @@ export function clientOptions({ limits }: ListenerConfig): Omit<ClientOptions, '
   return { maxConnections, newConnections: isPaced ? newConnections : null, isEnforced }
 }
 
-export function httpOptions(config: ListenerConfig, deadlines: LiveDeadlines): HttpOptions {
+export function httpOptions(config: ListenerConfig, served: Served): HttpOptions {
   const { http } = config
+  const { deadlines } = served
+  const { upstream, pair, dial, proxyProtocol } = serveOptions(config, served)
   return {
+    pair,
+    reach: { upstream, dial, proxyProtocol },
     deadlines,
     keepAliveMs: http.keepAliveMs,
     maxHeaderBytes: http.maxHeaderBytes,
     maxBodyBytes: http.maxBodyBytes,
+    lenient: http.lenient,
+    abortsOnHalfClose: http.abortOnHalfClose === 'on',
     ...forwardingOptions(config),
   }
 }
 
 function forwardingOptions({ http, tls }: ListenerConfig): ForwardingOptions {
-  return { isTrusted: contains(http.trustForwarded), isSecure: tls !== null, forwardsCertificate: http.clientCertificate === 'forward' }
+  return {
+    form: http.forwarded,
+    hasVia: http.via === 'on',
+    isTrusted: contains(networksOf(http.trustForwarded)),
+    isSecure: tls !== null,
+    forwardsCertificate: http.clientCertificate === 'forward',
+  }
 }
 
 /** Whether an address is in one of the networks. Mapped IPv4 addresses are written as IPv4 on both sides. */
@@ -240,6 +254,7 @@ export function websocketOptions(config: ListenerConfig, served: Served): Omit<W
     deadlines,
     maxHeaderBytes: http.maxHeaderBytes,
     ...forwardingOptions(config),
+    isLenient: http.lenient === 'both',
     upgrade: { origins: websocket.origins, compression: websocket.compression },
     frames: {
       maxMessageBytes: websocket.compression === 'on' ? onTheWire(websocket.maxMessageBytes) : websocket.maxMessageBytes,

@@ -5,16 +5,15 @@
 //     made --listen() or takeOver()--> accepting --close()--> no more --retire(), and its last connection ended--> gone
 
 import type { ConnectionLimit } from '../limits/places.ts'
-import { deaf, type Refusals } from '../admission/refusal.ts'
+import type { Refusals } from '../admission/refusal.ts'
 import type { Clock, Sweep, Sweeps } from '../core/clock.ts'
 import type { Reason } from '../core/close.ts'
 import { formatAddress } from '../config/address.ts'
 import type { ListenerConfig } from '../config/schema.ts'
 import { releasePlace, type Connection, type Registry } from '../core/connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
-import { regainedEndpoint, SocketEndpoint, type ReadOptions } from '../endpoint/socket-endpoint.ts'
+import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
 import { LiveValue } from '../core/live.ts'
-import { invariant } from '../core/errors.ts'
 import { Intake, type IntakeContext, type IntakeOptions } from '../listener/intake.ts'
 import { Listener } from '../listener/listener.ts'
 import type { Log } from '../log/log.ts'
@@ -24,10 +23,13 @@ import type { UpstreamCounts } from '../metrics/upstream-metrics.ts'
 import { accessRules, asksTls, deadlinesOf, httpOptions, proxyRules, proxyVersion, READ_BYTES, serveOptions, shortestDeadline, toListener, websocketOptions, type Served } from './options.ts'
 import type { Pacer } from '../limits/pacer.ts'
 import type { Strain } from '../core/strain.ts'
-import type { HttpContext } from '../exchange/connection.ts'
-import type { Exchange } from '../exchange/exchange.ts'
+import type { Exchange } from '../http1/exchange.ts'
+import type { HttpContext } from '../http1/options.ts'
 import { refusal } from '../http1/refusal.ts'
-import { HttpFront } from '../exchange/serve.ts'
+import { serveHttp } from '../http1/serve.ts'
+import type { FirstRequest } from '../http1/serve.ts'
+import type { RequestHead } from '../http1/head.ts'
+import type { ServeContext } from '../opening/opening.ts'
 import { serveTcp } from '../opening/tcp.ts'
 import { serveUpgrade, serveWebSocket } from '../websocket/serve.ts'
 import type { WebSocketOptions } from '../websocket/serve.ts'
@@ -77,7 +79,6 @@ export class ServedListener {
   readonly #intake: Intake
   /** Null before it listens, and once the socket was handed to a successor. */
   #listener: Listener | null = null
-  #front: HttpFront | null = null
   /** Connections that it serves. */
   #open = 0
   #isRemoved = false
@@ -132,7 +133,6 @@ export class ServedListener {
     this.#deadlines.set(deadlinesOf(config))
     this.#limits.settle(config)
     this.#sweep.retune(shortestDeadline(config))
-    this.#front?.retime()
   }
 
   /** The port that was bound; null for a unix socket. */
@@ -169,17 +169,11 @@ export class ServedListener {
     this.#isRemoved = true
   }
 
-  /** The deadlines that it shares were changed by a successor. */
-  retime(): void {
-    this.#front?.retime()
-  }
-
   /** Accepts no more, and stops what it keeps for connections as soon as there is none left, or at once. */
   retire(onGone: () => void = () => {}, isAtOnce = false): void {
     this.close(isAtOnce ? 'drain' : 'reloaded')
     this.#onGone = () => {
       this.#onGone = null
-      this.#front?.close()
       this.#upstream.leave()
       this.#tls.leave()
       onGone()
@@ -240,8 +234,8 @@ export class ServedListener {
     }
   }
 
-  #serveContext(): HttpContext {
-    const { clock, random, strain, metrics, onClosed, isDraining } = this.#shared
+  #serveContext(): ServeContext {
+    const { clock, random, strain, metrics, onClosed } = this.#shared
     const { rates } = this.#limits
     return {
       ...(rates === null ? {} : { limits: rates }),
@@ -256,8 +250,6 @@ export class ServedListener {
         onClosed(connection)
         if (--this.#open === 0) this.#onGone?.()
       },
-      leaving: () => (this.#isRemoved ? 'reloaded' : isDraining() ? 'drain' : null),
-      onExchange: (connection, exchange, status) => this.#onExchange(connection, exchange, status),
     }
   }
 
@@ -265,34 +257,33 @@ export class ServedListener {
     return { deadlines: this.#deadlines, read: this.#read, upstream: this.#upstream.upstream }
   }
 
-  #tcpServer(context: HttpContext): Serve {
+  #tcpServer(context: ServeContext): Serve {
     const options = serveOptions(this.#config, this.#served())
     return (connection, client) => serveTcp(connection, client, options, context)
   }
 
-  #httpServer(context: HttpContext): Serve {
-    const front = new HttpFront(httpOptions(this.#config, this.#deadlines), context, this.#upstream.upstream, (connection, socket, request, early) => {
-      serveUpgrade(connection, regainedEndpoint(socket, this.#read, deaf), request, early, options, context)
+  #httpServer(serving: ServeContext): Serve {
+    const context: HttpContext = Object.assign(serving, {
+      leaving: () => (this.#isRemoved ? 'reloaded' as const : this.#shared.isDraining() ? 'drain' as const : null),
+      onExchange: (connection: Connection, exchange: Exchange, status: number | null) => this.#onExchange(connection, exchange, status),
+      serveUpgrade: (connection: Connection, client: Endpoint, request: RequestHead, early: Buffer) => serveUpgrade(connection, client, request, early, options, context),
     })
+    const plain = httpOptions(this.#config, this.#served())
     const options: WebSocketOptions = Object.assign(websocketOptions(this.#config, this.#served()), {
-      servePlain: (connection: Connection, client: Endpoint, bytes: Buffer) => {
-        invariant(client instanceof SocketEndpoint, 'a client that is no socket')
-        front.serve(connection, client.release(), bytes)
-      },
+      servePlain: (connection: Connection, client: Endpoint, first: FirstRequest) => serveHttp(connection, client, first, plain, context),
     })
-    this.#front = front
     return (connection, client) => serveWebSocket(connection, client, options, context)
   }
 
   #onExchange(connection: Connection, { request, startedAt }: Exchange, status: number | null): void {
     const { clock, metrics, log, logsRequests } = this.#shared
     const durationMs = clock.now() - startedAt
-    const { method = '' } = request
+    const { method, target } = request
     metrics.onRequest(connection, { method, status, durationMs })
     if (!logsRequests) return
     const { id, listener, clientAddress: client } = connection
     // The query is left out: it is where tokens are.
-    const path = (request.url ?? '').split('?', 1)[0]!
+    const path = target.split('?', 1)[0]!
     log.info('request', { id, listener, client, method, path, status, durationMs })
   }
 }

@@ -10,7 +10,19 @@ import { CERTIFICATE_HEADER, certificateElement } from './client-certificate.ts'
 import { endToEndHeaders } from './head.ts'
 import type { Header } from './head.ts'
 
-/** What is known of the client of a request. */
+/** How a listener tells of its clients. */
+export interface ForwardingOptions {
+  form: 'x-forwarded' | 'rfc7239' | 'both' | 'off'
+  hasVia: boolean
+  /** Whether a peer at this address may say who its client is. */
+  isTrusted: (address: string) => boolean
+  /** Clients speak TLS. */
+  isSecure: boolean
+  /** The upstream is told of the certificates that clients have shown. */
+  forwardsCertificate: boolean
+}
+
+/** What is known of the client of a request, and how it is told. */
 export interface Forwarded {
   /** The peer's address without port; IPv6 without brackets; null where it has none (a unix socket). */
   address: string | null
@@ -18,15 +30,8 @@ export interface Forwarded {
   isTrusted: boolean
   /** The certificate that the client has shown, as a header says it; absent where nothing is to be said (`http.clientCertificate: off`). */
   certificate?: string
-}
-
-export interface ForwardingOptions {
-  /** Whether a peer at this address may say who its client is. */
-  isTrusted: (address: string) => boolean
-  /** Clients speak TLS. */
-  isSecure: boolean
-  /** The upstream is told of the certificates that clients have shown. */
-  forwardsCertificate: boolean
+  form: ForwardingOptions['form']
+  hasVia: boolean
 }
 
 const VIA = '1.1 sidegate'
@@ -38,12 +43,14 @@ const twinless = /^(forwarded|x-real-ip|x-forwarded-.*|content-length|transfer-e
 const notInTrailers = /^(host|content-.*|authorization|cookie|set-cookie|via|origin|expect|range|age|date|location|max-forwards|cache-control|if-.*)$/
 
 /** What the record of a connection says of its client (`ip:port`, `[ip]:port`, or `unix`). */
-export function forwardedFor({ clientAddress, tls }: Pick<Connection, 'clientAddress' | 'tls'>, { isTrusted, isSecure, forwardsCertificate }: ForwardingOptions): Forwarded {
+export function forwardedFor({ clientAddress, tls }: Pick<Connection, 'clientAddress' | 'tls'>, { form, hasVia, isTrusted, isSecure, forwardsCertificate }: ForwardingOptions): Forwarded {
   const address = Address.parse(clientAddress)?.ip ?? null
   const certificate = tls?.certificate ?? null
   return {
     address,
     proto: isSecure ? 'https' : 'http',
+    form,
+    hasVia,
     isTrusted: address !== null && isTrusted(address),
     ...(forwardsCertificate && certificate !== null ? { certificate: certificateElement(certificate) } : {}),
   }
@@ -59,23 +66,47 @@ export function forwardHeaders(headers: readonly Header[], client: Forwarded): H
     const name = header[0].toLowerCase()
     if (isTwin(name)) continue
     if (name === 'host') host = header[1]
-    if (name === 'via') before.via = join(before.via, header[1])
+    if (client.hasVia && name === 'via') before.via = join(before.via, header[1])
     else if (!ours.test(name)) kept.push(header)
     else if (client.isTrusted && client.certificate !== undefined && name === 'x-forwarded-client-cert') before.certificate = join(before.certificate, header[1])
     else if (client.isTrusted) collect(before, name, header, kept)
   }
-  kept.push(['X-Forwarded-For', join(before.for, client.address ?? 'unknown')], ['X-Forwarded-Proto', before.proto || client.proto])
-  if (before.host || host) kept.push(['X-Forwarded-Host', before.host || host])
-  kept.push(['Forwarded', join(before.forwarded, element(client, host))], ['Via', join(before.via, VIA)])
+  tell(kept, before, client, host)
   if (client.certificate !== undefined) kept.push([CERTIFICATE_HEADER, join(before.certificate, client.certificate)])
+  if (client.hasVia) kept.push(['Via', join(before.via, VIA)])
   return kept
+}
+
+interface Before {
+  for: string
+  forwarded: string
+  proto: string
+  host: string
+}
+
+/** A trusted proxy's words are added to in the form that they have: the other one, of ours alone, would contradict them. */
+function tell(kept: Header[], before: Before, client: Forwarded, host: string): void {
+  const { form } = client
+  const saidX = before.for !== '' || before.proto !== '' || before.host !== ''
+  const said = saidX || before.forwarded !== ''
+  if (form === 'off') return passOn(kept, before)
+  if (said ? saidX : form !== 'rfc7239') {
+    kept.push(['X-Forwarded-For', join(before.for, client.address ?? 'unknown')], ['X-Forwarded-Proto', before.proto || client.proto])
+    if (before.host || host) kept.push(['X-Forwarded-Host', before.host || host])
+  }
+  if (said ? before.forwarded !== '' : form !== 'x-forwarded') kept.push(['Forwarded', join(before.forwarded, element(client, host))])
+}
+
+function passOn(kept: Header[], before: Before): void {
+  const all: Header[] = [['X-Forwarded-For', before.for], ['X-Forwarded-Proto', before.proto], ['X-Forwarded-Host', before.host], ['Forwarded', before.forwarded]]
+  kept.push(...all.filter(([, value]) => value !== ''))
 }
 
 function isTwin(name: string): boolean {
   return /[^a-z0-9-]/.test(name) && twinless.test(name.replaceAll(/[^a-z0-9]/g, '-'))
 }
 
-function collect(before: { for: string; forwarded: string; proto: string; host: string }, name: string, header: Header, kept: Header[]): void {
+function collect(before: Before, name: string, header: Header, kept: Header[]): void {
   if (name === 'x-forwarded-for') before.for = join(before.for, header[1])
   else if (name === 'forwarded') before.forwarded = join(before.forwarded, header[1])
   else if (name === 'x-forwarded-proto') before.proto = header[1]
@@ -97,12 +128,6 @@ function join(before: string, value: string): string {
   return before === '' ? value : `${before}, ${value}`
 }
 
-/** `Via` for an answer. */
-export function viaHeader(headers: readonly Header[]): Header[] {
-  const before = headers.filter(([name]) => name.toLowerCase() === 'via').map(([, value]) => value)
-  return [...headers.filter(([name]) => name.toLowerCase() !== 'via'), ['Via', [...before, VIA].join(', ')]]
-}
-
 /** The trailers that may go on: a server may add them to the headers, so none of those that were replaced or judged there. */
 export function forwardTrailers(trailers: readonly Header[]): Header[] {
   const passed = endToEndHeaders(trailers)
@@ -111,22 +136,4 @@ export function forwardTrailers(trailers: readonly Header[]): Header[] {
     const name = key.toLowerCase()
     return !ours.test(name) && !isTwin(name) && !notInTrailers.test(name)
   })
-}
-
-/** Names to values as Node's outgoing messages take them: repeated names as lists, in their first position. */
-export function toObject(headers: readonly Header[]): Record<string, string | string[]> {
-  const object = Object.create(null) as Record<string, string | string[]>
-  const spelling = new Map<string, string>()
-  for (const [name, value] of headers) {
-    const lower = name.toLowerCase()
-    const key = spelling.get(lower)
-    if (key === undefined) {
-      spelling.set(lower, name)
-      object[name] = value
-    } else {
-      const there = object[key]!
-      object[key] = typeof there === 'string' ? [there, value] : [...there, value]
-    }
-  }
-  return object
 }

@@ -21,7 +21,7 @@ export interface AnswerHead {
   headers: Header[]
 }
 
-const CRLF = '\r\n'
+export const CRLF = '\r\n'
 const EMPTY_LINE = '\r\n\r\n'
 const VERSION = 'HTTP/1.1'
 const BARE = 'bare CR or LF in the head'
@@ -127,6 +127,11 @@ export function parseAnswerHead(text: string): AnswerHead | string {
   if (typeof headers === 'string') return headers
   const status = VERSION.length + 1
   return { version: versionAt(line, 0), status: Number(line.slice(status, status + 3)), reason: line.slice(status + 4), headers }
+}
+
+/** The lines behind the last chunk of a body, their empty line included. */
+export function parseTrailers(text: string): Header[] | string {
+  return parseHeaders(CRLF + text, 0)
 }
 
 function versionAt(line: string, start: number): '1.0' | '1.1' {

@@ -48,6 +48,13 @@ export function answerFor(close: Close): Buffer | null {
   return isGone(close) ? null : refusal(close)
 }
 
+/** What a client is told at the end of its connection: nothing where the answer to `asked` has begun, or none is due. */
+export function refusalOf(close: Close, asked: { request: { method: string }; isAnswerBegun: boolean } | null): Buffer | null {
+  const isDue = asked === null ? close.phase === 'handshake' || close.reason === 'rate_limited' : !asked.isAnswerBegun
+  const answer = isDue ? answerFor(close) : null
+  return answer !== null && asked?.request.method === 'HEAD' ? answer.subarray(0, answer.indexOf('\r\n\r\n') + 4) : answer
+}
+
 /** The client has left. */
 export function isGone({ reason, side }: Close): boolean {
   return reason === 'aborted' && side === 'client'

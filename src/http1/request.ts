@@ -5,7 +5,6 @@ import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import { isUpgrade } from './upgrade.ts'
 import { lengthPattern, valuesOf } from './head.ts'
-import type { Header } from './head.ts'
 import { refused } from './refusal.ts'
 import { checkHead } from './request-rules.ts'
 import type { CheckedHead, PlainRequest } from './request-rules.ts'
@@ -39,11 +38,4 @@ function bodyLength({ version, headers }: PlainRequest): number | null | string 
   }
   if (lengths.length === 0) return 0
   return lengths.length === 1 && lengthPattern.test(lengths[0]!) ? Number(lengths[0]) : 'malformed Content-Length'
-}
-
-/** Node gives headers as one flat list of names and values. */
-export function toHeaders(raw: readonly string[]): Header[] {
-  const headers: Header[] = []
-  for (let i = 0; i + 1 < raw.length; i += 2) headers.push([raw[i]!, raw[i + 1]!])
-  return headers
 }

@@ -31,6 +31,8 @@ export interface Dialogue {
   onSourceEnd(half: Half): Close | null | 'kept'
   /** The upstream is gone (`error`: not by an end of its own); true if the pair goes on without it. */
   onUpstreamClosed?(error: NodeJS.ErrnoException | null): boolean
+  /** The pair ends with `close`, from here on: what it waits for elsewhere is given up. */
+  onClosing?(close: Close): void
   /** Says goodbye to the peer that `half` sends to. */
   farewell(half: Half, close: Close): Farewell
   /** Adds to why the pair ends what this protocol knows of it. */
@@ -45,6 +47,8 @@ export interface Dialogue {
   sweep(now: number): Close | null
   /** Judges its own waits in place of `idle` and `halfClose`, which are for conversations without messages. */
   judge?(toUpstream: Moved, toClient: Moved, now: number, idleScale: number): Close | null
+  /** Bytes of the client that wait in the dialogue for their turn. */
+  readonly held?: number
   /** Nobody waits for anything: what has messages, between two of them. */
   readonly isAtRest?: boolean
   /** What the protocol itself waits for, on request; null where that is only data. */

@@ -93,7 +93,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   turnTo(upstream: Endpoint): void {
     this.#upstream = upstream
     this.#isSettled = false
-    this.#settlesAt = this.#context.clock.now() + SETTLED_MS
+    this.#settlesAt = 0
     upstream.owner = this
     this.toUpstream.writeTo(upstream)
     this.toClient.readFrom(upstream)
@@ -106,12 +106,12 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   }
 
   queued(side: PeerSide): number {
-    const { queued, assembling = 0 } = side === 'client' ? this.#client : this.#upstream
-    return queued + assembling
+    return (side === 'client' ? this.#client : this.#upstream).queued + this.assembling(side)
   }
 
   assembling(side: PeerSide): number {
-    return (side === 'client' ? this.#client : this.#upstream).assembling ?? 0
+    if (side === 'client') return this.#client.assembling ?? 0
+    return (this.#upstream.assembling ?? 0) + (this.#dialogue?.held ?? 0)
   }
 
   takenAt(side: PeerSide): number {
@@ -140,7 +140,9 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
     const { toUpstream, toClient } = this
     const next = this.#deadlines.next(toUpstream, toClient, this.#dialogue)
     const dialogue = this.#dialogue?.describe?.() ?? null
-    return describePair({ state: this.#state, toUpstream, toClient, next, minRate: this.#minRate?.next(toUpstream, toClient) ?? null, dialogue, end: this.#connection.end, closesBy: this.#closesBy })
+    const wait = describePair({ state: this.#state, toUpstream, toClient, next, minRate: this.#minRate?.next(toUpstream, toClient) ?? null, dialogue, end: this.#connection.end, closesBy: this.#closesBy })
+    const isAtRest = this.#dialogue?.isAtRest
+    return isAtRest === undefined || this.#state !== 'open' ? wait : { ...wait, state: isAtRest ? 'idle' : 'busy' }
   }
 
   onBytes(endpoint: Endpoint, bytes: Buffer, length: number): boolean {
@@ -203,17 +205,12 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   onClosed(endpoint: Endpoint, error: NodeJS.ErrnoException | null): void {
     if (this.#state === 'closed') return
     if (this.#state !== 'closing') {
-      this.onTurn((endpoint === this.#client ? this.toUpstream : this.toClient).withoutWaiting())
       if (endpoint === this.#upstream && this.#dialogue?.onUpstreamClosed?.(error) === true) return
+      this.onTurn((endpoint === this.#client ? this.toUpstream : this.toClient).withoutWaiting())
       if (error !== null) this.close(closeFromError(error, endpoint.side, 'relay'))
-      else if (!this.#hasEndedWhole()) this.close(makeClose('aborted', endpoint.side, 'relay', 'closed without FIN'))
+      else if (!this.toUpstream.hasEnded || !this.toClient.hasEnded) this.close(makeClose('aborted', endpoint.side, 'relay', 'closed without FIN'))
     }
     if (this.#client.isClosed && this.#upstream.isClosed) this.#finish()
-  }
-
-  /** Both peers sent FIN: what is left is to flush. */
-  #hasEndedWhole(): boolean {
-    return this.toUpstream.hasEnded && this.toClient.hasEnded
   }
 
   /** The only way a pair ends before both peers have ended by themselves. The first call wins, unless its end can wait and has to. */
@@ -232,6 +229,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
     this.toUpstream.leave()
     this.toClient.leave()
     try {
+      this.#dialogue?.onClosing?.(close)
       this.#part(this.toClient, close)
       this.#part(this.toUpstream, close)
     } catch (error) {
@@ -251,17 +249,13 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
 
   sweep(now: number): void {
     if (this.#state === 'closing') return this.#sweepClosing(now)
-    if (!this.#isSettled && now >= this.#settlesAt) this.#settle()
+    if (!this.#isSettled) this.#settle(now)
     try {
-      const close = this.#deadlines.check(this.toUpstream, this.toClient, now, this.#context.strain, this.#dialogue) ?? this.#dialogue?.sweep(now) ?? this.#tooSlow(now)
+      const close = this.#deadlines.check(this.toUpstream, this.toClient, now, this.#context.strain, this.#dialogue) ?? this.#dialogue?.sweep(now) ?? this.#minRate?.check(this.toUpstream, this.toClient, this.#dialogue, now) ?? null
       if (close !== null) this.close(close)
     } catch (error) {
       this.#onBroken(error)
     }
-  }
-
-  #tooSlow(now: number): Close | null {
-    return this.#minRate?.check(this.toUpstream, this.toClient, this.#dialogue, now) ?? null
   }
 
   #sweepClosing(now: number): void {
@@ -275,7 +269,9 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
     this.#upstream.close('reset')
   }
 
-  #settle(): void {
+  #settle(now: number): void {
+    if (this.#settlesAt === 0) this.#settlesAt = now + SETTLED_MS
+    if (now < this.#settlesAt) return
     this.#isSettled = true
     const { tcpKeepAliveMs } = this.#options
     if (!Number.isFinite(tcpKeepAliveMs)) return

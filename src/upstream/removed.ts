@@ -41,7 +41,7 @@ export class Removed {
   /** An answer did not have it. */
   add(target: UpstreamTarget): void {
     this.#targets.add(target)
-    target.pool?.dropIdle()
+    target.pool?.clear()
   }
 
   /** It came back, before its last connection had ended: the rest is spared. */

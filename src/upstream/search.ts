@@ -52,7 +52,6 @@ export class Search implements Swept, Waiting {
   readonly #upstream: Upstream
   readonly #connection: Connection
   readonly #seeker: Seeker
-  readonly #preferred: UpstreamTarget | null
   #state: 'looking' | 'placed' | 'waiting' | 'pausing' | 'over' = 'looking'
   /** In this round. */
   #tried: UpstreamTarget[] | null = null
@@ -70,9 +69,7 @@ export class Search implements Swept, Waiting {
   #pauseMs = FIRST_PAUSE_MS
   #endPause: (() => void) | null = null
 
-  /** `preferred` is where it goes if there is room. */
-  constructor(upstream: Upstream, connection: Connection, seeker: Seeker, preferred: UpstreamTarget | null = null) {
-    this.#preferred = preferred
+  constructor(upstream: Upstream, connection: Connection, seeker: Seeker) {
     this.#upstream = upstream
     this.#connection = connection
     this.#seeker = seeker
@@ -118,7 +115,7 @@ export class Search implements Swept, Waiting {
   }
 
   lookAgain(): boolean {
-    const found = this.#upstream.choose(this.#tried ?? NONE, this.#preferred)
+    const found = this.#upstream.choose(this.#tried ?? NONE)
     if (found === 'full' || found === 'unresolved') {
       this.#waitFor(found)
       return false
@@ -161,7 +158,7 @@ export class Search implements Swept, Waiting {
   }
 
   #look(): void {
-    const found = this.#upstream.choose(this.#tried ?? NONE, this.#preferred)
+    const found = this.#upstream.choose(this.#tried ?? NONE)
     if (found !== 'full' && found !== 'unresolved') return this.#go(found)
     this.#state = 'waiting'
     this.#waitsFor = found

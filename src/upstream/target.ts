@@ -6,7 +6,7 @@ import { formatTarget } from './dial.ts'
 import type { Target } from './dial.ts'
 import type { Eviction } from './eviction.ts'
 import type { HealthCheck } from './health-check.ts'
-import type { HttpPool } from './http-pool.ts'
+import type { EndpointPool } from './pool.ts'
 
 /**
  * An address that could not be dialled is left alone that long, as nginx does it (`fail_timeout`), if there is another:
@@ -29,7 +29,7 @@ export class UpstreamTarget implements Place {
   check: HealthCheck | null = null
   eviction: Eviction | null = null
   /** Made for the first plain request. */
-  pool: HttpPool | null = null
+  pool: EndpointPool | null = null
   /** What the last dial that failed said, and when (wall clock). */
   lastFailure: { at: number; problem: string } | null = null
   #avoidUntil = Number.NEGATIVE_INFINITY
@@ -81,6 +81,6 @@ export class UpstreamTarget implements Place {
   retire(): void {
     this.spare()
     this.check?.stop()
-    this.pool?.destroy()
+    this.pool?.clear()
   }
 }

@@ -17,14 +17,15 @@ import type { Dial, SecureOptions, SocketDialler, Target } from './dial.ts'
 import { Eviction } from './eviction.ts'
 import { HealthCheck } from './health-check.ts'
 import type { HealthCheckOptions } from './health-check.ts'
-import { HttpPool } from './http-pool.ts'
 import type { Live } from '../core/live.ts'
 import { asLiteral } from './literal.ts'
 import type { Names } from './names.ts'
+import { EndpointPool } from './pool.ts'
+import type { PoolOptions } from './pool.ts'
 import type { ProxyVersion } from './proxy-header.ts'
 import { Removed } from './removed.ts'
 import { Source } from './source.ts'
-import { dialOptionsOf, dialProbe } from './target-dial.ts'
+import { dialProbe } from './target-dial.ts'
 import { UpstreamTarget } from './target.ts'
 import { viewUpstream } from './upstream-view.ts'
 import type { UpstreamView } from './upstream-view.ts'
@@ -50,6 +51,8 @@ export interface UpstreamOptions {
   secure: SecureOptions | null
   /** Whether each connection begins with the address of its client. */
   proxyProtocol: ProxyVersion | null
+  /** Connections that are kept between requests. */
+  pool: PoolOptions
   /** Null is off. */
   healthCheck: HealthCheckOptions | null
 }
@@ -153,15 +156,14 @@ export class Upstream {
 
   /**
    * The target for the next connection, none of `tried`. full: there is one, but without room. unresolved: its name has not
-   * been answered yet. A Close: there is none. `preferred`, if it can serve.
+   * been answered yet. A Close: there is none.
    */
-  choose(tried: readonly UpstreamTarget[], preferred: UpstreamTarget | null = null): UpstreamTarget | 'full' | 'unresolved' | Close {
+  choose(tried: readonly UpstreamTarget[]): UpstreamTarget | 'full' | 'unresolved' | Close {
     const { balance, maxConnections } = this.options
     const targets = this.#targets
     const now = this.context.clock.now()
     let best: UpstreamTarget | null = null
     let isFull = false
-    if (preferred !== null && targets.includes(preferred) && !preferred.isUnhealthy && !tried.includes(preferred) && preferred.open < maxConnections) return preferred
     for (let step = 0; step < targets.length; step++) {
       const target = targets[(this.#turn + step) % targets.length]!
       if (target.isUnhealthy || tried.includes(target)) continue
@@ -190,10 +192,9 @@ export class Upstream {
   }
 
   /** The kept-alive connections to a target. */
-  poolOf(target: UpstreamTarget): HttpPool {
+  poolOf(target: UpstreamTarget): EndpointPool {
     const { clock, sweep } = this.context
-    const { deadlines, proxyProtocol } = this.options
-    return (target.pool ??= new HttpPool({ dial: dialOptionsOf(this.options, target), deadlines, proxyProtocol }, clock, sweep))
+    return (target.pool ??= new EndpointPool(this.options.pool, clock, sweep))
   }
 
   /** Until it calls `leave`. */
@@ -235,7 +236,7 @@ export class Upstream {
     const { clock, connections, observer } = this.context
     observer.onTurned(target)
     if (target.isUnhealthy) {
-      target.pool?.dropIdle()
+      target.pool?.clear()
       const detail = `${target.name} failed its health checks (upstream.healthCheck)`
       target.eviction ??= new Eviction(target, detail, clock, connections)
     } else if (target.presence !== 'gone' || this.options.onRemoved === 'keep') {

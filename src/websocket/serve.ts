@@ -9,9 +9,12 @@ import type { Live } from '../core/live.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { forwardedFor } from '../http1/forwarding.ts'
 import type { ForwardingOptions } from '../http1/forwarding.ts'
-import { HeadReader, parseAnswerHead, parseRequestHead, withCrlf } from '../http1/head.ts'
+import { HeadReader, parseAnswerHead, withCrlf } from '../http1/head.ts'
+import { HeadCollector, MORE, TOO_BIG } from '../http1/head-collector.ts'
 import type { AnswerHead, RequestHead } from '../http1/head.ts'
 import { notHttp } from '../http1/not-http.ts'
+import { readRequestHead } from '../http1/request-head.ts'
+import type { FirstRequest } from '../http1/serve.ts'
 import { answerIdleOf, PlainAnswer, plainAnswerHead } from '../opening/plain-answer.ts'
 import { refusal } from '../http1/refusal.ts'
 import { Opening } from '../opening/opening.ts'
@@ -38,11 +41,13 @@ export interface WebSocketOptions extends ServeOptions, ForwardingOptions {
   /** Bytes of a head, the client's and the upstream's. */
   maxHeaderBytes: number
   upgrade: UpgradeOptions
+  /** The heads of clients may be read loosely (`http.lenient`). */
+  isLenient: boolean
   frames: FramesOptions
   /** Message mode; null is frames mode. */
   messages: MessagesOptions | null
-  /** Takes over a client whose first request is no upgrade; `bytes` are what it has sent so far. */
-  servePlain: (connection: Connection, client: Endpoint, bytes: Buffer) => void
+  /** Takes over a client whose first request is no upgrade. */
+  servePlain: (connection: Connection, client: Endpoint, first: FirstRequest) => void
 }
 
 const NOTHING = Buffer.alloc(0)
@@ -69,14 +74,16 @@ export function serveUpgrade(connection: Connection, client: Endpoint, request: 
 
 class WebSocketOpening implements OpeningSteps {
   readonly #options: WebSocketOptions
-  readonly #request: HeadReader
+  readonly #request: HeadCollector
   readonly #answer: HeadReader
   #upgrade: Upgrade | null = null
   #interim = 0
+  /** Of the client's request, empty lines before it included. */
+  #headBytes = 0
 
   constructor(options: WebSocketOptions) {
     this.#options = options
-    this.#request = new HeadReader(options.maxHeaderBytes)
+    this.#request = new HeadCollector(options.maxHeaderBytes)
     this.#answer = new HeadReader(options.maxHeaderBytes)
   }
 
@@ -86,25 +93,27 @@ class WebSocketOpening implements OpeningSteps {
 
   onClientBytes(opening: Opening, bytes: Buffer, length: number): void {
     if (this.#upgrade !== null) return opening.keep(bytes, 0, length)
-    const head = this.#request.read(bytes, length)
-    if (head === 'more') return this.#judgeBegin(opening)
-    if (head === 'too big') {
+    const head = this.#request
+    const at = head.read(bytes, head.skipEmptyLines(bytes, 0, length), length)
+    this.#headBytes += at < 0 ? length : at
+    if (at === MORE) return this.#judgeBegin(opening)
+    if (at === TOO_BIG) {
       return opening.close({ ...makeClose('message_too_big', 'client', 'handshake', 'request head (http.maxHeader)'), httpStatus: 431 })
     }
-    const request = parseRequestHead(head.text)
+    const request = readRequestHead(head.text, this.#options.isLenient)
     if (typeof request === 'string') return opening.close(makeClose('protocol_error', 'client', 'handshake', notHttp(head.text) ?? request))
     if (!isUpgrade(request)) {
-      const { connection } = opening
-      return this.#options.servePlain(connection, opening.giveAway(), Buffer.concat([Buffer.from(head.text, 'latin1'), bytes.subarray(head.taken, length)]))
+      const early = at === length ? NOTHING : Buffer.from(bytes.subarray(at, length))
+      return this.#options.servePlain(opening.connection, opening.giveAway(), { request, headBytes: this.#headBytes, early })
     }
-    opening.keep(bytes, head.taken, length)
-    opening.connection.toUpstream.received += head.bytes
+    opening.keep(bytes, at, length)
+    opening.connection.toUpstream.received += this.#headBytes
     this.onUpgrade(opening, request)
   }
 
   /** What cannot become a request is not waited for. */
   #judgeBegin(opening: Opening): void {
-    const problem = notHttp(this.#request.begin)
+    const problem = this.#options.isLenient ? null : notHttp(this.#request.begin)
     if (problem !== null) opening.close(makeClose('protocol_error', 'client', 'handshake', problem))
   }
 

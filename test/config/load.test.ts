@@ -17,6 +17,8 @@ const upstreamDefaults = {
   retryForMs: null,
   staleForMs: 30_000,
   onRemoved: 'keep',
+  keepAliveMs: 4000,
+  maxIdle: 64,
   tls: null,
   proxyProtocol: 'off',
   healthCheck: { type: 'off', path: '/', intervalMs: 10_000, timeoutMs: 2000, healthy: 2, unhealthy: 3 },
@@ -56,7 +58,7 @@ test('the smallest file gets every default', async (t) => {
         isEnforced: true,
       },
       websocket: { mode: 'frames', ping: { intervalMs: 25_000, timeoutMs: 20_000, misses: 3, to: 'client' }, maxMessageBytes: 1_048_576, maxMessageToClientBytes: Infinity, maxFragments: 1024, origins: [], compression: 'pass', slowConsumer: { policy: 'wait', queueBytes: 1_048_576 } },
-      http: { maxHeaderBytes: 16_384, maxBodyBytes: Infinity, keepAliveMs: 65_000, clientCertificate: 'off', trustForwarded: [] },
+      http: { maxHeaderBytes: 16_384, maxBodyBytes: Infinity, keepAliveMs: 65_000, lenient: 'upstream', abortOnHalfClose: 'off', forwarded: 'x-forwarded', via: 'off', clientCertificate: 'off', trustForwarded: [] },
       access: { allow: [], deny: [] },
       proxyProtocol: { accept: 'off', trusted: [] },
       tls: null,
@@ -104,9 +106,9 @@ test('an upstream may be an object, with several addresses', async (t) => {
   const { upstream } = parse('listeners: [{ address: ":1", protocol: tcp, upstream: { addresses: ["a:1", "unix:/b"] } }]').listeners[0] ?? {}
   t.strictSame(upstream, { addresses: [{ kind: 'tcp', host: 'a', port: 1 }, { kind: 'unix', path: '/b' }], ...upstreamDefaults })
   const { upstream: full } = parse(`listeners: [{ address: ":1", protocol: tcp, upstream: { addresses: ["a:1"], balance: roundRobin, maxConnections: 7,
-    queueTimeout: 1s, healthCheck: { type: http, path: "/x?y=1", interval: 100ms, timeout: 1s, healthy: 1, unhealthy: 1 } } }]`).listeners[0] ?? {}
+    queueTimeout: 1s, keepAlive: off, maxIdle: 3, healthCheck: { type: http, path: "/x?y=1", interval: 100ms, timeout: 1s, healthy: 1, unhealthy: 1 } } }]`).listeners[0] ?? {}
   t.strictSame(full, {
-    addresses: [{ kind: 'tcp', host: 'a', port: 1 }], balance: 'roundRobin', maxConnections: 7, queueTimeoutMs: 1000, retryForMs: null, staleForMs: 30_000, onRemoved: 'keep', tls: null, proxyProtocol: 'off',
+    addresses: [{ kind: 'tcp', host: 'a', port: 1 }], balance: 'roundRobin', maxConnections: 7, queueTimeoutMs: 1000, retryForMs: null, staleForMs: 30_000, onRemoved: 'keep', keepAliveMs: 0, maxIdle: 3, tls: null, proxyProtocol: 'off',
     healthCheck: { type: 'http', path: '/x?y=1', intervalMs: 100, timeoutMs: 1000, healthy: 1, unhealthy: 1 },
   })
 })

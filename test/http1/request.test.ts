@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import type { Header } from '../../src/http1/head.ts'
-import { checkRequest, toHeaders } from '../../src/http1/request.ts'
+import { checkRequest } from '../../src/http1/request.ts'
 
 const HOST: Header = ['Host', 'a']
 function check(headers: Header[] = [], { method = 'GET', target = '/', version = '1.1', max = Infinity, host = HOST }: { method?: string; target?: string; version?: string; max?: number; host?: Header | null } = {}): string {
@@ -66,11 +66,5 @@ test('what no plain request is for is refused', (t) => {
 
 test('hop-by-hop headers and expectations stay here', (t) => {
   t.equal(check([['Connection', 'X-A'], ['X-A', '1'], ['TE', 'x'], ['Expect', '100-continue'], ['Upgrade', 'h2c'], ['X-B', '1']]), '/ 0 Host,X-B')
-  t.end()
-})
-
-test('flat lists of Node become headers', (t) => {
-  t.same(toHeaders(['A', '1', 'a', '2']), [['A', '1'], ['a', '2']])
-  t.same(toHeaders([]), [])
   t.end()
 })

@@ -20,7 +20,7 @@ function headers(changes: Record<string, string | null> = {}, more: Header[] = [
   return [...changed, ...more]
 }
 
-const client = { address: '10.0.0.1', proto: 'http', isTrusted: false } as const
+const client = { address: '10.0.0.1', proto: 'http', isTrusted: false, form: 'both', hasVia: true } as const
 const request = (list: readonly Header[] = right, first: Partial<RequestHead> = {}): RequestHead => ({ method: 'GET', target: '/', version: '1.1', headers: [...list], ...first })
 const check = (list: readonly Header[] = right, options: Partial<UpgradeOptions> = {}): Upgrade | Close => checkUpgrade(request(list), { ...open, ...options }, client)
 const accepted = (list?: readonly Header[], options?: Partial<UpgradeOptions>): Upgrade => check(list, options) as Upgrade

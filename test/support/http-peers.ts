@@ -61,7 +61,7 @@ async function readRequest(wire: Wire, connection: number, nth: number): Promise
   const bytes = await wire.readUntil('\r\n\r\n', LONG).catch(() => null)
   if (bytes === null) return wire.unread === 0 ? 'gone' : `cut: ${JSON.stringify(wire.takeUnread().toString('latin1').slice(0, 200))}`
   const head = parseHead(bytes)!
-  const line = /^([A-Z-]+) (\S+) HTTP\/1\.1$/.exec(head.line)
+  const line = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) (\S+) HTTP\/1\.1$/.exec(head.line)
   if (line === null) return `no request line: ${JSON.stringify(head.line.slice(0, 200))}`
   if (head.headers.some(([name]) => !/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name))) return `no header name in ${JSON.stringify(bytes.toString('latin1'))}`
   const { body, trailers } = await readBody(wire, head)

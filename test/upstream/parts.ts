@@ -58,7 +58,7 @@ export function setUp(addresses: Target[], options: Partial<UpstreamOptions> = {
 
   function makeUpstream(): Upstream {
     return new Upstream(
-    { addresses, balance: 'leastConnections', maxConnections: Infinity, queueTimeoutMs: 5000, deadlines: fixed({ connectMs: 1000 }), retryForMs: 0, staleForMs: 30_000, onRemoved: 'keep', noDelay: true, secure: null, proxyProtocol: null, healthCheck: null, ...options },
+    { addresses, balance: 'leastConnections', maxConnections: Infinity, queueTimeoutMs: 5000, deadlines: fixed({ connectMs: 1000 }), retryForMs: 0, staleForMs: 30_000, onRemoved: 'keep', noDelay: true, secure: null, proxyProtocol: null, pool: { keepAliveMs: 4000, maxIdle: 64 }, healthCheck: null, ...options },
     {
       clock,
       sweep,

@@ -33,7 +33,7 @@ function another({ meta: { type, default: now } }: Row): unknown {
   if (type.startsWith('size')) return '96KiB'
   if (type.startsWith('percentage')) return '30%'
   if (type.startsWith('whole number')) return 7
-  if (type === 'list of networks') return ['10.0.0.0/8']
+  if (type === 'list of networks' || type === 'list of trusted networks') return ['10.0.0.0/8']
   if (type === 'list of protocols') return ['mqtt']
   if (type === 'list of origins') return ['https://a.example']
   return undefined

@@ -13,6 +13,9 @@ import { backlogFull } from '../support/processes.ts'
 /** Within which the upstream must see it; the machine may be busy. */
 const BOUND_MS = 1000
 
+/** By default who ends one half only is still answered. */
+const leaving = 'http: { abortOnHalfClose: on }'
+
 async function path(t: Test, first: string): Promise<{ gate: Gate; upstream: Upstream; client: HttpClient }> {
   watchLeaks(t)
   watchCrashes(t)
@@ -21,7 +24,7 @@ async function path(t: Test, first: string): Promise<{ gate: Gate; upstream: Ups
     if (first !== '') void wire.write(first)
     void wire.ended.then(() => wire.end())
   })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"`])
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${leaving}`])
   return { gate, upstream, client: await httpClient(t, gate.port) }
 }
 
@@ -55,7 +58,7 @@ for (const [name, first, request] of moments) {
 test('a client that leaves while its dial hangs takes the dial along', async (t) => {
   watchLeaks(t)
   const { port } = await backlogFull(t)
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${port}"`])
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${port}", ${leaving}`])
   const client = await httpClient(t, gate.port)
   await client.send(get())
   await new Promise((resolve) => setTimeout(resolve, 50))
@@ -71,7 +74,7 @@ test('clients that leave inside a fast answer leave nothing behind', async (t) =
     await wire.write('HTTP/1.1 200 OK\r\n\r\n')
     await wire.flood({ total: 50_000_000 })
   })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"`])
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${leaving}`])
   for (let i = 0; i < 20; i++) {
     const client = await httpClient(t, gate.port)
     void client.send(get())
@@ -91,7 +94,7 @@ test('a client that ends its half and does not read is not waited for', async (t
     await wire.write('HTTP/1.1 200 OK\r\n\r\n')
     await wire.flood()
   })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"`])
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${leaving}`])
   const client = await httpClient(t, gate.port, { unread: true, halfOpen: true })
   void client.send(get())
   const seen = await upstream.connection()

@@ -98,7 +98,7 @@ test('an answer of minutes of silence lives where it is an event stream, or wher
     await pass(t, stalled, 1, 120_000)
     await stalled.service.write('more')
     t.equal((await stalled.client.wire.readUntil('more')).length, 4)
-    stalled.client.wire.destroy()
+    stalled.client.wire.reset()
     await stalled.gate.end(2)
   }
 })

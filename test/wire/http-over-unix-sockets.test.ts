@@ -31,7 +31,7 @@ test('a client without an address is unknown and not trusted, and does not take 
   t.teardown(() => new Promise((resolve) => server.close(resolve)))
   const writer = { dropped: 0, write: () => {} }
   const config = parseConfig(
-    `health: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners: [{ name: l0, address: "unix:${directory}/gate", protocol: http, upstream: "unix:${directory}/upstream", http: { trustForwarded: ["0.0.0.0/0", "::/0"] } }]`,
+    `health: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners: [{ name: l0, address: "unix:${directory}/gate", protocol: http, upstream: "unix:${directory}/upstream", http: { forwarded: both, trustForwarded: ["0.0.0.0/0", "::/0"] } }]`,
     'test.yaml',
   )
   const sidegate = await Sidegate.start(config, { log: new Log({ writer, clock: systemClock }), logWriter: writer })

@@ -5,6 +5,7 @@ import type { Gate } from '../support/gate.ts'
 import { chunked, get, httpClient, recordingUpstream, watchCrashes } from '../support/http-peers.ts'
 import type { HttpClient, RecordingUpstream, Respond } from '../support/http-peers.ts'
 import { watchLeaks } from '../support/leaks.ts'
+import { listen, refuser } from '../support/peers.ts'
 
 async function path(t: Test, respond?: Respond, parts = {}): Promise<{ upstream: RecordingUpstream; gate: Gate; client: HttpClient }> {
   watchLeaks(t)
@@ -64,7 +65,7 @@ test('answers of every kind arrive as they were sent', async (t) => {
   const { client, gate } = await path(t, () => answers[next]![0])
   for (const [text, status, body] of answers) {
     const answer = await client.get(get())
-    t.same([answer.status, answer.body.toString(), answer.interim], [status, body, []], text)
+    t.same([answer.status, answer.body.toString(), answer.interim], [status, body, text.includes(' 102 ') ? [102] : []], text)
     t.ok(answer.line.startsWith(`HTTP/1.1 ${status} `), answer.line)
     t.equal(answer.header('transfer-encoding'), text.includes('chunked') && status === 200 ? 'chunked' : null, text)
     next++
@@ -93,21 +94,41 @@ test('trailers pass both ways, less those that would change what was said before
   t.equal((await client.get(get())).status, 200)
 })
 
-test('Expect: 100-continue is answered by us, and the upstream sees a request without it', async (t) => {
-  const { client, upstream } = await path(t)
+test('Expect: 100-continue is answered by the service, with 100 or with what it says instead', async (t) => {
+  watchLeaks(t)
+  watchCrashes(t)
+  const upstream = await listen(t, async (wire) => {
+    for (;;) {
+      const head = (await wire.readUntil('\r\n\r\n').catch(() => null))?.toString()
+      if (head === undefined) return wire.end()
+      await wire.write(head.startsWith('POST /no') || !head.includes('Expect: 100-continue') ? 'HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n' : 'HTTP/1.1 100 Continue\r\n\r\n')
+      if (head.startsWith('POST /no')) continue
+      await wire.write(`HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n${(await wire.read(5)).toString()}`)
+    }
+  })
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"`])
+  const client = await httpClient(t, gate.port)
   await client.send(get('/', 'Expect: 100-continue\r\nContent-Length: 5\r\n', 'POST'))
   t.equal((await client.wire.readUntil('\r\n\r\n')).toString(), 'HTTP/1.1 100 Continue\r\n\r\n')
   await client.send('hello')
-  t.equal((await client.answer()).status, 200)
-  t.match(upstream.requests[0], { body: Buffer.from('hello') })
-  t.equal(upstream.requests[0]!.header('expect'), null)
+  t.match(await client.answer(), { status: 200, body: Buffer.from('hello') })
+  const refused = await client.get(get('/no', 'Expect: 100-continue\r\nContent-Length: 5\r\n', 'POST'))
+  t.same([refused.status, refused.interim, refused.header('connection')], [401, [], 'close'])
+})
+
+test('Expect: 100-continue with the service down is a 502, and no 100', async (t) => {
+  watchLeaks(t)
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${refuser(t).port}"`])
+  const client = await httpClient(t, gate.port)
+  const answer = await client.get(get('/', 'Expect: 100-continue\r\nContent-Length: 5\r\n', 'POST'))
+  t.same([answer.status, answer.interim], [502, []])
 })
 
 test('early hints pass on with their headers, to those who can know them', async (t) => {
   const hints = 'HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nLink: <<bad\r\nX-A: b\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n'
   const { client, gate } = await path(t, () => `${hints.repeat(20)}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok`)
   const answer = await client.get(get())
-  t.same([answer.status, answer.interim], [200, Array(8).fill(103)])
+  t.same([answer.status, answer.interim], [200, Array(16).fill(103)])
   const old = await httpClient(t, gate.port)
   t.same((await old.get('GET / HTTP/1.0\r\nHost: a\r\n\r\n')).interim, [])
   await client.send(get())

@@ -1,5 +1,6 @@
 import { test, type Test } from 'tap'
 import { systemClock, type Clock } from '../../src/core/clock.ts'
+import { makeClose } from '../../src/core/close.ts'
 import { TURN_MS } from '../../src/limits/pacer.ts'
 import { readSamples } from '../metrics/samples.ts'
 import { pattern } from '../support/bytes.ts'
@@ -51,8 +52,8 @@ test('a client that is not read because of its rate owes nothing, and gets no re
   void client.send(Buffer.concat([Buffer.from(get('/', 'Content-Length: 2000000\r\n', 'POST')), Buffer.alloc(1_900_000)]))
   await new Promise((resolve) => setTimeout(resolve, 1000))
   t.equal(gate.lines.length, 0)
-  client.wire.reset()
-  await gate.end()
+  gate.open().owner!.close(makeClose('killed', 'sidegate', 'relay'))
+  t.match(await gate.end(), { reason: 'killed' })
 })
 
 test('an answer comes at the rate, whole, and no deadline takes the delay for a stall', async (t) => {
@@ -126,8 +127,8 @@ test('a client that leaves while its upload is delayed takes everything along', 
       }
     },
   }
-  const { gate, client } = await path(t, 'bytes: { rate: 1KiB, burst: 64KiB }', { clock })
-  void client.send(Buffer.concat([Buffer.from(get('/', 'Content-Length: 100000\r\n', 'POST')), Buffer.alloc(100_000)]))
+  const { gate, client } = await path(t, 'bytes: { rate: 64KiB, burst: 64KiB }', { clock })
+  void client.send(Buffer.concat([Buffer.from(get('/', 'Content-Length: 200000\r\n', 'POST')), Buffer.alloc(200_000)]))
   await eventually(async () => (readSamples(await gate.metrics()).get('sidegate_rate_limited_total', { limit: 'bytes' }) ?? 0) > 0)
   t.equal(pacing, 1)
   client.wire.reset()
@@ -173,8 +174,8 @@ test('who asks what a connection waits for is told of limits.minRate', async (t)
   await eventually(() => next()?.key === 'limits.minRate' && next()?.side === 'client')
   await client.send('abc')
   await eventually(() => next()?.key === 'limits.minRate' && next()?.side === 'upstream')
-  client.wire.socket.destroy()
-  t.match(await gate.end(), { reason: 'aborted', side: 'client' })
+  client.wire.reset()
+  t.match(await gate.end(), { reason: 'reset', side: 'client' })
 })
 
 test('a slow but sufficient upload, a waiting client and an idle connection are not too_slow', async (t) => {

@@ -1,0 +1,35 @@
+// The upstream end of a pair that has none at the moment: between two requests, and while one is dialled. Nothing can be sent there, and
+// nothing comes; to whoever looks, it is an endpoint that is closed.
+
+import type { Endpoint, EndpointOwner, LookedAt } from './endpoint.ts'
+
+const UNKNOWN: LookedAt = { unacknowledged: 0, unread: 0, looks: Number.POSITIVE_INFINITY }
+
+class NoEndpoint implements Endpoint {
+  readonly side = 'upstream'
+  readonly queued = 0
+  readonly untaken = 0
+  readonly isClosed = true
+  readonly measurements = Number.POSITIVE_INFINITY
+
+  /** One for all pairs: it reports to nobody. */
+  set owner(_owner: EndpointOwner) {}
+
+  measure(): void {}
+
+  look(): LookedAt {
+    return UNKNOWN
+  }
+
+  write(): void {}
+  cork(): void {}
+  uncork(): void {}
+  pause(): void {}
+  resume(): void {}
+  keepAlive(): void {}
+  end(): void {}
+  conclude(): void {}
+  close(): void {}
+}
+
+export const noUpstream: Endpoint = new NoEndpoint()

@@ -1,0 +1,122 @@
+// The head of an upstream's answer, judged: one framing, what the client gets to see of it, and what becomes of the connection that it
+// came by. The client's status line and framing are ours.
+
+import { asksToBind } from './authentication.ts'
+import type { Framing } from './body.ts'
+import { endToEndHeaders, lengthPattern, MAX_HEADERS, parseAnswerHead, tokensOf, valueOf, valuesOf } from './head.ts'
+import type { AnswerHead, Header } from './head.ts'
+
+export interface JudgedAnswer {
+  status: number
+  reason: string
+  /** End to end, without those that frame the body. */
+  headers: Header[]
+  /** What Content-Length said, also where there is no body; null where it said nothing. */
+  length: number | null
+  framing: Framing
+  /** The upstream keeps its connection. */
+  isKept: boolean
+  /** Milliseconds that it keeps it without a further request; Infinity where it did not say. */
+  keptMs: number
+  /** Made of events: it owes nothing between two of them. */
+  isEventStream: boolean
+  /** It authenticates the connection, not the request (NTLM, Negotiate): the connection is this client's alone from here on. */
+  isPersonal: boolean
+}
+
+/** `HTTP/1.1 200`. */
+const STATUS_LENGTH = 12
+const bareLf = /(?:^|[^\r])\n/
+const reasonPattern = /^[\t\x20-\x7e\x80-\xff]*$/
+/** How long before the time that an upstream announces its connection is not used any more. */
+const HINT_MARGIN_MS = 1000
+const timeoutPattern = /(?:^|[\s,;])timeout\s*=\s*"?([0-9]{1,9})/i
+
+/** The head as it stands in `text`, or the rule that it breaks. Lenient: lines may end with LF alone, and a reason that may not be written goes. */
+export function readAnswerHead(text: string, isLenient: boolean): AnswerHead | string {
+  if (!isLenient) return text.endsWith('\r\n\r\n') ? parseAnswerHead(text) : 'bare CR or LF in the head'
+  const crlf = bareLf.test(text) ? text.replaceAll(/\r?\n/g, '\r\n') : text
+  const end = crlf.indexOf('\r\n')
+  const isWritable = end <= STATUS_LENGTH || reasonPattern.test(crlf.slice(STATUS_LENGTH, end))
+  return parseAnswerHead(isWritable ? crlf : crlf.slice(0, STATUS_LENGTH) + crlf.slice(end))
+}
+
+/** `method` is that of the request. What could be read as two messages is a rule broken whether lenient or not. */
+export function judgeAnswer(answer: AnswerHead, method: string, isLenient: boolean): JudgedAnswer | string {
+  const { status, headers, version } = answer
+  if (headers.length > MAX_HEADERS) return `more than ${MAX_HEADERS} header lines`
+  const isBodyless = method === 'HEAD' || status === 204 || status === 304
+  const framing = framingOf(answer, isBodyless, isLenient)
+  if (typeof framing === 'string') return framing
+  // What Upgrade says belongs to a 426 (RFC 9110 section 15.5.22).
+  const passed = endToEndHeaders(headers, status === 426 ? ['upgrade'] : [])
+  if (typeof passed === 'string') return `Connection lists ${passed}`
+  const words = tokensOf(headers, 'connection')
+  return {
+    status,
+    reason: answer.reason,
+    headers: passed.filter(([name]) => name.toLowerCase() !== 'content-length'),
+    length: framing.length,
+    framing: framing.framing,
+    isKept: version === '1.1' ? !words.includes('close') : words.includes('keep-alive'),
+    keptMs: keptMs(valueOf(headers, 'keep-alive')),
+    isEventStream: valueOf(headers, 'content-type')?.toLowerCase().startsWith('text/event-stream') === true,
+    isPersonal: status === 401 && asksToBind(headers),
+  }
+}
+
+function framingOf(answer: AnswerHead, isBodyless: boolean, isLenient: boolean): { framing: Framing; length: number | null } | string {
+  const codings = valuesOf(answer.headers, 'transfer-encoding')
+  const written = valuesOf(answer.headers, 'content-length')
+  const lengths = isLenient && written.length > 1 && written.every((value) => value === written[0]) ? written.slice(0, 1) : written
+  if (isBodyless && isLenient) return { framing: { kind: 'none' }, length: lengths.length === 1 && lengthPattern.test(lengths[0]!) && answer.status !== 204 ? Number(lengths[0]) : null }
+  if (lengths.length > 1 || (lengths.length === 1 && !lengthPattern.test(lengths[0]!))) return 'malformed Content-Length'
+  const length = lengths.length === 1 ? Number(lengths[0]) : null
+  if (codings.length > 0) {
+    if (length !== null) return 'both Content-Length and Transfer-Encoding'
+    if (isBodyless) return { framing: { kind: 'none' }, length: null }
+    const isChunked = answer.version === '1.1' && codings.length === 1 && codings[0]!.toLowerCase() === 'chunked'
+    return isChunked ? { framing: { kind: 'chunked' }, length: null } : 'a transfer coding other than chunked'
+  }
+  // Some clients wait for the bytes that a 204 announces and never has (RFC 9110 section 8.6).
+  if (isBodyless) return { framing: { kind: 'none' }, length: answer.status === 204 ? null : length }
+  if (length !== null) return { framing: { kind: 'length', bytes: length }, length }
+  // A 205 has no content (RFC 9110 section 15.3.6).
+  return answer.status === 205 ? { framing: { kind: 'none' }, length: 0 } : { framing: { kind: 'end' }, length: null }
+}
+
+function keptMs(keepAlive: string | null | undefined): number {
+  const seconds = timeoutPattern.exec(keepAlive ?? '')?.[1]
+  return seconds === undefined ? Number.POSITIVE_INFINITY : Number(seconds) * 1000 - HINT_MARGIN_MS
+}
+
+export interface AnswerTo {
+  version: '1.0' | '1.1'
+  isLast: boolean
+  hasVia: boolean
+}
+
+/** How the client finds the end of the body. */
+export function isChunkedFor({ framing }: JudgedAnswer, version: '1.0' | '1.1'): boolean {
+  return version === '1.1' && (framing.kind === 'chunked' || framing.kind === 'end')
+}
+
+/** The client sees the end of the body without FIN, so that FIN before it shows a cut. */
+export function isDelimitedFor({ framing }: JudgedAnswer, version: '1.0' | '1.1'): boolean {
+  return version === '1.1' || framing.kind === 'length' || framing.kind === 'none'
+}
+
+/** The head for the client. */
+export function answerHeadText(answer: JudgedAnswer, { version, isLast, hasVia }: AnswerTo): string {
+  let text = `HTTP/1.1 ${answer.status} ${answer.reason}\r\n`
+  let via = ''
+  for (const [name, value] of answer.headers) {
+    if (hasVia && name.toLowerCase() === 'via') via += `${value}, `
+    else text += `${name}: ${value}\r\n`
+  }
+  if (hasVia) text += `Via: ${via}1.1 sidegate\r\n`
+  if (answer.length !== null) text += `Content-Length: ${answer.length}\r\n`
+  else if (isChunkedFor(answer, version)) text += 'Transfer-Encoding: chunked\r\n'
+  const connection = isLast ? 'close' : 'keep-alive'
+  return `${text}Connection: ${answer.status === 426 ? `${connection}, Upgrade` : connection}\r\n\r\n`
+}

@@ -1,0 +1,102 @@
+// What an upstream sends: interim answers, and the one that counts, in a framing of ours.
+
+import { makeClose } from '../core/close.ts'
+import type { Close } from '../core/close.ts'
+import type { Half } from '../pair/half.ts'
+import { judgeAnswer, readAnswerHead } from './answer-head.ts'
+import type { JudgedAnswer } from './answer-head.ts'
+import type { Exchange } from './exchange.ts'
+import { encodeHead, endToEndHeaders } from './head.ts'
+import type { AnswerHead } from './head.ts'
+import { HeadCollector, MORE, TOO_BIG } from './head-collector.ts'
+import type { HttpOptions } from './options.ts'
+
+/** Interim answers that go on to the client; and how many an upstream may send at all before one that counts. */
+const MAX_INTERIM = 16
+const MAX_INTERIM_READ = 1000
+
+export interface AnswersOwner {
+  /** Whether the client's connection ends with this answer, whose head goes out next. */
+  isLast(exchange: Exchange, answer: JudgedAnswer): boolean
+}
+
+export class Answers {
+  readonly #half: Half
+  readonly #options: HttpOptions
+  readonly #owner: AnswersOwner
+  readonly #head: HeadCollector
+  /** Nothing came behind the answer that is whole. */
+  isClean = true
+
+  constructor(half: Half, options: HttpOptions, owner: AnswersOwner) {
+    this.#half = half
+    this.#options = options
+    this.#owner = owner
+    this.#head = new HeadCollector(options.maxHeaderBytes)
+  }
+
+  /** Another exchange begins: a part of a head that came before is nobody's. */
+  reset(): void {
+    this.#head.reset()
+  }
+
+  /** Relays what came of the answer to `exchange`; why the pair ends, or null. */
+  read(exchange: Exchange, bytes: Buffer, length: number): Close | null {
+    exchange.hasAnswered = true
+    if (exchange.answer !== null) return this.#readBody(exchange, bytes, 0, length)
+    // The head and what comes with it go out together.
+    this.#half.sink.cork()
+    const close = this.#readHeads(exchange, bytes, length)
+    this.#half.sink.uncork()
+    return close
+  }
+
+  #readHeads(exchange: Exchange, bytes: Buffer, length: number): Close | null {
+    for (let at = 0; ; ) {
+      at = this.#head.read(bytes, at, length)
+      if (at === TOO_BIG) return makeClose('message_too_big', 'upstream', 'relay', 'answer head (http.maxHeader)')
+      if (at === MORE) return this.#head.isOf('HTTP/1.') ? null : broken('malformed status line')
+      const problem = this.#onHead(exchange)
+      if (problem !== null) return broken(problem)
+      if (exchange.answer !== null) return this.#readBody(exchange, bytes, at, length)
+    }
+  }
+
+  /** The rule that it breaks, or null. */
+  #onHead(exchange: Exchange): string | null {
+    const isLenient = this.#options.lenient !== 'off'
+    const head = readAnswerHead(this.#head.text, isLenient)
+    if (typeof head === 'string') return head
+    if (head.status < 200) return this.#onInterim(exchange, head)
+    const answer = judgeAnswer(head, exchange.request.method, isLenient)
+    if (typeof answer === 'string') return answer
+    exchange.begin(answer, this.#half, isLenient, { version: exchange.request.version, isLast: this.#owner.isLast(exchange, answer), hasVia: this.#options.hasVia })
+    return null
+  }
+
+  /** 100 is for who waits for it; none is for who cannot know it. */
+  #onInterim(exchange: Exchange, { status, reason, headers }: AnswerHead): string | null {
+    if (status === 101) return '101 that was not asked for'
+    if (++exchange.interim > MAX_INTERIM_READ) return `more than ${MAX_INTERIM_READ} interim answers`
+    const isWanted = status !== 100 || exchange.judged!.isWaiting
+    if (!isWanted || exchange.request.version !== '1.1' || exchange.interim > MAX_INTERIM) return null
+    const passed = endToEndHeaders(headers)
+    if (typeof passed === 'string') return null
+    const bytes = encodeHead(`HTTP/1.1 ${status} ${reason}`, passed)
+    this.#half.forward(bytes, 0, bytes.length)
+    return null
+  }
+
+  #readBody(exchange: Exchange, bytes: Buffer, start: number, end: number): Close | null {
+    const { answerBody: body } = exchange
+    const at = body.read(bytes, start, end, exchange)
+    if (at < 0) return broken(body.problem)
+    exchange.flush()
+    this.isClean = at === end
+    return null
+  }
+}
+
+function broken(rule: string): Close {
+  return makeClose('protocol_error', 'upstream', 'relay', rule)
+}

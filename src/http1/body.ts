@@ -1,0 +1,213 @@
+// The body of a message as it comes (RFC 9112 sections 6 and 7): where its data is, and where it ends. Nothing is kept but the size line
+// and the trailers of a chunked one, both bounded.
+//
+// A body in chunks of one byte costs six bytes for each of its own, and us a step for each of those: beyond 100 KiB in all, a body that is
+// more than four fifths syntax is refused. Chunks of two bytes and more pass, so does any short body.
+
+import type { Header } from './head.ts'
+import { parseTrailers } from './head.ts'
+
+/** How the end of a body is known: there is none; after that many bytes; by the chunked coding; by FIN. */
+export type Framing = { kind: 'none' } | { kind: 'length'; bytes: number } | { kind: 'chunked' } | { kind: 'end' }
+
+/** Gets the data of a body, valid until it returns. */
+export interface BodySink {
+  data(bytes: Buffer, start: number, end: number): void
+}
+
+export interface Body {
+  readonly isComplete: boolean
+  /** What is known to be still to come; Infinity where it is not known. */
+  readonly remaining: number
+  /** Behind the data of a chunked one, once it is complete. */
+  readonly trailers: readonly Header[]
+  /** Takes what belongs to it of `bytes[start..end)` and returns where that ends; -1 where it is malformed, and `problem` says how. */
+  read(bytes: Buffer, start: number, end: number, sink: BodySink): number
+  readonly problem: string
+}
+
+const NONE: readonly Header[] = []
+
+/** `isLenient`: sizes may be padded with blanks, and lines may end with LF alone. */
+export function bodyOf(framing: Framing, isLenient: boolean): Body {
+  if (framing.kind === 'chunked') return new ChunkedBody(isLenient)
+  if (framing.kind === 'end') return new CountedBody(Number.POSITIVE_INFINITY)
+  return framing.kind === 'length' && framing.bytes > 0 ? new CountedBody(framing.bytes) : emptyBody
+}
+
+class CountedBody implements Body {
+  remaining: number
+  readonly trailers = NONE
+  readonly problem = ''
+
+  constructor(bytes: number) {
+    this.remaining = bytes
+  }
+
+  get isComplete(): boolean {
+    return this.remaining === 0
+  }
+
+  read(bytes: Buffer, start: number, end: number, sink: BodySink): number {
+    const stop = Math.min(end, start + this.remaining)
+    if (stop > start) sink.data(bytes, start, stop)
+    this.remaining -= stop - start
+    return stop
+  }
+}
+
+/** One for all messages without a body. */
+const emptyBody: Body = new CountedBody(0)
+
+/** Bytes of one size line with its extensions, and of all trailers together. */
+const MAX_LINE = 4096
+const MAX_TRAILERS = 16_384
+/** Hexadecimal digits of a size, zeros before it included. */
+const MAX_DIGITS = 16
+const MAX_SIZE = Number.MAX_SAFE_INTEGER
+/** From this much on a body must be more than syntax. */
+const JUDGED_BYTES = 100 * 1024
+const MAX_SYNTAX = 0.8
+
+const CR = 13
+const LF = 10
+const SEMICOLON = 0x3b
+const SPACE = 0x20
+const TAB = 9
+
+/** Where the next byte stands. `size` has had its digits where `#digits` is not 0; `padding` is behind them. */
+const SIZE = 0
+const PADDING = 1
+const EXTENSION = 2
+const SIZE_LF = 3
+const DATA = 4
+const DATA_CR = 5
+const DATA_LF = 6
+const TRAILERS = 7
+const COMPLETE = 8
+
+class ChunkedBody implements Body {
+  readonly #isLenient: boolean
+  #state = SIZE
+  #left = 0
+  #digits = 0
+  #lineBytes = 0
+  #trailers = ''
+  #dataBytes = 0
+  #allBytes = 0
+  trailers: readonly Header[] = NONE
+  problem = ''
+
+  constructor(isLenient: boolean) {
+    this.#isLenient = isLenient
+  }
+
+  get isComplete(): boolean {
+    return this.#state === COMPLETE
+  }
+
+  get remaining(): number {
+    return Number.POSITIVE_INFINITY
+  }
+
+  read(bytes: Buffer, start: number, end: number, sink: BodySink): number {
+    let at = start
+    while (at < end && this.#state !== COMPLETE) {
+      if (this.#state === DATA) {
+        const stop = Math.min(end, at + this.#left)
+        sink.data(bytes, at, stop)
+        this.#dataBytes += stop - at
+        this.#left -= stop - at
+        at = stop
+        if (this.#left === 0) this.#state = DATA_CR
+      } else if (this.#state === TRAILERS) {
+        at = this.#readTrailers(bytes, at, end)
+      } else if (!this.#step(bytes[at++]!)) {
+        this.problem = 'malformed chunk'
+      }
+      if (this.problem !== '') return -1
+    }
+    this.#allBytes += at - start
+    if (this.#allBytes > JUDGED_BYTES && this.#dataBytes < this.#allBytes * (1 - MAX_SYNTAX)) {
+      this.problem = 'chunks that are hardly more than their syntax'
+      return -1
+    }
+    return at
+  }
+
+  #step(byte: number): boolean {
+    switch (this.#state) {
+      case SIZE:
+        return this.#onSize(byte)
+      case PADDING:
+      case EXTENSION:
+        return this.#onSizeEnd(byte)
+      case SIZE_LF:
+        return byte === LF && this.#endSize()
+      case DATA_CR:
+        if (byte === CR) this.#state = DATA_LF
+        return byte === CR || (byte === LF && this.#isLenient && this.#endData())
+      default:
+        return byte === LF && this.#endData()
+    }
+  }
+
+  #onSize(byte: number): boolean {
+    const digit = hexDigit(byte)
+    if (digit < 0) return this.#digits > 0 && this.#onSizeEnd(byte)
+    this.#left = this.#left * 16 + digit
+    return ++this.#digits <= MAX_DIGITS && this.#left <= MAX_SIZE
+  }
+
+  /** Behind the digits of a size, and in its extensions, which are dropped. */
+  #onSizeEnd(byte: number): boolean {
+    if (++this.#lineBytes > MAX_LINE) return false
+    if (byte === CR) this.#state = SIZE_LF
+    else if (byte === LF) return this.#isLenient && this.#endSize()
+    else if (byte === SEMICOLON) this.#state = EXTENSION
+    else if (this.#state !== EXTENSION) {
+      this.#state = PADDING
+      return this.#isLenient && (byte === SPACE || byte === TAB)
+    }
+    return true
+  }
+
+  #endSize(): boolean {
+    this.#state = this.#left === 0 ? TRAILERS : DATA
+    this.#digits = this.#lineBytes = 0
+    return true
+  }
+
+  #endData(): boolean {
+    this.#state = SIZE
+    return true
+  }
+
+  /** Line by line, up to the empty one. */
+  #readTrailers(bytes: Buffer, start: number, end: number): number {
+    const lf = bytes.subarray(start, end).indexOf(LF)
+    const stop = lf < 0 ? end : start + lf + 1
+    this.#trailers += bytes.toString('latin1', start, stop)
+    if (this.#trailers.length > MAX_TRAILERS) this.problem = `more than ${MAX_TRAILERS} bytes of trailers`
+    else if (lf >= 0) this.#endTrailerLine()
+    return stop
+  }
+
+  #endTrailerLine(): void {
+    const text = this.#isLenient ? this.#trailers.replaceAll(/\r?\n/g, '\r\n') : this.#trailers
+    if (!text.endsWith('\r\n')) this.problem = 'a trailer line without CRLF'
+    else if (text === '\r\n') this.#state = COMPLETE
+    else if (text.endsWith('\r\n\r\n')) {
+      const trailers = parseTrailers(text)
+      if (typeof trailers === 'string') this.problem = 'malformed trailers'
+      else this.trailers = trailers
+      this.#state = COMPLETE
+    }
+  }
+}
+
+function hexDigit(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30
+  const lower = byte | 0x20
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1
+}

@@ -1,0 +1,300 @@
+// HTTP/1.1 and 1.0 as a dialogue of the pair: one request after the other on a client's connection, each with an upstream of its own.
+//
+//     rest ---head---> reaching ---an endpoint---> asking ---head of the answer---> answering ---its end---> rest
+//      \-- an upgrade: the client is given away         (the pair turns to it)                 (it is kept, or closed)
+//
+// Every head is judged by the same functions, the first as the tenth. Bodies pass as they come, in a framing of ours. What the client
+// sends behind its request waits in its socket; of the read that brought it, at most one is held here.
+
+import { closeFromError, httpStatus, makeClose, reasonRow } from '../core/close.ts'
+import type { Close } from '../core/close.ts'
+import { releasePlace } from '../core/connection.ts'
+import type { Connection } from '../core/connection.ts'
+import type { Wait } from '../core/wait.ts'
+import type { Endpoint } from '../endpoint/endpoint.ts'
+import type { Dialogue, Farewell, Moved } from '../pair/dialogue.ts'
+import type { Half } from '../pair/half.ts'
+import type { Pair } from '../pair/pair.ts'
+import { Reach } from '../upstream/reach.ts'
+import type { Reacher } from '../upstream/reach.ts'
+import { isDelimitedFor } from './answer-head.ts'
+import type { JudgedAnswer } from './answer-head.ts'
+import { Answers } from './answers.ts'
+import type { AnswersOwner } from './answers.ts'
+import { Exchange } from './exchange.ts'
+import { forwardedFor, forwardTrailers } from './forwarding.ts'
+import type { Forwarded } from './forwarding.ts'
+import type { RequestHead } from './head.ts'
+import { Intake } from './intake.ts'
+import type { IntakeOwner } from './intake.ts'
+import type { HttpContext, HttpOptions } from './options.ts'
+import { refusalOf } from './refusal.ts'
+import { judgeRequest } from './request-head.ts'
+import { isUpgrade, notRelayed, otherUpgrade } from './upgrade.ts'
+import { UpstreamEnd } from './upstream-end.ts'
+import { Waits } from './waits.ts'
+
+/** Requests on one connection, as nginx has it: long-lived ones move to new pods now and then. */
+const MAX_REQUESTS = 1000
+/** What a read of a head brings: so much a byte limit must hold before it is read, not a whole read. */
+const HEAD_BYTES = 4096
+
+export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwner {
+  readonly #connection: Connection
+  readonly #options: HttpOptions
+  readonly #context: HttpContext
+  readonly #client: Forwarded
+  readonly #waits: Waits
+  #madePair: Pair | null = null
+  #intake: Intake | null = null
+  #answers: Answers | null = null
+  #reach: Reach | null = null
+  exchange: Exchange | null = null
+  #upstream: UpstreamEnd | null = null
+  #hasClientEnded = false
+  #requests = 0
+  /** Ends the connection after the answer in flight. */
+  #afterAnswer: Close | null = null
+  /** What the log says of it if nothing else is to be said of its end. */
+  #remark: string | null = null
+  isOver = false
+  /** What the client is told of the end. */
+  #refusal: Buffer | null = null
+
+  constructor(connection: Connection, options: HttpOptions, context: HttpContext) {
+    this.#connection = connection
+    this.#options = options
+    this.#context = context
+    this.#client = forwardedFor(connection, options)
+    this.#waits = new Waits(options, context.clock.now())
+  }
+
+  attach(pair: Pair): void {
+    this.#madePair = pair
+    this.#intake = new Intake(pair.toUpstream, this.#options, this)
+    this.#answers = new Answers(pair.toClient, this.#options, this)
+    this.#reach = new Reach(this.#options.reach, this.#connection, this.#context, this)
+    this.#upstream = new UpstreamEnd(pair, this.#connection, this.#reach)
+    this.#expect(HEAD_BYTES, HEAD_BYTES)
+  }
+
+  get #pair(): Pair {
+    return this.#madePair!
+  }
+
+  get isAtRest(): boolean {
+    return this.exchange === null && this.#waits.headSince === null
+  }
+
+  get held(): number {
+    return this.#intake!.held + (this.exchange?.waiting ?? 0)
+  }
+
+  relay(half: Half, bytes: Buffer, length: number): void {
+    if (half === this.#pair.toUpstream) this.#intake!.onBytes(bytes, length)
+    else this.#onUpstreamBytes(bytes, length)
+  }
+
+  /** What a limit of bytes must hold before either side is read. */
+  #expect(fromClient: number, fromUpstream: number): void {
+    const { toUpstream, toClient } = this.#pair
+    if (toUpstream.meter !== null) toUpstream.meter.expected = fromClient
+    if (toClient.meter !== null) toClient.meter.expected = fromUpstream
+  }
+
+  onHeadBegun(): void {
+    this.#waits.headSince = this.#context.clock.now()
+  }
+
+  onRequest(request: RequestHead, early: Buffer): void {
+    if (isUpgrade(request)) this.#giveAway(request, early)
+    else this.begin(request)
+  }
+
+  #giveAway(request: RequestHead, early: Buffer): void {
+    this.isOver = true
+    this.#upstream!.drop()
+    const client = this.#pair.giveAway()
+    this.#connection.toUpstream.received -= early.length
+    this.#context.serveUpgrade(this.#connection, client, request, early)
+    if (this.#hasClientEnded) client.owner.onEnd(client)
+  }
+
+  /** A request whose head is whole, from the first bytes of a connection or later. */
+  begin(request: RequestHead): void {
+    const { clock, strain } = this.#context
+    const exchange = new Exchange(request, clock.now())
+    this.exchange = exchange
+    this.#waits.headSince = null
+    if (++this.#requests >= MAX_REQUESTS) this.#afterAnswer ??= makeClose('eof', 'sidegate', 'relay', `${MAX_REQUESTS} requests`)
+    if (strain.isRefusing) return this.close(makeClose('overloaded', 'sidegate', 'relay', 'memory.refuseAt'))
+    const judged = judgeRequest(request, this.#options, this.#client)
+    if ('reason' in judged) return this.close(judged)
+    const other = otherUpgrade(request.headers)
+    if (other !== null) this.#remark = notRelayed(other)
+    exchange.judge(judged)
+    this.#answers!.reset()
+    this.#expect(exchange.isRequestComplete ? HEAD_BYTES : exchange.requestBody.remaining, HEAD_BYTES)
+    if (this.#upstream!.isThere) return this.#ask(exchange, true)
+    this.#reach!.start()
+  }
+
+  #endOfClient(): Close {
+    return this.#intake!.isEmpty ? makeClose('eof', 'client', 'relay') : makeClose('aborted', 'client', 'handshake', 'FIN inside a request')
+  }
+
+  onReached(endpoint: Endpoint, dialMs: number | null): void {
+    const { clock, observer } = this.#context
+    if (dialMs !== null) observer.onConnected(this.#connection, dialMs)
+    this.#connection.connectedAt ??= clock.now()
+    this.#upstream!.take(endpoint)
+    this.#ask(this.exchange!, dialMs === null)
+    if (!this.#intake!.isTaking) this.#goOn()
+  }
+
+  #ask(exchange: Exchange, isReused: boolean): void {
+    this.#pair.toUpstream.activity++
+    exchange.ask(this.#pair.toUpstream, this.#context.clock.now(), isReused)
+  }
+
+  onConnectFailed(close: Close): void {
+    this.#context.observer.onConnectFailed(this.#connection, close)
+  }
+
+  #onUpstreamBytes(bytes: Buffer, length: number): void {
+    const exchange = this.exchange
+    // One that is kept for this client has nothing to say.
+    if (exchange === null) return this.#upstream!.drop()
+    this.#pair.toClient.activity++
+    const close = this.#answers!.read(exchange, bytes, length)
+    if (close !== null) this.close(close)
+    else if (exchange.answer === null) return
+    else if (exchange.answerBody.isComplete) this.#finish(exchange, this.#answers!.isClean)
+    else this.#expect(this.#pair.toUpstream.meter?.expected ?? 0, exchange.answerBody.remaining)
+  }
+
+  isLast(exchange: Exchange, answer: JudgedAnswer): boolean {
+    if (!exchange.judged!.isKept || !exchange.isRequestComplete || !isDelimitedFor(answer, exchange.request.version)) this.#afterAnswer ??= makeClose('eof', 'client', 'relay')
+    const leaving = this.#context.leaving()
+    if (leaving !== null) this.#afterAnswer ??= makeClose(leaving, 'sidegate', 'relay')
+    return this.#afterAnswer !== null || this.#hasClientEnded
+  }
+
+  /** The answer is whole. `isClean`: nothing came behind it. */
+  #finish(exchange: Exchange, isClean: boolean): void {
+    exchange.end(forwardTrailers(exchange.answerBody.trailers))
+    this.exchange = null
+    this.#context.onExchange(this.#connection, exchange, exchange.answer!.status)
+    this.#upstream!.release(exchange, isClean)
+    if (this.#afterAnswer !== null) return this.close(this.#afterAnswer)
+    this.#waits.since = this.#context.clock.now()
+    this.#expect(HEAD_BYTES, HEAD_BYTES)
+    this.#goOn()
+  }
+
+  /** The client is read again, and what it has sent meanwhile is served. */
+  #goOn(): void {
+    this.#intake!.goOn()
+    if (this.#hasClientEnded && this.exchange === null && !this.isOver) this.close(this.#endOfClient())
+  }
+
+  /** True if the request that met a connection which had just ended is on its way again. */
+  #retry(exchange: Exchange): boolean {
+    if (!exchange.isWorthRetrying) return false
+    exchange.rewind()
+    this.#answers!.reset()
+    this.#upstream!.again()
+    return true
+  }
+
+  onSourceEnd(half: Half): Close | 'kept' {
+    return half === this.#pair.toUpstream ? this.#onClientEnd() : this.#onUpstreamEnd()
+  }
+
+  /** A client that has sent its request may end its half, and is answered. */
+  #onClientEnd(): Close | 'kept' {
+    this.#hasClientEnded = true
+    const exchange = this.exchange
+    if (exchange === null) return this.#endOfClient()
+    if (!exchange.isRequestComplete) return makeClose('aborted', 'client', 'relay', 'left before its request was complete')
+    if (this.#options.abortsOnHalfClose) return makeClose('aborted', 'client', 'relay', 'left before its answer was complete (http.abortOnHalfClose)')
+    return 'kept'
+  }
+
+  #onUpstreamEnd(): Close | 'kept' {
+    const exchange = this.exchange
+    if (exchange === null) this.#upstream!.drop()
+    else if (exchange.answer?.framing.kind === 'end') this.#finish(exchange, true)
+    else if (!this.#retry(exchange)) return makeClose('aborted', 'upstream', 'relay', exchange.lost(exchange.answer === null ? 'FIN without an answer' : 'FIN inside its answer'))
+    return 'kept'
+  }
+
+  onUpstreamClosed(error: NodeJS.ErrnoException | null): boolean {
+    const exchange = this.exchange
+    if (exchange === null) this.#upstream!.drop()
+    else if (!this.#retry(exchange)) {
+      const close = error === null ? makeClose('aborted', 'upstream', 'relay', 'closed without FIN') : closeFromError(error, 'upstream', 'relay')
+      this.close({ ...close, detail: exchange.lost(close.detail ?? '') })
+    }
+    return true
+  }
+
+  close(close: Close): void {
+    this.#pair.close(close)
+  }
+
+  explain(close: Close): Close {
+    return this.#remark === null || close.detail !== undefined ? close : { ...close, detail: this.#remark }
+  }
+
+  /** An answer in flight is finished first. */
+  postpone(close: Close): boolean {
+    if (this.exchange === null || this.isOver) return false
+    this.#afterAnswer ??= close
+    return true
+  }
+
+  onClosing(close: Close): void {
+    this.isOver = true
+    this.#intake!.drop()
+    const exchange = this.exchange
+    this.#reach!.cancel()
+    this.#refusal = this.#pair.toClient.sink.isClosed ? null : refusalOf(close, exchange)
+    releasePlace(this.#connection)
+    if (exchange === null) return
+    const status = exchange.isAnswerBegun ? exchange.answer!.status : this.#refusal === null ? null : httpStatus(close)
+    this.#context.onExchange(this.#connection, exchange, status)
+  }
+
+  farewell(half: Half, close: Close): Farewell {
+    const { manner } = reasonRow(close.reason)
+    if (half === this.#pair.toUpstream) return manner === 'reset' && close.side === 'upstream' ? 'nothing' : 'done'
+    const exchange = this.exchange
+    if (this.#refusal !== null) {
+      half.forward(this.#refusal, 0, this.#refusal.length)
+      return 'answered'
+    }
+    if (exchange === null || manner === 'reset') return 'nothing'
+    return exchange.isAnswerBegun && isDelimitedFor(exchange.answer!, exchange.request.version) && close.side !== 'client' ? 'nothing' : 'cut'
+  }
+
+  isAnswered(): boolean {
+    return false
+  }
+
+  isOwing(half: Half): boolean {
+    return this.#waits.isOwing(this.exchange, half)
+  }
+
+  sweep(): null {
+    return null
+  }
+
+  judge(toUpstream: Moved, toClient: Moved, now: number, scale: number): Close | null {
+    return this.#waits.judge(this.exchange, this.#pair, { toUpstream, toClient }, now, scale)
+  }
+
+  describe(): Omit<Wait, 'state'> {
+    return this.#waits.describe(this.exchange, this.#reach!)
+  }
+}

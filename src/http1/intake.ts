@@ -1,0 +1,132 @@
+// What a client sends: heads, bodies, and what comes before its turn. Of the read that brought it, what cannot be used yet is held here;
+// all that comes later waits in the client's socket.
+
+import { makeClose } from '../core/close.ts'
+import type { Close } from '../core/close.ts'
+import type { Half } from '../pair/half.ts'
+import type { Exchange } from './exchange.ts'
+import { forwardTrailers } from './forwarding.ts'
+import type { RequestHead } from './head.ts'
+import { HeadCollector, MORE, TOO_BIG } from './head-collector.ts'
+import { notHttp } from './not-http.ts'
+import type { HttpOptions } from './options.ts'
+import { refused } from './refusal.ts'
+import { readRequestHead } from './request-head.ts'
+
+/** So much of a body is read before its upstream is there; the read that brings it may be more. */
+const EARLY_BYTES = 16_384
+
+export interface IntakeOwner {
+  /** The request under way. */
+  readonly exchange: Exchange | null
+  readonly isOver: boolean
+  /** The first byte of a head came. */
+  onHeadBegun(): void
+  /** `early` is what came behind it, which it may take. */
+  onRequest(request: RequestHead, early: Buffer): void
+  close(close: Close): void
+}
+
+export class Intake {
+  readonly #options: HttpOptions
+  readonly #owner: IntakeOwner
+  readonly #half: Half
+  readonly #head: HeadCollector
+  #held: Buffer | null = null
+  #heldAt = 0
+  #isTaking = false
+
+  constructor(half: Half, options: HttpOptions, owner: IntakeOwner) {
+    this.#half = half
+    this.#options = options
+    this.#owner = owner
+    this.#head = new HeadCollector(options.maxHeaderBytes)
+  }
+
+  /** No head has begun. */
+  get isEmpty(): boolean {
+    return this.#head.isEmpty
+  }
+
+  /** Bytes that were read are being looked at: whoever is called meanwhile need not call `goOn`. */
+  get isTaking(): boolean {
+    return this.#isTaking
+  }
+
+  /** Bytes that wait here for their turn. */
+  get held(): number {
+    return this.#held === null ? 0 : this.#held.length - this.#heldAt
+  }
+
+  onBytes(bytes: Buffer, length: number): void {
+    const at = this.#take(bytes, 0, length)
+    if (at >= length) return
+    this.#held = Buffer.allocUnsafeSlow(length - at)
+    bytes.copy(this.#held, 0, at, length)
+    this.#heldAt = 0
+    this.#half.hold()
+  }
+
+  /** Goes on with what was held, as far as it can be used. */
+  goOn(): void {
+    if (this.#held !== null) {
+      this.#heldAt = this.#take(this.#held, this.#heldAt, this.#held.length)
+      if (this.#owner.isOver || this.#heldAt < this.#held.length) return
+      this.#held = null
+    }
+    this.#half.letGo()
+  }
+
+  /** Nothing more is served. */
+  drop(): void {
+    this.#held = null
+  }
+
+  /** Takes what can be used of `bytes[start..end)` now, and returns where that ends. */
+  #take(bytes: Buffer, start: number, end: number): number {
+    this.#isTaking = true
+    let at = start
+    while (at < end && !this.#owner.isOver) {
+      const { exchange } = this.#owner
+      if (exchange === null) at = this.#takeHead(bytes, at, end)
+      else if (exchange.isRequestComplete || exchange.waiting >= EARLY_BYTES) break
+      else at = this.#takeBody(exchange, bytes, at, end)
+    }
+    this.#isTaking = false
+    return this.#owner.isOver ? end : at
+  }
+
+  #takeHead(bytes: Buffer, start: number, end: number): number {
+    const begin = this.#head.skipEmptyLines(bytes, start, end)
+    if (begin === end) return end
+    if (this.#head.isEmpty) this.#owner.onHeadBegun()
+    const at = this.#head.read(bytes, begin, end)
+    if (at === TOO_BIG) this.#owner.close({ ...makeClose('message_too_big', 'client', 'handshake', 'request head (http.maxHeader)'), httpStatus: 431 })
+    if (at === MORE) this.#judgeBegin()
+    if (at < 0) return end
+    const request = readRequestHead(this.#head.text, this.#options.lenient === 'both')
+    if (typeof request === 'string') this.#owner.close(refused(notHttp(this.#head.text) ?? request))
+    else this.#owner.onRequest(request, at === end ? NOTHING : bytes.subarray(at, end))
+    return at
+  }
+
+  /** What cannot become a request is not waited for. */
+  #judgeBegin(): void {
+    const problem = this.#options.lenient === 'both' ? null : notHttp(this.#head.begin)
+    if (problem !== null) this.#owner.close(refused(problem))
+  }
+
+  #takeBody(exchange: Exchange, bytes: Buffer, start: number, end: number): number {
+    const { requestBody: body, toUpstream: writer } = exchange
+    const at = body.read(bytes, start, end, writer!)
+    if (at < 0) this.#owner.close(refused(body.problem))
+    else if (writer!.bytes > this.#options.maxBodyBytes) this.#owner.close({ ...makeClose('message_too_big', 'client', 'relay', 'request body (http.maxBody)'), httpStatus: 413 })
+    if (this.#owner.isOver) return end
+    this.#half.activity++
+    writer!.flush()
+    if (body.isComplete) writer!.end(forwardTrailers(body.trailers))
+    return at
+  }
+}
+
+const NOTHING = Buffer.alloc(0)

@@ -1,0 +1,53 @@
+// The head of a client's request, judged: what it asks for, one framing, and the head that goes on to the upstream.
+
+import type { Close } from '../core/close.ts'
+import { bindsConnection } from './authentication.ts'
+import type { Framing } from './body.ts'
+import { forwardHeaders } from './forwarding.ts'
+import type { Forwarded } from './forwarding.ts'
+import { parseRequestHead, tokensOf, valuesOf } from './head.ts'
+import type { RequestHead } from './head.ts'
+import { checkRequest } from './request.ts'
+
+export interface JudgedRequest {
+  framing: Framing
+  /** The client would send another one on its connection. */
+  isKept: boolean
+  /** It waits for 100 before it sends its body. */
+  isWaiting: boolean
+  /** It logs in its connection, not itself (NTLM, Negotiate). */
+  isPersonal: boolean
+  /** For the upstream. */
+  head: string
+}
+
+export interface RequestRules {
+  maxBodyBytes: number
+}
+
+/** The head as it stands in `text`, or the rule that it breaks. Lenient: a line may end with LF alone. */
+export function readRequestHead(text: string, isLenient: boolean): RequestHead | string {
+  if (isLenient) return parseRequestHead(text.replaceAll(/\r?\n/g, '\r\n'))
+  return text.endsWith('\r\n\r\n') ? parseRequestHead(text) : 'bare CR or LF in the head'
+}
+
+export function judgeRequest(request: RequestHead, rules: RequestRules, client: Forwarded): JudgedRequest | Close {
+  const { method, version, headers } = request
+  const checked = checkRequest(request, rules.maxBodyBytes)
+  if ('reason' in checked) return checked
+  const isWaiting = version === '1.1' && valuesOf(headers, 'expect').length > 0
+  const words = tokensOf(headers, 'connection')
+  const { bodyBytes } = checked
+  let head = `${method} ${checked.target} HTTP/1.1\r\n`
+  const forwarded = forwardHeaders(checked.headers, client)
+  for (let i = 0; i < forwarded.length; i++) head += `${forwarded[i]![0]}: ${forwarded[i]![1]}\r\n`
+  if (bodyBytes === null) head += 'Transfer-Encoding: chunked\r\n'
+  if (isWaiting) head += 'Expect: 100-continue\r\n'
+  return {
+    framing: bodyBytes === null ? { kind: 'chunked' } : bodyBytes === 0 ? { kind: 'none' } : { kind: 'length', bytes: bodyBytes },
+    isKept: version === '1.1' ? !words.includes('close') : words.includes('keep-alive'),
+    isWaiting: isWaiting && bodyBytes !== 0,
+    isPersonal: bindsConnection(headers),
+    head: `${head}Connection: keep-alive\r\n\r\n`,
+  }
+}

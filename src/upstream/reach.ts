@@ -1,0 +1,129 @@
+// A connected endpoint for one request: a place, and there a connection that is kept, or a dial.
+//
+//     start --> place --> pool has one --> onReached(reused)
+//                 ^       dial --> onReached
+//                 +--------- fails: another place ... or close                again(): a fresh dial at the same place
+
+import type { Clock, Sweep } from '../core/clock.ts'
+import type { Close } from '../core/close.ts'
+import type { Connection } from '../core/connection.ts'
+import type { Endpoint } from '../endpoint/endpoint.ts'
+import type { SocketEndpoint } from '../endpoint/socket-endpoint.ts'
+import { earliest } from '../core/wait.ts'
+import type { Wait } from '../core/wait.ts'
+import { Dial } from './dial.ts'
+import type { Dialler, DialOptions } from './dial.ts'
+import { proxyHeader } from './proxy-header.ts'
+import type { ProxyVersion } from './proxy-header.ts'
+import { Search } from './search.ts'
+import type { Seeker } from './search.ts'
+import type { UpstreamTarget } from './target.ts'
+import type { Upstream } from './upstream.ts'
+
+export interface ReachOptions {
+  upstream: Upstream
+  dial: Omit<DialOptions, 'target' | 'from' | 'connectMs'>
+  /** Each connection begins with the address of its client, so none is kept: the next request may be another client's. */
+  proxyProtocol: ProxyVersion | null
+}
+
+/** Gets one call of `onReached` or `close` for each `start` and `again`, perhaps before they return, unless it was cancelled. */
+export interface Reacher {
+  /** The caller owns the endpoint, which reads. `dialMs` is how long its dial took; null for one that was kept. */
+  onReached(endpoint: Endpoint, dialMs: number | null): void
+  /** A dial failed; another may be tried. */
+  onConnectFailed(close: Close): void
+  close(close: Close): void
+}
+
+export class Reach implements Seeker, Dialler {
+  readonly #options: ReachOptions
+  readonly #connection: Connection
+  readonly #context: { clock: Clock; sweep: Sweep }
+  readonly #reacher: Reacher
+  #search: Search | null = null
+  #target: UpstreamTarget | null = null
+  #connectMs = 0
+  #dial: Dial | null = null
+
+  constructor(options: ReachOptions, connection: Connection, context: { clock: Clock; sweep: Sweep }, reacher: Reacher) {
+    this.#options = options
+    this.#connection = connection
+    this.#context = context
+    this.#reacher = reacher
+  }
+
+  /** The one before was given up, or released. */
+  start(): void {
+    this.#search = new Search(this.#options.upstream, this.#connection, this)
+    this.#search.start()
+  }
+
+  /** The connection that was kept had ended: a fresh one, at the same place. */
+  again(): void {
+    // What the others there are worth is as doubtful.
+    this.#options.upstream.poolOf(this.#target!).clear()
+    this.#dialTarget()
+  }
+
+  /** Keeps the endpoint for another request, for so long at the most. */
+  keep(endpoint: Endpoint, keptMs: number): void {
+    const { upstream, proxyProtocol } = this.#options
+    upstream.poolOf(this.#target!).put(endpoint, proxyProtocol === null ? keptMs : 0)
+  }
+
+  /** Gives up; a place that was taken stays the connection's to release. */
+  cancel(): void {
+    this.#search?.cancel()
+    this.#dial?.cancel()
+    this.#dial = null
+  }
+
+  onPlace(target: UpstreamTarget, connectMs: number): void {
+    this.#target = target
+    this.#connectMs = connectMs
+    this.#connection.upstreamAddress = target.name
+    const kept = this.#options.proxyProtocol === null ? (target.pool?.take() ?? null) : null
+    if (kept === null) this.#dialTarget()
+    else this.#reacher.onReached(kept, null)
+  }
+
+  onNoPlace(close: Close): void {
+    if (close.reason === 'no_upstream') this.#reacher.onConnectFailed(close)
+    this.#reacher.close(close)
+  }
+
+  #dialTarget(): void {
+    const { dial, proxyProtocol } = this.#options
+    const { address: target, from } = this.#target!
+    const head = proxyProtocol === null ? null : proxyHeader(proxyProtocol, this.#connection)
+    this.#dial = new Dial({ ...dial, target, from, connectMs: this.#connectMs }, this.#context, this, head)
+  }
+
+  onDialled(endpoint: SocketEndpoint, dialMs: number): void {
+    this.#dial = null
+    this.#search!.succeed()
+    this.#reacher.onReached(endpoint, dialMs)
+  }
+
+  onDialFailed(close: Close): void {
+    this.#dial = null
+    this.#reacher.onConnectFailed(close)
+    this.#search!.retry(close)
+  }
+
+  /** Whatever is reached is at once somebody else's. */
+  onBytes(): boolean {
+    return true
+  }
+
+  onEnd(): void {}
+  onProgress(): void {}
+  onClosed(): void {}
+
+  describe(): Omit<Wait, 'state'> {
+    const at = this.#dial?.expiresAt ?? null
+    if (at === null) return this.#search?.describe() ?? { waitsFor: 'the upstream', next: null }
+    return { waitsFor: 'the upstream to accept the connection', next: earliest([{ key: 'deadlines.connect', reason: 'connect_timeout', side: 'upstream', at }]) }
+  }
+}

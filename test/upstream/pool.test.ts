@@ -1,0 +1,97 @@
+import { test } from 'tap'
+import type { Test } from 'tap'
+import { Sweep } from '../../src/core/clock.ts'
+import { EndpointPool } from '../../src/upstream/pool.ts'
+import type { EndpointOwner } from '../../src/endpoint/endpoint.ts'
+import { fakeClock } from '../support/fake-clock.ts'
+import type { FakeClock } from '../support/fake-clock.ts'
+import { MemoryEndpoint } from '../support/memory-endpoint.ts'
+
+const nobody: EndpointOwner = { onBytes: () => true, onEnd() {}, onProgress() {}, onClosed() {} }
+
+function setUp(t: Test, options = {}): { clock: FakeClock; sweep: Sweep; pool: EndpointPool; made: () => MemoryEndpoint } {
+  const clock = fakeClock()
+  const sweep = new Sweep(clock, 250)
+  const pool = new EndpointPool({ keepAliveMs: 4000, maxIdle: 2, ...options }, clock, sweep)
+  t.teardown(() => pool.clear())
+  return { clock, sweep, pool, made: () => new MemoryEndpoint('upstream', nobody) }
+}
+
+const NEVER = Number.POSITIVE_INFINITY
+
+test('the connection that was used last is used next, and each of them once', (t) => {
+  const { pool, made, sweep } = setUp(t)
+  const [one, two] = [made(), made()]
+  pool.put(one, NEVER)
+  pool.put(two, NEVER)
+  t.same([pool.idle, sweep.size], [2, 1])
+  t.equal(pool.take(), two)
+  t.equal(pool.take(), one)
+  t.same([pool.take(), pool.idle, sweep.size], [null, 0, 0])
+  t.end()
+})
+
+test('one more than are kept is closed, as is every one where none is kept', (t) => {
+  const { pool, made } = setUp(t)
+  const three = [made(), made(), made()]
+  for (const endpoint of three) pool.put(endpoint, NEVER)
+  t.same(three.map(({ isClosed }) => isClosed), [false, false, true])
+  const off = setUp(t, { keepAliveMs: 0 })
+  const one = made()
+  off.pool.put(one, NEVER)
+  t.equal(one.isClosed, true)
+  t.end()
+})
+
+const ends: Array<[name: string, end: (endpoint: MemoryEndpoint) => void]> = [
+  ['says something', (endpoint) => endpoint.feed('HTTP/1.1 200 OK\r\n\r\n')],
+  ['ends', (endpoint) => endpoint.fin()],
+  ['resets', (endpoint) => endpoint.rst()],
+  ['vanishes', (endpoint) => endpoint.vanish()],
+]
+for (const [name, end] of ends) {
+  test(`one that ${name} while nothing is owed is out at once, and the others stay`, async (t) => {
+    const { pool, made, clock } = setUp(t)
+    const [one, two] = [made(), made()]
+    pool.put(one, NEVER)
+    pool.put(two, NEVER)
+    await clock.pass(0)
+    end(two)
+    await clock.pass(0)
+    t.same([two.isClosed, pool.idle], [true, 1])
+    t.equal(pool.take(), one)
+  })
+}
+
+test('one that idles is closed after keepAlive, or before the time that its service announced, and not sooner', async (t) => {
+  const { pool, made, clock } = setUp(t)
+  const [four, two] = [made(), made()]
+  pool.put(four, NEVER)
+  pool.put(two, 2000)
+  await clock.pass(1999)
+  t.same([four.isClosed, two.isClosed], [false, false])
+  await clock.pass(251)
+  t.same([four.isClosed, two.isClosed], [false, true])
+  await clock.pass(1500)
+  t.equal(four.isClosed, false)
+  await clock.pass(500)
+  t.same([four.isClosed, pool.idle], [true, 0])
+})
+
+test('one whose time is over is not handed out, though no sweep came by', (t) => {
+  const { pool, made } = setUp(t, { keepAliveMs: 10 })
+  const one = made()
+  pool.put(one, 0)
+  t.equal(one.isClosed, true, 'announced as closing')
+  t.equal(pool.take(), null)
+  t.end()
+})
+
+test('one that has not taken all of its request is not kept', (t) => {
+  const { pool } = setUp(t)
+  const stalled = new MemoryEndpoint('upstream', nobody, { takes: 0 })
+  stalled.write(Buffer.from('x'), 0, 1)
+  pool.put(stalled, NEVER)
+  t.same([stalled.isClosed, pool.idle], [true, 0])
+  t.end()
+})
