@@ -1,0 +1,80 @@
+// Whether a peer moves: what a sweep compares with the last one, and the closer look before a wait is held to be over.
+
+import type { Endpoint } from '../endpoint/endpoint.ts'
+import { PATIENT_SWEEPS } from '../endpoint/kernel-queue.ts'
+import type { Half } from './half.ts'
+
+/**
+ * Whether a wait that is due was looked at closely enough: Linux shows what a peer takes by thirds of a send buffer, a
+ * megabyte on loopback, so a slow reader looks stalled. The kernel is asked from a quarter of the wait on; two answers are
+ * compared, and the last must have been asked for when the wait was due (our own process may have stood still before).
+ */
+export class CloseLook {
+  #movedAt = -1
+  #before = 0
+  #atDue: number | null = null
+  #sweepsDue = 0
+  /** Two answers of the kernel were compared, and nothing had moved. */
+  isSure = false
+
+  /** `movedAt` is when the wait began, `now` is in it; true once it may be ended. */
+  isDue(sink: Endpoint, movedAt: number, ms: number, now: number): boolean {
+    if (movedAt !== this.#movedAt) {
+      this.#movedAt = movedAt
+      this.#before = sink.measurements
+      this.#atDue = null
+      this.#sweepsDue = 0
+    }
+    this.isSure = sink.measurements >= this.#before + 2
+    const quietMs = now - movedAt
+    if (quietMs >= ms / 4) sink.measure()
+    if (quietMs < ms) return false
+    this.#atDue ??= sink.measurements
+    // Every wait has a bound, also where the answers do not come.
+    return sink.measurements >= Math.max(this.#before + 2, this.#atDue + 1) || ++this.#sweepsDue > PATIENT_SWEEPS
+  }
+}
+
+/** What was seen of one half at the last sweep, and when it last moved. */
+export class Progress {
+  #activity = 0
+  #taken = 0
+  #owed = 0
+  #received = 0
+  #wasPaused = false
+  #wasDelayed = false
+  /** Data came from the source, or a slow sink took some, or a rate limit held it back. */
+  activeAt: number
+  /** Data came from the source, or it was not read: a source that we do not read cannot be blamed for its silence. */
+  dataAt: number
+  /** The sink took bytes, or was owed none. */
+  takenAt: number
+  /** Anything came from the source, or it was not read. */
+  receivedAt: number
+
+  constructor(now: number) {
+    this.activeAt = this.dataAt = this.takenAt = this.receivedAt = now
+  }
+
+  observe(half: Half, now: number): void {
+    if (half.activity !== this.#activity) this.activeAt = this.dataAt = now
+    if (half.flow.received !== this.#received) this.receivedAt = now
+    // One that was paused at the last sweep was resumed since: perhaps just now, and nothing was read yet.
+    if (half.isPaused || this.#wasPaused) this.dataAt = this.receivedAt = now
+    // The sink is not to blame either: what the limit delays is not idle.
+    if (half.isDelayed || this.#wasDelayed) this.activeAt = now
+    const untaken = half.sink.untaken
+    const taken = half.flow.sent - untaken
+    // It falls when `untaken` is looked at closer and turns out to be more; that is no progress.
+    const hasTaken = taken > this.#taken
+    if (hasTaken && this.#owed !== 0) this.activeAt = now
+    // Bytes that began to wait since the last sweep may have done so just now.
+    if (hasTaken || this.#owed === 0) this.takenAt = now
+    this.#activity = half.activity
+    this.#received = half.flow.received
+    this.#wasPaused = half.isPaused
+    this.#wasDelayed = half.isDelayed
+    this.#taken = taken
+    this.#owed = untaken
+  }
+}
