@@ -168,8 +168,9 @@ in the WebSocket close frame that the client gets, and in \`sidegate explain wri
 
 - **side** is who caused it: \`client\`, \`upstream\`, or \`sidegate\` itself.
 - **phase** is how far the connection had come: \`admit\`, \`handshake\`, \`connect\`, \`relay\`, \`close\`.
-- **manner** is how the sockets end: *flush* lets queued bytes go within \`deadlines.close\`, *drop* sends FIN and forgets
-  them, *reset* sends RST, the only way to free what the kernel holds for a stalled peer.
+- **manner** is how the sockets end: *flush* lets queued bytes go while the peer takes them (\`deadlines.close\` is the time without progress),
+  *deliver* does so and sends RST behind them, *drop* sends FIN and forgets them, *reset* sends RST, the only way to free what the kernel holds
+  for a stalled peer. Drop and reset are for the peer at fault; the other one gets what was accepted for it first.
 
 | reason | manner | HTTP | WebSocket |
 |---|---|---|---|

@@ -25,9 +25,10 @@ export interface GoverningKey {
 }
 
 const manners = {
-  flush: 'flush: queued bytes go out within `deadlines.close`, then FIN',
-  drop: 'drop: FIN, and queued bytes are forgotten',
-  reset: 'reset: RST, which frees what the kernel holds for the peer',
+  flush: 'flush: queued bytes go out while the peer takes them (`deadlines.close` without progress), then FIN',
+  drop: 'drop: FIN, and queued bytes are forgotten, for the peer at fault; the other gets what is queued, then FIN',
+  deliver: 'deliver: what was accepted goes out first (`deadlines.write` without progress), then RST',
+  reset: 'reset: RST, which frees what the kernel holds; a peer that is not at fault gets what was accepted first, unless Sidegate itself is the cause',
 } as const
 
 export function explain(reason: Reason): Explanation {
@@ -54,7 +55,7 @@ function websocketText({ websocket }: ReasonRow): string {
   if (websocket === undefined) return '-'
   const { client, upstream, offender } = websocket
   if (client === upstream && (offender === undefined || offender === client)) return `${client}${offender === undefined ? ' to the other side' : ''}`
-  const parts = [`${client} to the client`, `${upstream} to the upstream`]
+  const parts = [client === undefined ? 'none to the client' : `${client} to the client`, `${upstream} to the upstream`]
   // Where the offender gets what a client gets anyway, Sidegate itself is the cause and nobody offended.
   if (offender !== undefined && offender !== client) parts.push(`${offender} to whoever caused it`)
   return parts.join(', ')

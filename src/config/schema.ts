@@ -41,7 +41,7 @@ const deadlines = section('How long may be waited, and for what. A deadline ends
   upstreamIdle: derived(duration({ derived: 'off, but 60s inside the body of a plain HTTP answer', meaning: 'Without data from the upstream, whatever the client sends.', innocent: 'By default an answer that is an event stream (`text/event-stream`), one whose request still comes in, WebSockets and tcp: they have `idle`.' })),
   write: derived(duration({ derived: '30s, and 5m for `protocol: tcp`', meaning: 'While bytes wait for a peer and it takes none of them: it is stalled.', innocent: 'A slow reader: every byte it takes re-arms it. On tcp a pager on the result of a query, a broker that stops reading publishers while its memory is short.' })),
   halfClose: duration({ default: '30s', meaning: 'From the end of one side to the end of the other. Keep it below 60s behind iptables NAT, which forgets a half-closed connection by then.', innocent: 'An answer still flowing after the end of the question: progress re-arms it.' }),
-  close: duration({ default: '5s', meaning: 'For the closing handshake and the last bytes.' }),
+  close: duration({ default: '5s', meaning: 'Without progress, for the last bytes, and then for the closing handshake.' }),
   lifetime: duration({ default: 'off', meaning: 'The greatest age of a connection, busy or not; makes clients reconnect, which balances them over the pods.' }),
   lifetimeJitter: percent({ default: '10%', meaning: 'How much of `lifetime` may be taken off at random, so that not all reconnect at once. `lifetime` stays a hard maximum.' }, { min: 0.001, max: 0.5, isOffAllowed: true }),
 })

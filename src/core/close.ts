@@ -16,10 +16,11 @@ export const phases = ['admit', 'handshake', 'connect', 'relay', 'close'] as con
 export type Phase = (typeof phases)[number]
 
 /**
- * flush: queued bytes go, then FIN, within `deadlines.close`. drop: FIN and forget. reset: RST, the only way to free
- * what a stalled peer left in the kernel's queue (and the only honest end for a truncated stream).
+ * flush: queued bytes go, then FIN, for as long as the peer takes them. drop: FIN and forget. deliver: what was accepted goes in the
+ * same way, and RST behind it: the honest end of a truncated stream. reset: RST at once, the only way to free what a stalled
+ * peer left in the kernel's queue. `mannerFor` says which one a peer gets.
  */
-export type Manner = 'flush' | 'drop' | 'reset'
+export type Manner = 'flush' | 'drop' | 'deliver' | 'reset'
 
 /** The status for a client that waits for an HTTP answer, by whose fault it was. */
 interface HttpStatus {
@@ -49,7 +50,11 @@ export interface ReasonRow {
 }
 
 const status = (client: number, upstream = client): HttpStatus => ({ client, upstream })
-/** The innocent side learns that the conversation is over: a client 1011, an upstream 1001 (its client is going away). */
+/**
+ * Of what Sidegate refuses the innocent side learns that the conversation is over: a client 1011, an upstream 1001 (its client is going
+ * away). Where the upstream itself ends without a word its client gets none either: it sees 1006, as it would without us, and comes
+ * back. Told 1011, or 1001 for that matter, it would take a crash for a clean end, and some client libraries would for good.
+ */
 const told = { client: 1011, upstream: 1001 }
 
 export const reasons = {
@@ -61,15 +66,15 @@ export const reasons = {
   aborted: {
     manner: 'flush',
     http: status(502),
-    websocket: { client: told.client, upstream: told.upstream },
+    websocket: { upstream: told.upstream },
     when: 'A peer ended where it may not: FIN without a Close frame, or inside a message, a head or a body.',
     causes: 'A browser tab that was closed, a crashed process, a middlebox that cut the connection, an upstream that died while it answered. Look at `side`.',
   },
   reset: {
-    manner: 'reset',
+    manner: 'deliver',
     http: status(502),
-    websocket: { client: 1011, upstream: 1011 },
-    when: 'A peer sent RST, or its host answered none of our retransmissions; it is passed on to the other side as RST.',
+    websocket: { upstream: told.upstream },
+    when: 'A peer sent RST, or its host answered none of our retransmissions; it is passed on to the other side as RST, behind what was accepted.',
     causes: 'A process that was killed with unread data, a load balancer or a firewall that forgot the connection, or a peer that resets on purpose. Look at `side` and `detail`.',
   },
   connect_refused: {
@@ -131,7 +136,7 @@ export const reasons = {
   write_timeout: {
     manner: 'reset',
     key: 'deadlines.write',
-    when: 'Bytes waited for a peer and it took none of them for that long: it is stalled.',
+    when: 'Bytes waited for a peer and it took none of them for that long, or none of the last ones for `deadlines.close`: it is stalled.',
     causes: 'A reader that stopped reading (a suspended laptop, a blocked handler, a debugger), or a peer that vanished: its host acknowledged nothing, not even a ping of ours. Look at `side` for who.',
   },
   half_close_timeout: {
@@ -142,7 +147,7 @@ export const reasons = {
   },
   ping_timeout: {
     manner: 'drop',
-    websocket: { client: 1001, upstream: 1001 },
+    websocket: { upstream: told.upstream },
     key: 'websocket.ping.interval, websocket.ping.timeout, websocket.ping.misses',
     when: 'A WebSocket peer that has answered pings before left `websocket.ping.misses` of them unanswered in a row, though something took them for it, and sent nothing else.',
     causes: 'By default 95 s after its last word (two intervals of 25 s more than 25 s and the 20 s for an answer). A client that vanished behind a load balancer or a proxy, which takes the pings for it; or one whose process stands still. A client that vanished where nothing stands between ends with `reset` after 25 s (`tcpKeepAlive`, nothing was being sent) or with `write_timeout` after 60 s at the latest.',

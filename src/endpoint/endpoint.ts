@@ -68,6 +68,9 @@ export interface Endpoint {
    * queues still go; bytes that the peer would send all the same cost it an RST.
    */
   conclude(): void
-  /** flush: as `end`, and reads go on until the peer ends too. drop, reset: at once. `onClosed` follows. */
+  /**
+   * flush: as `end`, and reads go on until the peer ends too. deliver: RST once the peer has taken what there is, which `measure` finds
+   * out; reads go on until then. drop, reset: at once. `onClosed` follows.
+   */
   close(manner: Manner): void
 }

@@ -19,9 +19,12 @@ import { Address, bytesOf } from '../core/address.ts'
 import type { Socket } from 'node:net'
 import { promisify } from 'node:util'
 
-/** At least this long between two looks, and five times as long as one takes. */
+/**
+ * At least this long between two looks, and as many times as long as one keeps this thread busy (the kernel is busy for about as
+ * long). Not as long as it takes: where the event loop is full a look waits for many of its turns, and costs no more.
+ */
 const GAP_MS = 100
-const GAP_FACTOR = 5
+const GAP_FACTOR = 10
 const CHUNK_BYTES = 64 * 1024
 
 /** So many sweeps, ten seconds at the most, a verdict waits for a fresh look: beside 100,000 sockets in TIME_WAIT one takes that long. */
@@ -69,6 +72,8 @@ export class KernelQueue {
   #isLooking = false
   #nextAt = Number.NEGATIVE_INFINITY
   #buffer: Buffer | null = null
+  /** Milliseconds that this thread has worked on the look that is under way. */
+  #busyMs = 0
   /** Looks in which a table could not be read. */
   lost = 0
 
@@ -99,15 +104,13 @@ export class KernelQueue {
 
   async #look(): Promise<void> {
     this.#isLooking = true
-    const { now } = this.#options
-    const startedAt = now()
+    this.#busyMs = 0
     const wanted = this.#asked
     this.#asked = new Map()
     const queues = new Map<string, Queue>()
     const seen: Seen[] = []
     for (const table of this.#tables) seen.push(await this.#readTable(table, wanted, queues))
-    const endedAt = now()
-    this.#nextAt = endedAt + Math.max(GAP_MS, (endedAt - startedAt) * GAP_FACTOR)
+    this.#nextAt = this.#options.now() + Math.max(GAP_MS, this.#busyMs * GAP_FACTOR)
     this.#isLooking = false
     if (seen.includes('nothing')) this.lost++
     const isWhole = seen.every((what) => what === 'all')
@@ -121,11 +124,17 @@ export class KernelQueue {
     try {
       const file = await this.#open(table)
       if (file === null) return 'no table'
-      await readLines(file, (this.#buffer ??= Buffer.allocUnsafeSlow(CHUNK_BYTES)), (line) => readLine(line, wanted, queues))
+      await readLines(file, (this.#buffer ??= Buffer.allocUnsafeSlow(CHUNK_BYTES)), (lines) => this.#readChunk(lines, wanted, queues))
       return 'all'
     } catch {
       return 'nothing'
     }
+  }
+
+  #readChunk(lines: () => string[], wanted: ReadonlyMap<string, Report>, queues: Map<string, Queue>): void {
+    const startedAt = this.#options.now()
+    for (const line of lines()) readLine(line, wanted, queues)
+    this.#busyMs += this.#options.now() - startedAt
   }
 
   async #open(table: Table): Promise<TableFile | null> {
@@ -152,16 +161,18 @@ async function openTable(path: string): Promise<TableFile> {
   return { read: async (buffer, position) => (await readFile(descriptor, buffer, 0, buffer.length, position)).bytesRead }
 }
 
-async function readLines(file: TableFile, buffer: Buffer, onLine: (line: string) => void): Promise<void> {
+async function readLines(file: TableFile, buffer: Buffer, onChunk: (lines: () => string[]) => void): Promise<void> {
   let rest = ''
   let position = 0
   for (;;) {
     const length = await file.read(buffer, position)
     if (length === 0) return
     position += length
-    const lines = (rest + buffer.toString('latin1', 0, length)).split('\n')
-    rest = lines.pop()!
-    for (const line of lines) onLine(line)
+    onChunk(() => {
+      const lines = (rest + buffer.toString('latin1', 0, length)).split('\n')
+      rest = lines.pop()!
+      return lines
+    })
   }
 }
 

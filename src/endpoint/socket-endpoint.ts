@@ -11,6 +11,7 @@
 
 import net from 'node:net'
 import type { Manner, PeerSide } from '../core/close.ts'
+import { Delivery } from './delivery.ts'
 import { cork, corked, discardGathered, gather, uncork } from './cork.ts'
 import type { Corkable } from './cork.ts'
 import { KeptBytes } from './kept-bytes.ts'
@@ -47,6 +48,8 @@ export class SocketEndpoint implements Endpoint, Corkable {
   #onFlushed: ((error?: Error | null) => void) | null = null
   #error: NodeJS.ErrnoException | null = null
   #isEnding = false
+  /** RST follows what is queued, in place of FIN. */
+  #delivery: Delivery | null = null
 
   constructor(side: PeerSide, socket: net.Socket, owner: EndpointOwner) {
     this.side = side
@@ -62,12 +65,13 @@ export class SocketEndpoint implements Endpoint, Corkable {
   }
 
   get untaken(): number {
-    const inKernel = this.#kernel === null ? 0 : this.#kernel.bytes
+    const inKernel = (this.#delivery ?? this.#kernel)?.bytes ?? 0
     if (this.#unflushed === 0) return inKernel
     return unwritten(this.#socket, this.#unflushed) + (this.#kept === null ? 0 : this.#kept.length) + inKernel
   }
 
   measure(): void {
+    if (this.#delivery !== null) return this.#delivery.look()
     ;(this.#kernel ??= new KernelView(this.#socket)).measure()
   }
 
@@ -78,7 +82,7 @@ export class SocketEndpoint implements Endpoint, Corkable {
   }
 
   get measurements(): number {
-    return this.#kernel === null ? 0 : this.#kernel.measurements
+    return (this.#delivery ?? this.#kernel)?.measurements ?? 0
   }
 
   get isClosed(): boolean {
@@ -154,6 +158,11 @@ export class SocketEndpoint implements Endpoint, Corkable {
       if (this.#socket.readableEnded) this.conclude()
       else this.end()
       this.resume()
+    } else if (manner === 'deliver') {
+      this.#isEnding = true
+      this.#delivery ??= new Delivery(this.#socket, this.#kernel?.bytes ?? 0)
+      this.resume()
+      if (this.queued === 0) this.#delivery.look()
     } else if (manner === 'drop') {
       this.#socket.destroy()
     } else {
@@ -176,7 +185,9 @@ export class SocketEndpoint implements Endpoint, Corkable {
     this.#lent = null
     if (this.#kept !== null && this.#kept.length > 0) {
       this.#writeKept(this.#kept)
-      if (this.#isEnding && this.#kept.length === 0) this.#socket.end()
+      if (this.#isEnding && this.#delivery === null && this.#kept.length === 0) this.#socket.end()
+    } else if (this.#delivery !== null) {
+      this.#delivery.look()
     }
     this.owner.onProgress(this)
   }

@@ -6,13 +6,13 @@
 // Every head is judged by the same functions, the first as the tenth. Bodies pass as they come, in a framing of ours. What the client
 // sends behind its request waits in its socket; of the read that brought it, at most one is held here.
 
-import { closeFromError, httpStatus, makeClose, reasonRow } from '../core/close.ts'
-import type { Close } from '../core/close.ts'
+import { closeFromError, httpStatus, makeClose, reasonRow, type Close } from '../core/close.ts'
+import type { Farewell } from '../core/manner.ts'
 import { releasePlace } from '../core/connection.ts'
 import type { Connection } from '../core/connection.ts'
 import type { Wait } from '../core/wait.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
-import type { Dialogue, Farewell, Moved } from '../pair/dialogue.ts'
+import type { Dialogue, Moved } from '../pair/dialogue.ts'
 import type { Half } from '../pair/half.ts'
 import type { Pair } from '../pair/pair.ts'
 import { Reach } from '../upstream/reach.ts'

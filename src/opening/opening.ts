@@ -8,11 +8,12 @@
 // that left takes its dial with it. One that has sent more than the bound is not read, and is not seen to leave.
 
 import type { Swept } from '../core/clock.ts'
-import { closeFromError, isForced, makeClose, reasonRow, type Close, type PeerSide } from '../core/close.ts'
+import { closeFromError, isForced, makeClose, type Close, type PeerSide } from '../core/close.ts'
 import { releasePlace, type Connection, type ConnectionOwner, type Observer } from '../core/connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { KeptBytes } from '../endpoint/kept-bytes.ts'
 import { bugDetail, InvariantError } from '../core/errors.ts'
+import { mannerFor } from '../core/manner.ts'
 import type { Dialogue } from '../pair/dialogue.ts'
 import { Pair, type PairContext, type PairOptions } from '../pair/pair.ts'
 import { Dial, type Dialler, type DialOptions } from '../upstream/dial.ts'
@@ -268,15 +269,13 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.#early = null
     this.#search?.cancel()
     this.#dial?.cancel()
-    this.#upstream?.close('reset')
+    this.#upstream?.close(mannerFor(close, 'upstream', 'nothing'))
     releasePlace(this.connection)
     this.#deadline = { at: this.context.clock.now() + this.#options.pair.deadlines.current.closeMs, close }
     const answer = this.#client.isClosed ? null : this.#steps.answer(close)
     if (answer !== null) this.sendClient(answer)
-    // An answer needs its flush, also where the table says drop. Where there is none, FIN alone would look like an
-    // empty but complete conversation: RST says that there was none.
-    const { manner } = reasonRow(close.reason)
-    this.#client.close(answer !== null ? 'flush' : manner === 'flush' && close.reason !== 'eof' ? 'reset' : manner)
+    // Without an answer FIN alone would look like an empty but complete conversation: RST says that there was none.
+    this.#client.close(mannerFor(close, 'client', answer !== null ? 'answered' : close.reason === 'eof' ? 'nothing' : 'cut'))
     if (this.#client.isClosed && (this.#upstream?.isClosed ?? true)) this.#finish()
   }
 

@@ -4,7 +4,8 @@
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'
-import type { Dialogue, Farewell } from '../pair/dialogue.ts'
+import type { Farewell } from '../core/manner.ts'
+import type { Dialogue } from '../pair/dialogue.ts'
 import type { Half } from '../pair/half.ts'
 import { earliest } from '../core/wait.ts'
 import { fixed } from '../core/live.ts'
@@ -59,6 +60,7 @@ export class PlainAnswer implements Dialogue {
   readonly #chunked: ChunkedScanner | null
   readonly #isUntilEnd: boolean
   #remaining: number
+  #isComplete = false
   readonly #idle: Live<AnswerIdle>
   #toClient: Half | null = null
   #received = -1
@@ -91,17 +93,25 @@ export class PlainAnswer implements Dialogue {
   }
 
   #complete(): void {
+    this.#isComplete = true
     this.#connection.owner?.close(makeClose('eof', 'upstream', 'relay', 'declined the upgrade'))
   }
 
   onSourceEnd(half: Half): Close | null {
     if (half.direction === 'to_upstream') return null
+    this.#isComplete = this.#isUntilEnd
     if (this.#isUntilEnd) return makeClose('eof', 'upstream', 'relay', 'declined the upgrade')
     return makeClose('aborted', 'upstream', 'relay', 'FIN inside the body')
   }
 
-  farewell(): Farewell {
-    return 'nothing'
+  /** An end that can wait comes behind the answer, which ends the connection anyway. */
+  postpone(): boolean {
+    return !this.#isComplete
+  }
+
+  /** Where FIN alone is the end of the body, a FIN before that would pass a part of it off as the whole. */
+  farewell(half: Half): Farewell {
+    return half.direction === 'to_client' && this.#isUntilEnd && !this.#isComplete ? 'cut' : 'nothing'
   }
 
   isAnswered(): boolean {

@@ -28,7 +28,7 @@ import { earliest } from '../core/wait.ts'
 import type { NextDeadline } from '../core/wait.ts'
 import type { Dialogue } from './dialogue.ts'
 import type { Half } from './half.ts'
-import { CloseLook, Progress } from './progress.ts'
+import { CloseLook, MAX_UNSURE_MS, Progress } from './progress.ts'
 import type { Strain } from '../core/strain.ts'
 
 /** Milliseconds; Infinity is off. */
@@ -42,9 +42,6 @@ export interface DeadlineOptions {
   /** Fraction by which a lifetime is shortened at the most, at random; the configured value stays a hard maximum. */
   lifetimeJitter: number
 }
-
-/** A slow reader may look stalled for longer; overload must not take it for one (it waits for twice this). */
-const MAX_UNSURE_MS = 1000
 
 export class Deadlines {
   readonly #options: Live<DeadlineOptions>

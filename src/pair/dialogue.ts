@@ -2,16 +2,9 @@
 // tcp adds nothing and has none. The relay itself, its bounds and its deadlines exist once, in the pair.
 
 import type { Close } from '../core/close.ts'
+import type { Farewell } from '../core/manner.ts'
 import type { Wait } from '../core/wait.ts'
 import type { Half } from './half.ts'
-
-/**
- * `awaited`: its answer is waited for before FIN, for a second. `said`: FIN may follow at once. `blocked`: there is something to say,
- * but not here (inside a frame). `nothing`: this protocol has no word for this end. Of messages that follow each other: `answered`: it has
- * an answer that says why, which is flushed whatever the table says. `cut`: only RST would show that something is missing. `done`:
- * nobody waits for what this peer still sends.
- */
-export type Farewell = 'awaited' | 'said' | 'blocked' | 'nothing' | 'answered' | 'cut' | 'done'
 
 /** When something moved in one direction, as the sweep saw it; milliseconds of the Clock. */
 export interface Moved {
@@ -39,6 +32,16 @@ export interface Dialogue {
   explain?(close: Close): Close
   /** True: an end that can wait comes inside a frame. The pair is closed with it again as soon as it can be told, or after a while. */
   postpone?(close: Close): boolean
+  /**
+   * True: this end is the client's doing, and what the upstream still answers to what was accepted before is relayed on, ahead of
+   * the farewell to the client, until `hasHeardOut` or until the time is over.
+   */
+  hearOut?(close: Close): boolean
+  readonly hasHeardOut?: boolean
+  /** How it has ended, where it was ended in the protocol's own words (a Close frame): a FIN or RST that follows is no other end. */
+  concluded?(how: string): Close | null
+  /** Bytes of the last word for the peer that `half` sends to: no loss if nobody reads it. */
+  lastWord?(half: Half): number
   /** After a farewell: looks at what the peer still sends; true once it has answered, with its last word. Nothing is forwarded any more. */
   isAnswered(half: Half, bytes: Buffer, length: number): boolean
   /** The source of `half` has begun something that it owes the rest of: a message, a body. */

@@ -14,24 +14,22 @@ import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
 import { bugDetail, InvariantError } from '../core/errors.ts'
 import type { Wait } from '../core/wait.ts'
 import { turnsOf } from '../core/turns.ts'
+import { Afterword } from './afterword.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Dialogue } from './dialogue.ts'
+import { Ending } from './ending.ts'
 import { Half } from './half.ts'
 import type { MeterOwner } from '../limits/meter.ts'
 import type { MinRate } from '../limits/min-rate.ts'
 import { limitHalves } from './limited.ts'
 import { isOwed } from './owed.ts'
 import type { PairContext, PairOptions } from './pair-options.ts'
-import { partingManner } from './parting-manner.ts'
 import { describePair } from './waits.ts'
 
 export type { PairContext, PairOptions } from './pair-options.ts'
 
 /** A pair of this age is probed from now on. A reconnect storm of short-lived ones is spared the system calls. */
 const SETTLED_MS = 1000
-
-/** Who was told goodbye and has not answered for so long gets FIN as well: there are services that know no other end. */
-const ANSWER_MS = 1000
 
 type State = 'open' | 'lingering' | 'closing' | 'closed'
 
@@ -49,11 +47,13 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   readonly #context: PairContext
   #state: State = 'open'
   #isSettled = false
-  #closesBy = Number.POSITIVE_INFINITY
-  #answersBy = Number.POSITIVE_INFINITY
+  /** From the Close on. */
+  #ending: Ending | null = null
   /** The peer that sent FIN first: the side of an `eof`. */
   #firstEnded: PeerSide | null = null
   #lastWord: Half | null = null
+  /** What the upstream says to a client that has ended; of a conversation without messages. */
+  #afterword: Afterword | null = null
 
   constructor(connection: Connection, client: Endpoint, upstream: Endpoint, options: PairOptions, context: PairContext, dialogue: Dialogue | null) {
     const { clock, sweep, random } = context
@@ -115,9 +115,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   }
 
   takenAt(side: PeerSide): number {
-    // What is being parted from has `closeMs`, and is not looked at meanwhile.
-    const now = this.#context.clock.now()
-    return this.#state === 'closing' ? now : this.#deadlines.takenAt(side, now)
+    return (this.#ending ?? this.#deadlines).takenAt(side, this.#context.clock.now())
   }
 
   isPaused(direction: Direction): boolean {
@@ -140,7 +138,10 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
     const { toUpstream, toClient } = this
     const next = this.#deadlines.next(toUpstream, toClient, this.#dialogue)
     const dialogue = this.#dialogue?.describe?.() ?? null
-    const wait = describePair({ state: this.#state, toUpstream, toClient, next, minRate: this.#minRate?.next(toUpstream, toClient) ?? null, dialogue, end: this.#connection.end, closesBy: this.#closesBy })
+    const wait = describePair({
+      state: this.#state, toUpstream, toClient, next, minRate: this.#minRate?.next(toUpstream, toClient) ?? null, dialogue,
+      end: this.#connection.end, closesBy: this.#ending?.closesBy ?? Number.POSITIVE_INFINITY,
+    })
     const isAtRest = this.#dialogue?.isAtRest
     return isAtRest === undefined || this.#state !== 'open' ? wait : { ...wait, state: isAtRest ? 'idle' : 'busy' }
   }
@@ -148,8 +149,9 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   onBytes(endpoint: Endpoint, bytes: Buffer, length: number): boolean {
     const half = endpoint === this.#client ? this.toUpstream : this.toClient
     this.#lastWord = half
+    if (half === this.toClient) this.#afterword?.onBytes(bytes, length)
     try {
-      const mayRead = this.#state === 'closing' ? half.hear(bytes, length) : half.relay(bytes, length)
+      const mayRead = this.#ending === null ? half.relay(bytes, length) : this.#ending.onBytes(half, bytes, length)
       // The dialogue may have given it away meanwhile: it is not ours to pause.
       return mayRead || endpoint !== half.source
     } catch (error) {
@@ -165,16 +167,18 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   }
 
   onBroken(error: unknown): void {
-    if (this.#state !== 'closing') return this.close(makeClose('internal_error', 'sidegate', 'relay', bugDetail(error)))
+    if (this.#ending === null) return this.close(makeClose('internal_error', 'sidegate', 'relay', bugDetail(error)))
     const end = this.#connection.end!
     this.#connection.end = { ...end, detail: `${end.detail ?? end.reason}; then internal_error: ${bugDetail(error)}` }
-    this.#giveUp()
+    this.#ending.giveUp(null)
   }
 
   onTurn(half: Half): void {
     try {
-      if (this.#state !== 'closing' && this.#state !== 'closed') half.onTurn()
+      if (this.#state === 'closed' || this.#ending?.isHearing(half) === false) return
+      half.onTurn()
       if (half.isEndDue) this.onEnd(half.source)
+      this.#ending?.onHeard()
     } catch (error) {
       this.#onBroken(error)
     }
@@ -182,10 +186,11 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
 
   onEnd(endpoint: Endpoint): void {
     const half = endpoint === this.#client ? this.toUpstream : this.toClient
-    if (half.hasEnded || this.#state === 'closed' || half.putsEndOff()) return
+    if (half.hasEnded || this.#state === 'closed') return
+    if (this.#ending?.isHearing(half) !== false && half.putsEndOff()) return
     half.hasEnded = true
-    if (this.#state === 'closing') return endpoint.end()
     try {
+      if (this.#ending !== null) return this.#ending.onEnd(endpoint)
       const close = this.#dialogue?.onSourceEnd(half) ?? null
       if (close === 'kept') return
       if (close !== null) return this.close(close)
@@ -194,6 +199,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
     }
     this.#firstEnded ??= endpoint.side
     this.#state = 'lingering'
+    if (endpoint === this.#client && this.#dialogue === null) this.#afterword = new Afterword()
     half.sink.end()
   }
 
@@ -204,69 +210,59 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
 
   onClosed(endpoint: Endpoint, error: NodeJS.ErrnoException | null): void {
     if (this.#state === 'closed') return
-    if (this.#state !== 'closing') {
-      if (endpoint === this.#upstream && this.#dialogue?.onUpstreamClosed?.(error) === true) return
-      this.onTurn((endpoint === this.#client ? this.toUpstream : this.toClient).withoutWaiting())
-      if (error !== null) this.close(closeFromError(error, endpoint.side, 'relay'))
-      else if (!this.toUpstream.hasEnded || !this.toClient.hasEnded) this.close(makeClose('aborted', endpoint.side, 'relay', 'closed without FIN'))
+    const half = endpoint === this.#client ? this.toUpstream : this.toClient
+    if (this.#ending === null && endpoint === this.#upstream && this.#dialogue?.onUpstreamClosed?.(error) === true) return
+    // What was read of it goes on.
+    if (this.#ending?.isHearing(half) !== false) this.onTurn(half.withoutWaiting())
+    try {
+      if (this.#ending !== null) this.#ending.onClosed(endpoint, error)
+      else if (error !== null) this.#closeFrom(closeFromError(error, endpoint.side, 'relay'))
+      else if (!this.toUpstream.hasEnded || !this.toClient.hasEnded) this.#closeFrom(makeClose('aborted', endpoint.side, 'relay', 'closed without FIN'))
+    } catch (error) {
+      this.#onBroken(error)
     }
     if (this.#client.isClosed && this.#upstream.isClosed) this.#finish()
   }
 
+  /** A peer that is gone after the last word of the protocol makes no other end. */
+  #closeFrom(close: Close): void {
+    const end = this.#dialogue?.concluded?.(`then ${close.reason} by the ${close.side} (${close.detail})`) ?? close
+    this.close(end)
+    // For the client it stays the RST that it is.
+    if (close.reason === 'reset' && close.side === 'upstream' && this.#afterword?.isEmpty === true && this.#connection.end === close && this.toClient.sink.queued === 0) {
+      this.#connection.end = makeClose('eof', 'client', 'relay', `the upstream answered the end with RST (${close.detail})`)
+    }
+  }
+
   /** The only way a pair ends before both peers have ended by themselves. The first call wins, unless its end can wait and has to. */
   close(close: Close): void {
-    if (this.#state === 'closing' && isForced(close)) this.#giveUp()
-    if (this.#state === 'closing' || this.#state === 'closed') return
+    if (this.#state === 'closed') return
+    if (this.#ending !== null) return void (isForced(close) && this.#ending.giveUp(close))
     if (isPatient(close) && this.#dialogue?.postpone?.(close) === true) return
     this.#connection.isCut = close.side === 'sidegate' && this.isOwed()
     this.#state = 'closing'
-    this.#connection.end = this.#dialogue?.explain?.(close) ?? close
-    this.#connection.phase = 'close'
-    const now = this.#context.clock.now()
-    const { closeMs } = this.#options.deadlines.current
-    this.#closesBy = now + closeMs
-    this.#answersBy = now + Math.min(ANSWER_MS, closeMs / 2)
-    this.toUpstream.leave()
-    this.toClient.leave()
+    const connection = this.#connection
+    connection.end = this.#dialogue?.explain?.(close) ?? close
+    connection.phase = 'close'
+    const { toUpstream, toClient } = this
+    this.#ending = new Ending({ connection, toUpstream, toClient, dialogue: this.#dialogue, options: this.#options, now: () => this.#context.clock.now() }, close)
     try {
       this.#dialogue?.onClosing?.(close)
-      this.#part(this.toClient, close)
-      this.#part(this.toUpstream, close)
+      this.#ending.begin()
     } catch (error) {
       this.#onBroken(error)
     }
   }
 
-  /** Parts from the peer that `half` sends to. */
-  #part(half: Half, close: Close): void {
-    const peer = half.sink
-    if (peer.isClosed) return
-    const farewell = this.#dialogue?.farewell(half, close) ?? 'nothing'
-    const manner = partingManner(half, close, farewell)
-    if (manner === 'flush' && farewell === 'awaited') peer.resume()
-    else peer.close(manner)
-  }
-
   sweep(now: number): void {
-    if (this.#state === 'closing') return this.#sweepClosing(now)
-    if (!this.#isSettled) this.#settle(now)
+    if (this.#ending === null && !this.#isSettled) this.#settle(now)
     try {
+      if (this.#ending !== null) return this.#ending.sweep(now, this.#minRate)
       const close = this.#deadlines.check(this.toUpstream, this.toClient, now, this.#context.strain, this.#dialogue) ?? this.#dialogue?.sweep(now) ?? this.#minRate?.check(this.toUpstream, this.toClient, this.#dialogue, now) ?? null
       if (close !== null) this.close(close)
     } catch (error) {
       this.#onBroken(error)
     }
-  }
-
-  #sweepClosing(now: number): void {
-    if (now >= this.#closesBy) return this.#giveUp()
-    if (now >= this.#answersBy) for (const peer of [this.#client, this.#upstream]) if (!peer.isClosed) peer.end()
-  }
-
-  /** What could not be flushed in time is given up; RST frees the kernel's queue too. */
-  #giveUp(): void {
-    this.#client.close('reset')
-    this.#upstream.close('reset')
   }
 
   #settle(now: number): void {
@@ -281,7 +277,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
 
   #finish(): void {
     this.#leave()
-    this.#connection.end ??= makeClose('eof', this.#firstEnded ?? 'sidegate', 'relay')
+    this.#connection.end ??= this.#dialogue?.concluded?.('answered by FIN alone') ?? makeClose('eof', this.#firstEnded ?? 'sidegate', 'relay')
     this.#context.onClosed(this.#connection)
   }
 

@@ -4,6 +4,9 @@ import type { Endpoint } from '../endpoint/endpoint.ts'
 import { PATIENT_SWEEPS } from '../endpoint/kernel-queue.ts'
 import type { Half } from './half.ts'
 
+/** A slow reader may look stalled for longer; overload must not take it for one (it waits for twice this). */
+export const MAX_UNSURE_MS = 1000
+
 /**
  * Whether a wait that is due was looked at closely enough: Linux shows what a peer takes by thirds of a send buffer, a
  * megabyte on loopback, so a slow reader looks stalled. The kernel is asked from a quarter of the wait on; two answers are
@@ -76,5 +79,51 @@ export class Progress {
     this.#wasDelayed = half.isDelayed
     this.#taken = taken
     this.#owed = untaken
+  }
+}
+
+/** Whether one direction moves on its last way: its sink takes, as fine as the kernel tells, and (if that counts) its source sends. */
+export class Motion {
+  readonly #half: Half
+  readonly #hasSource: boolean
+  readonly #look = new CloseLook()
+  #moved: number
+  #movedAt: number
+
+  constructor(half: Half, hasSource: boolean, now: number) {
+    this.#half = half
+    this.#hasSource = hasSource
+    this.#moved = this.#count
+    this.#movedAt = now
+  }
+
+  get #count(): number {
+    const { flow, sink } = this.#half
+    return flow.sent - sink.untaken + (this.#hasSource ? flow.received : 0)
+  }
+
+  /** The wait begins now. */
+  restart(now: number): void {
+    this.#moved = this.#count
+    this.#movedAt = now
+  }
+
+  /** To be asked in each sweep: whether nothing has moved for `ms`, and that was looked at closely. */
+  isOver(ms: number, now: number): boolean {
+    const moved = this.#count
+    // What a limit of ours delays is not still.
+    if (moved > this.#moved || (this.#hasSource && this.#half.isDelayed)) this.#movedAt = now
+    this.#moved = moved
+    return this.#look.isDue(this.#half.sink, this.#movedAt, ms, now)
+  }
+
+  /** When something last moved, as the last look noticed. */
+  get movedAt(): number {
+    return this.#movedAt
+  }
+
+  /** The same, as far as that is sure: overload takes whoever is still for stalled. */
+  surelyMovedAt(now: number): number {
+    return this.#look.isSure ? this.#movedAt : Math.max(this.#movedAt, now - MAX_UNSURE_MS)
   }
 }

@@ -2,20 +2,20 @@
 // only between frames. In message mode the sinks make new frames of them, and ours may stand anywhere (`Endpoint.inject`).
 
 import type { Clock } from '../core/clock.ts'
-import { makeClose, websocketCode } from '../core/close.ts'
-import type { Close, PeerSide, Reason } from '../core/close.ts'
+import { makeClose, websocketCode, type Close, type PeerSide, type Reason } from '../core/close.ts'
 import type { Connection, Observer } from '../core/connection.ts'
-import type { Dialogue, Farewell } from '../pair/dialogue.ts'
+import type { Farewell } from '../core/manner.ts'
+import type { Dialogue } from '../pair/dialogue.ts'
 import type { Half } from '../pair/half.ts'
 import type { Meter } from '../limits/meter.ts'
 import type { Live } from '../core/live.ts'
-import { earliest } from '../core/wait.ts'
-import type { Wait } from '../core/wait.ts'
+import { earliest, type Wait } from '../core/wait.ts'
+import { isBetweenFrames, isHeardOut, mayInject } from './boundaries.ts'
+import { ClosingHandshake, noteClose } from './closing-handshake.ts'
 import { closePayload, controlFrame } from './frame.ts'
-import { CLOSE, FrameScanner, PING } from './frame-scanner.ts'
-import type { ControlHandler, Verdict } from './frame-scanner.ts'
-import { Pinger } from './pinger.ts'
-import type { PingOptions } from './pinger.ts'
+import { CLOSE, FrameScanner, PING, type ControlHandler, type Verdict } from './frame-scanner.ts'
+import { Pinger, type PingOptions } from './pinger.ts'
+import { Postponed } from './postponed.ts'
 import type { Violation } from './violation.ts'
 
 export interface FramesOptions {
@@ -29,6 +29,9 @@ export interface FramesOptions {
 
 /** Ends that a peer brings about, and so perhaps because of what it was sent. */
 const comesOfThePeer: ReadonlySet<Reason> = new Set(['eof', 'aborted', 'reset', 'protocol_error', 'message_too_big'])
+
+/** Of a control frame, with a mask. */
+const CONTROL_HEAD = 6
 
 const swallow = { forward() {} }
 
@@ -49,10 +52,14 @@ export class Frames implements Dialogue, ControlHandler {
   readonly #upstream: Pinger
   #toUpstream: Half | null = null
   #toClient: Half | null = null
-  /** The first Close frame that passed: from whom, when, and its code. */
-  #closing: { side: PeerSide; at: number; detail: string } | null = null
-  /** An end that waits for both directions to stand between frames, and for how long. */
-  #postponed: { close: Close; until: number } | null = null
+  /** From the first Close frame that passed on. */
+  #closing: ClosingHandshake | null = null
+  /** An end that waits for both directions to stand between frames, for as long as those that do not move on. */
+  #postponed: Postponed | null = null
+  /** The client has broken a rule, and the upstream is heard out. */
+  #isHearing = false
+  /** Bytes of the last Close frame towards each side. */
+  readonly #lastWords = { client: 0, upstream: 0 }
   #lateFrames = LATE_FRAMES
 
   /** `isCompressed`: what each side sends may be. */
@@ -88,7 +95,7 @@ export class Frames implements Dialogue, ControlHandler {
     if (typeof stop === 'number' && scanner.allowance === 0) half.waitWith(bytes, stop, length)
     else if (typeof stop === 'number') half.meter!.onMessagesOver(bytes, stop, length)
     else if (stop !== null) this.#connection.owner?.close(violationClose(stop, half.source.side))
-    else if (this.#fromClient.isClosed && this.#fromUpstream.isClosed) this.#connection.owner?.close(this.#handshakeClose())
+    else if (this.#fromClient.isClosed && this.#fromUpstream.isClosed) this.#connection.owner?.close(this.#closing!.end(null))
   }
 
   /** Looks at no more frames than this half may in this turn of the event loop. */
@@ -103,8 +110,12 @@ export class Frames implements Dialogue, ControlHandler {
     if (opcode === CLOSE) noteClose(this.#connection, scanner === this.#fromClient ? 'client' : 'upstream', payload)
     const isFromClient = scanner === this.#fromClient
     if (opcode === CLOSE) {
+      // It answers ours.
+      if (this.#isHearing) return 'drop'
+      const [side, other] = isFromClient ? (['client', 'upstream'] as const) : (['upstream', 'client'] as const)
       const code = payload.length === 0 ? 'no code' : `code ${payload.readUInt16BE(0)}`
-      this.#closing ??= { side: isFromClient ? 'client' : 'upstream', at: this.#clock.now(), detail: code }
+      this.#closing ??= new ClosingHandshake(side, code, this.#toUpstream!, this.#toClient!, this.#clock.now())
+      this.#lastWords[other] = CONTROL_HEAD + payload.length
       return 'pass'
     }
     if (opcode === PING) {
@@ -151,10 +162,33 @@ export class Frames implements Dialogue, ControlHandler {
   postpone(close: Close): boolean {
     if (isBetweenFrames(this.#fromClient) && isBetweenFrames(this.#fromUpstream)) return false
     const now = this.#clock.now()
-    this.#postponed ??= { close, until: now + this.#options.live.current.closeMs }
-    if (now >= this.#postponed.until) return false
+    this.#postponed ??= new Postponed(close, this.#toUpstream!, this.#toClient!, now)
+    if (this.#isOverdue(now)) return false
     this.#fromClient.wantsBoundary = this.#fromUpstream.wantsBoundary = true
     return true
+  }
+
+  /** A frame that an end waits for does not move on. */
+  #isOverdue(now: number): boolean {
+    const isInFrame = { toUpstream: !isBetweenFrames(this.#fromClient), toClient: !isBetweenFrames(this.#fromUpstream) }
+    return this.#postponed!.isOverdue(isInFrame, this.#options.live.current.closeMs, now)
+  }
+
+  hearOut(close: Close): boolean {
+    this.#isHearing = isHeardOut(close) && !this.hasHeardOut
+    return this.#isHearing
+  }
+
+  get hasHeardOut(): boolean {
+    return this.#fromUpstream.isClosed || this.#fromUpstream.hasFailed
+  }
+
+  concluded(how: string): Close | null {
+    return this.#closing && this.#closing.end(how)
+  }
+
+  lastWord({ sink }: Half): number {
+    return this.#lastWords[sink.side]
   }
 
   farewell(half: Half, close: Close): Farewell {
@@ -166,7 +200,8 @@ export class Frames implements Dialogue, ControlHandler {
     towards.wantsBoundary = false
     // Nothing is forwarded any more, so there is nothing to slow down.
     towards.gate = null
-    if (!towards.isClosed) {
+    // Of one that was heard out, the Close was not passed on.
+    if (!towards.isClosed || this.#isHearing) {
       if (!mayInject(half, towards)) return 'blocked'
       this.#send(half, CLOSE, closePayload(code, close.reason))
       // Its peer has not closed by this: `towards` goes on to be scanned for the Close that answers the other farewell.
@@ -194,19 +229,15 @@ export class Frames implements Dialogue, ControlHandler {
   }
 
   sweep(now: number): Close | null {
-    if (this.#postponed !== null && now >= this.#postponed.until) return this.#postponed.close
-    if (this.#closing !== null) {
-      return now - this.#closing.at < this.#options.live.current.closeMs ? null : this.#handshakeClose()
-    }
+    if (this.#postponed !== null && this.#isOverdue(now)) return this.#postponed.close
+    if (this.#closing !== null) return this.#closing.isOver(this.#options.live.current.closeMs, now) ? this.#closing.end('not answered (deadlines.close)') : null
     const [toUpstream, toClient] = [this.#toUpstream!, this.#toClient!]
     return this.#sweepPings(this.#client, toUpstream, toClient, now) ?? this.#sweepPings(this.#upstream, toClient, toUpstream, now)
   }
 
   describe(): Omit<Wait, 'state'> | null {
     if (this.#closing !== null) {
-      const { side, at } = this.#closing
-      const other = side === 'client' ? 'upstream' : 'client'
-      return { waitsFor: `the Close frame of the ${other}`, next: earliest([{ key: 'deadlines.close', reason: 'eof', side, at: at + this.#options.live.current.closeMs }]) }
+      return { waitsFor: `the Close frame of the ${this.#closing.other}`, next: earliest([this.#closing.next(this.#options.live.current.closeMs)]) }
     }
     const pongs = [this.#client, this.#upstream].map(({ side, dueAt: at }) => ({ key: 'websocket.ping.timeout', reason: 'ping_timeout', side, at }) as const)
     const next = earliest(pongs)
@@ -241,6 +272,7 @@ export class Frames implements Dialogue, ControlHandler {
 
   #send(half: Half, opcode: number, payload: Buffer): void {
     const frame = controlFrame(opcode, payload, half.direction === 'to_upstream')
+    if (opcode === CLOSE) this.#lastWords[half.sink.side] = frame.length
     if (half.sink.inject !== undefined) half.sink.inject(frame)
     else half.forward(frame, 0, frame.length)
   }
@@ -248,31 +280,6 @@ export class Frames implements Dialogue, ControlHandler {
   #scanner(half: Half): FrameScanner {
     return half.direction === 'to_upstream' ? this.#fromClient : this.#fromUpstream
   }
-
-  /** The end that a closing handshake makes, whole or not. */
-  #handshakeClose(): Close {
-    const { side, detail } = this.#closing ?? { side: 'sidegate' as const, detail: 'no code' }
-    const isWhole = this.#fromClient.isClosed && this.#fromUpstream.isClosed
-    return makeClose('eof', side, 'relay', isWhole ? detail : `${detail}, not answered (deadlines.close)`)
-  }
-}
-
-/** A peer may have no code to give (RFC 6455 section 7.1.5). */
-function noteClose(connection: Connection, side: PeerSide, payload: Buffer): void {
-  connection.closing ??= { first: side, client: null, upstream: null }
-  connection.closing[side] ??= payload.length === 0 ? NO_CODE : payload.readUInt16BE(0)
-}
-
-const NO_CODE = 1005
-
-/** Something may be said there, or nothing is to be said any more. */
-function isBetweenFrames(scanner: FrameScanner): boolean {
-  return scanner.isAtBoundary || scanner.isClosed || scanner.hasFailed
-}
-
-/** Whether a frame of ours may stand here. */
-function mayInject(half: Half, scanner: FrameScanner): boolean {
-  return scanner.isAtBoundary || half.sink.inject !== undefined
 }
 
 /** A control frame costs as much as a message. */

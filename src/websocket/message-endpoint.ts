@@ -32,7 +32,7 @@ export class MessageEndpoint implements Endpoint, EndpointOwner, MessageEvents {
   readonly #assembler: Assembler
   readonly #sender: MessageSender
   /** What follows once nothing waits any more. */
-  #ending: 'end' | 'flush' | null = null
+  #ending: 'end' | 'flush' | 'deliver' | null = null
 
   /** Takes `socket` over; `flow` is the direction towards it. */
   constructor(socket: Endpoint, flow: Flow, deflate: Deflate | null, options: MessageSenderOptions, listener: MessageListener) {
@@ -121,8 +121,8 @@ export class MessageEndpoint implements Endpoint, EndpointOwner, MessageEvents {
   }
 
   close(manner: Manner): void {
-    if (manner === 'flush' && !this.#sender.isEmpty) {
-      this.#ending = 'flush'
+    if ((manner === 'flush' || manner === 'deliver') && !this.#sender.isEmpty) {
+      this.#ending = manner
       this.#socket.resume()
       return
     }
@@ -176,8 +176,8 @@ export class MessageEndpoint implements Endpoint, EndpointOwner, MessageEvents {
     if (this.#ending === null || !this.#sender.isEmpty) return
     const ending = this.#ending
     this.#ending = null
-    if (ending === 'flush') this.#socket.close('flush')
-    else this.#socket.end()
+    if (ending === 'end') this.#socket.end()
+    else this.#socket.close(ending)
   }
 
   #giveUp(): void {

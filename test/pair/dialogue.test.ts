@@ -2,7 +2,8 @@ import { test } from 'tap'
 import { makeClose } from '../../src/core/close.ts'
 import type { Manner, PeerSide, Reason, Side } from '../../src/core/close.ts'
 import { InvariantError, invariant } from '../../src/core/errors.ts'
-import type { Dialogue, Farewell } from '../../src/pair/dialogue.ts'
+import type { Farewell } from '../../src/core/manner.ts'
+import type { Dialogue } from '../../src/pair/dialogue.ts'
 import { SWEEP_MS } from '../../src/core/clock.ts'
 import { dialogue, memoryPair } from './memory-pair.ts'
 
@@ -27,24 +28,28 @@ interface Parting {
   manners: Record<PeerSide, Manner | null>
 }
 
-const done = { flush: 'flushed', drop: 'dropped', reset: 'sent RST' }
+const done = { flush: 'flushed', drop: 'dropped', deliver: 'sent RST behind what it is owed', reset: 'sent RST' }
 
 const partings: Parting[] = [
   { reason: 'drain', side: 'sidegate', client: 'nothing', upstream: 'nothing', manners: { client: 'flush', upstream: 'flush' } },
   { reason: 'drain', side: 'sidegate', client: 'said', upstream: 'said', manners: { client: 'flush', upstream: 'flush' } },
   { reason: 'drain', side: 'sidegate', client: 'awaited', upstream: 'said', manners: { client: null, upstream: 'flush' } },
   { reason: 'drain', side: 'sidegate', client: 'awaited', upstream: 'awaited', manners: { client: null, upstream: null } },
-  { reason: 'drain', side: 'sidegate', client: 'blocked', upstream: 'awaited', manners: { client: 'drop', upstream: null } },
-  { reason: 'drain', side: 'sidegate', client: 'awaited', upstream: 'blocked', manners: { client: null, upstream: 'drop' } },
+  { reason: 'drain', side: 'sidegate', client: 'blocked', upstream: 'awaited', manners: { client: 'flush', upstream: null } },
+  { reason: 'drain', side: 'sidegate', client: 'awaited', upstream: 'blocked', manners: { client: null, upstream: 'flush' } },
   { reason: 'protocol_error', side: 'client', client: 'said', upstream: 'said', manners: { client: 'flush', upstream: 'flush' } },
-  { reason: 'protocol_error', side: 'client', client: 'said', upstream: 'blocked', manners: { client: 'flush', upstream: 'drop' } },
+  { reason: 'protocol_error', side: 'client', client: 'said', upstream: 'blocked', manners: { client: 'flush', upstream: 'flush' } },
   { reason: 'ping_timeout', side: 'client', client: 'nothing', upstream: 'said', manners: { client: 'drop', upstream: 'flush' } },
-  { reason: 'ping_timeout', side: 'client', client: 'nothing', upstream: 'blocked', manners: { client: 'drop', upstream: 'drop' } },
-  { reason: 'ping_timeout', side: 'upstream', client: 'awaited', upstream: 'nothing', manners: { client: null, upstream: 'drop' } },
-  { reason: 'write_timeout', side: 'client', client: 'nothing', upstream: 'nothing', manners: { client: 'reset', upstream: 'reset' } },
+  { reason: 'ping_timeout', side: 'client', client: 'nothing', upstream: 'blocked', manners: { client: 'drop', upstream: 'flush' } },
+  { reason: 'ping_timeout', side: 'upstream', client: 'nothing', upstream: 'nothing', manners: { client: 'flush', upstream: 'drop' } },
+  { reason: 'write_timeout', side: 'client', client: 'nothing', upstream: 'nothing', manners: { client: 'reset', upstream: 'deliver' } },
   { reason: 'write_timeout', side: 'client', client: 'nothing', upstream: 'said', manners: { client: 'reset', upstream: 'flush' } },
-  { reason: 'reset', side: 'upstream', client: 'said', upstream: 'nothing', manners: { client: 'flush', upstream: 'reset' } },
-  { reason: 'reset', side: 'upstream', client: 'blocked', upstream: 'nothing', manners: { client: 'reset', upstream: 'reset' } },
+  { reason: 'reset', side: 'client', client: 'nothing', upstream: 'said', manners: { client: 'deliver', upstream: 'flush' } },
+  { reason: 'reset', side: 'upstream', client: 'nothing', upstream: 'nothing', manners: { client: 'deliver', upstream: 'deliver' } },
+  { reason: 'too_slow', side: 'upstream', client: 'nothing', upstream: 'nothing', manners: { client: 'deliver', upstream: 'reset' } },
+  { reason: 'overloaded', side: 'sidegate', client: 'said', upstream: 'said', manners: { client: 'reset', upstream: 'reset' } },
+  { reason: 'killed', side: 'sidegate', client: 'said', upstream: 'said', manners: { client: 'reset', upstream: 'reset' } },
+  { reason: 'idle_timeout', side: 'sidegate', client: 'answered', upstream: 'cut', manners: { client: 'flush', upstream: 'deliver' } },
   { reason: 'slow_consumer', side: 'client', client: 'said', upstream: 'said', manners: { client: 'flush', upstream: 'flush' } },
   { reason: 'slow_consumer', side: 'client', client: 'nothing', upstream: 'said', manners: { client: 'reset', upstream: 'flush' } },
   { reason: 'internal_error', side: 'sidegate', client: 'said', upstream: 'awaited', manners: { client: 'reset', upstream: 'reset' } },

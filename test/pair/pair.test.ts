@@ -84,7 +84,7 @@ const manners: { title: string; reason: Reason; manner: 'flush' | 'drop' | 'rese
   { title: 'idle_timeout lets both peers have what is queued, then FIN', reason: 'idle_timeout', manner: 'flush' },
   { title: 'aborted lets both peers have what is queued, then FIN', reason: 'aborted', manner: 'flush' },
   { title: 'internal_error resets both peers', reason: 'internal_error', manner: 'reset' },
-  { title: 'ping_timeout drops both peers with what is queued', reason: 'ping_timeout', manner: 'drop' },
+  { title: 'ping_timeout lets a peer that is not at fault have what is queued, then FIN', reason: 'ping_timeout', manner: 'flush' },
   { title: 'write_timeout resets both peers', reason: 'write_timeout', manner: 'reset' },
   { title: 'drain_timeout resets both peers', reason: 'drain_timeout', manner: 'reset' },
 ]
@@ -107,13 +107,16 @@ for (const { title, reason, manner } of manners) {
   })
 }
 
-test('every reason parts in the manner of its row, whoever caused it', async (t) => {
+test('every reason parts from whoever caused it in the manner of its row, and from the other behind what it is owed, unless Sidegate caused it', async (t) => {
   for (const reason of reasonNames) {
     for (const side of ['client', 'upstream', 'sidegate'] as const) {
       const it = memoryPair()
       it.pair.close(makeClose(reason, side, 'relay'))
       const { manner } = reasonRow(reason)
-      t.same([it.client.closes, it.upstream.closes], [[manner], [manner]], `${reason} by ${side}`)
+      const isAtOnce = side === 'sidegate' && manner === 'reset'
+      const innocent = manner === 'drop' ? 'flush' : manner === 'reset' && !isAtOnce ? 'deliver' : manner
+      const of = (peer: 'client' | 'upstream'): string[] => [peer === side ? manner : innocent]
+      t.same([it.client.closes, it.upstream.closes], [of('client'), of('upstream')], `${reason} by ${side}`)
       await it.clock.pass(6000)
       assertGone(t, it)
     }
@@ -128,7 +131,7 @@ test('a reset does not touch the half that its offender had ended before: that p
     ended[side].fin()
     await ended.clock.pass(0)
     ended.pair.close(makeClose('reset', side, 'relay'))
-    t.same([ended[other].closes, ended[side].closes], [['flush'], ['reset']])
+    t.same([ended[other].closes, ended[side].closes], [['flush'], ['deliver']])
     ended[other].take(100)
     ended[other].fin()
     await ended.clock.pass(0)
@@ -140,13 +143,13 @@ test('a reset does not touch the half that its offender had ended before: that p
     cut[other].fin()
     await cut.clock.pass(0)
     cut.pair.close(makeClose('reset', side, 'relay'))
-    t.same([cut[other].closes, cut[side].closes], [['reset'], ['reset']], 'a truncated stream stays one')
+    t.same([cut[other].closes, cut[side].closes], [['deliver'], ['deliver']], 'a truncated stream stays one')
 
     const stalled = memoryPair({ clientTakes: 0, upstreamTakes: 0 })
     stalled[side].fin()
     await stalled.clock.pass(0)
     stalled.pair.close(makeClose('write_timeout', side, 'relay'))
-    t.same(stalled[other].closes, ['reset'], 'nor does this hold for other reasons')
+    t.same(stalled[other].closes, ['deliver'], 'nor does this hold for other reasons')
   }
 })
 

@@ -22,6 +22,8 @@ export class MemoryEndpoint implements Endpoint {
   isPaused = true
   /** Our half was ended. */
   isEnding = false
+  /** RST follows what is queued. */
+  #isDelivering = false
   /** The manners of the calls of `close` that found it open. */
   readonly closes: Manner[] = []
   keepAliveMs: number | null = null
@@ -118,6 +120,7 @@ export class MemoryEndpoint implements Endpoint {
     queueMicrotask(() => {
       this.#seenInKernel = this.inKernel
       this.measurements++
+      this.#finish()
     })
   }
 
@@ -179,6 +182,11 @@ export class MemoryEndpoint implements Endpoint {
     if (manner === 'flush') {
       this.end()
       this.resume()
+    } else if (manner === 'deliver') {
+      this.isEnding = this.#isDelivering = true
+      this.resume()
+      if (this.queued === 0 && this.inKernel === 0) this.#finish()
+      else this.measure()
     } else {
       this.gotFin ||= manner === 'drop'
       this.gotReset = manner === 'reset'
@@ -232,6 +240,11 @@ export class MemoryEndpoint implements Endpoint {
   /** FIN after the last byte; the descriptor goes once both halves have ended. */
   #finish(): void {
     if (this.isClosed || !this.isEnding || this.queued > 0) return
+    if (this.#isDelivering) {
+      if (this.untaken > 0 || this.inKernel > 0) return
+      this.gotReset = true
+      return this.#destroy(null)
+    }
     this.gotFin = true
     if (this.#hasReadEnd) this.#destroy(null)
   }

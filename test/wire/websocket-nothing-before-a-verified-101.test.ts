@@ -75,15 +75,16 @@ test('a 101 that does not verify is a 502, and of the client the upstream saw no
     t.equal(answer.status, 502, what)
     t.match(answer.body.toString(), detail)
     t.same([answer.isWhole, answer.rest.length, answer.header('upgrade')], [true, 0, null])
-    t.match(await gate.end(nth), { reason: 'protocol_error', side: 'upstream', phase: 'handshake', detail })
     const said = upstream.conversations[nth]!
-    t.match(await within(said.closed), { kind: 'reset' }, 'and lost its connection')
+    t.equal(await within(said.wire.ended), true, 'and its connection was ended')
+    said.wire.end()
+    t.match(await gate.end(nth), { reason: 'protocol_error', side: 'upstream', phase: 'handshake', detail })
     t.equal(said.wire.bytes, said.head.length)
     nth++
   }
 })
 
-test('a client that leaves before the 101 takes its connection to the upstream with it', async (t) => {
+test('a client that leaves before the 101 takes its connection to the upstream with it: its FIN is FIN there, its RST is RST', async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, () => {})
   const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }`])
@@ -93,7 +94,11 @@ test('a client that leaves before the 101 takes its connection to the upstream w
     await client.write(upgradeRequest())
     const said = await eventually(() => upstream.conversations[nth])
     go(client)
-    t.match(await within(said.closed), { kind: 'reset' })
+    if (nth === 0) {
+      t.equal(await within(said.wire.ended), true)
+      said.wire.end()
+    }
+    t.match(await within(said.closed), { kind: nth === 0 ? 'fin' : 'reset' })
     t.equal(said.wire.bytes, said.head.length)
     t.match(await gate.end(nth), { reason: nth === 0 ? 'aborted' : 'reset', side: 'client', phase: 'handshake' })
   }

@@ -1,0 +1,29 @@
+// What a tcp upstream still says to a client that has ended, and whether its RST behind that tells anything. A service that closes with
+// bytes unread (the close_notify of a client that speaks TLS through us, every psql session) answers an orderly end with RST; its kernel
+// does. Nothing is lost by it if nothing more was to come.
+
+/** An alert: a record of its own, or what TLS 1.3 makes it look like; both with what ciphers add. */
+const ALERT = 21
+const APPLICATION_DATA = 23
+const LONGEST_ALERT = 64
+
+/** Looks at what one direction carries once the other has ended. */
+export class Afterword {
+  #bytes = 0
+  #isAlert = false
+
+  onBytes(bytes: Buffer, length: number): void {
+    this.#isAlert = this.#bytes === 0 && isAlert(bytes, length)
+    this.#bytes += length
+  }
+
+  /** It was nothing, or no more than a goodbye of TLS. */
+  get isEmpty(): boolean {
+    return this.#bytes === 0 || this.#isAlert
+  }
+}
+
+function isAlert(bytes: Buffer, length: number): boolean {
+  if (length < 7 || length > LONGEST_ALERT || (bytes[0] !== ALERT && bytes[0] !== APPLICATION_DATA)) return false
+  return bytes[1] === 3 && bytes.readUInt16BE(3) === length - 5
+}

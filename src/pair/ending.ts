@@ -1,0 +1,176 @@
+// The end of a pair, once there is a Close: both peers are parted from, each by itself (leave.ts), in the manner that `mannerFor` says.
+//
+//     close -----------------------------------------> both leave        --> both descriptors are gone
+//           --> hearing: the upstream is told, and what it still answers to what was accepted goes on to the client,
+//               which is told behind that, or when `closeMs` are over
+//
+// If bytes are dropped after all the record says how many, and then the end was not `eof`.
+
+import { closeFromError, makeClose } from '../core/close.ts'
+import type { Close, PeerSide } from '../core/close.ts'
+import type { Connection } from '../core/connection.ts'
+import { mannerFor } from '../core/manner.ts'
+import type { MinRate } from '../limits/min-rate.ts'
+import type { Endpoint } from '../endpoint/endpoint.ts'
+import type { Dialogue } from './dialogue.ts'
+import type { Half } from './half.ts'
+import { Leave } from './leave.ts'
+import type { Patience } from './leave.ts'
+import type { PairOptions } from './pair-options.ts'
+
+export interface EndingParts {
+  connection: Connection
+  toUpstream: Half
+  toClient: Half
+  dialogue: Dialogue | null
+  options: PairOptions
+  now: () => number
+}
+
+export class Ending {
+  readonly #parts: EndingParts
+  readonly #close: Close
+  readonly #client: Leave
+  readonly #upstream: Leave
+  /** Until when the upstream is heard out; null once the client was told. */
+  #hearsUntil: number | null = null
+
+  /** `close` is what the manner of the end goes by; the record has its words already. */
+  constructor(parts: EndingParts, close: Close) {
+    const now = parts.now()
+    this.#parts = parts
+    this.#close = close
+    this.#client = new Leave(parts.toClient, now)
+    this.#upstream = new Leave(parts.toUpstream, now)
+  }
+
+  begin(): void {
+    const { dialogue, toClient, toUpstream, options, now } = this.#parts
+    toUpstream.leave()
+    if (!toClient.sink.isClosed && dialogue?.hearOut?.(this.#close) === true) {
+      this.#hearsUntil = now() + options.deadlines.current.closeMs
+      toClient.sink.pause()
+    } else {
+      toClient.leave()
+      this.#part(this.#client)
+    }
+    this.#part(this.#upstream)
+  }
+
+  #part(leave: Leave): void {
+    const { half } = leave
+    if (half.sink.isClosed) return
+    const farewell = this.#parts.dialogue?.farewell(half, this.#close) ?? 'nothing'
+    leave.begin(mannerFor(this.#close, half.sink.side, farewell, half.hasEnded), farewell === 'awaited', this.#parts.now())
+  }
+
+  /** The half that goes on relaying. */
+  isHearing(half: Half): boolean {
+    return this.#hearsUntil !== null && half === this.#parts.toClient
+  }
+
+  /** Its last answer has come, or there will be none. */
+  #tellClient(): void {
+    if (this.#hearsUntil === null) return
+    this.#hearsUntil = null
+    const { toClient, toUpstream } = this.#parts
+    toClient.leave()
+    this.#part(this.#client)
+    if (!toUpstream.sink.isClosed) toUpstream.sink.resume()
+  }
+
+  onBytes(half: Half, bytes: Buffer, length: number): boolean {
+    const { dialogue } = this.#parts
+    if (this.isHearing(half)) {
+      const mayRead = half.relay(bytes, length)
+      if (dialogue!.hasHeardOut !== true) return mayRead
+      this.#tellClient()
+      half.source.conclude()
+      return true
+    }
+    // What a client sends now is of no use to anybody, and its answer is not due yet.
+    if (this.#hearsUntil !== null) {
+      half.flow.received += length
+      return false
+    }
+    return half.hear(bytes, length)
+  }
+
+  /** A meter or a sink of the half that is heard lets it go on. */
+  onHeard(): void {
+    if (this.#parts.dialogue!.hasHeardOut === true) this.#tellClient()
+  }
+
+  onEnd(endpoint: Endpoint): void {
+    endpoint.end()
+    if (endpoint.side === 'upstream') this.#tellClient()
+  }
+
+  onClosed(endpoint: Endpoint, error: NodeJS.ErrnoException | null): void {
+    if (endpoint.side === 'upstream') this.#tellClient()
+    else this.#hearsUntil = null
+    const leave = endpoint.side === 'client' ? this.#client : this.#upstream
+    // What the kernel held is not known any more; what waited here was not taken.
+    if (leave.isGivenUp || endpoint.queued <= this.#lastWord(leave)) return
+    const cause = error === null ? makeClose('aborted', endpoint.side, 'close', 'closed before it took all') : closeFromError(error, endpoint.side, 'close')
+    this.#onDropped(endpoint.side, endpoint.queued, cause)
+  }
+
+  sweep(now: number, minRate: MinRate | null): void {
+    const { toUpstream, toClient } = this.#parts
+    if (this.#hearsUntil !== null && now >= this.#hearsUntil) this.#tellClient()
+    const slow = minRate?.check(toUpstream, toClient, null, now) ?? null
+    if (slow !== null) this.#giveUp(slow.side === 'client' ? this.#client : this.#upstream, slow)
+    for (const leave of [this.#client, this.#upstream]) {
+      const patience = this.#patience
+      if (leave.sweep(patience, now)) this.#giveUp(leave, this.#tookNothing(leave))
+    }
+  }
+
+  get #patience(): Patience {
+    const { closeMs, writeMs } = this.#parts.options.deadlines.current
+    // Of a peer that left, the other is owed what it said as while it was there.
+    const isLegacy = (this.#close.reason === 'reset' || this.#close.reason === 'aborted') && Number.isFinite(writeMs)
+    return { closeMs, owedMs: isLegacy ? writeMs : closeMs }
+  }
+
+  #tookNothing({ half }: Leave): Close {
+    const { owedMs, closeMs } = this.#patience
+    const key = owedMs === closeMs ? 'deadlines.close' : 'deadlines.write'
+    return makeClose('write_timeout', half.sink.side, 'close', `took none of its last bytes for ${(owedMs / 1000).toFixed(1)}s (${key})`)
+  }
+
+  /** It cannot wait any longer: both are reset, at once. */
+  giveUp(cause: Close | null): void {
+    this.#hearsUntil = null
+    this.#giveUp(this.#client, cause)
+    this.#giveUp(this.#upstream, cause)
+  }
+
+  #giveUp(leave: Leave, cause: Close | null): void {
+    const dropped = leave.giveUp(this.#lastWord(leave))
+    if (dropped > 0 && cause !== null) this.#onDropped(leave.half.sink.side, dropped, cause)
+  }
+
+  #lastWord({ half }: Leave): number {
+    return this.#parts.dialogue?.lastWord?.(half) ?? 0
+  }
+
+  #onDropped(side: PeerSide, bytes: number, cause: Close): void {
+    const { connection } = this.#parts
+    const end = connection.end!
+    const dropped = `${bytes} bytes for the ${side} dropped`
+    const why = cause.detail ?? cause.reason
+    if (end.reason === 'eof') connection.end = { ...cause, detail: `${why}; ${dropped}, behind ${end.detail ?? 'eof'}` }
+    else connection.end = { ...end, detail: `${end.detail ?? end.reason}; ${dropped}: ${why}` }
+  }
+
+  takenAt(side: PeerSide, now: number): number {
+    return (side === 'client' ? this.#client : this.#upstream).takenAt(now)
+  }
+
+  /** When the first of the two is given up if nothing moves any more. */
+  get closesBy(): number {
+    return Math.min(this.#client.dueAt(this.#patience), this.#upstream.dueAt(this.#patience))
+  }
+}

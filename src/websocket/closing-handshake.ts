@@ -1,0 +1,59 @@
+// The closing handshake that two peers make through us: a Close frame has passed, and the other side is to take it and to answer.
+//
+// Stops an end that is never answered. Does not kill a side to which the Close is still on its way behind what it reads slowly, nor
+// one that still sends what it has to say before its own.
+
+import { makeClose } from '../core/close.ts'
+import type { Close, PeerSide } from '../core/close.ts'
+import type { Connection } from '../core/connection.ts'
+import type { NextDeadline } from '../core/wait.ts'
+import type { Half } from '../pair/half.ts'
+import { Motion } from '../pair/progress.ts'
+
+export class ClosingHandshake {
+  /** Whoever sent the first Close frame. */
+  readonly side: PeerSide
+  /** `code 1000`, or `no code`. */
+  readonly code: string
+  /** When that was. */
+  readonly at: number
+  readonly #towards: Motion
+  readonly #back: Motion
+
+  constructor(side: PeerSide, code: string, toUpstream: Half, toClient: Half, now: number) {
+    this.side = side
+    this.code = code
+    this.at = now
+    const [towards, back] = side === 'client' ? [toUpstream, toClient] : [toClient, toUpstream]
+    // What comes behind a Close frame is nobody's.
+    this.#towards = new Motion(towards, false, now)
+    this.#back = new Motion(back, true, now)
+  }
+
+  get other(): PeerSide {
+    return this.side === 'client' ? 'upstream' : 'client'
+  }
+
+  /** To be asked in each sweep: nothing has moved for so long, either way. */
+  isOver(closeMs: number, now: number): boolean {
+    const hasTaken = this.#towards.isOver(closeMs, now)
+    return this.#back.isOver(closeMs, now) && hasTaken
+  }
+
+  next(closeMs: number): NextDeadline {
+    return { key: 'deadlines.close', reason: 'eof', side: this.side, at: Math.max(this.#towards.movedAt, this.#back.movedAt) + closeMs }
+  }
+
+  /** The end that it makes; `how` it came about, where it is not whole. */
+  end(how: string | null): Close {
+    return makeClose('eof', this.side, 'relay', how === null ? this.code : `${this.code}, ${how}`)
+  }
+}
+
+/** A peer may have no code to give (RFC 6455 section 7.1.5). */
+export function noteClose(connection: Connection, side: PeerSide, payload: Buffer): void {
+  connection.closing ??= { first: side, client: null, upstream: null }
+  connection.closing[side] ??= payload.length === 0 ? NO_CODE : payload.readUInt16BE(0)
+}
+
+const NO_CODE = 1005
