@@ -22,7 +22,7 @@ export function mannerFor(close: Close, to: PeerSide, farewell: Farewell, isWhol
   if (farewell === 'done') return 'drop'
   if (isForced(close)) return 'reset'
   const isInnocent = close.side !== to
-  if (farewell === 'cut') return isInnocent || manner !== 'reset' ? 'deliver' : 'reset'
+  if (farewell === 'cut') return isInnocent ? 'deliver' : 'reset'
   // Whoever was told why takes leave properly: a Close frame is as plain as an RST. Slow is not stalled: a slow consumer may
   // still take what its socket holds, and read why.
   const isTold = farewell === 'awaited' || farewell === 'said'
