@@ -25,7 +25,7 @@ test('every reason is explained in full, and is in the table', async (t) => {
 
 test('who gets which code is told apart where it differs', async (t) => {
   t.equal(explain('idle_timeout').websocket, '1001')
-  t.equal(explain('reset').websocket, '1011 to the other side')
+  t.equal(explain('reset').websocket, 'none to the client, 1001 to the upstream')
   t.equal(explain('drain').websocket, '1012 to the client, 1001 to the upstream')
   t.equal(explain('protocol_error').websocket, '1011 to the client, 1001 to the upstream, 1002 to whoever caused it')
   t.equal(explain('message_too_big').http, '413 (by the client), 502 (by the upstream)')
