@@ -139,8 +139,13 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     this.#reach!.start()
   }
 
-  #endOfClient(): Close {
-    return this.#intake!.isEmpty ? makeClose('eof', 'client', 'relay') : makeClose('aborted', 'client', 'handshake', 'FIN inside a request')
+  /** Why a client that has ended its half is parted from; null where it is still served. */
+  #endOfClient(): Close | null {
+    const { exchange } = this
+    if (exchange !== null && this.#options.abortsOnHalfClose) return makeClose('aborted', 'client', 'relay', 'left before its answer was complete (http.abortOnHalfClose)')
+    if (this.#intake!.held > 0) return null
+    if (exchange === null) return this.#intake!.isEmpty ? makeClose('eof', 'client', 'relay') : makeClose('aborted', 'client', 'handshake', 'FIN inside a request')
+    return exchange.isRequestComplete ? null : makeClose('aborted', 'client', 'relay', 'left before its request was complete')
   }
 
   onReached(endpoint: Endpoint, dialMs: number | null): void {
@@ -195,7 +200,8 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
   /** The client is read again, and what it has sent meanwhile is served. */
   #goOn(): void {
     this.#intake!.goOn()
-    if (this.#hasClientEnded && this.exchange === null && !this.isOver) this.close(this.#endOfClient())
+    const close = this.#hasClientEnded && !this.isOver ? this.#endOfClient() : null
+    if (close !== null) this.close(close)
   }
 
   /** True if the request that met a connection which had just ended is on its way again. */
@@ -211,14 +217,9 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     return half === this.#pair.toUpstream ? this.#onClientEnd() : this.#onUpstreamEnd()
   }
 
-  /** A client that has sent its request may end its half, and is answered. */
   #onClientEnd(): Close | 'kept' {
     this.#hasClientEnded = true
-    const exchange = this.exchange
-    if (exchange === null) return this.#endOfClient()
-    if (!exchange.isRequestComplete) return makeClose('aborted', 'client', 'relay', 'left before its request was complete')
-    if (this.#options.abortsOnHalfClose) return makeClose('aborted', 'client', 'relay', 'left before its answer was complete (http.abortOnHalfClose)')
-    return 'kept'
+    return this.#endOfClient() ?? 'kept'
   }
 
   #onUpstreamEnd(): Close | 'kept' {
@@ -247,7 +248,6 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     return this.#remark === null || close.detail !== undefined ? close : { ...close, detail: this.#remark }
   }
 
-  /** An answer in flight is finished first. */
   postpone(close: Close): boolean {
     if (this.exchange === null || this.isOver) return false
     this.#afterAnswer ??= close

@@ -1,5 +1,5 @@
-// What a client sends: heads, bodies, and what comes before its turn. Of the read that brought it, what cannot be used yet is held here;
-// all that comes later waits in the client's socket.
+// What a client sends: heads, bodies, and what comes before its turn. A little of that is held here, or the rest of the read that brought
+// it; all that comes later waits in the client's socket.
 
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
@@ -13,7 +13,7 @@ import type { HttpOptions } from './options.ts'
 import { refused } from './refusal.ts'
 import { readRequestHead } from './request-head.ts'
 
-/** So much of a body is read before its upstream is there; the read that brings it may be more. */
+/** So much of a body is read before its upstream is there, and of what comes before its turn; the read that brings it may be more. */
 const EARLY_BYTES = 16_384
 
 export interface IntakeOwner {
@@ -59,12 +59,19 @@ export class Intake {
   }
 
   onBytes(bytes: Buffer, length: number): void {
-    const at = this.#take(bytes, 0, length)
-    if (at >= length) return
-    this.#held = Buffer.allocUnsafeSlow(length - at)
-    bytes.copy(this.#held, 0, at, length)
+    const at = this.#held === null ? this.#take(bytes, 0, length) : 0
+    if (at < length && !this.#owner.isOver) this.#hold(bytes, at, length)
+  }
+
+  /** A little more is read behind what is held, so that a client which leaves is seen to. */
+  #hold(bytes: Buffer, start: number, end: number): void {
+    const before = this.#held?.subarray(this.#heldAt) ?? NOTHING
+    const held = Buffer.allocUnsafeSlow(before.length + end - start)
+    before.copy(held)
+    bytes.copy(held, before.length, start, end)
+    this.#held = held
     this.#heldAt = 0
-    this.#half.hold()
+    if (held.length >= EARLY_BYTES) this.#half.hold()
   }
 
   /** Goes on with what was held, as far as it can be used. */

@@ -66,3 +66,13 @@ test('with http.abortOnHalfClose: on such a client has left, and its request goe
   t.match(await gate.end(), { reason: 'aborted', side: 'client' })
   await eventually(() => wire.hasEnded || wire.outcome !== null)
 })
+
+test('a client that has pipelined and then resets is seen to leave, though its next request waits', async (t) => {
+  const { gate, upstream } = await path(t, () => undefined)
+  const client = await httpClient(t, gate.port)
+  await client.send(get('/1') + get('/2'))
+  const { wire } = await upstream.request()
+  client.wire.reset()
+  t.match(await gate.end(), { reason: 'reset', side: 'client' })
+  await eventually(() => wire.hasEnded || wire.outcome !== null)
+})
