@@ -17,6 +17,7 @@ import type { Corkable } from './cork.ts'
 import { KeptBytes } from './kept-bytes.ts'
 import { KernelView } from './kernel-view.ts'
 import { acceptWith, onRead, startReading, unwritten, WRITABLE_MARK } from './read-buffer.ts'
+import { hearLastWords } from './last-words.ts'
 import type { Endpoint, EndpointOwner, LookedAt } from './endpoint.ts'
 import { isSecure, rawOf, setRaw } from './raw-socket.ts'
 import { resetSocket } from './reset.ts'
@@ -264,6 +265,7 @@ export function dialOptions(read: ReadOptions): { writableHighWaterMark: number;
 export function dialledEndpoint(socket: net.Socket, read: ReadOptions, owner: EndpointOwner): SocketEndpoint {
   const endpoint = new SocketEndpoint('upstream', socket, owner)
   if (!read.isShared || isSecure(socket)) socket.on('data', onData)
+  if (!isSecure(socket)) hearLastWords(socket)
   startReading(socket)
   return endpoint
 }

@@ -51,3 +51,19 @@ test('a client that writes 4 MB before it reads gets the answer that came before
   client.wire.end()
   t.match(await gate.end(), { reason: 'eof' })
 })
+
+test('an answer whose service closes without having read the request arrives whole, and is no 502', async (t) => {
+  const { gate } = await path(t, async (wire) => {
+    await wire.write(TOO_LARGE)
+    wire.destroy() // with bytes unread: RST follows
+  })
+  for (let i = 0; i < 20; i++) {
+    const client = await httpClient(t, gate.port)
+    await client.send(get('/', `Content-Length: ${50 * MB}\r\n`, 'POST'))
+    void client.wire.flood({ total: 50 * MB, keepOpen: true }).catch(() => {})
+    const answer = await client.answer()
+    t.same([answer.status, answer.body.toString()], [413, 'large'])
+    client.wire.destroy()
+    await gate.end(i)
+  }
+})

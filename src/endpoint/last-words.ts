@@ -1,0 +1,26 @@
+// What a peer said before it was written to in vain.
+//
+// A service that closes with bytes of ours unread (it did not want the body, and said so) sends RST behind its last words. A write that
+// meets the RST fails, and Node destroys the socket for it, with those words unread in the kernel: nothing is left of a whole answer. The
+// kernel keeps them, and gives them to whoever reads. So a failed write destroys the socket two turns of the event loop later: in between it is
+// read once more. Whatever is written meanwhile is lost in any case.
+
+import net from 'node:net'
+import { systemClock } from '../core/clock.ts'
+import { startReading } from './read-buffer.ts'
+
+const kIsParting = Symbol('is parting')
+type PartingSocket = net.Socket & { [kIsParting]?: true }
+
+/** From now on a failed write leaves `socket` time to be read. For a plain socket: TLS ends with its first error. */
+export function hearLastWords(socket: net.Socket): void {
+  socket.destroy = destroyRead
+}
+
+function destroyRead(this: PartingSocket, error?: NodeJS.ErrnoException): net.Socket {
+  if (error?.syscall !== 'write' || this[kIsParting]) return net.Socket.prototype.destroy.call(this, error)
+  this[kIsParting] = true
+  startReading(this)
+  systemClock.nextTurn(() => systemClock.nextTurn(() => void net.Socket.prototype.destroy.call(this, error)))
+  return this
+}
