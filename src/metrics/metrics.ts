@@ -1,9 +1,7 @@
-// Counts what the path reports, and renders it for Prometheus.
-//
-// Counting happens at the events of a connection; what moves with every chunk is read from the connections themselves
+// Counts what the path reports, and renders it for Prometheus. Counting happens at the events of a connection; what moves with every chunk is read from the connections themselves
 // at a scrape. The account always balances: for each listener and protocol, opened less closed is
-// sidegate_connections{side="client"}. A connection is opened once its protocol is known (before that it is pending),
-// and an HTTP connection that upgrades after it was opened is accounted as an ended HTTP one and a new WebSocket.
+// sidegate_connections{side="client"}. A connection is opened once its protocol is known, pending before that; an HTTP one
+// that upgrades after it was opened is accounted as an ended HTTP one and a new WebSocket.
 
 import { Registry as PromRegistry } from './prom-client.ts'
 import type { Clock } from '../core/clock.ts'
@@ -69,6 +67,7 @@ export class Metrics implements Observer {
   readonly #closed = new Tally(this.#instruments.closed)
   readonly #rejected = new Tally(this.#instruments.rejected)
   readonly #dropped = new Tally(this.#instruments.messagesDropped)
+  readonly #requests = new Tally(this.#instruments.requests)
 
   constructor(options: MetricsOptions) {
     this.#options = options
@@ -154,7 +153,7 @@ export class Metrics implements Observer {
   }
 
   onRequest({ listener }: Connection, { method, status, durationMs }: { method: string; status: number | null; durationMs: number }): void {
-    this.#instruments.requests.inc({ listener, method: methodLabel(method), code: codeLabel(status) })
+    this.#requests.add({ listener, method: methodLabel(method), code: codeLabel(status) })
     this.#instruments.requestDuration.observe({ listener }, durationMs / 1000)
   }
 
@@ -256,7 +255,7 @@ export class Metrics implements Observer {
     this.#showOverload()
     this.#showTotals.drainCut(this.#options.drainCut?.() ?? 0)
     draining.set(this.#options.isDraining?.() === true ? 1 : 0)
-    for (const tally of [this.#opened, this.#closed, this.#rejected, this.#dropped]) tally.show()
+    for (const tally of [this.#opened, this.#closed, this.#rejected, this.#dropped, this.#requests]) tally.show()
     this.#showTotals.logLinesDropped(this.#options.logLinesDropped?.() ?? 0)
     this.#showTotals.kernelLooksLost(this.#options.kernelLooksLost?.() ?? kernelQueue.lost)
     const config = this.#options.config?.()
