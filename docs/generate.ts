@@ -109,6 +109,8 @@ const exampleValues: Readonly<Record<string, string>> = {
   'listeners[].protocol': 'http',
   'listeners[].upstream.addresses': '["127.0.0.1:8080"]',
   'listeners[].upstream.retryFor': '5s',
+  'listeners[].upstream.healthCheck.host': 'app.example',
+  'listeners[].upstream.healthCheck.headers': '{}',
   'listeners[].deadlines.upstreamIdle': 'off',
   'listeners[].websocket.compression': 'pass',
   'listeners[].buffers.low': '32KiB',

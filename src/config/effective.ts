@@ -37,6 +37,8 @@ function viewKey(name: string, value: unknown, meta: Meta | null): [string, unkn
   if (name === 'mode' && typeof value === 'number') return [name, `0${value.toString(8).padStart(3, '0')}`]
   if (name === 'isEnforced') return ['mode', value === true ? 'enforce' : 'observe']
   if (name in renamed) return [renamed[name]!, view(value, entries[renamed[name]!]?.meta ?? null)]
+  // Only the names: there may be a token among them.
+  if (name === 'headers' && isMap(value)) return [name, Object.fromEntries(Object.keys(value).map((header) => [header, REDACTED]))]
   if (secrets.has(name) && value !== undefined && value !== null) return [name, REDACTED]
   if (typeof value === 'number' && name.endsWith('Ms')) return [name.slice(0, -2), formatDuration(value)]
   if (typeof value === 'number' && name.endsWith('Bytes')) return [name.slice(0, -5), formatSize(value)]

@@ -18,7 +18,7 @@ export interface JsonSchema {
   anyOf?: readonly JsonSchema[]
   properties?: Record<string, JsonSchema>
   required?: readonly string[]
-  additionalProperties?: false
+  additionalProperties?: false | JsonSchema
   items?: JsonSchema
   minItems?: number
   maxItems?: number

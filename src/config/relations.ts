@@ -136,8 +136,15 @@ export function certificateOfNobody(listener: unknown, path: Path): Finding[] {
   return [{ path: [...path, ...inner], message: 'got forward, but clients are asked for no certificate, write tls.clientCa, or off' }]
 }
 
+/** What a check of that type does not ask for. */
+const useless: Readonly<Record<string, readonly string[]>> = { tcp: ['path', 'host', 'headers', 'status'], websocket: ['status'] }
+
 export function uselessPath(listener: unknown, path: Path): Finding[] {
-  const inner: Path = ['upstream', 'healthCheck', 'path']
-  if (at(listener, inner) === undefined || at(listener, ['upstream', 'healthCheck', 'type']) !== 'tcp') return []
-  return [{ path: [...path, ...inner], message: 'has no meaning with type: tcp, remove it or write type: http or websocket' }]
+  const check: Path = ['upstream', 'healthCheck']
+  const type = String(at(listener, [...check, 'type']))
+  const names = Object.hasOwn(useless, type) ? useless[type]! : []
+  return names.filter((name) => at(listener, [...check, name]) !== undefined).map((name) => ({
+    path: [...path, ...check, name],
+    message: `has no meaning with type: ${type}, remove it or write type: http${name === 'status' ? '' : ' or websocket'}`,
+  }))
 }

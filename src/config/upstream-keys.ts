@@ -3,6 +3,7 @@
 import * as v from 'valibot'
 import { changed, choice, count, derived, duration, either, list, optional, section, value } from './keys.ts'
 import { fromEnvironment } from './meta.ts'
+import { hostPattern, parseHeaders, parseHost, parseStatus } from './check-request.ts'
 import { parsePath } from './names.ts'
 import { address } from './shapes.ts'
 import { OFF } from './units.ts'
@@ -12,19 +13,37 @@ import { upstreamTls } from './tls-keys.ts'
 export const MAX_ADDRESSES = 64
 
 const upstreamMeaning = 'Where the legacy service listens.'
-const healthCheck = section('Whether an address is asked if it is well, and how. One that fails gets no new connections, and those that it has end with `upstream_unhealthy`, a tenth of them a second.', {
-  type: choice({ default: 'off', meaning: '`tcp` connects, `http` sends a GET and wants 2xx or 3xx, `websocket` opens one and wants its ping answered.' }, ['off', 'tcp', 'http', 'websocket']),
+const healthCheck = changed(section('Whether an address is asked if it is well, and how. One that fails gets no new connections, and those that it has end with `upstream_unhealthy`, a tenth of them a second.', {
+  type: choice({ default: 'off', meaning: '`tcp` connects, `http` sends a GET and wants a `status`, `websocket` opens one and wants its ping answered.' }, ['off', 'tcp', 'http', 'websocket']),
   path: value<string>({
     type: 'path',
     remedy: 'write a path such as /healthz',
     json: fromEnvironment({ type: 'string', pattern: '^/[!-"$-~]*$' }),
     read: parsePath,
   }, { default: '/', meaning: 'What is asked for, with `http` and `websocket`.' }),
+  host: derived(value<string>({
+    type: 'name or address, with or without port',
+    remedy: 'write a host such as app.example or app.example:8080',
+    json: fromEnvironment({ type: 'string', pattern: hostPattern }),
+    read: parseHost,
+  }, { derived: 'the name, or else the address, and the port', meaning: 'The `Host` of the request, for a service that answers to certain hosts alone.' })),
+  headers: derived(value<Record<string, string>>({
+    type: 'map of headers',
+    remedy: 'write a map such as { Authorization: "${HEALTH_TOKEN}" }',
+    json: { type: 'object', additionalProperties: { type: 'string' } },
+    read: parseHeaders,
+  }, { derived: 'none', meaning: 'Further headers of the request, for a service that wants them.' })),
+  status: changed(list('The status that an answer must have, with `http`: numbers and ranges; an empty list is `[200-399]`.', value<string>({
+    type: 'status',
+    remedy: 'write a status such as 204 or a range such as 200-399',
+    json: fromEnvironment({ type: 'integer', minimum: 200, maximum: 599 }, { type: 'string', pattern: '^[2-5][0-9]{2}(-[2-5][0-9]{2})?$' }),
+    read: parseStatus,
+  }, { meaning: 'One status, or a range of them.' }), { min: 0, max: 32, remedy: 'write a list such as [200-299, 401]' }), (all) => (all.length === 0 ? ['200-399'] : all)),
   interval: duration({ default: '10s', meaning: 'From the end of one check of an address to the next, a tenth more or less.' }, { min: 100, isOffAllowed: false }),
   timeout: duration({ default: '2s', meaning: 'For one check.', innocent: 'A service that is slow for a moment: `unhealthy` checks in a row must fail.' }, { isOffAllowed: false }),
   healthy: count({ default: 2, meaning: 'Checks in a row that must pass before an unhealthy address is used again.' }, { min: 1, max: 100, isOffAllowed: false }),
   unhealthy: count({ default: 3, meaning: 'Checks in a row that must fail before an address is not used any more. Before the first check it is used: a start never waits for the upstream.' }, { min: 1, max: 100, isOffAllowed: false }),
-})
+}), (check) => ({ ...check, host: check.host ?? null, headers: check.headers ?? {} }))
 /** All but the addresses: what an upstream that is one address has by default. */
 const upstreamKeys = {
   balance: choice({ default: 'leastConnections', meaning: 'Which address a connection goes to: the one with the fewest open connections, or one after the other.' }, ['leastConnections', 'roundRobin']),

@@ -116,7 +116,7 @@ export function deadlinesOf({ deadlines, websocket: { ping } }: ListenerConfig) 
 export function upstreamOptions(config: ListenerConfig, deadlines: LiveDeadlines, secure: SecureOptions | null): UpstreamOptions {
   const { upstream, noDelay } = config
   const { addresses, balance, maxConnections, queueTimeoutMs, retryForMs, staleForMs, onRemoved, healthCheck, keepAliveMs, maxIdle } = upstream
-  const { type, ...check } = healthCheck
+  const { type, status, ...check } = healthCheck
   return {
     addresses: addresses.map(toTarget),
     balance,
@@ -130,7 +130,7 @@ export function upstreamOptions(config: ListenerConfig, deadlines: LiveDeadlines
     secure,
     proxyProtocol: proxyVersion(config),
     pool: { keepAliveMs, maxIdle },
-    healthCheck: type === 'off' ? null : { type, ...check },
+    healthCheck: type === 'off' ? null : { type, status: status.map(rangeOf), ...check },
   }
 }
 
@@ -273,4 +273,10 @@ function onTheWire(maxMessageBytes: number): number {
 
 function toTarget(address: Address): Target {
   return address.kind === 'unix' ? { path: address.path } : { host: address.host ?? 'localhost', port: address.port }
+}
+
+/** `200-399`, or `204` alone. */
+function rangeOf(text: string): { from: number; to: number } {
+  const [from, to = from] = text.split('-').map(Number)
+  return { from: from!, to: to! }
 }

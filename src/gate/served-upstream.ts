@@ -86,7 +86,7 @@ export class ServedUpstream {
     const { log } = this.#shared
     const listener = this.#listener
     if (check?.state === 'unhealthy') log.warn('upstream unhealthy', { listener, upstream, problem: check.last?.problem ?? null })
-    else log.info('upstream healthy', { listener, upstream })
+    else log.info('upstream healthy', { listener, upstream, answered: check?.last?.answered ?? null })
   }
 }
 

@@ -7,13 +7,18 @@
 
 import type { Clock } from '../core/clock.ts'
 import { probe } from './probe.ts'
-import type { Probe, ProbeType } from './probe.ts'
-import type { Dial, SocketDialler, Target } from './dial.ts'
+import type { Probe, ProbeType, StatusRange } from './probe.ts'
+import type { Dial, SocketDialler } from './dial.ts'
 
 export interface HealthCheckOptions {
   type: ProbeType
   /** Of the request, for `http` and `websocket`. */
   path: string
+  /** The Host of the request; null is the name and port that the address comes from. */
+  host: string | null
+  headers: Readonly<Record<string, string>>
+  /** Of an answer that passes, with `http`. */
+  status: readonly StatusRange[]
   /** From the end of a probe to the next one, a tenth more or less at random. */
   intervalMs: number
   timeoutMs: number
@@ -31,6 +36,8 @@ export interface Checked {
   tookMs: number
   /** Null if it passed. */
   problem: string | null
+  /** What the address said: `200 OK`, `pong`; null where it said nothing. */
+  answered: string | null
 }
 
 export interface HealthCheckContext {
@@ -48,7 +55,7 @@ const FIRST_MS = 1000
 
 export class HealthCheck {
   readonly #options: HealthCheckOptions
-  readonly #target: Target
+  readonly #host: string
   readonly #context: HealthCheckContext
   state: Health = 'unknown'
   last: Checked | null = null
@@ -59,9 +66,10 @@ export class HealthCheck {
   #cancel: () => void
   #isStopped = false
 
-  constructor(options: HealthCheckOptions, target: Target, context: HealthCheckContext) {
+  /** `host` is the Host of its requests where the options have none. */
+  constructor(options: HealthCheckOptions, host: string, context: HealthCheckContext) {
     this.#options = options
-    this.#target = target
+    this.#host = options.host ?? host
     this.#context = context
     this.#cancel = context.clock.after(Math.min(FIRST_MS, options.intervalMs) * context.random(), () => this.#begin())
   }
@@ -75,25 +83,26 @@ export class HealthCheck {
 
   #begin(): void {
     const { clock } = this.#context
-    const { type, path, timeoutMs } = this.#options
+    const { type, path, headers, status, timeoutMs } = this.#options
     this.#startedAt = clock.now()
-    this.#probe = probe({ type, target: this.#target, path, dial: this.#context.dial }, (problem) => this.#onDone(problem))
+    const options = { type, path, host: this.#host, headers, status, dial: this.#context.dial }
+    this.#probe = probe(options, (problem, answered) => this.#onDone(problem, answered))
     // One more turn: if our own process stood still, the answer is in the kernel and not late.
     const asked = this.#probe
     this.#cancel = clock.after(timeoutMs, () => clock.nextTurn(() => this.#onLate(asked)))
   }
 
   #onLate(asked: Probe): void {
-    if (this.#probe === asked) this.#onDone(asked.giveUp())
+    if (this.#probe === asked) this.#onDone(asked.giveUp(), null)
   }
 
-  #onDone(problem: string | null): void {
+  #onDone(problem: string | null, answered: string | null): void {
     if (this.#isStopped) return
     const { clock, random } = this.#context
     this.#probe = null
     this.#cancel()
     this.#cancel = clock.after(this.#options.intervalMs * (0.9 + 0.2 * random()), () => this.#begin())
-    this.last = { at: clock.wall(), tookMs: clock.now() - this.#startedAt, problem }
+    this.last = { at: clock.wall(), tookMs: clock.now() - this.#startedAt, problem, answered }
     this.#context.onChecked(this.last)
     this.#judge(problem === null)
   }

@@ -1,7 +1,7 @@
 // How connections to a target are opened that are no pair's: those of the pool for plain HTTP, and probes.
 
 import type { Live } from '../core/live.ts'
-import { Dial } from './dial.ts'
+import { Dial, formatTarget } from './dial.ts'
 import type { DialContext, DialOptions, SecureOptions, SocketDialler } from './dial.ts'
 import { proxyHeader } from './proxy-header.ts'
 import type { ProxyVersion } from './proxy-header.ts'
@@ -33,4 +33,10 @@ export function dialOptionsOf(options: TargetDialOptions, { address, from }: Ups
 export function dialProbe(options: TargetDialOptions, target: UpstreamTarget, context: DialContext, dialler: SocketDialler): Dial {
   const { deadlines, proxyProtocol } = options
   return new Dial({ ...dialOptionsOf(options, target), connectMs: deadlines.current.connectMs }, context, dialler, proxyProtocol === null ? null : proxyHeader(proxyProtocol, NOBODY))
+}
+
+/** As a client of the service would write it: by its name where it has one. */
+export function hostOf({ address, from, name }: UpstreamTarget): string {
+  if ('path' in address) return 'localhost'
+  return from === null ? name : formatTarget({ host: from, port: address.port })
 }

@@ -15,7 +15,8 @@ export interface TargetView {
   isMissing: boolean
   /** Connections and plain requests that are under way. */
   open: number
-  lastCheck: { at: string; tookMs: number; problem: string | null } | null
+  /** `answered` is what the address said, such as `200 OK`. */
+  lastCheck: { at: string; tookMs: number; problem: string | null; answered: string | null } | null
   /** Of a dial for a connection. */
   lastFailure: { at: string; problem: string } | null
 }

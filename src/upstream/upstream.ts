@@ -25,7 +25,7 @@ import type { PoolOptions } from './pool.ts'
 import type { ProxyVersion } from './proxy-header.ts'
 import { Removed } from './removed.ts'
 import { Source } from './source.ts'
-import { dialProbe } from './target-dial.ts'
+import { dialProbe, hostOf } from './target-dial.ts'
 import { UpstreamTarget } from './target.ts'
 import { viewUpstream } from './upstream-view.ts'
 import type { UpstreamView } from './upstream-view.ts'
@@ -223,7 +223,7 @@ export class Upstream {
     const { healthCheck } = this.options
     if (healthCheck === null || target.check !== null) return
     const { clock, random, observer } = this.context
-    target.check = new HealthCheck(healthCheck, target.address, {
+    target.check = new HealthCheck(healthCheck, hostOf(target), {
       clock,
       random,
       dial: (dialler) => dialProbe(this.options, target, this.context, dialler),

@@ -33,6 +33,7 @@ test('the full example is made of the defaults', async (t) => {
   listener.limits.connections = 10_000
   listener.deadlines.answerIdleMs = Infinity
   listener.upstream.retryForMs = 5000
+  Object.assign(listener.upstream.healthCheck, { host: 'app.example' })
   t.strictSame(written, expected)
 })
 

@@ -21,7 +21,7 @@ const upstreamDefaults = {
   maxIdle: 64,
   tls: null,
   proxyProtocol: 'off',
-  healthCheck: { type: 'off', path: '/', intervalMs: 10_000, timeoutMs: 2000, healthy: 2, unhealthy: 3 },
+  healthCheck: { type: 'off', path: '/', host: null, headers: {}, status: ['200-399'], intervalMs: 10_000, timeoutMs: 2000, healthy: 2, unhealthy: 3 },
 }
 const parse = (text: string, env = {}): Config => parseConfig(text, 'sidegate.yaml', env)
 const withKeys = (keys: string, env = {}): ListenerConfig => {
@@ -109,7 +109,7 @@ test('an upstream may be an object, with several addresses', async (t) => {
     queueTimeout: 1s, keepAlive: off, maxIdle: 3, healthCheck: { type: http, path: "/x?y=1", interval: 100ms, timeout: 1s, healthy: 1, unhealthy: 1 } } }]`).listeners[0] ?? {}
   t.strictSame(full, {
     addresses: [{ kind: 'tcp', host: 'a', port: 1 }], balance: 'roundRobin', maxConnections: 7, queueTimeoutMs: 1000, retryForMs: null, staleForMs: 30_000, onRemoved: 'keep', keepAliveMs: 0, maxIdle: 3, tls: null, proxyProtocol: 'off',
-    healthCheck: { type: 'http', path: '/x?y=1', intervalMs: 100, timeoutMs: 1000, healthy: 1, unhealthy: 1 },
+    healthCheck: { type: 'http', path: '/x?y=1', host: null, headers: {}, status: ['200-399'], intervalMs: 100, timeoutMs: 1000, healthy: 1, unhealthy: 1 },
   })
 })
 

@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import type { Test } from 'tap'
+import { setTimeout as delay } from 'node:timers/promises'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -12,6 +13,7 @@ import type { ProbeOptions } from '../../src/upstream/probe.ts'
 import { asLiteral } from '../../src/upstream/literal.ts'
 import type { Target } from '../../src/upstream/dial.ts'
 import { eventually } from '../support/eventually.ts'
+import { joinPort } from '../../src/core/address.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { recordingUpstream } from '../support/http-peers.ts'
 import { watchLeaks } from '../support/leaks.ts'
@@ -21,8 +23,9 @@ import { backlogFull } from '../support/processes.ts'
 import { wsServer } from '../support/websocket.ts'
 
 const at = (port: number): Target => ({ host: '127.0.0.1', port })
-type Look = Omit<ProbeOptions, 'dial'>
-const withDial = (options: Look): ProbeOptions => ({ ...options, dial: directDial(() => options.target, systemClock) })
+type Look = Pick<ProbeOptions, 'type' | 'path'> & Partial<ProbeOptions> & { target: Target }
+const withDial = ({ target, ...options }: Look): ProbeOptions =>
+  ({ host: joinPort('127.0.0.1', (target as { port?: number }).port ?? 0), headers: {}, status: [{ from: 200, to: 399 }], ...options, dial: directDial(() => target, systemClock) })
 const look = (options: Look): Promise<string | null> => new Promise((resolve) => probe(withDial(options), resolve))
 const http = (status: string) => (t: Test) => recordingUpstream(t, () => `HTTP/1.1 ${status}\r\nContent-Length: 2\r\n\r\nno`)
 
@@ -38,7 +41,7 @@ test('tcp: who accepts is well, who refuses is not', async (t) => {
 
 test('http: 2xx and 3xx are well; the request is a plain GET of the path', async (t) => {
   watchLeaks(t)
-  for (const [status, problem] of [['200 OK', null], ['204 No', null], ['399 X', null], ['400 X', 'status 400'], ['503 X', 'status 503']] as const) {
+  for (const [status, problem] of [['200 OK', null], ['204 No', null], ['399 X', null], ['400 X', 'status 400 X: no'], ['503 X', 'status 503 X: no']] as const) {
     const upstream = await http(status)(t)
     t.equal(await look({ type: 'http', target: at(upstream.port), path: '/healthz?x=1' }), problem, status)
     const seen = await upstream.request()
@@ -105,14 +108,13 @@ test('websocket: a greeting of 64 KiB is no problem', async (t) => {
   t.equal(await heard, null)
 })
 
-const usual: HealthCheckOptions = { type: 'tcp', path: '/', intervalMs: 10_000, timeoutMs: 2000, healthy: 2, unhealthy: 3 }
+const usual: HealthCheckOptions = { type: 'tcp', path: '/', host: null, headers: {}, status: [{ from: 200, to: 399 }], intervalMs: 10_000, timeoutMs: 2000, healthy: 2, unhealthy: 3 }
 
 function checking(t: Test, target: () => Target, options: Partial<HealthCheckOptions> = {}) {
   const clock = fakeClock()
   const checks: Checked[] = []
   const turns: string[] = []
-  const swap = { get host() { return '127.0.0.1' }, get port() { return (target() as { port: number }).port } }
-  const check = new HealthCheck({ ...usual, ...options }, swap, { clock, random: () => 0.5, dial: directDial(target, clock), onChecked: (checked) => checks.push(checked), onTurned: (state) => turns.push(state) })
+  const check = new HealthCheck({ ...usual, ...options }, 'a', { clock, random: () => 0.5, dial: directDial(target, clock), onChecked: (checked) => checks.push(checked), onTurned: (state) => turns.push(state) })
   t.teardown(() => check.stop())
   /** Lets the next check begin and end. */
   const next = async (ms = 10_000) => {
@@ -172,7 +174,7 @@ test('an address whose backlog is full fails its check', async (t) => {
   watchLeaks(t)
   const upstream = await backlogFull(t)
   const problems: Array<string | null> = []
-  const check = new HealthCheck({ ...usual, intervalMs: 100, timeoutMs: 50 }, at(upstream.port), { clock: systemClock, random: () => 0, dial: directDial(() => at(upstream.port), systemClock), onChecked: ({ problem }) => problems.push(problem), onTurned: () => {} })
+  const check = new HealthCheck({ ...usual, intervalMs: 100, timeoutMs: 50 }, 'a', { clock: systemClock, random: () => 0, dial: directDial(() => at(upstream.port), systemClock), onChecked: ({ problem }) => problems.push(problem), onTurned: () => {} })
   t.teardown(() => check.stop())
   await eventually(() => check.state === 'unhealthy')
   t.same(problems, ['no answer', 'no answer', 'no answer'])
@@ -189,4 +191,41 @@ test('a process that stood still while an answer came does not take it for a lat
   await clock.pass(0)
   await eventually(() => checks.length === 1)
   t.equal(checks[0]!.problem, null)
+})
+
+test('http: the Host and the headers of a check are those that are asked for, and the answer passes that is asked for', async (t) => {
+  watchLeaks(t)
+  const upstream = await http('401 Who')(t)
+  const status = [{ from: 200, to: 204 }, { from: 401, to: 401 }]
+  t.equal(await look({ type: 'http', target: at(upstream.port), path: '/', host: 'app.example:81', headers: { 'user-agent': 'mine', 'X-Key': 'k' }, status }), null)
+  const seen = await upstream.request()
+  t.same([seen.header('host'), seen.header('user-agent'), seen.header('x-key')], ['app.example:81', 'mine', 'k'])
+  t.equal(seen.headers.filter(([name]) => /^(host|user-agent)$/i.test(name)).length, 2)
+  t.match(await look({ type: 'http', target: at((await http('302 Found')(t)).port), path: '/', status }), 'status 302 Found: no')
+})
+
+test('http: what is wrong is said in the words of the service, cut short and without what could break a line', async (t) => {
+  watchLeaks(t)
+  const body = `Bad \x1b[31m\nHost${'!'.repeat(1000)}`
+  const upstream = await recordingUpstream(t, () => `HTTP/1.1 400 Bad Request\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
+  const said = await look({ type: 'http', target: at(upstream.port), path: '/' })
+  t.match(said, /^status 400 Bad Request: Bad \[31m Host!+$/)
+  t.ok(said!.length < 160)
+  const silent = await recordingUpstream(t, () => 'HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\n')
+  // Each time it is given up later, until the head was there.
+  await eventually(async () => {
+    const nth = silent.requests.length
+    const asked = probe(withDial({ type: 'http', target: at(silent.port), path: '/' }), () => {})
+    await silent.request(nth)
+    await delay(5 * nth)
+    return asked.giveUp() === 'status 503 No'
+  })
+})
+
+test('websocket: the Host and the headers of a check are those that are asked for', async (t) => {
+  watchLeaks(t)
+  const upstream = await recordingUpstream(t, () => 'HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n')
+  t.match(await look({ type: 'websocket', target: at(upstream.port), path: '/', host: 'app.example', headers: { Origin: 'https://app.example' } }), /Unexpected server response: 403/)
+  const seen = await upstream.request()
+  t.same([seen.header('host'), seen.header('origin')], ['app.example', 'https://app.example'])
 })

@@ -70,7 +70,7 @@ test('an address that is missing for one answer keeps what its health checks hav
   upstream.stop()
 })
 
-const hourly = { path: '/', intervalMs: 3_600_000, timeoutMs: 1000, healthy: 1, unhealthy: 100 } as const
+const hourly = { path: '/', host: null, headers: {}, status: [], intervalMs: 3_600_000, timeoutMs: 1000, healthy: 1, unhealthy: 100 } as const
 
 test('onRemoved keep: a resolver that answers with a changing sample ends nothing, and every answer alone says where new ones go', async (t) => {
   const { clock, upstream, answer, ports, seek } = setUp([target(80, 'a')], { healthCheck: { ...hourly, type: 'tcp' } })

@@ -58,7 +58,7 @@ test('a literal, a unix socket and localhost need no resolver, and localhost is 
 })
 
 test('a stopped upstream leaves no timer and nothing that is swept', async (t) => {
-  const { clock, sweep, upstream, answer } = setUp([target(80, 'a'), target(80, 'b')], { healthCheck: { type: 'tcp', path: '/', intervalMs: 60_000, timeoutMs: 1000, healthy: 1, unhealthy: 1 } })
+  const { clock, sweep, upstream, answer } = setUp([target(80, 'a'), target(80, 'b')], { healthCheck: { type: 'tcp', path: '/', host: null, headers: {}, status: [], intervalMs: 60_000, timeoutMs: 1000, healthy: 1, unhealthy: 1 } })
   upstream.start()
   await answer('a', ['10.0.0.1'])
   upstream.stop()

@@ -137,3 +137,21 @@ test('no_upstream comes at once where every address is unhealthy, to a WebSocket
   t.match(await (await rawClient(t, gate.port, { handshake: false })).handshake(), { line: /^HTTP\/1\.1 503 / })
   t.match(await gate.end(), { reason: 'no_upstream' })
 })
+
+test('a service with a list of hosts that it answers to is well once it is asked by one of them, and says why it was not', async (t) => {
+  watchLeaks(t)
+  const server = createServer(({ headers }, response) => {
+    if (headers.host === 'app.example') response.writeHead(204).end()
+    else response.writeHead(400).end(`Invalid host ${headers.host}`)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => new Promise((resolve) => server.close(resolve)))
+  const { port } = server.address() as AddressInfo
+  const of = (more: string) => `protocol: http, upstream: { addresses: ["127.0.0.1:${port}"], healthCheck: { type: http, interval: 100ms, healthy: 1, unhealthy: 1${more} } }`
+  const gate = await startGate(t, [of(''), of(', host: app.example, status: [204]')])
+  const view = async (nth: number) => ((await (await fetch(`http://127.0.0.1:${gate.adminPort}/upstreams`)).json()) as Array<{ targets: unknown[] }>)[nth]!.targets[0]
+  await eventually(async () => (await states(gate))[2] === 1)
+  t.match(await view(0), { state: 'unhealthy', lastCheck: { problem: `status 400 Bad Request: Invalid host 127.0.0.1:${port}`, answered: '400 Bad Request' } })
+  await eventually(async () => (await view(1) as { state: string }).state === 'healthy')
+  t.match(await view(1), { lastCheck: { problem: null, answered: '204 No Content' } })
+})
