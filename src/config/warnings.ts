@@ -3,6 +3,7 @@
 
 import type { Address } from './address.ts'
 import { formatAddress } from './address.ts'
+import { localPorts } from './local-ports.ts'
 import type { Path } from './path.ts'
 import type { Finding } from './problems.ts'
 import type { Config, ListenerConfig } from './schema.ts'
@@ -21,7 +22,7 @@ const meshPorts = [
 ] as const
 
 /** `isWritten` tells whether the file has that path; without it, warnings on keys without effect are left out. */
-export function riskyValues(config: Config, isWritten: (path: Path) => boolean = () => false): Finding[] {
+export function riskyValues(config: Config, isWritten: (path: Path) => boolean = () => false, ports = localPorts()): Finding[] {
   return [
     ...riskyAddress(config.health.address, ['health', 'address']),
     ...riskyAddress(config.admin.address, ['admin', 'address']),
@@ -34,6 +35,7 @@ export function riskyValues(config: Config, isWritten: (path: Path) => boolean =
         ...unboundedWaits(listener, [...path, 'deadlines']),
         ...forgottenPeers(listener, path),
         ...muchMemory(listener, path),
+        ...fewPorts(listener, path, ports),
         ...withoutEffect(listener, path, isWritten),
         ...wholeMessages(listener, [...path, 'websocket']),
         ...everybody(listener, path),
@@ -96,6 +98,17 @@ function forgottenPeers({ deadlines, websocket, tcpKeepAliveMs }: ListenerConfig
   const { intervalMs } = websocket.ping
   if (intervalMs < 1000) found.push({ path: [...path, 'websocket', 'ping', 'interval'], message: `${formatDuration(intervalMs)} sends many pings to every silent connection` })
   return found
+}
+
+/** Each connection to one address takes a local port; a name counts as one address, for it may be no more. */
+function fewPorts({ limits, upstream }: ListenerConfig, path: Path, ports: number): Finding[] {
+  const { addresses, maxConnections } = upstream
+  if (addresses.some(({ kind }) => kind === 'unix')) return []
+  const connections = Math.ceil((limits.connections ?? USUAL_CONNECTIONS) / addresses.length)
+  if (Math.min(connections, maxConnections) <= ports) return []
+  const message = `${connections} connections to one upstream address are more than the local ports (${ports}, net.ipv4.ip_local_port_range): dials would fail with EADDRNOTAVAIL; `
+    + 'name more addresses, widen the range, or set upstream.maxConnections'
+  return [{ path: [...path, 'limits', 'connections'], message }]
 }
 
 function muchMemory({ limits, buffers }: ListenerConfig, path: Path): Finding[] {

@@ -88,7 +88,8 @@ export const reasons = {
     manner: 'flush',
     http: status(502),
     when: 'The upstream could not be reached: name resolution, routing, TLS, or descriptors ran out.',
-    causes: 'Look at `detail` for the errno: ENOTFOUND and EAI_AGAIN are names, EHOSTUNREACH and ENETUNREACH are routes, EMFILE is the descriptor limit.',
+    causes: 'Look at `detail` for the errno: ENOTFOUND and EAI_AGAIN are names, EHOSTUNREACH and ENETUNREACH are routes, EMFILE is the descriptor limit. EADDRNOTAVAIL: all local ports to that address are taken (net.ipv4.ip_local_port_range; '
+      + 'those of ended connections wait for a minute), or there is no local address of its family; name more upstream addresses, widen the range, or set `upstream.maxConnections`. Counted by `sidegate_upstream_no_local_port_total`.',
   },
   connect_timeout: {
     manner: 'flush',

@@ -4,6 +4,8 @@
 // Labels hold our own words and the names of listeners, never an address, a path or a header: prom-client keeps a
 // series for ever, and a client that can choose labels can fill the memory (CVE-2022-21698).
 
+import type { Close } from '../core/close.ts'
+import { isWithoutLocalPort } from '../upstream/failures.ts'
 import { Counter, Gauge, Histogram, Registry } from './prom-client.ts'
 
 /** Local dials take 0.1 ms, those to a stuck upstream as long as `deadlines.connect`. */
@@ -69,6 +71,11 @@ function connectionInstruments(registry: Registry) {
       name: 'sidegate_upstream_connect_duration_seconds',
       help: 'How long successful dials of the upstream took.',
       buckets: dialBuckets,
+      registers,
+    }),
+    noLocalPort: new Counter({
+      name: 'sidegate_upstream_no_local_port_total',
+      help: 'Dials of the upstream that failed with EADDRNOTAVAIL: no local port was left for its address. They are in sidegate_upstream_connect_failures_total too.',
       registers,
     }),
     dialFailures: new Counter({
@@ -264,4 +271,10 @@ function stateInstruments(registry: Registry) {
       registers,
     }),
   }
+}
+
+/** By its reason, and on its own where no local port was left. */
+export function countFailedDial({ dialFailures, noLocalPort }: Instruments, close: Close): void {
+  dialFailures.inc({ reason: close.reason })
+  if (isWithoutLocalPort(close)) noLocalPort.inc()
 }

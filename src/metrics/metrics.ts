@@ -9,7 +9,7 @@ import { reasonNames, type Close, type Reason, type Side } from '../core/close.t
 import { closingSides, dialFailureReasons, droppingPolicies, rejectionReasons } from './expected-closes.ts'
 import type { Connection, LimitAction, LimitName, Observer, Protocol, Registry } from '../core/connection.ts'
 import { kernelQueue } from '../endpoint/kernel-queue.ts'
-import { createInstruments, type Instruments } from './instruments.ts'
+import { countFailedDial, createInstruments, type Instruments } from './instruments.ts'
 import { ListenerMetrics, type MeteredLimit, type MeteredListener } from './listener-metrics.ts'
 import { ProcessMetrics } from './process-metrics.ts'
 import { mirror, Tally } from './tally.ts'
@@ -128,7 +128,7 @@ export class Metrics implements Observer {
   }
 
   onConnectFailed(_connection: Connection, close: Close): void {
-    this.#instruments.dialFailures.inc({ reason: close.reason })
+    countFailedDial(this.#instruments, close)
   }
 
   /** Its upstream has health checks: their counts stand at 0 from the start. */

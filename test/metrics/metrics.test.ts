@@ -267,3 +267,12 @@ test('a scrape of 5,000 connections takes less than 200 ms', async (t) => {
   }
   t.ok(bestMs < 200, `${bestMs.toFixed(1)} ms, the best of five`)
 })
+
+test('dials for which no local port was left are counted on their own too', async (t) => {
+  const { scrape, open, metrics } = setUp(t)
+  const connection = open('raw', 'tcp')
+  for (const detail of ['EADDRNOTAVAIL', 'EHOSTUNREACH', 'EADDRNOTAVAIL']) metrics.onConnectFailed(connection, makeClose('connect_failed', 'upstream', 'connect', detail))
+  const samples = await scrape()
+  t.equal(samples.get('sidegate_upstream_no_local_port_total', {}), 2)
+  t.equal(samples.get('sidegate_upstream_connect_failures_total', { reason: 'connect_failed' }), 3)
+})
