@@ -106,10 +106,11 @@ test('"no such name" gives a service up that was scaled to zero: nobody reaches 
   held.found = 'ENOTFOUND'
   await eventually(async () => (await namesOf(gate))['absent'] === 1)
   const before = tenant.connections.length
-  await connect(t, gate.port).catch(() => {}) // RST, perhaps before it knows that it is connected
+  // RST, perhaps before the client knows that it is connected.
+  await eventually(() => connect(t, gate.port).then(() => gate.lines.length > 0, () => gate.lines.length > 0))
   t.match(await gate.end(), { reason: 'no_upstream', side: 'upstream', phase: 'connect', detail: 'service: there is no such name any more (ENOTFOUND, upstream.staleFor)' })
   t.match(await fetch(`http://127.0.0.1:${gate.ports[1]}`), { status: 503 })
-  t.equal(readSamples(await gate.metrics()).get('sidegate_upstream_connect_failures_total', { reason: 'no_upstream' }), 2)
+  t.ok(readSamples(await gate.metrics()).get('sidegate_upstream_connect_failures_total', { reason: 'no_upstream' })! >= 2)
   const [view] = (await (await fetch(`http://127.0.0.1:${gate.adminPort}/upstreams`)).json()) as unknown[]
   t.match(view, { names: [{ name: 'service', state: 'absent', addresses: 0, absentSince: /^20/, problem: 'ENOTFOUND' }], targets: [{ state: 'gone', open: 2 }] })
   await early.write('y')
