@@ -5,4 +5,6 @@ export const OK = 0
 export const REFUSED = 1
 export const USAGE = 64
 export const INTERNAL = 70
+/** Not now, and by no fault of the configuration: the machine was too slow, or had no room for a process. */
+export const TEMPORARY = 75
 export const CONFIG = 78

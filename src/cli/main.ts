@@ -1,11 +1,12 @@
 // The command line: words to one command, and its outcome to an exit code. Each command is small or imported only when
 // it is asked for. Results go to stdout, complaints to stderr.
 //
-// Exit codes: 0 done, 1 a gate that is not there or said no, 64 wrong usage, 70 our fault, 78 wrong configuration.
+// Exit codes: 0 done, 1 a gate that is not there or said no, 64 wrong usage, 70 our fault, 75 not now, 78 wrong configuration.
 
 import { reasonNames } from '../core/close.ts'
 import { suggest } from '../config/words.ts'
 import { CONFIG, INTERNAL, OK, REFUSED, USAGE } from './exit-codes.ts'
+import { Signals } from './signals.ts'
 import { version } from '../core/version.ts'
 import { parse, RefusedError, safe, UsageError } from './commands/usage.ts'
 import { ConfigError, formatProblem } from '../core/errors.ts'
@@ -44,7 +45,7 @@ ask a gate that runs:
   the addresses in a configuration; --token-file FILE
 
 exit codes: 0 done, 1 no gate there, or it said no, 64 wrong usage, 70 internal error,
-78 wrong configuration
+75 the machine was too slow to check the configuration, 78 wrong configuration
 `
 
 type Command = (args: string[]) => number | Promise<number>
@@ -70,8 +71,9 @@ const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
 async function run(args: string[]): Promise<number> {
   const { values } = parse({ args, options: { config: { type: 'string', short: 'c' } } })
   if (values.config === undefined) throw new UsageError('run needs a configuration: sidegate run -c FILE')
+  const signals = new Signals()
   const gate = await import('./process.ts')
-  return gate.run({ configFile: values.config })
+  return gate.run({ configFile: values.config, signals })
 }
 
 async function check(args: string[]): Promise<number> {

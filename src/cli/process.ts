@@ -1,5 +1,7 @@
 // The life of the process: signals, uncaught errors, exit codes.
 //
+//     starting --SIGTERM or SIGINT--> exit 0 at once
+//     starting --the check of the configuration did not get done--> exit 75
 //     running --SIGTERM or SIGINT--> drain --finished, or a second signal--> stopped, exit 0
 //     running --POST /drain--> drain --finished--> waits --SIGTERM--> exit 0 at once
 //
@@ -14,45 +16,73 @@ import { watchConfig } from '../files/config-watch.ts'
 import { collectGarbage } from '../overload/heap.ts'
 import type { ConfigSource } from '../lifecycle/reload.ts'
 import { Whole } from '../log/line.ts'
-import { createLog } from '../log/log.ts'
-import { INTERNAL, OK } from './exit-codes.ts'
+import { createLog, type Log } from '../log/log.ts'
+import type { LogWriter } from '../log/log-writer.ts'
+import type { Sidegate } from '../operator/sidegate.ts'
+import { INTERNAL, OK, TEMPORARY } from './exit-codes.ts'
+import type { Signals } from './signals.ts'
 
 const FLUSH_LOG_MS = 1000
 
+export interface RunOptions {
+  configFile: string
+  /** Heard since before this file was loaded. */
+  signals: Signals
+}
+
+interface Started {
+  sidegate: Sidegate
+  log: Log
+  writer: LogWriter
+}
+
 /** The life of the process: runs the gate until a signal ends it. Resolves with the exit code. */
-export async function run({ configFile }: { configFile: string }): Promise<number> {
-  // Before anything else: as PID 1 a process without handlers would ignore SIGTERM, and SIGHUP would end it.
-  const signals = new Signals()
+export async function run({ configFile, signals }: RunOptions): Promise<number> {
+  // Without a handler SIGHUP would end it.
   let onHangUp = (): void => {}
   process.on('SIGHUP', () => onHangUp())
   const source = fileSource(configFile)
-  const content = await source.read()
-  // The check goes on in another process meanwhile.
-  const [{ hash, outcome }, { Sidegate }] = await Promise.all([source.load(content), import('../operator/sidegate.ts')])
-  if (outcome instanceof ConfigError) throw outcome
-  const { config, warnings } = outcome
-  const { log, writer } = createLog({ clock: systemClock, ...config.log })
-  const exit = async (code: number): Promise<number> => {
-    await writer.flush(FLUSH_LOG_MS)
-    return code
+  const first = signals.next()
+  const started = await Promise.race([start(source), first])
+  if (typeof started === 'string') {
+    process.stderr.write(`sidegate: ${started} before it had started\n`)
+    return OK
   }
-  process.on('uncaughtException', (error) => {
-    log.error('uncaught error: this is a bug', { error: error.stack ?? String(error) })
-    void exit(INTERNAL).then((code) => process.exit(code))
-  })
-  for (const warning of warnings) log.warn('risky configuration', { at: new Whole(formatProblem(configFile, warning)) })
-  const sidegate = await Sidegate.start(config, { log, logWriter: writer, source: { source, content, hash } })
-  // What it took to start is garbage now, 4 MB of it.
-  if (globalThis.gc !== undefined) collectGarbage()
+  if (typeof started === 'number') return started
+  const { sidegate, log, writer } = started
   onHangUp = () => void sidegate.reload('SIGHUP')
   const watch = watchConfig({ file: configFile, clock: systemClock, onChange: () => void sidegate.reloadIfChanged() })
-  const signal = await signals.next()
+  const signal = await first
   watch.stop()
   await Promise.race([sidegate.drain(signal), signals.next()])
   await answered()
   await sidegate.stop()
   log.info('stopped')
-  return exit(OK)
+  await writer.flush(FLUSH_LOG_MS)
+  return OK
+}
+
+/** Reads the configuration and starts what it says; an exit code where it is not the file that keeps it from that. */
+async function start(source: ConfigSource<Config>): Promise<Started | number> {
+  const content = await source.read()
+  // The check goes on in another process meanwhile.
+  const [{ hash, outcome, isUndecided }, { Sidegate }] = await Promise.all([source.load(content), import('../operator/sidegate.ts')])
+  if (outcome instanceof ConfigError) {
+    if (!isUndecided) throw outcome
+    process.stderr.write(`${outcome.message}\n`)
+    return TEMPORARY
+  }
+  const { config, warnings } = outcome
+  const { log, writer } = createLog({ clock: systemClock, ...config.log })
+  process.on('uncaughtException', (error) => {
+    log.error('uncaught error: this is a bug', { error: error.stack ?? String(error) })
+    void writer.flush(FLUSH_LOG_MS).then(() => process.exit(INTERNAL))
+  })
+  for (const warning of warnings) log.warn('risky configuration', { at: new Whole(formatProblem(source.file, warning)) })
+  const sidegate = await Sidegate.start(config, { log, logWriter: writer, source: { source, content, hash } })
+  // What it took to start is garbage now, 4 MB of it.
+  if (globalThis.gc !== undefined) collectGarbage()
+  return { sidegate, log, writer }
 }
 
 function fileSource(file: string): ConfigSource<Config> {
@@ -62,27 +92,4 @@ function fileSource(file: string): ConfigSource<Config> {
 /** Whoever waited for the end of the drain (`/drain/wait`) has its answer by then. */
 function answered(): Promise<void> {
   return new Promise((resolve) => systemClock.nextTurn(resolve))
-}
-
-type Signal = 'SIGTERM' | 'SIGINT'
-
-/** SIGTERM and SIGINT, one after the other. */
-class Signals {
-  readonly #came: Signal[] = []
-  #wake: (() => void) | null = null
-
-  constructor() {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.on(signal, () => {
-        this.#came.push(signal)
-        this.#wake?.()
-      })
-    }
-  }
-
-  /** Resolves with the next signal that was not waited for yet. */
-  async next(): Promise<Signal> {
-    if (this.#came.length === 0) await new Promise<void>((resolve) => (this.#wake = resolve))
-    return this.#came.shift()!
-  }
 }

@@ -3,6 +3,7 @@
 // for seconds, has a time, a memory and an event loop of its own.
 
 import type { ChildProcess } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import type { Clock } from '../core/clock.ts'
 import type { ConfigProblem } from '../core/errors.ts'
 import { ConfigError } from '../core/errors.ts'
@@ -11,8 +12,13 @@ import { decode, readConfigFile } from './file.ts'
 import type { Environment } from './interpolate.ts'
 import type { Checked } from './load.ts'
 
-/** 256 listeners take less than a second, on a busy machine too. */
-const PATIENCE_MS = 10_000
+/** Of CPU: 256 listeners take less than one second. More is what a hostile file takes. */
+const CPU_MS = 5000
+/** By the clock: a container with a CPU limit of 20m needs so long for what a tenth of a second does elsewhere. */
+const PATIENCE_MS = 60_000
+const LOOK_MS = 500
+/** Of the kernel's accounts, on every Linux. */
+const TICK_MS = 10
 /** 256 listeners with all their keys take a quarter of it; a hostile megabyte would take all that a pod has. */
 const HEAP_MIB = 64
 
@@ -64,16 +70,21 @@ function judge(task: Task, clock: Clock): Promise<Verdict> {
   const unusable = (message: string): ConfigError => new ConfigError(task.file, problems(message))
   const undecided = (message: string): Undecided => new Undecided(task.file, problems(message))
   return new Promise((resolve, reject) => {
-    const cancel = clock.after(PATIENCE_MS, () => {
+    const giveUp = (error: ConfigError): void => {
       child.kill('SIGKILL')
-      reject(unusable(`cannot be checked in ${PATIENCE_MS / 1000}s, write less`))
+      reject(error)
+    }
+    const stopLooking = clock.every(LOOK_MS, () => {
+      if (cpuMs(child.pid) >= CPU_MS) giveUp(unusable(`takes more than ${CPU_MS / 1000}s of CPU to be checked, write less`))
     })
+    const stopWaiting = clock.after(PATIENCE_MS, () => giveUp(undecided(`was not checked in ${PATIENCE_MS / 1000}s: the machine was too slow`)))
     let complaints = ''
     child.stderr?.setEncoding('utf8').on('data', (text: string) => (complaints = (complaints + text).slice(-4096)))
     child.once('message', (verdict) => resolve(decoded(verdict as string)))
     child.once('error', (error) => reject(undecided(`cannot be checked: a process for it cannot be started (${error.message})`)))
     child.once('close', (code, signal) => {
-      cancel()
+      stopLooking()
+      stopWaiting()
       // Where it has answered, nobody listens to this.
       if (complaints.includes('heap out of memory')) reject(unusable(`takes more than ${HEAP_MIB} MiB to be checked, write less`))
       else if (signal !== null) reject(undecided(`cannot be checked: the process for it was ended by ${signal}`))
@@ -81,6 +92,17 @@ function judge(task: Task, clock: Clock): Promise<Verdict> {
     })
     child.send(task, () => {}) // of a process that ended early, its end says more
   })
+}
+
+/** What the process has had of the CPU; 0 where the system does not tell. */
+function cpuMs(pid: number | undefined): number {
+  try {
+    // After the name, which may hold anything, the state is the first field; utime and stime are the twelfth and thirteenth (proc(5)).
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ')
+    return TICK_MS * (Number(fields[11]) + Number(fields[12]))
+  } catch {
+    return 0
+  }
 }
 
 function start(): ChildProcess {

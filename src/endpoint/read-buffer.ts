@@ -6,6 +6,7 @@
 // everything falls back to plain `data` events where it does not.
 
 import net from 'node:net'
+import type { Clock } from '../core/clock.ts'
 import { rawOf } from './raw-socket.ts'
 
 /** Called with the socket as `this`; false pauses. */
@@ -33,6 +34,9 @@ interface SocketOptions {
 
 /** For a dialled socket: our own queue bounds what is written, and Node's mark would only cost an event for every large write. */
 export const WRITABLE_MARK = 2 ** 30
+
+/** A round trip on this machine; a busy one takes a few milliseconds. */
+const ADOPTION_MS = 2000
 
 const buffers = new Map<number, Buffer>()
 
@@ -75,14 +79,22 @@ export function unwritten(socket: net.Socket, fallback: number): number {
   return (rawOf(socket) as unknown as { _handle: Handle | null })._handle?.writeQueueSize ?? fallback
 }
 
-/** Whether `acceptWith` works here: a few bytes are sent to such a socket and must come by the callback, then the end. */
-export function checkAdoption(): Promise<boolean> {
+/**
+ * Whether `acceptWith` works here: a few bytes are sent to such a socket and must come by the callback, then the end. `where` they are sent
+ * is for tests of a loopback that is down.
+ */
+export function checkAdoption(clock: Clock, where = '127.0.0.1'): Promise<boolean> {
   return new Promise((resolve) => {
     const server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true })
     const done = (works: boolean): void => {
+      cancel()
       server.close()
+      client?.destroy()
       resolve(works)
     }
+    // Where loopback is down, or filtered, nothing ever comes.
+    const cancel = clock.after(ADOPTION_MS, () => done(false))
+    let client: net.Socket | null = null
     let seen = ''
     const callback = (length: number, bytes: Buffer): boolean => {
       seen += bytes.toString('latin1', 0, length)
@@ -96,8 +108,8 @@ export function checkAdoption(): Promise<boolean> {
       } catch {
         return done(false)
       }
-      const client = net.connect((server.address() as net.AddressInfo).port, '127.0.0.1', () => client.end('adopted'))
-      client.on('error', () => {})
+      client = net.connect((server.address() as net.AddressInfo).port, where, () => client?.end('adopted'))
+      client.on('error', () => done(false))
       client.resume()
     })
   })

@@ -79,7 +79,7 @@ export class Sidegate {
 
   /** Binds everything; rejects with a ConfigError if it does not fit this machine, with the system's error if a port is taken. */
   static async start(config: Config, parts: SidegateParts): Promise<Sidegate> {
-    const isShared = parts.withoutSharedBuffer === true ? false : await checkAdoption()
+    const isShared = parts.withoutSharedBuffer === true ? false : await checkAdoption(parts.clock ?? systemClock)
     const sidegate = new Sidegate(config, parts, isShared)
     await sidegate.#start()
     return sidegate

@@ -53,7 +53,7 @@ test('a hostile file neither stops the event loop nor takes the memory of the po
   const start = performance.now()
   const { outcome } = await load(file)
   delay.disable()
-  t.match(outcome, { problems: [{ message: /^(takes more than 64 MiB to be checked|cannot be checked in 10s), write less$/ }] })
+  t.match(outcome, { problems: [{ message: /^takes more than (64 MiB|5s of CPU) to be checked, write less$/ }] })
   const [stoodMs, tookMs] = [delay.max / 1e6, performance.now() - start]
   t.ok(stoodMs < Math.max(400, tookMs / 4), `${stoodMs.toFixed(0)} ms of ${tookMs.toFixed(0)} ms`)
 })
@@ -61,8 +61,8 @@ test('a hostile file neither stops the event loop nor takes the memory of the po
 test('a check that takes too long is given up, and its process with it', async (t) => {
   const file = join(t.testdir({ 'sidegate.yaml': text }), 'sidegate.yaml')
   const { outcome, isUndecided } = await load(file, { ...systemClock, after: (_ms, run) => systemClock.after(1, run) })
-  t.match(outcome, { problems: [{ message: 'cannot be checked in 10s, write less' }] })
-  t.notOk(isUndecided)
+  t.match(outcome, { problems: [{ message: 'was not checked in 60s: the machine was too slow' }] })
+  t.ok(isUndecided, 'which is no fault of the file')
   await eventually(() => children() === '', { what: 'the process to be gone' })
 })
 

@@ -84,7 +84,7 @@ export interface Program extends Tool {
 export async function program(t: Test, listener: string): Promise<Program> {
   const [port, healthPort, adminPort] = [freePort(), freePort(), freePort()]
   const file = join(temporary(t), 'sidegate.yaml')
-  writeFileSync(file, `drain: { minDuration: off, spread: off, timeout: 5s }\nhealth: { address: "127.0.0.1:${healthPort}" }\nadmin: { address: "127.0.0.1:${adminPort}" }\nlisteners:\n  - { name: l0, address: "127.0.0.1:${port}", ${listener} }\n`)
+  writeFileSync(file, `drain: { minDuration: off, spread: off, timeout: 5s, tcp: spread }\nhealth: { address: "127.0.0.1:${healthPort}" }\nadmin: { address: "127.0.0.1:${adminPort}" }\nlisteners:\n  - { name: l0, address: "127.0.0.1:${port}", ${listener} }\n`)
   const cli = new URL('../../src/cli/cli.ts', import.meta.url).pathname
   const tool = runTool(t, process.execPath, ['--no-warnings', cli, 'run', '-c', file])
   await whenListening(port)

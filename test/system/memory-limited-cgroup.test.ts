@@ -56,7 +56,7 @@ test('in 256 MiB 2000 stalled readers are overloaded, the process lives, tells, 
   const answers = await echo(t)
   const file = configFile(t, `health: { address: "127.0.0.1:${health}" }
 admin: { address: "127.0.0.1:${admin}" }
-drain: { minDuration: off, spread: off, timeout: 10s }
+drain: { minDuration: off, spread: off, timeout: 10s, tcp: spread }
 listeners:
   - { name: flood, address: "127.0.0.1:${tcp}", protocol: tcp, upstream: "127.0.0.1:${readers.servicePort}" }
   - { name: web, address: "127.0.0.1:${http}", protocol: http, upstream: "127.0.0.1:${answers.port}" }

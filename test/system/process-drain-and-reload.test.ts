@@ -60,7 +60,7 @@ test('SIGTERM asks 750 clients to go, evenly over drain.spread, resets nobody, a
 
 test('as the kubelet does it: POST /drain, a hook of the application that waits, and SIGTERM, which then ends it at once', async (t) => {
   const upstream = await echo(t)
-  const program = await runProgram(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`], { top: 'drain: { minDuration: 300ms, spread: 300ms, timeout: 10s }' })
+  const program = await runProgram(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`], { top: 'drain: { minDuration: 300ms, spread: 300ms, timeout: 10s, tcp: spread }' })
   const client = await connect(t, program.port)
   await client.write('live')
   await client.read(4)

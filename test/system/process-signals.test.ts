@@ -5,7 +5,7 @@ import { wsClient, wsServer } from '../support/websocket.ts'
 import { runProgram } from './program.ts'
 
 /** No delay and no spread, so that what follows the signal follows at once. */
-const atOnce = { top: 'drain: { minDuration: off, spread: off, timeout: 20s }' }
+const atOnce = { top: 'drain: { minDuration: off, spread: off, timeout: 20s, tcp: spread }' }
 
 test('SIGTERM lets live tcp and WebSocket pairs go, tells them so, and ends it with 0', async (t) => {
   const upstream = await echo(t)

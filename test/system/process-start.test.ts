@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import net from 'node:net'
 import { join } from 'node:path'
+import { eventually, within } from '../support/eventually.ts'
 import { connect, echo } from '../support/peers.ts'
 import { configFile, freePorts, runFile, runProgram } from './program.ts'
 
@@ -71,4 +72,24 @@ test('more connections than the descriptor limit holds, written in the file, end
   const program = await runFile(t, configFile(t, yaml), { under: ['prlimit', '--nofile=1024:1024'], isAsked: false })
   t.equal(await program.exited, 78)
   t.match(program.errors(), 'listeners[0].limits.connections')
+})
+
+/** The process that checks the configuration, once it is there. */
+const checker = (pid: number): Promise<number> => eventually(() => Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0]) || null, { what: 'the check' })
+/** Seconds of work for a parser. */
+const hostile = `listeners: []\nx: [${'a,'.repeat(150_000)}]\n`
+
+test('SIGTERM while it starts ends it with 0 at once', async (t) => {
+  const program = await runFile(t, configFile(t, hostile), { isAsked: false })
+  await checker(program.pid)
+  program.child.kill('SIGTERM')
+  t.equal(await within(program.exited), 0)
+  t.match(program.errors(), 'SIGTERM before it had started')
+})
+
+test('a check of the configuration that does not get done ends it with 75, which is no fault of the file', async (t) => {
+  const program = await runFile(t, configFile(t, hostile), { isAsked: false })
+  process.kill(await checker(program.pid), 'SIGKILL')
+  t.equal(await within(program.exited), 75)
+  t.match(program.errors(), 'the process for it was ended by SIGKILL')
 })

@@ -93,7 +93,7 @@ const echoes = ({ lines }: Peer): number => lines.filter((line) => line === 'ech
 
 test('the shipped pod starts before its application, is drained by its hooks while the application lives, and ends with 0', options, async (t) => {
   // The file that is shipped, with a drain that a test can wait for.
-  const { net, gate, sidegate } = await startSidecar(t, `${shipped}drain: { minDuration: 1500ms, spread: 500ms, timeout: 10s }\n`)
+  const { net, gate, sidegate } = await startSidecar(t, `${shipped}drain: { minDuration: 1500ms, spread: 500ms, timeout: 10s, tcp: spread }\n`)
   for (const one of [sidecar.startupProbe, sidecar.readinessProbe, sidecar.livenessProbe]) t.equal(await probe(net, one), '200', `${one.httpGet.path} does not wait for the application`)
   t.match(await sidegate('health'), { code: 0, output: /^ready/ })
   const application = await startApp(t, net)

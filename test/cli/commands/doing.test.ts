@@ -14,7 +14,7 @@ test('health is an exit code: 0 ready, 1 not, 1 not there', async (t) => {
 })
 
 test('drain asks, and undoes', async (t) => {
-  const { client, at } = await openGate(t, 'drain: { minDuration: 1h, spread: off, timeout: 2h }')
+  const { client, at } = await openGate(t, 'drain: { minDuration: 1h, spread: off, timeout: 2h, tcp: spread }')
   t.match(await sidegate(t, 'drain', '--undo', ...at), { code: 1, stderr: /said 409: there is no drain that can be undone\n$/ })
   t.match(await sidegate(t, 'drain', ...at), { code: 0, stdout: 'draining: not ready, and still accepting until drain.minDuration is over\n' })
   t.match(await sidegate(t, 'drain', '--undo', ...at), { code: 0, stdout: 'not draining any more\n' })
@@ -23,7 +23,7 @@ test('drain asks, and undoes', async (t) => {
 })
 
 test('drain --wait returns when the drain is finished', async (t) => {
-  const { client, at } = await openGate(t, 'drain: { minDuration: off, spread: off, timeout: 10s }')
+  const { client, at } = await openGate(t, 'drain: { minDuration: off, spread: off, timeout: 10s, tcp: spread }')
   void client.ended.then(() => client.end())
   t.match(await sidegate(t, 'drain', '--wait', ...at), { code: 0, stdout: 'draining: connections are asked to go\ndrained\n' })
   t.match(await sidegate(t, 'drain', '--wait', ...at), { code: 0, stdout: 'drained\n' })
