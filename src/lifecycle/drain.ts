@@ -65,7 +65,7 @@ export interface DrainParts {
 export const BEGINS_WITHIN_MS = 5000
 /** For sockets that were reset to be gone. */
 const RESET_MS = 1000
-/** Where there is no spread, tcp connections get their FIN so long before what is left is reset. */
+/** So long before what is left is reset every tcp connection has got its FIN: to be ended is better than to be reset. */
 const LAST_MS = 1000
 
 const none = (): DrainCounts => ({ drained: 0, forced: 0, others: 0, cut: 0 })
@@ -194,11 +194,11 @@ export class Drain {
     this.#partings.push(new Parting({ clock, random, connections, spreadMs: Math.min(this.#times.spreadMs, leftMs), ask }))
   }
 
-  /** The last `spread` before the timeout. */
+  /** The last `spread` before the timeout, less the time to go. */
   #patience(leftMs: number): { waitMs: number; windowMs: number } {
     const { spreadMs } = this.#times
     const waitMs = Math.max(0, leftMs - Math.max(spreadMs, LAST_MS))
-    return { waitMs, windowMs: Math.min(spreadMs, leftMs) }
+    return { waitMs, windowMs: Math.max(0, Math.min(spreadMs, leftMs) - LAST_MS) }
   }
 
   #force(): void {

@@ -254,3 +254,21 @@ test('a timeout shorter than minDuration still asks before it resets', async (t)
   t.same(peer.told.map(({ reason }) => reason), ['drain', 'drain_timeout'])
   t.equal(drain.state, 'finished')
 })
+
+test('tcp waits for the last spread before the timeout, and all of it has got its FIN a second before the reset', async (t) => {
+  const { clock, drain, open } = setUp()
+  const peers = Array.from({ length: 200 }, () => open())
+  const drained = drain.begin('SIGTERM', { ...TIMES, tcp: 'wait' })
+  await clock.pass(TIMES.timeoutMs)
+  const moments = peers.map(({ told }) => told[0]!.at)
+  t.ok(Math.min(...moments) >= TIMES.timeoutMs - TIMES.spreadMs && Math.max(...moments) <= TIMES.timeoutMs - 999)
+  t.match(await drained, { drained: 200, forced: 0 })
+
+  const short = setUp()
+  const [one] = [short.open()]
+  void short.drain.begin('admin', { minDurationMs: 0, spreadMs: 0, timeoutMs: 20_000, tcp: 'wait' })
+  await short.clock.pass(18_999)
+  t.same(one.told, [], 'without a spread')
+  await short.clock.pass(2)
+  t.match(one.told, [{ reason: 'drain' }])
+})

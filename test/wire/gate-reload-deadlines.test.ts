@@ -80,7 +80,7 @@ test('a longer deadlines.handshake spares those that wait under newConnections a
   await reload(LONG)
   await Promise.all(clients.map(async (client) => {
     void client.write('?')
-    await client.read(1)
+    await client.read(1, { withinMs: 30_000 })
   }))
   for (const client of clients) client.end()
 })
