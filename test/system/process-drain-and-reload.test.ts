@@ -32,7 +32,7 @@ test('SIGTERM asks 750 clients to go, evenly over drain.spread, resets nobody, a
   const program = await runProgram(
     t,
     [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`, `protocol: http, upstream: "127.0.0.1:${service.port}"`, `protocol: http, upstream: "127.0.0.1:${web.port}"`],
-    { top: `drain: { minDuration: 2s, spread: ${spreadMs}ms, timeout: 30s }` },
+    { top: `drain: { minDuration: 2s, spread: ${spreadMs}ms, timeout: 30s, tcp: spread }` },
   )
   const sockets = await Promise.all(Array.from({ length: 500 }, () => wsClient(t, `ws://127.0.0.1:${program.ports[1]}`)))
   const wires = await Promise.all(Array.from({ length: 200 }, () => connect(t, program.ports[0]!)))
