@@ -3,7 +3,7 @@
 
 import { asksToBind } from './authentication.ts'
 import type { Framing } from './body.ts'
-import { endToEndHeaders, lengthPattern, MAX_HEADERS, parseAnswerHead, tokensOf, valueOf, valuesOf } from './head.ts'
+import { endToEndHeaders, lengthPattern, MAX_HEADERS, parseAnswerHead, tokensOf, valueOf, valuesOf, withCrlf } from './head.ts'
 import type { AnswerHead, Header } from './head.ts'
 
 export interface JudgedAnswer {
@@ -35,7 +35,7 @@ const timeoutPattern = /(?:^|[\s,;])timeout\s*=\s*"?([0-9]{1,9})/i
 /** The head as it stands in `text`, or the rule that it breaks. Lenient: lines may end with LF alone, and a reason that may not be written goes. */
 export function readAnswerHead(text: string, isLenient: boolean): AnswerHead | string {
   if (!isLenient) return text.endsWith('\r\n\r\n') ? parseAnswerHead(text) : 'bare CR or LF in the head'
-  const crlf = bareLf.test(text) ? text.replaceAll(/\r?\n/g, '\r\n') : text
+  const crlf = bareLf.test(text) ? withCrlf(text) : text
   const end = crlf.indexOf('\r\n')
   const isWritable = end <= STATUS_LENGTH || reasonPattern.test(crlf.slice(STATUS_LENGTH, end))
   return parseAnswerHead(isWritable ? crlf : crlf.slice(0, STATUS_LENGTH) + crlf.slice(end))

@@ -2,8 +2,6 @@
 // way must understand the same way, or a request could be hidden in another (RFC 9112 section 11.2; the cases are in
 // test/http1/head.test.ts).
 
-import { KeptBytes } from '../endpoint/kept-bytes.ts'
-
 /** Names as they were written, in order; values without surrounding white space. */
 export type Header = readonly [name: string, value: string]
 
@@ -36,68 +34,6 @@ const requestLine = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [\x21-\x7e]+ HTTP\/1\.[01]$/
 const statusLine = /^HTTP\/1\.[01] [1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*)?$/
 const namePattern = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const valuePattern = /^[\t\x20-\x7e\x80-\xff]*$/
-
-/** Collects a head from the chunks that it comes in; nearly always it is whole in the first, and nothing is copied. */
-export class HeadReader {
-  readonly #maxBytes: number
-  #kept: KeptBytes | null = null
-  #begin = ''
-
-  constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes
-  }
-
-  /** Nothing of a head has come yet. */
-  get isEmpty(): boolean {
-    return this.#kept === null
-  }
-
-  /** What has come of a head that goes on, in latin1, as `read` gives it. */
-  get begin(): string {
-    return this.#begin
-  }
-
-  /**
-   * Takes a chunk. `more`: the head goes on. `too big`: it is over its bound. Else its text (latin1, the empty line that ends it
-   * included, those before it left out) and how many bytes of this chunk belong to it. A line may end with LF alone: that is for whoever
-   * parses it to judge, at once.
-   */
-  read(bytes: Buffer, length: number): 'more' | 'too big' | { text: string; taken: number; bytes: number } {
-    const before = this.#kept?.length ?? 0
-    let all = bytes
-    let end = length
-    if (this.#kept !== null) {
-      this.#kept.append(bytes, 0, length)
-      all = this.#kept.peekAll()
-      end = all.length
-    }
-    const text = all.toString('latin1', 0, Math.min(end, this.#maxBytes))
-    const start = beginOf(text)
-    const size = endOf(text, start)
-    if (size < 0) {
-      if (end > this.#maxBytes) return 'too big'
-      if (this.#kept === null) (this.#kept = new KeptBytes()).append(bytes, 0, length)
-      this.#begin = text.slice(start)
-      return 'more'
-    }
-    this.#kept = null
-    return { text: text.slice(start, size), taken: size - before, bytes: size }
-  }
-}
-
-/** Empty lines before a head mean nothing (RFC 9112 section 2.2). */
-function beginOf(text: string): number {
-  let start = 0
-  while (text.startsWith(CRLF, start)) start += CRLF.length
-  return start
-}
-
-/** Behind the first empty line; -1 where there is none. */
-function endOf(text: string, start: number): number {
-  const crlf = text.indexOf('\n\r\n', start)
-  const lf = text.indexOf('\n\n', start)
-  return lf >= 0 && (crlf < 0 || lf < crlf) ? lf + 2 : crlf < 0 ? -1 : crlf + 3
-}
 
 /** A head whose lines may end with LF alone (RFC 9112 section 2.2 lets a recipient read it so), as one whose lines end with CRLF. */
 export function withCrlf(text: string): string {

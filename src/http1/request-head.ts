@@ -5,7 +5,7 @@ import { bindsConnection } from './authentication.ts'
 import type { Framing } from './body.ts'
 import { forwardHeaders } from './forwarding.ts'
 import type { Forwarded } from './forwarding.ts'
-import { parseRequestHead, tokensOf, valuesOf } from './head.ts'
+import { parseRequestHead, tokensOf, valuesOf, withCrlf } from './head.ts'
 import type { RequestHead } from './head.ts'
 import { checkRequest } from './request.ts'
 
@@ -27,7 +27,7 @@ export interface RequestRules {
 
 /** The head as it stands in `text`, or the rule that it breaks. Lenient: a line may end with LF alone. */
 export function readRequestHead(text: string, isLenient: boolean): RequestHead | string {
-  if (isLenient) return parseRequestHead(text.replaceAll(/\r?\n/g, '\r\n'))
+  if (isLenient) return parseRequestHead(withCrlf(text))
   return text.endsWith('\r\n\r\n') ? parseRequestHead(text) : 'bare CR or LF in the head'
 }
 

@@ -9,7 +9,7 @@ import type { Live } from '../core/live.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { forwardedFor } from '../http1/forwarding.ts'
 import type { ForwardingOptions } from '../http1/forwarding.ts'
-import { HeadReader, parseAnswerHead, withCrlf } from '../http1/head.ts'
+import { parseAnswerHead, withCrlf } from '../http1/head.ts'
 import { HeadCollector, MORE, TOO_BIG } from '../http1/head-collector.ts'
 import type { AnswerHead, RequestHead } from '../http1/head.ts'
 import { notHttp } from '../http1/not-http.ts'
@@ -75,7 +75,7 @@ export function serveUpgrade(connection: Connection, client: Endpoint, request: 
 class WebSocketOpening implements OpeningSteps {
   readonly #options: WebSocketOptions
   readonly #request: HeadCollector
-  readonly #answer: HeadReader
+  readonly #answer: HeadCollector
   #upgrade: Upgrade | null = null
   #interim = 0
   /** Of the client's request, empty lines before it included. */
@@ -84,7 +84,7 @@ class WebSocketOpening implements OpeningSteps {
   constructor(options: WebSocketOptions) {
     this.#options = options
     this.#request = new HeadCollector(options.maxHeaderBytes)
-    this.#answer = new HeadReader(options.maxHeaderBytes)
+    this.#answer = new HeadCollector(options.maxHeaderBytes)
   }
 
   answer(close: Close): Buffer | null {
@@ -142,13 +142,14 @@ class WebSocketOpening implements OpeningSteps {
   }
 
   onUpstreamBytes(opening: Opening, bytes: Buffer, length: number): void {
-    const head = this.#answer.read(bytes, length)
-    if (head === 'more') return
-    if (head === 'too big') return opening.close(makeClose('message_too_big', 'upstream', 'handshake', 'answer head (http.maxHeader)'))
-    opening.connection.toClient.received += head.bytes
+    const head = this.#answer
+    const at = head.read(bytes, 0, length)
+    if (at === MORE) return
+    if (at === TOO_BIG) return opening.close(makeClose('message_too_big', 'upstream', 'handshake', 'answer head (http.maxHeader)'))
+    opening.connection.toClient.received += head.text.length
     const answer = parseAnswerHead(withCrlf(head.text))
     if (typeof answer === 'string') return opening.close(makeClose('protocol_error', 'upstream', 'handshake', answer))
-    this.#onAnswer(opening, answer, head.taken === length ? NOTHING : Buffer.from(bytes.subarray(head.taken, length)))
+    this.#onAnswer(opening, answer, at === length ? NOTHING : Buffer.from(bytes.subarray(at, length)))
   }
 
   #onAnswer(opening: Opening, answer: AnswerHead, rest: Buffer): void {

@@ -1,20 +1,22 @@
 import fc from 'fast-check'
 import { test } from 'tap'
-import { encodeHead, endToEndHeaders, HeadReader, parseAnswerHead, parseRequestHead, tokensOf, valuesOf, withCrlf } from '../../src/http1/head.ts'
+import { encodeHead, endToEndHeaders, parseAnswerHead, parseRequestHead, tokensOf, valuesOf, withCrlf } from '../../src/http1/head.ts'
+import { HeadCollector, MORE, TOO_BIG } from '../../src/http1/head-collector.ts'
 
 const MAX = 16 * 1024
 const request = (...lines: string[]): string => ['GET / HTTP/1.1', ...lines, '', ''].join('\r\n')
 
 /** Gives `bytes` to a reader in those pieces, each in a buffer that is overwritten afterwards, as the shared one is. */
 function readInPieces(bytes: Buffer, sizes: number[], maxBytes = MAX): { head: unknown; at: number } {
-  const reader = new HeadReader(maxBytes)
+  const reader = new HeadCollector(maxBytes)
   const shared = Buffer.alloc(64 * 1024, '\r\n\r\n')
   for (let at = 0, piece = 0; at < bytes.length; piece++) {
     const length = Math.min(sizes[piece] ?? bytes.length, bytes.length - at)
     bytes.copy(shared, 0, at, at + length)
-    const head = reader.read(shared, length)
+    const end = reader.read(shared, 0, length)
     shared.fill('\r\n\r\n', 0, length + 8)
-    if (head !== 'more') return { head: typeof head === 'string' ? head : head.text, at: at + (typeof head === 'string' ? length : head.taken) }
+    if (end === TOO_BIG) return { head: 'too big', at: at + length }
+    if (end !== MORE) return { head: reader.text, at: at + end }
     at += length
   }
   return { head: 'more', at: bytes.length }
@@ -166,11 +168,11 @@ test('byte by byte a head is the same', (t) => {
 })
 
 test('the end of the last head in the shared buffer does not end this one', (t) => {
-  const reader = new HeadReader(MAX)
+  const reader = new HeadCollector(MAX)
   const shared = Buffer.from('GET / HTTP/1.1\r\n\r\nstale')
-  t.equal(reader.read(shared, 16), 'more')
+  t.equal(reader.read(shared, 0, 16), MORE)
   t.equal(reader.isEmpty, false)
-  t.match(reader.read(Buffer.from('\r\nmore'), 6), { text: 'GET / HTTP/1.1\r\n\r\n', taken: 2, bytes: 18 })
+  t.same([reader.read(Buffer.from('\r\nmore'), 0, 6), reader.text], [2, 'GET / HTTP/1.1\r\n\r\n'])
   t.equal(reader.isEmpty, true)
   t.end()
 })
