@@ -49,7 +49,7 @@ test('tcp: data, a reader that stopped, and the other side after a FIN', async (
   await heldBack(flood.open(), 'to_client')
   const stalled = await waitingFor(flood, /^the client to take \d/)
   t.match(stalled, { paused: { toClient: true, toUpstream: false } })
-  t.ok(isNext(stalled, 'deadlines.write', 'client', 30_000))
+  t.ok(isNext(stalled, 'deadlines.write', 'client', 300_000))
 
   const silent = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${(await mute(t)).port}"`])
   const half = await connect(t, silent.port)
