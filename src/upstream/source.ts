@@ -31,6 +31,8 @@ export class Source {
   readonly #context: SourceContext
   #watch: Watch | null = null
   #cancel: (() => void) | null = null
+  /** Its time is up. Told with `onChanged` and not before: what is shown is what connections meet. */
+  #isGivenUp = false
 
   constructor(name: string, port: number, context: SourceContext) {
     this.name = name
@@ -59,8 +61,7 @@ export class Source {
     const known = this.#known
     if (known === null || known.isUnknown) return 'unresolved'
     if (known.isAnswered) return 'resolved'
-    const { clock, staleForMs } = this.#context
-    if (known.absentMs(clock.now()) >= staleForMs) return 'absent'
+    if (this.#isGivenUp) return 'absent'
     return known.answeredAt === null ? 'unresolved' : 'stale'
   }
 
@@ -103,7 +104,8 @@ export class Source {
     this.#cancel = null
     const { clock, staleForMs } = this.#context
     const leftMs = staleForMs - (this.#known?.absentMs(clock.now()) ?? 0)
-    if (this.#known?.isAbsent === true && leftMs > 0 && Number.isFinite(leftMs)) this.#cancel = clock.after(leftMs, () => this.#context.onChanged())
+    this.#isGivenUp = leftMs <= 0
+    if (this.#known?.isAbsent === true && leftMs > 0 && Number.isFinite(leftMs)) this.#cancel = clock.after(leftMs, () => this.#onHeard())
     this.#context.onChanged()
   }
 }
