@@ -77,14 +77,13 @@ async function livesByGoingOn(t: Test, stalled: Stalled): Promise<void> {
   await pass(t, stalled, 1, 49_000)
   await service.write('more')
   await client.wire.readUntil('more')
-  // It is noticed at the next look.
+  // It is noticed at the next look, before the time that passes now or behind it.
   await pass(t, stalled, 2, 20_000)
-  await pass(t, stalled, 3, 59_000)
   t.same([client.wire.outcome, client.wire.hasEnded], [null, false], 'a byte re-arms it')
-  clock.pass(1000)
+  clock.pass(60_000)
   await client.wire.ended
   client.wire.end()
-  t.match(await gate.end(4), { reason: 'idle_timeout', side: 'upstream', phase: 'relay', detail: /deadlines\.upstreamIdle/ })
+  t.match(await gate.end(3), { reason: 'idle_timeout', side: 'upstream', phase: 'relay', detail: /deadlines\.upstreamIdle/ })
 }
 
 test('an answer of minutes of silence lives where it is an event stream, or where the deadline is off or longer', async (t) => {
