@@ -213,7 +213,9 @@ export class Half implements Worker {
   /** The turn of this half at its bucket, or in the event loop: what was kept goes on, then the source is read again if it may. */
   onTurn(): void {
     if ((this.#blockers & TURN) === 0 && this.meter?.isWaiting !== true) this.#relayRest()
+    // What is relayed in a turn of the event loop may have to wait for a token in its turn.
     if (this.meter === null || this.meter.mayRead()) this.#blockers &= ~BUCKET
+    else this.#blockers |= BUCKET
     if (this.#blockers === 0) this.source.resume()
   }
 

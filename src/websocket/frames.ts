@@ -36,7 +36,7 @@ const CONTROL_HEAD = 6
 const swallow = { forward() {} }
 
 /** What a frame costs beside its bytes, as many as could be relayed in the same time. */
-const FRAME_COST = 512
+const FRAME_COST = 1024
 /** Of peers that were told goodbye so many frames are looked at for the Close that answers. */
 const LATE_FRAMES = 2048
 

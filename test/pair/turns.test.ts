@@ -2,6 +2,9 @@ import { test } from 'tap'
 import { fixed } from '../../src/core/live.ts'
 import { silentObserver } from '../../src/core/connection.ts'
 import { SHARE, turnsOf } from '../../src/core/turns.ts'
+import { Bucket } from '../../src/limits/bucket.ts'
+import type { PairLimits } from '../../src/limits/meter.ts'
+import { Pacer } from '../../src/limits/pacer.ts'
 import { Frames } from '../../src/websocket/frames.ts'
 import type { PingOptions } from '../../src/websocket/pinger.ts'
 import { fakeClock, type FakeClock } from '../support/fake-clock.ts'
@@ -80,8 +83,8 @@ for (const [what, spec] of [
     const turns = perTurn(clock, () => upstream.got.length / size)
     client.feed(bytes)
     const [first = 0, second = 0] = await turns
-    t.ok(first > 100 && first <= SHARE / 512, `${first} in the first turn`)
-    t.ok(second - first <= SHARE / 512, `${second - first} in the second`)
+    t.ok(first > 100 && first <= SHARE / 1024, `${first} in the first turn`)
+    t.ok(second - first <= SHARE / 1024, `${second - first} in the second`)
     t.ok(upstream.got.equals(bytes))
     t.equal(connection.end, null)
   })
@@ -92,7 +95,7 @@ test('a flood of fragments of one message is bounded like any other', async (t) 
   const bytes = Buffer.concat([many(1, { opcode: 'text', fin: false }), many(2000, { opcode: 'continuation', fin: false }), many(1, { opcode: 'continuation' })])
   const turns = perTurn(clock, () => upstream.got.length / 6)
   client.feed(bytes)
-  t.ok((await turns)[0]! <= SHARE / 512)
+  t.ok((await turns)[0]! <= SHARE / 1024)
   t.ok(upstream.got.equals(bytes))
 })
 
@@ -117,12 +120,12 @@ test('twenty floods and one that chats: it never waits, and the floods share eac
   const chatted: number[] = []
   const look = (): void => {
     const now = relayed()
-    t.ok(now - before <= 5 * (SHARE / 512), `${now - before} frames of floods in a turn`)
+    t.ok(now - before <= 5 * (SHARE / 1024), `${now - before} frames of floods in a turn`)
     before = now
     chat.client.feed(PING)
     chatted.push(chat.upstream.got.length / PING.length)
     const each = floods.map(({ upstream }) => upstream.got.length / PING.length)
-    t.ok(Math.max(...each) - Math.min(...each) <= 2 * (SHARE / 512), 'none is ahead by more than a turn of its own')
+    t.ok(Math.max(...each) - Math.min(...each) <= 2 * (SHARE / 1024), 'none is ahead by more than a turn of its own')
     if (++turns < 40) clock.nextTurn(look)
   }
   clock.nextTurn(look)
@@ -130,6 +133,24 @@ test('twenty floods and one that chats: it never waits, and the floods share eac
   t.same(chatted, Array.from({ length: 40 }, (_, nth) => nth + 1), 'each of its pings goes on in the turn in which it comes')
   t.ok(floods.every(({ upstream }) => upstream.got.equals(bytes)))
   t.equal(turnsOf(clock).waiting, 0)
+})
+
+test('where a limit delays as well, what waits for a token in its turn keeps what comes behind it from being read', async (t) => {
+  const limits = (clock: FakeClock): PairLimits => {
+    const bucket = new Bucket(10_000, 600, clock.now())
+    const messages = { bucket, onExceed: 'delay', isEnforced: true } as const
+    const none = { bytes: null, messages: null }
+    return { clock, pacer: new Pacer(clock), minRate: null, ratesOf: () => ({ toUpstream: { bytes: null, messages }, toClient: none }), report() {} }
+  }
+  const { client, upstream, clock, connection } = webSocketPair({ limits })
+  const [first, second] = [many(3000, { opcode: 'text', payload: 'first' }), many(3000, { opcode: 'text', payload: 'other' })]
+  client.feed(first)
+  client.feed(second)
+  await clock.pass(100)
+  t.equal(client.unread, second.length)
+  await clock.pass(1000)
+  t.ok(upstream.got.equals(Buffer.concat([first, second])))
+  t.equal(connection.end, null)
 })
 
 test('FIN behind a read that is looked at over several turns follows all of it', async (t) => {
