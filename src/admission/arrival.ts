@@ -18,6 +18,7 @@ import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
 import { resetSocket } from '../endpoint/reset.ts'
 import { secureClientEndpoint } from '../endpoint/socket-endpoint.ts'
 import type { ReadOptions, SocketEndpoint } from '../endpoint/socket-endpoint.ts'
+import { clientKey } from '../limits/client-key.ts'
 import type { ClientAddress } from './client-address.ts'
 import { describeTls } from './client-tls.ts'
 import { ProxyHeaderReader } from './proxy-header.ts'
@@ -80,6 +81,10 @@ export class Arrival implements EndpointOwner, Handshaker, Swept {
     this.client = peer
     this.#endpoint = endpoint
     this.#context = context
+  }
+
+  get clientKey(): string {
+    return clientKey(this.client.text) ?? this.client.text
   }
 
   /** Takes ownership of the endpoint. */

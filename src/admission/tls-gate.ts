@@ -2,7 +2,9 @@
 // raw socket stays with its owner, so that a peer that stalls inside its handshake is ended by RST like any other: by itself
 // that server would tell of it and leave it open.
 //
-// Handshakes in flight are bounded: each holds some 50 KB, and a thousand half ClientHellos cost their senders nothing.
+// Handshakes in flight are bounded: each holds some 50 KB, and a thousand half ClientHellos cost their senders nothing. Clients share
+// the places, as they are counted everywhere: with none left, who has the most gives one up. So one client that begins and does
+// not finish is in nobody's way but its own.
 
 import type { Socket } from 'node:net'
 import type tls from 'node:tls'
@@ -29,6 +31,8 @@ export interface TlsGateOptions {
 }
 
 export interface Handshaker {
+  /** Who it is: of those with the same, each has a part of one share. */
+  readonly clientKey: string
   /** One of these is called, once, unless the handshake was cancelled. */
   onSecure(socket: tls.TLSSocket): void
   /** The raw socket is still the handshaker's to close. `farewell` says why, in a turn of its own, and ends it; null where nothing is to be said. */
@@ -116,7 +120,7 @@ export class TlsGate {
 
   /** Bytes that were read from `raw` already are unshifted; nobody else reads it from here on. */
   begin(raw: Socket, handshaker: Handshaker, now: number): void {
-    if (this.#inFlight.size >= MAX_IN_FLIGHT && !this.#makeRoom(now)) return handshaker.onHandshakeFailed(tooMany(), null)
+    if (this.#inFlight.size >= MAX_IN_FLIGHT && !this.#makeRoom(handshaker.clientKey, now)) return handshaker.onHandshakeFailed(tooMany(), null)
     this.#inFlight.set(raw, { handshaker, since: now, secret: null, isJudged: false })
     // Half of a handshake is nothing: a client that ends its half inside it has left. The TLS socket takes over what it finds.
     raw.allowHalfOpen = false
@@ -129,13 +133,30 @@ export class TlsGate {
     this.#inFlight.delete(raw)
   }
 
-  #makeRoom(now: number): boolean {
-    const [oldest] = this.#inFlight
-    if (oldest === undefined || now - oldest[1].since < QUICK_MS) return false
-    const [raw, { handshaker }] = oldest
-    this.#inFlight.delete(raw)
-    handshaker.onHandshakeFailed(tooMany(), null)
-    return true
+  #makeRoom(client: string, now: number): boolean {
+    const { greediest, most, own } = this.#sharesBeside(client)
+    const isUneven = most > own + 1
+    for (const [raw, { handshaker, since }] of this.#inFlight) {
+      // Of whoever has the most, its oldest, however young. Among equals it is the newcomer's own, or the oldest of all.
+      if (isUneven ? handshaker.clientKey !== greediest : own > 0 && handshaker.clientKey !== client) continue
+      if (!isUneven && now - since < QUICK_MS) return false
+      this.#inFlight.delete(raw)
+      handshaker.onHandshakeFailed(tooMany(), null)
+      return true
+    }
+    return false
+  }
+
+  /** Counted only where there is no place left. */
+  #sharesBeside(client: string): { greediest: string; most: number; own: number } {
+    const counts = new Map<string, number>()
+    let greediest = client
+    for (const { handshaker: { clientKey } } of this.#inFlight.values()) {
+      const count = (counts.get(clientKey) ?? 0) + 1
+      counts.set(clientKey, count)
+      if (count > (counts.get(greediest) ?? 0)) greediest = clientKey
+    }
+    return { greediest, most: counts.get(greediest) ?? 0, own: counts.get(client) ?? 0 }
   }
 
   #onSecure(socket: tls.TLSSocket): void {

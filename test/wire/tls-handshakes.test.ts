@@ -173,6 +173,28 @@ test('handshakes in flight are bounded: beyond 256 the newest is too_many, or, a
   await eventually(() => held.filter((wire) => wire.outcome?.kind === 'reset').length === 1)
 })
 
+test('one client that begins and does not finish takes no place of another: its own oldest go, however young', async (t) => {
+  watchLeaks(t, { withinMs: 10_000 })
+  const upstream = await echo(t)
+  const now = 1000
+  const gate = await tlsGate(t, upstream, '', '', { clock: { ...systemClock, now: () => now } })
+  const flood = (count: number): Promise<Wire[]> => Promise.all(Array.from({ length: count }, () => connect(t, gate.port, { from: '127.0.0.2' })))
+  const gone = (wires: Wire[]): number => wires.filter((wire) => wire.outcome?.kind === 'reset').length
+  const held = await flood(256)
+  // In no hurry, and of two addresses.
+  const slow = await connect(t, gate.port)
+  const other = await connect(t, gate.port, { from: '127.0.0.3' })
+  await eventually(() => gone(held) === 2)
+  for (let i = 0; i < 3; i++) {
+    const client = await tlsConnect(t, gate.port, { ca: ca.cert })
+    void client.write('x')
+    t.equal((await client.read(1)).toString(), 'x')
+    const more = await flood(20)
+    await eventually(() => gone(more) >= 19, { what: 'those who come in a flood to be refused' })
+  }
+  t.same([slow.outcome, other.outcome], [null, null])
+})
+
 test('a drain refuses who is inside its handshake', async (t) => {
   watchLeaks(t)
   const upstream = await echo(t)
