@@ -1,12 +1,13 @@
 // A share of each turn of the event loop delays what is over it, and takes nothing away: whatever the transport, the direction, the size
 // of the pieces and the limits that delay as well.
 
-import { test } from 'tap'
+import root, { test } from 'tap'
 import { eventually } from '../support/eventually.ts'
 import { gotAll, partsWell } from '../support/innocents.ts'
 import { forEachTransport, isHttp, isWebSocket, openLine, transports, type Peer } from '../support/transports.ts'
 
 const MIB = 1024 * 1024
+root.setTimeout(120_000)
 
 /** Many pieces of a byte, as fast as they can be written. */
 async function drizzle(peer: Peer, pieces: number): Promise<void> {
@@ -15,11 +16,11 @@ async function drizzle(peer: Peer, pieces: number): Promise<void> {
   await Promise.all(written)
 }
 
-test('eight megabytes each way at once arrive whole and in order', (t) =>
+test('four megabytes each way at once arrive whole and in order', (t) =>
   forEachTransport(t, transports, async (t, transport) => {
     const line = await openLine(t, transport)
     const { client, service } = line
-    await Promise.all([client.send(8 * MIB), service.send(8 * MIB)])
+    await Promise.all([client.send(4 * MIB), service.send(4 * MIB)])
     await Promise.all([gotAll(t, service, client.sent), gotAll(t, client, service.sent)])
     client.finish()
     service.finish()
@@ -29,13 +30,13 @@ test('eight megabytes each way at once arrive whole and in order', (t) =>
 
 for (const [what, keys] of [
   ['', ''],
-  [', with limits that delay as well', 'limits: { bytes: { rate: 4MiB, burst: 64KiB }, messages: { rate: 20000, burst: 100 } }'],
+  [', with limits that delay as well', 'limits: { bytes: { rate: 4MiB, burst: 64KiB }, messages: { rate: 10000, burst: 100 } }'],
 ] as const) {
-  test(`ten thousand pieces of a byte each way arrive whole and in order${what}`, (t) =>
+  test(`four thousand pieces of a byte each way arrive whole and in order${what}`, (t) =>
     forEachTransport(t, transports, async (t, transport) => {
       const line = await openLine(t, transport, isWebSocket(transport) ? keys : keys.replace(/, messages: {[^}]*}/, ''))
       const { client, service, gate } = line
-      await Promise.all([drizzle(client, 10_000), drizzle(service, 10_000)])
+      await Promise.all([drizzle(client, 4000), drizzle(service, 4000)])
       await Promise.all([gotAll(t, service, client.sent), gotAll(t, client, service.sent)])
       t.same(gate.lines, [])
       client.finish()
