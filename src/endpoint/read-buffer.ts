@@ -59,7 +59,7 @@ export function acceptWith(server: net.Server, onread: OnRead, onSocket: (socket
       server.emit('error', new Error(`accept: ${process.getBuiltinModule('node:util').getSystemErrorName(status)}`))
       return
     }
-    // With Node's own writable mark: a socket that is released for plain HTTP is held back by it.
+    // With Node's own writable mark: a socket that is released to carry TLS is held back by it.
     const options: SocketOptions = { handle, allowHalfOpen: true, manualStart: true, onread }
     onSocket(new net.Socket(options as unknown as net.SocketConstructorOpts))
   }

@@ -207,7 +207,7 @@ export class SocketEndpoint implements Endpoint, Corkable {
   release(): net.Socket {
     const socket = this.#socket as OwnedSocket
     socket.off('end', onEnd).off('error', onError).off('close', onClose).off('data', onData)
-    // `delete` would make a slow map of the socket, which goes on to serve requests.
+    // `delete` would make a slow map of the socket, which goes on to carry TLS.
     socket[kEndpoint] = undefined
     return socket
   }
@@ -247,12 +247,6 @@ export function clientEndpoint(socket: net.Socket, read: ReadOptions, owner: End
 /** The client side of a connection that speaks TLS over `raw`, its handshake done. Paused until resumed. */
 export function secureClientEndpoint(socket: net.Socket, raw: net.Socket, read: ReadOptions, owner: EndpointOwner): SocketEndpoint {
   setRaw(socket, raw)
-  return clientEndpoint(socket, read, owner)
-}
-
-/** The client side again, after `release`: a socket that carried plain HTTP and was upgraded. Paused until resumed. */
-export function regainedEndpoint(socket: net.Socket, read: ReadOptions, owner: EndpointOwner): SocketEndpoint {
-  socket.pause()
   return clientEndpoint(socket, read, owner)
 }
 
