@@ -115,6 +115,7 @@ const exampleValues: Readonly<Record<string, string>> = {
   'listeners[].websocket.compression': 'pass',
   'listeners[].buffers.low': '32KiB',
   'listeners[].websocket.ping.timeout': '20s',
+  'listeners[].websocket.messageTimeout': 'off',
   'listeners[].websocket.ping.to': 'client',
   'listeners[].websocket.maxMessageToClient': 'off',
   'listeners[].limits.connections': '10000',

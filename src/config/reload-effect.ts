@@ -15,6 +15,7 @@ const effects: Readonly<Record<string, ReloadEffect>> = {
   listeners: 'new',
   'listeners[].deadlines': 'live',
   'listeners[].websocket.ping': 'live',
+  'listeners[].websocket.messageTimeout': 'live',
 }
 
 /** Of a path such as `listeners[].deadlines.idle`. */

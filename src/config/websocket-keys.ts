@@ -38,6 +38,10 @@ export const websocket = section('WebSocket connections (`protocol: http`).', {
     derived: 'off, or `maxMessage` in messages mode, which holds it', meaning: 'The largest message of the service.', innocent: 'A large answer, which costs nothing in frames mode.',
   }, { min: 1, max: GIB, isOffAllowed: true })),
   maxFragments: count({ default: 1024, meaning: 'The most fragments of one message of a client.' }, { min: 1, max: 1_000_000, isOffAllowed: true }),
+  messageTimeout: derived(duration({
+    derived: '60s in messages mode, off in frames mode, which holds no message', meaning: 'For a message that has begun, unless 512 bytes a second of it come in the mean; then its connection ends with `too_slow`.',
+    innocent: 'A large message on a poor link, and a sender that is not read because of a limit or a slow other side.',
+  })),
   origins: list('Allowed values of the `Origin` header, such as `https://example.com`; an empty list allows all.', value<string>({
     type: 'origin',
     remedy: 'write an origin such as https://example.com',
@@ -56,6 +60,7 @@ export function completeWebSocket(read: v.InferOutput<typeof websocket>, upstrea
     ...read,
     compression: read.compression ?? (isFrames ? ('pass' as const) : ('off' as const)),
     maxMessageToClientBytes: read.maxMessageToClientBytes ?? (isFrames ? OFF : maxMessageBytes),
+    messageTimeoutMs: read.messageTimeoutMs ?? (isFrames ? OFF : 60_000),
     ping: { intervalMs, timeoutMs: timeoutMs ?? Math.min(20_000, intervalMs), misses, to: to ?? (upstream.every(isLoopback) ? ('client' as const) : ('both' as const)) },
   }
 }

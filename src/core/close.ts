@@ -151,7 +151,7 @@ export const reasons = {
     websocket: { upstream: told.upstream },
     key: 'websocket.ping.interval, websocket.ping.timeout, websocket.ping.misses',
     when: 'A WebSocket peer that has answered pings before left `websocket.ping.misses` of them unanswered in a row, though something took them for it, and sent nothing else.',
-    causes: 'By default 95 s after its last word (two intervals of 25 s more than 25 s and the 20 s for an answer). A client that vanished behind a load balancer or a proxy, which takes the pings for it; or one whose process stands still. A client that vanished where nothing stands between ends with `reset` after 25 s (`tcpKeepAlive`, nothing was being sent) or with `write_timeout` after 60 s at the latest.',
+    causes: 'By default 95 s after its last word (two intervals of 25 s more than 25 s and the 20 s for an answer). A client that vanished behind a load balancer or a proxy, which takes the pings for it; or one whose process stands still. A client that vanished where nothing stands between ends with `write_timeout` after 55 to 60 s: its host does not even acknowledge a ping.',
   },
   lifetime_timeout: {
     manner: 'flush',
@@ -194,8 +194,8 @@ export const reasons = {
   too_slow: {
     manner: 'reset',
     http: status(408),
-    key: 'limits.minRate',
-    when: 'A peer kept moving, but below `limits.minRate`.',
+    key: 'limits.minRate, websocket.messageTimeout',
+    when: 'A peer kept moving, but below `limits.minRate`; or it began a WebSocket message and hardly went on (`websocket.messageTimeout`).',
     causes: 'A trickle attack, or a very poor link.',
   },
   slow_consumer: {

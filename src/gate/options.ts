@@ -40,6 +40,7 @@ export function shortestDeadline({ deadlines, websocket, http, limits, upstream 
     ...Object.values({ ...deadlines, lifetimeJitter: Number.POSITIVE_INFINITY }),
     websocket.ping.intervalMs,
     websocket.ping.timeoutMs,
+    websocket.messageTimeoutMs,
     http.keepAliveMs,
     upstream.queueTimeoutMs,
   ]
@@ -108,8 +109,8 @@ export function toListen(address: Address): { host?: string; port: number } | { 
 export type LiveDeadlines = Live<ReturnType<typeof deadlinesOf>>
 
 /** All that open connections are judged by from the moment of a reload. */
-export function deadlinesOf({ deadlines, websocket: { ping } }: ListenerConfig) {
-  return { ...deadlines, ping }
+export function deadlinesOf({ deadlines, websocket: { ping, messageTimeoutMs } }: ListenerConfig) {
+  return { ...deadlines, ping, messageTimeoutMs }
 }
 
 /** `secure`: TLS to the upstream, whose files are somebody else's to read. */

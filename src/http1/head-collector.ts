@@ -22,6 +22,11 @@ export class HeadCollector {
     this.#kept = ''
   }
 
+  /** Of a head that is not whole; latin1, so a character is a byte. */
+  get heldBytes(): number {
+    return this.#kept.length
+  }
+
   /** Nothing of a head has come yet. */
   get isEmpty(): boolean {
     return this.#kept === ''

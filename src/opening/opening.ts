@@ -11,7 +11,7 @@ import type { Swept } from '../core/clock.ts'
 import { closeFromError, isForced, makeClose, type Close, type PeerSide } from '../core/close.ts'
 import { releasePlace, type Connection, type ConnectionOwner, type Observer } from '../core/connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
-import { KeptBytes } from '../endpoint/kept-bytes.ts'
+import { EarlyBytes } from './early.ts'
 import { bugDetail, InvariantError } from '../core/errors.ts'
 import { mannerFor } from '../core/manner.ts'
 import type { Dialogue } from '../pair/dialogue.ts'
@@ -50,6 +50,8 @@ export interface OpeningSteps {
   onClientEnd(opening: Opening): void
   onDialled(opening: Opening, upstream: Endpoint): void
   onUpstreamBytes(opening: Opening, bytes: Buffer, length: number): void
+  /** Of heads that are not whole, what waits to be for that side. */
+  heldBytes?(side: PeerSide): number
   /** What the client is told of this end; null where the protocol has no answer. */
   answer(close: Close): Buffer | null
 }
@@ -62,7 +64,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   readonly #client: Endpoint
   readonly #options: ServeOptions
   readonly #steps: OpeningSteps
-  #early: KeptBytes | null = null
+  readonly early: EarlyBytes
   #upstream: Endpoint | null = null
   #search: Search | null = null
   #dial: Dial | null = null
@@ -77,6 +79,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.#client = client
     this.#options = options
     this.#steps = steps
+    this.early = new EarlyBytes(connection.toUpstream, context.strain.early)
     connection.owner = this
     client.owner = this
     context.sweep.add(this)
@@ -94,10 +97,6 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     return this.#state === 'waiting'
   }
 
-  get hasClientEnded(): boolean {
-    return this.#hasClientEnded
-  }
-
   /** At most `ms` may pass since `since`, which is now unless told, until the next `expect` or the pair, whatever trickles in meanwhile. */
   expect(ms: number, close: Close, since = this.context.clock.now()): void {
     this.#deadline = Number.isFinite(ms) ? { at: since + ms, close } : null
@@ -106,6 +105,8 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   dial(): void {
     this.connection.phase = 'connect'
     this.#deadline = null
+    // It is not read, and so is not seen to leave, until the dial is done.
+    if (!this.early.reserve(this.#options.pair.buffers.readBytes)) this.#client.pause()
     this.#search = new Search(this.#options.upstream, this.connection, this)
     this.#search.start()
   }
@@ -126,12 +127,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
 
   /** Keeps what the client sent before the pair, in order, for the upstream. */
   keep(bytes: Buffer, start: number, end: number): void {
-    if (start < end) (this.#early ??= new KeptBytes()).append(bytes, start, end)
-  }
-
-  /** What was kept will not be relayed. */
-  forget(): void {
-    this.#early = null
+    this.early.keep(bytes, start, end, this.context.clock.now())
   }
 
   /** Sends to the upstream; counted as sent, since it is part of the conversation. */
@@ -159,8 +155,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.#state = 'paired'
     this.context.sweep.delete(this)
     attach?.(pair)
-    pair.start(this.#early?.takeAll() ?? Buffer.alloc(0), fromUpstream)
-    this.#early = null
+    pair.start(this.early.takeAll(), fromUpstream)
     if (this.#hasClientEnded) pair.onEnd(client)
   }
 
@@ -172,16 +167,21 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   }
 
   queued(side: PeerSide): number {
-    return side === 'client' ? this.#client.queued : (this.#upstream?.queued ?? 0)
+    return (side === 'client' ? this.#client.queued : (this.#upstream?.queued ?? 0)) + this.assembling(side)
   }
 
   isOwed(): boolean {
-    return this.#state === 'waiting' && this.connection.protocol === 'tcp' && this.#early !== null
+    return this.#state === 'waiting' && this.connection.protocol === 'tcp' && this.early.length > 0
   }
 
-  /** What waits here is an answer of ours, which has `closeMs`. */
-  takenAt(): number {
-    return this.context.clock.now()
+  /** What came and cannot go on yet: heads that are not whole, and what a client sent ahead of the pair. */
+  assembling(side: PeerSide): number {
+    return (side === 'upstream' ? this.early.length : 0) + (this.#steps.heldBytes?.(side) ?? 0)
+  }
+
+  /** What waits for the client is an answer of ours, which has `closeMs`; what came ahead waits since its first byte. */
+  takenAt(side: PeerSide): number {
+    return side === 'upstream' && this.early.length > 0 ? this.early.since : this.context.clock.now()
   }
 
   isPaused(): boolean {
@@ -221,7 +221,8 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.#take(() => this.#steps.onClientBytes(this, bytes, length))
     // Not `highBytes - readBytes`, which by default is 0: who has spoken first would not be read, and so not be seen to
     // leave. With a last read on top, at most a quarter more than `highBytes` is kept; there is no other half yet.
-    return !this.isWaiting || this.#early === null || this.#early.length <= this.#options.pair.buffers.highBytes / 4
+    if (!this.isWaiting || this.early.length === 0) return true
+    return this.early.length <= this.#options.pair.buffers.highBytes / 4 && !this.early.isOverBudget
   }
 
   /** A broken invariant in a step ends this connection and no other: by its owner, which may be a pair by now. */
@@ -265,8 +266,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.report()
     Object.assign(this.connection, { isCut: close.side === 'sidegate' && this.isOwed(), end: close, phase: 'close' })
     this.#state = 'closing'
-    this.connection.toUpstream.received += this.#early?.length ?? 0
-    this.#early = null
+    this.early.forget()
     this.#search?.cancel()
     this.#dial?.cancel()
     this.#upstream?.close(mannerFor(close, 'upstream', 'nothing'))

@@ -53,6 +53,8 @@ export const LOOK_MS = 250
 /** What is left of idle deadlines at `refuseAt`: an hour is six minutes, which spares what has a heartbeat. */
 const IDLE_FLOOR = 0.1
 const HYSTERESIS = 0.05
+/** Of `memory.buffered`, for what clients send before there is a pair: all of it may come between two looks. */
+const EARLY_SHARE = 0.25
 /** What was freed shows in the usage only later; until then no more is taken for it. */
 const SETTLE_MS = 1000
 const COLLECT_EVERY_MS = 10_000
@@ -92,12 +94,15 @@ export class Overload {
   }
 
   #look(queuedBytes: number): OverloadView {
+    return this.#viewOf(this.#context.read(), queuedBytes)
+  }
+
+  #viewOf({ limitBytes, usageBytes }: MemoryReading, queuedBytes: number): OverloadView {
     const { buffered } = this.options
-    const reading = this.#context.read()
-    const { limitBytes, usageBytes } = reading
     const bufferedLimitBytes = 'bytes' in buffered ? buffered.bytes : buffered.share * limitBytes
     const pressure = Math.min(1, Math.max(usageBytes / limitBytes, queuedBytes / bufferedLimitBytes))
-    return { ...reading, bufferedLimitBytes, pressure }
+    this.#context.strain.early.limitBytes = bufferedLimitBytes * EARLY_SHARE
+    return { limitBytes, usageBytes, bufferedLimitBytes, pressure }
   }
 
   #onTick(): void {
@@ -107,8 +112,10 @@ export class Overload {
     this.#expectedAt = now + LOOK_MS
     const queuedBytes = this.#queuedBytes()
     this.#view = this.#look(queuedBytes)
+    const freed = isLate ? 0 : this.#shed(queuedBytes, now)
+    // New work is refused only for what waits still when the victims are gone.
+    if (freed > 0) this.#view = this.#viewOf(this.#view, queuedBytes - freed)
     this.#judge()
-    if (!isLate) this.#shed(queuedBytes, now)
     this.#collect(now)
   }
 
@@ -132,8 +139,8 @@ export class Overload {
     strain.isWatching = isShrinking || isRefusing || pressure === 1
     if (isRefusing === strain.isRefusing) return
     strain.isRefusing = isRefusing
-    if (isRefusing) this.#tell('overloaded: new work is refused')
-    else this.#tell('no longer overloaded: new work is accepted', { ended: this.#ended })
+    if (isRefusing) return this.#tell('overloaded: new work is refused')
+    this.#tell('no longer overloaded: new work is accepted', { ended: this.#ended })
     this.#ended = 0
   }
 
@@ -142,21 +149,23 @@ export class Overload {
     this.#context.log.warn(message, { pressure: Math.round(pressure * 100) / 100, usageBytes, limitBytes, ...fields })
   }
 
-  /** Ends connections until no more waits than may. */
-  #shed(queuedBytes: number, now: number): void {
+  /** Ends connections until no more waits than may; gives what they held. */
+  #shed(queuedBytes: number, now: number): number {
     const excess = this.#excess(queuedBytes, now)
-    if (excess.stalledBytes <= 0 && excess.anyBytes <= 0) return
+    if (excess.stalledBytes <= 0 && excess.anyBytes <= 0) return 0
     const queues: Queue[] = []
     for (const connection of this.#context.registry) {
       const queue = queueOf(connection, now)
       if (queue !== null) queues.push(queue)
     }
     const key = queuedBytes > this.#view.bufferedLimitBytes ? 'memory.buffered' : 'memory.refuseAt'
-    for (const { connection, bytes, quietMs } of chooseVictims(queues, excess)) {
+    const victims = chooseVictims(queues, excess)
+    for (const { connection, bytes, quietMs } of victims) {
       const detail = `held ${bytes} bytes, of which none was taken for ${(quietMs / 1000).toFixed(1)}s (${key})`
       connection.owner?.close(makeClose('overloaded', 'sidegate', connection.phase, detail))
       this.#ended++
     }
+    return victims.reduce((sum, { bytes }) => sum + bytes, 0)
   }
 
   #excess(queuedBytes: number, now: number): Excess {
@@ -165,7 +174,8 @@ export class Overload {
     const endsAt = refuseAt - HYSTERESIS
     const over = queuedBytes - bufferedLimitBytes
     // Refusal ends only where stalled peers hold less than that.
-    const overAtEnd = this.#context.strain.isRefusing ? queuedBytes - endsAt * bufferedLimitBytes : 0
+    const isFull = this.#context.strain.isRefusing || queuedBytes >= refuseAt * bufferedLimitBytes
+    const overAtEnd = isFull ? queuedBytes - endsAt * bufferedLimitBytes : 0
     const used = usageBytes / limitBytes
     if (used < refuseAt || now < this.#settledAt) return { stalledBytes: Math.max(over, overAtEnd), anyBytes: over }
     this.#settledAt = now + SETTLE_MS

@@ -1,5 +1,5 @@
 // Whose queue goes first when queues must go: those of stalled peers, the largest first, because each is an end that its write
-// deadline would bring about anyway; then, if that is not enough, the others, by how long they have taken nothing.
+// deadline would bring about anyway, and of messages that are not whole, which free nothing until they are, however they go on; then, if that is not enough, the others, by how long they have taken nothing.
 
 import type { Connection } from '../core/connection.ts'
 
@@ -39,7 +39,7 @@ export interface Excess {
 export function chooseVictims(queues: readonly Queue[], { stalledBytes, anyBytes }: Excess): Queue[] {
   const victims: Queue[] = []
   let freed = 0
-  const stalled = queues.filter(({ quietMs }) => quietMs >= STALLED_MS).sort((one, other) => other.bytes - one.bytes)
+  const stalled = queues.filter(({ quietMs }) => quietMs >= STALLED_MS).sort((one, other) => other.bytes - one.bytes || other.quietMs - one.quietMs)
   const moving = queues.filter(({ quietMs }) => quietMs < STALLED_MS).sort((one, other) => other.quietMs - one.quietMs || other.bytes - one.bytes)
   for (const [kind, goal] of [[stalled, Math.max(stalledBytes, anyBytes)], [moving, anyBytes]] as const) {
     for (const queue of kind) {

@@ -46,6 +46,8 @@ export interface Dialogue {
   isAnswered(half: Half, bytes: Buffer, length: number): boolean
   /** The source of `half` has begun something that it owes the rest of: a message, a body. */
   isOwing(half: Half): boolean
+  /** Since when it does, milliseconds of the Clock: what is held of it is freed only by its end. Null where nothing is owed. */
+  owingSince?(half: Half): number | null
   /** Looks at its own deadlines; milliseconds of the Clock. Returns why the pair ends, or null. */
   sweep(now: number): Close | null
   /** Judges its own waits in place of `idle` and `halfClose`, which are for conversations without messages. */

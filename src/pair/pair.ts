@@ -115,7 +115,10 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   }
 
   takenAt(side: PeerSide): number {
-    return (this.#ending ?? this.#deadlines).takenAt(side, this.#context.clock.now())
+    const now = this.#context.clock.now()
+    if (this.#ending !== null) return this.#ending.takenAt(side, now)
+    const since = this.assembling(side) === 0 ? null : this.#dialogue?.owingSince?.(side === 'upstream' ? this.toUpstream : this.toClient)
+    return Math.min(this.#deadlines.takenAt(side, now), since ?? now)
   }
 
   isPaused(direction: Direction): boolean {

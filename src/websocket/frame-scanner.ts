@@ -9,7 +9,7 @@
 // fragments, on the header, before the payload. Not checked: UTF-8 of text, what compressed payloads inflate to.
 
 import { isCounted, payloadLength } from './frame-header.ts'
-import { closeProblem, protocolError, tooBig } from './violation.ts'
+import { closeProblem, messageTooBig, protocolError, tooBig } from './violation.ts'
 import type { Violation } from './violation.ts'
 
 export interface ScanRules {
@@ -50,11 +50,6 @@ export const PING = 9
 export const PONG = 10
 /** The longest frame that is held back: header, mask and payload of a control frame. */
 const HELD = 2 + 4 + 125
-
-/** Messages of the service have a bound of their own. */
-function maxMessageKey({ isMasked }: ScanRules): string {
-  return isMasked ? 'websocket.maxMessage' : 'websocket.maxMessageToClient'
-}
 
 const nowhere: Forward = { forward() {} }
 
@@ -103,6 +98,11 @@ export class FrameScanner {
   /** Inside a message, perhaps between two of its fragments. */
   get isInMessage(): boolean {
     return this.#isInMessage || this.#remaining > 0
+  }
+
+  /** Payload of the current message that has come. */
+  get messageBytes(): number {
+    return this.#messageBytes - this.#remaining
   }
 
   /**
@@ -231,7 +231,7 @@ export class FrameScanner {
     }
     this.#messageBytes += length
     this.#fragments++
-    if (this.#messageBytes > this.rules.maxMessageBytes) return tooBig(`message of more than ${this.rules.maxMessageBytes} bytes (${maxMessageKey(this.rules)})`)
+    if (this.#messageBytes > this.rules.maxMessageBytes) return messageTooBig(this.rules.maxMessageBytes, this.rules.isMasked)
     if (this.#fragments > this.rules.maxFragments) return tooBig(`message of more than ${this.rules.maxFragments} fragments (websocket.maxFragments)`)
     this.#isFinal = (bytes[at]! & 0x80) !== 0
     this.#isInMessage = true

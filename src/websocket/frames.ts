@@ -2,7 +2,7 @@
 // only between frames. In message mode the sinks make new frames of them, and ours may stand anywhere (`Endpoint.inject`).
 
 import type { Clock } from '../core/clock.ts'
-import { makeClose, websocketCode, type Close, type PeerSide, type Reason } from '../core/close.ts'
+import { makeClose, websocketCode, type Close, type Reason } from '../core/close.ts'
 import type { Connection, Observer } from '../core/connection.ts'
 import type { Farewell } from '../core/manner.ts'
 import type { Dialogue } from '../pair/dialogue.ts'
@@ -16,7 +16,8 @@ import { closePayload, controlFrame } from './frame.ts'
 import { CLOSE, FrameScanner, PING, type ControlHandler, type Verdict } from './frame-scanner.ts'
 import { Pinger, type PingOptions } from './pinger.ts'
 import { Postponed } from './postponed.ts'
-import type { Violation } from './violation.ts'
+import { UnfinishedMessages } from './unfinished.ts'
+import { violationClose, type Violation } from './violation.ts'
 
 export interface FramesOptions {
   /** Of clients. A service is bounded only in what one of its messages may be: it is the trusted side, and costs nothing here. */
@@ -24,7 +25,7 @@ export interface FramesOptions {
   maxFragments: number
   maxMessageToClientBytes: number
   /** `closeMs`: from the first Close frame to the end of the closing handshake. `writeMs`: that a peer may take nothing of what it is sent. */
-  live: Live<{ closeMs: number; writeMs: number; ping: PingOptions }>
+  live: Live<{ closeMs: number; writeMs: number; ping: PingOptions; messageTimeoutMs: number }>
 }
 
 /** Ends that a peer brings about, and so perhaps because of what it was sent. */
@@ -49,6 +50,7 @@ export class Frames implements Dialogue, ControlHandler {
   readonly #fromClient: FrameScanner
   readonly #fromUpstream: FrameScanner
   readonly #client: Pinger
+  readonly #unfinished: UnfinishedMessages
   readonly #upstream: Pinger
   #toUpstream: Half | null = null
   #toClient: Half | null = null
@@ -71,6 +73,7 @@ export class Frames implements Dialogue, ControlHandler {
     this.#options = options
     this.#fromClient = new FrameScanner({ isMasked: true, isCompressed: isCompressed.client, maxMessageBytes, maxFragments }, this)
     this.#fromUpstream = new FrameScanner({ isMasked: false, isCompressed: isCompressed.upstream, maxMessageBytes: maxMessageToClientBytes, maxFragments: Number.POSITIVE_INFINITY }, this)
+    this.#unfinished = new UnfinishedMessages(this.#fromClient, this.#fromUpstream)
     this.#client = new Pinger('client', live, clock.now())
     this.#upstream = new Pinger('upstream', live, clock.now())
   }
@@ -153,10 +156,9 @@ export class Frames implements Dialogue, ControlHandler {
   /** A service that falls at a ping it did not ask for is told from one that falls by itself. */
   explain(close: Close): Close {
     if (close.side === 'sidegate' || !comesOfThePeer.has(close.reason)) return close
-    const at = this.#closing?.side === close.side ? this.#closing.at : this.#clock.now()
-    if (!(close.side === 'client' ? this.#client : this.#upstream).hasJustAsked(at)) return close
-    const detail = `within a second of a ping of ours (websocket.ping.to)`
-    return { ...close, detail: close.detail === undefined ? detail : `${close.detail}, ${detail}` }
+    const pinger = close.side === 'client' ? this.#client : this.#upstream
+    if (!pinger.hasJustAsked(this.#closing?.side === close.side ? this.#closing.at : this.#clock.now())) return close
+    return { ...close, detail: `${close.detail === undefined ? '' : `${close.detail}, `}within a second of a ping of ours (websocket.ping.to)` }
   }
 
   postpone(close: Close): boolean {
@@ -232,7 +234,8 @@ export class Frames implements Dialogue, ControlHandler {
     if (this.#postponed !== null && this.#isOverdue(now)) return this.#postponed.close
     if (this.#closing !== null) return this.#closing.isOver(this.#options.live.current.closeMs, now) ? this.#closing.end('not answered (deadlines.close)') : null
     const [toUpstream, toClient] = [this.#toUpstream!, this.#toClient!]
-    return this.#sweepPings(this.#client, toUpstream, toClient, now) ?? this.#sweepPings(this.#upstream, toClient, toUpstream, now)
+    const slow = this.#unfinished.check(toUpstream, toClient, this.#options.live.current.messageTimeoutMs, now)
+    return slow ?? this.#sweepPings(this.#client, toUpstream, toClient, now) ?? this.#sweepPings(this.#upstream, toClient, toUpstream, now)
   }
 
   describe(): Omit<Wait, 'state'> | null {
@@ -240,8 +243,12 @@ export class Frames implements Dialogue, ControlHandler {
       return { waitsFor: `the Close frame of the ${this.#closing.other}`, next: earliest([this.#closing.next(this.#options.live.current.closeMs)]) }
     }
     const pongs = [this.#client, this.#upstream].map(({ side, dueAt: at }) => ({ key: 'websocket.ping.timeout', reason: 'ping_timeout', side, at }) as const)
-    const next = earliest(pongs)
-    return next && { waitsFor: `a pong of the ${next.side}`, next }
+    const next = earliest([...pongs, this.#unfinished.next(this.#options.live.current.messageTimeoutMs)])
+    return next && { waitsFor: next.reason === 'too_slow' ? `the rest of a message of the ${next.side}` : `a pong of the ${next.side}`, next }
+  }
+
+  owingSince(half: Half): number | null {
+    return this.#unfinished.since(half)
   }
 
   /** `from` is the half that carries what that side sends, `to` what is sent to it. */
@@ -289,8 +296,4 @@ function judge({ gate }: FrameScanner): Verdict {
 
 function gateOf({ meter }: Half): Meter | null {
   return meter?.countsMessages === true ? meter : null
-}
-
-export function violationClose(violation: Violation, side: PeerSide): Close {
-  return { ...makeClose(violation.reason, side, 'relay', violation.detail), websocketCode: violation.code }
 }

@@ -7,11 +7,11 @@ import type { Endpoint } from '../endpoint/endpoint.ts'
 import type { PairOptions } from '../pair/pair.ts'
 import type { PairEnds } from '../opening/opening.ts'
 import type { Deflate } from './deflate.ts'
-import { violationClose } from './frames.ts'
 import { MessageEndpoint } from './message-endpoint.ts'
 import type { MessageListener } from './message-endpoint.ts'
 import type { MessageSenderOptions } from './message-sender.ts'
 import type { SlowConsumerPolicy } from './message-queue.ts'
+import { violationClose } from './violation.ts'
 
 export interface MessagesOptions {
   slowConsumer: { policy: SlowConsumerPolicy; queueBytes: number }

@@ -3,7 +3,7 @@
 // answer that it is, or is a 502.
 
 import { makeClose } from '../core/close.ts'
-import type { Close } from '../core/close.ts'
+import type { Close, PeerSide } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'
 import type { Live } from '../core/live.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
@@ -87,6 +87,10 @@ class WebSocketOpening implements OpeningSteps {
     this.#answer = new HeadCollector(options.maxHeaderBytes)
   }
 
+  heldBytes(side: PeerSide): number {
+    return (side === 'upstream' ? this.#request : this.#answer).heldBytes
+  }
+
   answer(close: Close): Buffer | null {
     return refusal(close)
   }
@@ -95,7 +99,9 @@ class WebSocketOpening implements OpeningSteps {
     if (this.#upgrade !== null) return opening.keep(bytes, 0, length)
     const head = this.#request
     const at = head.read(bytes, head.skipEmptyLines(bytes, 0, length), length)
-    this.#headBytes += at < 0 ? length : at
+    const taken = at < 0 ? length : at
+    this.#headBytes += taken
+    opening.connection.toUpstream.received += taken
     if (at === MORE) return this.#judgeBegin(opening)
     if (at === TOO_BIG) {
       return opening.close({ ...makeClose('message_too_big', 'client', 'handshake', 'request head (http.maxHeader)'), httpStatus: 431 })
@@ -104,10 +110,11 @@ class WebSocketOpening implements OpeningSteps {
     if (typeof request === 'string') return opening.close(makeClose('protocol_error', 'client', 'handshake', notHttp(head.text) ?? request))
     if (!isUpgrade(request)) {
       const early = at === length ? NOTHING : Buffer.from(bytes.subarray(at, length))
+      // Whoever serves it counts anew.
+      opening.connection.toUpstream.received -= this.#headBytes
       return this.#options.servePlain(opening.connection, opening.giveAway(), { request, headBytes: this.#headBytes, early })
     }
     opening.keep(bytes, at, length)
-    opening.connection.toUpstream.received += this.#headBytes
     this.onUpgrade(opening, request)
   }
 
@@ -144,9 +151,9 @@ class WebSocketOpening implements OpeningSteps {
   onUpstreamBytes(opening: Opening, bytes: Buffer, length: number): void {
     const head = this.#answer
     const at = head.read(bytes, 0, length)
+    opening.connection.toClient.received += at < 0 ? length : at
     if (at === MORE) return
     if (at === TOO_BIG) return opening.close(makeClose('message_too_big', 'upstream', 'handshake', 'answer head (http.maxHeader)'))
-    opening.connection.toClient.received += head.text.length
     const answer = parseAnswerHead(withCrlf(head.text))
     if (typeof answer === 'string') return opening.close(makeClose('protocol_error', 'upstream', 'handshake', answer))
     this.#onAnswer(opening, answer, at === length ? NOTHING : Buffer.from(bytes.subarray(at, length)))
@@ -179,7 +186,7 @@ class WebSocketOpening implements OpeningSteps {
   #relayPlain(opening: Opening, answer: AnswerHead, rest: Buffer): void {
     const plain = plainAnswerHead(answer)
     if (typeof plain === 'string') return opening.close(makeClose('protocol_error', 'upstream', 'handshake', plain))
-    opening.forget()
+    opening.early.forget()
     const body = new PlainAnswer(opening.connection, plain.framing, answerIdleOf(answer, this.#options.deadlines))
     opening.together(() => {
       opening.sendClient(plain.head)

@@ -1,6 +1,7 @@
 // What a peer did wrong in its frames: the reason, the close code that it is told, and the rule in words.
 
 import { isUtf8 } from 'node:buffer'
+import { makeClose, type Close, type PeerSide } from '../core/close.ts'
 
 export interface Violation {
   reason: 'protocol_error' | 'message_too_big'
@@ -29,4 +30,13 @@ export function protocolError(detail: string): Violation {
 
 export function tooBig(detail: string): Violation {
   return { reason: 'message_too_big', code: 1009, detail }
+}
+
+/** A message of more than `bytes`; those of clients, which are masked, have a bound of their own. */
+export function messageTooBig(bytes: number, isMasked: boolean): Violation {
+  return tooBig(`message of more than ${bytes} bytes (websocket.${isMasked ? 'maxMessage' : 'maxMessageToClient'})`)
+}
+
+export function violationClose(violation: Violation, side: PeerSide): Close {
+  return { ...makeClose(violation.reason, side, 'relay', violation.detail), websocketCode: violation.code }
 }

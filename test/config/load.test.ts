@@ -57,7 +57,7 @@ test('the smallest file gets every default', async (t) => {
         minRate: { bytesPerSec: Infinity, afterMs: 10_000, isEnforced: true },
         isEnforced: true,
       },
-      websocket: { mode: 'frames', ping: { intervalMs: 25_000, timeoutMs: 20_000, misses: 3, to: 'client' }, maxMessageBytes: 1_048_576, maxMessageToClientBytes: Infinity, maxFragments: 1024, origins: [], compression: 'pass', slowConsumer: { policy: 'wait', queueBytes: 1_048_576 } },
+      websocket: { mode: 'frames', ping: { intervalMs: 25_000, timeoutMs: 20_000, misses: 3, to: 'client' }, maxMessageBytes: 1_048_576, maxMessageToClientBytes: Infinity, maxFragments: 1024, messageTimeoutMs: Infinity, origins: [], compression: 'pass', slowConsumer: { policy: 'wait', queueBytes: 1_048_576 } },
       http: { maxHeaderBytes: 16_384, maxBodyBytes: Infinity, keepAliveMs: 65_000, lenient: 'upstream', abortOnHalfClose: 'off', forwarded: 'x-forwarded', via: 'off', clientCertificate: 'off', trustForwarded: [] },
       access: { allow: [], deny: [] },
       proxyProtocol: { accept: 'off', trusted: [] },

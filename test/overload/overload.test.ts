@@ -103,8 +103,25 @@ test('with memory to spare nothing is asked of the path, and nothing is said', a
   const { strain, use, add, lines, closes, collected } = overloaded()
   add(1, 20 * MIB)
   await use(0.849)
-  t.same(strain, { idleScale: 1, isRefusing: false, isWatching: false })
+  t.match(strain, { idleScale: 1, isRefusing: false, isWatching: false })
   t.same([lines, closes, collected()], [[], [], 0])
+})
+
+test('queues of stalled peers that fill memory.buffered go before any new work is refused; queues that move do not, and so it is', async (t) => {
+  const stalled = overloaded()
+  stalled.add(1, 12 * MIB)
+  stalled.add(2, 12 * MIB)
+  await stalled.clock.pass(1900)
+  t.equal(stalled.strain.isRefusing, true, 'not known to be stalled yet')
+  await stalled.clock.pass(3 * LOOK_MS)
+  t.same([stalled.endedIds(), stalled.strain.isRefusing], [[1], false])
+  stalled.add(3, 12 * MIB)
+  await stalled.clock.pass(LOOK_MS)
+  t.same([stalled.endedIds(), stalled.strain.isRefusing], [[1, 2], false], 'the older one, in the look that sees it, and nobody is refused')
+  const moving = overloaded()
+  moving.add(1, 24 * MIB, 'moving')
+  await moving.clock.pass(4000)
+  t.same([moving.endedIds(), moving.strain.isRefusing], [[], true])
 })
 
 test('new work is refused from refuseAt on, until five points below it', async (t) => {

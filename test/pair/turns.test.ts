@@ -27,7 +27,7 @@ function webSocketPair(options: MemoryPairOptions = {}): MemoryPair {
     buffers,
     dialogueOf(connection, clock) {
       const ping: PingOptions = { intervalMs: off, timeoutMs: off, misses: 3, to: 'both' }
-      const rules = { maxMessageBytes: off, maxFragments: off, maxMessageToClientBytes: off, live: fixed({ closeMs: 5000, writeMs: off, ping }) }
+      const rules = { maxMessageBytes: off, maxFragments: off, maxMessageToClientBytes: off, live: fixed({ closeMs: 5000, writeMs: off, messageTimeoutMs: off, ping }) }
       return (frames = new Frames(connection, rules, { client: false, upstream: false }, clock, silentObserver))
     },
     ...options,

@@ -1,5 +1,7 @@
-import { test } from 'tap'
+import root, { test } from 'tap'
 import { echo, options, scene, service, socket, talker } from './netns-scene.ts'
+
+root.setTimeout(120_000)
 
 test('a tcp client that vanishes while idle is ended by deadlines.idle', options, async (t) => {
   const { net, upstream, end } = await scene(t, 'tcp', 'deadlines: { idle: 1s, close: 500ms }', { upstream: [echo], client: talker })

@@ -1,0 +1,74 @@
+// What a client sends before there is a pair for it. It waits in memory, so it is bounded, for each client (opening.ts) and for all of
+// them together, and it is counted: as received, and as waiting for the upstream.
+//
+// Stops: thousands of clients that send a first 64 KiB each before an upstream that swallows SYNs. Does not harm: a request that comes
+// with its FIN, or ahead of a slow dial; one that is not read waits in its socket until the pair stands. What many sockets have is read in
+// one turn, so room is reserved before one is read. What came in one read with a head is there already; `memory.buffered` bounds it.
+
+import type { Flow } from '../core/connection.ts'
+import type { EarlyBudget } from '../core/strain.ts'
+import { KeptBytes } from '../endpoint/kept-bytes.ts'
+
+const NOTHING = Buffer.alloc(0)
+
+export class EarlyBytes {
+  readonly #flow: Flow
+  readonly #budget: EarlyBudget
+  #kept: KeptBytes | null = null
+  /** Taken of the budget: what is reserved or, if that is more, what is kept. */
+  #charged = 0
+  /** When the first of them came. */
+  since = 0
+
+  /** `flow` is the direction towards the upstream. */
+  constructor(flow: Flow, budget: EarlyBudget) {
+    this.#flow = flow
+    this.#budget = budget
+  }
+
+  get length(): number {
+    return this.#kept === null ? 0 : this.#kept.length
+  }
+
+  /** All openings together hold as much as they may. */
+  get isOverBudget(): boolean {
+    return this.#budget.heldBytes >= this.#budget.limitBytes
+  }
+
+  /** Makes room for a read of so many bytes; false if there is none. */
+  reserve(bytes: number): boolean {
+    const more = Math.max(0, bytes - this.#charged)
+    if (this.#budget.heldBytes + more > this.#budget.limitBytes) return false
+    this.#charge(more)
+    return true
+  }
+
+  #charge(bytes: number): void {
+    this.#charged += bytes
+    this.#budget.heldBytes += bytes
+  }
+
+  keep(bytes: Buffer, start: number, end: number, now: number): void {
+    if (start >= end) return
+    if (this.length === 0) this.since = now
+    ;(this.#kept ??= new KeptBytes()).append(bytes, start, end)
+    this.#flow.received += end - start
+    this.#charge(Math.max(0, this.length - this.#charged))
+  }
+
+  /** They will not be relayed. */
+  forget(): void {
+    this.#charge(-this.#charged)
+    this.#kept = null
+  }
+
+  /** For the pair, which counts them as received again. */
+  takeAll(): Buffer {
+    const { length } = this
+    const bytes = this.#kept?.takeAll() ?? NOTHING
+    this.#charge(-this.#charged)
+    this.#flow.received -= length
+    this.#kept = null
+    return bytes
+  }
+}
