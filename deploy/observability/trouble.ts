@@ -150,6 +150,18 @@ const upstream: Row = {
       queries: [{ expr: `sum by (listener, state) (${shown('sidegate_upstream_targets')})`, legend: '{{listener}} {{state}}' }],
     },
     {
+      title: 'Names by state', kind: 'stacked', unit: 'short', width: 8,
+      shows: 'Names of upstream addresses, by what the resolver says of them.',
+      act: 'absent: new connections end with `no_upstream`. stale: the resolver does not answer, and the last good addresses are in use. GET /upstreams says since when, and what was answered.',
+      queries: [{ expr: `sum by (listener, state) (${shown('sidegate_upstream_names')})`, legend: '{{listener}} {{state}}' }],
+    },
+    {
+      title: 'No local port', kind: 'lines', unit: 'cps', width: 8,
+      shows: 'Dials a second for which the system had no local port left.',
+      act: 'One upstream address takes no more connections than net.ipv4.ip_local_port_range holds, those in TIME_WAIT included: several addresses, or a wider range.',
+      queries: [{ expr: sumRate('sidegate_upstream_no_local_port_total', ['instance']), legend: '{{instance}}' }],
+    },
+    {
       title: 'Waiting for a place', kind: 'lines', unit: 'short', width: 8,
       shows: 'Connections and requests that wait for a place under `upstream.maxConnections`, or for a name to be resolved.',
       act: 'The service holds its connections for too long, or the maximum is too low. They end with `no_upstream` at `upstream.queueTimeout`.',

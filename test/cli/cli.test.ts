@@ -84,7 +84,7 @@ test('explain tells all reasons, or one in full', async (t) => {
   const { status, stdout } = sidegate('explain', 'write_timeout')
   t.equal(status, 0)
   t.match(stdout, /^write_timeout\n\n {2}meaning {4}Bytes waited/)
-  t.match(stdout, 'deadlines.write (default 30s)')
+  t.match(stdout, 'deadlines.write (default 30s, and 5m for protocol: tcp)')
 })
 
 test('schema prints the schema of the documentation', async (t) => {

@@ -217,12 +217,12 @@ test('an idle event loop shows no lag, a blocked one does', async (t) => {
   const { scrape } = setUp(t)
   const { setTimeout: delay } = await import('node:timers/promises')
   await delay(160)
-  t.ok(((await scrape()).get('nodejs_eventloop_lag_p50_seconds') ?? 1) < 0.05)
+  t.ok(((await scrape()).get('nodejs_eventloop_lag_p50_seconds') ?? 1) < 0.15)
   await delay(160)
-  const until = performance.now() + 200
+  const until = performance.now() + 400
   while (performance.now() < until);
   await delay(60)
-  t.ok(((await scrape()).get('nodejs_eventloop_lag_max_seconds') ?? 0) > 0.1)
+  t.ok(((await scrape()).get('nodejs_eventloop_lag_max_seconds') ?? 0) > 0.3)
 })
 
 test('no client can make a series: addresses and details leave none', async (t) => {

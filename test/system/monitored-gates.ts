@@ -92,13 +92,13 @@ async function limitedGate(t: Test): Promise<LimitedGate> {
     `protocol: tcp, ${upstream}, limits: { connections: 2 }`,
     `protocol: tcp, ${upstream}, limits: { ${rate} }`,
     `protocol: tcp, ${upstream}, limits: { mode: observe, ${rate} }`,
-    `protocol: http, upstream: "127.0.0.1:${broadcast.port}", websocket: { mode: messages, slowConsumer: { policy: dropOldest, queue: 64KiB }, maxMessage: 32KiB }`,
+    `protocol: http, upstream: "service:${broadcast.port}", websocket: { mode: messages, slowConsumer: { policy: dropOldest, queue: 64KiB }, maxMessage: 32KiB }`,
     `protocol: tcp, upstream: { addresses: ["127.0.0.1:${gone.port}"], healthCheck: { type: tcp, interval: 1s } }`,
     `protocol: tcp, upstream: { addresses: ["127.0.0.1:${service.port}"], maxConnections: 1, queueTimeout: 10s, healthCheck: { type: tcp, interval: 1s } }`,
     `protocol: http, ${upstream}, tls: { cert: "${secret.cert}", key: "${secret.key}" }`,
     `protocol: http, upstream: "127.0.0.1:${silent.port}"`,
   ]
-  const gate = await startGate(t, listeners)
+  const gate = await startGate(t, listeners, { names: { lookup: () => Promise.resolve(['127.0.0.1']), refreshMs: 10_000 } })
   const port = (nth: number): number => gate.ports[nth] ?? 0
   const text = yamlOf(listeners)
 
