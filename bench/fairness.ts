@@ -55,7 +55,6 @@ const ofFrames = (bytes: Buffer, websocket = ''): Flood => ({
   flood: async (port) => pour(await upgraded(port), bytes),
 })
 
-/** A client that is closed at once, since its frame is none, and goes on to send. */
 const floods: Record<string, Flood> = {
   'empty pings': ofFrames(repeated(frame(0x89))),
   'empty messages': ofFrames(repeated(frame(0x82))),
