@@ -37,8 +37,8 @@ Sidegate reads one YAML file. The smallest useful one:
 \`\`\`yaml
 ${smallest}\`\`\`
 
-\`sidegate check FILE\` names every problem of a file at once, each with its line and what to write instead, and warns of
-what is risky. For completion in an editor, put this line at the top of the file
+\`sidegate check FILE\` names every problem of a file at once, each with its line and what to write instead, warns of
+what is risky, and notes what only you can know: whether an \`http\` listener has a proxy before it (\`http.trustForwarded\`). For completion in an editor, put this line at the top of the file
 (or print the schema with \`sidegate schema\`):
 
 \`\`\`yaml

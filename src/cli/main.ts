@@ -10,7 +10,7 @@ import { Signals } from './signals.ts'
 import { version } from '../core/version.ts'
 import { parse, RefusedError, safe, UsageError } from './commands/usage.ts'
 import { ConfigError, formatProblem } from '../core/errors.ts'
-import type { ConfigProblem } from '../core/errors.ts'
+import type { Checked } from '../config/load.ts'
 
 const usage = `usage: sidegate <command>
 
@@ -81,28 +81,29 @@ async function check(args: string[]): Promise<number> {
   const [file, ...others] = positionals
   if (file === undefined || others.length > 0) throw new UsageError('check needs one file: sidegate check FILE')
   try {
-    const warnings = await checkWithFiles(file)
-    if (values.json) return print({ file, valid: true, errors: [], warnings })
+    const { warnings, notes } = await checkWithFiles(file)
+    if (values.json) return print({ file, valid: true, errors: [], warnings, notes })
+    for (const note of notes) process.stderr.write(`note: ${formatProblem(file, note)}\n`)
     for (const warning of warnings) process.stderr.write(`warning: ${formatProblem(file, warning)}\n`)
     process.stdout.write(`${file} is valid\n`)
     return OK
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     if (!values.json) throw error
-    print({ file, valid: false, errors: error.problems, warnings: [] })
+    print({ file, valid: false, errors: error.problems, warnings: [], notes: [] })
     return CONFIG
   }
 }
 
-/** The warnings for a file, and for the files that it names; throws a ConfigError where either cannot be used. */
-async function checkWithFiles(file: string): Promise<ConfigProblem[]> {
+/** What there is to say of a file, and of the files that it names; throws a ConfigError where either cannot be used. */
+async function checkWithFiles(file: string): Promise<Omit<Checked, 'config'>> {
   const { checkConfig } = await import('../config/load.ts')
-  const { config, warnings } = await checkConfig(file, process.env)
+  const { config, warnings, notes } = await checkConfig(file, process.env)
   const { checkTlsFiles } = await import('../gate/tls-parts.ts')
   const { systemClock } = await import('../core/clock.ts')
   const files = await checkTlsFiles(config, systemClock.wall())
   if (files.problems.length > 0) throw new ConfigError(file, files.problems)
-  return [...warnings, ...files.warnings]
+  return { warnings: [...warnings, ...files.warnings], notes }
 }
 
 function print(value: unknown): number {

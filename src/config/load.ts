@@ -6,16 +6,20 @@ import type { ConfigProblem } from '../core/errors.ts'
 import { ConfigError } from '../core/errors.ts'
 import { decode, readConfigFile, tooLarge } from './file.ts'
 import type { Environment } from './interpolate.ts'
+import type { Path } from './path.ts'
 import { formatPath } from './path.ts'
+import { openQuestions } from './notes.ts'
 import { locate, sorted, validate } from './problems.ts'
+import type { Finding } from './problems.ts'
 import { readYaml } from './reader.ts'
 import type { Config } from './schema.ts'
 import { riskyValues } from './warnings.ts'
 
-/** A valid configuration, and what in it is seldom meant. */
+/** A valid configuration, what in it is seldom meant, and what it leaves open. */
 export interface Checked {
   config: Config
   warnings: ConfigProblem[]
+  notes: ConfigProblem[]
 }
 
 /** Throws a ConfigError with every problem; `fileName` is for messages only. */
@@ -28,12 +32,12 @@ export async function loadConfig(file: string, env: Environment): Promise<Config
   return (await checkConfig(file, env)).config
 }
 
-/** As `loadConfig`, with the warnings. */
+/** As `loadConfig`, with warnings and notes. */
 export async function checkConfig(file: string, env: Environment): Promise<Checked> {
   return checkText(decode(await readConfigFile(file), file), file, env)
 }
 
-/** As `parseConfig`, with the warnings, each at its place in the file. */
+/** As `parseConfig`, with warnings and notes, each at its place in the file. */
 export function checkText(text: string, fileName: string, env: Environment = {}): Checked {
   if (Buffer.byteLength(text) > MAX_FILE_BYTES) throw tooLarge(fileName)
   // YAML allows none of these; the parser would let some through.
@@ -45,8 +49,10 @@ export function checkText(text: string, fileName: string, env: Environment = {})
   const reading = readYaml(text, env)
   const result = validate(reading)
   if ('problems' in result) throw new ConfigError(fileName, result.problems)
-  const risky = riskyValues(result.config, (path) => reading.places.has(formatPath(path)))
-  return { config: result.config, warnings: sorted(risky.map((finding) => locate(finding, reading))) }
+  const { config } = result
+  const isWritten = (path: Path): boolean => reading.places.has(formatPath(path))
+  const placed = (findings: Finding[]): ConfigProblem[] => sorted(findings.map((finding) => locate(finding, reading)))
+  return { config, warnings: placed(riskyValues(config, isWritten)), notes: placed(openQuestions(config, isWritten)) }
 }
 
 /** What is allowed but seldom meant; without positions, for a configuration that came from no file. */

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'tap'
 
 const cli = new URL('../../src/cli/cli.ts', import.meta.url).pathname
-const good = 'listeners: [{ address: ":17080", protocol: http, upstream: "127.0.0.1:8080" }]\n'
+const good = 'listeners: [{ address: ":17080", protocol: http, upstream: "127.0.0.1:8080", http: { trustForwarded: [] } }]\n'
 
 function sidegate(...args: string[]): { status: number | null; stdout: string; stderr: string } {
   const { status, stdout, stderr } = spawnSync(process.execPath, [cli, ...args], { encoding: 'utf8', env: { ...process.env, IDLE: '5' } })
@@ -56,21 +56,29 @@ test('check says that a file is valid, with what is risky in it', async (t) => {
   t.strictSame(sidegate('check', file), {
     status: 0,
     stdout: `${file} is valid\n`,
-    stderr: `warning: ${file}:1:98 listeners[0].deadlines.write: off: a reader that stalls is kept for ever, with its buffers\n`,
+    stderr: `warning: ${file}:1:128 listeners[0].deadlines.write: off: a reader that stalls is kept for ever, with its buffers\n`,
   })
-  t.match(JSON.parse(sidegate('check', '--json', file).stdout), { valid: true, errors: [], warnings: [{ line: 1, column: 98, path: 'listeners[0].deadlines.write' }] })
+  t.match(JSON.parse(sidegate('check', '--json', file).stdout), { valid: true, errors: [], warnings: [{ line: 1, column: 128, path: 'listeners[0].deadlines.write' }] })
+})
+
+test('check notes what a file leaves open, which is no warning', async (t) => {
+  const file = join(t.testdir({ 'sidegate.yaml': good.replace(', http: { trustForwarded: [] }', '') }), 'sidegate.yaml')
+  const { status, stdout, stderr } = sidegate('check', file)
+  t.strictSame([status, stdout], [0, `${file} is valid\n`])
+  t.match(stderr, /^note: \S+:1:\d+ listeners\[0\]\.http\.trustForwarded: not written: [^\n]+\n$/)
+  t.match(JSON.parse(sidegate('check', '--json', file).stdout), { valid: true, warnings: [], notes: [{ line: 1, path: 'listeners[0].http.trustForwarded' }] })
 })
 
 test('check lists every error of a file and exits 78', async (t) => {
   const file = join(t.testdir({ 'sidegate.yaml': good.replace(' }]', ', deadlines: { idle: 5, wirte: 1s } }]') }), 'sidegate.yaml')
   const expected = [
-    `${file}:1:97 listeners[0].deadlines.idle: got 5, write a duration such as 5s`,
-    `${file}:1:100 listeners[0].deadlines.wirte: unknown key, did you mean write?`,
+    `${file}:1:127 listeners[0].deadlines.idle: got 5, write a duration such as 5s`,
+    `${file}:1:130 listeners[0].deadlines.wirte: unknown key, did you mean write?`,
   ]
   t.strictSame(sidegate('check', file), { status: 78, stdout: '', stderr: `${expected.join('\n')}\n` })
   const { status, stdout, stderr } = sidegate('check', '--json', file)
   t.strictSame([status, stderr], [78, ''])
-  t.match(JSON.parse(stdout), { valid: false, errors: [{ line: 1, column: 97 }, { line: 1, column: 100 }], warnings: [] })
+  t.match(JSON.parse(stdout), { valid: false, errors: [{ line: 1, column: 127 }, { line: 1, column: 130 }], warnings: [] })
   t.strictSame(sidegate('check', '/absent.yaml'), { status: 78, stdout: '', stderr: '/absent.yaml does not exist\n' })
 })
 
