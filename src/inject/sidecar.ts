@@ -67,11 +67,17 @@ export function sidecarVolumes(configMap: string): Record<string, unknown>[] {
 /** Holds the application until the drain is over: its connections would be cut otherwise as soon as the pod is to go. */
 export const appPreStop = { httpGet: { path: '/drain/wait', port: HEALTH_PORT } } as const
 
+/** Behind an ingress that ends TLS, X-Forwarded-Proto would be ours otherwise, `http`: an application that forces HTTPS redirects for ever. */
+const believesIngress = `    # An ingress at a private address is believed: the application sees client, scheme and port as without the gate.
+    # Write [] where clients come directly (LoadBalancer, NodePort): they could claim to be anybody.
+    http: { trustForwarded: [private] }
+`
+
 /** The file in the ConfigMap of a workload that has none yet. */
-export function smallestConfig({ port, appPort, protocol }: { port: number; appPort: number; protocol: string }): string {
+export function smallestConfig({ port, appPort, protocol }: { port: number; appPort: number; protocol: 'http' | 'tcp' }): string {
   return `listeners:
   - address: ":${port}"
     protocol: ${protocol}
     upstream: 127.0.0.1:${appPort}
-`
+${protocol === 'http' ? believesIngress : ''}`
 }

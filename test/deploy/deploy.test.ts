@@ -24,7 +24,11 @@ test('kustomize renders the manifests and the example, strictly valid, with a co
     t.strictSame(await problemsOf(objects), [], directory)
     const texts = objects.flatMap(({ kind, data }) => (kind === 'ConfigMap' ? [data['sidegate.yaml'] as string] : []))
     t.equal(texts.length, directory.endsWith('base') ? 0 : 1)
-    for (const text of texts) t.strictSame(checkText(text, 'sidegate.yaml').warnings, [])
+    for (const text of texts) {
+      const { config, warnings, notes } = checkText(text, 'sidegate.yaml')
+      t.strictSame([warnings, notes, config.listeners[0]?.http.trustForwarded], [[], [], ['private']], 'and an ingress is believed')
+      t.match(text, '# An ingress at a private address is believed')
+    }
   }
 })
 
@@ -101,9 +105,9 @@ test('compose mounts what there is, checks health by a command of the program, a
   }
   t.equal(services['legacy']!.ports, undefined)
   t.strictSame(services['sidegate']!.ports, ['17080:17080'])
-  const { config, warnings } = checkText(read('compose/config/sidegate.yaml'), 'sidegate.yaml')
-  t.match(config.listeners[0], { upstream: { addresses: [{ host: 'legacy', port: 8080 }] } })
-  t.strictSame(warnings, [])
+  const { config, warnings, notes } = checkText(read('compose/config/sidegate.yaml'), 'sidegate.yaml')
+  t.match(config.listeners[0], { http: { trustForwarded: ['private'] }, upstream: { addresses: [{ host: 'legacy', port: 8080 }] } })
+  t.strictSame([warnings, notes], [[], []])
   const { providers: [provider] } = parse(read('compose/provisioning/dashboards/sidegate.yaml')) as { providers: Loose[] }
   t.ok((services['grafana']!.volumes as string[]).some((volume) => volume.split(':')[1] === provider.options.path))
   t.match(parse(read('compose/provisioning/datasources/prometheus.yaml')), { datasources: [{ url: 'http://prometheus:9090' }] })

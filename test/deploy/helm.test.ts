@@ -57,6 +57,15 @@ test('helm', options, async (t) => {
     for (const text of texts) checkText(text, 'sidegate.yaml', { LINES: 'legacy:9000' })
   })
 
+  await t.test('what the charts bring believes an ingress, as the commands of their READMEs do', async (t) => {
+    const [, inReadme = ''] = /--set-json 'config=(.*)'/.exec(readFileSync(join(root, 'helm/sidegate/README.md'), 'utf8'))!
+    t.match(readFileSync(join(root, 'docs/getting-started.md'), 'utf8'), `--set-json 'config=${inReadme}'`)
+    for (const rendered of [render(gateway), render(gateway, '--set-json', `config=${inReadme}`), render(consumer)]) {
+      const { config, notes } = checkText(find(rendered, 'ConfigMap').data['sidegate.yaml'] as string, 'sidegate.yaml')
+      t.strictSame([config.listeners[0]?.http.trustForwarded, notes], [['private'], []])
+    }
+  })
+
   await t.test('off arrives as off, however it is written, and a flag that is false stays false', async (t) => {
     const text = find(render(gateway, '-f', join(ci, 'gateway-full.yaml')), 'ConfigMap').data['sidegate.yaml'] as string
     const { config } = checkText(text, 'sidegate.yaml', { LINES: 'legacy:9000' })

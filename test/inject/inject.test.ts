@@ -101,9 +101,11 @@ test('without --config-map a ConfigMap is written that sidegate check accepts', 
     const [{ metadata, data }, { spec }] = objects
     t.strictSame(metadata, { name: 'web-sidegate', namespace: 'shop' })
     t.equal(spec.template.spec.volumes[0].configMap.name, 'web-sidegate')
-    const { config, warnings } = checkText(data['sidegate.yaml'], 'sidegate.yaml')
+    const { config, warnings, notes } = checkText(data['sidegate.yaml'], 'sidegate.yaml')
     t.match(config.listeners[0], { name: `${protocol}-17080`, protocol, upstream: { addresses: [{ host: '127.0.0.1', port: 8080 }] } })
-    t.strictSame(warnings, [])
+    t.strictSame([warnings, notes], [[], []])
+    t.strictSame(config.listeners[0]?.http.trustForwarded, protocol === 'http' ? ['private'] : [], 'an ingress is believed')
+    t.equal(data['sidegate.yaml'].includes('# An ingress at a private address is believed'), protocol === 'http', 'with its reason')
   }
 })
 
