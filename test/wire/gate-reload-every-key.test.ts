@@ -78,6 +78,7 @@ function changes(t: Test): Record<string, Change> {
     'listeners[].upstream.tls.serverName': { value: 'another.example', beside: upstreamTls },
     'listeners[].upstream.tls.alpn': { beside: { ...upstreamTls, protocol: 'tcp' } },
     'listeners[].upstream.healthCheck.path': { value: '/health', beside: { 'upstream.healthCheck.type': 'http' } },
+    'listeners[].upstream.retryFor': { value: '3s' },
     'listeners[].upstream.proxyProtocol': { value: 'v2' },
     'listeners[].deadlines.lifetimeJitter': { value: '20%', beside: { 'deadlines.lifetime': '1h' } },
     'listeners[].buffers.low': { value: '16KiB' },
