@@ -77,8 +77,7 @@ function provideConfig(workload: Resource, placement: Placement, { configMap, al
   const existing = all.find(({ kind, name, namespace }) => kind === 'ConfigMap' && name === configMap && namespace === workload.namespace)
   if (existing !== undefined) {
     const data = (plain(existing.part, existing.node.get('data')) ?? {}) as Record<string, unknown>
-    const listens = new RegExp(String.raw`address:.*:${placement.port}\b`).test(String(data['sidegate.yaml'] ?? ''))
-    return listens ? [] : [`${titleOf(existing)}: its sidegate.yaml has no listener with address ":${placement.port}"; add one, or the Service finds nobody there`]
+    return problemsOf(String(data['sidegate.yaml'] ?? ''), placement.port).map((problem) => `${titleOf(existing)}: its sidegate.yaml ${problem}`)
   }
   if (options.configMap !== null) return [`${titleOf(workload)}: reads ConfigMap/${configMap}, key sidegate.yaml, which must exist in its namespace`]
   const document = configMapOf(workload, placement, { configMap, options })
@@ -89,6 +88,13 @@ function provideConfig(workload: Resource, placement: Placement, { configMap, al
   if (others.some((other) => other.startsWith(identity))) fail(workload, `shares its name, and so ConfigMap/${configMap}, with another workload here; write one for both and name it with --config-map`)
   written.set(workload.part, [...(written.get(workload.part) ?? []), document])
   return [`ConfigMap/${configMap}: written; sidegate.yaml in it holds a listener with address ":${placement.port}"`]
+}
+
+/** By its words alone: it may have variables that only the pod knows. */
+function problemsOf(config: string, port: number): string[] {
+  if (!new RegExp(String.raw`address:.*:${port}\b`).test(config)) return [`has no listener with address ":${port}"; add one, or the Service finds nobody there`]
+  if (!/protocol: *["']?http\b/.test(config) || /^[^#\n]*(trustForwarded|proxyProtocol):/m.test(config)) return []
+  return ['has no http.trustForwarded: behind an ingress write [private], or an application that forces HTTPS redirects for ever; where clients come directly, []']
 }
 
 function configMapOf({ namespace }: Resource, { port, appPort }: Placement, { configMap, options }: { configMap: string; options: InjectOptions }): string {

@@ -115,6 +115,16 @@ test('a ConfigMap that does not listen where the Service will send is pointed ou
   t.notMatch(run(configMap.replace('9999', '17080') + deployment).notes.join('\n'), 'ConfigMap/cm')
 })
 
+test('a ConfigMap that does not say whether an ingress is before its http listener is pointed out', async (t) => {
+  const notes = (keys: string): string => {
+    const configMap = `apiVersion: v1\nkind: ConfigMap\nmetadata: { name: cm }\ndata:\n  sidegate.yaml: |\n    listeners:\n      - address: ":17080"\n        ${keys}\n---\n`
+    return run(configMap + deployment).notes.join('\n')
+  }
+  const pointed = 'ConfigMap/cm: its sidegate.yaml has no http.trustForwarded: behind an ingress write [private]'
+  for (const keys of ['protocol: http', 'protocol: "http"', 'protocol: http # no trustForwarded: here']) t.match(notes(keys), pointed, keys)
+  for (const keys of ['protocol: tcp', 'protocol: http\n        http: { trustForwarded: [] }', 'protocol: http\n        proxyProtocol: { accept: any }']) t.notMatch(notes(keys), 'ConfigMap/cm', keys)
+})
+
 test('Lists are looked into', async (t) => {
   const item = { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'web' }, spec: { template: { spec: { containers: [{ name: 'app', ports: [{ containerPort: 8080 }] }] } } } }
   const [list] = run(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [item, { kind: 'Secret', metadata: { name: 's' } }] })).objects
