@@ -34,7 +34,7 @@ export class HeadCollector {
 
   /** What has come of it may go on to be a head that begins like this. */
   isOf(begin: string): boolean {
-    return this.#kept.startsWith(begin.slice(0, this.#kept.length))
+    return begin.startsWith(this.begin.slice(0, begin.length))
   }
 
   /** Empty lines before a head mean nothing (RFC 9112 section 2.2): where it begins. */
@@ -45,9 +45,10 @@ export class HeadCollector {
     return at
   }
 
-  /** What has come of a head that goes on. */
+  /** What has come of a head that goes on, less the empty lines before it: of the last of those there may be only a CR. */
   get begin(): string {
-    return this.#kept.slice(beginOf(this.#kept))
+    const begin = this.#kept.slice(beginOf(this.#kept))
+    return begin === '\r' ? '' : begin
   }
 
   /** Takes what belongs to the head of `bytes[start..end)`. */
@@ -77,7 +78,8 @@ function beginOf(text: string): number {
 /** Behind the first empty line; -1 where there is none. */
 function headEnd(text: string, from: number): number {
   const crlf = text.indexOf('\n\r\n', from)
-  const lf = (crlf < 0 ? text : text.slice(0, crlf)).indexOf('\n\n', from)
+  // Both may begin with the same LF.
+  const lf = (crlf < 0 ? text : text.slice(0, crlf + 1)).indexOf('\n\n', from)
   if (lf >= 0) return lf + 2
   return crlf < 0 ? -1 : crlf + 3
 }

@@ -2,7 +2,7 @@
 // learns what came instead.
 
 const methodPattern = /^(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: |$)|$)/
-const linePattern = /^[^ ]+ [^ ]+ HTTP\/1\.[01]\r$/
+const linePattern = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [\x21-\x7e]+ HTTP\/1\.[01]\r$/
 
 /** How other protocols begin; `?` is any byte. */
 const looks: ReadonlyArray<readonly [begin: string, words: string]> = [

@@ -1,6 +1,7 @@
 import { test } from 'tap'
 import fc from 'fast-check'
 import { HeadCollector, MORE, TOO_BIG } from '../../src/http1/head-collector.ts'
+import { notHttp } from '../../src/http1/not-http.ts'
 
 const seed = process.env['SEED'] === undefined ? {} : { seed: Number(process.env['SEED']) }
 
@@ -18,6 +19,8 @@ function collect(pieces: string[], maxBytes = 1000): { text: string; rest: strin
 
 const HEAD = 'GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n'
 const heads = [HEAD, 'GET / HTTP/1.0\r\n\r\n', 'GET / HTTP/1.1\nHost: a\n\n', 'GET / HTTP/1.1\r\nHost: a\n\r\n', 'A\r\n\n']
+/** Two empty lines, of which the first counts: the second is not its end. */
+const twice = ['A\r\n\n\r\n', 'A\n\n\r\n', 'A\n\n\n', 'A\r\n\r\n\n']
 
 test('a head, cut anywhere, is the same head, and what follows it is left', (t) => {
   fc.assert(fc.property(fc.constantFrom(...heads), fc.string({ maxLength: 30 }), fc.array(fc.nat(100), { maxLength: 8 }), (head, behind, cuts) => {
@@ -56,5 +59,28 @@ test('what cannot become a head that begins so is known before its end', (t) => 
   t.equal(head.isOf('HTTP/1.'), false)
   head.reset()
   t.equal(head.isEmpty, true)
+  t.end()
+})
+
+test('an empty line before a head that is cut between its CR and its LF is an empty line', (t) => {
+  for (const pieces of [['\r', `\n${HEAD}`], ['\r\n\r', '\n', HEAD], ['\r', '\n\r', '\n', ...HEAD.split('')]]) {
+    const head = new HeadCollector(1000)
+    for (const piece of pieces) {
+      const bytes = Buffer.from(piece)
+      head.read(bytes, head.skipEmptyLines(bytes, 0, bytes.length), bytes.length)
+      t.equal(notHttp(head.begin), null, JSON.stringify([pieces, piece]))
+      t.ok(head.isOf('GET /'), 'whatever goes before it')
+    }
+    t.equal(head.text, HEAD)
+  }
+  t.end()
+})
+
+test('the first empty line ends a head, however it is cut, though another one follows that shares its LF', (t) => {
+  for (const stream of twice) {
+    const head = /^A(?:\r?\n){2}/.exec(stream)![0]
+    for (let cut = 0; cut <= stream.length; cut++) t.match(collect([stream.slice(0, cut), stream.slice(cut)].filter((piece) => piece !== '')), { text: head }, JSON.stringify([stream, cut]))
+    t.match(collect(stream.split('')), { text: head }, `${JSON.stringify(stream)} byte by byte`)
+  }
   t.end()
 })
