@@ -16,7 +16,7 @@ const MAX_INTERIM = 16
 const MAX_INTERIM_READ = 1000
 
 export interface AnswersOwner {
-  /** Whether the client's connection ends with this answer, whose head goes out next. */
+  /** Whether the client's connection ends with this answer, whose head goes out next: not while a client that has ended its half is owed more. */
   isLast(exchange: Exchange, answer: JudgedAnswer): boolean
 }
 

@@ -182,7 +182,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     if (!exchange.judged!.isKept || !exchange.isRequestComplete || !isDelimitedFor(answer, exchange.request.version)) this.#afterAnswer ??= makeClose('eof', 'client', 'relay')
     const leaving = this.#context.leaving()
     if (leaving !== null) this.#afterAnswer ??= makeClose(leaving, 'sidegate', 'relay')
-    return this.#afterAnswer !== null || this.#hasClientEnded
+    return this.#afterAnswer !== null || (this.#hasClientEnded && this.#intake!.held === 0)
   }
 
   /** The answer is whole. `isClean`: nothing came behind it. */

@@ -41,7 +41,8 @@ test('all requests of a pipeline that ends with FIN are answered, the last with 
   let rest = bytes
   for (const target of ['/1', '/2', '/3']) {
     const answer = parseAnswer(rest)
-    t.same([answer.status, answer.body.toString()], [200, target])
+    // A client that is told so reads no further.
+    t.same([answer.status, answer.body.toString(), answer.header('connection')], [200, target, target === '/3' ? 'close' : 'keep-alive'])
     rest = answer.rest
   }
   t.equal(rest.length, 0)
