@@ -39,6 +39,8 @@ export function judgeRequest(request: RequestHead, rules: RequestRules, client: 
   const words = tokensOf(headers, 'connection')
   const { bodyBytes } = checked
   let head = `${method} ${checked.target} HTTP/1.1\r\n`
+  // Only HTTP/1.0 may leave it out, and what goes on is HTTP/1.1 (RFC 9112 section 3.2).
+  if (version === '1.0' && valuesOf(headers, 'host').length === 0) head += 'Host:\r\n'
   const forwarded = forwardHeaders(checked.headers, client)
   for (let i = 0; i < forwarded.length; i++) head += `${forwarded[i]![0]}: ${forwarded[i]![1]}\r\n`
   if (bodyBytes === null) head += 'Transfer-Encoding: chunked\r\n'

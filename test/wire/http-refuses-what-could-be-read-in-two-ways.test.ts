@@ -115,6 +115,7 @@ test('what is unusual and means one thing only passes', async (t) => {
   }
   t.equal(upstream.requests.length, fine.length)
   t.same(upstream.problems, [])
+  t.equal(upstream.requests[0]!.header('host'), '', 'what goes on is HTTP/1.1, which has a Host')
   const { headers } = upstream.requests[5]!
   t.same(headers.filter(([name]) => /^(upgrade|http2-settings)$/i.test(name)), [], 'h2c is an offer that is declined')
 })
