@@ -58,7 +58,7 @@ export function judgeAnswer(answer: AnswerHead, method: string, isLenient: boole
     headers: passed.filter(([name]) => name.toLowerCase() !== 'content-length'),
     length: framing.length,
     framing: framing.framing,
-    isKept: version === '1.1' ? !words.includes('close') : words.includes('keep-alive'),
+    isKept: (version === '1.1' ? !words.includes('close') : words.includes('keep-alive')) && !isDoubtful(answer, isBodyless),
     keptMs: keptMs(valueOf(headers, 'keep-alive')),
     isEventStream: valueOf(headers, 'content-type')?.toLowerCase().startsWith('text/event-stream') === true,
     isPersonal: status === 401 && asksToBind(headers),
@@ -83,6 +83,17 @@ function framingOf(answer: AnswerHead, isBodyless: boolean, isLenient: boolean):
   if (length !== null) return { framing: { kind: 'length', bytes: length }, length }
   // A 205 has no content (RFC 9110 section 15.3.6).
   return answer.status === 205 ? { framing: { kind: 'none' }, length: 0 } : { framing: { kind: 'end' }, length: null }
+}
+
+/**
+ * Whether it announces a body that it cannot have, or one in two ways, or leaves open where a body would end that it should not have: its
+ * service may send one all the same, and later, when the next answer is waited for. A HEAD or a 304 says what a GET would get: that is sound.
+ */
+function isDoubtful({ status, headers }: AnswerHead, isBodyless: boolean): boolean {
+  if (!isBodyless && status !== 205) return false
+  const [codings, lengths] = [valuesOf(headers, 'transfer-encoding').length, valuesOf(headers, 'content-length')]
+  if (status === 204) return codings > 0 || lengths.some((length) => length !== '0')
+  return status === 205 ? codings + lengths.length === 0 : codings + lengths.length > 1 || lengths.some((length) => !lengthPattern.test(length))
 }
 
 function keptMs(keepAlive: string | null | undefined): number {

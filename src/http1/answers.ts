@@ -82,7 +82,8 @@ export class Answers {
     if (!isWanted || exchange.request.version !== '1.1' || exchange.interim > MAX_INTERIM) return null
     const passed = endToEndHeaders(headers)
     if (typeof passed === 'string') return null
-    const bytes = encodeHead(`HTTP/1.1 ${status} ${reason}`, passed)
+    // It has no body (RFC 9110 section 8.6), whatever it announces: a client that believed that would take the answer for it.
+    const bytes = encodeHead(`HTTP/1.1 ${status} ${reason}`, passed.filter(([name]) => name.toLowerCase() !== 'content-length'))
     this.#half.forward(bytes, 0, bytes.length)
     return null
   }

@@ -188,3 +188,58 @@ test('credentials that are a request\'s own share connections as ever', async (t
   for (const one of [client, other, client, other]) t.equal((await one.get(get('/', 'Authorization: Basic bmVnb3RpYXRl\r\n'))).status, 200)
   t.equal(upstream.connections.length, 1)
 })
+
+const POISON = 'HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison'
+const chunks = 'Transfer-Encoding: chunked\r\n'
+/** Answers that need not be whole where their head says that they are; and their innocent twins. */
+const heads: Array<[name: string, method: string, head: string, isKept: boolean]> = [
+  ['a 204 with a length', 'GET', 'HTTP/1.1 204 None\r\nContent-Length: 51\r\n\r\n', false],
+  ['a 204 in chunks', 'GET', `HTTP/1.1 204 None\r\n${chunks}\r\n`, false],
+  ['a 205 that says nothing of its end', 'GET', 'HTTP/1.1 205 Reset\r\n\r\n', false],
+  ['a HEAD with two framings', 'HEAD', `HTTP/1.1 200 OK\r\nContent-Length: 51\r\n${chunks}\r\n`, false],
+  ['a HEAD with a length that is none', 'HEAD', 'HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n', false],
+  ['a 304 with two framings', 'GET', `HTTP/1.1 304 Same\r\nContent-Length: 51\r\n${chunks}\r\n`, false],
+  ['a 304 with two lengths', 'GET', 'HTTP/1.1 304 Same\r\nContent-Length: 51\r\nContent-Length: 51\r\n\r\n', false],
+  ['a plain 204', 'GET', 'HTTP/1.1 204 None\r\n\r\n', true],
+  ['a 204 with a length of 0', 'GET', 'HTTP/1.1 204 None\r\nContent-Length: 0\r\n\r\n', true],
+  ['a 205 with a length of 0', 'GET', 'HTTP/1.1 205 Reset\r\nContent-Length: 0\r\n\r\n', true],
+  ['a HEAD that says the length of a GET', 'HEAD', 'HTTP/1.1 200 OK\r\nContent-Length: 51\r\n\r\n', true],
+  ['a HEAD that says chunks', 'HEAD', `HTTP/1.1 200 OK\r\n${chunks}\r\n`, true],
+  ['a 304 that says the length of a 200', 'GET', 'HTTP/1.1 304 Same\r\nContent-Length: 51\r\n\r\n', true],
+  ['an answer behind 900 interim ones', 'GET', `${'HTTP/1.1 103 Early\r\n\r\n'.repeat(900)}HTTP/1.1 204 None\r\n\r\n`, true],
+]
+
+for (const [name, method, head, isKept] of heads) {
+  test(`behind ${name} ${isKept ? 'the next request is served on the same connection' : 'nobody is served: a body may come late, and be taken for the next answer'}`, async (t) => {
+    const { upstream, client } = await path(t, async ({ target, connection }) => {
+      if (target === '/odd') return head
+      if (connection > 0 || isKept) return OK
+      return POISON
+    })
+    await client.get(get('/odd', '', method), { method })
+    const next = await client.get(get('/next'))
+    t.same([next.status, next.body.toString()], [200, 'ok'])
+    t.equal(upstream.connections.length, isKept ? 1 : 2)
+  })
+}
+
+for (const [method, head] of [['HEAD', 'HTTP/1.1 200 OK\r\nContent-Length: 51\r\n\r\n'], ['GET', 'HTTP/1.1 304 Same\r\n\r\n'], ['GET', 'HTTP/1.1 204 None\r\n\r\n']] as const) {
+  for (const isLate of [false, true]) {
+    test(`a body that comes ${isLate ? 'behind' : 'with'} ${method === 'HEAD' ? 'the answer to a HEAD' : `a ${head.slice(9, 12)}`} ends its connection`, async (t) => {
+      const { upstream, client } = await path(t, ({ target }) => (target === '/odd' ? head + (isLate ? '' : POISON) : OK))
+      await client.get(get('/odd', '', method), { method })
+      if (isLate) await upstream.connections[0]!.write(POISON)
+      await upstream.connections[0]!.ended
+      const next = await client.get(get('/next'))
+      t.same([next.status, next.body.toString(), upstream.connections.length], [200, 'ok', 2])
+    })
+  }
+}
+
+test('an interim answer announces no body to the client, and the answer behind it is the answer', async (t) => {
+  const { client } = await path(t, () => `HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 38\r\n\r\n${OK}`)
+  await client.send(get())
+  const interim = (await client.wire.readUntil('\r\n\r\n')).toString()
+  t.equal(interim, 'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n')
+  t.equal((await client.answer()).body.toString(), 'ok')
+})
