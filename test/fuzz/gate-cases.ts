@@ -111,6 +111,7 @@ async function answerCase(scope: Scope, lenient: string): Promise<Case> {
       const stream = chance.oneIn(5) ? right : mutated(chance, right)
       const expected = strictAnswers(stream, [method], true)
       next = { parts: pieces(chance, stream), isEnd: chance.oneIn(2) || !same(strictAnswers(`${stream} `, [method], true).messages, expected.messages) || expected.messages.length === 0 }
+      const from = upstream.requests.length
       const scope = new Scope()
       try {
         const wire = await connect(scope.test, gate.port, { halfOpen: true })
@@ -128,6 +129,9 @@ async function answerCase(scope: Scope, lenient: string): Promise<Case> {
       await eventually(() => gate.sidegate.registry.size === 0, { what: 'an empty registry', ...HANGS })
       const other = strictAnswers(await talk(gate, ['GET /other HTTP/1.1\r\nHost: a\r\n\r\n']), ['GET'])
       if (!same(other.messages, [{ line: '200', body: 'GET /other 0' }])) throw new Error(`behind ${JSON.stringify(stream)} another client gets ${JSON.stringify(other.messages)}`)
+      const [odd, ...later] = upstream.requests.splice(from)
+      const hasRest = expected.messages.length > 0 && expected.at < stream.length
+      if (hasRest && later.some(({ connection }) => connection === odd!.connection)) throw new Error(`${JSON.stringify(stream)} leaves bytes behind, and its connection was used again`)
     },
   ]
 }

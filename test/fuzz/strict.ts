@@ -79,7 +79,7 @@ export function strictRequests(text: string): Stream {
     const [line, headers] = [requestLine.exec(first!), headersOf(lines)]
     if (line === null || headers === null) return { messages, end: 'bad', at }
     const hosts = values(headers, 'host').length
-    const isHopByHop = /\b(?:content-length|host)\b/i.test(values(headers, 'connection').join())
+    const isHopByHop = values(headers, 'connection').join().split(',').some((name) => /^\s*(?:content-length|host)\s*$/i.test(name))
     const body = isHopByHop || hosts > 1 || (hosts === 0 && line[3] === '1') ? 'bad' : bodyAt(text, end + 4, headers, 'none', line[3]!)
     if (typeof body === 'string') return { messages, end: body, at }
     messages.push({ line: `${line[1]} ${line[2]}`, body: body.body })
