@@ -3,19 +3,36 @@
 
 import { BlockList, isIP, isIPv4, isIPv6, SocketAddress } from 'node:net'
 
-export class Address {
+/** The peer at the other end: an Address, or a client of a unix socket. */
+export interface ClientAddress {
+  /** For comparison, without the interface of a link-local one; null for a unix socket, which has none. */
+  readonly ip: string | null
+  /** Null where nobody said. */
+  readonly port: number | null
+  /** As everybody shows it: `ip:port`, `[ip]:port`, the address alone where there is no port, or `unix`. */
+  readonly text: string
+}
+
+export const UNIX_CLIENT: ClientAddress = { ip: null, port: null, text: 'unix' }
+
+export class Address implements ClientAddress {
   /** In the spelling of RFC 5952, without an interface. */
   readonly ip: string
-  readonly port: number
-  /** As everybody shows it: `ip:port` or `[ip]:port`. */
-  readonly text: string
+  readonly port: number | null
+  /** Its IP, with the interface. */
+  readonly #shown: string
 
   /** `ip` is as the system writes it, which may have an interface: `fe80::1%eth0`. */
-  constructor(ip: string, port: number) {
+  constructor(ip: string, port: number | null) {
     const plain = unmapped(ip)
     this.ip = withoutZone(plain)
     this.port = port
-    this.text = joinPort(plain, port)
+    this.#shown = plain
+  }
+
+  /** Made when it is asked for: each connection keeps its address, and few are looked at. */
+  get text(): string {
+    return this.port === null ? this.#shown : joinPort(this.#shown, this.port)
   }
 
   /** What `text` says; null where it is no address with a port (the name of a host, a unix socket). */
@@ -64,10 +81,10 @@ export function spell(ip: string): string {
   return isIPv6(ip) ? unmapped(new SocketAddress({ address: withoutZone(ip), family: 'ipv6' }).address) : ip
 }
 
-/** What an IPv4 address stands behind that came in over IPv6. */
+/** The prefix of an IPv4 address that came in over IPv6. */
 const MAPPED = Buffer.from('00000000000000000000ffff', 'hex')
 
-/** Who counts as one client: an IPv4 address, or an IPv6 /64, which is the least that one household or host is given. */
+/** The key of one client: an IPv4 address, or an IPv6 /64, which is the least that one household or host is given. */
 export function networkOf(ip: string): string {
   if (isIPv4(ip)) return ip
   const bytes = bytesOf(ip)
@@ -87,7 +104,9 @@ loopback.addAddress('::1', 'ipv6')
 /** A name or a literal that cannot be anything but this host. 127.0.0.1.example.com is not. */
 export function isLoopbackHost(host: string): boolean {
   const family = isIP(host)
-  return family === 0 ? host.toLowerCase() === 'localhost' : loopback.check(host, family === 4 ? 'ipv4' : 'ipv6')
+  return family === 0
+    ? host.toLowerCase() === 'localhost'
+    : loopback.check(host, family === 4 ? 'ipv4' : 'ipv6')
 }
 
 /** Only in the spelling of the system: what peers write is spelt first. */

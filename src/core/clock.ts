@@ -3,6 +3,8 @@
 // Deadlines are numbers that one coarse sweep compares, not timers: at 10,000 pairs a timer, a closure and a
 // list node for each of ten deadlines would be most of the memory.
 
+import { Roll } from './roll.ts'
+
 /** Monotonic time; the wall clock may jump, this does not. */
 export interface Clock {
   /** Whole milliseconds since some fixed moment (whole: a fraction would cost every record a boxed double). */
@@ -32,8 +34,15 @@ export const systemClock: Clock = {
   nextTurn: (run) => void setImmediate(run),
 }
 
+/** Milliseconds of the kernel's clock, the same for all threads; `performance.now` begins with each of them. */
+export function kernelMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6
+}
+
 /** Something with deadlines. */
 export interface Swept {
+  /** Its number in its sweep, which writes it: it is in no more than one. Absent or 0 while it is in none. */
+  sweptAs?: number
   /** Compares its deadlines with `now` (milliseconds of the Clock) and acts on those that are due. */
   sweep(now: number): void
   /** Its sweep threw, which is a bug of ours: ends what it stands for, and nothing else. Without it the error ends the process. */
@@ -57,7 +66,8 @@ export const SWEEP_MS = 250
  */
 export class Sweep {
   readonly #clock: Clock
-  readonly #items = new Set<Swept>()
+  readonly #items = new Roll<Swept>()
+  #lastNumber = 0
   #everyMs: number
   #stop: (() => void) | null = null
   #expectedAt = 0
@@ -83,12 +93,14 @@ export class Sweep {
   }
 
   add(item: Swept): void {
-    this.#items.add(item)
+    if ((item.sweptAs ?? 0) !== 0) return
+    item.sweptAs = ++this.#lastNumber
+    this.#items.add(item.sweptAs, item)
     if (this.#stop === null) this.#start()
   }
 
   delete(item: Swept): void {
-    this.#items.delete(item)
+    if (this.#items.delete(item.sweptAs ?? 0, item)) item.sweptAs = 0
     if (this.#items.size === 0) this.#halt()
   }
 

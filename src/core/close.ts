@@ -5,7 +5,7 @@
 //
 //     reason = why      side = who      phase = when      manner = how (a column of the table, never a caller's choice)
 
-/** Who caused it: a peer, or ourselves. */
+/** The side that caused it: a peer, or ourselves. */
 export const sides = ['client', 'upstream', 'sidegate'] as const
 export type Side = (typeof sides)[number]
 /** The two that have a socket. */
@@ -17,7 +17,7 @@ export type Phase = (typeof phases)[number]
 
 /**
  * flush: queued bytes go, then FIN, for as long as the peer takes them. drop: FIN and forget. deliver: what was accepted goes in the
- * same way, and RST behind it: the honest end of a truncated stream. reset: RST at once, the only way to free what a stalled
+ * same way, and RST after it: the honest end of a truncated stream. reset: RST at once, the only way to free what a stalled
  * peer left in the kernel's queue. `mannerFor` says which one a peer gets.
  */
 export type Manner = 'flush' | 'drop' | 'deliver' | 'reset'
@@ -35,15 +35,36 @@ interface WebSocketCodes {
   upstream?: number
 }
 
+/** RFC 9113 section 7. */
+export const http2Codes = {
+  NO_ERROR: 0,
+  PROTOCOL_ERROR: 1,
+  INTERNAL_ERROR: 2,
+  FLOW_CONTROL_ERROR: 3,
+  SETTINGS_TIMEOUT: 4,
+  STREAM_CLOSED: 5,
+  FRAME_SIZE_ERROR: 6,
+  REFUSED_STREAM: 7,
+  CANCEL: 8,
+  COMPRESSION_ERROR: 9,
+  CONNECT_ERROR: 10,
+  ENHANCE_YOUR_CALM: 11,
+  INADEQUATE_SECURITY: 12,
+  HTTP_1_1_REQUIRED: 13,
+} as const
+export type Http2CodeName = keyof typeof http2Codes
+
 export interface ReasonRow {
   manner: Manner
   /** Absent where no HTTP answer is possible or due. */
   http?: HttpStatus
   /** Absent where no close frame is injected. */
   websocket?: WebSocketCodes
+  /** The codes of HTTP/2 for the client that caused it, where they say more than CANCEL of a stream and NO_ERROR of a connection. */
+  http2?: { stream?: Http2CodeName; connection?: Http2CodeName }
   /** The configuration key that governs it. */
   key?: string
-  /** What happened, in one sentence. */
+  /** The event, in one sentence. */
   when: string
   /** Likely causes and what to do, for the operator who meets it. */
   causes: string
@@ -68,28 +89,32 @@ export const reasons = {
     http: status(502),
     websocket: { upstream: told.upstream },
     when: 'A peer ended where it may not: FIN without a Close frame, or inside a message, a head or a body.',
-    causes: 'A browser tab that was closed, a crashed process, a middlebox that cut the connection, an upstream that died while it answered. Look at `side`.',
+    causes:
+      'A browser tab that was closed, a crashed process, a middlebox that cut the connection, an upstream that died while it answered. Look at `side`. Of an upstream, `on a connection that had served before`: it closes kept connections sooner than `upstream.keepAlive` does, and a request that was not safe to send again met its end.',
   },
   reset: {
     manner: 'deliver',
     http: status(502),
     websocket: { upstream: told.upstream },
     when: 'A peer sent RST, or its host answered none of our retransmissions; it is passed on to the other side as RST, behind what was accepted.',
-    causes: 'A process that was killed with unread data, a load balancer or a firewall that forgot the connection, or a peer that resets on purpose. Look at `side` and `detail`.',
+    causes:
+      'A process that was killed with unread data, a load balancer or a firewall that forgot the connection, or a peer that resets on purpose. Look at `side` and `detail`. Of an upstream, `on a connection that had served before` is told of under `aborted`.',
   },
   connect_refused: {
     manner: 'flush',
     http: status(502),
     key: 'upstream.retryFor',
     when: 'The upstream refused the connection, for as long as it was tried again.',
-    causes: 'The upstream is not running, not listening yet, or listens on another port or address than `upstream` says.',
+    causes:
+      'The upstream is not running, not listening yet, or listens on another port or address than `upstream` says.',
   },
   connect_failed: {
     manner: 'flush',
     http: status(502),
     when: 'The upstream could not be reached: name resolution, routing, TLS, or descriptors ran out.',
-    causes: 'Look at `detail` for the errno: ENOTFOUND and EAI_AGAIN are names, EHOSTUNREACH and ENETUNREACH are routes, EMFILE is the descriptor limit. EADDRNOTAVAIL: all local ports to that address are taken (net.ipv4.ip_local_port_range; '
-      + 'those of ended connections wait for a minute), or there is no local address of its family; name more upstream addresses, widen the range, or set `upstream.maxConnections`. Counted by `sidegate_upstream_no_local_port_total`.',
+    causes:
+      'Look at `detail` for the errno: ENOTFOUND and EAI_AGAIN are names, EHOSTUNREACH and ENETUNREACH are routes, EMFILE is the descriptor limit. EADDRNOTAVAIL: all local ports to that address are taken (net.ipv4.ip_local_port_range; ' +
+      'those of ended connections wait for a minute), or there is no local address of its family; name more upstream addresses, widen the range, or set `upstream.maxConnections`. Counted by `sidegate_upstream_no_local_port_total`.',
   },
   connect_timeout: {
     manner: 'flush',
@@ -103,14 +128,17 @@ export const reasons = {
     http: status(503),
     key: 'upstream.healthCheck, upstream.staleFor, upstream.queueTimeout',
     when: 'No upstream address was healthy or had room in time, or its name has been gone for `upstream.staleFor`.',
-    causes: 'All upstreams fail their health checks, the name of the service is not in DNS any more (scaled to zero, or renamed), or `upstream.maxConnections` is reached and the queue did not move within `upstream.queueTimeout`.',
+    causes:
+      'All upstreams fail their health checks, the name of the service is not in DNS any more (scaled to zero, or renamed), or `upstream.maxConnections` is reached and the queue did not move within `upstream.queueTimeout`.',
   },
   handshake_timeout: {
     manner: 'drop',
     http: status(408),
+    http2: { connection: 'SETTINGS_TIMEOUT' },
     key: 'deadlines.handshake',
     when: "The client's TLS handshake, PROXY header and request head were not complete in time, counted from the start.",
-    causes: 'A port scanner, a client that opens connections in advance, a slow-header attack, or a client that waits for the other side to speak first (MySQL, SMTP).',
+    causes:
+      'A port scanner, a client that opens connections in advance, a slow-header attack, or a client that waits for the other side to speak first (MySQL, SMTP).',
   },
   response_timeout: {
     manner: 'flush',
@@ -138,20 +166,24 @@ export const reasons = {
     manner: 'reset',
     key: 'deadlines.write',
     when: 'Bytes waited for a peer and it took none of them for that long, or none of the last ones for `deadlines.close`: it is stalled.',
-    causes: 'A reader that stopped reading (a suspended laptop, a blocked handler, a debugger), or a peer that vanished: its host acknowledged nothing, not even a ping of ours. Look at `side` for who.',
+    causes:
+      'A reader that stopped reading (a suspended laptop, a blocked handler, a debugger), or a peer that vanished: its host acknowledged nothing, not even a ping of ours. Look at `side` for who.',
   },
   half_close_timeout: {
     manner: 'reset',
     key: 'deadlines.halfClose',
     when: 'One side ended its half, and the other neither ended its own nor sent anything for that long.',
-    causes: 'An upstream that ignores the end of its input, or a client that half-closes and then waits for ever.',
+    causes:
+      'An upstream that ignores the end of its input, or a client that half-closes and then waits for ever.',
   },
   ping_timeout: {
     manner: 'drop',
+    http: status(408, 504),
     websocket: { upstream: told.upstream },
     key: 'websocket.ping.interval, websocket.ping.timeout, websocket.ping.misses',
-    when: 'A WebSocket peer that has answered pings before left `websocket.ping.misses` of them unanswered in a row, though something took them for it, and sent nothing else.',
-    causes: 'By default 95 s after its last word (two intervals of 25 s more than 25 s and the 20 s for an answer). A client that vanished behind a load balancer or a proxy, which takes the pings for it; or one whose process stands still. A client that vanished where nothing stands between ends with `write_timeout` after 55 to 60 s: its host does not even acknowledge a ping.',
+    when: 'A WebSocket peer that has answered pings before left `websocket.ping.misses` of them unanswered in a row, though something took them for it, and sent nothing else; or a service that speaks HTTP/2 did, of ours at most every five minutes.',
+    causes:
+      'By default 95 s after its last word (two intervals of 25 s more than 25 s and the 20 s for an answer). A client that vanished behind a load balancer or a proxy, which takes the pings for it; or one whose process stands still. A client that vanished where nothing stands between ends with `write_timeout` after 55 to 60 s: its host does not even acknowledge a ping.',
   },
   lifetime_timeout: {
     manner: 'flush',
@@ -173,7 +205,8 @@ export const reasons = {
     manner: 'reset',
     key: 'drain.timeout',
     when: 'The connection was still there when the grace period of a drain was over.',
-    causes: 'A peer that does not answer a closing handshake, or a grace period shorter than the longest request.',
+    causes:
+      'A peer that does not answer a closing handshake, or a grace period shorter than the longest request.',
   },
   reloaded: {
     manner: 'flush',
@@ -187,6 +220,7 @@ export const reasons = {
     manner: 'flush',
     http: status(429),
     websocket: { offender: 1008, ...told },
+    http2: { stream: 'ENHANCE_YOUR_CALM', connection: 'ENHANCE_YOUR_CALM' },
     key: 'limits',
     when: 'A peer went over a rate limit whose action is `close`.',
     causes: 'A greedy or broken client, or a limit that is too low: try `mode: observe` first.',
@@ -202,13 +236,14 @@ export const reasons = {
     manner: 'reset',
     websocket: { offender: 1008, ...told },
     key: 'websocket.slowConsumer',
-    when: "A reader could not keep up and its bounded queue overflowed.",
+    when: 'A reader could not keep up and its bounded queue overflowed.',
     causes: 'A client slower than what is sent to it; choose another policy or a larger queue.',
   },
   message_too_big: {
     manner: 'flush',
     http: status(413, 502),
     websocket: { offender: 1009, ...told },
+    http2: { connection: 'ENHANCE_YOUR_CALM' },
     key: 'websocket.maxMessage, websocket.maxMessageToClient, websocket.maxFragments, http.maxHeader, http.maxBody',
     when: 'A message, its number of fragments, a head or a body went over its bound.',
     causes: 'An attack, or an application whose messages are larger than the default bounds.',
@@ -217,8 +252,10 @@ export const reasons = {
     manner: 'flush',
     http: status(400, 502),
     websocket: { offender: 1002, ...told },
+    http2: { stream: 'PROTOCOL_ERROR', connection: 'PROTOCOL_ERROR' },
     when: 'A peer broke the protocol: a bad frame, head, 101 answer or PROXY header. `detail` names the rule.',
-    causes: 'A broken client or upstream, a client of another protocol (`detail` says what it looks like), or an attack.',
+    causes:
+      'A broken client or upstream, a client of another protocol (`detail` says what it looks like), or an attack.',
   },
   denied: {
     manner: 'drop',
@@ -232,12 +269,14 @@ export const reasons = {
     http: status(503),
     key: 'limits.connections, limits.connectionsPerClient',
     when: 'The connection limit was reached, in total or for this client.',
-    causes: 'More clients than planned, a reconnect storm, or connections that do not end (look at the reasons of those that do).',
+    causes:
+      'More clients than planned, a reconnect storm, or connections that do not end (look at the reasons of those that do).',
   },
   overloaded: {
     manner: 'reset',
     http: status(503),
     websocket: { offender: 1013, client: 1013, upstream: 1001 },
+    http2: { connection: 'ENHANCE_YOUR_CALM' },
     key: 'memory',
     when: 'Shed to protect the pod: memory was running out.',
     causes: 'Too many stalled readers or too small a memory limit.',
@@ -262,6 +301,7 @@ export const reasons = {
     manner: 'reset',
     http: status(500),
     websocket: { offender: 1011, client: 1011, upstream: 1011 },
+    http2: { stream: 'INTERNAL_ERROR', connection: 'INTERNAL_ERROR' },
     when: 'A bug in Sidegate: an invariant was broken. Only this connection was ended.',
     causes: 'Please report it with the log line; `detail` names the invariant.',
   },
@@ -283,6 +323,8 @@ export interface Close {
   /** Overrides the table where a rule has a status or a code of its own (426, 431; 1007). */
   readonly httpStatus?: number
   readonly websocketCode?: number
+  /** Of the GOAWAY or RST_STREAM. */
+  readonly http2Code?: number
 }
 
 export function makeClose(reason: Reason, side: Side, phase: Phase, detail?: string): Close {
@@ -295,7 +337,12 @@ export function isForced(close: Close): boolean {
 }
 
 /** Ends that wait for a good moment: an answer in flight is finished first, a frame that has begun goes on to its end. */
-const patientReasons: ReadonlySet<Reason> = new Set(['drain', 'reloaded', 'lifetime_timeout', 'upstream_unhealthy'])
+const patientReasons: ReadonlySet<Reason> = new Set([
+  'drain',
+  'reloaded',
+  'lifetime_timeout',
+  'upstream_unhealthy',
+])
 
 export function isPatient(close: Close): boolean {
   return patientReasons.has(close.reason)
@@ -317,12 +364,42 @@ export function websocketCode(close: Close, to: PeerSide): number | null {
   return close.websocketCode ?? codes.offender ?? null
 }
 
-const resetCodes = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTCONN'])
+/** The code of the RST_STREAM for a stream of a client that ends like this before it is whole, or of the GOAWAY for a connection. */
+export function http2Code(close: Close, of: 'stream' | 'connection'): number {
+  const name = http2CodeName(close.reason, of, close.side)
+  return close.side === 'client' && close.http2Code !== undefined ? close.http2Code : http2Codes[name]
+}
+
+/** A stream whose service fails ends as one of a server that fails. */
+export function http2CodeName(reason: Reason, of: 'stream' | 'connection', by: Side): Http2CodeName {
+  const row = reasonRow(reason).http2
+  if (of === 'connection') return row?.connection ?? 'NO_ERROR'
+  return by === 'upstream' ? 'INTERNAL_ERROR' : (row?.stream ?? 'CANCEL')
+}
+
+const resetCodes = new Set([
+  'ECONNRESET',
+  'EPIPE',
+  'ECONNABORTED',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTCONN',
+])
+
+/** The code of an error of ours: the peer answers no PING. */
+export const PING_TIMEOUT = 'PING_TIMEOUT'
 
 /** The Close for an error on an established connection; an unknown one is a reset with its words as detail. */
 export function closeFromError(error: NodeJS.ErrnoException, side: PeerSide, phase: Phase): Close {
   const code = error.code ?? error.message
-  return makeClose('reset', side, phase, resetCodes.has(code) ? code : `${code}: ${error.message}`.slice(0, 120))
+  if (code === PING_TIMEOUT) return makeClose('ping_timeout', side, phase, error.message)
+  return makeClose(
+    'reset',
+    side,
+    phase,
+    resetCodes.has(code) ? code : `${code}: ${error.message}`.slice(0, 120),
+  )
 }
 
 const systemCode = /^E(AI_)?[A-Z0-9]+$/
@@ -333,5 +410,10 @@ export function closeFromDialError(error: NodeJS.ErrnoException & { reason?: str
   if (code === 'ECONNREFUSED') return makeClose('connect_refused', 'upstream', 'connect', code)
   // What the system says is said by its code; what TLS says of a certificate or a record is not.
   const isSystem = systemCode.test(code) || code === error.message
-  return makeClose('connect_failed', 'upstream', 'connect', isSystem ? code : `${code}: ${reason ?? error.message}`.slice(0, 160))
+  return makeClose(
+    'connect_failed',
+    'upstream',
+    'connect',
+    isSystem ? code : `${code}: ${reason ?? error.message}`.slice(0, 160),
+  )
 }

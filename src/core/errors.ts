@@ -36,9 +36,10 @@ export class InvariantError extends Error {
   override readonly name = 'InvariantError'
 }
 
-/** What is said of a bug of ours: of any other error than a broken invariant where it was thrown, too. */
+/** The words for a bug of ours: of any other error than a broken invariant where it was thrown, too. */
 export function bugDetail(error: unknown): string {
-  if (error instanceof InvariantError || !(error instanceof Error)) return error instanceof Error ? error.message : String(error)
+  if (error instanceof InvariantError || !(error instanceof Error))
+    return error instanceof Error ? error.message : String(error)
   const [, where = ''] = (error.stack ?? '').split('\n    ')
   return `${error.name}: ${error.message} ${where}`.trim()
 }

@@ -1,4 +1,4 @@
-// A value that a reload may change. Whoever is judged by it keeps the `Live` and reads `current` at each use, so that a new value
+// A value that a reload may change. Its users keep the `Live` and read `current` at each use, so that a new value
 // reaches all that is open; a copy of a `Live`, or a spread of an object that holds one, refers to the same value.
 //
 // A getter on an options object does not do: a spread of that object takes the value of now, for good, and types do not tell.
@@ -7,9 +7,9 @@ export interface Live<T> {
   readonly current: T
 }
 
-/** The one who may change it: whoever applies a reload. Others see it as a `Live`. */
+/** The end of it that a reload changes. Others see it as a `Live`. */
 export class LiveValue<T> implements Live<T> {
-  // Private, and so behind a getter of the prototype: a spread of this object has no `current`.
+  // Private, with a getter on the prototype: a spread of this object has no `current`.
   #current: T
 
   constructor(current: T) {
@@ -25,7 +25,7 @@ export class LiveValue<T> implements Live<T> {
   }
 }
 
-/** For whoever has a value that nobody changes. */
+/** A value that nobody changes. */
 export function fixed<T>(value: T): Live<T> {
   return new LiveValue(value)
 }

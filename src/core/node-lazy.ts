@@ -3,6 +3,7 @@
 
 import type ChildProcess from 'node:child_process'
 import type Crypto from 'node:crypto'
+import type Http2 from 'node:http2'
 import type Tls from 'node:tls'
 import type V8 from 'node:v8'
 import type Vm from 'node:vm'
@@ -16,6 +17,10 @@ let crypto: typeof Crypto | null = null
 /** Of all of these the only one that each WebSocket asks for. */
 export function nodeCrypto(): typeof Crypto {
   return (crypto ??= process.getBuiltinModule('node:crypto'))
+}
+
+export function nodeHttp2(): typeof Http2 {
+  return process.getBuiltinModule('node:http2')
 }
 
 export function nodeTls(): typeof Tls {

@@ -27,11 +27,16 @@ export class Traffic {
   pausesToClient = 0
 
   add(connection: Connection): void {
-    const { toUpstream, toClient } = connection
-    this.receivedFromClient += toUpstream.received
-    this.receivedFromUpstream += toClient.received
-    this.takenByClient += taken(connection, 'client')
-    this.takenByUpstream += taken(connection, 'upstream')
+    const { toUpstream, toClient, protocol, session } = connection
+    // What a client sends and takes is counted of the connection, not of its streams again; a service knows streams alone.
+    if (session === null) {
+      this.receivedFromClient += toUpstream.received
+      this.takenByClient += taken(connection, 'client')
+    }
+    if (protocol !== 'h2') {
+      this.receivedFromUpstream += toClient.received
+      this.takenByUpstream += taken(connection, 'upstream')
+    }
     this.messagesToUpstream += toUpstream.messages
     this.messagesToClient += toClient.messages
     this.pausesToUpstream += toUpstream.pauses

@@ -2,9 +2,9 @@
 //
 //     spend() --share used up--> wait() --next turn, in order of coming, while the turn has room--> onShare()
 //
-// A turn is one round of the event loop: every descriptor that has something is looked at once. Who has used up its share of
+// A turn is one round of the event loop: every descriptor that has something is looked at once. A direction that has used up its share of
 // one waits, and what it has not read waits in its own socket, where TCP holds its sender back. A turn gives so many of those
-// that wait their share, and no more: so it stays short however many there are, and who asks for little is served in each.
+// that wait their share, and no more: so it stays short however many there are, and a direction that asks for little is served in each.
 //
 // What it spares: a connection that keeps below its share in a turn never waits, and one that is alone loses nothing, since
 // the next turn is at once. Prior art: deficit round robin; pgbouncer's sbuf_loopcnt; HAProxy's tune.maxpollevents.
@@ -17,12 +17,18 @@ import type { Clock } from './clock.ts'
 export const SHARE = 256 * 1024
 /** Of all that have waited for their turn, together. */
 const TURN = 1024 * 1024
-/** What one that has waited is held to spend, until it tells. */
+/** Of all, together: beyond it whoever has had much in this turn waits, and has the next one in its order. */
+const TOGETHER = 4 * 1024 * 1024
+/** Where more than so many wait, it is a TURN: a wait costs little that hundreds share, and much where a few would be done at once. */
+const CROWD = 64
+/** What one that has waited is held to spend, until it tells, at the least: otherwise what it has spent before it waited. */
 const PRESUMED = 64 * 1024
-/** A peer that is at this much is told one turn from the next; who chats never is, and costs no turn. */
+/** A peer that is at this much is told one turn from the next; a peer that only chats never is, and costs no turn. */
 const NOTED = 16 * 1024
 /** A read, however little it brings; also a record of TLS. */
 export const READ_COST = 256
+/** A chunk of a body, however little it brings. */
+export const CHUNK_COST = 128
 
 export interface Worker {
   /** Its turn has come: it has a share again. Never called from within `spend` or `wait`. */
@@ -31,7 +37,8 @@ export interface Worker {
 
 export class Turns {
   readonly #clock: Clock
-  readonly #waiting = new Set<Worker>()
+  /** With what each is held to spend. */
+  readonly #waiting = new Map<Worker, number>()
   #isArmed = false
   #spent = 0
   /** Of the turn, as far as anybody had to tell it from the one before. */
@@ -41,9 +48,14 @@ export class Turns {
     this.#clock = clock
   }
 
-  /** Who has waited has used up this turn: whoever would begin to read much waits for the next. */
+  /** The directions that waited have used up this turn: one that would begin to read much waits for the next. */
   get isFull(): boolean {
     return this.#spent >= TURN
+  }
+
+  /** So much was done in this turn that it must come to its end. */
+  get isCrowded(): boolean {
+    return this.#spent >= (this.#waiting.size > CROWD ? TURN : TOGETHER)
   }
 
   get waiting(): number {
@@ -57,8 +69,8 @@ export class Turns {
   }
 
   /** Puts it last, unless it waits already. */
-  wait(worker: Worker): void {
-    this.#waiting.add(worker)
+  wait(worker: Worker, presumed = PRESUMED): void {
+    this.#waiting.set(worker, presumed)
     this.#arm()
   }
 
@@ -76,12 +88,12 @@ export class Turns {
     this.#isArmed = false
     this.number++
     this.#spent = 0
-    // No more than there are now: who is not done waits for the next turn.
+    // No more than there are now: a direction that is not done waits for the next turn.
     let left = this.#waiting.size
-    for (const worker of this.#waiting) {
+    for (const [worker, presumed] of this.#waiting) {
       if (left-- === 0 || this.isFull) break
       this.#waiting.delete(worker)
-      this.#spent += PRESUMED
+      this.#spent += presumed
       worker.onShare()
     }
     if (this.#waiting.size > 0) this.#arm()
@@ -97,7 +109,7 @@ export function turnsOf(clock: Clock): Turns {
   return turns
 }
 
-/** What one direction of a connection has of each turn. */
+/** The share of one direction of a connection in each turn. */
 export class Share {
   readonly #turns: Turns
   readonly #worker: Worker
@@ -119,19 +131,20 @@ export class Share {
     if (this.#spent > NOTED) turns.note(cost)
   }
 
-  /** What is left of it in this turn. */
+  /** What is left of it in this turn: nothing to one who has had much, where all together have. */
   get left(): number {
-    return this.#turn === this.#turns.number ? Math.max(0, SHARE - this.#spent) : SHARE
+    if (this.#turn !== this.#turns.number) return SHARE
+    return this.#spent > NOTED && this.#turns.isCrowded ? 0 : Math.max(0, SHARE - this.#spent)
   }
 
-  /** Whether it may begin to read again: who had much to do lately waits where others that have waited use up the turn. */
+  /** Whether it may begin to read again: one that had much to do lately waits where others that have waited use up the turn. */
   get mayBegin(): boolean {
     return this.#spent <= NOTED || !this.#turns.isFull
   }
 
   /** `onShare` of the worker follows. */
   wait(): void {
-    this.#turns.wait(this.#worker)
+    this.#turns.wait(this.#worker, Math.max(PRESUMED, Math.min(this.#spent, TURN)))
   }
 
   leave(): void {

@@ -4,7 +4,9 @@ import { readFileSync } from 'node:fs'
 
 /** The package's version; its file is one folder up from src/ as from dist/. */
 export function version(): string {
-  const { version: text } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+  const { version: text } = JSON.parse(
+    readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+  ) as { version: string }
   return text
 }
 

@@ -1,33 +1,40 @@
-// What an open connection waits for, told in words and numbers when an operator asks. Nothing here is kept: whoever serves
+// The wait of an open connection, in words and numbers for an operator. Nothing here is kept: the part that serves
 // the connection makes it from what its deadlines compare anyway, so that being able to tell costs an idle connection nothing.
 
 import type { Reason, Side } from './close.ts'
 
-/** A deadline that ends the wait, unless something moves before. */
-export interface NextDeadline {
+/** The bound of a wait: the key that sets it, and the end that it makes. */
+export interface Bound {
   /** The configuration key that sets it, such as `deadlines.write`. */
   key: string
-  /** What the connection ends with then, and whose doing that is. */
+  /** The end of the connection then, and the side that causes it. */
   reason: Reason
   side: Side
+}
+
+/** A deadline that ends the wait, unless something moves before. */
+export interface NextDeadline extends Bound {
   /** Milliseconds of the Clock; the sweep that finds it due comes up to half a second later. */
   at: number
 }
 
 export interface Wait {
-  /** Where whoever serves it is, in its own words: `open`, `lingering`, `closing`. */
+  /** The state of the part that serves it, in its own words: `open`, `lingering`, `closing`. */
   state: string
   /** Finishes the sentence "it waits for ...". */
   waitsFor: string
   /** Null where no bound of this wait is on. */
   next: NextDeadline | null
+  /** Bytes that the kernel took for each peer and that have not reached it, as it was last looked; absent where nothing looks. */
+  kernel?: { client: number; upstream: number }
 }
 
 /** The first that is due; those that are off (infinity) and those that are not armed (null) do not count. */
 export function earliest(deadlines: readonly (NextDeadline | null)[]): NextDeadline | null {
   let first: NextDeadline | null = null
   for (const deadline of deadlines) {
-    if (deadline !== null && Number.isFinite(deadline.at) && (first === null || deadline.at < first.at)) first = deadline
+    if (deadline !== null && Number.isFinite(deadline.at) && (first === null || deadline.at < first.at))
+      first = deadline
   }
   return first
 }
@@ -38,4 +45,18 @@ export function formatBytes(bytes: number): string {
   const power = bytes < 1023.5 * 1024 ? 1 : bytes < 1023.5 * 1024 ** 2 ? 2 : 3
   const amount = bytes / 1024 ** power
   return `${amount < 9.95 ? Number(amount.toFixed(1)) : Math.round(amount)} ${['KiB', 'MiB', 'GiB'][power - 1]!}`
+}
+
+/** `0.3s`, `12s`, `3m20s`, `5h12m`, `4d6h`: two units at most. */
+export function formatAge(ms: number): string {
+  if (ms < 9950) return `${(ms / 1000).toFixed(1)}s`
+  const seconds = Math.round(ms / 1000)
+  if (seconds < 60) return `${seconds}s`
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}m${pad(seconds % 60)}s`
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)}h${pad(Math.floor((seconds % 3600) / 60))}m`
+  return `${Math.floor(seconds / 86_400)}d${pad(Math.floor((seconds % 86_400) / 3600))}h`
+}
+
+function pad(amount: number): string {
+  return String(amount).padStart(2, '0')
 }

@@ -1,4 +1,4 @@
-// Writes of one turn that go out together: a head and the frames behind it, or many small messages of one read, as one
+// Writes of one turn that go out together: a head and the frames after it, or many small messages of one read, as one
 // packet and one system call instead of one each.
 //
 // One endpoint at a time may be corked, and only until its caller returns to the event loop: nothing is ever delayed,

@@ -1,4 +1,4 @@
-// RST behind the last bytes. An RST takes what the sender's kernel still holds with it (and, on some systems, what the receiver has
+// RST after the last bytes. An RST takes what the sender's kernel still holds with it (and, on some systems, what the receiver has
 // not read), so it waits until the peer has taken all, as far as the kernel tells.
 
 import type { Socket } from 'node:net'

@@ -1,8 +1,8 @@
-// What a Half needs from a side. A socket is one kind; a memory endpoint serves the tests.
+// A side of a Half. A socket is one kind; a memory endpoint serves the tests.
 
 import type { Manner, PeerSide } from '../core/close.ts'
 
-/** Who an endpoint reports to; exactly one at a time. Calls come from the endpoint, never from within its own methods. */
+/** The owner that an endpoint reports to; exactly one at a time. Calls come from the endpoint, never from within its own methods. */
 export interface EndpointOwner {
   /**
    * `bytes[0..length)` were read. They are valid only until this returns: copy what is kept.
@@ -17,14 +17,22 @@ export interface EndpointOwner {
   onClosed(endpoint: Endpoint, error: NodeJS.ErrnoException | null): void
 }
 
-/** What the system last told of bytes that it took for a peer. */
+/** The system's last word on bytes that it took for a peer. */
 export interface LookedAt {
-  /** What the host of the peer has not acknowledged: it may be gone. */
+  /** Bytes that the host of the peer has not acknowledged: it may be gone. */
   readonly unacknowledged: number
-  /** What lies unread in the peer's socket; known only of peers of this machine. */
+  /** Bytes that lie unread in the peer's socket; known only of peers of this machine. */
   readonly unread: number
   /** How many answers have come; Infinity where the system does not tell. */
   readonly looks: number
+}
+
+/** What carries a stream: a connection that it shares with others. */
+export interface Carrier {
+  /** It is not read: no stream is to blame for what does not come. */
+  readonly isHeld: boolean
+  /** When its peer last took some of what waits for it, or nothing waited; milliseconds of the Clock. */
+  takenAt(): number
 }
 
 export interface Endpoint {
@@ -34,7 +42,11 @@ export interface Endpoint {
   readonly queued: number
   /** As `queued`, but as fine as the system can tell: falls with every byte that the peer's side takes. */
   readonly untaken: number
+  /** Of a stream. What waits for its carrier is the carrier's to take: queued, and not `untaken`. */
+  readonly carrier?: Carrier | undefined
   readonly isClosed: boolean
+  /** The system has refused a write: it takes nothing more, and the end of it comes in another turn. Absent is no. */
+  readonly isBroken?: boolean
   /** Looks closer at what the peer has not taken, once: `untaken` tells it a moment later. For a peer that looks stalled. */
   measure(): void
   /** How many of those looks have come back; Infinity where the system does not tell. */
@@ -43,12 +55,14 @@ export interface Endpoint {
   look(): LookedAt
   /** Copies `bytes[start..end)` and sends them in order. Never blocks; what the system does not take at once is queued. */
   write(bytes: Buffer, start: number, end: number): void
+  /** As `write`, of a whole head of HTTP/1.1 in latin1. Present where it would be made a text again. */
+  writeHead?(head: string): void
   /** Lets writes go out together from here to `uncork`, in the same turn of the event loop. One endpoint at a time. */
   cork(): void
   uncork(): void
   /**
    * Sends a whole control frame of ours (WebSocket). Present where what is written is put together into messages first, so
-   * that the frame may stand anywhere; a ping goes ahead of what waits, a Close behind it.
+   * that the frame may stand anywhere; a ping goes ahead of the bytes that wait, a Close after them.
    */
   inject?(frame: Buffer): void
   /** Bytes of a message that is not whole yet: they wait for its sender, so they are not in `queued`. */

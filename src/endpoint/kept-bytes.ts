@@ -3,10 +3,10 @@
 // What is kept is copied, in buffers of exactly its size, and small pieces are joined: a million one-byte chunks would
 // otherwise cost a million Buffer objects, and a slice of a read buffer would keep 64 KiB alive for its 64 bytes.
 
+import { NOTHING } from '../core/nothing.ts'
+
 /** Pieces are joined up to this size: the copying that a one-byte chunk can cause is bounded by it. */
 const JOINED = 4096
-
-const NOTHING = Buffer.alloc(0)
 
 export class KeptBytes {
   readonly #pieces: Buffer[] = []

@@ -67,7 +67,7 @@ type Table = { path: string; file: TableFile | null; isMissing: boolean }
 export class KernelQueue {
   readonly #options: KernelQueueOptions
   readonly #tables: readonly Table[] = PATHS.map((path) => ({ path, file: null, isMissing: false }))
-  /** What is asked for in the next look: `local-remote` to who wants to know. */
+  /** The sockets of the next look: `local-remote` to the views that asked. */
   #asked = new Map<string, Report>()
   #isLooking = false
   #nextAt = Number.NEGATIVE_INFINITY
@@ -120,11 +120,17 @@ export class KernelQueue {
     }
   }
 
-  async #readTable(table: Table, wanted: ReadonlyMap<string, Report>, queues: Map<string, Queue>): Promise<Seen> {
+  async #readTable(
+    table: Table,
+    wanted: ReadonlyMap<string, Report>,
+    queues: Map<string, Queue>,
+  ): Promise<Seen> {
     try {
       const file = await this.#open(table)
       if (file === null) return 'no table'
-      await readLines(file, (this.#buffer ??= Buffer.allocUnsafeSlow(CHUNK_BYTES)), (lines) => this.#readChunk(lines, wanted, queues))
+      await readLines(file, (this.#buffer ??= Buffer.allocUnsafeSlow(CHUNK_BYTES)), (lines) =>
+        this.#readChunk(lines, wanted, queues),
+      )
       return 'all'
     } catch {
       return 'nothing'
@@ -158,10 +164,17 @@ const readFile = promisify(read)
 /** The number alone: a FileHandle would be closed with its last reference, and warn of it. */
 async function openTable(path: string): Promise<TableFile> {
   const descriptor = await openFile(path, 'r')
-  return { read: async (buffer, position) => (await readFile(descriptor, buffer, 0, buffer.length, position)).bytesRead }
+  return {
+    read: async (buffer, position) =>
+      (await readFile(descriptor, buffer, 0, buffer.length, position)).bytesRead,
+  }
 }
 
-async function readLines(file: TableFile, buffer: Buffer, onChunk: (lines: () => string[]) => void): Promise<void> {
+async function readLines(
+  file: TableFile,
+  buffer: Buffer,
+  onChunk: (lines: () => string[]) => void,
+): Promise<void> {
   let rest = ''
   let position = 0
   for (;;) {
@@ -184,9 +197,11 @@ function readLine(line: string, wanted: ReadonlyMap<string, Report>, queues: Map
   const here = unmapped(local)
   const there = unmapped(remote)
   const ours = `${here}-${there}`
-  if (wanted.has(ours)) add(queues, ours, { unacknowledged: Number.parseInt(queue.slice(0, 8), 16), unread: 0 })
+  if (wanted.has(ours))
+    add(queues, ours, { unacknowledged: Number.parseInt(queue.slice(0, 8), 16), unread: 0 })
   const theirs = `${there}-${here}`
-  if (wanted.has(theirs)) add(queues, theirs, { unacknowledged: 0, unread: Number.parseInt(queue.slice(9), 16) })
+  if (wanted.has(theirs))
+    add(queues, theirs, { unacknowledged: 0, unread: Number.parseInt(queue.slice(9), 16) })
 }
 
 function add(queues: Map<string, Queue>, key: string, { unacknowledged, unread }: Queue): void {
@@ -201,10 +216,18 @@ function unmapped(address: string): string {
 }
 
 function keyOf({ localAddress, localPort, remoteAddress, remotePort }: Ends): string | null {
-  if (localAddress === undefined || remoteAddress === undefined || localPort === undefined || remotePort === undefined) return null
+  if (
+    localAddress === undefined ||
+    remoteAddress === undefined ||
+    localPort === undefined ||
+    remotePort === undefined
+  )
+    return null
   const local = tableAddress(localAddress)
   const remote = tableAddress(remoteAddress)
-  return local === null || remote === null ? null : `${local}:${tablePort(localPort)}-${remote}:${tablePort(remotePort)}`
+  return local === null || remote === null
+    ? null
+    : `${local}:${tablePort(localPort)}-${remote}:${tablePort(remotePort)}`
 }
 
 function tablePort(port: number): string {
@@ -219,6 +242,7 @@ function tableAddress(address: string): string | null {
 
 function words(bytes: Buffer): string {
   let text = ''
-  for (let at = 0; at < bytes.length; at += 4) text += bytes.readUInt32LE(at).toString(16).toUpperCase().padStart(8, '0')
+  for (let at = 0; at < bytes.length; at += 4)
+    text += bytes.readUInt32LE(at).toString(16).toUpperCase().padStart(8, '0')
   return text
 }

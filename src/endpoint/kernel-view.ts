@@ -1,6 +1,6 @@
-// What the kernel last told of one socket: how much that it took from us its peer has not.
+// The kernel's last word on one socket: how much of the bytes that it took from us its peer has not.
 //
-// Two ask, for two ends. `measure` is for a wait whose bytes count (`Endpoint.untaken`). `look` is for whoever wants to know whether a peer
+// Two ask, for two ends. `measure` is for a wait whose bytes count (`Endpoint.untaken`). `look` is for a caller that wants to know whether a peer
 // is there, and changes no wait: a client of this machine that computes for a minute has a ping of ours unread, and owes nothing.
 
 import type { Socket } from 'node:net'
@@ -29,7 +29,8 @@ export class KernelView {
   }
 
   look(): void {
-    if (!kernelQueue.measure(rawOf(this.#socket), this.#onReport)) this.measurements = this.looks = Number.POSITIVE_INFINITY
+    if (!kernelQueue.measure(rawOf(this.#socket), this.#onReport))
+      this.measurements = this.looks = Number.POSITIVE_INFINITY
   }
 
   #see(bytes: number, unread: number): void {

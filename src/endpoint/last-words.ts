@@ -1,8 +1,8 @@
-// What a peer said before it was written to in vain.
+// The last bytes of a peer before a write to it failed.
 //
-// A service that closes with bytes of ours unread (it did not want the body, and said so) sends RST behind its last words. A write that
+// A service that closes with bytes of ours unread (it did not want the body, and said so) sends RST after its last words. A write that
 // meets the RST fails, and Node destroys the socket for it, with those words unread in the kernel: nothing is left of a whole answer. The
-// kernel keeps them, and gives them to whoever reads. So a failed write destroys the socket two turns of the event loop later: in between it is
+// kernel keeps them, and gives them to the next read. So a failed write destroys the socket two turns of the event loop later: in between it is
 // read once more. Whatever is written meanwhile is lost in any case.
 
 import net from 'node:net'

@@ -1,5 +1,5 @@
 // The upstream end of a pair that has none at the moment: between two requests, and while one is dialled. Nothing can be sent there, and
-// nothing comes; to whoever looks, it is an endpoint that is closed.
+// nothing comes; it looks like an endpoint that is closed.
 
 import type { Endpoint, EndpointOwner, LookedAt } from './endpoint.ts'
 

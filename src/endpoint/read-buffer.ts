@@ -1,4 +1,4 @@
-// Reading without allocating: every socket reads into one shared buffer, and whoever is called copies what it keeps.
+// Reading without allocating: every socket reads into one shared buffer, and the callee copies the bytes that it keeps.
 // It halves the cost of large chunks and the memory of an idle pair (figures in bench/README.md).
 //
 // `onread` is documented for sockets that we open (net.connect). For an accepted one it takes the socket's handle,
@@ -56,7 +56,10 @@ export function acceptWith(server: net.Server, onread: OnRead, onSocket: (socket
   const listening = (server as unknown as { _handle: ServerHandle })._handle
   listening.onconnection = (status, handle) => {
     if (status < 0) {
-      server.emit('error', new Error(`accept: ${process.getBuiltinModule('node:util').getSystemErrorName(status)}`))
+      server.emit(
+        'error',
+        new Error(`accept: ${process.getBuiltinModule('node:util').getSystemErrorName(status)}`),
+      )
       return
     }
     // With Node's own writable mark: a socket that is released to carry TLS is held back by it.
@@ -104,7 +107,9 @@ export function checkAdoption(clock: Clock, where = '127.0.0.1'): Promise<boolea
     server.once('connection', () => done(false)) // the documented way was taken: ours is not there
     server.listen(0, '127.0.0.1', () => {
       try {
-        acceptWith(server, { buffer: Buffer.alloc(64), callback }, (socket) => whenOver(socket, (hasEnded) => done(hasEnded && seen === 'adopted')))
+        acceptWith(server, { buffer: Buffer.alloc(64), callback }, (socket) =>
+          whenOver(socket, (hasEnded) => done(hasEnded && seen === 'adopted')),
+        )
       } catch {
         return done(false)
       }

@@ -15,7 +15,7 @@ export function resetSocket(socket: Socket): void {
 }
 
 /**
- * The FIN of a TLS socket follows its close_notify, which a stalled peer may never take. Who asks again, as every owner does
+ * The FIN of a TLS socket follows its close_notify, which a stalled peer may never take. A second call, as every owner makes it
  * in its next sweep, gets the socket closed without RST: later than that nothing else would end it.
  */
 function resetSecure(socket: Socket): void {

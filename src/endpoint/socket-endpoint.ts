@@ -22,11 +22,10 @@ import type { Endpoint, EndpointOwner, LookedAt } from './endpoint.ts'
 import { isSecure, rawOf, setRaw } from './raw-socket.ts'
 import { resetSocket } from './reset.ts'
 import { copyOut, giveBack, LARGEST_WRITE, lend } from './write-buffers.ts'
+import { NOTHING } from '../core/nothing.ts'
 
 const kEndpoint = Symbol('endpoint')
 type OwnedSocket = net.Socket & { [kEndpoint]?: SocketEndpoint | undefined }
-
-const NOTHING = Buffer.alloc(0)
 
 /** How sockets are read: into a shared buffer of `readBytes` where Node allows it (`checkAdoption`), else by `data` events. */
 export interface ReadOptions {
@@ -40,7 +39,7 @@ export class SocketEndpoint implements Endpoint, Corkable {
   readonly #socket: net.Socket
   /** Bytes of the writes in progress. Our own count: Node forgets its one when a socket is destroyed. */
   #unflushed = 0
-  /** What waits behind the writes in progress. */
+  /** The bytes that wait after the writes in progress. */
   #kept: KeptBytes | null = null
   /** The buffer of a write in progress, to be recycled. */
   #lent: Buffer | null = null
@@ -88,6 +87,10 @@ export class SocketEndpoint implements Endpoint, Corkable {
 
   get isClosed(): boolean {
     return this.#socket.destroyed || rawOf(this.#socket).destroyed
+  }
+
+  get isBroken(): boolean {
+    return this.#socket.errored !== null || this.#socket.destroyed
   }
 
   write(bytes: Buffer, start: number, end: number): void {
@@ -140,7 +143,7 @@ export class SocketEndpoint implements Endpoint, Corkable {
     if (this.#isEnding) return
     uncork(this)
     this.#isEnding = true
-    // What waits goes piece by piece as ever, and FIN behind it: given to Node at once it would be neither counted nor
+    // The waiting bytes go piece by piece as ever, and FIN after them: given to Node at once it would be neither counted nor
     // seen to move, and a reader that stalls on the tail would never be found.
     if (this.#kept === null || this.#kept.length === 0) this.#socket.end()
   }
@@ -229,7 +232,11 @@ export class SocketEndpoint implements Endpoint, Corkable {
 }
 
 /** Calls `onSocket` for each connection that a listening `server` (with `pauseOnConnect`) accepts; `clientEndpoint` takes it. */
-export function acceptSockets(server: net.Server, read: ReadOptions, onSocket: (socket: net.Socket) => void): void {
+export function acceptSockets(
+  server: net.Server,
+  read: ReadOptions,
+  onSocket: (socket: net.Socket) => void,
+): void {
   if (read.isShared) acceptWith(server, onRead(read.readBytes, onShared), onSocket)
   else server.on('connection', onSocket)
 }
@@ -245,14 +252,22 @@ export function clientEndpoint(socket: net.Socket, read: ReadOptions, owner: End
 }
 
 /** The client side of a connection that speaks TLS over `raw`, its handshake done. Paused until resumed. */
-export function secureClientEndpoint(socket: net.Socket, raw: net.Socket, read: ReadOptions, owner: EndpointOwner): SocketEndpoint {
+export function secureClientEndpoint(
+  socket: net.Socket,
+  raw: net.Socket,
+  read: ReadOptions,
+  owner: EndpointOwner,
+): SocketEndpoint {
   setRaw(socket, raw)
   return clientEndpoint(socket, read, owner)
 }
 
 /** The socket options for a dial whose socket `dialledEndpoint` will take. */
 export function dialOptions(read: ReadOptions): { writableHighWaterMark: number; onread?: net.OnReadOpts } {
-  return { writableHighWaterMark: WRITABLE_MARK, ...(read.isShared ? { onread: onRead(read.readBytes, onShared) } : {}) }
+  return {
+    writableHighWaterMark: WRITABLE_MARK,
+    ...(read.isShared ? { onread: onRead(read.readBytes, onShared) } : {}),
+  }
 }
 
 /** The upstream side: a socket that was opened with `dialOptions` and is connected. Reads at once. */

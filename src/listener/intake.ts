@@ -1,18 +1,17 @@
-// What a listener does with each socket that it accepts, under one set of options: the gates, in order of cost, then the record, then
-// the protocol. A reload gives the listener another intake; who is still at a gate of this one ends or is served under it.
+// The way of each accepted socket, under one set of options: the checks, in order of cost, then the record, then
+// the protocol. A reload gives the listener another intake; a client that is still in a check of this one ends or is served under it.
 //
 //     memory --> limits --> newcomers --> PROXY header --> access, client --> TLS --> the record, the protocol
-//        |                                (an Arrival, where one of these two is configured)
-//        +--> whoever is let in no further is refused, counted and told of in `#refuse`
+//        |                                (an Arrival, where one of these is configured, or limits of a fleet are not known yet)
+//        +--> a client that gets no further is refused, counted and logged in `#refuse`
 
+import { UNIX_CLIENT } from '../core/address.ts'
+import type { Address, ClientAddress } from '../core/address.ts'
 import type net from 'node:net'
-import { judgeAccess } from '../admission/access.ts'
-import type { AccessRules } from '../admission/access.ts'
-import { Arrival } from '../admission/arrival.ts'
+import { Arrival, takesTime } from '../admission/arrival.ts'
 import type { ArrivalContext, SlowGates } from '../admission/arrival.ts'
-import { localOf, peerOf, UNIX_CLIENT } from '../admission/client-address.ts'
-import type { ClientAddress } from '../admission/client-address.ts'
-import type { Clients } from '../limits/clients.ts'
+import { localOf, peerOf } from '../admission/client-address.ts'
+import type { ClientGate } from '../admission/client-gate.ts'
 import type { ConnectionLimit } from '../limits/places.ts'
 import type { Newcomers } from '../limits/newcomers.ts'
 import { deaf } from '../admission/refusal.ts'
@@ -29,17 +28,15 @@ import type { ReadOptions, SocketEndpoint } from '../endpoint/socket-endpoint.ts
 export interface IntakeOptions {
   name: string
   protocol: Protocol
-  /** It listens on a unix socket: its clients have no address, and are who the file system lets there. */
+  /** It listens on a unix socket: its clients have no address; the file system decides which may connect. */
   isUnix: boolean
   read: ReadOptions
   noDelay: boolean
-  /** Null lets every address in. */
-  access: AccessRules | null
-  /** The gates that take time; null where there are none, and a connection is served in the turn of its accept. */
-  slow: SlowGates | null
+  /** The gates that take time. Where there are none, a connection is served in the turn of its accept. */
+  slow: SlowGates
   /** The upstream is told where clients connected to. */
   recordsLocal: boolean
-  /** What the TLS handshakes of clients tell is kept. */
+  /** The results of clients' TLS handshakes are kept. */
   recordsTls: boolean
 }
 
@@ -50,21 +47,21 @@ export interface IntakeContext {
   /** Memory is so short that nothing new is begun: asked before anything else. */
   isRefusing: () => boolean
   limit: ConnectionLimit
-  /** Limits for each client; null where there are none. */
-  clients: Clients | null
+  /** The gates that ask who the client is. */
+  clients: ClientGate
   /** The rate of new connections; null where it is not limited. */
   newcomers: Newcomers | null
   refusals: Refusals
-  /** Takes ownership of the endpoint; calls `release` of `limit` and `clients` by way of the connection's end. */
+  /** Takes ownership of the endpoint; calls `release` of `limit` and `leave` of `clients` by way of the connection's end. */
   serve: (connection: Connection, client: Endpoint) => void
   /** A gate refused a connection; `client` tells its address (`ip:port`), for a system call. */
   onRejected: (close: Close, client: () => string) => void
-  /** What a refused client is told, or null where its protocol has no words before the first byte. */
+  /** The words to a refused client, or null where its protocol has no words before the first byte. */
   refusalAnswer: (close: Close) => Buffer | null
 }
 
-/** What is known of a connection that passed all gates. */
-type Arrived = Pick<Arrival, 'client' | 'local' | 'tls' | 'acceptedAt'>
+/** A connection that passed all checks. */
+type Arrived = Pick<Arrival, 'client' | 'local' | 'tls' | 'isHttp2' | 'acceptedAt'>
 
 const overloaded = makeClose('overloaded', 'sidegate', 'admit', 'memory.refuseAt')
 const tooMany = makeClose('too_many', 'client', 'admit', 'limits.connections')
@@ -78,12 +75,14 @@ export class Intake {
   readonly #context: IntakeContext
   /** Connections that gates still wait for: they have a place and no record. */
   readonly #arrivals = new Set<Arrival>()
-  readonly #arrival: ArrivalContext | null
+  readonly #arrival: ArrivalContext
+  readonly #isQuick: boolean
 
   constructor(options: IntakeOptions, context: IntakeContext) {
     this.options = options
     this.#context = context
-    this.#arrival = options.slow === null ? null : this.#arrivalContext(options.slow)
+    this.#arrival = this.#arrivalContext(options.slow)
+    this.#isQuick = !takesTime(options.slow)
   }
 
   get arriving(): number {
@@ -128,20 +127,22 @@ export class Intake {
   #begin(socket: net.Socket, endpoint: SocketEndpoint, client: ClientAddress): void {
     const { clock, limit } = this.#context
     if (endpoint.isClosed) return limit.release()
-    const close = this.#arrival === null ? this.#judge(client) : null
+    const isJudgedNow = this.#isQuick && !this.#context.clients.isUnsure(client)
+    const close = isJudgedNow ? this.#context.clients.admit(client) : null
     if (close !== null) {
       limit.release()
       return this.#refuse(close, () => client.text, endpoint)
     }
     const { recordsLocal, noDelay } = this.options
     const local = recordsLocal ? localOf(socket) : null
-    // A system call, which who is refused does not get.
+    // A system call, which a refused client is not worth.
     if (noDelay) socket.setNoDelay(true)
-    if (this.#arrival === null) this.#serve(endpoint, { client, local, tls: null, acceptedAt: clock.now() })
+    if (isJudgedNow)
+      this.#serve(endpoint, { client, local, tls: null, isHttp2: false, acceptedAt: clock.now() })
     else this.#arrive(new Arrival(endpoint, client, clock.now(), this.#arrival), local)
   }
 
-  #arrive(arrival: Arrival, local: string | null): void {
+  #arrive(arrival: Arrival, local: Address | null): void {
     arrival.local = local
     this.#arrivals.add(arrival)
     arrival.start()
@@ -155,7 +156,8 @@ export class Intake {
       gates,
       read: this.options.read,
       recordsTls: this.options.recordsTls,
-      judge: (client) => this.#judge(client),
+      whenKnown: (client, onKnown) => clients.whenKnown(client, onKnown),
+      judge: (client) => clients.admit(client),
       onAdmitted: (arrival, endpoint) => {
         this.#arrivals.delete(arrival)
         this.#serve(endpoint, arrival)
@@ -165,17 +167,10 @@ export class Intake {
       onRefused: (arrival, close, endpoint) => {
         this.#arrivals.delete(arrival)
         limit.release()
-        if (arrival.isJudged) clients?.release(arrival.client.text, clock.now())
+        if (arrival.isJudged) clients.dismiss(arrival.client)
         this.#refuse(close, () => arrival.client.text, endpoint)
       },
     }
-  }
-
-  /** The gates that ask who the client is, in order of cost: a PROXY header has been read, where one is expected. Null has counted it. */
-  #judge(client: ClientAddress): Close | null {
-    const { access } = this.options
-    const { clients, clock } = this.#context
-    return (access === null ? null : judgeAccess(access, client)) ?? clients?.admit(client.text, clock.now()) ?? null
   }
 
   /** `endpoint` is null where it is gone already. */
@@ -185,12 +180,16 @@ export class Intake {
     if (endpoint !== null) refusals.refuse(endpoint, () => refusalAnswer(close))
   }
 
-  #serve(endpoint: SocketEndpoint, { client, local, tls, acceptedAt }: Arrived): void {
-    const { registry, serve } = this.#context
+  #serve(endpoint: SocketEndpoint, { client, local, tls, isHttp2, acceptedAt }: Arrived): void {
+    const { clock, registry, clients, serve } = this.#context
     const { name, protocol, recordsLocal } = this.options
-    const connection = new Connection(registry.nextId(), name, protocol, client.text, acceptedAt)
+    // To a listener of opaque bytes what a client has chosen is the business of the service.
+    const spoken = isHttp2 && protocol === 'http' ? 'h2' : protocol
+    const connection = new Connection(registry.nextId(), name, spoken, client, acceptedAt)
     if (recordsLocal) connection.localAddress = local
     connection.tls = tls
+    connection.admittedMs = clock.now() - acceptedAt
+    clients.record(connection)
     registry.add(connection)
     serve(connection, endpoint)
   }

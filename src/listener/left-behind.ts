@@ -15,7 +15,9 @@ export function isLeftBehind(path: string): Promise<boolean> {
       resolve(false)
     })
     probe.once('error', (error: NodeJS.ErrnoException) => {
-      resolve(error.code === 'ECONNREFUSED' && lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true)
+      resolve(
+        error.code === 'ECONNREFUSED' && lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true,
+      )
     })
   })
 }

@@ -1,15 +1,18 @@
 // Accepts, and gives what it accepts to its intake; accepting never waits for any of that. The listening socket outlives a reload: it
 // is handed to another intake, and no connection is refused on the way.
 
-import { chmodSync, unlinkSync } from 'node:fs'
+import { chmodSync } from 'node:fs'
 import net from 'node:net'
 import type { Reason } from '../core/close.ts'
 import { acceptSockets } from '../endpoint/socket-endpoint.ts'
 import type { Intake } from './intake.ts'
-import { isLeftBehind } from './left-behind.ts'
+import { listenOn } from './listen.ts'
 
 /** A null host means all interfaces, both families. */
-export type ListenerAddress = { host: string | null; port: number } | { path: string; mode: number | null }
+export type ListenerAddress =
+  /** `shared`: other threads listen there too, and the kernel shares connections out; the `first` of them finds out whether it is free. */
+  | { host: string | null; port: number; shared: 'no' | 'first' | 'later' }
+  | { path: string; mode: number | null }
 
 /** The longest queue of connections that the kernel completes before we accept them; it caps this by somaxconn. */
 const BACKLOG = 4096
@@ -35,13 +38,18 @@ export class Listener {
   /** Resolves once connections are accepted; rejects with what the system said. */
   async listen(): Promise<void> {
     const address = this.#address
-    try {
-      await this.#listen()
-    } catch (error) {
-      if (!('path' in address) || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || !(await isLeftBehind(address.path))) throw error
-      unlinkSync(address.path)
-      await this.#listen()
-    }
+    const where =
+      'path' in address
+        ? { path: address.path }
+        : {
+            port: address.port,
+            ...(address.host === null ? {} : { host: address.host }),
+          }
+    const shared = 'path' in address ? 'no' : address.shared
+    if (shared === 'first') await findFree(where)
+    const options = { ...where, backlog: BACKLOG, ...(shared === 'no' ? {} : { reusePort: true }) }
+    // In the turn that bound the port: nothing was accepted yet.
+    await listenOn(this.#server, options, () => this.#accept())
     this.#server.on('error', this.#onError)
     if ('path' in address && address.mode !== null) this.setMode(address.mode)
   }
@@ -49,20 +57,6 @@ export class Listener {
   /** Of a Unix socket. Until then its mode is what the umask leaves, which lets nobody write but ourselves. */
   setMode(mode: number | null): void {
     if ('path' in this.#address) chmodSync(this.#address.path, mode ?? USUAL_MODE)
-  }
-
-  #listen(): Promise<void> {
-    const address = this.#address
-    const where = 'path' in address ? { path: address.path } : { port: address.port, ...(address.host === null ? {} : { host: address.host }) }
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', reject)
-      this.#server.listen({ ...where, backlog: BACKLOG }, () => {
-        this.#server.off('error', reject)
-        // In the turn that bound the port: nothing was accepted yet.
-        this.#accept()
-        resolve()
-      })
-    })
   }
 
   /** From now on what is accepted is for another intake; the listening socket stays, and so does what waits in its queue. */
@@ -96,4 +90,11 @@ export class Listener {
     this.#server.close()
     for (const intake of [this.#intake, ...this.#former]) intake.close(reason)
   }
+}
+
+/** Where every process of a user may share a port with us, only a socket that shares nothing finds out that one does. */
+async function findFree(where: net.ListenOptions): Promise<void> {
+  const server = net.createServer()
+  await listenOn(server, where)
+  await new Promise<void>((resolve) => void server.close(() => resolve()))
 }

@@ -1,6 +1,8 @@
-// What a tcp upstream still says to a client that has ended, and whether its RST behind that tells anything. A service that closes with
+// The last bytes of a tcp upstream to a client that has ended, and whether an RST after them means anything. A service that closes with
 // bytes unread (the close_notify of a client that speaks TLS through us, every psql session) answers an orderly end with RST; its kernel
 // does. Nothing is lost by it if nothing more was to come.
+
+import { makeClose, type Close } from '../core/close.ts'
 
 /** An alert: a record of its own, or what TLS 1.3 makes it look like; both with what ciphers add. */
 const ALERT = 21
@@ -17,13 +19,20 @@ export class Afterword {
     this.#bytes += length
   }
 
+  /** The end that `close` is in truth, while `queued` bytes still wait for the client; null where it is as it looks. */
+  explain({ reason, side, detail }: Close, queued: number): Close | null {
+    if (reason !== 'reset' || side !== 'upstream' || !this.#isEmpty || queued > 0) return null
+    return makeClose('eof', 'client', 'relay', `the upstream answered the end with RST (${detail})`)
+  }
+
   /** It was nothing, or no more than a goodbye of TLS. */
-  get isEmpty(): boolean {
+  get #isEmpty(): boolean {
     return this.#bytes === 0 || this.#isAlert
   }
 }
 
 function isAlert(bytes: Buffer, length: number): boolean {
-  if (length < 7 || length > LONGEST_ALERT || (bytes[0] !== ALERT && bytes[0] !== APPLICATION_DATA)) return false
+  if (length < 7 || length > LONGEST_ALERT || (bytes[0] !== ALERT && bytes[0] !== APPLICATION_DATA))
+    return false
   return bytes[1] === 3 && bytes.readUInt16BE(3) === length - 5
 }

@@ -22,10 +22,14 @@
 
 import type { Close, PeerSide } from '../core/close.ts'
 import { makeClose } from '../core/close.ts'
+import { SWEEP_MS } from '../core/clock.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
+import type { Connection } from '../core/connection.ts'
 import type { Live } from '../core/live.ts'
+import { raised } from '../core/log-counts.ts'
+import { note } from '../core/timeline.ts'
 import { earliest } from '../core/wait.ts'
-import type { NextDeadline } from '../core/wait.ts'
+import type { Bound, NextDeadline } from '../core/wait.ts'
 import type { Dialogue } from './dialogue.ts'
 import type { Half } from './half.ts'
 import { CloseLook, MAX_UNSURE_MS, Progress } from './progress.ts'
@@ -43,24 +47,42 @@ export interface DeadlineOptions {
   lifetimeJitter: number
 }
 
+const NEVER = Number.POSITIVE_INFINITY
+
+/** The ends of the waits; `check` compares the moment that `next` shows. */
+const bounds = {
+  write: { key: 'deadlines.write', reason: 'write_timeout' },
+  idle: { key: 'deadlines.idle', reason: 'idle_timeout', side: 'sidegate' },
+  clientIdle: { key: 'deadlines.clientIdle', reason: 'idle_timeout', side: 'client' },
+  upstreamIdle: { key: 'deadlines.upstreamIdle', reason: 'idle_timeout', side: 'upstream' },
+  lifetime: { key: 'deadlines.lifetime', reason: 'lifetime_timeout', side: 'sidegate' },
+} as const
+
+/** Of a deadline: what came so late is worth a line. */
+const NEAR = 0.75
+
 export class Deadlines {
   readonly #options: Live<DeadlineOptions>
+  readonly #connection: Connection
   readonly #toUpstream: Progress
   readonly #toClient: Progress
   readonly #startedAt: number
+  #checkedAt: number
   /** How much of the jitter is applied to the lifetime, 0..1. */
   readonly #jitter: number
   #halfClosedAt: number | null = null
   readonly #clientLook = new CloseLook()
   readonly #upstreamLook = new CloseLook()
-  readonly #halfCloseLook = new CloseLook()
+  /** Made once a side has ended. */
+  #halfCloseLook: CloseLook | null = null
 
   /** `random` is 0..1 and decides the jitter. */
-  constructor(options: Live<DeadlineOptions>, now: number, random: number) {
+  constructor(options: Live<DeadlineOptions>, connection: Connection, now: number, random: number) {
     this.#options = options
+    this.#connection = connection
     this.#toUpstream = new Progress(now)
     this.#toClient = new Progress(now)
-    this.#startedAt = now
+    this.#startedAt = this.#checkedAt = now
     this.#jitter = random
   }
 
@@ -70,10 +92,26 @@ export class Deadlines {
   }
 
   /** Notices progress, then returns the Close of the first deadline that is due, or null. */
-  check(toUpstream: Half, toClient: Half, now: number, strain: Strain, dialogue: Dialogue | null = null): Close | null {
+  check(
+    toUpstream: Half,
+    toClient: Half,
+    now: number,
+    strain: Strain,
+    dialogue: Dialogue | null = null,
+  ): Close | null {
     if (strain.isWatching) lookCloser(toUpstream.sink, toClient.sink)
-    this.#toUpstream.observe(toUpstream, now)
-    this.#toClient.observe(toClient, now)
+    const movedAt = this.activeAt
+    const sinceMs = this.#sinceLast(now)
+    this.#checkedAt = now
+    this.#toUpstream.observe(toUpstream, now, sinceMs, this.#connection)
+    this.#toClient.observe(toClient, now, sinceMs, this.#connection)
+    this.#notePeaks(toUpstream.sink, toClient.sink)
+    if (this.activeAt !== movedAt) {
+      this.#onMoved(this.activeAt - movedAt, now)
+      // Whoever listens while the other speaks is in use, too.
+      this.#toUpstream.noteSilence(toUpstream, now)
+      this.#toClient.noteSilence(toClient, now)
+    }
     return (
       this.#stalled(toClient, this.#toClient, this.#clientLook, now) ??
       this.#stalled(toUpstream, this.#toUpstream, this.#upstreamLook, now) ??
@@ -82,7 +120,41 @@ export class Deadlines {
     )
   }
 
-  #quiet(toUpstream: Half, toClient: Half, now: number, scale: number, dialogue: Dialogue | null): Close | null {
+  /** The end: what moved since the last sweep counts as well, since many a connection lasts no longer than that. */
+  conclude(toUpstream: Half, toClient: Half, now: number): void {
+    const sinceMs = Math.max(SWEEP_MS, this.#sinceLast(now))
+    this.#toUpstream.notePace(toUpstream, now, sinceMs)
+    this.#toClient.notePace(toClient, now, sinceMs)
+  }
+
+  /** The first sweep may come right behind the beginning: what was said by then is not the pace of a millisecond. */
+  #sinceLast(now: number): number {
+    const sinceMs = now - this.#checkedAt
+    return this.#checkedAt === this.#startedAt ? Math.max(SWEEP_MS, sinceMs) : Math.max(1, sinceMs)
+  }
+
+  #notePeaks(upstream: Endpoint, client: Endpoint): void {
+    const connection = this.#connection
+    if (client.queued > 0) connection.peaks = raised(connection.peaks, 2, client.queued)
+    if (upstream.queued > 0) connection.peaks = raised(connection.peaks, 3, upstream.queued)
+  }
+
+  /** Something moved. It may have been about to end for its silence. */
+  #onMoved(quietMs: number, now: number): void {
+    const connection = this.#connection
+    connection.peaks = raised(connection.peaks, 0, quietMs)
+    if (this.#halfClosedAt !== null) connection.peaks = raised(connection.peaks, 1, quietMs)
+    if (quietMs < NEAR * this.#options.current.idleMs) return
+    note(this.#connection, 'quiet', now, `for ${seconds(quietMs)} (deadlines.idle)`)
+  }
+
+  #quiet(
+    toUpstream: Half,
+    toClient: Half,
+    now: number,
+    scale: number,
+    dialogue: Dialogue | null,
+  ): Close | null {
     if (dialogue?.judge !== undefined) return dialogue.judge(this.#toUpstream, this.#toClient, now, scale)
     return this.#halfClosed(toUpstream, toClient, now) ?? this.#idle(toUpstream, toClient, now, scale)
   }
@@ -91,50 +163,84 @@ export class Deadlines {
   takenAt(side: PeerSide, now: number): number {
     const isClient = side === 'client'
     const { takenAt } = isClient ? this.#toClient : this.#toUpstream
-    return (isClient ? this.#clientLook : this.#upstreamLook).isSure ? takenAt : Math.max(takenAt, now - MAX_UNSURE_MS)
+    return (isClient ? this.#clientLook : this.#upstreamLook).isSure
+      ? takenAt
+      : Math.max(takenAt, now - MAX_UNSURE_MS)
   }
 
   /** The one that is due first if nothing moves any more; null where none of those that run is on. */
-  next(toUpstream: Half, toClient: Half, dialogue: Dialogue | null = null): NextDeadline | null {
-    const judgesItself = dialogue?.judge !== undefined
-    return earliest([...this.#common(toUpstream, toClient), ...(judgesItself ? [] : this.#waits(toUpstream, toClient))])
+  next(
+    toUpstream: Half,
+    toClient: Half,
+    strain: Strain,
+    dialogue: Dialogue | null = null,
+  ): NextDeadline | null {
+    const scale = strain.idleScale
+    const quiet: NextDeadline[] =
+      dialogue?.judge !== undefined
+        ? []
+        : [
+            { ...halfCloseBound(toUpstream), at: this.#halfCloseAt(toUpstream, toClient) },
+            { ...bounds.idle, at: this.#idleAt(scale) },
+            { ...bounds.clientIdle, at: this.#clientIdleAt(toUpstream, scale) },
+            { ...bounds.upstreamIdle, at: this.#upstreamIdleAt(toClient, scale) },
+          ]
+    return earliest([
+      { ...bounds.write, side: 'client', at: this.#writeAt(toClient, this.#toClient) },
+      { ...bounds.write, side: 'upstream', at: this.#writeAt(toUpstream, this.#toUpstream) },
+      { ...bounds.lifetime, at: this.#expiresAt },
+      ...quiet,
+    ])
   }
 
-  #waits(toUpstream: Half, toClient: Half): (NextDeadline | null)[] {
-    const { idleMs, clientIdleMs, upstreamIdleMs, halfCloseMs } = this.#options.current
-    const isHalfClosed = toUpstream.hasEnded !== toClient.hasEnded
-    const movedAt = this.#movedAt(toUpstream)
-    return [
-      isHalfClosed ? { key: 'deadlines.halfClose', reason: 'half_close_timeout', side: toUpstream.hasEnded ? 'upstream' : 'client', at: movedAt + halfCloseMs } : null,
-      { key: 'deadlines.idle', reason: 'idle_timeout', side: 'sidegate', at: this.activeAt + idleMs },
-      toUpstream.hasEnded ? null : { key: 'deadlines.clientIdle', reason: 'idle_timeout', side: 'client', at: this.#toUpstream.dataAt + clientIdleMs },
-      toClient.hasEnded ? null : { key: 'deadlines.upstreamIdle', reason: 'idle_timeout', side: 'upstream', at: this.#toClient.dataAt + upstreamIdleMs },
-    ]
+  #writeAt({ sink }: Half, { takenAt }: Progress): number {
+    return sink.untaken > 0 ? takenAt + this.#options.current.writeMs : NEVER
   }
 
-  /** Whatever is spoken. */
-  #common(toUpstream: Half, toClient: Half): (NextDeadline | null)[] {
-    const { writeMs } = this.#options.current
-    return [
-      toClient.sink.untaken > 0 ? { key: 'deadlines.write', reason: 'write_timeout', side: 'client', at: this.#toClient.takenAt + writeMs } : null,
-      toUpstream.sink.untaken > 0 ? { key: 'deadlines.write', reason: 'write_timeout', side: 'upstream', at: this.#toUpstream.takenAt + writeMs } : null,
-      { key: 'deadlines.lifetime', reason: 'lifetime_timeout', side: 'sidegate', at: expiresAt(this.#startedAt, this.#options.current, this.#jitter) },
-    ]
+  #halfCloseAt(toUpstream: Half, toClient: Half): number {
+    return toUpstream.hasEnded === toClient.hasEnded
+      ? NEVER
+      : this.#movedAt(toUpstream) + this.#options.current.halfCloseMs
+  }
+
+  #idleAt(scale: number): number {
+    return this.activeAt + this.#options.current.idleMs * scale
+  }
+
+  /** A side that has ended its half has nothing more to say; the other's half-close deadline bounds what follows. */
+  #clientIdleAt(toUpstream: Half, scale: number): number {
+    return toUpstream.hasEnded ? NEVER : this.#toUpstream.dataAt + this.#options.current.clientIdleMs * scale
+  }
+
+  #upstreamIdleAt(toClient: Half, scale: number): number {
+    return toClient.hasEnded ? NEVER : this.#toClient.dataAt + this.#options.current.upstreamIdleMs * scale
+  }
+
+  get #expiresAt(): number {
+    const { lifetimeMs, lifetimeJitter } = this.#options.current
+    return this.#startedAt + lifetimeMs * (1 - lifetimeJitter * this.#jitter)
   }
 
   #stalled({ sink }: Half, { takenAt }: Progress, look: CloseLook, now: number): Close | null {
-    if (!look.isDue(sink, takenAt, this.#options.current.writeMs, now)) return null
-    return makeClose('write_timeout', sink.side, 'relay', `took no bytes for ${seconds(now - takenAt)} (deadlines.write)`)
+    const { writeMs } = this.#options.current
+    if (!look.isDue(sink, takenAt, writeMs, now)) {
+      if (look.isSure && now - takenAt >= writeMs / 2) note(this.#connection, 'stalled', takenAt, sink.side)
+      return null
+    }
+    return over({ ...bounds.write, side: sink.side }, `took no bytes for ${seconds(now - takenAt)}`)
   }
 
   #halfClosed(toUpstream: Half, toClient: Half, now: number): Close | null {
     if (toUpstream.hasEnded === toClient.hasEnded) return null
     this.#halfClosedAt ??= now
-    const side = toUpstream.hasEnded ? 'upstream' : 'client'
     const movedAt = this.#movedAt(toUpstream)
     const { sink } = toUpstream.hasEnded ? toUpstream : toClient
+    this.#halfCloseLook ??= new CloseLook()
     if (!this.#halfCloseLook.isDue(sink, movedAt, this.#options.current.halfCloseMs, now)) return null
-    return makeClose('half_close_timeout', side, 'relay', `nothing for ${seconds(now - movedAt)} after the other side ended (deadlines.halfClose)`)
+    return over(
+      halfCloseBound(toUpstream),
+      `nothing for ${seconds(now - movedAt)} after the other side ended`,
+    )
   }
 
   /** When anything last moved after one side ended. */
@@ -146,18 +252,20 @@ export class Deadlines {
   }
 
   #idle(toUpstream: Half, toClient: Half, now: number, scale: number): Close | null {
-    const { idleMs, clientIdleMs, upstreamIdleMs } = this.#options.current
-    const quietMs = now - this.activeAt
-    const shortened = scale < 1 ? ', shortened by memory.shedAt' : ''
-    if (quietMs >= idleMs * scale) return makeClose('idle_timeout', 'sidegate', 'relay', `no data for ${seconds(quietMs)} (deadlines.idle${shortened})`)
-    // A side that has ended its half has nothing more to say; the other's half-close deadline bounds what follows.
-    if (!toUpstream.hasEnded && now - this.#toUpstream.dataAt >= clientIdleMs * scale) return makeClose('idle_timeout', 'client', 'relay', `deadlines.clientIdle${shortened}`)
-    if (!toClient.hasEnded && now - this.#toClient.dataAt >= upstreamIdleMs * scale) return makeClose('idle_timeout', 'upstream', 'relay', `deadlines.upstreamIdle${shortened}`)
+    const how = scale < 1 ? ', shortened by memory.shedAt' : ''
+    if (now >= this.#idleAt(scale))
+      return over(bounds.idle, `no data for ${seconds(now - this.activeAt)}`, how)
+    if (now >= this.#clientIdleAt(toUpstream, scale))
+      return over(bounds.clientIdle, `no data for ${seconds(now - this.#toUpstream.dataAt)}`, how)
+    if (now >= this.#upstreamIdleAt(toClient, scale))
+      return over(bounds.upstreamIdle, `no data for ${seconds(now - this.#toClient.dataAt)}`, how)
     return null
   }
 
   #tooOld(now: number): Close | null {
-    return now >= expiresAt(this.#startedAt, this.#options.current, this.#jitter) ? makeClose('lifetime_timeout', 'sidegate', 'relay', 'deadlines.lifetime') : null
+    return now >= this.#expiresAt
+      ? makeClose('lifetime_timeout', 'sidegate', 'relay', bounds.lifetime.key)
+      : null
   }
 }
 
@@ -165,9 +273,17 @@ function lookCloser(...sinks: Endpoint[]): void {
   for (const sink of sinks) if (sink.queued > 0) sink.measure()
 }
 
-/** When a lifetime is over; `jitter` is 0..1. */
-export function expiresAt(startedAt: number, options: Pick<DeadlineOptions, 'lifetimeMs' | 'lifetimeJitter'>, jitter: number): number {
-  return startedAt + options.lifetimeMs * (1 - options.lifetimeJitter * jitter)
+/** A side that has not ended, after the other has. */
+function halfCloseBound(toUpstream: Half): Bound {
+  return {
+    key: 'deadlines.halfClose',
+    reason: 'half_close_timeout',
+    side: toUpstream.hasEnded ? 'upstream' : 'client',
+  }
+}
+
+function over({ key, reason, side }: Bound, detail: string, how = ''): Close {
+  return makeClose(reason, side, 'relay', `${detail} (${key}${how})`)
 }
 
 function seconds(ms: number): string {

@@ -1,4 +1,4 @@
-// What a protocol adds to the relay: it looks at the bytes on their way, and can speak to a peer in its language.
+// The part of a protocol in the relay: it looks at the bytes on their way, and can speak to a peer in its language.
 // tcp adds nothing and has none. The relay itself, its bounds and its deadlines exist once, in the pair.
 
 import type { Close } from '../core/close.ts'
@@ -56,6 +56,6 @@ export interface Dialogue {
   readonly held?: number
   /** Nobody waits for anything: what has messages, between two of them. */
   readonly isAtRest?: boolean
-  /** What the protocol itself waits for, on request; null where that is only data. */
+  /** The wait of the protocol itself, on request; null where that is only for data. */
   describe?(): Omit<Wait, 'state'> | null
 }

@@ -2,14 +2,16 @@
 //
 //     close -----------------------------------------> both leave        --> both descriptors are gone
 //           --> hearing: the upstream is told, and what it still answers to what was accepted goes on to the client,
-//               which is told behind that, or when `closeMs` are over
+//               which is told after that, or when `closeMs` are over
 //
 // If bytes are dropped after all the record says how many, and then the end was not `eof`.
 
 import { closeFromError, makeClose } from '../core/close.ts'
 import type { Close, PeerSide } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'
-import { mannerFor } from '../core/manner.ts'
+import { describeParting, mannerFor } from '../core/manner.ts'
+import { note } from '../core/timeline.ts'
+import { bugDetail } from '../core/errors.ts'
 import type { MinRate } from '../limits/min-rate.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import type { Dialogue } from './dialogue.ts'
@@ -60,8 +62,16 @@ export class Ending {
   #part(leave: Leave): void {
     const { half } = leave
     if (half.sink.isClosed) return
-    const farewell = this.#parts.dialogue?.farewell(half, this.#close) ?? 'nothing'
-    leave.begin(mannerFor(this.#close, half.sink.side, farewell, half.hasEnded), farewell === 'awaited', this.#parts.now())
+    const { connection, dialogue, now } = this.#parts
+    const farewell = dialogue?.farewell(half, this.#close) ?? 'nothing'
+    const manner = mannerFor(this.#close, half.sink.side, farewell, half.hasEnded)
+    note(
+      connection,
+      'told',
+      now(),
+      `the ${half.sink.side}: ${describeParting(this.#close, half.sink.side, farewell, manner)}`,
+    )
+    leave.begin(manner, farewell === 'awaited', now())
   }
 
   /** The half that goes on relaying. */
@@ -88,7 +98,7 @@ export class Ending {
       half.source.conclude()
       return true
     }
-    // What a client sends now is of no use to anybody, and its answer is not due yet.
+    // The client's bytes are of no use to anybody now, and its answer is not due yet.
     if (this.#hearsUntil !== null) {
       half.flow.received += length
       return false
@@ -112,14 +122,16 @@ export class Ending {
     const leave = endpoint.side === 'client' ? this.#client : this.#upstream
     // What the kernel held is not known any more; what waited here was not taken.
     if (leave.isGivenUp || endpoint.queued <= this.#lastWord(leave)) return
-    const cause = error === null ? makeClose('aborted', endpoint.side, 'close', 'closed before it took all') : closeFromError(error, endpoint.side, 'close')
+    const cause =
+      error === null
+        ? makeClose('aborted', endpoint.side, 'close', 'closed before it took all')
+        : closeFromError(error, endpoint.side, 'close')
     this.#onDropped(endpoint.side, endpoint.queued, cause)
   }
 
   sweep(now: number, minRate: MinRate | null): void {
-    const { toUpstream, toClient } = this.#parts
     if (this.#hearsUntil !== null && now >= this.#hearsUntil) this.#tellClient()
-    const slow = minRate?.check(toUpstream, toClient, null, now) ?? null
+    const slow = minRate?.check(false, false, now) ?? null
     if (slow !== null) this.#giveUp(slow.side === 'client' ? this.#client : this.#upstream, slow)
     for (const leave of [this.#client, this.#upstream]) {
       const patience = this.#patience
@@ -130,14 +142,20 @@ export class Ending {
   get #patience(): Patience {
     const { closeMs, writeMs } = this.#parts.options.deadlines.current
     // Of a peer that left, the other is owed what it said as while it was there.
-    const isLegacy = (this.#close.reason === 'reset' || this.#close.reason === 'aborted') && Number.isFinite(writeMs)
+    const isLegacy =
+      (this.#close.reason === 'reset' || this.#close.reason === 'aborted') && Number.isFinite(writeMs)
     return { closeMs, owedMs: isLegacy ? writeMs : closeMs }
   }
 
   #tookNothing({ half }: Leave): Close {
     const { owedMs, closeMs } = this.#patience
     const key = owedMs === closeMs ? 'deadlines.close' : 'deadlines.write'
-    return makeClose('write_timeout', half.sink.side, 'close', `took none of its last bytes for ${(owedMs / 1000).toFixed(1)}s (${key})`)
+    return makeClose(
+      'write_timeout',
+      half.sink.side,
+      'close',
+      `took none of its last bytes for ${(owedMs / 1000).toFixed(1)}s (${key})`,
+    )
   }
 
   /** It cannot wait any longer: both are reset, at once. */
@@ -159,9 +177,11 @@ export class Ending {
   #onDropped(side: PeerSide, bytes: number, cause: Close): void {
     const { connection } = this.#parts
     const end = connection.end!
+    note(connection, 'cut_short', this.#parts.now(), `${side}, ${bytes} bytes`)
     const dropped = `${bytes} bytes for the ${side} dropped`
     const why = cause.detail ?? cause.reason
-    if (end.reason === 'eof') connection.end = { ...cause, detail: `${why}; ${dropped}, behind ${end.detail ?? 'eof'}` }
+    if (end.reason === 'eof')
+      connection.end = { ...cause, detail: `${why}; ${dropped}, behind ${end.detail ?? 'eof'}` }
     else connection.end = { ...end, detail: `${end.detail ?? end.reason}; ${dropped}: ${why}` }
   }
 
@@ -173,4 +193,9 @@ export class Ending {
   get closesBy(): number {
     return Math.min(this.#client.dueAt(this.#patience), this.#upstream.dueAt(this.#patience))
   }
+}
+
+/** The end that stood, and the bug of ours that came after it. */
+export function alsoBroken(end: Close, error: unknown): Close {
+  return { ...end, detail: `${end.detail ?? end.reason}; then internal_error: ${bugDetail(error)}` }
 }

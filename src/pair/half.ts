@@ -9,18 +9,19 @@
 // And it has a share of each turn of the event loop (core/turns.ts): what is over that is not read before the next. Where a read
 // holds more frames than a share pays for, the rest of it waits here; at most one read does.
 
+import type { Close } from '../core/close.ts'
 import type { Direction, Flow } from '../core/connection.ts'
 import { READ_COST, Share, type Turns, type Worker } from '../core/turns.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import type { Dialogue } from './dialogue.ts'
-import type { Meter } from '../limits/meter.ts'
+import type { HalfRates, Meter, Metered } from '../limits/meter.ts'
 
 export interface BufferOptions {
   /** No more than this waits in a half. */
   highBytes: number
   /** A paused half reads again when no more than this waits (and a whole read fits). */
   lowBytes: number
-  /** What one read can bring; at most `highBytes`. */
+  /** The most that one read can bring; at most `highBytes`. */
   readBytes: number
 }
 
@@ -36,9 +37,14 @@ const TURN = 8
  */
 const LATE = 4 * 1024 * 1024
 
-/** Whom a half tells that its turn has come, at a bucket or in the event loop: the pair, which calls `onTurn`. */
+/** The pair that a half belongs to. */
 export interface HalfOwner {
+  /** The half's turn has come, at a bucket or in the event loop; the pair calls its `onTurn`. */
   onTurn(half: Half): void
+  /** The source sent its first byte. */
+  onFirstByte(half: Half): void
+  onLimited(half: Half, what: string): void
+  close(close: Close): void
 }
 
 export interface HalfContext {
@@ -47,7 +53,7 @@ export interface HalfContext {
   owner: HalfOwner
 }
 
-export class Half implements Worker {
+export class Half implements Worker, Metered {
   readonly direction: Direction
   source: Endpoint
   sink: Endpoint
@@ -58,7 +64,7 @@ export class Half implements Worker {
   readonly #share: Share
   /** The source sent FIN. */
   hasEnded = false
-  /** What the rate limits say of this half; null, as it mostly is, where there are none. */
+  /** The rate limits of this half; null, as it mostly is, where there are none. */
   meter: Meter | null = null
   #blockers = 0
   /** The rest of a read that has to wait, for a token or for a turn. */
@@ -70,7 +76,14 @@ export class Half implements Worker {
   /** Changes whenever data passes; control traffic (pings) does not change it. What `idle` is judged by. */
   activity = 0
 
-  constructor(direction: Direction, source: Endpoint, sink: Endpoint, flow: Flow, { buffers, turns, owner }: HalfContext, dialogue: Dialogue | null) {
+  constructor(
+    direction: Direction,
+    source: Endpoint,
+    sink: Endpoint,
+    flow: Flow,
+    { buffers, turns, owner }: HalfContext,
+    dialogue: Dialogue | null,
+  ) {
     this.direction = direction
     this.source = source
     this.sink = sink
@@ -86,7 +99,7 @@ export class Half implements Worker {
    * resumed: where the sink does not keep up, its write deadline is what ends such a pair.
    */
   get isPaused(): boolean {
-    return this.#blockers !== 0
+    return this.#blockers !== 0 || this.source.carrier?.isHeld === true
   }
 
   /** The source is not read because the sink does not keep up. */
@@ -96,12 +109,13 @@ export class Half implements Worker {
 
   /** The source is not read because of a rate limit: nobody is to blame for the silence. */
   get isDelayed(): boolean {
-    return (this.#blockers & BUCKET) !== 0
+    return (this.#blockers & BUCKET) !== 0 || this.source.carrier?.isHeld === true
   }
 
   /** Takes what the source read; false when the source must pause. */
   relay(bytes: Buffer, length: number): boolean {
     this.flow.received += length
+    if (this.flow.firstMs < 0) this.#owner.onFirstByte(this)
     if (this.meter !== null && !this.meter.takeBytes(length)) return true
     this.#share.spend(length + READ_COST)
     if (this.#dialogue === null) {
@@ -131,12 +145,12 @@ export class Half implements Worker {
 
   /** Keeps what the dialogue is given again when this half goes on. */
   keepRest(bytes: Buffer, start: number, end: number): void {
-    // What was kept before is copied again only where most of it would be kept for little.
+    // Bytes that were kept before are copied again only where most of their memory would be kept for little.
     const isOwn = bytes === this.#relaying && (end - start) * 2 > bytes.buffer.byteLength
     this.#rest = isOwn ? bytes.subarray(start, end) : copyOf(bytes, start, end)
   }
 
-  /** What is kept, once: for who looks at it in another way. */
+  /** The bytes that are kept, once: for a dialogue that looks at them in another way. */
   takeRest(): Buffer | null {
     const rest = this.#rest
     this.#rest = null
@@ -158,6 +172,13 @@ export class Half implements Worker {
     this.sink.write(bytes, start, end)
   }
 
+  /** Sends on a whole head of HTTP/1.1, in latin1: a character is a byte. */
+  forwardHead(text: string): void {
+    if (this.sink.writeHead === undefined) return forwardText(this, text)
+    this.flow.sent += text.length
+    this.sink.writeHead(text)
+  }
+
   /** The dialogue can use nothing of the source now: what it sends next waits in its own socket. */
   hold(): void {
     this.#blockers |= DIALOGUE
@@ -168,11 +189,23 @@ export class Half implements Worker {
     if ((this.#blockers & DIALOGUE) !== 0) this.#unblock(DIALOGUE)
   }
 
+  /** The limits draw from others from here on. */
+  drawFrom(rates: HalfRates): void {
+    if (this.meter === null) return
+    this.meter.drawFrom(rates)
+    if (this.meter.mayRead()) {
+      if ((this.#blockers & BUCKET) !== 0) this.#unblock(BUCKET)
+    } else {
+      this.#blockers |= BUCKET
+      this.source.pause()
+    }
+  }
+
   /** Reads from another endpoint from here on. */
   readFrom(source: Endpoint): void {
     this.source = source
     this.hasEnded = false
-    if (this.isPaused) source.pause()
+    if (this.#blockers !== 0) source.pause()
   }
 
   /** Writes to another endpoint from here on. */
@@ -200,6 +233,18 @@ export class Half implements Worker {
   onShare(): void {
     this.#blockers &= ~TURN
     this.#owner.onTurn(this)
+  }
+
+  onLimited(what: string): void {
+    this.#owner.onLimited(this, what)
+  }
+
+  onTokens(): void {
+    this.#owner.onTurn(this)
+  }
+
+  end(close: Close): void {
+    this.#owner.close(close)
   }
 
   /** The sink took bytes: reads on if there is room again. */
@@ -269,4 +314,13 @@ function copyOf(bytes: Buffer, start: number, end: number): Buffer {
   const copy = Buffer.allocUnsafeSlow(end - start)
   bytes.copy(copy, 0, start, end)
   return copy
+}
+
+/** Heads are written here on their way: one for the process. */
+let scratch: Buffer = Buffer.allocUnsafeSlow(16_384)
+
+function forwardText(half: Half, text: string): void {
+  // Headers of ours may make a head longer than its bound.
+  if (text.length > scratch.length) scratch = Buffer.allocUnsafeSlow(2 * text.length)
+  half.forward(scratch, 0, scratch.write(text, 0, 'latin1'))
 }

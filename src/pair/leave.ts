@@ -6,17 +6,20 @@
 //           --drop, reset: at once
 //
 // Stops a peer that takes nothing. Does not kill one that takes little: the kernel is asked, as `deadlines.write` does, and each byte that is
-// found taken begins the wait anew; so does the last one, and the answer has all of `closeMs` from there. Whoever trickles is `limits.minRate`'s.
+// found taken begins the wait anew; so does the last one, and the answer has all of `closeMs` from there. A peer that trickles is for `limits.minRate` to end.
 
 import type { Manner } from '../core/close.ts'
 import type { Half } from './half.ts'
 import { Motion } from './progress.ts'
 
-/** Whoever was told goodbye and has not answered for so long gets FIN as well: there are services that know no other end. */
+/** A peer that has not answered a goodbye for so long gets FIN as well: there are services that know no other end. */
 const ANSWER_MS = 1000
 
-/** What a last word can be wrapped in (a record of TLS, its close_notify): nobody's data. */
+/** The wrapping of a last word (a record of TLS, its close_notify): nobody's data. */
 const WRAPPING_BYTES = 64
+
+/** Of a FIN, as the kernels of both hosts count it for a moment. */
+const FIN_BYTES = 2
 
 export interface Patience {
   /** Milliseconds without progress: for what is owed, for the rest of a leave. */
@@ -60,29 +63,37 @@ export class Leave {
 
   /** When patience is over, if nothing moves any more. */
   dueAt(patience: Patience): number {
-    return this.half.sink.isClosed || this.#isGivenUp ? Number.POSITIVE_INFINITY : this.#motion.movedAt + this.#ms(patience)
+    return this.half.sink.isClosed || this.#isGivenUp
+      ? Number.POSITIVE_INFINITY
+      : this.#motion.movedAt + this.#ms(patience)
   }
 
   #ms({ owedMs, closeMs }: Patience): number {
     return this.half.sink.untaken > 0 ? owedMs : closeMs
   }
 
+  /** So little is not taken, as far as was looked, that it may be our FIN: nothing is owed then, and nothing else would look again soon. */
+  get #isPerhapsFin(): boolean {
+    const { queued, untaken } = this.half.sink
+    return queued === 0 && untaken > 0 && untaken <= FIN_BYTES
+  }
+
   /** Looks whether it moves; true once its time is over. */
   sweep(patience: Patience, now: number): boolean {
     const { sink } = this.half
     if (this.#manner === null || sink.isClosed) return false
-    // Who asks again gets it closed even where RST is not possible at once.
+    // A second call closes it even where RST is not possible at once.
     if (this.#isGivenUp) {
       sink.close('reset')
       return false
     }
-    if (this.#manner === 'deliver') sink.measure()
+    if (this.#manner === 'deliver' || this.#isPerhapsFin) sink.measure()
     if (this.#motion.isOver(this.#ms(patience), now)) return true
     if (!this.#hasEnded && now - this.#motion.movedAt >= Math.min(ANSWER_MS, patience.closeMs / 2)) this.end()
     return false
   }
 
-  /** FIN behind what is queued. */
+  /** FIN after the queued bytes. */
   end(): void {
     this.#hasEnded = true
     this.half.sink.end()

@@ -1,26 +1,44 @@
 // The limits of a pair that has any: a meter for each half that draws from a bucket, and the least rate.
 
 import { Meter } from '../limits/meter.ts'
-import type { HalfRates, MeterOwner, PairLimits } from '../limits/meter.ts'
+import type { HalfRates, PairLimits } from '../limits/meter.ts'
 import { MinRate } from '../limits/min-rate.ts'
 import type { Connection } from '../core/connection.ts'
 import type { Half } from './half.ts'
 
-export interface Limited extends MeterOwner {
+export interface Limited {
   readonly toUpstream: Half
   readonly toClient: Half
 }
 
 /** Gives the halves of `pair` their meters, and returns its least rate; null where there is none. `readBytes` is what a read can bring. */
-export function limitHalves(pair: Limited, connection: Connection, limits: PairLimits, readBytes: number): MinRate | null {
+export function limitHalves(
+  pair: Limited,
+  connection: Connection,
+  limits: PairLimits,
+  readBytes: number,
+): MinRate | null {
   const rates = limits.ratesOf(connection)
   const { minRate } = limits
   const meter = (half: Half, drawn: HalfRates): void => {
-    if (drawn.bytes !== null || drawn.messages !== null) half.meter = new Meter(half, drawn, readBytes, limits, pair)
+    if (drawn.bytes !== null || drawn.messages !== null || connection.namesClients)
+      half.meter = new Meter(half, drawn, readBytes, limits)
   }
   if (rates !== null) {
     meter(pair.toUpstream, rates.toUpstream)
     meter(pair.toClient, rates.toClient)
   }
-  return minRate && new MinRate(minRate, () => limits.report('minRate', 'close', minRate.isEnforced))
+  return minRate && new MinRate(minRate, pair, () => limits.report('minRate', 'close', minRate.isEnforced))
+}
+
+/** The connection is another client's from here on, or nobody's: its halves draw from what is that client's. */
+export function drawAnew(
+  { toUpstream, toClient }: Limited,
+  connection: Connection,
+  limits: PairLimits | undefined,
+): void {
+  const rates = limits?.ratesOf(connection) ?? null
+  if (rates === null) return
+  toUpstream.drawFrom(rates.toUpstream)
+  toClient.drawFrom(rates.toClient)
 }

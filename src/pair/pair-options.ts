@@ -1,4 +1,4 @@
-// What a pair is told by whoever makes it.
+// The options and the context of a pair.
 
 import type { Clock, Sweep } from '../core/clock.ts'
 import type { Connection } from '../core/connection.ts'

@@ -5,21 +5,21 @@
 //                                                        closing   `close` was called: each side is parted from in its manner
 //     any end --> close(Close), the first wins           closed    both descriptors are gone; nothing of the pair is left
 //
-// The pair never dials. Whoever makes it gives both endpoints away.
+// The pair never dials. Its maker gives both endpoints away.
 
 import type { Swept } from '../core/clock.ts'
 import { closeFromError, isForced, isPatient, makeClose, type Close, type PeerSide } from '../core/close.ts'
 import type { Connection, ConnectionOwner, Direction } from '../core/connection.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
 import { bugDetail, InvariantError } from '../core/errors.ts'
+import { note, noteEnding } from '../core/timeline.ts'
 import type { Wait } from '../core/wait.ts'
-import { turnsOf } from '../core/turns.ts'
 import { Afterword } from './afterword.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Dialogue } from './dialogue.ts'
-import { Ending } from './ending.ts'
-import { Half } from './half.ts'
-import type { MeterOwner } from '../limits/meter.ts'
+import { alsoBroken, Ending } from './ending.ts'
+import type { Half, HalfOwner } from './half.ts'
+import { makeHalves } from './halves.ts'
 import type { MinRate } from '../limits/min-rate.ts'
 import { limitHalves } from './limited.ts'
 import { isOwed } from './owed.ts'
@@ -33,7 +33,8 @@ const SETTLED_MS = 1000
 
 type State = 'open' | 'lingering' | 'closing' | 'closed'
 
-export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
+export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
+  sweptAs = 0
   readonly toUpstream: Half
   readonly toClient: Half
   readonly #connection: Connection
@@ -52,10 +53,17 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   /** The peer that sent FIN first: the side of an `eof`. */
   #firstEnded: PeerSide | null = null
   #lastWord: Half | null = null
-  /** What the upstream says to a client that has ended; of a conversation without messages. */
+  /** The upstream's bytes to a client that has ended; of a conversation without messages. */
   #afterword: Afterword | null = null
 
-  constructor(connection: Connection, client: Endpoint, upstream: Endpoint, options: PairOptions, context: PairContext, dialogue: Dialogue | null) {
+  constructor(
+    connection: Connection,
+    client: Endpoint,
+    upstream: Endpoint,
+    options: PairOptions,
+    context: PairContext,
+    dialogue: Dialogue | null,
+  ) {
     const { clock, sweep, random } = context
     this.#connection = connection
     this.#client = client
@@ -65,11 +73,12 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
     const now = clock.now()
     this.#settlesAt = now + SETTLED_MS
     this.#context = context
-    const half = { buffers: options.buffers, turns: turnsOf(clock), owner: this }
-    this.toUpstream = new Half('to_upstream', client, upstream, connection.toUpstream, half, dialogue)
-    this.toClient = new Half('to_client', upstream, client, connection.toClient, { ...half, buffers: options.toClientBuffers ?? options.buffers }, dialogue)
-    this.#deadlines = new Deadlines(options.deadlines, now, random())
-    if (context.limits !== undefined) this.#minRate = limitHalves(this, connection, context.limits, options.buffers.readBytes)
+    const halves = makeHalves(connection, { client, upstream }, this, { options, context, dialogue })
+    this.toUpstream = halves.toUpstream
+    this.toClient = halves.toClient
+    this.#deadlines = new Deadlines(options.deadlines, connection, now, random())
+    if (context.limits !== undefined)
+      this.#minRate = limitHalves(this, connection, context.limits, options.buffers.readBytes)
     connection.owner = this
     connection.phase = 'relay'
     client.owner = this
@@ -117,8 +126,10 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   takenAt(side: PeerSide): number {
     const now = this.#context.clock.now()
     if (this.#ending !== null) return this.#ending.takenAt(side, now)
-    const since = this.assembling(side) === 0 ? null : this.#dialogue?.owingSince?.(side === 'upstream' ? this.toUpstream : this.toClient)
-    return Math.min(this.#deadlines.takenAt(side, now), since ?? now)
+    const half = side === 'upstream' ? this.toUpstream : this.toClient
+    const since = this.assembling(side) === 0 ? null : this.#dialogue?.owingSince?.(half)
+    const byCarrier = half.sink.carrier?.takenAt()
+    return Math.min(this.#deadlines.takenAt(side, now), since ?? now, byCarrier ?? now)
   }
 
   isPaused(direction: Direction): boolean {
@@ -130,7 +141,10 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   }
 
   isOwed(): boolean {
-    return (this.#state === 'open' || this.#state === 'lingering') && isOwed(this.toUpstream, this.toClient, this.#lastWord, this.#dialogue)
+    return (
+      (this.#state === 'open' || this.#state === 'lingering') &&
+      isOwed(this.toUpstream, this.toClient, this.#lastWord, this.#dialogue)
+    )
   }
 
   activeAt(): number {
@@ -139,14 +153,18 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
 
   describe(): Wait {
     const { toUpstream, toClient } = this
-    const next = this.#deadlines.next(toUpstream, toClient, this.#dialogue)
-    const dialogue = this.#dialogue?.describe?.() ?? null
-    const wait = describePair({
-      state: this.#state, toUpstream, toClient, next, minRate: this.#minRate?.next(toUpstream, toClient) ?? null, dialogue,
-      end: this.#connection.end, closesBy: this.#ending?.closesBy ?? Number.POSITIVE_INFINITY,
+    const next = this.#deadlines.next(toUpstream, toClient, this.#context.strain, this.#dialogue)
+    return describePair({
+      state: this.#state,
+      toUpstream,
+      toClient,
+      next,
+      minRate: this.#minRate?.next() ?? null,
+      dialogue: this.#dialogue?.describe?.() ?? null,
+      isAtRest: this.#dialogue?.isAtRest,
+      end: this.#connection.end,
+      closesBy: this.#ending?.closesBy ?? Number.POSITIVE_INFINITY,
     })
-    const isAtRest = this.#dialogue?.isAtRest
-    return isAtRest === undefined || this.#state !== 'open' ? wait : { ...wait, state: isAtRest ? 'idle' : 'busy' }
   }
 
   onBytes(endpoint: Endpoint, bytes: Buffer, length: number): boolean {
@@ -154,7 +172,8 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
     this.#lastWord = half
     if (half === this.toClient) this.#afterword?.onBytes(bytes, length)
     try {
-      const mayRead = this.#ending === null ? half.relay(bytes, length) : this.#ending.onBytes(half, bytes, length)
+      const mayRead =
+        this.#ending === null ? half.relay(bytes, length) : this.#ending.onBytes(half, bytes, length)
       // The dialogue may have given it away meanwhile: it is not ours to pause.
       return mayRead || endpoint !== half.source
     } catch (error) {
@@ -170,10 +189,18 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   }
 
   onBroken(error: unknown): void {
-    if (this.#ending === null) return this.close(makeClose('internal_error', 'sidegate', 'relay', bugDetail(error)))
-    const end = this.#connection.end!
-    this.#connection.end = { ...end, detail: `${end.detail ?? end.reason}; then internal_error: ${bugDetail(error)}` }
+    if (this.#ending === null)
+      return this.close(makeClose('internal_error', 'sidegate', 'relay', bugDetail(error)))
+    this.#connection.end = alsoBroken(this.#connection.end!, error)
     this.#ending.giveUp(null)
+  }
+
+  onLimited({ source }: Half, what: string): void {
+    note(this.#connection, 'limited', this.#context.clock.now(), `${source.side}: ${what}`)
+  }
+
+  onFirstByte({ flow }: Half): void {
+    flow.firstMs = this.#context.clock.now() - this.#connection.openedAt
   }
 
   onTurn(half: Half): void {
@@ -207,20 +234,26 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   }
 
   onProgress(endpoint: Endpoint): void {
-    if (endpoint === this.#client) this.toClient.onSinkProgress()
-    else this.toUpstream.onSinkProgress()
+    const half = endpoint === this.#client ? this.toClient : this.toUpstream
+    half.onSinkProgress()
   }
 
   onClosed(endpoint: Endpoint, error: NodeJS.ErrnoException | null): void {
     if (this.#state === 'closed') return
     const half = endpoint === this.#client ? this.toUpstream : this.toClient
-    if (this.#ending === null && endpoint === this.#upstream && this.#dialogue?.onUpstreamClosed?.(error) === true) return
-    // What was read of it goes on.
+    if (
+      this.#ending === null &&
+      endpoint === this.#upstream &&
+      this.#dialogue?.onUpstreamClosed?.(error) === true
+    )
+      return
+    // The bytes that were read of it go on.
     if (this.#ending?.isHearing(half) !== false) this.onTurn(half.withoutWaiting())
     try {
       if (this.#ending !== null) this.#ending.onClosed(endpoint, error)
       else if (error !== null) this.#closeFrom(closeFromError(error, endpoint.side, 'relay'))
-      else if (!this.toUpstream.hasEnded || !this.toClient.hasEnded) this.#closeFrom(makeClose('aborted', endpoint.side, 'relay', 'closed without FIN'))
+      else if (!this.toUpstream.hasEnded || !this.toClient.hasEnded)
+        this.#closeFrom(makeClose('aborted', endpoint.side, 'relay', 'closed without FIN'))
     } catch (error) {
       this.#onBroken(error)
     }
@@ -229,26 +262,38 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
 
   /** A peer that is gone after the last word of the protocol makes no other end. */
   #closeFrom(close: Close): void {
-    const end = this.#dialogue?.concluded?.(`then ${close.reason} by the ${close.side} (${close.detail})`) ?? close
+    const end =
+      this.#dialogue?.concluded?.(`then ${close.reason} by the ${close.side} (${close.detail})`) ?? close
     this.close(end)
+    if (this.#connection.end !== close) return
     // For the client it stays the RST that it is.
-    if (close.reason === 'reset' && close.side === 'upstream' && this.#afterword?.isEmpty === true && this.#connection.end === close && this.toClient.sink.queued === 0) {
-      this.#connection.end = makeClose('eof', 'client', 'relay', `the upstream answered the end with RST (${close.detail})`)
-    }
+    this.#connection.end = this.#afterword?.explain(close, this.toClient.sink.queued) ?? close
   }
 
   /** The only way a pair ends before both peers have ended by themselves. The first call wins, unless its end can wait and has to. */
   close(close: Close): void {
     if (this.#state === 'closed') return
     if (this.#ending !== null) return void (isForced(close) && this.#ending.giveUp(close))
-    if (isPatient(close) && this.#dialogue?.postpone?.(close) === true) return
+    if (isPatient(close) && this.#dialogue?.postpone?.(close) === true)
+      return note(this.#connection, 'postponed', this.#context.clock.now(), close.reason)
     this.#connection.isCut = close.side === 'sidegate' && this.isOwed()
     this.#state = 'closing'
     const connection = this.#connection
     connection.end = this.#dialogue?.explain?.(close) ?? close
     connection.phase = 'close'
+    noteEnding(connection, connection.end, this.#context.clock.now())
     const { toUpstream, toClient } = this
-    this.#ending = new Ending({ connection, toUpstream, toClient, dialogue: this.#dialogue, options: this.#options, now: () => this.#context.clock.now() }, close)
+    this.#ending = new Ending(
+      {
+        connection,
+        toUpstream,
+        toClient,
+        dialogue: this.#dialogue,
+        options: this.#options,
+        now: () => this.#context.clock.now(),
+      },
+      close,
+    )
     try {
       this.#dialogue?.onClosing?.(close)
       this.#ending.begin()
@@ -261,11 +306,20 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
     if (this.#ending === null && !this.#isSettled) this.#settle(now)
     try {
       if (this.#ending !== null) return this.#ending.sweep(now, this.#minRate)
-      const close = this.#deadlines.check(this.toUpstream, this.toClient, now, this.#context.strain, this.#dialogue) ?? this.#dialogue?.sweep(now) ?? this.#minRate?.check(this.toUpstream, this.toClient, this.#dialogue, now) ?? null
+      const close =
+        this.#deadlines.check(this.toUpstream, this.toClient, now, this.#context.strain, this.#dialogue) ??
+        this.#dialogue?.sweep(now) ??
+        this.#tooSlow(now)
       if (close !== null) this.close(close)
     } catch (error) {
       this.#onBroken(error)
     }
+  }
+
+  #tooSlow(now: number): Close | null {
+    if (this.#minRate === null) return null
+    const isClientOwing = this.#dialogue?.isOwing(this.toUpstream) ?? false
+    return this.#minRate.check(isClientOwing, this.#dialogue?.isOwing(this.toClient) ?? false, now)
   }
 
   #settle(now: number): void {
@@ -279,8 +333,11 @@ export class Pair implements EndpointOwner, ConnectionOwner, MeterOwner, Swept {
   }
 
   #finish(): void {
+    this.#deadlines.conclude(this.toUpstream, this.toClient, this.#context.clock.now())
     this.#leave()
-    this.#connection.end ??= this.#dialogue?.concluded?.('answered by FIN alone') ?? makeClose('eof', this.#firstEnded ?? 'sidegate', 'relay')
+    this.#connection.end ??=
+      this.#dialogue?.concluded?.('answered by FIN alone') ??
+      makeClose('eof', this.#firstEnded ?? 'sidegate', 'relay')
     this.#context.onClosed(this.#connection)
   }
 

@@ -2,6 +2,9 @@
 
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { PATIENT_SWEEPS } from '../endpoint/kernel-queue.ts'
+import { raised } from '../core/log-counts.ts'
+import { note } from '../core/timeline.ts'
+import type { Connection } from '../core/connection.ts'
 import type { Half } from './half.ts'
 
 /** A slow reader may look stalled for longer; overload must not take it for one (it waits for twice this). */
@@ -34,11 +37,13 @@ export class CloseLook {
     if (quietMs < ms) return false
     this.#atDue ??= sink.measurements
     // Every wait has a bound, also where the answers do not come.
-    return sink.measurements >= Math.max(this.#before + 2, this.#atDue + 1) || ++this.#sweepsDue > PATIENT_SWEEPS
+    return (
+      sink.measurements >= Math.max(this.#before + 2, this.#atDue + 1) || ++this.#sweepsDue > PATIENT_SWEEPS
+    )
   }
 }
 
-/** What was seen of one half at the last sweep, and when it last moved. */
+/** One half as the last sweep saw it, and when it last moved. */
 export class Progress {
   #activity = 0
   #taken = 0
@@ -46,6 +51,7 @@ export class Progress {
   #received = 0
   #wasPaused = false
   #wasDelayed = false
+  #messages = 0
   /** Data came from the source, or a slow sink took some, or a rate limit held it back. */
   activeAt: number
   /** Data came from the source, or it was not read: a source that we do not read cannot be blamed for its silence. */
@@ -59,7 +65,10 @@ export class Progress {
     this.activeAt = this.dataAt = this.takenAt = this.receivedAt = now
   }
 
-  observe(half: Half, now: number): void {
+  /** `sinceMs` is the time since the last sweep of this pair. */
+  observe(half: Half, now: number, sinceMs: number, connection: Connection): void {
+    this.#watch(half, now, connection)
+    this.notePace(half, now, sinceMs)
     if (half.activity !== this.#activity) this.activeAt = this.dataAt = now
     if (half.flow.received !== this.#received) this.receivedAt = now
     // One that was paused at the last sweep was resumed since: perhaps just now, and nothing was read yet.
@@ -70,7 +79,12 @@ export class Progress {
     const taken = half.flow.sent - untaken
     // It falls when `untaken` is looked at closer and turns out to be more; that is no progress.
     const hasTaken = taken > this.#taken
-    if (hasTaken && this.#owed !== 0) this.activeAt = now
+    if (hasTaken && connection.timeline?.isStalled(half.sink.side) === true)
+      note(connection, 'went_on', now, half.sink.side)
+    if (hasTaken && this.#owed !== 0) {
+      this.activeAt = now
+      half.flow.peaks = raised(half.flow.peaks, 3, now - this.takenAt)
+    }
     // Bytes that began to wait since the last sweep may have done so just now.
     if (hasTaken || this.#owed === 0) this.takenAt = now
     this.#activity = half.activity
@@ -79,6 +93,29 @@ export class Progress {
     this.#wasDelayed = half.isDelayed
     this.#taken = taken
     this.#owed = untaken
+  }
+
+  /** How fast and after how long: for whoever asks what its peers do. */
+  notePace(half: Half, now: number, sinceMs: number): void {
+    const { flow } = half
+    if (flow.received === this.#received) return
+    flow.peaks = raised(flow.peaks, 0, ((flow.received - this.#received) * 1000) / sinceMs)
+    if (half.activity !== this.#activity) flow.peaks = raised(flow.peaks, 2, now - this.dataAt)
+    if (flow.messages === this.#messages) return
+    flow.peaks = raised(flow.peaks, 1, ((flow.messages - this.#messages) * 1000) / sinceMs)
+    this.#messages = flow.messages
+  }
+
+  /** The other direction moved: its own source has been silent that long in a connection that is in use. */
+  noteSilence({ flow }: Half, now: number): void {
+    if (now > this.dataAt) flow.peaks = raised(flow.peaks, 2, now - this.dataAt)
+  }
+
+  /** A pause of a moment, as every write of TLS brings, is none: two sweeps in a row have to find it. */
+  #watch({ isBackpressured, source: { side } }: Half, now: number, connection: Connection): void {
+    const isKnown = connection.timeline?.isHeldBack(side) === true
+    if (isBackpressured && this.#wasPaused && !isKnown) note(connection, 'held_back', now, side)
+    else if (isKnown && !isBackpressured) note(connection, 'let_go', now, side)
   }
 }
 
@@ -122,7 +159,7 @@ export class Motion {
     return this.#movedAt
   }
 
-  /** The same, as far as that is sure: overload takes whoever is still for stalled. */
+  /** The same, as far as that is sure: overload takes a peer that is still for a stalled one. */
   surelyMovedAt(now: number): number {
     return this.#look.isSure ? this.#movedAt : Math.max(this.#movedAt, now - MAX_UNSURE_MS)
   }

@@ -1,4 +1,4 @@
-// What a pair waits for, in words: the first thing that keeps it from being done, as its deadlines judge it.
+// The wait of a pair, in words: the first thing that keeps it from being done, as its deadlines judge it.
 
 import type { Close } from '../core/close.ts'
 import { earliest, formatBytes } from '../core/wait.ts'
@@ -13,20 +13,50 @@ export interface PairWait {
   next: NextDeadline | null
   /** When a peer that owes something has moved too little of it. */
   minRate: NextDeadline | null
-  /** What the protocol waits for: a pong, the answer to a Close frame. */
+  /** The wait of the protocol: for a pong, or the answer to a Close frame. */
   dialogue: Omit<Wait, 'state'> | null
+  /** Of a conversation with messages: nobody waits for anything. */
+  isAtRest: boolean | undefined
   /** Why it ended and when patience is over, while it is closing. */
   end: Close | null
   closesBy: number
 }
 
-export function describePair({ state, toUpstream, toClient, next, minRate, dialogue, end, closesBy }: PairWait): Wait {
+export function describePair({
+  state,
+  toUpstream,
+  toClient,
+  next,
+  minRate,
+  dialogue,
+  isAtRest,
+  end,
+  closesBy,
+}: PairWait): Wait {
   if (end !== null) {
-    const left = [toClient, toUpstream].filter(({ sink }) => !sink.isClosed).map(({ sink }) => `the ${sink.side}`)
-    return { state, waitsFor: `${left.join(' and ')} to take leave`, next: earliest([{ key: 'deadlines.close', reason: end.reason, side: end.side, at: closesBy }]) }
+    const left = [toClient, toUpstream]
+      .filter(({ sink }) => !sink.isClosed)
+      .map(({ sink }) => `the ${sink.side}`)
+    return {
+      state,
+      waitsFor: `${left.join(' and ')} to take leave`,
+      next: earliest([{ key: 'deadlines.close', reason: end.reason, side: end.side, at: closesBy }]),
+    }
   }
-  const owed = [toClient, toUpstream].filter(({ sink }) => sink.untaken > 0).map(({ sink }) => `the ${sink.side} to take ${formatBytes(sink.untaken)}`)
-  return { state, waitsFor: owed.length > 0 ? owed.join(' and ') : (dialogue?.waitsFor ?? quiet(toUpstream, toClient)), next: earliest([next, minRate, dialogue?.next ?? null]) }
+  const kernel = { client: inKernel(toClient), upstream: inKernel(toUpstream) }
+  const owed = [toClient, toUpstream]
+    .filter(({ sink }) => sink.untaken > 0)
+    .map(({ sink }) => `the ${sink.side} to take ${formatBytes(sink.untaken)}`)
+  return {
+    state: isAtRest === undefined || state !== 'open' ? state : isAtRest ? 'idle' : 'busy',
+    waitsFor: owed.length > 0 ? owed.join(' and ') : (dialogue?.waitsFor ?? quiet(toUpstream, toClient)),
+    next: earliest([next, minRate, dialogue?.next ?? null]),
+    kernel,
+  }
+}
+
+function inKernel({ sink }: Half): number {
+  return Math.max(0, sink.untaken - sink.queued)
 }
 
 function quiet(toUpstream: Half, toClient: Half): string {
