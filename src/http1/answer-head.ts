@@ -3,14 +3,25 @@
 
 import { asksToBind } from './authentication.ts'
 import type { Framing } from './body.ts'
-import { endToEndHeaders, lengthPattern, MAX_HEADERS, parseAnswerHead, tokensOf, valueOf, valuesOf, withCrlf } from './head.ts'
-import type { AnswerHead, Header } from './head.ts'
+import { endToEndHeaders, lengthPattern, parseAnswerHead, withCrlf, without } from './head.ts'
+import type { AnswerHead } from './head.ts'
+import { Field } from './fields.ts'
+import {
+  CONNECTION,
+  CONTENT_LENGTH,
+  CONTENT_TYPE,
+  KEEP_ALIVE,
+  TRANSFER_ENCODING,
+  UPGRADE,
+  VIA,
+} from './header-name.ts'
+import type { HeaderName } from './header-name.ts'
 
 export interface JudgedAnswer {
   status: number
   reason: string
   /** End to end, without those that frame the body. */
-  headers: Header[]
+  headers: Field[]
   /** What Content-Length said, also where there is no body; null where it said nothing. */
   length: number | null
   framing: Framing
@@ -30,59 +41,84 @@ const bareLf = /(?:^|[^\r])\n/
 const reasonPattern = /^[\t\x20-\x7e\x80-\xff]*$/
 /** How long before the time that an upstream announces its connection is not used any more. */
 const HINT_MARGIN_MS = 1000
+const KEPT: readonly HeaderName[] = []
+const KEPT_OF_426 = [UPGRADE]
 const timeoutPattern = /(?:^|[\s,;])timeout\s*=\s*"?([0-9]{1,9})/i
 
 /** The head as it stands in `text`, or the rule that it breaks. Lenient: lines may end with LF alone, and a reason that may not be written goes. */
 export function readAnswerHead(text: string, isLenient: boolean): AnswerHead | string {
-  if (!isLenient) return text.endsWith('\r\n\r\n') ? parseAnswerHead(text) : 'bare CR or LF in the head'
+  const strict = parseAnswerHead(text)
+  // What is right strictly means the same loosely.
+  if (!isLenient || typeof strict !== 'string') return strict
   const crlf = bareLf.test(text) ? withCrlf(text) : text
   const end = crlf.indexOf('\r\n')
-  const isWritable = end <= STATUS_LENGTH || reasonPattern.test(crlf.slice(STATUS_LENGTH, end))
-  return parseAnswerHead(isWritable ? crlf : crlf.slice(0, STATUS_LENGTH) + crlf.slice(end))
+  const reason = end <= STATUS_LENGTH ? '' : crlf.slice(STATUS_LENGTH, end)
+  // A CR alone ends a line for some, and what follows is a header to them.
+  const isLeft = reasonPattern.test(reason) || reason.includes('\r')
+  return parseAnswerHead(isLeft ? crlf : crlf.slice(0, STATUS_LENGTH) + crlf.slice(end))
 }
 
 /** `method` is that of the request. What could be read as two messages is a rule broken whether lenient or not. */
 export function judgeAnswer(answer: AnswerHead, method: string, isLenient: boolean): JudgedAnswer | string {
   const { status, headers, version } = answer
-  if (headers.length > MAX_HEADERS) return `more than ${MAX_HEADERS} header lines`
   const isBodyless = method === 'HEAD' || status === 204 || status === 304
   const framing = framingOf(answer, isBodyless, isLenient)
   if (typeof framing === 'string') return framing
   // What Upgrade says belongs to a 426 (RFC 9110 section 15.5.22).
-  const passed = endToEndHeaders(headers, status === 426 ? ['upgrade'] : [])
+  const passed = endToEndHeaders(headers, status === 426 ? KEPT_OF_426 : KEPT)
   if (typeof passed === 'string') return `Connection lists ${passed}`
-  const words = tokensOf(headers, 'connection')
+  const words = headers.tokens(CONNECTION)
   return {
     status,
     reason: answer.reason,
-    headers: passed.filter(([name]) => name.toLowerCase() !== 'content-length'),
+    headers: headers.has(CONTENT_LENGTH) ? without(passed, CONTENT_LENGTH) : passed,
     length: framing.length,
     framing: framing.framing,
-    isKept: (version === '1.1' ? !words.includes('close') : words.includes('keep-alive')) && !isDoubtful(answer, isBodyless),
-    keptMs: keptMs(valueOf(headers, 'keep-alive')),
-    isEventStream: valueOf(headers, 'content-type')?.toLowerCase().startsWith('text/event-stream') === true,
+    isKept:
+      (version === '1.1' ? !words.includes('close') : words.includes('keep-alive')) &&
+      !isDoubtful(answer, isBodyless),
+    keptMs: keptMs(headers.value(KEEP_ALIVE)),
+    isEventStream: headers.value(CONTENT_TYPE)?.toLowerCase().startsWith('text/event-stream') === true,
     isPersonal: status === 401 && asksToBind(headers),
   }
 }
 
-function framingOf(answer: AnswerHead, isBodyless: boolean, isLenient: boolean): { framing: Framing; length: number | null } | string {
-  const codings = valuesOf(answer.headers, 'transfer-encoding')
-  const written = valuesOf(answer.headers, 'content-length')
-  const lengths = isLenient && written.length > 1 && written.every((value) => value === written[0]) ? written.slice(0, 1) : written
-  if (isBodyless && isLenient) return { framing: { kind: 'none' }, length: lengths.length === 1 && lengthPattern.test(lengths[0]!) && answer.status !== 204 ? Number(lengths[0]) : null }
-  if (lengths.length > 1 || (lengths.length === 1 && !lengthPattern.test(lengths[0]!))) return 'malformed Content-Length'
+function framingOf(
+  answer: AnswerHead,
+  isBodyless: boolean,
+  isLenient: boolean,
+): { framing: Framing; length: number | null } | string {
+  const codings = answer.headers.values(TRANSFER_ENCODING)
+  const written = answer.headers.values(CONTENT_LENGTH)
+  const lengths =
+    isLenient && written.length > 1 && written.every((value) => value === written[0])
+      ? written.slice(0, 1)
+      : written
+  if (isBodyless && isLenient)
+    return {
+      framing: { kind: 'none' },
+      length:
+        lengths.length === 1 && lengthPattern.test(lengths[0]!) && answer.status !== 204
+          ? Number(lengths[0])
+          : null,
+    }
+  if (lengths.length > 1 || (lengths.length === 1 && !lengthPattern.test(lengths[0]!)))
+    return 'malformed Content-Length'
   const length = lengths.length === 1 ? Number(lengths[0]) : null
   if (codings.length > 0) {
     if (length !== null) return 'both Content-Length and Transfer-Encoding'
     if (isBodyless) return { framing: { kind: 'none' }, length: null }
-    const isChunked = answer.version === '1.1' && codings.length === 1 && codings[0]!.toLowerCase() === 'chunked'
+    const isChunked =
+      answer.version === '1.1' && codings.length === 1 && codings[0]!.toLowerCase() === 'chunked'
     return isChunked ? { framing: { kind: 'chunked' }, length: null } : 'a transfer coding other than chunked'
   }
   // Some clients wait for the bytes that a 204 announces and never has (RFC 9110 section 8.6).
   if (isBodyless) return { framing: { kind: 'none' }, length: answer.status === 204 ? null : length }
   if (length !== null) return { framing: { kind: 'length', bytes: length }, length }
   // A 205 has no content (RFC 9110 section 15.3.6).
-  return answer.status === 205 ? { framing: { kind: 'none' }, length: 0 } : { framing: { kind: 'end' }, length: null }
+  return answer.status === 205
+    ? { framing: { kind: 'none' }, length: 0 }
+    : { framing: { kind: 'end' }, length: null }
 }
 
 /**
@@ -91,13 +127,15 @@ function framingOf(answer: AnswerHead, isBodyless: boolean, isLenient: boolean):
  */
 function isDoubtful({ status, headers }: AnswerHead, isBodyless: boolean): boolean {
   if (!isBodyless && status !== 205) return false
-  const [codings, lengths] = [valuesOf(headers, 'transfer-encoding').length, valuesOf(headers, 'content-length')]
+  const [codings, lengths] = [headers.values(TRANSFER_ENCODING).length, headers.values(CONTENT_LENGTH)]
   if (status === 204) return codings > 0 || lengths.some((length) => length !== '0')
-  return status === 205 ? codings + lengths.length === 0 : codings + lengths.length > 1 || lengths.some((length) => !lengthPattern.test(length))
+  return status === 205
+    ? codings + lengths.length === 0
+    : codings + lengths.length > 1 || lengths.some((length) => !lengthPattern.test(length))
 }
 
 function keptMs(keepAlive: string | null | undefined): number {
-  const seconds = timeoutPattern.exec(keepAlive ?? '')?.[1]
+  const seconds = typeof keepAlive === 'string' ? timeoutPattern.exec(keepAlive)?.[1] : undefined
   return seconds === undefined ? Number.POSITIVE_INFINITY : Number(seconds) * 1000 - HINT_MARGIN_MS
 }
 
@@ -120,14 +158,14 @@ export function isDelimitedFor({ framing }: JudgedAnswer, version: '1.0' | '1.1'
 /** The head for the client. */
 export function answerHeadText(answer: JudgedAnswer, { version, isLast, hasVia }: AnswerTo): string {
   let text = `HTTP/1.1 ${answer.status} ${answer.reason}\r\n`
-  let via = ''
-  for (const [name, value] of answer.headers) {
-    if (hasVia && name.toLowerCase() === 'via') via += `${value}, `
-    else text += `${name}: ${value}\r\n`
-  }
-  if (hasVia) text += `Via: ${via}1.1 sidegate\r\n`
+  text += Field.lines(hasVia ? withVia(answer.headers) : answer.headers)
   if (answer.length !== null) text += `Content-Length: ${answer.length}\r\n`
   else if (isChunkedFor(answer, version)) text += 'Transfer-Encoding: chunked\r\n'
   const connection = isLast ? 'close' : 'keep-alive'
   return `${text}Connection: ${answer.status === 426 ? `${connection}, Upgrade` : connection}\r\n\r\n`
+}
+
+function withVia(fields: readonly Field[]): Field[] {
+  const before = fields.filter(({ name }) => name === VIA).map(({ value }) => `${value}, `)
+  return [...without(fields, VIA), Field.of('Via', `${before.join('')}1.1 sidegate`)]
 }

@@ -1,14 +1,16 @@
-// What an upstream sends: interim answers, and the one that counts, in a framing of ours.
+// The bytes of an upstream: interim answers, and the one that counts, in a framing of ours.
 
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
+import { CHUNK_COST } from '../core/turns.ts'
 import type { Half } from '../pair/half.ts'
 import { judgeAnswer, readAnswerHead } from './answer-head.ts'
 import type { JudgedAnswer } from './answer-head.ts'
 import type { Exchange } from './exchange.ts'
-import { encodeHead, endToEndHeaders } from './head.ts'
+import { encodeHead, endToEndHeaders, without } from './head.ts'
 import type { AnswerHead } from './head.ts'
 import { HeadCollector, MORE, TOO_BIG } from './head-collector.ts'
+import { CONTENT_LENGTH } from './header-name.ts'
 import type { HttpOptions } from './options.ts'
 
 /** Interim answers that go on to the client; and how many an upstream may send at all before one that counts. */
@@ -18,6 +20,8 @@ const MAX_INTERIM_READ = 1000
 export interface AnswersOwner {
   /** Whether the client's connection ends with this answer, whose head goes out next: not while a client that has ended its half is owed more. */
   isLast(exchange: Exchange, answer: JudgedAnswer): boolean
+  /** The head of an answer is there, of so many bytes. */
+  onAnswer?(exchange: Exchange, headBytes: number): void
 }
 
 export class Answers {
@@ -25,7 +29,7 @@ export class Answers {
   readonly #options: HttpOptions
   readonly #owner: AnswersOwner
   readonly #head: HeadCollector
-  /** Nothing came behind the answer that is whole. */
+  /** Nothing came after the answer that is whole. */
   isClean = true
 
   constructor(half: Half, options: HttpOptions, owner: AnswersOwner) {
@@ -52,10 +56,14 @@ export class Answers {
   }
 
   #readHeads(exchange: Exchange, bytes: Buffer, length: number): Close | null {
-    for (let at = 0; ; ) {
+    for (let at = 0; ;) {
       at = this.#head.read(bytes, at, length)
-      if (at === TOO_BIG) return makeClose('message_too_big', 'upstream', 'relay', 'answer head (http.maxHeader)')
-      if (at === MORE) return this.#head.isOf('HTTP/1.') ? null : broken('malformed status line')
+      if (at === TOO_BIG)
+        return makeClose('message_too_big', 'upstream', 'relay', 'answer head (http.maxHeader)')
+      if (at === MORE)
+        return this.#head.isOf('HTTP/1.')
+          ? null
+          : broken('malformed status line at byte 0: expected HTTP/1.1 or HTTP/1.0')
       const problem = this.#onHead(exchange)
       if (problem !== null) return broken(problem)
       if (exchange.answer !== null) return this.#readBody(exchange, bytes, at, length)
@@ -65,16 +73,22 @@ export class Answers {
   /** The rule that it breaks, or null. */
   #onHead(exchange: Exchange): string | null {
     const isLenient = this.#options.lenient !== 'off'
-    const head = readAnswerHead(this.#head.text, isLenient)
+    const text = this.#head.take()
+    const head = readAnswerHead(text, isLenient)
     if (typeof head === 'string') return head
     if (head.status < 200) return this.#onInterim(exchange, head)
     const answer = judgeAnswer(head, exchange.request.method, isLenient)
     if (typeof answer === 'string') return answer
-    exchange.begin(answer, this.#half, isLenient, { version: exchange.request.version, isLast: this.#owner.isLast(exchange, answer), hasVia: this.#options.hasVia })
+    this.#owner.onAnswer?.(exchange, text.length)
+    exchange.begin(answer, this.#half, isLenient, {
+      version: exchange.request.version,
+      isLast: this.#owner.isLast(exchange, answer),
+      hasVia: this.#options.hasVia,
+    })
     return null
   }
 
-  /** 100 is for who waits for it; none is for who cannot know it. */
+  /** 100 is for a client that waits for it; a client that cannot know interim answers gets none. */
   #onInterim(exchange: Exchange, { status, reason, headers }: AnswerHead): string | null {
     if (status === 101) return '101 that was not asked for'
     if (++exchange.interim > MAX_INTERIM_READ) return `more than ${MAX_INTERIM_READ} interim answers`
@@ -83,14 +97,16 @@ export class Answers {
     const passed = endToEndHeaders(headers)
     if (typeof passed === 'string') return null
     // It has no body (RFC 9110 section 8.6), whatever it announces: a client that believed that would take the answer for it.
-    const bytes = encodeHead(`HTTP/1.1 ${status} ${reason}`, passed.filter(([name]) => name.toLowerCase() !== 'content-length'))
+    const bytes = encodeHead(`HTTP/1.1 ${status} ${reason}`, without(passed, CONTENT_LENGTH))
     this.#half.forward(bytes, 0, bytes.length)
     return null
   }
 
   #readBody(exchange: Exchange, bytes: Buffer, start: number, end: number): Close | null {
     const { answerBody: body } = exchange
+    const before = body.chunks
     const at = body.read(bytes, start, end, exchange)
+    this.#half.spend((body.chunks - before) * CHUNK_COST)
     if (at < 0) return broken(body.problem)
     exchange.flush()
     this.isClean = at === end

@@ -2,8 +2,7 @@
 // chunks were that it came in: their sizes and extensions are not ours to repeat.
 
 import type { BodySink } from './body.ts'
-import { CRLF } from './head.ts'
-import type { Header } from './head.ts'
+import { CRLF, Field } from './fields.ts'
 
 /** Where it goes: a Half. */
 export interface BodyTarget {
@@ -36,7 +35,7 @@ export class BodyWriter implements BodySink {
     this.bytes += end - start
     if (!this.isChunked) return this.#target.forward(bytes, start, end)
     scratch ??= Buffer.allocUnsafeSlow(FRONT + LARGEST + CRLF.length + LAST.length)
-    for (let at = start; at < end; ) {
+    for (let at = start; at < end;) {
       const length = Math.min(end - at, LARGEST - this.#gathered)
       bytes.copy(scratch, FRONT + this.#gathered, at, at + length)
       this.#gathered += length
@@ -51,7 +50,7 @@ export class BodyWriter implements BodySink {
   }
 
   /** The body is complete. */
-  end(trailers: readonly Header[]): void {
+  end(trailers: readonly Field[]): void {
     if (!this.isChunked) return
     if (this.#gathered > 0) {
       const end = this.#closeChunk()
@@ -59,9 +58,7 @@ export class BodyWriter implements BodySink {
     } else {
       this.#write(LAST)
     }
-    let text = ''
-    for (const [name, value] of trailers) text += `${name}: ${value}${CRLF}`
-    this.#write(text + CRLF)
+    this.#write(Field.lines(trailers) + CRLF)
   }
 
   /** Where the chunk ends in the scratch. */

@@ -4,11 +4,16 @@
 // A body in chunks of one byte costs six bytes for each of its own, and us a step for each of those: beyond 100 KiB in all, a body that is
 // more than four fifths syntax is refused. Chunks of two bytes and more pass, so does any short body.
 
-import type { Header } from './head.ts'
+import { NO_FIELDS } from './fields.ts'
+import type { Fields } from './fields.ts'
 import { parseTrailers } from './head.ts'
 
 /** How the end of a body is known: there is none; after that many bytes; by the chunked coding; by FIN. */
-export type Framing = { kind: 'none' } | { kind: 'length'; bytes: number } | { kind: 'chunked' } | { kind: 'end' }
+export type Framing =
+  | { kind: 'none' }
+  | { kind: 'length'; bytes: number }
+  | { kind: 'chunked' }
+  | { kind: 'end' }
 
 /** Gets the data of a body, valid until it returns. */
 export interface BodySink {
@@ -17,27 +22,28 @@ export interface BodySink {
 
 export interface Body {
   readonly isComplete: boolean
-  /** What is known to be still to come; Infinity where it is not known. */
+  /** The bytes that are known to be still to come; Infinity where that is not known. */
   readonly remaining: number
-  /** Behind the data of a chunked one, once it is complete. */
-  readonly trailers: readonly Header[]
+  /** Those that have begun, however little is in them: work beside the bytes. */
+  readonly chunks: number
+  /** After the data of a chunked one, once it is complete. */
+  readonly trailers: Fields
   /** Takes what belongs to it of `bytes[start..end)` and returns where that ends; -1 where it is malformed, and `problem` says how. */
   read(bytes: Buffer, start: number, end: number, sink: BodySink): number
   readonly problem: string
 }
 
-const NONE: readonly Header[] = []
-
-/** `isLenient`: sizes may be padded with blanks, and lines may end with LF alone. */
-export function bodyOf(framing: Framing, isLenient: boolean): Body {
-  if (framing.kind === 'chunked') return new ChunkedBody(isLenient)
+/** `isLenient`: sizes may be padded with blanks, and lines may end with LF alone. `isOurs`: the chunks are our own, however little is in them. */
+export function bodyOf(framing: Framing, isLenient: boolean, isOurs = false): Body {
+  if (framing.kind === 'chunked') return new ChunkedBody(isLenient, isOurs)
   if (framing.kind === 'end') return new CountedBody(Number.POSITIVE_INFINITY)
   return framing.kind === 'length' && framing.bytes > 0 ? new CountedBody(framing.bytes) : emptyBody
 }
 
 class CountedBody implements Body {
   remaining: number
-  readonly trailers = NONE
+  readonly chunks = 0
+  readonly trailers = NO_FIELDS
   readonly problem = ''
 
   constructor(bytes: number) {
@@ -75,7 +81,7 @@ const SEMICOLON = 0x3b
 const SPACE = 0x20
 const TAB = 9
 
-/** Where the next byte stands. `size` has had its digits where `#digits` is not 0; `padding` is behind them. */
+/** Where the next byte stands. `size` has had its digits where `#digits` is not 0; `padding` follows them. */
 const SIZE = 0
 const PADDING = 1
 const EXTENSION = 2
@@ -86,8 +92,19 @@ const DATA_LF = 6
 const TRAILERS = 7
 const COMPLETE = 8
 
+/** By state, what was not there. */
+const expected: Record<number, string> = {
+  [SIZE]: 'a chunk size',
+  [PADDING]: 'CRLF or an extension behind a chunk size',
+  [EXTENSION]: `CRLF within ${MAX_LINE} bytes behind a chunk size`,
+  [SIZE_LF]: 'LF behind CR',
+  [DATA_CR]: 'CRLF behind the data of a chunk',
+  [DATA_LF]: 'LF behind CR',
+}
+
 class ChunkedBody implements Body {
   readonly #isLenient: boolean
+  readonly #isOurs: boolean
   #state = SIZE
   #left = 0
   #digits = 0
@@ -95,11 +112,13 @@ class ChunkedBody implements Body {
   #trailers = ''
   #dataBytes = 0
   #allBytes = 0
-  trailers: readonly Header[] = NONE
+  chunks = 0
+  trailers: Fields = NO_FIELDS
   problem = ''
 
-  constructor(isLenient: boolean) {
+  constructor(isLenient: boolean, isOurs: boolean) {
     this.#isLenient = isLenient
+    this.#isOurs = isOurs
   }
 
   get isComplete(): boolean {
@@ -123,12 +142,16 @@ class ChunkedBody implements Body {
       } else if (this.#state === TRAILERS) {
         at = this.#readTrailers(bytes, at, end)
       } else if (!this.#step(bytes[at++]!)) {
-        this.problem = 'malformed chunk'
+        this.problem = `malformed chunk at byte ${this.#allBytes + at - start - 1} of the body: expected ${expected[this.#state]}`
       }
       if (this.problem !== '') return -1
     }
     this.#allBytes += at - start
-    if (this.#allBytes > JUDGED_BYTES && this.#dataBytes < this.#allBytes * (1 - MAX_SYNTAX)) {
+    if (
+      !this.#isOurs &&
+      this.#allBytes > JUDGED_BYTES &&
+      this.#dataBytes < this.#allBytes * (1 - MAX_SYNTAX)
+    ) {
       this.problem = 'chunks that are hardly more than their syntax'
       return -1
     }
@@ -159,7 +182,7 @@ class ChunkedBody implements Body {
     return ++this.#digits <= MAX_DIGITS && this.#left <= MAX_SIZE
   }
 
-  /** Behind the digits of a size, and in its extensions, which are dropped. */
+  /** After the digits of a size, and in its extensions, which are dropped. */
   #onSizeEnd(byte: number): boolean {
     if (++this.#lineBytes > MAX_LINE) return false
     if (byte === CR) this.#state = SIZE_LF
@@ -173,6 +196,7 @@ class ChunkedBody implements Body {
   }
 
   #endSize(): boolean {
+    this.chunks++
     this.#state = this.#left === 0 ? TRAILERS : DATA
     this.#digits = this.#lineBytes = 0
     return true
@@ -199,7 +223,7 @@ class ChunkedBody implements Body {
     else if (text === '\r\n') this.#state = COMPLETE
     else if (text.endsWith('\r\n\r\n')) {
       const trailers = parseTrailers(text)
-      if (typeof trailers === 'string') this.problem = 'malformed trailers'
+      if (typeof trailers === 'string') this.problem = `malformed trailers: ${trailers}`
       else this.trailers = trailers
       this.#state = COMPLETE
     }

@@ -7,7 +7,10 @@ export const CERTIFICATE_HEADER = 'X-Forwarded-Client-Cert'
 
 /** One element: `Hash=..;Subject="CN=known,O=Example";URI=spiffe://a/b;DNS=known.example`. */
 export function certificateElement({ fingerprint, subject, uris, dnsNames }: ClientCertificate): string {
-  const names = [...uris.map((name) => `URI=${quoted(name)}`), ...dnsNames.map((name) => `DNS=${quoted(name)}`)]
+  const names = [
+    ...uris.map((name) => `URI=${quoted(name)}`),
+    ...dnsNames.map((name) => `DNS=${quoted(name)}`),
+  ]
   return [`Hash=${fingerprint}`, `Subject="${ascii(subject)}"`, ...names].join(';')
 }
 
@@ -17,5 +20,7 @@ function quoted(name: string): string {
 
 /** A distinguished name escapes quotes and control characters itself (RFC 4514); a head carries no more than ASCII. */
 function ascii(subject: string): string {
-  return subject.replaceAll(/[^ -~]+/g, (text) => [...Buffer.from(text)].map((byte) => `\\${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''))
+  return subject.replaceAll(/[^ -~]+/g, (text) =>
+    [...Buffer.from(text)].map((byte) => `\\${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''),
+  )
 }

@@ -4,12 +4,13 @@
 //      \-- an upgrade: the client is given away         (the pair turns to it)                 (it is kept, or closed)
 //
 // Every head is judged by the same functions, the first as the tenth. Bodies pass as they come, in a framing of ours. What the client
-// sends behind its request waits in its socket; of the read that brought it, at most one is held here.
+// sends after its request waits in its socket; of the read that brought it, at most one is held here.
 
 import { closeFromError, httpStatus, makeClose, reasonRow, type Close } from '../core/close.ts'
 import type { Farewell } from '../core/manner.ts'
 import { releasePlace } from '../core/connection.ts'
 import type { Connection } from '../core/connection.ts'
+import { noteFailedDial } from '../core/timeline.ts'
 import type { Wait } from '../core/wait.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import type { Dialogue, Moved } from '../pair/dialogue.ts'
@@ -17,6 +18,8 @@ import type { Half } from '../pair/half.ts'
 import type { Pair } from '../pair/pair.ts'
 import { Reach } from '../upstream/reach.ts'
 import type { Reacher } from '../upstream/reach.ts'
+import { Behalf } from './behalf.ts'
+import { endOfClient } from './client-end.ts'
 import { isDelimitedFor } from './answer-head.ts'
 import type { JudgedAnswer } from './answer-head.ts'
 import { Answers } from './answers.ts'
@@ -45,6 +48,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
   readonly #context: HttpContext
   readonly #client: Forwarded
   readonly #waits: Waits
+  readonly #behalf: Behalf
   #madePair: Pair | null = null
   #intake: Intake | null = null
   #answers: Answers | null = null
@@ -55,10 +59,10 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
   #requests = 0
   /** Ends the connection after the answer in flight. */
   #afterAnswer: Close | null = null
-  /** What the log says of it if nothing else is to be said of its end. */
+  /** The words of the log if nothing else is to be said of its end. */
   #remark: string | null = null
   isOver = false
-  /** What the client is told of the end. */
+  /** The last words to the client. */
   #refusal: Buffer | null = null
 
   constructor(connection: Connection, options: HttpOptions, context: HttpContext) {
@@ -66,6 +70,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     this.#options = options
     this.#context = context
     this.#client = forwardedFor(connection, options)
+    this.#behalf = new Behalf(connection, options, context)
     this.#waits = new Waits(options, context.clock.now())
   }
 
@@ -95,7 +100,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     else this.#onUpstreamBytes(bytes, length)
   }
 
-  /** What a limit of bytes must hold before either side is read. */
+  /** The bytes that a limit must hold before either side is read. */
   #expect(fromClient: number, fromUpstream: number): void {
     const { toUpstream, toClient } = this.#pair
     if (toUpstream.meter !== null) toUpstream.meter.expected = fromClient
@@ -106,7 +111,8 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     this.#waits.headSince = this.#context.clock.now()
   }
 
-  onRequest(request: RequestHead, early: Buffer): void {
+  onRequest(request: RequestHead, early: Buffer, headBytes: number): void {
+    this.#context.observer.onHead(this.#connection, 'client', headBytes)
     if (isUpgrade(request)) this.#giveAway(request, early)
     else this.begin(request)
   }
@@ -122,12 +128,25 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
 
   /** A request whose head is whole, from the first bytes of a connection or later. */
   begin(request: RequestHead): void {
-    const { clock, strain } = this.#context
-    const exchange = new Exchange(request, clock.now())
+    const exchange = new Exchange(request, this.#context.clock.now())
     this.exchange = exchange
     this.#waits.headSince = null
-    if (++this.#requests >= MAX_REQUESTS) this.#afterAnswer ??= makeClose('eof', 'sidegate', 'relay', `${MAX_REQUESTS} requests`)
-    if (strain.isRefusing) return this.close(makeClose('overloaded', 'sidegate', 'relay', 'memory.refuseAt'))
+    if (++this.#requests >= MAX_REQUESTS)
+      this.#afterAnswer ??= makeClose('eof', 'sidegate', 'relay', `${MAX_REQUESTS} requests`)
+    if (!this.#behalf.mustWait(request, () => this.#onKnown(exchange))) this.#serve(exchange)
+  }
+
+  /** What came meanwhile is held. */
+  #onKnown(exchange: Exchange): void {
+    this.#serve(exchange)
+    if (!this.isOver) this.#goOn()
+  }
+
+  #serve(exchange: Exchange): void {
+    const { request } = exchange
+    if (!this.#behalf.take(this.#pair, this.#upstream!)) return
+    if (this.#context.strain.isRefusing)
+      return this.close(makeClose('overloaded', 'sidegate', 'relay', 'memory.refuseAt'))
     const judged = judgeRequest(request, this.#options, this.#client)
     if ('reason' in judged) return this.close(judged)
     const other = otherUpgrade(request.headers)
@@ -139,13 +158,8 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     this.#reach!.start()
   }
 
-  /** Why a client that has ended its half is parted from; null where it is still served. */
   #endOfClient(): Close | null {
-    const { exchange } = this
-    if (exchange !== null && this.#options.abortsOnHalfClose) return makeClose('aborted', 'client', 'relay', 'left before its answer was complete (http.abortOnHalfClose)')
-    if (this.#intake!.held > 0) return null
-    if (exchange === null) return this.#intake!.isEmpty ? makeClose('eof', 'client', 'relay') : makeClose('aborted', 'client', 'handshake', 'FIN inside a request')
-    return exchange.isRequestComplete ? null : makeClose('aborted', 'client', 'relay', 'left before its request was complete')
+    return endOfClient(this.exchange, this.#intake!, this.#options.abortsOnHalfClose)
   }
 
   onReached(endpoint: Endpoint, dialMs: number | null): void {
@@ -163,6 +177,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
   }
 
   onConnectFailed(close: Close): void {
+    noteFailedDial(this.#connection, close, this.#context.clock.now())
     this.#context.observer.onConnectFailed(this.#connection, close)
   }
 
@@ -179,19 +194,31 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
   }
 
   isLast(exchange: Exchange, answer: JudgedAnswer): boolean {
-    if (!exchange.judged!.isKept || !exchange.isRequestComplete || !isDelimitedFor(answer, exchange.request.version)) this.#afterAnswer ??= makeClose('eof', 'client', 'relay')
+    if (
+      !exchange.judged!.isKept ||
+      !exchange.isRequestComplete ||
+      !isDelimitedFor(answer, exchange.request.version)
+    )
+      this.#afterAnswer ??= makeClose('eof', 'client', 'relay')
     const leaving = this.#context.leaving()
     if (leaving !== null) this.#afterAnswer ??= makeClose(leaving, 'sidegate', 'relay')
     return this.#afterAnswer !== null || (this.#hasClientEnded && this.#intake!.held === 0)
   }
 
-  /** The answer is whole. `isClean`: nothing came behind it. */
+  onAnswer({ reachedAt, startedAt }: Exchange, headBytes: number): void {
+    const { clock, observer } = this.#context
+    observer.onHead(this.#connection, 'upstream', headBytes)
+    observer.onAnswer(this.#connection, clock.now() - (reachedAt ?? startedAt))
+  }
+
+  /** The answer is whole. `isClean`: nothing came after it. */
   #finish(exchange: Exchange, isClean: boolean): void {
     exchange.end(forwardTrailers(exchange.answerBody.trailers))
     this.exchange = null
-    this.#context.onExchange(this.#connection, exchange, exchange.answer!.status)
+    this.#context.onExchange(this.#connection, exchange, exchange.answer!.status, null)
     this.#upstream!.release(exchange, isClean)
     if (this.#afterAnswer !== null) return this.close(this.#afterAnswer)
+    this.#behalf.leave(this.#pair)
     this.#waits.since = this.#context.clock.now()
     this.#expect(HEAD_BYTES, HEAD_BYTES)
     this.#goOn()
@@ -226,7 +253,13 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     const exchange = this.exchange
     if (exchange === null) this.#upstream!.drop()
     else if (exchange.answer?.framing.kind === 'end') this.#finish(exchange, true)
-    else if (!this.#retry(exchange)) return makeClose('aborted', 'upstream', 'relay', exchange.lost(exchange.answer === null ? 'FIN without an answer' : 'FIN inside its answer'))
+    else if (!this.#retry(exchange))
+      return makeClose(
+        'aborted',
+        'upstream',
+        'relay',
+        exchange.lost(exchange.answer === null ? 'FIN without an answer' : 'FIN inside its answer'),
+      )
     return 'kept'
   }
 
@@ -234,7 +267,10 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     const exchange = this.exchange
     if (exchange === null) this.#upstream!.drop()
     else if (!this.#retry(exchange)) {
-      const close = error === null ? makeClose('aborted', 'upstream', 'relay', 'closed without FIN') : closeFromError(error, 'upstream', 'relay')
+      const close =
+        error === null
+          ? makeClose('aborted', 'upstream', 'relay', 'closed without FIN')
+          : closeFromError(error, 'upstream', 'relay')
       this.close({ ...close, detail: exchange.lost(close.detail ?? '') })
     }
     return true
@@ -257,25 +293,35 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
   onClosing(close: Close): void {
     this.isOver = true
     this.#intake!.drop()
+    this.#behalf.stop()
     const exchange = this.exchange
     this.#reach!.cancel()
     this.#refusal = this.#pair.toClient.sink.isClosed ? null : refusalOf(close, exchange)
     releasePlace(this.#connection)
     if (exchange === null) return
-    const status = exchange.isAnswerBegun ? exchange.answer!.status : this.#refusal === null ? null : httpStatus(close)
-    this.#context.onExchange(this.#connection, exchange, status)
+    const status = exchange.isAnswerBegun
+      ? exchange.answer!.status
+      : this.#refusal === null
+        ? null
+        : httpStatus(close)
+    this.#context.onExchange(this.#connection, exchange, status, close)
   }
 
   farewell(half: Half, close: Close): Farewell {
     const { manner } = reasonRow(close.reason)
-    if (half === this.#pair.toUpstream) return manner === 'reset' && close.side === 'upstream' ? 'nothing' : 'done'
+    if (half === this.#pair.toUpstream)
+      return manner === 'reset' && close.side === 'upstream' ? 'nothing' : 'done'
     const exchange = this.exchange
     if (this.#refusal !== null) {
       half.forward(this.#refusal, 0, this.#refusal.length)
       return 'answered'
     }
     if (exchange === null || manner === 'reset') return 'nothing'
-    return exchange.isAnswerBegun && isDelimitedFor(exchange.answer!, exchange.request.version) && close.side !== 'client' ? 'nothing' : 'cut'
+    return exchange.isAnswerBegun &&
+      isDelimitedFor(exchange.answer!, exchange.request.version) &&
+      close.side !== 'client'
+      ? 'nothing'
+      : 'cut'
   }
 
   isAnswered(): boolean {

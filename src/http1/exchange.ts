@@ -8,10 +8,11 @@ import { bodyOf } from './body.ts'
 import type { Body, BodySink } from './body.ts'
 import { BodyWriter } from './body-writer.ts'
 import type { BodyTarget } from './body-writer.ts'
+import { isCall } from './grpc.ts'
 import type { RequestHead } from './head.ts'
 import type { JudgedRequest } from './request-head.ts'
 
-/** What may be sent twice. */
+/** Requests that may be sent twice. */
 const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
 
 /** The way to the upstream: what comes before it is there is kept. */
@@ -40,6 +41,8 @@ const EMPTY: Body = bodyOf({ kind: 'none' }, false)
 
 export class Exchange implements BodySink {
   readonly request: RequestHead
+  /** A call of gRPC: a conversation, of which each side may be silent for as long as it likes. */
+  readonly isCall: boolean
   readonly startedAt: number
   /** Null for a request that is refused. */
   judged: JudgedRequest | null = null
@@ -48,6 +51,8 @@ export class Exchange implements BodySink {
   askedAt: number | null = null
   /** The connection to the upstream had served before. */
   isReused = false
+  /** The system took some of it for the upstream. */
+  #isHanded = true
   requestBody: Body = EMPTY
   toUpstream: BodyWriter | null = null
   #outbox: Outbox | null = null
@@ -65,6 +70,7 @@ export class Exchange implements BodySink {
 
   constructor(request: RequestHead, now: number) {
     this.request = request
+    this.isCall = isCall(request)
     this.startedAt = now
   }
 
@@ -88,20 +94,32 @@ export class Exchange implements BodySink {
 
   /** The client sends its body when the upstream says so (or answers without it). */
   get isHeldByExpect(): boolean {
-    return this.judged?.isWaiting === true && this.interim === 0 && (this.toUpstream === null || this.toUpstream.bytes === 0)
+    return (
+      this.judged?.isWaiting === true &&
+      this.interim === 0 &&
+      (this.toUpstream === null || this.toUpstream.bytes === 0)
+    )
   }
 
   /** Sends the request to an upstream that was reached. */
   ask(half: Half, now: number, isReused: boolean): void {
     this.reachedAt = now
     this.isReused = isReused
-    forwardText(half, this.judged!.head)
-    this.#outbox?.open(half)
+    const { sent } = half.flow
+    half.forwardHead(this.judged!.head)
+    // One that was kept may be reset in the very turn that takes it: then the first write is refused.
+    this.#isHanded = half.sink.isBroken !== true
+    if (this.#isHanded) this.#outbox?.open(half)
+    else half.flow.sent = sent
   }
 
-  /** It met a connection that had just ended: nothing was done, and doing it twice would do no harm. */
+  /** It met a connection that had just ended: none of it was handed over, or nothing was done and doing it twice would do no harm. */
   get isWorthRetrying(): boolean {
-    return this.isReused && !this.hasAnswered && this.judged?.framing.kind === 'none' && idempotent.has(this.request.method)
+    return (
+      this.isReused &&
+      !this.hasAnswered &&
+      (!this.#isHanded || (this.judged?.framing.kind === 'none' && idempotent.has(this.request.method)))
+    )
   }
 
   /** How its upstream left, in the words of the log. */
@@ -126,12 +144,12 @@ export class Exchange implements BodySink {
 
   /** The body of the answer, for `answerBody.read`. */
   data(bytes: Buffer, start: number, end: number): void {
-    // What is not gathered first goes at once, and so must its head.
+    // Bytes that are not gathered go at once, and so must their head.
     if (!this.#toClient!.isChunked) this.sendHead()
     this.#toClient!.data(bytes, start, end)
   }
 
-  /** What came of the answer in one read was well-formed. */
+  /** The part of the answer that came in one read was well-formed. */
   flush(): void {
     this.sendHead()
     this.#toClient!.flush()
@@ -144,16 +162,7 @@ export class Exchange implements BodySink {
   sendHead(): void {
     if (this.isAnswerBegun) return
     this.isAnswerBegun = true
-    forwardText(this.#half!, this.#headText)
+    this.#half!.forwardHead(this.#headText)
     this.#headText = ''
   }
-}
-
-/** Heads are written here on their way: one for the process. */
-let scratch: Buffer = Buffer.allocUnsafeSlow(16_384)
-
-function forwardText(half: Half, text: string): void {
-  // In latin1 a character is a byte. Headers of ours may make a head longer than its bound.
-  if (text.length > scratch.length) scratch = Buffer.allocUnsafeSlow(2 * text.length)
-  half.forward(scratch, 0, scratch.write(text, 0, 'latin1'))
 }

@@ -1,14 +1,22 @@
-// What we tell the upstream of the client, and the client of us: X-Forwarded-*, Forwarded, Via.
+// The headers that tell the upstream of the client, and the client of us: X-Forwarded-*, Forwarded, Via.
 //
 // An upstream believes these headers, so a client must not be able to write them: from an untrusted peer they are replaced,
-// from a trusted one (`http.trustForwarded`) appended to. Twins that only differ in what stands for a dash are dropped:
-// CGI-like servers fold X_Forwarded_For and X-Forwarded-For into one name (CVE-2025-64484 is one of many).
+// from a trusted one (`http.trustForwarded`) appended to. Twins that only differ in what stands for a dash are dropped (header-name.ts).
 
-import { Address } from '../core/address.ts'
 import type { Connection } from '../core/connection.ts'
 import { CERTIFICATE_HEADER, certificateElement } from './client-certificate.ts'
+import { CRLF, Field } from './fields.ts'
+import type { Fields } from './fields.ts'
 import { endToEndHeaders } from './head.ts'
-import type { Header } from './head.ts'
+import {
+  FORWARDED,
+  FORWARDED_CERTIFICATE,
+  FORWARDED_FOR,
+  FORWARDED_HOST,
+  FORWARDED_PROTO,
+  HOST,
+  VIA,
+} from './header-name.ts'
 
 /** How a listener tells of its clients. */
 export interface ForwardingOptions {
@@ -22,7 +30,7 @@ export interface ForwardingOptions {
   forwardsCertificate: boolean
 }
 
-/** What is known of the client of a request, and how it is told. */
+/** The client of a request, and the form in which the upstream hears of it. */
 export interface Forwarded {
   /** The peer's address without port; IPv6 without brackets; null where it has none (a unix socket). */
   address: string | null
@@ -34,47 +42,48 @@ export interface Forwarded {
   hasVia: boolean
 }
 
-const VIA = '1.1 sidegate'
-/** Headers by which proxies name a client. From an untrusted peer all of them go. */
-const ours = /^(forwarded|x-real-ip|x-forwarded-.*)$/
-/** Names that are read in one way only: a twin of one would be a second. */
-const twinless = /^(forwarded|x-real-ip|x-forwarded-.*|content-length|transfer-encoding|proxy-.*|sec-websocket-.*)$/
-/** Beside those: what would say after the body what a reader must know before it (RFC 9110 section 6.5.1). */
-const notInTrailers = /^(host|content-.*|authorization|cookie|set-cookie|via|origin|expect|range|age|date|location|max-forwards|cache-control|if-.*)$/
+const OURS = '1.1 sidegate'
+const NONE: readonly Field[] = []
+/** Beside those by which proxies name a client: what would say after the body what a reader must know before it (RFC 9110 section 6.5.1). */
+const notInTrailers =
+  /^(host|content-.*|authorization|cookie|set-cookie|via|origin|expect|range|age|date|location|max-forwards|cache-control|if-.*)$/
 
-/** What the record of a connection says of its client (`ip:port`, `[ip]:port`, or `unix`). */
-export function forwardedFor({ clientAddress, tls }: Pick<Connection, 'clientAddress' | 'tls'>, { form, hasVia, isTrusted, isSecure, forwardsCertificate }: ForwardingOptions): Forwarded {
-  const address = Address.parse(clientAddress)?.ip ?? null
+/** What the record of a connection says of who brings its requests. */
+export function forwardedFor(
+  { peer: { ip: address }, namesClients: isTrusted, tls }: Pick<Connection, 'peer' | 'namesClients' | 'tls'>,
+  { form, hasVia, isSecure, forwardsCertificate }: ForwardingOptions,
+): Forwarded {
   const certificate = tls?.certificate ?? null
   return {
     address,
     proto: isSecure ? 'https' : 'http',
     form,
     hasVia,
-    isTrusted: address !== null && isTrusted(address),
+    isTrusted,
     ...(forwardsCertificate && certificate !== null ? { certificate: certificateElement(certificate) } : {}),
   }
 }
 
-/** The headers for the upstream; `headers` are end to end already (hop-by-hop ones are gone). */
-export function forwardHeaders(headers: readonly Header[], client: Forwarded): Header[] {
-  const kept: Header[] = []
+/** The header lines for the upstream; `headers` are end to end already (hop-by-hop ones are gone). */
+export function forwardedLines(headers: readonly Field[], client: Forwarded): string {
+  const kept: Field[] = []
   const before = { for: '', forwarded: '', via: '', proto: '', host: '', certificate: '' }
   let host = ''
   for (let i = 0; i < headers.length; i++) {
-    const header = headers[i]!
-    const name = header[0].toLowerCase()
-    if (isTwin(name)) continue
-    if (name === 'host') host = header[1]
-    if (client.hasVia && name === 'via') before.via = join(before.via, header[1])
-    else if (!ours.test(name)) kept.push(header)
-    else if (client.isTrusted && client.certificate !== undefined && name === 'x-forwarded-client-cert') before.certificate = join(before.certificate, header[1])
-    else if (client.isTrusted) collect(before, name, header, kept)
+    const field = headers[i]!
+    const { name } = field
+    if (name.isTwin) continue
+    if (name === HOST) host = field.value
+    if (client.hasVia && name === VIA) before.via = join(before.via, field.value)
+    else if (!name.isForwarding) kept.push(field)
+    else if (client.isTrusted && client.certificate !== undefined && name === FORWARDED_CERTIFICATE)
+      before.certificate = join(before.certificate, field.value)
+    else if (client.isTrusted) collect(before, field, kept)
   }
-  tell(kept, before, client, host)
-  if (client.certificate !== undefined) kept.push([CERTIFICATE_HEADER, join(before.certificate, client.certificate)])
-  if (client.hasVia) kept.push(['Via', join(before.via, VIA)])
-  return kept
+  let lines = Field.lines(kept) + told(before, client, host)
+  if (client.certificate !== undefined)
+    lines += line(CERTIFICATE_HEADER, join(before.certificate, client.certificate))
+  return client.hasVia ? lines + line('Via', join(before.via, OURS)) : lines
 }
 
 interface Before {
@@ -85,33 +94,42 @@ interface Before {
 }
 
 /** A trusted proxy's words are added to in the form that they have: the other one, of ours alone, would contradict them. */
-function tell(kept: Header[], before: Before, client: Forwarded, host: string): void {
+function told(before: Before, client: Forwarded, host: string): string {
   const { form } = client
   const saidX = before.for !== '' || before.proto !== '' || before.host !== ''
   const said = saidX || before.forwarded !== ''
-  if (form === 'off') return passOn(kept, before)
+  if (form === 'off') return passedOn(before)
+  let lines = ''
   if (said ? saidX : form !== 'rfc7239') {
-    kept.push(['X-Forwarded-For', join(before.for, client.address ?? 'unknown')], ['X-Forwarded-Proto', before.proto || client.proto])
-    if (before.host || host) kept.push(['X-Forwarded-Host', before.host || host])
+    lines += line('X-Forwarded-For', join(before.for, client.address ?? 'unknown'))
+    lines += line('X-Forwarded-Proto', before.proto || client.proto)
+    if (before.host || host) lines += line('X-Forwarded-Host', before.host || host)
   }
-  if (said ? before.forwarded !== '' : form !== 'x-forwarded') kept.push(['Forwarded', join(before.forwarded, element(client, host))])
+  if (said ? before.forwarded !== '' : form !== 'x-forwarded')
+    lines += line('Forwarded', join(before.forwarded, element(client, host)))
+  return lines
 }
 
-function passOn(kept: Header[], before: Before): void {
-  const all: Header[] = [['X-Forwarded-For', before.for], ['X-Forwarded-Proto', before.proto], ['X-Forwarded-Host', before.host], ['Forwarded', before.forwarded]]
-  kept.push(...all.filter(([, value]) => value !== ''))
+function line(name: string, value: string): string {
+  return `${name}: ${value}${CRLF}`
 }
 
-function isTwin(name: string): boolean {
-  return /[^a-z0-9-]/.test(name) && twinless.test(name.replaceAll(/[^a-z0-9]/g, '-'))
+function passedOn(before: Before): string {
+  const all = [
+    ['X-Forwarded-For', before.for],
+    ['X-Forwarded-Proto', before.proto],
+    ['X-Forwarded-Host', before.host],
+    ['Forwarded', before.forwarded],
+  ] as const
+  return all.map(([name, value]) => (value === '' ? '' : line(name, value))).join('')
 }
 
-function collect(before: Before, name: string, header: Header, kept: Header[]): void {
-  if (name === 'x-forwarded-for') before.for = join(before.for, header[1])
-  else if (name === 'forwarded') before.forwarded = join(before.forwarded, header[1])
-  else if (name === 'x-forwarded-proto') before.proto = header[1]
-  else if (name === 'x-forwarded-host') before.host = header[1]
-  else kept.push(header)
+function collect(before: Before, field: Field, kept: Field[]): void {
+  if (field.name === FORWARDED_FOR) before.for = join(before.for, field.value)
+  else if (field.name === FORWARDED) before.forwarded = join(before.forwarded, field.value)
+  else if (field.name === FORWARDED_PROTO) before.proto = field.value
+  else if (field.name === FORWARDED_HOST) before.host = field.value
+  else kept.push(field)
 }
 
 /** RFC 7239 section 4. */
@@ -129,11 +147,9 @@ function join(before: string, value: string): string {
 }
 
 /** The trailers that may go on: a server may add them to the headers, so none of those that were replaced or judged there. */
-export function forwardTrailers(trailers: readonly Header[]): Header[] {
+export function forwardTrailers(trailers: Fields): readonly Field[] {
+  if (trailers.list.length === 0) return NONE
   const passed = endToEndHeaders(trailers)
   if (typeof passed === 'string') return []
-  return passed.filter(([key]) => {
-    const name = key.toLowerCase()
-    return !ours.test(name) && !isTwin(name) && !notInTrailers.test(name)
-  })
+  return passed.filter(({ name }) => !name.isForwarding && !name.isTwin && !notInTrailers.test(name.key))
 }

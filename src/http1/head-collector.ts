@@ -1,5 +1,5 @@
 // Collects the head of a message from the reads that it comes in, and finds its end: the first empty line, whether it ends with CRLF or
-// with LF alone, so that who may not end it so is told at once.
+// with LF alone, so that a peer that may not end it so is refused at once.
 
 const CR = 13
 const LF = 10
@@ -8,11 +8,18 @@ const LF = 10
 export const MORE = -1
 export const TOO_BIG = -2
 
+/** What the next byte stands behind: nothing but empty lines, or those and a CR; an LF, or that and a CR; anything else of a head. */
+const START = 0
+const START_CR = 1
+const AFTER_LF = 2
+const AFTER_LF_CR = 3
+const INSIDE = 4
+
 export class HeadCollector {
   readonly #maxBytes: number
   #kept = ''
-  /** Of the head that is complete, in latin1, its empty line included. */
-  text = ''
+  #state = START
+  #text = ''
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes
@@ -20,6 +27,14 @@ export class HeadCollector {
 
   reset(): void {
     this.#kept = ''
+    this.#state = START
+  }
+
+  /** The head that is complete, in latin1, its empty line included; it is kept until here, and no longer. */
+  take(): string {
+    const text = this.#text
+    this.#text = ''
+    return text
   }
 
   /** Of a head that is not whole; latin1, so a character is a byte. */
@@ -32,7 +47,7 @@ export class HeadCollector {
     return this.#kept === ''
   }
 
-  /** What has come of it may go on to be a head that begins like this. */
+  /** The bytes so far may go on to be a head that begins like this. */
   isOf(begin: string): boolean {
     return begin.startsWith(this.begin.slice(0, begin.length))
   }
@@ -54,32 +69,44 @@ export class HeadCollector {
   /** Takes what belongs to the head of `bytes[start..end)`. */
   read(bytes: Buffer, from: number, end: number): number {
     const before = this.#kept.length
-    const text = this.#kept + bytes.toString('latin1', from, Math.min(end, from + this.#maxBytes - before + 1))
-    const start = beginOf(text)
-    const stop = headEnd(text, Math.max(start, before - 2))
-    if (stop < 0 || stop > this.#maxBytes) {
-      if (text.length > this.#maxBytes) return TOO_BIG
-      this.#kept = text
+    const limit = Math.min(end, from + this.#maxBytes - before + 1)
+    const stop = this.#findEnd(bytes, from, limit)
+    const size = before + (stop < 0 ? limit : stop) - from
+    if (size > this.#maxBytes) return TOO_BIG
+    if (stop < 0) {
+      this.#kept += bytes.toString('latin1', from, limit)
       return MORE
     }
-    this.#kept = ''
-    this.text = text.slice(start, stop)
-    return from + stop - before
+    const text = this.#kept + bytes.toString('latin1', from, stop)
+    this.#text = text.slice(beginOf(text))
+    this.reset()
+    return stop
+  }
+
+  /** Behind the first empty line that follows another line; -1 where there is none up to `end`. */
+  #findEnd(bytes: Buffer, from: number, end: number): number {
+    let state = this.#state
+    for (let at = from; at < end; at++) {
+      const byte = bytes[at]!
+      if (byte > CR) {
+        state = INSIDE
+      } else if (byte === LF) {
+        if (state === AFTER_LF || state === AFTER_LF_CR) return at + 1
+        state = state === START_CR ? START : AFTER_LF
+      } else if (byte === CR && (state === AFTER_LF || state === START)) {
+        state = state === START ? START_CR : AFTER_LF_CR
+      } else {
+        state = INSIDE
+      }
+    }
+    this.#state = state
+    return -1
   }
 }
 
-/** Where it begins behind empty lines that another read brought. */
+/** Where it begins behind empty lines. */
 function beginOf(text: string): number {
   let start = 0
   while (text.startsWith('\r\n', start)) start += 2
   return start
-}
-
-/** Behind the first empty line; -1 where there is none. */
-function headEnd(text: string, from: number): number {
-  const crlf = text.indexOf('\n\r\n', from)
-  // Both may begin with the same LF.
-  const lf = (crlf < 0 ? text : text.slice(0, crlf + 1)).indexOf('\n\n', from)
-  if (lf >= 0) return lf + 2
-  return crlf < 0 ? -1 : crlf + 3
 }

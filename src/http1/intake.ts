@@ -1,8 +1,9 @@
-// What a client sends: heads, bodies, and what comes before its turn. A little of that is held here, or the rest of the read that brought
+// The bytes of a client: heads, bodies, and requests that come before their turn. A little of that is held here, or the rest of the read that brought
 // it; all that comes later waits in the client's socket.
 
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
+import { CHUNK_COST } from '../core/turns.ts'
 import type { Half } from '../pair/half.ts'
 import type { Exchange } from './exchange.ts'
 import { forwardTrailers } from './forwarding.ts'
@@ -12,6 +13,7 @@ import { notHttp } from './not-http.ts'
 import type { HttpOptions } from './options.ts'
 import { refused } from './refusal.ts'
 import { readRequestHead } from './request-head.ts'
+import { NOTHING } from '../core/nothing.ts'
 
 /** So much of a body is read before its upstream is there, and of what comes before its turn; the read that brings it may be more. */
 const EARLY_BYTES = 16_384
@@ -22,8 +24,9 @@ export interface IntakeOwner {
   readonly isOver: boolean
   /** The first byte of a head came. */
   onHeadBegun(): void
-  /** `early` is what came behind it, which it may take. */
-  onRequest(request: RequestHead, early: Buffer): void
+  /** `early` is the bytes that came after it, which it may take. */
+  /** `early` came behind its head of so many bytes. */
+  onRequest(request: RequestHead, early: Buffer, headBytes: number): void
   close(close: Close): void
 }
 
@@ -48,7 +51,7 @@ export class Intake {
     return this.#head.isEmpty
   }
 
-  /** Bytes that were read are being looked at: whoever is called meanwhile need not call `goOn`. */
+  /** Bytes that were read are being looked at: a callee need not call `goOn` meanwhile. */
   get isTaking(): boolean {
     return this.#isTaking
   }
@@ -63,7 +66,7 @@ export class Intake {
     if (at < length && !this.#owner.isOver) this.#hold(bytes, at, length)
   }
 
-  /** A little more is read behind what is held, so that a client which leaves is seen to. */
+  /** A little more is read after the bytes that are held, so that a client which leaves is noticed. */
   #hold(bytes: Buffer, start: number, end: number): void {
     const before = this.#held?.subarray(this.#heldAt) ?? NOTHING
     const held = Buffer.allocUnsafeSlow(before.length + end - start)
@@ -108,16 +111,21 @@ export class Intake {
     if (begin === end) return end
     if (this.#head.isEmpty) this.#owner.onHeadBegun()
     const at = this.#head.read(bytes, begin, end)
-    if (at === TOO_BIG) this.#owner.close({ ...makeClose('message_too_big', 'client', 'handshake', 'request head (http.maxHeader)'), httpStatus: 431 })
+    if (at === TOO_BIG)
+      this.#owner.close({
+        ...makeClose('message_too_big', 'client', 'handshake', 'request head (http.maxHeader)'),
+        httpStatus: 431,
+      })
     if (at === MORE) this.#judgeBegin()
     if (at < 0) return end
-    const request = readRequestHead(this.#head.text, this.#options.lenient === 'both')
-    if (typeof request === 'string') this.#owner.close(refused(notHttp(this.#head.text) ?? request))
-    else this.#owner.onRequest(request, at === end ? NOTHING : bytes.subarray(at, end))
+    const text = this.#head.take()
+    const request = readRequestHead(text, this.#options.lenient === 'both')
+    if (typeof request === 'string') this.#owner.close(refused(notHttp(text) ?? request))
+    else this.#owner.onRequest(request, at === end ? NOTHING : bytes.subarray(at, end), text.length)
     return at
   }
 
-  /** What cannot become a request is not waited for. */
+  /** Bytes that cannot become a request are not waited for. */
   #judgeBegin(): void {
     const problem = this.#options.lenient === 'both' ? null : notHttp(this.#head.begin)
     if (problem !== null) this.#owner.close(refused(problem))
@@ -125,9 +133,15 @@ export class Intake {
 
   #takeBody(exchange: Exchange, bytes: Buffer, start: number, end: number): number {
     const { requestBody: body, toUpstream: writer } = exchange
+    const before = body.chunks
     const at = body.read(bytes, start, end, writer!)
+    this.#half.spend((body.chunks - before) * CHUNK_COST)
     if (at < 0) this.#owner.close(refused(body.problem))
-    else if (writer!.bytes > this.#options.maxBodyBytes) this.#owner.close({ ...makeClose('message_too_big', 'client', 'relay', 'request body (http.maxBody)'), httpStatus: 413 })
+    else if (writer!.bytes > this.#options.maxBodyBytes)
+      this.#owner.close({
+        ...makeClose('message_too_big', 'client', 'relay', 'request body (http.maxBody)'),
+        httpStatus: 413,
+      })
     if (this.#owner.isOver) return end
     this.#half.activity++
     writer!.flush()
@@ -135,5 +149,3 @@ export class Intake {
     return at
   }
 }
-
-const NOTHING = Buffer.alloc(0)

@@ -1,5 +1,7 @@
-// Bytes that cannot become an HTTP/1 request, told by the first of them: whoever sends those does not wait for us to read on, and an operator
+// Bytes that cannot become an HTTP/1 request, known by the first of them: their sender does not wait for us to read on, and an operator
 // learns what came instead.
+
+import { faultOf } from './fault.ts'
 
 const methodPattern = /^(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: |$)|$)/
 const linePattern = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [\x21-\x7e]+ HTTP\/1\.[01]\r$/
@@ -8,7 +10,7 @@ const linePattern = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [\x21-\x7e]+ HTTP\/1\.[01]\r$
 const looks: ReadonlyArray<readonly [begin: string, words: string]> = [
   ['\x16', 'a TLS handshake (this listener has no tls)'],
   ['\x80?\x01', 'an SSL 2 handshake (this listener has no tls)'],
-  ['PRI * HTTP/2', 'HTTP/2 without TLS (this listener speaks HTTP/1.1)'],
+  ['PRI * HTTP/2', 'HTTP/2 without TLS (http.h2c)'],
   ['SSH-', 'SSH'],
   ['PROXY ', 'a PROXY header (proxyProtocol.accept, proxyProtocol.trusted)'],
   ['\0\r\nQUIT\n', 'a PROXY header (proxyProtocol.accept, proxyProtocol.trusted)'],
@@ -33,7 +35,10 @@ function beginsWith(text: string, begin: string): boolean {
 export function notHttp(begin: string): string | null {
   const end = begin.indexOf('\n')
   if (end >= 0 ? linePattern.test(begin.slice(0, end)) : methodPattern.test(begin)) return null
-  if (end >= 0 && linePattern.test(`${begin.slice(0, end)}\r`)) return 'bare CR or LF in the head'
+  if (end >= 0 && linePattern.test(`${begin.slice(0, end)}\r`))
+    return faultOf('bare CR or LF in the head', begin, 'request')
   const look = looks.find(([prefix]) => beginsWith(begin, prefix))
-  return look === undefined ? 'malformed request line' : `no HTTP: it looks like ${look[1]}`
+  return look === undefined
+    ? faultOf('malformed request line', begin, 'request')
+    : `no HTTP: it looks like ${look[1]}`
 }

@@ -1,5 +1,7 @@
-// What plain HTTP is told by whoever serves it.
+// The options of plain HTTP.
 
+import type { ClientGate } from '../admission/client-gate.ts'
+import type { Close } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import type { ServeContext } from '../opening/opening.ts'
@@ -23,10 +25,12 @@ export interface HttpOptions extends ForwardingOptions, WaitOptions {
 }
 
 export interface HttpContext extends ServeContext {
-  /** An exchange is over; `status` is what the client got, null if nothing. */
-  onExchange: (connection: Connection, exchange: Exchange, status: number | null) => void
+  /** An exchange is over; `status` is what the client got, null if nothing; `end` is why that is no whole answer of the upstream, null if it is. */
+  onExchange: (connection: Connection, exchange: Exchange, status: number | null, end: Close | null) => void
+  /** Asked about each request of a peer that names its clients. */
+  clients: Pick<ClientGate, 'whenNamedKnown' | 'admitFor' | 'leave'>
   /** Why clients are to leave with their next answer; null while they may stay. */
   leaving: () => 'drain' | 'reloaded' | null
-  /** Takes over a client whose request asks for a WebSocket; `early` is what came behind its head, valid until it returns. */
+  /** Takes over a client whose request asks for a WebSocket; `early` is the bytes that came after its head, valid until it returns. */
   serveUpgrade: (connection: Connection, client: Endpoint, request: RequestHead, early: Buffer) => void
 }

@@ -4,7 +4,8 @@ import { nodeHttp } from '../core/node-http.ts'
 import { httpStatus, makeClose } from '../core/close.ts'
 import type { Close, Reason } from '../core/close.ts'
 import { encodeHead } from './head.ts'
-import type { Header } from './head.ts'
+import { Field } from './fields.ts'
+import { grpcMessage, refusedCode } from './grpc.ts'
 
 /** A client that was refused for now is told to wait 1 to this many seconds, at random: told the same, all would come back at once. */
 const MAX_RETRY_AFTER_SECONDS = 5
@@ -21,38 +22,66 @@ export function refused(detail: string, httpStatus = 400): Close {
 export function refusal(close: Close, random = Math.random()): Buffer | null {
   const status = httpStatus(close)
   if (status === null) return null
-  const body = Buffer.from(`${close.reason}${close.detail === undefined ? '' : `: ${close.detail}`}\n`, 'latin1')
-  const headers: Header[] = [
+  const body = Buffer.from(
+    `${close.reason}${close.detail === undefined ? '' : `: ${close.detail}`}\n`,
+    'latin1',
+  )
+  const headers = [
     ...upgradeHeaders(status),
-    ...(status === 405 ? [['Allow', SERVED_METHODS] as const] : []),
-    ['Content-Type', 'text/plain; charset=utf-8'],
-    ['Content-Length', String(body.length)],
-    ['Cache-Control', 'no-store'],
-    ...(forNow.has(close.reason) ? [['Retry-After', String(1 + Math.floor(random * MAX_RETRY_AFTER_SECONDS))] as const] : []),
+    ...(status === 405 ? [Field.of('Allow', SERVED_METHODS)] : []),
+    Field.of('Content-Type', 'text/plain; charset=utf-8'),
+    Field.of('Content-Length', String(body.length)),
+    Field.of('Cache-Control', 'no-store'),
+    ...(forNow.has(close.reason)
+      ? [Field.of('Retry-After', String(1 + Math.floor(random * MAX_RETRY_AFTER_SECONDS)))]
+      : []),
   ]
-  return Buffer.concat([encodeHead(`HTTP/1.1 ${status} ${nodeHttp.STATUS_CODES[status] ?? 'Error'}`, headers), body])
+  return Buffer.concat([
+    encodeHead(`HTTP/1.1 ${status} ${nodeHttp.STATUS_CODES[status] ?? 'Error'}`, headers),
+    body,
+  ])
+}
+
+/** The whole answer for a caller of gRPC, in a head alone (`Trailers-Only`). */
+function callRefusal(close: Close): Buffer | null {
+  const code = refusedCode(close)
+  if (code === null) return null
+  return encodeHead('HTTP/1.1 200 OK', [
+    Field.of('Content-Type', 'application/grpc'),
+    Field.of('Content-Length', '0'),
+    Field.of('Grpc-Status', String(code)),
+    Field.of('Grpc-Message', grpcMessage(close)),
+    Field.of('Connection', 'close'),
+  ])
 }
 
 /** RFC 6455 section 4.4: a 426 says which version would do. */
-function upgradeHeaders(status: number): Header[] {
-  if (status !== 426) return [['Connection', 'close']]
+function upgradeHeaders(status: number): Field[] {
+  if (status !== 426) return [Field.of('Connection', 'close')]
   return [
-    ['Connection', 'close, Upgrade'],
-    ['Upgrade', 'websocket'],
-    ['Sec-WebSocket-Version', '13'],
+    Field.of('Connection', 'close, Upgrade'),
+    Field.of('Upgrade', 'websocket'),
+    Field.of('Sec-WebSocket-Version', '13'),
   ]
 }
 
-/** What a client whose request ends like this is told; null where nobody reads it any more. */
+/** The answer to a client whose request ends like this; null where nobody reads it any more. */
 export function answerFor(close: Close): Buffer | null {
   return isGone(close) ? null : refusal(close)
 }
 
-/** What a client is told at the end of its connection: nothing where the answer to `asked` has begun, or none is due. */
-export function refusalOf(close: Close, asked: { request: { method: string }; isAnswerBegun: boolean } | null): Buffer | null {
-  const isDue = asked === null ? close.phase === 'handshake' || close.reason === 'rate_limited' : !asked.isAnswerBegun
+/** The last words to a client at the end of its connection: nothing where the answer to `asked` has begun, or none is due. */
+export function refusalOf(
+  close: Close,
+  asked: { request: { method: string }; isAnswerBegun: boolean; isCall: boolean } | null,
+): Buffer | null {
+  const isDue =
+    asked === null ? close.phase === 'handshake' || close.reason === 'rate_limited' : !asked.isAnswerBegun
+  if (isDue && asked?.isCall === true) return isGone(close) ? null : callRefusal(close)
   const answer = isDue ? answerFor(close) : null
-  return answer !== null && asked?.request.method === 'HEAD' ? answer.subarray(0, answer.indexOf('\r\n\r\n') + 4) : answer
+  return answer !== null && asked?.request.method === 'HEAD'
+    ? answer.subarray(0, answer.indexOf('\r\n\r\n') + 4)
+    : answer
 }
 
 /** The client has left. */

@@ -3,10 +3,11 @@
 import type { Close } from '../core/close.ts'
 import { bindsConnection } from './authentication.ts'
 import type { Framing } from './body.ts'
-import { forwardHeaders } from './forwarding.ts'
+import { forwardedLines } from './forwarding.ts'
 import type { Forwarded } from './forwarding.ts'
-import { parseRequestHead, tokensOf, valuesOf, withCrlf } from './head.ts'
+import { parseRequestHead, withCrlf } from './head.ts'
 import type { RequestHead } from './head.ts'
+import { CONNECTION, EXPECT, HOST } from './header-name.ts'
 import { checkRequest } from './request.ts'
 
 export interface JudgedRequest {
@@ -25,28 +26,40 @@ export interface RequestRules {
   maxBodyBytes: number
 }
 
+/** What the preface of HTTP/2 looks like to HTTP/1 (RFC 9113 section 3.4). */
+export const PREFACE_HEAD = 'PRI * HTTP/2.0\r\n\r\n'
+
 /** The head as it stands in `text`, or the rule that it breaks. Lenient: a line may end with LF alone. */
 export function readRequestHead(text: string, isLenient: boolean): RequestHead | string {
-  if (isLenient) return parseRequestHead(withCrlf(text))
-  return text.endsWith('\r\n\r\n') ? parseRequestHead(text) : 'bare CR or LF in the head'
+  const strict = parseRequestHead(text)
+  // What is right strictly means the same loosely.
+  return isLenient && typeof strict === 'string' ? parseRequestHead(withCrlf(text)) : strict
 }
 
-export function judgeRequest(request: RequestHead, rules: RequestRules, client: Forwarded): JudgedRequest | Close {
+export function judgeRequest(
+  request: RequestHead,
+  rules: RequestRules,
+  client: Forwarded,
+): JudgedRequest | Close {
   const { method, version, headers } = request
   const checked = checkRequest(request, rules.maxBodyBytes)
   if ('reason' in checked) return checked
-  const isWaiting = version === '1.1' && valuesOf(headers, 'expect').length > 0
-  const words = tokensOf(headers, 'connection')
+  const isWaiting = version === '1.1' && headers.has(EXPECT)
+  const words = headers.tokens(CONNECTION)
   const { bodyBytes } = checked
   let head = `${method} ${checked.target} HTTP/1.1\r\n`
   // Only HTTP/1.0 may leave it out, and what goes on is HTTP/1.1 (RFC 9112 section 3.2).
-  if (version === '1.0' && valuesOf(headers, 'host').length === 0) head += 'Host:\r\n'
-  const forwarded = forwardHeaders(checked.headers, client)
-  for (let i = 0; i < forwarded.length; i++) head += `${forwarded[i]![0]}: ${forwarded[i]![1]}\r\n`
+  if (version === '1.0' && !headers.has(HOST)) head += 'Host:\r\n'
+  head += forwardedLines(checked.headers, client)
   if (bodyBytes === null) head += 'Transfer-Encoding: chunked\r\n'
   if (isWaiting) head += 'Expect: 100-continue\r\n'
   return {
-    framing: bodyBytes === null ? { kind: 'chunked' } : bodyBytes === 0 ? { kind: 'none' } : { kind: 'length', bytes: bodyBytes },
+    framing:
+      bodyBytes === null
+        ? { kind: 'chunked' }
+        : bodyBytes === 0
+          ? { kind: 'none' }
+          : { kind: 'length', bytes: bodyBytes },
     isKept: version === '1.1' ? !words.includes('close') : words.includes('keep-alive'),
     isWaiting: isWaiting && bodyBytes !== 0,
     isPersonal: bindsConnection(headers),

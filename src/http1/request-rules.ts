@@ -2,8 +2,10 @@
 
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
-import { endToEndHeaders, MAX_HEADERS, tokensOf, valuesOf } from './head.ts'
-import type { Header } from './head.ts'
+import { Field } from './fields.ts'
+import type { Fields } from './fields.ts'
+import { endToEndHeaders, without } from './head.ts'
+import { EXPECT, HOPS, HOST, VIA } from './header-name.ts'
 import { refused } from './refusal.ts'
 
 export interface PlainRequest {
@@ -11,24 +13,19 @@ export interface PlainRequest {
   target: string
   /** As Node has it: `1.1`, `1.0`, and what it lets through besides. */
   version: string
-  headers: readonly Header[]
+  headers: Fields
 }
 
 export interface CheckedHead {
   /** Origin form, byte for byte as the client wrote it; `*` for an OPTIONS of the whole server. */
   target: string
-  /** What goes on: end to end, less what was judged here. */
-  headers: Header[]
+  /** The headers that go on: end to end, less those that were judged here. */
+  headers: Field[]
 }
 
 /** A request that has come through more proxies than this is in a loop. */
 const MAX_HOPS = 10
-/**
- * How many gates a request has come through. `Via` says so too, where proxies write it, and may be turned off; this is for gates alone: a client
- * does not see it, and one that writes it comes nearer to its own refusal and no farther from it.
- */
-export const HOPS_HEADER = 'Sidegate-Hops'
-const HOPS = HOPS_HEADER.toLowerCase()
+const FIRST_HOP = Field.of('Sidegate-Hops', '1')
 const hopsPattern = /^[0-9]{1,3}$/
 const absolutePattern = /^https?:\/\/([^/?#]*)([^#]*)$/i
 /** RFC 9110 section 4.2.1 less user information: a name, an IPv4 address or an IPv6 address in brackets, and a port. Empty where there is none. */
@@ -41,28 +38,38 @@ export function checkHead(request: PlainRequest): CheckedHead | Close {
   const problem = headProblem(request)
   if (problem !== null) return refused(problem)
   if (FORBIDDEN_METHODS.has(method)) return refused(`${method} is not served`, 405)
-  if (version === '1.1' && tokensOf(headers, 'expect').some((token) => token !== '100-continue')) return refused('an expectation that is not known here', 417)
+  if (version === '1.1' && headers.tokens(EXPECT).some((token) => token !== '100-continue'))
+    return refused('an expectation that is not known here', 417)
   const hops = hopsOf(headers)
-  if (hops >= MAX_HOPS || tokensOf(headers, 'via').length > MAX_HOPS) return { ...makeClose('protocol_error', 'client', 'handshake', `more than ${MAX_HOPS} proxies on the way: a loop`), httpStatus: 508 }
+  if (hops >= MAX_HOPS || headers.tokens(VIA).length > MAX_HOPS)
+    return {
+      ...makeClose(
+        'protocol_error',
+        'client',
+        'handshake',
+        `more than ${MAX_HOPS} proxies on the way: a loop`,
+      ),
+      httpStatus: 508,
+    }
   const target = originForm(request)
   if (target === null) return refused('request target that is no path of this host')
   const passed = endToEndHeaders(headers)
   if (typeof passed === 'string') return refused(`Connection lists ${passed}`)
-  const goOn = passed.filter(([name]) => name.toLowerCase() !== 'expect')
-  goOn.push([HOPS_HEADER, String(hops + 1)])
+  const goOn = headers.has(EXPECT) ? without(passed, EXPECT) : passed
+  goOn.push(hops === 0 ? FIRST_HOP : Field.of('Sidegate-Hops', String(hops + 1)))
   return { target, headers: goOn }
 }
 
-function hopsOf(headers: readonly Header[]): number {
+function hopsOf(headers: Fields): number {
   let most = 0
-  for (const value of valuesOf(headers, HOPS)) if (hopsPattern.test(value)) most = Math.max(most, Number(value))
+  if (!headers.has(HOPS)) return most
+  for (const value of headers.values(HOPS)) if (hopsPattern.test(value)) most = Math.max(most, Number(value))
   return most
 }
 
 function headProblem({ version, headers }: PlainRequest): string | null {
   if (version !== '1.1' && version !== '1.0') return 'malformed request line'
-  if (headers.length > MAX_HEADERS) return `more than ${MAX_HEADERS} header lines`
-  const hosts = valuesOf(headers, 'host')
+  const hosts = headers.values(HOST)
   if (hosts.length > 1) return 'more than one Host header'
   if (hosts.length === 0) return version === '1.1' ? 'no Host header' : null
   return hostPattern.test(hosts[0]!) ? null : 'malformed Host header'
@@ -73,7 +80,8 @@ function originForm({ method, target, headers }: PlainRequest): string | null {
   if (target.startsWith('/')) return target.includes('#') ? null : target
   if (target === '*') return method === 'OPTIONS' ? target : null
   const match = absolutePattern.exec(target)
-  if (match === null || authority(match[1]!, target) !== authority(valuesOf(headers, 'host')[0] ?? '', target)) return null
+  if (match === null || authority(match[1]!, target) !== authority(headers.values(HOST)[0] ?? '', target))
+    return null
   const path = match[2]!
   if (path === '' && method === 'OPTIONS') return '*'
   return path.startsWith('/') ? path : `/${path}`

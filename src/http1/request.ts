@@ -4,7 +4,8 @@
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import { isUpgrade } from './upgrade.ts'
-import { lengthPattern, valuesOf } from './head.ts'
+import { lengthPattern } from './head.ts'
+import { CONTENT_LENGTH, TRANSFER_ENCODING } from './header-name.ts'
 import { refused } from './refusal.ts'
 import { checkHead } from './request-rules.ts'
 import type { CheckedHead, PlainRequest } from './request-rules.ts'
@@ -14,7 +15,7 @@ export interface Checked extends CheckedHead {
   bodyBytes: number | null
 }
 
-/** What goes on, or why it is refused. `maxBodyBytes` is judged where the length is declared. */
+/** The head that goes on, or why it is refused. `maxBodyBytes` is judged where the length is declared. */
 export function checkRequest(request: PlainRequest, maxBodyBytes: number): Checked | Close {
   const head = checkHead(request)
   if ('reason' in head) return head
@@ -22,20 +23,28 @@ export function checkRequest(request: PlainRequest, maxBodyBytes: number): Check
   if (typeof body === 'string') return refused(body)
   // One without a body is not seen here: it was handed over to the WebSocket protocol.
   if (isUpgrade(request)) return refused('an upgrade has no body')
-  if (body !== null && body > maxBodyBytes) return { ...makeClose('message_too_big', 'client', 'handshake', 'request body (http.maxBody)'), httpStatus: 413 }
+  if (body !== null && body > maxBodyBytes)
+    return {
+      ...makeClose('message_too_big', 'client', 'handshake', 'request body (http.maxBody)'),
+      httpStatus: 413,
+    }
   return { ...head, bodyBytes: body }
 }
 
 /** One framing: the length, null for chunked, or the rule that is broken. */
 function bodyLength({ version, headers }: PlainRequest): number | null | string {
-  const lengths = valuesOf(headers, 'content-length')
-  const codings = valuesOf(headers, 'transfer-encoding')
+  const lengths = headers.values(CONTENT_LENGTH)
+  const codings = headers.values(TRANSFER_ENCODING)
   if (codings.length > 0) {
     if (lengths.length > 0) return 'both Content-Length and Transfer-Encoding'
-    // Who speaks 1.0 does not know of chunks, and may see the end elsewhere.
+    // An HTTP/1.0 peer does not know of chunks, and may see the end elsewhere.
     if (version !== '1.1') return 'a transfer coding in HTTP/1.0'
-    return codings.length === 1 && codings[0]!.toLowerCase() === 'chunked' ? null : 'a transfer coding other than chunked'
+    return codings.length === 1 && codings[0]!.toLowerCase() === 'chunked'
+      ? null
+      : 'a transfer coding other than chunked'
   }
   if (lengths.length === 0) return 0
-  return lengths.length === 1 && lengthPattern.test(lengths[0]!) ? Number(lengths[0]) : 'malformed Content-Length'
+  return lengths.length === 1 && lengthPattern.test(lengths[0]!)
+    ? Number(lengths[0])
+    : 'malformed Content-Length'
 }

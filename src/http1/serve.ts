@@ -7,8 +7,9 @@ import { Pair } from '../pair/pair.ts'
 import { Conversation } from './conversation.ts'
 import type { RequestHead } from './head.ts'
 import type { HttpContext, HttpOptions } from './options.ts'
+import { NOTHING } from '../core/nothing.ts'
 
-/** A request whose head was read, and what came behind it. */
+/** A request whose head was read, and the bytes that came after it. */
 export interface FirstRequest {
   request: RequestHead
   /** Bytes of the head. */
@@ -16,15 +17,20 @@ export interface FirstRequest {
   early: Buffer
 }
 
-const NOTHING = Buffer.alloc(0)
-
 /** Takes ownership of `client`. */
-export function serveHttp(connection: Connection, client: Endpoint, first: FirstRequest, options: HttpOptions, context: HttpContext): void {
+export function serveHttp(
+  connection: Connection,
+  client: Endpoint,
+  first: FirstRequest,
+  options: HttpOptions,
+  context: HttpContext,
+): void {
   context.observer.onOpened(connection)
   const conversation = new Conversation(connection, options, context)
   const pair = new Pair(connection, client, noUpstream, options.pair, context, conversation)
   conversation.attach(pair)
   connection.toUpstream.received += first.headBytes
+  context.observer.onHead(connection, 'client', first.headBytes)
   if (pair.toUpstream.meter?.takeBytes(first.headBytes) !== false) conversation.begin(first.request)
   pair.start(first.early, NOTHING)
 }

@@ -3,16 +3,33 @@
 
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
-import { forwardHeaders } from './forwarding.ts'
+import { forwardedLines } from './forwarding.ts'
 import type { Forwarded } from './forwarding.ts'
-import { encodeHead, endToEndHeaders, tokensOf, valueOf, valuesOf } from './head.ts'
-import type { AnswerHead, Header, RequestHead } from './head.ts'
+import { Field } from './fields.ts'
+import type { Fields } from './fields.ts'
+import { encodeHead, endToEndHeaders, without } from './head.ts'
+import type { AnswerHead, RequestHead } from './head.ts'
+import {
+  CONNECTION,
+  CONTENT_LENGTH,
+  ORIGIN,
+  TRANSFER_ENCODING,
+  UPGRADE,
+  WS_ACCEPT,
+  WS_EXTENSIONS,
+  WS_KEY,
+  WS_PROTOCOL,
+  WS_VERSION,
+} from './header-name.ts'
+import type { HeaderName } from './header-name.ts'
 import { refused } from './refusal.ts'
 import { checkHead } from './request-rules.ts'
 import type { CheckedHead } from './request-rules.ts'
 import { nodeCrypto } from '../core/node-lazy.ts'
 
 export interface UpgradeOptions {
+  /** The service can be asked for one: HTTP/2 knows no upgrade (RFC 9113 section 8.6). Absent is yes. */
+  isKnown?: boolean
   /** Allowed Origin values, compared as they are written; empty allows all, an absent Origin too. */
   origins: readonly string[]
   /**
@@ -39,26 +56,32 @@ const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 const keyPattern = /^[A-Za-z0-9+/]{21}[AQgw]==$/
 /** The only extension whose effect on frames we know (RFC 7692): it uses RSV1. Others are not offered on. */
 export const DEFLATE = 'permessage-deflate'
-const EXTENSIONS = 'sec-websocket-extensions'
-const CONNECTION: Header = ['Connection', 'Upgrade']
-const UPGRADE: Header = ['Upgrade', 'websocket']
+const DEFLATE_ALONE: readonly string[] = [DEFLATE]
+const NONE: readonly string[] = []
+const TO_WEBSOCKET = [Field.of('Connection', 'Upgrade'), Field.of('Upgrade', 'websocket')]
 
 /** Whether a request asks for a WebSocket. Any other upgrade (h2c) is an offer that a plain answer declines. */
-export function isUpgrade({ headers }: { headers: readonly Header[] }): boolean {
-  return tokensOf(headers, 'upgrade').includes('websocket') && tokensOf(headers, 'connection').includes('upgrade')
+export function isUpgrade({ headers }: { headers: Fields }): boolean {
+  return (
+    headers.has(UPGRADE) &&
+    headers.tokens(UPGRADE).includes('websocket') &&
+    headers.tokens(CONNECTION).includes('upgrade')
+  )
 }
 
 /** Parsers disagree on where the body of an upgrade ends (Node 24 and 26 do), so there must be none. Some clients say that there is none. */
-export function hasBody(headers: readonly Header[]): boolean {
-  const length = valueOf(headers, 'content-length')
-  return (length !== undefined && length !== '0') || valueOf(headers, 'transfer-encoding') !== undefined
+export function hasBody(headers: Fields): boolean {
+  const length = headers.value(CONTENT_LENGTH)
+  return (length !== undefined && length !== '0') || headers.has(TRANSFER_ENCODING)
 }
 
 /** The protocols that a request asks to change to; null where it asks for none but WebSocket. The list is the client's: bounded, and printable. */
-export function otherUpgrade(headers: readonly Header[]): string | null {
-  if (!tokensOf(headers, 'connection').includes('upgrade')) return null
-  const asked = valuesOf(headers, 'upgrade').join(', ')
-  return asked === '' || asked.toLowerCase() === 'websocket' ? null : asked.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 40)
+export function otherUpgrade(headers: Fields): string | null {
+  if (!headers.has(UPGRADE) || !headers.tokens(CONNECTION).includes('upgrade')) return null
+  const asked = headers.values(UPGRADE).join(', ')
+  return asked === '' || asked.toLowerCase() === 'websocket'
+    ? null
+    : asked.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 40)
 }
 
 /** In the words of the log. */
@@ -67,16 +90,23 @@ export function notRelayed(protocol: string): string {
 }
 
 /** Holds a request to RFC 6455 section 4.2.1: an Upgrade for the upstream, or why it is refused. */
-export function checkUpgrade(request: RequestHead, options: UpgradeOptions, client: Forwarded): Upgrade | Close {
+export function checkUpgrade(
+  request: RequestHead,
+  options: UpgradeOptions,
+  client: Forwarded,
+): Upgrade | Close {
   const { headers } = request
   const problem = upgradeProblem(request)
   if (problem !== null) return refused(problem)
+  if (options.isKnown === false)
+    return refused('the service speaks HTTP/2, which has no upgrade (upstream.protocol)', 501)
   const head = checkHead(request)
   if ('reason' in head) return head
-  if (valueOf(headers, 'sec-websocket-version') !== '13') return refused('only WebSocket version 13 is spoken here', 426)
-  const key = valueOf(headers, 'sec-websocket-key') ?? ''
+  if (headers.value(WS_VERSION) !== '13') return refused('only WebSocket version 13 is spoken here', 426)
+  const key = headers.value(WS_KEY) ?? ''
   if (!keyPattern.test(key)) return refused('Sec-WebSocket-Key is not 16 bytes in base64')
-  if (!isAllowed(options.origins, valueOf(headers, 'origin'))) return makeClose('denied', 'client', 'handshake', 'origin not allowed (websocket.origins)')
+  if (!isAllowed(options.origins, headers.value(ORIGIN)))
+    return makeClose('denied', 'client', 'handshake', 'origin not allowed (websocket.origins)')
   return forward(request, head, key, { options, client })
 }
 
@@ -92,37 +122,43 @@ function upgradeProblem({ version, method, headers }: RequestHead): string | nul
   return hasBody(headers) ? 'an upgrade has no body' : null
 }
 
-function forward(request: RequestHead, checked: CheckedHead, key: string, { options, client }: { options: UpgradeOptions; client: Forwarded }): Upgrade {
-  const { headers, offered } = knownExtensions(forwardHeaders(withoutLength(checked.headers), client), options)
-  headers.push(CONNECTION, UPGRADE)
+function forward(
+  request: RequestHead,
+  checked: CheckedHead,
+  key: string,
+  { options, client }: { options: UpgradeOptions; client: Forwarded },
+): Upgrade {
+  const { headers } = request
+  const { known, isAll } = knownExtensions(headers, options)
+  const goOn = without(checked.headers, CONTENT_LENGTH)
+  const fields = isAll ? goOn : without(goOn, WS_EXTENSIONS)
+  if (!isAll && known.length > 0) fields.push(Field.of('Sec-WebSocket-Extensions', known.join(', ')))
   return {
-    head: encodeHead(`GET ${checked.target} HTTP/1.1`, headers),
+    head: encodeHead(`GET ${checked.target} HTTP/1.1`, TO_WEBSOCKET, forwardedLines(fields, client)),
     accept: nodeCrypto().hash('sha1', key + GUID, 'base64'),
-    protocols: elementsOf(headers, 'sec-websocket-protocol').map((value) => value.trim()).filter((value) => value !== ''),
-    extensions: offered,
-    deflateOffer: options.compression === 'on' ? valuesOf(request.headers, EXTENSIONS).join(', ') : '',
+    protocols: elementsOf(headers, WS_PROTOCOL)
+      .map((value) => value.trim())
+      .filter((value) => value !== ''),
+    extensions: known.length > 0 ? DEFLATE_ALONE : NONE,
+    deflateOffer: options.compression === 'on' ? headers.values(WS_EXTENSIONS).join(', ') : '',
   }
 }
 
-function withoutLength(headers: Header[]): Header[] {
-  return headers.filter(([name]) => name.toLowerCase() !== 'content-length')
-}
-
-/** Leaves the offered extensions as they are, unless one of them is unknown to us or none is wanted. */
-function knownExtensions(headers: Header[], options: UpgradeOptions): { headers: Header[]; offered: string[] } {
-  const elements = elementsOf(headers, EXTENSIONS)
+/** The offered extensions that go on: as they are written where that is all of them. */
+function knownExtensions(
+  headers: Fields,
+  options: UpgradeOptions,
+): { known: readonly string[]; isAll: boolean } {
+  const elements = elementsOf(headers, WS_EXTENSIONS)
+  if (elements.length === 0) return { known: NONE, isAll: true }
   const isKnown = (element: string): boolean => extensionName(element) === DEFLATE
-  const known = options.compression === 'pass' ? elements.filter(isKnown) : []
-  const offered = known.length > 0 ? [DEFLATE] : []
-  if (known.length === elements.length) return { headers, offered }
-  const rest = headers.filter(([key]) => key.toLowerCase() !== EXTENSIONS)
-  if (known.length > 0) rest.push(['Sec-WebSocket-Extensions', known.map((element) => element.trim()).join(', ')])
-  return { headers: rest, offered }
+  const known = options.compression === 'pass' ? elements.filter(isKnown) : NONE
+  return { known: known.map((element) => element.trim()), isAll: known.length === elements.length }
 }
 
-/** What commas separate in all values of a header. */
-function elementsOf(headers: readonly Header[], name: string): readonly string[] {
-  const values = valuesOf(headers, name)
+/** The elements that commas separate in all values of a header. */
+function elementsOf(headers: Fields, name: HeaderName): readonly string[] {
+  const values = headers.values(name)
   return values.length === 0 ? values : values.flatMap((value) => value.split(','))
 }
 
@@ -146,17 +182,22 @@ export interface Accepted {
 export function checkAccepted(answer: AnswerHead, upgrade: Upgrade, accepted?: string): Accepted | string {
   const { headers } = answer
   if (answer.version !== '1.1') return '101 is not HTTP/1.1'
-  if (valueOf(headers, 'upgrade')?.toLowerCase() !== 'websocket') return '101 without Upgrade: websocket'
-  if (!tokensOf(headers, 'connection').includes('upgrade')) return '101 without Connection: Upgrade'
-  if (valueOf(headers, 'sec-websocket-accept') !== upgrade.accept) return '101 with a wrong Sec-WebSocket-Accept'
-  const protocol = valueOf(headers, 'sec-websocket-protocol')
-  if (protocol !== undefined && (protocol === null || !upgrade.protocols.includes(protocol))) return '101 with a subprotocol that was not offered'
-  const extensions = elementsOf(headers, EXTENSIONS).map(extensionName)
-  if (extensions.length > 1 || extensions.some((name) => !upgrade.extensions.includes(name))) return '101 with an extension that was not offered'
+  if (headers.value(UPGRADE)?.toLowerCase() !== 'websocket') return '101 without Upgrade: websocket'
+  if (!headers.tokens(CONNECTION).includes('upgrade')) return '101 without Connection: Upgrade'
+  if (headers.value(WS_ACCEPT) !== upgrade.accept) return '101 with a wrong Sec-WebSocket-Accept'
+  const protocol = headers.value(WS_PROTOCOL)
+  if (protocol !== undefined && (protocol === null || !upgrade.protocols.includes(protocol)))
+    return '101 with a subprotocol that was not offered'
+  const extensions = elementsOf(headers, WS_EXTENSIONS).map(extensionName)
+  if (extensions.length > 1 || extensions.some((name) => !upgrade.extensions.includes(name)))
+    return '101 with an extension that was not offered'
   const passed = endToEndHeaders(headers)
   if (typeof passed === 'string') return `Connection lists ${passed}`
-  const withoutBody = withoutLength(passed)
-  withoutBody.push(CONNECTION, UPGRADE)
-  if (accepted !== undefined) withoutBody.push(['Sec-WebSocket-Extensions', accepted])
-  return { head: encodeHead(`HTTP/1.1 101 ${answer.reason || 'Switching Protocols'}`, withoutBody), isCompressed: extensions.length > 0 }
+  const withoutBody = without(passed, CONTENT_LENGTH)
+  withoutBody.push(...TO_WEBSOCKET)
+  if (accepted !== undefined) withoutBody.push(Field.of('Sec-WebSocket-Extensions', accepted))
+  return {
+    head: encodeHead(`HTTP/1.1 101 ${answer.reason || 'Switching Protocols'}`, withoutBody),
+    isCompressed: extensions.length > 0,
+  }
 }

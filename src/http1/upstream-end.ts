@@ -1,5 +1,6 @@
 // The upstream end of a conversation: another one for each exchange, unless one is the client's alone.
 
+import type { ClientAddress } from '../core/address.ts'
 import { releasePlace } from '../core/connection.ts'
 import type { Connection } from '../core/connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
@@ -16,6 +17,8 @@ export class UpstreamEnd {
   #endpoint: Endpoint | null = null
   /** A connection to the upstream was logged in for this client (NTLM, Negotiate): nobody else may use what it uses. */
   #isPersonal = false
+  /** Whom it was logged in for, where one connection brings several. */
+  #person: string | null = null
 
   constructor(pair: Pair, connection: Connection, reach: Reach) {
     this.#pair = pair
@@ -28,12 +31,20 @@ export class UpstreamEnd {
     return this.#endpoint !== null
   }
 
+  /** A request of that client comes: what was logged in for another is no more. */
+  serve({ ip }: ClientAddress): void {
+    if (ip === this.#person) return
+    this.#person = ip
+    this.#isPersonal = false
+    this.drop()
+  }
+
   take(endpoint: Endpoint): void {
     this.#endpoint = endpoint
     this.#pair.turnTo(endpoint)
   }
 
-  /** The exchange is over. Kept for whoever comes next, or for this client alone, or closed. `isClean`: nothing came behind the answer. */
+  /** The exchange is over. The connection is kept for the next request, or for this client alone, or closed. `isClean`: nothing came after the answer. */
   release({ answer, judged, isRequestComplete }: Exchange, isClean: boolean): void {
     const isKept = isClean && answer!.isKept && isRequestComplete && !this.#pair.toClient.hasEnded
     this.#isPersonal ||= answer!.isPersonal || judged!.isPersonal

@@ -1,4 +1,4 @@
-// What a client sends before there is a pair for it. It waits in memory, so it is bounded, for each client (opening.ts) and for all of
+// The bytes of a client before there is a pair for it. They wait in memory, so they are bounded, for each client (opening.ts) and for all of
 // them together, and it is counted: as received, and as waiting for the upstream.
 //
 // Stops: thousands of clients that send a first 64 KiB each before an upstream that swallows SYNs. Does not harm: a request that comes
@@ -8,8 +8,7 @@
 import type { Flow } from '../core/connection.ts'
 import type { EarlyBudget } from '../core/strain.ts'
 import { KeptBytes } from '../endpoint/kept-bytes.ts'
-
-const NOTHING = Buffer.alloc(0)
+import { NOTHING } from '../core/nothing.ts'
 
 export class EarlyBytes {
   readonly #flow: Flow
@@ -45,7 +44,7 @@ export class EarlyBytes {
 
   #charge(bytes: number): void {
     this.#charged += bytes
-    this.#budget.heldBytes += bytes
+    this.#budget.charge(bytes)
   }
 
   keep(bytes: Buffer, start: number, end: number, now: number): void {

@@ -21,6 +21,7 @@ import { proxyHeader, type ProxyVersion } from '../upstream/proxy-header.ts'
 import { Search, type Seeker } from '../upstream/search.ts'
 import type { UpstreamTarget } from '../upstream/target.ts'
 import type { Upstream } from '../upstream/upstream.ts'
+import { noteEnding, noteFailedDial } from '../core/timeline.ts'
 import type { Wait } from '../core/wait.ts'
 import { describeOpening } from './waits.ts'
 
@@ -36,15 +37,15 @@ export interface ServeContext extends PairContext {
   observer: Observer
 }
 
-/** What the ends of a pair are made of, where a protocol needs more than the sockets. */
+/** The ends of a pair, where a protocol needs more than the sockets. */
 export interface PairEnds {
   options: PairOptions
   wrap(client: Endpoint, upstream: Endpoint): { client: Endpoint; upstream: Endpoint }
 }
 
-/** What a protocol does in the opening. */
+/** The part of a protocol in the opening. */
 export interface OpeningSteps {
-  /** The client sent bytes: valid until this returns. What is for later goes to `opening.keep`. */
+  /** The client sent bytes: valid until this returns. Bytes for later go to `opening.keep`. */
   onClientBytes(opening: Opening, bytes: Buffer, length: number): void
   /** The client sent FIN. */
   onClientEnd(opening: Opening): void
@@ -52,7 +53,7 @@ export interface OpeningSteps {
   onUpstreamBytes(opening: Opening, bytes: Buffer, length: number): void
   /** Of heads that are not whole, what waits to be for that side. */
   heldBytes?(side: PeerSide): number
-  /** What the client is told of this end; null where the protocol has no answer. */
+  /** The answer to the client for this end; null where the protocol has none. */
   answer(close: Close): Buffer | null
 }
 
@@ -73,7 +74,13 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   #isReported = false
   #deadline: { at: number; close: Close } | null = null
 
-  constructor(connection: Connection, client: Endpoint, options: ServeOptions, context: ServeContext, steps: OpeningSteps) {
+  constructor(
+    connection: Connection,
+    client: Endpoint,
+    options: ServeOptions,
+    context: ServeContext,
+    steps: OpeningSteps,
+  ) {
     this.connection = connection
     this.context = context
     this.#client = client
@@ -116,7 +123,12 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     const { dial, proxyProtocol } = this.#options
     const head = proxyProtocol === null ? null : proxyHeader(proxyProtocol, this.connection)
     const chosen = this.connection.tls?.protocol ?? null
-    this.#dial = new Dial({ ...dial, target: target.address, from: target.from, connectMs, chosen }, this.context, this, head)
+    this.#dial = new Dial(
+      { ...dial, target: target.address, from: target.from, connectMs, chosen },
+      this.context,
+      this,
+      head,
+    )
   }
 
   onNoPlace(close: Close): void {
@@ -141,7 +153,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.#client.write(bytes, 0, bytes.length)
   }
 
-  /** What `send` sends to the client goes out together: a head, and what comes right behind it. */
+  /** What `send` sends to the client goes out together: a head, and the bytes that follow at once. */
   together(send: () => void): void {
     this.#client.cork()
     send()
@@ -149,9 +161,24 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   }
 
   /** Gives both endpoints to a Pair. `fromUpstream` is what the upstream sent beyond its head. `attach` sees the pair before it starts. */
-  pair(dialogue: Dialogue | null, fromUpstream: Buffer, attach?: (pair: Pair) => void, ends?: PairEnds): void {
-    const { client, upstream } = ends?.wrap(this.#client, this.#upstream!) ?? { client: this.#client, upstream: this.#upstream! }
-    const pair = new Pair(this.connection, client, upstream, ends?.options ?? this.#options.pair, this.context, dialogue)
+  pair(
+    dialogue: Dialogue | null,
+    fromUpstream: Buffer,
+    attach?: (pair: Pair) => void,
+    ends?: PairEnds,
+  ): void {
+    const { client, upstream } = ends?.wrap(this.#client, this.#upstream!) ?? {
+      client: this.#client,
+      upstream: this.#upstream!,
+    }
+    const pair = new Pair(
+      this.connection,
+      client,
+      upstream,
+      ends?.options ?? this.#options.pair,
+      this.context,
+      dialogue,
+    )
     this.#state = 'paired'
     this.context.sweep.delete(this)
     attach?.(pair)
@@ -194,7 +221,10 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   }
 
   describe(): Wait {
-    return this.#search?.describe() ?? describeOpening({ state: this.#state, dialBy: this.#dial?.expiresAt ?? null, deadline: this.#deadline })
+    return (
+      this.#search?.describe() ??
+      describeOpening({ state: this.#state, dialBy: this.#dial?.expiresAt ?? null, deadline: this.#deadline })
+    )
   }
   onDialled(upstream: Endpoint, dialMs: number): void {
     this.#dial = null
@@ -208,6 +238,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
 
   onDialFailed(close: Close): void {
     this.#dial = null
+    noteFailedDial(this.connection, close, this.context.clock.now())
     this.context.observer.onConnectFailed(this.connection, close)
     this.#search!.retry(close)
   }
@@ -219,7 +250,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     }
     if (this.#state !== 'waiting') return true
     this.#take(() => this.#steps.onClientBytes(this, bytes, length))
-    // Not `highBytes - readBytes`, which by default is 0: who has spoken first would not be read, and so not be seen to
+    // Not `highBytes - readBytes`, which by default is 0: a client that has spoken first would not be read, and so not be seen to
     // leave. With a last read on top, at most a quarter more than `highBytes` is kept; there is no other half yet.
     if (!this.isWaiting || this.early.length === 0) return true
     return this.early.length <= this.#options.pair.buffers.highBytes / 4 && !this.early.isOverBudget
@@ -236,7 +267,9 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   }
 
   onBroken(error: unknown): void {
-    this.connection.owner!.close(makeClose('internal_error', 'sidegate', this.connection.phase, bugDetail(error)))
+    this.connection.owner!.close(
+      makeClose('internal_error', 'sidegate', this.connection.phase, bugDetail(error)),
+    )
   }
 
   onEnd(endpoint: Endpoint): void {
@@ -245,7 +278,9 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
       if (this.#state === 'waiting') this.#take(() => this.#steps.onClientEnd(this))
       else endpoint.end()
     } else if (this.#state === 'waiting') {
-      this.close(makeClose('aborted', 'upstream', this.connection.phase, 'ended before its answer was complete'))
+      this.close(
+        makeClose('aborted', 'upstream', this.connection.phase, 'ended before its answer was complete'),
+      )
     }
   }
 
@@ -254,7 +289,11 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   onClosed(endpoint: Endpoint, error: NodeJS.ErrnoException | null): void {
     if (this.#state === 'waiting') {
       const { phase } = this.connection
-      this.close(error === null ? makeClose('aborted', endpoint.side, phase) : closeFromError(error, endpoint.side, phase))
+      this.close(
+        error === null
+          ? makeClose('aborted', endpoint.side, phase)
+          : closeFromError(error, endpoint.side, phase),
+      )
     }
     if (this.#client.isClosed && (this.#upstream?.isClosed ?? true)) this.#finish()
   }
@@ -264,8 +303,13 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     if (this.#state === 'closing' && isForced(close)) this.#giveUp()
     if (this.#state !== 'waiting') return
     this.report()
-    Object.assign(this.connection, { isCut: close.side === 'sidegate' && this.isOwed(), end: close, phase: 'close' })
+    Object.assign(this.connection, {
+      isCut: close.side === 'sidegate' && this.isOwed(),
+      end: close,
+      phase: 'close',
+    })
     this.#state = 'closing'
+    noteEnding(this.connection, close, this.context.clock.now())
     this.early.forget()
     this.#search?.cancel()
     this.#dial?.cancel()
@@ -275,7 +319,9 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     const answer = this.#client.isClosed ? null : this.#steps.answer(close)
     if (answer !== null) this.sendClient(answer)
     // Without an answer FIN alone would look like an empty but complete conversation: RST says that there was none.
-    this.#client.close(mannerFor(close, 'client', answer !== null ? 'answered' : close.reason === 'eof' ? 'nothing' : 'cut'))
+    this.#client.close(
+      mannerFor(close, 'client', answer !== null ? 'answered' : close.reason === 'eof' ? 'nothing' : 'cut'),
+    )
     if (this.#client.isClosed && (this.#upstream?.isClosed ?? true)) this.#finish()
   }
 

@@ -5,11 +5,15 @@ import type { Connection } from '../core/connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { Opening } from './opening.ts'
 import type { OpeningSteps, ServeContext, ServeOptions } from './opening.ts'
-
-const NOTHING = Buffer.alloc(0)
+import { NOTHING } from '../core/nothing.ts'
 
 /** Takes ownership of `client`. */
-export function serveTcp(connection: Connection, client: Endpoint, options: ServeOptions, context: ServeContext): void {
+export function serveTcp(
+  connection: Connection,
+  client: Endpoint,
+  options: ServeOptions,
+  context: ServeContext,
+): void {
   const opening = new Opening(connection, client, options, context, steps)
   opening.report()
   opening.dial()
@@ -22,7 +26,9 @@ const steps: OpeningSteps = {
   },
   onDialled: (opening) => opening.pair(null, NOTHING),
   onUpstreamBytes(opening) {
-    opening.close(makeClose('internal_error', 'sidegate', 'connect', 'bytes from an upstream that has no pair'))
+    opening.close(
+      makeClose('internal_error', 'sidegate', 'connect', 'bytes from an upstream that has no pair'),
+    )
   },
   answer: () => null,
 }

@@ -1,4 +1,4 @@
-// What an opening waits for, in words: for an operator who asks.
+// The wait of an opening, in words for an operator.
 
 import { reasonRow } from '../core/close.ts'
 import type { Close, Reason } from '../core/close.ts'
@@ -19,11 +19,22 @@ export interface OpeningView {
 
 export function describeOpening({ state, dialBy, deadline }: OpeningView): Wait {
   if (dialBy !== null && state === 'waiting') {
-    const next = earliest([{ key: 'deadlines.connect', reason: 'connect_timeout', side: 'upstream', at: dialBy }])
+    const next = earliest([
+      { key: 'deadlines.connect', reason: 'connect_timeout', side: 'upstream', at: dialBy },
+    ])
     return { state, waitsFor: 'the upstream to accept the connection', next }
   }
   if (deadline === null) return { state, waitsFor: 'nothing that has a bound', next: null }
   const { at, close } = deadline
-  if (state === 'closing') return { state, waitsFor: 'the client to take leave', next: { key: 'deadlines.close', reason: close.reason, side: close.side, at } }
-  return { state, waitsFor: waits[close.reason] ?? `the ${close.side}`, next: { key: reasonRow(close.reason).key ?? '', reason: close.reason, side: close.side, at } }
+  if (state === 'closing')
+    return {
+      state,
+      waitsFor: 'the client to take leave',
+      next: { key: 'deadlines.close', reason: close.reason, side: close.side, at },
+    }
+  return {
+    state,
+    waitsFor: waits[close.reason] ?? `the ${close.side}`,
+    next: { key: reasonRow(close.reason).key ?? '', reason: close.reason, side: close.side, at },
+  }
 }

@@ -8,6 +8,7 @@
 
 import { KeptBytes } from '../endpoint/kept-bytes.ts'
 import { applyMask } from './mask.ts'
+import { NOTHING } from '../core/nothing.ts'
 
 export interface MessageTaker {
   /** A whole message, unmasked. If it is `lent`, it is valid only until this returns. */
@@ -17,7 +18,6 @@ export interface MessageTaker {
 }
 
 const BINARY = 2
-const NOTHING = Buffer.alloc(0)
 
 export class Assembler {
   readonly #isMasked: boolean
@@ -50,7 +50,7 @@ export class Assembler {
     }
   }
 
-  /** Returns the index behind a header, or behind a whole control frame. */
+  /** Returns the index after a header, or after a whole control frame. */
   #takeHeader(bytes: Buffer, at: number, to: MessageTaker): number {
     const first = bytes[at]!
     const short = bytes[at + 1]! & 0x7f
@@ -96,7 +96,8 @@ export class Assembler {
   #finish(last: Buffer, isEmpty: boolean, to: MessageTaker): void {
     this.#isInMessage = false
     const kept = this.#kept
-    if (kept === null || kept.length === 0) return to.onMessage(this.#isBinary, this.#isCompressed, last, !isEmpty)
+    if (kept === null || kept.length === 0)
+      return to.onMessage(this.#isBinary, this.#isCompressed, last, !isEmpty)
     kept.append(last, 0, last.length)
     const payload = kept.takeAll()
     this.#kept = null

@@ -1,6 +1,6 @@
 // The closing handshake that two peers make through us: a Close frame has passed, and the other side is to take it and to answer.
 //
-// Stops an end that is never answered. Does not kill a side to which the Close is still on its way behind what it reads slowly, nor
+// Stops an end that is never answered. Does not kill a side to which the Close is still on its way, after bytes that it reads slowly, nor
 // one that still sends what it has to say before its own.
 
 import { makeClose } from '../core/close.ts'
@@ -11,7 +11,7 @@ import type { Half } from '../pair/half.ts'
 import { Motion } from '../pair/progress.ts'
 
 export class ClosingHandshake {
-  /** Whoever sent the first Close frame. */
+  /** The side that sent the first Close frame. */
   readonly side: PeerSide
   /** `code 1000`, or `no code`. */
   readonly code: string
@@ -25,7 +25,7 @@ export class ClosingHandshake {
     this.code = code
     this.at = now
     const [towards, back] = side === 'client' ? [toUpstream, toClient] : [toClient, toUpstream]
-    // What comes behind a Close frame is nobody's.
+    // Bytes after a Close frame are nobody's.
     this.#towards = new Motion(towards, false, now)
     this.#back = new Motion(back, true, now)
   }
@@ -41,7 +41,12 @@ export class ClosingHandshake {
   }
 
   next(closeMs: number): NextDeadline {
-    return { key: 'deadlines.close', reason: 'eof', side: this.side, at: Math.max(this.#towards.movedAt, this.#back.movedAt) + closeMs }
+    return {
+      key: 'deadlines.close',
+      reason: 'eof',
+      side: this.side,
+      at: Math.max(this.#towards.movedAt, this.#back.movedAt) + closeMs,
+    }
   }
 
   /** The end that it makes; `how` it came about, where it is not whole. */

@@ -1,10 +1,10 @@
-// permessage-deflate with one client, whatever the service behind it knows of it (RFC 7692), by `ws`.
+// permessage-deflate with one client, also where the service does not know it (RFC 7692), by `ws`.
 //
 // Neither side keeps its window between two messages: a window each way would be 300 KB for every connection that has ever
 // sent a compressed message. Both zlib streams go as soon as none of them works, so an idle connection holds none.
 //
-// A bomb costs `maxMessage` and no more: inflating stops there. At most ten of these jobs are in memory at a time, in the
-// whole process (`ws` sees to that), so ten times `maxMessage` is what all bombs together can cost.
+// A bomb costs `maxMessage` and no more: inflating stops there. At most ten of these jobs are in memory at a time in each
+// thread (`ws` sees to that), so ten times `maxMessage` is what all bombs together can cost there.
 
 import type { ExtensionParams, PerMessageDeflate } from './ws-parts.ts'
 import { wsParts } from './ws-parts.ts'
@@ -49,7 +49,10 @@ export class Deflate {
 }
 
 /** Accepts the first offer that can be: what works on it, and the answer for the client. Null if there is none. */
-export function acceptDeflate(offer: string, maxMessageBytes: number): { deflate: Deflate; answer: string } | null {
+export function acceptDeflate(
+  offer: string,
+  maxMessageBytes: number,
+): { deflate: Deflate; answer: string } | null {
   if (offer === '') return null
   const { PerMessageDeflate, extension } = wsParts()
   const made = new PerMessageDeflate({

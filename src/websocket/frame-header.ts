@@ -1,4 +1,4 @@
-// What the header of a data frame says: how long its payload is, and whether the frame counts as a message.
+// The header of a data frame, judged: the length of its payload, and whether the frame counts as a message.
 
 /** A fragment with less in it costs as much as a message, and brings nothing. */
 const TINY_FRAGMENT_BYTES = 16

@@ -33,6 +33,8 @@ export type Verdict = 'pass' | 'drop' | 'stop'
 export interface ControlHandler {
   /** A whole and valid control frame; `payload` is unmasked. `drop` keeps it from going on, `stop` stops the scan before it. */
   onControl(scanner: FrameScanner, opcode: number, payload: Buffer): Verdict
+  /** A data message is whole, on the wire. */
+  onMessage?(scanner: FrameScanner, bytes: number, fragments: number): void
   /** The forwarded bytes end at a frame boundary, as `wantsBoundary` asked. */
   onBoundary(scanner: FrameScanner): void
 }
@@ -68,7 +70,7 @@ export class FrameScanner {
   #heldLength = 0
   /** Whole data messages so far, dropped ones too. */
   messages = 0
-  /** Messages that the gate dropped; whoever counts them begins anew. */
+  /** Messages that the gate dropped; the reader of this count resets it. */
   dropped = 0
   /** Changes whenever a part of a data frame passes. */
   activity = 0
@@ -167,7 +169,7 @@ export class FrameScanner {
     return violation
   }
 
-  /** Passes over payload of the current data frame; returns the index behind it. */
+  /** Passes over payload of the current data frame; returns the index after it. */
   #skipPayload(at: number, length: number): number {
     const taken = Math.min(this.#remaining, length - at)
     this.activity++
@@ -179,6 +181,7 @@ export class FrameScanner {
   #endFrame(): void {
     if (!this.#isFinal) return
     this.messages++
+    this.#handler.onMessage?.(this, this.#messageBytes, this.#fragments)
     this.#isInMessage = false
     this.#isDropping = false
     this.#messageBytes = 0
@@ -203,8 +206,10 @@ export class FrameScanner {
   #firstBytesProblem(first: number, second: number): string | null {
     const opcode = first & 0x0f
     if ((first & 0x30) !== 0) return 'reserved bit set'
-    if ((first & 0x40) !== 0 && (!this.rules.isCompressed || opcode === 0 || opcode >= 8)) return 'RSV1 set where no compressed message begins'
-    if (((second & 0x80) !== 0) !== this.rules.isMasked) return this.rules.isMasked ? 'unmasked frame from a client' : 'masked frame from a server'
+    if ((first & 0x40) !== 0 && (!this.rules.isCompressed || opcode === 0 || opcode >= 8))
+      return 'RSV1 set where no compressed message begins'
+    if (((second & 0x80) !== 0) !== this.rules.isMasked)
+      return this.rules.isMasked ? 'unmasked frame from a client' : 'masked frame from a server'
     if (opcode >= 8) {
       if (opcode > PONG) return `reserved opcode ${opcode}`
       if ((first & 0x80) === 0) return 'fragmented control frame'
@@ -231,8 +236,10 @@ export class FrameScanner {
     }
     this.#messageBytes += length
     this.#fragments++
-    if (this.#messageBytes > this.rules.maxMessageBytes) return messageTooBig(this.rules.maxMessageBytes, this.rules.isMasked)
-    if (this.#fragments > this.rules.maxFragments) return tooBig(`message of more than ${this.rules.maxFragments} fragments (websocket.maxFragments)`)
+    if (this.#messageBytes > this.rules.maxMessageBytes)
+      return messageTooBig(this.rules.maxMessageBytes, this.rules.isMasked)
+    if (this.#fragments > this.rules.maxFragments)
+      return tooBig(`message of more than ${this.rules.maxFragments} fragments (websocket.maxFragments)`)
     this.#isFinal = (bytes[at]! & 0x80) !== 0
     this.#isInMessage = true
     this.#remaining = length
@@ -271,7 +278,7 @@ export class FrameScanner {
     this.#heldLength = length - at
   }
 
-  /** Completes the frame that was held back; returns the index in `bytes` behind it, negative (less one) if it was stopped. */
+  /** Completes the frame that was held back; returns the index in `bytes` after it, negative (less one) if it was stopped. */
   #scanHeld(bytes: Buffer, length: number, to: Forward): number | Violation {
     const held = this.#held!
     let at = 0

@@ -2,34 +2,25 @@
 // only between frames. In message mode the sinks make new frames of them, and ours may stand anywhere (`Endpoint.inject`).
 
 import type { Clock } from '../core/clock.ts'
-import { makeClose, websocketCode, type Close, type Reason } from '../core/close.ts'
+import { makeClose, websocketCode, type Close } from '../core/close.ts'
 import type { Connection, Observer } from '../core/connection.ts'
 import type { Farewell } from '../core/manner.ts'
 import type { Dialogue } from '../pair/dialogue.ts'
 import type { Half } from '../pair/half.ts'
 import type { Meter } from '../limits/meter.ts'
-import type { Live } from '../core/live.ts'
-import { earliest, type Wait } from '../core/wait.ts'
+import { note } from '../core/timeline.ts'
+import type { Wait } from '../core/wait.ts'
 import { isBetweenFrames, isHeardOut, mayInject } from './boundaries.ts'
 import { ClosingHandshake, noteClose } from './closing-handshake.ts'
 import { closePayload, controlFrame } from './frame.ts'
+import type { FramesOptions } from './frames-options.ts'
 import { CLOSE, FrameScanner, PING, type ControlHandler, type Verdict } from './frame-scanner.ts'
-import { Pinger, type PingOptions } from './pinger.ts'
+import { blamePing, unanswered } from './ping-ends.ts'
+import { Pinger } from './pinger.ts'
 import { Postponed } from './postponed.ts'
 import { UnfinishedMessages } from './unfinished.ts'
 import { violationClose, type Violation } from './violation.ts'
-
-export interface FramesOptions {
-  /** Of clients. A service is bounded only in what one of its messages may be: it is the trusted side, and costs nothing here. */
-  maxMessageBytes: number
-  maxFragments: number
-  maxMessageToClientBytes: number
-  /** `closeMs`: from the first Close frame to the end of the closing handshake. `writeMs`: that a peer may take nothing of what it is sent. */
-  live: Live<{ closeMs: number; writeMs: number; ping: PingOptions; messageTimeoutMs: number }>
-}
-
-/** Ends that a peer brings about, and so perhaps because of what it was sent. */
-const comesOfThePeer: ReadonlySet<Reason> = new Set(['eof', 'aborted', 'reset', 'protocol_error', 'message_too_big'])
+import { describeClosing, describeOwed } from './waits.ts'
 
 /** Of a control frame, with a mask. */
 const CONTROL_HEAD = 6
@@ -46,7 +37,7 @@ export class Frames implements Dialogue, ControlHandler {
   readonly #clock: Clock
   readonly #observer: Observer
   readonly #options: FramesOptions
-  /** What clients send; what upstreams send. */
+  /** The frames of clients; the frames of upstreams. */
   readonly #fromClient: FrameScanner
   readonly #fromUpstream: FrameScanner
   readonly #client: Pinger
@@ -65,14 +56,31 @@ export class Frames implements Dialogue, ControlHandler {
   #lateFrames = LATE_FRAMES
 
   /** `isCompressed`: what each side sends may be. */
-  constructor(connection: Connection, options: FramesOptions, isCompressed: { client: boolean; upstream: boolean }, clock: Clock, observer: Observer) {
+  constructor(
+    connection: Connection,
+    options: FramesOptions,
+    isCompressed: { client: boolean; upstream: boolean },
+    clock: Clock,
+    observer: Observer,
+  ) {
     const { maxMessageBytes, maxFragments, maxMessageToClientBytes, live } = options
     this.#connection = connection
     this.#clock = clock
     this.#observer = observer
     this.#options = options
-    this.#fromClient = new FrameScanner({ isMasked: true, isCompressed: isCompressed.client, maxMessageBytes, maxFragments }, this)
-    this.#fromUpstream = new FrameScanner({ isMasked: false, isCompressed: isCompressed.upstream, maxMessageBytes: maxMessageToClientBytes, maxFragments: Number.POSITIVE_INFINITY }, this)
+    this.#fromClient = new FrameScanner(
+      { isMasked: true, isCompressed: isCompressed.client, maxMessageBytes, maxFragments },
+      this,
+    )
+    this.#fromUpstream = new FrameScanner(
+      {
+        isMasked: false,
+        isCompressed: isCompressed.upstream,
+        maxMessageBytes: maxMessageToClientBytes,
+        maxFragments: Number.POSITIVE_INFINITY,
+      },
+      this,
+    )
     this.#unfinished = new UnfinishedMessages(this.#fromClient, this.#fromUpstream)
     this.#client = new Pinger('client', live, clock.now())
     this.#upstream = new Pinger('upstream', live, clock.now())
@@ -93,12 +101,13 @@ export class Frames implements Dialogue, ControlHandler {
     half.activity = scanner.activity
     half.flow.messages = scanner.messages
     if (scanner.dropped > 0) this.#countDropped(scanner)
-    // The pair was closed at a boundary inside these bytes; what came behind it may hold the answer already.
+    // The pair was closed at a boundary inside these bytes; the bytes after it may hold the answer already.
     if (scanner.isMuted) return void ((scanner.hasFailed || scanner.isClosed) && half.source.end())
     if (typeof stop === 'number' && scanner.allowance === 0) half.waitWith(bytes, stop, length)
     else if (typeof stop === 'number') half.meter!.onMessagesOver(bytes, stop, length)
     else if (stop !== null) this.#connection.owner?.close(violationClose(stop, half.source.side))
-    else if (this.#fromClient.isClosed && this.#fromUpstream.isClosed) this.#connection.owner?.close(this.#closing!.end(null))
+    else if (this.#fromClient.isClosed && this.#fromUpstream.isClosed)
+      this.#connection.owner?.close(this.#closing!.end(null))
   }
 
   /** Looks at no more frames than this half may in this turn of the event loop. */
@@ -110,14 +119,23 @@ export class Frames implements Dialogue, ControlHandler {
   }
 
   onControl(scanner: FrameScanner, opcode: number, payload: Buffer): Verdict {
-    if (opcode === CLOSE) noteClose(this.#connection, scanner === this.#fromClient ? 'client' : 'upstream', payload)
+    if (opcode === CLOSE)
+      noteClose(this.#connection, scanner === this.#fromClient ? 'client' : 'upstream', payload)
     const isFromClient = scanner === this.#fromClient
     if (opcode === CLOSE) {
       // It answers ours.
       if (this.#isHearing) return 'drop'
-      const [side, other] = isFromClient ? (['client', 'upstream'] as const) : (['upstream', 'client'] as const)
+      const [side, other] = isFromClient
+        ? (['client', 'upstream'] as const)
+        : (['upstream', 'client'] as const)
       const code = payload.length === 0 ? 'no code' : `code ${payload.readUInt16BE(0)}`
-      this.#closing ??= new ClosingHandshake(side, code, this.#toUpstream!, this.#toClient!, this.#clock.now())
+      this.#closing ??= new ClosingHandshake(
+        side,
+        code,
+        this.#toUpstream!,
+        this.#toClient!,
+        this.#clock.now(),
+      )
       this.#lastWords[other] = CONTROL_HEAD + payload.length
       return 'pass'
     }
@@ -128,9 +146,14 @@ export class Frames implements Dialogue, ControlHandler {
     }
     const own = (isFromClient ? this.#client : this.#upstream).isOurs(payload, this.#clock.now())
     if (own === null) return judge(scanner)
-    // What we have asked for does not count.
+    // A pong that we asked for does not count.
     if (own.rttMs !== null) this.#observer.onPong(this.#connection, own.rttMs)
     return 'drop'
+  }
+
+  onMessage(scanner: FrameScanner, bytes: number, fragments: number): void {
+    const direction = scanner === this.#fromClient ? 'to_upstream' : 'to_client'
+    this.#observer.onMessage(this.#connection, direction, bytes, fragments)
   }
 
   #countDropped(scanner: FrameScanner): void {
@@ -150,15 +173,18 @@ export class Frames implements Dialogue, ControlHandler {
     // Once a Close frame passed either way, FIN is what follows (RFC 6455 section 7.1.1).
     if (this.#closing !== null) return null
     const scanner = this.#scanner(half)
-    return makeClose('aborted', half.source.side, 'relay', scanner.isInMessage ? 'FIN inside a message' : 'FIN without a Close frame')
+    return makeClose(
+      'aborted',
+      half.source.side,
+      'relay',
+      scanner.isInMessage ? 'FIN inside a message' : 'FIN without a Close frame',
+    )
   }
 
-  /** A service that falls at a ping it did not ask for is told from one that falls by itself. */
   explain(close: Close): Close {
-    if (close.side === 'sidegate' || !comesOfThePeer.has(close.reason)) return close
+    if (close.side === 'sidegate') return close
     const pinger = close.side === 'client' ? this.#client : this.#upstream
-    if (!pinger.hasJustAsked(this.#closing?.side === close.side ? this.#closing.at : this.#clock.now())) return close
-    return { ...close, detail: `${close.detail === undefined ? '' : `${close.detail}, `}within a second of a ping of ours (websocket.ping.to)` }
+    return blamePing(close, pinger, this.#closing?.side === close.side ? this.#closing.at : this.#clock.now())
   }
 
   postpone(close: Close): boolean {
@@ -172,7 +198,10 @@ export class Frames implements Dialogue, ControlHandler {
 
   /** A frame that an end waits for does not move on. */
   #isOverdue(now: number): boolean {
-    const isInFrame = { toUpstream: !isBetweenFrames(this.#fromClient), toClient: !isBetweenFrames(this.#fromUpstream) }
+    const isInFrame = {
+      toUpstream: !isBetweenFrames(this.#fromClient),
+      toClient: !isBetweenFrames(this.#fromUpstream),
+    }
     return this.#postponed!.isOverdue(isInFrame, this.#options.live.current.closeMs, now)
   }
 
@@ -208,9 +237,10 @@ export class Frames implements Dialogue, ControlHandler {
       this.#send(half, CLOSE, closePayload(code, close.reason))
       // Its peer has not closed by this: `towards` goes on to be scanned for the Close that answers the other farewell.
     }
-    // There is nothing to wait for from who broke the framing or has closed already, nor from a client whose upstream is gone. Of us and an
-    // upstream, it is to send FIN first (RFC 6455 section 7.1.1): who does, keeps the port of this connection for a minute (TIME_WAIT).
-    const isOver = from.isClosed || from.hasFailed || (close.side !== 'sidegate' && half.direction === 'to_client')
+    // No answer is due from a peer that broke the framing or has closed already, nor from a client whose upstream is gone. Of us and an
+    // upstream, it is to send FIN first (RFC 6455 section 7.1.1): the first sender of FIN keeps the port of this connection for a minute (TIME_WAIT).
+    const isOver =
+      from.isClosed || from.hasFailed || (close.side !== 'sidegate' && half.direction === 'to_client')
     return isOver ? 'said' : 'awaited'
   }
 
@@ -232,19 +262,28 @@ export class Frames implements Dialogue, ControlHandler {
 
   sweep(now: number): Close | null {
     if (this.#postponed !== null && this.#isOverdue(now)) return this.#postponed.close
-    if (this.#closing !== null) return this.#closing.isOver(this.#options.live.current.closeMs, now) ? this.#closing.end('not answered (deadlines.close)') : null
+    if (this.#closing !== null)
+      return this.#closing.isOver(this.#options.live.current.closeMs, now)
+        ? this.#closing.end('not answered (deadlines.close)')
+        : null
     const [toUpstream, toClient] = [this.#toUpstream!, this.#toClient!]
-    const slow = this.#unfinished.check(toUpstream, toClient, this.#options.live.current.messageTimeoutMs, now)
-    return slow ?? this.#sweepPings(this.#client, toUpstream, toClient, now) ?? this.#sweepPings(this.#upstream, toClient, toUpstream, now)
+    const slow = this.#unfinished.check(
+      toUpstream,
+      toClient,
+      this.#options.live.current.messageTimeoutMs,
+      now,
+    )
+    return (
+      slow ??
+      this.#sweepPings(this.#client, toUpstream, toClient, now) ??
+      this.#sweepPings(this.#upstream, toClient, toUpstream, now)
+    )
   }
 
   describe(): Omit<Wait, 'state'> | null {
-    if (this.#closing !== null) {
-      return { waitsFor: `the Close frame of the ${this.#closing.other}`, next: earliest([this.#closing.next(this.#options.live.current.closeMs)]) }
-    }
-    const pongs = [this.#client, this.#upstream].map(({ side, dueAt: at }) => ({ key: 'websocket.ping.timeout', reason: 'ping_timeout', side, at }) as const)
-    const next = earliest([...pongs, this.#unfinished.next(this.#options.live.current.messageTimeoutMs)])
-    return next && { waitsFor: next.reason === 'too_slow' ? `the rest of a message of the ${next.side}` : `a pong of the ${next.side}`, next }
+    const { closeMs, messageTimeoutMs } = this.#options.live.current
+    if (this.#closing !== null) return describeClosing(this.#closing, closeMs)
+    return describeOwed([this.#client, this.#upstream], this.#unfinished.next(messageTimeoutMs))
   }
 
   owingSince(half: Half): number | null {
@@ -254,12 +293,18 @@ export class Frames implements Dialogue, ControlHandler {
   /** `from` is the half that carries what that side sends, `to` what is sent to it. */
   #sweepPings(pinger: Pinger, from: Half, to: Half, now: number): Close | null {
     if (!pinger.isAsked) return null
-    const { ping: { misses }, writeMs } = this.#options.live.current
-    const verdict = pinger.sweep({ received: from.flow.received, sent: to.flow.sent, isBlind: from.isPaused, sink: to.sink, writeMs }, now)
-    if (verdict === 'gone') return makeClose('ping_timeout', pinger.side, 'relay', `answered none of ${misses} pings and moved nothing else (websocket.ping)`)
-    if (verdict === 'stalled') return makeClose('write_timeout', pinger.side, 'relay', 'its host acknowledged nothing, not even a ping (deadlines.write)')
+    const {
+      ping: { misses },
+      writeMs,
+    } = this.#options.live.current
+    const { missed } = pinger
+    const verdict = pinger.sweep(
+      { received: from.flow.received, sent: to.flow.sent, isBlind: from.isPaused, sink: to.sink, writeMs },
+      now,
+    )
+    if (pinger.missed > missed) note(this.#connection, 'ping_missed', now, pinger.side)
     if (verdict === 'ask') this.#ping(pinger)
-    return null
+    return verdict === 'ask' || verdict === null ? null : unanswered(verdict, pinger.side, misses)
   }
 
   #ping(pinger: Pinger): void {
@@ -267,7 +312,7 @@ export class Frames implements Dialogue, ControlHandler {
     const scanner = this.#scanner(half)
     if (scanner.isClosed) return
     if (pinger.hasForeignPing) return pinger.expect(this.#clock.now(), half.flow.sent)
-    // Behind queued bytes a ping would say nothing about its peer; the write deadline speaks there.
+    // After queued bytes a ping would say nothing about its peer; the write deadline speaks there.
     if (half.sink.queued > 0) return
     if (!mayInject(half, scanner)) {
       scanner.wantsBoundary = true

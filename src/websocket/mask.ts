@@ -4,7 +4,7 @@
 /** Below that the words are not worth their view. */
 const SHORT = 64
 
-/** `mask` holds its four bytes, the next one least significant; returns it turned to the byte behind `end`. */
+/** `mask` holds its four bytes, the next one least significant; returns it turned to the byte after `end`. */
 export function applyMask(bytes: Buffer, start: number, end: number, mask: number): number {
   let at = start
   // Words begin at multiples of four of the memory below.

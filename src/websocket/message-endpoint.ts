@@ -8,7 +8,7 @@
 
 import type { Manner, PeerSide } from '../core/close.ts'
 import type { Flow } from '../core/connection.ts'
-import type { Endpoint, EndpointOwner, LookedAt } from '../endpoint/endpoint.ts'
+import type { Carrier, Endpoint, EndpointOwner, LookedAt } from '../endpoint/endpoint.ts'
 import { Assembler } from './assembler.ts'
 import type { Deflate } from './deflate.ts'
 import { MessageSender } from './message-sender.ts'
@@ -16,7 +16,7 @@ import type { MessageEvents, MessageSenderOptions } from './message-sender.ts'
 import type { SlowConsumerPolicy } from './message-queue.ts'
 import type { Violation } from './violation.ts'
 
-/** What an endpoint cannot decide by itself. */
+/** The decisions that an endpoint leaves to its owner. */
 export interface MessageListener {
   onViolation(violation: Violation, sink: PeerSide): void
   onOverflow(sink: PeerSide): void
@@ -35,7 +35,13 @@ export class MessageEndpoint implements Endpoint, EndpointOwner, MessageEvents {
   #ending: 'end' | 'flush' | 'deliver' | null = null
 
   /** Takes `socket` over; `flow` is the direction towards it. */
-  constructor(socket: Endpoint, flow: Flow, deflate: Deflate | null, options: MessageSenderOptions, listener: MessageListener) {
+  constructor(
+    socket: Endpoint,
+    flow: Flow,
+    deflate: Deflate | null,
+    options: MessageSenderOptions,
+    listener: MessageListener,
+  ) {
     this.side = socket.side
     this.owner = socket.owner
     this.#socket = socket
@@ -51,7 +57,12 @@ export class MessageEndpoint implements Endpoint, EndpointOwner, MessageEvents {
   }
 
   get untaken(): number {
-    return this.#socket.untaken + this.#sender.bytes
+    const { queued, untaken } = this.#socket
+    return queued > 0 && untaken === 0 ? 0 : untaken + this.#sender.bytes
+  }
+
+  get carrier(): Carrier | undefined {
+    return this.#socket.carrier
   }
 
   get assembling(): number {

@@ -20,7 +20,7 @@ import { applyMask } from './mask.ts'
 import type { Violation } from './violation.ts'
 
 export interface MessageSenderOptions {
-  /** What becomes of messages that the peer is too slow for. */
+  /** The policy for messages that the peer is too slow for. */
   policy: SlowConsumerPolicy
   /** Bytes of whole messages that may wait; with `wait` it is `highBytes` and back-pressure that bound them. */
   queueBytes: number
@@ -56,7 +56,7 @@ export class MessageSender implements MessageTaker {
   #urgent: Buffer[] | null = null
   /** Being inflated or deflated. */
   #working: Waiting | null = null
-  /** What was dropped when this side was given up. */
+  /** The bytes that were dropped when this side was given up. */
   #lostBytes = 0
   /** The socket may be given something in this turn. */
   #isOpen = true
@@ -64,7 +64,13 @@ export class MessageSender implements MessageTaker {
   hasFailed = false
 
   /** `flow` is the direction towards `socket`. */
-  constructor(socket: Endpoint, flow: Flow, deflate: Deflate | null, options: MessageSenderOptions, events: MessageEvents) {
+  constructor(
+    socket: Endpoint,
+    flow: Flow,
+    deflate: Deflate | null,
+    options: MessageSenderOptions,
+    events: MessageEvents,
+  ) {
     this.#socket = socket
     this.#flow = flow
     this.#deflate = deflate
@@ -100,7 +106,8 @@ export class MessageSender implements MessageTaker {
     if (this.hasFailed) return
     const opcode = isBinary ? BINARY : TEXT
     if (!isCompressed && !isBinary && !isUtf8(payload)) return this.#fail(notUtf8)
-    if (this.#hasRoom && this.#queue.length === 0 && !this.#needsWork(opcode, isCompressed, payload)) return this.#send(opcode, payload, false)
+    if (this.#hasRoom && this.#queue.length === 0 && !this.#needsWork(opcode, isCompressed, payload))
+      return this.#send(opcode, payload, false)
     this.#keep({ opcode, isCompressed, payload: isLent ? copyOf(payload) : payload })
   }
 
@@ -108,7 +115,7 @@ export class MessageSender implements MessageTaker {
     this.sendControl(opcode, controlFrame(opcode, payload, this.#isMasked))
   }
 
-  /** A Close goes behind the messages that wait, anything else ahead of them. */
+  /** A Close goes after the messages that wait, anything else ahead of them. */
   sendControl(opcode: number, frame: Buffer): void {
     if (opcode !== CLOSE) return this.#sendUrgent(frame)
     if (this.#queue.length === 0 && this.#working === null) this.#sendFrame(frame)
@@ -128,7 +135,7 @@ export class MessageSender implements MessageTaker {
     }
   }
 
-  /** What waits is dropped, and stays counted as such. */
+  /** Drops the messages that wait; they stay counted as such. */
   giveUp(): void {
     this.#lostBytes = this.bytes
     this.#queue.clear()
@@ -145,7 +152,11 @@ export class MessageSender implements MessageTaker {
   /** With a policy that drops, a socket that has not taken the last write is given nothing that might still give way. */
   get #hasRoom(): boolean {
     const { policy, highBytes } = this.#options
-    return this.#isOpen && this.#working === null && this.#socket.queued <= (policy === 'wait' ? highBytes : BATCH_BYTES)
+    return (
+      this.#isOpen &&
+      this.#working === null &&
+      this.#socket.queued <= (policy === 'wait' ? highBytes : BATCH_BYTES)
+    )
   }
 
   #needsWork(opcode: number, isCompressed: boolean, payload: Buffer): boolean {
@@ -162,7 +173,7 @@ export class MessageSender implements MessageTaker {
     this.pump()
   }
 
-  /** The memory goes at once; what the socket holds may still be taken, and behind it the Close that says why. */
+  /** The memory goes at once; what the socket holds may still be taken, and after it the Close that says why. */
   #overflow(): void {
     this.hasFailed = true
     this.#clearQueue()
@@ -176,15 +187,21 @@ export class MessageSender implements MessageTaker {
 
   #work(message: Waiting): void {
     this.#working = message
-    if (message.isCompressed) this.#deflate!.inflate(message.payload, (error, data) => this.#onInflated(message, error, data))
+    if (message.isCompressed)
+      this.#deflate!.inflate(message.payload, (error, data) => this.#onInflated(message, error, data))
     else this.#deflate!.deflate(message.payload, (error, data) => this.#onDeflated(message, error, data))
   }
 
   #onInflated(message: Waiting, error: InflateError | null, data: Buffer): void {
     if (!this.#finishWork(message)) return
-    const violation = error === null ? (message.opcode === TEXT && !isUtf8(data) ? notUtf8 : null) : inflateViolation(error, this.#options.maxMessageBytes)
+    const violation =
+      error === null
+        ? message.opcode === TEXT && !isUtf8(data)
+          ? notUtf8
+          : null
+        : inflateViolation(error, this.#options.maxMessageBytes)
     if (violation === null) return this.#sendWorked(message.opcode, data, false)
-    // What waits came behind it.
+    // The waiting messages came after it.
     this.#clearQueue()
     this.#fail(violation)
     this.#events.onWorked()
@@ -252,7 +269,11 @@ const notUtf8: Violation = { reason: 'protocol_error', code: 1007, detail: 'text
 
 function inflateViolation(error: InflateError, maxMessageBytes: number): Violation {
   if (error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH') {
-    return { reason: 'message_too_big', code: 1009, detail: `message that inflates to more than ${maxMessageBytes} bytes (websocket.maxMessage)` }
+    return {
+      reason: 'message_too_big',
+      code: 1009,
+      detail: `message that inflates to more than ${maxMessageBytes} bytes (websocket.maxMessage)`,
+    }
   }
   return { reason: 'protocol_error', code: 1007, detail: `compressed message: ${error.message}` }
 }

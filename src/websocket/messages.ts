@@ -19,7 +19,13 @@ export interface MessagesOptions {
 }
 
 /** The ends of a pair in message mode. `deflate` is what was negotiated with the client. */
-export function messageEnds(connection: Connection, deflate: Deflate | null, options: MessagesOptions, pair: PairOptions, observer: Observer): PairEnds {
+export function messageEnds(
+  connection: Connection,
+  deflate: Deflate | null,
+  options: MessagesOptions,
+  pair: PairOptions,
+  observer: Observer,
+): PairEnds {
   const { slowConsumer, maxMessageBytes } = options
   const { highBytes } = pair.buffers
   const events = listener(connection, slowConsumer.queueBytes, observer)
@@ -42,8 +48,17 @@ function unbounded({ buffers }: PairOptions): PairOptions['buffers'] {
 
 function listener(connection: Connection, queueBytes: number, observer: Observer): MessageListener {
   return {
-    onViolation: (violation, sink) => connection.owner?.close(violationClose(violation, sink === 'client' ? 'upstream' : 'client')),
-    onOverflow: (sink) => connection.owner?.close(makeClose('slow_consumer', sink, 'relay', `more than ${queueBytes} bytes waited (websocket.slowConsumer.queue)`)),
+    onViolation: (violation, sink) =>
+      connection.owner?.close(violationClose(violation, sink === 'client' ? 'upstream' : 'client')),
+    onOverflow: (sink) =>
+      connection.owner?.close(
+        makeClose(
+          'slow_consumer',
+          sink,
+          'relay',
+          `more than ${queueBytes} bytes waited (websocket.slowConsumer.queue)`,
+        ),
+      ),
     onDropped: (policy, messages) => observer.onMessagesDropped(connection, policy, messages),
   }
 }

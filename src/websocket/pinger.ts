@@ -4,9 +4,9 @@
 //     silent for `intervalMs` --> ping --> any byte from that side answers for it
 //         a byte that it takes, or the ping not taken yet: the clock of the answer starts again
 //         `timeoutMs` of the clock: a miss; `misses` in a row --> gone, if it has ever answered a ping
-//         the ping did not even reach its host for `writeMs`, nor did anything else --> stalled, whoever it is
+//         the ping did not even reach its host for `writeMs`, nor did anything else --> stalled, of either side
 //
-// Does not end: a side that is slow (the ping waits behind data that it takes), one that computes for a minute and reads later, one
+// Does not end: a side that is slow (the ping waits after data that it takes), one that computes for a minute and reads later, one
 // that only sends, one that we do not read because the other side is slow, and one that knows no pings: only a side that has answered
 // one is held to them. So that this is known of a client in time, the first ping goes out though it talks. Of the bytes of our own pings
 // only the way is judged: a load balancer takes them for a client that is gone.
@@ -29,7 +29,7 @@ export interface PingOptions {
   readonly to: 'client' | 'upstream' | 'both'
 }
 
-/** What a sweep sees of that side. */
+/** That side as a sweep sees it. */
 export interface Seen {
   /** Bytes that came from it, and bytes that were sent to it. */
   received: number
@@ -106,6 +106,11 @@ export class Pinger {
     return now - this.#quietSince >= this.#options.intervalMs ? 'ask' : null
   }
 
+  /** Pings in a row that it left unanswered. */
+  get missed(): number {
+    return this.#missed
+  }
+
   #hear(received: number, now: number): void {
     this.#received = received
     this.#heardAt = now
@@ -136,7 +141,7 @@ export class Pinger {
     return null
   }
 
-  /** What was last seen may be seconds old, and it may have taken the ping since: one more look decides. */
+  /** The last look may be seconds old, and the side may have taken the ping since: one more look decides. */
   #confirm(sent: number): void {
     this.#isConfirming = true
     this.#sweepsDue = 0
@@ -156,7 +161,9 @@ export class Pinger {
     if (!taking.isKnown) return true
     if (this.#reached !== null && taking.reached > this.#reached) this.#reachedAt = now
     this.#reached = Math.max(this.#reached ?? taking.reached, taking.reached)
-    const [before, own] = this.#isTaken ? [taking.taken, this.#ownBytes] : [Math.min(taking.taken, this.#endsAt - this.#size), this.#ownBytes - this.#size]
+    const [before, own] = this.#isTaken
+      ? [taking.taken, this.#ownBytes]
+      : [Math.min(taking.taken, this.#endsAt - this.#size), this.#ownBytes - this.#size]
     this.#creditData(before - own, now)
     return true
   }
@@ -178,12 +185,13 @@ export class Pinger {
   /** When it will be held to be gone unless it is heard; Infinity while no answer is owed. */
   get dueAt(): number {
     const { intervalMs, timeoutMs, misses } = this.#options
-    if (!this.isAsked || !this.#hasAnswered || (!this.#isAwaited && this.#missed === 0)) return Number.POSITIVE_INFINITY
+    if (!this.isAsked || !this.#hasAnswered || (!this.#isAwaited && this.#missed === 0))
+      return Number.POSITIVE_INFINITY
     const clockAt = this.#isAwaited ? this.#clockAt : this.#askedAt! + intervalMs
     return clockAt + timeoutMs + Math.max(0, misses - this.#missed - 1) * intervalMs
   }
 
-  /** The payload of a ping that is sent now, behind `sent` bytes. */
+  /** The payload of a ping that is sent now, after `sent` bytes. */
   ask(now: number, sent: number): Buffer {
     this.#ownBytes += this.#size
     this.expect(now, sent + this.#size)

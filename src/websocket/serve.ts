@@ -2,6 +2,7 @@
 // answer judged, before one byte of the client goes through. Any answer but a verified 101 is relayed as the plain HTTP
 // answer that it is, or is a 502.
 
+import type { ClientGate } from '../admission/client-gate.ts'
 import { makeClose } from '../core/close.ts'
 import type { Close, PeerSide } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'
@@ -9,23 +10,26 @@ import type { Live } from '../core/live.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { forwardedFor } from '../http1/forwarding.ts'
 import type { ForwardingOptions } from '../http1/forwarding.ts'
-import { parseAnswerHead, withCrlf } from '../http1/head.ts'
+import { answerHeadText, judgeAnswer, readAnswerHead } from '../http1/answer-head.ts'
 import { HeadCollector, MORE, TOO_BIG } from '../http1/head-collector.ts'
 import type { AnswerHead, RequestHead } from '../http1/head.ts'
+import { namedClient } from '../http1/named-client.ts'
 import { notHttp } from '../http1/not-http.ts'
-import { readRequestHead } from '../http1/request-head.ts'
+import { PREFACE_HEAD, readRequestHead } from '../http1/request-head.ts'
+import type { HttpOptions } from '../http1/options.ts'
 import type { FirstRequest } from '../http1/serve.ts'
-import { answerIdleOf, PlainAnswer, plainAnswerHead } from '../opening/plain-answer.ts'
+import { PlainAnswer } from '../opening/plain-answer.ts'
 import { refusal } from '../http1/refusal.ts'
 import { Opening } from '../opening/opening.ts'
 import type { OpeningSteps, ServeContext, ServeOptions } from '../opening/opening.ts'
 import { Frames } from './frames.ts'
-import type { FramesOptions } from './frames.ts'
+import type { FramesOptions } from './frames-options.ts'
 import { messageEnds } from './messages.ts'
 import type { MessagesOptions } from './messages.ts'
 import { acceptDeflate } from './deflate.ts'
 import { checkAccepted, checkUpgrade, isUpgrade } from '../http1/upgrade.ts'
 import type { Upgrade, UpgradeOptions } from '../http1/upgrade.ts'
+import { NOTHING } from '../core/nothing.ts'
 
 export interface WebSocketDeadlines {
   /** Milliseconds from the accept in which the client's head must be complete, in total: a byte a second does not extend it (slowloris). */
@@ -41,30 +45,48 @@ export interface WebSocketOptions extends ServeOptions, ForwardingOptions {
   /** Bytes of a head, the client's and the upstream's. */
   maxHeaderBytes: number
   upgrade: UpgradeOptions
-  /** The heads of clients may be read loosely (`http.lenient`). */
-  isLenient: boolean
+  /** Whose heads and chunks may be written loosely. */
+  lenient: HttpOptions['lenient']
   frames: FramesOptions
   /** Message mode; null is frames mode. */
   messages: MessagesOptions | null
+  /** Asked about each upgrade of a peer that names its clients. */
+  clients: Pick<ClientGate, 'whenNamedKnown' | 'admitFor'>
   /** Takes over a client whose first request is no upgrade. */
   servePlain: (connection: Connection, client: Endpoint, first: FirstRequest) => void
+  /** Takes over a client that begins with the preface of HTTP/2, which is the first of `early`; null where it is refused. */
+  serveHttp2: ((connection: Connection, client: Endpoint, early: Buffer) => void) | null
 }
-
-const NOTHING = Buffer.alloc(0)
 
 /** Interim answers (1xx) an upstream may send before its 101; none of them concerns a WebSocket client. */
 const MAX_INTERIM = 8
 
 /** Takes ownership of `client`. */
-export function serveWebSocket(connection: Connection, client: Endpoint, options: WebSocketOptions, context: ServeContext): void {
+export function serveWebSocket(
+  connection: Connection,
+  client: Endpoint,
+  options: WebSocketOptions,
+  context: ServeContext,
+): void {
   connection.phase = 'handshake'
   const opening = new Opening(connection, client, options, context, new WebSocketOpening(options))
   // Since the accept: a PROXY header and a TLS handshake have had their share of it.
-  opening.expect(options.deadlines.current.handshakeMs, makeClose('handshake_timeout', 'client', 'handshake', 'deadlines.handshake'), connection.openedAt)
+  opening.expect(
+    options.deadlines.current.handshakeMs,
+    makeClose('handshake_timeout', 'client', 'handshake', 'deadlines.handshake'),
+    connection.openedAt,
+  )
 }
 
-/** Takes ownership of `client`, whose request head was read already; `early` is what came behind it. */
-export function serveUpgrade(connection: Connection, client: Endpoint, request: RequestHead, early: Buffer, options: WebSocketOptions, context: ServeContext): void {
+/** Takes ownership of `client`, whose request head was read already; `early` is the bytes that came after it. */
+export function serveUpgrade(
+  connection: Connection,
+  client: Endpoint,
+  request: RequestHead,
+  early: Buffer,
+  options: WebSocketOptions,
+  context: ServeContext,
+): void {
   connection.phase = 'handshake'
   const steps = new WebSocketOpening(options)
   const opening = new Opening(connection, client, options, context, steps)
@@ -76,10 +98,13 @@ class WebSocketOpening implements OpeningSteps {
   readonly #options: WebSocketOptions
   readonly #request: HeadCollector
   readonly #answer: HeadCollector
+  #hasRequest = false
+  /** Null until the request was judged. */
   #upgrade: Upgrade | null = null
   #interim = 0
   /** Of the client's request, empty lines before it included. */
   #headBytes = 0
+  #answerBytes = 0
 
   constructor(options: WebSocketOptions) {
     this.#options = options
@@ -96,40 +121,81 @@ class WebSocketOpening implements OpeningSteps {
   }
 
   onClientBytes(opening: Opening, bytes: Buffer, length: number): void {
-    if (this.#upgrade !== null) return opening.keep(bytes, 0, length)
+    if (this.#hasRequest) return opening.keep(bytes, 0, length)
     const head = this.#request
     const at = head.read(bytes, head.skipEmptyLines(bytes, 0, length), length)
     const taken = at < 0 ? length : at
     this.#headBytes += taken
     opening.connection.toUpstream.received += taken
-    if (at === MORE) return this.#judgeBegin(opening)
+    if (at === MORE) return this.#mayBePreface ? undefined : this.#judgeBegin(opening)
     if (at === TOO_BIG) {
-      return opening.close({ ...makeClose('message_too_big', 'client', 'handshake', 'request head (http.maxHeader)'), httpStatus: 431 })
+      return opening.close({
+        ...makeClose('message_too_big', 'client', 'handshake', 'request head (http.maxHeader)'),
+        httpStatus: 431,
+      })
     }
-    const request = readRequestHead(head.text, this.#options.isLenient)
-    if (typeof request === 'string') return opening.close(makeClose('protocol_error', 'client', 'handshake', notHttp(head.text) ?? request))
+    const text = head.take()
+    if (this.#options.serveHttp2 !== null && text === PREFACE_HEAD) {
+      opening.connection.toUpstream.received -= this.#headBytes
+      const early = Buffer.concat([Buffer.from(PREFACE_HEAD), bytes.subarray(at, length)])
+      return this.#options.serveHttp2(opening.connection, opening.giveAway(), early)
+    }
+    const request = readRequestHead(text, this.#options.lenient === 'both')
+    if (typeof request === 'string')
+      return opening.close(makeClose('protocol_error', 'client', 'handshake', notHttp(text) ?? request))
     if (!isUpgrade(request)) {
       const early = at === length ? NOTHING : Buffer.from(bytes.subarray(at, length))
-      // Whoever serves it counts anew.
+      // The service of the connection counts anew.
       opening.connection.toUpstream.received -= this.#headBytes
-      return this.#options.servePlain(opening.connection, opening.giveAway(), { request, headBytes: this.#headBytes, early })
+      return this.#options.servePlain(opening.connection, opening.giveAway(), {
+        request,
+        headBytes: this.#headBytes,
+        early,
+      })
     }
+    opening.context.observer.onHead(opening.connection, 'client', this.#headBytes)
     opening.keep(bytes, at, length)
     this.onUpgrade(opening, request)
   }
 
-  /** What cannot become a request is not waited for. */
+  get #mayBePreface(): boolean {
+    return this.#options.serveHttp2 !== null && this.#request.isOf(PREFACE_HEAD)
+  }
+
+  /** Bytes that cannot become a request are not waited for. */
   #judgeBegin(opening: Opening): void {
-    const problem = this.#options.isLenient ? null : notHttp(this.#request.begin)
+    const problem = this.#options.lenient === 'both' ? null : notHttp(this.#request.begin)
     if (problem !== null) opening.close(makeClose('protocol_error', 'client', 'handshake', problem))
   }
 
   onUpgrade(opening: Opening, request: RequestHead): void {
-    opening.connection.protocol = 'websocket'
+    const { connection } = opening
+    this.#hasRequest = true
+    connection.protocol = 'websocket'
     opening.report()
+    if (connection.namesClients) this.#admit(opening, request)
+    else this.#begin(opening, request)
+  }
+
+  /** Whom the request names is asked about, once a fleet has said what it knows. */
+  #admit(opening: Opening, request: RequestHead): void {
+    const { clients } = this.#options
+    const client = namedClient(request.headers, opening.connection.peer, this.#options)
+    const judge = (): void => {
+      if (!opening.isWaiting) return
+      const close = clients.admitFor(opening.connection, client)
+      if (close !== null) opening.close(close)
+      else this.#begin(opening, request)
+    }
+    if (clients.whenNamedKnown(client, judge) === null) judge()
+  }
+
+  #begin(opening: Opening, request: RequestHead): void {
+    const { connection } = opening
     // It was let in before memory ran short; what it asks for begins only now.
-    if (opening.context.strain.isRefusing) return opening.close(makeClose('overloaded', 'sidegate', 'handshake', 'memory.refuseAt'))
-    const upgrade = checkUpgrade(request, this.#options.upgrade, forwardedFor(opening.connection, this.#options))
+    if (opening.context.strain.isRefusing)
+      return opening.close(makeClose('overloaded', 'sidegate', 'handshake', 'memory.refuseAt'))
+    const upgrade = checkUpgrade(request, this.#options.upgrade, forwardedFor(connection, this.#options))
     if ('reason' in upgrade) return opening.close(upgrade)
     this.#upgrade = upgrade
     opening.dial()
@@ -138,14 +204,21 @@ class WebSocketOpening implements OpeningSteps {
   onClientEnd(opening: Opening): void {
     const { phase } = opening.connection
     // Load balancers probe a port by opening and closing it; that is not an incident.
-    const isProbe = this.#upgrade === null && this.#request.isEmpty
-    opening.close(isProbe ? makeClose('eof', 'client', phase, 'no request') : makeClose('aborted', 'client', phase, 'left before the handshake was done'))
+    const isProbe = !this.#hasRequest && this.#request.isEmpty
+    opening.close(
+      isProbe
+        ? makeClose('eof', 'client', phase, 'no request')
+        : makeClose('aborted', 'client', phase, 'left before the handshake was done'),
+    )
   }
 
   onDialled(opening: Opening): void {
     opening.sendUpstream(this.#upgrade!.head)
     opening.connection.phase = 'handshake'
-    opening.expect(this.#options.deadlines.current.responseMs, makeClose('response_timeout', 'upstream', 'handshake', 'no answer to the upgrade (deadlines.response)'))
+    opening.expect(
+      this.#options.deadlines.current.responseMs,
+      makeClose('response_timeout', 'upstream', 'handshake', 'no answer to the upgrade (deadlines.response)'),
+    )
   }
 
   onUpstreamBytes(opening: Opening, bytes: Buffer, length: number): void {
@@ -153,29 +226,46 @@ class WebSocketOpening implements OpeningSteps {
     const at = head.read(bytes, 0, length)
     opening.connection.toClient.received += at < 0 ? length : at
     if (at === MORE) return
-    if (at === TOO_BIG) return opening.close(makeClose('message_too_big', 'upstream', 'handshake', 'answer head (http.maxHeader)'))
-    const answer = parseAnswerHead(withCrlf(head.text))
-    if (typeof answer === 'string') return opening.close(makeClose('protocol_error', 'upstream', 'handshake', answer))
+    if (at === TOO_BIG)
+      return opening.close(
+        makeClose('message_too_big', 'upstream', 'handshake', 'answer head (http.maxHeader)'),
+      )
+    const text = head.take()
+    this.#answerBytes = text.length
+    const answer = readAnswerHead(text, this.#options.lenient !== 'off')
+    if (typeof answer === 'string')
+      return opening.close(makeClose('protocol_error', 'upstream', 'handshake', answer))
     this.#onAnswer(opening, answer, at === length ? NOTHING : Buffer.from(bytes.subarray(at, length)))
   }
 
   #onAnswer(opening: Opening, answer: AnswerHead, rest: Buffer): void {
     if (answer.status === 101) return this.#onAccepted(opening, answer, rest)
     if (answer.status >= 200) return this.#relayPlain(opening, answer, rest)
-    if (++this.#interim > MAX_INTERIM) return opening.close(makeClose('protocol_error', 'upstream', 'handshake', 'too many interim answers'))
+    if (++this.#interim > MAX_INTERIM)
+      return opening.close(makeClose('protocol_error', 'upstream', 'handshake', 'too many interim answers'))
     if (rest.length > 0) this.onUpstreamBytes(opening, rest, rest.length)
   }
 
   #onAccepted(opening: Opening, answer: AnswerHead, rest: Buffer): void {
     const { frames, messages, pair } = this.#options
     const { clock, observer } = opening.context
-    const deflate = messages === null ? null : acceptDeflate(this.#upgrade!.deflateOffer, messages.maxMessageBytes)
+    const deflate =
+      messages === null ? null : acceptDeflate(this.#upgrade!.deflateOffer, messages.maxMessageBytes)
     const accepted = checkAccepted(answer, this.#upgrade!, deflate?.answer)
-    if (typeof accepted === 'string') return opening.close(makeClose('protocol_error', 'upstream', 'handshake', accepted))
+    if (typeof accepted === 'string')
+      return opening.close(makeClose('protocol_error', 'upstream', 'handshake', accepted))
     const { connection } = opening
-    const isCompressed = { client: accepted.isCompressed || deflate !== null, upstream: accepted.isCompressed }
+    observer.onHead(connection, 'upstream', this.#answerBytes)
+    observer.onAnswer(connection, clock.now() - (connection.connectedAt ?? connection.openedAt))
+    const isCompressed = {
+      client: accepted.isCompressed || deflate !== null,
+      upstream: accepted.isCompressed,
+    }
     const dialogue = new Frames(connection, frames, isCompressed, clock, observer)
-    const ends = messages === null ? undefined : messageEnds(connection, deflate?.deflate ?? null, messages, pair, observer)
+    const ends =
+      messages === null
+        ? undefined
+        : messageEnds(connection, deflate?.deflate ?? null, messages, pair, observer)
     opening.together(() => {
       opening.sendClient(accepted.head)
       opening.pair(dialogue, rest, (made) => dialogue.attach(made.toUpstream, made.toClient), ends)
@@ -184,12 +274,16 @@ class WebSocketOpening implements OpeningSteps {
 
   /** The upstream declined (401, 404, a redirect): its answer goes to the client, streamed, and then the connection ends. */
   #relayPlain(opening: Opening, answer: AnswerHead, rest: Buffer): void {
-    const plain = plainAnswerHead(answer)
-    if (typeof plain === 'string') return opening.close(makeClose('protocol_error', 'upstream', 'handshake', plain))
+    const { lenient, hasVia, deadlines } = this.#options
+    const isLenient = lenient !== 'off'
+    const judged = judgeAnswer(answer, 'GET', isLenient)
+    if (typeof judged === 'string')
+      return opening.close(makeClose('protocol_error', 'upstream', 'handshake', judged))
     opening.early.forget()
-    const body = new PlainAnswer(opening.connection, plain.framing, answerIdleOf(answer, this.#options.deadlines))
+    const body = new PlainAnswer(opening.connection, judged, { isLenient, idle: deadlines })
+    const head = answerHeadText(judged, { version: '1.1', isLast: true, hasVia })
     opening.together(() => {
-      opening.sendClient(plain.head)
+      opening.sendClient(Buffer.from(head, 'latin1'))
       opening.pair(body, rest, (made) => body.attach(made.toClient))
     })
   }

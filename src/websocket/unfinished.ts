@@ -35,7 +35,12 @@ export class Unfinished {
   check({ source, isBackpressured, isDelayed }: Half, timeoutMs: number, now: number): Close | null {
     if (!this.sweep(timeoutMs, isBackpressured || isDelayed, now)) return null
     const age = ((now - this.since) / 1000).toFixed(1)
-    return makeClose('too_slow', source.side, 'relay', `a message not whole after ${age}s, and hardly moving (websocket.messageTimeout)`)
+    return makeClose(
+      'too_slow',
+      source.side,
+      'relay',
+      `a message not whole after ${age}s, and hardly moving (websocket.messageTimeout)`,
+    )
   }
 
   /** True if too little of it came for `timeoutMs`. `isHeld`: it is not being read, which is not its sender's fault. */
@@ -71,7 +76,9 @@ export class UnfinishedMessages {
 
   /** Why the pair ends if one of them hardly goes on. */
   check(toUpstream: Half, toClient: Half, timeoutMs: number, now: number): Close | null {
-    return this.#toUpstream.check(toUpstream, timeoutMs, now) ?? this.#toClient.check(toClient, timeoutMs, now)
+    return (
+      this.#toUpstream.check(toUpstream, timeoutMs, now) ?? this.#toClient.check(toClient, timeoutMs, now)
+    )
   }
 
   /** Since when that half carries one; null between two messages. */
@@ -81,7 +88,12 @@ export class UnfinishedMessages {
   }
 
   next(timeoutMs: number): NextDeadline | null {
-    const due = ([['client', this.#toUpstream], ['upstream', this.#toClient]] as const).map(([side, one]): NextDeadline | null => {
+    const due = (
+      [
+        ['client', this.#toUpstream],
+        ['upstream', this.#toClient],
+      ] as const
+    ).map(([side, one]): NextDeadline | null => {
       const at = one.dueAt(timeoutMs)
       return at === null ? null : { key: 'websocket.messageTimeout', reason: 'too_slow', side, at }
     })

@@ -1,4 +1,4 @@
-// What a peer did wrong in its frames: the reason, the close code that it is told, and the rule in words.
+// A fault in a peer's frames: the reason, the close code for the peer, and the rule in words.
 
 import { isUtf8 } from 'node:buffer'
 import { makeClose, type Close, type PeerSide } from '../core/close.ts'
@@ -10,18 +10,23 @@ export interface Violation {
   detail: string
 }
 
-/** What is wrong with the payload of a Close frame. */
+/** The fault of the payload of a Close frame. */
 export function closeProblem(payload: Buffer): Violation | null {
   if (payload.length === 0) return null
   if (payload.length === 1) return protocolError('close frame with one byte')
   const code = payload.readUInt16BE(0)
   if (!isCloseCode(code)) return protocolError(`close code ${code}`)
-  return isUtf8(payload.subarray(2)) ? null : { reason: 'protocol_error', code: 1007, detail: 'close reason is not UTF-8' }
+  return isUtf8(payload.subarray(2))
+    ? null
+    : { reason: 'protocol_error', code: 1007, detail: 'close reason is not UTF-8' }
 }
 
 /** Codes that may stand in a close frame (RFC 6455 section 7.4 and the IANA registry). */
 export function isCloseCode(code: number): boolean {
-  return (code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006) || (code >= 3000 && code <= 4999)
+  return (
+    (code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006) ||
+    (code >= 3000 && code <= 4999)
+  )
 }
 
 export function protocolError(detail: string): Violation {
@@ -34,7 +39,9 @@ export function tooBig(detail: string): Violation {
 
 /** A message of more than `bytes`; those of clients, which are masked, have a bound of their own. */
 export function messageTooBig(bytes: number, isMasked: boolean): Violation {
-  return tooBig(`message of more than ${bytes} bytes (websocket.${isMasked ? 'maxMessage' : 'maxMessageToClient'})`)
+  return tooBig(
+    `message of more than ${bytes} bytes (websocket.${isMasked ? 'maxMessage' : 'maxMessageToClient'})`,
+  )
 }
 
 export function violationClose(violation: Violation, side: PeerSide): Close {

@@ -14,7 +14,12 @@ export interface PerMessageDeflate {
 }
 
 export interface WsParts {
-  PerMessageDeflate: new (options: { isServer: boolean; maxPayload: number; serverNoContextTakeover: boolean; clientNoContextTakeover: boolean }) => PerMessageDeflate
+  PerMessageDeflate: new (options: {
+    isServer: boolean
+    maxPayload: number
+    serverNoContextTakeover: boolean
+    clientNoContextTakeover: boolean
+  }) => PerMessageDeflate
   extension: {
     parse(header: string): Record<string, ExtensionParams[] | undefined>
     format(extensions: Record<string, ExtensionParams[]>): string

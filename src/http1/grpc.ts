@@ -1,0 +1,78 @@
+// gRPC over HTTP (its PROTOCOL-HTTP2.md): which requests are calls, and how an answer of ours says to a caller why there is none of its service.
+//
+// A caller looks for grpc-status in the trailers, or in the head of an answer without a body. Plain HTTP statuses it maps to codes of its own
+// (http-grpc-status-mapping.md); ours are the same, and finer where that knows nothing better than UNKNOWN.
+
+import { httpStatus } from '../core/close.ts'
+import type { Close } from '../core/close.ts'
+import type { Field, Fields } from './fields.ts'
+import { CONTENT_TYPE } from './header-name.ts'
+
+/** `application/grpc`, `application/grpc+proto`, `application/grpc; charset=utf-8`: not grpc-web, whose trailers are in its body. */
+const callType = /^application\/grpc(?:[+;\s]|$)/i
+
+export function isGrpcType(contentType: string | null | undefined): boolean {
+  return typeof contentType === 'string' && callType.test(contentType)
+}
+
+export function isCall({ headers }: { headers: Fields }): boolean {
+  return isGrpcType(headers.value(CONTENT_TYPE))
+}
+
+/** Codes by HTTP status. */
+const codes: Readonly<Record<number, number>> = {
+  400: 13, // INTERNAL
+  401: 16, // UNAUTHENTICATED
+  403: 7, // PERMISSION_DENIED
+  404: 12, // UNIMPLEMENTED
+  405: 12,
+  501: 12,
+  408: 4, // DEADLINE_EXCEEDED
+  413: 8, // RESOURCE_EXHAUSTED
+  431: 8,
+  429: 14, // UNAVAILABLE: worth another try
+  502: 14,
+  503: 14,
+  504: 14,
+  500: 13,
+}
+const UNKNOWN = 2
+
+/** The words of an end, as grpc-message has them: printable ASCII, the rest and % as %XX. */
+export function grpcMessage({ reason, detail }: Close): string {
+  const text = detail === undefined ? reason : `${reason}: ${detail}`
+  return Array.from(Buffer.from(text), (byte) =>
+    byte >= 0x20 && byte <= 0x7e && byte !== 0x25
+      ? String.fromCharCode(byte)
+      : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`,
+  ).join('')
+}
+
+/** The code for a caller whose call ends with `close` before the service has answered; null where none is due. */
+export function refusedCode(close: Close): number | null {
+  const status = httpStatus(close)
+  return status === null ? null : (codes[status] ?? UNKNOWN)
+}
+
+/** The code that a caller got: of the service, or of a refusal of ours; `none` where the call was cut, `other` for what is no code. */
+export function grpcStatusOf(
+  {
+    answer,
+    answerBody,
+    isAnswerBegun,
+  }: {
+    answer: { headers: readonly Field[] } | null
+    answerBody: { trailers: Fields }
+    isAnswerBegun: boolean
+  },
+  end: Close | null,
+): string {
+  if (end !== null) return isAnswerBegun ? 'none' : String(refusedCode(end) ?? 'none')
+  return codeOf(answerBody.trailers.list) ?? codeOf(answer!.headers) ?? 'other'
+}
+
+function codeOf(fields: readonly Field[]): string | null {
+  const field = fields.find(({ name }) => name.key === 'grpc-status')
+  if (field === undefined) return null
+  return /^(?:[0-9]|1[0-6])$/.test(field.value) ? field.value : 'other'
+}

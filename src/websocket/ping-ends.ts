@@ -1,0 +1,36 @@
+// The ends that pings bring about: by an answer that does not come, and by a peer that falls at a ping it did not ask for.
+
+import { makeClose, type Close, type PeerSide, type Reason } from '../core/close.ts'
+import type { Pinger } from './pinger.ts'
+
+/** Ends that a peer brings about, and so perhaps because of a ping. */
+const comesOfThePeer: ReadonlySet<Reason> = new Set([
+  'eof',
+  'aborted',
+  'reset',
+  'protocol_error',
+  'message_too_big',
+])
+
+export function unanswered(verdict: 'gone' | 'stalled', side: PeerSide, misses: number): Close {
+  return verdict === 'gone'
+    ? makeClose(
+        'ping_timeout',
+        side,
+        'relay',
+        `answered none of ${misses} pings and moved nothing else (websocket.ping)`,
+      )
+    : makeClose(
+        'write_timeout',
+        side,
+        'relay',
+        'its host acknowledged nothing, not even a ping (deadlines.write)',
+      )
+}
+
+/** Tells a peer that falls at a ping of ours from one that falls by itself; `at` is the moment of its end. */
+export function blamePing(close: Close, pinger: Pinger, at: number): Close {
+  if (!comesOfThePeer.has(close.reason) || !pinger.hasJustAsked(at)) return close
+  const before = close.detail === undefined ? '' : `${close.detail}, `
+  return { ...close, detail: `${before}within a second of a ping of ours (websocket.ping.to)` }
+}
