@@ -1,0 +1,41 @@
+// The answer of a service that speaks HTTP/2, as the engine reads one: HTTP/1.1 in bytes. The engine judges it as any other answer.
+
+import { nodeHttp } from '../core/node-http.ts'
+import { CRLF } from '../http1/fields.ts'
+import { linesOf } from './fields.ts'
+import type { RawFields } from './fields.ts'
+
+export interface AnswerShape {
+  /** HEADERS had END_STREAM. */
+  isEnd: boolean
+  method: string
+}
+
+export interface AnswerText {
+  head: string
+  /** How the engine finds the end of the body. */
+  body: 'none' | 'length' | 'chunked'
+}
+
+export function interimText(status: number, fields: RawFields): string {
+  return `HTTP/1.1 ${status} ${nodeHttp.STATUS_CODES[status] ?? ''}${CRLF}${linesOf(fields)}${CRLF}`
+}
+
+/** The stream ends with its answer, so no connection is kept that the engine could use. */
+export function answerText(status: number, fields: RawFields, { isEnd, method }: AnswerShape): AnswerText {
+  let [isLength, isTrailed] = [false, false]
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i]!.toLowerCase()
+    isLength ||= name === 'content-length'
+    isTrailed ||= name === 'trailer'
+  }
+  const isBodyless = method === 'HEAD' || status === 204 || status === 304
+  // A length leaves no room for trailers, and END_STREAM tells the end as well.
+  const drops = isTrailed && isLength && !isEnd && !isBodyless
+  const body = isBodyless || isEnd ? 'none' : isLength && !drops ? 'length' : 'chunked'
+  let head = `HTTP/1.1 ${status} ${nodeHttp.STATUS_CODES[status] ?? ''}${CRLF}`
+  head += linesOf(fields, drops ? 'content-length' : null)
+  if (body === 'chunked') head += `Transfer-Encoding: chunked${CRLF}`
+  else if (isEnd && !isLength && !isBodyless) head += `Content-Length: 0${CRLF}`
+  return { head: `${head}Connection: close${CRLF}${CRLF}`, body }
+}

@@ -1,0 +1,347 @@
+// A connection of a client that speaks HTTP/2, as the dialogue of a pair whose upstream is node:http2 (wire.ts). The pair judges the connection: its
+// turns, its bytes, its writes, its age. Each stream is a connection of its own, in a record of its own, whose client endpoint is the stream
+// (client-stream.ts), served and judged by the engine of HTTP/1.1.
+//
+//     SETTINGS --> streams <--> rest --http.keepAlive--> gone
+//         an end that can wait: GOAWAY for all that may still come --a round trip--> GOAWAY for good --the last stream--> gone
+
+import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
+import { makeClose, reasonRow } from '../core/close.ts'
+import type { Close } from '../core/close.ts'
+import { Connection } from '../core/connection.ts'
+import type { Session } from '../core/connection.ts'
+import { bugDetail, InvariantError } from '../core/errors.ts'
+import type { Farewell } from '../core/manner.ts'
+import { nodeHttp2 } from '../core/node-lazy.ts'
+import { NOTHING } from '../core/nothing.ts'
+import { Roll } from '../core/roll.ts'
+import type { Wait } from '../core/wait.ts'
+import type { Endpoint } from '../endpoint/endpoint.ts'
+import type { Dialogue, Moved } from '../pair/dialogue.ts'
+import type { Half } from '../pair/half.ts'
+import { Pair } from '../pair/pair.ts'
+import { MAX_HEADERS } from '../http1/head.ts'
+import { refusal } from '../http1/refusal.ts'
+import { readRequest } from './client-request.ts'
+import type { StreamRequest } from './client-request.ts'
+import type { RawFields } from './fields.ts'
+import { ClientStream } from './client-stream.ts'
+import type { StreamHome } from './client-stream.ts'
+import { codeName, connectionCode, NO_ERROR, PROTOCOL_ERROR } from './codes.ts'
+import type { ClientFlow } from './flow.ts'
+import { ALL_STREAMS, goawayFrame } from './goaway.ts'
+import { nobody } from './nobody.ts'
+import type { Http2Context, Http2Options } from './options.ts'
+import { resetStream } from './reset-stream.ts'
+import { SessionFrames } from './session-frames.ts'
+import { SessionWaits } from './session-waits.ts'
+import { Wire } from './wire.ts'
+
+const END_STREAM = 1
+const NEVER = 1_000_000
+/** As many as a head of HTTP/1 may have lines, and pseudo-header fields. */
+const MAX_FIELDS = MAX_HEADERS + 5
+/** For the answer to the PING between the two GOAWAYs. */
+const ROUND_TRIP_MS = 1000
+export class ClientSession implements Dialogue, Session, StreamHome {
+  readonly id: number
+  readonly #connection: Connection
+  readonly #options: Http2Options
+  readonly #context: Http2Context
+  readonly #wire: Wire
+  readonly #pair: Pair
+  readonly #session: ServerHttp2Session
+  /** By the ids of their records. */
+  readonly #streams = new Roll<ClientStream>()
+  readonly #frames: SessionFrames
+  #lastId = 0
+  readonly #waits: SessionWaits
+  #hasClientEnded = false
+  /** What Node, or the client, has said of the end. */
+  #said: Close | null = null
+  /** An end that waits for the streams; when the first GOAWAY went out. */
+  #leaving: { close: Close; since: number; isFinal: boolean } | null = null
+  #isOver = false
+
+  constructor(connection: Connection, client: Endpoint, options: Http2Options, context: Http2Context) {
+    this.id = connection.id
+    this.#connection = connection
+    this.#options = options
+    this.#context = context
+    this.#frames = new SessionFrames(context.clock, options)
+    this.#waits = new SessionWaits(options, this.#frames.flow, connection.openedAt, context)
+    this.#wire = new Wire((run) => context.clock.nextTurn(run))
+    this.#pair = new Pair(connection, client, this.#wire, options.pair, context, this)
+    this.#session = nodeHttp2().performServerHandshake(this.#wire.duplex, this.#settings())
+    this.#listen(this.#session)
+  }
+
+  #settings(): object {
+    const { maxStreams, maxHeaderBytes } = this.#options
+    // A head that is too large is read all the same, so that its request gets an answer that says so.
+    const maxHeaderListSize = Math.max(65_535, 4 * maxHeaderBytes)
+    return {
+      settings: { maxConcurrentStreams: maxStreams, maxHeaderListSize, enableConnectProtocol: true },
+      maxHeaderListPairs: MAX_FIELDS,
+      strictSingleValueFields: false,
+      // What a client may reset and break is judged by the budgets, which know what it has done besides.
+      streamResetBurst: NEVER,
+      streamResetRate: NEVER,
+      maxSessionInvalidFrames: NEVER,
+      maxSessionRejectedStreams: NEVER,
+    }
+  }
+
+  start(early: Buffer): void {
+    this.#pair.start(early, NOTHING)
+  }
+
+  get flow(): ClientFlow {
+    return this.#frames.flow
+  }
+
+  get isHeld(): boolean {
+    return this.#pair.toUpstream.isPaused
+  }
+
+  takenAt(): number {
+    return Math.min(this.#pair.takenAt('client'), this.#waits.takenAt)
+  }
+
+  hasTaken(bytes: number): boolean {
+    const { sink } = this.#pair.toClient
+    if (this.flow.sent - sink.untaken >= bytes) return true
+    // What the system told may be of long ago.
+    if (sink.queued === 0) sink.measure()
+    return false
+  }
+
+  get measurements(): number {
+    return this.#pair.toClient.sink.measurements
+  }
+
+  measure(): void {
+    this.#pair.toClient.sink.measure()
+  }
+
+  #listen(session: ServerHttp2Session): void {
+    session.on('stream', (stream, _headers, flags, fields) => {
+      this.#onStream(stream, fields, (flags & END_STREAM) !== 0)
+    })
+    session.on('remoteSettings', ({ initialWindowSize }) => {
+      this.#waits.hasSettings = true
+      if (initialWindowSize !== undefined) this.#frames.flow.setInitial(initialWindowSize)
+    })
+    session.on('goaway', (code: number) => this.#onGoaway(code))
+    session.on('error', (error: Error) => {
+      this.#said ??= makeClose('protocol_error', 'client', 'relay', error.message)
+    })
+  }
+
+  #onGoaway(code: number): void {
+    this.#said ??=
+      code === NO_ERROR
+        ? makeClose('eof', 'client', 'relay')
+        : makeClose('aborted', 'client', 'relay', `GOAWAY with ${codeName(code)}`)
+  }
+
+  #onStream(stream: ServerHttp2Stream, fields: RawFields, isEnd: boolean): void {
+    stream.on('error', ignore)
+    if (this.#isOver) return void stream.destroy()
+    this.#lastId = Math.max(this.#lastId, stream.id!)
+    const read = readRequest(fields, isEnd)
+    const connection = this.#record()
+    if (typeof read === 'string') return this.#refuse(connection, stream, read)
+    const client = new ClientStream(stream, connection, { ...read, isEnd }, this)
+    this.#frames.flow.open(stream.id!, client)
+    this.#streams.add(connection.id, client)
+    if (read.headBytes > this.#options.maxHeaderBytes) return this.#tooBig(connection, client)
+    try {
+      this.#serve(connection, client, read)
+    } catch (error) {
+      if (!(error instanceof InvariantError)) throw error
+      connection.owner?.close(makeClose('internal_error', 'sidegate', connection.phase, bugDetail(error)))
+    }
+  }
+
+  /** Of a stream. */
+  #record(): Connection {
+    const { listener, peer, client, namesClients, tls, localAddress } = this.#connection
+    const { registry, clock } = this.#context
+    const connection = new Connection(registry.nextId(), listener, 'http', peer, clock.now())
+    connection.session = this
+    connection.client = client
+    connection.namesClients = namesClients
+    connection.tls = tls
+    connection.localAddress = localAddress
+    registry.add(connection)
+    return connection
+  }
+
+  #serve(connection: Connection, client: ClientStream, { request, headBytes, body }: StreamRequest): void {
+    if (body !== 'raw')
+      return this.#context.streams.servePlain(connection, client, { request, headBytes, early: NOTHING })
+    this.#context.observer.onHead(connection, 'client', headBytes)
+    this.#context.streams.serveUpgrade(connection, client, request, NOTHING)
+  }
+
+  /** A malformed request (RFC 9113 section 8.1.1). */
+  #refuse(connection: Connection, stream: ServerHttp2Stream, problem: string): void {
+    this.#context.observer.onOpened(connection)
+    connection.end = makeClose('protocol_error', 'client', 'handshake', problem)
+    resetStream(stream, PROTOCOL_ERROR)
+    this.#context.streams.onRefused(connection)
+  }
+
+  #tooBig(connection: Connection, client: ClientStream): void {
+    const words = 'request head (http.maxHeader)'
+    const close = { ...makeClose('message_too_big', 'client', 'handshake', words), httpStatus: 431 }
+    this.#context.observer.onOpened(connection)
+    connection.end = close
+    client.owner = { ...nobody, onClosed: () => this.#context.streams.onRefused(connection) }
+    const answer = refusal(close)!
+    client.write(answer, 0, answer.length)
+    client.close('flush')
+  }
+
+  onStreamClosed(connection: Connection): void {
+    const stream = this.#streams.get(connection.id)
+    if (stream === undefined) return
+    this.#streams.delete(connection.id, stream)
+    if (this.#isOver) return
+    const leaving = this.#context.leaving()
+    if (leaving !== null && this.#leaving === null) this.#pair.close(makeClose(leaving, 'sidegate', 'relay'))
+    if (this.#streams.size > 0) return
+    this.#waits.restSince = this.#context.clock.now()
+    if (this.#hasClientEnded) this.#pair.close(this.#endOfClient())
+    else this.#leaveIfDone()
+  }
+
+  relay(half: Half, bytes: Buffer, length: number): void {
+    half.activity++
+    const close =
+      half === this.#pair.toUpstream
+        ? this.#frames.relayIn(half, bytes, length)
+        : this.#frames.relayOut(half, bytes, length)
+    if (close !== null) this.#pair.close(close)
+  }
+
+  /** What waits in streams for the engine to read. */
+  get held(): number {
+    let bytes = 0
+    for (const stream of this.#streams) bytes += stream.unread
+    return bytes
+  }
+
+  get isAtRest(): boolean {
+    return this.#streams.size === 0
+  }
+
+  /** What it has asked for is answered, as far as it was asked whole. */
+  onSourceEnd(): Close | 'kept' {
+    this.#hasClientEnded = true
+    for (const { isRequestWhole, connection } of this.#streams)
+      if (!isRequestWhole)
+        connection.owner?.close(
+          makeClose('aborted', 'client', 'relay', 'left before its request was complete'),
+        )
+    return this.#streams.size === 0 ? this.#endOfClient() : 'kept'
+  }
+
+  /** Node has nothing more to do: after a GOAWAY, or because the client broke a rule. */
+  onUpstreamClosed(): boolean {
+    // What it has to say of that comes behind it.
+    this.#context.clock.nextTurn(() => {
+      const said = this.#said ?? makeClose('aborted', 'client', 'relay', 'the session ended')
+      this.#pair.close(said.reason === 'eof' ? this.#endOfClient() : said)
+    })
+    return true
+  }
+
+  /** Node has given the session up, and so its streams; why is to come. */
+  get isFalling(): boolean {
+    return this.#session.destroyed && !this.#isOver
+  }
+
+  later(run: () => void): void {
+    this.#context.clock.nextTurn(run)
+  }
+
+  /** A client that was asked to leave has done so. */
+  #endOfClient(): Close {
+    this.#isOver = true
+    return this.#leaving?.close ?? makeClose('eof', 'client', 'relay')
+  }
+
+  postpone(close: Close): boolean {
+    if (this.#isOver) return false
+    // Told twice, it leaves as it was told first: with its last stream, or in the next turn.
+    if (this.#leaving !== null) return true
+    this.#leaving = { close, since: this.#context.clock.now(), isFinal: false }
+    this.#say(goawayFrame(ALL_STREAMS, NO_ERROR, close.reason))
+    if (this.#session.destroyed || !this.#session.ping(() => this.#sayFinal())) this.#sayFinal()
+    return true
+  }
+
+  #say(frame: Buffer): void {
+    this.#pair.toClient.forward(frame, 0, frame.length)
+  }
+
+  /** What the client had sent before it heard of the first is here by now. */
+  #sayFinal(): void {
+    if (this.#leaving === null || this.#leaving.isFinal || this.#isOver) return
+    this.#leaving.isFinal = true
+    if (!this.#session.destroyed) this.#session.goaway(NO_ERROR)
+    // Node has yet to write it, and to tell of a stream that came with the answer to the PING.
+    this.later(() => this.#leaveIfDone())
+  }
+
+  #leaveIfDone(): void {
+    if (this.#leaving?.isFinal === true && this.#streams.size === 0 && !this.#isOver) {
+      this.#isOver = true
+      this.#pair.close(this.#leaving.close)
+    }
+  }
+
+  onClosing(close: Close): void {
+    this.#isOver = true
+    for (const { connection } of this.#streams) connection.owner?.close({ ...close, phase: 'relay' })
+  }
+
+  farewell(half: Half, close: Close): Farewell {
+    if (half === this.#pair.toUpstream) return 'done'
+    if (half.sink.isClosed) return 'nothing'
+    const isSaid =
+      this.#frames.hasToldFault || (this.#leaving?.isFinal === true && close === this.#leaving.close)
+    if (!isSaid) this.#say(goawayFrame(this.#lastId, connectionCode(close), close.reason))
+    return reasonRow(close.reason).manner === 'reset' ? 'nothing' : 'answered'
+  }
+
+  isAnswered(): boolean {
+    return false
+  }
+
+  isOwing(): boolean {
+    return false
+  }
+
+  sweep(now: number): Close | null {
+    if (this.#leaving !== null && now - this.#leaving.since >= ROUND_TRIP_MS) this.#sayFinal()
+    const { toClient, toUpstream } = this.#pair
+    const isAsked = this.#streams.size > 0 && toClient.sink.queued === 0
+    return (
+      this.#waits.forWindow(this.#streams, toClient.sink, now) ??
+      this.#waits.vanished(toUpstream, isAsked, now, (answered) => void this.#session.ping(answered))
+    )
+  }
+
+  judge(_toUpstream: Moved, _toClient: Moved, now: number, scale: number): Close | null {
+    return this.#waits.judge(this.#streams.size, scale, now)
+  }
+
+  describe(): Omit<Wait, 'state'> {
+    return this.#waits.describe(this.#streams.size)
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,78 @@
+// The windows of a client (RFC 9113 section 5.2), as the frames that pass tell them: how much of a stream it would take, and how much of its connection.
+// So it is known whose fault a wait is: a stream's, whose window is shut; or the connection's, whose streams would all be taken.
+
+import { Roll } from '../core/roll.ts'
+import type { Frame } from './frame-scanner.ts'
+import { DATA, WINDOW_UPDATE } from './frame-scanner.ts'
+
+const INITIAL = 65_535
+const FRAME_HEAD = 9
+
+/** A stream, as far as its window is concerned. */
+export interface Flowing {
+  /** How much of it the client would take; 0 or less before and after it is known here. */
+  window: number
+  /** So many bytes of it went into DATA frames. */
+  onFramed(bytes: number): void
+}
+
+export class ClientFlow {
+  readonly #streams = new Roll<Flowing>()
+  /** Of streams that nobody serves yet: what came in the same read as their HEADERS. */
+  readonly #early = new Map<number, number>()
+  #initial = INITIAL
+  #connection = INITIAL
+  /** Bytes of frames that went out, and how many of them up to the end of the last DATA. */
+  sent = 0
+  dataAt = 0
+
+  /** The client takes nothing more of the connection. */
+  get isShut(): boolean {
+    return this.#connection <= 0
+  }
+
+  open(id: number, stream: Flowing): void {
+    stream.window = this.#initial + (this.#early.get(id) ?? 0)
+    this.#streams.add(id, stream)
+  }
+
+  close(id: number, stream: Flowing): void {
+    this.#streams.delete(id, stream)
+    stream.window = 0
+  }
+
+  /** SETTINGS_INITIAL_WINDOW_SIZE: it holds for the streams that are open as well (section 6.9.2). */
+  setInitial(bytes: number): void {
+    const more = bytes - this.#initial
+    this.#initial = bytes
+    if (more !== 0) for (const stream of this.#streams) stream.window += more
+  }
+
+  onFrame({ type, stream, word }: Frame): void {
+    if (type !== WINDOW_UPDATE) return
+    const bytes = word & 0x7fff_ffff
+    if (stream === 0) {
+      this.#connection += bytes
+      return
+    }
+    const known = this.#streams.get(stream)
+    if (known !== undefined) known.window += bytes
+    else this.#early.set(stream, (this.#early.get(stream) ?? 0) + bytes)
+  }
+
+  /** What a read has brought was looked at by everybody. */
+  forgetEarly(): void {
+    if (this.#early.size > 0) this.#early.clear()
+  }
+
+  onFrameOut({ type, stream, length }: Frame): void {
+    this.sent += FRAME_HEAD + length
+    if (type !== DATA || length === 0) return
+    this.dataAt = this.sent
+    this.#connection -= length
+    const known = this.#streams.get(stream)
+    if (known === undefined) return
+    known.window -= length
+    known.onFramed(length)
+  }
+}

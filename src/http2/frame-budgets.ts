@@ -1,0 +1,211 @@
+// What a client may spend in frames that are cheap to send and costly to serve. One for each HTTP/2 connection of a client; it judges the
+// frames that come, and looks at those that go.
+//
+//     frame in  -> takes a token of its budget; none left: the connection ends, rate_limited, GOAWAY ENHANCE_YOUR_CALM
+//     time, and what a connection is for (requests opened, answers ended, DATA either way) -> tokens back, up to the burst
+//
+// So a budget is a bound on waste beside work, not on work: a client that does ten times as much may ping, cancel and open windows
+// ten times as often. Bursts are what a client does at once that has done nothing yet. What each stops, what it spares:
+//
+// budget       attack                                            spared, and where the numbers come from
+// resets       rapid reset (CVE-2023-44487): a request, and      a page that is left cancels all its streams (100, `http.maxStreams`) twice over; clients whose
+//              its RST_STREAM in the same packet                  deadlines are short: one answer pays for one cancel. 33/s is nghttp2's; 200: Netty (in 30 s); Envoy 500 of less than 1 s
+// made         made you reset (CVE-2025-8671): frames that make   an application that sends what may not be sent: one in eleven of its requests; streams opened before
+//              us send RST_STREAM, so that nothing counts them   our SETTINGS came (REFUSED_STREAM). 200 and 6.7/s: Netty
+// settings     CVE-2019-9515: each has to be acknowledged        windows that grow with the bandwidth found (gRPC): 8 doublings. nghttp2 keeps 1000 ACKs at the most
+// pings        CVE-2019-9512: each has to be answered            keep-alive; gRPC's bandwidth probe, one for each round trip in which DATA moved. 128/s: Jetty 12 (RateControl)
+// empty        CVE-2019-9518: DATA, HEADERS or CONTINUATION      gRPC ends a call by one, which counts as work, since it ends something. Envoy 1 in a row,
+//              that carry nothing and end nothing                 Netty 2 in a row; here those in between do not make it free
+// windows      WINDOW_UPDATE for nothing                         one for the stream and one for the connection after every DATA frame of ours, five times over. Envoy: 10 for each
+// dribbles     CVE-2019-9511: windows opened by a few bytes,      readers that acknowledge each small message: DATA of less is what they answer
+//              each of which makes us send a frame
+// priorities   CVE-2019-9513, also PRIORITY_UPDATE               Firefox: 6 at the start and 1 for each stream, Chromium 1 for each stream. Envoy: 100 for each stream
+// others       unknown frames, GOAWAY, ACKs nobody asked for,     greasing browsers: one for each request, and trailers, which are paid for by their requests; RFC 9113
+//              HEADERS on closed streams                          section 4.1 wants unknown frames ignored
+//
+// A header block has a bound of its own: so many bytes and so many frames (CVE-2024-27316, CVE-2024-28182 and the like: CONTINUATION without end),
+// which nghttp2 has too, at 8 frames; here it has a reason.
+
+import type { Clock } from '../core/clock.ts'
+import type { Close } from '../core/close.ts'
+import { ENHANCE_YOUR_CALM, h2Fault, PROTOCOL_ERROR } from './fault.ts'
+import * as frames from './frame-scanner.ts'
+import type { Frame, FrameJudge } from './frame-scanner.ts'
+
+interface Budget {
+  burst: number
+  perSecond: number
+  /** Of what, in the detail of the Close. */
+  words: string
+}
+
+export const budgets = {
+  resets: { burst: 200, perSecond: 33, words: 'streams cancelled' },
+  made: { burst: 200, perSecond: 6.7, words: 'streams that had to be reset' },
+  settings: { burst: 100, perSecond: 1, words: 'SETTINGS frames' },
+  pings: { burst: 1000, perSecond: 128, words: 'PING frames' },
+  empty: { burst: 100, perSecond: 10, words: 'empty frames' },
+  windows: { burst: 1000, perSecond: 100, words: 'WINDOW_UPDATE frames' },
+  dribbles: { burst: 1000, perSecond: 100, words: 'WINDOW_UPDATE frames of a few bytes' },
+  priorities: { burst: 1000, perSecond: 100, words: 'PRIORITY frames' },
+  others: { burst: 1000, perSecond: 100, words: 'frames of no use' },
+} as const satisfies Record<string, Budget>
+type Name = keyof typeof budgets
+const names = Object.keys(budgets) as Name[]
+const index = Object.fromEntries(names.map((name, at) => [name, at])) as Record<Name, number>
+const bursts = names.map((name): number => budgets[name].burst)
+const rates = names.map((name): number => budgets[name].perSecond / 1000)
+
+/** A window opened by less is a dribble. */
+const DRIBBLE = 64
+/** What nghttp2 takes of CONTINUATION frames in one header block. */
+const MAX_CONTINUATIONS = 8
+/** A block that is larger than `http.maxHeader` is read to its end, for the table that it changes; one that is so many times larger is not. */
+const HEADER_EXCESS = 4
+
+/** Codes of RST_STREAM that say that the client broke a rule; the others are ends that we or the service decide on. */
+// PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR, REFUSED_STREAM, ENHANCE_YOUR_CALM.
+const clientsFault: ReadonlySet<number> = new Set([1, 3, 5, 6, 7, 11])
+
+export interface BudgetOptions {
+  /** `http.maxHeader`. */
+  maxHeaderBytes: number
+}
+
+export class FrameBudgets implements FrameJudge {
+  readonly #clock: Clock
+  readonly #maxBlockBytes: number
+  readonly #left = bursts.slice()
+  #filledAt: number
+  /** The highest stream that the client has opened. */
+  #lastStream = 0
+  /** Of the header block that has begun; -1 while there is none. */
+  #blockBytes = -1
+  #continuations = 0
+  /** Looks at the frames that go to the client; hand its scanner this. */
+  readonly outbound: FrameJudge = { onFrame: (frame) => this.#onFrameOut(frame) }
+
+  constructor(clock: Clock, options: BudgetOptions) {
+    this.#clock = clock
+    this.#filledAt = clock.now()
+    this.#maxBlockBytes = Math.max(16_384, options.maxHeaderBytes) * HEADER_EXCESS
+  }
+
+  /** A frame of the client. */
+  onFrame(frame: Frame): Close | null {
+    switch (frame.type) {
+      case frames.DATA:
+        return this.#onData(frame)
+      case frames.HEADERS:
+        return this.#onHeaders(frame)
+      case frames.CONTINUATION:
+        return this.#onContinuation(frame)
+      case frames.RST_STREAM:
+        return this.#take('resets')
+      case frames.SETTINGS:
+        return this.#take((frame.flags & frames.ACK) === 0 ? 'settings' : 'others')
+      case frames.PING:
+        return this.#take((frame.flags & frames.ACK) === 0 ? 'pings' : 'others')
+      case frames.WINDOW_UPDATE:
+        return this.#take(frame.word < DRIBBLE ? 'dribbles' : 'windows')
+      case frames.PRIORITY:
+        // Which nghttp2 passes over.
+        if (frame.stream === 0) return h2Fault('protocol_error', PROTOCOL_ERROR, 'PRIORITY frame on stream 0')
+        return this.#take('priorities')
+      case frames.PRIORITY_UPDATE:
+        return this.#take('priorities')
+      default:
+        return this.#take('others')
+    }
+  }
+
+  #onData(frame: Frame): Close | null {
+    const padding = (frame.flags & frames.PADDED) === 0 ? 0 : 1 + frame.word
+    if (frame.length <= padding && (frame.flags & frames.END_STREAM) === 0) return this.#take('empty')
+    this.#earn('pings', 1)
+    return null
+  }
+
+  #onHeaders(frame: Frame): Close | null {
+    if (frame.stream > this.#lastStream) {
+      this.#lastStream = frame.stream
+      this.#earn('windows', 2)
+      this.#earn('priorities', 10)
+      this.#earn('others', 3)
+    } else {
+      // Trailers, or a stream that is closed, which nghttp2 passes over.
+      const fault = this.#take('others')
+      if (fault !== null) return fault
+    }
+    this.#blockBytes = 0
+    this.#continuations = 0
+    return this.#addToBlock(frame)
+  }
+
+  #onContinuation(frame: Frame): Close | null {
+    // One that continues nothing is nghttp2's.
+    if (this.#blockBytes < 0) return this.#take('others')
+    this.#continuations++
+    if (this.#continuations > MAX_CONTINUATIONS)
+      return this.#tooMuch(`a header block of more than ${MAX_CONTINUATIONS} CONTINUATION frames`)
+    return this.#addToBlock(frame)
+  }
+
+  #addToBlock(frame: Frame): Close | null {
+    this.#blockBytes += frame.length
+    if (this.#blockBytes > this.#maxBlockBytes)
+      return this.#tooMuch(`a header block of more than ${this.#maxBlockBytes} bytes (http.maxHeader)`)
+    const isWhole = (frame.flags & frames.END_HEADERS) !== 0
+    if (isWhole) this.#blockBytes = -1
+    return isWhole || frame.length > 0 ? null : this.#take('empty')
+  }
+
+  #tooMuch(words: string): Close {
+    return h2Fault('message_too_big', ENHANCE_YOUR_CALM, words)
+  }
+
+  #onFrameOut(frame: Frame): Close | null {
+    if (frame.type === frames.RST_STREAM) return clientsFault.has(frame.word) ? this.#take('made') : null
+    if (frame.type === frames.DATA && frame.length > 0) {
+      // One for the stream, and one for the connection.
+      if (frame.length < DRIBBLE) this.#earn('windows', 2)
+      else this.#earn('windows', 10)
+      this.#earn('pings', 1)
+    }
+    const isEnd = frame.type === frames.DATA || frame.type === frames.HEADERS
+    if (isEnd && (frame.flags & frames.END_STREAM) !== 0) {
+      this.#earn('resets', 1)
+      this.#earn('made', 0.1)
+    }
+    return null
+  }
+
+  #earn(name: Name, tokens: number): void {
+    const at = index[name]
+    this.#left[at] = Math.min(bursts[at]!, this.#left[at]! + tokens)
+  }
+
+  #take(name: Name): Close | null {
+    const at = index[name]
+    this.#fill()
+    if (this.#left[at]! >= 1) {
+      this.#left[at]! -= 1
+      return null
+    }
+    const { burst, perSecond, words } = budgets[name]
+    return h2Fault(
+      'rate_limited',
+      ENHANCE_YOUR_CALM,
+      `more than ${burst} ${words} at once, or ${perSecond} a second, beside what they are for`,
+    )
+  }
+
+  #fill(): void {
+    const now = this.#clock.now()
+    const passed = now - this.#filledAt
+    if (passed <= 0) return
+    this.#filledAt = now
+    for (let at = 0; at < rates.length; at++)
+      this.#left[at] = Math.min(bursts[at]!, this.#left[at]! + passed * rates[at]!)
+  }
+}

@@ -1,0 +1,18 @@
+// GOAWAY frames (RFC 9113 section 6.8) of our own: node:http2 sends none for streams that may still come, nor one in the turn in which a connection ends.
+
+/** None is left out yet. */
+export const ALL_STREAMS = 0x7fff_ffff
+const HEADER_LENGTH = 9
+const GOAWAY = 7
+
+/** The last stream that is served; `why` is for whoever looks into the connection. */
+export function goawayFrame(lastStream: number, code: number, why: string): Buffer {
+  const length = 8 + why.length
+  const frame = Buffer.alloc(HEADER_LENGTH + length)
+  frame.writeUIntBE(length, 0, 3)
+  frame[3] = GOAWAY
+  frame.writeUInt32BE(lastStream, HEADER_LENGTH)
+  frame.writeUInt32BE(code, HEADER_LENGTH + 4)
+  frame.write(why, HEADER_LENGTH + 8, 'latin1')
+  return frame
+}

@@ -1,0 +1,13 @@
+// The end of a stream by RST_STREAM.
+
+import type { Http2Stream } from 'node:http2'
+
+/**
+ * Node ends the writable side of a stream that it closes, and sends END_STREAM before RST_STREAM wherever the window is open: what is cut would
+ * be whole to its reader. So that side stays as it is; the stream is closed, and takes nothing more.
+ */
+export function resetStream(stream: Http2Stream, code: number): void {
+  if (stream.closed || stream.destroyed) return
+  stream.end = () => stream
+  stream.close(code)
+}

@@ -1,0 +1,76 @@
+// The frames of a client's connection on their way, both ways: looked at before node:http2 sees them, as many in a turn of the event loop as the client
+// can afford, against what it may spend (frame-budgets.ts), and counted by its windows (flow.ts).
+
+import type { Clock } from '../core/clock.ts'
+import { makeClose } from '../core/close.ts'
+import type { Close } from '../core/close.ts'
+import type { Half } from '../pair/half.ts'
+import { ClientFlow } from './flow.ts'
+import { FrameBudgets } from './frame-budgets.ts'
+import type { BudgetOptions } from './frame-budgets.ts'
+import { codeName, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR } from './codes.ts'
+import { FrameScanner, GOAWAY } from './frame-scanner.ts'
+import type { Frame } from './frame-scanner.ts'
+
+const MAX_WORDS = 120
+
+export class SessionFrames {
+  readonly flow = new ClientFlow()
+  readonly #in: FrameScanner
+  readonly #out: FrameScanner
+  #goawayBytes = 0
+  /** nghttp2 has said by GOAWAY that the client broke a rule. */
+  hasToldFault = false
+
+  constructor(clock: Clock, options: BudgetOptions) {
+    const { flow } = this
+    const budgets = new FrameBudgets(clock, options)
+    const judge = {
+      onFrame: (frame: Frame) => (flow.onFrame(frame), budgets.onFrame(frame)),
+    }
+    const outward = {
+      onFrame: (frame: Frame) => {
+        if (frame.type === GOAWAY) this.#goawayBytes = frame.length
+        flow.onFrameOut(frame)
+        return budgets.outbound.onFrame(frame)
+      },
+    }
+    this.#in = new FrameScanner(judge, { hasPreface: true })
+    this.#out = new FrameScanner(outward, { hasPreface: false })
+  }
+
+  /** Frames of the client, each paid for: what it cannot afford in this turn waits for the next. Returns why the connection ends, or null. */
+  relayIn(half: Half, bytes: Buffer, length: number): Close | null {
+    const scanner = this.#in
+    // The last that is read of it waits for no other turn.
+    const allowed = Math.min(half.affords(1), Number.MAX_SAFE_INTEGER)
+    scanner.allowance = allowed
+    const stop = scanner.scan(bytes, 0, length)
+    half.spend(allowed - scanner.allowance)
+    if (stop > 0) half.forward(bytes, 0, stop)
+    this.flow.forgetEarly()
+    if (scanner.fault === null && stop < length) half.waitWith(bytes, stop, length)
+    return scanner.fault
+  }
+
+  /** Frames of node:http2, whole ones. */
+  relayOut(half: Half, bytes: Buffer, length: number): Close | null {
+    this.#goawayBytes = 0
+    this.#out.scan(bytes, 0, length)
+    const told = this.#goawayBytes === 0 ? null : this.#told(bytes, length)
+    half.forward(bytes, 0, length)
+    return this.#out.fault ?? told
+  }
+
+  /** A GOAWAY of nghttp2, which is the last that it says: with what rule the client has broken. */
+  #told(bytes: Buffer, length: number): Close | null {
+    const at = length - this.#goawayBytes
+    const code = at < 0 ? NO_ERROR : bytes.readUInt32BE(at + 4)
+    if (code === NO_ERROR) return null
+    this.hasToldFault = true
+    // So Node calls what nghttp2 makes of frames that break a rule.
+    if (code === INTERNAL_ERROR) bytes.writeUInt32BE(PROTOCOL_ERROR, at + 4)
+    const words = bytes.toString('latin1', at + 8, length).slice(0, MAX_WORDS)
+    return makeClose('protocol_error', 'client', 'relay', words === '' ? codeName(code) : words)
+  }
+}

@@ -1,0 +1,113 @@
+// The answer that a stream brings, as HTTP/1.1: its head, its body in a framing of ours, its end. What is cut is never passed off as whole: the
+// end is written only where END_STREAM came.
+//
+//     HEADERS 1xx --> interim      HEADERS --> head      DATA --> body      HEADERS (trailers), END_STREAM --> its end
+
+import type { ClientHttp2Stream, IncomingHttpHeaders } from 'node:http2'
+import { answerText, interimText } from './answer-text.ts'
+import type { AnswerText } from './answer-text.ts'
+import { inChunks } from './chunks.ts'
+import { trailersText } from './fields.ts'
+import type { RawFields } from './fields.ts'
+import { watchEnd } from './watch-end.ts'
+
+export interface AnswerTaker {
+  readonly isPaused: boolean
+  /** `bytes` are valid until it returns. */
+  onAnswerBytes(bytes: Buffer): void
+  /** The service has begun to answer. */
+  onAnswerBegun(): void
+}
+
+const END_STREAM = 1
+const NONE: RawFields = []
+
+export class StreamAnswer {
+  readonly #stream: ClientHttp2Stream
+  readonly #method: string
+  readonly #taker: AnswerTaker
+  #body: AnswerText['body'] | null = null
+  #trailers: RawFields = NONE
+  #hasEnd = false
+  /** The service has sent something. */
+  hasBegun = false
+  /** END_STREAM came, and all of it was handed on. */
+  isComplete = false
+  /** Of a body whose length was told. */
+  #left = 0
+
+  constructor(stream: ClientHttp2Stream, method: string, taker: AnswerTaker) {
+    this.#stream = stream
+    this.#method = method
+    this.#taker = taker
+    watchEnd(stream, () => (this.#hasEnd = true))
+    stream.on('headers', (headers, _flags, fields) => this.#onInterim(headers, fields))
+    stream.on('response', (headers, flags, fields) => this.#onHead(headers, flags, fields))
+    stream.on('trailers', (_headers, _flags, fields) => (this.#trailers = fields))
+  }
+
+  /** Its head is there, and with it Node may be asked for more. */
+  get hasHead(): boolean {
+    return this.#body !== null
+  }
+
+  /** Nothing of it is missing, but perhaps END_STREAM. */
+  get isWhole(): boolean {
+    return this.isComplete || this.#body === 'none' || (this.#body === 'length' && this.#left === 0)
+  }
+
+  /** What Node has of it goes on at once, paused or not: the session is about to go, and takes it along otherwise. */
+  salvage(): void {
+    const stream = this.#stream
+    if (this.#body === null || this.isComplete) return
+    stream.removeAllListeners('data').removeAllListeners('end').pause()
+    for (;;) {
+      const chunk = stream.read() as Buffer | null
+      if (chunk === null) break
+      this.#onData(chunk)
+    }
+    this.#onEnd()
+  }
+
+  #onInterim(headers: IncomingHttpHeaders, fields: RawFields): void {
+    const status = Number(headers[':status'])
+    this.#begin()
+    this.#give(interimText(status, fields))
+  }
+
+  #onHead(headers: IncomingHttpHeaders, flags: number, fields: RawFields): void {
+    this.#begin()
+    const isEnd = (flags & END_STREAM) !== 0
+    const { head, body } = answerText(Number(headers[':status']), fields, { isEnd, method: this.#method })
+    this.#body = body
+    if (body === 'length') this.#left = Number(headers['content-length'])
+    // What needs no end is whole with its head.
+    if (isEnd) this.isComplete = true
+    this.#give(head)
+    this.#stream.on('data', (chunk: Buffer) => this.#onData(chunk))
+    this.#stream.on('end', () => this.#onEnd())
+    if (this.#taker.isPaused) this.#stream.pause()
+    else this.#stream.resume()
+  }
+
+  #begin(): void {
+    this.hasBegun = true
+    this.#taker.onAnswerBegun()
+  }
+
+  #onData(chunk: Buffer): void {
+    this.#left -= chunk.length
+    if (this.#body === 'length') this.#taker.onAnswerBytes(chunk)
+    else if (this.#body === 'chunked') inChunks(chunk, (piece) => this.#taker.onAnswerBytes(piece))
+  }
+
+  #onEnd(): void {
+    if (!this.#hasEnd || this.isComplete) return
+    this.isComplete = true
+    if (this.#body === 'chunked') this.#give(trailersText(this.#trailers))
+  }
+
+  #give(text: string): void {
+    this.#taker.onAnswerBytes(Buffer.from(text, 'latin1'))
+  }
+}

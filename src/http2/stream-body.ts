@@ -1,0 +1,103 @@
+// The body of a request on its way into a stream, a frame at a time: what waits for the window of the stream, or for its connection, is counted
+// here, and falls as it is taken. The first of it is remembered until the service answers: a request that it did not look at is sent again.
+//
+//     data --> [ waiting ] --a piece--> Node --window, connection--> taken: onTaken, the next piece
+//          \-> [ remembered ]  up to 16 KiB; then the request cannot be repeated any more
+//
+// Node takes one write at a time and tells when all of it went out, so a piece is as fine as progress is seen. A peer opens its window by tens of
+// kilobytes, so smaller ones would show no more.
+
+import type { ClientHttp2Stream } from 'node:http2'
+import { KeptBytes } from '../endpoint/kept-bytes.ts'
+import { NO_FIELDS, type Fields } from '../http1/fields.ts'
+import { outgoingFields } from './request-head.ts'
+import { writePieces } from './write-pieces.ts'
+
+/** As large as a frame that every peer takes (RFC 9113 section 4.2). */
+const PIECE = 16_384
+const REMEMBERED = 16_384
+
+export class StreamBody {
+  readonly #onTaken: () => void
+  #stream: ClientHttp2Stream | null = null
+  readonly #waiting = new KeptBytes()
+  #inFlight = 0
+  #remembered: KeptBytes | null = new KeptBytes()
+  #isComplete = false
+  #trailers: Fields = NO_FIELDS
+
+  constructor(onTaken: () => void) {
+    this.#onTaken = onTaken
+  }
+
+  get queued(): number {
+    return this.#inFlight + this.#waiting.length
+  }
+
+  /** All of it so far can be sent once more. */
+  get isRepeatable(): boolean {
+    return this.#remembered !== null
+  }
+
+  /** It will not be sent once more: the service has begun to answer. */
+  forget(): void {
+    this.#remembered = null
+  }
+
+  /** `stream` takes it, from its beginning. */
+  attach(stream: ClientHttp2Stream): void {
+    const isFirst = this.#stream === null
+    this.#stream = stream
+    stream.on('wantTrailers', () => stream.sendTrailers(outgoingFields(this.#trailers.list)))
+    if (isFirst) return this.#pump()
+    const all = this.#remembered!.peekAll()
+    this.#waiting.clear()
+    this.#inFlight = 0
+    this.#keep(all, 0, all.length)
+    this.#pump()
+  }
+
+  data(bytes: Buffer, start: number, end: number): void {
+    this.#remember(bytes, start, end)
+    this.#keep(bytes, start, end)
+    this.#pump()
+  }
+
+  end(trailers: Fields): void {
+    this.#isComplete = true
+    this.#trailers = trailers
+    this.#pump()
+  }
+
+  #remember(bytes: Buffer, start: number, end: number): void {
+    const remembered = this.#remembered
+    if (remembered === null) return
+    if (remembered.length + end - start > REMEMBERED) this.#remembered = null
+    else remembered.append(bytes, start, end)
+  }
+
+  #keep(bytes: Buffer, start: number, end: number): void {
+    for (let at = start; at < end; at += PIECE) this.#waiting.append(bytes, at, Math.min(end, at + PIECE))
+  }
+
+  #pump(): void {
+    const stream = this.#stream
+    if (stream === null || stream.closed || this.#inFlight > 0) return
+    if (this.#waiting.length > 0) this.#send(stream)
+    // In one turn with the last piece, so that its frame says so.
+    if (this.#isComplete && this.#waiting.length === 0 && !stream.writableEnded) stream.end()
+  }
+
+  #send(stream: ClientHttp2Stream): void {
+    const pieces = this.#waiting.takeUpTo(PIECE)
+    for (const piece of pieces) this.#inFlight += piece.length
+    writePieces(stream, pieces, () => this.#onWritten(stream))
+  }
+
+  #onWritten(stream: ClientHttp2Stream): void {
+    if (stream !== this.#stream || stream.closed) return
+    this.#inFlight = 0
+    this.#pump()
+    this.#onTaken()
+  }
+}

@@ -1,0 +1,284 @@
+// One HTTP/2 connection to a service, and the streams on it.
+//
+//     greeting --SETTINGS of the service--> open --GOAWAY, no more wanted--> leaving --last stream--> gone
+//        +-------- closed, no HTTP/2 ----------------------------------------------------------------> gone
+//
+// It takes as many streams as the service allows. Node reads and writes its socket; of what it brings, the window of each stream bounds what waits
+// here for a client that does not read.
+
+import type net from 'node:net'
+import type Http2 from 'node:http2'
+import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2'
+import { http2Codes, PING_TIMEOUT } from '../core/close.ts'
+import type { Close } from '../core/close.ts'
+import { nodeHttp2 } from '../core/node-lazy.ts'
+import { rawOf } from '../endpoint/raw-socket.ts'
+import { codeName } from './codes.ts'
+import { SessionPings } from './session-pings.ts'
+import type { PingRules } from './session-pings.ts'
+import type { UpstreamStream } from './upstream-stream.ts'
+
+/** Gets a session with room, or none. */
+export interface SessionTaker {
+  onSession(session: UpstreamSession, dialMs: number | null): void
+  onNoSession(close: Close): void
+}
+
+export interface SessionOwner {
+  /** The service has greeted: its first SETTINGS came. */
+  onOpen(session: UpstreamSession): void
+  /** There is room for more streams. */
+  onRoom(session: UpstreamSession): void
+  /** It takes no more streams. */
+  onLeaving(session: UpstreamSession): void
+  onGone(session: UpstreamSession): void
+}
+
+/** The most streams on one, whatever the service allows: they share one connection, and one packet that is lost stops all. */
+const MAX_STREAMS = 1000
+/** Of all streams of one together, in a round trip; each has a window of its own besides. */
+const WINDOW = 1024 * 1024
+/** Megabytes that Node may hold for one: its streams bound what waits, so this is only never to be reached. */
+const MAX_MEMORY = 256
+/** Bytes of a head, either way: `http.maxHeader` judges, and this is what it may be at the most, and what Node counts besides. */
+const MAX_HEAD = 2 * 1024 * 1024
+/** Header lines of an answer, as the engine takes them, and some more for pseudo header fields. */
+const MAX_FIELDS = 300
+/** An answer that is whole but for END_STREAM may wait so long for that, and a session that has ended for the FIN of its service. */
+const END_MS = 1000
+
+export class UpstreamSession {
+  readonly #session: ClientHttp2Session
+  readonly #socket: net.Socket
+  readonly #owner: SessionOwner
+  readonly #streams = new Set<UpstreamStream>()
+  readonly #ending = new Map<ClientHttp2Stream, number>()
+  readonly #pings: SessionPings
+  #state: 'greeting' | 'open' | 'leaving' | 'gone' = 'greeting'
+  #max = 0
+  #problem: NodeJS.ErrnoException | null = null
+  #lastTaken = Number.POSITIVE_INFINITY
+  #hasKeepAlive = false
+  /** When it was seen that Node is done with it, and the service has not closed its side. */
+  #endedAt: number | null = null
+  readonly #now: () => number
+  /** Milliseconds of the Clock; since then it has had no stream. */
+  idleSince: number
+
+  /** `authority` is `host:port` with a scheme, for requests that name none. */
+  constructor(
+    socket: net.Socket,
+    authority: string,
+    owner: SessionOwner,
+    { now, pings }: { now: () => number; pings: () => PingRules },
+  ) {
+    this.#socket = socket
+    this.#owner = owner
+    this.#now = now
+    this.idleSince = now()
+    this.#pings = new SessionPings(pings, this.idleSince)
+    // Before Node's own, which lets go of all that it has read.
+    socket.on('end', () => this.#onSocketEnd())
+    socket.on('close', () => this.#salvage())
+    this.#session = nodeHttp2().connect(authority, { ...OPTIONS, createConnection: () => socket })
+    this.#watch(this.#session)
+  }
+
+  #watch(session: ClientHttp2Session): void {
+    session.setLocalWindowSize(WINDOW)
+    session.on('remoteSettings', ({ maxConcurrentStreams = MAX_STREAMS }) =>
+      this.#onSettings(maxConcurrentStreams),
+    )
+    session.on('goaway', (code, lastStreamId) => this.#onGoaway(code, lastStreamId))
+    session.on('error', (error: NodeJS.ErrnoException) => (this.#problem ??= error))
+    session.on('close', () => this.#onClosed())
+  }
+
+  get isGone(): boolean {
+    return this.#state === 'gone' || this.#session.destroyed
+  }
+
+  get isOpen(): boolean {
+    return this.#state === 'open'
+  }
+
+  get isGreeting(): boolean {
+    return this.#state === 'greeting'
+  }
+
+  get streams(): number {
+    return this.#streams.size
+  }
+
+  /** It seemed stuck, and has not answered since. */
+  get isDoubtful(): boolean {
+    return this.#pings.isDoubtful
+  }
+
+  /** How many more streams it takes. */
+  get room(): number {
+    const isOver = this.#session.closed || this.#session.destroyed
+    return this.#state !== 'open' || isOver || this.#pings.isDoubtful
+      ? 0
+      : Math.max(0, this.#max - this.#streams.size)
+  }
+
+  /** Why it ended, in the words of the log. */
+  get problem(): string {
+    return this.#problem === null ? 'closed' : wordsOf(this.#problem)
+  }
+
+  join(stream: UpstreamStream): void {
+    this.#streams.add(stream)
+  }
+
+  leave(stream: UpstreamStream): void {
+    if (!this.#streams.delete(stream)) return
+    if (this.#streams.size === 0) this.idleSince = this.#now()
+    this.#owner.onRoom(this)
+  }
+
+  request(
+    headers: OutgoingHttpHeaders,
+    options: { endStream: boolean; waitForTrailers: boolean },
+  ): ClientHttp2Stream {
+    const stream = this.#session.request(headers, options)
+    // Each is told of by its end.
+    stream.on('error', () => {})
+    stream.on('close', () => this.#ending.delete(stream))
+    return stream
+  }
+
+  /** Nothing more is wanted of a stream that is done; what the service still sends on it is not looked at. */
+  letEnd(stream: ClientHttp2Stream): void {
+    this.#ending.set(stream, this.#now())
+    stream.resume()
+  }
+
+  /** The service said that it will not look at it. */
+  hasLeftOut({ id }: ClientHttp2Stream): boolean {
+    return id === undefined || id > this.#lastTaken
+  }
+
+  /** The end of a stream that was not wanted. */
+  whyClosed({ rstCode }: ClientHttp2Stream): NodeJS.ErrnoException {
+    if (this.#problem !== null) return this.#problem
+    if (this.isGone) return failure('ECONNRESET', 'closed without FIN')
+    return failure('RST_STREAM', codeName(rstCode))
+  }
+
+  /** TCP probes the service. */
+  keepAlive(ms: number): void {
+    if (this.#hasKeepAlive) return
+    this.#hasKeepAlive = true
+    rawOf(this.#socket).setKeepAlive(true, ms)
+  }
+
+  /** How a conversation on one of its streams ended: the service may be stuck as a whole. */
+  hearOf({ reason, side }: Close): void {
+    if (side !== 'upstream' || (reason !== 'write_timeout' && reason !== 'response_timeout')) return
+    if (this.#state === 'open' && this.#pings.doubt(this.#now())) this.#ping()
+  }
+
+  sweep(now: number): void {
+    for (const [stream, since] of this.#ending)
+      if (now - since >= END_MS && !stream.closed) stream.close(http2Codes.CANCEL)
+    if (this.#state !== 'open' && this.#state !== 'leaving') return
+    if (this.#session.destroyed) return this.#dropSocket(now)
+    const verdict = this.#pings.sweep(this.#socket.bytesRead, this.#streams.size > 0, now)
+    if (verdict === 'ask') this.#ping()
+    else if (verdict === 'stuck') this.retire()
+    else if (verdict === 'gone')
+      this.#destroy(
+        failure(PING_TIMEOUT, 'the service answered no PING and sent nothing else (websocket.ping)'),
+      )
+  }
+
+  /** Node has sent FIN, and would wait for that of a stuck service as long as it takes. */
+  #dropSocket(now: number): void {
+    this.#endedAt ??= now
+    if (now - this.#endedAt >= END_MS) this.#socket.destroy()
+  }
+
+  #ping(): void {
+    if (!this.#session.destroyed)
+      this.#session.ping((error) => {
+        if (error === null) this.#pings.onAnswered(this.#now())
+        if (this.room > 0) this.#owner.onRoom(this)
+      })
+  }
+
+  /** No more streams; it goes with its last one. */
+  retire(): void {
+    if (this.#state === 'greeting') return this.destroy()
+    if (this.#state !== 'open') return
+    this.#state = 'leaving'
+    this.#owner.onLeaving(this)
+    this.#session.close()
+  }
+
+  destroy(): void {
+    if (!this.#session.destroyed) this.#session.destroy()
+  }
+
+  #destroy(error: NodeJS.ErrnoException): void {
+    this.#problem ??= error
+    this.#salvage()
+    this.destroy()
+  }
+
+  #onSettings(max: number): void {
+    this.#max = Math.min(max, MAX_STREAMS)
+    if (this.#state === 'greeting') {
+      this.#state = 'open'
+      this.#owner.onOpen(this)
+    } else if (this.room > 0) this.#owner.onRoom(this)
+  }
+
+  #onGoaway(code: number, lastStreamId: number): void {
+    this.#lastTaken = lastStreamId
+    const wasOpen = this.#state === 'open'
+    if (this.#state !== 'greeting') this.#state = 'leaving'
+    if (code !== http2Codes.NO_ERROR) {
+      this.#problem ??= failure('GOAWAY', codeName(code))
+      // Node lets go of the session at once.
+      this.#salvage()
+    }
+    if (wasOpen) this.#owner.onLeaving(this)
+  }
+
+  /** The service has sent FIN: nothing more comes on any stream. */
+  #onSocketEnd(): void {
+    this.#salvage()
+    if (this.#session.destroyed) return
+    this.#problem ??= failure('ECONNRESET', 'FIN without GOAWAY')
+    this.destroy()
+  }
+
+  #salvage(): void {
+    for (const stream of this.#streams) stream.salvage()
+  }
+
+  #onClosed(): void {
+    if (this.#state === 'gone') return
+    this.#state = 'gone'
+    this.#owner.onGone(this)
+  }
+}
+
+const OPTIONS: Http2.ClientSessionOptions & { strictSingleValueFields: boolean } = {
+  maxSessionMemory: MAX_MEMORY,
+  maxHeaderListPairs: MAX_FIELDS,
+  maxSendHeaderBlockLength: MAX_HEAD,
+  // The engine has judged them: what it passes, passes.
+  strictSingleValueFields: false,
+  settings: { enablePush: false, maxHeaderListSize: MAX_HEAD },
+}
+
+function failure(code: string, message: string): NodeJS.ErrnoException {
+  return Object.assign(new Error(message), { code })
+}
+
+function wordsOf({ code, message }: NodeJS.ErrnoException): string {
+  return code === undefined ? message : message.includes(code) ? message : `${code}: ${message}`
+}

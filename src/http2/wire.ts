@@ -1,0 +1,138 @@
+// The inner end of the connection of a client: to the pair of that connection it is an upstream, to node:http2 it is the socket.
+//
+//     client's socket --pair: turns, meters, deadlines, the frame scanner--> Wire --push--> node:http2 --> streams
+//                     <--------------------------------------------------------   <-write--
+//
+// So the connection has all that a pair has, and node:http2 never sees a socket. What Node writes goes on at once, in whole frames, and it is told
+// that it may write again once the client's endpoint has room: between two of its writes a frame of ours may stand.
+
+import { Duplex } from 'node:stream'
+import { freeBuffer } from '../core/free-buffer.ts'
+import type { Endpoint, EndpointOwner, LookedAt } from '../endpoint/endpoint.ts'
+import { nobody } from './nobody.ts'
+
+const UNKNOWN: LookedAt = { unacknowledged: 0, unread: 0, looks: Number.POSITIVE_INFINITY }
+type Callback = (error?: Error | null) => void
+
+export class Wire implements Endpoint {
+  readonly side = 'upstream'
+  readonly queued = 0
+  readonly untaken = 0
+  readonly measurements = Number.POSITIVE_INFINITY
+  owner: EndpointOwner = nobody
+  /** For node:http2. */
+  readonly duplex: Duplex
+  readonly #later: (run: () => void) => void
+  #isPaused = true
+  #isDone = false
+  #isClosed = false
+  /** What Node has written while nobody may write, at the beginning; afterwards it waits with the next. */
+  #waiting: Buffer | null = null
+  #written: Callback | null = null
+
+  /** `later` runs in another turn. */
+  constructor(later: (run: () => void) => void) {
+    this.#later = later
+    this.duplex = new Duplex({
+      read() {},
+      write: (bytes: Buffer, _encoding, written) => this.#onWrite(bytes, written),
+      writev: (chunks, written) => this.#onWrite(joined(chunks.map(({ chunk }) => chunk as Buffer)), written),
+      destroy: (error, done) => {
+        this.#onDestroyed()
+        done(error)
+      },
+    })
+    this.duplex.on('error', ignore)
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  #onWrite(bytes: Buffer, written: Callback): void {
+    if (this.#isDone) return written()
+    this.#written = written
+    if (this.#isPaused) this.#waiting = bytes.buffer === scratch.buffer ? Buffer.from(bytes) : bytes
+    else this.#give(bytes)
+  }
+
+  #give(bytes: Buffer): void {
+    const mayGoOn = this.owner.onBytes(this, bytes, bytes.length)
+    if (bytes.buffer !== scratch.buffer) freeBuffer(bytes)
+    if (!mayGoOn) this.#isPaused = true
+    else if (!this.#isPaused) this.#release()
+  }
+
+  #release(): void {
+    const written = this.#written
+    this.#written = null
+    written?.()
+  }
+
+  write(bytes: Buffer, start: number, end: number): void {
+    if (this.#isDone) return
+    // Node copies what it is given, and is given it here and now.
+    const isNow = this.duplex.readableFlowing === true && this.duplex.readableLength === 0
+    this.duplex.push(isNow ? bytes.subarray(start, end) : Buffer.from(bytes.subarray(start, end)))
+  }
+
+  pause(): void {
+    this.#isPaused = true
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return
+    this.#isPaused = false
+    const waiting = this.#waiting
+    this.#waiting = null
+    if (waiting !== null) this.#give(waiting)
+    else this.#release()
+  }
+
+  measure(): void {}
+
+  look(): LookedAt {
+    return UNKNOWN
+  }
+
+  cork(): void {}
+  uncork(): void {}
+  keepAlive(): void {}
+  end(): void {}
+
+  conclude(): void {
+    this.close()
+  }
+
+  /** Node may be in the middle of a write or a read, and does not expect its socket to go there. */
+  close(): void {
+    if (this.#isDone) return
+    this.#isDone = true
+    this.#release()
+    this.#later(() => this.duplex.destroy())
+  }
+
+  #onDestroyed(): void {
+    if (this.#isClosed) return
+    this.#isClosed = this.#isDone = true
+    this.#waiting = null
+    this.#release()
+    this.duplex.once('close', () => this.owner.onClosed(this, null))
+  }
+}
+
+/** Writes of Node are joined here: what they are given to copies them before it returns. */
+let scratch: Buffer = Buffer.allocUnsafeSlow(65_536)
+
+function joined(pieces: readonly Buffer[]): Buffer {
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0)
+  if (length > scratch.length) scratch = Buffer.allocUnsafeSlow(2 * length)
+  let at = 0
+  for (const piece of pieces) {
+    at += piece.copy(scratch, at)
+    freeBuffer(piece)
+  }
+  return scratch.subarray(0, length)
+}
+
+function ignore(): void {}
