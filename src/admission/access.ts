@@ -1,9 +1,9 @@
-// The gate of addresses: who may connect at all. `deny` wins; where `allow` names anybody, nobody else may. A client on a unix
-// socket has no address, and is let in: the file system says who reaches that socket.
+// The check of addresses: the clients that may connect at all. `deny` wins; where `allow` names anybody, nobody else may. A client on a unix
+// socket has no address, and is let in: the file system says which clients reach that socket.
 
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
-import type { ClientAddress } from './client-address.ts'
+import type { ClientAddress } from '../core/address.ts'
 
 export interface AccessRules {
   /** Null allows everybody. */

@@ -1,13 +1,15 @@
-// A connection that gates still wait for: a PROXY header, a TLS handshake. Both stand under one deadline, `deadlines.handshake`
-// counted from the accept, of which the protocol gets what is left. Made only where such a gate is configured.
+// A connection that gates still wait for: a PROXY header, limits of a fleet that was asked, a TLS handshake. All stand under one deadline,
+// `deadlines.handshake` counted from the accept, of which the protocol gets what is left. Made only where such a gate is configured, or asks.
 //
-//     header --whole, or none expected--> judged by its address --> securing --handshake done--> admitted
+//     header --whole, or none expected--> (unsure -->) judged by its address --> securing --handshake done--> admitted
 //        any of these --refuse()--> refused
 //
-// Ownership: until it is admitted or refused, the socket belongs to the arrival; what comes after belongs to who is told.
+// Ownership: until it is admitted or refused, the socket belongs to the arrival; then it belongs to the owner that is told.
 
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import { networkOf } from '../core/address.ts'
+import type { Address, ClientAddress } from '../core/address.ts'
 import type { ClientTls } from '../core/client-tls.ts'
 import { closeFromError, makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
@@ -18,13 +20,12 @@ import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
 import { resetSocket } from '../endpoint/reset.ts'
 import { secureClientEndpoint } from '../endpoint/socket-endpoint.ts'
 import type { ReadOptions, SocketEndpoint } from '../endpoint/socket-endpoint.ts'
-import { clientKey } from '../limits/client-key.ts'
-import type { ClientAddress } from './client-address.ts'
 import { describeTls } from './client-tls.ts'
 import { ProxyHeaderReader } from './proxy-header.ts'
 import type { ProxyVersions } from './proxy-header.ts'
 import { deaf } from './refusal.ts'
 import type { Handshaker, TlsGate } from './tls-gate.ts'
+import { NOTHING } from '../core/nothing.ts'
 
 export interface ProxyRules {
   versions: ProxyVersions
@@ -40,6 +41,11 @@ export interface SlowGates {
   deadlines: Live<{ handshakeMs: number }>
 }
 
+/** Whether one of them is there for all that come. */
+export function takesTime({ proxy, tls }: SlowGates): boolean {
+  return proxy !== null || tls !== null
+}
+
 export interface ArrivalContext {
   clock: Clock
   sweep: Sweep
@@ -47,6 +53,8 @@ export interface ArrivalContext {
   read: ReadOptions
   /** What a TLS handshake tells of the client is kept. */
   recordsTls: boolean
+  /** Before `judge`: not null where that has to wait, until `onKnown` or the call of what is returned. */
+  whenKnown: (client: ClientAddress, onKnown: () => void) => (() => void) | null
   /** The gates that ask for the client's final address. */
   judge: (client: ClientAddress) => Close | null
   /** All gates are passed: the endpoint is given away. */
@@ -57,16 +65,24 @@ export interface ArrivalContext {
   onRefused: (arrival: Arrival, close: Close, endpoint: SocketEndpoint | null) => void
 }
 
-type State = 'header' | 'securing' | 'over'
+const waits = {
+  header: 'its PROXY header',
+  unsure: 'the limits of its fleet',
+  securing: 'its TLS handshake',
+  over: '',
+}
+type State = 'header' | 'unsure' | 'securing' | 'over'
 
 export class Arrival implements EndpointOwner, Handshaker, Swept {
   readonly acceptedAt: number
-  /** The peer at first; who a PROXY header named, once it is read. */
+  /** The peer at first; the client that a PROXY header named, once it is read. */
   client: ClientAddress
   /** Where the client connected to, as a PROXY header has it; null where none says. */
-  local: string | null = null
+  local: Address | null = null
   /** What its handshake told; null where there is none, or nobody asks. */
   tls: ClientTls | null = null
+  /** It chose HTTP/2 by ALPN. */
+  isHttp2 = false
   /** The gates that ask for its address have let it on, and count it. */
   isJudged = false
   readonly #endpoint: SocketEndpoint
@@ -75,6 +91,9 @@ export class Arrival implements EndpointOwner, Handshaker, Swept {
   #reader: ProxyHeaderReader | null = null
   /** The socket beneath a handshake. */
   #raw: Socket | null = null
+  /** Leaves what it waits for while it is unsure. */
+  #leave: (() => void) | null = null
+  #rest = NOTHING
 
   constructor(endpoint: SocketEndpoint, peer: ClientAddress, acceptedAt: number, context: ArrivalContext) {
     this.acceptedAt = acceptedAt
@@ -84,14 +103,17 @@ export class Arrival implements EndpointOwner, Handshaker, Swept {
   }
 
   get clientKey(): string {
-    return clientKey(this.client.text) ?? this.client.text
+    return this.client.ip === null ? this.client.text : networkOf(this.client.ip)
   }
 
   /** Takes ownership of the endpoint. */
   start(): void {
-    const { gates: { proxy }, sweep } = this.#context
+    const {
+      gates: { proxy },
+      sweep,
+    } = this.#context
     const { ip } = this.client
-    // Who reaches a unix socket is decided by the file system, and is as trusted as the proxies that are named.
+    // The file system decides which peers reach a unix socket; they are as trusted as the proxies that are named.
     if (proxy === null || (ip !== null && !proxy.isTrusted(ip))) return void this.#onAddress(NOTHING)
     this.#reader = new ProxyHeaderReader(proxy.versions)
     this.#endpoint.owner = this
@@ -112,8 +134,24 @@ export class Arrival implements EndpointOwner, Handshaker, Swept {
     return this.#onAddress(bytes.subarray(read.taken, length))
   }
 
-  /** `rest` came behind the header, and is the first that the next owner gets. False pauses the endpoint that it came from. */
+  /** `rest` came after the header, and is the first that the next owner gets. False pauses the endpoint that it came from. */
   #onAddress(rest: Buffer): boolean {
+    this.#leave = this.#context.whenKnown(this.client, () => this.#onKnown())
+    if (this.#leave === null) return this.#onJudgement(rest)
+    this.#state = 'unsure'
+    this.#rest = Buffer.from(rest)
+    this.#endpoint.owner = this
+    this.#context.sweep.add(this)
+    return false
+  }
+
+  #onKnown(): void {
+    this.#leave = null
+    // Whoever serves it has resumed it. A handshake has its socket, and is not over.
+    if (!this.#onJudgement(this.#rest) && this.#state === 'over') this.#endpoint.pause()
+  }
+
+  #onJudgement(rest: Buffer): boolean {
     const close = this.#context.judge(this.client)
     if (close !== null) {
       this.refuse(close)
@@ -141,6 +179,7 @@ export class Arrival implements EndpointOwner, Handshaker, Swept {
 
   onSecure(socket: TLSSocket): void {
     const raw = this.#raw!
+    this.isHttp2 = socket.alpnProtocol === 'h2'
     if (this.#context.recordsTls) this.tls = describeTls(socket)
     this.#admit(secureClientEndpoint(socket, raw, this.#context.read, deaf))
   }
@@ -170,13 +209,15 @@ export class Arrival implements EndpointOwner, Handshaker, Swept {
 
   #end(): void {
     this.#state = 'over'
+    this.#leave?.()
     this.#context.sweep.delete(this)
   }
 
   sweep(now: number): void {
     if (now - this.acceptedAt < this.#context.gates.deadlines.current.handshakeMs) return
-    const what = this.#state === 'header' ? 'its PROXY header' : 'its TLS handshake'
-    this.refuse(makeClose('handshake_timeout', 'client', 'admit', `${what} (deadlines.handshake)`))
+    this.refuse(
+      makeClose('handshake_timeout', 'client', 'admit', `${waits[this.#state]} (deadlines.handshake)`),
+    )
   }
 
   onBroken(error: unknown): void {
@@ -185,17 +226,19 @@ export class Arrival implements EndpointOwner, Handshaker, Swept {
 
   /** Load balancers probe a port by opening and closing it; that is no incident. */
   onEnd(): void {
-    if (this.#reader!.isEmpty) this.refuse(makeClose('eof', 'client', 'admit', 'left without a byte'))
+    if (this.#state === 'unsure')
+      this.refuse(makeClose('eof', 'client', 'admit', 'left before its limits were known'))
+    else if (this.#reader!.isEmpty) this.refuse(makeClose('eof', 'client', 'admit', 'left without a byte'))
     else this.refuse(makeClose('aborted', 'client', 'admit', 'left inside its PROXY header'))
   }
 
   onProgress(): void {}
 
   onClosed(_endpoint: Endpoint, error: NodeJS.ErrnoException | null): void {
-    this.refuse(error === null ? makeClose('aborted', 'client', 'admit') : closeFromError(error, 'client', 'admit'))
+    this.refuse(
+      error === null ? makeClose('aborted', 'client', 'admit') : closeFromError(error, 'client', 'admit'),
+    )
   }
 }
-
-const NOTHING = Buffer.alloc(0)
 
 function ignore(): void {}

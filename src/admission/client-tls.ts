@@ -25,13 +25,20 @@ export function describeTls(socket: tls.TLSSocket): ClientTls {
   }
 }
 
-export function describeCertificate({ subject, subjectAltName, fingerprint256 }: X509Certificate): ClientCertificate {
+export function describeCertificate({
+  subject,
+  subjectAltName,
+  fingerprint256,
+}: X509Certificate): ClientCertificate {
   // One line for each part, in the order in which they are encoded; values are escaped, line feeds too.
   const parts = (subject ?? '').split('\n').filter((part) => part !== '')
   const common = parts.find((part) => part.startsWith('CN='))
   const names = namesOf(subjectAltName ?? '')
   return {
-    subject: parts.map((part) => part.replaceAll(' + ', '+')).toReversed().join(','),
+    subject: parts
+      .map((part) => part.replaceAll(' + ', '+'))
+      .toReversed()
+      .join(','),
     commonName: common === undefined ? null : unescaped(common.slice(3).split(' + ')[0]!),
     uris: ofKind(names, 'URI'),
     dnsNames: ofKind(names, 'DNS'),
@@ -43,16 +50,26 @@ export function describeCertificate({ subject, subjectAltName, fingerprint256 }:
 
 /** `DNS:a, URI:"with, comma"`: since CVE-2021-44532 Node writes what could be misread as a string of JSON. */
 function namesOf(text: string): Array<[kind: string, value: string]> {
-  return [...text.matchAll(/(?:^|, )([A-Za-z][A-Za-z ]*):("(?:[^"\\]|\\.)*"|[^,]*)/g)].map(([, kind, value]) => [kind!, value!.startsWith('"') ? (JSON.parse(value!) as string) : value!])
+  return [...text.matchAll(/(?:^|, )([A-Za-z][A-Za-z ]*):("(?:[^"\\]|\\.)*"|[^,]*)/g)].map(
+    ([, kind, value]) => [kind!, value!.startsWith('"') ? (JSON.parse(value!) as string) : value!],
+  )
 }
 
 /** Names are of ASCII that can be seen; what else an authority has signed names nobody. */
 function ofKind(names: ReadonlyArray<[kind: string, value: string]>, wanted: string): string[] {
-  const good = ([kind, value]: [string, string]): boolean => kind === wanted && value.length <= MAX_NAME_CHARS && /^[!-~]+$/.test(value)
-  return names.filter(good).slice(0, MAX_NAMES).map(([, value]) => value)
+  const good = ([kind, value]: [string, string]): boolean =>
+    kind === wanted && value.length <= MAX_NAME_CHARS && /^[!-~]+$/.test(value)
+  return names
+    .filter(good)
+    .slice(0, MAX_NAMES)
+    .map(([, value]) => value)
 }
 
 /** RFC 4514 section 2.4: `\2C` is a byte, a backslash before anything else that thing. */
 function unescaped(value: string): string {
-  return value.replaceAll(/(?:\\[0-9A-Fa-f]{2})+/g, (bytes) => Buffer.from(bytes.replaceAll('\\', ''), 'hex').toString()).replaceAll(/\\(.)/g, '$1')
+  return value
+    .replaceAll(/(?:\\[0-9A-Fa-f]{2})+/g, (bytes) =>
+      Buffer.from(bytes.replaceAll('\\', ''), 'hex').toString(),
+    )
+    .replaceAll(/\\(.)/g, '$1')
 }

@@ -6,9 +6,8 @@
 
 import { isIPv4, isIPv6 } from 'node:net'
 import { KeptBytes } from '../endpoint/kept-bytes.ts'
-import { Address, ipOf, spell } from '../core/address.ts'
-import { UNIX_CLIENT } from './client-address.ts'
-import type { ClientAddress } from './client-address.ts'
+import { Address, ipOf, spell, UNIX_CLIENT } from '../core/address.ts'
+import type { ClientAddress } from '../core/address.ts'
 import { crc32c } from './crc32c.ts'
 
 export type ProxyVersions = 'v1' | 'v2' | 'any'
@@ -16,8 +15,8 @@ export type ProxyVersions = 'v1' | 'v2' | 'any'
 export interface ProxyHeader {
   /** Null: the header names no client (LOCAL, UNKNOWN, UNSPEC), so the peer is its own. */
   client: ClientAddress | null
-  /** Where that client connected to, `ip:port`; null where the header does not say. */
-  local: string | null
+  /** Where that client connected to; null where the header does not say. */
+  local: Address | null
 }
 
 /** What a whole header says, or the rule that it breaks. */
@@ -59,7 +58,8 @@ export class ProxyHeaderReader {
     const size = this.#sizeOf(all)
     if (typeof size === 'string') return { problem: size }
     if (size === 0 || all.length < size) return 'more'
-    const header = all[0] === V1_START[0] ? readV1(all.toString('latin1', 0, size - 2)) : readV2(all.subarray(0, size))
+    const header =
+      all[0] === V1_START[0] ? readV1(all.toString('latin1', 0, size - 2)) : readV2(all.subarray(0, size))
     kept.clear()
     return typeof header === 'string' ? { problem: header } : { header, taken: size - before }
   }
@@ -80,21 +80,24 @@ function startsLike(bytes: Buffer, start: Buffer): boolean {
 
 function sizeOfV1(all: Buffer): number | string {
   const end = all.indexOf(0x0a)
-  if (end >= V1_MAX_BYTES || (end < 0 && all.length >= V1_MAX_BYTES)) return `a PROXY line of more than ${V1_MAX_BYTES} bytes`
+  if (end >= V1_MAX_BYTES || (end < 0 && all.length >= V1_MAX_BYTES))
+    return `a PROXY line of more than ${V1_MAX_BYTES} bytes`
   if (end < 0) return 0
   return all.indexOf(0x0d) === end - 1 ? end + 1 : 'a PROXY line that does not end in CRLF'
 }
 
-/** `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443`. Behind UNKNOWN anything may stand, and none of it counts. */
+/** `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443`. After UNKNOWN anything may stand, and none of it counts. */
 function readV1(line: string): Read {
-  const [, family, source = '', destination = '', sourcePort = '', destinationPort = '', ...more] = line.split(' ')
+  const [, family, source = '', destination = '', sourcePort = '', destinationPort = '', ...more] =
+    line.split(' ')
   if (family === 'UNKNOWN') return NOBODY
   if (family !== 'TCP4' && family !== 'TCP6') return 'a PROXY line of an unknown family'
   const isAddress = family === 'TCP4' ? isIPv4 : isPlainIPv6
-  if (!isAddress(source) || !isAddress(destination) || more.length > 0) return 'a PROXY line with a malformed address'
+  if (!isAddress(source) || !isAddress(destination) || more.length > 0)
+    return 'a PROXY line with a malformed address'
   const [from, to] = [readPort(sourcePort), readPort(destinationPort)]
   if (from === null || to === null) return 'a PROXY line with a malformed port'
-  return { client: new Address(spell(source), from), local: new Address(spell(destination), to).text }
+  return { client: new Address(spell(source), from), local: new Address(spell(destination), to) }
 }
 
 function isPlainIPv6(text: string): boolean {
@@ -142,7 +145,7 @@ function readAddresses(body: Buffer, bytes: number): ProxyHeader {
   const destination = ipOf(body.subarray(bytes, 2 * bytes))
   return {
     client: new Address(source, body.readUInt16BE(2 * bytes)),
-    local: new Address(destination, body.readUInt16BE(2 * bytes + 2)).text,
+    local: new Address(destination, body.readUInt16BE(2 * bytes + 2)),
   }
 }
 
@@ -150,10 +153,11 @@ const CRC32C = 0x03
 
 /** Type, length, value, to the very end; a checksum among them must be right. */
 function checkTlvs(all: Buffer, start: number): string | null {
-  for (let at = start; at < all.length; ) {
+  for (let at = start; at < all.length;) {
     const end = at + 3 + (at + 3 <= all.length ? all.readUInt16BE(at + 1) : 0)
     if (at + 3 > all.length || end > all.length) return 'a PROXY header with a malformed TLV'
-    if (all[at] === CRC32C && !isChecksumRight(all, at + 3, end)) return 'a PROXY header with a wrong checksum'
+    if (all[at] === CRC32C && !isChecksumRight(all, at + 3, end))
+      return 'a PROXY header with a wrong checksum'
     at = end
   }
   return null

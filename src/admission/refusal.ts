@@ -4,6 +4,8 @@
 // an RST that can destroy the answer. So a bounded number of refusals linger, for a bounded time; the rest get RST.
 
 import type { Socket } from 'node:net'
+import { LocalCount } from '../core/cells.ts'
+import type { Count } from '../core/cells.ts'
 import type { Clock, Sweep, Swept } from '../core/clock.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
 import { resetSocket } from '../endpoint/reset.ts'
@@ -15,23 +17,24 @@ const MAX_LINGERING = 32
 export class Refusals {
   readonly #clock: Clock
   readonly #sweep: Sweep
-  #lingering = 0
+  readonly #lingering: Count
 
-  constructor(clock: Clock, sweep: Sweep) {
+  /** `lingering`: where those of all threads are counted. */
+  constructor(clock: Clock, sweep: Sweep, lingering: Count = new LocalCount()) {
     this.#clock = clock
     this.#sweep = sweep
+    this.#lingering = lingering
   }
 
   /** Takes ownership of `endpoint`. `answerOf` is asked only where there is room for an answer. */
   refuse(endpoint: Endpoint, answerOf: () => Buffer | null): void {
-    const answer = this.#lingering >= MAX_LINGERING ? null : answerOf()
-    if (answer === null) {
+    const answer = this.#lingering.held >= MAX_LINGERING ? null : answerOf()
+    if (answer === null || !this.#lingering.take(MAX_LINGERING)) {
       endpoint.owner = deaf
       endpoint.close('reset')
       return
     }
-    this.#lingering++
-    const done = (): void => void this.#lingering--
+    const done = (): void => this.#lingering.release()
     endpoint.owner = new Lingering(endpoint, this.#clock.now() + LINGER_MS, this.#sweep, done)
     endpoint.write(answer, 0, answer.length)
     endpoint.close('flush')
@@ -39,13 +42,12 @@ export class Refusals {
 
   /** As `refuse`, for a socket that speaks for itself: `farewell` is called in a turn of its own, and ends it. */
   part(socket: Socket, farewell: () => void): void {
-    if (this.#lingering >= MAX_LINGERING) return resetSocket(socket)
-    this.#lingering++
+    if (!this.#lingering.take(MAX_LINGERING)) return resetSocket(socket)
     const parting = new Parting(socket, this.#clock.now() + LINGER_MS)
     this.#sweep.add(parting)
     socket.once('close', () => {
       this.#sweep.delete(parting)
-      this.#lingering--
+      this.#lingering.release()
     })
     this.#clock.nextTurn(() => {
       if (!socket.destroyed) farewell()

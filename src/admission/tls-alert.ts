@@ -28,7 +28,12 @@ const alerts: Readonly<Record<string, number>> = {
 }
 const CERTIFICATE_UNKNOWN = 46
 
-const suites: Readonly<Record<string, { hash: string; cipher: 'aes-128-gcm' | 'aes-256-gcm' | 'chacha20-poly1305'; keyBytes: number }>> = {
+const suites: Readonly<
+  Record<
+    string,
+    { hash: string; cipher: 'aes-128-gcm' | 'aes-256-gcm' | 'chacha20-poly1305'; keyBytes: number }
+  >
+> = {
   TLS_AES_128_GCM_SHA256: { hash: 'sha256', cipher: 'aes-128-gcm', keyBytes: 16 },
   TLS_AES_256_GCM_SHA384: { hash: 'sha384', cipher: 'aes-256-gcm', keyBytes: 32 },
   TLS_CHACHA20_POLY1305_SHA256: { hash: 'sha256', cipher: 'chacha20-poly1305', keyBytes: 32 },
@@ -54,7 +59,10 @@ export function serverSecretOf(line: Buffer): Buffer | null {
 export function alertRecord(socket: tls.TLSSocket, secret: Buffer | null, problem: string): Buffer | null {
   const suite = suites[socket.getCipher().name]
   if (secret === null || suite === undefined) return null
-  const [key, nonce] = [expand(suite.hash, secret, 'key', suite.keyBytes), expand(suite.hash, secret, 'iv', 12)]
+  const [key, nonce] = [
+    expand(suite.hash, secret, 'key', suite.keyBytes),
+    expand(suite.hash, secret, 'iv', 12),
+  ]
   // Records that were sent before it: OpenSSL's session tickets, two after a full handshake and none after a resumed one.
   nonce[11]! ^= socket.isSessionReused() ? 0 : 2
   // Fatal, which alert, and the type of the record within.

@@ -3,7 +3,7 @@
 // that server would tell of it and leave it open.
 //
 // Handshakes in flight are bounded: each holds some 50 KB, and a thousand half ClientHellos cost their senders nothing. Clients share
-// the places, as they are counted everywhere: with none left, who has the most gives one up. So one client that begins and does
+// the places, as they are counted everywhere: with none left, the client that has the most gives one up. So one client that begins and does
 // not finish is in nobody's way but its own.
 
 import type { Socket } from 'node:net'
@@ -31,7 +31,7 @@ export interface TlsGateOptions {
 }
 
 export interface Handshaker {
-  /** Who it is: of those with the same, each has a part of one share. */
+  /** The client's key: handshakes with the same one have a part of one share each. */
   readonly clientKey: string
   /** One of these is called, once, unless the handshake was cancelled. */
   onSecure(socket: tls.TLSSocket): void
@@ -53,7 +53,6 @@ interface InFlight {
   isJudged: boolean
 }
 
-
 export class TlsGate {
   readonly #options: TlsGateOptions
   /** In the order in which they began. */
@@ -72,17 +71,30 @@ export class TlsGate {
   /** Throws what OpenSSL says of material that does not fit together; the gate then goes on as before. */
   use({ cert, key, clientCa }: TlsMaterial): void {
     const { minVersion, ciphers, protocols } = this.#options
-    const options = { cert, key, minVersion, ciphers, ...(clientCa === null ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }) }
+    const options = {
+      cert,
+      key,
+      minVersion,
+      ciphers,
+      ...(clientCa === null ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }),
+    }
     if (this.#server !== null) {
-      // Without the keys of before, the tickets that clients hold would cost a full handshake each. With them, who was let in by an authority
+      // Without the keys of before, the tickets that clients hold would cost a full handshake each. With them, a client that was let in by an authority
       // that is trusted no more would come in again by its ticket: it is not asked for its certificate.
       const isTrustedAsBefore = isSame(clientCa, this.#clientCa)
-      this.#server.setSecureContext({ ...options, ...(isTrustedAsBefore ? { ticketKeys: this.#server.getTicketKeys() } : {}) })
+      this.#server.setSecureContext({
+        ...options,
+        ...(isTrustedAsBefore ? { ticketKeys: this.#server.getTicketKeys() } : {}),
+      })
       this.#clientCa = clientCa
       return
     }
     this.#clientCa = clientCa
-    this.#server = nodeTls().createServer({ ...options, handshakeTimeout: NEVER_MS, ...(protocols === null ? {} : { ALPNProtocols: protocols }) })
+    this.#server = nodeTls().createServer({
+      ...options,
+      handshakeTimeout: NEVER_MS,
+      ...(protocols === null ? {} : { ALPNProtocols: protocols }),
+    })
     this.#server.on('secureConnection', (socket) => this.#onSecure(socket))
     this.#server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => this.#onError(error, socket))
     if (clientCa !== null) this.#server.on('keylog', (line, socket) => this.#onSecret(line, socket))
@@ -120,7 +132,8 @@ export class TlsGate {
 
   /** Bytes that were read from `raw` already are unshifted; nobody else reads it from here on. */
   begin(raw: Socket, handshaker: Handshaker, now: number): void {
-    if (this.#inFlight.size >= MAX_IN_FLIGHT && !this.#makeRoom(handshaker.clientKey, now)) return handshaker.onHandshakeFailed(tooMany(), null)
+    if (this.#inFlight.size >= MAX_IN_FLIGHT && !this.#makeRoom(handshaker.clientKey, now))
+      return handshaker.onHandshakeFailed(tooMany(), null)
     this.#inFlight.set(raw, { handshaker, since: now, secret: null, isJudged: false })
     // Half of a handshake is nothing: a client that ends its half inside it has left. The TLS socket takes over what it finds.
     raw.allowHalfOpen = false
@@ -137,7 +150,7 @@ export class TlsGate {
     const { greediest, most, own } = this.#sharesBeside(client)
     const isUneven = most > own + 1
     for (const [raw, { handshaker, since }] of this.#inFlight) {
-      // Of whoever has the most, its oldest, however young. Among equals it is the newcomer's own, or the oldest of all.
+      // The oldest of the client that has the most, however young. Among equals it is the newcomer's own, or the oldest of all.
       if (isUneven ? handshaker.clientKey !== greediest : own > 0 && handshaker.clientKey !== client) continue
       if (!isUneven && now - since < QUICK_MS) return false
       this.#inFlight.delete(raw)
@@ -151,7 +164,9 @@ export class TlsGate {
   #sharesBeside(client: string): { greediest: string; most: number; own: number } {
     const counts = new Map<string, number>()
     let greediest = client
-    for (const { handshaker: { clientKey } } of this.#inFlight.values()) {
+    for (const {
+      handshaker: { clientKey },
+    } of this.#inFlight.values()) {
       const count = (counts.get(clientKey) ?? 0) + 1
       counts.set(clientKey, count)
       if (count > (counts.get(greediest) ?? 0)) greediest = clientKey
@@ -173,7 +188,10 @@ export class TlsGate {
     // OpenSSL has said why, in an alert that is on its way.
     const isTold = (error.code ?? '').startsWith('ERR_SSL_')
     const raw = parentOf(socket)
-    this.#take(socket)?.handshaker.onHandshakeFailed(closeFromHandshake(error, socket), isTold ? () => void raw.end() : null)
+    this.#take(socket)?.handshaker.onHandshakeFailed(
+      closeFromHandshake(error, socket),
+      isTold ? () => void raw.end() : null,
+    )
   }
 
   #take(socket: tls.TLSSocket): InFlight | null {
@@ -191,13 +209,24 @@ function tooMany(): Close {
 }
 
 /** Why a handshake failed, in our words; `detail` has those of OpenSSL. */
-function closeFromHandshake(error: NodeJS.ErrnoException & { reason?: string }, { authorizationError }: tls.TLSSocket): Close {
+function closeFromHandshake(
+  error: NodeJS.ErrnoException & { reason?: string },
+  { authorizationError }: tls.TLSSocket,
+): Close {
   const { code = '' } = error
   const refused = authorizationError as unknown as string | null
-  if (refused !== null && refused !== undefined) return makeClose('denied', 'client', 'admit', `client certificate: ${refused} (tls.clientCa)`)
-  if (code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE') return makeClose('denied', 'client', 'admit', 'no client certificate (tls.clientCa)')
+  if (refused !== null && refused !== undefined)
+    return makeClose('denied', 'client', 'admit', `client certificate: ${refused} (tls.clientCa)`)
+  if (code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE')
+    return makeClose('denied', 'client', 'admit', 'no client certificate (tls.clientCa)')
   // Node says "socket hang up" of a peer that left without a word, with the code of an RST.
-  if (code === 'ECONNRESET' && error.syscall === undefined) return makeClose('aborted', 'client', 'admit', 'left inside its TLS handshake')
+  if (code === 'ECONNRESET' && error.syscall === undefined)
+    return makeClose('aborted', 'client', 'admit', 'left inside its TLS handshake')
   if (!code.startsWith('ERR_')) return makeClose('reset', 'client', 'admit', code)
-  return makeClose('protocol_error', 'client', 'admit', `TLS handshake: ${error.reason ?? error.message} (${code})`.slice(0, 160))
+  return makeClose(
+    'protocol_error',
+    'client',
+    'admit',
+    `TLS handshake: ${error.reason ?? error.message} (${code})`.slice(0, 160),
+  )
 }

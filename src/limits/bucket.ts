@@ -10,7 +10,9 @@
 //
 // Time is that of the Clock: it may stand still (nothing flows in) or jump forward (it fills up, never over `burst`).
 
-export class Bucket {
+import type { Tokens } from '../core/cells.ts'
+
+export class Bucket implements Tokens {
   readonly perSec: number
   readonly burst: number
   #tokens: number

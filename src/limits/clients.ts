@@ -4,19 +4,24 @@
 // `limits.connections`), and for at most MAX_IDLE others whose buckets are not full again. Beyond that the one that has been idle
 // for the longest is forgotten, which gives that client its burst early. A client with open connections is never forgotten.
 
-import { Bucket } from './bucket.ts'
+import { localScopes } from './cells.ts'
+import { networkOf } from '../core/address.ts'
+import type { ClientAddress } from '../core/address.ts'
+import type { BucketRate, Count, LimitScope, Scopes, Tokens } from '../core/cells.ts'
 import type { Close } from '../core/close.ts'
 import { makeClose } from '../core/close.ts'
 import type { LimitName } from '../core/connection.ts'
-import { clientKey } from './client-key.ts'
+import type { Doubt } from './doubts.ts'
 
 export interface ClientOptions {
   /** Infinity is off. */
   maxConnections: number
   /** New connections a second of one client; null is off. */
-  newConnections: { perSec: number; burst: number; isEnforced: boolean } | null
+  newConnections: { perSec: number; burst: number; isEnforced: boolean; scope?: LimitScope } | null
   /** False: `maxConnections` is only counted. */
   isEnforced: boolean
+  /** Who counts `maxConnections` together; `process` unless told. It stays as it was at first. */
+  scope?: LimitScope
   /** A limit acted, or would have. */
   report: (limit: LimitName, action: 'close', isEnforced: boolean) => void
 }
@@ -26,16 +31,48 @@ const MAX_IDLE = 16_384
 /** So many of the oldest are looked at whenever one is added, so that they go faster than they come. */
 const SWEPT_AT_A_TIME = 2
 
-/** What is known of one client. */
+/** One client's counts and buckets. */
 export class Client {
+  /** Its connections here. */
   open = 0
-  readonly #buckets = new Map<string, Bucket>()
+  /** Those of all who count with us. */
+  readonly count: Count
+  readonly #key: string
+  #scopes: Scopes
+  readonly #buckets = new Map<string, Tokens>()
 
-  /** The bucket of that name, made by the first who asks for it. */
-  bucket(name: string, make: () => Bucket): Bucket {
-    let bucket = this.#buckets.get(name)
-    if (bucket === undefined) this.#buckets.set(name, (bucket = make()))
+  constructor(key: string, scope: LimitScope, scopes: Scopes) {
+    const { cells, name } = scopes[scope]
+    this.count = cells.count(`${name} client ${key}`)
+    this.#key = key
+    this.#scopes = scopes
+  }
+
+  /** The bucket of that name, made by the first connection that asks for it. */
+  bucket(name: string, rate: BucketRate & { scope?: LimitScope }, now: number): Tokens {
+    const { perSec, burst, scope = 'process' } = rate
+    const id = `${name} ${perSec} ${burst} ${scope}`
+    let bucket = this.#buckets.get(id)
+    if (bucket === undefined) {
+      const { cells, name: of } = this.#scopes[scope]
+      this.#buckets.set(
+        id,
+        (bucket = cells.bucket(`${of} client ${this.#key} ${name}`, { perSec, burst }, now)),
+      )
+    }
     return bucket
+  }
+
+  /** Connections that come draw from the fleet that there is now. */
+  moveTo(scopes: Scopes): void {
+    this.#scopes = scopes
+    for (const id of this.#buckets.keys()) if (id.endsWith(' fleet')) this.#buckets.delete(id)
+  }
+
+  /** The bucket of that name has no token, as far as is known: it has been asked for one. */
+  isUnsure(name: string, rate: BucketRate & { scope?: LimitScope }, now: number): boolean {
+    const bucket = this.bucket(name, rate, now)
+    return !bucket.has(1, now) && bucket.isUnsure === true
   }
 
   /** Nothing would be lost if it were forgotten. */
@@ -46,16 +83,37 @@ export class Client {
 }
 
 export class Clients {
-  /** May be changed at any time; who is there stays. */
+  /** May be changed at any time; clients that are there stay. */
   options: ClientOptions
+  /** Who counts their connections together. */
+  readonly scope: LimitScope
   readonly #active = new Map<string, Client>()
   /** Without connections; the one that has been so for the longest comes first. */
   readonly #idle = new Map<string, Client>()
   /** How many were forgotten before their buckets were full. */
   forgottenEarly = 0
+  #scopes: Scopes
 
-  constructor(options: ClientOptions) {
+  constructor(options: ClientOptions, scopes: Scopes = localScopes) {
     this.options = options
+    this.scope = options.scope ?? 'process'
+    this.#scopes = scopes
+  }
+
+  /** False where the connections that are open would have to be counted elsewhere: another has to begin. */
+  mayMoveTo(scope: LimitScope, scopes: Scopes): boolean {
+    return this.scope === scope && (scope === 'process' || !this.#isElsewhere(scopes))
+  }
+
+  /** Goes on with those, which it may. */
+  moveTo(scopes: Scopes): void {
+    if (!this.#isElsewhere(scopes)) return
+    this.#scopes = scopes
+    for (const client of [...this.#active.values(), ...this.#idle.values()]) client.moveTo(scopes)
+  }
+
+  #isElsewhere({ fleet }: Scopes): boolean {
+    return fleet.cells !== this.#scopes.fleet.cells || fleet.name !== this.#scopes.fleet.name
   }
 
   /** How many are known. */
@@ -63,45 +121,67 @@ export class Clients {
     return this.#active.size + this.#idle.size
   }
 
-  /** Lets a connection of that client (`ip:port`) on, or says why not. Each that was let on is released once. */
-  admit(address: string, now: number): Close | null {
-    const key = clientKey(address)
+  /** Lets a connection of that client on, or says why not. Each that was let on is released once. */
+  admit(address: ClientAddress, now: number): Close | null {
+    const key = keyOf(address)
     if (key === null) return null
-    const client = this.#active.get(key) ?? this.#idle.get(key) ?? new Client()
+    const client = this.#active.get(key) ?? this.#idle.get(key) ?? this.#meet(key)
     const close = this.#tooMany(client) ?? this.#tooFast(client, now)
     if (close === null) client.open++
     this.#keep(key, client, now)
     return close
   }
 
-  release(address: string, now: number): void {
-    const key = clientKey(address)
+  /** Not null: nobody knows yet whether a connection of that client is over a limit of the fleet; worth asking again as it says. */
+  doubt(address: ClientAddress, now: () => number): Doubt | null {
+    const { maxConnections, isEnforced, newConnections } = this.options
+    const counts = isEnforced && this.scope === 'fleet' && Number.isFinite(maxConnections)
+    const paces = newConnections?.isEnforced === true && newConnections.scope === 'fleet'
+    const key = counts || paces ? keyOf(address) : null
+    if (key === null) return null
+    const client = this.#active.get(key) ?? this.#idle.get(key) ?? this.#meet(key)
+    const isOpen = (): boolean =>
+      (counts && client.count.isUnsure?.(maxConnections) === true) ||
+      (paces && client.isUnsure('newConnections', newConnections, now()))
+    return isOpen() ? isOpen : null
+  }
+
+  release(address: ClientAddress, now: number): void {
+    const key = keyOf(address)
     const client = key === null ? undefined : this.#active.get(key)
     if (key === null || client === undefined) return
     client.open--
+    client.count.release()
     this.#keep(key, client, now)
   }
 
   /** The client at that address, who has a connection open; null where clients cannot be told apart. */
-  of(address: string): Client | null {
-    const key = clientKey(address)
+  of(address: ClientAddress): Client | null {
+    const key = keyOf(address)
     return key === null ? null : (this.#active.get(key) ?? null)
   }
 
-  #tooMany({ open }: Client): Close | null {
+  #meet(key: string): Client {
+    return new Client(key, this.scope, this.#scopes)
+  }
+
+  /** Null has taken its place. */
+  #tooMany({ count }: Client): Close | null {
     const { maxConnections, isEnforced, report } = this.options
-    if (open < maxConnections) return null
+    if (count.take(maxConnections)) return null
     report('connectionsPerClient', 'close', isEnforced)
-    return isEnforced ? makeClose('too_many', 'client', 'admit', 'limits.connectionsPerClient') : null
+    if (!isEnforced && count.take(Number.POSITIVE_INFINITY)) return null
+    return makeClose('too_many', 'client', 'admit', 'limits.connectionsPerClient')
   }
 
   #tooFast(client: Client, now: number): Close | null {
     const { newConnections, report } = this.options
     if (newConnections === null) return null
-    const { perSec, burst, isEnforced } = newConnections
-    if (client.bucket(`newConnections ${perSec} ${burst}`, () => new Bucket(perSec, burst, now)).take(1, now)) return null
-    report('newConnections', 'close', isEnforced)
-    return isEnforced ? makeClose('rate_limited', 'client', 'admit', 'limits.newConnections') : null
+    if (client.bucket('newConnections', newConnections, now).take(1, now)) return null
+    report('newConnections', 'close', newConnections.isEnforced)
+    if (!newConnections.isEnforced) return null
+    client.count.release()
+    return makeClose('rate_limited', 'client', 'admit', 'limits.newConnections')
   }
 
   #keep(key: string, client: Client, now: number): void {
@@ -127,4 +207,9 @@ export class Clients {
       this.#idle.delete(key)
     }
   }
+}
+
+/** The key of a client; null on a unix socket, whose clients cannot be told apart. */
+function keyOf({ ip }: ClientAddress): string | null {
+  return ip === null ? null : networkOf(ip)
 }

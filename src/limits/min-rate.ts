@@ -3,12 +3,13 @@
 // its buffers for ever.
 //
 // | side   | judged while                                         | does not kill                                          |
-// | owing  | its WebSocket message, request or answer is begun     | who is idle; who we do not read (delayed, or the other |
+// | owing  | its WebSocket message, request or answer is begun     | an idle peer; one that is not read (delayed, or the other |
 // |        | and not complete                                     | side is slow); opaque bytes, which owe nothing         |
 // | taking | bytes are queued for it                              | a reader whose kernel shows progress in large steps:   |
-// |        |                                                      | the kernel is asked before it is judged                |
+// |        |                                                      | the kernel is asked before it is judged; a stream      |
+// |        |                                                      | that waits for its connection, which is judged itself  |
 //
-// Judged is the mean since it began, and only after `afterMs`. Time in which our own process stood still does not count.
+// Without a dialogue, which knows what is owed, only the side that takes is judged. Judged is the mean since it began, and only after `afterMs`. Time in which our own process stood still does not count.
 // Prior art: Apache's mod_reqtimeout (MinRate), Kestrel's MinRequestBodyDataRate, pingora's min_send_rate.
 
 import { SWEEP_MS } from '../core/clock.ts'
@@ -18,8 +19,7 @@ import type { Endpoint } from '../endpoint/endpoint.ts'
 import { PATIENT_SWEEPS } from '../endpoint/kernel-queue.ts'
 import { earliest } from '../core/wait.ts'
 import type { NextDeadline } from '../core/wait.ts'
-import type { Dialogue } from '../pair/dialogue.ts'
-import type { Half } from '../pair/half.ts'
+import type { Flow } from '../core/connection.ts'
 
 export interface MinRateOptions {
   bytesPerSec: number
@@ -46,11 +46,18 @@ export class Pace {
 
   /** When it is too slow if nothing moves any more; Infinity while it owes nothing. `moved` is a total of bytes. */
   dueAt({ bytesPerSec, afterMs }: MinRateOptions, moved: number): number {
-    return this.#since === null ? Number.POSITIVE_INFINITY : this.#since + Math.max(afterMs, ((moved - this.#from) * 1000) / bytesPerSec)
+    return this.#since === null
+      ? Number.POSITIVE_INFINITY
+      : this.#since + Math.max(afterMs, ((moved - this.#from) * 1000) / bytesPerSec)
   }
 
   /** `moved` is a total of bytes; `isExcused`: since the last look it was not free to move. True: too slow. */
-  isTooSlow({ bytesPerSec, afterMs }: MinRateOptions, moved: number, isExcused: boolean, now: number): boolean {
+  isTooSlow(
+    { bytesPerSec, afterMs }: MinRateOptions,
+    moved: number,
+    isExcused: boolean,
+    now: number,
+  ): boolean {
     if (this.#since === null) {
       this.#since = this.#seenAt = now
       this.#from = moved
@@ -64,8 +71,11 @@ export class Pace {
   }
 }
 
-/** What is asked of a side that takes. */
+/** The part of an endpoint that its taking is judged by. */
 export type Taking = Pick<Endpoint, 'queued' | 'untaken' | 'measure' | 'measurements'>
+
+/** Of what was sent, what the peer has not taken. */
+const left = ({ queued, untaken }: Taking): number => (untaken === 0 ? queued : untaken)
 
 /** One peer that takes what is queued for it. */
 export class TakingPace {
@@ -82,13 +92,15 @@ export class TakingPace {
     }
     // The first look is the measure of all later ones: what lay in the kernel when it began to wait was not taken.
     if (!this.#pace.isRunning && !this.#hasLooked(sink)) return false
-    if (this.#pace.isTooSlow(options, sent - sink.untaken, false, now)) return this.#hasLooked(sink)
+    // What is queued and not untaken waits for its carrier.
+    const isExcused = sink.untaken === 0
+    if (this.#pace.isTooSlow(options, sent - left(sink), isExcused, now)) return this.#hasLooked(sink)
     this.#askedAt = null
     return false
   }
 
   dueAt(options: MinRateOptions, sink: Taking, sent: number): number {
-    return this.#pace.dueAt(options, sent - sink.untaken)
+    return this.#pace.dueAt(options, sent - left(sink))
   }
 
   /** Whether a look into the kernel that was asked for since `#askedAt` was null has come back. Asks again if not. */
@@ -103,6 +115,20 @@ export class TakingPace {
   }
 }
 
+/** One direction of a pair, as far as its rate is judged. */
+export interface Paced {
+  readonly isPaused: boolean
+  readonly flow: Pick<Flow, 'messages' | 'received' | 'sent'>
+  readonly source: { readonly side: PeerSide }
+  readonly sink: Taking & { readonly side: PeerSide }
+}
+
+/** Both directions; which endpoint a direction leads to may change. */
+export interface PacedPair {
+  readonly toUpstream: Paced
+  readonly toClient: Paced
+}
+
 /** Of one half: its source may owe, its sink may be owed. */
 class HalfPace {
   readonly #owing = new Pace()
@@ -110,46 +136,56 @@ class HalfPace {
   #messages = 0
   #wasPaused = false
 
-  check(options: MinRateOptions, half: Half, isOwing: boolean, now: number): PeerSide | null {
+  check(options: MinRateOptions, half: Paced, isOwing: boolean, now: number): PeerSide | null {
     const isExcused = half.isPaused || this.#wasPaused
     this.#wasPaused = half.isPaused
-    // Another message than the one that was seen last: who completes messages is not slow.
+    // Another message than the one that was seen last: a peer that completes messages is not slow.
     if (!isOwing || half.flow.messages !== this.#messages) this.#owing.stop()
     this.#messages = half.flow.messages
     if (isOwing && this.#owing.isTooSlow(options, half.flow.received, isExcused, now)) return half.source.side
     return this.#taking.isTooSlow(options, half.sink, half.flow.sent, now) ? half.sink.side : null
   }
 
-  next(options: MinRateOptions, { source, sink, flow }: Half): NextDeadline | null {
+  next(options: MinRateOptions, { source, sink, flow }: Paced): NextDeadline | null {
     const owing = minRateDeadline(options, source.side, this.#owing.dueAt(options, flow.received))
-    return earliest([owing, minRateDeadline(options, sink.side, this.#taking.dueAt(options, sink, flow.sent))])
+    return earliest([
+      owing,
+      minRateDeadline(options, sink.side, this.#taking.dueAt(options, sink, flow.sent)),
+    ])
   }
 }
 
-/** As a deadline among the others, for who asks what comes next; null where it is only counted. */
-export function minRateDeadline({ isEnforced }: MinRateOptions, side: PeerSide, at: number): NextDeadline | null {
+/** As a deadline among the others, for a listing of the next one; null where it is only counted. */
+export function minRateDeadline(
+  { isEnforced }: MinRateOptions,
+  side: PeerSide,
+  at: number,
+): NextDeadline | null {
   return isEnforced ? { key: 'limits.minRate', reason: 'too_slow', side, at } : null
 }
 
 /** Both halves of a pair. */
 export class MinRate {
   readonly #options: MinRateOptions
+  readonly #pair: PacedPair
   readonly #toUpstream = new HalfPace()
   readonly #toClient = new HalfPace()
   readonly #report: () => void
   #hasReported = false
 
   /** `report` is called for a pair that is too slow, once. */
-  constructor(options: MinRateOptions, report: () => void) {
+  constructor(options: MinRateOptions, pair: PacedPair, report: () => void) {
     this.#options = options
+    this.#pair = pair
     this.#report = report
   }
 
-  /** To be called in each sweep. Without a dialogue, which knows what is owed, only who takes is judged. */
-  check(toUpstream: Half, toClient: Half, dialogue: Dialogue | null, now: number): Close | null {
+  /** To be called in each sweep, with the sides that owe something as the dialogue knows it. */
+  check(isClientOwing: boolean, isUpstreamOwing: boolean, now: number): Close | null {
+    const { toUpstream, toClient } = this.#pair
     const side =
-      this.#toUpstream.check(this.#options, toUpstream, dialogue?.isOwing(toUpstream) ?? false, now) ??
-      this.#toClient.check(this.#options, toClient, dialogue?.isOwing(toClient) ?? false, now)
+      this.#toUpstream.check(this.#options, toUpstream, isClientOwing, now) ??
+      this.#toClient.check(this.#options, toClient, isUpstreamOwing, now)
     if (side === null) return null
     if (!this.#hasReported) this.#report()
     this.#hasReported = true
@@ -157,8 +193,11 @@ export class MinRate {
   }
 
   /** When a peer is too slow if nothing moves any more, as of the last check; null while nobody owes or is owed anything. */
-  next(toUpstream: Half, toClient: Half): NextDeadline | null {
-    return earliest([this.#toUpstream.next(this.#options, toUpstream), this.#toClient.next(this.#options, toClient)])
+  next(): NextDeadline | null {
+    return earliest([
+      this.#toUpstream.next(this.#options, this.#pair.toUpstream),
+      this.#toClient.next(this.#options, this.#pair.toClient),
+    ])
   }
 }
 

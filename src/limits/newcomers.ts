@@ -1,10 +1,12 @@
-// The gate of new connections: so many a second on one listener, whoever they are from. What comes faster waits, accepted but
-// unread and with nothing spent on it, in the order in which it came, or is refused.
+// The gate of new connections: so many a second on one listener, from any client. A connection that comes faster waits, accepted but
+// unread and with nothing spent on it, in the order in which it came, or is refused. Where a fleet was asked for tokens, nobody is refused
+// before it has answered: they wait as well.
 //
 // libuv accepts whatever the kernel has, and offers no way to leave connections in the backlog for a while; so they wait here.
 // Each has its place under `limits.connections` meanwhile, which bounds how many wait, and none waits longer than `deadlines.handshake` says at the time.
 
-import { Bucket } from './bucket.ts'
+import { localCells } from './cells.ts'
+import type { Cells, Tokens } from '../core/cells.ts'
 import type { Clock, Swept, Sweep } from '../core/clock.ts'
 import type { Live } from '../core/live.ts'
 import { roomyBurst } from './pacer.ts'
@@ -25,9 +27,12 @@ export interface NewcomerContext {
   clock: Clock
   sweep: Sweep
   pacer: Pacer
+  /** Where the rate is counted, and under which name; without it here. */
+  cells?: Cells
+  name?: string
 }
 
-/** What becomes of one that has to wait. Exactly one is called, once. */
+/** The end of a wait. Exactly one is called, once. */
 export interface Newcomer {
   serve(): void
   refuse(): void
@@ -36,14 +41,16 @@ export interface Newcomer {
 export class Newcomers {
   readonly #options: NewcomerOptions
   readonly #context: NewcomerContext
-  readonly #bucket: Bucket
+  readonly #bucket: Tokens
   readonly #waiting = new Set<Waiting>()
 
   constructor(options: NewcomerOptions, context: NewcomerContext) {
     const { perSec, burst, onExceed } = options
     this.#options = options
     this.#context = context
-    this.#bucket = new Bucket(perSec, onExceed === 'delay' ? roomyBurst(burst, perSec, 1) : burst, context.clock.now())
+    const { clock, cells = localCells, name = '' } = context
+    const rate = { perSec, burst: onExceed === 'delay' ? roomyBurst(burst, perSec, 1) : burst }
+    this.#bucket = cells.bucket(`${name} newConnections`, rate, clock.now())
   }
 
   get waiting(): number {
@@ -54,12 +61,16 @@ export class Newcomers {
   admit(newcomer: Newcomer): void {
     const { onExceed, isEnforced, deadlines, report } = this.#options
     const now = this.#context.clock.now()
-    // Who waits comes first.
+    // Waiting connections come first.
     if (this.#waiting.size === 0 && this.#bucket.take(1, now)) return newcomer.serve()
-    report(onExceed, isEnforced)
+    const isUnsure = isEnforced && onExceed === 'close' && (this.#waiting.size > 0 || this.#bucket.isUnsure)
+    if (!isUnsure) report(onExceed, isEnforced)
     if (!isEnforced) return newcomer.serve()
-    if (onExceed === 'close') return newcomer.refuse()
-    const waiting = new Waiting(newcomer, { since: now, deadlines }, this.#bucket, (one) => this.#forget(one))
+    if (onExceed === 'close' && !isUnsure) return newcomer.refuse()
+    const waiting = new Waiting(newcomer, { since: now, deadlines }, this.#bucket, {
+      done: (one) => this.#forget(one),
+      refusing: isUnsure ? () => report(onExceed, isEnforced) : null,
+    })
     this.#waiting.add(waiting)
     this.#context.sweep.add(waiting)
     this.#context.pacer.wait(this.#bucket, waiting)
@@ -82,23 +93,38 @@ interface Patience {
   deadlines: Live<{ handshakeMs: number }>
 }
 
+interface WaitOptions {
+  done: (waiting: Waiting) => void
+  /** Told when it is refused since it is known that there is no token; null: it waits until there is one. */
+  refusing: (() => void) | null
+}
+
 class Waiting implements Waiter, Swept {
-  readonly needs = 1
   readonly #newcomer: Newcomer
   readonly #patience: Patience
-  readonly #bucket: Bucket
-  readonly #done: (waiting: Waiting) => void
+  readonly #bucket: Tokens
+  readonly #options: WaitOptions
 
-  constructor(newcomer: Newcomer, patience: Patience, bucket: Bucket, done: (waiting: Waiting) => void) {
+  constructor(newcomer: Newcomer, patience: Patience, bucket: Tokens, options: WaitOptions) {
     this.#newcomer = newcomer
     this.#patience = patience
     this.#bucket = bucket
-    this.#done = done
+    this.#options = options
+  }
+
+  get needs(): number {
+    return this.#options.refusing === null || this.#bucket.isUnsure === true ? 1 : Number.NEGATIVE_INFINITY
   }
 
   onTurn(now: number): number {
-    this.#bucket.spend(1, now)
-    this.#done(this)
+    const { refusing, done } = this.#options
+    if (refusing === null) this.#bucket.spend(1, now)
+    else if (!this.#bucket.take(1, now)) {
+      refusing()
+      this.giveUp()
+      return 0
+    }
+    done(this)
     this.#newcomer.serve()
     return 0
   }
@@ -113,7 +139,7 @@ class Waiting implements Waiter, Swept {
   }
 
   giveUp(): void {
-    this.#done(this)
+    this.#options.done(this)
     this.#newcomer.refuse()
   }
 }

@@ -1,10 +1,10 @@
 // Gives those that wait for a bucket their turn, in the order in which they came. One timer for all of them, armed only
 // while somebody waits, so that limits that are kept cost nothing.
 //
-// A turn is given only while the bucket holds what is needed for it. Whoever is not done with its turn queues up again, so
+// A turn is given only while the bucket holds what is needed for it. A waiter that is not done with its turn queues up again, so
 // several that share a bucket take turns, however greedy one of them is.
 
-import type { Bucket } from './bucket.ts'
+import type { Tokens } from '../core/cells.ts'
 import type { Clock } from '../core/clock.ts'
 
 /** Between two rounds. Coarser would make a stream that is slowed down jerk, finer would cost more than it moves. */
@@ -27,7 +27,7 @@ export function roomyBurst(burst: number, perSec: number, needs: number): number
 
 export class Pacer {
   readonly #clock: Clock
-  readonly #queues = new Map<Bucket, Set<Waiter>>()
+  readonly #queues = new Map<Tokens, Set<Waiter>>()
   #stop: (() => void) | null = null
 
   constructor(clock: Clock) {
@@ -35,7 +35,7 @@ export class Pacer {
   }
 
   /** Puts `waiter` last in the queue for `bucket`, unless it is in it. */
-  wait(bucket: Bucket, waiter: Waiter): void {
+  wait(bucket: Tokens, waiter: Waiter): void {
     let queue = this.#queues.get(bucket)
     if (queue === undefined) this.#queues.set(bucket, (queue = new Set()))
     queue.add(waiter)
@@ -43,7 +43,7 @@ export class Pacer {
   }
 
   /** It waits no more: it had its turn elsewhere, or is gone. */
-  leave(bucket: Bucket, waiter: Waiter): void {
+  leave(bucket: Tokens, waiter: Waiter): void {
     const queue = this.#queues.get(bucket)
     if (queue === undefined) return
     queue.delete(waiter)
@@ -64,9 +64,9 @@ export class Pacer {
     if (this.#queues.size === 0) this.#halt()
   }
 
-  #giveTurns(bucket: Bucket, queue: Set<Waiter>, now: number): void {
+  #giveTurns(bucket: Tokens, queue: Set<Waiter>, now: number): void {
     let promised = 0
-    // No more than there are now: who queues up again waits for the next round.
+    // No more than there are now: a waiter that queues up again waits for the next round.
     let left = queue.size
     for (const waiter of queue) {
       if (left-- === 0 || !bucket.has(promised + waiter.needs, now)) break

@@ -1,9 +1,14 @@
 // The gate of numbers: how many connections may be open. Each costs two descriptors and its buffers; over the limit the
 // kernel would refuse silently (libuv accepts and closes), so we refuse first, and say so.
 
+import { localCells } from './cells.ts'
+import type { Count } from '../core/cells.ts'
+
 export interface FullRules {
   isEnforced?: boolean
   onFull?: (isEnforced: boolean) => void
+  /** Where it is counted; without it here. */
+  count?: Count
 }
 
 /** Counts open connections against a maximum, and against that of a parent (the whole process). */
@@ -14,34 +19,39 @@ export class ConnectionLimit {
   isEnforced: boolean
   readonly #parent: ConnectionLimit | null
   readonly #onFull: FullRules['onFull']
-  #open = 0
+  readonly #count: Count
 
-  constructor(max: number, parent: ConnectionLimit | null = null, { isEnforced = true, onFull }: FullRules = {}) {
+  constructor(
+    max: number,
+    parent: ConnectionLimit | null = null,
+    { isEnforced = true, onFull, count = localCells.count('') }: FullRules = {},
+  ) {
     this.max = max
     this.isEnforced = isEnforced
     this.#parent = parent
     this.#onFull = onFull
+    this.#count = count
   }
 
   get open(): number {
-    return this.#open
+    return this.#count.held
   }
 
   /** Takes a place; false if there is none. Every place that was taken is released once. */
   take(): boolean {
-    if (this.#open >= this.max && this.#isFull()) return false
-    if (this.#parent?.take() === false) return false
-    this.#open++
-    return true
+    if (!this.#count.take(this.max) && this.#isFull()) return false
+    if (this.#parent?.take() !== false) return true
+    this.#count.release()
+    return false
   }
 
   #isFull(): boolean {
     this.#onFull?.(this.isEnforced)
-    return this.isEnforced
+    return this.isEnforced || !this.#count.take(Number.POSITIVE_INFINITY)
   }
 
   release(): void {
-    this.#open--
+    this.#count.release()
     this.#parent?.release()
   }
 }

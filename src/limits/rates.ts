@@ -2,6 +2,8 @@
 // it shares with its client or with all of the listener.
 
 import { Bucket } from './bucket.ts'
+import { localScopes } from './cells.ts'
+import type { LimitScope, Scopes, Tokens } from '../core/cells.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Connection, Direction, LimitAction, LimitName } from '../core/connection.ts'
 import type { HalfRates, PairLimits, PairRates, Rate } from './meter.ts'
@@ -14,6 +16,8 @@ export interface RateRule<Action extends LimitAction = 'delay' | 'close'> {
   perSec: number
   burst: number
   per: 'connection' | 'client' | 'listener'
+  /** Who shares it with others of that kind; `process` unless told. */
+  scope?: LimitScope
   onExceed: Action
   /** False: only counted. */
   isEnforced: boolean
@@ -24,7 +28,7 @@ export interface RatesOptions {
   bytes: RateRule | null
   messages: RateRule<LimitAction> | null
   minRate: MinRateOptions | null
-  /** What one read can bring. */
+  /** The most that one read can bring, in bytes. */
   readBytes: number
 }
 
@@ -33,6 +37,8 @@ export interface RatesContext {
   pacer: Pacer
   /** Where the buckets of clients are; null where none are asked for. */
   clients: Clients | null
+  /** Where all of the listener draws from; without it here. */
+  scopes?: Scopes
   report: (limit: LimitName, action: LimitAction, isEnforced: boolean) => void
 }
 
@@ -43,41 +49,72 @@ export class Rates implements PairLimits {
   readonly report: RatesContext['report']
   readonly #options: RatesOptions
   readonly #clients: Clients | null
-  readonly #shared = new Map<string, Bucket>()
+  readonly #scopes: Scopes
+  readonly #shared = new Map<string, Tokens>()
 
-  constructor(options: RatesOptions, { clock, pacer, clients, report }: RatesContext) {
+  constructor(options: RatesOptions, { clock, pacer, clients, report, scopes = localScopes }: RatesContext) {
     this.clock = clock
     this.pacer = pacer
     this.minRate = options.minRate
     this.report = report
     this.#options = options
     this.#clients = clients
+    this.#scopes = scopes
   }
 
   ratesOf(connection: Connection): PairRates | null {
     if (this.#options.bytes === null && this.#options.messages === null) return null
-    return { toUpstream: this.#halfRates(connection, 'to_upstream'), toClient: this.#halfRates(connection, 'to_client') }
-  }
-
-  #halfRates(connection: Connection, direction: Direction): HalfRates {
-    const { bytes, messages, readBytes } = this.#options
     return {
-      bytes: bytes && this.#rate(connection, `bytes ${direction}`, bytes, readBytes),
-      messages: messages && connection.protocol === 'websocket' ? this.#rate(connection, `messages ${direction}`, messages, 1) : null,
+      toUpstream: this.#halfRates(connection, 'to_upstream'),
+      toClient: this.#halfRates(connection, 'to_client'),
     }
   }
 
-  #rate<Action extends LimitAction>(connection: Connection, name: string, rule: RateRule<Action>, needs: number): Rate<Action> {
+  #halfRates(connection: Connection, direction: Direction): HalfRates {
+    const { bytes, messages } = this.#options
+    return {
+      bytes: bytes && this.#bytes(connection, direction, bytes),
+      messages:
+        messages && connection.protocol === 'websocket'
+          ? this.#rate(connection, `messages ${direction}`, messages, 1)
+          : null,
+    }
+  }
+
+  /** Null as long as nobody has said whose the bytes are. Those of a stream are drawn for by its connection, unless that is of many clients. */
+  #bytes(connection: Connection, direction: Direction, rule: RateRule): Rate | null {
+    const { namesClients, isCounted, session } = connection
+    if (session !== null && !(rule.per === 'client' && namesClients)) return null
+    if (rule.per === 'client' && namesClients && !isCounted) return null
+    return this.#rate(connection, `bytes ${direction}`, rule, this.#options.readBytes)
+  }
+
+  #rate<Action extends LimitAction>(
+    connection: Connection,
+    name: string,
+    rule: RateRule<Action>,
+    needs: number,
+  ): Rate<Action> {
     const { onExceed, isEnforced } = rule
     return { bucket: this.#bucket(connection, name, rule, needs), onExceed, isEnforced }
   }
 
-  #bucket({ clientAddress }: Connection, name: string, { perSec, burst, per, onExceed }: RateRule<LimitAction>, needs: number): Bucket {
-    const make = (): Bucket => new Bucket(perSec, onExceed === 'delay' ? roomyBurst(burst, perSec, needs) : burst, this.clock.now())
-    if (per === 'client') return this.#clients?.of(clientAddress)?.bucket(`${name} ${perSec} ${burst}`, make) ?? make()
-    if (per === 'connection') return make()
+  #bucket(
+    { client }: Connection,
+    name: string,
+    { perSec, burst, per, onExceed, scope = 'process' }: RateRule<LimitAction>,
+    needs: number,
+  ): Tokens {
+    const rate = { perSec, burst: onExceed === 'delay' ? roomyBurst(burst, perSec, needs) : burst }
+    const now = this.clock.now()
+    if (per === 'client') {
+      const known = this.#clients?.of(client)
+      if (known) return known.bucket(name, { ...rate, scope }, now)
+    }
+    if (per !== 'listener') return new Bucket(rate.perSec, rate.burst, now)
+    const { cells, name: of } = this.#scopes[scope]
     let bucket = this.#shared.get(name)
-    if (bucket === undefined) this.#shared.set(name, (bucket = make()))
+    if (bucket === undefined) this.#shared.set(name, (bucket = cells.bucket(`${of} ${name}`, rate, now)))
     return bucket
   }
 }

@@ -1,0 +1,132 @@
+// Whether Redis is there. What fails, or does not answer in time, opens the circuit: nothing is sent then but one probe at a time, after a
+// pause that doubles, each with its own connection and what the files of the credentials hold by then.
+//
+//     away --probe--> up --a failure, a timeout--> away
+
+import type { Clock } from '../core/clock.ts'
+import type { Answer, Command, Connect, Store } from './store.ts'
+
+export interface CircuitOptions {
+  /** Milliseconds for an answer; connecting gets as much as CONNECT_FACTOR of them. */
+  timeoutMs: number
+  /** The command that a probe sends. */
+  probe: () => Command
+}
+
+export interface CircuitContext {
+  clock: Clock
+  random: () => number
+  connect: Connect
+  onUp: (answer: Answer) => void
+  /** Once for each time that it opens, and for a start that fails. */
+  onDown: (problem: string) => void
+  onRequests: (count: number, result: RequestResult, ms: number) => void
+}
+
+export type RequestResult = 'ok' | 'timeout' | 'error'
+
+const FIRST_PAUSE_MS = 100
+const LAST_PAUSE_MS = 5000
+/** TLS, credentials, sentinels that are asked first. */
+const CONNECT_FACTOR = 20
+const MIN_CONNECT_MS = 1000
+
+class Timeout extends Error {}
+
+export class Circuit {
+  readonly #options: CircuitOptions
+  readonly #context: CircuitContext
+  #store: Store | null = null
+  #problem: string | null = null
+  #failures = 0
+  #cancel: () => void = () => {}
+  #isStopped = false
+
+  constructor(options: CircuitOptions, context: CircuitContext) {
+    this.#options = options
+    this.#context = context
+  }
+
+  get isUp(): boolean {
+    return this.#store !== null
+  }
+
+  start(): void {
+    void this.#probe()
+  }
+
+  /** Null where it failed, which has opened the circuit. */
+  async run(commands: readonly Command[]): Promise<Answer[] | null> {
+    const store = this.#store
+    if (store === null) return null
+    try {
+      return await this.#ask(store, commands)
+    } catch (error) {
+      if (this.#store === store) this.#open(error)
+      return null
+    }
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    this.#cancel()
+    this.#store?.close()
+    this.#store = null
+  }
+
+  async #probe(): Promise<void> {
+    const connecting = new AbortController()
+    let store: Store | null = null
+    try {
+      const ms = Math.max(MIN_CONNECT_MS, this.#options.timeoutMs * CONNECT_FACTOR)
+      store = await this.#within(ms, this.#context.connect(connecting.signal))
+      const [answer] = await this.#ask(store, [this.#options.probe()])
+      if (this.#isStopped) return store.close()
+      this.#store = store
+      this.#failures = 0
+      this.#problem = null
+      this.#context.onUp(answer!)
+    } catch (error) {
+      connecting.abort()
+      store?.close()
+      this.#open(error)
+    }
+  }
+
+  #open(error: unknown): void {
+    if (this.#isStopped) return
+    this.#store?.close()
+    this.#store = null
+    const problem = error instanceof Error ? error.message : String(error)
+    if (this.#problem === null) this.#context.onDown((this.#problem = problem))
+    const { clock, random } = this.#context
+    const pauseMs = Math.min(LAST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failures++)
+    this.#cancel = clock.after(pauseMs * (0.5 + random()), () => void this.#probe())
+  }
+
+  async #ask(store: Store, commands: readonly Command[]): Promise<Answer[]> {
+    const { clock, onRequests } = this.#context
+    const since = clock.now()
+    try {
+      const answers = await this.#within(this.#options.timeoutMs, store.run(commands))
+      onRequests(commands.length, 'ok', clock.now() - since)
+      return answers
+    } catch (error) {
+      onRequests(commands.length, error instanceof Timeout ? 'timeout' : 'error', clock.now() - since)
+      throw error
+    }
+  }
+
+  /** An answer that lies in the socket because our own process stood still has come in time: the socket is read once more first. */
+  #within<T>(ms: number, promise: Promise<T>): Promise<T> {
+    const { clock } = this.#context
+    return new Promise<T>((resolve, reject) => {
+      const give = (): void => reject(new Timeout(`no answer within ${ms} ms`))
+      const cancel = clock.after(ms, () => clock.nextTurn(give))
+      promise.then(
+        (value) => (cancel(), resolve(value)),
+        (error: unknown) => (cancel(), reject(error as Error)),
+      )
+    })
+  }
+}

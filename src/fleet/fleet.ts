@@ -1,0 +1,297 @@
+// The limits of a whole fleet as one gate keeps them: leases from Redis, from which it limits at once. Nothing on the path waits for an
+// answer: what a lease has to ask is collected, and sent in one batch at a time, so nothing queues without a bound either.
+//
+// Each gate tells that it lives, and learns how many do. A gate that Redis has forgotten (it was restarted empty) tells all it has again.
+//
+// Names are hashed with a secret that lies in Redis under the prefix, so that no address is read in passing (MONITOR, the slow log, a
+// browser of keys). Whoever owns that Redis can work it out.
+
+import type { BucketRate, Cells, Count, Tokens } from '../core/cells.ts'
+import type { Clock } from '../core/clock.ts'
+import { nodeCrypto } from '../core/node-lazy.ts'
+import { Circuit } from './circuit.ts'
+import type { RequestResult } from './circuit.ts'
+import { SOON_MS } from './lease.ts'
+import type { FleetState, Lease, Mode } from './lease.ts'
+import { LeasedCount } from './leased-count.ts'
+import { LeasedTokens } from './leased-tokens.ts'
+import type { Answer, Command, Connect } from './store.ts'
+
+export interface FleetOptions {
+  prefix: string
+  timeoutMs: number
+  /** What is done while Redis is away. */
+  onUnavailable: 'local' | 'open' | 'closed'
+  /** Names are not hashed. */
+  plainKeys: boolean
+}
+
+export interface FleetContext {
+  clock: Clock
+  random: () => number
+  connect: Connect
+  observer: FleetObserver
+}
+
+export interface FleetObserver {
+  onUp(gates: number): void
+  onDown(problem: string): void
+  /** How many there are, which may be what it was. */
+  onGates(gates: number): void
+  onRequests(count: number, result: RequestResult, ms: number): void
+  onDrawn(ms: number): void
+}
+
+const BEAT_MS = 3000
+/** A gate that has said nothing for so long is not counted. */
+const GATE_TTL_MS = 10_000
+const TEND_MS = 1000
+/** Leases that gather while a batch is under way; a batch is answered within one turn of Redis. */
+const GATHER_MS = 5
+const MAX_BATCH = 512
+/** Some 20 MB. Beyond it those that have been there the longest, and have no connection, are forgotten. */
+const MAX_LEASES = 65_536
+
+interface Entry {
+  readonly id: string
+  readonly name: string
+  key: string | null
+  readonly lease: Lease
+}
+
+export class Fleet implements Cells, FleetState {
+  readonly isShared = false
+  readonly gate: string
+  gates = 1
+  #options: FleetOptions
+  readonly #context: FleetContext
+  #circuit: Circuit
+  readonly #entries = new Map<string, Entry>()
+  readonly #entryOf = new WeakMap<Lease, Entry>()
+  #asking = new Set<Lease>()
+  /** A batch goes out, or is under way; or gathers. */
+  #sending: 'now' | 'soon' | 'no' = 'no'
+  #cancelGathering: () => void = () => {}
+  #beatAt = 0
+  #secret: string | null = null
+  #stopTending: () => void = () => {}
+  /** It has gone out of use; connections that are open still limit by it. */
+  #isOver = false
+
+  constructor(options: FleetOptions, context: FleetContext) {
+    this.#options = options
+    this.#context = context
+    this.gate = nodeCrypto().randomBytes(9).toString('base64url')
+    this.#circuit = this.#makeCircuit(context.connect)
+  }
+
+  #makeCircuit(connect: Connect): Circuit {
+    const { clock, random, observer } = this.#context
+    // One that another has taken the place of has no say any more.
+    const isInUse = (): boolean => this.#circuit === circuit && !this.#isOver
+    const circuit: Circuit = new Circuit(
+      { timeoutMs: this.#options.timeoutMs, probe: () => this.#beat(GATE_TTL_MS) },
+      {
+        clock,
+        random,
+        connect,
+        onUp: (answer) => isInUse() && this.#onUp(answer),
+        onDown: (problem) => isInUse() && this.#onDown(problem),
+        onRequests: (count, result, ms) => observer.onRequests(count, result, ms),
+      },
+    )
+    return circuit
+  }
+
+  start(): void {
+    this.#circuit.start()
+    this.#stopTending = this.#context.clock.every(TEND_MS, () => this.#tend())
+  }
+
+  /** Says that it goes, as far as that is heard. From here on this gate is the only one of its fleet. */
+  stop(): Promise<void> {
+    this.#stopTending()
+    this.#cancelGathering()
+    this.#isOver = true
+    this.gates = 1
+    return this.#leave(this.#circuit)
+  }
+
+  /**
+   * Goes on with another Redis, or another way to it: what leases hold is told there, as to one that was restarted empty. Until that
+   * answers, it is away.
+   */
+  turnTo(options: FleetOptions, connect: Connect): Promise<void> {
+    const left = this.#leave(this.#circuit)
+    this.#options = options
+    this.#secret = null
+    for (const entry of this.#entries.values()) entry.key = null
+    this.#asking.clear()
+    this.#circuit = this.#makeCircuit(connect)
+    this.#circuit.start()
+    return left
+  }
+
+  async #leave(circuit: Circuit): Promise<void> {
+    await circuit.run([this.#beat(0)])
+    circuit.stop()
+  }
+
+  get isUp(): boolean {
+    return this.#circuit.isUp && !this.#isOver
+  }
+
+  get mode(): Mode {
+    if (this.isUp) return 'leased'
+    return this.#isOver ? 'local' : this.#options.onUnavailable
+  }
+
+  /** How many leases there are. */
+  get size(): number {
+    return this.#entries.size
+  }
+
+  count(name: string): Count {
+    const { clock } = this.#context
+    return this.#lease(`count ${name}`, () => new LeasedCount(this, () => clock.now()))
+  }
+
+  bucket(name: string, rate: BucketRate, now: number): Tokens {
+    // With its rate, which may be another one after a reload; in Redis they are one.
+    return this.#lease(
+      `rate ${name}`,
+      () => new LeasedTokens(rate, this, now),
+      `${rate.perSec} ${rate.burst}`,
+    )
+  }
+
+  ask(lease: Lease, canWait = false): void {
+    const entry = this.#entryOf.get(lease)
+    if (entry === undefined || !this.isUp) return
+    this.#asking.add(lease)
+    if (this.#sending === 'now' || (canWait && this.#sending === 'soon')) return
+    const { clock } = this.#context
+    this.#cancelGathering()
+    if (canWait) {
+      this.#sending = 'soon'
+      this.#cancelGathering = clock.after(SOON_MS, () => this.#sendNow())
+    } else {
+      this.#sending = 'now'
+      clock.nextTurn(() => void this.#send())
+    }
+  }
+
+  #sendNow(): void {
+    this.#sending = 'now'
+    void this.#send()
+  }
+
+  keep(lease: Lease): void {
+    const entry = this.#entryOf.get(lease)
+    if (entry !== undefined) this.#entries.set(entry.id, entry)
+  }
+
+  onDrawn(ms: number): void {
+    this.#context.observer.onDrawn(ms)
+  }
+
+  #lease<T extends Lease>(name: string, make: () => T, variant = ''): T {
+    const id = `${name} ${variant}`
+    const known = this.#entries.get(id)
+    if (known !== undefined) return known.lease as T
+    const lease = make()
+    const entry = { id, name, key: null, lease }
+    this.#entries.set(id, entry)
+    this.#entryOf.set(lease, entry)
+    if (this.#entries.size > MAX_LEASES) this.#forgetOldest()
+    return lease
+  }
+
+  #forgetOldest(): void {
+    for (const [id, { lease }] of this.#entries) {
+      if (lease instanceof LeasedCount && lease.held > 0) continue
+      this.#entries.delete(id)
+      return
+    }
+  }
+
+  #beat(ttlMs: number): Command {
+    const secret = nodeCrypto().randomBytes(24).toString('base64url')
+    return { script: 'beat', key: `${this.#options.prefix}gates`, args: [this.gate, ttlMs, secret] }
+  }
+
+  #keyOf(entry: Entry): string {
+    const { prefix, plainKeys } = this.#options
+    entry.key ??= prefix + (plainKeys ? entry.name : hashed(entry.name, this.#secret ?? ''))
+    return entry.key
+  }
+
+  /** One batch, and then the next of what has gathered meanwhile. */
+  async #send(): Promise<void> {
+    const { clock } = this.#context
+    const batch: Array<[Lease, Command]> = []
+    for (const lease of this.#asking) {
+      if (batch.length === MAX_BATCH) break
+      this.#asking.delete(lease)
+      const asked = lease.request(clock.now())
+      if (asked !== null) batch.push([lease, { ...asked, key: this.#keyOf(this.#entryOf.get(lease)!) }])
+    }
+    const circuit = this.#circuit
+    const told = batch.length === 0 ? [] : await circuit.run(batch.map(([, command]) => command))
+    const answers = circuit === this.#circuit ? told : null
+    const now = clock.now()
+    for (const [index, [lease]] of batch.entries()) {
+      if (answers === null) lease.lose()
+      else lease.answer(answers[index]!, now)
+    }
+    if (this.#asking.size > 0 && this.isUp) clock.after(GATHER_MS, () => void this.#send())
+    else this.#sending = 'no'
+  }
+
+  #tend(): void {
+    const now = this.#context.clock.now()
+    for (const [id, { lease }] of this.#entries) if (lease.tend(now)) this.#entries.delete(id)
+    if (this.isUp && now >= this.#beatAt) void this.#sayAlive()
+  }
+
+  async #sayAlive(): Promise<void> {
+    this.#beatAt = this.#context.clock.now() + BEAT_MS
+    const circuit = this.#circuit
+    const answers = await circuit.run([this.#beat(GATE_TTL_MS)])
+    if (answers !== null && circuit === this.#circuit) this.#learn(answers[0]!)
+  }
+
+  #onUp(answer: Answer): void {
+    this.#beatAt = this.#context.clock.now() + BEAT_MS
+    this.#learn(answer)
+    // Connections came and went while it was away.
+    this.#retell()
+    this.#context.observer.onUp(this.gates)
+  }
+
+  #onDown(problem: string): void {
+    this.#asking.clear()
+    this.#context.observer.onDown(problem)
+  }
+
+  #learn([gates, isKnown, secret]: Answer): void {
+    this.gates = Math.max(1, Number(gates))
+    this.#context.observer.onGates(this.gates)
+    if (isKnown === 1 && secret === this.#secret) return
+    if (secret !== this.#secret) for (const entry of this.#entries.values()) entry.key = null
+    this.#secret = String(secret)
+    this.#retell()
+  }
+
+  #retell(): void {
+    for (const { lease } of this.#entries.values()) {
+      lease.retell()
+      this.ask(lease)
+    }
+  }
+}
+
+/** 128 bits of it. */
+function hashed(name: string, secret: string): string {
+  return nodeCrypto().createHmac('sha256', secret).update(name).digest('base64url').slice(0, 22)
+}

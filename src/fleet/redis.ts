@@ -1,0 +1,161 @@
+// Redis or Valkey as the store of a fleet: one server, sentinels that know it, or a cluster. ioredis speaks to it, and is loaded here only.
+// It neither tries again nor queues: the circuit knows when it is worth it.
+
+import type { Cluster, Redis, RedisOptions } from 'ioredis'
+import { readBounded } from '../files/bounded-file.ts'
+import { nodeCrypto } from '../core/node-lazy.ts'
+import { BEAT, DRAW, PLACES } from './scripts.ts'
+import type { Answer, Command, Connect, Store } from './store.ts'
+
+/** Where something listens. */
+export type RedisAddress = { host: string; port: number } | { path: string }
+
+export interface RedisTarget {
+  /** One address for `server`; those of sentinels, or of some nodes of a cluster. */
+  kind: 'server' | 'sentinels' | 'cluster'
+  addresses: readonly RedisAddress[]
+  /** As sentinels call it. */
+  master: string
+  user: string | null
+  passwordFile: string | null
+  /** Of the sentinels, which know none of those of the server. */
+  sentinelUser: string | null
+  sentinelPasswordFile: string | null
+  database: number
+  /** Files in PEM; null is in the clear. */
+  tls: { ca: string | null; cert: string | null; key: string | null; serverName: string | null } | null
+}
+
+type Client = Redis | Cluster
+
+/** As we use them: the types of the package are not written for exact optional properties. */
+interface Constructors {
+  Redis: new (options: RedisOptions) => Redis
+  Cluster: new (nodes: ReadonlyArray<{ host: string; port: number }>, options: object) => Cluster
+}
+
+/** The circuit gives up before. */
+const CONNECT_MS = 10_000
+
+const sources = { draw: DRAW, places: PLACES, beat: BEAT }
+const shas = Object.fromEntries(
+  Object.entries(sources).map(([name, source]) => [
+    name,
+    nodeCrypto().createHash('sha1').update(source).digest('hex'),
+  ]),
+) as Record<Command['script'], string>
+
+/** Reads the files of its credentials each time. */
+export function redisConnect(target: RedisTarget): Connect {
+  return async (signal) => {
+    const ioredis = await import('ioredis')
+    const options = await optionsOf(target)
+    const client = makeClient(ioredis as unknown as Constructors, target, options)
+    let problem: Error | null = null
+    client.on('error', (error: Error) => (problem = error))
+    client.on('node error', (error: Error) => (problem = error))
+    signal.addEventListener('abort', () => client.disconnect())
+    try {
+      await client.connect()
+    } catch (error) {
+      client.disconnect()
+      throw problem ?? error
+    }
+    return new RedisStore(client)
+  }
+}
+
+class RedisStore implements Store {
+  readonly #client: Client
+
+  constructor(client: Client) {
+    this.#client = client
+  }
+
+  async run(commands: readonly Command[]): Promise<Answer[]> {
+    // They go out in one write for each server, by the automatic pipeline.
+    return Promise.all(commands.map((command) => this.#call(command)))
+  }
+
+  async #call({ script, key, args }: Command): Promise<Answer> {
+    try {
+      return (await this.#client.evalsha(shas[script], 1, key, ...args)) as Answer
+    } catch (error) {
+      if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
+      return (await this.#client.eval(sources[script], 1, key, ...args)) as Answer
+    }
+  }
+
+  close(): void {
+    this.#client.disconnect()
+  }
+}
+
+async function optionsOf(target: RedisTarget): Promise<RedisOptions> {
+  const { kind, addresses, master, user, passwordFile, database, tls } = target
+  const password = await passwordIn(passwordFile)
+  const common: RedisOptions = {
+    lazyConnect: true,
+    retryStrategy: () => null,
+    enableOfflineQueue: false,
+    enableAutoPipelining: true,
+    maxRetriesPerRequest: 0,
+    connectTimeout: CONNECT_MS,
+    // Each would be one more command that an ACL has to allow.
+    enableReadyCheck: false,
+    disableClientInfo: true,
+    db: kind === 'cluster' ? 0 : database,
+    ...(user === null ? {} : { username: user }),
+    ...(password === null ? {} : { password }),
+  }
+  if (tls !== null) common.tls = await tlsOf(tls)
+  if (kind === 'sentinels') {
+    const sentinels = addresses.flatMap((one) => ('host' in one ? [one] : []))
+    const sentinelPassword = await passwordIn(target.sentinelPasswordFile)
+    return {
+      ...common,
+      ...(target.sentinelUser === null ? {} : { sentinelUsername: target.sentinelUser }),
+      ...(sentinelPassword === null ? {} : { sentinelPassword }),
+      sentinels,
+      name: master,
+      sentinelRetryStrategy: () => null,
+    }
+  }
+  return kind === 'server' ? { ...common, ...addresses[0]! } : common
+}
+
+async function passwordIn(file: string | null): Promise<string | null> {
+  return file === null ? null : (await readBounded(file)).toString().trim()
+}
+
+async function tlsOf({ ca, cert, key, serverName }: NonNullable<RedisTarget['tls']>) {
+  const read = async (path: string | null): Promise<Buffer | null> =>
+    path === null ? null : readBounded(path)
+  const [caPem, certPem, keyPem] = await Promise.all([read(ca), read(cert), read(key)])
+  return {
+    ...(caPem === null ? {} : { ca: caPem }),
+    ...(certPem === null ? {} : { cert: certPem }),
+    ...(keyPem === null ? {} : { key: keyPem }),
+    ...(serverName === null ? {} : { servername: serverName }),
+  }
+}
+
+function makeClient(
+  { Redis, Cluster }: Constructors,
+  { kind, addresses }: RedisTarget,
+  redisOptions: RedisOptions,
+): Client {
+  if (kind !== 'cluster') return new Redis(redisOptions)
+  const nodes = addresses.flatMap((one) => ('host' in one ? [one] : []))
+  return new Cluster(nodes, {
+    redisOptions,
+    lazyConnect: true,
+    clusterRetryStrategy: () => null,
+    enableOfflineQueue: false,
+    enableReadyCheck: false,
+    enableAutoPipelining: true,
+    slotsRefreshTimeout: CONNECT_MS,
+    // A certificate names hosts, and a cluster tells addresses.
+    dnsLookup: (address: string, callback: (error: null, address: string) => void) => callback(null, address),
+  })
+}

@@ -1,0 +1,16 @@
+// The cells of a process with one thread on the path: plain objects, one for each who asks, whatever the name.
+
+import { LocalCount } from '../core/cells.ts'
+import type { Cells, Scopes } from '../core/cells.ts'
+import { Bucket } from './bucket.ts'
+
+export const localCells: Cells = {
+  isShared: false,
+  count: () => new LocalCount(),
+  bucket: (_name, { perSec, burst }, now) => new Bucket(perSec, burst, now),
+}
+
+const here = { cells: localCells, name: '' }
+
+/** Of one gate of one thread. */
+export const localScopes: Scopes = { process: here, fleet: here }
