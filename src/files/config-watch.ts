@@ -11,8 +11,9 @@ export interface ConfigWatchOptions {
   onChange: () => void
 }
 
-/** What else lies in the directory is not looked at, but for what a mount swaps. */
+/** Other files of the directory are not looked at, but for the links that a mount swaps. */
 export function watchConfig({ file, clock, onChange }: ConfigWatchOptions): DirectoryWatch {
-  const isSign = (name: string | null): boolean => name === null || name === basename(file) || name.startsWith('..')
+  const isSign = (name: string | null): boolean =>
+    name === null || name === basename(file) || name.startsWith('..')
   return new DirectoryWatch({ files: [file], clock, isSign, onChange })
 }

@@ -3,21 +3,27 @@
 
 import type { TlsFileProblem, Validities, Validity } from './tls-files.ts'
 
-/** What speaks against using `next` in the place of `used`. At start there is nothing to lose, and what has expired is only warned of. */
+/** The objection to `next` in the place of `used`. At start there is nothing to lose, and an expired certificate makes only a warning. */
 export function objections(next: Validities, used: Validities | null, now: number): TlsFileProblem[] {
   const problems: TlsFileProblem[] = []
   const { leaf } = next
-  if (leaf !== null && !isValid(leaf, now) && used?.leaf && isValid(used.leaf, now)) problems.push({ file: 'cert', message: fault(leaf, now) })
+  if (leaf !== null && !isValid(leaf, now) && used?.leaf && isValid(used.leaf, now))
+    problems.push({ file: 'cert', message: fault(leaf, now) })
   const trustsSome = ({ authorities }: Validities): boolean => authorities.some((one) => isValid(one, now))
   if (used !== null && next.authorities.length > 0 && trustsSome(used) && !trustsSome(next)) {
-    problems.push({ file: 'ca', message: 'holds no authority that is valid now, and the one in use does: renew it' })
+    problems.push({
+      file: 'ca',
+      message: 'holds no authority that is valid now, and the one in use does: renew it',
+    })
   }
   return problems
 }
 
 /** When one of them becomes valid that is not yet; null where none does. */
 export function validFrom({ leaf, authorities }: Validities, now: number): number | null {
-  const later = [...(leaf === null ? [] : [leaf]), ...authorities].map(({ from }) => from).filter((from) => from > now)
+  const later = [...(leaf === null ? [] : [leaf]), ...authorities]
+    .map(({ from }) => from)
+    .filter((from) => from > now)
   return later.length === 0 ? null : Math.min(...later)
 }
 

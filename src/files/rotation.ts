@@ -1,5 +1,5 @@
-// Certificates that are renewed while they are in use: read at start, read again when their files change. What is bad is told
-// of and not used: the last good ones stay. What is not valid yet is tried again when it is.
+// Certificates that are renewed while they are in use: read at start, read again when their files change. Bad files are logged
+// of and not used: the last good ones stay. A certificate that is not valid yet is tried again when it is.
 
 import type { Clock } from '../core/clock.ts'
 import { objections, validFrom } from './renewal.ts'
@@ -43,7 +43,7 @@ export class Rotation {
   async start(): Promise<readonly TlsFileProblem[]> {
     const { files, clock } = this.#options
     const paths = [files.cert, files.key, files.ca].filter((path) => path !== null)
-    // Watched before they are read: a change in between is told, not lost.
+    // Watched before they are read: a change in between is noticed, not lost.
     const stop = watchFiles(paths, { clock, onChange: () => this.#reloadNext() })
     const problems = await this.#load()
     if (problems.length > 0 || this.#isStopped) stop()
@@ -88,6 +88,9 @@ export class Rotation {
     const { clock } = this.#options
     this.#cancelRetry?.()
     // A timer may be early by a moment.
-    this.#cancelRetry = at === null ? null : clock.after(Math.min(at - clock.wall() + 1000, LONGEST_WAIT_MS), () => this.#reloadNext())
+    this.#cancelRetry =
+      at === null
+        ? null
+        : clock.after(Math.min(at - clock.wall() + 1000, LONGEST_WAIT_MS), () => this.#reloadNext())
   }
 }

@@ -41,17 +41,24 @@ export interface TlsFileProblem {
 }
 
 const names = ['cert', 'key', 'ca'] as const
-/** A swap takes less than a read; who swaps all the time is not waited for. */
+/** A swap takes less than a read; a writer that swaps all the time is not waited for. */
 const TRIES = 5
 
-/** What the files hold, or all that is wrong with them. */
+/** The content of the files, or all that is wrong with them. */
 export async function readTlsFiles(files: TlsFiles): Promise<TlsContents | TlsFileProblem[]> {
   const read = await readTogether(files)
   if (Array.isArray(read)) return read
   const problems = problemsOf(read)
   if (problems.length > 0) return problems
-  const [shown, authorities] = [read.cert, read.ca].map((pem) => (pem === null ? [] : certificates(pem).map(validityOf))) as [Validity[], Validity[]]
-  return { ...read, leaf: shown[0] ?? null, authorities, expiresAt: shown.length === 0 ? null : Math.min(...shown.map(({ to }) => to)) }
+  const [shown, authorities] = [read.cert, read.ca].map((pem) =>
+    pem === null ? [] : certificates(pem).map(validityOf),
+  ) as [Validity[], Validity[]]
+  return {
+    ...read,
+    leaf: shown[0] ?? null,
+    authorities,
+    expiresAt: shown.length === 0 ? null : Math.min(...shown.map(({ to }) => to)),
+  }
 }
 
 function validityOf({ validFromDate, validToDate }: X509Certificate): Validity {
@@ -68,9 +75,15 @@ async function readTogether(files: TlsFiles): Promise<Contents | TlsFileProblem[
     const problems: TlsFileProblem[] = []
     for (const name of names) {
       if (files[name] === null) continue
-      const content = await readBounded(before[name] ?? files[name]).catch((error: NodeJS.ErrnoException) => unreadable(files[name]!, error))
+      const content = await readBounded(before[name] ?? files[name]).catch((error: NodeJS.ErrnoException) =>
+        unreadable(files[name]!, error),
+      )
       if (typeof content === 'string') problems.push({ file: name, message: content })
-      else if (content.length > MAX_FILE_BYTES) problems.push({ file: name, message: `${files[name]} is larger than 1MiB, write the path of a file in PEM` })
+      else if (content.length > MAX_FILE_BYTES)
+        problems.push({
+          file: name,
+          message: `${files[name]} is larger than 1MiB, write the path of a file in PEM`,
+        })
       else contents[name] = content
     }
     const after = await places(files)
@@ -90,30 +103,40 @@ async function place(path: string | null): Promise<string | null> {
 }
 
 function unreadable(path: string, { code = '' }: NodeJS.ErrnoException): string {
-  if (code === 'ENOENT') return `${path} does not exist, write the path of a file in PEM (is the Secret mounted?)`
+  if (code === 'ENOENT')
+    return `${path} does not exist, write the path of a file in PEM (is the Secret mounted?)`
   if (code === 'EISDIR') return `${path} is a directory, write the path of a file in it`
-  if (code === 'EACCES' || code === 'EPERM') return `${path} cannot be read: permission denied, let this user read it`
+  if (code === 'EACCES' || code === 'EPERM')
+    return `${path} cannot be read: permission denied, let this user read it`
   return `${path} cannot be read: ${code}`
 }
 
 function problemsOf({ cert, key, ca }: Contents): TlsFileProblem[] {
   const problems: TlsFileProblem[] = []
-  if (cert !== null && !areCertificates(cert)) problems.push({ file: 'cert', message: 'holds no certificate in PEM' })
-  if (ca !== null && !areCertificates(ca)) problems.push({ file: 'ca', message: 'holds no certificate in PEM' })
+  if (cert !== null && !areCertificates(cert))
+    problems.push({ file: 'cert', message: 'holds no certificate in PEM' })
+  if (ca !== null && !areCertificates(ca))
+    problems.push({ file: 'ca', message: 'holds no certificate in PEM' })
   const keyProblem = key === null ? null : problemOfKey(key)
   if (keyProblem !== null) problems.push({ file: 'key', message: keyProblem })
   if (problems.length > 0 || cert === null || key === null) return problems
-  if (!certificates(cert)[0]!.checkPrivateKey(nodeCrypto().createPrivateKey(key))) return [{ file: 'key', message: 'is not the key of the certificate in cert' }]
+  if (!certificates(cert)[0]!.checkPrivateKey(nodeCrypto().createPrivateKey(key)))
+    return [{ file: 'key', message: 'is not the key of the certificate in cert' }]
   return problemOfContext(cert, key)
 }
 
-/** What else OpenSSL may have against it, such as a key that is too short. */
+/** Other complaints of OpenSSL, such as a key that is too short. */
 function problemOfContext(cert: Buffer, key: Buffer): TlsFileProblem[] {
   try {
     nodeTls().createSecureContext({ cert, key })
     return []
   } catch (error) {
-    return [{ file: 'cert', message: `is refused by OpenSSL: ${(error as Error & { reason?: string }).reason ?? (error as Error).message}` }]
+    return [
+      {
+        file: 'cert',
+        message: `is refused by OpenSSL: ${(error as Error & { reason?: string }).reason ?? (error as Error).message}`,
+      },
+    ]
   }
 }
 
@@ -122,7 +145,9 @@ function problemOfKey(pem: Buffer): string | null {
     nodeCrypto().createPrivateKey(pem)
     return null
   } catch {
-    return pem.includes('ENCRYPTED') ? 'is encrypted, and nobody is there to ask for its passphrase: decrypt it' : 'holds no private key in PEM'
+    return pem.includes('ENCRYPTED')
+      ? 'is encrypted, and nobody is there to ask for its passphrase: decrypt it'
+      : 'holds no private key in PEM'
   }
 }
 
@@ -136,6 +161,7 @@ function areCertificates(pem: Buffer): boolean {
 
 /** Every certificate in a file, in order; throws at one that cannot be read. */
 function certificates(pem: Buffer): X509Certificate[] {
-  const blocks = pem.toString('latin1').match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? []
+  const blocks =
+    pem.toString('latin1').match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? []
   return blocks.map((block) => new (nodeCrypto().X509Certificate)(block))
 }

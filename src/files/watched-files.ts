@@ -1,5 +1,5 @@
 // Tells when files have changed: those of a mounted ConfigMap or Secret, or any other. What counts is their content: however
-// often a file is touched, a change is told once.
+// often a file is touched, a change is reported once.
 
 import { closeSync, openSync, readSync } from 'node:fs'
 import { MAX_FILE_BYTES, readBounded } from './bounded-file.ts'
@@ -13,7 +13,7 @@ export interface WatchOptions {
   onChange: () => void
 }
 
-/** Watches until the returned function is called. What the files hold at this moment is what changes are told from. */
+/** Watches until the returned function is called. Changes are those from the content of this moment. */
 export function watchFiles(paths: readonly string[], { clock, onChange }: WatchOptions): () => void {
   const files = new WatchedFiles(paths, clock, onChange)
   return () => files.stop()
@@ -30,7 +30,12 @@ class WatchedFiles {
     this.#paths = paths
     this.#onChange = onChange
     // Watched before it is read, or a change between the two would be missed. Any event is a sign: links may lead to any name.
-    this.#watch = new DirectoryWatch({ files: paths, clock, isSign: () => true, onChange: () => void this.#look() })
+    this.#watch = new DirectoryWatch({
+      files: paths,
+      clock,
+      isSign: () => true,
+      onChange: () => void this.#look(),
+    })
     this.#seen = digest(paths.map(readNow))
   }
 
@@ -56,7 +61,7 @@ class WatchedFiles {
     if (isAgain) void this.#look()
   }
 
-  // Asked behind an await, across which the compiler takes the state for what it was.
+  // Asked after an await, across which the compiler takes the state to be unchanged.
   #isStopped(): boolean {
     return this.#state === 'stopped'
   }
@@ -75,7 +80,8 @@ function readNow(path: string): Content {
     try {
       const buffer = Buffer.alloc(MAX_FILE_BYTES + 1)
       let length = 0
-      for (let read = -1; read !== 0 && length < buffer.length; length += read) read = readSync(descriptor, buffer, length, buffer.length - length, null)
+      for (let read = -1; read !== 0 && length < buffer.length; length += read)
+        read = readSync(descriptor, buffer, length, buffer.length - length, null)
       return buffer.subarray(0, length)
     } finally {
       closeSync(descriptor)

@@ -8,16 +8,17 @@ import { makeClose } from '../core/close.ts'
 import { formatAddress } from '../config/address.ts'
 import type { Config, ListenerConfig } from '../config/schema.ts'
 import type { Connection } from '../core/connection.ts'
-import { ConfigError } from '../core/errors.ts'
+import { ConfigError, invariant } from '../core/errors.ts'
 import { kernelQueue } from '../endpoint/kernel-queue.ts'
 import { Parting } from '../lifecycle/parting.ts'
 import { isSame } from '../core/node-lazy.ts'
+import type { Ports } from './messages.ts'
 import { cannotBind } from './options.ts'
 import { meteredListener } from './served-limits.ts'
 import { ServedListener } from './served-listener.ts'
-import type { SharedParts } from './served-listener.ts'
+import type { SharedParts } from './shared-parts.ts'
 
-/** What becomes of one listener of the new configuration. */
+/** The fate of one listener of the new configuration. */
 interface Step {
   /** Its place in the configuration. */
   index: number
@@ -30,42 +31,55 @@ interface Step {
 
 export class ListenerSet {
   readonly #shared: SharedParts
-  #current: readonly ServedListener[]
+  #current: readonly ServedListener[] = []
   /** Replaced or removed, with connections that go on under the policy that they were admitted with. */
   readonly #retired = new Set<ServedListener>()
   readonly #partings = new Set<Parting>()
+  #prepared: { steps: readonly Step[]; config: Config } | null = null
 
-  constructor(config: Config, shared: SharedParts) {
+  constructor(shared: SharedParts) {
     this.#shared = shared
-    this.#current = config.listeners.map((listener, index) => new ServedListener(listener, `listeners[${index}]`, shared))
   }
 
   get current(): readonly ServedListener[] {
     return this.#current
   }
 
-  /** Rejects with a ConfigError that names the one which cannot be bound. */
-  async listen(): Promise<void> {
+  /** Binds and reads what `config` needs beside what runs, and gives the port of each listener. Rejects with a ConfigError, and leaves all as it was. */
+  async prepare(config: Config, wanted: Ports | null): Promise<Ports> {
     // Before the descriptors are taken.
     await kernelQueue.prepare()
-    for (const [index, listener] of this.#current.entries()) await bind(listener, index)
-  }
-
-  /**
-   * Swaps to the listeners of `config`, or rejects and leaves all as it was. `check` is called before the swap, and may throw too.
-   * Connections of removed listeners are asked to go over `config.drain.spread`.
-   */
-  async change(config: Config, check: () => void): Promise<void> {
     const steps = this.#plan(config)
-    const fresh = steps.filter(({ listener }) => !this.#current.includes(listener))
+    this.#prepared = { steps, config }
     try {
-      for (const { listener, takesFrom, index } of fresh) await (takesFrom === null ? bind(listener, index) : listener.prepare())
-      check()
+      for (const { listener, takesFrom, index } of this.#fresh(steps))
+        await (takesFrom === null ? bind(listener, index, wanted?.[index] ?? null) : listener.prepare())
     } catch (error) {
-      for (const { listener } of fresh) this.#discard(listener)
+      this.abandon()
       throw error
     }
+    const ports: Ports = config.listeners.map(() => null)
+    for (const { index, listener, takesFrom } of steps) ports[index] = (takesFrom ?? listener).port
+    return ports
+  }
+
+  /** Swaps to what was prepared. Connections of removed listeners are asked to go over `config.drain.spread`. */
+  commit(): void {
+    invariant(this.#prepared !== null, 'nothing was prepared')
+    const { steps, config } = this.#prepared
+    this.#prepared = null
     this.#swap(steps, config)
+  }
+
+  /** The prepared configuration is not wanted. */
+  abandon(): void {
+    const { steps } = this.#prepared ?? { steps: [] }
+    this.#prepared = null
+    for (const { listener } of this.#fresh(steps)) this.#discard(listener)
+  }
+
+  #fresh(steps: readonly Step[]): Step[] {
+    return steps.filter(({ listener }) => !this.#current.includes(listener))
   }
 
   /** Accepts no more; connections go on. */
@@ -80,15 +94,32 @@ export class ListenerSet {
   }
 
   #plan({ listeners }: Config): Step[] {
-    return listeners.map((config, index) => {
-      const same = this.#current.find((one) => one.config.name === config.name && one.config.protocol === config.protocol) ?? null
-      if (same !== null && isSame({ ...same.config, deadlines: null }, { ...config, deadlines: null })) return { index, config, listener: same, takesFrom: null }
-      return { index, config, listener: new ServedListener(config, `listeners[${index}]`, this.#shared, same), takesFrom: this.#socketFor(config) }
+    return listeners.flatMap((config, index) => {
+      if (!this.#isMine(config)) return []
+      const same =
+        this.#current.find(
+          (one) => one.config.name === config.name && one.config.protocol === config.protocol,
+        ) ?? null
+      if (
+        same?.isInPlace === true &&
+        isSame({ ...same.config, deadlines: null }, { ...config, deadlines: null })
+      )
+        return [{ index, config, listener: same, takesFrom: null }]
+      const listener = new ServedListener(config, `listeners[${index}]`, this.#shared, same)
+      return [{ index, config, listener, takesFrom: this.#socketFor(config) }]
     })
   }
 
+  /** The kernel shares out connections to a port, but none to a Unix socket: each of those belongs to one gate, by its path. */
+  #isMine({ address }: ListenerConfig): boolean {
+    const { worker, workers } = this.#shared
+    return workers === 1 || address.kind !== 'unix' || numberOf(address.path) % workers === worker
+  }
+
   #socketFor({ name, address }: ListenerConfig): ServedListener | null {
-    const there = this.#current.filter(({ config }) => formatAddress(config.address) === formatAddress(address))
+    const there = this.#current.filter(
+      ({ config }) => formatAddress(config.address) === formatAddress(address),
+    )
     // Port 0 is another one each time, except for the listener that has it.
     const isAnyPort = address.kind === 'tcp' && address.port === 0
     return there.find(({ config }) => config.name === name) ?? (isAnyPort ? null : (there[0] ?? null))
@@ -132,7 +163,8 @@ export class ListenerSet {
 
   #part(connections: Connection[], spreadMs: number): void {
     const { clock, random } = this.#shared
-    const ask = (connection: Connection): void => connection.owner?.close(makeClose('reloaded', 'sidegate', connection.phase))
+    const ask = (connection: Connection): void =>
+      connection.owner?.close(makeClose('reloaded', 'sidegate', connection.phase))
     for (const one of this.#partings) if (one.isOver) this.#partings.delete(one)
     this.#partings.add(new Parting({ clock, random, connections, spreadMs, ask }))
   }
@@ -144,9 +176,16 @@ export class ListenerSet {
   }
 }
 
-async function bind(listener: ServedListener, index: number): Promise<void> {
+/** The same in each gate, whatever else is configured. */
+function numberOf(path: string): number {
+  let number = 0
+  for (const byte of Buffer.from(path)) number = (number * 31 + byte) % 65_521
+  return number
+}
+
+async function bind(listener: ServedListener, index: number, port: number | null): Promise<void> {
   try {
-    await listener.listen()
+    await listener.listen(port)
   } catch (error) {
     if (error instanceof ConfigError) throw error
     throw cannotBind(`listeners[${index}].address`, listener.config.address, error as NodeJS.ErrnoException)

@@ -1,4 +1,4 @@
-// What the configuration says, as the options that each part declares: the only place where the names of both meet.
+// The configuration, as the options that each part declares: the only place where the names of both meet.
 //
 // Deadlines are handed on as they came, `Live`: they are read when they are judged, so that a reload reaches what is open.
 
@@ -57,7 +57,11 @@ export function refuseWhatDoesNotFit(config: Config, fits: number): void {
 }
 
 export function cannotBind(key: string, address: Address, error: NodeJS.ErrnoException): Error {
-  const why = { EADDRINUSE: 'the address is in use', EACCES: 'not permitted', EADDRNOTAVAIL: 'no such address on this machine' }[error.code ?? '']
+  const why = {
+    EADDRINUSE: 'the address is in use',
+    EACCES: 'not permitted',
+    EADDRNOTAVAIL: 'no such address on this machine',
+  }[error.code ?? '']
   const message = `cannot listen on ${formatAddress(address)}: ${why ?? error.message}`
   return new ConfigError('configuration', [{ line: 0, column: 0, path: key, message }])
 }
@@ -79,7 +83,9 @@ export function keepUntilRestart(running: Config, next: Config): Config {
 function changedKeys(path: string, running: unknown, next: unknown): string[] {
   if (isSame(running, next)) return []
   if (!isSection(running) || !isSection(next) || 'kind' in running) return [path.replace(/(Ms|Bytes)$/, '')]
-  return Object.keys({ ...running, ...next }).flatMap((key) => changedKeys(`${path}.${key}`, running[key], next[key]))
+  return Object.keys({ ...running, ...next }).flatMap((key) =>
+    changedKeys(`${path}.${key}`, running[key], next[key]),
+  )
 }
 
 function isSection(value: unknown): value is Sections {
@@ -96,8 +102,14 @@ export function cannotUse(key: string, file: string, problem: string): ConfigErr
   return new ConfigError('configuration', [{ line: 0, column: 0, path: key, message: `${file} ${problem}` }])
 }
 
-export function toListener({ address, mode }: ListenerConfig): ListenerAddress {
-  return address.kind === 'unix' ? { path: address.path, mode } : { host: address.host, port: address.port }
+/** `port`: as another gate has bound it; null where this one is the first, or alone. */
+export function toListener(
+  { address, mode }: ListenerConfig,
+  { port, isAlone }: { port: number | null; isAlone: boolean },
+): ListenerAddress {
+  if (address.kind === 'unix') return { path: address.path, mode }
+  const shared = isAlone ? 'no' : port === null ? 'first' : 'later'
+  return { host: address.host, port: port ?? address.port, shared }
 }
 
 export function toListen(address: Address): { host?: string; port: number } | { path: string } {
@@ -114,9 +126,24 @@ export function deadlinesOf({ deadlines, websocket: { ping, messageTimeoutMs } }
 }
 
 /** `secure`: TLS to the upstream, whose files are somebody else's to read. */
-export function upstreamOptions(config: ListenerConfig, deadlines: LiveDeadlines, secure: SecureOptions | null): UpstreamOptions {
+export function upstreamOptions(
+  config: ListenerConfig,
+  deadlines: LiveDeadlines,
+  secure: SecureOptions | null,
+): UpstreamOptions {
   const { upstream, noDelay } = config
-  const { addresses, balance, maxConnections, queueTimeoutMs, retryForMs, staleForMs, onRemoved, healthCheck, keepAliveMs, maxIdle } = upstream
+  const {
+    addresses,
+    balance,
+    maxConnections,
+    queueTimeoutMs,
+    retryForMs,
+    staleForMs,
+    onRemoved,
+    healthCheck,
+    keepAliveMs,
+    maxIdle,
+  } = upstream
   const { type, status, ...check } = healthCheck
   return {
     addresses: addresses.map(toTarget),
@@ -131,7 +158,10 @@ export function upstreamOptions(config: ListenerConfig, deadlines: LiveDeadlines
     secure,
     proxyProtocol: proxyVersion(config),
     pool: { keepAliveMs, maxIdle },
-    healthCheck: type === 'off' ? null : { type, status: status.map(rangeOf), ...check },
+    healthCheck:
+      type === 'off'
+        ? null
+        : { type, isHttp2: upstream.protocol === 'h2c', status: status.map(rangeOf), ...check },
   }
 }
 
@@ -141,17 +171,36 @@ export function accessRules({ access: { allow, deny } }: ListenerConfig): Access
   return { isAllowed: allow.length === 0 ? null : contains(allow), isDenied: contains(deny) }
 }
 
+/** Null where no peer says who its clients are. */
+export function namesClients({ protocol, http }: ListenerConfig): ((ip: string) => boolean) | null {
+  return protocol === 'tcp' || http.trustForwarded.length === 0
+    ? null
+    : contains(networksOf(http.trustForwarded))
+}
+
 export function proxyRules({ proxyProtocol: { accept, trusted } }: ListenerConfig): ProxyRules | null {
   return accept === 'off' ? null : { versions: accept, isTrusted: contains(trusted) }
 }
 
-export function tlsGateOptions({ protocol, tls }: ListenerConfig): TlsGateOptions | null {
-  return tls === null ? null : { minVersion: tls.minVersion, ciphers: tls.ciphers, protocols: applicationProtocols(protocol, tls.alpn) }
+export function tlsGateOptions({ protocol, tls, http }: ListenerConfig): TlsGateOptions | null {
+  return tls === null
+    ? null
+    : {
+        minVersion: tls.minVersion,
+        ciphers: tls.ciphers,
+        protocols: protocol === 'http' ? http.versions : applicationProtocols(protocol, tls.alpn),
+      }
 }
 
 /** Whom the certificate of the upstream must name, and what is spoken over it. */
-export function secureNames({ upstream: { tls }, protocol }: ListenerConfig): Pick<SecureOptions, 'serverName' | 'protocols'> {
-  return { serverName: tls?.serverName ?? null, protocols: applicationProtocols(protocol, tls?.alpn ?? []) }
+export function secureNames({
+  upstream: { tls, protocol: spoken },
+  protocol,
+}: ListenerConfig): Pick<SecureOptions, 'serverName' | 'protocols'> {
+  return {
+    serverName: tls?.serverName ?? null,
+    protocols: spoken === 'h2c' ? ['h2'] : applicationProtocols(protocol, tls?.alpn ?? []),
+  }
 }
 
 /** Whether anybody wants to know what the handshakes of clients tell. */
@@ -159,7 +208,7 @@ export function asksTls({ tls, upstream: { proxyProtocol } }: ListenerConfig): b
   return tls !== null && (tls.clientCa !== undefined || tls.alpn.length > 0 || proxyProtocol === 'v2')
 }
 
-/** ALPN: of opaque bytes nobody knows the name but who wrote it down. */
+/** ALPN: only the operator knows the name of a protocol of opaque bytes. */
 function applicationProtocols(protocol: ListenerConfig['protocol'], written: string[]): string[] | null {
   if (protocol === 'http') return ['http/1.1']
   return written.length === 0 ? null : written
@@ -169,7 +218,7 @@ export function proxyVersion({ upstream: { proxyProtocol } }: ListenerConfig): P
   return proxyProtocol === 'off' ? null : proxyProtocol
 }
 
-/** What serving needs beside the configuration. */
+/** The parts that serving needs beside the configuration. */
 export interface Served {
   deadlines: LiveDeadlines
   read: ReadOptions
@@ -191,25 +240,28 @@ function isOn(perSec: number): boolean {
   return Number.isFinite(perSec)
 }
 
-/** What is limited for each connection; null where nothing is. */
+/** The limits of each connection; null where there are none. */
 export function ratesOptions({ limits, protocol }: ListenerConfig, read: ReadOptions): RatesOptions | null {
   const bytes = ruleOf(limits.bytes)
   const messages = protocol === 'http' ? ruleOf(limits.messages) : null
   const minRate = isOn(limits.minRate.bytesPerSec) ? limits.minRate : null
-  return bytes === null && messages === null && minRate === null ? null : { bytes, messages, minRate, readBytes: read.readBytes }
+  return bytes === null && messages === null && minRate === null
+    ? null
+    : { bytes, messages, minRate, readBytes: read.readBytes }
 }
 
 function ruleOf<Rule extends { perSec: number }>(rule: Rule): Rule | null {
   return isOn(rule.perSec) ? rule : null
 }
 
-/** What is limited for each client; null where nothing is. */
+/** The limits of each client; null where there are none. */
 export function clientOptions({ limits }: ListenerConfig): Omit<ClientOptions, 'report'> | null {
-  const { connectionsPerClient: maxConnections, newConnections, bytes, messages, isEnforced } = limits
+  const { connectionsPerClient, newConnections, bytes, messages, isEnforced } = limits
+  const { max: maxConnections, scope } = connectionsPerClient
   const isPaced = isOn(newConnections.perSec) && newConnections.per === 'client'
   const isShared = [bytes, messages].some((rule) => isOn(rule.perSec) && rule.per === 'client')
   if (!Number.isFinite(maxConnections) && !isPaced && !isShared) return null
-  return { maxConnections, newConnections: isPaced ? newConnections : null, isEnforced }
+  return { maxConnections, newConnections: isPaced ? newConnections : null, isEnforced, scope }
 }
 
 export function httpOptions(config: ListenerConfig, served: Served): HttpOptions {
@@ -240,14 +292,17 @@ function forwardingOptions({ http, tls }: ListenerConfig): ForwardingOptions {
 }
 
 /** Whether an address is in one of the networks. Mapped IPv4 addresses are written as IPv4 on both sides. */
-function contains(networks: readonly Cidr[]): (address: string) => boolean {
+export function contains(networks: readonly Cidr[]): (address: string) => boolean {
   if (networks.length === 0) return () => false
   const list = new BlockList()
   for (const { address, prefix, family } of networks) list.addSubnet(address, prefix, family)
   return (address) => list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
 }
 
-export function websocketOptions(config: ListenerConfig, served: Served): Omit<WebSocketOptions, 'servePlain'> {
+export function websocketOptions(
+  config: ListenerConfig,
+  served: Served,
+): Omit<WebSocketOptions, 'servePlain' | 'serveHttp2' | 'clients'> {
   const { websocket, http } = config
   const { deadlines } = served
   return {
@@ -255,15 +310,23 @@ export function websocketOptions(config: ListenerConfig, served: Served): Omit<W
     deadlines,
     maxHeaderBytes: http.maxHeaderBytes,
     ...forwardingOptions(config),
-    isLenient: http.lenient === 'both',
-    upgrade: { origins: websocket.origins, compression: websocket.compression },
+    lenient: http.lenient,
+    upgrade: {
+      origins: websocket.origins,
+      compression: websocket.compression,
+      isKnown: config.upstream.protocol === 'http1',
+    },
     frames: {
-      maxMessageBytes: websocket.compression === 'on' ? onTheWire(websocket.maxMessageBytes) : websocket.maxMessageBytes,
+      maxMessageBytes:
+        websocket.compression === 'on' ? onTheWire(websocket.maxMessageBytes) : websocket.maxMessageBytes,
       maxFragments: websocket.maxFragments,
       maxMessageToClientBytes: websocket.maxMessageToClientBytes,
       live: deadlines,
     },
-    messages: websocket.mode === 'frames' ? null : { slowConsumer: websocket.slowConsumer, maxMessageBytes: websocket.maxMessageBytes },
+    messages:
+      websocket.mode === 'frames'
+        ? null
+        : { slowConsumer: websocket.slowConsumer, maxMessageBytes: websocket.maxMessageBytes },
   }
 }
 
@@ -273,7 +336,9 @@ function onTheWire(maxMessageBytes: number): number {
 }
 
 function toTarget(address: Address): Target {
-  return address.kind === 'unix' ? { path: address.path } : { host: address.host ?? 'localhost', port: address.port }
+  return address.kind === 'unix'
+    ? { path: address.path }
+    : { host: address.host ?? 'localhost', port: address.port }
 }
 
 /** `200-399`, or `204` alone. */

@@ -1,49 +1,81 @@
-// What one listener limits: its places, its clients, its newcomers, its rates; and how that is told to the metrics. A
-// successor after a reload inherits the counts: who is open was counted by its predecessor.
+// The limits of one listener: its places, its clients, its newcomers, its rates; and their reports to the metrics. A
+// successor after a reload inherits the counts: its predecessor counted the connections that are open.
 
+import { ClientGate } from '../admission/client-gate.ts'
+import type { Scopes } from '../core/cells.ts'
 import { Clients } from '../limits/clients.ts'
+import { Doubts } from '../limits/doubts.ts'
 import { ConnectionLimit } from '../limits/places.ts'
 import { Newcomers } from '../limits/newcomers.ts'
 import { Rates } from '../limits/rates.ts'
 import type { ListenerConfig } from '../config/schema.ts'
 import type { Connection, LimitAction, LimitName } from '../core/connection.ts'
 import type { MeteredLimit, MeteredListener } from '../metrics/listener-metrics.ts'
-import { clientOptions, ratesOptions, shortestDeadline } from './options.ts'
+import { accessRules, clientOptions, namesClients, ratesOptions, shortestDeadline } from './options.ts'
 import type { LiveDeadlines, Served } from './options.ts'
-import type { SharedParts } from './served-listener.ts'
+import { speaksHttp2 } from './http2-options.ts'
+import type { SharedParts } from './shared-parts.ts'
 
 const DEFAULT_CONNECTIONS = 10_000
 
 export class ServedLimits {
   readonly #shared: SharedParts
   readonly #name: string
+  readonly #scopes: Scopes
   readonly places: ConnectionLimit
-  readonly clients: Clients | null
+  readonly gate: ClientGate
+  readonly #clients: Clients | null
   readonly newcomers: Newcomers | null
   readonly rates: Rates | null
 
-  constructor(config: ListenerConfig, shared: SharedParts, { read, deadlines }: Pick<Served, 'read' | 'deadlines'>, predecessor: ServedLimits | null) {
+  constructor(
+    config: ListenerConfig,
+    shared: SharedParts,
+    { read, deadlines }: Pick<Served, 'read' | 'deadlines'>,
+    predecessor: ServedLimits | null,
+  ) {
     this.#shared = shared
     this.#name = config.name
+    this.#scopes = scopesOf(config, shared)
     this.places = predecessor?.places ?? this.#makePlaces(config)
-    this.clients = this.#makeClients(config, predecessor?.clients ?? null)
+    this.#clients = this.#makeClients(config, predecessor === null ? null : predecessor.#clients)
+    this.gate = new ClientGate({
+      access: accessRules(config),
+      namesClients: namesClients(config),
+      clients: this.#clients,
+      clock: shared.clock,
+      doubts: new Doubts(shared.clock),
+    })
     this.newcomers = this.#makeNewcomers(config, deadlines)
     const rates = ratesOptions(config, read)
-    this.rates = rates && new Rates(rates, { ...shared, clients: this.clients, report: this.#report })
+    this.rates =
+      rates &&
+      new Rates(rates, { ...shared, scopes: this.#scopes, clients: this.#clients, report: this.#report })
   }
 
-  /** `config` holds from now on: its numbers for whoever comes, not against those who are there. */
+  /** `config` holds from now on: its numbers are for clients that come, not against those that are there. */
   settle(config: ListenerConfig): void {
     const { connections, isEnforced } = config.limits
     this.places.max = maxConnections(config, this.#shared)
     this.places.isEnforced = isEnforced || connections === null
     const perClient = clientOptions(config)
-    if (this.clients !== null && perClient !== null) this.clients.options = { ...perClient, report: this.#report }
+    if (this.#clients === null || perClient === null) return
+    this.#clients.moveTo(this.#scopes)
+    this.#clients.options = { ...perClient, report: this.#report }
+  }
+
+  /** What it shares with other gates is counted where a successor would count it. */
+  isInPlace(config: ListenerConfig): boolean {
+    const { connectionsPerClient, newConnections, bytes, messages } = config.limits
+    if ([connectionsPerClient, newConnections, bytes, messages].every(({ scope }) => scope !== 'fleet'))
+      return true
+    const { fleet } = scopesOf(config, this.#shared)
+    return fleet.cells === this.#scopes.fleet.cells && fleet.name === this.#scopes.fleet.name
   }
 
   release(connection: Connection): void {
     this.places.release()
-    this.clients?.release(connection.clientAddress, this.#shared.clock.now())
+    this.gate.leave(connection)
   }
 
   readonly #report = (limit: LimitName, action: LimitAction, isEnforced: boolean): void => {
@@ -52,30 +84,60 @@ export class ServedLimits {
 
   #makePlaces(config: ListenerConfig): ConnectionLimit {
     const { connections, isEnforced } = config.limits
-    const { processLimit, log } = this.#shared
+    const { processLimit, facts } = this.#shared
     const max = maxConnections(config, this.#shared)
     if (connections === null && max < DEFAULT_CONNECTIONS) {
-      log.warn('fewer connections than by default: the descriptor limit holds no more', { listener: this.#name, connections: max })
+      facts.warn('fewer connections than by default: the descriptor limit holds no more', {
+        listener: this.#name,
+        connections: max,
+      })
     }
     const onFull = (isFull: boolean): void => this.#report('connections', 'close', isFull)
-    return new ConnectionLimit(max, processLimit, { isEnforced: isEnforced || connections === null, onFull })
+    const count = this.#shared.cells.count(`${this.#name} places`)
+    return new ConnectionLimit(max, processLimit, {
+      isEnforced: isEnforced || connections === null,
+      onFull,
+      count,
+    })
   }
 
   #makeClients(config: ListenerConfig, known: Clients | null): Clients | null {
     const options = clientOptions(config)
-    return options && (known ?? new Clients({ ...options, report: this.#report }))
+    if (options === null) return null
+    // Where others count with us from now on, those who are there stay counted as they were.
+    const isSame = known?.mayMoveTo(options.scope ?? 'process', this.#scopes) === true
+    return isSame ? known : new Clients({ ...options, report: this.#report }, this.#scopes)
   }
 
   #makeNewcomers(config: ListenerConfig, deadlines: LiveDeadlines): Newcomers | null {
     const { name, limits } = config
     const { perSec, per } = limits.newConnections
     if (!Number.isFinite(perSec) || per === 'client') return null
-    const report = (action: LimitAction, isEnforced: boolean): void => this.#report('newConnections', action, isEnforced)
-    return new Newcomers({ ...limits.newConnections, deadlines, report }, { ...this.#shared, sweep: this.#shared.sweeps.of(name, shortestDeadline(config)) })
+    const report = (action: LimitAction, isEnforced: boolean): void =>
+      this.#report('newConnections', action, isEnforced)
+    return new Newcomers(
+      { ...limits.newConnections, deadlines, report },
+      {
+        ...this.#shared,
+        ...this.#scopes[limits.newConnections.scope],
+        sweep: this.#shared.sweeps.of(name, shortestDeadline(config)),
+      },
+    )
   }
 }
 
-function maxConnections({ limits }: ListenerConfig, { processLimit }: { processLimit: { max: number } }): number {
+function scopesOf({ name }: ListenerConfig, { cells, fleet }: SharedParts): Scopes {
+  const own = { cells, name }
+  return {
+    process: own,
+    fleet: fleet === null ? own : { cells: fleet.cells, name: fleet.group ?? name },
+  }
+}
+
+function maxConnections(
+  { limits }: ListenerConfig,
+  { processLimit }: { processLimit: { max: number } },
+): number {
   return limits.connections ?? Math.min(DEFAULT_CONNECTIONS, processLimit.max)
 }
 
@@ -84,21 +146,31 @@ function meteredLimits({ limits, protocol }: ListenerConfig): MeteredLimit[] {
   const { connectionsPerClient, newConnections, bytes, messages, minRate, isEnforced, connections } = limits
   const all: Array<[isOn: number, MeteredLimit]> = [
     [0, { limit: 'connections', action: 'close', isEnforced: isEnforced || connections === null }],
-    [connectionsPerClient, { limit: 'connectionsPerClient', action: 'close', isEnforced }],
-    [newConnections.perSec, { limit: 'newConnections', action: newConnections.onExceed, isEnforced: newConnections.isEnforced }],
+    [connectionsPerClient.max, { limit: 'connectionsPerClient', action: 'close', isEnforced }],
+    [
+      newConnections.perSec,
+      { limit: 'newConnections', action: newConnections.onExceed, isEnforced: newConnections.isEnforced },
+    ],
     [bytes.perSec, { limit: 'bytes', action: bytes.onExceed, isEnforced: bytes.isEnforced }],
-    [protocol === 'http' ? messages.perSec : Number.POSITIVE_INFINITY, { limit: 'messages', action: messages.onExceed, isEnforced: messages.isEnforced }],
+    [
+      protocol === 'http' ? messages.perSec : Number.POSITIVE_INFINITY,
+      { limit: 'messages', action: messages.onExceed, isEnforced: messages.isEnforced },
+    ],
     [minRate.bytesPerSec, { limit: 'minRate', action: 'close', isEnforced: minRate.isEnforced }],
   ]
   return all.filter(([perSec]) => Number.isFinite(perSec)).map(([, limit]) => limit)
 }
 
-/** What the metrics are told of a listener; `processLimit` as in SharedParts. */
-export function meteredListener(config: ListenerConfig, process: { processLimit: { max: number } }): MeteredListener {
+/** The limits of a listener as the metrics show them; `processLimit` as in SharedParts. */
+export function meteredListener(
+  config: ListenerConfig,
+  process: { processLimit: { max: number } },
+): MeteredListener {
   const { name, protocol, buffers } = config
   return {
     name,
-    protocols: protocol === 'tcp' ? ['tcp'] : ['http', 'websocket'],
+    protocols:
+      protocol === 'tcp' ? ['tcp'] : ['http', 'websocket', ...(speaksHttp2(config) ? ['h2' as const] : [])],
     maxConnections: maxConnections(config, process),
     bufferHighBytes: buffers.highBytes,
     limits: meteredLimits(config),

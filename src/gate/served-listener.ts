@@ -4,67 +4,41 @@
 //
 //     made --listen() or takeOver()--> accepting --close()--> no more --retire(), and its last connection ended--> gone
 
-import type { ConnectionLimit } from '../limits/places.ts'
-import type { Refusals } from '../admission/refusal.ts'
-import type { Clock, Sweep, Sweeps } from '../core/clock.ts'
-import type { Reason } from '../core/close.ts'
+import type { Sweep } from '../core/clock.ts'
+import type { Close, Reason } from '../core/close.ts'
 import { formatAddress } from '../config/address.ts'
 import type { ListenerConfig } from '../config/schema.ts'
-import { releasePlace, type Connection, type Registry } from '../core/connection.ts'
-import type { Endpoint } from '../endpoint/endpoint.ts'
+import { releasePlace, type Connection } from '../core/connection.ts'
 import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
 import { LiveValue } from '../core/live.ts'
 import { Intake, type IntakeContext, type IntakeOptions } from '../listener/intake.ts'
 import { Listener } from '../listener/listener.ts'
-import type { Log } from '../log/log.ts'
-import type { Rejections } from '../log/rejections.ts'
-import type { Metrics } from '../metrics/metrics.ts'
+import { requestFields } from '../log/connection-fields.ts'
 import type { UpstreamCounts } from '../metrics/upstream-metrics.ts'
-import { accessRules, asksTls, deadlinesOf, httpOptions, proxyRules, proxyVersion, READ_BYTES, serveOptions, shortestDeadline, toListener, websocketOptions, type Served } from './options.ts'
-import type { Pacer } from '../limits/pacer.ts'
-import type { Strain } from '../core/strain.ts'
+import {
+  asksTls,
+  deadlinesOf,
+  proxyRules,
+  proxyVersion,
+  READ_BYTES,
+  serveOptions,
+  shortestDeadline,
+  toListener,
+  type Served,
+} from './options.ts'
+import { httpServer } from './http-server.ts'
+import type { Serve } from './http-server.ts'
 import type { Exchange } from '../http1/exchange.ts'
-import type { HttpContext } from '../http1/options.ts'
+import { grpcStatusOf } from '../http1/grpc.ts'
 import { refusal } from '../http1/refusal.ts'
-import { serveHttp } from '../http1/serve.ts'
-import type { FirstRequest } from '../http1/serve.ts'
-import type { RequestHead } from '../http1/head.ts'
 import type { ServeContext } from '../opening/opening.ts'
 import { serveTcp } from '../opening/tcp.ts'
-import { serveUpgrade, serveWebSocket } from '../websocket/serve.ts'
-import type { WebSocketOptions } from '../websocket/serve.ts'
 import { ServedLimits } from './served-limits.ts'
-import { ServedUpstream } from './served-upstream.ts'
-import { TlsParts } from './tls-parts.ts'
-import type { Names } from '../upstream/names.ts'
+import { ServedUpstream, upstreamSettings } from './served-upstream.ts'
+import { Shared } from './shared.ts'
+import { TlsParts, tlsSettings } from './tls-parts.ts'
 import type { UpstreamView } from '../upstream/upstream-view.ts'
-
-/** What all listeners share. */
-export interface SharedParts {
-  clock: Clock
-  sweeps: Sweeps
-  /** Gives turns to whom a rate limit delays. */
-  pacer: Pacer
-  random: () => number
-  registry: Registry
-  metrics: Metrics
-  log: Log
-  refusals: Refusals
-  rejections: Rejections
-  names: Names
-  /** Sockets read into one shared buffer (`checkAdoption`). */
-  isShared: boolean
-  /** Connections that the descriptor limit holds, and how many of them are taken. */
-  processLimit: ConnectionLimit
-  /** What a shortage of memory asks of all of them. */
-  strain: Strain
-  logsRequests: boolean
-  isDraining: () => boolean
-  /** Both sides of a connection are gone, and its place is free again. */
-  onClosed: (connection: Connection) => void
-}
-
-type Serve = (connection: Connection, client: Endpoint) => void
+import type { SharedParts } from './shared-parts.ts'
 
 export class ServedListener {
   #config: ListenerConfig
@@ -72,10 +46,10 @@ export class ServedListener {
   readonly #sweep: Sweep
   readonly #read: ReadOptions
   readonly #limits: ServedLimits
-  readonly #upstream: ServedUpstream
+  readonly #upstream: Shared<ServedUpstream>
   /** Of all connections of this name, those of predecessors too: live ones read it whenever they are judged. */
   readonly #deadlines: LiveValue<ReturnType<typeof deadlinesOf>>
-  readonly #tls: TlsParts
+  readonly #tls: Shared<TlsParts>
   readonly #intake: Intake
   /** Null before it listens, and once the socket was handed to a successor. */
   #listener: Listener | null = null
@@ -85,16 +59,31 @@ export class ServedListener {
   #onGone: (() => void) | null = null
 
   /** `key` is where it stands in the configuration: `listeners[0]`. */
-  constructor(config: ListenerConfig, key: string, shared: SharedParts, predecessor: ServedListener | null = null) {
+  constructor(
+    config: ListenerConfig,
+    key: string,
+    shared: SharedParts,
+    predecessor: ServedListener | null = null,
+  ) {
     this.#config = config
     this.#shared = shared
     this.#sweep = shared.sweeps.of(config.name, shortestDeadline(config))
     this.#read = { readBytes: Math.min(READ_BYTES, config.buffers.highBytes), isShared: shared.isShared }
     this.#deadlines = predecessor === null ? new LiveValue(deadlinesOf(config)) : predecessor.#deadlines
-    this.#limits = new ServedLimits(config, shared, { read: this.#read, deadlines: this.#deadlines }, predecessor === null ? null : predecessor.#limits)
+    this.#limits = new ServedLimits(
+      config,
+      shared,
+      { read: this.#read, deadlines: this.#deadlines },
+      predecessor === null ? null : predecessor.#limits,
+    )
     this.#tls = this.#findTls(key, predecessor).join()
     this.#upstream = this.#findUpstream(predecessor).join()
     this.#intake = new Intake(this.#intakeOptions(), this.#intakeContext())
+  }
+
+  /** Its limits are counted where a successor would count them. */
+  get isInPlace(): boolean {
+    return this.#limits.isInPlace(this.#config)
   }
 
   get config(): ListenerConfig {
@@ -103,15 +92,19 @@ export class ServedListener {
 
   /** Reads the files that it needs; rejects with a ConfigError where they cannot be used. */
   prepare(): Promise<void> {
-    return this.#tls.start()
+    return this.#tls.value.start()
   }
 
-  /** Resolves once connections are accepted; rejects with what the system said, or as `prepare`. */
-  async listen(): Promise<void> {
+  /** Resolves once connections are accepted; rejects with what the system said, or as `prepare`. `port`: as another gate has bound it. */
+  async listen(port: number | null): Promise<void> {
     await this.prepare()
-    this.#upstream.start()
+    this.#upstream.value.start()
     const { name } = this.#config
-    this.#listener = new Listener(toListener(this.#config), this.#intake, (error) => this.#shared.log.warn('accept failed', { listener: name, error: error.message }))
+    this.#listener = new Listener(
+      toListener(this.#config, { port, isAlone: this.#shared.workers === 1 }),
+      this.#intake,
+      (error) => this.#shared.log.warn('accept failed', { listener: name, error: error.message }),
+    )
     await this.#listener.listen()
   }
 
@@ -119,7 +112,7 @@ export class ServedListener {
   takeOver(other: ServedListener): void {
     this.#listener = other.#listener
     other.#listener = null
-    this.#upstream.start()
+    this.#upstream.value.start()
     this.#listener?.handOver(this.#intake)
     if (this.#config.mode !== other.#config.mode) this.#listener?.setMode(this.#config.mode)
   }
@@ -143,15 +136,20 @@ export class ServedListener {
   /** As the admin server shows it. */
   get view(): { name: string; address: string; protocol: 'tcp' | 'http'; upstream: string } {
     const { name, address, protocol, upstream } = this.#config
-    return { name, address: formatAddress(address), protocol, upstream: upstream.addresses.map(formatAddress).join(',') }
+    return {
+      name,
+      address: formatAddress(address),
+      protocol,
+      upstream: upstream.addresses.map(formatAddress).join(','),
+    }
   }
 
   get upstreamView(): UpstreamView & { listener: string } {
-    return this.#upstream.view
+    return this.#upstream.value.view
   }
 
   get upstreamCounts(): UpstreamCounts {
-    return this.#upstream.counts
+    return this.#upstream.value.counts
   }
 
   /** Connections that gates still wait for. */
@@ -181,28 +179,33 @@ export class ServedListener {
     if (this.#open === 0 || isAtOnce) this.#onGone()
   }
 
-  #findTls(key: string, predecessor: ServedListener | null): TlsParts {
-    const tls = predecessor === null ? null : predecessor.#tls
-    return tls !== null && tls.fits(this.#config) ? tls : new TlsParts(this.#config, key, this.#shared, tls)
+  #findTls(key: string, predecessor: ServedListener | null): Shared<TlsParts> {
+    const settings = tlsSettings(this.#config)
+    const known = predecessor === null ? null : predecessor.#tls
+    if (known?.fits(settings) === true) return known
+    const parts = new TlsParts(this.#config, key, this.#shared, known === null ? null : known.value)
+    return new Shared(parts, settings, () => parts.stop())
   }
 
-  #findUpstream(predecessor: ServedListener | null): ServedUpstream {
+  #findUpstream(predecessor: ServedListener | null): Shared<ServedUpstream> {
+    const settings = upstreamSettings(this.#config)
     // Where the files of its TLS are others, so is all that was dialled with them.
-    if (predecessor !== null && predecessor.#tls === this.#tls && predecessor.#upstream.fits(this.#config)) return predecessor.#upstream
-    return new ServedUpstream(this.#config, this.#deadlines, this.#shared, this.#tls.secure)
+    if (predecessor !== null && predecessor.#tls === this.#tls && predecessor.#upstream.fits(settings))
+      return predecessor.#upstream
+    const served = new ServedUpstream(this.#config, this.#deadlines, this.#shared, this.#tls.value.secure)
+    return new Shared(served, settings, () => served.upstream.stop())
   }
 
   #intakeOptions(): IntakeOptions {
     const { name, address, protocol, noDelay } = this.#config
-    const [proxy, tls] = [proxyRules(this.#config), this.#tls.gate]
+    const [proxy, tls] = [proxyRules(this.#config), this.#tls.value.gate]
     return {
       name,
       protocol,
       isUnix: address.kind === 'unix',
       read: this.#read,
       noDelay,
-      access: accessRules(this.#config),
-      slow: proxy === null && tls === null ? null : { proxy, tls, deadlines: this.#deadlines },
+      slow: { proxy, tls, deadlines: this.#deadlines },
       recordsLocal: proxyVersion(this.#config) !== null,
       recordsTls: asksTls(this.#config),
     }
@@ -211,7 +214,7 @@ export class ServedListener {
   #intakeContext(): IntakeContext {
     const { clock, registry, refusals, rejections, metrics, strain } = this.#shared
     const { name, protocol } = this.#config
-    const { places, clients, newcomers } = this.#limits
+    const { places, gate: clients, newcomers } = this.#limits
     const context = this.#serveContext()
     const serve = protocol === 'tcp' ? this.#tcpServer(context) : this.#httpServer(context)
     return {
@@ -224,10 +227,11 @@ export class ServedListener {
       newcomers,
       refusals,
       serve: (connection, client) => (this.#open++, serve(connection, client)),
-      // In the clear, to who expects TLS, an answer would be noise.
-      refusalAnswer: (close) => (protocol === 'tcp' || this.#tls.gate !== null ? null : refusal(close)),
+      // In the clear, to a client that expects TLS, an answer would be noise.
+      refusalAnswer: (close) => (protocol === 'tcp' || this.#tls.value.gate !== null ? null : refusal(close)),
       onRejected: (close, client) => {
         metrics.onRejected(name, close)
+        this.#shared.observerOf(name).habits.onCut(close)
         // A probe of a load balancer, every few seconds.
         if (close.reason !== 'eof') rejections.note(name, close, client)
       },
@@ -235,7 +239,7 @@ export class ServedListener {
   }
 
   #serveContext(): ServeContext {
-    const { clock, random, strain, metrics, onClosed } = this.#shared
+    const { clock, random, strain, onClosed } = this.#shared
     const { rates } = this.#limits
     return {
       ...(rates === null ? {} : { limits: rates }),
@@ -243,7 +247,7 @@ export class ServedListener {
       sweep: this.#sweep,
       random,
       strain,
-      observer: metrics,
+      observer: this.#shared.observerOf(this.#config.name),
       onClosed: (connection) => {
         releasePlace(connection)
         this.#limits.release(connection)
@@ -254,7 +258,7 @@ export class ServedListener {
   }
 
   #served(): Served {
-    return { deadlines: this.#deadlines, read: this.#read, upstream: this.#upstream.upstream }
+    return { deadlines: this.#deadlines, read: this.#read, upstream: this.#upstream.value.upstream }
   }
 
   #tcpServer(context: ServeContext): Serve {
@@ -263,27 +267,34 @@ export class ServedListener {
   }
 
   #httpServer(serving: ServeContext): Serve {
-    const context: HttpContext = Object.assign(serving, {
-      leaving: () => (this.#isRemoved ? 'reloaded' as const : this.#shared.isDraining() ? 'drain' as const : null),
-      onExchange: (connection: Connection, exchange: Exchange, status: number | null) => this.#onExchange(connection, exchange, status),
-      serveUpgrade: (connection: Connection, client: Endpoint, request: RequestHead, early: Buffer) => serveUpgrade(connection, client, request, early, options, context),
+    return httpServer(this.#config, this.#served(), serving, {
+      clients: this.#limits.gate,
+      registry: this.#shared.registry,
+      leaving: () => (this.#isRemoved ? 'reloaded' : this.#shared.isDraining() ? 'drain' : null),
+      onExchange: (connection, exchange, status, end) => this.#onExchange(connection, exchange, status, end),
+      onStreamClosed: (connection) => {
+        releasePlace(connection)
+        this.#limits.gate.leave(connection)
+        this.#shared.onClosed(connection)
+      },
     })
-    const plain = httpOptions(this.#config, this.#served())
-    const options: WebSocketOptions = Object.assign(websocketOptions(this.#config, this.#served()), {
-      servePlain: (connection: Connection, client: Endpoint, first: FirstRequest) => serveHttp(connection, client, first, plain, context),
-    })
-    return (connection, client) => serveWebSocket(connection, client, options, context)
   }
 
-  #onExchange(connection: Connection, { request, startedAt }: Exchange, status: number | null): void {
-    const { clock, metrics, log, logsRequests } = this.#shared
+  #onExchange(connection: Connection, exchange: Exchange, status: number | null, end: Close | null): void {
+    const { clock, log, logsRequests, observerOf } = this.#shared
+    const { request, startedAt, toUpstream } = exchange
     const durationMs = clock.now() - startedAt
     const { method, target } = request
-    metrics.onRequest(connection, { method, status, durationMs })
+    const answered = {
+      method,
+      status,
+      durationMs,
+      end,
+      bodyBytes: toUpstream?.bytes ?? 0,
+      ...(exchange.isCall ? { grpcStatus: grpcStatusOf(exchange, end) } : {}),
+    }
+    observerOf(connection.listener).onRequest(connection, answered)
     if (!logsRequests) return
-    const { id, listener, clientAddress: client } = connection
-    // The query is left out: it is where tokens are.
-    const path = target.split('?', 1)[0]!
-    log.info('request', { id, listener, client, method, path, status, durationMs })
+    log.info('request', requestFields(connection, { method, target, status, durationMs }))
   }
 }

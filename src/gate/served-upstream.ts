@@ -1,11 +1,15 @@
-// The upstream of one listener, and how it is told to the log and the metrics. A successor after a reload that says the same of
-// its upstream shares it, with what its checks have found; the last one stops it.
+// The upstream of one listener, and its reports to the log and the metrics. A successor after a reload that says the same of
+// its upstream shares it (Shared), with what its checks have found.
 
 import type { ListenerConfig } from '../config/schema.ts'
 import type { UpstreamCounts } from '../metrics/upstream-metrics.ts'
-import { isSame } from '../core/node-lazy.ts'
+import { servicePings } from '../http2/session-pings.ts'
+import { UpstreamSessions } from '../http2/upstream-sessions.ts'
+import type { StreamsMaker } from '../upstream/streams.ts'
 import { shortestDeadline, upstreamOptions, type LiveDeadlines } from './options.ts'
-import type { SharedParts } from './served-listener.ts'
+import { nodeCrypto } from '../core/node-lazy.ts'
+import type { SharedParts } from './shared-parts.ts'
+import { tlsSettings } from './tls-parts.ts'
 import type { SecureOptions } from '../upstream/dial.ts'
 import type { UpstreamTarget } from '../upstream/target.ts'
 import { Upstream } from '../upstream/upstream.ts'
@@ -14,31 +18,18 @@ import type { UpstreamView } from '../upstream/upstream-view.ts'
 export class ServedUpstream {
   readonly upstream: Upstream
   readonly #listener: string
-  readonly #settings: unknown
   readonly #shared: SharedParts
-  #users = 0
   #hasStarted = false
 
-  constructor(config: ListenerConfig, deadlines: LiveDeadlines, shared: SharedParts, secure: SecureOptions | null) {
+  constructor(
+    config: ListenerConfig,
+    deadlines: LiveDeadlines,
+    shared: SharedParts,
+    secure: SecureOptions | null,
+  ) {
     this.#listener = config.name
-    this.#settings = settingsOf(config)
     this.#shared = shared
     this.upstream = this.#make(config, deadlines, secure)
-  }
-
-  /** Whether it will do for a listener with that configuration. */
-  fits(config: ListenerConfig): boolean {
-    return isSame(this.#settings, settingsOf(config))
-  }
-
-  /** Each that joined leaves once. */
-  join(): this {
-    this.#users++
-    return this
-  }
-
-  leave(): void {
-    if (--this.#users === 0) this.upstream.stop()
   }
 
   /** Begins to resolve and to check; a second call does nothing. */
@@ -62,12 +53,19 @@ export class ServedUpstream {
   }
 
   #make(config: ListenerConfig, deadlines: LiveDeadlines, secure: SecureOptions | null): Upstream {
-    const { clock, sweeps, random, names, registry, metrics, log } = this.#shared
+    const { cells, clock, sweeps, random, names, findings, registry, metrics, facts } = this.#shared
     const listener = this.#listener
     if (config.upstream.healthCheck.type !== 'off') metrics.announceHealthChecks(listener)
+    const sweep = sweeps.of(config.name, shortestDeadline(config))
+    const makeStreams: StreamsMaker = (context) =>
+      new UpstreamSessions({ ...context, clock, sweep, pings: () => servicePings(deadlines.current.ping) })
     return new Upstream(upstreamOptions(config, deadlines, secure), {
+      ...(config.upstream.protocol === 'h2c' ? { makeStreams } : {}),
+      cells,
+      name: listener,
+      ...(findings === null ? {} : { findings: { findings, checkName: checkNameOf(config) } }),
       clock,
-      sweep: sweeps.of(config.name, shortestDeadline(config)),
+      sweep,
       random,
       names,
       connections: registry,
@@ -75,21 +73,30 @@ export class ServedUpstream {
         onHealthCheck: (isPassed) => metrics.onHealthCheck(listener, isPassed),
         onTurned: (target) => this.#onTurned(target),
         onResolved: (name, problem) => {
-          if (problem === null) log.info('upstream name resolved', { listener, name })
-          else log.warn('upstream name not resolved', { listener, name, problem })
+          if (problem === null) facts.info('upstream name resolved', { listener, name })
+          else facts.warn('upstream name not resolved', { listener, name, problem })
         },
       },
     })
   }
 
   #onTurned({ name: upstream, check }: UpstreamTarget): void {
-    const { log } = this.#shared
+    const { facts } = this.#shared
     const listener = this.#listener
-    if (check?.state === 'unhealthy') log.warn('upstream unhealthy', { listener, upstream, problem: check.last?.problem ?? null })
-    else log.info('upstream healthy', { listener, upstream, answered: check?.last?.answered ?? null })
+    if (check?.state === 'unhealthy')
+      facts.warn('upstream unhealthy', { listener, upstream, problem: check.last?.problem ?? null })
+    else facts.info('upstream healthy', { listener, upstream, answered: check?.last?.answered ?? null })
   }
 }
 
-function settingsOf({ upstream, noDelay }: ListenerConfig): unknown {
+/** Those that say the same of their upstream and its TLS check alike; their words are too long for a name. */
+function checkNameOf(config: ListenerConfig): string {
+  if (config.upstream.healthCheck.type === 'off') return ''
+  const words = JSON.stringify([config.name, upstreamSettings(config), tlsSettings(config)])
+  return `check ${nodeCrypto().createHash('sha256').update(words).digest('base64url')}`
+}
+
+/** All that a listener says of its upstream. */
+export function upstreamSettings({ upstream, noDelay }: ListenerConfig): unknown {
   return { upstream, noDelay }
 }

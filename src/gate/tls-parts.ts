@@ -1,4 +1,4 @@
-// The TLS of one listener, on either side: who is shown what, from files that may be renewed at any time. A connection keeps what
+// The TLS of one listener, on either side: certificates and trust, from files that may be renewed at any time. A connection keeps what
 // its handshake used; the next one gets what is there by then.
 
 import type tls from 'node:tls'
@@ -12,15 +12,15 @@ import { readTlsFiles } from '../files/tls-files.ts'
 import type { TlsContents, TlsFileProblem, TlsFiles } from '../files/tls-files.ts'
 import { Whole } from '../log/line.ts'
 import type { Log } from '../log/log.ts'
-import type { Metrics } from '../metrics/metrics.ts'
-import { isSame, nodeTls } from '../core/node-lazy.ts'
+import type { GateMetrics } from '../metrics/gate-metrics.ts'
+import { nodeTls } from '../core/node-lazy.ts'
 import { secureNames, tlsGateOptions } from './options.ts'
 import type { SecureOptions } from '../upstream/dial.ts'
 
 export interface TlsContext {
   clock: Clock
-  log: Log
-  metrics: Metrics
+  facts: Pick<Log, 'info' | 'warn'>
+  metrics: GateMetrics
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
@@ -37,54 +37,61 @@ export class TlsParts {
   readonly secure: SecureOptions | null
   readonly #key: string
   readonly #name: string
-  readonly #settings: unknown
   readonly #context: TlsContext
   readonly #rotations: Array<{ side: Side; rotation: Rotation }> = []
-  #users = 0
   #started: Promise<void> | null = null
 
   /** `key` is where the listener stands in the configuration: `listeners[0]`. What `predecessor` has in use is not given up for what is not valid. */
   constructor(config: ListenerConfig, key: string, context: TlsContext, predecessor: TlsParts | null = null) {
     this.#key = key
     this.#name = config.name
-    this.#settings = settingsOf(config)
     this.#context = context
     const options = tlsGateOptions(config)
     this.gate = options === null ? null : new TlsGate(options)
-    const secure: Mutable<SecureOptions> | null = config.upstream.tls === null ? null : { ...secureNames(config), context: nodeTls().createSecureContext({ ca: [] }) }
+    const secure: Mutable<SecureOptions> | null =
+      config.upstream.tls === null
+        ? null
+        : { ...secureNames(config), context: nodeTls().createSecureContext({ ca: [] }) }
     this.secure = secure
     const files = filesOf(config)
-    if (files.listener !== null) this.#rotate('listener', files.listener, predecessor, ({ cert, key: privateKey, ca }) => this.gate!.use({ cert: cert!, key: privateKey!, clientCa: ca }))
-    if (files.upstream !== null) this.#rotate('upstream', files.upstream, predecessor, (contents) => (secure!.context = upstreamContext(contents)))
+    if (files.listener !== null)
+      this.#rotate('listener', files.listener, predecessor, ({ cert, key: privateKey, ca }) =>
+        this.gate!.use({ cert: cert!, key: privateKey!, clientCa: ca }),
+      )
+    if (files.upstream !== null)
+      this.#rotate(
+        'upstream',
+        files.upstream,
+        predecessor,
+        (contents) => (secure!.context = upstreamContext(contents)),
+      )
   }
 
-  /** Whether it will do for a listener with that configuration: then a reload keeps it, and the tickets that its clients hold. */
-  fits(config: ListenerConfig): boolean {
-    return isSame(this.#settings, settingsOf(config))
+  /** Ends the watch over its files. */
+  stop(): void {
+    for (const { rotation } of this.#rotations) rotation.stop()
   }
 
-  /** Each that joined leaves once; the last one ends the watch over its files. */
-  join(): this {
-    this.#users++
-    return this
-  }
-
-  leave(): void {
-    if (--this.#users === 0) for (const { rotation } of this.#rotations) rotation.stop()
-  }
-
-  #rotate(side: Side, files: TlsFiles, predecessor: TlsParts | null, use: (contents: TlsContents) => void): void {
+  #rotate(
+    side: Side,
+    files: TlsFiles,
+    predecessor: TlsParts | null,
+    use: (contents: TlsContents) => void,
+  ): void {
     const rotations = predecessor === null ? [] : predecessor.#rotations
     const before = rotations.find((one) => one.side === side)?.rotation.inUse ?? null
-    const rotation = new Rotation({
-      files,
-      clock: this.#context.clock,
-      use: (contents) => {
-        use(contents)
-        this.#noteExpiry(side, contents.expiresAt)
+    const rotation = new Rotation(
+      {
+        files,
+        clock: this.#context.clock,
+        use: (contents) => {
+          use(contents)
+          this.#noteExpiry(side, contents.expiresAt)
+        },
+        onReloaded: (problems) => this.#onReloaded(side, problems),
       },
-      onReloaded: (problems) => this.#onReloaded(side, problems),
-    }, before)
+      before,
+    )
     this.#rotations.push({ side, rotation })
   }
 
@@ -94,30 +101,45 @@ export class TlsParts {
   }
 
   async #start(): Promise<void> {
-    const found = await Promise.all(this.#rotations.map(async ({ side, rotation }) => (await rotation.start()).map((problem) => locate(this.#key, side, problem))))
+    const found = await Promise.all(
+      this.#rotations.map(async ({ side, rotation }) =>
+        (await rotation.start()).map((problem) => locate(this.#key, side, problem)),
+      ),
+    )
     const problems = found.flat()
     if (problems.length > 0) throw new ConfigError('configuration', problems)
   }
 
   #onReloaded(side: Side, problems: readonly TlsFileProblem[]): void {
-    const { metrics, log } = this.#context
+    const { metrics, facts } = this.#context
     metrics.onTlsReload(problems.length === 0 ? 'success' : 'failure')
-    if (problems.length === 0) return log.info('certificates reloaded', { listener: this.#name, side })
-    const error = problems.map((problem) => locate(this.#key, side, problem)).map(({ path, message }) => `${path}: ${message}`).join('; ')
-    log.warn('certificates not reloaded: the last good ones stay in use', { listener: this.#name, side, error: new Whole(error) })
+    if (problems.length === 0) return facts.info('certificates reloaded', { listener: this.#name, side })
+    const error = problems
+      .map((problem) => locate(this.#key, side, problem))
+      .map(({ path, message }) => `${path}: ${message}`)
+      .join('; ')
+    facts.warn('certificates not reloaded: the last good ones stay in use', {
+      listener: this.#name,
+      side,
+      error: new Whole(error),
+    })
   }
 
   #noteExpiry(side: Side, expiresAt: number | null): void {
     if (expiresAt === null) return
-    const { metrics, log, clock } = this.#context
-    metrics.setCertificateExpiry(side === 'listener' ? this.#name : `${this.#name}/upstream`, expiresAt / 1000)
+    const { metrics, facts, clock } = this.#context
+    metrics.setCertificateExpiry(
+      side === 'listener' ? this.#name : `${this.#name}/upstream`,
+      expiresAt / 1000,
+    )
     const warning = expiryWarning(expiresAt, clock.wall())
-    if (warning !== null) log.warn(`certificate ${warning}`, { listener: this.#name, side })
+    if (warning !== null) facts.warn(`certificate ${warning}`, { listener: this.#name, side })
   }
 }
 
-function settingsOf({ tls: own, upstream, protocol }: ListenerConfig): unknown {
-  return { own, upstream: upstream.tls, protocol }
+/** All that a listener says of its TLS: where it stays the same, a reload keeps the tickets that clients hold. */
+export function tlsSettings({ tls: own, upstream, protocol, http }: ListenerConfig): unknown {
+  return { own, upstream: upstream.tls, protocol, versions: http.versions }
 }
 
 /** The files that a listener names, on either side; null where there is no TLS. */
@@ -125,36 +147,52 @@ function filesOf({ tls: own, upstream }: ListenerConfig): Record<Side, TlsFiles 
   const { tls: secure } = upstream
   return {
     listener: own === null ? null : { cert: own.cert, key: own.key, ca: own.clientCa ?? null },
-    upstream: secure === null ? null : { cert: secure.cert ?? null, key: secure.key ?? null, ca: secure.ca ?? null },
+    upstream:
+      secure === null ? null : { cert: secure.cert ?? null, key: secure.key ?? null, ca: secure.ca ?? null },
   }
 }
 
 function upstreamContext({ cert, key, ca }: TlsContents): tls.SecureContext {
-  return nodeTls().createSecureContext({ ...(ca === null ? {} : { ca }), ...(cert === null || key === null ? {} : { cert, key }) })
+  return nodeTls().createSecureContext({
+    ...(ca === null ? {} : { ca }),
+    ...(cert === null || key === null ? {} : { cert, key }),
+  })
 }
 
 function locate(listener: string, side: Side, { file, message }: TlsFileProblem): ConfigProblem {
   const section = side === 'listener' ? 'tls' : 'upstream.tls'
-  return { line: 0, column: 0, path: `${listener}.${section}.${file === 'ca' && side === 'listener' ? 'clientCa' : file}`, message }
+  return {
+    line: 0,
+    column: 0,
+    path: `${listener}.${section}.${file === 'ca' && side === 'listener' ? 'clientCa' : file}`,
+    message,
+  }
 }
 
 function expiryWarning(expiresAt: number, now: number): string | null {
   const date = new Date(expiresAt).toISOString().slice(0, 10)
   if (expiresAt <= now) return `expired on ${date}, renew it`
-  return expiresAt - now < SOON_MS ? `expires on ${date}, in ${Math.ceil((expiresAt - now) / DAY_MS)} days: renew it` : null
+  return expiresAt - now < SOON_MS
+    ? `expires on ${date}, in ${Math.ceil((expiresAt - now) / DAY_MS)} days: renew it`
+    : null
 }
 
 /** Everything that the files of a configuration have against them, and what soon will: for `sidegate check`. */
-export async function checkTlsFiles(config: Config, now: number): Promise<{ problems: ConfigProblem[]; warnings: ConfigProblem[] }> {
+export async function checkTlsFiles(
+  config: Config,
+  now: number,
+): Promise<{ problems: ConfigProblem[]; warnings: ConfigProblem[] }> {
   const problems: ConfigProblem[] = []
   const warnings: ConfigProblem[] = []
   for (const [index, listener] of config.listeners.entries()) {
     for (const [side, files] of Object.entries(filesOf(listener)) as Array<[Side, TlsFiles | null]>) {
       if (files === null) continue
       const read = await readTlsFiles(files)
-      const place = (file: keyof TlsFiles, message: string): ConfigProblem => locate(`listeners[${index}]`, side, { file, message })
+      const place = (file: keyof TlsFiles, message: string): ConfigProblem =>
+        locate(`listeners[${index}]`, side, { file, message })
       if (Array.isArray(read)) problems.push(...read.map(({ file, message }) => place(file, message)))
-      const warning = Array.isArray(read) || read.expiresAt === null ? null : expiryWarning(read.expiresAt, now)
+      const warning =
+        Array.isArray(read) || read.expiresAt === null ? null : expiryWarning(read.expiresAt, now)
       if (warning !== null) warnings.push(place('cert', warning))
     }
   }

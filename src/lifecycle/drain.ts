@@ -1,13 +1,14 @@
-// How a running gate is emptied, whoever asks for it: the admin server, SIGTERM, SIGINT.
+// How a running process is emptied, for the admin server, SIGTERM and SIGINT alike. The states are here, once for the process;
+// each gate lets its own connections go (departure.ts).
 //
 //     none --begin()--> announced      readiness fails, answers say `Connection: close`, and it still accepts: load balancers
 //                          |           learn of it only after a while, and what they send meanwhile must not be refused
 //          <--undo()-------+
 //                     minDuration
 //                          |
-//                       parting        listeners are closed; each connection is asked to go at a moment of its own (Parting)
-//                          |           over `spread`; tcp, which cannot be asked, in the last `spread` before `timeout`
-//                          |           (PatientParting); at `timeout`, from the beginning, those that are left are reset
+//                       parting        listeners are closed; each connection is asked to go at a moment of its own over `spread`; tcp,
+//                          |           which cannot be asked, in the last `spread` before `timeout`; at `timeout`, from the
+//                          |           beginning, those that are left are reset
 //                       none left
 //                          |
 //                       finished       for good: the process stays until it is told to end
@@ -15,12 +16,9 @@
 // Invariant: nobody is reset before the timeout, and nobody is left after it.
 
 import type { Clock } from '../core/clock.ts'
-import { makeClose } from '../core/close.ts'
-import type { Reason } from '../core/close.ts'
-import type { Connection, Registry } from '../core/connection.ts'
 import type { Log } from '../log/log.ts'
-import { Parting } from './parting.ts'
-import { PatientParting } from './patient-parting.ts'
+import { noDrainCounts } from './departure.ts'
+import type { DrainCounts, DrainStep } from './departure.ts'
 
 export type DrainState = 'none' | 'announced' | 'parting' | 'finished'
 export type DrainTrigger = 'admin' | 'SIGTERM' | 'SIGINT'
@@ -35,40 +33,29 @@ export interface DrainTimes {
   tcp: 'wait' | 'spread'
 }
 
-export interface DrainCounts {
-  /** Connections that went when they were asked. */
-  drained: number
-  /** Connections that were reset at the timeout. */
-  forced: number
-  /** Connections that ended meanwhile for a reason of their own. */
-  others: number
-  /** Of `drained` and `forced`, those that were owed bytes or an answer when they were ended. */
-  cut: number
-}
-
 export interface DrainResult extends DrainCounts {
   tookMs: number
   isUndone: boolean
 }
 
+/** All gates of the process. */
+export interface DrainGates {
+  /** Open connections, now. */
+  readonly open: number
+  /** Resolves with what became of connections by then. */
+  drain(step: DrainStep): Promise<DrainCounts>
+}
+
 export interface DrainParts {
   clock: Clock
-  /** 0..1. */
-  random: () => number
-  registry: Registry
   log: Pick<Log, 'info' | 'warn'>
-  /** Closes the listeners; connections go on. */
-  stopAccepting: () => void
+  gates: DrainGates
 }
 
 /** How long `waitDrained` waits for a drain to begin: a preStop hook of the application may come a moment before ours. */
 export const BEGINS_WITHIN_MS = 5000
 /** For sockets that were reset to be gone. */
 const RESET_MS = 1000
-/** So long before what is left is reset every tcp connection has got its FIN: to be ended is better than to be reset. */
-const LAST_MS = 1000
-
-const none = (): DrainCounts => ({ drained: 0, forced: 0, others: 0, cut: 0 })
 
 export class Drain {
   readonly #parts: DrainParts
@@ -78,10 +65,6 @@ export class Drain {
   #times: DrainTimes = { minDurationMs: 0, spreadMs: 0, timeoutMs: 0, tcp: 'wait' }
   #isFinal = false
   #startedAt = 0
-  #counts = none()
-  #partings: Array<Parting | PatientParting> = []
-  /** Connections of all drains that were ended while they were owed something. */
-  totalCut = 0
   /** Of the timers that run. */
   #cancels: Array<() => void> = []
   #done = Promise.withResolvers<DrainResult>()
@@ -102,16 +85,17 @@ export class Drain {
   begin(trigger: DrainTrigger, times: DrainTimes): Promise<DrainResult> {
     this.#isFinal ||= trigger !== 'admin'
     if (this.#state !== 'none') return this.#done.promise
-    const { clock, log, registry } = this.#parts
+    const { clock, log, gates } = this.#parts
     this.#state = 'announced'
     this.#times = times
     this.#startedAt = clock.now()
-    this.#counts = none()
+    this.#result = null
     const { minDurationMs, spreadMs, timeoutMs, tcp } = times
-    log.info('drain begins', { trigger, connections: registry.size, minDurationMs, spreadMs, timeoutMs, tcp })
+    log.info('drain begins', { trigger, connections: gates.open, minDurationMs, spreadMs, timeoutMs, tcp })
+    void gates.drain({ step: 'announce' })
     this.#after(timeoutMs, () => this.#force())
-    if (minDurationMs === 0) this.#part()
-    else this.#after(minDurationMs, () => this.#part())
+    if (minDurationMs === 0) void this.#part()
+    else this.#after(minDurationMs, () => void this.#part())
     return this.#done.promise
   }
 
@@ -120,7 +104,7 @@ export class Drain {
     if (this.#state !== 'announced' || this.#isFinal) return false
     this.#state = 'none'
     this.#parts.log.info('drain undone')
-    this.#settle(true)
+    void this.#settle({ step: 'undo' }, true)
     return true
   }
 
@@ -130,7 +114,7 @@ export class Drain {
    * Resolves with what became of the connections; null where there was no drain.
    */
   waitDrained(onGone?: (run: () => void) => void): Promise<DrainResult | null> {
-    if (this.#state === 'finished') return Promise.resolve(this.#result)
+    if (this.#state === 'finished' && this.#result !== null) return Promise.resolve(this.#result)
     return new Promise((resolve) => {
       const done = (): void => {
         cancel()
@@ -145,91 +129,69 @@ export class Drain {
     })
   }
 
-  /** A connection is gone. */
-  onClosed(connection: Connection): void {
-    if (this.#state !== 'announced' && this.#state !== 'parting') return
-    this.#count(connection)
-    if (this.#state === 'parting' && this.#parts.registry.size === 0) this.#finish()
+  /** The last connection of a gate is gone. */
+  onEmpty(): void {
+    if (this.#state === 'parting' && this.#parts.gates.open === 0) this.#finish()
   }
 
-  /** The process ends now: what is left is reset, all timers are stopped, and nobody who waits is kept waiting. */
-  stop(): void {
+  /** The process ends now: what is left is reset, all timers are stopped, and no waiter is kept waiting. */
+  async stop(): Promise<void> {
     if (this.#state === 'finished') return
-    if (this.isUnderway) this.#endAtOnce()
-    this.#settle(false)
-  }
-
-  /** Told to end before it was done, by a second signal. */
-  #endAtOnce(): void {
-    const { registry, log } = this.#parts
-    const left = [...registry]
+    if (!this.isUnderway) return this.#release({ ...noDrainCounts(), tookMs: 0, isUndone: false }, this.#done)
+    const left = this.#parts.gates.open
     this.#state = 'finished'
-    for (const connection of left) end(connection, 'drain_timeout')
-    // Their sockets are gone only after this turn; nobody will count them then.
-    for (const connection of left) this.#count(connection)
-    if (left.length > 0) log.warn('drain: told to end at once, resetting what is left', { connections: left.length, cut: this.#counts.cut })
+    const { cut } = await this.#settle({ step: 'end' }, false)
+    if (left > 0)
+      this.#parts.log.warn('drain: told to end at once, resetting what is left', { connections: left, cut })
   }
 
-  #count({ end, isCut }: Connection): void {
-    const became = end?.reason === 'drain' ? 'drained' : end?.reason === 'drain_timeout' ? 'forced' : 'others'
-    this.#counts[became]++
-    if (became === 'others' || !isCut) return
-    this.#counts.cut++
-    this.totalCut++
-  }
-
-  #part(): void {
-    const { clock, random, registry, log, stopAccepting } = this.#parts
+  async #part(): Promise<void> {
+    const { clock, log, gates } = this.#parts
     this.#state = 'parting'
-    stopAccepting()
-    log.info('drain: listeners closed', { connections: registry.size })
-    if (registry.size === 0) return this.#finish()
-    // Whoever is asked has the rest of the time to go, so none may be asked when it is over.
-    const leftMs = Math.max(0, this.#times.timeoutMs - (clock.now() - this.#startedAt))
-    const ask = (connection: Connection): void => end(connection, 'drain')
-    const isPatient = (connection: Connection): boolean => this.#times.tcp === 'wait' && connection.protocol === 'tcp'
-    const connections = [...registry].filter((connection) => !isPatient(connection))
-    const waiting = (): Connection[] => [...registry].filter((connection) => isPatient(connection) && connection.end === null)
-    if (waiting().length > 0) this.#partings.push(new PatientParting({ clock, random, connections: waiting, ...this.#patience(leftMs), ask }))
-    this.#partings.push(new Parting({ clock, random, connections, spreadMs: Math.min(this.#times.spreadMs, leftMs), ask }))
-  }
-
-  /** The last `spread` before the timeout, less the time to go. */
-  #patience(leftMs: number): { waitMs: number; windowMs: number } {
-    const { spreadMs } = this.#times
-    const waitMs = Math.max(0, leftMs - Math.max(spreadMs, LAST_MS))
-    return { waitMs, windowMs: Math.max(0, Math.min(spreadMs, leftMs) - LAST_MS) }
+    const { spreadMs, timeoutMs, tcp } = this.#times
+    log.info('drain: listeners closed', { connections: gates.open })
+    const leftMs = Math.max(0, timeoutMs - (clock.now() - this.#startedAt))
+    const parted = gates.drain({ step: 'part', spreadMs, leftMs, tcp })
+    this.onEmpty()
+    await parted
+    this.onEmpty()
   }
 
   #force(): void {
-    const { registry, log } = this.#parts
-    if (this.#state === 'announced') this.#part()
-    if (registry.size === 0) return
-    log.warn('drain: out of time, resetting what is left (drain.timeout)', { connections: registry.size })
-    for (const connection of [...registry]) end(connection, 'drain_timeout')
+    const { log, gates } = this.#parts
+    if (this.#state === 'announced') void this.#part()
+    if (this.#state !== 'parting' || gates.open === 0) return
+    log.warn('drain: out of time, resetting what is left (drain.timeout)', { connections: gates.open })
+    void gates.drain({ step: 'force' })
     if (this.#state === 'parting') this.#after(RESET_MS, () => this.#finish())
   }
 
   #finish(): void {
+    if (this.#state !== 'parting') return
     this.#state = 'finished'
-    this.#parts.log.info('drain finished', { ...this.#counts, tookMs: this.#parts.clock.now() - this.#startedAt })
-    this.#settle(false)
+    void this.#settle({ step: 'finish' }, false).then((counts) =>
+      this.#parts.log.info('drain finished', { ...counts, tookMs: this.#result!.tookMs }),
+    )
   }
 
-  #settle(isUndone: boolean): void {
+  /** All timers are stopped, and no waiter is kept waiting. */
+  async #settle(step: DrainStep, isUndone: boolean): Promise<DrainCounts> {
     for (const cancel of this.#cancels.splice(0)) cancel()
-    for (const parting of this.#partings.splice(0)) parting.cancel()
-    this.#result = { ...this.#counts, tookMs: this.#parts.clock.now() - this.#startedAt, isUndone }
-    for (const done of [...this.#waiters]) done()
-    this.#done.resolve(this.#result)
-    this.#done = this.#state === 'none' ? Promise.withResolvers<DrainResult>() : this.#done
+    const tookMs = this.#parts.clock.now() - this.#startedAt
+    const done = this.#done
+    if (isUndone) this.#done = Promise.withResolvers<DrainResult>()
+    const counts = await this.#parts.gates.drain(step)
+    this.#release({ ...counts, tookMs, isUndone }, done)
+    return counts
+  }
+
+  #release(result: DrainResult, done: PromiseWithResolvers<DrainResult>): void {
+    this.#result = result
+    for (const waiter of [...this.#waiters]) waiter()
+    done.resolve(result)
   }
 
   #after(ms: number, run: () => void): void {
     this.#cancels.push(this.#parts.clock.after(ms, run))
   }
-}
-
-function end(connection: Connection, reason: Reason): void {
-  connection.owner?.close(makeClose(reason, 'sidegate', connection.phase))
 }

@@ -1,5 +1,5 @@
 // Asks many connections to go, each at a random moment of its own, so that clients which reconnect do not all arrive at once.
-// The moments are uniform over a window; whoever is idle gets the earliest ones, so that those who are busy have the longest to
+// The moments are uniform over a window; idle connections get the earliest ones, so that busy ones have the longest to
 // finish.
 //
 //     |---x--x-----x-x----x---------x--x----x-----|
@@ -62,7 +62,9 @@ export class Parting {
       if (connection.end === null) ask(connection)
     }
     if (this.#next === this.#order.length) return
-    this.#cancel = clock.after(Math.max(1, Math.ceil(this.#moments[this.#next]! - passedMs)), () => this.#step())
+    this.#cancel = clock.after(Math.max(1, Math.ceil(this.#moments[this.#next]! - passedMs)), () =>
+      this.#step(),
+    )
   }
 }
 
@@ -72,7 +74,11 @@ export function partingMoments(count: number, spreadMs: number, random: () => nu
 }
 
 /** Those that are idle, then the others; by chance within each, so that nobody goes first for having come first. */
-export function idleFirst(connections: Iterable<Connection>, now: number, random: () => number): Connection[] {
+export function idleFirst(
+  connections: Iterable<Connection>,
+  now: number,
+  random: () => number,
+): Connection[] {
   const idle: Connection[] = []
   const busy: Connection[] = []
   for (const connection of connections) (isIdle(connection, now) ? idle : busy).push(connection)

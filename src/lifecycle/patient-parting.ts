@@ -1,12 +1,12 @@
-// Asks connections to go that know no way to be asked: a tcp connection is only ended, and whoever waits for an answer on it loses that. So they
-// are left alone as long as there is time, and then end one by one over a window, whoever is least to be hurt first: those that wait for
+// Asks connections to go that know no way to be asked: a tcp connection is only ended, and a client that waits for an answer on it loses that. So they
+// are left alone as long as there is time, and then end one by one over a window, the least hurt first: those that wait for
 // nothing before those that are owed something, and among them the longest quiet.
 //
 //     begin                              at least `windowMs` before the timeout          timeout
 //     |------- they go by themselves -------|---x-----x---x--------x----x------x--------|
 //
 // The order is that of the moment: a connection that has got its answer meanwhile goes before one that has not. Where some went by
-// themselves, the earliest moments are left out, so that those who are owed something have the longest.
+// themselves, the earliest moments are left out, so that connections that are owed something have the longest.
 
 import type { Clock } from '../core/clock.ts'
 import type { Connection } from '../core/connection.ts'
@@ -65,7 +65,9 @@ export class PatientParting {
       if (this.#left.length > this.#moments.length - this.#next) ask(this.#takeFirst())
     }
     if (this.#next === this.#moments.length) return
-    this.#cancel = clock.after(Math.max(1, Math.ceil(this.#moments[this.#next]! - passedMs)), () => this.#step())
+    this.#cancel = clock.after(Math.max(1, Math.ceil(this.#moments[this.#next]! - passedMs)), () =>
+      this.#step(),
+    )
   }
 
   #takeFirst(): Connection {
@@ -74,7 +76,7 @@ export class PatientParting {
       this.#left = longestQuietFirst(this.#left, now)
       this.#orderedAt = now
     }
-    // Whoever waits for an answer comes behind all others, as things are now.
+    // A connection that waits for an answer comes after all others, as things are now.
     const free = this.#left.findIndex((connection) => !isOwed(connection))
     return this.#left.splice(Math.max(0, free), 1)[0]!
   }

@@ -18,7 +18,10 @@ export type ReloadTrigger = 'admin' | 'SIGHUP' | 'file'
 /** What a configuration file says now, or why that cannot be used. */
 export interface LoadedConfig<C> {
   hash: string
-  outcome: { config: C; warnings: readonly ConfigProblem[] } | ConfigError
+  /** `origins` tells for the path of each value that is not a default where it comes from. */
+  outcome:
+    | { config: C; warnings: readonly ConfigProblem[]; origins: Readonly<Record<string, string>> }
+    | ConfigError
   /** That is the fault of something else than the file, and may be another time: it is looked at again. */
   isUndecided: boolean
 }
@@ -34,7 +37,8 @@ export interface ConfigSource<C> {
 }
 
 function isSameContent(a: Content | null, b: Content | null): boolean {
-  if (a instanceof ConfigError || b instanceof ConfigError) return a instanceof ConfigError && b instanceof ConfigError && a.message === b.message
+  if (a instanceof ConfigError || b instanceof ConfigError)
+    return a instanceof ConfigError && b instanceof ConfigError && a.message === b.message
   return a !== null && b !== null && a.equals(b)
 }
 
@@ -74,10 +78,12 @@ export class Reloads<C> {
   /** What was tried last, good or bad: a bad file is complained of once. */
   #tried: Content | null
   #running: Promise<ReloadResult> | null = null
-  /** Behind the running one: all who asked meanwhile share it, for it reads the file after they asked. */
+  /** After the running one: all that asked meanwhile share it, for it reads the file after they asked. */
   #next: Promise<ReloadResult> | null = null
   /** Of what is in effect. */
   hash: string
+  #content: Content | null
+  #readingOrigins: Promise<Readonly<Record<string, string>> | null> | null = null
   fault: ConfigFault | null = null
   restartRequired: readonly string[] = []
   /** Wall-clock milliseconds; the start counts. */
@@ -88,7 +94,7 @@ export class Reloads<C> {
   constructor(parts: ReloadParts<C>) {
     this.#parts = parts
     this.hash = parts.hash
-    this.#tried = parts.content
+    this.#tried = this.#content = parts.content
     this.succeededAt = parts.clock.wall()
   }
 
@@ -109,6 +115,18 @@ export class Reloads<C> {
     await this.reload('file')
   }
 
+  /** Where the values in effect come from; null where nobody knows. Found out anew, for one asker at a time: it is seldom asked for. */
+  origins(): Promise<Readonly<Record<string, string>> | null> {
+    return (this.#readingOrigins ??= this.#readOrigins().finally(() => (this.#readingOrigins = null)))
+  }
+
+  async #readOrigins(): Promise<Readonly<Record<string, string>> | null> {
+    const { source } = this.#parts
+    if (source === null || this.#content === null) return null
+    const { outcome } = await source.load(this.#content)
+    return outcome instanceof ConfigError ? null : outcome.origins
+  }
+
   #start(trigger: ReloadTrigger): Promise<ReloadResult> {
     this.#running = this.#run(trigger).finally(() => (this.#running = null))
     return this.#running
@@ -123,9 +141,11 @@ export class Reloads<C> {
       const loaded = await source.load(content)
       const { outcome } = loaded
       hash = loaded.hash
-      if (outcome instanceof ConfigError) return this.#fail(loaded.isUndecided ? null : content, hash, outcome)
+      if (outcome instanceof ConfigError)
+        return this.#fail(loaded.isUndecided ? null : content, hash, outcome)
       const restartRequired = await apply(outcome.config)
-      for (const warning of outcome.warnings) log.warn('risky configuration', { at: new Whole(formatProblem(source.file, warning)) })
+      for (const warning of outcome.warnings)
+        log.warn('risky configuration', { at: new Whole(formatProblem(source.file, warning)) })
       return this.#succeed(trigger, content, hash, restartRequired)
     } catch (error) {
       if (error instanceof ConfigError) return this.#fail(content, hash, error)
@@ -136,25 +156,39 @@ export class Reloads<C> {
     }
   }
 
-  #succeed(trigger: ReloadTrigger, content: Content, hash: string, restartRequired: readonly string[]): ReloadResult {
+  #succeed(
+    trigger: ReloadTrigger,
+    content: Content,
+    hash: string,
+    restartRequired: readonly string[],
+  ): ReloadResult {
     const { clock, log } = this.#parts
     this.hash = hash
-    this.#tried = content
+    this.#tried = this.#content = content
     this.fault = null
     this.restartRequired = restartRequired
     this.succeededAt = clock.wall()
     this.successes++
     log.info('reloaded', { trigger, hash })
-    if (restartRequired.length > 0) log.warn('changes that need a restart are not in effect', { keys: new Whole(restartRequired.join(', ')) })
+    if (restartRequired.length > 0)
+      log.warn('changes that need a restart are not in effect', {
+        keys: new Whole(restartRequired.join(', ')),
+      })
     return { result: 'success', hash, restartRequired }
   }
 
   /** A bug of ours, perhaps one that this file has found: the gate goes on with what it has. */
   #broken(content: Content, hash: string, error: unknown): ReloadResult {
     const { log, source } = this.#parts
-    log.error('internal error in a reload: this is a bug', { error: error instanceof Error ? error : String(error) })
+    log.error('internal error in a reload: this is a bug', {
+      error: error instanceof Error ? error : String(error),
+    })
     const message = `internal error: ${error instanceof Error ? error.message : String(error)}`
-    return this.#fail(content, hash, new ConfigError(source?.file ?? '', [{ line: 0, column: 0, path: '', message }]))
+    return this.#fail(
+      content,
+      hash,
+      new ConfigError(source?.file ?? '', [{ line: 0, column: 0, path: '', message }]),
+    )
   }
 
   /** `content` is null where it is to be tried again at the next look. */
@@ -166,7 +200,8 @@ export class Reloads<C> {
     this.fault = { at: clock.wall(), hash, file, problems }
     this.failures++
     const lines = problems.map((problem) => formatProblem(file, problem))
-    for (const problem of lines) log.error('reload failed, the last good configuration stays', { problem: new Whole(problem) })
+    for (const problem of lines)
+      log.error('reload failed, the last good configuration stays', { problem: new Whole(problem) })
     return { result: 'failure', problems: lines }
   }
 }

@@ -1,4 +1,4 @@
-// What the kubelet and Prometheus ask, on a port of its own that tells and never changes anything. Liveness says only
+// The probes of the kubelet and the scrapes of Prometheus, on a port of its own that answers and never changes anything. Liveness says only
 // that the event loop turns: a liveness probe that looks at an upstream restarts healthy pods. State comes in through
 // functions, so this file knows nothing of what it reports.
 
@@ -19,11 +19,15 @@ export interface Readiness {
 
 /** Each check by its name: null is well, else what is wrong with it. */
 export function readinessOf(problems: Readonly<Record<string, string | null>>): Readiness {
-  const checks = Object.entries(problems).map(([name, detail]) => ({ name, ok: detail === null, ...(detail === null ? {} : { detail }) }))
+  const checks = Object.entries(problems).map(([name, detail]) => ({
+    name,
+    ok: detail === null,
+    ...(detail === null ? {} : { detail }),
+  }))
   return { ready: checks.every(({ ok }) => ok), checks }
 }
 
-/** What became of the connections. */
+/** The outcome for the connections. */
 export interface DrainCounts {
   drained: number
   forced: number
@@ -61,7 +65,7 @@ export class HealthServer {
 }
 
 function healthRoutes(options: HealthServerOptions): Route[] {
-  // Bytes are made once for all who share a render: 64 scrapers that do not read hold one text, not 64.
+  // Bytes are made once for all scrapers that share a render: 64 that do not read hold one text, not 64.
   const gate = new RenderGate(options.clock, async () => {
     const { contentType, body } = await options.renderMetrics()
     return { status: 200, contentType, body: Buffer.from(body) }
@@ -70,7 +74,12 @@ function healthRoutes(options: HealthServerOptions): Route[] {
   return [
     { method: 'GET', path: '/livez', summary: 'the event loop turns', handle: live },
     { method: 'GET', path: '/healthz', summary: 'the same, by its old name', handle: live },
-    { method: 'GET', path: '/startupz', summary: 'configured and listening', handle: () => startup(options.isStarted()) },
+    {
+      method: 'GET',
+      path: '/startupz',
+      summary: 'configured and listening',
+      handle: () => startup(options.isStarted()),
+    },
     {
       method: 'GET',
       path: '/readyz',
@@ -91,7 +100,9 @@ function healthRoutes(options: HealthServerOptions): Route[] {
       isKept: true,
       summary: 'answers when a drain is finished, or after 5 s if none begins',
       handle: async ({ signal }) => {
-        const counts = await options.waitDrained?.((run) => signal.addEventListener('abort', run, { once: true }))
+        const counts = await options.waitDrained?.((run) =>
+          signal.addEventListener('abort', run, { once: true }),
+        )
         return text(200, drained(counts ?? null))
       },
     },

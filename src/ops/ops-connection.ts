@@ -64,13 +64,13 @@ export class OpsConnection implements Swept {
     const response = this.#response
     if (response === null || response.destroyed) return
     const body = typeof answer.body === 'string' ? Buffer.from(answer.body) : answer.body
-    // What was refused may come with a body that nobody wants to read.
+    // A refused request may come with a body that nobody wants to read.
     if (answer.status >= 400 && answer.status < 500) response.setHeader('Connection', 'close')
     response.writeHead(answer.status, {
       'Content-Type': answer.contentType ?? 'text/plain; charset=utf-8',
-      ...(Buffer.isBuffer(body) ? { 'Content-Length': body.length } : {}),
-      ...answer.headers,
+      ...(Buffer.isBuffer(body) && answer.status !== 304 ? { 'Content-Length': body.length } : {}),
       'Cache-Control': 'no-store',
+      ...answer.headers,
       'X-Content-Type-Options': 'nosniff',
     })
     this.#progressAt = this.#clock.now()

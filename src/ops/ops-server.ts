@@ -5,9 +5,8 @@
 // Bounds: connections (the oldest gives way, so that a probe always gets in; not one of a route whose askers are kept), one answer at a time for each (pipelined
 // requests would each hold one), 5 s without progress while an answer is written, 5 s for a request.
 
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import { unlinkSync } from 'node:fs'
-import { isLeftBehind } from '../listener/left-behind.ts'
+import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http'
+import { listenOn } from '../listener/listen.ts'
 import { nodeHttp } from '../core/node-http.ts'
 import type { AddressInfo, Socket } from 'node:net'
 import { Sweep, type Clock } from '../core/clock.ts'
@@ -23,9 +22,10 @@ export interface Answer {
 }
 
 export interface OpsRequest {
-  /** What stood at the place of `:name` in the path. */
+  /** The text at the place of `:name` in the path. */
   readonly parameter: string
   readonly query: URLSearchParams
+  readonly headers: IncomingHttpHeaders
   /** Aborted when the asker has left, or the answer is done: for what takes its time. */
   readonly signal: AbortSignal
 }
@@ -67,7 +67,11 @@ export class OpsServer {
     this.#options = options
     this.#maxConnections = options.maxConnections ?? 64
     this.#sweep = new Sweep(options.clock, PROGRESS_MS)
-    const timeouts = { headersTimeout: REQUEST_MS, requestTimeout: REQUEST_MS, keepAliveTimeout: 2 * REQUEST_MS }
+    const timeouts = {
+      headersTimeout: REQUEST_MS,
+      requestTimeout: REQUEST_MS,
+      keepAliveTimeout: 2 * REQUEST_MS,
+    }
     this.#server = nodeHttp.createServer(
       { ...timeouts, connectionsCheckingInterval: 1000, maxHeaderSize: 8192 },
       // An answer that is malformed, or cannot be finished, must not end the process, nor pass for a whole one.
@@ -83,26 +87,11 @@ export class OpsServer {
 
   /** Resolves with the port that was bound; 0 for a path. */
   async start(address: OpsAddress): Promise<number> {
-    try {
-      return await this.#listen(address)
-    } catch (error) {
-      if (!('path' in address) || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || !(await isLeftBehind(address.path))) throw error
-      unlinkSync(address.path)
-      return this.#listen(address)
-    }
-  }
-
-  #listen(address: OpsAddress): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', reject)
-      this.#server.listen(address, () => {
-        this.#server.off('error', reject)
-        // An accept that failed later must not end the process.
-        this.#server.on('error', (error) => this.#options.onError?.(error))
-        const bound: AddressInfo | string | null = this.#server.address()
-        resolve(bound === null || typeof bound === 'string' ? 0 : bound.port)
-      })
-    })
+    await listenOn(this.#server, address)
+    // An accept that failed later must not end the process.
+    this.#server.on('error', (error) => this.#options.onError?.(error))
+    const bound: AddressInfo | string | null = this.#server.address()
+    return bound === null || typeof bound === 'string' ? 0 : bound.port
   }
 
   /** Closes the listener and every connection; resolves when all are gone. */
@@ -148,7 +137,11 @@ export class OpsServer {
     await connection.send(await this.#answerOrApologise(request, response, signal), request.method === 'HEAD')
   }
 
-  async #answerOrApologise(request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<Answer> {
+  async #answerOrApologise(
+    request: IncomingMessage,
+    response: ServerResponse,
+    signal: AbortSignal,
+  ): Promise<Answer> {
     try {
       return await this.#answer(request, response, signal)
     } catch (error) {
@@ -167,14 +160,21 @@ export class OpsServer {
     const matches = this.#options.routes.filter((route) => matchPath(route.path, path) !== null)
     const route = matches.find((candidate) => candidate.method === method)
     if (route === undefined && matches.length > 0) {
-      const allowed = matches.map((candidate) => (candidate.method === 'GET' ? 'GET, HEAD' : candidate.method)).join(', ')
+      const allowed = matches
+        .map((candidate) => (candidate.method === 'GET' ? 'GET, HEAD' : candidate.method))
+        .join(', ')
       response.setHeader('Allow', allowed)
       return { status: 405, body: `method not allowed, allowed: ${allowed}\n` }
     }
     if (route === undefined) return { status: 404, body: 'not found\n' }
     if (route.isKept === true) this.#keep(request.socket)
     const query = new URLSearchParams(mark < 0 ? '' : target.slice(mark + 1))
-    return route.handle({ parameter: matchPath(route.path, path) ?? '', query, signal })
+    return route.handle({
+      parameter: matchPath(route.path, path) ?? '',
+      query,
+      headers: request.headers,
+      signal,
+    })
   }
 }
 

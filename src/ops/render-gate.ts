@@ -1,5 +1,5 @@
-// One render of the metrics at a time, shared by whoever asks meanwhile, and at most a quarter of the time spent on it:
-// a scrape walks every connection, and anyone who reaches the port can ask in a loop. Askers wait for the next render,
+// One render of the metrics at a time, shared by all scrapers that ask meanwhile, and at most a quarter of the time spent on it:
+// a scrape walks every connection, and anything that reaches the port can ask in a loop. Askers wait for the next render,
 // so what they get is never older than their question.
 
 import type { Clock } from '../core/clock.ts'
@@ -10,7 +10,7 @@ const REST_FACTOR = 3
 export class RenderGate<T> {
   readonly #clock: Clock
   readonly #render: () => Promise<T>
-  /** The render that has not begun yet, for all who ask before it does. */
+  /** The render that has not begun yet, for all scrapers that ask before it does. */
   #next: Promise<T> | null = null
   #isRunning: Promise<unknown> = Promise.resolve()
   #restUntil = Number.NEGATIVE_INFINITY
@@ -32,10 +32,12 @@ export class RenderGate<T> {
     this.#next = null
     const beganAt = this.#clock.now()
     const render = this.#render()
-    const settled = render.catch(() => {}).then(() => {
-      const endedAt = this.#clock.now()
-      this.#restUntil = endedAt + REST_FACTOR * (endedAt - beganAt)
-    })
+    const settled = render
+      .catch(() => {})
+      .then(() => {
+        const endedAt = this.#clock.now()
+        this.#restUntil = endedAt + REST_FACTOR * (endedAt - beganAt)
+      })
     this.#isRunning = settled
     return render
   }

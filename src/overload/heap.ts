@@ -3,12 +3,15 @@
 
 import { nodeV8, nodeVm } from '../core/node-lazy.ts'
 
-/** What a heap may have of a container's limit: the rest is for buffers, which are outside of it, and for Node itself. */
+/** The share of a heap in a container's limit: the rest is for buffers, which are outside of it, and for Node itself. */
 const MAX_SHARE = 0.75
 const MIB = 1024 * 1024
 
-/** What to tell the operator where the heap may grow until the kernel kills the process; null where it may not. */
-export function heapWarning(limitBytes: number, heapBytes = nodeV8().getHeapStatistics().heap_size_limit): string | null {
+/** The advice to an operator where the heap may grow until the kernel kills the process; null where it may not. */
+export function heapWarning(
+  limitBytes: number,
+  heapBytes = nodeV8().getHeapStatistics().heap_size_limit,
+): string | null {
   if (heapBytes <= MAX_SHARE * limitBytes) return null
   return `the JavaScript heap may grow to ${mib(heapBytes)} in a container of ${mib(limitBytes)}, so that the kernel kills the process first: set NODE_OPTIONS=--max-old-space-size-percentage=50`
 }

@@ -6,9 +6,10 @@
 //
 // A look is three small files, 75 us (Linux 6, 2 cores, November 2026), so it is taken synchronously, four times a second.
 
-import { readFileSync } from 'node:fs'
 import { totalmem } from 'node:os'
 import { posix } from 'node:path'
+import { hierarchies, readHere } from './cgroup.ts'
+import type { ReadFile } from './cgroup.ts'
 
 export interface MemoryReading {
   limitBytes: number
@@ -21,23 +22,16 @@ export interface MemoryGauge {
   read(): MemoryReading
 }
 
-/** What a gauge is read from. */
+/** The source of a gauge. */
 export interface Machine {
-  /** Null where there is no such file. */
-  readFile(path: string): string | null
+  readFile: ReadFile
   totalBytes: number
   /** Null where it does not tell now: Linux needs a descriptor for it. */
   residentBytes(): number | null
 }
 
 const thisMachine: Machine = {
-  readFile(path) {
-    try {
-      return readFileSync(path, 'latin1')
-    } catch {
-      return null
-    }
-  },
+  readFile: readHere,
   totalBytes: totalmem(),
   residentBytes() {
     try {
@@ -58,17 +52,31 @@ interface Files {
   hierarchical: string | null
 }
 
-const v2: Files = { limits: ['memory.max', 'memory.high'], usage: 'memory.current', inactive: 'inactive_file', hierarchical: null }
-const v1: Files = { limits: ['memory.limit_in_bytes'], usage: 'memory.usage_in_bytes', inactive: 'total_inactive_file', hierarchical: 'hierarchical_memory_limit' }
+const v2: Files = {
+  limits: ['memory.max', 'memory.high'],
+  usage: 'memory.current',
+  inactive: 'inactive_file',
+  hierarchical: null,
+}
+const v1: Files = {
+  limits: ['memory.limit_in_bytes'],
+  usage: 'memory.usage_in_bytes',
+  inactive: 'total_inactive_file',
+  hierarchical: 'hierarchical_memory_limit',
+}
 
 export function memoryGauge(machine: Machine = thisMachine): MemoryGauge {
   const found = tightest(machine)
   // With no descriptor left nothing can be read: what was read last holds until there is one.
   let last: MemoryReading | null = null
-  if (found === null) return { cgroup: null, read: () => (last = ofProcess(machine) ?? last ?? unknown(machine)) }
+  if (found === null)
+    return { cgroup: null, read: () => (last = ofProcess(machine) ?? last ?? unknown(machine)) }
   const { folder, files } = found
   // The limit is read anew each time: a pod may be resized in place.
-  return { cgroup: folder, read: () => (last = readCgroup(machine, folder, files) ?? ofProcess(machine) ?? last ?? unknown(machine)) }
+  return {
+    cgroup: folder,
+    read: () => (last = readCgroup(machine, folder, files) ?? ofProcess(machine) ?? last ?? unknown(machine)),
+  }
 }
 
 function ofProcess(machine: Machine): MemoryReading | null {
@@ -109,7 +117,8 @@ function field(stat: string | null, name: string): number | null {
 function tightest(machine: Machine): { folder: string; files: Files } | null {
   let lowest = machine.totalBytes
   let found: { folder: string; files: Files } | null = null
-  for (const { folders, files } of hierarchies(machine)) {
+  for (const { folders, isV1 } of hierarchies(machine.readFile, 'memory')) {
+    const files = isV1 ? v1 : v2
     for (const folder of folders) {
       if (machine.readFile(posix.join(folder, files.usage)) === null) continue
       const stat = files.hierarchical === null ? null : machine.readFile(posix.join(folder, 'memory.stat'))
@@ -120,32 +129,4 @@ function tightest(machine: Machine): { folder: string; files: Files } | null {
     }
   }
   return found
-}
-
-/** The folders that may limit this process, from the outermost on, in each hierarchy that may hold the memory controller. */
-function hierarchies(machine: Machine): { folders: string[]; files: Files }[] {
-  const mounts = (machine.readFile('/proc/self/mountinfo') ?? '').split('\n').map((line) => line.split(' '))
-  const memberships = (machine.readFile('/proc/self/cgroup') ?? '').split('\n').map((line) => /^(\d+):([^:]*):(.*)$/.exec(line))
-  return mounts.flatMap((fields) => {
-    const [, , , root, point] = fields
-    const [type, , options = ''] = fields.slice(fields.indexOf('-') + 1)
-    if (root === undefined || point === undefined) return []
-    const isV1 = type === 'cgroup' && options.split(',').includes('memory')
-    if (!isV1 && type !== 'cgroup2') return []
-    const own = memberships.find((one) => one !== null && (isV1 ? one[2]!.split(',').includes('memory') : one[2] === ''))?.[3]
-    return [{ folders: foldersFrom(point, below(root, own ?? '/')), files: isV1 ? v1 : v2 }]
-  })
-}
-
-/** `own` as seen from what is mounted; the mount itself where a container shows only its own cgroup, by a path of the host. */
-function below(root: string, own: string): string {
-  if (root === '/') return own
-  return own === root || own.startsWith(`${root}/`) ? own.slice(root.length) : '/'
-}
-
-function foldersFrom(point: string, path: string): string[] {
-  const folders = [point]
-  // `..` is a cgroup outside of our namespace, which cannot be looked into.
-  for (const part of path.split('/')) if (part !== '' && part !== '..') folders.push(posix.join(folders.at(-1)!, part))
-  return folders
 }

@@ -14,33 +14,39 @@
 // with cold caches (2 cores, Node 26.10, November 2026).
 
 import type { Clock } from '../core/clock.ts'
-import { makeClose } from '../core/close.ts'
-import type { Connection } from '../core/connection.ts'
 import type { Log } from '../log/log.ts'
-import type { Strain } from '../core/strain.ts'
-import { collectGarbage, heapWarning } from './heap.ts'
+import type { StrainLevel } from '../core/strain.ts'
+import { heapWarning } from './heap.ts'
 import { memoryGauge } from './memory.ts'
 import type { MemoryGauge, MemoryReading } from './memory.ts'
-import { chooseVictims, queueOf } from './victims.ts'
-import type { Excess, Queue } from './victims.ts'
+import type { Queue } from './queues.ts'
+import { chooseVictims } from './victims.ts'
+import type { Excess } from './victims.ts'
 
 /** Fractions of the container's limit; Infinity is off. */
 export interface OverloadOptions {
-  /** What may wait in all queues together. */
+  /** The most that may wait in all queues together, in bytes. */
   buffered: { share: number } | { bytes: number }
   shedAt: number
   refuseAt: number
 }
 
+/** All gates of the process. */
+export interface OverloadGates {
+  /** Bytes in all queues. */
+  queued(): Promise<number>
+  queues(): Promise<Queue[]>
+  /** Ends each of these with `overloaded`. */
+  shed(victims: ReadonlyArray<{ id: number; detail: string }>): void
+  strain(level: StrainLevel): void
+  collectGarbage(): void
+}
+
 export interface OverloadContext {
   clock: Clock
   log: Pick<Log, 'warn'>
-  /** All open connections. */
-  registry: Iterable<Connection>
-  /** What the path reads. */
-  strain: Strain
+  gates: OverloadGates
   read: () => MemoryReading
-  collectGarbage: () => void
 }
 
 export interface OverloadView extends MemoryReading {
@@ -50,12 +56,12 @@ export interface OverloadView extends MemoryReading {
 }
 
 export const LOOK_MS = 250
-/** What is left of idle deadlines at `refuseAt`: an hour is six minutes, which spares what has a heartbeat. */
+/** The share of idle deadlines that is left at `refuseAt`: an hour is six minutes, which spares what has a heartbeat. */
 const IDLE_FLOOR = 0.1
 const HYSTERESIS = 0.05
 /** Of `memory.buffered`, for what clients send before there is a pair: all of it may come between two looks. */
 const EARLY_SHARE = 0.25
-/** What was freed shows in the usage only later; until then no more is taken for it. */
+/** Freed memory shows in the usage only later; until then no more is taken for it. */
 const SETTLE_MS = 1000
 const COLLECT_EVERY_MS = 10_000
 
@@ -67,6 +73,13 @@ export class Overload {
   #expectedAt = 0
   #view: OverloadView
   #isShrinking = false
+  #isLooking = false
+  #level: StrainLevel = {
+    idleScale: 1,
+    isRefusing: false,
+    isWatching: false,
+    earlyLimitBytes: Number.POSITIVE_INFINITY,
+  }
   #settledAt = Number.NEGATIVE_INFINITY
   #collectAt = Number.NEGATIVE_INFINITY
   /** Connections that were ended in the present state of refusal. */
@@ -80,8 +93,9 @@ export class Overload {
 
   start(): void {
     const { clock } = this.#context
+    this.#impose({})
     this.#expectedAt = clock.now() + LOOK_MS
-    this.#stop = clock.every(LOOK_MS, () => this.#onTick())
+    this.#stop = clock.every(LOOK_MS, () => void this.#onTick())
   }
 
   stop(): void {
@@ -93,6 +107,22 @@ export class Overload {
     return this.#view
   }
 
+  get isRefusing(): boolean {
+    return this.#level.isRefusing
+  }
+
+  /** Gates are told of what has changed, and nothing else. */
+  #impose(change: Partial<StrainLevel>): void {
+    const next = {
+      ...this.#level,
+      ...change,
+      earlyLimitBytes: this.#view.bufferedLimitBytes * EARLY_SHARE,
+    }
+    const isSame = (Object.keys(next) as (keyof StrainLevel)[]).every((key) => next[key] === this.#level[key])
+    this.#level = next
+    if (!isSame) this.#context.gates.strain(next)
+  }
+
   #look(queuedBytes: number): OverloadView {
     return this.#viewOf(this.#context.read(), queuedBytes)
   }
@@ -101,44 +131,49 @@ export class Overload {
     const { buffered } = this.options
     const bufferedLimitBytes = 'bytes' in buffered ? buffered.bytes : buffered.share * limitBytes
     const pressure = Math.min(1, Math.max(usageBytes / limitBytes, queuedBytes / bufferedLimitBytes))
-    this.#context.strain.early.limitBytes = bufferedLimitBytes * EARLY_SHARE
     return { limitBytes, usageBytes, bufferedLimitBytes, pressure }
   }
 
-  #onTick(): void {
+  async #onTick(): Promise<void> {
+    if (this.#isLooking) return
+    this.#isLooking = true
+    await this.#lookAndAct().finally(() => (this.#isLooking = false))
+  }
+
+  async #lookAndAct(): Promise<void> {
+    const askedAt = this.#context.clock.now()
+    const queuedBytes = await this.#context.gates.queued()
     const now = this.#context.clock.now()
-    // We stood still: what the peers took meanwhile is not counted yet, and at the next look it is.
-    const isLate = now - this.#expectedAt > LOOK_MS
+    // We or a gate stood still: what the peers took meanwhile is not counted yet, and at the next look it is.
+    const isLate = askedAt - this.#expectedAt > LOOK_MS || now - askedAt > LOOK_MS
     this.#expectedAt = now + LOOK_MS
-    const queuedBytes = this.#queuedBytes()
     this.#view = this.#look(queuedBytes)
-    const freed = isLate ? 0 : this.#shed(queuedBytes, now)
+    const freed = isLate ? 0 : await this.#shed(queuedBytes, now)
     // New work is refused only for what waits still when the victims are gone.
     if (freed > 0) this.#view = this.#viewOf(this.#view, queuedBytes - freed)
     this.#judge()
     this.#collect(now)
   }
 
-  #queuedBytes(): number {
-    let bytes = 0
-    for (const { owner } of this.#context.registry) {
-      if (owner !== null) bytes += owner.queued('client') + owner.queued('upstream')
-    }
-    return bytes
-  }
-
   #judge(): void {
-    const { strain } = this.#context
     const { shedAt, refuseAt } = this.options
     const { pressure } = this.#view
     const isShrinking = pressure >= (this.#isShrinking ? shedAt - HYSTERESIS : shedAt)
-    if (isShrinking !== this.#isShrinking) this.#tell(isShrinking ? 'memory runs short: idle deadlines are shortened' : 'memory is no longer short: idle deadlines are as configured')
+    if (isShrinking !== this.#isShrinking)
+      this.#tell(
+        isShrinking
+          ? 'memory runs short: idle deadlines are shortened'
+          : 'memory is no longer short: idle deadlines are as configured',
+      )
     this.#isShrinking = isShrinking
-    strain.idleScale = idleScale(pressure, shedAt, refuseAt)
-    const isRefusing = pressure >= (strain.isRefusing ? refuseAt - HYSTERESIS : refuseAt)
-    strain.isWatching = isShrinking || isRefusing || pressure === 1
-    if (isRefusing === strain.isRefusing) return
-    strain.isRefusing = isRefusing
+    const wasRefusing = this.#level.isRefusing
+    const isRefusing = pressure >= (wasRefusing ? refuseAt - HYSTERESIS : refuseAt)
+    this.#impose({
+      idleScale: idleScale(pressure, shedAt, refuseAt),
+      isRefusing,
+      isWatching: isShrinking || isRefusing || pressure === 1,
+    })
+    if (isRefusing === wasRefusing) return
     if (isRefusing) return this.#tell('overloaded: new work is refused')
     this.#tell('no longer overloaded: new work is accepted', { ended: this.#ended })
     this.#ended = 0
@@ -146,25 +181,27 @@ export class Overload {
 
   #tell(message: string, fields: Record<string, number> = {}): void {
     const { pressure, usageBytes, limitBytes } = this.#view
-    this.#context.log.warn(message, { pressure: Math.round(pressure * 100) / 100, usageBytes, limitBytes, ...fields })
+    this.#context.log.warn(message, {
+      pressure: Math.round(pressure * 100) / 100,
+      usageBytes,
+      limitBytes,
+      ...fields,
+    })
   }
 
-  /** Ends connections until no more waits than may; gives what they held. */
-  #shed(queuedBytes: number, now: number): number {
+  /** Ends connections until no more waits than may; resolves with what they held. */
+  async #shed(queuedBytes: number, now: number): Promise<number> {
     const excess = this.#excess(queuedBytes, now)
     if (excess.stalledBytes <= 0 && excess.anyBytes <= 0) return 0
-    const queues: Queue[] = []
-    for (const connection of this.#context.registry) {
-      const queue = queueOf(connection, now)
-      if (queue !== null) queues.push(queue)
-    }
     const key = queuedBytes > this.#view.bufferedLimitBytes ? 'memory.buffered' : 'memory.refuseAt'
-    const victims = chooseVictims(queues, excess)
-    for (const { connection, bytes, quietMs } of victims) {
-      const detail = `held ${bytes} bytes, of which none was taken for ${(quietMs / 1000).toFixed(1)}s (${key})`
-      connection.owner?.close(makeClose('overloaded', 'sidegate', connection.phase, detail))
-      this.#ended++
-    }
+    const victims = chooseVictims(await this.#context.gates.queues(), excess)
+    this.#context.gates.shed(
+      victims.map(({ id, bytes, quietMs }) => ({
+        id,
+        detail: `held ${bytes} bytes, of which none was taken for ${(quietMs / 1000).toFixed(1)}s (${key})`,
+      })),
+    )
+    this.#ended += victims.length
     return victims.reduce((sum, { bytes }) => sum + bytes, 0)
   }
 
@@ -174,31 +211,44 @@ export class Overload {
     const endsAt = refuseAt - HYSTERESIS
     const over = queuedBytes - bufferedLimitBytes
     // Refusal ends only where stalled peers hold less than that.
-    const isFull = this.#context.strain.isRefusing || queuedBytes >= refuseAt * bufferedLimitBytes
+    const isFull = this.isRefusing || queuedBytes >= refuseAt * bufferedLimitBytes
     const overAtEnd = isFull ? queuedBytes - endsAt * bufferedLimitBytes : 0
     const used = usageBytes / limitBytes
-    if (used < refuseAt || now < this.#settledAt) return { stalledBytes: Math.max(over, overAtEnd), anyBytes: over }
+    if (used < refuseAt || now < this.#settledAt)
+      return { stalledBytes: Math.max(over, overAtEnd), anyBytes: over }
     this.#settledAt = now + SETTLE_MS
     const tooMuch = usageBytes - endsAt * limitBytes
     // Half way from there to the limit the kernel is about to end all of them.
     const isLast = used >= (refuseAt + 1) / 2
-    return { stalledBytes: Math.max(over, overAtEnd, tooMuch), anyBytes: isLast ? Math.max(over, tooMuch) : over }
+    return {
+      stalledBytes: Math.max(over, overAtEnd, tooMuch),
+      anyBytes: isLast ? Math.max(over, tooMuch) : over,
+    }
   }
 
   #collect(now: number): void {
     const { usageBytes, limitBytes } = this.#view
-    if (!this.#context.strain.isRefusing || usageBytes / limitBytes < this.options.refuseAt - HYSTERESIS || now < this.#collectAt) return
-    this.#context.collectGarbage()
+    if (
+      !this.isRefusing ||
+      usageBytes / limitBytes < this.options.refuseAt - HYSTERESIS ||
+      now < this.#collectAt
+    )
+      return
+    this.#context.gates.collectGarbage()
     // Counted from its end, so that it is never most of what is done.
     this.#collectAt = this.#context.clock.now() + COLLECT_EVERY_MS
   }
 }
 
 /** The watch over this process's memory; warns of a heap that may outgrow its container. */
-export function makeOverload(options: OverloadOptions, context: Omit<OverloadContext, 'read' | 'collectGarbage'>, memory: MemoryGauge = memoryGauge()): Overload {
+export function makeOverload(
+  options: OverloadOptions,
+  context: Omit<OverloadContext, 'read'>,
+  memory: MemoryGauge = memoryGauge(),
+): Overload {
   const warning = memory.cgroup === null ? null : heapWarning(memory.read().limitBytes)
   if (warning !== null) context.log.warn(warning)
-  return new Overload(options, { ...context, read: () => memory.read(), collectGarbage })
+  return new Overload(options, { ...context, read: () => memory.read() })
 }
 
 /** 1 up to `shedAt`, then linearly down to the floor at `refuseAt`. */

@@ -27,7 +27,7 @@ export interface DialOptions {
   noDelay: boolean
   /** Null: in the clear. */
   secure: SecureOptions | null
-  /** What the client has chosen by ALPN, and is offered instead of what `secure` says. */
+  /** The protocol that the client has chosen by ALPN; it is offered instead of those of `secure`. */
   chosen?: string | null
 }
 
@@ -35,7 +35,7 @@ export interface DialOptions {
 export interface SecureOptions {
   /** Whom its certificate must name, sent as SNI unless it is an address; null is the name that was dialled. */
   serverName: string | null
-  /** What is trusted and shown; replaced when its files change. */
+  /** The authorities that are trusted and the certificate that is shown; replaced when its files change. */
   context: tls.SecureContext
   /** Null offers none. */
   protocols: string[] | null
@@ -70,21 +70,27 @@ export class Dial {
   #isOver = false
 
   /** `head` is sent before everything else, in the clear: a PROXY header. */
-  constructor(options: DialOptions, context: DialContext, dialler: Dialler | SocketDialler, head: Buffer | null = null) {
+  constructor(
+    options: DialOptions,
+    context: DialContext,
+    dialler: Dialler | SocketDialler,
+    head: Buffer | null = null,
+  ) {
     this.#options = options
     this.#context = context
     this.#dialler = dialler
     this.#startedAt = context.clock.now()
     const { target, read, noDelay, secure } = options
     // TLS reads from the socket itself, by `data` events of its own.
-    const how = 'onSocket' in dialler ? {} : dialOptions(secure === null ? read : { ...read, isShared: false })
+    const how =
+      'onSocket' in dialler ? {} : dialOptions(secure === null ? read : { ...read, isShared: false })
     this.#socket = net.connect({ ...target, ...how, allowHalfOpen: true, noDelay })
     this.#socket.once('connect', () => {
       if (head !== null && !this.#isOver) this.#socket.write(head)
       if (secure === null) this.#onConnect(this.#socket)
       else if (!this.#isOver) this.#secure(secure)
     })
-    // Stays: what TLS is over may fail behind it, and says so here as well.
+    // Stays: the socket under TLS may fail later, and says so here as well.
     this.#socket.on('error', this.#onError)
     context.sweep.add(this)
   }

@@ -38,7 +38,7 @@ export class Eviction {
   }
 
   #tick(): void {
-    for (let ended = 0; ended < this.#batch && this.#left.length > 0; ) {
+    for (let ended = 0; ended < this.#batch && this.#left.length > 0;) {
       const connection = this.#left.pop()!
       if (connection.place !== this.#place || connection.end !== null) continue
       ended++

@@ -1,4 +1,4 @@
-// What a dial that failed says of its address, and what it does not.
+// The meaning of a failed dial for its address.
 
 import type { Close } from '../core/close.ts'
 

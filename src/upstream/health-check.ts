@@ -4,14 +4,22 @@
 //        +------`unhealthy` in a row fail----> unhealthy <--`unhealthy` in a row fail-- healthy
 //
 // What is unknown counts as well: a start never waits for the upstream.
+//
+// Where several threads serve one upstream, the one that is on duty asks: it holds the only place of a count. It tells the others, which
+// look for the place in the rhythm of the checks: whoever finds it free, because it was left or its thread has ended, goes on from there.
 
+import type { Count } from '../core/cells.ts'
 import type { Clock } from '../core/clock.ts'
+import type { Finding, Findings } from './findings.ts'
 import { probe } from './probe.ts'
-import type { Probe, ProbeType, StatusRange } from './probe.ts'
+import type { Probe } from './probe.ts'
+import type { ProbeType, StatusRange } from './probe-talk.ts'
 import type { Dial, SocketDialler } from './dial.ts'
 
 export interface HealthCheckOptions {
   type: ProbeType
+  /** The service speaks HTTP/2 alone. */
+  isHttp2?: boolean
   /** Of the request, for `http` and `websocket`. */
   path: string
   /** The Host of the request; null is the name and port that the address comes from. */
@@ -29,14 +37,14 @@ export interface HealthCheckOptions {
 
 export type Health = 'unknown' | 'healthy' | 'unhealthy'
 
-/** What came of a probe. */
+/** The result of a probe. */
 export interface Checked {
   /** Wall clock. */
   at: number
   tookMs: number
   /** Null if it passed. */
   problem: string | null
-  /** What the address said: `200 OK`, `pong`; null where it said nothing. */
+  /** The words of the address: `200 OK`, `pong`; null where it said nothing. */
   answered: string | null
 }
 
@@ -48,6 +56,16 @@ export interface HealthCheckContext {
   onChecked(checked: Checked): void
   /** The state turned: to `healthy` or `unhealthy`. */
   onTurned(state: Health): void
+  /** Those who check the same; without it nobody else does. */
+  crew?: CheckCrew
+}
+
+/** All who check one address alike. */
+export interface CheckCrew {
+  /** Its one place is that of the one who asks. */
+  duty: Count
+  findings: Findings
+  key: string
 }
 
 /** The first probes of a start come within a second, spread over it. */
@@ -64,28 +82,59 @@ export class HealthCheck {
   #probe: Probe | null = null
   #startedAt = 0
   #cancel: () => void
-  #isStopped = false
+  #isOnDuty: boolean
+  #unfollow: () => void = () => {}
 
   /** `host` is the Host of its requests where the options have none. */
   constructor(options: HealthCheckOptions, host: string, context: HealthCheckContext) {
     this.#options = options
     this.#host = options.host ?? host
     this.#context = context
-    this.#cancel = context.clock.after(Math.min(FIRST_MS, options.intervalMs) * context.random(), () => this.#begin())
+    this.#isOnDuty = context.crew === undefined
+    this.#follow()
+    this.#cancel = context.clock.after(Math.min(FIRST_MS, options.intervalMs) * context.random(), () =>
+      this.#begin(),
+    )
   }
 
   stop(): void {
-    this.#isStopped = true
+    const { crew } = this.#context
     this.#cancel()
+    this.#unfollow()
     this.#probe?.giveUp()
     this.#probe = null
+    if (crew !== undefined && this.#isOnDuty) crew.duty.release()
+    this.#isOnDuty = false
+  }
+
+  #follow(): void {
+    const { crew, clock } = this.#context
+    if (crew === undefined) return
+    this.#unfollow = crew.findings.follow(crew.key, (finding) => this.#onFound(finding))
+    const known = crew.findings.known(crew.key)
+    const { intervalMs, timeoutMs } = this.#options
+    // What nobody has asked about for two rounds holds no more.
+    if (known?.kind !== 'check' || clock.wall() - known.last.at > 2 * (intervalMs + timeoutMs)) return
+    this.state = known.state
+    this.last = known.last
+  }
+
+  #onFound(finding: Finding): void {
+    if (this.#isOnDuty || finding.kind !== 'check') return
+    const before = this.state
+    this.state = finding.state
+    this.last = finding.last
+    const hasTurned = before !== this.state && (before === 'unhealthy' || this.state === 'unhealthy')
+    if (hasTurned) this.#context.onTurned(this.state)
   }
 
   #begin(): void {
-    const { clock } = this.#context
-    const { type, path, headers, status, timeoutMs } = this.#options
+    const { clock, crew } = this.#context
+    this.#isOnDuty ||= crew!.duty.take(1)
+    if (!this.#isOnDuty) return this.#again()
+    const { type, isHttp2 = false, path, headers, status, timeoutMs } = this.#options
     this.#startedAt = clock.now()
-    const options = { type, path, host: this.#host, headers, status, dial: this.#context.dial }
+    const options = { type, isHttp2, path, host: this.#host, headers, status, dial: this.#context.dial }
     this.#probe = probe(options, (problem, answered) => this.#onDone(problem, answered))
     // One more turn: if our own process stood still, the answer is in the kernel and not late.
     const asked = this.#probe
@@ -96,15 +145,21 @@ export class HealthCheck {
     if (this.#probe === asked) this.#onDone(asked.giveUp(), null)
   }
 
-  #onDone(problem: string | null, answered: string | null): void {
-    if (this.#isStopped) return
+  #again(): void {
     const { clock, random } = this.#context
+    this.#cancel = clock.after(this.#options.intervalMs * (0.9 + 0.2 * random()), () => this.#begin())
+  }
+
+  #onDone(problem: string | null, answered: string | null): void {
+    const { clock, crew } = this.#context
     this.#probe = null
     this.#cancel()
-    this.#cancel = clock.after(this.#options.intervalMs * (0.9 + 0.2 * random()), () => this.#begin())
-    this.last = { at: clock.wall(), tookMs: clock.now() - this.#startedAt, problem, answered }
-    this.#context.onChecked(this.last)
+    this.#again()
+    const last = { at: clock.wall(), tookMs: clock.now() - this.#startedAt, problem, answered }
+    this.last = last
+    this.#context.onChecked(last)
     this.#judge(problem === null)
+    crew?.findings.tell({ kind: 'check', key: crew.key, state: this.state, last })
   }
 
   #judge(isPassed: boolean): void {

@@ -4,7 +4,7 @@ import { isIP } from 'node:net'
 import type { LookupFunction } from 'node:net'
 import type { Target } from './dial.ts'
 
-/** What needs no resolver; null for a name that does. */
+/** An address that needs no resolver; null for a name that does. */
 export function asLiteral(target: Target): Target | null {
   if ('path' in target || isIP(target.host) !== 0) return target
   // RFC 6761: always this host. One target whose two addresses one dial tries, because it is one service.
@@ -12,6 +12,10 @@ export function asLiteral(target: Target): Target | null {
 }
 
 const lookupLoopback: LookupFunction = (_name, { all }, callback) => {
-  if (all === true) callback(null, [{ address: '127.0.0.1', family: 4 }, { address: '::1', family: 6 }])
+  if (all === true)
+    callback(null, [
+      { address: '127.0.0.1', family: 4 },
+      { address: '::1', family: 6 },
+    ])
   else callback(null, '127.0.0.1', 4)
 }

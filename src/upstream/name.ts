@@ -1,4 +1,4 @@
-// What a name stands for, as far as its answers tell: one record for all upstreams that have the name, which outlives each of them.
+// The addresses of a name, as far as its answers tell: one record for all upstreams that have the name, which outlives each of them.
 //
 //     an answer          its addresses are in use; one that it lacks is *missing*, one that two in a row lack is gone
 //     "no such name"     nothing changes, but how long it has been said is known: each upstream gives the addresses up in its own time
@@ -13,7 +13,7 @@ export class Name {
   readonly name: string
   /** Answers in a row without it, by address; 0 for those of the last answer. */
   readonly misses = new Map<string, number>()
-  /** What the last question came to; null while it was answered. */
+  /** The failure of the last question; null while it was answered. */
   problem: string | null = null
   /** Wall clock of the last answer. */
   answeredAt: number | null = null
@@ -58,7 +58,10 @@ export class Name {
   onAnswer(addresses: readonly string[], wall: number): void {
     // In an order of our own: of too many, always the same are used.
     const used = addresses.length > MAX_ADDRESSES ? addresses.toSorted().slice(0, MAX_ADDRESSES) : addresses
-    this.problem = addresses.length > MAX_ADDRESSES ? `${addresses.length} addresses, of which ${MAX_ADDRESSES} are used` : null
+    this.problem =
+      addresses.length > MAX_ADDRESSES
+        ? `${addresses.length} addresses, of which ${MAX_ADDRESSES} are used`
+        : null
     this.answeredAt = wall
     this.#isAnswered = true
     this.absentAt = this.#absentSince = this.#absentUntil = null

@@ -44,13 +44,18 @@ async function lookUp(name: string): Promise<readonly string[]> {
   }
   // glibc asks for both families together and says the same where one has no addresses and the server failed for the other
   // (seen with 2.36: SERVFAIL for A, an empty answer for AAAA). Asked one by one they tell.
-  const found = [await addressesOf(name, 4).catch(emptyIfAbsent), await addressesOf(name, 6).catch(emptyIfAbsent)].flat()
+  const found = [
+    await addressesOf(name, 4).catch(emptyIfAbsent),
+    await addressesOf(name, 6).catch(emptyIfAbsent),
+  ].flat()
   if (found.length > 0) return found
   throw Object.assign(new Error('no such name'), { code: NO_NAME })
 }
 
 async function addressesOf(name: string, family: 0 | 4 | 6): Promise<string[]> {
-  return (await dns.promises.lookup(name, { all: true, order: 'verbatim', family })).map(({ address }) => address)
+  return (await dns.promises.lookup(name, { all: true, order: 'verbatim', family })).map(
+    ({ address }) => address,
+  )
 }
 
 function emptyIfAbsent(error: NodeJS.ErrnoException): string[] {
@@ -67,7 +72,7 @@ const RETRY_MS = 1000
 const KEPT_MS = 3_600_000
 const MAX_KEPT = 256
 
-/** When one name is asked, and who hears of it. */
+/** When one name is asked for, and the targets that hear of the answer. */
 class Schedule {
   readonly known: Name
   readonly watchers = new Set<() => void>()
@@ -106,8 +111,9 @@ export class Names {
     const schedule = this.#names.get(name) ?? this.#add(name)
     const watcher = (): void => onHeard()
     schedule.watchers.add(watcher)
-    // The lookup of those who left before it returned.
-    if (schedule.isAsked && schedule.cancelLate === null && !this.#waiting.has(schedule)) this.#expect(schedule)
+    // The lookup of askers that left before it returned.
+    if (schedule.isAsked && schedule.cancelLate === null && !this.#waiting.has(schedule))
+      this.#expect(schedule)
     this.#ask(schedule)
     return { known: schedule.known, stop: () => this.#unwatch(schedule, watcher) }
   }
@@ -175,11 +181,13 @@ export class Names {
     if (schedule.watchers.size === 0) return
     schedule.problems = addresses.length > 0 ? 0 : schedule.problems + 1
     const { refreshMs } = this.#options
-    const waitMs = addresses.length > 0 ? refreshMs : Math.min(refreshMs, RETRY_MS * 2 ** (schedule.problems - 1))
+    const waitMs =
+      addresses.length > 0 ? refreshMs : Math.min(refreshMs, RETRY_MS * 2 ** (schedule.problems - 1))
     schedule.cancelNext = this.#clock.after(waitMs * (0.8 + 0.4 * this.#random()), () => this.#ask(schedule))
     const { known } = schedule
     if (addresses.length > 0) known.onAnswer(addresses, this.#clock.wall())
-    else if (problem === null || problem === NO_NAME) known.onAbsent(problem ?? 'no addresses', this.#clock.now(), this.#clock.wall())
+    else if (problem === null || problem === NO_NAME)
+      known.onAbsent(problem ?? 'no addresses', this.#clock.now(), this.#clock.wall())
     else known.onProblem(problem, this.#clock.now())
     tell(schedule)
   }

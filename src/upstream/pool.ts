@@ -16,7 +16,7 @@ interface Idle {
   until: number
 }
 
-/** Whoever gave an endpoint up does not want to hear of it any more. */
+/** The pair that gave an endpoint up does not want to hear of it any more. */
 const nobody: EndpointOwner = {
   onBytes: () => true,
   onEnd(endpoint) {
@@ -35,6 +35,7 @@ export function discard(endpoint: Endpoint): void {
 export class EndpointPool implements EndpointOwner, Swept {
   readonly #options: PoolOptions
   readonly #clock: Clock
+  sweptAs = 0
   readonly #sweep: Sweep
   /** The one that was used last is used next: those beyond the need grow old. */
   readonly #idle: Idle[] = []
@@ -67,7 +68,8 @@ export class EndpointPool implements EndpointOwner, Swept {
   put(endpoint: Endpoint, keptMs: number): void {
     const { keepAliveMs, maxIdle } = this.#options
     const ms = Math.min(keepAliveMs, keptMs)
-    if (ms <= 0 || endpoint.isClosed || endpoint.queued > 0 || this.#idle.length >= maxIdle) return discard(endpoint)
+    if (ms <= 0 || endpoint.isClosed || endpoint.queued > 0 || this.#idle.length >= maxIdle)
+      return discard(endpoint)
     if (this.#idle.length === 0) this.#sweep.add(this)
     endpoint.owner = this
     this.#idle.push({ endpoint, until: this.#clock.now() + ms })

@@ -1,47 +1,19 @@
-// One look at an address: whether it accepts, answers a GET, or opens a WebSocket and answers a ping. A probe has one
+// One look at an address: whether it accepts, answers a GET or a call (by HTTP/2: probe-http2.ts), or opens a WebSocket and answers a ping. A probe has one
 // connection, and is over when that is closed; it has no time of its own.
 
-import type net from 'node:net'
 import type { WebSocket as Ws } from 'ws'
 import { nodeHttp } from '../core/node-http.ts'
-import type { Dial, SocketDialler } from './dial.ts'
-
-export type ProbeType = 'tcp' | 'http' | 'websocket'
+import { callHealth, getByHttp2 } from './probe-http2.ts'
+import { MAX_HEADER_BYTES, MAX_WORDS, printable, SILENT, USER_AGENT, wordsOf } from './probe-talk.ts'
+import type { Found, ProbeOptions, ProbeType, Talk } from './probe-talk.ts'
 
 export interface Probe {
   /** Ends it at once, and nothing is reported any more. What was found so far: null if the address is well. */
   giveUp(): string | null
 }
 
-/** Null if the address is well, or what is wrong with it; and what it said, as far as it said something. */
-export type Found = (problem: string | null, answered: string | null) => void
-
-/** Of the status of an answer, both included. */
-export interface StatusRange {
-  from: number
-  to: number
-}
-
-export interface ProbeOptions {
-  type: ProbeType
-  path: string
-  /** The Host of the request, and headers that take the place of ours. */
-  host: string
-  headers: Readonly<Record<string, string>>
-  /** Those that pass, with `http`. */
-  status: readonly StatusRange[]
-  /** Opens the connection. */
-  dial: (dialler: SocketDialler) => Dial
-}
-
-/** A health endpoint has a short head; what it says behind that is not read. */
-const MAX_HEADER_BYTES = 16 * 1024
-/** A service may greet everyone who connects; what it says is thrown away, and an endless one is no sign of health. */
+/** A service may greet every client; its greeting is thrown away, and an endless one is no sign of health. */
 const MAX_PAYLOAD_BYTES = 64 * 1024
-const USER_AGENT = 'sidegate-health-check'
-/** Of the body of an answer that does not pass: it may say why (which host it wants, which dependency is missing). */
-const MAX_WORDS = 120
-
 const require = process.getBuiltinModule('node:module').createRequire(import.meta.url)
 
 /** Calls `done` once, never in the same turn. */
@@ -67,9 +39,7 @@ export function probe(options: ProbeOptions, done: Found): Probe {
   }
 }
 
-type Talk = (socket: net.Socket, options: ProbeOptions, done: Found) => () => string | null
-
-/** What is said once the connection stands. */
+/** The first words of a probe, once the connection stands. */
 const talks: Record<ProbeType, Talk> = {
   tcp(socket, _, done) {
     socket.on('error', ignore)
@@ -78,7 +48,9 @@ const talks: Record<ProbeType, Talk> = {
     return () => null
   },
 
-  http(socket, { path, host, headers, status }, done) {
+  http(socket, options, done) {
+    if (options.isHttp2 === true) return getByHttp2(socket, options, done)
+    const { path, host, headers, status } = options
     let problem = SILENT
     const request = nodeHttp.request({
       createConnection: () => socket,
@@ -95,7 +67,9 @@ const talks: Record<ProbeType, Talk> = {
       const said = `${statusCode} ${printable(statusMessage)}`.trim()
       if (status.some(({ from, to }) => statusCode >= from && statusCode <= to)) return finish(null, said)
       problem = `status ${said}`
-      answer.once('data', (chunk: Buffer) => finish(`${problem}: ${printable(chunk.toString('latin1', 0, MAX_WORDS))}`, said))
+      answer.once('data', (chunk: Buffer) =>
+        finish(`${problem}: ${printable(chunk.toString('latin1', 0, MAX_WORDS))}`, said),
+      )
       answer.once('close', () => finish(problem, said))
     })
     request.once('upgrade', (_, upgraded) => {
@@ -109,6 +83,8 @@ const talks: Record<ProbeType, Talk> = {
       return problem
     }
   },
+
+  grpc: callHealth,
 
   websocket(connected, { path, host, headers }, done) {
     // Loaded for the first probe: most gates have none.
@@ -127,7 +103,10 @@ const talks: Record<ProbeType, Talk> = {
     })
     socket.on('error', (error: NodeJS.ErrnoException) => (problem &&= wordsOf(error)))
     socket.once('close', (code: number) => {
-      done(problem === SILENT ? `closed with ${code} before its pong` : problem, problem === null ? 'pong' : null)
+      done(
+        problem === SILENT ? `closed with ${code} before its pong` : problem,
+        problem === null ? 'pong' : null,
+      )
     })
     return () => {
       socket.terminate()
@@ -137,14 +116,3 @@ const talks: Record<ProbeType, Talk> = {
 }
 
 function ignore(): void {}
-
-/** What a service says is not ours to trust in a log line. */
-function printable(text: string): string {
-  return text.replaceAll(/[^\x21-\x7e]+/g, ' ').trim()
-}
-
-const SILENT = 'no answer'
-
-function wordsOf(error: NodeJS.ErrnoException): string {
-  return (error.code ?? error.message).slice(0, 120)
-}

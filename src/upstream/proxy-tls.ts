@@ -1,7 +1,8 @@
-// What a PROXY header of version 2 says of the client's TLS, behind the addresses: type, length and value of each thing, as HAProxy sends
+// The part of a PROXY header of version 2 about the client's TLS, after the addresses: type, length and value of each thing, as HAProxy sends
 // it (doc/proxy-protocol.txt, section 2.2). A reader that does not know a type skips it.
 
 import type { ClientTls } from '../core/client-tls.ts'
+import { NOTHING } from '../core/nothing.ts'
 
 const ALPN = 0x01
 const AUTHORITY = 0x02
@@ -12,8 +13,16 @@ const [IS_SSL, HAS_SHOWN, HAS_SHOWN_ONCE] = [0x01, 0x02, 0x04]
 /** A name that is cut names somebody else, and readers have bounds: it is left out. */
 const MAX_COMMON_NAME_BYTES = 256
 
-export function tlsValues({ protocol, serverName, version, cipher, isResumed, certificate }: ClientTls): Buffer {
-  const flags = IS_SSL | (certificate === null ? 0 : HAS_SHOWN_ONCE) | (certificate === null || isResumed ? 0 : HAS_SHOWN)
+export function tlsValues({
+  protocol,
+  serverName,
+  version,
+  cipher,
+  isResumed,
+  certificate,
+}: ClientTls): Buffer {
+  const flags =
+    IS_SSL | (certificate === null ? 0 : HAS_SHOWN_ONCE) | (certificate === null || isResumed ? 0 : HAS_SHOWN)
   const head = Buffer.alloc(5)
   head.writeUInt8(flags, 0)
   // 0: a certificate was shown, and verified.
@@ -22,16 +31,17 @@ export function tlsValues({ protocol, serverName, version, cipher, isResumed, ce
   return Buffer.concat([
     protocol === null ? NOTHING : value(ALPN, Buffer.from(protocol, 'latin1')),
     serverName === null ? NOTHING : value(AUTHORITY, Buffer.from(serverName)),
-    value(SSL, Buffer.concat([
-      head,
-      value(SSL_VERSION, Buffer.from(version)),
-      name.length === 0 || name.length > MAX_COMMON_NAME_BYTES ? NOTHING : value(SSL_COMMON_NAME, name),
-      value(SSL_CIPHER, Buffer.from(cipher)),
-    ])),
+    value(
+      SSL,
+      Buffer.concat([
+        head,
+        value(SSL_VERSION, Buffer.from(version)),
+        name.length === 0 || name.length > MAX_COMMON_NAME_BYTES ? NOTHING : value(SSL_COMMON_NAME, name),
+        value(SSL_CIPHER, Buffer.from(cipher)),
+      ]),
+    ),
   ])
 }
-
-const NOTHING = Buffer.alloc(0)
 
 function value(type: number, bytes: Buffer): Buffer {
   const head = Buffer.alloc(3)

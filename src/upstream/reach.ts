@@ -2,6 +2,7 @@
 //
 //     start --> place --> pool has one --> onReached(reused)
 //                 ^       dial --> onReached
+//                 |       a stream of a kept session, where the service speaks HTTP/2 --> onReached
 //                 +--------- fails: another place ... or close                again(): a fresh dial at the same place
 
 import type { Clock, Sweep } from '../core/clock.ts'
@@ -17,6 +18,7 @@ import { proxyHeader } from './proxy-header.ts'
 import type { ProxyVersion } from './proxy-header.ts'
 import { Search } from './search.ts'
 import type { Seeker } from './search.ts'
+import type { AwaitedStream, StreamSeeker } from './streams.ts'
 import type { UpstreamTarget } from './target.ts'
 import type { Upstream } from './upstream.ts'
 
@@ -36,7 +38,7 @@ export interface Reacher {
   close(close: Close): void
 }
 
-export class Reach implements Seeker, Dialler {
+export class Reach implements Seeker, Dialler, StreamSeeker {
   readonly #options: ReachOptions
   readonly #connection: Connection
   readonly #context: { clock: Clock; sweep: Sweep }
@@ -44,9 +46,16 @@ export class Reach implements Seeker, Dialler {
   #search: Search | null = null
   #target: UpstreamTarget | null = null
   #connectMs = 0
-  #dial: Dial | null = null
+  /** It was reached before, in vain. */
+  #isAgain = false
+  #dial: Dial | AwaitedStream | null = null
 
-  constructor(options: ReachOptions, connection: Connection, context: { clock: Clock; sweep: Sweep }, reacher: Reacher) {
+  constructor(
+    options: ReachOptions,
+    connection: Connection,
+    context: { clock: Clock; sweep: Sweep },
+    reacher: Reacher,
+  ) {
     this.#options = options
     this.#connection = connection
     this.#context = context
@@ -55,14 +64,16 @@ export class Reach implements Seeker, Dialler {
 
   /** The one before was given up, or released. */
   start(): void {
+    this.#isAgain = false
     this.#search = new Search(this.#options.upstream, this.#connection, this)
     this.#search.start()
   }
 
   /** The connection that was kept had ended: a fresh one, at the same place. */
   again(): void {
+    this.#isAgain = true
     // What the others there are worth is as doubtful.
-    this.#options.upstream.poolOf(this.#target!).clear()
+    this.#target!.pool?.clear()
     this.#dialTarget()
   }
 
@@ -94,10 +105,22 @@ export class Reach implements Seeker, Dialler {
   }
 
   #dialTarget(): void {
-    const { dial, proxyProtocol } = this.#options
+    const { dial, proxyProtocol, upstream } = this.#options
+    const streams = upstream.streamsOf(this.#target!)
+    if (streams !== null) {
+      this.#dial = streams.open(this.#connection, this.#connectMs, this)
+      return
+    }
     const { address: target, from } = this.#target!
     const head = proxyProtocol === null ? null : proxyHeader(proxyProtocol, this.#connection)
     this.#dial = new Dial({ ...dial, target, from, connectMs: this.#connectMs }, this.#context, this, head)
+  }
+
+  onStream(endpoint: Endpoint, dialMs: number | null): void {
+    this.#dial = null
+    if (dialMs !== null) this.#search!.succeed()
+    // A second one that was kept must not be excused as the first: a request that ends sessions would end all.
+    this.#reacher.onReached(endpoint, this.#isAgain ? (dialMs ?? 0) : dialMs)
   }
 
   onDialled(endpoint: SocketEndpoint, dialMs: number): void {
@@ -112,7 +135,7 @@ export class Reach implements Seeker, Dialler {
     this.#search!.retry(close)
   }
 
-  /** Whatever is reached is at once somebody else's. */
+  /** An endpoint that is reached belongs to somebody else at once. */
   onBytes(): boolean {
     return true
   }
@@ -124,6 +147,9 @@ export class Reach implements Seeker, Dialler {
   describe(): Omit<Wait, 'state'> {
     const at = this.#dial?.expiresAt ?? null
     if (at === null) return this.#search?.describe() ?? { waitsFor: 'the upstream', next: null }
-    return { waitsFor: 'the upstream to accept the connection', next: earliest([{ key: 'deadlines.connect', reason: 'connect_timeout', side: 'upstream', at }]) }
+    return {
+      waitsFor: 'the upstream to accept the connection',
+      next: earliest([{ key: 'deadlines.connect', reason: 'connect_timeout', side: 'upstream', at }]),
+    }
   }
 }

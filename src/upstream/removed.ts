@@ -41,7 +41,7 @@ export class Removed {
   /** An answer did not have it. */
   add(target: UpstreamTarget): void {
     this.#targets.add(target)
-    target.pool?.clear()
+    target.clearKept()
   }
 
   /** It came back, before its last connection had ended: the rest is spared. */
@@ -59,7 +59,8 @@ export class Removed {
       target.presence = missing.has(target.name) ? 'missing' : 'gone'
       if (target.presence === 'missing') continue
       if (target.open === 0) this.#drop(target)
-      else if (this.#context.onRemoved === 'end') this.#evict(target, `${target.name} is gone from DNS (${target.from})`)
+      else if (this.#context.onRemoved === 'end')
+        this.#evict(target, `${target.name} is gone from DNS (${target.from})`)
       else if (target.check === null) this.#look(target)
     }
   }
@@ -106,7 +107,10 @@ export class Removed {
 
   #onFailed(target: UpstreamTarget, look: Look, close: Close): void {
     if (isOurs(close) || ++look.failures < LOOKS) return
-    this.#evict(target, `${target.name} is gone from DNS (${target.from}), and a dial fails: ${close.detail ?? close.reason}`)
+    this.#evict(
+      target,
+      `${target.name} is gone from DNS (${target.from}), and a dial fails: ${close.detail ?? close.reason}`,
+    )
   }
 
   #stopLook(target: UpstreamTarget): void {

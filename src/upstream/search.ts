@@ -16,7 +16,7 @@
 //                                 either may come before `start` returns, and `onPlace` again after each `retry`
 //     search.succeed()            the dial stands, or a kept connection was there: the place is the connection's, until `releasePlace`
 //     search.retry(close)         the dial failed and nothing was sent: the place is given back, and another one sought
-//     search.cancel()             whoever searched has left; nothing is reported any more. A place that was taken stays taken
+//     search.cancel()             the seeker has left; nothing is reported any more. A place that was taken stays taken
 //     search.describe()           what it waits for; null while a dial is under way, whose owner knows
 //
 // After bytes of a request were sent, `retry` is not for it: whether they may be sent twice is the protocol's to know.
@@ -28,10 +28,11 @@ import { releasePlace } from '../core/connection.ts'
 import type { Connection } from '../core/connection.ts'
 import { bugDetail } from '../core/errors.ts'
 import { earliest } from '../core/wait.ts'
-import type { Wait } from '../core/wait.ts'
+import type { NextDeadline, Wait } from '../core/wait.ts'
 import { isMomentary, isOurs } from './failures.ts'
 import { UpstreamTarget } from './target.ts'
-import type { Upstream, Waiting } from './upstream.ts'
+import type { Waiting } from './queue.ts'
+import type { Upstream } from './upstream.ts'
 
 /** Gets `onPlace` for each place to try, and `onNoPlace` once at the end if none will do. Either may come before `start` returns. */
 export interface Seeker {
@@ -115,7 +116,7 @@ export class Search implements Swept, Waiting {
   }
 
   lookAgain(): boolean {
-    const found = this.#upstream.choose(this.#tried ?? NONE)
+    const found = this.#choose()
     if (found === 'full' || found === 'unresolved') {
       this.#waitFor(found)
       return false
@@ -126,11 +127,27 @@ export class Search implements Swept, Waiting {
   }
 
   sweep(now: number): void {
-    if (this.#waitsFor === 'full') {
-      if (now - this.#since >= this.#queueLeftMs) this.#giveUp('no_upstream', 'no room in time (upstream.maxConnections, upstream.queueTimeout)')
-    } else if (now - this.#since >= this.#leftMs) {
-      this.#giveUp('connect_timeout', 'name resolution (deadlines.connect)')
+    if (now < this.#due.at) return
+    if (this.#waitsFor === 'full')
+      this.#giveUp('no_upstream', 'no room in time (upstream.maxConnections, upstream.queueTimeout)')
+    else this.#giveUp('connect_timeout', 'name resolution (deadlines.connect)')
+  }
+
+  /** When it has waited, or paused, for long enough. */
+  get #due(): NextDeadline {
+    const side = 'upstream'
+    if (this.#state === 'pausing') {
+      const at = this.#since + Math.min(this.#retryLeftMs, this.#leftMs)
+      return { key: 'upstream.retryFor', reason: this.#failure!.reason, side, at }
     }
+    if (this.#waitsFor === 'full')
+      return {
+        key: 'upstream.queueTimeout',
+        reason: 'no_upstream',
+        side,
+        at: this.#since + this.#queueLeftMs,
+      }
+    return { key: 'deadlines.connect', reason: 'connect_timeout', side, at: this.#since + this.#leftMs }
   }
 
   onBroken(error: unknown): void {
@@ -139,17 +156,16 @@ export class Search implements Swept, Waiting {
   }
 
   describe(): Wait | null {
-    if (this.#state === 'pausing') {
-      const next = { key: 'upstream.retryFor', reason: this.#failure!.reason, side: 'upstream', at: this.#since + Math.min(this.#retryLeftMs, this.#leftMs) } as const
-      return { state: 'waiting', waitsFor: `the upstream to accept again (${this.#failure!.detail ?? this.#failure!.reason})`, next: earliest([next]) }
-    }
-    if (this.#state !== 'waiting') return null
-    if (this.#waitsFor === 'full') {
-      const next = { key: 'upstream.queueTimeout', reason: 'no_upstream', side: 'upstream', at: this.#since + this.#queueLeftMs } as const
-      return { state: 'waiting', waitsFor: 'a place at the upstream', next }
-    }
-    const next = { key: 'deadlines.connect', reason: 'connect_timeout', side: 'upstream', at: this.#since + this.#leftMs } as const
-    return { state: 'waiting', waitsFor: 'the first answer for the name of the upstream', next: earliest([next]) }
+    if (this.#state !== 'pausing' && this.#state !== 'waiting') return null
+    return { state: 'waiting', waitsFor: this.#awaited, next: earliest([this.#due]) }
+  }
+
+  get #awaited(): string {
+    if (this.#state === 'pausing')
+      return `the upstream to accept again (${this.#failure!.detail ?? this.#failure!.reason})`
+    return this.#waitsFor === 'full'
+      ? 'a place at the upstream'
+      : 'the first answer for the name of the upstream'
   }
 
   #giveUp(reason: Close['reason'], detail: string): void {
@@ -158,7 +174,7 @@ export class Search implements Swept, Waiting {
   }
 
   #look(): void {
-    const found = this.#upstream.choose(this.#tried ?? NONE)
+    const found = this.#upstream.isBespoken && this.#queueLeftMs > 0 ? 'full' : this.#choose()
     if (found !== 'full' && found !== 'unresolved') return this.#go(found)
     this.#state = 'waiting'
     this.#waitsFor = found
@@ -167,7 +183,15 @@ export class Search implements Swept, Waiting {
     this.#upstream.context.sweep.add(this)
   }
 
-  /** What has passed since, of names, dials and pauses. */
+  /** A target at which the place is taken, or as `Upstream.choose`. */
+  #choose(): ReturnType<Upstream['choose']> {
+    const { context, options } = this.#upstream
+    const found = this.#upstream.choose(this.#tried ?? NONE)
+    if (!(found instanceof UpstreamTarget)) return found
+    return found.take(this.#connection, context.clock.now(), options.maxConnections) ? found : 'full'
+  }
+
+  /** Takes the time that has passed since off those of names, dials and pauses. */
   #spend(): void {
     const ms = this.#upstream.context.clock.now() - this.#since
     this.#leftMs -= ms
@@ -205,7 +229,6 @@ export class Search implements Swept, Waiting {
     this.#state = 'placed'
     this.#target = found
     this.#since = this.#upstream.context.clock.now()
-    found.take(this.#connection, this.#since)
     const isLast = tried.length + 1 >= MAX_TRIES || !this.#upstream.hasOther(tried, found)
     this.#seeker.onPlace(found, isLast ? this.#leftMs : this.#leftMs / 2)
   }

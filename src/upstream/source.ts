@@ -105,7 +105,8 @@ export class Source {
     const { clock, staleForMs } = this.#context
     const leftMs = staleForMs - (this.#known?.absentMs(clock.now()) ?? 0)
     this.#isGivenUp = leftMs <= 0
-    if (this.#known?.isAbsent === true && leftMs > 0 && Number.isFinite(leftMs)) this.#cancel = clock.after(leftMs, () => this.#onHeard())
+    if (this.#known?.isAbsent === true && leftMs > 0 && Number.isFinite(leftMs))
+      this.#cancel = clock.after(leftMs, () => this.#onHeard())
     this.#context.onChanged()
   }
 }

@@ -1,5 +1,6 @@
 // How connections to a target are opened that are no pair's: those of the pool for plain HTTP, and probes.
 
+import { UNIX_CLIENT } from '../core/address.ts'
 import type { Live } from '../core/live.ts'
 import { Dial, formatTarget } from './dial.ts'
 import type { DialContext, DialOptions, SecureOptions, SocketDialler } from './dial.ts'
@@ -16,9 +17,12 @@ export interface TargetDialOptions {
 
 /** Node reads it. */
 const NOT_READ = { readBytes: 0, isShared: false }
-const NOBODY = { clientAddress: 'none', localAddress: null }
+const NOBODY = { client: UNIX_CLIENT, localAddress: null }
 
-export function dialOptionsOf(options: TargetDialOptions, { address, from }: UpstreamTarget): Omit<DialOptions, 'connectMs'> {
+export function dialOptionsOf(
+  options: TargetDialOptions,
+  { address, from }: UpstreamTarget,
+): Omit<DialOptions, 'connectMs'> {
   const { noDelay, secure } = options
   return {
     target: address,
@@ -30,9 +34,29 @@ export function dialOptionsOf(options: TargetDialOptions, { address, from }: Ups
 }
 
 /** A probe comes by the way that connections come: a PROXY header, which names nobody, and TLS. */
-export function dialProbe(options: TargetDialOptions, target: UpstreamTarget, context: DialContext, dialler: SocketDialler): Dial {
+export function dialProbe(
+  options: TargetDialOptions,
+  target: UpstreamTarget,
+  context: DialContext,
+  dialler: SocketDialler,
+): Dial {
   const { deadlines, proxyProtocol } = options
-  return new Dial({ ...dialOptionsOf(options, target), connectMs: deadlines.current.connectMs }, context, dialler, proxyProtocol === null ? null : proxyHeader(proxyProtocol, NOBODY))
+  return new Dial(
+    { ...dialOptionsOf(options, target), connectMs: deadlines.current.connectMs },
+    context,
+    dialler,
+    proxyProtocol === null ? null : proxyHeader(proxyProtocol, NOBODY),
+  )
+}
+
+/** For a connection that carries requests of many clients. */
+export function dialKept(
+  options: TargetDialOptions,
+  target: UpstreamTarget,
+  { dialler, connectMs }: { dialler: SocketDialler; connectMs: number },
+  context: DialContext,
+): Dial {
+  return new Dial({ ...dialOptionsOf(options, target), connectMs }, context, dialler)
 }
 
 /** As a client of the service would write it: by its name where it has one. */

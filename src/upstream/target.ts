@@ -1,12 +1,14 @@
-// One address of an upstream: what is open there, and what is known of its state. Whoever takes a place gives it back once
+// One address of an upstream: what is open there, and what is known of its state. The taker of a place gives it back once
 // (`releasePlace`), so that `open` is the truth that balancing and `maxConnections` go by.
 
 import type { Connection, Place } from '../core/connection.ts'
+import type { Count } from '../core/cells.ts'
 import { formatTarget } from './dial.ts'
 import type { Target } from './dial.ts'
 import type { Eviction } from './eviction.ts'
 import type { HealthCheck } from './health-check.ts'
 import type { EndpointPool } from './pool.ts'
+import type { Streams } from './streams.ts'
 
 /**
  * An address that could not be dialled is left alone that long, as nginx does it (`fail_timeout`), if there is another:
@@ -14,6 +16,14 @@ import type { EndpointPool } from './pool.ts'
  * of it. It never makes the last address unusable: that is what health checks are for.
  */
 const AVOID_MS = 10_000
+/** Of a storm of dials that fail, others are told once in so long. */
+const TELL_MS = 1000
+
+/** The words and the time (wall clock) of a dial that failed. */
+export interface DialFailure {
+  at: number
+  problem: string
+}
 
 export class UpstreamTarget implements Place {
   readonly address: Target
@@ -22,7 +32,8 @@ export class UpstreamTarget implements Place {
   /** The name that it was resolved from; null for one that was written as it is. */
   readonly from: string | null
   readonly #onReleased: (target: UpstreamTarget) => void
-  /** Connections, and requests of plain HTTP, that are under way here. */
+  readonly #count: Count
+  /** Connections, and requests of plain HTTP, of this thread that are under way here. */
   open = 0
   /** What names say of it: missing, the last answer lacked it; gone, no name stands for it. Of either kind it gets no new connections. */
   presence: 'there' | 'missing' | 'gone' = 'there'
@@ -30,15 +41,35 @@ export class UpstreamTarget implements Place {
   eviction: Eviction | null = null
   /** Made for the first plain request. */
   pool: EndpointPool | null = null
-  /** What the last dial that failed said, and when (wall clock). */
-  lastFailure: { at: number; problem: string } | null = null
+  /** As the pool, where the service speaks HTTP/2. */
+  streams: Streams | null = null
+  /** The last dial that failed. */
+  lastFailure: DialFailure | null = null
+  /** Where others hear that it is to be avoided (a failure), or is not any more (null). */
+  tell: ((failure: DialFailure | null) => void) | null = null
+  /** Hears no more of what others find. */
+  unfollow: (() => void) | null = null
   #avoidUntil = Number.NEGATIVE_INFINITY
+  /** Until when others avoid it, as they were told. */
+  #toldUntil = Number.NEGATIVE_INFINITY
 
-  constructor(address: Target, from: string | null, onReleased: (target: UpstreamTarget) => void) {
+  /** `counted`: the places there, of all threads. */
+  constructor(
+    address: Target,
+    from: string | null,
+    onReleased: (target: UpstreamTarget) => void,
+    counted: Count,
+  ) {
     this.address = address
     this.name = formatTarget(address)
     this.from = from
     this.#onReleased = onReleased
+    this.#count = counted
+  }
+
+  /** `open`, of all threads. */
+  get held(): number {
+    return this.#count.held
   }
 
   get isUnhealthy(): boolean {
@@ -50,25 +81,46 @@ export class UpstreamTarget implements Place {
     return now < this.#avoidUntil
   }
 
-  take(connection: Connection, now: number): void {
+  /** False, and nothing taken: another thread has taken the last of `max` places. */
+  take(connection: Connection, now: number, max = Number.POSITIVE_INFINITY): boolean {
+    if (!this.#count.take(max)) return false
     connection.place = this
     this.open++
     // Its dial failed before: this connection tries anew, and those that come meanwhile go elsewhere.
-    if (this.#avoidUntil !== Number.NEGATIVE_INFINITY) this.#avoidUntil = now + AVOID_MS
+    if (this.#avoidUntil !== Number.NEGATIVE_INFINITY) this.#avoid(now)
+    return true
   }
 
   release(): void {
     this.open--
+    this.#count.release()
     this.#onReleased(this)
   }
 
   onDialled(): void {
-    this.#avoidUntil = Number.NEGATIVE_INFINITY
+    if (this.#avoidUntil === Number.NEGATIVE_INFINITY) return
+    this.#avoidUntil = this.#toldUntil = Number.NEGATIVE_INFINITY
+    this.tell?.(null)
   }
 
   onDialFailed(problem: string, now: number, wall: number): void {
-    this.#avoidUntil = now + AVOID_MS
     this.lastFailure = { at: wall, problem }
+    this.#avoid(now)
+  }
+
+  #avoid(now: number): void {
+    this.#avoidUntil = now + AVOID_MS
+    if (this.#avoidUntil - this.#toldUntil < TELL_MS) return
+    this.#toldUntil = this.#avoidUntil
+    this.tell?.(this.lastFailure)
+  }
+
+  /** Another thread has dialled it, `agoMs` ago. */
+  learn(failure: DialFailure | null, now: number, agoMs: number): void {
+    this.#avoidUntil =
+      failure === null || agoMs >= AVOID_MS ? Number.NEGATIVE_INFINITY : now + AVOID_MS - Math.max(0, agoMs)
+    this.#toldUntil = this.#avoidUntil
+    if (failure !== null && failure.at > (this.lastFailure?.at ?? 0)) this.lastFailure = failure
   }
 
   /** Ends none of its connections any more. */
@@ -77,10 +129,18 @@ export class UpstreamTarget implements Place {
     this.eviction = null
   }
 
+  /** Nothing that is kept is used for another request. */
+  clearKept(): void {
+    this.pool?.clear()
+    this.streams?.clear()
+  }
+
   /** Stops all that is kept for it. */
   retire(): void {
     this.spare()
+    this.unfollow?.()
+    this.tell = this.unfollow = null
     this.check?.stop()
-    this.pool?.clear()
+    this.clearKept()
   }
 }

@@ -1,7 +1,8 @@
-// What an operator is shown of an upstream: its addresses, how they are, and where they come from.
+// An upstream as an operator sees it: its addresses, their states, and their origins.
 
 import type { Health } from './health-check.ts'
 import type { Source, SourceState } from './source.ts'
+import type { SessionCounts } from './streams.ts'
 import type { UpstreamTarget } from './target.ts'
 import type { UpstreamOptions } from './upstream.ts'
 
@@ -15,6 +16,8 @@ export interface TargetView {
   isMissing: boolean
   /** Connections and plain requests that are under way. */
   open: number
+  /** The kept connections of a service that speaks HTTP/2, and their streams; null of any other, and before the first request. */
+  sessions: SessionCounts | null
   /** `answered` is what the address said, such as `200 OK`. */
   lastCheck: { at: string; tookMs: number; problem: string | null; answered: string | null } | null
   /** Of a dial for a connection. */
@@ -29,7 +32,14 @@ export interface UpstreamView {
   queued: number
   targets: TargetView[]
   /** Addresses are those that new connections go to; `absentSince` is the first word that there is no such name. */
-  names: Array<{ name: string; state: SourceState; addresses: number; answeredAt: string | null; absentSince: string | null; problem: string | null }>
+  names: Array<{
+    name: string
+    state: SourceState
+    addresses: number
+    answeredAt: string | null
+    absentSince: string | null
+    problem: string | null
+  }>
 }
 
 export interface UpstreamParts {
@@ -39,7 +49,10 @@ export interface UpstreamParts {
   queued: number
 }
 
-export function viewUpstream(options: UpstreamOptions, { sources, targets, queued }: UpstreamParts): UpstreamView {
+export function viewUpstream(
+  options: UpstreamOptions,
+  { sources, targets, queued }: UpstreamParts,
+): UpstreamView {
   return {
     balance: options.balance,
     maxConnections: Number.isFinite(options.maxConnections) ? options.maxConnections : null,
@@ -56,7 +69,8 @@ export function viewUpstream(options: UpstreamOptions, { sources, targets, queue
   }
 }
 
-function viewTarget({ name, from, check, presence, open, lastFailure }: UpstreamTarget): TargetView {
+function viewTarget(target: UpstreamTarget): TargetView {
+  const { name, from, check, presence, open, streams, lastFailure } = target
   const last = check?.last ?? null
   return {
     address: name,
@@ -64,6 +78,7 @@ function viewTarget({ name, from, check, presence, open, lastFailure }: Upstream
     state: presence === 'gone' ? 'gone' : (check?.state ?? 'unknown'),
     isMissing: presence !== 'there',
     open,
+    sessions: streams?.counts ?? null,
     lastCheck: last === null ? null : { ...last, at: iso(last.at) },
     lastFailure: lastFailure === null ? null : { ...lastFailure, at: iso(lastFailure.at) },
   }

@@ -6,8 +6,10 @@
 //     an address that failed its checks: nothing new goes there, and an Eviction ends what is there
 //     an address that its name stands for no more: nothing new goes there, and Removed knows what becomes of what is there
 //
-// A target is counted by the places that are taken there. Who finds none waits in one queue, first come, first served.
+// A target is counted by the places that are taken there. A seeker that finds none waits in one queue, first come, first served.
 
+import { LocalCount } from '../core/cells.ts'
+import type { Cells } from '../core/cells.ts'
 import type { Clock, Sweep } from '../core/clock.ts'
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
@@ -15,6 +17,8 @@ import type { Connection } from '../core/connection.ts'
 import { formatTarget } from './dial.ts'
 import type { Dial, SecureOptions, SocketDialler, Target } from './dial.ts'
 import { Eviction } from './eviction.ts'
+import { crewOf, followDials } from './findings.ts'
+import type { SharedFindings } from './findings.ts'
 import { HealthCheck } from './health-check.ts'
 import type { HealthCheckOptions } from './health-check.ts'
 import type { Live } from '../core/live.ts'
@@ -23,9 +27,12 @@ import type { Names } from './names.ts'
 import { EndpointPool } from './pool.ts'
 import type { PoolOptions } from './pool.ts'
 import type { ProxyVersion } from './proxy-header.ts'
+import { Queue } from './queue.ts'
+import type { Waiting } from './queue.ts'
 import { Removed } from './removed.ts'
 import { Source } from './source.ts'
-import { dialProbe, hostOf } from './target-dial.ts'
+import type { Streams, StreamsMaker } from './streams.ts'
+import { dialKept, dialProbe, hostOf } from './target-dial.ts'
 import { UpstreamTarget } from './target.ts'
 import { viewUpstream } from './upstream-view.ts'
 import type { UpstreamView } from './upstream-view.ts'
@@ -44,7 +51,7 @@ export interface UpstreamOptions {
   retryForMs: number | null
   /** Milliseconds that the addresses of a name are used after it was said not to be; Infinity is off. */
   staleForMs: number
-  /** What becomes of connections whose address its name stands for no more. */
+  /** The fate of connections whose address its name stands for no more. */
   onRemoved: 'keep' | 'end'
   noDelay: boolean
   /** Null: it is spoken to in the clear. */
@@ -57,7 +64,7 @@ export interface UpstreamOptions {
   healthCheck: HealthCheckOptions | null
 }
 
-/** What the log and the metrics want to know. */
+/** The events that the log and the metrics hear of. */
 export interface UpstreamObserver {
   onHealthCheck(isPassed: boolean): void
   onTurned(target: UpstreamTarget): void
@@ -73,12 +80,13 @@ export interface UpstreamContext {
   /** All open connections, of other listeners too. */
   connections: Iterable<Connection>
   observer: UpstreamObserver
-}
-
-/** Somebody who waits for a place. */
-export interface Waiting {
-  /** Looks again; true when it has taken one. Leaves the queue by itself. */
-  lookAgain(): boolean
+  /** Makes the sessions to a target; without it each is spoken to in HTTP/1.1. */
+  makeStreams?: StreamsMaker
+  /** Where places are counted, and under which name; without it here. */
+  cells?: Cells
+  name?: string
+  /** Where threads tell each other what they find; without it there is one. */
+  findings?: SharedFindings
 }
 
 export class Upstream {
@@ -88,7 +96,7 @@ export class Upstream {
   readonly #fixed: ReadonlyMap<string, Target>
   #targets: UpstreamTarget[] = []
   readonly #removed: Removed
-  readonly #queue = new Set<Waiting>()
+  readonly #queue: Queue
   /** Where the next choice begins. */
   #turn = 0
 
@@ -96,7 +104,9 @@ export class Upstream {
     this.options = options
     this.context = context
     const { clock, connections } = context
-    const dial = (target: UpstreamTarget, dialler: SocketDialler): Dial => dialProbe(options, target, context, dialler)
+    this.#queue = new Queue(context, () => this.#hasRoom)
+    const dial = (target: UpstreamTarget, dialler: SocketDialler): Dial =>
+      dialProbe(options, target, context, dialler)
     this.#removed = new Removed({ onRemoved: options.onRemoved, clock, connections, dial })
     const fixed = new Map<string, Target>()
     for (const target of options.addresses) {
@@ -116,7 +126,12 @@ export class Upstream {
       if (problem !== told) observer.onResolved(name, (told = problem))
       this.#onResolved()
     }
-    const source: Source = new Source(name, port, { clock, names, staleForMs: this.options.staleForMs, onChanged })
+    const source: Source = new Source(name, port, {
+      clock,
+      names,
+      staleForMs: this.options.staleForMs,
+      onChanged,
+    })
     this.#sources.push(source)
   }
 
@@ -134,7 +149,11 @@ export class Upstream {
   }
 
   get view(): UpstreamView {
-    return viewUpstream(this.options, { sources: this.#sources, targets: [...this.#targets, ...this.#removed], queued: this.#queue.size })
+    return viewUpstream(this.options, {
+      sources: this.#sources,
+      targets: [...this.#targets, ...this.#removed],
+      queued: this.#queue.size,
+    })
   }
 
   get targets(): readonly UpstreamTarget[] {
@@ -167,7 +186,7 @@ export class Upstream {
     for (let step = 0; step < targets.length; step++) {
       const target = targets[(this.#turn + step) % targets.length]!
       if (target.isUnhealthy || tried.includes(target)) continue
-      if (target.open >= maxConnections) isFull = true
+      if (target.held >= maxConnections) isFull = true
       else if (best === null || isBetter(target, best, balance, now)) best = target
     }
     if (best !== null) {
@@ -178,7 +197,8 @@ export class Upstream {
   }
 
   #none(): 'unresolved' | Close {
-    if (this.#targets.length > 0) return makeClose('no_upstream', 'upstream', 'connect', 'no address is healthy (upstream.healthCheck)')
+    if (this.#targets.length > 0)
+      return makeClose('no_upstream', 'upstream', 'connect', 'no address is healthy (upstream.healthCheck)')
     if (this.#sources.some(({ isUnknown }) => isUnknown)) return 'unresolved'
     const absent = this.#sources.find(({ state }) => state === 'absent')
     if (absent !== undefined) return makeClose('no_upstream', 'upstream', 'connect', problemOf(absent)!)
@@ -186,15 +206,41 @@ export class Upstream {
     return makeClose('connect_failed', 'upstream', 'connect', problem ?? 'no addresses')
   }
 
-  /** Whether somebody who tried all of `tried` could go on. */
+  /** There is a place, and somebody waits for it: a seeker that has just come must not take it. */
+  get isBespoken(): boolean {
+    return Number.isFinite(this.options.maxConnections) && this.#queue.isAwaited && this.#hasRoom
+  }
+
+  get #hasRoom(): boolean {
+    const { maxConnections } = this.options
+    return this.#targets.some((target) => !target.isUnhealthy && target.held < maxConnections)
+  }
+
+  /** Whether a seeker that tried all of `tried` could go on. */
   hasOther(tried: readonly UpstreamTarget[], current: UpstreamTarget): boolean {
-    return this.#targets.some((target) => target !== current && !target.isUnhealthy && !tried.includes(target))
+    return this.#targets.some(
+      (target) => target !== current && !target.isUnhealthy && !tried.includes(target),
+    )
   }
 
   /** The kept-alive connections to a target. */
   poolOf(target: UpstreamTarget): EndpointPool {
     const { clock, sweep } = this.context
     return (target.pool ??= new EndpointPool(this.options.pool, clock, sweep))
+  }
+
+  /** The sessions to a target; null where it is spoken to in HTTP/1.1. */
+  streamsOf(target: UpstreamTarget): Streams | null {
+    const { makeStreams } = this.context
+    if (makeStreams === undefined) return null
+    const { pool, secure } = this.options
+    return (target.streams ??= makeStreams({
+      name: target.name,
+      host: hostOf(target),
+      isSecure: secure !== null,
+      ...pool,
+      dial: (dialler, connectMs) => dialKept(this.options, target, { dialler, connectMs }, this.context),
+    }))
   }
 
   /** Until it calls `leave`. */
@@ -206,24 +252,22 @@ export class Upstream {
     this.#queue.delete(waiting)
   }
 
-  /** Room for one: whoever has waited longest, and can use it, takes it. */
-  #serveOne(): void {
-    for (const waiting of this.#queue) if (waiting.lookAgain()) return
-  }
-
-  #serveAll(): void {
-    for (const waiting of [...this.#queue]) if (this.#queue.has(waiting)) waiting.lookAgain()
-  }
-
   #makeTarget(address: Target, from: string | null): UpstreamTarget {
-    return new UpstreamTarget(address, from, (target) => this.#onReleased(target))
+    const { cells, name = '' } = this.context
+    const counted = cells?.count(`${name} upstream ${formatTarget(address)}`)
+    const target = new UpstreamTarget(address, from, this.#onReleased, counted ?? new LocalCount())
+    const { findings, clock } = this.context
+    if (findings !== undefined) followDials(target, findings.findings, `${name} ${target.name}`, clock)
+    return target
   }
 
   #check(target: UpstreamTarget): void {
     const { healthCheck } = this.options
     if (healthCheck === null || target.check !== null) return
     const { clock, random, observer } = this.context
+    const crew = crewOf(target, this.context)
     target.check = new HealthCheck(healthCheck, hostOf(target), {
+      ...(crew === null ? {} : { crew }),
       clock,
       random,
       dial: (dialler) => dialProbe(this.options, target, this.context, dialler),
@@ -236,18 +280,18 @@ export class Upstream {
     const { clock, connections, observer } = this.context
     observer.onTurned(target)
     if (target.isUnhealthy) {
-      target.pool?.clear()
+      target.clearKept()
       const detail = `${target.name} failed its health checks (upstream.healthCheck)`
       target.eviction ??= new Eviction(target, detail, clock, connections)
     } else if (target.presence !== 'gone' || this.options.onRemoved === 'keep') {
       target.spare()
     }
-    this.#serveAll()
+    this.#queue.serveAll()
   }
 
-  #onReleased(target: UpstreamTarget): void {
+  readonly #onReleased = (target: UpstreamTarget): void => {
     this.#removed.onReleased(target)
-    if (this.#queue.size > 0) this.#serveOne()
+    if (this.#queue.size > 0) this.#queue.serveOne()
   }
 
   #onResolved(): void {
@@ -262,7 +306,7 @@ export class Upstream {
     const now = new Set(this.#targets)
     for (const target of before) if (!now.has(target)) this.#removed.add(target)
     this.#removed.judge(this.#missing())
-    this.#serveAll()
+    this.#queue.serveAll()
   }
 
   /** The addresses that new connections go to, each once. */
@@ -280,18 +324,27 @@ export class Upstream {
   }
 
   #missing(): Set<string> {
-    return new Set(this.#sources.flatMap(({ missing, port }) => missing.map((host) => formatTarget({ host, port }))))
+    return new Set(
+      this.#sources.flatMap(({ missing, port }) => missing.map((host) => formatTarget({ host, port }))),
+    )
   }
 }
 
-/** What is wrong with a name, in words for the log and for who finds no address. */
+/** The fault of a name, in words for the log and for the seeker that finds no address. */
 function problemOf({ state, name, problem }: Source): string | null {
-  return state === 'absent' ? `${name}: there is no such name any more (${problem ?? 'no addresses'}, upstream.staleFor)` : problem
+  return state === 'absent'
+    ? `${name}: there is no such name any more (${problem ?? 'no addresses'}, upstream.staleFor)`
+    : problem
 }
 
 /** A target that is avoided is taken only where no other has room. */
-function isBetter(target: UpstreamTarget, best: UpstreamTarget, balance: UpstreamOptions['balance'], now: number): boolean {
+function isBetter(
+  target: UpstreamTarget,
+  best: UpstreamTarget,
+  balance: UpstreamOptions['balance'],
+  now: number,
+): boolean {
   const [isAvoided, isBestAvoided] = [target.isAvoided(now), best.isAvoided(now)]
   if (isAvoided !== isBestAvoided) return isBestAvoided
-  return balance === 'leastConnections' && target.open < best.open
+  return balance === 'leastConnections' && target.held < best.held
 }

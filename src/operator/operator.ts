@@ -1,20 +1,16 @@
-// The composition root: a Config to running parts, and their common life. With served-listener.ts, which wires one listener, the
-// only file that knows every folder; options.ts maps what the configuration says.
+// The parts that exist once in a process: its configuration, its drain, its reloads, its watch over the memory, and the servers that tell of all that. It has
+// no connection: those are the gates', which it speaks to by messages only (gate/messages.ts).
 
 import { AdminServer } from '../admin/admin-server.ts'
-import { ConnectionLimit } from '../limits/places.ts'
-import { Refusals } from '../admission/refusal.ts'
-import { Sweep, Sweeps, systemClock } from '../core/clock.ts'
+import { systemClock } from '../core/clock.ts'
 import type { Clock } from '../core/clock.ts'
-import { makeClose } from '../core/close.ts'
 import type { Reason } from '../core/close.ts'
 import type { Address } from '../config/address.ts'
 import type { Config } from '../config/schema.ts'
 import { OFF, parseDuration } from '../config/units.ts'
-import { Registry } from '../core/connection.ts'
-import type { Connection } from '../core/connection.ts'
 import { checkAdoption } from '../endpoint/read-buffer.ts'
 import { ConfigError } from '../core/errors.ts'
+import type { Ports } from '../gate/messages.ts'
 import { connectionsThatFit, descriptorLimit } from '../lifecycle/descriptors.ts'
 import { Drain } from '../lifecycle/drain.ts'
 import type { DrainResult, DrainState, DrainTimes, DrainTrigger } from '../lifecycle/drain.ts'
@@ -27,26 +23,27 @@ import { ReloadRefused, Reloads } from '../lifecycle/reload.ts'
 import type { ConfigFault, ConfigSource, Content, ReloadResult, ReloadTrigger } from '../lifecycle/reload.ts'
 import { build, version } from '../core/version.ts'
 import type { Log } from '../log/log.ts'
-import type { LogWriter } from '../log/log-writer.ts'
-import { Rejections } from '../log/rejections.ts'
+import { History } from '../metrics/history.ts'
+import type { Figure } from '../metrics/history.ts'
 import { Metrics } from '../metrics/metrics.ts'
-import { ListenerSet } from '../gate/listener-set.ts'
-import { cannotBind, cannotUse, keepUntilRestart, listenersOf, refuseWhatDoesNotFit, restartRequired, toListen } from '../gate/options.ts'
-import { Pacer } from '../limits/pacer.ts'
-import { calm } from '../core/strain.ts'
-import { meteredListener } from '../gate/served-limits.ts'
-import type { SharedParts } from '../gate/served-listener.ts'
+import {
+  cannotBind,
+  cannotUse,
+  keepUntilRestart,
+  listenersOf,
+  refuseWhatDoesNotFit,
+  restartRequired,
+  toListen,
+} from '../gate/options.ts'
+import type { Crew } from './crew.ts'
+import { Gates } from './gates.ts'
+import { leveled, logSettings } from './log-level.ts'
+import { gateMaker, makeGates } from './make-gates.ts'
+import type { ThreadParts } from './make-gates.ts'
 import { tokenWatch } from './token-watch.ts'
-import { Names, systemNames } from '../upstream/names.ts'
-import type { NameOptions } from '../upstream/names.ts'
+import { workersOf } from './workers.ts'
 
-export interface SidegateParts {
-  log: Log
-  logWriter: Pick<LogWriter, 'dropped'>
-  clock?: Clock
-  random?: () => number
-  /** How names of upstreams are resolved. */
-  names?: NameOptions
+export interface OperatorParts extends ThreadParts {
   /** The limit of open descriptors; null where the system does not tell. */
   descriptors?: number | null
   /** How much memory there is and is used. */
@@ -55,19 +52,22 @@ export interface SidegateParts {
   source?: { source: ConfigSource<Config>; content: Content | null; hash: string }
   /** Read through Node's `data` events even where the shared buffer works: for tests of the fallback. */
   withoutSharedBuffer?: boolean
+  /** Instead of those that the configuration says. */
+  workers?: number
 }
 
-export class Sidegate {
-  readonly registry = new Registry()
-  readonly metrics: Metrics
+export class Operator {
+  readonly #metrics: Metrics
   readonly #log: Log
   readonly #clock: Clock
   readonly #fits: number
-  readonly #shared: SharedParts
-  readonly #listeners: ListenerSet
+  readonly #workers: number
+  readonly #gates = new Gates()
+  /** Null where there is one gate, in this thread. */
+  readonly #crew: Crew | null
   readonly #health: HealthServer
   readonly #admin: AdminServer
-  readonly #strain = calm()
+  readonly #history: History
   readonly #overload: Overload
   readonly #drain: Drain
   readonly #reloads: Reloads<Config>
@@ -76,46 +76,74 @@ export class Sidegate {
   /** Ports as bound; null for unix sockets. */
   healthPort = 0
   adminPort = 0
+  /** The port of each listener as bound; null for a unix socket. */
+  ports: Ports = []
 
   /** Binds everything; rejects with a ConfigError if it does not fit this machine, with the system's error if a port is taken. */
-  static async start(config: Config, parts: SidegateParts): Promise<Sidegate> {
-    const isShared = parts.withoutSharedBuffer === true ? false : await checkAdoption(parts.clock ?? systemClock)
-    const sidegate = new Sidegate(config, parts, isShared)
-    await sidegate.#start()
-    return sidegate
+  static async start(config: Config, parts: OperatorParts): Promise<Operator> {
+    const isShared =
+      parts.withoutSharedBuffer === true ? false : await checkAdoption(parts.clock ?? systemClock)
+    const maker = await gateMaker(workersOf(parts.workers ?? config.workers))
+    const operator = new Operator(config, { ...maker, ...parts }, isShared)
+    await operator.#start()
+    return operator
   }
 
-  private constructor(config: Config, parts: SidegateParts, isShared: boolean) {
-    const { log, clock = systemClock, random = Math.random } = parts
+  private constructor(config: Config, parts: OperatorParts, isShared: boolean) {
+    const { log, clock = systemClock } = parts
     this.#config = config
     this.#log = log
     this.#clock = clock
-    if (!isShared) log.warn('this Node does not read accepted sockets into a shared buffer: more memory and CPU for each connection')
+    if (!isShared)
+      log.warn(
+        'this Node does not read accepted sockets into a shared buffer: more memory and CPU for each connection',
+      )
     this.#fits = connectionsThatFit(parts.descriptors ?? descriptorLimit() ?? Number.POSITIVE_INFINITY)
     refuseWhatDoesNotFit(config, this.#fits)
-    this.#drain = new Drain({ clock, random, registry: this.registry, log, stopAccepting: () => this.#listeners.close() })
-    this.#reloads = new Reloads({ clock, log, source: parts.source?.source ?? null, content: parts.source?.content ?? null, hash: parts.source?.hash ?? '', apply: (next) => this.#apply(next) })
-    this.#overload = makeOverload(config.memory, { clock, log, registry: this.registry, strain: this.#strain }, parts.memory)
-    this.metrics = this.#makeMetrics(parts)
+    this.#workers = workersOf(parts.workers ?? config.workers)
+    this.#crew = this.#makeGates(parts, isShared)
+    this.#drain = new Drain({ clock, log, gates: this.#gates })
+    this.#reloads = new Reloads({
+      clock,
+      log,
+      source: parts.source?.source ?? null,
+      content: parts.source?.content ?? null,
+      hash: parts.source?.hash ?? '',
+      apply: (next) => this.#apply(next),
+    })
+    this.#overload = makeOverload(config.memory, { clock, log, gates: this.#gates }, parts.memory)
+    this.#metrics = this.#makeMetrics(parts)
+    this.#history = new History(clock, () => this.#metrics.figures())
     this.#health = this.#makeHealthServer()
     this.#admin = this.#makeAdminServer()
-    this.#shared = this.#sharedParts(parts, isShared)
-    this.#listeners = new ListenerSet(config, this.#shared)
   }
 
-  #makeMetrics({ logWriter }: SidegateParts): Metrics {
-    return new Metrics({
-      listeners: this.#config.listeners.map((listener) => meteredListener(listener, { processLimit: { max: this.#fits } })),
-      registry: this.registry,
+  #makeGates(parts: OperatorParts, isShared: boolean): Crew | null {
+    return makeGates(this.#gates, {
+      ...parts,
       clock: this.#clock,
+      settings: () => ({
+        workers: this.#workers,
+        config: this.#config,
+        fits: this.#fits,
+        isShared,
+        log: logSettings(this.#log),
+      }),
+      isWanted: () => this.#state !== 'stopped' && ['none', 'announced'].includes(this.#drain.state),
+      onEmpty: () => this.#drain.onEmpty(),
+    })
+  }
+
+  #makeMetrics({ logWriter }: OperatorParts): Metrics {
+    return new Metrics({
       ...build(),
+      gates: () => this.#gates.metrics(),
+      gateFigures: () => this.#gates.figures(),
       isDraining: () => this.#drain.isUnderway,
-      drainCut: () => this.#drain.totalCut,
-      arriving: () => this.#listeners.current.map(({ config: { name }, arriving }) => [name, arriving] as const),
       config: () => this.#reloads,
       overload: () => this.#overload.view,
       logLinesDropped: () => logWriter.dropped,
-      upstreams: () => this.#listeners.current.map(({ upstreamCounts }) => upstreamCounts),
+      workersEnded: () => this.#crew?.ended ?? 0,
     })
   }
 
@@ -124,7 +152,7 @@ export class Sidegate {
       clock: this.#clock,
       isStarted: () => this.#state !== 'starting',
       readiness: () => this.#readiness(),
-      renderMetrics: () => this.metrics.render(),
+      renderMetrics: () => this.#metrics.render(),
       waitDrained: (onGone) => this.#drain.waitDrained(onGone),
     })
   }
@@ -133,63 +161,68 @@ export class Sidegate {
     return new AdminServer({
       ...build(),
       clock: this.#clock,
-      registry: this.registry,
-      log: this.#log,
-      listeners: () => this.#listeners.current.map(({ view }) => view),
-      upstreams: () => this.#listeners.current.map(({ upstreamView }) => upstreamView),
+      connections: this.#gates,
+      log: leveled(this.#log, (settings) => this.#gates.log(settings)),
+      listeners: async () => (await this.#gates.views()).listeners,
+      upstreams: async () => (await this.#gates.views()).upstreams,
+      shared: async () => (await this.#gates.views()).shared,
       state: () => (this.#drain.isUnderway ? 'draining' : this.#state),
       // With it comes the schema, 5 MB that a gate does without until somebody asks.
       config: async () => (await import('../config/effective.ts')).effectiveConfig(this.#config),
+      configState: () => this.#reloads,
+      configOrigins: () => this.#reloads.origins(),
       configError: () => this.configError,
+      memory: () => this.#overload.view,
+      history: (after) => this.#history.view(after),
+      recent: (query) => this.#gates.recent(query),
+      habits: { habits: () => this.#gates.habits(), forgetHabits: () => this.#gates.forgetHabits() },
       lifecycle: this,
       parseDuration: (text) => parseDuration(text, { min: 1, max: OFF, isOffAllowed: false }),
       tokenFile: this.#config.admin.tokenFile,
-      tokens: tokenWatch(this.#config.admin.tokenFile, { log: this.#log, clock: this.#clock, metrics: this.metrics }),
-      onError: (error) => this.#log.error('the admin server failed', { error: error instanceof Error ? error : String(error) }),
+      tokens: tokenWatch(this.#config.admin.tokenFile, {
+        log: this.#log,
+        clock: this.#clock,
+        metrics: this.#metrics,
+      }),
+      workers: {
+        count: this.#workers === 1 ? 0 : this.#workers,
+        profile: (worker, order) => this.#gates.profile(worker, order),
+        snapshot: (worker) => this.#crew?.snapshot(worker) ?? null,
+      },
+      onError: (error) =>
+        this.#log.error('the admin server failed', { error: error instanceof Error ? error : String(error) }),
     })
-  }
-
-  #sharedParts({ random = Math.random, names = systemNames }: SidegateParts, isShared: boolean): SharedParts {
-    const clock = this.#clock
-    const log = this.#log
-    return {
-      clock,
-      sweeps: new Sweeps(clock),
-      pacer: new Pacer(clock),
-      random,
-      registry: this.registry,
-      metrics: this.metrics,
-      log,
-      refusals: new Refusals(clock, new Sweep(clock)),
-      rejections: new Rejections(log, clock),
-      names: new Names(names, clock, random),
-      isShared,
-      strain: this.#strain,
-      processLimit: new ConnectionLimit(this.#fits),
-      logsRequests: this.#config.log.requests,
-      isDraining: () => this.#drain.isUnderway,
-      onClosed: (connection) => this.#onClosed(connection),
-    }
   }
 
   async #start(): Promise<void> {
     this.#overload.start()
     try {
       // Health first: a kubelet that asks while the rest binds gets an answer.
-      this.healthPort = await this.#bind('health.address', this.#config.health.address, (address) => this.#health.start(address))
+      this.healthPort = await this.#bind('health.address', this.#config.health.address, (address) =>
+        this.#health.start(address),
+      )
       const tokenProblem = await this.#admin.tokenProblem()
-      if (tokenProblem !== null) throw cannotUse('admin.tokenFile', this.#config.admin.tokenFile ?? '', tokenProblem)
-      this.adminPort = await this.#bind('admin.address', this.#config.admin.address, (address) => this.#admin.start(address))
-      await this.#listeners.listen()
+      if (tokenProblem !== null)
+        throw cannotUse('admin.tokenFile', this.#config.admin.tokenFile ?? '', tokenProblem)
+      this.adminPort = await this.#bind('admin.address', this.#config.admin.address, (address) =>
+        this.#admin.start(address),
+      )
+      this.#crew?.start(this.#workers)
+      this.ports = await this.#gates.apply(this.#config, () => {})
     } catch (error) {
       await this.stop()
       throw error
     }
+    this.#history.start()
     this.#state = 'running'
     this.#log.info('started', { version: version(), listeners: listenersOf(this.#config) })
   }
 
-  async #bind<T>(key: string, address: Address, listen: (address: { host?: string; port: number } | { path: string }) => Promise<T>): Promise<T> {
+  async #bind<T>(
+    key: string,
+    address: Address,
+    listen: (address: { host?: string; port: number } | { path: string }) => Promise<T>,
+  ): Promise<T> {
     try {
       return await listen(toListen(address))
     } catch (error) {
@@ -198,25 +231,16 @@ export class Sidegate {
     }
   }
 
-  /** The port of each listener as bound; null for a unix socket. */
-  get ports(): Array<number | null> {
-    return this.#listeners.current.map((listener) => listener.port)
-  }
-
-  #onClosed(connection: Connection): void {
-    this.registry.delete(connection)
-    this.metrics.onClosed(connection)
-    this.#log.connection(connection, this.#clock.now())
-    this.#drain.onClosed(connection)
-  }
-
   #readiness(): Readiness {
     const isRunning = this.#state === 'running' && !this.#drain.isUnderway
-    return readinessOf({ listening: isRunning ? null : this.#drain.isUnderway ? 'draining' : this.#state, memory: this.#strain.isRefusing ? 'overloaded' : null })
+    return readinessOf({
+      listening: isRunning ? null : this.#drain.isUnderway ? 'draining' : this.#state,
+      memory: this.#overload.isRefusing ? 'overloaded' : null,
+    })
   }
 
   /**
-   * Empties the gate (lifecycle/drain.ts) as `drain` of the configuration says; SIGINT, of somebody at a terminal, waits for nobody to
+   * Empties the gates (lifecycle/drain.ts) as `drain` of the configuration says; SIGINT, of somebody at a terminal, waits for nobody to
    * notice. Resolves when no connection is left. The health server goes on to answer.
    */
   drain(trigger: DrainTrigger, times: Partial<DrainTimes> = {}): Promise<DrainResult> {
@@ -258,7 +282,7 @@ export class Sidegate {
     return this.#reloads.restartRequired
   }
 
-  /** What is in effect. */
+  /** The configuration in effect. */
   get effectiveConfig(): Config {
     return this.#config
   }
@@ -266,35 +290,52 @@ export class Sidegate {
   async #apply(next: Config): Promise<string[]> {
     const check = (): void => {
       if (this.#drain.isUnderway) throw new ReloadRefused('a drain is under way')
-      if (this.#state !== 'running') throw new ReloadRefused(`it is ${this.#state === 'starting' ? 'starting' : 'stopping'}`)
+      if (this.#state !== 'running')
+        throw new ReloadRefused(`it is ${this.#state === 'starting' ? 'starting' : 'stopping'}`)
     }
     check()
     refuseWhatDoesNotFit(next, this.#fits)
-    await this.#listeners.change(next, check)
+    this.ports = await this.#gates.apply(next, check)
     // Read by name only, as sections of keys.
     const waiting = restartRequired({ ...this.#config }, { ...next })
     this.#config = keepUntilRestart(this.#config, next)
-    Object.assign(this.#log, { format: next.log.format, probes: next.log.probes })
+    const { format, probes, timeline } = next.log
+    Object.assign(this.#log, { format, probes, timeline })
+    this.#gates.log(logSettings(this.#log))
     this.#admin.configureLogLevel(next.log.level)
-    this.#shared.logsRequests = next.log.requests
     this.#overload.options = next.memory
     return waiting
   }
 
   /** Ends every connection at once. */
-  reset(reason: Reason): void {
-    for (const connection of [...this.registry]) connection.owner?.close(makeClose(reason, 'sidegate', connection.phase))
+  reset(reason: Reason): Promise<void> {
+    return this.#gates.reset(reason)
+  }
+
+  /** The figures that the history keeps of this moment. */
+  figures(): Promise<Figure[]> {
+    return this.#metrics.figures()
+  }
+
+  /** Open connections, now. */
+  get open(): number {
+    return this.#gates.open
+  }
+
+  /** Everything for Prometheus. */
+  renderMetrics(): Promise<{ contentType: string; body: string }> {
+    return this.#metrics.render()
   }
 
   /** Closes every server; connections that are left are reset. */
   async stop(): Promise<void> {
     this.#state = 'stopped'
-    this.#drain.stop()
-    this.#listeners.close()
-    this.reset('drain_timeout')
-    this.#listeners.retire()
+    await this.#drain.stop()
+    await this.#gates.stop()
+    await this.#crew?.stop()
     await Promise.all([this.#health.stop(), this.#admin.stop()])
     this.#overload.stop()
-    this.metrics.stop()
+    this.#history.stop()
+    this.#metrics.stop()
   }
 }

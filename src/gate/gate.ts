@@ -1,0 +1,330 @@
+// One data plane: a Config to listeners and all that a connection touches. It knows no server and no signal, and of files only the certificates that it shows;
+// what it is asked and what it says goes through messages.ts. With served-listener.ts, which wires one listener, the only file that
+// knows every folder of the path.
+
+import { Refusals } from '../admission/refusal.ts'
+import type { ConnectionQuery, RowsQuery } from '../admin/connection-query.ts'
+import { Profiler } from '../admin/profiler.ts'
+import type { ProfileKind } from '../admin/profiler.ts'
+import type { ConnectionCounts, ConnectionDetail, ConnectionRow, Ended, RecentEnd } from '../admin/types.ts'
+import type { RecentQuery } from '../admin/recent-route.ts'
+import type { Config } from '../config/schema.ts'
+import { Sweep, Sweeps } from '../core/clock.ts'
+import type { Clock } from '../core/clock.ts'
+import { Registry } from '../core/connection.ts'
+import type { Connection } from '../core/connection.ts'
+import { ConfigError } from '../core/errors.ts'
+import type { Pulse } from '../core/pulse.ts'
+import { Budget, calm, impose } from '../core/strain.ts'
+import type { Strain, StrainLevel } from '../core/strain.ts'
+import { Departure } from '../lifecycle/departure.ts'
+import type { DrainCounts, DrainStep } from '../lifecycle/departure.ts'
+import { localCells } from '../limits/cells.ts'
+import { Pacer } from '../limits/pacer.ts'
+import { ConnectionLimit } from '../limits/places.ts'
+import { attach } from '../limits/shared-cells.ts'
+import type { SharedCells } from '../limits/shared-cells.ts'
+import { EARLY_SUM } from '../limits/shared-memory.ts'
+import { Log } from '../log/log.ts'
+import { Rejections } from '../log/rejections.ts'
+import { GateMetrics } from '../metrics/gate-metrics.ts'
+import { Habits, HabitsObserver } from '../metrics/habits.ts'
+import type { HabitsData } from '../metrics/habits.ts'
+import type { Figure } from '../metrics/history.ts'
+import type { MetricRows } from '../metrics/metric-rows.ts'
+import { collectGarbage } from '../overload/heap.ts'
+import { queuedBytes, queuesOf } from '../overload/queues.ts'
+import type { Queue } from '../overload/queues.ts'
+import { Findings } from '../upstream/findings.ts'
+import type { Finding } from '../upstream/findings.ts'
+import { Names } from '../upstream/names.ts'
+import type { NameOptions } from '../upstream/names.ts'
+import { Directory } from './directory.ts'
+import { ListenerSet } from './listener-set.ts'
+import type {
+  CloseOrder,
+  GateEvents,
+  GatePort,
+  GateSettings,
+  GateViews,
+  Listed,
+  LogSettings,
+  Ports,
+  PrepareOrder,
+  Unprepared,
+} from './messages.ts'
+import { Recent } from './recent.ts'
+import { meteredListener } from './served-limits.ts'
+import { makeFleet } from './served-fleet.ts'
+import type { ServedFleet } from './served-fleet.ts'
+import type { SharedParts } from './shared-parts.ts'
+
+/** The parts of its thread that a gate uses. */
+export interface GateParts {
+  clock: Clock
+  /** 0..1. */
+  random: () => number
+  /** How names of upstreams are resolved. */
+  names: NameOptions
+  events: GateEvents
+  /** Where other threads see how it does. */
+  pulse?: Pulse
+}
+
+export class Gate implements GatePort {
+  readonly registry: Registry
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #metrics: GateMetrics
+  /** Null: limits count for this gate alone. */
+  readonly #cells: SharedCells | null
+  readonly #strain: Strain
+  readonly #departure: Departure
+  readonly #directory: Directory
+  readonly #recent: Recent
+  /** By listener; a reload changes nothing of them. */
+  readonly #observers = new Map<string, HabitsObserver>()
+  readonly #shared: SharedParts
+  readonly #listeners: ListenerSet
+  /** Limits that all gates share; null where none are configured. */
+  #fleet: ServedFleet | null = null
+  /** As its listeners are called there, where not by their names. */
+  #group: string | null = null
+  /** What `commit` puts in effect. */
+  #next: { config: Config; fleet: ServedFleet | null } | null = null
+
+  constructor(settings: GateSettings, parts: GateParts) {
+    const { clock, random, events } = parts
+    this.#clock = clock
+    const { memory, worker } = settings
+    this.#cells = memory === undefined ? null : attach(memory, worker, clock.now())
+    this.#strain = calm(new Budget(this.#cells?.sum(EARLY_SUM)))
+    this.registry = new Registry(settings.worker, settings.workers, parts.pulse)
+    this.registry.onAdded = (connection) => this.#observerOf(connection.listener).habits.onBegun(connection)
+    this.#log = new Log({ writer: { write: (line) => events.log(line) }, clock, ...settings.log })
+    this.#departure = new Departure({
+      clock,
+      random,
+      registry: this.registry,
+      stopAccepting: () => this.#listeners.close(),
+      onEmpty: () => events.empty(),
+    })
+    this.#directory = new Directory(clock, this.registry)
+    this.#recent = new Recent(clock, settings.config.admin.recent)
+    this.#metrics = this.#makeMetrics(settings)
+    this.#shared = this.#sharedParts(settings, parts)
+    this.#listeners = new ListenerSet(this.#shared)
+  }
+
+  #makeMetrics({ config, fits, worker, workers }: GateSettings): GateMetrics {
+    return new GateMetrics({
+      worker: workers === 1 ? null : worker,
+      listeners: config.listeners.map((one) => meteredListener(one, { processLimit: { max: fits } })),
+      registry: this.registry,
+      clock: this.#clock,
+      drainCut: () => this.#departure.totalCut,
+      arriving: () =>
+        this.#listeners.current.map(({ config: { name }, arriving }) => [name, arriving] as const),
+      upstreams: () => this.#listeners.current.map(({ upstreamCounts }) => upstreamCounts),
+    })
+  }
+
+  #sharedParts(
+    { worker, workers, config, fits, isShared }: GateSettings,
+    { random, names, events }: GateParts,
+  ): SharedParts {
+    const clock = this.#clock
+    const log = this.#log
+    const cells = this.#cells ?? localCells
+    return {
+      clock,
+      sweeps: new Sweeps(clock),
+      pacer: new Pacer(clock),
+      random,
+      registry: this.registry,
+      metrics: this.#metrics,
+      observerOf: (listener) => this.#observerOf(listener),
+      log,
+      facts: worker === 0 ? log : { info() {}, warn() {} },
+      refusals: new Refusals(clock, new Sweep(clock), cells.count('refusals')),
+      rejections: new Rejections(log, clock, (listener, ...refusal) =>
+        this.#recent.onRefused(listener, ...refusal),
+      ),
+      names: new Names(names, clock, random),
+      findings: this.#cells === null ? null : new Findings((finding) => events.found(finding)),
+      worker,
+      workers,
+      isShared,
+      strain: this.#strain,
+      cells,
+      fleet: null,
+      processLimit: new ConnectionLimit(fits, null, { count: cells.count('process') }),
+      logsRequests: config.log.requests,
+      isDraining: () => this.#departure.isUnderway,
+      onClosed: (connection) => this.#onClosed(connection),
+    }
+  }
+
+  #onClosed(connection: Connection): void {
+    this.registry.delete(connection)
+    this.#metrics.onClosed(connection)
+    this.#observers.get(connection.listener)?.habits.onClosed(connection)
+    this.#recent.onClosed(connection)
+    this.#log.connection(connection, this.#clock.now())
+    this.#departure.onClosed(connection)
+  }
+
+  async prepare({ config, ports: wanted }: PrepareOrder): Promise<Ports | Unprepared> {
+    try {
+      const fleet = await this.#fleetOf(config)
+      const ports = await this.#listeners.prepare(config, wanted)
+      this.#next = { config, fleet }
+      return ports
+    } catch (error) {
+      this.#countIn(this.#fleet, this.#group)
+      if (!(error instanceof ConfigError)) throw error
+      return { file: error.file, problems: error.problems }
+    }
+  }
+
+  /** Listeners that are made from here on count in it. One that is new says nothing to anybody yet. */
+  async #fleetOf({ shared }: Config): Promise<ServedFleet | null> {
+    const { clock, random, metrics, facts: log } = this.#shared
+    const fleet =
+      shared === null ? null : (this.#fleet ?? (await makeFleet(shared, { clock, random, metrics, log })))
+    this.#countIn(fleet, shared?.group ?? null)
+    return fleet
+  }
+
+  #countIn(fleet: ServedFleet | null, group: string | null): void {
+    this.#shared.fleet = fleet && { cells: fleet.cells, group }
+  }
+
+  commit(): Promise<void> {
+    const { config, fleet } = this.#next!
+    this.#listeners.commit()
+    this.#shared.logsRequests = config.log.requests
+    if (fleet === this.#fleet && config.shared !== null) fleet?.turnTo(config.shared)
+    if (fleet !== this.#fleet) {
+      void this.#fleet?.stop()
+      fleet?.start()
+    }
+    this.#fleet = fleet
+    this.#group = config.shared?.group ?? null
+    return done
+  }
+
+  abandon(): Promise<void> {
+    this.#listeners.abandon()
+    this.#countIn(this.#fleet, this.#group)
+    return done
+  }
+
+  list(query: ConnectionQuery): Promise<Listed> {
+    return this.#directory.list(query)
+  }
+
+  async rows(query: RowsQuery): Promise<ConnectionRow[]> {
+    return this.#directory.rows(query)
+  }
+
+  describe(id: number): Promise<ConnectionDetail | null> {
+    return this.#directory.describe(id)
+  }
+
+  async recent(query: RecentQuery): Promise<RecentEnd[]> {
+    return this.#recent.view(query)
+  }
+
+  #observerOf(listener: string): HabitsObserver {
+    let observer = this.#observers.get(listener)
+    if (observer === undefined) {
+      observer = new HabitsObserver(new Habits(listener, this.#clock), this.#metrics, this.#clock)
+      this.#observers.set(listener, observer)
+    }
+    return observer
+  }
+
+  async habits(): Promise<HabitsData[]> {
+    return [...this.#observers.values()].map(({ habits }) => habits.data(this.registry))
+  }
+
+  forgetHabits(): Promise<void> {
+    for (const { habits } of this.#observers.values()) habits.reset()
+    return done
+  }
+
+  async close(order: CloseOrder): Promise<Ended[]> {
+    return this.#directory.close(order)
+  }
+
+  async counts(): Promise<ConnectionCounts> {
+    return this.#directory.counts()
+  }
+
+  metrics(): Promise<MetricRows> {
+    return this.#metrics.rows()
+  }
+
+  async figures(): Promise<Figure[]> {
+    return this.#metrics.figures()
+  }
+
+  async views(): Promise<GateViews> {
+    const { current } = this.#listeners
+    return {
+      listeners: current.map(({ view }) => view),
+      upstreams: current.map(({ upstreamView }) => upstreamView),
+      shared: this.#fleet?.view ?? null,
+    }
+  }
+
+  async profile({ kind, seconds }: { kind: ProfileKind; seconds: number }): Promise<string> {
+    // Nobody leaves before it is done.
+    return (await new Profiler(this.#clock).profile(kind, seconds, new AbortController().signal))!
+  }
+
+  async queued(): Promise<number> {
+    return queuedBytes(this.registry)
+  }
+
+  async queues(): Promise<Queue[]> {
+    return queuesOf(this.registry, this.#clock.now())
+  }
+
+  async drain(step: DrainStep): Promise<DrainCounts> {
+    return this.#departure.take(step)
+  }
+
+  strain(level: StrainLevel): Promise<void> {
+    impose(this.#strain, level)
+    return done
+  }
+
+  learn(findings: readonly Finding[]): Promise<void> {
+    for (const finding of findings) this.#shared.findings?.learn(finding)
+    return done
+  }
+
+  collectGarbage(): Promise<void> {
+    collectGarbage()
+    return done
+  }
+
+  log(settings: LogSettings): Promise<void> {
+    Object.assign(this.#log, settings)
+    return done
+  }
+
+  async stop(): Promise<void> {
+    this.#departure.stop()
+    this.#listeners.close()
+    this.#directory.close({ which: 'all', reason: 'drain_timeout' })
+    this.#listeners.retire()
+    this.#directory.stop()
+    this.#metrics.stop()
+    await this.#fleet?.stop()
+  }
+}
+
+const done = Promise.resolve()

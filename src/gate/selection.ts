@@ -1,0 +1,94 @@
+// Those of the live connections of a gate that an asker wants, in the order that it wants.
+
+import type { ConnectionQuery } from '../admin/connection-query.ts'
+import { parseCidr } from '../config/cidr.ts'
+import { visitInSlices } from '../admin/slices.ts'
+import type { Sort } from '../admin/types.ts'
+import { spell } from '../core/address.ts'
+import type { ClientAddress } from '../core/address.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Connection, Registry } from '../core/connection.ts'
+import { idleMs, queued, stalledMs } from './connection-view.ts'
+import { contains } from './options.ts'
+import type { ConnectionRates } from './connection-rates.ts'
+
+export interface Candidate {
+  connection: Connection
+  /** The greatest come first. */
+  weight: number
+}
+
+/** Those that match, the weightiest first, at most `limit`: a slice at a time, and never many more than that are held. */
+export async function selectConnections(
+  clock: Clock,
+  registry: Registry,
+  query: ConnectionQuery,
+  rates: ConnectionRates,
+): Promise<Candidate[]> {
+  const now = clock.now()
+  const matches = matcher(query, now)
+  let chosen: Candidate[] = []
+  await visitInSlices(clock, registry, (connection) => {
+    if (!matches(connection)) return
+    chosen.push({ connection, weight: weigh(connection, query.sort, rates, now) })
+    if (chosen.length >= 2 * query.limit + 1000) chosen = heaviest(chosen, query.limit)
+  })
+  return heaviest(chosen, query.limit)
+}
+
+function heaviest(candidates: Candidate[], limit: number): Candidate[] {
+  // Among equals the oldest first: the order of one answer is the order of the next.
+  return candidates
+    .sort((one, other) => other.weight - one.weight || one.connection.id - other.connection.id)
+    .slice(0, limit)
+}
+
+/** Of a peer that takes nothing: a slow reader takes some in between. */
+const STALLED_MS = 1000
+
+function matcher({ filters }: ConnectionQuery, now: number): (connection: Connection) => boolean {
+  const { listener, protocol, phase, state, client, peer, upstream } = filters
+  const isClient = client === undefined ? null : clientMatcher(client)
+  const isPeer = peer === undefined ? null : clientMatcher(peer)
+  return (connection) =>
+    (listener === undefined || connection.listener === listener) &&
+    (protocol === undefined || connection.protocol === protocol) &&
+    (phase === undefined || connection.phase === phase) &&
+    (isClient === null || isClient(connection.client)) &&
+    (isPeer === null || isPeer(connection.peer)) &&
+    isAt(connection.upstreamAddress ?? '', upstream) &&
+    // Last, since whoever serves it has to tell.
+    (state === undefined || isIn(connection, state, now))
+}
+
+function isIn(connection: Connection, state: string, now: number): boolean {
+  if (state !== 'stalled') return connection.owner?.describe?.().state === state
+  return (['client', 'upstream'] as const).some(
+    (side) => (stalledMs(connection, side, now) ?? 0) >= STALLED_MS,
+  )
+}
+
+/** Whether that is the address `ip:port`, with the port or without. */
+export function isAt(address: string, wanted: string | undefined): boolean {
+  if (wanted === undefined || address === wanted) return true
+  const host = address.replace(/:\d+$/, '')
+  return host === wanted || host === `[${wanted}]`
+}
+
+/** An address with its port or without, or a network. */
+function clientMatcher(wanted: string): (client: ClientAddress) => boolean {
+  const network = parseCidr(wanted)
+  if ('value' in network && wanted.includes('/')) {
+    const isInside = contains([network.value])
+    return ({ ip }) => ip !== null && isInside(ip)
+  }
+  const wantedIp = 'value' in network ? spell(wanted) : null
+  return ({ ip, text }) => text === wanted || (ip !== null && ip === wantedIp) || isAt(text, wanted)
+}
+
+function weigh(connection: Connection, sort: Sort, rates: ConnectionRates, now: number): number {
+  if (sort === 'age') return -connection.openedAt
+  if (sort === 'idle') return idleMs(connection, now)
+  if (sort === 'buffered') return queued(connection, 'client') + queued(connection, 'upstream')
+  return rates.of(connection) ?? 0
+}

@@ -1,0 +1,140 @@
+// The limits that all gates of a fleet share, as this gate has them: made where the configuration asks for them, turned to another Redis by a
+// reload, and told of to the log, the metrics and the admin server.
+
+import type { SharedView } from '../admin/types.ts'
+import type { Address } from '../config/address.ts'
+import type { Config } from '../config/schema.ts'
+import type { Clock } from '../core/clock.ts'
+import { isSame } from '../core/node-lazy.ts'
+import type { Fleet, FleetOptions } from '../fleet/fleet.ts'
+import type { RedisAddress, RedisTarget } from '../fleet/redis.ts'
+import type { Log } from '../log/log.ts'
+import type { FleetMetrics } from '../metrics/fleet-metrics.ts'
+import type { GateMetrics } from '../metrics/gate-metrics.ts'
+
+export interface FleetParts {
+  clock: Clock
+  random: () => number
+  metrics: GateMetrics
+  /** Null where another thread tells. */
+  log: Pick<Log, 'info' | 'warn'>
+}
+
+type SharedConfig = NonNullable<Config['shared']>
+
+/** With it comes what speaks to Redis, which a gate without such limits does without. It begins with `start`. */
+export async function makeFleet(config: SharedConfig, parts: FleetParts): Promise<ServedFleet> {
+  const [{ Fleet }, { redisConnect }] = await Promise.all([
+    import('../fleet/fleet.ts'),
+    import('../fleet/redis.ts'),
+  ])
+  return new ServedFleet(config, parts, { Fleet, redisConnect })
+}
+
+interface Loaded {
+  Fleet: typeof import('../fleet/fleet.ts').Fleet
+  redisConnect: typeof import('../fleet/redis.ts').redisConnect
+}
+
+export class ServedFleet {
+  readonly cells: Fleet
+  readonly #parts: FleetParts
+  readonly #redisConnect: Loaded['redisConnect']
+  #config: SharedConfig
+  #told: FleetMetrics | null = null
+  /** When it came or went, in wall-clock milliseconds, and why it went. */
+  #changedAt: number | null = null
+  #problem: string | null = null
+
+  constructor(config: SharedConfig, parts: FleetParts, { Fleet, redisConnect }: Loaded) {
+    this.#config = config
+    this.#parts = parts
+    this.#redisConnect = redisConnect
+    const { clock, random } = parts
+    this.cells = new Fleet(optionsOf(config), {
+      clock,
+      random,
+      connect: redisConnect(targetOf(config.redis)),
+      observer: {
+        onUp: (gates) => this.#onUp(gates),
+        onDown: (problem) => this.#onDown(problem),
+        onGates: (gates) => this.#told?.onGates(gates),
+        onRequests: (count, result, ms) => this.#told?.onRequests(count, result, ms),
+        onDrawn: (ms) => this.#told?.onDrawn(ms),
+      },
+    })
+  }
+
+  /** Waits for no Redis. */
+  start(): void {
+    this.#told = this.#parts.metrics.announceFleet()
+    this.cells.start()
+  }
+
+  /** What a reload has changed. */
+  turnTo(config: SharedConfig): void {
+    const { redis, plainKeys } = this.#config
+    this.#config = config
+    if (isSame({ redis, plainKeys }, { redis: config.redis, plainKeys: config.plainKeys })) return
+    this.#told?.onDown()
+    this.#changedAt = this.#parts.clock.wall()
+    this.#problem = null
+    this.#parts.log.info('limits of the fleet: another Redis is asked', { redis: this.#where })
+    void this.cells.turnTo(optionsOf(config), this.#redisConnect(targetOf(config.redis)))
+  }
+
+  get view(): SharedView {
+    const { mode, gates, size, isUp } = this.cells
+    const [changedAt, problem] = [this.#changedAt, this.#problem]
+    const since = changedAt === null ? null : new Date(changedAt).toISOString()
+    return { redis: this.#where, isUp, mode, gates, leases: size, since, problem }
+  }
+
+  stop(): Promise<void> {
+    this.#parts.metrics.withdrawFleet()
+    this.#told = null
+    return this.cells.stop()
+  }
+
+  get #where(): string {
+    return targetOf(this.#config.redis).addresses.map(nameOf).join(', ')
+  }
+
+  #onUp(gates: number): void {
+    this.#told?.onUp()
+    this.#changedAt = this.#parts.clock.wall()
+    this.#problem = null
+    this.#parts.log.info('limits of the fleet: leased from Redis', { redis: this.#where, gates })
+  }
+
+  #onDown(problem: string): void {
+    this.#told?.onDown()
+    this.#changedAt = this.#parts.clock.wall()
+    this.#problem = problem
+    const { onUnavailable } = this.#config.redis
+    this.#parts.log.warn('limits of the fleet: Redis is away', { redis: this.#where, onUnavailable, problem })
+  }
+}
+
+function optionsOf({ redis, plainKeys }: SharedConfig): FleetOptions {
+  const { prefix, timeoutMs, onUnavailable } = redis
+  return { prefix, timeoutMs, onUnavailable, plainKeys }
+}
+
+type RedisConfig = SharedConfig['redis']
+
+function targetOf({ address, sentinels, cluster, ...others }: RedisConfig): RedisTarget {
+  const { master, user, passwordFile, sentinelUser, sentinelPasswordFile, database, tls } = others
+  const common = { master, user, passwordFile, sentinelUser, sentinelPasswordFile, database, tls }
+  if (cluster.length > 0) return { kind: 'cluster', addresses: cluster.map(toRedis), ...common }
+  if (sentinels.length > 0) return { kind: 'sentinels', addresses: sentinels.map(toRedis), ...common }
+  return { kind: 'server', addresses: address === null ? [] : [toRedis(address)], ...common }
+}
+
+function toRedis(address: Address): RedisAddress {
+  return address.kind === 'unix'
+    ? { path: address.path }
+    : { host: address.host ?? 'localhost', port: address.port }
+}
+
+const nameOf = (one: RedisAddress): string => ('path' in one ? `unix:${one.path}` : `${one.host}:${one.port}`)

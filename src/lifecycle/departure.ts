@@ -1,0 +1,145 @@
+// How one gate lets its connections go, a step at a time, as a drain of the process (drain.ts) says. It counts what became of them,
+// and tells when the last one is gone.
+//
+//     announce                answers say `Connection: close`, and it still accepts
+//     part                    listeners are closed; each connection is asked to go at a moment of its own over `spread` (Parting), or, with
+//                             tcp `wait`, in the last `spread` before the timeout (PatientParting)
+//     force                   those that are left are reset
+//     end                     the process ends now: the same, and they are counted though their sockets are gone only after this turn
+//     undo                    back to how it was before `announce`
+//     finish                  nobody is left to be asked
+
+import type { Clock } from '../core/clock.ts'
+import { makeClose } from '../core/close.ts'
+import type { Reason } from '../core/close.ts'
+import type { Connection, Registry } from '../core/connection.ts'
+import { Parting } from './parting.ts'
+import { PatientParting } from './patient-parting.ts'
+
+/** Plain data. */
+export type DrainStep =
+  | { step: 'announce' | 'force' | 'end' | 'undo' | 'finish' }
+  /** `leftMs`: before what is left is reset. */
+  | { step: 'part'; spreadMs: number; leftMs: number; tcp: 'wait' | 'spread' }
+
+/** Since `announce`. */
+export interface DrainCounts {
+  /** Connections that went when they were asked. */
+  drained: number
+  /** Connections that were reset at the timeout. */
+  forced: number
+  /** Connections that ended meanwhile for a reason of their own. */
+  others: number
+  /** Of `drained` and `forced`, those that were owed bytes or an answer when they were ended. */
+  cut: number
+}
+
+export interface DepartureParts {
+  clock: Clock
+  /** 0..1. */
+  random: () => number
+  registry: Registry
+  /** Closes the listeners; connections go on. */
+  stopAccepting: () => void
+  /** The last connection is gone, after `part`. */
+  onEmpty: () => void
+}
+
+/** So long before what is left is reset every tcp connection has got its FIN: to be ended is better than to be reset. */
+const LAST_MS = 1000
+
+export const noDrainCounts = (): DrainCounts => ({ drained: 0, forced: 0, others: 0, cut: 0 })
+
+export class Departure {
+  readonly #parts: DepartureParts
+  #state: 'none' | 'announced' | 'parting' | 'over' = 'none'
+  #counts = noDrainCounts()
+  #partings: Array<Parting | PatientParting> = []
+  /** Connections of all drains that were ended while they were owed something. */
+  totalCut = 0
+
+  constructor(parts: DepartureParts) {
+    this.#parts = parts
+  }
+
+  get isUnderway(): boolean {
+    return this.#state !== 'none'
+  }
+
+  take(order: DrainStep): DrainCounts {
+    if (order.step === 'announce') this.#announce()
+    else if (order.step === 'part') this.#part(order)
+    else if (order.step === 'force') this.#endAll()
+    else if (order.step === 'end') this.#endAtOnce()
+    else if (order.step === 'finish') this.stop()
+    else this.#state = 'none'
+    return { ...this.#counts }
+  }
+
+  /** A connection is gone. */
+  onClosed(connection: Connection): void {
+    if (this.#state !== 'announced' && this.#state !== 'parting') return
+    this.#count(connection)
+    if (this.#state === 'parting' && this.#parts.registry.size === 0) this.#parts.onEmpty()
+  }
+
+  /** Asks no more. */
+  stop(): void {
+    for (const parting of this.#partings.splice(0)) parting.cancel()
+  }
+
+  #announce(): void {
+    this.#state = 'announced'
+    this.#counts = noDrainCounts()
+  }
+
+  #part({ spreadMs, leftMs, tcp }: DrainStep & { step: 'part' }): void {
+    const { clock, random, registry, stopAccepting } = this.#parts
+    this.#state = 'parting'
+    stopAccepting()
+    const ask = (connection: Connection): void => end(connection, 'drain')
+    const isPatient = ({ protocol }: Connection): boolean => tcp === 'wait' && protocol === 'tcp'
+    const connections = [...registry].filter((connection) => !isPatient(connection))
+    const waiting = (): Connection[] =>
+      [...registry].filter((connection) => isPatient(connection) && connection.end === null)
+    if (waiting().length > 0)
+      this.#partings.push(
+        new PatientParting({ clock, random, connections: waiting, ...patience(spreadMs, leftMs), ask }),
+      )
+    // A connection that is asked has the rest of the time to go, so none may be asked when it is over.
+    this.#partings.push(
+      new Parting({ clock, random, connections, spreadMs: Math.min(spreadMs, leftMs), ask }),
+    )
+  }
+
+  #endAll(): void {
+    for (const connection of [...this.#parts.registry]) end(connection, 'drain_timeout')
+  }
+
+  #endAtOnce(): void {
+    const left = [...this.#parts.registry]
+    this.#state = 'over'
+    for (const connection of left) end(connection, 'drain_timeout')
+    // Their sockets are gone only after this turn; nobody will count them then.
+    for (const connection of left) this.#count(connection)
+    this.stop()
+  }
+
+  #count({ end, isCut }: Connection): void {
+    const became = end?.reason === 'drain' ? 'drained' : end?.reason === 'drain_timeout' ? 'forced' : 'others'
+    this.#counts[became]++
+    if (became === 'others' || !isCut) return
+    this.#counts.cut++
+    this.totalCut++
+  }
+}
+
+/** The last `spread` before the timeout, less the time to go. */
+function patience(spreadMs: number, leftMs: number): { waitMs: number; windowMs: number } {
+  const waitMs = Math.max(0, leftMs - Math.max(spreadMs, LAST_MS))
+  return { waitMs, windowMs: Math.max(0, Math.min(spreadMs, leftMs) - LAST_MS) }
+}
+
+function end(connection: Connection, reason: Reason): void {
+  connection.owner?.close(makeClose(reason, 'sidegate', connection.phase))
+}

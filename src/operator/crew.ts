@@ -1,0 +1,159 @@
+// The gates of a process that has several, each in a thread: started together, and each replaced when it ends.
+//
+//     started --all are there--> running --one ends--> its connections are gone, the others go on; after a pause another takes its place
+//                                           |          (not while a drain parts: there is nothing left to accept)
+//                                      five in a minute --> `onBroken`: the process is to end, for its supervisor to see
+//
+// The pause doubles with each end within a minute. What the dead one held of shared limits is given back before its successor counts.
+
+import type { Clock } from '../core/clock.ts'
+import { Pulse } from '../core/pulse.ts'
+import type { SentLines } from '../gate/log-line.ts'
+import type { GateSettings } from '../gate/messages.ts'
+import { giveBack, makeSharedMemory } from '../limits/shared-memory.ts'
+import type { SharedMemory } from '../limits/shared-memory.ts'
+import { Whole } from '../log/line.ts'
+import type { Log } from '../log/log.ts'
+import type { LogWriter } from '../log/log-writer.ts'
+import type { NameOptions } from '../upstream/names.ts'
+import type { Gates } from './gates.ts'
+import { Lookups } from './lookups.ts'
+import { THREAD_FILE, ThreadGate } from './thread-gate.ts'
+
+export interface CrewParts {
+  clock: Clock
+  log: Pick<Log, 'error' | 'info'>
+  logWriter: Pick<LogWriter, 'write'> & Partial<Pick<LogWriter, 'lose'>>
+  names: NameOptions
+  gates: Gates
+  /** Megabytes that the heap of each may grow to. */
+  heapMb: number
+  threadFile?: URL
+  /** As a gate that starts now is to be made, but for which one it is. */
+  settings: () => Omit<GateSettings, 'worker'>
+  /** Whether one that ended is replaced. */
+  isWanted: () => boolean
+  onEmpty: () => void
+  /** They end faster than that helps to replace them. */
+  onBroken: () => void
+}
+
+const MINUTE_MS = 60_000
+export const MOST_ENDS = 5
+const FIRST_PAUSE_MS = 100
+/** Another worker is between two steps of counting. */
+const RETRY_MS = 5
+/** That limits tell apart at a time; with more some share a place in the table. */
+const MAX_CLIENTS = 100_000
+
+export class Crew {
+  readonly #parts: CrewParts
+  readonly #lookups: Lookups
+  readonly #members = new Map<number, ThreadGate>()
+  readonly #pulses = new Map<number, Pulse>()
+  readonly #pauses = new Set<() => void>()
+  #ends: number[] = []
+  #isStopped = false
+  /** Where the limits of all count. */
+  readonly #memory: SharedMemory
+  /** Threads that were replaced, or are to be. */
+  ended = 0
+
+  constructor(parts: CrewParts) {
+    this.#parts = parts
+    this.#lookups = new Lookups(parts.names, parts.clock)
+    const { workers, fits } = parts.settings()
+    this.#memory = makeSharedMemory({ workers, clients: Math.min(fits, MAX_CLIENTS) })
+  }
+
+  /** Makes all of them; what they serve comes with the first configuration that is applied. */
+  start(workers: number): void {
+    for (let worker = 0; worker < workers; worker++) this.#parts.gates.add(worker, this.#make(worker))
+  }
+
+  /** Null where that one has ended. */
+  snapshot(worker: number): AsyncIterable<Buffer> | null {
+    return this.#members.get(worker)?.snapshot() ?? null
+  }
+
+  /** All of them were told to stop. */
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    for (const cancel of this.#pauses) cancel()
+    await Promise.all([...this.#members.values()].map((gate) => gate.end('stopped')))
+  }
+
+  #make(worker: number): ThreadGate {
+    const { clock, names, logWriter, heapMb, settings, onEmpty, threadFile = THREAD_FILE } = this.#parts
+    const pulse = this.#pulses.get(worker) ?? new Pulse()
+    this.#pulses.set(worker, pulse)
+    const gate = new ThreadGate({
+      clock,
+      settings: { ...settings(), worker, memory: this.#memory },
+      pulse,
+      heapMb,
+      file: threadFile,
+      refreshMs: names.refreshMs,
+      lookup: (name) => this.#lookups.lookup(name),
+      log: ({ lines, dropped }: SentLines) => {
+        for (const line of lines) logWriter.write(line)
+        if (dropped > 0) logWriter.lose?.(dropped)
+      },
+      found: (finding) => this.#parts.gates.onFound(worker, finding),
+      empty: onEmpty,
+      onEnded: (why) => this.#onEnded(worker, gate, why),
+    })
+    this.#members.set(worker, gate)
+    return gate
+  }
+
+  #onEnded(worker: number, gate: ThreadGate, why: string): void {
+    if (this.#members.get(worker) === gate) this.#members.delete(worker)
+    if (this.#isStopped) return
+    const { clock, log, gates, isWanted, onEmpty, onBroken } = this.#parts
+    const lost = gate.open
+    // Nobody else will say so: the number that it left is shown no more.
+    this.#pulses.get(worker)!.open = 0
+    gates.remove(worker)
+    const now = clock.now()
+    this.ended++
+    this.#ends = [...this.#ends.filter((at) => now - at < MINUTE_MS), now]
+    log.error('worker ended', { worker, why: new Whole(why), connections: lost })
+    if (this.#ends.length >= MOST_ENDS) return onBroken()
+    this.#giveBack(worker, () => {
+      if (isWanted()) this.#replaceLater(worker, FIRST_PAUSE_MS * 2 ** (this.#ends.length - 1))
+    })
+    onEmpty()
+  }
+
+  /** `then` is called when all that it held of shared limits is free, in this turn where nobody is in the way. */
+  #giveBack(worker: number, then: () => void): void {
+    if (giveBack(this.#memory, worker)) then()
+    else this.#later(RETRY_MS, () => this.#giveBack(worker, then))
+  }
+
+  #replaceLater(worker: number, ms: number): void {
+    this.#later(ms, () => {
+      if (this.#parts.isWanted()) void this.#replace(worker)
+    })
+  }
+
+  #later(ms: number, run: () => void): void {
+    const cancel = this.#parts.clock.after(ms, () => {
+      this.#pauses.delete(cancel)
+      run()
+    })
+    this.#pauses.add(cancel)
+  }
+
+  async #replace(worker: number): Promise<void> {
+    const gate = this.#make(worker)
+    try {
+      await this.#parts.gates.join(worker, gate)
+      this.#parts.log.info('worker replaced', { worker })
+    } catch (error) {
+      // Its end is told and counted like any other.
+      await gate.end(`it could not begin: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+}

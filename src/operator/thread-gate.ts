@@ -1,0 +1,130 @@
+// A gate in a thread of its own, as its operator sees it: a port that asks across, a pulse, and one end.
+
+import type { Worker } from 'node:worker_threads'
+import type { Clock } from '../core/clock.ts'
+import { Pulse } from '../core/pulse.ts'
+import { Channel } from '../gate/channel.ts'
+import type { SentLines } from '../gate/log-line.ts'
+import { gateQuestions } from '../gate/messages.ts'
+import type { GatePort, GateSettings } from '../gate/messages.ts'
+import type { ThreadData } from '../gate/thread.ts'
+import type { Finding } from '../upstream/findings.ts'
+import type { OpenGate } from './gates.ts'
+
+export interface ThreadGateParts {
+  clock: Clock
+  settings: GateSettings
+  /** Of the one whose place it takes, so that no id is given twice. */
+  pulse: Pulse
+  /** Megabytes that its heap may grow to. */
+  heapMb: number
+  /** What it begins with. */
+  file: URL
+  refreshMs: number
+  lookup: (name: string) => Promise<readonly string[]>
+  log: (sent: SentLines) => void
+  found: (finding: Finding) => void
+  empty: () => void
+  /** It is gone, and why; called once, also where it was stopped. */
+  onEnded: (why: string) => void
+}
+
+export const THREAD_FILE = new URL(
+  import.meta.url.endsWith('.ts') ? '../gate/thread.ts' : '../gate/thread.js',
+  import.meta.url,
+)
+
+/** Without a beat for so long it hangs. */
+export const HANG_MS = 10_000
+/** What it may take to load everything where the machine is busy. */
+const BEGIN_MS = 120_000
+const LOOK_MS = 1000
+
+export class ThreadGate implements OpenGate {
+  readonly port: GatePort
+  readonly #parts: ThreadGateParts
+  readonly #thread: Worker
+  readonly #channel: Channel
+  readonly #stopWatching: () => void
+  #why: string | null = null
+  #beats: number
+  #hasBegun = false
+  #silentMs = 0
+  /** A snapshot of its heap is being taken. */
+  #isStill = false
+
+  constructor(parts: ThreadGateParts) {
+    this.#parts = parts
+    this.#beats = parts.pulse.beats
+    this.#thread = startThread(parts)
+    this.#channel = new Channel(this.#thread, (name, question) => this.#answer(name, question))
+    this.port = portOver(this.#channel)
+    this.#thread.on('error', (error: Error) => (this.#why ??= whyOf(error)))
+    this.#thread.once('exit', () => this.#onExit())
+    this.#stopWatching = parts.clock.every(LOOK_MS, () => this.#look())
+  }
+
+  get open(): number {
+    return this.#parts.pulse.open
+  }
+
+  /** Ends it whatever it does; `why` is told, unless there is a reason already. Resolves when it is gone. */
+  async end(why: string): Promise<void> {
+    this.#why ??= why
+    await this.#thread.terminate()
+  }
+
+  /** Its heap as it is now; its thread stands still until the first piece. */
+  async *snapshot(): AsyncGenerator<Buffer> {
+    this.#isStill = true
+    const pieces = await this.#thread.getHeapSnapshot().finally(() => (this.#isStill = false))
+    for await (const piece of pieces) yield piece as Buffer
+  }
+
+  #answer(name: string, question: unknown): unknown {
+    const { lookup, log, found, empty, pulse } = this.#parts
+    if (name === 'lookup') return lookup(question as string)
+    if (name === 'empty') return empty()
+    if (name === 'found') return found(question as Finding)
+    if (name === 'failed') return void (this.#why ??= `uncaught error: this is a bug: ${String(question)}`)
+    const sent = question as SentLines
+    pulse.hear(sent.bytes)
+    return log(sent)
+  }
+
+  /** Looks are counted, not time: where this thread stood still, so did that one. */
+  #look(): void {
+    const { beats } = this.#parts.pulse
+    const isSilent = beats === this.#beats && !this.#isStill
+    this.#hasBegun ||= !isSilent
+    this.#silentMs = isSilent ? this.#silentMs + LOOK_MS : 0
+    this.#beats = beats
+    const most = this.#hasBegun ? HANG_MS : BEGIN_MS
+    if (this.#silentMs >= most) void this.end(`its event loop did not turn for ${most / 1000}s`)
+  }
+
+  #onExit(): void {
+    this.#stopWatching()
+    this.#channel.close()
+    this.#parts.onEnded(this.#why ?? 'it ended by itself')
+  }
+}
+
+function startThread({ settings, pulse, refreshMs, heapMb, file }: ThreadGateParts): Worker {
+  const { Worker: Thread } = process.getBuiltinModule('node:worker_threads')
+  const workerData: ThreadData = { settings, pulse: pulse.memory, refreshMs }
+  return new Thread(file, {
+    name: `gate ${settings.worker}`,
+    workerData,
+    resourceLimits: { maxOldGenerationSizeMb: heapMb },
+  })
+}
+
+function portOver(channel: Channel): GatePort {
+  const entries = gateQuestions.map((name) => [name, (question: unknown) => channel.ask(name, question)])
+  return Object.fromEntries(entries) as GatePort
+}
+
+function whyOf(error: Error & { code?: string }): string {
+  return error.code === 'ERR_WORKER_OUT_OF_MEMORY' ? 'its heap was full' : String(error.stack ?? error)
+}

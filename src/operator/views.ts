@@ -1,0 +1,65 @@
+// Listeners and upstreams of several gates, as one gate would show them.
+
+import type { ListenerView, SharedView } from '../admin/types.ts'
+import type { GateViews } from '../gate/messages.ts'
+import type { TargetView } from '../upstream/upstream-view.ts'
+
+type UpstreamOf = GateViews['upstreams'][number]
+
+export function mergedViews(views: readonly GateViews[]): GateViews {
+  if (views.length === 1) return views[0]!
+  const listeners = new Map<string, ListenerView>()
+  const upstreams = new Map<string, UpstreamOf>()
+  for (const view of views) {
+    for (const listener of view.listeners) listeners.set(listener.name, listener)
+    for (const upstream of view.upstreams) {
+      const known = upstreams.get(upstream.listener)
+      upstreams.set(upstream.listener, known === undefined ? upstream : together(known, upstream))
+    }
+  }
+  const shared = views.flatMap((view) => view.shared ?? []).reduce<SharedView | null>(sharedByBoth, null)
+  return { listeners: [...listeners.values()], upstreams: [...upstreams.values()], shared }
+}
+
+/** As the one that fares worst has it: each has its own way to Redis, and its own leases. */
+function sharedByBoth(one: SharedView | null, other: SharedView): SharedView {
+  if (one === null) return other
+  const worst = one.isUp ? other : one
+  return { ...worst, gates: Math.max(one.gates, other.gates), leases: one.leases + other.leases }
+}
+
+function together(one: UpstreamOf, other: UpstreamOf): UpstreamOf {
+  const targets = new Map(one.targets.map((target) => [keyOf(target), target]))
+  for (const target of other.targets) {
+    const known = targets.get(keyOf(target))
+    targets.set(keyOf(target), known === undefined ? target : both(known, target))
+  }
+  return { ...one, queued: one.queued + other.queued, targets: [...targets.values()] }
+}
+
+function keyOf({ address, resolvedFrom }: TargetView): string {
+  return `${address} ${resolvedFrom}`
+}
+
+/** Places are added up; of what was found there the latest is told. */
+function both(one: TargetView, other: TargetView): TargetView {
+  const [latest, earlier] = atOf(one.lastCheck) >= atOf(other.lastCheck) ? [one, other] : [other, one]
+  const { lastFailure } = atOf(one.lastFailure) >= atOf(other.lastFailure) ? one : other
+  return {
+    ...latest,
+    open: one.open + other.open,
+    sessions: bothSessions(one.sessions, other.sessions),
+    isMissing: latest.isMissing || earlier.isMissing,
+    lastFailure,
+  }
+}
+
+function bothSessions(one: TargetView['sessions'], other: TargetView['sessions']): TargetView['sessions'] {
+  if (one === null || other === null) return one ?? other
+  const { open, leaving, streams } = other
+  return { open: one.open + open, leaving: one.leaving + leaving, streams: one.streams + streams }
+}
+
+function atOf(event: { at: string } | null): string {
+  return event?.at ?? ''
+}

@@ -1,0 +1,39 @@
+// The queues of a gate's connections, as its operator sees them, which watches the memory.
+
+import type { Connection } from '../core/connection.ts'
+
+/** The bytes of a connection in our queues; one that holds nothing has none. Plain data. */
+export interface Queue {
+  /** Of the connection. */
+  id: number
+  bytes: number
+  /** The longest that one of its peers has taken nothing of what waits for it. */
+  quietMs: number
+}
+
+/** Bytes in all queues. */
+export function queuedBytes(connections: Iterable<Connection>): number {
+  let bytes = 0
+  for (const { owner } of connections)
+    if (owner !== null) bytes += owner.queued('client') + owner.queued('upstream')
+  return bytes
+}
+
+export function queuesOf(connections: Iterable<Connection>, now: number): Queue[] {
+  const queues: Queue[] = []
+  for (const connection of connections) {
+    const queue = queueOf(connection, now)
+    if (queue !== null) queues.push(queue)
+  }
+  return queues
+}
+
+export function queueOf({ id, owner }: Connection, now: number): Queue | null {
+  if (owner === null) return null
+  const client = owner.queued('client')
+  const upstream = owner.queued('upstream')
+  if (client + upstream === 0) return null
+  const clientQuietMs = client > 0 ? now - owner.takenAt('client') : 0
+  const upstreamQuietMs = upstream > 0 ? now - owner.takenAt('upstream') : 0
+  return { id, bytes: client + upstream, quietMs: Math.max(0, clientQuietMs, upstreamQuietMs) }
+}

@@ -1,0 +1,125 @@
+// Those that wait for a place at an upstream, first come, first served. Where other threads wait too, each writes down since when its first
+// one waits, and all of them see it. Nobody is told of a place that came free elsewhere: who waits looks every few milliseconds.
+//
+// A place goes to those who came first in any thread, give or take 50 ms: to hand it over to another thread leaves it empty until the next
+// look there, so who came but a little earlier elsewhere is not worth it. A thread that does not take what is left to it for 100 ms (it
+// hangs, or has ended) is passed over.
+
+import type { Cells, Count, Heads } from '../core/cells.ts'
+import type { Clock } from '../core/clock.ts'
+
+/** A seeker that waits for a place. */
+export interface Waiting {
+  /** Looks again; true when it has taken one. Leaves the queue by itself. */
+  lookAgain(): boolean
+}
+
+const LOOK_MS = 20
+const SLACK_MS = 50
+const PATIENCE_MS = 100
+
+export interface QueueContext {
+  clock: Clock
+  cells?: Cells
+  name?: string
+}
+
+export class Queue {
+  readonly #clock: Clock
+  /** Of all threads; null where there is one. */
+  readonly #everywhere: { size: Count; heads: Heads } | null
+  readonly #hasRoom: () => boolean
+  /** Since when each waits. */
+  readonly #waiting = new Map<Waiting, number>()
+  #stop: (() => void) | null = null
+  /** Those elsewhere that a place is left to, and since when. */
+  #left: { to: number; at: number } | null = null
+  /** Those that did not take it. */
+  #passedOver: number | null = null
+
+  /** `hasRoom`: whether a place is free anywhere. */
+  constructor({ clock, cells, name = '' }: QueueContext, hasRoom: () => boolean) {
+    this.#clock = clock
+    this.#hasRoom = hasRoom
+    const heads = cells?.heads?.(`${name} queue`)
+    this.#everywhere =
+      cells === undefined || heads === undefined ? null : { size: cells.count(`${name} queue`), heads }
+  }
+
+  /** Here. */
+  get size(): number {
+    return this.#waiting.size
+  }
+
+  /** In any thread, where there are several: in one of its own a place that comes free is taken at once. */
+  get isAwaited(): boolean {
+    return this.#everywhere !== null && this.#everywhere.size.held > 0
+  }
+
+  /** Until it leaves. */
+  add(waiting: Waiting): void {
+    if (this.#waiting.has(waiting)) return
+    const now = this.#clock.now()
+    this.#waiting.set(waiting, now)
+    if (this.#everywhere === null) return
+    this.#everywhere.size.take(Number.POSITIVE_INFINITY)
+    if (this.#waiting.size === 1) this.#everywhere.heads.set(now)
+    this.#stop ??= this.#clock.every(LOOK_MS, () => this.#onTick())
+  }
+
+  delete(waiting: Waiting): void {
+    const first = this.#first
+    if (!this.#waiting.delete(waiting) || this.#everywhere === null) return
+    this.#everywhere.size.release()
+    if (this.#first !== first || this.#waiting.size === 0) this.#everywhere.heads.set(this.#first)
+    if (this.#waiting.size > 0) return
+    this.#stop?.()
+    this.#stop = null
+  }
+
+  /** Since when the first one waits. */
+  get #first(): number | null {
+    const [first = null] = this.#waiting.values()
+    return first
+  }
+
+  /** Room for one: the seeker that has waited longest, and can use it, takes it. */
+  serveOne(): void {
+    if (this.#isForOthers()) return
+    for (const waiting of this.#waiting.keys()) if (waiting.lookAgain()) return
+  }
+
+  serveAll(): void {
+    for (const waiting of [...this.#waiting.keys()]) if (this.#waiting.has(waiting)) waiting.lookAgain()
+  }
+
+  #onTick(): void {
+    if (!this.#hasRoom()) this.#left = null
+    else if (!this.#isForOthers()) this.serveAll()
+  }
+
+  /** The place that is free is for those who came earlier elsewhere. */
+  #isForOthers(): boolean {
+    const earliest = this.#earlierElsewhere()
+    if (earliest === null) {
+      this.#left = null
+      return false
+    }
+    const now = this.#clock.now()
+    if (this.#left?.to !== earliest) this.#left = { to: earliest, at: now }
+    if (now - this.#left.at < PATIENCE_MS) return true
+    this.#passedOver = earliest
+    this.#left = null
+    return false
+  }
+
+  #earlierElsewhere(): number | null {
+    const first = this.#first
+    if (this.#everywhere === null || first === null) return null
+    const { size, heads } = this.#everywhere
+    if (size.held <= this.#waiting.size) return null
+    const { earliest } = heads
+    if (earliest === null || earliest === this.#passedOver) return null
+    return earliest + SLACK_MS < first ? earliest : null
+  }
+}
