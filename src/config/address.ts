@@ -38,7 +38,10 @@ export function parseAddress(input: unknown, use: AddressUse): Parsed<Address> {
   const port = Number(digits)
   const lowest = use === 'listen' ? 0 : 1
   if (port < lowest || port > 65_535) return no('the port must be 1 to 65535')
-  if (host === '') return use === 'listen' ? { value: { kind: 'tcp', host: null, port } } : no(`write which host, such as 127.0.0.1:${port}`)
+  if (host === '')
+    return use === 'listen'
+      ? { value: { kind: 'tcp', host: null, port } }
+      : no(`write which host, such as 127.0.0.1:${port}`)
   if (host === '*') return no(use === 'listen' ? `write :${port}` : remedies[use])
   return parseHost(host, port, no)
 }
@@ -49,26 +52,36 @@ function parseUnix(path: string, no: Refuse): Parsed<Address> {
   if (!path.startsWith('/')) return no('write an absolute path, such as unix:/run/app.sock')
   // A NUL would cut the path short in the kernel; the rest cannot be shown on one line.
   if (/[\p{C}\p{Zl}\p{Zp}]/u.test(path)) return no('the path must not hold control characters')
-  if (Buffer.byteLength(path) > MAX_UNIX_PATH_BYTES) return no(`the path must be at most ${MAX_UNIX_PATH_BYTES} bytes`)
+  if (Buffer.byteLength(path) > MAX_UNIX_PATH_BYTES)
+    return no(`the path must be at most ${MAX_UNIX_PATH_BYTES} bytes`)
   return { value: { kind: 'unix', path } }
 }
 
 function parseHost(host: string, port: number, no: Refuse): Parsed<Address> {
   if (host.startsWith('[') && host.endsWith(']')) {
     const inner = host.slice(1, -1)
-    if (!isIPv6(inner) || inner.includes('%')) return no('the brackets must hold an IPv6 address, such as [::1]:8080')
+    if (!isIPv6(inner) || inner.includes('%'))
+      return no('the brackets must hold an IPv6 address, such as [::1]:8080')
     // One spelling for each address, so that collisions are seen.
-    return { value: { kind: 'tcp', host: new SocketAddress({ address: inner, family: 'ipv6' }).address, port } }
+    return {
+      value: { kind: 'tcp', host: new SocketAddress({ address: inner, family: 'ipv6' }).address, port },
+    }
   }
   if (host.includes(':')) {
     if (isIPv6(host)) return no(`write [${host}]:${port}`)
-    return no(isIPv6(`${host}:${port}`) ? `write [${host}:${port}]:port` : 'write an IPv6 address in brackets, such as [::1]:8080')
+    return no(
+      isIPv6(`${host}:${port}`)
+        ? `write [${host}:${port}]:port`
+        : 'write an IPv6 address in brackets, such as [::1]:8080',
+    )
   }
   if (isIPv4(host)) return { value: { kind: 'tcp', host, port } }
   // `256.1.1.1` and `127.1` would be looked up as names, or worse, be understood.
   if (/(^|\.)\d+$/.test(host)) return no('the host is neither an IPv4 address nor a name')
   const isName = host.length <= 253 && /^(?!-)[\w-]{1,63}(?<!-)(\.(?!-)[\w-]{1,63}(?<!-))*\.?$/.test(host)
-  return isName ? { value: { kind: 'tcp', host: host.toLowerCase(), port } } : no('the host is not a valid name')
+  return isName
+    ? { value: { kind: 'tcp', host: host.toLowerCase(), port } }
+    : no('the host is not a valid name')
 }
 
 /** The text that `parseAddress` reads back as the same address. */
@@ -86,7 +99,8 @@ export function isLoopback(address: Address): boolean {
 
 /** Whether two listeners on these addresses would collide. */
 export function overlaps(one: Address, other: Address): boolean {
-  if (one.kind === 'unix' || other.kind === 'unix') return one.kind === 'unix' && other.kind === 'unix' && one.path === other.path
+  if (one.kind === 'unix' || other.kind === 'unix')
+    return one.kind === 'unix' && other.kind === 'unix' && one.path === other.path
   if (one.port !== other.port || one.port === 0) return false
   return coversHost(one.host, other.host) || coversHost(other.host, one.host)
 }

@@ -1,4 +1,4 @@
-// What no single key can tell: listeners that collide, an upstream that is ourselves, bounds in the wrong order.
+// Faults that no single key can show: listeners that collide, an upstream that is ourselves, bounds in the wrong order.
 //
 // It looks at the values as they were written and skips those that cannot be read (the schema says so), so that a typo
 // elsewhere hides none of these problems.
@@ -10,8 +10,23 @@ import { parseName } from './names.ts'
 import type { Path } from './path.ts'
 import { at, formatPath } from './path.ts'
 import type { Finding } from './problems.ts'
-import { alpnOfHttp, certificateOfNobody, delayPerClient, dropInFrames, halfPair, shortDrain, thresholds, uselessPath, wrongMode, wrongOrder } from './relations.ts'
-import { defaultName, defaults } from './schema.ts'
+import {
+  alpnOfHttp,
+  certificateOfNobody,
+  delayPerClient,
+  dropInFrames,
+  fleetOfNobody,
+  halfPair,
+  shortDrain,
+  thresholds,
+  uselessPath,
+  wayToRedis,
+  wrongMode,
+  wrongOrder,
+} from './relations.ts'
+import { http2Upstream } from './http2-relations.ts'
+import { defaults } from './defaults.ts'
+import { defaultName } from './listener-keys.ts'
 import { MAX_ADDRESSES } from './upstream-keys.ts'
 
 /** An address that we listen on. */
@@ -29,6 +44,7 @@ export function checkMeaning(value: Record<string, unknown>): Finding[] {
     ...sameNames(listeners),
     ...thresholds(value),
     ...shortDrain(value),
+    ...wayToRedis(value),
     ...openAdmin(value, taken),
     ...listeners.flatMap((listener, index) => [
       ...loops(listener, ['listeners', index], taken),
@@ -36,10 +52,12 @@ export function checkMeaning(value: Record<string, unknown>): Finding[] {
       ...certificateOfNobody(listener, ['listeners', index]),
       ...alpnOfHttp(listener, ['listeners', index]),
       ...uselessPath(listener, ['listeners', index]),
+      ...http2Upstream(listener, ['listeners', index]),
       ...wrongOrder(listener, ['listeners', index]),
       ...wrongMode(listener, ['listeners', index, 'websocket']),
       ...delayPerClient(listener, ['listeners', index]),
       ...dropInFrames(listener, ['listeners', index]),
+      ...fleetOfNobody(value, listener, ['listeners', index]),
       ...openProxies(listener, ['listeners', index]),
       ...halfPair(listener, ['listeners', index, 'upstream', 'tls']),
       ...namelessUpstream(listener, ['listeners', index]),
@@ -74,7 +92,10 @@ function collisions(taken: readonly Taken[]): Finding[] {
     // A default is not in the file, so the one that is written is the one to change.
     const [here, there] = later.isDefault ? [earlier, later] : [later, earlier]
     const remedy = here.address.kind === 'tcp' ? 'write another port' : 'write another path'
-    found.push({ path: here.path, message: `got ${formatAddress(here.address)}, which ${describe(there)} takes already, ${remedy}` })
+    found.push({
+      path: here.path,
+      message: `got ${formatAddress(here.address)}, which ${describe(there)} takes already, ${remedy}`,
+    })
   }
   return found
 }
@@ -94,7 +115,14 @@ function sameNames(listeners: readonly unknown[]): Finding[] {
       return []
     }
     const path = ['listeners', index, 'name']
-    return [{ path, message: isWritten ? `got ${name}, which listeners[${owner}] is called already, write another` : `is missing, and listeners[${owner}] is called ${name} already, write one` }]
+    return [
+      {
+        path,
+        message: isWritten
+          ? `got ${name}, which listeners[${owner}] is called already, write another`
+          : `is missing, and listeners[${owner}] is called ${name} already, write one`,
+      },
+    ]
   })
 }
 
@@ -104,22 +132,30 @@ function nameOf(listener: unknown): { name: string | null; isWritten: boolean } 
   if (written !== undefined) return { name: 'value' in parsed ? parsed.value : null, isWritten: true }
   const address = addressAt(listener, ['address'], 'listen')
   const protocol = at(listener, ['protocol'])
-  return { name: address !== null && typeof protocol === 'string' ? defaultName(protocol, address) : null, isWritten: false }
+  return {
+    name: address !== null && typeof protocol === 'string' ? defaultName(protocol, address) : null,
+    isWritten: false,
+  }
 }
 
-/** Whoever reaches the admin server can end connections. */
+/** Everybody that reaches the admin server can end connections. */
 function openAdmin(value: Record<string, unknown>, taken: readonly Taken[]): Finding[] {
   if ((at(value, ['admin', 'tokenFile']) ?? 'off') !== 'off') return []
   return taken
     .filter(({ path, address }) => path[0] === 'admin' && !isLoopback(address))
-    .map(({ path, address }) => ({ path, message: `got ${formatAddress(address)}, which others can reach: write a loopback address such as ${defaults.adminAddress}, or name a file that holds a token in admin.tokenFile` }))
+    .map(({ path, address }) => ({
+      path,
+      message: `got ${formatAddress(address)}, which others can reach: write a loopback address such as ${defaults.adminAddress}, or name a file that holds a token in admin.tokenFile`,
+    }))
 }
 
 /** Where the addresses of an upstream are written. */
 function upstreamPaths(listener: unknown): Path[] {
   if (!isMap(at(listener, ['upstream']))) return [['upstream']]
   const written = at(listener, ['upstream', 'addresses'])
-  return Array.isArray(written) ? written.slice(0, MAX_ADDRESSES).map((_, index) => ['upstream', 'addresses', index]) : []
+  return Array.isArray(written)
+    ? written.slice(0, MAX_ADDRESSES).map((_, index) => ['upstream', 'addresses', index])
+    : []
 }
 
 /** An upstream that is one of our own listeners would be a loop that eats every descriptor. */
@@ -128,7 +164,12 @@ function loops(listener: unknown, path: Path, taken: readonly Taken[]): Finding[
     const target = addressAt(listener, inner, 'dial')
     const ours = target === null ? undefined : taken.find((one) => reaches(target, one.address))
     if (target === null || ours === undefined) return []
-    return [{ path: [...path, ...inner], message: `got ${formatAddress(target)}, which is Sidegate itself: ${describe(ours)}, write the address of the service` }]
+    return [
+      {
+        path: [...path, ...inner],
+        message: `got ${formatAddress(target)}, which is Sidegate itself: ${describe(ours)}, write the address of the service`,
+      },
+    ]
   })
 }
 
@@ -141,23 +182,45 @@ function repeated(listener: unknown, path: Path): Finding[] {
     const text = formatAddress(target)
     const owner = owners.get(text)
     if (owner === undefined) owners.set(text, inner)
-    return owner === undefined ? [] : [{ path: [...path, ...inner], message: `got ${text}, which ${formatPath(owner)} is already, remove one` }]
+    return owner === undefined
+      ? []
+      : [
+          {
+            path: [...path, ...inner],
+            message: `got ${text}, which ${formatPath(owner)} is already, remove one`,
+          },
+        ]
   })
 }
 
-/** Whoever may send a PROXY header may be anybody, so that may not be everybody. A unix socket is guarded by the file system. */
+/** A sender of a PROXY header can claim to be any client, so not everybody may send one. A unix socket is guarded by the file system. */
 function openProxies(listener: unknown, path: Path): Finding[] {
   const accept = at(listener, ['proxyProtocol', 'accept'])
   const trusted = at(listener, ['proxyProtocol', 'trusted'])
   const isNone = trusted === undefined || (Array.isArray(trusted) && trusted.length === 0)
   if (typeof accept !== 'string' || accept === 'off' || !isNone) return []
   if (addressAt(listener, ['address'], 'listen')?.kind === 'unix') return []
-  return [{ path: [...path, 'proxyProtocol', 'trusted'], message: 'is missing: any client could claim any address, write the networks of the proxies in front, such as [10.0.0.0/8]' }]
+  return [
+    {
+      path: [...path, 'proxyProtocol', 'trusted'],
+      message:
+        'is missing: any client could claim any address, write the networks of the proxies in front, such as [10.0.0.0/8]',
+    },
+  ]
 }
 
 /** A certificate names a host, and the path of a unix socket is none. */
 function namelessUpstream(listener: unknown, path: Path): Finding[] {
-  if (!isMap(at(listener, ['upstream', 'tls'])) || at(listener, ['upstream', 'tls', 'serverName']) !== undefined) return []
+  if (
+    !isMap(at(listener, ['upstream', 'tls'])) ||
+    at(listener, ['upstream', 'tls', 'serverName']) !== undefined
+  )
+    return []
   if (!upstreamPaths(listener).some((inner) => addressAt(listener, inner, 'dial')?.kind === 'unix')) return []
-  return [{ path: [...path, 'upstream', 'tls', 'serverName'], message: 'is missing: a unix socket has no name to verify, write the name in the certificate' }]
+  return [
+    {
+      path: [...path, 'upstream', 'tls', 'serverName'],
+      message: 'is missing: a unix socket has no name to verify, write the name in the certificate',
+    },
+  ]
 }

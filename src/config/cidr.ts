@@ -27,6 +27,7 @@ export function parseCidr(input: unknown): Parsed<Cidr> {
   if (prefix > bits) return no(`an IPv${version} prefix has at most ${bits} bits`)
   // Peers are compared as the IPv4 addresses that they are.
   const spelt = spell(address)
-  if (version === 6 && isIPv4(spelt) && prefix >= 96) return { value: { address: spelt, family: 'ipv4', prefix: prefix - 96 } }
+  if (version === 6 && isIPv4(spelt) && prefix >= 96)
+    return { value: { address: spelt, family: 'ipv4', prefix: prefix - 96 } }
   return { value: { address, family: version === 4 ? 'ipv4' : 'ipv6', prefix } }
 }

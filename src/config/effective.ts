@@ -21,7 +21,8 @@ export function effectiveConfig(config: Config): unknown {
 }
 
 function view(value: unknown, meta: Meta | null): unknown {
-  if (Array.isArray(value)) return value.map((item) => view(item, meta?.kind === 'list' ? meta.item.meta : null))
+  if (Array.isArray(value))
+    return value.map((item) => view(item, meta?.kind === 'list' ? meta.item.meta : null))
   if (value === OFF) return 'off'
   if (typeof value === 'number' && meta?.kind === 'value') return formatNumber(value, meta.type)
   if (!isMap(value)) return value ?? null
@@ -38,7 +39,8 @@ function viewKey(name: string, value: unknown, meta: Meta | null): [string, unkn
   if (name === 'isEnforced') return ['mode', value === true ? 'enforce' : 'observe']
   if (name in renamed) return [renamed[name]!, view(value, entries[renamed[name]!]?.meta ?? null)]
   // Only the names: there may be a token among them.
-  if (name === 'headers' && isMap(value)) return [name, Object.fromEntries(Object.keys(value).map((header) => [header, REDACTED]))]
+  if (name === 'headers' && isMap(value))
+    return [name, Object.fromEntries(Object.keys(value).map((header) => [header, REDACTED]))]
   if (secrets.has(name) && value !== undefined && value !== null) return [name, REDACTED]
   if (typeof value === 'number' && name.endsWith('Ms')) return [name.slice(0, -2), formatDuration(value)]
   if (typeof value === 'number' && name.endsWith('Bytes')) return [name.slice(0, -5), formatSize(value)]

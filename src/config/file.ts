@@ -7,7 +7,9 @@ import { ConfigError } from '../core/errors.ts'
 import { formatSize } from './units.ts'
 
 export function tooLarge(file: string): ConfigError {
-  return new ConfigError(file, [{ line: 0, column: 0, path: '', message: `is larger than ${formatSize(MAX_FILE_BYTES)}` }])
+  return new ConfigError(file, [
+    { line: 0, column: 0, path: '', message: `is larger than ${formatSize(MAX_FILE_BYTES)}` },
+  ])
 }
 
 /** Throws (rejects with) a ConfigError where it cannot be read, or is larger than it may be. */
@@ -29,7 +31,9 @@ function unreadable(error: NodeJS.ErrnoException): string {
 export function decode(bytes: Buffer, file: string): string {
   if (isUtf8(bytes)) return new TextDecoder().decode(bytes)
   const line = firstBadLine(bytes)
-  throw new ConfigError(file, [{ line, column: 1, path: '', message: 'this line is not UTF-8, save the file as UTF-8' }])
+  throw new ConfigError(file, [
+    { line, column: 1, path: '', message: 'this line is not UTF-8, save the file as UTF-8' },
+  ])
 }
 
 function firstBadLine(bytes: Buffer): number {

@@ -19,7 +19,11 @@ export interface Interpolated {
 }
 
 /** `isPlain`: written without quotes, so that `connections: ${MAX}` becomes a number as `connections: 100` does. */
-export function interpolate(text: string, env: Environment, isPlain: boolean): { problem: string } | Interpolated {
+export function interpolate(
+  text: string,
+  env: Environment,
+  isPlain: boolean,
+): { problem: string } | Interpolated {
   if (!text.includes('${')) return { value: text, isChanged: false }
   let problem: string | null = null
   let added = 0
@@ -41,7 +45,9 @@ export function interpolate(text: string, env: Environment, isPlain: boolean): {
 
 function lookUp(name: string, isClosed: boolean, env: Environment): Parsed<string> {
   if (!isClosed || !variable.test(name)) {
-    return { problem: `write \${NAME}${name.includes(':') ? ' without a default' : ''}, or $\${ for a literal \${` }
+    return {
+      problem: `write \${NAME}${name.includes(':') ? ' without a default' : ''}, or $\${ for a literal \${`,
+    }
   }
   const value = Object.hasOwn(env, name) ? env[name] : undefined
   return value === undefined ? { problem: `the environment variable ${name} is not set` } : { value }

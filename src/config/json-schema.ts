@@ -1,4 +1,4 @@
-// The JSON Schema (draft-07) of the configuration file, for editors and for whoever checks files without Sidegate.
+// The JSON Schema (draft-07) of the configuration file, for editors and for checks of files without Sidegate.
 // It says what a shape can say; ranges of durations and whatever concerns two keys is left to `sidegate check`.
 
 import type { Key } from './keys.ts'
@@ -23,9 +23,19 @@ export function jsonSchema(): JsonSchema {
 function shapeOf(meta: Meta): JsonSchema {
   switch (meta.kind) {
     case 'value':
-      return { description: describe(meta), ...meta.json, ...(meta.default === undefined ? {} : { default: meta.default }) }
+      return {
+        description: describe(meta),
+        ...meta.json,
+        ...(meta.default === undefined ? {} : { default: meta.default }),
+      }
     case 'list':
-      return { description: meta.meaning, type: 'array', items: shapeOf(meta.item.meta), ...(meta.min > 0 ? { minItems: meta.min } : {}), maxItems: meta.max }
+      return {
+        description: meta.meaning,
+        type: 'array',
+        items: shapeOf(meta.item.meta),
+        ...(meta.min > 0 ? { minItems: meta.min } : {}),
+        maxItems: meta.max,
+      }
     case 'either':
       return { anyOf: [shapeOf(meta.single.meta), shapeOf(meta.object.meta)] }
     case 'section': {

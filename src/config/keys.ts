@@ -6,7 +6,16 @@ import * as v from 'valibot'
 import type { JsonSchema, Meta, ValueMeta } from './meta.ts'
 import { fromEnvironment } from './meta.ts'
 import type { Range } from './units.ts'
-import { formatDuration, formatPercent, formatSize, MAX_DURATION_MS, OFF, parseDuration, parsePercent, parseSize } from './units.ts'
+import {
+  formatDuration,
+  formatPercent,
+  formatSize,
+  MAX_DURATION_MS,
+  OFF,
+  parseDuration,
+  parsePercent,
+  parseSize,
+} from './units.ts'
 import type { Parsed } from './words.ts'
 import { oneOf, show, suggest } from './words.ts'
 
@@ -16,16 +25,18 @@ export type Key<Output, Suffix extends string = ''> = v.GenericSchema<unknown, O
   readonly meta: Meta
 }
 export type Entries = Readonly<Record<string, Key<unknown, string>>>
-/** What a section becomes: units in the names, and without the keys that are not built yet. */
+/** A section as it is read: units in the names, and without the keys that are not built yet. */
 export type Section<E extends Entries> = {
-  -readonly [K in keyof E & string as E[K]['suffix'] extends 'later' ? never : `${K}${E[K]['suffix']}`]: v.InferOutput<E[K]>
+  -readonly [
+    K in keyof E & string as E[K]['suffix'] extends 'later' ? never : `${K}${E[K]['suffix']}`
+  ]: v.InferOutput<E[K]>
 }
 
-/** What is said of a value. Without `default` it must be written; with `derived` its default depends on other keys. */
+/** The words about a value. Without `default` it must be written; with `derived` its default depends on other keys. */
 export interface About {
-  /** What it is for, in one sentence. */
+  /** Its purpose, in one sentence. */
   meaning: string
-  /** What it must not harm, where that matters. */
+  /** The innocents that it must not harm, where that matters. */
   innocent?: string
   /** As it would be written. */
   default?: string | number | boolean | readonly never[]
@@ -36,7 +47,7 @@ export interface About {
 interface Kind<T> {
   /** For the table of the documentation. */
   type: string
-  /** What to write, where nothing was. */
+  /** The remedy where nothing is written. */
   remedy: string
   json: JsonSchema
   read: (input: unknown) => Parsed<T>
@@ -47,7 +58,8 @@ export function value<T, S extends string = ''>(kind: Kind<T>, about: About, suf
   const schema = v.pipe(
     v.unknown(),
     v.rawTransform<unknown, T>(({ dataset, addIssue, NEVER }) => {
-      const parsed: Parsed<T> = dataset.value === null ? { problem: `is empty, ${kind.remedy}` } : kind.read(dataset.value)
+      const parsed: Parsed<T> =
+        dataset.value === null ? { problem: `is empty, ${kind.remedy}` } : kind.read(dataset.value)
       if ('value' in parsed) return parsed.value
       addIssue({ message: parsed.problem })
       return NEVER
@@ -62,7 +74,11 @@ function isRequired(about: About): boolean {
   return about.default === undefined && about.derived === undefined
 }
 
-function key<S extends string>(schema: v.GenericSchema<unknown, unknown>, meta: Meta, suffix: S): Key<unknown, S> {
+function key<S extends string>(
+  schema: v.GenericSchema<unknown, unknown>,
+  meta: Meta,
+  suffix: S,
+): Key<unknown, S> {
   return Object.assign(schema, { meta, suffix })
 }
 
@@ -118,25 +134,34 @@ export function sizeOrShare(about: About, range: Range): Key<{ bytes: number } |
   const share = { min: 0.01, max: 1, isOffAllowed: false }
   const number = String.raw`[0-9]{1,15}(\.[0-9]{1,6})?(B|KiB|MiB|GiB|%)`
   const isShare = (input: unknown): input is string => typeof input === 'string' && input.endsWith('%')
-  return value({
-    type: `size, ${formatSize(range.min)} to ${formatSize(range.max)}, or percentage, up to 100%${range.isOffAllowed ? ', or `off`' : ''}`,
-    remedy: 'write a percentage such as 25% or a size such as 64MiB',
-    json: fromEnvironment({ type: 'string', pattern: range.isOffAllowed ? `^(off|${number})$` : `^${number}$` }),
-    read(input): Parsed<{ bytes: number } | { share: number }> {
-      if (!isShare(input)) {
-        const bytes = parseSize(input, range)
-        return 'value' in bytes ? { value: { bytes: bytes.value } } : bytes
-      }
-      const parsed = parsePercent(input, share)
-      return 'value' in parsed ? { value: { share: parsed.value } } : parsed
+  return value(
+    {
+      type: `size, ${formatSize(range.min)} to ${formatSize(range.max)}, or percentage, up to 100%${range.isOffAllowed ? ', or `off`' : ''}`,
+      remedy: 'write a percentage such as 25% or a size such as 64MiB',
+      json: fromEnvironment({
+        type: 'string',
+        pattern: range.isOffAllowed ? `^(off|${number})$` : `^${number}$`,
+      }),
+      read(input): Parsed<{ bytes: number } | { share: number }> {
+        if (!isShare(input)) {
+          const bytes = parseSize(input, range)
+          return 'value' in bytes ? { value: { bytes: bytes.value } } : bytes
+        }
+        const parsed = parsePercent(input, share)
+        return 'value' in parsed ? { value: { share: parsed.value } } : parsed
+      },
     },
-  }, about)
+    about,
+  )
 }
 
 function quantityKind(name: string, range: Range, unit: string): { type: string; json: JsonSchema } {
   const number = String.raw`[0-9]{1,15}(\.[0-9]{1,6})?${unit}`
   const pattern = range.isOffAllowed ? `^(off|${number})$` : `^${number}$`
-  return { type: range.isOffAllowed ? `${name} or \`off\`` : name, json: fromEnvironment({ type: 'string', pattern }) }
+  return {
+    type: range.isOffAllowed ? `${name} or \`off\`` : name,
+    json: fromEnvironment({ type: 'string', pattern }),
+  }
 }
 
 /** A whole number; `off` is infinity where it is allowed. */
@@ -144,49 +169,68 @@ export function count(about: About, range: Range): Key<number> {
   const must = `a whole number, ${range.min} to ${range.max}${range.isOffAllowed ? ', or off' : ''}`
   const json: JsonSchema[] = [{ type: 'integer', minimum: range.min, maximum: range.max }]
   if (range.isOffAllowed) json.push({ type: 'string', enum: ['off'] })
-  return value({
-    type: `whole number, ${range.min} to ${range.max}${range.isOffAllowed ? ', or `off`' : ''}`,
-    remedy: `write ${must}`,
-    json: fromEnvironment(...json),
-    read(input) {
-      if (input === 'off' && range.isOffAllowed) return { value: OFF }
-      if (input === 0 && range.isOffAllowed) return { problem: 'got 0, write off to disable it' }
-      const isGood = typeof input === 'number' && Number.isInteger(input) && input >= range.min && input <= range.max
-      return isGood ? { value: input } : { problem: `got ${show(input)}, write ${must}` }
+  return value(
+    {
+      type: `whole number, ${range.min} to ${range.max}${range.isOffAllowed ? ', or `off`' : ''}`,
+      remedy: `write ${must}`,
+      json: fromEnvironment(...json),
+      read(input) {
+        if (input === 'off' && range.isOffAllowed) return { value: OFF }
+        if (input === 0 && range.isOffAllowed) return { problem: 'got 0, write off to disable it' }
+        const isGood =
+          typeof input === 'number' && Number.isInteger(input) && input >= range.min && input <= range.max
+        return isGood ? { value: input } : { problem: `got ${show(input)}, write ${must}` }
+      },
     },
-  }, about)
+    about,
+  )
 }
 
 /** One of some words. */
 export function choice<const W extends string>(about: About, words: readonly W[]): Key<W> {
-  return value<W>({
-    type: words.map((word) => `\`${word}\``).join(' or '),
-    remedy: `write ${oneOf(words)}`,
-    json: fromEnvironment({ type: 'string', enum: words }),
-    read(input) {
-      const found = words.find((word) => word === input)
-      if (found !== undefined) return { value: found }
-      const meant = typeof input === 'string' ? suggest(input, words) : null
-      return { problem: `got ${show(input)}, write ${oneOf(words)}${meant !== null && words.length > 2 ? `; did you mean ${meant}?` : ''}` }
+  return value<W>(
+    {
+      type: words.map((word) => `\`${word}\``).join(' or '),
+      remedy: `write ${oneOf(words)}`,
+      json: fromEnvironment({ type: 'string', enum: words }),
+      read(input) {
+        const found = words.find((word) => word === input)
+        if (found !== undefined) return { value: found }
+        const meant = typeof input === 'string' ? suggest(input, words) : null
+        return {
+          problem: `got ${show(input)}, write ${oneOf(words)}${meant !== null && words.length > 2 ? `; did you mean ${meant}?` : ''}`,
+        }
+      },
     },
-  }, about)
+    about,
+  )
 }
 
 export function flag(about: About): Key<boolean> {
-  return value({
-    type: '`true` or `false`',
-    remedy: 'write true or false',
-    json: fromEnvironment({ type: 'boolean' }),
-    read: (input) => (typeof input === 'boolean' ? { value: input } : { problem: `got ${show(input)}, write true or false` }),
-  }, about)
+  return value(
+    {
+      type: '`true` or `false`',
+      remedy: 'write true or false',
+      json: fromEnvironment({ type: 'boolean' }, { enum: ['on', 'off'] }),
+      read: (input) => {
+        if (typeof input === 'boolean') return { value: input }
+        if (input === 'on' || input === 'off') return { value: input === 'on' }
+        return { problem: `got ${show(input)}, write true or false` }
+      },
+    },
+    about,
+  )
 }
 
 /** A key whose feature is not built (yet): refused, not documented, and absent from the result. */
 export function later(message = 'not supported yet, remove this key'): Key<never, 'later'> {
-  const schema = v.pipe(v.unknown(), v.rawTransform<unknown, never>(({ addIssue, NEVER }) => {
-    addIssue({ message })
-    return NEVER
-  }))
+  const schema = v.pipe(
+    v.unknown(),
+    v.rawTransform<unknown, never>(({ addIssue, NEVER }) => {
+      addIssue({ message })
+      return NEVER
+    }),
+  )
   return key(v.optional(schema), { kind: 'later' }, 'later') as Key<never, 'later'>
 }
 
@@ -194,11 +238,17 @@ export function later(message = 'not supported yet, remove this key'): Key<never
 export function section<const E extends Entries>(meaning: string, entries: E): Key<Section<E>> {
   const isComplete = Object.values(entries).every((entry) => entry.type === 'optional')
   const schema = v.pipe(
-    v.custom<Record<string, unknown>>(isMap, (issue) => (issue.input === null ? 'is empty, give it keys or remove it' : `got ${show(issue.input)}, write a map of keys`)),
+    v.custom<Record<string, unknown>>(isMap, (issue) =>
+      issue.input === null
+        ? 'is empty, give it keys or remove it'
+        : `got ${show(issue.input)}, write a map of keys`,
+    ),
     v.strictObject(entries, (issue) => missing(entries, issue)),
     v.transform((read) => named(entries, read)),
   )
-  return key(isComplete ? v.optional(schema, {}) : schema, { kind: 'section', meaning, entries }, '') as Key<Section<E>>
+  return key(isComplete ? v.optional(schema, {}) : schema, { kind: 'section', meaning, entries }, '') as Key<
+    Section<E>
+  >
 }
 
 /** A section with keys that must be written, which itself may be left out: it is `undefined` then. */
@@ -214,11 +264,17 @@ export function isMap(input: unknown): input is Record<string, unknown> {
 function missing(entries: Entries, issue: v.BaseIssue<unknown>): string {
   const name = String(issue.path?.[0]?.key)
   const meta = Object.hasOwn(entries, name) ? entries[name]?.meta : undefined
-  return meta?.kind === 'value' || meta?.kind === 'list' || meta?.kind === 'either' ? `is missing, ${meta.remedy}` : 'is missing'
+  return meta?.kind === 'value' || meta?.kind === 'list' || meta?.kind === 'either'
+    ? `is missing, ${meta.remedy}`
+    : 'is missing'
 }
 
 function named(entries: Entries, read: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(entries).filter(([, one]) => one.suffix !== 'later').map(([name, one]) => [name + one.suffix, read[name]]))
+  return Object.fromEntries(
+    Object.entries(entries)
+      .filter(([, one]) => one.suffix !== 'later')
+      .map(([name, one]) => [name + one.suffix, read[name]]),
+  )
 }
 
 /** `remedy` is what to write, where nothing is or something else. */
@@ -231,15 +287,28 @@ export interface ListRules {
 /** A list of at least `min` items; it may be left out if that is 0. */
 export function list<T>(meaning: string, item: Key<T>, rules: ListRules): Key<T[]> {
   const schema = v.pipe(
-    v.array(item, (issue) => `${issue.input === null ? 'is empty' : `got ${show(issue.input)}`}, ${rules.remedy}`),
+    v.array(
+      item,
+      (issue) => `${issue.input === null ? 'is empty' : `got ${show(issue.input)}`}, ${rules.remedy}`,
+    ),
     v.minLength(rules.min, `got ${rules.min === 1 ? 'an empty list' : 'too few'}, ${rules.remedy}`),
     v.maxLength(rules.max, (issue) => `got ${issue.received} items, at most ${rules.max} are possible`),
   )
-  return key(rules.min === 0 ? v.optional(schema, []) : schema, { kind: 'list', meaning, item, ...rules }, '') as Key<T[]>
+  return key(
+    rules.min === 0 ? v.optional(schema, []) : schema,
+    { kind: 'list', meaning, item, ...rules },
+    '',
+  ) as Key<T[]>
 }
 
-/** A single value, or a section where a map is written. */
+/** A single value, or a section where a map is written. It may be left out if the value may. */
 export function either<T>(single: Key<T>, object: Key<T>): Key<T> {
-  const remedy = single.meta.kind === 'value' ? single.meta.remedy : ''
-  return key(v.lazy((input) => (isMap(input) ? object : single)), { kind: 'either', single, object, remedy }, '') as Key<T>
+  const { meta } = single
+  const [remedy, fallback] = meta.kind === 'value' ? [meta.remedy, meta.default] : ['']
+  const schema = v.lazy((input) => (isMap(input) ? object : single))
+  return key(
+    fallback === undefined ? schema : v.optional(schema, fallback),
+    { kind: 'either', single, object, remedy },
+    '',
+  ) as Key<T>
 }

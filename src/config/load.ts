@@ -6,6 +6,8 @@ import type { ConfigProblem } from '../core/errors.ts'
 import { ConfigError } from '../core/errors.ts'
 import { decode, readConfigFile, tooLarge } from './file.ts'
 import type { Environment } from './interpolate.ts'
+import { originsOf } from './origins.ts'
+import type { Origins } from './origins.ts'
 import type { Path } from './path.ts'
 import { formatPath } from './path.ts'
 import { openQuestions } from './notes.ts'
@@ -20,6 +22,8 @@ export interface Checked {
   config: Config
   warnings: ConfigProblem[]
   notes: ConfigProblem[]
+  /** Of what the file gives a value. */
+  origins: Origins
 }
 
 /** Throws a ConfigError with every problem; `fileName` is for messages only. */
@@ -44,20 +48,37 @@ export function checkText(text: string, fileName: string, env: Environment = {})
   const control = /[^\P{Cc}\t\n\r\u0085]/u.exec(text)
   if (control !== null) {
     const code = control[0].charCodeAt(0).toString(16).padStart(4, '0')
-    throw new ConfigError(fileName, [{ ...positionIn(text, control.index), path: '', message: `holds the control character U+${code}, remove it` }])
+    throw new ConfigError(fileName, [
+      {
+        ...positionIn(text, control.index),
+        path: '',
+        message: `holds the control character U+${code}, remove it`,
+      },
+    ])
   }
   const reading = readYaml(text, env)
   const result = validate(reading)
   if ('problems' in result) throw new ConfigError(fileName, result.problems)
   const { config } = result
   const isWritten = (path: Path): boolean => reading.places.has(formatPath(path))
-  const placed = (findings: Finding[]): ConfigProblem[] => sorted(findings.map((finding) => locate(finding, reading)))
-  return { config, warnings: placed(riskyValues(config, isWritten)), notes: placed(openQuestions(config, isWritten)) }
+  const placed = (findings: Finding[]): ConfigProblem[] =>
+    sorted(findings.map((finding) => locate(finding, reading)))
+  return {
+    config,
+    warnings: placed(riskyValues(config, isWritten)),
+    notes: placed(openQuestions(config, isWritten)),
+    origins: originsOf(reading),
+  }
 }
 
-/** What is allowed but seldom meant; without positions, for a configuration that came from no file. */
+/** Warnings without positions, for a configuration that came from no file. */
 export function warnings(config: Config): ConfigProblem[] {
-  return riskyValues(config).map(({ path, message }) => ({ line: 0, column: 0, path: formatPath(path), message }))
+  return riskyValues(config).map(({ path, message }) => ({
+    line: 0,
+    column: 0,
+    path: formatPath(path),
+    message,
+  }))
 }
 
 function positionIn(text: string, index: number): { line: number; column: number } {

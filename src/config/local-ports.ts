@@ -6,7 +6,9 @@ import { readFileSync } from 'node:fs'
 const FILES = '/proc/sys/net/ipv4'
 const USUAL = '32768 60999'
 
-export function localPorts(read: (name: string) => string = (name) => readFileSync(`${FILES}/${name}`, 'latin1')): number {
+export function localPorts(
+  read: (name: string) => string = (name) => readFileSync(`${FILES}/${name}`, 'latin1'),
+): number {
   const [first = 0, last = 0] = textOf(read, 'ip_local_port_range', USUAL).trim().split(/\s+/).map(Number)
   let ports = last - first + 1
   // `8080,9148-9150`: not given to anybody.

@@ -1,4 +1,4 @@
-// What is said of a key beside how it is validated: for docs/configuration.md, the JSON Schema and error messages.
+// The words about a key, beside its validation: for docs/configuration.md, the JSON Schema and error messages.
 
 import type { Entries, Key } from './keys.ts'
 

@@ -7,7 +7,17 @@ import type { Cidr } from './cidr.ts'
 export const PRIVATE = 'private'
 
 /** RFC 1918, RFC 4193, RFC 6598 (carrier-grade NAT, where clouds put their pods), RFC 3927 and 4291 (link-local), and loopback. */
-const privateNetworks: readonly Cidr[] = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7', '100.64.0.0/10', '169.254.0.0/16', 'fe80::/10', '127.0.0.0/8', '::1'].map((text) => {
+const privateNetworks: readonly Cidr[] = [
+  '10.0.0.0/8',
+  '172.16.0.0/12',
+  '192.168.0.0/16',
+  'fc00::/7',
+  '100.64.0.0/10',
+  '169.254.0.0/16',
+  'fe80::/10',
+  '127.0.0.0/8',
+  '::1',
+].map((text) => {
   const parsed = parseCidr(text)
   if (!('value' in parsed)) throw new Error(text)
   return parsed.value

@@ -1,19 +1,33 @@
-// What an operator has to decide and the file leaves open. No warning: the default is right for one of two settings, and
+// Decisions of an operator that the file leaves open. No warning: the default is right for one of two settings, and
 // nothing in the file tells which of them it is in. `sidegate check` says it; either word, once written, ends it.
 
 import type { Path } from './path.ts'
 import type { Finding } from './problems.ts'
-import type { Config } from './schema.ts'
+import type { Config, ListenerConfig } from './schema.ts'
 
 /** `isWritten` tells whether the file has that path. */
 export function openQuestions({ listeners }: Config, isWritten: (path: Path) => boolean): Finding[] {
-  return listeners.flatMap(({ protocol, address, proxyProtocol, tls }, index) => {
+  return listeners.flatMap((listener, index) => {
+    const { protocol, address, proxyProtocol, tls } = listener
     const path = ['listeners', index, 'http', 'trustForwarded']
     // A peer on a unix socket has no address that could be trusted.
-    if (protocol !== 'http' || address.kind === 'unix' || proxyProtocol.accept !== 'off' || isWritten(path)) return []
+    if (protocol !== 'http' || address.kind === 'unix' || proxyProtocol.accept !== 'off' || isWritten(path))
+      return []
+    const counted = asksForClients(listener) ? ', and limits per client and access do, too' : ''
     const scheme = tls === null ? ', and an application that forces HTTPS redirects for ever' : ''
-    const message = `not written: behind a proxy such as an ingress the service takes that for its client${scheme}; `
-      + 'write [private] there, or [] where clients come directly'
+    const message =
+      `not written: behind a proxy such as an ingress the service takes that for its client${counted}${scheme}; ` +
+      'write [private] there, or [] where clients come directly'
     return [{ path, message }]
   })
+}
+
+/** Something is judged or counted by the address of the client. */
+function asksForClients({ access: { allow, deny }, limits }: ListenerConfig): boolean {
+  const { connectionsPerClient, newConnections, bytes, messages } = limits
+  return (
+    allow.length + deny.length > 0 ||
+    Number.isFinite(connectionsPerClient.max) ||
+    [newConnections, bytes, messages].some(({ perSec, per }) => Number.isFinite(perSec) && per === 'client')
+  )
 }

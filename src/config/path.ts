@@ -16,7 +16,7 @@ export function formatPath(path: Path): string {
   return text
 }
 
-/** What is written at a path; undefined where nothing is. */
+/** The value that is written at a path; undefined where nothing is. */
 export function at(value: unknown, path: Path): unknown {
   return path.reduce<unknown>((inside, step) => {
     if (typeof step === 'number') return Array.isArray(inside) ? inside[step] : undefined

@@ -32,7 +32,8 @@ export function validate(reading: Reading): { config: Config } | { problems: Con
   if (reading.places.size === 0 && reading.problems.length > 0) return { problems: sorted(reading.problems) }
   const { value } = reading
   if (value === null) return { problems: [whole('is empty, write at least one listener')] }
-  if (value instanceof Unknown || (value === undefined && reading.problems.length > 0)) return { problems: sorted(reading.problems) }
+  if (value instanceof Unknown || (value === undefined && reading.problems.length > 0))
+    return { problems: sorted(reading.problems) }
   if (!isMap(value)) return { problems: [whole('is not a map of keys, write keys such as listeners:')] }
   const unknown = takeUnknownKeys(configKey.meta, value, [])
   const result = v.safeParse(configKey, value)
@@ -47,15 +48,22 @@ function whole(message: string): ConfigProblem {
 
 function findingsOf(issue: v.BaseIssue<unknown>): Finding[] {
   const items = issue.path ?? []
-  // What could not be read has been complained about, and so has everything inside it.
+  // An unreadable value has been complained about, and so has everything inside it.
   if (issue.input instanceof Unknown || items.some((item) => item.input instanceof Unknown)) return []
-  return [{ path: items.map(({ key }) => key as string | number), message: issue.message, isKey: issue.message.startsWith('not supported yet') }]
+  return [
+    {
+      path: items.map(({ key }) => key as string | number),
+      message: issue.message,
+      isKey: issue.message.startsWith('not supported yet'),
+    },
+  ]
 }
 
 /** Unknown keys are taken out of the value, so that the schema says nothing more of them. */
 function takeUnknownKeys(meta: Meta, value: unknown, path: Path): Finding[] {
   if (meta.kind === 'either') return takeUnknownKeys(meta.object.meta, value, path)
-  if (meta.kind === 'list' && Array.isArray(value)) return value.flatMap((item, index) => takeUnknownKeys(meta.item.meta, item, [...path, index]))
+  if (meta.kind === 'list' && Array.isArray(value))
+    return value.flatMap((item, index) => takeUnknownKeys(meta.item.meta, item, [...path, index]))
   if (meta.kind !== 'section' || !isMap(value)) return []
   return Object.keys(value).flatMap((name) => {
     const key = Object.hasOwn(meta.entries, name) ? meta.entries[name] : undefined
@@ -69,7 +77,9 @@ function unknownKey(name: string, entries: Entries): string {
   const here = Object.keys(entries).filter((known) => entries[known]?.suffix !== 'later')
   if (name === '<<') return 'merge keys are not supported, write the keys'
   const meant = suggest(name, here) ?? suggestInside(name, entries)
-  return meant === null ? `unknown key, possible are ${here.join(', ')}` : `unknown key, did you mean ${meant}?`
+  return meant === null
+    ? `unknown key, possible are ${here.join(', ')}`
+    : `unknown key, did you mean ${meant}?`
 }
 
 /** `idle` at the listener is meant for its `deadlines`; said only where one place knows the key. */
@@ -83,7 +93,9 @@ function pathsOf(name: string, entries: Entries): string[] {
   return Object.entries(entries).flatMap(([parent, key]) => {
     if (key.meta.kind !== 'section') return []
     const inside = key.meta.entries
-    const known = Object.keys(inside).find((one) => fold(one) === fold(name) && inside[one]?.suffix !== 'later')
+    const known = Object.keys(inside).find(
+      (one) => fold(one) === fold(name) && inside[one]?.suffix !== 'later',
+    )
     const inner = known === undefined ? pathsOf(name, inside) : [known]
     return inner.map((path) => `${parent}.${path}`)
   })
@@ -93,8 +105,16 @@ function pathsOf(name: string, entries: Entries): string[] {
 export function locate(finding: Finding, reading: Reading): ConfigProblem {
   const path = formatPath(finding.path)
   const exact = reading.places.get(path)
-  const message = exact?.written === undefined ? finding.message : `${finding.message} (the value comes from ${inline(exact.written)})`
-  const offset = exact === undefined ? nearest(finding.path, reading.places) : finding.isKey === true ? exact.key : exact.value
+  const message =
+    exact?.written === undefined
+      ? finding.message
+      : `${finding.message} (the value comes from ${inline(exact.written)})`
+  const offset =
+    exact === undefined
+      ? nearest(finding.path, reading.places)
+      : finding.isKey === true
+        ? exact.key
+        : exact.value
   return { ...reading.position(offset), path, message }
 }
 
@@ -113,5 +133,8 @@ export function sorted(problems: readonly ConfigProblem[]): ConfigProblem[] {
   if (all.length <= MAX_PROBLEMS) return all
   const kept = all.slice(0, MAX_PROBLEMS)
   const last = kept.at(-1) ?? whole('')
-  return [...kept, { ...last, path: '', message: `and ${all.length - MAX_PROBLEMS} more problems after this` }]
+  return [
+    ...kept,
+    { ...last, path: '', message: `and ${all.length - MAX_PROBLEMS} more problems after this` },
+  ]
 }

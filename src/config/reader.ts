@@ -24,7 +24,7 @@ export interface Place {
   value: number
   /** Offset of its key; of the value where it has none. */
   key: number
-  /** What was written, where the environment gave the value. */
+  /** The text of the file, where the environment gave the value. */
   written?: string
 }
 
@@ -44,23 +44,46 @@ export function readYaml(text: string, env: Environment): Reading {
     const { line, col } = lineCounter.linePos(offset)
     return { line: Math.max(line, 1), column: Math.max(col, 1) }
   }
-  const document = parseDocument(text, { lineCounter, prettyErrors: false, stringKeys: true, uniqueKeys: false, merge: false, resolveKnownTags: false, logLevel: 'error' })
+  const document = parseDocument(text, {
+    lineCounter,
+    prettyErrors: false,
+    stringKeys: true,
+    uniqueKeys: false,
+    merge: false,
+    resolveKnownTags: false,
+    logLevel: 'error',
+  })
   const problems = syntaxProblems(document, position)
   if (problems.length > 0) return { value: undefined, places: new Map(), problems, position }
   const walk = new Walk(env)
   const value = document.contents === null ? null : walk.read(document.contents, [], 0)
-  return { value, places: walk.places, problems: walk.problems.map(({ offset, path, message }) => ({ ...position(offset), path: formatPath(path), message })), position }
+  return {
+    value,
+    places: walk.places,
+    problems: walk.problems.map(({ offset, path, message }) => ({
+      ...position(offset),
+      path: formatPath(path),
+      message,
+    })),
+    position,
+  }
 }
 
 function syntaxProblems(document: Document.Parsed, position: Reading['position']): ConfigProblem[] {
   const found = [...document.errors, ...document.warnings].map((error) => {
     return { ...position(error.pos[0]), path: '', message: syntaxMessage(error.code, error.message) }
   })
-  // What follows the collapse of the parser is noise.
+  // Complaints after the collapse of the parser are noise.
   const collapse = document.errors.findIndex((error) => error.code === 'RESOURCE_EXHAUSTION')
   if (collapse !== -1) return found.slice(collapse, collapse + 1)
   // A directive would bring back `yes`, `no`, sexagesimal numbers and merge keys.
-  if (document.directives.yaml.version !== '1.2') found.push({ line: 1, column: 1, path: '', message: 'YAML 1.1 is not supported, remove the %YAML directive' })
+  if (document.directives.yaml.version !== '1.2')
+    found.push({
+      line: 1,
+      column: 1,
+      path: '',
+      message: 'YAML 1.1 is not supported, remove the %YAML directive',
+    })
   return found
 }
 
@@ -144,7 +167,7 @@ class Walk {
   }
 
   #list(node: YAMLSeq, path: Path): unknown[] {
-    return (node.items).map((item, index) => {
+    return node.items.map((item, index) => {
       const inner = [...path, index]
       return this.#value(item, inner, offsetOf(item) ?? offsetOf(node) ?? 0)
     })
@@ -153,7 +176,11 @@ class Walk {
   #alias(node: Alias, path: Path, keyOffset: number): unknown {
     const target = this.#anchors.get(node.source)
     if (target === undefined) {
-      this.#note(offsetOf(node) ?? keyOffset, path, `there is no anchor &${inline(node.source)} before this alias`)
+      this.#note(
+        offsetOf(node) ?? keyOffset,
+        path,
+        `there is no anchor &${inline(node.source)} before this alias`,
+      )
       return new Unknown()
     }
     return this.#value(target, path, keyOffset)
@@ -162,8 +189,10 @@ class Walk {
   #spend(path: Path, offset: number): void {
     this.#nodes++
     // An alias inside its own anchor ends here too.
-    if (path.length > MAX_DEPTH) this.#stop(offset, [], `nests too deep, at most ${MAX_DEPTH} levels are possible`)
-    if (this.#nodes > MAX_NODES) this.#stop(offset, [], `holds more than ${MAX_NODES} values, aliases counted as often as they are used`)
+    if (path.length > MAX_DEPTH)
+      this.#stop(offset, [], `nests too deep, at most ${MAX_DEPTH} levels are possible`)
+    if (this.#nodes > MAX_NODES)
+      this.#stop(offset, [], `holds more than ${MAX_NODES} values, aliases counted as often as they are used`)
   }
 
   #stop(offset: number, path: Path, message: string): never {

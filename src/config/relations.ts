@@ -3,8 +3,16 @@
 import type { Path } from './path.ts'
 import { at } from './path.ts'
 import type { Finding } from './problems.ts'
-import { defaults } from './schema.ts'
-import { formatDuration, formatPercent, formatSize, OFF, parseDuration, parsePercent, parseSize } from './units.ts'
+import { defaults } from './defaults.ts'
+import {
+  formatDuration,
+  formatPercent,
+  formatSize,
+  OFF,
+  parseDuration,
+  parsePercent,
+  parseSize,
+} from './units.ts'
 import { oneOf, show } from './words.ts'
 
 const ANY = { min: 1, max: OFF, isOffAllowed: true }
@@ -15,13 +23,25 @@ export function wrongOrder(listener: unknown, path: Path): Finding[] {
   const connect = at(listener, ['deadlines', 'connect'])
   return [
     ...notAbove([...path, 'buffers', 'low'], at(listener, ['buffers', 'low']), {
-      name: 'high', written: high, fallback: defaults.high, parse: (input) => parseSize(input, ANY), format: formatSize,
+      name: 'high',
+      written: high,
+      fallback: defaults.high,
+      parse: (input) => parseSize(input, ANY),
+      format: formatSize,
     }),
     ...notAbove([...path, 'upstream', 'retryFor'], at(listener, ['upstream', 'retryFor']), {
-      name: 'deadlines.connect', written: connect, fallback: defaults.connect, parse: (input) => parseDuration(input, ANY), format: formatDuration,
+      name: 'deadlines.connect',
+      written: connect,
+      fallback: defaults.connect,
+      parse: (input) => parseDuration(input, ANY),
+      format: formatDuration,
     }),
     ...notAbove([...path, 'websocket', 'ping', 'timeout'], at(listener, ['websocket', 'ping', 'timeout']), {
-      name: 'interval', written: interval, fallback: defaults.pingInterval, parse: (input) => parseDuration(input, ANY), format: formatDuration,
+      name: 'interval',
+      written: interval,
+      fallback: defaults.pingInterval,
+      parse: (input) => parseDuration(input, ANY),
+      format: formatDuration,
     }),
   ]
 }
@@ -34,11 +54,20 @@ function parseThreshold(input: unknown): { value: number } | { problem: string }
 export function thresholds(value: Record<string, unknown>): Finding[] {
   const [shedAt, refuseAt] = [at(value, ['memory', 'shedAt']), at(value, ['memory', 'refuseAt'])]
   const found = notAbove(['memory', 'shedAt'], shedAt ?? defaults.shedAt, {
-    name: 'refuseAt', written: refuseAt, fallback: defaults.refuseAt, parse: parseThreshold, format: formatPercent,
+    name: 'refuseAt',
+    written: refuseAt,
+    fallback: defaults.refuseAt,
+    parse: parseThreshold,
+    format: formatPercent,
   })
   // The default is not in the file, so the other one is what to change.
   if (shedAt !== undefined || found.length === 0) return found
-  return [{ path: ['memory', 'refuseAt'], message: `got ${show(refuseAt)}, less than shedAt (${defaults.shedAt}, the default), write shedAt too` }]
+  return [
+    {
+      path: ['memory', 'refuseAt'],
+      message: `got ${show(refuseAt)}, less than shedAt (${defaults.shedAt}, the default), write shedAt too`,
+    },
+  ]
 }
 
 /** Nobody may be reset without having been asked before. */
@@ -46,25 +75,33 @@ export function shortDrain(value: Record<string, unknown>): Finding[] {
   const part = (name: string, fallback: string) => {
     const written = at(value, ['drain', name])
     const parsed = parseDuration(written ?? fallback, ANY)
-    return 'value' in parsed ? { path: ['drain', name], isWritten: written !== undefined, ms: parsed.value } : null
+    return 'value' in parsed
+      ? { path: ['drain', name], isWritten: written !== undefined, ms: parsed.value }
+      : null
   }
-  const parts = [part('timeout', defaults.drainTimeout), part('spread', defaults.spread), part('minDuration', defaults.minDuration)] as const
+  const parts = [
+    part('timeout', defaults.drainTimeout),
+    part('spread', defaults.spread),
+    part('minDuration', defaults.minDuration),
+  ] as const
   const [timeout, spread, minDuration] = parts
   if (timeout === null || spread === null || minDuration === null || timeout.ms === OFF) return []
   const needed = none(spread.ms) + none(minDuration.ms)
   if (needed < timeout.ms) return []
   const here = parts.find((one) => one?.isWritten) ?? timeout
-  return [{
-    path: here.path,
-    message: `got ${formatDuration(here.ms)}, but minDuration (${formatDuration(minDuration.ms)}) and spread (${formatDuration(spread.ms)}) together must be less than timeout (${formatDuration(timeout.ms)})`,
-  }]
+  return [
+    {
+      path: here.path,
+      message: `got ${formatDuration(here.ms)}, but minDuration (${formatDuration(minDuration.ms)}) and spread (${formatDuration(spread.ms)}) together must be less than timeout (${formatDuration(timeout.ms)})`,
+    },
+  ]
 }
 
 const none = (ms: number): number => (ms === OFF ? 0 : ms)
 
 const compressions = { frames: ['pass', 'strip'], messages: ['on', 'off'] } as const
 
-/** What only the other mode of a WebSocket can do. */
+/** Settings that only the other mode of a WebSocket can have. */
 export function wrongMode(listener: unknown, path: Path): Finding[] {
   const mode = at(listener, ['websocket', 'mode']) ?? 'frames'
   if (mode !== 'frames' && mode !== 'messages') return []
@@ -73,10 +110,16 @@ export function wrongMode(listener: unknown, path: Path): Finding[] {
   const policy = at(listener, ['websocket', 'slowConsumer', 'policy'])
   const found: Finding[] = []
   if (compressions[other].some((word) => word === compression)) {
-    found.push({ path: [...path, 'compression'], message: `got ${String(compression)}, which needs mode: ${other}, write ${oneOf(compressions[mode])}` })
+    found.push({
+      path: [...path, 'compression'],
+      message: `got ${String(compression)}, which needs mode: ${other}, write ${oneOf(compressions[mode])}`,
+    })
   }
   if (mode === 'frames' && (policy === 'close' || policy === 'dropOldest' || policy === 'dropNewest')) {
-    found.push({ path: [...path, 'slowConsumer', 'policy'], message: `got ${policy}, which needs mode: messages (frames mode holds no whole message), write that or wait` })
+    found.push({
+      path: [...path, 'slowConsumer', 'policy'],
+      message: `got ${policy}, which needs mode: messages (frames mode holds no whole message), write that or wait`,
+    })
   }
   return found
 }
@@ -84,17 +127,30 @@ export function wrongMode(listener: unknown, path: Path): Finding[] {
 /** What is dropped is a whole message, and only one mode holds those. */
 export function dropInFrames(listener: unknown, path: Path): Finding[] {
   const inner: Path = ['limits', 'messages', 'onExceed']
-  if (at(listener, inner) !== 'drop' || (at(listener, ['websocket', 'mode']) ?? 'frames') !== 'frames') return []
-  return [{ path: [...path, ...inner], message: 'got drop, which needs websocket.mode: messages (frames mode holds no whole message), write that, or delay or close' }]
+  if (at(listener, inner) !== 'drop' || (at(listener, ['websocket', 'mode']) ?? 'frames') !== 'frames')
+    return []
+  return [
+    {
+      path: [...path, ...inner],
+      message:
+        'got drop, which needs websocket.mode: messages (frames mode holds no whole message), write that, or delay or close',
+    },
+  ]
 }
 
-/** Who waits must wait for all: a queue for each client would be theirs to fill. */
+/** The wait is one queue for all: with one for each client, clients could fill as many as they like. */
 export function delayPerClient(listener: unknown, path: Path): Finding[] {
   const inner: Path = ['limits', 'newConnections']
   const onExceed = at(listener, [...inner, 'onExceed'])
-  if (at(listener, [...inner, 'per']) !== 'client' || (onExceed !== undefined && onExceed !== 'delay')) return []
+  if (at(listener, [...inner, 'per']) !== 'client' || (onExceed !== undefined && onExceed !== 'delay'))
+    return []
   const written = onExceed === undefined ? 'per' : 'onExceed'
-  return [{ path: [...path, ...inner, written], message: `got ${written === 'per' ? 'client, with onExceed: delay (the default)' : 'delay, with per: client'}, but one client alone cannot be delayed, write onExceed: close` }]
+  return [
+    {
+      path: [...path, ...inner, written],
+      message: `got ${written === 'per' ? 'client, with onExceed: delay (the default)' : 'delay, with per: client'}, but one client alone cannot be delayed, write onExceed: close`,
+    },
+  ]
 }
 
 interface Ceiling {
@@ -105,46 +161,126 @@ interface Ceiling {
   format: (value: number) => string
 }
 
-function notAbove(path: Path, written: unknown, { name, written: other, fallback, parse, format }: Ceiling): Finding[] {
+function notAbove(
+  path: Path,
+  written: unknown,
+  { name, written: other, fallback, parse, format }: Ceiling,
+): Finding[] {
   const [value, ceiling] = [parse(written), parse(other ?? fallback)]
   // An `off` of the value itself is the schema's to judge.
-  if (!('value' in value) || !('value' in ceiling) || value.value === OFF || value.value <= ceiling.value) return []
+  if (!('value' in value) || !('value' in ceiling) || value.value === OFF || value.value <= ceiling.value)
+    return []
   const what = `${name} (${format(ceiling.value)}${other === undefined ? ', the default' : ''})`
-  return [{ path, message: `got ${format(value.value)}, more than ${what}, write at most ${format(ceiling.value)}` }]
+  return [
+    {
+      path,
+      message: `got ${format(value.value)}, more than ${what}, write at most ${format(ceiling.value)}`,
+    },
+  ]
 }
 
 export function halfPair(listener: unknown, path: Path): Finding[] {
-  const [cert, key] = [at(listener, ['upstream', 'tls', 'cert']), at(listener, ['upstream', 'tls', 'key'])]
-  if ((cert === undefined) === (key === undefined)) return []
-  const [there, missing] = cert === undefined ? ['key', 'cert'] : ['cert', 'key']
-  return [{ path: [...path, missing], message: `is missing, write it beside ${there}` }]
+  return halfOf(at(listener, ['upstream']), path.slice(0, -1))
 }
 
-/** What a listener of HTTP speaks is its own to say; opaque bytes have no name but that which is written. */
+/** A listener of HTTP names its own protocols; opaque bytes have no name but the one that is written. */
 export function alpnOfHttp(listener: unknown, path: Path): Finding[] {
   if (at(listener, ['protocol']) !== 'http') return []
-  const written: Path[] = [['tls', 'alpn'], ['upstream', 'tls', 'alpn']]
+  const written: Path[] = [
+    ['tls', 'alpn'],
+    ['upstream', 'tls', 'alpn'],
+  ]
   return written
     .filter((inner) => at(listener, inner) !== undefined)
-    .map((inner) => ({ path: [...path, ...inner], message: 'has no meaning with protocol: http, which offers what it speaks (http/1.1), remove it' }))
+    .map((inner) => ({
+      path: [...path, ...inner],
+      message: 'has no meaning with protocol: http, which offers what it speaks (http/1.1), remove it',
+    }))
 }
 
 /** Nobody is told of certificates that nobody is asked for. */
 export function certificateOfNobody(listener: unknown, path: Path): Finding[] {
   const inner: Path = ['http', 'clientCertificate']
   if (at(listener, inner) !== 'forward' || at(listener, ['tls', 'clientCa']) !== undefined) return []
-  return [{ path: [...path, ...inner], message: 'got forward, but clients are asked for no certificate, write tls.clientCa, or off' }]
+  return [
+    {
+      path: [...path, ...inner],
+      message: 'got forward, but clients are asked for no certificate, write tls.clientCa, or off',
+    },
+  ]
 }
 
-/** What a check of that type does not ask for. */
-const useless: Readonly<Record<string, readonly string[]>> = { tcp: ['path', 'host', 'headers', 'status'], websocket: ['status'] }
+/** Settings that a check of that type does not use. */
+const useless: Readonly<Record<string, readonly string[]>> = {
+  tcp: ['path', 'host', 'headers', 'status'],
+  websocket: ['status'],
+  grpc: ['path', 'status'],
+}
 
 export function uselessPath(listener: unknown, path: Path): Finding[] {
   const check: Path = ['upstream', 'healthCheck']
   const type = String(at(listener, [...check, 'type']))
   const names = Object.hasOwn(useless, type) ? useless[type]! : []
-  return names.filter((name) => at(listener, [...check, name]) !== undefined).map((name) => ({
-    path: [...path, ...check, name],
-    message: `has no meaning with type: ${type}, remove it or write type: http${name === 'status' ? '' : ' or websocket'}`,
-  }))
+  return names
+    .filter((name) => at(listener, [...check, name]) !== undefined)
+    .map((name) => ({
+      path: [...path, ...check, name],
+      message: `has no meaning with type: ${type}, remove it or write type: http${name === 'status' ? '' : ' or websocket'}`,
+    }))
+}
+
+/** Limits of a fleet need the fleet, and something that gates could share. */
+export function fleetOfNobody(value: Record<string, unknown>, listener: unknown, path: Path): Finding[] {
+  const scoped = ['connectionsPerClient', 'newConnections', 'bytes', 'messages'].filter(
+    (name) => at(listener, ['limits', name, 'scope']) === 'fleet',
+  )
+  return scoped.flatMap((name) => {
+    const inner: Path = [...path, 'limits', name, 'scope']
+    if (at(value, ['shared']) === undefined)
+      return [{ path: inner, message: 'got fleet, which needs shared.redis, write that, or process' }]
+    const isOwn = name === 'bytes' || name === 'messages'
+    if (!isOwn || (at(listener, ['limits', name, 'per']) ?? 'connection') !== 'connection') return []
+    return [
+      {
+        path: inner,
+        message:
+          'got fleet, but each connection has this rate for itself, write per: client or per: listener',
+      },
+    ]
+  })
+}
+
+/** Redis is reached in one way. */
+export function wayToRedis(value: Record<string, unknown>): Finding[] {
+  const path: Path = ['shared', 'redis']
+  const redis = at(value, path)
+  if (typeof redis !== 'object' || redis === null) return []
+  const ways = ['address', 'sentinels', 'cluster'].filter((name) => at(redis, [name]) !== undefined)
+  const found: Finding[] = ['sentinels', 'cluster'].flatMap((name) => {
+    const written = at(redis, [name])
+    const all: unknown[] = Array.isArray(written) ? written : []
+    const index = all.findIndex((one) => typeof one === 'string' && one.startsWith('unix:'))
+    const message = 'is a Unix socket, and what runs there cannot name the others, write host:port'
+    return index < 0 ? [] : [{ path: [...path, name, index], message }]
+  })
+  if (!ways.includes('sentinels'))
+    for (const name of ['sentinelUser', 'sentinelPasswordFile'])
+      if (at(redis, [name]) !== undefined)
+        found.push({ path: [...path, name], message: 'has no meaning without sentinels, remove it' })
+  if (ways.length === 0) {
+    const message = 'is missing, write where Redis listens, such as redis.infra:6379, or sentinels or cluster'
+    found.push({ path: [...path, 'address'], message })
+  }
+  if (ways.length > 1) {
+    const message = `is one way too many, with ${ways[0]!}: write one of address, sentinels and cluster`
+    found.push({ path: [...path, ways[1]!], message })
+  }
+  return [...found, ...halfOf(redis, path)]
+}
+
+function halfOf(section: unknown, path: Path): Finding[] {
+  const [cert, key] = [at(section, ['tls', 'cert']), at(section, ['tls', 'key'])]
+  if ((cert === undefined) === (key === undefined)) return []
+  const [there, missing] = cert === undefined ? ['key', 'cert'] : ['cert', 'key']
+  return [{ path: [...path, 'tls', missing], message: `is missing, write it beside ${there}` }]
 }

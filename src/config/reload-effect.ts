@@ -1,4 +1,4 @@
-// What a reload does with a new value of each key: one table, for the gate that reloads and for docs/configuration.md. It knows no schema, which an
+// The effect of a reload on each key: one table, for the gate that reloads and for docs/configuration.md. It knows no schema, which an
 // idle gate does without.
 
 /** live: for open connections too. new: for connections, and other work, that begin from then on. restart: the process keeps the old value. */
@@ -12,6 +12,8 @@ const effects: Readonly<Record<string, ReloadEffect>> = {
   drain: 'new',
   memory: 'live',
   workers: 'restart',
+  shared: 'live',
+  'shared.group': 'new',
   listeners: 'new',
   'listeners[].deadlines': 'live',
   'listeners[].websocket.ping': 'live',
@@ -22,7 +24,11 @@ const effects: Readonly<Record<string, ReloadEffect>> = {
 export function reloadEffect(path: string): ReloadEffect {
   let best = ''
   for (const prefix of Object.keys(effects)) {
-    if ((path === prefix || path.startsWith(`${prefix}.`) || path.startsWith(`${prefix}[]`)) && prefix.length > best.length) best = prefix
+    if (
+      (path === prefix || path.startsWith(`${prefix}.`) || path.startsWith(`${prefix}[]`)) &&
+      prefix.length > best.length
+    )
+      best = prefix
   }
   const effect = effects[best]
   if (effect === undefined) throw new Error(`no effect of a reload is known for ${path}`)
@@ -30,4 +36,6 @@ export function reloadEffect(path: string): ReloadEffect {
 }
 
 /** Sections of the file whose values wait for a restart. */
-export const restartSections: readonly string[] = Object.entries(effects).filter(([, effect]) => effect === 'restart').map(([path]) => path)
+export const restartSections: readonly string[] = Object.entries(effects)
+  .filter(([, effect]) => effect === 'restart')
+  .map(([path]) => path)

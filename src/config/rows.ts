@@ -48,16 +48,32 @@ function rowOf(meta: Meta, path: string): Row | null {
   if (meta.kind === 'value') return { path, meta }
   if (meta.kind === 'either') {
     const row = rowOf(meta.single.meta, path)
-    return row && { ...row, meta: { ...row.meta, type: `${row.meta.type}, or a map of ${supportedKeys(meta.object.meta)}` } }
+    return (
+      row && {
+        ...row,
+        meta: { ...row.meta, type: `${row.meta.type}, or a map of ${supportedKeys(meta.object.meta)}` },
+      }
+    )
   }
   if (meta.kind !== 'list' || meta.item.meta.kind !== 'value') return null
   const item = meta.item.meta
-  return { path, meta: { ...item, type: `list of ${item.type}${item.type.endsWith('s') ? 'es' : 's'}`, meaning: meta.meaning, ...(meta.min === 0 ? { default: [] } : {}) } }
+  return {
+    path,
+    meta: {
+      ...item,
+      type: `list of ${item.type}${item.type.endsWith('s') ? 'es' : 's'}`,
+      meaning: meta.meaning,
+      ...(meta.min === 0 ? { default: [] } : {}),
+    },
+  }
 }
 
 function supportedKeys(meta: Meta): string {
   if (meta.kind !== 'section') return ''
-  return Object.entries(meta.entries).filter(([, key]) => key.meta.kind !== 'later').map(([name]) => `\`${name}\``).join(', ')
+  return Object.entries(meta.entries)
+    .filter(([, key]) => key.meta.kind !== 'later')
+    .map(([name]) => `\`${name}\``)
+    .join(', ')
 }
 
 /** The default as it would be written; null where the key must be written. */

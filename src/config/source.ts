@@ -33,27 +33,38 @@ export interface Loaded {
 /** No verdict, by no fault of the file. */
 class Undecided extends ConfigError {}
 
-/** What the process is given. */
+/** The task of the process. */
 export interface Task {
   text: string
   file: string
   env: Environment
 }
 
-/** What it answers. */
-export type Verdict = { hash: string; checked: Checked } | { hash: string; problems: readonly ConfigProblem[] }
+/** Its answer. */
+export type Verdict =
+  | { hash: string; checked: Checked }
+  | { hash: string; problems: readonly ConfigProblem[] }
 
-/** What a file holds, or why it cannot be read. */
+/** The content of a file, or why it cannot be read. */
 export async function readFile(file: string): Promise<Buffer | ConfigError> {
   return readConfigFile(file).catch(complaint)
 }
 
-/** What the content says. Rejects only with a bug of ours. */
-export async function loadContent(content: Buffer | ConfigError, file: string, env: Environment, clock: Clock): Promise<Loaded> {
+/** The meaning of the content. Rejects only with a bug of ours. */
+export async function loadContent(
+  content: Buffer | ConfigError,
+  file: string,
+  env: Environment,
+  clock: Clock,
+): Promise<Loaded> {
   try {
     if (content instanceof ConfigError) throw content
     const verdict = await judge({ text: decode(content, file), file, env: { ...env } }, clock)
-    return { hash: verdict.hash, outcome: 'checked' in verdict ? verdict.checked : new ConfigError(file, verdict.problems), isUndecided: false }
+    return {
+      hash: verdict.hash,
+      outcome: 'checked' in verdict ? verdict.checked : new ConfigError(file, verdict.problems),
+      isUndecided: false,
+    }
   } catch (error) {
     return { hash: '', outcome: complaint(error), isUndecided: error instanceof Undecided }
   }
@@ -75,30 +86,42 @@ function judge(task: Task, clock: Clock): Promise<Verdict> {
       reject(error)
     }
     const stopLooking = clock.every(LOOK_MS, () => {
-      if (cpuMs(child.pid) >= CPU_MS) giveUp(unusable(`takes more than ${CPU_MS / 1000}s of CPU to be checked, write less`))
+      if (cpuMs(child.pid) >= CPU_MS)
+        giveUp(unusable(`takes more than ${CPU_MS / 1000}s of CPU to be checked, write less`))
     })
-    const stopWaiting = clock.after(PATIENCE_MS, () => giveUp(undecided(`was not checked in ${PATIENCE_MS / 1000}s: the machine was too slow`)))
+    const stopWaiting = clock.after(PATIENCE_MS, () =>
+      giveUp(undecided(`was not checked in ${PATIENCE_MS / 1000}s: the machine was too slow`)),
+    )
     let complaints = ''
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => (complaints = (complaints + text).slice(-4096)))
+    child.stderr
+      ?.setEncoding('utf8')
+      .on('data', (text: string) => (complaints = (complaints + text).slice(-4096)))
     child.once('message', (verdict) => resolve(decoded(verdict as string)))
-    child.once('error', (error) => reject(undecided(`cannot be checked: a process for it cannot be started (${error.message})`)))
+    child.once('error', (error) =>
+      reject(undecided(`cannot be checked: a process for it cannot be started (${error.message})`)),
+    )
     child.once('close', (code, signal) => {
       stopLooking()
       stopWaiting()
       // Where it has answered, nobody listens to this.
-      if (complaints.includes('heap out of memory')) reject(unusable(`takes more than ${HEAP_MIB} MiB to be checked, write less`))
-      else if (signal !== null) reject(undecided(`cannot be checked: the process for it was ended by ${signal}`))
-      else reject(new Error(`the check of the configuration ended with ${code} and no verdict: ${complaints}`))
+      if (complaints.includes('heap out of memory'))
+        reject(unusable(`takes more than ${HEAP_MIB} MiB to be checked, write less`))
+      else if (signal !== null)
+        reject(undecided(`cannot be checked: the process for it was ended by ${signal}`))
+      else
+        reject(new Error(`the check of the configuration ended with ${code} and no verdict: ${complaints}`))
     })
     child.send(task, () => {}) // of a process that ended early, its end says more
   })
 }
 
-/** What the process has had of the CPU; 0 where the system does not tell. */
+/** The CPU time of the process; 0 where the system does not tell. */
 function cpuMs(pid: number | undefined): number {
   try {
     // After the name, which may hold anything, the state is the first field; utime and stime are the twelfth and thirteenth (proc(5)).
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ')
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /s, '')
+      .split(' ')
     return TICK_MS * (Number(fields[11]) + Number(fields[12]))
   } catch {
     return 0
@@ -106,10 +129,13 @@ function cpuMs(pid: number | undefined): number {
 }
 
 function start(): ChildProcess {
-  const program = new URL(import.meta.url.endsWith('.ts') ? './check-process.ts' : './check-process.js', import.meta.url)
+  const program = new URL(
+    import.meta.url.endsWith('.ts') ? './check-process.ts' : './check-process.js',
+    import.meta.url,
+  )
   return nodeChildProcess().fork(program, [], {
     execArgv: [`--max-old-space-size=${HEAP_MIB}`],
-    // What Node is told for the gate (a debugger, a profiler) is not for this one.
+    // Node's options for the gate (a debugger, a profiler) are not for this one.
     env: { ...process.env, NODE_OPTIONS: '' },
     // Nothing of the gate's own: Node, when it ends, makes standard streams as blocking as it found them, which is for all who share them, and
     // a gate whose stdout blocks stops where nobody reads it. Not `ignore` either: for that the system opens /dev/null, and a bare root has none.
@@ -121,9 +147,13 @@ function start(): ChildProcess {
 const INFINITY = '\0Infinity'
 
 export function encode(verdict: Verdict): string {
-  return JSON.stringify(verdict, (_key, value: unknown) => (value === Number.POSITIVE_INFINITY ? INFINITY : value))
+  return JSON.stringify(verdict, (_key, value: unknown) =>
+    value === Number.POSITIVE_INFINITY ? INFINITY : value,
+  )
 }
 
 function decoded(text: string): Verdict {
-  return JSON.parse(text, (_key, value: unknown) => (value === INFINITY ? Number.POSITIVE_INFINITY : value)) as Verdict
+  return JSON.parse(text, (_key, value: unknown) =>
+    value === INFINITY ? Number.POSITIVE_INFINITY : value,
+  ) as Verdict
 }

@@ -9,18 +9,25 @@ const suite = /^(TLS_[A-Z0-9_]+|[A-Z0-9]+-[A-Z0-9-]+)$/
 
 /** OpenSSL leaves out what it does not know, and says nothing: a slip would be a suite less. */
 export function parseCiphers(input: unknown): Parsed<string> {
-  if (typeof input !== 'string' || !/^[A-Za-z0-9_:!+@=. -]+$/.test(input)) return { problem: `got ${show(input)}, write suites as OpenSSL names them, with colons between them` }
-  const known = nodeTls().getCiphers().map((name) => name.toUpperCase())
+  if (typeof input !== 'string' || !/^[A-Za-z0-9_:!+@=. -]+$/.test(input))
+    return { problem: `got ${show(input)}, write suites as OpenSSL names them, with colons between them` }
+  const known = nodeTls()
+    .getCiphers()
+    .map((name) => name.toUpperCase())
   for (const word of input.split(/[: ]/)) {
     if (!suite.test(word) || known.includes(word)) continue
     const meant = suggest(word, known)
-    return { problem: `names ${word}, which OpenSSL does not know${meant === null ? ', write another' : `; did you mean ${meant}?`}` }
+    return {
+      problem: `names ${word}, which OpenSSL does not know${meant === null ? ', write another' : `; did you mean ${meant}?`}`,
+    }
   }
   try {
     nodeTls().createSecureContext({ ciphers: input })
     return { value: input }
   } catch {
-    return { problem: `got ${show(input)}, of which OpenSSL takes nothing, write suites such as ECDHE-RSA-AES128-GCM-SHA256` }
+    return {
+      problem: `got ${show(input)}, of which OpenSSL takes nothing, write suites such as ECDHE-RSA-AES128-GCM-SHA256`,
+    }
   }
 }
 

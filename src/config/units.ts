@@ -27,11 +27,11 @@ interface Unit {
   factor: number
 }
 
-/** What one kind of quantity needs to be read and to be complained about. */
+/** One kind of quantity, as it is read and complained about. */
 interface Scale {
   /** Smallest first. */
   units: readonly Unit[]
-  /** What people write instead, in lower case. */
+  /** Units that people write instead, in lower case. */
   slips: Readonly<Record<string, string>>
   example: string
   format: (value: number) => string
@@ -46,8 +46,22 @@ const durations: Scale = {
     { name: 'd', factor: DAY },
   ],
   slips: {
-    msec: 'ms', millis: 'ms', sec: 's', secs: 's', second: 's', seconds: 's', min: 'm', mins: 'm', minute: 'm',
-    minutes: 'm', hr: 'h', hrs: 'h', hour: 'h', hours: 'h', day: 'd', days: 'd',
+    msec: 'ms',
+    millis: 'ms',
+    sec: 's',
+    secs: 's',
+    second: 's',
+    seconds: 's',
+    min: 'm',
+    mins: 'm',
+    minute: 'm',
+    minutes: 'm',
+    hr: 'h',
+    hrs: 'h',
+    hour: 'h',
+    hours: 'h',
+    day: 'd',
+    days: 'd',
   },
   example: 'a duration such as 250ms, 30s, 5m or 1h',
   format: formatDuration,
@@ -93,29 +107,47 @@ const quantity = /^(\d{1,15}(?:\.\d{1,6})?) *([A-Za-z]+|%)$/
 function parseQuantity(input: unknown, range: Range, scale: Scale): Parsed<number> {
   const got = `got ${show(input)}`
   if (input === 'off') {
-    return range.isOffAllowed ? { value: OFF } : { problem: `${got}, but this bound cannot be off, write ${scale.example}` }
+    return range.isOffAllowed
+      ? { value: OFF }
+      : { problem: `${got}, but this bound cannot be off, write ${scale.example}` }
   }
-  if (input === false || input === 'no') return { problem: range.isOffAllowed ? `${got}, write off to disable it` : `${got}, write ${scale.example}` }
+  if (input === false || input === 'no')
+    return {
+      problem: range.isOffAllowed ? `${got}, write off to disable it` : `${got}, write ${scale.example}`,
+    }
   if (typeof input === 'number') return { problem: `${got}, ${forNumber(input, range, scale)}` }
   if (typeof input !== 'string') return { problem: `${got}, write ${scale.example}` }
   const match = quantity.exec(input)
-  if (match === null) return { problem: `${got}, ${/^[+-]?[0.]+$/.test(input) ? forZero(range, scale) : `write ${scale.example}`}` }
+  if (match === null)
+    return {
+      problem: `${got}, ${/^[+-]?[0.]+$/.test(input) ? forZero(range, scale) : `write ${scale.example}`}`,
+    }
   const [, digits = '', unitName = ''] = match
   const unit = scale.units.find((one) => one.name === unitName)
   if (unit === undefined || input.includes(' ')) {
     const folded = unitName.toLowerCase()
-    const meant = unit ?? scale.units.find(({ name }) => name.toLowerCase() === folded || name === scale.slips[folded])
-    return { problem: meant === undefined ? `${got}, write ${scale.example}` : `${got}, write ${digits}${meant.name}` }
+    const meant =
+      unit ?? scale.units.find(({ name }) => name.toLowerCase() === folded || name === scale.slips[folded])
+    return {
+      problem:
+        meant === undefined ? `${got}, write ${scale.example}` : `${got}, write ${digits}${meant.name}`,
+    }
   }
   return inRange(Number(digits), unit, { got, range, scale })
 }
 
-function inRange(amount: number, unit: Unit, { got, range, scale }: { got: string; range: Range; scale: Scale }): Parsed<number> {
+function inRange(
+  amount: number,
+  unit: Unit,
+  { got, range, scale }: { got: string; range: Range; scale: Scale },
+): Parsed<number> {
   if (amount === 0) return { problem: `${got}, ${forZero(range, scale)}` }
   // Percent keeps its fraction (divided: 95 * 0.01 is not 0.95); milliseconds and bytes are whole, and 1.1 * 1000 is not.
   const value = unit.factor < 1 ? amount / (1 / unit.factor) : Math.round(amount * unit.factor)
   if (value >= range.min && value <= range.max) return { value }
-  return { problem: `${got}, must be ${scale.format(range.min)} to ${scale.format(range.max)}${range.isOffAllowed ? ', or off' : ''}` }
+  return {
+    problem: `${got}, must be ${scale.format(range.min)} to ${scale.format(range.max)}${range.isOffAllowed ? ', or off' : ''}`,
+  }
 }
 
 function forZero(range: Range, scale: Scale): string {

@@ -1,9 +1,11 @@
-// What is allowed but seldom meant: waits without a bound, memory beyond any pod, keys without effect.
+// Settings that are allowed but seldom meant: waits without a bound, memory beyond any pod, keys without effect.
 // `sidegate check` says it; nothing is refused for it.
 
 import type { Address } from './address.ts'
 import { formatAddress } from './address.ts'
+import type { Cidr } from './cidr.ts'
 import { localPorts } from './local-ports.ts'
+import { oddDurations } from './odd-durations.ts'
 import type { Path } from './path.ts'
 import type { Finding } from './problems.ts'
 import type { Config, ListenerConfig } from './schema.ts'
@@ -11,7 +13,7 @@ import { formatDuration, formatSize, OFF } from './units.ts'
 
 const MINUTE_MS = 60_000
 const MUCH_MEMORY_BYTES = 4 * 1024 ** 3
-/** What stands in for `limits.connections` where nothing is written. */
+/** The number for `limits.connections` where nothing is written. */
 const USUAL_CONNECTIONS = 10_000
 /** Ports that a service mesh takes inside a pod. */
 const meshPorts = [
@@ -22,7 +24,11 @@ const meshPorts = [
 ] as const
 
 /** `isWritten` tells whether the file has that path; without it, warnings on keys without effect are left out. */
-export function riskyValues(config: Config, isWritten: (path: Path) => boolean = () => false, ports = localPorts()): Finding[] {
+export function riskyValues(
+  config: Config,
+  isWritten: (path: Path) => boolean = () => false,
+  ports = localPorts(),
+): Finding[] {
   return [
     ...riskyAddress(config.health.address, ['health', 'address']),
     ...riskyAddress(config.admin.address, ['admin', 'address']),
@@ -30,7 +36,7 @@ export function riskyValues(config: Config, isWritten: (path: Path) => boolean =
     ...cutByDrain(config),
     ...config.listeners.flatMap((listener, index) => {
       const path = ['listeners', index]
-      return [
+      return once([
         ...riskyAddress(listener.address, [...path, 'address']),
         ...unboundedWaits(listener, [...path, 'deadlines']),
         ...forgottenPeers(listener, path),
@@ -39,30 +45,49 @@ export function riskyValues(config: Config, isWritten: (path: Path) => boolean =
         ...withoutEffect(listener, path, isWritten),
         ...wholeMessages(listener, [...path, 'websocket']),
         ...everybody(listener, path),
+        ...clientsOfProxies(listener, path),
         ...pausesOfTcp(listener, [...path, 'deadlines']),
-      ]
+        ...oddDurations(listener, [...path, 'deadlines']),
+      ])
     }),
   ]
 }
 
+/** One finding for each value: the first says most. */
+function once(found: readonly Finding[]): Finding[] {
+  const paths = found.map(({ path }) => path.join('.'))
+  return found.filter((_, nth) => paths.indexOf(paths[nth]!) === nth)
+}
+
 function riskyAddress(address: Address, path: Path): Finding[] {
   if (address.kind === 'unix') return []
-  if (address.port === 0) return [{ path, message: `${formatAddress(address)} is any free port, which clients cannot know` }]
+  if (address.port === 0)
+    return [{ path, message: `${formatAddress(address)} is any free port, which clients cannot know` }]
   const owner = meshPorts.find(({ from, to }) => address.port >= from && address.port <= to)?.owner
-  return owner === undefined ? [] : [{ path, message: `port ${address.port} is one that ${owner} takes inside a pod` }]
+  return owner === undefined
+    ? []
+    : [{ path, message: `port ${address.port} is one that ${owner} takes inside a pod` }]
 }
 
 function riskyMemory({ memory, listeners }: Config): Finding[] {
   const path = ['memory', 'buffered']
   if (!('bytes' in memory.buffered)) return []
   const { bytes } = memory.buffered
-  if (bytes === OFF) return [{ path, message: 'off: a burst of stalled readers may take the last of the memory between two looks' }]
+  if (bytes === OFF)
+    return [
+      { path, message: 'off: a burst of stalled readers may take the last of the memory between two looks' },
+    ]
   const largest = Math.max(...listeners.map(({ buffers }) => buffers.highBytes))
   if (bytes >= 2 * largest) return []
-  return [{ path, message: `${formatSize(bytes)} is less than one connection may hold (two buffers of ${formatSize(largest)})` }]
+  return [
+    {
+      path,
+      message: `${formatSize(bytes)} is less than one connection may hold (two buffers of ${formatSize(largest)})`,
+    },
+  ]
 }
 
-/** What each of these deadlines stops when it is on. */
+/** The peers that each of these deadlines stops when it is on. */
 const waits = {
   handshake: 'a client that never finishes its request head is kept for ever',
   connect: 'a dial waits for as long as the kernel does, two minutes or more',
@@ -83,7 +108,10 @@ function unboundedWaits(listener: ListenerConfig, path: Path): Finding[] {
   }
   const { halfCloseMs } = deadlines
   if (halfCloseMs !== OFF && halfCloseMs > MINUTE_MS) {
-    found.push({ path: [...path, 'halfClose'], message: `${formatDuration(halfCloseMs)} is longer than iptables NAT remembers a half-closed connection (60s)` })
+    found.push({
+      path: [...path, 'halfClose'],
+      message: `${formatDuration(halfCloseMs)} is longer than iptables NAT remembers a half-closed connection (60s)`,
+    })
   }
   return found
 }
@@ -92,11 +120,22 @@ function forgottenPeers({ deadlines, websocket, tcpKeepAliveMs }: ListenerConfig
   const { idleMs, clientIdleMs, upstreamIdleMs, lifetimeMs } = deadlines
   const found: Finding[] = []
   if (idleMs === OFF && lifetimeMs === OFF && (clientIdleMs === OFF || upstreamIdleMs === OFF)) {
-    found.push({ path: [...path, 'deadlines', 'idle'], message: 'off: a forgotten connection is kept for ever' })
+    found.push({
+      path: [...path, 'deadlines', 'idle'],
+      message: 'off: a forgotten connection is kept for ever',
+    })
   }
-  if (tcpKeepAliveMs === OFF) found.push({ path: [...path, 'tcpKeepAlive'], message: 'off: a peer that vanished is noticed only when it is sent something' })
+  if (tcpKeepAliveMs === OFF)
+    found.push({
+      path: [...path, 'tcpKeepAlive'],
+      message: 'off: a peer that vanished is noticed only when it is sent something',
+    })
   const { intervalMs } = websocket.ping
-  if (intervalMs < 1000) found.push({ path: [...path, 'websocket', 'ping', 'interval'], message: `${formatDuration(intervalMs)} sends many pings to every silent connection` })
+  if (intervalMs < 1000)
+    found.push({
+      path: [...path, 'websocket', 'ping', 'interval'],
+      message: `${formatDuration(intervalMs)} sends many pings to every silent connection`,
+    })
   return found
 }
 
@@ -106,8 +145,9 @@ function fewPorts({ limits, upstream }: ListenerConfig, path: Path, ports: numbe
   if (addresses.some(({ kind }) => kind === 'unix')) return []
   const connections = Math.ceil((limits.connections ?? USUAL_CONNECTIONS) / addresses.length)
   if (Math.min(connections, maxConnections) <= ports) return []
-  const message = `${connections} connections to one upstream address are more than the local ports (${ports}, net.ipv4.ip_local_port_range): dials would fail with EADDRNOTAVAIL; `
-    + 'name more addresses, widen the range, or set upstream.maxConnections'
+  const message =
+    `${connections} connections to one upstream address are more than the local ports (${ports}, net.ipv4.ip_local_port_range): dials would fail with EADDRNOTAVAIL; ` +
+    'name more addresses, widen the range, or set upstream.maxConnections'
   return [{ path: [...path, 'limits', 'connections'], message }]
 }
 
@@ -116,7 +156,12 @@ function muchMemory({ limits, buffers }: ListenerConfig, path: Path): Finding[] 
   const bytes = connections * buffers.highBytes * 2
   if (bytes <= MUCH_MEMORY_BYTES) return []
   const total = formatSize(Math.round(bytes / 1024 ** 3) * 1024 ** 3)
-  return [{ path: [...path, 'buffers', 'high'], message: `${connections} connections with two buffers of ${formatSize(buffers.highBytes)} may take ${total}` }]
+  return [
+    {
+      path: [...path, 'buffers', 'high'],
+      message: `${connections} connections with two buffers of ${formatSize(buffers.highBytes)} may take ${total}`,
+    },
+  ]
 }
 
 /** Message mode keeps what frames mode only passes on. */
@@ -124,13 +169,23 @@ function wholeMessages({ protocol, limits, websocket }: ListenerConfig, path: Pa
   const { mode, maxMessageBytes, maxMessageToClientBytes, slowConsumer } = websocket
   if (protocol === 'tcp' || mode === 'frames') return []
   const found: Finding[] = []
-  if (maxMessageBytes === OFF) found.push({ path: [...path, 'maxMessage'], message: 'off: messages mode keeps a message until it is whole, so one client can take all memory' })
+  if (maxMessageBytes === OFF)
+    found.push({
+      path: [...path, 'maxMessage'],
+      message: 'off: messages mode keeps a message until it is whole, so one client can take all memory',
+    })
   if (maxMessageToClientBytes === OFF && maxMessageBytes !== OFF) {
-    found.push({ path: [...path, 'maxMessageToClient'], message: 'off: messages mode keeps a message until it is whole, however large the service makes it' })
+    found.push({
+      path: [...path, 'maxMessageToClient'],
+      message: 'off: messages mode keeps a message until it is whole, however large the service makes it',
+    })
   }
   const bytes = (limits.connections ?? USUAL_CONNECTIONS) * slowConsumer.queueBytes
   if (slowConsumer.policy !== 'wait' && bytes > 4 * MUCH_MEMORY_BYTES) {
-    found.push({ path: [...path, 'slowConsumer', 'queue'], message: `${limits.connections ?? USUAL_CONNECTIONS} clients that stall may take ${formatSize(Math.round(bytes / 1024 ** 3) * 1024 ** 3)}` })
+    found.push({
+      path: [...path, 'slowConsumer', 'queue'],
+      message: `${limits.connections ?? USUAL_CONNECTIONS} clients that stall may take ${formatSize(Math.round(bytes / 1024 ** 3) * 1024 ** 3)}`,
+    })
   }
   return found
 }
@@ -140,23 +195,81 @@ function pausesOfTcp({ protocol, deadlines }: ListenerConfig, path: Path): Findi
   if (protocol !== 'tcp') return []
   const { writeMs, upstreamIdleMs, idleMs, lifetimeMs } = deadlines
   const found: Finding[] = []
-  const warn = (name: string, ms: number, message: string): void => void found.push({ path: [...path, name], message: `${formatDuration(ms)} ${message}` })
-  if (writeMs < MINUTE_MS) warn('write', writeMs, 'ends a client that pauses at a result (a pager, a debugger), and a publisher whose broker reads nothing while its memory is short')
-  if (upstreamIdleMs < 5 * MINUTE_MS) warn('upstreamIdle', upstreamIdleMs, 'ends a client whose answer takes longer, such as that of a long query')
-  if (idleMs < 5 * MINUTE_MS) warn('idle', idleMs, 'ends connections that a pool keeps, and queries that take longer')
-  if (lifetimeMs < OFF) warn('lifetime', lifetimeMs, 'ends a connection also in the middle of a transaction: let the pool of the clients end it (maxLifetime)')
+  const warn = (name: string, ms: number, message: string): void =>
+    void found.push({ path: [...path, name], message: `${formatDuration(ms)} ${message}` })
+  if (writeMs < MINUTE_MS)
+    warn(
+      'write',
+      writeMs,
+      'ends a client that pauses at a result (a pager, a debugger), and a publisher whose broker reads nothing while its memory is short',
+    )
+  if (upstreamIdleMs < 5 * MINUTE_MS)
+    warn(
+      'upstreamIdle',
+      upstreamIdleMs,
+      'ends a client whose answer takes longer, such as that of a long query',
+    )
+  if (idleMs < 5 * MINUTE_MS)
+    warn('idle', idleMs, 'ends connections that a pool keeps, and queries that take longer')
+  if (lifetimeMs < OFF)
+    warn(
+      'lifetime',
+      lifetimeMs,
+      'ends a connection also in the middle of a transaction: let the pool of the clients end it (maxLifetime)',
+    )
   return found
 }
 
 function cutByDrain({ drain, listeners }: Config): Finding[] {
   if (drain.tcp === 'wait' || listeners.every(({ protocol }) => protocol !== 'tcp')) return []
-  return [{ path: ['drain', 'tcp'], message: 'spread: connections of tcp are ended at random moments, those among them that wait for an answer' }]
+  return [
+    {
+      path: ['drain', 'tcp'],
+      message:
+        'spread: connections of tcp are ended at random moments, those among them that wait for an answer',
+    },
+  ]
 }
 
-function everybody({ proxyProtocol }: ListenerConfig, path: Path): Finding[] {
-  const all = proxyProtocol.trusted.find(({ prefix }) => prefix === 0)
-  if (proxyProtocol.accept === 'off' || all === undefined) return []
-  return [{ path: [...path, 'proxyProtocol', 'trusted'], message: `${all.address}/0 trusts everybody: any client can claim any address` }]
+function everybody({ protocol, proxyProtocol, http }: ListenerConfig, path: Path): Finding[] {
+  const lists: Array<[Path, ListenerConfig['http']['trustForwarded']]> = [
+    [['proxyProtocol', 'trusted'], proxyProtocol.accept === 'off' ? [] : proxyProtocol.trusted],
+    [['http', 'trustForwarded'], protocol === 'http' ? http.trustForwarded : []],
+  ]
+  return lists.flatMap(([key, networks]) => {
+    const all = networks.find((one) => one !== 'private' && one.prefix === 0)
+    if (all === undefined || all === 'private') return []
+    const message = `${all.address}/0 trusts everybody: any client can claim any address`
+    return [{ path: [...path, ...key], message }]
+  })
+}
+
+/** A browser behind a proxy that names it asks for so much of one page. */
+const REQUESTS_OF_A_PAGE = 50
+
+/** What is judged or counted by client is so for whom a trusted proxy names, request by request. */
+function clientsOfProxies({ protocol, http, access, limits }: ListenerConfig, path: Path): Finding[] {
+  const { trustForwarded } = http
+  if (protocol === 'tcp' || trustForwarded.length === 0) return []
+  const found: Finding[] = []
+  const isProxy = (network: Cidr): boolean =>
+    trustForwarded.some((one) => one !== 'private' && isSame(one, network))
+  if (access.allow.length > 0 && access.allow.every(isProxy))
+    found.push({
+      path: [...path, 'access', 'allow'],
+      message: 'names proxies of http.trustForwarded alone, and judges the clients that these name',
+    })
+  const { perSec, burst, per } = limits.newConnections
+  if (per === 'client' && Number.isFinite(perSec) && burst < REQUESTS_OF_A_PAGE)
+    found.push({
+      path: [...path, 'limits', 'newConnections', 'burst'],
+      message: `${burst}: of a client that a proxy of http.trustForwarded names each request counts, and a page is many`,
+    })
+  return found
+}
+
+function isSame(one: Cidr, other: Cidr): boolean {
+  return one.address === other.address && one.prefix === other.prefix
 }
 
 /** There is something to wait for before the first byte of a protocol. */
@@ -166,17 +279,24 @@ function hasSlowGates({ tls, proxyProtocol }: ListenerConfig): boolean {
 
 function withoutEffect(listener: ListenerConfig, path: Path, isWritten: (path: Path) => boolean): Finding[] {
   const { protocol, deadlines } = listener
-  const useless: Path[] = protocol === 'tcp' ? [['websocket'], ['http'], ['deadlines', 'response'], ['limits', 'messages']] : []
+  const useless: Path[] =
+    protocol === 'tcp' ? [['websocket'], ['http'], ['deadlines', 'response'], ['limits', 'messages']] : []
   if (protocol === 'tcp' && !hasSlowGates(listener)) useless.push(['deadlines', 'handshake'])
   const found: Finding[] = useless
     .filter((inner) => isWritten([...path, ...inner]))
     .map((inner) => ({ path: [...path, ...inner], message: 'has no effect with protocol: tcp', isKey: true }))
-  if (listener.mode !== null && listener.address.kind !== 'unix') found.push({ path: [...path, 'mode'], message: 'has no effect but for a Unix socket', isKey: true })
+  if (listener.mode !== null && listener.address.kind !== 'unix')
+    found.push({ path: [...path, 'mode'], message: 'has no effect but for a Unix socket', isKey: true })
   const { accept, trusted } = listener.proxyProtocol
   if (accept === 'off' && trusted.length > 0 && isWritten([...path, 'proxyProtocol', 'trusted'])) {
-    found.push({ path: [...path, 'proxyProtocol', 'trusted'], message: 'has no effect while proxyProtocol.accept is off', isKey: true })
+    found.push({
+      path: [...path, 'proxyProtocol', 'trusted'],
+      message: 'has no effect while proxyProtocol.accept is off',
+      isKey: true,
+    })
   }
   const jitter: Path = [...path, 'deadlines', 'lifetimeJitter']
-  if (deadlines.lifetimeMs === OFF && isWritten(jitter)) found.push({ path: jitter, message: 'has no effect while lifetime is off', isKey: true })
+  if (deadlines.lifetimeMs === OFF && isWritten(jitter))
+    found.push({ path: jitter, message: 'has no effect while lifetime is off', isKey: true })
   return found
 }

@@ -1,5 +1,7 @@
 // How problems speak: an offending value as one safe, short line, and "did you mean" for a word that is nearly right.
-// What an operator wrote may hold anything; nothing of it reaches a terminal or a log line unescaped.
+// The words of an operator may hold anything; nothing of them reaches a terminal or a log line unescaped.
+
+import { safe } from '../core/safe.ts'
 
 /** Either a value or the sentence that says why there is none. */
 export type Parsed<T> = { value: T } | { problem: string }
@@ -8,8 +10,6 @@ const SHOWN_CHARS = 60
 // Plain enough to be read without quotes, and not mistaken for a number, a boolean or nothing at all.
 const plainWord = /^[\w./:@[\]*%+-]+$/
 const notPlain = /^([-+.\d]*|[-+]?[\d.]+e[-+]?\d+|0[xo][\da-f]+|true|false|null|nothing|a|an)$/i
-// Controls, separators, and the marks that turn the direction of a line.
-const unprintable = /[\p{C}\p{Zl}\p{Zp}]/gu
 
 /** The value as the operator wrote it: `5`, `nothing`, `"5"`, `a list`. */
 export function show(value: unknown): string {
@@ -23,21 +23,16 @@ export function show(value: unknown): string {
 
 /** In double quotes, escaped and cut. */
 export function quote(text: string): string {
-  return JSON.stringify(cut(text, SHOWN_CHARS)).replace(unprintable, escapeChar)
+  return safe(JSON.stringify(cut(text, SHOWN_CHARS)))
 }
 
 /** Without quotes, inside a sentence; escaped and cut. */
 export function inline(text: string, maxChars = SHOWN_CHARS): string {
-  return cut(text, maxChars).replace(unprintable, escapeChar)
+  return safe(cut(text, maxChars))
 }
 
 function cut(text: string, maxChars: number): string {
   return text.length > maxChars ? `${text.slice(0, maxChars)}…` : text
-}
-
-function escapeChar(char: string): string {
-  const code = char.codePointAt(0) ?? 0
-  return code > 0xffff ? `\\u{${code.toString(16)}}` : `\\u${code.toString(16).padStart(4, '0')}`
 }
 
 const MAX_WORD = 64
@@ -71,8 +66,13 @@ export function editDistance(from: string, to: string): number {
     const current = [row]
     for (let column = 1; column <= to.length; column++) {
       const isSame = from[row - 1] === to[column - 1]
-      let cost = Math.min(at(last, column) + 1, at(current, column - 1) + 1, at(last, column - 1) + (isSame ? 0 : 1))
-      const isSwap = row > 1 && column > 1 && from[row - 1] === to[column - 2] && from[row - 2] === to[column - 1]
+      let cost = Math.min(
+        at(last, column) + 1,
+        at(current, column - 1) + 1,
+        at(last, column - 1) + (isSame ? 0 : 1),
+      )
+      const isSwap =
+        row > 1 && column > 1 && from[row - 1] === to[column - 2] && from[row - 2] === to[column - 1]
       if (isSwap) cost = Math.min(cost, at(beforeLast, column - 2) + 1)
       current.push(cost)
     }

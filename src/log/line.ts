@@ -33,7 +33,13 @@ const unsafe = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff
 const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
 const bare = /^[\x21\x23-\x3c\x3e-\x5b\x5d-\x7e]+$/
 
-export function formatLine(format: LogFormat, wallMs: number, level: LogLevel, message: string, fields?: LogFields): string {
+export function formatLine(
+  format: LogFormat,
+  wallMs: number,
+  level: LogLevel,
+  message: string,
+  fields?: LogFields,
+): string {
   const write = format === 'json' ? jsonPair : textPair
   const separator = format === 'json' ? ',' : ' '
   let line = write('time', timestamp(wallMs)) + separator + write('level', level)
@@ -78,7 +84,8 @@ function escapeCodeUnit(character: string): string {
 /** At most `maxBytes` of UTF-8, dots included, never through the middle of a character. */
 export function cut(text: string, maxBytes: number): string {
   // A UTF-16 unit is three bytes at the most, so most strings need no counting.
-  if (text.length * 3 <= maxBytes || (text.length <= maxBytes && Buffer.byteLength(text) <= maxBytes)) return text
+  if (text.length * 3 <= maxBytes || (text.length <= maxBytes && Buffer.byteLength(text) <= maxBytes))
+    return text
   const { read } = new TextEncoder().encodeInto(text, new Uint8Array(maxBytes - 3))
   return `${text.slice(0, read)}...`
 }

@@ -1,8 +1,8 @@
-// The bounded queue between whoever logs and a destination that may be slow, stalled, full or gone.
+// The bounded queue between the parts that log and a destination that may be slow, stalled, full or gone.
 //
 //     write(line) --> [ queue: at most maxBytes, with the batch in flight ] --> destination, one batch at a time
 //
-// It never blocks, throws or ends the process. What does not fit is dropped and counted, and the gap is shown in the
+// It never blocks, throws or ends the process. Lines that do not fit are dropped and counted, and the gap is shown in the
 // log itself, where it is: "N log lines dropped".
 
 import type { Clock } from '../core/clock.ts'
@@ -38,9 +38,9 @@ export class LogWriter {
   #inFlight: Entry[] | null = null
   /** Of the queue and the batch in flight. */
   #bytes = 0
-  /** Lines that did not fit behind the queue as it is now; told at its end once there is room. */
+  /** Lines that did not fit after the queue as it is now; reported at its end once there is room. */
   #overflowed = 0
-  /** Lines lost with failed batches; told at the beginning of the next one. */
+  /** Lines lost with failed batches; reported at the beginning of the next one. */
   #lost = 0
   #droppedTotal = 0
   #retryAt = 0
@@ -65,13 +65,20 @@ export class LogWriter {
   /** Takes one line with its line feed. */
   write(line: string): void {
     const bytes = Buffer.byteLength(line)
-    // Once a line was dropped all are, until the gap was told: otherwise short lines would slip in behind it.
+    // Once a line was dropped all are, until the gap is reported: otherwise short lines would slip in after it.
     if (this.#overflowed > 0 || this.#bytes + bytes > this.#maxBytes) {
       this.#overflowed++
       this.#droppedTotal++
     } else {
       this.#enqueue({ text: line, bytes, tells: 0 })
     }
+    this.#pump()
+  }
+
+  /** Lines that were dropped on their way here. */
+  lose(lines: number): void {
+    this.#overflowed += lines
+    this.#droppedTotal += lines
     this.#pump()
   }
 
@@ -106,7 +113,9 @@ export class LogWriter {
     const batch = this.#takeBatch()
     this.#inFlight = batch
     try {
-      this.#destination.write(batch.map((entry) => entry.text).join(''), (error) => this.#onWritten(batch, error))
+      this.#destination.write(batch.map((entry) => entry.text).join(''), (error) =>
+        this.#onWritten(batch, error),
+      )
     } catch (error) {
       this.#onWritten(batch, error instanceof Error ? error : new Error(String(error)))
     }

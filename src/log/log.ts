@@ -7,7 +7,8 @@ import type { Clock } from '../core/clock.ts'
 import type { Connection } from '../core/connection.ts'
 import { connectionFields } from './connection-fields.ts'
 import { stdoutDestination, type Destination } from './destination.ts'
-import { formatLine, logLevels, type LogFields, type LogFormat, type LogLevel } from './line.ts'
+import { timelineText } from './timeline-text.ts'
+import { formatLine, logLevels, Whole, type LogFields, type LogFormat, type LogLevel } from './line.ts'
 import { LogWriter } from './log-writer.ts'
 
 export interface LogOptions {
@@ -15,8 +16,10 @@ export interface LogOptions {
   clock: Clock
   level?: LogLevel
   format?: LogFormat
-  /** Connections that were ended without a byte are told like all others: the default here, not that of the configuration. */
+  /** Connections that were ended without a byte are logged like all others: the default here, not that of the configuration. */
   probes?: boolean
+  /** Ends other than `eof` are logged with their timeline. */
+  timeline?: boolean
 }
 
 /** A log and its bounded queue, on the standard output unless told otherwise. */
@@ -25,13 +28,15 @@ export function createLog(options: {
   level?: LogLevel
   format?: LogFormat
   probes?: boolean
+  timeline?: boolean
   destination?: Destination
 }): { log: Log; writer: LogWriter } {
-  const { clock, level = 'info', format = 'json', probes = true, destination = stdoutDestination() } = options
+  const { clock, level = 'info', format = 'json', probes = true, timeline = false } = options
+  const { destination = stdoutDestination() } = options
   const formatDropped = (count: number) =>
     formatLine(log.format, clock.wall(), 'warn', `${count} log lines dropped`, { dropped: count })
   const writer = new LogWriter({ clock, destination, formatDropped })
-  const log = new Log({ writer, clock, level, format, probes })
+  const log = new Log({ writer, clock, level, format, probes, timeline })
   return { log, writer }
 }
 
@@ -43,6 +48,8 @@ export class Log {
   level: LogLevel
   /** As the format. */
   probes: boolean
+  /** As the format. */
+  timeline: boolean
 
   constructor(options: LogOptions) {
     this.#writer = options.writer
@@ -50,6 +57,7 @@ export class Log {
     this.format = options.format ?? 'json'
     this.level = options.level ?? 'info'
     this.probes = options.probes ?? true
+    this.timeline = options.timeline ?? false
   }
 
   /** Messages are constant words of ours; what varies, and whatever a peer sent, goes into fields. */
@@ -71,8 +79,17 @@ export class Log {
 
   /** The one line that explains a connection, at its end. `now` is the Clock's, in milliseconds. */
   connection(connection: Connection, now: number): void {
-    const level = connection.end?.reason === 'internal_error' ? 'error' : !this.probes && isProbe(connection) ? 'debug' : 'info'
-    if (this.#isOn(level)) this.#write(level, 'connection closed', connectionFields(connection, now))
+    const level =
+      connection.end?.reason === 'internal_error'
+        ? 'error'
+        : !this.probes && isProbe(connection)
+          ? 'debug'
+          : 'info'
+    if (!this.#isOn(level)) return
+    const fields = connectionFields(connection, now)
+    if (this.timeline && connection.end?.reason !== 'eof')
+      fields['timeline'] = new Whole(timelineText(connection, now))
+    this.#write(level, 'connection closed', fields)
   }
 
   #isOn(level: LogLevel): boolean {

@@ -1,5 +1,5 @@
 // Connections that no gate let in, in the log: the first at once, then one line a second for each listener, reason and detail, with
-// how many there were; who is told last is told without an address. A flood of refusals must not become a flood of lines, and no
+// how many there were; the last kind is reported without an address. A flood of refusals must not become a flood of lines, and no
 // refusal is counted under the words of another.
 
 import type { Clock } from '../core/clock.ts'
@@ -19,14 +19,19 @@ interface Told {
   since: number
 }
 
+type OnTold = (listener: string, close: Close, client: string | undefined, count: number) => void
+
 export class Rejections {
   readonly #log: Pick<Log, 'info'>
   readonly #clock: Clock
+  readonly #onTold: OnTold
   readonly #told = new Map<string, Told>()
   #stop: (() => void) | null = null
 
-  constructor(log: Pick<Log, 'info'>, clock: Clock) {
+  /** `onTold` gets what the log gets. */
+  constructor(log: Pick<Log, 'info'>, clock: Clock, onTold: OnTold = () => {}) {
     this.#log = log
+    this.#onTold = onTold
     this.#clock = clock
   }
 
@@ -70,6 +75,7 @@ export class Rejections {
 
   #tell({ listener, close }: Told, client: string | undefined, count: number): void {
     const { reason, side, phase, detail } = close
+    this.#onTold(listener, close, client, count)
     this.#log.info('connection refused', { listener, client, close: reason, side, phase, detail, count })
   }
 }

@@ -40,7 +40,7 @@ export const closingSides = {
   internal_error: ['sidegate'],
 } as const satisfies Record<Reason, readonly Side[]>
 
-/** What a gate may refuse a connection for, before it is served. */
+/** The reasons to refuse a connection before it is served. */
 export const rejectionReasons = [
   'eof',
   'aborted',

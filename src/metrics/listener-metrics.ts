@@ -1,11 +1,11 @@
-// What one listener adds to a scrape: totals of the connections that ended, and a walk over those that are open.
+// The share of one listener in a scrape: totals of the connections that ended, and a walk over those that are open.
 
 import type { Connection, LimitAction, LimitName, Protocol } from '../core/connection.ts'
-import type { Instruments } from './instruments.ts'
+import type { GateInstruments } from './instruments.ts'
 import { mirror } from './tally.ts'
 import { Traffic } from '../core/traffic.ts'
 
-/** What one limit of a listener does, so that its series stand at 0 from the start. */
+/** The action of one limit of a listener, so that its series stand at 0 from the start. */
 export interface MeteredLimit {
   limit: LimitName
   action: LimitAction
@@ -15,7 +15,7 @@ export interface MeteredLimit {
 export interface MeteredListener {
   /** From the configuration: it becomes a label. */
   name: string
-  /** What its connections can be: `tcp`, or `http` and `websocket`. */
+  /** The protocols of its connections: `tcp`, or `http` and `websocket`. */
   protocols: readonly Protocol[]
   /** How many may be open at once; infinite where nobody said. */
   maxConnections: number
@@ -26,13 +26,11 @@ export interface MeteredListener {
 
 export class ListenerMetrics {
   readonly #name: string
-  readonly #instruments: Instruments
+  readonly #instruments: GateInstruments
   readonly #shows: Array<() => void>
   readonly #open = new Map<Protocol, { client: number; upstream: number }>()
   bufferHighBytes: number
   #maxConnections: number
-  /** Protocols whose histogram stands. */
-  readonly durations = new Set<Protocol>()
   /** Of connections that are gone. */
   readonly ended = new Traffic()
   /** Of all, as of the last walk. */
@@ -42,7 +40,7 @@ export class ListenerMetrics {
   backpressured = 0
   pending = 0
 
-  constructor(options: MeteredListener, instruments: Instruments) {
+  constructor(options: MeteredListener, instruments: GateInstruments) {
     this.#name = options.name
     this.#instruments = instruments
     this.bufferHighBytes = options.bufferHighBytes
@@ -72,7 +70,10 @@ export class ListenerMetrics {
     const { messages } = this.#instruments
     const messagesToUpstream = mirror(messages, { listener, direction: 'to_upstream' })
     const messagesToClient = mirror(messages, { listener, direction: 'to_client' })
-    return [() => messagesToUpstream(this.traffic.messagesToUpstream), () => messagesToClient(this.traffic.messagesToClient)]
+    return [
+      () => messagesToUpstream(this.traffic.messagesToUpstream),
+      () => messagesToClient(this.traffic.messagesToClient),
+    ]
   }
 
   /** After a reload: other limits, and perhaps other protocols under the same name. */
@@ -82,6 +83,11 @@ export class ListenerMetrics {
     const hadMessages = this.#open.has('websocket')
     for (const protocol of protocols) this.#openOf(protocol)
     if (!hadMessages && this.#open.has('websocket')) this.#shows.push(...this.#messageMirrors())
+  }
+
+  /** Open connections of each protocol, as of the last walk. */
+  get open(): ReadonlyMap<Protocol, { readonly client: number; readonly upstream: number }> {
+    return this.#open
   }
 
   beginWalk(): void {
@@ -99,7 +105,11 @@ export class ListenerMetrics {
     const forUpstream = connection.owner?.queued('upstream') ?? 0
     this.bufferedForClient += forClient
     this.bufferedForUpstream += forUpstream
-    if (connection.owner?.isPaused('to_client') === true || connection.owner?.isPaused('to_upstream') === true) this.backpressured++
+    if (
+      connection.owner?.isPaused('to_client') === true ||
+      connection.owner?.isPaused('to_upstream') === true
+    )
+      this.backpressured++
   }
 
   #openOf(protocol: Protocol): { client: number; upstream: number } {

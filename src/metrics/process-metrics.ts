@@ -5,24 +5,22 @@
 // descriptors by listing a directory, which fails just when they have run out.
 
 import { readdirSync, statSync } from 'node:fs'
-import type { monitorEventLoopDelay } from 'node:perf_hooks'
 import { descriptorLimit } from '../lifecycle/descriptors.ts'
+import { LoopDelay } from './loop-delay.ts'
 import { Counter, Gauge, type Registry } from './prom-client.ts'
 import { mirror } from './tally.ts'
 
-type LoopDelay = ReturnType<typeof monitorEventLoopDelay>
-
-/** A stall shorter than this may fall between two samples; those that hurt a deadline do not. */
-const LOOP_SAMPLE_MS = 50
-
 export class ProcessMetrics {
-  readonly #loop: LoopDelay
+  readonly #loop = new LoopDelay()
   readonly #collectors: Array<() => void>
 
   constructor(registry: Registry) {
-    this.#loop = process.getBuiltinModule('node:perf_hooks').monitorEventLoopDelay({ resolution: LOOP_SAMPLE_MS })
-    this.#loop.enable()
-    this.#collectors = [cpu(registry), memory(registry), descriptors(registry), eventLoop(registry, this.#loop)]
+    this.#collectors = [
+      cpu(registry),
+      memory(registry),
+      descriptors(registry),
+      eventLoop(registry, this.#loop),
+    ]
     gauge(registry, 'process_start_time_seconds', 'Start of the process, in seconds since 1970.').set(
       Math.round(performance.timeOrigin / 1000),
     )
@@ -33,7 +31,7 @@ export class ProcessMetrics {
   }
 
   stop(): void {
-    this.#loop.disable()
+    this.#loop.stop()
   }
 }
 
@@ -61,7 +59,11 @@ function memory(registry: Registry): () => void {
   const resident = gauge(registry, 'process_resident_memory_bytes', 'Resident memory.')
   const heapTotal = gauge(registry, 'nodejs_heap_size_total_bytes', 'Size of the JavaScript heap.')
   const heapUsed = gauge(registry, 'nodejs_heap_size_used_bytes', 'Used part of the JavaScript heap.')
-  const external = gauge(registry, 'nodejs_external_memory_bytes', 'Memory outside the heap that JavaScript objects hold: buffers.')
+  const external = gauge(
+    registry,
+    'nodejs_external_memory_bytes',
+    'Memory outside the heap that JavaScript objects hold: buffers.',
+  )
   return () => {
     const usage = readMemory()
     if (usage === null) return
@@ -102,16 +104,26 @@ function countDescriptors(): number | null {
   }
 }
 
-function eventLoop(registry: Registry, histogram: LoopDelay): () => void {
-  const p50 = gauge(registry, 'nodejs_eventloop_lag_p50_seconds', 'Median delay of the event loop since the last scrape.')
-  const p99 = gauge(registry, 'nodejs_eventloop_lag_p99_seconds', '99th percentile of the delay of the event loop since the last scrape.')
-  const max = gauge(registry, 'nodejs_eventloop_lag_max_seconds', 'Longest delay of the event loop since the last scrape.')
-  // Node records the time between two samples; an idle loop would show the sampling interval as its lag.
-  const lag = (nanoseconds: number) => Math.max(0, nanoseconds / 1e9 - LOOP_SAMPLE_MS / 1e3)
+function eventLoop(registry: Registry, delay: LoopDelay): () => void {
+  const p50 = gauge(
+    registry,
+    'nodejs_eventloop_lag_p50_seconds',
+    'Median delay of the event loop since the last scrape.',
+  )
+  const p99 = gauge(
+    registry,
+    'nodejs_eventloop_lag_p99_seconds',
+    '99th percentile of the delay of the event loop since the last scrape.',
+  )
+  const max = gauge(
+    registry,
+    'nodejs_eventloop_lag_max_seconds',
+    'Longest delay of the event loop since the last scrape.',
+  )
   return () => {
-    p50.set(lag(histogram.percentile(50)))
-    p99.set(lag(histogram.percentile(99)))
-    max.set(lag(histogram.max))
-    histogram.reset()
+    const reading = delay.read()
+    p50.set(reading.p50)
+    p99.set(reading.p99)
+    max.set(reading.max)
   }
 }

@@ -1,5 +1,5 @@
-// What is counted of upstreams: how many addresses are in which state, never which (an address is no label), their health
-// checks, and who waits for a place.
+// The counts of upstreams: how many addresses are in which state, never which (an address is no label), their health
+// checks, and the connections that wait for a place.
 
 import { Counter, Gauge } from './prom-client.ts'
 import type { Registry } from './prom-client.ts'
@@ -31,12 +31,16 @@ export class UpstreamMetrics {
       name: 'sidegate_upstream_targets',
       help: 'Addresses of the upstream, by state; unknown are those that no health check has judged, gone those that no name stands for any more and that have connections.',
       labelNames: ['listener', 'state'] as const,
+      // Alike in all gates.
+      aggregator: 'max',
       registers,
     })
     this.#names = new Gauge({
       name: 'sidegate_upstream_names',
       help: 'Names of the upstream, by state: resolved; stale (the last question failed, and the last good addresses are in use); absent (there has been no such name for upstream.staleFor); unresolved.',
       labelNames: ['listener', 'state'] as const,
+      // Alike in all gates.
+      aggregator: 'max',
       registers,
     })
     this.#queued = new Gauge({

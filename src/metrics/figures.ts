@@ -1,0 +1,95 @@
+// The figures of each moment for the history (history.ts), out of the same numbers that a scrape shows: a dashboard and the page never
+// tell two stories. Few labels: a listener where it is about places, else the sum of all.
+
+import type { FleetMetrics } from './fleet-metrics.ts'
+import type { Figure } from './history.ts'
+import type { ListenerMetrics } from './listener-metrics.ts'
+import type { LoopDelayReading } from './loop-delay.ts'
+import type { Tally } from './tally.ts'
+import type { UpstreamCounts } from './upstream-metrics.ts'
+
+export interface FigureSources {
+  listeners: ReadonlyMap<string, ListenerMetrics>
+  opened: Tally<string>
+  closed: Tally<string>
+  rejected: Tally<string>
+  upstreams: readonly UpstreamCounts[]
+  delay: LoopDelayReading
+  /** Null where no limits are shared with other gates. */
+  fleet: FleetMetrics | null
+}
+
+/** Of one gate. Counts are totals since the start; time is in milliseconds. */
+export function* figuresOf(sources: FigureSources): Generator<Figure> {
+  const { listeners, opened, closed, rejected, upstreams, delay, fleet } = sources
+  for (const [listener, metrics] of listeners) yield* ofListener(listener, metrics)
+  for (const { total } of opened.rows) yield count('opened', {}, total)
+  for (const { labels, total } of closed.rows)
+    if (total > 0) yield count('ended', { reason: labels['reason']!, side: labels['side']! }, total)
+  for (const { labels, total } of rejected.rows)
+    if (total > 0) yield count('refused', { reason: labels['reason']! }, total)
+  for (const { targets, queued } of upstreams) {
+    for (const [state, addresses] of Object.entries(targets)) yield level('upstreams', { state }, addresses)
+    yield level('waitingForUpstream', {}, queued)
+  }
+  yield level('loopDelayMs', { quantile: 'p99' }, delay.p99 * 1000)
+  yield level('loopDelayMs', { quantile: 'max' }, delay.max * 1000)
+  if (fleet !== null) yield* ofFleet(fleet)
+}
+
+function* ofFleet({ isUp, gates, requests, batches, answerMs }: FleetMetrics): Generator<Figure> {
+  yield level('sharedAway', {}, isUp ? 0 : 1)
+  yield level('sharedGates', {}, gates)
+  for (const [result, total] of Object.entries(requests)) yield count('sharedRequests', { result }, total)
+  yield count('sharedBatches', {}, batches)
+  yield count('sharedAnswerMs', {}, answerMs)
+}
+
+function* ofListener(listener: string, metrics: ListenerMetrics): Generator<Figure> {
+  const { traffic } = metrics
+  for (const [protocol, { client }] of metrics.open)
+    yield level('connections', { listener, protocol }, client)
+  yield level('pending', {}, metrics.pending)
+  yield level('heldBack', {}, metrics.backpressured)
+  yield level('bufferedBytes', { side: 'client' }, metrics.bufferedForClient)
+  yield level('bufferedBytes', { side: 'upstream' }, metrics.bufferedForUpstream)
+  yield count('receivedBytes', { side: 'client' }, traffic.receivedFromClient)
+  yield count('receivedBytes', { side: 'upstream' }, traffic.receivedFromUpstream)
+  yield count('sentBytes', { side: 'client' }, traffic.takenByClient)
+  yield count('sentBytes', { side: 'upstream' }, traffic.takenByUpstream)
+}
+
+function level(name: string, labels: Figure['labels'], value: number): Figure {
+  return { name, labels, kind: 'level', value }
+}
+
+function count(name: string, labels: Figure['labels'], value: number): Figure {
+  return { name, labels, kind: 'count', value }
+}
+
+/** Figures of the whole process. */
+export function memoryFigures(
+  memory: { usageBytes: number; limitBytes: number; bufferedLimitBytes: number } | undefined,
+): Figure[] {
+  if (memory === undefined) return []
+  return [
+    level('memoryBytes', {}, memory.usageBytes),
+    level('memoryLimitBytes', {}, memory.limitBytes),
+    level('bufferedLimitBytes', {}, memory.bufferedLimitBytes),
+  ]
+}
+
+/** Alike in all gates, or told by the worst of them; the history adds up all others. */
+const greatest = new Set(['upstreams', 'loopDelayMs', 'sharedAway', 'sharedGates'])
+
+export function mergedFigures(gates: readonly Figure[][]): Figure[] {
+  if (gates.length === 1) return gates[0]!
+  const figures = gates.flat()
+  const most = new Map<string, Figure>()
+  for (const figure of figures) {
+    if (!greatest.has(figure.name)) continue
+    const key = [figure.name, ...Object.values(figure.labels)].join('\n')
+    if (figure.value >= (most.get(key)?.value ?? 0)) most.set(key, figure)
+  }
+  return [...figures.filter(({ name }) => !greatest.has(name)), ...most.values()]
+}

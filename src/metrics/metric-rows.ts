@@ -1,0 +1,103 @@
+// Metrics as plain data: what a gate tells of its own, and how those of several become what one process would show.
+
+import type { MetricObjectWithValues, MetricValue } from 'prom-client'
+import { Registry } from './prom-client.ts'
+
+export interface MetricRow {
+  name: string
+  help: string
+  type: string
+  /** How values of the same labels become one. */
+  aggregator: string
+  values: Array<{ labels: Record<string, string | number>; value: number; metricName?: string }>
+}
+
+export type MetricRows = MetricRow[]
+
+export async function rowsOf(registry: Registry): Promise<MetricRows> {
+  const metrics = await registry.getMetricsAsJSON()
+  return metrics.map(
+    ({ name, help, type, aggregator, values }: MetricObjectWithValues<MetricValue<string>>) => ({
+      name,
+      help,
+      type: String(type),
+      aggregator,
+      values: (values as MetricRow['values']).map(({ labels, value, metricName }) => ({
+        labels,
+        value,
+        ...(metricName === undefined ? {} : { metricName }),
+      })),
+    }),
+  )
+}
+
+/** As one process would show it. The rows of one gate are its answer. */
+export function merged(gates: readonly MetricRows[]): MetricRows {
+  if (gates.length === 1) return gates[0]!
+  const byName = new Map<string, MetricRow>()
+  for (const rows of gates) {
+    for (const row of rows) {
+      const known = byName.get(row.name)
+      byName.set(row.name, known === undefined ? row : { ...row, values: joined(known, row) })
+    }
+  }
+  return [...byName.values()]
+}
+
+function joined(one: MetricRow, other: MetricRow): MetricRow['values'] {
+  const values = new Map(one.values.map((value) => [keyOf(value), value]))
+  for (const value of other.values) {
+    const key = keyOf(value)
+    const known = values.get(key)
+    values.set(
+      key,
+      known === undefined ? value : { ...value, value: together(one.aggregator, known.value, value.value) },
+    )
+  }
+  return [...values.values()]
+}
+
+function keyOf({ metricName = '', labels }: MetricRow['values'][number]): string {
+  return metricName + JSON.stringify(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+function together(aggregator: string, one: number, other: number): number {
+  if (aggregator === 'max') return Math.max(one, other)
+  return aggregator === 'min' ? Math.min(one, other) : one + other
+}
+
+/**
+ * What a gate that has ended leaves of the rows that it was shown with last: its counts. What was open then has ended with it, as
+ * `internal_error`, so that opened less closed is what is open.
+ */
+export function leftBehind(rows: MetricRows): MetricRows {
+  const open = rows.find(({ name }) => name === 'sidegate_connections')?.values ?? []
+  return rows
+    .filter(({ type }) => type !== 'gauge')
+    .map((row) =>
+      row.name === 'sidegate_connections_closed_total'
+        ? { ...row, values: joined(row, lostOf(row, open)) }
+        : row,
+    )
+}
+
+function lostOf(row: MetricRow, open: MetricRow['values']): MetricRow {
+  const lost = open.filter(({ labels, value }) => labels['side'] === 'client' && value > 0)
+  return {
+    ...row,
+    values: lost.map(({ labels, value }) => ({
+      labels: { ...labels, side: 'sidegate', reason: 'internal_error' },
+      value,
+    })),
+  }
+}
+
+/** Prometheus text. */
+export async function textOf(rows: MetricRows): Promise<string> {
+  const registry = new Registry()
+  for (const row of rows)
+    registry.registerMetric({ name: row.name, get: () => row } as unknown as Parameters<
+      typeof registry.registerMetric
+    >[0])
+  return registry.metrics()
+}
