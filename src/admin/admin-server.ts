@@ -1,38 +1,46 @@
-// What an operator asks a running Sidegate, and the few things that can be done to it. Routes are rows of a table; GET only
-// reads, what changes something is POST or DELETE. Whoever gets past the guard may do all of it, so there is always one:
+// The questions of an operator to a running Sidegate, and the few orders that it takes. Routes are rows of a table; GET only
+// reads, what changes something is POST or DELETE. A request that passes the guard may do all of it, so there is always one:
 // on loopback what browsers send for foreign pages is refused, anywhere else a token is needed.
 
 import { isLoopbackHost } from '../core/address.ts'
 import type { Clock } from '../core/clock.ts'
 import { InvariantError } from '../core/errors.ts'
-import type { Registry } from '../core/connection.ts'
 import { connectionRoutes } from './connection-routes.ts'
-import { debugRoutes } from './debug-routes.ts'
+import type { Directory } from './connection-routes.ts'
+import { debugRoutes, noWorkers } from './debug-routes.ts'
+import type { WorkerProfiles } from './debug-routes.ts'
 import { LogLevelSwitch } from './log-level.ts'
 import type { Leveled } from './log-level.ts'
 import type { LogLevel } from '../log/line.ts'
 import { logRoutes } from './log-routes.ts'
-import { guardAgainstBrowsers } from './loopback-guard.ts'
+import { guardAgainstBrowsers, PageToken } from './browser-guard.ts'
+import { PageFiles, wantsPage } from './page-files.ts'
+import { seriesRoute } from './series-route.ts'
 import type { DrainState } from '../lifecycle/drain.ts'
 import type { ReloadResult } from '../lifecycle/reload.ts'
 import { jsonAnswer, OpsServer, type Answer, type OpsAddress, type Route } from '../ops/ops-server.ts'
 import { snapshotRoom } from './profiler.ts'
 import type { SnapshotRoom } from './profiler.ts'
-import { Rates } from './rates.ts'
+import { adviceRoutes } from './advice-route.ts'
+import type { AdviceSource } from './advice-route.ts'
+import { recentRoute } from './recent-route.ts'
+import type { RecentQuery } from './recent-route.ts'
 import { TokenGuard } from './token-guard.ts'
 import type { TokenObserver } from './token-guard.ts'
-import type { DrainView, Info } from './types.ts'
+import type { HistoryView } from '../metrics/history.ts'
+import type { ConfigState } from '../metrics/metrics.ts'
+import type {
+  DrainView,
+  Info,
+  ListenerRow,
+  ListenerView,
+  MemoryView,
+  PageTokenView,
+  RecentEnd,
+  SharedView,
+} from './types.ts'
 
-/** A listener, as far as an operator wants to know. */
-export interface ListenerView {
-  name: string
-  /** As in the configuration, and where that says port 0, as bound. */
-  address: string
-  protocol: 'tcp' | 'http'
-  upstream: string
-}
-
-/** What an operator may do to the gate as a whole. */
+/** The orders of an operator to the gate as a whole. */
 export interface Lifecycle {
   readonly drainState: DrainState
   drain(trigger: 'admin'): Promise<unknown>
@@ -42,18 +50,31 @@ export interface Lifecycle {
 
 export interface AdminServerOptions {
   clock: Clock
-  registry: Registry
+  connections: Directory
   version: string
   revision: string
-  listeners: () => readonly ListenerView[]
+  listeners: () => Promise<readonly ListenerView[]>
   /** Absent: it only reads. */
   lifecycle?: Lifecycle
   /** For each listener, as `Upstream.view` tells it. */
-  upstreams?: () => readonly object[]
+  upstreams?: () => Promise<readonly object[]>
   /** How the process is doing: `starting`, `running`, `draining`. */
   state: () => string
   /** The configuration in force, every default filled in, to be shown. */
   config: () => Promise<unknown>
+  /** Which of it is in effect, since when, and what went wrong since. */
+  configState?: () => Omit<ConfigState, 'fault'> & { readonly fault: { readonly at: number } | null }
+  /** For the path of each value that is not a default, where it comes from; null where nobody knows. */
+  configOrigins?: () => Promise<Readonly<Record<string, string>> | null>
+  memory?: () => MemoryView
+  /** Limits that are shared with other gates; null where none are. */
+  shared?: () => Promise<SharedView | null>
+  /** The last quarter of an hour, after that step. */
+  history?: (after: number) => HistoryView
+  /** What the connections of each listener do; and forgets it. */
+  habits?: Pick<AdviceSource, 'habits' | 'forgetHabits'>
+  /** The connections that have just ended, the newest first. */
+  recent?: (query: RecentQuery) => Promise<readonly RecentEnd[]>
   /** Why the last reload was refused; null if it was not. */
   configError: () => unknown
   log: Leveled
@@ -64,26 +85,28 @@ export interface AdminServerOptions {
   onError?: (error: unknown) => void
   tokens?: TokenObserver
   snapshotRoom?: () => Promise<SnapshotRoom>
+  /** Absent: there are none. */
+  workers?: WorkerProfiles
 }
 
 const silent: TokenObserver = { onProblem() {}, onFailed() {} }
 
 export class AdminServer {
   readonly #server: OpsServer
-  readonly #rates: Rates
   readonly #logLevel: LogLevelSwitch
   readonly #token: TokenGuard | null
 
   constructor(options: AdminServerOptions) {
-    const { clock, registry, log, tokenFile, onError, tokens = silent } = options
-    this.#rates = new Rates(clock, registry)
+    const { clock, log, tokenFile, onError, tokens = silent } = options
     this.#logLevel = new LogLevelSwitch(log, clock)
     this.#token = tokenFile === null ? null : new TokenGuard(tokenFile, clock, tokens)
     const token = this.#token
+    const pageToken = new PageToken()
     this.#server = new OpsServer({
       clock,
-      routes: adminRoutes(options, this.#rates, this.#logLevel),
-      guard: token === null ? guardAgainstBrowsers : (request) => token.guard(request),
+      routes: adminRoutes(options, { logLevel: this.#logLevel, pageToken }),
+      guard: (request) =>
+        token === null ? guardAgainstBrowsers(request, pageToken) : token.guard(request, pageToken),
       ...(onError === undefined ? {} : { onError }),
     })
   }
@@ -107,45 +130,115 @@ export class AdminServer {
   }
 
   async stop(): Promise<void> {
-    this.#rates.forget()
     this.#logLevel.goBack()
     await this.#server.stop()
-    // A question that was under way may have begun anew.
-    this.#rates.forget()
   }
 }
 
-function adminRoutes(options: AdminServerOptions, rates: Rates, logLevel: LogLevelSwitch): Route[] {
-  const { clock, registry } = options
+interface Parts {
+  logLevel: LogLevelSwitch
+  pageToken: PageToken
+}
+
+function adminRoutes(options: AdminServerOptions, { logLevel, pageToken }: Parts): Route[] {
+  const { clock, connections } = options
   const startedAt = clock.now()
   const routes: Route[] = [
-    { method: 'GET', path: '/', summary: 'this help', handle: () => help(routes) },
-    { method: 'GET', path: '/info', summary: 'version, process, state and counts', handle: () => info(options, clock.now() - startedAt) },
-    ...connectionRoutes(clock, registry, rates),
-    { method: 'GET', path: '/listeners', summary: 'listeners and their connections', handle: () => listeners(options) },
+    ...pageRoutes(() => help(routes), pageToken),
+    {
+      method: 'GET',
+      path: '/info',
+      summary: 'version, process, state and counts',
+      handle: () => info(options, clock.now() - startedAt),
+    },
+    ...connectionRoutes({ clock, directory: connections, listeners: options.listeners }),
+    recentRoute(options.recent ?? (async () => [])),
+    ...(options.habits === undefined
+      ? []
+      : adviceRoutes({ ...options.habits, config: options.config, clock })),
+    {
+      method: 'GET',
+      path: '/listeners',
+      summary: 'listeners and their connections',
+      handle: () => listeners(options),
+    },
     ...(options.lifecycle === undefined ? [] : lifecycleRoutes(options.lifecycle)),
-    { method: 'GET', path: '/upstreams', summary: 'upstream addresses: state, open connections, last check', handle: () => jsonAnswer(options.upstreams?.() ?? []) },
-    { method: 'GET', path: '/config', summary: 'the configuration in force, with its defaults', handle: async () => jsonAnswer(await options.config()) },
-    { method: 'GET', path: '/config/error', summary: 'why the last reload was refused', handle: () => jsonAnswer({ error: options.configError() }) },
+    {
+      method: 'GET',
+      path: '/upstreams',
+      summary: 'upstream addresses: state, open connections, last check',
+      handle: async () => jsonAnswer((await options.upstreams?.()) ?? []),
+    },
+    {
+      method: 'GET',
+      path: '/config',
+      summary: 'the configuration in force, with its defaults',
+      handle: async () => jsonAnswer(await options.config()),
+    },
+    {
+      method: 'GET',
+      path: '/config/origins',
+      summary: 'which values of it the file gives, or the environment; all others are defaults',
+      handle: async () => jsonAnswer({ origins: (await options.configOrigins?.()) ?? null }),
+    },
+    {
+      method: 'GET',
+      path: '/config/error',
+      summary: 'why the last reload was refused',
+      handle: () => jsonAnswer({ error: options.configError() }),
+    },
+    seriesRoute(options.history),
     ...logRoutes(logLevel, options.parseDuration),
-    ...debugRoutes(clock, options.snapshotRoom ?? snapshotRoom),
+    ...debugRoutes(clock, options.snapshotRoom ?? snapshotRoom, options.workers ?? noWorkers),
   ]
   return routes
 }
 
+/** Browsers get the page, everybody else the list of routes. */
+function pageRoutes(help: () => Answer, pageToken: PageToken): Route[] {
+  const files = new PageFiles()
+  return [
+    {
+      method: 'GET',
+      path: '/',
+      summary: 'this help; the page for browsers',
+      handle: async ({ headers }) => (wantsPage(headers) ? await files.answer('/', headers) : null) ?? help(),
+    },
+    ...files.routes(),
+    {
+      method: 'GET',
+      path: '/page-token',
+      summary: 'what that page sends as X-Sidegate-Page with what changes something',
+      handle: () => jsonAnswer({ token: pageToken.value } satisfies PageTokenView),
+    },
+  ]
+}
+
 function lifecycleRoutes(lifecycle: Lifecycle): Route[] {
   return [
-    { method: 'POST', path: '/drain', summary: 'ask all connections to go, over a while; ?undo=1 while the listeners are open', handle: ({ query }) => drain(lifecycle, query) },
-    { method: 'POST', path: '/reload', summary: 'read the configuration file again and apply it', handle: async () => reloaded(await lifecycle.reload('admin')) },
+    {
+      method: 'POST',
+      path: '/drain',
+      summary: 'ask all connections to go, over a while; ?undo=1 while the listeners are open',
+      handle: ({ query }) => drain(lifecycle, query),
+    },
+    {
+      method: 'POST',
+      path: '/reload',
+      summary: 'read the configuration file again and apply it',
+      handle: async () => reloaded(await lifecycle.reload('admin')),
+    },
   ]
 }
 
 /** Answers at once; `GET /drain/wait` of the health server waits. */
 function drain(lifecycle: Lifecycle, query: URLSearchParams): Answer {
   const isUndo = query.get('undo') === '1'
-  if ([...query.keys()].some((key) => key !== 'undo') || (query.has('undo') && !isUndo)) return jsonAnswer({ error: 'the only parameter is undo=1' }, 400)
+  if ([...query.keys()].some((key) => key !== 'undo') || (query.has('undo') && !isUndo))
+    return jsonAnswer({ error: 'the only parameter is undo=1' }, 400)
   if (!isUndo) void lifecycle.drain('admin')
-  else if (!lifecycle.undrain()) return jsonAnswer({ error: 'there is no drain that can be undone', drain: lifecycle.drainState }, 409)
+  else if (!lifecycle.undrain())
+    return jsonAnswer({ error: 'there is no drain that can be undone', drain: lifecycle.drainState }, 409)
   const view: DrainView = { drain: lifecycle.drainState }
   return jsonAnswer(view)
 }
@@ -156,12 +249,15 @@ function reloaded(result: ReloadResult): Answer {
 
 function help(routes: readonly Route[]): Answer {
   const width = Math.max(...routes.map(({ path }) => path.length))
-  const lines = routes.map(({ method, path, summary }) => `${method.padEnd(6)} ${path.padEnd(width)}  ${summary}\n`)
+  const lines = routes.map(
+    ({ method, path, summary }) => `${method.padEnd(6)} ${path.padEnd(width)}  ${summary}\n`,
+  )
   return { status: 200, body: `Sidegate admin\n\n${lines.join('')}` }
 }
 
-function info(options: AdminServerOptions, uptimeMs: number): Answer {
-  const { version, revision, registry, clock, state, lifecycle } = options
+async function info(options: AdminServerOptions, uptimeMs: number): Promise<Answer> {
+  const { version, revision, clock, state, lifecycle } = options
+  const { connections, phases, protocols } = await options.connections.counts()
   const view: Info = {
     version,
     revision,
@@ -171,20 +267,35 @@ function info(options: AdminServerOptions, uptimeMs: number): Answer {
     drain: lifecycle?.drainState ?? 'none',
     startedAt: new Date(clock.wall() - uptimeMs).toISOString(),
     uptimeMs: Math.round(uptimeMs),
-    connections: registry.size,
-    phases: countBy(registry, 'phase'),
-    protocols: countBy(registry, 'protocol'),
+    connections,
+    phases,
+    protocols,
+    config: viewConfigState(options.configState?.()),
+    memory: options.memory?.() ?? null,
+    shared: (await options.shared?.()) ?? null,
   }
   return jsonAnswer(view)
 }
 
-function countBy(registry: Registry, key: 'phase' | 'protocol' | 'listener'): Record<string, number> {
-  const counts = new Map<string, number>()
-  for (const connection of registry) counts.set(connection[key], (counts.get(connection[key]) ?? 0) + 1)
-  return Object.fromEntries(counts)
+function viewConfigState(
+  state: ReturnType<NonNullable<AdminServerOptions['configState']>> | undefined,
+): Info['config'] {
+  if (state === undefined) return null
+  const { hash, succeededAt, fault, restartRequired } = state
+  return {
+    hash,
+    appliedAt: new Date(succeededAt).toISOString(),
+    failedAt: fault === null ? null : new Date(fault.at).toISOString(),
+    restartRequired,
+  }
 }
 
-function listeners(options: AdminServerOptions): Answer {
-  const counts = countBy(options.registry, 'listener')
-  return jsonAnswer(options.listeners().map((listener) => ({ ...listener, connections: counts[listener.name] ?? 0 })))
+async function listeners(options: AdminServerOptions): Promise<Answer> {
+  const { listeners: counts } = await options.connections.counts()
+  return jsonAnswer(
+    (await options.listeners()).map((listener): ListenerRow => ({
+      ...listener,
+      connections: counts[listener.name] ?? 0,
+    })),
+  )
 }

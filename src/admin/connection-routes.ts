@@ -1,32 +1,49 @@
 // The live connections: a listing, one in full, and the end of one by an operator.
 
 import type { Clock } from '../core/clock.ts'
-import { makeClose } from '../core/close.ts'
-import type { Connection, Registry } from '../core/connection.ts'
-import { readConnectionQuery, selectConnections } from './connection-query.ts'
-import { viewClose, viewConnection, viewConnectionInFull } from './connection-view.ts'
+import { readConnectionQuery } from './connection-query.ts'
+import type { ConnectionQuery, RowsQuery } from './connection-query.ts'
 import { jsonAnswer, type Answer, type Route } from '../ops/ops-server.ts'
-import type { Rates } from './rates.ts'
 import { inSlices } from './slices.ts'
-import type { Killed } from './types.ts'
+import type { ConnectionCounts, ConnectionDetail, ConnectionRow, Ended, ListenerView } from './types.ts'
 
-export function connectionRoutes(clock: Clock, registry: Registry, rates: Rates): Route[] {
-  const find = (id: string): Connection | undefined => (/^\d{1,15}$/.test(id) ? registry.get(Number(id)) : undefined)
-  const known = (id: string, answer: (connection: Connection) => Answer): Answer => {
-    const connection = find(id)
-    return connection === undefined ? jsonAnswer({ error: 'no such connection; it may have ended, and its line is in the log' }, 404) : answer(connection)
-  }
+/** All live connections, wherever they are served. */
+export interface Directory {
+  /** The ids of those that match, in order. */
+  list(query: ConnectionQuery): Promise<readonly number[]>
+  /** Those that are still there. */
+  rows(query: RowsQuery): Promise<ConnectionRow[]>
+  describe(id: number): Promise<ConnectionDetail | null>
+  /** Null where there is none. */
+  kill(id: number): Promise<Ended | null>
+  counts(): Promise<ConnectionCounts>
+}
+
+const gone = (): Answer =>
+  jsonAnswer({ error: 'no such connection; it may have ended, and its line is in the log' }, 404)
+
+export interface ConnectionParts {
+  clock: Clock
+  directory: Directory
+  listeners: () => Promise<readonly Pick<ListenerView, 'name'>[]>
+}
+
+export function connectionRoutes({ clock, directory, listeners }: ConnectionParts): Route[] {
   return [
     {
       method: 'GET',
       path: '/connections',
-      summary: 'live connections: ?listener= &protocol= &phase= &client= &upstream= &sort=age|idle|buffered|rate &limit=100',
+      summary:
+        'live connections: ?listener= &protocol= &phase= &state= &client= &upstream= &sort=age|idle|buffered|rate &limit=100 &wait=1',
       async handle({ query: search }) {
         const query = readConnectionQuery(search)
         if (typeof query === 'string') return jsonAnswer({ error: query }, 400)
-        await rates.ask()
-        const chosen = await selectConnections(clock, registry, query, rates)
-        return { status: 200, contentType: 'application/json', body: rowsOf(clock, chosen, rates) }
+        const unknown = await unknownListener(query.filters.listener, { directory, listeners })
+        if (unknown !== null) return jsonAnswer({ error: unknown }, 400)
+        const ids = await directory.list(query)
+        const rows = (slice: readonly number[]): Promise<ConnectionRow[]> =>
+          directory.rows({ ids: slice, withWaits: query.withWaits })
+        return { status: 200, contentType: 'application/json', body: rowsOf(clock, ids, rows) }
       },
     },
     {
@@ -34,36 +51,55 @@ export function connectionRoutes(clock: Clock, registry: Registry, rates: Rates)
       path: '/connections/:id',
       summary: 'one of them: what it waits for, and which deadline comes next',
       async handle({ parameter }) {
-        await rates.ask()
-        return known(parameter, (connection) => jsonAnswer(viewConnectionInFull(connection, clock, rates.of(connection))))
+        const id = readId(parameter)
+        const detail = id === null ? null : await directory.describe(id)
+        return detail === null ? gone() : jsonAnswer(detail)
       },
     },
     {
       method: 'DELETE',
       path: '/connections/:id',
       summary: 'ends it with the reason killed',
-      handle: ({ parameter }) => known(parameter, kill),
+      async handle({ parameter }) {
+        const id = readId(parameter)
+        const killed = id === null ? null : await directory.kill(id)
+        if (killed === null) return gone()
+        return killed.close === null
+          ? jsonAnswer({ error: 'this connection cannot be ended yet, try again' }, 409)
+          : jsonAnswer(killed)
+      },
     },
   ]
 }
 
-/** One that is on its way out already is hastened, and keeps the reason it has. */
-function kill(connection: Connection): Answer {
-  connection.owner?.close(makeClose('killed', 'sidegate', connection.phase, 'by an operator'))
-  const { id, listener, protocol, clientAddress: client, upstreamAddress: upstream, end } = connection
-  if (end === null) return jsonAnswer({ error: 'this connection cannot be ended yet, try again' }, 409)
-  const killed: Killed = { id, listener, protocol, client, upstream, close: viewClose(end) }
-  return jsonAnswer(killed)
+/** A name that no listener has, nor one that was removed and has connections still: nobody means that. */
+async function unknownListener(
+  name: string | undefined,
+  { directory, listeners }: Omit<ConnectionParts, 'clock'>,
+): Promise<string | null> {
+  if (name === undefined) return null
+  const names = (await listeners()).map((listener) => listener.name)
+  if (names.includes(name) || name in (await directory.counts()).listeners) return null
+  return `there is no such listener, known are ${names.join(', ')}`
+}
+
+function readId(text: string): number | null {
+  return /^\d{1,15}$/.test(text) ? Number(text) : null
 }
 
 /** A JSON array, one row on a line, made as the asker takes it. */
-async function* rowsOf(clock: Clock, connections: readonly Connection[], rates: Rates): AsyncGenerator<string> {
+async function* rowsOf(
+  clock: Clock,
+  ids: readonly number[],
+  rowsAt: (ids: readonly number[]) => Promise<ConnectionRow[]>,
+): AsyncGenerator<string> {
   let separator = '[\n'
-  for await (const slice of inSlices(clock, connections)) {
-    const now = clock.now()
-    const rows = slice.map((connection) => JSON.stringify(viewConnection(connection, now, rates.of(connection))))
+  for await (const slice of inSlices(clock, ids)) {
+    const rows = (await rowsAt(slice)).map((row) => JSON.stringify(row))
+    // All of them may be gone.
+    if (rows.length === 0) continue
     yield separator + rows.join(',\n')
     separator = ',\n'
   }
-  yield connections.length === 0 ? '[]\n' : '\n]\n'
+  yield separator === '[\n' ? '[]\n' : '\n]\n'
 }

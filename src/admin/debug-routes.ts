@@ -6,41 +6,99 @@ import { MAX_SECONDS, Profiler } from './profiler.ts'
 import type { ProfileKind, SnapshotRoom } from './profiler.ts'
 
 const defaultSeconds: Record<ProfileKind, number> = { cpu: 10, heap: 30 }
-const busy = (): Answer => jsonAnswer({ error: 'another profile is being taken, try again when it is done' }, 409)
+const busy = (): Answer =>
+  jsonAnswer({ error: 'another profile is being taken, try again when it is done' }, 409)
 
-export function debugRoutes(clock: Clock, snapshotRoom: () => Promise<SnapshotRoom>): Route[] {
+/** Threads beside the main one, whose profiles are their own. */
+export interface WorkerProfiles {
+  /** How many; 0 where the main thread does all. */
+  readonly count: number
+  /** Null where there is none now. */
+  profile(worker: number, order: { kind: ProfileKind; seconds: number }): Promise<string | null>
+  snapshot(worker: number): AsyncIterable<Buffer> | null
+}
+
+export const noWorkers: WorkerProfiles = {
+  count: 0,
+  profile: () => Promise.resolve(null),
+  snapshot: () => null,
+}
+
+export function debugRoutes(
+  clock: Clock,
+  snapshotRoom: () => Promise<SnapshotRoom>,
+  workers: WorkerProfiles,
+): Route[] {
   const profiler = new Profiler(clock)
-  const file = (kind: string): string => `sidegate-${new Date(clock.wall()).toISOString().replaceAll(':', '-').slice(0, 19)}.${kind}`
+  const file = (kind: string): string =>
+    `sidegate-${new Date(clock.wall()).toISOString().replaceAll(':', '-').slice(0, 19)}.${kind}`
 
   async function profile(kind: ProfileKind, { query, signal }: OpsRequest): Promise<Answer> {
-    const seconds = unknownIn(query, 'seconds') ?? readSeconds(query, defaultSeconds[kind])
+    const seconds = unknownIn(query, ['seconds', 'worker']) ?? readSeconds(query, defaultSeconds[kind])
     if (typeof seconds === 'string') return jsonAnswer({ error: seconds }, 400)
+    const worker = readWorker(query, workers.count)
+    if (typeof worker === 'string') return jsonAnswer({ error: worker }, 400)
     if (!profiler.claim(signal)) return busy()
-    const body = await profiler.profile(kind, seconds, signal)
-    // Without one the asker has left, and no answer reaches anybody.
+    const body =
+      worker === null
+        ? await profiler.profile(kind, seconds, signal)
+        : await workers.profile(worker, { kind, seconds })
+    // Without one the asker has left, and no answer reaches anybody; or the worker has ended.
     return body === null ? busy() : download(body, file(`${kind}profile`))
   }
 
   async function snapshot({ query, signal }: OpsRequest): Promise<Answer> {
-    const problem = unknownIn(query, 'force') ?? (query.getAll('force').every((value) => value === '1') ? null : 'force must be 1')
+    const problem =
+      unknownIn(query, ['force', 'worker']) ??
+      (query.getAll('force').every((value) => value === '1') ? null : 'force must be 1')
     if (problem !== null) return jsonAnswer({ error: problem }, 400)
+    const worker = readWorker(query, workers.count)
+    if (typeof worker === 'string') return jsonAnswer({ error: worker }, 400)
     const room = await snapshotRoom()
     if (room.neededBytes > room.availableBytes && !query.has('force')) {
-      const error = 'a snapshot of the heap may need more memory than there is; ?force=1 takes it all the same, POST /debug/heapprofile needs hardly any'
+      const error =
+        'a snapshot of the heap may need more memory than there is; ?force=1 takes it all the same, POST /debug/heapprofile needs hardly any'
       return jsonAnswer({ error, ...room }, 409)
     }
-    return profiler.claim(signal) ? download(profiler.snapshot(), file('heapsnapshot')) : busy()
+    if (!profiler.claim(signal)) return busy()
+    const body = worker === null ? profiler.snapshot() : workers.snapshot(worker)
+    return body === null ? busy() : download(body, file('heapsnapshot'))
   }
 
   return [
-    { method: 'POST', path: '/debug/cpuprofile', summary: `what the CPU does: ?seconds=${defaultSeconds.cpu}`, handle: (request) => profile('cpu', request) },
-    { method: 'POST', path: '/debug/heapprofile', summary: `who allocates: ?seconds=${defaultSeconds.heap}`, handle: (request) => profile('heap', request) },
-    { method: 'POST', path: '/debug/heapsnapshot', summary: 'what the heap holds; stops everything for a moment: ?force=1', handle: snapshot },
+    {
+      method: 'POST',
+      path: '/debug/cpuprofile',
+      summary: `what the CPU does: ?seconds=${defaultSeconds.cpu}`,
+      handle: (request) => profile('cpu', request),
+    },
+    {
+      method: 'POST',
+      path: '/debug/heapprofile',
+      summary: `who allocates: ?seconds=${defaultSeconds.heap}`,
+      handle: (request) => profile('heap', request),
+    },
+    {
+      method: 'POST',
+      path: '/debug/heapsnapshot',
+      summary: 'what the heap holds; stops everything for a moment: ?force=1',
+      handle: snapshot,
+    },
   ]
 }
 
-function unknownIn(query: URLSearchParams, known: string): string | null {
-  return [...query.keys()].every((key) => key === known) ? null : `unknown parameter, known is ${known}`
+function unknownIn(query: URLSearchParams, known: readonly string[]): string | null {
+  return [...query.keys()].every((key) => known.includes(key))
+    ? null
+    : `unknown parameter, known are ${known.join(', ')}`
+}
+
+/** Null is the main thread. */
+function readWorker(query: URLSearchParams, count: number): number | string | null {
+  const text = query.get('worker')
+  if (text === null) return null
+  if (count === 0) return 'there are no workers to choose: the main thread does all (workers: 1)'
+  return /^\d{1,2}$/.test(text) && Number(text) < count ? Number(text) : `worker must be 0 to ${count - 1}`
 }
 
 function readSeconds(query: URLSearchParams, fallback: number): number | string {
@@ -50,5 +108,10 @@ function readSeconds(query: URLSearchParams, fallback: number): number | string 
 }
 
 function download(body: Answer['body'], fileName: string): Answer {
-  return { status: 200, contentType: 'application/json', headers: { 'Content-Disposition': `attachment; filename="${fileName}"` }, body }
+  return {
+    status: 200,
+    contentType: 'application/json',
+    headers: { 'Content-Disposition': `attachment; filename="${fileName}"` },
+    body,
+  }
 }

@@ -1,15 +1,15 @@
-// Who has tried a wrong token lately. Such an address waits before it is heard again, each request for itself: with the bound on connections
+// The addresses that have tried a wrong token lately. Such an address waits before it is heard again, each request for itself: with the bound on connections
 // that leaves it some sixty guesses a second, however it asks. It is the address that waits and not the server, so an operator who
 // comes from another one notices nothing, and one who mistyped a token waits a second for the next answers.
 
 import type { Clock } from '../core/clock.ts'
-import { clientKey } from '../limits/client-key.ts'
+import { Address, networkOf } from '../core/address.ts'
 
 /** Before a request of such an address is judged. */
 export const SLOWED_MS = 1000
 /** After the last wrong token. */
 const FORGOTTEN_MS = 10_000
-/** Beyond that the longest known is forgotten: who has so many addresses is not slowed by this. */
+/** Beyond that the longest known is forgotten: an attacker with so many addresses is not slowed by this. */
 const MAX_ADDRESSES = 1024
 /** Peers on a unix socket cannot be told apart. */
 const NOBODY = 'unix'
@@ -41,5 +41,5 @@ export class FailedTokens {
 }
 
 function keyOf(address: string | undefined): string {
-  return address === undefined ? NOBODY : (clientKey(address) ?? NOBODY)
+  return address === undefined ? NOBODY : networkOf(new Address(address, null).ip)
 }

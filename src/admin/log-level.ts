@@ -37,7 +37,10 @@ export class LogLevelSwitch {
     const base = this.#pending?.base ?? this.#log.level
     this.#pending?.cancel()
     this.#log.level = level
-    this.#pending = forMs === null ? null : { base, at: this.#clock.now() + forMs, cancel: this.#clock.after(forMs, () => this.goBack()) }
+    this.#pending =
+      forMs === null
+        ? null
+        : { base, at: this.#clock.now() + forMs, cancel: this.#clock.after(forMs, () => this.goBack()) }
   }
 
   /** At once, if a change is pending: a timer that is armed would keep the process. */
@@ -52,7 +55,11 @@ export class LogLevelSwitch {
     const { level } = this.#log
     if (this.#pending === null) return { level, goesBackTo: null, goesBackAt: null }
     const { base, at } = this.#pending
-    return { level, goesBackTo: base, goesBackAt: new Date(this.#clock.wall() + at - this.#clock.now()).toISOString() }
+    return {
+      level,
+      goesBackTo: base,
+      goesBackAt: new Date(this.#clock.wall() + at - this.#clock.now()).toISOString(),
+    }
   }
 }
 

@@ -8,10 +8,18 @@ import { jsonAnswer, type Answer, type Route } from '../ops/ops-server.ts'
 const MIN_MS = 1000
 const MAX_MS = 24 * 3_600_000
 
-export function logRoutes(logLevel: LogLevelSwitch, parseDuration: (text: string) => { value: number } | { problem: string }): Route[] {
+export function logRoutes(
+  logLevel: LogLevelSwitch,
+  parseDuration: (text: string) => { value: number } | { problem: string },
+): Route[] {
   const refuse = (error: string): Answer => jsonAnswer({ error }, 400)
   return [
-    { method: 'GET', path: '/log', summary: 'the level of the log', handle: () => jsonAnswer(logLevel.view()) },
+    {
+      method: 'GET',
+      path: '/log',
+      summary: 'the level of the log',
+      handle: () => jsonAnswer(logLevel.view()),
+    },
     {
       method: 'POST',
       path: '/log',
@@ -24,7 +32,8 @@ export function logRoutes(logLevel: LogLevelSwitch, parseDuration: (text: string
         const text = query.get('for')
         const parsed = text === null ? null : parseDuration(text)
         if (parsed !== null && 'problem' in parsed) return refuse(`for: ${parsed.problem}`)
-        if (parsed !== null && (parsed.value < MIN_MS || parsed.value > MAX_MS)) return refuse('for must be 1s to 24h')
+        if (parsed !== null && (parsed.value < MIN_MS || parsed.value > MAX_MS))
+          return refuse('for must be 1s to 24h')
         logLevel.set(level, parsed?.value ?? null)
         return jsonAnswer(logLevel.view())
       },

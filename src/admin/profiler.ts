@@ -7,7 +7,7 @@ import type { Clock } from '../core/clock.ts'
 export type ProfileKind = 'cpu' | 'heap'
 export const MAX_SECONDS = 60
 
-/** What a heap snapshot would need and what there is, in bytes. */
+/** The memory that a heap snapshot would need, and the memory that there is, in bytes. */
 export interface SnapshotRoom {
   heapBytes: number
   neededBytes: number
@@ -52,7 +52,12 @@ export class Profiler {
     }
   }
 
-  async #run(session: Session, kind: ProfileKind, seconds: number, signal: AbortSignal): Promise<string | null> {
+  async #run(
+    session: Session,
+    kind: ProfileKind,
+    seconds: number,
+    signal: AbortSignal,
+  ): Promise<string | null> {
     if (kind === 'cpu') {
       await session.post('Profiler.enable')
       await session.post('Profiler.start')
@@ -61,7 +66,8 @@ export class Profiler {
     }
     await this.#pause(seconds * 1000, signal)
     if (signal.aborted) return null
-    const { profile } = kind === 'cpu' ? await session.post('Profiler.stop') : await session.post('HeapProfiler.stopSampling')
+    const { profile } =
+      kind === 'cpu' ? await session.post('Profiler.stop') : await session.post('HeapProfiler.stopSampling')
     return JSON.stringify(profile)
   }
 

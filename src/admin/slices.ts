@@ -9,7 +9,11 @@ const SLICE = 500
 export const ROWS = 100
 
 /** Calls `visit` for each item there is now; what is added meanwhile is not waited for. */
-export async function visitInSlices<T>(clock: Clock, items: Iterable<T> & { size: number }, visit: (item: T) => void): Promise<void> {
+export async function visitInSlices<T>(
+  clock: Clock,
+  items: Iterable<T> & { size: number },
+  visit: (item: T) => void,
+): Promise<void> {
   let left = items.size
   let inSlice = 0
   for (const item of items) {

@@ -1,6 +1,6 @@
-// Lets in who knows the token, and nobody else, wherever they come from. The token is what stands in a file: Kubernetes mounts
+// Lets requests in that carry the token, and no others, from wherever they come. The token stands in a file: Kubernetes mounts
 // it from a Secret and swaps it while we run, so it is read again when it is older than a second. A file that cannot be read
-// lets nobody in: a token that was taken away was revoked. Who has tried a wrong one is slowed (failed-tokens.ts) and told of.
+// lets nobody in: a token that was taken away was revoked. An address that has tried a wrong one is slowed (failed-tokens.ts) and logged.
 
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
@@ -9,7 +9,9 @@ import type { Socket } from 'node:net'
 import type { Clock } from '../core/clock.ts'
 import { nodeCrypto } from '../core/node-lazy.ts'
 import { FailedTokens, SLOWED_MS } from './failed-tokens.ts'
-import { guardAgainstPages } from './loopback-guard.ts'
+import { guardAgainstPages } from './browser-guard.ts'
+import type { PageToken } from './browser-guard.ts'
+import { isForPage } from './page-files.ts'
 import type { Answer } from '../ops/ops-server.ts'
 
 /** Fewer can be tried one by one over the network. */
@@ -23,7 +25,10 @@ const refusal: Answer = {
   headers: { 'WWW-Authenticate': 'Bearer' },
   body: 'needs the token of admin.tokenFile: Authorization: Bearer TOKEN (sidegate --token-file FILE)\n',
 }
-const unavailable: Answer = { status: 503, body: 'the token file (admin.tokenFile) cannot be used; see the log\n' }
+const unavailable: Answer = {
+  status: 503,
+  body: 'the token file (admin.tokenFile) cannot be used; see the log\n',
+}
 
 export interface TokenObserver {
   /** The file cannot be used; told once for each problem, not once for each asker. */
@@ -55,13 +60,19 @@ export class TokenGuard {
     return this.#problem
   }
 
-  async guard(request: IncomingMessage): Promise<Answer | null> {
-    const page = guardAgainstPages(request)
+  async guard(request: IncomingMessage, pageToken: PageToken): Promise<Answer | null> {
+    const page = guardAgainstPages(request, pageToken)
     if (page !== null) return page
+    if (isForPage(request)) return null
     const { remoteAddress } = request.socket
     const given = /^bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
-    // Before it is judged, or who leaves early would have been told by the silence. It is then not judged at all.
-    if (given !== undefined && this.#failed.isSlowed(remoteAddress) && !(await this.#isStillThere(request.socket))) return refusal
+    // Before it is judged, or the silence would tell a client that leaves early. It is then not judged at all.
+    if (
+      given !== undefined &&
+      this.#failed.isSlowed(remoteAddress) &&
+      !(await this.#isStillThere(request.socket))
+    )
+      return refusal
     if (this.#clock.now() - this.#readAt >= FRESH_MS) await this.load()
     if (this.#digest === null) return unavailable
     // Digests are of one length, and the time to compare them tells nothing of the token.
@@ -99,7 +110,7 @@ function digestOf(token: string): Buffer {
   return nodeCrypto().createHash('sha256').update(token).digest()
 }
 
-/** The first line, without the white space that editors and `echo` leave behind. */
+/** The first line, without the white space that editors and `echo` add at its end. */
 async function readToken(file: string): Promise<{ value: string } | { problem: string }> {
   let text: string
   try {
@@ -107,13 +118,23 @@ async function readToken(file: string): Promise<{ value: string } | { problem: s
     await using handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK)
     const buffer = Buffer.alloc(MAX_TOKEN_BYTES + 1)
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0)
-    if (bytesRead > MAX_TOKEN_BYTES) return { problem: `holds more than ${MAX_TOKEN_BYTES} bytes, write one token of ${MIN_TOKEN_BYTES} bytes or more` }
+    if (bytesRead > MAX_TOKEN_BYTES)
+      return {
+        problem: `holds more than ${MAX_TOKEN_BYTES} bytes, write one token of ${MIN_TOKEN_BYTES} bytes or more`,
+      }
     text = buffer.toString('utf8', 0, bytesRead).trim()
   } catch (error) {
     return { problem: `cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}` }
   }
   // A header cannot carry the others.
-  if (!/^[\x21-\x7e]*$/.test(text)) return { problem: 'holds more than one word of ASCII, write one token, such as the output of: openssl rand -hex 32' }
-  if (text.length < MIN_TOKEN_BYTES) return { problem: `holds ${text.length} bytes, write ${MIN_TOKEN_BYTES} or more, such as the output of: openssl rand -hex 32` }
+  if (!/^[\x21-\x7e]*$/.test(text))
+    return {
+      problem:
+        'holds more than one word of ASCII, write one token, such as the output of: openssl rand -hex 32',
+    }
+  if (text.length < MIN_TOKEN_BYTES)
+    return {
+      problem: `holds ${text.length} bytes, write ${MIN_TOKEN_BYTES} or more, such as the output of: openssl rand -hex 32`,
+    }
   return { value: text }
 }

@@ -2,11 +2,16 @@
 // added, never renamed. Milliseconds, bytes, and addresses as text, unless a name says otherwise.
 
 import type { ClientTls } from '../core/client-tls.ts'
-import type { Close, Side } from '../core/close.ts'
+import type { Close, Phase, Reason, Side } from '../core/close.ts'
+import type { TimelineEvent } from '../core/timeline.ts'
 import type { DrainState } from '../lifecycle/drain.ts'
+import type { HistoryView } from '../metrics/history.ts'
 
 export const sorts = ['age', 'idle', 'buffered', 'rate'] as const
 export type Sort = (typeof sorts)[number]
+
+/** Where whoever serves a connection is; `stalled` is one of whose peers has taken nothing for a second of what waits for it. */
+export const states = ['waiting', 'open', 'idle', 'busy', 'lingering', 'closing', 'stalled'] as const
 
 export interface FlowView {
   received: number
@@ -22,7 +27,11 @@ export interface ConnectionRow {
   id: number
   listener: string
   protocol: string
+  /** Of a stream of HTTP/2: the id of the connection that it came by. */
+  session?: number
+  /** Whose it is: the peer's, or, while a request is under way, whose a trusted peer says that is. */
   client: string
+  peer: string
   upstream: string | null
   phase: string
   ageMs: number
@@ -33,24 +42,95 @@ export interface ConnectionRow {
   toUpstream: FlowView
   toClient: FlowView
   queued: { client: number; upstream: number }
+  /** What it waits for; only where it was asked for. */
+  wait?: WaitView | null
   /** Set while it lingers: it ended, but a queue is still being flushed. */
   close: CloseView | null
+}
+
+/** What a connection waits for, as whoever serves it tells. */
+export interface WaitView {
+  state: string
+  waitsFor: string
+  /** How long each peer has taken nothing of what waits for it; null where nothing waits. */
+  stalledMs: { client: number | null; upstream: number | null }
+  /** Bytes that the kernel holds for each peer, as it was last looked; null where nothing looks. */
+  kernel: { client: number; upstream: number } | null
+  next: { key: string; reason: string; side: Side; inMs: number } | null
 }
 
 /** `GET /connections/ID`: the row, and the words that only the owner of the connection has. */
 export interface ConnectionDetail extends ConnectionRow {
   openedAt: string
   connectedAt: string | null
-  /** What its TLS handshake told; null where there was none, or nobody asks. */
+  /** The result of its TLS handshake; null where there was none, or nobody asks. */
   tls: ClientTls | null
   paused: { toUpstream: boolean; toClient: boolean }
   state: string | null
   waitsFor: string | null
   nextDeadline: { key: string; reason: string; side: Side; at: string; inMs: number } | null
+  timeline: TimelineEntry[]
+}
+
+/** One line of a timeline, in order of time; at most 32 of them. */
+export interface TimelineEntry {
+  at: string
+  /** Since the accept. */
+  afterMs: number
+  event: TimelineEvent
+  detail?: string
+  /** How often from `at` to `until`; absent where it is once. */
+  count?: number
+  until?: string
+}
+
+/** One of `GET /recent`: a connection that is gone, or several that were refused alike within a second. The newest come first. */
+export interface RecentEnd {
+  /** Null: it was refused by a gate. */
+  id: number | null
+  listener: string
+  /** Null where it was refused before that was known. */
+  protocol: string | null
+  /** Null where nobody looked: of refusals that are told together. */
+  client: string | null
+  /** The trusted peer that brought the client; null where that is the client itself. */
+  peer: string | null
+  upstream: string | null
+  reason: Reason
+  side: Side
+  phase: Phase
+  detail: string | null
+  /** It was owed bytes, or an answer, when we ended it. */
+  cut: boolean
+  /** How many alike: more than 1 for refusals only. */
+  count: number
+  started: string
+  ended: string
+  durationMs: number
+  connectMs: number | null
+  /** Read from the client, and from the upstream. */
+  bytesToUpstream: number
+  bytesToClient: number
+  messagesToUpstream: number
+  messagesToClient: number
+  timeline: TimelineEntry[]
 }
 
 /** `DELETE /connections/ID`. */
-export type Killed = Pick<ConnectionRow, 'id' | 'listener' | 'protocol' | 'client' | 'upstream'> & { close: CloseView }
+export type Killed = Pick<ConnectionRow, 'id' | 'listener' | 'protocol' | 'client' | 'upstream'> & {
+  close: CloseView
+}
+
+/** `close` is null where it cannot be ended yet. */
+export type Ended = Omit<Killed, 'close'> & { close: CloseView | null }
+
+/** How many there are, by their words. */
+export interface ConnectionCounts {
+  connections: number
+  phases: Record<string, number>
+  protocols: Record<string, number>
+  listeners: Record<string, number>
+}
 
 /** `GET /info`. */
 export interface Info {
@@ -65,7 +145,72 @@ export interface Info {
   connections: number
   phases: Record<string, number>
   protocols: Record<string, number>
+  /** Null where nobody watches over the file, or the memory. */
+  config: ConfigStateView | null
+  memory: MemoryView | null
+  /** Null where no limits are shared with other gates. */
+  shared: SharedView | null
 }
+
+/** How limits with `scope: fleet` are kept. */
+export interface SharedView {
+  /** Where Redis is asked. */
+  redis: string
+  isUp: boolean
+  /** leased: from Redis. local, open, closed: as `shared.redis.onUnavailable` says, while it is away. */
+  mode: 'leased' | 'local' | 'open' | 'closed'
+  /** That share limits, as Redis told last. */
+  gates: number
+  /** Clients and listeners that this gate holds something for. */
+  leases: number
+  /** When it came or went last; null: it has not answered yet. */
+  since: string | null
+  /** Why it is away. */
+  problem: string | null
+}
+
+/** Which configuration is in effect; moments are ISO 8601. */
+export interface ConfigStateView {
+  hash: string
+  appliedAt: string
+  /** When the last reload failed; null while none has since. */
+  failedAt: string | null
+  restartRequired: readonly string[]
+}
+
+export interface MemoryView {
+  usageBytes: number
+  limitBytes: number
+  bufferedLimitBytes: number
+  /** 0 to 1. */
+  pressure: number
+}
+
+/** `GET /series`. */
+export type SeriesView = Omit<HistoryView, 'at'> & { at: string[] }
+
+/** `GET /config/origins`: by the path of a value; what is not there is a default. Null: nobody knows. */
+export interface OriginsView {
+  origins: Readonly<Record<string, string>> | null
+}
+
+/** `GET /page-token`. */
+export interface PageTokenView {
+  token: string
+}
+
+/** A row of `GET /listeners`. */
+export interface ListenerRow {
+  name: string
+  /** As in the configuration, and where that says port 0, as bound. */
+  address: string
+  protocol: 'tcp' | 'http'
+  upstream: string
+  connections: number
+}
+
+/** A listener, as far as its gate knows. */
+export type ListenerView = Omit<ListenerRow, 'connections'>
 
 /** `POST /drain`. */
 export interface DrainView {
@@ -77,4 +222,38 @@ export interface LevelView {
   level: string
   goesBackTo: string | null
   goesBackAt: string | null
+}
+
+/** One listener in `GET /advice`. */
+export interface AdviceView {
+  listener: string
+  since: string
+  ageMs: number
+  items: AdviceItem[]
+}
+
+export interface AdviceItem {
+  /** Below the listener. */
+  key: string
+  /** The value in force, as the file has it. */
+  inForce: string
+  /** What it was learnt from: milliseconds, bytes or a number, as `unit` says. */
+  seen: {
+    what: string
+    unit: 'ms' | 'bytes' | 'count'
+    count: number
+    p50: number
+    p99: number
+    p999: number
+    max: number
+  }
+  /** As it would be written; null where nothing is. */
+  proposed: string | null
+  /** Keys and values that would bring it about; empty where there is nothing to change. */
+  patch: Record<string, string | number>
+  /** So many of `seen.count`, at the most, would have been touched by it. */
+  touched: number
+  why: string
+  /** What cannot be known; null where there is nothing. */
+  unknown: string | null
 }

@@ -1,0 +1,95 @@
+// Questions to the gate that served this page, one at a time: whoever looks must not cost more than a look. A token, where one is asked
+// for, is kept for this tab and goes with it.
+
+import type { PageTokenView } from '../src/admin/types.ts'
+
+/** Without an answer. A gate that is busy answers later, one that is gone never. */
+const PATIENCE_MS = 10_000
+const TOKEN_KEY = 'sidegate-token'
+
+/** The gate said no, in a sentence. */
+export class Refused extends Error {
+  readonly status: number
+
+  constructor(status: number, message: string) {
+    super(message)
+    this.status = status
+  }
+}
+
+/** Nothing was said: it is gone, or the way to it. */
+export class NoAnswer extends Error {}
+
+export type Method = 'GET' | 'POST' | 'DELETE'
+
+let turn: Promise<unknown> = Promise.resolve()
+
+/** The answer as JSON. Waits for the questions before it. */
+export function ask<T>(path: string, method: Method = 'GET'): Promise<T> {
+  const answer = turn.then(() => askNow<T>(path, method))
+  turn = answer.catch(() => {})
+  return answer
+}
+
+async function askNow<T>(path: string, method: Method): Promise<T> {
+  const response = await send(path, method, AbortSignal.timeout(PATIENCE_MS))
+  return (await bodyOf(response, () => response.json())) as T
+}
+
+/** A file for the operator's disk; takes as long as it takes, and keeps no question waiting. */
+export async function download(path: string): Promise<{ name: string; blob: Blob }> {
+  const response = await send(path, 'POST')
+  const blob = await bodyOf(response, () => response.blob())
+  const name = /filename="([^"]+)"/.exec(response.headers.get('content-disposition') ?? '')?.[1]
+  return { name: name ?? 'sidegate-profile', blob }
+}
+
+/** What changes something carries the token of the page: asked for each time, since a gate that restarted has another. */
+async function send(path: string, method: Method, signal: AbortSignal | null = null): Promise<Response> {
+  const headers: Record<string, string> = {}
+  const token = keptToken()
+  if (token !== null) headers['Authorization'] = `Bearer ${token}`
+  if (method !== 'GET') headers['X-Sidegate-Page'] = (await askNow<PageTokenView>('page-token', 'GET')).token
+  let response: Response
+  try {
+    response = await fetch(path, { method, headers, signal, cache: 'no-store', credentials: 'omit' })
+  } catch {
+    throw new NoAnswer('The gate does not answer.')
+  }
+  if (response.ok) return response
+  throw new Refused(response.status, sentenceOf(await bodyOf(response, () => response.text())))
+}
+
+async function bodyOf<T>(response: Response, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read()
+  } catch {
+    throw new NoAnswer(`The gate did not finish its answer (${response.status}).`)
+  }
+}
+
+function sentenceOf(body: string): string {
+  try {
+    const { error, problems } = JSON.parse(body) as { error?: unknown; problems?: unknown }
+    if (typeof error === 'string') return sentence(error)
+    if (Array.isArray(problems)) return problems.map(String).map(sentence).join(' ')
+  } catch {
+    // Not JSON: plain words.
+  }
+  return sentence(body.trim().slice(0, 500))
+}
+
+/** With a capital and a full stop. */
+export function sentence(text: string): string {
+  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}${/[.?!]$/.test(text) ? '' : '.'}`
+}
+
+export function keptToken(): string | null {
+  return sessionStorage.getItem(TOKEN_KEY)
+}
+
+/** Null forgets it. */
+export function keepToken(token: string | null): void {
+  if (token === null) sessionStorage.removeItem(TOKEN_KEY)
+  else sessionStorage.setItem(TOKEN_KEY, token)
+}

@@ -1,0 +1,136 @@
+// Small parts that the views share.
+
+import type { ComponentChildren } from 'preact'
+import { useEffect, useRef, useState } from 'preact/hooks'
+import { reasons } from '../src/core/close.ts'
+
+/** The word of a reason; what it means on hovering, and whether it is calm, by its color. */
+export function ReasonWord({ reason, side }: { reason: string; side?: string }) {
+  return (
+    <span class={`reason ${isCalm(reason) ? 'calm' : 'odd'}`} title={meaningOf(reason)}>
+      {reason}
+      {side !== undefined && <span class="quiet"> by {side}</span>}
+    </span>
+  )
+}
+
+/** Ends that nobody needs to look into. */
+export function isCalm(reason: string): boolean {
+  return ['eof', 'drain', 'reloaded', 'killed', 'lifetime_timeout'].includes(reason)
+}
+
+export function meaningOf(reason: string): string {
+  return Object.hasOwn(reasons, reason) ? reasons[reason as keyof typeof reasons].when : ''
+}
+
+export function causesOf(reason: string): string {
+  return Object.hasOwn(reasons, reason) ? reasons[reason as keyof typeof reasons].causes : ''
+}
+
+/** A sentence in which words of ours stand between back quotes. */
+export function Words({ text }: { text: string }) {
+  return <>{text.split('`').map((part, nth) => (nth % 2 === 1 ? <code key={nth}>{part}</code> : part))}</>
+}
+
+export function Problem({ text }: { text: string | null }) {
+  return text === null ? null : (
+    <p class="problem" role="alert">
+      {text}
+    </p>
+  )
+}
+
+export function Facts({ children }: { children: ComponentChildren }) {
+  return <dl class="facts">{children}</dl>
+}
+
+export function Fact({ name, children }: { name: string; children: ComponentChildren }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  )
+}
+
+/** What may be wider than the screen: it scrolls by itself, with the keyboard too. */
+export function Scrolls({ label, children }: { label: string; children: ComponentChildren }) {
+  return (
+    <div class="scrolls" tabIndex={0} role="group" aria-label={label}>
+      {children}
+    </div>
+  )
+}
+
+interface TextFilterProps {
+  label: string
+  value: string
+  /** When somebody has written it out. */
+  onChange: (text: string) => void
+}
+
+/** What is being written is its own until it is done: an answer of the gate that comes meanwhile must not take it away. */
+export function TextFilter({ label, value, onChange }: TextFilterProps) {
+  const [draft, setDraft] = useState(value)
+  useEffect(() => setDraft(value), [value])
+  return (
+    <label>
+      {label}
+      <input
+        type="search"
+        value={draft}
+        placeholder="any"
+        spellcheck={false}
+        autocomplete="off"
+        onInput={(event) => setDraft(event.currentTarget.value)}
+        onChange={(event) => onChange(event.currentTarget.value.trim())}
+      />
+    </label>
+  )
+}
+
+export interface Question {
+  title: string
+  text: string
+  /** On the button that does it. */
+  verb: string
+  act: () => Promise<void>
+}
+
+/** Nothing is done without being asked for twice. The browser's own dialog: it keeps the focus, and Escape leaves it. */
+export function Confirm({ question, onDone }: { question: Question | null; onDone: () => void }) {
+  const dialog = useRef<HTMLDialogElement>(null)
+  const [problem, setProblem] = useState<string | null>(null)
+  const [isBusy, setBusy] = useState(false)
+  useEffect(() => {
+    setProblem(null)
+    if (question !== null) dialog.current?.showModal()
+    else dialog.current?.close()
+  }, [question])
+  const act = async (): Promise<void> => {
+    setBusy(true)
+    try {
+      await question!.act()
+      onDone()
+    } catch (error) {
+      setProblem(error instanceof Error ? error.message : String(error))
+    } finally {
+      setBusy(false)
+    }
+  }
+  return (
+    <dialog ref={dialog} onClose={onDone} aria-labelledby="question">
+      <h2 id="question">{question?.title}</h2>
+      <p>{question?.text}</p>
+      <Problem text={problem} />
+      <div class="buttons">
+        <button type="button" onClick={onDone}>
+          Leave it
+        </button>
+        <button type="button" class="danger" disabled={isBusy} onClick={() => void act()}>
+          {question?.verb}
+        </button>
+      </div>
+    </dialog>
+  )
+}

@@ -1,0 +1,45 @@
+// Where in the page somebody is, as the address bar says: `#/connections/42?sort=idle`. A link can be sent to a colleague.
+
+import { useEffect, useState } from 'preact/hooks'
+
+export interface Route {
+  view: string
+  /** What stands behind it, such as the ID of a connection. */
+  parameter: string | null
+  query: URLSearchParams
+}
+
+function read(): Route {
+  const [path = '', query = ''] = location.hash.replace(/^#\/?/, '').split('?')
+  const [view = '', parameter] = path.split('/')
+  return { view, parameter: parameter ?? null, query: new URLSearchParams(query) }
+}
+
+export function useRoute(): Route {
+  const [route, setRoute] = useState(read)
+  useEffect(() => {
+    const onChange = (): void => setRoute(read())
+    addEventListener('hashchange', onChange)
+    return () => removeEventListener('hashchange', onChange)
+  }, [])
+  return route
+}
+
+export function linkTo(view: string, query?: URLSearchParams): string {
+  const text = query?.toString() ?? ''
+  return `#/${view}${text === '' ? '' : `?${text}`}`
+}
+
+/** Another query of the same view, without a step in the history. */
+function replaceQuery(view: string, query: URLSearchParams): void {
+  history.replaceState(null, '', linkTo(view, query))
+  dispatchEvent(new HashChangeEvent('hashchange'))
+}
+
+/** Shows the view with one word of its query changed; empty takes it out. */
+export function changeQuery(view: string, query: URLSearchParams, name: string, value: string): void {
+  const next = new URLSearchParams(query)
+  if (value === '') next.delete(name)
+  else next.set(name, value)
+  replaceQuery(view, next)
+}

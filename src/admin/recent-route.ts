@@ -1,0 +1,48 @@
+// `GET /recent`: what has just ended, the newest first.
+
+import { reasonNames } from '../core/close.ts'
+import type { Reason } from '../core/close.ts'
+import { jsonAnswer } from '../ops/ops-server.ts'
+import type { Route } from '../ops/ops-server.ts'
+import type { RecentEnd } from './types.ts'
+
+const parameters = ['reason', 'listener', 'client', 'limit'] as const
+/** As many as `admin.recent` can be. */
+const MAX_LIMIT = 10_000
+
+/** Null asks for all. */
+export interface RecentQuery {
+  reason: Reason | null
+  listener: string | null
+  /** With its port or without. */
+  client: string | null
+  limit: number
+}
+
+/** A sentence on what is wrong, for a query that would otherwise be answered with something else than was asked. */
+export function readRecentQuery(query: URLSearchParams): RecentQuery | string {
+  for (const key of query.keys()) {
+    if (!(parameters as readonly string[]).includes(key))
+      return `unknown parameter, known are ${parameters.join(', ')}`
+    if (query.getAll(key).length > 1) return `${key} is given twice`
+  }
+  const reason = reasonNames.find((name) => name === query.get('reason')) ?? null
+  if (reason === null && query.has('reason')) return 'unknown reason, sidegate explain lists them'
+  const limit = query.get('limit') ?? '100'
+  if (!/^\d{1,5}$/.test(limit) || Number(limit) < 1 || Number(limit) > MAX_LIMIT)
+    return `limit must be 1 to ${MAX_LIMIT}`
+  return { reason, listener: query.get('listener'), client: query.get('client'), limit: Number(limit) }
+}
+
+/** `recent` tells the newest first. */
+export function recentRoute(recent: (query: RecentQuery) => Promise<readonly RecentEnd[]>): Route {
+  return {
+    method: 'GET',
+    path: '/recent',
+    summary: 'what has just ended, and why: ?reason= &listener= &client= &limit=100',
+    async handle({ query: search }) {
+      const query = readRecentQuery(search)
+      return typeof query === 'string' ? jsonAnswer({ error: query }, 400) : jsonAnswer(await recent(query))
+    },
+  }
+}
