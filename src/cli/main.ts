@@ -1,7 +1,7 @@
 // The command line: words to one command, and its outcome to an exit code. Each command is small or imported only when
 // it is asked for. Results go to stdout, complaints to stderr.
 //
-// Exit codes: 0 done, 1 a gate that is not there or said no, 64 wrong usage, 70 our fault, 75 not now, 78 wrong configuration.
+// Exit codes: 0 done, 1 a gate that is not there or said no, 2 a strict reading, 64 wrong usage, 69 another Node, 70 our fault, 75 not now, 78 wrong configuration.
 
 import { reasonNames } from '../core/close.ts'
 import { suggest } from '../config/words.ts'
@@ -9,57 +9,30 @@ import { CONFIG, INTERNAL, OK, REFUSED, USAGE } from './exit-codes.ts'
 import { Signals } from './signals.ts'
 import { version } from '../core/version.ts'
 import { parse, RefusedError, safe, UsageError } from './commands/usage.ts'
-import { ConfigError, formatProblem } from '../core/errors.ts'
-import type { Checked } from '../config/load.ts'
-
-const usage = `usage: sidegate <command>
-
-  run -c FILE           run the gate with the configuration in FILE
-  check FILE [--json]   check a configuration: every error, then what is risky
-  explain [REASON]      what a close reason means; all of them without REASON
-  schema                print the JSON Schema of the configuration file
-  inject [-f FILE]      add the sidecar to a Kubernetes manifest, from FILE or a pipe; stdout has the result, stderr what
-                        changed. --port APP:GATE, --config-map NAME, --image IMAGE, --container NAME, --only WORKLOAD,
-                        --protocol http|tcp
-  demo [--keep]         a legacy service, a gate before it, and clients good and bad
-  help                  print this
-  --version             print the version
-
-ask a gate that runs:
-
-  top                   its connections, live; q quits. Once, where there is no terminal
-  connections [ID]      its connections, or all that is known of one
-                        both: --listener --protocol --phase --client --upstream, --limit N,
-                        --sort age|idle|buffered|rate
-  kill ID               end a connection
-  drain [--wait]        let its connections go; drain --undo: let them stay after all
-  reload                have it read its configuration again
-  log [LEVEL] [--for 5m]
-                        its log level; change it, for a while or for good
-  profile cpu|heap [--seconds N] [-o FILE]
-  profile snapshot [--force] [-o FILE]
-                        a file that Chrome's DevTools open
-  health                whether it is ready [--health ADDRESS]
-
-  all of these: --json (but profile); --admin ADDRESS (127.0.0.1:17020, unix:/path), or -c FILE for
-  the addresses in a configuration; --token-file FILE
-
-exit codes: 0 done, 1 no gate there, or it said no, 64 wrong usage, 70 internal error,
-75 the machine was too slow to check the configuration, 78 wrong configuration
-`
+import { ConfigError } from '../core/errors.ts'
 
 type Command = (args: string[]) => number | Promise<number>
 
 const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
   ['run', run],
-  ['check', check],
+  ['check', async (args) => (await import('./commands/check.ts')).check(args)],
+  ['survey', async (args) => (await import('./commands/survey.ts')).surveyCommand(args)],
   ['explain', explainCommand],
   ['schema', printSchema],
   ['demo', demo],
   ['inject', async (args) => (await import('./commands/inject.ts')).injectCommand(args, version())],
+  ['uninject', async (args) => (await import('./commands/inject.ts')).uninjectCommand(args)],
+  ['completion', completion],
   ['help', help],
   ['top', async (args) => (await import('./commands/top.ts')).top(args)],
   ['connections', async (args) => (await import('./commands/connections.ts')).connections(args)],
+  ['recent', async (args) => (await import('./commands/recent.ts')).recent(args)],
+  ['why', async (args) => (await import('./commands/why.ts')).why(args)],
+  ['info', async (args) => (await import('./commands/info.ts')).info(args)],
+  ['listeners', async (args) => (await import('./commands/listeners.ts')).listeners(args)],
+  ['upstreams', async (args) => (await import('./commands/upstreams.ts')).upstreams(args)],
+  ['config', async (args) => (await import('./commands/config.ts')).config(args)],
+  ['advise', async (args) => (await import('./commands/advise.ts')).advise(args)],
   ['kill', async (args) => (await import('./commands/kill.ts')).kill(args)],
   ['drain', async (args) => (await import('./commands/drain.ts')).drain(args)],
   ['reload', async (args) => (await import('./commands/reload.ts')).reload(args)],
@@ -74,36 +47,6 @@ async function run(args: string[]): Promise<number> {
   const signals = new Signals()
   const gate = await import('./process.ts')
   return gate.run({ configFile: values.config, signals })
-}
-
-async function check(args: string[]): Promise<number> {
-  const { values, positionals } = parse({ args, allowPositionals: true, options: { json: { type: 'boolean', default: false } } })
-  const [file, ...others] = positionals
-  if (file === undefined || others.length > 0) throw new UsageError('check needs one file: sidegate check FILE')
-  try {
-    const { warnings, notes } = await checkWithFiles(file)
-    if (values.json) return print({ file, valid: true, errors: [], warnings, notes })
-    for (const note of notes) process.stderr.write(`note: ${formatProblem(file, note)}\n`)
-    for (const warning of warnings) process.stderr.write(`warning: ${formatProblem(file, warning)}\n`)
-    process.stdout.write(`${file} is valid\n`)
-    return OK
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    if (!values.json) throw error
-    print({ file, valid: false, errors: error.problems, warnings: [], notes: [] })
-    return CONFIG
-  }
-}
-
-/** What there is to say of a file, and of the files that it names; throws a ConfigError where either cannot be used. */
-async function checkWithFiles(file: string): Promise<Omit<Checked, 'config'>> {
-  const { checkConfig } = await import('../config/load.ts')
-  const { config, warnings, notes } = await checkConfig(file, process.env)
-  const { checkTlsFiles } = await import('../gate/tls-parts.ts')
-  const { systemClock } = await import('../core/clock.ts')
-  const files = await checkTlsFiles(config, systemClock.wall())
-  if (files.problems.length > 0) throw new ConfigError(file, files.problems)
-  return { warnings: [...warnings, ...files.warnings], notes }
 }
 
 function print(value: unknown): number {
@@ -123,7 +66,9 @@ async function explainCommand(args: string[]): Promise<number> {
   const reason = reasonNames.find((name) => name === word)
   if (reason === undefined) {
     const meant = suggest(word, reasonNames) ?? reasonNames.find((name) => name.includes(word)) ?? null
-    throw new UsageError(`unknown reason ${JSON.stringify(word)}${meant === null ? '; sidegate explain lists them' : `, did you mean ${meant}?`}`)
+    throw new UsageError(
+      `unknown reason ${JSON.stringify(word)}${meant === null ? '; sidegate explain lists them' : `, did you mean ${meant}?`}`,
+    )
   }
   process.stdout.write(explainText(reason))
   return OK
@@ -141,9 +86,32 @@ async function demo(args: string[]): Promise<number> {
   return module.demo({ keep: values.keep })
 }
 
-function help(): number {
-  process.stdout.write(usage)
+async function help(args: string[]): Promise<number> {
+  const { pages } = await import('./manual.ts')
+  const { helpOf, usage } = await import('./help.ts')
+  const [word, ...others] = args
+  if (others.length > 0) throw new UsageError('help takes one command: sidegate help [COMMAND]')
+  const page = pages.find(({ name }) => name === word)
+  if (word !== undefined && page === undefined) throw unknownCommand(word)
+  process.stdout.write(page === undefined ? usage() : helpOf(page))
   return OK
+}
+
+async function completion(args: string[]): Promise<number> {
+  const { positionals } = parse({ args, allowPositionals: true, options: {} })
+  const { completionFor, shells } = await import('./completion.ts')
+  const shell = shells.find((name) => name === positionals[0])
+  if (shell === undefined || positionals.length > 1)
+    throw new UsageError(`completion needs one of ${shells.join(', ')}: source <(sidegate completion bash)`)
+  process.stdout.write(completionFor(shell))
+  return OK
+}
+
+function unknownCommand(word: string): UsageError {
+  const meant = suggest(word, commands.keys())
+  return new UsageError(
+    `unknown command ${JSON.stringify(word)}${meant === null ? '' : `, did you mean ${meant}?`}`,
+  )
 }
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -152,14 +120,11 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(`sidegate ${version()}\n`)
     return OK
   }
-  if (word === '--help' || word === '-h') return help()
+  if (word === '--help' || word === '-h') return help([])
   if (word === undefined) throw new UsageError('which command?')
   const command = commands.get(word)
-  if (command === undefined) {
-    const meant = suggest(word, commands.keys())
-    throw new UsageError(`unknown command ${JSON.stringify(word)}${meant === null ? '' : `, did you mean ${meant}?`}`)
-  }
-  if (args.includes('--help') || args.includes('-h')) return help()
+  if (command === undefined) throw unknownCommand(word)
+  if (args.includes('--help') || args.includes('-h')) return help(word === 'help' ? [] : [word])
   // The gate itself outlives a reader of its log; every other command is done when nobody reads on.
   if (word !== 'run') process.stdout.on('error', onPipeError)
   return command(args)

@@ -3,6 +3,7 @@
 //     starting --SIGTERM or SIGINT--> exit 0 at once
 //     starting --the check of the configuration did not get done--> exit 75
 //     running --SIGTERM or SIGINT--> drain --finished, or a second signal--> stopped, exit 0
+//     running --five workers ended within a minute--> exit 70
 //     running --POST /drain--> drain --finished--> waits --SIGTERM--> exit 0 at once
 //
 // After a drain by the admin server it stays: a sidecar that exits by itself in a pod that terminates may be restarted, and the
@@ -18,7 +19,7 @@ import type { ConfigSource } from '../lifecycle/reload.ts'
 import { Whole } from '../log/line.ts'
 import { createLog, type Log } from '../log/log.ts'
 import type { LogWriter } from '../log/log-writer.ts'
-import type { Sidegate } from '../operator/sidegate.ts'
+import type { Operator } from '../operator/operator.ts'
 import { INTERNAL, OK, TEMPORARY } from './exit-codes.ts'
 import type { Signals } from './signals.ts'
 
@@ -31,7 +32,7 @@ export interface RunOptions {
 }
 
 interface Started {
-  sidegate: Sidegate
+  operator: Operator
   log: Log
   writer: LogWriter
 }
@@ -49,14 +50,18 @@ export async function run({ configFile, signals }: RunOptions): Promise<number> 
     return OK
   }
   if (typeof started === 'number') return started
-  const { sidegate, log, writer } = started
-  onHangUp = () => void sidegate.reload('SIGHUP')
-  const watch = watchConfig({ file: configFile, clock: systemClock, onChange: () => void sidegate.reloadIfChanged() })
+  const { operator, log, writer } = started
+  onHangUp = () => void operator.reload('SIGHUP')
+  const watch = watchConfig({
+    file: configFile,
+    clock: systemClock,
+    onChange: () => void operator.reloadIfChanged(),
+  })
   const signal = await first
   watch.stop()
-  await Promise.race([sidegate.drain(signal), signals.next()])
+  await Promise.race([operator.drain(signal), signals.next()])
   await answered()
-  await sidegate.stop()
+  await operator.stop()
   log.info('stopped')
   await writer.flush(FLUSH_LOG_MS)
   return OK
@@ -66,7 +71,10 @@ export async function run({ configFile, signals }: RunOptions): Promise<number> 
 async function start(source: ConfigSource<Config>): Promise<Started | number> {
   const content = await source.read()
   // The check goes on in another process meanwhile.
-  const [{ hash, outcome, isUndecided }, { Sidegate }] = await Promise.all([source.load(content), import('../operator/sidegate.ts')])
+  const [{ hash, outcome, isUndecided }, { Operator }] = await Promise.all([
+    source.load(content),
+    import('../operator/operator.ts'),
+  ])
   if (outcome instanceof ConfigError) {
     if (!isUndecided) throw outcome
     process.stderr.write(`${outcome.message}\n`)
@@ -78,18 +86,31 @@ async function start(source: ConfigSource<Config>): Promise<Started | number> {
     log.error('uncaught error: this is a bug', { error: error.stack ?? String(error) })
     void writer.flush(FLUSH_LOG_MS).then(() => process.exit(INTERNAL))
   })
-  for (const warning of warnings) log.warn('risky configuration', { at: new Whole(formatProblem(source.file, warning)) })
-  const sidegate = await Sidegate.start(config, { log, logWriter: writer, source: { source, content, hash } })
-  // What it took to start is garbage now, 4 MB of it.
+  for (const warning of warnings)
+    log.warn('risky configuration', { at: new Whole(formatProblem(source.file, warning)) })
+  const operator = await Operator.start(config, {
+    log,
+    logWriter: writer,
+    source: { source, content, hash },
+    onBroken() {
+      log.error('workers end faster than it helps to replace them: the process ends')
+      void writer.flush(FLUSH_LOG_MS).then(() => process.exit(INTERNAL))
+    },
+  })
+  // 4 MB of the start is garbage now.
   if (globalThis.gc !== undefined) collectGarbage()
-  return { sidegate, log, writer }
+  return { operator, log, writer }
 }
 
 function fileSource(file: string): ConfigSource<Config> {
-  return { file, read: () => readFile(file), load: (content) => loadContent(content, file, process.env, systemClock) }
+  return {
+    file,
+    read: () => readFile(file),
+    load: (content) => loadContent(content, file, process.env, systemClock),
+  }
 }
 
-/** Whoever waited for the end of the drain (`/drain/wait`) has its answer by then. */
+/** Every client of `/drain/wait` has its answer by then. */
 function answered(): Promise<void> {
   return new Promise((resolve) => systemClock.nextTurn(resolve))
 }

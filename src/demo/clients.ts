@@ -118,7 +118,8 @@ function sizeText(bytes: number): string {
 function closeFrameIn(bytes: Buffer, start: number): string | null {
   for (let at = start; at + 2 <= bytes.length; at += 2 + (bytes[at + 1]! & 0x7f)) {
     const length = bytes[at + 1]! & 0x7f
-    if (bytes[at] === CLOSE && length >= 2) return closeText(bytes.readUInt16BE(at + 2), bytes.toString('utf8', at + 4, at + 2 + length))
+    if (bytes[at] === CLOSE && length >= 2)
+      return closeText(bytes.readUInt16BE(at + 2), bytes.toString('utf8', at + 4, at + 2 + length))
   }
   return null
 }
@@ -162,7 +163,9 @@ export class GoodWebSocket {
     this.#socket = socket
     this.address = address
     socket.on('error', () => {})
-    this.#saw = new Promise((resolve) => socket.on('close', (code, reason) => resolve(closeText(code, reason.toString()))))
+    this.#saw = new Promise((resolve) =>
+      socket.on('close', (code, reason) => resolve(closeText(code, reason.toString()))),
+    )
   }
 
   /** Sends a message and resolves with the next that comes. */

@@ -31,8 +31,13 @@ export async function demo({ keep }: DemoOptions): Promise<number> {
     await stage.start(keep ? friendlyPorts : anyPorts)
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    process.stderr.write(`sidegate demo cannot start: ${error.problems.map(({ message }) => message).join('; ')}\n`)
-    if (keep) process.stderr.write(`--keep needs the ports ${Object.values(friendlyPorts).join(', ')}; without it any free ones are used\n`)
+    process.stderr.write(
+      `sidegate demo cannot start: ${error.problems.map(({ message }) => message).join('; ')}\n`,
+    )
+    if (keep)
+      process.stderr.write(
+        `--keep needs the ports ${Object.values(friendlyPorts).join(', ')}; without it any free ones are used\n`,
+      )
     stage.service.stop()
     return CONFIG
   }
@@ -44,15 +49,23 @@ export async function demo({ keep }: DemoOptions): Promise<number> {
 
 /** Plays everything at once, and tells it in order. Returns how many rows are not as expected. */
 async function show(stage: Stage): Promise<number> {
-  say(strong('sidegate demo') + `: a legacy service on 127.0.0.1:${stage.service.webPort} (WebSocket) and :${stage.service.linePort} (TCP lines),`)
-  say(`the gate before it on :${stage.port('web')} and :${stage.port('lines')}, and its clients. Deadlines are short here:`)
+  say(
+    strong('sidegate demo') +
+      `: a legacy service on 127.0.0.1:${stage.service.webPort} (WebSocket) and :${stage.service.linePort} (TCP lines),`,
+  )
+  say(
+    `the gate before it on :${stage.port('web')} and :${stage.port('lines')}, and its clients. Deadlines are short here:`,
+  )
   say('handshake, response, write and halfClose 1s, ping every 500ms and as long for the pong, idle 2s.')
   const before = await stage.scrape()
   const acts = [
     { title: 'A CLIENT THAT BEHAVES', scenes: goodClients },
     { title: 'A CLIENT THAT DOES NOT', scenes: badClients },
     { title: 'A SERVICE THAT DOES NOT', scenes: badService },
-  ].map(({ title, scenes }) => ({ title, rows: scenes.map((scene) => ({ scene, outcome: played(scene, stage) })) }))
+  ].map(({ title, scenes }) => ({
+    title,
+    rows: scenes.map((scene) => ({ scene, outcome: played(scene, stage) })),
+  }))
   let failures = 0
   for (const { title, rows } of acts) {
     say()
@@ -62,7 +75,11 @@ async function show(stage: Stage): Promise<number> {
   failures += (await tellMetrics(stage, before)) ? 0 : 1
   const count = acts.reduce((sum, { rows }) => sum + rows.length, 1)
   say()
-  say(failures === 0 ? good(`all ${count} as expected`) + '; sidegate explain REASON tells more of each' : bad(`!! ${failures} of ${count} not as expected`))
+  say(
+    failures === 0
+      ? good(`all ${count} as expected`) + '; sidegate explain REASON tells more of each'
+      : bad(`!! ${failures} of ${count} not as expected`),
+  )
   return failures
 }
 
@@ -76,7 +93,8 @@ async function played(scene: Scene, stage: Stage): Promise<Outcome> {
 
 function row(scene: Scene, outcome: Outcome): boolean {
   const { protocol, does, expected } = scene
-  const isExpected = outcome.reason === expected.reason && outcome.side === expected.side && outcome.saw === expected.saw
+  const isExpected =
+    outcome.reason === expected.reason && outcome.side === expected.side && outcome.saw === expected.saw
   say(tableRow({ protocol, does, ...outcome }, isExpected))
   if (!isExpected) say(tableRow({ protocol: '', does: '  expected:', ...expected }, false))
   return isExpected
@@ -96,15 +114,24 @@ const shown = [
 async function tellMetrics(stage: Stage, before: Samples): Promise<boolean> {
   const after = await whenGone(stage)
   say()
-  say(strong('    METRICS THAT MOVED ') + faint(`(sidegate_*, from http://127.0.0.1:${stage.healthPort}/metrics, summed over listeners)`))
+  say(
+    strong('    METRICS THAT MOVED ') +
+      faint(`(sidegate_*, from http://127.0.0.1:${stage.healthPort}/metrics, summed over listeners)`),
+  )
   for (const { name, label } of shown) {
     const old = sums(before, `sidegate_${name}`, label)
-    const moved = [...sums(after, `sidegate_${name}`, label)].map(([key, value]) => [key, value - (old.get(key) ?? 0)] as const)
-    const words = moved.filter(([, value]) => value !== 0).map(([key, value]) => (key === '' ? `${value}` : `${key} ${value}`))
+    const moved = [...sums(after, `sidegate_${name}`, label)].map(
+      ([key, value]) => [key, value - (old.get(key) ?? 0)] as const,
+    )
+    const words = moved
+      .filter(([, value]) => value !== 0)
+      .map(([key, value]) => (key === '' ? `${value}` : `${key} ${value}`))
     if (words.length > 0) say(wrapped(name, words))
   }
   const closed = sums(after, 'sidegate_connections_closed_total', 'reason')
-  const isSame = closed.size === stage.logged.size && [...stage.logged].every(([reason, count]) => closed.get(reason) === count)
+  const isSame =
+    closed.size === stage.logged.size &&
+    [...stage.logged].every(([reason, count]) => closed.get(reason) === count)
   const left = open(after)
   const isExpected = isSame && left === 0
   const does = `the log counts ${isSame ? 'the same ends' : 'other ends'}; connections left: ${left}`
@@ -123,7 +150,10 @@ async function whenGone(stage: Stage): Promise<Samples> {
 }
 
 function open(samples: Samples): number {
-  return [...sums(samples, 'sidegate_connections', '').values(), ...sums(samples, 'sidegate_connections_pending', '').values()].reduce((sum, value) => sum + value, 0)
+  return [
+    ...sums(samples, 'sidegate_connections', '').values(),
+    ...sums(samples, 'sidegate_connections_pending', '').values(),
+  ].reduce((sum, value) => sum + value, 0)
 }
 
 async function keepUp(stage: Stage): Promise<void> {
@@ -135,7 +165,9 @@ async function keepUp(stage: Stage): Promise<void> {
   say()
   say('The gate stays up; each end is logged below. Ctrl-C ends it. To try:')
   say(`  python3 -m websockets ws://127.0.0.1:${stage.port('web')}/     kill -STOP it: ping_timeout`)
-  say(`  nc 127.0.0.1 ${stage.port('lines')}                                lines are echoed; try slow x, crash, stuck`)
+  say(
+    `  nc 127.0.0.1 ${stage.port('lines')}                                lines are echoed; try slow x, crash, stuck`,
+  )
   say(`  ${metrics} | grep 'closed_total.* [1-9]'`)
   say(`  curl -s http://127.0.0.1:${stage.adminPort}/connections`)
   say('  sidegate explain ping_timeout')

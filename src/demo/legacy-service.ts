@@ -24,7 +24,8 @@ export class LegacyService {
 
   async start(): Promise<void> {
     this.#web.on('upgrade', (request, socket, head) => this.#onUpgrade(request, socket as net.Socket, head))
-    for (const server of [this.#lines, this.#web]) server.on('connection', (socket: net.Socket) => this.#onConnection(socket))
+    for (const server of [this.#lines, this.#web])
+      server.on('connection', (socket: net.Socket) => this.#onConnection(socket))
     this.linePort = await listen(this.#lines)
     this.webPort = await listen(this.#web)
   }

@@ -1,6 +1,7 @@
 // What is played: who does what, and how that must end. A scene that ends otherwise fails the demo.
 
 import { GoodWebSocket, RawClient, upgradeHead } from './clients.ts'
+import { Http2Client } from './http2-client.ts'
 import { sleep } from './sleep.ts'
 import type { End, ListenerName, Stage } from './stage.ts'
 import { sums } from './scrape.ts'
@@ -11,7 +12,7 @@ export interface Outcome extends End {
 }
 
 export interface Scene {
-  protocol: 'tcp' | 'ws'
+  protocol: 'tcp' | 'ws' | 'h2'
   does: string
   expected: Outcome
   play(stage: Stage): Promise<Outcome>
@@ -56,6 +57,17 @@ export const goodClients: readonly Scene[] = [
       client.end()
       await client.closed()
       return outcome(stage, client)
+    },
+  },
+  {
+    protocol: 'h2',
+    does: 'asks ten things at once, over one',
+    expected: { reason: 'eof', side: 'client', saw: '10 answers' },
+    async play(stage) {
+      const client = await Http2Client.open(stage.port('web'))
+      const answers = await client.ask(10)
+      client.close()
+      return { ...(await stage.endOf(client.address)), saw: `${answers} answers` }
     },
   },
 ]
@@ -152,6 +164,16 @@ export const badClients: readonly Scene[] = [
     },
   },
   {
+    protocol: 'h2',
+    does: 'resets what it asks, on and on',
+    expected: { reason: 'rate_limited', side: 'client', saw: 'GOAWAY 11 rate_limited' },
+    async play(stage) {
+      const client = await Http2Client.open(stage.port('web'))
+      const saw = client.resetUntilTold()
+      return { ...(await stage.endOf(client.address)), saw: await saw }
+    },
+  },
+  {
     protocol: 'ws',
     does: 'asks for a version that nobody speaks',
     expected: { reason: 'protocol_error', side: 'client', saw: 'HTTP 426' },
@@ -175,7 +197,11 @@ export const badClients: readonly Scene[] = [
       seated.close()
       await stage.endOf(seated.address)
       // Refused at the door: there is no log line, only the count.
-      const [reason = 'nothing'] = sums(await stage.scrape(), 'sidegate_connections_rejected_total', 'reason').keys()
+      const [reason = 'nothing'] = sums(
+        await stage.scrape(),
+        'sidegate_connections_rejected_total',
+        'reason',
+      ).keys()
       return { reason, side: '-', saw: client.saw() }
     },
   },

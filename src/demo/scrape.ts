@@ -17,7 +17,13 @@ export async function scrape(port: number): Promise<Samples> {
   return text.split('\n').flatMap((line) => {
     const [, name, labels = '', value] = samplePattern.exec(line) ?? []
     if (name === undefined) return []
-    return [{ name, labels: Object.fromEntries([...labels.matchAll(labelPattern)].map(([, key, text]) => [key, text])), value: Number(value) }]
+    return [
+      {
+        name,
+        labels: Object.fromEntries([...labels.matchAll(labelPattern)].map(([, key, text]) => [key, text])),
+        value: Number(value),
+      },
+    ]
   })
 }
 

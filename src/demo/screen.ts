@@ -19,7 +19,9 @@ export function say(line = ''): void {
 }
 
 export function tableHead(title: string): string {
-  return strong(`    ${title.padEnd(widths.does + 4)}${'REASON'.padEnd(widths.reason)}${'SIDE'.padEnd(widths.side)}THE CLIENT SAW`)
+  return strong(
+    `    ${title.padEnd(widths.does + 4)}${'REASON'.padEnd(widths.reason)}${'SIDE'.padEnd(widths.side)}THE CLIENT SAW`,
+  )
 }
 
 export interface RowText {
@@ -49,5 +51,7 @@ export function wrapped(name: string, words: readonly string[]): string {
     }
   }
   lines.push(line)
-  return lines.map((text, index) => (index === 0 ? `    ${name}`.padEnd(indent) : ' '.repeat(indent)) + text).join('\n')
+  return lines
+    .map((text, index) => (index === 0 ? `    ${name}`.padEnd(indent) : ' '.repeat(indent)) + text)
+    .join('\n')
 }

@@ -5,7 +5,7 @@ import { systemClock } from '../core/clock.ts'
 import { parseConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { Log } from '../log/log.ts'
-import { Sidegate } from '../operator/sidegate.ts'
+import { Operator } from '../operator/operator.ts'
 import { LegacyService } from './legacy-service.ts'
 import { scrape } from './scrape.ts'
 import type { Samples } from './scrape.ts'
@@ -38,6 +38,7 @@ listeners:
     address: "127.0.0.1:${web}"
     protocol: http
     upstream: 127.0.0.1:${service.webPort}
+    http: { h2c: on }
     deadlines: { handshake: 1s, response: 1s, write: 1s, close: 1s }
     websocket: { maxMessage: 64KiB, ping: { interval: 500ms, timeout: 500ms, misses: 1 } }
     limits: { messages: { rate: 10, burst: 50, onExceed: close } }
@@ -72,7 +73,7 @@ listeners:
 export class Stage {
   readonly service = new LegacyService()
   readonly #ends = new Map<string, PromiseWithResolvers<End>>()
-  #gate: Sidegate | null = null
+  #gate: Operator | null = null
   /** How many connections ended with each reason, by the log. */
   readonly logged = new Map<string, number>()
   /** Gets each log line of the gate; by default it notes the ends. */
@@ -83,7 +84,10 @@ export class Stage {
     await this.service.start()
     const config: Config = parseConfig(configText(ports, this.service), 'demo.yaml')
     const writer = { dropped: 0, write: (line: string) => this.onLogLine(line) }
-    this.#gate = await Sidegate.start(config, { log: new Log({ writer, clock: systemClock }), logWriter: writer })
+    this.#gate = await Operator.start(config, {
+      log: new Log({ writer, clock: systemClock }),
+      logWriter: writer,
+    })
   }
 
   /** Asks all to go, then ends what is left. */
@@ -121,9 +125,11 @@ export class Stage {
   }
 
   #note(line: string): void {
-    const { msg, client, close, side } = JSON.parse(line) as Record<string, string>
-    if (msg !== 'connection closed' || client === undefined || close === undefined || side === undefined) return
+    const { msg, client, close, side, session } = JSON.parse(line) as Record<string, string>
+    if (msg !== 'connection closed' || client === undefined || close === undefined || side === undefined)
+      return
     this.logged.set(close, (this.logged.get(close) ?? 0) + 1)
-    this.#end(client).resolve({ reason: close, side })
+    // A stream of HTTP/2 is no end of its connection.
+    if (session === undefined) this.#end(client).resolve({ reason: close, side })
   }
 }

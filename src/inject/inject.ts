@@ -1,119 +1,174 @@
-// `sidegate inject` as a function of text: manifests in, the same manifests with the sidecar out, and what was changed.
-// It asks no cluster. Running it on its own result changes nothing.
+// `sidegate inject` as a function of text: manifests in, the same manifests with the sidecar out, and what was changed. It
+// asks no cluster, looks at all that stands in the stream, and touches no byte but those of what it adds or replaces. Running
+// it on its own result changes nothing.
 
-import { stringify } from 'yaml'
 import { ConfigError } from '../core/errors.ts'
-import { plain, readManifest, resources, titleOf, writePart, type Part, type Resource } from './manifest.ts'
-import { leadsTo, repoint, servicesOf } from './service.ts'
-import { smallestConfig } from './sidecar.ts'
-import { addSidecar, fail, place, warningsOf, workloadKinds, type Placement, type PlacementOptions } from './workload.ts'
+import { configMapText, insertDocument, judgeConfigMap } from './config-map.ts'
+import { doorsOf, type Door, type DoorOptions } from './doors.ts'
+import { applyEdits, type Edit } from './edits.ts'
+import { judges } from './judges/all.ts'
+import type { Code, Remark } from './judges/judge.ts'
+import { combine, type Wanted } from './merge.ts'
+import { planWorkload, type SidecarWishes } from './plan.ts'
+import { specOf, workloadKinds } from './pod.ts'
+import { admitGate } from './policies.ts'
+import { change } from './record.ts'
+import { repoint, type Change } from './services.ts'
+import { CONFIG_VOLUME } from './sidecar.ts'
+import { asFile, fail, readStream, resources, titleOf, type Resource } from './stream.ts'
+import type { Loose } from './plain.ts'
+import { surroundingsOf, type Surroundings } from './surroundings.ts'
 
-export interface InjectOptions extends PlacementOptions {
-  image: string
+export interface InjectOptions extends DoorOptions, SidecarWishes {
   /** One that exists elsewhere; null writes one for each workload, named after it. */
   configMap: string | null
-  protocol: 'http' | 'tcp'
   /** The name of the one workload that is meant; null: all that serve a port. */
   only: string | null
+  /** Remarks that are known and not made. */
+  accept: readonly Code[]
   fileName: string
 }
 
 export interface Injected {
   text: string
-  /** For the operator: what was changed, and what is left to do. */
-  notes: string[]
+  /** For the operator: what was changed. */
+  changes: string[]
+  /** For the operator: what is left to do, or to know. */
+  remarks: Remark[]
 }
 
 /** Throws a ConfigError that names the place and the remedy. */
 export function inject(text: string, options: InjectOptions): Injected {
-  const parts = readManifest(text, options.fileName)
+  const stream = readStream(text, options.fileName)
   try {
-    return injectParts(parts, options)
+    const work = injectAll(resources(stream), options)
+    return { ...work, text: asFile(stream, applyEdits(stream.text, work.edits)) }
   } catch (error) {
     // The functions below know the place in the file, not its name.
-    throw error instanceof ConfigError && error.file === '' ? new ConfigError(options.fileName, error.problems) : error
+    throw error instanceof ConfigError && error.file === ''
+      ? new ConfigError(options.fileName, error.problems)
+      : error
   }
 }
 
-function injectParts(parts: readonly Part[], options: InjectOptions): Injected {
-  const all = resources(parts)
-  const workloads = all.filter(({ kind, name }) => workloadKinds.includes(kind) && (options.only === null || options.only === name))
-  const placed = workloads.map((workload) => ({ workload, placement: place(workload, options) }))
-  if (placed.every(({ placement }) => placement === null)) throw nothingToDo(all, workloads, options)
-  const written = new Map<Part, string[]>()
-  const notes: string[] = []
-  for (const { workload, placement } of placed) {
-    if (placement === null) notes.push(`${titleOf(workload)}: no container that the gate could be for, left as it is`)
-    else notes.push(...injectOne(workload, placement, { all, options, written }))
+interface Work {
+  edits: Edit[]
+  changes: string[]
+  remarks: Remark[]
+}
+
+function injectAll(all: readonly Resource[], options: InjectOptions): Work {
+  const workloads = all.filter(
+    ({ kind, name }) => workloadKinds.includes(kind) && (options.only === null || options.only === name),
+  )
+  const meant = workloads.map((workload) => {
+    const around = surroundingsOf(workload, all)
+    return { around, doors: doorsOf(around, options) }
+  })
+  if (meant.every(({ doors }) => doors.length === 0)) throw nothingToDo(all, workloads, options)
+  const work: Work = { edits: [], changes: [], remarks: [] }
+  const written = new Map<string, string>()
+  const wanted: Change[] = []
+  for (const { around, doors } of meant) {
+    if (doors.length === 0)
+      work.changes.push(`${titleOf(around.workload)}: no container that the gate could be for, left as it is`)
+    else wanted.push(...injectOne(around, doors, { options, work, written }))
   }
-  return { text: parts.map((part) => [...(written.get(part) ?? []), withMark(part, written)].join('')).join(''), notes }
+  // Two workloads may share a Service or a policy.
+  const trees = new Map<Resource, Wanted>()
+  for (const { resource, wanted: tree } of wanted)
+    trees.set(resource, combine(trees.get(resource), tree) as Wanted)
+  for (const [resource, tree] of trees) work.edits.push(...change(resource, tree))
+  work.changes = [...new Set(work.changes)]
+  return { ...work, remarks: work.remarks.filter(({ code }) => !options.accept.includes(code)) }
 }
 
 interface Context {
-  all: readonly Resource[]
   options: InjectOptions
-  /** Documents that go before a part. */
-  written: Map<Part, string[]>
+  work: Work
+  /** By namespace and name, the text of each ConfigMap that is written. */
+  written: Map<string, string>
 }
 
-function injectOne(workload: Resource, placement: Placement, { all, options, written }: Context): string[] {
+/** What it changes in objects that stand in the stream; the rest goes into \`work\`. */
+function injectOne(
+  around: Surroundings,
+  doors: readonly Door[],
+  { options, work, written }: Context,
+): Change[] {
+  const { workload } = around
   const title = titleOf(workload)
-  const configMap = options.configMap ?? `${workload.name}-sidegate`
-  const changes = addSidecar(workload, placement, { image: options.image, configMap })
-  const notes = changes.map((change) => `${title}: ${change}`)
-  if (changes.length === 0) notes.push(`${title}: has the sidecar already`)
-  notes.push(...warningsOf(workload, placement).map((warning) => `${title}: ${warning}`))
-
-  const services = servicesOf(workload, all.filter(({ kind }) => kind === 'Service'))
-  notes.push(...services.flatMap((service) => repoint(service, workload, placement)))
-  if (!services.some((service) => leadsTo(service, placement))) {
-    notes.push(`${title}: no Service in this file sends to its port ${placement.appPort}; set targetPort: ${placement.port} in the one that does`)
-  }
-  notes.push(...provideConfig(workload, placement, { configMap, all, options, written }))
-  return notes
+  const configMap = options.configMap ?? mountedBy(workload) ?? `${workload.name}-sidegate`
+  const plan = planWorkload(around, doors, {
+    ...options,
+    configMap,
+    isConfigMapNamed: options.configMap !== null,
+  })
+  const others = [...repoint(around, doors), ...admitGate(around, doors)]
+  const says = [plan, ...others].flatMap((one) => one.says)
+  if (plan.says.length === 0) work.changes.push(`${title}: has the sidecar already`)
+  for (const { appPort, protocol, why } of doors)
+    if (why !== null && plan.says.length > 0)
+      says.push(`${title}: port ${appPort}: protocol: ${protocol}, because ${why}`)
+  work.changes.push(...says)
+  provideConfig(around, doors, { configMap, options, work, written })
+  for (const judge of judges) work.remarks.push(...judge({ ...around, doors, wishes: options }))
+  return [plan, ...others]
 }
 
-function provideConfig(workload: Resource, placement: Placement, { configMap, all, options, written }: Context & { configMap: string }): string[] {
-  const existing = all.find(({ kind, name, namespace }) => kind === 'ConfigMap' && name === configMap && namespace === workload.namespace)
+/** The ConfigMap that an earlier run has mounted. */
+function mountedBy(workload: Resource): string | null {
+  const { volumes } = specOf(workload)
+  const volume: Loose = (Array.isArray(volumes) ? volumes : []).find(({ name }) => name === CONFIG_VOLUME)
+  return volume?.configMap?.name ?? null
+}
+
+function provideConfig(
+  { workload, neighbours }: Surroundings,
+  doors: readonly Door[],
+  { configMap, options, work, written }: Context & { configMap: string },
+): void {
+  const existing = neighbours.find(({ kind, name }) => kind === 'ConfigMap' && name === configMap)
   if (existing !== undefined) {
-    const data = (plain(existing.part, existing.node.get('data')) ?? {}) as Record<string, unknown>
-    return problemsOf(String(data['sidegate.yaml'] ?? ''), placement.port).map((problem) => `${titleOf(existing)}: its sidegate.yaml ${problem}`)
+    work.remarks.push(...judgeConfigMap(existing, doors))
+    return
   }
-  if (options.configMap !== null) return [`${titleOf(workload)}: reads ConfigMap/${configMap}, key sidegate.yaml, which must exist in its namespace`]
-  const document = configMapOf(workload, placement, { configMap, options })
-  const others = [...written.values()].flat()
-  if (others.includes(document)) return []
-  // Its first three lines and its metadata say which one it is.
-  const identity = document.slice(0, document.indexOf('data:'))
-  if (others.some((other) => other.startsWith(identity))) fail(workload, `shares its name, and so ConfigMap/${configMap}, with another workload here; write one for both and name it with --config-map`)
-  written.set(workload.part, [...(written.get(workload.part) ?? []), document])
-  return [`ConfigMap/${configMap}: written; sidegate.yaml in it holds a listener with address ":${placement.port}"`]
+  // Named, or mounted by an earlier run: it is kept elsewhere.
+  if (options.configMap !== null || mountedBy(workload) !== null) {
+    work.changes.push(
+      `${titleOf(workload)}: reads ConfigMap/${configMap}, key sidegate.yaml, which must exist in its namespace`,
+    )
+    return
+  }
+  const text = configMapText(workload, { name: configMap, doors, upstream: options.upstream })
+  const key = `${workload.namespace ?? ''}/${configMap}`
+  const other = written.get(key)
+  if (other === text) return
+  if (other !== undefined)
+    fail(
+      workload,
+      `shares its name, and so ConfigMap/${configMap}, with another workload here; write one for both and name it with --config-map`,
+    )
+  written.set(key, text)
+  work.edits.push(insertDocument(workload, text))
+  const listeners = doors.map(({ port, protocol }) => `":${port}" (${protocol})`).join(', ')
+  work.changes.push(`ConfigMap/${configMap}: written; sidegate.yaml in it listens on ${listeners}`)
 }
 
-/** By its words alone: it may have variables that only the pod knows. */
-function problemsOf(config: string, port: number): string[] {
-  if (!new RegExp(String.raw`address:.*:${port}\b`).test(config)) return [`has no listener with address ":${port}"; add one, or the Service finds nobody there`]
-  if (!/protocol: *["']?http\b/.test(config) || /^[^#\n]*(trustForwarded|proxyProtocol):/m.test(config)) return []
-  return ['has no http.trustForwarded: behind an ingress write [private], or an application that forces HTTPS redirects for ever; where clients come directly, []']
-}
-
-function configMapOf({ namespace }: Resource, { port, appPort }: Placement, { configMap, options }: { configMap: string; options: InjectOptions }): string {
-  const metadata = { name: configMap, ...(namespace === null ? {} : { namespace }) }
-  const data = { 'sidegate.yaml': smallestConfig({ port, appPort, protocol: options.protocol }) }
-  return `---\n${stringify({ apiVersion: 'v1', kind: 'ConfigMap', metadata, data }, { lineWidth: 0 })}`
-}
-
-/** A document that begins the stream may lack its `---`; with another one before it, it needs it. */
-function withMark(part: Part, written: ReadonlyMap<Part, string[]>): string {
-  const text = writePart(part)
-  return written.has(part) && !text.startsWith('---') ? `---\n${text}` : text
-}
-
-function nothingToDo(all: readonly Resource[], workloads: readonly Resource[], { only, container, fileName }: InjectOptions): ConfigError {
+function nothingToDo(
+  all: readonly Resource[],
+  workloads: readonly Resource[],
+  { only, container, fileName }: InjectOptions,
+): ConfigError {
   const found = all.length === 0 ? 'no object of Kubernetes' : all.map(titleOf).slice(0, 10).join(', ')
-  const wanted = only === null ? `no ${workloadKinds.slice(0, -1).join(', ')} or Pod` : `no workload named ${only}`
-  const noPort = 'no container declares a TCP port; say which one the application listens on with --port 8080:17080'
+  const wanted =
+    only === null ? `no ${workloadKinds.slice(0, -1).join(', ')} or Pod` : `no workload named ${only}`
+  const noPort =
+    'no container declares a TCP port; say which one the application listens on with --port 8080:17080'
   const noContainer = `no container named ${container} that declares a TCP port; see --container and --port`
-  const message = workloads.length === 0 ? `holds ${wanted} (but ${found})` : `${workloads.map(titleOf).join(', ')}: ${container === null ? noPort : noContainer}`
+  const message =
+    workloads.length === 0
+      ? `holds ${wanted} (but ${found})`
+      : `${workloads.map(titleOf).join(', ')}: ${container === null ? noPort : noContainer}`
   return new ConfigError(fileName, [{ line: 0, column: 0, path: '', message }])
 }

@@ -4,48 +4,72 @@
 // Its invariant: nothing in it waits for the upstream. The kubelet starts the application only when the start-up probe of
 // the sidecar has passed, so a probe that asked for the application would wait for ever.
 
+import type { Protocol } from './protocol.ts'
+
 export const SIDECAR_NAME = 'sidegate'
 export const CONFIG_VOLUME = 'sidegate-config'
 export const TMP_VOLUME = 'sidegate-tmp'
 export const HEALTH_PORT = 17_021
+export const ADMIN_PORT = 17_020
 export const DEFAULT_PORT = 17_080
 /** `drain.timeout` and 15 s in which the application ends by itself. */
 export const GRACE_SECONDS = 75
 /** By which the component of kustomize, the PodMonitor and the NetworkPolicy find the pods. */
 export const podLabels = { 'sidegate.io/sidecar': 'enabled' } as const
+/** The user of the image. */
+export const IMAGE_USER = 65_532
 
 const cli = ['/nodejs/bin/node', '/app/dist/cli.js']
 
 export interface Sidecar {
   image: string
-  /** Where clients reach it; the Service's targetPort. */
-  port: number
+  /** Where clients reach it; the targetPorts of the Services. */
+  ports: readonly number[]
+  /** Its share, as Kubernetes writes quantities; null: what an ordinary service needs. */
+  cpu?: string | null
+  memory?: string | null
+  /** Limits like its requests, so that a pod of QoS class Guaranteed stays one. */
+  isGuaranteed?: boolean
+  /** The pod runs as root unless a container says otherwise: this one does. */
+  isUserFixed?: boolean
+  /** The upstream is the address of the pod, `POD_IP` of the environment. */
+  hasPodIp?: boolean
 }
 
-export function sidecarContainer({ image, port }: Sidecar): Record<string, unknown> {
+export function sidecarContainer(sidecar: Sidecar): Record<string, unknown> {
   return {
     name: SIDECAR_NAME,
-    image,
+    image: sidecar.image,
     // A native sidecar: started before the application, ended after it, and no bar to the end of a Job.
     restartPolicy: 'Always',
     args: ['run', '-c', '/etc/sidegate/sidegate.yaml'],
-    ports: [
-      { name: 'sidegate-in', containerPort: port },
-      { name: 'sidegate-health', containerPort: HEALTH_PORT },
-    ],
-    startupProbe: { httpGet: { path: '/startupz', port: HEALTH_PORT }, periodSeconds: 1, failureThreshold: 60 },
-    readinessProbe: { httpGet: { path: '/readyz', port: HEALTH_PORT }, periodSeconds: 5, failureThreshold: 1 },
-    livenessProbe: { httpGet: { path: '/livez', port: HEALTH_PORT }, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 },
+    ...(sidecar.hasPodIp === true ? { env: [podIp] } : {}),
+    ports: sidecarPorts(sidecar.ports),
+    startupProbe: {
+      httpGet: { path: '/startupz', port: HEALTH_PORT },
+      periodSeconds: 1,
+      failureThreshold: 60,
+    },
+    readinessProbe: {
+      httpGet: { path: '/readyz', port: HEALTH_PORT },
+      periodSeconds: 5,
+      failureThreshold: 1,
+    },
+    livenessProbe: {
+      httpGet: { path: '/livez', port: HEALTH_PORT },
+      periodSeconds: 10,
+      timeoutSeconds: 5,
+      failureThreshold: 6,
+    },
     // SIGTERM comes to a native sidecar last, when the application is gone: only this hook comes in time.
     lifecycle: { preStop: { exec: { command: [...cli, 'drain'] } } },
-    // No CPU limit: a gate that is throttled delays everyone.
-    resources: { requests: { cpu: '50m', memory: '128Mi' }, limits: { memory: '256Mi' } },
+    resources: sidecarResources(sidecar),
     securityContext: {
       allowPrivilegeEscalation: false,
       readOnlyRootFilesystem: true,
       runAsNonRoot: true,
-      runAsUser: 65_532,
-      runAsGroup: 65_532,
+      // The image says its user itself; where the platform gives one (OpenShift) a number here would be refused.
+      ...(sidecar.isUserFixed === true ? { runAsUser: IMAGE_USER, runAsGroup: IMAGE_USER } : {}),
       capabilities: { drop: ['ALL'] },
       seccompProfile: { type: 'RuntimeDefault' },
     },
@@ -55,6 +79,29 @@ export function sidecarContainer({ image, port }: Sidecar): Record<string, unkno
       { name: TMP_VOLUME, mountPath: '/tmp' },
     ],
   }
+}
+
+export const podIp = { name: 'POD_IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } } as const
+
+export function sidecarPorts(ports: readonly number[]): { name: string; containerPort: number }[] {
+  return [
+    ...ports.map((containerPort, index) => ({
+      name: index === 0 ? 'sidegate-in' : `sidegate-in-${index + 1}`,
+      containerPort,
+    })),
+    { name: 'sidegate-health', containerPort: HEALTH_PORT },
+  ]
+}
+
+/** No CPU limit: a gate that is throttled delays everyone. */
+export function sidecarResources({ cpu, memory, isGuaranteed }: Omit<Sidecar, 'image' | 'ports'>): object {
+  const requests = { cpu: cpu ?? '50m', memory: memory ?? '128Mi' }
+  if (isGuaranteed === true)
+    return {
+      requests: { ...requests, memory: memory ?? '256Mi' },
+      limits: { ...requests, memory: memory ?? '256Mi' },
+    }
+  return { requests, limits: { memory: memory ?? '256Mi' } }
 }
 
 export function sidecarVolumes(configMap: string): Record<string, unknown>[] {
@@ -68,16 +115,28 @@ export function sidecarVolumes(configMap: string): Record<string, unknown>[] {
 export const appPreStop = { httpGet: { path: '/drain/wait', port: HEALTH_PORT } } as const
 
 /** Behind an ingress that ends TLS, X-Forwarded-Proto would be ours otherwise, `http`: an application that forces HTTPS redirects for ever. */
-const believesIngress = `    # An ingress at a private address is believed: the application sees client, scheme and port as without the gate.
+const believesIngress = (
+  more: string,
+): string => `    # An ingress at a private address is believed: the application sees client, scheme and port as without the gate.
     # Write [] where clients come directly (LoadBalancer, NodePort): they could claim to be anybody.
-    http: { trustForwarded: [private] }
+    http: { ${more}trustForwarded: [private] }
 `
 
+export interface ListenerWords {
+  port: number
+  appPort: number
+  protocol: Protocol
+}
+
 /** The file in the ConfigMap of a workload that has none yet. */
-export function smallestConfig({ port, appPort, protocol }: { port: number; appPort: number; protocol: 'http' | 'tcp' }): string {
-  return `listeners:
-  - address: ":${port}"
-    protocol: ${protocol}
-    upstream: 127.0.0.1:${appPort}
-${protocol === 'http' ? believesIngress : ''}`
+export function smallestConfig(doors: readonly ListenerWords[], host = '127.0.0.1'): string {
+  const listeners = doors.map(({ port, appPort, protocol }) => {
+    const address = host.startsWith('$') ? JSON.stringify(`${host}:${appPort}`) : `${host}:${appPort}`
+    const isHttp2 = protocol === 'h2c'
+    return `  - address: ":${port}"
+    protocol: ${isHttp2 ? 'http' : protocol}
+    upstream: ${isHttp2 ? `{ addresses: [${JSON.stringify(`${host}:${appPort}`)}], protocol: h2c }` : address}
+${protocol === 'tcp' ? '' : believesIngress(isHttp2 ? 'h2c: on, ' : '')}`
+  })
+  return `listeners:\n${listeners.join('')}`
 }

@@ -1,4 +1,4 @@
-// Asks the admin server of a running gate. Every wait has a bound, and a gate that is not there is told of with the remedy.
+// Asks the admin server of a running gate. Every wait has a bound, and a gate that is not there is reported with the remedy.
 
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http'
@@ -8,10 +8,10 @@ import { systemClock } from '../../core/clock.ts'
 import { formatAddress, parseAddress } from '../../config/address.ts'
 import type { Address } from '../../config/address.ts'
 import { loadConfig } from '../../config/load.ts'
-import { defaults } from '../../config/schema.ts'
+import { defaults } from '../../config/defaults.ts'
 import { quote } from '../../config/words.ts'
 import { nodeHttp } from '../../core/node-http.ts'
-import { RefusedError, UsageError } from './usage.ts'
+import { RefusedError, safe, UsageError } from './usage.ts'
 
 const CONNECT_MS = 2000
 /** Without a byte of an answer; a listing takes milliseconds. */
@@ -35,7 +35,7 @@ export interface AdminChoice {
 export interface Gate {
   address: Address
   token: string | null
-  /** What to say where nobody listens. */
+  /** The remedy where nobody listens. */
   remedy: string
 }
 
@@ -47,9 +47,16 @@ export interface Ask {
 
 export async function findGate(choice: AdminChoice): Promise<Gate> {
   const config = choice.config === undefined ? null : await loadConfig(choice.config, process.env)
-  const address = choice.admin === undefined ? (config?.admin.address ?? readAddress(defaults.adminAddress, 'admin')) : readAddress(choice.admin, 'admin')
+  const address =
+    choice.admin === undefined
+      ? (config?.admin.address ?? readAddress(defaults.adminAddress, 'admin'))
+      : readAddress(choice.admin, 'admin')
   const tokenFile = choice['token-file'] ?? config?.admin.tokenFile ?? null
-  return { address, token: tokenFile === null ? null : readToken(tokenFile), remedy: 'name the address of admin.address with --admin, or its configuration file with -c' }
+  return {
+    address,
+    token: tokenFile === null ? null : readToken(tokenFile),
+    remedy: 'name the address of admin.address with --admin, or its configuration file with -c',
+  }
 }
 
 /** As in the configuration; one that listens on every interface is asked on loopback. */
@@ -63,24 +70,39 @@ function readToken(file: string): string {
   try {
     return readFileSync(file, 'utf8').trim()
   } catch (error) {
-    throw new RefusedError(`${quote(file)} with the token cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`)
+    throw new RefusedError(
+      `${quote(file)} with the token cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`,
+    )
   }
 }
 
 /** The answer whose head has come; rejects with a sentence if there is none. */
-export async function open(gate: Gate, path: string, { method = 'GET', answerMs = ANSWER_MS }: Ask = {}): Promise<IncomingMessage> {
+export async function open(
+  gate: Gate,
+  path: string,
+  { method = 'GET', answerMs = ANSWER_MS }: Ask = {},
+): Promise<IncomingMessage> {
   const socket = await dial(gate)
   const headers: OutgoingHttpHeaders = { Host: hostOf(gate), Connection: 'close' }
   if (gate.token !== null) headers['Authorization'] = `Bearer ${gate.token}`
   return new Promise((resolve, reject) => {
     const fail = (why: string): void => reject(new RefusedError(`${nameOf(gate)} ${why}`))
-    const request = nodeHttp.request({ createConnection: () => socket, method, path, headers }, (response) => {
-      answer = response
-      resolve(response)
-    })
+    const request = nodeHttp.request(
+      { createConnection: () => socket, method, path, headers },
+      (response) => {
+        answer = response
+        resolve(response)
+      },
+    )
     let answer: IncomingMessage | null = null
     watch(socket, answerMs, () => answer)
-    request.on('error', (error: NodeJS.ErrnoException) => fail(error.code === undefined || error.code === 'ECONNRESET' ? `ended the connection: ${error.message}` : error.message))
+    request.on('error', (error: NodeJS.ErrnoException) =>
+      fail(
+        error.code === undefined || error.code === 'ECONNRESET'
+          ? `ended the connection: ${error.message}`
+          : error.message,
+      ),
+    )
     request.end()
   })
 }
@@ -99,10 +121,13 @@ function watch(socket: Socket, ms: number, answer: () => IncomingMessage | null)
 
 function dial(gate: Gate): Promise<Socket> {
   const { address } = gate
-  const target = address.kind === 'unix' ? { path: address.path } : { host: dialled(address.host), port: address.port }
+  const target =
+    address.kind === 'unix' ? { path: address.path } : { host: dialled(address.host), port: address.port }
   return new Promise((resolve, reject) => {
     const socket = connect(target)
-    const late = systemClock.after(CONNECT_MS, () => socket.destroy(new Error(`does not answer within ${CONNECT_MS / 1000}s`)))
+    const late = systemClock.after(CONNECT_MS, () =>
+      socket.destroy(new Error(`does not answer within ${CONNECT_MS / 1000}s`)),
+    )
     socket.once('connect', () => {
       late()
       socket.off('error', onError)
@@ -111,7 +136,11 @@ function dial(gate: Gate): Promise<Socket> {
     socket.once('error', onError)
     function onError(error: NodeJS.ErrnoException): void {
       late()
-      reject(new RefusedError(`cannot reach a gate at ${nameOf(gate)}: ${reasons[error.code ?? ''] ?? error.message}; is it running? ${gate.remedy}`))
+      reject(
+        new RefusedError(
+          `cannot reach a gate at ${nameOf(gate)}: ${reasons[error.code ?? ''] ?? error.message}; is it running? ${gate.remedy}`,
+        ),
+      )
     }
   })
 }
@@ -134,7 +163,9 @@ function hostOf({ address }: Gate): string {
 }
 
 export function nameOf({ address }: Gate): string {
-  return address.kind === 'unix' ? formatAddress(address) : formatAddress({ ...address, host: dialled(address.host) })
+  return address.kind === 'unix'
+    ? formatAddress(address)
+    : formatAddress({ ...address, host: dialled(address.host) })
 }
 
 export interface Reply {
@@ -154,7 +185,9 @@ export async function ask(gate: Gate, path: string, options: Ask = {}): Promise<
       pieces.push(piece)
     }
   } catch (error) {
-    throw new RefusedError(`${nameOf(gate)} did not finish its answer: ${error instanceof Error ? error.message : String(error)}`)
+    throw new RefusedError(
+      `${nameOf(gate)} did not finish its answer: ${error instanceof Error ? error.message : String(error)}`,
+    )
   }
   return { status: response.statusCode ?? 0, body: Buffer.concat(pieces).toString() }
 }
@@ -170,8 +203,10 @@ export async function askJson<T>(gate: Gate, path: string, options: Ask = {}): P
   }
 }
 
-export function refused(gate: Gate, { status, body }: Reply): RefusedError {
-  return new RefusedError(`${nameOf(gate)} said ${status}: ${sentenceOf(body)}`)
+/** What it did not understand was typed wrongly. */
+export function refused(gate: Gate, { status, body }: Reply): RefusedError | UsageError {
+  const said = `${nameOf(gate)} said ${status}: ${sentenceOf(body)}`
+  return status === 400 ? new UsageError(safe(said)) : new RefusedError(said)
 }
 
 function sentenceOf(body: string): string {

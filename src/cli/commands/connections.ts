@@ -1,13 +1,16 @@
 // `sidegate connections [ID]`: the live connections of a running gate, or all that is known of one.
 
-import type { ConnectionDetail, ConnectionRow, FlowView } from '../../admin/types.ts'
+import type { ConnectionDetail, ConnectionRow, Sort } from '../../admin/types.ts'
 import { systemClock } from '../../core/clock.ts'
-import { formatBytes } from '../../core/wait.ts'
-import { adminOptions, askJson, findGate } from './admin-client.ts'
+import { askJson } from './admin-client.ts'
 import type { Gate } from './admin-client.ts'
+import { detailLines } from './connection-detail.ts'
 import { filterOptions, queryOf, sortOf } from './filters.ts'
 import { readId } from './kill.ts'
-import { formatAge, formatRows } from './rows.ts'
+import { findGates, gatesOptions } from './gates.ts'
+import type { NamedGate } from './gates.ts'
+import { formatRows, inOrder } from './rows.ts'
+import type { GateRow } from './rows.ts'
 import { OK } from '../exit-codes.ts'
 import { parse, printJson, printLine, UsageError } from './usage.ts'
 
@@ -15,18 +18,42 @@ import { parse, printJson, printLine, UsageError } from './usage.ts'
 const BETWEEN_LOOKS_MS = 1000
 
 export async function connections(args: string[]): Promise<number> {
-  const { values, positionals } = parse({ args, allowPositionals: true, options: { ...adminOptions, ...filterOptions, json: { type: 'boolean', default: false } } })
+  const { values, positionals } = parse({
+    args,
+    allowPositionals: true,
+    options: { ...gatesOptions, ...filterOptions, json: { type: 'boolean', default: false } },
+  })
   const [id, ...others] = positionals
-  if (others.length > 0) throw new UsageError('connections takes one ID at the most: sidegate connections [ID]')
+  if (others.length > 0)
+    throw new UsageError('connections takes one ID at the most: sidegate connections [ID]')
   const sort = sortOf(values)
-  if (id !== undefined) return printOne(await findGate(values), readId(id), values.json)
+  const gates = await findGates(values)
+  if (id !== undefined) return printOne(onlyOne(gates), readId(id), values.json)
   const query = queryOf(values, 100)
   query.set('sort', sort)
-  const gate = await findGate(values)
-  const rows = await listConnections(gate, query)
+  const rows = await listAll(gates, query, sort)
   if (values.json) return printJson(rows)
   for (const line of formatRows(rows)) process.stdout.write(`${line}\n`)
   return OK
+}
+
+/** IDs are of one gate each. */
+function onlyOne(gates: readonly NamedGate[]): Gate {
+  const [first, ...others] = gates
+  if (first === undefined || others.length > 0)
+    throw new UsageError('an ID is of one gate: name only that one with --admin')
+  return first.gate
+}
+
+/** Of all gates, in one order; half a list is none. */
+async function listAll(gates: readonly NamedGate[], query: URLSearchParams, sort: Sort): Promise<GateRow[]> {
+  const lists = await Promise.all(
+    gates.map(async ({ gate, name }) => {
+      const rows = await listConnections(gate, query)
+      return name === null ? rows : rows.map((row) => ({ gate: name, ...row }))
+    }),
+  )
+  return lists.length === 1 ? lists[0]! : lists.flat().sort(inOrder(sort))
 }
 
 async function listConnections(gate: Gate, query: URLSearchParams): Promise<ConnectionRow[]> {
@@ -42,30 +69,4 @@ async function printOne(gate: Gate, id: number, isJson: boolean): Promise<number
   if (isJson) return printJson(it)
   for (const line of detailLines(it)) printLine(line)
   return OK
-}
-
-function detailLines(it: ConnectionDetail): string[] {
-  const { nextDeadline: next, close } = it
-  const pairs: [string, string][] = [
-    ['connection', `${it.id}, ${it.protocol} on ${it.listener}`],
-    ['client', it.client],
-    ['upstream', `${it.upstream ?? 'none yet'}${it.connectMs === null ? '' : `, connected within ${it.connectMs} ms`}`],
-    ['phase', it.phase],
-    ['open', `for ${formatAge(it.ageMs)}, since ${it.openedAt}`],
-    ['idle', formatAge(it.idleMs)],
-    ['to upstream', flowText(it.toUpstream, it.queued.upstream, it.paused.toUpstream)],
-    ['to client', flowText(it.toClient, it.queued.client, it.paused.toClient)],
-    ['rate', it.bytesPerSec === null ? 'not known yet, ask again in a second' : `${formatBytes(it.bytesPerSec)}/s`],
-    ['waits for', it.waitsFor ?? 'nothing that it could tell'],
-    ['next', next === null ? 'no deadline' : `${next.reason} by the ${next.side} in ${formatAge(Math.max(0, next.inMs))} (${next.key})`],
-  ]
-  if (close !== null) pairs.push(['ended', `${close.reason} by the ${close.side} in ${close.phase}${close.detail === undefined ? '' : `: ${close.detail}`}`])
-  return pairs.map(([name, text]) => `${name.padEnd(13)}${text}`)
-}
-
-function flowText({ received, sent, messages, pauses }: FlowView, queued: number, isPaused: boolean): string {
-  const parts = [`${formatBytes(received)} received`, `${formatBytes(sent)} sent`, `${formatBytes(queued)} queued`]
-  if (messages > 0) parts.push(`${messages} messages`)
-  parts.push(`paused ${pauses} times${isPaused ? ', and now' : ''}`)
-  return parts.join(', ')
 }

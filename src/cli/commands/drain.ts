@@ -18,7 +18,11 @@ const sayings: Readonly<Record<DrainState, string>> = {
 const LOOK_MS = 500
 
 export async function drain(args: string[]): Promise<number> {
-  const options = { undo: { type: 'boolean', default: false }, wait: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } } as const
+  const options = {
+    undo: { type: 'boolean', default: false },
+    wait: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+  } as const
   const { values } = parse({ args, options: { ...adminOptions, ...options } })
   if (values.undo && values.wait) throw new UsageError('drain --undo has nothing to wait for')
   const gate = await findGate(values)

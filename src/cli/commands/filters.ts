@@ -1,15 +1,18 @@
 // Which connections, in words of the command line: the same for `connections` and `top`.
 
-import { sorts } from '../../admin/types.ts'
+import { sorts, states } from '../../admin/types.ts'
 import type { Sort } from '../../admin/types.ts'
-import { suggest } from '../../config/words.ts'
-import { UsageError } from './usage.ts'
+import { phases } from '../../core/close.ts'
+import { protocols } from '../../core/connection.ts'
+import { choiceOf, countOf } from './usage.ts'
 
 export const filterOptions = {
   listener: { type: 'string' },
   protocol: { type: 'string' },
   phase: { type: 'string' },
+  state: { type: 'string' },
   client: { type: 'string' },
+  peer: { type: 'string' },
   upstream: { type: 'string' },
   sort: { type: 'string' },
   limit: { type: 'string' },
@@ -17,20 +20,32 @@ export const filterOptions = {
 
 type Filters = { [K in keyof typeof filterOptions]?: string | undefined }
 
-/** The query of `GET /connections`, less its sort. The gate itself complains of the rest. */
+/** Of `GET /connections`; more than a terminal shows. */
+const MAX_LIMIT = 10_000
+
+/** The query of `GET /connections`, less its sort. */
 export function queryOf(filters: Filters, defaultLimit: number): URLSearchParams {
   const query = new URLSearchParams()
-  for (const name of ['listener', 'protocol', 'phase', 'client', 'upstream'] as const) {
-    const value = filters[name]
-    if (value !== undefined) query.set(name, name === 'protocol' && value === 'ws' ? 'websocket' : value)
+  const checked = {
+    ...filters,
+    protocol: choiceOf('--protocol', filters.protocol === 'ws' ? 'websocket' : filters.protocol, protocols),
+    phase: choiceOf('--phase', filters.phase, phases),
+    limit: countOf('--limit', filters.limit, MAX_LIMIT),
+    state: choiceOf('--state', filters.state, states),
   }
-  query.set('limit', filters.limit ?? String(defaultLimit))
+  for (const name of ['listener', 'protocol', 'phase', 'state', 'client', 'peer', 'upstream'] as const) {
+    const value = checked[name]
+    if (value !== undefined) query.set(name, value)
+  }
+  query.set('limit', checked.limit ?? String(defaultLimit))
   return query
 }
 
 export function sortOf({ sort = 'age' }: Filters): Sort {
-  const found = sorts.find((one) => one === sort)
-  if (found !== undefined) return found
-  const meant = suggest(sort, sorts)
-  throw new UsageError(`--sort must be one of ${sorts.join(', ')}${meant === null ? '' : `, did you mean ${meant}?`}`)
+  return choiceOf('--sort', sort, sorts) ?? 'age'
+}
+
+/** The gate itself complains of one that there is not. */
+export function stateOf({ state }: Filters): string | null {
+  return state ?? null
 }

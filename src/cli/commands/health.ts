@@ -3,28 +3,51 @@
 
 import { formatAddress } from '../../config/address.ts'
 import { loadConfig } from '../../config/load.ts'
-import { defaults } from '../../config/schema.ts'
-import { ask, nameOf, readAddress } from './admin-client.ts'
-import type { Gate } from './admin-client.ts'
+import { defaults } from '../../config/defaults.ts'
+import { adminOptions, ask, askJson, findGate, nameOf, readAddress } from './admin-client.ts'
+import type { AdminChoice, Gate } from './admin-client.ts'
 import { OK, REFUSED } from '../exit-codes.ts'
 import { parse, printJson, printLine } from './usage.ts'
 
-/** A probe that hangs is a failed one, before the patience of who runs it is over. */
+/** A probe that hangs is a failed one, before its runner's patience is over. */
 const ANSWER_MS = 2000
 
+/** As it was said, as the gate there has it in force, as a configuration says, or as usual. */
+async function addressFor(values: AdminChoice & { health?: string | undefined }): Promise<string> {
+  if (values.health !== undefined) return values.health
+  if (values.admin !== undefined) {
+    const inForce = await askJson<{ health: { address: string } }>(await findGate(values), '/config')
+    return inForce.health.address
+  }
+  if (values.config === undefined) return defaults.healthAddress
+  return formatAddress((await loadConfig(values.config, process.env)).health.address)
+}
+
 export async function health(args: string[]): Promise<number> {
-  const options = { health: { type: 'string' }, config: { type: 'string', short: 'c' }, json: { type: 'boolean', default: false } } as const
+  const options = {
+    ...adminOptions,
+    health: { type: 'string' },
+    json: { type: 'boolean', default: false },
+  } as const
   const { values } = parse({ args, options })
-  const text = values.health ?? (values.config === undefined ? defaults.healthAddress : formatAddress((await loadConfig(values.config, process.env)).health.address))
-  const gate: Gate = { address: readAddress(text, 'health'), token: null, remedy: 'name the address of health.address with --health, or its configuration file with -c' }
+  const text = await addressFor(values)
+  const gate: Gate = {
+    address: readAddress(text, 'health'),
+    token: null,
+    remedy:
+      'name the address of health.address with --health, its configuration file with -c, or its admin server with --admin',
+  }
   const { status, body } = await ask(gate, '/readyz?verbose', { answerMs: ANSWER_MS })
   const isReady = status === 200
-  const checks = [...body.matchAll(/^\[([+-])\](\S+) (?:ok|failed)(?:: (.*))?$/gm)].map(([, sign, name, detail]) => ({ name, ok: sign === '+', detail: detail ?? null }))
+  const checks = [...body.matchAll(/^\[([+-])\](\S+) (?:ok|failed)(?:: (.*))?$/gm)].map(
+    ([, sign, name, detail]) => ({ name, ok: sign === '+', detail: detail ?? null }),
+  )
   if (values.json) {
     printJson({ ready: isReady, status, checks })
     return isReady ? OK : REFUSED
   }
   printLine(isReady ? 'ready' : `not ready: ${nameOf(gate)} said ${status}`)
-  for (const { name, ok, detail } of checks) printLine(`${ok ? '+' : '-'} ${name}${detail === null ? '' : `: ${detail}`}`)
+  for (const { name, ok, detail } of checks)
+    printLine(`${ok ? '+' : '-'} ${name}${detail === null ? '' : `: ${detail}`}`)
   return isReady ? OK : REFUSED
 }

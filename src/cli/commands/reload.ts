@@ -22,10 +22,15 @@ export async function reload(args: string[]): Promise<number> {
 function tell(answer: ReloadResult): void {
   if (answer.result === 'success') {
     printLine('reloaded')
-    if (answer.restartRequired.length > 0) printLine(`waiting for a restart: ${answer.restartRequired.join(', ')}`)
+    if (answer.restartRequired.length > 0)
+      printLine(`waiting for a restart: ${answer.restartRequired.join(', ')}`)
     return
   }
-  process.stderr.write(answer.result === 'failure' ? 'sidegate: the configuration was refused, the last good one stays\n' : 'sidegate: nothing was reloaded\n')
+  process.stderr.write(
+    answer.result === 'failure'
+      ? 'sidegate: the configuration was refused, the last good one stays\n'
+      : 'sidegate: nothing was reloaded\n',
+  )
   for (const problem of answer.problems) process.stderr.write(`${safe(problem)}\n`)
 }
 

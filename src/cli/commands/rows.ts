@@ -1,53 +1,95 @@
-// Live connections as a table for people: one line each, columns as wide as what is in them.
+// Live connections as a table for people. Where it is too wide, columns go, those that tell the least first.
 
-import type { ConnectionRow } from '../../admin/types.ts'
-import { formatBytes } from '../../core/wait.ts'
-import { safe } from './usage.ts'
+import type { ConnectionRow, Sort } from '../../admin/types.ts'
+import { formatAge, formatBytes } from '../../core/wait.ts'
+import { formatTable } from './table.ts'
+import type { Column } from './table.ts'
 
-interface Column {
-  title: string
-  isNumber?: boolean
-  cell: (row: ConnectionRow) => string
+/** A connection of one of several gates; `gate` is its name where there are several. */
+export interface GateRow extends ConnectionRow {
+  gate?: string
 }
 
-const columns: readonly Column[] = [
-  { title: 'ID', isNumber: true, cell: ({ id }) => String(id) },
-  { title: 'LISTENER', cell: ({ listener }) => listener },
-  { title: 'PROTO', cell: ({ protocol }) => (protocol === 'websocket' ? 'ws' : protocol) },
-  { title: 'CLIENT', cell: ({ client }) => client },
-  { title: 'UPSTREAM', cell: ({ upstream }) => upstream ?? '-' },
-  { title: 'PHASE', cell: ({ phase, close }) => (close === null ? phase : `${phase} ${close.reason}`) },
-  { title: 'AGE', isNumber: true, cell: ({ ageMs }) => formatAge(ageMs) },
-  { title: 'IDLE', isNumber: true, cell: ({ idleMs }) => formatAge(idleMs) },
-  { title: 'RATE', isNumber: true, cell: ({ bytesPerSec }) => (bytesPerSec === null ? '-' : `${formatBytes(bytesPerSec)}/s`) },
-  { title: 'QUEUED', isNumber: true, cell: ({ queued }) => formatBytes(queued.client + queued.upstream) },
+interface Ranked extends Column<GateRow> {
+  /** The highest goes first where there is no room; 0 never goes. */
+  rank: number
+  /** Left out where no row has it. */
+  isThere?: (row: GateRow) => boolean
+}
+
+const columns: readonly Ranked[] = [
+  { title: 'GATE', rank: 0, isThere: ({ gate }) => gate !== undefined, cell: ({ gate }) => gate ?? '' },
+  { title: 'ID', rank: 0, isNumber: true, cell: ({ id }) => String(id) },
+  { title: 'LISTENER', rank: 5, cell: ({ listener }) => listener },
+  { title: 'PROTO', rank: 6, cell: ({ protocol }) => (protocol === 'websocket' ? 'ws' : protocol) },
+  { title: 'CLIENT', rank: 0, cell: ({ client }) => client },
+  { title: 'UPSTREAM', rank: 8, cell: ({ upstream }) => upstream ?? '-' },
+  {
+    title: 'PHASE',
+    rank: 7,
+    cell: ({ phase, close }) => (close === null ? phase : `${phase} ${close.reason}`),
+  },
+  { title: 'AGE', rank: 2, isNumber: true, cell: ({ ageMs }) => formatAge(ageMs) },
+  { title: 'IDLE', rank: 4, isNumber: true, cell: ({ idleMs }) => formatAge(idleMs) },
+  {
+    title: 'RATE',
+    rank: 1,
+    isNumber: true,
+    cell: ({ bytesPerSec }) => (bytesPerSec === null ? '-' : `${formatBytes(bytesPerSec)}/s`),
+  },
+  {
+    title: 'QUEUED',
+    rank: 0,
+    isNumber: true,
+    cell: ({ queued }) => formatBytes(queued.client + queued.upstream),
+  },
+  {
+    title: 'KERNEL',
+    rank: 6,
+    isNumber: true,
+    isThere: hasWait,
+    cell: ({ wait }) => (wait?.kernel == null ? '-' : formatBytes(wait.kernel.client + wait.kernel.upstream)),
+  },
+  { title: 'STALLED', rank: 3, isNumber: true, isThere: hasWait, cell: stalled },
+  { title: 'WAITS FOR', rank: 2, isThere: hasWait, cell: ({ wait }) => wait?.waitsFor ?? '-' },
+  {
+    title: 'NEXT',
+    rank: 3,
+    isThere: hasWait,
+    cell: ({ wait }) =>
+      wait?.next == null ? '-' : `${wait.next.reason} in ${formatAge(Math.max(0, wait.next.inMs))}`,
+  },
 ]
-/** A name may be long; a table that wraps is none. */
-const MAX_CELL = 40
 
-/** The titles and a line for each row, without anything that a terminal would act on. */
-export function formatRows(rows: readonly ConnectionRow[]): string[] {
-  const cells = rows.map((row) => columns.map(({ cell }) => cut(safe(cell(row)))))
-  const widths = columns.map(({ title }, nth) => Math.max(title.length, ...cells.map((line) => line[nth]!.length)))
-  const format = (line: readonly string[]): string =>
-    line.map((text, nth) => (columns[nth]!.isNumber === true ? text.padStart(widths[nth]!) : text.padEnd(widths[nth]!))).join('  ').trimEnd()
-  return [format(columns.map(({ title }) => title)), ...cells.map(format)]
+function hasWait({ wait }: GateRow): boolean {
+  return wait !== undefined
 }
 
-function cut(text: string): string {
-  return text.length > MAX_CELL ? `${text.slice(0, MAX_CELL - 3)}...` : text
+function stalled({ wait }: GateRow): string {
+  const longest = Math.max(wait?.stalledMs.client ?? -1, wait?.stalledMs.upstream ?? -1)
+  return longest < 0 ? '-' : formatAge(longest)
 }
 
-/** `0.3s`, `12s`, `3m20s`, `5h12m`, `4d6h`: two units at most. */
-export function formatAge(ms: number): string {
-  if (ms < 9950) return `${(ms / 1000).toFixed(1)}s`
-  const seconds = Math.round(ms / 1000)
-  if (seconds < 60) return `${seconds}s`
-  if (seconds < 3600) return `${Math.floor(seconds / 60)}m${pad(seconds % 60)}s`
-  if (seconds < 86_400) return `${Math.floor(seconds / 3600)}h${pad(Math.floor((seconds % 3600) / 60))}m`
-  return `${Math.floor(seconds / 86_400)}d${pad(Math.floor((seconds % 86_400) / 3600))}h`
+/** The titles and a line for each row, none wider than `width` as long as there is a column that may go. */
+export function formatRows(rows: readonly GateRow[], width = Number.POSITIVE_INFINITY): string[] {
+  let shown = columns.filter(({ isThere }) => isThere === undefined || rows.some(isThere))
+  for (;;) {
+    const lines = formatTable(shown, rows)
+    const most = Math.max(...shown.map(({ rank }) => rank))
+    if (most === 0 || lines.every((line) => line.length <= width)) return lines
+    // Of equals the one further to the right.
+    const goes = shown.findLast(({ rank }) => rank === most)
+    shown = shown.filter((column) => column !== goes)
+  }
 }
 
-function pad(amount: number): string {
-  return String(amount).padStart(2, '0')
+/** As each gate has ordered its own. */
+export function inOrder(sort: Sort): (one: GateRow, other: GateRow) => number {
+  const weigh: Record<Sort, (row: GateRow) => number> = {
+    age: ({ ageMs }) => ageMs,
+    idle: ({ idleMs }) => idleMs,
+    buffered: ({ queued }) => queued.client + queued.upstream,
+    rate: ({ bytesPerSec }) => bytesPerSec ?? 0,
+  }
+  return (one, other) => weigh[sort](other) - weigh[sort](one)
 }

@@ -18,10 +18,19 @@ const keys: Readonly<Record<string, string>> = {
   '\u001bOD': 'left',
   '\u001b[C': 'right',
   '\u001bOC': 'right',
+  '\u001b[A': 'up',
+  '\u001bOA': 'up',
+  '\u001b[B': 'down',
+  '\u001bOB': 'down',
+  '\u001b[5~': 'pageUp',
+  '\u001b[6~': 'pageDown',
+  '\u001b': 'escape',
+  '\r': 'enter',
+  '\n': 'enter',
 }
 
-/** What an arrow sends, or one character. */
-const keyStroke = new RegExp(`(${ESCAPE}[[O][A-D]|[^])`)
+/** What an arrow or a key of pages sends, or one character. */
+const keyStroke = new RegExp(`(${ESCAPE}[[O][A-D]|${ESCAPE}\\[[56]~|[^])`)
 
 export class Screen {
   readonly #onKey: (key: string) => void
@@ -29,7 +38,7 @@ export class Screen {
   readonly #quit: () => void
   #isTaken = false
 
-  /** `onKey` gets `quit`, `left`, `right`, or the character that was struck. A signal quits too. */
+  /** `onKey` gets `quit`, the name of a key (`left`, `enter`, `pageUp`), or the character that was struck. A signal quits too. */
   constructor(onKey: (key: string) => void, onResize: () => void) {
     this.#onKey = onKey
     this.#onResize = onResize
@@ -62,14 +71,23 @@ export class Screen {
     process.stdout.write(GIVE_BACK)
   }
 
-  /** As many lines as fit, none wider than the screen; line `titles` (from 0) stands out. */
-  draw(lines: readonly string[], titles: number): void {
-    // A terminal that does not know its size says 0.
-    const columns = process.stdout.columns || 80
-    const rows = process.stdout.rows || 24
+  /** A terminal that does not know its size says 0. */
+  get columns(): number {
+    return process.stdout.columns || 80
+  }
+
+  get rows(): number {
+    return process.stdout.rows || 24
+  }
+
+  /** As many lines as fit, none wider than the screen; those in `marked` (from 0) stand out. */
+  draw(lines: readonly string[], marked: readonly number[]): void {
+    const { columns, rows } = this
     const shown = lines.slice(0, rows).map((line, nth) => {
       const text = line.slice(0, columns)
-      return nth === titles ? `${INVERSE}${text.padEnd(columns)}${PLAIN}` : `${text}${text.length < columns ? END_OF_LINE : ''}`
+      return marked.includes(nth)
+        ? `${INVERSE}${text.padEnd(columns)}${PLAIN}`
+        : `${text}${text.length < columns ? END_OF_LINE : ''}`
     })
     process.stdout.write(`${HOME}${shown.join('\r\n')}${END_OF_SCREEN}`)
   }

@@ -1,7 +1,11 @@
-// What the commands share: the two complaints that are theirs, and printing that a terminal survives.
+// The shared parts of the commands: their two complaints, and printing that a terminal survives.
 
 import { parseArgs } from 'node:util'
+import { quote, suggest } from '../../config/words.ts'
+import { safe } from '../../core/safe.ts'
 import { OK } from '../exit-codes.ts'
+
+export { safe } from '../../core/safe.ts'
 
 /** The words that were given make no command. */
 export class UsageError extends Error {}
@@ -9,26 +13,50 @@ export class UsageError extends Error {}
 /** The gate that was asked is not there, or said no; the message says what to do. */
 export class RefusedError extends Error {}
 
+/** An option that there is not; `known` are those that there are. */
+export class UnknownOption extends UsageError {
+  readonly known: readonly string[]
+
+  constructor(option: string, known: readonly string[]) {
+    const meant = option.startsWith('--') ? suggest(option.slice(2), known) : null
+    super(`unknown option '${safe(option)}'${meant === null ? '' : `, did you mean --${meant}?`}`)
+    this.known = known
+  }
+}
+
 /** `parseArgs`, whose complaints are usage errors. */
 export const parse: typeof parseArgs = (config) => {
   try {
     return parseArgs(config)
   } catch (error) {
-    const isUsage = error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')
-    throw isUsage ? new UsageError((error.message.split('. ')[0] ?? '').replace(/^./, (first) => first.toLowerCase())) : error
+    if (!(error instanceof Error) || !('code' in error) || !String(error.code).startsWith('ERR_PARSE_ARGS'))
+      throw error
+    const [, unknown] = /^Unknown option '([^']*)'/.exec(error.message) ?? []
+    if (unknown !== undefined) throw new UnknownOption(unknown, Object.keys(config?.options ?? {}))
+    throw new UsageError((error.message.split('. ')[0] ?? '').replace(/^./, (first) => first.toLowerCase()))
   }
 }
 
-/** Controls (an escape sequence could do what its sender likes with a terminal), separators, marks that turn a line around. */
-const unprintable = /[\p{C}\p{Zl}\p{Zp}]/gu
-
-export function safe(text: string): string {
-  return text.replaceAll(unprintable, escapeChar)
+/** The value of an option that is one of a list; undefined where it was not given. */
+export function choiceOf<T extends string>(
+  option: string,
+  value: string | undefined,
+  choices: readonly T[],
+): T | undefined {
+  if (value === undefined) return undefined
+  const found = choices.find((one) => one === value)
+  if (found !== undefined) return found
+  const meant = suggest(value, choices)
+  throw new UsageError(
+    `${option} must be one of ${choices.join(', ')}, not ${quote(value)}${meant === null ? '' : `; did you mean ${meant}?`}`,
+  )
 }
 
-function escapeChar(char: string): string {
-  // By UTF-16 units, so that it is an escape of JSON as well.
-  return char.split('').map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`).join('')
+/** A whole number from 1 to `most`, as it was written; undefined where it was not given. */
+export function countOf(option: string, value: string | undefined, most: number): string | undefined {
+  if (value === undefined || (/^\d{1,9}$/.test(value) && Number(value) >= 1 && Number(value) <= most))
+    return value
+  throw new UsageError(`${option} must be 1 to ${most}, not ${quote(value)}`)
 }
 
 export function printLine(text: string): void {

@@ -1,0 +1,44 @@
+// Several gates at once: `--admin` more than once. Each is asked on its own, and one that does not answer keeps nobody waiting for the others.
+
+import { findGate, nameOf } from './admin-client.ts'
+import type { AdminChoice, Gate } from './admin-client.ts'
+import { RefusedError } from './usage.ts'
+
+/** As `adminOptions`, for commands that ask more than one gate. */
+export const gatesOptions = {
+  admin: { type: 'string', multiple: true },
+  'token-file': { type: 'string' },
+  config: { type: 'string', short: 'c' },
+} as const
+
+export interface GatesChoice extends Omit<AdminChoice, 'admin'> {
+  admin?: string[] | undefined
+}
+
+export interface NamedGate {
+  gate: Gate
+  /** What its column says; null where there is only one. */
+  name: string | null
+}
+
+/** Each of the gates that are named, once; or the one that there is. All of them take the same token. */
+export async function findGates({ admin = [], ...choice }: GatesChoice): Promise<NamedGate[]> {
+  const gates = await Promise.all(
+    admin.length === 0 ? [findGate(choice)] : admin.map((one) => findGate({ ...choice, admin: one })),
+  )
+  const byName = new Map(gates.map((gate) => [nameOf(gate), gate]))
+  return [...byName].map(([name, gate]) => ({ gate, name: byName.size === 1 ? null : name }))
+}
+
+/** What a gate said, or why it said nothing. */
+export type Heard<T> = { value: T } | { problem: string }
+
+/** Never rejects for a gate that is not there, or says no. */
+export async function hear<T>(question: Promise<T>): Promise<Heard<T>> {
+  try {
+    return { value: await question }
+  } catch (error) {
+    if (!(error instanceof RefusedError)) throw error
+    return { problem: error.message }
+  }
+}

@@ -1,0 +1,53 @@
+// `sidegate recent`: what has just ended at a running gate, and why.
+
+import type { RecentEnd } from '../../admin/types.ts'
+import { adminOptions, askJson, findGate } from './admin-client.ts'
+import { formatAge } from '../../core/wait.ts'
+import { formatTable, type Column } from './table.ts'
+import { formatBytes } from '../../core/wait.ts'
+import { reasonNames } from '../../core/close.ts'
+import { OK } from '../exit-codes.ts'
+import { choiceOf, countOf, parse, printJson, printLine } from './usage.ts'
+
+export const recentColumns: readonly Column<RecentEnd>[] = [
+  { title: 'ENDED', cell: ({ ended }) => ended.slice(11, 19) },
+  { title: 'ID', isNumber: true, cell: ({ id }) => (id === null ? '-' : String(id)) },
+  { title: 'LISTENER', cell: ({ listener }) => listener },
+  { title: 'CLIENT', cell: ({ client, count }) => client ?? (count > 1 ? `${count} of them` : '-') },
+  { title: 'REASON', cell: ({ reason }) => reason },
+  { title: 'SIDE', cell: ({ side }) => side },
+  {
+    title: 'LASTED',
+    isNumber: true,
+    cell: ({ id, durationMs }) => (id === null ? 'refused' : formatAge(durationMs)),
+  },
+  { title: 'IN', isNumber: true, cell: ({ bytesToUpstream }) => formatBytes(bytesToUpstream) },
+  { title: 'OUT', isNumber: true, cell: ({ bytesToClient }) => formatBytes(bytesToClient) },
+  { title: 'DETAIL', cell: ({ detail }) => detail ?? '' },
+]
+
+const MAX_LIMIT = 10_000
+
+export async function recent(args: string[]): Promise<number> {
+  const { values } = parse({
+    args,
+    options: {
+      ...adminOptions,
+      reason: { type: 'string' },
+      listener: { type: 'string' },
+      client: { type: 'string' },
+      limit: { type: 'string' },
+      json: { type: 'boolean', default: false },
+    },
+  })
+  choiceOf('--reason', values.reason, reasonNames)
+  countOf('--limit', values.limit, MAX_LIMIT)
+  const query = new URLSearchParams()
+  for (const name of ['reason', 'listener', 'client', 'limit'] as const)
+    if (values[name] !== undefined) query.set(name, values[name])
+  const ends = await askJson<RecentEnd[]>(await findGate(values), `/recent?${query.toString()}`)
+  if (values.json) return printJson(ends)
+  if (ends.length === 0) printLine('nothing that fits has ended lately')
+  else for (const line of formatTable(recentColumns, ends)) printLine(line)
+  return OK
+}

@@ -1,0 +1,167 @@
+// Questions to a service that may speak WebSocket: does it take an upgrade, answer a ping, close as one should, what is the largest message
+// it takes (only where that was asked for), and how long does it leave a silent one alone.
+
+import type { WebSocket as Ws } from 'ws'
+import { systemClock } from '../../core/clock.ts'
+import type { Address } from '../../config/address.ts'
+import { isLoopback } from '../../config/address.ts'
+import { dial } from './wire.ts'
+import type { Finding, SurveyOptions } from './findings.ts'
+
+const ANSWER_MS = 5000
+const MAX_PAYLOAD_BYTES = 1024 * 1024
+
+const require = process.getBuiltinModule('node:module').createRequire(import.meta.url)
+
+/** A WebSocket that is open, or why there is none. */
+async function open(address: Address, { path, host }: SurveyOptions): Promise<Ws | string> {
+  const wire = await dial(address)
+  if (typeof wire === 'string') return wire
+  const { WebSocket } = require('ws') as { WebSocket: typeof Ws }
+  const { socket } = wire
+  socket.removeAllListeners()
+  const ws = new WebSocket(`ws://localhost${path}`, {
+    createConnection: () => socket,
+    perMessageDeflate: true,
+    maxPayload: MAX_PAYLOAD_BYTES,
+    headers: { 'User-Agent': 'sidegate-survey', Host: host },
+  })
+  const outcome = await once<string | null>(ws, ANSWER_MS, (settle) => {
+    ws.once('open', () => settle(null))
+    ws.once('unexpected-response', (_, answer) =>
+      settle(`it answers an upgrade with ${answer.statusCode ?? 'nothing'}`),
+    )
+    ws.on('error', (error) => settle(error.message))
+  })
+  if (outcome === null) return ws
+  ws.terminate()
+  return outcome ?? 'no answer to an upgrade'
+}
+
+/** What `begin` settles with; undefined after `ms`, or once the socket is closed. */
+function once<T>(ws: Ws, ms: number, begin: (settle: (value: T) => void) => void): Promise<T | undefined> {
+  return new Promise((resolve) => {
+    const onClose = (): void => settle(undefined)
+    const settle = (value: T | undefined): void => {
+      cancel()
+      ws.off('close', onClose)
+      resolve(value)
+    }
+    const cancel = systemClock.after(ms, () => settle(undefined))
+    ws.once('close', onClose)
+    begin(settle)
+  })
+}
+
+export async function surveyWebSocket(
+  address: Address,
+  options: SurveyOptions,
+): Promise<{ isWebSocket: boolean; findings: Finding[] }> {
+  const ws = await open(address, options)
+  const question = 'speaks WebSocket'
+  if (typeof ws === 'string') return { isWebSocket: false, findings: [{ question, answer: `no: ${ws}` }] }
+  const findings: Finding[] = [
+    {
+      question,
+      answer: `yes, at ${options.path}${ws.extensions.includes('permessage-deflate') ? ', with compression' : ', without compression'}`,
+    },
+    await pings(ws, address),
+  ]
+  if (options.messageBytes > 0) findings.push(await messages(address, options))
+  findings.push(await closes(ws))
+  return { isWebSocket: true, findings }
+}
+
+async function pings(ws: Ws, address: Address): Promise<Finding> {
+  const question = 'answers pings'
+  const startedAt = systemClock.now()
+  const ms = await once<number>(ws, ANSWER_MS, (settle) => {
+    ws.once('pong', () => settle(systemClock.now() - startedAt))
+    ws.ping()
+  })
+  if (ms !== undefined)
+    return {
+      question,
+      answer: `yes, after ${ms} ms`,
+      ...(isLoopback(address) ? {} : { key: 'websocket.ping.to', value: 'both' }),
+    }
+  const what = ws.readyState === ws.OPEN ? `not within ${ANSWER_MS / 1000} s` : 'no: it ends the connection'
+  return { question, answer: what, key: 'websocket.ping.to', value: 'client' }
+}
+
+/** Doubles the size until it is not taken; a ping behind each message tells that it was. */
+async function messages(address: Address, options: SurveyOptions): Promise<Finding> {
+  const question = 'largest message that it takes'
+  const ws = await open(address, options)
+  if (typeof ws === 'string') return { question, answer: ws }
+  let largest = 0
+  let code = 0
+  ws.once('close', (closed: number) => (code = closed))
+  ws.on('message', () => {})
+  for (let bytes = 1024; bytes <= options.messageBytes; bytes *= 2) {
+    const isTaken = await once<boolean>(ws, ANSWER_MS, (settle) => {
+      ws.once('pong', () => settle(true))
+      ws.send(Buffer.alloc(bytes))
+      ws.ping()
+    })
+    if (isTaken !== true) break
+    largest = bytes
+  }
+  ws.terminate()
+  const written = largest >= 1024 * 1024 ? `${largest / 1024 / 1024}MiB` : `${largest / 1024}KiB`
+  if (largest === 0)
+    return { question, answer: `none of 1 KiB${code === 0 ? '' : `: it closed with ${code}`}` }
+  if (largest * 2 > options.messageBytes)
+    return {
+      question,
+      answer: `${written} or more: none larger was sent`,
+      key: 'websocket.maxMessage',
+      value: written,
+    }
+  return {
+    question,
+    answer: `${written}; one of twice that ends with ${code || 'no answer'}`,
+    key: 'websocket.maxMessage',
+    value: written,
+  }
+}
+
+async function closes(ws: Ws): Promise<Finding> {
+  const question = 'answers a Close'
+  if (ws.readyState !== ws.OPEN) return { question, answer: 'not asked: the connection had ended' }
+  const startedAt = systemClock.now()
+  const code = await new Promise<number | null>((resolve) => {
+    const cancel = systemClock.after(ANSWER_MS, () => resolve(null))
+    ws.once('close', (closed: number) => {
+      cancel()
+      resolve(closed)
+    })
+    ws.close(1000)
+  })
+  ws.terminate()
+  if (code === null)
+    return { question, answer: `not within ${ANSWER_MS / 1000} s: it leaves the end to deadlines.close` }
+  const after = `after ${systemClock.now() - startedAt} ms`
+  return {
+    question,
+    answer:
+      code === 1006 ? `no: it ended the connection without one, ${after}` : `yes, with ${code}, ${after}`,
+  }
+}
+
+/** How long it leaves a WebSocket alone that says nothing but pongs. */
+export async function surveySilence(address: Address, options: SurveyOptions): Promise<Finding> {
+  const question = 'ends a silent WebSocket'
+  const ws = await open(address, options)
+  if (typeof ws === 'string') return { question, answer: ws }
+  let asked = 0
+  ws.on('ping', () => asked++)
+  const since = systemClock.now()
+  await once<number>(ws, options.forMs, (settle) => ws.once('close', settle))
+  const isOpen = ws.readyState === ws.OPEN
+  const ms = systemClock.now() - since
+  ws.terminate()
+  const pinged = asked === 0 ? 'it sent no pings' : `it sent ${asked} pings`
+  if (isOpen) return { question, answer: `not within ${options.forMs / 1000} s; ${pinged}` }
+  return { question, answer: `after ${(ms / 1000).toFixed(1)} s; ${pinged}` }
+}

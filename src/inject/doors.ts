@@ -1,0 +1,230 @@
+// Which ports of an application get a gate, on which ports of the pod it stands, and what it speaks there. By default they are
+// those that Services of the same stream send to; a port for metrics is none of them.
+
+import { containersOf, portAt, portsOf, runningWith, sidecarOf } from './pod.ts'
+import { protocolOf, schemesOf, type Protocol } from './protocol.ts'
+import { ADMIN_PORT, DEFAULT_PORT, HEALTH_PORT, SIDECAR_NAME } from './sidecar.ts'
+import { fail, type Resource } from './stream.ts'
+import type { Loose } from './plain.ts'
+import type { Surroundings } from './surroundings.ts'
+
+/** One listener of the gate, before one port of the application. */
+export interface Door {
+  /** Where the application listens. */
+  appPort: number
+  /** Where clients come in. */
+  port: number
+  protocol: Protocol
+  /** Why it is not HTTP; null where it is, or where somebody said so. */
+  why: string | null
+  /** The name of the container that listens. */
+  container: string
+  /** The gate took over the application's port, and the application moved to another. */
+  isTaken: boolean
+  /** Where the gate stood before this run, as Services and policies still have it. */
+  earlier: number | null
+}
+
+/** As the operator says it, or as an earlier run wrote it down. */
+export interface PortWish {
+  appPort: number
+  port: number | null
+  protocol: Protocol | null
+}
+
+export interface DoorOptions {
+  ports: readonly PortWish[]
+  /** The application's ports that the gate takes over, and where the application goes. */
+  taken: readonly { port: number; moved: number }[]
+  container: string | null
+  protocol: Protocol | null
+}
+
+/** On which workload an earlier run stood, and where. */
+export const PORTS = 'sidegate.io/ports'
+
+export function writePorts(doors: readonly Door[]): string {
+  return doors.map(({ appPort, port, protocol }) => `${appPort}:${port}/${protocol}`).join(',')
+}
+
+export function parsePort(words: string): PortWish | null {
+  const match = /^(\d{1,5})(?::(\d{1,5}))?(?:\/(http|tcp|h2c))?$/.exec(words)
+  if (match === null) return null
+  const [appPort, port] = [Number(match[1]), match[2] === undefined ? null : Number(match[2])]
+  const isPort = (number: number): boolean => number >= 1 && number <= 65_535
+  if (!isPort(appPort) || (port !== null && !isPort(port))) return null
+  return { appPort, port, protocol: (match[3] as Protocol | undefined) ?? null }
+}
+
+/** Empty where the workload serves nothing that could be meant. */
+export function doorsOf(around: Surroundings, options: DoorOptions): Door[] {
+  const { workload } = around
+  const containers = containersOf(workload)
+  if (containers.some(({ name }) => name === SIDECAR_NAME))
+    fail(workload, `has ${SIDECAR_NAME} among its containers; remove it there, it is added to initContainers`)
+  const written = String(workload.object.metadata?.annotations?.[PORTS] ?? '')
+  const earlier = written.split(',').flatMap((words) => parsePort(words) ?? [])
+  const wished = [
+    ...options.taken.map(({ port, moved }) => ({ appPort: moved, port, protocol: null })),
+    ...options.ports,
+  ]
+  const kept = earlier.filter(({ appPort }) => !wished.some((one) => one.appPort === appPort))
+  const wishes = [...kept, ...wished]
+  const targets = wishes.length > 0 ? wishes : targetsOf(around, options.container)
+  const doors: Door[] = []
+  for (const wish of targets) {
+    const door = doorFor(around, wish, { options, doors })
+    const before = earlier.find(({ appPort }) => appPort === wish.appPort)?.port ?? null
+    if (door !== null) doors.push({ ...door, earlier: before })
+  }
+  return doors
+}
+
+function doorFor(
+  around: Surroundings,
+  { appPort, port, protocol }: PortWish,
+  { options, doors }: { options: DoorOptions; doors: readonly Door[] },
+): Door | null {
+  const { workload } = around
+  const taken = options.taken.find(({ moved }) => moved === appPort)
+  const container = chosen(workload, taken?.port ?? appPort, options.container)
+  if (container === null) return null
+  const gate = port ?? freePort(workload, doors)
+  if (taken === undefined) refuseUsed(workload, { appPort, port: gate })
+  const spoken = protocolOf(evidenceOf(around, container, taken?.port ?? appPort))
+  const wanted = protocol ?? options.protocol
+  return {
+    appPort,
+    port: gate,
+    container: String(container.name),
+    isTaken: taken !== undefined,
+    earlier: null,
+    ...(wanted === null ? spoken : { protocol: wanted, why: null }),
+  }
+}
+
+const usedBy = (workload: Resource): number[] =>
+  runningWith(workload).flatMap((one) => portsOf(one).map(({ containerPort }) => containerPort))
+
+function freePort(workload: Resource, doors: readonly Door[]): number {
+  const used = new Set([...usedBy(workload), ...doors.map(({ port }) => port)])
+  // The first one is named or refused, not moved: it stands in policies and in configurations that are kept elsewhere.
+  if (doors.length === 0) return DEFAULT_PORT
+  let port = DEFAULT_PORT
+  while (used.has(port)) port++
+  return port
+}
+
+function refuseUsed(workload: Resource, { appPort, port }: { appPort: number; port: number }): void {
+  const used = usedBy(workload)
+  let free = port + 1
+  while (used.includes(free)) free++
+  if (appPort === port || used.includes(port))
+    fail(
+      workload,
+      `port ${port} belongs to the application; give the gate another one with --port ${appPort}:${free}, or take it over with --take-port ${port}:${port + 10_000}`,
+    )
+  for (const [own, server] of [
+    [HEALTH_PORT, 'health'],
+    [ADMIN_PORT, 'admin'],
+  ] as const) {
+    if (!used.includes(own) && port !== own) continue
+    fail(
+      workload,
+      `port ${own} is that of the gate's ${server} server; move the application's, or take the library chart, where config.${server}.address says another one`,
+    )
+  }
+}
+
+/** The container that listens on the port; null where it cannot be told. */
+function chosen(workload: Resource, appPort: number, name: string | null): Loose {
+  const containers = containersOf(workload)
+  if (name !== null) return containers.find((one) => one.name === name) ?? null
+  if (containers.length === 1) return containers[0]
+  const serving = containers.filter((one) =>
+    portsOf(one).some(({ containerPort }) => containerPort === appPort),
+  )
+  if (serving.length === 1) return serving[0]
+  const names = containers.map((one) => String(one.name)).join(', ')
+  return fail(workload, `has the containers ${names}: say which one the gate is for with --container NAME`)
+}
+
+/** What Services send to, or else the one port that is declared. */
+function targetsOf(around: Surroundings, container: string | null): PortWish[] {
+  const { workload, services } = around
+  const all = containersOf(workload).filter(({ name }) => container === null || name === container)
+  // Where a gate stands already, a Service that leads to it says nothing of the application.
+  const gates = new Set(portsOf(sidecarOf(workload)).map(({ containerPort }) => containerPort))
+  const served = (of: readonly Resource[]): number[] =>
+    of
+      .flatMap((service) => servicePorts(service).flatMap((port) => targetIn(all, port) ?? []))
+      .filter((port) => !gates.has(port))
+  // A headless one names pods, and its port often nothing: it is asked where no other is.
+  const [headless, others] = [services.filter(isHeadless), services.filter((one) => !isHeadless(one))]
+  const ports = new Set(served(others).length > 0 ? served(others) : served(headless))
+  if (ports.size === 0) for (const port of declared(workload, all)) ports.add(port)
+  return [...ports].map((appPort) => ({ appPort, port: null, protocol: null }))
+}
+
+function declared(workload: Resource, containers: readonly Loose[]): number[] {
+  const serving = containers.filter((one) => portsOf(one).length > 0)
+  if (serving.length > 1) {
+    const names = serving.map((one) => String(one.name)).join(', ')
+    fail(workload, `has the containers ${names}: say which one the gate is for with --container NAME`)
+  }
+  const found = portsOf(serving[0])
+  const ports = found.filter((port) => !isForMetrics(port.name))
+  const [port, ...others] = ports.length > 0 ? ports : found
+  if (port === undefined) return []
+  if (others.length === 0) return [port.containerPort]
+  const numbers = ports.map(({ containerPort }) => containerPort).join(', ')
+  return fail(
+    workload,
+    `container ${serving[0].name} has the ports ${numbers}, and no Service in this file says which are meant: name each with --port ${port.containerPort}:17080`,
+  )
+}
+
+const metricsName = /(^|-)(metrics|prometheus|prom|telemetry)(-|$)/
+
+/** A scraper is no client: it comes from elsewhere, and must not share the limits of clients. */
+export function isForMetrics(name: string | undefined): boolean {
+  return name !== undefined && metricsName.test(name)
+}
+
+export function isHeadless({ object }: Resource): boolean {
+  return object.spec?.clusterIP === 'None'
+}
+
+/** The TCP ports of a Service. */
+export function servicePorts(service: Resource): Loose[] {
+  const ports: Loose[] = Array.isArray(service.object.spec?.ports) ? service.object.spec.ports : []
+  return ports.filter((port) => (port?.protocol ?? 'TCP') === 'TCP')
+}
+
+/** The port of a container that a port of a Service leads to; null for metrics and for what nobody declares by that name. */
+function targetIn(containers: readonly Loose[], { name, port, targetPort = port }: Loose): number | null {
+  const found = portAt(containers, targetPort)
+  if (isForMetrics(name) || isForMetrics(found?.name)) return null
+  return (
+    found?.containerPort ?? (typeof targetPort === 'number' && containers.length === 1 ? targetPort : null)
+  )
+}
+
+function evidenceOf({ services, neighbours }: Surroundings, container: Loose, appPort: number) {
+  const own = portsOf(container).filter(({ containerPort }) => containerPort === appPort)
+  const leading = services.flatMap((service) =>
+    servicePorts(service)
+      .filter(
+        ({ port, targetPort = port }) =>
+          targetPort === appPort || own.some(({ name }) => name === targetPort),
+      )
+      .map((port) => ({ port, service })),
+  )
+  const texts = (words: unknown[]): string[] => words.filter((word) => typeof word === 'string')
+  return {
+    appPort,
+    names: texts([...own.map(({ name }) => name), ...leading.map(({ port }) => port.name)]),
+    appProtocols: texts(leading.map(({ port }) => port.appProtocol)),
+    schemes: leading.flatMap(({ service }) => schemesOf(service.object, neighbours)),
+  }
+}

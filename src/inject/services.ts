@@ -1,0 +1,55 @@
+// Points the Services of a workload at the gate. Only `targetPort` changes, and it becomes a number: a port that is named
+// on a native sidecar is not found by Services before Kubernetes 1.32.
+
+import { containersOf, portAt } from './pod.ts'
+import { isHeadless, type Door } from './doors.ts'
+import type { Wanted } from './merge.ts'
+import { titleOf, type Resource } from './stream.ts'
+import type { Loose } from './plain.ts'
+import type { Surroundings } from './surroundings.ts'
+
+export interface Change {
+  resource: Resource
+  wanted: Wanted
+  /** For the operator, a sentence for each. */
+  says: string[]
+}
+
+export function repoint({ workload, services }: Surroundings, doors: readonly Door[]): Change[] {
+  return services.flatMap((service) => {
+    // Nobody goes through it: its clients resolve the pods and dial the port themselves.
+    if (isHeadless(service)) return []
+    const says: string[] = []
+    const ports = rawPorts(service).map((port) => {
+      const { port: number, targetPort = number, protocol = 'TCP' } = port ?? {}
+      const door = protocol === 'TCP' ? doorAt(workload, doors, targetPort) : null
+      if (door === null || targetPort === door.port) return null
+      says.push(`${titleOf(service)}: port ${number}: targetPort ${targetPort} -> ${door.port}`)
+      return { targetPort: door.port }
+    })
+    return says.length === 0 ? [] : [{ resource: service, wanted: { spec: { ports } }, says }]
+  })
+}
+
+export function rawPorts({ object }: Resource): Loose[] {
+  return Array.isArray(object.spec?.ports) ? object.spec.ports : []
+}
+
+/** The door that what was meant for the application has to go through, by the number or the name of its port. */
+export function doorAt(workload: Resource, doors: readonly Door[], target: unknown): Door | null {
+  const number = portAt(containersOf(workload), target)?.containerPort ?? target
+  const isMeant = (door: Door): boolean =>
+    (door.isTaken ? door.port : door.appPort) === number || door.earlier === target
+  return doors.find(isMeant) ?? null
+}
+
+/** Whether one of its ports leads to a gate, once all is done. */
+export function leadsTo(
+  service: Resource,
+  { workload, doors }: { workload: Resource; doors: readonly Door[] },
+): boolean {
+  return rawPorts(service).some(({ port, targetPort = port }) => {
+    const isGate = doors.some((door) => door.port === targetPort)
+    return isGate || (!isHeadless(service) && doorAt(workload, doors, targetPort) !== null)
+  })
+}
