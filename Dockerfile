@@ -1,7 +1,7 @@
 # The image of Sidegate: the built program, its production modules, and Node; no shell, no package manager.
 #
-#   docker build --platform linux/amd64,linux/arm64 -t ghcr.io/sidegate/sidegate:0.1.0 .
-#   docker run --read-only -p 17080:17080 -v "$PWD:/etc/sidegate:ro" ghcr.io/sidegate/sidegate:0.1.0
+#   docker build --platform linux/amd64,linux/arm64 -t registry.example.com/yours/sidegate:0.2.0 .
+#   docker run --read-only -p 17080:17080 -v "$PWD:/etc/sidegate:ro" registry.example.com/yours/sidegate:0.2.0
 #
 # It runs as uid 65532, writes nothing to its root, and is PID 1 itself: `run` sets its signal handlers before anything else.
 # There is no HEALTHCHECK: Kubernetes ignores it, and compose names its own.
@@ -18,6 +18,8 @@ COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json ./
 COPY src ./src
+COPY page ./page
+COPY deploy/bundle-thread.ts ./deploy/
 RUN npm run build
 
 FROM ${BUILD_BASE} AS modules
@@ -27,7 +29,7 @@ COPY package.json package-lock.json deploy/image/prune.mjs ./
 RUN npm ci --omit=dev --omit=optional --omit=peer --ignore-scripts --no-audit --no-fund && node prune.mjs && rm prune.mjs package-lock.json
 
 FROM ${RUN_BASE}
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 ARG CREATED=1970-01-01T00:00:00Z
 ARG RUN_BASE
@@ -44,10 +46,12 @@ LABEL org.opencontainers.image.title="Sidegate" \
 # of the heap. Without SIGUSR1 nobody who can send a signal opens the inspector. With the other two (src/cli/flags.ts) `run` need not
 # replace its process to have them: 30 ms of CPU, which take ten times as long under a limit of 100m.
 ENV NODE_ENV=production \
+    PATH=/usr/local/bin:/usr/bin:/bin:/nodejs/bin \
     NODE_OPTIONS="--max-old-space-size-percentage=50 --disable-sigusr1 --max-semi-space-size=4 --expose-gc"
 WORKDIR /app
 COPY --from=modules /app /app
 COPY --from=build /build/dist /app/dist
+COPY --chmod=755 deploy/image/sidegate /usr/local/bin/sidegate
 # A number, so that `runAsNonRoot` can be checked.
 USER 65532:65532
 EXPOSE 17080 17021

@@ -54,7 +54,7 @@ make_build_base() {
   local root=$work/build-base tool
   cp -a "$work/run-base" "$root"
   rm "$root/nodejs/bin/node"
-  for tool in sh env rm mkdir; do add_program "$root" "$(readlink -f "$(command -v $tool)")" "/bin/$tool"; done
+  for tool in sh env rm mkdir cp; do add_program "$root" "$(readlink -f "$(command -v $tool)")" "/bin/$tool"; done
   mkdir -p "$root"/usr/{bin,local/bin,local/lib/node_modules} "$root/root"
   ln -s /bin/env "$root/usr/bin/env"
   ln -s /nodejs/bin/node "$root/usr/local/bin/node"
@@ -124,11 +124,60 @@ run_image() {
   ' - "$mounted" /bin/env-of-image -i "${environment[@]}" "${entry_point[@]}" "$@"
 }
 
+# As `kubectl exec` would: in the namespaces of the gate, with the image's environment, and found by its PATH.
+exec_in() {
+  local pid=$1
+  shift
+  nsenter --target "$pid" --mount --pid --net chroot --userspec=65532:65532 "$mounted" /bin/env-of-image -i "${environment[@]}" "$@"
+}
+
+# What the runbooks say to run in the pod, but for the names of files at home.
+runbook_commands() {
+  sed -n 's/^kubectl exec -n NAMESPACE POD -c sidegate -- \(sidegate [^>]*\).*/\1/p' docs/runbooks/*.md docs/troubleshooting.md |
+    sed 's/--seconds [0-9]*/--seconds 1/; s/ *$//' | sort -u
+}
+
+# The configuration says nothing of ports, as in a pod: it has a network of its own.
+try_runbooks() {
+  local gate pid command count=0
+  cat >"$CONFIG/sidegate.yaml" <<YAML
+listeners:
+  - { address: ":17080", protocol: http, upstream: "127.0.0.1:8080" }
+YAML
+  (exec unshare --net bash -euc 'ip link set lo up; "$@"' - "$BASH" -c "$(declare -f run_image); $(declare -p environment entry_point mounted); export CONFIG='$CONFIG'; run_image run -c /etc/sidegate/sidegate.yaml") >"$work/log" 2>&1 &
+  gate=$!
+  started_processes+=("$gate")
+  eventually 'the gate of the runbooks is not there' inner_pid "$gate"
+  pid=$(inner_pid "$gate")
+  eventually 'sidegate health, by PATH' exec_in "$pid" sidegate health
+  while read -r command; do
+    # shellcheck disable=SC2086
+    (cd / && exec_in "$pid" $command) </dev/null >"$work/output" 2>&1 || die "in the image: $command"
+    count=$((count + 1))
+  done < <(runbook_commands)
+  [ "$count" -ge 10 ] || die "the runbooks name $count commands"
+  (cd / && exec_in "$pid" sidegate profile heap --seconds 1) >"$work/output" 2>&1 || die 'a profile on a read-only root'
+  grep -q '^/tmp/' "$work/output" || die 'a profile goes to /tmp'
+  say "$count commands of the runbooks work in it"
+  kill -KILL "$pid"
+}
+
+# The node of a gate that was started through other programs, each of which stands in its place for a moment. Not its children: it judges
+# its configuration in one.
+inner_pid() {
+  local pid=$1
+  until [[ "$(readlink "/proc/$pid/exe")" = */nodejs/bin/node ]]; do
+    pid=$(pgrep -P "$pid" | head -1)
+    [ -n "$pid" ] || return 1
+  done
+  echo "$pid"
+}
+
 eventually() {
   local what=$1 tries
   shift
   for tries in $(seq 100); do
-    "$@" >/dev/null 2>&1 && return
+    "$@" >"$work/output" 2>&1 && return
     sleep 0.1
   done
   die "$what"
@@ -193,6 +242,7 @@ say 'builds the Dockerfile'
 build_image
 inspect_image
 try_image
+try_runbooks
 if [ -n "$archive" ]; then
   quietly store push localhost/sidegate "oci-archive:$archive:sidegate"
   say "written to $archive"

@@ -9,6 +9,8 @@ const uselessFolder = /\/(test|tests|docs|examples|benchmark|browser)$/
 for (const entry of readdirSync('node_modules', { recursive: true, withFileTypes: true })) {
   const path = join(entry.parentPath, entry.name)
   // Of packages only, and never their licence; a folder of that name deeper inside may be code.
-  const isTopFolder = entry.isDirectory() && /^node_modules\/(@[^/]+\/)?[^/]+\/[^/]+$/.test(path) && uselessFolder.test(path)
-  if (isTopFolder || (entry.isFile() && useless.test(path) && !/licen[cs]e/i.test(entry.name))) rmSync(path, { recursive: true, force: true })
+  const isTopFolder =
+    entry.isDirectory() && /^node_modules\/(@[^/]+\/)?[^/]+\/[^/]+$/.test(path) && uselessFolder.test(path)
+  if (isTopFolder || (entry.isFile() && useless.test(path) && !/licen[cs]e/i.test(entry.name)))
+    rmSync(path, { recursive: true, force: true })
 }

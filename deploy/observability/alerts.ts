@@ -1,6 +1,7 @@
 // The alerts and the recording rules, as data. Each alert has a runbook of its name in docs/runbooks.
 
 import { selector } from './metrics.ts'
+import { levelAlerts, levelRecordings } from './service-level.ts'
 
 export interface Alert {
   name: string
@@ -19,44 +20,37 @@ export interface Recording {
 
 const closed = 'sidegate_connections_closed_total'
 const failures = 'sidegate_upstream_connect_failures_total'
-const dials = 'sidegate_upstream_connect_duration_seconds_count'
-/** One dial of a thousand may fail. */
-const BUDGET = 0.001
-
-const windows = ['5m', '30m', '1h', '2h', '6h', '1d', '3d'] as const
-const ratioName = (window: string): string => `namespace_job:sidegate_upstream_connect_failures:ratio_rate${window}`
-
-function failureRatio(window: string): string {
-  const failed = `sum by (namespace, job) (rate(${selector(failures)}[${window}]))`
-  return `${failed} / (${failed} + sum by (namespace, job) (rate(${selector(dials)}[${window}])) > 0)`
-}
 
 export const recordings: readonly Recording[] = [
-  ...windows.map((window) => ({ record: ratioName(window), expr: failureRatio(window) })),
-  { record: 'namespace_job_reason_side:sidegate_connections_closed:rate5m', expr: `sum by (namespace, job, reason, side) (rate(${selector(closed)}[5m]))` },
+  ...levelRecordings,
+  {
+    record: 'namespace_job_reason_side:sidegate_connections_closed:rate5m',
+    expr: `sum by (namespace, job, reason, side) (rate(${selector(closed)}[5m]))`,
+  },
 ]
 
-/** Long and short window and how many times the budget burns: the multi-window alerts of the SRE workbook. */
-function burn(long: string, short: string, factor: number): string {
-  const limit = Number((factor * BUDGET).toFixed(6))
-  return `(${ratioName(long)} > ${limit} and ${ratioName(short)} > ${limit})`
+function hanging(count: 'rate' | 'increase'): string {
+  return `sum by (namespace, job, listener) (${count}(${selector(closed, { reason: 'response_timeout' })}[10m]))`
 }
 
 export const alerts: readonly Alert[] = [
+  ...levelAlerts,
   {
     name: 'SidegateConfigRejected',
     expr: `max_over_time(${selector('sidegate_config_last_reload_successful')}[5m]) == 0`,
     for: '10m',
     severity: 'warning',
     summary: 'Sidegate {{ $labels.instance }} refuses its new configuration',
-    description: 'The last reload failed; it runs with the configuration before. GET /config/error of its admin server names the line.',
+    description:
+      'The last reload failed; it runs with the configuration before. GET /config/error of its admin server names the line.',
   },
   {
     name: 'SidegateStallsRising',
     expr: `sum by (namespace, job, side) (rate(${selector(closed, { reason: '~write_timeout|too_slow|slow_consumer' })}[15m])) / on (namespace, job) group_left () (sum by (namespace, job) (rate(${selector(closed)}[15m])) > 0.01) > 0.05`,
     for: '15m',
     severity: 'warning',
-    summary: '{{ $value | humanizePercentage }} of the connections end because the {{ $labels.side }} side stalls',
+    summary:
+      '{{ $value | humanizePercentage }} of the connections end because the {{ $labels.side }} side stalls',
     description: 'More than one in twenty ends with write_timeout, too_slow or slow_consumer.',
   },
   {
@@ -64,7 +58,8 @@ export const alerts: readonly Alert[] = [
     expr: `sum by (namespace, job, instance, listener) (${selector('sidegate_connections', { side: 'client' })}) / on (namespace, job, instance, listener) ${selector('sidegate_connections_limit')} > 0.8`,
     for: '10m',
     severity: 'warning',
-    summary: 'Listener {{ $labels.listener }} of {{ $labels.instance }} is {{ $value | humanizePercentage }} full',
+    summary:
+      'Listener {{ $labels.listener }} of {{ $labels.instance }} is {{ $value | humanizePercentage }} full',
     description: 'At limits.connections newcomers are refused with too_many.',
   },
   {
@@ -80,7 +75,8 @@ export const alerts: readonly Alert[] = [
     expr: `sum by (namespace, job, instance) (${selector('sidegate_buffered_bytes')}) / on (namespace, job, instance) ${selector('sidegate_memory_buffered_limit_bytes')} > 0.8`,
     for: '5m',
     severity: 'warning',
-    summary: 'Queued bytes of {{ $labels.instance }} are at {{ $value | humanizePercentage }} of memory.buffered',
+    summary:
+      'Queued bytes of {{ $labels.instance }} are at {{ $value | humanizePercentage }} of memory.buffered',
     description: 'At the budget the largest stalled queues are ended with overloaded.',
   },
   {
@@ -89,23 +85,34 @@ export const alerts: readonly Alert[] = [
     for: '2m',
     severity: 'critical',
     summary: 'Sidegate {{ $labels.instance }} is overloaded',
-    description: 'Memory is at {{ $value | humanizePercentage }} of its limit: new work is refused, stalled queues are shed.',
+    description:
+      'Memory is at {{ $value | humanizePercentage }} of its limit: new work is refused, stalled queues are shed.',
   },
   {
-    name: 'SidegateUpstreamErrorBudgetBurn',
-    expr: `${burn('1h', '5m', 14.4)} or ${burn('6h', '30m', 6)}`,
-    for: '2m',
-    severity: 'critical',
-    summary: 'The upstream of {{ $labels.job }} cannot be reached',
-    description: '{{ $value | humanizePercentage }} of the dials fail; the budget of 0.1 % is gone within days.',
-  },
-  {
-    name: 'SidegateUpstreamErrorBudgetSlowBurn',
-    expr: `${burn('1d', '2h', 3)} or ${burn('3d', '6h', 1)}`,
-    for: '1h',
+    name: 'SidegateResponseTimeouts',
+    expr: `${hanging('rate')} / (sum by (namespace, job, listener) (rate(${selector('sidegate_outcomes_total')}[10m])) > 0) > 0.05 and ${hanging('increase')} >= 10`,
+    for: '5m',
     severity: 'warning',
-    summary: 'Dials of the upstream of {{ $labels.job }} fail now and then',
-    description: '{{ $value | humanizePercentage }} of the dials fail, more than the budget of 0.1 %.',
+    summary: 'The service behind {{ $labels.listener }} of {{ $labels.namespace }}/{{ $labels.job }} hangs',
+    description:
+      '{{ $value | humanizePercentage }} of what it is asked gets no answer within deadlines.response.',
+  },
+  {
+    name: 'SidegateNoUpstream',
+    expr: `sum by (namespace, job, instance, pod, listener) (increase(${selector(failures, { reason: 'no_upstream' })}[5m])) >= 3`,
+    for: '2m',
+    severity: 'warning',
+    summary: 'Listener {{ $labels.listener }} of {{ $labels.instance }} has no upstream to send clients to',
+    description: 'All addresses are unhealthy, none is known, or all are full; clients get 503 or RST.',
+  },
+  {
+    name: 'SidegateUpstreamUnhealthy',
+    expr: `avg_over_time(${selector('sidegate_upstream_targets', { state: 'unhealthy' })}[10m]) >= 0.3`,
+    for: '10m',
+    severity: 'warning',
+    summary: 'Upstream addresses of {{ $labels.listener }} at {{ $labels.instance }} are unhealthy',
+    description:
+      '{{ $value | humanize }} of them on average of ten minutes, whether down or up and down in turn.',
   },
   {
     name: 'SidegateForcedDrains',
@@ -122,6 +129,15 @@ export const alerts: readonly Alert[] = [
     severity: 'warning',
     summary: 'A drain of {{ $labels.job }} cut answers off',
     description: '{{ $value | humanize }} connections were ended while they were owed bytes or an answer.',
+  },
+  {
+    name: 'SidegateSharedDown',
+    expr: `max_over_time(${selector('sidegate_shared_up')}[2m]) == 0`,
+    for: '3m',
+    severity: 'warning',
+    summary: 'Sidegate {{ $labels.instance }} has no Redis for the limits of its fleet',
+    description:
+      'Limits with scope: fleet are kept as shared.redis.onUnavailable says: by default each gate enforces its share. No connection ends because of it.',
   },
   {
     name: 'SidegateCertificateExpiring',
@@ -145,11 +161,21 @@ export const alerts: readonly Alert[] = [
     for: '0m',
     severity: 'warning',
     summary: 'Sidegate {{ $labels.instance }} met a bug of its own',
-    description: 'A connection ended with internal_error; the others go on. The log line names the invariant.',
+    description:
+      'A connection ended with internal_error; the others go on. The log line names the invariant.',
+  },
+  {
+    name: 'SidegateWorkerEnded',
+    expr: `increase(${selector('sidegate_workers_ended_total')}[15m]) > 0`,
+    for: '0m',
+    severity: 'warning',
+    summary: 'A worker of Sidegate {{ $labels.instance }} ended',
+    description:
+      'Its connections ended with it; the others go on, and another one takes its place. The log line `worker ended` says why.',
   },
   {
     name: 'SidegateTargetDown',
-    expr: 'up{job=~".*sidegate.*"} == 0',
+    expr: `up{container="sidegate"} == 0 or up == 0 and on (namespace, job, instance) last_over_time(${selector('sidegate_build_info')}[1d]) == 1`,
     for: '5m',
     severity: 'critical',
     summary: 'Sidegate {{ $labels.instance }} cannot be scraped',

@@ -9,6 +9,7 @@ import { DataqueryBuilder, PromQueryFormat } from '@grafana/grafana-foundation-s
 import { PanelBuilder as StatBuilder } from '@grafana/grafana-foundation-sdk/stat'
 import { PanelBuilder as TableBuilder } from '@grafana/grafana-foundation-sdk/table'
 import { PanelBuilder as TimeseriesBuilder } from '@grafana/grafana-foundation-sdk/timeseries'
+import { COMPLAINTS, RUNBOOKS, TROUBLESHOOTING } from './links.ts'
 import { rate, selector, shown } from './metrics.ts'
 import type { DashboardSpec, Panel, Query } from './panel.ts'
 
@@ -28,6 +29,7 @@ export function buildDashboard(spec: DashboardSpec): dashboard.Dashboard {
     .timezone('browser')
     .variables(variables())
     .annotations(annotations())
+    .links(links().map(inSight))
   let y = 0
   for (const row of spec.rows) {
     builder.withRow(new dashboard.RowBuilder(row.title).gridPos({ x: 0, y, w: COLUMNS, h: 1 }))
@@ -58,6 +60,14 @@ function buildPanel(panel: Panel, gridPos: dashboard.GridPos): Builder<dashboard
     .unit(unit)
     .gridPos(gridPos)
     .thresholds(thresholds(panel))
+  if (panel.runbook !== undefined)
+    builder.links([
+      to(
+        `Runbook: ${panel.runbook}`,
+        `${RUNBOOKS}/${panel.runbook}.md`,
+        'What the alert means and what to do',
+      ),
+    ])
   if (panel.min !== undefined) builder.min(panel.min)
   if (panel.max !== undefined) builder.max(panel.max)
   queries.forEach((query, index) => builder.withTarget(target(query, index, panel)))
@@ -70,8 +80,10 @@ function chart({ kind }: Panel): TimeseriesBuilder {
   // The builders have the same methods for what all panels have, and no type in common.
   const builder: Chart = {
     lines: () => lines(),
-    stacked: () => lines().stacking(new common.StackingConfigBuilder().mode(common.StackingMode.Normal)).fillOpacity(40),
-    number: () => new StatBuilder().colorMode(common.BigValueColorMode.Value).graphMode(common.BigValueGraphMode.Area),
+    stacked: () =>
+      lines().stacking(new common.StackingConfigBuilder().mode(common.StackingMode.Normal)).fillOpacity(40),
+    number: () =>
+      new StatBuilder().colorMode(common.BigValueColorMode.Value).graphMode(common.BigValueGraphMode.Area),
     heatmap: () => new HeatmapBuilder(),
     table: () => new TableBuilder(),
   }[kind]()
@@ -83,12 +95,25 @@ function lines(): TimeseriesBuilder {
     .lineWidth(1)
     .fillOpacity(10)
     .showPoints(common.VisibilityMode.Never)
-    .legend(new common.VizLegendOptionsBuilder().displayMode(common.LegendDisplayMode.List).placement(common.LegendPlacement.Bottom).showLegend(true))
-    .tooltip(new common.VizTooltipOptionsBuilder().mode(common.TooltipDisplayMode.Multi).sort(common.SortOrder.Descending))
+    .legend(
+      new common.VizLegendOptionsBuilder()
+        .displayMode(common.LegendDisplayMode.List)
+        .placement(common.LegendPlacement.Bottom)
+        .showLegend(true),
+    )
+    .tooltip(
+      new common.VizTooltipOptionsBuilder()
+        .mode(common.TooltipDisplayMode.Multi)
+        .sort(common.SortOrder.Descending),
+    )
 }
 
 function target({ expr, legend }: Query, index: number, { kind }: Panel): Builder<Dataquery> {
-  const query = new DataqueryBuilder().datasource(datasource).expr(expr).legendFormat(legend).refId(String.fromCharCode(65 + index))
+  const query = new DataqueryBuilder()
+    .datasource(datasource)
+    .expr(expr)
+    .legendFormat(legend)
+    .refId(String.fromCharCode(65 + index))
   if (kind === 'heatmap') return query.format(PromQueryFormat.Heatmap)
   return kind === 'table' ? query.format(PromQueryFormat.Table).instant() : query.range()
 }
@@ -104,10 +129,63 @@ function variables(): Array<Builder<dashboard.VariableModel>> {
   const build = selector('sidegate_build_info')
   return [
     new dashboard.DatasourceVariableBuilder('datasource').label('Data source').type('prometheus'),
+    // For a link only: nothing here needs Loki.
+    new dashboard.DatasourceVariableBuilder('logs').label('Logs').type('loki'),
     labelVariable('namespace', 'Namespace', build).allValue('.*'),
     labelVariable('job', 'Job', `${build}{namespace=~"$namespace"}`),
     labelVariable('instance', 'Instance', `${build}{namespace=~"$namespace", job=~"$job"}`),
-    labelVariable('listener', 'Listener', `${selector('sidegate_connections')}{namespace=~"$namespace", job=~"$job"}`),
+    labelVariable(
+      'listener',
+      'Listener',
+      `${selector('sidegate_connections')}{namespace=~"$namespace", job=~"$job"}`,
+    ),
+  ]
+}
+
+/** Ends that a peer or the gate caused out of turn, of the workloads and times that are shown. */
+const LOG_QUERY =
+  '{namespace=~`${namespace:pipe}`, container="sidegate"} | json | msg = `connection closed` | close != `eof`'
+
+/** Explore takes its state from the address; what Grafana fills in must stay as it is, so only the rest is encoded. */
+function logsUrl(): string {
+  const pane = {
+    datasource: '${logs}',
+    queries: [{ refId: 'A', expr: LOG_QUERY }],
+    range: { from: '${__from}', to: '${__to}' },
+  }
+  const encoded = encodeURIComponent(JSON.stringify({ logs: pane })).replaceAll(
+    /%24%7B([\w:%]+?)%7D/g,
+    (_, name: string) => `\${${decodeURIComponent(name)}}`,
+  )
+  return `/explore?schemaVersion=1&panes=${encoded}`
+}
+
+/** The SDK puts them into a menu; who is on call should see them. */
+function inSight(builder: Builder<dashboard.DashboardLink>): Builder<dashboard.DashboardLink> {
+  const { placement: _, ...link } = builder.build()
+  return { build: () => link }
+}
+
+function to(title: string, url: string, tooltip: string): dashboard.DashboardLinkBuilder {
+  return new dashboard.DashboardLinkBuilder(title)
+    .type(dashboard.DashboardLinkType.Link)
+    .url(url)
+    .tooltip(tooltip)
+    .targetBlank(true)
+}
+
+function links(): Array<Builder<dashboard.DashboardLink>> {
+  const { Dashboards } = dashboard.DashboardLinkType
+  return [
+    new dashboard.DashboardLinkBuilder('Sidegate')
+      .type(Dashboards)
+      .tags(['sidegate'])
+      .keepTime(true)
+      .includeVars(true),
+    to('Runbooks', RUNBOOKS, 'What each alert means and what to do').icon('doc'),
+    to('Troubleshooting', TROUBLESHOOTING, 'From symptom to cause').icon('question'),
+    to('Complaints', COMPLAINTS, 'From a complaint to the cause in five minutes').icon('question'),
+    to('Logs', logsUrl(), 'Ends out of turn, in Loki').icon('bolt'),
   ]
 }
 
@@ -126,10 +204,26 @@ function labelVariable(name: string, label: string, series: string): dashboard.Q
 
 function annotations(): Array<Builder<dashboard.AnnotationQuery>> {
   const mark = (name: string, color: string, expr: string): dashboard.AnnotationQueryBuilder =>
-    new dashboard.AnnotationQueryBuilder().name(name).datasource(datasource).enable(true).iconColor(color).expr(expr).titleFormat(name).textFormat('{{instance}}').step('30s')
+    new dashboard.AnnotationQueryBuilder()
+      .name(name)
+      .datasource(datasource)
+      .enable(true)
+      .iconColor(color)
+      .expr(expr)
+      .titleFormat(name)
+      .textFormat('{{instance}}')
+      .step('30s')
   return [
-    mark('Configuration reloaded', 'blue', `changes(${shown('sidegate_config_last_reload_success_timestamp_seconds')}[$__rate_interval]) > 0`),
-    mark('Configuration rejected', 'red', `${rate('sidegate_config_reloads_total', { result: 'failure' })} > 0`),
+    mark(
+      'Configuration reloaded',
+      'blue',
+      `changes(${shown('sidegate_config_last_reload_success_timestamp_seconds')}[$__rate_interval]) > 0`,
+    ),
+    mark(
+      'Configuration rejected',
+      'red',
+      `${rate('sidegate_config_reloads_total', { result: 'failure' })} > 0`,
+    ),
     mark('Draining', 'orange', `${shown('sidegate_draining')} == 1`),
     mark('Overloaded', 'red', `${shown('sidegate_overload_pressure')} >= 0.95`),
   ]

@@ -11,7 +11,10 @@ import { trouble } from './trouble.ts'
 
 /** Every file, by its path in deploy/. */
 function documents(): Record<string, string> {
-  const dashboards = [overview, trouble].map((spec) => [`grafana/${spec.file}`, `${JSON.stringify(buildDashboard(spec), null, 2)}\n`])
+  const dashboards = [overview, trouble].map((spec) => [
+    `grafana/${spec.file}`,
+    `${JSON.stringify(buildDashboard(spec), null, 2)}\n`,
+  ])
   return {
     ...Object.fromEntries(dashboards),
     'monitoring/rules.yaml': rulesFile(),
@@ -21,4 +24,8 @@ function documents(): Record<string, string> {
   }
 }
 
-process.exitCode = writeOrCheck({ folder: dirname(import.meta.dirname), files: documents(), generator: 'deploy/observability/generate.ts' })
+process.exitCode = writeOrCheck({
+  folder: dirname(import.meta.dirname),
+  files: documents(),
+  generator: 'deploy/observability/generate.ts',
+})

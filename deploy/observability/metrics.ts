@@ -1,9 +1,11 @@
 // The metrics of the program itself, and how a query names them: one that asks for a metric or a label that the program
 // does not have is not generated.
 
-import { createInstruments } from '../../src/metrics/instruments.ts'
+import { createFleetInstruments } from '../../src/metrics/fleet-instruments.ts'
+import { createGateInstruments, createProcessInstruments } from '../../src/metrics/instruments.ts'
 import { ProcessMetrics } from '../../src/metrics/process-metrics.ts'
 import { UpstreamMetrics } from '../../src/metrics/upstream-metrics.ts'
+import { WorkerMetrics } from '../../src/metrics/worker-metrics.ts'
 import { Registry } from '../../src/metrics/prom-client.ts'
 
 export interface Family {
@@ -20,12 +22,20 @@ interface Known {
 
 function programMetrics(): Family[] {
   const registry = new Registry()
-  createInstruments(registry)
+  createGateInstruments(registry)
+  createProcessInstruments(registry)
+  createFleetInstruments(registry)
   new UpstreamMetrics(registry).show([])
+  new WorkerMetrics(registry, 0).stop()
   new ProcessMetrics(registry).stop()
   return registry.getMetricsAsArray().map((metric) => {
     // Its type in prom-client's declarations is a number; what it holds are these words.
-    const { name, type, help, labelNames = [] } = metric as unknown as { name: string; type: Family['type']; help: string; labelNames?: string[] }
+    const {
+      name,
+      type,
+      help,
+      labelNames = [],
+    } = metric as unknown as { name: string; type: Family['type']; help: string; labelNames?: string[] }
     return { name, type, help, labels: labelNames }
   })
 }
@@ -71,7 +81,10 @@ export function shown(name: string, matchers: Matchers = {}): string {
   const variables: Record<string, string> = { namespace: '~$namespace', job: '~$job', instance: '~$instance' }
   if (labels.includes('listener')) variables['listener'] = '~$listener'
   const own = selector(name, matchers)
-  const all = [...Object.entries(variables).map(matcher), ...(own === name ? [] : [own.slice(name.length + 1, -1)])]
+  const all = [
+    ...Object.entries(variables).map(matcher),
+    ...(own === name ? [] : [own.slice(name.length + 1, -1)]),
+  ]
   return `${name}{${all.join(', ')}}`
 }
 

@@ -33,6 +33,17 @@ to do about it.
 
 Try a change of the rules with \`promtool test rules deploy/monitoring/rules_test.yaml\`.
 
+A workload is a \`namespace\` and a \`job\`. The PodMonitors make \`job\` the name of what owns the pod (a Deployment, a StatefulSet); a
+Prometheus without the operator needs the same, or every gate is one workload.
+
+## The service level
+
+99.9 % of what clients come for: a plain HTTP request, a tcp connection and a WebSocket count once each, at their end, in
+\`sidegate_outcomes_total\`. \`bad\` is a 5xx answer, the service's own or the gate's, and an end that the service or the gate caused out of turn
+(\`response_timeout\`, \`reset\`, \`no_upstream\`, \`overloaded\` and their like, 1011). What a client did, what an operator ordered, and what was idle is
+\`good\`; what a drain cuts off has alerts of its own. Two alerts tell how fast the budget burns, over two windows each and from ten failures on; a third
+names one pod that fails whatever comes to it. Group pages by \`namespace\` and \`job\`.
+
 ## Alerts
 
 ${alertTable()}
@@ -52,7 +63,9 @@ function line(...cells: readonly string[]): string {
 }
 
 function alertTable(): string {
-  const lines = alerts.map(({ name, severity, for: held }) => line(`[${name}](runbooks/${name}.md)`, severity, held === '0m' ? 'at once' : held, meaning(name)))
+  const lines = alerts.map(({ name, severity, for: held }) =>
+    line(`[${name}](runbooks/${name}.md)`, severity, held === '0m' ? 'at once' : held, meaning(name)),
+  )
   return [line('alert', 'severity', 'after', 'means'), line('---', '---', '---', '---'), ...lines].join('\n')
 }
 
@@ -65,6 +78,8 @@ function meaning(name: string): string {
 }
 
 function metricTable(): string {
-  const lines = families.map(({ name, type, labels, help }) => line(`\`${name}\``, type, labels.map((label) => `\`${label}\``).join(' '), help))
+  const lines = families.map(({ name, type, labels, help }) =>
+    line(`\`${name}\``, type, labels.map((label) => `\`${label}\``).join(' '), help),
+  )
   return [line('metric', 'type', 'labels', 'says'), line('---', '---', '---', '---'), ...lines].join('\n')
 }

@@ -24,6 +24,8 @@ export interface Panel {
   badAt?: number
   min?: number
   max?: number
+  /** The alert whose runbook goes on from here. */
+  runbook?: string
 }
 
 export interface Row {

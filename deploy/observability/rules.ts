@@ -2,8 +2,7 @@
 
 import { stringify } from 'yaml'
 import { alerts, recordings } from './alerts.ts'
-
-const RUNBOOKS = 'https://github.com/sidegate/sidegate/blob/main/docs/runbooks'
+import { RUNBOOKS } from './links.ts'
 
 export const notice = '# Written by deploy/observability/generate.ts; change the source, not this file.\n'
 
@@ -41,6 +40,19 @@ export function prometheusRule(): string {
   })
 }
 
+const kind = '__meta_kubernetes_pod_controller_kind'
+const owner = '__meta_kubernetes_pod_controller_name'
+
+/**
+ * A job for each workload, so that alerts and dashboards tell them apart: what owns the pod, less what a Deployment (a CronJob) adds to
+ * the name of its ReplicaSet (Job). The chart has the same.
+ */
+export const jobRelabelings = [
+  { sourceLabels: [owner], regex: '(.+)', targetLabel: 'job' },
+  { sourceLabels: [kind, owner], regex: 'ReplicaSet;(.+)-[a-z0-9]+', targetLabel: 'job' },
+  { sourceLabels: [kind, owner], regex: 'Job;(.+)-[0-9]{8,}', targetLabel: 'job' },
+] as const
+
 /** Pods, not Services: a sidecar has none of its own. The port by number, because its name belongs to an init container. */
 export function podMonitor(): string {
   return yaml({
@@ -54,7 +66,7 @@ export function podMonitor(): string {
           portNumber: 17021,
           path: '/metrics',
           interval: '30s',
-          relabelings: [{ targetLabel: 'job', replacement: 'sidegate' }],
+          relabelings: jobRelabelings,
         },
       ],
     },

@@ -48,13 +48,7 @@ A test holds it to src/inject/sidecar.ts.
   resources:
     {{- toYaml $values.resources | nindent 4 }}
   securityContext:
-    allowPrivilegeEscalation: false
-    readOnlyRootFilesystem: true
-    runAsNonRoot: true
-    runAsUser: 65532
-    runAsGroup: 65532
-    capabilities: {drop: [ALL]}
-    seccompProfile: {type: RuntimeDefault}
+    {{- toYaml $values.securityContext | nindent 4 }}
   volumeMounts:
     - name: sidegate-config
       mountPath: /etc/sidegate

@@ -2,9 +2,9 @@
 
 {{/* The keys of the configuration that are true or false. Every other false was `off` before Helm read it. */}}
 {{- define "sidegate.lib.flags" -}}
-noDelay,probes,requests
+noDelay,plainKeys,probes,requests,timeline
 {{- end -}}
 
 {{- define "sidegate.lib.version" -}}
-0.1.0
+0.2.0
 {{- end -}}
