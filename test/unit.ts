@@ -1,10 +1,12 @@
-// The unit ring in one process: every test that needs no process of its own, no real peer and no deadline by the wall clock. `npm test` runs
-// the same files one process each; here the start of a process, most of their time, is paid once.
+// The unit ring in one process: every test that needs no process of its own, no real peer and no deadline by the wall clock. For `npm test` it
+// is one file beside the others: the start of a process, most of the time of these files, is paid once.
 
 import { globSync } from 'node:fs'
 import { join } from 'node:path'
+import { others } from './unit-others.ts'
 
-/** Rooms whose tests start programs, render charts or run whole gates, and single files that measure the heap of their process. */
-const others = ['test/{cli,demo,deploy,support,system,wire}/**', 'test/admin/debug-routes.test.ts']
+// All files are one test to tap, which gives up on one after 30 seconds: too little for all of them on a busy machine.
+process.env['TAP_TIMEOUT'] ??= '600'
 
-for (const file of globSync('test/**/*.test.ts', { exclude: others }).toSorted()) await import(join(process.cwd(), file))
+for (const file of globSync('test/**/*.test.ts', { exclude: others }).toSorted())
+  await import(join(process.cwd(), file))

@@ -7,9 +7,11 @@ import type { Clock } from '../../src/core/clock.ts'
 import { Connection, Registry } from '../../src/core/connection.ts'
 import type { ConnectionOwner } from '../../src/core/connection.ts'
 import { parseDuration } from '../../src/config/units.ts'
+import { Directory } from '../../src/gate/directory.ts'
 import { AdminServer } from '../../src/admin/admin-server.ts'
 import type { AdminServerOptions } from '../../src/admin/admin-server.ts'
 import type { Leveled } from '../../src/admin/log-level.ts'
+import { addressOf } from '../support/addresses.ts'
 
 export interface Reply {
   status: number
@@ -22,7 +24,7 @@ export type Row = Record<string, unknown>
 export function adminOptions(given: Partial<AdminServerOptions> = {}): AdminServerOptions {
   return {
     clock: systemClock,
-    registry: new Registry(),
+    connections: directoryOf(systemClock, new Registry()),
     version: '1.2.3',
     revision: 'abc',
     state: () => 'running',
@@ -31,12 +33,25 @@ export function adminOptions(given: Partial<AdminServerOptions> = {}): AdminServ
     log: { level: 'info' },
     parseDuration: (text) => parseDuration(text, { min: 1, max: Infinity, isOffAllowed: false }),
     tokenFile: null,
-    listeners: () => [
+    listeners: async () => [
       { name: 'app', address: ':17080', protocol: 'http', upstream: '127.0.0.1:8080' },
       { name: 'raw', address: ':17081', protocol: 'tcp', upstream: '127.0.0.1:9090' },
     ],
-    upstreams: () => [{ listener: 'app', targets: [{ address: '127.0.0.1:8080' }] }],
+    upstreams: async () => [{ listener: 'app', targets: [{ address: '127.0.0.1:8080' }] }],
     ...given,
+  }
+}
+
+/** As the operator puts it together, over one gate that the test fills. */
+function directoryOf(clock: Clock, registry: Registry): AdminServerOptions['connections'] {
+  const directory = new Directory(clock, registry)
+  return {
+    list: async (query) => (await directory.list(query)).ids,
+    rows: async (query) => directory.rows(query),
+    describe: (id) => directory.describe(id),
+    kill: async (id) =>
+      directory.close({ reason: 'killed', which: [{ id, detail: 'by an operator' }] })[0] ?? null,
+    counts: async () => directory.counts(),
   }
 }
 
@@ -47,27 +62,51 @@ export interface Opened {
   owner?: Partial<ConnectionOwner>
 }
 
-export async function setUp(t: Test, given: Partial<AdminServerOptions> = {}) {
-  const registry = given.registry ?? new Registry()
+export async function setUp(t: Test, given: Partial<AdminServerOptions> & { registry?: Registry } = {}) {
+  const { registry = new Registry(), ...options } = given
   const clock: Clock = given.clock ?? systemClock
   const log: Leveled = given.log ?? { level: 'info' }
-  const server = new AdminServer(adminOptions({ registry, clock, log, ...given }))
+  const server = new AdminServer(
+    adminOptions({ connections: directoryOf(clock, registry), clock, log, ...options }),
+  )
   const port = await server.start({ port: 0, host: '127.0.0.1' })
   t.teardown(() => server.stop())
-  const get = (path: string, headers: Record<string, string> = {}, method = 'GET') => ask(port, path, headers, method)
+  const get = (path: string, headers: Record<string, string> = {}, method = 'GET') =>
+    ask(port, path, headers, method)
   const rows = async (path: string) => JSON.parse((await get(path)).body) as Row[]
   const row = async (path: string, method = 'GET') => JSON.parse((await get(path, {}, method)).body) as Row
 
-  function open(listener: string, ageMs: number, { protocol = 'websocket', client, queuedForClient = 0, owner = {} }: Opened = {}): Connection {
-    const connection = new Connection(registry.nextId(), listener, protocol, client ?? `10.0.0.1:${registry.size}`, clock.now() - ageMs)
-    connection.owner = { close() {}, queued: (side) => (side === 'client' ? queuedForClient : 0), takenAt: () => 0, isPaused: () => false, ...owner }
+  function open(
+    listener: string,
+    ageMs: number,
+    { protocol = 'websocket', client, queuedForClient = 0, owner = {} }: Opened = {},
+  ): Connection {
+    const connection = new Connection(
+      registry.nextId(),
+      listener,
+      protocol,
+      addressOf(client ?? `10.0.0.1:${registry.size}`),
+      clock.now() - ageMs,
+    )
+    connection.owner = {
+      close() {},
+      queued: (side) => (side === 'client' ? queuedForClient : 0),
+      takenAt: () => 0,
+      isPaused: () => false,
+      ...owner,
+    }
     registry.add(connection)
     return connection
   }
   return { server, port, get, rows, row, open, registry, log }
 }
 
-export function ask(port: number, path: string, headers: Record<string, string>, method: string): Promise<Reply> {
+export function ask(
+  port: number,
+  path: string,
+  headers: Record<string, string>,
+  method: string,
+): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const asked = request({ port, host: '127.0.0.1', path, method, headers, agent: false }, (response) => {
       let body = ''

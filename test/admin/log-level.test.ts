@@ -13,7 +13,11 @@ function setLevel(level: Leveled['level'] = 'info') {
 test('a level that was changed for a while goes back by itself, and not before', async (t) => {
   const { clock, log, levels } = setLevel('warn')
   levels.set('debug', 5000)
-  t.same(levels.view(), { level: 'debug', goesBackTo: 'warn', goesBackAt: new Date(clock.wall() + 5000).toISOString() })
+  t.same(levels.view(), {
+    level: 'debug',
+    goesBackTo: 'warn',
+    goesBackAt: new Date(clock.wall() + 5000).toISOString(),
+  })
   await clock.pass(4999)
   t.equal(log.level, 'debug')
   await clock.pass(1)
@@ -53,10 +57,22 @@ test('at the end of the server the level goes back at once, and nothing stays ar
 test('over HTTP: looked at with GET, changed with POST, and what is not understood changes nothing', async (t) => {
   const { row, get, log } = await setUp(t)
   t.same(await row('/log'), { level: 'info', goesBackTo: null, goesBackAt: null })
-  t.match(await row('/log?level=debug&for=1s', 'POST'), { level: 'debug', goesBackTo: 'info', goesBackAt: /Z$/ })
+  t.match(await row('/log?level=debug&for=1s', 'POST'), {
+    level: 'debug',
+    goesBackTo: 'info',
+    goesBackAt: /Z$/,
+  })
   t.match(await row('/log?level=warn&for=24h', 'POST'), { level: 'warn', goesBackTo: 'info' })
   t.match(await row('/log?level=error', 'POST'), { level: 'error', goesBackTo: null })
-  for (const query of ['', 'level=loud', 'level=debug&for=5', 'level=debug&for=999ms', 'level=debug&for=86401s', 'level=debug&for=', 'level=debug&till=5m']) {
+  for (const query of [
+    '',
+    'level=loud',
+    'level=debug&for=5',
+    'level=debug&for=999ms',
+    'level=debug&for=86401s',
+    'level=debug&for=',
+    'level=debug&till=5m',
+  ]) {
     t.equal((await get(`/log?${query}`, {}, 'POST')).status, 400, query)
   }
   t.equal(log.level, 'error')

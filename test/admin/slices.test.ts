@@ -5,13 +5,20 @@ import { inSlices, ROWS, visitInSlices } from '../../src/admin/slices.ts'
 /** What happens, in order: `turn` where the event loop went round. */
 function recorded() {
   const order: Array<string | number> = []
-  const clock = { ...systemClock, nextTurn: (run: () => void) => setImmediate(() => (order.push('turn'), run())) }
+  const clock = {
+    ...systemClock,
+    nextTurn: (run: () => void) => setImmediate(() => (order.push('turn'), run())),
+  }
   return { order, clock }
 }
 
 test('rows are made a hundred at a time, and the event loop turns between two of these', async (t) => {
   const { order, clock } = recorded()
-  for await (const slice of inSlices(clock, Array.from({ length: 250 }, (_, nth) => nth))) order.push(slice.length)
+  for await (const slice of inSlices(
+    clock,
+    Array.from({ length: 250 }, (_, nth) => nth),
+  ))
+    order.push(slice.length)
   t.same(order, [ROWS, 'turn', ROWS, 'turn', 50])
   t.equal(ROWS, 100)
 })

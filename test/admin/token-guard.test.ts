@@ -18,14 +18,26 @@ async function guarded(t: Test, content = token) {
   const clock = fakeClock()
   const problems: string[] = []
   const failures: string[] = []
-  const it = await setUp(t, { clock, tokenFile: file, tokens: { onProblem: (problem) => void problems.push(problem), onFailed: (why, address) => void failures.push(`${why} ${address}`) } })
-  const status = async (headers: Record<string, string>, method = 'GET', path = '/info') => (await it.get(path, headers, method)).status
+  const it = await setUp(t, {
+    clock,
+    tokenFile: file,
+    tokens: {
+      onProblem: (problem) => void problems.push(problem),
+      onFailed: (why, address) => void failures.push(`${why} ${address}`),
+    },
+  })
+  const status = async (headers: Record<string, string>, method = 'GET', path = '/info') =>
+    (await it.get(path, headers, method)).status
   return { ...it, file, clock, problems, failures, status }
 }
 
 test('with a token nobody gets in without it, from loopback neither; who has it does, whatever the Host', async (t) => {
   const { status, get, clock } = await guarded(t)
-  t.match(await get('/info'), { status: 401, headers: { 'www-authenticate': 'Bearer' }, body: /Authorization: Bearer TOKEN/ })
+  t.match(await get('/info'), {
+    status: 401,
+    headers: { 'www-authenticate': 'Bearer' },
+    body: /Authorization: Bearer TOKEN/,
+  })
   for (const wrong of ['', 'x', `${token}0`, token.slice(1), token.toUpperCase()]) {
     t.equal(await status(bearer(wrong)), 401, wrong)
     await clock.pass(10_000)
@@ -34,7 +46,12 @@ test('with a token nobody gets in without it, from loopback neither; who has it 
   t.equal(await status(bearer(token)), 200)
   t.equal(await status({ authorization: `bearer  ${token}` }), 200, 'the scheme has no case')
   t.equal(await status({ ...bearer(token), host: 'sidegate.pod.example:17020' }), 200)
-  for (const [method, path] of [['POST', '/log?level=debug'], ['DELETE', '/connections/1'], ['POST', '/debug/cpuprofile']] as const) t.equal(await status({}, method, path), 401, path)
+  for (const [method, path] of [
+    ['POST', '/log?level=debug'],
+    ['DELETE', '/connections/1'],
+    ['POST', '/debug/cpuprofile'],
+  ] as const)
+    t.equal(await status({}, method, path), 401, path)
 })
 
 test('who has tried a wrong token waits a second for each answer, for ten seconds, and is told of; who has none is only told of', async (t) => {
@@ -43,7 +60,10 @@ test('who has tried a wrong token waits a second for each answer, for ten second
   t.equal(await status(bearer(token)), 200, 'nobody has tried anything')
   t.equal(await status(bearer('x'.repeat(16))), 401)
   t.same(failures, ['no_token 127.0.0.1', 'wrong_token 127.0.0.1'])
-  for (const [given, answer] of [['y'.repeat(16), 401], [token, 200]] as const) {
+  for (const [given, answer] of [
+    ['y'.repeat(16), 401],
+    [token, 200],
+  ] as const) {
     let said: number | null = null
     const asked = status(bearer(given)).then((code) => (said = code))
     await eventually(() => clock.armed.after === 1)
@@ -78,9 +98,22 @@ test('addresses are slowed each for itself, a /64 as one, and no more of them ar
   failed.note('192.0.2.1')
   failed.note('2001:db8::1')
   failed.note(undefined)
-  t.same(['192.0.2.1', '::ffff:192.0.2.1', '192.0.2.2', '2001:db8::2', '2001:db8:0:1::1', undefined].map((address) => failed.isSlowed(address)), [true, true, false, true, false, true])
+  t.same(
+    ['192.0.2.1', '::ffff:192.0.2.1', '192.0.2.2', '2001:db8::2', '2001:db8:0:1::1', undefined].map(
+      (address) => failed.isSlowed(address),
+    ),
+    [true, true, false, true, false, true],
+  )
   for (let i = 0; i < 1023; i++) failed.note(`10.0.${i >> 8}.${i & 255}`)
-  t.same([failed.isSlowed('192.0.2.1'), failed.isSlowed('2001:db8::1'), failed.isSlowed(undefined), failed.isSlowed('10.0.3.254')], [false, false, true, true])
+  t.same(
+    [
+      failed.isSlowed('192.0.2.1'),
+      failed.isSlowed('2001:db8::1'),
+      failed.isSlowed(undefined),
+      failed.isSlowed('10.0.3.254'),
+    ],
+    [false, false, true, true],
+  )
   await clock.pass(10_000)
   t.equal(failed.isSlowed('10.0.3.254'), false)
 })
@@ -126,16 +159,29 @@ test('a token has 16 bytes or more and is one word; white space around it does n
     [`\n ${token}\r\n`, null],
     ['x'.repeat(4096), null],
     [token.slice(1), 'holds 15 bytes, write 16 or more, such as the output of: openssl rand -hex 32'],
-    [`${token.slice(1)}\n\n\n`, 'holds 15 bytes, write 16 or more, such as the output of: openssl rand -hex 32'],
+    [
+      `${token.slice(1)}\n\n\n`,
+      'holds 15 bytes, write 16 or more, such as the output of: openssl rand -hex 32',
+    ],
     ['', 'holds 0 bytes, write 16 or more, such as the output of: openssl rand -hex 32'],
-    [`${token} ${token}`, 'holds more than one word of ASCII, write one token, such as the output of: openssl rand -hex 32'],
-    [`${token}é`, 'holds more than one word of ASCII, write one token, such as the output of: openssl rand -hex 32'],
+    [
+      `${token} ${token}`,
+      'holds more than one word of ASCII, write one token, such as the output of: openssl rand -hex 32',
+    ],
+    [
+      `${token}é`,
+      'holds more than one word of ASCII, write one token, such as the output of: openssl rand -hex 32',
+    ],
     ['x'.repeat(4097), 'holds more than 4096 bytes, write one token of 16 bytes or more'],
   ]
   const file = join(t.testdir({}), 'token')
   for (const [content, problem] of table) {
     writeFileSync(file, content)
-    t.equal(await new TokenGuard(file, fakeClock(), silent).load(), problem, JSON.stringify(content.slice(0, 20)))
+    t.equal(
+      await new TokenGuard(file, fakeClock(), silent).load(),
+      problem,
+      JSON.stringify(content.slice(0, 20)),
+    )
   }
   t.equal(await new TokenGuard(t.testdirName, fakeClock(), silent).load(), 'cannot be read: EISDIR')
 })

@@ -5,10 +5,14 @@ import { join } from 'node:path'
 import { test } from 'tap'
 
 const cli = new URL('../../src/cli/cli.ts', import.meta.url).pathname
-const good = 'listeners: [{ address: ":17080", protocol: http, upstream: "127.0.0.1:8080", http: { trustForwarded: [] } }]\n'
+const good =
+  'listeners: [{ address: ":17080", protocol: http, upstream: "127.0.0.1:8080", http: { trustForwarded: [] } }]\n'
 
 function sidegate(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [cli, ...args], { encoding: 'utf8', env: { ...process.env, IDLE: '5' } })
+  const { status, stdout, stderr } = spawnSync(process.execPath, [cli, ...args], {
+    encoding: 'utf8',
+    env: { ...process.env, IDLE: '5' },
+  })
   return { status, stdout, stderr }
 }
 
@@ -40,12 +44,15 @@ test('wrong usage exits 64 and says what is right', async (t) => {
 })
 
 test('help and the version are on stdout, however they are asked for', async (t) => {
-  for (const args of [['help'], ['--help'], ['-h'], ['check', '--help']]) {
+  for (const args of [['help'], ['--help'], ['-h']]) {
     const { status, stdout } = sidegate(...args)
     t.equal(status, 0)
     t.match(stdout, /^usage: sidegate <command>\n/)
   }
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string
+  }
+  t.match(sidegate('check', '--help').stdout, /^usage: sidegate check FILE/)
   t.equal(sidegate('--version').stdout, `sidegate ${version}\n`)
 })
 
@@ -58,19 +65,33 @@ test('check says that a file is valid, with what is risky in it', async (t) => {
     stdout: `${file} is valid\n`,
     stderr: `warning: ${file}:1:128 listeners[0].deadlines.write: off: a reader that stalls is kept for ever, with its buffers\n`,
   })
-  t.match(JSON.parse(sidegate('check', '--json', file).stdout), { valid: true, errors: [], warnings: [{ line: 1, column: 128, path: 'listeners[0].deadlines.write' }] })
+  t.match(JSON.parse(sidegate('check', '--json', file).stdout), {
+    valid: true,
+    errors: [],
+    warnings: [{ line: 1, column: 128, path: 'listeners[0].deadlines.write' }],
+  })
 })
 
 test('check notes what a file leaves open, which is no warning', async (t) => {
-  const file = join(t.testdir({ 'sidegate.yaml': good.replace(', http: { trustForwarded: [] }', '') }), 'sidegate.yaml')
+  const file = join(
+    t.testdir({ 'sidegate.yaml': good.replace(', http: { trustForwarded: [] }', '') }),
+    'sidegate.yaml',
+  )
   const { status, stdout, stderr } = sidegate('check', file)
   t.strictSame([status, stdout], [0, `${file} is valid\n`])
   t.match(stderr, /^note: \S+:1:\d+ listeners\[0\]\.http\.trustForwarded: not written: [^\n]+\n$/)
-  t.match(JSON.parse(sidegate('check', '--json', file).stdout), { valid: true, warnings: [], notes: [{ line: 1, path: 'listeners[0].http.trustForwarded' }] })
+  t.match(JSON.parse(sidegate('check', '--json', file).stdout), {
+    valid: true,
+    warnings: [],
+    notes: [{ line: 1, path: 'listeners[0].http.trustForwarded' }],
+  })
 })
 
 test('check lists every error of a file and exits 78', async (t) => {
-  const file = join(t.testdir({ 'sidegate.yaml': good.replace(' }]', ', deadlines: { idle: 5, wirte: 1s } }]') }), 'sidegate.yaml')
+  const file = join(
+    t.testdir({ 'sidegate.yaml': good.replace(' }]', ', deadlines: { idle: 5, wirte: 1s } }]') }),
+    'sidegate.yaml',
+  )
   const expected = [
     `${file}:1:127 listeners[0].deadlines.idle: got 5, write a duration such as 5s`,
     `${file}:1:130 listeners[0].deadlines.wirte: unknown key, did you mean write?`,
@@ -78,13 +99,30 @@ test('check lists every error of a file and exits 78', async (t) => {
   t.strictSame(sidegate('check', file), { status: 78, stdout: '', stderr: `${expected.join('\n')}\n` })
   const { status, stdout, stderr } = sidegate('check', '--json', file)
   t.strictSame([status, stderr], [78, ''])
-  t.match(JSON.parse(stdout), { valid: false, errors: [{ line: 1, column: 127 }, { line: 1, column: 130 }], warnings: [] })
-  t.strictSame(sidegate('check', '/absent.yaml'), { status: 78, stdout: '', stderr: '/absent.yaml does not exist\n' })
+  t.match(JSON.parse(stdout), {
+    valid: false,
+    errors: [
+      { line: 1, column: 127 },
+      { line: 1, column: 130 },
+    ],
+    warnings: [],
+  })
+  t.strictSame(sidegate('check', '/absent.yaml'), {
+    status: 78,
+    stdout: '',
+    stderr: '/absent.yaml does not exist\n',
+  })
 })
 
 test('check takes ${NAME} from the environment', async (t) => {
-  const file = join(t.testdir({ 'sidegate.yaml': good.replace(' }]', ', deadlines: { idle: "${IDLE}" } }]') }), 'sidegate.yaml')
-  t.match(sidegate('check', file).stderr, 'got "5", write a duration such as 250ms, 30s, 5m or 1h (the value comes from ${IDLE})')
+  const file = join(
+    t.testdir({ 'sidegate.yaml': good.replace(' }]', ', deadlines: { idle: "${IDLE}" } }]') }),
+    'sidegate.yaml',
+  )
+  t.match(
+    sidegate('check', file).stderr,
+    'got "5", write a duration such as 250ms, 30s, 5m or 1h (the value comes from ${IDLE})',
+  )
 })
 
 test('explain tells all reasons, or one in full', async (t) => {
@@ -96,7 +134,10 @@ test('explain tells all reasons, or one in full', async (t) => {
 })
 
 test('schema prints the schema of the documentation', async (t) => {
-  t.equal(sidegate('schema').stdout, readFileSync(new URL('../../docs/sidegate.schema.json', import.meta.url), 'utf8'))
+  t.equal(
+    sidegate('schema').stdout,
+    readFileSync(new URL('../../docs/sidegate.schema.json', import.meta.url), 'utf8'),
+  )
 })
 
 test('a reader that stops reading is no error', async (t) => {
@@ -104,7 +145,9 @@ test('a reader that stops reading is no error', async (t) => {
     const child = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
     child.stdout.destroy()
     let stderr = ''
-    child.stderr.setEncoding('utf8').on('data', (chunk: string) => { stderr += chunk })
+    child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+      stderr += chunk
+    })
     const [code] = (await once(child, 'close')) as [number]
     t.strictSame([code, stderr], [0, ''], args.join(' '))
   }

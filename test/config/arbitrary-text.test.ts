@@ -11,30 +11,139 @@ function survives(text: string, env: Record<string, string> = {}): boolean {
     if (!(error instanceof ConfigError)) throw error
     // Each problem is one line that no terminal is led astray by, in the order of the file.
     const lines = error.problems.map(({ line }) => line)
-    return lines.length > 0 && lines.every((line, index) => line >= (lines[index - 1] ?? 0)) && error.message.split('\n').every((line) => /^f[: ][^\p{C}\p{Zl}\p{Zp}]*$/u.test(line))
+    return (
+      lines.length > 0 &&
+      lines.every((line, index) => line >= (lines[index - 1] ?? 0)) &&
+      error.message.split('\n').every((line) => /^f[: ][^\p{C}\p{Zl}\p{Zp}]*$/u.test(line))
+    )
   }
 }
 
 const words = [
-  'listeners:', '\n', '  ', '- ', 'address', ': ', '":17080"', 'protocol', 'http', 'upstream', 'a:1', 'deadlines', '{', '}', '[', ']', ', ', 'idle', '5', '5s', 'off',
-  '&a ', '*a', '!x ', '"', "'", '|\n', '>\n', '#', '? ', '<<', '__proto__', 'constructor', 'toString', '${A}', '$${', '${', '~', 'null', '0x1', '.inf', '---\n', '...\n', '%YAML 1.1\n', '\t', '\r\n', '\u2028', '\u202e', '\0', '\ufeff', '\ud800', '1e400',
+  'listeners:',
+  '\n',
+  '  ',
+  '- ',
+  'address',
+  ': ',
+  '":17080"',
+  'protocol',
+  'http',
+  'upstream',
+  'a:1',
+  'deadlines',
+  '{',
+  '}',
+  '[',
+  ']',
+  ', ',
+  'idle',
+  '5',
+  '5s',
+  'off',
+  '&a ',
+  '*a',
+  '!x ',
+  '"',
+  "'",
+  '|\n',
+  '>\n',
+  '#',
+  '? ',
+  '<<',
+  '__proto__',
+  'constructor',
+  'toString',
+  '${A}',
+  '$${',
+  '${',
+  '~',
+  'null',
+  '0x1',
+  '.inf',
+  '---\n',
+  '...\n',
+  '%YAML 1.1\n',
+  '\t',
+  '\r\n',
+  '\u2028',
+  '\u202e',
+  '\0',
+  '\ufeff',
+  '\ud800',
+  '1e400',
 ]
 
 test('any text is a configuration or a ConfigError', async () => {
-  fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 200 }), (text) => survives(text)), { numRuns: 500 })
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary', maxLength: 200 }), (text) => survives(text)),
+    { numRuns: 500 },
+  )
 })
 
 test('any mixture of YAML is a configuration or a ConfigError', async () => {
-  fc.assert(fc.property(fc.array(fc.constantFrom(...words), { maxLength: 60 }), fc.string(), (parts, value) => survives(parts.join(''), { A: value })), { numRuns: 2000 })
+  fc.assert(
+    fc.property(fc.array(fc.constantFrom(...words), { maxLength: 60 }), fc.string(), (parts, value) =>
+      survives(parts.join(''), { A: value }),
+    ),
+    { numRuns: 2000 },
+  )
 })
 
 test('any value in any place is a configuration or a ConfigError', async () => {
-  const places = ['health', 'log', 'listeners', 'address', 'protocol', 'upstream', 'deadlines', 'buffers', 'websocket', 'ping', 'origins', 'name', 'idle', 'high', 'limits', 'http', '__proto__', 'x']
+  const places = [
+    'health',
+    'log',
+    'listeners',
+    'address',
+    'protocol',
+    'upstream',
+    'deadlines',
+    'buffers',
+    'websocket',
+    'ping',
+    'origins',
+    'name',
+    'idle',
+    'high',
+    'limits',
+    'http',
+    '__proto__',
+    'x',
+  ]
   const tree = fc.letrec((tie) => ({
-    node: fc.oneof({ maxDepth: 5 }, fc.constantFrom(5, 0, -1, 1.5, true, null, '5s', 'off', ':1', 'a:1', 'http', 'tcp', '64KiB', '10%', '${A}'), fc.string({ unit: 'binary' }), fc.array(tie('node'), { maxLength: 3 }), fc.dictionary(fc.constantFrom(...places), tie('node'), { maxKeys: 4 })),
+    node: fc.oneof(
+      { maxDepth: 5 },
+      fc.constantFrom(
+        5,
+        0,
+        -1,
+        1.5,
+        true,
+        null,
+        '5s',
+        'off',
+        ':1',
+        'a:1',
+        'http',
+        'tcp',
+        '64KiB',
+        '10%',
+        '${A}',
+      ),
+      fc.string({ unit: 'binary' }),
+      fc.array(tie('node'), { maxLength: 3 }),
+      fc.dictionary(fc.constantFrom(...places), tie('node'), { maxKeys: 4 }),
+    ),
   })).node
   const listener = { address: ':1', protocol: 'tcp', upstream: 'a:2' }
-  fc.assert(fc.property(fc.dictionary(fc.constantFrom(...places), tree), (extra) => {
-    return survives(JSON.stringify({ listeners: [listener], ...extra })) && survives(JSON.stringify({ listeners: [{ ...listener, ...extra }] }))
-  }), { numRuns: 1000 })
+  fc.assert(
+    fc.property(fc.dictionary(fc.constantFrom(...places), tree), (extra) => {
+      return (
+        survives(JSON.stringify({ listeners: [listener], ...extra })) &&
+        survives(JSON.stringify({ listeners: [{ ...listener, ...extra }] }))
+      )
+    }),
+    { numRuns: 1000 },
+  )
 })

@@ -4,7 +4,9 @@ import { parseCidr } from '../../src/config/cidr.ts'
 
 const value = (input: unknown): unknown => {
   const parsed = parseCidr(input)
-  return 'value' in parsed ? `${parsed.value.family} ${parsed.value.address}/${parsed.value.prefix}` : parsed.problem
+  return 'value' in parsed
+    ? `${parsed.value.family} ${parsed.value.address}/${parsed.value.prefix}`
+    : parsed.problem
 }
 
 test('a network or one address is read', (t) => {
@@ -30,7 +32,23 @@ test('an IPv4 network in IPv6 clothes is the IPv4 network, as peers are written'
 
 test('everything else is refused with what to write instead', (t) => {
   const remedy = 'write a network such as 10.0.0.0/8, or one address'
-  for (const bad of ['', '10.0.0.0/', '10.0.0.0/08', '10.0.0.0/-1', '10.0.0/8', '010.0.0.0/8', '10.0.0.256', '10.0.0.0/8 ', 'example.com', '[::1]', 'fe80::1%eth0', '1.2.3.4:80', '10.0.0.0/8/8', ':::/8', 'g::']) {
+  for (const bad of [
+    '',
+    '10.0.0.0/',
+    '10.0.0.0/08',
+    '10.0.0.0/-1',
+    '10.0.0/8',
+    '010.0.0.0/8',
+    '10.0.0.256',
+    '10.0.0.0/8 ',
+    'example.com',
+    '[::1]',
+    'fe80::1%eth0',
+    '1.2.3.4:80',
+    '10.0.0.0/8/8',
+    ':::/8',
+    'g::',
+  ]) {
     t.ok(String(value(bad)).endsWith(remedy), bad)
   }
   for (const bad of [null, 5, [], {}, true]) t.ok(String(value(bad)).endsWith(remedy))
@@ -40,7 +58,15 @@ test('everything else is refused with what to write instead', (t) => {
 })
 
 test('what is read is what node:net takes, and decides by', (t) => {
-  const networks = ['10.1.2.3/8', '192.0.2.1', '0.0.0.0/32', 'fd00::1/8', '::1', '2001:db8::/127', '::ffff:198.51.100.0/120']
+  const networks = [
+    '10.1.2.3/8',
+    '192.0.2.1',
+    '0.0.0.0/32',
+    'fd00::1/8',
+    '::1',
+    '2001:db8::/127',
+    '::ffff:198.51.100.0/120',
+  ]
   const list = new BlockList()
   for (const network of networks) {
     const parsed = parseCidr(network)
@@ -48,7 +74,9 @@ test('what is read is what node:net takes, and decides by', (t) => {
   }
   const inside = ['10.255.0.1', '192.0.2.1', 'fdff::', '::1', '2001:db8::1', '198.51.100.7']
   const outside = ['11.0.0.1', '192.0.2.2', 'fc00::1', '::2', '2001:db8::2', '198.51.101.7']
-  for (const address of inside) t.equal(list.check(address, address.includes(':') ? 'ipv6' : 'ipv4'), true, address)
-  for (const address of outside) t.equal(list.check(address, address.includes(':') ? 'ipv6' : 'ipv4'), false, address)
+  for (const address of inside)
+    t.equal(list.check(address, address.includes(':') ? 'ipv6' : 'ipv4'), true, address)
+  for (const address of outside)
+    t.equal(list.check(address, address.includes(':') ? 'ipv6' : 'ipv4'), false, address)
   t.end()
 })

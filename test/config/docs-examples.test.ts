@@ -9,7 +9,9 @@ const files = ['README.md', ...globSync('docs/*.md', { cwd: root })]
 
 /** Whole configurations; a piece of one says what it is a piece of. */
 const examplesIn = (file: string): string[] =>
-  [...readFileSync(join(root, file), 'utf8').matchAll(/```yaml\n([^]*?)```/g)].map(([, text = '']) => text).filter((text) => /^listeners:/m.test(text))
+  [...readFileSync(join(root, file), 'utf8').matchAll(/```yaml\n([^]*?)```/g)]
+    .map(([, text = '']) => text)
+    .filter((text) => /^listeners:/m.test(text))
 
 function problems(text: string, file: string): string[] {
   try {
@@ -34,14 +36,25 @@ test('every configuration in the documentation is accepted, and nothing in it is
 })
 
 test('every link in the documentation leads to a file, and to a heading of it', async (t) => {
-  const heading = (line: string): string => line.replace(/^#+ /, '').toLowerCase().replaceAll(/[^\w\- ]/g, '').replaceAll(' ', '-')
+  const heading = (line: string): string =>
+    line
+      .replace(/^#+ /, '')
+      .toLowerCase()
+      .replaceAll(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-')
   for (const file of [...files, ...globSync('helm/*/README.md', { cwd: root })]) {
-    for (const [, target = ''] of readFileSync(join(root, file), 'utf8').matchAll(/\]\((?!https?:)([^)]+)\)/g)) {
+    for (const [, target = ''] of readFileSync(join(root, file), 'utf8').matchAll(
+      /\]\((?!https?:)([^)]+)\)/g,
+    )) {
       const [path = '', anchor] = target.split('#')
       const to = path === '' ? join(root, file) : join(root, file, '..', path)
       const text = to.endsWith('.md') ? readFileSync(to, 'utf8') : ''
       t.ok(globSync(to).length === 1, `${file}: ${target}`)
-      if (anchor !== undefined) t.ok(text.split('\n').some((line) => line.startsWith('#') && heading(line) === anchor), `${file}: ${target}`)
+      if (anchor !== undefined)
+        t.ok(
+          text.split('\n').some((line) => line.startsWith('#') && heading(line) === anchor),
+          `${file}: ${target}`,
+        )
     }
   }
 })

@@ -15,18 +15,28 @@ test('the generated documents are up to date', async (t) => {
 })
 
 test('every example in the documentation is valid and raises no warning', async (t) => {
-  const examples = [...read('configuration.md').matchAll(/```yaml\n([^]*?)```/g)].map(([, text = '']) => text).filter((text) => text.includes('listeners:'))
+  const examples = [...read('configuration.md').matchAll(/```yaml\n([^]*?)```/g)]
+    .map(([, text = '']) => text)
+    .filter((text) => text.includes('listeners:'))
   t.equal(examples.length, 2)
   const [smallest, full] = examples.map((text) => checkText(text, 'f'))
   // The full one names its listener and writes what is derived otherwise; jitter without a lifetime is only there to be seen.
-  t.strictSame(full?.warnings.map(({ path }) => path), ['listeners[0].deadlines.lifetimeJitter'])
+  t.strictSame(
+    full?.warnings.map(({ path }) => path),
+    ['listeners[0].deadlines.lifetimeJitter'],
+  )
   t.strictSame(smallest?.warnings, [])
 })
 
 test('the full example is made of the defaults', async (t) => {
-  const [, , text = ''] = [...read('configuration.md').matchAll(/```yaml\n([^]*?)```/g)].map(([, inner = '']) => inner)
+  const [, , text = ''] = [...read('configuration.md').matchAll(/```yaml\n([^]*?)```/g)].map(
+    ([, inner = '']) => inner,
+  )
   const written = checkText(text, 'f').config
-  const { config } = checkText('listeners: [{ name: app, address: ":17080", protocol: http, upstream: "127.0.0.1:8080" }]', 'f')
+  const { config } = checkText(
+    'listeners: [{ name: app, address: ":17080", protocol: http, upstream: "127.0.0.1:8080" }]',
+    'f',
+  )
   const expected = structuredClone(config)
   const [listener] = expected.listeners
   if (listener === undefined) throw new Error('no listener')
@@ -39,7 +49,8 @@ test('the full example is made of the defaults', async (t) => {
 
 test('every supported key and every reason is documented', async (t) => {
   const [configuration, closeReasons] = [read('configuration.md'), read('close-reasons.md')]
-  for (const { path } of rows()) t.match(configuration, `| \`${path.slice(path.lastIndexOf('.') + 1)}\` |`, path)
+  for (const { path } of rows())
+    t.match(configuration, `| \`${path.slice(path.lastIndexOf('.') + 1)}\` |`, path)
   for (const reason of reasonNames) t.match(closeReasons, `\n## ${reason}\n`, reason)
-  for (const name of ['drain', 'workers', 'slowConsumer', 'token']) t.notMatch(configuration, `| \`${name}\` |`, name)
+  for (const name of ['drain', 'slowConsumer', 'token']) t.notMatch(configuration, `| \`${name}\` |`, name)
 })

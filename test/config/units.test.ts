@@ -1,5 +1,14 @@
 import { test } from 'tap'
-import { formatDuration, formatPercent, formatSize, MAX_DURATION_MS, OFF, parseDuration, parsePercent, parseSize } from '../../src/config/units.ts'
+import {
+  formatDuration,
+  formatPercent,
+  formatSize,
+  MAX_DURATION_MS,
+  OFF,
+  parseDuration,
+  parsePercent,
+  parseSize,
+} from '../../src/config/units.ts'
 
 const time = { min: 1, max: MAX_DURATION_MS, isOffAllowed: true }
 const bytes = { min: 512, max: 1024 ** 3, isOffAllowed: false }
@@ -7,9 +16,17 @@ const share = { min: 0.001, max: 0.5, isOffAllowed: true }
 
 test('durations are read in every unit and written back in the largest that is exact', async (t) => {
   const table: [string, number, string][] = [
-    ['1ms', 1, '1ms'], ['250ms', 250, '250ms'], ['30s', 30_000, '30s'], ['90s', 90_000, '90s'], ['60s', 60_000, '1m'],
-    ['5m', 300_000, '5m'], ['1h', 3_600_000, '1h'], ['1.5h', 5_400_000, '90m'], ['24d', MAX_DURATION_MS, '24d'],
-    ['1.005s', 1005, '1005ms'], ['off', OFF, 'off'],
+    ['1ms', 1, '1ms'],
+    ['250ms', 250, '250ms'],
+    ['30s', 30_000, '30s'],
+    ['90s', 90_000, '90s'],
+    ['60s', 60_000, '1m'],
+    ['5m', 300_000, '5m'],
+    ['1h', 3_600_000, '1h'],
+    ['1.5h', 5_400_000, '90m'],
+    ['24d', MAX_DURATION_MS, '24d'],
+    ['1.005s', 1005, '1005ms'],
+    ['off', OFF, 'off'],
   ]
   for (const [text, ms, formatted] of table) {
     t.strictSame(parseDuration(text, time), { value: ms }, text)
@@ -50,7 +67,9 @@ test('what is no duration is answered with one that was probably meant', async (
 })
 
 test('a bound that cannot be off says so', async (t) => {
-  t.strictSame(parseDuration('off', { ...time, isOffAllowed: false }), { problem: 'got off, but this bound cannot be off, write a duration such as 250ms, 30s, 5m or 1h' })
+  t.strictSame(parseDuration('off', { ...time, isOffAllowed: false }), {
+    problem: 'got off, but this bound cannot be off, write a duration such as 250ms, 30s, 5m or 1h',
+  })
   t.strictSame(parseDuration(0, { ...time, isOffAllowed: false }), { problem: 'got 0, must be 1ms or more' })
 })
 

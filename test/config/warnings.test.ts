@@ -2,21 +2,31 @@ import { test } from 'tap'
 import { checkText } from '../../src/config/load.ts'
 
 const warned = (listener: string, top = ''): string[] =>
-  checkText(`${top}\nlisteners: [{ address: ":17080", upstream: "127.0.0.1:1", ${listener} }]`, 'f').warnings.map(({ path }) => path)
+  checkText(
+    `${top}\nlisteners: [{ address: ":17080", upstream: "127.0.0.1:1", ${listener} }]`,
+    'f',
+  ).warnings.map(({ path }) => path)
 
 test('values that end innocent connections of tcp are risky, the defaults and longer ones are not, and http may have them', async (t) => {
   const risky = { write: '30s', upstreamIdle: '4m', idle: '1m', lifetime: '1h' }
   const fine = { write: '1m', upstreamIdle: '5m', idle: '5m', lifetime: 'off' }
   for (const [name, value] of Object.entries(risky)) {
-    t.same(warned(`protocol: tcp, deadlines: { ${name}: ${value} }`), [`listeners[0].deadlines.${name}`], name)
+    t.same(
+      warned(`protocol: tcp, deadlines: { ${name}: ${value} }`),
+      [`listeners[0].deadlines.${name}`],
+      name,
+    )
     t.same(warned(`protocol: http, deadlines: { ${name}: ${value} }`), [], `${name} of http`)
   }
-  for (const [name, value] of Object.entries(fine)) t.same(warned(`protocol: tcp, deadlines: { ${name}: ${value} }`), [], `${name} of ${value}`)
+  for (const [name, value] of Object.entries(fine))
+    t.same(warned(`protocol: tcp, deadlines: { ${name}: ${value} }`), [], `${name} of ${value}`)
   t.same(warned('protocol: tcp'), [])
 })
 
 test('deadlines.write has a default for each protocol', async (t) => {
-  const write = (protocol: string): unknown => checkText(`listeners: [{ address: ":17080", upstream: "127.0.0.1:1", protocol: ${protocol} }]`, 'f').config.listeners[0]?.deadlines.writeMs
+  const write = (protocol: string): unknown =>
+    checkText(`listeners: [{ address: ":17080", upstream: "127.0.0.1:1", protocol: ${protocol} }]`, 'f')
+      .config.listeners[0]?.deadlines.writeMs
   t.same([write('tcp'), write('http')], [300_000, 30_000])
 })
 
@@ -27,8 +37,60 @@ test('drain.tcp: spread is risky where there is a listener of tcp', async (t) =>
 
 test('a mode has an effect for a Unix socket only, and is written in quotes', async (t) => {
   t.same(warned('protocol: tcp, mode: "0660"'), ['listeners[0].mode'])
-  const unix = (mode: string): unknown => checkText(`listeners: [{ address: "unix:/run/s", protocol: tcp, upstream: "127.0.0.1:1", mode: ${mode} }]`, 'f')
+  const unix = (mode: string): unknown =>
+    checkText(
+      `listeners: [{ address: "unix:/run/s", protocol: tcp, upstream: "127.0.0.1:1", mode: ${mode} }]`,
+      'f',
+    )
   t.match(unix('"0660"'), { config: { listeners: [{ mode: 0o660 }] }, warnings: [] })
   t.match(unix('off'), { config: { listeners: [{ mode: null }] } })
-  for (const bad of ['660', '0o660', '"0668"', '"rw"', '"66"']) t.throws(() => unix(bad), /listeners\[0\]\.mode: got/, bad)
+  for (const bad of ['660', '0o660', '"0668"', '"rw"', '"66"'])
+    t.throws(() => unix(bad), /listeners\[0\]\.mode: got/, bad)
+})
+
+test('deadlines that can hardly be meant are risky, at one millisecond less or more than what can', async (t) => {
+  const odd: Array<[name: string, fine: string, risky: string]> = [
+    ['handshake', '1s', '999ms'],
+    ['handshake', '2m', '120001ms'],
+    ['handshake', '10s', '10m'],
+    ['connect', '1m', '60001ms'],
+    ['connect', '50ms', '49ms'],
+    ['response', '1s', '999ms'],
+    ['response', '1h', '3600001ms'],
+    ['request', '1s', '999ms'],
+    ['idle', '10s', '9999ms'],
+    ['write', '1s', '999ms'],
+    ['write', '1h', '3600001ms'],
+    ['halfClose', '1s', '999ms'],
+    ['close', '100ms', '99ms'],
+    ['close', '1m', '60001ms'],
+    ['lifetime', '1m', '5s'],
+  ]
+  for (const [name, fine, risky] of odd) {
+    t.same(warned(`protocol: http, deadlines: { ${name}: ${fine} }`), [], `${name}: ${fine}`)
+    t.same(
+      warned(`protocol: http, deadlines: { ${name}: ${risky} }`),
+      [`listeners[0].deadlines.${name}`],
+      `${name}: ${risky}`,
+    )
+  }
+})
+
+test('a value has one warning, the one that says most', async (t) => {
+  t.same(warned('protocol: tcp, deadlines: { idle: 5s }'), ['listeners[0].deadlines.idle'])
+})
+
+test('what counts and judges by client is warned of where a trusted proxy names clients and the values are for peers', async (t) => {
+  const http = (trusted: string, rest: string): string[] =>
+    warned(`protocol: http, http: { trustForwarded: ${trusted} }, ${rest}`)
+  t.same(http('[0.0.0.0/0]', 'noDelay: true'), ['listeners[0].http.trustForwarded'])
+  const ingress = 'access: { allow: [10.1.0.0/16] }'
+  t.same(http('[10.1.0.0/16, private]', ingress), ['listeners[0].access.allow'])
+  t.same(http('[private]', ingress), [], 'clients may be private ones')
+  t.same(http('[10.1.0.0/16]', 'access: { allow: [10.1.0.0/16, 192.0.2.0/24] }'), [])
+  const paced = (burst: number): string =>
+    `limits: { newConnections: { rate: 5, burst: ${burst}, per: client, onExceed: close } }`
+  t.same(http('[private]', paced(20)), ['listeners[0].limits.newConnections.burst'])
+  t.same(http('[private]', paced(50)), [])
+  t.same(http('[]', paced(20)), [])
 })

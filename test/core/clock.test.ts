@@ -26,7 +26,13 @@ test('an item is swept four times a second from when it was added', async (t) =>
 })
 
 test('short deadlines are swept at an eighth of the shortest, never more often than every 5 ms nor less than every 250', async (t) => {
-  for (const [shortestMs, everyMs] of [[800, 100], [10, 5], [1, 5], [3_600_000, 250], [Infinity, 250]] as const) {
+  for (const [shortestMs, everyMs] of [
+    [800, 100],
+    [10, 5],
+    [1, 5],
+    [3_600_000, 250],
+    [Infinity, 250],
+  ] as const) {
     const { clock, sweep } = setUp(shortestMs)
     const item = swept()
     sweep.add(item)
@@ -123,7 +129,10 @@ test('a sweep that is later than that is left out: until the next one the kernel
   await clock.pass(249)
   t.same(seen, [{ now: 250, bytes: 0 }], 'not judged yet')
   await clock.pass(1)
-  t.same(seen, [{ now: 250, bytes: 0 }, { now: 1001, bytes: 1 }])
+  t.same(seen, [
+    { now: 250, bytes: 0 },
+    { now: 1001, bytes: 1 },
+  ])
 })
 
 test('after a sweep that was left out the next ones are in time again', async (t) => {
@@ -146,7 +155,10 @@ test('in a process that stumbles all the time every second sweep is made, a turn
     clock.arrive(() => (bytes += 1))
     await clock.pass(0)
   }
-  t.same(seen, [{ now: 2000, bytes: 2 }, { now: 4000, bytes: 4 }])
+  t.same(seen, [
+    { now: 2000, bytes: 2 },
+    { now: 4000, bytes: 4 },
+  ])
 })
 
 test('a shorter deadline makes the sweeps of live items finer, a longer one coarser', async (t) => {
@@ -233,7 +245,13 @@ test('an item whose sweep throws is told so, and the others are swept all the sa
   const [before, after] = [swept(), swept()]
   for (const item of [before, broken, after]) sweep.add(item)
   await clock.pass(500)
-  t.same([before.at, after.at], [[250, 500], [250, 500]])
+  t.same(
+    [before.at, after.at],
+    [
+      [250, 500],
+      [250, 500],
+    ],
+  )
   t.same(told, [error])
 })
 

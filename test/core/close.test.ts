@@ -27,7 +27,12 @@ interface Row {
 }
 
 const none = [null, null, null] as const
-const row = (manner: Manner, status: number | readonly [number, number] | null, client: Row['client'] = none, upstream: Row['upstream'] = none): Row => ({
+const row = (
+  manner: Manner,
+  status: number | readonly [number, number] | null,
+  client: Row['client'] = none,
+  upstream: Row['upstream'] = none,
+): Row => ({
   manner,
   http: typeof status === 'number' ? [status, status] : status,
   client,
@@ -50,7 +55,7 @@ const table: Record<Reason, Row> = {
   idle_timeout: row('flush', [408, 504], [1001, 1001, 1001], [1001, 1001, 1001]),
   write_timeout: row('reset', null),
   half_close_timeout: row('reset', null),
-  ping_timeout: row('drop', null, none, [1001, null, 1001]),
+  ping_timeout: row('drop', [408, 504], none, [1001, null, 1001]),
   lifetime_timeout: row('flush', 503, [1001, 1001, 1001], [1001, 1001, 1001]),
   drain: row('flush', 503, [1012, 1012, 1012], [1001, 1012, 1001]),
   drain_timeout: row('reset', null),
@@ -75,9 +80,17 @@ test('the reasons are those of the design, each with its manner, HTTP status and
     t.equal(reasonRow(reason).manner, manner, reason)
     for (const [index, side] of sides.entries()) {
       const close = makeClose(reason, side, 'relay')
-      t.equal(httpStatus(close), http === null ? null : http[side === 'upstream' ? 1 : 0], `${reason} by the ${side}: HTTP`)
+      t.equal(
+        httpStatus(close),
+        http === null ? null : http[side === 'upstream' ? 1 : 0],
+        `${reason} by the ${side}: HTTP`,
+      )
       t.equal(websocketCode(close, 'client'), client[index], `${reason} by the ${side}: code for the client`)
-      t.equal(websocketCode(close, 'upstream'), upstream[index], `${reason} by the ${side}: code for the upstream`)
+      t.equal(
+        websocketCode(close, 'upstream'),
+        upstream[index],
+        `${reason} by the ${side}: code for the upstream`,
+      )
     }
   }
   t.end()
@@ -89,10 +102,12 @@ test('every code may be sent, and every status may be answered', (t) => {
       const close = makeClose(reason, side, 'relay')
       for (const to of peers) {
         const code = websocketCode(close, to)
-        if (code !== null) t.ok([1001, 1002, 1008, 1009, 1011, 1012, 1013].includes(code), `${reason}: ${code}`)
+        if (code !== null)
+          t.ok([1001, 1002, 1008, 1009, 1011, 1012, 1013].includes(code), `${reason}: ${code}`)
       }
       const status = httpStatus(close)
-      if (status !== null) t.ok([400, 403, 408, 413, 429, 500, 502, 503, 504].includes(status), `${reason}: ${status}`)
+      if (status !== null)
+        t.ok([400, 403, 408, 413, 429, 500, 502, 503, 504].includes(status), `${reason}: ${status}`)
     }
   }
   t.end()
@@ -121,12 +136,20 @@ test('every deadline of the configuration ends as the reason of its own name', (
   ] as const) {
     t.equal(reasonRow(reason).key, key)
   }
-  t.same(reasonRow('idle_timeout').key?.split(', '), ['deadlines.idle', 'deadlines.clientIdle', 'deadlines.upstreamIdle'])
+  t.same(reasonRow('idle_timeout').key?.split(', '), [
+    'deadlines.idle',
+    'deadlines.clientIdle',
+    'deadlines.upstreamIdle',
+  ])
   t.end()
 })
 
 test('a rule with a status or a code of its own overrides the table, the code only for who broke it', (t) => {
-  const close: Close = { ...makeClose('protocol_error', 'client', 'relay'), httpStatus: 426, websocketCode: 1007 }
+  const close: Close = {
+    ...makeClose('protocol_error', 'client', 'relay'),
+    httpStatus: 426,
+    websocketCode: 1007,
+  }
   t.equal(httpStatus(close), 426)
   t.equal(websocketCode(close, 'client'), 1007)
   t.equal(websocketCode(close, 'upstream'), 1001)
@@ -147,8 +170,21 @@ function failure(code: string | undefined, message = `read ${code}`): NodeJS.Err
 }
 
 test('an error on a connection is reset with its errno; an unknown one with its words too, in bounds', (t) => {
-  for (const code of ['ECONNRESET', 'EPIPE', 'ECONNABORTED', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTCONN']) {
-    t.same(closeFromError(failure(code), 'upstream', 'relay'), { reason: 'reset', side: 'upstream', phase: 'relay', detail: code })
+  for (const code of [
+    'ECONNRESET',
+    'EPIPE',
+    'ECONNABORTED',
+    'ETIMEDOUT',
+    'EHOSTUNREACH',
+    'ENETUNREACH',
+    'ENOTCONN',
+  ]) {
+    t.same(closeFromError(failure(code), 'upstream', 'relay'), {
+      reason: 'reset',
+      side: 'upstream',
+      phase: 'relay',
+      detail: code,
+    })
   }
   t.equal(closeFromError(failure('EWEIRD', 'it broke'), 'client', 'handshake').detail, 'EWEIRD: it broke')
   t.equal(closeFromError(failure(undefined, 'it broke'), 'client', 'relay').reason, 'reset')
@@ -157,16 +193,38 @@ test('an error on a connection is reset with its errno; an unknown one with its 
 })
 
 test('a dial that the upstream refused is connect_refused, and any other failure connect_failed, by the upstream', (t) => {
-  t.same(closeFromDialError(failure('ECONNREFUSED')), { reason: 'connect_refused', side: 'upstream', phase: 'connect', detail: 'ECONNREFUSED' })
-  for (const code of ['ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'EMFILE', 'ENOENT', 'ECONNRESET', 'ETIMEDOUT', 'EADDRNOTAVAIL']) {
-    t.same(closeFromDialError(failure(code)), { reason: 'connect_failed', side: 'upstream', phase: 'connect', detail: code })
+  t.same(closeFromDialError(failure('ECONNREFUSED')), {
+    reason: 'connect_refused',
+    side: 'upstream',
+    phase: 'connect',
+    detail: 'ECONNREFUSED',
+  })
+  for (const code of [
+    'ENOTFOUND',
+    'EAI_AGAIN',
+    'EHOSTUNREACH',
+    'ENETUNREACH',
+    'EMFILE',
+    'ENOENT',
+    'ECONNRESET',
+    'ETIMEDOUT',
+    'EADDRNOTAVAIL',
+  ]) {
+    t.same(closeFromDialError(failure(code)), {
+      reason: 'connect_failed',
+      side: 'upstream',
+      phase: 'connect',
+      detail: code,
+    })
   }
   t.equal(closeFromDialError(failure(undefined, 'no words')).detail, 'no words')
   t.end()
 })
 
 function files(folder: string, end: string): string[] {
-  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith(end))
+  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).filter((file) =>
+    file.endsWith(end),
+  )
 }
 
 test('every reason is in the title of at least one test', (t) => {
@@ -175,7 +233,10 @@ test('every reason is in the title of at least one test', (t) => {
     .filter((line) => /\btest\(\s*['"`]|\btitle: ['"`]/.test(line))
   for (const reason of reasonNames) {
     const word = new RegExp(`(?<!\\w)${reason}(?!\\w)`)
-    t.ok(titles.some((title) => word.test(title)), reason)
+    t.ok(
+      titles.some((title) => word.test(title)),
+      reason,
+    )
   }
   t.end()
 })

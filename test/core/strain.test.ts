@@ -59,7 +59,10 @@ test('a pair tells since when each peer has taken nothing', async (t) => {
   pair.close({ reason: 'drain', side: 'sidegate', phase: 'relay' })
   const closedAt = clock.now()
   await clock.pass(3000)
-  t.ok(Math.abs(pair.takenAt('client') - closedAt) <= SWEEP_MS, 'what is being parted from is stalled like any other')
+  t.ok(
+    Math.abs(pair.takenAt('client') - closedAt) <= SWEEP_MS,
+    'what is being parted from is stalled like any other',
+  )
 })
 
 test('while memory runs short the kernel is asked of every queue, and with memory to spare of none that young', async (t) => {
@@ -76,7 +79,10 @@ test('while memory runs short the kernel is asked of every queue, and with memor
 })
 
 test('a peer is not told to be quiet for more than a second until the kernel has answered twice', async (t) => {
-  const { pair, clock, strain, upstream, client } = memoryPair({ deadlines: { writeMs: 60_000 }, clientTakes: 0 })
+  const { pair, clock, strain, upstream, client } = memoryPair({
+    deadlines: { writeMs: 60_000 },
+    clientTakes: 0,
+  })
   client.measurements = 0
   client.measure = () => {}
   strain.isWatching = true

@@ -82,6 +82,58 @@ test('where a turn is used up, who had much to do waits to begin, and who had li
   t.equal(busy.mayBegin, true)
 })
 
+test('who has waited is held to spend what it spent before: a turn wakes fewer of those that do much', async (t) => {
+  const clock = fakeClock()
+  const turns = new Turns(clock)
+  let woken = 0
+  for (let i = 0; i < 12; i++) {
+    const share = new Share(turns, { onShare: () => void woken++ })
+    share.spend(i < 8 ? 2 * SHARE : 100 * SHARE)
+    share.wait()
+  }
+  const perTurn: number[] = []
+  const count = (): void => {
+    perTurn.push(woken)
+    if (woken < 12) clock.nextTurn(count)
+  }
+  clock.nextTurn(count)
+  await clock.pass(0)
+  t.same(perTurn, [2, 4, 6, 8, 9, 10, 11, 12], 'two, and then one by one those that do more than a turn')
+})
+
+test('where all together have had much, one who has had much has nothing left, and one who has had little has all', async (t) => {
+  const clock = fakeClock()
+  const turns = new Turns(clock)
+  const share = (): Share => new Share(turns, { onShare() {} })
+  const many = Array.from({ length: 15 }, share)
+  const [last, calm] = [share(), share()]
+  for (const one of many) one.spend(SHARE)
+  calm.spend(1000)
+  last.spend(SHARE - 1)
+  t.equal(last.left, 1, 'a byte less than 4 MiB')
+  last.spend(1)
+  t.same([last.left, calm.left], [0, SHARE - 1000])
+  await clock.pass(0)
+  t.equal(last.left, SHARE)
+})
+
+test('so with less where many wait', (t) => {
+  const turns = new Turns(fakeClock())
+  const share = (): Share => new Share(turns, { onShare() {} })
+  const busy = Array.from({ length: 4 }, share)
+  for (const one of busy) one.spend(SHARE - 1)
+  busy[0]!.spend(1)
+  for (let nth = 0; nth < 64; nth++) share().wait()
+  t.equal(busy[1]!.left, 1, '64 wait')
+  share().wait()
+  t.equal(busy[1]!.left, 1, 'more than 64, and three bytes less than 1 MiB')
+  for (const one of busy.slice(2)) one.spend(1)
+  t.equal(busy[1]!.left, 1)
+  share().spend(SHARE)
+  t.equal(busy[1]!.left, 0)
+  t.end()
+})
+
 test('who leaves has no turn', async (t) => {
   const clock = fakeClock()
   const turns = new Turns(clock)

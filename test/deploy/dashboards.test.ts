@@ -1,7 +1,7 @@
 // The rules of Grafana's dashboard-linter (v0.2.0, docs/index.md), and that no query asks for what the program does not have.
 
 import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parser } from '@prometheus-io/lezer-promql'
 import { test } from 'tap'
@@ -11,6 +11,7 @@ interface Panel {
   type: string
   title?: string
   description?: string
+  links?: Array<{ title: string; url: string }>
   datasource?: { uid: string }
   fieldConfig?: { defaults: { unit?: string } }
   targets?: Array<{ expr: string; legendFormat?: string; datasource: { uid: string } }>
@@ -33,11 +34,14 @@ interface Dashboard {
   panels: Panel[]
   templating: { list: Variable[] }
   annotations: { list: Array<{ name: string; expr: string }> }
+  links: Array<{ type: string; tags: string[]; url?: string }>
 }
 
 const folder = join(import.meta.dirname, '../../deploy/grafana')
 const files = readdirSync(folder).filter((name) => name.endsWith('.json'))
-const dashboards = files.map((name) => [name, JSON.parse(readFileSync(join(folder, name), 'utf8')) as Dashboard] as const)
+const dashboards = files.map(
+  (name) => [name, JSON.parse(readFileSync(join(folder, name), 'utf8')) as Dashboard] as const,
+)
 const charts = (dashboard: Dashboard): Panel[] => dashboard.panels.filter(({ type }) => type !== 'row')
 const queries = (dashboard: Dashboard): string[] => [
   ...charts(dashboard).flatMap(({ targets = [] }) => targets.map(({ expr }) => expr)),
@@ -56,7 +60,9 @@ function filledIn(expr: string): string {
 
 function parseErrors(expr: string): string[] {
   const found: string[] = []
-  parser.parse(filledIn(expr)).iterate({ enter: (node) => void (node.type.isError && found.push(`${node.from}: ${expr}`)) })
+  parser
+    .parse(filledIn(expr))
+    .iterate({ enter: (node) => void (node.type.isError && found.push(`${node.from}: ${expr}`)) })
   return found
 }
 
@@ -65,7 +71,7 @@ function names(expr: string): string[] {
   return [...expr.matchAll(/\b(?:sidegate|process|nodejs)_[a-z0-9_]+/g)].map(([name]) => name)
 }
 
-test('there are the two dashboards, each with a short fixed uid, not editable, and one data source variable', (t) => {
+test('there are the two dashboards, each with a short fixed uid, not editable, and the data source variables', (t) => {
   t.same(files.sort(), ['sidegate-overview.json', 'sidegate-trouble.json'])
   for (const [, { uid, editable, tags, schemaVersion, templating }] of dashboards) {
     t.match(uid, /^sidegate-[a-z]+$/)
@@ -73,7 +79,39 @@ test('there are the two dashboards, each with a short fixed uid, not editable, a
     t.same(tags, ['sidegate'])
     t.ok(schemaVersion >= 36)
     const sources = templating.list.filter(({ type }) => type === 'datasource')
-    t.same(sources.map(({ name, label, query }) => [name, label, query]), [['datasource', 'Data source', 'prometheus']])
+    t.same(
+      sources.map(({ name, label, query }) => [name, label, query]),
+      [
+        ['datasource', 'Data source', 'prometheus'],
+        ['logs', 'Logs', 'loki'],
+      ],
+    )
+  }
+  t.end()
+})
+
+test('each leads to the other, to pages that there are, and to the logs of what it shows', (t) => {
+  for (const [file, { links, tags, templating }] of dashboards) {
+    const [others, ...urls] = links
+    t.match(others, { type: 'dashboards', tags, keepTime: true, includeVars: true }, file)
+    t.notOk(
+      links.some((link) => 'placement' in link),
+      'in sight',
+    )
+    const logs = urls.pop()?.url ?? ''
+    for (const { url = '' } of urls) {
+      const [, path = 'no page'] = /\/blob\/main\/([^#]+)/.exec(url) ?? []
+      t.ok(existsSync(join(folder, '../..', path)), url)
+    }
+    const known = [...templating.list.map(({ name }) => name), '__from', '__to']
+    const asked = [...logs.matchAll(/\$\{(\w+)/g)].map(([, name]) => name)
+    t.same(asked, ['logs', 'namespace', '__from', '__to'], file)
+    t.ok(asked.every((name = '') => known.includes(name)))
+    const filled = logs.replaceAll(/\$\{[\w:]+\}/g, 'x')
+    const panes = new URL(filled, 'http://grafana').searchParams.get('panes') ?? ''
+    t.match(JSON.parse(panes), {
+      logs: { datasource: 'x', queries: [{ expr: /^\{namespace=~`x`, .*json/ }] },
+    })
   }
   t.end()
 })
@@ -97,7 +135,24 @@ test('every panel has a title, a unit, its data source, and a description that t
       t.match(description, /\S\n\n\*\*What to do:\*\* \S.{15,}/, `${file} ${title}`)
       t.equal(datasource?.uid, '${datasource}', `${file} ${title}`)
       t.ok(fieldConfig?.defaults.unit, `${file} ${title}`)
-      t.ok(targets.length > 0 && targets.every((target) => target.datasource.uid === '${datasource}'), `${file} ${title}`)
+      t.ok(
+        targets.length > 0 && targets.every((target) => target.datasource.uid === '${datasource}'),
+        `${file} ${title}`,
+      )
+    }
+  }
+  t.end()
+})
+
+test('panels that an alert is about lead to its runbook', (t) => {
+  const rules = readFileSync(join(import.meta.dirname, '../../deploy/monitoring/rules.yaml'), 'utf8')
+  const known = new Set([...rules.matchAll(/runbook_url: (\S+)/g)].map(([, url]) => url))
+  for (const [file, dashboard] of dashboards) {
+    const links = charts(dashboard).flatMap(({ links = [] }) => links)
+    t.ok(links.length >= 7, file)
+    for (const { url, title } of links) {
+      t.ok(known.has(url), `${file} ${url}`)
+      t.match(title, /^Runbook: Sidegate/)
     }
   }
   t.end()
@@ -111,7 +166,11 @@ test('every query is PromQL, follows the variables, and aggregates its counters 
         t.match(selector[1] ?? '', /job=~"\$job", instance=~"\$instance"/, `${file} ${expr}`)
       }
       for (const [name] of expr.matchAll(/\bsidegate_[a-z0-9_]+(_total|_bucket|_count)\b/g)) {
-        t.match(expr, new RegExp(`(rate|increase|changes)\\(${name}\\{[^}]*\\}\\[\\$__rate_interval\\]\\)`), `${file} ${expr}`)
+        t.match(
+          expr,
+          new RegExp(`(rate|increase|changes)\\(${name}\\{[^}]*\\}\\[\\$__rate_interval\\]\\)`),
+          `${file} ${expr}`,
+        )
       }
     }
   }
@@ -120,14 +179,26 @@ test('every query is PromQL, follows the variables, and aggregates its counters 
 
 test('no query asks for a metric that the program does not have, and no metric of the program is shown nowhere', (t) => {
   const asked = new Set(dashboards.flatMap(([, dashboard]) => queries(dashboard).flatMap(names)))
-  t.same([...asked].filter((name) => !metrics.has(name)), [])
-  const ours = [...metrics.keys()].filter((name) => name.startsWith('sidegate_') && !/_(sum|count|bucket)$/.test(name))
-  t.same(ours.filter((name) => !asked.has(name) && !shownElsewhere.has(name)), [])
+  t.same(
+    [...asked].filter((name) => !metrics.has(name)),
+    [],
+  )
+  const ours = [...metrics.keys()].filter(
+    (name) => name.startsWith('sidegate_') && !/_(sum|count|bucket)$/.test(name),
+  )
+  t.same(
+    ours.filter((name) => !asked.has(name) && !shownElsewhere.has(name)),
+    [],
+  )
   t.end()
 })
 
 test('dashboards, rules and docs/monitoring.md are up to date', (t) => {
-  const { status, stderr } = spawnSync(process.execPath, [join(import.meta.dirname, '../../deploy/observability/generate.ts'), '--check'], { encoding: 'utf8' })
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    [join(import.meta.dirname, '../../deploy/observability/generate.ts'), '--check'],
+    { encoding: 'utf8' },
+  )
   t.equal(stderr, '')
   t.equal(status, 0)
   t.end()

@@ -40,12 +40,19 @@ const compiler = join(root, `node_modules/@typescript/typescript-${process.platf
 const title = ({ kind, metadata }: KubernetesObject): string => `${kind}/${metadata.name}`
 
 function moduleOf({ apiVersion, kind }: KubernetesObject): string {
-  return apiVersion.startsWith('monitoring.coreos.com/') ? `@kubernetes-models/prometheus-operator/${apiVersion}/${kind}` : `kubernetes-models/${apiVersion}/${kind}`
+  if (apiVersion.startsWith('gateway.networking.k8s.io/'))
+    return `@kubernetes-models/gateway-api/${apiVersion}/${kind}`
+  return apiVersion.startsWith('monitoring.coreos.com/')
+    ? `@kubernetes-models/prometheus-operator/${apiVersion}/${kind}`
+    : `kubernetes-models/${apiVersion}/${kind}`
 }
 
 async function violations(object: KubernetesObject): Promise<string[]> {
   try {
-    const models = (await import(moduleOf(object))) as Record<string, new (data: object) => { validate(): void }>
+    const models = (await import(moduleOf(object))) as Record<
+      string,
+      new (data: object) => { validate(): void }
+    >
     const Model = models[object.kind]
     if (Model === undefined) return [`${title(object)}: no such kind in ${object.apiVersion}`]
     new Model(object).validate()
@@ -61,10 +68,22 @@ function unknownFields(objects: readonly KubernetesObject[]): string[] {
   const directory = mkdtempSync(join(parent, 'types-'))
   try {
     // One line each, so that the line of an error is the object.
-    const lines = objects.map((object) => `import('${moduleOf(object)}'); { const it: import('${moduleOf(object)}').I${object.kind} = ${JSON.stringify(object)} }`)
+    const lines = objects.map(
+      (object) =>
+        `import('${moduleOf(object)}'); { const it: import('${moduleOf(object)}').I${object.kind} = ${JSON.stringify(object)} }`,
+    )
     writeFileSync(join(directory, 'objects.ts'), lines.join('\n'))
-    writeFileSync(join(directory, 'tsconfig.json'), JSON.stringify({ compilerOptions: { strict: true, module: 'nodenext', noEmit: true, skipLibCheck: true, types: [] }, files: ['objects.ts'] }))
-    const { status, stdout, error } = spawnSync(compiler, ['-p', directory, '--pretty', 'false'], { encoding: 'utf8', env: plainEnv() })
+    writeFileSync(
+      join(directory, 'tsconfig.json'),
+      JSON.stringify({
+        compilerOptions: { strict: true, module: 'nodenext', noEmit: true, skipLibCheck: true, types: [] },
+        files: ['objects.ts'],
+      }),
+    )
+    const { status, stdout, error } = spawnSync(compiler, ['-p', directory, '--pretty', 'false'], {
+      encoding: 'utf8',
+      env: plainEnv(),
+    })
     if (status === 0) return []
     const errors = [...stdout.matchAll(/objects\.ts\((\d+),\d+\): error TS\d+: ([^\n]*)/g)]
     if (errors.length === 0) throw error ?? new Error(`the compiler failed: ${stdout}`)

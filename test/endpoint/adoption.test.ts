@@ -13,7 +13,10 @@ test('where loopback refuses, the proof fails at once, and where nothing comes, 
   watchLeaks(t)
   t.equal(await within(checkAdoption(systemClock, '127.0.0.2')), false)
   let ms = 0
-  const atOnce = { ...systemClock, after: (bound: number, run: () => void) => ((ms = bound), queueMicrotask(run), () => {}) }
+  const atOnce = {
+    ...systemClock,
+    after: (bound: number, run: () => void) => ((ms = bound), queueMicrotask(run), () => {}),
+  }
   t.equal(await within(checkAdoption(atOnce)), false)
   t.equal(ms, 2000)
 })

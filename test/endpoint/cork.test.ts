@@ -40,7 +40,10 @@ test('more than the largest write goes out as it fills', async (t) => {
   cork(sink)
   for (let at = 0; at < 200_000; at += 1000) sink.write(pattern(1000, 1, at))
   uncork(sink)
-  t.same(sink.writes.map(({ length }) => length), [65_536, 65_536, 65_536, 3392])
+  t.same(
+    sink.writes.map(({ length }) => length),
+    [65_536, 65_536, 65_536, 3392],
+  )
   t.ok(Buffer.concat(sink.writes).equals(pattern(200_000, 1)))
 })
 

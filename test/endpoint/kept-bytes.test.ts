@@ -5,14 +5,26 @@ import { pattern, Verifier } from '../support/bytes.ts'
 
 /** Promise 3: a queued byte keeps no larger buffer alive than itself, give or take 10 %. */
 function assertLean(kept: KeptBytes): void {
-  if (kept.retained > kept.length * 1.1 + 64) throw new Error(`${kept.length} bytes keep ${kept.retained} alive`)
+  if (kept.retained > kept.length * 1.1 + 64)
+    throw new Error(`${kept.length} bytes keep ${kept.retained} alive`)
 }
 
-type Step = { do: 'append'; bytes: number; offset: number } | { do: 'take'; limit: number } | { do: 'peek' | 'takeAll' | 'clear' }
+type Step =
+  | { do: 'append'; bytes: number; offset: number }
+  | { do: 'take'; limit: number }
+  | { do: 'peek' | 'takeAll' | 'clear' }
 
-const size = fc.oneof(fc.integer({ min: 0, max: 5 }), fc.integer({ min: 0, max: 300 }), fc.integer({ min: 4000, max: 9000 }), fc.integer({ min: 0, max: 70_000 }))
+const size = fc.oneof(
+  fc.integer({ min: 0, max: 5 }),
+  fc.integer({ min: 0, max: 300 }),
+  fc.integer({ min: 4000, max: 9000 }),
+  fc.integer({ min: 0, max: 70_000 }),
+)
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 8, arbitrary: fc.record({ do: fc.constant('append' as const), bytes: size, offset: fc.nat(100) }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({ do: fc.constant('append' as const), bytes: size, offset: fc.nat(100) }),
+  },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('take' as const), limit: size }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('peek' as const, 'takeAll' as const) }) },
   { weight: 1, arbitrary: fc.constant({ do: 'clear' as const }) },
@@ -68,14 +80,22 @@ test('a quarter of a million one-byte pieces keep as many bytes, in order', (t) 
   t.doesNotThrow(() => assertLean(kept))
   const pieces = kept.takeUpTo(Number.POSITIVE_INFINITY)
   t.ok(pieces.length < 100, 'joined: a Buffer object is larger than a byte')
-  t.ok(pieces.every((piece) => piece.length <= 4096), 'but not for ever: each append would copy them all')
+  t.ok(
+    pieces.every((piece) => piece.length <= 4096),
+    'but not for ever: each append would copy them all',
+  )
   t.ok(Buffer.concat(pieces).equals(bytes))
   t.same([kept.length, kept.retained], [0, 0])
   t.end()
 })
 
 test('no pieces alternate so that small ones keep much', (t) => {
-  for (const [large, small] of [[4096, 1], [4095, 2], [65_536, 64], [2049, 2048]] as const) {
+  for (const [large, small] of [
+    [4096, 1],
+    [4095, 2],
+    [65_536, 64],
+    [2049, 2048],
+  ] as const) {
     const kept = new KeptBytes()
     const bytes = Buffer.alloc(65_536)
     for (let i = 0; i < 200; i += 1) kept.append(bytes, 0, i % 2 === 0 ? large : small)
@@ -89,7 +109,10 @@ test('a take gives at least one piece, though it is larger than the limit, and n
   t.same(kept.takeUpTo(10), [])
   kept.append(Buffer.alloc(5000), 0, 5000)
   kept.append(Buffer.alloc(5000), 0, 5000)
-  t.same(kept.takeUpTo(10).map((piece) => piece.length), [5000])
+  t.same(
+    kept.takeUpTo(10).map((piece) => piece.length),
+    [5000],
+  )
   t.equal(kept.length, 5000)
   t.end()
 })

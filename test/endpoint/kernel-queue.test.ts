@@ -12,11 +12,17 @@ const TCP6 = '/proc/self/net/tcp6'
 const HEAD = '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n'
 
 /** Two sockets of ours: port 8080 of 127.0.0.1 to 41652, and of ::1 to 41653. */
-const ours: Ends = { localAddress: '127.0.0.1', localPort: 8080, remoteAddress: '127.0.0.1', remotePort: 41652 }
+const ours: Ends = {
+  localAddress: '127.0.0.1',
+  localPort: 8080,
+  remoteAddress: '127.0.0.1',
+  remotePort: 41652,
+}
 const ours6: Ends = { localAddress: '::1', localPort: 8080, remoteAddress: '::1', remotePort: 41653 }
 const line = '   0: 0100007F:1F90 0100007F:A2B4 01 00000012:00000000 00:00000000 00000000 0\n'
 const theirs = '   1: 0100007F:A2B4 0100007F:1F90 01 00000000:00000003 00:00000000 00000000 0\n'
-const line6 = '   0: 00000000000000000000000001000000:1F90 00000000000000000000000001000000:A2B5 01 00000007:00000000 00:00000000 00000000 0\n'
+const line6 =
+  '   0: 00000000000000000000000001000000:1F90 00000000000000000000000001000000:A2B5 01 00000007:00000000 00:00000000 00000000 0\n'
 
 function errno(code: string): Error {
   return Object.assign(new Error(code), { code })
@@ -27,7 +33,8 @@ function setUp(tables: Record<string, string | Error>) {
   let now = 0
   const opened: string[] = []
   const file = (path: string): TableFile => ({
-    read: async (buffer, position) => Buffer.from(tables[path] as string, 'latin1').copy(buffer, 0, position, position + buffer.length),
+    read: async (buffer, position) =>
+      Buffer.from(tables[path] as string, 'latin1').copy(buffer, 0, position, position + buffer.length),
   })
   const queue = new KernelQueue({
     now: () => now,
@@ -61,7 +68,10 @@ test('a socket that is listed nowhere holds nothing any more', async (t) => {
 })
 
 test('lines that are cut by the end of a read are put together', async (t) => {
-  const { look } = setUp({ [TCP]: HEAD + '   9: 0200007F:0001 0200007F:0002 01 00000001:00000000 0\n'.repeat(3000) + line, [TCP6]: HEAD })
+  const { look } = setUp({
+    [TCP]: HEAD + '   9: 0200007F:0001 0200007F:0002 01 00000001:00000000 0\n'.repeat(3000) + line,
+    [TCP6]: HEAD,
+  })
   t.equal(await look(ours), 0x12)
 })
 
@@ -134,7 +144,9 @@ test('a look is made for all who ask, and the next one not before its time', asy
 
 /** A connection over which `sent` bytes were sent that nobody reads. */
 async function stalled(t: Test, host: string, sent: number) {
-  const server = net.createServer({ pauseOnConnect: true }, (socket) => void socket.on('error', () => {})).listen(0, host)
+  const server = net
+    .createServer({ pauseOnConnect: true }, (socket) => void socket.on('error', () => {}))
+    .listen(0, host)
   await once(server, 'listening')
   const socket = net.connect((server.address() as net.AddressInfo).port, host)
   await once(socket, 'connect')
@@ -148,7 +160,8 @@ async function stalled(t: Test, host: string, sent: number) {
 
 for (const host of ['127.0.0.1', '::1']) {
   test(`this kernel tells of a connection over ${host} what its peer has not read`, async (t) => {
-    if (!readFileSync(host === '::1' ? TCP6 : TCP, 'latin1').includes('local')) return t.comment('no such table here')
+    if (!readFileSync(host === '::1' ? TCP6 : TCP, 'latin1').includes('local'))
+      return t.comment('no such table here')
     const socket = await stalled(t, host, 12_345)
     let reported = -1
     await eventually(() => kernelQueue.measure(socket, (bytes) => (reported = bytes)) && reported === 12_345)

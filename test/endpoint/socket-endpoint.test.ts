@@ -41,15 +41,27 @@ class Told implements EndpointOwner {
   }
 }
 
-const reads: ReadOptions[] = [{ readBytes: 65_536, isShared: true }, { readBytes: 65_536, isShared: false }]
+const reads: ReadOptions[] = [
+  { readBytes: 65_536, isShared: true },
+  { readBytes: 65_536, isShared: false },
+]
 
 /** Each way of reading: a socket that is dialled, and its peer. */
-function eachWay(title: string, body: (t: Test, endpoint: Endpoint, told: Told, peer: Wire) => Promise<unknown>, unread = false): void {
+function eachWay(
+  title: string,
+  body: (t: Test, endpoint: Endpoint, told: Told, peer: Wire) => Promise<unknown>,
+  unread = false,
+): void {
   for (const read of reads) {
     test(`${title}${read.isShared ? '' : ', by data events'}`, async (t) => {
       watchLeaks(t)
       const upstream = await listen(t, () => {}, unread ? { unread: true } : {})
-      const socket = net.connect({ port: upstream.port, host: '127.0.0.1', allowHalfOpen: true, ...dialOptions(read) })
+      const socket = net.connect({
+        port: upstream.port,
+        host: '127.0.0.1',
+        allowHalfOpen: true,
+        ...dialOptions(read),
+      })
       t.teardown(() => socket.destroy())
       await once(socket, 'connect')
       const told = new Told()
@@ -58,18 +70,21 @@ function eachWay(title: string, body: (t: Test, endpoint: Endpoint, told: Told, 
   }
 }
 
-eachWay('bytes, FIN and the end are told in their order, the end without an error', async (t, endpoint, told, peer) => {
-  await peer.write('hello')
-  peer.end()
-  await eventually(() => told.hasEnded)
-  t.equal(told.text, 'hello')
-  t.equal(told.closed, null, 'our half is still open')
-  endpoint.write(Buffer.from('..bye..'), 2, 5)
-  endpoint.end()
-  t.equal((await peer.received).toString(), 'bye')
-  await eventually(() => told.closed)
-  t.same(told.closed, { error: null })
-})
+eachWay(
+  'bytes, FIN and the end are told in their order, the end without an error',
+  async (t, endpoint, told, peer) => {
+    await peer.write('hello')
+    peer.end()
+    await eventually(() => told.hasEnded)
+    t.equal(told.text, 'hello')
+    t.equal(told.closed, null, 'our half is still open')
+    endpoint.write(Buffer.from('..bye..'), 2, 5)
+    endpoint.end()
+    t.equal((await peer.received).toString(), 'bye')
+    await eventually(() => told.closed)
+    t.same(told.closed, { error: null })
+  },
+)
 
 eachWay('an RST is told as an error', async (t, _endpoint, told, peer) => {
   peer.reset()
@@ -89,39 +104,47 @@ eachWay('an owner that wants no more is given no more until it resumes', async (
   await eventually(() => told.text === 'onetwo!')
 })
 
-eachWay('all that a slow peer does not take is counted, moves as it is taken, and arrives in order though its buffer is written over', async (t, endpoint, told, peer) => {
-  const total = 12_000_000
-  const bytes = Buffer.alloc(65_536)
-  for (let at = 0; at < total; at += bytes.length) {
-    const length = Math.min(bytes.length, total - at)
-    pattern(length, 3, at).copy(bytes)
-    endpoint.write(bytes, 0, length)
-    bytes.fill(0)
-  }
-  const queued = endpoint.queued
-  t.ok(queued > 1_000_000, `${queued} bytes wait`)
-  t.ok(endpoint.untaken <= queued, 'what the kernel took of the write in progress is known')
-  endpoint.end()
-  const got = new Verifier(3)
-  peer.socket.removeAllListeners('data')
-  peer.socket.on('data', (chunk) => got.write(chunk as Buffer))
-  peer.resumeReading()
-  await eventually(() => peer.hasEnded, { withinMs: 20_000 })
-  t.equal(got.problem(total), null)
-  t.ok(told.progress > 10, `it was told ${told.progress} times`)
-  t.equal(endpoint.queued, 0)
-}, true)
+eachWay(
+  'all that a slow peer does not take is counted, moves as it is taken, and arrives in order though its buffer is written over',
+  async (t, endpoint, told, peer) => {
+    const total = 12_000_000
+    const bytes = Buffer.alloc(65_536)
+    for (let at = 0; at < total; at += bytes.length) {
+      const length = Math.min(bytes.length, total - at)
+      pattern(length, 3, at).copy(bytes)
+      endpoint.write(bytes, 0, length)
+      bytes.fill(0)
+    }
+    const queued = endpoint.queued
+    t.ok(queued > 1_000_000, `${queued} bytes wait`)
+    t.ok(endpoint.untaken <= queued, 'what the kernel took of the write in progress is known')
+    endpoint.end()
+    const got = new Verifier(3)
+    peer.socket.removeAllListeners('data')
+    peer.socket.on('data', (chunk) => got.write(chunk as Buffer))
+    peer.resumeReading()
+    await eventually(() => peer.hasEnded, { withinMs: 20_000 })
+    t.equal(got.problem(total), null)
+    t.ok(told.progress > 10, `it was told ${told.progress} times`)
+    t.equal(endpoint.queued, 0)
+  },
+  true,
+)
 
-eachWay('reset is an RST, whatever waits, and what was not taken stays counted', async (t, endpoint, told, peer) => {
-  const bytes = Buffer.alloc(65_536)
-  for (let nth = 0; nth < 200; nth += 1) endpoint.write(bytes, 0, bytes.length)
-  endpoint.close('reset')
-  t.ok(endpoint.isClosed)
-  await eventually(() => told.closed)
-  t.ok(endpoint.queued > 0)
-  peer.resumeReading()
-  t.match(await peer.closed, { kind: 'reset' })
-}, true)
+eachWay(
+  'reset is an RST, whatever waits, and what was not taken stays counted',
+  async (t, endpoint, told, peer) => {
+    const bytes = Buffer.alloc(65_536)
+    for (let nth = 0; nth < 200; nth += 1) endpoint.write(bytes, 0, bytes.length)
+    endpoint.close('reset')
+    t.ok(endpoint.isClosed)
+    await eventually(() => told.closed)
+    t.ok(endpoint.queued > 0)
+    peer.resumeReading()
+    t.match(await peer.closed, { kind: 'reset' })
+  },
+  true,
+)
 
 eachWay('drop is a FIN at once', async (t, endpoint, told, peer) => {
   endpoint.close('drop')
@@ -130,49 +153,60 @@ eachWay('drop is a FIN at once', async (t, endpoint, told, peer) => {
   t.same(told.closed, { error: null })
 })
 
-eachWay('flush sends what waits, then FIN, and hears the peer out', async (t, endpoint, told, peer) => {
-  const bytes = Buffer.alloc(65_536, 7)
-  for (let nth = 0; nth < 100; nth += 1) endpoint.write(bytes, 0, bytes.length)
-  endpoint.close('flush')
-  endpoint.write(bytes, 0, 1)
-  peer.resumeReading()
-  await eventually(() => peer.hasEnded, { withinMs: 20_000 })
-  t.equal(peer.bytes, 100 * 65_536, 'and nothing that came after')
-  await peer.write('last words')
-  peer.end()
-  await eventually(() => told.closed)
-  t.equal(told.text, 'last words')
-}, true)
+eachWay(
+  'flush sends what waits, then FIN, and hears the peer out',
+  async (t, endpoint, told, peer) => {
+    const bytes = Buffer.alloc(65_536, 7)
+    for (let nth = 0; nth < 100; nth += 1) endpoint.write(bytes, 0, bytes.length)
+    endpoint.close('flush')
+    endpoint.write(bytes, 0, 1)
+    peer.resumeReading()
+    await eventually(() => peer.hasEnded, { withinMs: 20_000 })
+    t.equal(peer.bytes, 100 * 65_536, 'and nothing that came after')
+    await peer.write('last words')
+    peer.end()
+    await eventually(() => told.closed)
+    t.equal(told.text, 'last words')
+  },
+  true,
+)
 
-eachWay('writes between cork and uncork go out in order, and so does the rest', async (t, endpoint, _told, peer) => {
-  endpoint.cork()
-  for (const word of ['a', 'bb', 'ccc']) endpoint.write(Buffer.from(word), 0, word.length)
-  endpoint.uncork()
-  endpoint.write(Buffer.from('dddd'), 0, 4)
-  endpoint.end()
-  t.equal((await peer.received).toString(), 'abbcccdddd')
-})
+eachWay(
+  'writes between cork and uncork go out in order, and so does the rest',
+  async (t, endpoint, _told, peer) => {
+    endpoint.cork()
+    for (const word of ['a', 'bb', 'ccc']) endpoint.write(Buffer.from(word), 0, word.length)
+    endpoint.uncork()
+    endpoint.write(Buffer.from('dddd'), 0, 4)
+    endpoint.end()
+    t.equal((await peer.received).toString(), 'abbcccdddd')
+  },
+)
 
-eachWay('a peer that takes nothing is seen to take nothing, and one that takes a little is seen to', async (t, endpoint, _told, peer) => {
-  const bytes = Buffer.alloc(65_536)
-  for (let nth = 0; nth < 150; nth += 1) endpoint.write(bytes, 0, bytes.length)
-  const look = async (): Promise<number> => {
-    const before = endpoint.measurements
-    // A look is asked for at every sweep until it comes.
-    const isSeen = (): boolean => {
-      endpoint.measure()
-      return endpoint.measurements > before
+eachWay(
+  'a peer that takes nothing is seen to take nothing, and one that takes a little is seen to',
+  async (t, endpoint, _told, peer) => {
+    const bytes = Buffer.alloc(65_536)
+    for (let nth = 0; nth < 150; nth += 1) endpoint.write(bytes, 0, bytes.length)
+    const look = async (): Promise<number> => {
+      const before = endpoint.measurements
+      // A look is asked for at every sweep until it comes.
+      const isSeen = (): boolean => {
+        endpoint.measure()
+        return endpoint.measurements > before
+      }
+      await eventually(isSeen, { what: 'a look into the kernel' })
+      return endpoint.untaken
     }
-    await eventually(isSeen, { what: 'a look into the kernel' })
-    return endpoint.untaken
-  }
-  let before = await look()
-  t.ok(before > endpoint.queued, 'the kernel holds some, too')
-  // The peer's kernel goes on taking for a moment.
-  await eventually(async () => before === (before = await look()), { what: 'two looks alike' })
-  peer.resumeReading()
-  await eventually(() => peer.bytes > 0)
-  peer.stopReading()
-  t.ok((await look()) < before)
-  endpoint.close('reset')
-}, true)
+    let before = await look()
+    t.ok(before > endpoint.queued, 'the kernel holds some, too')
+    // The peer's kernel goes on taking for a moment.
+    await eventually(async () => before === (before = await look()), { what: 'two looks alike' })
+    peer.resumeReading()
+    await eventually(() => peer.bytes > 0)
+    peer.stopReading()
+    t.ok((await look()) < before)
+    endpoint.close('reset')
+  },
+  true,
+)

@@ -9,9 +9,11 @@ test('a copy of any size fits its buffer, which is at most a sixteenth larger an
   for (let length = 1; length <= LARGEST_WRITE; length += 1) {
     const view = copyOut(source, 0, length)
     const capacity = view.buffer.byteLength
-    if (view.length !== length || view.byteOffset !== 0) wrong.push(`${length}: a view of ${view.length} at ${view.byteOffset}`)
+    if (view.length !== length || view.byteOffset !== 0)
+      wrong.push(`${length}: a view of ${view.length} at ${view.byteOffset}`)
     if (capacity < length) wrong.push(`${length} bytes in ${capacity}`)
-    if (length >= 64 ? capacity > Math.ceil(length * 1.0625) : capacity !== 64) wrong.push(`${length} bytes keep ${capacity}`)
+    if (length >= 64 ? capacity > Math.ceil(length * 1.0625) : capacity !== 64)
+      wrong.push(`${length} bytes keep ${capacity}`)
   }
   t.same(wrong, [])
   t.end()
@@ -41,7 +43,11 @@ test('a lent buffer is not handed out until it was given back, and is then used 
   giveBack(lent)
   t.equal(copyOut(source, 0, 30_000).buffer, lent.buffer)
   giveBack(other)
-  t.equal(copyOut(source, 0, 30_000).buffer, lent.buffer, 'one buffer is kept of each size, the rest is collected')
+  t.equal(
+    copyOut(source, 0, 30_000).buffer,
+    lent.buffer,
+    'one buffer is kept of each size, the rest is collected',
+  )
   t.end()
 })
 
@@ -56,7 +62,11 @@ test('what is not of a size of ours is not taken back', (t) => {
 
 type Step = { do: 'write'; length: number; completes: boolean } | { do: 'complete'; nth: number }
 
-const length = fc.oneof(fc.integer({ min: 1, max: 130 }), fc.constantFrom(1000, 1024, 1025, 60_000, 65_535, 65_536), fc.integer({ min: 1, max: LARGEST_WRITE }))
+const length = fc.oneof(
+  fc.integer({ min: 1, max: 130 }),
+  fc.constantFrom(1000, 1024, 1025, 60_000, 65_535, 65_536),
+  fc.integer({ min: 1, max: LARGEST_WRITE }),
+)
 const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ do: fc.constant('write' as const), length, completes: fc.boolean() }),
   fc.record({ do: fc.constant('complete' as const), nth: fc.nat() }),
@@ -80,8 +90,10 @@ test('no two writes that wait ever share memory, nor does a new one overwrite wh
           const [done] = waiting.splice(step.nth % waiting.length, 1)
           giveBack(done!.view)
         }
-        for (const { view, expected } of waiting) if (!view.equals(expected)) throw new Error('overwritten while it waits')
-        if (new Set(waiting.map(({ view }) => view.buffer)).size !== waiting.length) throw new Error('two writes share a buffer')
+        for (const { view, expected } of waiting)
+          if (!view.equals(expected)) throw new Error('overwritten while it waits')
+        if (new Set(waiting.map(({ view }) => view.buffer)).size !== waiting.length)
+          throw new Error('two writes share a buffer')
       }
       for (const { view } of waiting) giveBack(view)
     }),

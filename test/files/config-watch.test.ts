@@ -58,7 +58,10 @@ test('an editor that writes, or renames over the file, is noticed once it has se
   writeFileSync(file, 'first')
   const clock = fakeClock()
   const { changes } = watching(t, file, clock)
-  for (const change of [() => writeFileSync(file, 'second'), () => (writeFileSync(`${file}~`, 'third'), renameSync(`${file}~`, file))]) {
+  for (const change of [
+    () => writeFileSync(file, 'second'),
+    () => (writeFileSync(`${file}~`, 'third'), renameSync(`${file}~`, file)),
+  ]) {
     const before = changes()
     change()
     await eventually(() => clock.armed.after === 1, { what: 'the watch to hear of it' })
@@ -126,7 +129,11 @@ test('a watch that is stopped leaves nothing, and tells nothing any more', async
   const directory = folder(t)
   const clock = fakeClock()
   let changes = 0
-  const watched = watchConfig({ file: join(directory, 'sidegate.yaml'), clock, onChange: () => void changes++ })
+  const watched = watchConfig({
+    file: join(directory, 'sidegate.yaml'),
+    clock,
+    onChange: () => void changes++,
+  })
   writeFileSync(join(directory, 'sidegate.yaml'), 'text')
   await eventually(() => clock.armed.after === 1)
   watched.stop()

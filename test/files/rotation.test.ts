@@ -11,10 +11,15 @@ import { fakeClock } from '../support/fake-clock.ts'
 const DAY_MS = 86_400_000
 
 test('what is valid is not given up for what is not; what is not valid is, for anything', async (t) => {
-  const [valid, expired, later] = [{ from: 0, to: 100 }, { from: 0, to: 50 }, { from: 60, to: 100 }]
+  const [valid, expired, later] = [
+    { from: 0, to: 100 },
+    { from: 0, to: 50 },
+    { from: 60, to: 100 },
+  ]
   const shown = (leaf: typeof valid | null) => ({ leaf, authorities: [] })
   const trusted = (...authorities: Array<typeof valid>) => ({ leaf: null, authorities })
-  const files = (next: Parameters<typeof objections>[0], used: Parameters<typeof objections>[1], now = 50) => objections(next, used, now).map(({ file }) => file)
+  const files = (next: Parameters<typeof objections>[0], used: Parameters<typeof objections>[1], now = 50) =>
+    objections(next, used, now).map(({ file }) => file)
   t.same(files(shown(expired), shown(valid)), ['cert'], 'at the moment of its end it has expired')
   t.same(files(shown(expired), shown(valid), 49), [])
   t.same(files(shown(later), shown(valid), 59), ['cert'])
@@ -54,7 +59,12 @@ async function rotated(t: Test): Promise<Rotated> {
   const told: Array<readonly TlsFileProblem[]> = []
   const used: string[] = []
   const use = ({ cert }: { cert: Buffer | null }): void => void used.push(String(cert))
-  const rotation = new Rotation({ files: { cert: mounted.cert, key: mounted.key, ca: null }, clock, use, onReloaded: (problems) => void told.push(problems) })
+  const rotation = new Rotation({
+    files: { cert: mounted.cert, key: mounted.key, ca: null },
+    clock,
+    use,
+    onReloaded: (problems) => void told.push(problems),
+  })
   t.teardown(() => rotation.stop())
   t.same(await rotation.start(), [])
   return { mounted, ca, clock, told, used }
@@ -62,7 +72,12 @@ async function rotated(t: Test): Promise<Rotated> {
 
 test('a certificate that is not valid yet is told of, and taken when it is', async (t) => {
   const { mounted, ca, clock, told, used } = await rotated(t)
-  mounted.swap(ca.issue('later', { from: new Date(clock.wall() + 2 * 3600_000), to: new Date(clock.wall() + 20 * DAY_MS) }))
+  mounted.swap(
+    ca.issue('later', {
+      from: new Date(clock.wall() + 2 * 3600_000),
+      to: new Date(clock.wall() + 20 * DAY_MS),
+    }),
+  )
   await passing(clock, () => told.length === 1)
   t.match(told, [[{ file: 'cert', message: /^is not valid before \d+-.*: it is tried again then$/ }]])
   t.equal(used.length, 1)
@@ -76,7 +91,12 @@ test('a certificate that is not valid yet is told of, and taken when it is', asy
 
 test('a good certificate in the place of one that was waited for ends the wait', async (t) => {
   const { mounted, ca, clock, told, used } = await rotated(t)
-  mounted.swap(ca.issue('later', { from: new Date(clock.wall() + 2 * 3600_000), to: new Date(clock.wall() + 20 * DAY_MS) }))
+  mounted.swap(
+    ca.issue('later', {
+      from: new Date(clock.wall() + 2 * 3600_000),
+      to: new Date(clock.wall() + 20 * DAY_MS),
+    }),
+  )
   await passing(clock, () => told.length === 1)
   mounted.swap(ca.issue('good'))
   await passing(clock, () => used.length === 2)

@@ -28,15 +28,29 @@ test('all that is wrong is said, each at its file, with the remedy', async (t) =
   const garbage = join(ca.directory, 'garbage')
   writeFileSync(garbage, 'no PEM')
   const cut = join(ca.directory, 'cut.crt')
-  writeFileSync(cut, readFileSync(one.cert, 'latin1').replace(/[A-Z]{4}/, 'AAAA').replace(/.{40}\n/, '\n'))
+  writeFileSync(
+    cut,
+    readFileSync(one.cert, 'latin1')
+      .replace(/[A-Z]{4}/, 'AAAA')
+      .replace(/.{40}\n/, '\n'),
+  )
   const encrypted = join(ca.directory, 'encrypted.key')
-  execFileSync('openssl', ['ec', '-in', one.key, '-aes128', '-passout', 'pass:secret', '-out', encrypted], { stdio: 'ignore' })
-  const problems = async (cert: string, key: string, authorities: string | null = null): Promise<TlsFileProblem[]> => {
+  execFileSync('openssl', ['ec', '-in', one.key, '-aes128', '-passout', 'pass:secret', '-out', encrypted], {
+    stdio: 'ignore',
+  })
+  const problems = async (
+    cert: string,
+    key: string,
+    authorities: string | null = null,
+  ): Promise<TlsFileProblem[]> => {
     const read = await readTlsFiles({ cert, key, ca: authorities })
     return Array.isArray(read) ? read : []
   }
   t.same(await problems(join(ca.directory, 'none'), ca.directory), [
-    { file: 'cert', message: `${join(ca.directory, 'none')} does not exist, write the path of a file in PEM (is the Secret mounted?)` },
+    {
+      file: 'cert',
+      message: `${join(ca.directory, 'none')} does not exist, write the path of a file in PEM (is the Secret mounted?)`,
+    },
     { file: 'key', message: `${ca.directory} is a directory, write the path of a file in it` },
   ])
   t.same(await problems(garbage, garbage, garbage), [
@@ -45,11 +59,16 @@ test('all that is wrong is said, each at its file, with the remedy', async (t) =
     { file: 'key', message: 'holds no private key in PEM' },
   ])
   t.same(await problems(cut, one.key), [{ file: 'cert', message: 'holds no certificate in PEM' }])
-  t.same(await problems(one.cert, other.key), [{ file: 'key', message: 'is not the key of the certificate in cert' }])
-  t.same(await problems(one.cert, encrypted), [{ file: 'key', message: 'is encrypted, and nobody is there to ask for its passphrase: decrypt it' }])
+  t.same(await problems(one.cert, other.key), [
+    { file: 'key', message: 'is not the key of the certificate in cert' },
+  ])
+  t.same(await problems(one.cert, encrypted), [
+    { file: 'key', message: 'is encrypted, and nobody is there to ask for its passphrase: decrypt it' },
+  ])
   t.match(await problems('/dev/zero', one.key), [{ file: 'cert', message: /is larger than 1MiB/ }])
   chmodSync(one.key, 0)
-  if (process.getuid?.() !== 0) t.match(await problems(one.cert, one.key), [{ file: 'key', message: /permission denied/ }])
+  if (process.getuid?.() !== 0)
+    t.match(await problems(one.cert, one.key), [{ file: 'key', message: /permission denied/ }])
 })
 
 test('a pair is never torn, however often the link is swapped while it is read', async (t) => {

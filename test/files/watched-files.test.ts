@@ -31,7 +31,10 @@ function watched(t: Test): Watched {
   const stop = watchFiles([join(directory, 'a')], { clock, onChange: () => count++ })
   t.teardown(stop)
   return {
-    directory, clock, stop, changes: () => count,
+    directory,
+    clock,
+    stop,
+    changes: () => count,
     settling: () => eventually(() => clock.armed.after === 1, { what: 'an event of the directory' }),
     async polled() {
       const before = count

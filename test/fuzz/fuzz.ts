@@ -13,7 +13,9 @@ const GATE_SHARE = 20
 /** Of one failure; its seed has the rest. */
 const MAX_WORDS = 3000
 
-const { values } = parseArgs({ options: { for: { type: 'string', default: '1m' }, seed: { type: 'string' } } })
+const { values } = parseArgs({
+  options: { for: { type: 'string', default: '1m' }, seed: { type: 'string' } },
+})
 const [, amount, unit] = /^([0-9]+)([smh])$/.exec(values.for) ?? []
 if (amount === undefined) throw new Error('--for takes 30s, 5m, 1h')
 const ends = performance.now() + Number(amount) * units[unit!]!
@@ -44,5 +46,8 @@ console.log(`seeds from ${first}`)
 if (values.seed !== undefined) await runOne(first)
 else for (let seed = first; performance.now() < ends && failed < 20; seed++) await runOne(seed % 2 ** 31)
 await stop()
-console.log([...counts].map(([name, count]) => `${name}: ${count}`).join(', '), failed === 0 ? '' : `\n${failed} failed`)
+console.log(
+  [...counts].map(([name, count]) => `${name}: ${count}`).join(', '),
+  failed === 0 ? '' : `\n${failed} failed`,
+)
 process.exitCode = failed === 0 ? 0 : 1

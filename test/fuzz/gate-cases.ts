@@ -55,7 +55,7 @@ async function talk(gate: Gate, parts: string[]): Promise<string> {
     await send(wire, parts)
     wire.socket.end()
     await within(wire.ended, { what: 'the end of a connection', ...HANGS })
-    await eventually(() => gate.sidegate.registry.size === 0, { what: 'an empty registry', ...HANGS })
+    await eventually(() => gate.registry.size === 0, { what: 'an empty registry', ...HANGS })
     return wire.takeUnread().toString('latin1')
   } finally {
     await scope.end()
@@ -67,7 +67,9 @@ const same = (one: unknown, other: unknown): boolean => JSON.stringify(one) === 
 /** The service sees a beginning of what a strict reader finds, and each answer answers its own request. */
 async function requestCase(scope: Scope, keepAlive: string): Promise<Case> {
   const upstream = await recordingUpstream(scope.test, echo)
-  const gate = await startGate(scope.test, [`protocol: http, upstream: { addresses: ["127.0.0.1:${upstream.port}"], keepAlive: ${keepAlive} }`])
+  const gate = await startGate(scope.test, [
+    `protocol: http, upstream: { addresses: ["127.0.0.1:${upstream.port}"], keepAlive: ${keepAlive} }`,
+  ])
   return [
     `requests through a gate, upstream.keepAlive: ${keepAlive}`,
     async (chance) => {
@@ -77,13 +79,19 @@ async function requestCase(scope: Scope, keepAlive: string): Promise<Case> {
       const from = upstream.requests.length
       const said = await talk(gate, pieces(chance, stream))
       await turns(3)
-      const seen = upstream.requests.slice(from).map((one): Message => ({ line: `${one.method} ${one.target}`, body: one.body.toString('latin1') }))
+      const seen = upstream.requests
+        .slice(from)
+        .map((one): Message => ({ line: `${one.method} ${one.target}`, body: one.body.toString('latin1') }))
       const about = `of ${JSON.stringify(stream)} the service saw ${JSON.stringify(seen)} and the client ${JSON.stringify(said)}`
       const methods = expected.map(({ line }) => line.split(' ')[0]!)
       // Of a request that is refused the gate may know that it is a HEAD.
-      const [got] = ['GET', 'HEAD'].map((method) => strictAnswers(said, [...methods, method])).toSorted((a, b) => Number(b.end === 'done') - Number(a.end === 'done')) as [Stream, Stream]
-      if (!same(seen, expected.slice(0, seen.length)) || (stream === right && seen.length < expected.length)) throw new Error(about)
-      if (got.end !== 'done' || got.at < said.length || got.messages.length > seen.length + 1) throw new Error(about)
+      const [got] = ['GET', 'HEAD']
+        .map((method) => strictAnswers(said, [...methods, method]))
+        .toSorted((a, b) => Number(b.end === 'done') - Number(a.end === 'done')) as [Stream, Stream]
+      if (!same(seen, expected.slice(0, seen.length)) || (stream === right && seen.length < expected.length))
+        throw new Error(about)
+      if (got.end !== 'done' || got.at < said.length || got.messages.length > seen.length + 1)
+        throw new Error(about)
       for (const [nth, { line, body }] of got.messages.entries()) {
         const word = seen[nth] === undefined ? null : `${seen[nth].line} ${seen[nth].body.length}`
         if (line === '200' && body !== (word!.startsWith('HEAD ') ? '' : word)) throw new Error(about)
@@ -103,35 +111,55 @@ async function answerCase(scope: Scope, lenient: string): Promise<Case> {
     if (next.isEnd) seen.wire.end()
     return undefined
   })
-  const gate = await startGate(scope.test, [`protocol: http, http: { lenient: ${lenient} }, upstream: "127.0.0.1:${upstream.port}"`])
+  const gate = await startGate(scope.test, [
+    `protocol: http, http: { lenient: ${lenient} }, upstream: "127.0.0.1:${upstream.port}"`,
+  ])
   return [
     `answers through a gate, http.lenient: ${lenient}`,
     async (chance) => {
       const [method, right] = [chance.pick(['GET', 'GET', 'HEAD']), answers(chance)]
       const stream = chance.oneIn(5) ? right : mutated(chance, right)
       const expected = strictAnswers(stream, [method], true)
-      next = { parts: pieces(chance, stream), isEnd: chance.oneIn(2) || !same(strictAnswers(`${stream} `, [method], true).messages, expected.messages) || expected.messages.length === 0 }
+      next = {
+        parts: pieces(chance, stream),
+        isEnd:
+          chance.oneIn(2) ||
+          !same(strictAnswers(`${stream} `, [method], true).messages, expected.messages) ||
+          expected.messages.length === 0,
+      }
       const from = upstream.requests.length
       const scope = new Scope()
       try {
         const wire = await connect(scope.test, gate.port, { halfOpen: true })
         await wire.write(`${method} /odd HTTP/1.1\r\nHost: a\r\n\r\n`)
-        await eventually(() => wire.unread > 0 || wire.hasEnded || wire.outcome !== null, { what: 'an answer', ...HANGS })
+        await eventually(() => wire.unread > 0 || wire.hasEnded || wire.outcome !== null, {
+          what: 'an answer',
+          ...HANGS,
+        })
         await turns(6 + 4 * next.parts.length)
         await wire.write('GET /next HTTP/1.1\r\nHost: a\r\n\r\n')
         await turns(6)
         wire.socket.end()
         await within(wire.ended, { what: 'the end of a connection', ...HANGS })
-        judge(stream, wire.takeUnread().toString('latin1'), method, lenient === 'off' ? expected.messages[0] : undefined)
+        judge(
+          stream,
+          wire.takeUnread().toString('latin1'),
+          method,
+          lenient === 'off' ? expected.messages[0] : undefined,
+        )
       } finally {
         await scope.end()
       }
-      await eventually(() => gate.sidegate.registry.size === 0, { what: 'an empty registry', ...HANGS })
+      await eventually(() => gate.registry.size === 0, { what: 'an empty registry', ...HANGS })
       const other = strictAnswers(await talk(gate, ['GET /other HTTP/1.1\r\nHost: a\r\n\r\n']), ['GET'])
-      if (!same(other.messages, [{ line: '200', body: 'GET /other 0' }])) throw new Error(`behind ${JSON.stringify(stream)} another client gets ${JSON.stringify(other.messages)}`)
+      if (!same(other.messages, [{ line: '200', body: 'GET /other 0' }]))
+        throw new Error(
+          `behind ${JSON.stringify(stream)} another client gets ${JSON.stringify(other.messages)}`,
+        )
       const [odd, ...later] = upstream.requests.splice(from)
       const hasRest = expected.messages.length > 0 && expected.at < stream.length
-      if (hasRest && later.some(({ connection }) => connection === odd!.connection)) throw new Error(`${JSON.stringify(stream)} leaves bytes behind, and its connection was used again`)
+      if (hasRest && later.some(({ connection }) => connection === odd!.connection))
+        throw new Error(`${JSON.stringify(stream)} leaves bytes behind, and its connection was used again`)
     },
   ]
 }
@@ -142,13 +170,19 @@ function judge(stream: string, said: string, method: string, right: Message | un
   const about = `of ${JSON.stringify(stream)} to ${method} the client gets ${JSON.stringify(said)}`
   const [first, second] = got.messages
   if (got.end === 'bad') throw new Error(about)
-  if (right !== undefined && first !== undefined && first.line !== '502' && !same(first, right)) throw new Error(`${about}, not ${JSON.stringify(right)}`)
+  if (right !== undefined && first !== undefined && first.line !== '502' && !same(first, right))
+    throw new Error(`${about}, not ${JSON.stringify(right)}`)
   if (second !== undefined && !same(second, { line: '200', body: 'GET /next 0' })) throw new Error(about)
   if (got.end === 'done' && got.at < said.length) throw new Error(about)
 }
 
 export async function gateCases(): Promise<{ cases: Case[]; stop: () => Promise<void> }> {
   const scope = new Scope()
-  const cases = [await requestCase(scope, 'off'), await requestCase(scope, '4s'), await answerCase(scope, 'off'), await answerCase(scope, 'upstream')]
+  const cases = [
+    await requestCase(scope, 'off'),
+    await requestCase(scope, '4s'),
+    await answerCase(scope, 'off'),
+    await answerCase(scope, 'upstream'),
+  ]
   return { cases, stop: () => scope.end() }
 }

@@ -30,6 +30,8 @@ export function pieces(chance: Chance, text: string): string[] {
   const way = chance.below(6)
   if (way === 0) return [text]
   if (way === 1 && text.length < 3000) return text.split('')
-  const cuts = times(1 + chance.below(way === 2 ? 40 : 4), () => chance.below(text.length + 1)).sort((a, b) => a - b)
+  const cuts = times(1 + chance.below(way === 2 ? 40 : 4), () => chance.below(text.length + 1)).sort(
+    (a, b) => a - b,
+  )
   return [0, ...cuts].map((cut, i) => text.slice(cut, cuts[i] ?? text.length)).filter((piece) => piece !== '')
 }

@@ -28,14 +28,17 @@ type Body = { body: string; at: number } | 'cut' | 'bad'
 
 function headersOf(lines: string[]): Headers | null {
   const found = lines.map((line) => headerLine.exec(line))
-  return found.every((match) => match !== null) ? found.map((match) => [match[1]!.toLowerCase(), match[2]!]) : null
+  return found.every((match) => match !== null)
+    ? found.map((match) => [match[1]!.toLowerCase(), match[2]!])
+    : null
 }
 
-const values = (headers: Headers, name: string): string[] => headers.filter(([key]) => key === name).map(([, text]) => text)
+const values = (headers: Headers, name: string): string[] =>
+  headers.filter(([key]) => key === name).map(([, text]) => text)
 
 function chunks(text: string, start: number): Body {
   let body = ''
-  for (let at = start; ; ) {
+  for (let at = start; ;) {
     sizeLine.lastIndex = at
     const match = sizeLine.exec(text)
     if (match === null) return /\n/.test(text.slice(at)) ? 'bad' : 'cut'
@@ -58,10 +61,23 @@ function trailers(text: string, start: number, body: string): Body {
 }
 
 /** The body behind a head; `otherwise` is what it is where nothing frames it. */
-function bodyAt(text: string, start: number, headers: Headers, otherwise: 'none' | 'end', version: string): Body {
+function bodyAt(
+  text: string,
+  start: number,
+  headers: Headers,
+  otherwise: 'none' | 'end',
+  version: string,
+): Body {
   const [lengths, codings] = [values(headers, 'content-length'), values(headers, 'transfer-encoding')]
-  if (codings.length > 0) return lengths.length === 0 && version === '1' && codings.length === 1 && codings[0]!.toLowerCase() === 'chunked' ? chunks(text, start) : 'bad'
-  if (lengths.length === 0) return otherwise === 'none' ? { body: '', at: start } : { body: text.slice(start), at: text.length }
+  if (codings.length > 0)
+    return lengths.length === 0 &&
+      version === '1' &&
+      codings.length === 1 &&
+      codings[0]!.toLowerCase() === 'chunked'
+      ? chunks(text, start)
+      : 'bad'
+  if (lengths.length === 0)
+    return otherwise === 'none' ? { body: '', at: start } : { body: text.slice(start), at: text.length }
   if (lengths.length > 1 || !lengthPattern.test(lengths[0]!)) return 'bad'
   const end = start + Number(lengths[0])
   return end > text.length ? 'cut' : { body: text.slice(start, end), at: end }
@@ -69,7 +85,7 @@ function bodyAt(text: string, start: number, headers: Headers, otherwise: 'none'
 
 export function strictRequests(text: string): Stream {
   const messages: Message[] = []
-  for (let at = 0; ; ) {
+  for (let at = 0; ;) {
     let start = at
     while (text.startsWith('\r\n', start)) start += 2
     if (start === text.length) return { messages, end: 'done', at }
@@ -79,8 +95,14 @@ export function strictRequests(text: string): Stream {
     const [line, headers] = [requestLine.exec(first!), headersOf(lines)]
     if (line === null || headers === null) return { messages, end: 'bad', at }
     const hosts = values(headers, 'host').length
-    const isHopByHop = values(headers, 'connection').join().split(',').some((name) => /^\s*(?:content-length|host)\s*$/i.test(name))
-    const body = isHopByHop || hosts > 1 || (hosts === 0 && line[3] === '1') ? 'bad' : bodyAt(text, end + 4, headers, 'none', line[3]!)
+    const isHopByHop = values(headers, 'connection')
+      .join()
+      .split(',')
+      .some((name) => /^\s*(?:content-length|host)\s*$/i.test(name))
+    const body =
+      isHopByHop || hosts > 1 || (hosts === 0 && line[3] === '1')
+        ? 'bad'
+        : bodyAt(text, end + 4, headers, 'none', line[3]!)
     if (typeof body === 'string') return { messages, end: body, at }
     messages.push({ line: `${line[1]} ${line[2]}`, body: body.body })
     at = body.at
@@ -103,17 +125,24 @@ export function strictAnswers(text: string, methods: readonly string[], isServic
     const [line, headers] = [statusLine.exec(first!), headersOf(lines)]
     if (line === null || headers === null || line[2] === '101') return { messages, end: 'bad', at }
     if (line[2]!.startsWith('1')) {
-      if (!isService && values(headers, 'content-length').length + values(headers, 'transfer-encoding').length > 0) return { messages, end: 'bad', at }
+      if (
+        !isService &&
+        values(headers, 'content-length').length + values(headers, 'transfer-encoding').length > 0
+      )
+        return { messages, end: 'bad', at }
       at = end + 4
       continue
     }
     const isBodyless = methods[messages.length] === 'HEAD' || line[2] === '204' || line[2] === '304'
-    const body: Body = isBodyless ? { body: '', at: end + 4 } : bodyAt(text, end + 4, headers, line[2] === '205' ? 'none' : 'end', line[1]!)
+    const body: Body = isBodyless
+      ? { body: '', at: end + 4 }
+      : bodyAt(text, end + 4, headers, line[2] === '205' ? 'none' : 'end', line[1]!)
     if (typeof body === 'string') return { messages, end: body, at }
     messages.push({ line: line[2]!, body: body.body })
     at = body.at
     // Whoever is told so reads no further.
-    if (!isService && at < text.length && values(headers, 'connection').join().includes('close')) return { messages, end: 'bad', at }
+    if (!isService && at < text.length && values(headers, 'connection').join().includes('close'))
+      return { messages, end: 'bad', at }
   }
   return { messages, end: 'done', at }
 }

@@ -20,7 +20,11 @@ test('every reason that has a status is answered whole, with its name in the bod
       t.equal(answer.header('connection'), 'close')
       t.equal(answer.header('cache-control'), 'no-store')
       t.equal(answer.header('content-type'), 'text/plain; charset=utf-8')
-      t.match(answer.header('retry-after') ?? 'never', ['too_many', 'overloaded', 'rate_limited'].includes(reason) ? /^[1-5]$/ : 'never', 'may come again')
+      t.match(
+        answer.header('retry-after') ?? 'never',
+        ['too_many', 'overloaded', 'rate_limited'].includes(reason) ? /^[1-5]$/ : 'never',
+        'may come again',
+      )
     }
   }
   t.end()
@@ -32,26 +36,36 @@ test('a Close without detail is its reason alone', (t) => {
 })
 
 test('426 says which upgrade and which version would do', (t) => {
-  const answer = parseAnswer(refusal({ ...makeClose('protocol_error', 'client', 'handshake', 'old'), httpStatus: 426 })!)
+  const answer = parseAnswer(
+    refusal({ ...makeClose('protocol_error', 'client', 'handshake', 'old'), httpStatus: 426 })!,
+  )
   t.equal(answer.line, 'HTTP/1.1 426 Upgrade Required')
-  t.same(['connection', 'upgrade', 'sec-websocket-version'].map((name) => answer.header(name)), ['close, Upgrade', 'websocket', '13'])
+  t.same(
+    ['connection', 'upgrade', 'sec-websocket-version'].map((name) => answer.header(name)),
+    ['close, Upgrade', 'websocket', '13'],
+  )
   t.end()
 })
 
 test('a status without a name of its own still makes a status line', (t) => {
-  const answer = parseAnswer(refusal({ ...makeClose('protocol_error', 'client', 'handshake'), httpStatus: 499 })!)
+  const answer = parseAnswer(
+    refusal({ ...makeClose('protocol_error', 'client', 'handshake'), httpStatus: 499 })!,
+  )
   t.equal(answer.line, 'HTTP/1.1 499 Error')
   t.end()
 })
 
 test('Retry-After is said where it is given', (t) => {
-  const after = (random: number): string | null => parseAnswer(refusal(makeClose('too_many', 'client', 'admit'), random)!).header('retry-after')
+  const after = (random: number): string | null =>
+    parseAnswer(refusal(makeClose('too_many', 'client', 'admit'), random)!).header('retry-after')
   t.same([after(0), after(0.5), after(0.999)], ['1', '3', '5'])
   t.end()
 })
 
 test('what a client named cannot end the head early', (t) => {
-  const answer = parseAnswer(refusal(makeClose('protocol_error', 'client', 'handshake', 'Connection lists x-forwarded-\xe9'))!)
+  const answer = parseAnswer(
+    refusal(makeClose('protocol_error', 'client', 'handshake', 'Connection lists x-forwarded-\xe9'))!,
+  )
   t.equal(answer.isWhole, true)
   t.equal(answer.rest.length, 0)
   t.end()

@@ -1,7 +1,10 @@
 import { test } from 'tap'
+import { addressOf } from '../support/addresses.ts'
 import type { Close } from '../../src/core/close.ts'
 import { Connection, Registry } from '../../src/core/connection.ts'
 import { BEGINS_WITHIN_MS, Drain } from '../../src/lifecycle/drain.ts'
+import { Departure } from '../../src/lifecycle/departure.ts'
+import type { DrainStep } from '../../src/lifecycle/departure.ts'
 import type { DrainTimes } from '../../src/lifecycle/drain.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { isSettled } from '../support/eventually.ts'
@@ -21,22 +24,38 @@ function setUp() {
   const clock = fakeClock({ now: 0 })
   const registry = new Registry()
   const said: string[] = []
-  const log = { info: (message: string) => void said.push(message), warn: (message: string) => void said.push(message) }
+  const log = {
+    info: (message: string) => void said.push(message),
+    warn: (message: string) => void said.push(message),
+  }
   let isAccepting = true
-  const drain = new Drain({ clock, random: seeded(1), registry, log, stopAccepting: () => (isAccepting = false) })
+  const departure = new Departure({
+    clock,
+    random: seeded(1),
+    registry,
+    stopAccepting: () => (isAccepting = false),
+    onEmpty: () => drain.onEmpty(),
+  })
+  const gates = {
+    get open() {
+      return registry.size
+    },
+    drain: async (step: DrainStep) => departure.take(step),
+  }
+  const drain: Drain = new Drain({ clock, log, gates })
 
   /** A client that goes when it is asked, or only when it is reset, or never. */
   function open(manners: 'goes' | 'stays' | 'ends by itself' = 'goes'): Peer {
-    const connection = new Connection(registry.nextId(), 'app', 'tcp', '192.0.2.1:1', clock.now())
+    const connection = new Connection(registry.nextId(), 'app', 'tcp', addressOf('192.0.2.1:1'), clock.now())
     const told: Peer['told'] = []
     const leave = (end?: Close): void => {
       connection.end ??= end ?? null
       registry.delete(connection)
-      drain.onClosed(connection)
+      departure.onClosed(connection)
     }
     connection.owner = {
       queued: () => 0,
-    takenAt: () => 0,
+      takenAt: () => 0,
       isPaused: () => false,
       close(close) {
         told.push({ reason: close.reason, at: clock.now() })
@@ -47,7 +66,7 @@ function setUp() {
     registry.add(connection)
     return { connection, told, leave }
   }
-  return { clock, registry, said, drain, open, isAccepting: () => isAccepting }
+  return { clock, registry, said, drain, departure, open, isAccepting: () => isAccepting }
 }
 
 test('it goes on to accept for minDuration, and asks nobody; a connection that comes meanwhile takes part', async (t) => {
@@ -76,7 +95,10 @@ test('connections are asked to go at uniform moments over spread, and none befor
   const moments = peers.map(({ told }) => told[0]!.at - TIMES.minDurationMs)
   t.ok(Math.min(...moments) >= 0 && Math.max(...moments) <= TIMES.spreadMs)
   t.ok(kolmogorovSmirnov(moments, TIMES.spreadMs) > 0.001)
-  t.ok(peers.every(({ told }) => told.length === 1), 'once')
+  t.ok(
+    peers.every(({ told }) => told.length === 1),
+    'once',
+  )
 })
 
 test('what is left at the timeout is reset with drain_timeout, not a millisecond before', async (t) => {
@@ -84,7 +106,10 @@ test('what is left at the timeout is reset with drain_timeout, not a millisecond
   const peers = [open('stays'), open('stays'), open('goes')]
   const drained = drain.begin('admin', TIMES)
   await clock.pass(TIMES.timeoutMs - 1)
-  t.same(peers.flatMap(({ told }) => told.map(({ reason }) => reason)), ['drain', 'drain', 'drain'])
+  t.same(
+    peers.flatMap(({ told }) => told.map(({ reason }) => reason)),
+    ['drain', 'drain', 'drain'],
+  )
   t.equal(drain.state, 'parting')
   await clock.pass(1)
   t.same(peers[0]!.told.at(-1), { reason: 'drain_timeout', at: TIMES.timeoutMs })
@@ -93,8 +118,8 @@ test('what is left at the timeout is reset with drain_timeout, not a millisecond
 })
 
 test('a connection that was asked but did not even begin to close counts as forced', async (t) => {
-  const { clock, registry, drain } = setUp()
-  const connection = new Connection(registry.nextId(), 'app', 'http', '192.0.2.1:1', 0)
+  const { clock, registry, drain, departure } = setUp()
+  const connection = new Connection(registry.nextId(), 'app', 'http', addressOf('192.0.2.1:1'), 0)
   connection.owner = {
     queued: () => 0,
     takenAt: () => 0,
@@ -103,7 +128,7 @@ test('a connection that was asked but did not even begin to close counts as forc
       if (close.reason !== 'drain_timeout') return // an answer in flight is finished first
       connection.end = close
       registry.delete(connection)
-      drain.onClosed(connection)
+      departure.onClosed(connection)
     },
   }
   registry.add(connection)
@@ -251,7 +276,10 @@ test('a timeout shorter than minDuration still asks before it resets', async (t)
   const peer = open('stays')
   void drain.begin('admin', { minDurationMs: 5000, spreadMs: 5000, timeoutMs: 1000, tcp: 'spread' })
   await clock.pass(1000)
-  t.same(peer.told.map(({ reason }) => reason), ['drain', 'drain_timeout'])
+  t.same(
+    peer.told.map(({ reason }) => reason),
+    ['drain', 'drain_timeout'],
+  )
   t.equal(drain.state, 'finished')
 })
 
@@ -261,7 +289,9 @@ test('tcp waits for the last spread before the timeout, and all of it has got it
   const drained = drain.begin('SIGTERM', { ...TIMES, tcp: 'wait' })
   await clock.pass(TIMES.timeoutMs)
   const moments = peers.map(({ told }) => told[0]!.at)
-  t.ok(Math.min(...moments) >= TIMES.timeoutMs - TIMES.spreadMs && Math.max(...moments) <= TIMES.timeoutMs - 999)
+  t.ok(
+    Math.min(...moments) >= TIMES.timeoutMs - TIMES.spreadMs && Math.max(...moments) <= TIMES.timeoutMs - 999,
+  )
   t.match(await drained, { drained: 200, forced: 0 })
 
   const short = setUp()

@@ -4,13 +4,23 @@ import { idleFirst, IDLE_MS, Parting, partingMoments } from '../../src/lifecycle
 import { makeClose } from '../../src/core/close.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { kolmogorovSmirnov, seeded } from '../support/uniform.ts'
+import { addressOf } from '../support/addresses.ts'
 
 const SPREAD_MS = 30_000
 
-function connections(count: number, quietMs: (id: number) => number | undefined = () => undefined): Connection[] {
+function connections(
+  count: number,
+  quietMs: (id: number) => number | undefined = () => undefined,
+): Connection[] {
   return Array.from({ length: count }, (_, id) => {
-    const connection = new Connection(id, 'app', 'tcp', '192.0.2.1:1', 0)
-    connection.owner = { close() {}, queued: () => 0, takenAt: () => 0, isPaused: () => false, quietMs: () => quietMs(id) ?? 0 }
+    const connection = new Connection(id, 'app', 'tcp', addressOf('192.0.2.1:1'), 0)
+    connection.owner = {
+      close() {},
+      queued: () => 0,
+      takenAt: () => 0,
+      isPaused: () => false,
+      quietMs: () => quietMs(id) ?? 0,
+    }
     return connection
   })
 }
@@ -19,7 +29,11 @@ test('moments are uniform over the window, for whatever chance', async (t) => {
   for (const seed of [1, 2, 3, 4, 5]) {
     const moments = partingMoments(2000, SPREAD_MS, seeded(seed))
     t.equal(moments.length, 2000)
-    t.same(moments, [...moments].sort((one, other) => one - other), 'in order')
+    t.same(
+      moments,
+      [...moments].sort((one, other) => one - other),
+      'in order',
+    )
     t.ok(kolmogorovSmirnov(moments, SPREAD_MS) > 0.001, `seed ${seed}`)
   }
 })
@@ -39,14 +53,27 @@ test('moments that were seen late pass for uniform within what is allowed, and e
   t.ok(kolmogorovSmirnov(lumps, SPREAD_MS, late) > 0.001)
   const half = moments.map((moment) => moment / 2)
   t.ok(kolmogorovSmirnov(half, SPREAD_MS, late) < 0.001, 'the first')
-  t.ok(kolmogorovSmirnov(half.map((moment) => moment + SPREAD_MS / 2), SPREAD_MS, late) < 0.001, 'the second')
+  t.ok(
+    kolmogorovSmirnov(
+      half.map((moment) => moment + SPREAD_MS / 2),
+      SPREAD_MS,
+      late,
+    ) < 0.001,
+    'the second',
+  )
 })
 
 test('each connection is asked at its moment, once, and those that ended before are not', async (t) => {
   const clock = fakeClock({ now: 5000 })
   const all = connections(500)
   const asked: { id: number; at: number }[] = []
-  const parting = new Parting({ clock, random: seeded(7), connections: all, spreadMs: SPREAD_MS, ask: ({ id }) => void asked.push({ id, at: clock.now() - 5000 }) })
+  const parting = new Parting({
+    clock,
+    random: seeded(7),
+    connections: all,
+    spreadMs: SPREAD_MS,
+    ask: ({ id }) => void asked.push({ id, at: clock.now() - 5000 }),
+  })
   await clock.pass(SPREAD_MS / 2)
   t.ok(asked.length > 200 && asked.length < 300, `${asked.length} in half of the time`)
   t.equal(parting.isOver, false)
@@ -62,14 +89,26 @@ test('each connection is asked at its moment, once, and those that ended before 
 test('in a window of nothing all are asked at once', async (t) => {
   const clock = fakeClock()
   let asked = 0
-  const parting = new Parting({ clock, random: Math.random, connections: connections(10), spreadMs: 0, ask: () => void asked++ })
+  const parting = new Parting({
+    clock,
+    random: Math.random,
+    connections: connections(10),
+    spreadMs: 0,
+    ask: () => void asked++,
+  })
   t.same([asked, parting.isOver, clock.armed.after], [10, true, 0])
 })
 
 test('a parting that is cancelled asks no more', async (t) => {
   const clock = fakeClock()
   let asked = 0
-  const parting = new Parting({ clock, random: seeded(1), connections: connections(100), spreadMs: 1000, ask: () => void asked++ })
+  const parting = new Parting({
+    clock,
+    random: seeded(1),
+    connections: connections(100),
+    spreadMs: 1000,
+    ask: () => void asked++,
+  })
   await clock.pass(500)
   parting.cancel()
   const before = asked
@@ -83,12 +122,21 @@ test('idle ones go first, those a millisecond short of it with the busy, and cha
   const order = idleFirst(all, 0, seeded(3)).map(({ id }) => id)
   t.ok(order.slice(0, 100).every((id) => id % 2 === 0))
   t.ok(order.slice(100).every((id) => id % 2 === 1))
-  t.not(order.slice(0, 100).join(), all.filter(({ id }) => id % 2 === 0).map(({ id }) => id).join())
+  t.not(
+    order.slice(0, 100).join(),
+    all
+      .filter(({ id }) => id % 2 === 0)
+      .map(({ id }) => id)
+      .join(),
+  )
   t.equal(new Set(order).size, 200)
 })
 
 test('one whose protocol does not say how quiet it is goes with the busy: it may just be opening', async (t) => {
   const [opening, idle] = connections(2, () => IDLE_MS)
   opening!.owner = { close() {}, queued: () => 0, takenAt: () => 0, isPaused: () => false }
-  t.same(idleFirst([opening!, idle!], 0, seeded(1)).map(({ id }) => id), [1, 0])
+  t.same(
+    idleFirst([opening!, idle!], 0, seeded(1)).map(({ id }) => id),
+    [1, 0],
+  )
 })

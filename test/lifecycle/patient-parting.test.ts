@@ -4,6 +4,7 @@ import { Connection } from '../../src/core/connection.ts'
 import { PatientParting } from '../../src/lifecycle/patient-parting.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { seeded } from '../support/uniform.ts'
+import { addressOf } from '../support/addresses.ts'
 
 const [WAIT_MS, WINDOW_MS] = [20_000, 30_000]
 
@@ -15,8 +16,15 @@ interface State {
 function setUp(states: State[]) {
   const clock = fakeClock({ now: 0 })
   const connections = states.map((state, id) => {
-    const connection = new Connection(id, 'app', 'tcp', '192.0.2.1:1', 0)
-    connection.owner = { close() {}, queued: () => 0, takenAt: () => 0, isPaused: () => false, quietMs: () => state.quietMs, isOwed: () => state.isOwed }
+    const connection = new Connection(id, 'app', 'tcp', addressOf('192.0.2.1:1'), 0)
+    connection.owner = {
+      close() {},
+      queued: () => 0,
+      takenAt: () => 0,
+      isPaused: () => false,
+      quietMs: () => state.quietMs,
+      isOwed: () => state.isOwed,
+    }
     return connection
   })
   const asked: Array<{ id: number; at: number }> = []
@@ -58,7 +66,12 @@ test('the longest quiet go first, and one that waits for an answer never before 
 })
 
 test('one that has got its answer while the window runs goes before those that have not, one that asks anew after them', async (t) => {
-  const states = [{ quietMs: 9000, isOwed: true }, { quietMs: 8000, isOwed: true }, { quietMs: 1, isOwed: false }, { quietMs: 0, isOwed: false }]
+  const states = [
+    { quietMs: 9000, isOwed: true },
+    { quietMs: 8000, isOwed: true },
+    { quietMs: 1, isOwed: false },
+    { quietMs: 0, isOwed: false },
+  ]
   const { clock, ids } = setUp(states)
   await clock.pass(WAIT_MS)
   states[1]!.isOwed = false
@@ -74,7 +87,10 @@ test('those that go by themselves leave their time to the others', async (t) => 
   await clock.pass(WINDOW_MS / 2)
   t.same(asked, [])
   await clock.pass(WINDOW_MS / 2)
-  t.same(asked.map(({ id }) => id), [99])
+  t.same(
+    asked.map(({ id }) => id),
+    [99],
+  )
 })
 
 test('once it is cancelled nobody is asked, and no timer is left', async (t) => {

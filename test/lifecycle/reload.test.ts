@@ -8,11 +8,15 @@ import { fakeClock } from '../support/fake-clock.ts'
 function setUp() {
   const clock = fakeClock()
   const lines: string[] = []
-  const log = new Log({ writer: { write: (line) => void lines.push((JSON.parse(line) as { msg: string }).msg) }, clock })
+  const log = new Log({
+    writer: { write: (line) => void lines.push((JSON.parse(line) as { msg: string }).msg) },
+    clock,
+  })
   const file = { text: 'first', loads: 0, isSlow: false, isUndecided: false }
   const applied: string[] = []
   let go = (): void => {}
-  const problem = (message: string): ConfigError => new ConfigError('cfg', [{ line: 2, column: 5, path: 'listeners', message }])
+  const problem = (message: string): ConfigError =>
+    new ConfigError('cfg', [{ line: 2, column: 5, path: 'listeners', message }])
   const reloads = new Reloads<string>({
     clock,
     log,
@@ -25,7 +29,8 @@ function setUp() {
         const text = String(content)
         file.loads += 1
         if (file.isSlow) await new Promise<void>((resolve) => (go = resolve))
-        const outcome = text === 'bad' || file.isUndecided ? problem('is bad') : { config: text, warnings: [] }
+        const outcome =
+          text === 'bad' || file.isUndecided ? problem('is bad') : { config: text, warnings: [], origins: {} }
         return { hash: `h:${text}`, outcome, isUndecided: file.isUndecided }
       },
     },
@@ -46,7 +51,10 @@ test('a good file is applied, and its hash and its time are known', async (t) =>
   await clock.pass(1000)
   file.text = 'second'
   t.same(await reloads.reload('SIGHUP'), { result: 'success', hash: 'h:second', restartRequired: [] })
-  t.same([reloads.hash, reloads.succeededAt, reloads.successes, reloads.fault], ['h:second', clock.wall(), 1, null])
+  t.same(
+    [reloads.hash, reloads.succeededAt, reloads.successes, reloads.fault],
+    ['h:second', clock.wall(), 1, null],
+  )
   t.same([applied, lines], [['second'], ['reloaded']])
 })
 
@@ -71,14 +79,28 @@ test('who asks gets a reload even of a file that did not change; a look does not
   t.same(applied, ['first'])
 })
 
-for (const [text, message] of [['bad', 'is bad'], ['taken', 'the address is in use']] as const) {
+for (const [text, message] of [
+  ['bad', 'is bad'],
+  ['taken', 'the address is in use'],
+] as const) {
   test(`a file that ${message} is complained of once, counted, and shown until a good one comes`, async (t) => {
     const { clock, lines, file, applied, reloads } = setUp()
     file.text = text
     for (let poll = 0; poll < 3; poll += 1) await reloads.reloadIfChanged()
-    t.same([lines, reloads.failures, applied, reloads.hash], [['reload failed, the last good configuration stays'], 1, [], 'h:first'])
-    t.match(reloads.fault, { hash: `h:${text}`, at: clock.wall(), file: 'sidegate.yaml', problems: [{ line: 2, column: 5, message }] })
-    t.same(await reloads.reload('admin'), { result: 'failure', problems: [`sidegate.yaml:2:5 listeners: ${message}`] })
+    t.same(
+      [lines, reloads.failures, applied, reloads.hash],
+      [['reload failed, the last good configuration stays'], 1, [], 'h:first'],
+    )
+    t.match(reloads.fault, {
+      hash: `h:${text}`,
+      at: clock.wall(),
+      file: 'sidegate.yaml',
+      problems: [{ line: 2, column: 5, message }],
+    })
+    t.same(await reloads.reload('admin'), {
+      result: 'failure',
+      problems: [`sidegate.yaml:2:5 listeners: ${message}`],
+    })
     t.equal(reloads.failures, 2)
     file.text = 'good'
     await reloads.reloadIfChanged()
@@ -107,8 +129,14 @@ test('what comes at a wrong time is refused, not counted as a failure, and tried
 test('a file that finds a bug of ours changes nothing, and ends nothing', async (t) => {
   const { file, lines, reloads } = setUp()
   file.text = 'broken'
-  t.same(await reloads.reload('admin'), { result: 'failure', problems: ['sidegate.yaml internal error: x is not a function'] })
-  t.same(lines, ['internal error in a reload: this is a bug', 'reload failed, the last good configuration stays'])
+  t.same(await reloads.reload('admin'), {
+    result: 'failure',
+    problems: ['sidegate.yaml internal error: x is not a function'],
+  })
+  t.same(lines, [
+    'internal error in a reload: this is a bug',
+    'reload failed, the last good configuration stays',
+  ])
   t.equal(reloads.hash, 'h:first')
 })
 
@@ -144,7 +172,17 @@ test('reloads are made one at a time; all who ask during one share the next, whi
 test('without a file there is nothing to reload', async (t) => {
   const clock = fakeClock()
   const log = new Log({ writer: { write() {} }, clock })
-  const reloads = new Reloads<string>({ clock, log, source: null, content: null, hash: '', apply: () => Promise.resolve([]) })
-  t.same(await reloads.reload('admin'), { result: 'refused', problems: ['there is no configuration file to reload'] })
+  const reloads = new Reloads<string>({
+    clock,
+    log,
+    source: null,
+    content: null,
+    hash: '',
+    apply: () => Promise.resolve([]),
+  })
+  t.same(await reloads.reload('admin'), {
+    result: 'refused',
+    problems: ['there is no configuration file to reload'],
+  })
   await reloads.reloadIfChanged()
 })

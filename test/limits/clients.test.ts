@@ -1,18 +1,34 @@
 import fc from 'fast-check'
 import { test } from 'tap'
 import { Clients, type ClientOptions } from '../../src/limits/clients.ts'
-import { Bucket } from '../../src/limits/bucket.ts'
+import { LocalCount } from '../../src/core/cells.ts'
+import { localCells } from '../../src/limits/cells.ts'
+import { AskedBucket } from './asked-bucket.ts'
+import { addressOf } from '../support/addresses.ts'
 
 function setUp(options: Partial<ClientOptions> = {}) {
   const acts: string[] = []
-  const clients = new Clients({ maxConnections: Infinity, newConnections: null, isEnforced: true, report: (limit, action, isEnforced) => void acts.push(`${limit} ${action} ${isEnforced}`), ...options })
-  return { clients, acts, admit: (address: string, now = 0) => clients.admit(address, now)?.reason ?? 'in' }
+  const clients = new Clients({
+    maxConnections: Infinity,
+    newConnections: null,
+    isEnforced: true,
+    report: (limit, action, isEnforced) => void acts.push(`${limit} ${action} ${isEnforced}`),
+    ...options,
+  })
+  return {
+    clients,
+    acts,
+    admit: (address: string, now = 0) => clients.admit(addressOf(address), now)?.reason ?? 'in',
+  }
 }
 
 test('a client has as many connections as its limit, the next is too_many, and a released place is taken again', (t) => {
   const { clients, acts, admit } = setUp({ maxConnections: 2 })
-  t.same([admit('192.0.2.1:1'), admit('[::ffff:192.0.2.1]:2'), admit('192.0.2.1:3'), admit('192.0.2.2:1')], ['in', 'in', 'too_many', 'in'])
-  clients.release('192.0.2.1:1', 0)
+  t.same(
+    [admit('192.0.2.1:1'), admit('[::ffff:192.0.2.1]:2'), admit('192.0.2.1:3'), admit('192.0.2.2:1')],
+    ['in', 'in', 'too_many', 'in'],
+  )
+  clients.release(addressOf('192.0.2.1:1'), 0)
   t.same([admit('192.0.2.1:4'), admit('192.0.2.1:5')], ['in', 'too_many'])
   t.same(acts, ['connectionsPerClient close true', 'connectionsPerClient close true'])
   t.end()
@@ -26,18 +42,26 @@ test('a client that begins connections faster than its rate is rate_limited, unt
 })
 
 test('what is only observed lets in and counts', (t) => {
-  const { acts, admit } = setUp({ maxConnections: 1, isEnforced: false, newConnections: { perSec: 1, burst: 2, isEnforced: false } })
+  const { acts, admit } = setUp({
+    maxConnections: 1,
+    isEnforced: false,
+    newConnections: { perSec: 1, burst: 2, isEnforced: false },
+  })
   t.same([admit('1.1.1.1:1'), admit('1.1.1.1:2'), admit('1.1.1.1:3')], ['in', 'in', 'in'])
-  t.same(acts, ['connectionsPerClient close false', 'connectionsPerClient close false', 'newConnections close false'])
+  t.same(acts, [
+    'connectionsPerClient close false',
+    'connectionsPerClient close false',
+    'newConnections close false',
+  ])
   t.end()
 })
 
 test('peers of a Unix socket cannot be told apart, so they are not limited as one client', (t) => {
   const { clients, admit } = setUp({ maxConnections: 1 })
   t.same([admit('unix'), admit('unix')], ['in', 'in'])
-  clients.release('unix', 0)
+  clients.release(addressOf('unix'), 0)
   t.equal(clients.size, 0)
-  t.equal(clients.of('unix'), null)
+  t.equal(clients.of(addressOf('unix')), null)
   t.end()
 })
 
@@ -45,24 +69,31 @@ test('a client is forgotten with its last connection, unless it has spent someth
   const { clients, admit } = setUp({ maxConnections: 5 })
   admit('1.1.1.1:1')
   t.equal(clients.size, 1)
-  const bucket = clients.of('1.1.1.1:9')!.bucket('bytes', () => new Bucket(10, 10, 0))
+  const bucket = clients.of(addressOf('1.1.1.1:9'))!.bucket('bytes', { perSec: 10, burst: 10 }, 0)
   bucket.spend(10, 0)
-  clients.release('1.1.1.1:1', 0)
+  clients.release(addressOf('1.1.1.1:1'), 0)
   t.equal(clients.size, 1)
   admit('1.1.1.1:2', 500)
-  t.equal(clients.of('1.1.1.1:2')!.bucket('bytes', () => new Bucket(10, 10, 0)), bucket, 'it comes back to its bucket')
-  clients.release('1.1.1.1:2', 1000)
+  t.equal(
+    clients.of(addressOf('1.1.1.1:2'))!.bucket('bytes', { perSec: 10, burst: 10 }, 0),
+    bucket,
+    'it comes back to its bucket',
+  )
+  clients.release(addressOf('1.1.1.1:2'), 1000)
   t.equal(clients.size, 0)
   t.end()
 })
 
 test('however many addresses come, those without connections are bounded, and no client with one is forgotten', (t) => {
-  const { clients, admit } = setUp({ newConnections: { perSec: 1, burst: 1, isEnforced: true }, maxConnections: 1 })
+  const { clients, admit } = setUp({
+    newConnections: { perSec: 1, burst: 1, isEnforced: true },
+    maxConnections: 1,
+  })
   const address = (nth: number): string => `10.${nth >> 16}.${(nth >> 8) & 255}.${nth & 255}:1`
   for (let nth = 0; nth < 10; nth++) admit(address(nth))
   for (let nth = 10; nth < 40_000; nth++) {
     admit(address(nth))
-    clients.release(address(nth), 0)
+    clients.release(addressOf(address(nth)), 0)
   }
   t.equal(clients.size, 10 + 16_384)
   t.equal(clients.forgottenEarly, 40_000 - 10 - 16_384)
@@ -75,19 +106,70 @@ test('however many addresses come, those without connections are bounded, and no
 })
 
 test('no order of connections goes over a limit or loses a place', async () => {
-  fc.assert(fc.property(fc.array(fc.tuple(fc.nat(3), fc.boolean())), (steps) => {
-    const { clients, admit } = setUp({ maxConnections: 2 })
-    const open = [0, 0, 0, 0]
-    for (const [who, comes] of steps) {
-      const address = `10.0.0.${who}:1`
-      if (comes) {
-        if ((admit(address) === 'in') !== open[who]! < 2) throw new Error('room was not what it is')
-        if (open[who]! < 2) open[who]!++
-      } else if (open[who]! > 0) {
-        clients.release(address, 0)
-        open[who]!--
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.nat(3), fc.boolean())), (steps) => {
+      const { clients, admit } = setUp({ maxConnections: 2 })
+      const open = [0, 0, 0, 0]
+      for (const [who, comes] of steps) {
+        const address = `10.0.0.${who}:1`
+        if (comes) {
+          if ((admit(address) === 'in') !== open[who]! < 2) throw new Error('room was not what it is')
+          if (open[who]! < 2) open[who]!++
+        } else if (open[who]! > 0) {
+          clients.release(addressOf(address), 0)
+          open[who]!--
+        }
+        if (clients.size !== open.filter((count) => count > 0).length)
+          throw new Error('an entry too many or too few')
       }
-      if (clients.size !== open.filter((count) => count > 0).length) throw new Error('an entry too many or too few')
+    }),
+  )
+})
+
+test('in doubt is a client of whom a fleet has not said yet whether it is over a limit, and nobody else', (t) => {
+  const now = (): number => 0
+  const fleet = { isUnsure: true, tokens: new AskedBucket(0.001, 1, 0) }
+  class AskedCount extends LocalCount {
+    isUnsure(max: number): boolean {
+      return fleet.isUnsure && this.held >= max
     }
-  }))
+  }
+  const count = new AskedCount()
+  const cells = { ...localCells, count: () => count, bucket: () => fleet.tokens }
+  const scopes = { process: { cells: localCells, name: 'l' }, fleet: { cells, name: 'l' } }
+  const report = (): void => {}
+  const one = addressOf('192.0.2.1:1')
+  const options = {
+    maxConnections: 1,
+    newConnections: null,
+    isEnforced: true,
+    scope: 'fleet',
+    report,
+  } as const
+  const clients = new Clients(options, scopes)
+  t.equal(clients.doubt(one, now), null, 'there is a place')
+  t.equal(clients.admit(one, 0), null)
+  const doubt = clients.doubt(one, now)!
+  t.ok(doubt(), 'there is none, as far as is known')
+  fleet.isUnsure = false
+  t.notOk(doubt(), 'there is none, as is known')
+  t.same([clients.doubt(one, now), clients.doubt(addressOf('unix'), now)], [null, null])
+  fleet.isUnsure = true
+  clients.options = { ...options, isEnforced: false }
+  t.equal(clients.doubt(one, now), null, 'only observed')
+
+  const rate = { perSec: 0.001, burst: 1, isEnforced: true, scope: 'fleet' } as const
+  const paced = new Clients({ ...options, maxConnections: Infinity, newConnections: rate }, scopes)
+  t.equal(paced.doubt(one, now), null, 'there is a token')
+  t.equal(paced.admit(one, 0), null)
+  const ofRate = paced.doubt(one, now)!
+  t.ok(ofRate())
+  fleet.tokens.answer(1, 0)
+  t.notOk(ofRate(), 'there is a token now')
+  t.equal(paced.admit(one, 0), null)
+  const own = { ...options, scope: 'process', newConnections: { ...rate, scope: 'process' } } as const
+  const alone = new Clients(own, scopes)
+  alone.admit(one, 0)
+  t.equal(alone.doubt(one, now), null, 'what this process counts is known')
+  t.end()
 })

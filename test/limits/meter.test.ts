@@ -6,27 +6,38 @@ import type { HalfRates, PairLimits } from '../../src/limits/meter.ts'
 import { Pacer, TURN_MS } from '../../src/limits/pacer.ts'
 import { pattern } from '../support/bytes.ts'
 import type { FakeClock } from '../support/fake-clock.ts'
+import { AskedBucket } from './asked-bucket.ts'
 import { dialogue, memoryPair, type MemoryPair, type MemoryPairOptions } from '../pair/memory-pair.ts'
 
 const READ = 16_384
 const BURST = 2 * READ
 
 interface RuleOptions {
+  bucket?: Bucket
   perSec?: number
   onExceed?: 'delay' | 'close'
   isEnforced?: boolean
 }
 
 /** A pair whose client's bytes are limited: `READ` a second, two reads at once. */
-function limited({ perSec = READ, onExceed = 'delay', isEnforced = true }: RuleOptions = {}, options: MemoryPairOptions = {}) {
+function limited(
+  { bucket, perSec = READ, onExceed = 'delay', isEnforced = true }: RuleOptions = {},
+  options: MemoryPairOptions = {},
+) {
   const acts: Array<[LimitName, LimitAction, boolean]> = []
   const pacers: Pacer[] = []
   const limits = (clock: FakeClock): PairLimits => {
     const pacer = new Pacer(clock)
     pacers.push(pacer)
-    const bytes = { bucket: new Bucket(perSec, BURST, clock.now()), onExceed, isEnforced }
+    const bytes = { bucket: bucket ?? new Bucket(perSec, BURST, clock.now()), onExceed, isEnforced }
     const none: HalfRates = { bytes: null, messages: null }
-    return { clock, pacer, minRate: null, ratesOf: () => ({ toUpstream: { bytes, messages: null }, toClient: none }), report: (...act) => void acts.push(act) }
+    return {
+      clock,
+      pacer,
+      minRate: null,
+      ratesOf: () => ({ toUpstream: { bytes, messages: null }, toClient: none }),
+      report: (...act) => void acts.push(act),
+    }
   }
   const pair = memoryPair({ limits, ...options })
   return { ...pair, acts, pacer: pacers[0]! }
@@ -57,12 +68,21 @@ test('small reads are not delayed while the bucket holds a whole one', async (t)
 })
 
 test('a delayed half is not back-pressured, and a half is read again only when both its sink and its bucket allow it', async (t) => {
-  const it = limited({}, { upstreamTakes: READ, buffers: { highBytes: 2 * READ, lowBytes: READ, readBytes: READ } })
+  const it = limited(
+    {},
+    { upstreamTakes: READ, buffers: { highBytes: 2 * READ, lowBytes: READ, readBytes: READ } },
+  )
   it.client.feed(pattern(4 * READ))
   await it.clock.pass(0)
-  t.same([it.pair.toUpstream.isDelayed, it.pair.toUpstream.isBackpressured, it.pair.isPaused('to_upstream')], [true, false, false])
+  t.same(
+    [it.pair.toUpstream.isDelayed, it.pair.toUpstream.isBackpressured, it.pair.isPaused('to_upstream')],
+    [true, false, false],
+  )
   await it.clock.pass(1000 + TURN_MS)
-  t.same([it.pair.toUpstream.isDelayed, it.pair.toUpstream.isBackpressured, it.client.isPaused], [true, true, true])
+  t.same(
+    [it.pair.toUpstream.isDelayed, it.pair.toUpstream.isBackpressured, it.client.isPaused],
+    [true, true, true],
+  )
   await it.clock.pass(1000 + TURN_MS)
   t.same([it.pair.toUpstream.isDelayed, it.client.isPaused], [false, true], 'the bucket alone is not enough')
   it.upstream.take(10 * READ)
@@ -90,7 +110,14 @@ test('a limit that is only observed counts and does nothing', async (t) => {
     await it.clock.pass(0)
     t.equal(it.upstream.got.length, 4 * READ)
     t.same([it.client.isPaused, await it.end()], [false, null])
-    t.same(it.acts, [['bytes', onExceed, false], ['bytes', onExceed, false]], 'the two reads that the burst did not hold')
+    t.same(
+      it.acts,
+      [
+        ['bytes', onExceed, false],
+        ['bytes', onExceed, false],
+      ],
+      'the two reads that the burst did not hold',
+    )
   }
 })
 
@@ -107,7 +134,18 @@ test('a pair that ends while it is delayed waits for nothing any more', async (t
 
 test('a pair that ends with its last read goes on to listen for the end of its peers, whatever its bucket says', async (t) => {
   const owner: { pair?: MemoryPair['pair'] } = {}
-  const it = limited({}, { dialogue: dialogue({ relay: (half) => void (half.flow.received === 2 * READ && owner.pair?.close(makeClose('protocol_error', 'client', 'relay'))) }) })
+  const it = limited(
+    {},
+    {
+      dialogue: dialogue({
+        relay: (half) =>
+          void (
+            half.flow.received === 2 * READ &&
+            owner.pair?.close(makeClose('protocol_error', 'client', 'relay'))
+          ),
+      }),
+    },
+  )
   owner.pair = it.pair
   it.client.feed(pattern(2 * READ))
   it.client.fin()
@@ -194,7 +232,10 @@ test('a message without a token is dropped where that is the action, and who can
       clock,
       pacer: new Pacer(clock),
       minRate: null,
-      ratesOf: () => ({ toUpstream: { bytes: null, messages: { bucket, onExceed: 'drop', isEnforced } }, toClient: { bytes: null, messages: null } }),
+      ratesOf: () => ({
+        toUpstream: { bytes: null, messages: { bucket, onExceed: 'drop', isEnforced } },
+        toClient: { bytes: null, messages: null },
+      }),
       report: (...act) => void acts.push(act),
     })
     const { pair } = memoryPair({ limits })
@@ -207,4 +248,55 @@ test('a message without a token is dropped where that is the action, and who can
     t.same([meter.takeControl(), acts.length], [isEnforced ? 'drop' : 'pass', 2], 'and what is none')
     t.ok(meter.mayRead())
   }
+})
+
+test('a limit that closes waits for the answer where it is not known yet whether there are tokens', async (t) => {
+  for (const isThere of [true, false]) {
+    const bucket = new AskedBucket(1, BURST, 0)
+    const it = limited({ onExceed: 'close', bucket })
+    const sent = pattern(4 * READ)
+    it.client.feed(sent)
+    await it.clock.pass(100)
+    t.equal(it.upstream.got.length, 3 * READ, 'the burst, and the read that found nothing')
+    t.same([await it.end(), it.client.isPaused, it.acts], [null, true, []])
+    bucket.answer(isThere ? BURST : 0, it.clock.now())
+    await it.clock.pass(TURN_MS)
+    if (isThere) t.same([await it.end(), it.upstream.got.equals(sent), it.acts], [null, true, []])
+    else {
+      t.match(await it.end(), { reason: 'rate_limited', side: 'client' })
+      t.same(it.acts, [['bytes', 'close', true]])
+    }
+  }
+})
+
+test('a message is neither dropped nor the end where it is not known yet whether there are tokens', async (t) => {
+  for (const onExceed of ['drop', 'close'] as const)
+    for (const isThere of [true, false]) {
+      const acts: Array<[LimitName, LimitAction, boolean]> = []
+      const bucket = new AskedBucket(0.001, 1, 0)
+      const limits = (clock: FakeClock): PairLimits => ({
+        clock,
+        pacer: new Pacer(clock),
+        minRate: null,
+        ratesOf: () => ({
+          toUpstream: { bytes: null, messages: { bucket, onExceed, isEnforced: true } },
+          toClient: { bytes: null, messages: null },
+        }),
+        report: (...act) => void acts.push(act),
+      })
+      const { pair, clock, connection } = memoryPair({ limits, dialogue: dialogue({ relay() {} }) })
+      const meter = pair.toUpstream.meter!
+      t.same(
+        [meter.takeMessage(true), meter.takeMessage(true), meter.takeControl()],
+        ['pass', 'stop', 'stop'],
+      )
+      meter.onMessagesOver(Buffer.from('rest'), 0, 4)
+      t.same([acts, meter.isWaiting, connection.end], [[], true, null])
+      await clock.pass(TURN_MS)
+      t.ok(meter.isWaiting, 'as long as nobody knows')
+      bucket.answer(isThere ? 1 : 0, clock.now())
+      await clock.pass(TURN_MS)
+      t.notOk(meter.isWaiting)
+      t.equal(meter.takeMessage(true), isThere ? 'pass' : onExceed === 'drop' ? 'drop' : 'stop')
+    }
 })

@@ -21,7 +21,11 @@ function slowPair(options: MemoryPairOptions & { isEnforced?: boolean } = {}) {
     ratesOf: () => null,
     report: (_limit, _action, enforced) => void reports.push(enforced),
   })
-  const pair = memoryPair({ limits, dialogue: dialogue({ isOwing: (half) => owing.has(half.direction) }), ...rest })
+  const pair = memoryPair({
+    limits,
+    dialogue: dialogue({ isOwing: (half) => owing.has(half.direction) }),
+    ...rest,
+  })
   return { ...pair, owing, reports }
 }
 
@@ -88,7 +92,10 @@ for (const side of ['client', 'upstream'] as const) {
   })
 
   test(`a ${side} that is owed something and takes less than limits.minRate is too_slow, one that takes more is not`, async (t) => {
-    for (const [each, reason] of [[8, 'too_slow'], [12, null]] as const) {
+    for (const [each, reason] of [
+      [8, 'too_slow'],
+      [12, null],
+    ] as const) {
       const it = slowPair({ [side === 'client' ? 'clientTakes' : 'upstreamTakes']: 0 })
       const other = side === 'client' ? it.upstream : it.client
       other.feed('x'.repeat(10_000))

@@ -1,17 +1,31 @@
 import { test } from 'tap'
+import { localCells } from '../../src/limits/cells.ts'
 import { Newcomers, type NewcomerOptions } from '../../src/limits/newcomers.ts'
 import { fixed } from '../../src/core/live.ts'
 import { Sweep } from '../../src/core/clock.ts'
 import { Pacer, TURN_MS } from '../../src/limits/pacer.ts'
 import { fakeClock } from '../support/fake-clock.ts'
+import { AskedBucket } from './asked-bucket.ts'
 
-function setUp(options: Partial<NewcomerOptions> = {}) {
+function setUp(options: Partial<NewcomerOptions> = {}, bucket?: AskedBucket) {
   const clock = fakeClock({ now: 0 })
   const [sweep, pacer] = [new Sweep(clock), new Pacer(clock)]
   const acts: string[] = []
   const seen: string[] = []
-  const newcomers = new Newcomers({ perSec: 10, burst: 2, onExceed: 'delay', isEnforced: true, deadlines: fixed({ handshakeMs: 10_000 }), report: (action, isEnforced) => void acts.push(`${action} ${isEnforced}`), ...options }, { clock, sweep, pacer })
-  const come = (name: string): void => newcomers.admit({ serve: () => void seen.push(name), refuse: () => void seen.push(`not ${name}`) })
+  const newcomers = new Newcomers(
+    {
+      perSec: 10,
+      burst: 2,
+      onExceed: 'delay',
+      isEnforced: true,
+      deadlines: fixed({ handshakeMs: 10_000 }),
+      report: (action, isEnforced) => void acts.push(`${action} ${isEnforced}`),
+      ...options,
+    },
+    { clock, sweep, pacer, ...(bucket && { cells: { ...localCells, bucket: () => bucket } }) },
+  )
+  const come = (name: string): void =>
+    newcomers.admit({ serve: () => void seen.push(name), refuse: () => void seen.push(`not ${name}`) })
   return { clock, sweep, pacer, newcomers, acts, seen, come }
 }
 
@@ -33,7 +47,11 @@ test('the burst is served at once, the rest waits for its tokens, in order', asy
 })
 
 test('who has waited for as long as may be is refused with rate_limited, a little earlier it was not', async (t) => {
-  const { clock, come, seen, newcomers } = setUp({ burst: 1, perSec: 1, deadlines: fixed({ handshakeMs: 500 }) })
+  const { clock, come, seen, newcomers } = setUp({
+    burst: 1,
+    perSec: 1,
+    deadlines: fixed({ handshakeMs: 500 }),
+  })
   come('a')
   come('b')
   await clock.pass(499)
@@ -65,4 +83,30 @@ test('when the listener closes, those that wait are refused', async (t) => {
   t.same([seen.slice(2), newcomers.waiting], [['not c', 'not d'], 0])
   await clock.pass(1000)
   t.same([seen.length, clock.armed.every], [4, 0])
+})
+
+test('where the action is close nobody is refused before it is known that there are no tokens', async (t) => {
+  for (const tokens of [0, 1, 5]) {
+    const bucket = new AskedBucket(0.001, 2, 0)
+    const { clock, come, seen, newcomers, acts } = setUp({ onExceed: 'close' }, bucket)
+    for (const name of ['a', 'b', 'c', 'd']) come(name)
+    await clock.pass(10 * TURN_MS)
+    t.same([seen, newcomers.waiting, acts], [['a', 'b'], 2, []], 'as long as nobody knows')
+    bucket.answer(tokens, clock.now())
+    await clock.pass(2 * TURN_MS)
+    const rest = ['c', 'd'].map((name, nth) => (nth < tokens ? name : `not ${name}`))
+    t.same([seen, newcomers.waiting, clock.armed.every], [['a', 'b', ...rest], 0, 0])
+    t.equal(acts.length, Math.max(0, 2 - tokens), 'and only those that were refused are counted')
+  }
+})
+
+test('what is only observed waits for no answer', (t) => {
+  const { come, seen, newcomers } = setUp(
+    { onExceed: 'close', isEnforced: false },
+    new AskedBucket(0.001, 1, 0),
+  )
+  come('a')
+  come('b')
+  t.same([seen, newcomers.waiting], [['a', 'b'], 0])
+  t.end()
 })

@@ -13,7 +13,12 @@ function setUp(perSec: number, burst: number) {
 }
 
 /** Takes `needs` in each turn and queues up again, `times` times. */
-function greedy(name: string, needs: number, times: number, { clock, bucket, pacer, turns }: ReturnType<typeof setUp>): Waiter {
+function greedy(
+  name: string,
+  needs: number,
+  times: number,
+  { clock, bucket, pacer, turns }: ReturnType<typeof setUp>,
+): Waiter {
   const waiter: Waiter = {
     needs,
     onTurn() {

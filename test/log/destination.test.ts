@@ -26,7 +26,11 @@ interface Report {
 }
 
 /** Runs the child, which logs `lines` lines, and resolves with what it says of itself on stderr. */
-function run(t: Test, lines: number, stdout: 'pipe' | number): { process: ChildProcess; report: Promise<Report> } {
+function run(
+  t: Test,
+  lines: number,
+  stdout: 'pipe' | number,
+): { process: ChildProcess; report: Promise<Report> } {
   const started = spawn(process.execPath, [child, String(lines)], { stdio: ['ignore', stdout, 'pipe'] })
   t.teardown(() => started.kill('SIGKILL'))
   let said = ''
@@ -47,15 +51,22 @@ test('a file gets every line, and each parses', async (t) => {
   t.equal((await report).dropped, 0)
   closeSync(fd)
   const lines = readFileSync(path, 'utf8').trimEnd().split('\n')
-  t.same(lines.map((line) => (JSON.parse(line) as { index: number }).index), Array.from({ length: 5000 }, (_, index) => index))
+  t.same(
+    lines.map((line) => (JSON.parse(line) as { index: number }).index),
+    Array.from({ length: 5000 }, (_, index) => index),
+  )
 })
 
-test('a full disk does not end the process: lines are dropped and counted', { skip: existsSync('/dev/full') ? false : 'no /dev/full' }, async (t) => {
-  const fd = openSync('/dev/full', 'w')
-  t.teardown(() => closeSync(fd))
-  const { report } = run(t, 5000, fd)
-  t.equal((await report).dropped, 5000)
-})
+test(
+  'a full disk does not end the process: lines are dropped and counted',
+  { skip: existsSync('/dev/full') ? false : 'no /dev/full' },
+  async (t) => {
+    const fd = openSync('/dev/full', 'w')
+    t.teardown(() => closeSync(fd))
+    const { report } = run(t, 5000, fd)
+    t.equal((await report).dropped, 5000)
+  },
+)
 
 test('a stalled reader costs the bound, stops nothing and does not hold the exit', async (t) => {
   const { process: stalled, report } = run(t, 50_000, 'pipe')
@@ -69,14 +80,20 @@ test('a stalled reader costs the bound, stops nothing and does not hold the exit
   t.ok(slowestTurnMs < 2000, `slowest turn ${slowestTurnMs} ms`)
 })
 
-test('a terminal that is held stops nothing either', { skip: hasPython() ? false : 'no python3, which makes the terminal' }, async (t) => {
-  const holder = spawn('python3', ['-c', holdTerminal, process.execPath, child], { stdio: ['ignore', 'pipe', 'pipe'] })
-  t.teardown(() => holder.kill('SIGKILL'))
-  let said = ''
-  holder.stdout.on('data', (chunk) => (said += String(chunk)))
-  await new Promise((resolve) => holder.on('close', resolve))
-  t.ok((JSON.parse(said) as Report).dropped > 0, said)
-})
+test(
+  'a terminal that is held stops nothing either',
+  { skip: hasPython() ? false : 'no python3, which makes the terminal' },
+  async (t) => {
+    const holder = spawn('python3', ['-c', holdTerminal, process.execPath, child], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    t.teardown(() => holder.kill('SIGKILL'))
+    let said = ''
+    holder.stdout.on('data', (chunk) => (said += String(chunk)))
+    await new Promise((resolve) => holder.on('close', resolve))
+    t.ok((JSON.parse(said) as Report).dropped > 0, said)
+  },
+)
 
 test('a reader that went away does not end the process', async (t) => {
   const { process: orphan, report } = run(t, 5000, 'pipe')

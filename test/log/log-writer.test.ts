@@ -53,7 +53,10 @@ test('a batch is at most 64 KiB unless one line is longer', async (t) => {
   for (let index = 0; index < 3; index++) writer.write(line)
   writer.write(`${'y'.repeat(100_000)}\n`)
   for (let index = 0; index < 5; index++) destination.finish()
-  t.same(destination.batches.map((batch) => batch.length), [6, 40_001, 40_001, 40_001, 100_001])
+  t.same(
+    destination.batches.map((batch) => batch.length),
+    [6, 40_001, 40_001, 40_001, 100_001],
+  )
 })
 
 test('a stalled destination costs the bound and no more; the gap is told where it is', async (t) => {
@@ -106,7 +109,11 @@ test('a failing destination loses its batch, is left alone for a while, and the 
   await clock.pass(250)
   writer.write('five\n')
   destination.finish()
-  const told = ['\n1 log lines dropped\ntwo\nthree\n', '\n3 log lines dropped\nfour\n', '\n4 log lines dropped\nfive\n']
+  const told = [
+    '\n1 log lines dropped\ntwo\nthree\n',
+    '\n3 log lines dropped\nfour\n',
+    '\n4 log lines dropped\nfive\n',
+  ]
   t.same(destination.batches, ['one\n', ...told])
 })
 

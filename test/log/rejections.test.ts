@@ -10,14 +10,21 @@ const tooMany = makeClose('too_many', 'client', 'admit', 'limits.connections')
 function told(): { clock: FakeClock; lines: LogFields[]; rejections: Rejections } {
   const clock = fakeClock()
   const lines: LogFields[] = []
-  return { clock, lines, rejections: new Rejections({ info: (_message, fields) => void lines.push(fields ?? {}) }, clock) }
+  return {
+    clock,
+    lines,
+    rejections: new Rejections({ info: (_message, fields) => void lines.push(fields ?? {}) }, clock),
+  }
 }
 
 test('the first refusal is told at once, those of the next second are counted, and other reasons have lines of their own', async (t) => {
   const { clock, lines, rejections } = told()
   rejections.note('app', tooMany, () => '10.0.0.1:1')
-  for (let i = 0; i < 999; i++) rejections.note('app', tooMany, () => String(t.fail('who is only counted was asked for its address')))
-  t.match(lines, [{ listener: 'app', client: '10.0.0.1:1', close: 'too_many', side: 'client', phase: 'admit', count: 1 }])
+  for (let i = 0; i < 999; i++)
+    rejections.note('app', tooMany, () => String(t.fail('who is only counted was asked for its address')))
+  t.match(lines, [
+    { listener: 'app', client: '10.0.0.1:1', close: 'too_many', side: 'client', phase: 'admit', count: 1 },
+  ])
   t.equal(lines.length, 1)
   rejections.note('other', tooMany, () => '10.0.0.3:3')
   rejections.note('app', makeClose('denied', 'client', 'admit'), () => '10.0.0.4:4')
@@ -35,7 +42,10 @@ test('refusals for one reason with different details are told and counted each f
   const perClient = makeClose('too_many', 'client', 'admit', 'limits.connectionsPerClient')
   for (let i = 0; i < 5; i++) rejections.note('app', tooMany, () => '10.0.0.1:1')
   for (let i = 0; i < 7; i++) rejections.note('app', perClient, () => '10.0.0.2:2')
-  t.match(lines, [{ client: '10.0.0.1:1', detail: 'limits.connections', count: 1 }, { client: '10.0.0.2:2', detail: 'limits.connectionsPerClient', count: 1 }])
+  t.match(lines, [
+    { client: '10.0.0.1:1', detail: 'limits.connections', count: 1 },
+    { client: '10.0.0.2:2', detail: 'limits.connectionsPerClient', count: 1 },
+  ])
   await clock.pass(1000)
   rejections.note('app', perClient, () => '10.0.0.3:3')
   t.match(lines.slice(2), [{ client: '10.0.0.3:3', detail: 'limits.connectionsPerClient', count: 7 }])
@@ -48,14 +58,17 @@ test('what was counted is told although nobody comes after it, and then nothing 
   await clock.pass(1999)
   t.equal(lines.length, 2)
   await clock.pass(1)
-  t.match(lines.slice(2), [{ listener: 'app', client: undefined, close: 'too_many', detail: 'limits.connections', count: 4 }])
+  t.match(lines.slice(2), [
+    { listener: 'app', client: undefined, close: 'too_many', detail: 'limits.connections', count: 4 },
+  ])
   t.equal(lines.length, 3)
   t.equal(clock.armed.every, 0, 'no timer')
 })
 
 test('details that never end are told together, and no kind is lost', async (t) => {
   const { clock, lines, rejections } = told()
-  for (let i = 0; i < 1000; i++) rejections.note('app', makeClose('protocol_error', 'client', 'admit', `words ${i}`), () => '10.0.0.1:1')
+  for (let i = 0; i < 1000; i++)
+    rejections.note('app', makeClose('protocol_error', 'client', 'admit', `words ${i}`), () => '10.0.0.1:1')
   t.equal(lines.length, 257)
   t.match(lines.at(-1), { close: 'protocol_error', detail: 'of several kinds', count: 1 })
   rejections.note('app', makeClose('denied', 'client', 'admit', 'access'), () => '10.0.0.1:1')

@@ -2,24 +2,43 @@ import fc from 'fast-check'
 import { test, type Test } from 'tap'
 import { makeClose, reasonNames, type Close, type PeerSide } from '../../src/core/close.ts'
 import { Connection, Registry, type Direction, type Protocol } from '../../src/core/connection.ts'
+import { GateMetrics, type GateMetricsOptions } from '../../src/metrics/gate-metrics.ts'
 import { Metrics, type MetricsOptions } from '../../src/metrics/metrics.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { readSamples, type Samples } from './samples.ts'
+import { addressOf } from '../support/addresses.ts'
 
-const listeners: MetricsOptions['listeners'] = [
+const listeners: GateMetricsOptions['listeners'] = [
   { name: 'app', protocols: ['http', 'websocket'], maxConnections: 100, bufferHighBytes: 65_536 },
   { name: 'raw', protocols: ['tcp'], maxConnections: 200, bufferHighBytes: 1000 },
 ]
 
-function setUp(t: Test, options: Partial<MetricsOptions> = {}) {
+function setUp(t: Test, options: Partial<MetricsOptions> = {}, ofGate: Partial<GateMetricsOptions> = {}) {
   const clock = fakeClock({ now: 0 })
   const registry = new Registry()
-  const metrics = new Metrics({ listeners, registry, clock, version: '1.2.3', revision: 'abc', ...options })
-  t.teardown(() => metrics.stop())
-  const scrape = async () => readSamples((await metrics.render()).body)
+  const metrics = new GateMetrics({ listeners, registry, clock, ...ofGate })
+  const shown = new Metrics({
+    version: '1.2.3',
+    revision: 'abc',
+    gates: async () => [await metrics.rows()],
+    gateFigures: async () => [metrics.figures()],
+    ...options,
+  })
+  const stop = (): void => {
+    shown.stop()
+    metrics.stop()
+  }
+  t.teardown(stop)
+  const scrape = async () => readSamples((await shown.render()).body)
 
   function accept(listener: string, protocol: Protocol): Connection {
-    const connection = new Connection(registry.nextId(), listener, protocol, '10.0.0.1:1', clock.now())
+    const connection = new Connection(
+      registry.nextId(),
+      listener,
+      protocol,
+      addressOf('10.0.0.1:1'),
+      clock.now(),
+    )
     registry.add(connection)
     return connection
   }
@@ -33,31 +52,58 @@ function setUp(t: Test, options: Partial<MetricsOptions> = {}) {
     registry.delete(connection)
     metrics.onClosed(connection)
   }
-  return { clock, registry, metrics, scrape, accept, open, close }
+  return { clock, registry, metrics, shown, stop, scrape, accept, open, close }
 }
 
-function own(connection: Connection, queued: Record<PeerSide, number>, paused: Direction | null = null): void {
-  connection.owner = { close() {}, queued: (side) => queued[side], takenAt: () => 0, isPaused: (direction) => direction === paused }
+function own(
+  connection: Connection,
+  queued: Record<PeerSide, number>,
+  paused: Direction | null = null,
+): void {
+  connection.owner = {
+    close() {},
+    queued: (side) => queued[side],
+    takenAt: () => 0,
+    isPaused: (direction) => direction === paused,
+  }
 }
 
 function balance(samples: Samples, listener: string, protocol: string): number {
   const labels = { listener, protocol }
-  return samples.sum('sidegate_connections_opened_total', labels) - samples.sum('sidegate_connections_closed_total', labels)
+  return (
+    samples.sum('sidegate_connections_opened_total', labels) -
+    samples.sum('sidegate_connections_closed_total', labels)
+  )
 }
 
 test('every reason stands at 0 for every listener and protocol before anything happened', async (t) => {
   const samples = await setUp(t).scrape()
-  for (const [listener, protocol] of [['app', 'http'], ['app', 'websocket'], ['raw', 'tcp']]) {
+  for (const [listener, protocol] of [
+    ['app', 'http'],
+    ['app', 'websocket'],
+    ['raw', 'tcp'],
+  ]) {
     for (const reason of reasonNames) {
       const labels = { listener: listener!, protocol: protocol!, reason }
       t.ok(samples.count('sidegate_connections_closed_total', labels) >= 1, `${protocol} ${reason}`)
     }
-    t.equal(samples.count('sidegate_connection_duration_seconds_count', { listener: listener!, protocol: protocol! }), 1)
+    t.equal(
+      samples.count('sidegate_connection_duration_seconds_count', {
+        listener: listener!,
+        protocol: protocol!,
+      }),
+      1,
+    )
   }
   t.equal(samples.sum('sidegate_connections_closed_total'), 0)
   t.equal(samples.count('sidegate_connections_closed_total'), 3 * 43)
   t.equal(samples.get('sidegate_connections_rejected_total', { listener: 'raw', reason: 'too_many' }), 0)
-  t.equal(samples.get('sidegate_upstream_connect_failures_total', { reason: 'connect_refused' }), 0)
+  t.equal(
+    samples.get('sidegate_upstream_connect_failures_total', { listener: 'raw', reason: 'connect_refused' }),
+    0,
+  )
+  t.equal(samples.get('sidegate_upstream_connect_duration_seconds_count', { listener: 'raw' }), 0)
+  t.equal(samples.get('sidegate_upstream_no_local_port_total', { listener: 'raw' }), 0)
 })
 
 test('opened less closed is the gauge, by listener and protocol', async (t) => {
@@ -69,15 +115,31 @@ test('opened less closed is the gauge, by listener and protocol', async (t) => {
   const pending = accept('app', 'http')
   const before = await scrape()
   t.equal(before.get('sidegate_connections_pending', { listener: 'app' }), 1)
-  t.equal(before.get('sidegate_connections_closed_total', { listener: 'app', protocol: 'http', side: 'client', reason: 'write_timeout' }), 1)
+  t.equal(
+    before.get('sidegate_connections_closed_total', {
+      listener: 'app',
+      protocol: 'http',
+      side: 'client',
+      reason: 'write_timeout',
+    }),
+    1,
+  )
   metrics.onOpened(pending)
   metrics.onOpened(pending)
   websocket.connectedAt = 1
   const after = await scrape()
   t.equal(after.get('sidegate_connections_pending', { listener: 'app' }), 0)
   for (const samples of [before, after]) {
-    for (const [listener, protocol] of [['app', 'http'], ['app', 'websocket'], ['raw', 'tcp']]) {
-      const gauge = samples.get('sidegate_connections', { listener: listener!, protocol: protocol!, side: 'client' })
+    for (const [listener, protocol] of [
+      ['app', 'http'],
+      ['app', 'websocket'],
+      ['raw', 'tcp'],
+    ]) {
+      const gauge = samples.get('sidegate_connections', {
+        listener: listener!,
+        protocol: protocol!,
+        side: 'client',
+      })
       t.equal(balance(samples, listener!, protocol!), gauge, `${listener} ${protocol}`)
     }
   }
@@ -89,7 +151,15 @@ test('a connection that ends before its protocol was known is opened and closed'
   close(accept('app', 'http'), makeClose('handshake_timeout', 'client', 'handshake'))
   const samples = await scrape()
   t.equal(samples.get('sidegate_connections_opened_total', { listener: 'app', protocol: 'http' }), 1)
-  t.equal(samples.get('sidegate_connections_closed_total', { listener: 'app', protocol: 'http', side: 'client', reason: 'handshake_timeout' }), 1)
+  t.equal(
+    samples.get('sidegate_connections_closed_total', {
+      listener: 'app',
+      protocol: 'http',
+      side: 'client',
+      reason: 'handshake_timeout',
+    }),
+    1,
+  )
 })
 
 test('an HTTP connection that upgrades later is an ended HTTP one and a new WebSocket', async (t) => {
@@ -106,10 +176,21 @@ test('an HTTP connection that upgrades later is an ended HTTP one and a new WebS
   const after = await scrape()
   for (const samples of [during, after]) {
     for (const protocol of ['http', 'websocket']) {
-      t.equal(balance(samples, 'app', protocol), samples.get('sidegate_connections', { listener: 'app', protocol, side: 'client' }))
+      t.equal(
+        balance(samples, 'app', protocol),
+        samples.get('sidegate_connections', { listener: 'app', protocol, side: 'client' }),
+      )
     }
   }
-  t.equal(after.get('sidegate_connections_closed_total', { listener: 'app', protocol: 'websocket', side: 'client', reason: 'eof' }), 2)
+  t.equal(
+    after.get('sidegate_connections_closed_total', {
+      listener: 'app',
+      protocol: 'websocket',
+      side: 'client',
+      reason: 'eof',
+    }),
+    2,
+  )
 })
 
 test('bytes, messages and pauses are live, by side, and do not move when a connection ends', async (t) => {
@@ -137,18 +218,27 @@ test('bytes, messages and pauses are live, by side, and do not move when a conne
 })
 
 test('no counter goes down, whatever the connections do between scrapes', async (t) => {
-  const step = fc.record({ index: fc.nat(4), what: fc.constantFrom('bytes', 'queue', 'close', 'upgrade', 'open'), by: fc.nat(5000) })
+  const step = fc.record({
+    index: fc.nat(4),
+    what: fc.constantFrom('bytes', 'queue', 'close', 'upgrade', 'open'),
+    by: fc.nat(5000),
+  })
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 40, size: 'max' }), async (steps) => {
-      const { scrape, open, close, metrics } = setUp(t)
+      const { scrape, open, close, stop } = setUp(t)
       const connections: Connection[] = []
       let last = await scrape()
       for (const { index, what, by } of steps) {
         const connection = connections[index]
         if (what === 'open') connections[index] ??= open('app', 'http')
         else if (connection === undefined) continue
-        else if (what === 'bytes') Object.assign(connection.toClient, { received: connection.toClient.received + by, sent: connection.toClient.sent + by })
-        else if (what === 'queue') own(connection, { client: Math.min(by, connection.toClient.sent), upstream: 0 })
+        else if (what === 'bytes')
+          Object.assign(connection.toClient, {
+            received: connection.toClient.received + by,
+            sent: connection.toClient.sent + by,
+          })
+        else if (what === 'queue')
+          own(connection, { client: Math.min(by, connection.toClient.sent), upstream: 0 })
         else if (what === 'upgrade') connection.protocol = 'websocket'
         else {
           close(connection)
@@ -158,7 +248,7 @@ test('no counter goes down, whatever the connections do between scrapes', async 
         if (last.counters().some(([series, value]) => (now.values.get(series) ?? 0) < value)) return false
         last = now
       }
-      metrics.stop()
+      stop()
       return true
     }),
     { numRuns: 30 },
@@ -190,23 +280,47 @@ test('dials, pings, rejections and durations are counted', async (t) => {
   await clock.pass(20_000)
   close(connection)
   const samples = await scrape()
-  t.equal(samples.get('sidegate_upstream_connect_duration_seconds_bucket', { le: '0.0025' }), 0)
-  t.equal(samples.get('sidegate_upstream_connect_duration_seconds_bucket', { le: '0.005' }), 1)
-  t.equal(samples.get('sidegate_upstream_connect_failures_total', { reason: 'connect_timeout' }), 1)
+  t.equal(
+    samples.get('sidegate_upstream_connect_duration_seconds_bucket', { listener: 'app', le: '0.0025' }),
+    0,
+  )
+  t.equal(
+    samples.get('sidegate_upstream_connect_duration_seconds_bucket', { listener: 'app', le: '0.005' }),
+    1,
+  )
+  t.equal(
+    samples.get('sidegate_upstream_connect_failures_total', { listener: 'app', reason: 'connect_timeout' }),
+    1,
+  )
   t.equal(samples.get('sidegate_websocket_pings_total'), 1)
   t.equal(samples.get('sidegate_websocket_pong_rtt_seconds_sum'), 0.02)
   t.equal(samples.get('sidegate_connections_rejected_total', { listener: 'app', reason: 'too_many' }), 1)
-  t.equal(samples.get('sidegate_connection_duration_seconds_sum', { listener: 'app', protocol: 'websocket' }), 20)
+  t.equal(
+    samples.get('sidegate_connection_duration_seconds_sum', { listener: 'app', protocol: 'websocket' }),
+    20,
+  )
 })
 
 test('state, build and process are there', async (t) => {
-  const { scrape } = setUp(t, { isDraining: () => true, logLinesDropped: () => 7, kernelLooksLost: () => 3 })
+  const { scrape } = setUp(
+    t,
+    { isDraining: () => true, logLinesDropped: () => 7 },
+    { kernelLooksLost: () => 3 },
+  )
   const samples = await scrape()
   t.equal(samples.get('sidegate_draining'), 1)
   t.equal(samples.get('sidegate_log_lines_dropped_total'), 7)
   t.equal(samples.get('sidegate_kernel_looks_lost_total'), 3)
-  t.equal(samples.get('sidegate_build_info', { version: '1.2.3', revision: 'abc', node_version: process.version }), 1)
-  for (const name of ['process_resident_memory_bytes', 'process_cpu_seconds_total', 'process_start_time_seconds', 'nodejs_heap_size_used_bytes']) {
+  t.equal(
+    samples.get('sidegate_build_info', { version: '1.2.3', revision: 'abc', node_version: process.version }),
+    1,
+  )
+  for (const name of [
+    'process_resident_memory_bytes',
+    'process_cpu_seconds_total',
+    'process_start_time_seconds',
+    'nodejs_heap_size_used_bytes',
+  ]) {
     t.ok((samples.get(name) ?? 0) > 0, name)
   }
   if (process.platform === 'linux') t.ok((samples.get('process_open_fds') ?? 0) > 3)
@@ -229,7 +343,13 @@ test('no client can make a series: addresses and details leave none', async (t) 
   const { registry, metrics, scrape, close, clock } = setUp(t)
   const before = (await scrape()).values.size
   for (let index = 0; index < 2000; index++) {
-    const connection = new Connection(registry.nextId(), 'app', 'http', `10.0.0.1:${index}`, clock.now())
+    const connection = new Connection(
+      registry.nextId(),
+      'app',
+      'http',
+      addressOf(`10.0.0.1:${index}`),
+      clock.now(),
+    )
     connection.upstreamAddress = `host-${index}:80`
     registry.add(connection)
     metrics.onOpened(connection)
@@ -256,14 +376,15 @@ test('a listener of a reload joins, one that is known keeps its counts, and one 
   t.equal(samples.get('sidegate_connections_opened_total', { listener: 'other', protocol: 'tcp' }), 1)
 })
 
-test('a scrape of 5,000 connections takes less than 200 ms', async (t) => {
-  const { open, metrics } = setUp(t)
+test('a scrape of 5,000 connections takes less than 200 ms of processor time', async (t) => {
+  const { open, shown } = setUp(t)
   for (let index = 0; index < 5000; index++) own(open('app', 'websocket'), { client: index, upstream: 1 })
   let bestMs = Number.POSITIVE_INFINITY
   for (let nth = 0; nth < 5; nth++) {
-    const before = performance.now()
-    await metrics.render()
-    bestMs = Math.min(bestMs, performance.now() - before)
+    const before = process.cpuUsage()
+    await shown.render()
+    const { user, system } = process.cpuUsage(before)
+    bestMs = Math.min(bestMs, (user + system) / 1000)
   }
   t.ok(bestMs < 200, `${bestMs.toFixed(1)} ms, the best of five`)
 })
@@ -271,8 +392,13 @@ test('a scrape of 5,000 connections takes less than 200 ms', async (t) => {
 test('dials for which no local port was left are counted on their own too', async (t) => {
   const { scrape, open, metrics } = setUp(t)
   const connection = open('raw', 'tcp')
-  for (const detail of ['EADDRNOTAVAIL', 'EHOSTUNREACH', 'EADDRNOTAVAIL']) metrics.onConnectFailed(connection, makeClose('connect_failed', 'upstream', 'connect', detail))
+  for (const detail of ['EADDRNOTAVAIL', 'EHOSTUNREACH', 'EADDRNOTAVAIL'])
+    metrics.onConnectFailed(connection, makeClose('connect_failed', 'upstream', 'connect', detail))
   const samples = await scrape()
-  t.equal(samples.get('sidegate_upstream_no_local_port_total', {}), 2)
-  t.equal(samples.get('sidegate_upstream_connect_failures_total', { reason: 'connect_failed' }), 3)
+  t.equal(samples.get('sidegate_upstream_no_local_port_total', { listener: 'raw' }), 2)
+  t.equal(samples.get('sidegate_upstream_no_local_port_total', { listener: 'app' }), 0)
+  t.equal(
+    samples.get('sidegate_upstream_connect_failures_total', { listener: 'raw', reason: 'connect_failed' }),
+    3,
+  )
 })

@@ -36,11 +36,15 @@ export function readSamples(text: string): Samples {
     values,
     get(name, labels) {
       const found = matching(name, labels)
-      if (found.length > 1) throw new Error(`${name} has ${found.length} series with ${JSON.stringify(labels)}`)
+      if (found.length > 1)
+        throw new Error(`${name} has ${found.length} series with ${JSON.stringify(labels)}`)
       return found[0]
     },
     sum: (name, labels) => matching(name, labels).reduce((sum, value) => sum + value, 0),
     count: (name, labels) => matching(name, labels).length,
-    counters: () => [...values].filter(([series]) => counterNames.has(series.split('{')[0]!.replace(/_(bucket|sum|count)$/, ''))),
+    counters: () =>
+      [...values].filter(([series]) =>
+        counterNames.has(series.split('{')[0]!.replace(/_(bucket|sum|count)$/, '')),
+      ),
   }
 }

@@ -1,9 +1,10 @@
 import { test } from 'tap'
 import { Flow } from '../../src/core/connection.ts'
+import { Budget } from '../../src/core/strain.ts'
 import { EarlyBytes } from '../../src/opening/early.ts'
 
 function early(limitBytes = 100) {
-  const budget = { heldBytes: 0, limitBytes }
+  const budget = Object.assign(new Budget(), { limitBytes })
   const flow = new Flow()
   return { budget, flow, early: new EarlyBytes(flow, budget) }
 }

@@ -10,13 +10,23 @@ import type { OpeningSteps } from '../../src/opening/opening.ts'
 import { dialogue } from '../pair/memory-pair.ts'
 import { MemoryEndpoint } from '../support/memory-endpoint.ts'
 import { setUp, target } from '../upstream/parts.ts'
+import { addressOf } from '../support/addresses.ts'
 
 const off = Number.POSITIVE_INFINITY
 const NOTHING = Buffer.alloc(0)
 const observer = { onOpened() {}, onConnected() {} } as unknown as Observer
 const pairOptions = {
   buffers: { highBytes: 65_536, lowBytes: 32_768, readBytes: 16_384 },
-  deadlines: fixed({ idleMs: off, clientIdleMs: off, upstreamIdleMs: off, writeMs: off, halfCloseMs: off, lifetimeMs: off, lifetimeJitter: 0, closeMs: 1000 }),
+  deadlines: fixed({
+    idleMs: off,
+    clientIdleMs: off,
+    upstreamIdleMs: off,
+    writeMs: off,
+    halfCloseMs: off,
+    lifetimeMs: off,
+    lifetimeJitter: 0,
+    closeMs: 1000,
+  }),
   tcpKeepAliveMs: off,
 }
 
@@ -27,14 +37,33 @@ const broken = (): never => {
 
 function open(steps: Partial<OpeningSteps>) {
   const { clock, sweep, upstream: service } = setUp([target(1)])
-  const connection = new Connection(1, 'app', 'tcp', '192.0.2.1:1', clock.now())
+  const connection = new Connection(1, 'app', 'tcp', addressOf('192.0.2.1:1'), clock.now())
   const client = new MemoryEndpoint('client', deaf)
   const upstream = new MemoryEndpoint('upstream', deaf)
   const closed: Connection[] = []
-  const context = { clock, sweep, random: () => 0, strain: calm(), observer, onClosed: (ended: Connection) => void closed.push(ended) }
+  const context = {
+    clock,
+    sweep,
+    random: () => 0,
+    strain: calm(),
+    observer,
+    onClosed: (ended: Connection) => void closed.push(ended),
+  }
   const dial = { read: { readBytes: 16_384, isShared: false }, noDelay: true, from: null, secure: null }
-  const nothing = { onClientBytes() {}, onClientEnd() {}, onDialled() {}, onUpstreamBytes() {}, answer: () => null }
-  const opening = new Opening(connection, client, { upstream: service, dial, pair: pairOptions, proxyProtocol: null }, context, { ...nothing, ...steps })
+  const nothing = {
+    onClientBytes() {},
+    onClientEnd() {},
+    onDialled() {},
+    onUpstreamBytes() {},
+    answer: () => null,
+  }
+  const opening = new Opening(
+    connection,
+    client,
+    { upstream: service, dial, pair: pairOptions, proxyProtocol: null },
+    context,
+    { ...nothing, ...steps },
+  )
   /** The upstream accepts, and may send. */
   const accept = (): void => {
     upstream.owner = opening
@@ -68,7 +97,10 @@ for (const { where, trigger, hasUpstream } of breaks) {
     trigger(it)
     await it.clock.pass(1000)
     t.match(it.connection.end, { reason: 'internal_error', side: 'sidegate', detail: 'a broken invariant' })
-    t.same([it.client.gotReset, it.upstream.gotReset, it.closed.length, it.sweep.size], [true, hasUpstream, 1, 1])
+    t.same(
+      [it.client.gotReset, it.upstream.gotReset, it.closed.length, it.sweep.size],
+      [true, hasUpstream, 1, 1],
+    )
     t.ok(others > 0, 'the sweep went on to the others')
   })
 }
@@ -92,7 +124,9 @@ test('an invariant that breaks behind the making of the pair ends the pair with 
 })
 
 test('an invariant that breaks in the making of the pair ends both sides with internal_error', async (t) => {
-  const it = open({ onDialled: (opening) => opening.pair(null, NOTHING, undefined, { options: pairOptions, wrap: broken }) })
+  const it = open({
+    onDialled: (opening) => opening.pair(null, NOTHING, undefined, { options: pairOptions, wrap: broken }),
+  })
   it.accept()
   await it.clock.pass(1000)
   t.match(it.connection.end, { reason: 'internal_error', detail: 'a broken invariant' })

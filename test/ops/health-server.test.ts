@@ -5,6 +5,7 @@ import { systemClock, type Clock } from '../../src/core/clock.ts'
 import { HealthServer, type HealthServerOptions } from '../../src/ops/health-server.ts'
 import { eventually } from '../support/eventually.ts'
 import { fakeClock } from '../support/fake-clock.ts'
+import { stopwatch } from '../support/stopwatch.ts'
 
 interface Reply {
   status: number
@@ -38,7 +39,11 @@ function ask(port: number, path: string, method: string): Promise<Reply> {
 }
 
 /** A raw client: what it got, and whether the server ended it. */
-function rawClient(t: Test, port: number, send = ''): { socket: net.Socket; got: () => string; isClosed: () => boolean } {
+function rawClient(
+  t: Test,
+  port: number,
+  send = '',
+): { socket: net.Socket; got: () => string; isClosed: () => boolean } {
   const socket = net.connect(port, '127.0.0.1')
   t.teardown(() => socket.destroy())
   let got = ''
@@ -68,17 +73,33 @@ test('startupz follows isStarted', async (t) => {
 test('readyz is short when ready, lists the checks when asked, and always when not ready', async (t) => {
   let ready = true
   const { get } = await setUp(t, {
-    readiness: () => ({ ready, checks: [{ name: 'listeners', ok: true }, { name: 'drain', ok: ready, ...(ready ? {} : { detail: 'since 3 s' }) }] }),
+    readiness: () => ({
+      ready,
+      checks: [
+        { name: 'listeners', ok: true },
+        { name: 'drain', ok: ready, ...(ready ? {} : { detail: 'since 3 s' }) },
+      ],
+    }),
   })
   t.match(await get('/readyz'), { status: 200, body: 'ok\n' })
-  t.match(await get('/readyz?verbose'), { status: 200, body: '[+]listeners ok\n[+]drain ok\nreadyz check passed\n' })
+  t.match(await get('/readyz?verbose'), {
+    status: 200,
+    body: '[+]listeners ok\n[+]drain ok\nreadyz check passed\n',
+  })
   ready = false
-  t.match(await get('/readyz'), { status: 503, body: '[+]listeners ok\n[-]drain failed: since 3 s\nreadyz check failed\n' })
+  t.match(await get('/readyz'), {
+    status: 503,
+    body: '[+]listeners ok\n[-]drain failed: since 3 s\nreadyz check failed\n',
+  })
 })
 
 test('metrics come with the content type of the renderer', async (t) => {
   const { get } = await setUp(t)
-  t.match(await get('/metrics'), { status: 200, body: 'up 1\n', headers: { 'content-type': 'text/plain; version=0.0.4' } })
+  t.match(await get('/metrics'), {
+    status: 200,
+    body: 'up 1\n',
+    headers: { 'content-type': 'text/plain; version=0.0.4' },
+  })
 })
 
 test('only GET and HEAD, only known paths', async (t) => {
@@ -88,7 +109,8 @@ test('only GET and HEAD, only known paths', async (t) => {
   for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']) {
     t.match(await get('/readyz', method), { status: 405, headers: { allow: 'GET, HEAD' } })
   }
-  for (const path of ['/', '/drain', '/livez/', '/metrics/x', '//livez', '/%6civez']) t.equal((await get(path)).status, 404, path)
+  for (const path of ['/', '/drain', '/livez/', '/metrics/x', '//livez', '/%6civez'])
+    t.equal((await get(path)).status, 404, path)
 })
 
 test('a state that throws is a bare 500, is reported, and the server goes on', async (t) => {
@@ -100,7 +122,8 @@ test('a state that throws is a bare 500, is reported, and the server goes on', a
     renderMetrics: () => Promise.reject(new Error('also')),
     onError: (error) => errors.push(error),
   })
-  for (const path of ['/readyz', '/metrics']) t.match(await get(path), { status: 500, body: 'internal error\n' })
+  for (const path of ['/readyz', '/metrics'])
+    t.match(await get(path), { status: 500, body: 'internal error\n' })
   t.match(errors, [{ message: 'secret' }, { message: 'also' }])
   t.equal((await get('/livez')).status, 200)
 })
@@ -185,9 +208,9 @@ test('50 stalled scrapers do not keep a probe waiting', async (t) => {
   const { port, get } = await setUp(t, { renderMetrics: async () => ({ contentType: 'text/plain', body }) })
   const stalled = Array.from({ length: 50 }, () => rawClient(t, port, scrape))
   for (const { socket } of stalled) socket.pause()
-  const before = performance.now()
+  const watch = stopwatch(t)
   t.equal((await get('/livez')).status, 200)
-  t.ok(performance.now() - before < 1000)
+  t.ok(watch.livedMs < 1000, `${watch.livedMs} of ${watch.ms} ms`)
 })
 
 test('start rejects when the port is taken; stop ends idle and busy connections and leaves the port free', async (t) => {
@@ -198,7 +221,12 @@ test('start rejects when the port is taken; stop ends idle and busy connections 
       return new Promise(() => {})
     },
   })
-  const other = new HealthServer({ clock: systemClock, isStarted: () => true, readiness: () => ({ ready: true, checks: [] }), renderMetrics: () => new Promise(() => {}) })
+  const other = new HealthServer({
+    clock: systemClock,
+    isStarted: () => true,
+    readiness: () => ({ ready: true, checks: [] }),
+    renderMetrics: () => new Promise(() => {}),
+  })
   await t.rejects(other.start({ port, host: '127.0.0.1' }), { code: 'EADDRINUSE' })
   const idle = rawClient(t, port)
   const busy = rawClient(t, port, scrape)
@@ -212,15 +240,27 @@ test('start rejects when the port is taken; stop ends idle and busy connections 
 
 test('it listens on a unix socket too', async (t) => {
   const path = `${t.testdir()}/s`
-  const server = new HealthServer({ clock: systemClock, isStarted: () => true, readiness: () => ({ ready: true, checks: [] }), renderMetrics: () => new Promise(() => {}), maxConnections: 1 })
+  const server = new HealthServer({
+    clock: systemClock,
+    isStarted: () => true,
+    readiness: () => ({ ready: true, checks: [] }),
+    renderMetrics: () => new Promise(() => {}),
+    maxConnections: 1,
+  })
   t.equal(await server.start({ path }), 0)
   t.teardown(() => server.stop())
   const first = net.connect(path)
   t.teardown(() => first.destroy())
   let isFirstClosed = false
-  first.on('close', () => (isFirstClosed = true)).on('error', () => {}).resume()
+  first
+    .on('close', () => (isFirstClosed = true))
+    .on('error', () => {})
+    .resume()
   await eventually(() => !first.connecting)
-  net.connect(path).on('error', () => {}).unref()
+  net
+    .connect(path)
+    .on('error', () => {})
+    .unref()
   await eventually(() => isFirstClosed)
   t.pass()
 })
@@ -231,7 +271,8 @@ test('whoever waits for the end of a drain gives way to no scraper, and cannot t
   const never = new Promise<{ contentType: string; body: string }>(() => {})
   const waitDrained = (): Promise<null> => (waiting++, drained.promise)
   const { port, get } = await setUp(t, { maxConnections: 8, renderMetrics: () => never, waitDrained })
-  const ask = (path: string): ReturnType<typeof rawClient> => rawClient(t, port, `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`)
+  const ask = (path: string): ReturnType<typeof rawClient> =>
+    rawClient(t, port, `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`)
   const hook = ask('/drain/wait')
   await eventually(() => waiting === 1)
   // Each is being answered before the next one comes, so that only busy ones can give way: the oldest of them is the hook.

@@ -1,9 +1,12 @@
 import { test } from 'tap'
+import { addressOf } from '../support/addresses.ts'
+import { makeClose } from '../../src/core/close.ts'
 import type { Close } from '../../src/core/close.ts'
 import { Connection } from '../../src/core/connection.ts'
 import { idleScale, LOOK_MS, Overload } from '../../src/overload/overload.ts'
 import type { OverloadOptions } from '../../src/overload/overload.ts'
-import { calm } from '../../src/core/strain.ts'
+import { calm, impose } from '../../src/core/strain.ts'
+import { queuedBytes, queuesOf } from '../../src/overload/queues.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 
 const MIB = 1024 * 1024
@@ -19,14 +22,24 @@ function overloaded(options: Partial<OverloadOptions> = {}) {
   const closes: Array<{ id: number } & Close> = []
   const lines: string[] = []
   let collected = 0
-  const overload = new Overload({ ...usual, ...options }, {
-    clock,
-    strain,
-    log: { warn: (message) => void lines.push(message) },
-    registry: { [Symbol.iterator]: () => registry.values() },
-    read: () => ({ ...usage }),
-    collectGarbage: () => void collected++,
-  })
+  const overload = new Overload(
+    { ...usual, ...options },
+    {
+      clock,
+      log: { warn: (message) => void lines.push(message) },
+      gates: {
+        queued: async () => queuedBytes(registry.values()),
+        queues: async () => queuesOf(registry.values(), clock.now()),
+        shed(victims) {
+          for (const { id, detail } of victims)
+            registry.get(id)?.owner?.close(makeClose('overloaded', 'sidegate', 'relay', detail))
+        },
+        strain: (level) => impose(strain, level),
+        collectGarbage: () => void collected++,
+      },
+      read: () => ({ ...usage }),
+    },
+  )
   overload.start()
   return {
     clock,
@@ -39,7 +52,7 @@ function overloaded(options: Partial<OverloadOptions> = {}) {
     endedIds: () => closes.map(({ id }) => id),
     /** A connection whose client has so much to take. */
     add(id: number, bytes: number, state: 'stalled' | 'moving' = 'stalled') {
-      const connection = new Connection(id, 'app', 'tcp', '192.0.2.1:1', clock.now())
+      const connection = new Connection(id, 'app', 'tcp', addressOf('192.0.2.1:1'), clock.now())
       const since = clock.now()
       connection.phase = 'relay'
       connection.owner = {
@@ -64,7 +77,12 @@ function overloaded(options: Partial<OverloadOptions> = {}) {
 test('pressure is the larger of memory used and bytes queued, 0 to 1', async (t) => {
   const { overload, use, add, clock } = overloaded()
   await use(0.4)
-  t.match(overload.view, { pressure: 0.4, limitBytes: LIMIT, usageBytes: 0.4 * LIMIT, bufferedLimitBytes: 25 * MIB })
+  t.match(overload.view, {
+    pressure: 0.4,
+    limitBytes: LIMIT,
+    usageBytes: 0.4 * LIMIT,
+    bufferedLimitBytes: 25 * MIB,
+  })
   add(1, 15 * MIB)
   await clock.pass(LOOK_MS)
   t.equal(overload.view.pressure, 0.6)
@@ -90,12 +108,20 @@ test('idle deadlines are whole up to shedAt, and shrink in a line to a tenth at 
   t.equal(idleScale(0.5, 0.85, 0.95), 1)
   t.equal(idleScale(0.849, 0.85, 0.95), 1)
   t.equal(idleScale(0.85, 0.85, 0.95), 1, 'it begins there')
-  for (const [pressure, scale] of [[0.8625, 0.8875], [0.9, 0.55], [0.925, 0.325]] as const) t.ok(Math.abs(idleScale(pressure, 0.85, 0.95) - scale) < 1e-9, `${pressure}`)
+  for (const [pressure, scale] of [
+    [0.8625, 0.8875],
+    [0.9, 0.55],
+    [0.925, 0.325],
+  ] as const)
+    t.ok(Math.abs(idleScale(pressure, 0.85, 0.95) - scale) < 1e-9, `${pressure}`)
   t.equal(idleScale(0.95, 0.85, 0.95), 0.1)
   t.equal(idleScale(1, 0.85, 0.95), 0.1)
   t.equal(idleScale(1, Number.POSITIVE_INFINITY, 0.95), 1, 'off')
   t.equal(idleScale(0.9, 0.9, 0.9), 0.1, 'both at once are a step')
-  t.ok(Math.abs(idleScale(0.95, 0.9, Number.POSITIVE_INFINITY) - 0.55) < 1e-9, 'without refusal it ends at the limit')
+  t.ok(
+    Math.abs(idleScale(0.95, 0.9, Number.POSITIVE_INFINITY) - 0.55) < 1e-9,
+    'without refusal it ends at the limit',
+  )
   t.end()
 })
 
@@ -117,7 +143,11 @@ test('queues of stalled peers that fill memory.buffered go before any new work i
   t.same([stalled.endedIds(), stalled.strain.isRefusing], [[1], false])
   stalled.add(3, 12 * MIB)
   await stalled.clock.pass(LOOK_MS)
-  t.same([stalled.endedIds(), stalled.strain.isRefusing], [[1, 2], false], 'the older one, in the look that sees it, and nobody is refused')
+  t.same(
+    [stalled.endedIds(), stalled.strain.isRefusing],
+    [[1, 2], false],
+    'the older one, in the look that sees it, and nobody is refused',
+  )
   const moving = overloaded()
   moving.add(1, 24 * MIB, 'moving')
   await moving.clock.pass(4000)
@@ -151,11 +181,17 @@ test('slow readers are looked at closely from shedAt on, until five points below
 test('one line is written when a state begins and one when it ends, however long it lasts', async (t) => {
   const { use, lines } = overloaded()
   for (const share of [0.86, 0.87, 0.84, 0.96, 0.97, 0.91, 0.96, 0.86, 0.82, 0.1, 0.2]) await use(share)
-  t.same(lines.map((line) => line.split(':')[0]), ['memory runs short', 'overloaded', 'no longer overloaded', 'memory is no longer short'])
+  t.same(
+    lines.map((line) => line.split(':')[0]),
+    ['memory runs short', 'overloaded', 'no longer overloaded', 'memory is no longer short'],
+  )
 })
 
 test('a threshold that is off is never reached', async (t) => {
-  const { strain, use, closes, add } = overloaded({ shedAt: Number.POSITIVE_INFINITY, refuseAt: Number.POSITIVE_INFINITY })
+  const { strain, use, closes, add } = overloaded({
+    shedAt: Number.POSITIVE_INFINITY,
+    refuseAt: Number.POSITIVE_INFINITY,
+  })
   add(1, 10 * MIB)
   await use(1)
   await use(1)
@@ -256,13 +292,18 @@ test('after the process stood still nobody is ended for having been still: the n
 
 test('a connection that nobody serves yet is no victim and no obstacle', async (t) => {
   const clock = fakeClock()
+  const unserved = [new Connection(1, 'app', 'tcp', addressOf('192.0.2.1:1'), 0)]
   const overload = new Overload(usual, {
     clock,
-    strain: calm(),
     log: { warn: () => {} },
-    registry: [new Connection(1, 'app', 'tcp', '192.0.2.1:1', 0)],
+    gates: {
+      queued: async () => queuedBytes(unserved),
+      queues: async () => queuesOf(unserved, clock.now()),
+      shed: (victims) => t.same(victims, []),
+      strain: () => {},
+      collectGarbage: () => {},
+    },
     read: () => ({ limitBytes: LIMIT, usageBytes: LIMIT }),
-    collectGarbage: () => {},
   })
   overload.start()
   await clock.pass(LOOK_MS)

@@ -1,7 +1,9 @@
 import { test } from 'tap'
 import fc from 'fast-check'
 import { SWEEP_MS } from '../../src/core/clock.ts'
+import { addressOf } from '../support/addresses.ts'
 import type { Reason, Side } from '../../src/core/close.ts'
+import { Connection } from '../../src/core/connection.ts'
 import { fixed, LiveValue } from '../../src/core/live.ts'
 import { Deadlines } from '../../src/pair/deadlines.ts'
 import type { Half } from '../../src/pair/half.ts'
@@ -153,7 +155,11 @@ for (const wait of waits) {
       t.equal(await it.end(), null, `alive just below, begun ${offset} ms after a sweep`)
       await it.clock.pass(1 + LATE)
       stop()
-      t.same(await it.end(), { reason: wait.reason, side: wait.side, phase: 'relay' }, `begun ${offset} ms after a sweep`)
+      t.same(
+        await it.end(),
+        { reason: wait.reason, side: wait.side, phase: 'relay' },
+        `begun ${offset} ms after a sweep`,
+      )
     }
   })
 }
@@ -288,7 +294,10 @@ test('an upload that drains slowly after the FIN of the client is not cut off', 
 })
 
 test('an answer that we do not read because the client is slow is not half_close_timeout: the write deadline has its time', async (t) => {
-  const { clock, client, upstream, end } = memoryPair({ deadlines: { halfCloseMs: LIMIT, writeMs: 5 * LIMIT }, clientTakes: 0 })
+  const { clock, client, upstream, end } = memoryPair({
+    deadlines: { halfCloseMs: LIMIT, writeMs: 5 * LIMIT },
+    clientTakes: 0,
+  })
   client.feed('request')
   client.fin()
   upstream.feed('x'.repeat(100_000))
@@ -300,7 +309,10 @@ test('an answer that we do not read because the client is slow is not half_close
 })
 
 test('a client that stalls as it ends is write_timeout of the client, although the upstream has not ended either', async (t) => {
-  const { clock, client, upstream, end } = memoryPair({ deadlines: { halfCloseMs: LIMIT, writeMs: LIMIT }, clientTakes: 0 })
+  const { clock, client, upstream, end } = memoryPair({
+    deadlines: { halfCloseMs: LIMIT, writeMs: LIMIT },
+    clientTakes: 0,
+  })
   upstream.feed('answer')
   client.fin()
   await clock.pass(LIMIT + LATE)
@@ -366,11 +378,20 @@ test('deadlines that are off never end a pair', async (t) => {
 
 test('deadlines are read when they are judged: a change of theirs holds for an open pair, its lifetime and its jitter too', async (t) => {
   const off = Number.POSITIVE_INFINITY
-  const options = { idleMs: 1000, clientIdleMs: off, upstreamIdleMs: off, writeMs: off, halfCloseMs: off, lifetimeMs: off, lifetimeJitter: 0 }
+  const options = {
+    idleMs: 1000,
+    clientIdleMs: off,
+    upstreamIdleMs: off,
+    writeMs: off,
+    halfCloseMs: off,
+    lifetimeMs: off,
+    lifetimeJitter: 0,
+  }
   const live = new LiveValue(options)
   const { pair } = memoryPair()
-  const deadlines = new Deadlines(live, 0, 1)
-  const judge = (now: number): string | null => deadlines.check(pair.toUpstream, pair.toClient, now, calm())?.reason ?? null
+  const deadlines = new Deadlines(live, new Connection(1, 'app', 'tcp', addressOf('192.0.2.1:1'), 0), 0, 1)
+  const judge = (now: number): string | null =>
+    deadlines.check(pair.toUpstream, pair.toClient, now, calm())?.reason ?? null
   live.set({ ...options, idleMs: 2000 })
   t.same([judge(1000), judge(1999), judge(2000)], [null, null, 'idle_timeout'])
   live.set({ ...options, idleMs: off, lifetimeMs: 4000, lifetimeJitter: 0.25 })
@@ -380,7 +401,13 @@ test('deadlines are read when they are judged: a change of theirs holds for an o
 })
 
 test('a process that was frozen for an hour kills nobody whose bytes wait, and still kills who stalls', async (t) => {
-  const deadlines = { idleMs: LIMIT, clientIdleMs: LIMIT, upstreamIdleMs: LIMIT, halfCloseMs: LIMIT, writeMs: LIMIT }
+  const deadlines = {
+    idleMs: LIMIT,
+    clientIdleMs: LIMIT,
+    upstreamIdleMs: LIMIT,
+    halfCloseMs: LIMIT,
+    writeMs: LIMIT,
+  }
 
   const innocent = memoryPair({ deadlines })
   await innocent.clock.pass(SWEEP_MS)
@@ -417,7 +444,10 @@ test('a process that was frozen for an hour kills nobody whose bytes wait, and s
 
 test('what the kernel held before the process was frozen is measured again before a peer is judged by it', async (t) => {
   for (const isHalfClosed of [false, true]) {
-    const { clock, client, upstream, end } = memoryPair({ deadlines: { writeMs: 2000, halfCloseMs: 2000 }, clientTakes: 0 })
+    const { clock, client, upstream, end } = memoryPair({
+      deadlines: { writeMs: 2000, halfCloseMs: 2000 },
+      clientTakes: 0,
+    })
     client.measurements = 0
     upstream.feed('answer')
     client.inKernel = 1000
@@ -467,7 +497,10 @@ test('a process that is late at every sweep still ends who stalls', async (t) =>
 })
 
 test('a paused source that is read again while a frozen process wakes is not idle_timeout', async (t) => {
-  const { clock, client, upstream, end } = memoryPair({ deadlines: { clientIdleMs: LIMIT }, upstreamTakes: 0 })
+  const { clock, client, upstream, end } = memoryPair({
+    deadlines: { clientIdleMs: LIMIT },
+    upstreamTakes: 0,
+  })
   client.feed('x'.repeat(60_000))
   await clock.pass(SWEEP_MS)
   clock.freeze(3_600_000)
@@ -478,14 +511,25 @@ test('a paused source that is read again while a frozen process wakes is not idl
 })
 
 test('jitter shortens a lifetime by up to its fraction and never lengthens it', (t) => {
-  const still = { activity: 0, isPaused: false, hasEnded: false, flow: { received: 0, sent: 0 }, sink: { untaken: 0 } } as unknown as Half
+  const still = {
+    activity: 0,
+    isPaused: false,
+    hasEnded: false,
+    flow: { received: 0, sent: 0 },
+    source: { side: 'client' },
+    sink: { untaken: 0, side: 'upstream' },
+  } as unknown as Half
+  const connection = new Connection(1, 'app', 'tcp', addressOf('192.0.2.1:1'), 0)
   const off = Number.POSITIVE_INFINITY
   const others = { idleMs: off, clientIdleMs: off, upstreamIdleMs: off, writeMs: off, halfCloseMs: off }
-  const lifetime = fc.record({ lifetimeMs: fc.integer({ min: 1, max: 2 ** 31 }), lifetimeJitter: fc.double({ min: 0, max: 1, noNaN: true }) })
+  const lifetime = fc.record({
+    lifetimeMs: fc.integer({ min: 1, max: 2 ** 31 }),
+    lifetimeJitter: fc.double({ min: 0, max: 1, noNaN: true }),
+  })
   fc.assert(
     fc.property(lifetime, fc.double({ min: 0, max: 1, noNaN: true }), fc.nat(1e9), (options, random, now) => {
       const { lifetimeMs, lifetimeJitter } = options
-      const deadlines = new Deadlines(fixed({ ...others, ...options }), now, random)
+      const deadlines = new Deadlines(fixed({ ...others, ...options }), connection, now, random)
       const first = Math.floor(lifetimeMs * (1 - lifetimeJitter)) - 1
       t.equal(deadlines.check(still, still, now + Math.max(first, -1), calm()), null)
       t.equal(deadlines.check(still, still, now + lifetimeMs, calm())?.reason, 'lifetime_timeout')
@@ -493,8 +537,15 @@ test('jitter shortens a lifetime by up to its fraction and never lengthens it', 
     { numRuns: 200 },
   )
   const drawn = [0, 0.5, 1].map((random) => {
-    const deadlines = new Deadlines(fixed({ ...others, lifetimeMs: 1000, lifetimeJitter: 0.1 }), 0, random)
-    return Array.from({ length: 1001 }, (_, now) => now).find((now) => deadlines.check(still, still, now, calm()) !== null)
+    const deadlines = new Deadlines(
+      fixed({ ...others, lifetimeMs: 1000, lifetimeJitter: 0.1 }),
+      connection,
+      0,
+      random,
+    )
+    return Array.from({ length: 1001 }, (_, now) => now).find(
+      (now) => deadlines.check(still, still, now, calm()) !== null,
+    )
   })
   t.same(drawn, [1000, 950, 900])
   t.end()

@@ -28,31 +28,168 @@ interface Parting {
   manners: Record<PeerSide, Manner | null>
 }
 
-const done = { flush: 'flushed', drop: 'dropped', deliver: 'sent RST behind what it is owed', reset: 'sent RST' }
+const done = {
+  flush: 'flushed',
+  drop: 'dropped',
+  deliver: 'sent RST behind what it is owed',
+  reset: 'sent RST',
+}
 
 const partings: Parting[] = [
-  { reason: 'drain', side: 'sidegate', client: 'nothing', upstream: 'nothing', manners: { client: 'flush', upstream: 'flush' } },
-  { reason: 'drain', side: 'sidegate', client: 'said', upstream: 'said', manners: { client: 'flush', upstream: 'flush' } },
-  { reason: 'drain', side: 'sidegate', client: 'awaited', upstream: 'said', manners: { client: null, upstream: 'flush' } },
-  { reason: 'drain', side: 'sidegate', client: 'awaited', upstream: 'awaited', manners: { client: null, upstream: null } },
-  { reason: 'drain', side: 'sidegate', client: 'blocked', upstream: 'awaited', manners: { client: 'flush', upstream: null } },
-  { reason: 'drain', side: 'sidegate', client: 'awaited', upstream: 'blocked', manners: { client: null, upstream: 'flush' } },
-  { reason: 'protocol_error', side: 'client', client: 'said', upstream: 'said', manners: { client: 'flush', upstream: 'flush' } },
-  { reason: 'protocol_error', side: 'client', client: 'said', upstream: 'blocked', manners: { client: 'flush', upstream: 'flush' } },
-  { reason: 'ping_timeout', side: 'client', client: 'nothing', upstream: 'said', manners: { client: 'drop', upstream: 'flush' } },
-  { reason: 'ping_timeout', side: 'client', client: 'nothing', upstream: 'blocked', manners: { client: 'drop', upstream: 'flush' } },
-  { reason: 'ping_timeout', side: 'upstream', client: 'nothing', upstream: 'nothing', manners: { client: 'flush', upstream: 'drop' } },
-  { reason: 'write_timeout', side: 'client', client: 'nothing', upstream: 'nothing', manners: { client: 'reset', upstream: 'deliver' } },
-  { reason: 'write_timeout', side: 'client', client: 'nothing', upstream: 'said', manners: { client: 'reset', upstream: 'flush' } },
-  { reason: 'reset', side: 'client', client: 'nothing', upstream: 'said', manners: { client: 'deliver', upstream: 'flush' } },
-  { reason: 'reset', side: 'upstream', client: 'nothing', upstream: 'nothing', manners: { client: 'deliver', upstream: 'deliver' } },
-  { reason: 'too_slow', side: 'upstream', client: 'nothing', upstream: 'nothing', manners: { client: 'deliver', upstream: 'reset' } },
-  { reason: 'overloaded', side: 'sidegate', client: 'said', upstream: 'said', manners: { client: 'reset', upstream: 'reset' } },
-  { reason: 'killed', side: 'sidegate', client: 'said', upstream: 'said', manners: { client: 'reset', upstream: 'reset' } },
-  { reason: 'idle_timeout', side: 'sidegate', client: 'answered', upstream: 'cut', manners: { client: 'flush', upstream: 'deliver' } },
-  { reason: 'slow_consumer', side: 'client', client: 'said', upstream: 'said', manners: { client: 'flush', upstream: 'flush' } },
-  { reason: 'slow_consumer', side: 'client', client: 'nothing', upstream: 'said', manners: { client: 'reset', upstream: 'flush' } },
-  { reason: 'internal_error', side: 'sidegate', client: 'said', upstream: 'awaited', manners: { client: 'reset', upstream: 'reset' } },
+  {
+    reason: 'drain',
+    side: 'sidegate',
+    client: 'nothing',
+    upstream: 'nothing',
+    manners: { client: 'flush', upstream: 'flush' },
+  },
+  {
+    reason: 'drain',
+    side: 'sidegate',
+    client: 'said',
+    upstream: 'said',
+    manners: { client: 'flush', upstream: 'flush' },
+  },
+  {
+    reason: 'drain',
+    side: 'sidegate',
+    client: 'awaited',
+    upstream: 'said',
+    manners: { client: null, upstream: 'flush' },
+  },
+  {
+    reason: 'drain',
+    side: 'sidegate',
+    client: 'awaited',
+    upstream: 'awaited',
+    manners: { client: null, upstream: null },
+  },
+  {
+    reason: 'drain',
+    side: 'sidegate',
+    client: 'blocked',
+    upstream: 'awaited',
+    manners: { client: 'flush', upstream: null },
+  },
+  {
+    reason: 'drain',
+    side: 'sidegate',
+    client: 'awaited',
+    upstream: 'blocked',
+    manners: { client: null, upstream: 'flush' },
+  },
+  {
+    reason: 'protocol_error',
+    side: 'client',
+    client: 'said',
+    upstream: 'said',
+    manners: { client: 'flush', upstream: 'flush' },
+  },
+  {
+    reason: 'protocol_error',
+    side: 'client',
+    client: 'said',
+    upstream: 'blocked',
+    manners: { client: 'flush', upstream: 'flush' },
+  },
+  {
+    reason: 'ping_timeout',
+    side: 'client',
+    client: 'nothing',
+    upstream: 'said',
+    manners: { client: 'drop', upstream: 'flush' },
+  },
+  {
+    reason: 'ping_timeout',
+    side: 'client',
+    client: 'nothing',
+    upstream: 'blocked',
+    manners: { client: 'drop', upstream: 'flush' },
+  },
+  {
+    reason: 'ping_timeout',
+    side: 'upstream',
+    client: 'nothing',
+    upstream: 'nothing',
+    manners: { client: 'flush', upstream: 'drop' },
+  },
+  {
+    reason: 'write_timeout',
+    side: 'client',
+    client: 'nothing',
+    upstream: 'nothing',
+    manners: { client: 'reset', upstream: 'deliver' },
+  },
+  {
+    reason: 'write_timeout',
+    side: 'client',
+    client: 'nothing',
+    upstream: 'said',
+    manners: { client: 'reset', upstream: 'flush' },
+  },
+  {
+    reason: 'reset',
+    side: 'client',
+    client: 'nothing',
+    upstream: 'said',
+    manners: { client: 'deliver', upstream: 'flush' },
+  },
+  {
+    reason: 'reset',
+    side: 'upstream',
+    client: 'nothing',
+    upstream: 'nothing',
+    manners: { client: 'deliver', upstream: 'deliver' },
+  },
+  {
+    reason: 'too_slow',
+    side: 'upstream',
+    client: 'nothing',
+    upstream: 'nothing',
+    manners: { client: 'deliver', upstream: 'reset' },
+  },
+  {
+    reason: 'overloaded',
+    side: 'sidegate',
+    client: 'said',
+    upstream: 'said',
+    manners: { client: 'reset', upstream: 'reset' },
+  },
+  {
+    reason: 'killed',
+    side: 'sidegate',
+    client: 'said',
+    upstream: 'said',
+    manners: { client: 'reset', upstream: 'reset' },
+  },
+  {
+    reason: 'idle_timeout',
+    side: 'sidegate',
+    client: 'answered',
+    upstream: 'cut',
+    manners: { client: 'flush', upstream: 'deliver' },
+  },
+  {
+    reason: 'slow_consumer',
+    side: 'client',
+    client: 'said',
+    upstream: 'said',
+    manners: { client: 'flush', upstream: 'flush' },
+  },
+  {
+    reason: 'slow_consumer',
+    side: 'client',
+    client: 'nothing',
+    upstream: 'said',
+    manners: { client: 'reset', upstream: 'flush' },
+  },
+  {
+    reason: 'internal_error',
+    side: 'sidegate',
+    client: 'said',
+    upstream: 'awaited',
+    manners: { client: 'reset', upstream: 'reset' },
+  },
 ]
 
 for (const { reason, side, client, upstream, manners } of partings) {
@@ -113,7 +250,10 @@ test('an answer that never comes is waited for no longer than the close deadline
 })
 
 test('who has not answered within a second is sent FIN, in half the close deadline where that is shorter, and may answer still', async (t) => {
-  for (const [closeMs, answerMs] of [[10_000, 1000], [1800, 900]] as const) {
+  for (const [closeMs, answerMs] of [
+    [10_000, 1000],
+    [1800, 900],
+  ] as const) {
     const it = memoryPair({ dialogue: talk({ client: 'awaited', upstream: 'said' }), closeMs })
     it.pair.close(makeClose('drain', 'sidegate', 'relay'))
     await it.clock.pass(answerMs - 1)
@@ -131,7 +271,10 @@ test('who has not answered within a second is sent FIN, in half the close deadli
 
 test('bytes that a dialogue does not call data keep no pair from idle_timeout, and those that it does call data do', async (t) => {
   const deadlines = { idleMs: 1000 }
-  const pings = memoryPair({ deadlines, dialogue: dialogue({ relay: (half, bytes, length) => half.forward(bytes, 0, length) }) })
+  const pings = memoryPair({
+    deadlines,
+    dialogue: dialogue({ relay: (half, bytes, length) => half.forward(bytes, 0, length) }),
+  })
   pings.clock.every(100, () => (pings.client.feed('ping'), pings.upstream.feed('pong')))
   await pings.clock.pass(1000 + 2 * SWEEP_MS)
   t.same(await pings.end(), { reason: 'idle_timeout', side: 'sidegate', phase: 'relay' })
@@ -155,7 +298,9 @@ test('pings of the other side hold off half_close_timeout: it is still there', a
 })
 
 test('a dialogue decides whether FIN may be passed on', async (t) => {
-  const refuses = memoryPair({ dialogue: dialogue({ onSourceEnd: (half) => makeClose('aborted', half.source.side, 'relay') }) })
+  const refuses = memoryPair({
+    dialogue: dialogue({ onSourceEnd: (half) => makeClose('aborted', half.source.side, 'relay') }),
+  })
   await refuses.clock.pass(0)
   refuses.client.fin()
   t.same(await refuses.end(), { reason: 'aborted', side: 'client', phase: 'relay' })

@@ -22,7 +22,11 @@ test('a peer that takes its last bytes slowly gets all of them, long after deadl
     it.pair.close(makeClose(reason, reason === 'aborted' ? 'upstream' : 'sidegate', 'relay', 'why'))
     it.upstream.fin()
     await sip(it, 20)
-    t.same([it.client.isClosed, it.client.got.length, it.client.gotFin], [false, 20, true], `${reason}: all of it, and FIN`)
+    t.same(
+      [it.client.isClosed, it.client.got.length, it.client.gotFin],
+      [false, 20, true],
+      `${reason}: all of it, and FIN`,
+    )
     await it.clock.pass(2000 - 1000 - SWEEP_MS - 1)
     t.notOk(it.client.isClosed, 'its own FIN may come now')
     it.client.fin()
@@ -43,7 +47,10 @@ test('a peer that takes none of its last bytes is reset after deadlines.close; t
   await it.clock.pass(1 + 2 * SWEEP_MS)
   t.ok(it.client.gotReset)
   t.match(it.connection.end, { reason: 'write_timeout', side: 'client', phase: 'close' })
-  t.match(it.connection.end?.detail, /deadlines\.close\); 19995 bytes for the client dropped, behind code 4001/)
+  t.match(
+    it.connection.end?.detail,
+    /deadlines\.close\); 19995 bytes for the client dropped, behind code 4001/,
+  )
   t.equal(it.closed.length, 1)
 })
 
@@ -104,7 +111,29 @@ test('what a peer has sent before its RST is given up when the other takes none 
   it.upstream.feed('x'.repeat(10))
   it.upstream.rst()
   await it.clock.pass(5000 + 2 * SWEEP_MS)
-  t.match(it.connection.end, { reason: 'reset', side: 'upstream', detail: /^ECONNRESET; 10 bytes for the client dropped: .*deadlines\.write/ })
+  t.match(it.connection.end, {
+    reason: 'reset',
+    side: 'upstream',
+    detail: /^ECONNRESET; 10 bytes for the client dropped: .*deadlines\.write/,
+  })
+  t.equal(it.closed.length, 1)
+})
+
+test('a FIN that looked like bytes is not waited for as they would be', async (t) => {
+  const it = memoryPair({ closeMs: 2000, deadlines: { writeMs: 300_000 } })
+  it.upstream.measurements = 0
+  it.client.fin()
+  await it.clock.pass(0)
+  it.upstream.inKernel = 2
+  it.upstream.measure()
+  await it.clock.pass(0)
+  it.client.rst('EPIPE')
+  await it.clock.pass(0)
+  t.same([it.upstream.untaken, it.upstream.closes], [2, ['flush']])
+  it.upstream.inKernel = 0
+  await it.clock.pass(2000 + 3 * SWEEP_MS)
+  t.ok(it.upstream.gotReset)
+  t.match(it.connection.end, { reason: 'reset', side: 'client', detail: 'EPIPE' })
   t.equal(it.closed.length, 1)
 })
 
@@ -122,14 +151,22 @@ test('RST waits for what the kernel still holds', async (t) => {
 })
 
 test('an operator, an overload and the end of a drain do not wait for last bytes, neither at first nor behind another end', async (t) => {
-  for (const reason of ['killed', 'overloaded', 'drain_timeout', 'internal_error'] as const satisfies Reason[]) {
+  for (const reason of [
+    'killed',
+    'overloaded',
+    'drain_timeout',
+    'internal_error',
+  ] as const satisfies Reason[]) {
     for (const first of [null, eof, makeClose('reset', 'upstream', 'relay')]) {
       const it = memoryPair({ clientTakes: 0 })
       it.upstream.feed('x'.repeat(200))
       if (first !== null) it.pair.close(first)
       it.pair.close(makeClose(reason, 'sidegate', 'relay'))
       await it.clock.pass(0)
-      t.same([it.client.gotReset, it.upstream.gotReset || it.upstream.isClosed, it.closed.length], [true, true, 1])
+      t.same(
+        [it.client.gotReset, it.upstream.gotReset || it.upstream.isClosed, it.closed.length],
+        [true, true, 1],
+      )
       t.equal(it.connection.end?.reason, first === null || first === eof ? reason : 'reset')
     }
   }
@@ -143,7 +180,12 @@ test('a peer that is gone with bytes that waited for it makes another end of eof
   await it.clock.pass(0)
   it.client.rst()
   await it.clock.pass(0)
-  t.match(it.connection.end, { reason: 'reset', side: 'client', phase: 'close', detail: 'ECONNRESET; 200 bytes for the client dropped, behind code 4001' })
+  t.match(it.connection.end, {
+    reason: 'reset',
+    side: 'client',
+    phase: 'close',
+    detail: 'ECONNRESET; 200 bytes for the client dropped, behind code 4001',
+  })
 })
 
 test('an innocent peer of one that stalls gets what it is owed before the RST', async (t) => {
@@ -166,7 +208,10 @@ test('a client that broke a rule is told behind what the upstream still answers'
       dialogue: Object.defineProperty(
         dialogue({
           hearOut: ({ side }) => side === 'client',
-          farewell: (half) => (half.forward(Buffer.from(`bye ${half.sink.side}`), 0, half.sink.side.length + 4), 'said'),
+          farewell: (half) => (
+            half.forward(Buffer.from(`bye ${half.sink.side}`), 0, half.sink.side.length + 4),
+            'said'
+          ),
         }),
         'hasHeardOut',
         { get: isOver },
@@ -193,7 +238,11 @@ test('a client that broke a rule is told behind what the upstream still answers'
   gone.pair.close(broke)
   gone.upstream.feed('answer,')
   gone.upstream.fin()
-  t.equal(gone.client.got.toString(), 'answer,bye client', 'the end of the upstream is the end of its answers')
+  t.equal(
+    gone.client.got.toString(),
+    'answer,bye client',
+    'the end of the upstream is the end of its answers',
+  )
 
   const silent = hears(() => false)
   silent.pair.close(broke)
@@ -201,11 +250,20 @@ test('a client that broke a rule is told behind what the upstream still answers'
   await silent.clock.pass(1999)
   t.notMatch(silent.client.got.toString(), /bye/)
   await silent.clock.pass(1 + 2 * SWEEP_MS)
-  t.match(silent.client.got.toString(), /^\.+bye client$/, 'and it has deadlines.close for them, whatever it sends')
+  t.match(
+    silent.client.got.toString(),
+    /^\.+bye client$/,
+    'and it has deadlines.close for them, whatever it sends',
+  )
 })
 
 test('of an end of the upstream, or of our own, the client is told at once', async (t) => {
-  const it = memoryPair({ dialogue: dialogue({ hearOut: ({ side }) => side === 'client', farewell: (half) => (half.forward(Buffer.from('bye'), 0, 3), 'said') }) })
+  const it = memoryPair({
+    dialogue: dialogue({
+      hearOut: ({ side }) => side === 'client',
+      farewell: (half) => (half.forward(Buffer.from('bye'), 0, 3), 'said'),
+    }),
+  })
   it.pair.close(makeClose('protocol_error', 'upstream', 'relay'))
   t.equal(it.client.got.toString(), 'bye')
 })

@@ -38,7 +38,11 @@ const fin = fc.record({ do: fc.constant('fin' as const), side })
 const ends: fc.Arbitrary<Step>[] = [
   fin,
   fc.record({ do: fc.constant('rst' as const), side }),
-  fc.record({ do: fc.constant('close' as const), reason: fc.constantFrom(...reasonNames), side: fc.constantFrom(...sides, 'sidegate' as const) }),
+  fc.record({
+    do: fc.constant('close' as const),
+    reason: fc.constantFrom(...reasonNames),
+    side: fc.constantFrom(...sides, 'sidegate' as const),
+  }),
   fc.record({ do: fc.constant('pass' as const), ms: fc.integer({ min: 1, max: 1500 }) }),
 ]
 
@@ -87,33 +91,46 @@ class Run {
       stream.write(got)
       if (stream.problem() !== null) throw new Error(`the ${side} got another stream: ${stream.problem()}`)
       if (got.length > this.fed[other]) throw new Error(`the ${side} got more than was sent`)
-      if (queued > this.#high) throw new Error(`${queued} bytes wait for the ${side}, the bound is ${this.#high}`)
+      if (queued > this.#high)
+        throw new Error(`${queued} bytes wait for the ${side}, the bound is ${this.#high}`)
     }
   }
 }
 
 test('a sink gets exactly what its source sent, in order, within the bound, and whole when the pair ends with eof', async (t) => {
   await fc.assert(
-    fc.asyncProperty(buffers, fc.array(fc.oneof(...moves, ...moves, fin), { maxLength: 60 }), fc.boolean(), async (buffers, steps, hasDialogue) => {
-      const it = memoryPair({ buffers, clientTakes: 0, upstreamTakes: 0, dialogue: hasDialogue ? dialogue() : null })
-      const run = new Run(it, buffers.highBytes)
-      for (const step of steps) await run.step(step)
-      for (const side of sides) it[side].take(Number.POSITIVE_INFINITY)
-      await turn()
-      // A side that has had its share of a turn is read on in the next.
-      for (let i = 0; i < 100 && sides.some((side) => it[side].unread > 0); i++) await it.clock.pass(0)
-      run.check()
-      for (const side of sides) {
-        const other = side === 'client' ? 'upstream' : 'client'
-        if (it[side].unread > 0) throw new Error(`the ${side} is not read although the ${other} takes everything`)
-        if (it[side].got.length !== run.fed[other]) throw new Error(`the ${side} lacks bytes`)
-        if (it[side].gotFin !== run.finished[other]) throw new Error(`FIN of the ${other} was lost or invented`)
-        it[side].fin()
-      }
-      const end = await it.end()
-      if (end?.reason !== 'eof') throw new Error(`ended with ${end?.reason}`)
-      if (it.closed.length !== 1 || it.sweep.size !== 0) throw new Error('something is left')
-    }),
+    fc.asyncProperty(
+      buffers,
+      fc.array(fc.oneof(...moves, ...moves, fin), { maxLength: 60 }),
+      fc.boolean(),
+      async (buffers, steps, hasDialogue) => {
+        const it = memoryPair({
+          buffers,
+          clientTakes: 0,
+          upstreamTakes: 0,
+          dialogue: hasDialogue ? dialogue() : null,
+        })
+        const run = new Run(it, buffers.highBytes)
+        for (const step of steps) await run.step(step)
+        for (const side of sides) it[side].take(Number.POSITIVE_INFINITY)
+        await turn()
+        // A side that has had its share of a turn is read on in the next.
+        for (let i = 0; i < 100 && sides.some((side) => it[side].unread > 0); i++) await it.clock.pass(0)
+        run.check()
+        for (const side of sides) {
+          const other = side === 'client' ? 'upstream' : 'client'
+          if (it[side].unread > 0)
+            throw new Error(`the ${side} is not read although the ${other} takes everything`)
+          if (it[side].got.length !== run.fed[other]) throw new Error(`the ${side} lacks bytes`)
+          if (it[side].gotFin !== run.finished[other])
+            throw new Error(`FIN of the ${other} was lost or invented`)
+          it[side].fin()
+        }
+        const end = await it.end()
+        if (end?.reason !== 'eof') throw new Error(`ended with ${end?.reason}`)
+        if (it.closed.length !== 1 || it.sweep.size !== 0) throw new Error('something is left')
+      },
+    ),
     { numRuns: 150 },
   )
   t.pass()
@@ -128,8 +145,20 @@ test('whatever happens to a pair, it ends once, as one, within the close deadlin
       fc.integer({ min: 1, max: 3000 }),
       async (buffers, steps, words, closeMs) => {
         const talk =
-          words === null ? null : dialogue({ farewell: (half) => words[half.direction === 'to_client' ? 0 : 1], isAnswered: () => words[2] })
-        const it = memoryPair({ buffers, clientTakes: 0, upstreamTakes: 0, closeMs, dialogue: talk, deadlines: { writeMs: 4000, idleMs: 5000 } })
+          words === null
+            ? null
+            : dialogue({
+                farewell: (half) => words[half.direction === 'to_client' ? 0 : 1],
+                isAnswered: () => words[2],
+              })
+        const it = memoryPair({
+          buffers,
+          clientTakes: 0,
+          upstreamTakes: 0,
+          closeMs,
+          dialogue: talk,
+          deadlines: { writeMs: 4000, idleMs: 5000 },
+        })
         const run = new Run(it, buffers.highBytes)
         for (const step of steps) await run.step(step)
         const first = it.connection.end
@@ -142,7 +171,8 @@ test('whatever happens to a pair, it ends once, as one, within the close deadlin
         const { end } = it.connection
         const isDropped = / bytes for the (client|upstream) dropped/.test(end?.detail ?? '')
         if (first !== null && end !== first && !isDropped) throw new Error('the first cause was overwritten')
-        if (first !== null && end!.reason !== first.reason && first.reason !== 'eof') throw new Error('another reason took the place of the first')
+        if (first !== null && end!.reason !== first.reason && first.reason !== 'eof')
+          throw new Error('another reason took the place of the first')
         if (end!.reason === 'eof' && isDropped) throw new Error('bytes were dropped, and it is called eof')
       },
     ),
@@ -152,7 +182,10 @@ test('whatever happens to a pair, it ends once, as one, within the close deadlin
 })
 
 test('a source is paused when a whole read would not fit, and reads again at the low mark', async (t) => {
-  const { client, upstream, pair, connection } = memoryPair({ buffers: { highBytes: 100, lowBytes: 20, readBytes: 40 }, upstreamTakes: 0 })
+  const { client, upstream, pair, connection } = memoryPair({
+    buffers: { highBytes: 100, lowBytes: 20, readBytes: 40 },
+    upstreamTakes: 0,
+  })
   client.feed('x'.repeat(40))
   t.same([client.isPaused, pair.isPaused('to_upstream')], [false, false])
   client.feed('x'.repeat(40))
@@ -171,7 +204,10 @@ test('a source is paused when a whole read would not fit, and reads again at the
 })
 
 test('a low mark too high for a whole read to fit does not break the bound', async (t) => {
-  const { client, upstream } = memoryPair({ buffers: { highBytes: 100, lowBytes: 90, readBytes: 60 }, upstreamTakes: 0 })
+  const { client, upstream } = memoryPair({
+    buffers: { highBytes: 100, lowBytes: 90, readBytes: 60 },
+    upstreamTakes: 0,
+  })
   client.feed('x'.repeat(10))
   client.feed('x'.repeat(60))
   client.feed('x'.repeat(60))
@@ -186,7 +222,10 @@ test('a low mark too high for a whole read to fit does not break the bound', asy
 })
 
 test('what is read although its source is paused is one pause', (t) => {
-  const { client, pair, connection } = memoryPair({ buffers: { highBytes: 10, lowBytes: 5, readBytes: 10 }, upstreamTakes: 0 })
+  const { client, pair, connection } = memoryPair({
+    buffers: { highBytes: 10, lowBytes: 5, readBytes: 10 },
+    upstreamTakes: 0,
+  })
   for (let i = 0; i < 3; i += 1) t.notOk(pair.onBytes(client, Buffer.from('x'), 1))
   t.equal(connection.toUpstream.pauses, 1)
   t.end()
@@ -204,7 +243,11 @@ test('a stalled direction does not pause the other', async (t) => {
 
 test('what came before the pair goes first, and counts against the bound', async (t) => {
   const buffers = { highBytes: 10, lowBytes: 5, readBytes: 5 }
-  const { client, upstream, connection } = memoryPair({ buffers, upstreamTakes: 0, early: { fromClient: 'early12', fromUpstream: 'hello' } })
+  const { client, upstream, connection } = memoryPair({
+    buffers,
+    upstreamTakes: 0,
+    early: { fromClient: 'early12', fromUpstream: 'hello' },
+  })
   await turn()
   t.equal(client.got.toString(), 'hello')
   t.ok(client.isPaused)

@@ -13,6 +13,7 @@ import { calm } from '../../src/core/strain.ts'
 import { deaf } from '../../src/admission/refusal.ts'
 import { fakeClock, type FakeClock } from '../support/fake-clock.ts'
 import { MemoryEndpoint } from '../support/memory-endpoint.ts'
+import { addressOf } from '../support/addresses.ts'
 
 const off = Number.POSITIVE_INFINITY
 
@@ -37,7 +38,7 @@ export interface MemoryPairOptions {
 export function memoryPair(options: MemoryPairOptions = {}) {
   const clock = options.clock ?? fakeClock()
   const sweep = new Sweep(clock)
-  const connection = new Connection(1, 'app', 'tcp', '192.0.2.1:1', clock.now())
+  const connection = new Connection(1, 'app', 'tcp', addressOf('192.0.2.1:1'), clock.now())
   const buffers = options.buffers ?? { highBytes: 65_536, lowBytes: 32_768, readBytes: 16_384 }
   const { readBytes } = buffers
   const client = new MemoryEndpoint('client', deaf, { readBytes, takes: options.clientTakes ?? off })
@@ -58,8 +59,19 @@ export function memoryPair(options: MemoryPairOptions = {}) {
     connection,
     client,
     upstream,
-    { buffers, deadlines: fixed({ ...deadlines, closeMs: options.closeMs ?? 5000 }), tcpKeepAliveMs: options.tcpKeepAliveMs ?? off },
-    { clock, sweep, random: () => options.random ?? 0, strain, onClosed: (connection) => void closed.push(connection), ...(options.limits === undefined ? {} : { limits: options.limits(clock) }) },
+    {
+      buffers,
+      deadlines: fixed({ ...deadlines, closeMs: options.closeMs ?? 5000 }),
+      tcpKeepAliveMs: options.tcpKeepAliveMs ?? off,
+    },
+    {
+      clock,
+      sweep,
+      random: () => options.random ?? 0,
+      strain,
+      onClosed: (connection) => void closed.push(connection),
+      ...(options.limits === undefined ? {} : { limits: options.limits(clock) }),
+    },
     options.dialogueOf?.(connection, clock) ?? options.dialogue ?? null,
   )
   pair.start(Buffer.from(options.early?.fromClient ?? ''), Buffer.from(options.early?.fromUpstream ?? ''))

@@ -12,7 +12,11 @@ function seen({ client, upstream }: MemoryPair): Record<'client' | 'upstream', s
 }
 
 function assertGone(t: Test, { client, upstream, closed, sweep, clock }: MemoryPair): void {
-  t.same([client.isClosed, upstream.isClosed, closed.length, sweep.size], [true, true, 1, 0], 'nothing is left')
+  t.same(
+    [client.isClosed, upstream.isClosed, closed.length, sweep.size],
+    [true, true, 1, 0],
+    'nothing is left',
+  )
   t.same(clock.armed, { every: 0, after: 0, nextTurn: 0 })
 }
 
@@ -81,10 +85,18 @@ test('a peer that is gone without FIN or error is aborted, and the other gets wh
 
 const manners: { title: string; reason: Reason; manner: 'flush' | 'drop' | 'reset' }[] = [
   { title: 'drain lets both peers have what is queued, then FIN', reason: 'drain', manner: 'flush' },
-  { title: 'idle_timeout lets both peers have what is queued, then FIN', reason: 'idle_timeout', manner: 'flush' },
+  {
+    title: 'idle_timeout lets both peers have what is queued, then FIN',
+    reason: 'idle_timeout',
+    manner: 'flush',
+  },
   { title: 'aborted lets both peers have what is queued, then FIN', reason: 'aborted', manner: 'flush' },
   { title: 'internal_error resets both peers', reason: 'internal_error', manner: 'reset' },
-  { title: 'ping_timeout lets a peer that is not at fault have what is queued, then FIN', reason: 'ping_timeout', manner: 'flush' },
+  {
+    title: 'ping_timeout lets a peer that is not at fault have what is queued, then FIN',
+    reason: 'ping_timeout',
+    manner: 'flush',
+  },
   { title: 'write_timeout resets both peers', reason: 'write_timeout', manner: 'reset' },
   { title: 'drain_timeout resets both peers', reason: 'drain_timeout', manner: 'reset' },
 ]
@@ -102,7 +114,10 @@ for (const { title, reason, manner } of manners) {
     it.client.fin()
     it.upstream.fin()
     t.same(await it.end(), { reason, side: 'sidegate', phase: 'relay' })
-    t.same([it.client.got.toString(), it.upstream.got.toString()], manner === 'flush' ? ['answer', 'request'] : ['', ''])
+    t.same(
+      [it.client.got.toString(), it.upstream.got.toString()],
+      manner === 'flush' ? ['answer', 'request'] : ['', ''],
+    )
     assertGone(t, it)
   })
 }
@@ -264,7 +279,11 @@ test('a TypeError in the sweep of a pair ends that pair with internal_error, and
   let others = 0
   pair.sweep.add({ sweep: () => void others++ })
   await pair.clock.pass(250)
-  t.match(pair.connection.end, { reason: 'internal_error', side: 'sidegate', detail: /^TypeError: undefined is not a function at .*pair\.test/ })
+  t.match(pair.connection.end, {
+    reason: 'internal_error',
+    side: 'sidegate',
+    detail: /^TypeError: undefined is not a function at .*pair\.test/,
+  })
   t.ok(pair.client.gotReset && pair.upstream.gotReset)
   await pair.clock.pass(250)
   t.equal(others, 2)

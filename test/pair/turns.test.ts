@@ -27,8 +27,19 @@ function webSocketPair(options: MemoryPairOptions = {}): MemoryPair {
     buffers,
     dialogueOf(connection, clock) {
       const ping: PingOptions = { intervalMs: off, timeoutMs: off, misses: 3, to: 'both' }
-      const rules = { maxMessageBytes: off, maxFragments: off, maxMessageToClientBytes: off, live: fixed({ closeMs: 5000, writeMs: off, messageTimeoutMs: off, ping }) }
-      return (frames = new Frames(connection, rules, { client: false, upstream: false }, clock, silentObserver))
+      const rules = {
+        maxMessageBytes: off,
+        maxFragments: off,
+        maxMessageToClientBytes: off,
+        live: fixed({ closeMs: 5000, writeMs: off, messageTimeoutMs: off, ping }),
+      }
+      return (frames = new Frames(
+        connection,
+        rules,
+        { client: false, upstream: false },
+        clock,
+        silentObserver,
+      ))
     },
     ...options,
   })
@@ -48,7 +59,8 @@ async function perTurn(clock: FakeClock, count: () => number): Promise<number[]>
   return seen
 }
 
-const many = (count: number, spec: FrameSpec = { opcode: 'ping' }): Buffer => Buffer.concat(Array.from({ length: count }, () => encodeFrame({ mask: true, ...spec })))
+const many = (count: number, spec: FrameSpec = { opcode: 'ping' }): Buffer =>
+  Buffer.concat(Array.from({ length: count }, () => encodeFrame({ mask: true, ...spec })))
 
 test('of a source that has ten reads ready so many are relayed in a turn as its share pays for, and all in the end', async (t) => {
   const { client, upstream, clock } = tcpPair()
@@ -92,7 +104,11 @@ for (const [what, spec] of [
 
 test('a flood of fragments of one message is bounded like any other', async (t) => {
   const { client, upstream, clock } = webSocketPair()
-  const bytes = Buffer.concat([many(1, { opcode: 'text', fin: false }), many(2000, { opcode: 'continuation', fin: false }), many(1, { opcode: 'continuation' })])
+  const bytes = Buffer.concat([
+    many(1, { opcode: 'text', fin: false }),
+    many(2000, { opcode: 'continuation', fin: false }),
+    many(1, { opcode: 'continuation' }),
+  ])
   const turns = perTurn(clock, () => upstream.got.length / 6)
   client.feed(bytes)
   t.ok((await turns)[0]! <= SHARE / 1024)
@@ -114,7 +130,8 @@ test('twenty floods and one that chats: it never waits, and the floods share eac
   const bytes = many(4000)
   for (const { client } of floods) client.feed(bytes)
   await Promise.resolve()
-  const relayed = (): number => floods.reduce((sum, { upstream }) => sum + upstream.got.length / PING.length, 0)
+  const relayed = (): number =>
+    floods.reduce((sum, { upstream }) => sum + upstream.got.length / PING.length, 0)
   let turns = 0
   let before = relayed()
   const chatted: number[] = []
@@ -125,12 +142,19 @@ test('twenty floods and one that chats: it never waits, and the floods share eac
     chat.client.feed(PING)
     chatted.push(chat.upstream.got.length / PING.length)
     const each = floods.map(({ upstream }) => upstream.got.length / PING.length)
-    t.ok(Math.max(...each) - Math.min(...each) <= 2 * (SHARE / 1024), 'none is ahead by more than a turn of its own')
+    t.ok(
+      Math.max(...each) - Math.min(...each) <= 2 * (SHARE / 1024),
+      'none is ahead by more than a turn of its own',
+    )
     if (++turns < 40) clock.nextTurn(look)
   }
   clock.nextTurn(look)
   await clock.pass(0)
-  t.same(chatted, Array.from({ length: 40 }, (_, nth) => nth + 1), 'each of its pings goes on in the turn in which it comes')
+  t.same(
+    chatted,
+    Array.from({ length: 40 }, (_, nth) => nth + 1),
+    'each of its pings goes on in the turn in which it comes',
+  )
   t.ok(floods.every(({ upstream }) => upstream.got.equals(bytes)))
   t.equal(turnsOf(clock).waiting, 0)
 })
@@ -140,10 +164,19 @@ test('where a limit delays as well, what waits for a token in its turn keeps wha
     const bucket = new Bucket(10_000, 600, clock.now())
     const messages = { bucket, onExceed: 'delay', isEnforced: true } as const
     const none = { bytes: null, messages: null }
-    return { clock, pacer: new Pacer(clock), minRate: null, ratesOf: () => ({ toUpstream: { bytes: null, messages }, toClient: none }), report() {} }
+    return {
+      clock,
+      pacer: new Pacer(clock),
+      minRate: null,
+      ratesOf: () => ({ toUpstream: { bytes: null, messages }, toClient: none }),
+      report() {},
+    }
   }
   const { client, upstream, clock, connection } = webSocketPair({ limits })
-  const [first, second] = [many(3000, { opcode: 'text', payload: 'first' }), many(3000, { opcode: 'text', payload: 'other' })]
+  const [first, second] = [
+    many(3000, { opcode: 'text', payload: 'first' }),
+    many(3000, { opcode: 'text', payload: 'other' }),
+  ]
   client.feed(first)
   client.feed(second)
   await clock.pass(100)
@@ -213,7 +246,8 @@ test('a client that was told goodbye and sends on is read for a while, and then 
 test('a client that was told goodbye and sends two megabytes more is heard when it answers behind them', async (t) => {
   const { client, pair, clock, upstream, connection } = webSocketPair()
   pair.close({ reason: 'drain', side: 'sidegate', phase: 'relay' })
-  for (let i = 0; i < 4; i++) client.feed(encodeFrame({ opcode: 'binary', payload: Buffer.alloc(512 * KIB), mask: true }))
+  for (let i = 0; i < 4; i++)
+    client.feed(encodeFrame({ opcode: 'binary', payload: Buffer.alloc(512 * KIB), mask: true }))
   client.feed(encodeFrame({ opcode: 'close', payload: Buffer.from([3, 244]), mask: true }))
   upstream.feed(encodeFrame({ opcode: 'close', payload: Buffer.from([3, 244]) }))
   await clock.pass(0)

@@ -19,7 +19,7 @@ for (let i = 0; i < PERIOD; i += 1) {
 export function pattern(n: number, seed = 0, offset = 0): Buffer {
   const bytes = Buffer.allocUnsafe(n)
   let at = offset + seed * 7919
-  for (let done = 0; done < n; ) {
+  for (let done = 0; done < n;) {
     const from = at % PERIOD
     const length = Math.min(n - done, PERIOD - from)
     // Each round of the table is turned another way, else a loss of PERIOD bytes would go unseen.

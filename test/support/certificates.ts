@@ -35,12 +35,48 @@ function openssl(...args: string[]): void {
 }
 
 /** `openssl x509` knows days only, and an old openssl no others. */
-function signFor(directory: string, ca: Signed, { request, leafCert, extensions, from, to }: { request: string; leafCert: string; extensions: string; from: Date; to: Date }): void {
+function signFor(
+  directory: string,
+  ca: Signed,
+  {
+    request,
+    leafCert,
+    extensions,
+    from,
+    to,
+  }: { request: string; leafCert: string; extensions: string; from: Date; to: Date },
+): void {
   const [config, index] = [join(directory, 'ca.conf'), join(directory, 'index.txt')]
   writeFileSync(index, '')
-  writeFileSync(config, `[ca]\ndefault_ca=it\n[it]\ndatabase=${index}\nnew_certs_dir=${directory}\nrand_serial=yes\ndefault_md=sha256\npolicy=any\n[any]\ncommonName=supplied\n`)
-  const [start, end] = [from, to].map((date) => date.toISOString().replaceAll(/[-:T]|\.\d+/g, '')) as [string, string]
-  openssl('ca', '-batch', '-notext', '-config', config, '-in', request, '-cert', ca.cert, '-keyfile', ca.key, '-startdate', start, '-enddate', end, '-extfile', extensions, '-out', leafCert)
+  writeFileSync(
+    config,
+    `[ca]\ndefault_ca=it\n[it]\ndatabase=${index}\nnew_certs_dir=${directory}\nrand_serial=yes\ndefault_md=sha256\npolicy=any\n[any]\ncommonName=supplied\n`,
+  )
+  const [start, end] = [from, to].map((date) => date.toISOString().replaceAll(/[-:T]|\.\d+/g, '')) as [
+    string,
+    string,
+  ]
+  openssl(
+    'ca',
+    '-batch',
+    '-notext',
+    '-config',
+    config,
+    '-in',
+    request,
+    '-cert',
+    ca.cert,
+    '-keyfile',
+    ca.key,
+    '-startdate',
+    start,
+    '-enddate',
+    end,
+    '-extfile',
+    extensions,
+    '-out',
+    leafCert,
+  )
 }
 
 const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
@@ -55,13 +91,39 @@ export function authority(t: Test, name = 'ca'): Authority {
     cert,
     key,
     issue(leaf, { host = 'localhost', days = 30, from, to, names = [], subject = `/CN=${leaf}` } = {}) {
-      const [leafCert, leafKey, request, extensions] = ['crt', 'key', 'csr', 'ext'].map((ending) => join(directory, `${leaf}.${ending}`)) as [string, string, string, string]
+      const [leafCert, leafKey, request, extensions] = ['crt', 'key', 'csr', 'ext'].map((ending) =>
+        join(directory, `${leaf}.${ending}`),
+      ) as [string, string, string, string]
       openssl('req', ...newKey, '-keyout', leafKey, '-out', request, '-utf8', '-subj', subject)
       // One line for each, so that a name may hold commas.
-      const lines = [`DNS:${host}`, 'IP:127.0.0.1', ...names].map((name, nth) => name.replace(':', `.${nth} = `))
+      const lines = [`DNS:${host}`, 'IP:127.0.0.1', ...names].map((name, nth) =>
+        name.replace(':', `.${nth} = `),
+      )
       writeFileSync(extensions, `subjectAltName=@names\n[names]\n${lines.join('\n')}\n`)
-      if (from === undefined) openssl('x509', '-req', '-in', request, '-CA', cert, '-CAkey', key, '-CAcreateserial', '-days', String(days), '-out', leafCert, '-extfile', extensions)
-      else signFor(directory, { cert, key }, { request, leafCert, extensions, from, to: to ?? new Date(from.getTime() + days * 86_400_000) })
+      if (from === undefined)
+        openssl(
+          'x509',
+          '-req',
+          '-in',
+          request,
+          '-CA',
+          cert,
+          '-CAkey',
+          key,
+          '-CAcreateserial',
+          '-days',
+          String(days),
+          '-out',
+          leafCert,
+          '-extfile',
+          extensions,
+        )
+      else
+        signFor(
+          directory,
+          { cert, key },
+          { request, leafCert, extensions, from, to: to ?? new Date(from.getTime() + days * 86_400_000) },
+        )
       return { cert: leafCert, key: leafKey }
     },
   }

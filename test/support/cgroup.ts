@@ -44,7 +44,9 @@ export function cannotLimitMemory(): string | false {
 }
 
 export function limitedMemory(t: Test, bytes: number): LimitedMemory {
-  const { parent, limit, events } = kinds.find((kind) => existsSync(join(kind.parent, kind.events.replace('memory.events', 'cgroup.controllers'))))!
+  const { parent, limit, events } = kinds.find((kind) =>
+    existsSync(join(kind.parent, kind.events.replace('memory.events', 'cgroup.controllers'))),
+  )!
   const folder = join(parent, `sidegate-${process.pid}`)
   mkdirSync(folder)
   t.teardown(() =>

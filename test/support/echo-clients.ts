@@ -30,8 +30,10 @@ export interface EchoClientOptions {
 /** Hundreds of them may share a process, and that a busy machine. */
 const LONG = { withinMs: 60_000 }
 
-const open = (t: Test, { port, ca }: EchoClientOptions): Promise<Wire> => (ca === null ? connect(t, port) : tlsConnect(t, port, { ca }))
-const bytesOf = (seed: number, nth: number): Buffer => pattern(100 + ((seed * 37 + nth * 101) % 3000), seed + nth)
+const open = (t: Test, { port, ca }: EchoClientOptions): Promise<Wire> =>
+  ca === null ? connect(t, port) : tlsConnect(t, port, { ca })
+const bytesOf = (seed: number, nth: number): Buffer =>
+  pattern(100 + ((seed * 37 + nth * 101) % 3000), seed + nth)
 
 export async function tcpEchoClient(t: Test, options: EchoClientOptions): Promise<EchoClient> {
   const { seed } = options
@@ -40,7 +42,8 @@ export async function tcpEchoClient(t: Test, options: EchoClientOptions): Promis
     async ask(nth) {
       const bytes = bytesOf(seed, nth)
       void wire.write(bytes)
-      if (!(await wire.read(bytes.length, LONG)).equals(bytes)) throw new Error(`tcp client ${seed} got other bytes`)
+      if (!(await wire.read(bytes.length, LONG)).equals(bytes))
+        throw new Error(`tcp client ${seed} got other bytes`)
     },
     async leave() {
       if (wire.hasEnded || wire.outcome !== null) throw new Error(`tcp client ${seed} was cut`)
@@ -50,17 +53,24 @@ export async function tcpEchoClient(t: Test, options: EchoClientOptions): Promis
   }
 }
 
-export async function webSocketEchoClient(t: Test, { port, seed, ca }: EchoClientOptions): Promise<EchoClient> {
-  const client = await (ca === null ? wsClient(t, `ws://127.0.0.1:${port}`) : wsClient(t, `wss://127.0.0.1:${port}`, { ca: readFileSync(ca) }))
+export async function webSocketEchoClient(
+  t: Test,
+  { port, seed, ca }: EchoClientOptions,
+): Promise<EchoClient> {
+  const client = await (ca === null
+    ? wsClient(t, `ws://127.0.0.1:${port}`)
+    : wsClient(t, `wss://127.0.0.1:${port}`, { ca: readFileSync(ca) }))
   return {
     async ask(nth) {
       const bytes = bytesOf(seed, nth)
       if (!(await client.send(bytes))) throw new Error(`WebSocket client ${seed} was cut`)
-      if (!(await client.nextMessage(LONG)).data.equals(bytes)) throw new Error(`WebSocket client ${seed} got another message`)
+      if (!(await client.nextMessage(LONG)).data.equals(bytes))
+        throw new Error(`WebSocket client ${seed} got another message`)
     },
     async leave() {
       client.socket.close(1000)
-      if ((await within(client.closed, LONG)).code !== 1000) throw new Error(`WebSocket client ${seed} was told something else`)
+      if ((await within(client.closed, LONG)).code !== 1000)
+        throw new Error(`WebSocket client ${seed} was told something else`)
     },
   }
 }
@@ -71,8 +81,10 @@ export async function httpEchoClient(t: Test, options: EchoClientOptions): Promi
   return {
     async ask(nth) {
       const { status, body, header } = await client.get(get(`/${seed}/${nth}`), {}, LONG)
-      if (status !== 200 || body.toString() !== `/${seed}/${nth}`) throw new Error(`HTTP client ${seed} got ${status}`)
-      if (header('connection') !== 'keep-alive') throw new Error(`HTTP client ${seed} was sent away after ${nth} requests`)
+      if (status !== 200 || body.toString() !== `/${seed}/${nth}`)
+        throw new Error(`HTTP client ${seed} got ${status}`)
+      if (header('connection') !== 'keep-alive')
+        throw new Error(`HTTP client ${seed} was sent away after ${nth} requests`)
     },
     async leave() {
       if (client.wire.hasEnded || client.wire.outcome !== null) throw new Error(`HTTP client ${seed} was cut`)

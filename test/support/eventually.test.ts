@@ -12,7 +12,10 @@ test('eventually waits for a look that is a promise', async (t) => {
 })
 
 test('eventually fails at its bound with what it waited for', async (t) => {
-  await t.rejects(eventually(() => false, { withinMs: 20, what: 'a miracle' }), { message: 'waited 20 ms for a miracle' })
+  await t.rejects(
+    eventually(() => false, { withinMs: 20, what: 'a miracle' }),
+    { message: 'waited 20 ms for a miracle' },
+  )
 })
 
 test('eventually looks once more at its bound', async (t) => {
@@ -20,7 +23,12 @@ test('eventually looks once more at its bound', async (t) => {
 })
 
 test('eventually fails with what a look throws', async (t) => {
-  await t.rejects(eventually(() => { throw new Error('broken look') }), { message: 'broken look' })
+  await t.rejects(
+    eventually(() => {
+      throw new Error('broken look')
+    }),
+    { message: 'broken look' },
+  )
 })
 
 test('within gives what the promise gives, and leaves no timer', async (t) => {

@@ -4,24 +4,31 @@
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 
 export interface Wait {
-  /** Milliseconds until the wait fails; 5000 unless told. */
+  /** Milliseconds until the wait fails; WITHIN_MS unless told. */
   withinMs?: number
   /** Finishes the sentence "waited 5000 ms for ...". */
   what?: string
 }
 
-export const WITHIN_MS = 5000
+/** Long for what comes at once: a busy machine takes seconds for it. What may not come late is judged otherwise (stopwatch.ts). */
+export const WITHIN_MS = 20_000
+
+const POLL_MS = 3
+/** A look that asks somebody else costs both of them: the longer it has waited, the more seldom it asks, and no more seldom than this. */
+const SELDOM_MS = 50
 
 /** Polls every few milliseconds until `look` gives something truthy, and resolves with it. */
 export async function eventually<T>(look: () => T | Promise<T>, wait: Wait = {}): Promise<NonNullable<T>> {
   const withinMs = wait.withinMs ?? WITHIN_MS
-  const until = performance.now() + withinMs
+  const from = performance.now()
   for (;;) {
-    const isLast = performance.now() >= until
-    const seen = await look()
+    const waitedMs = performance.now() - from
+    const looked = look()
+    const seen = await looked
     if (seen) return seen
-    if (isLast) throw new Error(`waited ${withinMs} ms for ${wait.what ?? look.toString()}`)
-    await delay(3)
+    if (waitedMs >= withinMs) throw new Error(`waited ${withinMs} ms for ${wait.what ?? look.toString()}`)
+    const pollMs = looked instanceof Promise ? Math.min(waitedMs / 20, SELDOM_MS) : 0
+    await delay(Math.max(POLL_MS, pollMs))
   }
 }
 

@@ -21,7 +21,12 @@ test('callbacks run in the order they fall due, each at its own now', async (t) 
   clock.after(50, note('after'))
   clock.every(20, note('every'))
   await clock.pass(60)
-  t.same(seen, [['every', 20], ['every', 40], ['after', 50], ['every', 60]])
+  t.same(seen, [
+    ['every', 20],
+    ['every', 40],
+    ['after', 50],
+    ['every', 60],
+  ])
   t.equal(clock.now(), 60)
 })
 
@@ -42,7 +47,11 @@ test('callbacks due at the same moment run in the order they were armed', async 
   clock.every(10, note('two'))
   clock.after(10, note('three'))
   await clock.pass(10)
-  t.same(seen, [['one', 10], ['two', 10], ['three', 10]])
+  t.same(seen, [
+    ['one', 10],
+    ['two', 10],
+    ['three', 10],
+  ])
 })
 
 test('what was stopped does not run, not even when stopped by a callback of the same moment', async (t) => {
@@ -80,7 +89,12 @@ test('nextTurn runs between two ticks, at the time of the first', async (t) => {
     clock.nextTurn(note('turn'))
   })
   await clock.pass(20)
-  t.same(seen, [['tick', 10], ['turn', 10], ['tick', 20], ['turn', 20]])
+  t.same(seen, [
+    ['tick', 10],
+    ['turn', 10],
+    ['tick', 20],
+    ['turn', 20],
+  ])
 })
 
 test('pass(0) runs a waiting nextTurn', async (t) => {
@@ -114,7 +128,12 @@ test('after a freeze the missed ticks come late, as one, and the next a whole in
   clock.freeze(1003)
   t.same(seen, [])
   await clock.pass(20)
-  t.same(seen, [['every', 1003], ['after', 1003], ['every', 1013], ['every', 1023]])
+  t.same(seen, [
+    ['every', 1003],
+    ['after', 1003],
+    ['every', 1013],
+    ['every', 1023],
+  ])
 })
 
 test('setInterval itself does so', async (t) => {
@@ -142,7 +161,11 @@ test('after a freeze what waited in the kernel arrives behind the late tick and 
   clock.freeze(500)
   clock.arrive(note('bytes'))
   await clock.pass(0)
-  t.same(seen, [['tick', 500], ['bytes', 500], ['turn', 500]])
+  t.same(seen, [
+    ['tick', 500],
+    ['bytes', 500],
+    ['turn', 500],
+  ])
 })
 
 test('a late sweep is left out, and the next one sees what arrived while the process stood still', async (t) => {
@@ -157,7 +180,10 @@ test('a late sweep is left out, and the next one sees what arrived while the pro
   await clock.pass(0)
   t.same(swept, [{ now: 250, bytes: 0 }])
   await clock.pass(250)
-  t.same(swept, [{ now: 250, bytes: 0 }, { now: 5500, bytes: 1 }])
+  t.same(swept, [
+    { now: 250, bytes: 0 },
+    { now: 5500, bytes: 1 },
+  ])
 })
 
 test('the wall clock jumps and the monotonic one does not', (t) => {
@@ -172,7 +198,10 @@ test('a fraction of a millisecond is cut off and a delay too long fires at once,
   clock.after(31.25, note('fraction'))
   clock.after(2 ** 31, note('too long'))
   await clock.pass(31)
-  t.same(seen, [['too long', 1], ['fraction', 31]])
+  t.same(seen, [
+    ['too long', 1],
+    ['fraction', 31],
+  ])
 })
 
 test('a nextTurn that calls itself for ever is an error and not a hang', async (t) => {

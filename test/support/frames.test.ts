@@ -8,7 +8,12 @@ test('a frame reads back as it was written', (t) => {
     const payload = Buffer.alloc(size, 'x')
     for (const mask of [false, true]) {
       const [frame] = decode(encodeFrame({ opcode: 'binary', payload, mask }))
-      t.match(frame, { opcode: 'binary', fin: true, rsv: 0, lengthBits: size < 126 ? 7 : size < 65_536 ? 16 : 64 })
+      t.match(frame, {
+        opcode: 'binary',
+        fin: true,
+        rsv: 0,
+        lengthBits: size < 126 ? 7 : size < 65_536 ? 16 : 64,
+      })
       t.ok(frame!.payload.equals(payload))
       t.equal(frame!.mask !== null, mask)
     }
@@ -24,17 +29,29 @@ test('the bytes are those of RFC 6455 section 5.7', (t) => {
   t.equal(encodeFrame({ opcode: 'continuation', payload: 'lo' }).toString('hex'), '80026c6f')
   t.equal(encodeFrame({ opcode: 'ping', payload: 'Hello' }).toString('hex'), '890548656c6c6f')
   t.equal(encodeFrame({ opcode: 'binary', payload: Buffer.alloc(256) }).toString('hex', 0, 4), '827e0100')
-  t.equal(encodeFrame({ opcode: 'binary', payload: Buffer.alloc(65_536) }).toString('hex', 0, 10), '827f0000000000010000')
+  t.equal(
+    encodeFrame({ opcode: 'binary', payload: Buffer.alloc(65_536) }).toString('hex', 0, 10),
+    '827f0000000000010000',
+  )
   t.end()
 })
 
 test('invalid frames can be written', (t) => {
   t.equal(encodeFrame({ opcode: 3, rsv: 7 }).toString('hex'), 'f300')
   t.equal(encodeFrame({ opcode: 'text', payload: 'a', lengthBits: 16 }).toString('hex'), '817e000161')
-  t.equal(encodeFrame({ opcode: 'text', payload: 'a', lengthBits: 64 }).toString('hex'), '817f000000000000000161')
-  t.equal(encodeFrame({ opcode: 'text', payload: 'a', declares: 2n ** 62n }).toString('hex'), '817f400000000000000061')
+  t.equal(
+    encodeFrame({ opcode: 'text', payload: 'a', lengthBits: 64 }).toString('hex'),
+    '817f000000000000000161',
+  )
+  t.equal(
+    encodeFrame({ opcode: 'text', payload: 'a', declares: 2n ** 62n }).toString('hex'),
+    '817f400000000000000061',
+  )
   t.equal(encodeFrame({ opcode: 'text', declares: 2n ** 64n - 1n }).toString('hex'), '817fffffffffffffffff')
-  t.equal(encodeFrame({ opcode: 'ping', payload: Buffer.alloc(126), fin: false }).toString('hex', 0, 4), '097e007e')
+  t.equal(
+    encodeFrame({ opcode: 'ping', payload: Buffer.alloc(126), fin: false }).toString('hex', 0, 4),
+    '097e007e',
+  )
   t.equal(encodeFrame({ opcode: 'text', payload: 'abc', declares: 1 }).toString('hex'), '8101616263')
   t.end()
 })
@@ -47,11 +64,17 @@ test('a stream is cut into the same frames whatever the pieces', (t) => {
     encodeFrame({ opcode: 'close', payload: closePayload(1001, 'idle_timeout') }),
   ])
   const whole = decode(stream)
-  t.match(whole, [{ rsv: 4, fin: false }, { opcode: 'ping' }, { opcode: 'continuation' }, { opcode: 'close' }])
+  t.match(whole, [
+    { rsv: 4, fin: false },
+    { opcode: 'ping' },
+    { opcode: 'continuation' },
+    { opcode: 'close' },
+  ])
   for (const size of [1, 7, 65_536]) {
     const reader = new FrameReader()
     const frames: Frame[] = []
-    for (let at = 0; at < stream.length; at += size) frames.push(...reader.push(stream.subarray(at, at + size)))
+    for (let at = 0; at < stream.length; at += size)
+      frames.push(...reader.push(stream.subarray(at, at + size)))
     t.same(frames, whole)
     t.equal(reader.rest.length, 0)
   }

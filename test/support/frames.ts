@@ -83,14 +83,22 @@ export class FrameReader {
     const isMasked = bytes[1]! >= 0x80
     const start = 2 + (lengthBits === 7 ? 0 : lengthBits / 8) + (isMasked ? 4 : 0)
     if (bytes.length < start) return null
-    const length = lengthBits === 7 ? short : lengthBits === 16 ? bytes.readUInt16BE(2) : Number(bytes.readBigUInt64BE(2))
+    const length =
+      lengthBits === 7 ? short : lengthBits === 16 ? bytes.readUInt16BE(2) : Number(bytes.readBigUInt64BE(2))
     if (bytes.length < start + length) return null
     const mask = isMasked ? bytes.subarray(start - 4, start) : null
     const raw = bytes.subarray(start, start + length)
     this.rest = bytes.subarray(start + length)
     const payload = mask === null ? raw : unmask(raw, mask)
     const opcode = names.get(bytes[0]! & 0x0f) ?? bytes[0]! & 0x0f
-    const frame: Frame = { opcode, fin: bytes[0]! >= 0x80, rsv: (bytes[0]! >> 4) & 7, mask, payload, lengthBits }
+    const frame: Frame = {
+      opcode,
+      fin: bytes[0]! >= 0x80,
+      rsv: (bytes[0]! >> 4) & 7,
+      mask,
+      payload,
+      lengthBits,
+    }
     if (opcode !== 'close') return frame
     const code = payload.length >= 2 ? payload.readUInt16BE() : 1005
     return { ...frame, code, reason: payload.toString('utf8', 2) }

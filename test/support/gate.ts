@@ -6,17 +6,19 @@ import { systemClock } from '../../src/core/clock.ts'
 import type { Close } from '../../src/core/close.ts'
 import { checkText, parseConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/schema.ts'
-import type { Connection } from '../../src/core/connection.ts'
+import type { Connection, Registry } from '../../src/core/connection.ts'
 import { ConfigError } from '../../src/core/errors.ts'
 import type { DrainResult } from '../../src/lifecycle/drain.ts'
 import type { ConfigSource, Content, ReloadResult } from '../../src/lifecycle/reload.ts'
 import { Log } from '../../src/log/log.ts'
-import { Sidegate } from '../../src/operator/sidegate.ts'
-import type { SidegateParts } from '../../src/operator/sidegate.ts'
+import type { Operator, OperatorParts } from '../../src/operator/operator.ts'
 import { eventually } from './eventually.ts'
+import { startOperator } from './start-operator.ts'
 
 export interface Gate {
-  sidegate: Sidegate
+  operator: Operator
+  /** Of all open connections. */
+  registry: Registry
   /** Of the first listener. */
   port: number
   ports: number[]
@@ -25,8 +27,10 @@ export interface Gate {
   /** The end-of-connection lines so far, as objects. */
   lines: Array<Record<string, unknown>>
   /** The nth end of a connection, from 0, once it is there. */
-  end(nth?: number): Promise<Pick<Close, 'reason' | 'side' | 'phase'> & { detail?: string; line: Record<string, unknown> }>
-  /** The only open connection. */
+  end(
+    nth?: number,
+  ): Promise<Pick<Close, 'reason' | 'side' | 'phase'> & { detail?: string; line: Record<string, unknown> }>
+  /** The only open connection that is a conversation: a stream of HTTP/2, not what carries it. */
   open(): Connection
   metrics(): Promise<string>
   /** A drain without delay or spread; what is left after `timeoutMs` is reset. */
@@ -43,7 +47,8 @@ export interface Gate {
 export function yamlOf(listeners: string[], top = ''): string {
   const log = 'log: { probes: true }'
   const head = /^log:/m.test(top) ? top : top === '' ? log : `${log}\n${top}`
-  return `${head}\nhealth: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners:\n${listeners
+  const admin = /^admin:/m.test(top) ? '' : 'admin: { address: "127.0.0.1:0" }\n'
+  return `${head}\nhealth: { address: "127.0.0.1:0" }\n${admin}listeners:\n${listeners
     .map((listener, index) => `  - { name: l${index}, address: "127.0.0.1:0", ${listener} }\n`)
     .join('')}`
 }
@@ -70,7 +75,12 @@ class HeldSource implements ConfigSource<Config> {
 }
 
 /** Listeners as in the YAML file, less their addresses; `rest` is YAML for the top level. */
-export async function startGate(t: Test, listeners: string[], parts: Partial<SidegateParts> = {}, rest = ''): Promise<Gate> {
+export async function startGate(
+  t: Test,
+  listeners: string[],
+  { onLine, ...parts }: Partial<OperatorParts> & { onLine?: (line: Record<string, unknown>) => void } = {},
+  rest = '',
+): Promise<Gate> {
   const source = new HeldSource()
   const config = parseConfig(yamlOf(listeners, rest), 'test.yaml')
   const lines: Array<Record<string, unknown>> = []
@@ -79,33 +89,49 @@ export async function startGate(t: Test, listeners: string[], parts: Partial<Sid
     write(line: string) {
       if (!line.startsWith('{')) return // `log.format: text`
       const fields = JSON.parse(line) as Record<string, unknown>
+      onLine?.(fields)
       if (fields['msg'] === 'connection closed') lines.push(fields)
     },
   }
   const log = new Log({ writer, clock: systemClock })
-  const sidegate = await Sidegate.start(config, { log, logWriter: writer, source: { source, content: null, hash: 'start' }, ...parts })
-  t.teardown(async () => {
-    await sidegate.stop()
-    await eventually(() => sidegate.registry.size === 0, { what: 'an empty registry' })
+  const { operator, registry } = await startOperator(config, {
+    log,
+    logWriter: writer,
+    source: { source, content: null, hash: 'start' },
+    ...parts,
   })
-  const ports = sidegate.ports.map((port) => port ?? 0)
+  t.teardown(async () => {
+    await operator.stop()
+    await eventually(() => registry.size === 0, { what: 'an empty registry' })
+  })
+  const ports = operator.ports.map((port) => port ?? 0)
   const reloadText = (text: string): Promise<ReloadResult> => {
     source.text = text
-    return sidegate.reload()
+    return operator.reload()
   }
   return {
-    sidegate,
+    operator,
+    registry,
     port: ports[0] ?? 0,
     ports,
-    healthPort: sidegate.healthPort,
-    adminPort: sidegate.adminPort,
+    healthPort: operator.healthPort,
+    adminPort: operator.adminPort,
     lines,
     async end(nth = 0) {
-      const line = await eventually(() => lines[nth], { what: `end ${nth} of a connection`, withinMs: 10_000 })
-      return { reason: line['close'], side: line['side'], phase: line['phase'], detail: line['detail'], line } as Awaited<ReturnType<Gate['end']>>
+      const line = await eventually(() => lines[nth], {
+        what: `end ${nth} of a connection`,
+        withinMs: 30_000,
+      })
+      return {
+        reason: line['close'],
+        side: line['side'],
+        phase: line['phase'],
+        detail: line['detail'],
+        line,
+      } as Awaited<ReturnType<Gate['end']>>
     },
     open() {
-      const [connection] = sidegate.registry
+      const connection = [...registry].find(({ protocol }) => protocol !== 'h2')
       if (connection === undefined) throw new Error('no open connection')
       return connection
     },
@@ -114,7 +140,7 @@ export async function startGate(t: Test, listeners: string[], parts: Partial<Sid
       source.text = yamlOf(next, top)
     },
     reloadText,
-    drain: (timeoutMs) => sidegate.drain('SIGINT', { timeoutMs }),
-    metrics: async () => (await sidegate.metrics.render()).body,
+    drain: (timeoutMs) => operator.drain('SIGINT', { timeoutMs }),
+    metrics: async () => (await operator.renderMetrics()).body,
   }
 }

@@ -19,9 +19,9 @@ export interface HandshakeOptions {
 export function upgradeRequest(options: HandshakeOptions = {}): string {
   const { path = '/', headers = {}, method = 'GET', version = '1.1' } = options
   const all: Record<string, string | null> = {
-    'Host': 'sidegate.test',
-    'Connection': 'Upgrade',
-    'Upgrade': 'websocket',
+    Host: 'sidegate.test',
+    Connection: 'Upgrade',
+    Upgrade: 'websocket',
     'Sec-WebSocket-Version': '13',
     'Sec-WebSocket-Key': randomBytes(16).toString('base64'),
     ...headers,
@@ -32,8 +32,8 @@ export function upgradeRequest(options: HandshakeOptions = {}): string {
 /** The head of a right 101 to that request; `headers` as in HandshakeOptions. */
 export function switchingProtocols(request: Head, headers: Record<string, string | null> = {}): string {
   const all: Record<string, string | null> = {
-    'Upgrade': 'websocket',
-    'Connection': 'Upgrade',
+    Upgrade: 'websocket',
+    Connection: 'Upgrade',
     'Sec-WebSocket-Accept': acceptOf(request.header('sec-websocket-key') ?? ''),
     ...headers,
   }

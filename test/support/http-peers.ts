@@ -36,46 +36,70 @@ const fine: Respond = ({ method }) => (method === 'HEAD' ? OK.slice(0, -2) : OK)
 const LONG = { withinMs: 120_000 }
 
 /** Answers each request with what `respond` returns, or leaves it to that. `respond` is called once the body is there. */
-export async function recordingUpstream(t: Test, respond: Respond = fine, port = 0): Promise<RecordingUpstream> {
+export async function recordingUpstream(
+  t: Test,
+  respond: Respond = fine,
+  port = 0,
+): Promise<RecordingUpstream> {
   const requests: Seen[] = []
   const problems: string[] = []
   let connections = 0
-  const upstream = await listen(t, async (wire) => {
-    const connection = connections++
-    for (let nth = 0; ; nth++) {
-      const seen = await readRequest(wire, connection, nth).catch((error: Error) => error.message)
-      if (typeof seen === 'string') {
-        if (seen !== 'gone') problems.push(seen)
-        if (wire.outcome === null) wire.end()
-        return
+  const upstream = await listen(
+    t,
+    async (wire) => {
+      const connection = connections++
+      for (let nth = 0; ; nth++) {
+        const seen = await readRequest(wire, connection, nth).catch((error: Error) => error.message)
+        if (typeof seen === 'string') {
+          if (seen !== 'gone') problems.push(seen)
+          if (wire.outcome === null) wire.end()
+          return
+        }
+        requests.push(seen)
+        const answer = (await respond(seen)) as Uint8Array | string | undefined
+        if (answer !== undefined) await wire.write(answer)
       }
-      requests.push(seen)
-      const answer = (await respond(seen)) as Uint8Array | string | undefined
-      if (answer !== undefined) await wire.write(answer)
-    }
-  }, {}, { host: '127.0.0.1', port })
-  return { ...upstream, requests, problems, request: (nth = 0) => eventually(() => requests[nth], { what: `request ${nth} at the upstream` }) }
+    },
+    {},
+    { host: '127.0.0.1', port },
+  )
+  return {
+    ...upstream,
+    requests,
+    problems,
+    request: (nth = 0) => eventually(() => requests[nth], { what: `request ${nth} at the upstream` }),
+  }
 }
 
 async function readRequest(wire: Wire, connection: number, nth: number): Promise<Seen | string> {
   const bytes = await wire.readUntil('\r\n\r\n', LONG).catch(() => null)
-  if (bytes === null) return wire.unread === 0 ? 'gone' : `cut: ${JSON.stringify(wire.takeUnread().toString('latin1').slice(0, 200))}`
+  if (bytes === null)
+    return wire.unread === 0
+      ? 'gone'
+      : `cut: ${JSON.stringify(wire.takeUnread().toString('latin1').slice(0, 200))}`
   const head = parseHead(bytes)!
   const line = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) (\S+) HTTP\/1\.1$/.exec(head.line)
   if (line === null) return `no request line: ${JSON.stringify(head.line.slice(0, 200))}`
-  if (head.headers.some(([name]) => !/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name))) return `no header name in ${JSON.stringify(bytes.toString('latin1'))}`
+  if (head.headers.some(([name]) => !/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name)))
+    return `no header name in ${JSON.stringify(bytes.toString('latin1'))}`
   const { body, trailers } = await readBody(wire, head)
   return { ...head, method: line[1]!, target: line[2]!, body, trailers, wire, connection, nth }
 }
 
-async function readBody(wire: Wire, head: Head): Promise<{ body: Buffer; trailers: Array<[string, string]> }> {
+async function readBody(
+  wire: Wire,
+  head: Head,
+): Promise<{ body: Buffer; trailers: Array<[string, string]> }> {
   const [length, coding] = [head.header('content-length'), head.header('transfer-encoding')]
   if (length !== null && coding !== null) throw new Error('two framings')
   if (coding !== null && coding !== 'chunked') throw new Error(`coding ${coding}`)
   if (coding === 'chunked') return readChunks(wire)
   if (length === null) return { body: Buffer.alloc(0), trailers: [] }
   if (!/^(0|[1-9][0-9]*)$/.test(length)) throw new Error(`length ${length}`)
-  return { body: await wire.read(Number(length), LONG).catch(() => Promise.reject(new Error('gone'))), trailers: [] }
+  return {
+    body: await wire.read(Number(length), LONG).catch(() => Promise.reject(new Error('gone'))),
+    trailers: [],
+  }
 }
 
 async function readChunks(wire: Wire): Promise<{ body: Buffer; trailers: Array<[string, string]> }> {
@@ -114,10 +138,20 @@ export class HttpClient {
   async answer({ method = 'GET' }: AnswerTo = {}, wait: Wait = {}): Promise<Answer> {
     const interim: number[] = []
     for (;;) {
-      const head = parseHead(await this.wire.readUntil('\r\n\r\n', { what: 'the head of an answer', ...wait }))!
+      const head = parseHead(
+        await this.wire.readUntil('\r\n\r\n', { what: 'the head of an answer', ...wait }),
+      )!
       const status = Number(/^HTTP\/1\.1 (\d{3}) /.exec(head.line)?.[1])
       if (!status) throw new Error(`not a status line: ${JSON.stringify(head.line)}`)
-      if (status >= 200 || status === 101) return { ...head, status, interim, isWhole: true, rest: Buffer.alloc(0), body: await this.#body(head, status, method, wait) }
+      if (status >= 200 || status === 101)
+        return {
+          ...head,
+          status,
+          interim,
+          isWhole: true,
+          rest: Buffer.alloc(0),
+          body: await this.#body(head, status, method, wait),
+        }
       interim.push(status)
     }
   }

@@ -7,7 +7,11 @@ const answer = (text: string) => parseAnswer(Buffer.from(text))
 test('a head keeps names, order and duplicates, and finds a value in any case', (t) => {
   const head = parseHead(Buffer.from('GET / HTTP/1.1\r\nhost: a\r\nX-A: 1\r\nx-a:  2 \r\n\r\nbody'))!
   t.equal(head.line, 'GET / HTTP/1.1')
-  t.same(head.headers, [['host', 'a'], ['X-A', '1'], ['x-a', '2']])
+  t.same(head.headers, [
+    ['host', 'a'],
+    ['X-A', '1'],
+    ['x-a', '2'],
+  ])
   t.same([head.header('Host'), head.header('x-a'), head.header('y')], ['a', '1, 2', null])
   t.equal(head.length, 'GET / HTTP/1.1\r\nhost: a\r\nX-A: 1\r\nx-a:  2 \r\n\r\n'.length)
   t.equal(parseHead(Buffer.from('GET / HTTP/1.1\r\nhost: a\r\n')), null)
@@ -16,7 +20,12 @@ test('a head keeps names, order and duplicates, and finds a value in any case', 
 
 test('an answer with a length is whole or cut off, and what follows it is the rest', (t) => {
   const head = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n'
-  t.match(answer(`${head}hello`), { status: 200, body: Buffer.from('hello'), isWhole: true, rest: Buffer.alloc(0) })
+  t.match(answer(`${head}hello`), {
+    status: 200,
+    body: Buffer.from('hello'),
+    isWhole: true,
+    rest: Buffer.alloc(0),
+  })
   t.match(answer(`${head}hell`), { body: Buffer.from('hell'), isWhole: false })
   t.match(answer(`${head}helloHTTP`), { isWhole: true, rest: Buffer.from('HTTP') })
   t.end()
@@ -36,7 +45,10 @@ test('a chunked answer is whole with its last chunk and trailers only', (t) => {
 test('an answer without a length is all that came, and one that has no body has none', (t) => {
   t.match(answer('HTTP/1.1 200 OK\r\n\r\nall'), { body: Buffer.from('all'), isWhole: true })
   t.match(answer('HTTP/1.1 204 No Content\r\n\r\nHTTP'), { body: Buffer.alloc(0), rest: Buffer.from('HTTP') })
-  t.match(answer('HTTP/1.1 101 Switching Protocols\r\n\r\n\x81\x00'), { status: 101, rest: Buffer.from('\x81\x00') })
+  t.match(answer('HTTP/1.1 101 Switching Protocols\r\n\r\n\x81\x00'), {
+    status: 101,
+    rest: Buffer.from('\x81\x00'),
+  })
   const head = Buffer.from('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n')
   t.match(parseAnswer(head, { method: 'HEAD' }), { isWhole: true, body: Buffer.alloc(0) })
   t.end()
@@ -74,7 +86,9 @@ test('requestRaw says when the connection was reset, and what came before', asyn
 
 test('requestRaw fails when nothing closes the connection in time', async (t) => {
   const { port } = await mute(t)
-  await t.rejects(requestRaw(t, port, 'x', { withinMs: 30 }), { message: 'waited 30 ms for the answer to end' })
+  await t.rejects(requestRaw(t, port, 'x', { withinMs: 30 }), {
+    message: 'waited 30 ms for the answer to end',
+  })
 })
 
 test('requestRaw sends the bytes as they are', async (t) => {

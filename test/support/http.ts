@@ -3,6 +3,7 @@
 import type { Test } from 'tap'
 import { within } from './eventually.ts'
 import { connect } from './peers.ts'
+import { stopwatch } from './stopwatch.ts'
 import type { Closed } from './wire.ts'
 
 export interface Head {
@@ -29,7 +30,9 @@ export function parseHead(bytes: Buffer): Head | null {
     line,
     headers,
     header: (name) => {
-      const values = headers.filter(([key]) => key.toLowerCase() === name.toLowerCase()).map(([, value]) => value)
+      const values = headers
+        .filter(([key]) => key.toLowerCase() === name.toLowerCase())
+        .map(([, value]) => value)
       return values.length > 0 ? values.join(', ') : null
     },
     length: end + 4,
@@ -55,7 +58,7 @@ export interface AnswerTo {
 /** The first final answer in `bytes`, cut off or whole; throws when there is no head. */
 export function parseAnswer(bytes: Buffer, { method = 'GET' }: AnswerTo = {}): Answer {
   const interim: number[] = []
-  for (let at = 0; ; ) {
+  for (let at = 0; ;) {
     const head = parseHead(bytes.subarray(at))
     if (head === null) throw new Error(`no head in ${JSON.stringify(bytes.toString('latin1', at, at + 200))}`)
     const status = Number(/^HTTP\/1\.[01] (\d{3})(?: |$)/.exec(head.line)?.[1])
@@ -84,7 +87,7 @@ const cut = (bytes: Buffer, n: number): Body => ({
 function readChunks(bytes: Buffer): Body {
   const pieces: Buffer[] = []
   const broken = (): Body => ({ body: Buffer.concat(pieces), isWhole: false, rest: Buffer.alloc(0) })
-  for (let at = 0; ; ) {
+  for (let at = 0; ;) {
     const end = bytes.indexOf('\r\n', at)
     const size = /^[0-9a-f]+/i.exec(end < 0 ? '' : bytes.toString('latin1', at, end))
     if (size === null) return broken()
@@ -104,8 +107,8 @@ function readChunks(bytes: Buffer): Body {
 export interface RawAnswer {
   bytes: Buffer
   closed: Closed
-  /** How long it took until the connection was closed. */
-  tookMs: number
+  /** How long this process lived through until the connection was closed. */
+  livedMs: number
 }
 
 export interface RequestOptions {
@@ -121,10 +124,10 @@ export async function requestRaw(
   bytes: Uint8Array | string,
   { withinMs, half = false }: RequestOptions = {},
 ): Promise<RawAnswer> {
-  const start = performance.now()
+  const watch = stopwatch(t)
   const wire = await connect(t, port)
   void wire.write(bytes)
   if (half) wire.end()
   const closed = await within(wire.closed, { what: 'the answer to end', ...(withinMs && { withinMs }) })
-  return { bytes: await wire.received, closed, tookMs: performance.now() - start }
+  return { bytes: await wire.received, closed, livedMs: watch.livedMs }
 }

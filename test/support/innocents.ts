@@ -3,7 +3,8 @@
 
 import type { Test } from 'tap'
 import { eventually } from './eventually.ts'
-import { halfClosing, transports } from './transports.ts'
+import { allTransports, halfClosing } from './transports.ts'
+import type { Gate } from './gate.ts'
 import type { Line, Peer, Transport } from './transports.ts'
 
 export interface Innocent {
@@ -16,19 +17,29 @@ export interface Innocent {
 const plain: readonly Transport[] = ['tcp', 'websocket', 'messages', 'http']
 
 export const innocents = {
-  slowReader: { title: 'reads slowly, and gets all and the end behind it', on: transports },
-  byteReader: { title: 'reads a byte at a time', on: plain, otherwise: 'reads whole records' },
-  halfClosed: { title: 'has ended its half, and waits for an answer that takes its time', on: halfClosing, otherwise: 'has no half to end' },
-  quiet: { title: 'says nothing while an answer is pending', on: transports },
-  oneWay: { title: 'only sends, or only listens', on: transports },
-  resetBehindData: { title: 'reads slowly what a peer sent before it crashed', on: transports },
+  slowReader: { title: 'reads slowly, and gets all and the end behind it', on: allTransports },
+  byteReader: { title: 'reads a byte at a time', on: plain, otherwise: 'reads whole records, or frames' },
+  halfClosed: {
+    title: 'has ended its half, and waits for an answer that takes its time',
+    on: halfClosing,
+    otherwise: 'has no half to end',
+  },
+  quiet: { title: 'says nothing while an answer is pending', on: allTransports },
+  oneWay: { title: 'only sends, or only listens', on: allTransports },
+  resetBehindData: { title: 'reads slowly what a peer sent before it crashed', on: allTransports },
 } as const satisfies Record<string, Innocent>
 
 /** The table as README.md has it. */
 export function innocentsTable(): string {
-  const cell = ({ on, otherwise = '' }: Innocent, transport: Transport): string => (on.includes(transport) ? 'lives' : otherwise)
-  const rows = Object.values(innocents).map((one) => [one.title, ...transports.map((transport) => cell(one, transport))])
-  return [['a peer that', ...transports], ['---', ...transports.map(() => '---')], ...rows].map((row) => `| ${row.join(' | ')} |\n`).join('')
+  const cell = ({ on, otherwise = '' }: Innocent, transport: Transport): string =>
+    on.includes(transport) ? 'lives' : otherwise
+  const rows = Object.values(innocents).map((one) => [
+    one.title,
+    ...allTransports.map((transport) => cell(one, transport)),
+  ])
+  return [['a peer that', ...allTransports], ['---', ...allTransports.map(() => '---')], ...rows]
+    .map((row) => `| ${row.join(' | ')} |\n`)
+    .join('')
 }
 
 /** Every wait that a case must outlive, several times over. */
@@ -44,20 +55,34 @@ export const LONG = { withinMs: 45_000 }
 
 /** All of `bytes` came, each as it was sent. */
 export async function gotAll(t: Test, peer: Peer, bytes: number): Promise<void> {
-  await eventually(() => peer.got.bytes >= bytes || peer.wire.outcome !== null, { ...LONG, what: `${bytes} bytes` })
+  await eventually(() => peer.got.bytes >= bytes || peer.wire.outcome !== null, {
+    ...LONG,
+    what: `${bytes} bytes`,
+  })
   t.equal(peer.got.problem(bytes), null)
 }
+
+/** The end of the conversation: of a stream, not of its connection. */
+export async function endOf(gate: Gate): Promise<Awaited<ReturnType<Gate['end']>>> {
+  await eventually(() => gate.lines.some(isConversation), { ...LONG, what: 'the end of a conversation' })
+  return gate.end(gate.lines.findIndex(isConversation))
+}
+
+const isConversation = (line: Record<string, unknown>): boolean => line['protocol'] !== 'h2'
 
 /** Both ends say goodbye in the transport's words, and the gate calls it a normal end. */
 export async function partsWell(t: Test, { gate, client, service }: Line, last: Peer): Promise<void> {
   const first = last === client ? service : client
-  await eventually(() => last.isWhole || last.wire.outcome !== null, { ...LONG, what: 'the end of the stream' })
+  await eventually(() => last.isWhole || last.wire.outcome !== null, {
+    ...LONG,
+    what: 'the end of the stream',
+  })
   t.ok(last.isWhole, 'the stream came to its end')
   last.finish()
   await eventually(() => first.isWhole || first.wire.outcome !== null, { what: 'the answer to it' })
   client.wire.end()
   service.wire.end()
-  t.match(await gate.end(), { reason: 'eof' })
+  t.match(await endOf(gate), { reason: 'eof' })
 }
 
 export interface Policy {
@@ -75,7 +100,10 @@ export const sipMs = (transport: Transport): number => (transport.endsWith('tls'
 export const policies: readonly Policy[] = [
   { title: '' },
   { title: ', under a limit of bytes', keys: 'limits: { bytes: { rate: 4MiB, burst: 256KiB } }' },
-  { title: ', over a reload', meet: ({ gate, listener }) => gate.reload([listener(`${slowDeadlines}, noDelay: false`)]) },
+  {
+    title: ', over a reload',
+    meet: ({ gate, listener }) => gate.reload([listener(`${slowDeadlines}, noDelay: false`)]),
+  },
 ]
 
 export async function quietFor(ms: number): Promise<void> {

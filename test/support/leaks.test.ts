@@ -8,7 +8,10 @@ test('resources count an open descriptor and an armed timer', (t) => {
   const before = resources()
   const fd = openSync('/dev/null', 'r')
   const timer = setTimeout(() => {}, 1000)
-  t.match(leaks(before), [`fd: ${before['fd']} before, ${before['fd']! + 1} now`, /^Timeout: \d before, \d now$/])
+  t.match(leaks(before), [
+    `fd: ${before['fd']} before, ${before['fd']! + 1} now`,
+    /^Timeout: \d before, \d now$/,
+  ])
   clearTimeout(timer)
   closeSync(fd)
   t.same(leaks(before), [])
@@ -33,7 +36,9 @@ test('assertNoLeaks fails with the difference', async (t) => {
   const before = resources()
   const fd = openSync('/dev/null', 'r')
   const seen: unknown[][] = []
-  const recorder = Object.assign(Object.create(t) as typeof t, { ok: (...given: unknown[]) => seen.push(given) > 0 })
+  const recorder = Object.assign(Object.create(t) as typeof t, {
+    ok: (...given: unknown[]) => seen.push(given) > 0,
+  })
   await assertNoLeaks(recorder, before, { withinMs: 20 })
   closeSync(fd)
   t.match(seen, [[false, String, { leaks: [`fd: ${before['fd']} before, ${before['fd']! + 1} now`] }]])
@@ -41,7 +46,9 @@ test('assertNoLeaks fails with the difference', async (t) => {
 
 test('watchLeaks fails the test that leaves something behind', async (t) => {
   const teardowns: (() => unknown)[] = []
-  const recorder = Object.assign(Object.create(t) as typeof t, { teardown: (run: () => unknown) => teardowns.push(run) })
+  const recorder = Object.assign(Object.create(t) as typeof t, {
+    teardown: (run: () => unknown) => teardowns.push(run),
+  })
   watchLeaks(recorder, { withinMs: 20 })
   const fd = openSync('/dev/null', 'r')
   await t.rejects(async () => teardowns[0]!(), { message: /^left behind: fd: \d+ before, \d+ now$/ })

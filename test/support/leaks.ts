@@ -34,7 +34,11 @@ export function leaks(before: Resources, now: Resources = resources()): string[]
 }
 
 /** Waits until no more is held than before; fails with the difference. */
-export async function assertNoLeaks(t: Test, before: Resources, options: { withinMs?: number } = {}): Promise<void> {
+export async function assertNoLeaks(
+  t: Test,
+  before: Resources,
+  options: { withinMs?: number } = {},
+): Promise<void> {
   let found: string[] = []
   const isClean = () => (found = leaks(before)).length === 0
   const clean = await eventually(isClean, options).catch(() => false)

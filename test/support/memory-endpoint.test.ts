@@ -15,7 +15,8 @@ function setUp(options: MemoryOptions = {}) {
       },
       onEnd: () => void seen.push('FIN'),
       onProgress: (endpoint) => void seen.push(`progress, ${endpoint.queued} queued`),
-      onClosed: (_endpoint, error) => void seen.push(error === null ? 'closed' : `closed by ${error.code ?? ''}`),
+      onClosed: (_endpoint, error) =>
+        void seen.push(error === null ? 'closed' : `closed by ${error.code ?? ''}`),
     },
     options,
   )

@@ -204,7 +204,14 @@ export class MemoryEndpoint implements Endpoint {
       if (!this.owner.onBytes(this, shared, length)) this.isPaused = true
       shared.fill(0xee)
     }
-    if (this.isPaused || this.isClosed || this.#peerEnd === null || this.#hasReadEnd || this.#inbox.length > 0) return
+    if (
+      this.isPaused ||
+      this.isClosed ||
+      this.#peerEnd === null ||
+      this.#hasReadEnd ||
+      this.#inbox.length > 0
+    )
+      return
     this.#hasReadEnd = true
     if (this.#peerEnd !== 'fin') return this.#destroy(this.#peerEnd)
     this.owner.onEnd(this)
@@ -262,6 +269,7 @@ function sizeOf(chunks: readonly Buffer[]): number {
 
 function takeUpTo(chunks: Buffer[], limit: number): Buffer[] {
   const taken: Buffer[] = []
-  while (chunks.length > 0 && (taken.length === 0 || sizeOf(taken) + chunks[0]!.length <= limit)) taken.push(chunks.shift()!)
+  while (chunks.length > 0 && (taken.length === 0 || sizeOf(taken) + chunks[0]!.length <= limit))
+    taken.push(chunks.shift()!)
   return taken
 }

@@ -9,5 +9,9 @@ export interface TestMemory extends MemoryGauge {
 
 export function testMemory(limitBytes = 100 * 1024 * 1024): TestMemory {
   let usageBytes = limitBytes / 10
-  return { cgroup: null, read: () => ({ limitBytes, usageBytes }), use: (share) => void (usageBytes = share * limitBytes) }
+  return {
+    cgroup: null,
+    read: () => ({ limitBytes, usageBytes }),
+    use: (share) => void (usageBytes = share * limitBytes),
+  }
 }

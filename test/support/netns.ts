@@ -73,7 +73,20 @@ export function network(t: Test): Network {
   }
   for (const [nth, host] of (['client', 'upstream'] as const).entries()) {
     const [outer, inner] = links[host]
-    ip('link', 'add', outer, 'netns', name(host), 'type', 'veth', 'peer', 'name', inner, 'netns', name('gate'))
+    ip(
+      'link',
+      'add',
+      outer,
+      'netns',
+      name(host),
+      'type',
+      'veth',
+      'peer',
+      'name',
+      inner,
+      'netns',
+      name('gate'),
+    )
     ip('-n', name(host), 'addr', 'add', `10.77.${nth + 1}.2/24`, 'dev', outer)
     ip('-n', name('gate'), 'addr', 'add', `10.77.${nth + 1}.1/24`, 'dev', inner)
     ip('-n', name(host), 'link', 'set', outer, 'up')
@@ -103,17 +116,55 @@ export function network(t: Test): Network {
       return {
         child,
         lines,
-        said: (beginning, wait) => within(eventually(() => lines.find((line) => line.startsWith(beginning)), { what: `${host} to say ${beginning}`, ...wait }), { withinMs: 60_000 }),
+        said: (beginning, wait) =>
+          within(
+            eventually(() => lines.find((line) => line.startsWith(beginning)), {
+              what: `${host} to say ${beginning}`,
+              ...wait,
+            }),
+            { withinMs: 60_000 },
+          ),
       }
     },
     vanish: (host) => ip('-n', name(host), 'link', 'set', links[host][0], 'down'),
     heal: (host) => ip('-n', name(host), 'link', 'set', links[host][0], 'up'),
     lose(host, share) {
       // On the host itself: what is dropped on the way out is no loss to TCP, which is told so.
-      execute(host, 'iptables', '-w', '-I', 'INPUT', '-i', links[host][0], '-m', 'statistic', '--mode', 'random', '--probability', String(share), '-j', 'DROP')
+      execute(
+        host,
+        'iptables',
+        '-w',
+        '-I',
+        'INPUT',
+        '-i',
+        links[host][0],
+        '-m',
+        'statistic',
+        '--mode',
+        'random',
+        '--probability',
+        String(share),
+        '-j',
+        'DROP',
+      )
     },
     slow(host, kbitPerSec) {
-      execute('gate', 'tc', 'qdisc', 'add', 'dev', links[host][1], 'root', 'tbf', 'rate', `${kbitPerSec}kbit`, 'burst', '16kbit', 'latency', '50ms')
+      execute(
+        'gate',
+        'tc',
+        'qdisc',
+        'add',
+        'dev',
+        links[host][1],
+        'root',
+        'tbf',
+        'rate',
+        `${kbitPerSec}kbit`,
+        'burst',
+        '16kbit',
+        'latency',
+        '50ms',
+      )
     },
   }
 }

@@ -7,7 +7,12 @@ import { connect } from './peers.ts'
 import type { ConnectOptions } from './peers.ts'
 import type { Closed } from './wire.ts'
 
-export function outcomeOf(t: Test, port: number, options: ConnectOptions = {}, bytes: Uint8Array | string = ''): Promise<Closed> {
+export function outcomeOf(
+  t: Test,
+  port: number,
+  options: ConnectOptions = {},
+  bytes: Uint8Array | string = '',
+): Promise<Closed> {
   return connect(t, port, options).then(
     (wire) => {
       if (bytes.length > 0) void wire.write(bytes)

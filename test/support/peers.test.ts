@@ -115,7 +115,10 @@ test('trickler sends so many bytes in each interval', async (t) => {
 test('resetter resets at once', async (t) => {
   watchLeaks(t)
   const upstream = await peers.resetter(t)
-  const outcome = await connect(t, upstream.port).then((client) => client.closed, (error: Error) => error)
+  const outcome = await connect(t, upstream.port).then(
+    (client) => client.closed,
+    (error: Error) => error,
+  )
   t.match(outcome, { code: 'ECONNRESET' }, 'while it connects, or right after')
 })
 

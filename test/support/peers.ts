@@ -20,13 +20,21 @@ export interface Upstream {
 }
 
 /** Accepts on a free port of 127.0.0.1, or at `place`, and hands each connection to `serve`; half-open, so nothing ends by itself. */
-export async function listen(t: Test, serve: (wire: Wire) => unknown, options: WireOptions = {}, place = { host: '127.0.0.1', port: 0 }): Promise<Upstream> {
+export async function listen(
+  t: Test,
+  serve: (wire: Wire) => unknown,
+  options: WireOptions = {},
+  place = { host: '127.0.0.1', port: 0 },
+): Promise<Upstream> {
   const connections: Wire[] = []
-  const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: options.unread ?? false }, (socket) => {
-    const wire = new Wire(socket, options)
-    connections.push(wire)
-    void serve(wire)
-  })
+  const server = net.createServer(
+    { allowHalfOpen: true, pauseOnConnect: options.unread ?? false },
+    (socket) => {
+      const wire = new Wire(socket, options)
+      connections.push(wire)
+      void serve(wire)
+    },
+  )
   t.teardown(async () => {
     for (const { socket } of connections) socket.destroy()
     if (server.listening) await new Promise((resolve) => server.close(resolve))
@@ -37,27 +45,32 @@ export async function listen(t: Test, serve: (wire: Wire) => unknown, options: W
   return {
     port: (server.address() as AddressInfo).port,
     connections,
-    connection: (nth = 0) => eventually(() => connections[nth], { what: `connection ${nth} at the upstream` }),
+    connection: (nth = 0) =>
+      eventually(() => connections[nth], { what: `connection ${nth} at the upstream` }),
     stopAccepting: () => void server.close(),
   }
 }
 
 /** Gives back every byte, and ends when the peer did. */
 export const echo = (t: Test, options?: WireOptions): Promise<Upstream> =>
-  listen(t, (wire) => {
-    const { socket } = wire
-    socket.on('data', (chunk) => {
-      socket.pause()
-      void wire.write(chunk).then(() => socket.resume())
-    })
-    void wire.ended.then(() => wire.end())
-  }, options)
+  listen(
+    t,
+    (wire) => {
+      const { socket } = wire
+      socket.on('data', (chunk) => {
+        socket.pause()
+        void wire.write(chunk).then(() => socket.resume())
+      })
+      void wire.ended.then(() => wire.end())
+    },
+    options,
+  )
 
 /** Echoes in pieces of 1, 2, 3, 5, 7, 11 and 13 bytes, each its own write in its own turn. */
 export const slicer = (t: Test): Promise<Upstream> =>
   listen(t, async (wire) => {
     const sizes = [1, 2, 3, 5, 7, 11, 13]
-    for (let piece = 0; !wire.hasEnded || wire.unread > 0; ) {
+    for (let piece = 0; !wire.hasEnded || wire.unread > 0;) {
       if (wire.outcome !== null) return
       if (wire.unread === 0) await wire.news()
       for (let bytes = wire.takeUnread(); bytes.length > 0; piece += 1) {
@@ -85,7 +98,12 @@ export const flooder = (t: Test, options?: FloodOptions & WireOptions): Promise<
   listen(t, (wire) => wire.flood(options), options)
 
 /** Sends so many bytes of `pattern` in each interval, until the connection closes. */
-export const trickler = (t: Test, bytesPerInterval: number, intervalMs: number, seed = 0): Promise<Upstream> =>
+export const trickler = (
+  t: Test,
+  bytesPerInterval: number,
+  intervalMs: number,
+  seed = 0,
+): Promise<Upstream> =>
   listen(t, (wire) => {
     let at = 0
     const timer = setInterval(() => {
@@ -116,8 +134,11 @@ export const halfCloser = (t: Test, answer: Answer = (request) => request): Prom
   })
 
 /** Says `greeting`, sends FIN first, and goes on reading until the peer ends too. */
-export const finsFirst = (t: Test, greeting: Uint8Array | string = '', options?: WireOptions): Promise<Upstream> =>
-  listen(t, (wire) => wire.end(greeting.length > 0 ? greeting : undefined), options)
+export const finsFirst = (
+  t: Test,
+  greeting: Uint8Array | string = '',
+  options?: WireOptions,
+): Promise<Upstream> => listen(t, (wire) => wire.end(greeting.length > 0 ? greeting : undefined), options)
 
 /** Reads all and never ends its half, whatever the peer does; only RST or the test takes it down. */
 export const neverCloses = (t: Test, options?: WireOptions): Promise<Upstream> => listen(t, () => {}, options)
@@ -141,7 +162,12 @@ export interface ConnectOptions extends WireOptions {
 /** A client. Rejects with the error when it cannot connect. */
 export async function connect(t: Test, port: number, options: ConnectOptions = {}): Promise<Wire> {
   const { halfOpen = false, host = '127.0.0.1', from } = options
-  const socket: Socket = net.connect({ port, host, allowHalfOpen: halfOpen, ...(from === undefined ? {} : { localAddress: from }) })
+  const socket: Socket = net.connect({
+    port,
+    host,
+    allowHalfOpen: halfOpen,
+    ...(from === undefined ? {} : { localAddress: from }),
+  })
   t.teardown(() => {
     socket.destroy()
     return new Promise((resolve) => (socket.closed ? resolve(null) : socket.once('close', resolve)))

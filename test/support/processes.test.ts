@@ -38,7 +38,9 @@ test('frozen can be killed while it is stopped, and what it had not read makes t
 /** The states of the sockets connected to that port, as the kernel numbers them: 2 is SYN_SENT. */
 function statesTo(port: number): string[] {
   const remote = `:${port.toString(16).toUpperCase().padStart(4, '0')}`
-  const rows = readFileSync('/proc/net/tcp', 'latin1').split('\n').map((row) => row.trim().split(/\s+/))
+  const rows = readFileSync('/proc/net/tcp', 'latin1')
+    .split('\n')
+    .map((row) => row.trim().split(/\s+/))
   return rows.filter((row) => row[2]?.endsWith(remote)).map((row) => row[3]!)
 }
 

@@ -29,12 +29,19 @@ function run(t: Test, command: string, args: string[], onLine: (line: string) =>
 }
 
 /** Runs a peer whose first line of output is the port that it listens on. */
-async function runListener(t: Test, command: string, args: string[]): Promise<{ child: Child; port: number }> {
+async function runListener(
+  t: Test,
+  command: string,
+  args: string[],
+): Promise<{ child: Child; port: number }> {
   const first = Promise.withResolvers<string>()
   const { child, exited } = run(t, command, args, first.resolve)
   const ended = exited.then(() => Promise.reject<string>(new Error(`${command} ended before it listened`)))
   ended.catch(() => {})
-  return { child, port: Number(await within(Promise.race([first.promise, ended]), { what: 'a child to listen' })) }
+  return {
+    child,
+    port: Number(await within(Promise.race([first.promise, ended]), { what: 'a child to listen' })),
+  }
 }
 
 const echoProgram = `
@@ -135,7 +142,11 @@ const slowReaderProgram = fileURLToPath(new URL('slow-reader.py', import.meta.ur
 const errnoNames: Record<number, string> = { 32: 'EPIPE', 104: 'ECONNRESET', 110: 'ETIMEDOUT' }
 
 /** A client that reads nothing until told, with a receive buffer so small that its stall is felt at once. */
-export async function slowReader(t: Test, port: number, options: SlowReaderOptions = {}): Promise<SlowReader> {
+export async function slowReader(
+  t: Test,
+  port: number,
+  options: SlowReaderOptions = {},
+): Promise<SlowReader> {
   const { rcvbuf = 4096 } = options
   let last: Report = { what: 'connected', bytes: 0, sha256: '' }
   let asked = 0
@@ -147,7 +158,8 @@ export async function slowReader(t: Test, port: number, options: SlowReaderOptio
     if (last.what === 'connected') connected.resolve(last)
     if (last.what === 'fin' || last.what === 'end') fin.resolve()
     if (last.what === 'end') closed.resolve({ kind: 'fin', code: null })
-    if (last.what === 'reset') closed.resolve({ kind: 'reset', code: errnoNames[last.errno ?? 0] ?? String(last.errno) })
+    if (last.what === 'reset')
+      closed.resolve({ kind: 'reset', code: errnoNames[last.errno ?? 0] ?? String(last.errno) })
   })
   void exited.then(() => connected.reject(new Error(`the slow reader could not connect to ${port}`)))
   const tell = (command: string) => void child.stdin.write(`${command}\n`)

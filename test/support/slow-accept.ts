@@ -56,6 +56,8 @@ export async function slowAccept(t: Test): Promise<SlowAccept> {
   return {
     port,
     accept: () => void child.stdin.write('accept\n'),
-    received: lines.next().then(({ value }) => JSON.parse(value as string) as { bytes: number; sha256: string }),
+    received: lines
+      .next()
+      .then(({ value }) => JSON.parse(value as string) as { bytes: number; sha256: string }),
   }
 }

@@ -31,14 +31,22 @@ export interface TlsWire extends Wire {
 }
 
 /** A client that speaks TLS; rejects with the error of its handshake. */
-export async function tlsConnect(t: Test, port: number, { ca, client, options, head, lateMs = 0, ...wireOptions }: TlsConnectOptions): Promise<TlsWire> {
+export async function tlsConnect(
+  t: Test,
+  port: number,
+  { ca, client, options, head, lateMs = 0, ...wireOptions }: TlsConnectOptions,
+): Promise<TlsWire> {
   const plain = await connect(t, port, { halfOpen: true, unread: true })
   plain.socket.removeAllListeners('data')
   if (head !== undefined) plain.socket.write(head)
   if (lateMs > 0) await delay(lateMs)
   const secure = tls.connect({
-    socket: plain.socket, host: 'localhost', servername: 'localhost', ca: readFileSync(ca),
-    ...(client === undefined ? {} : { cert: readFileSync(client.cert), key: readFileSync(client.key) }), ...options,
+    socket: plain.socket,
+    host: 'localhost',
+    servername: 'localhost',
+    ca: readFileSync(ca),
+    ...(client === undefined ? {} : { cert: readFileSync(client.cert), key: readFileSync(client.key) }),
+    ...options,
   })
   t.teardown(() => secure.destroy())
   await within(once(secure, 'secureConnect'), { what: 'a TLS handshake' })
@@ -46,7 +54,11 @@ export async function tlsConnect(t: Test, port: number, { ca, client, options, h
 }
 
 /** The subject of the certificate that a client who comes now is shown. */
-export async function certificateShown(t: Test, port: number, options: TlsConnectOptions): Promise<string | undefined> {
+export async function certificateShown(
+  t: Test,
+  port: number,
+  options: TlsConnectOptions,
+): Promise<string | undefined> {
   const client = await tlsConnect(t, port, options)
   const { subject } = client.tls.getPeerX509Certificate()!
   client.end()
@@ -59,15 +71,29 @@ export interface TlsUpstream extends Upstream {
 }
 
 /** An upstream behind TLS. */
-export async function tlsUpstream(t: Test, { cert, key }: Signed, serve: (wire: Wire) => unknown, options: tls.TlsOptions = {}): Promise<TlsUpstream> {
+export async function tlsUpstream(
+  t: Test,
+  { cert, key }: Signed,
+  serve: (wire: Wire) => unknown,
+  options: tls.TlsOptions = {},
+): Promise<TlsUpstream> {
   const connections: Wire[] = []
   const failures: string[] = []
   const raws = new Set<{ destroy(): void }>()
-  const server = tls.createServer({ cert: readFileSync(cert), key: readFileSync(key), ALPNProtocols: ['http/1.1'], ...options, allowHalfOpen: true } as tls.TlsOptions, (socket) => {
-    const wire = new Wire(socket)
-    connections.push(wire)
-    void serve(wire)
-  })
+  const server = tls.createServer(
+    {
+      cert: readFileSync(cert),
+      key: readFileSync(key),
+      ALPNProtocols: ['http/1.1'],
+      ...options,
+      allowHalfOpen: true,
+    } as tls.TlsOptions,
+    (socket) => {
+      const wire = new Wire(socket)
+      connections.push(wire)
+      void serve(wire)
+    },
+  )
   server.on('connection', (raw) => raws.add(raw))
   server.on('tlsClientError', (error: Error & { code?: string }, socket) => {
     failures.push(error.code ?? error.message)
@@ -83,7 +109,8 @@ export async function tlsUpstream(t: Test, { cert, key }: Signed, serve: (wire: 
     port: (server.address() as AddressInfo).port,
     connections,
     failures,
-    connection: (nth = 0) => eventually(() => connections[nth], { what: `TLS connection ${nth} at the upstream` }),
+    connection: (nth = 0) =>
+      eventually(() => connections[nth], { what: `TLS connection ${nth} at the upstream` }),
     stopAccepting: () => void server.close(),
   }
 }

@@ -67,7 +67,8 @@ export function isListening(port: number): Promise<boolean> {
   })
 }
 
-export const whenListening = (port: number, wait: Wait = {}): Promise<unknown> => eventually(() => isListening(port), { what: `port ${port}`, withinMs: 20_000, ...wait })
+export const whenListening = (port: number, wait: Wait = {}): Promise<unknown> =>
+  eventually(() => isListening(port), { what: `port ${port}`, withinMs: 20_000, ...wait })
 
 export interface Program extends Tool {
   port: number
@@ -84,7 +85,10 @@ export interface Program extends Tool {
 export async function program(t: Test, listener: string): Promise<Program> {
   const [port, healthPort, adminPort] = [freePort(), freePort(), freePort()]
   const file = join(temporary(t), 'sidegate.yaml')
-  writeFileSync(file, `drain: { minDuration: off, spread: off, timeout: 5s, tcp: spread }\nhealth: { address: "127.0.0.1:${healthPort}" }\nadmin: { address: "127.0.0.1:${adminPort}" }\nlisteners:\n  - { name: l0, address: "127.0.0.1:${port}", ${listener} }\n`)
+  writeFileSync(
+    file,
+    `drain: { minDuration: off, spread: off, timeout: 5s, tcp: spread }\nhealth: { address: "127.0.0.1:${healthPort}" }\nadmin: { address: "127.0.0.1:${adminPort}" }\nlisteners:\n  - { name: l0, address: "127.0.0.1:${port}", ${listener} }\n`,
+  )
   const cli = new URL('../../src/cli/cli.ts', import.meta.url).pathname
   const tool = runTool(t, process.execPath, ['--no-warnings', cli, 'run', '-c', file])
   await whenListening(port)
@@ -92,7 +96,12 @@ export async function program(t: Test, listener: string): Promise<Program> {
     ...tool,
     port,
     healthPort,
-    ends: () => tool.output().split('\n').filter((line) => line.includes('"connection closed"')).map((line) => JSON.parse(line) as Record<string, unknown>),
+    ends: () =>
+      tool
+        .output()
+        .split('\n')
+        .filter((line) => line.includes('"connection closed"'))
+        .map((line) => JSON.parse(line) as Record<string, unknown>),
     descriptors: () => readdirSync(`/proc/${tool.pid}/fd`).length,
     rss: () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${tool.pid}/status`, 'latin1'))![1]) * 1024,
     metrics: async () => (await fetch(`http://127.0.0.1:${healthPort}/metrics`)).text(),

@@ -26,5 +26,7 @@ test('a side that reads nothing is sent no more than fits on the way', (t) =>
     await service.wire.stalled(100, { withinMs: 20_000 })
     t.ok(client.got.bytes < 1_000_000, `${client.got.bytes} bytes were read`)
     client.reset()
-    await eventually(() => service.wire.hasEnded || service.wire.outcome !== null, { what: 'the service to be told' })
+    await eventually(() => service.wire.hasEnded || service.wire.outcome !== null, {
+      what: 'the service to be told',
+    })
   }))

@@ -10,6 +10,9 @@
 // | websocket, over tls | binary messages          | Close 1000, answered by the other     | protocol: http                  |
 // | messages            | binary messages          | Close 1000                            | websocket: { mode: messages }   |
 // | http, over tls      | chunks of a body         | the last chunk                        | protocol: http, one POST        |
+// | h2                  | DATA, to the service     | END_STREAM, to the service the last   | http: { h2c: on }, one POST     |
+// |                     | chunks                   | chunk                                 |                                 |
+// | websocket over h2   | binary messages          | Close 1000                            | http: { h2c: on }               |
 
 import type { Test } from 'tap'
 import { pattern, Verifier } from './bytes.ts'
@@ -17,7 +20,7 @@ import { authority } from './certificates.ts'
 import { eventually } from './eventually.ts'
 import { closePayload, encodeFrame } from './frames.ts'
 import { startGate } from './gate.ts'
-import type { SidegateParts } from '../../src/operator/sidegate.ts'
+import type { OperatorParts } from '../../src/operator/operator.ts'
 import type { Gate } from './gate.ts'
 import { switchingProtocols, upgradeRequest } from './handshake.ts'
 import { watchLeaks } from './leaks.ts'
@@ -25,19 +28,33 @@ import { connect, listen } from './peers.ts'
 import type { Upstream } from './peers.ts'
 import { ByteReader, ChunkReader, HeadThen, MessageReader } from './stream-readers.ts'
 import type { StreamReader } from './stream-readers.ts'
+import { h2Wire, websocketHead } from './h2-wire.ts'
 import { freePort } from './tools.ts'
 import { tlsConnect } from './tls-peers.ts'
 import type { TlsWire } from './tls-peers.ts'
 import type { Wire } from './wire.ts'
 
-export const transports = ['tcp', 'tls', 'websocket', 'websocket over tls', 'messages', 'http', 'http over tls'] as const
-export type Transport = (typeof transports)[number]
+export const transports = [
+  'tcp',
+  'tls',
+  'websocket',
+  'websocket over tls',
+  'messages',
+  'http',
+  'http over tls',
+] as const
+/** Those of which a stream is the client's end: its connection has a record beside. */
+export const streamTransports = ['h2', 'websocket over h2'] as const
+export const allTransports = [...transports, ...streamTransports] as const
+export type Transport = (typeof allTransports)[number]
 
 /** The transports on which one side ends its half and the other goes on. */
-export const halfClosing: readonly Transport[] = ['tcp', 'tls', 'http', 'http over tls']
+export const halfClosing: readonly Transport[] = ['tcp', 'tls', 'http', 'http over tls', 'h2']
 
-export const isWebSocket = (transport: Transport): boolean => transport.startsWith('websocket') || transport === 'messages'
-export const isHttp = (transport: Transport): boolean => transport.startsWith('http')
+export const isWebSocket = (transport: Transport): boolean =>
+  transport.startsWith('websocket') || transport === 'messages'
+export const isHttp = (transport: Transport): boolean => transport.startsWith('http') || transport === 'h2'
+const isStream = (transport: Transport): boolean => transport.endsWith('h2')
 const isSecure = (transport: Transport): boolean => transport.endsWith('tls')
 
 /** So much payload is in one message, chunk or write. */
@@ -50,6 +67,8 @@ export class Peer {
   /** The payload that came. */
   readonly got: Verifier
   readonly #transport: Transport
+  /** Its bytes are the payload itself. */
+  readonly #isBare: boolean
   readonly #masked: boolean
   readonly #seed: number
   #sent = 0
@@ -58,6 +77,7 @@ export class Peer {
 
   constructor(transport: Transport, side: 'client' | 'service') {
     this.#transport = transport
+    this.#isBare = ['tcp', 'tls'].includes(transport) || (transport === 'h2' && side === 'client')
     this.#masked = side === 'client'
     this.#seed = side === 'client' ? 1 : 2
     this.got = new Verifier(side === 'client' ? 2 : 1)
@@ -70,7 +90,7 @@ export class Peer {
 
   /** The other side's stream came to its orderly end, in the words of the transport. */
   get isWhole(): boolean {
-    return this.#transport === 'tcp' || this.#transport === 'tls' ? this.wire.hasEnded : (this.#reader?.isWhole ?? false)
+    return this.#isBare ? this.wire.hasEnded : (this.#reader?.isWhole ?? false)
   }
 
   get closeCode(): number | null {
@@ -78,15 +98,15 @@ export class Peer {
   }
 
   reader(): StreamReader {
-    if (isHttp(this.#transport)) this.#reader = new ChunkReader(this.got)
-    else if (isWebSocket(this.#transport)) this.#reader = new MessageReader(this.got, (payload) => void this.#frame('pong', payload))
-    else this.#reader = new ByteReader(this.got)
+    if (this.#isBare) this.#reader = new ByteReader(this.got)
+    else if (isHttp(this.#transport)) this.#reader = new ChunkReader(this.got)
+    else this.#reader = new MessageReader(this.got, (payload) => void this.#frame('pong', payload))
     return this.#reader
   }
 
   /** Sends so many bytes of payload; resolves true once the kernel took them, false where it cannot any more. */
   async send(bytes: number): Promise<boolean> {
-    for (let left = bytes; left > 0; ) {
+    for (let left = bytes; left > 0;) {
       const length = Math.min(PIECE, left)
       const piece = pattern(length, this.#seed, this.#sent)
       this.#sent += length
@@ -108,9 +128,9 @@ export class Peer {
   finish(): void {
     if (this.#isFinished) return
     this.#isFinished = true
-    if (isHttp(this.#transport)) void this.wire.write('0\r\n\r\n')
-    else if (isWebSocket(this.#transport)) void this.#frame('close', closePayload(1000))
-    else this.wire.end()
+    if (this.#isBare) this.wire.end()
+    else if (isHttp(this.#transport)) void this.wire.write('0\r\n\r\n')
+    else void this.#frame('close', closePayload(1000))
   }
 
   /** Takes one read of what came, and then no more for so long, again and again, until `stop` is called. */
@@ -129,8 +149,12 @@ export class Peer {
   }
 
   #data(piece: Buffer): Promise<boolean> {
-    if (isHttp(this.#transport)) return this.wire.write(Buffer.concat([Buffer.from(`${piece.length.toString(16)}\r\n`), piece, Buffer.from('\r\n')]))
-    return isWebSocket(this.#transport) ? this.#frame('binary', piece) : this.wire.write(piece)
+    if (this.#isBare) return this.wire.write(piece)
+    if (isHttp(this.#transport))
+      return this.wire.write(
+        Buffer.concat([Buffer.from(`${piece.length.toString(16)}\r\n`), piece, Buffer.from('\r\n')]),
+      )
+    return this.#frame('binary', piece)
   }
 
   #frame(opcode: 'binary' | 'pong' | 'close', payload: Buffer): Promise<boolean> {
@@ -140,6 +164,8 @@ export class Peer {
 
 export interface Line {
   gate: Gate
+  /** The authority of the certificate that the gate shows; null in the clear. */
+  ca: string | null
   client: Peer
   service: Peer
   upstream: Upstream
@@ -151,11 +177,13 @@ export interface LineOptions {
   /** Of the file's top level. */
   top?: string
   /** What the gate is started with beside its file. */
-  parts?: Partial<SidegateParts>
+  parts?: Partial<OperatorParts>
   /** The gate's upstream, as YAML, for a service on that port; its address unless told. */
   upstreamOf?: (port: number) => string
   /** The service listens only once this has resolved; the client is there by then. */
   late?: (gate: Gate) => Promise<unknown>
+  /** Further headers of the client's request. */
+  headers?: Record<string, string>
   /** The service's kernel buffers and everything else as usual; the client reads nothing until `wire.resumeReading()`. */
   unread?: boolean
 }
@@ -163,9 +191,11 @@ export interface LineOptions {
 /** The listener of a gate for that transport; `keys` are further keys of it, as YAML in one line. */
 function listenerOf(transport: Transport, upstream: string, tls: string, keys: string): string {
   const protocol = transport === 'tcp' || transport === 'tls' ? 'tcp' : 'http'
-  const websocket = transport === 'messages' && !keys.includes('websocket:') ? ', websocket: { mode: messages }' : ''
+  const websocket =
+    transport === 'messages' && !keys.includes('websocket:') ? ', websocket: { mode: messages }' : ''
   const all = transport === 'messages' ? keys.replace('websocket: {', 'websocket: { mode: messages,') : keys
-  return `protocol: ${protocol}, upstream: ${upstream}${tls}${websocket}${all === '' ? '' : `, ${all}`}`
+  const h2c = isStream(transport) ? ', http: { h2c: on }' : ''
+  return `protocol: ${protocol}, upstream: ${upstream}${tls}${websocket}${h2c}${all === '' ? '' : `, ${all}`}`
 }
 
 export interface Service {
@@ -180,7 +210,11 @@ export interface Service {
 }
 
 /** A service that a gate may be put before. */
-export async function startService(t: Test, transport: Transport, options: LineOptions = {}): Promise<Service> {
+export async function startService(
+  t: Test,
+  transport: Transport,
+  options: LineOptions = {},
+): Promise<Service> {
   const { listen: begin, listenerAt, ...rest } = prepareService(t, transport, options)
   const upstream = await begin(0)
   return { ...rest, upstream, listener: listenerAt(upstream.port) }
@@ -191,7 +225,12 @@ function prepareService(t: Test, transport: Transport, options: LineOptions) {
   const service = new Peer(transport, 'service')
   const ready = Promise.withResolvers<void>()
   const inbound = new HeadThen((head) => {
-    queueMicrotask(() => void service.wire.write(isHttp(transport) ? answerHead : switchingProtocols(head)).then(() => ready.resolve()))
+    queueMicrotask(
+      () =>
+        void service.wire
+          .write(isHttp(transport) ? answerHead : switchingProtocols(head))
+          .then(() => ready.resolve()),
+    )
     return service.reader()
   })
   const ca = isSecure(transport) ? authority(t) : null
@@ -206,7 +245,13 @@ function prepareService(t: Test, transport: Transport, options: LineOptions) {
     service,
     isReady: ready.promise,
     ca: ca?.cert ?? null,
-    listen: (port: number) => listen(t, serve, { into: hasHead(transport) ? inbound : service.reader() }, { host: '127.0.0.1', port }),
+    listen: (port: number) =>
+      listen(
+        t,
+        serve,
+        { into: hasHead(transport) ? inbound : service.reader() },
+        { host: '127.0.0.1', port },
+      ),
     listenerAt: (port: number) => {
       const upstream = options.upstreamOf?.(port) ?? `"127.0.0.1:${port}"`
       return (keys: string, as = upstream) => listenerOf(transport, as, tls, keys)
@@ -215,38 +260,82 @@ function prepareService(t: Test, transport: Transport, options: LineOptions) {
 }
 
 /** What a client sends first: its head, and a first byte of payload. */
-export function openingBytes(transport: Transport): Buffer {
-  const head = hasHead(transport) ? (isHttp(transport) ? requestHead : upgradeRequest()) : ''
+export function openingBytes(transport: Transport, headers: Record<string, string> = {}): Buffer {
+  const head = hasHead(transport) ? headOf(transport, headers) : ''
   const byte = pattern(1, 1, 0)
   if (isHttp(transport)) return Buffer.concat([Buffer.from(`${head}1\r\n`), byte, Buffer.from('\r\n')])
-  return Buffer.concat([Buffer.from(head), isWebSocket(transport) ? encodeFrame({ opcode: 'binary', payload: byte, mask: true }) : byte])
+  return Buffer.concat([
+    Buffer.from(head),
+    isWebSocket(transport) ? encodeFrame({ opcode: 'binary', payload: byte, mask: true }) : byte,
+  ])
 }
 
 /** A conversation that stands: bytes have gone both ways. */
-export async function openLine(t: Test, transport: Transport, keys = '', options: LineOptions = {}): Promise<Line> {
+export async function openLine(
+  t: Test,
+  transport: Transport,
+  keys = '',
+  options: LineOptions = {},
+): Promise<Line> {
   const { service, isReady, listenerAt, ca, listen: begin } = prepareService(t, transport, options)
   const early = options.late === undefined ? await begin(0) : null
   const port = early?.port ?? freePort()
   const listener = listenerAt(port)
   const client = new Peer(transport, 'client')
   const gate = await startGate(t, [listener(keys)], options.parts ?? {}, options.top ?? '')
-  const outbound = hasHead(transport) ? new HeadThen(() => client.reader()) : client.reader()
-  const wireOptions = { into: outbound, halfOpen: true }
-  client.wire = ca === null ? await connect(t, gate.port, wireOptions) : await tlsConnect(t, gate.port, { ca, ...wireOptions, options: { allowHalfOpen: true } as object })
-  if (hasHead(transport)) void client.wire.write(isHttp(transport) ? requestHead : upgradeRequest())
+  client.wire = isStream(transport)
+    ? await streamOf(t, gate.port, client, transport, options)
+    : await wireOf(t, gate.port, client, transport, { ca, options })
   await client.send(1)
   await options.late?.(gate)
   const upstream = early ?? (await begin(port))
-  await eventually(() => service.got.bytes === 1, { what: 'a first byte at the service' })
+  await eventually(() => service.got.bytes === 1, { what: 'a first byte at the service', withinMs: 20_000 })
   await isReady
   await service.send(1)
-  await eventually(() => client.got.bytes === 1, { what: 'a first byte at the client' })
+  await eventually(() => client.got.bytes === 1, { what: 'a first byte at the client', withinMs: 20_000 })
   if (options.unread) client.wire.stopReading()
-  return { gate, client, service, upstream, listener }
+  return { gate, ca, client, service, upstream, listener }
+}
+
+/** Its head is sent. */
+async function wireOf(
+  t: Test,
+  port: number,
+  client: Peer,
+  transport: Transport,
+  { ca, options }: { ca: string | null; options: LineOptions },
+): Promise<Wire> {
+  const outbound = hasHead(transport) ? new HeadThen(() => client.reader()) : client.reader()
+  const wireOptions = { into: outbound, halfOpen: true }
+  const wire =
+    ca === null
+      ? await connect(t, port, wireOptions)
+      : await tlsConnect(t, port, { ca, ...wireOptions, options: { allowHalfOpen: true } as object })
+  if (hasHead(transport)) void wire.write(headOf(transport, options.headers))
+  return wire
+}
+
+function streamOf(
+  t: Test,
+  port: number,
+  client: Peer,
+  transport: Transport,
+  { headers = {} }: LineOptions,
+): Promise<Wire> {
+  const head = isWebSocket(transport)
+    ? websocketHead(headers)
+    : { ':method': 'POST', ':path': '/', ...headers }
+  return h2Wire(t, port, head, { into: client.reader() })
 }
 
 const hasHead = (transport: Transport): boolean => isHttp(transport) || isWebSocket(transport)
-const requestHead = 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n'
+
+function headOf(transport: Transport, headers: Record<string, string> = {}): string {
+  if (!isHttp(transport)) return upgradeRequest({ headers })
+  const more = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  return `POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n${more.join('')}\r\n`
+}
+
 const answerHead = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'
 
 /** One body over each of these transports, as a subtest each, several at a time; nothing may be left of any. */
@@ -257,5 +346,7 @@ export function forEachTransport(
 ): Promise<unknown> {
   watchLeaks(t)
   t.jobs = 4
-  return Promise.all(names.map((transport) => t.test(transport, { buffered: true }, (t) => body(t, transport))))
+  return Promise.all(
+    names.map((transport) => t.test(transport, { buffered: true }, (t) => body(t, transport))),
+  )
 }

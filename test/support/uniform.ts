@@ -20,9 +20,11 @@ export function kolmogorovSmirnov(moments: Iterable<number>, window: number, lat
   const n = sorted.length
   const share = (moment: number): number => Math.min(1, Math.max(0, moment / window))
   let distance = 0
-  for (const [index, moment] of sorted.entries()) distance = Math.max(distance, (index + 1) / n - share(moment), share(moment - late) - index / n)
+  for (const [index, moment] of sorted.entries())
+    distance = Math.max(distance, (index + 1) / n - share(moment), share(moment - late) - index / n)
   const scaled = (Math.sqrt(n) + 0.12 + 0.11 / Math.sqrt(n)) * distance
   let sum = 0
-  for (let term = 1; term <= 100; term += 1) sum += (term % 2 === 1 ? 2 : -2) * Math.exp(-2 * term * term * scaled * scaled)
+  for (let term = 1; term <= 100; term += 1)
+    sum += (term % 2 === 1 ? 2 : -2) * Math.exp(-2 * term * term * scaled * scaled)
   return scaled < 0.2 ? 1 : Math.min(1, Math.max(0, sum))
 }

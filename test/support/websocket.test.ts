@@ -12,7 +12,7 @@ test('the accept for a key is that of RFC 6455', (t) => {
 })
 
 test('headers of a handshake can be replaced, added and taken away', (t) => {
-  const options = { path: '/a', headers: { 'Upgrade': 'foo', 'Connection': null, 'X-A': 'b' } }
+  const options = { path: '/a', headers: { Upgrade: 'foo', Connection: null, 'X-A': 'b' } }
   const request = parseHead(Buffer.from(upgradeRequest(options)))!
   t.equal(request.line, 'GET /a HTTP/1.1')
   t.same([request.header('upgrade'), request.header('connection'), request.header('x-a')], ['foo', null, 'b'])
@@ -43,7 +43,12 @@ test('rawClient and wsServer understand each other', async (t) => {
 test('rawClient sends frames that ws refuses', async (t) => {
   watchLeaks(t)
   const server = await wsServer(t)
-  for (const [nth, wrong] of [{ mask: false }, { rsv: 4 }, { opcode: 3 }, { fin: false, opcode: 'ping' }].entries()) {
+  for (const [nth, wrong] of [
+    { mask: false },
+    { rsv: 4 },
+    { opcode: 3 },
+    { fin: false, opcode: 'ping' },
+  ].entries()) {
     const client = await rawClient(t, server.port)
     await client.sendFrame({ opcode: 'text', payload: 'x', ...(wrong as object) })
     t.match(await client.nextFrame(), { opcode: 'close', code: 1002 })
@@ -104,8 +109,12 @@ test('wsServer can keep silent and leave pings unanswered', async (t) => {
 })
 
 test('wsClient rejects with what ws says', async (t) => {
-  const upstream = await scriptedUpstream(t, (said) => said.send('HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n'))
-  await t.rejects(wsClient(t, `ws://127.0.0.1:${upstream.port}`), { message: 'Unexpected server response: 503' })
+  const upstream = await scriptedUpstream(t, (said) =>
+    said.send('HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n'),
+  )
+  await t.rejects(wsClient(t, `ws://127.0.0.1:${upstream.port}`), {
+    message: 'Unexpected server response: 503',
+  })
   t.match(upstream.conversations[0]!.head.line, 'GET / HTTP/1.1')
 })
 

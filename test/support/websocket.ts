@@ -33,7 +33,8 @@ export class FrameWire {
   /** The next frame that `nextFrame` has not given; throws when the connection closes first. */
   async nextFrame(wait: Wait = {}): Promise<Frame> {
     while (this.frames().length <= this.#next) {
-      if (this.wire.hasEnded || this.wire.outcome !== null) throw new Error('closed while waiting for a frame')
+      if (this.wire.hasEnded || this.wire.outcome !== null)
+        throw new Error('closed while waiting for a frame')
       await within(this.wire.news(), { what: 'a frame', ...wait })
     }
     return this.#all[this.#next++]!
@@ -104,7 +105,16 @@ export interface WsSeen {
 
 function watch(socket: WebSocket, headers: IncomingHttpHeaders, url: string): WsSeen {
   const closed = Promise.withResolvers<{ code: number; reason: string }>()
-  const seen: WsSeen = { socket, headers, url, messages: [], pings: [], pongs: [], errors: [], closed: closed.promise }
+  const seen: WsSeen = {
+    socket,
+    headers,
+    url,
+    messages: [],
+    pings: [],
+    pongs: [],
+    errors: [],
+    closed: closed.promise,
+  }
   socket.on('message', (data, isBinary) => seen.messages.push({ data: data as Buffer, isBinary }))
   socket.on('ping', (data) => seen.pings.push(data))
   socket.on('pong', (data) => seen.pongs.push(data))
@@ -127,7 +137,10 @@ export interface WsServerOptions extends ServerOptions {
 }
 
 /** The real `ws` as the legacy service: echoes messages as they came, and records. No permessage-deflate unless told. */
-export async function wsServer(t: Test, { echo = true, ...options }: WsServerOptions = {}): Promise<WsServer> {
+export async function wsServer(
+  t: Test,
+  { echo = true, ...options }: WsServerOptions = {},
+): Promise<WsServer> {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0, ...options })
   const connections: WsSeen[] = []
   server.on('connection', (socket, request) => {
@@ -203,7 +216,10 @@ export interface ScriptedUpstream extends Upstream {
 }
 
 /** Reads one HTTP head, then does what the test says. What the handler throws once the peer is gone is dropped. */
-export async function scriptedUpstream(t: Test, handler: (said: Conversation) => unknown): Promise<ScriptedUpstream> {
+export async function scriptedUpstream(
+  t: Test,
+  handler: (said: Conversation) => unknown,
+): Promise<ScriptedUpstream> {
   const conversations: Conversation[] = []
   const upstream = await listen(t, async (wire) => {
     const bytes = await wire.readUntil('\r\n\r\n', { withinMs: 60_000 }).catch(() => null)

@@ -96,7 +96,12 @@ export class Wire {
   }
 
   /** Sends as fast as it is taken; resolves when all of it was, or when it cannot be any more. */
-  async flood({ total = Infinity, seed = 0, chunk = 65_536, keepOpen = false }: FloodOptions = {}): Promise<void> {
+  async flood({
+    total = Infinity,
+    seed = 0,
+    chunk = 65_536,
+    keepOpen = false,
+  }: FloodOptions = {}): Promise<void> {
     const start = this.sent
     for (let done = 0; done < total; done = this.sent - start) {
       if (!(await this.write(pattern(Math.min(chunk, total - done), seed, done)))) return

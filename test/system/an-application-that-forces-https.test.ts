@@ -29,8 +29,10 @@ const root = join(import.meta.dirname, '../..')
 const read = (path: string): unknown => parse(readFileSync(join(root, path), 'utf8'))
 
 const shipped: Readonly<Record<string, File>> = {
-  inject: parse(smallestConfig({ port: 17_080, appPort: 8080, protocol: 'http' })) as File,
-  manifests: parse((read('deploy/manifests/configmap.yaml') as { data: Record<string, string> }).data['sidegate.yaml'] ?? '') as File,
+  inject: parse(smallestConfig([{ port: 17_080, appPort: 8080, protocol: 'http' }])) as File,
+  manifests: parse(
+    (read('deploy/manifests/configmap.yaml') as { data: Record<string, string> }).data['sidegate.yaml'] ?? '',
+  ) as File,
   kustomize: read('deploy/kustomize/example/overlay/sidegate.yaml') as File,
   compose: read('deploy/compose/config/sidegate.yaml') as File,
   gateway: (read('helm/sidegate/values.yaml') as { config: File }).config,
@@ -39,7 +41,11 @@ const shipped: Readonly<Record<string, File>> = {
 
 /** What an application reads of its client, in the form of its answers. */
 const said = (headers: http.IncomingHttpHeaders): Record<string, string> =>
-  Object.fromEntries(['host', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-port', 'x-forwarded-host', 'x-real-ip'].map((name) => [name, String(headers[name])]))
+  Object.fromEntries(
+    ['host', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-port', 'x-forwarded-host', 'x-real-ip'].map(
+      (name) => [name, String(headers[name])],
+    ),
+  )
 
 async function forcingApp(t: Test): Promise<number> {
   const app = http.createServer(({ headers, url }, response) => {
@@ -64,11 +70,25 @@ async function startGates(t: Test, names: readonly string[], app: number): Promi
   const listeners = [...ports].map(([name, port]) => {
     const { http: trust, ...others } = (shipped[name] ?? shipped['inject']!).listeners[0]
     t.equal(others['address'], ':17080', name)
-    return { ...others, name, address: `:${port}`, upstream: `127.0.0.1:${app}`, ...(name === 'without' ? {} : { http: trust }) }
+    return {
+      ...others,
+      name,
+      address: `:${port}`,
+      upstream: `127.0.0.1:${app}`,
+      ...(name === 'without' ? {} : { http: trust }),
+    }
   })
   const file = join(temporary(t), 'sidegate.yaml')
   const [health, admin] = [freePort(), freePort()].map((port) => ({ address: `127.0.0.1:${port}` }))
-  writeFileSync(file, JSON.stringify({ drain: { minDuration: 'off', spread: 'off', timeout: '5s', tcp: 'spread' }, health, admin, listeners }))
+  writeFileSync(
+    file,
+    JSON.stringify({
+      drain: { minDuration: 'off', spread: 'off', timeout: '5s', tcp: 'spread' },
+      health,
+      admin,
+      listeners,
+    }),
+  )
   runTool(t, process.execPath, ['--no-warnings', join(root, 'src/cli/cli.ts'), 'run', '-c', file])
   for (const port of ports.values()) await whenListening(port)
   return ports
@@ -84,10 +104,14 @@ interface Ingress {
 async function ingress(t: Test, behind: ReadonlyMap<string, number>): Promise<Ingress> {
   const ca = authority(t)
   const { cert, key } = ca.issue('app')
-  const [file, bundle] = ['haproxy.cfg', 'app.pem'].map((name) => join(temporary(t), name)) as [string, string]
+  const [file, bundle] = ['haproxy.cfg', 'app.pem'].map((name) => join(temporary(t), name)) as [
+    string,
+    string,
+  ]
   writeFileSync(bundle, readFileSync(cert, 'latin1') + readFileSync(key, 'latin1'))
   const ports = new Map([...behind.keys()].map((name) => [name, freePort()]))
-  const proxies = [...behind].map(([name, port]) => `
+  const proxies = [...behind].map(
+    ([name, port]) => `
 listen ${name}
   bind 127.0.0.1:${ports.get(name)} ssl crt ${bundle} alpn http/1.1
   option forwardfor
@@ -95,8 +119,12 @@ listen ${name}
   http-request set-header X-Forwarded-Port 443
   http-request set-header X-Forwarded-Host shop.example
   http-request set-header X-Real-IP %[src]
-  server it 127.0.0.1:${port}`)
-  writeFileSync(file, `global\n  maxconn 200\ndefaults\n  mode http\n  timeout connect 20s\n  timeout client 60s\n  timeout server 60s\n${proxies.join('\n')}\n`)
+  server it 127.0.0.1:${port}`,
+  )
+  writeFileSync(
+    file,
+    `global\n  maxconn 200\ndefaults\n  mode http\n  timeout connect 20s\n  timeout client 60s\n  timeout server 60s\n${proxies.join('\n')}\n`,
+  )
   runTool(t, 'haproxy', ['-f', file])
   for (const port of ports.values()) await whenListening(port)
   return { ca: readFileSync(ca.cert), ports }
@@ -106,7 +134,9 @@ listen ${name}
 async function browse(url: string, ca: Buffer): Promise<Record<string, string> | null> {
   for (let left = MAX_REDIRECTS; left >= 0; left--) {
     const request = https.get(url, { ca, localAddress: CLIENT, agent: false })
-    const [response] = (await within(once(request, 'response'), { what: url, withinMs: 20_000 })) as [http.IncomingMessage]
+    const [response] = (await within(once(request, 'response'), { what: url, withinMs: 20_000 })) as [
+      http.IncomingMessage,
+    ]
     const body = Buffer.concat(await response.toArray()).toString()
     if (response.statusCode === 200) return JSON.parse(body) as Record<string, string>
     if (response.statusCode !== 301) throw new Error(`${response.statusCode}: ${body}`)
@@ -123,20 +153,39 @@ async function upgrade(url: string, ca: Buffer): Promise<Record<string, string>>
   return JSON.parse(message.toString()) as Record<string, string>
 }
 
-test('behind an ingress that ends TLS an application sees with every shipped configuration what it saw before, and loops without its word of trust', needs('haproxy', 'openssl'), async (t) => {
-  const app = await forcingApp(t)
-  const names = [...Object.keys(shipped), 'without']
-  const gates = await startGates(t, names, app)
-  const { ca, ports } = await ingress(t, new Map([['direct', app], ...gates]))
-  const expected = { 'x-forwarded-for': CLIENT, 'x-forwarded-proto': 'https', 'x-forwarded-port': '443', 'x-forwarded-host': 'shop.example', 'x-real-ip': CLIENT }
-  for (const name of ['direct', ...Object.keys(shipped)]) {
-    const host = `localhost:${ports.get(name)}`
-    // The gate adds its own peer, as every proxy of a chain does.
-    const chain = name === 'direct' ? {} : { 'x-forwarded-for': `${CLIENT}, 127.0.0.1` }
-    t.strictSame(await browse(`https://${host}/a`, ca), { host, ...expected, ...chain }, name)
-    t.strictSame(await upgrade(`wss://${host}/`, ca), { host, ...expected, ...chain }, `${name}, a WebSocket`)
-  }
-  const without = `localhost:${ports.get('without')}`
-  t.equal(await browse(`https://${without}/a`, ca), null, 'redirected for ever')
-  t.match(await upgrade(`wss://${without}/`, ca), { 'x-forwarded-for': '127.0.0.1', 'x-forwarded-proto': 'http', 'x-forwarded-port': 'undefined', 'x-real-ip': 'undefined' })
-})
+test(
+  'behind an ingress that ends TLS an application sees with every shipped configuration what it saw before, and loops without its word of trust',
+  needs('haproxy', 'openssl'),
+  async (t) => {
+    const app = await forcingApp(t)
+    const names = [...Object.keys(shipped), 'without']
+    const gates = await startGates(t, names, app)
+    const { ca, ports } = await ingress(t, new Map([['direct', app], ...gates]))
+    const expected = {
+      'x-forwarded-for': CLIENT,
+      'x-forwarded-proto': 'https',
+      'x-forwarded-port': '443',
+      'x-forwarded-host': 'shop.example',
+      'x-real-ip': CLIENT,
+    }
+    for (const name of ['direct', ...Object.keys(shipped)]) {
+      const host = `localhost:${ports.get(name)}`
+      // The gate adds its own peer, as every proxy of a chain does.
+      const chain = name === 'direct' ? {} : { 'x-forwarded-for': `${CLIENT}, 127.0.0.1` }
+      t.strictSame(await browse(`https://${host}/a`, ca), { host, ...expected, ...chain }, name)
+      t.strictSame(
+        await upgrade(`wss://${host}/`, ca),
+        { host, ...expected, ...chain },
+        `${name}, a WebSocket`,
+      )
+    }
+    const without = `localhost:${ports.get('without')}`
+    t.equal(await browse(`https://${without}/a`, ca), null, 'redirected for ever')
+    t.match(await upgrade(`wss://${without}/`, ca), {
+      'x-forwarded-for': '127.0.0.1',
+      'x-forwarded-proto': 'http',
+      'x-forwarded-port': 'undefined',
+      'x-real-ip': 'undefined',
+    })
+  },
+)

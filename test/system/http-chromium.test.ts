@@ -17,34 +17,59 @@ const many = Promise.all(Array.from({ length: 20 }, (_, i) => fetch('/many?' + i
 Promise.all([echoed, events, posted, many]).then((all) => JSON.stringify(all), (e) => 'failed: ' + e).then((result) => fetch('/result', { method: 'POST', body: result }))
 </script>`
 
-test('a page, its fetches, its events and its WebSocket go through one port, in Chromium', needs('chromium'), async (t) => {
-  const result = Promise.withResolvers<string>()
-  const server = http.createServer((request, response) => {
-    if (request.url === '/') return void response.writeHead(200, { 'Content-Type': 'text/html' }).end(page)
-    if (request.url === '/events') {
-      response.writeHead(200, { 'Content-Type': 'text/event-stream' })
-      response.flushHeaders()
-      return void setTimeout(() => response.write('data: an event\n\n'), 100)
-    }
-    const chunks: Buffer[] = []
-    request.on('data', (chunk: Buffer) => chunks.push(chunk))
-    request.on('end', () => {
-      const body = Buffer.concat(chunks)
-      if (request.url === '/result') result.resolve(body.toString())
-      response.end(request.url === '/post' ? `posted ${body.length}` : request.url)
+test(
+  'a page, its fetches, its events and its WebSocket go through one port, in Chromium',
+  needs('chromium'),
+  async (t) => {
+    const result = Promise.withResolvers<string>()
+    const server = http.createServer((request, response) => {
+      if (request.url === '/') return void response.writeHead(200, { 'Content-Type': 'text/html' }).end(page)
+      if (request.url === '/events') {
+        response.writeHead(200, { 'Content-Type': 'text/event-stream' })
+        response.flushHeaders()
+        return void setTimeout(() => response.write('data: an event\n\n'), 100)
+      }
+      const chunks: Buffer[] = []
+      request.on('data', (chunk: Buffer) => chunks.push(chunk))
+      request.on('end', () => {
+        const body = Buffer.concat(chunks)
+        if (request.url === '/result') result.resolve(body.toString())
+        response.end(request.url === '/post' ? `posted ${body.length}` : request.url)
+      })
     })
-  })
-  const sockets = new WebSocketServer({ server, path: '/ws' })
-  sockets.on('connection', (socket) => socket.on('message', (data, binary) => socket.send(data, { binary })))
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    for (const socket of sockets.clients) socket.terminate()
-    server.closeAllConnections()
-    server.close()
-  })
-  const gate = await program(t, `protocol: http, upstream: "127.0.0.1:${(server.address() as AddressInfo).port}"`)
-  const args = ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', `--user-data-dir=${temporary(t)}`, '--no-proxy-server', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', `http://127.0.0.1:${gate.port}/`]
-  runTool(t, 'chromium', args)
-  t.equal(await within(result.promise, { what: 'the page to be done', withinMs: 60_000 }), '["over websocket","an event","posted 200000",true]')
-})
+    const sockets = new WebSocketServer({ server, path: '/ws' })
+    sockets.on('connection', (socket) =>
+      socket.on('message', (data, binary) => socket.send(data, { binary })),
+    )
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    t.teardown(() => {
+      for (const socket of sockets.clients) socket.terminate()
+      server.closeAllConnections()
+      server.close()
+    })
+    const gate = await program(
+      t,
+      `protocol: http, upstream: "127.0.0.1:${(server.address() as AddressInfo).port}"`,
+    )
+    const args = [
+      '--headless=new',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-dev-shm-usage',
+      `--user-data-dir=${temporary(t)}`,
+      '--no-proxy-server',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+      `http://127.0.0.1:${gate.port}/`,
+    ]
+    runTool(t, 'chromium', args)
+    t.equal(
+      await within(result.promise, { what: 'the page to be done', withinMs: 60_000 }),
+      '["over websocket","an event","posted 200000",true]',
+    )
+  },
+)

@@ -7,12 +7,20 @@ import { freePort, needs, program, runTool, temporary, whenListening } from '../
 
 t.setTimeout(240_000)
 
-test('behind HAProxy: keep-alive shared by its clients, its word on the client believed, its checks no incident', needs('haproxy'), async (t) => {
-  const directory = temporary(t)
-  const port = freePort()
-  const upstream = await recordingUpstream(t)
-  const gate = await program(t, `protocol: http, upstream: "127.0.0.1:${upstream.port}", http: { trustForwarded: ["127.0.0.1"] }`)
-  writeFileSync(join(directory, 'haproxy.cfg'), `
+test(
+  'behind HAProxy: keep-alive shared by its clients, its word on the client believed, its checks no incident',
+  needs('haproxy'),
+  async (t) => {
+    const directory = temporary(t)
+    const port = freePort()
+    const upstream = await recordingUpstream(t)
+    const gate = await program(
+      t,
+      `protocol: http, upstream: "127.0.0.1:${upstream.port}", http: { trustForwarded: ["127.0.0.1"] }`,
+    )
+    writeFileSync(
+      join(directory, 'haproxy.cfg'),
+      `
 global
   maxconn 200
 defaults
@@ -31,18 +39,36 @@ backend b
   option httpchk GET /check
   http-check send meth GET uri /check ver HTTP/1.1 hdr Host a
   server gate 127.0.0.1:${gate.port} check inter 100ms
-`)
-  runTool(t, 'haproxy', ['-f', join(directory, 'haproxy.cfg')])
-  await whenListening(port)
-  await eventually(() => upstream.requests.some(({ target }) => target === '/check'), { what: 'a check', withinMs: 10_000 })
-  const clients = await Promise.all(Array.from({ length: 10 }, () => httpClient(t, port)))
-  for (let i = 0; i < 20; i++) {
-    const answers = await Promise.all(clients.map((client, n) => client.get(get(`/${n}/${i}`, i % 2 ? `Content-Length: 3\r\n` : '', i % 2 ? 'POST' : 'GET') + (i % 2 ? 'abc' : ''))))
-    t.ok(answers.every(({ status }) => status === 200), `round ${i}`)
-  }
-  const seen = upstream.requests.filter(({ target }) => target !== '/check')
-  t.equal(seen.length, 200)
-  t.equal(seen[0]!.header('x-forwarded-for'), '127.0.0.1, 127.0.0.1')
-  t.same(upstream.problems, [])
-  t.same(gate.ends().filter(({ close }) => close !== 'eof' && close !== 'reset'), [])
-})
+`,
+    )
+    runTool(t, 'haproxy', ['-f', join(directory, 'haproxy.cfg')])
+    await whenListening(port)
+    await eventually(() => upstream.requests.some(({ target }) => target === '/check'), {
+      what: 'a check',
+      withinMs: 30_000,
+    })
+    const clients = await Promise.all(Array.from({ length: 10 }, () => httpClient(t, port)))
+    for (let i = 0; i < 20; i++) {
+      const answers = await Promise.all(
+        clients.map((client, n) =>
+          client.get(
+            get(`/${n}/${i}`, i % 2 ? `Content-Length: 3\r\n` : '', i % 2 ? 'POST' : 'GET') +
+              (i % 2 ? 'abc' : ''),
+          ),
+        ),
+      )
+      t.ok(
+        answers.every(({ status }) => status === 200),
+        `round ${i}`,
+      )
+    }
+    const seen = upstream.requests.filter(({ target }) => target !== '/check')
+    t.equal(seen.length, 200)
+    t.equal(seen[0]!.header('x-forwarded-for'), '127.0.0.1, 127.0.0.1')
+    t.same(upstream.problems, [])
+    t.same(
+      gate.ends().filter(({ close }) => close !== 'eof' && close !== 'reset'),
+      [],
+    )
+  },
+)

@@ -24,20 +24,26 @@ test('10,000 requests over 50 kept-alive connections: none fails, descriptors an
     server.closeAllConnections()
     server.close()
   })
-  const gate = await program(t, `protocol: http, upstream: "127.0.0.1:${(server.address() as AddressInfo).port}"`)
+  const gate = await program(
+    t,
+    `protocol: http, upstream: "127.0.0.1:${(server.address() as AddressInfo).port}"`,
+  )
   const before = gate.descriptors()
   let failed = 0
   const ask = (agent: http.Agent, path: string, method: string): Promise<void> =>
     new Promise((resolve) => {
-      const request = http.request({ port: gate.port, host: '127.0.0.1', agent, path, method }, (response) => {
-        let body = ''
-        response.on('data', (chunk: Buffer) => (body += chunk.toString()))
-        response.on('end', () => {
-          const expected = `${path.endsWith('0') ? `${method} ` : ''}${path} ${method === 'POST' ? 'hello' : ''}`
-          if (response.statusCode !== 200 || body !== expected) failed++
-          resolve()
-        })
-      })
+      const request = http.request(
+        { port: gate.port, host: '127.0.0.1', agent, path, method },
+        (response) => {
+          let body = ''
+          response.on('data', (chunk: Buffer) => (body += chunk.toString()))
+          response.on('end', () => {
+            const expected = `${path.endsWith('0') ? `${method} ` : ''}${path} ${method === 'POST' ? 'hello' : ''}`
+            if (response.statusCode !== 200 || body !== expected) failed++
+            resolve()
+          })
+        },
+      )
       request.on('error', () => {
         failed++
         resolve()
@@ -46,16 +52,24 @@ test('10,000 requests over 50 kept-alive connections: none fails, descriptors an
     })
   const round = async (name: string): Promise<void> => {
     const agent = new http.Agent({ keepAlive: true, maxSockets: 50 })
-    await Promise.all(Array.from({ length: 10_000 }, (_, i) => ask(agent, `/${name}/${i}`, i % 3 === 0 ? 'POST' : 'GET')))
+    await Promise.all(
+      Array.from({ length: 10_000 }, (_, i) => ask(agent, `/${name}/${i}`, i % 3 === 0 ? 'POST' : 'GET')),
+    )
     agent.destroy()
-    await eventually(() => gate.descriptors() <= before + 1, { what: 'descriptors to come back', withinMs: 30_000 })
+    await eventually(() => gate.descriptors() <= before + 1, {
+      what: 'descriptors to come back',
+      withinMs: 30_000,
+    })
   }
   await round('warm')
   const warm = gate.rss()
   await round('cold')
   t.equal(failed, 0)
   t.equal(served.size, 20_000)
-  t.ok([...served.values()].every((count) => count === 1), 'each once')
+  t.ok(
+    [...served.values()].every((count) => count === 1),
+    'each once',
+  )
   const grown = (gate.rss() - warm) / 1024 / 1024
   t.ok(grown < 32, `${grown} MiB more than after the first 10,000`)
   const metrics = await gate.metrics()

@@ -11,6 +11,7 @@ import { startGate, yamlOf } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
 import { get } from '../support/http-peers.ts'
 import { connect, echo, flooder, mute, refuser } from '../support/peers.ts'
+import type { Pod } from './prometheus-server.ts'
 import { rawClient, wsServer } from '../support/websocket.ts'
 
 const KIB = 1024
@@ -18,7 +19,7 @@ const KIB = 1024
 const BUDGET = 1536 * KIB
 
 export interface MonitoredGates {
-  healthPorts: number[]
+  pods: Pod[]
   /** The clients and services of the demo that do not behave. */
   misbehaviour: readonly Scene[]
   /** All that can go on at once, until it has happened. */
@@ -33,15 +34,26 @@ export async function monitoredGates(t: Test): Promise<MonitoredGates> {
   t.teardown(() => stage.stop(1))
   const limited = await limitedGate(t)
   const flood = await flooder(t)
-  const full = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${flood.port}"`], {}, `memory: { buffered: ${BUDGET / KIB}KiB }`)
+  const full = await startGate(
+    t,
+    [`protocol: tcp, upstream: "127.0.0.1:${flood.port}"`],
+    {},
+    `memory: { buffered: ${BUDGET / KIB}KiB }`,
+  )
   const misbehaviour = [...badClients, ...badService]
   return {
-    healthPorts: [stage.healthPort, limited.gate.healthPort, full.healthPort],
+    pods: [
+      { workload: 'web', healthPort: stage.healthPort },
+      { workload: 'limited', healthPort: limited.gate.healthPort },
+      { workload: 'full', healthPort: full.healthPort },
+    ],
     misbehaviour,
     async load() {
       await requests(stage)
       // So that stalls are more than one in twenty ends.
-      const stalls = Array.from({ length: 4 }, () => misbehaviour.filter(({ expected }) => expected.reason === 'write_timeout')).flat()
+      const stalls = Array.from({ length: 4 }, () =>
+        misbehaviour.filter(({ expected }) => expected.reason === 'write_timeout'),
+      ).flat()
       const scenes = [...goodClients, ...misbehaviour, ...stalls].map((scene) => scene.play(stage))
       await Promise.all([...scenes, limited.load(), overload(t, full)])
       await requests(stage)
@@ -52,7 +64,9 @@ export async function monitoredGates(t: Test): Promise<MonitoredGates> {
 
 async function requests(stage: Stage): Promise<void> {
   for (let nth = 0; nth < 3; nth++) {
-    const response = await fetch(`http://127.0.0.1:${stage.port('web')}/`, { headers: { connection: 'close' } })
+    const response = await fetch(`http://127.0.0.1:${stage.port('web')}/`, {
+      headers: { connection: 'close' },
+    })
     await response.text()
   }
 }
@@ -64,12 +78,14 @@ async function knock(t: Test, port: number, clients: number): Promise<void> {
 
 /** Readers that stop, one after the other: a queue is at most 64 KiB, so the gate comes to stand between refusing and ending some. */
 async function overload(t: Test, gate: Gate): Promise<void> {
-  const { registry } = gate.sidegate
-  const queued = (): number => [...registry].reduce((sum, { owner }) => sum + (owner?.queued('client') ?? 0), 0)
+  const { registry } = gate
+  const queued = (): number =>
+    [...registry].reduce((sum, { owner }) => sum + (owner?.queued('client') ?? 0), 0)
   for (let clients = 1; queued() < 0.95 * BUDGET; clients++) {
     await connect(t, gate.port, { unread: true })
-    const areStalled = (): boolean => registry.size === clients && [...registry].every(({ owner }) => owner?.isPaused('to_client') === true)
-    await eventually(areStalled, { what: `${clients} stalled readers`, withinMs: 10_000 })
+    const areStalled = (): boolean =>
+      registry.size === clients && [...registry].every(({ owner }) => owner?.isPaused('to_client') === true)
+    await eventually(areStalled, { what: `${clients} stalled readers`, withinMs: 60_000 })
   }
 }
 
@@ -97,8 +113,11 @@ async function limitedGate(t: Test): Promise<LimitedGate> {
     `protocol: tcp, upstream: { addresses: ["127.0.0.1:${service.port}"], maxConnections: 1, queueTimeout: 10s, healthCheck: { type: tcp, interval: 1s } }`,
     `protocol: http, ${upstream}, tls: { cert: "${secret.cert}", key: "${secret.key}" }`,
     `protocol: http, upstream: "127.0.0.1:${silent.port}"`,
+    `protocol: http, upstream: "127.0.0.1:${silent.port}", deadlines: { response: 500ms }`,
   ]
-  const gate = await startGate(t, listeners, { names: { lookup: () => Promise.resolve(['127.0.0.1']), refreshMs: 10_000 } })
+  const gate = await startGate(t, listeners, {
+    names: { lookup: () => Promise.resolve(['127.0.0.1']), refreshMs: 10_000 },
+  })
   const port = (nth: number): number => gate.ports[nth] ?? 0
   const text = yamlOf(listeners)
 
@@ -119,27 +138,42 @@ async function limitedGate(t: Test): Promise<LimitedGate> {
     client.wire.socket.pause()
     const { socket } = await broadcast.connection()
     for (let nth = 0; nth < 1500; nth++) socket.send(Buffer.alloc(16 * KIB))
-    await eventually(async () => /messages_dropped_total\{policy="dropOldest"\} [1-9]/.test(await gate.metrics()), { what: 'a dropped message', withinMs: 15_000 })
+    await eventually(
+      async () => /messages_dropped_total\{policy="dropOldest"\} [1-9]/.test(await gate.metrics()),
+      { what: 'a dropped message', withinMs: 15_000 },
+    )
+  }
+
+  /** More requests than a few that are late. */
+  async function hang(): Promise<void> {
+    const url = `http://127.0.0.1:${port(8)}/`
+    const ask = (): Promise<unknown> => fetch(url, { headers: { connection: 'close' } })
+    await Promise.all(Array.from({ length: 12 }, ask))
   }
 
   async function rotate(): Promise<void> {
     secret.swap(ca.issue('second', { days: 5 }))
-    await eventually(async () => /tls_reloads_total\{result="success"\} [1-9]/.test(await gate.metrics()), { what: 'the new certificate', withinMs: 20_000 })
+    await eventually(async () => /tls_reloads_total\{result="success"\} [1-9]/.test(await gate.metrics()), {
+      what: 'the new certificate',
+      withinMs: 20_000,
+    })
   }
 
   return {
     gate,
     async load() {
       await fill()
-      await Promise.all([send(1), send(2), drop(), rotate(), knock(t, port(4), 3)])
+      await Promise.all([send(1), send(2), drop(), rotate(), hang(), knock(t, port(4), 6)])
     },
     async farewell() {
-      await gate.reloadText(text.replace('health: { address: "127.0.0.1:0" }', 'health: { address: "127.0.0.1:17999" }'))
+      await gate.reloadText(
+        text.replace('health: { address: "127.0.0.1:0" }', 'health: { address: "127.0.0.1:17999" }'),
+      )
       await gate.reloadText('listeners: nonsense')
       // HTTP gets its answer before it goes, and this one never comes.
       const patient = await connect(t, port(7))
       await patient.write(get())
-      await gate.sidegate.drain('SIGTERM', { minDurationMs: 3000, spreadMs: 1000, timeoutMs: 6000 })
+      await gate.operator.drain('SIGTERM', { minDurationMs: 3000, spreadMs: 1000, timeoutMs: 6000 })
     },
   }
 }

@@ -7,7 +7,10 @@ for (const [what, spoil, total] of [
   ['a link of 1 Mbit/s', (net: Network) => net.slow('client', 1000), 700_000],
 ] as const) {
   test(`${what}: a transfer that goes on outlives its write deadline, and is whole`, options, async (t) => {
-    const { net, end } = await scene(t, 'tcp', 'deadlines: { write: 4s }', { upstream: [file, String(total)], client: null })
+    const { net, end } = await scene(t, 'tcp', 'deadlines: { write: 4s }', {
+      upstream: [file, String(total)],
+      client: null,
+    })
     spoil(net)
     const start = performance.now()
     const client = net.run('client', reader)

@@ -2,7 +2,14 @@
 
 import type { Test } from 'tap'
 import { eventually } from '../support/eventually.ts'
-import { GATE_FOR_CLIENT, network, UPSTREAM, whyNoNetwork, type Network, type Peer } from '../support/netns.ts'
+import {
+  GATE_FOR_CLIENT,
+  network,
+  UPSTREAM,
+  whyNoNetwork,
+  type Network,
+  type Peer,
+} from '../support/netns.ts'
 import { configFile, runFile, type Program } from './program.ts'
 
 const why = whyNoNetwork()
@@ -58,15 +65,27 @@ export interface Scene {
 }
 
 /** A path that is proven: the client has heard from the upstream. */
-export async function scene(t: Test, protocol: 'tcp' | 'http', rest: string, programs: { upstream: [string, ...string[]]; client: string | null }): Promise<Scene> {
+export async function scene(
+  t: Test,
+  protocol: 'tcp' | 'http',
+  rest: string,
+  programs: { upstream: [string, ...string[]]; client: string | null },
+): Promise<Scene> {
   const net = network(t)
   const upstream = net.run('upstream', ...programs.upstream)
   await upstream.said('listening')
   const yaml = `listeners:\n  - { name: l0, address: "${GATE_FOR_CLIENT}:8000", protocol: ${protocol}, upstream: "${UPSTREAM}:9000", ${rest} }\n`
   const gate = await runFile(t, configFile(t, yaml), { under: net.under('gate'), isAsked: false })
-  const logged = (msg: string): Record<string, unknown> | undefined => gate.lines.map((line) => JSON.parse(line) as Record<string, unknown>).find((line) => line['msg'] === msg)
-  await eventually(() => logged('started'), { withinMs: 10_000, what: 'the gate to start' })
+  const logged = (msg: string): Record<string, unknown> | undefined =>
+    gate.lines.map((line) => JSON.parse(line) as Record<string, unknown>).find((line) => line['msg'] === msg)
+  await eventually(() => logged('started'), { withinMs: 30_000, what: 'the gate to start' })
   const client = net.run('client', programs.client ?? '')
   if (programs.client !== null) await client.said('heard')
-  return { net, gate, upstream, client, end: () => eventually(() => logged('connection closed'), { ...LONG, what: 'the end of the connection' }) }
+  return {
+    net,
+    gate,
+    upstream,
+    client,
+    end: () => eventually(() => logged('connection closed'), { ...LONG, what: 'the end of the connection' }),
+  }
 }

@@ -8,28 +8,51 @@ import { get } from './program.ts'
 
 const root = join(import.meta.dirname, '../..')
 
-test('what npm pack packs is the program and no more, and runs without an image', needs('tar', 'npm'), async (t) => {
-  const directory = temporary(t)
-  const npm = (...args: string[]): string => execFileSync('npm', args, { cwd: root, encoding: 'utf8', env: plainEnv(), stdio: ['ignore', 'pipe', 'pipe'] })
-  // `npm test` has built it.
-  if (!existsSync(join(root, 'dist/cli.js'))) npm('run', 'build')
-  const tarball = npm('pack', '--ignore-scripts', '--silent', '--pack-destination', directory).trim()
-  execFileSync('tar', ['-xzf', tarball], { cwd: directory })
-  const unpacked = join(directory, 'package')
-  t.strictSame(readdirSync(unpacked).sort(), ['LICENSE', 'README.md', 'dist', 'package.json'])
-  // In place of what `npm install` would bring.
-  symlinkSync(join(root, 'node_modules'), join(unpacked, 'node_modules'))
+test(
+  'what npm pack packs is the program and no more, and runs without an image',
+  needs('tar', 'npm'),
+  async (t) => {
+    const directory = temporary(t)
+    const npm = (...args: string[]): string =>
+      execFileSync('npm', args, {
+        cwd: root,
+        encoding: 'utf8',
+        env: plainEnv(),
+        stdio: ['ignore', 'pipe', 'pipe'],
+      })
+    // `npm test` has built it.
+    if (!existsSync(join(root, 'dist/cli.js'))) npm('run', 'build')
+    const tarball = npm('pack', '--ignore-scripts', '--silent', '--pack-destination', directory).trim()
+    execFileSync('tar', ['-xzf', tarball], { cwd: directory })
+    const unpacked = join(directory, 'package')
+    t.strictSame(readdirSync(unpacked).sort(), ['LICENSE', 'README.md', 'dist', 'package.json'])
+    // In place of what `npm install` would bring.
+    symlinkSync(join(root, 'node_modules'), join(unpacked, 'node_modules'))
 
-  const cli = join(unpacked, 'dist/cli.js')
-  const manifest = spawnSync(process.execPath, [cli, 'inject', '-f', join(root, 'deploy/manifests/legacy/deployment.yaml')], { encoding: 'utf8', env: plainEnv() })
-  t.equal(manifest.status, 0, manifest.stderr)
+    const cli = join(unpacked, 'dist/cli.js')
+    const manifest = spawnSync(
+      process.execPath,
+      [cli, 'inject', '-f', join(root, 'deploy/manifests/legacy/deployment.yaml')],
+      { encoding: 'utf8', env: plainEnv() },
+    )
+    t.equal(manifest.status, 0, manifest.stderr)
 
-  const [port, health, admin] = [freePort(), freePort(), freePort()]
-  const file = join(directory, 'sidegate.yaml')
-  writeFileSync(file, `health: { address: "127.0.0.1:${health}" }\nadmin: { address: "127.0.0.1:${admin}" }\nlisteners: [{ address: "127.0.0.1:${port}", protocol: http, upstream: "127.0.0.1:1" }]\n`)
-  const gate = runTool(t, process.execPath, [cli, 'run', '-c', file])
-  await whenListening(port)
-  t.equal((await get(health, '/readyz')).status, 200)
-  process.kill(gate.pid, 'SIGTERM')
-  t.equal(await gate.exited, 0, gate.output())
-})
+    const [port, health, admin] = [freePort(), freePort(), freePort()]
+    const file = join(directory, 'sidegate.yaml')
+    writeFileSync(
+      file,
+      `health: { address: "127.0.0.1:${health}" }\nadmin: { address: "127.0.0.1:${admin}" }\nlisteners: [{ address: "127.0.0.1:${port}", protocol: http, upstream: "127.0.0.1:1" }]\n`,
+    )
+    const gate = runTool(t, process.execPath, [cli, 'run', '-c', file])
+    await whenListening(port)
+    t.equal((await get(health, '/readyz')).status, 200)
+    const html = { headers: { accept: 'text/html' } }
+    t.match(
+      await (await fetch(`http://127.0.0.1:${admin}/`, html)).text(),
+      /<script type="module" src="page.js">/,
+    )
+    t.equal((await fetch(`http://127.0.0.1:${admin}/page.js`)).status, 200)
+    process.kill(gate.pid, 'SIGTERM')
+    t.equal(await gate.exited, 0, gate.output())
+  },
+)

@@ -2,10 +2,16 @@
 
 import type { Test } from 'tap'
 import { execFile, spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
-import { once } from 'node:events'
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import http from 'node:http'
-import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -13,6 +19,7 @@ import { promisify } from 'node:util'
 import { readSamples, type Samples } from '../metrics/samples.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { plainEnv } from '../support/plain-env.ts'
+import { freePort } from '../support/tools.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 let built: Promise<string> | null = null
@@ -33,25 +40,20 @@ async function compile(): Promise<string> {
   copyFileSync(join(root, 'package.json'), join(directory, 'package.json'))
   const cli = join(directory, 'dist', 'cli.js')
   const tsc = join(root, 'node_modules', '.bin', 'tsc')
-  await promisify(execFile)(tsc, ['-p', 'tsconfig.build.json', '--outDir', join(directory, 'dist')], { cwd: root, env: plainEnv() }).catch((error: unknown) => {
+  await promisify(execFile)(tsc, ['-p', 'tsconfig.build.json', '--outDir', join(directory, 'dist')], {
+    cwd: root,
+    env: plainEnv(),
+  }).catch((error: unknown) => {
     if (!existsSync(join(directory, 'dist', 'cli', 'cli.js'))) throw error
   })
   writeFileSync(cli, 'import "./cli/cli.js"\n')
   return cli
 }
 
-/** Ports that are free now. Nothing keeps them so, but the system gives each out only after all others. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = net.createServer().listen(0, '127.0.0.1')
-      await once(server, 'listening')
-      return server
-    }),
-  )
-  const ports = servers.map((server) => (server.address() as net.AddressInfo).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
+export function freePorts(count: number): number[] {
+  const ports = new Set<number>()
+  while (ports.size < count) ports.add(freePort())
+  return [...ports]
 }
 
 /** Writes a configuration file that goes with the test. */
@@ -99,13 +101,22 @@ export interface ProgramOptions {
 }
 
 /** Listeners as YAML less their addresses, each on a free port of 127.0.0.1. Resolves once it is ready. */
-export async function runProgram(t: Test, listeners: string[], options: ProgramOptions = {}): Promise<Program> {
+export async function runProgram(
+  t: Test,
+  listeners: string[],
+  options: ProgramOptions = {},
+): Promise<Program> {
   const { stdio = ['ignore', 'pipe', 'pipe'], under = [] } = options
-  const [healthPort = 0, adminPort, ...ports] = options.ports ?? (await freePorts(2 + listeners.length))
+  const [healthPort = 0, adminPort, ...ports] = options.ports ?? freePorts(2 + listeners.length)
   const yaml = `${options.top ?? ''}\nhealth: { address: "127.0.0.1:${healthPort}" }\nadmin: { address: "127.0.0.1:${adminPort}" }\nlisteners:\n${listeners
     .map((listener, nth) => `  - { name: l${nth}, address: "127.0.0.1:${ports[nth]}", ${listener} }\n`)
     .join('')}`
-  return runFile(t, configFile(t, yaml), { ...options, stdio, under, ports: [healthPort, adminPort ?? 0, ...ports] })
+  return runFile(t, configFile(t, yaml), {
+    ...options,
+    stdio,
+    under,
+    ports: [healthPort, adminPort ?? 0, ...ports],
+  })
 }
 
 export async function runFile(t: Test, file: string, options: ProgramOptions = {}): Promise<Program> {
@@ -122,7 +133,9 @@ export async function runFile(t: Test, file: string, options: ProgramOptions = {
     lines.push(...pieces)
   })
   child.stderr?.setEncoding('utf8').on('data', (text: string) => (errors += text))
-  const exited = new Promise<number | string>((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal ?? '')))
+  const exited = new Promise<number | string>((resolve) =>
+    child.once('exit', (code, signal) => resolve(code ?? signal ?? '')),
+  )
   t.teardown(async () => {
     child.kill('SIGCONT')
     child.kill('SIGKILL')
@@ -151,7 +164,7 @@ export async function runFile(t: Test, file: string, options: ProgramOptions = {
     if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}: ${errors}`)
     return (await program.status('/readyz').catch(() => 0)) === 200
   }
-  await eventually(isReady, { withinMs: 10_000, what: 'the program to be ready' })
+  await eventually(isReady, { withinMs: 30_000, what: 'the program to be ready' })
   program.readyMs = performance.now() - start
   return program
 }
@@ -159,11 +172,14 @@ export async function runFile(t: Test, file: string, options: ProgramOptions = {
 export async function get(port: number, path: string): Promise<{ status: number; body: string }> {
   return within(
     new Promise((resolve, reject) => {
-      const request = http.get({ port, path, host: '127.0.0.1', agent: false, timeout: 4000 }, (response) => {
-        let body = ''
-        response.setEncoding('utf8').on('data', (text: string) => (body += text))
-        response.on('end', () => resolve({ status: response.statusCode ?? 0, body })).on('error', reject)
-      })
+      const request = http.get(
+        { port, path, host: '127.0.0.1', agent: false, timeout: 15_000 },
+        (response) => {
+          let body = ''
+          response.setEncoding('utf8').on('data', (text: string) => (body += text))
+          response.on('end', () => resolve({ status: response.statusCode ?? 0, body })).on('error', reject)
+        },
+      )
       request.on('error', reject).on('timeout', () => request.destroy(new Error('no answer')))
     }),
     { what: path },

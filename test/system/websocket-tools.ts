@@ -19,9 +19,11 @@ function runs(command: string, ...args: string[]): boolean {
 }
 
 /** A Python that has the module `websockets`: Debian's own, where another one comes first in PATH. */
-export const python = ['python3', '/usr/bin/python3'].find((command) => runs(command, '-c', 'import websockets')) ?? null
+export const python =
+  ['python3', '/usr/bin/python3'].find((command) => runs(command, '-c', 'import websockets')) ?? null
 export const curl = runs('curl', '--version') ? 'curl' : null
-export const chromium = ['chromium', 'chromium-browser', 'google-chrome'].find((command) => runs(command, '--version')) ?? null
+export const chromium =
+  ['chromium', 'chromium-browser', 'google-chrome'].find((command) => runs(command, '--version')) ?? null
 
 export interface Gate {
   url: string
@@ -32,13 +34,18 @@ export interface Gate {
 
 /** The built program with one listener before `upstreamPort`; `options` are more keys of it. SIGINT must end it with 0. */
 export async function startProgram(t: Test, upstreamPort: number, options = ''): Promise<Gate> {
-  const program = await runProgram(t, [`protocol: http, upstream: "127.0.0.1:${upstreamPort}"${options === '' ? '' : `, ${options}`}`])
+  const program = await runProgram(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstreamPort}"${options === '' ? '' : `, ${options}`}`,
+  ])
   t.teardown(async () => {
     program.child.kill('SIGINT')
     const code = await within(program.exited, { withinMs: 15_000, what: 'the program to stop' })
     if (code !== 0) throw new Error(`the program ended with ${code}: ${program.errors()}`)
   })
-  const ends = (): Array<Record<string, unknown>> => program.lines.map((line) => JSON.parse(line) as Record<string, unknown>).filter(({ msg }) => msg === 'connection closed')
+  const ends = (): Array<Record<string, unknown>> =>
+    program.lines
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+      .filter(({ msg }) => msg === 'connection closed')
   return {
     url: `ws://127.0.0.1:${program.port}`,
     port: program.port,
@@ -56,8 +63,12 @@ export async function run(t: Test, command: string, args: string[], withinMs = 3
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: plainEnv() })
   t.teardown(() => void child.kill('SIGKILL'))
   let out = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => void (out += chunk.toString()))
-  const code = await within(new Promise<number | null>((resolve) => child.once('close', resolve)), { withinMs, what: `${command} to end` })
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => void (out += chunk.toString()))
+  const code = await within(new Promise<number | null>((resolve) => child.once('close', resolve)), {
+    withinMs,
+    what: `${command} to end`,
+  })
   return { code, out }
 }
 
@@ -69,5 +80,8 @@ export async function runPeer(t: Test, command: string, args: string[]): Promise
     child.kill('SIGKILL')
     return exited
   })
-  return within(new Promise<string>((resolve) => createInterface({ input: child.stdout }).once('line', resolve)), { withinMs: 15_000, what: `${command} to speak` })
+  return within(
+    new Promise<string>((resolve) => createInterface({ input: child.stdout }).once('line', resolve)),
+    { withinMs: 15_000, what: `${command} to speak` },
+  )
 }

@@ -3,12 +3,13 @@ import { Connection } from '../../src/core/connection.ts'
 import type { Place } from '../../src/core/connection.ts'
 import { Eviction } from '../../src/upstream/eviction.ts'
 import { fakeClock } from '../support/fake-clock.ts'
+import { addressOf } from '../support/addresses.ts'
 
 const place: Place = { release() {} }
 
 function connections(count: number, ended: number[], at: Place | null = place): Connection[] {
   return Array.from({ length: count }, (_, id) => {
-    const connection = new Connection(id, 'l', 'tcp', 'c', 0)
+    const connection = new Connection(id, 'l', 'tcp', addressOf('192.0.2.1:1'), 0)
     connection.phase = 'relay'
     connection.place = at
     connection.owner = {
@@ -16,7 +17,8 @@ function connections(count: number, ended: number[], at: Place | null = place): 
         ended.push(id)
         connection.end = close
       },
-      queued: () => 0, takenAt: () => 0,
+      queued: () => 0,
+      takenAt: () => 0,
       isPaused: () => false,
     }
     return connection

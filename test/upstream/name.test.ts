@@ -30,7 +30,11 @@ test('what is known of a name that nobody asked for is used if the next question
   t.same([failed.isUnknown, [...failed.misses.keys()]], [false, ['10.0.0.1']])
   const answered = rested()
   answered.onAnswer(['10.0.0.2'], 6)
-  t.same([answered.isUnknown, [...answered.misses.keys()]], [false, ['10.0.0.2']], 'an address of long ago is not missing, it is forgotten')
+  t.same(
+    [answered.isUnknown, [...answered.misses.keys()]],
+    [false, ['10.0.0.2']],
+    'an address of long ago is not missing, it is forgotten',
+  )
   const absent = rested()
   absent.onAbsent('ENOTFOUND', 1, 6)
   t.same([absent.isUnknown, absent.misses.size, absent.answeredAt], [false, 0, null])

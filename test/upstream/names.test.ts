@@ -11,7 +11,10 @@ interface Asked {
 }
 
 function addressesOf({ misses }: Name): string {
-  return [...misses].filter(([, missed]) => missed === 0).map(([address]) => address).join()
+  return [...misses]
+    .filter(([, missed]) => missed === 0)
+    .map(([address]) => address)
+    .join()
 }
 
 function setUp(refreshMs = 15_000) {
@@ -29,7 +32,9 @@ function setUp(refreshMs = 15_000) {
   const names = new Names({ lookup, refreshMs }, clock, () => 0.5)
   const watch = (name: string) => {
     const told: string[] = []
-    const { known, stop } = names.watch(name, () => told.push(known.isAnswered ? addressesOf(known) : known.problem!))
+    const { known, stop } = names.watch(name, () =>
+      told.push(known.isAnswered ? addressesOf(known) : known.problem!),
+    )
     return { told, known, stop }
   }
   return { clock, asked, names, watch }
@@ -60,9 +65,16 @@ test('no more than two lookups run; a third name gets the slot of the first that
   const { clock, asked, watch } = setUp()
   for (const name of ['a', 'b', 'c', 'd']) watch(name)
   await clock.pass(60_000)
-  t.same(asked.map(({ name }) => name), ['a', 'b'], 'a lookup that hangs keeps its slot, as it keeps its thread')
+  t.same(
+    asked.map(({ name }) => name),
+    ['a', 'b'],
+    'a lookup that hangs keeps its slot, as it keeps its thread',
+  )
   await asked[1]!.fail('EAI_AGAIN')
-  t.same(asked.map(({ name }) => name), ['a', 'b', 'c'])
+  t.same(
+    asked.map(({ name }) => name),
+    ['a', 'b', 'c'],
+  )
 })
 
 test('a lookup that takes 5 s is a problem, and its late answer still counts', async (t) => {
@@ -101,4 +113,22 @@ test('a name that nobody watches any more is neither told of nor asked for, and 
   t.same(clock.armed, { every: 0, after: 0, nextTurn: 0 })
   await clock.pass(60_000)
   t.equal(asked.length, 2)
+})
+
+test('of names that nobody watches any more the last 256 are remembered, for an hour', async (t) => {
+  const { clock, asked, watch } = setUp()
+  for (let nth = 0; nth < 300; nth++) {
+    const { stop } = watch(`n${nth}`)
+    await asked.at(-1)!.answer(['10.0.0.1'])
+    stop()
+  }
+  const remembers = (name: string): boolean => {
+    const { known, stop } = watch(name)
+    stop()
+    return known.answeredAt !== null
+  }
+  t.same(['n0', 'n20', 'n60', 'n299'].map(remembers), [false, false, true, true])
+  await clock.pass(3_600_001)
+  watch('other').stop()
+  t.equal(remembers('n100'), false, 'an hour later')
 })

@@ -9,7 +9,10 @@ import { MemoryEndpoint } from '../support/memory-endpoint.ts'
 
 const nobody: EndpointOwner = { onBytes: () => true, onEnd() {}, onProgress() {}, onClosed() {} }
 
-function setUp(t: Test, options = {}): { clock: FakeClock; sweep: Sweep; pool: EndpointPool; made: () => MemoryEndpoint } {
+function setUp(
+  t: Test,
+  options = {},
+): { clock: FakeClock; sweep: Sweep; pool: EndpointPool; made: () => MemoryEndpoint } {
   const clock = fakeClock()
   const sweep = new Sweep(clock, 250)
   const pool = new EndpointPool({ keepAliveMs: 4000, maxIdle: 2, ...options }, clock, sweep)
@@ -35,7 +38,10 @@ test('one more than are kept is closed, as is every one where none is kept', (t)
   const { pool, made } = setUp(t)
   const three = [made(), made(), made()]
   for (const endpoint of three) pool.put(endpoint, NEVER)
-  t.same(three.map(({ isClosed }) => isClosed), [false, false, true])
+  t.same(
+    three.map(({ isClosed }) => isClosed),
+    [false, false, true],
+  )
   const off = setUp(t, { keepAliveMs: 0 })
   const one = made()
   off.pool.put(one, NEVER)

@@ -9,7 +9,10 @@ test('a dial that fails is tried at another address, at three at the most, and t
   sought.fail('connect_failed', 'EHOSTUNREACH')
   t.equal(sought.end, null)
   sought.fail('connect_timeout', 'deadlines.connect')
-  t.same(sought.places.map(({ name }) => name), ['10.0.0.1:1', '10.0.0.1:2', '10.0.0.1:3'])
+  t.same(
+    sought.places.map(({ name }) => name),
+    ['10.0.0.1:1', '10.0.0.1:2', '10.0.0.1:3'],
+  )
   t.match(sought.end, { reason: 'connect_timeout' })
   t.same(open(), { '10.0.0.1:1': 0, '10.0.0.1:2': 0, '10.0.0.1:3': 0, '10.0.0.1:4': 0 })
   sought.fail()
@@ -23,7 +26,10 @@ test('all dials share deadlines.connect: each but the last gets half of what is 
   sought.fail('connect_timeout')
   await clock.pass(50)
   sought.fail()
-  t.same(sought.places.map(({ connectMs }) => connectMs), [500, 250, 450])
+  t.same(
+    sought.places.map(({ connectMs }) => connectMs),
+    [500, 250, 450],
+  )
   await clock.pass(450)
   sought.fail('connect_timeout')
   t.match(sought.end, { reason: 'connect_timeout' })
@@ -148,7 +154,10 @@ test('where no name can be resolved, connections end at once with what the resol
 })
 
 test('an only address that refuses is tried again after 250 ms, 500 ms, and every second, within upstream.retryFor', async (t) => {
-  const { clock, seek, open } = setUp([target(1)], { retryForMs: 3000, deadlines: fixed({ connectMs: 5000 }) })
+  const { clock, seek, open } = setUp([target(1)], {
+    retryForMs: 3000,
+    deadlines: fixed({ connectMs: 5000 }),
+  })
   const sought = seek()
   const tries: number[] = []
   for (let now = 0; sought.end === null; now++) {
@@ -161,7 +170,10 @@ test('an only address that refuses is tried again after 250 ms, 500 ms, and ever
   }
   t.same(tries, [0, 250, 750, 1750, 2750, 3000])
   t.match(sought.end, { reason: 'connect_refused', detail: 'ECONNREFUSED' })
-  t.same(sought.places.map(({ connectMs }) => connectMs), [5000, 4750, 4250, 3250, 2250, 2000])
+  t.same(
+    sought.places.map(({ connectMs }) => connectMs),
+    [5000, 4750, 4250, 3250, 2250, 2000],
+  )
   t.equal(clock.armed.after, 0)
 })
 
@@ -172,7 +184,10 @@ test('where nothing is written a dial is tried again within deadlines.connect, a
   await clock.pass(250)
   sought.fail()
   await clock.pass(500)
-  t.same(sought.places.map(({ connectMs }) => connectMs), [1000, 750, 250])
+  t.same(
+    sought.places.map(({ connectMs }) => connectMs),
+    [1000, 750, 250],
+  )
   sought.fail()
   t.match(sought.end, { reason: 'connect_refused' })
 })
@@ -189,7 +204,10 @@ test('with deadlines.connect off a dial is not tried again for ever', async (t) 
 })
 
 test('of several addresses each is tried once before one is tried again, and one that would not help is not', async (t) => {
-  const { clock, seek } = setUp([target(1), target(2)], { retryForMs: null, deadlines: fixed({ connectMs: 60_000 }) })
+  const { clock, seek } = setUp([target(1), target(2)], {
+    retryForMs: null,
+    deadlines: fixed({ connectMs: 60_000 }),
+  })
   const sought = seek()
   sought.fail()
   sought.fail('connect_failed', 'EHOSTUNREACH')
@@ -223,7 +241,12 @@ test('only what finds nobody listening is tried again', async (t) => {
 })
 
 test('who is between two tries does not keep others from the place, and waits for room in the time of upstream.queueTimeout alone', async (t) => {
-  const { clock, seek, upstream } = setUp([target(1)], { retryForMs: null, maxConnections: 1, queueTimeoutMs: 2000, deadlines: fixed({ connectMs: 3000 }) })
+  const { clock, seek, upstream } = setUp([target(1)], {
+    retryForMs: null,
+    maxConnections: 1,
+    queueTimeoutMs: 2000,
+    deadlines: fixed({ connectMs: 3000 }),
+  })
   const first = seek()
   await clock.pass(100)
   first.fail()
@@ -233,7 +256,10 @@ test('who is between two tries does not keep others from the place, and waits fo
   t.same([first.places.length, upstream.queued], [1, 1])
   await clock.pass(1500)
   second.release()
-  t.same(first.places.map(({ connectMs }) => connectMs), [3000, 2650])
+  t.same(
+    first.places.map(({ connectMs }) => connectMs),
+    [3000, 2650],
+  )
   first.fail()
   const third = seek()
   t.equal(third.places.length, 1)
@@ -247,10 +273,16 @@ test('what a search waits for can be told', async (t) => {
   const first = seek()
   t.equal(first.search.describe(), null)
   const second = seek()
-  t.match(second.search.describe(), { waitsFor: 'a place at the upstream', next: { key: 'upstream.queueTimeout', reason: 'no_upstream', at: clock.now() + 5000 } })
+  t.match(second.search.describe(), {
+    waitsFor: 'a place at the upstream',
+    next: { key: 'upstream.queueTimeout', reason: 'no_upstream', at: clock.now() + 5000 },
+  })
   second.search.cancel()
   first.fail()
-  t.match(first.search.describe(), { waitsFor: 'the upstream to accept again (ECONNREFUSED)', next: { key: 'upstream.retryFor', reason: 'connect_refused' } })
+  t.match(first.search.describe(), {
+    waitsFor: 'the upstream to accept again (ECONNREFUSED)',
+    next: { key: 'upstream.retryFor', reason: 'connect_refused' },
+  })
   first.search.cancel()
   upstream.stop()
 })

@@ -25,22 +25,35 @@ function whileOpen(...all: Sought[]): string[] {
 test('all addresses of a name are used, each once, also where another entry has it too', async (t) => {
   const { upstream, answer } = setUp([target(80, 'a'), target(80, '10.0.0.1'), target(80, 'b')])
   upstream.start()
-  t.same(upstream.targets.map(({ name }) => name), ['10.0.0.1:80'], 'a literal is there from the start')
+  t.same(
+    upstream.targets.map(({ name }) => name),
+    ['10.0.0.1:80'],
+    'a literal is there from the start',
+  )
   await answer('a', ['10.0.0.1', '10.0.0.2'])
   await answer('b', ['10.0.0.2', '::5'])
   t.same(upstream.targets.map(({ name }) => name).sort(), ['10.0.0.1:80', '10.0.0.2:80', '[::5]:80'])
-  t.match(upstream.view.targets.find(({ address }) => address === '10.0.0.2:80'), { resolvedFrom: 'a', state: 'unknown' })
+  t.match(
+    upstream.view.targets.find(({ address }) => address === '10.0.0.2:80'),
+    { resolvedFrom: 'a', state: 'unknown' },
+  )
   upstream.stop()
 })
 
 test('onRemoved end: an address that an answer does not have gets nothing new, and after a second such answer its connections end with upstream_unhealthy', async (t) => {
-  const { clock, upstream, answer, ports, seek, open } = setUp([target(80, 'a')], { onRemoved: 'end', maxConnections: 3 })
+  const { clock, upstream, answer, ports, seek, open } = setUp([target(80, 'a')], {
+    onRemoved: 'end',
+    maxConnections: 3,
+  })
   upstream.start()
   await answer('a', ['10.0.0.1', '10.0.0.2'])
   const [one, other] = [seek(), seek()]
   const ended = whileOpen(one, other)
   await answer('a', ['10.0.0.2'])
-  t.match(upstream.view.targets.find(({ address }) => address === '10.0.0.1:80'), { isMissing: true, state: 'unknown', open: 1 })
+  t.match(
+    upstream.view.targets.find(({ address }) => address === '10.0.0.1:80'),
+    { isMissing: true, state: 'unknown', open: 1 },
+  )
   t.same(ports(2), ['80', '80'])
   t.same(open(), { '10.0.0.2:80': 3 })
   const queued = seek()
@@ -70,16 +83,33 @@ test('an address that is missing for one answer keeps what its health checks hav
   upstream.stop()
 })
 
-const hourly = { path: '/', host: null, headers: {}, status: [], intervalMs: 3_600_000, timeoutMs: 1000, healthy: 1, unhealthy: 100 } as const
+const hourly = {
+  path: '/',
+  host: null,
+  headers: {},
+  status: [],
+  intervalMs: 3_600_000,
+  timeoutMs: 1000,
+  healthy: 1,
+  unhealthy: 100,
+} as const
 
 test('onRemoved keep: a resolver that answers with a changing sample ends nothing, and every answer alone says where new ones go', async (t) => {
-  const { clock, upstream, answer, ports, seek } = setUp([target(80, 'a')], { healthCheck: { ...hourly, type: 'tcp' } })
+  const { clock, upstream, answer, ports, seek } = setUp([target(80, 'a')], {
+    healthCheck: { ...hourly, type: 'tcp' },
+  })
   upstream.start()
   await answer('a', ['127.0.0.7', '127.0.0.8', '127.0.0.9'])
   const ended = whileOpen(seek(), seek(), seek())
   for (let nth = 0; nth < 5; nth++) await answer('a', ['127.0.0.8'])
-  t.same(upstream.targets.map(({ name }) => name), ['127.0.0.8:80'])
-  t.same(upstream.view.targets.map(({ state }) => state), ['unknown', 'gone', 'gone'])
+  t.same(
+    upstream.targets.map(({ name }) => name),
+    ['127.0.0.8:80'],
+  )
+  t.same(
+    upstream.view.targets.map(({ state }) => state),
+    ['unknown', 'gone', 'gone'],
+  )
   await answer('a', ['127.0.0.9'])
   t.same([ports(3).length, upstream.targets[0]!.open], [3, 4])
   await clock.pass(60_000)
@@ -95,7 +125,10 @@ test('one answer without it, or a resolver that fails, ends nothing', async (t) 
   await answer('a', ['10.0.0.2', '10.0.0.1'])
   await answer('a', 'EAI_AGAIN')
   await answer('a', 'EAI_AGAIN')
-  t.same(upstream.targets.map(({ presence }) => presence), ['there', 'there'])
+  t.same(
+    upstream.targets.map(({ presence }) => presence),
+    ['there', 'there'],
+  )
   t.same(seek().places.length, 1)
   t.match(upstream.view.names, [{ name: 'a', state: 'stale', addresses: 2, problem: 'EAI_AGAIN' }])
   await answer('a', ['10.0.0.1'])
@@ -104,7 +137,10 @@ test('one answer without it, or a resolver that fails, ends nothing', async (t) 
 })
 
 test('"no such name" keeps the last good addresses for upstream.staleFor, and not longer: then new connections end with no_upstream', async (t) => {
-  const { clock, upstream, answers, answer, seek, told } = setUp([target(80, 'a')], { onRemoved: 'end', staleForMs: 30_000 })
+  const { clock, upstream, answers, answer, seek, told } = setUp([target(80, 'a')], {
+    onRemoved: 'end',
+    staleForMs: 30_000,
+  })
   upstream.start()
   await answer('a', ['10.0.0.1'])
   const ended = whileOpen(seek())
@@ -119,7 +155,10 @@ test('"no such name" keeps the last good addresses for upstream.staleFor, and no
   await clock.pass(1)
   const detail = 'a: there is no such name any more (ENOTFOUND, upstream.staleFor)'
   t.match(seek().end, { reason: 'no_upstream', side: 'upstream', phase: 'connect', detail })
-  t.match(upstream.view, { names: [{ state: 'absent', addresses: 0 }], targets: [{ address: '10.0.0.1:80', state: 'gone', open: 1 }] })
+  t.match(upstream.view, {
+    names: [{ state: 'absent', addresses: 0 }],
+    targets: [{ address: '10.0.0.1:80', state: 'gone', open: 1 }],
+  })
   t.same(told, ['a ENOTFOUND', `a ${detail}`])
   await clock.pass(100)
   t.match(ended, [/upstream_unhealthy/], 'and where onRemoved is end, so do those that are open')
@@ -135,7 +174,10 @@ test('an empty answer is as good as "no such name"', async (t) => {
   await answer('a', ['10.0.0.1'])
   answers.set('a', [])
   await clock.pass(31_000)
-  t.match(seek().end, { reason: 'no_upstream', detail: 'a: there is no such name any more (no addresses, upstream.staleFor)' })
+  t.match(seek().end, {
+    reason: 'no_upstream',
+    detail: 'a: there is no such name any more (no addresses, upstream.staleFor)',
+  })
   upstream.stop()
 })
 
@@ -207,7 +249,11 @@ test('a successor has what its predecessor knew of a name, whatever the resolver
   const successor = another()
   successor.upstream.start()
   upstream.stop()
-  t.same(successor.seek().places.map(({ name }) => name), ['10.0.0.1:80'], 'in the same turn, while the resolver hangs')
+  t.same(
+    successor.seek().places.map(({ name }) => name),
+    ['10.0.0.1:80'],
+    'in the same turn, while the resolver hangs',
+  )
   await clock.pass(3_600_000)
   t.same(successor.seek().places.length, 1)
   successor.upstream.stop()
@@ -226,25 +272,40 @@ test('one that comes after a while waits for its question, and has what was know
   const waiting = later.seek()
   t.same([waiting.places, waiting.end], [[], null])
   await clock.pass(0)
-  t.same(waiting.places.map(({ name }) => name), ['10.0.0.1:80'])
+  t.same(
+    waiting.places.map(({ name }) => name),
+    ['10.0.0.1:80'],
+  )
   later.upstream.stop()
   answers.set('a', ['10.0.0.2'])
   const last = another()
   last.upstream.start()
   await clock.pass(0)
   t.same(last.ports(1).length, 1)
-  t.same(last.upstream.targets.map(({ name }) => name), ['10.0.0.2:80'], 'an answer replaces what was known long ago')
+  t.same(
+    last.upstream.targets.map(({ name }) => name),
+    ['10.0.0.2:80'],
+    'an answer replaces what was known long ago',
+  )
   last.upstream.stop()
 })
 
 test('an address that comes back to DNS before its last connection has ended spares those that are left', async (t) => {
-  const { clock, upstream, answer, seek, open } = setUp([target(80, 'a')], { onRemoved: 'end', healthCheck: { ...hourly, type: 'tcp' } })
+  const { clock, upstream, answer, seek, open } = setUp([target(80, 'a')], {
+    onRemoved: 'end',
+    healthCheck: { ...hourly, type: 'tcp' },
+  })
   upstream.start()
   await answer('a', ['127.0.0.9'])
   const sought = seek()
   sought.connection.phase = 'relay'
   const ended: number[] = []
-  sought.connection.owner = { close: () => void ended.push(1), queued: () => 0, takenAt: () => 0, isPaused: () => false }
+  sought.connection.owner = {
+    close: () => void ended.push(1),
+    queued: () => 0,
+    takenAt: () => 0,
+    isPaused: () => false,
+  }
   await answer('a', ['127.0.0.8'])
   await answer('a', ['127.0.0.8'])
   t.same(open(), { '127.0.0.8:80': 0 })
@@ -271,4 +332,3 @@ test('of an answer with too many addresses always the same 256 are used, and it 
   t.match(upstream.view.names[0]!.problem, '300 addresses, of which 256 are used')
   upstream.stop()
 })
-

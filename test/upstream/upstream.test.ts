@@ -30,7 +30,10 @@ test('an address that could not be dialled is avoided for 10 s, then one connect
   const { clock, ports, seek, upstream } = setUp([target(1), target(2)])
   const first = seek()
   first.fail()
-  t.same(first.places.map(({ name }) => name), ['10.0.0.1:1', '10.0.0.1:2'])
+  t.same(
+    first.places.map(({ name }) => name),
+    ['10.0.0.1:1', '10.0.0.1:2'],
+  )
   t.match(upstream.view.targets[0], { open: 0, lastFailure: { problem: 'ECONNREFUSED' } })
   t.same(ports(3), ['2', '2', '2'])
   await clock.pass(9999)
@@ -52,13 +55,28 @@ test('the only address is used although it could not be dialled a moment ago', a
 test('a literal, a unix socket and localhost need no resolver, and localhost is one address', async (t) => {
   const { upstream, seek } = setUp([{ host: 'localhost', port: 80 }, { path: '/run/a' }, target(1, '::1')])
   upstream.start()
-  t.same(upstream.targets.map(({ name }) => name), ['localhost:80', 'unix:/run/a', '[::1]:1'])
+  t.same(
+    upstream.targets.map(({ name }) => name),
+    ['localhost:80', 'unix:/run/a', '[::1]:1'],
+  )
   t.same([seek().places.length, upstream.view.names], [1, []])
   upstream.stop()
 })
 
 test('a stopped upstream leaves no timer and nothing that is swept', async (t) => {
-  const { clock, sweep, upstream, answer } = setUp([target(80, 'a'), target(80, 'b')], { healthCheck: { type: 'tcp', path: '/', host: null, headers: {}, status: [], intervalMs: 60_000, timeoutMs: 1000, healthy: 1, unhealthy: 1 } })
+  const { clock, sweep, upstream, answer } = setUp([target(80, 'a'), target(80, 'b')], {
+    healthCheck: {
+      type: 'tcp',
+      path: '/',
+      host: null,
+      headers: {},
+      status: [],
+      intervalMs: 60_000,
+      timeoutMs: 1000,
+      healthy: 1,
+      unhealthy: 1,
+    },
+  })
   upstream.start()
   await answer('a', ['10.0.0.1'])
   upstream.stop()

@@ -11,7 +11,9 @@ class Taken implements MessageTaker {
   lent = 0
 
   onMessage(isBinary: boolean, isCompressed: boolean, payload: Buffer, isLent: boolean): void {
-    this.all.push(`${isBinary ? 'binary' : 'text'}${isCompressed ? ' compressed' : ''} ${payload.toString('hex')}`)
+    this.all.push(
+      `${isBinary ? 'binary' : 'text'}${isCompressed ? ' compressed' : ''} ${payload.toString('hex')}`,
+    )
     if (isLent) this.lent++
   }
 
@@ -28,46 +30,83 @@ interface Sent {
   cuts: number[]
 }
 
-const sizes = fc.oneof(fc.integer({ min: 0, max: 20 }), fc.integer({ min: 60, max: 300 }), fc.constantFrom(125, 126, 65_535, 65_536, 70_000))
+const sizes = fc.oneof(
+  fc.integer({ min: 0, max: 20 }),
+  fc.integer({ min: 60, max: 300 }),
+  fc.constantFrom(125, 126, 65_535, 65_536, 70_000),
+)
 const messages = fc.array(
-  fc.record({ isBinary: fc.boolean(), isCompressed: fc.boolean(), size: sizes, seed: fc.nat(99), cuts: fc.array(fc.nat(), { maxLength: 3 }) }).map(({ size, seed, cuts, ...rest }): Sent => ({
-    ...rest,
-    payload: pattern(size, seed),
-    cuts: cuts.map((cut) => cut % (size + 1)).sort((a, b) => a - b),
-  })),
+  fc
+    .record({
+      isBinary: fc.boolean(),
+      isCompressed: fc.boolean(),
+      size: sizes,
+      seed: fc.nat(99),
+      cuts: fc.array(fc.nat(), { maxLength: 3 }),
+    })
+    .map(({ size, seed, cuts, ...rest }): Sent => ({
+      ...rest,
+      payload: pattern(size, seed),
+      cuts: cuts.map((cut) => cut % (size + 1)).sort((a, b) => a - b),
+    })),
   { maxLength: 6 },
 )
 
 function encode({ isBinary, isCompressed, payload, cuts }: Sent, isMasked: boolean): Buffer {
   const edges = [0, ...cuts, payload.length]
   const frames = edges.slice(1).flatMap((end, i) => [
-    encodeFrame({ opcode: i > 0 ? 'continuation' : isBinary ? 'binary' : 'text', rsv: isCompressed && i === 0 ? 4 : 0, payload: payload.subarray(edges[i], end), fin: i === cuts.length, mask: isMasked }),
+    encodeFrame({
+      opcode: i > 0 ? 'continuation' : isBinary ? 'binary' : 'text',
+      rsv: isCompressed && i === 0 ? 4 : 0,
+      payload: payload.subarray(edges[i], end),
+      fin: i === cuts.length,
+      mask: isMasked,
+    }),
     ...(i < cuts.length ? [encodeFrame({ opcode: 'ping', payload: `${i}`, mask: isMasked })] : []),
   ])
   return Buffer.concat(frames)
 }
 
 function expected({ isBinary, isCompressed, payload, cuts }: Sent): string[] {
-  return [...cuts.map((_, i) => `control 9 ${Buffer.from(`${i}`).toString('hex')}`), `${isBinary ? 'binary' : 'text'}${isCompressed ? ' compressed' : ''} ${payload.toString('hex')}`]
+  return [
+    ...cuts.map((_, i) => `control 9 ${Buffer.from(`${i}`).toString('hex')}`),
+    `${isBinary ? 'binary' : 'text'}${isCompressed ? ' compressed' : ''} ${payload.toString('hex')}`,
+  ]
 }
 
 for (const isMasked of [true, false]) {
   test(`whatever the scanner lets through, ${isMasked ? 'masked' : 'unmasked'} and however it is cut, becomes the messages that were sent`, async (t) => {
-    fc.assert(fc.property(messages, fc.array(fc.integer({ min: 1, max: 70_000 }), { minLength: 1, maxLength: 5 }), (all, pieces) => {
-      const bytes = Buffer.concat(all.map((one) => encode(one, isMasked)))
-      const assembler = new Assembler(isMasked)
-      const taken = new Taken()
-      const scanner = new FrameScanner({ isMasked, isCompressed: true, maxMessageBytes: Infinity, maxFragments: Infinity }, { onControl: () => 'pass', onBoundary() {} })
-      for (let at = 0, i = 0; at < bytes.length; i++) {
-        const piece = Buffer.from(bytes.subarray(at, at + pieces[i % pieces.length]!))
-        const violation = scanner.scan(piece, piece.length, { forward: (from, start, end) => assembler.take(from, start, end, taken) })
-        if (violation !== null) throw new Error(JSON.stringify(violation))
-        piece.fill(0xee)
-        at += piece.length
-      }
-      const wanted = all.flatMap(expected)
-      return assembler.length === 0 && taken.all.length === wanted.length && taken.all.every((one, i) => one === wanted[i])
-    }), { numRuns: 300 })
+    fc.assert(
+      fc.property(
+        messages,
+        fc.array(fc.integer({ min: 1, max: 70_000 }), { minLength: 1, maxLength: 5 }),
+        (all, pieces) => {
+          const bytes = Buffer.concat(all.map((one) => encode(one, isMasked)))
+          const assembler = new Assembler(isMasked)
+          const taken = new Taken()
+          const scanner = new FrameScanner(
+            { isMasked, isCompressed: true, maxMessageBytes: Infinity, maxFragments: Infinity },
+            { onControl: () => 'pass', onBoundary() {} },
+          )
+          for (let at = 0, i = 0; at < bytes.length; i++) {
+            const piece = Buffer.from(bytes.subarray(at, at + pieces[i % pieces.length]!))
+            const violation = scanner.scan(piece, piece.length, {
+              forward: (from, start, end) => assembler.take(from, start, end, taken),
+            })
+            if (violation !== null) throw new Error(JSON.stringify(violation))
+            piece.fill(0xee)
+            at += piece.length
+          }
+          const wanted = all.flatMap(expected)
+          return (
+            assembler.length === 0 &&
+            taken.all.length === wanted.length &&
+            taken.all.every((one, i) => one === wanted[i])
+          )
+        },
+      ),
+      { numRuns: 300 },
+    )
     t.pass('300 runs')
   })
 }

@@ -10,7 +10,12 @@ import type { FrameSpec } from '../support/frames.ts'
 import { headerSize, judge } from './receiver-oracle.ts'
 
 const MIB = 1024 * 1024
-const fromClient: ScanRules = { isMasked: true, isCompressed: false, maxMessageBytes: MIB, maxFragments: 1024 }
+const fromClient: ScanRules = {
+  isMasked: true,
+  isCompressed: false,
+  maxMessageBytes: MIB,
+  maxFragments: 1024,
+}
 const fromUpstream: ScanRules = { ...fromClient, isMasked: false }
 const sides = [fromClient, fromUpstream]
 
@@ -24,7 +29,12 @@ interface Scanned {
 const passAll = (): Verdict => 'pass'
 
 /** Scans `bytes` in those pieces, each in a buffer that is overwritten afterwards, as the shared one is. */
-function scan(bytes: Buffer, rules: ScanRules, sizes: readonly number[] = [], onControl: ControlHandler['onControl'] = passAll): Scanned {
+function scan(
+  bytes: Buffer,
+  rules: ScanRules,
+  sizes: readonly number[] = [],
+  onControl: ControlHandler['onControl'] = passAll,
+): Scanned {
   const out: Buffer[] = []
   const controls: Scanned['controls'] = []
   const handler: ControlHandler = {
@@ -35,7 +45,10 @@ function scan(bytes: Buffer, rules: ScanRules, sizes: readonly number[] = [], on
     onBoundary: () => assert.fail('nobody asked for a boundary'),
   }
   const scanner = new FrameScanner(rules, handler)
-  const to = { forward: (from: Buffer, start: number, end: number) => void out.push(Buffer.from(from.subarray(start, end))) }
+  const to = {
+    forward: (from: Buffer, start: number, end: number) =>
+      void out.push(Buffer.from(from.subarray(start, end))),
+  }
   let violation: Violation | number | null = null
   const shared = Buffer.alloc(Math.max(65_536, ...sizes))
   for (let at = 0, piece = 0; at < bytes.length && violation === null; piece++) {
@@ -50,7 +63,8 @@ function scan(bytes: Buffer, rules: ScanRules, sizes: readonly number[] = [], on
 }
 
 const ones = (length: number): number[] => Array.from({ length }, () => 1)
-const frames = (rules: ScanRules, ...specs: FrameSpec[]): Buffer => Buffer.concat(specs.map((spec) => encodeFrame({ mask: rules.isMasked, ...spec })))
+const frames = (rules: ScanRules, ...specs: FrameSpec[]): Buffer =>
+  Buffer.concat(specs.map((spec) => encodeFrame({ mask: rules.isMasked, ...spec })))
 
 /** Scans whole and byte by byte; both must come to the same. */
 function both(bytes: Buffer, rules: ScanRules, onControl?: ControlHandler['onControl']): Scanned {
@@ -65,25 +79,51 @@ function both(bytes: Buffer, rules: ScanRules, onControl?: ControlHandler['onCon
 // Arbitraries. Payloads around the borders of the three length forms; most are small, so that a stream has many frames.
 const payload = fc.oneof(
   { weight: 12, arbitrary: fc.uint8Array({ maxLength: 40, size: 'max' }) },
-  { weight: 2, arbitrary: fc.integer({ min: 120, max: 135 }).map((length) => new Uint8Array(length).fill(length)) },
-  { weight: 1, arbitrary: fc.constantFrom(65_535, 65_536, 65_537).map((length) => new Uint8Array(length).fill(length & 0xff)) },
+  {
+    weight: 2,
+    arbitrary: fc.integer({ min: 120, max: 135 }).map((length) => new Uint8Array(length).fill(length)),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .constantFrom(65_535, 65_536, 65_537)
+      .map((length) => new Uint8Array(length).fill(length & 0xff)),
+  },
 )
-const smallPayload = fc.oneof({ weight: 5, arbitrary: fc.uint8Array({ maxLength: 20, size: 'max' }) }, fc.integer({ min: 120, max: 135 }).map((length) => new Uint8Array(length).fill(0x61)))
-const control = fc.record({ opcode: fc.constantFrom<'ping' | 'pong'>('ping', 'pong'), payload: fc.uint8Array({ maxLength: 125, size: 'max' }) })
-const closing = fc.tuple(fc.constantFrom(1000, 1001, 1003, 1011, 1014, 3000, 4999), fc.string({ maxLength: 30 })).map(([code, reason]): FrameSpec => ({ opcode: 'close', payload: closePayload(code, reason) }))
+const smallPayload = fc.oneof(
+  { weight: 5, arbitrary: fc.uint8Array({ maxLength: 20, size: 'max' }) },
+  fc.integer({ min: 120, max: 135 }).map((length) => new Uint8Array(length).fill(0x61)),
+)
+const control = fc.record({
+  opcode: fc.constantFrom<'ping' | 'pong'>('ping', 'pong'),
+  payload: fc.uint8Array({ maxLength: 125, size: 'max' }),
+})
+const closing = fc
+  .tuple(fc.constantFrom(1000, 1001, 1003, 1011, 1014, 3000, 4999), fc.string({ maxLength: 30 }))
+  .map(([code, reason]): FrameSpec => ({ opcode: 'close', payload: closePayload(code, reason) }))
 
 /** One message in fragments, with control frames between them. */
 const message = (payloads: fc.Arbitrary<Uint8Array>, isCompressed: boolean): fc.Arbitrary<FrameSpec[]> =>
-  fc.record({
-    opcode: fc.constantFrom<'text' | 'binary'>('text', 'binary'),
-    fragments: fc.array(fc.tuple(payloads, fc.array(control, { maxLength: 2 })), { minLength: 1, maxLength: 5 }),
-    rsv: isCompressed ? fc.constantFrom(0, 4) : fc.constant(0),
-  }).map(({ opcode, fragments, rsv }) =>
-    fragments.flatMap(([payload, controls], index): FrameSpec[] => [
-      { opcode: index === 0 ? opcode : 'continuation', payload, fin: index === fragments.length - 1, rsv: index === 0 ? rsv : 0 },
-      ...controls,
-    ]),
-  )
+  fc
+    .record({
+      opcode: fc.constantFrom<'text' | 'binary'>('text', 'binary'),
+      fragments: fc.array(fc.tuple(payloads, fc.array(control, { maxLength: 2 })), {
+        minLength: 1,
+        maxLength: 5,
+      }),
+      rsv: isCompressed ? fc.constantFrom(0, 4) : fc.constant(0),
+    })
+    .map(({ opcode, fragments, rsv }) =>
+      fragments.flatMap(([payload, controls], index): FrameSpec[] => [
+        {
+          opcode: index === 0 ? opcode : 'continuation',
+          payload,
+          fin: index === fragments.length - 1,
+          rsv: index === 0 ? rsv : 0,
+        },
+        ...controls,
+      ]),
+    )
 
 interface Stream {
   rules: ScanRules
@@ -96,13 +136,27 @@ interface Stream {
 
 const stream = (payloads = payload): fc.Arbitrary<Stream> =>
   fc.tuple(fc.boolean(), fc.boolean()).chain(([isMasked, isCompressed]) =>
-    fc.tuple(fc.array(message(payloads, isCompressed), { minLength: 1, maxLength: 8, size: 'max' }), fc.option(closing), fc.infiniteStream(fc.uint8Array({ minLength: 4, maxLength: 4 }))).map(([list, close, masks]) => {
-      const specs = [...list.flat(), ...(close === null ? [] : [close])]
-      const encoded = specs.map((spec) => encodeFrame({ ...spec, mask: isMasked ? masks.next().value : false }))
-      let at = 0
-      const starts = encoded.map((frame) => (at += frame.length) - frame.length)
-      return { rules: { isMasked, isCompressed, maxMessageBytes: MIB, maxFragments: 1024 }, bytes: Buffer.concat(encoded), starts, messages: list.length, isClosed: close !== null }
-    }),
+    fc
+      .tuple(
+        fc.array(message(payloads, isCompressed), { minLength: 1, maxLength: 8, size: 'max' }),
+        fc.option(closing),
+        fc.infiniteStream(fc.uint8Array({ minLength: 4, maxLength: 4 })),
+      )
+      .map(([list, close, masks]) => {
+        const specs = [...list.flat(), ...(close === null ? [] : [close])]
+        const encoded = specs.map((spec) =>
+          encodeFrame({ ...spec, mask: isMasked ? masks.next().value : false }),
+        )
+        let at = 0
+        const starts = encoded.map((frame) => (at += frame.length) - frame.length)
+        return {
+          rules: { isMasked, isCompressed, maxMessageBytes: MIB, maxFragments: 1024 },
+          bytes: Buffer.concat(encoded),
+          starts,
+          messages: list.length,
+          isClosed: close !== null,
+        }
+      }),
   )
 const sizes = fc.oneof(
   fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 1, maxLength: 2000, size: 'max' }),
@@ -111,37 +165,51 @@ const sizes = fc.oneof(
 )
 
 test('any split of any valid stream goes on byte for byte, its messages counted, as ws counts them', async () => {
-  fc.assert(fc.property(stream(), sizes, ({ rules, bytes, messages, isClosed }, pieces) => {
-    const found = scan(bytes, rules, pieces)
-    assert.equal(found.violation, null)
-    assert.ok(found.forwarded.equals(bytes))
-    assert.equal(found.scanner.messages, messages)
-    assert.equal(found.scanner.isClosed, isClosed)
-    assert.equal(found.scanner.isAtBoundary, true)
-    assert.equal(found.scanner.isInMessage, false)
-  }), { numRuns: 400 })
+  fc.assert(
+    fc.property(stream(), sizes, ({ rules, bytes, messages, isClosed }, pieces) => {
+      const found = scan(bytes, rules, pieces)
+      assert.equal(found.violation, null)
+      assert.ok(found.forwarded.equals(bytes))
+      assert.equal(found.scanner.messages, messages)
+      assert.equal(found.scanner.isClosed, isClosed)
+      assert.equal(found.scanner.isAtBoundary, true)
+      assert.equal(found.scanner.isInMessage, false)
+    }),
+    { numRuns: 400 },
+  )
 })
 
 test('ws finds nothing wrong with these streams either', async () => {
-  fc.assert(fc.property(stream(smallPayload), ({ rules, bytes, messages, isClosed }) => {
-    assert.deepEqual({ ...judge(bytes, rules) }, { code: null, end: bytes.length, isClosed, messages })
-  }), { numRuns: 150 })
+  fc.assert(
+    fc.property(stream(smallPayload), ({ rules, bytes, messages, isClosed }) => {
+      assert.deepEqual({ ...judge(bytes, rules) }, { code: null, end: bytes.length, isClosed, messages })
+    }),
+    { numRuns: 150 },
+  )
 })
 
 test('a valid stream that is cut anywhere: only a header or a control frame that is not whole is held back', async () => {
-  fc.assert(fc.property(stream(smallPayload), fc.nat(), sizes, ({ rules, bytes, starts }, nth, pieces) => {
-    const cut = bytes.subarray(0, nth % (bytes.length + 1))
-    const frame = starts.findLast((start) => start <= cut.length) ?? 0
-    const isHeld = cut.length > frame && (headerSize(cut, frame, rules) > cut.length - frame)
-    const found = scan(Buffer.from(cut), rules, pieces)
-    assert.equal(found.violation, null)
-    assert.equal(found.forwarded.length, isHeld ? frame : cut.length)
-    assert.ok(found.forwarded.equals(cut.subarray(0, found.forwarded.length)))
-  }), { numRuns: 500 })
+  fc.assert(
+    fc.property(stream(smallPayload), fc.nat(), sizes, ({ rules, bytes, starts }, nth, pieces) => {
+      const cut = bytes.subarray(0, nth % (bytes.length + 1))
+      const frame = starts.findLast((start) => start <= cut.length) ?? 0
+      const isHeld = cut.length > frame && headerSize(cut, frame, rules) > cut.length - frame
+      const found = scan(Buffer.from(cut), rules, pieces)
+      assert.equal(found.violation, null)
+      assert.equal(found.forwarded.length, isHeld ? frame : cut.length)
+      assert.ok(found.forwarded.equals(cut.subarray(0, found.forwarded.length)))
+    }),
+    { numRuns: 500 },
+  )
 })
 
 /** Ways to spoil a stream: a bit of a header, any byte, a byte too many, a byte lost, a frame out of its place. */
-const spoil = fc.record({ how: fc.constantFrom('bit', 'bit', 'bit', 'byte', 'insert', 'delete', 'repeat', 'drop', 'length'), nth: fc.nat(), bit: fc.nat({ max: 15 }), byte: fc.nat({ max: 255 }) })
+const spoil = fc.record({
+  how: fc.constantFrom('bit', 'bit', 'bit', 'byte', 'insert', 'delete', 'repeat', 'drop', 'length'),
+  nth: fc.nat(),
+  bit: fc.nat({ max: 15 }),
+  byte: fc.nat({ max: 255 }),
+})
 type Spoil = typeof spoil extends fc.Arbitrary<infer T> ? T : never
 
 function spoiled({ bytes, starts }: Stream, { how, nth, bit, byte }: Spoil): Buffer {
@@ -152,9 +220,11 @@ function spoiled({ bytes, starts }: Stream, { how, nth, bit, byte }: Spoil): Buf
   const changed = Buffer.from(bytes)
   if (how === 'bit') changed[Math.min(start + (bit >> 3), bytes.length - 1)]! ^= 1 << (bit & 7)
   else if (how === 'byte') changed[at] = byte
-  else if (how === 'insert') return Buffer.concat([bytes.subarray(0, at), Buffer.of(byte), bytes.subarray(at)])
+  else if (how === 'insert')
+    return Buffer.concat([bytes.subarray(0, at), Buffer.of(byte), bytes.subarray(at)])
   else if (how === 'delete') return Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + 1)])
-  else if (how === 'repeat') return Buffer.concat([bytes.subarray(0, end), bytes.subarray(start, end), bytes.subarray(end)])
+  else if (how === 'repeat')
+    return Buffer.concat([bytes.subarray(0, end), bytes.subarray(start, end), bytes.subarray(end)])
   else if (how === 'drop') return Buffer.concat([bytes.subarray(0, start), bytes.subarray(end)])
   else changed[start + 1] = (changed[start + 1]! & 0x80) | (byte & 0x7f)
   return changed
@@ -163,31 +233,60 @@ function spoiled({ bytes, starts }: Stream, { how, nth, bit, byte }: Spoil): Buf
 test('a spoiled stream: what ws refuses is refused with its code, and exactly the frames before the bad one go on, in any split', async () => {
   const codes = new Map<number | null, number>()
   const junk = Buffer.alloc(14)
-  fc.assert(fc.property(stream(smallPayload), fc.array(spoil, { minLength: 1, maxLength: 2 }), fc.constantFrom(50, 300, MIB), sizes, (good, spoils, maxMessageBytes, pieces) => {
-    const bytes = Buffer.concat([spoils.reduce((now, how) => spoiled({ ...good, bytes: now, starts: good.starts.filter((start) => start < now.length - 1) }, how), good.bytes), junk])
-    const rules = { ...good.rules, maxMessageBytes }
-    const expected = judge(bytes, rules)
-    const found = scan(bytes, rules, pieces)
-    assert.equal(found.violation?.code ?? null, expected.code)
-    assert.equal(found.forwarded.length, expected.end)
-    assert.ok(found.forwarded.equals(bytes.subarray(0, expected.end)))
-    assert.equal(found.scanner.hasFailed, expected.code !== null)
-    assert.equal(found.scanner.isClosed, expected.isClosed)
-    assert.equal(found.scanner.messages, expected.messages)
-    codes.set(expected.code, (codes.get(expected.code) ?? 0) + 1)
-  }), { numRuns: 1500 })
-  for (const code of [null, 1002, 1009]) assert.ok((codes.get(code) ?? 0) > 20, `only ${codes.get(code)} of 1500 streams ended with ${code}`)
+  fc.assert(
+    fc.property(
+      stream(smallPayload),
+      fc.array(spoil, { minLength: 1, maxLength: 2 }),
+      fc.constantFrom(50, 300, MIB),
+      sizes,
+      (good, spoils, maxMessageBytes, pieces) => {
+        const bytes = Buffer.concat([
+          spoils.reduce(
+            (now, how) =>
+              spoiled(
+                { ...good, bytes: now, starts: good.starts.filter((start) => start < now.length - 1) },
+                how,
+              ),
+            good.bytes,
+          ),
+          junk,
+        ])
+        const rules = { ...good.rules, maxMessageBytes }
+        const expected = judge(bytes, rules)
+        const found = scan(bytes, rules, pieces)
+        assert.equal(found.violation?.code ?? null, expected.code)
+        assert.equal(found.forwarded.length, expected.end)
+        assert.ok(found.forwarded.equals(bytes.subarray(0, expected.end)))
+        assert.equal(found.scanner.hasFailed, expected.code !== null)
+        assert.equal(found.scanner.isClosed, expected.isClosed)
+        assert.equal(found.scanner.messages, expected.messages)
+        codes.set(expected.code, (codes.get(expected.code) ?? 0) + 1)
+      },
+    ),
+    { numRuns: 1500 },
+  )
+  for (const code of [null, 1002, 1009])
+    assert.ok((codes.get(code) ?? 0) > 20, `only ${codes.get(code)} of 1500 streams ended with ${code}`)
 })
 
 test('any bytes at all: the verdict is that of ws', async () => {
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 60, size: 'max' }), fc.boolean(), fc.boolean(), sizes, (random, isMasked, isCompressed, pieces) => {
-    const bytes = Buffer.from(random)
-    const rules = { ...fromClient, isMasked, isCompressed }
-    const expected = judge(bytes, rules)
-    const found = scan(bytes, rules, pieces)
-    assert.equal(found.violation?.code ?? null, expected.code)
-    assert.equal(found.forwarded.length, expected.end)
-  }), { numRuns: 2000 })
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ maxLength: 60, size: 'max' }),
+      fc.boolean(),
+      fc.boolean(),
+      sizes,
+      (random, isMasked, isCompressed, pieces) => {
+        const bytes = Buffer.from(random)
+        const rules = { ...fromClient, isMasked, isCompressed }
+        const expected = judge(bytes, rules)
+        const found = scan(bytes, rules, pieces)
+        assert.equal(found.violation?.code ?? null, expected.code)
+        assert.equal(found.forwarded.length, expected.end)
+      },
+    ),
+    { numRuns: 2000 },
+  )
 })
 
 /** `M` is a mask of zeros, `..` the payload. Each row stands between two valid messages, of which the second must not go on. */
@@ -254,7 +353,11 @@ test('the table of bad frames from clients: the code, and exactly the frames bef
     const bytes = Buffer.concat([before, row, after])
     const { violation, forwarded, scanner } = both(bytes, fromClient)
     t.equal(violation?.code ?? null, code, what)
-    const good = Buffer.concat([before, ...(what === 'data inside a message' ? [row.subarray(0, 7)] : code === null ? [row] : []), ...(code === null && !what.includes('close') ? [after] : [])])
+    const good = Buffer.concat([
+      before,
+      ...(what === 'data inside a message' ? [row.subarray(0, 7)] : code === null ? [row] : []),
+      ...(code === null && !what.includes('close') ? [after] : []),
+    ])
     t.ok(forwarded.equals(good), `${what}: what went on`)
     t.equal(scanner.hasFailed, code !== null)
     // Byte by byte, `ws` takes seconds for the long ones.
@@ -278,10 +381,11 @@ test('frames from upstreams: the same rules, but for the mask', (t) => {
 
 function unmaskedRow(row: Buffer): Buffer {
   const out: Buffer[] = []
-  for (let at = 0; at < row.length; ) {
+  for (let at = 0; at < row.length;) {
     const short = row[at + 1]! & 0x7f
     const head = 2 + (short === 126 ? 2 : short === 127 ? 8 : 0)
-    const declared = short === 126 ? row.readUInt16BE(at + 2) : short === 127 ? Number(row.readBigUInt64BE(at + 2)) : short
+    const declared =
+      short === 126 ? row.readUInt16BE(at + 2) : short === 127 ? Number(row.readBigUInt64BE(at + 2)) : short
     const header = Buffer.from(row.subarray(at, at + head))
     header[1]! &= 0x7f
     const end = Math.min(row.length, at + head + 4 + declared)
@@ -292,7 +396,15 @@ function unmaskedRow(row: Buffer): Buffer {
 }
 
 test('the first two bytes are enough to refuse a frame: nothing invalid is waited for', (t) => {
-  for (const [hex, detail] of [['a1', null], ['a180', 'reserved bit set'], ['8380', 'reserved opcode 3'], ['0980', 'fragmented control frame'], ['89fe', 'control frame of more than 125 bytes'], ['8102', 'unmasked frame from a client'], ['8080', 'continuation without a message']] as const) {
+  for (const [hex, detail] of [
+    ['a1', null],
+    ['a180', 'reserved bit set'],
+    ['8380', 'reserved opcode 3'],
+    ['0980', 'fragmented control frame'],
+    ['89fe', 'control frame of more than 125 bytes'],
+    ['8102', 'unmasked frame from a client'],
+    ['8080', 'continuation without a message'],
+  ] as const) {
     t.equal(both(Buffer.from(hex, 'hex'), fromClient).violation?.detail ?? null, detail)
   }
   t.end()
@@ -303,8 +415,28 @@ test('RSV1 may stand where compression was negotiated and a message begins, nowh
   for (const side of sides) {
     const rules = { ...side, isCompressed: true }
     const text: FrameSpec = { opcode: 'text', payload: 'x' }
-    t.equal(both(frames(rules, rsv1(text), text, rsv1({ ...text, fin: false }), { opcode: 'ping' }, { opcode: 'continuation' }), rules).violation, null)
-    for (const bad of [[rsv1({ opcode: 'ping' })], [rsv1({ opcode: 'close' })], [{ ...text, fin: false }, rsv1({ opcode: 'continuation' })], [{ ...text, rsv: 2 }], [{ ...text, rsv: 1 }], [{ ...text, rsv: 7 }]]) {
+    t.equal(
+      both(
+        frames(
+          rules,
+          rsv1(text),
+          text,
+          rsv1({ ...text, fin: false }),
+          { opcode: 'ping' },
+          { opcode: 'continuation' },
+        ),
+        rules,
+      ).violation,
+      null,
+    )
+    for (const bad of [
+      [rsv1({ opcode: 'ping' })],
+      [rsv1({ opcode: 'close' })],
+      [{ ...text, fin: false }, rsv1({ opcode: 'continuation' })],
+      [{ ...text, rsv: 2 }],
+      [{ ...text, rsv: 1 }],
+      [{ ...text, rsv: 7 }],
+    ]) {
       t.match(both(frames(rules, ...bad), rules).violation, { code: 1002, reason: 'protocol_error' })
     }
     t.match(both(frames(side, rsv1(text)), side).violation, { code: 1002 })
@@ -325,8 +457,17 @@ test('which close codes may stand in a frame is what ws says', (t) => {
 
 test('what follows a Close frame is discarded, valid or not, and counts for nothing', (t) => {
   for (const rules of sides) {
-    const close = frames(rules, { opcode: 'text', payload: 'a' }, { opcode: 'close', payload: closePayload(1000, 'bye') })
-    for (const after of [frames(rules, { opcode: 'text', payload: 'b' }), frames(rules, { opcode: 'close' }), Buffer.from('ffffffffffff', 'hex'), Buffer.of(0x81)]) {
+    const close = frames(
+      rules,
+      { opcode: 'text', payload: 'a' },
+      { opcode: 'close', payload: closePayload(1000, 'bye') },
+    )
+    for (const after of [
+      frames(rules, { opcode: 'text', payload: 'b' }),
+      frames(rules, { opcode: 'close' }),
+      Buffer.from('ffffffffffff', 'hex'),
+      Buffer.of(0x81),
+    ]) {
       const { violation, forwarded, scanner, controls } = both(Buffer.concat([close, after]), rules)
       t.equal(violation, null)
       t.ok(forwarded.equals(close))
@@ -337,9 +478,16 @@ test('what follows a Close frame is discarded, valid or not, and counts for noth
 })
 
 test('a Close inside a message, between its fragments, is valid', (t) => {
-  const bytes = frames(fromClient, { opcode: 'text', payload: 'a', fin: false }, { opcode: 'close', payload: closePayload(1001) })
+  const bytes = frames(
+    fromClient,
+    { opcode: 'text', payload: 'a', fin: false },
+    { opcode: 'close', payload: closePayload(1001) },
+  )
   const { violation, forwarded, scanner } = both(bytes, fromClient)
-  t.same([violation, forwarded.equals(bytes), scanner.isClosed, scanner.isInMessage], [null, true, true, true])
+  t.same(
+    [violation, forwarded.equals(bytes), scanner.isClosed, scanner.isInMessage],
+    [null, true, true, true],
+  )
   t.end()
 })
 
@@ -347,26 +495,68 @@ test('the size of a message is judged on the header, over all its fragments, bef
   for (const side of sides) {
     const rules = { ...side, maxMessageBytes: 1000 }
     const of = (...specs: FrameSpec[]): Scanned => both(frames(rules, ...specs), rules)
-    const part = (length: number, opcode: 'binary' | 'continuation', fin = false): FrameSpec => ({ opcode, payload: Buffer.alloc(length), fin })
-    t.equal(of(part(1000, 'binary', true), part(1000, 'binary', true)).violation, null, 'the bound itself, again and again')
-    const over = of(part(600, 'binary', true), part(600, 'binary'), part(400, 'continuation'), part(1, 'continuation', true))
-    t.match(over.violation, { code: 1009, reason: 'message_too_big', detail: side.isMasked ? /1000 bytes \(websocket\.maxMessage\)/ : /1000 bytes \(websocket\.maxMessageToClient\)/ })
-    t.equal(over.forwarded.length, frames(rules, part(600, 'binary', true), part(600, 'binary'), part(400, 'continuation')).length)
-    t.equal(of(part(600, 'binary'), { opcode: 'ping', payload: Buffer.alloc(125) }, part(400, 'continuation', true)).violation, null, 'control frames do not count')
+    const part = (length: number, opcode: 'binary' | 'continuation', fin = false): FrameSpec => ({
+      opcode,
+      payload: Buffer.alloc(length),
+      fin,
+    })
+    t.equal(
+      of(part(1000, 'binary', true), part(1000, 'binary', true)).violation,
+      null,
+      'the bound itself, again and again',
+    )
+    const over = of(
+      part(600, 'binary', true),
+      part(600, 'binary'),
+      part(400, 'continuation'),
+      part(1, 'continuation', true),
+    )
+    t.match(over.violation, {
+      code: 1009,
+      reason: 'message_too_big',
+      detail: side.isMasked
+        ? /1000 bytes \(websocket\.maxMessage\)/
+        : /1000 bytes \(websocket\.maxMessageToClient\)/,
+    })
+    t.equal(
+      over.forwarded.length,
+      frames(rules, part(600, 'binary', true), part(600, 'binary'), part(400, 'continuation')).length,
+    )
+    t.equal(
+      of(part(600, 'binary'), { opcode: 'ping', payload: Buffer.alloc(125) }, part(400, 'continuation', true))
+        .violation,
+      null,
+      'control frames do not count',
+    )
     const header = encodeFrame({ opcode: 'binary', declares: 1001, mask: rules.isMasked })
     t.match(both(header, rules).violation, { code: 1009 }, 'the header alone is enough')
     t.equal(both(header, rules).forwarded.length, 0)
-    t.equal(both(encodeFrame({ opcode: 'binary', declares: 1001, mask: rules.isMasked }), { ...rules, maxMessageBytes: Infinity }).violation, null, 'off')
+    t.equal(
+      both(encodeFrame({ opcode: 'binary', declares: 1001, mask: rules.isMasked }), {
+        ...rules,
+        maxMessageBytes: Infinity,
+      }).violation,
+      null,
+      'off',
+    )
   }
   t.end()
 })
 
 test('the number of fragments is judged on the header; empty ones count', (t) => {
   const rules = { ...fromClient, maxFragments: 3 }
-  const parts = (count: number): FrameSpec[] => Array.from({ length: count }, (_, index): FrameSpec => ({ opcode: index === 0 ? 'text' : 'continuation', fin: index === count - 1 }))
+  const parts = (count: number): FrameSpec[] =>
+    Array.from({ length: count }, (_, index): FrameSpec => ({
+      opcode: index === 0 ? 'text' : 'continuation',
+      fin: index === count - 1,
+    }))
   t.equal(both(frames(rules, ...parts(3), ...parts(3), ...parts(1)), rules).violation, null)
   const over = both(frames(rules, ...parts(3), ...parts(4)), rules)
-  t.match(over.violation, { code: 1009, reason: 'message_too_big', detail: /3 fragments \(websocket.maxFragments\)/ })
+  t.match(over.violation, {
+    code: 1009,
+    reason: 'message_too_big',
+    detail: /3 fragments \(websocket.maxFragments\)/,
+  })
   t.equal(over.forwarded.length, frames(rules, ...parts(3), ...parts(3)).length)
   t.equal(both(frames(rules, ...parts(100)), { ...rules, maxFragments: Infinity }).violation, null, 'off')
   t.end()
@@ -375,39 +565,63 @@ test('the number of fragments is judged on the header; empty ones count', (t) =>
 test('control frames reach the handler unmasked, and only those that it lets through go on', (t) => {
   for (const rules of sides) {
     const data: FrameSpec = { opcode: 'text', payload: 'data', fin: false }
-    const specs: FrameSpec[] = [{ opcode: 'pong', payload: 'ours' }, data, { opcode: 'pong', payload: 'ours' }, { opcode: 'pong', payload: 'theirs' }, { opcode: 'ping', payload: 'ours' }, { opcode: 'continuation' }, { opcode: 'pong', payload: 'ours' }]
+    const specs: FrameSpec[] = [
+      { opcode: 'pong', payload: 'ours' },
+      data,
+      { opcode: 'pong', payload: 'ours' },
+      { opcode: 'pong', payload: 'theirs' },
+      { opcode: 'ping', payload: 'ours' },
+      { opcode: 'continuation' },
+      { opcode: 'pong', payload: 'ours' },
+    ]
     const masked = specs.map((spec) => encodeFrame({ ...spec, mask: rules.isMasked }))
-    const { forwarded, controls, violation } = both(Buffer.concat(masked), rules, (_, opcode, payload) => (opcode === PING || payload.toString() !== 'ours' ? 'pass' : 'drop'))
+    const { forwarded, controls, violation } = both(Buffer.concat(masked), rules, (_, opcode, payload) =>
+      opcode === PING || payload.toString() !== 'ours' ? 'pass' : 'drop',
+    )
     t.equal(violation, null)
     t.ok(forwarded.equals(Buffer.concat(masked.filter((_, index) => ![0, 2, 6].includes(index)))))
-    t.same(controls, [[PONG, 'ours'], [PONG, 'ours'], [PONG, 'theirs'], [PING, 'ours'], [PONG, 'ours']])
+    t.same(controls, [
+      [PONG, 'ours'],
+      [PONG, 'ours'],
+      [PONG, 'theirs'],
+      [PING, 'ours'],
+      [PONG, 'ours'],
+    ])
   }
   t.end()
 })
 
 test('a boundary that was asked for is given once, and only where a frame ends', async () => {
-  fc.assert(fc.property(stream(smallPayload), sizes, fc.nat(), ({ rules, bytes, starts }, pieces, seed) => {
-    const ends = new Set([...starts, bytes.length])
-    let forwarded = 0
-    let given = 0
-    const scanner = new FrameScanner(rules, { onControl: passAll, onBoundary: () => {
-      given++
-      assert.ok(ends.has(forwarded), `${forwarded} is inside a frame`)
-    } })
-    let asked = 0
-    for (let at = 0, piece = 0; at < bytes.length; piece++) {
-      const length = Math.min(pieces[piece] ?? bytes.length, bytes.length - at)
-      if ((seed + piece) % 3 === 0 && !scanner.wantsBoundary) {
-        scanner.wantsBoundary = true
-        asked++
+  fc.assert(
+    fc.property(stream(smallPayload), sizes, fc.nat(), ({ rules, bytes, starts }, pieces, seed) => {
+      const ends = new Set([...starts, bytes.length])
+      let forwarded = 0
+      let given = 0
+      const scanner = new FrameScanner(rules, {
+        onControl: passAll,
+        onBoundary: () => {
+          given++
+          assert.ok(ends.has(forwarded), `${forwarded} is inside a frame`)
+        },
+      })
+      let asked = 0
+      for (let at = 0, piece = 0; at < bytes.length; piece++) {
+        const length = Math.min(pieces[piece] ?? bytes.length, bytes.length - at)
+        if ((seed + piece) % 3 === 0 && !scanner.wantsBoundary) {
+          scanner.wantsBoundary = true
+          asked++
+        }
+        assert.equal(scanner.isAtBoundary, ends.has(forwarded))
+        scanner.scan(bytes.subarray(at, at + length), length, {
+          forward: (_, start, end) => void (forwarded += end - start),
+        })
+        at += length
       }
-      assert.equal(scanner.isAtBoundary, ends.has(forwarded))
-      scanner.scan(bytes.subarray(at, at + length), length, { forward: (_, start, end) => void (forwarded += end - start) })
-      at += length
-    }
-    assert.equal(given, asked - (scanner.wantsBoundary ? 1 : 0))
-    if (!scanner.isClosed) assert.equal(scanner.wantsBoundary, false, 'the stream ends at a boundary')
-  }), { numRuns: 300 })
+      assert.equal(given, asked - (scanner.wantsBoundary ? 1 : 0))
+      if (!scanner.isClosed) assert.equal(scanner.wantsBoundary, false, 'the stream ends at a boundary')
+    }),
+    { numRuns: 300 },
+  )
 })
 
 test('activity changes with data, not with control frames', (t) => {
@@ -443,7 +657,10 @@ test('a header of 2^62 bytes, and what it announces, allocates nothing', (t) => 
     const before = process.memoryUsage().arrayBuffers
     for (const byte of header) scanner.scan(Buffer.of(byte), 1, to)
     for (let i = 0; i < 1000; i++) t.equal(scanner.scan(chunk, chunk.length, to), null)
-    t.ok(process.memoryUsage().arrayBuffers - before < 262_144, `${process.memoryUsage().arrayBuffers - before} bytes`)
+    t.ok(
+      process.memoryUsage().arrayBuffers - before < 262_144,
+      `${process.memoryUsage().arrayBuffers - before} bytes`,
+    )
     t.equal(forwarded, header.length + 1000 * chunk.length)
     t.same([scanner.isAtBoundary, scanner.isInMessage, scanner.messages], [false, true, 0])
   }

@@ -8,7 +8,9 @@ test('a control frame is read as it was made, masked or not, each with a mask of
   const masks = new Set<string>()
   for (const length of [0, 1, 4, 8, 125]) {
     const payload = Buffer.alloc(length, 0xa5)
-    t.match(new FrameReader().push(controlFrame(PING, payload, false)), [{ opcode: 'ping', fin: true, rsv: 0, mask: null, payload }])
+    t.match(new FrameReader().push(controlFrame(PING, payload, false)), [
+      { opcode: 'ping', fin: true, rsv: 0, mask: null, payload },
+    ])
     // More than the pool of masks holds.
     for (let i = 0; i < 300; i++) {
       const [frame] = new FrameReader().push(controlFrame(PING, payload, true))
@@ -22,8 +24,12 @@ test('a control frame is read as it was made, masked or not, each with a mask of
 
 test('every reason fits a Close frame, and a longer text is cut to fit', (t) => {
   for (const reason of reasonNames) {
-    t.match(new FrameReader().push(controlFrame(CLOSE, closePayload(1011, reason), true)), [{ opcode: 'close', code: 1011, reason }])
+    t.match(new FrameReader().push(controlFrame(CLOSE, closePayload(1011, reason), true)), [
+      { opcode: 'close', code: 1011, reason },
+    ])
   }
-  t.match(new FrameReader().push(controlFrame(CLOSE, closePayload(1000, 'x'.repeat(500)), false)), [{ code: 1000, reason: 'x'.repeat(123) }])
+  t.match(new FrameReader().push(controlFrame(CLOSE, closePayload(1000, 'x'.repeat(500)), false)), [
+    { code: 1000, reason: 'x'.repeat(123) },
+  ])
   t.end()
 })

@@ -17,15 +17,26 @@ interface Options {
   side?: PeerSide
 }
 
-function make({ policy = 'wait', queueBytes = 4096, takes = Number.POSITIVE_INFINITY, side = 'client' }: Options = {}) {
+function make({
+  policy = 'wait',
+  queueBytes = 4096,
+  takes = Number.POSITIVE_INFINITY,
+  side = 'client',
+}: Options = {}) {
   const socket = new MemoryEndpoint(side, deaf, { takes })
   const flow = new Flow()
   const seen = { violations: [] as string[], overflows: 0, dropped: 0, progress: 0 }
-  const endpoint = new MessageEndpoint(socket, flow, null, { policy, queueBytes, highBytes: 4096, maxMessageBytes: 1e6 }, {
-    onViolation: ({ code, detail }) => seen.violations.push(`${code} ${detail}`),
-    onOverflow: () => seen.overflows++,
-    onDropped: (_policy, messages) => (seen.dropped += messages),
-  })
+  const endpoint = new MessageEndpoint(
+    socket,
+    flow,
+    null,
+    { policy, queueBytes, highBytes: 4096, maxMessageBytes: 1e6 },
+    {
+      onViolation: ({ code, detail }) => seen.violations.push(`${code} ${detail}`),
+      onOverflow: () => seen.overflows++,
+      onDropped: (_policy, messages) => (seen.dropped += messages),
+    },
+  )
   endpoint.owner = { ...deaf, onProgress: () => seen.progress++ }
   const reader = new FrameReader()
   const frames: Frame[] = []
@@ -56,7 +67,10 @@ const text = (payload: string, fin = true): Buffer => encodeFrame({ opcode: 'tex
 test('a message goes on as one frame, once it is whole', async (t) => {
   const it = make()
   it.forward(text('one ', false))
-  t.same([it.socket.got.length, it.flow.sent, it.endpoint.queued, it.endpoint.untaken, it.endpoint.assembling], [0, 0, 0, 0, 4])
+  t.same(
+    [it.socket.got.length, it.flow.sent, it.endpoint.queued, it.endpoint.untaken, it.endpoint.assembling],
+    [0, 0, 0, 0, 4],
+  )
   it.forward(encodeFrame({ opcode: 'continuation', payload: 'two' }))
   t.match(it.got(), [{ opcode: 'text', fin: true, payload: Buffer.from('one two'), mask: null }])
   t.same([it.flow.sent, it.endpoint.assembling], [9, 0])
@@ -77,7 +91,10 @@ test('a frame of ours may stand inside a message of the other side: a ping goes 
   it.endpoint.inject(encodeFrame({ opcode: 'close', payload: Buffer.of(3, 0xe8) }))
   it.endpoint.inject(encodeFrame({ opcode: 'ping', payload: 'p' }))
   it.socket.take(10_000)
-  t.same(it.got().map(({ opcode }) => opcode), ['text', 'ping', 'text', 'close'])
+  t.same(
+    it.got().map(({ opcode }) => opcode),
+    ['text', 'ping', 'text', 'close'],
+  )
   t.ok(it.isBalanced())
 })
 
@@ -87,7 +104,10 @@ test('with a policy that drops, the socket is given no second message before it 
   t.equal(it.socket.queued, 52)
   t.equal(it.seen.dropped, 6, 'three with 256 each fit 1000 bytes')
   it.socket.take(10_000)
-  t.same(it.got().map(({ payload }) => payload.toString()[0]), ['0', '1', '2', '3'])
+  t.same(
+    it.got().map(({ payload }) => payload.toString()[0]),
+    ['0', '1', '2', '3'],
+  )
   t.equal(it.endpoint.queued, 0)
 })
 
@@ -107,7 +127,10 @@ test('an overflow frees the queue at once, and takes nothing more; what the sock
   it.endpoint.close('flush')
   it.socket.take(10_000)
   await Promise.resolve()
-  t.same(it.got().map(({ opcode }) => opcode), ['text', 'close'])
+  t.same(
+    it.got().map(({ opcode }) => opcode),
+    ['text', 'close'],
+  )
   t.ok(it.socket.gotFin)
 })
 
@@ -136,48 +159,71 @@ test('end and flush wait for what is queued; drop and reset do not, and it stays
 test('text that is not UTF-8 is told once, and nothing behind it goes on', async (t) => {
   const it = make()
   it.forward(text('fine'))
-  it.forward(Buffer.concat([encodeFrame({ opcode: 'text', payload: Buffer.of(0xff) }), text('behind'), encodeFrame({ opcode: 'text', payload: Buffer.of(0xff) })]))
+  it.forward(
+    Buffer.concat([
+      encodeFrame({ opcode: 'text', payload: Buffer.of(0xff) }),
+      text('behind'),
+      encodeFrame({ opcode: 'text', payload: Buffer.of(0xff) }),
+    ]),
+  )
   t.same(it.seen.violations, ['1007 text that is not UTF-8'])
   t.match(it.got(), [{ payload: Buffer.from('fine') }])
   t.equal(it.got().length, 1)
 })
 
-const steps = fc.array(fc.oneof(
-  fc.record({ send: fc.oneof(fc.integer({ min: 4, max: 200 }), fc.integer({ min: 4, max: 9000 })), isCut: fc.boolean() }),
-  fc.record({ take: fc.oneof(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 30_000 })) }),
-  fc.constant({ ping: true as const }),
-), { maxLength: 120 })
+const steps = fc.array(
+  fc.oneof(
+    fc.record({
+      send: fc.oneof(fc.integer({ min: 4, max: 200 }), fc.integer({ min: 4, max: 9000 })),
+      isCut: fc.boolean(),
+    }),
+    fc.record({ take: fc.oneof(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 30_000 })) }),
+    fc.constant({ ping: true as const }),
+  ),
+  { maxLength: 120 },
+)
 
 for (const policy of slowConsumerPolicies) {
   test(`${policy}: whatever the peer takes and when, it sees whole messages in order, each came or was dropped, and the counts balance at every step`, async (t) => {
-    fc.assert(fc.property(steps, fc.integer({ min: 300, max: 9000 }), (all, queueBytes) => {
-      const it = make({ policy, queueBytes, takes: 0 })
-      let sent = 0
-      for (const step of all) {
-        if ('take' in step) it.socket.take(step.take)
-        else if ('ping' in step) it.endpoint.inject(encodeFrame({ opcode: 'ping', payload: 'p' }))
-        else {
-          const payload = Buffer.alloc(step.send, sent)
-          payload.writeUInt32BE(sent++)
-          const frame = encodeFrame({ opcode: 'binary', payload })
-          const cut = step.isCut ? frame.length >> 1 : frame.length
-          // The header whole, as the scanner gives it.
-          it.forward(frame.subarray(0, Math.max(4, cut)))
-          if (!it.isBalanced()) throw new Error('unbalanced inside a message')
-          if (Math.max(4, cut) < frame.length) it.forward(frame.subarray(Math.max(4, cut)))
+    fc.assert(
+      fc.property(steps, fc.integer({ min: 300, max: 9000 }), (all, queueBytes) => {
+        const it = make({ policy, queueBytes, takes: 0 })
+        let sent = 0
+        for (const step of all) {
+          if ('take' in step) it.socket.take(step.take)
+          else if ('ping' in step) it.endpoint.inject(encodeFrame({ opcode: 'ping', payload: 'p' }))
+          else {
+            const payload = Buffer.alloc(step.send, sent)
+            payload.writeUInt32BE(sent++)
+            const frame = encodeFrame({ opcode: 'binary', payload })
+            const cut = step.isCut ? frame.length >> 1 : frame.length
+            // The header whole, as the scanner gives it.
+            it.forward(frame.subarray(0, Math.max(4, cut)))
+            if (!it.isBalanced()) throw new Error('unbalanced inside a message')
+            if (Math.max(4, cut) < frame.length) it.forward(frame.subarray(Math.max(4, cut)))
+          }
+          if (!it.isBalanced()) throw new Error(`unbalanced after ${JSON.stringify(step)}`)
         }
-        if (!it.isBalanced()) throw new Error(`unbalanced after ${JSON.stringify(step)}`)
-      }
-      it.socket.take(1e9)
-      const numbers = it.got().filter(({ opcode }) => opcode === 'binary').map(({ payload }) => {
-        const nth = payload.readUInt32BE()
-        if (payload.subarray(4).some((byte) => byte !== (nth & 0xff))) throw new Error('not whole')
-        return nth
-      })
-      if (!numbers.every((nth, i) => i === 0 || nth > numbers[i - 1]!)) return false
-      if (it.seen.overflows > 0) return policy === 'close' && it.isBalanced()
-      return it.isBalanced() && it.endpoint.queued === 0 && numbers.length + it.seen.dropped === sent && (policy !== 'wait' || it.seen.dropped === 0)
-    }), { numRuns: 300 })
+        it.socket.take(1e9)
+        const numbers = it
+          .got()
+          .filter(({ opcode }) => opcode === 'binary')
+          .map(({ payload }) => {
+            const nth = payload.readUInt32BE()
+            if (payload.subarray(4).some((byte) => byte !== (nth & 0xff))) throw new Error('not whole')
+            return nth
+          })
+        if (!numbers.every((nth, i) => i === 0 || nth > numbers[i - 1]!)) return false
+        if (it.seen.overflows > 0) return policy === 'close' && it.isBalanced()
+        return (
+          it.isBalanced() &&
+          it.endpoint.queued === 0 &&
+          numbers.length + it.seen.dropped === sent &&
+          (policy !== 'wait' || it.seen.dropped === 0)
+        )
+      }),
+      { numRuns: 300 },
+    )
     t.pass('300 runs')
   })
 }

@@ -51,7 +51,10 @@ test('a side is asked once it has been silent for the interval, and is gone when
   await clock.pass(399 + LATE)
   t.same(log, [[1000, 'ask']])
   await clock.pass(1)
-  t.same(log, [[1000, 'ask'], [1400 + LATE, 'gone']])
+  t.same(log, [
+    [1000, 'ask'],
+    [1400 + LATE, 'gone'],
+  ])
 })
 
 test('an answer gives the round trip, and the next ping comes an interval later', async (t) => {
@@ -61,7 +64,14 @@ test('an answer gives the round trip, and the next ping comes an interval later'
   await clock.pass(1019)
   t.same(log, [[1000, 'ask']])
   await clock.pass(1)
-  t.same(log, [[1000, 'ask'], [2050, 'ask']], 'an interval from the sweep that saw the answer')
+  t.same(
+    log,
+    [
+      [1000, 'ask'],
+      [2050, 'ask'],
+    ],
+    'an interval from the sweep that saw the answer',
+  )
   t.same(answer(), { rttMs: 0 })
   await clock.pass(400)
   t.equal(log.length, 2)
@@ -80,20 +90,26 @@ test('any bytes answer for a side, and one that talks and has answered before is
   t.same(log, [[1000, 'ask']])
 })
 
-for (const side of ['client', 'upstream'] as const) test(`a side that never answered a ping is asked again and again, and never gone: ${side}`, async (t) => {
-  const { clock, log } = swept(side, {}, { hasAnswered: false })
-  await clock.pass(20_000)
-  t.ok(log.length >= 10)
-  t.same(new Set(log.map(([, what]) => what)), new Set(['ask']))
-})
+for (const side of ['client', 'upstream'] as const)
+  test(`a side that never answered a ping is asked again and again, and never gone: ${side}`, async (t) => {
+    const { clock, log } = swept(side, {}, { hasAnswered: false })
+    await clock.pass(20_000)
+    t.ok(log.length >= 10)
+    t.same(new Set(log.map(([, what]) => what)), new Set(['ask']))
+  })
 
-for (const side of ['client', 'upstream'] as const) test(`a side that has answered once is held to it: ${side}`, async (t) => {
-  const { clock, log, answer } = swept(side, {}, { hasAnswered: false })
-  await clock.pass(1000)
-  answer()
-  await clock.pass(1450 + LATE)
-  t.same(log, [[1000, 'ask'], [2050, 'ask'], [2450 + LATE, 'gone']])
-})
+for (const side of ['client', 'upstream'] as const)
+  test(`a side that has answered once is held to it: ${side}`, async (t) => {
+    const { clock, log, answer } = swept(side, {}, { hasAnswered: false })
+    await clock.pass(1000)
+    answer()
+    await clock.pass(1450 + LATE)
+    t.same(log, [
+      [1000, 'ask'],
+      [2050, 'ask'],
+      [2450 + LATE, 'gone'],
+    ])
+  })
 
 test('bytes alone do not make a side one that answers pings', async (t) => {
   const { clock, log, state } = swept('client', {}, { hasAnswered: false })
@@ -111,7 +127,10 @@ test('a side that is not read is neither asked nor gone, and has a whole interva
   t.same(log, [[1000, 'ask']])
   state.isBlind = false
   await clock.pass(1000)
-  t.same(log, [[1000, 'ask'], [12_100, 'ask']])
+  t.same(log, [
+    [1000, 'ask'],
+    [12_100, 'ask'],
+  ])
 })
 
 test('the ping of the other side stands in for ours', async (t) => {
@@ -122,7 +141,10 @@ test('the ping of the other side stands in for ours', async (t) => {
   t.equal(answer(Buffer.from('theirs')), null, 'its pong goes on')
   t.equal(pinger.hasForeignPing, false)
   await clock.pass(1050)
-  t.same(log, [[1000, 'ask'], [2350, 'ask']])
+  t.same(log, [
+    [1000, 'ask'],
+    [2350, 'ask'],
+  ])
   t.not(state.lastPing, null)
 })
 
@@ -130,7 +152,10 @@ test('a client that leaves the ping of the other side unanswered is gone too', a
   const { clock, log, pinger } = swept('client')
   pinger.hasForeignPing = true
   await clock.pass(1400 + LATE)
-  t.same(log, [[1000, 'ask'], [1400 + LATE, 'gone']])
+  t.same(log, [
+    [1000, 'ask'],
+    [1400 + LATE, 'gone'],
+  ])
 })
 
 test('only pongs to our own pings are ours', async (t) => {
@@ -138,7 +163,14 @@ test('only pongs to our own pings are ours', async (t) => {
   await clock.pass(1000)
   const ping = state.lastPing!
   t.equal(ping.length, 8)
-  for (const payload of [Buffer.alloc(0), Buffer.from('x'), ping.subarray(0, 7), Buffer.concat([ping, Buffer.from('x')]), Buffer.alloc(8)]) t.equal(pinger.isOurs(payload, 1000), null)
+  for (const payload of [
+    Buffer.alloc(0),
+    Buffer.from('x'),
+    ping.subarray(0, 7),
+    Buffer.concat([ping, Buffer.from('x')]),
+    Buffer.alloc(8),
+  ])
+    t.equal(pinger.isOurs(payload, 1000), null)
   t.not(pinger.isOurs(Buffer.from(ping), 1000), null)
 })
 
@@ -147,7 +179,10 @@ test('a late pong to an earlier ping is ours, and no round trip', async (t) => {
   await clock.pass(1000)
   const first = state.lastPing!
   await clock.pass(1400)
-  t.same(log, [[1000, 'ask'], [2000, 'ask']])
+  t.same(log, [
+    [1000, 'ask'],
+    [2000, 'ask'],
+  ])
   t.not(state.lastPing!.equals(first), true)
   t.same(answer(first), { rttMs: null })
 })
@@ -159,7 +194,10 @@ test('an interval that is off asks nobody', async (t) => {
 })
 
 test('a client that talks is asked once, so that it is known to answer; an upstream that talks is not', async (t) => {
-  for (const [side, asked] of [['client', [[1000, 'ask']]], ['upstream', []]] as const) {
+  for (const [side, asked] of [
+    ['client', [[1000, 'ask']]],
+    ['upstream', []],
+  ] as const) {
     const { clock, log, state } = swept(side, {}, { hasAnswered: false })
     for (let i = 0; i < 100; i++) {
       state.received += 1
@@ -172,7 +210,12 @@ test('a client that talks is asked once, so that it is known to answer; an upstr
 test('a side is gone after so many pings in a row, and a byte in between begins the count anew', async (t) => {
   const gone = swept('client', { misses: 3 })
   await gone.clock.pass(4000)
-  t.same(gone.log, [[1000, 'ask'], [2000, 'ask'], [3000, 'ask'], [3400 + LATE, 'gone']])
+  t.same(gone.log, [
+    [1000, 'ask'],
+    [2000, 'ask'],
+    [3000, 'ask'],
+    [3400 + LATE, 'gone'],
+  ])
   const alive = swept('client', { misses: 3 })
   await alive.clock.pass(2900)
   alive.state.received += 1
@@ -225,21 +268,22 @@ test('bytes that a side takes behind a ping that it does not answer re-arm its c
   t.equal(log.at(-1)![1], 'gone')
 })
 
-for (const hasAnswered of [true, false]) test(`a ping that does not reach the host of a side for \`write\` makes it stalled, whether it has answered one before or not: ${hasAnswered}`, async (t) => {
-  const { clock, log, state, kernel } = swept('client', {}, { hasAnswered })
-  await clock.pass(1000)
-  kernel.unacknowledged = 10
-  // What is sent meanwhile goes to the kernel, and no further.
-  clock.every(100, () => {
-    state.sent += 5
-    kernel.unacknowledged += 5
+for (const hasAnswered of [true, false])
+  test(`a ping that does not reach the host of a side for \`write\` makes it stalled, whether it has answered one before or not: ${hasAnswered}`, async (t) => {
+    const { clock, log, state, kernel } = swept('client', {}, { hasAnswered })
+    await clock.pass(1000)
+    kernel.unacknowledged = 10
+    // What is sent meanwhile goes to the kernel, and no further.
+    clock.every(100, () => {
+      state.sent += 5
+      kernel.unacknowledged += 5
+    })
+    await clock.pass(2950)
+    t.same(log, [[1000, 'ask']])
+    // The answers of the kernel are a few looks behind.
+    await clock.pass(600)
+    t.equal(log.at(-1)![1], 'stalled')
   })
-  await clock.pass(2950)
-  t.same(log, [[1000, 'ask']])
-  // The answers of the kernel are a few looks behind.
-  await clock.pass(600)
-  t.equal(log.at(-1)![1], 'stalled')
-})
 
 test('a ping that waits behind what a side takes slowly makes nobody stalled, whatever is sent meanwhile', async (t) => {
   const { clock, log, state, kernel } = swept('client', {}, { hasAnswered: false })
@@ -260,7 +304,10 @@ test('what lies unread on this machine makes nobody stalled: it has come', async
 test('where the system does not tell, what it took counts as taken by the peer, and what waits here is for `write` alone', async (t) => {
   const { clock, log } = swept('client', {}, { tells: false })
   await clock.pass(1450)
-  t.same(log, [[1000, 'ask'], [1450, 'gone']])
+  t.same(log, [
+    [1000, 'ask'],
+    [1450, 'gone'],
+  ])
 })
 
 test('where the answers of the system do not come, a miss is one after ten seconds at the latest', async (t) => {
@@ -277,7 +324,10 @@ test('the pong to a ping of the other side is an answer, one that nobody asked f
   asked.pinger.hasForeignPing = true
   asked.pinger.isOurs(Buffer.from('theirs'), 0)
   await asked.clock.pass(1400 + LATE)
-  t.same(asked.log, [[1000, 'ask'], [1400 + LATE, 'gone']])
+  t.same(asked.log, [
+    [1000, 'ask'],
+    [1400 + LATE, 'gone'],
+  ])
   const unasked = swept('client', {}, { hasAnswered: false })
   unasked.pinger.isOurs(Buffer.from('mine'), 0)
   await unasked.clock.pass(1900)
@@ -299,7 +349,10 @@ test('a ping was just sent for a second, or until it is answered', (t) => {
   const pinger = new Pinger('upstream', fixed({ ping: options }), 0)
   t.notOk(pinger.hasJustAsked(0))
   const ping = pinger.ask(100, 0)
-  t.same([100, 1100, 1101].map((at) => pinger.hasJustAsked(at)), [true, true, false])
+  t.same(
+    [100, 1100, 1101].map((at) => pinger.hasJustAsked(at)),
+    [true, true, false],
+  )
   pinger.isOurs(ping, 200)
   t.notOk(pinger.hasJustAsked(300))
   t.end()

@@ -18,7 +18,9 @@ interface Receiver {
 }
 
 const { Receiver } = ws as unknown as { Receiver: new (options: object) => Receiver }
-const kStatusCode = Object.getOwnPropertySymbols(errorOf(Buffer.of(0xf0, 0))).find((symbol) => symbol.description === 'status-code')!
+const kStatusCode = Object.getOwnPropertySymbols(errorOf(Buffer.of(0xf0, 0))).find(
+  (symbol) => symbol.description === 'status-code',
+)!
 
 export interface OracleRules {
   isMasked: boolean
@@ -53,7 +55,11 @@ function makeReceiver(rules: OracleRules): Receiver {
 
 function errorOf(bytes: Buffer): Error {
   let found: Error | undefined
-  makeReceiver({ isMasked: false, isCompressed: false, maxMessageBytes: 0 })._write(bytes, 'buffer', (error) => (found = error))
+  makeReceiver({ isMasked: false, isCompressed: false, maxMessageBytes: 0 })._write(
+    bytes,
+    'buffer',
+    (error) => (found = error),
+  )
   return found!
 }
 
@@ -79,7 +85,8 @@ export function judge(bytes: Buffer, rules: OracleRules): Verdict {
   const isWhole = headerSize(bytes, frame, rules) <= bytes.length - frame
   const isControl = (bytes[frame]! & 8) !== 0
   // `ws` judges a length as soon as it has it; Sidegate with the whole header, and a control frame when it is whole.
-  if (failure !== undefined && (isWhole || isJudgedAtOnce(failure))) return { code: codeOf(failure), end: frame, ...seen }
+  if (failure !== undefined && (isWhole || isJudgedAtOnce(failure)))
+    return { code: codeOf(failure), end: frame, ...seen }
   return { code: null, end: isWhole && !isControl ? bytes.length : frame, ...seen }
 }
 

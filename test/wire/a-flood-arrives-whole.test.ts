@@ -30,11 +30,18 @@ test('four megabytes each way at once arrive whole and in order', (t) =>
 
 for (const [what, keys] of [
   ['', ''],
-  [', with limits that delay as well', 'limits: { bytes: { rate: 4MiB, burst: 64KiB }, messages: { rate: 10000, burst: 100 } }'],
+  [
+    ', with limits that delay as well',
+    'limits: { bytes: { rate: 4MiB, burst: 64KiB }, messages: { rate: 10000, burst: 100 } }',
+  ],
 ] as const) {
   test(`four thousand pieces of a byte each way arrive whole and in order${what}`, (t) =>
     forEachTransport(t, transports, async (t, transport) => {
-      const line = await openLine(t, transport, isWebSocket(transport) ? keys : keys.replace(/, messages: {[^}]*}/, ''))
+      const line = await openLine(
+        t,
+        transport,
+        isWebSocket(transport) ? keys : keys.replace(/, messages: {[^}]*}/, ''),
+      )
       const { client, service, gate } = line
       await Promise.all([drizzle(client, 4000), drizzle(service, 4000)])
       await Promise.all([gotAll(t, service, client.sent), gotAll(t, client, service.sent)])

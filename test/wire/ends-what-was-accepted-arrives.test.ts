@@ -13,7 +13,10 @@ const keys = 'buffers: { high: 4MiB }, deadlines: { close: 1s }'
 
 const sideOf = (peer: 'client' | 'service'): string => (peer === 'client' ? 'client' : 'upstream')
 
-for (const [from, to] of [['service', 'client'], ['client', 'service']] as const) {
+for (const [from, to] of [
+  ['service', 'client'],
+  ['client', 'service'],
+] as const) {
   test(`what the ${from} sent before its RST reaches a slow ${to} whole, and then it is an RST and no end`, (t) =>
     forEachTransport(t, streams, async (t, transport) => {
       const line = await openLine(t, transport, keys)
@@ -78,7 +81,12 @@ test('the FIN of a service without a Close is FIN for its client, behind all tha
 
 test('a client that takes nothing of what is before a Close ends with write_timeout after deadlines.close, and the record says how much was lost', (t) =>
   forEachTransport(t, ['websocket', 'websocket over tls', 'messages'], async (t, transport) => {
-    const { client, service, gate } = await openLine(t, transport, 'buffers: { high: 16MiB }, deadlines: { close: 400ms }', { unread: true })
+    const { client, service, gate } = await openLine(
+      t,
+      transport,
+      'buffers: { high: 16MiB }, deadlines: { close: 400ms }',
+      { unread: true },
+    )
     await service.send(6 * BYTES)
     service.finish()
     const { reason, side, detail } = await gate.end()

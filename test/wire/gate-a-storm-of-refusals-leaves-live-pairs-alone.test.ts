@@ -20,7 +20,10 @@ const BYTES = 1000
 /** Sends so many bytes of its stream, the nth of them, and gets them back. */
 type Exchange = (nth: number) => Promise<Buffer>
 
-const kinds: Record<string, (t: Test) => Promise<{ port: number; live: (port: number, seed: number) => Promise<Exchange> }>> = {
+const kinds: Record<
+  string,
+  (t: Test) => Promise<{ port: number; live: (port: number, seed: number) => Promise<Exchange> }>
+> = {
   tcp: async (t) => ({
     port: (await echo(t)).port,
     async live(port, seed) {
@@ -53,9 +56,11 @@ function refused(port: number): Promise<void> {
 
 async function storm(port: number): Promise<void> {
   let left = STORM
-  await Promise.all(Array.from({ length: AT_A_TIME }, async () => {
-    while (left-- > 0) await refused(port)
-  }))
+  await Promise.all(
+    Array.from({ length: AT_A_TIME }, async () => {
+      while (left-- > 0) await refused(port)
+    }),
+  )
 }
 
 const full = `limits: { connections: ${PAIRS} }`
@@ -64,15 +69,23 @@ const denying = `limits: { connections: ${STORM} }, access: { deny: [127.0.1.0/2
 for (const [what, protocol, keys, reason] of [
   ['limits.connections', 'tcp', full, 'too_many'],
   ['limits.connections', 'http', full, 'too_many'],
-  ['limits.newConnections', 'tcp', `limits: { connections: ${STORM}, newConnections: { rate: 1, burst: ${PAIRS}, onExceed: close } }`, 'rate_limited'],
+  [
+    'limits.newConnections',
+    'tcp',
+    `limits: { connections: ${STORM}, newConnections: { rate: 1, burst: ${PAIRS}, onExceed: close } }`,
+    'rate_limited',
+  ],
   ['access.deny', 'tcp', denying, 'denied'],
 ] as const) {
   test(`${STORM} connections that ${what} refuses (${protocol}) are each counted once, leave nothing behind, and cost no live pair a byte`, async (t) => {
     watchLeaks(t)
     const { port: upstream, live } = await kinds[protocol]!(t)
-    const gate = await startGate(t, [`protocol: ${protocol}, upstream: "127.0.0.1:${upstream}", ${keys}`], { clock: stillClock() })
+    const gate = await startGate(t, [`protocol: ${protocol}, upstream: "127.0.0.1:${upstream}", ${keys}`], {
+      clock: stillClock(),
+    })
     const exchanges = await Promise.all(Array.from({ length: PAIRS }, (_, seed) => live(gate.port, seed)))
-    const isWhole = async (seed: number, nth: number): Promise<boolean> => (await exchanges[seed]!(nth)).equals(pattern(BYTES, seed, nth * BYTES))
+    const isWhole = async (seed: number, nth: number): Promise<boolean> =>
+      (await exchanges[seed]!(nth)).equals(pattern(BYTES, seed, nth * BYTES))
     const first = await Promise.all(exchanges.map((_, seed) => isWhole(seed, 0)))
     t.notOk(first.includes(false))
     const before = resources()
@@ -80,16 +93,26 @@ for (const [what, protocol, keys, reason] of [
     const pairs = exchanges.map(async (_, seed) => {
       let rounds = 1
       // In steps: libuv accepts once a turn, and pairs that never rest would make each turn a long one.
-      for (; !over.signal.aborted; rounds++, await delay(20)) if (!(await isWhole(seed, rounds))) return `not what pair ${seed} sent in round ${rounds}`
+      for (; !over.signal.aborted; rounds++, await delay(20))
+        if (!(await isWhole(seed, rounds))) return `not what pair ${seed} sent in round ${rounds}`
       return rounds > 2 ? null : `pair ${seed} waited for the storm to end`
     })
     await storm(gate.port)
     over.abort()
-    t.same((await Promise.all(pairs)).filter((problem) => problem !== null), [])
+    t.same(
+      (await Promise.all(pairs)).filter((problem) => problem !== null),
+      [],
+    )
     const samples = readSamples(await gate.metrics())
     t.equal(samples.get('sidegate_connections_rejected_total', { listener: 'l0', reason }), STORM)
-    t.equal(samples.get('sidegate_connections_opened_total', { listener: 'l0', protocol: protocol === 'http' ? 'websocket' : 'tcp' }), PAIRS)
-    t.same([gate.sidegate.registry.size, gate.lines.length], [PAIRS, 0], 'no live pair ended')
+    t.equal(
+      samples.get('sidegate_connections_opened_total', {
+        listener: 'l0',
+        protocol: protocol === 'http' ? 'websocket' : 'tcp',
+      }),
+      PAIRS,
+    )
+    t.same([gate.registry.size, gate.lines.length], [PAIRS, 0], 'no live pair ended')
     await assertNoLeaks(t, before)
   })
 }

@@ -14,13 +14,17 @@ import { rawClient, scriptedUpstream } from '../support/websocket.ts'
 
 /** What is told of the only connection, once it waits for what is said. */
 async function waitingFor(gate: Gate, what: string | RegExp): Promise<Row> {
-  const isThere = (text: unknown): boolean => (typeof what === 'string' ? text === what : what.test(String(text)))
+  const isThere = (text: unknown): boolean =>
+    typeof what === 'string' ? text === what : what.test(String(text))
   let seen: Row = {}
-  await eventually(async () => {
-    if (gate.sidegate.registry.size === 0) return false
-    seen = JSON.parse((await ask(gate.adminPort, `/connections/${gate.open().id}`, {}, 'GET')).body) as Row
-    return isThere(seen['waitsFor'])
-  }, { what: `a connection that waits for ${what}` }).catch((error: Error) => {
+  await eventually(
+    async () => {
+      if (gate.registry.size === 0) return false
+      seen = JSON.parse((await ask(gate.adminPort, `/connections/${gate.open().id}`, {}, 'GET')).body) as Row
+      return isThere(seen['waitsFor'])
+    },
+    { what: `a connection that waits for ${what}` },
+  ).catch((error: Error) => {
     throw new Error(`${error.message}, saw ${String(seen['waitsFor'])}`)
   })
   return seen
@@ -29,7 +33,9 @@ async function waitingFor(gate: Gate, what: string | RegExp): Promise<Row> {
 /** Whether that deadline comes next, within `maxMs`. One that is due may be told until the sweep that finds it so. */
 function isNext(row: Row, key: string, side: string, maxMs: number): boolean {
   const found = row['nextDeadline'] as { key: string; side: string; inMs: number } | null
-  return found !== null && found.key === key && found.side === side && found.inMs > -1000 && found.inMs <= maxMs
+  return (
+    found !== null && found.key === key && found.side === side && found.inMs > -1000 && found.inMs <= maxMs
+  )
 }
 
 test('tcp: data, a reader that stopped, and the other side after a FIN', async (t) => {
@@ -45,7 +51,7 @@ test('tcp: data, a reader that stopped, and the other side after a FIN', async (
 
   const flood = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${(await flooder(t)).port}"`])
   await connect(t, flood.port, { unread: true })
-  await eventually(() => flood.sidegate.registry.size === 1)
+  await eventually(() => flood.registry.size === 1)
   await heldBack(flood.open(), 'to_client')
   const stalled = await waitingFor(flood, /^the client to take \d/)
   t.match(stalled, { paused: { toClient: true, toUpstream: false } })
@@ -88,7 +94,11 @@ test('WebSocket: the 101, and the answer to a Close frame', async (t) => {
   const deafServer = await scriptedUpstream(t, (said) => said.accept())
   const closing = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${deafServer.port}"`])
   const client = await rawClient(t, closing.port)
-  await client.sendFrame({ opcode: 'close', payload: Buffer.from([0x03, 0xe8]), mask: Buffer.from([1, 2, 3, 4]) })
+  await client.sendFrame({
+    opcode: 'close',
+    payload: Buffer.from([0x03, 0xe8]),
+    mask: Buffer.from([1, 2, 3, 4]),
+  })
   const row = await waitingFor(closing, 'the Close frame of the upstream')
   t.ok(isNext(row, 'deadlines.close', 'client', 5000))
 })
@@ -96,7 +106,9 @@ test('WebSocket: the 101, and the answer to a Close frame', async (t) => {
 test('WebSocket: a pong that is owed', async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, (said) => said.accept())
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { ping: { interval: 500ms, timeout: 500ms, misses: 1 } }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { ping: { interval: 500ms, timeout: 500ms, misses: 1 } }`,
+  ])
   const client = await rawClient(t, gate.port)
   const { payload } = await client.nextFrame()
   await client.sendFrame({ opcode: 'pong', payload })
@@ -120,7 +132,14 @@ test('plain HTTP: an answer, and the next request', async (t) => {
   t.equal(idle['state'], 'idle')
   t.ok(isNext(idle, 'http.keepAlive', 'sidegate', 65_000))
   await client.send('GET /never HTTP/1.1\r\n')
-  t.ok(isNext(await waitingFor(gate, 'the rest of the head of a request'), 'deadlines.handshake', 'client', 10_000))
+  t.ok(
+    isNext(
+      await waitingFor(gate, 'the rest of the head of a request'),
+      'deadlines.handshake',
+      'client',
+      10_000,
+    ),
+  )
   void client.send('Host: a\r\nContent-Length: 5\r\n\r\n')
   t.ok(isNext(await waitingFor(gate, 'more of the request body'), 'deadlines.request', 'client', 60_000))
 })

@@ -22,7 +22,11 @@ async function scene(t: Test, keys: string) {
   return {
     gate,
     dials: () => dials,
-    rejected: async (reason: string) => readSamples(await gate.metrics()).get('sidegate_connections_rejected_total', { listener: 'l0', reason }),
+    rejected: async (reason: string) =>
+      readSamples(await gate.metrics()).get('sidegate_connections_rejected_total', {
+        listener: 'l0',
+        reason,
+      }),
   }
 }
 
@@ -31,13 +35,17 @@ for (const [what, keys, words] of [
   ['whom access.deny names', 'protocol: tcp, access: { deny: [127.0.0.0/8] }', 'hello'],
   ['whom access.allow does not name', 'protocol: tcp, access: { allow: [10.0.0.0/8] }', 'hello'],
   ['whom access.deny names, over HTTP,', 'protocol: http, access: { deny: [127.0.0.0/8] }', REQUEST],
-  ['whose PROXY header nobody trusts', 'protocol: tcp, proxyProtocol: { accept: any, trusted: [10.0.0.0/8] }, access: { allow: [10.0.0.0/8] }', 'PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\nhello'],
+  [
+    'whose PROXY header nobody trusts',
+    'protocol: tcp, proxyProtocol: { accept: any, trusted: [10.0.0.0/8] }, access: { allow: [10.0.0.0/8] }',
+    'PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\nhello',
+  ],
 ] as const) {
   test(`a client ${what} and that was gone before its accept reaches no upstream`, async (t) => {
     const { gate, dials, rejected } = await scene(t, keys)
     hitAndRun(gate.port, words)
     await eventually(async () => (await rejected('reset')) === 1)
-    t.same([dials(), gate.sidegate.registry.size, gate.lines.length], [0, 0, 0])
+    t.same([dials(), gate.registry.size, gate.lines.length], [0, 0, 0])
   })
 }
 

@@ -22,20 +22,29 @@ const RESET = { kind: 'reset', code: 'ECONNRESET' }
 test('a drain refuses new connections, flushes idle pairs with FIN, says so to the probes, and leaves nothing', async (t) => {
   watchLeaks(t)
   const upstream = await echo(t)
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`, `protocol: http, upstream: "127.0.0.1:${upstream.port}"`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`,
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}"`,
+  ])
   const clients = await Promise.all([1, 2, 3].map(() => connect(t, gate.port)))
   for (const client of clients) {
     await client.write('hello')
     await client.read(5)
   }
   const readiness = async (): Promise<number> =>
-    parseAnswer((await requestRaw(t, gate.healthPort, 'GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')).bytes).status
+    parseAnswer(
+      (await requestRaw(t, gate.healthPort, 'GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'))
+        .bytes,
+    ).status
   t.equal(await readiness(), 200)
   await within(gate.drain(5000))
   for (const client of clients) t.same(await within(client.closed), FIN)
   for (const { closed } of upstream.connections) t.same(await within(closed), FIN)
-  t.equal(gate.sidegate.registry.size, 0)
-  t.same(gate.lines.map((line) => line['close']), ['drain', 'drain', 'drain'])
+  t.equal(gate.registry.size, 0)
+  t.same(
+    gate.lines.map((line) => line['close']),
+    ['drain', 'drain', 'drain'],
+  )
   for (const port of gate.ports) await t.rejects(connect(t, port), { code: 'ECONNREFUSED' })
   t.equal(await readiness(), 503)
   t.equal(readSamples(await gate.metrics()).get('sidegate_draining'), 1)
@@ -47,15 +56,16 @@ test('what waits for a slow reader when a drain begins is still delivered', asyn
     void wire.flood()
     void wire.ended.then(() => wire.destroy())
   })
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`])
+  const listener = `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 1s }`
+  const gate = await startGate(t, [listener], {}, 'drain: { tcp: spread }')
   const client = await connect(t, gate.port, { unread: true, into: { write: () => {} } })
-  const connection = await eventually(() => gate.sidegate.registry.get(1))
+  const connection = await eventually(() => gate.registry.get(1))
   await heldBack(connection, 'to_client')
   const owed = connection.toClient.received
-  const drained = gate.drain(5000)
+  const drained = gate.drain(20_000)
   client.resumeReading()
   await within(client.ended)
-  await within(drained)
+  await within(drained, { withinMs: 20_000 })
   t.ok(client.bytes >= owed)
   t.equal(client.bytes, connection.toClient.sent, 'all that was accepted')
   t.match(await gate.end(), { reason: 'drain', side: 'sidegate', phase: 'relay' })
@@ -64,12 +74,14 @@ test('what waits for a slow reader when a drain begins is still delivered', asyn
 test('peers that do not go are reset after deadlines.close, and that ends the drain', async (t) => {
   watchLeaks(t)
   const upstream = await neverCloses(t)
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 200ms }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 200ms }`,
+  ])
   const client = await connect(t, gate.port, { halfOpen: true })
-  await eventually(() => gate.sidegate.registry.size === 1 && gate.open().phase === 'relay')
+  await eventually(() => gate.registry.size === 1 && gate.open().phase === 'relay')
   const watch = stopwatch(t)
   await within(gate.drain(20_000))
-  t.ok(watch.livedMs < 1500, `${watch.livedMs} of ${watch.ms} ms`)
+  t.ok(watch.livedMs < 15_000, `${watch.livedMs} of ${watch.ms} ms: not the end of the grace period`)
   t.match(await gate.end(), { reason: 'drain', side: 'sidegate' })
   await isReset(t, client)
 })
@@ -77,11 +89,13 @@ test('peers that do not go are reset after deadlines.close, and that ends the dr
 test('when the grace period of a drain is over, peers that do not go are reset', async (t) => {
   watchLeaks(t)
   const upstream = await neverCloses(t)
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 3s }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 3s }`,
+  ])
   const client = await connect(t, gate.port, { halfOpen: true })
-  await eventually(() => gate.sidegate.registry.size === 1 && gate.open().phase === 'relay')
+  await eventually(() => gate.registry.size === 1 && gate.open().phase === 'relay')
   await within(gate.drain(200))
-  t.equal(gate.sidegate.registry.size, 0, 'none is left')
+  t.equal(gate.registry.size, 0, 'none is left')
   t.match(await gate.end(), { reason: 'drain', side: 'sidegate' }, 'the first cause stays')
   await isReset(t, client)
 })
@@ -89,7 +103,9 @@ test('when the grace period of a drain is over, peers that do not go are reset',
 test('a drain resets a client whose upstream is still dialled', async (t) => {
   watchLeaks(t)
   const upstream = await backlogFull(t)
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { connect: 20s }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { connect: 20s }`,
+  ])
   const client = await connect(t, gate.port)
   await eventually(() => gate.open().phase === 'connect')
   await within(gate.drain(5000))
@@ -99,9 +115,11 @@ test('a drain resets a client whose upstream is still dialled', async (t) => {
 
 test('a drain of an empty gate is over at once, and a second one does nothing', async (t) => {
   watchLeaks(t)
-  const gate = await startGate(t, [`protocol: tcp, upstream: { addresses: ["127.0.0.1:${refuser(t).port}"], retryFor: off }`])
-  const start = performance.now()
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: { addresses: ["127.0.0.1:${refuser(t).port}"], retryFor: off }`,
+  ])
+  const watch = stopwatch(t)
   await gate.drain(20_000)
   await gate.drain(20_000)
-  t.ok(performance.now() - start < 2000)
+  t.ok(watch.livedMs < 2000, `${watch.livedMs} of ${watch.ms} ms`)
 })

@@ -21,7 +21,11 @@ test('a TCP connection that is killed is reset on both sides, and its line says 
   const client = await connect(t, gate.port)
   await client.write('hello')
   await client.read(5)
-  t.match(await killOnly(gate), { status: 200, protocol: 'tcp', close: { reason: 'killed', side: 'sidegate', phase: 'relay' } })
+  t.match(await killOnly(gate), {
+    status: 200,
+    protocol: 'tcp',
+    close: { reason: 'killed', side: 'sidegate', phase: 'relay' },
+  })
   t.match(await within(client.closed), { kind: 'reset', code: 'ECONNRESET' })
   t.match(await within((await upstream.connection()).closed), { kind: 'reset', code: 'ECONNRESET' })
   t.match(await gate.end(), { reason: 'killed', side: 'sidegate', phase: 'relay', detail: 'by an operator' })
@@ -57,9 +61,9 @@ test('one that hangs on a reader that stopped is gone at once when it is killed'
   const upstream = await flooder(t)
   const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`])
   await connect(t, gate.port, { unread: true })
-  await eventually(() => gate.sidegate.registry.size === 1)
+  await eventually(() => gate.registry.size === 1)
   await heldBack(gate.open(), 'to_client')
   await killOnly(gate)
   t.match(await gate.end(), { reason: 'killed' })
-  await eventually(() => gate.sidegate.registry.size === 0)
+  await eventually(() => gate.registry.size === 0)
 })

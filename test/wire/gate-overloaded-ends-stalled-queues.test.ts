@@ -14,11 +14,12 @@ const MIB = 1024 * KIB
 /** The kernel is asked less often where there are many thousands of sockets. */
 const PATIENCE_MS = 20_000
 
-const queued = ({ sidegate }: Gate): number => [...sidegate.registry].reduce((sum, { owner }) => sum + owner!.queued('client') + owner!.queued('upstream'), 0)
+const queued = ({ registry }: Gate): number =>
+  [...registry].reduce((sum, { owner }) => sum + owner!.queued('client') + owner!.queued('upstream'), 0)
 
 /** What the connection of that id holds for its client has not been touched for so long. */
-function quietMs({ sidegate }: Gate, id: number): number {
-  return performance.now() - sidegate.registry.get(id)!.owner!.takenAt('client')
+function quietMs({ registry }: Gate, id: number): number {
+  return performance.now() - registry.get(id)!.owner!.takenAt('client')
 }
 
 /** A client that reads nothing, once it has stopped its upstream. */
@@ -38,15 +39,27 @@ async function sawReset(t: Test, client: Wire): Promise<void> {
 test('over memory.buffered the largest stalled pair is overloaded and gets RST, while smaller ones and a live echo go on', async (t) => {
   watchLeaks(t)
   const [flood, answers] = [await flooder(t), await echo(t)]
-  const to = (port: number, high: string): string => `protocol: tcp, upstream: "127.0.0.1:${port}", buffers: { high: ${high} }`
-  const gate = await startGate(t, [to(flood.port, '512KiB'), to(flood.port, '64KiB'), to(answers.port, '64KiB')], {}, 'memory: { buffered: 512KiB, refuseAt: off }')
+  const to = (port: number, high: string): string =>
+    `protocol: tcp, upstream: "127.0.0.1:${port}", buffers: { high: ${high} }`
+  const gate = await startGate(
+    t,
+    [to(flood.port, '512KiB'), to(flood.port, '64KiB'), to(answers.port, '64KiB')],
+    {},
+    'memory: { buffered: 512KiB, refuseAt: off }',
+  )
   const [large, small, live] = gate.ports
   const alive = await connect(t, live!)
   const largest = await stalled(t, gate, large!)
+  await eventually(() => queued(gate) > 256 * KIB, { what: 'the largest queue' })
   const others = [await stalled(t, gate, small!)]
   // One alone never holds more than the budget, so it is within it until enough of the others have come.
   while (queued(gate) <= 512 * KIB && gate.lines.length === 0) others.push(await stalled(t, gate, small!))
-  t.match(await gate.end(), { reason: 'overloaded', side: 'sidegate', phase: 'relay', line: { listener: 'l0' } })
+  t.match(await gate.end(), {
+    reason: 'overloaded',
+    side: 'sidegate',
+    phase: 'relay',
+    line: { listener: 'l0' },
+  })
   await sawReset(t, largest)
   for (let round = 0; round < 20; round++) {
     await alive.write('ping')
@@ -55,13 +68,18 @@ test('over memory.buffered the largest stalled pair is overloaded and gets RST, 
   const samples = readSamples(await gate.metrics())
   t.equal(samples.get('sidegate_memory_buffered_limit_bytes'), 512 * KIB)
   t.equal(samples.get('sidegate_connections_closed_total', { reason: 'overloaded', listener: 'l1' }), 0)
-  t.ok(gate.sidegate.registry.get(1), 'the echo is still there')
+  t.ok(gate.registry.get(1), 'the echo is still there')
 })
 
 test('a single pair that holds more than the budget is overloaded, and its upstream gets RST as well', async (t) => {
   watchLeaks(t)
   const upstream = await flooder(t)
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", buffers: { high: 512KiB }`], {}, 'memory: { buffered: 128KiB, refuseAt: off }')
+  const gate = await startGate(
+    t,
+    [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", buffers: { high: 512KiB }`],
+    {},
+    'memory: { buffered: 128KiB, refuseAt: off }',
+  )
   const client = await connect(t, gate.port, { unread: true })
   t.match(await gate.end(), { reason: 'overloaded', side: 'sidegate' })
   await sawReset(t, client)
@@ -72,9 +90,20 @@ test('a single pair that holds more than the budget is overloaded, and its upstr
 test('just within memory.buffered nobody is ended', async (t) => {
   watchLeaks(t)
   const upstream = await flooder(t)
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", buffers: { high: 64KiB }`], {}, 'memory: { buffered: 192KiB, refuseAt: off }')
-  const clients = [await stalled(t, gate, gate.port), await stalled(t, gate, gate.port), await stalled(t, gate, gate.port)]
-  await eventually(() => [1, 2, 3].every((id) => quietMs(gate, id) >= 1000), { what: 'them to be stalled for long' })
+  const gate = await startGate(
+    t,
+    [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", buffers: { high: 64KiB }`],
+    {},
+    'memory: { buffered: 192KiB, refuseAt: off }',
+  )
+  const clients = [
+    await stalled(t, gate, gate.port),
+    await stalled(t, gate, gate.port),
+    await stalled(t, gate, gate.port),
+  ]
+  await eventually(() => [1, 2, 3].every((id) => quietMs(gate, id) >= 1000), {
+    what: 'them to be stalled for long',
+  })
   t.same([gate.lines.length, clients.map(({ outcome }) => outcome)], [0, [null, null, null]])
 })
 
@@ -83,7 +112,9 @@ test('while memory is used up, stalled pairs are overloaded one after the other,
   const memory = testMemory()
   const total = 32 * MIB
   const [flood, transfer] = [await flooder(t), await flooder(t, { total, seed: 7 })]
-  const listeners = [flood, transfer].map(({ port }) => `protocol: tcp, upstream: "127.0.0.1:${port}", buffers: { high: 256KiB }`)
+  const listeners = [flood, transfer].map(
+    ({ port }) => `protocol: tcp, upstream: "127.0.0.1:${port}", buffers: { high: 256KiB }`,
+  )
   const gate = await startGate(t, listeners, { memory })
   const reader = await connect(t, gate.ports[1]!, { into: { write: () => {} } })
   // Slower than it is sent to: as much waits for it as for the others.
@@ -91,10 +122,20 @@ test('while memory is used up, stalled pairs are overloaded one after the other,
   reader.socket.on('data', () => isPaced && reader.stopReading())
   const pace = setInterval(() => reader.resumeReading(), 25)
   t.teardown(() => clearInterval(pace))
-  const clients = [await stalled(t, gate, gate.port), await stalled(t, gate, gate.port), await stalled(t, gate, gate.port)]
+  const clients = [
+    await stalled(t, gate, gate.port),
+    await stalled(t, gate, gate.port),
+    await stalled(t, gate, gate.port),
+  ]
   memory.use(0.96)
-  await eventually(() => gate.lines.length >= 3 && gate.lines, { what: 'the stalled ones to end', withinMs: PATIENCE_MS })
-  t.same(gate.lines.map((line) => [line['close'], line['listener']]), Array.from({ length: 3 }, () => ['overloaded', 'l0']))
+  await eventually(() => gate.lines.length >= 3 && gate.lines, {
+    what: 'the stalled ones to end',
+    withinMs: PATIENCE_MS,
+  })
+  t.same(
+    gate.lines.map((line) => [line['close'], line['listener']]),
+    Array.from({ length: 3 }, () => ['overloaded', 'l0']),
+  )
   for (const client of clients) await sawReset(t, client)
   isPaced = false
   t.equal(await within(reader.ended, { withinMs: 20_000 }), true)
@@ -108,11 +149,15 @@ test('a reader of few bytes a second, whom the kernel shows as stalled, is told 
   const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`], { memory })
   const slow = await trickleReader(t, gate.port, { bytes: 2000, everyMs: 50 })
   await stalled(t, gate, gate.port)
-  await eventually(() => quietMs(gate, 1) >= 1000 && quietMs(gate, 2) >= 1000, { what: 'both to look stalled' })
+  await eventually(() => quietMs(gate, 1) >= 1000 && quietMs(gate, 2) >= 1000, {
+    what: 'both to look stalled',
+  })
   // From here on the kernel is asked, and who was not asked for is not ended.
   memory.use(0.96)
   await eventually(() => gate.lines.length > 0, { what: 'an end', withinMs: PATIENCE_MS })
   t.match(await gate.end(), { reason: 'overloaded', line: { id: 2 } })
-  await eventually(() => (gate.sidegate.registry.get(1)?.toClient.sent ?? 0) > 0 && slow.bytes > 100_000, { what: 'the slow one to go on' })
+  await eventually(() => (gate.registry.get(1)?.toClient.sent ?? 0) > 0 && slow.bytes > 100_000, {
+    what: 'the slow one to go on',
+  })
   t.equal(gate.lines.length, 1)
 })

@@ -27,7 +27,9 @@ async function ask(t: Test, port: number, path: string): Promise<Answer> {
 }
 
 async function readyz({ healthPort }: Gate): Promise<{ isReady: boolean; text: string }> {
-  const response = await fetch(`http://127.0.0.1:${healthPort}/readyz?verbose`, { headers: { connection: 'close' } })
+  const response = await fetch(`http://127.0.0.1:${healthPort}/readyz?verbose`, {
+    headers: { connection: 'close' },
+  })
   return { isReady: response.status === 200, text: await response.text() }
 }
 
@@ -51,7 +53,13 @@ test('an overloaded gate resets new tcp clients, serves those it has, and recove
   await inside.write('still')
   t.equal((await inside.read(5)).toString(), 'still')
   t.equal(upstream.connections.length, 1)
-  t.equal(readSamples(await gate.metrics()).get('sidegate_connections_rejected_total', { listener: 'l0', reason: 'overloaded' }), 1)
+  t.equal(
+    readSamples(await gate.metrics()).get('sidegate_connections_rejected_total', {
+      listener: 'l0',
+      reason: 'overloaded',
+    }),
+    1,
+  )
   await recover(gate, memory)
   const after = await connect(t, gate.port)
   await after.write('2')
@@ -68,9 +76,13 @@ test('an overloaded gate answers HTTP clients with a whole 503 and Retry-After, 
   const kept = await httpClient(t, gate.port)
   t.equal((await kept.get(get('/before'))).status, 200)
   const silent = await httpClient(t, gate.port)
-  await eventually(() => gate.sidegate.registry.size === 2)
+  await eventually(() => gate.registry.size === 2)
   await overload(gate, memory)
-  const refused = [await ask(t, gate.port, '/new'), await kept.get(get('/kept')), await silent.get(get('/first'))]
+  const refused = [
+    await ask(t, gate.port, '/new'),
+    await kept.get(get('/kept')),
+    await silent.get(get('/first')),
+  ]
   for (const { status, header, body, isWhole } of refused) {
     t.same([status, header('connection'), isWhole], [503, 'close', true])
     t.match(header('retry-after'), /^[1-5]$/)
@@ -80,7 +92,11 @@ test('an overloaded gate answers HTTP clients with a whole 503 and Retry-After, 
   t.match(await gate.end(), { reason: 'overloaded', side: 'sidegate' })
   await recover(gate, memory)
   t.equal((await (await httpClient(t, gate.port)).get(get('/after'))).status, 200)
-  t.same(upstream.requests.map(({ target }) => target), ['/before', '/after'], 'nothing reached the upstream meanwhile')
+  t.same(
+    upstream.requests.map(({ target }) => target),
+    ['/before', '/after'],
+    'nothing reached the upstream meanwhile',
+  )
   const samples = readSamples(await gate.metrics())
   t.equal(samples.get('sidegate_http_requests_total', { code: '503' }), 2)
   t.equal(samples.get('sidegate_connections_rejected_total', { listener: 'l0', reason: 'overloaded' }), 1)
@@ -96,7 +112,7 @@ test('an overloaded gate takes no WebSocket, neither first nor later on a connec
   const early = await httpClient(t, gate.port)
   const kept = await httpClient(t, gate.port)
   t.equal((await kept.get(get('/plain'))).status, 426)
-  await eventually(() => gate.sidegate.registry.size === 3)
+  await eventually(() => gate.registry.size === 3)
   await overload(gate, memory)
   for (const client of [early, kept, await httpClient(t, gate.port)]) {
     const { status, body, header } = await client.get(upgradeRequest())
@@ -141,7 +157,8 @@ test('readiness fails while it refuses, liveness never, and the metrics tell how
   t.equal((await readyz(gate)).isReady, true, 'shedding is no reason to be taken out of service')
   await overload(gate, memory)
   t.match((await readyz(gate)).text, /^\[-\]memory failed: overloaded$/m)
-  for (const path of ['/livez', '/startupz', '/metrics']) t.equal((await ask(t, gate.healthPort, path)).status, 200, path)
+  for (const path of ['/livez', '/startupz', '/metrics'])
+    t.equal((await ask(t, gate.healthPort, path)).status, 200, path)
   const samples = readSamples(await gate.metrics())
   const limit = 100 * 1024 * 1024
   t.equal(samples.get('sidegate_memory_limit_bytes'), limit)
@@ -175,21 +192,43 @@ test('while memory runs short a silent connection ends by idle_timeout and a kep
   const tookMs = performance.now() - start
   t.ok(tookMs > 700, `${tookMs} ms`)
   await gate.end(1)
-  t.same(Object.fromEntries(gate.lines.map((line) => [line['listener'], line['close']])), { l0: 'idle_timeout', l2: 'eof' })
+  t.same(Object.fromEntries(gate.lines.map((line) => [line['listener'], line['close']])), {
+    l0: 'idle_timeout',
+    l2: 'eof',
+  })
   const before = live.bytes
   await eventually(() => live.bytes > before)
 })
 
 for (const { title, deadlines, request, answer } of [
-  { title: 'an answer that stops', deadlines: 'idle: 10s', request: get(), answer: 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello' },
-  { title: 'an answer that does not come', deadlines: 'upstreamIdle: 10s', request: get(), answer: undefined },
-  { title: 'a body that stops', deadlines: 'clientIdle: 10s', request: `${get('/', 'Content-Length: 10\r\n', 'POST')}hello`, answer: undefined },
+  {
+    title: 'an answer that stops',
+    deadlines: 'idle: 10s',
+    request: get(),
+    answer: 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello',
+  },
+  {
+    title: 'an answer that does not come',
+    deadlines: 'upstreamIdle: 10s',
+    request: get(),
+    answer: undefined,
+  },
+  {
+    title: 'a body that stops',
+    deadlines: 'clientIdle: 10s',
+    request: `${get('/', 'Content-Length: 10\r\n', 'POST')}hello`,
+    answer: undefined,
+  },
 ]) {
   test(`while memory runs short ${title} ends by idle_timeout sooner`, async (t) => {
     watchLeaks(t)
     const memory = testMemory()
     const upstream = await recordingUpstream(t, () => answer)
-    const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { ${deadlines} }`], { memory })
+    const gate = await startGate(
+      t,
+      [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { ${deadlines} }`],
+      { memory },
+    )
     const client = await httpClient(t, gate.port)
     await client.send(request)
     await upstream.connection()

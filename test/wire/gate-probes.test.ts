@@ -13,11 +13,21 @@ for (const protocol of ['tcp', 'http']) {
     const gate = await startGate(t, [listener])
     const closed = async (): Promise<number> => {
       const samples = readSamples(await gate.metrics())
-      return ['eof', 'reset', 'aborted'].reduce((sum, reason) => sum + (samples.get('sidegate_connections_closed_total', { listener: 'l0', protocol, side: 'client', reason }) ?? 0), 0)
+      return ['eof', 'reset', 'aborted'].reduce(
+        (sum, reason) =>
+          sum +
+          (samples.get('sidegate_connections_closed_total', {
+            listener: 'l0',
+            protocol,
+            side: 'client',
+            reason,
+          }) ?? 0),
+        0,
+      )
     }
     const probe = async (by: 'end' | 'reset', nth: number): Promise<void> => {
       const client = await connect(t, gate.port)
-      await eventually(() => gate.sidegate.registry.size === 1)
+      await eventually(() => gate.registry.size === 1)
       client[by]()
       await eventually(async () => (await closed()) === nth)
     }

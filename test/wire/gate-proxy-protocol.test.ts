@@ -12,27 +12,34 @@ import { outcomeOf } from '../support/outcome.ts'
 import { connect, echo } from '../support/peers.ts'
 import { stopwatch } from '../support/stopwatch.ts'
 import { proxyHeader } from '../../src/upstream/proxy-header.ts'
+import { addressOf, atPort } from '../support/addresses.ts'
 
 root.setTimeout(120_000)
 
 const RESET = { kind: 'reset', code: 'ECONNRESET' }
 const proxyProtocol = 'proxyProtocol: { accept: any, trusted: [127.0.0.1] }'
-const introduced = { clientAddress: '203.0.113.7:4711', localAddress: '198.51.100.1:443' }
+const introduced = { client: addressOf('203.0.113.7:4711'), localAddress: atPort('198.51.100.1:443') }
 const v1 = proxyHeader('v1', introduced)
 const v2 = proxyHeader('v2', introduced)
 
-const rejected = async (gate: Gate, reason: string): Promise<number | undefined> => readSamples(await gate.metrics()).get('sidegate_connections_rejected_total', { listener: 'l0', reason })
+const rejected = async (gate: Gate, reason: string): Promise<number | undefined> =>
+  readSamples(await gate.metrics()).get('sidegate_connections_rejected_total', { listener: 'l0', reason })
 
-for (const [version, header] of [['1', v1], ['2', v2]] as const) {
+for (const [version, header] of [
+  ['1', v1],
+  ['2', v2],
+] as const) {
   test(`the client that a header of version ${version} names is the client, and not a byte of the header goes on`, async (t) => {
     watchLeaks(t)
     const upstream = await echo(t)
-    const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", ${proxyProtocol}`])
+    const gate = await startGate(t, [
+      `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", ${proxyProtocol}`,
+    ])
     const sent = pattern(300_000, 1, 0)
     const client = await connect(t, gate.port)
     void client.write(Buffer.concat([header, sent]))
-    await eventually(() => gate.sidegate.registry.size === 1)
-    t.equal(gate.open().clientAddress, '203.0.113.7:4711')
+    await eventually(() => gate.registry.size === 1)
+    t.equal(gate.open().client.text, '203.0.113.7:4711')
     client.end()
     t.ok((await within(client.received)).equals(sent))
     t.match(await gate.end(), { reason: 'eof', line: { client: '203.0.113.7:4711' } })
@@ -41,14 +48,16 @@ for (const [version, header] of [['1', v1], ['2', v2]] as const) {
   test(`a header of version ${version} may come byte by byte`, async (t) => {
     watchLeaks(t)
     const upstream = await echo(t)
-    const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", ${proxyProtocol}`])
+    const gate = await startGate(t, [
+      `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", ${proxyProtocol}`,
+    ])
     const client = await connect(t, gate.port)
     for (const byte of Buffer.concat([header, Buffer.from('hello')])) {
       await client.write(Buffer.from([byte]))
       await turn()
     }
     t.equal((await client.read(5)).toString(), 'hello')
-    t.equal(gate.open().clientAddress, '203.0.113.7:4711')
+    t.equal(gate.open().client.text, '203.0.113.7:4711')
   })
 }
 
@@ -56,7 +65,10 @@ test('LOCAL and UNKNOWN keep the address of the socket', async (t) => {
   watchLeaks(t)
   const upstream = await echo(t)
   const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", ${proxyProtocol}`])
-  for (const [nth, header] of [proxyHeader('v1', { clientAddress: 'unix', localAddress: null }), proxyHeader('v2', { clientAddress: 'unix', localAddress: null })].entries()) {
+  for (const [nth, header] of [
+    proxyHeader('v1', { client: addressOf('unix'), localAddress: null }),
+    proxyHeader('v2', { client: addressOf('unix'), localAddress: null }),
+  ].entries()) {
     const client = await connect(t, gate.port)
     const { localPort } = client.socket
     client.end(Buffer.concat([header, Buffer.from('x')]))
@@ -72,13 +84,14 @@ test('a peer that is not trusted is a client of its own, and its bytes are not l
   const client = await connect(t, gate.port, { from: '127.0.0.2' })
   void client.write(v1)
   t.ok((await client.read(v1.length)).equals(v1), 'what it claims is data like any other')
-  t.match(gate.open().clientAddress, /^127\.0\.0\.2:/)
+  t.match(gate.open().client.text, /^127\.0\.0\.2:/)
 })
 
 test('a trusted peer without a header is refused with protocol_error: 400 for http, RST for tcp', async (t) => {
   watchLeaks(t)
   const upstream = await recordingUpstream(t)
-  const listener = (protocol: string): string => `protocol: ${protocol}, upstream: "127.0.0.1:${upstream.port}", ${proxyProtocol}`
+  const listener = (protocol: string): string =>
+    `protocol: ${protocol}, upstream: "127.0.0.1:${upstream.port}", ${proxyProtocol}`
   const gate = await startGate(t, [listener('http'), listener('tcp')])
   const client = await connect(t, gate.port)
   void client.write(get())
@@ -93,7 +106,9 @@ test('a trusted peer without a header is refused with protocol_error: 400 for ht
 test('a header that is too long, or of the other version, is refused with protocol_error', async (t) => {
   watchLeaks(t)
   const upstream = await echo(t)
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", proxyProtocol: { accept: v2, trusted: [127.0.0.1] }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", proxyProtocol: { accept: v2, trusted: [127.0.0.1] }`,
+  ])
   const oversize = Buffer.concat([v2.subarray(0, 14), Buffer.from([0xff, 0xff]), Buffer.alloc(70_000)])
   for (const bytes of [v1, oversize]) t.same(await outcomeOf(t, gate.port, {}, bytes), RESET)
   t.equal(await rejected(gate, 'protocol_error'), 2)
@@ -103,7 +118,9 @@ test('a header that is too long, or of the other version, is refused with protoc
 test('a header that trickles beyond deadlines.handshake is handshake_timeout; a client without any deadline to miss is served', async (t) => {
   watchLeaks(t)
   const upstream = await echo(t)
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", ${proxyProtocol}, deadlines: { handshake: 150ms }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", ${proxyProtocol}, deadlines: { handshake: 150ms }`,
+  ])
   const start = performance.now()
   const slow = await connect(t, gate.port)
   void slow.write('PROXY UNKNOWN ')
@@ -123,36 +140,63 @@ test('a header that trickles beyond deadlines.handshake is handshake_timeout; a 
 test('the header and the request head share one deadline', async (t) => {
   watchLeaks(t)
   const upstream = await recordingUpstream(t)
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${proxyProtocol}, deadlines: { handshake: 1200ms }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", ${proxyProtocol}, deadlines: { handshake: 1200ms }`,
+  ])
   const watch = stopwatch(t)
   const client = await connect(t, gate.port)
   await eventually(() => watch.ms > 800)
   void client.write(Buffer.concat([v1, Buffer.from('GET / HTTP/1.1\r\n')]))
   t.equal(parseAnswer(await within(client.received)).status, 408)
-  t.ok(watch.ms >= 1200 && watch.livedMs < 1900, `${watch.livedMs} of ${watch.ms} ms, and not 2000, which is 1200 from the header on`)
-  t.match(await gate.end(), { reason: 'handshake_timeout', side: 'client', line: { client: '203.0.113.7:4711' } })
+  t.ok(
+    watch.ms >= 1200 && watch.livedMs < 1900,
+    `${watch.livedMs} of ${watch.ms} ms, and not 2000, which is 1200 from the header on`,
+  )
+  t.match(await gate.end(), {
+    reason: 'handshake_timeout',
+    side: 'client',
+    line: { client: '203.0.113.7:4711' },
+  })
 })
 
 test('access lists and http.trustForwarded judge the client that the header names', async (t) => {
   watchLeaks(t)
   const upstream = await recordingUpstream(t)
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${proxyProtocol}, access: { deny: [203.0.113.8] }, http: { trustForwarded: [203.0.113.7] }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", ${proxyProtocol}, access: { deny: [203.0.113.8] }, http: { trustForwarded: [203.0.113.7] }`,
+  ])
   const denied = await connect(t, gate.port)
-  void denied.write(Buffer.concat([proxyHeader('v2', { ...introduced, clientAddress: '203.0.113.8:1' }), Buffer.from(get())]))
+  void denied.write(
+    Buffer.concat([
+      proxyHeader('v2', { ...introduced, client: addressOf('203.0.113.8:1') }),
+      Buffer.from(get()),
+    ]),
+  )
   t.equal(parseAnswer(await within(denied.received)).status, 403)
   const client = await connect(t, gate.port)
   void client.write(Buffer.concat([v2, Buffer.from(get('/', 'X-Forwarded-For: 192.0.2.9\r\n'))]))
   const seen = await upstream.request()
   t.equal(seen.header('x-forwarded-for'), '192.0.2.9, 203.0.113.7')
   const other = await connect(t, gate.port)
-  void other.write(Buffer.concat([proxyHeader('v1', { ...introduced, clientAddress: '[2001:db8::1]:1', localAddress: '[2001:db8::2]:1' }), Buffer.from(get('/', 'X-Forwarded-For: 192.0.2.9\r\n'))]))
+  void other.write(
+    Buffer.concat([
+      proxyHeader('v1', {
+        ...introduced,
+        client: addressOf('[2001:db8::1]:1'),
+        localAddress: atPort('[2001:db8::2]:1'),
+      }),
+      Buffer.from(get('/', 'X-Forwarded-For: 192.0.2.9\r\n')),
+    ]),
+  )
   t.equal((await upstream.request(1)).header('x-forwarded-for'), '2001:db8::1')
 })
 
 test('a probe that leaves without a byte, and a peer that leaves inside its header, give their places back', async (t) => {
   watchLeaks(t)
   const upstream = await echo(t)
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", ${proxyProtocol}, limits: { connections: 1 }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", ${proxyProtocol}, limits: { connections: 1 }`,
+  ])
   for (const bytes of ['', 'PROXY']) {
     const peer = await connect(t, gate.port)
     peer.end(bytes === '' ? undefined : bytes)

@@ -28,7 +28,10 @@ const LISTENER = 'listeners[].'
 
 /** By the words that docs/configuration.md has for its type. */
 function another({ meta: { type, default: now } }: Row): unknown {
-  if (type.startsWith('`')) return [...type.matchAll(/`([^`]+)`/g)].map(([, word]) => (word === 'true' ? true : word === 'false' ? false : word!)).findLast((word) => word !== now)
+  if (type.startsWith('`'))
+    return [...type.matchAll(/`([^`]+)`/g)]
+      .map(([, word]) => (word === 'true' ? true : word === 'false' ? false : word!))
+      .findLast((word) => word !== now)
   if (type.startsWith('duration')) return now === '7s' ? '8s' : '7s'
   if (type.startsWith('size')) return '96KiB'
   if (type.startsWith('percentage')) return '30%'
@@ -66,6 +69,30 @@ function changes(t: Test): Record<string, Change> {
     'drain.timeout': { value: '90s' },
     'memory.buffered': { value: '30%' },
     'memory.refuseAt': { value: '96%' },
+    'shared.group': { value: 'another' },
+    'shared.redis.address': { value: '127.0.0.1:2' },
+    'shared.redis.sentinels': { value: ['127.0.0.1:2'], beside: { 'shared.redis.address': undefined } },
+    'shared.redis.sentinelUser': {
+      value: 'another',
+      beside: { 'shared.redis.address': undefined, 'shared.redis.sentinels': ['127.0.0.1:2'] },
+    },
+    'shared.redis.sentinelPasswordFile': {
+      value: token,
+      beside: { 'shared.redis.address': undefined, 'shared.redis.sentinels': ['127.0.0.1:2'] },
+    },
+    'shared.redis.master': { value: 'another' },
+    'shared.redis.cluster': { value: ['127.0.0.1:2'], beside: { 'shared.redis.address': undefined } },
+    'shared.redis.tls.ca': { value: one.cert },
+    'shared.redis.tls.cert': { value: one.cert, beside: { 'shared.redis.tls.key': one.key } },
+    'shared.redis.tls.key': { value: two.key, beside: { 'shared.redis.tls.cert': two.cert } },
+    'shared.redis.tls.serverName': { value: 'another.example' },
+    'shared.redis.user': { value: 'another' },
+    'shared.redis.passwordFile': { value: token },
+    'shared.redis.prefix': { value: 'another:' },
+    'listeners[].limits.connectionsPerClient.max': { value: 8 },
+    'listeners[].limits.connectionsPerClient.scope': { beside: { 'limits.connectionsPerClient.max': 7 } },
+    'listeners[].limits.bytes.scope': { beside: { 'limits.bytes.per': 'client' } },
+    'listeners[].limits.messages.scope': { beside: { 'limits.messages.per': 'client' } },
     'listeners[].name': { value: 'another' },
     'listeners[].address': { value: `127.0.0.1:${freePort()}` },
     'listeners[].mode': { value: '0660' },
@@ -73,26 +100,53 @@ function changes(t: Test): Record<string, Change> {
     'listeners[].upstream': { value: '127.0.0.1:2' },
     'listeners[].upstream.addresses': { value: ['127.0.0.1:2', '127.0.0.1:3'] },
     'listeners[].upstream.tls.ca': { value: one.cert, beside: upstreamTls },
-    'listeners[].upstream.tls.cert': { value: one.cert, beside: { ...upstreamTls, ...pair, 'upstream.tls.key': one.key } },
-    'listeners[].upstream.tls.key': { value: one.key, beside: { ...upstreamTls, ...pair, 'upstream.tls.cert': one.cert } },
+    'listeners[].upstream.tls.cert': {
+      value: one.cert,
+      beside: { ...upstreamTls, ...pair, 'upstream.tls.key': one.key },
+    },
+    'listeners[].upstream.tls.key': {
+      value: one.key,
+      beside: { ...upstreamTls, ...pair, 'upstream.tls.cert': one.cert },
+    },
     'listeners[].upstream.tls.serverName': { value: 'another.example', beside: upstreamTls },
     'listeners[].upstream.tls.alpn': { beside: { ...upstreamTls, protocol: 'tcp' } },
-    'listeners[].upstream.healthCheck.host': { value: 'another.example', beside: { 'upstream.healthCheck.type': 'http' } },
-    'listeners[].upstream.healthCheck.headers': { value: { 'X-Check': 'yes' }, beside: { 'upstream.healthCheck.type': 'http' } },
-    'listeners[].upstream.healthCheck.status': { value: ['200-299'], beside: { 'upstream.healthCheck.type': 'http' } },
-    'listeners[].upstream.healthCheck.path': { value: '/health', beside: { 'upstream.healthCheck.type': 'http' } },
+    'listeners[].upstream.healthCheck.host': {
+      value: 'another.example',
+      beside: { 'upstream.healthCheck.type': 'http' },
+    },
+    'listeners[].upstream.healthCheck.headers': {
+      value: { 'X-Check': 'yes' },
+      beside: { 'upstream.healthCheck.type': 'http' },
+    },
+    'listeners[].upstream.healthCheck.status': {
+      value: ['200-299'],
+      beside: { 'upstream.healthCheck.type': 'http' },
+    },
+    'listeners[].upstream.healthCheck.path': {
+      value: '/health',
+      beside: { 'upstream.healthCheck.type': 'http' },
+    },
     'listeners[].upstream.retryFor': { value: '3s' },
     'listeners[].upstream.proxyProtocol': { value: 'v2' },
     'listeners[].deadlines.lifetimeJitter': { value: '20%', beside: { 'deadlines.lifetime': '1h' } },
     'listeners[].buffers.low': { value: '16KiB' },
-    'listeners[].limits.newConnections.per': { value: 'client', beside: { 'limits.newConnections.onExceed': 'close' } },
+    'listeners[].limits.newConnections.per': {
+      value: 'client',
+      beside: { 'limits.newConnections.onExceed': 'close' },
+    },
     'listeners[].limits.messages.onExceed': { value: 'close' },
     'listeners[].websocket.compression': { value: 'strip' },
     'listeners[].websocket.slowConsumer.policy': { value: 'close', beside: { 'websocket.mode': 'messages' } },
-    'listeners[].websocket.slowConsumer.queue': { value: '2MiB', beside: { 'websocket.mode': 'messages', 'websocket.slowConsumer.policy': 'close' } },
+    'listeners[].websocket.slowConsumer.queue': {
+      value: '2MiB',
+      beside: { 'websocket.mode': 'messages', 'websocket.slowConsumer.policy': 'close' },
+    },
+    'listeners[].http.versions': { value: ['http/1.1'] },
     'listeners[].http.clientCertificate': { value: 'forward', beside: { ...tls, 'tls.clientCa': ca.cert } },
     'listeners[].proxyProtocol.accept': { value: 'v2', beside: { 'proxyProtocol.trusted': ['127.0.0.0/8'] } },
-    'listeners[].proxyProtocol.trusted': { beside: { 'proxyProtocol.accept': 'v1', 'proxyProtocol.trusted': ['127.0.0.0/8'] } },
+    'listeners[].proxyProtocol.trusted': {
+      beside: { 'proxyProtocol.accept': 'v1', 'proxyProtocol.trusted': ['127.0.0.0/8'] },
+    },
     'listeners[].tls.cert': { value: two.cert, beside: { ...tls, 'tls.key': two.key } },
     'listeners[].tls.key': { value: two.key, beside: { ...tls, 'tls.cert': two.cert } },
     'listeners[].tls.clientCa': { value: ca.cert, beside: tls },
@@ -102,13 +156,26 @@ function changes(t: Test): Record<string, Change> {
   }
 }
 
-const base = (): Tree => ({ health: { address: '127.0.0.1:0' }, admin: { address: '127.0.0.1:0' } })
-const baseListener = (): Tree => ({ name: 'l0', address: '127.0.0.1:0', protocol: 'http', upstream: { addresses: ['127.0.0.1:1'] } })
+/** Nobody listens there: what limits of a fleet do then is not what is looked at. */
+const SHARED = { redis: { address: '127.0.0.1:1' } }
+
+const base = (): Tree => ({
+  health: { address: '127.0.0.1:0' },
+  admin: { address: '127.0.0.1:0' },
+  shared: structuredClone(SHARED),
+})
+const baseListener = (): Tree => ({
+  name: 'l0',
+  address: '127.0.0.1:0',
+  protocol: 'http',
+  upstream: { addresses: ['127.0.0.1:1'] },
+})
 
 /** The file with `beside`, and with `value` at `path` where there is one. */
 function fileOf(path: string, beside: Tree, value?: unknown): string {
   const [file, listener] = [base(), baseListener()]
-  for (const [name, one] of Object.entries(beside)) put(listener, name, one)
+  for (const [name, one] of Object.entries(beside))
+    put(name.startsWith('shared.') ? file : listener, name, one)
   if (value !== undefined && path.startsWith(LISTENER)) put(listener, path.slice(LISTENER.length), value)
   else if (value !== undefined) put(file, path, value)
   return new Document({ ...file, listeners: [listener] }).toString()
@@ -119,32 +186,50 @@ function shown(config: Parameters<typeof effectiveConfig>[0], path: string): unk
   return path.startsWith(LISTENER) ? at(tree.listeners[0], path.slice(LISTENER.length)) : at(tree, path)
 }
 
-test('a new value of each key is in effect after a reload, or is named as waiting for a restart', { timeout: 100_000 }, async (t) => {
-  watchLeaks(t)
-  const rowsOf = rows()
-  const special = changes(t)
-  t.same(Object.keys(special).filter((path) => !rowsOf.some((row) => row.path === path)), [], 'every row here is a key')
-  const gate = await startGate(t, ['protocol: http, upstream: "127.0.0.1:1"'])
-  for (const row of rowsOf) {
-    const { path } = row
-    const { value = another(row), beside = {} } = special[path] ?? {}
-    if (value === undefined) {
-      t.fail(`${path}: no other value is known for ${row.meta.type}`)
-      continue
+test(
+  'a new value of each key is in effect after a reload, or is named as waiting for a restart',
+  { timeout: 100_000 },
+  async (t) => {
+    watchLeaks(t)
+    const rowsOf = rows()
+    const special = changes(t)
+    t.same(
+      Object.keys(special).filter((path) => !rowsOf.some((row) => row.path === path)),
+      [],
+      'every row here is a key',
+    )
+    const top = `shared: ${JSON.stringify(SHARED)}`
+    const gate = await startGate(t, ['protocol: http, upstream: "127.0.0.1:1"'], {}, top)
+    for (const row of rowsOf) {
+      const { path } = row
+      const { value = another(row), beside = {} } = special[path] ?? {}
+      if (value === undefined) {
+        t.fail(`${path}: no other value is known for ${row.meta.type}`)
+        continue
+      }
+      const [before, after] = [fileOf(path, beside), fileOf(path, beside, value)]
+      // A certificate is named with its key: where one changes, the other waits for it in the file of before.
+      const start = await gate.reloadText(
+        /\.(cert|key|sentinels|cluster)$/.test(path) ? fileOf(path, {}) : before,
+      )
+      if (start.result !== 'success') {
+        t.fail(`${path}: ${JSON.stringify(start)}`)
+        continue
+      }
+      const old = shown(gate.operator.effectiveConfig, path)
+      const result = await gate.reloadText(after)
+      const isRestart = reloadEffect(path) === 'restart'
+      t.match(result, { result: 'success' }, path)
+      // Of a section that was not there, all waits.
+      const waits = result.result === 'success' ? result.restartRequired : []
+      t.equal(
+        waits.some((name) => name === path || path.startsWith(`${name}.`)),
+        isRestart,
+        `${path}: ${waits.join()}`,
+      )
+      const now = shown(gate.operator.effectiveConfig, path)
+      t.same(now, isRestart ? old : shown(parseConfig(after, 'f'), path), `${path} is ${JSON.stringify(now)}`)
+      if (!isRestart) t.notSame(now, old, `${path} is another than before`)
     }
-    const [before, after] = [fileOf(path, beside), fileOf(path, beside, value)]
-    // A certificate is named with its key: where one changes, the other waits for it in the file of before.
-    const start = await gate.reloadText(path.endsWith('.cert') || path.endsWith('.key') ? fileOf(path, {}) : before)
-    if (start.result !== 'success') {
-      t.fail(`${path}: ${JSON.stringify(start)}`)
-      continue
-    }
-    const old = shown(gate.sidegate.effectiveConfig, path)
-    const result = await gate.reloadText(after)
-    const isRestart = reloadEffect(path) === 'restart'
-    t.match(result, { result: 'success', restartRequired: isRestart ? [path] : [] }, path)
-    const now = shown(gate.sidegate.effectiveConfig, path)
-    t.same(now, isRestart ? old : shown(parseConfig(after, 'f'), path), `${path} is ${JSON.stringify(now)}`)
-    if (!isRestart) t.notSame(now, old, `${path} is another than before`)
-  }
-})
+  },
+)

@@ -6,7 +6,7 @@ import { systemClock } from '../../src/core/clock.ts'
 import { checkText } from '../../src/config/load.ts'
 import { ConfigError } from '../../src/core/errors.ts'
 import { Log } from '../../src/log/log.ts'
-import { Sidegate } from '../../src/operator/sidegate.ts'
+import { startOperator } from '../support/start-operator.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { leaks, resources } from '../support/leaks.ts'
 
@@ -14,14 +14,16 @@ const ROUNDS = 9
 const PER_ROUND = Number(process.argv[2] ?? 50)
 
 const collect = (globalThis as { gc?: () => void }).gc!
-const server = net.createServer({ allowHalfOpen: true }, (socket) => socket.on('error', () => {}).pipe(socket))
+const server = net.createServer({ allowHalfOpen: true }, (socket) =>
+  socket.on('error', () => {}).pipe(socket),
+)
 await once(server.listen(0, '127.0.0.1'), 'listening')
 const { port } = server.address() as net.AddressInfo
 
 /** Names come round, so that the series of the metrics do not grow with the reloads. */
 const yaml = (nth: number): string => `
 health: { address: "127.0.0.1:0" }
-admin: { address: "127.0.0.1:0" }
+admin: { address: "127.0.0.1:0", recent: 20 }
 drain: { spread: off }
 listeners:
   - { name: stays, address: "127.0.0.1:0", protocol: tcp, upstream: "127.0.0.1:${port}", deadlines: { idle: ${1000 + (nth % 7)}s } }
@@ -35,16 +37,25 @@ const source = {
   load: () => {
     // Some cannot be read; some want a port that is taken, once all the others are made.
     const taken = `  - { name: taken, address: "127.0.0.1:${port}", protocol: tcp, upstream: "127.0.0.1:1" }\n`
-    const text = nth % 5 === 4 ? yaml(nth).replace('tcp', 'udp') : nth % 5 === 2 ? yaml(nth) + taken : yaml(nth)
+    const text =
+      nth % 5 === 4 ? yaml(nth).replace('tcp', 'udp') : nth % 5 === 2 ? yaml(nth) + taken : yaml(nth)
     try {
-      return Promise.resolve({ hash: String(nth % 9), outcome: checkText(text, 'test.yaml'), isUndecided: false })
+      return Promise.resolve({
+        hash: String(nth % 9),
+        outcome: checkText(text, 'test.yaml'),
+        isUndecided: false,
+      })
     } catch (error) {
       return Promise.resolve({ hash: String(nth % 9), outcome: error as ConfigError, isUndecided: false })
     }
   },
 }
 const writer = { dropped: 0, write() {} }
-const sidegate = await Sidegate.start(checkText(yaml(0), 'test.yaml').config, { log: new Log({ writer, clock: systemClock }), logWriter: writer, source: { source, content: null, hash: '0' } })
+const { operator, registry } = await startOperator(checkText(yaml(0), 'test.yaml').config, {
+  log: new Log({ writer, clock: systemClock }),
+  logWriter: writer,
+  source: { source, content: null, hash: '0' },
+})
 
 async function talk(to: number): Promise<net.Socket> {
   const socket = net.connect({ port: to, host: '127.0.0.1' })
@@ -55,12 +66,12 @@ async function talk(to: number): Promise<net.Socket> {
 
 async function round(): Promise<void> {
   for (let done = 0; done < PER_ROUND; done += 1) {
-    const sockets = await Promise.all(sidegate.ports.map((one) => talk(one!)))
+    const sockets = await Promise.all(operator.ports.map((one) => talk(one!)))
     nth += 1
-    await sidegate.reload()
+    await operator.reload()
     for (const socket of sockets) socket.destroy()
   }
-  await eventually(() => sidegate.registry.size === 0)
+  await eventually(() => registry.size === 0)
 }
 
 process.stdout.write('') // opens it
@@ -74,7 +85,9 @@ for (let done = 0; done < ROUNDS; done += 1) {
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
   const { heapUsed, external } = process.memoryUsage()
-  process.stdout.write(`${JSON.stringify({ heapUsed, external, resources: resources(), start, reloads: nth })}\n`)
+  process.stdout.write(
+    `${JSON.stringify({ heapUsed, external, resources: resources(), start, reloads: nth })}\n`,
+  )
 }
-await sidegate.stop()
+await operator.stop()
 process.exit(0)

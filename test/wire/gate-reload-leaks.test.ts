@@ -16,15 +16,21 @@ const PER_ROUND = 50
 
 test('hundreds of reloads with clients in every listener leave nothing: no descriptor, timer, listener or memory', async (t) => {
   const program = fileURLToPath(new URL('gate-reload-leaks-child.ts', import.meta.url))
-  const child = spawn(process.execPath, ['--expose-gc', program, String(PER_ROUND)], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, ['--expose-gc', program, String(PER_ROUND)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   t.teardown(() => void child.kill('SIGKILL'))
   let text = ''
   child.stdout.setEncoding('utf8').on('data', (piece: string) => (text += piece))
   const [code] = (await once(child, 'close')) as [number]
   t.equal(code, 0)
-  const rounds = text.trim().split('\n').map((line) => JSON.parse(line) as Round)
+  const rounds = text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Round)
   t.equal(rounds.at(-1)?.reloads, 9 * PER_ROUND)
-  for (const [nth, { resources, start }] of rounds.entries()) t.same(leaks(start, resources), [], `after round ${nth + 1}`)
+  for (const [nth, { resources, start }] of rounds.entries())
+    t.same(leaks(start, resources), [], `after round ${nth + 1}`)
   // The parts of one listener that were kept would be 10 KB for each reload, half a megabyte more in every round. In the first rounds
   // V8 still compiles and learns, which comes to as much once and fades: they are not judged.
   for (const kind of ['heapUsed', 'external'] as const) {

@@ -1,7 +1,12 @@
 import root, { test } from 'tap'
 import { readSamples } from '../metrics/samples.ts'
 import { authority, mountedSecret } from '../support/certificates.ts'
-import { httpEchoClient, namesTheTarget, tcpEchoClient, webSocketEchoClient } from '../support/echo-clients.ts'
+import {
+  httpEchoClient,
+  namesTheTarget,
+  tcpEchoClient,
+  webSocketEchoClient,
+} from '../support/echo-clients.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { startGate, yamlOf } from '../support/gate.ts'
 import { watchLeaks } from '../support/leaks.ts'
@@ -36,7 +41,11 @@ test('a hundred reloads, good and bad in turn, and ten rotations of certificates
   const kinds = [tcpEchoClient, webSocketEchoClient, httpEchoClient]
   const clients = await Promise.all(
     Array.from({ length: CLIENTS }, async (_, seed) => {
-      const client = await kinds[seed % 3]!(t, { port: gate.ports[seed % 6]!, seed, ca: seed % 6 < 3 ? null : ca.cert })
+      const client = await kinds[seed % 3]!(t, {
+        port: gate.ports[seed % 6]!,
+        seed,
+        ca: seed % 6 < 3 ? null : ca.cert,
+      })
       // An event loop accepts one connection a turn: none is to be dialled for any more when all talk at once.
       await client.ask(0)
       return client
@@ -54,7 +63,13 @@ test('a hundred reloads, good and bad in turn, and ten rotations of certificates
   /** Resolves when each client was answered once more; rejects when one was not. */
   const answered = async (): Promise<unknown> => {
     const before = [...rounds]
-    return Promise.race([running, eventually(() => state.isOver || rounds.every((count, which) => count > before[which]!), { what: 'every client to be answered', ...LONG })])
+    return Promise.race([
+      running,
+      eventually(() => state.isOver || rounds.every((count, which) => count > before[which]!), {
+        what: 'every client to be answered',
+        ...LONG,
+      }),
+    ])
   }
 
   const told = { success: 0, failure: 0 }
@@ -69,13 +84,21 @@ test('a hundred reloads, good and bad in turn, and ten rotations of certificates
       told[isBad ? 'failure' : 'success'] += 3
     }
     const text = yamlOf(listeners(nth))
-    results.push((await gate.reloadText(nth % 2 === 0 ? text.replace('protocol: tcp', 'protocol: udp') : text)).result)
+    results.push(
+      (await gate.reloadText(nth % 2 === 0 ? text.replace('protocol: tcp', 'protocol: udp') : text)).result,
+    )
     await answered()
     if (nth % TO_A_SWAP !== 0) continue
     for (const [result, count] of Object.entries(told)) {
-      await eventually(async () => readSamples(await gate.metrics()).get('sidegate_tls_reloads_total', { result }) === count, { what: `${count} times ${result}` })
+      await eventually(
+        async () => readSamples(await gate.metrics()).get('sidegate_tls_reloads_total', { result }) === count,
+        { what: `${count} times ${result}` },
+      )
     }
-    t.equal(await certificateShown(t, gate.ports[3 + (nth / TO_A_SWAP) % 3]!, { ca: ca.cert }), `CN=${good}`)
+    t.equal(
+      await certificateShown(t, gate.ports[3 + ((nth / TO_A_SWAP) % 3)]!, { ca: ca.cert }),
+      `CN=${good}`,
+    )
   }
   // One who comes anew is served as well as one who was there.
   const fresh = await connect(t, gate.port)
@@ -84,8 +107,14 @@ test('a hundred reloads, good and bad in turn, and ten rotations of certificates
   fresh.end()
   state.isOver = true
   await within(running, { what: 'all clients to be done', ...LONG })
-  t.same(['success', 'failure'].map((result) => results.filter((one) => one === result).length), [RELOADS / 2, RELOADS / 2])
-  await eventually(() => gate.sidegate.registry.size === 0)
+  t.same(
+    ['success', 'failure'].map((result) => results.filter((one) => one === result).length),
+    [RELOADS / 2, RELOADS / 2],
+  )
+  await eventually(() => gate.registry.size === 0)
   t.equal(gate.lines.length, CLIENTS + RELOADS / TO_A_SWAP + 1)
-  t.same(gate.lines.filter((line) => line['close'] !== 'eof'), [])
+  t.same(
+    gate.lines.filter((line) => line['close'] !== 'eof'),
+    [],
+  )
 })

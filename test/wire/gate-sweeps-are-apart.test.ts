@@ -22,7 +22,8 @@ test('a short deadline on one listener does not make connections of another be s
   watchLeaks(t)
   const upstream = await echo(t)
   const { clock, ticks } = countingClock()
-  const listener = (closeMs: number): string => `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: ${closeMs}ms }`
+  const listener = (closeMs: number): string =>
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: ${closeMs}ms }`
   const gate = await startGate(t, [listener(400), listener(5000)], { clock })
   const before = ticks.length
   for (const port of gate.ports) {

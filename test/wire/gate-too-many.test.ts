@@ -20,7 +20,9 @@ const RESET = { kind: 'reset', code: 'ECONNRESET' }
 test('beyond limits.connections a tcp client is too_many and gets RST, and those within are served', async (t) => {
   watchLeaks(t)
   const upstream = await echo(t)
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { connections: 2 }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { connections: 2 }`,
+  ])
   const [first, second] = [await connect(t, gate.port), await connect(t, gate.port)]
   await Promise.all([first.write('1'), second.write('2')])
   await Promise.all([first.read(1), second.read(1)])
@@ -40,7 +42,9 @@ test('beyond limits.connections a tcp client is too_many and gets RST, and those
 test('beyond limits.connections an HTTP client gets a whole 503 with Retry-After, also when it sends much', async (t) => {
   watchLeaks(t)
   const upstream = await wsServer(t)
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", limits: { connections: 1 }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", limits: { connections: 1 }`,
+  ])
   const inside = await rawClient(t, gate.port)
   for (const body of ['', 'x'.repeat(300_000)]) {
     const request = `POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n${body}`
@@ -58,7 +62,9 @@ test('beyond limits.connections an HTTP client gets a whole 503 with Retry-After
 test('a refused HTTP client that does not go is reset after a second, and while it lingers takes no slot', async (t) => {
   watchLeaks(t)
   const upstream = await wsServer(t)
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", limits: { connections: 1 }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", limits: { connections: 1 }`,
+  ])
   const inside = await rawClient(t, gate.port)
   const stubborn = await connect(t, gate.port, { halfOpen: true })
   await within(stubborn.ended)
@@ -72,9 +78,13 @@ test('a refused HTTP client that does not go is reset after a second, and while 
 test('more refused HTTP clients than may linger get RST, and none costs a descriptor for long', async (t) => {
   watchLeaks(t)
   const upstream = await wsServer(t)
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", limits: { connections: 1 }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", limits: { connections: 1 }`,
+  ])
   await rawClient(t, gate.port)
-  const attempts = await Promise.allSettled(Array.from({ length: 300 }, () => connect(t, gate.port, { halfOpen: true })))
+  const attempts = await Promise.allSettled(
+    Array.from({ length: 300 }, () => connect(t, gate.port, { halfOpen: true })),
+  )
   const refused = attempts.flatMap((attempt) => (attempt.status === 'fulfilled' ? [attempt.value] : []))
   await eventually(() => refused.every((client) => client.hasEnded || client.outcome !== null))
   const reset = 300 - refused.filter((client) => client.outcome?.kind !== 'reset').length

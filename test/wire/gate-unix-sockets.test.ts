@@ -16,7 +16,8 @@ import { Wire } from '../support/wire.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import { parseConfig } from '../../src/config/load.ts'
 import { Log } from '../../src/log/log.ts'
-import { Sidegate } from '../../src/operator/sidegate.ts'
+import { startOperator } from '../support/start-operator.ts'
+import type { StartedOperator } from '../support/start-operator.ts'
 
 /** The path of a socket may be 107 bytes long, so tap's own directories will not do. */
 function shortDirectory(t: Test): string {
@@ -28,14 +29,17 @@ function shortDirectory(t: Test): string {
 const silent = { dropped: 0, write() {} }
 
 /** A gate that listens on `path`; rejects as the gate does. */
-async function listenOn(t: Test, path: string, upstream: string, keys = ''): Promise<Sidegate> {
+async function listenOn(t: Test, path: string, upstream: string, keys = ''): Promise<StartedOperator> {
   const yaml = `health: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners:\n  - { name: u, address: "unix:${path}", protocol: tcp, upstream: ${upstream.startsWith('{') ? upstream : `"${upstream}"`}${keys} }\n`
-  const sidegate = await Sidegate.start(parseConfig(yaml, 'test.yaml'), { log: new Log({ writer: silent, clock: systemClock }), logWriter: silent })
-  t.teardown(async () => {
-    await sidegate.stop()
-    await eventually(() => sidegate.registry.size === 0)
+  const started = await startOperator(parseConfig(yaml, 'test.yaml'), {
+    log: new Log({ writer: silent, clock: systemClock }),
+    logWriter: silent,
   })
-  return sidegate
+  t.teardown(async () => {
+    await started.operator.stop()
+    await eventually(() => started.registry.size === 0)
+  })
+  return started
 }
 
 async function connectUnix(t: Test, path: string): Promise<Wire> {
@@ -53,7 +57,9 @@ test('a listener and an upstream on unix sockets relay every byte, half-close in
   watchLeaks(t)
   const directory = shortDirectory(t)
   const behind = join(directory, 'upstream.sock')
-  const server = net.createServer({ allowHalfOpen: true }, (socket) => socket.on('error', () => {}).pipe(socket))
+  const server = net.createServer({ allowHalfOpen: true }, (socket) =>
+    socket.on('error', () => {}).pipe(socket),
+  )
   server.listen(behind)
   await once(server, 'listening')
   t.teardown(() => new Promise((resolve) => server.close(resolve)))
@@ -70,7 +76,10 @@ test('a reset on one side of a unix pair ends the other', async (t) => {
   const directory = shortDirectory(t)
   const behind = join(directory, 'upstream.sock')
   const accepted: net.Socket[] = []
-  const server = net.createServer({ allowHalfOpen: true }, (socket) => void accepted.push(socket.on('error', () => {}).resume()))
+  const server = net.createServer(
+    { allowHalfOpen: true },
+    (socket) => void accepted.push(socket.on('error', () => {}).resume()),
+  )
   server.listen(behind)
   await once(server, 'listening')
   t.teardown(() => new Promise((resolve) => server.close(resolve)))
@@ -88,13 +97,16 @@ test('a unix upstream that is not there ends the client, and so does one that re
   const directory = shortDirectory(t)
   writeFileSync(join(directory, 'file'), 'no socket')
   const gate = await startGate(t, [
-    `protocol: tcp, upstream: "unix:${join(directory, 'absent.sock')}"`,
-    `protocol: tcp, upstream: "unix:${join(directory, 'file')}"`,
+    `protocol: tcp, upstream: { addresses: ["unix:${join(directory, 'absent.sock')}"], retryFor: off }`,
+    `protocol: tcp, upstream: { addresses: ["unix:${join(directory, 'file')}"], retryFor: off }`,
   ])
   for (const [nth, port] of gate.ports.entries()) {
     const client = await connect(t, port)
     t.match(await within(client.closed), { kind: 'reset' })
-    t.match(await gate.end(nth), { reason: nth === 0 ? 'connect_failed' : 'connect_refused', phase: 'connect' })
+    t.match(await gate.end(nth), {
+      reason: nth === 0 ? 'connect_failed' : 'connect_refused',
+      phase: 'connect',
+    })
   }
 })
 
@@ -103,7 +115,7 @@ test('the file of a listener goes when it closes, and a second gate can have the
   const upstream = await echo(t)
   const path = join(shortDirectory(t), 'gate.sock')
   const first = await listenOn(t, path, `127.0.0.1:${upstream.port}`)
-  await first.stop()
+  await first.operator.stop()
   await eventually(() => !existsSync(path))
   await listenOn(t, path, `127.0.0.1:${upstream.port}`)
   const client = await connectUnix(t, path)
@@ -130,7 +142,9 @@ test('a socket that somebody listens on is not taken over', async (t) => {
   const upstream = await echo(t)
   const path = join(shortDirectory(t), 'gate.sock')
   await listenOn(t, path, `127.0.0.1:${upstream.port}`)
-  await t.rejects(listenOn(t, path, `127.0.0.1:${upstream.port}`), { message: /cannot listen on unix:.*in use/ })
+  await t.rejects(listenOn(t, path, `127.0.0.1:${upstream.port}`), {
+    message: /cannot listen on unix:.*in use/,
+  })
   const client = await connectUnix(t, path)
   client.end('mine')
   t.equal((await within(client.received)).toString(), 'mine')
@@ -178,14 +192,22 @@ test('a peer on a unix socket is let in whatever the access list says, and its P
   watchLeaks(t)
   const path = join(shortDirectory(t), 'gate.sock')
   const upstream = await echo(t)
-  const sidegate = await listenOn(t, path, `127.0.0.1:${upstream.port}`, ', access: { allow: [192.0.2.0/24] }, proxyProtocol: { accept: v1 }')
+  const { registry } = await listenOn(
+    t,
+    path,
+    `127.0.0.1:${upstream.port}`,
+    ', access: { allow: [192.0.2.0/24] }, proxyProtocol: { accept: v1 }',
+  )
   const named = await connectUnix(t, path)
   void named.write('PROXY TCP4 192.0.2.1 198.51.100.1 1 2\r\nx')
   t.equal((await named.read(1)).toString(), 'x')
   const unnamed = await connectUnix(t, path)
   void unnamed.write('PROXY UNKNOWN\r\nx')
   t.equal((await unnamed.read(1)).toString(), 'x')
-  t.same([...sidegate.registry].map(({ clientAddress }) => clientAddress), ['192.0.2.1:1', 'unix'])
+  t.same(
+    [...registry].map(({ client }) => client.text),
+    ['192.0.2.1:1', 'unix'],
+  )
   const denied = await connectUnix(t, path)
   void denied.write('PROXY TCP4 203.0.113.1 198.51.100.1 1 2\r\nx')
   await within(denied.ended)
@@ -217,7 +239,10 @@ test('the mode of a Unix socket is as it is written, from the start and after a 
   const upstream = await echo(t)
   const modeOf = (): number => statSync(path).mode & 0o777
   const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`])
-  const at = (keys: string): Promise<unknown> => gate.reloadText(`health: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners:\n  - { name: u, address: "unix:${path}", protocol: tcp, upstream: "127.0.0.1:${upstream.port}"${keys} }\n`)
+  const at = (keys: string): Promise<unknown> =>
+    gate.reloadText(
+      `health: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners:\n  - { name: u, address: "unix:${path}", protocol: tcp, upstream: "127.0.0.1:${upstream.port}"${keys} }\n`,
+    )
   t.match(await at(', mode: "0660"'), { result: 'success' })
   t.equal(modeOf(), 0o660)
   const client = await connectUnix(t, path)
@@ -227,26 +252,37 @@ test('the mode of a Unix socket is as it is written, from the start and after a 
   t.equal((await client.read(1)).toString(), '?', 'the socket is the same')
   t.match(await at(''), { result: 'success' })
   t.equal(modeOf(), 0o755)
-  t.match(await at(', mode: 0660'), { result: 'failure', problems: [/mode: got 660, write a file mode in quotes/] })
+  t.match(await at(', mode: 0660'), {
+    result: 'failure',
+    problems: [/mode: got 660, write a file mode in quotes/],
+  })
   client.end()
 })
 
-test('another user gets in only where the mode lets them', { skip: process.getuid?.() === 0 ? false : 'needs root' }, async (t) => {
-  watchLeaks(t)
-  const directory = shortDirectory(t)
-  chmodSync(directory, 0o755)
-  const path = join(directory, 's')
-  const upstream = await echo(t)
-  const asNobody = (): Promise<string> => new Promise((resolve) => {
-    const script = `require('net').connect(${JSON.stringify(path)}).on('connect', () => { console.log('in'); process.exit() }).on('error', (error) => console.log(error.code))`
-    const child = spawn(process.execPath, ['-e', script], { uid: 65_534, gid: 65_534 })
-    let said = ''
-    child.stdout.on('data', (chunk) => (said += String(chunk)))
-    child.once('close', () => resolve(said.trim()))
-  })
-  for (const [mode, outcome] of [['', 'EACCES'], [', mode: "0666"', 'in']] as const) {
-    const sidegate = await listenOn(t, path, `127.0.0.1:${upstream.port}`, mode)
-    t.equal(await asNobody(), outcome)
-    await sidegate.stop()
-  }
-})
+test(
+  'another user gets in only where the mode lets them',
+  { skip: process.getuid?.() === 0 ? false : 'needs root' },
+  async (t) => {
+    watchLeaks(t)
+    const directory = shortDirectory(t)
+    chmodSync(directory, 0o755)
+    const path = join(directory, 's')
+    const upstream = await echo(t)
+    const asNobody = (): Promise<string> =>
+      new Promise((resolve) => {
+        const script = `require('net').connect(${JSON.stringify(path)}).on('connect', () => { console.log('in'); process.exit() }).on('error', (error) => console.log(error.code))`
+        const child = spawn(process.execPath, ['-e', script], { uid: 65_534, gid: 65_534 })
+        let said = ''
+        child.stdout.on('data', (chunk) => (said += String(chunk)))
+        child.once('close', () => resolve(said.trim()))
+      })
+    for (const [mode, outcome] of [
+      ['', 'EACCES'],
+      [', mode: "0666"', 'in'],
+    ] as const) {
+      const { operator } = await listenOn(t, path, `127.0.0.1:${upstream.port}`, mode)
+      t.equal(await asNobody(), outcome)
+      await operator.stop()
+    }
+  },
+)

@@ -50,7 +50,12 @@ for (const [name, first, request] of moments) {
       t.comment(`${performance.now() - start} ms`)
       t.match(await gate.end(), { reason: by === 'FIN' ? 'aborted' : 'reset', side: 'client' })
       const code = first === '' ? 'none' : '200'
-      t.match(await gate.metrics(), new RegExp(`sidegate_http_requests_total\\{listener="l0",method="${request.split(' ')[0]}",code="${code}"\\} 1`))
+      t.match(
+        await gate.metrics(),
+        new RegExp(
+          `sidegate_http_requests_total\\{listener="l0",method="${request.split(' ')[0]}",code="${code}"\\} 1`,
+        ),
+      )
     })
   }
 }

@@ -16,7 +16,12 @@ async function path(t: Test, respond?: Respond): Promise<Gate> {
   return startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"`])
 }
 
-const framings = { length: 'Content-Length: 100\r\n\r\npart', chunked: 'Transfer-Encoding: chunked\r\n\r\n64\r\npart', 'between chunks': 'Transfer-Encoding: chunked\r\n\r\n4\r\npart\r\n', end: '\r\npart' }
+const framings = {
+  length: 'Content-Length: 100\r\n\r\npart',
+  chunked: 'Transfer-Encoding: chunked\r\n\r\n64\r\npart',
+  'between chunks': 'Transfer-Encoding: chunked\r\n\r\n4\r\npart\r\n',
+  end: '\r\npart',
+}
 
 for (const [framing, head] of Object.entries(framings)) {
   for (const by of ['FIN', 'RST'] as const) {
@@ -38,7 +43,11 @@ for (const [framing, head] of Object.entries(framings)) {
         const isDelimited = version === '1.1' || framing === 'length'
         t.equal(answer.isWhole, !isDelimited, 'an incomplete message, or one that only RST can show as such')
         if (!isDelimited) t.equal(closed.kind, 'reset')
-        t.match(await gate.end(), { reason: by === 'FIN' ? 'aborted' : 'reset', side: 'upstream', phase: 'relay' })
+        t.match(await gate.end(), {
+          reason: by === 'FIN' ? 'aborted' : 'reset',
+          side: 'upstream',
+          phase: 'relay',
+        })
       })
     }
   }
@@ -62,7 +71,12 @@ const silent: Array<[name: string, respond: Respond, reason: string, status: num
   ['leaves by RST', ({ wire }) => wire.reset(), 'reset', 502],
   ['leaves inside its head', ({ wire }) => wire.end('HTTP/1.1 200 OK\r\nX'), 'aborted', 502],
   ['speaks another protocol', () => 'SSH-2.0\r\n', 'protocol_error', 502],
-  ['sends a head over its bound', ({ wire }) => void wire.write(`HTTP/1.1 200 OK\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`), 'message_too_big', 502],
+  [
+    'sends a head over its bound',
+    ({ wire }) => void wire.write(`HTTP/1.1 200 OK\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`),
+    'message_too_big',
+    502,
+  ],
 ]
 for (const [name, respond, reason, status] of silent) {
   test(`an upstream that ${name} before its answer is a ${status} that names the reason`, async (t) => {
@@ -72,17 +86,25 @@ for (const [name, respond, reason, status] of silent) {
     t.same([answer.status, closed.kind], [status, 'fin'])
     t.match(answer.body.toString(), new RegExp(`^${reason}`))
     t.match(await gate.end(), { reason, side: 'upstream', phase: 'relay' })
-    t.match(await gate.metrics(), `sidegate_http_requests_total{listener="l0",method="POST",code="${status}"} 1`)
+    t.match(
+      await gate.metrics(),
+      `sidegate_http_requests_total{listener="l0",method="POST",code="${status}"} 1`,
+    )
   })
 }
 
 test('a refused dial is a 502, for a HEAD without a body', async (t) => {
   watchLeaks(t)
-  const gate = await startGate(t, [`protocol: http, upstream: { addresses: ["127.0.0.1:${refuser(t).port}"], retryFor: off }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: { addresses: ["127.0.0.1:${refuser(t).port}"], retryFor: off }`,
+  ])
   const { bytes } = await requestRaw(t, gate.port, get('/', '', 'HEAD'))
   const answer = parseAnswer(bytes, { method: 'HEAD' })
   t.same([answer.status, answer.rest.length], [502, 0])
   t.match(await gate.end(), { reason: 'connect_refused', side: 'upstream' })
   t.match(parseAnswer((await requestRaw(t, gate.port, get())).bytes).body.toString(), /^connect_refused/)
-  t.match(await gate.metrics(), 'sidegate_upstream_connect_failures_total{reason="connect_refused"} 2')
+  t.match(
+    await gate.metrics(),
+    'sidegate_upstream_connect_failures_total{listener="l0",reason="connect_refused"} 2',
+  )
 })

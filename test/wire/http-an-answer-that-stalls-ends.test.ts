@@ -26,7 +26,10 @@ interface Stalled {
 }
 
 /** An answer of which a part has come to the client. */
-async function stall(t: Test, { request = get(), answer = head(), keys = '', isSecure = false }): Promise<Stalled> {
+async function stall(
+  t: Test,
+  { request = get(), answer = head(), keys = '', isSecure = false },
+): Promise<Stalled> {
   watchLeaks(t)
   watchCrashes(t)
   const clock = stillClock()
@@ -39,9 +42,11 @@ async function stall(t: Test, { request = get(), answer = head(), keys = '', isS
   })
   const ca = authority(t)
   const { cert, key } = ca.issue('server')
-  const listener = (more: string): string => `protocol: http, upstream: "127.0.0.1:${upstream.port}"${more}${isSecure ? `, tls: { cert: "${cert}", key: "${key}" }` : ''}`
+  const listener = (more: string): string =>
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}"${more}${isSecure ? `, tls: { cert: "${cert}", key: "${key}" }` : ''}`
   const gate = await startGate(t, [listener(keys)], { clock })
-  const open = (): Promise<Wire> => (isSecure ? tlsConnect(t, gate.port, { ca: ca.cert }) : connect(t, gate.port))
+  const open = (): Promise<Wire> =>
+    isSecure ? tlsConnect(t, gate.port, { ca: ca.cert }) : connect(t, gate.port)
   const client = new HttpClient(await open())
   await client.send(request)
   await client.wire.readUntil('0123456789')
@@ -52,9 +57,9 @@ async function stall(t: Test, { request = get(), answer = head(), keys = '', isS
 
 /** Lets time pass, 10 s at least; when it resolves the deadlines were looked at: somebody in its handshake has come to its end, the `nth`. */
 async function pass(t: Test, { gate, clock, open }: Stalled, nth: number, ms: number): Promise<void> {
-  const size = gate.sidegate.registry.size
+  const size = gate.registry.size
   const wire = await open()
-  await eventually(() => gate.sidegate.registry.size === size + 1)
+  await eventually(() => gate.registry.size === size + 1)
   clock.pass(ms)
   await wire.ended
   wire.end()
@@ -83,7 +88,12 @@ async function livesByGoingOn(t: Test, stalled: Stalled): Promise<void> {
   clock.pass(60_000)
   await client.wire.ended
   client.wire.end()
-  t.match(await gate.end(3), { reason: 'idle_timeout', side: 'upstream', phase: 'relay', detail: /deadlines\.upstreamIdle/ })
+  t.match(await gate.end(3), {
+    reason: 'idle_timeout',
+    side: 'upstream',
+    phase: 'relay',
+    detail: /deadlines\.upstreamIdle/,
+  })
 }
 
 test('an answer of minutes of silence lives where it is an event stream, or where the deadline is off or longer', async (t) => {
@@ -106,9 +116,11 @@ test('a request that goes on for minutes beside an answer that has begun is not 
   const stalled = await stall(t, { request: `${get('/', 'Content-Length: 100\r\n', 'POST')}x` })
   const { client, service, gate } = stalled
   for (let i = 1; i <= 3; i++) {
-    const { received } = [...gate.sidegate.registry][0]!.toUpstream
+    const { received } = [...gate.registry][0]!.toUpstream
     await client.send('x')
-    await eventually(() => [...gate.sidegate.registry][0]!.toUpstream.received > received || service.unread > i, { what: 'a byte' })
+    await eventually(() => [...gate.registry][0]!.toUpstream.received > received || service.unread > i, {
+      what: 'a byte',
+    })
     await pass(t, stalled, i, 40_000)
   }
   await service.write('more')
@@ -116,7 +128,10 @@ test('a request that goes on for minutes beside an answer that has begun is not 
 })
 
 test('a written upstreamIdle is for event streams too', async (t) => {
-  const { gate, clock, client } = await stall(t, { answer: head('Content-Type: text/event-stream\r\n'), keys: ', deadlines: { upstreamIdle: 20s }' })
+  const { gate, clock, client } = await stall(t, {
+    answer: head('Content-Type: text/event-stream\r\n'),
+    keys: ', deadlines: { upstreamIdle: 20s }',
+  })
   clock.pass(21_000)
   await client.wire.ended
   t.match(await gate.end(1), { reason: 'idle_timeout', side: 'upstream', detail: /deadlines\.upstreamIdle/ })

@@ -16,7 +16,11 @@ async function path(t: Test, withoutSharedBuffer: boolean): Promise<Gate> {
   watchLeaks(t)
   watchCrashes(t)
   const server = http.createServer((request, response) => {
-    request.resume().on('end', () => setTimeout(() => response.end(`plain ${request.url}`), request.url === '/slow' ? 100 : 0))
+    request
+      .resume()
+      .on('end', () =>
+        setTimeout(() => response.end(`plain ${request.url}`), request.url === '/slow' ? 100 : 0),
+      )
   })
   const sockets = new WebSocketServer({ server })
   sockets.on('connection', (socket) => socket.on('message', (data, binary) => socket.send(data, { binary })))
@@ -27,7 +31,9 @@ async function path(t: Test, withoutSharedBuffer: boolean): Promise<Gate> {
     server.closeAllConnections()
     return new Promise((resolve) => server.close(resolve))
   })
-  return startGate(t, [`protocol: http, upstream: "127.0.0.1:${(server.address() as AddressInfo).port}"`], { withoutSharedBuffer })
+  return startGate(t, [`protocol: http, upstream: "127.0.0.1:${(server.address() as AddressInfo).port}"`], {
+    withoutSharedBuffer,
+  })
 }
 
 for (const withoutSharedBuffer of [false, true]) {
@@ -91,7 +97,15 @@ for (const withoutSharedBuffer of [false, true]) {
 
   test(`a later upgrade that is wrong is refused as a first one (${how})`, async (t) => {
     const gate = await path(t, withoutSharedBuffer)
-    const wrong: Array<[Record<string, string | null>, number]> = [[{ 'Sec-WebSocket-Version': '12' }, 426], [{ 'Sec-WebSocket-Key': 'short' }, 400], [{ 'Content-Length': '1' }, 400], [{ 'Host': 'a b' }, 400], [{ 'Expect': 'x' }, 417], [{ 'Sidegate-Hops': '10' }, 508], [{ Upgrade: 'websocket, h2c' }, 400]]
+    const wrong: Array<[Record<string, string | null>, number]> = [
+      [{ 'Sec-WebSocket-Version': '12' }, 426],
+      [{ 'Sec-WebSocket-Key': 'short' }, 400],
+      [{ 'Content-Length': '1' }, 400],
+      [{ Host: 'a b' }, 400],
+      [{ Expect: 'x' }, 417],
+      [{ 'Sidegate-Hops': '10' }, 508],
+      [{ Upgrade: 'websocket, h2c' }, 400],
+    ]
     for (const [headers, status] of wrong) {
       for (const isLater of [false, true]) {
         const client = await httpClient(t, gate.port)

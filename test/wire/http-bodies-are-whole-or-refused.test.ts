@@ -24,7 +24,9 @@ const waits: Waits[] = [
   {
     what: 'a second address is tried',
     begin: async (t, port) => ({
-      gate: await startGate(t, [`protocol: http, ${BOUND}, upstream: { addresses: ["127.0.0.1:${refuser(t).port}", "127.0.0.1:${port}"] }`]),
+      gate: await startGate(t, [
+        `protocol: http, ${BOUND}, upstream: { addresses: ["127.0.0.1:${refuser(t).port}", "127.0.0.1:${port}"] }`,
+      ]),
       letGo: () => {},
     }),
   },
@@ -32,7 +34,9 @@ const waits: Waits[] = [
     what: 'a name is not resolved yet',
     begin: async (t, port) => {
       const answer = Promise.withResolvers<string[]>()
-      const gate = await startGate(t, [`protocol: http, ${BOUND}, upstream: "service:${port}"`], { names: { lookup: () => answer.promise, refreshMs: 10_000 } })
+      const gate = await startGate(t, [`protocol: http, ${BOUND}, upstream: "service:${port}"`], {
+        names: { lookup: () => answer.promise, refreshMs: 10_000 },
+      })
       return { gate, letGo: () => answer.resolve(['127.0.0.1']) }
     },
   },
@@ -51,8 +55,14 @@ for (const { what, begin } of waits) {
     t.equal((await over.answer()).status, 413)
     letGo()
     t.equal((await client.answer()).status, 200)
-    t.same(upstream.requests.map(({ target, body }) => [target, body.toString()]), [['/whole', A + B]])
-    t.same(upstream.problems.filter((problem) => !problem.startsWith('cut')), [])
+    t.same(
+      upstream.requests.map(({ target, body }) => [target, body.toString()]),
+      [['/whole', A + B]],
+    )
+    t.same(
+      upstream.problems.filter((problem) => !problem.startsWith('cut')),
+      [],
+    )
   })
 }
 
@@ -60,8 +70,13 @@ test('http.maxBody throws nothing away while a place is waited for', async (t) =
   watchLeaks(t)
   watchCrashes(t)
   const answers: Array<() => void> = []
-  const upstream = await recordingUpstream(t, () => new Promise<string>((resolve) => answers.push(() => resolve(OK))))
-  const gate = await startGate(t, [`protocol: http, ${BOUND}, upstream: { addresses: ["127.0.0.1:${upstream.port}"], maxConnections: 1, queueTimeout: 60s }`])
+  const upstream = await recordingUpstream(
+    t,
+    () => new Promise<string>((resolve) => answers.push(() => resolve(OK))),
+  )
+  const gate = await startGate(t, [
+    `protocol: http, ${BOUND}, upstream: { addresses: ["127.0.0.1:${upstream.port}"], maxConnections: 1, queueTimeout: 60s }`,
+  ])
   const [first, second] = [await httpClient(t, gate.port), await httpClient(t, gate.port)]
   await first.send(get('/first'))
   await upstream.request()
@@ -79,7 +94,11 @@ test('a body over its bound, or malformed, says nothing complete to the service'
   watchCrashes(t)
   const upstream = await recordingUpstream(t)
   const gate = await startGate(t, [`protocol: http, ${BOUND}, upstream: "127.0.0.1:${upstream.port}"`])
-  for (const [body, status] of [[chunked(A, B, 'c'), 413], [`400\r\n${A}\r\nx\r\n`, 400], ['5 \r\nhello\r\n0\r\n\r\n', 400]] as const) {
+  for (const [body, status] of [
+    [chunked(A, B, 'c'), 413],
+    [`400\r\n${A}\r\nx\r\n`, 400],
+    ['5 \r\nhello\r\n0\r\n\r\n', 400],
+  ] as const) {
     const client = await httpClient(t, gate.port)
     t.equal((await client.get(POST('/') + body)).status, status)
   }
@@ -95,18 +114,37 @@ for (const isSecure of [false, true]) {
     const upstream = await recordingUpstream(t)
     const ca = authority(t)
     const { cert, key } = ca.issue('server')
-    const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"${isSecure ? `, tls: { cert: "${cert}", key: "${key}" }` : ''}`])
-    const open = async (): Promise<HttpClient> => (isSecure ? new HttpClient(await tlsConnect(t, gate.port, { ca: ca.cert })) : httpClient(t, gate.port))
+    const gate = await startGate(t, [
+      `protocol: http, upstream: "127.0.0.1:${upstream.port}"${isSecure ? `, tls: { cert: "${cert}", key: "${key}" }` : ''}`,
+    ])
+    const open = async (): Promise<HttpClient> =>
+      isSecure ? new HttpClient(await tlsConnect(t, gate.port, { ca: ca.cert })) : httpClient(t, gate.port)
     const guilty = await open()
     void guilty.send(POST('/bytes') + '1\r\nx\r\n'.repeat(MIB))
     const answer = await within(guilty.answer(), { what: 'a 400', withinMs: 20_000 })
-    t.same([answer.status, answer.body.toString()], [400, 'protocol_error: chunks that are hardly more than their syntax\n'])
+    t.same(
+      [answer.status, answer.body.toString()],
+      [400, 'protocol_error: chunks that are hardly more than their syntax\n'],
+    )
     t.match(await gate.end(), { reason: 'protocol_error', side: 'client' })
-    const innocents = [chunked(...Array<string>(15_000).fill('x')), chunked(...Array<string>(40_000).fill('ab'))]
+    const innocents = [
+      chunked(...Array<string>(15_000).fill('x')),
+      chunked(...Array<string>(40_000).fill('ab')),
+    ]
     for (const [nth, body] of innocents.entries()) {
       const innocent = await open()
-      t.equal((await innocent.get(POST('/small') + body, {}, { withinMs: 60_000 })).status, 200, `innocent ${nth}`)
+      t.equal(
+        (await innocent.get(POST('/small') + body, {}, { withinMs: 60_000 })).status,
+        200,
+        `innocent ${nth}`,
+      )
     }
-    t.same(upstream.requests.map(({ target, body }) => [target, body.length]), [['/small', 15_000], ['/small', 80_000]])
+    t.same(
+      upstream.requests.map(({ target, body }) => [target, body.length]),
+      [
+        ['/small', 15_000],
+        ['/small', 80_000],
+      ],
+    )
   })
 }

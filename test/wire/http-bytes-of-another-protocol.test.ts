@@ -38,7 +38,9 @@ for (const isSecure of [false, true]) {
     const ca = authority(t)
     const { cert, key } = ca.issue('server')
     // Longer than the test would wait.
-    const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { handshake: 10m }${isSecure ? `, tls: { cert: "${cert}", key: "${key}" }` : ''}`])
+    const gate = await startGate(t, [
+      `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { handshake: 10m }${isSecure ? `, tls: { cert: "${cert}", key: "${key}" }` : ''}`,
+    ])
     for (const [nth, [what, bytes, detail]] of guilty.entries()) {
       const client = isSecure ? await tlsConnect(t, gate.port, { ca: ca.cert }) : await connect(t, gate.port)
       await client.write(bytes)
@@ -48,7 +50,11 @@ for (const isSecure of [false, true]) {
       const answer = parseAnswer(await client.received)
       t.same([answer.status, answer.isWhole], [400, true], what)
       t.match(answer.body.toString(), detail, what)
-      t.match(await gate.end(nth), { reason: 'protocol_error', side: 'client', phase: 'handshake', detail }, what)
+      t.match(
+        await gate.end(nth),
+        { reason: 'protocol_error', side: 'client', phase: 'handshake', detail },
+        what,
+      )
     }
     t.equal(upstream.connections.length, 0)
   })
@@ -59,7 +65,12 @@ test('who writes a request a byte at a time, or with a strange method, is waited
   watchCrashes(t)
   const upstream = await recordingUpstream(t)
   const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"`])
-  for (const request of [get('/'), get('/', '', 'PROPFIND'), get('/', '', 'M-SEARCH'), '\r\n\r\nPROPFIND / HTTP/1.1\r\nHost: a\r\n\r\n']) {
+  for (const request of [
+    get('/'),
+    get('/', '', 'PROPFIND'),
+    get('/', '', 'M-SEARCH'),
+    '\r\n\r\nPROPFIND / HTTP/1.1\r\nHost: a\r\n\r\n',
+  ]) {
     const client: HttpClient = await httpClient(t, gate.port)
     for (const byte of request) await client.send(byte)
     t.equal((await client.answer()).status, 200, request)
@@ -75,10 +86,21 @@ test('an Upgrade that is not websocket is not relayed, and the log says so, with
   t.equal((await client.get(get('/', 'Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\n', 'POST'))).status, 200)
   t.equal((await upstream.request()).header('upgrade'), null)
   client.wire.end()
-  t.match(await gate.end(), { reason: 'eof', side: 'client', detail: 'Upgrade to SPDY/3.1 is not relayed, only websocket is (a listener with protocol: tcp relays any)' })
+  t.match(await gate.end(), {
+    reason: 'eof',
+    side: 'client',
+    detail:
+      'Upgrade to SPDY/3.1 is not relayed, only websocket is (a listener with protocol: tcp relays any)',
+  })
   const both = await httpClient(t, gate.port)
   const answer = await both.get(upgradeRequest({ headers: { Upgrade: 'websocket, tcp' } }))
-  t.same([answer.status, answer.body.toString()], [400, 'protocol_error: Upgrade to websocket, tcp is not relayed, only websocket is (a listener with protocol: tcp relays any)\n'])
+  t.same(
+    [answer.status, answer.body.toString()],
+    [
+      400,
+      'protocol_error: Upgrade to websocket, tcp is not relayed, only websocket is (a listener with protocol: tcp relays any)\n',
+    ],
+  )
   both.wire.end()
   const plain = await httpClient(t, gate.port)
   t.equal((await plain.get(get('/', 'Upgrade: h2c\r\n'))).status, 200)

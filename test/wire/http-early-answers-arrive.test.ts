@@ -33,7 +33,7 @@ test('a head whose body has not begun reaches the service at once', async (t) =>
   const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"`])
   for (const headers of ['Content-Length: 10\r\n', 'Transfer-Encoding: chunked\r\n']) {
     const client = await httpClient(t, gate.port)
-    const answer = await client.get(get('/', headers, 'POST'), {}, { withinMs: 3000 })
+    const answer = await client.get(get('/', headers, 'POST'))
     t.same([answer.status, answer.header('connection')], [401, 'close'])
     client.wire.end()
   }
@@ -44,9 +44,11 @@ test('a client that writes 4 MB before it reads gets the answer that came before
   const client = await httpClient(t, gate.port, { unread: true })
   await client.send(get('/', `Content-Length: ${4 * MB}\r\n`, 'POST'))
   void client.wire.flood({ total: 4 * MB, keepOpen: true })
-  await eventually(() => gate.open().end !== null || gate.open().toClient.sent > 0, { what: 'the answer on its way' })
+  await eventually(() => gate.open().end !== null || gate.open().toClient.sent > 0, {
+    what: 'the answer on its way',
+  })
   client.wire.resumeReading()
-  await within(client.wire.ended, { withinMs: 5000 })
+  await within(client.wire.ended)
   t.match(parseAnswer(client.wire.takeUnread()), { status: 413, isWhole: true })
   client.wire.end()
   t.match(await gate.end(), { reason: 'eof' })

@@ -8,11 +8,18 @@ import { get, httpClient, OK, recordingUpstream, watchCrashes } from '../support
 import type { RecordingUpstream, Respond } from '../support/http-peers.ts'
 import { watchLeaks } from '../support/leaks.ts'
 
-async function path(t: Test, respond?: Respond, http = ''): Promise<{ gate: Gate; upstream: RecordingUpstream }> {
+async function path(
+  t: Test,
+  respond?: Respond,
+  http = '',
+): Promise<{ gate: Gate; upstream: RecordingUpstream }> {
   watchLeaks(t)
   watchCrashes(t)
   const upstream = await recordingUpstream(t, respond)
-  return { upstream, gate: await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"${http}`]) }
+  return {
+    upstream,
+    gate: await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"${http}`]),
+  }
 }
 
 const late: Respond = () => new Promise((resolve) => setTimeout(() => resolve(OK), 300))
@@ -29,20 +36,31 @@ test('a client that ends its half behind its request gets its answer, however la
 
 test('15 MB reach a client that ended its half before the first byte of them', async (t) => {
   const body = Buffer.alloc(15_000_000, 'x')
-  const { gate } = await path(t, () => Buffer.concat([Buffer.from(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n`), body]))
-  const { bytes, closed } = await requestRaw(t, gate.port, 'GET / HTTP/1.0\r\n\r\n', { half: true, withinMs: 30_000 })
+  const { gate } = await path(t, () =>
+    Buffer.concat([Buffer.from(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n`), body]),
+  )
+  const { bytes, closed } = await requestRaw(t, gate.port, 'GET / HTTP/1.0\r\n\r\n', {
+    half: true,
+    withinMs: 30_000,
+  })
   t.equal(parseAnswer(bytes).body.length, body.length)
   t.equal(closed.kind, 'fin')
 })
 
 test('all requests of a pipeline that ends with FIN are answered, the last with Connection: close', async (t) => {
-  const { gate, upstream } = await path(t, ({ target }) => `HTTP/1.1 200 OK\r\nContent-Length: ${target.length}\r\n\r\n${target}`)
+  const { gate, upstream } = await path(
+    t,
+    ({ target }) => `HTTP/1.1 200 OK\r\nContent-Length: ${target.length}\r\n\r\n${target}`,
+  )
   const { bytes } = await requestRaw(t, gate.port, get('/1') + get('/2') + get('/3'), { half: true })
   let rest = bytes
   for (const target of ['/1', '/2', '/3']) {
     const answer = parseAnswer(rest)
     // A client that is told so reads no further.
-    t.same([answer.status, answer.body.toString(), answer.header('connection')], [200, target, target === '/3' ? 'close' : 'keep-alive'])
+    t.same(
+      [answer.status, answer.body.toString(), answer.header('connection')],
+      [200, target, target === '/3' ? 'close' : 'keep-alive'],
+    )
     rest = answer.rest
   }
   t.equal(rest.length, 0)
@@ -51,7 +69,11 @@ test('all requests of a pipeline that ends with FIN are answered, the last with 
 
 test('a FIN inside a request is no request: nothing complete reaches the service', async (t) => {
   const { gate, upstream } = await path(t)
-  for (const [nth, begun] of ['GET / HTTP/1.1\r\nHos', get('/', 'Content-Length: 10\r\n', 'POST') + 'abc', get('/', 'Transfer-Encoding: chunked\r\n', 'POST') + '5\r\nab'].entries()) {
+  for (const [nth, begun] of [
+    'GET / HTTP/1.1\r\nHos',
+    get('/', 'Content-Length: 10\r\n', 'POST') + 'abc',
+    get('/', 'Transfer-Encoding: chunked\r\n', 'POST') + '5\r\nab',
+  ].entries()) {
     await requestRaw(t, gate.port, begun, { half: true })
     t.match(await gate.end(nth), { reason: 'aborted', side: 'client' })
   }

@@ -12,49 +12,125 @@ const modes = ['off', 'upstream', 'both'] as const
 
 /** Header lines on which parsers have disagreed (RFC 9112 sections 6.1, 6.3, 11; CVEs by the dozen); any two of them make a head. */
 const lines = [
-  'Content-Length: 5\r\n', 'Content-Length: 15\r\n', 'Content-Length: 0\r\n', 'Content-Length: 5, 5\r\n', 'Content-Length: +5\r\n', 'Content-Length: -5\r\n', 'Content-Length: 0x5\r\n', 'Content-Length: 5 5\r\n',
-  'Content-Length: 05\r\n', 'Content-Length:\r\n', 'Content-Length : 5\r\n', 'Content-Length:\r\n 5\r\n', 'Content-Length: 5\0\r\n', 'content-length:\t5\t\r\n', 'Content_Length: 5\r\n', 'Content-Length: 5\n',
-  'Transfer-Encoding: chunked\r\n', 'Transfer-Encoding: CHUNKED\t\r\n', 'Transfer-Encoding: chunked, identity\r\n', 'Transfer-Encoding: identity\r\n', 'Transfer-Encoding: xchunked\r\n',
-  'Transfer-Encoding:\x0bchunked\r\n', 'Transfer-Encoding :chunked\r\n', 'Transfer-Encoding:\r\n chunked\r\n', 'Transfer-Encoding: chunked\r', 'Transfer-Encoding: chunked\n', 'Transfer_Encoding: chunked\r\n',
-  'X: y\rTransfer-Encoding: chunked\r\n', 'X: y\nContent-Length: 5\r\n', 'Connection: Content-Length\r\n', 'X: y\r\n',
+  'Content-Length: 5\r\n',
+  'Content-Length: 15\r\n',
+  'Content-Length: 0\r\n',
+  'Content-Length: 5, 5\r\n',
+  'Content-Length: +5\r\n',
+  'Content-Length: -5\r\n',
+  'Content-Length: 0x5\r\n',
+  'Content-Length: 5 5\r\n',
+  'Content-Length: 05\r\n',
+  'Content-Length:\r\n',
+  'Content-Length : 5\r\n',
+  'Content-Length:\r\n 5\r\n',
+  'Content-Length: 5\0\r\n',
+  'content-length:\t5\t\r\n',
+  'Content_Length: 5\r\n',
+  'Content-Length: 5\n',
+  'Transfer-Encoding: chunked\r\n',
+  'Transfer-Encoding: CHUNKED\t\r\n',
+  'Transfer-Encoding: chunked, identity\r\n',
+  'Transfer-Encoding: identity\r\n',
+  'Transfer-Encoding: xchunked\r\n',
+  'Transfer-Encoding:\x0bchunked\r\n',
+  'Transfer-Encoding :chunked\r\n',
+  'Transfer-Encoding:\r\n chunked\r\n',
+  'Transfer-Encoding: chunked\r',
+  'Transfer-Encoding: chunked\n',
+  'Transfer_Encoding: chunked\r\n',
+  'X: y\rTransfer-Encoding: chunked\r\n',
+  'X: y\nContent-Length: 5\r\n',
+  'Connection: Content-Length\r\n',
+  'X: y\r\n',
 ]
 
 const bodies = [
-  ...['+5', '-5', '0x5', ' 5', '5 ', '5\t', '05', '5;a="b"', '5;a\nb', '5;a\rb', '5 ;a', '', 'g', '5g', '00000000000000005', 'fffffffffffffffff', '5\0', '5,5'].map((size) => `${size}\r\nhello\r\n0\r\n\r\n`),
-  '5\nhello\r\n0\r\n\r\n', '5\r\nhello\n0\r\n\r\n', '5\r\nhello0\r\n\r\n', '5\r\nhelloworld\r\n0\r\n\r\n', '5\r\r\nhello\r\n0\r\n\r\n', '5\r\nhello\r\n0\n\n', '5\r\nhello\r\n0\r\n\n', '5\r\nhello\r\n0\r\n',
-  ...['Content-Length: 5', 'Transfer-Encoding: chunked', 'Host: b', ': x', 'X : y', ' X: y', 'X', 'X: y\rZ: 1', 'X: y\nZ: 1', 'X: \0'].map((trailer) => `5\r\nhello\r\n0\r\n${trailer}\r\n\r\n`),
+  ...[
+    '+5',
+    '-5',
+    '0x5',
+    ' 5',
+    '5 ',
+    '5\t',
+    '05',
+    '5;a="b"',
+    '5;a\nb',
+    '5;a\rb',
+    '5 ;a',
+    '',
+    'g',
+    '5g',
+    '00000000000000005',
+    'fffffffffffffffff',
+    '5\0',
+    '5,5',
+  ].map((size) => `${size}\r\nhello\r\n0\r\n\r\n`),
+  '5\nhello\r\n0\r\n\r\n',
+  '5\r\nhello\n0\r\n\r\n',
+  '5\r\nhello0\r\n\r\n',
+  '5\r\nhelloworld\r\n0\r\n\r\n',
+  '5\r\r\nhello\r\n0\r\n\r\n',
+  '5\r\nhello\r\n0\n\n',
+  '5\r\nhello\r\n0\r\n\n',
+  '5\r\nhello\r\n0\r\n',
+  ...[
+    'Content-Length: 5',
+    'Transfer-Encoding: chunked',
+    'Host: b',
+    ': x',
+    'X : y',
+    ' X: y',
+    'X',
+    'X: y\rZ: 1',
+    'X: y\nZ: 1',
+    'X: \0',
+  ].map((trailer) => `5\r\nhello\r\n0\r\n${trailer}\r\n\r\n`),
 ]
 
 const withCrlf = (text: string): string => text.replaceAll(/\r?\n/g, '\r\n')
 
 /** Heads and bodies behind a first line. */
-const odd = [...lines.flatMap((one) => lines.map((other) => `${one}${other}\r\n${CHUNKS}`)), ...bodies.map((body) => `Transfer-Encoding: chunked\r\n\r\n${body}`)]
+const odd = [
+  ...lines.flatMap((one) => lines.map((other) => `${one}${other}\r\n${CHUNKS}`)),
+  ...bodies.map((body) => `Transfer-Encoding: chunked\r\n\r\n${body}`),
+]
 
 for (const lenient of modes) {
   test(`any two odd lines of a request are refused or seen as one message, what hides behind them never (http.lenient: ${lenient})`, async (t) => {
     watchLeaks(t)
     watchCrashes(t)
     const upstream = await recordingUpstream(t)
-    const gate = await startGate(t, [`protocol: http, http: { lenient: ${lenient} }, upstream: "127.0.0.1:${upstream.port}"`])
+    const gate = await startGate(t, [
+      `protocol: http, http: { lenient: ${lenient} }, upstream: "127.0.0.1:${upstream.port}"`,
+    ])
     let [refused, passed] = [0, 0]
     for (const version of ['1.1', '1.0']) {
       for (const rest of version === '1.1' ? odd : odd.filter((_, nth) => nth % 7 === 0)) {
         const stream = `POST /odd HTTP/${version}\r\nHost: a\r\n${rest}${HIDDEN}`
         const from = upstream.requests.length
         const said = (await requestRaw(t, gate.port, stream, { half: true })).bytes.toString('latin1')
-        const seen = upstream.requests.slice(from).map(({ method, target, body }) => ({ line: `${method} ${target}`, body: body.toString('latin1') }))
+        const seen = upstream.requests
+          .slice(from)
+          .map(({ method, target, body }) => ({ line: `${method} ${target}`, body: body.toString('latin1') }))
         // Lines that end with LF alone are what `both` lets through; a body that leaves them so is refused all the same.
         const head = Math.max(0, stream.indexOf(CHUNKS))
-        const { messages } = strictRequests(lenient === 'both' ? withCrlf(stream.slice(0, head)) + stream.slice(head) : stream)
+        const { messages } = strictRequests(
+          lenient === 'both' ? withCrlf(stream.slice(0, head)) + stream.slice(head) : stream,
+        )
         const expected = version === '1.0' ? messages.slice(0, 1) : messages
         if (JSON.stringify(seen) !== JSON.stringify(expected)) t.same(seen, expected, JSON.stringify(stream))
         const got = strictAnswers(said, [...seen.map(() => 'POST'), ''])
-        if (got.messages.length < seen.length || got.at < said.length) t.fail(`${JSON.stringify(stream)}: ${JSON.stringify(said)}`)
+        if (got.messages.length < seen.length || got.at < said.length)
+          t.fail(`${JSON.stringify(stream)}: ${JSON.stringify(said)}`)
         if (seen.length === 0) refused++
         else passed++
       }
     }
-    t.same(upstream.problems.filter((problem) => !problem.startsWith('cut')), [])
+    t.same(
+      upstream.problems.filter((problem) => !problem.startsWith('cut')),
+      [],
+    )
     t.ok(refused > 500 && passed > 20, `${refused} refused, ${passed} seen as what they are`)
   })
 
@@ -68,12 +144,16 @@ for (const lenient of modes) {
       wire.end()
       return undefined
     })
-    const gate = await startGate(t, [`protocol: http, http: { lenient: ${lenient} }, upstream: "127.0.0.1:${upstream.port}"`])
+    const gate = await startGate(t, [
+      `protocol: http, http: { lenient: ${lenient} }, upstream: "127.0.0.1:${upstream.port}"`,
+    ])
     let [refused, passed] = [0, 0]
     for (const method of ['GET', 'HEAD']) {
       for (const rest of method === 'GET' ? odd : odd.filter((_, nth) => nth % 7 === 0)) {
         answer = `HTTP/1.1 200 OK\r\n${rest}${POISON}`
-        const said = (await requestRaw(t, gate.port, get('/odd', '', method) + get('/next'), { half: true })).bytes.toString('latin1')
+        const said = (
+          await requestRaw(t, gate.port, get('/odd', '', method) + get('/next'), { half: true })
+        ).bytes.toString('latin1')
         const got = strictAnswers(said, [method, 'GET'])
         const [first, second] = got.messages
         const [expected] = strictAnswers(answer, [method], true).messages

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { systemClock } from '../../src/core/clock.ts'
 import { parseConfig } from '../../src/config/load.ts'
 import { Log } from '../../src/log/log.ts'
-import { Sidegate } from '../../src/operator/sidegate.ts'
+import { Operator } from '../../src/operator/operator.ts'
 import { watchCrashes } from '../support/http-peers.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { temporary } from '../support/tools.ts'
@@ -34,11 +34,17 @@ test('a client without an address is unknown and not trusted, and does not take 
     `health: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners: [{ name: l0, address: "unix:${directory}/gate", protocol: http, upstream: "unix:${directory}/upstream", http: { forwarded: both, trustForwarded: ["0.0.0.0/0", "::/0"] } }]`,
     'test.yaml',
   )
-  const sidegate = await Sidegate.start(config, { log: new Log({ writer, clock: systemClock }), logWriter: writer })
-  t.teardown(() => sidegate.stop())
+  const operator = await Operator.start(config, {
+    log: new Log({ writer, clock: systemClock }),
+    logWriter: writer,
+  })
+  t.teardown(() => operator.stop())
   for (let i = 0; i < 2; i++) {
     const { status, body } = await ask(join(directory, 'gate'), { 'X-Forwarded-For': '6.6.6.6' })
     t.equal(status, 200)
-    t.match(JSON.parse(body), { 'x-forwarded-for': 'unknown', forwarded: 'for=unknown;proto=http;host=localhost' })
+    t.match(JSON.parse(body), {
+      'x-forwarded-for': 'unknown',
+      forwarded: 'for=unknown;proto=http;host=localhost',
+    })
   }
 })

@@ -3,7 +3,28 @@ import { startGate } from '../support/gate.ts'
 import { get, httpClient, recordingUpstream } from '../support/http-peers.ts'
 import { watchLeaks } from '../support/leaks.ts'
 
-const targets = ['/', '/a/../b//c?', '/%2e%2E/%2f', '/?', '/??a=b&&c?', '//x', '///', '/a;b=c', '/a\\b', '/a"<>^`{|}', '/.', '/a/./b', '/a?b=http://[', '/%zz', '/%', "/'!*()", `/${'a'.repeat(8000)}`, '/a:80', '/@', '/x?y#'.slice(0, 4)]
+const targets = [
+  '/',
+  '/a/../b//c?',
+  '/%2e%2E/%2f',
+  '/?',
+  '/??a=b&&c?',
+  '//x',
+  '///',
+  '/a;b=c',
+  '/a\\b',
+  '/a"<>^`{|}',
+  '/.',
+  '/a/./b',
+  '/a?b=http://[',
+  '/%zz',
+  '/%',
+  "/'!*()",
+  `/${'a'.repeat(8000)}`,
+  '/a:80',
+  '/@',
+  '/x?y#'.slice(0, 4),
+]
 
 test('a path arrives byte for byte, first or later on a connection', async (t) => {
   watchLeaks(t)
@@ -15,7 +36,10 @@ test('a path arrives byte for byte, first or later on a connection', async (t) =
     t.equal((await fresh.get(get(target, 'Connection: close\r\n'))).status, 200, target)
     t.equal((await kept.get(get(target))).status, 200, target)
   }
-  t.same(upstream.requests.map(({ target }) => target), targets.flatMap((target) => [target, target]))
+  t.same(
+    upstream.requests.map(({ target }) => target),
+    targets.flatMap((target) => [target, target]),
+  )
 })
 
 test('absolute form is rewritten to origin form, and OPTIONS * goes to the service', async (t) => {
@@ -23,10 +47,22 @@ test('absolute form is rewritten to origin form, and OPTIONS * goes to the servi
   const upstream = await recordingUpstream(t)
   const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"`])
   const client = await httpClient(t, gate.port)
-  const rewritten: Array<[string, string]> = [['http://a/x?y', '/x?y'], ['HTTP://A/../b', '/../b'], ['http://a', '/'], ['https://a?x', '/?x'], ['http://a//x', '//x']]
+  const rewritten: Array<[string, string]> = [
+    ['http://a/x?y', '/x?y'],
+    ['HTTP://A/../b', '/../b'],
+    ['http://a', '/'],
+    ['https://a?x', '/?x'],
+    ['http://a//x', '//x'],
+  ]
   for (const [target] of rewritten) t.equal((await client.get(get(target))).status, 200, target)
-  t.same(upstream.requests.map(({ target }) => target), rewritten.map(([, target]) => target))
+  t.same(
+    upstream.requests.map(({ target }) => target),
+    rewritten.map(([, target]) => target),
+  )
   for (const target of ['*', 'http://a']) t.equal((await client.get(get(target, '', 'OPTIONS'))).status, 200)
   t.equal((await client.get(get('*', 'Content-Length: 3\r\n', 'OPTIONS') + 'abc')).status, 200)
-  t.same(upstream.requests.slice(rewritten.length).map(({ target, body }) => `${target} ${body.toString()}`), ['* ', '* ', '* abc'])
+  t.same(
+    upstream.requests.slice(rewritten.length).map(({ target, body }) => `${target} ${body.toString()}`),
+    ['* ', '* ', '* abc'],
+  )
 })

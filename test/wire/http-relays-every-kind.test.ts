@@ -7,7 +7,11 @@ import type { HttpClient, RecordingUpstream, Respond } from '../support/http-pee
 import { watchLeaks } from '../support/leaks.ts'
 import { listen, refuser } from '../support/peers.ts'
 
-async function path(t: Test, respond?: Respond, parts = {}): Promise<{ upstream: RecordingUpstream; gate: Gate; client: HttpClient }> {
+async function path(
+  t: Test,
+  respond?: Respond,
+  parts = {},
+): Promise<{ upstream: RecordingUpstream; gate: Gate; client: HttpClient }> {
   watchLeaks(t)
   watchCrashes(t)
   const upstream = await recordingUpstream(t, respond)
@@ -58,16 +62,28 @@ test('answers of every kind arrive as they were sent', async (t) => {
     ['HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n', 304, ''],
     ['HTTP/1.1 404 \r\nContent-Length: 2\r\n\r\nno', 404, 'no'],
     ['HTTP/1.1 599 Odd Words\r\nContent-Length: 2\r\n\r\nno', 599, 'no'],
-    ['HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok', 200, 'ok'],
+    [
+      'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok',
+      200,
+      'ok',
+    ],
     ['HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok', 200, 'ok'],
   ]
   let next = 0
   const { client, gate } = await path(t, () => answers[next]![0])
   for (const [text, status, body] of answers) {
     const answer = await client.get(get())
-    t.same([answer.status, answer.body.toString(), answer.interim], [status, body, text.includes(' 102 ') ? [102] : []], text)
+    t.same(
+      [answer.status, answer.body.toString(), answer.interim],
+      [status, body, text.includes(' 102 ') ? [102] : []],
+      text,
+    )
     t.ok(answer.line.startsWith(`HTTP/1.1 ${status} `), answer.line)
-    t.equal(answer.header('transfer-encoding'), text.includes('chunked') && status === 200 ? 'chunked' : null, text)
+    t.equal(
+      answer.header('transfer-encoding'),
+      text.includes('chunked') && status === 200 ? 'chunked' : null,
+      text,
+    )
     next++
   }
   client.wire.end()
@@ -85,9 +101,16 @@ test('an answer that ends with the connection of the upstream ends with its last
 })
 
 test('trailers pass both ways, less those that would change what was said before them', async (t) => {
-  const bad = 'X-Forwarded-For: 6.6.6.6\r\nx_forwarded_for: 6\r\nHost: evil\r\nAuthorization: x\r\nContent-Type: a\r\n'
-  const { client, upstream } = await path(t, () => `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\nx-sum: 2\r\n${bad}\r\n`)
-  await client.send(`${get('/', 'Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\n', 'POST')}2\r\nab\r\n0\r\nX-Sum: 7\r\n${bad}\r\n`)
+  const bad =
+    'X-Forwarded-For: 6.6.6.6\r\nx_forwarded_for: 6\r\nHost: evil\r\nAuthorization: x\r\nContent-Type: a\r\n'
+  const { client, upstream } = await path(
+    t,
+    () =>
+      `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\nx-sum: 2\r\n${bad}\r\n`,
+  )
+  await client.send(
+    `${get('/', 'Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\n', 'POST')}2\r\nab\r\n0\r\nX-Sum: 7\r\n${bad}\r\n`,
+  )
   const text = (await client.wire.readUntil('0\r\nX-Sum: 1\r\nx-sum: 2\r\n\r\n')).toString()
   t.match(text, /\r\nTransfer-Encoding: chunked\r\n/)
   t.same(upstream.requests[0]!.trailers, [['X-Sum', '7']])
@@ -101,7 +124,11 @@ test('Expect: 100-continue is answered by the service, with 100 or with what it 
     for (;;) {
       const head = (await wire.readUntil('\r\n\r\n').catch(() => null))?.toString()
       if (head === undefined) return wire.end()
-      await wire.write(head.startsWith('POST /no') || !head.includes('Expect: 100-continue') ? 'HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n' : 'HTTP/1.1 100 Continue\r\n\r\n')
+      await wire.write(
+        head.startsWith('POST /no') || !head.includes('Expect: 100-continue')
+          ? 'HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n'
+          : 'HTTP/1.1 100 Continue\r\n\r\n',
+      )
       if (head.startsWith('POST /no')) continue
       await wire.write(`HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n${(await wire.read(5)).toString()}`)
     }
@@ -118,25 +145,38 @@ test('Expect: 100-continue is answered by the service, with 100 or with what it 
 
 test('Expect: 100-continue with the service down is a 502, and no 100', async (t) => {
   watchLeaks(t)
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${refuser(t).port}"`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: { addresses: ["127.0.0.1:${refuser(t).port}"], retryFor: off }`,
+  ])
   const client = await httpClient(t, gate.port)
   const answer = await client.get(get('/', 'Expect: 100-continue\r\nContent-Length: 5\r\n', 'POST'))
   t.same([answer.status, answer.interim], [502, []])
 })
 
 test('early hints pass on with their headers, to those who can know them', async (t) => {
-  const hints = 'HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nLink: <<bad\r\nX-A: b\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n'
-  const { client, gate } = await path(t, () => `${hints.repeat(20)}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok`)
+  const hints =
+    'HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nLink: <<bad\r\nX-A: b\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n'
+  const { client, gate } = await path(
+    t,
+    () => `${hints.repeat(20)}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok`,
+  )
   const answer = await client.get(get())
   t.same([answer.status, answer.interim], [200, Array(16).fill(103)])
   const old = await httpClient(t, gate.port)
   t.same((await old.get('GET / HTTP/1.0\r\nHost: a\r\n\r\n')).interim, [])
   await client.send(get())
-  t.equal((await client.wire.readUntil('\r\n\r\n')).toString(), 'HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nLink: <<bad\r\nX-A: b\r\n\r\n')
+  t.equal(
+    (await client.wire.readUntil('\r\n\r\n')).toString(),
+    'HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nLink: <<bad\r\nX-A: b\r\n\r\n',
+  )
 })
 
 test('HTTP/1.0 clients get no chunks, and keep their connection where the length is known', async (t) => {
-  const { gate } = await path(t, ({ target }) => (target === '/chunked' ? `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${chunked('ok')}` : 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'))
+  const { gate } = await path(t, ({ target }) =>
+    target === '/chunked'
+      ? `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${chunked('ok')}`
+      : 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok',
+  )
   const client = await httpClient(t, gate.port)
   const keep = (target: string): string => `GET ${target} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n`
   t.match(await client.get(keep('/')), { status: 200, body: Buffer.from('ok') })
@@ -149,8 +189,15 @@ test('HTTP/1.0 clients get no chunks, and keep their connection where the length
 })
 
 test('a body behind the answer to a HEAD belongs to nobody: the answer stands, and the next one is its own', async (t) => {
-  const { client, upstream } = await path(t, ({ method }) => (method === 'HEAD' ? 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok' : 'HTTP/1.1 201 Next\r\nContent-Length: 0\r\n\r\n'))
+  const { client, upstream } = await path(t, ({ method }) =>
+    method === 'HEAD'
+      ? 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
+      : 'HTTP/1.1 201 Next\r\nContent-Length: 0\r\n\r\n',
+  )
   t.equal((await client.get(get('/', '', 'HEAD'), { method: 'HEAD' })).status, 200)
   t.equal((await client.get(get())).status, 201)
-  t.same(upstream.requests.map(({ connection }) => connection), [0, 1])
+  t.same(
+    upstream.requests.map(({ connection }) => connection),
+    [0, 1],
+  )
 })

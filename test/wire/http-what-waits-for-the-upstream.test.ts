@@ -9,7 +9,9 @@ test('an upstream that has not taken the whole request owes no answer yet: it en
   watchLeaks(t)
   watchCrashes(t)
   const upstream = await listen(t, () => {}, { unread: true, into: { write: () => {} } })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", buffers: { high: 16MiB }, deadlines: { response: 100ms, write: 1s }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", buffers: { high: 16MiB }, deadlines: { response: 100ms, write: 1s }`,
+  ])
   const client = await httpClient(t, gate.port)
   const body = Buffer.alloc(12_000_000)
   await client.send(get('/', `Content-Length: ${body.length}\r\n`, 'POST'))

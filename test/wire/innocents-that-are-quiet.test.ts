@@ -1,6 +1,14 @@
 import { test } from 'tap'
 import { eventually } from '../support/eventually.ts'
-import { gotAll, innocents, LIMIT_MS, partsWell, quietFor, sendSlowly, shortDeadlines } from '../support/innocents.ts'
+import {
+  gotAll,
+  innocents,
+  LIMIT_MS,
+  partsWell,
+  quietFor,
+  sendSlowly,
+  shortDeadlines,
+} from '../support/innocents.ts'
 import { forEachTransport, isHttp, isWebSocket, openLine } from '../support/transports.ts'
 import type { Transport } from '../support/transports.ts'
 
@@ -32,7 +40,10 @@ test(`a pair ${innocents.quiet.title}`, (t) =>
     await partsWell(t, line, service)
   }))
 
-for (const [writer, reader] of [['client', 'service'], ['service', 'client']] as const) {
+for (const [writer, reader] of [
+  ['client', 'service'],
+  ['service', 'client'],
+] as const) {
   test(`a ${writer} ${innocents.oneWay.title}`, (t) =>
     forEachTransport(t, innocents.oneWay.on, async (t, transport) => {
       const line = await openLine(t, transport, `${shortDeadlines}${pings(transport)}`)
@@ -49,5 +60,7 @@ for (const [writer, reader] of [['client', 'service'], ['service', 'client']] as
 
 /** Pings at a pace that a side which answers them cannot survive without an answer: this one has answered none. */
 function pings(transport: Transport): string {
-  return isWebSocket(transport) ? `, websocket: { ping: { interval: ${LIMIT_MS / 2}ms, timeout: ${LIMIT_MS / 2}ms } }` : ''
+  return isWebSocket(transport)
+    ? `, websocket: { ping: { interval: ${LIMIT_MS / 2}ms, timeout: ${LIMIT_MS / 2}ms } }`
+    : ''
 }

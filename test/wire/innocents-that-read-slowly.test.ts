@@ -2,7 +2,17 @@ import { readFileSync } from 'node:fs'
 import { test } from 'tap'
 import { eventually } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
-import { gotAll, innocents, innocentsTable, partsWell, policies, quietFor, sipMs, SLOW_MS, slowDeadlines } from '../support/innocents.ts'
+import {
+  gotAll,
+  innocents,
+  innocentsTable,
+  partsWell,
+  policies,
+  quietFor,
+  sipMs,
+  SLOW_MS,
+  slowDeadlines,
+} from '../support/innocents.ts'
 import { slowReader } from '../support/processes.ts'
 import { forEachTransport, isHttp, openingBytes, openLine, startService } from '../support/transports.ts'
 
@@ -15,7 +25,10 @@ test('README.md has the table of the innocent', async (t) => {
 
 for (const { title, keys, meet } of policies) {
   const all = keys === undefined ? slowDeadlines : `${slowDeadlines}, ${keys}`
-  for (const [side, other] of [['client', 'service'], ['service', 'client']] as const) {
+  for (const [side, other] of [
+    ['client', 'service'],
+    ['service', 'client'],
+  ] as const) {
     test(`a ${side} ${innocents.slowReader.title}${title}`, { timeout: 100_000 }, (t) =>
       forEachTransport(t, innocents.slowReader.on, async (t, transport) => {
         const line = await openLine(t, transport, all)
@@ -29,7 +42,8 @@ for (const { title, keys, meet } of policies) {
         pace.stop()
         await isSent
         await partsWell(t, line, reader)
-      }))
+      }),
+    )
   }
 }
 

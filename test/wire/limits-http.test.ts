@@ -14,11 +14,19 @@ import { stillClock } from '../support/still-clock.ts'
 
 const KIB = 1024
 
-async function path(t: Test, limits: string, { respond, rest = '', clock }: { respond?: Respond; rest?: string; clock?: Clock } = {}) {
+async function path(
+  t: Test,
+  limits: string,
+  { respond, rest = '', clock }: { respond?: Respond; rest?: string; clock?: Clock } = {},
+) {
   watchLeaks(t)
   watchCrashes(t)
   const upstream = await recordingUpstream(t, respond)
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", limits: { ${limits} }${rest}`], clock === undefined ? {} : { clock })
+  const gate = await startGate(
+    t,
+    [`protocol: http, upstream: "127.0.0.1:${upstream.port}", limits: { ${limits} }${rest}`],
+    clock === undefined ? {} : { clock },
+  )
   return { gate, upstream, client: await httpClient(t, gate.port) }
 }
 
@@ -29,15 +37,20 @@ async function timed<T>(what: Promise<T>): Promise<{ ms: number; value: T }> {
 }
 
 /** Deadlines that a chunk of 64 KiB, delayed for half a second, would miss. */
-const short = ', deadlines: { request: 300ms, response: 300ms, idle: 300ms, clientIdle: 300ms, upstreamIdle: 300ms, write: 300ms }'
+const short =
+  ', deadlines: { request: 300ms, response: 300ms, idle: 300ms, clientIdle: 300ms, upstreamIdle: 300ms, write: 300ms }'
 
 for (const framing of ['with a length', 'in chunks'] as const) {
   test(`the body of a request ${framing} goes on at the rate, whole, and no deadline takes the delay for a stall`, async (t) => {
     const { upstream, client } = await path(t, 'bytes: { rate: 128KiB, burst: 64KiB }', { rest: short })
     const body = pattern(160 * KIB)
-    const parts = framing === 'with a length'
-      ? [get('/', `Content-Length: ${body.length}\r\n`, 'POST'), body]
-      : [get('/', 'Transfer-Encoding: chunked\r\n', 'POST'), Buffer.from(chunked(body.toString('latin1')), 'latin1')]
+    const parts =
+      framing === 'with a length'
+        ? [get('/', `Content-Length: ${body.length}\r\n`, 'POST'), body]
+        : [
+            get('/', 'Transfer-Encoding: chunked\r\n', 'POST'),
+            Buffer.from(chunked(body.toString('latin1')), 'latin1'),
+          ]
     for (const part of parts) void client.send(part)
     const { ms, value } = await timed(client.answer())
     t.equal(value.status, 200)
@@ -49,7 +62,9 @@ for (const framing of ['with a length', 'in chunks'] as const) {
 test('a client that is not read because of its rate owes nothing, and gets no request_timeout', async (t) => {
   const { gate, client } = await path(t, 'bytes: { rate: 16KiB, burst: 64KiB }', { rest: short })
   // More than fits into the streams on the way.
-  void client.send(Buffer.concat([Buffer.from(get('/', 'Content-Length: 2000000\r\n', 'POST')), Buffer.alloc(1_900_000)]))
+  void client.send(
+    Buffer.concat([Buffer.from(get('/', 'Content-Length: 2000000\r\n', 'POST')), Buffer.alloc(1_900_000)]),
+  )
   await new Promise((resolve) => setTimeout(resolve, 1000))
   t.equal(gate.lines.length, 0)
   gate.open().owner!.close(makeClose('killed', 'sidegate', 'relay'))
@@ -59,13 +74,20 @@ test('a client that is not read because of its rate owes nothing, and gets no re
 test('an answer comes at the rate, whole, and no deadline takes the delay for a stall', async (t) => {
   const body = pattern(160 * KIB)
   const { gate, client } = await path(t, 'bytes: { rate: 128KiB, burst: 64KiB }', {
-    respond: () => Buffer.concat([Buffer.from(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n`), body]),
+    respond: () =>
+      Buffer.concat([Buffer.from(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n`), body]),
     rest: short,
   })
   const { ms, value } = await timed(client.get(get('/')))
   t.ok(value.body.equals(body))
   t.ok(ms > 600, `${ms.toFixed(0)} ms for what takes 710`)
-  t.ok((readSamples(await gate.metrics()).get('sidegate_rate_limited_total', { listener: 'l0', limit: 'bytes', action: 'delay' }) ?? 0) > 0)
+  t.ok(
+    (readSamples(await gate.metrics()).get('sidegate_rate_limited_total', {
+      listener: 'l0',
+      limit: 'bytes',
+      action: 'delay',
+    }) ?? 0) > 0,
+  )
 })
 
 test('small requests within the rate are not delayed, and those beyond it are paced by the bytes of their heads', async (t) => {
@@ -81,7 +103,9 @@ test('small requests within the rate are not delayed, and those beyond it are pa
 })
 
 test('over a limit whose action is close a request is a 429 and rate_limited, and the upstream does not see it', async (t) => {
-  const { gate, client, upstream } = await path(t, 'bytes: { rate: 1KiB, burst: 64KiB, onExceed: close }', { clock: stillClock() })
+  const { gate, client, upstream } = await path(t, 'bytes: { rate: 1KiB, burst: 64KiB, onExceed: close }', {
+    clock: stillClock(),
+  })
   const head = get('/', `X-Large: ${'x'.repeat(15_000)}\r\n`)
   for (let i = 0; i < 4; i++) t.equal((await client.get(head)).status, 200)
   void client.send(head)
@@ -90,13 +114,22 @@ test('over a limit whose action is close a request is a 429 and rate_limited, an
   const { status, body } = parseAnswer(client.wire.takeUnread())
   t.equal(status, 429)
   t.match(body.toString(), /^rate_limited/)
-  t.match(await gate.end(), { reason: 'rate_limited', side: 'client', phase: 'relay', detail: 'limits.bytes' })
+  t.match(await gate.end(), {
+    reason: 'rate_limited',
+    side: 'client',
+    phase: 'relay',
+    detail: 'limits.bytes',
+  })
   t.equal(upstream.requests.length, 4)
 })
 
 test('an upload over a limit whose action is close is a 429 in the middle of its body', async (t) => {
-  const { gate, client } = await path(t, 'bytes: { rate: 1KiB, burst: 64KiB, onExceed: close }', { clock: stillClock() })
-  void client.send(Buffer.concat([Buffer.from(get('/', 'Content-Length: 200000\r\n', 'POST')), Buffer.alloc(200_000)]))
+  const { gate, client } = await path(t, 'bytes: { rate: 1KiB, burst: 64KiB, onExceed: close }', {
+    clock: stillClock(),
+  })
+  void client.send(
+    Buffer.concat([Buffer.from(get('/', 'Content-Length: 200000\r\n', 'POST')), Buffer.alloc(200_000)]),
+  )
   await within(client.wire.ended)
   client.wire.end()
   t.equal(parseAnswer(client.wire.takeUnread()).status, 429)
@@ -105,7 +138,11 @@ test('an upload over a limit whose action is close is a 429 in the middle of its
 
 test('an answer over a limit whose action is close is cut visibly', async (t) => {
   const { gate, client } = await path(t, 'bytes: { rate: 1KiB, burst: 64KiB, onExceed: close }', {
-    respond: () => Buffer.concat([Buffer.from('HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n'), Buffer.alloc(200_000)]),
+    respond: () =>
+      Buffer.concat([
+        Buffer.from('HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n'),
+        Buffer.alloc(200_000),
+      ]),
   })
   void client.send(get('/'))
   await within(client.wire.ended)
@@ -128,8 +165,13 @@ test('a client that leaves while its upload is delayed takes everything along', 
     },
   }
   const { gate, client } = await path(t, 'bytes: { rate: 64KiB, burst: 64KiB }', { clock })
-  void client.send(Buffer.concat([Buffer.from(get('/', 'Content-Length: 200000\r\n', 'POST')), Buffer.alloc(200_000)]))
-  await eventually(async () => (readSamples(await gate.metrics()).get('sidegate_rate_limited_total', { limit: 'bytes' }) ?? 0) > 0)
+  void client.send(
+    Buffer.concat([Buffer.from(get('/', 'Content-Length: 200000\r\n', 'POST')), Buffer.alloc(200_000)]),
+  )
+  await eventually(
+    async () =>
+      (readSamples(await gate.metrics()).get('sidegate_rate_limited_total', { limit: 'bytes' }) ?? 0) > 0,
+  )
   t.equal(pacing, 1)
   client.wire.reset()
   t.match(await gate.end(), { side: 'client' })
@@ -152,14 +194,16 @@ test('a request body that trickles in below limits.minRate is a 408 and too_slow
 })
 
 test('an answer that trickles in below limits.minRate is too_slow of the upstream, one made of events is not', async (t) => {
-  const pace = (type: string): Respond => async ({ wire }) => {
-    await wire.write(`HTTP/1.1 200 OK\r\nContent-Type: ${type}\r\nTransfer-Encoding: chunked\r\n\r\n`)
-    for (let i = 0; i < 40 && wire.outcome === null && !wire.hasEnded; i++) {
-      await wire.write('1\r\nx\r\n')
-      await new Promise((resolve) => setTimeout(resolve, 20))
+  const pace =
+    (type: string): Respond =>
+    async ({ wire }) => {
+      await wire.write(`HTTP/1.1 200 OK\r\nContent-Type: ${type}\r\nTransfer-Encoding: chunked\r\n\r\n`)
+      for (let i = 0; i < 40 && wire.outcome === null && !wire.hasEnded; i++) {
+        await wire.write('1\r\nx\r\n')
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+      await wire.write('0\r\n\r\n')
     }
-    await wire.write('0\r\n\r\n')
-  }
   const { gate, client } = await path(t, minRate, { respond: pace('text/plain') })
   void client.send(get('/'))
   t.match(await gate.end(), { reason: 'too_slow', side: 'upstream' })
@@ -168,7 +212,9 @@ test('an answer that trickles in below limits.minRate is too_slow of the upstrea
 })
 
 test('who asks what a connection waits for is told of limits.minRate', async (t) => {
-  const { gate, client } = await path(t, 'minRate: { bytes: 1KiB, after: 10s }', { respond: async ({ wire }) => void (await wire.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx')) })
+  const { gate, client } = await path(t, 'minRate: { bytes: 1KiB, after: 10s }', {
+    respond: async ({ wire }) => void (await wire.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx')),
+  })
   const next = () => gate.open().owner?.describe?.().next
   await client.send(get('/', 'Content-Length: 3\r\n', 'POST'))
   await eventually(() => next()?.key === 'limits.minRate' && next()?.side === 'client')
@@ -179,7 +225,12 @@ test('who asks what a connection waits for is told of limits.minRate', async (t)
 })
 
 test('a slow but sufficient upload, a waiting client and an idle connection are not too_slow', async (t) => {
-  const { gate, client } = await path(t, minRate, { respond: () => new Promise((resolve) => setTimeout(() => resolve('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'), 300)) })
+  const { gate, client } = await path(t, minRate, {
+    respond: () =>
+      new Promise((resolve) =>
+        setTimeout(() => resolve('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'), 300),
+      ),
+  })
   const body = Buffer.alloc(1000)
   void client.send(get('/', 'Content-Length: 15000\r\n', 'POST'))
   for (let i = 0; i < 15; i++) {

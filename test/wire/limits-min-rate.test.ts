@@ -15,7 +15,9 @@ function trickle(t: Test, send: (bytes: Buffer) => unknown): void {
 
 const webGate = async (t: Test, mode = 'enforce') => {
   const upstream = await wsServer(t)
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", limits: { minRate: { bytes: 1KiB, after: 250ms, mode: ${mode} } }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", limits: { minRate: { bytes: 1KiB, after: 250ms, mode: ${mode} } }`,
+  ])
   return { upstream, gate }
 }
 
@@ -30,7 +32,14 @@ test('a WebSocket client whose message trickles in below limits.minRate is too_s
   t.ok(performance.now() - start >= 240)
   t.equal((await within(client.closed)).kind, 'reset')
   await within((await upstream.connection()).closed)
-  t.equal(readSamples(await gate.metrics()).get('sidegate_rate_limited_total', { listener: 'l0', limit: 'minRate', action: 'close' }), 1)
+  t.equal(
+    readSamples(await gate.metrics()).get('sidegate_rate_limited_total', {
+      listener: 'l0',
+      limit: 'minRate',
+      action: 'close',
+    }),
+    1,
+  )
 })
 
 test('a WebSocket client that is idle, or says little in whole messages, is not too_slow', async (t) => {
@@ -54,9 +63,18 @@ test('a minRate that is observed counts a trickle once, and lets it be', async (
   const client = await rawClient(t, gate.port)
   await client.send(encodeFrame({ opcode: 'binary', declares: 10_000, mask: true }))
   trickle(t, (bytes) => client.send(bytes))
-  await eventually(async () => readSamples(await gate.metrics()).get('sidegate_observed_total', { listener: 'l0', limit: 'minRate' }) === 1)
+  await eventually(
+    async () =>
+      readSamples(await gate.metrics()).get('sidegate_observed_total', {
+        listener: 'l0',
+        limit: 'minRate',
+      }) === 1,
+  )
   await new Promise((resolve) => setTimeout(resolve, 300))
-  t.equal(readSamples(await gate.metrics()).get('sidegate_observed_total', { listener: 'l0', limit: 'minRate' }), 1)
+  t.equal(
+    readSamples(await gate.metrics()).get('sidegate_observed_total', { listener: 'l0', limit: 'minRate' }),
+    1,
+  )
   t.equal(gate.lines.length, 0)
 })
 
@@ -70,7 +88,9 @@ test('a tcp client that takes what waits for it below limits.minRate is too_slow
   // A look into the kernel may be under way at the end, and takes long on a machine with many sockets.
   watchLeaks(t, { withinMs: 20_000 })
   const upstream = await flooder(t)
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { minRate: { bytes: 256KiB, after: 500ms } }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { minRate: { bytes: 256KiB, after: 500ms } }`,
+  ])
   const client = await connect(t, gate.port, { unread: true })
   client.socket.removeAllListeners('data')
   readSlowly(t, client, 100)
@@ -83,7 +103,10 @@ test('a tcp client that takes enough is not too_slow, and one that sends little 
   const upstream = await flooder(t)
   const quiet = await sink(t)
   const minRate = 'limits: { minRate: { bytes: 256KiB, after: 500ms } }'
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", ${minRate}`, `protocol: tcp, upstream: "127.0.0.1:${quiet.port}", ${minRate}`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", ${minRate}`,
+    `protocol: tcp, upstream: "127.0.0.1:${quiet.port}", ${minRate}`,
+  ])
   const reader = await connect(t, gate.ports[0]!, { unread: true })
   reader.socket.removeAllListeners('data')
   readSlowly(t, reader, 64 * 1024)

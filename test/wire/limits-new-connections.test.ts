@@ -12,7 +12,16 @@ import type { Wire } from '../support/wire.ts'
 const tcpGate = async (t: Test, limits: string, rest = '') => {
   const upstream = await echo(t)
   const clock = stillClock()
-  return { clock, ...(await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { newConnections: { ${limits} } }${rest}`], { clock })) }
+  return {
+    clock,
+    ...(await startGate(
+      t,
+      [
+        `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { newConnections: { ${limits} } }${rest}`,
+      ],
+      { clock },
+    )),
+  }
 }
 
 async function ask(wire: Wire): Promise<void> {
@@ -22,27 +31,36 @@ async function ask(wire: Wire): Promise<void> {
 
 /** In one process the RST may come before the socket has told that it was connected. */
 const outcome = (t: Test, port: number): Promise<string | null> =>
-  connect(t, port).then(async (wire) => (await within(wire.closed)).code, (error: NodeJS.ErrnoException) => error.code ?? null)
+  connect(t, port).then(
+    async (wire) => (await within(wire.closed)).code,
+    (error: NodeJS.ErrnoException) => error.code ?? null,
+  )
 
 test('new connections beyond the rate wait, unread, are served at the rate in their order, and lose nothing', async (t) => {
   watchLeaks(t)
   const upstream = await echo(t)
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { newConnections: { rate: 10, burst: 5 } }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { newConnections: { rate: 10, burst: 5 } }`,
+  ])
   const start = performance.now()
   const clients = await Promise.all(Array.from({ length: 12 }, () => connect(t, gate.port)))
   const served: number[] = []
-  await Promise.all(clients.map(async (client, nth) => {
-    void client.write(`hello ${nth}`)
-    t.equal((await client.readUntil(`${nth}`)).toString(), `hello ${nth}`)
-    served.push(performance.now() - start)
-  }))
+  await Promise.all(
+    clients.map(async (client, nth) => {
+      void client.write(`hello ${nth}`)
+      t.equal((await client.readUntil(`${nth}`)).toString(), `hello ${nth}`)
+      served.push(performance.now() - start)
+    }),
+  )
   t.ok(served[11]! >= 695, `the last after ${served[11]!.toFixed(0)} ms`)
 })
 
 test('who waits holds a place under limits.connections, and gives it back when it leaves', async (t) => {
   watchLeaks(t)
   const upstream = await echo(t)
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { connections: 2, newConnections: { rate: 4, burst: 1 } }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { connections: 2, newConnections: { rate: 4, burst: 1 } }`,
+  ])
   const first = await connect(t, gate.port)
   await ask(first)
   const waiting = await connect(t, gate.port)
@@ -56,8 +74,19 @@ test('who waits longer than deadlines.handshake is refused with rate_limited', a
   watchLeaks(t)
   const clock = stillClock()
   const upstream = await echo(t)
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { connections: 2, newConnections: { rate: 1, burst: 1 } }, deadlines: { handshake: 200ms }`], { clock })
-  const delayed = async (): Promise<number | undefined> => readSamples(await gate.metrics()).get('sidegate_rate_limited_total', { listener: 'l0', limit: 'newConnections', action: 'delay' })
+  const gate = await startGate(
+    t,
+    [
+      `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { connections: 2, newConnections: { rate: 1, burst: 1 } }, deadlines: { handshake: 200ms }`,
+    ],
+    { clock },
+  )
+  const delayed = async (): Promise<number | undefined> =>
+    readSamples(await gate.metrics()).get('sidegate_rate_limited_total', {
+      listener: 'l0',
+      limit: 'newConnections',
+      action: 'delay',
+    })
   await ask(await connect(t, gate.port))
   for (const nth of [1, 2]) {
     const waiting = await connect(t, gate.port)
@@ -68,8 +97,15 @@ test('who waits longer than deadlines.handshake is refused with rate_limited', a
     clock.pass(1)
     t.match(await within(waiting.closed), { code: 'ECONNRESET' })
     const samples = readSamples(await gate.metrics())
-    t.equal(samples.get('sidegate_connections_rejected_total', { listener: 'l0', reason: 'rate_limited' }), nth)
-    t.equal(samples.get('sidegate_connections_rejected_total', { listener: 'l0', reason: 'too_many' }), 0, 'its place is free again')
+    t.equal(
+      samples.get('sidegate_connections_rejected_total', { listener: 'l0', reason: 'rate_limited' }),
+      nth,
+    )
+    t.equal(
+      samples.get('sidegate_connections_rejected_total', { listener: 'l0', reason: 'too_many' }),
+      0,
+      'its place is free again',
+    )
   }
 })
 
@@ -79,7 +115,10 @@ test('those that wait when the gate stops accepting are refused, and the drain d
   const first = await connect(t, gate.port)
   await ask(first)
   const waiting = await connect(t, gate.port)
-  await eventually(async () => readSamples(await gate.metrics()).get('sidegate_rate_limited_total', { limit: 'newConnections' }) === 1)
+  await eventually(
+    async () =>
+      readSamples(await gate.metrics()).get('sidegate_rate_limited_total', { limit: 'newConnections' }) === 1,
+  )
   void gate.drain(5000)
   t.match(await within(waiting.closed), { code: 'ECONNRESET' })
 })
@@ -92,7 +131,13 @@ test('where the action is close, a tcp client beyond the rate gets RST, an HTTP 
   t.equal(await outcome(t, gate.port), 'ECONNRESET')
   await ask(clients[0]!)
   const upstream = await recordingUpstream(t)
-  const http = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", limits: { newConnections: { rate: 1, burst: 1, onExceed: close } }`], { clock: stillClock() })
+  const http = await startGate(
+    t,
+    [
+      `protocol: http, upstream: "127.0.0.1:${upstream.port}", limits: { newConnections: { rate: 1, burst: 1, onExceed: close } }`,
+    ],
+    { clock: stillClock() },
+  )
   const inside = await httpClient(t, http.port)
   t.equal((await inside.get(get('/'))).status, 200)
   const told = new Set<string | null>()
@@ -107,12 +152,21 @@ test('where the action is close, a tcp client beyond the rate gets RST, an HTTP 
   t.equal((await inside.get(get('/'))).status, 200, 'who is in stays in')
   const samples = readSamples(await http.metrics())
   t.equal(samples.get('sidegate_connections_rejected_total', { listener: 'l0', reason: 'rate_limited' }), 20)
-  t.equal(samples.get('sidegate_rate_limited_total', { listener: 'l0', limit: 'newConnections', action: 'close' }), 20)
+  t.equal(
+    samples.get('sidegate_rate_limited_total', { listener: 'l0', limit: 'newConnections', action: 'close' }),
+    20,
+  )
 })
 
 test('a rate that is observed lets everybody in and counts', async (t) => {
   watchLeaks(t)
   const gate = await tcpGate(t, 'rate: 1, burst: 2, mode: observe, onExceed: close')
   for (let i = 0; i < 5; i++) await ask(await connect(t, gate.port))
-  t.equal(readSamples(await gate.metrics()).get('sidegate_observed_total', { listener: 'l0', limit: 'newConnections' }), 3)
+  t.equal(
+    readSamples(await gate.metrics()).get('sidegate_observed_total', {
+      listener: 'l0',
+      limit: 'newConnections',
+    }),
+    3,
+  )
 })

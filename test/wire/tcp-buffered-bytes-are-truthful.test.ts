@@ -26,14 +26,21 @@ for (const high of [4096, 65_536, 1_048_576]) {
   test(`sidegate_buffered_bytes is what the gate holds for a stalled client, and 0 after its end: high ${high}`, async (t) => {
     watchLeaks(t)
     const upstream = await flooder(t)
-    const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", buffers: { high: ${high / 1024}KiB }`])
+    const gate = await startGate(t, [
+      `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", buffers: { high: ${high / 1024}KiB }`,
+    ])
     const client = await connect(t, gate.port, { unread: true })
     const seen = await upstream.connection()
-    const connection = await eventually(() => gate.sidegate.registry.get(1))
+    const connection = await eventually(() => gate.registry.get(1))
     await heldBack(connection, 'to_client')
     const clientPort = client.socket.localPort!
     const { toClient } = connection
-    const held = await settled(() => toClient.received - kernelQueues(clientPort, gate.port)!.unread - kernelQueues(gate.port, clientPort)!.unsent)
+    const held = await settled(
+      () =>
+        toClient.received -
+        kernelQueues(clientPort, gate.port)!.unread -
+        kernelQueues(gate.port, clientPort)!.unsent,
+    )
     const samples = readSamples(await gate.metrics())
     const buffered = samples.get('sidegate_buffered_bytes', { side: 'client' })!
     t.ok(held > 0 && held <= high, `${held} bytes are held`)
@@ -57,8 +64,9 @@ test('sidegate_buffered_bytes is what the gate holds for a stalled upstream, and
   const client = await connect(t, gate.port)
   const total = 100_000_000
   void client.flood({ total, keepOpen: true })
-  await heldBack(await eventually(() => gate.sidegate.registry.get(1)), 'to_upstream')
-  const buffered = async (): Promise<number> => readSamples(await gate.metrics()).get('sidegate_buffered_bytes', { side: 'upstream' })!
+  await heldBack(await eventually(() => gate.registry.get(1)), 'to_upstream')
+  const buffered = async (): Promise<number> =>
+    readSamples(await gate.metrics()).get('sidegate_buffered_bytes', { side: 'upstream' })!
   const held = await buffered()
   t.ok(held > 0 && held <= 65_536, `${held} bytes`)
   const seen = await upstream.connection()

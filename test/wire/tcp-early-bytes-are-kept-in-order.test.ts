@@ -15,7 +15,9 @@ for (const total of [100, 40_000, 12_000_000]) {
   test(`${total} bytes that a client sends while its upstream is dialled arrive in order, its end behind them`, async (t) => {
     watchLeaks(t)
     const upstream = await slowAccept(t)
-    const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { connect: 20s }`])
+    const gate = await startGate(t, [
+      `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { connect: 20s }`,
+    ])
     const client = await connect(t, gate.port, { halfOpen: true })
     void client.flood({ total, seed: total, chunk: 10_007 })
     const clientPort = client.socket.localPort!
@@ -30,7 +32,10 @@ for (const total of [100, 40_000, 12_000_000]) {
     const unsent = kernelQueues(clientPort, gate.port)!.unsent
     t.ok(kept() - unsent <= KEPT, `${kept() - unsent} bytes are kept`)
     upstream.accept()
-    t.same(await within(upstream.received, { withinMs: 15_000 }), { bytes: total, sha256: sha256(pattern(total, total)) })
+    t.same(await within(upstream.received, { withinMs: 15_000 }), {
+      bytes: total,
+      sha256: sha256(pattern(total, total)),
+    })
     t.match(await gate.end(), { reason: 'eof', side: 'client', line: { bytesToUpstream: total } })
   })
 }

@@ -46,7 +46,8 @@ async function relayed(stream: Stream): Promise<string | null> {
     void turn().then(() => to.resumeReading())
   })
   const sending = send(stream)
-  if (held !== null) await eventually(() => held.pauses > 0, { withinMs: 20_000, what: `stream ${seed} to be held back` })
+  if (held !== null)
+    await eventually(() => held.pauses > 0, { withinMs: 20_000, what: `stream ${seed} to be held back` })
   to.resumeReading()
   const sent = await within(sending, { withinMs: 20_000, what: `stream ${seed} to be taken` })
   const hasEnded = await within(to.ended, { withinMs: 20_000, what: `the end of stream ${seed}` })
@@ -59,21 +60,35 @@ for (const high of ['4KiB', '64KiB', '1MiB']) {
     test(`every byte arrives once and in order: read ${how}, at most ${high} waiting`, async (t) => {
       watchLeaks(t)
       const upstream = await listen(t, () => {}, { unread: true, into: nowhere })
-      const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", buffers: { high: ${high} }`], { withoutSharedBuffer })
+      const gate = await startGate(
+        t,
+        [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", buffers: { high: ${high} }`],
+        { withoutSharedBuffer },
+      )
       const streams: Stream[] = []
       for (let nth = 0; nth < CONNECTIONS; nth += 1) {
         const client = await connect(t, gate.port, { halfOpen: true, unread: true, into: nowhere })
         const seen = await upstream.connection(nth)
-        const { toUpstream, toClient } = await eventually(() => gate.sidegate.registry.get(nth + 1))
+        const { toUpstream, toClient } = await eventually(() => gate.registry.get(nth + 1))
         const chunk = chunks[nth % chunks.length]!
         const total = 60_000 + nth * 5003
         streams.push(
           { from: client, to: seen, seed: 2 * nth, chunk, total, held: nth % 20 === 0 ? toUpstream : null },
-          { from: seen, to: client, seed: 2 * nth + 1, chunk, total: total * 2, held: nth % 20 === 10 ? toClient : null },
+          {
+            from: seen,
+            to: client,
+            seed: 2 * nth + 1,
+            chunk,
+            total: total * 2,
+            held: nth % 20 === 10 ? toClient : null,
+          },
         )
       }
       const problems = await Promise.all(streams.map(relayed))
-      t.same(problems.filter((problem) => problem !== null), [])
+      t.same(
+        problems.filter((problem) => problem !== null),
+        [],
+      )
       await gate.end(CONNECTIONS - 1)
       t.same(new Set(gate.lines.map((line) => line['close'])), new Set(['eof']))
     })

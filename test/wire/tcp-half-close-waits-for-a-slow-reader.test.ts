@@ -12,9 +12,11 @@ test('a client that still reads what the kernel holds after the upstream has end
   watchLeaks(t)
   const answer = pattern(2_000_000)
   const upstream = await finsFirst(t, answer)
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { halfClose: ${HALF_CLOSE_MS}ms, write: ${HALF_CLOSE_MS}ms }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { halfClose: ${HALF_CLOSE_MS}ms, write: ${HALF_CLOSE_MS}ms }`,
+  ])
   const reader = await slowReader(t, gate.port, { rcvbuf: 65_536 })
-  await eventually(() => gate.sidegate.registry.size === 1, { what: 'the connection' })
+  await eventually(() => gate.registry.size === 1, { what: 'the connection' })
   reader.trickle(40_000, 100)
   await eventually(() => reader.bytes >= 1_900_000, { what: 'most of the answer', withinMs: 90_000 })
   reader.drain()

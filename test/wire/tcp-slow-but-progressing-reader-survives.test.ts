@@ -10,11 +10,15 @@ const WRITE_MS = 800
 test('a client that takes little at a time outlives ten write deadlines', async (t) => {
   watchLeaks(t)
   const upstream = await flooder(t)
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { write: ${WRITE_MS}ms }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { write: ${WRITE_MS}ms }`,
+  ])
   const client = await trickleReader(t, gate.port, { bytes: 60_000, everyMs: 5, rcvbuf: 65_536 })
   const seen = await upstream.connection()
   const start = performance.now()
-  await eventually(() => seen.outcome !== null || performance.now() - start > 10 * WRITE_MS, { withinMs: 20_000 })
+  await eventually(() => seen.outcome !== null || performance.now() - start > 10 * WRITE_MS, {
+    withinMs: 20_000,
+  })
   t.same(gate.lines, [])
   const { toClient } = gate.open()
   t.ok(toClient.pauses > 0, 'it did hold the upstream back')

@@ -14,7 +14,9 @@ const TOTAL = 12_000_000
 test('a client that stalls on the tail of an answer, both having ended, is owed it visibly and ended with write_timeout', async (t) => {
   watchLeaks(t)
   const upstream = await listen(t, (wire) => wire.flood({ total: TOTAL, keepOpen: true }), { into: nowhere })
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", buffers: { high: 16MiB }, deadlines: { write: 500ms, halfClose: 20s }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", buffers: { high: 16MiB }, deadlines: { write: 500ms, halfClose: 20s }`,
+  ])
   const client = await slowReader(t, gate.port, { rcvbuf: 65_536 })
   const seen = await upstream.connection()
   await eventually(() => seen.sent === TOTAL && gate.open().toClient.received === TOTAL)
@@ -40,7 +42,9 @@ test('a client that stalls on the tail of an answer, both having ended, is owed 
 test('a tail that is taken late, both having ended, is delivered whole', async (t) => {
   watchLeaks(t)
   const upstream = await listen(t, (wire) => wire.flood({ total: TOTAL, seed: 7 }), { into: nowhere })
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", buffers: { high: 16MiB }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", buffers: { high: 16MiB }`,
+  ])
   const client = await slowReader(t, gate.port, { rcvbuf: 65_536 })
   client.end()
   await within((await upstream.connection()).closed)

@@ -18,8 +18,15 @@ const known = clients.issue('known')
 const [first, second] = [ca.issue('first'), ca.issue('second')]
 
 /** An upgrade is answered, and what comes behind it echoed once, as a frame. */
-const answer: Respond = (seen) => (seen.header('upgrade') === 'websocket' ? Buffer.concat([Buffer.from(switchingProtocols(seen)), encodeFrame({ opcode: 'text', payload: 'hello' })]) : OK)
-const isTold = ({ headers }: Seen): boolean => headers.some(([name]) => name.toLowerCase() === 'x-forwarded-client-cert')
+const answer: Respond = (seen) =>
+  seen.header('upgrade') === 'websocket'
+    ? Buffer.concat([
+        Buffer.from(switchingProtocols(seen)),
+        encodeFrame({ opcode: 'text', payload: 'hello' }),
+      ])
+    : OK
+const isTold = ({ headers }: Seen): boolean =>
+  headers.some(([name]) => name.toLowerCase() === 'x-forwarded-client-cert')
 
 for (const mode of ['frames', 'messages']) {
   test(`a renewed certificate, other authorities and a reload leave open connections as they were, WebSockets in ${mode} mode among them`, async (t) => {
@@ -37,7 +44,12 @@ for (const mode of ['frames', 'messages']) {
     const frames = new FrameWire(upgraded.wire)
     t.match(await frames.nextFrame(), { opcode: 'text' })
 
-    const renewed = (times: number): Promise<unknown> => eventually(async () => readSamples(await gate.metrics()).get('sidegate_tls_reloads_total', { result: 'success' }) === times)
+    const renewed = (times: number): Promise<unknown> =>
+      eventually(
+        async () =>
+          readSamples(await gate.metrics()).get('sidegate_tls_reloads_total', { result: 'success' }) ===
+          times,
+      )
     shown.swap(second)
     await renewed(1)
     trusted.swap(authority(t, 'others'))
@@ -54,7 +66,10 @@ for (const mode of ['frames', 'messages']) {
     plain.wire.end()
     upgraded.wire.end()
     await gate.end(1)
-    t.same(gate.lines.map((line) => line['clientSubject']), ['CN=known', 'CN=known'])
+    t.same(
+      gate.lines.map((line) => line['clientSubject']),
+      ['CN=known', 'CN=known'],
+    )
   })
 }
 
@@ -62,12 +77,16 @@ test('a reload to forward tells of clients who come from then on', async (t) => 
   watchLeaks(t)
   watchCrashes(t)
   const upstream = await recordingUpstream(t, answer)
-  const listener = (http: string): string => `protocol: http, upstream: "127.0.0.1:${upstream.port}", http: { ${http} }, tls: { cert: "${first.cert}", key: "${first.key}", clientCa: "${clients.cert}" }`
+  const listener = (http: string): string =>
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", http: { ${http} }, tls: { cert: "${first.cert}", key: "${first.key}", clientCa: "${clients.cert}" }`
   const gate = await startGate(t, [listener('clientCertificate: off')])
   const before = new HttpClient(await tlsConnect(t, gate.port, { ca: ca.cert, client: known }))
   t.equal((await before.get(get())).status, 200)
   t.match(await gate.reload([listener('clientCertificate: forward')]), { result: 'success' })
   const after = new HttpClient(await tlsConnect(t, gate.port, { ca: ca.cert, client: known }))
   for (const client of [before, after]) t.equal((await client.get(get())).status, 200)
-  t.same([0, 1, 2].map((nth) => isTold(upstream.requests[nth]!)), [false, false, true])
+  t.same(
+    [0, 1, 2].map((nth) => isTold(upstream.requests[nth]!)),
+    [false, false, true],
+  )
 })

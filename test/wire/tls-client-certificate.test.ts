@@ -21,15 +21,24 @@ root.setTimeout(120_000)
 const ca = authority(root)
 const app = ca.issue('app')
 const clients = authority(root, 'clients')
-const known = clients.issue('known', { host: 'known.example', names: ['URI:spiffe://example/ns/a,b', 'email:a@known.example'], subject: '/C=DE/O=Ex, "ample" Ü/CN=known; x=1' })
-const fingerprint = new X509Certificate(readFileSync(known.cert)).fingerprint256.replaceAll(':', '').toLowerCase()
+const known = clients.issue('known', {
+  host: 'known.example',
+  names: ['URI:spiffe://example/ns/a,b', 'email:a@known.example'],
+  subject: '/C=DE/O=Ex, "ample" Ü/CN=known; x=1',
+})
+const fingerprint = new X509Certificate(readFileSync(known.cert)).fingerprint256
+  .replaceAll(':', '')
+  .toLowerCase()
 const element = `Hash=${fingerprint};Subject="CN=known\\; x=1,O=Ex\\, \\"ample\\" \\C3\\9C,C=DE";URI="spiffe://example/ns/a,b";DNS=known.example`
 const forged = 'X-Forwarded-Client-Cert: Hash=00;Subject="CN=admin"\r\nx_forwarded_client_cert: Hash=00\r\n'
 
 const withCa = `tls: { cert: "${app.cert}", key: "${app.key}", clientCa: "${clients.cert}" }`
-const listener = (protocol: string, upstream: string, keys = ''): string => `protocol: ${protocol}, upstream: ${upstream}, ${withCa} ${keys}`
-const connectKnown = (t: Test, gate: Gate, options: Partial<TlsConnectOptions> = {}): Promise<TlsWire> => tlsConnect(t, gate.port, { ca: ca.cert, client: known, ...options })
-const certificatesOf = (seen: { headers: Array<[string, string]> }): string[] => seen.headers.filter(([name]) => /^x.forwarded.client.cert$/i.test(name)).map(([, value]) => value)
+const listener = (protocol: string, upstream: string, keys = ''): string =>
+  `protocol: ${protocol}, upstream: ${upstream}, ${withCa} ${keys}`
+const connectKnown = (t: Test, gate: Gate, options: Partial<TlsConnectOptions> = {}): Promise<TlsWire> =>
+  tlsConnect(t, gate.port, { ca: ca.cert, client: known, ...options })
+const certificatesOf = (seen: { headers: Array<[string, string]> }): string[] =>
+  seen.headers.filter(([name]) => /^x.forwarded.client.cert$/i.test(name)).map(([, value]) => value)
 
 test('the certificate of a client is in its log line and in the admin view, on tcp and http', async (t) => {
   watchLeaks(t)
@@ -38,8 +47,19 @@ test('the certificate of a client is in its log line and in the admin view, on t
   const client = await connectKnown(t, gate)
   void client.write('x')
   await client.read(1)
-  const shown = (await (await fetch(`http://127.0.0.1:${gate.adminPort}/connections/${gate.open().id}`)).json()) as { tls: object }
-  t.match(shown.tls, { version: 'TLSv1.3', serverName: 'localhost', certificate: { commonName: 'known; x=1', fingerprint, emails: ['a@known.example'], addresses: ['127.0.0.1'] } })
+  const shown = (await (
+    await fetch(`http://127.0.0.1:${gate.adminPort}/connections/${gate.open().id}`)
+  ).json()) as { tls: object }
+  t.match(shown.tls, {
+    version: 'TLSv1.3',
+    serverName: 'localhost',
+    certificate: {
+      commonName: 'known; x=1',
+      fingerprint,
+      emails: ['a@known.example'],
+      addresses: ['127.0.0.1'],
+    },
+  })
   client.end()
   t.match((await gate.end()).line, {
     close: 'eof',
@@ -49,23 +69,52 @@ test('the certificate of a client is in its log line and in the admin view, on t
   })
 })
 
-const upgradeToo: Respond = (seen) => (seen.header('upgrade') === 'websocket' ? Buffer.concat([Buffer.from(switchingProtocols(seen)), encodeFrame({ opcode: 'close', payload: Buffer.from([3, 232]) })]) : OK)
+const upgradeToo: Respond = (seen) =>
+  seen.header('upgrade') === 'websocket'
+    ? Buffer.concat([
+        Buffer.from(switchingProtocols(seen)),
+        encodeFrame({ opcode: 'close', payload: Buffer.from([3, 232]) }),
+      ])
+    : OK
 
 for (const mode of ['frames', 'messages']) {
   test(`http.clientCertificate: forward tells the upstream with each request, and with an upgrade in ${mode} mode, and removes what the client said`, async (t) => {
     watchLeaks(t)
     watchCrashes(t)
     const upstream = await recordingUpstream(t, upgradeToo)
-    const gate = await startGate(t, [listener('http', `"127.0.0.1:${upstream.port}"`, `, http: { clientCertificate: forward }, websocket: { mode: ${mode} }`)])
+    const gate = await startGate(t, [
+      listener(
+        'http',
+        `"127.0.0.1:${upstream.port}"`,
+        `, http: { clientCertificate: forward }, websocket: { mode: ${mode} }`,
+      ),
+    ])
     const client = new HttpClient(await connectKnown(t, gate))
     for (const nth of [0, 1]) {
       t.equal((await client.get(get('/', forged))).status, 200)
       t.same(certificatesOf(await upstream.request(nth)), [element])
     }
-    t.equal((await client.get(upgradeRequest({ headers: Object.fromEntries(forged.trimEnd().split('\r\n').map((line) => line.split(': '))) as Record<string, string> }))).status, 101)
+    t.equal(
+      (
+        await client.get(
+          upgradeRequest({
+            headers: Object.fromEntries(
+              forged
+                .trimEnd()
+                .split('\r\n')
+                .map((line) => line.split(': ')),
+            ) as Record<string, string>,
+          }),
+        )
+      ).status,
+      101,
+    )
     t.same(certificatesOf(await upstream.request(2)), [element], 'of an upgrade on the same connection')
     const fresh = new HttpClient(await connectKnown(t, gate))
-    t.equal((await fresh.get(upgradeRequest({ headers: { 'X-Forwarded-Client-Cert': 'Hash=00' } }))).status, 101)
+    t.equal(
+      (await fresh.get(upgradeRequest({ headers: { 'X-Forwarded-Client-Cert': 'Hash=00' } }))).status,
+      101,
+    )
     t.same(certificatesOf(await upstream.request(3)), [element], 'of an upgrade that comes first')
   })
 }
@@ -78,7 +127,11 @@ test('without forward, and from clients without certificates, nothing of the nam
   const gate = await startGate(t, [
     listener('http', `"127.0.0.1:${upstream.port}"`),
     listener('http', `"127.0.0.1:${upstream.port}"`, trusted),
-    listener('http', `"127.0.0.1:${upstream.port}"`, ', http: { clientCertificate: forward, trustForwarded: [127.0.0.1] }'),
+    listener(
+      'http',
+      `"127.0.0.1:${upstream.port}"`,
+      ', http: { clientCertificate: forward, trustForwarded: [127.0.0.1] }',
+    ),
   ])
   const expected = [[], ['Hash=00;Subject="CN=admin"'], [`Hash=00;Subject="CN=admin", ${element}`]]
   for (const [nth, port] of gate.ports.entries()) {
@@ -112,12 +165,20 @@ test('a session does not outlive the authority that its client was let in by, an
   watchLeaks(t)
   const upstream = await echo(t)
   const [before, after] = [mountedSecret(t, clients), authority(t, 'others')]
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${app.cert}", key: "${app.key}", clientCa: "${before.cert}" }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${app.cert}", key: "${app.key}", clientCa: "${before.cert}" }`,
+  ])
   const open = await connectKnown(t, gate, { options: { maxVersion: 'TLSv1.2' } })
-  const resumed = { ca: ca.cert, options: { maxVersion: 'TLSv1.2', session: open.tls.getSession()! } } as const
+  const resumed = {
+    ca: ca.cert,
+    options: { maxVersion: 'TLSv1.2', session: open.tls.getSession()! },
+  } as const
   t.ok((await tlsConnect(t, gate.port, resumed)).tls.isSessionReused())
   before.swap(after)
-  await eventually(async () => readSamples(await gate.metrics()).get('sidegate_tls_reloads_total', { result: 'success' }) === 1)
+  await eventually(
+    async () =>
+      readSamples(await gate.metrics()).get('sidegate_tls_reloads_total', { result: 'success' }) === 1,
+  )
   await t.rejects(tlsConnect(t, gate.port, resumed))
   void open.write('x')
   t.equal((await open.read(1)).toString(), 'x')

@@ -19,7 +19,9 @@ const app = ca.issue('app')
 root.setTimeout(120_000)
 
 function tlsGate(t: Test, upstream: { port: number }, keys = ''): Promise<Gate> {
-  return startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${app.cert}", key: "${app.key}" } ${keys}`])
+  return startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${app.cert}", key: "${app.key}" } ${keys}`,
+  ])
 }
 
 test('requests over TLS share a connection, and the upstream is told that they came by https', async (t) => {
@@ -27,7 +29,9 @@ test('requests over TLS share a connection, and the upstream is told that they c
   watchCrashes(t)
   const upstream = await recordingUpstream(t)
   const gate = await tlsGate(t, upstream)
-  const client = new HttpClient(await tlsConnect(t, gate.port, { ca: ca.cert, options: { ALPNProtocols: ['h2', 'http/1.1'] } }))
+  const client = new HttpClient(
+    await tlsConnect(t, gate.port, { ca: ca.cert, options: { ALPNProtocols: ['spdy/3', 'http/1.1'] } }),
+  )
   for (let nth = 0; nth < 3; nth++) t.equal((await client.get(get())).status, 200)
   const seen = await upstream.request(2)
   t.equal(seen.header('x-forwarded-proto'), 'https')
@@ -39,12 +43,26 @@ test('large bodies go both ways over TLS, whole', async (t) => {
   watchLeaks(t)
   watchCrashes(t)
   const body = pattern(2_000_000, 5, 0)
-  const upstream = await recordingUpstream(t, ({ body: sent }) => Buffer.concat([Buffer.from(`HTTP/1.1 200 OK\r\nContent-Length: ${sent.length}\r\n\r\n`), sent]))
+  const upstream = await recordingUpstream(t, ({ body: sent }) =>
+    Buffer.concat([Buffer.from(`HTTP/1.1 200 OK\r\nContent-Length: ${sent.length}\r\n\r\n`), sent]),
+  )
   const gate = await tlsGate(t, upstream)
   const client = new HttpClient(await tlsConnect(t, gate.port, { ca: ca.cert }))
-  const answer = await client.get(Buffer.concat([Buffer.from(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n`), body]))
+  const answer = await client.get(
+    Buffer.concat([
+      Buffer.from(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n`),
+      body,
+    ]),
+  )
   t.ok(answer.body.equals(body))
-  t.equal((await client.get(`POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${chunked('one', 'two')}`)).body.toString(), 'onetwo')
+  t.equal(
+    (
+      await client.get(
+        `POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${chunked('one', 'two')}`,
+      )
+    ).body.toString(),
+    'onetwo',
+  )
 })
 
 test('ws over TLS echoes, and is closed properly', async (t) => {
@@ -125,17 +143,24 @@ test('a head that trickles over TLS misses the deadline that its accept began, h
   const wire = await tlsConnect(t, gate.port, { ca: ca.cert, lateMs: 800 })
   void wire.write('GET / HTTP/1.1\r\n')
   t.match((await within(wire.received)).toString(), /^HTTP\/1\.1 408 /)
-  t.ok(watch.ms >= 1200 && watch.livedMs < 1900, `${watch.livedMs} of ${watch.ms} ms, and not 2000, which is 1200 from the handshake on`)
+  t.ok(
+    watch.ms >= 1200 && watch.livedMs < 1900,
+    `${watch.livedMs} of ${watch.ms} ms, and not 2000, which is 1200 from the handshake on`,
+  )
   wire.end()
   t.match(await gate.end(), { reason: 'handshake_timeout' })
 })
 
-test('who speaks plain HTTP to the TLS port, or offers HTTP/2 alone, gets no answer in the clear', async (t) => {
+test('who speaks plain HTTP to the TLS port, or offers only what it does not speak, gets no answer in the clear', async (t) => {
   watchLeaks(t)
   const upstream = await recordingUpstream(t)
-  const gate = await tlsGate(t, upstream)
+  const gate = await tlsGate(t, upstream, ', http: { versions: [http/1.1] }')
   await t.rejects(fetch(`http://127.0.0.1:${gate.port}/`))
-  await t.rejects(tlsConnect(t, gate.port, { ca: ca.cert, options: { ALPNProtocols: ['h2'] } }), { code: /ALPN|NO_APPLICATION_PROTOCOL/ })
-  await eventually(async () => /rejected_total\{listener="l0",reason="protocol_error"\} 2/.test(await gate.metrics()))
+  await t.rejects(tlsConnect(t, gate.port, { ca: ca.cert, options: { ALPNProtocols: ['h2'] } }), {
+    code: /ALPN|NO_APPLICATION_PROTOCOL/,
+  })
+  await eventually(async () =>
+    /rejected_total\{listener="l0",reason="protocol_error"\} 2/.test(await gate.metrics()),
+  )
   t.equal(upstream.requests.length, 0)
 })

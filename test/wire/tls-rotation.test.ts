@@ -15,15 +15,19 @@ root.setTimeout(120_000)
 
 const DAY_MS = 86_400_000
 
-const reloads = async (gate: Gate, result: string): Promise<number | undefined> => readSamples(await gate.metrics()).get('sidegate_tls_reloads_total', { result })
-const expiry = async (gate: Gate, name: string): Promise<number | undefined> => readSamples(await gate.metrics()).get('sidegate_tls_certificate_expiry_timestamp_seconds', { name })
+const reloads = async (gate: Gate, result: string): Promise<number | undefined> =>
+  readSamples(await gate.metrics()).get('sidegate_tls_reloads_total', { result })
+const expiry = async (gate: Gate, name: string): Promise<number | undefined> =>
+  readSamples(await gate.metrics()).get('sidegate_tls_certificate_expiry_timestamp_seconds', { name })
 
 test('a swapped Secret is shown to new clients, and open connections go on', async (t) => {
   watchLeaks(t)
   const upstream = await echo(t)
   const ca = authority(t)
   const mounted = mountedSecret(t, ca.issue('first', { days: 3 }))
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${mounted.cert}", key: "${mounted.key}" }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${mounted.cert}", key: "${mounted.key}" }`,
+  ])
   const open = await tlsConnect(t, gate.port, { ca: ca.cert })
   t.equal(open.tls.getPeerX509Certificate()?.subject, 'CN=first')
   const before = await expiry(gate, 'l0')
@@ -44,7 +48,9 @@ test('a pair that does not fit, or is gone, changes nothing, and the next good o
   const upstream = await echo(t)
   const ca = authority(t)
   const mounted = mountedSecret(t, ca.issue('first'))
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${mounted.cert}", key: "${mounted.key}" }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${mounted.cert}", key: "${mounted.key}" }`,
+  ])
   const before = await expiry(gate, 'l0')
   mounted.swap({ cert: ca.issue('second').cert, key: ca.issue('stranger').key })
   await eventually(async () => (await reloads(gate, 'failure')) === 1)
@@ -67,7 +73,9 @@ test('a certificate that has expired does not replace a valid one, one that expi
   const upstream = await echo(t)
   const ca = authority(t)
   const mounted = mountedSecret(t, ca.issue('first'))
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${mounted.cert}", key: "${mounted.key}" }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${mounted.cert}", key: "${mounted.key}" }`,
+  ])
   const open = await tlsConnect(t, gate.port, { ca: ca.cert })
   const before = await expiry(gate, 'l0')
   mounted.swap(ca.issue('expired', expired))
@@ -86,9 +94,13 @@ test('a reload of the configuration that names an expired certificate in the pla
   const upstream = await echo(t)
   const ca = authority(t)
   const [good, old] = [ca.issue('first'), ca.issue('expired', expired)]
-  const listener = ({ cert, key }: Signed, keys = ''): string => `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${cert}", key: "${key}" ${keys} }`
+  const listener = ({ cert, key }: Signed, keys = ''): string =>
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${cert}", key: "${key}" ${keys} }`
   const gate = await startGate(t, [listener(good)])
-  t.match(await gate.reload([listener(old)]), { result: 'failure', problems: [/listeners\[0\]\.tls\.cert: expired on [-\d]+, and the one in use is valid: renew it/] })
+  t.match(await gate.reload([listener(old)]), {
+    result: 'failure',
+    problems: [/listeners\[0\]\.tls\.cert: expired on [-\d]+, and the one in use is valid: renew it/],
+  })
   t.equal(await certificateShown(t, gate.port, { ca: ca.cert }), 'CN=first')
   t.match(await gate.reload([listener(good, ', minVersion: TLSv1.3')]), { result: 'success' })
   t.equal(await certificateShown(t, gate.port, { ca: ca.cert }), 'CN=first')
@@ -99,7 +111,9 @@ test('at start an expired certificate is used, and any other replaces it', async
   const upstream = await echo(t)
   const ca = authority(t)
   const mounted = mountedSecret(t, ca.issue('expired', expired))
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${mounted.cert}", key: "${mounted.key}" }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${mounted.cert}", key: "${mounted.key}" }`,
+  ])
   const unchecked = { ca: ca.cert, options: { rejectUnauthorized: false } }
   t.equal(await certificateShown(t, gate.port, unchecked), 'CN=expired')
   mounted.swap(ca.issue('too', expired))
@@ -112,7 +126,9 @@ test('the session tickets of before are good after a rotation', async (t) => {
   const upstream = await echo(t)
   const ca = authority(t)
   const mounted = mountedSecret(t, ca.issue('first'))
-  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${mounted.cert}", key: "${mounted.key}" }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${mounted.cert}", key: "${mounted.key}" }`,
+  ])
   const first = await tlsConnect(t, gate.port, { ca: ca.cert, options: { maxVersion: 'TLSv1.2' } })
   const session = first.tls.getSession()!
   first.end()
@@ -125,9 +141,14 @@ test('the session tickets of before are good after a rotation', async (t) => {
 test('what is shown to the upstream, and what is trusted of it, is rotated too', async (t) => {
   watchLeaks(t)
   const [ca, next] = [authority(t, 'ca'), authority(t, 'next')]
-  const upstream = await tlsUpstream(t, ca.issue('legacy'), echoBack, { requestCert: true, rejectUnauthorized: false })
+  const upstream = await tlsUpstream(t, ca.issue('legacy'), echoBack, {
+    requestCert: true,
+    rejectUnauthorized: false,
+  })
   const mounted = mountedSecret(t, ca.issue('first'))
-  const gate = await startGate(t, [`protocol: tcp, upstream: { addresses: ["localhost:${upstream.port}"], tls: { ca: "${ca.cert}", cert: "${mounted.cert}", key: "${mounted.key}" } }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: { addresses: ["localhost:${upstream.port}"], tls: { ca: "${ca.cert}", cert: "${mounted.cert}", key: "${mounted.key}" } }`,
+  ])
   const shown = async (): Promise<string | undefined> => {
     const client = await connect(t, gate.port)
     void client.write('x')

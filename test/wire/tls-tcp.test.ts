@@ -1,6 +1,6 @@
 import root, { test } from 'tap'
 import type { Test } from 'tap'
-import type { SidegateParts } from '../../src/operator/sidegate.ts'
+import type { OperatorParts } from '../../src/operator/operator.ts'
 import { proxyHeader } from '../../src/upstream/proxy-header.ts'
 import { pattern } from '../support/bytes.ts'
 import { authority } from '../support/certificates.ts'
@@ -12,6 +12,7 @@ import { watchLeaks } from '../support/leaks.ts'
 import { connect, echo, flooder, halfCloser } from '../support/peers.ts'
 import { stopwatch } from '../support/stopwatch.ts'
 import { clientHello, tlsConnect } from '../support/tls-peers.ts'
+import { addressOf, atPort } from '../support/addresses.ts'
 
 const RESET = { kind: 'reset', code: 'ECONNRESET' }
 const nowhere = { write: () => {} }
@@ -20,8 +21,20 @@ const ca = authority(root)
 const app = ca.issue('app')
 root.setTimeout(120_000)
 
-function tlsGate(t: Test, upstream: { port: number }, keys = '', tlsKeys = '', parts: Partial<SidegateParts> = {}): Promise<Gate> {
-  return startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${app.cert}", key: "${app.key}" ${tlsKeys} } ${keys}`], parts)
+function tlsGate(
+  t: Test,
+  upstream: { port: number },
+  keys = '',
+  tlsKeys = '',
+  parts: Partial<OperatorParts> = {},
+): Promise<Gate> {
+  return startGate(
+    t,
+    [
+      `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${app.cert}", key: "${app.key}" ${tlsKeys} } ${keys}`,
+    ],
+    parts,
+  )
 }
 
 test('bytes go both ways over TLS, whole and in order, and both ends end with eof', async (t) => {
@@ -33,7 +46,11 @@ test('bytes go both ways over TLS, whole and in order, and both ends end with eo
   void client.write(sent)
   client.end()
   t.ok((await client.received).equals(sent))
-  t.match(await gate.end(), { reason: 'eof', phase: 'relay', line: { bytesToUpstream: 3_000_000, sentToClient: 3_000_000 } })
+  t.match(await gate.end(), {
+    reason: 'eof',
+    phase: 'relay',
+    line: { bytesToUpstream: 3_000_000, sentToClient: 3_000_000 },
+  })
 })
 
 test('a client that ends its half by close_notify still gets the answer, and a close_notify behind it', async (t) => {
@@ -53,7 +70,7 @@ test('a client that reads nothing over TLS is ended with write_timeout, by RST o
   const gate = await tlsGate(t, upstream, ', deadlines: { write: 200ms }')
   const client = await tlsConnect(t, gate.port, { ca: ca.cert, unread: true, into: nowhere })
   const reads = client.raw
-  await heldBack(await eventually(() => gate.sidegate.registry.get(1)), 'to_client')
+  await heldBack(await eventually(() => gate.registry.get(1)), 'to_client')
   const watch = stopwatch(t)
   t.same(await within((await upstream.connection()).closed), RESET)
   t.ok(watch.livedMs < 1200, `${watch.livedMs} of ${watch.ms} ms`)
@@ -69,7 +86,7 @@ test('a client that reads slowly over TLS, but reads, is not ended', async (t) =
   const upstream = await flooder(t)
   const gate = await tlsGate(t, upstream, ', deadlines: { write: 300ms }')
   const client = await tlsConnect(t, gate.port, { ca: ca.cert, unread: true, into: nowhere })
-  await heldBack(await eventually(() => gate.sidegate.registry.get(1)), 'to_client')
+  await heldBack(await eventually(() => gate.registry.get(1)), 'to_client')
   const start = performance.now()
   let reads = 0
   const timer = setInterval(() => {
@@ -110,18 +127,26 @@ test('a PROXY header stands before the handshake, in a packet with it or not', a
   const upstream = await echo(t)
   const gate = await tlsGate(t, upstream, ', proxyProtocol: { accept: any, trusted: [127.0.0.1] }')
   for (const version of ['v1', 'v2'] as const) {
-    const head = proxyHeader(version, { clientAddress: '203.0.113.7:4711', localAddress: '198.51.100.1:443' })
+    const head = proxyHeader(version, {
+      client: addressOf('203.0.113.7:4711'),
+      localAddress: atPort('198.51.100.1:443'),
+    })
     const client = await tlsConnect(t, gate.port, { ca: ca.cert, head })
     void client.write('x')
     t.equal((await client.read(1)).toString(), 'x')
-    t.equal(gate.open().clientAddress, '203.0.113.7:4711')
+    t.equal(gate.open().client.text, '203.0.113.7:4711')
     client.end()
     await gate.end(gate.lines.length)
-    await eventually(() => gate.sidegate.registry.size === 0)
+    await eventually(() => gate.registry.size === 0)
   }
   const hello = await clientHello(t)
   const together = await connect(t, gate.port)
-  void together.write(Buffer.concat([proxyHeader('v1', { clientAddress: '203.0.113.7:4711', localAddress: '198.51.100.1:443' }), hello]))
+  void together.write(
+    Buffer.concat([
+      proxyHeader('v1', { client: addressOf('203.0.113.7:4711'), localAddress: atPort('198.51.100.1:443') }),
+      hello,
+    ]),
+  )
   const answer = await together.read(1)
   t.equal(answer[0], 0x16, 'a ServerHello')
 })
@@ -129,8 +154,13 @@ test('a PROXY header stands before the handshake, in a packet with it or not', a
 test('the sockets are read the same way without the shared buffer', async (t) => {
   watchLeaks(t)
   const upstream = await echo(t)
-  const gate = await tlsGate(t, upstream, ', proxyProtocol: { accept: v2, trusted: [127.0.0.1] }', '', { withoutSharedBuffer: true })
-  const head = proxyHeader('v2', { clientAddress: '203.0.113.7:4711', localAddress: '198.51.100.1:443' })
+  const gate = await tlsGate(t, upstream, ', proxyProtocol: { accept: v2, trusted: [127.0.0.1] }', '', {
+    withoutSharedBuffer: true,
+  })
+  const head = proxyHeader('v2', {
+    client: addressOf('203.0.113.7:4711'),
+    localAddress: atPort('198.51.100.1:443'),
+  })
   const client = await tlsConnect(t, gate.port, { ca: ca.cert, head })
   const sent = pattern(500_000, 3, 0)
   client.end(sent)

@@ -10,7 +10,8 @@ import { wsClient, wsServer } from '../support/websocket.ts'
 import { readSamples } from '../metrics/samples.ts'
 
 /** Each address is tried once. */
-const of = (...ports: number[]) => `upstream: { addresses: [${ports.map((port) => `"127.0.0.1:${port}"`).join(', ')}], retryFor: off }`
+const of = (...ports: number[]) =>
+  `upstream: { addresses: [${ports.map((port) => `"127.0.0.1:${port}"`).join(', ')}], retryFor: off }`
 
 test('tcp: an address that refuses costs a client nothing, and what it sent early is kept', async (t) => {
   watchLeaks(t)
@@ -20,28 +21,46 @@ test('tcp: an address that refuses costs a client nothing, and what it sent earl
   client.end('early bytes')
   t.equal((await within(client.received)).toString(), 'early bytes')
   t.match(await gate.end(), { reason: 'eof', line: { upstream: `127.0.0.1:${upstream.port}` } })
-  t.equal(readSamples(await gate.metrics()).get('sidegate_upstream_connect_failures_total', { reason: 'connect_refused' }), 1)
+  t.equal(
+    readSamples(await gate.metrics()).sum('sidegate_upstream_connect_failures_total', {
+      reason: 'connect_refused',
+    }),
+    1,
+  )
   for (let nth = 1; nth < 5; nth++) {
     const next = await connect(t, gate.port)
     next.end('again')
     t.equal((await within(next.received)).toString(), 'again')
     await gate.end(nth)
   }
-  t.equal(readSamples(await gate.metrics()).get('sidegate_upstream_connect_failures_total', { reason: 'connect_refused' }), 1, 'it is avoided from then on')
+  t.equal(
+    readSamples(await gate.metrics()).sum('sidegate_upstream_connect_failures_total', {
+      reason: 'connect_refused',
+    }),
+    1,
+    'it is avoided from then on',
+  )
 })
 
 test('tcp: an address that swallows packets takes half of deadlines.connect, and the next one has the rest', async (t) => {
   watchLeaks(t)
   const upstream = await echo(t)
   const blackhole = await backlogFull(t)
-  const gate = await startGate(t, [`protocol: tcp, ${of(blackhole.port, upstream.port)}, deadlines: { connect: 2s }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, ${of(blackhole.port, upstream.port)}, deadlines: { connect: 2s }`,
+  ])
   const client = await connect(t, gate.port)
   const watch = stopwatch(t)
   client.end('hello')
   t.equal((await within(client.received)).toString(), 'hello')
   t.ok(watch.ms > 900 && watch.livedMs < 1800, `${watch.livedMs} of ${watch.ms} ms`)
   t.match(await gate.end(), { reason: 'eof' })
-  t.equal(readSamples(await gate.metrics()).get('sidegate_upstream_connect_failures_total', { reason: 'connect_timeout' }), 1)
+  t.equal(
+    readSamples(await gate.metrics()).sum('sidegate_upstream_connect_failures_total', {
+      reason: 'connect_timeout',
+    }),
+    1,
+  )
 })
 
 test('tcp: where none accepts, the client ends with the last failure, and no place stays taken', async (t) => {
@@ -49,9 +68,22 @@ test('tcp: where none accepts, the client ends with the last failure, and no pla
   const gate = await startGate(t, [`protocol: tcp, ${of(refuser(t).port, refuser(t).port)}`])
   await connect(t, gate.port)
   t.match(await gate.end(), { reason: 'connect_refused' })
-  t.equal(readSamples(await gate.metrics()).get('sidegate_upstream_connect_failures_total', { reason: 'connect_refused' }), 2)
+  t.equal(
+    readSamples(await gate.metrics()).sum('sidegate_upstream_connect_failures_total', {
+      reason: 'connect_refused',
+    }),
+    2,
+  )
   const upstreams = (await (await fetch(`http://127.0.0.1:${gate.adminPort}/upstreams`)).json()) as unknown[]
-  t.match(upstreams, [{ listener: 'l0', balance: 'leastConnections', maxConnections: null, queued: 0, targets: [{ open: 0, lastFailure: { problem: 'ECONNREFUSED' } }, { open: 0 }] }])
+  t.match(upstreams, [
+    {
+      listener: 'l0',
+      balance: 'leastConnections',
+      maxConnections: null,
+      queued: 0,
+      targets: [{ open: 0, lastFailure: { problem: 'ECONNREFUSED' } }, { open: 0 }],
+    },
+  ])
 })
 
 test('websocket: the upgrade goes to the address that accepts', async (t) => {
@@ -66,14 +98,26 @@ test('websocket: the upgrade goes to the address that accepts', async (t) => {
 test('http: a request goes to the address that accepts, its body whole, whatever its method', async (t) => {
   watchLeaks(t)
   watchCrashes(t)
-  for (const [head, body] of [[get('/a'), ''], [get('/a', 'Content-Length: 5\r\n', 'POST'), 'hello'], [get('/a', 'Transfer-Encoding: chunked\r\n', 'POST'), '5\r\nhello\r\n0\r\nX: y\r\n\r\n']]) {
+  for (const [head, body] of [
+    [get('/a'), ''],
+    [get('/a', 'Content-Length: 5\r\n', 'POST'), 'hello'],
+    [get('/a', 'Transfer-Encoding: chunked\r\n', 'POST'), '5\r\nhello\r\n0\r\nX: y\r\n\r\n'],
+  ]) {
     const upstream = await recordingUpstream(t)
     const gate = await startGate(t, [`protocol: http, ${of(refuser(t).port, upstream.port)}`])
     const client = await httpClient(t, gate.port)
     t.match(await client.get(`${head}${body}`), { status: 200 })
-    t.same([(await upstream.request()).body.toString(), upstream.requests.length, upstream.problems], [body === '' ? '' : 'hello', 1, []])
+    t.same(
+      [(await upstream.request()).body.toString(), upstream.requests.length, upstream.problems],
+      [body === '' ? '' : 'hello', 1, []],
+    )
     t.match(await client.get(get('/b')), { status: 200 }, 'and the connection goes on')
-    t.equal(readSamples(await gate.metrics()).get('sidegate_upstream_connect_failures_total', { reason: 'connect_refused' }), 1)
+    t.equal(
+      readSamples(await gate.metrics()).sum('sidegate_upstream_connect_failures_total', {
+        reason: 'connect_refused',
+      }),
+      1,
+    )
   }
 })
 
@@ -82,10 +126,14 @@ test('http: a large body is not lost while an address swallows packets', async (
   watchCrashes(t)
   const blackhole = await backlogFull(t)
   const upstream = await recordingUpstream(t)
-  const gate = await startGate(t, [`protocol: http, ${of(blackhole.port, upstream.port)}, deadlines: { connect: 400ms }`])
+  const gate = await startGate(t, [
+    `protocol: http, ${of(blackhole.port, upstream.port)}, deadlines: { connect: 400ms }`,
+  ])
   const client = await httpClient(t, gate.port)
   const body = 'x'.repeat(1_000_000)
-  t.match(await client.get(`${get('/a', `Content-Length: ${body.length}\r\n`, 'POST')}${body}`), { status: 200 })
+  t.match(await client.get(`${get('/a', `Content-Length: ${body.length}\r\n`, 'POST')}${body}`), {
+    status: 200,
+  })
   t.equal((await upstream.request()).body.length, body.length)
 })
 
@@ -95,7 +143,9 @@ test('http: where none accepts, 502 for one that refuses and 504 for one that sw
   const refused = await startGate(t, [`protocol: http, ${of(refuser(t).port, refuser(t).port)}`])
   t.match(await (await httpClient(t, refused.port)).get(get('/')), { status: 502 })
   const [one, other] = [await backlogFull(t), await backlogFull(t)]
-  const swallowed = await startGate(t, [`protocol: http, ${of(one.port, other.port)}, deadlines: { connect: 300ms }`])
+  const swallowed = await startGate(t, [
+    `protocol: http, ${of(one.port, other.port)}, deadlines: { connect: 300ms }`,
+  ])
   t.match(await (await httpClient(t, swallowed.port)).get(get('/')), { status: 504 })
   t.match(await swallowed.end(), { reason: 'connect_timeout' })
 })
@@ -109,11 +159,25 @@ test('http: a dial that fails inside connect() is a failed dial: 502, counted, a
   const alone = await startGate(t, [`protocol: http, upstream: ${NOWHERE}`])
   t.match(await (await httpClient(t, alone.port)).get(get('/')), { status: 502 })
   t.match(await alone.end(), { reason: 'connect_failed', side: 'upstream', detail: 'ENETUNREACH' })
-  t.equal(readSamples(await alone.metrics()).get('sidegate_upstream_connect_failures_total', { reason: 'connect_failed' }), 1)
+  t.equal(
+    readSamples(await alone.metrics()).sum('sidegate_upstream_connect_failures_total', {
+      reason: 'connect_failed',
+    }),
+    1,
+  )
   const upstream = await recordingUpstream(t)
-  const gate = await startGate(t, [`protocol: http, upstream: { addresses: [${NOWHERE}, "127.0.0.1:${upstream.port}"] }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: { addresses: [${NOWHERE}, "127.0.0.1:${upstream.port}"] }`,
+  ])
   const client = await httpClient(t, gate.port)
-  for (let i = 0; i < 4; i++) t.match(await client.get(`${get('/', 'Content-Length: 2\r\n', 'POST')}ab`), { status: 200 })
-  t.equal(readSamples(await gate.metrics()).get('sidegate_upstream_connect_failures_total', { reason: 'connect_failed' }), 1, 'it is avoided from then on')
+  for (let i = 0; i < 4; i++)
+    t.match(await client.get(`${get('/', 'Content-Length: 2\r\n', 'POST')}ab`), { status: 200 })
+  t.equal(
+    readSamples(await gate.metrics()).sum('sidegate_upstream_connect_failures_total', {
+      reason: 'connect_failed',
+    }),
+    1,
+    'it is avoided from then on',
+  )
   t.equal(upstream.requests.length, 4)
 })

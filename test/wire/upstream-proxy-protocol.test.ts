@@ -11,10 +11,12 @@ import type { Wire } from '../support/wire.ts'
 import { rawClient } from '../support/websocket.ts'
 import { switchingProtocols } from '../support/handshake.ts'
 import { parseHead } from '../support/http.ts'
+import { addressOf } from '../support/addresses.ts'
 
 root.setTimeout(120_000)
 
-const upstreamOf = (port: number, version: string, more = ''): string => `upstream: { addresses: ["localhost:${port}"], proxyProtocol: ${version} ${more} }`
+const upstreamOf = (port: number, version: string, more = ''): string =>
+  `upstream: { addresses: ["localhost:${port}"], proxyProtocol: ${version} ${more} }`
 
 /** Reads the header that a connection begins with; what came behind it is still to be read. */
 async function header(wire: Wire): Promise<{ client: string | undefined; local: string | null }> {
@@ -24,7 +26,7 @@ async function header(wire: Wire): Promise<{ client: string | undefined; local: 
     const read = reader.read(byte, 1)
     if (read === 'more') continue
     if ('problem' in read) throw new Error(read.problem)
-    return { client: read.header.client?.text, local: read.header.local }
+    return { client: read.header.client?.text, local: read.header.local?.text ?? null }
   }
 }
 
@@ -40,14 +42,19 @@ for (const version of ['v1', 'v2']) {
     const client = await connect(t, gate.port, { from: '127.0.0.9' })
     const { localPort } = client.socket
     client.end('data.')
-    t.equal((await within(client.received)).toString(), `{"client":"127.0.0.9:${localPort}","local":"127.0.0.1:${gate.port}"}done`)
+    t.equal(
+      (await within(client.received)).toString(),
+      `{"client":"127.0.0.9:${localPort}","local":"127.0.0.1:${gate.port}"}done`,
+    )
   })
 }
 
 test('the client that came by a PROXY header is the one that goes on', async (t) => {
   watchLeaks(t)
   const upstream = await listen(t, () => {})
-  const gate = await startGate(t, [`protocol: tcp, ${upstreamOf(upstream.port, 'v2')}, proxyProtocol: { accept: v1, trusted: [127.0.0.1] }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, ${upstreamOf(upstream.port, 'v2')}, proxyProtocol: { accept: v1, trusted: [127.0.0.1] }`,
+  ])
   const client = await connect(t, gate.port)
   void client.write('PROXY TCP6 2001:db8::1 2001:db8::2 1 2\r\n')
   t.same(await header(await upstream.connection()), { client: '[2001:db8::1]:1', local: '[2001:db8::2]:2' })
@@ -63,9 +70,15 @@ test('requests of plain HTTP do not share a connection, not even those of one cl
     wire.end()
   })
   const gate = await startGate(t, [`protocol: http, ${upstreamOf(upstream.port, 'v1')}`])
-  const [one, other] = [await httpClient(t, gate.port, { from: '127.0.0.8' }), await httpClient(t, gate.port, { from: '127.0.0.9' })]
+  const [one, other] = [
+    await httpClient(t, gate.port, { from: '127.0.0.8' }),
+    await httpClient(t, gate.port, { from: '127.0.0.9' }),
+  ]
   for (const client of [one, other, one]) t.equal((await client.get(get())).status, 200)
-  t.same(clients, [one, other, one].map(({ wire }) => `${wire.socket.localAddress}:${wire.socket.localPort}`))
+  t.same(
+    clients,
+    [one, other, one].map(({ wire }) => `${wire.socket.localAddress}:${wire.socket.localPort}`),
+  )
   await eventually(() => upstream.connections.every((wire) => wire.hasEnded))
 })
 
@@ -101,6 +114,9 @@ test('with TLS the header goes first, in the clear', async (t) => {
 })
 
 test('what is written for a client on a unix socket is UNKNOWN, or LOCAL', async (t) => {
-  t.equal(proxyHeader('v1', { clientAddress: 'unix', localAddress: null }).toString(), 'PROXY UNKNOWN\r\n')
-  t.equal(proxyHeader('v2', { clientAddress: 'unix', localAddress: null })[12], 0x20)
+  t.equal(
+    proxyHeader('v1', { client: addressOf('unix'), localAddress: null }).toString(),
+    'PROXY UNKNOWN\r\n',
+  )
+  t.equal(proxyHeader('v2', { client: addressOf('unix'), localAddress: null })[12], 0x20)
 })

@@ -12,10 +12,13 @@ import { connect, echo } from '../support/peers.ts'
 import { rawClient, wsClient } from '../support/websocket.ts'
 import { readSamples } from '../metrics/samples.ts'
 
-const check = (type: string) => `healthCheck: { type: ${type}, path: "/healthz", interval: 100ms, timeout: 1s, healthy: 2, unhealthy: 2 }`
+const check = (type: string) =>
+  `healthCheck: { type: ${type}, path: "/healthz", interval: 100ms, timeout: 1s, healthy: 2, unhealthy: 2 }`
 const states = async (gate: Gate) => {
   const samples = readSamples(await gate.metrics())
-  return ['unknown', 'healthy', 'unhealthy'].map((state) => samples.get('sidegate_upstream_targets', { listener: 'l0', state }))
+  return ['unknown', 'healthy', 'unhealthy'].map((state) =>
+    samples.get('sidegate_upstream_targets', { listener: 'l0', state }),
+  )
 }
 
 /** The real http and ws as the service: `/healthz` answers as it is told, everything else holds on for `release`. */
@@ -30,7 +33,8 @@ async function service(t: Test) {
   const sockets = new WebSocketServer({ noServer: true })
   server.on('upgrade', (request, socket, head) => {
     socket.on('error', () => {}) // a check that was told no may go with RST
-    if (request.url === '/healthz' && status !== 200) return void socket.end('HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n')
+    if (request.url === '/healthz' && status !== 200)
+      return void socket.end('HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n')
     sockets.handleUpgrade(request, socket, head, (client) => {
       if (request.url !== '/healthz') client.on('close', (code) => closes.push(code))
     })
@@ -41,14 +45,22 @@ async function service(t: Test) {
     server.closeAllConnections()
     return new Promise((resolve) => server.close(resolve))
   })
-  return { port: (server.address() as AddressInfo).port, held, closes, fail: () => (status = 500), recover: () => (status = 200) }
+  return {
+    port: (server.address() as AddressInfo).port,
+    held,
+    closes,
+    fail: () => (status = 500),
+    recover: () => (status = 200),
+  }
 }
 
 test('http and websocket: an address that fails its checks ends its connections with upstream_unhealthy, 1012 and after the answer', async (t) => {
   watchLeaks(t)
   watchCrashes(t)
   const bad = await service(t)
-  const gate = await startGate(t, [`protocol: http, upstream: { addresses: ["127.0.0.1:${bad.port}"], ${check('http')} }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: { addresses: ["127.0.0.1:${bad.port}"], ${check('http')} }`,
+  ])
   const socket = await wsClient(t, `ws://127.0.0.1:${gate.port}`)
   const client = await httpClient(t, gate.port)
   void client.send(get('/held'))
@@ -58,10 +70,17 @@ test('http and websocket: an address that fails its checks ends its connections 
   t.same(await within(socket.closed), { code: 1012, reason: 'upstream_unhealthy' })
   await eventually(() => bad.closes.length === 1)
   t.same(bad.closes, [1001], 'the upstream is told that its client goes away')
-  t.match(await gate.end(), { reason: 'upstream_unhealthy', side: 'upstream', detail: /failed its health checks/ })
+  t.match(await gate.end(), {
+    reason: 'upstream_unhealthy',
+    side: 'upstream',
+    detail: /failed its health checks/,
+  })
   t.match(await (await httpClient(t, gate.port)).get(get('/')), { status: 503 }, 'no_upstream, at once')
-  t.match(await gate.end(1), { reason: 'no_upstream', detail: 'no address is healthy (upstream.healthCheck)' })
-  await eventually(() => gate.sidegate.registry.size === 1)
+  t.match(await gate.end(1), {
+    reason: 'no_upstream',
+    detail: 'no address is healthy (upstream.healthCheck)',
+  })
+  await eventually(() => gate.registry.size === 1)
   bad.held[0]!()
   t.match(await client.answer(), { status: 200, body: Buffer.from('done') })
   t.match(await gate.end(2), { reason: 'upstream_unhealthy' })
@@ -76,7 +95,9 @@ test('http and websocket: an address that fails its checks ends its connections 
 test('tcp: with another address that is well, an unhealthy one gets no connection, and its own end with upstream_unhealthy', async (t) => {
   watchLeaks(t)
   const [dying, well] = [await echo(t), await echo(t)]
-  const gate = await startGate(t, [`protocol: tcp, upstream: { addresses: ["127.0.0.1:${dying.port}", "127.0.0.1:${well.port}"], ${check('tcp').replace('path: "/healthz", ', '')} }`])
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: { addresses: ["127.0.0.1:${dying.port}", "127.0.0.1:${well.port}"], ${check('tcp').replace('path: "/healthz", ', '')} }`,
+  ])
   const [one, other] = [await connect(t, gate.port), await connect(t, gate.port)]
   for (const client of [one, other]) {
     await client.write('x')
@@ -85,24 +106,36 @@ test('tcp: with another address that is well, an unhealthy one gets no connectio
   await eventually(async () => (await states(gate))[1] === 2)
   dying.stopAccepting()
   const end = await gate.end()
-  t.match(end, { reason: 'upstream_unhealthy', side: 'upstream', phase: 'relay', line: { upstream: `127.0.0.1:${dying.port}` } })
+  t.match(end, {
+    reason: 'upstream_unhealthy',
+    side: 'upstream',
+    phase: 'relay',
+    line: { upstream: `127.0.0.1:${dying.port}` },
+  })
   t.same(await states(gate), [0, 1, 1])
   for (let nth = 0; nth < 4; nth++) {
     const next = await connect(t, gate.port)
     await next.write('y')
     t.equal((await next.read(1)).toString(), 'y')
   }
-  t.ok([...gate.sidegate.registry].every(({ upstreamAddress }) => upstreamAddress === `127.0.0.1:${well.port}`), 'those of the other one go on')
-  t.equal(gate.sidegate.registry.size, 5)
+  t.ok(
+    [...gate.registry].every(({ upstreamAddress }) => upstreamAddress === `127.0.0.1:${well.port}`),
+    'those of the other one go on',
+  )
+  t.equal(gate.registry.size, 5)
 })
 
 test('websocket checks: a real one passes, a service that declines the upgrade is not well; failures that are not in a row end nothing', async (t) => {
   watchLeaks(t)
   const flapping = await service(t)
-  const gate = await startGate(t, [`protocol: http, upstream: { addresses: ["127.0.0.1:${flapping.port}"], ${check('websocket')} }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: { addresses: ["127.0.0.1:${flapping.port}"], ${check('websocket')} }`,
+  ])
   const counts = async () => {
     const samples = readSamples(await gate.metrics())
-    return ['passed', 'failed'].map((result) => samples.get('sidegate_upstream_health_checks_total', { listener: 'l0', result })!)
+    return ['passed', 'failed'].map((result) =>
+      samples.get('sidegate_upstream_health_checks_total', { listener: 'l0', result })!,
+    )
   }
   const socket = await wsClient(t, `ws://127.0.0.1:${gate.port}`)
   for (let round = 0; round < 3; round++) {
@@ -121,7 +154,13 @@ test('websocket checks: a real one passes, a service that declines the upgrade i
 test('nothing waits for the first check: an address is used at once, and a gate starts without its upstream', async (t) => {
   watchLeaks(t)
   const upstream = await echo(t)
-  const gate = await startGate(t, [`protocol: tcp, upstream: { addresses: ["127.0.0.1:${upstream.port}"], healthCheck: { type: tcp, interval: 1h } }`], { random: () => 0.999 })
+  const gate = await startGate(
+    t,
+    [
+      `protocol: tcp, upstream: { addresses: ["127.0.0.1:${upstream.port}"], healthCheck: { type: tcp, interval: 1h } }`,
+    ],
+    { random: () => 0.999 },
+  )
   t.same(await states(gate), [1, 0, 0])
   const client = await connect(t, gate.port)
   await client.write('x')
@@ -132,9 +171,13 @@ test('no_upstream comes at once where every address is unhealthy, to a WebSocket
   watchLeaks(t)
   const upstream = await echo(t)
   upstream.stopAccepting()
-  const gate = await startGate(t, [`protocol: http, upstream: { addresses: ["127.0.0.1:${upstream.port}"], queueTimeout: 1h, ${check('http')} }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: { addresses: ["127.0.0.1:${upstream.port}"], queueTimeout: 1h, ${check('http')} }`,
+  ])
   await eventually(async () => (await states(gate))[2] === 1)
-  t.match(await (await rawClient(t, gate.port, { handshake: false })).handshake(), { line: /^HTTP\/1\.1 503 / })
+  t.match(await (await rawClient(t, gate.port, { handshake: false })).handshake(), {
+    line: /^HTTP\/1\.1 503 /,
+  })
   t.match(await gate.end(), { reason: 'no_upstream' })
 })
 
@@ -147,11 +190,23 @@ test('a service with a list of hosts that it answers to is well once it is asked
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   t.teardown(() => new Promise((resolve) => server.close(resolve)))
   const { port } = server.address() as AddressInfo
-  const of = (more: string) => `protocol: http, upstream: { addresses: ["127.0.0.1:${port}"], healthCheck: { type: http, interval: 100ms, healthy: 1, unhealthy: 1${more} } }`
+  const of = (more: string) =>
+    `protocol: http, upstream: { addresses: ["127.0.0.1:${port}"], healthCheck: { type: http, interval: 100ms, healthy: 1, unhealthy: 1${more} } }`
   const gate = await startGate(t, [of(''), of(', host: app.example, status: [204]')])
-  const view = async (nth: number) => ((await (await fetch(`http://127.0.0.1:${gate.adminPort}/upstreams`)).json()) as Array<{ targets: unknown[] }>)[nth]!.targets[0]
+  const view = async (nth: number) =>
+    (
+      (await (await fetch(`http://127.0.0.1:${gate.adminPort}/upstreams`)).json()) as Array<{
+        targets: unknown[]
+      }>
+    )[nth]!.targets[0]
   await eventually(async () => (await states(gate))[2] === 1)
-  t.match(await view(0), { state: 'unhealthy', lastCheck: { problem: `status 400 Bad Request: Invalid host 127.0.0.1:${port}`, answered: '400 Bad Request' } })
-  await eventually(async () => (await view(1) as { state: string }).state === 'healthy')
+  t.match(await view(0), {
+    state: 'unhealthy',
+    lastCheck: {
+      problem: `status 400 Bad Request: Invalid host 127.0.0.1:${port}`,
+      answered: '400 Bad Request',
+    },
+  })
+  await eventually(async () => ((await view(1)) as { state: string }).state === 'healthy')
   t.match(await view(1), { lastCheck: { problem: null, answered: '204 No Content' } })
 })

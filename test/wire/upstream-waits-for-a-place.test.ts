@@ -8,7 +8,8 @@ import { stopwatch } from '../support/stopwatch.ts'
 import { rawClient } from '../support/websocket.ts'
 import { readSamples } from '../metrics/samples.ts'
 
-const full = (port: number, queueTimeout: string) => `upstream: { addresses: ["127.0.0.1:${port}"], maxConnections: 1, queueTimeout: ${queueTimeout} }`
+const full = (port: number, queueTimeout: string) =>
+  `upstream: { addresses: ["127.0.0.1:${port}"], maxConnections: 1, queueTimeout: ${queueTimeout} }`
 
 test('over maxConnections a client waits, and is served in its turn, with what it sent meanwhile', async (t) => {
   watchLeaks(t)
@@ -19,10 +20,11 @@ test('over maxConnections a client waits, and is served in its turn, with what i
   await first.read(1)
   const second = await connect(t, gate.port)
   await second.write('second')
-  await eventually(() => gate.sidegate.registry.size === 2)
+  await eventually(() => gate.registry.size === 2)
   const third = await connect(t, gate.port)
   await third.write('third')
-  const queued = async () => readSamples(await gate.metrics()).get('sidegate_upstream_queued', { listener: 'l0' })
+  const queued = async () =>
+    readSamples(await gate.metrics()).sum('sidegate_upstream_queued', { listener: 'l0' })
   await eventually(async () => (await queued()) === 2)
   t.equal(upstream.connections.length, 1)
   first.end()
@@ -36,7 +38,10 @@ test('over maxConnections a client waits, and is served in its turn, with what i
 test('who gets no place within upstream.queueTimeout ends with no_upstream: RST, or 503', async (t) => {
   watchLeaks(t)
   const [upstream, busy] = [await echo(t), await mute(t)]
-  const gate = await startGate(t, [`protocol: tcp, ${full(upstream.port, '150ms')}`, `protocol: http, ${full(busy.port, '150ms')}`])
+  const gate = await startGate(t, [
+    `protocol: tcp, ${full(upstream.port, '150ms')}`,
+    `protocol: http, ${full(busy.port, '150ms')}`,
+  ])
   const first = await connect(t, gate.port)
   await first.write('1')
   await first.read(1)
@@ -51,9 +56,16 @@ test('who gets no place within upstream.queueTimeout ends with no_upstream: RST,
   const asking = await connect(t, gate.ports[1]!)
   void asking.write(get('/'))
   await busy.connection()
-  t.match(await (await rawClient(t, gate.ports[1]!, { handshake: false })).handshake(), { line: /^HTTP\/1\.1 503 / })
+  t.match(await (await rawClient(t, gate.ports[1]!, { handshake: false })).handshake(), {
+    line: /^HTTP\/1\.1 503 /,
+  })
   t.match(await (await httpClient(t, gate.ports[1]!)).get(get('/')), { status: 503 })
-  t.equal(readSamples(await gate.metrics()).get('sidegate_upstream_connect_failures_total', { reason: 'no_upstream' }), 3)
+  t.equal(
+    readSamples(await gate.metrics()).sum('sidegate_upstream_connect_failures_total', {
+      reason: 'no_upstream',
+    }),
+    3,
+  )
 })
 
 test('a client that leaves while it waits takes its turn along', async (t) => {
@@ -64,10 +76,10 @@ test('a client that leaves while it waits takes its turn along', async (t) => {
   await first.write('1')
   await first.read(1)
   const second = await connect(t, gate.port)
-  await eventually(() => gate.sidegate.registry.size === 2)
+  await eventually(() => gate.registry.size === 2)
   const third = await connect(t, gate.port)
   await third.write('third')
-  await eventually(() => gate.sidegate.registry.size === 3)
+  await eventually(() => gate.registry.size === 3)
   second.reset()
   t.match(await gate.end(), { reason: 'reset', side: 'client' })
   first.end()
@@ -90,7 +102,9 @@ test('http: a place is taken for a request, not for its connection: one that idl
   void one.send(get('/slow'))
   await eventually(() => answers.length === 1)
   void other.send(`${get('/waits', 'Content-Length: 3\r\n', 'POST')}abc`)
-  await eventually(async () => readSamples(await gate.metrics()).get('sidegate_upstream_queued', { listener: 'l0' }) === 1)
+  await eventually(
+    async () => readSamples(await gate.metrics()).sum('sidegate_upstream_queued', { listener: 'l0' }) === 1,
+  )
   t.equal(upstream.requests.length, 3)
   answers[0]!()
   t.match(await one.answer(), { status: 200 })
@@ -108,10 +122,12 @@ test('http: a client that leaves while its request waits is gone, and the reques
   await upstream.request()
   const other = await httpClient(t, gate.port)
   void other.send(get('/other'))
-  await eventually(async () => readSamples(await gate.metrics()).get('sidegate_upstream_queued', { listener: 'l0' }) === 1)
+  await eventually(
+    async () => readSamples(await gate.metrics()).sum('sidegate_upstream_queued', { listener: 'l0' }) === 1,
+  )
   other.wire.reset()
   t.match(await gate.end(), { side: 'client' })
-  t.equal(readSamples(await gate.metrics()).get('sidegate_upstream_queued', { listener: 'l0' }), 0)
+  t.equal(readSamples(await gate.metrics()).sum('sidegate_upstream_queued', { listener: 'l0' }), 0)
   one.wire.reset()
   await gate.end(1)
   t.equal(upstream.requests.length, 1)

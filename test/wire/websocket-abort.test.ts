@@ -14,8 +14,12 @@ const RESET = { kind: 'reset' }
 /** A pair of peers by hand, with one message gone through each way. */
 async function pair(t: Test): Promise<{ gate: Gate; client: RawClient; said: Conversation }> {
   watchLeaks(t)
-  const upstream = await scriptedUpstream(t, (said) => said.accept({}, encodeFrame({ opcode: 'text', payload: 'hello' })))
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }, websocket: { ping: { interval: off } }`])
+  const upstream = await scriptedUpstream(t, (said) =>
+    said.accept({}, encodeFrame({ opcode: 'text', payload: 'hello' })),
+  )
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }, websocket: { ping: { interval: off } }`,
+  ])
   const client = await rawClient(t, gate.port, { halfOpen: true })
   await client.nextFrame()
   await client.sendFrame({ opcode: 'text', payload: 'hello' })
@@ -30,13 +34,20 @@ test('the FIN of a client without a Close is an abort: 1001 for the upstream', a
   t.match(await said.nextFrame(), { opcode: 'close', code: 1001, reason: 'aborted' })
   t.equal(await within(said.wire.ended), true)
   said.wire.end()
-  t.match(await gate.end(), { reason: 'aborted', side: 'client', phase: 'relay', detail: 'FIN without a Close frame' })
+  t.match(await gate.end(), {
+    reason: 'aborted',
+    side: 'client',
+    phase: 'relay',
+    detail: 'FIN without a Close frame',
+  })
 })
 
 test('who has answered our Close is let go, whether it closes or not', async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, (said) => said.accept({}))
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 1h }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 1h }`,
+  ])
   const client = await rawClient(t, gate.port, { halfOpen: true })
   await eventually(() => upstream.conversations.length === 1 && gate.open().phase === 'relay')
   client.wire.end()
@@ -55,7 +66,12 @@ test('the FIN of an upstream without a Close is an abort: FIN for the client, an
   t.equal(await within(client.wire.ended), true)
   t.equal(client.frames().length, 1, 'no Close')
   client.wire.end()
-  t.match(await gate.end(), { reason: 'aborted', side: 'upstream', phase: 'relay', detail: 'FIN without a Close frame' })
+  t.match(await gate.end(), {
+    reason: 'aborted',
+    side: 'upstream',
+    phase: 'relay',
+    detail: 'FIN without a Close frame',
+  })
 })
 
 test('the FIN of a side inside a frame: no Close is written into the frame of the other', async (t) => {
@@ -63,7 +79,11 @@ test('the FIN of a side inside a frame: no Close is written into the frame of th
     await t.test(side, async (t) => {
       const { gate, client, said } = await pair(t)
       const [from, to] = side === 'client' ? [client, said] : [said, client]
-      const half = encodeFrame({ opcode: 'binary', payload: pattern(5000), mask: side === 'client' }).subarray(0, 3000)
+      const half = encodeFrame({
+        opcode: 'binary',
+        payload: pattern(5000),
+        mask: side === 'client',
+      }).subarray(0, 3000)
       await from.send(half)
       from.wire.end()
       t.equal(await within(to.wire.ended), true)
@@ -118,7 +138,9 @@ test('the RST of a side inside a frame is RST for the other, and no byte of ours
     await t.test(side, async (t) => {
       const { gate, client, said } = await pair(t)
       const [from, to] = side === 'client' ? [client, said] : [said, client]
-      await from.send(encodeFrame({ opcode: 'binary', payload: pattern(5000), mask: side === 'client' }).subarray(0, 3000))
+      await from.send(
+        encodeFrame({ opcode: 'binary', payload: pattern(5000), mask: side === 'client' }).subarray(0, 3000),
+      )
       await eventually(() => to.unfinished === 3000)
       from.wire.reset()
       t.match(await within(to.closed), RESET)
@@ -131,7 +153,9 @@ test('the RST of a side inside a frame is RST for the other, and no byte of ours
 test('who answers our Close with what is no frame gets FIN behind it', async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, (said) => said.accept({}))
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 1h }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 1h }`,
+  ])
   const client = await rawClient(t, gate.port, { halfOpen: true })
   await eventually(() => upstream.conversations.length === 1 && gate.open().phase === 'relay')
   const drained = gate.drain(600_000)

@@ -14,20 +14,65 @@ const rows: Array<[what: string, frames: FrameSpec[], code: number, detail: RegE
   ['a ping in fragments', [{ opcode: 'ping', fin: false }], 1002, /fragmented control/],
   ['a ping of 126 bytes', [{ opcode: 'ping', payload: Buffer.alloc(126) }], 1002, /125 bytes/],
   ['a continuation of nothing', [{ opcode: 'continuation' }], 1002, /continuation/],
-  ['a message inside a message', [{ opcode: 'text', payload: 'a', fin: false }, { opcode: 'text', payload: 'b' }], 1002, /inside a message/, 1],
-  ['a length that is longer than it need be', [{ opcode: 'binary', payload: 'hello', lengthBits: 16 }], 1002, /minimal/],
+  [
+    'a message inside a message',
+    [
+      { opcode: 'text', payload: 'a', fin: false },
+      { opcode: 'text', payload: 'b' },
+    ],
+    1002,
+    /inside a message/,
+    1,
+  ],
+  [
+    'a length that is longer than it need be',
+    [{ opcode: 'binary', payload: 'hello', lengthBits: 16 }],
+    1002,
+    /minimal/,
+  ],
   ['a length of 64 bits', [{ opcode: 'binary', declares: 2n ** 63n }], 1002, /63 bits/],
   ['a Close of one byte', [{ opcode: 'close', payload: 'x' }], 1002, /one byte/],
   ['a Close with 1005', [{ opcode: 'close', payload: closePayload(1005) }], 1002, /close code 1005/],
-  ['a Close whose reason is not UTF-8', [{ opcode: 'close', payload: Buffer.from('03e8ff', 'hex') }], 1007, /UTF-8/],
+  [
+    'a Close whose reason is not UTF-8',
+    [{ opcode: 'close', payload: Buffer.from('03e8ff', 'hex') }],
+    1007,
+    /UTF-8/,
+  ],
   ['a message over maxMessage', [{ opcode: 'binary', declares: 1025 }], 1009, /1024 bytes/],
   ['a length of 2^62', [{ opcode: 'binary', declares: 2n ** 62n }], 1009, /1024 bytes/],
-  ['fragments over maxMessage together', [{ opcode: 'binary', payload: Buffer.alloc(1000), fin: false }, { opcode: 'continuation', payload: Buffer.alloc(25) }], 1009, /1024 bytes/, 1],
-  ['a fourth fragment', [{ opcode: 'text', fin: false }, { opcode: 'continuation', fin: false }, { opcode: 'continuation', fin: false }, { opcode: 'continuation' }], 1009, /3 fragments/, 3],
+  [
+    'fragments over maxMessage together',
+    [
+      { opcode: 'binary', payload: Buffer.alloc(1000), fin: false },
+      { opcode: 'continuation', payload: Buffer.alloc(25) },
+    ],
+    1009,
+    /1024 bytes/,
+    1,
+  ],
+  [
+    'a fourth fragment',
+    [
+      { opcode: 'text', fin: false },
+      { opcode: 'continuation', fin: false },
+      { opcode: 'continuation', fin: false },
+      { opcode: 'continuation' },
+    ],
+    1009,
+    /3 fragments/,
+    3,
+  ],
 ]
-const limits = 'websocket: { maxMessage: 1KiB, maxMessageToClient: 1KiB, maxFragments: 3 }, deadlines: { close: 500ms }'
+const limits =
+  'websocket: { maxMessage: 1KiB, maxMessageToClient: 1KiB, maxFragments: 3 }, deadlines: { close: 500ms }'
 const before: FrameSpec = { opcode: 'text', payload: 'before' }
-const encode = (frames: FrameSpec[], isMasked: boolean): Buffer => Buffer.concat([before, ...frames, { opcode: 'text', payload: 'after' } as const].map((spec) => encodeFrame({ mask: isMasked, ...spec })))
+const encode = (frames: FrameSpec[], isMasked: boolean): Buffer =>
+  Buffer.concat(
+    [before, ...frames, { opcode: 'text', payload: 'after' } as const].map((spec) =>
+      encodeFrame({ mask: isMasked, ...spec }),
+    ),
+  )
 
 test('a bad frame of a client: it is told the code, the upstream 1001, and nothing of the frame went on', async (t) => {
   watchLeaks(t)
@@ -37,12 +82,19 @@ test('a bad frame of a client: it is told the code, the upstream 1001, and nothi
     said.wire.end()
   })
   const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${limits}`])
-  const all: typeof rows = [...rows, ['a frame without a mask', [{ opcode: 'text', payload: 'x', mask: false }], 1002, /unmasked/]]
+  const all: typeof rows = [
+    ...rows,
+    ['a frame without a mask', [{ opcode: 'text', payload: 'x', mask: false }], 1002, /unmasked/],
+  ]
   for (const [nth, [what, frames, code, detail, good = 0]] of all.entries()) {
     const client = await rawClient(t, gate.port)
     await client.send(encode(frames, true))
     const reason = code === 1009 ? 'message_too_big' : 'protocol_error'
-    t.match(await client.nextFrame(), { opcode: 'close', code, reason, mask: null, payload: closePayload(code, reason) }, what)
+    t.match(
+      await client.nextFrame(),
+      { opcode: 'close', code, reason, mask: null, payload: closePayload(code, reason) },
+      what,
+    )
     t.match(await within(client.closed), { kind: 'fin' })
     t.match(await gate.end(nth), { reason, side: 'client', phase: 'relay', detail })
     t.equal(client.frames().length, 1)
@@ -60,7 +112,10 @@ test('a bad frame of a client: it is told the code, the upstream 1001, and nothi
 test('a bad frame of an upstream: it is told the code, the client 1011, and nothing of the frame went on', async (t) => {
   watchLeaks(t)
   // A service may send a message in as many fragments as it likes.
-  const all: typeof rows = [...rows.filter(([what]) => what !== 'a fourth fragment'), ['a frame with a mask', [{ opcode: 'text', payload: 'x', mask: true }], 1002, /masked/]]
+  const all: typeof rows = [
+    ...rows.filter(([what]) => what !== 'a fourth fragment'),
+    ['a frame with a mask', [{ opcode: 'text', payload: 'x', mask: true }], 1002, /masked/],
+  ]
   let nth = 0
   const upstream = await scriptedUpstream(t, async (said) => {
     await said.accept()
@@ -81,7 +136,10 @@ test('a bad frame of an upstream: it is told the code, the client 1011, and noth
     t.match(await gate.end(nth), { reason, side: 'upstream', phase: 'relay', detail })
     const said = upstream.conversations[nth]!
     t.match(await within(said.closed), { kind: 'fin' })
-    t.same(said.frames().map((frame) => [frame.opcode, frame.code, frame.reason, frame.mask !== null]), [['close', code, reason, true]])
+    t.same(
+      said.frames().map((frame) => [frame.opcode, frame.code, frame.reason, frame.mask !== null]),
+      [['close', code, reason, true]],
+    )
     nth++
   }
 })
@@ -111,7 +169,9 @@ test('a header of 2^62 bytes and then silence, with maxMessage: off, holds nothi
     await said.wire.ended
     said.wire.end()
   })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { maxMessage: off }, deadlines: { idle: 200ms, close: 500ms }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { maxMessage: off }, deadlines: { idle: 200ms, close: 500ms }`,
+  ])
   const client = await rawClient(t, gate.port)
   const before = process.memoryUsage().arrayBuffers
   await client.sendFrame({ opcode: 'binary', declares: 2n ** 62n, mask: true })

@@ -15,10 +15,16 @@ async function gateOf(t: Test, mode: string, serve: (said: Said) => Promise<unkn
     await said.accept()
     await serve(said)
   })
-  return startGate(t, [`protocol: http, websocket: { mode: ${mode} }, upstream: "127.0.0.1:${upstream.port}"`])
+  return startGate(t, [
+    `protocol: http, websocket: { mode: ${mode} }, upstream: "127.0.0.1:${upstream.port}"`,
+  ])
 }
 
-const codesOf = ({ line }: { line: Record<string, unknown> }): unknown[] => [line['closedFirst'], line['clientCode'], line['upstreamCode']]
+const codesOf = ({ line }: { line: Record<string, unknown> }): unknown[] => [
+  line['closedFirst'],
+  line['clientCode'],
+  line['upstreamCode'],
+]
 const close = (code: number) => ({ opcode: 'close', payload: closePayload(code) }) as const
 
 for (const mode of ['frames', 'messages'] as const) {

@@ -13,13 +13,19 @@ const MIB = 1024 * 1024
 const offer = { headers: { 'Sec-WebSocket-Extensions': 'permessage-deflate; client_max_window_bits' } }
 
 function deflated(bytes: Uint8Array | string): Buffer {
-  return deflateRawSync(Buffer.from(bytes as Uint8Array), { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4)
+  return deflateRawSync(Buffer.from(bytes as Uint8Array), { finishFlush: constants.Z_SYNC_FLUSH }).subarray(
+    0,
+    -4,
+  )
 }
 
-const inflated = (bytes: Buffer): Buffer => inflateRawSync(Buffer.concat([bytes, Buffer.of(0, 0, 0xff, 0xff)]), { finishFlush: constants.Z_SYNC_FLUSH })
+const inflated = (bytes: Buffer): Buffer =>
+  inflateRawSync(Buffer.concat([bytes, Buffer.of(0, 0, 0xff, 0xff)]), { finishFlush: constants.Z_SYNC_FLUSH })
 
 async function gateBefore(t: Test, upstream: { port: number }, websocket = ''): Promise<Gate> {
-  return startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms }, websocket: { mode: messages, compression: on${websocket} }`])
+  return startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms }, websocket: { mode: messages, compression: on${websocket} }`,
+  ])
 }
 
 test('a client that offers compression gets it, each message for itself, and the service sees plain messages', async (t) => {
@@ -56,17 +62,31 @@ test('the fragments of a compressed message, cut anywhere, are one message', asy
   const payload = deflated(pattern(5000))
   const cuts = [0, 1, 7, 2000, payload.length]
   for (let i = 1; i < cuts.length; i++) {
-    await client.sendFrame({ opcode: i === 1 ? 'binary' : 'continuation', rsv: i === 1 ? 4 : 0, payload: payload.subarray(cuts[i - 1], cuts[i]), fin: i === cuts.length - 1 })
+    await client.sendFrame({
+      opcode: i === 1 ? 'binary' : 'continuation',
+      rsv: i === 1 ? 4 : 0,
+      payload: payload.subarray(cuts[i - 1], cuts[i]),
+      fin: i === cuts.length - 1,
+    })
   }
   t.equal(sha256(inflated((await client.nextFrame()).payload)), sha256(pattern(5000)))
 })
 
-for (const [what, extensions] of [['nothing', null], ['another extension', 'x-other'], ['what cannot be', 'permessage-deflate; server_max_window_bits=99'], ['what cannot be read', 'permessage-deflate; "']] as const) {
+for (const [what, extensions] of [
+  ['nothing', null],
+  ['another extension', 'x-other'],
+  ['what cannot be', 'permessage-deflate; server_max_window_bits=99'],
+  ['what cannot be read', 'permessage-deflate; "'],
+] as const) {
   test(`a client that offers ${what} gets none, and may not compress`, async (t) => {
     watchLeaks(t)
     const upstream = await wsServer(t)
     const gate = await gateBefore(t, upstream)
-    const client = await rawClient(t, gate.port, extensions === null ? {} : { headers: { 'Sec-WebSocket-Extensions': extensions } })
+    const client = await rawClient(
+      t,
+      gate.port,
+      extensions === null ? {} : { headers: { 'Sec-WebSocket-Extensions': extensions } },
+    )
     t.notOk(client.answer!.header('sec-websocket-extensions'))
     await client.sendFrame({ opcode: 'text', payload: 'x'.repeat(2000) })
     t.match(await client.nextFrame(), { rsv: 0 })
@@ -77,7 +97,9 @@ for (const [what, extensions] of [['nothing', null], ['another extension', 'x-ot
 
 test('a service that compresses though it was offered nothing breaks the protocol', async (t) => {
   watchLeaks(t)
-  const upstream = await scriptedUpstream(t, (said) => said.accept({}, encodeFrame({ opcode: 'text', rsv: 4, payload: deflated('x') })))
+  const upstream = await scriptedUpstream(t, (said) =>
+    said.accept({}, encodeFrame({ opcode: 'text', rsv: 4, payload: deflated('x') })),
+  )
   const gate = await gateBefore(t, upstream)
   const client = await rawClient(t, gate.port, offer)
   t.match(await client.nextFrame(), { opcode: 'close', code: 1011, reason: 'protocol_error' })
@@ -102,11 +124,18 @@ test('a bomb is message_too_big, 1009, costs no more than maxMessage, and nothin
       continue
     }
     t.match(await client.nextFrame(), { opcode: 'close', code: 1009, reason: 'message_too_big' })
-    t.ok(process.memoryUsage.rss() - before < 32 * MIB, `${(process.memoryUsage.rss() - before) / MIB} MiB for ${size / MIB}`)
+    t.ok(
+      process.memoryUsage.rss() - before < 32 * MIB,
+      `${(process.memoryUsage.rss() - before) / MIB} MiB for ${size / MIB}`,
+    )
     t.match(await seen.closed, { code: 1001 })
     t.same(seen.messages, [])
   }
-  t.match(await gate.end(1), { reason: 'message_too_big', side: 'client', detail: 'message that inflates to more than 1048576 bytes (websocket.maxMessage)' })
+  t.match(await gate.end(1), {
+    reason: 'message_too_big',
+    side: 'client',
+    detail: 'message that inflates to more than 1048576 bytes (websocket.maxMessage)',
+  })
 })
 
 test('many bombs of one client in one packet inflate one after the other, behind what the service has taken', async (t) => {
@@ -137,7 +166,7 @@ test('many bombs of one client in one packet inflate one after the other, behind
   let bytes = 0
   said.wire.socket.on('data', (chunk: Buffer) => (bytes += chunk.length))
   said.wire.resumeReading()
-  await eventually(() => bytes >= 40 * MIB, { withinMs: 10_000 })
+  await eventually(() => bytes >= 40 * MIB, { withinMs: 30_000 })
 })
 
 test('broken compressed data and bad UTF-8 inside it are a protocol_error, 1007; messages before it arrive, those behind it do not', async (t) => {
@@ -150,17 +179,22 @@ test('broken compressed data and bad UTF-8 inside it are a protocol_error, 1007;
   ]
   for (const [nth, [name, payload, detail]] of wrong.entries()) {
     const client = await rawClient(t, gate.port, offer)
-    await client.send(Buffer.concat([
-      encodeFrame({ opcode: 'text', rsv: 4, mask: true, payload: deflated('before') }),
-      encodeFrame({ opcode: 'text', rsv: 4, mask: true, payload }),
-      encodeFrame({ opcode: 'text', rsv: 4, mask: true, payload: deflated('behind') }),
-    ]))
+    await client.send(
+      Buffer.concat([
+        encodeFrame({ opcode: 'text', rsv: 4, mask: true, payload: deflated('before') }),
+        encodeFrame({ opcode: 'text', rsv: 4, mask: true, payload }),
+        encodeFrame({ opcode: 'text', rsv: 4, mask: true, payload: deflated('behind') }),
+      ]),
+    )
     t.match(await client.nextFrame(), { opcode: 'close', code: 1007, reason: 'protocol_error' }, name)
     client.wire.end()
     t.match(await gate.end(nth), { reason: 'protocol_error', side: 'client', detail })
     const seen = await upstream.connection(nth)
     t.match(await seen.closed, { code: 1001 })
-    t.same(seen.messages.map(({ data }) => data.toString()), ['before'])
+    t.same(
+      seen.messages.map(({ data }) => data.toString()),
+      ['before'],
+    )
   }
 })
 
@@ -169,14 +203,21 @@ test('a Close and FIN right behind compressed messages wait for them', async (t)
   const upstream = await wsServer(t, { echo: false })
   const gate = await gateBefore(t, upstream)
   const client = await rawClient(t, gate.port, { ...offer, halfOpen: true })
-  await client.send(Buffer.concat([
-    ...Array.from({ length: 5 }, (_, i) => encodeFrame({ opcode: 'text', rsv: 4, mask: true, payload: deflated(`${i}`.repeat(50_000)) })),
-    encodeFrame({ opcode: 'close', payload: closePayload(4000, 'done'), mask: true }),
-  ]))
+  await client.send(
+    Buffer.concat([
+      ...Array.from({ length: 5 }, (_, i) =>
+        encodeFrame({ opcode: 'text', rsv: 4, mask: true, payload: deflated(`${i}`.repeat(50_000)) }),
+      ),
+      encodeFrame({ opcode: 'close', payload: closePayload(4000, 'done'), mask: true }),
+    ]),
+  )
   client.wire.end()
   const seen = await upstream.connection()
   t.same(await seen.closed, { code: 4000, reason: 'done' })
-  t.same(seen.messages.map(({ data }) => [data.length, data.toString()[0]]), [0, 1, 2, 3, 4].map((i) => [50_000, `${i}`]))
+  t.same(
+    seen.messages.map(({ data }) => [data.length, data.toString()[0]]),
+    [0, 1, 2, 3, 4].map((i) => [50_000, `${i}`]),
+  )
   t.match(await client.nextFrame(), { opcode: 'close', code: 4000 })
   t.match(await gate.end(), { reason: 'eof', side: 'client' })
 })

@@ -8,27 +8,34 @@ import { rawClient, scriptedUpstream, wsClient, wsServer } from '../support/webs
 
 const modes = ['frames', 'messages'] as const
 
-for (const mode of modes) test(`a drain tells clients 1012 and upstreams 1001, and waits for their answers, ${mode}`, async (t) => {
-  watchLeaks(t)
-  const upstream = await wsServer(t)
-  const gate = await startGate(t, [`protocol: http, websocket: { mode: ${mode} }, upstream: "127.0.0.1:${upstream.port}"`])
-  const clients = await Promise.all([0, 1, 2].map(() => wsClient(t, `ws://127.0.0.1:${gate.port}`)))
-  await within(gate.drain(3000))
-  for (const [nth, client] of clients.entries()) {
-    t.same(await client.closed, { code: 1012, reason: 'drain' })
-    t.same(client.errors, [])
-    const seen = await upstream.connection(nth)
-    t.same(await seen.closed, { code: 1001, reason: 'drain' })
-    t.same(seen.errors, [])
-    t.match(await gate.end(nth), { reason: 'drain', side: 'sidegate', phase: 'relay' })
-  }
-  t.equal(gate.sidegate.registry.size, 0)
-})
+for (const mode of modes)
+  test(`a drain tells clients 1012 and upstreams 1001, and waits for their answers, ${mode}`, async (t) => {
+    watchLeaks(t)
+    const upstream = await wsServer(t)
+    const gate = await startGate(t, [
+      `protocol: http, websocket: { mode: ${mode} }, upstream: "127.0.0.1:${upstream.port}"`,
+    ])
+    const clients = await Promise.all([0, 1, 2].map(() => wsClient(t, `ws://127.0.0.1:${gate.port}`)))
+    await within(gate.drain(3000))
+    for (const [nth, client] of clients.entries()) {
+      t.same(await client.closed, { code: 1012, reason: 'drain' })
+      t.same(client.errors, [])
+      const seen = await upstream.connection(nth)
+      t.same(await seen.closed, { code: 1001, reason: 'drain' })
+      t.same(seen.errors, [])
+      t.match(await gate.end(nth), { reason: 'drain', side: 'sidegate', phase: 'relay' })
+    }
+    t.equal(gate.registry.size, 0)
+  })
 
 test('between two fragments a client is told; the rest of its message is given up', async (t) => {
   watchLeaks(t)
-  const upstream = await scriptedUpstream(t, (said) => said.accept({}, encodeFrame({ opcode: 'text', payload: 'half', fin: false })))
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms }`])
+  const upstream = await scriptedUpstream(t, (said) =>
+    said.accept({}, encodeFrame({ opcode: 'text', payload: 'half', fin: false })),
+  )
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms }`,
+  ])
   const client = await rawClient(t, gate.port)
   t.match(await client.nextFrame(), { opcode: 'text', fin: false })
   const drained = gate.drain(3000)
@@ -47,10 +54,20 @@ test('inside a frame a drain waits for the end of it, then says 1012', async (t)
   const drained = gate.drain(20_000)
   await client.send(encodeFrame({ opcode: 'text', payload: 'meanwhile', mask: true }))
   const said = upstream.conversations[0]!
-  t.match(await said.nextFrame(), { opcode: 'text', payload: Buffer.from('meanwhile') }, 'the other direction goes on')
+  t.match(
+    await said.nextFrame(),
+    { opcode: 'text', payload: Buffer.from('meanwhile') },
+    'the other direction goes on',
+  )
   t.equal(gate.open().end, null)
   // What comes behind the frame, in the same packet, does not go on: not even the answer to our Close, which counts all the same.
-  await said.wire.write(Buffer.concat([whole.subarray(6000), next, encodeFrame({ opcode: 'close', payload: closePayload(1001) })]))
+  await said.wire.write(
+    Buffer.concat([
+      whole.subarray(6000),
+      next,
+      encodeFrame({ opcode: 'close', payload: closePayload(1001) }),
+    ]),
+  )
   const frame = await client.nextFrame()
   t.match(frame, { opcode: 'binary' })
   t.ok(frame.payload.equals(pattern(10_000)))
@@ -60,7 +77,10 @@ test('inside a frame a drain waits for the end of it, then says 1012', async (t)
   said.wire.end()
   await client.send(encodeFrame({ opcode: 'close', payload: closePayload(1012), mask: true }))
   await within(drained)
-  t.same(client.frames().map(({ opcode }) => opcode), ['binary', 'close'])
+  t.same(
+    client.frames().map(({ opcode }) => opcode),
+    ['binary', 'close'],
+  )
   t.match(await gate.end(), { reason: 'drain', side: 'sidegate' })
 })
 
@@ -82,7 +102,10 @@ test('a service that never stops sending is parted from between two of its frame
   for (const client of clients) {
     t.same(await client.closed, { code: 1012, reason: 'drain' })
     t.same(client.errors, [])
-    t.ok(client.messages.every(({ data }) => data.equals(message)), 'each message is whole')
+    t.ok(
+      client.messages.every(({ data }) => data.equals(message)),
+      'each message is whole',
+    )
   }
 })
 
@@ -94,7 +117,9 @@ test('inside a frame that does not end a client is not told: its connection ends
     await said.wire.ended
     said.wire.end()
   })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms }`,
+  ])
   const client = await rawClient(t, gate.port)
   await eventually(() => client.unfinished === 6000)
   const drained = gate.drain(3000)
@@ -102,13 +127,19 @@ test('inside a frame that does not end a client is not told: its connection ends
   t.same([client.frames(), client.unfinished], [[], 6000])
   await within(drained)
   t.match(await gate.end(), { reason: 'drain' })
-  t.match(upstream.conversations[0]!.frames(), [{ opcode: 'close', code: 1001, reason: 'drain' }], 'the other direction stood between frames')
+  t.match(
+    upstream.conversations[0]!.frames(),
+    [{ opcode: 'close', code: 1001, reason: 'drain' }],
+    'the other direction stood between frames',
+  )
 })
 
 test('inside a frame of the client the upstream is not told, and the client is', async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, (said) => said.accept())
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms }`,
+  ])
   const client = await rawClient(t, gate.port)
   await client.send(encodeFrame({ opcode: 'binary', payload: pattern(10_000), mask: true }).subarray(0, 6000))
   const said = upstream.conversations[0]!
@@ -123,7 +154,9 @@ test('inside a frame of the client the upstream is not told, and the client is',
 test('one that is still shaking hands gets 503', async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, () => {})
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms }`,
+  ])
   const client = await rawClient(t, gate.port, { handshake: false })
   const answer = client.handshake()
   await eventually(() => upstream.conversations.length === 1)

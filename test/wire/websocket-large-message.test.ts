@@ -16,7 +16,9 @@ const wait = { withinMs: 60_000 }
 test('a message of 64 MiB is echoed whole', async (t) => {
   watchLeaks(t)
   const upstream = await wsServer(t, { maxPayload: 2 * TOTAL })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }, websocket: { maxMessage: 64MiB }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }, websocket: { maxMessage: 64MiB }`,
+  ])
   const client = await wsClient(t, `ws://127.0.0.1:${gate.port}`, { maxPayload: 2 * TOTAL })
   const bytes = pattern(TOTAL, 64)
   await client.send(bytes)
@@ -32,18 +34,26 @@ test('no part of a message of 64 MiB piles up in the gate while its reader is sl
   const verifier = new Verifier(64)
   const header = encodeFrame({ opcode: 'binary', declares: TOTAL, mask: Buffer.alloc(4) })
   let skip = 0
-  const into = { write: (chunk: Buffer) => {
-    const passed = Math.min(skip, chunk.length)
-    skip -= passed
-    verifier.write(chunk.subarray(passed))
-  } }
-  const upstream = await listen(t, (wire) => {
-    wire.socket.prependOnceListener('data', (head: Buffer) => {
-      skip = head.length + header.length
-      void wire.write(switchingProtocols(parseHead(head)!))
-    })
-  }, { into })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }, websocket: { maxMessage: 64MiB }, buffers: { high: 128KiB }`])
+  const into = {
+    write: (chunk: Buffer) => {
+      const passed = Math.min(skip, chunk.length)
+      skip -= passed
+      verifier.write(chunk.subarray(passed))
+    },
+  }
+  const upstream = await listen(
+    t,
+    (wire) => {
+      wire.socket.prependOnceListener('data', (head: Buffer) => {
+        skip = head.length + header.length
+        void wire.write(switchingProtocols(parseHead(head)!))
+      })
+    },
+    { into },
+  )
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }, websocket: { maxMessage: 64MiB }, buffers: { high: 128KiB }`,
+  ])
   const client = await rawClient(t, gate.port)
   const wire = await upstream.connection()
   await client.send(header)

@@ -9,7 +9,9 @@ import { watchLeaks } from '../support/leaks.ts'
 import { rawClient, scriptedUpstream, wsClient, wsServer } from '../support/websocket.ts'
 
 async function gateBefore(t: Test, upstream: { port: number }, websocket = '', rest = ''): Promise<Gate> {
-  return startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms${rest} }, websocket: { mode: messages, ${websocket} }`])
+  return startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms${rest} }, websocket: { mode: messages, ${websocket} }`,
+  ])
 }
 
 test('the fragments of a message arrive as one, with the control frames between them ahead of it', async (t) => {
@@ -39,7 +41,9 @@ test('single bytes of a message are put together, and nothing of it goes on befo
     await client.send(Buffer.of(byte))
     await new Promise((resolve) => setImmediate(resolve))
   }
-  await eventually(() => gate.open().owner!.queued('upstream') > 250, { what: 'the bytes that are held to be counted' })
+  await eventually(() => gate.open().owner!.queued('upstream') > 250, {
+    what: 'the bytes that are held to be counted',
+  })
   t.same([upstream.conversations[0]!.frames().length, upstream.conversations[0]!.unfinished], [0, 0])
   await client.send(bytes.subarray(-1))
   t.same((await upstream.conversations[0]!.nextFrame()).payload, pattern(300))
@@ -56,17 +60,29 @@ for (const side of ['client', 'upstream'] as const) {
       await eventually(() => upstream.conversations.length === 1)
       const said = upstream.conversations[0]!
       const [from, to] = side === 'client' ? [client, said] : [said, client]
-      const bytes = Buffer.concat([encodeFrame({ opcode: 'text', payload: 'whole', mask: side === 'client' }), encodeFrame({ opcode: 'binary', payload: pattern(5000), mask: side === 'client' }).subarray(0, 3000)])
+      const bytes = Buffer.concat([
+        encodeFrame({ opcode: 'text', payload: 'whole', mask: side === 'client' }),
+        encodeFrame({ opcode: 'binary', payload: pattern(5000), mask: side === 'client' }).subarray(0, 3000),
+      ])
       await from.send(bytes)
       await eventually(() => gate.open().owner!.queued(side === 'client' ? 'upstream' : 'client') >= 2900)
       if (how === 'FIN') from.wire.end()
       else from.wire.reset()
       t.match(await to.nextFrame(), { opcode: 'text', payload: Buffer.from('whole') })
-      if (side === 'client') t.match(await to.nextFrame(), { opcode: 'close', code: 1001, reason: how === 'FIN' ? 'aborted' : 'reset' })
+      if (side === 'client')
+        t.match(await to.nextFrame(), {
+          opcode: 'close',
+          code: 1001,
+          reason: how === 'FIN' ? 'aborted' : 'reset',
+        })
       const isReset = side === 'upstream' && how === 'RST'
       t.equal(await within(to.wire.ended), !isReset)
       to.wire.end()
-      t.equal(to.frames().length, side === 'client' ? 2 : 1, 'no Close for a client whose service left without one')
+      t.equal(
+        to.frames().length,
+        side === 'client' ? 2 : 1,
+        'no Close for a client whose service left without one',
+      )
       t.equal(to.unfinished, 0)
       t.match(await gate.end(), { reason: how === 'FIN' ? 'aborted' : 'reset', side })
     })
@@ -126,7 +142,19 @@ test('maxFragments holds in messages mode too', async (t) => {
   const upstream = await wsServer(t)
   const gate = await gateBefore(t, upstream, 'maxFragments: 3')
   const client = await rawClient(t, gate.port)
-  const send = (count: number): Promise<boolean> => client.send(Buffer.concat(Array.from({ length: count }, (_, i) => encodeFrame({ opcode: i === 0 ? 'text' : 'continuation', payload: 'x', fin: i === count - 1, mask: true }))))
+  const send = (count: number): Promise<boolean> =>
+    client.send(
+      Buffer.concat(
+        Array.from({ length: count }, (_, i) =>
+          encodeFrame({
+            opcode: i === 0 ? 'text' : 'continuation',
+            payload: 'x',
+            fin: i === count - 1,
+            mask: true,
+          }),
+        ),
+      ),
+    )
   await send(3)
   t.match(await client.nextFrame(), { opcode: 'text', payload: Buffer.from('xxx') })
   await send(4)
@@ -148,7 +176,10 @@ for (const side of ['client', 'upstream'] as const) {
       for (let i = 0; i < 5; i++) from.socket.send('x'.repeat(i * 2000))
       from.socket.close(code, `reason ${code}`)
       t.same(await to.closed, { code, reason: `reason ${code}` })
-      t.same(to.messages.map(({ data }) => data.length), [0, 2000, 4000, 6000, 8000])
+      t.same(
+        to.messages.map(({ data }) => data.length),
+        [0, 2000, 4000, 6000, 8000],
+      )
       t.same(await from.closed, { code, reason: `reason ${code}` })
       t.match(await gate.end(nth), { reason: 'eof', side, phase: 'relay', detail: `code ${code}` })
     }
@@ -175,10 +206,21 @@ test('pings and pongs of an application pass, with what is in them', async (t) =
   for (let i = 0; i < 30; i++) {
     client.socket.ping(`c${i}`)
     seen.socket.ping(`u${i}`)
-    await eventually(() => client.pongs.some((pong) => pong.toString() === `c${i}`) && seen.pongs.some((pong) => pong.toString() === `u${i}`), { what: `pong ${i}` })
+    await eventually(
+      () =>
+        client.pongs.some((pong) => pong.toString() === `c${i}`) &&
+        seen.pongs.some((pong) => pong.toString() === `u${i}`),
+      { what: `pong ${i}` },
+    )
   }
-  t.same(client.pongs.map(String), Array.from({ length: 30 }, (_, i) => `c${i}`))
-  t.same(seen.pongs.map(String), Array.from({ length: 30 }, (_, i) => `u${i}`))
+  t.same(
+    client.pongs.map(String),
+    Array.from({ length: 30 }, (_, i) => `c${i}`),
+  )
+  t.same(
+    seen.pongs.map(String),
+    Array.from({ length: 30 }, (_, i) => `u${i}`),
+  )
 })
 
 test('frames that are wrong are refused as in frames mode', async (t) => {
@@ -191,7 +233,10 @@ test('frames that are wrong are refused as in frames mode', async (t) => {
     ['a reserved opcode', encodeFrame({ opcode: 3, mask: true })],
     ['a continuation of nothing', encodeFrame({ opcode: 'continuation', mask: true })],
     ['a length not in its minimal form', encodeFrame({ opcode: 'text', lengthBits: 64, mask: true })],
-    ['a close code that may not be sent', encodeFrame({ opcode: 'close', payload: closePayload(1005), mask: true })],
+    [
+      'a close code that may not be sent',
+      encodeFrame({ opcode: 'close', payload: closePayload(1005), mask: true }),
+    ],
   ]
   for (const [nth, [name, bytes]] of wrong.entries()) {
     const client = await rawClient(t, gate.port)

@@ -14,7 +14,9 @@ const early = encodeFrame({ opcode: 'text', payload: 'early', mask: true })
 test('what a client sends before the 101 is held, and delivered behind it, in order', async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, () => {})
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }`,
+  ])
   const client = await rawClient(t, gate.port, { handshake: false })
   // The first frame in the packet of the head, the second while the upstream has it.
   await client.send(Buffer.concat([Buffer.from(upgradeRequest()), early]))
@@ -34,7 +36,9 @@ test('what a client sends before the 101 is held, and delivered behind it, in or
 test('more than the gate may hold, sent early, waits in the client, and all of it is delivered', async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, () => {})
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }, websocket: { maxMessage: 16MiB }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }, websocket: { maxMessage: 16MiB }`,
+  ])
   const client = await rawClient(t, gate.port, { handshake: false })
   const big = encodeFrame({ opcode: 'binary', payload: Buffer.alloc(12 * 1024 * 1024, 7), mask: true })
   void client.send(Buffer.concat([Buffer.from(upgradeRequest()), big]))
@@ -49,15 +53,36 @@ test('more than the gate may hold, sent early, waits in the client, and all of i
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ=='
 const bad: Array<[what: string, answer: (said: Conversation) => unknown, detail: RegExp]> = [
   ['no accept', (said) => said.accept({ 'Sec-WebSocket-Accept': null }), /Accept/],
-  ['a wrong accept', (said) => said.accept({ 'Sec-WebSocket-Accept': 's3pPLMBiTxaQ9kYGzzhZRbK+xOp=' }), /Accept/],
+  [
+    'a wrong accept',
+    (said) => said.accept({ 'Sec-WebSocket-Accept': 's3pPLMBiTxaQ9kYGzzhZRbK+xOp=' }),
+    /Accept/,
+  ],
   ['the key as accept', (said) => said.accept({ 'Sec-WebSocket-Accept': KEY }), /Accept/],
   ['no Upgrade', (said) => said.accept({ Upgrade: null }), /Upgrade/],
   ['Upgrade: foo', (said) => said.accept({ Upgrade: 'foo' }), /Upgrade/],
   ['no Connection', (said) => said.accept({ Connection: null }), /Connection/],
-  ['an extension that was not offered', (said) => said.accept({ 'Sec-WebSocket-Extensions': 'permessage-deflate' }), /extension/],
-  ['a subprotocol that was not offered', (said) => said.accept({ 'Sec-WebSocket-Protocol': 'chat' }), /subprotocol/],
-  ['HTTP/1.0', (said) => said.send('HTTP/1.0 101 Yes\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n'), /HTTP\/1\.1/],
-  ['a frame before any answer', (said) => said.send(Buffer.concat([encodeFrame({ opcode: 'text', payload: 'x' }), Buffer.from('\r\n\r\n')])), /status line/],
+  [
+    'an extension that was not offered',
+    (said) => said.accept({ 'Sec-WebSocket-Extensions': 'permessage-deflate' }),
+    /extension/,
+  ],
+  [
+    'a subprotocol that was not offered',
+    (said) => said.accept({ 'Sec-WebSocket-Protocol': 'chat' }),
+    /subprotocol/,
+  ],
+  [
+    'HTTP/1.0',
+    (said) => said.send('HTTP/1.0 101 Yes\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n'),
+    /HTTP\/1\.1/,
+  ],
+  [
+    'a frame before any answer',
+    (said) =>
+      said.send(Buffer.concat([encodeFrame({ opcode: 'text', payload: 'x' }), Buffer.from('\r\n\r\n')])),
+    /status line/,
+  ],
   ['a header line that is folded', (said) => said.accept({ 'X-A': 'b\r\n c' }), /header line/],
   ['a bare CR', (said) => said.send('HTTP/1.1 101 Yes\rUpgrade: websocket\r\n\r\n'), /bare CR or LF/],
 ]
@@ -66,10 +91,14 @@ test('a 101 that does not verify is a 502, and of the client the upstream saw no
   watchLeaks(t)
   let nth = 0
   const upstream = await scriptedUpstream(t, (said) => bad[nth]![1](said))
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }`,
+  ])
   for (const [what, , detail] of bad) {
     const client = await connect(t, gate.port)
-    await client.write(Buffer.concat([Buffer.from(upgradeRequest({ headers: { 'Sec-WebSocket-Key': KEY } })), early]))
+    await client.write(
+      Buffer.concat([Buffer.from(upgradeRequest({ headers: { 'Sec-WebSocket-Key': KEY } })), early]),
+    )
     await within(client.closed)
     const answer = parseAnswer(await client.received)
     t.equal(answer.status, 502, what)
@@ -87,8 +116,13 @@ test('a 101 that does not verify is a 502, and of the client the upstream saw no
 test('a client that leaves before the 101 takes its connection to the upstream with it: its FIN is FIN there, its RST is RST', async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, () => {})
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }`])
-  const leave = [(wire: { end(): void; reset(): void }) => wire.end(), (wire: { end(): void; reset(): void }) => wire.reset()]
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }`,
+  ])
+  const leave = [
+    (wire: { end(): void; reset(): void }) => wire.end(),
+    (wire: { end(): void; reset(): void }) => wire.reset(),
+  ]
   for (const [nth, go] of leave.entries()) {
     const client = await connect(t, gate.port)
     await client.write(upgradeRequest())
@@ -100,6 +134,10 @@ test('a client that leaves before the 101 takes its connection to the upstream w
     }
     t.match(await within(said.closed), { kind: nth === 0 ? 'fin' : 'reset' })
     t.equal(said.wire.bytes, said.head.length)
-    t.match(await gate.end(nth), { reason: nth === 0 ? 'aborted' : 'reset', side: 'client', phase: 'handshake' })
+    t.match(await gate.end(nth), {
+      reason: nth === 0 ? 'aborted' : 'reset',
+      side: 'client',
+      phase: 'handshake',
+    })
   }
 })

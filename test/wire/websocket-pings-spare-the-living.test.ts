@@ -49,40 +49,59 @@ function sip(peer: Peer, everyMs: number): { stop(): void } {
 }
 
 async function count(gate: Gate, name: string): Promise<number> {
-  return Number(new RegExp(String.raw`^sidegate_${name}(?:\{[^}]*\})? (\d+)$`, 'm').exec(await gate.metrics())?.[1] ?? 0)
+  return Number(
+    new RegExp(String.raw`^sidegate_${name}(?:\{[^}]*\})? (\d+)$`, 'm').exec(await gate.metrics())?.[1] ?? 0,
+  )
 }
 
-for (const mode of modes) test(`three pings in a row are asked of a client before it is ended, by default, ${mode}`, async (t) => {
-  watchLeaks(t)
-  const upstream = await scriptedUpstream(t, async (said) => {
-    await said.accept()
-    await said.wire.ended
-    said.wire.end()
+for (const mode of modes)
+  test(`three pings in a row are asked of a client before it is ended, by default, ${mode}`, async (t) => {
+    watchLeaks(t)
+    const upstream = await scriptedUpstream(t, async (said) => {
+      await said.accept()
+      await said.wire.ended
+      said.wire.end()
+    })
+    const gate = await startGate(t, [
+      `protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { mode: ${mode}, ping: { interval: 100ms } }, deadlines: { close: 500ms }`,
+    ])
+    const client = await rawClient(t, gate.port)
+    await answerOne(client, true)
+    t.match(await gate.end(), { reason: 'ping_timeout', side: 'client', detail: /none of 3 pings/ })
+    await within(client.wire.ended)
+    t.same(
+      client.frames().map(({ opcode }) => opcode),
+      ['ping', 'ping', 'ping', 'ping'],
+    )
   })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { mode: ${mode}, ping: { interval: 100ms } }, deadlines: { close: 500ms }`])
-  const client = await rawClient(t, gate.port)
-  await answerOne(client, true)
-  t.match(await gate.end(), { reason: 'ping_timeout', side: 'client', detail: /none of 3 pings/ })
-  await within(client.wire.ended)
-  t.same(client.frames().map(({ opcode }) => opcode), ['ping', 'ping', 'ping', 'ping'])
-})
 
-for (const mode of modes) test(`a client that has never answered a ping is not ended: it may only send, and read when it expects something, ${mode}`, async (t) => {
-  watchLeaks(t)
-  const upstream = await wsServer(t)
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('50ms', mode)}`])
-  const client = await rawClient(t, gate.port)
-  await eventually(() => client.frames().filter(({ opcode }) => opcode === 'ping').length >= 8, { what: 'many pings' })
-  await client.sendFrame({ opcode: 'text', payload: 'hello' })
-  await eventually(() => client.frames().some(({ opcode }) => opcode === 'text'))
-  t.equal(gate.lines.length, 0)
-})
+for (const mode of modes)
+  test(`a client that has never answered a ping is not ended: it may only send, and read when it expects something, ${mode}`, async (t) => {
+    watchLeaks(t)
+    const upstream = await wsServer(t)
+    const gate = await startGate(t, [
+      `protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('50ms', mode)}`,
+    ])
+    const client = await rawClient(t, gate.port)
+    await eventually(() => client.frames().filter(({ opcode }) => opcode === 'ping').length >= 8, {
+      what: 'many pings',
+    })
+    await client.sendFrame({ opcode: 'text', payload: 'hello' })
+    await eventually(() => client.frames().some(({ opcode }) => opcode === 'text'))
+    t.equal(gate.lines.length, 0)
+  })
 
 test('a slow reader gets megabytes and answers the ping behind them when it comes to it, though it is held to pings', (t) =>
   forEachTransport(t, websockets, async (t, transport) => {
     // A second: on a busy machine the kernel's answers take as long, and a wait is judged without them after 40 sweeps.
-    const { client, service, gate } = await openLine(t, transport, 'websocket: { ping: { interval: 1s, timeout: 1s, misses: 1, to: client } }, deadlines: { close: 2s }')
-    await eventually(async () => (await count(gate, 'websocket_pong_rtt_seconds_count')) > 0, { what: 'a first pong' })
+    const { client, service, gate } = await openLine(
+      t,
+      transport,
+      'websocket: { ping: { interval: 1s, timeout: 1s, misses: 1, to: client } }, deadlines: { close: 2s }',
+    )
+    await eventually(async () => (await count(gate, 'websocket_pong_rtt_seconds_count')) > 0, {
+      what: 'a first pong',
+    })
     // Half a second for each read of 64 KiB: some five seconds, in which the gate has nothing left to send.
     const sipping = sip(client, 500)
     void service.send(600_000)
@@ -97,12 +116,21 @@ test('a slow reader gets megabytes and answers the ping behind them when it come
 test('a client that reads nothing for many intervals, and owes nothing but a pong, lives on, and so does one that never answered', (t) =>
   forEachTransport(t, websockets, async (t, transport) => {
     for (const isHeld of [true, false]) {
-      const { client, service, gate } = await openLine(t, transport, 'websocket: { ping: { interval: 500ms, timeout: 500ms, misses: 1, to: client } }, deadlines: { write: 600ms, close: 500ms }')
-      if (isHeld) await eventually(async () => (await count(gate, 'websocket_pong_rtt_seconds_count')) > 0, { what: 'a first pong' })
+      const { client, service, gate } = await openLine(
+        t,
+        transport,
+        'websocket: { ping: { interval: 500ms, timeout: 500ms, misses: 1, to: client } }, deadlines: { write: 600ms, close: 500ms }',
+      )
+      if (isHeld)
+        await eventually(async () => (await count(gate, 'websocket_pong_rtt_seconds_count')) > 0, {
+          what: 'a first pong',
+        })
       const { stop, start } = reading(client)
       stop()
       const asked = await count(gate, 'websocket_pings_total')
-      await eventually(async () => (await count(gate, 'websocket_pings_total')) > asked, { what: 'a ping that nobody reads' })
+      await eventually(async () => (await count(gate, 'websocket_pings_total')) > asked, {
+        what: 'a ping that nobody reads',
+      })
       // Several times what it would take to miss a ping, and than `write`: it computes, and only sends.
       for (let nth = 0; nth < 25; nth++) {
         await new Promise((resolve) => setTimeout(resolve, 100))
@@ -116,38 +144,45 @@ test('a client that reads nothing for many intervals, and owes nothing but a pon
     }
   }))
 
-for (const mode of modes) test(`a reload of ping options reaches connections that are open, ${mode}`, async (t) => {
-  watchLeaks(t)
-  const upstream = await scriptedUpstream(t, async (said) => {
-    await said.accept()
-    await said.wire.ended
-    said.wire.end()
+for (const mode of modes)
+  test(`a reload of ping options reaches connections that are open, ${mode}`, async (t) => {
+    watchLeaks(t)
+    const upstream = await scriptedUpstream(t, async (said) => {
+      await said.accept()
+      await said.wire.ended
+      said.wire.end()
+    })
+    const listener = (ping: string): string =>
+      `protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { mode: ${mode}, ping: { ${ping} } }, deadlines: { close: 500ms }`
+    const gate = await startGate(t, [listener('interval: off, timeout: 100ms')])
+    const client = await rawClient(t, gate.port)
+    const said = upstream.conversations[0]!
+    await gate.reload([listener('interval: 50ms, to: upstream')])
+    await eventually(() => said.frames().filter(isPing).length >= 3, { what: 'pings to the service' })
+    t.same(client.frames(), [])
+    await gate.reload([listener('interval: 50ms, to: client, misses: 100')])
+    await answerOne(client, true)
+    await eventually(() => client.frames().filter(isPing).length >= 4, { what: 'pings to the client' })
+    t.equal(gate.lines.length, 0, 'it may miss a hundred')
+    await gate.reload([listener('interval: 50ms, to: client, misses: 1')])
+    t.match(await gate.end(), { reason: 'ping_timeout', side: 'client' })
   })
-  const listener = (ping: string): string => `protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { mode: ${mode}, ping: { ${ping} } }, deadlines: { close: 500ms }`
-  const gate = await startGate(t, [listener('interval: off, timeout: 100ms')])
-  const client = await rawClient(t, gate.port)
-  const said = upstream.conversations[0]!
-  await gate.reload([listener('interval: 50ms, to: upstream')])
-  await eventually(() => said.frames().filter(isPing).length >= 3, { what: 'pings to the service' })
-  t.same(client.frames(), [])
-  await gate.reload([listener('interval: 50ms, to: client, misses: 100')])
-  await answerOne(client, true)
-  await eventually(() => client.frames().filter(isPing).length >= 4, { what: 'pings to the client' })
-  t.equal(gate.lines.length, 0, 'it may miss a hundred')
-  await gate.reload([listener('interval: 50ms, to: client, misses: 1')])
-  t.match(await gate.end(), { reason: 'ping_timeout', side: 'client' })
-})
 
 test('a client that a policy of slowConsumer drops messages for is not ended for the ping behind them', async (t) => {
   watchLeaks(t)
   const upstream = await wsServer(t, { echo: false })
   const slow = 'slowConsumer: { policy: dropOldest, queue: 64KiB }'
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { mode: messages, ${slow}, ping: { interval: 200ms, misses: 1 } }, deadlines: { close: 500ms }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { mode: messages, ${slow}, ping: { interval: 200ms, misses: 1 } }, deadlines: { close: 500ms }`,
+  ])
   const client = await rawClient(t, gate.port, { handshake: false, unread: true })
   await client.send(upgradeRequest())
   const { socket } = await upstream.connection()
   for (let nth = 0; nth < 1500; nth++) socket.send(Buffer.alloc(16_384))
-  await eventually(async () => (await count(gate, 'websocket_messages_dropped_total')) > 0, { withinMs: 20_000, what: 'dropped messages' })
+  await eventually(async () => (await count(gate, 'websocket_messages_dropped_total')) > 0, {
+    withinMs: 20_000,
+    what: 'dropped messages',
+  })
   await new Promise((resolve) => setTimeout(resolve, 1000))
   t.equal(gate.lines.length, 0)
   client.wire.destroy()
@@ -161,7 +196,9 @@ test('a client that is held to pings and then says nothing while a drain waits f
     await said.wire.ended
     said.wire.end()
   })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('100ms')}`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('100ms')}`,
+  ])
   const client = await rawClient(t, gate.port)
   await answerOne(client, true)
   await client.nextFrame()

@@ -12,9 +12,24 @@ const rows: Array<[what: string, request: HandshakeOptions, status: number, body
   ['version 12', { headers: { 'Sec-WebSocket-Version': '12' } }, 426, /^protocol_error: .*version 13/],
   ['no version', { headers: { 'Sec-WebSocket-Version': null } }, 426, /^protocol_error: .*version 13/],
   ['no key', { headers: { 'Sec-WebSocket-Key': null } }, 400, /^protocol_error: .*Key/],
-  ['a key of 15 bytes', { headers: { 'Sec-WebSocket-Key': Buffer.alloc(15).toString('base64') } }, 400, /^protocol_error: .*Key/],
-  ['a Connection that lists the key', { headers: { Connection: 'Upgrade, Sec-WebSocket-Key' } }, 400, /^protocol_error: Connection lists sec-websocket-key/],
-  ['an Origin that is not on the list', { headers: { Origin: 'https://evil.example' } }, 403, /^denied: .*websocket\.origins/],
+  [
+    'a key of 15 bytes',
+    { headers: { 'Sec-WebSocket-Key': Buffer.alloc(15).toString('base64') } },
+    400,
+    /^protocol_error: .*Key/,
+  ],
+  [
+    'a Connection that lists the key',
+    { headers: { Connection: 'Upgrade, Sec-WebSocket-Key' } },
+    400,
+    /^protocol_error: Connection lists sec-websocket-key/,
+  ],
+  [
+    'an Origin that is not on the list',
+    { headers: { Origin: 'https://evil.example' } },
+    403,
+    /^denied: .*websocket\.origins/,
+  ],
   ['no Origin where a list is set', { headers: { Origin: null } }, 403, /^denied: /],
   ['Origin: null', { headers: { Origin: 'null' } }, 403, /^denied: /],
 ]
@@ -22,17 +37,26 @@ const rows: Array<[what: string, request: HandshakeOptions, status: number, body
 test('an upgrade that is refused (protocol_error, denied) is told why, with its status, and never reaches the upstream', async (t) => {
   watchLeaks(t)
   const upstream = await listen(t, () => {})
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }, websocket: { origins: ["https://a.example"] }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }, websocket: { origins: ["https://a.example"] }`,
+  ])
   for (const [nth, [what, request, status, body]] of rows.entries()) {
     const client = await connect(t, gate.port)
-    void client.write(upgradeRequest({ ...request, headers: { Origin: 'https://a.example', ...request.headers } }))
+    void client.write(
+      upgradeRequest({ ...request, headers: { Origin: 'https://a.example', ...request.headers } }),
+    )
     t.match(await within(client.closed), { kind: 'fin' }, what)
     const answer = parseAnswer(await client.received)
     t.equal(answer.status, status, what)
     t.match(answer.body.toString(), body)
     t.same([answer.isWhole, answer.rest.length], [true, 0])
-    if (status === 426) t.same([answer.header('sec-websocket-version'), answer.header('upgrade')], ['13', 'websocket'])
-    t.match(await gate.end(nth), { reason: status === 403 ? 'denied' : 'protocol_error', side: 'client', phase: 'handshake' })
+    if (status === 426)
+      t.same([answer.header('sec-websocket-version'), answer.header('upgrade')], ['13', 'websocket'])
+    t.match(await gate.end(nth), {
+      reason: status === 403 ? 'denied' : 'protocol_error',
+      side: 'client',
+      phase: 'handshake',
+    })
   }
   t.equal(upstream.connections.length, 0)
 })
@@ -40,7 +64,9 @@ test('an upgrade that is refused (protocol_error, denied) is told why, with its 
 test('an Origin that is on the list goes through', async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, (said) => said.accept())
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }, websocket: { origins: ["https://a.example", "null"] }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }, websocket: { origins: ["https://a.example", "null"] }`,
+  ])
   await rawClient(t, gate.port, { headers: { Origin: 'https://a.example' } })
   await rawClient(t, gate.port, { headers: { Origin: 'null' } })
   t.equal(upstream.conversations.length, 2)
@@ -49,7 +75,9 @@ test('an Origin that is on the list goes through', async (t) => {
 test('malformed heads are 400, and never reach the upstream', async (t) => {
   watchLeaks(t)
   const upstream = await listen(t, () => {})
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }`,
+  ])
   const right = upgradeRequest()
   const heads = [
     right.replace('Host:', 'Host :'),
@@ -73,7 +101,9 @@ test('malformed heads are 400, and never reach the upstream', async (t) => {
 test('a request that waits behind a refused one is not looked at', async (t) => {
   watchLeaks(t)
   const upstream = await listen(t, () => {})
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }`,
+  ])
   const client = await connect(t, gate.port)
   void client.write(upgradeRequest({ headers: { 'Sec-WebSocket-Key': 'x' } }) + upgradeRequest())
   t.match(await within(client.closed), { kind: 'fin' })

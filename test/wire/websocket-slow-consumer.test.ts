@@ -35,7 +35,9 @@ interface Scene {
 
 async function scene(t: Test, policy: string, write = '20s', close = '2s'): Promise<Scene> {
   const upstream = await scriptedUpstream(t, (said) => said.accept())
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: ${close}, write: ${write} }, websocket: { mode: messages, slowConsumer: { policy: ${policy}, queue: 256KiB }, ping: { interval: off } }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: ${close}, write: ${write} }, websocket: { mode: messages, slowConsumer: { policy: ${policy}, queue: 256KiB }, ping: { interval: off } }`,
+  ])
   const client = await rawClient(t, gate.port)
   await eventually(() => upstream.conversations.length === 1)
   return { gate, client, said: upstream.conversations[0]! }
@@ -44,8 +46,13 @@ async function scene(t: Test, policy: string, write = '20s', close = '2s'): Prom
 /** Sends numbered messages as fast as they are taken; returns how many were. */
 async function push(said: Conversation, from: number, count: number): Promise<number> {
   for (let nth = from; nth < from + count; nth += 10) {
-    const frames = Array.from({ length: 10 }, (_, i) => encodeFrame({ opcode: 'binary', payload: numbered(nth + i) }))
-    if (!(await within(said.send(Buffer.concat(frames)), { withinMs: 10_000, what: 'the service to be heard' }))) return nth - from
+    const frames = Array.from({ length: 10 }, (_, i) =>
+      encodeFrame({ opcode: 'binary', payload: numbered(nth + i) }),
+    )
+    if (
+      !(await within(said.send(Buffer.concat(frames)), { withinMs: 30_000, what: 'the service to be heard' }))
+    )
+      return nth - from
   }
   return count
 }
@@ -58,10 +65,17 @@ async function pushThrough(gate: Gate, said: Conversation, from: number, count: 
 }
 
 const numbers = (client: RawClient): number[] =>
-  client.frames().filter(({ opcode }) => opcode === 'binary').map(({ payload }) => numberOf(payload))
+  client
+    .frames()
+    .filter(({ opcode }) => opcode === 'binary')
+    .map(({ payload }) => numberOf(payload))
 
 async function droppedBy(gate: Gate, policy: string): Promise<number> {
-  return Number(new RegExp(String.raw`^sidegate_websocket_messages_dropped_total\{policy="${policy}"\} (\d+)$`, 'm').exec(await gate.metrics())?.[1])
+  return Number(
+    new RegExp(String.raw`^sidegate_websocket_messages_dropped_total\{policy="${policy}"\} (\d+)$`, 'm').exec(
+      await gate.metrics(),
+    )?.[1],
+  )
 }
 
 for (const policy of ['dropOldest', 'dropNewest'] as const) {
@@ -81,7 +95,11 @@ for (const policy of ['dropOldest', 'dropNewest'] as const) {
     await push(said, last, 10)
     await eventually(() => numbers(client).at(-1) === last + 9)
     const got = numbers(client)
-    t.same(got, got.toSorted((a, b) => a - b), 'in order')
+    t.same(
+      got,
+      got.toSorted((a, b) => a - b),
+      'in order',
+    )
     t.equal(new Set(got).size, got.length)
     const dropped = await droppedBy(gate, policy)
     t.equal(got.length + dropped, MANY + 10, 'each message came or was counted as dropped')
@@ -92,7 +110,11 @@ for (const policy of ['dropOldest', 'dropNewest'] as const) {
       t.equal(before.at(-1), last - 1, 'the newest was kept')
       t.ok(kept * MESSAGE > QUEUE / 2, `the last ${kept} are without a gap`)
     } else {
-      t.same(before, before.map((_, i) => i), 'the oldest were kept, without a gap')
+      t.same(
+        before,
+        before.map((_, i) => i),
+        'the oldest were kept, without a gap',
+      )
     }
     t.equal(gate.lines.length, 0)
   })
@@ -139,8 +161,15 @@ test('dropOldest: a ping of the service reaches a client that wakes ahead of the
   await eventually(() => numbers(client).at(-1) === sent + 9)
   const frames = client.frames()
   const pings = frames.filter(({ opcode }) => opcode === 'ping').map(({ payload }) => payload.toString())
-  t.same(pings, Array.from({ length: 16 }, (_, i) => `p${24 + i}`), 'of too many the newest')
-  t.ok(frames.length - frames.findLastIndex(({ opcode }) => opcode === 'ping') > 10, 'messages came behind them')
+  t.same(
+    pings,
+    Array.from({ length: 16 }, (_, i) => `p${24 + i}`),
+    'of too many the newest',
+  )
+  t.ok(
+    frames.length - frames.findLastIndex(({ opcode }) => opcode === 'ping') > 10,
+    'messages came behind them',
+  )
 })
 
 test('close: a client that stalls ends with slow_consumer, by RST; the service is told 1001', async (t) => {
@@ -148,11 +177,18 @@ test('close: a client that stalls ends with slow_consumer, by RST; the service i
   const { gate, client, said } = await scene(t, 'close', '20s', '300ms')
   client.wire.stopReading()
   void push(said, 0, MANY)
-  await eventually(() => said.frames().length > 0, { withinMs: 10_000 })
+  await eventually(() => said.frames().length > 0, { withinMs: 30_000 })
   t.match(said.frames(), [{ opcode: 'close', code: 1001, reason: 'slow_consumer' }])
   said.wire.end()
   const { reason, side, detail } = await gate.end()
-  t.match([reason, side, detail], ['slow_consumer', 'client', /^more than 262144 bytes waited \(websocket\.slowConsumer\.queue\); \d+ bytes for the client dropped: /])
+  t.match(
+    [reason, side, detail],
+    [
+      'slow_consumer',
+      'client',
+      /^more than 262144 bytes waited \(websocket\.slowConsumer\.queue\); \d+ bytes for the client dropped: /,
+    ],
+  )
   client.wire.resumeReading()
   t.match(await within(client.closed), { kind: 'reset' })
 })
@@ -162,13 +198,17 @@ test('close: one that is slow and not stalled still reads whole messages, and 10
   const { gate, client, said } = await scene(t, 'close')
   client.wire.stopReading()
   void push(said, 0, MANY)
-  await eventually(() => said.frames().length > 0, { withinMs: 10_000 })
+  await eventually(() => said.frames().length > 0, { withinMs: 30_000 })
   said.wire.end()
   client.wire.resumeReading()
   await eventually(() => client.frames().some(({ opcode }) => opcode === 'close'))
   t.match(client.frames().at(-1), { opcode: 'close', code: 1008, reason: 'slow_consumer' })
   const got = numbers(client)
-  t.same(got, got.map((_, i) => i), 'whole messages, without a gap')
+  t.same(
+    got,
+    got.map((_, i) => i),
+    'whole messages, without a gap',
+  )
   client.wire.end()
   t.match(await gate.end(), { reason: 'slow_consumer', side: 'client' })
 })
@@ -192,11 +232,15 @@ test('wait: the service is held back for a client that stalls, and nothing is lo
   const pushed = push(said, 0, MANY)
   await eventually(() => gate.open().toClient.pauses > 0)
   const queued = gate.open().owner!.queued('client')
-  t.ok(queued <= 64 * KIB + 2 * MESSAGE, `${queued} bytes wait`)
+  // A read that waits, and before it one that the socket has and the kernel has taken a part of.
+  t.ok(queued <= 2 * 64 * KIB, `${queued} bytes wait`)
   client.wire.resumeReading()
   t.equal(await pushed, MANY)
   await eventually(() => numbers(client).length === MANY)
-  t.same(numbers(client), Array.from({ length: MANY }, (_, i) => i))
+  t.same(
+    numbers(client),
+    Array.from({ length: MANY }, (_, i) => i),
+  )
 })
 
 test('wait: a client that takes nothing ends with write_timeout, by RST; the service, which could not say all, too', async (t) => {
@@ -216,24 +260,33 @@ test('the service may be slow whatever the policy: its clients wait, and lose no
     said.wire.stopReading()
     await said.accept()
   })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms }, websocket: { mode: messages, slowConsumer: { policy: dropNewest, queue: 4KiB } }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms }, websocket: { mode: messages, slowConsumer: { policy: dropNewest, queue: 4KiB } }`,
+  ])
   const client = await rawClient(t, gate.port)
   const sending = (async () => {
     for (let nth = 0; nth < MANY; nth++) await client.sendFrame({ opcode: 'binary', payload: numbered(nth) })
   })()
-  await eventually(() => gate.open().toUpstream.pauses > 0, { withinMs: 10_000 })
+  await eventually(() => gate.open().toUpstream.pauses > 0, { withinMs: 30_000 })
   const said = upstream.conversations[0]!
   said.wire.resumeReading()
   await sending
   await eventually(() => said.frames().length === MANY)
-  t.same(said.frames().map(({ payload }) => numberOf(payload)), Array.from({ length: MANY }, (_, i) => i))
+  t.same(
+    said.frames().map(({ payload }) => numberOf(payload)),
+    Array.from({ length: MANY }, (_, i) => i),
+  )
 })
 
 test('a service broadcasts 1000 messages a second to 16 clients of which 3 stall: the others get every one in order, and the stalled see whole ones, the newest kept', async (t) => {
   watchLeaks(t)
   const upstream = await wsServer(t, { echo: false })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms, write: 20s }, websocket: { mode: messages, slowConsumer: { policy: dropOldest, queue: 256KiB } }`])
-  const clients = await Promise.all(Array.from({ length: 16 }, () => wsClient(t, `ws://127.0.0.1:${gate.port}`)))
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms, write: 20s }, websocket: { mode: messages, slowConsumer: { policy: dropOldest, queue: 256KiB } }`,
+  ])
+  const clients = await Promise.all(
+    Array.from({ length: 16 }, () => wsClient(t, `ws://127.0.0.1:${gate.port}`)),
+  )
   const stalled = clients.slice(0, 3)
   const others = clients.slice(3)
   for (const { socket } of stalled) socket.pause()
@@ -251,18 +304,33 @@ test('a service broadcasts 1000 messages a second to 16 clients of which 3 stall
   const everyone = Array.from({ length: total }, (_, i) => i)
   for (const { messages } of others) {
     await eventually(() => messages.length === total, { withinMs: 15_000 })
-    t.same(messages.map(({ data }) => numberOf(data)), everyone)
+    t.same(
+      messages.map(({ data }) => numberOf(data)),
+      everyone,
+    )
   }
-  const open = [...gate.sidegate.registry]
-  await eventually(() => open.every(({ toClient }) => toClient.messages === total), { withinMs: 10_000 })
-  t.same(open.filter(({ toClient }) => toClient.pauses > 0), [], 'nobody held the service back')
+  const open = [...gate.registry]
+  await eventually(() => open.every(({ toClient }) => toClient.messages === total), { withinMs: 30_000 })
+  t.same(
+    open.filter(({ toClient }) => toClient.pauses > 0),
+    [],
+    'nobody held the service back',
+  )
   const waiting = open.map(({ owner }) => owner!.queued('client')).filter((bytes) => bytes > 0)
-  t.ok(waiting.length <= 3 && waiting.every((bytes) => bytes <= 256 * KIB + 64 * KIB + 4 * KIB), `${waiting.join(' ')} bytes wait`)
+  t.ok(
+    waiting.length <= 3 && waiting.every((bytes) => bytes <= 256 * KIB + 64 * KIB + 4 * KIB),
+    `${waiting.join(' ')} bytes wait`,
+  )
   for (const { socket } of stalled) socket.resume()
   for (const { messages } of stalled) {
-    await eventually(() => messages.length > 0 && numberOf(messages.at(-1)!.data) === total - 1, { withinMs: 15_000 })
+    await eventually(() => messages.length > 0 && numberOf(messages.at(-1)!.data) === total - 1, {
+      withinMs: 15_000,
+    })
     const got = messages.map(({ data }) => numberOf(data))
-    t.same(got, got.toSorted((a, b) => a - b))
+    t.same(
+      got,
+      got.toSorted((a, b) => a - b),
+    )
     t.ok(got.length < total, `${total - got.length} were dropped`)
   }
   t.equal(gate.lines.length, 0)

@@ -12,7 +12,10 @@ import { rawClient, scriptedUpstream } from '../support/websocket.ts'
 
 /** Data segments that our socket at `port` has sent; null where the tool to ask the kernel is missing. */
 function segmentsFrom(port: number): number | null {
-  const { stdout } = spawnSync('ss', ['-tinH', 'sport', '=', `:${port}`], { encoding: 'utf8', env: plainEnv() })
+  const { stdout } = spawnSync('ss', ['-tinH', 'sport', '=', `:${port}`], {
+    encoding: 'utf8',
+    env: plainEnv(),
+  })
   const found = /data_segs_out:(\d+)/.exec(stdout ?? '')
   return found === null ? null : Number(found[1])
 }
@@ -20,9 +23,16 @@ function segmentsFrom(port: number): number | null {
 for (const mode of ['frames', 'messages'] as const) {
   test(`the 101 and what came behind it are one segment for the client, ${mode}`, async (t) => {
     watchLeaks(t)
-    const early = Buffer.concat([encodeFrame({ opcode: 'text', payload: 'one' }), encodeFrame({ opcode: 'text', payload: 'two' })])
-    const upstream = await scriptedUpstream(t, (said) => said.send(Buffer.concat([Buffer.from(switchingProtocols(said.head)), early])))
-    const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms }, websocket: { mode: ${mode} }`])
+    const early = Buffer.concat([
+      encodeFrame({ opcode: 'text', payload: 'one' }),
+      encodeFrame({ opcode: 'text', payload: 'two' }),
+    ])
+    const upstream = await scriptedUpstream(t, (said) =>
+      said.send(Buffer.concat([Buffer.from(switchingProtocols(said.head)), early])),
+    )
+    const gate = await startGate(t, [
+      `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms }, websocket: { mode: ${mode} }`,
+    ])
     const chunks: Buffer[] = []
     const client = await connect(t, gate.port, { into: { write: (chunk) => chunks.push(chunk) } })
     await client.write(upgradeRequest())
@@ -37,10 +47,14 @@ for (const mode of ['frames', 'messages'] as const) {
 test('many small messages of one read are one segment, in messages mode', async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, (said) => said.accept())
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms }, websocket: { mode: messages }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms }, websocket: { mode: messages }`,
+  ])
   const client = await rawClient(t, gate.port)
   await eventually(() => upstream.conversations.length === 1)
-  const chatter = Buffer.concat(Array.from({ length: 500 }, (_, i) => encodeFrame({ opcode: 'text', payload: `message ${i}` })))
+  const chatter = Buffer.concat(
+    Array.from({ length: 500 }, (_, i) => encodeFrame({ opcode: 'text', payload: `message ${i}` })),
+  )
   const before = segmentsFrom(gate.port)
   await upstream.conversations[0]!.send(chatter)
   await eventually(() => client.frames().length === 500)
@@ -54,7 +68,9 @@ test('many small messages of one read are one segment, in messages mode', async 
 test('messages that come one by one are not held back for each other', async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, (said) => said.accept())
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms }, websocket: { mode: messages }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms }, websocket: { mode: messages }`,
+  ])
   const client = await rawClient(t, gate.port)
   await eventually(() => upstream.conversations.length === 1)
   for (let i = 0; i < 50; i++) {

@@ -10,7 +10,8 @@ import { connect, listen } from '../support/peers.ts'
 import { rawClient, scriptedUpstream } from '../support/websocket.ts'
 
 const GIB = 2 ** 30
-const options = 'websocket: { maxMessage: 1GiB, ping: { interval: 50ms, timeout: 50ms } }, deadlines: { write: 300ms, close: 300ms }'
+const options =
+  'websocket: { maxMessage: 1GiB, ping: { interval: 50ms, timeout: 50ms } }, deadlines: { write: 300ms, close: 300ms }'
 
 /** Counts a head away, and then holds what comes to one frame of `pattern`. */
 class OneFrame {
@@ -57,12 +58,16 @@ test('an upstream that stalls inside a large message is ended with write_timeout
   watchLeaks(t)
   const header = encodeFrame({ opcode: 'binary', declares: GIB, mask: Buffer.alloc(4) })
   const seen = new OneFrame(header.length)
-  const upstream = await listen(t, (wire) => {
-    wire.socket.once('data', (head: Buffer) => {
-      wire.stopReading()
-      void wire.write(switchingProtocols(parseHead(head)!))
-    })
-  }, { into: seen })
+  const upstream = await listen(
+    t,
+    (wire) => {
+      wire.socket.once('data', (head: Buffer) => {
+        wire.stopReading()
+        void wire.write(switchingProtocols(parseHead(head)!))
+      })
+    },
+    { into: seen },
+  )
   const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", ${options}`])
   const client = await rawClient(t, gate.port)
   await client.send(header)
@@ -85,7 +90,9 @@ test('a client that reads slowly is not ended, and gets every byte', async (t) =
     await said.accept({}, header)
     await said.wire.flood({ total, seed: 11, keepOpen: true })
   })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { maxMessage: 1GiB, ping: { interval: off } }, deadlines: { write: 1s, close: 300ms }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { maxMessage: 1GiB, ping: { interval: off } }, deadlines: { write: 1s, close: 300ms }`,
+  ])
   const seen = new OneFrame(header.length)
   const client = await connect(t, gate.port, { unread: true, into: seen })
   void client.write(upgradeRequest())

@@ -38,12 +38,21 @@ const kinds: Kind[] = [
   { name: 'frames over TLS', keys: '', isSecure: true },
 ]
 
-async function gateOf(t: Test, upstream: { port: number }, { keys, isSecure }: Kind): Promise<{ gate: Gate; open: () => Promise<Wire> }> {
+async function gateOf(
+  t: Test,
+  upstream: { port: number },
+  { keys, isSecure }: Kind,
+): Promise<{ gate: Gate; open: () => Promise<Wire> }> {
   const ca = isSecure ? authority(t) : null
   const server = ca?.issue('server')
   const tls = server === undefined ? '' : `, tls: { cert: "${server.cert}", key: "${server.key}" }`
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }${keys}${tls}`])
-  return { gate, open: () => (ca === null ? connect(t, gate.port) : tlsConnect(t, gate.port, { ca: ca.cert })) }
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }${keys}${tls}`,
+  ])
+  return {
+    gate,
+    open: () => (ca === null ? connect(t, gate.port) : tlsConnect(t, gate.port, { ca: ca.cert })),
+  }
 }
 
 async function echoes(t: Test, client: RawClient, upstream: ScriptedUpstream, nth: number): Promise<void> {
@@ -61,7 +70,10 @@ for (const kind of kinds) {
       await client.send(before + upgradeRequest(request))
       t.match(parseHead(await client.wire.readUntil('\r\n\r\n', { what }))!.line, ' 101 ', what)
       const { head } = upstream.conversations[nth]!
-      t.same([head.line, head.header('content-length'), head.header('expect'), head.header('host')], [line, null, null, 'sidegate.test'])
+      t.same(
+        [head.line, head.header('content-length'), head.header('expect'), head.header('host')],
+        [line, null, null, 'sidegate.test'],
+      )
       await echoes(t, client, upstream, nth)
       client.wire.destroy()
     }
@@ -76,18 +88,27 @@ test('empty lines may come a byte at a time, and before a plain request too', as
   const client = await httpClient(t, gate.port)
   for (const piece of ['\r', '\n', '\r\n', 'G']) {
     await client.send(piece)
-    await eventually(() => gate.sidegate.registry.size === 1)
+    await eventually(() => gate.registry.size === 1)
   }
   t.equal((await client.get(get('/').slice(1))).status, 200)
   t.equal((await client.get(`\r\n\r\n${get('/next')}`)).status, 200)
-  t.same(upstream.requests.map(({ target }) => target), ['/', '/next'])
+  t.same(
+    upstream.requests.map(({ target }) => target),
+    ['/', '/next'],
+  )
 })
 
 test('the same upgrades as a later request of a connection', async (t) => {
   watchLeaks(t)
   watchCrashes(t)
-  const upstream = await scriptedUpstream(t, (said) => (said.head.header('upgrade') === null ? said.send('HTTP/1.1 204 No\r\nConnection: close\r\n\r\n') : said.accept()))
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }`])
+  const upstream = await scriptedUpstream(t, (said) =>
+    said.head.header('upgrade') === null
+      ? said.send('HTTP/1.1 204 No\r\nConnection: close\r\n\r\n')
+      : said.accept(),
+  )
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }`,
+  ])
   for (const [nth, [what, { before = '', ...request }, line]] of innocents.entries()) {
     const client = new RawClient(await connect(t, gate.port))
     await client.send(get('/first'))
@@ -108,7 +129,9 @@ test('a service may end the lines of its head with LF alone: its 101 is one, its
     await said.send(`HTTP/1.1 100 Wait\n\n${lines}`)
     return said.send(Buffer.concat([Buffer.from('\n'), encodeFrame({ opcode: 'text', payload: 'at once' })]))
   })
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }`,
+  ])
   const client = new RawClient(await connect(t, gate.port))
   await client.send(upgradeRequest())
   t.match(parseHead(await client.wire.readUntil('\r\n\r\n'))!.line, ' 101 ')
@@ -117,17 +140,22 @@ test('a service may end the lines of its head with LF alone: its 101 is one, its
   void declined.write(upgradeRequest({ path: '/no' }))
   await within(declined.closed)
   const answer = parseAnswer(await declined.received)
-  t.same([answer.status, answer.header('x-a'), answer.body.toString(), answer.isWhole], [401, 'b', 'no', true])
+  t.same(
+    [answer.status, answer.header('x-a'), answer.body.toString(), answer.isWhole],
+    [401, 'b', 'no', true],
+  )
 })
 
 test('an upgrade has the guards of a plain request: its Host, its target, what it expects', async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, () => {})
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }`,
+  ])
   const guilty: Array<[HandshakeOptions, number]> = [
-    [{ headers: { 'Host': 'a b' } }, 400],
-    [{ headers: { 'Host': 'a/../b' } }, 400],
-    [{ headers: { 'Expect': 'the-unexpected' } }, 417],
+    [{ headers: { Host: 'a b' } }, 400],
+    [{ headers: { Host: 'a/../b' } }, 400],
+    [{ headers: { Expect: 'the-unexpected' } }, 417],
     [{ headers: { 'Content-Length': '1' } }, 400],
     [{ headers: { 'Content-Length': '0', 'content-length': '0' } }, 400],
     [{ headers: { 'Transfer-Encoding': 'identity' } }, 400],
@@ -153,7 +181,9 @@ for (const what of ['an upgrade', 'a request'] as const) {
     const answer = await client.get(what === 'a request' ? get() : upgradeRequest())
     t.same([answer.status, answer.header('sidegate-hops')], [508, null])
     client.wire.end()
-    await eventually(() => first.sidegate.registry.size + second.sidegate.registry.size === 0, { what: 'all gone' })
+    await eventually(() => first.registry.size + second.registry.size === 0, {
+      what: 'all gone',
+    })
     t.equal(first.lines.length + second.lines.length, 11)
   })
 }
@@ -168,7 +198,7 @@ test('a 101 may take as long as any answer: 60 s by default', async (t) => {
   const said = await eventually(() => upstream.conversations[0])
   // Who is still in its handshake by then is ended, and so the deadlines were looked at.
   await connect(t, gate.port)
-  await eventually(() => gate.sidegate.registry.size === 2)
+  await eventually(() => gate.registry.size === 2)
   clock.pass(59_000)
   t.match(await gate.end(), { reason: 'handshake_timeout' })
   await said.accept()

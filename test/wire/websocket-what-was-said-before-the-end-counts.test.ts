@@ -12,7 +12,12 @@ for (const mode of modes) {
   for (const [what, bad, code, limits] of [
     ['a bad frame', encodeFrame({ opcode: 3, mask: true }), 1002, ''],
     ['a message that is too big', encodeFrame({ opcode: 'binary', declares: 4097, mask: true }), 1009, ''],
-    ['a message over a rate that closes', encodeFrame({ opcode: 'text', payload: 'x', mask: true }), 1008, ', limits: { messages: { rate: 1, burst: 2, onExceed: close } }'],
+    [
+      'a message over a rate that closes',
+      encodeFrame({ opcode: 'text', payload: 'x', mask: true }),
+      1008,
+      ', limits: { messages: { rate: 1, burst: 2, onExceed: close } }',
+    ],
   ] as const) {
     test(`answers to what came before ${what}, in one read with it, reach the client, and behind them the ${code}, ${mode}`, async (t) => {
       watchLeaks(t)
@@ -20,11 +25,16 @@ for (const mode of modes) {
         await said.accept()
         for (;;) {
           const frame = await said.nextFrame()
-          await said.sendFrame({ opcode: frame.opcode === 'close' ? 'close' : 'text', payload: frame.payload })
+          await said.sendFrame({
+            opcode: frame.opcode === 'close' ? 'close' : 'text',
+            payload: frame.payload,
+          })
           if (frame.opcode === 'close') return said.wire.end()
         }
       })
-      const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { mode: ${mode}, maxMessage: 4KiB }${limits}`])
+      const gate = await startGate(t, [
+        `protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { mode: ${mode}, maxMessage: 4KiB }${limits}`,
+      ])
       const client = await rawClient(t, gate.port)
       const good = ['one', 'two'].map((payload) => encodeFrame({ opcode: 'text', payload, mask: true }))
       await client.send(Buffer.concat([...good, bad]))
@@ -42,12 +52,16 @@ for (const mode of modes) {
     watchLeaks(t)
     const upstream = await scriptedUpstream(t, async (said) => {
       await said.accept()
-      while (await said.sendFrame({ opcode: 'text', payload: 'news' })) await new Promise((resolve) => setTimeout(resolve, 5))
+      while (await said.sendFrame({ opcode: 'text', payload: 'news' }))
+        await new Promise((resolve) => setTimeout(resolve, 5))
     })
-    const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { mode: ${mode} }, deadlines: { close: 300ms }`])
+    const gate = await startGate(t, [
+      `protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { mode: ${mode} }, deadlines: { close: 300ms }`,
+    ])
     const client = await rawClient(t, gate.port)
     await client.sendFrame({ opcode: 3 })
-    for (let frame = await client.nextFrame(); frame.opcode !== 'close'; frame = await client.nextFrame()) t.equal(frame.payload.toString(), 'news')
+    for (let frame = await client.nextFrame(); frame.opcode !== 'close'; frame = await client.nextFrame())
+      t.equal(frame.payload.toString(), 'news')
     t.match(client.frames().at(-1), { opcode: 'close', code: 1002 })
     client.wire.end()
     t.match(await gate.end(), { reason: 'protocol_error', side: 'client' })
@@ -62,7 +76,9 @@ for (const mode of modes) {
         if (how === 'RST') said.wire.reset()
         else said.wire.end()
       })
-      const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { mode: ${mode} }`])
+      const gate = await startGate(t, [
+        `protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { mode: ${mode} }`,
+      ])
       const client = await rawClient(t, gate.port, { halfOpen: true })
       await client.sendFrame({ opcode: 'close', payload: closePayload(4321) })
       t.equal(await within(client.wire.ended), true)
@@ -70,7 +86,10 @@ for (const mode of modes) {
       client.wire.end()
       const { reason, side, detail } = await gate.end()
       t.same([reason, side], ['eof', 'client'])
-      t.match(detail, how === 'RST' ? /^code 4321, then reset by the upstream \(E/ : /^code 4321, answered by FIN alone/)
+      t.match(
+        detail,
+        how === 'RST' ? /^code 4321, then reset by the upstream \(E/ : /^code 4321, answered by FIN alone/,
+      )
     })
   }
 }
@@ -79,7 +98,7 @@ const alert = Buffer.from('15030300020100', 'hex')
 
 for (const [what, words] of [
   ['nothing', Buffer.alloc(0)],
-  ["a close_notify of TLS", alert],
+  ['a close_notify of TLS', alert],
 ] as const) {
   test(`a tcp client that ends first and whose service says ${what} and resets is eof by the client; the wire keeps the RST`, async (t) => {
     watchLeaks(t)
@@ -119,9 +138,13 @@ test('a tcp service that resets inside an answer to a client that has ended is r
 test('a service that stays silent when its client leaves during the upgrade sees FIN, and is let go after deadlines.close', async (t) => {
   watchLeaks(t)
   const upstream = await neverCloses(t)
-  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms }`])
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms }`,
+  ])
   const client = await rawClient(t, gate.port, { handshake: false })
-  await client.send('GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n')
+  await client.send(
+    'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+  )
   const seen = await upstream.connection()
   await seen.readUntil('\r\n\r\n')
   client.wire.end()

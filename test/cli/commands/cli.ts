@@ -19,7 +19,10 @@ export interface Ran {
 }
 
 export async function sidegate(t: Test, ...args: string[]): Promise<Ran> {
-  const child = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: plainEnv() })
+  const child = spawn(process.execPath, [cli, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: plainEnv(),
+  })
   t.teardown(() => child.kill('SIGKILL'))
   const ran: Ran = { code: null, stdout: '', stderr: '' }
   child.stdout.setEncoding('utf8').on('data', (text: string) => (ran.stdout += text))
@@ -46,7 +49,8 @@ export async function fakeGate(t: Test, answers: Record<string, unknown>, status
     asked.push(key)
     tokens.push(request.headers.authorization)
     const answer = answers[key]
-    const value: unknown = typeof answer === 'function' ? (answer as (before: number) => unknown)(before) : answer
+    const value: unknown =
+      typeof answer === 'function' ? (answer as (before: number) => unknown)(before) : answer
     if (value === null) return void request.socket.destroy()
     response.writeHead(value === undefined ? 404 : status)
     response.end(typeof value === 'string' ? value : JSON.stringify(value ?? { error: 'no' }))

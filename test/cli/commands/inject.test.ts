@@ -3,10 +3,14 @@ import { join } from 'node:path'
 import { test } from 'tap'
 
 const cli = new URL('../../../src/cli/cli.ts', import.meta.url).pathname
-const pod = 'kind: Pod\nmetadata:\n  name: web\nspec:\n  containers:\n    - name: app\n      ports:\n        - containerPort: 8080\n'
+const pod =
+  'kind: Pod\nmetadata:\n  name: web\nspec:\n  containers:\n    - name: app\n      ports:\n        - containerPort: 8080\n'
 
 function inject(args: string[], input = ''): { status: number | null; stdout: string; stderr: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [cli, 'inject', ...args], { encoding: 'utf8', input })
+  const { status, stdout, stderr } = spawnSync(process.execPath, [cli, 'inject', ...args], {
+    encoding: 'utf8',
+    input,
+  })
   return { status, stdout, stderr }
 }
 
@@ -16,23 +20,44 @@ test('a file and a pipe give the same manifest on stdout, and what was changed o
   t.strictSame([fromFile.status, fromPipe.status, fromDash.status], [0, 0, 0])
   t.equal(fromFile.stdout, fromPipe.stdout)
   t.equal(fromFile.stdout, fromDash.stdout)
-  t.match(fromFile.stdout, /image: ghcr\.io\/sidegate\/sidegate:\d+\.\d+\.\d+\n/)
+  t.match(fromFile.stdout, /image: registry\.example\.com\/yours\/sidegate:\d+\.\d+\.\d+\n/)
   t.match(fromFile.stderr, 'Pod/web: initContainers: added sidegate\n')
   t.match(fromFile.stderr, 'ConfigMap/web-sidegate: written')
 })
 
 test('the options are taken', async (t) => {
-  const { stdout } = inject(['--port', '9000:17099', '--config-map', 'mine', '--image', 'mirror/sidegate:1', '--container', 'app', '--only', 'web'], pod)
+  const { stdout } = inject(
+    [
+      '--port',
+      '9000:17099',
+      '--config-map',
+      'mine',
+      '--image',
+      'mirror/sidegate:1',
+      '--container',
+      'app',
+      '--only',
+      'web',
+    ],
+    pod,
+  )
   for (const text of ['containerPort: 17099', 'name: mine', 'image: mirror/sidegate:1']) t.match(stdout, text)
-  t.match(inject(['--port', '9000', '--protocol', 'tcp'], pod).stdout, 'protocol: tcp\n        upstream: 127.0.0.1:9000')
+  t.match(
+    inject(['--port', '9000', '--protocol', 'tcp'], pod).stdout,
+    'protocol: tcp\n        upstream: 127.0.0.1:9000',
+  )
 })
 
 test('wrong words exit 64, a manifest that cannot be used exits 78, neither writes to stdout', async (t) => {
   const table: [string[], number, string][] = [
-    [['--port', 'http'], 64, `sidegate: --port is the application's port and the gate's, such as 8080:17080, not "http"\n`],
+    [
+      ['--port', 'http'],
+      64,
+      `sidegate: --port is the application's port and the gate's, such as 8080:17080, 1883:17081/tcp or 50051/h2c, not "http"\n`,
+    ],
     [['--port', '0:17080'], 64, 'sidegate: --port is'],
     [['--port', '8080:65536'], 64, 'sidegate: --port is'],
-    [['--protocol', 'udp'], 64, 'sidegate: --protocol is http or tcp, not "udp"\ntry: sidegate help\n'],
+    [['--protocol', 'udp'], 64, 'sidegate: --protocol is http, tcp or h2c, not "udp"\ntry: sidegate help\n'],
     [['--fast'], 64, "sidegate: unknown option '--fast'\n"],
     [['deploy.yaml'], 64, "sidegate: unexpected argument 'deploy.yaml'"],
     [['-f', '/absent.yaml'], 78, '/absent.yaml does not exist\n'],

@@ -16,4 +16,7 @@ for (let index = 0; index < lines; index++) {
   slowestTurnMs = Math.max(slowestTurnMs, performance.now() - before)
 }
 await writer.flush(500)
-process.stderr.write(JSON.stringify({ dropped: writer.dropped, queuedBytes: writer.queuedBytes, slowestTurnMs }), () => process.exit(0))
+process.stderr.write(
+  JSON.stringify({ dropped: writer.dropped, queuedBytes: writer.queuedBytes, slowestTurnMs }),
+  () => process.exit(0),
+)

@@ -1,0 +1,111 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { test } from 'tap'
+import type { Test } from 'tap'
+import { eventually, within } from '../support/eventually.ts'
+
+const cli = new URL('../../dist/cli.js', import.meta.url).pathname
+/** In the order of the screen. */
+const reasons = [
+  'eof',
+  'eof',
+  'eof',
+  'eof',
+  'eof',
+  'idle_timeout',
+  'ping_timeout',
+  'write_timeout',
+  'handshake_timeout',
+  'aborted',
+  'protocol_error',
+  'message_too_big',
+  'rate_limited',
+  'rate_limited',
+  'protocol_error',
+  'denied',
+  'too_many',
+  'connect_refused',
+  'response_timeout',
+  'reset',
+  'half_close_timeout',
+]
+
+test('the demo shows on one screen how each client and service ended, as expected, and exits 0 by itself', async (t) => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [cli, 'demo'], {
+    encoding: 'utf8',
+    timeout: 60_000,
+  })
+  if (status !== 0) t.comment(stdout)
+  t.strictSame([status, stderr], [0, ''])
+  const lines = stdout.trimEnd().split('\n')
+  t.ok(lines.length <= 47, `${lines.length} lines`)
+  t.strictSame(
+    lines.filter((line) => line.length > 100),
+    [],
+  )
+  t.notMatch(stdout, '\u001b', 'no colours where nobody looks')
+  const rows = lines.filter((line) => /^ok {2}(tcp|ws|h2) /.test(line))
+  t.strictSame(
+    rows.map((line) => line.slice(46).split(' ')[0]),
+    reasons,
+  )
+  t.match(stdout, /connections_closed_total +\w+ \d/)
+  t.match(stdout, 'ok  the log counts the same ends; connections left: 0')
+  t.match(lines.at(-1), /^all 22 as expected/)
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+  const excerpt = readme.split('\n').filter((line) => /^ok {2}/.test(line))
+  t.ok(excerpt.length > 5)
+  t.strictSame(
+    excerpt.filter((line) => !lines.includes(line)),
+    [],
+    'the excerpt in README.md is real',
+  )
+})
+
+test('the demo with --keep says which port is taken', async (t) => {
+  const holder = createServer().listen(17_081, '127.0.0.1')
+  await once(holder, 'listening')
+  t.teardown(() => holder.close())
+  const { status, stdout, stderr } = await keep(t).ended
+  t.strictSame([status, stdout], [78, ''])
+  t.match(
+    stderr,
+    'cannot listen on 127.0.0.1:17081: the address is in use\n--keep needs the ports 17080, 17081, 17021, 17020;',
+  )
+})
+
+test('the demo with --keep serves until Ctrl-C, then exits 0', async (t) => {
+  const demo = keep(t)
+  await eventually(() => demo.stdout().includes('Ctrl-C ends it'), {
+    withinMs: 60_000,
+    what: 'the end of the show',
+  })
+  t.equal((await fetch('http://127.0.0.1:17021/metrics')).status, 200)
+  t.equal((await fetch('http://127.0.0.1:17020/connections')).status, 200)
+  demo.interrupt()
+  const { status, stdout, stderr } = await demo.ended
+  if (status !== 0) t.comment(stdout)
+  t.strictSame([status, stderr], [0, ''])
+  t.match(stdout, '"msg":"drain finished"')
+})
+
+interface Ended {
+  status: number | null
+  stdout: string
+  stderr: string
+}
+
+function keep(t: Test): { stdout: () => string; interrupt: () => void; ended: Promise<Ended> } {
+  const child = spawn(process.execPath, [cli, 'demo', '--keep'], { stdio: ['ignore', 'pipe', 'pipe'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  let stdout = ''
+  let stderr = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk))
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk))
+  const ended = within(once(child, 'close'), { withinMs: 60_000, what: 'the end of the demo' }).then(
+    ([status]) => ({ status: status as number | null, stdout, stderr }),
+  )
+  return { stdout: () => stdout, interrupt: () => void child.kill('SIGINT'), ended }
+}

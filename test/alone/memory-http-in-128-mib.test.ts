@@ -1,0 +1,254 @@
+// What clients and services of plain HTTP can do to a container of 128 MiB, the smallest that docs/sizing.md has: the process lives, somebody else
+// is served at once afterwards, and the kernel kills nobody.
+
+import { test } from 'tap'
+import type { Test } from 'tap'
+import { execFile } from 'node:child_process'
+import net from 'node:net'
+import { once } from 'node:events'
+import { promisify } from 'node:util'
+import { cannotLimitMemory, limitedMemory } from '../support/cgroup.ts'
+import { eventually, within } from '../support/eventually.ts'
+import { upgradeRequest } from '../support/handshake.ts'
+import { parseAnswer } from '../support/http.ts'
+import { connect, listen } from '../support/peers.ts'
+import type { Wire } from '../support/wire.ts'
+import { slowAccept } from '../support/slow-accept.ts'
+import { needs } from '../support/tools.ts'
+import { get, runProgram } from '../system/program.ts'
+import type { Program } from '../system/program.ts'
+
+const MIB = 1024 * 1024
+const LIMIT = 128 * MIB
+const LARGE = 50 * MIB
+const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
+const piece = Buffer.alloc(65_536, 'x')
+
+interface Limited {
+  program: Program
+  /** Another client is served, and nobody was killed. */
+  isWell(): Promise<void>
+  /** Bytes that count in its cgroup. */
+  used(): Promise<number>
+}
+
+/** A gate in its cgroup, before `serve`. */
+async function inLittle(t: Test, serve: (wire: Wire) => unknown, keys = ''): Promise<Limited> {
+  const memory = limitedMemory(t, LIMIT)
+  const service = await listen(t, (wire) => Promise.resolve(serve(wire)).catch(() => wire.end()))
+  const program = await runProgram(t, [`protocol: http, upstream: "127.0.0.1:${service.port}"${keys}`], {
+    under: [...memory.under, 'env', 'NODE_OPTIONS=--max-old-space-size-percentage=50'],
+  })
+  t.equal((await program.metrics()).get('sidegate_memory_limit_bytes'), LIMIT)
+  const used = async (): Promise<number> => (await program.metrics()).get('sidegate_memory_usage_bytes')!
+  return {
+    program,
+    used,
+    async isWell() {
+      await eventually(async () => (await get(program.port, '/').catch(() => null))?.status === 200, {
+        what: 'another client to be served',
+        withinMs: 30_000,
+      })
+      t.comment(`${((await used()) / MIB).toFixed(0)} MiB are used`)
+      t.equal(program.child.exitCode, null)
+      t.equal(memory.kills(), 0, 'the kernel has killed nobody')
+    },
+  }
+}
+
+/** Answers each request as it comes. */
+async function answerAll(wire: Wire): Promise<void> {
+  while ((await wire.readUntil('\r\n\r\n', { withinMs: 100_000 }).catch(() => null)) !== null)
+    await wire.write(OK)
+  wire.end()
+}
+
+const limited = { skip: cannotLimitMemory(), timeout: 110_000 }
+
+test(
+  '10 MB of pipelined requests of one client wait in its socket, and another is served meanwhile',
+  limited,
+  async (t) => {
+    const { program, isWell } = await inLittle(t, answerAll)
+    const request = Buffer.from('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+    const flood = Buffer.alloc(MIB - (MIB % request.length), request)
+    const client = await connect(t, program.port)
+    let isSent = false
+    void (async () => {
+      for (let sent = 0; sent < 10 * MIB; sent += flood.length) if (!(await client.write(flood))) return
+      isSent = true
+    })()
+    await eventually(() => client.bytes > 5000, { withinMs: 20_000 })
+    for (let nth = 0; nth < 10; nth++) t.equal((await get(program.port, '/')).status, 200)
+    t.notOk(isSent, 'most of it has not been read')
+    await isWell()
+    client.reset()
+  },
+)
+
+test('a body in chunks of one byte is refused once it is mostly syntax', limited, async (t) => {
+  const { program, isWell } = await inLittle(t, async (wire) => {
+    const head = (await wire.readUntil('\r\n\r\n')).toString()
+    if (head.startsWith('GET')) return answerRest(wire)
+    wire.stopReading()
+    await wire.closed
+    return undefined
+  })
+  const client = await connect(t, program.port)
+  const chunks = Buffer.alloc(6 * 100_000, '1\r\nx\r\n')
+  void client.write('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n')
+  void (async () => {
+    for (let sent = 0; sent < 3 * MIB; sent += chunks.length) if (!(await client.write(chunks))) return
+  })()
+  const answer = parseAnswer(await within(client.received, { withinMs: 30_000 }))
+  t.equal(answer.status, 400)
+  await isWell()
+})
+
+async function answerRest(wire: Wire): Promise<void> {
+  await wire.write(OK)
+  await answerAll(wire)
+}
+
+test(
+  '300 clients that never read their answers of 50 MB cost their bounds, and not the process',
+  limited,
+  async (t) => {
+    const { program, isWell, used } = await inLittle(t, async (wire) => {
+      for (;;) {
+        const head = await wire.readUntil('\r\n\r\n', { withinMs: 100_000 }).catch(() => null)
+        if (head === null) return wire.end()
+        if (!head.toString().startsWith('GET /large')) {
+          await wire.write(OK)
+          continue
+        }
+        await wire.write(`HTTP/1.1 200 OK\r\nContent-Length: ${LARGE}\r\n\r\n`)
+        for (let left = LARGE; left > 0; left -= piece.length)
+          if (!(await wire.write(piece))) return undefined
+      }
+    })
+    const before = await used()
+    const clients = await Promise.all(
+      Array.from({ length: 300 }, async () => {
+        const socket = net.connect({
+          port: program.port,
+          host: '127.0.0.1',
+          onread: { buffer: Buffer.alloc(1024), callback: () => false },
+        })
+        t.teardown(() => socket.destroy())
+        socket.on('error', () => {}).pause()
+        await once(socket, 'connect')
+        socket.write('GET /large HTTP/1.1\r\nHost: a\r\n\r\n')
+        return socket
+      }),
+    )
+    await eventually(
+      async () => {
+        const samples = await program.metrics().catch(() => null)
+        const stalled = samples?.get('sidegate_backpressured_connections') ?? 0
+        return (
+          stalled + (samples?.sum('sidegate_connections_closed_total', { reason: 'overloaded' }) ?? 0) >= 250
+        )
+      },
+      { withinMs: 40_000, what: 'most of them to stall, or to be overloaded' },
+    )
+    const each = ((await used()) - before) / clients.length
+    t.ok(each < 200 * 1024, `${(each / 1024).toFixed(0)} KiB each, twice buffers.high and some`)
+    await isWell()
+    for (const socket of clients) socket.destroy()
+  },
+)
+
+test('a flood of interim answers ends with the seventeenth', limited, async (t) => {
+  const { program, isWell } = await inLittle(t, async (wire) => {
+    const head = (await wire.readUntil('\r\n\r\n')).toString()
+    if (!head.startsWith('GET /flood')) return answerRest(wire)
+    const flood = Buffer.alloc(2 * MIB, 'HTTP/1.1 102 Processing\r\n\r\n')
+    while (await wire.write(flood));
+    return undefined
+  })
+  const client = await connect(t, program.port)
+  void client.write('GET /flood HTTP/1.1\r\nHost: a\r\n\r\n')
+  const received = (await within(client.received, { withinMs: 30_000 })).toString('latin1')
+  t.equal(received.split('HTTP/1.1 102').length - 1, 16)
+  t.match(received, /HTTP\/1\.1 502 [^]*protocol_error/)
+  await isWell()
+})
+
+test(
+  '1,000 clients whose upgrade brings 64 KiB along wait for a service that accepts nobody',
+  limited,
+  async (t) => {
+    const slow = await slowAccept(t)
+    slow.received.catch(() => {})
+    const memory = limitedMemory(t, LIMIT)
+    const service = await listen(t, answerAll)
+    const program = await runProgram(
+      t,
+      [
+        `protocol: http, upstream: "127.0.0.1:${slow.port}", deadlines: { connect: 30s }`,
+        `protocol: http, upstream: "127.0.0.1:${service.port}"`,
+      ],
+      { under: [...memory.under, 'env', 'NODE_OPTIONS=--max-old-space-size-percentage=50'] },
+    )
+    const early = Buffer.concat([Buffer.from(upgradeRequest()), piece])
+    const clients: net.Socket[] = []
+    t.teardown(() => clients.forEach((socket) => void socket.destroy()))
+    for (let batch = 0; batch < 10; batch++) {
+      await Promise.all(
+        Array.from({ length: 100 }, async () => {
+          const socket = net.connect({ port: program.port, host: '127.0.0.1' })
+          clients.push(socket)
+          socket.on('error', () => {}).resume()
+          await once(socket, 'connect').catch(() => null)
+          socket.write(early)
+        }),
+      )
+    }
+    await eventually(
+      async () => {
+        const samples = await program.metrics().catch(() => null)
+        const opened =
+          samples?.get('sidegate_connections_opened_total', { listener: 'l0', protocol: 'websocket' }) ?? 0
+        return opened + (samples?.sum('sidegate_connections_rejected_total', { listener: 'l0' }) ?? 0) >= 950
+      },
+      { withinMs: 40_000, what: 'their upgrades to be read, or refused' },
+    )
+    const samples = await program.metrics()
+    t.comment(
+      `${(samples.get('sidegate_memory_usage_bytes')! / MIB).toFixed(0)} MiB are used, ${(samples.sum('sidegate_buffered_bytes') / MIB).toFixed(0)} of them wait`,
+    )
+    t.equal(memory.kills(), 0, 'the kernel has killed nobody')
+    for (const socket of clients) socket.destroy()
+    await eventually(async () => (await get(program.ports[1]!, '/').catch(() => null))?.status === 200, {
+      withinMs: 30_000,
+    })
+    t.equal(program.child.exitCode, null)
+  },
+)
+
+test(
+  '3,000 answers of 200 KB over 600 streams of six connections arrive: what node:http2 makes for them is no memory for long',
+  { ...limited, skip: cannotLimitMemory() || needs('h2load').skip },
+  async (t) => {
+    const answer = Buffer.concat([
+      Buffer.from('HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n'),
+      Buffer.alloc(200_000, 'x'),
+    ])
+    const { program, isWell } = await inLittle(
+      t,
+      async (wire) => {
+        for (;;) {
+          const head = await wire.readUntil('\r\n\r\n', { withinMs: 100_000 }).catch(() => null)
+          if (head === null) return wire.end()
+          await wire.write(head.toString().startsWith('GET /large') ? answer : OK)
+        }
+      },
+      ', http: { h2c: on }',
+    )
+    const url = `http://127.0.0.1:${program.port}/large`
+    const { stdout } = await promisify(execFile)('h2load', ['-n', '3000', '-c', '6', '-m', '100', url])
+    t.match(stdout, /3000 succeeded, 0 failed/)
+    await isWell()
+  },
+)

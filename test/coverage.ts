@@ -1,0 +1,51 @@
+// `npm run coverage`: which lines of the rooms on the path the tests run, with a floor. The unit ring and the wire tests that walk those
+// rooms run with V8's own counters; whether they pass is for `npm test` to say. The report is that of c8.
+// With `--unit` it is the unit ring alone, which must pass, with a floor of its own.
+
+import { spawn } from 'node:child_process'
+import { globSync, mkdtempSync, rmSync } from 'node:fs'
+import { availableParallelism, tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const ROOMS = 'src/{pair,limits,http1,http2,websocket,admission,core}/**'
+const isUnitAlone = process.argv.includes('--unit')
+/** Percent of the lines of all rooms together. */
+const FLOOR = isUnitAlone ? 94 : 98
+const walks = 'test/wire/{http,h2,grpc,websocket,tls}-*.test.ts'
+/** Long, and run no line that the others do not. */
+const long = 'test/wire/{http-odd-framings,websocket-pings-spare,websocket-services-that-fall}*'
+const others = ['test/wire/gate-proxy-protocol.test.ts', 'test/wire/upstream-proxy-protocol.test.ts']
+
+const counters = mkdtempSync(join(tmpdir(), 'sidegate-coverage-'))
+try {
+  if (isUnitAlone) {
+    const failed = await node(['test/unit.ts'], 'inherit', counters)
+    process.exitCode = (await report()) || failed
+  } else {
+    await runAll(['test/unit.ts', ...globSync(walks, { exclude: [long] }).toSorted(), ...others])
+    process.exitCode = await report()
+  }
+} finally {
+  rmSync(counters, { recursive: true })
+}
+
+/** Several at a time: most of a wire test is waiting. */
+async function runAll(files: string[]): Promise<void> {
+  const next = files.values()
+  const worker = async (): Promise<void> => {
+    for (const file of next) await node([file], 'ignore', counters)
+  }
+  await Promise.all(Array.from({ length: 3 * availableParallelism() }, worker))
+}
+
+function report(): Promise<number> {
+  const check = ['--check-coverage', '--lines', String(FLOOR), '--functions', '0', '--branches', '0']
+  const how = ['--temp-directory', counters, '--include', ROOMS, '--reporter', 'text', ...check]
+  return node(['node_modules/c8/bin/c8.js', 'report', ...how], 'inherit')
+}
+
+function node(args: string[], stdio: 'ignore' | 'inherit', counted?: string): Promise<number> {
+  const env = { ...process.env, NODE_V8_COVERAGE: counted, TAP: '1' }
+  const child = spawn(process.execPath, args, { env, stdio: ['ignore', stdio, stdio], timeout: 600_000 })
+  return new Promise((resolve) => child.on('close', (code) => resolve(code ?? 1)))
+}

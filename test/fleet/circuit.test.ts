@@ -1,0 +1,101 @@
+import { test } from 'tap'
+import { Circuit } from '../../src/fleet/circuit.ts'
+import type { Answer, Command, Store } from '../../src/fleet/store.ts'
+import { fakeClock } from '../support/fake-clock.ts'
+
+/** A store that answers when the test says so. */
+function setUp() {
+  const clock = fakeClock()
+  const told: string[] = []
+  const asked: Array<{
+    commands: readonly Command[]
+    answer: (all: Answer[]) => void
+    fail: (why: string) => void
+  }> = []
+  let connects = 0
+  let closed = 0
+  let refuses: string | null = null
+  const store: Store = {
+    run: (commands) =>
+      new Promise((answer, reject) =>
+        asked.push({ commands, answer, fail: (why) => reject(new Error(why)) }),
+      ),
+    close: () => void closed++,
+  }
+  const beat: Command = { script: 'beat', key: 'k', args: [] }
+  const circuit = new Circuit(
+    { timeoutMs: 50, probe: () => beat },
+    {
+      clock,
+      random: () => 0.5,
+      connect: () => {
+        connects++
+        return refuses === null ? Promise.resolve(store) : Promise.reject(new Error(refuses))
+      },
+      onUp: () => void told.push('up'),
+      onDown: (problem) => void told.push(problem),
+      onRequests: (count, result) => void told.push(`${count} ${result}`),
+    },
+  )
+  return {
+    clock,
+    told,
+    asked,
+    circuit,
+    refuse: (why: string | null) => (refuses = why),
+    counts: () => ({ connects, closed }),
+  }
+}
+
+test('it is up once a probe was answered, not before', async (t) => {
+  const { clock, circuit, asked, told } = setUp()
+  circuit.start()
+  await clock.pass(0)
+  t.equal(circuit.isUp, false)
+  t.equal(await circuit.run([]), null, 'and nothing is sent')
+  asked[0]!.answer([[1]])
+  await clock.pass(0)
+  t.equal(circuit.isUp, true)
+  t.same(told, ['1 ok', 'up'])
+  circuit.stop()
+})
+
+test('an answer that is late by a millisecond opens it, and takes its connection along', async (t) => {
+  const { clock, circuit, asked, told, counts } = setUp()
+  circuit.start()
+  await clock.pass(0)
+  asked[0]!.answer([[1]])
+  await clock.pass(0)
+  const intime = circuit.run([{ script: 'draw', key: 'a', args: [] }])
+  await clock.pass(49)
+  asked[1]!.answer([[7]])
+  t.same(await intime, [[7]])
+  const late = circuit.run([{ script: 'draw', key: 'a', args: [] }])
+  await clock.pass(51)
+  t.equal(await late, null)
+  t.equal(circuit.isUp, false)
+  t.same(told.slice(2), ['1 ok', '1 timeout', 'no answer within 50 ms'])
+  t.equal(counts().closed, 1)
+  circuit.stop()
+})
+
+test('while it is open one probe at a time is made, after pauses that double up to five seconds, and it is told once', async (t) => {
+  const { clock, circuit, told, counts, refuse } = setUp()
+  refuse('ECONNREFUSED')
+  circuit.start()
+  await clock.pass(0)
+  const at: number[] = []
+  let known = counts().connects
+  for (let ms = 0; ms < 20_000; ms += 50) {
+    await clock.pass(50)
+    if (counts().connects > known) at.push(ms + 50)
+    known = counts().connects
+  }
+  t.same(
+    at.map((time, nth) => time - (at[nth - 1] ?? 0)),
+    [100, 200, 400, 800, 1600, 3200, 5000, 5000],
+  )
+  t.same(told, ['ECONNREFUSED'])
+  circuit.stop()
+  t.same(clock.armed, { every: 0, after: 0, nextTurn: 0 })
+})

@@ -1,0 +1,248 @@
+import { test } from 'tap'
+import type { FleetState, Lease, Mode } from '../../src/fleet/lease.ts'
+import { LeasedCount } from '../../src/fleet/leased-count.ts'
+import { LeasedTokens } from '../../src/fleet/leased-tokens.ts'
+
+class State implements FleetState {
+  mode: Mode = 'leased'
+  gates = 2
+  readonly gate = 'g'
+  readonly asked: Lease[] = []
+  readonly kept: Lease[] = []
+
+  canWait = false
+
+  ask(lease: Lease, canWait = false): void {
+    this.asked.push(lease)
+    this.canWait = canWait
+  }
+
+  keep(lease: Lease): void {
+    this.kept.push(lease)
+  }
+
+  onDrawn(): void {}
+}
+
+/** For two gates and one more: a lease is 5. */
+const rate = { perSec: 10, burst: 15 }
+
+test('before Redis has answered one lease is let through, and told with the first draw', (t) => {
+  const state = new State()
+  const tokens = new LeasedTokens(rate, state, 0)
+  t.equal(tokens.size, 5)
+  const taken = Array.from({ length: 7 }, () => tokens.take(1, 0))
+  t.same(taken, [true, true, true, true, true, false, false])
+  t.ok(state.asked.length > 0)
+  const { args } = tokens.request(0)!
+  t.same(args.slice(2), [5, 0, 5], 'five are spent, none goes back, five are wanted')
+  t.equal(tokens.request(0), null, 'one question at a time')
+  tokens.answer([3, 0], 1)
+  t.same([tokens.take(3, 1), tokens.take(1, 1)], [true, false])
+  t.end()
+})
+
+test('where Redis has none it is not asked again before it said that there will be some', (t) => {
+  const state = new State()
+  const tokens = new LeasedTokens(rate, state, 0)
+  tokens.take(5, 0)
+  tokens.request(0)
+  tokens.answer([0, 300], 0)
+  state.asked.length = 0
+  for (let now = 0; now < 300; now += 10) t.notOk(tokens.take(1, now))
+  t.equal(state.asked.length, 0)
+  tokens.take(1, 300)
+  t.equal(state.asked.length, 1)
+  t.end()
+})
+
+test('what is not used for two seconds goes back, and who comes then begins anew', (t) => {
+  const state = new State()
+  const tokens = new LeasedTokens(rate, state, 0)
+  tokens.take(1, 0)
+  tokens.request(0)
+  tokens.answer([5, 0], 0)
+  t.equal(tokens.tend(1999), false)
+  state.asked.length = 0
+  t.equal(tokens.tend(2000), false)
+  t.equal(state.asked.length, 1)
+  t.same(tokens.request(2000)!.args.slice(2), [0, 5, 0])
+  tokens.answer([0, 0], 2001)
+  t.equal(tokens.tend(4100), true)
+  t.ok(tokens.isFull(4100))
+  t.ok(tokens.take(1, 5000))
+  t.same(state.kept, [tokens], 'it is kept again')
+  t.end()
+})
+
+test('a gate that begins finds a lease, and those before it give back what is more than theirs', (t) => {
+  const state = new State()
+  state.gates = 1
+  const tokens = new LeasedTokens(rate, state, 0)
+  tokens.take(1, 0)
+  t.same(tokens.request(0)!.args.slice(2), [1, 0, 8], 'half of the burst, though it is alone')
+  tokens.answer([8, 0], 0)
+  state.gates = 2
+  state.asked.length = 0
+  t.equal(tokens.tend(1000), false)
+  t.equal(state.asked.length, 1)
+  t.same(tokens.request(1000)!.args.slice(2), [0, 3, 0])
+  tokens.answer([0, 0], 1001)
+  state.asked.length = 0
+  tokens.tend(1500)
+  t.equal(state.asked.length, 0, 'once')
+  t.ok(tokens.take(5, 1500))
+  t.end()
+})
+
+test('it is unsure from the moment when there is something to ask until the answer, and not where Redis has said how long', (t) => {
+  const state = new State()
+  const tokens = new LeasedTokens(rate, state, 0)
+  t.notOk(tokens.isUnsure)
+  t.ok(tokens.take(5, 0))
+  t.ok(tokens.isUnsure, 'to be asked')
+  tokens.request(0)
+  t.ok(tokens.isUnsure, 'asked')
+  tokens.answer([0, 300], 1)
+  t.notOk(tokens.isUnsure)
+  t.notOk(tokens.take(1, 2))
+  t.notOk(tokens.isUnsure, 'there is none, and nobody is asked before there is')
+  t.notOk(tokens.take(1, 301))
+  t.ok(tokens.isUnsure)
+  tokens.request(301)
+  tokens.lose()
+  t.notOk(tokens.isUnsure)
+  tokens.take(1, 400)
+  state.mode = 'local'
+  t.notOk(tokens.isUnsure, 'nobody will be asked')
+  t.end()
+})
+
+test('while Redis is away: a share of the rate, no limit, or what is left', (t) => {
+  const lets = (mode: Mode): number => {
+    const state = new State()
+    const tokens = new LeasedTokens(rate, state, 0)
+    tokens.take(1, 0)
+    tokens.request(0)
+    tokens.answer([5, 0], 0)
+    state.mode = mode
+    let through = 0
+    while (through < 100 && tokens.take(1, 0)) through++
+    return through
+  }
+  t.same([lets('local'), lets('open'), lets('closed')], [7, 100, 5])
+  t.end()
+})
+
+test('one connection is let on unasked, more where Redis gives places, and no more than those', (t) => {
+  const state = new State()
+  let now = 0
+  const count = new LeasedCount(state, () => now)
+  t.same([count.take(10), count.take(10)], [true, false])
+  t.same(count.request(0)!.args.slice(1, 4), [1, 5, 10], 'one is used, five are wanted of ten')
+  count.answer([3, 0], 1)
+  now = 1
+  t.same([count.take(10), count.take(10), count.take(10)], [true, true, false])
+  t.equal(count.held, 3)
+  t.ok(count.take(Infinity), 'what is only observed is let on')
+  t.end()
+})
+
+test('places are renewed while they are used, spare ones go back after a second, and they end where nobody renews them', (t) => {
+  const state = new State()
+  let now = 0
+  const count = new LeasedCount(state, () => now)
+  count.take(10)
+  count.request(0)
+  count.answer([5, 0], 0)
+  t.equal(count.tend(999), false)
+  t.equal(state.asked.length, 1, 'that of the first connection')
+  count.tend(1000)
+  t.equal(state.asked.length, 2)
+  t.same(count.request(1000)!.args.slice(1, 3), [1, 1])
+  count.answer([1, 0], 1000)
+  count.tend(10_999)
+  t.equal(state.asked.length, 2)
+  count.tend(11_000)
+  t.equal(state.asked.length, 3, 'renewed')
+  count.release()
+  now = 40_000
+  t.notOk(count.take(10), 'what was granted is over')
+  t.end()
+})
+
+test('of places that are more than the most for all each goes back as it comes free, though its client tries again at once', (t) => {
+  const count = new LeasedCount(new State(), () => 0)
+  count.take(10)
+  count.request(0)
+  count.answer([3, 0], 0)
+  t.same([count.take(10), count.take(10)], [true, true])
+  count.request(0)
+  count.answer([3, 1], 0)
+  count.release()
+  t.notOk(count.take(10), 'the one too many is gone')
+  count.release()
+  t.ok(count.take(10), 'the others are kept')
+  t.end()
+})
+
+test('while Redis is away a client has its share of each gate, and at least one', (t) => {
+  const lets = (mode: Mode, max: number): number => {
+    const state = new State()
+    state.mode = mode
+    const count = new LeasedCount(state, () => 0)
+    let through = 0
+    while (through < 100 && count.take(max)) through++
+    return through
+  }
+  t.same([lets('local', 10), lets('local', 1), lets('open', 10), lets('closed', 10)], [5, 1, 100, 0])
+  t.end()
+})
+
+test('a place is in doubt from the question to its answer, and not where it is known that there is none, or Redis is away', (t) => {
+  const state = new State()
+  let now = 0
+  const count = new LeasedCount(state, () => now)
+  t.notOk(count.isUnsure(6), 'the first is let on unasked')
+  count.take(6)
+  t.ok(count.isUnsure(6), 'it is to be asked')
+  count.request(0)
+  t.ok(count.isUnsure(6), 'it was asked')
+  count.answer([5, 0], 1)
+  t.notOk(count.isUnsure(6), 'there are places')
+  for (let more = 0; more < 4; more++) t.ok(count.take(6))
+  t.ok(count.isUnsure(6), 'it got all that it asked for: it may have more')
+  count.request(1)
+  count.answer([5, 0], 2)
+  t.notOk(count.isUnsure(6), 'others have the last: it was just asked')
+  now = 100
+  t.ok(count.isUnsure(6), 'and may be asked again')
+  state.mode = 'local'
+  t.notOk(count.isUnsure(6))
+  t.end()
+})
+
+test('a lease of which a quarter is left is asked for with others; one that would not last, at half and at once', (t) => {
+  const drawn = (perSec: number, burst: number) => {
+    const state = new State()
+    const tokens = new LeasedTokens({ perSec, burst }, state, 0)
+    tokens.take(1, 0)
+    tokens.request(0)
+    tokens.answer([tokens.size, 0], 0)
+    state.asked.length = 0
+    return { state, tokens }
+  }
+  const slow = drawn(10, 60)
+  slow.tokens.take(15, 1)
+  t.equal(slow.state.asked.length, 0, 'a quarter is there')
+  slow.tokens.take(1, 1)
+  t.same([slow.state.asked.length, slow.state.canWait], [1, true])
+  slow.tokens.take(4, 1)
+  t.notOk(slow.state.canWait, 'the last')
+  const fast = drawn(1000, 60)
+  fast.tokens.take(fast.tokens.size / 2, 1)
+  t.equal(fast.state.asked.length, 0)
+  fast.tokens.take(1, 1)
+  t.same([fast.state.asked.length, fast.state.canWait], [1, false], 'it may be spent before others ask')
+  t.end()
+})

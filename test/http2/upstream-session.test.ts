@@ -1,0 +1,251 @@
+// One connection to a service, in the hands of its owner: what it tells, and when it goes. Sweeps come as the test says.
+
+import net from 'node:net'
+import { once } from 'node:events'
+import { test, type Test } from 'tap'
+import { http2Codes, makeClose } from '../../src/core/close.ts'
+import type { Close } from '../../src/core/close.ts'
+import { UpstreamSession } from '../../src/http2/upstream-session.ts'
+import type { SessionOwner } from '../../src/http2/upstream-session.ts'
+import type { UpstreamStream } from '../../src/http2/upstream-stream.ts'
+import { eventually } from '../support/eventually.ts'
+import { DATA, frame, h2Service, rawH2Service } from '../support/h2-services.ts'
+import { mute } from '../support/peers.ts'
+
+class Owner implements SessionOwner {
+  readonly told: string[] = []
+  onOpen(): void {
+    this.told.push('open')
+  }
+  onRoom(): void {
+    this.told.push('room')
+  }
+  onLeaving(): void {
+    this.told.push('leaving')
+  }
+  onGone(): void {
+    this.told.push('gone')
+  }
+  /** What was told since the last time. */
+  news(): string[] {
+    return this.told.splice(0)
+  }
+}
+
+/** A stream as its session knows it. */
+function streamOf() {
+  const stream = { salvaged: 0, salvage: () => void stream.salvaged++ }
+  return stream as typeof stream & UpstreamStream
+}
+
+const PINGS = { intervalMs: 10_000, timeoutMs: 1000, misses: 2 }
+
+async function connectTo(t: Test, port: number, isGreeted = true) {
+  const time = { now: 0 }
+  const socket = net.connect(port, '127.0.0.1')
+  await once(socket, 'connect')
+  const owner = new Owner()
+  const session = new UpstreamSession(socket, 'http://a', owner, { now: () => time.now, pings: () => PINGS })
+  t.teardown(() => session.destroy())
+  if (isGreeted) await eventually(() => owner.told.includes('open'))
+  owner.news()
+  return { session, owner, time, socket }
+}
+
+const by = (side: 'client' | 'upstream', reason: 'write_timeout' | 'response_timeout' | 'reset'): Close =>
+  makeClose(reason, side, 'relay')
+
+test('a service is told of a window of a mebibyte, of large heads, and that nothing is to be pushed', async (t) => {
+  const service = await h2Service(t, () => {})
+  await connectTo(t, service.port)
+  await eventually(() => (service.sessions[0]!.state.remoteWindowSize ?? 0) >= 1024 * 1024)
+  t.match(service.sessions[0]!.remoteSettings, { enablePush: false, maxHeaderListSize: 2 * 1024 * 1024 })
+})
+
+test('room is what the service allows, less its streams, never more than a thousand, and is told of as it comes', async (t) => {
+  const service = await h2Service(t, () => {}, { settings: { maxConcurrentStreams: 2 } })
+  const { session, owner } = await connectTo(t, service.port)
+  const [one, other] = [streamOf(), streamOf()]
+  session.join(one)
+  t.equal(session.room, 1)
+  session.join(other)
+  t.equal(session.room, 0)
+  session.leave(one)
+  t.same([session.room, owner.news()], [1, ['room']])
+  session.leave(one)
+  t.same(owner.news(), [], 'once')
+  service.sessions[0]!.settings({ maxConcurrentStreams: 5000 })
+  await eventually(() => session.room === 999)
+  t.same(owner.news(), ['room'])
+})
+
+test('it is idle from the end of its last stream on', async (t) => {
+  const service = await h2Service(t, () => {})
+  const { session, time } = await connectTo(t, service.port)
+  const [one, other] = [streamOf(), streamOf()]
+  session.join(one)
+  session.join(other)
+  time.now = 100
+  session.leave(one)
+  t.equal(session.idleSince, 0)
+  time.now = 200
+  session.leave(other)
+  t.equal(session.idleSince, 200)
+  time.now = 300
+  session.leave(other)
+  t.equal(session.idleSince, 200)
+})
+
+test('a service that a conversation has ended of is asked, and has no room until it answers; of a client’s fault it is not', async (t) => {
+  const service = await h2Service(t, () => {})
+  const { session, owner } = await connectTo(t, service.port)
+  session.hearOf(by('client', 'write_timeout'))
+  session.hearOf(by('upstream', 'reset'))
+  t.notOk(session.isDoubtful)
+  for (const reason of ['write_timeout', 'response_timeout'] as const) {
+    session.hearOf(by('upstream', reason))
+    t.same([session.isDoubtful, session.room], [true, 0], reason)
+    await eventually(() => !session.isDoubtful)
+    t.same(owner.news(), ['room'])
+  }
+  session.retire()
+  session.hearOf(by('upstream', 'write_timeout'))
+  t.notOk(session.isDoubtful, 'one that leaves is asked nothing')
+})
+
+test('one that does not answer leaves with its last stream, and is not asked for more', async (t) => {
+  const service = await rawH2Service(t, () => {})
+  const { session, owner, socket } = await connectTo(t, service.port)
+  const stream = streamOf()
+  session.join(stream)
+  session.hearOf(by('upstream', 'write_timeout'))
+  session.sweep(4999)
+  t.same(owner.news(), [])
+  session.sweep(5000)
+  t.same([owner.news(), session.room], [['leaving'], 0])
+  session.destroy()
+  await eventually(() => session.isGone)
+  session.sweep(6000)
+  session.sweep(6999)
+  t.notOk(socket.destroyed, 'its FIN may come')
+  session.sweep(7000)
+  await eventually(() => owner.told.includes('gone'))
+  t.same(owner.news(), ['gone'], 'a PING that fails is no answer, and makes no room')
+})
+
+test('a PING that fails with its session is no answer', async (t) => {
+  const service = await rawH2Service(t, () => {})
+  const { session, owner } = await connectTo(t, service.port)
+  session.hearOf(by('upstream', 'write_timeout'))
+  session.destroy()
+  await eventually(() => owner.told.includes('gone'))
+  t.same([session.isDoubtful, owner.news()], [true, ['gone']])
+})
+
+test('PINGs go to a service that owes something, also of one that leaves; the last that is not answered ends it', async (t) => {
+  const service = await rawH2Service(t, () => {})
+  const { session, owner } = await connectTo(t, service.port)
+  const stream = streamOf()
+  // What it greeted with was seen at the first.
+  for (let now = 0; now <= 60_000; now += 500) session.sweep(now)
+  t.notOk(session.isGone, 'it owes nothing')
+  session.join(stream)
+  session.retire()
+  t.same(owner.news(), ['leaving'])
+  for (let now = 60_500; now < 90_000 && !session.isGone; now += 500) session.sweep(now)
+  t.ok(session.isGone)
+  t.ok(stream.salvaged > 0, 'what it has brought is kept')
+  t.match(session.problem, /answered no PING/)
+})
+
+test('a service that owes nothing is not asked', async (t) => {
+  let pings = 0
+  const service = await h2Service(t, () => {})
+  const { session } = await connectTo(t, service.port)
+  service.sessions[0]!.on('ping', () => pings++)
+  for (let now = 0; now <= 60_000; now += 500) session.sweep(now)
+  session.join(streamOf())
+  session.sweep(60_500)
+  await eventually(() => pings > 0)
+  t.equal(pings, 1)
+})
+
+test('a stream that is done but for its end is cancelled after a second', async (t) => {
+  const service = await h2Service(t, (stream) => stream.respond({ ':status': 200 }))
+  const { session, time } = await connectTo(t, service.port)
+  const stream = session.request({ ':path': '/' }, { endStream: true, waitForTrailers: false })
+  await once(stream, 'response')
+  time.now = 100
+  session.letEnd(stream)
+  session.sweep(1099)
+  t.notOk(stream.closed)
+  session.sweep(1100)
+  await eventually(() => service.ended.length === 1)
+  t.same(service.ended, [http2Codes.CANCEL])
+})
+
+test('one whose rest nobody reads comes to its end all the same', async (t) => {
+  const service = await h2Service(t, (stream) => {
+    stream.respond({ ':status': 200 })
+    stream.end('the rest')
+  })
+  const { session } = await connectTo(t, service.port)
+  const stream = session.request({ ':path': '/' }, { endStream: true, waitForTrailers: false })
+  await once(stream, 'response')
+  stream.pause()
+  session.letEnd(stream)
+  await eventually(() => stream.destroyed && service.ended.length === 1)
+  t.same(service.ended, [0])
+})
+
+test('one that has not greeted goes at once when it is not wanted any more', async (t) => {
+  const service = await mute(t)
+  const { session, owner } = await connectTo(t, service.port, false)
+  session.retire()
+  await eventually(() => owner.told.includes('gone'))
+  t.same(owner.news(), ['gone'])
+})
+
+test('one that leaves takes no more, and goes when its service has ended the last stream', async (t) => {
+  const service = await h2Service(t, (stream) => stream.respond({ ':status': 200 }))
+  const { session, owner, socket } = await connectTo(t, service.port)
+  const stream = session.request({ ':path': '/' }, { endStream: true, waitForTrailers: false })
+  await once(stream, 'response')
+  session.retire()
+  session.retire()
+  t.same([session.room, owner.news()], [0, ['leaving']])
+  t.notOk(session.isGone)
+  stream.resume()
+  service.streams[0]!.end()
+  await eventually(() => owner.told.includes('gone'))
+  t.ok(socket.destroyed)
+})
+
+for (const { how, end, words } of [
+  { how: 'FIN', end: (socket: net.Socket) => socket.end(), words: /FIN without GOAWAY/ },
+  { how: 'RST', end: (socket: net.Socket) => socket.resetAndDestroy(), words: /ECONNRESET/ },
+  {
+    how: 'what is no frame of its',
+    end: (socket: net.Socket) => socket.write(frame(DATA, 0, 0, 'x')),
+    words: /protocol error/i,
+  },
+])
+  test(`a service that ends by ${how} takes nothing along of what it has sent, and that is said`, async (t) => {
+    const service = await rawH2Service(t, () => {})
+    const { session, owner } = await connectTo(t, service.port)
+    const stream = streamOf()
+    session.join(stream)
+    end((await service.connection()).socket)
+    await eventually(() => owner.told.includes('gone'))
+    t.ok(stream.salvaged > 0)
+    t.match(session.problem, words)
+    t.ok(session.isGone)
+    t.equal(session.room, 0)
+  })
+
+test('one that is given up is gone from then on', async (t) => {
+  const service = await h2Service(t, () => {})
+  const { session } = await connectTo(t, service.port)
+  session.destroy()
+  t.same([session.isGone, session.room], [true, 0])
+})

@@ -1,0 +1,210 @@
+// The sessions at one address: who gets which, when another is dialled, and when each goes. Dials, time and sweeps are the test's.
+
+import net from 'node:net'
+import { once } from 'node:events'
+import { test, type Test } from 'tap'
+import { systemClock } from '../../src/core/clock.ts'
+import type { Swept } from '../../src/core/clock.ts'
+import { makeClose } from '../../src/core/close.ts'
+import { Connection } from '../../src/core/connection.ts'
+import type { Endpoint } from '../../src/endpoint/endpoint.ts'
+import { UpstreamSessions } from '../../src/http2/upstream-sessions.ts'
+import type { Dial, SocketDialler } from '../../src/upstream/dial.ts'
+import type { AwaitedStream } from '../../src/upstream/streams.ts'
+import { addressOf } from '../support/addresses.ts'
+import { eventually } from '../support/eventually.ts'
+import { h2Service, rawH2Service } from '../support/h2-services.ts'
+import { mute } from '../support/peers.ts'
+
+const CONNECT_MS = 2000
+const KEEP_ALIVE_MS = 4000
+
+interface Seeker {
+  /** Null before; the stream, and how long its dial took; or why there is none. */
+  got: { endpoint: Endpoint; dialMs: number | null } | { reason: string } | null
+  awaited: AwaitedStream | null
+}
+
+function setUp(t: Test, port: number, maxIdle = 64) {
+  const time = { now: 1000 }
+  const swept = new Set<Swept>()
+  const dials: SocketDialler[] = []
+  const sessions = new UpstreamSessions({
+    name: 'a',
+    host: 'a',
+    isSecure: false,
+    keepAliveMs: KEEP_ALIVE_MS,
+    maxIdle,
+    clock: { ...systemClock, now: () => time.now },
+    sweep: { add: (one: Swept) => swept.add(one), delete: (one: Swept) => swept.delete(one) } as never,
+    pings: () => ({ intervalMs: Infinity, timeoutMs: 1000, misses: 3 }),
+    dial: (dialler) => {
+      dials.push(dialler)
+      return { cancel() {} } as unknown as Dial
+    },
+  })
+  const sockets: net.Socket[] = []
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+  })
+  /** The dial that is under way finds the service. */
+  const connect = async (): Promise<void> => {
+    const socket = net.connect(port, '127.0.0.1')
+    sockets.push(socket)
+    await once(socket, 'connect')
+    dials.shift()!.onSocket(socket, 0)
+  }
+  const seek = (): Seeker => {
+    const seeker: Seeker = { got: null, awaited: null }
+    const connection = new Connection(1, 'l', 'http', addressOf('127.0.0.1:1'), 0)
+    seeker.awaited = sessions.open(connection, CONNECT_MS, {
+      onStream: (endpoint, dialMs) => {
+        endpoint.owner = { onBytes: () => true, onEnd() {}, onProgress() {}, onClosed() {} }
+        seeker.got = { endpoint, dialMs }
+      },
+      onDialFailed: ({ reason }) => (seeker.got = { reason }),
+    })
+    return seeker
+  }
+  const pass = (ms: number): void => {
+    time.now += ms
+    for (const one of [...swept]) one.sweep(time.now)
+  }
+  return { sessions, dials, connect, seek, pass, swept }
+}
+
+const drop = ({ got }: Seeker): void => (got as { endpoint: Endpoint }).endpoint.close('flush')
+
+/** As many streams of one session at a time. */
+const allowing = (t: Test, maxConcurrentStreams: number) =>
+  h2Service(t, () => {}, { settings: { maxConcurrentStreams } })
+
+test('one dial at a time; those that wait are served in their order, and the next is dialled for the rest', async (t) => {
+  const { port } = await allowing(t, 2)
+  const { dials, seek, connect, sessions, pass } = setUp(t, port)
+  const seekers = [seek(), seek(), seek()]
+  t.equal(dials.length, 1)
+  pass(300)
+  t.equal(dials.length, 1)
+  await connect()
+  pass(10)
+  t.equal(dials.length, 0, 'while it has not greeted')
+  await eventually(() => seekers[1]!.got !== null)
+  t.match(seekers[0]!.got, { dialMs: 310 })
+  t.same([seekers[2]!.got, dials.length, sessions.counts], [null, 1, { open: 1, leaving: 0, streams: 2 }])
+  await connect()
+  await eventually(() => seekers[2]!.got !== null)
+  const standing = seek()
+  t.match(standing.got, { dialMs: null })
+  t.equal(standing.awaited, null)
+  t.equal(sessions.counts.open, 2)
+})
+
+test('room that comes is for those that wait, but for one that has given up', async (t) => {
+  const { port } = await allowing(t, 1)
+  const { dials, seek, connect } = setUp(t, port)
+  const first = seek()
+  await connect()
+  await eventually(() => first.got !== null)
+  const [left, waiting] = [seek(), seek()]
+  left.awaited!.cancel()
+  t.equal(dials.length, 1)
+  drop(first)
+  t.equal(left.got, null)
+  t.match(waiting.got, { dialMs: null })
+})
+
+test('who waits for deadlines.connect gets none, and a dial that fails is for all that wait', async (t) => {
+  const { port } = await allowing(t, 1)
+  const { dials, seek, pass } = setUp(t, port)
+  const early = seek()
+  pass(CONNECT_MS - 1)
+  t.equal(early.got, null)
+  const late = seek()
+  pass(1)
+  t.match(early.got, { reason: 'connect_timeout' })
+  t.equal(late.got, null)
+  dials[0]!.onDialFailed(makeClose('connect_refused', 'upstream', 'connect'))
+  t.match(late.got, { reason: 'connect_refused' })
+})
+
+test('a service that does not greet in time is none, and is dialled anew', async (t) => {
+  const { port } = await mute(t)
+  const { dials, seek, connect, pass, sessions } = setUp(t, port)
+  seek()
+  pass(500)
+  await connect()
+  const later = seek()
+  pass(CONNECT_MS - 500)
+  await eventually(() => later.got !== null)
+  t.match(later.got, { reason: 'connect_failed' })
+  seek()
+  t.equal(dials.length, 1)
+  t.same(sessions.counts, { open: 0, leaving: 0, streams: 0 })
+})
+
+test('a service that allows no stream just now is not dialled again and again, but once that session is gone', async (t) => {
+  const service = await allowing(t, 0)
+  const { dials, seek, connect, pass, sessions } = setUp(t, service.port)
+  const seeker = seek()
+  await connect()
+  await eventually(() => sessions.counts.open === 1)
+  pass(100)
+  t.same([seeker.got, dials.length], [null, 0])
+  service.sessions[0]!.destroy()
+  await eventually(() => sessions.counts.open === 0)
+  pass(100)
+  t.same([seeker.got, dials.length], [null, 1])
+})
+
+test('sessions without streams go after upstream.keepAlive, those beyond upstream.maxIdle at once; nothing is swept when all are gone', async (t) => {
+  const { port } = await allowing(t, 1)
+  const { seek, connect, pass, sessions, swept } = setUp(t, port, 2)
+  const seekers = [seek(), seek(), seek()]
+  for (const seeker of seekers) {
+    await connect()
+    await eventually(() => seeker.got !== null)
+  }
+  pass(KEEP_ALIVE_MS)
+  t.equal(sessions.counts.open, 3, 'with streams they stay')
+  for (const seeker of seekers) drop(seeker)
+  pass(1)
+  t.equal(sessions.counts.open, 2)
+  pass(KEEP_ALIVE_MS - 2)
+  t.equal(sessions.counts.open, 2)
+  pass(1)
+  t.equal(sessions.counts.open, 0)
+  await eventually(() => sessions.counts.leaving === 0)
+  pass(1)
+  t.equal(swept.size, 0)
+})
+
+test('a stuck service that was given up is forgotten, whatever it answers', async (t) => {
+  const { port } = await rawH2Service(t, () => {})
+  const { seek, connect, pass, sessions, swept } = setUp(t, port)
+  const seeker = seek()
+  await connect()
+  await eventually(() => seeker.got !== null)
+  drop(seeker)
+  pass(KEEP_ALIVE_MS)
+  t.same(sessions.counts, { open: 0, leaving: 1, streams: 0 })
+  await eventually(() => (pass(500), sessions.counts.leaving === 0))
+  pass(1)
+  t.equal(swept.size, 0)
+})
+
+test('an address that is given up keeps the streams that it has, and takes no other', async (t) => {
+  const { port } = await allowing(t, 10)
+  const { seek, connect, sessions, dials } = setUp(t, port)
+  const seeker = seek()
+  await connect()
+  await eventually(() => seeker.got !== null)
+  sessions.clear()
+  t.same(sessions.counts, { open: 0, leaving: 1, streams: 1 })
+  const next = seek()
+  t.same([next.got, dials.length], [null, 1])
+  await connect()
+  sessions.clear()
+  await eventually(() => next.got !== null)
+  t.match(next.got, { reason: 'connect_failed' }, 'one that had not greeted goes at once')
+})

@@ -1,0 +1,27 @@
+// A worker's thread on which a test can bring what may befall one: over a BroadcastChannel, which any thread of the process hears.
+
+import { workerData } from 'node:worker_threads'
+import '../../src/gate/thread.ts'
+import type { ThreadData } from '../../src/gate/thread.ts'
+import { FAULTS } from './faults.ts'
+import type { Fault } from './faults.ts'
+
+const { settings } = workerData as ThreadData
+const channel = new BroadcastChannel(FAULTS)
+channel.unref()
+channel.addEventListener('message', ({ data }) => {
+  const { worker, kind } = data as Fault
+  if (worker !== settings.worker) return
+  if (kind === 'exit') process.exit(3)
+  if (kind === 'hang') for (;;);
+  if (kind === 'throw')
+    setImmediate(() => {
+      throw new Error('thrown by the test')
+    })
+  if (kind === 'heap') fill()
+})
+
+function fill(): void {
+  const kept: unknown[] = []
+  for (;;) kept.push(Array.from({ length: 10_000 }, (_, nth) => ({ nth })))
+}

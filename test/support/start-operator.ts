@@ -1,0 +1,74 @@
+// An operator with one gate in this thread, whose registry a test may look into. With MESSAGES=cloned everything that the two say to
+// each other is cloned on the way, as it is between threads, and every answer comes in another turn of the event loop. With WORKERS=2
+// there are so many gates, each in a thread.
+
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { systemClock } from '../../src/core/clock.ts'
+import type { Config } from '../../src/config/schema.ts'
+import type { Registry } from '../../src/core/connection.ts'
+import { Gate } from '../../src/gate/gate.ts'
+import type { GateEvents, GatePort } from '../../src/gate/messages.ts'
+import { Operator } from '../../src/operator/operator.ts'
+import type { MakeGate } from '../../src/operator/make-gates.ts'
+import type { OperatorParts } from '../../src/operator/operator.ts'
+
+export interface StartedOperator {
+  operator: Operator
+  registry: Registry
+}
+
+// Each thread loads all of src, whose types Node strips: what it made of a file is kept for the next one.
+process.env['NODE_COMPILE_CACHE'] ??= join(tmpdir(), 'sidegate-tests-compiled')
+
+const workers = Number(process.env['WORKERS'] ?? 1)
+const isCloned = process.env['MESSAGES'] === 'cloned'
+
+export async function startOperator(config: Config, parts: OperatorParts): Promise<StartedOperator> {
+  let registry: Registry | null = null
+  const makeGate: MakeGate = (settings, gateParts) => {
+    const events = isCloned ? clonedEvents(gateParts.events) : gateParts.events
+    const gate = new Gate(isCloned ? structuredClone(settings) : settings, { ...gateParts, events })
+    registry = gate.registry
+    return {
+      port: isCloned ? clonedPort(gate) : gate,
+      get open() {
+        return gate.registry.size
+      },
+    }
+  }
+  const operator = await Operator.start(config, { makeGate, workers, ...parts })
+  return { operator, registry: registry ?? registryElsewhere(operator) }
+}
+
+/** Of gates in threads a test sees how many connections there are, and no more. */
+function registryElsewhere(operator: Operator): Registry {
+  return new Proxy({} as Registry, {
+    get(_target, name) {
+      if (name === 'size') return operator.open
+      throw new Error(`${String(name)}: the connections are in other threads`)
+    },
+  })
+}
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => systemClock.nextTurn(resolve))
+
+/** Whatever is asked and answered is a copy; what cannot be cloned throws. */
+export function clonedPort(gate: GatePort): GatePort {
+  return new Proxy(gate, {
+    get: (_gate, name: keyof GatePort) => async (question: unknown) => {
+      const copy = structuredClone(question)
+      await nextTurn()
+      const answer = await (gate[name] as (question: unknown) => Promise<unknown>).call(gate, copy)
+      return structuredClone(answer)
+    },
+  })
+}
+
+function clonedEvents(events: GateEvents): GateEvents {
+  return {
+    log: (line) => events.log(structuredClone(line)),
+    found: (finding) => events.found(structuredClone(finding)),
+    empty: () => void nextTurn().then(() => events.empty()),
+  }
+}

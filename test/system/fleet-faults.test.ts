@@ -1,0 +1,203 @@
+// Three real gates with limits of the fleet, and what becomes of their clients while Redis is away in each way that it can be.
+
+import net from 'node:net'
+import { once } from 'node:events'
+import root, { test, type Test } from 'tap'
+import { eventually } from '../support/eventually.ts'
+import { connect, echo } from '../support/peers.ts'
+import { needs } from '../support/tools.ts'
+import { Wire } from '../support/wire.ts'
+import { runProgram, type Program } from './program.ts'
+import { redisServer } from './redis-server.ts'
+import type { RedisServer } from './redis-server.ts'
+
+/** Scenes have each its Redis, and wait for most of their time: several at once. */
+root.jobs = 4
+const beside = { ...needs('redis-server'), buffered: true }
+
+const MAX = 6
+const GATES = 3
+
+interface Scene {
+  redis: RedisServer
+  gates: Program[]
+}
+
+async function scene(t: Test, { onUnavailable = 'local', port = 0 } = {}): Promise<Scene> {
+  const redis = await redisServer(t)
+  const upstream = await echo(t)
+  const address = `127.0.0.1:${port === 0 ? redis.port : port}`
+  const top = `shared: { redis: { address: "${address}", timeout: 500ms, onUnavailable: ${onUnavailable} } }`
+  const limits = `limits: { connectionsPerClient: { max: ${MAX}, scope: fleet } }`
+  const listener = `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", ${limits}`
+  const gates: Program[] = []
+  while (gates.length < GATES) gates.push(await runProgram(t, [listener], { top }))
+  await allSay(gates, 'sidegate_shared_gates', GATES)
+  return { redis, gates }
+}
+
+async function allSay(gates: readonly Program[], name: string, value: number): Promise<void> {
+  for (const gate of gates)
+    await eventually(async () => (await gate.metrics()).get(name) === value, {
+      what: `${name} to be ${value}`,
+      withinMs: 40_000,
+    })
+}
+
+async function isServed(wire: Wire): Promise<boolean> {
+  void wire.write('?')
+  return wire.read(1).then(
+    () => true,
+    () => false,
+  )
+}
+
+/** Of as many connections as it takes: those that this gate lets on, one after the other. */
+async function fill(t: Test, gate: Program, atMost = 20): Promise<Wire[]> {
+  const wires: Wire[] = []
+  for (let misses = 0; misses < 3 && wires.length < atMost;) {
+    const socket = net.connect({ port: gate.port, host: '127.0.0.1' })
+    t.teardown(() => void socket.destroy())
+    const wire = new Wire(socket)
+    await Promise.race([once(socket, 'connect').catch(() => null), wire.closed])
+    if (await isServed(wire)) wires.push(wire)
+    else misses++
+  }
+  return wires
+}
+
+async function leave(wires: Wire[], gates: readonly Program[]): Promise<void> {
+  for (const wire of wires) wire.end()
+  for (const gate of gates)
+    await eventually(
+      async () => (await gate.metrics()).sum('sidegate_connections', { side: 'client' }) === 0,
+      {
+        what: 'no connection',
+      },
+    )
+}
+
+/** As many as the limit says, wherever they are. */
+async function settled(t: Test, gates: readonly Program[]): Promise<Wire[]> {
+  const wires: Wire[] = []
+  await eventually(
+    async () => {
+      for (const gate of gates) wires.push(...(await fill(t, gate)))
+      return wires.length >= MAX
+    },
+    { what: 'all places taken', withinMs: 40_000 },
+  )
+  return wires
+}
+
+interface Fault {
+  begin: (redis: RedisServer) => unknown
+  end: (redis: RedisServer) => unknown
+}
+
+const faults: Record<string, Fault> = {
+  'is killed, and comes back empty': {
+    begin: (redis) => redis.signal('SIGKILL'),
+    end: (redis) => redis.start(),
+  },
+  'is stopped': {
+    begin: (redis) => redis.signal('SIGSTOP'),
+    end: (redis) => redis.signal('SIGCONT'),
+  },
+  'is slower than shared.redis.timeout': {
+    begin: (redis) => redis.cli('client', 'pause', '600000', 'all'),
+    end: async (redis) => {
+      await redis.signal('SIGKILL')
+      await redis.start()
+    },
+  },
+  'is full': {
+    begin: (redis) => redis.cli('config', 'set', 'maxmemory', '1'),
+    end: (redis) => redis.cli('config', 'set', 'maxmemory', '0'),
+  },
+  'wants another password': {
+    begin: (redis) => {
+      redis.cli('config', 'set', 'requirepass', 'another')
+      redis.cli('-a', 'another', '--no-auth-warning', 'client', 'kill', 'type', 'normal')
+    },
+    end: (redis) => redis.cli('-a', 'another', '--no-auth-warning', 'config', 'set', 'requirepass', ''),
+  },
+}
+
+for (const [title, { begin, end }] of Object.entries(faults)) {
+  test(
+    `while Redis ${title}, whoever is there stays, each gate lets on its share at once, and then the limit is one again`,
+    beside,
+    async (t) => {
+      const { redis, gates } = await scene(t)
+      const stayers = await settled(t, gates)
+      t.ok(stayers.length <= MAX + GATES, `${stayers.length} in all`)
+      await begin(redis)
+      await allSay(gates, 'sidegate_shared_up', 0)
+      for (const wire of stayers) t.ok(await isServed(wire), 'who is there stays')
+      await leave(stayers, gates)
+      const shares = []
+      for (const gate of gates) shares.push(await fill(t, gate))
+      t.same(
+        shares.map(({ length }) => length),
+        [MAX / GATES, MAX / GATES, MAX / GATES],
+        'each its share',
+      )
+      await end(redis)
+      await allSay(gates, 'sidegate_shared_up', 1)
+      await allSay(gates, 'sidegate_shared_gates', GATES)
+      for (const wire of shares.flat()) t.ok(await isServed(wire), 'and nobody ends because it is back')
+      for (const gate of gates) t.same(await fill(t, gate), [], 'the limit is one again')
+    },
+  )
+}
+
+for (const [onUnavailable, lets] of [
+  ['open', 20],
+  ['closed', 0],
+] as const) {
+  test(`onUnavailable: ${onUnavailable}`, beside, async (t) => {
+    const { redis, gates } = await scene(t, { onUnavailable })
+    await redis.signal('SIGKILL')
+    await allSay(gates, 'sidegate_shared_up', 0)
+    for (const gate of gates) t.equal((await fill(t, gate)).length, lets)
+  })
+}
+
+test('a gate that is killed gives its places back within 30 s', beside, async (t) => {
+  const { gates } = await scene(t)
+  const [first, ...others] = gates as [Program, ...Program[]]
+  const held = await settled(t, [first])
+  t.equal(held.length, MAX)
+  const before = performance.now()
+  first.child.kill('SIGKILL')
+  await first.exited
+  await settled(t, others)
+  const ms = performance.now() - before
+  t.ok(ms > 100, `after ${Math.round(ms)} ms`)
+  t.comment(`free after ${Math.round(ms)} ms`)
+})
+
+test('a gate starts, and serves, where Redis is not there', beside, async (t) => {
+  const redis = await redisServer(t)
+  await redis.signal('SIGKILL')
+  const upstream = await echo(t)
+  const gate = await runProgram(
+    t,
+    [
+      `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { connectionsPerClient: { max: 3, scope: fleet } }`,
+    ],
+    { top: `shared: { redis: { address: "127.0.0.1:${redis.port}" } }` },
+  )
+  t.equal((await fill(t, gate)).length, 3)
+  t.equal((await gate.metrics()).get('sidegate_shared_up'), 0)
+  t.ok(gate.lines.some((line) => line.includes('limits of the fleet: Redis is away')))
+})
+
+test('without shared nothing of it is loaded', beside, async (t) => {
+  const upstream = await echo(t)
+  const gate = await runProgram(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`])
+  const wire = await connect(t, gate.port)
+  t.ok(await isServed(wire))
+  t.equal((await gate.metrics()).get('sidegate_shared_up'), undefined)
+})

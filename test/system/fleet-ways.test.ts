@@ -1,0 +1,296 @@
+// Every way to reach Redis that the configuration has: with a user of its ACL and a password that rotates, over TLS, on a Unix socket, by
+// sentinels through a failover, and in a cluster.
+
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test, type Test } from 'tap'
+import { systemClock } from '../../src/core/clock.ts'
+import { Fleet } from '../../src/fleet/fleet.ts'
+import { redisConnect } from '../../src/fleet/redis.ts'
+import type { RedisTarget } from '../../src/fleet/redis.ts'
+import { authority } from '../support/certificates.ts'
+import { eventually } from '../support/eventually.ts'
+import { freePort, needs, temporary } from '../support/tools.ts'
+import { redisServer, redisServerAt, RedisServer } from './redis-server.ts'
+
+const plain: Omit<RedisTarget, 'addresses'> = {
+  kind: 'server',
+  master: 'mymaster',
+  user: null,
+  passwordFile: null,
+  sentinelUser: null,
+  sentinelPasswordFile: null,
+  database: 0,
+  tls: null,
+}
+
+function fleetAt(t: Test, target: RedisTarget) {
+  const problems: string[] = []
+  const observer = {
+    onUp() {},
+    onDown: (problem: string) => void problems.push(problem),
+    onGates() {},
+    onRequests() {},
+    onDrawn() {},
+  }
+  const options = { prefix: 'sidegate:', timeoutMs: 1000, onUnavailable: 'closed', plainKeys: true } as const
+  const context = { clock: systemClock, random: Math.random, connect: redisConnect(target), observer }
+  const fleet = new Fleet(options, context)
+  t.teardown(() => fleet.stop())
+  fleet.start()
+  return { fleet, problems, isUp: () => eventually(() => fleet.isUp, { what: 'a lease', withinMs: 40_000 }) }
+}
+
+/** Draws, takes places, and is answered. */
+async function works(fleet: Fleet, client: string): Promise<void> {
+  const tokens = fleet.bucket(`l client ${client} bytes`, { perSec: 1000, burst: 1000 }, systemClock.now())
+  const count = fleet.count(`l client ${client}`)
+  await eventually(() => count.take(20) && count.take(20), { what: 'places', withinMs: 20_000 })
+  for (let more = 0; more < 3; more++)
+    await eventually(() => tokens.take(400, systemClock.now()), { what: 'tokens', withinMs: 20_000 })
+}
+
+const at = (port: number) => [{ host: '127.0.0.1', port }]
+
+/** As docs/fleet.md lists them. */
+const rules =
+  '~sidegate:* +evalsha +eval +time +get +set +del +hget +hgetall +hset +hsetnx +hdel +hexists +pexpire +select'
+
+test(
+  'a user of the ACL with no more than what docs/fleet.md lists, and a password that changes',
+  needs('redis-server'),
+  async (t) => {
+    const redis = await redisServer(t)
+    const passwordFile = join(temporary(t), 'password')
+    writeFileSync(passwordFile, 'one\n')
+    redis.cli('acl', 'setuser', 'sidegate', 'on', '>one', ...rules.split(' '))
+    const { fleet, isUp, problems } = fleetAt(t, {
+      ...plain,
+      addresses: at(redis.port),
+      user: 'sidegate',
+      passwordFile,
+      database: 3,
+    })
+    await isUp()
+    await works(fleet, '192.0.2.1')
+    t.match(
+      redis.cli('-n', '3', '--raw', 'keys', '*'),
+      /192\.0\.2\.1/,
+      'in its database, in the clear where that is asked for',
+    )
+    redis.cli('acl', 'setuser', 'sidegate', '>two', '<one')
+    redis.cli('client', 'kill', 'user', 'sidegate')
+    await eventually(() => problems.length > 0, { what: 'an end' })
+    await eventually(() => redis.cli('acl', 'log').includes('auth'), { what: 'a refusal' })
+    writeFileSync(passwordFile, 'two\n')
+    await isUp()
+    await works(fleet, '192.0.2.2')
+  },
+)
+
+test(
+  'over TLS, with a certificate of its own, and not to one that nobody has signed',
+  needs('redis-server'),
+  async (t) => {
+    const ca = authority(t)
+    const [server, client] = [ca.issue('redis', { host: 'redis.example' }), ca.issue('sidegate')]
+    const redis = await redisServer(
+      t,
+      '--port',
+      '0',
+      '--tls-port',
+      'PORT',
+      '--tls-cert-file',
+      server.cert,
+      '--tls-key-file',
+      server.key,
+      '--tls-ca-cert-file',
+      ca.cert,
+    )
+    const tls = { ca: ca.cert, cert: client.cert, key: client.key, serverName: 'redis.example' }
+    const { fleet, isUp } = fleetAt(t, { ...plain, addresses: at(redis.port), tls })
+    await isUp()
+    await works(fleet, '192.0.2.1')
+    const stranger = fleetAt(t, { ...plain, addresses: at(redis.port), tls: { ...tls, ca: null } })
+    await eventually(() => stranger.problems.length > 0, { what: 'a refusal' })
+    t.match(stranger.problems[0], /certificate/)
+  },
+)
+
+test('on a Unix socket', needs('redis-server'), async (t) => {
+  const path = join(temporary(t), 'redis.sock')
+  await redisServer(t, '--unixsocket', path)
+  const { fleet, isUp } = fleetAt(t, { ...plain, addresses: [{ path }] })
+  await isUp()
+  await works(fleet, '192.0.2.1')
+})
+
+/** The port of its bus is 10,000 higher: where those of clients lie it may be taken. */
+function clusterNode(t: Test, ...more: string[]): Promise<RedisServer> {
+  let port = freePort()
+  while (port + 10_000 > 32_000) port = freePort()
+  return redisServerAt(t, port, '--cluster-enabled', 'yes', ...more)
+}
+
+/** Three primaries, which share the slots. */
+async function threeNodes(t: Test, ...more: string[]): Promise<RedisServer[]> {
+  const nodes: RedisServer[] = []
+  while (nodes.length < 3) nodes.push(await clusterNode(t, '--cluster-announce-ip', '127.0.0.1', ...more))
+  const [first] = nodes as [RedisServer]
+  first.cli('--cluster', 'create', ...nodes.map(({ port }) => `127.0.0.1:${port}`), '--cluster-yes')
+  await eventually(() => nodes.every((node) => node.cli('cluster', 'info').includes('cluster_state:ok')), {
+    what: 'a cluster',
+    withinMs: 30_000,
+  })
+  return nodes
+}
+
+test(
+  'in a cluster of three, whose nodes have each their part of the clients, and which are found from one of them',
+  { ...needs('redis-server'), timeout: 110_000 },
+  async (t) => {
+    const nodes = await threeNodes(t)
+    const { fleet, isUp, problems } = fleetAt(t, { ...plain, kind: 'cluster', addresses: at(nodes[1]!.port) })
+    await isUp()
+    for (let nth = 0; nth < 30; nth++) await works(fleet, `192.0.2.${nth}`)
+    const keys = nodes.map((node) => Number(node.cli('dbsize')))
+    t.ok(
+      keys.every((count) => count > 0),
+      `${keys.join(', ')} keys`,
+    )
+    t.same(problems, [])
+    // A slot of theirs moves to another node while they are used: who asks the old one is sent there.
+    const { slot, from, to } = aSlot(nodes)
+    to.cli('cluster', 'setslot', slot, 'importing', from.cli('cluster', 'myid'))
+    from.cli('cluster', 'setslot', slot, 'migrating', to.cli('cluster', 'myid'))
+    const moving = from.cli('--raw', 'cluster', 'getkeysinslot', slot, '10').split('\n').filter(Boolean)
+    if (moving.length > 0)
+      from.cli('migrate', '127.0.0.1', String(to.port), '', '0', '5000', 'keys', ...moving)
+    for (const node of nodes) node.cli('cluster', 'setslot', slot, 'node', to.cli('cluster', 'myid'))
+    for (let nth = 0; nth < 30; nth++) await works(fleet, `192.0.2.${nth}`)
+  },
+)
+
+/** One that has a key. */
+function aSlot(nodes: readonly RedisServer[]): { slot: string; from: RedisServer; to: RedisServer } {
+  const [from, to] = nodes as [RedisServer, RedisServer]
+  const key = from.cli('--raw', 'randomkey')
+  return { slot: from.cli('cluster', 'keyslot', key), from, to }
+}
+
+test(
+  'while no node of a cluster answers `onUnavailable` holds, and then limits are those of all again',
+  { ...needs('redis-server'), timeout: 110_000 },
+  async (t) => {
+    const nodes = await threeNodes(t, '--cluster-require-full-coverage', 'no')
+    const { fleet, isUp, problems } = fleetAt(t, {
+      ...plain,
+      kind: 'cluster',
+      addresses: nodes.flatMap(({ port }) => at(port)),
+    })
+    await isUp()
+    for (let nth = 0; nth < 30; nth++) await works(fleet, `192.0.2.${nth}`)
+    for (const node of nodes) await node.signal('SIGSTOP')
+    const tokens = fleet.bucket('l client 198.51.100.1 bytes', { perSec: 1, burst: 8 }, systemClock.now())
+    await eventually(
+      () => {
+        tokens.take(1, systemClock.now())
+        return problems.length > 0
+      },
+      { what: 'a silence that is noticed' },
+    )
+    t.equal(fleet.mode, 'closed')
+    for (const node of nodes) await node.signal('SIGCONT')
+    await isUp()
+    for (let nth = 0; nth < 30; nth++) await works(fleet, `192.0.2.${nth}`)
+  },
+)
+
+/** Of one that is called `main`; `more` are lines of its configuration. */
+async function startSentinel(t: Test, primary: RedisServer, more: string[] = []): Promise<RedisServer> {
+  const directory = temporary(t)
+  const config = join(directory, 'sentinel.conf')
+  const lines = [
+    `sentinel monitor main 127.0.0.1 ${primary.port} 1`,
+    'sentinel down-after-milliseconds main 1000',
+    'sentinel failover-timeout main 5000',
+    ...more,
+  ]
+  writeFileSync(config, `${lines.join('\n')}\n`)
+  const sentinel = new RedisServer(freePort(), directory, [], [config, '--sentinel'])
+  t.teardown(() => sentinel.signal('SIGKILL'))
+  return sentinel.start()
+}
+
+test(
+  'sentinels that want a user and a password of their own, which changes; and who has none is told so',
+  { ...needs('redis-server'), timeout: 110_000 },
+  async (t) => {
+    const primary = await redisServer(t, '--requirepass', 'of the server')
+    const sentinel = await startSentinel(t, primary, ['sentinel auth-pass main "of the server"'])
+    const acl = ['~*', '&*', '+sentinel|get-master-addr-by-name', '+sentinel|sentinels', '+ping', '+info']
+    sentinel.cli('acl', 'setuser', 'watcher', 'on', '>one', ...acl)
+    sentinel.cli('acl', 'setuser', 'default', 'off')
+    const directory = temporary(t)
+    const [passwordFile, sentinelPasswordFile] = [join(directory, 'redis'), join(directory, 'sentinel')]
+    writeFileSync(passwordFile, 'of the server\n')
+    writeFileSync(sentinelPasswordFile, 'one\n')
+    const target = {
+      ...plain,
+      kind: 'sentinels',
+      addresses: at(sentinel.port),
+      master: 'main',
+      passwordFile,
+    } as const
+    const asUser = { ...target, sentinelUser: 'watcher', sentinelPasswordFile }
+    const { fleet, isUp, problems } = fleetAt(t, asUser)
+    await isUp()
+    await works(fleet, '192.0.2.1')
+    const stranger = fleetAt(t, target)
+    await eventually(() => stranger.problems.length > 0, { what: 'a refusal' })
+    t.match(stranger.problems[0], /auth/i)
+    sentinel.cli('--user', 'watcher', '--pass', 'one', '--no-auth-warning', 'ping')
+    // Another password: it is read when sentinels are asked the next time.
+    const admin = await startSentinel(t, primary, [
+      'sentinel auth-pass main "of the server"',
+      'user watcher on >two ~* &* +@all',
+      'user default off',
+    ])
+    writeFileSync(sentinelPasswordFile, 'two\n')
+    const later = fleetAt(t, { ...asUser, addresses: at(admin.port) })
+    await later.isUp()
+    await works(later.fleet, '192.0.2.2')
+    t.same(problems, [])
+  },
+)
+
+test(
+  'by sentinels, which know another one after the first has died',
+  { ...needs('redis-server'), timeout: 110_000 },
+  async (t) => {
+    const primary = await redisServer(t)
+    const replica = await redisServer(t, '--replicaof', '127.0.0.1', String(primary.port))
+    await eventually(() => replica.cli('info', 'replication').includes('master_link_status:up'), {
+      what: 'a replica',
+      withinMs: 30_000,
+    })
+    const sentinel = await startSentinel(t, primary)
+    await eventually(() => sentinel.cli('sentinel', 'replicas', 'main').includes(String(replica.port)), {
+      what: 'a replica that is known',
+      withinMs: 30_000,
+    })
+    const { fleet, isUp, problems } = fleetAt(t, {
+      ...plain,
+      kind: 'sentinels',
+      addresses: at(sentinel.port),
+      master: 'main',
+    })
+    await isUp()
+    await works(fleet, '192.0.2.1')
+    await primary.signal('SIGKILL')
+    await eventually(() => problems.length > 0, { what: 'an end' })
+    await isUp()
+    await works(fleet, '192.0.2.2')
+    t.ok(Number(replica.cli('dbsize')) > 0)
+  },
+)

@@ -1,0 +1,63 @@
+// A redis-server of its own for a test, on loopback, with nothing on disk.
+
+import type { Test } from 'tap'
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { whenListening, freePort, temporary } from '../support/tools.ts'
+
+export class RedisServer {
+  readonly port: number
+  readonly #command: readonly string[]
+  #process: ChildProcess | null = null
+
+  /** `PORT` among its arguments is the port. `first` come before all others. */
+  constructor(port: number, directory: string, args: readonly string[], first: readonly string[] = []) {
+    this.port = port
+    const common = [
+      '--port',
+      'PORT',
+      '--bind',
+      '127.0.0.1',
+      '--dir',
+      directory,
+      '--save',
+      '',
+      '--appendonly',
+      'no',
+    ]
+    const all = first.length > 0 ? [...first, '--port', 'PORT', '--bind', '127.0.0.1'] : [...common, ...args]
+    this.#command = all.map((arg) => (arg === 'PORT' ? String(port) : arg))
+  }
+
+  async start(): Promise<this> {
+    this.#process = spawn('redis-server', this.#command, { stdio: 'ignore' })
+    await whenListening(this.port, { withinMs: 30_000 })
+    return this
+  }
+
+  /** SIGSTOP holds it, SIGCONT lets it go on, SIGKILL ends it with all that it holds. */
+  async signal(signal: 'SIGSTOP' | 'SIGCONT' | 'SIGKILL'): Promise<void> {
+    const running = this.#process
+    if (running === null || running.exitCode !== null || running.signalCode !== null) return
+    const gone = signal === 'SIGKILL' ? once(running, 'exit') : null
+    running.kill(signal)
+    await gone
+  }
+
+  /** What redis-cli prints. */
+  cli(...args: string[]): string {
+    return execFileSync('redis-cli', ['-p', String(this.port), ...args], { encoding: 'utf8' }).trim()
+  }
+}
+
+/** Ends with the test. */
+export function redisServer(t: Test, ...args: string[]): Promise<RedisServer> {
+  return redisServerAt(t, freePort(), ...args)
+}
+
+/** Ends with the test. */
+export function redisServerAt(t: Test, port: number, ...args: string[]): Promise<RedisServer> {
+  const server = new RedisServer(port, temporary(t), args)
+  t.teardown(() => server.signal('SIGKILL'))
+  return server.start()
+}

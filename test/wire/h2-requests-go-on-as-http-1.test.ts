@@ -1,0 +1,59 @@
+import type { RequestListener } from 'node:http'
+import { test } from 'tap'
+import { authority } from '../support/certificates.ts'
+import { startGate } from '../support/gate.ts'
+import { h2Ask, h2Connect } from '../support/h2-client.ts'
+import { httpService } from '../support/http-service.ts'
+import { watchLeaks } from '../support/leaks.ts'
+
+const told: RequestListener = (request, response) => {
+  let body = ''
+  request.on('data', (chunk: Buffer) => (body += chunk.toString()))
+  request.on('end', () => {
+    const { method, url, rawHeaders, trailers } = request
+    response.setHeader('x-answer', ['one', 'two'])
+    response.end(JSON.stringify({ method, url, headers: rawHeaders, body, trailers }))
+  })
+}
+
+test('a GET by prior knowledge', async (t) => {
+  watchLeaks(t)
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${await httpService(t, told)}", http: { h2c: on }`,
+  ])
+  const session = await h2Connect(t, gate.port)
+  const answer = await h2Ask(session, { ':path': '/a?b', 'x-b': 'c' })
+  t.match(answer, { status: 200, code: 0, headers: { 'x-answer': 'one, two' } })
+  t.match(JSON.parse(answer.body), { method: 'GET', url: '/a?b' })
+  session.close()
+  t.match(await gate.end(0), { reason: 'eof', line: { protocol: 'http' } })
+  t.match(await gate.end(1), { reason: 'eof', line: { protocol: 'h2' } })
+})
+
+test('a GET over TLS, by ALPN', async (t) => {
+  watchLeaks(t)
+  const ca = authority(t)
+  const { cert, key } = ca.issue('server')
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${await httpService(t, told)}", tls: { cert: "${cert}", key: "${key}" }`,
+  ])
+  const session = await h2Connect(t, gate.port, { ca: ca.cert })
+  const answer = await h2Ask(session, { ':path': '/' })
+  t.match(answer, { status: 200, code: 0 })
+  session.close()
+  t.match(await gate.end(1), { reason: 'eof', line: { protocol: 'h2' } })
+})
+
+test('a body with and without a length', async (t) => {
+  watchLeaks(t)
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${await httpService(t, told)}", http: { h2c: on }`,
+  ])
+  const session = await h2Connect(t, gate.port)
+  const counted = await h2Ask(session, { ':method': 'POST', 'content-length': '5' }, 'hello')
+  t.match(JSON.parse(counted.body), { body: 'hello' })
+  const chunked = await h2Ask(session, { ':method': 'POST' }, 'x'.repeat(200_000))
+  t.equal((JSON.parse(chunked.body) as { body: string }).body.length, 200_000)
+  session.close()
+  await gate.end(2)
+})

@@ -1,0 +1,123 @@
+// One stream that stalls ends, by its deadline and by RST_STREAM; the others of its session go on.
+
+import type { Test } from 'tap'
+import { test } from 'tap'
+import { eventually } from '../support/eventually.ts'
+import { startGate } from '../support/gate.ts'
+import type { Gate } from '../support/gate.ts'
+import {
+  DATA,
+  END_HEADERS,
+  END_STREAM,
+  frame,
+  h2Service,
+  HEADERS,
+  OK,
+  rawH2Service,
+} from '../support/h2-services.ts'
+import { parseAnswer, requestRaw } from '../support/http.ts'
+import { connect } from '../support/peers.ts'
+
+const CANCEL = 8
+const to = (port: number, deadlines: string): string =>
+  `protocol: http, upstream: { addresses: ["127.0.0.1:${port}"], protocol: h2c }, deadlines: { ${deadlines} }`
+
+async function get(t: Test, gate: Gate, path: string): Promise<string> {
+  const { bytes } = await requestRaw(
+    t,
+    gate.port,
+    `GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`,
+  )
+  return String(parseAnswer(bytes).body)
+}
+
+test('a client that takes nothing ends, its stream is reset, and its neighbours read on', async (t) => {
+  const endless = Buffer.alloc(65_536)
+  const service = await h2Service(t, (stream, { ':path': path }) => {
+    stream.respond({ ':status': 200 })
+    if (path !== '/endless') return void stream.end(path)
+    const more = (): void => {
+      while (!stream.destroyed && stream.write(endless));
+    }
+    stream.on('drain', more)
+    more()
+  })
+  const gate = await startGate(t, [to(service.port, 'write: 400ms')])
+  const stalled = await connect(t, gate.port, { unread: true })
+  await stalled.write('GET /endless HTTP/1.1\r\nHost: a\r\n\r\n')
+  await eventually(() => gate.open().owner?.isPaused('to_client') === true)
+  t.ok(gate.open().owner!.queued('client') <= 65_536, 'buffers.high bounds what waits here')
+  t.equal(await get(t, gate, '/beside'), '/beside')
+  t.match(await gate.end(1), { reason: 'write_timeout', side: 'client' })
+  await eventually(() => service.ended.length === 2)
+  t.same(service.ended, [0, CANCEL])
+  t.equal(await get(t, gate, '/after'), '/after')
+  t.equal(service.sessions.length, 1)
+})
+
+test('a service that takes no more of one request ends it; other requests on the session go on', async (t) => {
+  const service = await h2Service(t, (stream, { ':path': path }) => {
+    // Of this one nothing is read, so its window is never opened.
+    if (path === '/stalls') return
+    stream.respond({ ':status': 200 })
+    stream.end(path)
+  })
+  const gate = await startGate(t, [to(service.port, 'write: 400ms')])
+  const client = await connect(t, gate.port)
+  await client.write('POST /stalls HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n')
+  void client.flood({ total: 1_000_000 })
+  await eventually(() => gate.registry.size === 1 && gate.open().owner?.isPaused('to_upstream') === true)
+  t.ok(gate.open().owner!.queued('upstream') > 0, 'what the window does not let through is seen')
+  t.equal(await get(t, gate, '/beside'), '/beside')
+  t.match(await gate.end(1), { reason: 'write_timeout', side: 'upstream' })
+  await eventually(() => service.ended.length === 2)
+  t.same(service.ended, [0, CANCEL])
+  t.equal(await get(t, gate, '/after'), '/after')
+  t.equal(service.sessions.length, 1, 'it answered when it was asked')
+})
+
+test('a service that takes a request slowly is spared: each step of its window is progress', async (t) => {
+  const service = await h2Service(t, (stream) => {
+    stream.respond({ ':status': 200 })
+    stream.on('end', () => stream.end('done'))
+    const step = setInterval(() => stream.read(16_384), 100)
+    stream.on('close', () => clearInterval(step))
+  })
+  const gate = await startGate(t, [to(service.port, 'write: 600ms')])
+  const client = await connect(t, gate.port)
+  await client.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 400000\r\nConnection: close\r\n\r\n')
+  const startedAt = performance.now()
+  void client.flood({ total: 400_000, keepOpen: true })
+  await client.closed
+  t.equal(String(parseAnswer(await client.received).body), 'done')
+  t.ok(performance.now() - startedAt > 1200, 'longer than the deadline')
+})
+
+test('a service that is stuck as a whole gets the next request on another connection', async (t) => {
+  let asked = 0
+  const service = await rawH2Service(t, (send, stream) => {
+    if (asked++ > 0)
+      send(Buffer.concat([frame(HEADERS, END_HEADERS, stream, OK), frame(DATA, END_STREAM, stream, 'here')]))
+  })
+  const gate = await startGate(t, [to(service.port, 'response: 300ms')])
+  const first = await requestRaw(t, gate.port, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
+  t.equal(parseAnswer(first.bytes).status, 504)
+  t.equal(await get(t, gate, '/'), 'here')
+  t.equal(service.connections.length, 2)
+})
+
+test('one that is only slow for one request keeps its connection', async (t) => {
+  const service = await h2Service(t, (stream, { ':path': path }) => {
+    if (path === '/slow') return
+    stream.respond({ ':status': 200 })
+    stream.end(path)
+  })
+  const gate = await startGate(t, [to(service.port, 'response: 300ms')])
+  const first = await requestRaw(t, gate.port, 'GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
+  t.equal(parseAnswer(first.bytes).status, 504)
+  const [session] = service.sessions
+  await eventually(() => service.ended.length === 1)
+  await new Promise((resolve) => session!.ping(resolve))
+  t.equal(await get(t, gate, '/next'), '/next')
+  t.equal(service.sessions.length, 1)
+})
