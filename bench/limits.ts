@@ -65,7 +65,8 @@ async function flood(socket: Socket, until: number): Promise<void> {
   }
 }
 
-const quantile = (sorted: number[], q: number): string => `${(sorted[Math.floor(sorted.length * q)] ?? 0).toFixed(2)} ms`
+const quantile = (sorted: number[], q: number): string =>
+  `${(sorted[Math.floor(sorted.length * q)] ?? 0).toFixed(2)} ms`
 const shown = (times: number[]): string => `p50 ${quantile(times, 0.5)}, p99 ${quantile(times, 0.99)}`
 
 async function run(gate: { limited: number; neighbour: number }, received: () => number): Promise<void> {
@@ -78,24 +79,31 @@ async function run(gate: { limited: number; neighbour: number }, received: () =>
   const [times] = await Promise.all([echoes(neighbour, until), flood(client, until)])
   const seconds = (performance.now() - start) / 1000
   console.log('beside it:', shown(times))
-  console.log(`rate:      ${(received() / seconds / RATE * 100).toFixed(1)} % of limits.bytes.rate over ${seconds.toFixed(1)} s, the burst of ${((64 * 1024 + RATE * 0.04) / RATE / seconds * 100).toFixed(1)} % included`)
+  console.log(
+    `rate:      ${((received() / seconds / RATE) * 100).toFixed(1)} % of limits.bytes.rate over ${seconds.toFixed(1)} s, the burst of ${(((64 * 1024 + RATE * 0.04) / RATE / seconds) * 100).toFixed(1)} % included`,
+  )
   client.destroy()
   neighbour.destroy()
 }
 
 async function main(): Promise<void> {
   let bytes = 0
-  const sink = await listen((socket) => void socket.on('data', (chunk: Buffer) => (bytes += chunk.length)).on('error', () => {}))
+  const sink = await listen(
+    (socket) => void socket.on('data', (chunk: Buffer) => (bytes += chunk.length)).on('error', () => {}),
+  )
   const echo = await listen((socket) => void socket.on('error', () => {}).pipe(socket))
   const [limited, neighbour] = [await freePort(), await freePort()]
   const folder = mkdtempSync(join(tmpdir(), 'sidegate-bench-'))
   const file = join(folder, 'limits.yaml')
-  writeFileSync(file, `health: { address: "127.0.0.1:${await freePort()}" }
+  writeFileSync(
+    file,
+    `health: { address: "127.0.0.1:${await freePort()}" }
 admin: { address: "127.0.0.1:${await freePort()}" }
 listeners:
   - { name: limited, address: "127.0.0.1:${limited}", protocol: tcp, upstream: "127.0.0.1:${portOf(sink)}", limits: { bytes: { rate: ${RATE / 1024}KiB, burst: 64KiB } } }
   - { name: neighbour, address: "127.0.0.1:${neighbour}", protocol: tcp, upstream: "127.0.0.1:${portOf(echo)}" }
-`)
+`,
+  )
   const gate = runGate(file, 'ignore')
   try {
     await run({ limited, neighbour }, () => bytes)

@@ -37,7 +37,11 @@ const full = `limits: { connections: ${PAIRS} }`
 const scenes: Scene[] = [
   { name: 'bare Node, reset at once', says: 'tcp', keys: null },
   { name: '`limits.connections`, tcp', says: 'tcp', keys: full },
-  { name: '`limits.newConnections`, tcp', says: 'tcp', keys: `limits: { newConnections: { rate: 1, burst: ${PAIRS + 10}, onExceed: close } }` },
+  {
+    name: '`limits.newConnections`, tcp',
+    says: 'tcp',
+    keys: `limits: { newConnections: { rate: 1, burst: ${PAIRS + 10}, onExceed: close } }`,
+  },
   { name: '`access.deny`, tcp', says: 'tcp', keys: 'access: { deny: [127.0.1.0/24] }' },
   { name: '`limits.connections`, HTTP', says: 'http', keys: full },
   { name: '`limits.connections`, WebSocket', says: 'websocket', keys: full },
@@ -76,38 +80,57 @@ async function freePort(): Promise<number> {
 
 async function start({ says, keys }: Scene, upstream: number): Promise<Served> {
   const port = await freePort()
-  if (keys === null) return { child: spawn(process.execPath, ['-e', BARE, String(port)], { stdio: 'inherit' }), port, metrics: null }
+  if (keys === null)
+    return {
+      child: spawn(process.execPath, ['-e', BARE, String(port)], { stdio: 'inherit' }),
+      port,
+      metrics: null,
+    }
   const metrics = await freePort()
   const file = join(folder, 'refusals.yaml')
-  writeFileSync(file, `health: { address: "127.0.0.1:${metrics}" }
+  writeFileSync(
+    file,
+    `health: { address: "127.0.0.1:${metrics}" }
 admin: { address: "127.0.0.1:${await freePort()}" }
 listeners:
   - { name: app, address: "127.0.0.1:${port}", protocol: ${says === 'tcp' ? 'tcp' : 'http'}, upstream: "127.0.0.1:${upstream}", ${keys} }
-`)
+`,
+  )
   return { child: runGate(file, 'ignore'), port, metrics }
 }
 
 async function livePair(port: number, says: Says): Promise<LivePair> {
   const socket = await connect(port)
-  if (says === 'tcp') return { echo: () => (socket.write('?'), once(socket, 'data')), hasEnded: () => socket.destroyed || socket.readableEnded, close: () => socket.destroy() }
+  if (says === 'tcp')
+    return {
+      echo: () => (socket.write('?'), once(socket, 'data')),
+      hasEnded: () => socket.destroyed || socket.readableEnded,
+      close: () => socket.destroy(),
+    }
   const websocket = new WebSocket(`ws://127.0.0.1:${port}`, { createConnection: () => socket })
   await once(websocket, 'open')
-  return { echo: () => (websocket.send('?'), once(websocket, 'message')), hasEnded: () => websocket.readyState !== WebSocket.OPEN, close: () => websocket.terminate() }
+  return {
+    echo: () => (websocket.send('?'), once(websocket, 'message')),
+    hasEnded: () => websocket.readyState !== WebSocket.OPEN,
+    close: () => websocket.terminate(),
+  }
 }
 
 /** Round trips of all pairs, in milliseconds, sorted, until `until`. */
 async function echoes(pairs: LivePair[], until: number): Promise<number[]> {
   const times: number[] = []
-  await Promise.all(pairs.map(async (pair, nth) => {
-    await delay((nth * EVERY_MS) / PAIRS)
-    while (performance.now() < until) {
-      const since = performance.now()
-      await Promise.race([pair.echo(), delay(10_000, null, { ref: false })])
-      const took = performance.now() - since
-      times.push(took)
-      await delay(EVERY_MS - (took % EVERY_MS))
-    }
-  }))
+  await Promise.all(
+    pairs.map(async (pair, nth) => {
+      await delay((nth * EVERY_MS) / PAIRS)
+      while (performance.now() < until) {
+        const since = performance.now()
+        await Promise.race([pair.echo(), delay(10_000, null, { ref: false })])
+        const took = performance.now() - since
+        times.push(took)
+        await delay(EVERY_MS - (took % EVERY_MS))
+      }
+    }),
+  )
   return times.sort((one, other) => one - other)
 }
 
@@ -125,20 +148,26 @@ function read({ child }: Served): Reading {
 async function rejected({ metrics }: Served): Promise<number> {
   if (metrics === null) return Number.NaN
   const text = await (await fetch(`http://127.0.0.1:${metrics}/metrics`)).text()
-  return [...text.matchAll(/^sidegate_connections_rejected_total\{.*\} (\d+)$/gm)].reduce((sum, [, count]) => sum + Number(count), 0)
+  return [...text.matchAll(/^sidegate_connections_rejected_total\{.*\} (\d+)$/gm)].reduce(
+    (sum, [, count]) => sum + Number(count),
+    0,
+  )
 }
 
 type Storm = Record<'reset' | 'answered' | 'closed' | 'admitted' | 'failed' | 'p50' | 'p99', number>
 
 async function storm({ port }: Served, { says }: Scene, seconds: number): Promise<Storm> {
-  const child = spawn(join(folder, 'storm'), [String(port), String(PER_SECOND), String(seconds), says], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(join(folder, 'storm'), [String(port), String(PER_SECOND), String(seconds), says], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   let said = ''
   child.stdout.on('data', (chunk: Buffer) => (said += String(chunk)))
   await once(child, 'close')
   return JSON.parse(said) as Storm
 }
 
-const quantile = (sorted: number[], q: number): string => (sorted[Math.floor(sorted.length * q)] ?? 0).toFixed(2)
+const quantile = (sorted: number[], q: number): string =>
+  (sorted[Math.floor(sorted.length * q)] ?? 0).toFixed(2)
 const shown = (times: number[]): string => `${quantile(times, 0.5)}, ${quantile(times, 0.99)}`
 
 async function run(scene: Scene, upstream: number): Promise<{ costUs: number }> {
@@ -153,7 +182,10 @@ async function run(scene: Scene, upstream: number): Promise<{ costUs: number }> 
     const before = read(served)
     const countedBefore = await rejected(served)
     const since = performance.now()
-    const [found, beside] = await Promise.all([storm(served, scene, SECONDS), echoes(pairs, since + SECONDS * 1000)])
+    const [found, beside] = await Promise.all([
+      storm(served, scene, SECONDS),
+      echoes(pairs, since + SECONDS * 1000),
+    ])
     const seconds = (performance.now() - since) / 1000
     const during = read(served)
     await delay(1500)
@@ -174,10 +206,16 @@ async function run(scene: Scene, upstream: number): Promise<{ costUs: number }> 
 }
 
 async function main(): Promise<void> {
-  execFileSync('gcc', ['-O2', '-o', join(folder, 'storm'), join(import.meta.dirname, 'storm.c')], { stdio: 'inherit' })
-  const echo = net.createServer({ noDelay: true }, (socket) => void socket.on('error', () => {}).pipe(socket)).listen(0, '127.0.0.1')
+  execFileSync('gcc', ['-O2', '-o', join(folder, 'storm'), join(import.meta.dirname, 'storm.c')], {
+    stdio: 'inherit',
+  })
+  const echo = net
+    .createServer({ noDelay: true }, (socket) => void socket.on('error', () => {}).pipe(socket))
+    .listen(0, '127.0.0.1')
   const websockets = new WebSocketServer({ host: '127.0.0.1', port: 0 })
-  websockets.on('connection', (socket) => socket.on('message', (data, binary) => socket.send(data, { binary })))
+  websockets.on('connection', (socket) =>
+    socket.on('message', (data, binary) => socket.send(data, { binary })),
+  )
   await Promise.all([once(echo, 'listening'), once(websockets, 'listening')])
   try {
     let bareUs = Number.NaN

@@ -21,7 +21,29 @@ const CLIENTS = 16
 
 const folder = mkdtempSync(join(tmpdir(), 'sidegate-bench-'))
 const [cert, key] = [join(folder, 'tls.crt'), join(folder, 'tls.key')]
-execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', key, '-out', cert, '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'], { stdio: 'ignore' })
+execFileSync(
+  'openssl',
+  [
+    'req',
+    '-x509',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:prime256v1',
+    '-nodes',
+    '-keyout',
+    key,
+    '-out',
+    cert,
+    '-days',
+    '2',
+    '-subj',
+    '/CN=localhost',
+    '-addext',
+    'subjectAltName=DNS:localhost',
+  ],
+  { stdio: 'ignore' },
+)
 const ca = readFileSync(cert)
 
 interface Gate {
@@ -32,7 +54,12 @@ interface Gate {
 
 /** Each connection has a handshake of its own, unless `session` resumes one. */
 async function secure(port: number, session?: Buffer): Promise<tls.TLSSocket> {
-  const socket = tls.connect({ socket: await connect(port), servername: 'localhost', ca, ...(session === undefined ? {} : { session }) })
+  const socket = tls.connect({
+    socket: await connect(port),
+    servername: 'localhost',
+    ca,
+    ...(session === undefined ? {} : { session }),
+  })
   socket.on('error', () => {})
   await once(socket, 'secureConnect')
   return socket
@@ -42,7 +69,10 @@ async function startGate(name: string, nth: number, upstream: number): Promise<G
   const port = 18_400 + nth * 10
   const file = join(folder, `${nth}.yaml`)
   const isSecure = name !== 'in the clear'
-  writeFileSync(file, `health: { address: "127.0.0.1:${port + 1}" }\nadmin: { address: "127.0.0.1:${port + 2}" }\nlog: { level: error }\nlisteners:\n  - { address: "127.0.0.1:${port}", protocol: tcp, upstream: "127.0.0.1:${upstream}"${isSecure ? `, tls: { cert: ${cert}, key: ${key} }` : ''} }\n`)
+  writeFileSync(
+    file,
+    `health: { address: "127.0.0.1:${port + 1}" }\nadmin: { address: "127.0.0.1:${port + 2}" }\nlog: { level: error }\nlisteners:\n  - { address: "127.0.0.1:${port}", protocol: tcp, upstream: "127.0.0.1:${upstream}"${isSecure ? `, tls: { cert: ${cert}, key: ${key} }` : ''} }\n`,
+  )
   const child = runGate(file)
   ;(await connect(port)).destroy()
   if (!isSecure) return { name, child, open: () => connect(port) }
@@ -61,7 +91,7 @@ async function ticket(port: number): Promise<Buffer> {
 
 /** Reads until `bytes` have come. */
 async function reply(socket: Socket, bytes: number): Promise<void> {
-  for (let got = 0; got < bytes; ) {
+  for (let got = 0; got < bytes;) {
     const [chunk] = (await once(socket, 'data')) as [Buffer]
     got += chunk.length
   }
@@ -123,7 +153,8 @@ server.listen(0, '127.0.0.1', 1024)
 await once(server, 'listening')
 const { port: upstream } = server.address() as AddressInfo
 const gates: Gate[] = []
-for (const [nth, name] of ['in the clear', 'TLS', 'TLS, resumed'].entries()) gates.push(await startGate(name, nth, upstream))
+for (const [nth, name] of ['in the clear', 'TLS', 'TLS, resumed'].entries())
+  gates.push(await startGate(name, nth, upstream))
 
 await compare(gates, [
   { what: 'memory of an idle pair', unit: 'B', ask: idle, rounds: 1 },

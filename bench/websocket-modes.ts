@@ -11,7 +11,12 @@ import { WebSocket, WebSocketServer } from 'ws'
 import { runGate } from './gate.ts'
 import { compare, cpu, memory } from './measure.ts'
 
-const modes = { 'frames': 'mode: frames', 'messages': 'mode: messages', 'messages, dropOldest': 'mode: messages, slowConsumer: { policy: dropOldest }', 'messages, compression on': 'mode: messages, compression: on' }
+const modes = {
+  frames: 'mode: frames',
+  messages: 'mode: messages',
+  'messages, dropOldest': 'mode: messages, slowConsumer: { policy: dropOldest }',
+  'messages, compression on': 'mode: messages, compression: on',
+}
 const IDLE_PAIRS = 2000
 const ROUNDS = 3
 const ROUND_MS = 1000
@@ -28,11 +33,17 @@ interface Gate {
 async function startGate(name: string, websocket: string, upstream: number, nth: number): Promise<Gate> {
   const port = 18_300 + nth * 10
   const file = join(folder, `${nth}.yaml`)
-  writeFileSync(file, `health: { address: "127.0.0.1:${port + 1}" }\nadmin: { address: "127.0.0.1:${port + 2}" }\nlog: { level: error }\nlisteners:\n  - { address: "127.0.0.1:${port}", protocol: http, upstream: "127.0.0.1:${upstream}", websocket: { ${websocket} } }\n`)
+  writeFileSync(
+    file,
+    `health: { address: "127.0.0.1:${port + 1}" }\nadmin: { address: "127.0.0.1:${port + 2}" }\nlog: { level: error }\nlisteners:\n  - { address: "127.0.0.1:${port}", protocol: http, upstream: "127.0.0.1:${upstream}", websocket: { ${websocket} } }\n`,
+  )
   const child = runGate(file)
   const gate = { name, child, url: `ws://127.0.0.1:${port}` }
   for (;;) {
-    const isUp = await open(gate, false).then((socket) => (socket.terminate(), true), () => false)
+    const isUp = await open(gate, false).then(
+      (socket) => (socket.terminate(), true),
+      () => false,
+    )
     if (isUp) return gate
     await pass(100)
   }
@@ -49,7 +60,9 @@ async function open({ url }: Gate, perMessageDeflate: boolean): Promise<WebSocke
 /** Microseconds of the gate's CPU for each message, there and back being two; `inFlight` at a time for each client. */
 async function cost(gate: Gate, bytes: number, inFlight: number): Promise<number> {
   const payload = Buffer.alloc(bytes, 'some text that a service might send, ')
-  const sockets = await Promise.all(Array.from({ length: CLIENTS }, () => open(gate, gate.name.includes('compression'))))
+  const sockets = await Promise.all(
+    Array.from({ length: CLIENTS }, () => open(gate, gate.name.includes('compression'))),
+  )
   let messages = 0
   for (const socket of sockets) {
     socket.on('message', () => {
@@ -73,7 +86,9 @@ async function idle(gate: Gate): Promise<number> {
   const before = memory(gate.child.pid!)
   const sockets: WebSocket[] = []
   while (sockets.length < IDLE_PAIRS) {
-    const some = await Promise.all(Array.from({ length: 50 }, () => open(gate, gate.name.includes('compression'))))
+    const some = await Promise.all(
+      Array.from({ length: 50 }, () => open(gate, gate.name.includes('compression'))),
+    )
     // One message each: what is made with the first is counted too.
     await Promise.all(some.map((socket) => (socket.send('hello'.repeat(300)), once(socket, 'message'))))
     sockets.push(...some)
@@ -90,7 +105,8 @@ server.on('connection', (socket) => socket.on('message', (data, binary) => socke
 await once(server, 'listening')
 const { port } = server.address() as AddressInfo
 const gates: Gate[] = []
-for (const [nth, [mode, websocket]] of Object.entries(modes).entries()) gates.push(await startGate(mode, websocket, port, nth))
+for (const [nth, [mode, websocket]] of Object.entries(modes).entries())
+  gates.push(await startGate(mode, websocket, port, nth))
 
 await compare(gates, [
   { what: 'memory of an idle pair', unit: 'B', ask: idle, rounds: 1 },

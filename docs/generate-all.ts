@@ -6,7 +6,16 @@ import { dirname, join } from 'node:path'
 
 const root = dirname(import.meta.dirname)
 /** The charts copy the dashboards and rules, so they come last. */
-const generators = ['docs/generate.ts', 'deploy/observability/generate.ts', 'deploy/generate.ts', 'helm/generate.ts']
+const generators = [
+  'docs/generate.ts',
+  'deploy/observability/generate.ts',
+  'deploy/generate.ts',
+  'helm/generate.ts',
+]
 
-const codes = generators.map((generator) => spawnSync(process.execPath, [join(root, generator), ...process.argv.slice(2)], { stdio: 'inherit' }).status)
+const codes = generators.map(
+  (generator) =>
+    spawnSync(process.execPath, [join(root, generator), ...process.argv.slice(2)], { stdio: 'inherit' })
+      .status,
+)
 process.exitCode = codes.every((code) => code === 0) ? 0 : 1

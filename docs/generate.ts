@@ -77,7 +77,10 @@ function groupText(group: Group): string {
   const table = [
     '| key | value | default | reload | meaning |',
     '|---|---|---|---|---|',
-    ...group.rows.map((row) => `| \`${nameOf(row)}\` | ${row.meta.type.replaceAll('|', '\\|')} | ${defaultCell(row)} | ${reloadEffect(row.path)} | ${meaningCell(row)} |`),
+    ...group.rows.map(
+      (row) =>
+        `| \`${nameOf(row)}\` | ${row.meta.type.replaceAll('|', '\\|')} | ${defaultCell(row)} | ${reloadEffect(row.path)} | ${meaningCell(row)} |`,
+    ),
   ]
   return `### ${title}\n\n${group.meaning}\n\n${table.join('\n')}\n`
 }
@@ -93,7 +96,8 @@ function defaultCell({ meta }: Row): string {
 }
 
 function meaningCell({ meta }: Row): string {
-  const text = meta.innocent === undefined ? meta.meaning : `${meta.meaning} *Spares:* ${lowerFirst(meta.innocent)}`
+  const text =
+    meta.innocent === undefined ? meta.meaning : `${meta.meaning} *Spares:* ${lowerFirst(meta.innocent)}`
   return text.replaceAll('|', '\\|')
 }
 
@@ -132,12 +136,13 @@ function example(): string {
   for (const { path, rows: all } of groups().filter((group) => !group.isOptional)) {
     // What can also be a map is written as one.
     const rows = all.filter((row) => !paths.has(row.path))
-    const steps = path.split('.')
+    const steps = path === '' ? [] : path.split('.')
     for (const [depth, step] of steps.entries()) {
-      if (path !== '' && open[depth] !== step) lines.push(`${indent(steps.slice(0, depth))}${step.replace('[]', '')}:`)
+      if (open[depth] !== step) lines.push(`${indent(steps.slice(0, depth))}${step.replace('[]', '')}:`)
     }
     open = steps
-    for (const [index, row] of rows.entries()) lines.push(exampleLine(row, steps, index === 0 && path.endsWith('[]')))
+    for (const [index, row] of rows.entries())
+      lines.push(exampleLine(row, steps, index === 0 && path.endsWith('[]')))
   }
   return `${lines.join('\n')}\n`
 }
@@ -186,11 +191,22 @@ function reasonLine({ reason, manner, http, websocket }: Explanation): string {
   return `| [\`${reason}\`](#${reason}) | ${manner.split(':')[0]} | ${http} | ${websocket} |`
 }
 
-function reasonText({ reason, when, causes, manner, http, websocket, keys, metric }: Explanation): string {
+function reasonText({
+  reason,
+  when,
+  causes,
+  manner,
+  http,
+  websocket,
+  http2,
+  keys,
+  metric,
+}: Explanation): string {
   const facts = [
     `- Manner: ${manner}`,
     ...(http === '-' ? [] : [`- HTTP status: ${http}`]),
     ...(websocket === '-' ? [] : [`- WebSocket close code: ${websocket}`]),
+    `- HTTP/2 codes: ${http2}`,
     ...keys.map(keyLine),
     `- Metric: \`${metric}\``,
   ]
@@ -202,4 +218,8 @@ function keyLine({ name, default: value }: Explanation['keys'][number]): string 
   return value === '' ? `- Key: \`${name}\`` : `- Key: \`${name}\` (default: ${value})`
 }
 
-process.exitCode = writeOrCheck({ folder: import.meta.dirname, files: documents(), generator: 'docs/generate.ts' })
+process.exitCode = writeOrCheck({
+  folder: import.meta.dirname,
+  files: documents(),
+  generator: 'docs/generate.ts',
+})

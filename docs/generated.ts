@@ -19,10 +19,13 @@ export interface Generated {
 /** The exit code: 1 where `--check` finds something out of date. */
 export function writeOrCheck({ folder, files, orphans = [], generator }: Generated): number {
   const path = (name: string): string => join(folder, name)
-  const stale = Object.entries(files).filter(([name, text]) => !existsSync(path(name)) || readFileSync(path(name), 'utf8') !== text)
+  const stale = Object.entries(files).filter(
+    ([name, text]) => !existsSync(path(name)) || readFileSync(path(name), 'utf8') !== text,
+  )
   if (process.argv.includes('--check')) {
     const names = [...stale.map(([name]) => name), ...orphans]
-    for (const name of names) process.stderr.write(`${relative(root, path(name))} is out of date, run node ${generator}\n`)
+    for (const name of names)
+      process.stderr.write(`${relative(root, path(name))} is out of date, run node ${generator}\n`)
     return names.length > 0 ? 1 : 0
   }
   for (const [name, text] of stale) {
