@@ -13,11 +13,14 @@ export interface Clock {
   wall(): number
   /** Calls `run` every `ms` until the returned function is called. Does not keep the process alive. */
   every(ms: number, run: () => void): () => void
-  /** Calls `run` once after `ms`, unless the returned function is called first. Keeps the process alive. */
+  /** Calls `run` once, `ms` from `now` or later and never before, unless the returned function is called first. Keeps the process alive. */
   after(ms: number, run: () => void): () => void
   /** Calls `run` after the event loop has polled its descriptors once more. */
   nextTurn(run: () => void): void
 }
+
+/** Node runs a longer one at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 export const systemClock: Clock = {
   now: () => Math.floor(performance.now()),
@@ -28,7 +31,14 @@ export const systemClock: Clock = {
     return () => clearInterval(timer)
   },
   after(ms, run) {
-    const timer = setTimeout(run, ms)
+    const at = systemClock.now() + Math.ceil(ms)
+    // Node counts from the beginning of the turn, so a timer comes early by as long as the turn has lasted already.
+    const look = () => {
+      const leftMs = at - systemClock.now()
+      if (leftMs <= 0) run()
+      else timer = setTimeout(look, Math.min(leftMs, LONGEST_TIMER_MS))
+    }
+    let timer = setTimeout(look, Math.min(ms, LONGEST_TIMER_MS))
     return () => clearTimeout(timer)
   },
   nextTurn: (run) => void setImmediate(run),

@@ -283,3 +283,23 @@ test('a sweep for each name: the short deadlines of one are no reason to look at
   await clock.pass(500)
   t.same([fast.at.length, slow.at.length], [100, 7])
 })
+
+test('a timer never comes before its time, however long the turn that armed it had lasted', async (t) => {
+  await new Promise((resolve) => setTimeout(resolve, 1))
+  const from = systemClock.now()
+  while (systemClock.now() < from + 50);
+  for (const ms of [0.4, 7.9, 20]) {
+    const armedAt = systemClock.now()
+    await new Promise<void>((resolve) => void systemClock.after(ms, resolve))
+    t.ok(systemClock.now() - armedAt >= ms, `${ms} ms`)
+    while (systemClock.now() < armedAt + 60);
+  }
+})
+
+test('a timer of more than 24 days waits, and can be called off', async (t) => {
+  let ran = false
+  const cancel = systemClock.after(2 ** 40, () => (ran = true))
+  await new Promise<void>((resolve) => void systemClock.after(5, resolve))
+  cancel()
+  t.notOk(ran)
+})
