@@ -3,14 +3,17 @@
 import type { Http2Stream } from 'node:http2'
 import { freeBuffer } from '../core/free-buffer.ts'
 
-/** Writes `pieces`, of which there is at least one, in one turn. They are the stream's from here on; `onWritten` follows once all are in frames, or cannot be. */
+/**
+ * Writes `pieces`, of which there is at least one, in one turn. They are the stream's from here on; `onWritten` follows once all are in frames, or cannot be.
+ * A stream that is destroyed calls back at once, and without an error where it has ended well: nghttp2 has its last frames then, and reads them from these
+ * pieces a moment later.
+ */
 export function writePieces(stream: Http2Stream, pieces: readonly Buffer[], onWritten: () => void): void {
   const last = pieces.length - 1
   if (last > 0) stream.cork()
   for (const piece of pieces.slice(0, last)) stream.write(piece)
   stream.write(pieces[last]!, (error) => {
-    // What is left of a write that failed may be looked at yet.
-    if (!error) for (const piece of pieces) freeBuffer(piece)
+    if (!error && !stream.destroyed) for (const piece of pieces) freeBuffer(piece)
     onWritten()
   })
   if (last > 0) stream.uncork()
