@@ -67,6 +67,8 @@ export interface Endpoint {
   inject?(frame: Buffer): void
   /** Bytes of a message that is not whole yet: they wait for its sender, so they are not in `queued`. */
   readonly assembling?: number
+  /** Bytes that the peer sent and that wait here for the other side to take some. Of a socket they wait in the kernel. */
+  readonly unread?: number
   /**
    * Stops reading. A paused endpoint is blind: it reports neither FIN nor RST until it is resumed, so a deadline on
    * the side that does not take the bytes is what ends such a pair.

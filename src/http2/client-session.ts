@@ -26,7 +26,6 @@ import { readRequest } from './client-request.ts'
 import type { StreamRequest } from './client-request.ts'
 import type { RawFields } from './fields.ts'
 import { ClientStream } from './client-stream.ts'
-import type { StreamHome } from './client-stream.ts'
 import { codeName, connectionCode, NO_ERROR, PROTOCOL_ERROR } from './codes.ts'
 import type { ClientFlow } from './flow.ts'
 import { ALL_STREAMS, goawayFrame } from './goaway.ts'
@@ -35,6 +34,8 @@ import type { Http2Context, Http2Options } from './options.ts'
 import { resetStream } from './reset-stream.ts'
 import { SessionFrames } from './session-frames.ts'
 import { SessionWaits } from './session-waits.ts'
+import { SharedWindows } from './shared-windows.ts'
+import type { StreamHome } from './stream-home.ts'
 import { Wire } from './wire.ts'
 
 const END_STREAM = 1
@@ -54,6 +55,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
   /** By the ids of their records. */
   readonly #streams = new Roll<ClientStream>()
   readonly #frames: SessionFrames
+  readonly windows: SharedWindows
   #lastId = 0
   readonly #waits: SessionWaits
   #hasClientEnded = false
@@ -73,6 +75,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     this.#wire = new Wire((run) => context.clock.nextTurn(run))
     this.#pair = new Pair(connection, client, this.#wire, options.pair, context, this)
     this.#session = nodeHttp2().performServerHandshake(this.#wire.duplex, this.#settings())
+    this.windows = new SharedWindows(this.#session)
     this.#listen(this.#session)
   }
 
@@ -116,12 +119,8 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     return false
   }
 
-  get measurements(): number {
-    return this.#pair.toClient.sink.measurements
-  }
-
-  measure(): void {
-    this.#pair.toClient.sink.measure()
+  get socket(): Endpoint {
+    return this.#pair.toClient.sink
   }
 
   #listen(session: ServerHttp2Session): void {
@@ -208,6 +207,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     const stream = this.#streams.get(connection.id)
     if (stream === undefined) return
     this.#streams.delete(connection.id, stream)
+    this.windows.onRead(stream)
     if (this.#isOver) return
     const leaving = this.#context.leaving()
     if (leaving !== null && this.#leaving === null) this.#pair.close(makeClose(leaving, 'sidegate', 'relay'))
@@ -327,6 +327,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
 
   sweep(now: number): Close | null {
     if (this.#leaving !== null && now - this.#leaving.since >= ROUND_TRIP_MS) this.#sayFinal()
+    this.windows.sweep()
     const { toClient, toUpstream } = this.#pair
     const isAsked = this.#streams.size > 0 && toClient.sink.queued === 0
     return (

@@ -28,25 +28,13 @@ import type { StreamRequest } from './client-request.ts'
 import { resetStream } from './reset-stream.ts'
 import { nobody } from './nobody.ts'
 import { codeName, NO_ERROR, streamCode } from './codes.ts'
-import type { ClientFlow, Flowing } from './flow.ts'
+import type { Flowing } from './flow.ts'
+import type { StreamHome } from './stream-home.ts'
 
 /** As large as a frame that every peer takes (RFC 9113 section 4.2). */
 const PIECE = 16_384
 const UNKNOWN: LookedAt = { unacknowledged: 0, unread: 0, looks: Number.POSITIVE_INFINITY }
 const NONE: RawFields = []
-
-/** The connection of a stream. */
-export interface StreamHome extends Carrier {
-  readonly flow: ClientFlow
-  /** Of what was sent, as `flow.sent` counts, so much has been taken off the socket, as fine as the system tells. */
-  hasTaken(bytes: number): boolean
-  readonly measurements: number
-  measure(): void
-  /** Its streams end with it, and why is to come: it closes each. */
-  readonly isFalling: boolean
-  /** In another turn. */
-  later(run: () => void): void
-}
 
 const kClient = Symbol('client')
 type OwnedStream = ServerHttp2Stream & { [kClient]?: ClientStream | undefined }
@@ -141,7 +129,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   }
 
   get measurements(): number {
-    return this.#home.measurements
+    return this.#home.socket.measurements
   }
 
   /** Of the request, what came and is not handed on yet. */
@@ -169,7 +157,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
 
   /** What of it is on its way to the client. */
   measure(): void {
-    this.#home.measure()
+    this.#home.socket.measure()
   }
 
   look(): LookedAt {
@@ -183,7 +171,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   }
 
   #give(bytes: Buffer): void {
-    if (!this.owner.onBytes(this, bytes, bytes.length)) this.#stream.pause()
+    if (!this.owner.onBytes(this, bytes, bytes.length)) this.pause()
   }
 
   #onRequestEnd(): void {
@@ -194,11 +182,15 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   }
 
   pause(): void {
-    if (this.#hasMore) this.#stream.pause()
+    if (!this.#hasMore) return
+    this.#stream.pause()
+    this.#home.windows.onStalled(this)
   }
 
   resume(): void {
-    if (this.#hasMore && !this.#isClosed) this.#stream.resume()
+    if (!this.#hasMore || this.#isClosed) return
+    this.#stream.resume()
+    this.#home.windows.onRead(this)
   }
 
   write(bytes: Buffer, start: number, end: number): void {

@@ -16,6 +16,7 @@ import { rawOf } from '../endpoint/raw-socket.ts'
 import { codeName } from './codes.ts'
 import { SessionPings } from './session-pings.ts'
 import type { PingRules } from './session-pings.ts'
+import { SharedWindows } from './shared-windows.ts'
 import type { UpstreamStream } from './upstream-stream.ts'
 
 /** Gets a session with room, or none. */
@@ -54,6 +55,7 @@ export class UpstreamSession {
   readonly #streams = new Set<UpstreamStream>()
   readonly #ending = new Map<ClientHttp2Stream, number>()
   readonly #pings: SessionPings
+  readonly windows: SharedWindows
   #state: 'greeting' | 'open' | 'leaving' | 'gone' = 'greeting'
   #max = 0
   #problem: NodeJS.ErrnoException | null = null
@@ -81,6 +83,7 @@ export class UpstreamSession {
     socket.on('end', () => this.#onSocketEnd())
     socket.on('close', () => this.#salvage())
     this.#session = nodeHttp2().connect(authority, { ...OPTIONS, createConnection: () => socket })
+    this.windows = new SharedWindows(this.#session)
     this.#watch(this.#session)
   }
 
@@ -133,6 +136,7 @@ export class UpstreamSession {
   }
 
   leave(stream: UpstreamStream): void {
+    this.windows.onRead(stream)
     if (!this.#streams.delete(stream)) return
     if (this.#streams.size === 0) this.idleSince = this.#now()
     this.#owner.onRoom(this)
@@ -185,6 +189,7 @@ export class UpstreamSession {
       if (now - since >= END_MS && !stream.closed) stream.close(http2Codes.CANCEL)
     if (this.#state !== 'open' && this.#state !== 'leaving') return
     if (this.#session.destroyed) return this.#dropSocket(now)
+    this.windows.sweep()
     const verdict = this.#pings.sweep(this.#socket.bytesRead, this.#streams.size > 0, now)
     if (verdict === 'ask') this.#ping()
     else if (verdict === 'stuck') this.retire()

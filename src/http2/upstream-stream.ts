@@ -76,6 +76,11 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
     return this.#body.queued
   }
 
+  /** Of the answer, what came and is not handed on yet. */
+  get unread(): number {
+    return (this.#stream?.readableLength ?? 0) + this.#held.reduce((sum, { length }) => sum + length, 0)
+  }
+
   get isClosed(): boolean {
     return this.#isClosed
   }
@@ -132,12 +137,14 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
 
   pause(): void {
     this.isPaused = true
+    this.#session.windows.onStalled(this)
     this.#stream?.pause()
   }
 
   resume(): void {
     if (!this.isPaused) return
     this.isPaused = false
+    this.#session.windows.onRead(this)
     if (this.#held.length > 0) this.#home.later(() => this.#giveHeld())
     else this.#read()
   }
@@ -178,6 +185,7 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
     this.#awaited = null
     this.#session = session
     session.join(this)
+    if (this.isPaused) session.windows.onStalled(this)
     this.#ask()
   }
 
@@ -217,6 +225,7 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
     this.#isClosed = true
     this.#awaited?.cancel()
     this.#held = []
+    this.#session.windows.onRead(this)
     const { end } = this.#connection
     if (this.#stream === null) this.#session.leave(this)
     else if (!this.#stream.closed) this.#part(this.#stream, end)

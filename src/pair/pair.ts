@@ -119,7 +119,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
   }
 
   assembling(side: PeerSide): number {
-    if (side === 'client') return this.#client.assembling ?? 0
+    if (side === 'client') return (this.#client.assembling ?? 0) + (this.#upstream.unread ?? 0)
     return (this.#upstream.assembling ?? 0) + (this.#dialogue?.held ?? 0)
   }
 

@@ -1,9 +1,11 @@
-// What clients and services of plain HTTP can do to a container of 128 MiB, the smallest that docs/sizing.md has: the process lives, somebody else
-// is served at once afterwards, and the kernel kills nobody.
+// What clients and services of HTTP can do to a container of 128 MiB, the smallest that docs/sizing.md has: the process lives, somebody else is served at once
+// afterwards, and the kernel kills nobody. Two thousand streams on both sides need the next size.
 
 import { test } from 'tap'
 import type { Test } from 'tap'
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import net from 'node:net'
 import { once } from 'node:events'
 import { promisify } from 'node:util'
@@ -14,7 +16,7 @@ import { parseAnswer } from '../support/http.ts'
 import { connect, listen } from '../support/peers.ts'
 import type { Wire } from '../support/wire.ts'
 import { slowAccept } from '../support/slow-accept.ts'
-import { needs } from '../support/tools.ts'
+import { freePort, needs, temporary } from '../support/tools.ts'
 import { get, runProgram } from '../system/program.ts'
 import type { Program } from '../system/program.ts'
 
@@ -34,12 +36,16 @@ interface Limited {
 
 /** A gate in its cgroup, before `serve`. */
 async function inLittle(t: Test, serve: (wire: Wire) => unknown, keys = ''): Promise<Limited> {
-  const memory = limitedMemory(t, LIMIT)
   const service = await listen(t, (wire) => Promise.resolve(serve(wire)).catch(() => wire.end()))
-  const program = await runProgram(t, [`protocol: http, upstream: "127.0.0.1:${service.port}"${keys}`], {
+  return limitedGate(t, LIMIT, `upstream: "127.0.0.1:${service.port}"${keys}`)
+}
+
+async function limitedGate(t: Test, limit: number, keys: string): Promise<Limited> {
+  const memory = limitedMemory(t, limit)
+  const program = await runProgram(t, [`protocol: http, ${keys}`], {
     under: [...memory.under, 'env', 'NODE_OPTIONS=--max-old-space-size-percentage=50'],
   })
-  t.equal((await program.metrics()).get('sidegate_memory_limit_bytes'), LIMIT)
+  t.equal((await program.metrics()).get('sidegate_memory_limit_bytes'), limit)
   const used = async (): Promise<number> => (await program.metrics()).get('sidegate_memory_usage_bytes')!
   return {
     program,
@@ -252,3 +258,37 @@ test(
     await isWell()
   },
 )
+
+for (const way of ['downloads', 'uploads'])
+  test(
+    `2,000 ${way} of 200 KB at a time, of twenty connections, arrive in 256 MiB from a service that speaks HTTP/2`,
+    { ...limited, skip: cannotLimitMemory() || needs('h2load').skip || needs('nghttpd').skip },
+    async (t) => {
+      const folder = temporary(t)
+      const file = join(folder, 'large')
+      writeFileSync(file, Buffer.alloc(200_000, 'x'))
+      writeFileSync(join(folder, 'index.html'), 'ok')
+      const port = freePort()
+      const service = spawn('nghttpd', ['--no-tls', '-a', '127.0.0.1', '-d', folder, String(port)])
+      t.teardown(() => service.kill('SIGKILL'))
+      const { program, isWell } = await limitedGate(
+        t,
+        256 * MIB,
+        `http: { h2c: on }, upstream: { addresses: ["127.0.0.1:${port}"], protocol: h2c }`,
+      )
+      const url = `http://127.0.0.1:${program.port}/large`
+      const body = way === 'uploads' ? ['-d', file] : []
+      const { stdout } = await promisify(execFile)('h2load', [
+        '-n',
+        '2000',
+        '-c',
+        '20',
+        '-m',
+        '100',
+        ...body,
+        url,
+      ])
+      t.match(stdout, /2000 succeeded, 0 failed/)
+      await isWell()
+    },
+  )
