@@ -13,6 +13,11 @@ const CLOSE = 0x88
 /** The head of a ping of the gate: eight bytes of payload. */
 const PING = Buffer.from([0x89, 8])
 
+/** As the gate knows a client: two that go to different ports may come from the same one. */
+export function addressOf({ localPort, remotePort }: net.Socket): string {
+  return `${HOST}:${localPort} to ${remotePort}`
+}
+
 /** A client over a bare socket. It sends FIN once it saw one, and otherwise only what it is told to. */
 export class RawClient {
   /** As the gate knows it. */
@@ -40,7 +45,7 @@ export class RawClient {
 
   private constructor(socket: net.Socket) {
     this.#socket = socket
-    this.address = `${HOST}:${socket.localPort}`
+    this.address = addressOf(socket)
     socket.on('data', (chunk: Buffer) => this.#onData(chunk))
     socket.on('end', () => socket.end())
     socket.on('error', () => (this.#isReset = true))
@@ -153,7 +158,7 @@ export class GoodWebSocket {
     const socket = new WebSocket(`ws://${HOST}:${port}${path}`, { perMessageDeflate: false })
     return await new Promise((resolve, reject) => {
       let address = ''
-      socket.once('upgrade', (response) => (address = `${HOST}:${response.socket.localPort}`))
+      socket.once('upgrade', (response) => (address = addressOf(response.socket)))
       socket.once('open', () => resolve(new GoodWebSocket(socket, address)))
       socket.once('error', reject)
     })

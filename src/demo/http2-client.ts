@@ -3,6 +3,7 @@
 import http2 from 'node:http2'
 import type { ClientHttp2Session } from 'node:http2'
 import net from 'node:net'
+import { addressOf } from './clients.ts'
 import { sleep } from './sleep.ts'
 
 const HOST = '127.0.0.1'
@@ -22,7 +23,7 @@ export class Http2Client {
   }
 
   private constructor(socket: net.Socket) {
-    this.address = `${HOST}:${socket.localPort}`
+    this.address = addressOf(socket)
     this.#session = http2.connect('http://demo', { createConnection: () => socket })
     this.#session.on('error', () => {})
   }

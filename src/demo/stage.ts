@@ -109,7 +109,7 @@ export class Stage {
     return this.#gate?.adminPort ?? 0
   }
 
-  /** How the connection of the client at `address` ended, once it has. */
+  /** How the connection of the client ended that is known by `address` (`addressOf`), once it has. */
   endOf(address: string): Promise<End> {
     return this.#end(address).promise
   }
@@ -125,11 +125,13 @@ export class Stage {
   }
 
   #note(line: string): void {
-    const { msg, client, close, side, session } = JSON.parse(line) as Record<string, string>
+    const { msg, client, listener, close, side, session } = JSON.parse(line) as Record<string, string>
     if (msg !== 'connection closed' || client === undefined || close === undefined || side === undefined)
       return
     this.logged.set(close, (this.logged.get(close) ?? 0) + 1)
     // A stream of HTTP/2 is no end of its connection.
-    if (session === undefined) this.#end(client).resolve({ reason: close, side })
+    if (session !== undefined) return
+    const address = `${client} to ${this.port(listener as ListenerName)}`
+    this.#end(address).resolve({ reason: close, side })
   }
 }
