@@ -70,16 +70,16 @@ const config = parseConfig(
 )
 
 const ends = new Map<string, number>()
-/** What clients do when the gate has reported the end of their connection, by their address. */
+/** What clients do when the gate has reported the end of their connection, by their listener and address: one port may go to several. */
 const told = new Map<string, () => void>()
 const writer = {
   dropped: 0,
   write(line: string) {
-    const { msg, close, client } = JSON.parse(line) as { msg: string; close: string; client: string }
+    const { msg, close, listener, client } = JSON.parse(line) as Record<string, string>
     if (msg !== 'connection closed') return
-    ends.set(close, (ends.get(close) ?? 0) + 1)
-    told.get(client)?.()
-    told.delete(client)
+    ends.set(close!, (ends.get(close!) ?? 0) + 1)
+    told.get(`${listener} ${client}`)?.()
+    told.delete(`${listener} ${client}`)
   },
 }
 const { operator, registry } = await startOperator(config, {
@@ -95,7 +95,7 @@ async function one(nth: number): Promise<void> {
   kinds[kind]?.client(socket)
   // A socket that has seen FIN does not see the RST that follows; a write would find it, and put it off.
   if (kind === HALF_CLOSED)
-    socket.once('connect', () => told.set(`127.0.0.1:${socket.localPort}`, () => socket.destroy()))
+    socket.once('connect', () => told.set(`l${kind} 127.0.0.1:${socket.localPort}`, () => socket.destroy()))
   await within(closed, { ...LONG, what: `the end of kind ${kind}` })
 }
 

@@ -130,11 +130,14 @@ class Scene {
   /** As many as there were, each known by its worker. */
   async post(): Promise<void> {
     while (this.sentinels.length < SENTINELS * WORKERS) {
-      const wire = await connect(this.#t, this.gate.ports[this.sentinels.length % 3]!)
+      const nth = this.sentinels.length % 3
+      const wire = await connect(this.#t, this.gate.ports[nth]!)
       await this.say(wire)
       const { body } = await ask(this.gate.adminPort, '/connections', {}, 'GET')
       const client = `127.0.0.1:${wire.socket.localPort}`
-      const row = (JSON.parse(body) as Row[]).find((one) => one['client'] === client)!
+      const row = (JSON.parse(body) as Row[]).find(
+        (one) => one['client'] === client && one['listener'] === `l${nth}`,
+      )!
       this.sentinels.push({ wire, worker: Number(row['id']) % WORKERS })
     }
   }
