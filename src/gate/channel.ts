@@ -3,7 +3,7 @@
 
 import type { MessagePort, Worker } from 'node:worker_threads'
 
-/** The other side has ended. */
+/** The other side has ended, or leaves a question that only looks unanswered. */
 export class Gone extends Error {}
 
 export type Line = MessagePort | Worker
@@ -19,7 +19,8 @@ type Message =
 export class Channel {
   readonly #line: Worker
   readonly #answer: Answer
-  readonly #asked = new Map<number, PromiseWithResolvers<unknown>>()
+  readonly #asked = new Map<number, { name: string; answer: PromiseWithResolvers<unknown> }>()
+  #unanswered: ReadonlySet<string> | null = null
   #lastId = 0
   #isClosed = false
 
@@ -32,12 +33,23 @@ export class Channel {
   }
 
   ask(name: string, question: unknown): Promise<unknown> {
-    if (this.#isClosed) return Promise.reject(new Gone(name))
+    if (this.#isClosed || this.#unanswered?.has(name) === true) return Promise.reject(new Gone(name))
     const id = ++this.#lastId
-    const asked = Promise.withResolvers<unknown>()
-    this.#asked.set(id, asked)
+    const answer = Promise.withResolvers<unknown>()
+    this.#asked.set(id, { name, answer })
     this.#post({ kind: 'question', id, name, question })
-    return asked.promise
+    return answer.promise
+  }
+
+  /** Questions of these names, those that wait and those to come, are rejected until it is told otherwise; null: none. */
+  leaveUnanswered(names: ReadonlySet<string> | null): void {
+    this.#unanswered = names
+    if (names === null) return
+    for (const [id, { name, answer }] of this.#asked) {
+      if (!names.has(name)) continue
+      this.#asked.delete(id)
+      answer.reject(new Gone(name))
+    }
   }
 
   tell(name: string, question: unknown): void {
@@ -47,7 +59,7 @@ export class Channel {
   /** The other side has ended. */
   close(): void {
     this.#isClosed = true
-    for (const { reject } of this.#asked.values()) reject(new Gone('it has ended'))
+    for (const { answer } of this.#asked.values()) answer.reject(new Gone('it has ended'))
     this.#asked.clear()
   }
 
@@ -58,10 +70,10 @@ export class Channel {
 
   #hear(message: Message): void {
     if (message.kind === 'question') return void this.#reply(message.id, message.name, message.question)
-    const asked = this.#asked.get(message.id)
+    const answer = this.#asked.get(message.id)?.answer
     this.#asked.delete(message.id)
-    if (message.kind === 'answer') asked?.resolve(message.answer)
-    else asked?.reject(message.error)
+    if (message.kind === 'answer') answer?.resolve(message.answer)
+    else answer?.reject(message.error)
   }
 
   async #reply(id: number | null, name: string, question: unknown): Promise<void> {

@@ -163,6 +163,20 @@ export const gateQuestions = [
   'stop',
 ] as const satisfies ReadonlyArray<keyof GatePort>
 
+/** Those that only look, at all of a gate: what the others answer is of use without it. */
+export const looks: ReadonlySet<string> = new Set([
+  'list',
+  'rows',
+  'habits',
+  'recent',
+  'counts',
+  'metrics',
+  'figures',
+  'views',
+  'queued',
+  'queues',
+] satisfies ReadonlyArray<keyof GatePort>)
+
 /** The reports of a gate that nobody asked for. */
 export interface GateEvents {
   /** A line with its line feed. */

@@ -1,6 +1,6 @@
 // All gates of the process as one: questions go to each and their answers become one, orders go to each, and an id says which gate has
-// the connection. With one gate the messages are calls, in the turn that asks. A gate whose thread has ended answers nothing: what there
-// is is what the others tell, until another one has taken its place and holds to all that they were told.
+// the connection. With one gate the messages are calls, in the turn that asks. A gate whose thread has ended, or hangs, answers nothing: what there
+// is is what the others tell, and what it has shown of its metrics, until another one has taken its place and holds to all that they were told.
 
 import type { ConnectionQuery, RowsQuery } from '../admin/connection-query.ts'
 import type { ProfileKind } from '../admin/profiler.ts'
@@ -180,13 +180,21 @@ export class Gates implements Directory, DrainGates, OverloadGates {
   }
 
   async metrics(): Promise<MetricRows[]> {
-    const shown = await this.#each(async (gate, worker) => {
+    const shown = await this.#each((gate, worker) => this.#metricsOf(gate, worker))
+    return this.#left.length === 0 ? shown : [...shown, this.#left]
+  }
+
+  async #metricsOf(gate: GatePort, worker: number): Promise<MetricRows> {
+    try {
       const rows = await gate.metrics()
       // One that has ended meanwhile was counted with what it showed before.
       if (this.#gates[worker]?.port === gate) this.#shown[worker] = rows
       return rows
-    })
-    return this.#left.length === 0 ? shown : [...shown, this.#left]
+    } catch (error) {
+      // One that hangs is shown as it was: a counter that is gone for a while would look like one that began anew.
+      if (error instanceof Gone && this.#gates[worker]?.port === gate) return this.#shown[worker] ?? []
+      throw error
+    }
   }
 
   figures(): Promise<Figure[][]> {

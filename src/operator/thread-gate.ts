@@ -5,7 +5,7 @@ import type { Clock } from '../core/clock.ts'
 import { Pulse } from '../core/pulse.ts'
 import { Channel } from '../gate/channel.ts'
 import type { SentLines } from '../gate/log-line.ts'
-import { gateQuestions } from '../gate/messages.ts'
+import { gateQuestions, looks } from '../gate/messages.ts'
 import type { GatePort, GateSettings } from '../gate/messages.ts'
 import type { ThreadData } from '../gate/thread.ts'
 import type { Finding } from '../upstream/findings.ts'
@@ -34,6 +34,8 @@ export const THREAD_FILE = new URL(
   import.meta.url,
 )
 
+/** Without a beat for so long nobody waits for what it would tell: a scrape, a listing, and the watch over memory go on without it. */
+const SILENT_MS = 4000
 /** Without a beat for so long it hangs. */
 export const HANG_MS = 10_000
 /** What it may take to load everything where the machine is busy. */
@@ -50,6 +52,8 @@ export class ThreadGate implements OpenGate {
   #beats: number
   #hasBegun = false
   #silentMs = 0
+  /** Of that, while no snapshot of its heap was being taken. */
+  #hangingMs = 0
   /** A snapshot of its heap is being taken. */
   #isStill = false
 
@@ -95,12 +99,14 @@ export class ThreadGate implements OpenGate {
   /** Looks are counted, not time: where this thread stood still, so did that one. */
   #look(): void {
     const { beats } = this.#parts.pulse
-    const isSilent = beats === this.#beats && !this.#isStill
+    const isSilent = beats === this.#beats
     this.#hasBegun ||= !isSilent
     this.#silentMs = isSilent ? this.#silentMs + LOOK_MS : 0
+    this.#hangingMs = isSilent && !this.#isStill ? this.#hangingMs + LOOK_MS : 0
     this.#beats = beats
+    this.#channel.leaveUnanswered(this.#hasBegun && this.#silentMs >= SILENT_MS ? looks : null)
     const most = this.#hasBegun ? HANG_MS : BEGIN_MS
-    if (this.#silentMs >= most) void this.end(`its event loop did not turn for ${most / 1000}s`)
+    if (this.#hangingMs >= most) void this.end(`its event loop did not turn for ${most / 1000}s`)
   }
 
   #onExit(): void {

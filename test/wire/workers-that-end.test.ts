@@ -66,6 +66,26 @@ const isOf =
 
 const saw = (lines: readonly Row[], message: string): Row[] => lines.filter(({ msg }) => msg === message)
 
+/** A worker that hangs holds nobody up who only looks: its connections are left out, its counters stay as they were shown. */
+async function isToldWithout(
+  t: Test,
+  worker: number,
+  others: number,
+  { gate, lines }: { gate: Gate; lines: readonly Row[] },
+): Promise<void> {
+  await eventually(async () => (await rowsOf(gate)).every(({ id }) => Number(id) % WORKERS !== worker), LONG)
+  const [rows, text, info] = await Promise.all([
+    rowsOf(gate),
+    gate.metrics(),
+    ask(gate.adminPort, '/info', {}, 'GET'),
+  ])
+  t.same(saw(lines, 'worker ended'), [], 'while it hangs')
+  t.equal(rows.length, others)
+  t.equal(info.status, 200, info.body)
+  const labels = { listener: 'l0', protocol: 'tcp' }
+  t.equal(readSamples(text).sum('sidegate_connections_opened_total', labels), CLIENTS)
+}
+
 for (const kind of ['throw', 'exit', 'heap', 'hang'] as const satisfies ReadonlyArray<Fault['kind']>)
   test(
     `${kind}: clients of other workers feel nothing, and the worker is replaced`,
@@ -76,6 +96,7 @@ for (const kind of ['throw', 'exit', 'heap', 'hang'] as const satisfies Readonly
       const [lost, kept] = [clients.filter(isOf(worker)), clients.filter((one) => !isOf(worker)(one))]
       await gate.metrics()
       bring({ worker, kind })
+      if (kind === 'hang') await isToldWithout(t, worker, kept.length, { gate, lines })
       for (const { wire } of kept) await say(wire)
       for (const { wire } of lost) await within(wire.closed, LONG)
       await eventually(() => saw(lines, 'worker replaced').length === 1, LONG)
