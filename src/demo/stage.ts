@@ -57,6 +57,7 @@ listeners:
     address: "127.0.0.1:0"
     protocol: http
     upstream: 127.0.0.1:${service.webPort}
+    http: { h2c: on }
     websocket: { origins: [https://app.example] }
   - name: narrow
     address: "127.0.0.1:0"

@@ -3,6 +3,7 @@
 
 import { parseArgs } from 'node:util'
 import { gateCases } from './gate-cases.ts'
+import { h2Cases } from './h2-cases.ts'
 import { parts } from './parts.ts'
 import { chanceOf } from './random.ts'
 import type { Chance } from './random.ts'
@@ -21,7 +22,9 @@ if (amount === undefined) throw new Error('--for takes 30s, 5m, 1h')
 const ends = performance.now() + Number(amount) * units[unit!]!
 const first = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed)
 
-const { cases, stop } = await gateCases()
+const ofHttp1 = await gateCases()
+const ofHttp2 = await h2Cases()
+const cases = [...ofHttp1.cases, ...ofHttp2.cases]
 const all: ReadonlyArray<readonly [string, (chance: Chance) => unknown]> = [...parts, ...cases]
 const counts = new Map<string, number>()
 let failed = 0
@@ -45,7 +48,8 @@ process.on('uncaughtException', (error) => {
 console.log(`seeds from ${first}`)
 if (values.seed !== undefined) await runOne(first)
 else for (let seed = first; performance.now() < ends && failed < 20; seed++) await runOne(seed % 2 ** 31)
-await stop()
+await ofHttp1.stop()
+await ofHttp2.stop()
 console.log(
   [...counts].map(([name, count]) => `${name}: ${count}`).join(', '),
   failed === 0 ? '' : `\n${failed} failed`,

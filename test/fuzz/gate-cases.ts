@@ -1,44 +1,17 @@
 // Streams through whole gates over real sockets. The service is the recording one: what it has seen is what a gate let through.
 
-import type { Test } from 'tap'
 import { eventually, within } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
 import { recordingUpstream } from '../support/http-peers.ts'
 import type { Seen } from '../support/http-peers.ts'
 import { connect } from '../support/peers.ts'
-import type { Wire } from '../support/wire.ts'
+import { HANGS, Scope, send, turns } from './case.ts'
+import type { Case } from './case.ts'
 import { pieces } from './random.ts'
-import type { Chance } from './random.ts'
 import { strictAnswers, strictRequests } from './strict.ts'
 import type { Message, Stream } from './strict.ts'
 import { answers, mutated, requests } from './streams.ts'
-
-type Case = readonly [name: string, run: (chance: Chance) => Promise<void>]
-
-/** What a test would tear down. */
-class Scope {
-  readonly #teardowns: Array<() => unknown> = []
-  readonly test = { teardown: (down: () => unknown) => void this.#teardowns.push(down) } as unknown as Test
-
-  async end(): Promise<void> {
-    for (const down of this.#teardowns.splice(0).toReversed()) await down()
-  }
-}
-
-/** A case that stands still that long hangs: no deadline of a gate is so short. */
-const HANGS = { withinMs: 15_000 }
-
-const turns = async (count: number): Promise<void> => {
-  for (let left = count; left > 0; left--) await new Promise((resolve) => setImmediate(resolve))
-}
-
-async function send(wire: Wire, parts: string[]): Promise<void> {
-  for (const part of parts) {
-    if (!(await wire.write(Buffer.from(part, 'latin1')))) return
-    await turns(1)
-  }
-}
 
 const wordOf = ({ method, target, body }: Seen): string => `${method} ${target} ${body.length}`
 
