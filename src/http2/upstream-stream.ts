@@ -22,7 +22,6 @@ import { MessageReader } from './message-reader.ts'
 import type { MessageSink } from './message-reader.ts'
 import { nobody } from './nobody.ts'
 import { outgoingRequest } from './request-head.ts'
-import { resetStream } from './reset-stream.ts'
 import type { OutgoingRequest } from './request-head.ts'
 import { StreamAnswer } from './stream-answer.ts'
 import type { AnswerTaker } from './stream-answer.ts'
@@ -236,6 +235,6 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
   /** A reset of what is done all the same would look like an attack to a service that counts them. */
   #part(stream: ClientHttp2Stream, end: Close | null): void {
     if (this.#answer!.isWhole && stream.writableEnded && this.queued === 0) this.#session.letEnd(stream)
-    else resetStream(stream, serviceCode(end))
+    else this.#session.reset(stream, serviceCode(end))
   }
 }
