@@ -56,17 +56,14 @@ export class StreamAnswer {
     return this.isComplete || this.#body === 'none' || (this.#body === 'length' && this.#left === 0)
   }
 
-  /** What Node has of it goes on at once, paused or not: the session is about to go, and takes it along otherwise. */
+  /** The stream is closed: what Node still has of it goes on at once, paused or not, and no event follows. */
   salvage(): void {
-    const stream = this.#stream
-    if (this.#body === null || this.isComplete) return
-    stream.removeAllListeners('data').removeAllListeners('end').pause()
-    for (;;) {
-      const chunk = stream.read() as Buffer | null
-      if (chunk === null) break
-      this.#onData(chunk)
-    }
+    for (let chunk = this.#rest(); chunk !== null; chunk = this.#rest()) this.#onData(chunk)
     this.#onEnd()
+  }
+
+  #rest(): Buffer | null {
+    return this.#stream.read() as Buffer | null
   }
 
   #onInterim(headers: IncomingHttpHeaders, fields: RawFields): void {

@@ -86,9 +86,7 @@ export class UpstreamSession {
     this.#now = now
     this.idleSince = now()
     this.#pings = new SessionPings(pings, this.idleSince)
-    // Before Node's own, which lets go of all that it has read.
     socket.on('end', () => this.#onSocketEnd())
-    socket.on('close', () => this.#salvage())
     this.#session = nodeHttp2().connect(authority, { ...OPTIONS, createConnection: () => socket })
     this.windows = new SharedWindows(this.#session)
     this.#watch(this.#session)
@@ -241,7 +239,6 @@ export class UpstreamSession {
 
   #destroy(error: NodeJS.ErrnoException): void {
     this.#problem ??= error
-    this.#salvage()
     this.destroy()
   }
 
@@ -257,24 +254,15 @@ export class UpstreamSession {
     this.#lastTaken = lastStreamId
     const wasOpen = this.#state === 'open'
     if (this.#state !== 'greeting') this.#state = 'leaving'
-    if (code !== http2Codes.NO_ERROR) {
-      this.#problem ??= failure('GOAWAY', codeName(code))
-      // Node lets go of the session at once.
-      this.#salvage()
-    }
+    if (code !== http2Codes.NO_ERROR) this.#problem ??= failure('GOAWAY', codeName(code))
     if (wasOpen) this.#owner.onLeaving(this)
   }
 
   /** The service has sent FIN: nothing more comes on any stream. */
   #onSocketEnd(): void {
-    this.#salvage()
     if (this.#session.destroyed) return
     this.#problem ??= failure('ECONNRESET', 'FIN without GOAWAY')
     this.destroy()
-  }
-
-  #salvage(): void {
-    for (const stream of this.#streams) stream.salvage()
   }
 
   #onClosed(): void {

@@ -59,6 +59,8 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
   isPaused = false
   /** Of the answer, what came while nobody read. */
   #held: Buffer[] = []
+  /** Why it has ended, where that comes behind what is held. */
+  #failure: NodeJS.ErrnoException | null = null
   #isClosed = false
 
   constructor(home: StreamHome, connection: Connection, session: UpstreamSession) {
@@ -144,13 +146,15 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
     if (!this.isPaused) return
     this.isPaused = false
     this.#session.windows.onRead(this)
-    if (this.#held.length > 0) this.#home.later(() => this.#giveHeld())
+    if (this.#held.length > 0 || this.#failure !== null) this.#home.later(() => this.#giveHeld())
     else this.#read()
   }
 
   #giveHeld(): void {
-    while (this.#held.length > 0 && !this.isPaused && !this.#isClosed) this.onAnswerBytes(this.#held.shift()!)
-    if (!this.isPaused) this.#read()
+    while (this.#held.length > 0 && !this.isPaused) this.onAnswerBytes(this.#held.shift()!)
+    if (this.isPaused || this.#isClosed) return
+    if (this.#failure === null) this.#read()
+    else this.#fail(this.#failure)
   }
 
   #read(): void {
@@ -158,15 +162,12 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
     if (this.#answer?.hasHead === true) this.#stream!.resume()
   }
 
-  /** The session is about to go: what it has brought is kept. */
-  salvage(): void {
-    this.#answer?.salvage()
-  }
-
   #onStreamClosed(stream: ClientHttp2Stream): void {
     this.#session.leave(this)
-    if (stream !== this.#stream || this.#isClosed || this.#answer!.isComplete) return
+    this.#answer!.salvage()
+    if (this.#isClosed || this.#answer!.isComplete) return
     if (this.#isWorthRetrying(stream)) this.#awaited = this.#home.seek(this)
+    else if (this.#held.length > 0) this.#failure = this.#session.whyClosed(stream)
     else this.#fail(this.#session.whyClosed(stream))
   }
 

@@ -4,95 +4,30 @@ import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import net from 'node:net'
 import type { Test } from 'tap'
 import { test } from 'tap'
-import { Sweep, systemClock } from '../../src/core/clock.ts'
 import { http2Codes, makeClose } from '../../src/core/close.ts'
 import type { Close } from '../../src/core/close.ts'
-import { Connection } from '../../src/core/connection.ts'
-import type { Endpoint, EndpointOwner } from '../../src/endpoint/endpoint.ts'
-import { UpstreamSessions } from '../../src/http2/upstream-sessions.ts'
-import { Dial } from '../../src/upstream/dial.ts'
-import { addressOf } from '../support/addresses.ts'
 import { eventually } from '../support/eventually.ts'
-import { h2Service } from '../support/h2-services.ts'
+import {
+  DATA,
+  END_HEADERS,
+  frame,
+  GOAWAY,
+  h2Service,
+  HEADERS,
+  OK,
+  rawH2Service,
+  RST_STREAM,
+  word,
+} from '../support/h2-services.ts'
 import type { H2Service, OnStream } from '../support/h2-services.ts'
+import { askAt } from '../support/upstream-streams.ts'
+import type { Streams } from '../support/upstream-streams.ts'
+import type { Upstream } from '../support/peers.ts'
+import type { Wire } from '../support/wire.ts'
 
-class Owner implements EndpointOwner {
-  got = ''
-  mayRead = true
-  progress = 0
-  closed: NodeJS.ErrnoException | null | undefined
-  /** A call came from within a method of the endpoint. */
-  isInside = false
-
-  onBytes(_endpoint: Endpoint, bytes: Buffer, length: number): boolean {
-    this.got += bytes.toString('latin1', 0, length)
-    return this.mayRead
-  }
-  onEnd(): void {}
-  onProgress(): void {
-    this.progress++
-  }
-  onClosed(_endpoint: Endpoint, error: NodeJS.ErrnoException | null): void {
-    if (this.isInside) throw new Error('called from within')
-    this.closed = error
-  }
-}
-
-interface SetUp {
-  service: H2Service
-  sessions: UpstreamSessions
-  connection: Connection
-  /** A stream, with its owner. */
-  open(): Promise<{ endpoint: Endpoint; owner: Owner; write(text: string): void }>
-}
-
-async function setUp(t: Test, onStream: OnStream, options = {}): Promise<SetUp> {
+async function setUp(t: Test, onStream: OnStream, options = {}): Promise<Streams & { service: H2Service }> {
   const service = await h2Service(t, onStream, options)
-  const clock = systemClock
-  const sweep = new Sweep(clock, 80)
-  const sessions = new UpstreamSessions({
-    name: 'a',
-    host: `127.0.0.1:${service.port}`,
-    isSecure: false,
-    keepAliveMs: 4000,
-    maxIdle: 64,
-    clock,
-    sweep,
-    pings: () => ({ intervalMs: Infinity, timeoutMs: 1000, misses: 3 }),
-    dial: (dialler, connectMs) =>
-      new Dial(
-        {
-          target: { host: '127.0.0.1', port: service.port },
-          from: null,
-          read: { readBytes: 0, isShared: false },
-          noDelay: true,
-          secure: null,
-          connectMs,
-        },
-        { clock, sweep },
-        dialler,
-      ),
-  })
-  t.teardown(() => sessions.clear())
-  const connection = new Connection(1, 'l', 'http', addressOf('127.0.0.1:1'), 0)
-  const open = async (): ReturnType<SetUp['open']> => {
-    const endpoint = await new Promise<Endpoint>((resolve, reject) =>
-      sessions.open(connection, 2000, {
-        onStream: resolve,
-        onDialFailed: (close: Close) => reject(new Error(close.detail)),
-      }),
-    )
-    const owner = new Owner()
-    endpoint.owner = owner
-    const write = (text: string): void => {
-      const bytes = Buffer.from(text, 'latin1')
-      endpoint.write(bytes, 0, bytes.length)
-      // As a read buffer, it is somebody else's from here on.
-      bytes.fill(0)
-    }
-    return { endpoint, owner, write }
-  }
-  return { service, sessions, connection, open }
+  return { service, ...askAt(t, service.port) }
 }
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n'
@@ -174,6 +109,71 @@ test('a service that goes leaves what it has sent to an owner that reads it late
     await eventually(() => owner.got.endsWith('0\r\n\r\n'), { what: `the end (${how})` })
     const data = owner.got.split('\r\n').filter((line) => /^[answer ]{20}/.test(line))
     t.equal(data.join('').length, 50_000, how)
+    t.equal(owner.closed, undefined, `${how}: it was whole`)
+  }
+})
+
+/** Sends the head of an answer and 32,000 bytes of its body, and nothing more. */
+const halfway = (t: Test): Promise<Upstream> =>
+  rawH2Service(t, (send, stream) => {
+    send(frame(HEADERS, END_HEADERS, stream, OK))
+    for (let i = 0; i < 2; i++) send(frame(DATA, 0, stream, Buffer.alloc(16_000, 'x')))
+  })
+
+/** A stream of it whose owner reads the head and then nothing. */
+async function slowly(t: Test) {
+  const service = await halfway(t)
+  const { open, sessions } = askAt(t, service.port)
+  const { endpoint, owner, write } = await open()
+  owner.mayRead = false
+  write(GET)
+  await eventually(() => owner.got !== '' && endpoint.unread === 32_000)
+  return { service, sessions, endpoint, owner }
+}
+
+for (const { how, cut, code } of [
+  {
+    how: 'RST_STREAM',
+    cut: ({ socket }) => socket.write(frame(RST_STREAM, 0, 1, word(8))),
+    code: 'RST_STREAM',
+  },
+  { how: 'FIN', cut: ({ socket }) => socket.end(), code: 'ECONNRESET' },
+  { how: 'RST', cut: (wire) => wire.reset(), code: 'ECONNRESET' },
+  {
+    how: 'GOAWAY',
+    cut: ({ socket }) => socket.write(frame(GOAWAY, 0, 0, Buffer.concat([word(1), word(2)]))),
+    code: 'GOAWAY',
+  },
+] as { how: string; cut: (service: Wire) => void; code: string }[])
+  test(`an answer that ${how} cuts is read up to there, also by a slow owner, who is told behind it`, async (t) => {
+    const { service, sessions, endpoint, owner } = await slowly(t)
+    cut(await service.connection())
+    await eventually(() => sessions.counts.streams === 0)
+    t.equal(owner.closed, undefined)
+    t.ok(endpoint.unread! >= 32_000, `${endpoint.unread} bytes are to be read`)
+    while (owner.closed === undefined) {
+      endpoint.resume()
+      await turn()
+    }
+    t.equal(owner.got.match(/x/g)?.length, 32_000)
+    t.match(owner.closed, { code })
+  })
+
+test('an owner that parts from an answer before it has read it is told once, of its own end, and nothing is kept', async (t) => {
+  for (const isCut of [false, true]) {
+    const { service, sessions, endpoint, owner } = await slowly(t)
+    if (isCut) {
+      ;(await service.connection()).socket.end()
+      await eventually(() => sessions.counts.streams === 0)
+    }
+    endpoint.resume()
+    endpoint.pause()
+    const { got } = owner
+    endpoint.close('drop')
+    if (isCut) t.equal(endpoint.unread, 0)
+    await eventually(() => sessions.counts.streams === 0 && owner.ends > 0)
+    await turn()
+    t.same([owner.ends, owner.closed, owner.got, endpoint.unread], [1, null, got, 0], `cut: ${isCut}`)
   }
 })
 
@@ -280,36 +280,9 @@ test('a service that closes right after it has accepted is no session', async (t
   const server = net.createServer((socket) => socket.end())
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   t.teardown(() => server.close())
-  const { port } = server.address() as net.AddressInfo
-  const { sessions, connection } = await setUp(t, () => {})
-  const clock = systemClock
-  const sweep = new Sweep(clock, 80)
-  void sessions
-  const there = new UpstreamSessions({
-    name: 'b',
-    host: `127.0.0.1:${port}`,
-    isSecure: false,
-    keepAliveMs: 4000,
-    maxIdle: 64,
-    clock,
-    sweep,
-    pings: () => ({ intervalMs: Infinity, timeoutMs: 1000, misses: 3 }),
-    dial: (dialler, connectMs) =>
-      new Dial(
-        {
-          target: { host: '127.0.0.1', port },
-          from: null,
-          read: { readBytes: 0, isShared: false },
-          noDelay: true,
-          secure: null,
-          connectMs,
-        },
-        { clock, sweep },
-        dialler,
-      ),
-  })
+  const { sessions, connection } = askAt(t, (server.address() as net.AddressInfo).port)
   const close = await new Promise<Close>((resolve) =>
-    there.open(connection, 2000, { onStream: () => t.fail('a stream'), onDialFailed: resolve }),
+    sessions.open(connection, 2000, { onStream: () => t.fail('a stream'), onDialFailed: resolve }),
   )
   t.match(close, { ...makeClose('connect_failed', 'upstream', 'connect'), detail: /no HTTP\/2 there/ })
 })
