@@ -197,16 +197,14 @@ function readLine(line: string, wanted: ReadonlyMap<string, Report>, queues: Map
   const here = unmapped(local)
   const there = unmapped(remote)
   const ours = `${here}-${there}`
-  if (wanted.has(ours))
-    add(queues, ours, { unacknowledged: Number.parseInt(queue.slice(0, 8), 16), unread: 0 })
+  if (wanted.has(ours)) see(queues, ours, { unacknowledged: Number.parseInt(queue.slice(0, 8), 16) })
   const theirs = `${there}-${here}`
-  if (wanted.has(theirs))
-    add(queues, theirs, { unacknowledged: 0, unread: Number.parseInt(queue.slice(9), 16) })
+  if (wanted.has(theirs)) see(queues, theirs, { unread: Number.parseInt(queue.slice(9), 16) })
 }
 
-function add(queues: Map<string, Queue>, key: string, { unacknowledged, unread }: Queue): void {
-  const before = queues.get(key) ?? NOTHING
-  queues.set(key, { unacknowledged: before.unacknowledged + unacknowledged, unread: before.unread + unread })
+/** Of sockets that come and go while the table is read, some lines come twice: the last one counts. */
+function see(queues: Map<string, Queue>, key: string, seen: Partial<Queue>): void {
+  queues.set(key, { ...(queues.get(key) ?? NOTHING), ...seen })
 }
 
 const MAPPED = '0000000000000000FFFF0000'

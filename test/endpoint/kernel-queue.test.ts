@@ -62,6 +62,11 @@ test('what the peer has not acknowledged and, in the same namespace, not read is
   t.equal(await look(ours6), 7)
 })
 
+test('a line that comes twice, since sockets came and went while the table was read, counts once', async (t) => {
+  const { look } = setUp({ [TCP]: HEAD + line + theirs + line + theirs, [TCP6]: HEAD })
+  t.equal(await look(ours), 0x12 + 3)
+})
+
 test('a socket that is listed nowhere holds nothing any more', async (t) => {
   const { look } = setUp({ [TCP]: HEAD, [TCP6]: HEAD })
   t.equal(await look(ours), 0)
