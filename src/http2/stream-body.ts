@@ -22,6 +22,8 @@ export class StreamBody {
   #stream: ClientHttp2Stream | null = null
   readonly #waiting = new KeptBytes()
   #inFlight = 0
+  /** Bytes that `stream` was given. */
+  given = 0
   #remembered: KeptBytes | null = new KeptBytes()
   #isComplete = false
   #trailers: Fields = NO_FIELDS
@@ -52,7 +54,7 @@ export class StreamBody {
     if (isFirst) return this.#pump()
     const all = this.#remembered!.peekAll()
     this.#waiting.clear()
-    this.#inFlight = 0
+    this.#inFlight = this.given = 0
     this.#keep(all, 0, all.length)
     this.#pump()
   }
@@ -91,6 +93,7 @@ export class StreamBody {
   #send(stream: ClientHttp2Stream): void {
     const pieces = this.#waiting.takeUpTo(PIECE)
     for (const piece of pieces) this.#inFlight += piece.length
+    this.given += this.#inFlight
     writePieces(stream, pieces, () => this.#onWritten(stream))
   }
 

@@ -14,6 +14,7 @@ import type { Close } from '../core/close.ts'
 import { nodeHttp2 } from '../core/node-lazy.ts'
 import { rawOf } from '../endpoint/raw-socket.ts'
 import { codeName } from './codes.ts'
+import { SendWindow } from './send-window.ts'
 import { resetStream } from './reset-stream.ts'
 import { SessionPings } from './session-pings.ts'
 import type { PingRules } from './session-pings.ts'
@@ -62,6 +63,7 @@ export class UpstreamSession {
   readonly #ending = new Map<ClientHttp2Stream, number>()
   readonly #pings: SessionPings
   readonly windows: SharedWindows
+  readonly sendWindow: SendWindow
   #state: 'greeting' | 'open' | 'leaving' | 'gone' = 'greeting'
   #max = 0
   #resets = 0
@@ -89,6 +91,7 @@ export class UpstreamSession {
     socket.on('end', () => this.#onSocketEnd())
     this.#session = nodeHttp2().connect(authority, { ...OPTIONS, createConnection: () => socket })
     this.windows = new SharedWindows(this.#session)
+    this.sendWindow = new SendWindow(this.#session, now)
     this.#watch(this.#session)
   }
 
@@ -104,14 +107,6 @@ export class UpstreamSession {
 
   get isGone(): boolean {
     return this.#state === 'gone' || this.#session.destroyed
-  }
-
-  get isOpen(): boolean {
-    return this.#state === 'open'
-  }
-
-  get isGreeting(): boolean {
-    return this.#state === 'greeting'
   }
 
   get streams(): number {
@@ -201,6 +196,7 @@ export class UpstreamSession {
     if (this.#state !== 'open' && this.#state !== 'leaving') return
     if (this.#session.destroyed) return this.#dropSocket(now)
     this.windows.sweep()
+    this.sendWindow.sweep(this.#streams, now)
     const verdict = this.#pings.sweep(this.#socket.bytesRead, this.#streams.size > 0, now)
     if (verdict === 'ask') this.#ping()
     else if (verdict === 'stuck') this.retire()

@@ -23,6 +23,7 @@ import type { MessageSink } from './message-reader.ts'
 import { nobody } from './nobody.ts'
 import { outgoingRequest } from './request-head.ts'
 import type { OutgoingRequest } from './request-head.ts'
+import type { Sending, SendWindow } from './send-window.ts'
 import { StreamAnswer } from './stream-answer.ts'
 import type { AnswerTaker } from './stream-answer.ts'
 import { StreamBody } from './stream-body.ts'
@@ -41,7 +42,7 @@ export interface StreamHome {
 const MAX_TRIES = 3
 const UNKNOWN: LookedAt = { unacknowledged: 0, unread: 0, looks: Number.POSITIVE_INFINITY }
 
-export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, SessionTaker {
+export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, SessionTaker, Sending {
   readonly side = 'upstream'
   /** What a stream holds in its service nobody tells. */
   readonly measurements = Number.POSITIVE_INFINITY
@@ -73,8 +74,18 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
     return this.#body.queued
   }
 
+  /** What waits for the others of its session is not for its service to take. */
   get untaken(): number {
-    return this.#body.queued
+    return this.carrier.excuses(this) ? 0 : this.queued
+  }
+
+  /** Of its request, what was given to Node. */
+  get given(): number {
+    return this.#body.given
+  }
+
+  get carrier(): SendWindow {
+    return this.#session.sendWindow
   }
 
   /** Of the answer, what came and is not handed on yet. */

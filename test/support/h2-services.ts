@@ -72,6 +72,7 @@ export const HEADERS = 1
 export const RST_STREAM = 3
 export const SETTINGS = 4
 export const GOAWAY = 7
+export const WINDOW_UPDATE = 8
 export const END_STREAM = 1
 export const END_HEADERS = 4
 /** A head of `:status: 200` (HPACK, static table). */
@@ -83,10 +84,17 @@ export function word(value: number): Buffer {
   return bytes
 }
 
-/** Greets, and writes frames by hand for each request; what else comes is not looked at. */
+export interface SeenFrame {
+  type: number
+  flags: number
+  stream: number
+}
+
+/** Greets, and writes frames by hand for each request; what else comes is the test's. */
 export async function rawH2Service(
   t: Test,
   onRequest: (send: (bytes: Buffer) => void, stream: number) => void,
+  onOther: (send: (bytes: Buffer) => void, frame: SeenFrame) => void = () => {},
 ): Promise<Upstream> {
   return listen(t, ({ socket }) => {
     const send = (bytes: Buffer): void => void socket.write(bytes)
@@ -106,6 +114,7 @@ export async function rawH2Service(
         rest = rest.subarray(9 + rest.readUIntBE(0, 3))
         if (type === SETTINGS && (flags & 1) === 0) send(frame(SETTINGS, 1, 0))
         if (type === HEADERS) onRequest(send, stream)
+        else onOther(send, { type, flags, stream })
       }
     })
   })

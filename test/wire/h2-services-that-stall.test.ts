@@ -2,7 +2,10 @@
 
 import type { Test } from 'tap'
 import { test } from 'tap'
+import { systemClock } from '../../src/core/clock.ts'
 import { eventually } from '../support/eventually.ts'
+import { fakeClock } from '../support/fake-clock.ts'
+import type { FakeClock } from '../support/fake-clock.ts'
 import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
 import {
@@ -14,6 +17,9 @@ import {
   HEADERS,
   OK,
   rawH2Service,
+  RST_STREAM,
+  WINDOW_UPDATE,
+  word,
 } from '../support/h2-services.ts'
 import { parseAnswer, requestRaw } from '../support/http.ts'
 import { connect } from '../support/peers.ts'
@@ -76,6 +82,44 @@ test('a service that takes no more of one request ends it; other requests on the
   t.equal(await get(t, gate, '/after'), '/after')
   t.equal(service.sessions.length, 1, 'it answered when it was asked')
 })
+
+for (const isGoingOn of [true, false])
+  test(`a request behind one that is not read, whose window is the connection’s, is spared${isGoingOn ? '' : ' until it waits for nobody else'}`, async (t) => {
+    const clock: FakeClock = { ...fakeClock(), nextTurn: systemClock.nextTurn }
+    const service = await rawH2Service(
+      t,
+      () => {},
+      (send, { type, flags, stream }) => {
+        if (type === RST_STREAM && isGoingOn) send(frame(WINDOW_UPDATE, 0, 0, word(1000)))
+        else if (type === DATA && (flags & END_STREAM) !== 0)
+          send(
+            Buffer.concat([frame(HEADERS, END_HEADERS, stream, OK), frame(DATA, END_STREAM, stream, 'here')]),
+          )
+      },
+    )
+    const gate = await startGate(t, [to(service.port, 'write: 10s, idle: 1h')], { clock })
+    const stalled = await connect(t, gate.port)
+    await stalled.write('POST /stalls HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n')
+    void stalled.flood({ total: 1_000_000 })
+    await eventually(() => gate.registry.size === 1 && gate.open().owner?.isPaused('to_upstream') === true)
+    const beside = requestRaw(
+      t,
+      gate.port,
+      'POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello',
+    )
+    await eventually(
+      () => [...gate.registry].filter(({ owner }) => owner!.queued('upstream') > 0).length === 2,
+    )
+    for (let second = 0; second < 9; second++) await clock.pass(1000)
+    t.equal(gate.lines.length, 0)
+    for (let second = 0; second < 3; second++) await clock.pass(1000)
+    t.match(await gate.end(), { reason: 'write_timeout', side: 'upstream' })
+    if (isGoingOn) return t.equal(String(parseAnswer((await beside).bytes).body), 'here')
+    for (let second = 0; second < 6; second++) await clock.pass(1000)
+    t.equal(gate.lines.length, 1)
+    for (let second = 0; second < 6; second++) await clock.pass(1000)
+    return t.match(await gate.end(1), { reason: 'write_timeout', side: 'upstream' })
+  })
 
 test('a service that takes a request slowly is spared: each step of its window is progress', async (t) => {
   const service = await h2Service(t, (stream) => {
