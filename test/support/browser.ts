@@ -1,10 +1,10 @@
 // The page of a gate in Debian's Chromium, and a word on whatever the page complains of: nothing may stand in its console.
 
 import { execFileSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { chromium } from 'playwright-core'
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
 import tap from 'tap'
 import type { Test } from 'tap'
 import { plainEnv } from './plain-env.ts'
@@ -18,6 +18,7 @@ export function buildPage(): void {
   execFileSync(process.execPath, [join(root, 'page/build.ts')], { env: plainEnv() })
 }
 
+const plainLook = { viewport: { width: 1280, height: 860 } }
 let browser: Promise<Browser> | null = null
 
 /** One for all tests of a file, whose start costs more than most of them; its tabs go with the test. */
@@ -25,8 +26,25 @@ export async function openBrowser(t: Test): Promise<Browser> {
   buildPage()
   browser ??= launch()
   const opened = await browser
-  t.teardown(() => Promise.all(opened.contexts().map((context) => context.close())))
+  const plain = await plainWindow(opened)
+  t.teardown(async () => {
+    const [, ...others] = opened.contexts()
+    const [, ...tabs] = plain.pages()
+    await Promise.all([...others, ...tabs].map((one) => one.close()))
+  })
   return opened
+}
+
+/**
+ * The first window of a browser, which an empty tab keeps open: a window costs more than what is shown in it. Tabs in it have nothing in common,
+ * since the page keeps nothing for longer than a tab.
+ */
+async function plainWindow(browser: Browser): Promise<BrowserContext> {
+  const [known] = browser.contexts()
+  if (known !== undefined) return known
+  const context = await browser.newContext(plainLook)
+  await context.newPage()
+  return context
 }
 
 async function launch(): Promise<Browser> {
@@ -45,15 +63,16 @@ export interface Opened {
   go(view: string): Promise<void>
 }
 
-/** A tab of its own, with nothing kept from others. */
+/** A tab of its own, in a window of its own where it is to look otherwise. */
 export async function openTab(
   browser: Browser,
   port: number,
   { view = '', ...options }: BrowserContextOptions & { view?: string } = {},
 ): Promise<Opened> {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, ...options })
+  const plain = await plainWindow(browser)
+  const isPlain = Object.keys(options).length === 0
+  const context = isPlain ? plain : await browser.newContext({ ...plainLook, ...options })
   context.setDefaultTimeout(20_000)
-  await context.addInitScript({ path: axe })
   const page = await context.newPage()
   const complaints: string[] = []
   page.on('console', (message) => {
@@ -67,14 +86,19 @@ export async function openTab(
   return { page, complaints, go }
 }
 
-/** What axe finds wrong, a line each. */
+/** What axe finds wrong, a line each. Only who asks pays for axe: it is larger than the page. */
 export async function barriers(page: Page): Promise<string[]> {
   interface Axe {
-    run: () => Promise<{
+    run: (options: { resultTypes: string[] }) => Promise<{
       violations: Array<{ id: string; nodes: Array<{ html: string; failureSummary?: string }> }>
     }>
   }
-  const { violations } = await page.evaluate(() => (globalThis as unknown as { axe: Axe }).axe.run())
+  if (!(await page.evaluate('"axe" in globalThis'))) await page.evaluate(readFileSync(axe, 'utf8'))
+  // Of what is well only the count of it would be looked at: it stays in the page.
+  const violations = await page.evaluate(
+    async () =>
+      (await (globalThis as unknown as { axe: Axe }).axe.run({ resultTypes: ['violations'] })).violations,
+  )
   return violations.flatMap(({ id, nodes }) =>
     nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`),
   )

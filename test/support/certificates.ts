@@ -2,7 +2,8 @@
 
 import type { Test } from 'tap'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { temporary } from './tools.ts'
 
@@ -83,7 +84,10 @@ const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-n
 
 /** An authority of its own for each call. */
 export function authority(t: Test, name = 'ca'): Authority {
-  const directory = temporary(t)
+  return authorityIn(temporary(t), name)
+}
+
+function authorityIn(directory: string, name: string): Authority {
   const [cert, key] = [join(directory, `${name}.crt`), join(directory, `${name}.key`)]
   openssl('req', '-x509', ...newKey, '-keyout', key, '-out', cert, '-days', '30', '-subj', `/CN=${name}`)
   return {
@@ -127,6 +131,20 @@ export function authority(t: Test, name = 'ca'): Authority {
       return { cert: leafCert, key: leafKey }
     },
   }
+}
+
+let ofProcess: Readonly<{ ca: string } & Signed> | null = null
+
+/**
+ * A server's certificate and its authority, for tests that want some: made once for a process. Each run of openssl holds up the event loop,
+ * and with it the peers of tests that run beside.
+ */
+export function someServer(): Readonly<{ ca: string } & Signed> {
+  if (ofProcess !== null) return ofProcess
+  const directory = mkdtempSync(join(tmpdir(), 'sidegate-'))
+  process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
+  const ca = authorityIn(directory, 'ca')
+  return (ofProcess = { ca: ca.cert, ...ca.issue('server') })
 }
 
 export interface Mounted extends Signed {

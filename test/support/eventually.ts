@@ -14,10 +14,12 @@ export interface Wait {
 export const WITHIN_MS = 20_000
 
 const POLL_MS = 3
-/** A look that asks somebody else costs both of them: the longer it has waited, the more seldom it asks, and no more seldom than this. */
-const SELDOM_MS = 50
+/** The longer it has waited, the more seldom it looks, and no more seldom than this: hundreds of tests wait at a time, and each look costs. */
+const SELDOM_MS = 10
+/** The same of a look that asks somebody else, which costs both of them. */
+const SELDOM_ASKED_MS = 150
 
-/** Polls every few milliseconds until `look` gives something truthy, and resolves with it. */
+/** Looks every few milliseconds until `look` gives something truthy, and resolves with it. */
 export async function eventually<T>(look: () => T | Promise<T>, wait: Wait = {}): Promise<NonNullable<T>> {
   const withinMs = wait.withinMs ?? WITHIN_MS
   const from = performance.now()
@@ -27,7 +29,10 @@ export async function eventually<T>(look: () => T | Promise<T>, wait: Wait = {})
     const seen = await looked
     if (seen) return seen
     if (waitedMs >= withinMs) throw new Error(`waited ${withinMs} ms for ${wait.what ?? look.toString()}`)
-    const pollMs = looked instanceof Promise ? Math.min(waitedMs / 20, SELDOM_MS) : 0
+    const pollMs =
+      looked instanceof Promise
+        ? Math.min(waitedMs / 20, SELDOM_ASKED_MS)
+        : Math.min(waitedMs / 100, SELDOM_MS)
     await delay(Math.max(POLL_MS, pollMs))
   }
 }

@@ -81,6 +81,21 @@ export interface Program extends Tool {
   metrics: () => Promise<string>
 }
 
+/** The ends of connections that a log tells of. Whoever waits for one looks again and again: each line is read once. */
+function endsIn(output: () => string): () => Array<Record<string, unknown>> {
+  const ends: Array<Record<string, unknown>> = []
+  let readTo = 0
+  return () => {
+    const text = output()
+    const whole = text.lastIndexOf('\n') + 1
+    const lines = text.slice(readTo, whole).split('\n')
+    readTo = Math.max(readTo, whole)
+    for (const line of lines)
+      if (line.includes('"connection closed"')) ends.push(JSON.parse(line) as Record<string, unknown>)
+    return [...ends]
+  }
+}
+
 /** Sidegate as a process of its own; `listener` is YAML as for startGate. */
 export async function program(t: Test, listener: string): Promise<Program> {
   const [port, healthPort, adminPort] = [freePort(), freePort(), freePort()]
@@ -96,12 +111,7 @@ export async function program(t: Test, listener: string): Promise<Program> {
     ...tool,
     port,
     healthPort,
-    ends: () =>
-      tool
-        .output()
-        .split('\n')
-        .filter((line) => line.includes('"connection closed"'))
-        .map((line) => JSON.parse(line) as Record<string, unknown>),
+    ends: endsIn(tool.output),
     descriptors: () => readdirSync(`/proc/${tool.pid}/fd`).length,
     rss: () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${tool.pid}/status`, 'latin1'))![1]) * 1024,
     metrics: async () => (await fetch(`http://127.0.0.1:${healthPort}/metrics`)).text(),

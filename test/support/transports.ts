@@ -16,7 +16,7 @@
 
 import type { Test } from 'tap'
 import { pattern, Verifier } from './bytes.ts'
-import { authority } from './certificates.ts'
+import { someServer } from './certificates.ts'
 import { eventually } from './eventually.ts'
 import { closePayload, encodeFrame } from './frames.ts'
 import { startGate } from './gate.ts'
@@ -233,9 +233,8 @@ function prepareService(t: Test, transport: Transport, options: LineOptions) {
     )
     return service.reader()
   })
-  const ca = isSecure(transport) ? authority(t) : null
-  const server = ca?.issue('server')
-  const tls = server === undefined ? '' : `, tls: { cert: "${server.cert}", key: "${server.key}" }`
+  const server = isSecure(transport) ? someServer() : null
+  const tls = server === null ? '' : `, tls: { cert: "${server.cert}", key: "${server.key}" }`
   const serve = (wire: Wire): void => {
     // A later one is a look of the gate's whether the address accepts, or a conversation of the test's own.
     service.wire ??= wire
@@ -244,7 +243,7 @@ function prepareService(t: Test, transport: Transport, options: LineOptions) {
   return {
     service,
     isReady: ready.promise,
-    ca: ca?.cert ?? null,
+    ca: server?.ca ?? null,
     listen: (port: number) =>
       listen(
         t,
@@ -345,6 +344,7 @@ export function forEachTransport(
   body: (t: Test, transport: Transport) => Promise<unknown>,
 ): Promise<unknown> {
   watchLeaks(t)
+  if (names.some(isSecure)) someServer()
   t.jobs = 4
   return Promise.all(
     names.map((transport) => t.test(transport, { buffered: true }, (t) => body(t, transport))),
