@@ -17,7 +17,6 @@ const smoke = [
   'gate-recent',
   'gate-reload',
   'gate-reload-deadlines',
-  'gate-timeline',
   'http-drain-finishes-what-is-in-flight',
   'websocket-drain',
 ]

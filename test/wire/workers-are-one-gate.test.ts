@@ -10,7 +10,7 @@ import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect, echo } from '../support/peers.ts'
-import { forEachTransport, openLine, transports } from '../support/transports.ts'
+import { allTransports, forEachTransport, openLine } from '../support/transports.ts'
 import type { Wire } from '../support/wire.ts'
 
 const CLIENTS = 60
@@ -45,11 +45,12 @@ async function shared(t: Test, workers: number, keys = ''): Promise<{ gate: Gate
 const workerOf = (id: unknown, workers: number): number => Number(id) % workers
 
 test('every transport carries every byte both ways through a gate with two workers', (t) =>
-  forEachTransport(t, transports, async (t, transport) => {
+  forEachTransport(t, allTransports, async (t, transport) => {
     const { gate, client, service } = await openLine(t, transport, '', { parts: { workers: 2 } })
     await client.send(200_000)
     await service.send(200_000)
     await eventually(() => client.got.bytes === 200_001 && service.got.bytes === 200_001, LONG)
+    t.same([client.got.problem(), service.got.problem()], [null, null])
     client.reset()
     t.match(await gate.end(), { phase: 'relay' })
   }))

@@ -136,6 +136,10 @@ test('a request or a call that gets no place in time is told so, and takes none'
   }
   for (const caller of callers)
     t.match(await call(caller, 'unary', 'c').answer, { message: Buffer.from('c') }, 'a place is free again')
+  const counted = async (status: number): Promise<number> =>
+    readMetrics(await gate.metrics())(`sidegate_grpc_responses_total{listener="l0",grpc_status="${status}"}`)
+  // Two chats and four calls, and the two that got no place, whichever workers had them.
+  await eventually(async () => (await counted(0)) === 6 && (await counted(14)) === 2, LONG)
 })
 
 test('requests and calls go on over reloads, whether the upstream stays as it is or not, and a drain lets them end', async (t) => {
