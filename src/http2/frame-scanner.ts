@@ -35,7 +35,7 @@ export const PADDED = 0x8
 
 /** Before the first frame of a client. */
 export const PREFACE_LENGTH = 24
-const HEADER_LENGTH = 9
+export const HEADER_LENGTH = 9
 /** A header, and the most of a payload that is looked at. */
 const HELD = HEADER_LENGTH + 4
 /** What we take (SETTINGS_MAX_FRAME_SIZE, its default and least). */
@@ -61,6 +61,8 @@ export interface Frame {
   readonly length: number
   /** The code of an RST_STREAM, the increment of a WINDOW_UPDATE, the length of a padding; 0 of others. */
   readonly word: number
+  /** Where it begins in what is scanned, if it is whole there. */
+  readonly at: number
 }
 
 export interface ScannerOptions {
@@ -79,6 +81,7 @@ export class FrameScanner implements Frame {
   stream = 0
   length = 0
   word = 0
+  at = 0
   /** What the peer may make us work for, in bytes; what each frame costs is taken off it. At 0 or less the scan stops before the next. */
   allowance = Number.POSITIVE_INFINITY
   /** What ended it: nothing that follows is looked at, or may go on. */
@@ -145,6 +148,7 @@ export class FrameScanner implements Frame {
   }
 
   #accept(bytes: Buffer, at: number): boolean {
+    this.at = at
     this.length = lengthOf(bytes, at)
     this.type = bytes[at + 3]!
     this.flags = bytes[at + 4]!

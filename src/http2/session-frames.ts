@@ -9,7 +9,7 @@ import { ClientFlow } from './flow.ts'
 import { FrameBudgets } from './frame-budgets.ts'
 import type { BudgetOptions } from './frame-budgets.ts'
 import { codeName, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR } from './codes.ts'
-import { FrameScanner, GOAWAY } from './frame-scanner.ts'
+import { FrameScanner, GOAWAY, HEADER_LENGTH } from './frame-scanner.ts'
 import type { Frame } from './frame-scanner.ts'
 
 const MAX_WORDS = 120
@@ -18,7 +18,8 @@ export class SessionFrames {
   readonly flow = new ClientFlow()
   readonly #in: FrameScanner
   readonly #out: FrameScanner
-  #goawayBytes = 0
+  /** Where in what goes out the payload of a GOAWAY is: other frames may be behind it. */
+  #goaway: { from: number; to: number } | null = null
   /** nghttp2 has said by GOAWAY that the client broke a rule. */
   hasToldFault = false
 
@@ -30,7 +31,7 @@ export class SessionFrames {
     }
     const outward = {
       onFrame: (frame: Frame) => {
-        if (frame.type === GOAWAY) this.#goawayBytes = frame.length
+        if (frame.type === GOAWAY) this.#goaway = payloadOf(frame)
         flow.onFrameOut(frame)
         return budgets.outbound.onFrame(frame)
       },
@@ -55,22 +56,28 @@ export class SessionFrames {
 
   /** Frames of node:http2, whole ones. */
   relayOut(half: Half, bytes: Buffer, length: number): Close | null {
-    this.#goawayBytes = 0
+    this.#goaway = null
     this.#out.scan(bytes, 0, length)
-    const told = this.#goawayBytes === 0 ? null : this.#told(bytes, length)
+    const told = this.#told(bytes)
     half.forward(bytes, 0, length)
     return this.#out.fault ?? told
   }
 
-  /** A GOAWAY of nghttp2, which is the last that it says: with what rule the client has broken. */
-  #told(bytes: Buffer, length: number): Close | null {
-    const at = length - this.#goawayBytes
-    const code = at < 0 ? NO_ERROR : bytes.readUInt32BE(at + 4)
+  /** A GOAWAY that tells with what rule the client has broken, not one that asks it to leave. */
+  #told(bytes: Buffer): Close | null {
+    if (this.#goaway === null) return null
+    const { from, to } = this.#goaway
+    const code = bytes.readUInt32BE(from + 4)
     if (code === NO_ERROR) return null
     this.hasToldFault = true
     // So Node calls what nghttp2 makes of frames that break a rule.
-    if (code === INTERNAL_ERROR) bytes.writeUInt32BE(PROTOCOL_ERROR, at + 4)
-    const words = bytes.toString('latin1', at + 8, length).slice(0, MAX_WORDS)
+    if (code === INTERNAL_ERROR) bytes.writeUInt32BE(PROTOCOL_ERROR, from + 4)
+    const words = bytes.toString('latin1', from + 8, to).slice(0, MAX_WORDS)
     return makeClose('protocol_error', 'client', 'relay', words === '' ? codeName(code) : words)
   }
+}
+
+function payloadOf({ at, length }: Frame): { from: number; to: number } {
+  const from = at + HEADER_LENGTH
+  return { from, to: from + length }
 }
