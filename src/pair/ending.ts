@@ -2,11 +2,11 @@
 //
 //     close -----------------------------------------> both leave        --> both descriptors are gone
 //           --> hearing: the upstream is told, and what it still answers to what was accepted goes on to the client,
-//               which is told after that, or when `closeMs` are over
+//               which is told after that, when `closeMs` are over, or where the upstream goes over a limit
 //
 // If bytes are dropped after all the record says how many, and then the end was not `eof`.
 
-import { closeFromError, makeClose } from '../core/close.ts'
+import { closeFromError, isForced, makeClose } from '../core/close.ts'
 import type { Close, PeerSide } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'
 import { describeParting, mannerFor } from '../core/manner.ts'
@@ -87,6 +87,12 @@ export class Ending {
     toClient.leave()
     this.#part(this.#client)
     if (!toUpstream.sink.isClosed) toUpstream.sink.resume()
+  }
+
+  /** Of a later cause: one that cannot wait ends it at once. A limit of the upstream that is heard has left bytes out: nothing may follow the gap. */
+  onClose(close: Close): void {
+    if (isForced(close)) this.giveUp(close)
+    else if (close.side === 'upstream') this.#tellClient()
   }
 
   onBytes(half: Half, bytes: Buffer, length: number): boolean {

@@ -8,7 +8,7 @@
 // The pair never dials. Its maker gives both endpoints away.
 
 import type { Swept } from '../core/clock.ts'
-import { closeFromError, isForced, isPatient, makeClose, type Close, type PeerSide } from '../core/close.ts'
+import { closeFromError, isPatient, makeClose, type Close, type PeerSide } from '../core/close.ts'
 import type { Connection, ConnectionOwner, Direction } from '../core/connection.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
 import { bugDetail, InvariantError } from '../core/errors.ts'
@@ -273,7 +273,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
   /** The only way a pair ends before both peers have ended by themselves. The first call wins, unless its end can wait and has to. */
   close(close: Close): void {
     if (this.#state === 'closed') return
-    if (this.#ending !== null) return void (isForced(close) && this.#ending.giveUp(close))
+    if (this.#ending !== null) return this.#ending.onClose(close)
     if (isPatient(close) && this.#dialogue?.postpone?.(close) === true)
       return note(this.#connection, 'postponed', this.#context.clock.now(), close.reason)
     this.#connection.isCut = close.side === 'sidegate' && this.isOwed()
