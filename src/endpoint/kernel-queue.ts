@@ -11,7 +11,8 @@
 //     every file is missing     the system does not tell: progress is as coarse as the kernel's "writable"
 //     one cannot be read        that look is lost and counted. What was found is reported; what was not found may be in the
 //     (EMFILE, or no tcp6)      other file, so it is unknown, and no progress
-//     all were read             a socket that is listed nowhere holds nothing any more
+//     all were read             a socket that is listed nowhere, and was not in the look before, holds nothing any more: while sockets come
+//                               and go, the kernel passes some over that are there, and lists others twice
 
 import { open, read } from 'node:fs'
 import { isIP } from 'node:net'
@@ -29,8 +30,6 @@ const CHUNK_BYTES = 64 * 1024
 
 /** So many sweeps, ten seconds at the most, a verdict waits for a fresh look: beside 100,000 sockets in TIME_WAIT one takes that long. */
 export const PATIENT_SWEEPS = 40
-
-const NOTHING: Queue = { unacknowledged: 0, unread: 0 }
 
 /** As the state of a line. These may be many, and hold nothing. */
 const TIME_WAIT = ' 06 '
@@ -69,6 +68,8 @@ export class KernelQueue {
   readonly #tables: readonly Table[] = PATHS.map((path) => ({ path, file: null, isMissing: false }))
   /** The sockets of the next look: `local-remote` to the views that asked. */
   #asked = new Map<string, Report>()
+  /** As the last look saw them. */
+  #before = new Map<string, Partial<Queue>>()
   #isLooking = false
   #nextAt = Number.NEGATIVE_INFINITY
   #buffer: Buffer | null = null
@@ -107,7 +108,7 @@ export class KernelQueue {
     this.#busyMs = 0
     const wanted = this.#asked
     this.#asked = new Map()
-    const queues = new Map<string, Queue>()
+    const queues = new Map<string, Partial<Queue>>()
     const seen: Seen[] = []
     for (const table of this.#tables) seen.push(await this.#readTable(table, wanted, queues))
     this.#nextAt = this.#options.now() + Math.max(GAP_MS, this.#busyMs * GAP_FACTOR)
@@ -115,15 +116,17 @@ export class KernelQueue {
     if (seen.includes('nothing')) this.lost++
     const isWhole = seen.every((what) => what === 'all')
     for (const [key, report] of wanted) {
-      const queue = queues.get(key) ?? (isWhole ? NOTHING : null)
-      if (queue !== null) report(queue.unacknowledged + queue.unread, queue.unread)
+      if (!isWhole && !queues.has(key)) continue
+      const { unacknowledged = 0, unread = 0 } = { ...this.#before.get(key), ...queues.get(key) }
+      report(unacknowledged + unread, unread)
     }
+    this.#before = queues
   }
 
   async #readTable(
     table: Table,
     wanted: ReadonlyMap<string, Report>,
-    queues: Map<string, Queue>,
+    queues: Map<string, Partial<Queue>>,
   ): Promise<Seen> {
     try {
       const file = await this.#open(table)
@@ -137,7 +140,11 @@ export class KernelQueue {
     }
   }
 
-  #readChunk(lines: () => string[], wanted: ReadonlyMap<string, Report>, queues: Map<string, Queue>): void {
+  #readChunk(
+    lines: () => string[],
+    wanted: ReadonlyMap<string, Report>,
+    queues: Map<string, Partial<Queue>>,
+  ): void {
     const startedAt = this.#options.now()
     for (const line of lines()) readLine(line, wanted, queues)
     this.#busyMs += this.#options.now() - startedAt
@@ -190,7 +197,11 @@ async function readLines(
 }
 
 /** `   0: 0100007F:1F90 0100007F:A2B4 01 00012345:00000000 ...`: slot, local, remote, state, unacknowledged and unread bytes. */
-function readLine(line: string, wanted: ReadonlyMap<string, Report>, queues: Map<string, Queue>): void {
+function readLine(
+  line: string,
+  wanted: ReadonlyMap<string, Report>,
+  queues: Map<string, Partial<Queue>>,
+): void {
   if (line.includes(TIME_WAIT)) return
   const [, local, remote, , queue] = line.trim().split(' ', 5)
   if (local === undefined || remote === undefined || queue === undefined) return
@@ -202,9 +213,9 @@ function readLine(line: string, wanted: ReadonlyMap<string, Report>, queues: Map
   if (wanted.has(theirs)) see(queues, theirs, { unread: Number.parseInt(queue.slice(9), 16) })
 }
 
-/** Of sockets that come and go while the table is read, some lines come twice: the last one counts. */
-function see(queues: Map<string, Queue>, key: string, seen: Partial<Queue>): void {
-  queues.set(key, { ...(queues.get(key) ?? NOTHING), ...seen })
+/** Of a line that comes twice the last one counts. */
+function see(queues: Map<string, Partial<Queue>>, key: string, seen: Partial<Queue>): void {
+  queues.set(key, { ...queues.get(key), ...seen })
 }
 
 const MAPPED = '0000000000000000FFFF0000'

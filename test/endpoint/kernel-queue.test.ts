@@ -67,6 +67,20 @@ test('a line that comes twice, since sockets came and went while the table was r
   t.equal(await look(ours), 0x12 + 3)
 })
 
+test('a line that is passed over once is as it was; twice, it is gone', async (t) => {
+  const tables = { [TCP]: HEAD + line + theirs, [TCP6]: HEAD }
+  const { look } = setUp(tables)
+  t.equal(await look(ours), 0x12 + 3)
+  tables[TCP] = HEAD + line
+  t.equal(await look(ours), 0x12 + 3)
+  t.equal(await look(ours), 0x12)
+  tables[TCP] = HEAD + theirs
+  t.equal(await look(ours), 0x12 + 3)
+  tables[TCP] = HEAD
+  t.equal(await look(ours), 3)
+  t.equal(await look(ours), 0)
+})
+
 test('a socket that is listed nowhere holds nothing any more', async (t) => {
   const { look } = setUp({ [TCP]: HEAD, [TCP6]: HEAD })
   t.equal(await look(ours), 0)
