@@ -25,17 +25,17 @@ export function interimText(status: number, fields: RawFields): string {
 export function answerText(status: number, fields: RawFields, { isEnd, method }: AnswerShape): AnswerText {
   let [isLength, isTrailed] = [false, false]
   for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i]!.toLowerCase()
+    const name = fields[i]
     isLength ||= name === 'content-length'
     isTrailed ||= name === 'trailer'
   }
   const isBodyless = method === 'HEAD' || status === 204 || status === 304
   // A length leaves no room for trailers, and END_STREAM tells the end as well.
-  const drops = isTrailed && isLength && !isEnd && !isBodyless
+  const drops = isTrailed && !isEnd && !isBodyless
   const body = isBodyless || isEnd ? 'none' : isLength && !drops ? 'length' : 'chunked'
   let head = `HTTP/1.1 ${status} ${nodeHttp.STATUS_CODES[status] ?? ''}${CRLF}`
   head += linesOf(fields, drops ? 'content-length' : null)
   if (body === 'chunked') head += `Transfer-Encoding: chunked${CRLF}`
-  else if (isEnd && !isLength && !isBodyless) head += `Content-Length: 0${CRLF}`
+  else if (!isLength && !isBodyless) head += `Content-Length: 0${CRLF}`
   return { head: `${head}Connection: close${CRLF}${CRLF}`, body }
 }

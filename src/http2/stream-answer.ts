@@ -77,9 +77,7 @@ export class StreamAnswer {
     const isEnd = (flags & END_STREAM) !== 0
     const { head, body } = answerText(Number(headers[':status']), fields, { isEnd, method: this.#method })
     this.#body = body
-    if (body === 'length') this.#left = Number(headers['content-length'])
-    // What needs no end is whole with its head.
-    if (isEnd) this.isComplete = true
+    this.#left = Number(headers['content-length'])
     this.#give(head)
     this.#stream.on('data', (chunk: Buffer) => this.#onData(chunk))
     this.#stream.on('end', () => this.#onEnd())

@@ -48,10 +48,8 @@ export class StreamBody {
 
   /** `stream` takes it, from its beginning. */
   attach(stream: ClientHttp2Stream): void {
-    const isFirst = this.#stream === null
     this.#stream = stream
     stream.on('wantTrailers', () => stream.sendTrailers(outgoingFields(this.#trailers.list)))
-    if (isFirst) return this.#pump()
     const all = this.#remembered!.peekAll()
     this.#waiting.clear()
     this.#inFlight = this.given = 0
@@ -98,7 +96,7 @@ export class StreamBody {
   }
 
   #onWritten(stream: ClientHttp2Stream): void {
-    if (stream !== this.#stream || stream.closed) return
+    if (stream.closed) return
     this.#inFlight = 0
     this.#pump()
     this.#onTaken()

@@ -97,16 +97,15 @@ export class UpstreamSession {
 
   #watch(session: ClientHttp2Session): void {
     session.setLocalWindowSize(WINDOW)
-    session.on('remoteSettings', ({ maxConcurrentStreams = MAX_STREAMS }) =>
-      this.#onSettings(maxConcurrentStreams),
-    )
+    // Node tells it also of a service that does not.
+    session.on('remoteSettings', ({ maxConcurrentStreams }) => this.#onSettings(maxConcurrentStreams))
     session.on('goaway', (code, lastStreamId) => this.#onGoaway(code, lastStreamId))
     session.on('error', (error: NodeJS.ErrnoException) => (this.#problem ??= error))
     session.on('close', () => this.#onClosed())
   }
 
   get isGone(): boolean {
-    return this.#state === 'gone' || this.#session.destroyed
+    return this.#session.destroyed
   }
 
   get streams(): number {
@@ -121,9 +120,7 @@ export class UpstreamSession {
   /** How many more streams it takes. */
   get room(): number {
     const isOver = this.#session.closed || this.#session.destroyed
-    return this.#state !== 'open' || isOver || this.#pings.isDoubtful
-      ? 0
-      : Math.max(0, this.#max - this.#streams.size)
+    return isOver || this.#pings.isDoubtful ? 0 : Math.max(0, this.#max - this.#streams.size)
   }
 
   /** Why it ended, in the words of the log. */
@@ -167,7 +164,7 @@ export class UpstreamSession {
 
   /** The service said that it will not look at it. */
   hasLeftOut({ id }: ClientHttp2Stream): boolean {
-    return id === undefined || id > this.#lastTaken
+    return id! > this.#lastTaken
   }
 
   /** The end of a stream that was not wanted. */
@@ -191,9 +188,7 @@ export class UpstreamSession {
   }
 
   sweep(now: number): void {
-    for (const [stream, since] of this.#ending)
-      if (now - since >= END_MS && !stream.closed) stream.close(http2Codes.CANCEL)
-    if (this.#state !== 'open' && this.#state !== 'leaving') return
+    for (const [stream, since] of this.#ending) if (now - since >= END_MS) stream.close(http2Codes.CANCEL)
     if (this.#session.destroyed) return this.#dropSocket(now)
     this.windows.sweep()
     this.sendWindow.sweep(this.#streams, now)
@@ -230,7 +225,7 @@ export class UpstreamSession {
   }
 
   destroy(): void {
-    if (!this.#session.destroyed) this.#session.destroy()
+    this.#session.destroy()
   }
 
   #destroy(error: NodeJS.ErrnoException): void {
@@ -243,26 +238,25 @@ export class UpstreamSession {
     if (this.#state === 'greeting') {
       this.#state = 'open'
       this.#owner.onOpen(this)
-    } else if (this.room > 0) this.#owner.onRoom(this)
+    } else this.#owner.onRoom(this)
   }
 
   #onGoaway(code: number, lastStreamId: number): void {
     this.#lastTaken = lastStreamId
     const wasOpen = this.#state === 'open'
-    if (this.#state !== 'greeting') this.#state = 'leaving'
+    this.#state = 'leaving'
     if (code !== http2Codes.NO_ERROR) this.#problem ??= failure('GOAWAY', codeName(code))
     if (wasOpen) this.#owner.onLeaving(this)
   }
 
   /** The service has sent FIN: nothing more comes on any stream. */
   #onSocketEnd(): void {
-    if (this.#session.destroyed) return
-    this.#problem ??= failure('ECONNRESET', 'FIN without GOAWAY')
+    const words = this.#state === 'leaving' ? 'FIN before the end of its streams' : 'FIN without GOAWAY'
+    this.#problem ??= failure('ECONNRESET', words)
     this.destroy()
   }
 
   #onClosed(): void {
-    if (this.#state === 'gone') return
     this.#state = 'gone'
     this.#owner.onGone(this)
   }
@@ -282,5 +276,5 @@ function failure(code: string, message: string): NodeJS.ErrnoException {
 }
 
 function wordsOf({ code, message }: NodeJS.ErrnoException): string {
-  return code === undefined ? message : message.includes(code) ? message : `${code}: ${message}`
+  return message.includes(code!) ? message : `${code}: ${message}`
 }

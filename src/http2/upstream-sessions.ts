@@ -167,9 +167,8 @@ export class UpstreamSessions implements Streams, SessionOwner, Swept {
     const [first] = this.#waiting
     if (first === undefined || this.#dial !== null || this.#greeting !== null) return
     // A service that allows none just now would allow none on another.
-    if (this.#sessions.some(({ streams, isDoubtful, isGone }) => streams === 0 && !isDoubtful && !isGone))
-      return
-    this.#dialOne(Math.max(1, first.expiresAt - this.#context.clock.now()))
+    if (this.#sessions.some(({ streams, isDoubtful }) => streams === 0 && !isDoubtful)) return
+    this.#dialOne(first.expiresAt - this.#context.clock.now())
   }
 
   #failAll(close: Close): void {
@@ -199,10 +198,6 @@ export class UpstreamSessions implements Streams, SessionOwner, Swept {
   }
 
   get #isEmpty(): boolean {
-    return (
-      this.#sessions.length + this.#leaving.size + this.#waiting.size === 0 &&
-      this.#dial === null &&
-      this.#greeting === null
-    )
+    return this.#sessions.length + this.#leaving.size === 0 && this.#dial === null && this.#greeting === null
   }
 }

@@ -97,10 +97,6 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
     return this.#isClosed
   }
 
-  get isBroken(): boolean {
-    return this.#isClosed || this.#session.isGone
-  }
-
   write(bytes: Buffer, start: number, end: number): void {
     if (!this.#isClosed) this.#reader.read(bytes, start, end)
   }
@@ -193,7 +189,6 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
   }
 
   onSession(session: UpstreamSession): void {
-    this.#awaited = null
     this.#session = session
     session.join(this)
     if (this.isPaused) session.windows.onStalled(this)
@@ -201,7 +196,6 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
   }
 
   onNoSession({ reason, detail }: Close): void {
-    this.#awaited = null
     this.#fail(Object.assign(new Error(detail ?? reason), { code: reason }))
   }
 

@@ -9,7 +9,7 @@ import { UpstreamSession } from '../../src/http2/upstream-session.ts'
 import type { SessionOwner } from '../../src/http2/upstream-session.ts'
 import type { UpstreamStream } from '../../src/http2/upstream-stream.ts'
 import { eventually } from '../support/eventually.ts'
-import { DATA, frame, h2Service, rawH2Service } from '../support/h2-services.ts'
+import { DATA, frame, GOAWAY, h2Service, rawH2Service, word } from '../support/h2-services.ts'
 import { mute } from '../support/peers.ts'
 
 class Owner implements SessionOwner {
@@ -38,7 +38,7 @@ const streamOf = (): UpstreamStream => ({}) as UpstreamStream
 const PINGS = { intervalMs: 10_000, timeoutMs: 1000, misses: 2 }
 
 async function connectTo(t: Test, port: number, isGreeted = true) {
-  const time = { now: 0 }
+  const time = { now: 7 }
   const socket = net.connect(port, '127.0.0.1')
   await once(socket, 'connect')
   const owner = new Owner()
@@ -74,6 +74,8 @@ test('room is what the service allows, less its streams, never more than a thous
   service.sessions[0]!.settings({ maxConcurrentStreams: 5000 })
   await eventually(() => session.room === 999)
   t.same(owner.news(), ['room'])
+  service.sessions[0]!.settings({ maxConcurrentStreams: 0 })
+  await eventually(() => session.room === 0)
 })
 
 test('it is idle from the end of its last stream on', async (t) => {
@@ -84,7 +86,7 @@ test('it is idle from the end of its last stream on', async (t) => {
   session.join(other)
   time.now = 100
   session.leave(one)
-  t.equal(session.idleSince, 0)
+  t.equal(session.idleSince, 7, 'it stands since then')
   time.now = 200
   session.leave(other)
   t.equal(session.idleSince, 200)
@@ -116,9 +118,9 @@ test('one that does not answer leaves with its last stream, and is not asked for
   const stream = streamOf()
   session.join(stream)
   session.hearOf(by('upstream', 'write_timeout'))
-  session.sweep(4999)
+  session.sweep(5006)
   t.same(owner.news(), [])
-  session.sweep(5000)
+  session.sweep(5007)
   t.same([owner.news(), session.room], [['leaving'], 0])
   session.destroy()
   await eventually(() => session.isGone)
@@ -219,20 +221,36 @@ test('one that leaves takes no more, and goes when its service has ended the las
 
 for (const { how, end, words } of [
   { how: 'FIN', end: (socket: net.Socket) => socket.end(), words: /FIN without GOAWAY/ },
-  { how: 'RST', end: (socket: net.Socket) => socket.resetAndDestroy(), words: /ECONNRESET/ },
+  { how: 'RST', end: (socket: net.Socket) => socket.resetAndDestroy(), words: /^read ECONNRESET$/ },
+  {
+    how: 'an error GOAWAY',
+    end: (socket: net.Socket) => socket.write(frame(GOAWAY, 0, 0, Buffer.concat([word(0), word(2)]))),
+    words: /^GOAWAY: INTERNAL_ERROR$/,
+  },
+  {
+    how: 'GOAWAY and FIN',
+    end: (socket: net.Socket) => socket.end(frame(GOAWAY, 0, 0, Buffer.concat([word(1), word(0)]))),
+    words: /^ECONNRESET: FIN before the end of its streams$/,
+  },
   {
     how: 'what is no frame of its',
     end: (socket: net.Socket) => socket.write(frame(DATA, 0, 0, 'x')),
-    words: /protocol error/i,
+    words: /^ERR_HTTP2_ERROR: Protocol error$/,
   },
 ])
   test(`a service that ends by ${how} is gone, and that is said`, async (t) => {
-    const service = await rawH2Service(t, () => {})
+    let seen = 0
+    const service = await rawH2Service(t, () => seen++)
     const { session, owner } = await connectTo(t, service.port)
     session.join(streamOf())
+    const open = session.request({ ':path': '/' }, { endStream: true, waitForTrailers: false })
+    await eventually(() => seen === 1)
     end((await service.connection()).socket)
     await eventually(() => owner.told.includes('gone'))
     t.match(session.problem, words)
+    t.match(session.whyClosed(open), {
+      code: session.problem.split(/[: ]/).find((part) => /^[A-Z]/.test(part)),
+    })
     t.ok(session.isGone)
     t.equal(session.room, 0)
   })
@@ -240,6 +258,69 @@ for (const { how, end, words } of [
 test('one that is given up is gone from then on', async (t) => {
   const service = await h2Service(t, () => {})
   const { session } = await connectTo(t, service.port)
+  const stream = session.request({ ':path': '/' }, { endStream: true, waitForTrailers: false })
+  session.destroy()
   session.destroy()
   t.same([session.isGone, session.room], [true, 0])
+  session.hearOf(by('upstream', 'write_timeout'))
+  t.match(session.whyClosed(stream), { code: 'ECONNRESET', message: 'closed without FIN' })
+})
+
+test('a service that leaves by two GOAWAYs leaves once, and what each names is its', async (t) => {
+  let seen = 0
+  const service = await rawH2Service(t, () => seen++)
+  const { session, owner } = await connectTo(t, service.port)
+  const { socket } = await service.connection()
+  const ask = () => session.request({ ':path': '/' }, { endStream: true, waitForTrailers: false })
+  const streams = [ask(), ask(), ask()]
+  await eventually(() => seen === 3)
+  for (const last of [0x7fff_ffff, 3]) {
+    socket.write(frame(GOAWAY, 0, 0, Buffer.concat([word(last), word(0)])))
+    await eventually(() => owner.told.includes('leaving') && session.hasLeftOut(streams[2]!) === (last === 3))
+  }
+  session.retire()
+  t.same(owner.news(), ['leaving'])
+  t.same(
+    streams.map((stream) => session.hasLeftOut(stream)),
+    [false, false, true],
+  )
+})
+
+test('TCP probes are asked for once', async (t) => {
+  const service = await h2Service(t, () => {})
+  const { session, socket } = await connectTo(t, service.port)
+  const asked: unknown[] = []
+  socket.setKeepAlive = (...how) => (asked.push(how), socket)
+  session.keepAlive(15_000)
+  session.keepAlive(15_000)
+  t.same(asked, [[true, 15_000]])
+})
+
+test('a service is told of small windows while many streams are not read, of large ones once they have left', async (t) => {
+  const service = await h2Service(t, () => {})
+  const { session } = await connectTo(t, service.port)
+  const told: unknown[] = []
+  service.sessions[0]!.on('remoteSettings', ({ initialWindowSize }) => told.push(initialWindowSize))
+  const streams = Array.from({ length: 17 }, streamOf)
+  for (const stream of streams) {
+    session.join(stream)
+    session.windows.onStalled(stream)
+  }
+  await eventually(() => told.at(-1) === 16_384)
+  for (const stream of streams) session.leave(stream)
+  await eventually(() => (session.sweep(100), told.at(-1) === 65_535))
+})
+
+test('megabytes that wait to be sent are in the way of no answer', async (t) => {
+  const service = await h2Service(t, (stream, { ':path': path }) => {
+    if (path === '/answers') stream.respond({ ':status': 200 }, { endStream: true })
+  })
+  const { session } = await connectTo(t, service.port)
+  for (let i = 0; i < 3; i++)
+    session
+      .request({ ':path': '/', ':method': 'POST' }, { endStream: false, waitForTrailers: false })
+      .write(Buffer.alloc(5_000_000))
+  const stream = session.request({ ':path': '/answers' }, { endStream: true, waitForTrailers: false })
+  const [headers] = (await once(stream, 'response')) as [{ ':status': number }]
+  t.equal(headers[':status'], 200)
 })

@@ -1,11 +1,12 @@
 // The sessions at one address: who gets which, when another is dialled, and when each goes. Dials, time and sweeps are the test's.
 
+import type { ServerHttp2Stream } from 'node:http2'
 import net from 'node:net'
 import { once } from 'node:events'
 import { test, type Test } from 'tap'
 import { systemClock } from '../../src/core/clock.ts'
 import type { Swept } from '../../src/core/clock.ts'
-import { makeClose } from '../../src/core/close.ts'
+import { http2Codes, makeClose } from '../../src/core/close.ts'
 import { Connection } from '../../src/core/connection.ts'
 import type { Endpoint } from '../../src/endpoint/endpoint.ts'
 import { UpstreamSessions } from '../../src/http2/upstream-sessions.ts'
@@ -13,7 +14,7 @@ import type { Dial, SocketDialler } from '../../src/upstream/dial.ts'
 import type { AwaitedStream } from '../../src/upstream/streams.ts'
 import { addressOf } from '../support/addresses.ts'
 import { eventually } from '../support/eventually.ts'
-import { h2Service, rawH2Service } from '../support/h2-services.ts'
+import { frame, GOAWAY, h2Service, rawH2Service, word } from '../support/h2-services.ts'
 import { mute } from '../support/peers.ts'
 
 const CONNECT_MS = 2000
@@ -23,6 +24,8 @@ interface Seeker {
   /** Null before; the stream, and how long its dial took; or why there is none. */
   got: { endpoint: Endpoint; dialMs: number | null } | { reason: string } | null
   awaited: AwaitedStream | null
+  /** How often it was told. */
+  told: number
 }
 
 function setUp(t: Test, port: number, maxIdle = 64) {
@@ -55,14 +58,18 @@ function setUp(t: Test, port: number, maxIdle = 64) {
     dials.shift()!.onSocket(socket, 0)
   }
   const seek = (): Seeker => {
-    const seeker: Seeker = { got: null, awaited: null }
+    const seeker: Seeker = { got: null, awaited: null, told: 0 }
     const connection = new Connection(1, 'l', 'http', addressOf('127.0.0.1:1'), 0)
     seeker.awaited = sessions.open(connection, CONNECT_MS, {
       onStream: (endpoint, dialMs) => {
         endpoint.owner = { onBytes: () => true, onEnd() {}, onProgress() {}, onClosed() {} }
         seeker.got = { endpoint, dialMs }
+        seeker.told++
       },
-      onDialFailed: ({ reason }) => (seeker.got = { reason }),
+      onDialFailed: ({ reason }) => {
+        seeker.got = { reason }
+        seeker.told++
+      },
     })
     return seeker
   }
@@ -74,6 +81,25 @@ function setUp(t: Test, port: number, maxIdle = 64) {
 }
 
 const drop = ({ got }: Seeker): void => (got as { endpoint: Endpoint }).endpoint.close('flush')
+
+const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
+const POST = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 65536\r\n\r\n'
+
+function ask({ got }: Seeker, text: string): void {
+  const bytes = Buffer.from(text, 'latin1')
+  ;(got as { endpoint: Endpoint }).endpoint.write(bytes, 0, bytes.length)
+}
+
+/** Two sessions of one stream each. */
+async function withTwo(t: Test, port: number) {
+  const set = setUp(t, port)
+  const seekers = [set.seek(), set.seek()]
+  for (const seeker of seekers) {
+    await set.connect()
+    await eventually(() => seeker.got !== null)
+  }
+  return { ...set, seekers }
+}
 
 /** As many streams of one session at a time. */
 const allowing = (t: Test, maxConcurrentStreams: number) =>
@@ -88,6 +114,7 @@ test('one dial at a time; those that wait are served in their order, and the nex
   t.equal(dials.length, 1)
   await connect()
   pass(10)
+  seek().awaited!.cancel()
   t.equal(dials.length, 0, 'while it has not greeted')
   await eventually(() => seekers[1]!.got !== null)
   t.match(seekers[0]!.got, { dialMs: 310 })
@@ -124,8 +151,13 @@ test('who waits for deadlines.connect gets none, and a dial that fails is for al
   pass(1)
   t.match(early.got, { reason: 'connect_timeout' })
   t.equal(late.got, null)
-  dials[0]!.onDialFailed(makeClose('connect_refused', 'upstream', 'connect'))
+  dials.shift()!.onDialFailed(makeClose('connect_refused', 'upstream', 'connect'))
   t.match(late.got, { reason: 'connect_refused' })
+  pass(CONNECT_MS)
+  pass(CONNECT_MS)
+  t.same([early.told, late.told], [1, 1])
+  seek()
+  t.equal(dials.length, 1, 'another is dialled for the next')
 })
 
 test('a service that does not greet in time is none, and is dialled anew', async (t) => {
@@ -208,3 +240,104 @@ test('an address that is given up keeps the streams that it has, and takes no ot
   await eventually(() => next.got !== null)
   t.match(next.got, { reason: 'connect_failed' }, 'one that had not greeted goes at once')
 })
+
+test('all of its sessions are given up with an address', async (t) => {
+  const { port } = await allowing(t, 1)
+  const { sessions } = await withTwo(t, port)
+  sessions.clear()
+  t.same(sessions.counts, { open: 0, leaving: 2, streams: 2 })
+})
+
+for (const how of ['destroy', 'close'] as const)
+  test(`a session that its service ends by ${how} takes no other along`, async (t) => {
+    const service = await allowing(t, 1)
+    const { sessions, seekers, seek, pass, dials } = await withTwo(t, service.port)
+    drop(seekers[0]!)
+    service.sessions[0]![how]()
+    await eventually(() => sessions.counts.open === 1 && sessions.counts.leaving === 0)
+    drop(seekers[1]!)
+    pass(1)
+    t.match(seek().got, { dialMs: null }, 'the other is used')
+    t.same([dials.length, sessions.counts], [0, { open: 1, leaving: 0, streams: 1 }])
+  })
+
+test('a session that is reset is no more', async (t) => {
+  const service = await rawH2Service(t, () => {})
+  const { seek, connect, sessions } = setUp(t, service.port)
+  const seeker = seek()
+  await connect()
+  await eventually(() => seeker.got !== null)
+  ;(await service.connection()).reset()
+  await eventually(() => sessions.counts.open + sessions.counts.leaving === 0)
+})
+
+test('a dial that nobody waits for any more is watched to its end', async (t) => {
+  const { port } = await mute(t)
+  const { seek, connect, pass, swept } = setUp(t, port)
+  seek().awaited!.cancel()
+  pass(1)
+  t.equal(swept.size, 1, 'while it is dialled')
+  await connect()
+  pass(1)
+  t.equal(swept.size, 1, 'while it has not greeted')
+  await eventually(() => (pass(CONNECT_MS), swept.size === 0))
+})
+
+test('a request that is given up while it waits for another session is not sent', async (t) => {
+  let asked = 0
+  const service = await rawH2Service(t, (send) => {
+    asked++
+    send(frame(GOAWAY, 0, 0, Buffer.concat([word(0), word(0)])))
+  })
+  const { seek, connect, sessions, dials } = setUp(t, service.port)
+  const seeker = seek()
+  await connect()
+  await eventually(() => seeker.got !== null)
+  ask(seeker, GET)
+  await eventually(() => dials.length === 1)
+  drop(seeker)
+  await connect()
+  await eventually(() => sessions.counts.open === 1)
+  t.same([asked, sessions.counts.streams], [1, 0])
+})
+
+const early = (stream: ServerHttp2Stream): void => {
+  stream.respond({ ':status': 403 })
+  stream.end('no')
+}
+
+for (const { what, request, answer } of [
+  { what: 'without an answer', request: GET, answer: () => {} },
+  {
+    what: 'of whose answer the head is there',
+    request: GET,
+    answer: (stream) => stream.respond({ ':status': 200 }),
+  },
+  {
+    what: 'of whose answer a part is there',
+    request: GET,
+    answer: (stream) => {
+      stream.respond({ ':status': 200, 'content-length': '5' })
+      stream.write('par')
+    },
+  },
+  { what: 'that was answered before all of it was there', request: POST + 'x'.repeat(1000), answer: early },
+  { what: 'that was answered before all of it was taken', request: POST + 'x'.repeat(65_536), answer: early },
+] as { what: string; request: string; answer: (stream: ServerHttp2Stream) => void }[])
+  test(`a request ${what} is cancelled at once when it is given up`, async (t) => {
+    const service = await h2Service(t, (stream) => {
+      stream.pause()
+      answer(stream)
+    })
+    const { seek, connect } = setUp(t, service.port)
+    const seeker = seek()
+    await connect()
+    await eventually(() => seeker.got !== null)
+    ask(seeker, request)
+    await eventually(() => service.streams.length === 1)
+    // What the service has sent by then is here.
+    await new Promise((resolve) => service.sessions[0]!.ping(resolve))
+    drop(seeker)
+    await eventually(() => service.ended.length > 0)
+    t.same(service.ended, [http2Codes.CANCEL])
+  })
