@@ -44,6 +44,8 @@ const MAX_STREAMS = 1000
  * 33 a second on; Envoy half of 500 streams), and the clients that do not cancel would be cut with those that do.
  */
 const MOST_RESETS = 200
+/** Half of the numbers that streams can have (RFC 9113 section 5.1.1): with none left a session would fail each request. */
+const MOST_IDS = 2 ** 30
 /** Of all streams of one together, in a round trip; each has a window of its own besides. */
 const WINDOW = 1024 * 1024
 /** Megabytes that Node may hold for one: its streams bound what waits, so this is only never to be reached. */
@@ -190,6 +192,7 @@ export class UpstreamSession {
   sweep(now: number): void {
     for (const [stream, since] of this.#ending) if (now - since >= END_MS) stream.close(http2Codes.CANCEL)
     if (this.#session.destroyed) return this.#dropSocket(now)
+    if (this.#session.state.nextStreamID! > MOST_IDS) this.retire()
     this.windows.sweep()
     this.sendWindow.sweep(this.#streams, now)
     const verdict = this.#pings.sweep(this.#socket.bytesRead, this.#streams.size > 0, now)

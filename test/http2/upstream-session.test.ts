@@ -1,5 +1,6 @@
 // One connection to a service, in the hands of its owner: what it tells, and when it goes. Sweeps come as the test says.
 
+import http2 from 'node:http2'
 import net from 'node:net'
 import { once } from 'node:events'
 import { test, type Test } from 'tap'
@@ -323,4 +324,24 @@ test('megabytes that wait to be sent are in the way of no answer', async (t) => 
   const stream = session.request({ ':path': '/answers' }, { endStream: true, waitForTrailers: false })
   const [headers] = (await once(stream, 'response')) as [{ ':status': number }]
   t.equal(headers[':status'], 200)
+})
+
+test('one that has used half of the numbers that streams can have leaves, before it has none for another', async (t) => {
+  const service = await h2Service(t, () => {})
+  const { connect } = http2
+  const made: http2.ClientHttp2Session[] = []
+  http2.connect = ((...args: Parameters<typeof connect>) => {
+    const session = connect(...args)
+    made.push(session)
+    return session
+  }) as typeof connect
+  const { session, owner } = await connectTo(t, service.port).finally(() => (http2.connect = connect))
+  const numbered = made[0] as unknown as { setNextStreamID(id: number): void }
+  numbered.setNextStreamID(2 ** 30 - 1)
+  session.join(streamOf())
+  session.sweep(100)
+  t.same(owner.news(), [])
+  numbered.setNextStreamID(2 ** 30 + 1)
+  session.sweep(200)
+  t.same([owner.news(), session.room], [['leaving'], 0])
 })
