@@ -93,8 +93,12 @@ export interface Policy {
   meet?: (line: Line) => unknown
 }
 
-/** Milliseconds from one read to the next, so that some megabytes take longer than `SLOW_MS`: a TLS client is given 16 KiB by each, others 64. */
-export const sipMs = (transport: Transport): number => (transport.endsWith('tls') ? 8 : 35)
+/**
+ * Milliseconds from one read to the next, so that some megabytes take longer than `SLOW_MS`, and not much longer: a client of TLS and a stream
+ * of HTTP/2 are given 16 KiB by each, others 64, and so are all services.
+ */
+export const sipMs = (transport: Transport, side: 'client' | 'service'): number =>
+  side === 'client' && /(tls|h2)$/.test(transport) ? 8 : 35
 
 /** What may meet data under way without harm to it. */
 export const policies: readonly Policy[] = [

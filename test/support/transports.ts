@@ -337,15 +337,19 @@ function headOf(transport: Transport, headers: Record<string, string> = {}): str
 
 const answerHead = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'
 
-/** One body over each of these transports, as a subtest each, several at a time; nothing may be left of any. */
+/**
+ * One body over each of these transports, as a subtest each, several at a time; nothing may be left of any. All at once where hardly more is
+ * done than to wait, and no deadline is short.
+ */
 export function forEachTransport(
   t: Test,
   names: readonly Transport[],
   body: (t: Test, transport: Transport) => Promise<unknown>,
+  jobs = 4,
 ): Promise<unknown> {
   watchLeaks(t)
   if (names.some(isSecure)) someServer()
-  t.jobs = 4
+  t.jobs = jobs
   return Promise.all(
     names.map((transport) => t.test(transport, { buffered: true }, (t) => body(t, transport))),
   )

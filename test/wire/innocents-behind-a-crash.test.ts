@@ -32,7 +32,7 @@ async function crash(
   meet: ((line: Line) => unknown) | undefined,
 ): Promise<void> {
   const [reader, writer] = side === 'client' ? [line.client, line.service] : [line.service, line.client]
-  const pace = reader.sip(sipMs(transport))
+  const pace = reader.sip(sipMs(transport, side))
   await writer.send(MUCH)
   // An RST takes with it what the gate's kernel holds unread: nobody can deliver that.
   const direction = side === 'client' ? 'toClient' : 'toUpstream'
@@ -54,8 +54,11 @@ for (const { title, keys, meet } of policies) {
   const all = keys === undefined ? slowDeadlines : `${slowDeadlines}, ${keys}`
   for (const side of ['client', 'service'] as const) {
     test(`a ${side} ${innocents.resetBehindData.title}${title}`, { timeout: 100_000 }, (t) =>
-      forEachTransport(t, innocents.resetBehindData.on, async (t, transport) =>
-        crash(t, transport, await openLine(t, transport, all), side, meet),
+      forEachTransport(
+        t,
+        innocents.resetBehindData.on,
+        async (t, transport) => crash(t, transport, await openLine(t, transport, all), side, meet),
+        innocents.resetBehindData.on.length,
       ),
     )
   }

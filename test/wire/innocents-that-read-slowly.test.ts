@@ -30,19 +30,24 @@ for (const { title, keys, meet } of policies) {
     ['service', 'client'],
   ] as const) {
     test(`a ${side} ${innocents.slowReader.title}${title}`, { timeout: 100_000 }, (t) =>
-      forEachTransport(t, innocents.slowReader.on, async (t, transport) => {
-        const line = await openLine(t, transport, all)
-        const [reader, writer] = [line[side], line[other]]
-        // An answer that is whole before its request ends the connection behind it.
-        if (isHttp(transport) && side === 'client') reader.finish()
-        const pace = reader.sip(sipMs(transport))
-        const isSent = writer.send(MUCH).then(() => writer.finish())
-        await meet?.(line)
-        await gotAll(t, reader, MUCH + 1)
-        pace.stop()
-        await isSent
-        await partsWell(t, line, reader)
-      }),
+      forEachTransport(
+        t,
+        innocents.slowReader.on,
+        async (t, transport) => {
+          const line = await openLine(t, transport, all)
+          const [reader, writer] = [line[side], line[other]]
+          // An answer that is whole before its request ends the connection behind it.
+          if (isHttp(transport) && side === 'client') reader.finish()
+          const pace = reader.sip(sipMs(transport, side))
+          const isSent = writer.send(MUCH).then(() => writer.finish())
+          await meet?.(line)
+          await gotAll(t, reader, MUCH + 1)
+          pace.stop()
+          await isSent
+          await partsWell(t, line, reader)
+        },
+        innocents.slowReader.on.length,
+      ),
     )
   }
 }
