@@ -1,8 +1,8 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { test } from 'tap'
+import root, { test } from 'tap'
 import type { Test } from 'tap'
 import { eventually, within } from '../support/eventually.ts'
 
@@ -32,11 +32,38 @@ const reasons = [
   'half_close_timeout',
 ]
 
-test('the demo shows on one screen how each client and service ended, as expected, and exits 0 by itself', async (t) => {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [cli, 'demo'], {
-    encoding: 'utf8',
-    timeout: 60_000,
+/** The show has ports of its own, and goes on while the ports of --keep are looked at: hardly more is done in it than to wait. */
+const show = run(root, [])
+
+test('the demo with --keep says which port is taken', async (t) => {
+  const holder = createServer().listen(17_081, '127.0.0.1')
+  await once(holder, 'listening')
+  t.teardown(() => holder.close())
+  const { status, stdout, stderr } = await run(t, ['--keep']).ended
+  t.strictSame([status, stdout], [78, ''])
+  t.match(
+    stderr,
+    'cannot listen on 127.0.0.1:17081: the address is in use\n--keep needs the ports 17080, 17081, 17021, 17020;',
+  )
+})
+
+test('the demo with --keep serves until Ctrl-C, then exits 0', async (t) => {
+  const demo = run(t, ['--keep'])
+  await eventually(() => demo.stdout().includes('Ctrl-C ends it'), {
+    withinMs: 60_000,
+    what: 'the end of the show',
   })
+  t.equal((await fetch('http://127.0.0.1:17021/metrics')).status, 200)
+  t.equal((await fetch('http://127.0.0.1:17020/connections')).status, 200)
+  demo.interrupt()
+  const { status, stdout, stderr } = await demo.ended
+  if (status !== 0) t.comment(stdout)
+  t.strictSame([status, stderr], [0, ''])
+  t.match(stdout, '"msg":"drain finished"')
+})
+
+test('the demo shows on one screen how each client and service ended, as expected, and exits 0 by itself', async (t) => {
+  const { status, stdout, stderr } = await show.ended
   if (status !== 0) t.comment(stdout)
   t.strictSame([status, stderr], [0, ''])
   const lines = stdout.trimEnd().split('\n')
@@ -64,41 +91,17 @@ test('the demo shows on one screen how each client and service ended, as expecte
   )
 })
 
-test('the demo with --keep says which port is taken', async (t) => {
-  const holder = createServer().listen(17_081, '127.0.0.1')
-  await once(holder, 'listening')
-  t.teardown(() => holder.close())
-  const { status, stdout, stderr } = await keep(t).ended
-  t.strictSame([status, stdout], [78, ''])
-  t.match(
-    stderr,
-    'cannot listen on 127.0.0.1:17081: the address is in use\n--keep needs the ports 17080, 17081, 17021, 17020;',
-  )
-})
-
-test('the demo with --keep serves until Ctrl-C, then exits 0', async (t) => {
-  const demo = keep(t)
-  await eventually(() => demo.stdout().includes('Ctrl-C ends it'), {
-    withinMs: 60_000,
-    what: 'the end of the show',
-  })
-  t.equal((await fetch('http://127.0.0.1:17021/metrics')).status, 200)
-  t.equal((await fetch('http://127.0.0.1:17020/connections')).status, 200)
-  demo.interrupt()
-  const { status, stdout, stderr } = await demo.ended
-  if (status !== 0) t.comment(stdout)
-  t.strictSame([status, stderr], [0, ''])
-  t.match(stdout, '"msg":"drain finished"')
-})
-
 interface Ended {
   status: number | null
   stdout: string
   stderr: string
 }
 
-function keep(t: Test): { stdout: () => string; interrupt: () => void; ended: Promise<Ended> } {
-  const child = spawn(process.execPath, [cli, 'demo', '--keep'], { stdio: ['ignore', 'pipe', 'pipe'] })
+function run(
+  t: Test,
+  options: string[],
+): { stdout: () => string; interrupt: () => void; ended: Promise<Ended> } {
+  const child = spawn(process.execPath, [cli, 'demo', ...options], { stdio: ['ignore', 'pipe', 'pipe'] })
   t.teardown(() => child.kill('SIGKILL'))
   let stdout = ''
   let stderr = ''
