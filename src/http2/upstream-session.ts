@@ -52,8 +52,8 @@ const WINDOW = 1024 * 1024
 const MAX_MEMORY = 256
 /** Bytes of a head, either way: `http.maxHeader` judges, and this is what it may be at the most, and what Node counts besides. */
 const MAX_HEAD = 2 * 1024 * 1024
-/** Header lines of an answer, as the engine takes them, and some more for pseudo header fields. */
-const MAX_FIELDS = 300
+/** Header lines of an answer: of more than the engine takes it says so, of more than these Node only says no. */
+const MAX_FIELDS = 1000
 /** An answer that is whole but for END_STREAM may wait so long for that, and a session that has ended for the FIN of its service. */
 const END_MS = 1000
 

@@ -29,6 +29,23 @@ test('so many in a row unanswered, and it is gone; one answer in between, and it
   t.end()
 })
 
+test('any byte answers the ping that waits, and makes the count begin anew', (t) => {
+  const pings = new SessionPings(() => ({ ...rules, misses: 2 }), 0)
+  let now = 0
+  const miss = (received: number): unknown => {
+    t.equal(pings.sweep(received, true, (now += 25_000)), 'ask')
+    return pings.sweep(received, true, (now += 20_000))
+  }
+  t.equal(miss(0), null, 'one')
+  t.equal(pings.sweep(1, true, (now += 1000)), null)
+  t.equal(miss(1), null, 'one again')
+  t.equal(pings.sweep(1, true, (now += 5000)), 'ask')
+  t.equal(pings.sweep(2, true, (now += 1000)), null)
+  t.equal(pings.sweep(2, true, (now += 19_000)), null, 'that was answered')
+  t.equal(miss(2), null, 'one once more')
+  t.end()
+})
+
 test('who owes nothing is not asked, and neither is anybody with off', (t) => {
   const pings = new SessionPings(() => rules, 0)
   t.equal(pings.sweep(0, false, 100_000), null)
@@ -57,5 +74,7 @@ test('one that seemed stuck is trusted again once it answers, and with nothing m
   t.equal(pings.sweep(0, true, 6500), null)
   t.ok(pings.doubt(7000))
   t.equal(pings.sweep(0, true, 12_000), 'stuck')
+  t.notOk(pings.isDoubtful)
+  t.equal(pings.sweep(0, true, 12_001), null, 'told once')
   t.end()
 })

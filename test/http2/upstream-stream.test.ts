@@ -68,24 +68,27 @@ test('each read of an owner that pauses at every one is followed by the next, in
   t.equal(owner.got.slice(owner.got.indexOf('\r\n\r\n') + 4), '0123456789'.repeat(30_000))
 })
 
-test('while nobody reads, a window of the stream is all that comes', async (t) => {
-  let written = 0
-  const { open } = await setUp(t, (stream) => {
-    stream.respond({ ':status': 200 })
-    const more = (): void => {
-      while (!stream.destroyed && stream.write(Buffer.alloc(1000))) written += 1000
-    }
-    stream.on('drain', more)
-    more()
+for (const isAtOnce of [true, false])
+  test(`while nobody reads, a window of the stream is all that comes, ${isAtOnce ? 'from its head on' : 'also in the middle'}`, async (t) => {
+    let written = 0
+    const { open } = await setUp(t, (stream) => {
+      stream.respond({ ':status': 200 })
+      const more = (): void => {
+        while (!stream.destroyed && stream.write(Buffer.alloc(1000))) written += 1000
+      }
+      stream.on('drain', more)
+      more()
+    })
+    const { endpoint, owner, write } = await open()
+    owner.mayRead = !isAtOnce
+    write(GET)
+    await eventually(() => owner.got.length > (isAtOnce ? 0 : 200_000))
+    owner.mayRead = false
+    const before = owner.got.length
+    await sleep(200)
+    t.ok(written - before < 65_535 + 2 * 16_384 + 2000, `${written} bytes`)
+    endpoint.close('drop')
   })
-  const { endpoint, owner, write } = await open()
-  owner.mayRead = false
-  write(GET)
-  await eventually(() => owner.got !== '')
-  await sleep(200)
-  t.ok(written < 65_535 + 2 * 16_384 + 2000, `${written} bytes`)
-  endpoint.close('drop')
-})
 
 test('a service that goes leaves what it has sent to an owner that reads it later', async (t) => {
   for (const how of ['close', 'destroy', 'error'] as const) {
@@ -272,8 +275,17 @@ test('a place on a session is given back by a stream that never asked', async (t
   const { open, service } = await setUp(t, (stream) => stream.respond({ ':status': 200 }), {
     settings: { maxConcurrentStreams: 1 },
   })
-  for (let i = 0; i < 3; i++) (await open()).endpoint.close('drop')
+  for (let i = 0; i < 3; i++) {
+    const { endpoint, write } = await open()
+    endpoint.close('drop')
+    write(GET)
+    endpoint.writeHead!(GET)
+  }
   t.equal(service.sessions.length, 1)
+  const { owner, write } = await open()
+  write(GET)
+  await eventually(() => owner.got !== '')
+  t.equal(service.streams.length, 1, 'what is closed asks for nothing')
 })
 
 test('a service that closes right after it has accepted is no session', async (t) => {

@@ -5,7 +5,18 @@ import { test } from 'tap'
 import { eventually } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
-import { h2Service } from '../support/h2-services.ts'
+import {
+  DATA,
+  END_HEADERS,
+  END_STREAM,
+  frame,
+  h2Service,
+  HEADERS,
+  OK,
+  rawH2Service,
+  RST_STREAM,
+} from '../support/h2-services.ts'
+import type { SeenFrame } from '../support/h2-services.ts'
 import { parseAnswer, requestRaw } from '../support/http.ts'
 import type { Answer } from '../support/http.ts'
 import { connect } from '../support/peers.ts'
@@ -41,7 +52,7 @@ test('requests and answers arrive as they are, pseudo header fields in place of 
   const answer = await ask(
     t,
     gate,
-    'PUT /a%20b?c=d HTTP/1.1\r\nX-Odd: caf\xe9\r\nAccept: a\r\nAccept: b\r\nCookie: x=1; y=2\r\nTE: gzip\r\nX-Mine: 1\r\nKeep-Alive: 5',
+    'PUT /a%20b?c=d HTTP/1.1\r\nX-Odd: caf\xe9\r\nAccept: a\r\nAccept: b\r\nUser-Agent: a\r\nUser-Agent: b\r\nCookie: x=1; y=2\r\nTE: gzip\r\nX-Mine: 1\r\nKeep-Alive: 5',
     'body',
   )
   const of = (name: string): string[] =>
@@ -52,6 +63,7 @@ test('requests and answers arrive as they are, pseudo header fields in place of 
   )
   t.same(of('x-odd'), ['caf\xe9'], 'a byte that is no ASCII')
   t.same(of('accept'), ['a', 'b'], 'each of a name that is there twice')
+  t.same(of('user-agent'), ['a', 'b'], 'also of one that should be there once')
   t.same(of('cookie').join('; '), 'x=1; y=2')
   t.same(of('x-mine'), ['1'])
   t.same(of('x-forwarded-for'), ['127.0.0.1'])
@@ -69,6 +81,60 @@ test('requests and answers arrive as they are, pseudo header fields in place of 
     ],
   )
 })
+
+test('a request that names no host gets that of the upstream', async (t) => {
+  const service = await h2Service(t, (stream, { ':authority': authority }) => {
+    stream.respond({ ':status': 200 })
+    stream.end(authority)
+  })
+  const gate = await startGate(t, [to(service.port)])
+  const { bytes } = await requestRaw(t, gate.port, 'GET / HTTP/1.0\r\n\r\n')
+  t.equal(String(parseAnswer(bytes).body), `127.0.0.1:${service.port}`)
+})
+
+/** More than a frame, so that its end is known before the last. */
+const LONG = 'x'.repeat(20_000)
+const CHUNK = `4e20\r\n${LONG}\r\n0\r\n`
+
+for (const { what, text, isTrailed } of [
+  { what: 'a length', text: 'Content-Length: 20000\r\n\r\n' + LONG, isTrailed: false },
+  {
+    what: 'a call of gRPC',
+    text: 'Content-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n' + CHUNK + '\r\n',
+    isTrailed: false,
+  },
+  {
+    what: 'chunks and a trailer',
+    text: 'Transfer-Encoding: chunked\r\n\r\n' + CHUNK + 'X-Sum: 1\r\n\r\n',
+    isTrailed: true,
+  },
+])
+  test(`the last frame of a body is ${isTrailed ? 'that of its trailers' : 'DATA, and none is there for trailers'}: ${what}`, async (t) => {
+    const seen: number[][] = []
+    const onFrame = (send: (bytes: Buffer) => void, { type, flags, stream }: SeenFrame): void => {
+      if (stream === 0 || type === RST_STREAM) return
+      seen.push([type, flags])
+      if ((flags & END_STREAM) !== 0) send(frame(HEADERS, END_HEADERS | END_STREAM, stream, OK))
+    }
+    let isHead = true
+    const service = await rawH2Service(
+      t,
+      (send, stream) => {
+        if (!isHead) onFrame(send, { type: HEADERS, flags: END_HEADERS | END_STREAM, stream })
+        isHead = false
+      },
+      onFrame,
+    )
+    const gate = await startGate(t, [to(service.port)])
+    const { bytes } = await requestRaw(
+      t,
+      gate.port,
+      `POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${text}`,
+    )
+    t.equal(parseAnswer(bytes).status, 200)
+    t.same(seen.at(-1), isTrailed ? [HEADERS, END_HEADERS | END_STREAM] : [DATA, END_STREAM])
+    t.equal(seen.length, isTrailed ? 3 : 2)
+  })
 
 test('trailers pass both ways, interim answers to the client', async (t) => {
   let trailers: unknown = null
@@ -191,13 +257,17 @@ test('a head is bounded by http.maxHeader and by nothing else', async (t) => {
   t.match(await gate.end(1), { reason: 'message_too_big', side: 'upstream' })
 })
 
-test('a head of more lines than the engine takes ends its stream, and no other', async (t) => {
-  const many = Object.fromEntries(Array.from({ length: 400 }, (_, index) => [`x-${index}`, 'y']))
+test('a head of more lines than the engine takes ends its stream with that reason, and no other stream', async (t) => {
   const service = await h2Service(t, (stream, { ':path': path }) => {
-    stream.respond(path === '/many' ? { ':status': 200, ...many } : { ':status': 200 }, { endStream: true })
+    const lines = Array.from({ length: Number(path!.slice(1)) }, (_, index) => [`x-${index}`, 'y'])
+    stream.respond({ ':status': 200, ...Object.fromEntries(lines) }, { endStream: true })
   })
   const gate = await startGate(t, [to(service.port)])
-  t.equal((await ask(t, gate, 'GET /many HTTP/1.1')).status, 502)
-  t.equal((await ask(t, gate, 'GET /few HTTP/1.1')).status, 200)
+  t.equal((await ask(t, gate, 'GET /250 HTTP/1.1')).status, 200)
+  t.equal((await ask(t, gate, 'GET /900 HTTP/1.1')).status, 502)
+  t.match(await gate.end(1), { reason: 'protocol_error', side: 'upstream', detail: /256 header lines/ })
+  t.equal((await ask(t, gate, 'GET /1100 HTTP/1.1')).status, 502)
+  t.match(await gate.end(2), { reason: 'reset', side: 'upstream', detail: /ENHANCE_YOUR_CALM/ })
+  t.equal((await ask(t, gate, 'GET /1 HTTP/1.1')).status, 200)
   t.equal(service.sessions.length, 1)
 })

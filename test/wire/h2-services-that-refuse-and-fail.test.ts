@@ -114,6 +114,32 @@ test('an error GOAWAY that leaves a stream out sends it to another session', asy
   t.equal(service.connections.length, 2)
 })
 
+for (const { what, end } of [
+  {
+    what: 'names it and goes',
+    end: (stream: number) => frame(GOAWAY, 0, 0, Buffer.concat([word(stream), word(11)])),
+  },
+  {
+    what: 'has begun to answer it',
+    end: (stream: number) =>
+      Buffer.concat([
+        frame(HEADERS, END_HEADERS, stream, OK),
+        frame(RST_STREAM, 0, stream, word(REFUSED_STREAM)),
+      ]),
+  },
+])
+  test(`a POST is not sent again to a service that ${what}`, async (t) => {
+    let asked = 0
+    const service = await rawH2Service(t, (send, stream) => {
+      asked++
+      send(end(stream))
+    })
+    const gate = await startGate(t, [to(service.port)])
+    t.notOk((await ask(t, gate, 'POST / HTTP/1.1', 'x')).isWhole && asked !== 1)
+    t.match(await gate.end(), { reason: 'reset', side: 'upstream' })
+    t.equal(asked, 1)
+  })
+
 test('a GET that ends each session it is asked on is a 502 after the second', async (t) => {
   let asked = 0
   const service = await rawH2Service(t, (send, stream) => {
