@@ -16,7 +16,7 @@ for (const who of ['the gate', 'the application'] as const)
       watchLeaks(t)
       const upstream = await wsServer(t)
       const gate = await startGate(t, [
-        `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { idle: 400ms, close: 500ms }, websocket: { mode: ${mode}, ping: { interval: 100ms, timeout: 100ms } }`,
+        `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { idle: 1s, close: 500ms }, websocket: { mode: ${mode}, ping: { interval: 100ms, timeout: 100ms } }`,
       ])
       const client = await wsClient(t, `ws://127.0.0.1:${gate.port}`)
       const timer = setInterval(() => who === 'the application' && client.socket.ping(), 40)
@@ -25,9 +25,9 @@ for (const who of ['the gate', 'the application'] as const)
       clearInterval(timer)
       t.same(await (await upstream.connection()).closed, { code: 1001, reason: 'idle_timeout' })
       t.match(await gate.end(), { reason: 'idle_timeout', side: 'sidegate', phase: 'relay' })
-      t.ok((who === 'the gate' ? client.pings : client.pongs).length >= 2, 'there were some')
+      t.ok((who === 'the gate' ? client.pings : client.pongs).length > 0, 'there were some')
       const { durationMs } = (await gate.end()).line as { durationMs: number }
-      t.ok(durationMs >= 400, `${durationMs} ms`)
+      t.ok(durationMs >= 1000, `${durationMs} ms`)
     })
 
 for (const mode of modes)
