@@ -27,7 +27,6 @@ export class MessageReader {
   }
 
   read(bytes: Buffer, start: number, end: number): void {
-    if (this.isComplete) return
     const at = this.#body === null ? this.#readHead(bytes, start, end) : start
     if (this.#body === null || this.isComplete) return
     const stop = this.#body.read(bytes, at, end, this.#sink)
