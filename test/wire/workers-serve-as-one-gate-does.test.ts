@@ -13,9 +13,12 @@ const smoke = [
   'h2-requests-go-on-as-http-1',
   'http-drain-finishes-what-is-in-flight',
   'http-headers-are-cleaned-and-kept',
+  'http-relays-every-kind',
+  'tcp-half-close-still-delivers-the-answer',
   'tls-alpn',
   'tls-client-certificate-reload',
   'websocket-close-codes-are-logged',
+  'websocket-echo',
 ]
 
 test('what one gate does two workers do', { timeout: 300_000 }, (t) => runAgain(t, smoke, { WORKERS: '2' }))
