@@ -20,8 +20,6 @@ export interface OnRead {
 /** The parts of undocumented libuv handles that are used here. */
 interface Handle {
   readonly writeQueueSize?: number
-  /** A code of libuv's that is not 0 where the socket is not connected (any more). */
-  getpeername?(into: object): number
 }
 interface ServerHandle {
   /** Called for each accepted connection; `status` is negative for an error. */
@@ -82,12 +80,6 @@ export function startReading(socket: net.Socket): void {
 /** Bytes of the write in progress that the kernel has not taken (of TLS: ciphertext); `fallback` where the handle does not tell. */
 export function unwritten(socket: net.Socket, fallback: number): number {
   return (rawOf(socket) as unknown as { _handle: Handle | null })._handle?.writeQueueSize ?? fallback
-}
-
-/** Whether the kernel still has a connection for it; true where the handle does not tell. It has none after RST, nor after the FINs of both. */
-export function isConnected(socket: net.Socket): boolean {
-  const handle = (rawOf(socket) as unknown as { _handle: Handle | null })._handle
-  return handle?.getpeername === undefined || handle.getpeername({}) === 0
 }
 
 /**

@@ -2,7 +2,6 @@
 
 import type { Socket } from 'node:net'
 import { isSecure, rawOf } from './raw-socket.ts'
-import { isConnected } from './read-buffer.ts'
 
 const kIsResetting = Symbol('is resetting')
 
@@ -24,17 +23,6 @@ function resetSecure(socket: Socket): void {
   if (marked[kIsResetting]) return void rawOf(socket).destroy()
   marked[kIsResetting] = true
   socket.once('finish', () => resetOrDestroy(socket))
-}
-
-/**
- * The RST of a peer that `socket`, which speaks TLS, takes for its end: null if it is none. Where a record of TLS's own (the tickets behind a
- * handshake) meets the RST, Node keeps the error to itself, and every later write waits for that record; to read there is nothing more.
- */
-export function unheardReset(socket: Socket): NodeJS.ErrnoException | null {
-  // Behind our FIN the kernel has no connection either way.
-  const mayHaveEnded = socket.writableEnded && socket.writableLength === 0
-  if (mayHaveEnded || !isSecure(socket) || isConnected(socket)) return null
-  return Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET', syscall: 'read' })
 }
 
 function resetOrDestroy(socket: Socket): void {

@@ -20,7 +20,7 @@ import { acceptWith, onRead, startReading, unwritten, WRITABLE_MARK } from './re
 import { hearLastWords } from './last-words.ts'
 import type { Endpoint, EndpointOwner, LookedAt } from './endpoint.ts'
 import { isSecure, rawOf, setRaw } from './raw-socket.ts'
-import { resetSocket, unheardReset } from './reset.ts'
+import { resetSocket } from './reset.ts'
 import { copyOut, giveBack, LARGEST_WRITE, lend } from './write-buffers.ts'
 import { NOTHING } from '../core/nothing.ts'
 
@@ -293,9 +293,7 @@ function onData(this: net.Socket, chunk: Buffer): void {
 
 function onEnd(this: net.Socket): void {
   const endpoint = (this as OwnedSocket)[kEndpoint]!
-  const reset = unheardReset(this)
-  if (reset === null) endpoint.owner.onEnd(endpoint)
-  else endpoint.onSocketError(reset)
+  endpoint.owner.onEnd(endpoint)
 }
 
 function onError(this: net.Socket, error: NodeJS.ErrnoException): void {

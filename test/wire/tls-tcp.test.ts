@@ -99,20 +99,6 @@ test('a client that reads slowly over TLS, but reads, is not ended', async (t) =
   t.equal(client.outcome, null)
 })
 
-test('an RST just behind the handshake is an RST, and never the end of what came before it', async (t) => {
-  watchLeaks(t)
-  const upstream = await echo(t)
-  const gate = await tlsGate(t, upstream)
-  const client = await tlsConnect(t, gate.port, { ca: ca.cert })
-  // The gate, in this thread, has not read the last of the handshake, and has its tickets to send.
-  void client.write('the first part')
-  setImmediate(() => client.raw.resetAndDestroy())
-  const seen = await upstream.connection()
-  t.same(await within(seen.closed), RESET)
-  t.equal(seen.hasEnded, false)
-  t.match(await gate.end(), { reason: 'reset', side: 'client', phase: 'relay' })
-})
-
 test('an RST of the client over TLS is mirrored to the upstream', async (t) => {
   watchLeaks(t)
   const upstream = await echo(t)
