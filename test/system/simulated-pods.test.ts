@@ -26,7 +26,13 @@ const { createServer } = require('node:http')
 const { WebSocketServer } = require('ws')
 const { createServer: createTcp } = require('node:net')
 const served = new Set()
-process.on('SIGTERM', () => { console.log('went with ' + served.size); process.exit(0) })
+// The ends of connections that the gate has closed may be on their way still; one that is served stays.
+const leave = (looks) => {
+  if (served.size > 0 && looks > 0) return void setTimeout(leave, 20, looks - 1)
+  console.log('went with ' + served.size)
+  process.exit(0)
+}
+process.on('SIGTERM', () => leave(5))
 const serve = (one, end) => { served.add(one); one.on(end, () => served.delete(one)).on('error', () => {}) }
 for (const word of process.argv.slice(1)) {
   const [protocol, port] = word.split(':')
