@@ -3,7 +3,8 @@
 
 import type { Endpoint, EndpointOwner, LookedAt } from './endpoint.ts'
 
-const UNKNOWN: LookedAt = { unacknowledged: 0, unread: 0, looks: Number.POSITIVE_INFINITY }
+/** Of an endpoint that is no socket: the system tells nothing of it. */
+export const UNKNOWN: LookedAt = { unacknowledged: 0, unread: 0, looks: Number.POSITIVE_INFINITY }
 
 class NoEndpoint implements Endpoint {
   readonly side = 'upstream'

@@ -13,6 +13,7 @@ import type { Manner } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'
 import type { Carrier, Endpoint, EndpointOwner, LookedAt } from '../endpoint/endpoint.ts'
 import { KeptBytes } from '../endpoint/kept-bytes.ts'
+import { UNKNOWN } from '../endpoint/no-endpoint.ts'
 import type { Framing } from '../http1/body.ts'
 import { NO_FIELDS } from '../http1/fields.ts'
 import type { Fields } from '../http1/fields.ts'
@@ -21,7 +22,7 @@ import { inChunks } from './chunks.ts'
 import { fieldsByName, trailersText } from './fields.ts'
 import type { RawFields } from './fields.ts'
 import { watchEnd } from './watch-end.ts'
-import { writePieces } from './write-pieces.ts'
+import { keepInPieces, PIECE, writePieces } from './write-pieces.ts'
 import { answerFields, AnswerReader } from './client-answer.ts'
 import type { AnswerSink } from './client-answer.ts'
 import type { StreamRequest } from './client-request.ts'
@@ -31,9 +32,6 @@ import { codeName, NO_ERROR, streamCode } from './codes.ts'
 import type { Flowing } from './flow.ts'
 import type { StreamHome } from './stream-home.ts'
 
-/** As large as a frame that every peer takes (RFC 9113 section 4.2). */
-const PIECE = 16_384
-const UNKNOWN: LookedAt = { unacknowledged: 0, unread: 0, looks: Number.POSITIVE_INFINITY }
 const NONE: RawFields = []
 
 const kClient = Symbol('client')
@@ -222,7 +220,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   }
 
   data(bytes: Buffer, start: number, end: number): void {
-    for (let at = start; at < end; at += PIECE) this.#waiting.append(bytes, at, Math.min(end, at + PIECE))
+    keepInPieces(this.#waiting, bytes, start, end)
     this.#pump()
   }
 

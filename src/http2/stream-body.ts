@@ -11,10 +11,8 @@ import type { ClientHttp2Stream } from 'node:http2'
 import { KeptBytes } from '../endpoint/kept-bytes.ts'
 import { NO_FIELDS, type Fields } from '../http1/fields.ts'
 import { outgoingFields } from './request-head.ts'
-import { writePieces } from './write-pieces.ts'
+import { keepInPieces, PIECE, writePieces } from './write-pieces.ts'
 
-/** As large as a frame that every peer takes (RFC 9113 section 4.2). */
-const PIECE = 16_384
 const REMEMBERED = 16_384
 
 export class StreamBody {
@@ -53,13 +51,13 @@ export class StreamBody {
     const all = this.#remembered!.peekAll()
     this.#waiting.clear()
     this.#inFlight = this.given = 0
-    this.#keep(all, 0, all.length)
+    keepInPieces(this.#waiting, all, 0, all.length)
     this.#pump()
   }
 
   data(bytes: Buffer, start: number, end: number): void {
     this.#remember(bytes, start, end)
-    this.#keep(bytes, start, end)
+    keepInPieces(this.#waiting, bytes, start, end)
     this.#pump()
   }
 
@@ -74,10 +72,6 @@ export class StreamBody {
     if (remembered === null) return
     if (remembered.length + end - start > REMEMBERED) this.#remembered = null
     else remembered.append(bytes, start, end)
-  }
-
-  #keep(bytes: Buffer, start: number, end: number): void {
-    for (let at = start; at < end; at += PIECE) this.#waiting.append(bytes, at, Math.min(end, at + PIECE))
   }
 
   #pump(): void {

@@ -14,6 +14,7 @@ import type { Connection } from '../core/connection.ts'
 import { http2Codes } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import type { Endpoint, EndpointOwner, LookedAt } from '../endpoint/endpoint.ts'
+import { UNKNOWN } from '../endpoint/no-endpoint.ts'
 import type { Framing } from '../http1/body.ts'
 import type { Fields } from '../http1/fields.ts'
 import type { AwaitedStream } from '../upstream/streams.ts'
@@ -40,7 +41,6 @@ export interface StreamHome {
 
 /** A request is sent so many times at the most. */
 const MAX_TRIES = 3
-const UNKNOWN: LookedAt = { unacknowledged: 0, unread: 0, looks: Number.POSITIVE_INFINITY }
 
 export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, SessionTaker, Sending {
   readonly side = 'upstream'

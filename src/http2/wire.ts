@@ -9,9 +9,9 @@
 import { Duplex } from 'node:stream'
 import { freeBuffer } from '../core/free-buffer.ts'
 import type { Endpoint, EndpointOwner, LookedAt } from '../endpoint/endpoint.ts'
+import { UNKNOWN } from '../endpoint/no-endpoint.ts'
 import { nobody } from './nobody.ts'
 
-const UNKNOWN: LookedAt = { unacknowledged: 0, unread: 0, looks: Number.POSITIVE_INFINITY }
 type Callback = (error?: Error | null) => void
 
 export class Wire implements Endpoint {

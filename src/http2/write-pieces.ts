@@ -1,7 +1,16 @@
-// What a stream is given to send, and its memory afterwards.
+// The bytes that a stream is given to send: how they wait, and their memory afterwards.
 
 import type { Http2Stream } from 'node:http2'
 import { freeBuffer } from '../core/free-buffer.ts'
+import type { KeptBytes } from '../endpoint/kept-bytes.ts'
+
+/** The most that a stream is given at a time: as large as a frame that every peer takes (RFC 9113 section 4.2). */
+export const PIECE = 16_384
+
+/** `bytes[start..end)` wait in `waiting` until their stream takes them. */
+export function keepInPieces(waiting: KeptBytes, bytes: Buffer, start: number, end: number): void {
+  for (let at = start; at < end; at += PIECE) waiting.append(bytes, at, Math.min(end, at + PIECE))
+}
 
 /**
  * Writes `pieces`, of which there is at least one, in one turn. They are the stream's from here on; `onWritten` follows once all are in frames, or cannot be.
