@@ -3,11 +3,9 @@ import type { Test } from 'tap'
 import { readFileSync } from 'node:fs'
 import tls from 'node:tls'
 import { systemClock } from '../../src/core/clock.ts'
-import type { OperatorParts } from '../../src/operator/operator.ts'
 import { readSamples } from '../metrics/samples.ts'
 import { authority } from '../support/certificates.ts'
 import { eventually, within } from '../support/eventually.ts'
-import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { outcomeOf } from '../support/outcome.ts'
@@ -15,6 +13,7 @@ import { connect, echo } from '../support/peers.ts'
 import { clientHello, tlsConnect } from '../support/tls-peers.ts'
 import type { TlsConnectOptions } from '../support/tls-peers.ts'
 import type { Wire } from '../support/wire.ts'
+import { tlsGateOf } from '../support/tls-gate.ts'
 
 const RESET = { kind: 'reset', code: 'ECONNRESET' }
 /** One for all tests: openssl takes longer than they do. */
@@ -22,21 +21,7 @@ const ca = authority(root)
 const app = ca.issue('app')
 root.setTimeout(120_000)
 
-function tlsGate(
-  t: Test,
-  upstream: { port: number },
-  keys = '',
-  tlsKeys = '',
-  parts: Partial<OperatorParts> = {},
-): Promise<Gate> {
-  return startGate(
-    t,
-    [
-      `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${app.cert}", key: "${app.key}" ${tlsKeys} } ${keys}`,
-    ],
-    parts,
-  )
-}
+const tlsGate = tlsGateOf(app)
 
 const rejected = async (gate: Gate, reason: string): Promise<number | undefined> =>
   readSamples(await gate.metrics()).get('sidegate_connections_rejected_total', { listener: 'l0', reason })

@@ -1,18 +1,15 @@
 import root, { test } from 'tap'
-import type { Test } from 'tap'
-import type { OperatorParts } from '../../src/operator/operator.ts'
 import { proxyHeader } from '../../src/upstream/proxy-header.ts'
 import { pattern } from '../support/bytes.ts'
 import { authority } from '../support/certificates.ts'
 import { eventually, within } from '../support/eventually.ts'
-import { startGate } from '../support/gate.ts'
-import type { Gate } from '../support/gate.ts'
 import { heldBack } from '../support/held-back.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect, echo, flooder, halfCloser } from '../support/peers.ts'
 import { stopwatch } from '../support/stopwatch.ts'
 import { clientHello, tlsConnect } from '../support/tls-peers.ts'
 import { addressOf, atPort } from '../support/addresses.ts'
+import { tlsGateOf } from '../support/tls-gate.ts'
 
 const RESET = { kind: 'reset', code: 'ECONNRESET' }
 const nowhere = { write: () => {} }
@@ -21,21 +18,7 @@ const ca = authority(root)
 const app = ca.issue('app')
 root.setTimeout(120_000)
 
-function tlsGate(
-  t: Test,
-  upstream: { port: number },
-  keys = '',
-  tlsKeys = '',
-  parts: Partial<OperatorParts> = {},
-): Promise<Gate> {
-  return startGate(
-    t,
-    [
-      `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${app.cert}", key: "${app.key}" ${tlsKeys} } ${keys}`,
-    ],
-    parts,
-  )
-}
+const tlsGate = tlsGateOf(app)
 
 test('bytes go both ways over TLS, whole and in order, and both ends end with eof', async (t) => {
   watchLeaks(t)
