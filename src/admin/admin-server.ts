@@ -53,7 +53,7 @@ export interface AdminServerOptions {
   connections: Directory
   version: string
   revision: string
-  listeners: () => Promise<readonly ListenerView[]>
+  listeners: () => readonly ListenerView[]
   /** Absent: it only reads. */
   lifecycle?: Lifecycle
   /** For each listener, as `Upstream.view` tells it. */
@@ -293,7 +293,7 @@ function viewConfigState(
 async function listeners(options: AdminServerOptions): Promise<Answer> {
   const { listeners: counts } = await options.connections.counts()
   return jsonAnswer(
-    (await options.listeners()).map((listener): ListenerRow => ({
+    options.listeners().map((listener): ListenerRow => ({
       ...listener,
       connections: counts[listener.name] ?? 0,
     })),

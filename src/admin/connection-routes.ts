@@ -25,7 +25,7 @@ const gone = (): Answer =>
 export interface ConnectionParts {
   clock: Clock
   directory: Directory
-  listeners: () => Promise<readonly Pick<ListenerView, 'name'>[]>
+  listeners: () => readonly Pick<ListenerView, 'name'>[]
 }
 
 export function connectionRoutes({ clock, directory, listeners }: ConnectionParts): Route[] {
@@ -78,7 +78,7 @@ async function unknownListener(
   { directory, listeners }: Omit<ConnectionParts, 'clock'>,
 ): Promise<string | null> {
   if (name === undefined) return null
-  const names = (await listeners()).map((listener) => listener.name)
+  const names = listeners().map((listener) => listener.name)
   if (names.includes(name) || name in (await directory.counts()).listeners) return null
   return `there is no such listener, known are ${names.join(', ')}`
 }

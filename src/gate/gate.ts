@@ -273,7 +273,6 @@ export class Gate implements GatePort {
   async views(): Promise<GateViews> {
     const { current } = this.#listeners
     return {
-      listeners: current.map(({ view }) => view),
       upstreams: current.map(({ upstreamView }) => upstreamView),
       shared: this.#fleet?.view ?? null,
     }

@@ -25,7 +25,6 @@ import type {
   ConnectionDetail,
   ConnectionRow,
   Ended,
-  ListenerView,
   RecentEnd,
   SharedView,
 } from '../admin/types.ts'
@@ -91,7 +90,6 @@ export interface CloseOrder {
 }
 
 export interface GateViews {
-  listeners: ListenerView[]
   upstreams: Array<UpstreamView & { listener: string }>
   /** Null where no limits are shared with other gates. */
   shared: SharedView | null

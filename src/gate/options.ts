@@ -19,7 +19,6 @@ import type { ListenerAddress } from '../listener/listener.ts'
 import type { Live } from '../core/live.ts'
 import { ConfigError } from '../core/errors.ts'
 import { isSame } from '../core/node-lazy.ts'
-import { Whole } from '../log/line.ts'
 import type { PairOptions } from '../pair/pair.ts'
 import type { ForwardingOptions } from '../http1/forwarding.ts'
 import type { HttpOptions } from '../http1/options.ts'
@@ -90,11 +89,6 @@ function changedKeys(path: string, running: unknown, next: unknown): string[] {
 
 function isSection(value: unknown): value is Sections {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-/** Every listener with its address, for the log line of the start. */
-export function listenersOf({ listeners }: Config): Whole {
-  return new Whole(listeners.map(({ name, address }) => `${name} ${formatAddress(address)}`).join(', '))
 }
 
 /** A file that is needed and cannot be used, at the key that names it. */

@@ -6,7 +6,6 @@
 
 import type { Sweep } from '../core/clock.ts'
 import type { Close, Reason } from '../core/close.ts'
-import { formatAddress } from '../config/address.ts'
 import type { ListenerConfig } from '../config/schema.ts'
 import { releasePlace, type Connection } from '../core/connection.ts'
 import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
@@ -131,17 +130,6 @@ export class ServedListener {
   /** The port that was bound; null for a unix socket. */
   get port(): number | null {
     return this.#listener?.port ?? null
-  }
-
-  /** As the admin server shows it. */
-  get view(): { name: string; address: string; protocol: 'tcp' | 'http'; upstream: string } {
-    const { name, address, protocol, upstream } = this.#config
-    return {
-      name,
-      address: formatAddress(address),
-      protocol,
-      upstream: upstream.addresses.map(formatAddress).join(','),
-    }
   }
 
   get upstreamView(): UpstreamView & { listener: string } {

@@ -202,7 +202,11 @@ export class Gates implements Directory, DrainGates, OverloadGates {
   }
 
   async views(): Promise<GateViews> {
-    return mergedViews(await this.#each((gate) => gate.views()))
+    const listeners = this.#config?.listeners ?? []
+    return mergedViews(
+      await this.#each((gate) => gate.views()),
+      listeners.map(({ name }) => name),
+    )
   }
 
   /** Null where that one has ended. */

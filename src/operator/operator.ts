@@ -2,6 +2,7 @@
 // no connection: those are the gates', which it speaks to by messages only (gate/messages.ts).
 
 import { AdminServer } from '../admin/admin-server.ts'
+import type { ListenerView } from '../admin/types.ts'
 import { systemClock } from '../core/clock.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Reason } from '../core/close.ts'
@@ -30,13 +31,13 @@ import {
   cannotBind,
   cannotUse,
   keepUntilRestart,
-  listenersOf,
   refuseWhatDoesNotFit,
   restartRequired,
   toListen,
 } from '../gate/options.ts'
 import type { Crew } from './crew.ts'
 import { Gates } from './gates.ts'
+import { listenersOf, listenerViews } from './listener-views.ts'
 import { leveled, logSettings } from './log-level.ts'
 import { gateMaker, makeGates } from './make-gates.ts'
 import type { ThreadParts } from './make-gates.ts'
@@ -163,7 +164,7 @@ export class Operator {
       clock: this.#clock,
       connections: this.#gates,
       log: leveled(this.#log, (settings) => this.#gates.log(settings)),
-      listeners: async () => (await this.#gates.views()).listeners,
+      listeners: () => this.#listenerViews(),
       upstreams: async () => (await this.#gates.views()).upstreams,
       shared: async () => (await this.#gates.views()).shared,
       state: () => (this.#drain.isUnderway ? 'draining' : this.#state),
@@ -215,7 +216,12 @@ export class Operator {
     }
     this.#history.start()
     this.#state = 'running'
-    this.#log.info('started', { version: version(), listeners: listenersOf(this.#config) })
+    this.#log.info('started', { version: version(), listeners: listenersOf(this.#listenerViews()) })
+  }
+
+  /** None before they are bound. */
+  #listenerViews(): ListenerView[] {
+    return this.#state === 'starting' ? [] : listenerViews(this.#config, this.ports)
   }
 
   async #bind<T>(

@@ -1,24 +1,23 @@
-// Listeners and upstreams of several gates, as one gate would show them.
+// Upstreams of several gates, and what they share with others, as one gate would show them.
 
-import type { ListenerView, SharedView } from '../admin/types.ts'
+import type { SharedView } from '../admin/types.ts'
 import type { GateViews } from '../gate/messages.ts'
 import type { TargetView } from '../upstream/upstream-view.ts'
 
 type UpstreamOf = GateViews['upstreams'][number]
 
-export function mergedViews(views: readonly GateViews[]): GateViews {
+/** `listeners`: their names in order; each gate tells of those that it has. */
+export function mergedViews(views: readonly GateViews[], listeners: readonly string[]): GateViews {
   if (views.length === 1) return views[0]!
-  const listeners = new Map<string, ListenerView>()
   const upstreams = new Map<string, UpstreamOf>()
   for (const view of views) {
-    for (const listener of view.listeners) listeners.set(listener.name, listener)
     for (const upstream of view.upstreams) {
       const known = upstreams.get(upstream.listener)
       upstreams.set(upstream.listener, known === undefined ? upstream : together(known, upstream))
     }
   }
   const shared = views.flatMap((view) => view.shared ?? []).reduce<SharedView | null>(sharedByBoth, null)
-  return { listeners: [...listeners.values()], upstreams: [...upstreams.values()], shared }
+  return { upstreams: listeners.flatMap((name) => upstreams.get(name) ?? []), shared }
 }
 
 /** As the one that fares worst has it: each has its own way to Redis, and its own leases. */

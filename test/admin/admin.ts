@@ -33,7 +33,7 @@ export function adminOptions(given: Partial<AdminServerOptions> = {}): AdminServ
     log: { level: 'info' },
     parseDuration: (text) => parseDuration(text, { min: 1, max: Infinity, isOffAllowed: false }),
     tokenFile: null,
-    listeners: async () => [
+    listeners: () => [
       { name: 'app', address: ':17080', protocol: 'http', upstream: '127.0.0.1:8080' },
       { name: 'raw', address: ':17081', protocol: 'tcp', upstream: '127.0.0.1:9090' },
     ],
