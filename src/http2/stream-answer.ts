@@ -29,8 +29,6 @@ export class StreamAnswer {
   #body: AnswerText['body'] | null = null
   #trailers: RawFields = NONE
   #hasEnd = false
-  /** The service has sent something. */
-  hasBegun = false
   /** END_STREAM came, and all of it was handed on. */
   isComplete = false
   /** Of a body whose length was told. */
@@ -68,12 +66,12 @@ export class StreamAnswer {
 
   #onInterim(headers: IncomingHttpHeaders, fields: RawFields): void {
     const status = Number(headers[':status'])
-    this.#begin()
+    this.#taker.onAnswerBegun()
     this.#give(interimText(status, fields))
   }
 
   #onHead(headers: IncomingHttpHeaders, flags: number, fields: RawFields): void {
-    this.#begin()
+    this.#taker.onAnswerBegun()
     const isEnd = (flags & END_STREAM) !== 0
     const { head, body } = answerText(Number(headers[':status']), fields, { isEnd, method: this.#method })
     this.#body = body
@@ -83,11 +81,6 @@ export class StreamAnswer {
     this.#stream.on('end', () => this.#onEnd())
     if (this.#taker.isPaused) this.#stream.pause()
     else this.#stream.resume()
-  }
-
-  #begin(): void {
-    this.hasBegun = true
-    this.#taker.onAnswerBegun()
   }
 
   #onData(chunk: Buffer): void {

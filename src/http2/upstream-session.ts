@@ -161,7 +161,7 @@ export class UpstreamSession {
   /** Cancels a stream. */
   reset(stream: ClientHttp2Stream, code: number): void {
     resetStream(stream, code)
-    if (++this.#resets >= MOST_RESETS && this.#state === 'open') this.retire()
+    if (++this.#resets >= MOST_RESETS) this.retire()
   }
 
   /** The service said that it will not look at it. */

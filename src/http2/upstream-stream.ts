@@ -145,7 +145,8 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
 
   pause(): void {
     this.isPaused = true
-    this.#session.windows.onStalled(this)
+    // What is kept of a stream that is gone holds nothing of its session.
+    if (this.#stream?.closed !== true) this.#session.windows.onStalled(this)
     this.#stream?.pause()
   }
 
@@ -181,7 +182,6 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
   /** The service has not looked at it. */
   #isWorthRetrying(stream: ClientHttp2Stream): boolean {
     return (
-      !this.#answer!.hasBegun &&
       this.#body.isRepeatable &&
       this.#tries < MAX_TRIES &&
       (stream.rstCode === http2Codes.REFUSED_STREAM || this.#session.hasLeftOut(stream))
@@ -230,7 +230,6 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
     this.#isClosed = true
     this.#awaited?.cancel()
     this.#held = []
-    this.#session.windows.onRead(this)
     const { end } = this.#connection
     if (this.#stream === null) this.#session.leave(this)
     else if (!this.#stream.closed) this.#part(this.#stream, end)

@@ -197,6 +197,18 @@ test('one whose rest nobody reads comes to its end all the same', async (t) => {
   t.same(service.ended, [0])
 })
 
+test('one that came to its end in time is not looked at again', async (t) => {
+  const service = await h2Service(t, (stream) => stream.respond({ ':status': 200 }))
+  const { session } = await connectTo(t, service.port)
+  const stream = session.request({ ':path': '/' }, { endStream: true, waitForTrailers: false })
+  await once(stream, 'response')
+  session.letEnd(stream)
+  service.streams[0]!.end()
+  await once(stream, 'close')
+  stream.close = () => t.fail('it is kept')
+  session.sweep(5000)
+})
+
 test('one that has not greeted goes at once when it is not wanted any more', async (t) => {
   const service = await mute(t)
   const { session, owner } = await connectTo(t, service.port, false)

@@ -88,6 +88,7 @@ export interface SeenFrame {
   type: number
   flags: number
   stream: number
+  payload: Buffer
 }
 
 /** Greets, and writes frames by hand for each request; what else comes is the test's. */
@@ -111,10 +112,11 @@ export async function rawH2Service(
       if (!hasPreface) return
       while (rest.length >= 9 && rest.length >= 9 + rest.readUIntBE(0, 3)) {
         const [type, flags, stream] = [rest[3]!, rest[4]!, rest.readUInt32BE(5)]
-        rest = rest.subarray(9 + rest.readUIntBE(0, 3))
+        const payload = rest.subarray(9, 9 + rest.readUIntBE(0, 3))
+        rest = rest.subarray(9 + payload.length)
         if (type === SETTINGS && (flags & 1) === 0) send(frame(SETTINGS, 1, 0))
         if (type === HEADERS) onRequest(send, stream)
-        else onOther(send, { type, flags, stream })
+        else onOther(send, { type, flags, stream, payload })
       }
     })
   })

@@ -111,7 +111,10 @@ for (const { what, text, isTrailed } of [
 ])
   test(`the last frame of a body is ${isTrailed ? 'that of its trailers' : 'DATA, and none is there for trailers'}: ${what}`, async (t) => {
     const seen: number[][] = []
-    const onFrame = (send: (bytes: Buffer) => void, { type, flags, stream }: SeenFrame): void => {
+    const onFrame = (
+      send: (bytes: Buffer) => void,
+      { type, flags, stream }: Omit<SeenFrame, 'payload'>,
+    ): void => {
       if (stream === 0 || type === RST_STREAM) return
       seen.push([type, flags])
       if ((flags & END_STREAM) !== 0) send(frame(HEADERS, END_HEADERS | END_STREAM, stream, OK))
