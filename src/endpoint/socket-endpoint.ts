@@ -262,11 +262,15 @@ export function secureClientEndpoint(
   return clientEndpoint(socket, read, owner)
 }
 
-/** The socket options for a dial whose socket `dialledEndpoint` will take. */
-export function dialOptions(read: ReadOptions): { writableHighWaterMark: number; onread?: net.OnReadOpts } {
+/** The socket options for a dial whose socket, or the TLS socket over it, `dialledEndpoint` will take. */
+export function dialOptions(
+  read: ReadOptions,
+  isUnderTls: boolean,
+): { writableHighWaterMark: number; onread?: net.OnReadOpts } {
   return {
     writableHighWaterMark: WRITABLE_MARK,
-    ...(read.isShared ? { onread: onRead(read.readBytes, onShared) } : {}),
+    // TLS reads from the socket itself, by `data` events of its own.
+    ...(read.isShared && !isUnderTls ? { onread: onRead(read.readBytes, onShared) } : {}),
   }
 }
 

@@ -16,7 +16,8 @@ import { bugDetail, InvariantError } from '../core/errors.ts'
 import { mannerFor } from '../core/manner.ts'
 import type { Dialogue } from '../pair/dialogue.ts'
 import { Pair, type PairContext, type PairOptions } from '../pair/pair.ts'
-import { Dial, type Dialler, type DialOptions } from '../upstream/dial.ts'
+import { dialEndpoint } from '../upstream/dial.ts'
+import type { Dial, Dialler, EndpointDialOptions } from '../upstream/dial.ts'
 import { proxyHeader, type ProxyVersion } from '../upstream/proxy-header.ts'
 import { Search, type Seeker } from '../upstream/search.ts'
 import type { UpstreamTarget } from '../upstream/target.ts'
@@ -27,7 +28,7 @@ import { describeOpening } from './waits.ts'
 
 export interface ServeOptions {
   upstream: Upstream
-  dial: Omit<DialOptions, 'target' | 'from' | 'connectMs' | 'chosen'>
+  dial: Omit<EndpointDialOptions, 'target' | 'from' | 'connectMs' | 'chosen'>
   /** Tells the upstream who its client is, before everything else. */
   proxyProtocol: ProxyVersion | null
   pair: PairOptions
@@ -123,7 +124,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     const { dial, proxyProtocol } = this.#options
     const head = proxyProtocol === null ? null : proxyHeader(proxyProtocol, this.connection)
     const chosen = this.connection.tls?.protocol ?? null
-    this.#dial = new Dial(
+    this.#dial = dialEndpoint(
       { ...dial, target: target.address, from: target.from, connectMs, chosen },
       this.context,
       this,

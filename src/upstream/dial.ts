@@ -1,4 +1,4 @@
-// Opens a connection to an upstream: a connected endpoint, or a Close. It never pairs.
+// Opens a connection to an upstream: a connected socket or endpoint, or a Close. It never pairs.
 //
 //     TCP --> PROXY header, if any --> TLS, if any --> dialled        all of it within `connectMs`
 
@@ -21,7 +21,8 @@ export interface DialOptions {
   target: Target
   /** The name that it was resolved from; null for an address that was written as it is. */
   from: string | null
-  read: ReadOptions
+  /** How an endpoint will read the socket; null leaves it a plain stream, as `node:http2` and probes read it. */
+  read: ReadOptions | null
   /** Milliseconds for name resolution, TCP and TLS together. */
   connectMs: number
   noDelay: boolean
@@ -29,6 +30,10 @@ export interface DialOptions {
   secure: SecureOptions | null
   /** The protocol that the client has chosen by ALPN; it is offered instead of those of `secure`. */
   chosen?: string | null
+}
+
+export interface EndpointDialOptions extends DialOptions {
+  read: ReadOptions
 }
 
 /** TLS to an upstream. The certificate is verified, always. */
@@ -46,16 +51,17 @@ export interface DialContext {
   sweep: Sweep
 }
 
-/** Gets one call of `onDialled` or `onDialFailed`, unless the dial was cancelled. */
-export interface Dialler extends EndpointOwner {
-  /** The caller owns the endpoint; it reads at once. `dialMs` is how long the connection took. */
-  onDialled(endpoint: SocketEndpoint, dialMs: number): void
+/** Gets one call of either, unless the dial was cancelled. */
+export interface SocketDialler {
+  /** The dialler owns the socket, of which nothing is read yet. `dialMs` is how long the connection took. */
+  onSocket(socket: net.Socket, dialMs: number): void
   onDialFailed(close: Close): void
 }
 
-/** As a Dialler, for a plain stream that nobody has read from: Node's http takes no other. */
-export interface SocketDialler {
-  onSocket(socket: net.Socket, dialMs: number): void
+/** As a SocketDialler, for an endpoint. */
+export interface Dialler extends EndpointOwner {
+  /** The dialler owns the endpoint, which reads at once. */
+  onDialled(endpoint: SocketEndpoint, dialMs: number): void
   onDialFailed(close: Close): void
 }
 
@@ -63,7 +69,7 @@ export interface SocketDialler {
 export class Dial {
   readonly #options: DialOptions
   readonly #context: DialContext
-  readonly #dialler: Dialler | SocketDialler
+  readonly #dialler: SocketDialler
   readonly #socket: net.Socket
   readonly #startedAt: number
   readonly #onError = (error: NodeJS.ErrnoException): void => this.#fail(closeFromDialError(error))
@@ -73,7 +79,7 @@ export class Dial {
   constructor(
     options: DialOptions,
     context: DialContext,
-    dialler: Dialler | SocketDialler,
+    dialler: SocketDialler,
     head: Buffer | null = null,
   ) {
     this.#options = options
@@ -81,10 +87,12 @@ export class Dial {
     this.#dialler = dialler
     this.#startedAt = context.clock.now()
     const { target, read, noDelay, secure } = options
-    // TLS reads from the socket itself, by `data` events of its own.
-    const how =
-      'onSocket' in dialler ? {} : dialOptions(secure === null ? read : { ...read, isShared: false })
-    this.#socket = net.connect({ ...target, ...how, allowHalfOpen: true, noDelay })
+    this.#socket = net.connect({
+      ...target,
+      ...(read === null ? {} : dialOptions(read, secure !== null)),
+      allowHalfOpen: true,
+      noDelay,
+    })
     this.#socket.once('connect', () => {
       if (head !== null && !this.#isOver) this.#socket.write(head)
       if (secure === null) this.#onConnect(this.#socket)
@@ -133,9 +141,7 @@ export class Dial {
     if (!this.#end()) return
     // `removeAllListeners` would make a slow map of the socket's listeners.
     socket.off('error', this.#onError)
-    const dialMs = this.#context.clock.now() - this.#startedAt
-    if ('onSocket' in this.#dialler) this.#dialler.onSocket(socket, dialMs)
-    else this.#dialler.onDialled(dialledEndpoint(socket, this.#options.read, this.#dialler), dialMs)
+    this.#dialler.onSocket(socket, this.#context.clock.now() - this.#startedAt)
   }
 
   #fail(close: Close): void {
@@ -151,6 +157,24 @@ export class Dial {
     this.#context.sweep.delete(this)
     return true
   }
+}
+
+/** A dial whose socket becomes an endpoint. */
+export function dialEndpoint(
+  options: EndpointDialOptions,
+  context: DialContext,
+  dialler: Dialler,
+  head: Buffer | null,
+): Dial {
+  return new Dial(
+    options,
+    context,
+    {
+      onSocket: (socket, dialMs) => dialler.onDialled(dialledEndpoint(socket, options.read, dialler), dialMs),
+      onDialFailed: (close) => dialler.onDialFailed(close),
+    },
+    head,
+  )
 }
 
 export function formatTarget(target: Target): string {

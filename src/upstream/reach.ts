@@ -12,8 +12,8 @@ import type { Endpoint } from '../endpoint/endpoint.ts'
 import type { SocketEndpoint } from '../endpoint/socket-endpoint.ts'
 import { earliest } from '../core/wait.ts'
 import type { Wait } from '../core/wait.ts'
-import { Dial } from './dial.ts'
-import type { Dialler, DialOptions } from './dial.ts'
+import { dialEndpoint } from './dial.ts'
+import type { Dial, Dialler, EndpointDialOptions } from './dial.ts'
 import { proxyHeader } from './proxy-header.ts'
 import type { ProxyVersion } from './proxy-header.ts'
 import { Search } from './search.ts'
@@ -24,7 +24,7 @@ import type { Upstream } from './upstream.ts'
 
 export interface ReachOptions {
   upstream: Upstream
-  dial: Omit<DialOptions, 'target' | 'from' | 'connectMs'>
+  dial: Omit<EndpointDialOptions, 'target' | 'from' | 'connectMs'>
   /** Each connection begins with the address of its client, so none is kept: the next request may be another client's. */
   proxyProtocol: ProxyVersion | null
 }
@@ -113,7 +113,12 @@ export class Reach implements Seeker, Dialler, StreamSeeker {
     }
     const { address: target, from } = this.#target!
     const head = proxyProtocol === null ? null : proxyHeader(proxyProtocol, this.#connection)
-    this.#dial = new Dial({ ...dial, target, from, connectMs: this.#connectMs }, this.#context, this, head)
+    this.#dial = dialEndpoint(
+      { ...dial, target, from, connectMs: this.#connectMs },
+      this.#context,
+      this,
+      head,
+    )
   }
 
   onStream(endpoint: Endpoint, dialMs: number | null): void {

@@ -15,8 +15,6 @@ export interface TargetDialOptions {
   proxyProtocol: ProxyVersion | null
 }
 
-/** Node reads it. */
-const NOT_READ = { readBytes: 0, isShared: false }
 const NOBODY = { client: UNIX_CLIENT, localAddress: null }
 
 export function dialOptionsOf(
@@ -27,7 +25,7 @@ export function dialOptionsOf(
   return {
     target: address,
     from,
-    read: NOT_READ,
+    read: null,
     noDelay,
     secure,
   }

@@ -60,7 +60,7 @@ function eachWay(
         port: upstream.port,
         host: '127.0.0.1',
         allowHalfOpen: true,
-        ...dialOptions(read),
+        ...dialOptions(read, false),
       })
       t.teardown(() => socket.destroy())
       await once(socket, 'connect')

@@ -62,7 +62,7 @@ export function askAt(t: Test, port: number): Streams {
         {
           target: { host: '127.0.0.1', port },
           from: null,
-          read: { readBytes: 0, isShared: false },
+          read: null,
           noDelay: true,
           secure: null,
           connectMs,

@@ -43,7 +43,7 @@ export function directDial(target: () => Target, clock: Clock): (dialler: Socket
   const sweep = new Sweep(clock)
   const options = {
     from: null,
-    read: { readBytes: 65_536, isShared: false },
+    read: null,
     connectMs: Infinity,
     noDelay: true,
     secure: null,
