@@ -1,5 +1,5 @@
 // One data plane: a Config to listeners and all that a connection touches. It knows no server and no signal, and of files only the certificates that it shows;
-// what it is asked and what it says goes through messages.ts. With served-listener.ts, which wires one listener, the only file that
+// what it is asked and what it says goes through messages.ts. With listener-runtime.ts, which wires one listener, the only file that
 // knows every folder of the path.
 
 import { Refusals } from '../admission/refusal.ts'
@@ -20,7 +20,7 @@ import type { Strain, StrainLevel } from '../core/strain.ts'
 import { Departure } from '../lifecycle/departure.ts'
 import type { DrainCounts, DrainStep } from '../lifecycle/departure.ts'
 import { localCells } from '../limits/cells.ts'
-import { Pacer } from '../limits/pacer.ts'
+import { Pacer } from '../limits/token-queue.ts'
 import { ConnectionLimit } from '../limits/places.ts'
 import { attach } from '../limits/shared-cells.ts'
 import type { SharedCells } from '../limits/shared-cells.ts'
@@ -54,10 +54,10 @@ import type {
   Unprepared,
 } from './messages.ts'
 import { Recent } from './recent.ts'
-import { meteredListener } from './served-limits.ts'
-import { makeFleet } from './served-fleet.ts'
-import type { ServedFleet } from './served-fleet.ts'
-import type { SharedParts } from './shared-parts.ts'
+import { meteredListener } from './limits-runtime.ts'
+import { makeFleet } from './fleet-runtime.ts'
+import type { ServedFleet } from './fleet-runtime.ts'
+import type { SharedParts } from './gate-context.ts'
 
 /** The parts of its thread that a gate uses. */
 export interface GateParts {

@@ -10,13 +10,13 @@ import type { Config, ListenerConfig } from '../config/schema.ts'
 import type { Connection } from '../core/connection.ts'
 import { ConfigError, invariant } from '../core/errors.ts'
 import { kernelQueue } from '../endpoint/kernel-queue.ts'
-import { Parting } from '../lifecycle/parting.ts'
+import { Parting } from '../lifecycle/spread-close.ts'
 import { isSame } from '../core/node-lazy.ts'
 import type { Ports } from './messages.ts'
 import { cannotBind } from './options.ts'
-import { meteredListener } from './served-limits.ts'
-import { ServedListener } from './served-listener.ts'
-import type { SharedParts } from './shared-parts.ts'
+import { meteredListener } from './limits-runtime.ts'
+import { ServedListener } from './listener-runtime.ts'
+import type { SharedParts } from './gate-context.ts'
 
 /** The fate of one listener of the new configuration. */
 interface Step {

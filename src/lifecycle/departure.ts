@@ -13,8 +13,8 @@ import type { Clock } from '../core/clock.ts'
 import { makeClose } from '../core/close.ts'
 import type { Reason } from '../core/close.ts'
 import type { Connection, Registry } from '../core/connection.ts'
-import { Parting } from './parting.ts'
-import { PatientParting } from './patient-parting.ts'
+import { Parting } from './spread-close.ts'
+import { PatientParting } from './patient-close.ts'
 
 /** Plain data. */
 export type DrainStep =

@@ -5,7 +5,7 @@
 // which ends every doubt.
 
 import type { Clock } from '../core/clock.ts'
-import { TURN_MS } from './pacer.ts'
+import { TURN_MS } from './token-queue.ts'
 
 /** Whether nobody knows yet. Asked whenever it may have changed. */
 export type Doubt = () => boolean

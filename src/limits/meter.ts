@@ -17,7 +17,7 @@ import { makeClose } from '../core/close.ts'
 import type { Close, PeerSide } from '../core/close.ts'
 import type { Connection, LimitAction, LimitName } from '../core/connection.ts'
 import type { MinRateOptions } from './min-rate.ts'
-import type { Pacer, Waiter } from './pacer.ts'
+import type { Pacer, Waiter } from './token-queue.ts'
 
 /** One rate limit in one direction. */
 export interface Rate<Action extends LimitAction = 'delay' | 'close'> {

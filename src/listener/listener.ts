@@ -5,7 +5,7 @@ import { chmodSync } from 'node:fs'
 import net from 'node:net'
 import type { Reason } from '../core/close.ts'
 import { acceptSockets } from '../endpoint/socket-endpoint.ts'
-import type { Intake } from './intake.ts'
+import type { Intake } from './acceptor.ts'
 import { listenOn } from './listen.ts'
 
 /** A null host means all interfaces, both families. */

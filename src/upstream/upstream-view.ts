@@ -1,7 +1,7 @@
 // An upstream as an operator sees it: its addresses, their states, and their origins.
 
 import type { Health } from './health-check.ts'
-import type { Source, SourceState } from './source.ts'
+import type { Source, SourceState } from './resolved-name.ts'
 import type { SessionCounts } from './streams.ts'
 import type { UpstreamTarget } from './target.ts'
 import type { UpstreamOptions } from './upstream.ts'

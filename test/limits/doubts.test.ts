@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import { Doubts } from '../../src/limits/doubts.ts'
-import { TURN_MS } from '../../src/limits/pacer.ts'
+import { TURN_MS } from '../../src/limits/token-queue.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 
 test('who is in doubt is told once it is over, in order, and then no timer runs', async (t) => {

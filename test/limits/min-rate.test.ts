@@ -2,7 +2,7 @@ import { test } from 'tap'
 import { SWEEP_MS } from '../../src/core/clock.ts'
 import type { Direction } from '../../src/core/connection.ts'
 import type { PairLimits } from '../../src/limits/meter.ts'
-import { Pacer } from '../../src/limits/pacer.ts'
+import { Pacer } from '../../src/limits/token-queue.ts'
 import type { FakeClock } from '../support/fake-clock.ts'
 import { dialogue, memoryPair, type MemoryPair, type MemoryPairOptions } from '../pair/memory-pair.ts'
 

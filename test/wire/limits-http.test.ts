@@ -1,7 +1,7 @@
 import { test, type Test } from 'tap'
 import { systemClock, type Clock } from '../../src/core/clock.ts'
 import { makeClose } from '../../src/core/close.ts'
-import { TURN_MS } from '../../src/limits/pacer.ts'
+import { TURN_MS } from '../../src/limits/token-queue.ts'
 import { readSamples } from '../metrics/samples.ts'
 import { pattern } from '../support/bytes.ts'
 import { eventually, within } from '../support/eventually.ts'

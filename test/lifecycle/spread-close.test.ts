@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import { Connection } from '../../src/core/connection.ts'
-import { idleFirst, IDLE_MS, Parting, partingMoments } from '../../src/lifecycle/parting.ts'
+import { idleFirst, IDLE_MS, Parting, partingMoments } from '../../src/lifecycle/spread-close.ts'
 import { makeClose } from '../../src/core/close.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { kolmogorovSmirnov, seeded } from '../support/uniform.ts'

@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { makeClose } from '../../src/core/close.ts'
 import { Connection } from '../../src/core/connection.ts'
-import { PatientParting } from '../../src/lifecycle/patient-parting.ts'
+import { PatientParting } from '../../src/lifecycle/patient-close.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { seeded } from '../support/uniform.ts'
 import { addressOf } from '../support/addresses.ts'

@@ -10,7 +10,7 @@
 
 import type { Clock } from '../core/clock.ts'
 import type { Connection } from '../core/connection.ts'
-import { partingMoments } from './parting.ts'
+import { partingMoments } from './spread-close.ts'
 
 /** So old an order may be: quiet is known as of the last sweep anyway. */
 const ORDER_MS = 250

@@ -6,15 +6,15 @@ import type { Scopes } from '../core/cells.ts'
 import { Clients } from '../limits/clients.ts'
 import { Doubts } from '../limits/doubts.ts'
 import { ConnectionLimit } from '../limits/places.ts'
-import { Newcomers } from '../limits/newcomers.ts'
-import { Rates } from '../limits/rates.ts'
+import { Newcomers } from '../limits/connect-rate-gate.ts'
+import { Rates } from '../limits/rate-rules.ts'
 import type { ListenerConfig } from '../config/schema.ts'
 import type { Connection, LimitAction, LimitName } from '../core/connection.ts'
 import type { MeteredLimit, MeteredListener } from '../metrics/listener-metrics.ts'
 import { accessRules, clientOptions, namesClients, ratesOptions, shortestDeadline } from './options.ts'
 import type { LiveDeadlines, Served } from './options.ts'
 import { speaksHttp2 } from './http2-options.ts'
-import type { SharedParts } from './shared-parts.ts'
+import type { SharedParts } from './gate-context.ts'
 
 const DEFAULT_CONNECTIONS = 10_000
 

@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { Bucket } from '../../src/limits/bucket.ts'
-import { Pacer, roomyBurst, TURN_MS } from '../../src/limits/pacer.ts'
-import type { Waiter } from '../../src/limits/pacer.ts'
+import { Pacer, roomyBurst, TURN_MS } from '../../src/limits/token-queue.ts'
+import type { Waiter } from '../../src/limits/token-queue.ts'
 import { fakeClock, type FakeClock } from '../support/fake-clock.ts'
 
 function setUp(perSec: number, burst: number) {

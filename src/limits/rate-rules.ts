@@ -8,8 +8,8 @@ import type { Clock } from '../core/clock.ts'
 import type { Connection, Direction, LimitAction, LimitName } from '../core/connection.ts'
 import type { HalfRates, PairLimits, PairRates, Rate } from './meter.ts'
 import type { MinRateOptions } from './min-rate.ts'
-import { roomyBurst } from './pacer.ts'
-import type { Pacer } from './pacer.ts'
+import { roomyBurst } from './token-queue.ts'
+import type { Pacer } from './token-queue.ts'
 import type { Clients } from './clients.ts'
 
 export interface RateRule<Action extends LimitAction = 'delay' | 'close'> {

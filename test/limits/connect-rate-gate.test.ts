@@ -1,9 +1,9 @@
 import { test } from 'tap'
 import { localCells } from '../../src/limits/cells.ts'
-import { Newcomers, type NewcomerOptions } from '../../src/limits/newcomers.ts'
+import { Newcomers, type NewcomerOptions } from '../../src/limits/connect-rate-gate.ts'
 import { fixed } from '../../src/core/live.ts'
 import { Sweep } from '../../src/core/clock.ts'
-import { Pacer, TURN_MS } from '../../src/limits/pacer.ts'
+import { Pacer, TURN_MS } from '../../src/limits/token-queue.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { AskedBucket } from './asked-bucket.ts'
 

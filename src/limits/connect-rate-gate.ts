@@ -9,8 +9,8 @@ import { localCells } from './cells.ts'
 import type { Cells, Tokens } from '../core/cells.ts'
 import type { Clock, Swept, Sweep } from '../core/clock.ts'
 import type { Live } from '../core/live.ts'
-import { roomyBurst } from './pacer.ts'
-import type { Pacer, Waiter } from './pacer.ts'
+import { roomyBurst } from './token-queue.ts'
+import type { Pacer, Waiter } from './token-queue.ts'
 
 export interface NewcomerOptions {
   perSec: number
