@@ -4,7 +4,7 @@
 //     header --whole, or none expected--> (unsure -->) judged by its address --> securing --handshake done--> admitted
 //        any of these --refuse()--> refused
 //
-// Ownership: until it is admitted or refused, the socket belongs to the arrival; then it belongs to the owner that is told.
+// Ownership: until it is admitted or refused, the socket belongs to the pending client; then it belongs to the owner that takes it.
 
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
@@ -23,7 +23,7 @@ import type { ReadOptions, SocketEndpoint } from '../endpoint/socket-endpoint.ts
 import { describeTls } from './client-tls.ts'
 import { ProxyHeaderReader } from './proxy-header.ts'
 import type { ProxyVersions } from './proxy-header.ts'
-import { deaf } from './refusal.ts'
+import { noOwner } from './refusal.ts'
 import type { Handshaker, TlsGate } from './tls-gate.ts'
 import { NOTHING } from '../core/nothing.ts'
 
@@ -46,7 +46,7 @@ export function takesTime({ proxy, tls }: SlowGates): boolean {
   return proxy !== null || tls !== null
 }
 
-export interface ArrivalContext {
+export interface PendingClientContext {
   clock: Clock
   sweep: Sweep
   gates: SlowGates
@@ -58,11 +58,11 @@ export interface ArrivalContext {
   /** The gates that ask for the client's final address. */
   judge: (client: ClientAddress) => Close | null
   /** All gates are passed: the endpoint is given away. */
-  onAdmitted: (arrival: Arrival, endpoint: SocketEndpoint) => void
+  onAdmitted: (pending: PendingClient, endpoint: SocketEndpoint) => void
   /** Ends the socket beneath a failed handshake with these last words. */
   part: (raw: Socket, farewell: () => void) => void
   /** Ends here: the endpoint is given away to be refused; null where it is gone, or beyond any answer. */
-  onRefused: (arrival: Arrival, close: Close, endpoint: SocketEndpoint | null) => void
+  onRefused: (pending: PendingClient, close: Close, endpoint: SocketEndpoint | null) => void
 }
 
 const waits = {
@@ -73,7 +73,7 @@ const waits = {
 }
 type State = 'header' | 'unsure' | 'securing' | 'over'
 
-export class Arrival implements EndpointOwner, Handshaker, Swept {
+export class PendingClient implements EndpointOwner, Handshaker, Swept {
   readonly acceptedAt: number
   /** The peer at first; the client that a PROXY header named, once it is read. */
   client: ClientAddress
@@ -86,7 +86,7 @@ export class Arrival implements EndpointOwner, Handshaker, Swept {
   /** The gates that ask for its address have let it on, and count it. */
   isJudged = false
   readonly #endpoint: SocketEndpoint
-  readonly #context: ArrivalContext
+  readonly #context: PendingClientContext
   #state: State = 'header'
   #reader: ProxyHeaderReader | null = null
   /** The socket beneath a handshake. */
@@ -95,7 +95,12 @@ export class Arrival implements EndpointOwner, Handshaker, Swept {
   #leave: (() => void) | null = null
   #rest = NOTHING
 
-  constructor(endpoint: SocketEndpoint, peer: ClientAddress, acceptedAt: number, context: ArrivalContext) {
+  constructor(
+    endpoint: SocketEndpoint,
+    peer: ClientAddress,
+    acceptedAt: number,
+    context: PendingClientContext,
+  ) {
     this.acceptedAt = acceptedAt
     this.client = peer
     this.#endpoint = endpoint
@@ -181,7 +186,7 @@ export class Arrival implements EndpointOwner, Handshaker, Swept {
     const raw = this.#raw!
     this.isHttp2 = socket.alpnProtocol === 'h2'
     if (this.#context.recordsTls) this.tls = describeTls(socket)
-    this.#admit(secureClientEndpoint(socket, raw, this.#context.read, deaf))
+    this.#admit(secureClientEndpoint(socket, raw, this.#context.read, noOwner))
   }
 
   onHandshakeFailed(close: Close, farewell: (() => void) | null): void {

@@ -30,7 +30,7 @@ export class Refusals {
   refuse(endpoint: Endpoint, answerOf: () => Buffer | null): void {
     const answer = this.#lingering.held >= MAX_LINGERING ? null : answerOf()
     if (answer === null || !this.#lingering.take(MAX_LINGERING)) {
-      endpoint.owner = deaf
+      endpoint.owner = noOwner
       endpoint.close('reset')
       return
     }
@@ -43,10 +43,10 @@ export class Refusals {
   /** As `refuse`, for a socket that speaks for itself: `farewell` is called in a turn of its own, and ends it. */
   part(socket: Socket, farewell: () => void): void {
     if (!this.#lingering.take(MAX_LINGERING)) return resetSocket(socket)
-    const parting = new Parting(socket, this.#clock.now() + LINGER_MS)
-    this.#sweep.add(parting)
+    const lingering = new LingeringSocket(socket, this.#clock.now() + LINGER_MS)
+    this.#sweep.add(lingering)
     socket.once('close', () => {
-      this.#sweep.delete(parting)
+      this.#sweep.delete(lingering)
       this.#lingering.release()
     })
     this.#clock.nextTurn(() => {
@@ -56,7 +56,7 @@ export class Refusals {
 }
 
 /** A socket whose last words are on their way. */
-class Parting implements Swept {
+class LingeringSocket implements Swept {
   readonly #socket: Socket
   readonly #until: number
 
@@ -107,7 +107,7 @@ class Lingering implements EndpointOwner, Swept {
 }
 
 /** For an endpoint that nobody listens to any more. */
-export const deaf: EndpointOwner = {
+export const noOwner: EndpointOwner = {
   onBytes: () => true,
   onEnd() {},
   onProgress() {},

@@ -47,7 +47,7 @@ export interface ConnectionOwner {
   /** Bytes waiting in our queues for that peer; after the end, those that were dropped there. */
   queued(side: 'client' | 'upstream'): number
   /** When that peer last took some of what waits for it, or nothing waited (monotonic milliseconds): since then it is stalled. */
-  takenAt(side: 'client' | 'upstream'): number
+  lastDrainAt(side: 'client' | 'upstream'): number
   /** Of those, what is not handed on because its message is not whole yet; none where there is no such thing. */
   assembling?(side: 'client' | 'upstream'): number
   /** Whether the source of that direction is not being read, because its sink does not keep up. */

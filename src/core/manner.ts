@@ -41,7 +41,7 @@ const byManner: Record<Manner, string> = {
 }
 
 /** In words, how the peer on the side `to` is parted from. */
-export function describeParting(close: Close, to: PeerSide, farewell: Farewell, manner: Manner): string {
+export function describeManner(close: Close, to: PeerSide, farewell: Farewell, manner: Manner): string {
   if (farewell === 'answered') return 'an answer that says why, then FIN'
   const code = farewell === 'awaited' || farewell === 'said' ? websocketCode(close, to) : null
   return code === null ? byManner[manner] : `Close ${code}, then ${byManner[manner]}`

@@ -32,7 +32,7 @@ export interface Carrier {
   /** It is not read: no stream is to blame for what does not come. */
   readonly isHeld: boolean
   /** When its peer last took some of what waits for it, or nothing waited; milliseconds of the Clock. */
-  takenAt(): number
+  lastDrainAt(): number
 }
 
 export interface Endpoint {
@@ -41,17 +41,17 @@ export interface Endpoint {
   /** Bytes that were written here and that we still hold. */
   readonly queued: number
   /** As `queued`, but as fine as the system can tell: falls with every byte that the peer's side takes. */
-  readonly untaken: number
-  /** Of a stream. What waits for its carrier is the carrier's to take: queued, and not `untaken`. */
+  readonly unacked: number
+  /** Of a stream. What waits for its carrier is the carrier's to take: queued, and not `unacked`. */
   readonly carrier?: Carrier | undefined
   readonly isClosed: boolean
   /** The system has refused a write: it takes nothing more, and the end of it comes in another turn. Absent is no. */
   readonly isBroken?: boolean
-  /** Looks closer at what the peer has not taken, once: `untaken` tells it a moment later. For a peer that looks stalled. */
+  /** Looks closer at what the peer has not taken, once: `unacked` tells it a moment later. For a peer that looks stalled. */
   measure(): void
   /** How many of those looks have come back; Infinity where the system does not tell. */
   readonly measurements: number
-  /** Asks the system once more what of our bytes has reached the peer; the answers are in what it returns. `untaken` stays as it is. */
+  /** Asks the system once more what of our bytes has reached the peer; the answers are in what it returns. `unacked` stays as it is. */
   look(): LookedAt
   /** Copies `bytes[start..end)` and sends them in order. Never blocks; what the system does not take at once is queued. */
   write(bytes: Buffer, start: number, end: number): void

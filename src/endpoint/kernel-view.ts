@@ -1,6 +1,6 @@
 // The kernel's last word on one socket: how much of the bytes that it took from us its peer has not.
 //
-// Two ask, for two ends. `measure` is for a wait whose bytes count (`Endpoint.untaken`). `look` is for a caller that wants to know whether a peer
+// Two ask, for two ends. `measure` is for a wait whose bytes count (`Endpoint.unacked`). `look` is for a caller that wants to know whether a peer
 // is there, and changes no wait: a client of this machine that computes for a minute has a ping of ours unread, and owes nothing.
 
 import type { Socket } from 'node:net'

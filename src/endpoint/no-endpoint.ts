@@ -9,7 +9,7 @@ export const UNKNOWN: LookedAt = { unacknowledged: 0, unread: 0, looks: Number.P
 class NoEndpoint implements Endpoint {
   readonly side = 'upstream'
   readonly queued = 0
-  readonly untaken = 0
+  readonly unacked = 0
   readonly isClosed = true
   readonly measurements = Number.POSITIVE_INFINITY
 

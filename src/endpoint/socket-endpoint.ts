@@ -30,7 +30,7 @@ type OwnedSocket = net.Socket & { [kEndpoint]?: SocketEndpoint | undefined }
 /** How sockets are read: into a shared buffer of `readBytes` where Node allows it (`checkAdoption`), else by `data` events. */
 export interface ReadOptions {
   readBytes: number
-  isShared: boolean
+  usesSharedBuffer: boolean
 }
 
 export class SocketEndpoint implements Endpoint, Corkable {
@@ -64,7 +64,7 @@ export class SocketEndpoint implements Endpoint, Corkable {
     return this.#unflushed + (this.#kept === null ? 0 : this.#kept.length)
   }
 
-  get untaken(): number {
+  get unacked(): number {
     const inKernel = (this.#delivery ?? this.#kernel)?.bytes ?? 0
     if (this.#unflushed === 0) return inKernel
     return unwritten(this.#socket, this.#unflushed) + (this.#kept === null ? 0 : this.#kept.length) + inKernel
@@ -237,14 +237,14 @@ export function acceptSockets(
   read: ReadOptions,
   onSocket: (socket: net.Socket) => void,
 ): void {
-  if (read.isShared) acceptWith(server, onRead(read.readBytes, onShared), onSocket)
+  if (read.usesSharedBuffer) acceptWith(server, onRead(read.readBytes, onShared), onSocket)
   else server.on('connection', onSocket)
 }
 
 /** The client side of a connection, from `acceptSockets`. Paused until resumed. */
 export function clientEndpoint(socket: net.Socket, read: ReadOptions, owner: EndpointOwner): SocketEndpoint {
   const endpoint = new SocketEndpoint('client', socket, owner)
-  if (!read.isShared || isSecure(socket)) {
+  if (!read.usesSharedBuffer || isSecure(socket)) {
     socket.pause()
     socket.on('data', onData)
   }
@@ -270,14 +270,14 @@ export function dialOptions(
   return {
     writableHighWaterMark: WRITABLE_MARK,
     // TLS reads from the socket itself, by `data` events of its own.
-    ...(read.isShared && !isUnderTls ? { onread: onRead(read.readBytes, onShared) } : {}),
+    ...(read.usesSharedBuffer && !isUnderTls ? { onread: onRead(read.readBytes, onShared) } : {}),
   }
 }
 
 /** The upstream side: a socket that was opened with `dialOptions` and is connected. Reads at once. */
 export function dialledEndpoint(socket: net.Socket, read: ReadOptions, owner: EndpointOwner): SocketEndpoint {
   const endpoint = new SocketEndpoint('upstream', socket, owner)
-  if (!read.isShared || isSecure(socket)) socket.on('data', onData)
+  if (!read.usesSharedBuffer || isSecure(socket)) socket.on('data', onData)
   if (!isSecure(socket)) hearLastWords(socket)
   startReading(socket)
   return endpoint

@@ -35,7 +35,7 @@ export class LeasedCount implements Count, Lease {
   #isPending = false
   #isForgotten = false
   #askAgainAt = Number.NEGATIVE_INFINITY
-  #takenAt = Number.NEGATIVE_INFINITY
+  #lastDrainAt = Number.NEGATIVE_INFINITY
   readonly #now: () => number
 
   constructor(fleet: FleetState, now: () => number) {
@@ -50,7 +50,7 @@ export class LeasedCount implements Count, Lease {
   take(max: number): boolean {
     if (Number.isFinite(max)) this.#max = max
     const now = this.#now()
-    this.#takenAt = now
+    this.#lastDrainAt = now
     if (this.#isForgotten) this.#fleet.keep(this)
     this.#isForgotten = false
     const isIn = this.#used < this.#allowed(max, now)
@@ -63,7 +63,7 @@ export class LeasedCount implements Count, Lease {
     const now = this.#now()
     if (this.#fleet.mode !== 'leased' || this.#used < this.#allowed(max, now)) return false
     if (Number.isFinite(max)) this.#max = max
-    this.#takenAt = now
+    this.#lastDrainAt = now
     this.#ask(now)
     return this.#isPending || this.#isAsked
   }
@@ -77,11 +77,11 @@ export class LeasedCount implements Count, Lease {
 
   request(now: number): Omit<Command, 'key'> | null {
     this.#isPending = false
-    if (this.#isAsked || (this.#used === 0 && this.#places === 0 && now - this.#takenAt >= SPARE_MS))
+    if (this.#isAsked || (this.#used === 0 && this.#places === 0 && now - this.#lastDrainAt >= SPARE_MS))
       return null
     this.#isAsked = true
     this.#askAgainAt = now + PAUSE_MS
-    this.#wanted = this.#used + (now - this.#takenAt < SPARE_MS ? SPARE : 0)
+    this.#wanted = this.#used + (now - this.#lastDrainAt < SPARE_MS ? SPARE : 0)
     return {
       script: 'places',
       args: [this.#fleet.gate, this.#used, this.#wanted, this.#max, PLACES_TTL_MS],
@@ -106,11 +106,11 @@ export class LeasedCount implements Count, Lease {
 
   tend(now: number): boolean {
     if (this.#isAsked) return false
-    const isSpare = this.#places > this.#used && now - this.#takenAt >= SPARE_MS
+    const isSpare = this.#places > this.#used && now - this.#lastDrainAt >= SPARE_MS
     if (this.#fleet.mode === 'leased' && (isSpare || (this.#used > 0 && now >= this.#renewAt)))
       this.#fleet.ask(this)
     // Who comes again soon is no new client: it is not let on unasked once more.
-    if (this.#used > 0 || now - this.#takenAt < PLACES_TTL_MS) return false
+    if (this.#used > 0 || now - this.#lastDrainAt < PLACES_TTL_MS) return false
     this.#isForgotten = this.#places === 0 || now >= this.#untilMs
     if (this.#isForgotten) this.#isKnown = false
     return this.#isForgotten
@@ -119,7 +119,7 @@ export class LeasedCount implements Count, Lease {
   retell(): void {
     // What is free is not sure to be ours any more, and no more is asked for before other gates have told theirs.
     this.#places = Math.min(this.#places, this.#used)
-    this.#takenAt = Number.NEGATIVE_INFINITY
+    this.#lastDrainAt = Number.NEGATIVE_INFINITY
   }
 
   /** How many connections this gate may have. */

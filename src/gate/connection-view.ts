@@ -74,7 +74,7 @@ export function viewWait(connection: Connection, now: number): WaitView | null {
 /** Since when that peer has taken nothing of what waits for it; null where nothing waits. */
 export function stalledMs({ owner }: Connection, side: PeerSide, now: number): number | null {
   if (owner === null || owner.queued(side) === 0) return null
-  return Math.max(0, Math.round(now - owner.takenAt(side)))
+  return Math.max(0, Math.round(now - owner.lastDrainAt(side)))
 }
 
 export function viewClose({ reason, side, phase, detail }: Close): CloseView {

@@ -23,12 +23,12 @@ export interface FleetParts {
 type SharedConfig = NonNullable<Config['shared']>
 
 /** With it comes what speaks to Redis, which a gate without such limits does without. It begins with `start`. */
-export async function makeFleet(config: SharedConfig, parts: FleetParts): Promise<ServedFleet> {
+export async function makeFleet(config: SharedConfig, parts: FleetParts): Promise<FleetRuntime> {
   const [{ Fleet }, { redisConnect }] = await Promise.all([
     import('../fleet/fleet.ts'),
     import('../fleet/redis.ts'),
   ])
-  return new ServedFleet(config, parts, { Fleet, redisConnect })
+  return new FleetRuntime(config, parts, { Fleet, redisConnect })
 }
 
 interface Loaded {
@@ -36,7 +36,7 @@ interface Loaded {
   redisConnect: typeof import('../fleet/redis.ts').redisConnect
 }
 
-export class ServedFleet {
+export class FleetRuntime {
   readonly cells: Fleet
   readonly #parts: FleetParts
   readonly #redisConnect: Loaded['redisConnect']

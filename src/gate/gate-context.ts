@@ -9,17 +9,17 @@ import type { Log } from '../log/log.ts'
 import type { Rejections } from '../log/rejections.ts'
 import type { GateMetrics } from '../metrics/gate-metrics.ts'
 import type { HabitsObserver } from '../metrics/habits.ts'
-import type { Pacer } from '../limits/token-queue.ts'
+import type { TokenQueue } from '../limits/token-queue.ts'
 import type { Strain } from '../core/strain.ts'
 import type { Findings } from '../upstream/findings.ts'
 import type { Names } from '../upstream/names.ts'
 
 /** The parts that all listeners share. */
-export interface SharedParts {
+export interface GateContext {
   clock: Clock
   sweeps: Sweeps
   /** Gives turns to whom a rate limit delays. */
-  pacer: Pacer
+  tokenQueue: TokenQueue
   random: () => number
   registry: Registry
   metrics: GateMetrics
@@ -37,7 +37,7 @@ export interface SharedParts {
   worker: number
   workers: number
   /** Sockets read into one shared buffer (`checkAdoption`). */
-  isShared: boolean
+  usesSharedBuffer: boolean
   /** The cells that limits count in. */
   cells: Cells
   /** What limits of a whole fleet count in, and the name that listeners have there, if it is not their own; null where there is none. */

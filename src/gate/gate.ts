@@ -20,7 +20,7 @@ import type { Strain, StrainLevel } from '../core/strain.ts'
 import { Departure } from '../lifecycle/departure.ts'
 import type { DrainCounts, DrainStep } from '../lifecycle/departure.ts'
 import { localCells } from '../limits/cells.ts'
-import { Pacer } from '../limits/token-queue.ts'
+import { TokenQueue } from '../limits/token-queue.ts'
 import { ConnectionLimit } from '../limits/places.ts'
 import { attach } from '../limits/shared-cells.ts'
 import type { SharedCells } from '../limits/shared-cells.ts'
@@ -56,8 +56,8 @@ import type {
 import { Recent } from './recent.ts'
 import { meteredListener } from './limits-runtime.ts'
 import { makeFleet } from './fleet-runtime.ts'
-import type { ServedFleet } from './fleet-runtime.ts'
-import type { SharedParts } from './gate-context.ts'
+import type { FleetRuntime } from './fleet-runtime.ts'
+import type { GateContext } from './gate-context.ts'
 
 /** The parts of its thread that a gate uses. */
 export interface GateParts {
@@ -84,14 +84,14 @@ export class Gate implements GatePort {
   readonly #recent: Recent
   /** By listener; a reload changes nothing of them. */
   readonly #observers = new Map<string, HabitsObserver>()
-  readonly #shared: SharedParts
+  readonly #shared: GateContext
   readonly #listeners: ListenerSet
   /** Limits that all gates share; null where none are configured. */
-  #fleet: ServedFleet | null = null
+  #fleet: FleetRuntime | null = null
   /** As its listeners are called there, where not by their names. */
   #group: string | null = null
   /** What `commit` puts in effect. */
-  #next: { config: Config; fleet: ServedFleet | null } | null = null
+  #next: { config: Config; fleet: FleetRuntime | null } | null = null
 
   constructor(settings: GateSettings, parts: GateParts) {
     const { clock, random, events } = parts
@@ -130,16 +130,16 @@ export class Gate implements GatePort {
   }
 
   #sharedParts(
-    { worker, workers, config, fits, isShared }: GateSettings,
+    { worker, workers, config, fits, usesSharedBuffer }: GateSettings,
     { random, names, events }: GateParts,
-  ): SharedParts {
+  ): GateContext {
     const clock = this.#clock
     const log = this.#log
     const cells = this.#cells ?? localCells
     return {
       clock,
       sweeps: new Sweeps(clock),
-      pacer: new Pacer(clock),
+      tokenQueue: new TokenQueue(clock),
       random,
       registry: this.registry,
       metrics: this.#metrics,
@@ -154,7 +154,7 @@ export class Gate implements GatePort {
       findings: this.#cells === null ? null : new Findings((finding) => events.found(finding)),
       worker,
       workers,
-      isShared,
+      usesSharedBuffer,
       strain: this.#strain,
       cells,
       fleet: null,
@@ -188,7 +188,7 @@ export class Gate implements GatePort {
   }
 
   /** Listeners that are made from here on count in it. One that is new says nothing to anybody yet. */
-  async #fleetOf({ shared }: Config): Promise<ServedFleet | null> {
+  async #fleetOf({ shared }: Config): Promise<FleetRuntime | null> {
     const { clock, random, metrics, facts: log } = this.#shared
     const fleet =
       shared === null ? null : (this.#fleet ?? (await makeFleet(shared, { clock, random, metrics, log })))
@@ -196,7 +196,7 @@ export class Gate implements GatePort {
     return fleet
   }
 
-  #countIn(fleet: ServedFleet | null, group: string | null): void {
+  #countIn(fleet: FleetRuntime | null, group: string | null): void {
     this.#shared.fleet = fleet && { cells: fleet.cells, group }
   }
 

@@ -1,4 +1,4 @@
-// The limits of one listener: its places, its clients, its newcomers, its rates; and their reports to the metrics. A
+// The limits of one listener: its places, its clients, its rate of new connections, its rates; and their reports to the metrics. A
 // successor after a reload inherits the counts: its predecessor counted the connections that are open.
 
 import { ClientGate } from '../admission/client-gate.ts'
@@ -6,33 +6,33 @@ import type { Scopes } from '../core/cells.ts'
 import { Clients } from '../limits/clients.ts'
 import { Doubts } from '../limits/doubts.ts'
 import { ConnectionLimit } from '../limits/places.ts'
-import { Newcomers } from '../limits/connect-rate-gate.ts'
-import { Rates } from '../limits/rate-rules.ts'
+import { ConnectRateGate } from '../limits/connect-rate-gate.ts'
+import { RateRules } from '../limits/rate-rules.ts'
 import type { ListenerConfig } from '../config/schema.ts'
 import type { Connection, LimitAction, LimitName } from '../core/connection.ts'
 import type { MeteredLimit, MeteredListener } from '../metrics/listener-metrics.ts'
 import { accessRules, clientOptions, namesClients, ratesOptions, shortestDeadline } from './options.ts'
 import type { LiveDeadlines, Served } from './options.ts'
 import { speaksHttp2 } from './http2-options.ts'
-import type { SharedParts } from './gate-context.ts'
+import type { GateContext } from './gate-context.ts'
 
 const DEFAULT_CONNECTIONS = 10_000
 
-export class ServedLimits {
-  readonly #shared: SharedParts
+export class LimitsRuntime {
+  readonly #shared: GateContext
   readonly #name: string
   readonly #scopes: Scopes
   readonly places: ConnectionLimit
   readonly gate: ClientGate
   readonly #clients: Clients | null
-  readonly newcomers: Newcomers | null
-  readonly rates: Rates | null
+  readonly connectRate: ConnectRateGate | null
+  readonly rates: RateRules | null
 
   constructor(
     config: ListenerConfig,
-    shared: SharedParts,
+    shared: GateContext,
     { read, deadlines }: Pick<Served, 'read' | 'deadlines'>,
-    predecessor: ServedLimits | null,
+    predecessor: LimitsRuntime | null,
   ) {
     this.#shared = shared
     this.#name = config.name
@@ -46,11 +46,11 @@ export class ServedLimits {
       clock: shared.clock,
       doubts: new Doubts(shared.clock),
     })
-    this.newcomers = this.#makeNewcomers(config, deadlines)
+    this.connectRate = this.#makeConnectRateGate(config, deadlines)
     const rates = ratesOptions(config, read)
     this.rates =
       rates &&
-      new Rates(rates, { ...shared, scopes: this.#scopes, clients: this.#clients, report: this.#report })
+      new RateRules(rates, { ...shared, scopes: this.#scopes, clients: this.#clients, report: this.#report })
   }
 
   /** `config` holds from now on: its numbers are for clients that come, not against those that are there. */
@@ -109,13 +109,13 @@ export class ServedLimits {
     return isSame ? known : new Clients({ ...options, report: this.#report }, this.#scopes)
   }
 
-  #makeNewcomers(config: ListenerConfig, deadlines: LiveDeadlines): Newcomers | null {
+  #makeConnectRateGate(config: ListenerConfig, deadlines: LiveDeadlines): ConnectRateGate | null {
     const { name, limits } = config
     const { perSec, per } = limits.newConnections
     if (!Number.isFinite(perSec) || per === 'client') return null
     const report = (action: LimitAction, isEnforced: boolean): void =>
       this.#report('newConnections', action, isEnforced)
-    return new Newcomers(
+    return new ConnectRateGate(
       { ...limits.newConnections, deadlines, report },
       {
         ...this.#shared,
@@ -126,7 +126,7 @@ export class ServedLimits {
   }
 }
 
-function scopesOf({ name }: ListenerConfig, { cells, fleet }: SharedParts): Scopes {
+function scopesOf({ name }: ListenerConfig, { cells, fleet }: GateContext): Scopes {
   const own = { cells, name }
   return {
     process: own,
@@ -161,7 +161,7 @@ function meteredLimits({ limits, protocol }: ListenerConfig): MeteredLimit[] {
   return all.filter(([perSec]) => Number.isFinite(perSec)).map(([, limit]) => limit)
 }
 
-/** The limits of a listener as the metrics show them; `processLimit` as in SharedParts. */
+/** The limits of a listener as the metrics show them; `processLimit` as in GateContext. */
 export function meteredListener(
   config: ListenerConfig,
   process: { processLimit: { max: number } },

@@ -10,7 +10,7 @@ import type { ListenerConfig } from '../config/schema.ts'
 import { releasePlace, type Connection } from '../core/connection.ts'
 import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
 import { LiveValue } from '../core/live.ts'
-import { Intake, type IntakeContext, type IntakeOptions } from '../listener/acceptor.ts'
+import { Acceptor, type AcceptorContext, type AcceptorOptions } from '../listener/acceptor.ts'
 import { Listener } from '../listener/listener.ts'
 import { requestFields } from '../log/connection-fields.ts'
 import type { UpstreamCounts } from '../metrics/upstream-metrics.ts'
@@ -32,24 +32,24 @@ import { grpcStatusOf } from '../http1/grpc.ts'
 import { refusal } from '../http1/refusal.ts'
 import type { ServeContext } from '../opening/opening.ts'
 import { serveTcp } from '../opening/tcp.ts'
-import { ServedLimits } from './limits-runtime.ts'
-import { ServedUpstream, upstreamSettings } from './upstream-runtime.ts'
+import { LimitsRuntime } from './limits-runtime.ts'
+import { UpstreamRuntime, upstreamSettings } from './upstream-runtime.ts'
 import { Shared } from './shared.ts'
 import { TlsParts, tlsSettings } from './tls-parts.ts'
 import type { UpstreamView } from '../upstream/upstream-view.ts'
-import type { SharedParts } from './gate-context.ts'
+import type { GateContext } from './gate-context.ts'
 
-export class ServedListener {
+export class ListenerRuntime {
   #config: ListenerConfig
-  readonly #shared: SharedParts
+  readonly #shared: GateContext
   readonly #sweep: Sweep
   readonly #read: ReadOptions
-  readonly #limits: ServedLimits
-  readonly #upstream: Shared<ServedUpstream>
+  readonly #limits: LimitsRuntime
+  readonly #upstream: Shared<UpstreamRuntime>
   /** Of all connections of this name, those of predecessors too: live ones read it whenever they are judged. */
   readonly #deadlines: LiveValue<ReturnType<typeof deadlinesOf>>
   readonly #tls: Shared<TlsParts>
-  readonly #intake: Intake
+  readonly #acceptor: Acceptor
   /** Null before it listens, and once the socket was handed to a successor. */
   #listener: Listener | null = null
   /** Connections that it serves. */
@@ -61,15 +61,18 @@ export class ServedListener {
   constructor(
     config: ListenerConfig,
     key: string,
-    shared: SharedParts,
-    predecessor: ServedListener | null = null,
+    shared: GateContext,
+    predecessor: ListenerRuntime | null = null,
   ) {
     this.#config = config
     this.#shared = shared
     this.#sweep = shared.sweeps.of(config.name, shortestDeadline(config))
-    this.#read = { readBytes: Math.min(READ_BYTES, config.buffers.highBytes), isShared: shared.isShared }
+    this.#read = {
+      readBytes: Math.min(READ_BYTES, config.buffers.highBytes),
+      usesSharedBuffer: shared.usesSharedBuffer,
+    }
     this.#deadlines = predecessor === null ? new LiveValue(deadlinesOf(config)) : predecessor.#deadlines
-    this.#limits = new ServedLimits(
+    this.#limits = new LimitsRuntime(
       config,
       shared,
       { read: this.#read, deadlines: this.#deadlines },
@@ -77,7 +80,7 @@ export class ServedListener {
     )
     this.#tls = this.#findTls(key, predecessor).join()
     this.#upstream = this.#findUpstream(predecessor).join()
-    this.#intake = new Intake(this.#intakeOptions(), this.#intakeContext())
+    this.#acceptor = new Acceptor(this.#intakeOptions(), this.#intakeContext())
   }
 
   /** Its limits are counted where a successor would count them. */
@@ -101,18 +104,18 @@ export class ServedListener {
     const { name } = this.#config
     this.#listener = new Listener(
       toListener(this.#config, { port, isAlone: this.#shared.workers === 1 }),
-      this.#intake,
+      this.#acceptor,
       (error) => this.#shared.log.warn('accept failed', { listener: name, error: error.message }),
     )
     await this.#listener.listen()
   }
 
   /** Accepts from now on at the socket of `other`, which has none any more. It was prepared. */
-  takeOver(other: ServedListener): void {
+  takeOver(other: ListenerRuntime): void {
     this.#listener = other.#listener
     other.#listener = null
     this.#upstream.value.start()
-    this.#listener?.handOver(this.#intake)
+    this.#listener?.handOver(this.#acceptor)
     if (this.#config.mode !== other.#config.mode) this.#listener?.setMode(this.#config.mode)
   }
 
@@ -167,7 +170,7 @@ export class ServedListener {
     if (this.#open === 0 || isAtOnce) this.#onGone()
   }
 
-  #findTls(key: string, predecessor: ServedListener | null): Shared<TlsParts> {
+  #findTls(key: string, predecessor: ListenerRuntime | null): Shared<TlsParts> {
     const settings = tlsSettings(this.#config)
     const known = predecessor === null ? null : predecessor.#tls
     if (known?.fits(settings) === true) return known
@@ -175,16 +178,16 @@ export class ServedListener {
     return new Shared(parts, settings, () => parts.stop())
   }
 
-  #findUpstream(predecessor: ServedListener | null): Shared<ServedUpstream> {
+  #findUpstream(predecessor: ListenerRuntime | null): Shared<UpstreamRuntime> {
     const settings = upstreamSettings(this.#config)
     // Where the files of its TLS are others, so is all that was dialled with them.
     if (predecessor !== null && predecessor.#tls === this.#tls && predecessor.#upstream.fits(settings))
       return predecessor.#upstream
-    const served = new ServedUpstream(this.#config, this.#deadlines, this.#shared, this.#tls.value.secure)
+    const served = new UpstreamRuntime(this.#config, this.#deadlines, this.#shared, this.#tls.value.secure)
     return new Shared(served, settings, () => served.upstream.stop())
   }
 
-  #intakeOptions(): IntakeOptions {
+  #intakeOptions(): AcceptorOptions {
     const { name, address, protocol, noDelay } = this.#config
     const [proxy, tls] = [proxyRules(this.#config), this.#tls.value.gate]
     return {
@@ -199,10 +202,10 @@ export class ServedListener {
     }
   }
 
-  #intakeContext(): IntakeContext {
+  #intakeContext(): AcceptorContext {
     const { clock, registry, refusals, rejections, metrics, strain } = this.#shared
     const { name, protocol } = this.#config
-    const { places, gate: clients, newcomers } = this.#limits
+    const { places, gate: clients, connectRate } = this.#limits
     const context = this.#serveContext()
     const serve = protocol === 'tcp' ? this.#tcpServer(context) : this.#httpServer(context)
     return {
@@ -212,7 +215,7 @@ export class ServedListener {
       isRefusing: () => strain.isRefusing,
       limit: places,
       clients,
-      newcomers,
+      connectRate,
       refusals,
       serve: (connection, client) => (this.#open++, serve(connection, client)),
       // In the clear, to a client that expects TLS, an answer would be noise.

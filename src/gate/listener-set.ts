@@ -10,13 +10,13 @@ import type { Config, ListenerConfig } from '../config/schema.ts'
 import type { Connection } from '../core/connection.ts'
 import { ConfigError, invariant } from '../core/errors.ts'
 import { kernelQueue } from '../endpoint/kernel-queue.ts'
-import { Parting } from '../lifecycle/spread-close.ts'
+import { SpreadClose } from '../lifecycle/spread-close.ts'
 import { isSame } from '../core/node-lazy.ts'
 import type { Ports } from './messages.ts'
 import { cannotBind } from './options.ts'
 import { meteredListener } from './limits-runtime.ts'
-import { ServedListener } from './listener-runtime.ts'
-import type { SharedParts } from './gate-context.ts'
+import { ListenerRuntime } from './listener-runtime.ts'
+import type { GateContext } from './gate-context.ts'
 
 /** The fate of one listener of the new configuration. */
 interface Step {
@@ -24,24 +24,24 @@ interface Step {
   index: number
   config: ListenerConfig
   /** The same one goes on where nothing but deadlines changed. */
-  listener: ServedListener
+  listener: ListenerRuntime
   /** Whose listening socket it takes. */
-  takesFrom: ServedListener | null
+  takesFrom: ListenerRuntime | null
 }
 
 export class ListenerSet {
-  readonly #shared: SharedParts
-  #current: readonly ServedListener[] = []
+  readonly #shared: GateContext
+  #current: readonly ListenerRuntime[] = []
   /** Replaced or removed, with connections that go on under the policy that they were admitted with. */
-  readonly #retired = new Set<ServedListener>()
-  readonly #partings = new Set<Parting>()
+  readonly #retired = new Set<ListenerRuntime>()
+  readonly #closings = new Set<SpreadClose>()
   #prepared: { steps: readonly Step[]; config: Config } | null = null
 
-  constructor(shared: SharedParts) {
+  constructor(shared: GateContext) {
     this.#shared = shared
   }
 
-  get current(): readonly ServedListener[] {
+  get current(): readonly ListenerRuntime[] {
     return this.#current
   }
 
@@ -89,7 +89,7 @@ export class ListenerSet {
 
   /** For the end of the process: what keeps timers or sockets is stopped, whatever is open. */
   retire(): void {
-    for (const parting of this.#partings) parting.cancel()
+    for (const closing of this.#closings) closing.cancel()
     for (const listener of [...this.#current, ...this.#retired]) listener.retire(() => {}, true)
   }
 
@@ -105,7 +105,7 @@ export class ListenerSet {
         isSame({ ...same.config, deadlines: null }, { ...config, deadlines: null })
       )
         return [{ index, config, listener: same, takesFrom: null }]
-      const listener = new ServedListener(config, `listeners[${index}]`, this.#shared, same)
+      const listener = new ListenerRuntime(config, `listeners[${index}]`, this.#shared, same)
       return [{ index, config, listener, takesFrom: this.#socketFor(config) }]
     })
   }
@@ -116,7 +116,7 @@ export class ListenerSet {
     return workers === 1 || address.kind !== 'unix' || numberOf(address.path) % workers === worker
   }
 
-  #socketFor({ name, address }: ListenerConfig): ServedListener | null {
+  #socketFor({ name, address }: ListenerConfig): ListenerRuntime | null {
     const there = this.#current.filter(
       ({ config }) => formatAddress(config.address) === formatAddress(address),
     )
@@ -144,18 +144,18 @@ export class ListenerSet {
     if (removed.length > 0) this.#part(removed, config.drain.spreadMs)
   }
 
-  #hasSuccessor({ config: { name, protocol } }: ServedListener): boolean {
+  #hasSuccessor({ config: { name, protocol } }: ListenerRuntime): boolean {
     return this.#current.some(({ config }) => config.name === name && config.protocol === protocol)
   }
 
   /** Its connections go on. */
-  #retire(listener: ServedListener): void {
+  #retire(listener: ListenerRuntime): void {
     this.#retired.add(listener)
     listener.retire(() => void this.#retired.delete(listener))
   }
 
   /** Gives the connections that are to go, those of its predecessors among them. */
-  #remove(listener: ServedListener): Connection[] {
+  #remove(listener: ListenerRuntime): Connection[] {
     this.#retire(listener)
     for (const one of [listener, ...this.#retired]) if (one.config.name === listener.config.name) one.remove()
     return [...this.#shared.registry].filter((connection) => connection.listener === listener.config.name)
@@ -165,12 +165,12 @@ export class ListenerSet {
     const { clock, random } = this.#shared
     const ask = (connection: Connection): void =>
       connection.owner?.close(makeClose('reloaded', 'sidegate', connection.phase))
-    for (const one of this.#partings) if (one.isOver) this.#partings.delete(one)
-    this.#partings.add(new Parting({ clock, random, connections, spreadMs, ask }))
+    for (const one of this.#closings) if (one.isOver) this.#closings.delete(one)
+    this.#closings.add(new SpreadClose({ clock, random, connections, spreadMs, ask }))
   }
 
   /** Made for a change that did not come. If it was bound, connections that it accepted meanwhile are served to their end. */
-  #discard(listener: ServedListener): void {
+  #discard(listener: ListenerRuntime): void {
     this.#retire(listener)
     listener.remove()
   }
@@ -183,7 +183,7 @@ function numberOf(path: string): number {
   return number
 }
 
-async function bind(listener: ServedListener, index: number, port: number | null): Promise<void> {
+async function bind(listener: ListenerRuntime, index: number, port: number | null): Promise<void> {
   try {
     await listener.listen(port)
   } catch (error) {

@@ -48,7 +48,7 @@ export interface GateSettings {
   /** Connections that the descriptor limit holds. */
   fits: number
   /** Accepted sockets are read into one shared buffer (`checkAdoption`). */
-  isShared: boolean
+  usesSharedBuffer: boolean
   /** Where the limits of all gates count (limits/shared-memory.ts); without it this gate is the only one. */
   memory?: SharedMemory
   log: LogSettings

@@ -13,7 +13,7 @@ import { networksOf } from '../config/networks.ts'
 import type { Config, ListenerConfig } from '../config/schema.ts'
 import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
 import type { ClientOptions } from '../limits/clients.ts'
-import type { RatesOptions } from '../limits/rate-rules.ts'
+import type { RateRulesOptions } from '../limits/rate-rules.ts'
 import { restartSections } from '../config/reload-effect.ts'
 import type { ListenerAddress } from '../listener/listener.ts'
 import type { Live } from '../core/live.ts'
@@ -235,7 +235,8 @@ function isOn(perSec: number): boolean {
 }
 
 /** The limits of each connection; null where there are none. */
-export function ratesOptions({ limits, protocol }: ListenerConfig, read: ReadOptions): RatesOptions | null {
+export function ratesOptions(config: ListenerConfig, read: ReadOptions): RateRulesOptions | null {
+  const { limits, protocol } = config
   const bytes = ruleOf(limits.bytes)
   const messages = protocol === 'http' ? ruleOf(limits.messages) : null
   const minRate = isOn(limits.minRate.bytesPerSec) ? limits.minRate : null

@@ -8,23 +8,23 @@ import { UpstreamSessions } from '../http2/upstream-sessions.ts'
 import type { StreamsMaker } from '../upstream/streams.ts'
 import { shortestDeadline, upstreamOptions, type LiveDeadlines } from './options.ts'
 import { nodeCrypto } from '../core/node-lazy.ts'
-import type { SharedParts } from './gate-context.ts'
+import type { GateContext } from './gate-context.ts'
 import { tlsSettings } from './tls-parts.ts'
 import type { SecureOptions } from '../upstream/dial.ts'
 import type { UpstreamTarget } from '../upstream/target.ts'
 import { Upstream } from '../upstream/upstream.ts'
 import type { UpstreamView } from '../upstream/upstream-view.ts'
 
-export class ServedUpstream {
+export class UpstreamRuntime {
   readonly upstream: Upstream
   readonly #listener: string
-  readonly #shared: SharedParts
+  readonly #shared: GateContext
   #hasStarted = false
 
   constructor(
     config: ListenerConfig,
     deadlines: LiveDeadlines,
-    shared: SharedParts,
+    shared: GateContext,
     secure: SecureOptions | null,
   ) {
     this.#listener = config.name

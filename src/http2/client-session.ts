@@ -107,13 +107,13 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     return this.#pair.toUpstream.isPaused
   }
 
-  takenAt(): number {
-    return Math.min(this.#pair.takenAt('client'), this.#waits.takenAt)
+  lastDrainAt(): number {
+    return Math.min(this.#pair.lastDrainAt('client'), this.#waits.lastDrainAt)
   }
 
   hasTaken(bytes: number): boolean {
     const { sink } = this.#pair.toClient
-    if (this.flow.sent - sink.untaken >= bytes) return true
+    if (this.flow.sent - sink.unacked >= bytes) return true
     // What the system told may be of long ago.
     if (sink.queued === 0) sink.measure()
     return false

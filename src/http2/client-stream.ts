@@ -108,7 +108,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   }
 
   /** Of what waits for its connection the stream's client is not to blame: the connection is judged for that. */
-  get untaken(): number {
+  get unacked(): number {
     return this.#isShut ? this.queued : 0
   }
 

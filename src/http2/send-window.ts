@@ -46,7 +46,7 @@ export class SendWindow implements Carrier {
     return this.#shutAt !== null && !this.#mayBeShut(stream)
   }
 
-  takenAt(): number {
+  lastDrainAt(): number {
     return this.#shutAt ?? this.#now()
   }
 }

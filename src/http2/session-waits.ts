@@ -43,8 +43,8 @@ export class SessionWaits {
   }
 
   /** As of the last sweep, when the client last took some of what waits for its window, or nothing did. */
-  get takenAt(): number {
-    return this.#window.takenAt
+  get lastDrainAt(): number {
+    return this.#window.lastDrainAt
   }
 
   /** `sink` is the client's socket. */

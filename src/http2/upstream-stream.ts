@@ -75,7 +75,7 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
   }
 
   /** What waits for the others of its session is not for its service to take. */
-  get untaken(): number {
+  get unacked(): number {
     return this.carrier.excuses(this) ? 0 : this.queued
   }
 

@@ -9,7 +9,7 @@ import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import type { PairLimits } from '../limits/meter.ts'
-import { TakingPace, tooSlow } from '../limits/min-rate.ts'
+import { DrainRate, tooSlow } from '../limits/min-rate.ts'
 import { CloseLook } from '../pair/progress.ts'
 import type { ClientFlow } from './flow.ts'
 
@@ -22,27 +22,28 @@ export class WindowWait {
   readonly #flow: ClientFlow
   readonly #limits: PairLimits | undefined
   readonly #look = new CloseLook()
-  readonly #pace = new TakingPace()
+  readonly #pace = new DrainRate()
   /** DATA that was taken, as of the last sweep. */
   #taken = 0
   #hasReported = false
   /** When some was last taken, or nothing waited. */
-  takenAt: number
+  lastDrainAt: number
 
   constructor(flow: ClientFlow, limits: PairLimits | undefined, now: number) {
     this.#flow = flow
     this.#limits = limits
-    this.takenAt = now
+    this.lastDrainAt = now
   }
 
   check(streams: Iterable<WaitingStream>, sink: Endpoint, writeMs: number, now: number): Close | null {
     const { isShut, sent, dataAt } = this.#flow
     const isWaiting = isShut && [...streams].some((one) => one.isWaitingForConnection)
     // Frames behind the last DATA, of which a client may ask for many (PING), are no progress.
-    const taken = Math.min(dataAt, sent - sink.untaken)
-    if (!isWaiting || taken > this.#taken) this.takenAt = now
+    const taken = Math.min(dataAt, sent - sink.unacked)
+    if (!isWaiting || taken > this.#taken) this.lastDrainAt = now
     this.#taken = taken
-    if (isWaiting && this.#look.isDue(sink, this.takenAt, writeMs, now)) return stalled(now - this.takenAt)
+    if (isWaiting && this.#look.isDue(sink, this.lastDrainAt, writeMs, now))
+      return stalled(now - this.lastDrainAt)
     return this.#tooSlow(isWaiting, sink, now)
   }
 
@@ -52,7 +53,7 @@ export class WindowWait {
     const taking = {
       queued: isWaiting ? 1 : 0,
       // Never 0, which would say that it waits for something else.
-      untaken: this.#flow.dataAt - this.#taken + 1,
+      unacked: this.#flow.dataAt - this.#taken + 1,
       measurements: sink.measurements,
       measure: () => sink.measure(),
     }

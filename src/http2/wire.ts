@@ -17,7 +17,7 @@ type Callback = (error?: Error | null) => void
 export class Wire implements Endpoint {
   readonly side = 'upstream'
   readonly queued = 0
-  readonly untaken = 0
+  readonly unacked = 0
   readonly measurements = Number.POSITIVE_INFINITY
   owner: EndpointOwner = nobody
   /** For node:http2. */

@@ -2,8 +2,8 @@
 // and tells when the last one is gone.
 //
 //     announce                answers say `Connection: close`, and it still accepts
-//     part                    listeners are closed; each connection is asked to go at a moment of its own over `spread` (Parting), or, with
-//                             tcp `wait`, in the last `spread` before the timeout (PatientParting)
+//     part                    listeners are closed; each connection is asked to go at a moment of its own over `spread` (SpreadClose), or, with
+//                             tcp `wait`, in the last `spread` before the timeout (PatientClose)
 //     force                   those that are left are reset
 //     end                     the process ends now: the same, and they are counted though their sockets are gone only after this turn
 //     undo                    back to how it was before `announce`
@@ -13,8 +13,8 @@ import type { Clock } from '../core/clock.ts'
 import { makeClose } from '../core/close.ts'
 import type { Reason } from '../core/close.ts'
 import type { Connection, Registry } from '../core/connection.ts'
-import { Parting } from './spread-close.ts'
-import { PatientParting } from './patient-close.ts'
+import { SpreadClose } from './spread-close.ts'
+import { PatientClose } from './patient-close.ts'
 
 /** Plain data. */
 export type DrainStep =
@@ -54,7 +54,7 @@ export class Departure {
   readonly #parts: DepartureParts
   #state: 'none' | 'announced' | 'parting' | 'over' = 'none'
   #counts = noDrainCounts()
-  #partings: Array<Parting | PatientParting> = []
+  #closings: Array<SpreadClose | PatientClose> = []
   /** Connections of all drains that were ended while they were owed something. */
   totalCut = 0
 
@@ -85,7 +85,7 @@ export class Departure {
 
   /** Asks no more. */
   stop(): void {
-    for (const parting of this.#partings.splice(0)) parting.cancel()
+    for (const closing of this.#closings.splice(0)) closing.cancel()
   }
 
   #announce(): void {
@@ -103,12 +103,12 @@ export class Departure {
     const waiting = (): Connection[] =>
       [...registry].filter((connection) => isPatient(connection) && connection.end === null)
     if (waiting().length > 0)
-      this.#partings.push(
-        new PatientParting({ clock, random, connections: waiting, ...patience(spreadMs, leftMs), ask }),
+      this.#closings.push(
+        new PatientClose({ clock, random, connections: waiting, ...patience(spreadMs, leftMs), ask }),
       )
     // A connection that is asked has the rest of the time to go, so none may be asked when it is over.
-    this.#partings.push(
-      new Parting({ clock, random, connections, spreadMs: Math.min(spreadMs, leftMs), ask }),
+    this.#closings.push(
+      new SpreadClose({ clock, random, connections, spreadMs: Math.min(spreadMs, leftMs), ask }),
     )
   }
 

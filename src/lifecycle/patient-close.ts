@@ -10,12 +10,12 @@
 
 import type { Clock } from '../core/clock.ts'
 import type { Connection } from '../core/connection.ts'
-import { partingMoments } from './spread-close.ts'
+import { spreadMoments } from './spread-close.ts'
 
 /** So old an order may be: quiet is known as of the last sweep anyway. */
 const ORDER_MS = 250
 
-export interface PatientPartingOptions {
+export interface PatientCloseOptions {
   clock: Clock
   /** 0..1. */
   random: () => number
@@ -27,8 +27,8 @@ export interface PatientPartingOptions {
   ask: (connection: Connection) => void
 }
 
-export class PatientParting {
-  readonly #options: PatientPartingOptions
+export class PatientClose {
+  readonly #options: PatientCloseOptions
   #startedAt = 0
   #moments: Float64Array = new Float64Array()
   #left: Connection[] = []
@@ -36,7 +36,7 @@ export class PatientParting {
   #orderedAt = Number.NEGATIVE_INFINITY
   #cancel: (() => void) | null
 
-  constructor(options: PatientPartingOptions) {
+  constructor(options: PatientCloseOptions) {
     this.#options = options
     this.#cancel = options.clock.after(Math.max(1, options.waitMs), () => this.#begin())
   }
@@ -51,7 +51,7 @@ export class PatientParting {
     const { clock, random, connections, windowMs } = this.#options
     this.#startedAt = clock.now()
     this.#left = connections()
-    this.#moments = partingMoments(this.#left.length, windowMs, random)
+    this.#moments = spreadMoments(this.#left.length, windowMs, random)
     this.#step()
   }
 

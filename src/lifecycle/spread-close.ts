@@ -13,7 +13,7 @@ import type { Connection } from '../core/connection.ts'
 /** Without data for so long a connection is idle: longer than a pause between two packets, shorter than one between two clicks. */
 export const IDLE_MS = 1000
 
-export interface PartingOptions {
+export interface SpreadCloseOptions {
   clock: Clock
   /** 0..1. */
   random: () => number
@@ -24,20 +24,20 @@ export interface PartingOptions {
   ask: (connection: Connection) => void
 }
 
-export class Parting {
-  readonly #options: PartingOptions
+export class SpreadClose {
+  readonly #options: SpreadCloseOptions
   readonly #startedAt: number
   readonly #order: Connection[]
   readonly #moments: Float64Array
   #next = 0
   #cancel: (() => void) | null = null
 
-  constructor(options: PartingOptions) {
+  constructor(options: SpreadCloseOptions) {
     const { clock, connections, spreadMs, random } = options
     this.#options = options
     this.#startedAt = clock.now()
     this.#order = idleFirst(connections, this.#startedAt, random)
-    this.#moments = partingMoments(this.#order.length, spreadMs, random)
+    this.#moments = spreadMoments(this.#order.length, spreadMs, random)
     this.#step()
   }
 
@@ -69,7 +69,7 @@ export class Parting {
 }
 
 /** So many moments, uniform over the window, in order: milliseconds from its beginning. */
-export function partingMoments(count: number, spreadMs: number, random: () => number): Float64Array {
+export function spreadMoments(count: number, spreadMs: number, random: () => number): Float64Array {
   return Float64Array.from({ length: count }, () => random() * spreadMs).sort()
 }
 

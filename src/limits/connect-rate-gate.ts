@@ -10,9 +10,9 @@ import type { Cells, Tokens } from '../core/cells.ts'
 import type { Clock, Swept, Sweep } from '../core/clock.ts'
 import type { Live } from '../core/live.ts'
 import { roomyBurst } from './token-queue.ts'
-import type { Pacer, Waiter } from './token-queue.ts'
+import type { TokenQueue, Waiter } from './token-queue.ts'
 
-export interface NewcomerOptions {
+export interface ConnectRateOptions {
   perSec: number
   burst: number
   onExceed: 'delay' | 'close'
@@ -23,28 +23,28 @@ export interface NewcomerOptions {
   report: (action: 'delay' | 'close', isEnforced: boolean) => void
 }
 
-export interface NewcomerContext {
+export interface ConnectRateContext {
   clock: Clock
   sweep: Sweep
-  pacer: Pacer
+  tokenQueue: TokenQueue
   /** Where the rate is counted, and under which name; without it here. */
   cells?: Cells
   name?: string
 }
 
 /** The end of a wait. Exactly one is called, once. */
-export interface Newcomer {
+export interface NewConnection {
   serve(): void
   refuse(): void
 }
 
-export class Newcomers {
-  readonly #options: NewcomerOptions
-  readonly #context: NewcomerContext
+export class ConnectRateGate {
+  readonly #options: ConnectRateOptions
+  readonly #context: ConnectRateContext
   readonly #bucket: Tokens
   readonly #waiting = new Set<Waiting>()
 
-  constructor(options: NewcomerOptions, context: NewcomerContext) {
+  constructor(options: ConnectRateOptions, context: ConnectRateContext) {
     const { perSec, burst, onExceed } = options
     this.#options = options
     this.#context = context
@@ -58,7 +58,7 @@ export class Newcomers {
   }
 
   /** Serves it now, later or not at all. */
-  admit(newcomer: Newcomer): void {
+  admit(newcomer: NewConnection): void {
     const { onExceed, isEnforced, deadlines, report } = this.#options
     const now = this.#context.clock.now()
     // Waiting connections come first.
@@ -73,7 +73,7 @@ export class Newcomers {
     })
     this.#waiting.add(waiting)
     this.#context.sweep.add(waiting)
-    this.#context.pacer.wait(this.#bucket, waiting)
+    this.#context.tokenQueue.wait(this.#bucket, waiting)
   }
 
   /** The listener accepts no more: those that wait are refused. */
@@ -84,7 +84,7 @@ export class Newcomers {
   #forget(waiting: Waiting): void {
     this.#waiting.delete(waiting)
     this.#context.sweep.delete(waiting)
-    this.#context.pacer.leave(this.#bucket, waiting)
+    this.#context.tokenQueue.leave(this.#bucket, waiting)
   }
 }
 
@@ -100,12 +100,12 @@ interface WaitOptions {
 }
 
 class Waiting implements Waiter, Swept {
-  readonly #newcomer: Newcomer
+  readonly #newcomer: NewConnection
   readonly #patience: Patience
   readonly #bucket: Tokens
   readonly #options: WaitOptions
 
-  constructor(newcomer: Newcomer, patience: Patience, bucket: Tokens, options: WaitOptions) {
+  constructor(newcomer: NewConnection, patience: Patience, bucket: Tokens, options: WaitOptions) {
     this.#newcomer = newcomer
     this.#patience = patience
     this.#bucket = bucket

@@ -17,7 +17,7 @@ import { makeClose } from '../core/close.ts'
 import type { Close, PeerSide } from '../core/close.ts'
 import type { Connection, LimitAction, LimitName } from '../core/connection.ts'
 import type { MinRateOptions } from './min-rate.ts'
-import type { Pacer, Waiter } from './token-queue.ts'
+import type { TokenQueue, Waiter } from './token-queue.ts'
 
 /** One rate limit in one direction. */
 export interface Rate<Action extends LimitAction = 'delay' | 'close'> {
@@ -58,7 +58,7 @@ export interface PairRates {
 /** The limits of a listener, as its pairs use them. */
 export interface PairLimits {
   clock: Clock
-  pacer: Pacer
+  tokenQueue: TokenQueue
   /** The buckets that this connection draws from, its own or those that it shares; null where nothing is limited. */
   ratesOf(connection: Connection): PairRates | null
   minRate: MinRateOptions | null
@@ -195,7 +195,7 @@ export class Meter implements Waiter {
 
   /** It draws from others from here on, waits at none of those before, and what had come before anybody was known for it draws now. */
   drawFrom(rates: HalfRates): void {
-    if (this.#waitsFor !== null) this.#limits.pacer.leave(this.#waitsFor, this)
+    if (this.#waitsFor !== null) this.#limits.tokenQueue.leave(this.#waitsFor, this)
     this.#waitsFor = null
     this.#rates = rates
     const undrawn = this.#undrawn
@@ -206,7 +206,7 @@ export class Meter implements Waiter {
   /** The pair ends: it waits for nothing any more. */
   leave(): void {
     this.#isGone = true
-    if (this.#waitsFor !== null) this.#limits.pacer.leave(this.#waitsFor, this)
+    if (this.#waitsFor !== null) this.#limits.tokenQueue.leave(this.#waitsFor, this)
     this.#waitsFor = null
   }
 
@@ -218,7 +218,7 @@ export class Meter implements Waiter {
   #wait(bucket: Tokens): void {
     if (this.#isGone) return
     this.#waitsFor = bucket
-    this.#limits.pacer.wait(bucket, this)
+    this.#limits.tokenQueue.wait(bucket, this)
   }
 
   #end(key: string): void {

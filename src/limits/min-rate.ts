@@ -30,7 +30,7 @@ export interface MinRateOptions {
 }
 
 /** How fast something moves since it began, compared with the least rate. */
-export class Pace {
+export class MeanRate {
   #since: number | null = null
   #from = 0
   #seenAt = 0
@@ -71,20 +71,20 @@ export class Pace {
   }
 }
 
-/** The part of an endpoint that its taking is judged by. */
-export type Taking = Pick<Endpoint, 'queued' | 'untaken' | 'measure' | 'measurements'>
+/** The part of an endpoint by which the rate at which its peer drains it is judged. */
+export type Drainable = Pick<Endpoint, 'queued' | 'unacked' | 'measure' | 'measurements'>
 
 /** Of what was sent, what the peer has not taken. */
-const left = ({ queued, untaken }: Taking): number => (untaken === 0 ? queued : untaken)
+const left = ({ queued, unacked }: Drainable): number => (unacked === 0 ? queued : unacked)
 
 /** One peer that takes what is queued for it. */
-export class TakingPace {
-  readonly #pace = new Pace()
+export class DrainRate {
+  readonly #pace = new MeanRate()
   /** How many looks into the kernel had come back when the next was asked for; null: none is needed. */
   #askedAt: number | null = null
   #sweepsDue = 0
 
-  isTooSlow(options: MinRateOptions, sink: Taking, sent: number, now: number): boolean {
+  isTooSlow(options: MinRateOptions, sink: Drainable, sent: number, now: number): boolean {
     if (sink.queued === 0) {
       this.#pace.stop()
       this.#askedAt = null
@@ -92,19 +92,19 @@ export class TakingPace {
     }
     // The first look is the measure of all later ones: what lay in the kernel when it began to wait was not taken.
     if (!this.#pace.isRunning && !this.#hasLooked(sink)) return false
-    // What is queued and not untaken waits for its carrier.
-    const isExcused = sink.untaken === 0
+    // What is queued and not unacked waits for its carrier.
+    const isExcused = sink.unacked === 0
     if (this.#pace.isTooSlow(options, sent - left(sink), isExcused, now)) return this.#hasLooked(sink)
     this.#askedAt = null
     return false
   }
 
-  dueAt(options: MinRateOptions, sink: Taking, sent: number): number {
+  dueAt(options: MinRateOptions, sink: Drainable, sent: number): number {
     return this.#pace.dueAt(options, sent - left(sink))
   }
 
   /** Whether a look into the kernel that was asked for since `#askedAt` was null has come back. Asks again if not. */
-  #hasLooked(sink: Taking): boolean {
+  #hasLooked(sink: Drainable): boolean {
     if (this.#askedAt === null) {
       this.#askedAt = sink.measurements
       this.#sweepsDue = 0
@@ -116,27 +116,27 @@ export class TakingPace {
 }
 
 /** One direction of a pair, as far as its rate is judged. */
-export interface Paced {
+export interface RatedHalf {
   readonly isPaused: boolean
   readonly flow: Pick<Flow, 'messages' | 'received' | 'sent'>
   readonly source: { readonly side: PeerSide }
-  readonly sink: Taking & { readonly side: PeerSide }
+  readonly sink: Drainable & { readonly side: PeerSide }
 }
 
 /** Both directions; which endpoint a direction leads to may change. */
-export interface PacedPair {
-  readonly toUpstream: Paced
-  readonly toClient: Paced
+export interface RatedPair {
+  readonly toUpstream: RatedHalf
+  readonly toClient: RatedHalf
 }
 
 /** Of one half: its source may owe, its sink may be owed. */
-class HalfPace {
-  readonly #owing = new Pace()
-  readonly #taking = new TakingPace()
+class HalfRate {
+  readonly #owing = new MeanRate()
+  readonly #taking = new DrainRate()
   #messages = 0
   #wasPaused = false
 
-  check(options: MinRateOptions, half: Paced, isOwing: boolean, now: number): PeerSide | null {
+  check(options: MinRateOptions, half: RatedHalf, isOwing: boolean, now: number): PeerSide | null {
     const isExcused = half.isPaused || this.#wasPaused
     this.#wasPaused = half.isPaused
     // Another message than the one that was seen last: a peer that completes messages is not slow.
@@ -146,7 +146,7 @@ class HalfPace {
     return this.#taking.isTooSlow(options, half.sink, half.flow.sent, now) ? half.sink.side : null
   }
 
-  next(options: MinRateOptions, { source, sink, flow }: Paced): NextDeadline | null {
+  next(options: MinRateOptions, { source, sink, flow }: RatedHalf): NextDeadline | null {
     const owing = minRateDeadline(options, source.side, this.#owing.dueAt(options, flow.received))
     return earliest([
       owing,
@@ -167,14 +167,14 @@ export function minRateDeadline(
 /** Both halves of a pair. */
 export class MinRate {
   readonly #options: MinRateOptions
-  readonly #pair: PacedPair
-  readonly #toUpstream = new HalfPace()
-  readonly #toClient = new HalfPace()
+  readonly #pair: RatedPair
+  readonly #toUpstream = new HalfRate()
+  readonly #toClient = new HalfRate()
   readonly #report: () => void
   #hasReported = false
 
   /** `report` is called for a pair that is too slow, once. */
-  constructor(options: MinRateOptions, pair: PacedPair, report: () => void) {
+  constructor(options: MinRateOptions, pair: RatedPair, report: () => void) {
     this.#options = options
     this.#pair = pair
     this.#report = report

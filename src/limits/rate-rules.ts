@@ -9,7 +9,7 @@ import type { Connection, Direction, LimitAction, LimitName } from '../core/conn
 import type { HalfRates, PairLimits, PairRates, Rate } from './meter.ts'
 import type { MinRateOptions } from './min-rate.ts'
 import { roomyBurst } from './token-queue.ts'
-import type { Pacer } from './token-queue.ts'
+import type { TokenQueue } from './token-queue.ts'
 import type { Clients } from './clients.ts'
 
 export interface RateRule<Action extends LimitAction = 'delay' | 'close'> {
@@ -23,7 +23,7 @@ export interface RateRule<Action extends LimitAction = 'delay' | 'close'> {
   isEnforced: boolean
 }
 
-export interface RatesOptions {
+export interface RateRulesOptions {
   /** Null is off. */
   bytes: RateRule | null
   messages: RateRule<LimitAction> | null
@@ -32,9 +32,9 @@ export interface RatesOptions {
   readBytes: number
 }
 
-export interface RatesContext {
+export interface RateRulesContext {
   clock: Clock
-  pacer: Pacer
+  tokenQueue: TokenQueue
   /** Where the buckets of clients are; null where none are asked for. */
   clients: Clients | null
   /** Where all of the listener draws from; without it here. */
@@ -42,19 +42,22 @@ export interface RatesContext {
   report: (limit: LimitName, action: LimitAction, isEnforced: boolean) => void
 }
 
-export class Rates implements PairLimits {
+export class RateRules implements PairLimits {
   readonly clock: Clock
-  readonly pacer: Pacer
+  readonly tokenQueue: TokenQueue
   readonly minRate: MinRateOptions | null
-  readonly report: RatesContext['report']
-  readonly #options: RatesOptions
+  readonly report: RateRulesContext['report']
+  readonly #options: RateRulesOptions
   readonly #clients: Clients | null
   readonly #scopes: Scopes
   readonly #shared = new Map<string, Tokens>()
 
-  constructor(options: RatesOptions, { clock, pacer, clients, report, scopes = localScopes }: RatesContext) {
+  constructor(
+    options: RateRulesOptions,
+    { clock, tokenQueue, clients, report, scopes = localScopes }: RateRulesContext,
+  ) {
     this.clock = clock
-    this.pacer = pacer
+    this.tokenQueue = tokenQueue
     this.minRate = options.minRate
     this.report = report
     this.#options = options

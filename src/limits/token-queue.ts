@@ -25,7 +25,7 @@ export function roomyBurst(burst: number, perSec: number, needs: number): number
   return Math.max(burst, needs + (perSec * 2 * TURN_MS) / 1000)
 }
 
-export class Pacer {
+export class TokenQueue {
   readonly #clock: Clock
   readonly #queues = new Map<Tokens, Set<Waiter>>()
   #stop: (() => void) | null = null

@@ -1,20 +1,20 @@
 // The way of each accepted socket, under one set of options: the checks, in order of cost, then the record, then
-// the protocol. A reload gives the listener another intake; a client that is still in a check of this one ends or is served under it.
+// the protocol. A reload gives the listener another acceptor; a client that is still in a check of this one ends or is served under it.
 //
-//     memory --> limits --> newcomers --> PROXY header --> access, client --> TLS --> the record, the protocol
-//        |                                (an Arrival, where one of these is configured, or limits of a fleet are not known yet)
+//     memory --> limits --> connect rate --> PROXY header --> access, client --> TLS --> the record, the protocol
+//        |                                (a PendingClient, where one of these is configured, or limits of a fleet are not known yet)
 //        +--> a client that gets no further is refused, counted and logged in `#refuse`
 
 import { UNIX_CLIENT } from '../core/address.ts'
 import type { Address, ClientAddress } from '../core/address.ts'
 import type net from 'node:net'
-import { Arrival, takesTime } from '../admission/pending-client.ts'
-import type { ArrivalContext, SlowGates } from '../admission/pending-client.ts'
+import { PendingClient, takesTime } from '../admission/pending-client.ts'
+import type { PendingClientContext, SlowGates } from '../admission/pending-client.ts'
 import { localOf, peerOf } from '../admission/client-address.ts'
 import type { ClientGate } from '../admission/client-gate.ts'
 import type { ConnectionLimit } from '../limits/places.ts'
-import type { Newcomers } from '../limits/connect-rate-gate.ts'
-import { deaf } from '../admission/refusal.ts'
+import type { ConnectRateGate } from '../limits/connect-rate-gate.ts'
+import { noOwner } from '../admission/refusal.ts'
 import type { Refusals } from '../admission/refusal.ts'
 import type { Clock, Sweep } from '../core/clock.ts'
 import { makeClose } from '../core/close.ts'
@@ -25,7 +25,7 @@ import type { Endpoint } from '../endpoint/endpoint.ts'
 import { clientEndpoint } from '../endpoint/socket-endpoint.ts'
 import type { ReadOptions, SocketEndpoint } from '../endpoint/socket-endpoint.ts'
 
-export interface IntakeOptions {
+export interface AcceptorOptions {
   name: string
   protocol: Protocol
   /** It listens on a unix socket: its clients have no address; the file system decides which may connect. */
@@ -40,7 +40,7 @@ export interface IntakeOptions {
   recordsTls: boolean
 }
 
-export interface IntakeContext {
+export interface AcceptorContext {
   clock: Clock
   sweep: Sweep
   registry: Registry
@@ -50,7 +50,7 @@ export interface IntakeContext {
   /** The gates that ask who the client is. */
   clients: ClientGate
   /** The rate of new connections; null where it is not limited. */
-  newcomers: Newcomers | null
+  connectRate: ConnectRateGate | null
   refusals: Refusals
   /** Takes ownership of the endpoint; calls `release` of `limit` and `leave` of `clients` by way of the connection's end. */
   serve: (connection: Connection, client: Endpoint) => void
@@ -61,7 +61,7 @@ export interface IntakeContext {
 }
 
 /** A connection that passed all checks. */
-type Arrived = Pick<Arrival, 'client' | 'local' | 'tls' | 'isHttp2' | 'acceptedAt'>
+type AdmittedClient = Pick<PendingClient, 'client' | 'local' | 'tls' | 'isHttp2' | 'acceptedAt'>
 
 const overloaded = makeClose('overloaded', 'sidegate', 'admit', 'memory.refuseAt')
 const tooMany = makeClose('too_many', 'client', 'admit', 'limits.connections')
@@ -70,40 +70,40 @@ const gone = makeClose('reset', 'client', 'admit', 'before its accept')
 const NOBODY = 'gone'
 const tooFast = makeClose('rate_limited', 'client', 'admit', 'limits.newConnections')
 
-export class Intake {
-  readonly options: IntakeOptions
-  readonly #context: IntakeContext
+export class Acceptor {
+  readonly options: AcceptorOptions
+  readonly #context: AcceptorContext
   /** Connections that gates still wait for: they have a place and no record. */
-  readonly #arrivals = new Set<Arrival>()
-  readonly #arrival: ArrivalContext
+  readonly #pending = new Set<PendingClient>()
+  readonly #waitContext: PendingClientContext
   readonly #isQuick: boolean
 
-  constructor(options: IntakeOptions, context: IntakeContext) {
+  constructor(options: AcceptorOptions, context: AcceptorContext) {
     this.options = options
     this.#context = context
-    this.#arrival = this.#arrivalContext(options.slow)
+    this.#waitContext = this.#makeWaitContext(options.slow)
     this.#isQuick = !takesTime(options.slow)
   }
 
   get arriving(): number {
-    return this.#arrivals.size
+    return this.#pending.size
   }
 
   /** Those that are not admitted yet end with `reason`. */
   close(reason: Reason): void {
-    this.#context.newcomers?.close()
-    for (const arrival of [...this.#arrivals]) arrival.refuse(makeClose(reason, 'sidegate', 'admit'))
+    this.#context.connectRate?.close()
+    for (const pending of [...this.#pending]) pending.refuse(makeClose(reason, 'sidegate', 'admit'))
   }
 
   take(socket: net.Socket): void {
-    const { isRefusing, limit, newcomers } = this.#context
-    const endpoint = clientEndpoint(socket, this.options.read, deaf)
+    const { isRefusing, limit, connectRate } = this.#context
+    const endpoint = clientEndpoint(socket, this.options.read, noOwner)
     if (isRefusing()) return this.#refuse(overloaded, () => this.#clientOf(socket)?.text ?? NOBODY, endpoint)
     if (!limit.take()) return this.#refuse(tooMany, () => this.#clientOf(socket)?.text ?? NOBODY, endpoint)
     const client = this.#clientOf(socket)
     if (client === null) return this.#dismiss(endpoint)
-    if (newcomers === null) return this.#begin(socket, endpoint, client)
-    newcomers.admit({
+    if (connectRate === null) return this.#begin(socket, endpoint, client)
+    connectRate.admit({
       serve: () => this.#begin(socket, endpoint, client),
       refuse: () => {
         limit.release()
@@ -139,16 +139,16 @@ export class Intake {
     if (noDelay) socket.setNoDelay(true)
     if (isJudgedNow)
       this.#serve(endpoint, { client, local, tls: null, isHttp2: false, acceptedAt: clock.now() })
-    else this.#arrive(new Arrival(endpoint, client, clock.now(), this.#arrival), local)
+    else this.#await(new PendingClient(endpoint, client, clock.now(), this.#waitContext), local)
   }
 
-  #arrive(arrival: Arrival, local: Address | null): void {
-    arrival.local = local
-    this.#arrivals.add(arrival)
-    arrival.start()
+  #await(pending: PendingClient, local: Address | null): void {
+    pending.local = local
+    this.#pending.add(pending)
+    pending.start()
   }
 
-  #arrivalContext(gates: SlowGates): ArrivalContext {
+  #makeWaitContext(gates: SlowGates): PendingClientContext {
     const { clock, sweep, limit, clients, refusals } = this.#context
     return {
       clock,
@@ -158,17 +158,17 @@ export class Intake {
       recordsTls: this.options.recordsTls,
       whenKnown: (client, onKnown) => clients.whenKnown(client, onKnown),
       judge: (client) => clients.admit(client),
-      onAdmitted: (arrival, endpoint) => {
-        this.#arrivals.delete(arrival)
-        this.#serve(endpoint, arrival)
+      onAdmitted: (pending, endpoint) => {
+        this.#pending.delete(pending)
+        this.#serve(endpoint, pending)
       },
       part: (raw, farewell) => refusals.part(raw, farewell),
       // Here ends what was taken for a connection that ends inside admission.
-      onRefused: (arrival, close, endpoint) => {
-        this.#arrivals.delete(arrival)
+      onRefused: (pending, close, endpoint) => {
+        this.#pending.delete(pending)
         limit.release()
-        if (arrival.isJudged) clients.dismiss(arrival.client)
-        this.#refuse(close, () => arrival.client.text, endpoint)
+        if (pending.isJudged) clients.dismiss(pending.client)
+        this.#refuse(close, () => pending.client.text, endpoint)
       },
     }
   }
@@ -180,7 +180,7 @@ export class Intake {
     if (endpoint !== null) refusals.refuse(endpoint, () => refusalAnswer(close))
   }
 
-  #serve(endpoint: SocketEndpoint, { client, local, tls, isHttp2, acceptedAt }: Arrived): void {
+  #serve(endpoint: SocketEndpoint, { client, local, tls, isHttp2, acceptedAt }: AdmittedClient): void {
     const { clock, registry, clients, serve } = this.#context
     const { name, protocol, recordsLocal } = this.options
     // To a listener of opaque bytes what a client has chosen is the business of the service.

@@ -1,11 +1,11 @@
-// Accepts, and gives what it accepts to its intake; accepting never waits for any of that. The listening socket outlives a reload: it
-// is handed to another intake, and no connection is refused on the way.
+// Accepts, and gives what it accepts to its acceptor; accepting never waits for any of that. The listening socket outlives a reload: it
+// is handed to another acceptor, and no connection is refused on the way.
 
 import { chmodSync } from 'node:fs'
 import net from 'node:net'
 import type { Reason } from '../core/close.ts'
 import { acceptSockets } from '../endpoint/socket-endpoint.ts'
-import type { Intake } from './acceptor.ts'
+import type { Acceptor } from './acceptor.ts'
 import { listenOn } from './listen.ts'
 
 /** A null host means all interfaces, both families. */
@@ -22,15 +22,15 @@ const USUAL_MODE = 0o755
 export class Listener {
   readonly #address: ListenerAddress
   readonly #onError: (error: Error) => void
-  #intake: Intake
+  #acceptor: Acceptor
   /** Handed over, with connections that gates still wait for. */
-  readonly #former = new Set<Intake>()
+  readonly #former = new Set<Acceptor>()
   readonly #server: net.Server
 
   /** `onError`: an accept failed for a reason that the kernel gave; the listener goes on. */
-  constructor(address: ListenerAddress, intake: Intake, onError: (error: Error) => void) {
+  constructor(address: ListenerAddress, acceptor: Acceptor, onError: (error: Error) => void) {
     this.#address = address
-    this.#intake = intake
+    this.#acceptor = acceptor
     this.#onError = onError
     this.#server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true })
   }
@@ -59,19 +59,19 @@ export class Listener {
     if ('path' in this.#address) chmodSync(this.#address.path, mode ?? USUAL_MODE)
   }
 
-  /** From now on what is accepted is for another intake; the listening socket stays, and so does what waits in its queue. */
-  handOver(intake: Intake): void {
-    const { read } = intake.options
-    const isReadAlike = read.readBytes === this.#intake.options.read.readBytes
+  /** From now on what is accepted is for another acceptor; the listening socket stays, and so does what waits in its queue. */
+  handOver(acceptor: Acceptor): void {
+    const { read } = acceptor.options
+    const isReadAlike = read.readBytes === this.#acceptor.options.read.readBytes
     for (const one of this.#former) if (one.arriving === 0) this.#former.delete(one)
-    this.#former.add(this.#intake)
-    this.#intake = intake
+    this.#former.add(this.#acceptor)
+    this.#acceptor = acceptor
     // Where nothing is shared it is the endpoint of each connection that knows how it is read.
-    if (this.#server.listening && read.isShared && !isReadAlike) this.#accept()
+    if (this.#server.listening && read.usesSharedBuffer && !isReadAlike) this.#accept()
   }
 
   #accept(): void {
-    acceptSockets(this.#server, this.#intake.options.read, (socket) => this.#intake.take(socket))
+    acceptSockets(this.#server, this.#acceptor.options.read, (socket) => this.#acceptor.take(socket))
   }
 
   /** The port that was bound, for an address that left the choice to the system; null for a unix socket. */
@@ -82,13 +82,13 @@ export class Listener {
 
   /** Connections that gates still wait for. */
   get arriving(): number {
-    return [this.#intake, ...this.#former].reduce((sum, { arriving }) => sum + arriving, 0)
+    return [this.#acceptor, ...this.#former].reduce((sum, { arriving }) => sum + arriving, 0)
   }
 
   /** Stops accepting; connections go on, but for those that are not admitted yet: they end with `reason`. */
   close(reason: Reason): void {
     this.#server.close()
-    for (const intake of [this.#intake, ...this.#former]) intake.close(reason)
+    for (const acceptor of [this.#acceptor, ...this.#former]) acceptor.close(reason)
   }
 }
 

@@ -208,7 +208,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   }
 
   /** What waits for the client is an answer of ours, which has `closeMs`; what came ahead waits since its first byte. */
-  takenAt(side: PeerSide): number {
+  lastDrainAt(side: PeerSide): number {
     return side === 'upstream' && this.early.length > 0 ? this.early.since : this.context.clock.now()
   }
 

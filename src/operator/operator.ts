@@ -82,27 +82,27 @@ export class Operator {
 
   /** Binds everything; rejects with a ConfigError if it does not fit this machine, with the system's error if a port is taken. */
   static async start(config: Config, parts: OperatorParts): Promise<Operator> {
-    const isShared =
+    const usesSharedBuffer =
       parts.withoutSharedBuffer === true ? false : await checkAdoption(parts.clock ?? systemClock)
     const maker = await gateMaker(workersOf(parts.workers ?? config.workers))
-    const operator = new Operator(config, { ...maker, ...parts }, isShared)
+    const operator = new Operator(config, { ...maker, ...parts }, usesSharedBuffer)
     await operator.#start()
     return operator
   }
 
-  private constructor(config: Config, parts: OperatorParts, isShared: boolean) {
+  private constructor(config: Config, parts: OperatorParts, usesSharedBuffer: boolean) {
     const { log, clock = systemClock } = parts
     this.#config = config
     this.#log = log
     this.#clock = clock
-    if (!isShared)
+    if (!usesSharedBuffer)
       log.warn(
         'this Node does not read accepted sockets into a shared buffer: more memory and CPU for each connection',
       )
     this.#fits = connectionsThatFit(parts.descriptors ?? descriptorLimit() ?? Number.POSITIVE_INFINITY)
     refuseWhatDoesNotFit(config, this.#fits)
     this.#workers = workersOf(parts.workers ?? config.workers)
-    this.#crew = this.#makeGates(parts, isShared)
+    this.#crew = this.#makeGates(parts, usesSharedBuffer)
     this.#drain = new Drain({ clock, log, gates: this.#gates })
     this.#reloads = new Reloads({
       clock,
@@ -119,7 +119,7 @@ export class Operator {
     this.#admin = this.#makeAdminServer()
   }
 
-  #makeGates(parts: OperatorParts, isShared: boolean): Crew | null {
+  #makeGates(parts: OperatorParts, usesSharedBuffer: boolean): Crew | null {
     return makeGates(this.#gates, {
       ...parts,
       clock: this.#clock,
@@ -127,7 +127,7 @@ export class Operator {
         workers: this.#workers,
         config: this.#config,
         fits: this.#fits,
-        isShared,
+        usesSharedBuffer,
         log: logSettings(this.#log),
       }),
       isWanted: () => this.#state !== 'stopped' && ['none', 'announced'].includes(this.#drain.state),

@@ -33,7 +33,7 @@ export function queueOf({ id, owner }: Connection, now: number): Queue | null {
   const client = owner.queued('client')
   const upstream = owner.queued('upstream')
   if (client + upstream === 0) return null
-  const clientQuietMs = client > 0 ? now - owner.takenAt('client') : 0
-  const upstreamQuietMs = upstream > 0 ? now - owner.takenAt('upstream') : 0
+  const clientQuietMs = client > 0 ? now - owner.lastDrainAt('client') : 0
+  const upstreamQuietMs = upstream > 0 ? now - owner.lastDrainAt('upstream') : 0
   return { id, bytes: client + upstream, quietMs: Math.max(0, clientQuietMs, upstreamQuietMs) }
 }

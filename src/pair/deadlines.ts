@@ -160,12 +160,12 @@ export class Deadlines {
   }
 
   /** When that peer last took bytes of ours or was owed none, as the last sweep noticed, and as far as that is sure. */
-  takenAt(side: PeerSide, now: number): number {
+  lastDrainAt(side: PeerSide, now: number): number {
     const isClient = side === 'client'
-    const { takenAt } = isClient ? this.#toClient : this.#toUpstream
+    const { lastDrainAt } = isClient ? this.#toClient : this.#toUpstream
     return (isClient ? this.#clientLook : this.#upstreamLook).isSure
-      ? takenAt
-      : Math.max(takenAt, now - MAX_UNSURE_MS)
+      ? lastDrainAt
+      : Math.max(lastDrainAt, now - MAX_UNSURE_MS)
   }
 
   /** The one that is due first if nothing moves any more; null where none of those that run is on. */
@@ -193,8 +193,8 @@ export class Deadlines {
     ])
   }
 
-  #writeAt({ sink }: Half, { takenAt }: Progress): number {
-    return sink.untaken > 0 ? takenAt + this.#options.current.writeMs : NEVER
+  #writeAt({ sink }: Half, { lastDrainAt }: Progress): number {
+    return sink.unacked > 0 ? lastDrainAt + this.#options.current.writeMs : NEVER
   }
 
   #halfCloseAt(toUpstream: Half, toClient: Half): number {
@@ -221,13 +221,14 @@ export class Deadlines {
     return this.#startedAt + lifetimeMs * (1 - lifetimeJitter * this.#jitter)
   }
 
-  #stalled({ sink }: Half, { takenAt }: Progress, look: CloseLook, now: number): Close | null {
+  #stalled({ sink }: Half, { lastDrainAt }: Progress, look: CloseLook, now: number): Close | null {
     const { writeMs } = this.#options.current
-    if (!look.isDue(sink, takenAt, writeMs, now)) {
-      if (look.isSure && now - takenAt >= writeMs / 2) note(this.#connection, 'stalled', takenAt, sink.side)
+    if (!look.isDue(sink, lastDrainAt, writeMs, now)) {
+      if (look.isSure && now - lastDrainAt >= writeMs / 2)
+        note(this.#connection, 'stalled', lastDrainAt, sink.side)
       return null
     }
-    return over({ ...bounds.write, side: sink.side }, `took no bytes for ${seconds(now - takenAt)}`)
+    return over({ ...bounds.write, side: sink.side }, `took no bytes for ${seconds(now - lastDrainAt)}`)
   }
 
   #halfClosed(toUpstream: Half, toClient: Half, now: number): Close | null {

@@ -9,7 +9,7 @@
 import { closeFromError, isForced, makeClose } from '../core/close.ts'
 import type { Close, PeerSide } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'
-import { describeParting, mannerFor } from '../core/manner.ts'
+import { describeManner, mannerFor } from '../core/manner.ts'
 import { note } from '../core/timeline.ts'
 import { bugDetail } from '../core/errors.ts'
 import type { MinRate } from '../limits/min-rate.ts'
@@ -69,7 +69,7 @@ export class Ending {
       connection,
       'told',
       now(),
-      `the ${half.sink.side}: ${describeParting(this.#close, half.sink.side, farewell, manner)}`,
+      `the ${half.sink.side}: ${describeManner(this.#close, half.sink.side, farewell, manner)}`,
     )
     leave.begin(manner, farewell === 'awaited', now())
   }
@@ -191,8 +191,8 @@ export class Ending {
     else connection.end = { ...end, detail: `${end.detail ?? end.reason}; ${dropped}: ${why}` }
   }
 
-  takenAt(side: PeerSide, now: number): number {
-    return (side === 'client' ? this.#client : this.#upstream).takenAt(now)
+  lastDrainAt(side: PeerSide, now: number): number {
+    return (side === 'client' ? this.#client : this.#upstream).lastDrainAt(now)
   }
 
   /** When the first of the two is given up if nothing moves any more. */

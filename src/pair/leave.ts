@@ -56,8 +56,8 @@ export class Leave {
     return this.#isGivenUp
   }
 
-  /** When it last took something; see `ConnectionOwner.takenAt`. */
-  takenAt(now: number): number {
+  /** When it last took something; see `ConnectionOwner.lastDrainAt`. */
+  lastDrainAt(now: number): number {
     return this.#motion.surelyMovedAt(now)
   }
 
@@ -69,13 +69,13 @@ export class Leave {
   }
 
   #ms({ owedMs, closeMs }: Patience): number {
-    return this.half.sink.untaken > 0 ? owedMs : closeMs
+    return this.half.sink.unacked > 0 ? owedMs : closeMs
   }
 
   /** So little is not taken, as far as was looked, that it may be our FIN: nothing is owed then, and nothing else would look again soon. */
   get #isPerhapsFin(): boolean {
-    const { queued, untaken } = this.half.sink
-    return queued === 0 && untaken > 0 && untaken <= FIN_BYTES
+    const { queued, unacked } = this.half.sink
+    return queued === 0 && unacked > 0 && unacked <= FIN_BYTES
   }
 
   /** Looks whether it moves; true once its time is over. */
@@ -103,9 +103,9 @@ export class Leave {
   giveUp(lastWord: number): number {
     const { sink } = this.half
     if (sink.isClosed || this.#isGivenUp) return 0
-    const { queued, untaken } = sink
+    const { queued, unacked } = sink
     this.#isGivenUp = true
     sink.close('reset')
-    return queued === 0 && untaken <= lastWord + WRAPPING_BYTES ? 0 : untaken
+    return queued === 0 && unacked <= lastWord + WRAPPING_BYTES ? 0 : unacked
   }
 }

@@ -16,7 +16,7 @@ export function isOwed(
 ): boolean {
   for (const { sink, isDelayed } of [toUpstream, toClient])
     // What a stream has, and its peer would take, is on its way.
-    if (isDelayed || Math.min(sink.queued, sink.untaken) > 0 || (sink.assembling ?? 0) > 0) return true
+    if (isDelayed || Math.min(sink.queued, sink.unacked) > 0 || (sink.assembling ?? 0) > 0) return true
   // One that leaves between two messages takes nothing along, in whatever order both end.
   if (dialogue?.isAtRest !== undefined) return !dialogue.isAtRest
   // One side has said all it has to say, and the other has not: what it says is what the first waits for.

@@ -123,13 +123,13 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
     return (this.#upstream.assembling ?? 0) + (this.#dialogue?.held ?? 0)
   }
 
-  takenAt(side: PeerSide): number {
+  lastDrainAt(side: PeerSide): number {
     const now = this.#context.clock.now()
-    if (this.#ending !== null) return this.#ending.takenAt(side, now)
+    if (this.#ending !== null) return this.#ending.lastDrainAt(side, now)
     const half = side === 'upstream' ? this.toUpstream : this.toClient
     const since = this.assembling(side) === 0 ? null : this.#dialogue?.owingSince?.(half)
-    const byCarrier = half.sink.carrier?.takenAt()
-    return Math.min(this.#deadlines.takenAt(side, now), since ?? now, byCarrier ?? now)
+    const byCarrier = half.sink.carrier?.lastDrainAt()
+    return Math.min(this.#deadlines.lastDrainAt(side, now), since ?? now, byCarrier ?? now)
   }
 
   isPaused(direction: Direction): boolean {

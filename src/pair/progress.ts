@@ -57,12 +57,12 @@ export class Progress {
   /** Data came from the source, or it was not read: a source that we do not read cannot be blamed for its silence. */
   dataAt: number
   /** The sink took bytes, or was owed none. */
-  takenAt: number
+  lastDrainAt: number
   /** Anything came from the source, or it was not read. */
   receivedAt: number
 
   constructor(now: number) {
-    this.activeAt = this.dataAt = this.takenAt = this.receivedAt = now
+    this.activeAt = this.dataAt = this.lastDrainAt = this.receivedAt = now
   }
 
   /** `sinceMs` is the time since the last sweep of this pair. */
@@ -75,24 +75,24 @@ export class Progress {
     if (half.isPaused || this.#wasPaused) this.dataAt = this.receivedAt = now
     // The sink is not to blame either: what the limit delays is not idle.
     if (half.isDelayed || this.#wasDelayed) this.activeAt = now
-    const untaken = half.sink.untaken
-    const taken = half.flow.sent - untaken
-    // It falls when `untaken` is looked at closer and turns out to be more; that is no progress.
+    const unacked = half.sink.unacked
+    const taken = half.flow.sent - unacked
+    // It falls when `unacked` is looked at closer and turns out to be more; that is no progress.
     const hasTaken = taken > this.#taken
     if (hasTaken && connection.timeline?.isStalled(half.sink.side) === true)
       note(connection, 'went_on', now, half.sink.side)
     if (hasTaken && this.#owed !== 0) {
       this.activeAt = now
-      half.flow.peaks = raised(half.flow.peaks, 3, now - this.takenAt)
+      half.flow.peaks = raised(half.flow.peaks, 3, now - this.lastDrainAt)
     }
     // Bytes that began to wait since the last sweep may have done so just now.
-    if (hasTaken || this.#owed === 0) this.takenAt = now
+    if (hasTaken || this.#owed === 0) this.lastDrainAt = now
     this.#activity = half.activity
     this.#received = half.flow.received
     this.#wasPaused = half.isPaused
     this.#wasDelayed = half.isDelayed
     this.#taken = taken
-    this.#owed = untaken
+    this.#owed = unacked
   }
 
   /** How fast and after how long: for whoever asks what its peers do. */
@@ -136,7 +136,7 @@ export class Motion {
 
   get #count(): number {
     const { flow, sink } = this.#half
-    return flow.sent - sink.untaken + (this.#hasSource ? flow.received : 0)
+    return flow.sent - sink.unacked + (this.#hasSource ? flow.received : 0)
   }
 
   /** The wait begins now. */

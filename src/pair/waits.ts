@@ -45,8 +45,8 @@ export function describePair({
   }
   const kernel = { client: inKernel(toClient), upstream: inKernel(toUpstream) }
   const owed = [toClient, toUpstream]
-    .filter(({ sink }) => sink.untaken > 0)
-    .map(({ sink }) => `the ${sink.side} to take ${formatBytes(sink.untaken)}`)
+    .filter(({ sink }) => sink.unacked > 0)
+    .map(({ sink }) => `the ${sink.side} to take ${formatBytes(sink.unacked)}`)
   return {
     state: isAtRest === undefined || state !== 'open' ? state : isAtRest ? 'idle' : 'busy',
     waitsFor: owed.length > 0 ? owed.join(' and ') : (dialogue?.waitsFor ?? quiet(toUpstream, toClient)),
@@ -56,7 +56,7 @@ export function describePair({
 }
 
 function inKernel({ sink }: Half): number {
-  return Math.max(0, sink.untaken - sink.queued)
+  return Math.max(0, sink.unacked - sink.queued)
 }
 
 function quiet(toUpstream: Half, toClient: Half): string {

@@ -13,10 +13,10 @@ import type { Clock } from '../core/clock.ts'
 import type { Name } from './name.ts'
 import type { Names, Watch } from './names.ts'
 
-export const sourceStates = ['resolved', 'stale', 'absent', 'unresolved'] as const
-export type SourceState = (typeof sourceStates)[number]
+export const nameStates = ['resolved', 'stale', 'absent', 'unresolved'] as const
+export type NameState = (typeof nameStates)[number]
 
-export interface SourceContext {
+export interface ResolvedNameContext {
   clock: Clock
   names: Names
   /** Milliseconds that addresses are used after their name was said not to be. */
@@ -25,16 +25,16 @@ export interface SourceContext {
   onChanged(): void
 }
 
-export class Source {
+export class ResolvedName {
   readonly name: string
   readonly port: number
-  readonly #context: SourceContext
+  readonly #context: ResolvedNameContext
   #watch: Watch | null = null
   #cancel: (() => void) | null = null
   /** Its time is up. Told with `onChanged` and not before: what is shown is what connections meet. */
   #isGivenUp = false
 
-  constructor(name: string, port: number, context: SourceContext) {
+  constructor(name: string, port: number, context: ResolvedNameContext) {
     this.name = name
     this.port = port
     this.#context = context
@@ -57,7 +57,7 @@ export class Source {
     return this.#watch?.known ?? null
   }
 
-  get state(): SourceState {
+  get state(): NameState {
     const known = this.#known
     if (known === null || known.isUnknown) return 'unresolved'
     if (known.isAnswered) return 'resolved'

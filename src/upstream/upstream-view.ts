@@ -1,7 +1,7 @@
 // An upstream as an operator sees it: its addresses, their states, and their origins.
 
 import type { Health } from './health-check.ts'
-import type { Source, SourceState } from './resolved-name.ts'
+import type { ResolvedName, NameState } from './resolved-name.ts'
 import type { SessionCounts } from './streams.ts'
 import type { UpstreamTarget } from './target.ts'
 import type { UpstreamOptions } from './upstream.ts'
@@ -34,7 +34,7 @@ export interface UpstreamView {
   /** Addresses are those that new connections go to; `absentSince` is the first word that there is no such name. */
   names: Array<{
     name: string
-    state: SourceState
+    state: NameState
     addresses: number
     answeredAt: string | null
     absentSince: string | null
@@ -43,7 +43,7 @@ export interface UpstreamView {
 }
 
 export interface UpstreamParts {
-  sources: readonly Source[]
+  sources: readonly ResolvedName[]
   /** Those in use first, then those that are removed and have connections. */
   targets: readonly UpstreamTarget[]
   queued: number

@@ -1,7 +1,7 @@
 // The legacy service of a listener: its addresses, and which of them is next.
 //
 //     addresses as written --literal, localhost, unix----------> targets --choose--> a place at one of them
-//                          --name--> Source <-- Names (DNS)  -->    |
+//                          --name--> ResolvedName <-- Names (DNS) --> |
 //                                                                   +-- HealthCheck: healthy | unhealthy
 //     an address that failed its checks: nothing new goes there, and an Eviction ends what is there
 //     an address that its name stands for no more: nothing new goes there, and Removed knows what becomes of what is there
@@ -30,7 +30,7 @@ import type { ProxyVersion } from './proxy-header.ts'
 import { Queue } from './queue.ts'
 import type { Waiting } from './queue.ts'
 import { Removed } from './removed.ts'
-import { Source } from './resolved-name.ts'
+import { ResolvedName } from './resolved-name.ts'
 import type { Streams, StreamsMaker } from './streams.ts'
 import { dialKept, dialProbe, hostOf } from './target-dial.ts'
 import { UpstreamTarget } from './target.ts'
@@ -92,7 +92,7 @@ export interface UpstreamContext {
 export class Upstream {
   readonly options: UpstreamOptions
   readonly context: UpstreamContext
-  readonly #sources: Source[] = []
+  readonly #sources: ResolvedName[] = []
   readonly #fixed: ReadonlyMap<string, Target>
   #targets: UpstreamTarget[] = []
   readonly #removed: Removed
@@ -126,7 +126,7 @@ export class Upstream {
       if (problem !== told) observer.onResolved(name, (told = problem))
       this.#onResolved()
     }
-    const source: Source = new Source(name, port, {
+    const source: ResolvedName = new ResolvedName(name, port, {
       clock,
       names,
       staleForMs: this.options.staleForMs,
@@ -165,7 +165,7 @@ export class Upstream {
     return [...this.#removed]
   }
 
-  get sources(): readonly Source[] {
+  get sources(): readonly ResolvedName[] {
     return this.#sources
   }
 
@@ -331,7 +331,7 @@ export class Upstream {
 }
 
 /** The fault of a name, in words for the log and for the seeker that finds no address. */
-function problemOf({ state, name, problem }: Source): string | null {
+function problemOf({ state, name, problem }: ResolvedName): string | null {
   return state === 'absent'
     ? `${name}: there is no such name any more (${problem ?? 'no addresses'}, upstream.staleFor)`
     : problem

@@ -56,9 +56,9 @@ export class MessageEndpoint implements Endpoint, EndpointOwner, MessageEvents {
     return this.#socket.queued + this.#sender.bytes
   }
 
-  get untaken(): number {
-    const { queued, untaken } = this.#socket
-    return queued > 0 && untaken === 0 ? 0 : untaken + this.#sender.bytes
+  get unacked(): number {
+    const { queued, unacked } = this.#socket
+    return queued > 0 && unacked === 0 ? 0 : unacked + this.#sender.bytes
   }
 
   get carrier(): Carrier | undefined {

@@ -17,7 +17,7 @@ import type { PeerSide } from '../core/close.ts'
 import type { Live } from '../core/live.ts'
 import { nodeCrypto } from '../core/node-lazy.ts'
 import { PATIENT_SWEEPS } from '../endpoint/kernel-queue.ts'
-import { Taking } from './taking.ts'
+import { Drainable } from './taking.ts'
 import type { Taker } from './taking.ts'
 
 export interface PingOptions {
@@ -65,7 +65,7 @@ export class Pinger {
   /** Where the ping that is awaited ends in what was sent, and how much of that are pings of ours. */
   #endsAt = 0
   #ownBytes = 0
-  #taking: Taking | null = null
+  #taking: Drainable | null = null
   /** When it is looked at next; its wait seems to be over, and one more look decides; for so many sweeps. */
   #lookAt = 0
   #isConfirming = false
@@ -150,7 +150,7 @@ export class Pinger {
 
   /** True with an answer of the kernel. */
   #look(seen: Seen, now: number): boolean {
-    const taking = (this.#taking ??= new Taking(this.#endsAt))
+    const taking = (this.#taking ??= new Drainable(this.#endsAt))
     if (!taking.look(seen.sink, seen.sent)) return false
     const wasWaiting = this.#isSeen && !this.#isTaken
     this.#isTaken = taking.hasTakenAll || taking.taken >= this.#endsAt

@@ -11,7 +11,7 @@ import type { Endpoint } from '../endpoint/endpoint.ts'
 
 export type Taker = Pick<Endpoint, 'look' | 'queued'>
 
-export class Taking {
+export class Drainable {
   /** Positions in what was sent. */
   reached = 0
   taken = 0

@@ -91,7 +91,7 @@ export async function setUp(t: Test, given: Partial<AdminServerOptions> & { regi
     connection.owner = {
       close() {},
       queued: (side) => (side === 'client' ? queuedForClient : 0),
-      takenAt: () => 0,
+      lastDrainAt: () => 0,
       isPaused: () => false,
       ...owner,
     }

@@ -230,10 +230,10 @@ test('connections are filtered by where they are, and stalled is who takes nothi
   const now = performance.now()
   const wait = (state: string) => ({ describe: () => ({ state, waitsFor: 'x', next: null }) })
   const idle = open('app', 10, { owner: wait('idle') }).id
-  const slow = open('app', 9, { queuedForClient: 5, owner: { ...wait('open'), takenAt: () => now } }).id
+  const slow = open('app', 9, { queuedForClient: 5, owner: { ...wait('open'), lastDrainAt: () => now } }).id
   const stalled = open('app', 8, {
     queuedForClient: 5,
-    owner: { ...wait('open'), takenAt: () => now - 5000 },
+    owner: { ...wait('open'), lastDrainAt: () => now - 5000 },
   }).id
   t.same(ids(await rows('/connections?state=idle')), [idle])
   t.same(ids(await rows('/connections?state=open')), [slow, stalled])
@@ -248,7 +248,7 @@ test('rows tell what each waits for where that is asked for', async (t) => {
   open('app', 10, {
     queuedForClient: 5,
     owner: {
-      takenAt: () => clock - 5000,
+      lastDrainAt: () => clock - 5000,
       describe: () => ({ state: 'open', waitsFor: 'the client', next, kernel: { client: 7, upstream: 0 } }),
     },
   })

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { deaf, Refusals } from '../../src/admission/refusal.ts'
+import { noOwner, Refusals } from '../../src/admission/refusal.ts'
 import { Sweep, SWEEP_MS } from '../../src/core/clock.ts'
 import { RESERVED } from '../../src/lifecycle/descriptors.ts'
 import { fakeClock } from '../support/fake-clock.ts'
@@ -14,7 +14,7 @@ function setUp() {
   const sweep = new Sweep(clock)
   const refusals = new Refusals(clock, sweep)
   const refuse = (answer: string | null, options: MemoryOptions = {}): MemoryEndpoint => {
-    const endpoint = new MemoryEndpoint('client', deaf, options)
+    const endpoint = new MemoryEndpoint('client', noOwner, options)
     refusals.refuse(endpoint, () => (answer === null ? null : Buffer.from(answer)))
     return endpoint
   }

@@ -42,8 +42,8 @@ class Told implements EndpointOwner {
 }
 
 const reads: ReadOptions[] = [
-  { readBytes: 65_536, isShared: true },
-  { readBytes: 65_536, isShared: false },
+  { readBytes: 65_536, usesSharedBuffer: true },
+  { readBytes: 65_536, usesSharedBuffer: false },
 ]
 
 /** Each way of reading: a socket that is dialled, and its peer. */
@@ -53,7 +53,7 @@ function eachWay(
   unread = false,
 ): void {
   for (const read of reads) {
-    test(`${title}${read.isShared ? '' : ', by data events'}`, async (t) => {
+    test(`${title}${read.usesSharedBuffer ? '' : ', by data events'}`, async (t) => {
       watchLeaks(t)
       const upstream = await listen(t, () => {}, unread ? { unread: true } : {})
       const socket = net.connect({
@@ -117,7 +117,7 @@ eachWay(
     }
     const queued = endpoint.queued
     t.ok(queued > 1_000_000, `${queued} bytes wait`)
-    t.ok(endpoint.untaken <= queued, 'what the kernel took of the write in progress is known')
+    t.ok(endpoint.unacked <= queued, 'what the kernel took of the write in progress is known')
     endpoint.end()
     const got = new Verifier(3)
     peer.socket.removeAllListeners('data')
@@ -196,7 +196,7 @@ eachWay(
         return endpoint.measurements > before
       }
       await eventually(isSeen, { what: 'a look into the kernel' })
-      return endpoint.untaken
+      return endpoint.unacked
     }
     let before = await look()
     t.ok(before > endpoint.queued, 'the kernel holds some, too')

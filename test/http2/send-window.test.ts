@@ -43,12 +43,12 @@ test('the windows of streams are those that the service tells by now; of a sessi
 
 test('it tells since when it is shut, and that it was taken from just now where it is not', (t) => {
   const { session, window } = setUp()
-  t.equal(window.takenAt(), 777)
+  t.equal(window.lastDrainAt(), 777)
   window.sweep([shut], 1000)
   window.sweep([shut], 2000)
-  t.equal(window.takenAt(), 1000)
+  t.equal(window.lastDrainAt(), 1000)
   session.state.remoteWindowSize = 1
   window.sweep([shut], 3000)
-  t.equal(window.takenAt(), 777)
+  t.equal(window.lastDrainAt(), 777)
   t.end()
 })

@@ -189,7 +189,7 @@ test('what waits for the window is queued, falls as it opens, and is told of', a
   await sleep(50)
   const { queued } = endpoint
   t.ok(queued >= 100_000 - 65_535, `${queued} bytes are over the window`)
-  t.equal(endpoint.untaken, queued)
+  t.equal(endpoint.unacked, queued)
   const before = owner.progress
   service.streams[0]!.resume()
   await eventually(() => endpoint.queued === 0)

@@ -55,7 +55,7 @@ function setUp() {
     }
     connection.owner = {
       queued: () => 0,
-      takenAt: () => 0,
+      lastDrainAt: () => 0,
       isPaused: () => false,
       close(close) {
         told.push({ reason: close.reason, at: clock.now() })
@@ -122,7 +122,7 @@ test('a connection that was asked but did not even begin to close counts as forc
   const connection = new Connection(registry.nextId(), 'app', 'http', addressOf('192.0.2.1:1'), 0)
   connection.owner = {
     queued: () => 0,
-    takenAt: () => 0,
+    lastDrainAt: () => 0,
     isPaused: () => false,
     close(close) {
       if (close.reason !== 'drain_timeout') return // an answer in flight is finished first

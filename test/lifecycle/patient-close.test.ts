@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { makeClose } from '../../src/core/close.ts'
 import { Connection } from '../../src/core/connection.ts'
-import { PatientParting } from '../../src/lifecycle/patient-close.ts'
+import { PatientClose } from '../../src/lifecycle/patient-close.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { seeded } from '../support/uniform.ts'
 import { addressOf } from '../support/addresses.ts'
@@ -20,7 +20,7 @@ function setUp(states: State[]) {
     connection.owner = {
       close() {},
       queued: () => 0,
-      takenAt: () => 0,
+      lastDrainAt: () => 0,
       isPaused: () => false,
       quietMs: () => state.quietMs,
       isOwed: () => state.isOwed,
@@ -29,7 +29,7 @@ function setUp(states: State[]) {
   })
   const asked: Array<{ id: number; at: number }> = []
   const leave = (id: number): void => void (connections[id]!.end = makeClose('eof', 'client', 'relay'))
-  const parting = new PatientParting({
+  const parting = new PatientClose({
     clock,
     random: seeded(3),
     connections: () => connections.filter(({ end }) => end === null),

@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import { Connection } from '../../src/core/connection.ts'
-import { idleFirst, IDLE_MS, Parting, partingMoments } from '../../src/lifecycle/spread-close.ts'
+import { idleFirst, IDLE_MS, SpreadClose, spreadMoments } from '../../src/lifecycle/spread-close.ts'
 import { makeClose } from '../../src/core/close.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { kolmogorovSmirnov, seeded } from '../support/uniform.ts'
@@ -17,7 +17,7 @@ function connections(
     connection.owner = {
       close() {},
       queued: () => 0,
-      takenAt: () => 0,
+      lastDrainAt: () => 0,
       isPaused: () => false,
       quietMs: () => quietMs(id) ?? 0,
     }
@@ -27,7 +27,7 @@ function connections(
 
 test('moments are uniform over the window, for whatever chance', async (t) => {
   for (const seed of [1, 2, 3, 4, 5]) {
-    const moments = partingMoments(2000, SPREAD_MS, seeded(seed))
+    const moments = spreadMoments(2000, SPREAD_MS, seeded(seed))
     t.equal(moments.length, 2000)
     t.same(
       moments,
@@ -40,14 +40,14 @@ test('moments are uniform over the window, for whatever chance', async (t) => {
 
 test('a herd, or a spread over half of the window, does not pass for uniform', async (t) => {
   const random = seeded(1)
-  const half = partingMoments(100, SPREAD_MS / 2, random)
+  const half = spreadMoments(100, SPREAD_MS / 2, random)
   t.ok(kolmogorovSmirnov(half, SPREAD_MS) < 0.001)
   t.ok(kolmogorovSmirnov(new Float64Array(100).fill(0), SPREAD_MS) < 0.001)
 })
 
 test('moments that were seen late pass for uniform within what is allowed, and either half of the window does not', async (t) => {
   const late = SPREAD_MS / 3
-  const moments = partingMoments(500, SPREAD_MS, seeded(1))
+  const moments = spreadMoments(500, SPREAD_MS, seeded(1))
   const lumps = moments.map((moment) => Math.ceil(moment / late) * late)
   t.ok(kolmogorovSmirnov(lumps, SPREAD_MS) < 0.001)
   t.ok(kolmogorovSmirnov(lumps, SPREAD_MS, late) > 0.001)
@@ -67,7 +67,7 @@ test('each connection is asked at its moment, once, and those that ended before 
   const clock = fakeClock({ now: 5000 })
   const all = connections(500)
   const asked: { id: number; at: number }[] = []
-  const parting = new Parting({
+  const parting = new SpreadClose({
     clock,
     random: seeded(7),
     connections: all,
@@ -89,7 +89,7 @@ test('each connection is asked at its moment, once, and those that ended before 
 test('in a window of nothing all are asked at once', async (t) => {
   const clock = fakeClock()
   let asked = 0
-  const parting = new Parting({
+  const parting = new SpreadClose({
     clock,
     random: Math.random,
     connections: connections(10),
@@ -102,7 +102,7 @@ test('in a window of nothing all are asked at once', async (t) => {
 test('a parting that is cancelled asks no more', async (t) => {
   const clock = fakeClock()
   let asked = 0
-  const parting = new Parting({
+  const parting = new SpreadClose({
     clock,
     random: seeded(1),
     connections: connections(100),
@@ -134,7 +134,7 @@ test('idle ones go first, those a millisecond short of it with the busy, and cha
 
 test('one whose protocol does not say how quiet it is goes with the busy: it may just be opening', async (t) => {
   const [opening, idle] = connections(2, () => IDLE_MS)
-  opening!.owner = { close() {}, queued: () => 0, takenAt: () => 0, isPaused: () => false }
+  opening!.owner = { close() {}, queued: () => 0, lastDrainAt: () => 0, isPaused: () => false }
   t.same(
     idleFirst([opening!, idle!], 0, seeded(1)).map(({ id }) => id),
     [1, 0],

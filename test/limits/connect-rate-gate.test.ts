@@ -1,18 +1,18 @@
 import { test } from 'tap'
 import { localCells } from '../../src/limits/cells.ts'
-import { Newcomers, type NewcomerOptions } from '../../src/limits/connect-rate-gate.ts'
+import { ConnectRateGate, type ConnectRateOptions } from '../../src/limits/connect-rate-gate.ts'
 import { fixed } from '../../src/core/live.ts'
 import { Sweep } from '../../src/core/clock.ts'
-import { Pacer, TURN_MS } from '../../src/limits/token-queue.ts'
+import { TokenQueue, TURN_MS } from '../../src/limits/token-queue.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { AskedBucket } from './asked-bucket.ts'
 
-function setUp(options: Partial<NewcomerOptions> = {}, bucket?: AskedBucket) {
+function setUp(options: Partial<ConnectRateOptions> = {}, bucket?: AskedBucket) {
   const clock = fakeClock({ now: 0 })
-  const [sweep, pacer] = [new Sweep(clock), new Pacer(clock)]
+  const [sweep, tokenQueue] = [new Sweep(clock), new TokenQueue(clock)]
   const acts: string[] = []
   const seen: string[] = []
-  const newcomers = new Newcomers(
+  const newcomers = new ConnectRateGate(
     {
       perSec: 10,
       burst: 2,
@@ -22,11 +22,11 @@ function setUp(options: Partial<NewcomerOptions> = {}, bucket?: AskedBucket) {
       report: (action, isEnforced) => void acts.push(`${action} ${isEnforced}`),
       ...options,
     },
-    { clock, sweep, pacer, ...(bucket && { cells: { ...localCells, bucket: () => bucket } }) },
+    { clock, sweep, tokenQueue, ...(bucket && { cells: { ...localCells, bucket: () => bucket } }) },
   )
   const come = (name: string): void =>
     newcomers.admit({ serve: () => void seen.push(name), refuse: () => void seen.push(`not ${name}`) })
-  return { clock, sweep, pacer, newcomers, acts, seen, come }
+  return { clock, sweep, tokenQueue, newcomers, acts, seen, come }
 }
 
 test('the burst is served at once, the rest waits for its tokens, in order', async (t) => {

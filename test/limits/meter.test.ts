@@ -3,7 +3,7 @@ import { Bucket } from '../../src/limits/bucket.ts'
 import { makeClose } from '../../src/core/close.ts'
 import type { LimitAction, LimitName } from '../../src/core/connection.ts'
 import type { HalfRates, PairLimits } from '../../src/limits/meter.ts'
-import { Pacer, TURN_MS } from '../../src/limits/token-queue.ts'
+import { TokenQueue, TURN_MS } from '../../src/limits/token-queue.ts'
 import { pattern } from '../support/bytes.ts'
 import type { FakeClock } from '../support/fake-clock.ts'
 import { AskedBucket } from './asked-bucket.ts'
@@ -25,22 +25,22 @@ function limited(
   options: MemoryPairOptions = {},
 ) {
   const acts: Array<[LimitName, LimitAction, boolean]> = []
-  const pacers: Pacer[] = []
+  const pacers: TokenQueue[] = []
   const limits = (clock: FakeClock): PairLimits => {
-    const pacer = new Pacer(clock)
-    pacers.push(pacer)
+    const tokenQueue = new TokenQueue(clock)
+    pacers.push(tokenQueue)
     const bytes = { bucket: bucket ?? new Bucket(perSec, BURST, clock.now()), onExceed, isEnforced }
     const none: HalfRates = { bytes: null, messages: null }
     return {
       clock,
-      pacer,
+      tokenQueue,
       minRate: null,
       ratesOf: () => ({ toUpstream: { bytes, messages: null }, toClient: none }),
       report: (...act) => void acts.push(act),
     }
   }
   const pair = memoryPair({ limits, ...options })
-  return { ...pair, acts, pacer: pacers[0]! }
+  return { ...pair, acts, tokenQueue: pacers[0]! }
 }
 
 test('a source over its rate is not read until its bucket holds a whole read, and nothing is lost', async (t) => {
@@ -125,11 +125,11 @@ test('a pair that ends while it is delayed waits for nothing any more', async (t
   const it = limited()
   it.client.feed(pattern(4 * READ))
   await it.clock.pass(0)
-  t.same([it.pacer.waiting, it.clock.armed.every], [1, 2])
+  t.same([it.tokenQueue.waiting, it.clock.armed.every], [1, 2])
   it.upstream.rst()
   await it.clock.pass(0)
   t.match(await it.end(), { reason: 'reset', side: 'upstream' })
-  t.same([it.pacer.waiting, it.clock.armed.every, it.sweep.size], [0, 0, 0])
+  t.same([it.tokenQueue.waiting, it.clock.armed.every, it.sweep.size], [0, 0, 0])
 })
 
 test('a pair that ends with its last read goes on to listen for the end of its peers, whatever its bucket says', async (t) => {
@@ -200,14 +200,14 @@ test('once it is read again and says nothing, idle_timeout ends it as ever', asy
 test('several pairs of one bucket get the rate together, each its share', async (t) => {
   const clocks: FakeClock[] = []
   let shared: { bucket: Bucket; onExceed: 'delay'; isEnforced: true } | null = null
-  let pacer: Pacer | null = null
+  let tokenQueue: TokenQueue | null = null
   const limits = (clock: FakeClock): PairLimits => {
     clocks.push(clock)
     // All on the first clock; the others' stand still, and only their sweeps miss it.
-    pacer ??= new Pacer(clocks[0]!)
+    tokenQueue ??= new TokenQueue(clocks[0]!)
     shared ??= { bucket: new Bucket(4 * READ, BURST, clocks[0]!.now()), onExceed: 'delay', isEnforced: true }
     const rates = { toUpstream: { bytes: shared, messages: null }, toClient: { bytes: null, messages: null } }
-    return { clock: clocks[0]!, pacer, minRate: null, ratesOf: () => rates, report() {} }
+    return { clock: clocks[0]!, tokenQueue, minRate: null, ratesOf: () => rates, report() {} }
   }
   const pairs = Array.from({ length: 3 }, () => memoryPair({ limits }))
   for (const { client } of pairs) client.feed(pattern(100 * READ))
@@ -230,7 +230,7 @@ test('a message without a token is dropped where that is the action, and who can
     const bucket = new Bucket(1, 2, 0)
     const limits = (clock: FakeClock): PairLimits => ({
       clock,
-      pacer: new Pacer(clock),
+      tokenQueue: new TokenQueue(clock),
       minRate: null,
       ratesOf: () => ({
         toUpstream: { bytes: null, messages: { bucket, onExceed: 'drop', isEnforced } },
@@ -276,7 +276,7 @@ test('a message is neither dropped nor the end where it is not known yet whether
       const bucket = new AskedBucket(0.001, 1, 0)
       const limits = (clock: FakeClock): PairLimits => ({
         clock,
-        pacer: new Pacer(clock),
+        tokenQueue: new TokenQueue(clock),
         minRate: null,
         ratesOf: () => ({
           toUpstream: { bytes: null, messages: { bucket, onExceed, isEnforced: true } },

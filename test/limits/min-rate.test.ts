@@ -2,7 +2,7 @@ import { test } from 'tap'
 import { SWEEP_MS } from '../../src/core/clock.ts'
 import type { Direction } from '../../src/core/connection.ts'
 import type { PairLimits } from '../../src/limits/meter.ts'
-import { Pacer } from '../../src/limits/token-queue.ts'
+import { TokenQueue } from '../../src/limits/token-queue.ts'
 import type { FakeClock } from '../support/fake-clock.ts'
 import { dialogue, memoryPair, type MemoryPair, type MemoryPairOptions } from '../pair/memory-pair.ts'
 
@@ -16,7 +16,7 @@ function slowPair(options: MemoryPairOptions & { isEnforced?: boolean } = {}) {
   const { isEnforced = true, ...rest } = options
   const limits = (clock: FakeClock): PairLimits => ({
     clock,
-    pacer: new Pacer(clock),
+    tokenQueue: new TokenQueue(clock),
     minRate: { bytesPerSec: 100, afterMs: AFTER, isEnforced },
     ratesOf: () => null,
     report: (_limit, _action, enforced) => void reports.push(enforced),

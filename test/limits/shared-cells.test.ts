@@ -2,8 +2,8 @@ import fc from 'fast-check'
 import { test } from 'tap'
 import { Clients } from '../../src/limits/clients.ts'
 import { ConnectionLimit } from '../../src/limits/places.ts'
-import { Rates } from '../../src/limits/rate-rules.ts'
-import { Pacer } from '../../src/limits/token-queue.ts'
+import { RateRules } from '../../src/limits/rate-rules.ts'
+import { TokenQueue } from '../../src/limits/token-queue.ts'
 import { attach } from '../../src/limits/shared-cells.ts'
 import { EARLY_SUM, giveBack, makeSharedMemory } from '../../src/limits/shared-memory.ts'
 import { bytesForSlots, generationOf, Slots, WINDOW } from '../../src/limits/slots.ts'
@@ -129,13 +129,13 @@ test('rates per listener and per client are drawn from by all workers, those per
       const options = { bytes: rule(per), messages: null, minRate: null, readBytes: 10 }
       const context = {
         clock,
-        pacer: new Pacer(clock),
+        tokenQueue: new TokenQueue(clock),
         clients,
         scopes: scopesOf(cell, per),
         report: () => {},
       }
       const connection = new Connection(1, 'main', 'tcp', addressOf('192.0.2.1:1'), 0)
-      return new Rates(options, context).ratesOf(connection)!.toUpstream.bytes!.bucket
+      return new RateRules(options, context).ratesOf(connection)!.toUpstream.bytes!.bucket
     })
   for (const [per, isThere] of [
     ['listener', false],

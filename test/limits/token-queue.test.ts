@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import { Bucket } from '../../src/limits/bucket.ts'
-import { Pacer, roomyBurst, TURN_MS } from '../../src/limits/token-queue.ts'
+import { TokenQueue, roomyBurst, TURN_MS } from '../../src/limits/token-queue.ts'
 import type { Waiter } from '../../src/limits/token-queue.ts'
 import { fakeClock, type FakeClock } from '../support/fake-clock.ts'
 
@@ -8,8 +8,8 @@ function setUp(perSec: number, burst: number) {
   const clock = fakeClock({ now: 0 })
   const bucket = new Bucket(perSec, burst, 0)
   bucket.spend(burst, 0)
-  const pacer = new Pacer(clock)
-  return { clock, bucket, pacer, turns: [] as string[] }
+  const tokenQueue = new TokenQueue(clock)
+  return { clock, bucket, tokenQueue, turns: [] as string[] }
 }
 
 /** Takes `needs` in each turn and queues up again, `times` times. */
@@ -17,18 +17,18 @@ function greedy(
   name: string,
   needs: number,
   times: number,
-  { clock, bucket, pacer, turns }: ReturnType<typeof setUp>,
+  { clock, bucket, tokenQueue, turns }: ReturnType<typeof setUp>,
 ): Waiter {
   const waiter: Waiter = {
     needs,
     onTurn() {
       turns.push(name)
       bucket.spend(needs, clock.now())
-      if (--times > 0) pacer.wait(bucket, waiter)
+      if (--times > 0) tokenQueue.wait(bucket, waiter)
       return 0
     },
   }
-  pacer.wait(bucket, waiter)
+  tokenQueue.wait(bucket, waiter)
   return waiter
 }
 
@@ -64,8 +64,8 @@ test('a turn comes when the bucket holds what is needed, not a round earlier, an
 test('what one will take later is not promised to another in the same round', async (t) => {
   const it = setUp(1000, 10)
   const later = (name: string): Waiter => ({ needs: 6, onTurn: () => (it.turns.push(name), 6) })
-  it.pacer.wait(it.bucket, later('a'))
-  it.pacer.wait(it.bucket, later('b'))
+  it.tokenQueue.wait(it.bucket, later('a'))
+  it.tokenQueue.wait(it.bucket, later('b'))
   await it.clock.pass(TURN_MS)
   t.same(it.turns, ['a'])
   await it.clock.pass(TURN_MS)
@@ -77,20 +77,20 @@ test('the timer runs only while somebody waits', async (t) => {
   t.equal(armed(it.clock), 0)
   greedy('a', 1, 1, it)
   const gone = greedy('b', 1, 1, it)
-  t.same([armed(it.clock), it.pacer.waiting], [1, 2], 'one timer for all')
-  it.pacer.leave(it.bucket, gone)
+  t.same([armed(it.clock), it.tokenQueue.waiting], [1, 2], 'one timer for all')
+  it.tokenQueue.leave(it.bucket, gone)
   await it.clock.pass(100)
   t.same([armed(it.clock), it.turns], [0, ['a']])
   const alone = greedy('c', 1, 1, it)
-  it.pacer.leave(it.bucket, alone)
-  t.same([armed(it.clock), it.pacer.waiting], [0, 0], 'nor when the last one leaves')
+  it.tokenQueue.leave(it.bucket, alone)
+  t.same([armed(it.clock), it.tokenQueue.waiting], [0, 0], 'nor when the last one leaves')
 })
 
 test('buckets do not wait for each other', async (t) => {
   const it = setUp(100, 10)
   const slow = new Bucket(1, 10, 0)
   slow.spend(10, 0)
-  it.pacer.wait(slow, { needs: 10, onTurn: () => (it.turns.push('slow'), 0) })
+  it.tokenQueue.wait(slow, { needs: 10, onTurn: () => (it.turns.push('slow'), 0) })
   greedy('a', 1, 2, it)
   await it.clock.pass(100)
   t.same(it.turns, ['a', 'a'])

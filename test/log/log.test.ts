@@ -30,7 +30,7 @@ function endedConnection(end: Close | null): Connection {
   connection.owner = {
     close() {},
     queued: (side) => (side === 'client' ? 100 : 0),
-    takenAt: () => 0,
+    lastDrainAt: () => 0,
     isPaused: () => false,
   }
   connection.phase = 'relay'

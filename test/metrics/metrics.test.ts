@@ -63,7 +63,7 @@ function own(
   connection.owner = {
     close() {},
     queued: (side) => queued[side],
-    takenAt: () => 0,
+    lastDrainAt: () => 0,
     isPaused: (direction) => direction === paused,
   }
 }

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { deaf } from '../../src/admission/refusal.ts'
+import { noOwner } from '../../src/admission/refusal.ts'
 import { Connection } from '../../src/core/connection.ts'
 import type { Observer } from '../../src/core/connection.ts'
 import { fixed } from '../../src/core/live.ts'
@@ -38,8 +38,8 @@ const broken = (): never => {
 function open(steps: Partial<OpeningSteps>) {
   const { clock, sweep, upstream: service } = setUp([target(1)])
   const connection = new Connection(1, 'app', 'tcp', addressOf('192.0.2.1:1'), clock.now())
-  const client = new MemoryEndpoint('client', deaf)
-  const upstream = new MemoryEndpoint('upstream', deaf)
+  const client = new MemoryEndpoint('client', noOwner)
+  const upstream = new MemoryEndpoint('upstream', noOwner)
   const closed: Connection[] = []
   const context = {
     clock,
@@ -49,7 +49,12 @@ function open(steps: Partial<OpeningSteps>) {
     observer,
     onClosed: (ended: Connection) => void closed.push(ended),
   }
-  const dial = { read: { readBytes: 16_384, isShared: false }, noDelay: true, from: null, secure: null }
+  const dial = {
+    read: { readBytes: 16_384, usesSharedBuffer: false },
+    noDelay: true,
+    from: null,
+    secure: null,
+  }
   const nothing = {
     onClientBytes() {},
     onClientEnd() {},

@@ -38,7 +38,7 @@ function body(
   connection.owner = {
     close: (close) => void ends.push(close),
     queued: () => 0,
-    takenAt: () => 0,
+    lastDrainAt: () => 0,
     isPaused: () => false,
   }
   const plain = new PlainAnswer(connection, judged(headers), {

@@ -61,7 +61,7 @@ function overloaded(options: Partial<OverloadOptions> = {}) {
           registry.delete(id)
         },
         queued: (side) => (side === 'client' ? bytes : 0),
-        takenAt: () => (state === 'moving' ? clock.now() : since),
+        lastDrainAt: () => (state === 'moving' ? clock.now() : since),
         isPaused: () => true,
       }
       registry.set(id, connection)

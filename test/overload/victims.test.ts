@@ -78,11 +78,11 @@ test('a connection counts with both of its queues, and as quiet as the quieter o
   const connection = new Connection(1, 'app', 'tcp', addressOf('192.0.2.1:1'), 0)
   t.equal(queueOf(connection, 5000), null, 'nobody serves it yet')
   const queued = { client: 0, upstream: 0 }
-  const takenAt = { client: 1000, upstream: 4000 }
+  const lastDrainAt = { client: 1000, upstream: 4000 }
   connection.owner = {
     close() {},
     queued: (side) => queued[side],
-    takenAt: (side) => takenAt[side],
+    lastDrainAt: (side) => lastDrainAt[side],
     isPaused: () => false,
   }
   t.equal(queueOf(connection, 5000), null, 'nothing waits')
@@ -90,7 +90,7 @@ test('a connection counts with both of its queues, and as quiet as the quieter o
   t.match(queueOf(connection, 5000), { bytes: 7, quietMs: 1000 }, 'the client is owed nothing')
   queued.client = 5
   t.match(queueOf(connection, 5000), { bytes: 12, quietMs: 4000 })
-  takenAt.client = takenAt.upstream = Number.POSITIVE_INFINITY
+  lastDrainAt.client = lastDrainAt.upstream = Number.POSITIVE_INFINITY
   t.match(queueOf(connection, 5000), { bytes: 12, quietMs: 0 })
   t.end()
 })

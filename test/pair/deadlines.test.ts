@@ -517,7 +517,7 @@ test('jitter shortens a lifetime by up to its fraction and never lengthens it', 
     hasEnded: false,
     flow: { received: 0, sent: 0 },
     source: { side: 'client' },
-    sink: { untaken: 0, side: 'upstream' },
+    sink: { unacked: 0, side: 'upstream' },
   } as unknown as Half
   const connection = new Connection(1, 'app', 'tcp', addressOf('192.0.2.1:1'), 0)
   const off = Number.POSITIVE_INFINITY

@@ -19,7 +19,7 @@ function talk(words: Partial<Record<PeerSide, Farewell>>): Dialogue {
   })
 }
 
-interface Parting {
+interface SpreadClose {
   reason: Reason
   side: Side
   client: Farewell
@@ -35,7 +35,7 @@ const done = {
   reset: 'sent RST',
 }
 
-const partings: Parting[] = [
+const partings: SpreadClose[] = [
   {
     reason: 'drain',
     side: 'sidegate',

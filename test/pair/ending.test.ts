@@ -129,7 +129,7 @@ test('a FIN that looked like bytes is not waited for as they would be', async (t
   await it.clock.pass(0)
   it.client.rst('EPIPE')
   await it.clock.pass(0)
-  t.same([it.upstream.untaken, it.upstream.closes], [2, ['flush']])
+  t.same([it.upstream.unacked, it.upstream.closes], [2, ['flush']])
   it.upstream.inKernel = 0
   await it.clock.pass(2000 + 3 * SWEEP_MS)
   t.ok(it.upstream.gotReset)

@@ -10,7 +10,7 @@ import type { BufferOptions } from '../../src/pair/half.ts'
 import type { PairLimits } from '../../src/limits/meter.ts'
 import { Pair } from '../../src/pair/pair.ts'
 import { calm } from '../../src/core/strain.ts'
-import { deaf } from '../../src/admission/refusal.ts'
+import { noOwner } from '../../src/admission/refusal.ts'
 import { fakeClock, type FakeClock } from '../support/fake-clock.ts'
 import { MemoryEndpoint } from '../support/memory-endpoint.ts'
 import { addressOf } from '../support/addresses.ts'
@@ -41,8 +41,8 @@ export function memoryPair(options: MemoryPairOptions = {}) {
   const connection = new Connection(1, 'app', 'tcp', addressOf('192.0.2.1:1'), clock.now())
   const buffers = options.buffers ?? { highBytes: 65_536, lowBytes: 32_768, readBytes: 16_384 }
   const { readBytes } = buffers
-  const client = new MemoryEndpoint('client', deaf, { readBytes, takes: options.clientTakes ?? off })
-  const upstream = new MemoryEndpoint('upstream', deaf, { readBytes, takes: options.upstreamTakes ?? off })
+  const client = new MemoryEndpoint('client', noOwner, { readBytes, takes: options.clientTakes ?? off })
+  const upstream = new MemoryEndpoint('upstream', noOwner, { readBytes, takes: options.upstreamTakes ?? off })
   const closed: Connection[] = []
   const strain = calm()
   const deadlines: DeadlineOptions = {

@@ -4,7 +4,7 @@ import { silentObserver } from '../../src/core/connection.ts'
 import { SHARE, turnsOf } from '../../src/core/turns.ts'
 import { Bucket } from '../../src/limits/bucket.ts'
 import type { PairLimits } from '../../src/limits/meter.ts'
-import { Pacer } from '../../src/limits/token-queue.ts'
+import { TokenQueue } from '../../src/limits/token-queue.ts'
 import { Frames } from '../../src/websocket/frames.ts'
 import type { PingOptions } from '../../src/websocket/pinger.ts'
 import { fakeClock, type FakeClock } from '../support/fake-clock.ts'
@@ -166,7 +166,7 @@ test('where a limit delays as well, what waits for a token in its turn keeps wha
     const none = { bytes: null, messages: null }
     return {
       clock,
-      pacer: new Pacer(clock),
+      tokenQueue: new TokenQueue(clock),
       minRate: null,
       ratesOf: () => ({ toUpstream: { bytes: null, messages }, toClient: none }),
       report() {},

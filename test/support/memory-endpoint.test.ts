@@ -69,27 +69,27 @@ test('an endless sink takes a write at once and copies it', (t) => {
   endpoint.write(bytes, 1, 4)
   bytes.fill(0)
   t.equal(endpoint.got.toString(), 'ell')
-  t.same([endpoint.queued, endpoint.untaken], [0, 0])
+  t.same([endpoint.queued, endpoint.unacked], [0, 0])
   t.same(seen, [])
   t.end()
 })
 
-test('a stalled sink takes nothing; untaken falls with every byte taken, queued with every whole write', (t) => {
+test('a stalled sink takes nothing; unacked falls with every byte taken, queued with every whole write', (t) => {
   const { endpoint, seen, write } = setUp({ takes: 1 })
   write('abc')
   write('de')
-  t.same([endpoint.queued, endpoint.untaken], [5, 4])
+  t.same([endpoint.queued, endpoint.unacked], [5, 4])
   t.equal(endpoint.take(1), 1)
-  t.same([endpoint.queued, endpoint.untaken], [5, 3])
+  t.same([endpoint.queued, endpoint.unacked], [5, 3])
   t.same(seen, [])
   endpoint.take(1)
-  t.same([endpoint.queued, endpoint.untaken], [2, 2])
+  t.same([endpoint.queued, endpoint.unacked], [2, 2])
   t.same(seen, ['progress, 2 queued'])
   t.equal(endpoint.take(100), 2)
   t.equal(endpoint.got.toString(), 'abcde')
   endpoint.stall()
   write('f')
-  t.same([endpoint.queued, endpoint.untaken], [1, 1])
+  t.same([endpoint.queued, endpoint.unacked], [1, 1])
   t.end()
 })
 
@@ -132,16 +132,16 @@ test('flush ends and reads on; drop and reset close at once, and onClosed follow
   t.same(dropped.seen, ['closed'])
 })
 
-test('what the kernel holds is untaken only as it was last measured', async (t) => {
+test('what the kernel holds is unacked only as it was last measured', async (t) => {
   const { endpoint } = setUp()
   endpoint.inKernel = 5
-  t.equal(endpoint.untaken, 0)
+  t.equal(endpoint.unacked, 0)
   endpoint.measure()
-  t.equal(endpoint.untaken, 0, 'a moment later')
+  t.equal(endpoint.unacked, 0, 'a moment later')
   await turn()
   endpoint.inKernel = 3
-  t.same([endpoint.untaken, endpoint.queued], [5, 0])
+  t.same([endpoint.unacked, endpoint.queued], [5, 0])
   endpoint.measure()
   await turn()
-  t.same([endpoint.untaken, endpoint.measured], [3, 2])
+  t.same([endpoint.unacked, endpoint.measured], [3, 2])
 })

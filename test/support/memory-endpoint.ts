@@ -27,7 +27,7 @@ export class MemoryEndpoint implements Endpoint {
   /** The manners of the calls of `close` that found it open. */
   readonly closes: Manner[] = []
   keepAliveMs: number | null = null
-  /** Bytes that the kernel took and the peer has not yet: part of `untaken` as they were when last measured. */
+  /** Bytes that the kernel took and the peer has not yet: part of `unacked` as they were when last measured. */
   inKernel = 0
   #seenInKernel = 0
   /** Of those, what has reached the host of the peer. */
@@ -90,10 +90,10 @@ export class MemoryEndpoint implements Endpoint {
 
   /** The peer takes `n` bytes more than it has; returns how many of them were waiting. */
   take(n: number): number {
-    const before = this.untaken
+    const before = this.unacked
     this.#takes += n
     this.#pump()
-    return before - this.untaken
+    return before - this.unacked
   }
 
   /** The peer takes no more. */
@@ -111,7 +111,7 @@ export class MemoryEndpoint implements Endpoint {
     return this.#writeSize + sizeOf(this.#waiting)
   }
 
-  get untaken(): number {
+  get unacked(): number {
     return sizeOf(this.#writing) + sizeOf(this.#waiting) + this.#seenInKernel
   }
 
@@ -248,7 +248,7 @@ export class MemoryEndpoint implements Endpoint {
   #finish(): void {
     if (this.isClosed || !this.isEnding || this.queued > 0) return
     if (this.#isDelivering) {
-      if (this.untaken > 0 || this.inKernel > 0) return
+      if (this.unacked > 0 || this.inKernel > 0) return
       this.gotReset = true
       return this.#destroy(null)
     }

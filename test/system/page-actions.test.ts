@@ -222,7 +222,7 @@ test('every action of the page does what it says, on a gate with a token', needs
   )
   t.match(snapshot, /\.heapsnapshot$/)
   t.ok((content['nodes'] as unknown[]).length > 10_000, 'the whole heap')
-  t.ok((content['strings'] as string[]).includes('ServedListener'), 'of the gate')
+  t.ok((content['strings'] as string[]).includes('ListenerRuntime'), 'of the gate')
 
   await view('', 'Overview')
   await page.locator('.card', { hasText: 'Configuration' }).locator('a').click()

@@ -18,7 +18,7 @@ function connections(count: number, ended: number[], at: Place | null = place): 
         connection.end = close
       },
       queued: () => 0,
-      takenAt: () => 0,
+      lastDrainAt: () => 0,
       isPaused: () => false,
     }
     return connection

@@ -15,7 +15,7 @@ function whileOpen(...all: Sought[]): string[] {
         release()
       },
       queued: () => 0,
-      takenAt: () => 0,
+      lastDrainAt: () => 0,
       isPaused: () => false,
     }
   }
@@ -303,7 +303,7 @@ test('an address that comes back to DNS before its last connection has ended spa
   sought.connection.owner = {
     close: () => void ended.push(1),
     queued: () => 0,
-    takenAt: () => 0,
+    lastDrainAt: () => 0,
     isPaused: () => false,
   }
   await answer('a', ['127.0.0.8'])

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { test } from 'tap'
 import { Flow } from '../../src/core/connection.ts'
-import { deaf } from '../../src/admission/refusal.ts'
+import { noOwner } from '../../src/admission/refusal.ts'
 import type { PeerSide } from '../../src/core/close.ts'
 import { MessageEndpoint } from '../../src/websocket/message-endpoint.ts'
 import { slowConsumerPolicies } from '../../src/websocket/message-queue.ts'
@@ -23,7 +23,7 @@ function make({
   takes = Number.POSITIVE_INFINITY,
   side = 'client',
 }: Options = {}) {
-  const socket = new MemoryEndpoint(side, deaf, { takes })
+  const socket = new MemoryEndpoint(side, noOwner, { takes })
   const flow = new Flow()
   const seen = { violations: [] as string[], overflows: 0, dropped: 0, progress: 0 }
   const endpoint = new MessageEndpoint(
@@ -37,7 +37,7 @@ function make({
       onDropped: (_policy, messages) => (seen.dropped += messages),
     },
   )
-  endpoint.owner = { ...deaf, onProgress: () => seen.progress++ }
+  endpoint.owner = { ...noOwner, onProgress: () => seen.progress++ }
   const reader = new FrameReader()
   const frames: Frame[] = []
   let read = 0
@@ -58,7 +58,7 @@ function make({
       return frames
     },
     /** Sent, less what has not been taken, is what was taken: what the metrics and the deadlines go by. */
-    isBalanced: () => flow.sent - endpoint.untaken === socket.got.length,
+    isBalanced: () => flow.sent - endpoint.unacked === socket.got.length,
   }
 }
 
@@ -68,7 +68,7 @@ test('a message goes on as one frame, once it is whole', async (t) => {
   const it = make()
   it.forward(text('one ', false))
   t.same(
-    [it.socket.got.length, it.flow.sent, it.endpoint.queued, it.endpoint.untaken, it.endpoint.assembling],
+    [it.socket.got.length, it.flow.sent, it.endpoint.queued, it.endpoint.unacked, it.endpoint.assembling],
     [0, 0, 0, 0, 4],
   )
   it.forward(encodeFrame({ opcode: 'continuation', payload: 'two' }))

@@ -67,7 +67,7 @@ test('clients of each kind are asked to go one by one, evenly over drain.spread,
   )
   t.equal(moments.length, 100)
   t.ok(least >= 0, 'nobody before the listeners were closed')
-  // How even it is to the millisecond the tests of Parting say; a busy machine sees it in lumps.
+  // How even it is to the millisecond the tests of SpreadClose say; a busy machine sees it in lumps.
   const [first, last] = [Math.min(...moments), Math.max(...moments)]
   t.ok(last - first > spreadMs / 2, `over ${last - first} ms`)
   for (const third of [0, 1, 2]) {

@@ -19,7 +19,7 @@ const queued = ({ registry }: Gate): number =>
 
 /** What the connection of that id holds for its client has not been touched for so long. */
 function quietMs({ registry }: Gate, id: number): number {
-  return performance.now() - registry.get(id)!.owner!.takenAt('client')
+  return performance.now() - registry.get(id)!.owner!.lastDrainAt('client')
 }
 
 /** A client that reads nothing, once it has stopped its upstream. */

@@ -8,7 +8,7 @@ import type { Gate } from './admin-client.ts'
 import { OK } from '../exit-codes.ts'
 import { parse, printJson, printLine, RefusedError, UsageError } from './usage.ts'
 
-const sayings: Readonly<Record<DrainState, string>> = {
+const words: Readonly<Record<DrainState, string>> = {
   none: 'not draining any more',
   announced: 'draining: not ready, and still accepting until drain.minDuration is over',
   parting: 'draining: connections are asked to go',
@@ -27,11 +27,11 @@ export async function drain(args: string[]): Promise<number> {
   if (values.undo && values.wait) throw new UsageError('drain --undo has nothing to wait for')
   const gate = await findGate(values)
   const answer = await askJson<DrainView>(gate, values.undo ? '/drain?undo=1' : '/drain', { method: 'POST' })
-  if (!values.json) printLine(sayings[answer.drain])
+  if (!values.json) printLine(words[answer.drain])
   if (!values.wait) return values.json ? printJson(answer) : OK
   const isThere = await empty(gate)
   if (values.json) return printJson({ drain: 'finished', isThere })
-  if (answer.drain !== 'finished') printLine(isThere ? sayings.finished : 'the gate has ended')
+  if (answer.drain !== 'finished') printLine(isThere ? words.finished : 'the gate has ended')
   return OK
 }
 
