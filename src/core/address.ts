@@ -1,28 +1,32 @@
-// IP addresses and their ports as values: read once where they come in, written one way, compared by what they are. An IPv4 address that came
-// in over IPv6 is the IPv4 address that it is, and the interface of a link-local one is no part of it, though it is shown.
+// IP addresses with their ports as values: parsed once on entry, spelt one way, compared by value. An
+// IPv4-mapped IPv6 address counts as the IPv4 address itself. The zone of a link-local address (`%eth0`) is
+// shown, and left out of comparisons.
 
 import { BlockList, isIP, isIPv4, isIPv6, SocketAddress } from 'node:net'
 
 /** The peer at the other end: an Address, or a client of a unix socket. */
 export interface ClientAddress {
-  /** For comparison, without the interface of a link-local one; null for a unix socket, which has none. */
+  /** For comparison, without the zone of a link-local address; null for a unix socket, which has no IP. */
   readonly ip: string | null
-  /** Null where nobody said. */
+  /** Null where no source names a port. */
   readonly port: number | null
-  /** As everybody shows it: `ip:port`, `[ip]:port`, the address alone where there is no port, or `unix`. */
+  /**
+   * For display, the same everywhere: `ip:port`, `[ip]:port`, the address alone where there is no port, or
+   * `unix`.
+   */
   readonly text: string
 }
 
 export const UNIX_CLIENT: ClientAddress = { ip: null, port: null, text: 'unix' }
 
 export class Address implements ClientAddress {
-  /** In the spelling of RFC 5952, without an interface. */
+  /** In the spelling of RFC 5952, without a zone. */
   readonly ip: string
   readonly port: number | null
-  /** Its IP, with the interface. */
+  /** The IP with its zone. */
   readonly #shown: string
 
-  /** `ip` is as the system writes it, which may have an interface: `fe80::1%eth0`. */
+  /** `ip` is in the system's spelling, which may have a zone: `fe80::1%eth0`. */
   constructor(ip: string, port: number | null) {
     const plain = unmapped(ip)
     this.ip = withoutZone(plain)
@@ -30,25 +34,25 @@ export class Address implements ClientAddress {
     this.#shown = plain
   }
 
-  /** Made when it is asked for: each connection keeps its address, and few are looked at. */
+  /** Made on demand: each connection keeps its address, and few are ever displayed. */
   get text(): string {
     return this.port === null ? this.#shown : joinPort(this.#shown, this.port)
   }
 
-  /** What `text` says; null where it is no address with a port (the name of a host, a unix socket). */
+  /** Reads `text`; null where it is not an address with a port (a host name, a unix socket). */
   static parse(text: string): Address | null {
     const match = /^\[?([0-9A-Fa-f:.]+(?:%[^\]]*)?)\]?:(\d{1,5})$/.exec(text)
     if (match === null || isIP(withoutZone(match[1]!)) === 0) return null
     return new Address(match[1]!, Number(match[2]))
   }
 
-  /** 4 or 16, as they go over the network. */
+  /** 4 or 16 bytes, in network order. */
   get bytes(): Buffer {
     return bytesOf(this.ip)
   }
 }
 
-/** 4 or 16, of an address in any spelling. */
+/** The 4 or 16 bytes of an address in any spelling. */
 export function bytesOf(ip: string): Buffer {
   if (isIPv4(ip)) return Buffer.from(ip.split('.').map(Number))
   const [head = '', tail] = withoutZone(ip).split('::')
@@ -76,15 +80,15 @@ export function ipOf(bytes: Buffer): string {
   return spell(Array.from({ length: 8 }, (_, at) => bytes.readUInt16BE(2 * at).toString(16)).join(':'))
 }
 
-/** As the system writes it, so that one client has one name, whichever way it was told. */
+/** The system's spelling of `ip`, so that one client has one name, whatever spelling its source used. */
 export function spell(ip: string): string {
   return isIPv6(ip) ? unmapped(new SocketAddress({ address: withoutZone(ip), family: 'ipv6' }).address) : ip
 }
 
-/** The prefix of an IPv4 address that came in over IPv6. */
+/** The prefix of an IPv4-mapped IPv6 address. */
 const MAPPED = Buffer.from('00000000000000000000ffff', 'hex')
 
-/** The key of one client: an IPv4 address, or an IPv6 /64, which is the least that one household or host is given. */
+/** The key of one client: an IPv4 address, or an IPv6 /64, the least that a household or host is given. */
 export function networkOf(ip: string): string {
   if (isIPv4(ip)) return ip
   const bytes = bytesOf(ip)
@@ -92,7 +96,7 @@ export function networkOf(ip: string): string {
   return `${[0, 2, 4, 6].map((at) => bytes.readUInt16BE(at).toString(16)).join(':')}::/64`
 }
 
-/** `host:port`, with brackets around what has colons itself. */
+/** `host:port`, with brackets around a host that contains colons. */
 export function joinPort(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
@@ -109,7 +113,7 @@ export function isLoopbackHost(host: string): boolean {
     : loopback.check(host, family === 4 ? 'ipv4' : 'ipv6')
 }
 
-/** Only in the spelling of the system: what peers write is spelt first. */
+/** Expects the system's spelling: callers pass what peers wrote through `spell` first. */
 function unmapped(ip: string): string {
   return ip.startsWith('::ffff:') && isIPv4(ip.slice(7)) ? ip.slice(7) : ip
 }

@@ -1,28 +1,36 @@
-// What limits count in: each is constructed over cells that are handed in, and knows neither their other users nor the place where they lie.
-// Those of one thread are plain objects (limits/cells.ts), those of several are words of shared memory (limits/shared-cells.ts). All of them
-// answer at once: nothing on the path waits for a count.
+// Cells that limits count in. A limit gets its cells from outside, and knows neither their other users nor
+// the memory behind them: plain objects for one thread (limits/cells.ts), words of shared memory for several
+// (limits/shared-cells.ts). All cells answer at once: nothing on the path waits for a count.
 
-/** How many hold a place at a time. */
+/** The number of places held at a time. */
 export interface Count {
-  /** By all who count here. */
+  /** By all users of this count, in all threads. */
   readonly held: number
-  /** Takes one place if fewer than `max` are held; Infinity takes it in any case. Each that was taken is released once. */
+  /**
+   * Takes one place if fewer than `max` are held; always takes it if `max` is Infinity. Each taken place is
+   * released once.
+   */
   take(max: number): boolean
   release(): void
-  /** No place is known, and there may be one in a moment: others were asked, and have not answered. Absent is no. */
+  /**
+   * No place is known to be free, but one may be in a moment: the other gates were asked and have not
+   * answered. Absent means no.
+   */
   isUnsure?(max: number): boolean
 }
 
-/** A token bucket, as bucket.ts tells it. */
+/** A token bucket, as described in bucket.ts. */
 export interface Tokens {
   has(amount: number, now: number): boolean
-  /** Takes `amount` if it is there; false, and nothing taken, if it is not. */
+  /** Takes `amount` if the bucket has it; otherwise returns false and takes nothing. */
   take(amount: number, now: number): boolean
-  /** Takes `amount`, as a debt where it is not there. */
+  /** Takes `amount`, as a debt where the bucket has less. */
   spend(amount: number, now: number): void
-  /** Nothing would be lost if it were forgotten. */
+  /** The bucket is full, so forgetting it loses nothing. */
   isFull(now: number): boolean
-  /** What is not there may be there in a moment: others were asked, and have not answered. Absent is no. */
+  /**
+   * Missing tokens may arrive in a moment: the other gates were asked and have not answered. Absent means no.
+   */
   readonly isUnsure?: boolean
 }
 
@@ -31,40 +39,43 @@ export interface BucketRate {
   burst: number
 }
 
-/** Bytes that are held, by all threads. */
+/** A sum of held bytes, over all threads. */
 export interface Sum {
-  /** By all. */
+  /** Over all threads. */
   readonly total: number
-  /** More, or less, are held here. */
+  /** Adds bytes held here; a negative `amount` subtracts. */
   add(amount: number): void
 }
 
-/** Since when the first waits in the queues of a name, one in each thread. */
+/** Since when the head of a queue has waited, for all queues of one name, one in each thread. */
 export interface Heads {
-  /** Here; null where nobody does. */
+  /** The queue of this thread; null while it is empty. */
   set(since: number | null): void
-  /** In all other threads, milliseconds of the Clock here. */
+  /** Over all other threads, in milliseconds of this thread's Clock. */
   readonly earliest: number | null
 }
 
 export interface Cells {
-  /** Other threads take and release where these do, unseen: a waiter for room has to look again. */
+  /** Other threads take and release in the same cells without notice: a waiter for room has to look again. */
   readonly isShared: boolean
-  /** What is counted in other threads under the same `name` is counted with it; in this one, the users of a count share one object. */
+  /**
+   * The count of `name`: other threads that ask for the same `name` share it; users in this thread share one
+   * object.
+   */
   count(name: string): Count
-  /** The same of tokens. `now`: milliseconds of the Clock. */
+  /** The bucket of `name`, shared in the same way. `now`: milliseconds of the Clock. */
   bucket(name: string, rate: BucketRate, now: number): Tokens
-  /** Only where there are other threads. */
+  /** Absent where there are no other threads. */
   heads?(name: string): Heads
 }
 
-/** Who counts together: the threads of a process, or all gates of a fleet. */
+/** The sharers of a count: the threads of a process, or all gates of a fleet. */
 export type LimitScope = 'process' | 'fleet'
 
-/** Where a listener counts for each of them, and what its names begin with there. */
+/** For each scope, the cells that a listener counts in, and the prefix of its names there. */
 export type Scopes = Readonly<Record<LimitScope, { cells: Cells; name: string }>>
 
-/** Of one thread. */
+/** For one thread. */
 export class LocalCount implements Count {
   held = 0
 
@@ -79,7 +90,7 @@ export class LocalCount implements Count {
   }
 }
 
-/** Of one thread. */
+/** For one thread. */
 export class LocalSum implements Sum {
   total = 0
 

@@ -1,16 +1,17 @@
-// What a TLS handshake told of a client: words for the log, the admin server, the upstream. No sockets, no keys.
+// The facts of a client's TLS handshake: words for the log, the admin server, the upstream. No sockets, no
+// keys.
 
 export interface ClientTls {
-  /** As OpenSSL names them: `TLSv1.3`, `TLS_AES_256_GCM_SHA384`. */
+  /** In OpenSSL's names: `TLSv1.3`, `TLS_AES_256_GCM_SHA384`. */
   version: string
   cipher: string
-  /** What the client chose by ALPN; null where it did not. */
+  /** The protocol agreed by ALPN; null where there was no ALPN. */
   protocol: string | null
   /** SNI: the name that the client asked for. */
   serverName: string | null
-  /** The session of an earlier handshake goes on. */
+  /** The handshake resumed an earlier session. */
   isResumed: boolean
-  /** Shown, and verified against `tls.clientCa`; null where none was asked for. */
+  /** The client's certificate, verified against `tls.clientCa`; null where the listener asked for none. */
   certificate: ClientCertificate | null
 }
 
@@ -18,7 +19,7 @@ export interface ClientCertificate {
   /** The distinguished name, by RFC 4514: `CN=known,O=Example`. */
   subject: string
   commonName: string | null
-  /** The alternative names, of the kinds that name who somebody is. */
+  /** The alternative names of the kinds that identify somebody. */
   uris: readonly string[]
   dnsNames: readonly string[]
   emails: readonly string[]

@@ -5,21 +5,26 @@
 
 import { Roll } from './roll.ts'
 
-/** Monotonic time; the wall clock may jump, this does not. */
+/** Monotonic time: unlike the wall clock it never jumps. */
 export interface Clock {
-  /** Whole milliseconds since some fixed moment (whole: a fraction would cost every record a boxed double). */
+  /**
+   * Whole milliseconds since some fixed moment (whole: a fraction would cost every record a boxed double).
+   */
   now(): number
   /** Wall-clock milliseconds since 1970, for log lines only. */
   wall(): number
   /** Calls `run` every `ms` until the returned function is called. Does not keep the process alive. */
   every(ms: number, run: () => void): () => void
-  /** Calls `run` once, `ms` from `now` or later and never before, unless the returned function is called first. Keeps the process alive. */
+  /**
+   * Calls `run` once, at least `ms` from now, never sooner, unless the returned function is called first.
+   * Keeps the process alive.
+   */
   after(ms: number, run: () => void): () => void
   /** Calls `run` after the event loop has polled its descriptors once more. */
   nextTurn(run: () => void): void
 }
 
-/** Node runs a longer one at once. */
+/** Node fires a longer timer at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 export const systemClock: Clock = {
@@ -32,7 +37,8 @@ export const systemClock: Clock = {
   },
   after(ms, run) {
     const at = systemClock.now() + Math.ceil(ms)
-    // Node counts from the beginning of the turn, so a timer comes early by as long as the turn has lasted already.
+    // Node counts from the beginning of the current turn, so a timer fires early by as long as the turn has
+    // already run.
     const look = () => {
       const leftMs = at - systemClock.now()
       if (leftMs <= 0) run()
@@ -44,35 +50,41 @@ export const systemClock: Clock = {
   nextTurn: (run) => void setImmediate(run),
 }
 
-/** Milliseconds of the kernel's clock, the same for all threads; `performance.now` begins with each of them. */
+/**
+ * Milliseconds of the kernel's clock, the same in all threads; `performance.now` starts anew in each thread.
+ */
 export function kernelMs(): number {
   return Number(process.hrtime.bigint()) / 1e6
 }
 
 /** Something with deadlines. */
 export interface Swept {
-  /** Its number in its sweep, which writes it: it is in no more than one. Absent or 0 while it is in none. */
+  /** Its number in the one sweep that it is in; the sweep writes it. Absent or 0 while it is in no sweep. */
   sweptAs?: number
-  /** Compares its deadlines with `now` (milliseconds of the Clock) and acts on those that are due. */
+  /** Compares its deadlines with `now` (milliseconds of the Clock) and acts on each that is due. */
   sweep(now: number): void
-  /** Its sweep threw, which is a bug of ours: ends what it stands for, and nothing else. Without it the error ends the process. */
+  /**
+   * Called when `sweep` threw, which is a bug of ours: ends the connection (or whatever this is), and nothing
+   * else. Without it the error ends the process.
+   */
   onBroken?(error: unknown): void
 }
 
 /**
- * How far apart two sweeps are at the most, in milliseconds: a deadline fires late by up to twice this, and by one sweep
- * more where our own process stood still; never early.
+ * The longest interval between two sweeps, in milliseconds: a deadline fires late by up to twice this, plus
+ * one sweep where our own process stood still; never early.
  */
 export const SWEEP_MS = 250
 
 /**
- * Looks at every open conversation a few times a second.
+ * Sweeps every open conversation a few times a second.
  *
- * The lag guard: when a sweep comes late, our own process stood still (SIGSTOP, a paused machine, CPU throttling, a long
- * collection) and what the peers sent meanwhile waits unread in the kernel. Firing now would kill the innocent, so the
- * late sweep is left out. Until the next one those bytes are read and counted, and so are the answers to them, which are
- * a round trip away. The next one is made even if it is late again, a turn of the event loop later: in a process that
- * stumbles all the time every wait still has its bound.
+ * The lag guard: a late sweep means that our own process stood still (SIGSTOP, a paused machine, CPU
+ * throttling, a long collection), and the bytes that peers sent meanwhile wait unread in the kernel. Firing
+ * deadlines now would kill innocent connections, so the sweep skips this round. Before the next round we read
+ * and count those bytes, and the answers to them, which are a round trip away. The next round runs even if it
+ * is late again, one turn of the event loop later: so every wait keeps its bound in a process that stumbles
+ * all the time.
  */
 export class Sweep {
   readonly #clock: Clock
@@ -83,13 +95,13 @@ export class Sweep {
   #expectedAt = 0
   #hasLeftOut = false
 
-  /** `shortestMs`: the shortest deadline that will be swept; a sweep every eighth of it keeps the error small. */
+  /** `shortestMs`: the shortest deadline to be swept; sweeping every eighth of it keeps the error small. */
   constructor(clock: Clock, shortestMs = Number.POSITIVE_INFINITY) {
     this.#clock = clock
     this.#everyMs = everyMs(shortestMs)
   }
 
-  /** From now on the shortest deadline is another one. */
+  /** Changes the shortest deadline from now on. */
   retune(shortestMs: number): void {
     if (everyMs(shortestMs) === this.#everyMs) return
     this.#everyMs = everyMs(shortestMs)
@@ -135,7 +147,8 @@ export class Sweep {
   }
 
   #run(now: number): void {
-    // No more than there are now: items that replace themselves in their sweep would make this one endless.
+    // Only as many items as there are now: items that replace themselves in their sweep would make this loop
+    // endless.
     let left = this.#items.size
     for (const item of this.#items) {
       if (left-- === 0) break
@@ -143,7 +156,7 @@ export class Sweep {
     }
   }
 
-  /** One that is broken takes no other with it. */
+  /** An item that throws does not stop the others. */
   #sweepOne(item: Swept, now: number): void {
     try {
       item.sweep(now)
@@ -157,7 +170,10 @@ export class Sweep {
   }
 }
 
-/** A sweep for each name, so that the short deadlines of one do not make what belongs to another be looked at as often. */
+/**
+ * One sweep per name, so that the short deadlines of one name do not make the items of another be swept as
+ * often.
+ */
 export class Sweeps {
   readonly #clock: Clock
   readonly #byName = new Map<string, Sweep>()
@@ -166,7 +182,7 @@ export class Sweeps {
     this.#clock = clock
   }
 
-  /** That of `name`, which is made with the shortest deadline that it is asked with first. */
+  /** The sweep of `name`; the first call makes it, with its own `shortestMs`. */
   of(name: string, shortestMs: number): Sweep {
     let sweep = this.#byName.get(name)
     if (sweep === undefined) this.#byName.set(name, (sweep = new Sweep(this.#clock, shortestMs)))

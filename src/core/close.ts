@@ -1,34 +1,39 @@
-// Why a connection ended: the one table of reasons, and the one record of an end.
+// Close reasons: the one table of why connections end, and the one record of an end.
 //
-// A connection ends once, with a Close; the first cause wins and what follows are consequences. The same word is the
-// log field, the metric label, the text of the WebSocket close frame and the argument of `sidegate explain`.
+// A connection ends once, with a Close; the first cause wins, later ones are its consequences. The same word
+// is the log field, the metric label, the text of the WebSocket Close frame and the argument of `sidegate
+// explain`.
 //
 //     reason = why      side = who      phase = when      manner = how (a column of the table, never a caller's choice)
 
-/** The side that caused it: a peer, or ourselves. */
+/** The side that caused the end: a peer, or ourselves. */
 export const sides = ['client', 'upstream', 'sidegate'] as const
 export type Side = (typeof sides)[number]
-/** The two that have a socket. */
+/** The two sides that have a socket. */
 export type PeerSide = 'client' | 'upstream'
 
-/** How far the connection had come. */
+/** How far the connection had come at its end. */
 export const phases = ['admit', 'handshake', 'connect', 'relay', 'close'] as const
 export type Phase = (typeof phases)[number]
 
 /**
- * flush: queued bytes go, then FIN, for as long as the peer takes them. drop: FIN and forget. deliver: what was accepted goes in the
- * same way, and RST after it: the honest end of a truncated stream. reset: RST at once, the only way to free what a stalled
- * peer left in the kernel's queue. `mannerFor` says which one a peer gets.
+ * flush: the queued bytes, then FIN, for as long as the peer takes them. drop: FIN, and the queue is
+ * discarded. deliver: what was accepted, in the same way, then RST: the honest end of a truncated stream.
+ * reset: RST at once, the only way to free what a stalled peer leaves in the kernel's queue. `mannerFor`
+ * chooses one for each peer.
  */
 export type Manner = 'flush' | 'drop' | 'deliver' | 'reset'
 
-/** The status for a client that waits for an HTTP answer, by whose fault it was. */
+/** The status for a client that waits for an HTTP answer, by the side at fault. */
 interface HttpStatus {
   client: number
   upstream: number
 }
 
-/** The close code each peer gets; `offender` is for the side that caused it. Absent: no close frame is sent. */
+/**
+ * The Close code for each peer; `offender` is for the side that caused the end. Absent: that peer gets no
+ * Close frame.
+ */
 interface WebSocketCodes {
   offender?: number
   client?: number
@@ -56,25 +61,29 @@ export type Http2CodeName = keyof typeof http2Codes
 
 export interface ReasonRow {
   manner: Manner
-  /** Absent where no HTTP answer is possible or due. */
+  /** Absent where an HTTP answer is impossible or not due. */
   http?: HttpStatus
-  /** Absent where no close frame is injected. */
+  /** Absent where we inject no Close frame. */
   websocket?: WebSocketCodes
-  /** The codes of HTTP/2 for the client that caused it, where they say more than CANCEL of a stream and NO_ERROR of a connection. */
+  /**
+   * The HTTP/2 codes for the client that caused the end, where they say more than CANCEL (a stream) and
+   * NO_ERROR (a connection).
+   */
   http2?: { stream?: Http2CodeName; connection?: Http2CodeName }
-  /** The configuration key that governs it. */
+  /** The configuration key that governs this reason. */
   key?: string
   /** The event, in one sentence. */
   when: string
-  /** Likely causes and what to do, for the operator who meets it. */
+  /** Likely causes and remedies, for the operator who meets it. */
   causes: string
 }
 
 const status = (client: number, upstream = client): HttpStatus => ({ client, upstream })
 /**
- * Of what Sidegate refuses the innocent side learns that the conversation is over: a client 1011, an upstream 1001 (its client is going
- * away). Where the upstream itself ends without a word its client gets none either: it sees 1006, as it would without us, and comes
- * back. Told 1011, or 1001 for that matter, it would take a crash for a clean end, and some client libraries would for good.
+ * The codes for the innocent side when Sidegate refuses something: a client gets 1011, an upstream 1001 (its
+ * client is going away). When the upstream itself ends without a Close frame, its client gets none either: it
+ * sees 1006, as it would without us, and reconnects. With 1011 or 1001 the client would take a crash for a
+ * clean end, and some client libraries would never reconnect.
  */
 const told = { client: 1011, upstream: 1001 }
 
@@ -284,7 +293,7 @@ export const reasons = {
   upstream_unhealthy: {
     manner: 'flush',
     http: status(503),
-    // The upstream is the offender: from its view a client goes away, and it cannot reconnect.
+    // The upstream is the offender: from its view a client goes away, and it cannot reconnect to that client.
     websocket: { offender: 1001, client: 1012, upstream: 1001 },
     key: 'upstream.healthCheck, upstream.onRemoved',
     when: 'The upstream address of this connection failed its health checks, or is gone from DNS and does not accept any more.',
@@ -314,16 +323,18 @@ export function reasonRow(reason: Reason): ReasonRow {
   return reasons[reason]
 }
 
-/** How, why, who and when one connection ended. `detail` is an errno or a parser's words; never a label. */
+/**
+ * How, why, by whom and when one connection ended. `detail` is an errno or a parser's words; never a label.
+ */
 export interface Close {
   readonly reason: Reason
   readonly side: Side
   readonly phase: Phase
   readonly detail?: string
-  /** Overrides the table where a rule has a status or a code of its own (426, 431; 1007). */
+  /** Overrides the table for a rule that has a status or a code of its own (426, 431; 1007). */
   readonly httpStatus?: number
   readonly websocketCode?: number
-  /** Of the GOAWAY or RST_STREAM. */
+  /** The code of the GOAWAY or RST_STREAM. */
   readonly http2Code?: number
 }
 
@@ -331,12 +342,18 @@ export function makeClose(reason: Reason, side: Side, phase: Phase, detail?: str
   return detail === undefined ? { reason, side, phase } : { reason, side, phase, detail }
 }
 
-/** Whether an end that we decide on cannot wait for one that is under way: it hastens that one, whose reason stays. */
+/**
+ * Whether an end that we decide on must not wait for an earlier end under way: it hastens that end, whose
+ * reason stays.
+ */
 export function isForced(close: Close): boolean {
   return close.side === 'sidegate' && reasonRow(close.reason).manner === 'reset'
 }
 
-/** Ends that wait for a good moment: an answer in flight is finished first, a frame that has begun goes on to its end. */
+/**
+ * Reasons that wait for a good moment: an answer in flight is finished first, and a begun frame is sent to
+ * its end.
+ */
 const patientReasons: ReadonlySet<Reason> = new Set([
   'drain',
   'reloaded',
@@ -348,7 +365,7 @@ export function isPatient(close: Close): boolean {
   return patientReasons.has(close.reason)
 }
 
-/** The HTTP status for a client whose request ends like this; null where none is due. */
+/** The HTTP status for a client whose request ends with `close`; null where none is due. */
 export function httpStatus(close: Close): number | null {
   if (close.httpStatus !== undefined) return close.httpStatus
   const row = reasonRow(close.reason).http
@@ -356,7 +373,9 @@ export function httpStatus(close: Close): number | null {
   return close.side === 'upstream' ? row.upstream : row.client
 }
 
-/** The code of the close frame for `to`; null where none is sent. Never 1004, 1005, 1006 or 1015. */
+/**
+ * The code of the Close frame for the peer `to`; null where it gets no frame. Never 1004, 1005, 1006 or 1015.
+ */
 export function websocketCode(close: Close, to: PeerSide): number | null {
   const codes = reasonRow(close.reason).websocket
   if (codes === undefined) return null
@@ -364,13 +383,16 @@ export function websocketCode(close: Close, to: PeerSide): number | null {
   return close.websocketCode ?? codes.offender ?? null
 }
 
-/** The code of the RST_STREAM for a stream of a client that ends like this before it is whole, or of the GOAWAY for a connection. */
+/**
+ * The RST_STREAM code for a client's stream that ends with `close` before it is complete, or the GOAWAY code
+ * for a connection.
+ */
 export function http2Code(close: Close, of: 'stream' | 'connection'): number {
   const name = http2CodeName(close.reason, of, close.side)
   return close.side === 'client' && close.http2Code !== undefined ? close.http2Code : http2Codes[name]
 }
 
-/** A stream whose service fails ends as one of a server that fails. */
+/** An upstream failure ends the client's stream with INTERNAL_ERROR, the code of a server that fails. */
 export function http2CodeName(reason: Reason, of: 'stream' | 'connection', by: Side): Http2CodeName {
   const row = reasonRow(reason).http2
   if (of === 'connection') return row?.connection ?? 'NO_ERROR'
@@ -387,10 +409,13 @@ const resetCodes = new Set([
   'ENOTCONN',
 ])
 
-/** The code of an error of ours: the peer answers no PING. */
+/** The code of an error that we make ourselves when a peer answers no PING. */
 export const PING_TIMEOUT = 'PING_TIMEOUT'
 
-/** The Close for an error on an established connection; an unknown one is a reset with its words as detail. */
+/**
+ * The Close for an error on an established connection; an unknown error counts as a reset, with its message
+ * as detail.
+ */
 export function closeFromError(error: NodeJS.ErrnoException, side: PeerSide, phase: Phase): Close {
   const code = error.code ?? error.message
   if (code === PING_TIMEOUT) return makeClose('ping_timeout', side, phase, error.message)
@@ -404,11 +429,11 @@ export function closeFromError(error: NodeJS.ErrnoException, side: PeerSide, pha
 
 const systemCode = /^E(AI_)?[A-Z0-9]+$/
 
-/** The Close for a dial that did not succeed; `reason` is in the errors of OpenSSL. */
+/** The Close for a failed dial; `reason` is a field of OpenSSL's errors. */
 export function closeFromDialError(error: NodeJS.ErrnoException & { reason?: string }): Close {
   const { code = error.message, reason } = error
   if (code === 'ECONNREFUSED') return makeClose('connect_refused', 'upstream', 'connect', code)
-  // What the system says is said by its code; what TLS says of a certificate or a record is not.
+  // The code alone is enough for system errors, but not for what TLS says of a certificate or a record.
   const isSystem = systemCode.test(code) || code === error.message
   return makeClose(
     'connect_failed',

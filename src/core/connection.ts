@@ -1,5 +1,6 @@
-// The one record of a proxied conversation, filled on the way and read by the log, metrics, admin, drain and overload
-// alike. It holds numbers and words, no sockets; it belongs to the part that serves the connection.
+// The one record of a proxied conversation, filled along the path and read by the log, metrics, admin, drain
+// and overload alike. It holds numbers and words, no sockets; it belongs to the part that serves the
+// connection.
 
 import type { Address, ClientAddress } from './address.ts'
 import type { ClientTls } from './client-tls.ts'
@@ -9,7 +10,7 @@ import { Roll } from './roll.ts'
 import type { Timeline } from './timeline.ts'
 import type { Wait } from './wait.ts'
 
-/** `h2` is a connection that carries streams; each of those is `http`, or `websocket`. */
+/** `h2` is a connection that carries streams; each stream has a record of its own, `http` or `websocket`. */
 export type Protocol = 'tcp' | 'http' | 'websocket' | 'h2'
 export const protocols = ['tcp', 'http', 'websocket', 'h2'] as const satisfies readonly Protocol[]
 
@@ -21,55 +22,79 @@ export type Direction = (typeof directions)[number]
 export class Flow {
   /** Bytes read from the source. */
   received = 0
-  /** Bytes handed to the sink's endpoint, ours (pings, close frames) included; less its queue, what the kernel took. */
+  /**
+   * Bytes handed to the sink's endpoint, our own (pings, Close frames) included; minus the endpoint's queue:
+   * what the kernel took.
+   */
   sent = 0
   /** Whole WebSocket messages. */
   messages = 0
   /** How often the source was paused because the sink did not keep up. */
   pauses = 0
-  /** Milliseconds from the accept to the first byte of data; -1 before. */
+  /** Milliseconds from the accept to the first byte of data; -1 before that. */
   firstMs = -1
-  /** The greatest, as the sweep saw it (`raised`): bytes and messages a second, silence of the source and stall of the sink in milliseconds. */
+  /**
+   * The greatest values that the sweep saw (`raised`): bytes and messages a second, silence of the source and
+   * stall of the sink in milliseconds.
+   */
   peaks = 0
 }
 
-/** The Close frames of a WebSocket, as the peers sent them: which side began, and the code of each (1005 for none in it), null before. */
+/**
+ * The Close frames that the peers of a WebSocket sent: the side that began, and the code of each frame (1005
+ * for a frame without one), null before it comes.
+ */
 export interface ClosingFrames {
   readonly first: PeerSide
   client: number | null
   upstream: number | null
 }
 
-/** The live side of a connection: its figures, its wait, and its end from outside. Given by the part that serves it. */
+/**
+ * The live side of a connection: its figures, its wait, and its end from outside. The part that serves the
+ * connection provides it.
+ */
 export interface ConnectionOwner {
   /** The only way to end a connection; later calls are ignored. */
   close(close: Close): void
-  /** Bytes waiting in our queues for that peer; after the end, those that were dropped there. */
+  /** Bytes waiting in our queues for that peer; after the end, the bytes that we dropped there. */
   queued(side: 'client' | 'upstream'): number
-  /** When that peer last took some of what waits for it, or nothing waited (monotonic milliseconds): since then it is stalled. */
+  /**
+   * When that peer last took some of its queue, or its queue was empty (monotonic milliseconds): it has been
+   * stalled since.
+   */
   lastDrainAt(side: 'client' | 'upstream'): number
-  /** Of those, what is not handed on because its message is not whole yet; none where there is no such thing. */
+  /**
+   * The part of `queued` that we hold back because its message is not complete; absent where nothing
+   * assembles messages.
+   */
   assembling?(side: 'client' | 'upstream'): number
-  /** Whether the source of that direction is not being read, because its sink does not keep up. */
+  /** Whether we do not read the source of that direction, because its sink does not keep up. */
   isPaused(direction: Direction): boolean
-  /** Milliseconds without data either way, as of the last sweep; 0 (or absent) while somebody waits. */
+  /**
+   * Milliseconds without data either way, as of the last sweep; 0 (or absent) while a peer waits for
+   * something.
+   */
   quietMs?(now: number): number
-  /** Somebody waits for bytes or for an answer that an end now would take away; absent is no. */
+  /** A peer waits for bytes or for an answer that an end now would take away; absent means no. */
   isOwed?(): boolean
-  /** When data last moved, as the last sweep saw it; milliseconds of the Clock. */
+  /** When data last moved, as of the last sweep; milliseconds of the Clock. */
   activeAt?(): number
-  /** Its wait, and until when. For an operator who asks for this one: it may allocate. */
+  /**
+   * The connection's present wait and its bound. Called for an operator who asks about this connection: it
+   * may allocate.
+   */
   describe?(): Wait
 }
 
-/** A connection that carries streams, as the record of one of them knows it. */
+/** A connection that carries streams, as seen from the record of one stream. */
 export interface Session {
   readonly id: number
-  /** The stream is gone, as `onClosed` has told. */
+  /** Follows `onClosed` for a stream. */
   onStreamClosed(stream: Connection): void
 }
 
-/** The place of a connection at its upstream address: counted until it is given back, once. */
+/** The place of a connection at its upstream address: counted until it is released, once. */
 export interface Place {
   release(): void
 }
@@ -77,47 +102,62 @@ export interface Place {
 export class Connection {
   readonly id: number
   readonly listener: string
-  /** Of a stream: the connection that it came by. */
+  /** For a stream: the connection that carries it. */
   session: Session | null = null
-  /** Becomes `websocket`, `http` or `h2` once the request head says so. */
+  /** Changes to `websocket`, `http` or `h2` once the request head shows which it is. */
   protocol: Protocol
-  /** Who speaks with us: at the other end of the socket, or whom a PROXY header named. */
+  /** The peer: the other end of the socket, or the client that a PROXY header names. */
   readonly peer: ClientAddress
-  /** Whose it is: the peer's, or, while a request is under way, whose a trusted peer says that is (`http.trustForwarded`). */
+  /**
+   * The client on whose behalf the peer speaks: the peer itself, or during a request the client that a
+   * trusted peer names (`http.trustForwarded`).
+   */
   client: ClientAddress
-  /** The peer is trusted to say whose each of its requests is. */
+  /** The peer is trusted to name the client of each of its requests. */
   namesClients = false
-  /** What metrics have counted it as; null before. */
+  /** The protocol that the metrics have counted it as; null before they do. */
   countedAs: Protocol | null = null
-  /** It counts among what its client has open. */
+  /** It is counted among the open connections of its client. */
   isCounted = false
-  /** Where the client connected to; null where nobody asks (`upstream.proxyProtocol`), and for a unix socket. */
+  /**
+   * The address that the client connected to; null where no option needs it (`upstream.proxyProtocol`), and
+   * for a unix socket.
+   */
   localAddress: Address | null = null
-  /** What its TLS handshake told; null where there was none, or nobody asks (`tls.clientCa`, `tls.alpn`, `upstream.proxyProtocol: v2`). */
+  /**
+   * The facts of its TLS handshake; null without TLS, or where no option needs them (`tls.clientCa`,
+   * `tls.alpn`, `upstream.proxyProtocol: v2`).
+   */
   tls: ClientTls | null = null
-  /** `host:port` once dialled. */
+  /** `host:port` of the upstream, from the dial on. */
   upstreamAddress: string | null = null
-  /** Monotonic milliseconds, of the accept. */
+  /** The accept, in monotonic milliseconds. */
   readonly openedAt: number
-  /** When the upstream side was established; null before. */
+  /** When the upstream side was established; null before that. */
   connectedAt: number | null = null
   phase: Phase = 'admit'
   readonly toUpstream = new Flow()
   readonly toClient = new Flow()
-  /** The closing handshake so far, whatever ends the connection; null before, and for other protocols. */
+  /**
+   * The closing handshake so far, whatever ends the connection; null before it begins, and for other
+   * protocols.
+   */
   closing: ClosingFrames | null = null
   /** Why it ended; null while it is open. The first cause, never overwritten. */
   end: Close | null = null
-  /** It was owed bytes, or an answer, when we ended it. */
+  /** We ended it while a peer was still owed bytes or an answer. */
   isCut = false
   owner: ConnectionOwner | null = null
-  /** At the upstream address that it uses or is about to use; of plain HTTP, while a request is under way. */
+  /** At the upstream address that it uses or is about to use; for plain HTTP only during a request. */
   place: Place | null = null
-  /** Milliseconds from the accept until the gates were passed. */
+  /** Milliseconds from the accept until the connection passed the gates. */
   admittedMs = 0
-  /** What is worth telling beyond this record; null where nothing is. Written by `note`. */
+  /** Events beyond this record; null where there are none. `note` writes them. */
   timeline: Timeline | null = null
-  /** As of a flow: silence either way, and after one side had ended, in milliseconds; bytes that waited for the client, and for the upstream. */
+  /**
+   * Peaks, as in `Flow`: silence either way, and silence after one side had ended, in milliseconds; bytes
+   * waiting for the client, and for the upstream.
+   */
   peaks = 0
 
   constructor(id: number, listener: string, protocol: Protocol, peer: ClientAddress, openedAt: number) {
@@ -130,7 +170,10 @@ export class Connection {
   }
 }
 
-/** The limits, as in the configuration, and what they do: `delay` stops reading (or serving), `close` ends or refuses, `drop` drops messages. */
+/**
+ * The limits, by their configuration keys, and their actions: `delay` stops reading (or serving), `close`
+ * ends or refuses, `drop` drops messages.
+ */
 export const limitNames = [
   'connections',
   'connectionsPerClient',
@@ -142,7 +185,7 @@ export const limitNames = [
 export type LimitName = (typeof limitNames)[number]
 export type LimitAction = 'delay' | 'close' | 'drop'
 
-/** Gives back what the connection takes up upstream, if anything; a second call does nothing. */
+/** Releases the connection's place at its upstream, if it has one; a second call does nothing. */
 export function releasePlace(connection: Connection): void {
   const { place } = connection
   connection.place = null
@@ -152,42 +195,48 @@ export function releasePlace(connection: Connection): void {
 /** A plain HTTP request that is over. */
 export interface AnsweredRequest {
   method: string
-  /** What the client was answered; null for nothing. */
+  /** The status that the client got; null for no answer. */
   status: number | null
   durationMs: number
-  /** Why the answer is not a whole one of the upstream; null if it is. */
+  /** Why the client did not get a complete answer of the upstream; null if it did. */
   end: Close | null
-  /** Of its own, as they came. */
+  /** The bytes of the request's own body, as received. */
   bodyBytes: number
-  /** Of a call of gRPC, the code that its caller got: 0 to 16 in words, `other`, `none`; absent for what is no call. */
+  /**
+   * For a gRPC call, the code that the caller got: 0 to 16 in words, `other`, `none`; absent for other
+   * requests.
+   */
   grpcStatus?: string
 }
 
 /**
- * Where the path says what happened. Metrics, log and admin listen; the path does not know them.
- * Calls are made at the events, never for each chunk.
+ * The path's report of events. Metrics, log and admin listen; the path does not know them. The path calls it
+ * at events, never for each chunk.
  */
 export interface Observer {
   onOpened(connection: Connection): void
-  /** The upstream side stands; `dialMs` is how long that took. */
+  /** The upstream side is established; `dialMs` is how long that took. */
   onConnected(connection: Connection, dialMs: number): void
-  /** A dial failed; the connection may end of it (or another address may be tried). */
+  /** A dial failed; the connection may end because of it, or another address be tried. */
   onConnectFailed(connection: Connection, close: Close): void
-  /** A whole head of a request (of the client) or of an answer. */
+  /** A complete head of a request (from the client) or of an answer. */
   onHead(connection: Connection, side: PeerSide, bytes: number): void
-  /** The upstream began its answer, or its 101, so long after it had been reached. */
+  /** The upstream began its answer, or its 101, `waitedMs` after it had been reached. */
   onAnswer(connection: Connection, waitedMs: number): void
-  /** A whole WebSocket message went by. */
+  /** A whole WebSocket message passed. */
   onMessage(connection: Connection, direction: Direction, bytes: number, fragments: number): void
   onPingSent(connection: Connection): void
-  /** Round trip of a ping of ours, in milliseconds. */
+  /** The round trip of one of our pings, in milliseconds. */
   onPong(connection: Connection, rttMs: number): void
-  /** So many messages were dropped: those for a slow client that gave way, or those over a rate; `policy` is a word of ours. */
+  /**
+   * So many messages were dropped: a slow client's backlog, or messages over a rate; `policy` is one of our
+   * own words.
+   */
   onMessagesDropped(connection: Connection, policy: string, messages: number): void
   onRequest(connection: Connection, request: AnsweredRequest): void
-  /** A limit of that listener acted; or, if it is not enforced, would have. */
+  /** A limit of that listener acted; or would have, if it is not enforced. */
   onLimited(listener: string, limit: LimitName, action: LimitAction, isEnforced: boolean): void
-  /** Both sides are gone, and `connection.end` says why. Called once, last. */
+  /** Both sides are gone, and `connection.end` has the reason. Called once, last. */
   onClosed(connection: Connection): void
 }
 
@@ -206,16 +255,19 @@ export const silentObserver: Observer = {
   onClosed() {},
 }
 
-/** All open connections, by id. Ids grow: those of worker w of n leave w when they are divided by n, so that an id says whose it is. */
+/**
+ * All open connections, by id. Ids grow; those of worker w of n leave the remainder w when divided by n, so
+ * that an id names its worker.
+ */
 export class Registry {
   readonly #connections = new Roll<Connection>()
   readonly #step: number
   readonly #pulse: Pulse | null
   #lastId: number
-  /** Told of each connection as it comes. */
+  /** Called for each new connection. */
   onAdded: (connection: Connection) => void = () => {}
 
-  /** `pulse`: where other threads see how many there are; ids go on after its last one. */
+  /** `pulse`: where other threads see the number of open connections; ids continue after its last one. */
   constructor(worker = 0, workers = 1, pulse: Pulse | null = null) {
     this.#step = workers
     this.#pulse = pulse

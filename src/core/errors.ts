@@ -1,18 +1,18 @@
-// The three kinds of error that Sidegate knows: peers misbehave (a Close, never thrown),
-// operators misconfigure (ConfigError), we are wrong (InvariantError).
+// The three kinds of failure: peers misbehave (a Close, never thrown), operators misconfigure (ConfigError),
+// we have a bug (InvariantError).
 
 /** One problem in a configuration file: where it is, what is wrong, and what to write instead. */
 export interface ConfigProblem {
   /** 1-based position in the file; 0 where the problem has none (a missing file). */
   line: number
   column: number
-  /** `listeners[0].deadlines.idle`; empty for the document itself. */
+  /** Such as `listeners[0].deadlines.idle`; empty for the document itself. */
   path: string
   /** Lower case, the fact first, then the remedy. */
   message: string
 }
 
-/** A configuration that cannot be used; holds every problem, not only the first. */
+/** An unusable configuration, with all of its problems, not only the first. */
 export class ConfigError extends Error {
   readonly file: string
   readonly problems: readonly ConfigProblem[]
@@ -36,7 +36,7 @@ export class InvariantError extends Error {
   override readonly name = 'InvariantError'
 }
 
-/** The words for a bug of ours: of any other error than a broken invariant where it was thrown, too. */
+/** The words for a bug of ours; for any error but a broken invariant, with the place where it was thrown. */
 export function bugDetail(error: unknown): string {
   if (error instanceof InvariantError || !(error instanceof Error))
     return error instanceof Error ? error.message : String(error)

@@ -1,4 +1,4 @@
-// The image's name in all that is generated: nobody's, until one is published. A command that is copied as it stands then finds nothing,
-// never a stranger's image. Whoever builds one names theirs.
+// The image's name in all generated text: nobody's, until an image is published. A command copied unchanged
+// then finds nothing, never a stranger's image. Builders of an image put their own name here.
 
 export const IMAGE = 'registry.example.com/yours/sidegate'

@@ -1,12 +1,13 @@
-// Counts of values by their size, four classes for each power of two: what is worth knowing of millions of values in 1.4 KB. A value is
-// known to a quarter of itself at the worst, the greatest one exactly where it was given and not its class.
+// A histogram with four classes for each power of two: millions of values in 1.4 KB. A value is known to
+// within a quarter of itself; the greatest is exact where `add` got it rather than `addClass`.
 //
-// A native histogram of node:perf_hooks would be finer than anybody asks for, at a hundred times the memory, and it cannot be summed as plain data.
+// A native histogram of node:perf_hooks would be finer than needed, at a hundred times the memory, and cannot
+// be summed as plain data.
 
 /** Up to 2^43. */
 export const CLASSES = 172
 
-/** The class of a value of 0 and more. */
+/** The class of a value ≥ 0. */
 export function classOf(value: number): number {
   if (value >= 4 && value < 2 ** 30) {
     const power = 31 - Math.clz32(value)
@@ -18,23 +19,23 @@ export function classOf(value: number): number {
   return Math.min(CLASSES - 1, 4 * (power - 1) + quarter)
 }
 
-/** The least value of that class. */
+/** The least value of class `index`. */
 export function leastOf(index: number): number {
   if (index < 4) return index
   return (4 + (index % 4)) * 2 ** (Math.floor(index / 4) - 1)
 }
 
-/** As plain data: can be sent, kept, and added to others. */
+/** As plain data, to send, keep, and add to others. */
 export interface CountsData {
   count: number
-  /** Exact, or the end of its class. */
+  /** Exact, or the upper end of its class. */
   max: number
-  /** How many in each class, as far as there are any. */
+  /** The count of each class, up to the last that is not empty. */
   classes: number[]
 }
 
 export class LogCounts {
-  /** Made with the first value. */
+  /** Made by the first value. */
   #classes: Float64Array | null = null
   #count = 0
   #max = 0
@@ -46,7 +47,7 @@ export class LogCounts {
     if (value > this.#max) this.#max = value
   }
 
-  /** A value of which only its class is known. */
+  /** Adds a value of which only the class is known. */
   addClass(index: number): void {
     const classes = (this.#classes ??= new Float64Array(CLASSES))
     classes[index]!++
@@ -80,7 +81,7 @@ export function sumCounts(one: CountsData, other: CountsData): CountsData {
   }
 }
 
-/** So many of four classes, of values that only grow, in one small integer: the greatest so far of each. */
+/** Raises one of four peaks that share one small integer, each kept as the class of its greatest value. */
 export function raised(peaks: number, slot: 0 | 1 | 2 | 3, value: number): number {
   const shift = 8 * slot
   const index = classOf(value)

@@ -1,5 +1,6 @@
-// Modules of Node's that an idle gate does without, loaded when they are first needed: crypto, tls, v8 and util
-// together are 12 MB of resident memory (Node 26.10), most of it for exports that nothing here uses. From the second call on, a lookup in a table.
+// Node modules that an idle gate does without, loaded on first need: crypto, tls, v8 and util together are 12
+// MB of resident memory (Node 26.10), most of it for exports that nothing here uses. From the second call on,
+// each function is a lookup in a table.
 
 import type ChildProcess from 'node:child_process'
 import type Crypto from 'node:crypto'
@@ -14,7 +15,7 @@ export function nodeChildProcess(): typeof ChildProcess {
 
 let crypto: typeof Crypto | null = null
 
-/** Of all of these the only one that each WebSocket asks for. */
+/** The only one of these modules that each WebSocket uses. */
 export function nodeCrypto(): typeof Crypto {
   return (crypto ??= process.getBuiltinModule('node:crypto'))
 }
@@ -22,8 +23,9 @@ export function nodeCrypto(): typeof Crypto {
 let http2: typeof Http2 | null = null
 
 /**
- * A stream that nobody reads takes so much before Node stops to open its window again, and then the window on top. Node's own 64 KiB
- * (since 22; 16 before) can be changed for all streams of the thread alone; what others read, flows.
+ * The read-ahead of a stream that has no reader: Node takes this much before it stops opening the window
+ * again, and then the window on top. Node's own 64 KiB (since 22; 16 before) can only be changed for all
+ * streams of the thread; all our other streams are read as they come, so the value does not affect them.
  */
 const READ_AHEAD = 16_384
 
@@ -44,7 +46,7 @@ export function nodeVm(): typeof Vm {
   return process.getBuiltinModule('node:vm')
 }
 
-/** Whether two values are alike to their depths. */
+/** Whether two values are deeply equal. */
 export function isSame(a: unknown, b: unknown): boolean {
   return process.getBuiltinModule('node:util').isDeepStrictEqual(a, b)
 }

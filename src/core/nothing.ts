@@ -1,3 +1,3 @@
-// No bytes: one value for all, so that having none costs nothing.
+// The empty buffer: one value for all, so that having no bytes costs nothing.
 
 export const NOTHING: Buffer = Buffer.alloc(0)

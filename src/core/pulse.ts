@@ -1,13 +1,14 @@
-// What one thread of the path lets the others see without a question: a few words of shared memory, each written by one side only.
+// The pulse of one thread of the path, readable by the others without a message: a few words of shared
+// memory, each written by one side only.
 //
 //     beats     counted up by the thread as long as its event loop turns
 //     open      its open connections
 //     lastId    the last id that it gave to a connection, so that its successor gives no id twice
-//     said      bytes of log lines that it has sent, and `heard`: those that have arrived; between the two is what waits
+//     said      bytes of log lines that it has sent; `heard`: those that have arrived; the difference is under way
 
 const BEATS = 0
 const OPEN = 1
-/** Of 64 bits: they only grow. */
+/** 64-bit words: these values only grow. */
 const LAST_ID = 0
 const SAID = 1
 const HEARD = 2
@@ -19,7 +20,7 @@ export class Pulse {
   readonly #words: Int32Array
   readonly #totals: Float64Array
 
-  /** `memory` of another one shows the same. */
+  /** A Pulse over the `memory` of another shows the same values. */
   constructor(memory = new SharedArrayBuffer(BYTES)) {
     this.memory = memory
     this.#words = new Int32Array(memory, WORDS_AT)
@@ -50,7 +51,7 @@ export class Pulse {
     this.#totals[LAST_ID] = id
   }
 
-  /** Bytes on their way. */
+  /** Bytes of log lines on their way. */
   get unheard(): number {
     return this.#totals[SAID]! - this.#totals[HEARD]!
   }

@@ -1,16 +1,18 @@
-// What comes and goes in great numbers, under numbers that grow: as a Map of them in the order of their coming, but without what a Map leaves behind.
+// A large collection of items under growing numbers: a Map of them in order of arrival, without the garbage
+// that a Map leaves behind.
 //
-// A Map that grows holes makes itself anew, and its old table points at the new one. Once one of these tables is old to the collector, all that
-// follow live until its next full round, with what was in them when they were left: nearly all that had come and gone since. Here nothing points on.
+// A Map that grows holes rebuilds itself, and its old table points at the new one. Once the collector counts
+// one of these tables as old, all that follow live until its next full round, with the items that they held
+// when the Map left them: nearly all that came and went since. Here no table points to another.
 
 const SLACK = 16
 
 export class Roll<T> {
-  /** In order. Those of a place in `#items` that is empty are gone. */
+  /** In order. Where `#items` has null, the number's item is gone. */
   readonly #numbers: number[] = []
   readonly #items: Array<T | null> = []
   #size = 0
-  /** How often the rest has moved together. */
+  /** How often the items were moved together. */
   #moves = 0
 
   get size(): number {
@@ -29,7 +31,7 @@ export class Roll<T> {
     return this.#numbers[at] === number ? (this.#items[at] ?? undefined) : undefined
   }
 
-  /** True if it was there. */
+  /** True if the item was there. */
   delete(number: number, item: T): boolean {
     const at = this.#placeFrom(number)
     if (this.#numbers[at] !== number || this.#items[at] !== item) return false
@@ -39,7 +41,7 @@ export class Roll<T> {
     return true
   }
 
-  /** The first place of a number that is no less. */
+  /** The first place whose number is not less than `number`. */
   #placeFrom(number: number): number {
     const numbers = this.#numbers
     let [from, to] = [0, numbers.length]
@@ -63,7 +65,7 @@ export class Roll<T> {
     this.#moves++
   }
 
-  /** Those that come and go meanwhile do no harm. */
+  /** Items may come and go during the iteration. */
   *[Symbol.iterator](): IterableIterator<T> {
     let moves = this.#moves
     for (let at = 0; at < this.#items.length; at++) {

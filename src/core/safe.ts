@@ -1,6 +1,9 @@
-// Text of others on its way to a terminal or a log line: nothing in it may act there.
+// Foreign text made safe for a terminal or a log line: nothing in it may act there.
 
-/** Controls (an escape sequence could do as its sender likes with a terminal), separators, and the marks that turn a line around. */
+/**
+ * Controls (an escape sequence lets its sender drive a terminal), separators, and the marks that reverse the
+ * direction of a line.
+ */
 const unprintable = /[\p{C}\p{Zl}\p{Zp}]/gu
 
 /** Writes each unprintable character as its JSON escape, by UTF-16 units. */

@@ -1,29 +1,35 @@
-// What a process that runs short of memory asks of the path: one object for all of a gate, changed as the watch of the memory
-// says and read where a wait is judged or work begins. Never on the way of a byte.
+// Strain: the demands of a process short of memory on the path. All parts of a gate share one object; the
+// memory watch changes it, and the path reads it where it judges a wait or begins work, never for each byte.
 
 import { LocalSum } from './cells.ts'
 import type { Sum } from './cells.ts'
 
-/** What clients may send before there is a pair for them, all together. */
+/** The bytes that all clients together may send before they have a pair. */
 export interface EarlyBudget {
-  /** By all threads. */
+  /** Held by all threads. */
   readonly heldBytes: number
   limitBytes: number
-  /** More, or less, is held: told in the turn in which it comes, since thousands of clients may come between two looks at the memory. */
+  /**
+   * Adds to the held bytes (or subtracts), in the turn in which they come: thousands of clients may come
+   * between two checks of the memory.
+   */
   charge(bytes: number): void
 }
 
 export interface Strain {
-  /** What is left of every idle deadline: 1 with memory to spare, less the nearer its end is. */
+  /** The fraction left of every idle deadline: 1 with memory to spare, smaller as memory runs out. */
   idleScale: number
   /** New work is refused with `overloaded`. */
   isRefusing: boolean
-  /** The kernel is asked what peers have taken of what waits for them, so that slow readers are told from stalled ones in time. */
+  /**
+   * Endpoints ask the kernel how much of their queue each peer has taken, so that slow readers are told from
+   * stalled ones in time.
+   */
   isWatching: boolean
   readonly early: EarlyBudget
 }
 
-/** `sum`: where it is counted for all threads; without it for this one. */
+/** `sum`: counts over all threads; by default over this one alone. */
 export class Budget implements EarlyBudget {
   limitBytes = Number.POSITIVE_INFINITY
   readonly #sum: Sum
@@ -50,7 +56,7 @@ export function calm(early: EarlyBudget = new Budget()): Strain {
   }
 }
 
-/** What the watch over the memory says, as plain data. */
+/** The verdict of the memory watch, as plain data. */
 export interface StrainLevel {
   idleScale: number
   isRefusing: boolean

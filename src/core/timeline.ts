@@ -1,13 +1,14 @@
-// The events of one connection, in order, for a later question. Made at the first thing that is worth a line: a connection to which
-// nothing special happens has none, and what its record tells anyway (accept, upstream, first bytes, end) is not written down twice.
+// The timeline of one connection: its notable events in order, for a later question. The first notable event
+// makes it: a connection without one has no timeline, and the facts in every record (accept, upstream, first
+// bytes, end) are not noted again.
 //
-//     note --> same as one of the last two? --> counted there             held back, let go, held back, let go: two lines
+//     note --> same as one of the last two? --> counted there           held back, let go, held back, let go: two lines
 //                    |no
 //                    +--> the first HEAD lines, [ folded: so many ], the last TAIL lines
 
 import type { Close, PeerSide } from './close.ts'
 
-/** Each with what its `detail` tells. */
+/** Each event with the meaning of its `detail`. */
 export const timelineEvents = {
   accepted: 'the accept',
   admitted: 'PROXY header, access list and TLS handshake were passed',
@@ -32,23 +33,23 @@ export const timelineEvents = {
 } as const satisfies Record<string, string>
 export type TimelineEvent = keyof typeof timelineEvents
 
-/** Told again as long as it lasts, which does not make it more. */
+/** States that are noted again for as long as they last; a repetition does not raise their count. */
 const lasting: ReadonlySet<TimelineEvent> = new Set(['stalled', 'postponed'])
 
 /** One line. */
 export interface Noted {
-  /** Milliseconds from the accept to the first time, and to the last. */
+  /** Milliseconds from the accept to the first occurrence, and to the last. */
   readonly afterMs: number
   readonly lastMs: number
   readonly event: TimelineEvent
   readonly detail: string | null
-  /** How often, from `afterMs` to `lastMs`. */
+  /** Occurrences from `afterMs` to `lastMs`. */
   readonly count: number
 }
 
 type Line = { -readonly [key in keyof Noted]: Noted[key] }
 
-/** With what is told of every connection, a timeline has at most 32 lines. */
+/** Together with the facts of every record, a timeline has at most 32 lines. */
 export const MAX_LINES = 32
 const HEAD = 10
 const TAIL = 14
@@ -58,7 +59,10 @@ export class Timeline {
   readonly #tail: Line[] = []
   #folded: Line | null = null
 
-  /** Those whose last line of the kind says so; null while there is no line of it, as of most. */
+  /**
+   * The sides whose last line of this kind says held back (or stalled); null until the first such line, as in
+   * most timelines.
+   */
   #heldBack: Set<string | null> | null = null
   #stalled: Set<string | null> | null = null
 
@@ -91,7 +95,7 @@ export class Timeline {
     else if (event === 'went_on') this.#stalled?.delete(side)
   }
 
-  /** The line so far from the last one, if it says the same. */
+  /** The line `back` places from the end, if it has the same event and detail. */
   #same(back: number, event: TimelineEvent, detail: string | null): Line | null {
     const line =
       this.#tail.at(-back) ?? (this.#tail.length < back ? this.#head.at(this.#tail.length - back) : null)
@@ -109,7 +113,7 @@ export class Timeline {
   }
 }
 
-/** Writes a line for that connection; `now` is the Clock's. */
+/** Writes a line for `connection`; `now` is the Clock's. */
 export function note(
   connection: Pick<Told, 'openedAt' | 'timeline'>,
   event: TimelineEvent,
@@ -138,7 +142,7 @@ export function noteFailedDial(connection: Told, { reason, detail }: Close, now:
   note(connection, 'connect_failed', now, `${connection.upstreamAddress}: ${why}`)
 }
 
-/** Of a connection, what its whole story is told from. */
+/** The parts of a connection from which its whole story is told. */
 export interface Story {
   readonly client: { readonly text: string } | null
   readonly upstreamAddress: string | null
@@ -151,10 +155,13 @@ export interface Story {
   readonly end: Close | null
 }
 
-/** What its record says of every connection, and what was noted of this one, in order of time; `endedAt` is null while it is open. */
+/**
+ * The facts of the record and the noted events, in order of time; `endedAt` is null while the connection is
+ * open.
+ */
 export function storyOf(connection: Story, endedAt: number | null): Noted[] {
   const lines = [...known(connection), ...(connection.timeline?.lines ?? [])]
-  // Stable: what happened in one millisecond stays in the order in which it is told here.
+  // The sort is stable: events of one millisecond stay in the order of this list.
   lines.sort((one, other) => one.afterMs - other.afterMs)
   const { end, openedAt } = connection
   if (endedAt !== null)

@@ -1,12 +1,13 @@
-// What went through, added up: the counts of connections that are gone. Those that are still open are walked at each
-// scrape, so that a transfer of an hour shows while it runs.
+// Traffic totals: the added counts of connections that are gone. Each scrape walks the open ones too, so that
+// a transfer of an hour shows while it runs.
 
 import type { PeerSide } from './close.ts'
 import type { Connection } from './connection.ts'
 
 /**
- * Bytes that the kernel took for that peer: handed to its endpoint, less what waits there or was dropped there. A message that
- * is not whole was not handed over, but it is held: it is in `queued`.
+ * Bytes that the kernel took for that peer: those handed to its endpoint, minus those that wait or were
+ * dropped there. An incomplete message is in `queued` but was not handed over, so it is taken out of the
+ * queue first.
  */
 export function taken(connection: Connection, side: PeerSide): number {
   const flow = side === 'client' ? connection.toClient : connection.toUpstream
@@ -15,7 +16,7 @@ export function taken(connection: Connection, side: PeerSide): number {
   return Math.max(0, flow.sent - waiting)
 }
 
-/** Plain fields: adding to them costs a nanosecond or two, a prom-client counter a hundred times that. */
+/** Plain fields: adding to one costs a nanosecond or two, to a prom-client counter a hundred times that. */
 export class Traffic {
   receivedFromClient = 0
   receivedFromUpstream = 0
@@ -28,7 +29,8 @@ export class Traffic {
 
   add(connection: Connection): void {
     const { toUpstream, toClient, protocol, session } = connection
-    // What a client sends and takes is counted of the connection, not of its streams again; a service knows streams alone.
+    // A client's bytes are counted once, on its connection and not again on the streams; an upstream's only
+    // on the streams.
     if (session === null) {
       this.receivedFromClient += toUpstream.received
       this.takenByClient += taken(connection, 'client')

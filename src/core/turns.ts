@@ -1,59 +1,77 @@
-// Fair shares of the event loop: nobody works through all that one peer has sent while others wait for their turn.
+// Fair shares of the event loop: no direction works through everything that one peer has sent while others
+// wait for their turn.
 //
 //     spend() --share used up--> wait() --next turn, in order of coming, while the turn has room--> onShare()
 //
-// A turn is one round of the event loop: every descriptor that has something is looked at once. A direction that has used up its share of
-// one waits, and what it has not read waits in its own socket, where TCP holds its sender back. A turn gives so many of those
-// that wait their share, and no more: so it stays short however many there are, and a direction that asks for little is served in each.
+// A turn is one round of the event loop: every ready descriptor is served once. A direction that has used up
+// its share of a turn waits, and its unread bytes wait in its own socket, where TCP holds the sender back.
+// Each turn gives waiting directions their share only until TURN is spent: so it stays short however many
+// wait, and a direction that asks for little is served in each.
 //
-// What it spares: a connection that keeps below its share in a turn never waits, and one that is alone loses nothing, since
-// the next turn is at once. Prior art: deficit round robin; pgbouncer's sbuf_loopcnt; HAProxy's tune.maxpollevents.
+// A connection that stays below its share in a turn never waits, and a connection alone loses nothing, since
+// the next turn comes at once. Prior art: deficit round robin; pgbouncer's sbuf_loopcnt; HAProxy's
+// tune.maxpollevents.
 //
-// Cost is counted in bytes: a frame, a read, a message cost as many as could be relayed in the same time.
+// Costs are in bytes: a frame, a read, a message cost as many bytes as could be relayed in the same time.
 
 import type { Clock } from './clock.ts'
 
-/** Of one direction of a connection in one turn: a tenth of a millisecond (2 cores, Node 26, 2026-11). */
+/**
+ * The share of one direction of a connection in one turn: a tenth of a millisecond (2 cores, Node 26,
+ * 2026-11).
+ */
 export const SHARE = 256 * 1024
-/** Of all that have waited for their turn, together. */
+/** The share, in one turn, of all directions that waited for it, together. */
 const TURN = 1024 * 1024
-/** Of all, together: beyond it whoever has had much in this turn waits, and has the next one in its order. */
+/**
+ * The limit of one turn for all directions together: beyond it, a direction that has had much in this turn
+ * waits for the next.
+ */
 const TOGETHER = 4 * 1024 * 1024
-/** Where more than so many wait, it is a TURN: a wait costs little that hundreds share, and much where a few would be done at once. */
+/**
+ * With more than this many waiting, that limit is TURN: a wait costs little when hundreds share it, and much
+ * when a few could be done at once.
+ */
 const CROWD = 64
-/** What one that has waited is held to spend, until it tells, at the least: otherwise what it has spent before it waited. */
+/**
+ * The least that a direction is presumed to spend after its wait, until it reports; more if it spent more
+ * before it waited.
+ */
 const PRESUMED = 64 * 1024
-/** A peer that is at this much is told one turn from the next; a peer that only chats never is, and costs no turn. */
+/**
+ * From this cost on a direction takes part in counting turns; a peer that only chats never does, and starts
+ * no turn.
+ */
 const NOTED = 16 * 1024
-/** A read, however little it brings; also a record of TLS. */
+/** The cost of a read, however little it brings; also of a TLS record. */
 export const READ_COST = 256
-/** A chunk of a body, however little it brings. */
+/** The cost of a chunk of a body, however little it brings. */
 export const CHUNK_COST = 128
 
 export interface Worker {
-  /** Its turn has come: it has a share again. Never called from within `spend` or `wait`. */
+  /** Its turn has come, with a new share. Never called from within `spend` or `wait`. */
   onShare(): void
 }
 
 export class Turns {
   readonly #clock: Clock
-  /** With what each is held to spend. */
+  /** Each with its presumed cost. */
   readonly #waiting = new Map<Worker, number>()
   #isArmed = false
   #spent = 0
-  /** Of the turn, as far as anybody had to tell it from the one before. */
+  /** The number of the turn; turns are counted only while a direction needs to tell them apart. */
   number = 0
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  /** The directions that waited have used up this turn: one that would begin to read much waits for the next. */
+  /** Directions that had waited have used up this turn: one that is about to read much waits for the next. */
   get isFull(): boolean {
     return this.#spent >= TURN
   }
 
-  /** So much was done in this turn that it must come to its end. */
+  /** This turn has done so much that it must end. */
   get isCrowded(): boolean {
     return this.#spent >= (this.#waiting.size > CROWD ? TURN : TOGETHER)
   }
@@ -62,13 +80,13 @@ export class Turns {
     return this.#waiting.size
   }
 
-  /** Somebody works so much that turns have to be told apart. */
+  /** A direction works so much that turns have to be counted. */
   note(cost: number): void {
     this.#spent += cost
     this.#arm()
   }
 
-  /** Puts it last, unless it waits already. */
+  /** Puts `worker` last, unless it waits already. */
   wait(worker: Worker, presumed = PRESUMED): void {
     this.#waiting.set(worker, presumed)
     this.#arm()
@@ -88,7 +106,7 @@ export class Turns {
     this.#isArmed = false
     this.number++
     this.#spent = 0
-    // No more than there are now: a direction that is not done waits for the next turn.
+    // Only as many as wait now: a direction that is not done waits for the next turn.
     let left = this.#waiting.size
     for (const [worker, presumed] of this.#waiting) {
       if (left-- === 0 || this.isFull) break
@@ -102,7 +120,7 @@ export class Turns {
 
 const known = new WeakMap<Clock, Turns>()
 
-/** Those of the event loop that this clock belongs to: all that is relayed in it shares them. */
+/** The turns of the event loop that this clock belongs to: all directions relayed in that loop share them. */
 export function turnsOf(clock: Clock): Turns {
   let turns = known.get(clock)
   if (turns === undefined) known.set(clock, (turns = new Turns(clock)))
@@ -131,13 +149,16 @@ export class Share {
     if (this.#spent > NOTED) turns.note(cost)
   }
 
-  /** What is left of it in this turn: nothing to one who has had much, where all together have. */
+  /** The rest of the share in this turn: 0 for a direction that has had much, once the turn is crowded. */
   get left(): number {
     if (this.#turn !== this.#turns.number) return SHARE
     return this.#spent > NOTED && this.#turns.isCrowded ? 0 : Math.max(0, SHARE - this.#spent)
   }
 
-  /** Whether it may begin to read again: one that had much to do lately waits where others that have waited use up the turn. */
+  /**
+   * Whether the direction may begin to read again: one that did much lately waits while directions that had
+   * waited use up the turn.
+   */
   get mayBegin(): boolean {
     return this.#spent <= NOTED || !this.#turns.isFull
   }

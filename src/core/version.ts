@@ -1,8 +1,8 @@
-// Which build this is.
+// The version and commit of this build.
 
 import { readFileSync } from 'node:fs'
 
-/** The package's version; its file is one folder up from src/ as from dist/. */
+/** The package's version; package.json lies one folder above both src/ and dist/. */
 export function version(): string {
   const { version: text } = JSON.parse(
     readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
@@ -10,7 +10,7 @@ export function version(): string {
   return text
 }
 
-/** The commit it was built from, as the image sets it. */
+/** The commit of the build; the image sets it. */
 export function revision(): string {
   return process.env['SIDEGATE_REVISION'] ?? 'unknown'
 }

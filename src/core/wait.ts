@@ -1,35 +1,39 @@
-// The wait of an open connection, in words and numbers for an operator. Nothing here is kept: the part that serves
-// the connection makes it from what its deadlines compare anyway, so that being able to tell costs an idle connection nothing.
+// The present wait of an open connection, in words and numbers for an operator. Nothing here is kept: the
+// part that serves the connection makes it from the values that its deadlines compare anyway, so it costs an
+// idle connection nothing.
 
 import type { Reason, Side } from './close.ts'
 
-/** The bound of a wait: the key that sets it, and the end that it makes. */
+/** The bound of a wait: the key that sets it, and the end that it leads to. */
 export interface Bound {
   /** The configuration key that sets it, such as `deadlines.write`. */
   key: string
-  /** The end of the connection then, and the side that causes it. */
+  /** The reason of that end, and the side that causes it. */
   reason: Reason
   side: Side
 }
 
-/** A deadline that ends the wait, unless something moves before. */
+/** A deadline that ends the wait, unless something moves before it. */
 export interface NextDeadline extends Bound {
-  /** Milliseconds of the Clock; the sweep that finds it due comes up to half a second later. */
+  /** Milliseconds of the Clock; the sweep acts on it up to half a second later. */
   at: number
 }
 
 export interface Wait {
-  /** The state of the part that serves it, in its own words: `open`, `lingering`, `closing`. */
+  /** The state in the words of the part that serves the connection: `open`, `lingering`, `closing`. */
   state: string
   /** Finishes the sentence "it waits for ...". */
   waitsFor: string
-  /** Null where no bound of this wait is on. */
+  /** Null while this wait has no bound. */
   next: NextDeadline | null
-  /** Bytes that the kernel took for each peer and that have not reached it, as it was last looked; absent where nothing looks. */
+  /**
+   * Bytes that the kernel has taken for each peer and that have not reached it, at the last look; absent
+   * where nothing looks.
+   */
   kernel?: { client: number; upstream: number }
 }
 
-/** The first that is due; those that are off (infinity) and those that are not armed (null) do not count. */
+/** The first deadline to come due; those that are off (infinity) or not armed (null) do not count. */
 export function earliest(deadlines: readonly (NextDeadline | null)[]): NextDeadline | null {
   let first: NextDeadline | null = null
   for (const deadline of deadlines) {
@@ -39,7 +43,7 @@ export function earliest(deadlines: readonly (NextDeadline | null)[]): NextDeadl
   return first
 }
 
-/** `300 B`, `12 KiB`, `1.5 MiB`: for a person, so rounded. */
+/** `300 B`, `12 KiB`, `1.5 MiB`: rounded, for people. */
 export function formatBytes(bytes: number): string {
   if (bytes < 1024) return `${bytes} B`
   const power = bytes < 1023.5 * 1024 ? 1 : bytes < 1023.5 * 1024 ** 2 ? 2 : 3
