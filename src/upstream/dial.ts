@@ -1,4 +1,5 @@
-// Opens a connection to an upstream: a connected socket or endpoint, or a Close. It never pairs.
+// A dial: opens a connection to an upstream and gives a connected socket or endpoint, or a Close. It never
+// pairs.
 //
 //     TCP --> PROXY header, if any --> TLS, if any --> dialled        all of it within `connectMs`
 
@@ -19,16 +20,18 @@ export type Target = { host: string; port: number; lookup?: net.LookupFunction }
 
 export interface DialOptions {
   target: Target
-  /** The name that it was resolved from; null for an address that was written as it is. */
+  /** The name that the address was resolved from; null for an address from the configuration. */
   from: string | null
-  /** How an endpoint will read the socket; null leaves it a plain stream, as `node:http2` and probes read it. */
+  /**
+   * How an endpoint will read the socket; null leaves it a plain stream, as `node:http2` and probes read it.
+   */
   read: ReadOptions | null
   /** Milliseconds for name resolution, TCP and TLS together. */
   connectMs: number
   noDelay: boolean
   /** Null: in the clear. */
   secure: SecureOptions | null
-  /** The protocol that the client has chosen by ALPN; it is offered instead of those of `secure`. */
+  /** The protocol that the client chose by ALPN; the dial offers it instead of those of `secure`. */
   chosen?: string | null
 }
 
@@ -36,11 +39,14 @@ export interface EndpointDialOptions extends DialOptions {
   read: ReadOptions
 }
 
-/** TLS to an upstream. The certificate is verified, always. */
+/** TLS to an upstream. The dial always verifies the certificate. */
 export interface SecureOptions {
-  /** Whom its certificate must name, sent as SNI unless it is an address; null is the name that was dialled. */
+  /**
+   * The name that the certificate must contain, sent as SNI unless it is an address; null means the dialled
+   * name.
+   */
   serverName: string | null
-  /** The authorities that are trusted and the certificate that is shown; replaced when its files change. */
+  /** The trusted authorities and our own certificate; replaced when their files change. */
   context: tls.SecureContext
   /** Null offers none. */
   protocols: string[] | null
@@ -51,14 +57,14 @@ export interface DialContext {
   sweep: Sweep
 }
 
-/** Gets one call of either, unless the dial was cancelled. */
+/** Gets one call of either method, unless the dial was cancelled. */
 export interface SocketDialler {
-  /** The dialler owns the socket, of which nothing is read yet. `dialMs` is how long the connection took. */
+  /** The dialler owns the socket; nothing has been read from it. `dialMs` is how long the dial took. */
   onSocket(socket: net.Socket, dialMs: number): void
   onDialFailed(close: Close): void
 }
 
-/** As a SocketDialler, for an endpoint. */
+/** A SocketDialler for an endpoint. */
 export interface Dialler extends EndpointOwner {
   /** The dialler owns the endpoint, which reads at once. */
   onDialled(endpoint: SocketEndpoint, dialMs: number): void
@@ -75,7 +81,7 @@ export class Dial {
   readonly #onError = (error: NodeJS.ErrnoException): void => this.#fail(closeFromDialError(error))
   #isOver = false
 
-  /** `head` is sent before everything else, in the clear: a PROXY header. */
+  /** `head`, a PROXY header, is sent before everything else, in the clear. */
   constructor(
     options: DialOptions,
     context: DialContext,
@@ -98,7 +104,7 @@ export class Dial {
       if (secure === null) this.#onConnect(this.#socket)
       else if (!this.#isOver) this.#secure(secure)
     })
-    // Stays: the socket under TLS may fail later, and says so here as well.
+    // This listener stays: the socket under TLS may fail later, and emits its error here as well.
     this.#socket.on('error', this.#onError)
     context.sweep.add(this)
   }
@@ -108,7 +114,7 @@ export class Dial {
     return this.#startedAt + this.#options.connectMs
   }
 
-  /** Gives up; nothing is reported. */
+  /** Gives up, and reports nothing. */
   cancel(): void {
     if (!this.#end()) return
     this.#socket.destroy()
@@ -127,7 +133,8 @@ export class Dial {
       socket: this.#socket,
       host: name,
       servername: net.isIP(name) === 0 ? name : '',
-      // In so many words: an environment variable of Node's would turn it off otherwise.
+      // Set explicitly, because an environment variable of Node's (NODE_TLS_REJECT_UNAUTHORIZED) turns it off
+      // otherwise.
       rejectUnauthorized: true,
       secureContext: context,
       ...(offered === null ? {} : { ALPNProtocols: offered }),
@@ -139,7 +146,7 @@ export class Dial {
 
   #onConnect(socket: net.Socket): void {
     if (!this.#end()) return
-    // `removeAllListeners` would make a slow map of the socket's listeners.
+    // Not `removeAllListeners`, which turns the socket's listeners into a slow map.
     socket.off('error', this.#onError)
     this.#dialler.onSocket(socket, this.#context.clock.now() - this.#startedAt)
   }

@@ -1,14 +1,18 @@
-// Ends the connections of an address that went bad, a few at a time: all at once, their clients would come back in one wave
-// and meet the addresses that are left. What answers plain requests still gets its answer out (see `HttpConnection.close`).
+// An eviction: ends the connections of an address that went bad, a few at a time. Ended all at once, their
+// clients would come back in one wave and meet the remaining addresses. A connection that is answering a
+// plain request still finishes its answer (see `HttpConnection.close`).
 
 import type { Clock } from '../core/clock.ts'
 import { makeClose } from '../core/close.ts'
 import type { Connection, Place } from '../core/connection.ts'
 
-/** At most a tenth of them a second, and one for each tick at the least. */
+/** An eviction ends at most a tenth of the connections a second, and at least one in each tick. */
 const TICK_MS = 100
 const TICKS = 100
-/** Between two looks for those that are still there: dials that were under way, requests that are being answered. */
+/**
+ * The pause between two searches for remaining connections: dials that were under way, requests that are
+ * being answered.
+ */
 const AGAIN_MS = 1000
 
 export class Eviction {
@@ -31,7 +35,7 @@ export class Eviction {
     this.#cancel = clock.after(TICK_MS, () => this.#tick())
   }
 
-  /** Spares those that are left. */
+  /** Spares the remaining connections. */
   stop(): void {
     this.#isStopped = true
     this.#cancel()
@@ -44,14 +48,14 @@ export class Eviction {
       ended++
       connection.owner?.close(makeClose('upstream_unhealthy', 'upstream', connection.phase, this.#detail))
     }
-    // The last one may have given its place back at once.
+    // Closing the last connection may have released its place and stopped this eviction.
     if (this.#isStopped) return
     const isDone = this.#left.length === 0
     if (isDone) this.#left = this.#find()
     this.#cancel = this.#clock.after(isDone ? AGAIN_MS : TICK_MS, () => this.#tick())
   }
 
-  /** A dial that is under way fails by itself, and tries elsewhere. */
+  /** Skips dials: a dial that is under way fails by itself and tries another address. */
   #find(): Connection[] {
     return [...this.#connections].filter(({ place, phase }) => place === this.#place && phase !== 'connect')
   }

@@ -1,17 +1,18 @@
-// The meaning of a failed dial for its address.
+// What a failed dial says about its address.
 
 import type { Close } from '../core/close.ts'
 
-/** Failures that are ours: another address would not help, and this one is not to blame. */
+/** Failures of our own host: another address would not help, and this address is not to blame. */
 const ours = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM'])
 
 /**
- * Nobody listens at this moment, as between the end of a service and its next start: a port that refuses or resets, a unix socket
- * that is not there (ENOENT), that nobody holds, or whose backlog is full (EAGAIN). Not a byte of a client was taken by anybody.
+ * Failures that mean nobody listens at this moment, as between the end of a service and its next start: a
+ * port that refuses or resets, a unix socket that is missing (ENOENT), that no process holds, or whose
+ * backlog is full (EAGAIN). No service has read a byte of the client.
  */
 const momentary = new Set(['ECONNRESET', 'ENOENT', 'EAGAIN'])
 
-/** No local port is left for that address, or there is none of its family. */
+/** No local port is left for that address, or this host has no address of its family. */
 const NO_LOCAL_PORT = 'EADDRNOTAVAIL'
 
 export function isOurs(close: Close): boolean {

@@ -1,9 +1,10 @@
-// What one thread finds out about an address of an upstream, told to all of them: results of health checks, which one of them makes alone,
-// and dials that failed, so that the others avoid the address as well.
+// Findings: what one thread learns about an address of an upstream and passes to all threads. These are the
+// results of health checks, which one thread makes for all, and failed dials, so that the other threads avoid
+// the address as well.
 //
 //     finder --tell--> its gate --`found`--> operator --`learn`--> the other gates --> followers of the same key
 //
-// The latest finding of each key is remembered: whoever begins to follow it later starts from there.
+// The latest finding of each key is kept: a follower that comes later starts from it.
 
 import type { Cells } from '../core/cells.ts'
 import type { Clock } from '../core/clock.ts'
@@ -11,23 +12,23 @@ import type { CheckCrew, Checked, Health } from './health-check.ts'
 import type { DialFailure, UpstreamTarget } from './target.ts'
 
 export type Finding =
-  /** Of a probe. */
+  /** From a probe. */
   | { kind: 'check'; key: string; state: Health; last: Checked }
-  /** Of a dial for a connection, `at` by the wall clock; null: it stands. */
+  /** From a dial for a connection, `at` by the wall clock; `failure` is null when the dial succeeded. */
   | { kind: 'dial'; key: string; failure: DialFailure | null; at: number }
 
 type Follower = (finding: Finding) => void
 
-/** Keys that are remembered; 16 upstreams with as many addresses as a name may have. */
+/** Keys that are kept: 16 upstreams with as many addresses as a name may have. */
 const MAX_KNOWN = 4096
 
 export class Findings {
   readonly #onTold: Follower
-  /** The one that was heard of last comes last. */
+  /** The most recent key comes last. */
   readonly #known = new Map<string, Finding>()
   readonly #followers = new Map<string, Set<Follower>>()
 
-  /** `onTold`: something was found here that other threads do not know. */
+  /** `onTold` gets each finding of this thread, which other threads do not know. */
   constructor(onTold: Follower = () => {}) {
     this.#onTold = onTold
   }
@@ -40,7 +41,10 @@ export class Findings {
     return this.#known.get(key) ?? null
   }
 
-  /** From here on each finding of that key, also those of this thread; until the result is called. */
+  /**
+   * Calls `follower` with each finding of that key, those of this thread included, until the returned
+   * function is called.
+   */
   follow(key: string, follower: Follower): () => void {
     const followers = this.#followers.get(key) ?? new Set()
     this.#followers.set(key, followers.add(follower))
@@ -55,7 +59,7 @@ export class Findings {
     this.#onTold(finding)
   }
 
-  /** Another thread has found it. */
+  /** Takes a finding of another thread. */
   learn(finding: Finding): void {
     const { key } = finding
     this.#known.delete(key)
@@ -65,13 +69,13 @@ export class Findings {
   }
 }
 
-/** Those whose checks have the same name check alike. */
+/** Upstreams with the same `checkName` make the same checks. */
 export interface SharedFindings {
   findings: Findings
   checkName: string
 }
 
-/** All who check `target` as we do; null where nobody else does. */
+/** The threads that make the same checks of `target`; null where only this thread does. */
 export function crewOf(
   { name: address, from }: UpstreamTarget,
   { cells, findings: shared }: { cells?: Cells; findings?: SharedFindings },
@@ -82,7 +86,7 @@ export function crewOf(
   return { duty: cells.count(key), findings, key }
 }
 
-/** What dials to `target` come to is told under `key`, and what is told there holds for it. */
+/** Reports the results of dials to `target` under `key`, and applies the results reported there to it. */
 export function followDials(target: UpstreamTarget, findings: Findings, key: string, clock: Clock): void {
   const learn = (finding: Finding | null): void => {
     if (finding?.kind === 'dial') target.learn(finding.failure, clock.now(), clock.wall() - finding.at)

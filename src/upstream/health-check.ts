@@ -1,12 +1,14 @@
-// Asks one address again and again whether it is well. One probe at a time, so that an address that hangs costs one socket.
+// A health check: probes one address again and again. One probe runs at a time, so that an address that hangs
+// costs one socket.
 //
 //     unknown --one probe passes--> healthy <--`healthy` in a row pass-- unhealthy
 //        +------`unhealthy` in a row fail----> unhealthy <--`unhealthy` in a row fail-- healthy
 //
-// What is unknown counts as well: a start never waits for the upstream.
+// An unknown address is used like a healthy one: a start never waits for the upstream.
 //
-// Where several threads serve one upstream, the one that is on duty asks: it holds the only place of a count. It tells the others, which
-// look for the place in the rhythm of the checks: whoever finds it free, because it was left or its thread has ended, goes on from there.
+// Where several threads serve one upstream, the one on duty probes: it holds the only place of a count. It
+// reports the results to the others. They try to take that place at each interval of the checks: the first
+// that finds it free, because it was released or its thread has ended, goes on from there.
 
 import type { Count } from '../core/cells.ts'
 import type { Clock } from '../core/clock.ts'
@@ -20,17 +22,17 @@ export interface HealthCheckOptions {
   type: ProbeType
   /** The service speaks HTTP/2 alone. */
   isHttp2?: boolean
-  /** Of the request, for `http` and `websocket`. */
+  /** The path of the request, for `http` and `websocket`. */
   path: string
-  /** The Host of the request; null is the name and port that the address comes from. */
+  /** The Host of the request; null means the name and port that the address comes from. */
   host: string | null
   headers: Readonly<Record<string, string>>
-  /** Of an answer that passes, with `http`. */
+  /** The statuses of an answer that pass, with `http`. */
   status: readonly StatusRange[]
   /** From the end of a probe to the next one, a tenth more or less at random. */
   intervalMs: number
   timeoutMs: number
-  /** Probes in a row that turn the state. */
+  /** Probes in a row that change the state. */
   healthy: number
   unhealthy: number
 }
@@ -42,9 +44,9 @@ export interface Checked {
   /** Wall clock. */
   at: number
   tookMs: number
-  /** Null if it passed. */
+  /** Null if the probe passed. */
   problem: string | null
-  /** The words of the address: `200 OK`, `pong`; null where it said nothing. */
+  /** What the address answered: `200 OK`, `pong`; null where it answered nothing. */
   answered: string | null
 }
 
@@ -54,21 +56,21 @@ export interface HealthCheckContext {
   /** Opens a connection to the address. */
   dial: (dialler: SocketDialler) => Dial
   onChecked(checked: Checked): void
-  /** The state turned: to `healthy` or `unhealthy`. */
+  /** The state changed to `healthy` or `unhealthy`. */
   onTurned(state: Health): void
-  /** Those who check the same; without it nobody else does. */
+  /** The threads that make the same checks; absent where only this thread does. */
   crew?: CheckCrew
 }
 
-/** All who check one address alike. */
+/** The threads that check one address in the same way. */
 export interface CheckCrew {
-  /** Its one place is that of the one who asks. */
+  /** The thread on duty holds its only place. */
   duty: Count
   findings: Findings
   key: string
 }
 
-/** The first probes of a start come within a second, spread over it. */
+/** The first probes after a start are spread over a second. */
 const FIRST_MS = 1000
 
 export class HealthCheck {
@@ -77,7 +79,7 @@ export class HealthCheck {
   readonly #context: HealthCheckContext
   state: Health = 'unknown'
   last: Checked | null = null
-  /** Probes in a row that speak against the state. */
+  /** Probes in a row that contradict the state. */
   #against = 0
   #probe: Probe | null = null
   #startedAt = 0
@@ -85,7 +87,7 @@ export class HealthCheck {
   #isOnDuty: boolean
   #unfollow: () => void = () => {}
 
-  /** `host` is the Host of its requests where the options have none. */
+  /** `host` is the Host of the requests where the options have none. */
   constructor(options: HealthCheckOptions, host: string, context: HealthCheckContext) {
     this.#options = options
     this.#host = options.host ?? host
@@ -113,7 +115,7 @@ export class HealthCheck {
     this.#unfollow = crew.findings.follow(crew.key, (finding) => this.#onFound(finding))
     const known = crew.findings.known(crew.key)
     const { intervalMs, timeoutMs } = this.#options
-    // What nobody has asked about for two rounds holds no more.
+    // A state that no thread has checked for two rounds no longer holds.
     if (known?.kind !== 'check' || clock.wall() - known.last.at > 2 * (intervalMs + timeoutMs)) return
     this.state = known.state
     this.last = known.last
@@ -136,7 +138,8 @@ export class HealthCheck {
     this.#startedAt = clock.now()
     const options = { type, isHttp2, path, host: this.#host, headers, status, dial: this.#context.dial }
     this.#probe = probe(options, (problem, answered) => this.#onDone(problem, answered))
-    // One more turn: if our own process stood still, the answer is in the kernel and not late.
+    // The verdict waits one more turn: if our own process stood still, the answer is already in the kernel
+    // and not late.
     const asked = this.#probe
     this.#cancel = clock.after(timeoutMs, () => clock.nextTurn(() => this.#onLate(asked)))
   }

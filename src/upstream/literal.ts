@@ -7,7 +7,8 @@ import type { Target } from './dial.ts'
 /** An address that needs no resolver; null for a name that does. */
 export function asLiteral(target: Target): Target | null {
   if ('path' in target || isIP(target.host) !== 0) return target
-  // RFC 6761: always this host. One target whose two addresses one dial tries, because it is one service.
+  // RFC 6761: `localhost` is always this host. It is one target, whose two addresses one dial tries, because
+  // it is one service.
   return target.host === 'localhost' ? { ...target, lookup: lookupLoopback } : null
 }
 

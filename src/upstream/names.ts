@@ -1,31 +1,40 @@
-// Names to addresses, out of the path: no connection waits for a resolver, but for the first answer to a name.
+// Names resolved to addresses, off the path: a connection waits for a resolver only for the first answer to a
+// name.
 //
-//     watch(name) --> lookup --> what a Name stands for, and again after `refreshMs`
+//     watch(name) --> lookup --> the addresses of a Name, and again after `refreshMs`
 //                       |
-//                       +------> a problem: the last good addresses stay, and it is asked again soon
+//                       +------> a problem: the last good addresses stay, and the next lookup comes soon
 //
-// What is known of a name outlives the last upstream that watched it: a reload replaces upstreams, also while DNS is out of order.
+// The answers for a name outlive the last upstream that watched it: a reload replaces upstreams, also while
+// DNS is out of order.
 //
-// `lookup` is getaddrinfo: it sees what every other program in the pod sees, /etc/hosts and search domains, which a DNS
-// client of our own (c-ares) does not. Its price: a lookup holds a thread of libuv until it returns, which with a dead
-// resolver takes half a minute, and libuv gives such work two of its four threads. So no more than two run at a time in
-// this process, each name has one at the most, and one that takes too long is a problem, but keeps its slot until it returns.
+// `lookup` is getaddrinfo. It sees what every other program in the pod sees, /etc/hosts and search domains,
+// which a DNS client of our own (c-ares) does not. Its price: a lookup holds a thread of libuv until it
+// returns, which takes half a minute with a dead resolver, and libuv gives such work two of its four threads.
+// So at most two lookups run at a time in this process, and at most one for each name. A lookup that takes
+// too long is reported as a problem, but keeps its slot until it returns.
 
 import dns from 'node:dns'
 import { isIP } from 'node:net'
 import type { Clock } from '../core/clock.ts'
 import { Name } from './name.ts'
 
-/** Rejects with the system's error, whose `code` is shown. ENOTFOUND says that there is no such name, everything else that nothing is known. */
+/**
+ * Rejects with the system's error, whose `code` is shown. ENOTFOUND means that there is no such name; any
+ * other code means nothing about the name.
+ */
 export type Lookup = (name: string) => Promise<readonly string[]>
 
 export interface NameOptions {
   lookup: Lookup
-  /** Milliseconds from one answer to the next question; a fifth more or less at random, so that names do not ask in step. */
+  /**
+   * Milliseconds from one answer to the next lookup; a fifth more or less at random, so that lookups of names
+   * do not run in step.
+   */
   refreshMs: number
 }
 
-/** A name that is asked about until `stop` is called. */
+/** A name that is looked up until `stop` is called. */
 export interface Watch {
   known: Name
   stop(): void
@@ -42,8 +51,9 @@ async function lookUp(name: string): Promise<readonly string[]> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== NO_NAME) throw error
   }
-  // glibc asks for both families together and says the same where one has no addresses and the server failed for the other
-  // (seen with 2.36: SERVFAIL for A, an empty answer for AAAA). Asked one by one they tell.
+  // glibc asks for both families together, and gives the same error for "no addresses in one family" and
+  // "server failure in the other" (seen with 2.36: SERVFAIL for A, an empty answer for AAAA). Lookups of one
+  // family each tell the two apart.
   const found = [
     await addressesOf(name, 4).catch(emptyIfAbsent),
     await addressesOf(name, 6).catch(emptyIfAbsent),
@@ -64,22 +74,22 @@ function emptyIfAbsent(error: NodeJS.ErrnoException): string[] {
 }
 
 const MAX_LOOKUPS = 2
-/** After that a lookup that has not returned is a problem. */
+/** A lookup that has not returned by then is a problem. */
 const LOOKUP_MS = 5000
-/** The first wait after a problem; each one more doubles it, up to the refresh. */
+/** The first wait after a problem; each further problem doubles it, up to the refresh. */
 const RETRY_MS = 1000
-/** Names that nobody watches are remembered so long, and so many: a listener that a reload took out may come back. */
+/** How long, and how many, unwatched names are kept: a listener that a reload removed may come back. */
 const KEPT_MS = 3_600_000
 const MAX_KEPT = 256
 
-/** When one name is asked for, and the targets that hear of the answer. */
+/** The times of one name's lookups, and the watchers that get their results. */
 class Schedule {
   readonly known: Name
   readonly watchers = new Set<() => void>()
-  /** It has its lookup, or waits for its turn. */
+  /** Its lookup runs, or waits for a slot. */
   isAsked = false
   problems = 0
-  /** Since when nobody has watched it. */
+  /** When its last watcher left. */
   unwatchedAt = 0
   cancelNext: (() => void) | null = null
   cancelLate: (() => void) | null = null
@@ -94,9 +104,9 @@ export class Names {
   readonly #clock: Clock
   readonly #random: () => number
   readonly #names = new Map<string, Schedule>()
-  /** Those that nobody watches any more, in the order in which they were left. */
+  /** The names without watchers, in the order in which their last watchers left. */
   readonly #kept = new Map<string, Schedule>()
-  /** Those whose turn has not come. */
+  /** The names that wait for a lookup slot. */
   readonly #waiting = new Set<Schedule>()
   #lookups = 0
 
@@ -106,12 +116,15 @@ export class Names {
     this.#random = random
   }
 
-  /** Resolves `name` now and again; `onHeard` is called after each answer and each problem, never before this returns. */
+  /**
+   * Resolves `name` now and again; calls `onHeard` after each answer and each problem, never before `watch`
+   * returns.
+   */
   watch(name: string, onHeard: () => void): Watch {
     const schedule = this.#names.get(name) ?? this.#add(name)
     const watcher = (): void => onHeard()
     schedule.watchers.add(watcher)
-    // The lookup of askers that left before it returned.
+    // A lookup of earlier watchers, which left before it returned, is still running.
     if (schedule.isAsked && schedule.cancelLate === null && !this.#waiting.has(schedule))
       this.#expect(schedule)
     this.#ask(schedule)

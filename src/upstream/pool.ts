@@ -1,11 +1,15 @@
-// Kept-alive connections to one address of an upstream, between two requests of plain HTTP. Nothing is owed there, so whatever happens
-// on one ends it: bytes (they would be taken for the answer of the next request), FIN, an error, and time: a service that closes its
-// idle connections after 5 s, as Node's and Apache's do, must not be about to do so at the moment when one is used.
+// The pool: kept-alive connections to one address of an upstream, between two requests of plain HTTP. No
+// answer is due there, so any event ends a connection: bytes (they would be taken for the answer of the next
+// request), FIN, an error, and time: a service that closes its idle connections after 5 s, as Node's and
+// Apache's do, must not be about to do so when a request takes one.
 
 import type { Clock, Sweep, Swept } from '../core/clock.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
 
-/** Milliseconds that one is kept; Infinity is for ever. And how many; 0 keeps none. */
+/**
+ * How long a connection is kept, in milliseconds (Infinity is for ever), and how many are kept (0 keeps
+ * none).
+ */
 export interface PoolOptions {
   readonly keepAliveMs: number
   readonly maxIdle: number
@@ -16,7 +20,7 @@ interface Idle {
   until: number
 }
 
-/** The pair that gave an endpoint up does not want to hear of it any more. */
+/** The owner of a discarded endpoint: the pair that gave the endpoint up ignores its further events. */
 const nobody: EndpointOwner = {
   onBytes: () => true,
   onEnd(endpoint) {
@@ -26,7 +30,7 @@ const nobody: EndpointOwner = {
   onClosed() {},
 }
 
-/** Closes an endpoint that nothing is expected of. */
+/** Closes an endpoint from which nothing more is due. */
 export function discard(endpoint: Endpoint): void {
   endpoint.owner = nobody
   endpoint.close('drop')
@@ -37,7 +41,7 @@ export class EndpointPool implements EndpointOwner, Swept {
   readonly #clock: Clock
   sweptAs = 0
   readonly #sweep: Sweep
-  /** The one that was used last is used next: those beyond the need grow old. */
+  /** The pool gives out the most recently used one first, so that those beyond the need grow old. */
   readonly #idle: Idle[] = []
 
   constructor(options: PoolOptions, clock: Clock, sweep: Sweep) {
@@ -50,7 +54,7 @@ export class EndpointPool implements EndpointOwner, Swept {
     return this.#idle.length
   }
 
-  /** One that stands, as far as is known; null where there is none. */
+  /** A connection that is open, as far as is known; null where there is none. */
   take(): Endpoint | null {
     const now = this.#clock.now()
     let found: Endpoint | null = null
@@ -64,7 +68,7 @@ export class EndpointPool implements EndpointOwner, Swept {
     return found
   }
 
-  /** Keeps one for the next request, for no longer than `keptMs`, or closes it. */
+  /** Keeps the endpoint for the next request, for at most `keptMs`, or closes it. */
   put(endpoint: Endpoint, keptMs: number): void {
     const { keepAliveMs, maxIdle } = this.#options
     const ms = Math.min(keepAliveMs, keptMs)
@@ -80,7 +84,7 @@ export class EndpointPool implements EndpointOwner, Swept {
     for (let i = this.#idle.length - 1; i >= 0; i--) if (now >= this.#idle[i]!.until) this.#remove(i)
   }
 
-  /** Closes all of them: their address is given up. */
+  /** Closes all connections, because the upstream has given their address up. */
   clear(): void {
     while (this.#idle.length > 0) this.#remove(this.#idle.length - 1)
   }

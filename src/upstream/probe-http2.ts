@@ -1,4 +1,5 @@
-// Probes of a service that speaks HTTP/2: a GET, and a call of grpc.health.v1.Health (the protocol that Kubernetes asks by, too).
+// Probes of a service that speaks HTTP/2: a GET, and a call of grpc.health.v1.Health (the protocol of
+// Kubernetes' gRPC probes too).
 
 import type net from 'node:net'
 import type { ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2'
@@ -7,22 +8,22 @@ import { MAX_HEADER_BYTES, MAX_WORDS, printable, SILENT, USER_AGENT, wordsOf } f
 import type { Found, ProbeOptions, Talk } from './probe-talk.ts'
 
 const HEALTH = '/grpc.health.v1.Health/Check'
-/** A message that is not compressed, of no bytes: the service as a whole is asked for. */
+/** An uncompressed message of no bytes: it asks for the health of the whole service. */
 const ASK = Buffer.alloc(5)
 /** `status`, the first field of an answer, is SERVING. */
 const SERVING = Buffer.from([0x08, 0x01])
 const PREFIX = 5
-/** An answer has 7 bytes; what is much more is none. */
+/** An answer has 7 bytes; one much longer is no answer. */
 const MAX_ANSWER = 1024
 
 interface Asked {
   stream: ClientHttp2Stream
-  /** What is wrong so far. */
+  /** The problem so far. */
   problem: string | null
   finish: Found
 }
 
-/** Asks once, and closes the connection when it is done or given up. */
+/** Sends one request, and closes the connection at its end or when the probe is given up. */
 function ask(
   socket: net.Socket,
   { host, headers }: ProbeOptions,

@@ -1,14 +1,14 @@
-// What the probes of all protocols share: what they are asked to look at, and their words for what they found.
+// What the probes of all protocols share: their options, and their words for their results.
 
 import type net from 'node:net'
 import type { Dial, SocketDialler } from './dial.ts'
 
 export type ProbeType = 'tcp' | 'http' | 'grpc' | 'websocket'
 
-/** Null if the address is well, or what is wrong with it; and what it said, as far as it said something. */
+/** The problem, null if the address is well; and what the address answered, if it answered anything. */
 export type Found = (problem: string | null, answered: string | null) => void
 
-/** Of the status of an answer, both included. */
+/** A range of statuses, both ends included. */
 export interface StatusRange {
   from: number
   to: number
@@ -19,10 +19,10 @@ export interface ProbeOptions {
   /** The service speaks HTTP/2 alone. */
   isHttp2?: boolean
   path: string
-  /** The Host of the request, and headers that take the place of ours. */
+  /** The Host of the request, and headers that replace ours. */
   host: string
   headers: Readonly<Record<string, string>>
-  /** Those that pass, with `http`. */
+  /** The statuses that pass, with `http`. */
   status: readonly StatusRange[]
   /** Opens the connection. */
   dial: (dialler: SocketDialler) => Dial
@@ -33,10 +33,13 @@ export type Talk = (socket: net.Socket, options: ProbeOptions, done: Found) => (
 /** A health endpoint has a short head; the rest of its answer is not read. */
 export const MAX_HEADER_BYTES = 16 * 1024
 export const USER_AGENT = 'sidegate-health-check'
-/** Of the body of an answer that does not pass: it may say why (which host it wants, which dependency is missing). */
+/**
+ * How much is read of the body of an answer that does not pass: it may say why (the expected host, a missing
+ * dependency).
+ */
 export const MAX_WORDS = 120
 
-/** The words of a service are not trusted in a log line. */
+/** Replaces all but printable ASCII: the words of a service are not trusted in a log line. */
 export function printable(text: string): string {
   return text.replaceAll(/[^\x21-\x7e]+/g, ' ').trim()
 }

@@ -1,5 +1,6 @@
-// One look at an address: whether it accepts, answers a GET or a call (by HTTP/2: probe-http2.ts), or opens a WebSocket and answers a ping. A probe has one
-// connection, and is over when that is closed; it has no time of its own.
+// A probe: one look at an address. It sees whether the address accepts, answers a GET or a call (by HTTP/2:
+// probe-http2.ts), or opens a WebSocket and answers a ping. A probe has one connection, and ends when that is
+// closed; it has no deadline of its own.
 
 import type { WebSocket as Ws } from 'ws'
 import { nodeHttp } from '../core/node-http.ts'
@@ -8,11 +9,17 @@ import { MAX_HEADER_BYTES, MAX_WORDS, printable, SILENT, USER_AGENT, wordsOf } f
 import type { Found, ProbeOptions, ProbeType, Talk } from './probe-talk.ts'
 
 export interface Probe {
-  /** Ends it at once, and nothing is reported any more. What was found so far: null if the address is well. */
+  /**
+   * Ends the probe at once; it reports nothing any more. Returns the problem so far: null if the address is
+   * well.
+   */
   giveUp(): string | null
 }
 
-/** A service may greet every client; its greeting is thrown away, and an endless one is no sign of health. */
+/**
+ * A service may greet every client: the probe throws the greeting away, and an endless one is no sign of
+ * health.
+ */
 const MAX_PAYLOAD_BYTES = 64 * 1024
 const require = process.getBuiltinModule('node:module').createRequire(import.meta.url)
 
@@ -39,7 +46,7 @@ export function probe(options: ProbeOptions, done: Found): Probe {
   }
 }
 
-/** The first words of a probe, once the connection stands. */
+/** What a probe of each type does once the connection is open. */
 const talks: Record<ProbeType, Talk> = {
   tcp(socket, _, done) {
     socket.on('error', ignore)

@@ -1,5 +1,6 @@
-// The PROXY protocol header that tells an upstream who its client is: the first that is sent on a connection. Addresses are those
-// of the record; a client without one (a unix socket) is UNKNOWN, or LOCAL in version 2. That tells of the client's TLS too.
+// The PROXY protocol header: names the client to an upstream, as the first bytes of a connection. The
+// addresses are those of the connection record; a client without an address (a unix socket) is UNKNOWN, or
+// LOCAL in version 2. Version 2 describes the client's TLS too.
 
 import { isIPv4 } from 'node:net'
 import { bytesOf } from '../core/address.ts'
@@ -44,7 +45,10 @@ function endsOf({ ip, port }: ClientAddress, local: Address | null): Ends | null
       }
 }
 
-/** Both must be of one family: an IPv6 client that a proxy before this one took, on an IPv4 address of ours. */
+/**
+ * Both addresses must be of one family; this is for an IPv6 client that an outer proxy took, on an IPv4
+ * address of ours.
+ */
 function asIPv6(ip: string): string {
   return isIPv4(ip) ? `::ffff:${ip}` : ip
 }

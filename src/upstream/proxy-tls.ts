@@ -1,5 +1,6 @@
-// The part of a PROXY header of version 2 about the client's TLS, after the addresses: type, length and value of each thing, as HAProxy sends
-// it (doc/proxy-protocol.txt, section 2.2). A reader that does not know a type skips it.
+// The part of a PROXY header of version 2 about the client's TLS, after the addresses: type, length and value
+// of each fact, as HAProxy sends it (doc/proxy-protocol.txt, section 2.2). A reader skips types that it does
+// not know.
 
 import type { ClientTls } from '../core/client-tls.ts'
 import { NOTHING } from '../core/nothing.ts'
@@ -8,9 +9,9 @@ const ALPN = 0x01
 const AUTHORITY = 0x02
 const SSL = 0x20
 const [SSL_VERSION, SSL_COMMON_NAME, SSL_CIPHER] = [0x21, 0x22, 0x23]
-/** The client spoke TLS; it showed a certificate on this connection, or at least in this session. */
+/** The client spoke TLS; it sent a certificate on this connection, or at least in this session. */
 const [IS_SSL, HAS_SHOWN, HAS_SHOWN_ONCE] = [0x01, 0x02, 0x04]
-/** A name that is cut names somebody else, and readers have bounds: it is left out. */
+/** Readers have bounds, and a name that is cut names somebody else: a longer name is left out. */
 const MAX_COMMON_NAME_BYTES = 256
 
 export function tlsValues({
@@ -25,7 +26,7 @@ export function tlsValues({
     IS_SSL | (certificate === null ? 0 : HAS_SHOWN_ONCE) | (certificate === null || isResumed ? 0 : HAS_SHOWN)
   const head = Buffer.alloc(5)
   head.writeUInt8(flags, 0)
-  // 0: a certificate was shown, and verified.
+  // 0: the client sent a certificate, and it was verified.
   head.writeUInt32BE(certificate === null ? 1 : 0, 1)
   const name = Buffer.from(certificate?.commonName ?? '')
   return Buffer.concat([

@@ -1,16 +1,18 @@
-// Those that wait for a place at an upstream, first come, first served. Where other threads wait too, each writes down since when its first
-// one waits, and all of them see it. Nobody is told of a place that came free elsewhere: who waits looks every few milliseconds.
+// The queue of seekers that wait for a place at an upstream, first come, first served. Where several threads
+// have such a queue, each publishes since when its first seeker has waited. No thread reports a free place to
+// another: a thread with a queue looks every few milliseconds.
 //
-// A place goes to those who came first in any thread, give or take 50 ms: to hand it over to another thread leaves it empty until the next
-// look there, so who came but a little earlier elsewhere is not worth it. A thread that does not take what is left to it for 100 ms (it
-// hangs, or has ended) is passed over.
+// A place goes to the seeker that came first in any thread, give or take 50 ms: a place handed to another
+// thread stays empty until the next look there, so a seeker that came only a little earlier elsewhere is not
+// worth it. A thread that does not take a place left to it within 100 ms (it hangs, or has ended) is passed
+// over.
 
 import type { Cells, Count, Heads } from '../core/cells.ts'
 import type { Clock } from '../core/clock.ts'
 
 /** A seeker that waits for a place. */
 export interface Waiting {
-  /** Looks again; true when it has taken one. Leaves the queue by itself. */
+  /** Looks again; true when it has taken a place. It leaves the queue by itself. */
   lookAgain(): boolean
 }
 
@@ -26,15 +28,15 @@ export interface QueueContext {
 
 export class Queue {
   readonly #clock: Clock
-  /** Of all threads; null where there is one. */
+  /** Counts and heads of all threads; null where there is one thread. */
   readonly #everywhere: { size: Count; heads: Heads } | null
   readonly #hasRoom: () => boolean
-  /** Since when each waits. */
+  /** Since when each seeker waits. */
   readonly #waiting = new Map<Waiting, number>()
   #stop: (() => void) | null = null
-  /** Those elsewhere that a place is left to, and since when. */
+  /** The earliest seeker elsewhere that a place is left to (named by its start), and since when. */
   #left: { to: number; at: number } | null = null
-  /** Those that did not take it. */
+  /** The start of the seeker elsewhere that did not take it. */
   #passedOver: number | null = null
 
   /** `hasRoom`: whether a place is free anywhere. */
@@ -46,17 +48,20 @@ export class Queue {
       cells === undefined || heads === undefined ? null : { size: cells.count(`${name} queue`), heads }
   }
 
-  /** Here. */
+  /** The seekers of this thread. */
   get size(): number {
     return this.#waiting.size
   }
 
-  /** In any thread, where there are several: in one of its own a place that comes free is taken at once. */
+  /**
+   * Whether a seeker waits in any of several threads; where there is one thread, its queue takes a freed
+   * place at once.
+   */
   get isAwaited(): boolean {
     return this.#everywhere !== null && this.#everywhere.size.held > 0
   }
 
-  /** Until it leaves. */
+  /** The seeker stays until it leaves. */
   add(waiting: Waiting): void {
     if (this.#waiting.has(waiting)) return
     const now = this.#clock.now()
@@ -77,13 +82,13 @@ export class Queue {
     this.#stop = null
   }
 
-  /** Since when the first one waits. */
+  /** Since when the first seeker waits. */
   get #first(): number | null {
     const [first = null] = this.#waiting.values()
     return first
   }
 
-  /** Room for one: the seeker that has waited longest, and can use it, takes it. */
+  /** One place is free: the seeker that has waited longest, and can use it, takes it. */
   serveOne(): void {
     if (this.#isForOthers()) return
     for (const waiting of this.#waiting.keys()) if (waiting.lookAgain()) return
@@ -98,7 +103,7 @@ export class Queue {
     else if (!this.#isForOthers()) this.serveAll()
   }
 
-  /** The place that is free is for those who came earlier elsewhere. */
+  /** Whether the free place is for a seeker that came earlier in another thread. */
   #isForOthers(): boolean {
     const earliest = this.#earlierElsewhere()
     if (earliest === null) {

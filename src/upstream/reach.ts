@@ -1,4 +1,4 @@
-// A connected endpoint for one request: a place, and there a connection that is kept, or a dial.
+// A connected endpoint for one request: a place at an address, and there a kept connection or a dial.
 //
 //     start --> place --> pool has one --> onReached(reused)
 //                 ^       dial --> onReached
@@ -25,15 +25,21 @@ import type { Upstream } from './upstream.ts'
 export interface ReachOptions {
   upstream: Upstream
   dial: Omit<EndpointDialOptions, 'target' | 'from' | 'connectMs'>
-  /** Each connection begins with the address of its client, so none is kept: the next request may be another client's. */
+  /**
+   * Each connection begins with the address of its client, so none is kept: the next request may be another
+   * client's.
+   */
   proxyProtocol: ProxyVersion | null
 }
 
-/** Gets one call of `onReached` or `close` for each `start` and `again`, perhaps before they return, unless it was cancelled. */
+/**
+ * Gets one call of `onReached` or `close` for each `start` and `again`, perhaps before they return, unless
+ * cancelled.
+ */
 export interface Reacher {
-  /** The caller owns the endpoint, which reads. `dialMs` is how long its dial took; null for one that was kept. */
+  /** The caller owns the endpoint, which reads. `dialMs` is how long its dial took; null for a kept one. */
   onReached(endpoint: Endpoint, dialMs: number | null): void
-  /** A dial failed; another may be tried. */
+  /** A dial failed; the search may try another address. */
   onConnectFailed(close: Close): void
   close(close: Close): void
 }
@@ -46,7 +52,7 @@ export class Reach implements Seeker, Dialler, StreamSeeker {
   #search: Search | null = null
   #target: UpstreamTarget | null = null
   #connectMs = 0
-  /** It was reached before, in vain. */
+  /** This is the second attempt: the kept connection of the first had ended. */
   #isAgain = false
   #dial: Dial | AwaitedStream | null = null
 
@@ -62,28 +68,28 @@ export class Reach implements Seeker, Dialler, StreamSeeker {
     this.#reacher = reacher
   }
 
-  /** The one before was given up, or released. */
+  /** The previous endpoint was given up, or released. */
   start(): void {
     this.#isAgain = false
     this.#search = new Search(this.#options.upstream, this.#connection, this)
     this.#search.start()
   }
 
-  /** The connection that was kept had ended: a fresh one, at the same place. */
+  /** Dials afresh at the same place, because the kept connection had ended. */
   again(): void {
     this.#isAgain = true
-    // What the others there are worth is as doubtful.
+    // The other kept connections there are as doubtful.
     this.#target!.pool?.clear()
     this.#dialTarget()
   }
 
-  /** Keeps the endpoint for another request, for so long at the most. */
+  /** Keeps the endpoint for another request, for at most `keptMs`. */
   keep(endpoint: Endpoint, keptMs: number): void {
     const { upstream, proxyProtocol } = this.#options
     upstream.poolOf(this.#target!).put(endpoint, proxyProtocol === null ? keptMs : 0)
   }
 
-  /** Gives up; a place that was taken stays the connection's to release. */
+  /** Gives up. A place that was taken is still the connection's to release. */
   cancel(): void {
     this.#search?.cancel()
     this.#dial?.cancel()
@@ -124,7 +130,8 @@ export class Reach implements Seeker, Dialler, StreamSeeker {
   onStream(endpoint: Endpoint, dialMs: number | null): void {
     this.#dial = null
     if (dialMs !== null) this.#search!.succeed()
-    // A second one that was kept must not be excused as the first: a request that ends sessions would end all.
+    // A second kept connection must not be excused as the first was: a request that ends sessions would end
+    // them all.
     this.#reacher.onReached(endpoint, this.#isAgain ? (dialMs ?? 0) : dialMs)
   }
 
@@ -140,7 +147,7 @@ export class Reach implements Seeker, Dialler, StreamSeeker {
     this.#search!.retry(close)
   }
 
-  /** An endpoint that is reached belongs to somebody else at once. */
+  /** The endpoint has another owner as soon as it is reached, so these are never called. */
   onBytes(): boolean {
     return true
   }

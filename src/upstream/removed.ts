@@ -1,11 +1,12 @@
-// Addresses that no name stands for any more, as long as they have connections. They get no new ones; what becomes of those that
-// they have is `upstream.onRemoved`:
+// Removed addresses: those that are missing from their name's answers but still have connections. They get no
+// new ones; `upstream.onRemoved` decides what becomes of the open ones:
 //
-//     keep   they go on, for a resolver may answer with a changing sample of the addresses that are well. An address that does not
-//            accept either (two looks in a row, one after each answer; or its health checks) is evicted as an unhealthy one is.
-//     end    two answers in a row without it evict it.
+//     keep   they go on, for a resolver may answer with a changing sample of the healthy addresses. An address that
+//            does not accept either (two looks in a row, one after each answer; or its health checks) is evicted
+//            like an unhealthy one.
+//     end    two answers in a row without the address evict it.
 //
-// An eviction is paced, and over if the address comes back.
+// An eviction is paced, and stops if the address comes back.
 
 import type { Clock } from '../core/clock.ts'
 import type { Close } from '../core/close.ts'
@@ -15,7 +16,7 @@ import { isOurs } from './failures.ts'
 import { Eviction } from './eviction.ts'
 import type { UpstreamTarget } from './target.ts'
 
-/** Looks in a row that find nobody. One may come at the moment of a restart. */
+/** Consecutive looks that find nobody listening. One alone may fall into a restart. */
 const LOOKS = 2
 
 export interface RemovedContext {
@@ -38,22 +39,24 @@ export class Removed {
     return this.#targets.values()
   }
 
-  /** An answer did not have it. */
+  /** An answer lacked the target's address. */
   add(target: UpstreamTarget): void {
     this.#targets.add(target)
     target.clearKept()
   }
 
-  /** It came back, before its last connection had ended: the rest is spared. */
+  /** The address came back before its last connection had ended: its other connections are spared. */
   restore(target: UpstreamTarget): void {
     if (!this.#targets.delete(target)) return
     this.#stopLook(target)
     target.presence = 'there'
-    // What its health checks have found is another matter.
+    // A target that fails its health checks stays evicted.
     if (!target.isUnhealthy) target.spare()
   }
 
-  /** After each answer and each problem: `missing` are those that one answer alone has lacked. */
+  /**
+   * Called after each answer and each problem; `missing` are the addresses that only one answer has lacked.
+   */
   judge(missing: ReadonlySet<string>): void {
     for (const target of [...this.#targets]) {
       target.presence = missing.has(target.name) ? 'missing' : 'gone'
@@ -65,7 +68,7 @@ export class Removed {
     }
   }
 
-  /** A place was given back. */
+  /** A connection released its place. */
   onReleased(target: UpstreamTarget): void {
     if (target.open === 0 && target.presence === 'gone') this.#drop(target)
   }

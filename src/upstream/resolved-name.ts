@@ -1,13 +1,15 @@
-// One name of an upstream, and the addresses that it stands for there: those of its last answer, while they hold.
+// One name of an upstream, with the addresses that it stands for there: those of its last answer, while they
+// hold.
 //
-//     resolved     its last question was answered
-//     stale        it was not, and the addresses of the last answer are in use: for ever where the resolver failed, for
-//                  `upstream.staleFor` where it said that there is no such name
+//     resolved     its last lookup gave an answer
+//     stale        it did not, and the addresses of the last answer are in use: for ever where the resolver failed,
+//                  for `upstream.staleFor` where it reported that there is no such name
 //     absent       there has been no such name for that long: it has no addresses
-//     unresolved   it has not been answered yet
+//     unresolved   it has no answer yet
 //
-// An address of yesterday may be somebody else's today (a service that was scaled to zero, whose pod's address another one got),
-// which is why "no such name" counts; and an answer of a moment is no proof (a resolver that has just started), which is why it waits.
+// An address of yesterday may be somebody else's today (a service is scaled to zero, and another pod gets its
+// address), which is why "no such name" counts. One such answer is no proof (a resolver that has just
+// started), which is why the addresses stay for `staleFor`.
 
 import type { Clock } from '../core/clock.ts'
 import type { Name } from './name.ts'
@@ -19,9 +21,9 @@ export type NameState = (typeof nameStates)[number]
 export interface ResolvedNameContext {
   clock: Clock
   names: Names
-  /** Milliseconds that addresses are used after their name was said not to be. */
+  /** Milliseconds that addresses stay in use after the resolver reports that there is no such name. */
   staleForMs: number
-  /** Something was heard of the name, or its time is up. */
+  /** An answer or a problem came, or the name's `staleFor` has passed. */
   onChanged(): void
 }
 
@@ -31,7 +33,10 @@ export class ResolvedName {
   readonly #context: ResolvedNameContext
   #watch: Watch | null = null
   #cancel: (() => void) | null = null
-  /** Its time is up. Told with `onChanged` and not before: what is shown is what connections meet. */
+  /**
+   * The name's `staleFor` has passed. Set together with the call of `onChanged`, so that views show the
+   * addresses that connections get.
+   */
   #isGivenUp = false
 
   constructor(name: string, port: number, context: ResolvedNameContext) {
@@ -65,7 +70,7 @@ export class ResolvedName {
     return known.answeredAt === null ? 'unresolved' : 'stale'
   }
 
-  /** Neither an answer nor a problem has come yet. */
+  /** There is no answer and no problem yet. */
   get isUnknown(): boolean {
     return this.#known?.isUnknown ?? true
   }
@@ -74,7 +79,7 @@ export class ResolvedName {
     return this.#known?.problem ?? null
   }
 
-  /** Wall clock of the last answer, and of the first word since then that there is no such name. */
+  /** Wall clock of the last answer, and of the first "no such name" since then. */
   get answeredAt(): number | null {
     return this.#known?.answeredAt ?? null
   }
@@ -83,12 +88,12 @@ export class ResolvedName {
     return this.#known?.absentAt ?? null
   }
 
-  /** Those that new connections go to. */
+  /** The addresses that new connections go to. */
   get addresses(): string[] {
     return this.#withMisses((misses) => misses === 0)
   }
 
-  /** Those that only the last answer lacked. */
+  /** The addresses that only the last answer lacked. */
   get missing(): string[] {
     return this.#withMisses((misses) => misses > 0)
   }

@@ -1,25 +1,29 @@
-// One connection's search for a place at its upstream, before a byte of it was sent there.
+// One connection's search for a place at its upstream, before any of its bytes are sent there.
 //
 //     start --> choose --> placed --(the dial fails)--> retry --> choose another ... at most three, each once: a round
 //                 |           |                                     |
-//                 |           +--succeed()--> over                  +--(nobody listened at one of them)--> pausing --> next round
+//                 |           +--succeed()--> over         (nobody listened at one) +--> pausing --> next round
 //                 +--> waits for a place (upstream.queueTimeout), or for the first answer of DNS (deadlines.connect)
 //
-// Names, dials and pauses share `deadlines.connect`, and a next round begins only within `upstream.retryFor`; waiting for a place does not
-// count. A dial that is not the last one of its round gets half of what is left: an address that swallows packets does not take the time
-// that another one needs. Pauses are 250 ms, then twice that, up to a second: a service that restarts is found soon, and not stormed.
+// Names, dials and pauses share `deadlines.connect`, and a new round begins only within `upstream.retryFor`;
+// waiting for a place does not count. A dial that is not the last of its round gets half of the remaining
+// time: an address that swallows packets does not take the time that another one needs. Pauses are 250 ms,
+// then twice that, up to a second: a restarted service is found soon, and not stormed.
 //
-// How to use it, for whatever needs a connection to an upstream (a pair, a pool of kept connections):
+// How a user of an upstream connection (a pair, a pool of kept connections) calls it:
 //
 //     const search = new Search(upstream, connection, seeker)
-//     search.start()              `seeker.onPlace(target, connectMs)` for each place to try, `seeker.onNoPlace(close)` once if none will do;
-//                                 either may come before `start` returns, and `onPlace` again after each `retry`
-//     search.succeed()            the dial stands, or a kept connection was there: the place is the connection's, until `releasePlace`
-//     search.retry(close)         the dial failed and nothing was sent: the place is given back, and another one sought
-//     search.cancel()             the seeker has left; nothing is reported any more. A place that was taken stays taken
-//     search.describe()           what it waits for; null while a dial is under way, whose owner knows
+//     search.start()          calls `seeker.onPlace(target, connectMs)` for each place to try, and once
+//                             `seeker.onNoPlace(close)` if none will do; either may come before `start` returns,
+//                             and `onPlace` again after each `retry`
+//     search.succeed()        the dial succeeded, or the pool had a connection: the connection owns the place,
+//                             until `releasePlace`
+//     search.retry(close)     the dial failed and nothing was sent: releases the place and seeks another
+//     search.cancel()         the seeker left: nothing is reported any more. A place that was taken stays taken
+//     search.describe()       the current wait; null while a dial is under way, which its owner describes
 //
-// After bytes of a request were sent, `retry` is not for it: whether they may be sent twice is the protocol's to know.
+// `retry` is for failed dials only: once bytes of a request were sent, the protocol decides whether they may
+// be sent again.
 
 import type { Swept } from '../core/clock.ts'
 import { makeClose } from '../core/close.ts'
@@ -34,9 +38,12 @@ import { UpstreamTarget } from './target.ts'
 import type { Waiting } from './queue.ts'
 import type { Upstream } from './upstream.ts'
 
-/** Gets `onPlace` for each place to try, and `onNoPlace` once at the end if none will do. Either may come before `start` returns. */
+/**
+ * Gets `onPlace` for each place to try, and one `onNoPlace` at the end if none will do. Either may come
+ * before `start` returns.
+ */
 export interface Seeker {
-  /** The place is taken in the name of the connection. It may be dialled for `connectMs`. */
+  /** The place is taken in the connection's name. The seeker may dial it for `connectMs`. */
   onPlace(target: UpstreamTarget, connectMs: number): void
   onNoPlace(close: Close): void
 }
@@ -45,7 +52,7 @@ export interface Seeker {
 const MAX_TRIES = 3
 const FIRST_PAUSE_MS = 250
 const LAST_PAUSE_MS = 1000
-/** `upstream.retryFor` where it is not written and `deadlines.connect`, which it is then, is off. */
+/** `upstream.retryFor` where it is not set and its default, `deadlines.connect`, is off. */
 const RETRY_MS = 5000
 const NONE: readonly UpstreamTarget[] = []
 
@@ -54,10 +61,10 @@ export class Search implements Swept, Waiting {
   readonly #connection: Connection
   readonly #seeker: Seeker
   #state: 'looking' | 'placed' | 'waiting' | 'pausing' | 'over' = 'looking'
-  /** In this round. */
+  /** The targets that this round has tried. */
   #tried: UpstreamTarget[] | null = null
   #target: UpstreamTarget | null = null
-  /** Of `deadlines.connect`, of `upstream.retryFor` and of `upstream.queueTimeout`. */
+  /** The remaining time of `deadlines.connect`, of `upstream.retryFor` and of `upstream.queueTimeout`. */
   #leftMs: number
   #retryLeftMs: number
   #queueLeftMs: number
@@ -84,13 +91,13 @@ export class Search implements Swept, Waiting {
     this.#look()
   }
 
-  /** The dial succeeded: the place is the connection's from here on. */
+  /** The dial succeeded: the connection owns the place from here on. */
   succeed(): void {
     this.#state = 'over'
     this.#target?.onDialled()
   }
 
-  /** The dial failed: looks for a place at another address, and then at all of them again. */
+  /** The dial failed: looks for a place at another address, and after the round at all of them again. */
   retry(close: Close): void {
     if (this.#state !== 'placed') return
     const { clock } = this.#upstream.context
@@ -107,7 +114,7 @@ export class Search implements Swept, Waiting {
     else this.#look()
   }
 
-  /** Gives up; a place that was taken stays the connection's to release. */
+  /** Gives up. A place that was taken is still the connection's to release. */
   cancel(): void {
     this.#stopWaiting()
     this.#endPause?.()
@@ -133,7 +140,7 @@ export class Search implements Swept, Waiting {
     else this.#giveUp('connect_timeout', 'name resolution (deadlines.connect)')
   }
 
-  /** When it has waited, or paused, for long enough. */
+  /** When the wait or the pause comes to its limit. */
   get #due(): NextDeadline {
     const side = 'upstream'
     if (this.#state === 'pausing') {
@@ -183,7 +190,7 @@ export class Search implements Swept, Waiting {
     this.#upstream.context.sweep.add(this)
   }
 
-  /** A target at which the place is taken, or as `Upstream.choose`. */
+  /** A target with its place taken, or another result of `Upstream.choose`. */
   #choose(): ReturnType<Upstream['choose']> {
     const { context, options } = this.#upstream
     const found = this.#upstream.choose(this.#tried ?? NONE)
@@ -191,14 +198,16 @@ export class Search implements Swept, Waiting {
     return found.take(this.#connection, context.clock.now(), options.maxConnections) ? found : 'full'
   }
 
-  /** Takes the time that has passed since off those of names, dials and pauses. */
+  /** Subtracts the time since the last change of state from that for names, dials and pauses. */
   #spend(): void {
     const ms = this.#upstream.context.clock.now() - this.#since
     this.#leftMs -= ms
     this.#retryLeftMs -= ms
   }
 
-  /** It waited for a name, and now for room, or the other way round; each has a time of its own. */
+  /**
+   * The search waited for a name and now waits for room, or the other way round; each wait has its own time.
+   */
   #waitFor(found: 'full' | 'unresolved'): void {
     if (found === this.#waitsFor) return
     this.#leaveWait()
@@ -221,7 +230,7 @@ export class Search implements Swept, Waiting {
 
   #go(found: UpstreamTarget | Close): void {
     if (!(found instanceof UpstreamTarget)) {
-      // None is left that was not tried.
+      // Every address was tried.
       if (this.#tried !== null && this.#tried.length > 0) return this.#endRound(this.#failure ?? found)
       return this.#end(this.#failure ?? found)
     }
@@ -233,7 +242,7 @@ export class Search implements Swept, Waiting {
     this.#seeker.onPlace(found, isLast ? this.#leftMs : this.#leftMs / 2)
   }
 
-  /** Another one begins after a pause, if somebody may listen by then. */
+  /** Starts another round after a pause, if a service may listen by then. */
   #endRound(close: Close): void {
     const { clock, random } = this.#upstream.context
     const ms = Math.min(this.#pauseMs * (0.9 + 0.2 * random()), this.#retryLeftMs)

@@ -1,4 +1,4 @@
-// How connections to a target are opened that are no pair's: those of the pool for plain HTTP, and probes.
+// Dials to a target outside a pair: those of the pool for plain HTTP, and probes.
 
 import { UNIX_CLIENT } from '../core/address.ts'
 import type { Live } from '../core/live.ts'
@@ -31,7 +31,7 @@ export function dialOptionsOf(
   }
 }
 
-/** A probe comes by the way that connections come: a PROXY header, which names nobody, and TLS. */
+/** A probe takes the way that connections take: a PROXY header, which names no client, and TLS. */
 export function dialProbe(
   options: TargetDialOptions,
   target: UpstreamTarget,
@@ -47,7 +47,7 @@ export function dialProbe(
   )
 }
 
-/** For a connection that carries requests of many clients. */
+/** A dial for a connection that carries requests of many clients. */
 export function dialKept(
   options: TargetDialOptions,
   target: UpstreamTarget,
@@ -57,7 +57,7 @@ export function dialKept(
   return new Dial({ ...dialOptionsOf(options, target), connectMs }, context, dialler)
 }
 
-/** As a client of the service would write it: by its name where it has one. */
+/** The Host as a client of the service would write it: the name of the service where it has one. */
 export function hostOf({ address, from, name }: UpstreamTarget): string {
   if ('path' in address) return 'localhost'
   return from === null ? name : formatTarget({ host: from, port: address.port })

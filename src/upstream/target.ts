@@ -1,5 +1,5 @@
-// One address of an upstream: what is open there, and what is known of its state. The taker of a place gives it back once
-// (`releasePlace`), so that `open` is the truth that balancing and `maxConnections` go by.
+// One address of an upstream: its open connections and the knowledge about its state. Each place is released
+// once (`releasePlace`), so that balancing and `maxConnections` can rely on `open`.
 
 import type { Connection, Place } from '../core/connection.ts'
 import type { Count } from '../core/cells.ts'
@@ -11,15 +11,15 @@ import type { EndpointPool } from './pool.ts'
 import type { Streams } from './streams.ts'
 
 /**
- * An address that could not be dialled is left alone that long, as nginx does it (`fail_timeout`), if there is another:
- * without it every second connection would try a dead one first. Then one connection tries, and the rest wait for what comes
- * of it. It never makes the last address unusable: that is what health checks are for.
+ * How long an address is avoided after a failed dial, if there is another, as in nginx (`fail_timeout`):
+ * otherwise every second connection would try a dead address first. After that time one connection tries it,
+ * and the rest wait for its result. Avoidance never makes the last address unusable: only health checks do.
  */
 const AVOID_MS = 10_000
-/** Of a storm of dials that fail, others are told once in so long. */
+/** In a storm of failed dials, other threads get one report in this time. */
 const TELL_MS = 1000
 
-/** The words and the time (wall clock) of a dial that failed. */
+/** The words and the time (wall clock) of a failed dial. */
 export interface DialFailure {
   at: number
   problem: string
@@ -29,28 +29,31 @@ export class UpstreamTarget implements Place {
   readonly address: Target
   /** `host:port`, as in the log. */
   readonly name: string
-  /** The name that it was resolved from; null for one that was written as it is. */
+  /** The name that the address was resolved from; null for an address from the configuration. */
   readonly from: string | null
   readonly #onReleased: (target: UpstreamTarget) => void
   readonly #count: Count
-  /** Connections, and requests of plain HTTP, of this thread that are under way here. */
+  /** Connections and requests of plain HTTP under way here, of this thread. */
   open = 0
-  /** What names say of it: missing, the last answer lacked it; gone, no name stands for it. Of either kind it gets no new connections. */
+  /**
+   * The verdict of names. missing: the last answer lacked the address; gone: no name has it. Neither gets new
+   * connections.
+   */
   presence: 'there' | 'missing' | 'gone' = 'there'
   check: HealthCheck | null = null
   eviction: Eviction | null = null
   /** Made for the first plain request. */
   pool: EndpointPool | null = null
-  /** As the pool, where the service speaks HTTP/2. */
+  /** The sessions, where the service speaks HTTP/2; made like the pool. */
   streams: Streams | null = null
   /** The last dial that failed. */
   lastFailure: DialFailure | null = null
-  /** Where others hear that it is to be avoided (a failure), or is not any more (null). */
+  /** Reports to other threads that the target is to be avoided (a failure), or is not any more (null). */
   tell: ((failure: DialFailure | null) => void) | null = null
-  /** Hears no more of what others find. */
+  /** Stops following the findings of other threads. */
   unfollow: (() => void) | null = null
   #avoidUntil = Number.NEGATIVE_INFINITY
-  /** Until when others avoid it, as they were told. */
+  /** Until when other threads avoid the target, by the last report. */
   #toldUntil = Number.NEGATIVE_INFINITY
 
   /** `counted`: the places there, of all threads. */
@@ -76,17 +79,17 @@ export class UpstreamTarget implements Place {
     return this.check?.state === 'unhealthy'
   }
 
-  /** Whether another one is to be preferred. */
+  /** Whether another target is preferred. */
   isAvoided(now: number): boolean {
     return now < this.#avoidUntil
   }
 
-  /** False, and nothing taken: another thread has taken the last of `max` places. */
+  /** False, and takes nothing, if all `max` places are taken: another thread may have taken the last. */
   take(connection: Connection, now: number, max = Number.POSITIVE_INFINITY): boolean {
     if (!this.#count.take(max)) return false
     connection.place = this
     this.open++
-    // Its dial failed before: this connection tries anew, and those that come meanwhile go elsewhere.
+    // Its dial failed before: this connection tries anew, and later ones go elsewhere until its result.
     if (this.#avoidUntil !== Number.NEGATIVE_INFINITY) this.#avoid(now)
     return true
   }
@@ -115,7 +118,7 @@ export class UpstreamTarget implements Place {
     this.tell?.(this.lastFailure)
   }
 
-  /** Another thread has dialled it, `agoMs` ago. */
+  /** Another thread has dialled the address, `agoMs` ago. */
   learn(failure: DialFailure | null, now: number, agoMs: number): void {
     this.#avoidUntil =
       failure === null || agoMs >= AVOID_MS ? Number.NEGATIVE_INFINITY : now + AVOID_MS - Math.max(0, agoMs)
@@ -123,19 +126,19 @@ export class UpstreamTarget implements Place {
     if (failure !== null && failure.at > (this.lastFailure?.at ?? 0)) this.lastFailure = failure
   }
 
-  /** Ends none of its connections any more. */
+  /** Stops the eviction: the remaining connections stay. */
   spare(): void {
     this.eviction?.stop()
     this.eviction = null
   }
 
-  /** Nothing that is kept is used for another request. */
+  /** Uses no kept connection or session for another request. */
   clearKept(): void {
     this.pool?.clear()
     this.streams?.clear()
   }
 
-  /** Stops all that is kept for it. */
+  /** Stops its eviction, its health check and its findings, and clears its kept connections. */
   retire(): void {
     this.spare()
     this.unfollow?.()

@@ -1,4 +1,4 @@
-// An upstream as an operator sees it: its addresses, their states, and their origins.
+// The view of an upstream for operators: its addresses, their states, and their origins.
 
 import type { Health } from './health-check.ts'
 import type { ResolvedName, NameState } from './resolved-name.ts'
@@ -8,19 +8,22 @@ import type { UpstreamOptions } from './upstream.ts'
 
 export interface TargetView {
   address: string
-  /** The name that it was resolved from; null for one that is written in the configuration. */
+  /** The name that the address was resolved from; null for one from the configuration. */
   resolvedFrom: string | null
-  /** gone: no name stands for it, and it has connections. */
+  /** gone: no name has the address any more, but it still has connections. */
   state: Health | 'gone'
-  /** The last answer of DNS did not have it: it gets no new connections. */
+  /** The last answer of DNS lacked the address: it gets no new connections. */
   isMissing: boolean
-  /** Connections and plain requests that are under way. */
+  /** Connections and plain requests under way. */
   open: number
-  /** The kept connections of a service that speaks HTTP/2, and their streams; null of any other, and before the first request. */
+  /**
+   * The kept connections of a service that speaks HTTP/2, and their streams; null for any other service, and
+   * before the first request.
+   */
   sessions: SessionCounts | null
-  /** `answered` is what the address said, such as `200 OK`. */
+  /** `answered` is the answer of the address, such as `200 OK`. */
   lastCheck: { at: string; tookMs: number; problem: string | null; answered: string | null } | null
-  /** Of a dial for a connection. */
+  /** The last failed dial for a connection. */
   lastFailure: { at: string; problem: string } | null
 }
 
@@ -31,7 +34,7 @@ export interface UpstreamView {
   /** Connections and requests that wait for a place. */
   queued: number
   targets: TargetView[]
-  /** Addresses are those that new connections go to; `absentSince` is the first word that there is no such name. */
+  /** `addresses` counts those that new connections go to; `absentSince` is the first "no such name". */
   names: Array<{
     name: string
     state: NameState
@@ -44,7 +47,7 @@ export interface UpstreamView {
 
 export interface UpstreamParts {
   sources: readonly ResolvedName[]
-  /** Those in use first, then those that are removed and have connections. */
+  /** Targets in use first, then removed ones that still have connections. */
   targets: readonly UpstreamTarget[]
   queued: number
 }

@@ -1,12 +1,13 @@
-// The legacy service of a listener: its addresses, and which of them is next.
+// The upstream: the legacy service of a listener, as its addresses and the choice among them.
 //
 //     addresses as written --literal, localhost, unix----------> targets --choose--> a place at one of them
 //                          --name--> ResolvedName <-- Names (DNS) --> |
 //                                                                   +-- HealthCheck: healthy | unhealthy
-//     an address that failed its checks: nothing new goes there, and an Eviction ends what is there
-//     an address that its name stands for no more: nothing new goes there, and Removed knows what becomes of what is there
+//     an address fails its checks: it gets no new connections, and an Eviction ends the open ones
+//     the answers of its name lack an address: it gets no new connections, and Removed decides about the open ones
 //
-// A target is counted by the places that are taken there. A seeker that finds none waits in one queue, first come, first served.
+// A target counts its taken places. Seekers that find no free place wait in one queue, first come, first
+// served.
 
 import { LocalCount } from '../core/cells.ts'
 import type { Cells } from '../core/cells.ts'
@@ -47,16 +48,16 @@ export interface UpstreamOptions {
   queueTimeoutMs: number
   /** `connectMs`: for name resolution and all dials of a connection together. */
   deadlines: Live<{ connectMs: number }>
-  /** Milliseconds within `connectMs` for which dials that find nobody listening are tried again, 0 for none; null is `connectMs`. */
+  /** Milliseconds of `connectMs` in which dials that find nobody listening are retried; null is all of them. */
   retryForMs: number | null
-  /** Milliseconds that the addresses of a name are used after it was said not to be; Infinity is off. */
+  /** Milliseconds that addresses stay in use once there is no such name; Infinity is off. */
   staleForMs: number
-  /** The fate of connections whose address its name stands for no more. */
+  /** The fate of open connections whose address is gone from its name. */
   onRemoved: 'keep' | 'end'
   noDelay: boolean
-  /** Null: it is spoken to in the clear. */
+  /** Null: the upstream speaks in the clear. */
   secure: SecureOptions | null
-  /** Whether each connection begins with the address of its client. */
+  /** Whether a PROXY header begins each connection. */
   proxyProtocol: ProxyVersion | null
   /** Connections that are kept between requests. */
   pool: PoolOptions
@@ -64,11 +65,11 @@ export interface UpstreamOptions {
   healthCheck: HealthCheckOptions | null
 }
 
-/** The events that the log and the metrics hear of. */
+/** The events for the log and the metrics. */
 export interface UpstreamObserver {
   onHealthCheck(isPassed: boolean): void
   onTurned(target: UpstreamTarget): void
-  /** Names are resolved again: what they stand for changed, or they cannot be resolved. Told once for each change. */
+  /** The answer for a name changed (null), or its resolution fails; one call for each change. */
   onResolved(name: string, problem: string | null): void
 }
 
@@ -80,12 +81,12 @@ export interface UpstreamContext {
   /** All open connections, of other listeners too. */
   connections: Iterable<Connection>
   observer: UpstreamObserver
-  /** Makes the sessions to a target; without it each is spoken to in HTTP/1.1. */
+  /** Makes the sessions to a target; without it targets speak HTTP/1.1. */
   makeStreams?: StreamsMaker
-  /** Where places are counted, and under which name; without it here. */
+  /** Where places are counted, and under which name; without `cells` in this thread alone. */
   cells?: Cells
   name?: string
-  /** Where threads tell each other what they find; without it there is one. */
+  /** Findings shared with other threads; absent if there is one thread. */
   findings?: SharedFindings
 }
 
@@ -97,7 +98,7 @@ export class Upstream {
   #targets: UpstreamTarget[] = []
   readonly #removed: Removed
   readonly #queue: Queue
-  /** Where the next choice begins. */
+  /** The index at which the next choice begins. */
   #turn = 0
 
   constructor(options: UpstreamOptions, context: UpstreamContext) {
@@ -135,13 +136,13 @@ export class Upstream {
     this.#sources.push(source)
   }
 
-  /** Begins to resolve and to check. Waits for neither. */
+  /** Starts name resolution and health checks, and waits for neither. */
   start(): void {
     for (const source of this.#sources) source.start()
     for (const target of this.#targets) this.#check(target)
   }
 
-  /** Once no connection is left. */
+  /** Called once no connection is left. */
   stop(): void {
     for (const source of this.#sources) source.stop()
     for (const target of this.#targets) target.retire()
@@ -160,7 +161,7 @@ export class Upstream {
     return this.#targets
   }
 
-  /** Those that their name stands for no more, with connections. */
+  /** Targets whose name no longer has them, with open connections. */
   get removed(): readonly UpstreamTarget[] {
     return [...this.#removed]
   }
@@ -174,8 +175,8 @@ export class Upstream {
   }
 
   /**
-   * The target for the next connection, none of `tried`. full: there is one, but without room. unresolved: its name has not
-   * been answered yet. A Close: there is none.
+   * The target for the next connection, none of `tried`. full: no healthy target has room. unresolved: a name
+   * has no answer yet. A Close: there is no target.
    */
   choose(tried: readonly UpstreamTarget[]): UpstreamTarget | 'full' | 'unresolved' | Close {
     const { balance, maxConnections } = this.options
@@ -206,7 +207,7 @@ export class Upstream {
     return makeClose('connect_failed', 'upstream', 'connect', problem ?? 'no addresses')
   }
 
-  /** There is a place, and somebody waits for it: a seeker that has just come must not take it. */
+  /** Whether a queued seeker is due for the free place, which a new seeker must not take. */
   get isBespoken(): boolean {
     return Number.isFinite(this.options.maxConnections) && this.#queue.isAwaited && this.#hasRoom
   }
@@ -216,20 +217,19 @@ export class Upstream {
     return this.#targets.some((target) => !target.isUnhealthy && target.held < maxConnections)
   }
 
-  /** Whether a seeker that tried all of `tried` could go on. */
+  /** Whether a target other than `current` and `tried` is healthy. */
   hasOther(tried: readonly UpstreamTarget[], current: UpstreamTarget): boolean {
     return this.#targets.some(
       (target) => target !== current && !target.isUnhealthy && !tried.includes(target),
     )
   }
 
-  /** The kept-alive connections to a target. */
   poolOf(target: UpstreamTarget): EndpointPool {
     const { clock, sweep } = this.context
     return (target.pool ??= new EndpointPool(this.options.pool, clock, sweep))
   }
 
-  /** The sessions to a target; null where it is spoken to in HTTP/1.1. */
+  /** The sessions to a target; null where it speaks HTTP/1.1. */
   streamsOf(target: UpstreamTarget): Streams | null {
     const { makeStreams } = this.context
     if (makeStreams === undefined) return null
@@ -243,7 +243,7 @@ export class Upstream {
     }))
   }
 
-  /** Until it calls `leave`. */
+  /** The seeker waits until it calls `leave`. */
   wait(waiting: Waiting): void {
     this.#queue.add(waiting)
   }
@@ -330,14 +330,14 @@ export class Upstream {
   }
 }
 
-/** The fault of a name, in words for the log and for the seeker that finds no address. */
+/** The problem of a name, for the log and for a seeker that finds no address. */
 function problemOf({ state, name, problem }: ResolvedName): string | null {
   return state === 'absent'
     ? `${name}: there is no such name any more (${problem ?? 'no addresses'}, upstream.staleFor)`
     : problem
 }
 
-/** A target that is avoided is taken only where no other has room. */
+/** An avoided target is taken only where no other has room. */
 function isBetter(
   target: UpstreamTarget,
   best: UpstreamTarget,
