@@ -17,7 +17,7 @@ export interface Innocent {
 const plain: readonly Transport[] = ['tcp', 'websocket', 'messages', 'http']
 
 export const innocents = {
-  slowReader: { title: 'reads slowly, and gets all and the end behind it', on: allTransports },
+  slowReader: { title: 'reads slowly, and gets every byte and then the end', on: allTransports },
   byteReader: { title: 'reads a byte at a time', on: plain, otherwise: 'reads whole records, or frames' },
   halfClosed: {
     title: 'has ended its half, and waits for an answer that takes its time',
