@@ -1,6 +1,6 @@
 // Files of this suite once more, with gates in threads: those in which the configuration, a question, a count or an end crosses between the
 // operator and its gates. What only the path decides is the same code in a thread; workers-are-one-gate.test.ts has every transport through
-// it, workers-ask-h2c-services.test.ts calls of gRPC. Left out are files that look into the connections, which are in other threads then, and those that count what each gate has for itself:
+// it, workers-relay-every-kind.test.ts requests and half-closes, workers-ask-h2c-services.test.ts calls of gRPC. Left out are files that look into the connections, which are in other threads then, and those that count what each gate has for itself:
 // refusals that linger, addresses that are avoided, names as last asked, the order of clients.
 
 import { test } from 'tap'
@@ -13,8 +13,6 @@ const smoke = [
   'h2-requests-go-on-as-http-1',
   'http-drain-finishes-what-is-in-flight',
   'http-headers-are-cleaned-and-kept',
-  'http-relays-every-kind',
-  'tcp-half-close-still-delivers-the-answer',
   'tls-alpn',
   'tls-client-certificate-reload',
   'websocket-close-codes-are-logged',
