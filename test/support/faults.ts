@@ -2,10 +2,11 @@
 
 export const FAULTS = 'faults of tests'
 
-export interface Fault {
-  worker: number
-  kind: 'throw' | 'hang' | 'heap' | 'exit'
-}
+export type EndKind = 'throw' | 'hang' | 'heap' | 'exit'
+export type Fault =
+  | { worker: number; kind: EndKind }
+  /** It stands still, as one that gets no turn of a core, until that word is not 0. */
+  | { worker: number; kind: 'still'; until: Int32Array }
 
 export const faultyThread = new URL('./faulty-thread.ts', import.meta.url)
 
@@ -14,4 +15,16 @@ export function bring(fault: Fault): void {
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a channel has no origin
   channel.postMessage(fault)
   channel.close()
+}
+
+/** Lets the worker go on. */
+export type LetGo = () => void
+
+export function holdStill(worker: number): LetGo {
+  const until = new Int32Array(new SharedArrayBuffer(4))
+  bring({ worker, kind: 'still', until })
+  return () => {
+    Atomics.store(until, 0, 1)
+    Atomics.notify(until, 0)
+  }
 }

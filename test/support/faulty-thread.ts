@@ -10,8 +10,10 @@ const { settings } = workerData as ThreadData
 const channel = new BroadcastChannel(FAULTS)
 channel.unref()
 channel.addEventListener('message', ({ data }) => {
-  const { worker, kind } = data as Fault
+  const fault = data as Fault
+  const { worker, kind } = fault
   if (worker !== settings.worker) return
+  if (kind === 'still') Atomics.wait(fault.until, 0, 0)
   if (kind === 'exit') process.exit(3)
   if (kind === 'hang') for (;;);
   if (kind === 'throw')

@@ -13,7 +13,7 @@ import type { Chance } from '../fuzz/random.ts'
 import { readSamples } from '../metrics/samples.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { bring, faultyThread } from '../support/faults.ts'
-import type { Fault } from '../support/faults.ts'
+import type { EndKind } from '../support/faults.ts'
 import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
 import { killWorker } from '../support/kill-worker.ts'
@@ -143,7 +143,7 @@ class Scene {
   }
 
   /** Clients of other workers are answered all the while. */
-  async bring(worker: number, kind: Fault['kind'] | 'kill'): Promise<void> {
+  async bring(worker: number, kind: EndKind | 'kill'): Promise<void> {
     const [ended, replaced] = [this.saw('worker ended'), this.saw('worker replaced')]
     const window = { worker, from: performance.now(), until: Number.POSITIVE_INFINITY }
     this.windows.push(window)

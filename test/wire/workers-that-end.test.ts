@@ -7,8 +7,8 @@ import { ask } from '../admin/admin.ts'
 import type { Row } from '../admin/admin.ts'
 import { readSamples } from '../metrics/samples.ts'
 import { eventually, within } from '../support/eventually.ts'
-import { bring, faultyThread } from '../support/faults.ts'
-import type { Fault } from '../support/faults.ts'
+import { bring, faultyThread, holdStill } from '../support/faults.ts'
+import type { EndKind } from '../support/faults.ts'
 import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
 import { watchLeaks } from '../support/leaks.ts'
@@ -66,6 +66,8 @@ const isOf =
 
 const saw = (lines: readonly Row[], message: string): Row[] => lines.filter(({ msg }) => msg === message)
 
+const workersOf = (rows: readonly Row[]): Set<number> => new Set(rows.map(({ id }) => Number(id) % WORKERS))
+
 /** A worker that hangs holds nobody up who only looks: its connections are left out, its counters stay as they were shown. */
 async function isToldWithout(
   t: Test,
@@ -73,7 +75,7 @@ async function isToldWithout(
   others: number,
   { gate, lines }: { gate: Gate; lines: readonly Row[] },
 ): Promise<void> {
-  await eventually(async () => (await rowsOf(gate)).every(({ id }) => Number(id) % WORKERS !== worker), LONG)
+  await eventually(async () => !workersOf(await rowsOf(gate)).has(worker), LONG)
   const [rows, text, info] = await Promise.all([
     rowsOf(gate),
     gate.metrics(),
@@ -86,7 +88,7 @@ async function isToldWithout(
   t.equal(readSamples(text).sum('sidegate_connections_opened_total', labels), CLIENTS)
 }
 
-for (const kind of ['throw', 'exit', 'heap', 'hang'] as const satisfies ReadonlyArray<Fault['kind']>)
+for (const kind of ['throw', 'exit', 'heap', 'hang'] as const satisfies ReadonlyArray<EndKind>)
   test(
     `${kind}: clients of other workers feel nothing, and the worker is replaced`,
     { timeout: 120_000 },
@@ -127,6 +129,40 @@ for (const kind of ['throw', 'exit', 'heap', 'hang'] as const satisfies Readonly
         )
     },
   )
+
+test('a worker that gets no turn for some seconds is left out meanwhile, and goes on with all that it had', async (t) => {
+  const { gate, clients, lines } = await setUp(t)
+  const worker = 1
+  await gate.metrics()
+  const [its, kept] = [clients.filter(isOf(worker)), clients.filter((one) => !isOf(worker)(one))]
+  const letGo = holdStill(worker)
+  t.teardown(letGo)
+  await isToldWithout(t, worker, kept.length, { gate, lines })
+  // What is for that worker alone, or for all of them, waits for it.
+  const killed = ask(gate.adminPort, `/connections/${its[0]!.id}`, {}, 'DELETE')
+  const told = ask(gate.adminPort, `/connections/${its[1]!.id}`, {}, 'GET')
+  const reloaded = gate.reload([`protocol: tcp, upstream: "127.0.0.1:${gate.port}", noDelay: false`])
+  for (const { wire } of kept) await say(wire)
+  await its[1]!.wire.write('y')
+  letGo()
+  t.equal((await within(killed, LONG)).status, 200)
+  t.match(JSON.parse((await within(told, LONG)).body), { id: its[1]!.id })
+  t.match(await within(reloaded, LONG), { result: 'success' })
+  t.equal((await its[1]!.wire.read(1)).toString(), 'y', 'what was sent meanwhile was not lost')
+  await within(its[0]!.wire.closed, LONG)
+  const left = clients.filter(({ id }) => id !== its[0]!.id)
+  for (const { wire } of left) await say(wire)
+  await eventually(async () => workersOf(await rowsOf(gate)).has(worker), LONG)
+  t.same(
+    (await rowsOf(gate)).map(({ id }) => Number(id)).sort((one, other) => one - other),
+    left.map(({ id }) => id).sort((one, other) => one - other),
+  )
+  const samples = readSamples(await gate.metrics())
+  t.equal(samples.sum('sidegate_connections_opened_total', {}), CLIENTS)
+  t.equal(samples.sum('sidegate_connections_closed_total', { reason: 'killed' }), 1)
+  t.equal(samples.get('sidegate_workers_ended_total', {}), 0)
+  t.same([saw(lines, 'worker ended'), saw(lines, 'worker replaced')], [[], []])
+})
 
 test('five ends in a minute are given up on', async (t) => {
   const broken = Promise.withResolvers<number>()
