@@ -264,7 +264,7 @@ export function wayToRedis(value: Record<string, unknown>): Finding[] {
     return index < 0 ? [] : [{ path: [...path, name, index], message }]
   })
   if (!ways.includes('sentinels'))
-    for (const name of ['sentinelUser', 'sentinelPasswordFile'])
+    for (const name of ['sentinelUser', 'sentinelPasswordFile', 'sentinelTls'])
       if (at(redis, [name]) !== undefined)
         found.push({ path: [...path, name], message: 'has no meaning without sentinels, remove it' })
   if (ways.length === 0) {
@@ -275,12 +275,12 @@ export function wayToRedis(value: Record<string, unknown>): Finding[] {
     const message = `is one way too many, with ${ways[0]!}: write one of address, sentinels and cluster`
     found.push({ path: [...path, ways[1]!], message })
   }
-  return [...found, ...halfOf(redis, path)]
+  return [...found, ...halfOf(redis, path), ...halfOf(redis, path, 'sentinelTls')]
 }
 
-function halfOf(section: unknown, path: Path): Finding[] {
-  const [cert, key] = [at(section, ['tls', 'cert']), at(section, ['tls', 'key'])]
+function halfOf(section: unknown, path: Path, name = 'tls'): Finding[] {
+  const [cert, key] = [at(section, [name, 'cert']), at(section, [name, 'key'])]
   if ((cert === undefined) === (key === undefined)) return []
   const [there, missing] = cert === undefined ? ['key', 'cert'] : ['cert', 'key']
-  return [{ path: [...path, 'tls', missing], message: `is missing, write it beside ${there}` }]
+  return [{ path: [...path, name, missing], message: `is missing, write it beside ${there}` }]
 }

@@ -14,6 +14,11 @@ const tls = section(
   serverTls(),
 )
 
+const sentinelTls = section(
+  'TLS to `sentinels`, which are asked in the clear without it. What `tls` says is for the server that they know.',
+  serverTls(),
+)
+
 function nodes(meaning: string) {
   return list(meaning, address('dial', { meaning: 'One address.' }), {
     min: 0,
@@ -62,6 +67,7 @@ const redis = section(
       default: 'off',
       meaning: 'A file with the password for `sentinels`. Read whenever they are asked.',
     }),
+    sentinelTls: optional(sentinelTls),
     cluster: nodes('Where some nodes of a cluster listen; the others are found.'),
     tls: optional(tls),
     user: derived(value<string>(aclUser, { derived: 'the default user', meaning: 'The user of its ACL.' })),
@@ -134,17 +140,19 @@ export const shared = optional(
 export function completeShared(read: v.InferOutput<typeof shared>) {
   if (read === undefined) return null
   const { redis, group, plainKeys } = read
-  const { tls: secure } = redis
-  const files = secure && {
-    ca: secure.ca ?? null,
-    cert: secure.cert ?? null,
-    key: secure.key ?? null,
-    serverName: secure.serverName ?? null,
-  }
   const { address = null, user = null, sentinelUser = null } = redis
+  const [tls, sentinelTls] = [filesOf(redis.tls), filesOf(redis.sentinelTls)]
   return {
-    redis: { ...redis, address, user, sentinelUser, tls: files ?? null },
+    redis: { ...redis, address, user, sentinelUser, tls, sentinelTls },
     group: group ?? null,
     plainKeys,
   }
+}
+
+type ReadTls = NonNullable<v.InferOutput<typeof shared>>['redis']['tls']
+
+function filesOf(read: ReadTls) {
+  if (read === undefined) return null
+  const { ca = null, cert = null, key = null, serverName = null } = read
+  return { ca, cert, key, serverName }
 }

@@ -22,8 +22,18 @@ export interface RedisTarget {
   sentinelUser: string | null
   sentinelPasswordFile: string | null
   database: number
-  /** Files in PEM; null is in the clear. */
-  tls: { ca: string | null; cert: string | null; key: string | null; serverName: string | null } | null
+  /** To the server, or to each node of the cluster; null is in the clear. */
+  tls: RedisTls | null
+  /** To the sentinels, whatever is spoken to the server. */
+  sentinelTls: RedisTls | null
+}
+
+/** Files in PEM. */
+export interface RedisTls {
+  ca: string | null
+  cert: string | null
+  key: string | null
+  serverName: string | null
 }
 
 type Client = Redis | Cluster
@@ -32,6 +42,7 @@ type Client = Redis | Cluster
 interface Constructors {
   Redis: new (options: RedisOptions) => Redis
   Cluster: new (nodes: ReadonlyArray<{ host: string; port: number }>, options: object) => Cluster
+  SentinelConnector: new (options: unknown) => { connectToSentinel(...rest: unknown[]): Redis }
 }
 
 /** The circuit gives up before. */
@@ -48,10 +59,13 @@ const shas = Object.fromEntries(
 /** Reads the files of its credentials each time. */
 export function redisConnect(target: RedisTarget): Connect {
   return async (signal) => {
-    const ioredis = await import('ioredis')
-    const options = await optionsOf(target)
-    const client = makeClient(ioredis as unknown as Constructors, target, options)
+    const ioredis = (await import('ioredis')) as unknown as Constructors
     let problem: Error | null = null
+    let ofSentinels: Error | null = null
+    const options = await optionsOf(target)
+    if (target.kind === 'sentinels')
+      options.Connector = tellingSentinels(ioredis, (error) => (ofSentinels = error))
+    const client = makeClient(ioredis, target, options)
     client.on('error', (error: Error) => (problem = error))
     client.on('node error', (error: Error) => (problem = error))
     signal.addEventListener('abort', () => client.disconnect())
@@ -59,7 +73,7 @@ export function redisConnect(target: RedisTarget): Connect {
       await client.connect()
     } catch (error) {
       client.disconnect()
-      throw problem ?? error
+      throw toldOf(problem ?? (error as Error), ofSentinels)
     }
     return new RedisStore(client)
   }
@@ -116,6 +130,9 @@ async function optionsOf(target: RedisTarget): Promise<RedisOptions> {
       ...common,
       ...(target.sentinelUser === null ? {} : { sentinelUsername: target.sentinelUser }),
       ...(sentinelPassword === null ? {} : { sentinelPassword }),
+      ...(target.sentinelTls === null ? {} : { sentinelTLS: await tlsOf(target.sentinelTls) }),
+      // Without it ioredis dials the server that sentinels name in the clear, whatever `tls` says.
+      enableTLSForSentinelMode: true,
       sentinels,
       name: master,
       sentinelRetryStrategy: () => null,
@@ -124,11 +141,29 @@ async function optionsOf(target: RedisTarget): Promise<RedisOptions> {
   return kind === 'server' ? { ...common, ...addresses[0]! } : common
 }
 
+/** What went wrong with a sentinel ioredis keeps to itself: a certificate that it refused would be but a connection that closed. */
+function tellingSentinels(
+  { SentinelConnector }: Constructors,
+  onProblem: (error: Error) => void,
+): NonNullable<RedisOptions['Connector']> {
+  const Telling = class extends SentinelConnector {
+    override connectToSentinel(...rest: unknown[]): Redis {
+      return super.connectToSentinel(...rest).on('error', onProblem)
+    }
+  }
+  return Telling as unknown as NonNullable<RedisOptions['Connector']>
+}
+
+function toldOf(problem: Error, ofSentinels: Error | null): Error {
+  if (ofSentinels === null || !problem.message.startsWith('All sentinels are unreachable')) return problem
+  return new Error(`no sentinel can be asked: ${ofSentinels.message}`)
+}
+
 async function passwordIn(file: string | null): Promise<string | null> {
   return file === null ? null : (await readBounded(file)).toString().trim()
 }
 
-async function tlsOf({ ca, cert, key, serverName }: NonNullable<RedisTarget['tls']>) {
+async function tlsOf({ ca, cert, key, serverName }: RedisTls) {
   const read = async (path: string | null): Promise<Buffer | null> =>
     path === null ? null : readBounded(path)
   const [caPem, certPem, keyPem] = await Promise.all([read(ca), read(cert), read(key)])

@@ -124,11 +124,9 @@ function optionsOf({ redis, plainKeys }: SharedConfig): FleetOptions {
 type RedisConfig = SharedConfig['redis']
 
 function targetOf({ address, sentinels, cluster, ...others }: RedisConfig): RedisTarget {
-  const { master, user, passwordFile, sentinelUser, sentinelPasswordFile, database, tls } = others
-  const common = { master, user, passwordFile, sentinelUser, sentinelPasswordFile, database, tls }
-  if (cluster.length > 0) return { kind: 'cluster', addresses: cluster.map(toRedis), ...common }
-  if (sentinels.length > 0) return { kind: 'sentinels', addresses: sentinels.map(toRedis), ...common }
-  return { kind: 'server', addresses: address === null ? [] : [toRedis(address)], ...common }
+  if (cluster.length > 0) return { ...others, kind: 'cluster', addresses: cluster.map(toRedis) }
+  if (sentinels.length > 0) return { ...others, kind: 'sentinels', addresses: sentinels.map(toRedis) }
+  return { ...others, kind: 'server', addresses: address === null ? [] : [toRedis(address)] }
 }
 
 function toRedis(address: Address): RedisAddress {

@@ -573,5 +573,12 @@ test('Redis is reached in one way', (t) => {
   t.match(problems('address: "a:1", sentinelPasswordFile: /run/s'), [
     /shared.redis.sentinelPasswordFile: has no meaning without sentinels, remove it$/,
   ])
+  t.strictSame(problems('sentinels: ["a:1"], sentinelTls: { ca: /c, serverName: s }'), [])
+  t.match(problems('cluster: ["a:1"], sentinelTls: { ca: /c }'), [
+    /shared.redis.sentinelTls: has no meaning without sentinels, remove it$/,
+  ])
+  t.match(problems('sentinels: ["a:1"], sentinelTls: { key: /k }'), [
+    /shared.redis.sentinelTls.cert: is missing, write it beside key$/,
+  ])
   t.end()
 })

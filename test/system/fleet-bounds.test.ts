@@ -27,6 +27,7 @@ async function fleet(t: Test, redis: RedisServer, clock: Clock = systemClock): P
     passwordFile: null,
     sentinelUser: null,
     sentinelPasswordFile: null,
+    sentinelTls: null,
     database: 0,
     tls: null,
   })

@@ -20,11 +20,12 @@ const plain: Omit<RedisTarget, 'addresses'> = {
   passwordFile: null,
   sentinelUser: null,
   sentinelPasswordFile: null,
+  sentinelTls: null,
   database: 0,
   tls: null,
 }
 
-function fleetAt(t: Test, target: RedisTarget) {
+function fleetAt(t: Test, target: RedisTarget, timeoutMs = 1000) {
   const problems: string[] = []
   const observer = {
     onUp() {},
@@ -33,7 +34,7 @@ function fleetAt(t: Test, target: RedisTarget) {
     onRequests() {},
     onDrawn() {},
   }
-  const options = { prefix: 'sidegate:', timeoutMs: 1000, onUnavailable: 'closed', plainKeys: true } as const
+  const options = { prefix: 'sidegate:', timeoutMs, onUnavailable: 'closed', plainKeys: true } as const
   const context = { clock: systemClock, random: Math.random, connect: redisConnect(target), observer }
   const fleet = new Fleet(options, context)
   t.teardown(() => fleet.stop())
@@ -51,6 +52,12 @@ async function works(fleet: Fleet, client: string): Promise<void> {
 }
 
 const at = (port: number) => [{ host: '127.0.0.1', port }]
+
+/** Nobody is spoken to in the clear. */
+const overTls = ({ cert, key }: { cert: string; key: string }, ca: { cert: string }): string[] => [
+  ...['--port', '0', '--tls-port', 'PORT', '--tls-replication', 'yes', '--tls-cluster', 'yes'],
+  ...['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', ca.cert],
+]
 
 /** As docs/fleet.md lists them. */
 const rules =
@@ -94,19 +101,7 @@ test(
   async (t) => {
     const ca = authority(t)
     const [server, client] = [ca.issue('redis', { host: 'redis.example' }), ca.issue('sidegate')]
-    const redis = await redisServer(
-      t,
-      '--port',
-      '0',
-      '--tls-port',
-      'PORT',
-      '--tls-cert-file',
-      server.cert,
-      '--tls-key-file',
-      server.key,
-      '--tls-ca-cert-file',
-      ca.cert,
-    )
+    const redis = await redisServer(t, ...overTls(server, ca))
     const tls = { ca: ca.cert, cert: client.cert, key: client.key, serverName: 'redis.example' }
     const { fleet, isUp } = fleetAt(t, { ...plain, addresses: at(redis.port), tls })
     await isUp()
@@ -207,7 +202,12 @@ test(
 )
 
 /** Of one that is called `main`; `more` are lines of its configuration. */
-async function startSentinel(t: Test, primary: RedisServer, more: string[] = []): Promise<RedisServer> {
+async function startSentinel(
+  t: Test,
+  primary: RedisServer,
+  more: string[] = [],
+  args: string[] = [],
+): Promise<RedisServer> {
   const directory = temporary(t)
   const config = join(directory, 'sentinel.conf')
   const lines = [
@@ -217,7 +217,7 @@ async function startSentinel(t: Test, primary: RedisServer, more: string[] = [])
     ...more,
   ]
   writeFileSync(config, `${lines.join('\n')}\n`)
-  const sentinel = new RedisServer(freePort(), directory, [], [config, '--sentinel'])
+  const sentinel = new RedisServer(freePort(), directory, args, [config, '--sentinel'])
   t.teardown(() => sentinel.signal('SIGKILL'))
   return sentinel.start()
 }
@@ -292,5 +292,59 @@ test(
     await isUp()
     await works(fleet, '192.0.2.2')
     t.ok(Number(replica.cli('dbsize')) > 0)
+  },
+)
+
+test(
+  'sentinels over TLS, and the server that they know; where TLS is configured nothing is said in the clear',
+  { ...needs('redis-server'), timeout: 110_000 },
+  async (t) => {
+    const ca = authority(t)
+    const [server, watcher] = [
+      ca.issue('redis', { host: 'redis.example' }),
+      ca.issue('sentinel', { host: 'sentinel.example' }),
+    ]
+    const client = ca.issue('sidegate')
+    const [files, stranger] = [{ ca: ca.cert, cert: client.cert, key: client.key }, authority(t)]
+    const primary = await redisServer(t, ...overTls(server, ca))
+    const sentinel = await startSentinel(t, primary, [], overTls(watcher, ca))
+    const target: RedisTarget = {
+      ...plain,
+      kind: 'sentinels',
+      addresses: at(sentinel.port),
+      master: 'main',
+      tls: { ...files, serverName: 'redis.example' },
+      sentinelTls: { ...files, serverName: 'sentinel.example' },
+    }
+    const { fleet, isUp, problems } = fleetAt(t, target)
+    await isUp()
+    await works(fleet, '192.0.2.1')
+    t.same(problems, [])
+    const open = await redisServer(t)
+    const ofOpen = await startSentinel(t, open, ['tls-replication no'])
+    const [certificate, name] = [/^no sentinel can be asked: .*certificate/, /altnames/]
+    const refused: Array<[what: string, problem: RegExp, other: Partial<RedisTarget>]> = [
+      [
+        'a sentinel that nobody has signed',
+        certificate,
+        { sentinelTls: { ...target.sentinelTls!, ca: stranger.cert } },
+      ],
+      ['a server that nobody has signed', /certificate/, { tls: { ...target.tls!, ca: stranger.cert } }],
+      [
+        'a sentinel of another name',
+        name,
+        { sentinelTls: { ...target.sentinelTls!, serverName: 'redis.example' } },
+      ],
+      ['a server of another name', name, { tls: { ...target.tls!, serverName: 'sentinel.example' } }],
+      // Redis waits for more of what it takes for a command.
+      ['a sentinel that speaks no TLS', /no answer/, { addresses: at(ofOpen.port) }],
+      ['a server that speaks no TLS', /no answer/, { addresses: at(ofOpen.port), sentinelTls: null }],
+    ]
+    for (const [what, problem, other] of refused) {
+      const one = fleetAt(t, { ...target, ...other }, problem.source.includes('answer') ? 20 : 1000)
+      await eventually(() => one.problems.length > 0, { what, withinMs: 30_000 })
+      t.match(one.problems[0], problem, what)
+    }
+    t.notMatch(open.cli('info', 'commandstats'), /evalsha/, 'nobody asked it anything')
   },
 )

@@ -10,7 +10,7 @@ export class RedisServer {
   readonly #command: readonly string[]
   #process: ChildProcess | null = null
 
-  /** `PORT` among its arguments is the port. `first` come before all others. */
+  /** `PORT` among its arguments is the port. `first` come before all others, and are the file of a sentinel. */
   constructor(port: number, directory: string, args: readonly string[], first: readonly string[] = []) {
     this.port = port
     const common = [
@@ -25,7 +25,8 @@ export class RedisServer {
       '--appendonly',
       'no',
     ]
-    const all = first.length > 0 ? [...first, '--port', 'PORT', '--bind', '127.0.0.1'] : [...common, ...args]
+    const all =
+      first.length > 0 ? [...first, '--port', 'PORT', '--bind', '127.0.0.1', ...args] : [...common, ...args]
     this.#command = all.map((arg) => (arg === 'PORT' ? String(port) : arg))
   }
 

@@ -61,6 +61,7 @@ function changes(t: Test): Record<string, Change> {
   const tls = { 'tls.cert': one.cert, 'tls.key': one.key }
   const upstreamTls = { 'upstream.tls.ca': ca.cert }
   const tcp = { protocol: 'tcp', ...tls }
+  const sentinels = { 'shared.redis.address': undefined, 'shared.redis.sentinels': ['127.0.0.1:2'] }
   const pair = { 'upstream.tls.cert': two.cert, 'upstream.tls.key': two.key }
   return {
     'health.address': { value: `127.0.0.1:${freePort()}` },
@@ -72,14 +73,18 @@ function changes(t: Test): Record<string, Change> {
     'shared.group': { value: 'another' },
     'shared.redis.address': { value: '127.0.0.1:2' },
     'shared.redis.sentinels': { value: ['127.0.0.1:2'], beside: { 'shared.redis.address': undefined } },
-    'shared.redis.sentinelUser': {
-      value: 'another',
-      beside: { 'shared.redis.address': undefined, 'shared.redis.sentinels': ['127.0.0.1:2'] },
+    'shared.redis.sentinelUser': { value: 'another', beside: sentinels },
+    'shared.redis.sentinelPasswordFile': { value: token, beside: sentinels },
+    'shared.redis.sentinelTls.ca': { value: one.cert, beside: sentinels },
+    'shared.redis.sentinelTls.cert': {
+      value: one.cert,
+      beside: { ...sentinels, 'shared.redis.sentinelTls.key': one.key },
     },
-    'shared.redis.sentinelPasswordFile': {
-      value: token,
-      beside: { 'shared.redis.address': undefined, 'shared.redis.sentinels': ['127.0.0.1:2'] },
+    'shared.redis.sentinelTls.key': {
+      value: two.key,
+      beside: { ...sentinels, 'shared.redis.sentinelTls.cert': two.cert },
     },
+    'shared.redis.sentinelTls.serverName': { value: 'another.example', beside: sentinels },
     'shared.redis.master': { value: 'another' },
     'shared.redis.cluster': { value: ['127.0.0.1:2'], beside: { 'shared.redis.address': undefined } },
     'shared.redis.tls.ca': { value: one.cert },
