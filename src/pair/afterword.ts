@@ -1,15 +1,16 @@
-// The last bytes of a tcp upstream to a client that has ended, and whether an RST after them means anything. A service that closes with
-// bytes unread (the close_notify of a client that speaks TLS through us, every psql session) answers an orderly end with RST; its kernel
-// does. Nothing is lost by it if nothing more was to come.
+// The last bytes of a tcp upstream to a client that has sent FIN, and whether an RST after them means
+// anything. A service that closes with bytes unread (the close_notify of a client that speaks TLS through us,
+// every psql session) answers an orderly end with RST; its kernel does. The RST loses nothing if nothing more
+// was to come.
 
 import { makeClose, type Close } from '../core/close.ts'
 
-/** An alert: a record of its own, or what TLS 1.3 makes it look like; both with what ciphers add. */
+/** The types of an alert's record: its own, or the one that TLS 1.3 gives it; both with what ciphers add. */
 const ALERT = 21
 const APPLICATION_DATA = 23
 const LONGEST_ALERT = 64
 
-/** Looks at what one direction carries once the other has ended. */
+/** Looks at the bytes of one direction after the other has ended. */
 export class Afterword {
   #bytes = 0
   #isAlert = false
@@ -19,13 +20,16 @@ export class Afterword {
     this.#bytes += length
   }
 
-  /** The end that `close` is in truth, while `queued` bytes still wait for the client; null where it is as it looks. */
+  /**
+   * The true end behind `close`, with `queued` bytes still waiting for the client; null where `close` is the
+   * true one.
+   */
   explain({ reason, side, detail }: Close, queued: number): Close | null {
     if (reason !== 'reset' || side !== 'upstream' || !this.#isEmpty || queued > 0) return null
     return makeClose('eof', 'client', 'relay', `the upstream answered the end with RST (${detail})`)
   }
 
-  /** It was nothing, or no more than a goodbye of TLS. */
+  /** The upstream sent nothing, or no more than TLS's goodbye. */
   get #isEmpty(): boolean {
     return this.#bytes === 0 || this.#isAlert
   }

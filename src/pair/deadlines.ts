@@ -1,24 +1,25 @@
-// Every wait of an open pair has a bound, judged by progress, per side.
+// Deadlines of an open pair: every wait has a bound, judged by progress, per side.
 //
-// Nothing is written down when bytes move: the relay counts them anyway, and a sweep compares the counters with those
-// it saw last. A deadline therefore never fires early (progress is dated at the sweep that notices it, so late), and costs
-// the hot path nothing.
+// The relay counts bytes anyway, and a sweep compares the counters with those it saw last; nothing else is
+// written down when bytes move. A deadline therefore never fires early (progress is dated at the sweep that
+// notices it, so late), and costs the hot path nothing.
 //
-// | deadline      | stops                                        | does not kill                                         |
-// | write         | a reader that stopped, a peer that vanished   | a slow reader: every byte taken re-arms it            |
-// |               | while being sent to                           |                                                       |
-// | halfClose     | an upstream that ignores the end of its input | an answer that still flows after the client's FIN, or |
-// |               |                                               | that is not read because the client is slow           |
-// | idle          | a forgotten connection                        | one-way push: data either way re-arms it              |
-// | clientIdle,   | one side that is silent while the other talks | a side that is not read because the other is slow     |
-// | upstreamIdle  |                                               | nor one that has ended its half                       |
-// | all but write |                                               | a side that a rate limit delays                       |
-// | lifetime      | connections that never move to new pods       | -                                                     |
+// | deadline      | stops                                         | does not kill                                      |
+// | write         | a reader that stopped, a peer that vanished   | a slow reader: every byte taken re-arms it         |
+// |               | while being sent to                           |                                                    |
+// | halfClose     | an upstream that ignores the end of its input | an answer that flows on after the client's FIN, or |
+// |               |                                               | that is not read because the client is slow        |
+// | idle          | a forgotten connection                        | one-way push: data either way re-arms it           |
+// | clientIdle,   | one side that is silent while the other talks | a side that is not read because the other is slow  |
+// | upstreamIdle  |                                               | nor one that has ended its half                    |
+// | all but write |                                               | a side that a rate limit delays                    |
+// | lifetime      | connections that never move to new pods       | -                                                  |
 //
-// The three idle ones are shortened while memory runs short (`Strain`), to a tenth at the most; one that is off stays off.
+// The three idle deadlines are shortened while memory runs short (`Strain`), to a tenth at the most; one that
+// is off stays off.
 //
-// Prior art: HAProxy's client-fin and tunnel timeouts, Envoy's per-connection idle and duration, Caddy's progress-based
-// write deadline, pgbouncer's server_lifetime.
+// Prior art: HAProxy's client-fin and tunnel timeouts, Envoy's per-connection idle and duration, Caddy's
+// progress-based write deadline, pgbouncer's server_lifetime.
 
 import type { Close, PeerSide } from '../core/close.ts'
 import { makeClose } from '../core/close.ts'
@@ -43,13 +44,13 @@ export interface DeadlineOptions {
   writeMs: number
   halfCloseMs: number
   lifetimeMs: number
-  /** Fraction by which a lifetime is shortened at the most, at random; the configured value stays a hard maximum. */
+  /** The largest fraction by which chance shortens a lifetime; the configured value stays a hard maximum. */
   lifetimeJitter: number
 }
 
 const NEVER = Number.POSITIVE_INFINITY
 
-/** The ends of the waits; `check` compares the moment that `next` shows. */
+/** The close reason of each deadline. `check` compares the same moments that `next` shows. */
 const bounds = {
   write: { key: 'deadlines.write', reason: 'write_timeout' },
   idle: { key: 'deadlines.idle', reason: 'idle_timeout', side: 'sidegate' },
@@ -58,7 +59,7 @@ const bounds = {
   lifetime: { key: 'deadlines.lifetime', reason: 'lifetime_timeout', side: 'sidegate' },
 } as const
 
-/** Of a deadline: what came so late is worth a line. */
+/** Data that comes after this fraction of the idle deadline is worth a line in the timeline. */
 const NEAR = 0.75
 
 export class Deadlines {
@@ -68,7 +69,7 @@ export class Deadlines {
   readonly #toClient: Progress
   readonly #startedAt: number
   #checkedAt: number
-  /** How much of the jitter is applied to the lifetime, 0..1. */
+  /** The fraction of the jitter that is applied to the lifetime, 0..1. */
   readonly #jitter: number
   #halfClosedAt: number | null = null
   readonly #clientLook = new CloseLook()
@@ -76,7 +77,7 @@ export class Deadlines {
   /** Made once a side has ended. */
   #halfCloseLook: CloseLook | null = null
 
-  /** `random` is 0..1 and decides the jitter. */
+  /** `random`, 0..1, decides the jitter. */
   constructor(options: Live<DeadlineOptions>, connection: Connection, now: number, random: number) {
     this.#options = options
     this.#connection = connection
@@ -108,7 +109,7 @@ export class Deadlines {
     this.#notePeaks(toUpstream.sink, toClient.sink)
     if (this.activeAt !== movedAt) {
       this.#onMoved(this.activeAt - movedAt, now)
-      // Whoever listens while the other speaks is in use, too.
+      // The connection is in use, so the silence of a side that only listens counts as well.
       this.#toUpstream.noteSilence(toUpstream, now)
       this.#toClient.noteSilence(toClient, now)
     }
@@ -120,14 +121,18 @@ export class Deadlines {
     )
   }
 
-  /** The end: what moved since the last sweep counts as well, since many a connection lasts no longer than that. */
+  /**
+   * At the end: counts what moved since the last sweep too, since many connections last no longer than that.
+   */
   conclude(toUpstream: Half, toClient: Half, now: number): void {
     const sinceMs = Math.max(SWEEP_MS, this.#sinceLast(now))
     this.#toUpstream.notePace(toUpstream, now, sinceMs)
     this.#toClient.notePace(toClient, now, sinceMs)
   }
 
-  /** The first sweep may come right behind the beginning: what was said by then is not the pace of a millisecond. */
+  /**
+   * The first sweep may come right after the start: bytes from before it are not the pace of a millisecond.
+   */
   #sinceLast(now: number): number {
     const sinceMs = now - this.#checkedAt
     return this.#checkedAt === this.#startedAt ? Math.max(SWEEP_MS, sinceMs) : Math.max(1, sinceMs)
@@ -139,7 +144,7 @@ export class Deadlines {
     if (upstream.queued > 0) connection.peaks = raised(connection.peaks, 3, upstream.queued)
   }
 
-  /** Something moved. It may have been about to end for its silence. */
+  /** Something moved, perhaps shortly before the idle deadline would have ended the connection. */
   #onMoved(quietMs: number, now: number): void {
     const connection = this.#connection
     connection.peaks = raised(connection.peaks, 0, quietMs)
@@ -159,7 +164,10 @@ export class Deadlines {
     return this.#halfClosed(toUpstream, toClient, now) ?? this.#idle(toUpstream, toClient, now, scale)
   }
 
-  /** When that peer last took bytes of ours or was owed none, as the last sweep noticed, and as far as that is sure. */
+  /**
+   * When that peer last took bytes of ours or was owed none, as the last sweep noticed; at most MAX_UNSURE_MS
+   * ago until a close look makes it sure.
+   */
   lastDrainAt(side: PeerSide, now: number): number {
     const isClient = side === 'client'
     const { lastDrainAt } = isClient ? this.#toClient : this.#toUpstream
@@ -168,7 +176,7 @@ export class Deadlines {
       : Math.max(lastDrainAt, now - MAX_UNSURE_MS)
   }
 
-  /** The one that is due first if nothing moves any more; null where none of those that run is on. */
+  /** The deadline that comes due first if nothing moves any more; null where none is running. */
   next(
     toUpstream: Half,
     toClient: Half,
@@ -207,7 +215,9 @@ export class Deadlines {
     return this.activeAt + this.#options.current.idleMs * scale
   }
 
-  /** A side that has ended its half has nothing more to say; the other's half-close deadline bounds what follows. */
+  /**
+   * A side that has ended its half has nothing more to say; the half-close deadline bounds the other side.
+   */
   #clientIdleAt(toUpstream: Half, scale: number): number {
     return toUpstream.hasEnded ? NEVER : this.#toUpstream.dataAt + this.#options.current.clientIdleMs * scale
   }
@@ -247,8 +257,8 @@ export class Deadlines {
   /** When anything last moved after one side ended. */
   #movedAt(toUpstream: Half): number {
     const receivedAt = (toUpstream.hasEnded ? this.#toClient : this.#toUpstream).receivedAt
-    // Both directions count: what the ended side had sent may still be on its way to a slow reader, and megabytes of it
-    // wait in the kernel when our own queue is empty.
+    // Both directions count: the last bytes of the ended side may still be on their way to a slow reader, and
+    // megabytes of them wait in the kernel when our own queue is empty.
     return Math.max(this.#halfClosedAt ?? 0, receivedAt, this.activeAt)
   }
 
@@ -274,7 +284,7 @@ function lookCloser(...sinks: Endpoint[]): void {
   for (const sink of sinks) if (sink.queued > 0) sink.measure()
 }
 
-/** A side that has not ended, after the other has. */
+/** The bound of the side that has not ended, after the other has. */
 function halfCloseBound(toUpstream: Half): Bound {
   return {
     key: 'deadlines.halfClose',

@@ -1,10 +1,11 @@
-// The end of a pair, once there is a Close: both peers are parted from, each by itself (leave.ts), in the manner that `mannerFor` says.
+// The end of a pair after its Close: the pair parts from each peer by itself (leave.ts), in the manner that
+// `mannerFor` chooses.
 //
-//     close -----------------------------------------> both leave        --> both descriptors are gone
-//           --> hearing: the upstream is told, and what it still answers to what was accepted goes on to the client,
-//               which is told after that, when `closeMs` are over, or where the upstream goes over a limit
+//     close --> both leave --> both descriptors are gone
+//           --> hearing: the upstream gets its goodbye, and its answers to bytes accepted before go on to the client.
+//               The client's goodbye follows them, or comes after `closeMs`, or where the upstream goes over a limit
 //
-// If bytes are dropped after all the record says how many, and then the end was not `eof`.
+// If bytes are dropped after all, the record says how many, and the end is not `eof`.
 
 import { closeFromError, isForced, makeClose } from '../core/close.ts'
 import type { Close, PeerSide } from '../core/close.ts'
@@ -34,10 +35,10 @@ export class Ending {
   readonly #close: Close
   readonly #client: Leave
   readonly #upstream: Leave
-  /** Until when the upstream is heard out; null once the client was told. */
+  /** Until when the upstream is heard out; null once the client's goodbye is sent. */
   #hearsUntil: number | null = null
 
-  /** `close` is what the manner of the end goes by; the record has its words already. */
+  /** `close` chooses the manners; the record already has its own wording of it. */
   constructor(parts: EndingParts, close: Close) {
     const now = parts.now()
     this.#parts = parts
@@ -74,12 +75,12 @@ export class Ending {
     leave.begin(manner, farewell === 'awaited', now())
   }
 
-  /** The half that goes on relaying. */
+  /** Whether `half` still relays, because the upstream is heard out. */
   isHearing(half: Half): boolean {
     return this.#hearsUntil !== null && half === this.#parts.toClient
   }
 
-  /** Its last answer has come, or there will be none. */
+  /** The upstream's last answer has come, or none will come. */
   #tellClient(): void {
     if (this.#hearsUntil === null) return
     this.#hearsUntil = null
@@ -89,7 +90,10 @@ export class Ending {
     if (!toUpstream.sink.isClosed) toUpstream.sink.resume()
   }
 
-  /** Of a later cause: one that cannot wait ends it at once. A limit of the upstream that is heard has left bytes out: nothing may follow the gap. */
+  /**
+   * A later cause. One that cannot wait ends the pair at once. A limit that the heard upstream goes over has
+   * left bytes out: nothing may follow the gap.
+   */
   onClose(close: Close): void {
     if (isForced(close)) this.giveUp(close)
     else if (close.side === 'upstream') this.#tellClient()
@@ -104,7 +108,7 @@ export class Ending {
       half.source.conclude()
       return true
     }
-    // The client's bytes are of no use to anybody now, and its answer is not due yet.
+    // Nobody can use the client's bytes any more, and its answer is not due yet.
     if (this.#hearsUntil !== null) {
       half.flow.received += length
       return false
@@ -112,7 +116,7 @@ export class Ending {
     return half.hear(bytes, length)
   }
 
-  /** A meter or a sink of the half that is heard lets it go on. */
+  /** A meter or a sink lets the heard half go on. */
   onHeard(): void {
     if (this.#parts.dialogue!.hasHeardOut === true) this.#tellClient()
   }
@@ -126,7 +130,7 @@ export class Ending {
     if (endpoint.side === 'upstream') this.#tellClient()
     else this.#hearsUntil = null
     const leave = endpoint.side === 'client' ? this.#client : this.#upstream
-    // What the kernel held is not known any more; what waited here was not taken.
+    // What the kernel held is unknown now; what waited here was not taken.
     if (leave.isGivenUp || endpoint.queued <= this.#lastWord(leave)) return
     const cause =
       error === null
@@ -147,7 +151,7 @@ export class Ending {
 
   get #patience(): Patience {
     const { closeMs, writeMs } = this.#parts.options.deadlines.current
-    // Of a peer that left, the other is owed what it said as while it was there.
+    // After a peer left, its last bytes are owed to the other for `writeMs`, as while it was there.
     const isLegacy =
       (this.#close.reason === 'reset' || this.#close.reason === 'aborted') && Number.isFinite(writeMs)
     return { closeMs, owedMs: isLegacy ? writeMs : closeMs }
@@ -164,7 +168,7 @@ export class Ending {
     )
   }
 
-  /** It cannot wait any longer: both are reset, at once. */
+  /** The end cannot wait any longer: both peers are reset, at once. */
   giveUp(cause: Close | null): void {
     this.#hearsUntil = null
     this.#giveUp(this.#client, cause)
@@ -195,13 +199,13 @@ export class Ending {
     return (side === 'client' ? this.#client : this.#upstream).lastDrainAt(now)
   }
 
-  /** When the first of the two is given up if nothing moves any more. */
+  /** When the first of the two partings is given up, if nothing moves any more. */
   get closesBy(): number {
     return Math.min(this.#client.dueAt(this.#patience), this.#upstream.dueAt(this.#patience))
   }
 }
 
-/** The end that stood, and the bug of ours that came after it. */
+/** The end that was decided, with the bug of ours that came after it. */
 export function alsoBroken(end: Close, error: unknown): Close {
   return { ...end, detail: `${end.detail ?? end.reason}; then internal_error: ${bugDetail(error)}` }
 }

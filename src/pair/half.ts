@@ -4,10 +4,11 @@
 //        ^                                                                |
 //        +------ paused while what the next read may bring would not fit -+
 //
-// The bound is a true one: a half reads only while its queue has room for a whole read, so that no more than
-// `highBytes` ever wait, whatever the peers do. With rate limits it reads only while its bucket allows it, too (meter.ts).
-// And it has a share of each turn of the event loop (core/turns.ts): what is over that is not read before the next. Where a read
-// holds more frames than a share pays for, the rest of it waits here; at most one read does.
+// The bound is strict: a half reads only while its queue has room for a whole read, so no more than
+// `highBytes` ever wait, whatever the peers do. With rate limits it reads only while its bucket allows it,
+// too (meter.ts). And it has a share of each turn of the event loop (core/turns.ts): beyond it, it reads
+// nothing before the next turn. Where a read holds more frames than the share pays for, the rest of that read
+// waits here; at most one read does.
 
 import type { Close } from '../core/close.ts'
 import type { Direction, Flow } from '../core/connection.ts'
@@ -17,29 +18,30 @@ import type { Dialogue } from './dialogue.ts'
 import type { HalfRates, Meter, Metered } from '../limits/meter.ts'
 
 export interface BufferOptions {
-  /** No more than this waits in a half. */
+  /** The most that waits in a half. */
   highBytes: number
-  /** A paused half reads again when no more than this waits (and a whole read fits). */
+  /** A paused half reads again once no more than this waits (and a whole read fits). */
   lowBytes: number
   /** The most that one read can bring; at most `highBytes`. */
   readBytes: number
 }
 
-/** Why a source is not read; a set of bits, and it is read only when none is left. */
+/** Reasons not to read a source, a set of bits: the half reads when none is left. */
 const SINK = 1
 const BUCKET = 2
 const DIALOGUE = 4
 const TURN = 8
 
 /**
- * Of a peer that was told goodbye so much is read to hear its answer, as a share is counted; then it is not read any more. An
- * innocent one has little on its way, or is told by the FIN that follows; a flood would keep us scanning for `deadlines.close`.
+ * The most that is read from a peer after our goodbye, to hear its answer, counted as a share is; then
+ * reading stops. An innocent peer has little on its way, or learns of the end by the FIN that follows; a
+ * flood would keep us scanning for `deadlines.close`.
  */
 const LATE = 4 * 1024 * 1024
 
 /** The pair that a half belongs to. */
 export interface HalfOwner {
-  /** The half's turn has come, at a bucket or in the event loop; the pair calls its `onTurn`. */
+  /** The half may go on, by its bucket or by its share of the event loop; the pair calls its `onTurn`. */
   onTurn(half: Half): void
   /** The source sent its first byte. */
   onFirstByte(half: Half): void
@@ -64,16 +66,16 @@ export class Half implements Worker, Metered {
   readonly #share: Share
   /** The source sent FIN. */
   hasEnded = false
-  /** The rate limits of this half; null, as it mostly is, where there are none. */
+  /** The rate limits of this half; null for most halves, which have none. */
   meter: Meter | null = null
   #blockers = 0
-  /** The rest of a read that has to wait, for a token or for a turn. */
+  /** The rest of a read that waits for a token or for a turn. */
   #rest: Buffer | null = null
   #relaying: Buffer | null = null
   #hasEndBehindRest = false
   #late = LATE
   #isLast = false
-  /** Changes whenever data passes; control traffic (pings) does not change it. What `idle` is judged by. */
+  /** Changes whenever data passes, not with control traffic (pings): `idle` is judged by it. */
   activity = 0
 
   constructor(
@@ -95,8 +97,8 @@ export class Half implements Worker, Metered {
   }
 
   /**
-   * The source is not read. Node does not read a paused socket at all, so neither its FIN nor its RST is seen until it is
-   * resumed: where the sink does not keep up, its write deadline is what ends such a pair.
+   * The source is not read. Node does not read a paused socket at all, so we see neither its FIN nor its RST
+   * before `resume`: where the sink does not keep up, the sink's write deadline ends such a pair.
    */
   get isPaused(): boolean {
     return this.#blockers !== 0 || this.source.carrier?.isHeld === true
@@ -107,12 +109,12 @@ export class Half implements Worker, Metered {
     return (this.#blockers & SINK) !== 0
   }
 
-  /** The source is not read because of a rate limit: nobody is to blame for the silence. */
+  /** The source is not read because of a rate limit: its silence is nobody's fault. */
   get isDelayed(): boolean {
     return (this.#blockers & BUCKET) !== 0 || this.source.carrier?.isHeld === true
   }
 
-  /** Takes what the source read; false when the source must pause. */
+  /** Takes bytes that the source read; returns false when the source must pause. */
   relay(bytes: Buffer, length: number): boolean {
     this.flow.received += length
     if (this.flow.firstMs < 0) this.#owner.onFirstByte(this)
@@ -127,37 +129,40 @@ export class Half implements Worker, Metered {
     return this.#mayRead()
   }
 
-  /** How many frames that cost so much each may still be looked at in this turn; at least one. */
+  /** How many frames of this cost each the turn still pays for; at least one. */
   affords(cost: number): number {
     return this.#isLast ? Number.POSITIVE_INFINITY : Math.max(1, Math.floor(this.#share.left / cost))
   }
 
-  /** Work was done for this half beside the bytes that it read. */
+  /** Charges the share for work beside the bytes that the half read. */
   spend(cost: number): void {
     this.#share.spend(cost)
   }
 
-  /** `bytes[start..end)` are looked at in the next turn of this half. */
+  /** Keeps `bytes[start..end)` for the next turn of this half. */
   waitWith(bytes: Buffer, start: number, end: number): void {
     this.keepRest(bytes, start, end)
     this.#waitTurn()
   }
 
-  /** Keeps what the dialogue is given again when this half goes on. */
+  /** Keeps bytes that the dialogue gets again when this half goes on. */
   keepRest(bytes: Buffer, start: number, end: number): void {
-    // Bytes that were kept before are copied again only where most of their memory would be kept for little.
+    // Bytes already kept are copied only where a small rest would hold on to a much larger buffer.
     const isOwn = bytes === this.#relaying && (end - start) * 2 > bytes.buffer.byteLength
     this.#rest = isOwn ? bytes.subarray(start, end) : copyOf(bytes, start, end)
   }
 
-  /** The bytes that are kept, once: for a dialogue that looks at them in another way. */
+  /** Takes the kept bytes out, for a dialogue that reads them in another way. */
   takeRest(): Buffer | null {
     const rest = this.#rest
     this.#rest = null
     return rest
   }
 
-  /** The source has ended: true while what it sent before is still kept. `isEndDue` tells when it is not. */
+  /**
+   * The source has ended; returns true while earlier bytes are still kept. Once they are gone, `isEndDue` is
+   * true.
+   */
   putsEndOff(): boolean {
     return (this.#hasEndBehindRest = this.#rest !== null)
   }
@@ -172,14 +177,16 @@ export class Half implements Worker, Metered {
     this.sink.write(bytes, start, end)
   }
 
-  /** Sends on a whole head of HTTP/1.1, in latin1: a character is a byte. */
+  /** Sends on a whole HTTP/1.1 head, in latin1: a character is a byte. */
   forwardHead(text: string): void {
     if (this.sink.writeHead === undefined) return forwardText(this, text)
     this.flow.sent += text.length
     this.sink.writeHead(text)
   }
 
-  /** The dialogue can use nothing of the source now: what it sends next waits in its own socket. */
+  /**
+   * Stops reading while the dialogue can use nothing of the source: what it sends waits in its own socket.
+   */
   hold(): void {
     this.#blockers |= DIALOGUE
   }
@@ -189,7 +196,7 @@ export class Half implements Worker, Metered {
     if ((this.#blockers & DIALOGUE) !== 0) this.#unblock(DIALOGUE)
   }
 
-  /** The limits draw from others from here on. */
+  /** The limits draw from other buckets from now on. */
   drawFrom(rates: HalfRates): void {
     if (this.meter === null) return
     this.meter.drawFrom(rates)
@@ -201,14 +208,14 @@ export class Half implements Worker, Metered {
     }
   }
 
-  /** Reads from another endpoint from here on. */
+  /** Reads from another endpoint from now on. */
   readFrom(source: Endpoint): void {
     this.source = source
     this.hasEnded = false
     if (this.#blockers !== 0) source.pause()
   }
 
-  /** Writes to another endpoint from here on. */
+  /** Writes to another endpoint from now on. */
   writeTo(sink: Endpoint): void {
     this.sink = sink
     this.onSinkProgress()
@@ -247,7 +254,7 @@ export class Half implements Worker, Metered {
     this.#owner.close(close)
   }
 
-  /** The sink took bytes: reads on if there is room again. */
+  /** The sink took bytes: the half reads again if there is room. */
   onSinkProgress(): void {
     if (!this.isBackpressured) return
     const { highBytes, lowBytes, readBytes } = this.#buffers
@@ -255,16 +262,19 @@ export class Half implements Worker, Metered {
     this.#unblock(SINK)
   }
 
-  /** The turn of this half at its bucket, or in the event loop: what was kept goes on, then the source is read again if it may. */
+  /**
+   * The half's turn, by its bucket or in the event loop: kept bytes go on first, then the source is read
+   * again if it may be.
+   */
   onTurn(): void {
     if ((this.#blockers & TURN) === 0 && this.meter?.isWaiting !== true) this.#relayRest()
-    // What is relayed in a turn of the event loop may have to wait for a token in its turn.
+    // Bytes that are relayed in their turn of the event loop may still have to wait for a token.
     if (this.meter === null || this.meter.mayRead()) this.#blockers &= ~BUCKET
     else this.#blockers |= BUCKET
     if (this.#blockers === 0) this.source.resume()
   }
 
-  /** The source is gone: what was accepted of it goes on in this turn. */
+  /** The source is gone: the bytes accepted from it go on in this turn. */
   withoutWaiting(): this {
     this.#isLast = true
     this.leave()
@@ -280,13 +290,13 @@ export class Half implements Worker, Metered {
     this.#relaying = null
   }
 
-  /** The source has said its last word: what follows is read for its FIN alone, and only so much of it. */
+  /** The source has said its last word: the half reads on for its FIN alone, and at most LATE bytes. */
   discard(length: number): void {
     this.#late -= length
     if (this.#late <= 0) this.hold()
   }
 
-  /** Bytes of a peer that was told goodbye; false once too many came for an answer. */
+  /** Bytes of a peer that got our goodbye; returns false once they are too many for an answer. */
   hear(bytes: Buffer, length: number): boolean {
     this.flow.received += length
     this.#late -= length
@@ -295,7 +305,7 @@ export class Half implements Worker, Metered {
     return this.#late > 0
   }
 
-  /** It relays no more, and waits for nothing. */
+  /** Ends all relaying and waiting. */
   leave(): void {
     this.meter?.leave()
     this.#share.leave()
@@ -309,18 +319,18 @@ export class Half implements Worker, Metered {
   }
 }
 
-/** In memory of its own: the read buffer is everybody's. */
+/** Copied into memory of its own, because all sockets share the read buffer. */
 function copyOf(bytes: Buffer, start: number, end: number): Buffer {
   const copy = Buffer.allocUnsafeSlow(end - start)
   bytes.copy(copy, 0, start, end)
   return copy
 }
 
-/** Heads are written here on their way: one for the process. */
+/** The buffer that heads are encoded into before they are forwarded: one for the process. */
 let scratch: Buffer = Buffer.allocUnsafeSlow(16_384)
 
 function forwardText(half: Half, text: string): void {
-  // Headers of ours may make a head longer than its bound.
+  // Headers that we add may make a head longer than its bound.
   if (text.length > scratch.length) scratch = Buffer.allocUnsafeSlow(2 * text.length)
   half.forward(scratch, 0, scratch.write(text, 0, 'latin1'))
 }

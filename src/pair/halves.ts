@@ -1,4 +1,4 @@
-// Both directions of a pair, made together.
+// The two halves of a pair, made together.
 
 import type { Connection } from '../core/connection.ts'
 import { turnsOf } from '../core/turns.ts'

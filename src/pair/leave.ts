@@ -1,28 +1,33 @@
-// One peer of a pair that has ended: it is told, takes its last bytes, and takes leave.
+// The parting from one peer of a pair that has ended: the peer gets our goodbye, takes its last bytes, and
+// ends.
 //
-//     begin --flush---> [ last bytes ] --> FIN --> its FIN             each of these for as long as it makes progress, and no longer
-//           --deliver-> [ last bytes ] --> RST                         than `closeMs` without (`writeMs`, for what a peer that left has
-//           --awaited-> [ last bytes, a last word ] --> its answer     left behind)
+//     begin --flush---> [ last bytes ] --> FIN --> its FIN
+//           --deliver-> [ last bytes ] --> RST
+//           --awaited-> [ last bytes, a last word ] --> its answer
 //           --drop, reset: at once
 //
-// Stops a peer that takes nothing. Does not kill one that takes little: the kernel is asked, as `deadlines.write` does, and each byte that is
-// found taken begins the wait anew; so does the last one, and the answer has all of `closeMs` from there. A peer that trickles is for `limits.minRate` to end.
+// Each step lasts as long as it makes progress, and no longer than `closeMs` without (`writeMs` for bytes
+// that a peer left behind).
+//
+// Stops a peer that takes nothing. Does not kill one that takes little: we ask the kernel, as
+// `deadlines.write` does, and each byte found taken restarts the wait; so does the last one, and the answer
+// has all of `closeMs` from there. `limits.minRate` is there to end a peer that trickles.
 
 import type { Manner } from '../core/close.ts'
 import type { Half } from './half.ts'
 import { Motion } from './progress.ts'
 
-/** A peer that has not answered a goodbye for so long gets FIN as well: there are services that know no other end. */
+/** A peer that does not answer our goodbye for so long gets FIN as well: some services know no other end. */
 const ANSWER_MS = 1000
 
-/** The wrapping of a last word (a record of TLS, its close_notify): nobody's data. */
+/** The most that may wrap a last word without being anybody's data: a TLS record, its close_notify. */
 const WRAPPING_BYTES = 64
 
-/** Of a FIN, as the kernels of both hosts count it for a moment. */
+/** The size of a FIN, as the kernels of both hosts count it for a moment. */
 const FIN_BYTES = 2
 
 export interface Patience {
-  /** Milliseconds without progress: for what is owed, for the rest of a leave. */
+  /** Milliseconds without progress: for owed bytes, and for the rest of the parting. */
   owedMs: number
   closeMs: number
 }
@@ -34,13 +39,13 @@ export class Leave {
   #isGivenUp = false
   #hasEnded = false
 
-  /** From the peer that `half` sends to. */
+  /** Parts from the peer that `half` sends to. */
   constructor(half: Half, now: number) {
     this.half = half
     this.#motion = new Motion(half, false, now)
   }
 
-  /** Parts from it: `isAwaited`, once it has answered. */
+  /** Begins to part; with `isAwaited`, a flush ends our half only after the peer's answer or ANSWER_MS. */
   begin(manner: Manner, isAwaited: boolean, now: number): void {
     this.#manner = manner
     this.#motion.restart(now)
@@ -51,17 +56,17 @@ export class Leave {
     sink.close(manner)
   }
 
-  /** It was let go with bytes that it had not taken by ourselves, so its end tells nothing new. */
+  /** We let it go with bytes that it had not taken, so its end tells nothing new. */
   get isGivenUp(): boolean {
     return this.#isGivenUp
   }
 
-  /** When it last took something; see `ConnectionOwner.lastDrainAt`. */
+  /** When the peer last took something; see `ConnectionOwner.lastDrainAt`. */
   lastDrainAt(now: number): number {
     return this.#motion.surelyMovedAt(now)
   }
 
-  /** When patience is over, if nothing moves any more. */
+  /** When patience ends if nothing moves any more. */
   dueAt(patience: Patience): number {
     return this.half.sink.isClosed || this.#isGivenUp
       ? Number.POSITIVE_INFINITY
@@ -72,17 +77,20 @@ export class Leave {
     return this.half.sink.unacked > 0 ? owedMs : closeMs
   }
 
-  /** So little is not taken, as far as was looked, that it may be our FIN: nothing is owed then, and nothing else would look again soon. */
+  /**
+   * So few bytes are not taken, as of the last look, that they may be our FIN: then nothing is owed, and
+   * nothing else would look again soon.
+   */
   get #isPerhapsFin(): boolean {
     const { queued, unacked } = this.half.sink
     return queued === 0 && unacked > 0 && unacked <= FIN_BYTES
   }
 
-  /** Looks whether it moves; true once its time is over. */
+  /** Looks for progress; returns true once the time is over. */
   sweep(patience: Patience, now: number): boolean {
     const { sink } = this.half
     if (this.#manner === null || sink.isClosed) return false
-    // A second call closes it even where RST is not possible at once.
+    // A second call closes the socket even where RST is not possible at once.
     if (this.#isGivenUp) {
       sink.close('reset')
       return false
@@ -99,7 +107,10 @@ export class Leave {
     this.half.sink.end()
   }
 
-  /** RST, which frees the kernel's queue too. Returns how many bytes are dropped by it; `lastWord` is what of them was but our goodbye. */
+  /**
+   * RST, which frees the kernel's queue too. Returns how many bytes it drops; 0 where they were no more than
+   * our goodbye of `lastWord` bytes.
+   */
   giveUp(lastWord: number): number {
     const { sink } = this.half
     if (sink.isClosed || this.#isGivenUp) return 0

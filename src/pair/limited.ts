@@ -1,4 +1,4 @@
-// The limits of a pair that has any: a meter for each half that draws from a bucket, and the least rate.
+// The rate limits of a pair: a meter for each half that draws from a bucket, and the least rate.
 
 import { Meter } from '../limits/meter.ts'
 import type { HalfRates, PairLimits } from '../limits/meter.ts'
@@ -11,7 +11,10 @@ export interface Limited {
   readonly toClient: Half
 }
 
-/** Gives the halves of `pair` their meters, and returns its least rate; null where there is none. `readBytes` is what a read can bring. */
+/**
+ * Gives the halves of `pair` their meters, and returns its least rate, or null. `readBytes` is the most that
+ * one read brings.
+ */
 export function limitHalves(
   pair: Limited,
   connection: Connection,
@@ -31,7 +34,10 @@ export function limitHalves(
   return minRate && new MinRate(minRate, pair, () => limits.report('minRate', 'close', minRate.isEnforced))
 }
 
-/** The connection is another client's from here on, or nobody's: its halves draw from what is that client's. */
+/**
+ * Lets the halves draw from the buckets of another client, after the connection's client has changed (or
+ * become nobody).
+ */
 export function drawAnew(
   { toUpstream, toClient }: Limited,
   connection: Connection,

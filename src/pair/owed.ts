@@ -1,13 +1,13 @@
-// Whether somebody waits for something that an end of the pair now would take away: bytes, or an answer.
+// Whether a peer waits for something that an end of the pair now would take away: bytes, or an answer.
 //
-// TCP says of opaque bytes only their order: if the last ones went to the upstream, they may be a question that is not answered yet (a
-// query of nine seconds looks as idle as a connection of a pool). A conversation with messages is told of its end in words (a Close frame),
-// so there only a message that is cut counts.
+// Of opaque bytes TCP shows only the order: if the last ones went to the upstream, they may be a question
+// without its answer so far (a query of nine seconds looks as idle as a connection of a pool). A conversation
+// with messages announces its end in words (a Close frame), so there only a truncated message counts.
 
 import type { Dialogue } from './dialogue.ts'
 import type { Half } from './half.ts'
 
-/** `lastWord`: the half that read last; null where neither side has said anything. */
+/** `lastWord`: the half that read last; null before either side has sent anything. */
 export function isOwed(
   toUpstream: Half,
   toClient: Half,
@@ -15,11 +15,11 @@ export function isOwed(
   dialogue: Dialogue | null,
 ): boolean {
   for (const { sink, isDelayed } of [toUpstream, toClient])
-    // What a stream has, and its peer would take, is on its way.
+    // Bytes that wait only for a stream's carrier are queued, not `unacked`: they are on their way.
     if (isDelayed || Math.min(sink.queued, sink.unacked) > 0 || (sink.assembling ?? 0) > 0) return true
-  // One that leaves between two messages takes nothing along, in whatever order both end.
+  // An end between two messages takes nothing away, in whatever order both sides end.
   if (dialogue?.isAtRest !== undefined) return !dialogue.isAtRest
-  // One side has said all it has to say, and the other has not: what it says is what the first waits for.
+  // One side has ended and the other has not: the first waits for what the other still sends.
   if (toUpstream.hasEnded !== toClient.hasEnded) return true
   if (dialogue === null) return lastWord === toUpstream
   return dialogue.isOwing(toClient)

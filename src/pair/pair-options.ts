@@ -9,15 +9,15 @@ import type { DeadlineOptions } from './deadlines.ts'
 import type { BufferOptions } from './half.ts'
 
 export interface PairDeadlines extends DeadlineOptions {
-  /** Milliseconds that the last flush and a closing handshake may take. */
+  /** Milliseconds without progress that the last flush and a closing handshake may take. */
   closeMs: number
 }
 
 export interface PairOptions {
   buffers: BufferOptions
-  /** For the client, where they differ: a sink that bounds itself. */
+  /** For the direction to the client, where its sink bounds itself; absent: `buffers`. */
   toClientBuffers?: BufferOptions
-  /** Judged by what they are now, also of a pair that is open. */
+  /** Read at each judgement: a reload changes open pairs too. */
   deadlines: Live<PairDeadlines>
   /** Milliseconds of silence before TCP probes a peer; Infinity is off. */
   tcpKeepAliveMs: number
@@ -29,7 +29,7 @@ export interface PairContext {
   /** 0..1, for the jitter of lifetimes. */
   random: () => number
   strain: Strain
-  /** Called once, when both sides are gone and `connection.end` says why. */
+  /** Called once, when both sides are gone and `connection.end` has the reason. */
   onClosed: (connection: Connection) => void
   /** Absent where the listener limits nothing. */
   limits?: PairLimits

@@ -1,11 +1,11 @@
-// A pair: two halves over two endpoints, and one Close. It ends as one.
+// A pair: two halves over two endpoints, and one Close. Both directions end together.
 //
-//     client  --> toUpstream (Half) -->  upstream        open      both directions flow
-//     client  <-- toClient   (Half) <--  upstream        lingering one source sent FIN; it was passed on, the other half goes on
-//                                                        closing   `close` was called: each side is parted from in its manner
-//     any end --> close(Close), the first wins           closed    both descriptors are gone; nothing of the pair is left
+//     client --> toUpstream (Half) --> upstream      open       both directions flow
+//     client <-- toClient   (Half) <-- upstream      lingering  one source's FIN was passed on; the other half goes on
+//                                                    closing    `close` was called: each peer gets its goodbye
+//     any end --> close(Close), the first wins       closed     both descriptors are gone; nothing is left
 //
-// The pair never dials. Its maker gives both endpoints away.
+// The pair never dials. Its maker hands both endpoints over to it.
 
 import type { Swept } from '../core/clock.ts'
 import { closeFromError, isPatient, makeClose, type Close, type PeerSide } from '../core/close.ts'
@@ -28,7 +28,7 @@ import { describePair } from './waits.ts'
 
 export type { PairContext, PairOptions } from './pair-options.ts'
 
-/** A pair of this age is probed from now on. A reconnect storm of short-lived ones is spared the system calls. */
+/** The age at which TCP keep-alive is set; short-lived pairs of a reconnect storm cost no system calls. */
 const SETTLED_MS = 1000
 
 type State = 'open' | 'lingering' | 'closing' | 'closed'
@@ -48,12 +48,12 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
   readonly #context: PairContext
   #state: State = 'open'
   #isSettled = false
-  /** From the Close on. */
+  /** Null until the Close. */
   #ending: Ending | null = null
   /** The peer that sent FIN first: the side of an `eof`. */
   #firstEnded: PeerSide | null = null
   #lastWord: Half | null = null
-  /** The upstream's bytes to a client that has ended; of a conversation without messages. */
+  /** The upstream's bytes to a client that has sent FIN; only where there is no dialogue. */
   #afterword: Afterword | null = null
 
   constructor(
@@ -86,7 +86,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
     sweep.add(this)
   }
 
-  /** Starts to relay; `early` is what each side had sent before the pair was made. */
+  /** Starts to relay, beginning with the bytes that each side sent before the pair was made. */
   start(earlyFromClient: Buffer, earlyFromUpstream: Buffer): void {
     this.#startHalf(this.toClient, earlyFromUpstream)
     this.#startHalf(this.toUpstream, earlyFromClient)
@@ -98,7 +98,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
     else half.source.pause()
   }
 
-  /** Goes on with another upstream, perhaps none; the one before is somebody else's from here on. For a dialogue between two messages. */
+  /** Changes the upstream (perhaps to none) between two messages; the former one has another owner now. */
   turnTo(upstream: Endpoint): void {
     this.#upstream = upstream
     this.#isSettled = false
@@ -108,7 +108,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
     this.toClient.readFrom(upstream)
   }
 
-  /** Gives the client away to another protocol: the pair is over, and nobody is told. */
+  /** Hands the client over to another protocol: the pair is over, without a report. */
   giveAway(): Endpoint {
     this.#leave()
     return this.#client
@@ -174,7 +174,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
     try {
       const mayRead =
         this.#ending === null ? half.relay(bytes, length) : this.#ending.onBytes(half, bytes, length)
-      // The dialogue may have given it away meanwhile: it is not ours to pause.
+      // If the dialogue gave the endpoint away meanwhile, it is not ours to pause.
       return mayRead || endpoint !== half.source
     } catch (error) {
       this.#onBroken(error)
@@ -247,7 +247,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
       this.#dialogue?.onUpstreamClosed?.(error) === true
     )
       return
-    // The bytes that were read of it go on.
+    // The bytes already read from it go on first.
     if (this.#ending?.isHearing(half) !== false) this.onTurn(half.withoutWaiting())
     try {
       if (this.#ending !== null) this.#ending.onClosed(endpoint, error)
@@ -260,17 +260,17 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
     if (this.#client.isClosed && this.#upstream.isClosed) this.#finish()
   }
 
-  /** A peer that is gone after the last word of the protocol makes no other end. */
+  /** A peer that is gone after the protocol's last word does not change the end. */
   #closeFrom(close: Close): void {
     const end =
       this.#dialogue?.concluded?.(`then ${close.reason} by the ${close.side} (${close.detail})`) ?? close
     this.close(end)
     if (this.#connection.end !== close) return
-    // For the client it stays the RST that it is.
+    // The client still gets the RST; only the record is corrected.
     this.#connection.end = this.#afterword?.explain(close, this.toClient.sink.queued) ?? close
   }
 
-  /** The only way a pair ends before both peers have ended by themselves. The first call wins, unless its end can wait and has to. */
+  /** The only way a pair ends before both peers have ended. The first call wins, unless it is postponed. */
   close(close: Close): void {
     if (this.#state === 'closed') return
     if (this.#ending !== null) return this.#ending.onClose(close)

@@ -1,4 +1,5 @@
-// Whether a peer moves: what a sweep compares with the last one, and the closer look before a wait is held to be over.
+// The progress of a peer: the counters that a sweep compares with the last one's, and the closer look before
+// a wait counts as over.
 
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { PATIENT_SWEEPS } from '../endpoint/kernel-queue.ts'
@@ -7,23 +8,26 @@ import { note } from '../core/timeline.ts'
 import type { Connection } from '../core/connection.ts'
 import type { Half } from './half.ts'
 
-/** A slow reader may look stalled for longer; overload must not take it for one (it waits for twice this). */
+/**
+ * A slow reader may look stalled for longer; overload must not take it for stalled (it waits for twice this).
+ */
 export const MAX_UNSURE_MS = 1000
 
 /**
- * Whether a wait that is due was looked at closely enough: Linux shows what a peer takes by thirds of a send buffer, a
- * megabyte on loopback, so a slow reader looks stalled. The kernel is asked from a quarter of the wait on; two answers are
- * compared, and the last must have been asked for when the wait was due (our own process may have stood still before).
+ * Whether a due wait was looked at closely enough. Linux shows a peer's progress by thirds of a send buffer,
+ * a megabyte on loopback, so a slow reader looks stalled. From a quarter of the wait on we ask the kernel; we
+ * compare two answers, and ask for the last one when the wait is due (our own process may have stood still
+ * before).
  */
 export class CloseLook {
   #movedAt = -1
   #before = 0
   #atDue: number | null = null
   #sweepsDue = 0
-  /** Two answers of the kernel were compared, and nothing had moved. */
+  /** We compared two answers of the kernel, and nothing had moved. */
   isSure = false
 
-  /** `movedAt` is when the wait began, `now` is in it; true once it may be ended. */
+  /** `movedAt`: when the wait began; `now`: the present moment of it. Returns true once the wait may end. */
   isDue(sink: Endpoint, movedAt: number, ms: number, now: number): boolean {
     if (movedAt !== this.#movedAt) {
       this.#movedAt = movedAt
@@ -36,7 +40,7 @@ export class CloseLook {
     if (quietMs >= ms / 4) sink.measure()
     if (quietMs < ms) return false
     this.#atDue ??= sink.measurements
-    // Every wait has a bound, also where the answers do not come.
+    // Every wait keeps its bound, also where the answers do not come.
     return (
       sink.measurements >= Math.max(this.#before + 2, this.#atDue + 1) || ++this.#sweepsDue > PATIENT_SWEEPS
     )
@@ -52,13 +56,16 @@ export class Progress {
   #wasPaused = false
   #wasDelayed = false
   #messages = 0
-  /** Data came from the source, or a slow sink took some, or a rate limit held it back. */
+  /** Data came from the source, a slow sink took some, or a rate limit held it back. */
   activeAt: number
-  /** Data came from the source, or it was not read: a source that we do not read cannot be blamed for its silence. */
+  /**
+   * Data came from the source, or we did not read it: a source that we do not read is not to blame for its
+   * silence.
+   */
   dataAt: number
   /** The sink took bytes, or was owed none. */
   lastDrainAt: number
-  /** Anything came from the source, or it was not read. */
+  /** Anything came from the source, or we did not read it. */
   receivedAt: number
 
   constructor(now: number) {
@@ -71,13 +78,13 @@ export class Progress {
     this.notePace(half, now, sinceMs)
     if (half.activity !== this.#activity) this.activeAt = this.dataAt = now
     if (half.flow.received !== this.#received) this.receivedAt = now
-    // One that was paused at the last sweep was resumed since: perhaps just now, and nothing was read yet.
+    // A source paused at the last sweep was resumed since: perhaps just now, and nothing is read yet.
     if (half.isPaused || this.#wasPaused) this.dataAt = this.receivedAt = now
-    // The sink is not to blame either: what the limit delays is not idle.
+    // The sink is not to blame either: bytes that a limit delays are not idle.
     if (half.isDelayed || this.#wasDelayed) this.activeAt = now
     const unacked = half.sink.unacked
     const taken = half.flow.sent - unacked
-    // It falls when `unacked` is looked at closer and turns out to be more; that is no progress.
+    // `taken` falls when a closer look finds more `unacked`; that is no progress.
     const hasTaken = taken > this.#taken
     if (hasTaken && connection.timeline?.isStalled(half.sink.side) === true)
       note(connection, 'went_on', now, half.sink.side)
@@ -85,7 +92,7 @@ export class Progress {
       this.activeAt = now
       half.flow.peaks = raised(half.flow.peaks, 3, now - this.lastDrainAt)
     }
-    // Bytes that began to wait since the last sweep may have done so just now.
+    // Bytes that began to wait since the last sweep may have begun just now.
     if (hasTaken || this.#owed === 0) this.lastDrainAt = now
     this.#activity = half.activity
     this.#received = half.flow.received
@@ -95,7 +102,7 @@ export class Progress {
     this.#owed = unacked
   }
 
-  /** How fast and after how long: for whoever asks what its peers do. */
+  /** Raises the flow's peaks: how fast the source sends, and after how long a silence. */
   notePace(half: Half, now: number, sinceMs: number): void {
     const { flow } = half
     if (flow.received === this.#received) return
@@ -106,12 +113,12 @@ export class Progress {
     this.#messages = flow.messages
   }
 
-  /** The other direction moved: its own source has been silent that long in a connection that is in use. */
+  /** The other direction moved: this source has been silent that long in a connection that is in use. */
   noteSilence({ flow }: Half, now: number): void {
     if (now > this.dataAt) flow.peaks = raised(flow.peaks, 2, now - this.dataAt)
   }
 
-  /** A pause of a moment, as every write of TLS brings, is none: two sweeps in a row have to find it. */
+  /** Notes a pause that two sweeps in a row find: shorter ones come with every write of TLS. */
   #watch({ isBackpressured, source: { side } }: Half, now: number, connection: Connection): void {
     const isKnown = connection.timeline?.isHeldBack(side) === true
     if (isBackpressured && this.#wasPaused && !isKnown) note(connection, 'held_back', now, side)
@@ -119,7 +126,10 @@ export class Progress {
   }
 }
 
-/** Whether one direction moves on its last way: its sink takes, as fine as the kernel tells, and (if that counts) its source sends. */
+/**
+ * Whether one direction moves at its end: its sink takes bytes, by the kernel's finest count, and (with
+ * `hasSource`) its source sends.
+ */
 export class Motion {
   readonly #half: Half
   readonly #hasSource: boolean
@@ -139,16 +149,15 @@ export class Motion {
     return flow.sent - sink.unacked + (this.#hasSource ? flow.received : 0)
   }
 
-  /** The wait begins now. */
   restart(now: number): void {
     this.#moved = this.#count
     this.#movedAt = now
   }
 
-  /** To be asked in each sweep: whether nothing has moved for `ms`, and that was looked at closely. */
+  /** Called in each sweep: whether nothing has moved for `ms`, and a close look has confirmed it. */
   isOver(ms: number, now: number): boolean {
     const moved = this.#count
-    // What a limit of ours delays is not still.
+    // Bytes that a limit of ours delays do not stand still.
     if (moved > this.#moved || (this.#hasSource && this.#half.isDelayed)) this.#movedAt = now
     this.#moved = moved
     return this.#look.isDue(this.#half.sink, this.#movedAt, ms, now)
@@ -159,7 +168,10 @@ export class Motion {
     return this.#movedAt
   }
 
-  /** The same, as far as that is sure: overload takes a peer that is still for a stalled one. */
+  /**
+   * The same, at most MAX_UNSURE_MS ago until a close look makes it sure: overload takes a still peer for a
+   * stalled one.
+   */
   surelyMovedAt(now: number): number {
     return this.#look.isSure ? this.#movedAt : Math.max(this.#movedAt, now - MAX_UNSURE_MS)
   }

@@ -1,4 +1,4 @@
-// The wait of a pair, in words: the first thing that keeps it from being done, as its deadlines judge it.
+// The wait of a pair in words: the first thing that keeps it from being done, as its deadlines judge it.
 
 import type { Close } from '../core/close.ts'
 import { earliest, formatBytes } from '../core/wait.ts'
@@ -9,15 +9,15 @@ export interface PairWait {
   state: 'open' | 'lingering' | 'closing' | 'closed'
   toUpstream: Half
   toClient: Half
-  /** Of the pair's own deadlines. */
+  /** The first of the pair's own deadlines. */
   next: NextDeadline | null
-  /** When a peer that owes something has moved too little of it. */
+  /** When a peer that owes something will have moved too little of it. */
   minRate: NextDeadline | null
-  /** The wait of the protocol: for a pong, or the answer to a Close frame. */
+  /** The protocol's wait: for a pong, or for the answer to a Close frame. */
   dialogue: Omit<Wait, 'state'> | null
-  /** Of a conversation with messages: nobody waits for anything. */
+  /** For a protocol with messages: nobody waits for anything. */
   isAtRest: boolean | undefined
-  /** Why it ended and when patience is over, while it is closing. */
+  /** While the pair is closing: the reason, and when patience ends. */
   end: Close | null
   closesBy: number
 }
