@@ -1,5 +1,5 @@
-// The head of an upstream's answer, judged: one framing, what the client gets to see of it, and what becomes of the connection that it
-// came by. The client's status line and framing are ours.
+// The head of an upstream's answer, judged: it has one framing, and the judgement says which part of it the
+// client gets and whether its connection can be kept. The client's status line and framing are ours.
 
 import { asksToBind } from './authentication.ts'
 import type { Framing } from './body.ts'
@@ -20,18 +20,24 @@ import type { HeaderName } from './header-name.ts'
 export interface JudgedAnswer {
   status: number
   reason: string
-  /** End to end, without those that frame the body. */
+  /** The end-to-end headers, without those that frame the body. */
   headers: Field[]
-  /** What Content-Length said, also where there is no body; null where it said nothing. */
+  /** The value of Content-Length, also where there is no body; null where there is none. */
   length: number | null
   framing: Framing
   /** The upstream keeps its connection. */
   isKept: boolean
-  /** Milliseconds that it keeps it without a further request; Infinity where it did not say. */
+  /**
+   * Milliseconds that the upstream keeps its connection without a further request; Infinity where it
+   * announces none.
+   */
   keptMs: number
-  /** Made of events: it owes nothing between two of them. */
+  /** The answer consists of events: between two of them no more of it is due. */
   isEventStream: boolean
-  /** It authenticates the connection, not the request (NTLM, Negotiate): the connection is this client's alone from here on. */
+  /**
+   * The answer authenticates the connection, not the request (NTLM, Negotiate): from here on only this client
+   * may use the connection.
+   */
   isPersonal: boolean
 }
 
@@ -39,32 +45,38 @@ export interface JudgedAnswer {
 const STATUS_LENGTH = 12
 const bareLf = /(?:^|[^\r])\n/
 const reasonPattern = /^[\t\x20-\x7e\x80-\xff]*$/
-/** How long before the time that an upstream announces its connection is not used any more. */
+/** A connection is not used any more this long before the time that its upstream announces. */
 const HINT_MARGIN_MS = 1000
 const KEPT: readonly HeaderName[] = []
 const KEPT_OF_426 = [UPGRADE]
 const timeoutPattern = /(?:^|[\s,;])timeout\s*=\s*"?([0-9]{1,9})/i
 
-/** The head as it stands in `text`, or the rule that it breaks. Lenient: lines may end with LF alone, and a reason that may not be written goes. */
+/**
+ * The head in `text`, or the rule that it breaks. Lenient: lines may end with LF alone, and a malformed
+ * reason is dropped.
+ */
 export function readAnswerHead(text: string, isLenient: boolean): AnswerHead | string {
   const strict = parseAnswerHead(text)
-  // What is right strictly means the same loosely.
+  // A head that is right strictly means the same when read leniently.
   if (!isLenient || typeof strict !== 'string') return strict
   const crlf = bareLf.test(text) ? withCrlf(text) : text
   const end = crlf.indexOf('\r\n')
   const reason = end <= STATUS_LENGTH ? '' : crlf.slice(STATUS_LENGTH, end)
-  // A CR alone ends a line for some, and what follows is a header to them.
+  // Some parsers end a line at a CR alone, and would read the rest of the reason as a header.
   const isLeft = reasonPattern.test(reason) || reason.includes('\r')
   return parseAnswerHead(isLeft ? crlf : crlf.slice(0, STATUS_LENGTH) + crlf.slice(end))
 }
 
-/** `method` is that of the request. What could be read as two messages is a rule broken whether lenient or not. */
+/**
+ * `method` is the request's. An answer that could be read as two messages breaks a rule whether lenient or
+ * not.
+ */
 export function judgeAnswer(answer: AnswerHead, method: string, isLenient: boolean): JudgedAnswer | string {
   const { status, headers, version } = answer
   const isBodyless = method === 'HEAD' || status === 204 || status === 304
   const framing = framingOf(answer, isBodyless, isLenient)
   if (typeof framing === 'string') return framing
-  // What Upgrade says belongs to a 426 (RFC 9110 section 15.5.22).
+  // The Upgrade header is part of a 426 (RFC 9110 section 15.5.22).
   const passed = endToEndHeaders(headers, status === 426 ? KEPT_OF_426 : KEPT)
   if (typeof passed === 'string') return `Connection lists ${passed}`
   const words = headers.tokens(CONNECTION)
@@ -112,7 +124,7 @@ function framingOf(
       answer.version === '1.1' && codings.length === 1 && codings[0]!.toLowerCase() === 'chunked'
     return isChunked ? { framing: { kind: 'chunked' }, length: null } : 'a transfer coding other than chunked'
   }
-  // Some clients wait for the bytes that a 204 announces and never has (RFC 9110 section 8.6).
+  // Some clients wait for the bytes that a 204 announces but never has (RFC 9110 section 8.6).
   if (isBodyless) return { framing: { kind: 'none' }, length: answer.status === 204 ? null : length }
   if (length !== null) return { framing: { kind: 'length', bytes: length }, length }
   // A 205 has no content (RFC 9110 section 15.3.6).
@@ -122,8 +134,9 @@ function framingOf(
 }
 
 /**
- * Whether it announces a body that it cannot have, or one in two ways, or leaves open where a body would end that it should not have: its
- * service may send one all the same, and later, when the next answer is waited for. A HEAD or a 304 says what a GET would get: that is sound.
+ * Whether the answer announces a body that it cannot have, announces it in two ways, or leaves open where a
+ * forbidden body would end: the service may send one all the same, and later, as if it were the next answer.
+ * The length in a HEAD's answer or a 304 is that of a GET, which is sound.
  */
 function isDoubtful({ status, headers }: AnswerHead, isBodyless: boolean): boolean {
   if (!isBodyless && status !== 205) return false
@@ -145,12 +158,12 @@ export interface AnswerTo {
   hasVia: boolean
 }
 
-/** How the client finds the end of the body. */
+/** Whether the client gets the body in chunks. */
 export function isChunkedFor({ framing }: JudgedAnswer, version: '1.0' | '1.1'): boolean {
   return version === '1.1' && (framing.kind === 'chunked' || framing.kind === 'end')
 }
 
-/** The client sees the end of the body without FIN, so that FIN before it shows a cut. */
+/** The client can tell the end of the body without FIN, so that an early FIN shows a cut. */
 export function isDelimitedFor({ framing }: JudgedAnswer, version: '1.0' | '1.1'): boolean {
   return version === '1.1' || framing.kind === 'length' || framing.kind === 'none'
 }

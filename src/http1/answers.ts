@@ -1,4 +1,5 @@
-// The bytes of an upstream: interim answers, and the one that counts, in a framing of ours.
+// The answers of an upstream: reads its bytes into interim answers and the final one, which goes on in a
+// framing of ours.
 
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
@@ -13,14 +14,17 @@ import { HeadCollector, MORE, TOO_BIG } from './head-collector.ts'
 import { CONTENT_LENGTH } from './header-name.ts'
 import type { HttpOptions } from './options.ts'
 
-/** Interim answers that go on to the client; and how many an upstream may send at all before one that counts. */
+/** How many interim answers go on to the client, and how many an upstream may send before a final one. */
 const MAX_INTERIM = 16
 const MAX_INTERIM_READ = 1000
 
 export interface AnswersOwner {
-  /** Whether the client's connection ends with this answer, whose head goes out next: not while a client that has ended its half is owed more. */
+  /**
+   * Whether the client's connection ends with this answer, whose head goes out next. It does not while a
+   * client that has ended its half is owed further answers.
+   */
   isLast(exchange: Exchange, answer: JudgedAnswer): boolean
-  /** The head of an answer is there, of so many bytes. */
+  /** The head of a final answer is complete, and has so many bytes. */
   onAnswer?(exchange: Exchange, headBytes: number): void
 }
 
@@ -29,7 +33,7 @@ export class Answers {
   readonly #options: HttpOptions
   readonly #owner: AnswersOwner
   readonly #head: HeadCollector
-  /** Nothing came after the answer that is whole. */
+  /** Nothing came after the complete answer. */
   isClean = true
 
   constructor(half: Half, options: HttpOptions, owner: AnswersOwner) {
@@ -39,16 +43,16 @@ export class Answers {
     this.#head = new HeadCollector(options.maxHeaderBytes)
   }
 
-  /** Another exchange begins: a part of a head that came before is nobody's. */
+  /** Another exchange begins: drops the unfinished head of an earlier one. */
   reset(): void {
     this.#head.reset()
   }
 
-  /** Relays what came of the answer to `exchange`; why the pair ends, or null. */
+  /** Relays the bytes of the answer to `exchange`; returns why the pair ends, or null. */
   read(exchange: Exchange, bytes: Buffer, length: number): Close | null {
     exchange.hasAnswered = true
     if (exchange.answer !== null) return this.#readBody(exchange, bytes, 0, length)
-    // The head and what comes with it go out together.
+    // Corked, so that the head and the bytes that come with it go out together.
     this.#half.sink.cork()
     const close = this.#readHeads(exchange, bytes, length)
     this.#half.sink.uncork()
@@ -70,7 +74,7 @@ export class Answers {
     }
   }
 
-  /** The rule that it breaks, or null. */
+  /** The rule that the head breaks, or null. */
   #onHead(exchange: Exchange): string | null {
     const isLenient = this.#options.lenient !== 'off'
     const text = this.#head.take()
@@ -88,7 +92,7 @@ export class Answers {
     return null
   }
 
-  /** 100 is for a client that waits for it; a client that cannot know interim answers gets none. */
+  /** A 100 goes only to a client that waits for it; a client that cannot know interim answers gets none. */
   #onInterim(exchange: Exchange, { status, reason, headers }: AnswerHead): string | null {
     if (status === 101) return '101 that was not asked for'
     if (++exchange.interim > MAX_INTERIM_READ) return `more than ${MAX_INTERIM_READ} interim answers`
@@ -96,7 +100,8 @@ export class Answers {
     if (!isWanted || exchange.request.version !== '1.1' || exchange.interim > MAX_INTERIM) return null
     const passed = endToEndHeaders(headers)
     if (typeof passed === 'string') return null
-    // It has no body (RFC 9110 section 8.6), whatever it announces: a client that believed that would take the answer for it.
+    // An interim answer has no body (RFC 9110 section 8.6), whatever it announces: a client that believed the
+    // length would take the final answer for the body.
     const bytes = encodeHead(`HTTP/1.1 ${status} ${reason}`, without(passed, CONTENT_LENGTH))
     this.#half.forward(bytes, 0, bytes.length)
     return null

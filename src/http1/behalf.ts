@@ -1,5 +1,5 @@
-// Whose the request under way is, on a connection whose peer names its clients: it counts as that client's, and draws from that client's
-// rates, from its head to the end of its answer.
+// The client of the request under way, on a connection whose peer names its clients: the connection counts as
+// that client's and draws from its rates, from the head of the request to the end of the answer.
 
 import type { ClientAddress } from '../core/address.ts'
 import type { Connection } from '../core/connection.ts'
@@ -14,7 +14,7 @@ export class Behalf {
   readonly #connection: Connection
   readonly #options: HttpOptions
   readonly #context: HttpContext
-  /** Of the request under way. */
+  /** The client of the request under way. */
   #client: ClientAddress | null = null
   #stopWaiting: (() => void) | null = null
 
@@ -24,7 +24,10 @@ export class Behalf {
     this.#context = context
   }
 
-  /** True where a fleet has yet to say whether whom the head names is over a limit: it calls `onKnown` then, unless `stop` comes before. */
+  /**
+   * True while a fleet has not yet reported whether the named client is over a limit: `onKnown` is called
+   * then, unless `stop` comes first.
+   */
   mustWait({ headers }: RequestHead, onKnown: () => void): boolean {
     const connection = this.#connection
     if (!connection.namesClients) return false
@@ -38,21 +41,21 @@ export class Behalf {
     this.#stopWaiting = null
   }
 
-  /** The request is that of whom its head named; false where that client is refused, and the pair ends. */
+  /** The request counts as the named client's; false where that client is refused, and the pair ends. */
   take(pair: Pair, upstream: UpstreamEnd): boolean {
     const connection = this.#connection
     if (!connection.namesClients) return true
     const client = this.#client!
     const close = this.#context.clients.admitFor(connection, client)
     if (close !== null) pair.close(close)
-    // What its head has drawn may be over a limit, too.
+    // The bytes of the head may also exceed a limit of this client.
     else drawAnew(pair, connection, this.#context.limits)
     if (connection.end !== null) return false
     upstream.serve(client)
     return true
   }
 
-  /** The request is over, and the connection nobody's until the next one. */
+  /** The request is over: the connection counts as its peer's until the next one. */
   leave(pair: Pair): void {
     const connection = this.#connection
     if (!connection.namesClients) return

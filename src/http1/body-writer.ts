@@ -1,28 +1,28 @@
-// The body of a message as it goes out: its data as it is, or in chunks of ours. All the data of one read makes one chunk, whatever the
-// chunks were that it came in: their sizes and extensions are not ours to repeat.
+// The writer of a message's body: passes its data on as it is, or in chunks of ours. All data of one read
+// makes one chunk, whatever its original chunks were: their sizes and extensions are not ours to repeat.
 
 import type { BodySink } from './body.ts'
 import { CRLF, Field } from './fields.ts'
 
-/** Where it goes: a Half. */
+/** The target of the bytes: a Half. */
 export interface BodyTarget {
   forward(bytes: Buffer, start: number, end: number): void
 }
 
-/** Of one chunk of ours. */
+/** The largest chunk of ours. */
 const LARGEST = 65_536
-/** Hexadecimal digits of that, and a CRLF. */
+/** The hexadecimal digits of that size, and a CRLF. */
 const FRONT = 7
 const LAST = '0\r\n'
 
-/** A chunk is put together here and written at once: one for the process. */
+/** Chunks are put together here and written at once; the process has one scratch. */
 let scratch: Buffer | null = null
 
 export class BodyWriter implements BodySink {
   readonly #target: BodyTarget
   readonly isChunked: boolean
   #gathered = 0
-  /** Bytes of data that were written. */
+  /** Bytes of data written. */
   bytes = 0
 
   constructor(target: BodyTarget, isChunked: boolean) {
@@ -30,7 +30,7 @@ export class BodyWriter implements BodySink {
     this.isChunked = isChunked
   }
 
-  /** Every call is followed by one of `flush` or `end` in the same turn. */
+  /** `flush` or `end` follows every call in the same turn. */
   data(bytes: Buffer, start: number, end: number): void {
     this.bytes += end - start
     if (!this.isChunked) return this.#target.forward(bytes, start, end)
@@ -44,7 +44,7 @@ export class BodyWriter implements BodySink {
     }
   }
 
-  /** Sends what was gathered as a chunk. */
+  /** Sends the gathered data as a chunk. */
   flush(): void {
     if (this.#gathered > 0) this.#send(this.#closeChunk())
   }
@@ -61,7 +61,7 @@ export class BodyWriter implements BodySink {
     this.#write(Field.lines(trailers) + CRLF)
   }
 
-  /** Where the chunk ends in the scratch. */
+  /** The end of the chunk in the scratch. */
   #closeChunk(): number {
     return FRONT + this.#gathered + scratch!.write(CRLF, FRONT + this.#gathered, 'latin1')
   }

@@ -1,39 +1,46 @@
-// The body of a message as it comes (RFC 9112 sections 6 and 7): where its data is, and where it ends. Nothing is kept but the size line
-// and the trailers of a chunked one, both bounded.
+// The body of a message as it arrives (RFC 9112 sections 6 and 7): finds its data and its end. It keeps only
+// the size line and the trailers of a chunked body, both bounded.
 //
-// A body in chunks of one byte costs six bytes for each of its own, and us a step for each of those: beyond 100 KiB in all, a body that is
-// more than four fifths syntax is refused. Chunks of two bytes and more pass, so does any short body.
+// A body in chunks of one byte costs its sender six bytes for each byte of data, and us a step for each of
+// those. So beyond 100 KiB in all, a body that is more than four fifths syntax is refused. Chunks of two
+// bytes and more pass, and so does any short body.
 
 import { NO_FIELDS } from './fields.ts'
 import type { Fields } from './fields.ts'
 import { parseTrailers } from './head.ts'
 
-/** How the end of a body is known: there is none; after that many bytes; by the chunked coding; by FIN. */
+/** How a body ends: there is none; after that many bytes; by the chunked coding; by FIN. */
 export type Framing =
   | { kind: 'none' }
   | { kind: 'length'; bytes: number }
   | { kind: 'chunked' }
   | { kind: 'end' }
 
-/** Gets the data of a body, valid until it returns. */
+/** Gets the data of a body, valid until the call returns. */
 export interface BodySink {
   data(bytes: Buffer, start: number, end: number): void
 }
 
 export interface Body {
   readonly isComplete: boolean
-  /** The bytes that are known to be still to come; Infinity where that is not known. */
+  /** The bytes known to be still to come; Infinity where their number is unknown. */
   readonly remaining: number
-  /** Those that have begun, however little is in them: work beside the bytes. */
+  /** The chunks that have begun, however small: their cost comes on top of the bytes'. */
   readonly chunks: number
-  /** After the data of a chunked one, once it is complete. */
+  /** The trailers of a chunked body, set once it is complete. */
   readonly trailers: Fields
-  /** Takes what belongs to it of `bytes[start..end)` and returns where that ends; -1 where it is malformed, and `problem` says how. */
+  /**
+   * Reads the body's part of `bytes[start..end)` and returns the end of that part; -1 for a malformed body,
+   * whose `problem` is set then.
+   */
   read(bytes: Buffer, start: number, end: number, sink: BodySink): number
   readonly problem: string
 }
 
-/** `isLenient`: sizes may be padded with blanks, and lines may end with LF alone. `isOurs`: the chunks are our own, however little is in them. */
+/**
+ * `isLenient`: blanks may follow sizes, and lines may end with LF alone. `isOurs`: the chunks are our own,
+ * however small.
+ */
 export function bodyOf(framing: Framing, isLenient: boolean, isOurs = false): Body {
   if (framing.kind === 'chunked') return new ChunkedBody(isLenient, isOurs)
   if (framing.kind === 'end') return new CountedBody(Number.POSITIVE_INFINITY)
@@ -68,10 +75,10 @@ const emptyBody: Body = new CountedBody(0)
 /** Bytes of one size line with its extensions, and of all trailers together. */
 const MAX_LINE = 4096
 const MAX_TRAILERS = 16_384
-/** Hexadecimal digits of a size, zeros before it included. */
+/** Hexadecimal digits of a size, leading zeros included. */
 const MAX_DIGITS = 16
 const MAX_SIZE = Number.MAX_SAFE_INTEGER
-/** From this much on a body must be more than syntax. */
+/** From this size on a body must be more than syntax. */
 const JUDGED_BYTES = 100 * 1024
 const MAX_SYNTAX = 0.8
 
@@ -81,7 +88,7 @@ const SEMICOLON = 0x3b
 const SPACE = 0x20
 const TAB = 9
 
-/** Where the next byte stands. `size` has had its digits where `#digits` is not 0; `padding` follows them. */
+/** The place of the next byte. `size` has had digits where `#digits` is not 0; `padding` follows them. */
 const SIZE = 0
 const PADDING = 1
 const EXTENSION = 2
@@ -92,7 +99,7 @@ const DATA_LF = 6
 const TRAILERS = 7
 const COMPLETE = 8
 
-/** By state, what was not there. */
+/** By state, the expected syntax that was missing. */
 const expected: Record<number, string> = {
   [SIZE]: 'a chunk size',
   [PADDING]: 'CRLF or an extension behind a chunk size',
@@ -182,7 +189,7 @@ class ChunkedBody implements Body {
     return ++this.#digits <= MAX_DIGITS && this.#left <= MAX_SIZE
   }
 
-  /** After the digits of a size, and in its extensions, which are dropped. */
+  /** Reads after the digits of a size, and its extensions, which are dropped. */
   #onSizeEnd(byte: number): boolean {
     if (++this.#lineBytes > MAX_LINE) return false
     if (byte === CR) this.#state = SIZE_LF
@@ -207,7 +214,7 @@ class ChunkedBody implements Body {
     return true
   }
 
-  /** Line by line, up to the empty one. */
+  /** Reads line by line, up to the empty line. */
   #readTrailers(bytes: Buffer, start: number, end: number): number {
     const lf = bytes.subarray(start, end).indexOf(LF)
     const stop = lf < 0 ? end : start + lf + 1

@@ -1,5 +1,6 @@
-// The header by which the upstream learns whose certificate a client has shown: X-Forwarded-Client-Cert, in the form of Envoy. Elements
-// are separated by commas and their keys by semicolons, so what an authority has signed must not look like either.
+// The header that describes a client's certificate to the upstream: X-Forwarded-Client-Cert, in the form of
+// Envoy. Commas separate elements and semicolons their keys, so a name that an authority signed must not look
+// like either.
 
 import type { ClientCertificate } from '../core/client-tls.ts'
 
@@ -18,7 +19,7 @@ function quoted(name: string): string {
   return /[,;="\\]/.test(name) ? `"${name.replaceAll(/["\\]/g, '\\$&')}"` : name
 }
 
-/** A distinguished name escapes quotes and control characters itself (RFC 4514); a head carries no more than ASCII. */
+/** A distinguished name escapes quotes and control characters itself (RFC 4514); a head carries only ASCII. */
 function ascii(subject: string): string {
   return subject.replaceAll(/[^ -~]+/g, (text) =>
     [...Buffer.from(text)].map((byte) => `\\${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''),

@@ -1,11 +1,11 @@
-// The end of a client's half: whether it is parted from.
+// The end of a client's half: decides whether the connection ends with it.
 
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import type { Exchange } from './exchange.ts'
 import type { Intake } from './intake.ts'
 
-/** Why a client that has ended its half is parted from; null where it is still served. */
+/** Why the connection of a client that has ended its half ends; null where the client is still served. */
 export function endOfClient(
   exchange: Exchange | null,
   { held, isEmpty }: Pick<Intake, 'held' | 'isEmpty'>,

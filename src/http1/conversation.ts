@@ -1,10 +1,11 @@
-// HTTP/1.1 and 1.0 as a dialogue of the pair: one request after the other on a client's connection, each with an upstream of its own.
+// HTTP/1.1 and 1.0 as a dialogue of the pair: one request after the other on a client's connection, each with
+// its own upstream connection.
 //
 //     rest ---head---> reaching ---an endpoint---> asking ---head of the answer---> answering ---its end---> rest
-//      \-- an upgrade: the client is given away         (the pair turns to it)                 (it is kept, or closed)
+//      \-- an upgrade: the client is given away    (the pair turns to it)             (it is kept, or closed)
 //
-// Every head is judged by the same functions, the first as the tenth. Bodies pass as they come, in a framing of ours. What the client
-// sends after its request waits in its socket; of the read that brought it, at most one is held here.
+// The same functions judge every head, the tenth like the first. Bodies pass as they come, in a framing of
+// ours. Bytes after a request wait in the client's socket; at most the rest of one read is held here.
 
 import { closeFromError, httpStatus, makeClose, reasonRow, type Close } from '../core/close.ts'
 import type { Farewell } from '../core/manner.ts'
@@ -37,9 +38,9 @@ import { isUpgrade, notRelayed, otherUpgrade } from './upgrade.ts'
 import { UpstreamEnd } from './upstream-end.ts'
 import { Waits } from './waits.ts'
 
-/** Requests on one connection, as nginx has it: long-lived ones move to new pods now and then. */
+/** Requests on one connection, as in nginx: long-lived connections move to new pods now and then. */
 const MAX_REQUESTS = 1000
-/** What a read of a head brings: so much a byte limit must hold before it is read, not a whole read. */
+/** The bytes that a byte limit must have before a head is read, instead of a whole read. */
 const HEAD_BYTES = 4096
 
 export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwner {
@@ -59,7 +60,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
   #requests = 0
   /** Ends the connection after the answer in flight. */
   #afterAnswer: Close | null = null
-  /** The words of the log if nothing else is to be said of its end. */
+  /** The detail in the log if the connection's end has no other. */
   #remark: string | null = null
   isOver = false
   /** The last words to the client. */
@@ -100,7 +101,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     else this.#onUpstreamBytes(bytes, length)
   }
 
-  /** The bytes that a limit must hold before either side is read. */
+  /** The bytes that a limit must have before either side is read. */
   #expect(fromClient: number, fromUpstream: number): void {
     const { toUpstream, toClient } = this.#pair
     if (toUpstream.meter !== null) toUpstream.meter.expected = fromClient
@@ -126,7 +127,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     if (this.#hasClientEnded) client.owner.onEnd(client)
   }
 
-  /** A request whose head is whole, from the first bytes of a connection or later. */
+  /** Serves a request whose head is complete, from the first bytes of a connection or later. */
   begin(request: RequestHead): void {
     const exchange = new Exchange(request, this.#context.clock.now())
     this.exchange = exchange
@@ -136,7 +137,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     if (!this.#behalf.mustWait(request, () => this.#onKnown(exchange))) this.#serve(exchange)
   }
 
-  /** What came meanwhile is held. */
+  /** The client's bytes were held meanwhile. */
   #onKnown(exchange: Exchange): void {
     this.#serve(exchange)
     if (!this.isOver) this.#goOn()
@@ -183,7 +184,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
 
   #onUpstreamBytes(bytes: Buffer, length: number): void {
     const exchange = this.exchange
-    // One that is kept for this client has nothing to say.
+    // Bytes from a connection that is kept for this client belong to no request.
     if (exchange === null) return this.#upstream!.drop()
     this.#pair.toClient.activity++
     const close = this.#answers!.read(exchange, bytes, length)
@@ -211,7 +212,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     observer.onAnswer(this.#connection, clock.now() - (reachedAt ?? startedAt))
   }
 
-  /** The answer is whole. `isClean`: nothing came after it. */
+  /** The answer is complete. `isClean`: nothing came after it. */
   #finish(exchange: Exchange, isClean: boolean): void {
     exchange.end(forwardTrailers(exchange.answerBody.trailers))
     this.exchange = null
@@ -224,14 +225,14 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     this.#goOn()
   }
 
-  /** The client is read again, and what it has sent meanwhile is served. */
+  /** Reads the client again, and serves what it has sent meanwhile. */
   #goOn(): void {
     this.#intake!.goOn()
     const close = this.#hasClientEnded && !this.isOver ? this.#endOfClient() : null
     if (close !== null) this.close(close)
   }
 
-  /** True if the request that met a connection which had just ended is on its way again. */
+  /** True if the request, whose kept connection had just ended, is on its way again. */
   #retry(exchange: Exchange): boolean {
     if (!exchange.isWorthRetrying) return false
     exchange.rewind()

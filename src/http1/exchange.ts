@@ -1,4 +1,4 @@
-// One request and its answer: how far both have come.
+// An exchange: one request and its answer, with the progress of both.
 
 import { KeptBytes } from '../endpoint/kept-bytes.ts'
 import type { Half } from '../pair/half.ts'
@@ -12,10 +12,10 @@ import { isCall } from './grpc.ts'
 import type { RequestHead } from './head.ts'
 import type { JudgedRequest } from './request-head.ts'
 
-/** Requests that may be sent twice. */
+/** Methods whose requests may be sent twice. */
 const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
 
-/** The way to the upstream: what comes before it is there is kept. */
+/** The way to the upstream: keeps the bytes that come before the upstream is reached. */
 class Outbox implements BodyTarget {
   #kept: KeptBytes | null = null
   #half: Half | null = null
@@ -41,17 +41,17 @@ const EMPTY: Body = bodyOf({ kind: 'none' }, false)
 
 export class Exchange implements BodySink {
   readonly request: RequestHead
-  /** A call of gRPC: a conversation, of which each side may be silent for as long as it likes. */
+  /** A call of gRPC: a conversation in which each side may be silent for as long as it likes. */
   readonly isCall: boolean
   readonly startedAt: number
-  /** Null for a request that is refused. */
+  /** Null for a refused request. */
   judged: JudgedRequest | null = null
-  /** When the upstream was there, and when it had the whole request; null before. */
+  /** When the upstream was reached, and when it had the whole request; null before. */
   reachedAt: number | null = null
   askedAt: number | null = null
-  /** The connection to the upstream had served before. */
+  /** The upstream connection has served an earlier request. */
   isReused = false
-  /** The system took some of it for the upstream. */
+  /** The system took a part of the request for the upstream. */
   #isHanded = true
   requestBody: Body = EMPTY
   toUpstream: BodyWriter | null = null
@@ -63,9 +63,9 @@ export class Exchange implements BodySink {
   answerBody: Body = EMPTY
   #toClient: BodyWriter | null = null
   #half: Half | null = null
-  /** The head that the client has not been sent yet; it waits for the rest of the read that it came in. */
+  /** The unsent head for the client; it waits for the rest of its read. */
   #headText = ''
-  /** The client was sent the head of the answer. */
+  /** The head of the answer went out to the client. */
   isAnswerBegun = false
 
   constructor(request: RequestHead, now: number) {
@@ -74,7 +74,7 @@ export class Exchange implements BodySink {
     this.startedAt = now
   }
 
-  /** The request goes on with this. */
+  /** The judged request, which goes on to the upstream. */
   judge(judged: JudgedRequest): void {
     this.judged = judged
     this.requestBody = bodyOf(judged.framing, false)
@@ -87,12 +87,12 @@ export class Exchange implements BodySink {
     return this.requestBody.isComplete
   }
 
-  /** Bytes of the request that wait for the upstream to be there. */
+  /** Bytes of the request that wait for the upstream to be reached. */
   get waiting(): number {
     return this.#outbox?.waiting ?? 0
   }
 
-  /** The client sends its body when the upstream says so (or answers without it). */
+  /** The client sends its body only when the upstream asks for it (or answers without it). */
   get isHeldByExpect(): boolean {
     return (
       this.judged?.isWaiting === true &&
@@ -101,19 +101,22 @@ export class Exchange implements BodySink {
     )
   }
 
-  /** Sends the request to an upstream that was reached. */
+  /** Sends the request to the upstream. */
   ask(half: Half, now: number, isReused: boolean): void {
     this.reachedAt = now
     this.isReused = isReused
     const { sent } = half.flow
     half.forwardHead(this.judged!.head)
-    // One that was kept may be reset in the very turn that takes it: then the first write is refused.
+    // A kept connection may be reset in the very turn that takes it: then the system refuses the first write.
     this.#isHanded = half.sink.isBroken !== true
     if (this.#isHanded) this.#outbox?.open(half)
     else half.flow.sent = sent
   }
 
-  /** It met a connection that had just ended: none of it was handed over, or nothing was done and doing it twice would do no harm. */
+  /**
+   * The kept connection had just ended, and either the system took none of the request, or the upstream has
+   * not answered and a second execution does no harm.
+   */
   get isWorthRetrying(): boolean {
     return (
       this.isReused &&
@@ -122,18 +125,18 @@ export class Exchange implements BodySink {
     )
   }
 
-  /** How its upstream left, in the words of the log. */
+  /** How the upstream left, in the words of the log. */
   lost(detail: string): string {
     return this.isReused ? `${detail}, on a connection that had served before` : detail
   }
 
-  /** As before it was sent. */
+  /** Returns to the state before the request was sent. */
   rewind(): void {
     this.reachedAt = this.askedAt = null
     this.isReused = false
   }
 
-  /** The answer begins. */
+  /** Begins the answer. */
   begin(answer: JudgedAnswer, half: Half, isLenient: boolean, to: AnswerTo): void {
     this.answer = answer
     this.answerBody = bodyOf(answer.framing, isLenient)
@@ -142,14 +145,14 @@ export class Exchange implements BodySink {
     this.#headText = answerHeadText(answer, to)
   }
 
-  /** The body of the answer, for `answerBody.read`. */
+  /** Takes the body of the answer, for `answerBody.read`. */
   data(bytes: Buffer, start: number, end: number): void {
-    // Bytes that are not gathered go at once, and so must their head.
+    // Ungathered bytes go at once, and so must their head.
     if (!this.#toClient!.isChunked) this.sendHead()
     this.#toClient!.data(bytes, start, end)
   }
 
-  /** The part of the answer that came in one read was well-formed. */
+  /** The part of the answer in this read was well-formed. */
   flush(): void {
     this.sendHead()
     this.#toClient!.flush()

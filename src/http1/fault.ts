@@ -1,7 +1,7 @@
-// Where a head stops being one: the byte at which it goes wrong, counted from its first, and what would have been right there. Looked for only
-// in a head that was refused: the patterns that refuse it tell no place.
+// The fault in a head: the first wrong byte, counted from the head's first, and what would be right there. It
+// is looked for only in a refused head, since the patterns that refuse one give no position.
 
-/** What comes next, and its name; nothing can go wrong at one without a name. */
+/** The next part of a head, and its name; a part without a name cannot fail. */
 type Step = readonly [pattern: RegExp, expected: string]
 
 const TOKEN = /[!#$%&'*+\-.^_`|~0-9A-Za-z]+/y
@@ -16,7 +16,10 @@ const lines = {
   header: [[TOKEN, 'the name of a header'], [/:/y, 'a colon'], [TEXT, ''], lineEnd],
 } as const satisfies Record<string, readonly Step[]>
 
-/** `rule`, and where `text` breaks it: a head that begins with a line of that kind, or the beginning of one. */
+/**
+ * `rule`, with the place at which `text` breaks it; `text` is a head, or the beginning of one, whose first
+ * line is of kind `first`.
+ */
 export function faultOf(rule: string, text: string, first: keyof typeof lines): string {
   let at = 0
   for (let line: readonly Step[] = lines[first]; ; line = lines.header) {

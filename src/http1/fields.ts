@@ -1,5 +1,5 @@
-// The headers of a head, by their positions in its text: what nobody asks for is never cut out of it, and what goes on unchanged is
-// copied in one piece with its neighbours.
+// The headers of a head, by their positions in its text: a header that is not read is never cut out of it,
+// and unchanged neighbours are copied in one piece.
 
 import { nameAt } from './header-name.ts'
 import type { HeaderName } from './header-name.ts'
@@ -14,13 +14,13 @@ export class Field {
   readonly #text: string
   readonly #begin: number
   readonly #colon: number
-  /** Of the value, without the white space around it. */
+  /** The bounds of the value, without the white space around it. */
   readonly #from: number
   readonly #to: number
-  /** Behind its CRLF. */
+  /** The position after its CRLF. */
   readonly end: number
 
-  /** The line that begins at `begin`, which is well-formed. */
+  /** The well-formed line that begins at `begin`. */
   constructor(text: string, begin: number) {
     const colon = text.indexOf(':', begin)
     const end = text.indexOf(CRLF, colon)
@@ -36,12 +36,12 @@ export class Field {
     this.end = end + CRLF.length
   }
 
-  /** One of ours. */
+  /** A header of ours. */
   static of(spelling: string, value: string): Field {
     return new Field(`${spelling}: ${value}${CRLF}`, 0)
   }
 
-  /** As it was written. */
+  /** The name as it was written. */
   get spelling(): string {
     return this.#text.slice(this.#begin, this.#colon)
   }
@@ -51,7 +51,7 @@ export class Field {
     return this.#text.slice(this.#from, this.#to)
   }
 
-  /** It stands in its text as it goes on. */
+  /** The line in its text is already in the form in which it goes on. */
   #isPlain(): boolean {
     return (
       this.#from === this.#colon + 2 &&
@@ -132,7 +132,9 @@ export class Fields {
     return found!.value
   }
 
-  /** The comma-separated elements of all values of a header, lower case, without white space and empty ones. */
+  /**
+   * The comma-separated elements of all values of a header, lower case, without white space and empty ones.
+   */
   tokens(name: HeaderName): readonly string[] {
     const value = this.value(name)
     if (value === undefined) return NOTHING

@@ -1,7 +1,8 @@
-// The headers that tell the upstream of the client, and the client of us: X-Forwarded-*, Forwarded, Via.
+// The headers that describe the client to the upstream, and us to the client: X-Forwarded-*, Forwarded, Via.
 //
-// An upstream believes these headers, so a client must not be able to write them: from an untrusted peer they are replaced,
-// from a trusted one (`http.trustForwarded`) appended to. Twins that only differ in what stands for a dash are dropped (header-name.ts).
+// An upstream believes these headers, so a client must not be able to write them: those of an untrusted peer
+// are replaced, those of a trusted one (`http.trustForwarded`) appended to. Twins, which differ only in the
+// character in place of a dash, are dropped (header-name.ts).
 
 import type { Connection } from '../core/connection.ts'
 import { CERTIFICATE_HEADER, certificateElement } from './client-certificate.ts'
@@ -18,25 +19,28 @@ import {
   VIA,
 } from './header-name.ts'
 
-/** How a listener tells of its clients. */
+/** How a listener describes its clients. */
 export interface ForwardingOptions {
   form: 'x-forwarded' | 'rfc7239' | 'both' | 'off'
   hasVia: boolean
-  /** Whether a peer at this address may say who its client is. */
+  /** Whether a peer at this address may name its client. */
   isTrusted: (address: string) => boolean
   /** Clients speak TLS. */
   isSecure: boolean
-  /** The upstream is told of the certificates that clients have shown. */
+  /** The upstream gets the certificates of clients. */
   forwardsCertificate: boolean
 }
 
-/** The client of a request, and the form in which the upstream hears of it. */
+/** The client of a request, and the form in which the upstream gets it. */
 export interface Forwarded {
   /** The peer's address without port; IPv6 without brackets; null where it has none (a unix socket). */
   address: string | null
   proto: 'http' | 'https'
   isTrusted: boolean
-  /** The certificate that the client has shown, as a header says it; absent where nothing is to be said (`http.clientCertificate: off`). */
+  /**
+   * The client's certificate as a header value; absent where it does not go on (`http.clientCertificate:
+   * off`).
+   */
   certificate?: string
   form: ForwardingOptions['form']
   hasVia: boolean
@@ -44,11 +48,14 @@ export interface Forwarded {
 
 const OURS = '1.1 sidegate'
 const NONE: readonly Field[] = []
-/** Beside those by which proxies name a client: what would say after the body what a reader must know before it (RFC 9110 section 6.5.1). */
+/**
+ * Besides the headers by which proxies name a client: those that a reader needs before the body (RFC 9110
+ * section 6.5.1).
+ */
 const notInTrailers =
   /^(host|content-.*|authorization|cookie|set-cookie|via|origin|expect|range|age|date|location|max-forwards|cache-control|if-.*)$/
 
-/** What the record of a connection says of who brings its requests. */
+/** The client of a connection's requests, from the connection record. */
 export function forwardedFor(
   { peer: { ip: address }, namesClients: isTrusted, tls }: Pick<Connection, 'peer' | 'namesClients' | 'tls'>,
   { form, hasVia, isSecure, forwardsCertificate }: ForwardingOptions,
@@ -64,7 +71,7 @@ export function forwardedFor(
   }
 }
 
-/** The header lines for the upstream; `headers` are end to end already (hop-by-hop ones are gone). */
+/** The header lines for the upstream; `headers` are already end to end (without hop-by-hop ones). */
 export function forwardedLines(headers: readonly Field[], client: Forwarded): string {
   const kept: Field[] = []
   const before = { for: '', forwarded: '', via: '', proto: '', host: '', certificate: '' }
@@ -93,7 +100,10 @@ interface Before {
   host: string
 }
 
-/** A trusted proxy's words are added to in the form that they have: the other one, of ours alone, would contradict them. */
+/**
+ * Appends to a trusted proxy's headers in the form that they have: the other form, with our words alone,
+ * would contradict them.
+ */
 function told(before: Before, client: Forwarded, host: string): string {
   const { form } = client
   const saidX = before.for !== '' || before.proto !== '' || before.host !== ''
@@ -146,7 +156,10 @@ function join(before: string, value: string): string {
   return before === '' ? value : `${before}, ${value}`
 }
 
-/** The trailers that may go on: a server may add them to the headers, so none of those that were replaced or judged there. */
+/**
+ * The trailers that may go on: a server may merge them into the headers, so none of those that are replaced
+ * or judged there.
+ */
 export function forwardTrailers(trailers: Fields): readonly Field[] {
   if (trailers.list.length === 0) return NONE
   const passed = endToEndHeaders(trailers)

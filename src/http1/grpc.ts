@@ -1,14 +1,19 @@
-// gRPC over HTTP (its PROTOCOL-HTTP2.md): which requests are calls, and how an answer of ours says to a caller why there is none of its service.
+// gRPC over HTTP (its PROTOCOL-HTTP2.md): which requests are calls, and how an answer of ours explains to a
+// caller why its service did not answer.
 //
-// A caller looks for grpc-status in the trailers, or in the head of an answer without a body. Plain HTTP statuses it maps to codes of its own
-// (http-grpc-status-mapping.md); ours are the same, and finer where that knows nothing better than UNKNOWN.
+// A caller looks for grpc-status in the trailers, or in the head of an answer without a body. It maps plain
+// HTTP statuses to codes of its own (http-grpc-status-mapping.md); ours are the same, and finer where that
+// mapping has only UNKNOWN.
 
 import { httpStatus } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import type { Field, Fields } from './fields.ts'
 import { CONTENT_TYPE } from './header-name.ts'
 
-/** `application/grpc`, `application/grpc+proto`, `application/grpc; charset=utf-8`: not grpc-web, whose trailers are in its body. */
+/**
+ * `application/grpc`, `application/grpc+proto`, `application/grpc; charset=utf-8`: not grpc-web, whose
+ * trailers are in its body.
+ */
 const callType = /^application\/grpc(?:[+;\s]|$)/i
 
 export function isGrpcType(contentType: string | null | undefined): boolean {
@@ -38,7 +43,7 @@ const codes: Readonly<Record<number, number>> = {
 }
 const UNKNOWN = 2
 
-/** The words of an end, as grpc-message has them: printable ASCII, the rest and % as %XX. */
+/** The words of an end in the form of grpc-message: printable ASCII, the rest and % as %XX. */
 export function grpcMessage({ reason, detail }: Close): string {
   const text = detail === undefined ? reason : `${reason}: ${detail}`
   return Array.from(Buffer.from(text), (byte) =>
@@ -48,13 +53,18 @@ export function grpcMessage({ reason, detail }: Close): string {
   ).join('')
 }
 
-/** The code for a caller whose call ends with `close` before the service has answered; null where none is due. */
+/**
+ * The code for a caller whose call ends with `close` before the service has answered; null where none is due.
+ */
 export function refusedCode(close: Close): number | null {
   const status = httpStatus(close)
   return status === null ? null : (codes[status] ?? UNKNOWN)
 }
 
-/** The code that a caller got: of the service, or of a refusal of ours; `none` where the call was cut, `other` for what is no code. */
+/**
+ * The code that a caller got, from the service or our refusal; `none` where the call was cut, `other` where
+ * it is no code.
+ */
 export function grpcStatusOf(
   {
     answer,

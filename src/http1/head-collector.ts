@@ -1,14 +1,17 @@
-// Collects the head of a message from the reads that it comes in, and finds its end: the first empty line, whether it ends with CRLF or
-// with LF alone, so that a peer that may not end it so is refused at once.
+// The collector of a message's head: puts it together from several reads, and finds its end, the first empty
+// line. That line may end with CRLF or LF alone, so that a peer whose LF is not allowed is refused at once.
 
 const CR = 13
 const LF = 10
 
-/** The head goes on; it is over its bound. Anything else is where it ends. */
+/** The head goes on; the head exceeds its bound. Any other result is the head's end. */
 export const MORE = -1
 export const TOO_BIG = -2
 
-/** What the next byte stands behind: nothing but empty lines, or those and a CR; an LF, or that and a CR; anything else of a head. */
+/**
+ * What precedes the next byte: only empty lines, or those and a CR; an LF, or that and a CR; any other byte
+ * of a head.
+ */
 const START = 0
 const START_CR = 1
 const AFTER_LF = 2
@@ -30,14 +33,14 @@ export class HeadCollector {
     this.#state = START
   }
 
-  /** The head that is complete, in latin1, its empty line included; it is kept until here, and no longer. */
+  /** The complete head, in latin1, its empty line included; the collector forgets it. */
   take(): string {
     const text = this.#text
     this.#text = ''
     return text
   }
 
-  /** Of a head that is not whole; latin1, so a character is a byte. */
+  /** The bytes of an incomplete head; in latin1 a character is a byte. */
   get heldBytes(): number {
     return this.#kept.length
   }
@@ -47,12 +50,12 @@ export class HeadCollector {
     return this.#kept === ''
   }
 
-  /** The bytes so far may go on to be a head that begins like this. */
+  /** The bytes so far may become a head that begins like this. */
   isOf(begin: string): boolean {
     return begin.startsWith(this.begin.slice(0, begin.length))
   }
 
-  /** Empty lines before a head mean nothing (RFC 9112 section 2.2): where it begins. */
+  /** Where a head begins after empty lines, which mean nothing before it (RFC 9112 section 2.2). */
   skipEmptyLines(bytes: Buffer, start: number, end: number): number {
     let at = start
     if (this.#kept !== '') return at
@@ -60,13 +63,15 @@ export class HeadCollector {
     return at
   }
 
-  /** What has come of a head that goes on, less the empty lines before it: of the last of those there may be only a CR. */
+  /**
+   * The incomplete head so far, without empty lines before it; of the last of those only a CR may have come.
+   */
   get begin(): string {
     const begin = this.#kept.slice(beginOf(this.#kept))
     return begin === '\r' ? '' : begin
   }
 
-  /** Takes what belongs to the head of `bytes[start..end)`. */
+  /** Reads the head's part of `bytes[start..end)`. */
   read(bytes: Buffer, from: number, end: number): number {
     const before = this.#kept.length
     const limit = Math.min(end, from + this.#maxBytes - before + 1)
@@ -83,7 +88,9 @@ export class HeadCollector {
     return stop
   }
 
-  /** Behind the first empty line that follows another line; -1 where there is none up to `end`. */
+  /**
+   * The position after the first empty line that follows another line; -1 where there is none up to `end`.
+   */
   #findEnd(bytes: Buffer, from: number, end: number): number {
     let state = this.#state
     for (let at = from; at < end; at++) {
@@ -104,7 +111,7 @@ export class HeadCollector {
   }
 }
 
-/** Where it begins behind empty lines. */
+/** Where the head begins after empty lines. */
 function beginOf(text: string): number {
   let start = 0
   while (text.startsWith('\r\n', start)) start += 2

@@ -1,6 +1,7 @@
-// HTTP/1.1 heads, read strictly: one way to understand each byte, or none. What we accept, every other parser on the
-// way must understand the same way, or a request could be hidden in another (RFC 9112 section 11.2; the cases are in
-// test/http1/head.test.ts). One pattern judges the whole of a head; which rule is broken is looked for where it does not match.
+// HTTP/1.1 heads, read strictly: each byte has one meaning, or the head is refused. Every other parser on the
+// way must understand an accepted head in the same way, or a request could be hidden in another (RFC 9112
+// section 11.2; the cases are in test/http1/head.test.ts). One pattern judges the whole head; only where it
+// does not match are the rules checked one by one.
 
 import { CONNECTION } from './header-name.ts'
 import type { HeaderName } from './header-name.ts'
@@ -28,7 +29,7 @@ const BARE = 'bare CR or LF in the head'
 /** How many header lines a head may have; the collector of the head bounds their total size. */
 export const MAX_HEADERS = 256
 
-/** A Content-Length that is read in one way only, and as an exact number. */
+/** A Content-Length that has only one reading, as an exact number. */
 export const lengthPattern = /^(0|[1-9][0-9]{0,14})$/
 
 const TOKEN = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+"
@@ -42,7 +43,10 @@ const answerHead = new RegExp(`^${STATUS_LINE}\\r\\n${HEADERS}$`)
 const statusLine = new RegExp(`^${STATUS_LINE}$`)
 const headerLines = new RegExp(`^${HEADERS}$`)
 
-/** A head whose lines may end with LF alone (RFC 9112 section 2.2 lets a recipient read it so), as one whose lines end with CRLF. */
+/**
+ * A head whose lines may end with LF alone (RFC 9112 section 2.2 allows a recipient to read it), rewritten
+ * with CRLF.
+ */
 export function withCrlf(text: string): string {
   return text.replaceAll(/\r?\n/g, CRLF)
 }
@@ -86,7 +90,10 @@ function versionAt(text: string, start: number): '1.0' | '1.1' {
   return text.charCodeAt(start + VERSION.length - 1) === 0x31 ? '1.1' : '1.0'
 }
 
-/** No pattern of a line admits a CR or LF by itself; where one is the reason, it says more than the line that it stands in. */
+/**
+ * No pattern of a line matches a bare CR or LF; where one breaks the head, naming it says more than naming
+ * its line.
+ */
 function ruleBroken(text: string, firstLine: RegExp, kind: 'request' | 'status'): string {
   if (!text.endsWith(EMPTY_LINE) || /[\r\n]/.test(text.replaceAll(CRLF, ''))) return faultOf(BARE, text, kind)
   const isFirst = !firstLine.test(text.slice(0, text.indexOf(CRLF)))
@@ -98,12 +105,18 @@ function headersOf(text: string, start: number): Fields | string {
   return headers.list.length > MAX_HEADERS ? `more than ${MAX_HEADERS} header lines` : headers
 }
 
-/** Headers that a Connection header may not declare hop-by-hop: removing them would change what the message says. */
+/**
+ * Headers that a Connection header may not declare hop-by-hop: removing them would change the meaning of the
+ * message.
+ */
 const endToEnd =
   /^(host|content-length|authorization|cookie|set-cookie|origin|forwarded|via|x-forwarded-.*|sec-websocket-.*)$/
 const NONE: readonly never[] = []
 
-/** The headers that go on to the other side, or the name that Connection may not list. `keep` are hop-by-hop names to leave in. */
+/**
+ * The headers for the other side, or the name that Connection may not list. `keep` are hop-by-hop names to
+ * leave in.
+ */
 export function endToEndHeaders(headers: Fields, keep: readonly HeaderName[] = NONE): Field[] | string {
   const listed = headers.tokens(CONNECTION)
   for (let i = 0; i < listed.length; i++) if (endToEnd.test(listed[i]!)) return listed[i]!

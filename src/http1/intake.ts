@@ -1,5 +1,5 @@
-// The bytes of a client: heads, bodies, and requests that come before their turn. A little of that is held here, or the rest of the read that brought
-// it; all that comes later waits in the client's socket.
+// The intake: the bytes of a client, as heads, bodies, and requests before their turn. It holds a little of
+// the latter, or the rest of the read that brought them; all later bytes wait in the client's socket.
 
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
@@ -15,7 +15,10 @@ import { refused } from './refusal.ts'
 import { readRequestHead } from './request-head.ts'
 import { NOTHING } from '../core/nothing.ts'
 
-/** So much of a body is read before its upstream is there, and of what comes before its turn; the read that brings it may be more. */
+/**
+ * How much is read of a body before its upstream is reached, and of requests before their turn; the last read
+ * may exceed it.
+ */
 const EARLY_BYTES = 16_384
 
 export interface IntakeOwner {
@@ -24,8 +27,7 @@ export interface IntakeOwner {
   readonly isOver: boolean
   /** The first byte of a head came. */
   onHeadBegun(): void
-  /** `early` is the bytes that came after it, which it may take. */
-  /** `early` came behind its head of so many bytes. */
+  /** A head of so many bytes is complete; `early` are the bytes after it, which the owner may take. */
   onRequest(request: RequestHead, early: Buffer, headBytes: number): void
   close(close: Close): void
 }
@@ -51,7 +53,7 @@ export class Intake {
     return this.#head.isEmpty
   }
 
-  /** Bytes that were read are being looked at: a callee need not call `goOn` meanwhile. */
+  /** Bytes of a read are being processed: a callee need not call `goOn` meanwhile. */
   get isTaking(): boolean {
     return this.#isTaking
   }
@@ -66,7 +68,7 @@ export class Intake {
     if (at < length && !this.#owner.isOver) this.#hold(bytes, at, length)
   }
 
-  /** A little more is read after the bytes that are held, so that a client which leaves is noticed. */
+  /** Reads a little beyond the held bytes, so that a client that leaves is noticed. */
   #hold(bytes: Buffer, start: number, end: number): void {
     const before = this.#held?.subarray(this.#heldAt) ?? NOTHING
     const held = Buffer.allocUnsafeSlow(before.length + end - start)
@@ -77,7 +79,7 @@ export class Intake {
     if (held.length >= EARLY_BYTES) this.#half.hold()
   }
 
-  /** Goes on with what was held, as far as it can be used. */
+  /** Takes the held bytes, as far as they can be used, and reads on. */
   goOn(): void {
     if (this.#held !== null) {
       this.#heldAt = this.#take(this.#held, this.#heldAt, this.#held.length)
@@ -92,7 +94,7 @@ export class Intake {
     this.#held = null
   }
 
-  /** Takes what can be used of `bytes[start..end)` now, and returns where that ends. */
+  /** Takes the usable part of `bytes[start..end)`, and returns its end. */
   #take(bytes: Buffer, start: number, end: number): number {
     this.#isTaking = true
     let at = start
@@ -125,7 +127,7 @@ export class Intake {
     return at
   }
 
-  /** Bytes that cannot become a request are not waited for. */
+  /** Refuses bytes that cannot become a request, without waiting for more. */
   #judgeBegin(): void {
     const problem = this.#options.lenient === 'both' ? null : notHttp(this.#head.begin)
     if (problem !== null) this.#owner.close(refused(problem))

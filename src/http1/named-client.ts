@@ -1,10 +1,11 @@
-// Whose request it is that a trusted proxy brings (`http.trustForwarded`): what `X-Forwarded-For` or `Forwarded` say of it.
+// The client of a request from a trusted proxy (`http.trustForwarded`), by `X-Forwarded-For` or `Forwarded`.
 //
-// Each proxy adds at the end of the list who asked it, so the list is true from there on back to the first address that is not a trusted
-// proxy's: that is the client, and what stands before it is its own word. What cannot be read ends the list as well.
+// Each proxy appends the address of its own client to the list, so from its end back to the first address
+// that is not a trusted proxy's the list is true. That address is the client's; the addresses before it are
+// the client's own claim. An unreadable element ends the list as well.
 //
 //     X-Forwarded-For: 192.0.2.9, 203.0.113.7, 10.0.0.3      from the peer 10.0.0.4, where 10.0.0.0/8 is trusted
-//                      its word   the client   a proxy
+//                      its claim  the client   a proxy
 
 import { isIP } from 'node:net'
 import { Address, spell } from '../core/address.ts'
@@ -13,14 +14,20 @@ import type { Fields } from './fields.ts'
 import type { ForwardingOptions } from './forwarding.ts'
 import { FORWARDED, FORWARDED_FOR } from './header-name.ts'
 
-/** A list is read back so far: each step looks an address up. */
+/** How many elements are read, from the end: each step looks an address up. */
 const MAX_PROXIES = 16
 
 const withPort = /^(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?$/
-/** RFC 7239 section 4: an element of `Forwarded` is pairs; the value of each is a token or a quoted string. */
+/**
+ * RFC 7239 section 4: an element of `Forwarded` consists of pairs; the value of each is a token or a quoted
+ * string.
+ */
 const forPair = /(?:^|;)[ \t]*for=(?:"([^"\\]*)"|([^";,\s]*))[ \t]*(?:;|$)/i
 
-/** Both headers are seldom written by one proxy: who writes one may let pass what its client says in the other. That of `form` counts. */
+/**
+ * One proxy seldom writes both headers: a proxy that writes one may pass on the other as its client wrote it.
+ * The header of `form` counts.
+ */
 export function namedClient(
   headers: Fields,
   peer: ClientAddress,
@@ -56,7 +63,10 @@ function listOf(headers: Fields, isStandard: boolean): List | null {
     : { text: values.length === 1 ? values[0]! : values.join(','), isStandard }
 }
 
-/** A comma inside a quoted string leaves an element that is none. `unknown` and names that hide an address are nobody's. */
+/**
+ * A comma inside a quoted string leaves a malformed element. `unknown` and obfuscated names are no client's
+ * address.
+ */
 function nodeOf(element: string): Address | null {
   const match = forPair.exec(element)
   return match === null ? null : readAddress(match[1] ?? match[2]!)

@@ -1,5 +1,5 @@
-// Bytes that cannot become an HTTP/1 request, known by the first of them: their sender does not wait for us to read on, and an operator
-// learns what came instead.
+// Bytes that cannot become an HTTP/1 request, recognised by the first of them: the refusal comes at once, and
+// its words show the operator which protocol came instead.
 
 import { faultOf } from './fault.ts'
 
@@ -31,7 +31,10 @@ function beginsWith(text: string, begin: string): boolean {
   return text.length >= begin.length
 }
 
-/** What is wrong with the beginning of a request, in latin1, as far as it has come and less the empty lines before it; null while it may go on well. */
+/**
+ * The fault in the beginning of a request, in latin1, as far as it has come and without empty lines before
+ * it; null while it may still become one.
+ */
 export function notHttp(begin: string): string | null {
   const end = begin.indexOf('\n')
   if (end >= 0 ? linePattern.test(begin.slice(0, end)) : methodPattern.test(begin)) return null

@@ -18,19 +18,28 @@ export interface HttpOptions extends ForwardingOptions, WaitOptions {
   /** Bytes of a head, the client's and the upstream's. */
   maxHeaderBytes: number
   maxBodyBytes: number
-  /** Whose heads and chunks are read as loosely as HAProxy and nginx read them, where they still mean one thing only. */
+  /**
+   * The sides whose heads and chunks are read as loosely as HAProxy and nginx read them, where they still
+   * have one meaning.
+   */
   lenient: 'off' | 'upstream' | 'both'
-  /** A client that ends its half has left, and its request ends with it. */
+  /** A client's FIN means that it has left: its request ends. */
   abortsOnHalfClose: boolean
 }
 
 export interface HttpContext extends ServeContext {
-  /** An exchange is over; `status` is what the client got, null if nothing; `end` is why that is no whole answer of the upstream, null if it is. */
+  /**
+   * An exchange is over. `status` is the client's, null if it got no answer; `end` is the reason why the
+   * answer is not a complete one of the upstream, null if it is.
+   */
   onExchange: (connection: Connection, exchange: Exchange, status: number | null, end: Close | null) => void
-  /** Asked about each request of a peer that names its clients. */
+  /** Decides about each request of a peer that names its clients. */
   clients: Pick<ClientGate, 'whenNamedKnown' | 'admitFor' | 'leave'>
-  /** Why clients are to leave with their next answer; null while they may stay. */
+  /** Why clients are to leave after their next answer; null while they may stay. */
   leaving: () => 'drain' | 'reloaded' | null
-  /** Takes over a client whose request asks for a WebSocket; `early` is the bytes that came after its head, valid until it returns. */
+  /**
+   * Takes over a client whose request asks for a WebSocket; `early` are the bytes after its head, valid until
+   * the call returns.
+   */
   serveUpgrade: (connection: Connection, client: Endpoint, request: RequestHead, early: Buffer) => void
 }

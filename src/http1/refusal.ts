@@ -1,4 +1,4 @@
-// Our own answers: a short body that names the reason, and a connection that ends with it.
+// Our own answers: a short body that names the reason, on a connection that ends with it.
 
 import { nodeHttp } from '../core/node-http.ts'
 import { httpStatus, makeClose } from '../core/close.ts'
@@ -7,18 +7,24 @@ import { encodeHead } from './head.ts'
 import { Field } from './fields.ts'
 import { grpcMessage, refusedCode } from './grpc.ts'
 
-/** A client that was refused for now is told to wait 1 to this many seconds, at random: told the same, all would come back at once. */
+/**
+ * Retry-After of a temporary refusal is 1 to this many seconds, at random: with one value for all, the
+ * clients would come back at once.
+ */
 const MAX_RETRY_AFTER_SECONDS = 5
 export const SERVED_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
 
 const forNow: ReadonlySet<Reason> = new Set<Reason>(['too_many', 'overloaded', 'rate_limited'])
 
-/** How a request that breaks a rule ends. */
+/** The end of a request that breaks a rule. */
 export function refused(detail: string, httpStatus = 400): Close {
   return { ...makeClose('protocol_error', 'client', 'handshake', detail), httpStatus }
 }
 
-/** The whole answer for a client whose request ends with `close`; null where the table has none. `random` is 0..1. */
+/**
+ * The complete answer for a client whose request ends with `close`; null where the table has no status.
+ * `random` is 0..1.
+ */
 export function refusal(close: Close, random = Math.random()): Buffer | null {
   const status = httpStatus(close)
   if (status === null) return null
@@ -42,7 +48,7 @@ export function refusal(close: Close, random = Math.random()): Buffer | null {
   ])
 }
 
-/** The whole answer for a caller of gRPC, in a head alone (`Trailers-Only`). */
+/** The complete answer for a caller of gRPC, in a head alone (`Trailers-Only`). */
 function callRefusal(close: Close): Buffer | null {
   const code = refusedCode(close)
   if (code === null) return null
@@ -55,7 +61,7 @@ function callRefusal(close: Close): Buffer | null {
   ])
 }
 
-/** RFC 6455 section 4.4: a 426 says which version would do. */
+/** RFC 6455 section 4.4: a 426 names the supported version. */
 function upgradeHeaders(status: number): Field[] {
   if (status !== 426) return [Field.of('Connection', 'close')]
   return [
@@ -65,12 +71,15 @@ function upgradeHeaders(status: number): Field[] {
   ]
 }
 
-/** The answer to a client whose request ends like this; null where nobody reads it any more. */
+/** The answer to a client whose request ends with `close`; null where the client has left. */
 export function answerFor(close: Close): Buffer | null {
   return isGone(close) ? null : refusal(close)
 }
 
-/** The last words to a client at the end of its connection: nothing where the answer to `asked` has begun, or none is due. */
+/**
+ * The last words to a client at the end of its connection: null where the answer to `asked` has begun, or
+ * none is due.
+ */
 export function refusalOf(
   close: Close,
   asked: { request: { method: string }; isAnswerBegun: boolean; isCall: boolean } | null,

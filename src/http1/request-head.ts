@@ -1,4 +1,4 @@
-// The head of a client's request, judged: what it asks for, one framing, and the head that goes on to the upstream.
+// The head of a client's request, judged: its meaning, its one framing, and the head for the upstream.
 
 import type { Close } from '../core/close.ts'
 import { bindsConnection } from './authentication.ts'
@@ -12,13 +12,13 @@ import { checkRequest } from './request.ts'
 
 export interface JudgedRequest {
   framing: Framing
-  /** The client would send another one on its connection. */
+  /** The client would send another request on its connection. */
   isKept: boolean
-  /** It waits for 100 before it sends its body. */
+  /** The client waits for a 100 before it sends the body. */
   isWaiting: boolean
-  /** It logs in its connection, not itself (NTLM, Negotiate). */
+  /** The request logs in its connection, not itself (NTLM, Negotiate). */
   isPersonal: boolean
-  /** For the upstream. */
+  /** The head for the upstream. */
   head: string
 }
 
@@ -26,13 +26,13 @@ export interface RequestRules {
   maxBodyBytes: number
 }
 
-/** What the preface of HTTP/2 looks like to HTTP/1 (RFC 9113 section 3.4). */
+/** The preface of HTTP/2 as HTTP/1 reads it (RFC 9113 section 3.4). */
 export const PREFACE_HEAD = 'PRI * HTTP/2.0\r\n\r\n'
 
-/** The head as it stands in `text`, or the rule that it breaks. Lenient: a line may end with LF alone. */
+/** The head in `text`, or the rule that it breaks. Lenient: a line may end with LF alone. */
 export function readRequestHead(text: string, isLenient: boolean): RequestHead | string {
   const strict = parseRequestHead(text)
-  // What is right strictly means the same loosely.
+  // A head that is right strictly means the same when read leniently.
   return isLenient && typeof strict === 'string' ? parseRequestHead(withCrlf(text)) : strict
 }
 
@@ -48,7 +48,7 @@ export function judgeRequest(
   const words = headers.tokens(CONNECTION)
   const { bodyBytes } = checked
   let head = `${method} ${checked.target} HTTP/1.1\r\n`
-  // Only HTTP/1.0 may leave it out, and what goes on is HTTP/1.1 (RFC 9112 section 3.2).
+  // Only HTTP/1.0 may leave Host out, and the upstream gets HTTP/1.1 (RFC 9112 section 3.2).
   if (version === '1.0' && !headers.has(HOST)) head += 'Host:\r\n'
   head += forwardedLines(checked.headers, client)
   if (bodyBytes === null) head += 'Transfer-Encoding: chunked\r\n'

@@ -1,4 +1,5 @@
-// The rules that every request is held to, an upgrade as a plain one: its host, its target, what it expects, and how often it has come by.
+// The rules for every request, an upgrade or a plain one: its host, its target, its expectation, and the
+// number of gates that it came through.
 
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
@@ -11,7 +12,7 @@ import { refused } from './refusal.ts'
 export interface PlainRequest {
   method: string
   target: string
-  /** As Node has it: `1.1`, `1.0`, and what it lets through besides. */
+  /** As Node reports it: `1.1`, `1.0`, and others that it lets through. */
   version: string
   headers: Fields
 }
@@ -19,7 +20,7 @@ export interface PlainRequest {
 export interface CheckedHead {
   /** Origin form, byte for byte as the client wrote it; `*` for an OPTIONS of the whole server. */
   target: string
-  /** The headers that go on: end to end, less those that were judged here. */
+  /** The headers that go on: end to end, without those that were judged here. */
   headers: Field[]
 }
 
@@ -28,9 +29,15 @@ const MAX_HOPS = 10
 const FIRST_HOP = Field.of('Sidegate-Hops', '1')
 const hopsPattern = /^[0-9]{1,3}$/
 const absolutePattern = /^https?:\/\/([^/?#]*)([^#]*)$/i
-/** RFC 9110 section 4.2.1 less user information: a name, an IPv4 address or an IPv6 address in brackets, and a port. Empty where there is none. */
+/**
+ * RFC 9110 section 4.2.1 without user information: a name, an IPv4 address or an IPv6 address in brackets,
+ * and a port; or empty.
+ */
 const hostPattern = /^(?:[A-Za-z0-9._~%!$&'()*+,;=-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?$/
-/** One asks for a tunnel, the other for an echo of what proxies added: nothing of a plain service. */
+/**
+ * CONNECT asks for a tunnel, TRACE for an echo of what proxies added: neither asks a plain service for
+ * anything.
+ */
 const FORBIDDEN_METHODS = new Set(['CONNECT', 'TRACE'])
 
 export function checkHead(request: PlainRequest): CheckedHead | Close {
@@ -75,7 +82,10 @@ function headProblem({ version, headers }: PlainRequest): string | null {
   return hostPattern.test(hosts[0]!) ? null : 'malformed Host header'
 }
 
-/** `*` stays for OPTIONS; absolute form is rewritten if it names the same authority as Host; null for anything else. */
+/**
+ * `*` stays for OPTIONS; absolute form is rewritten if it names the same authority as Host; null for anything
+ * else.
+ */
 function originForm({ method, target, headers }: PlainRequest): string | null {
   if (target.startsWith('/')) return target.includes('#') ? null : target
   if (target === '*') return method === 'OPTIONS' ? target : null
@@ -87,7 +97,7 @@ function originForm({ method, target, headers }: PlainRequest): string | null {
   return path.startsWith('/') ? path : `/${path}`
 }
 
-/** Less the port that its scheme has by default. */
+/** Without the default port of its scheme. */
 function authority(written: string, target: string): string {
   const text = written.toLowerCase()
   const port = target.charCodeAt(4) === 0x3a ? ':80' : ':443'

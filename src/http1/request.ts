@@ -1,5 +1,6 @@
-// Holds a plain request to one meaning before it goes on. Node's parser has refused most of what is malformed; these are
-// the requests that it lets through and another parser may read differently (RFC 9112 sections 6.1, 11.2; the head: request-rules.ts).
+// The rules that give a plain request one meaning before it goes on. Node's parser refuses most malformed
+// requests; these are the ones that it lets through and another parser may read differently (RFC 9112
+// sections 6.1, 11.2; the head: request-rules.ts).
 
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
@@ -15,13 +16,13 @@ export interface Checked extends CheckedHead {
   bodyBytes: number | null
 }
 
-/** The head that goes on, or why it is refused. `maxBodyBytes` is judged where the length is declared. */
+/** The head that goes on, or why it is refused. `maxBodyBytes` is compared with a declared length. */
 export function checkRequest(request: PlainRequest, maxBodyBytes: number): Checked | Close {
   const head = checkHead(request)
   if ('reason' in head) return head
   const body = bodyLength(request)
   if (typeof body === 'string') return refused(body)
-  // One without a body is not seen here: it was handed over to the WebSocket protocol.
+  // An upgrade without a body does not come here: the WebSocket protocol has taken it.
   if (isUpgrade(request)) return refused('an upgrade has no body')
   if (body !== null && body > maxBodyBytes)
     return {
@@ -31,13 +32,13 @@ export function checkRequest(request: PlainRequest, maxBodyBytes: number): Check
   return { ...head, bodyBytes: body }
 }
 
-/** One framing: the length, null for chunked, or the rule that is broken. */
+/** The one framing: the length, null for chunked, or the broken rule. */
 function bodyLength({ version, headers }: PlainRequest): number | null | string {
   const lengths = headers.values(CONTENT_LENGTH)
   const codings = headers.values(TRANSFER_ENCODING)
   if (codings.length > 0) {
     if (lengths.length > 0) return 'both Content-Length and Transfer-Encoding'
-    // An HTTP/1.0 peer does not know of chunks, and may see the end elsewhere.
+    // An HTTP/1.0 peer does not know chunks, and may see the end elsewhere.
     if (version !== '1.1') return 'a transfer coding in HTTP/1.0'
     return codings.length === 1 && codings[0]!.toLowerCase() === 'chunked'
       ? null

@@ -9,7 +9,7 @@ import type { RequestHead } from './head.ts'
 import type { HttpContext, HttpOptions } from './options.ts'
 import { NOTHING } from '../core/nothing.ts'
 
-/** A request whose head was read, and the bytes that came after it. */
+/** A complete head of a request, and the bytes after it. */
 export interface FirstRequest {
   request: RequestHead
   /** Bytes of the head. */

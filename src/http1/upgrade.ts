@@ -1,5 +1,5 @@
-// The opening handshake (RFC 6455 section 4): what is accepted from a client, what goes on to the upstream, and whether
-// the upstream's 101 answers just that. Functions over heads; no sockets.
+// The opening handshake (RFC 6455 section 4): which requests are accepted from a client, what goes on to the
+// upstream, and whether the upstream's 101 answers exactly that. Functions over heads; no sockets.
 
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
@@ -28,39 +28,44 @@ import type { CheckedHead } from './request-rules.ts'
 import { nodeCrypto } from '../core/node-lazy.ts'
 
 export interface UpgradeOptions {
-  /** The service can be asked for one: HTTP/2 knows no upgrade (RFC 9113 section 8.6). Absent is yes. */
+  /** The service can take an upgrade: HTTP/2 knows none (RFC 9113 section 8.6). Absent is yes. */
   isKnown?: boolean
-  /** Allowed Origin values, compared as they are written; empty allows all, an absent Origin too. */
+  /** Allowed Origin values, compared as written; an empty list allows all, and an absent Origin too. */
   origins: readonly string[]
   /**
-   * pass: what client and upstream agree on. All others offer the upstream no extension, so that its frames are never
-   * compressed; on: we accept the client's offer ourselves.
+   * pass: the extensions that client and upstream agree on. The others offer the upstream no extension, so
+   * that it never compresses frames; on: we accept the client's offer ourselves.
    */
   compression: 'pass' | 'strip' | 'off' | 'on'
 }
 
-/** An upgrade that may go to the upstream, and what its answer is held to. */
+/** An upgrade that may go to the upstream, and what its answer must match. */
 export interface Upgrade {
   /** The request head for the upstream. */
   head: Buffer
   accept: string
   protocols: readonly string[]
-  /** Names of the extensions offered. */
+  /** Names of the offered extensions. */
   extensions: readonly string[]
-  /** The extensions that the client offers us, as it wrote them; empty unless we may accept one. */
+  /** The client's offer to us, as written; empty unless we may accept one. */
   deflateOffer: string
 }
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 /** 16 bytes in base64: 22 characters, of which the last carries 2 bits, and the padding. */
 const keyPattern = /^[A-Za-z0-9+/]{21}[AQgw]==$/
-/** The only extension whose effect on frames we know (RFC 7692): it uses RSV1. Others are not offered on. */
+/**
+ * The only extension whose effect on frames we know (RFC 7692): it uses RSV1. The upstream gets no other
+ * offer.
+ */
 export const DEFLATE = 'permessage-deflate'
 const DEFLATE_ALONE: readonly string[] = [DEFLATE]
 const NONE: readonly string[] = []
 const TO_WEBSOCKET = [Field.of('Connection', 'Upgrade'), Field.of('Upgrade', 'websocket')]
 
-/** Whether a request asks for a WebSocket. Any other upgrade (h2c) is an offer that a plain answer declines. */
+/**
+ * Whether a request asks for a WebSocket. Any other upgrade (h2c) is an offer that a plain answer declines.
+ */
 export function isUpgrade({ headers }: { headers: Fields }): boolean {
   return (
     headers.has(UPGRADE) &&
@@ -69,13 +74,19 @@ export function isUpgrade({ headers }: { headers: Fields }): boolean {
   )
 }
 
-/** Parsers disagree on where the body of an upgrade ends (Node 24 and 26 do), so there must be none. Some clients say that there is none. */
+/**
+ * Parsers disagree on where the body of an upgrade ends (Node 24 and 26 do), so it must have none. Some
+ * clients declare an empty one.
+ */
 export function hasBody(headers: Fields): boolean {
   const length = headers.value(CONTENT_LENGTH)
   return (length !== undefined && length !== '0') || headers.has(TRANSFER_ENCODING)
 }
 
-/** The protocols that a request asks to change to; null where it asks for none but WebSocket. The list is the client's: bounded, and printable. */
+/**
+ * The protocols, other than WebSocket, that a request asks to upgrade to; null where there is none. The
+ * client chooses the list: it is cut, and printable.
+ */
 export function otherUpgrade(headers: Fields): string | null {
   if (!headers.has(UPGRADE) || !headers.tokens(CONNECTION).includes('upgrade')) return null
   const asked = headers.values(UPGRADE).join(', ')
@@ -89,7 +100,7 @@ export function notRelayed(protocol: string): string {
   return `Upgrade to ${protocol} is not relayed, only websocket is (a listener with protocol: tcp relays any)`
 }
 
-/** Holds a request to RFC 6455 section 4.2.1: an Upgrade for the upstream, or why it is refused. */
+/** Checks a request by RFC 6455 section 4.2.1: an Upgrade for the upstream, or why it is refused. */
 export function checkUpgrade(
   request: RequestHead,
   options: UpgradeOptions,
@@ -144,7 +155,7 @@ function forward(
   }
 }
 
-/** The offered extensions that go on: as they are written where that is all of them. */
+/** The offered extensions that go on, and whether that is the whole offer, which then goes on as written. */
 function knownExtensions(
   headers: Fields,
   options: UpgradeOptions,
@@ -156,7 +167,7 @@ function knownExtensions(
   return { known: known.map((element) => element.trim()), isAll: known.length === elements.length }
 }
 
-/** The elements that commas separate in all values of a header. */
+/** The comma-separated elements of all values of a header. */
 function elementsOf(headers: Fields, name: HeaderName): readonly string[] {
   const values = headers.values(name)
   return values.length === 0 ? values : values.flatMap((value) => value.split(','))
@@ -169,15 +180,15 @@ function extensionName(element: string): string {
 
 /** A verified 101. */
 export interface Accepted {
-  /** The answer head for the client. */
+  /** The head of the answer for the client. */
   head: Buffer
-  /** permessage-deflate was negotiated end to end: RSV1 has a meaning. */
+  /** Client and upstream negotiated permessage-deflate: RSV1 has a meaning. */
   isCompressed: boolean
 }
 
 /**
- * Holds a 101 to RFC 6455 section 4.1, as the client will: what goes through, or the rule it breaks. `accepted` is what we
- * answer to the client's extensions ourselves.
+ * Checks a 101 by RFC 6455 section 4.1, as the client will: the head for the client, or the broken rule.
+ * `accepted` is our own answer to the client's extensions.
  */
 export function checkAccepted(answer: AnswerHead, upgrade: Upgrade, accepted?: string): Accepted | string {
   const { headers } = answer

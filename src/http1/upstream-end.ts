@@ -1,4 +1,5 @@
-// The upstream end of a conversation: another one for each exchange, unless one is the client's alone.
+// The upstream end of a conversation: a different connection for each exchange, unless one belongs to the
+// client alone.
 
 import type { ClientAddress } from '../core/address.ts'
 import { releasePlace } from '../core/connection.ts'
@@ -15,9 +16,11 @@ export class UpstreamEnd {
   readonly #connection: Connection
   readonly #reach: Reach
   #endpoint: Endpoint | null = null
-  /** A connection to the upstream was logged in for this client (NTLM, Negotiate): nobody else may use what it uses. */
+  /**
+   * A connection to the upstream was logged in for this client (NTLM, Negotiate): no other client may use it.
+   */
   #isPersonal = false
-  /** Whom it was logged in for, where one connection brings several. */
+  /** The client that it was logged in for, where one connection carries the requests of several. */
   #person: string | null = null
 
   constructor(pair: Pair, connection: Connection, reach: Reach) {
@@ -26,12 +29,12 @@ export class UpstreamEnd {
     this.#reach = reach
   }
 
-  /** One is there: that of the exchange, or one that only this client may use. */
+  /** There is an endpoint: that of the exchange, or one that only this client may use. */
   get isThere(): boolean {
     return this.#endpoint !== null
   }
 
-  /** A request of that client comes: what was logged in for another is no more. */
+  /** A request of that client comes: a connection that was logged in for another client is closed. */
   serve({ ip }: ClientAddress): void {
     if (ip === this.#person) return
     this.#person = ip
@@ -44,7 +47,10 @@ export class UpstreamEnd {
     this.#pair.turnTo(endpoint)
   }
 
-  /** The exchange is over. The connection is kept for the next request, or for this client alone, or closed. `isClean`: nothing came after the answer. */
+  /**
+   * The exchange is over. Keeps the connection for the next request, or for this client alone, or closes it.
+   * `isClean`: nothing came after the answer.
+   */
   release({ answer, judged, isRequestComplete }: Exchange, isClean: boolean): void {
     const isKept = isClean && answer!.isKept && isRequestComplete && !this.#pair.toClient.hasEnded
     this.#isPersonal ||= answer!.isPersonal || judged!.isPersonal
@@ -54,14 +60,14 @@ export class UpstreamEnd {
     releasePlace(this.#connection)
   }
 
-  /** Closes it, if there is one. */
+  /** Closes the connection, if there is one. */
   drop(): void {
     if (this.#endpoint === null) return
     discard(this.#turnAway())
     releasePlace(this.#connection)
   }
 
-  /** It had ended before it was asked: another one, at the same place. */
+  /** The connection had ended before it took the request: dials another one at the same place. */
   again(): void {
     discard(this.#turnAway())
     this.#reach.again()

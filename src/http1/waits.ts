@@ -1,12 +1,16 @@
-// The waits of a connection of plain HTTP: how each is judged, and its words for an operator. In the order of an exchange:
+// The waits of a connection of plain HTTP: the deadline of each, what it spares, and its words for operators.
+// In the order of an exchange:
 //
-// | the client has sent no head                 | http.keepAlive         | a client that thinks: nothing is begun            |
-// | a head has begun                            | deadlines.handshake    | -: a byte at a time does not extend it            |
-// | a place, a name, a dial                     | its own (search.ts)    |                                                   |
-// | more of the request                         | deadlines.request      | an upload that moves; one that we do not read     |
-// | the answer                                  | deadlines.response     | a long poll: `idle` bounds it only where this is off |
-// | a call of gRPC, either side            | deadlines.idle, .clientIdle, .upstreamIdle | calls that are quiet for long; their own deadline is grpc-timeout |
-// | more of the answer                          | deadlines.idle, .upstreamIdle | a client that still takes, a limit that delays, events |
+// | the client has sent no head      | http.keepAlive         | a client that thinks: nothing has begun                 |
+// | a head has begun                 | deadlines.handshake    | -: a byte at a time does not extend it                  |
+// | a place, a name, a dial          | its own (search.ts)    |                                                         |
+// | more of the request              | deadlines.request      | an upload that moves; one that we do not read           |
+// | the answer                       | deadlines.response     | a long poll: `idle` bounds it only where this is off    |
+// | a call of gRPC, either side      | deadlines.idle,        | calls that are quiet for long; their own deadline is    |
+// |                                  | .clientIdle,           | grpc-timeout                                            |
+// |                                  | .upstreamIdle          |                                                         |
+// | more of the answer               | deadlines.idle,        | a client that still takes, a limit that delays, events  |
+// |                                  | .upstreamIdle          |                                                         |
 
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
@@ -19,36 +23,36 @@ import type { Pair } from '../pair/pair.ts'
 import type { Reach } from '../upstream/reach.ts'
 import type { Exchange } from './exchange.ts'
 
-/** Milliseconds; Infinity is off. Read whenever something is judged. */
+/** Milliseconds; Infinity is off. Read at each judgement. */
 export interface HttpDeadlines {
   readonly requestMs: number
   readonly responseMs: number
   readonly idleMs: number
   readonly clientIdleMs: number
   readonly upstreamIdleMs: number
-  /** As `upstreamIdleMs`, inside the body of an answer that is no event stream. */
+  /** Instead of `upstreamIdleMs`, inside the body of an answer that is no event stream. */
   readonly answerIdleMs: number
   readonly handshakeMs: number
 }
 
-/** The options that waits are judged by. */
+/** The options by which waits are judged. */
 export interface WaitOptions {
   readonly deadlines: Live<HttpDeadlines>
-  /** Milliseconds for which a client may keep its connection without a further request. */
+  /** Milliseconds that a client may keep its connection without a further request. */
   readonly keepAliveMs: number
 }
 
-/** Of one connection. */
+/** The waits of one connection. */
 export class Waits {
   readonly #options: WaitOptions
-  /** When the last answer was done; when the head of the next request began, null before. */
+  /** The end of the last answer; the begin of the next request's head, null before it. */
   since: number
   headSince: number | null = null
-  /** As the last sweep saw it. */
+  /** The last movement in each direction, as the last sweep saw it. */
   #moved: Directions | null = null
-  /** How much of the idle deadlines is left by the want of memory, as the last sweep was told; 0..1. */
+  /** The part of the idle deadlines that the shortage of memory leaves, from the last sweep; 0..1. */
   #scale = 1
-  /** Of which exchange each side was seen to owe something: another one is another debt. */
+  /** The exchange for which each side was seen to owe something: with another exchange it is another debt. */
   #owedByClient: Exchange | null = null
   #owedByUpstream: Exchange | null = null
 
@@ -57,7 +61,7 @@ export class Waits {
     this.since = now
   }
 
-  /** Null where nothing is due. */
+  /** Null where no deadline has passed. */
   judge(
     exchange: Exchange | null,
     { toUpstream, toClient }: Pick<Pair, 'toUpstream' | 'toClient'>,
@@ -78,7 +82,7 @@ export class Waits {
     return judgeExchange(exchange, moved, this.#options.deadlines.current, now, scale)
   }
 
-  /** Between two exchanges. */
+  /** The wait between two exchanges. */
   get #rest(): Due {
     const { deadlines, keepAliveMs } = this.#options
     if (this.headSince === null)
@@ -94,7 +98,7 @@ export class Waits {
     }
   }
 
-  /** The source of `half` has begun something that it owes the rest of. */
+  /** The source of `half` has begun something and owes the rest. */
   isOwing(exchange: Exchange | null, half: Half): boolean {
     const isUpstream = half.direction === 'to_client'
     const isOther = (isUpstream ? this.#owedByUpstream : this.#owedByClient) !== exchange
@@ -117,7 +121,7 @@ export class Waits {
         : isAsking(exchange)
           ? 'the upstream to answer'
           : 'more of the request body'
-    // Before the first sweep nothing was seen to move since it began.
+    // Before the first sweep nothing was seen to move since the exchange reached its upstream.
     const at = { activeAt: exchange.reachedAt, dataAt: exchange.reachedAt }
     const moved = this.#moved ?? { toUpstream: at, toClient: at }
     const dues = duesOf(exchange, moved, this.#options.deadlines.current, this.#scale)
@@ -130,7 +134,7 @@ interface Directions {
   toClient: Moved
 }
 
-/** Null where nothing is due, or where the reach for the upstream judges. */
+/** Null where no deadline has passed, or where the search for the upstream judges. */
 function judgeExchange(
   exchange: Exchange,
   moved: Directions,
@@ -138,7 +142,7 @@ function judgeExchange(
   now: number,
   scale: number,
 ): Close | null {
-  // The upstream has not taken all of the request; `write` says how long it may take for that.
+  // The upstream has not taken all of the request; `write` bounds how long it may take for that.
   if (exchange.answer === null && isAsking(exchange) && exchange.askedAt === null) return null
   for (const { at, close } of duesOf(exchange, moved, deadlines, scale)) if (now >= at) return close
   return null
@@ -163,7 +167,10 @@ function isAsking(exchange: Exchange): boolean {
   return exchange.isRequestComplete || exchange.isHeldByExpect
 }
 
-/** Streams of messages both ways, of which none is owed: callers say themselves how long they wait (grpc-timeout, which the service holds to). */
+/**
+ * Streams of messages both ways, of which none is owed: callers set their own limit (grpc-timeout, which the
+ * service keeps).
+ */
 function calling(
   exchange: Exchange,
   { toUpstream, toClient }: Directions,
@@ -193,7 +200,10 @@ function calling(
   ]
 }
 
-/** A body that the upstream does not take is not read from the client, which owes nothing then. */
+/**
+ * The client owes nothing while the upstream does not take the body, because we do not read it from the
+ * client then.
+ */
 function sending(since: number, { requestMs, clientIdleMs, idleMs }: HttpDeadlines, scale: number): Due[] {
   return [
     {
@@ -236,7 +246,8 @@ function answering(
   scale: number,
 ): Due[] {
   const activeAt = Math.max(toUpstream.activeAt, toClient.activeAt)
-  // A service that answers while the request still comes in may wait for more of that, unless the deadline was written for all cases.
+  // A service that answers while the request still comes in may wait for more of it, unless the deadline is
+  // set explicitly.
   const mayWait = !exchange.isRequestComplete && upstreamIdleMs === Number.POSITIVE_INFINITY
   const owedMs = exchange.answer!.isEventStream ? upstreamIdleMs : answerIdleMs
   return [
@@ -253,7 +264,9 @@ function answering(
   ]
 }
 
-/** A wait that has a deadline of its own is not idleness (long polling); `idle` bounds it where that one is off. */
+/**
+ * A wait with a deadline of its own is not idleness (long polling); `idle` bounds it where that one is off.
+ */
 function unless(ownMs: number, idleMs: number): number {
   return Number.isFinite(ownMs) ? Number.POSITIVE_INFINITY : idleMs
 }
@@ -262,7 +275,7 @@ function nextOf({ key, at, close: { reason, side } }: Due): NextDeadline {
   return { key, reason, side, at }
 }
 
-/** Whether the source of `half` has begun something that it owes the rest of. */
+/** Whether the source of `half` has begun something and owes the rest. */
 function owes(exchange: Exchange, half: Half): boolean {
   if (exchange.isCall) return false
   const { answer } = exchange
