@@ -1,4 +1,5 @@
-// The cells of a process with one thread on the path: plain objects, one for each who asks, whatever the name.
+// The cells of a process with one thread on the path: plain objects, a new one for each call, whatever the
+// name.
 
 import { LocalCount } from '../core/cells.ts'
 import type { Cells, Scopes } from '../core/cells.ts'
@@ -12,5 +13,5 @@ export const localCells: Cells = {
 
 const here = { cells: localCells, name: '' }
 
-/** Of one gate of one thread. */
+/** For one gate in one thread. */
 export const localScopes: Scopes = { process: here, fleet: here }

@@ -1,8 +1,10 @@
-// The gate of one client: how many connections it has open, how many it begins, and the buckets that its connections share.
+// The gate of one client: how many connections it has open, how many it begins, and the buckets that its
+// connections share.
 //
-// Bounded, whatever addresses come: there is an entry for each client with an open connection (so no more than
-// `limits.connections`), and for at most MAX_IDLE others whose buckets are not full again. Beyond that the one that has been idle
-// for the longest is forgotten, which gives that client its burst early. A client with open connections is never forgotten.
+// The table is bounded, whatever addresses come: it has an entry for each client with an open connection (so
+// no more than `limits.connections`), and for at most MAX_IDLE others whose buckets are not full again.
+// Beyond that, the client that has been idle for the longest is forgotten, which gives it its burst early. A
+// client with open connections is never forgotten.
 
 import { localScopes } from './cells.ts'
 import { networkOf } from '../core/address.ts'
@@ -18,24 +20,24 @@ export interface ClientOptions {
   maxConnections: number
   /** New connections a second of one client; null is off. */
   newConnections: { perSec: number; burst: number; isEnforced: boolean; scope?: LimitScope } | null
-  /** False: `maxConnections` is only counted. */
+  /** False: `maxConnections` only counts. */
   isEnforced: boolean
-  /** Who counts `maxConnections` together; `process` unless told. It stays as it was at first. */
+  /** The sharers of the count of `maxConnections`; `process` by default. A reload does not change it. */
   scope?: LimitScope
   /** A limit acted, or would have. */
   report: (limit: LimitName, action: 'close', isEnforced: boolean) => void
 }
 
-/** Some 5 MB of them. */
+/** About 5 MB of them. */
 const MAX_IDLE = 16_384
-/** So many of the oldest are looked at whenever one is added, so that they go faster than they come. */
+/** How many of the oldest are checked whenever one is added, so that they go faster than they come. */
 const SWEPT_AT_A_TIME = 2
 
 /** One client's counts and buckets. */
 export class Client {
-  /** Its connections here. */
+  /** Its open connections here. */
   open = 0
-  /** Those of all who count with us. */
+  /** Its open connections, over all who share the count. */
   readonly count: Count
   readonly #key: string
   #scopes: Scopes
@@ -48,7 +50,7 @@ export class Client {
     this.#scopes = scopes
   }
 
-  /** The bucket of that name, made by the first connection that asks for it. */
+  /** The bucket called `name`; the first connection that asks for it makes it. */
   bucket(name: string, rate: BucketRate & { scope?: LimitScope }, now: number): Tokens {
     const { perSec, burst, scope = 'process' } = rate
     const id = `${name} ${perSec} ${burst} ${scope}`
@@ -63,19 +65,19 @@ export class Client {
     return bucket
   }
 
-  /** Connections that come draw from the fleet that there is now. */
+  /** Makes new connections draw from the present fleet. */
   moveTo(scopes: Scopes): void {
     this.#scopes = scopes
     for (const id of this.#buckets.keys()) if (id.endsWith(' fleet')) this.#buckets.delete(id)
   }
 
-  /** The bucket of that name has no token, as far as is known: it has been asked for one. */
+  /** The bucket called `name` has no token as far as is known, and has asked the fleet for one. */
   isUnsure(name: string, rate: BucketRate & { scope?: LimitScope }, now: number): boolean {
     const bucket = this.bucket(name, rate, now)
     return !bucket.has(1, now) && bucket.isUnsure === true
   }
 
-  /** Nothing would be lost if it were forgotten. */
+  /** All buckets are full, so forgetting the client loses nothing. */
   isForgettable(now: number): boolean {
     for (const bucket of this.#buckets.values()) if (!bucket.isFull(now)) return false
     return true
@@ -83,12 +85,12 @@ export class Client {
 }
 
 export class Clients {
-  /** May be changed at any time; clients that are there stay. */
+  /** May change at any time; known clients stay. */
   options: ClientOptions
-  /** Who counts their connections together. */
+  /** The sharers of the clients' counts. */
   readonly scope: LimitScope
   readonly #active = new Map<string, Client>()
-  /** Without connections; the one that has been so for the longest comes first. */
+  /** Clients without connections; the one that has been so for the longest comes first. */
   readonly #idle = new Map<string, Client>()
   /** How many were forgotten before their buckets were full. */
   forgottenEarly = 0
@@ -100,12 +102,12 @@ export class Clients {
     this.#scopes = scopes
   }
 
-  /** False where the connections that are open would have to be counted elsewhere: another has to begin. */
+  /** False if open connections would have to be counted elsewhere: then a new Clients is needed. */
   mayMoveTo(scope: LimitScope, scopes: Scopes): boolean {
     return this.scope === scope && (scope === 'process' || !this.#isElsewhere(scopes))
   }
 
-  /** Goes on with those, which it may. */
+  /** Moves to `scopes`, after `mayMoveTo`. */
   moveTo(scopes: Scopes): void {
     if (!this.#isElsewhere(scopes)) return
     this.#scopes = scopes
@@ -116,12 +118,15 @@ export class Clients {
     return fleet.cells !== this.#scopes.fleet.cells || fleet.name !== this.#scopes.fleet.name
   }
 
-  /** How many are known. */
+  /** The number of known clients. */
   get size(): number {
     return this.#active.size + this.#idle.size
   }
 
-  /** Lets a connection of that client on, or says why not. Each that was let on is released once. */
+  /**
+   * Lets a connection of the client at `address` on (null), or returns why not. Each connection let on is
+   * released once.
+   */
   admit(address: ClientAddress, now: number): Close | null {
     const key = keyOf(address)
     if (key === null) return null
@@ -132,7 +137,10 @@ export class Clients {
     return close
   }
 
-  /** Not null: nobody knows yet whether a connection of that client is over a limit of the fleet; worth asking again as it says. */
+  /**
+   * Not null if it is unknown whether a connection of that client is over a limit of the fleet: the result
+   * tells when to ask again.
+   */
   doubt(address: ClientAddress, now: () => number): Doubt | null {
     const { maxConnections, isEnforced, newConnections } = this.options
     const counts = isEnforced && this.scope === 'fleet' && Number.isFinite(maxConnections)
@@ -155,7 +163,7 @@ export class Clients {
     this.#keep(key, client, now)
   }
 
-  /** The client at that address, who has a connection open; null where clients cannot be told apart. */
+  /** The client at `address`, which has a connection open; null where clients cannot be told apart. */
   of(address: ClientAddress): Client | null {
     const key = keyOf(address)
     return key === null ? null : (this.#active.get(key) ?? null)
@@ -165,7 +173,7 @@ export class Clients {
     return new Client(key, this.scope, this.#scopes)
   }
 
-  /** Null has taken its place. */
+  /** Null: it has taken its place. */
   #tooMany({ count }: Client): Close | null {
     const { maxConnections, isEnforced, report } = this.options
     if (count.take(maxConnections)) return null
@@ -185,7 +193,7 @@ export class Clients {
   }
 
   #keep(key: string, client: Client, now: number): void {
-    // Put last, also if it was there: it was heard of just now.
+    // Moves to the end even if it was there: it is the most recent.
     this.#idle.delete(key)
     if (client.open > 0) {
       this.#active.set(key, client)

@@ -1,9 +1,10 @@
-// The gate of new connections: so many a second on one listener, from any client. A connection that comes faster waits, accepted but
-// unread and with nothing spent on it, in the order in which it came, or is refused. Where a fleet was asked for tokens, nobody is refused
-// before it has answered: they wait as well.
+// The gate of new connections: so many a second on one listener, from any client. A connection over the rate
+// is refused, or waits in order of arrival, accepted but unread and with nothing spent on it. While a fleet
+// has been asked for tokens and has not answered, connections wait instead of being refused.
 //
-// libuv accepts whatever the kernel has, and offers no way to leave connections in the backlog for a while; so they wait here.
-// Each has its place under `limits.connections` meanwhile, which bounds how many wait, and none waits longer than `deadlines.handshake` says at the time.
+// libuv accepts whatever the kernel has, and offers no way to leave connections in the backlog for a while;
+// so they wait here. Each holds its place under `limits.connections` meanwhile, which bounds how many wait,
+// and none waits longer than the present `deadlines.handshake`.
 
 import { localCells } from './cells.ts'
 import type { Cells, Tokens } from '../core/cells.ts'
@@ -17,7 +18,7 @@ export interface ConnectRateOptions {
   burst: number
   onExceed: 'delay' | 'close'
   isEnforced: boolean
-  /** `handshakeMs`: as long as one may wait. */
+  /** `handshakeMs`: the longest wait. */
   deadlines: Live<{ handshakeMs: number }>
   /** A newcomer is over the rate. */
   report: (action: 'delay' | 'close', isEnforced: boolean) => void
@@ -27,12 +28,12 @@ export interface ConnectRateContext {
   clock: Clock
   sweep: Sweep
   tokenQueue: TokenQueue
-  /** Where the rate is counted, and under which name; without it here. */
+  /** The cells and the name that the rate is counted under; absent: cells of this gate alone. */
   cells?: Cells
   name?: string
 }
 
-/** The end of a wait. Exactly one is called, once. */
+/** The outcomes of a wait: exactly one of them is called, once. */
 export interface NewConnection {
   serve(): void
   refuse(): void
@@ -57,7 +58,7 @@ export class ConnectRateGate {
     return this.#waiting.size
   }
 
-  /** Serves it now, later or not at all. */
+  /** Serves the newcomer now, later or not at all. */
   admit(newcomer: NewConnection): void {
     const { onExceed, isEnforced, deadlines, report } = this.#options
     const now = this.#context.clock.now()
@@ -76,7 +77,7 @@ export class ConnectRateGate {
     this.#context.tokenQueue.wait(this.#bucket, waiting)
   }
 
-  /** The listener accepts no more: those that wait are refused. */
+  /** The listener accepts no more: waiting connections are refused. */
   close(): void {
     for (const waiting of [...this.#waiting]) waiting.giveUp()
   }
@@ -95,7 +96,10 @@ interface Patience {
 
 interface WaitOptions {
   done: (waiting: Waiting) => void
-  /** Told when it is refused since it is known that there is no token; null: it waits until there is one. */
+  /**
+   * Called when the newcomer is refused because there is known to be no token; null: it waits until there is
+   * one.
+   */
   refusing: (() => void) | null
 }
 

@@ -1,13 +1,14 @@
-// The waiting room of newcomers of whom nobody knows yet whether they are over a limit: a fleet was asked, and has not answered. Each is
-// told once that is known, in the order in which they came. One timer for all of them, armed only while somebody waits.
+// The waiting room of newcomers in doubt: a fleet was asked whether they are over a limit, and has not
+// answered. Each newcomer gets its answer once it is known, in order of arrival. One timer serves all of
+// them, armed only while somebody waits.
 //
-// Bounded by others: who waits holds a place under `limits.connections`, and a fleet that does not answer within its time-out is away,
-// which ends every doubt.
+// The room is bounded elsewhere: each newcomer holds a place under `limits.connections`, and a fleet that
+// does not answer within its time-out counts as away, which ends every doubt.
 
 import type { Clock } from '../core/clock.ts'
 import { TURN_MS } from './token-queue.ts'
 
-/** Whether nobody knows yet. Asked whenever it may have changed. */
+/** Whether the answer is still unknown. Asked again whenever it may have changed. */
 export type Doubt = () => boolean
 
 interface Waiting {
@@ -28,7 +29,7 @@ export class Doubts {
     return this.#waiting.size
   }
 
-  /** Calls `onKnown` once, unless what this returns, which leaves, is called before. */
+  /** Calls `onKnown` once, unless the returned function, which leaves the room, is called first. */
   wait(isOpen: Doubt, onKnown: () => void): () => void {
     const one = { isOpen, onKnown }
     this.#waiting.add(one)
@@ -38,7 +39,7 @@ export class Doubts {
 
   #onTick(): void {
     for (const one of [...this.#waiting]) {
-      // Another's turn may have made it leave.
+      // The `onKnown` of another newcomer may have made this one leave.
       if (!this.#waiting.has(one) || one.isOpen()) continue
       this.#leave(one)
       one.onKnown()

@@ -1,15 +1,16 @@
-// The rate limits of one half: a meter draws for the bytes that the source sends, and either delays the half (its source is not
-// read until its turn comes, so that TCP's own flow control reaches the sender and nothing is lost), ends the pair, or only
-// counts. A half without limits has no meter.
+// The rate limits of one half: a meter draws tokens for the bytes that the source sends. It delays the half
+// (its source is not read until its turn comes, so TCP's own flow control reaches the sender and nothing is
+// lost), ends the pair, or only counts. A half without limits has no meter.
 //
 //     bytes     drawn for each read; delayed: the next read waits until the bucket holds a whole one
-//     messages  drawn for each at its first byte; delayed: the rest of the read is held here until there is a token,
-//               so that ten thousand messages of one read are no more than the burst. At most one read is held.
-//               dropped (message mode): one that begins without a token goes no further, whole; what has begun draws
-//               what is there and goes on, and so does a ping or pong, but of those only one a second without a token
+//     messages  drawn for each at its first byte; delayed: the rest of the read is held here until there is a
+//               token, so that ten thousand messages of one read are no more than the burst. At most one read
+//               is held. dropped (message mode): a message that begins without a token is dropped whole; a
+//               fragment of a begun message draws what is there and goes on, and so does a ping or pong, but
+//               of those only one a second without a token
 //
-// A limit spares a peer that keeps it in the mean: `burst` is the most that may come at once. And where it is not known yet whether there
-// are tokens (a fleet is asked), one that ends or drops what is over delays first.
+// A limit spares a peer that keeps it in the mean: `burst` is the most that may come at once. While it is
+// unknown whether there are tokens (a fleet was asked), a limit that ends or drops delays first.
 
 import type { Tokens } from '../core/cells.ts'
 import type { Clock } from '../core/clock.ts'
@@ -23,31 +24,31 @@ import type { TokenQueue, Waiter } from './token-queue.ts'
 export interface Rate<Action extends LimitAction = 'delay' | 'close'> {
   bucket: Tokens
   onExceed: Action
-  /** False: only counted. */
+  /** False: the limit only counts. */
   isEnforced: boolean
 }
 
-/** It is not known yet whether the limit acts. */
+/** It is unknown so far whether the limit acts. */
 function isUnsure({ onExceed, isEnforced, bucket }: Rate<LimitAction>): boolean {
   return isEnforced && onExceed !== 'delay' && bucket.isUnsure === true
 }
 
-/** What is over the limit waits: by its action, or until that is known. */
+/** Whether bytes or messages over the limit wait: by its action, or until it is known whether it acts. */
 function delays(rate: Rate<LimitAction>): boolean {
   return (rate.isEnforced && rate.onExceed === 'delay') || isUnsure(rate)
 }
 
 export interface HalfRates {
-  /** Per second: bytes read from the source. */
+  /** Bytes read from the source, a second. */
   bytes: Rate | null
   /** WebSocket messages, and frames that cost as much. */
   messages: Rate<LimitAction> | null
 }
 
-/** A heartbeat is no flood, whatever else its peer sends: in message mode one in so many milliseconds needs no token. */
+/** A heartbeat is no flood, whatever else its peer sends: in message mode one in this time needs no token. */
 const HEARTBEAT_MS = 1000
 
-/** The verdict on a message that begins, or on a control frame. */
+/** The verdict on a beginning message, or on a control frame. */
 export type Turn = 'pass' | 'drop' | 'stop'
 
 export interface PairRates {
@@ -59,7 +60,7 @@ export interface PairRates {
 export interface PairLimits {
   clock: Clock
   tokenQueue: TokenQueue
-  /** The buckets that this connection draws from, its own or those that it shares; null where nothing is limited. */
+  /** The buckets that this connection draws from, its own or shared ones; null where nothing is limited. */
   ratesOf(connection: Connection): PairRates | null
   minRate: MinRateOptions | null
   /** A limit acted, or would have if it were enforced. */
@@ -69,11 +70,11 @@ export interface PairLimits {
 /** The half of a pair that a meter draws for. */
 export interface Metered {
   readonly source: { readonly side: PeerSide }
-  /** Keeps `bytes[start..end)`, to relay them when `onTokens` is called. */
+  /** Keeps `bytes[start..end)`, and relays them when `onTokens` is called. */
   keepRest(bytes: Buffer, start: number, end: number): void
   /** Its turn at the bucket has come. */
   onTokens(): void
-  /** A limit acted on it, or would have: its key, and what was done. */
+  /** A limit acted on it, or would have: its key, and the action. */
   onLimited?(what: string): void
   /** A limit ends its pair. */
   end(close: Close): void
@@ -84,12 +85,12 @@ export class Meter implements Waiter {
   #rates: HalfRates
   readonly #readBytes: number
   readonly #limits: PairLimits
-  /** The bucket that it is queued up at. */
+  /** The bucket in whose queue the meter waits. */
   #waitsFor: Tokens | null = null
   #sparedAt = Number.NEGATIVE_INFINITY
-  /** The most that the next read may bring, where that is known to be less than a whole one. */
+  /** The most that the next read may bring, where that is known to be less than a whole read. */
   expected = Number.POSITIVE_INFINITY
-  /** Bytes that came before it was known what they draw from. */
+  /** Bytes that came before it was known which bucket they draw from. */
   #undrawn = 0
   #isGone = false
 
@@ -112,7 +113,7 @@ export class Meter implements Waiter {
     const { bytes, messages } = this.#rates
     const isForMessages = this.#waitsFor === messages?.bucket
     const rate = isForMessages ? messages : bytes!
-    // It is known by now, and acts with its turn.
+    // The fleet has answered by now, and the limit acts at this turn.
     if (!delays(rate)) return Number.NEGATIVE_INFINITY
     return isForMessages ? 1 : rate.onExceed === 'delay' ? this.#nextBytes : 0
   }
@@ -121,7 +122,7 @@ export class Meter implements Waiter {
     return Math.min(this.#readBytes, this.expected)
   }
 
-  /** Draws for a read; false if it may not go on, since the pair ends with it. */
+  /** Draws for a read; returns false if the limit ends the pair, and the read may not go on. */
   takeBytes(length: number): boolean {
     const rate = this.#rates.bytes
     if (rate === null) {
@@ -141,7 +142,10 @@ export class Meter implements Waiter {
     return false
   }
 
-  /** Draws for a message that begins, which is `isDroppable`, or for a fragment that costs as much. `stop`: see `onMessagesOver`. */
+  /**
+   * Draws for a beginning message, which is `isDroppable`, or for a fragment that costs as much. After `stop`
+   * the caller calls `onMessagesOver`.
+   */
   takeMessage(isDroppable: boolean): Turn {
     const rate = this.#rates.messages
     if (rate === null || rate.bucket.take(1, this.#limits.clock.now())) return 'pass'
@@ -166,7 +170,9 @@ export class Meter implements Waiter {
     return onExceed === 'drop' ? 'drop' : 'stop'
   }
 
-  /** A message was not let on: `bytes[start..end)`, which begin with it, are kept until there is a token. */
+  /**
+   * `bytes[start..end)` begin with a message that may not go on yet: they are kept until there is a token.
+   */
   onMessagesOver(bytes: Buffer, start: number, end: number): void {
     const rate = this.#rates.messages!
     if (!delays(rate)) return this.#end('limits.messages')
@@ -174,7 +180,10 @@ export class Meter implements Waiter {
     this.#wait(rate.bucket)
   }
 
-  /** Whether the source may be read; if not, the half's `onTokens` is called when it is worth asking again. */
+  /**
+   * Whether the source may be read; if not, the meter calls the half's `onTokens` when it is worth asking
+   * again.
+   */
   mayRead(): boolean {
     if (this.#waitsFor !== null) return false
     const rate = this.#rates.bytes
@@ -193,7 +202,10 @@ export class Meter implements Waiter {
     return isForBytes ? this.#nextBytes : 0
   }
 
-  /** It draws from others from here on, waits at none of those before, and what had come before anybody was known for it draws now. */
+  /**
+   * Draws from other buckets from now on and leaves the old queue; bytes that came before their client was
+   * known draw now.
+   */
   drawFrom(rates: HalfRates): void {
     if (this.#waitsFor !== null) this.#limits.tokenQueue.leave(this.#waitsFor, this)
     this.#waitsFor = null
@@ -203,7 +215,7 @@ export class Meter implements Waiter {
     if (rates.bytes !== null && undrawn > 0) this.takeBytes(undrawn)
   }
 
-  /** The pair ends: it waits for nothing any more. */
+  /** The pair ends: the meter waits for nothing any more. */
   leave(): void {
     this.#isGone = true
     if (this.#waitsFor !== null) this.#limits.tokenQueue.leave(this.#waitsFor, this)

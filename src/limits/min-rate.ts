@@ -1,16 +1,17 @@
-// `limits.minRate`: a peer that owes something, or that is owed something, and keeps moving but hardly, ends with too_slow.
-// Deadlines are judged by progress, and a byte a minute is progress: that is how a trickle holds a connection, a worker and
-// its buffers for ever.
+// `limits.minRate`: a peer that owes something, or is owed something, and hardly moves ends with too_slow.
+// Deadlines are judged by progress, and a byte a minute is progress: by it a trickle holds a connection, a
+// worker and its buffers for ever.
 //
-// | side   | judged while                                         | does not kill                                          |
-// | owing  | its WebSocket message, request or answer is begun     | an idle peer; one that is not read (delayed, or the other |
-// |        | and not complete                                     | side is slow); opaque bytes, which owe nothing         |
-// | taking | bytes are queued for it                              | a reader whose kernel shows progress in large steps:   |
-// |        |                                                      | the kernel is asked before it is judged; a stream      |
-// |        |                                                      | that waits for its connection, which is judged itself  |
+// | side   | judged while                             | does not kill                                               |
+// | owing  | its WebSocket message, request or answer | an idle peer; one that is not read (delayed, or the other   |
+// |        | is begun and not complete                | side is slow); opaque bytes, which owe nothing              |
+// | taking | bytes are queued for it                  | a reader whose kernel shows progress in large steps: we ask |
+// |        |                                          | the kernel before we judge; a stream that waits for its     |
+// |        |                                          | connection, which is judged itself                          |
 //
-// Without a dialogue, which knows what is owed, only the side that takes is judged. Judged is the mean since it began, and only after `afterMs`. Time in which our own process stood still does not count.
-// Prior art: Apache's mod_reqtimeout (MinRate), Kestrel's MinRequestBodyDataRate, pingora's min_send_rate.
+// Without a dialogue, which knows what is owed, only the taking side is judged. `MeanRate` judges the mean
+// since the start, and only after `afterMs`. Time in which our own process stood still does not count. Prior
+// art: Apache's mod_reqtimeout (MinRate), Kestrel's MinRequestBodyDataRate, pingora's min_send_rate.
 
 import { SWEEP_MS } from '../core/clock.ts'
 import { makeClose } from '../core/close.ts'
@@ -23,19 +24,19 @@ import type { Flow } from '../core/connection.ts'
 
 export interface MinRateOptions {
   bytesPerSec: number
-  /** Milliseconds from the beginning in which nothing is judged. */
+  /** Milliseconds from the start during which nothing is judged. */
   afterMs: number
-  /** False: only counted. */
+  /** False: the limit only counts. */
   isEnforced: boolean
 }
 
-/** How fast something moves since it began, compared with the least rate. */
+/** The mean rate of something since it began, compared with the least rate. */
 export class MeanRate {
   #since: number | null = null
   #from = 0
   #seenAt = 0
 
-  /** It is not owed, or has just moved on to the next. */
+  /** Nothing is owed, or the next thing has just begun. */
   stop(): void {
     this.#since = null
   }
@@ -44,14 +45,20 @@ export class MeanRate {
     return this.#since !== null
   }
 
-  /** When it is too slow if nothing moves any more; Infinity while it owes nothing. `moved` is a total of bytes. */
+  /**
+   * When it becomes too slow if nothing moves any more; Infinity while nothing is owed. `moved` is a total of
+   * bytes.
+   */
   dueAt({ bytesPerSec, afterMs }: MinRateOptions, moved: number): number {
     return this.#since === null
       ? Number.POSITIVE_INFINITY
       : this.#since + Math.max(afterMs, ((moved - this.#from) * 1000) / bytesPerSec)
   }
 
-  /** `moved` is a total of bytes; `isExcused`: since the last look it was not free to move. True: too slow. */
+  /**
+   * `moved` is a total of bytes; `isExcused`: it was not free to move since the last look. Returns true if it
+   * is too slow.
+   */
   isTooSlow(
     { bytesPerSec, afterMs }: MinRateOptions,
     moved: number,
@@ -71,16 +78,16 @@ export class MeanRate {
   }
 }
 
-/** The part of an endpoint by which the rate at which its peer drains it is judged. */
+/** The part of an endpoint that shows how fast its peer drains it. */
 export type Drainable = Pick<Endpoint, 'queued' | 'unacked' | 'measure' | 'measurements'>
 
-/** Of what was sent, what the peer has not taken. */
+/** The bytes that were sent and that the peer has not taken. */
 const left = ({ queued, unacked }: Drainable): number => (unacked === 0 ? queued : unacked)
 
-/** One peer that takes what is queued for it. */
+/** The rate at which one peer takes what is queued for it. */
 export class DrainRate {
   readonly #pace = new MeanRate()
-  /** How many looks into the kernel had come back when the next was asked for; null: none is needed. */
+  /** How many looks into the kernel had come back when the next was asked for; null while none is needed. */
   #askedAt: number | null = null
   #sweepsDue = 0
 
@@ -90,9 +97,10 @@ export class DrainRate {
       this.#askedAt = null
       return false
     }
-    // The first look is the measure of all later ones: what lay in the kernel when it began to wait was not taken.
+    // All later looks are compared with the first: bytes already in the kernel when the wait began were not
+    // taken.
     if (!this.#pace.isRunning && !this.#hasLooked(sink)) return false
-    // What is queued and not unacked waits for its carrier.
+    // Bytes that are queued and not unacked wait for their carrier.
     const isExcused = sink.unacked === 0
     if (this.#pace.isTooSlow(options, sent - left(sink), isExcused, now)) return this.#hasLooked(sink)
     this.#askedAt = null
@@ -103,7 +111,7 @@ export class DrainRate {
     return this.#pace.dueAt(options, sent - left(sink))
   }
 
-  /** Whether a look into the kernel that was asked for since `#askedAt` was null has come back. Asks again if not. */
+  /** Whether a look has come back that was asked for after `#askedAt` was null; asks again if not. */
   #hasLooked(sink: Drainable): boolean {
     if (this.#askedAt === null) {
       this.#askedAt = sink.measurements
@@ -123,13 +131,13 @@ export interface RatedHalf {
   readonly sink: Drainable & { readonly side: PeerSide }
 }
 
-/** Both directions; which endpoint a direction leads to may change. */
+/** Both directions; the endpoint at the end of a direction may change. */
 export interface RatedPair {
   readonly toUpstream: RatedHalf
   readonly toClient: RatedHalf
 }
 
-/** Of one half: its source may owe, its sink may be owed. */
+/** The rates of one half: its source may owe, its sink may be owed. */
 class HalfRate {
   readonly #owing = new MeanRate()
   readonly #taking = new DrainRate()
@@ -139,7 +147,7 @@ class HalfRate {
   check(options: MinRateOptions, half: RatedHalf, isOwing: boolean, now: number): PeerSide | null {
     const isExcused = half.isPaused || this.#wasPaused
     this.#wasPaused = half.isPaused
-    // Another message than the one that was seen last: a peer that completes messages is not slow.
+    // The message is another one than at the last look: a peer that completes messages is not slow.
     if (!isOwing || half.flow.messages !== this.#messages) this.#owing.stop()
     this.#messages = half.flow.messages
     if (isOwing && this.#owing.isTooSlow(options, half.flow.received, isExcused, now)) return half.source.side
@@ -155,7 +163,7 @@ class HalfRate {
   }
 }
 
-/** As a deadline among the others, for a listing of the next one; null where it is only counted. */
+/** The least rate as a deadline, to be listed among the others; null where it only counts. */
 export function minRateDeadline(
   { isEnforced }: MinRateOptions,
   side: PeerSide,
@@ -164,7 +172,7 @@ export function minRateDeadline(
   return isEnforced ? { key: 'limits.minRate', reason: 'too_slow', side, at } : null
 }
 
-/** Both halves of a pair. */
+/** The least rate of both halves of a pair. */
 export class MinRate {
   readonly #options: MinRateOptions
   readonly #pair: RatedPair
@@ -173,14 +181,14 @@ export class MinRate {
   readonly #report: () => void
   #hasReported = false
 
-  /** `report` is called for a pair that is too slow, once. */
+  /** `report` is called once, when the pair is too slow. */
   constructor(options: MinRateOptions, pair: RatedPair, report: () => void) {
     this.#options = options
     this.#pair = pair
     this.#report = report
   }
 
-  /** To be called in each sweep, with the sides that owe something as the dialogue knows it. */
+  /** Called in each sweep, with the sides that owe something according to the dialogue. */
   check(isClientOwing: boolean, isUpstreamOwing: boolean, now: number): Close | null {
     const { toUpstream, toClient } = this.#pair
     const side =
@@ -192,7 +200,10 @@ export class MinRate {
     return this.#options.isEnforced ? tooSlow(side) : null
   }
 
-  /** When a peer is too slow if nothing moves any more, as of the last check; null while nobody owes or is owed anything. */
+  /**
+   * When a peer becomes too slow if nothing moves any more, as of the last check; null while nothing is owed
+   * either way.
+   */
   next(): NextDeadline | null {
     return earliest([
       this.#toUpstream.next(this.#options, this.#pair.toUpstream),

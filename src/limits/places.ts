@@ -1,5 +1,5 @@
-// The gate of numbers: how many connections may be open. Each costs two descriptors and its buffers; over the limit the
-// kernel would refuse silently (libuv accepts and closes), so we refuse first, and say so.
+// The gate of numbers: how many connections may be open. Each costs two descriptors and its buffers; over the
+// limit the kernel would refuse silently (libuv accepts and closes), so we refuse first, with an answer.
 
 import { localCells } from './cells.ts'
 import type { Count } from '../core/cells.ts'
@@ -7,13 +7,13 @@ import type { Count } from '../core/cells.ts'
 export interface FullRules {
   isEnforced?: boolean
   onFull?: (isEnforced: boolean) => void
-  /** Where it is counted; without it here. */
+  /** The count to use; absent: one of this gate alone. */
   count?: Count
 }
 
-/** Counts open connections against a maximum, and against that of a parent (the whole process). */
+/** Counts open connections against a maximum, and against the maximum of a parent (the whole process). */
 export class ConnectionLimit {
-  /** May be changed at any time; those over a lower one stay. */
+  /** May change at any time; connections over a lowered maximum stay. */
   max: number
   /** False: connections over the maximum are only counted. The parent's maximum holds in any case. */
   isEnforced: boolean
@@ -37,7 +37,7 @@ export class ConnectionLimit {
     return this.#count.held
   }
 
-  /** Takes a place; false if there is none. Every place that was taken is released once. */
+  /** Takes a place; returns false if there is none. Each taken place is released once. */
   take(): boolean {
     if (!this.#count.take(this.max) && this.#isFull()) return false
     if (this.#parent?.take() !== false) return true

@@ -1,5 +1,5 @@
-// The rate limits of one listener as its connections meet them: which buckets a connection draws from, its own or those that
-// it shares with its client or with all of the listener.
+// The rate limits of one listener, for each of its connections: the buckets that a connection draws from, its
+// own or those that it shares with its client or with the whole listener.
 
 import { Bucket } from './bucket.ts'
 import { localScopes } from './cells.ts'
@@ -16,10 +16,10 @@ export interface RateRule<Action extends LimitAction = 'delay' | 'close'> {
   perSec: number
   burst: number
   per: 'connection' | 'client' | 'listener'
-  /** Who shares it with others of that kind; `process` unless told. */
+  /** Which others of that kind share the bucket; `process` by default. */
   scope?: LimitScope
   onExceed: Action
-  /** False: only counted. */
+  /** False: the limit only counts. */
   isEnforced: boolean
 }
 
@@ -35,9 +35,9 @@ export interface RateRulesOptions {
 export interface RateRulesContext {
   clock: Clock
   tokenQueue: TokenQueue
-  /** Where the buckets of clients are; null where none are asked for. */
+  /** The clients, whose buckets `per: client` uses; null where no rule needs them. */
   clients: Clients | null
-  /** Where all of the listener draws from; without it here. */
+  /** The cells that `per: listener` draws from; absent: cells of this gate alone. */
   scopes?: Scopes
   report: (limit: LimitName, action: LimitAction, isEnforced: boolean) => void
 }
@@ -84,7 +84,10 @@ export class RateRules implements PairLimits {
     }
   }
 
-  /** Null as long as nobody has said whose the bytes are. Those of a stream are drawn for by its connection, unless that is of many clients. */
+  /**
+   * Null until the client of the bytes is known. The connection of a stream draws for the stream's bytes,
+   * unless that connection serves many clients.
+   */
   #bytes(connection: Connection, direction: Direction, rule: RateRule): Rate | null {
     const { namesClients, isCounted, session } = connection
     if (session !== null && !(rule.per === 'client' && namesClients)) return null

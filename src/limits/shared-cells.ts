@@ -1,5 +1,5 @@
-// The cells that the limits of one worker count in, where there are several: in memory that all of them share. shared-memory.ts tells how it
-// is made, handed on and given back.
+// The cells of one worker among several, in memory that all of them share. shared-memory.ts says how that
+// memory is made, handed on and given back.
 
 import type { BucketRate, Cells, Count, Heads, Sum, Tokens } from '../core/cells.ts'
 import { kernelMs } from '../core/clock.ts'
@@ -9,10 +9,10 @@ import { ENDED, parts, SUMS, WORKER_WORDS } from './shared-memory.ts'
 import type { Parts, SharedMemory } from './shared-memory.ts'
 import { SharedTokens } from './shared-tokens.ts'
 
-/** Bytes of one step of a sum. */
+/** The bytes of one step of a sum. */
 const SUM_UNIT = 64
 
-/** The cells of the worker with that number. `now` is of its Clock, this moment. */
+/** The cells of worker number `worker`. `now`: its Clock, at this moment. */
 export function attach(memory: SharedMemory, worker: number, now: number): SharedCells {
   return new SharedCells(memory, worker, now)
 }
@@ -21,7 +21,7 @@ export class SharedCells implements Cells {
   readonly isShared = true
   readonly #parts: Parts
   readonly #worker: number
-  /** From the time of this thread to that of the memory. */
+  /** From this thread's time to the memory's. */
   readonly #shiftMs: number
 
   constructor(memory: SharedMemory, worker: number, now: number) {
@@ -50,13 +50,13 @@ export class SharedCells implements Cells {
     return new SharedHeads(buckets, name, { worker: this.#worker, workers }, this.#shiftMs)
   }
 
-  /** One of MAX_SUMS; numbers mean the same in each worker. */
+  /** Sum `number` of MAX_SUMS; a number means the same in each worker. */
   sum(number: number): Sum {
     return new SharedSum(this.#parts.workers, number, this.#worker)
   }
 }
 
-/** Each worker writes its own part, whole steps of it; those that are begun are counted whole. */
+/** A sum of which each worker writes its own part, in whole steps, rounded up. */
 class SharedSum implements Sum {
   readonly #workers: Int32Array
   readonly #number: number

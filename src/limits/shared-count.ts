@@ -1,4 +1,5 @@
-// A count in shared memory: exact for all workers, and what each holds is written down next to it (shared-memory.ts tells how).
+// A count in shared memory: exact over all workers, with each worker's part noted beside it (see
+// shared-memory.ts).
 
 import type { Count } from '../core/cells.ts'
 import { STEP_SLOT, STEPS, WORKER_WORDS } from './shared-memory.ts'
@@ -10,9 +11,9 @@ export class SharedCount implements Count {
   readonly #parts: Parts
   readonly #worker: number
   readonly #key: Key
-  /** As it was found last; while one place is held here it stays. */
+  /** The slot of the last look; it stays while this worker holds a place. */
   #found: Found | null = null
-  /** Taken in any case, where no slot could be had. */
+  /** Places taken without a slot, where `max` is Infinity and no slot could be had. */
   #loose = 0
 
   constructor(shared: Parts, worker: number, name: string) {
@@ -59,7 +60,7 @@ export class SharedCount implements Count {
     return this.#parts.counts.check(this.#found, this.#key)
   }
 
-  /** The two steps, and the trace of them for `giveBack`. */
+  /** Both steps of a change, with the trace of them for `giveBack`. */
   #step(slot: number, word: bigint, by: 1 | -1): boolean {
     const { counts, workers, held, stride } = this.#parts
     const base = this.#worker * WORKER_WORDS

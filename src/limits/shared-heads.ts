@@ -1,5 +1,6 @@
-// Since when the first of a queue waits, in each worker: a word for each in the table of buckets, whose words are times as well. They lie
-// a day ahead there, since what has passed may be forgotten; so is a worker that has waited for longer than that.
+// Since when the head of each worker's queue has waited: one word per worker, in the table of buckets, whose
+// words are times as well. The times are stored a day ahead, because the table may forget times that have
+// passed; so it forgets a worker that has waited for longer than a day.
 
 import type { Heads } from '../core/cells.ts'
 import { UNITS_PER_MS } from './shared-memory.ts'
@@ -16,7 +17,7 @@ export class SharedHeads implements Heads {
   readonly #worker: number
   readonly #shiftMs: number
 
-  /** `shiftMs`: from the time of this thread to that of the memory. */
+  /** `shiftMs`: from this thread's time to the memory's. */
   constructor(
     slots: Slots,
     name: string,
@@ -28,7 +29,7 @@ export class SharedHeads implements Heads {
     this.#found = this.#keys.map(() => null)
     this.#worker = worker
     this.#shiftMs = shiftMs
-    // What the one before in its place left behind.
+    // Clears what this worker's predecessor left behind.
     this.set(null)
   }
 

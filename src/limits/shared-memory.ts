@@ -1,43 +1,51 @@
 // Cells in shared memory: one set of limits for all worker threads of a process.
 //
 //     operator   const memory = makeSharedMemory({ workers: 4, clients: 20_000 })    once, before the first worker
-//                GateSettings { memory, worker: 2, ... }                             the same memory to each; `worker` is 0..workers-1
-//     gate       attach(memory, worker, clock.now())                                 once, at its start (shared-cells.ts); gate.ts hands the
-//                                                                                    cells to whatever limits
-//     operator   on 'exit' of worker 2, before another one gets its number:
-//                giveBack(memory, 2)   until it answers true
+//                GateSettings { memory, worker: 2, ... }       the same memory to each; `worker` is 0..workers-1
+//     gate       attach(memory, worker, clock.now())           once, at its start (shared-cells.ts); gate.ts hands
+//                                                              the cells to its limits
+//     operator   on 'exit' of worker 2, before another worker gets its number:
+//                giveBack(memory, 2)   until it returns true
 //
-// Counts are exact: one word says how many are held, and a swap of it is what takes a place; so never one more than the limit, whatever
-// the interleaving. Next to it stands how many of them each worker holds. `giveBack(worker)` returns those, and what the worker had begun:
-// it may have ended between the two steps of a take. Its trace says at which cell; there what is held in all and by each is compared in
-// a moment when nobody else is between the steps, and the difference is what it left. Such a moment may not come at once: then the
-// answer is false, everything else is given back already, and the caller asks again, a few milliseconds later.
+// Counts are exact: one word says how many places are held, and a compare-and-swap of this word takes a
+// place, so the count never exceeds the limit, whatever the interleaving. Beside the word stands how many
+// places each worker holds. `giveBack(worker)` returns those, and a step that the worker had begun: it may
+// have ended between the two steps of a take. Its trace names the cell; `giveBack` compares that cell's total
+// with the sum of all workers' parts at a moment when no other worker is between the steps, and the
+// difference is what the worker left. If such a moment does not come at once, `giveBack` returns false, with
+// everything else given back already, and the caller asks again, a few milliseconds later.
 //
-// Rates are generic cell rates: the word is the time at which the bucket is full again, and what is let through puts it off. A swap
-// takes the tokens, so what `take` lets through is within rate x time + burst for all workers together; they read one clock,
-// the kernel's, to the millisecond.
+// Rates are generic cell rates: the word is the time at which the bucket is full again, and each taken token
+// puts it off. A compare-and-swap takes the tokens, so `take` lets through at most rate x time + burst for
+// all workers together; the workers read one clock, the kernel's, to the millisecond.
 //
-// Nothing here sends a message or waits, but for a client that is new to all workers: its slot is put in under a lock, for some
-// hundred nanoseconds. A client finds no slot only if the 32 places where it may lie are all held by clients with open connections; it is
-// refused then. Buckets that are not full are forgotten if as many new ones come, those first that are full again soonest.
+// Nothing here sends a message or waits, except for a client that is new to all workers: its slot is entered
+// under a lock, for some hundred nanoseconds. A client finds no slot, and is refused, only if clients with
+// open connections hold all of its 32 possible slots. When new buckets need room, buckets that are not full
+// are forgotten too, those first that are full again soonest.
 
 import { kernelMs } from '../core/clock.ts'
 import { bytesForSlots, Slots, valueOf } from './slots.ts'
 
-/** 16 ns: at 10 GiB/s 160 bytes, and 36 years fit. */
+/** A unit is 16 ns: 160 bytes at 10 GiB/s, and 36 years fit. */
 export const UNITS_PER_MS = 62_500
-/** Buckets of a client that may be on at once: of new connections, of bytes and messages either way. */
+/**
+ * The buckets that one client may use at once: for new connections, for bytes and for messages either way.
+ */
 const BUCKETS_PER_CLIENT = 5
-/** For listeners, addresses of upstreams, and the process. */
+/** Slots for listeners, upstream addresses, and the process. */
 const OTHERS = 1024
 const MIN_SLOTS = 2048
 const MAX_SLOTS = 2 ** 20
-/** Int32 words of a worker: the slot of its step, the count of its steps (odd: it is in one), whether it has ended, and its sums. */
+/**
+ * The Int32 words of a worker: the slot of its step, the number of its steps (odd: inside one), whether the
+ * worker has ended, and its sums.
+ */
 export const STEP_SLOT = 0
 export const STEPS = 1
 export const ENDED = 2
 export const SUMS = 3
-/** The number of a sum: what clients send before there is a pair for them. */
+/** The number of the sum of early bytes: what clients send before they have a pair. */
 export const EARLY_SUM = 0
 export const MAX_SUMS = 5
 export const WORKER_WORDS = SUMS + MAX_SUMS
@@ -47,12 +55,15 @@ export interface SharedMemory {
   readonly workers: number
   readonly countSlots: number
   readonly bucketSlots: number
-  /** Milliseconds of the kernel's monotonic clock when it was made. */
+  /** Milliseconds of the kernel's monotonic clock when the memory was made. */
   readonly epochMs: number
   readonly bytes: SharedArrayBuffer
 }
 
-/** `clients`: how many may have connections at once, over all listeners that limit clients; beyond a million they share slots. */
+/**
+ * `clients`: how many may have connections at once, over all listeners that limit clients; beyond a million,
+ * clients share slots.
+ */
 export function makeSharedMemory({ workers, clients }: { workers: number; clients: number }): SharedMemory {
   const countSlots = slotsFor(clients + OTHERS)
   const bucketSlots = slotsFor(Math.min(clients, 20_000) * BUCKETS_PER_CLIENT + OTHERS)
@@ -64,8 +75,8 @@ export function makeSharedMemory({ workers, clients }: { workers: number; client
 }
 
 /**
- * What a worker held is free again; the operator asks when its thread has ended, until it is true. False: another worker is between
- * two steps at the cell at which that one ended.
+ * Frees what a worker held; the operator calls it once the thread has ended, until it returns true. False:
+ * another worker is between two steps at the cell where this worker ended.
  */
 export function giveBack(memory: SharedMemory, worker: number): boolean {
   const shared = parts(memory, worker)
@@ -76,7 +87,7 @@ export function giveBack(memory: SharedMemory, worker: number): boolean {
   buckets.recover(worker)
   for (let sum = 0; sum < MAX_SUMS; sum++) Atomics.store(workers, base + SUMS + sum, 0)
   const isSettled = settle(shared, memory.workers, base)
-  // Where it is not settled, what is written down may be one too many.
+  // While it is not settled, the noted number may be one too many.
   const open = isSettled ? -1 : Atomics.load(workers, base + STEP_SLOT)
   for (let slot = 0; slot < counts.capacity; slot++) {
     if (slot === open) continue
@@ -90,7 +101,7 @@ export interface Parts {
   readonly counts: Slots
   readonly buckets: Slots
   readonly workers: Int32Array
-  /** By slot, and in it by worker. */
+  /** Indexed by slot, then by worker. */
   readonly held: Int32Array
   readonly stride: number
 }
@@ -116,12 +127,12 @@ function offsetsOf({ workers, countSlots, bucketSlots }: Omit<SharedMemory, 'byt
   return { counts: 0, buckets, workers: heads, held, end: held + countSlots * workers * 4 }
 }
 
-/** At most half full, so that a window of them never is. */
+/** At most half of the slots are in use, so that a key's window is never full. */
 function slotsFor(entries: number): number {
   return Math.min(MAX_SLOTS, Math.max(MIN_SLOTS, 2 ** Math.ceil(Math.log2(entries * 2))))
 }
 
-/** The step that the worker had begun at the cell of its last step, if it is in one. */
+/** Settles the step that the ended worker had begun; true if it had begun none, or once it is settled. */
 function settle({ counts, workers, held }: Parts, count: number, base: number): boolean {
   if (Atomics.load(workers, base + STEPS) % 2 === 0) return true
   const slot = Atomics.load(workers, base + STEP_SLOT)
@@ -138,7 +149,7 @@ function settle({ counts, workers, held }: Parts, count: number, base: number): 
   return false
 }
 
-/** How many steps all have made; null while one that has not ended is at that slot. */
+/** The number of steps of all workers; null while a living worker is inside a step at `slot`. */
 function stepsOf(workers: Int32Array, slot: number): number | null {
   let sum = 0
   for (let base = 0; base < workers.length; base += WORKER_WORDS) {

@@ -1,11 +1,12 @@
-// A bucket in shared memory, as a generic cell rate: its word is the time at which it is full again, and what is let through puts that off.
+// A bucket in shared memory, as a generic cell rate: its word is the time at which it is full again, and each
+// taken token puts that time off.
 
 import type { BucketRate, Tokens } from '../core/cells.ts'
 import { UNITS_PER_MS } from './shared-memory.ts'
 import { generationOf, MAX_VALUE, valueOf } from './slots.ts'
 import type { Found, Key, Slots } from './slots.ts'
 
-/** Nine years: a bucket that takes longer to fill is as deep as that. */
+/** Nine years: a bucket that takes longer to fill is cut to that depth. */
 const MAX_DEPTH = 2 ** 54
 
 export class SharedTokens implements Tokens {
@@ -47,7 +48,8 @@ export class SharedTokens implements Tokens {
     const units = this.#unitsOf(amount)
     for (;;) {
       const found = this.#look() ?? (this.#found = this.#slots.claim(this.#key, true))
-      // Another worker holds the lock for long, or a window is fought for: what is not counted is a moment's.
+      // Another worker holds the lock for long, or a window is contended: these tokens go uncounted, for a
+      // moment.
       if (found === null) return true
       const word = this.#slots.word(found.slot)
       if (generationOf(word) !== found.generation) continue

@@ -1,29 +1,36 @@
-// A bounded hash table in shared memory that several threads use at once: a key of 64 bits to one cell of 64 bits. Whoever has found its
-// slot reads and swaps the cell without a lock; only a key that is not there takes one, to be put in.
+// A bounded hash table in shared memory for several threads at once: a key of 64 bits to one cell of 64 bits.
+// A thread that has found its slot reads and swaps the cell without a lock; only entering a new key takes
+// one.
 //
-//     slot   key (64)   word: generation (8) | value (56)   and, for counts, how much of the value each worker holds
+//     slot   key (64)   word: generation (8) | value (56)   and, for counts, each worker's part of the value
 //
-// A key lies in one of the WINDOW slots behind its hash. A slot whose value says that nothing would be lost (`idleBelow`) is given to
-// another key when it is needed, with the next generation: a swap that expected the old one fails, and its owner looks for its key again.
+// A key lies in one of the WINDOW slots that follow its hash. When another key needs a slot, it takes one
+// whose value shows that nothing would be lost (`idleBelow`), with the next generation: a swap that expected
+// the old generation fails, and its owner looks for its key again.
 //
-// A worker may end between any two steps. Of those that matter to others it leaves a trace that `recover` follows: the lock says who has
-// it, and which key it was about to replace.
+// A worker may end between any two steps. It leaves a trace of those that matter to others, which `recover`
+// follows: the lock names its owner, and the key that it was about to replace.
 
 export const WINDOW = 32
 const VALUE_BITS = 56n
 const VALUE_MASK = (1n << VALUE_BITS) - 1n
 const GENERATIONS = 256n
-/** As much as a double is sure to hold. */
+/** As much as a double holds exactly, with a margin. */
 export const MAX_VALUE = 2 ** 55
 
-/** Int32 words at the start: the lock, the slot that is replaced plus one, and the two halves of its key. */
+/**
+ * The Int32 words at the start: the lock, the slot being replaced plus one, and the two halves of its key.
+ */
 const LOCK = 0
 const REPLACED = 1
 const REPLACED_KEY = 2
-/** Two more are seeds of the hash, so that nobody outside can fill one window. */
+/** Two more words are seeds of the hash, so that nobody outside can fill one window. */
 const SEEDS = 4
 const HEAD_WORDS = 8
-/** The patience with a lock whose owner was put off by the kernel, or has ended: some tries, then as many waits of a millisecond. */
+/**
+ * The patience with a lock whose owner the kernel has put off, or which has ended: so many tries, then so
+ * many waits of a millisecond.
+ */
 const SPINS = 200
 const WAITS = 50
 
@@ -32,13 +39,13 @@ export interface Key {
   readonly low: number
 }
 
-/** A slot as it was found: it is that key's for as long as its generation stays. */
+/** A slot as it was found: it belongs to that key for as long as its generation stays. */
 export interface Found {
   slot: number
   generation: bigint
 }
 
-/** Bytes for so many slots, a multiple of 8. */
+/** The bytes of `slots` slots, a multiple of 8. */
 export function bytesForSlots(slots: number): number {
   return HEAD_WORDS * 4 + slots * 16
 }
@@ -49,7 +56,7 @@ export class Slots {
   readonly #head: Int32Array
   readonly #keys: Int32Array
   readonly #words: BigUint64Array
-  /** A value below or at it may be replaced. */
+  /** A slot whose value is at or below this may be replaced. */
   readonly #idleBelow: () => number
 
   /** `offset` in bytes, a multiple of 8. */
@@ -66,7 +73,7 @@ export class Slots {
     this.#words = new BigUint64Array(memory, offset + HEAD_WORDS * 4 + capacity * 8, capacity)
   }
 
-  /** Once, by whoever made the memory. */
+  /** Called once, by the maker of the memory. */
   seed(one: number, other: number): void {
     this.#head[SEEDS] = one
     this.#head[SEEDS + 1] = other
@@ -82,7 +89,7 @@ export class Slots {
     }
     high = Math.imul(high ^ (high >>> 16), 0x27d4eb2f) ^ low
     low = Math.imul(low ^ (low >>> 15), 0x165667b1) ^ (high >>> 16)
-    // All zeros are a slot that nobody has.
+    // A key of all zeros marks a free slot.
     return { high: high | 0, low: low === 0 ? 1 : low | 0 }
   }
 
@@ -90,13 +97,13 @@ export class Slots {
     return Atomics.load(this.#words, slot)
   }
 
-  /** Puts `value` where `word` still stands. */
+  /** Writes `value` if the slot still holds `word`. */
   swap(slot: number, word: bigint, value: number): boolean {
     const next = (word & ~VALUE_MASK) | BigInt(value)
     return Atomics.compareExchange(this.#words, slot, word, next) === word
   }
 
-  /** The slot of a key; null where it has none. */
+  /** The slot of `key`; null if it has none. */
   find(key: Key): Found | null {
     const first = this.#firstOf(key)
     for (let i = 0; i < WINDOW; i++) {
@@ -108,13 +115,16 @@ export class Slots {
     return null
   }
 
-  /** `found` if it is still that key's, else null. */
+  /** `found` if it is still the slot of `key`, else null. */
   check(found: Found | null, key: Key): Found | null {
     if (found === null || !this.#isKey(found.slot, key)) return null
     return generationOf(this.word(found.slot)) === found.generation ? found : null
   }
 
-  /** The slot of a key, which gets one if it has none; null where no slot may be had. `mayForce`: the one with the least value will do. */
+  /**
+   * The slot of `key`, entered if it has none; null where no slot may be had. `mayForce`: may replace the one
+   * with the least value.
+   */
   claim(key: Key, mayForce: boolean): Found | null {
     const found = this.find(key)
     if (found !== null) return found
@@ -126,12 +136,12 @@ export class Slots {
     }
   }
 
-  /** Of a worker that has ended: whatever it was about, the lock is free and no key is lost. */
+  /** Repairs what a worker that has ended left: the lock is free, and no key is lost. */
   recover(worker: number): void {
     if (Atomics.load(this.#head, LOCK) !== worker + 1) return
     const slot = Atomics.load(this.#head, REPLACED) - 1
     if (slot >= 0) {
-      // It may have lost its key and be in use: whoever looks for it has to find it.
+      // The slot may have lost its key and be in use: the users of that key have to find it.
       this.#setKey(slot, { high: this.#head[REPLACED_KEY]!, low: this.#head[REPLACED_KEY + 1]! })
     }
     this.#unlock(worker)
@@ -165,7 +175,10 @@ export class Slots {
     return mayForce && least !== null ? this.#take(least.slot, least.word, key) : null
   }
 
-  /** Null if somebody used it meanwhile. The key goes before the generation, so that nobody finds the new one under the old key. */
+  /**
+   * Null if another worker used the slot meanwhile. The key goes before the generation changes, so that
+   * nobody finds the new generation under the old key.
+   */
   #take(slot: number, word: bigint, key: Key): Found | null {
     const old = { high: this.#keys[slot * 2]!, low: this.#keys[slot * 2 + 1]! }
     this.#head[REPLACED_KEY] = old.high

@@ -1,25 +1,27 @@
-// Gives those that wait for a bucket their turn, in the order in which they came. One timer for all of them, armed only
-// while somebody waits, so that limits that are kept cost nothing.
+// The queue of waiters for buckets: each gets its turn in order of arrival. One timer serves all of them,
+// armed only while somebody waits, so limits that nobody exceeds cost nothing.
 //
-// A turn is given only while the bucket holds what is needed for it. A waiter that is not done with its turn queues up again, so
-// several that share a bucket take turns, however greedy one of them is.
+// A waiter gets a turn only while the bucket holds what the turn needs. A waiter that is not done queues up
+// again, so sharers of a bucket take turns, however greedy one of them is.
 
 import type { Tokens } from '../core/cells.ts'
 import type { Clock } from '../core/clock.ts'
 
-/** Between two rounds. Coarser would make a stream that is slowed down jerk, finer would cost more than it moves. */
+/** Between two rounds. A longer gap makes a delayed stream jerk, a shorter one costs more than it moves. */
 export const TURN_MS = 20
 
 export interface Waiter {
-  /** Tokens without which a turn would be in vain. */
+  /** Tokens without which a turn is in vain. */
   readonly needs: number
-  /** The bucket holds them. Returns how many will be taken later, but must not be promised to others in this round. */
+  /**
+   * The bucket holds them. Returns how many this waiter will take later: nobody else gets them in this round.
+   */
   onTurn(now: number): number
 }
 
 /**
- * The least burst with which a bucket that delays keeps its rate: what is needed at a time, and what flows in between
- * two rounds (one of them may be late), would overflow a smaller one.
+ * The least burst with which a bucket that delays keeps its rate: a smaller one would overflow with what one
+ * turn needs and what flows in between two rounds (one of which may be late).
  */
 export function roomyBurst(burst: number, perSec: number, needs: number): number {
   return Math.max(burst, needs + (perSec * 2 * TURN_MS) / 1000)
@@ -42,7 +44,7 @@ export class TokenQueue {
     this.#stop ??= this.#clock.every(TURN_MS, () => this.#onTick())
   }
 
-  /** It waits no more: it had its turn elsewhere, or is gone. */
+  /** The waiter had its turn elsewhere, or is gone. */
   leave(bucket: Tokens, waiter: Waiter): void {
     const queue = this.#queues.get(bucket)
     if (queue === undefined) return
@@ -66,7 +68,7 @@ export class TokenQueue {
 
   #giveTurns(bucket: Tokens, queue: Set<Waiter>, now: number): void {
     let promised = 0
-    // No more than there are now: a waiter that queues up again waits for the next round.
+    // Only as many as wait now: a waiter that queues up again waits for the next round.
     let left = queue.size
     for (const waiter of queue) {
       if (left-- === 0 || !bucket.has(promised + waiter.needs, now)) break
