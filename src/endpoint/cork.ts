@@ -1,8 +1,9 @@
-// Writes of one turn that go out together: a head and the frames after it, or many small messages of one read, as one
-// packet and one system call instead of one each.
+// Corked writes: those of one turn that go out together. A head and the frames after it, or many small
+// messages of one read, become one packet and one system call instead of one each.
 //
-// One endpoint at a time may be corked, and only until its caller returns to the event loop: nothing is ever delayed,
-// and there is one buffer for the process, nothing for a connection. Corking another one sends what the first has.
+// One endpoint at a time may be corked, and only until its caller returns to the event loop: nothing is ever
+// delayed, and there is one buffer for the process, none per connection. Corking another endpoint sends the
+// writes of the first.
 
 import { LARGEST_WRITE } from './write-buffers.ts'
 
@@ -11,9 +12,9 @@ export interface Corkable {
   writeNow(bytes: Buffer, start: number, end: number): void
 }
 
-/** Whose writes are being gathered. */
+/** The endpoint whose writes are being gathered. */
 export let corked: Corkable | null = null
-/** How much of them waits here: in no queue, since it is gone when the turn is over. */
+/** How many of its bytes wait here. They count in no queue, since they are gone when the turn is over. */
 let gathered = 0
 
 let buffer: Buffer | null = null
@@ -24,7 +25,7 @@ export function cork(sink: Corkable): void {
   corked = sink
 }
 
-/** Sends what was gathered for `sink`; nothing if it is not corked. */
+/** Sends the gathered writes of `sink`; does nothing if it is not corked. */
 export function uncork(sink: Corkable): void {
   if (corked !== sink) return
   corked = null
@@ -38,7 +39,7 @@ export function discardGathered(sink: Corkable): void {
   gathered = 0
 }
 
-/** Appends a write of the corked endpoint; sends what there is each time it fills the largest write. */
+/** Appends a write of the corked endpoint; sends whenever the largest write is full. */
 export function gather(sink: Corkable, bytes: Buffer, start: number, end: number): void {
   buffer ??= Buffer.allocUnsafeSlow(LARGEST_WRITE)
   while (start < end) {

@@ -1,5 +1,6 @@
-// RST after the last bytes. An RST takes what the sender's kernel still holds with it (and, on some systems, what the receiver has
-// not read), so it waits until the peer has taken all, as far as the kernel tells.
+// Delivery: RST after the last bytes. An RST discards what the sender's kernel still holds (and, on some
+// systems, what the receiver has not read), so we wait until the peer has taken everything, as far as the
+// kernel shows.
 
 import type { Socket } from 'node:net'
 import { kernelQueue } from './kernel-queue.ts'
@@ -8,19 +9,24 @@ import { resetSocket } from './reset.ts'
 
 export class Delivery {
   readonly #socket: Socket
-  /** As in `KernelView`: what was not taken, and how many answers have come. */
+  /** As in `KernelView`: the bytes not taken, and the number of answers. */
   bytes: number
   measurements = 0
-  /** Of its own: an answer to what was asked before the last write would not know of that one. */
+  /**
+   * A callback of its own: the answer to a question asked before the last write would not count that write.
+   */
   readonly #onLooked = (bytes: number): void => this.#see(bytes)
 
-  /** Nothing more is written to `socket`; `bytes` is what the kernel last told. */
+  /** Nothing more is written to `socket`; `bytes` is the kernel's latest figure. */
   constructor(socket: Socket, bytes: number) {
     this.#socket = socket
     this.bytes = bytes
   }
 
-  /** Looks once, and resets if nothing is left. To be called again now and then; where the system does not tell, nothing is waited for. */
+  /**
+   * Looks once, and resets if nothing is left. The owner calls it again now and then; where the system shows
+   * nothing, it resets at once.
+   */
   look(): void {
     const socket = this.#socket
     if (socket.writableLength > 0) return

@@ -1,92 +1,125 @@
-// A side of a Half. A socket is one kind; a memory endpoint serves the tests.
+// One side of a Half. A socket is one kind; a memory endpoint serves the tests.
 
 import type { Manner, PeerSide } from '../core/close.ts'
 
-/** The owner that an endpoint reports to; exactly one at a time. Calls come from the endpoint, never from within its own methods. */
+/**
+ * The owner that an endpoint reports to; exactly one at a time. The endpoint never calls it from within its
+ * own methods.
+ */
 export interface EndpointOwner {
   /**
-   * `bytes[0..length)` were read. They are valid only until this returns: copy what is kept.
+   * `bytes[0..length)` were read. They are valid only until this returns: the owner copies what it keeps.
    * Returns false to pause the endpoint; `resume()` undoes that.
    */
   onBytes(endpoint: Endpoint, bytes: Buffer, length: number): boolean
   /** The peer ended its half (FIN); everything that it sent before was delivered. */
   onEnd(endpoint: Endpoint): void
-  /** The sink took bytes from the queue after it had not for a while: `queued` is smaller, perhaps 0. */
+  /** The sink took bytes from the queue after a while without: `queued` is smaller, perhaps 0. */
   onProgress(endpoint: Endpoint): void
-  /** The descriptor is gone. The last call; `error` is what the system said, null after a clean end on both halves. */
+  /**
+   * The descriptor is gone. The last call; `error` is the system's, null after a clean end of both halves.
+   */
   onClosed(endpoint: Endpoint, error: NodeJS.ErrnoException | null): void
 }
 
-/** The system's last word on bytes that it took for a peer. */
+/** The system's latest word on bytes that it took for a peer. */
 export interface LookedAt {
-  /** Bytes that the host of the peer has not acknowledged: it may be gone. */
+  /** Bytes that the peer's host has not acknowledged: it may be gone. */
   readonly unacknowledged: number
-  /** Bytes that lie unread in the peer's socket; known only of peers of this machine. */
+  /** Bytes unread in the peer's socket; known only for peers on this machine. */
   readonly unread: number
-  /** How many answers have come; Infinity where the system does not tell. */
+  /** How many answers have come; Infinity where the system gives none. */
   readonly looks: number
 }
 
-/** What carries a stream: a connection that it shares with others. */
+/** The carrier of a stream: a connection that it shares with others. */
 export interface Carrier {
-  /** It is not read: no stream is to blame for what does not come. */
+  /** The carrier is not read: no stream is to blame for missing bytes. */
   readonly isHeld: boolean
-  /** When its peer last took some of what waits for it, or nothing waited; milliseconds of the Clock. */
+  /**
+   * When the carrier's peer last took some of its queue, or the queue was empty; milliseconds of the Clock.
+   */
   lastDrainAt(): number
 }
 
 export interface Endpoint {
   readonly side: PeerSide
   owner: EndpointOwner
-  /** Bytes that were written here and that we still hold. */
+  /** Bytes written here that we still hold. */
   readonly queued: number
-  /** As `queued`, but as fine as the system can tell: falls with every byte that the peer's side takes. */
+  /** As `queued`, but as fine as the system can show: falls with every byte that the peer's side takes. */
   readonly unacked: number
-  /** Of a stream. What waits for its carrier is the carrier's to take: queued, and not `unacked`. */
+  /** For a stream. Bytes that wait for the carrier are the carrier's to take: `queued`, and not `unacked`. */
   readonly carrier?: Carrier | undefined
   readonly isClosed: boolean
-  /** The system has refused a write: it takes nothing more, and the end of it comes in another turn. Absent is no. */
+  /**
+   * The system has refused a write: it takes nothing more, and `onClosed` comes in another turn. Absent means
+   * no.
+   */
   readonly isBroken?: boolean
-  /** Looks closer at what the peer has not taken, once: `unacked` tells it a moment later. For a peer that looks stalled. */
+  /**
+   * Looks closer at what the peer has not taken, once; `unacked` shows it a moment later. For a peer that
+   * looks stalled.
+   */
   measure(): void
-  /** How many of those looks have come back; Infinity where the system does not tell. */
+  /** How many of those looks have come back; Infinity where the system gives none. */
   readonly measurements: number
-  /** Asks the system once more what of our bytes has reached the peer; the answers are in what it returns. `unacked` stays as it is. */
+  /**
+   * Asks the system once more how much of our bytes has reached the peer; the returned object gets the
+   * answers. `unacked` does not change.
+   */
   look(): LookedAt
-  /** Copies `bytes[start..end)` and sends them in order. Never blocks; what the system does not take at once is queued. */
+  /**
+   * Copies `bytes[start..end)` and sends them in order. Never blocks; what the system does not take at once
+   * is queued.
+   */
   write(bytes: Buffer, start: number, end: number): void
-  /** As `write`, of a whole head of HTTP/1.1 in latin1. Present where it would be made a text again. */
+  /**
+   * As `write`, for a whole HTTP/1.1 head in latin1. Present where the endpoint would make text of the bytes
+   * again.
+   */
   writeHead?(head: string): void
-  /** Lets writes go out together from here to `uncork`, in the same turn of the event loop. One endpoint at a time. */
+  /**
+   * Gathers writes until `uncork`, in the same turn of the event loop, and sends them together. One endpoint
+   * at a time.
+   */
   cork(): void
   uncork(): void
   /**
-   * Sends a whole control frame of ours (WebSocket). Present where what is written is put together into messages first, so
-   * that the frame may stand anywhere; a ping goes ahead of the bytes that wait, a Close after them.
+   * Sends a whole control frame of ours (WebSocket). Present where writes are first put together into
+   * messages, so that the frame may stand anywhere; a ping goes ahead of the waiting bytes, a Close after
+   * them.
    */
   inject?(frame: Buffer): void
-  /** Bytes of a message that is not whole yet: they wait for its sender, so they are not in `queued`. */
+  /** Bytes of an incomplete message: they wait for its sender, so they are not in `queued`. */
   readonly assembling?: number
-  /** Bytes that the peer sent and that wait here for the other side to take some. Of a socket they wait in the kernel. */
+  /**
+   * Bytes that the peer sent and that wait here until the other side takes some. A socket's wait in the
+   * kernel.
+   */
   readonly unread?: number
   /**
-   * Stops reading. A paused endpoint is blind: it reports neither FIN nor RST until it is resumed, so a deadline on
-   * the side that does not take the bytes is what ends such a pair.
+   * Stops reading. A paused endpoint is blind: it reports neither FIN nor RST until `resume`, so a deadline
+   * of the side that does not take the bytes ends such a pair.
    */
   pause(): void
   resume(): void
-  /** Lets TCP probe the peer after `ms` of silence. Four system calls: not for connections that may end at once. */
+  /**
+   * Lets TCP probe the peer after `ms` of silence. Four system calls: not for connections that may end at
+   * once.
+   */
   keepAlive(ms: number): void
   /** Ends our half (FIN) after what is queued. Reading goes on. */
   end(): void
   /**
-   * As `end`, for a peer that has said its last word (a Close in answer to ours): closes without its FIN, once nothing is queued. Kernel
-   * queues still go; bytes that the peer would send all the same cost it an RST.
+   * As `end`, for a peer that has said its last word (a Close in answer to ours): closes without waiting for
+   * its FIN, once nothing is queued. The kernel still sends its queue; bytes that the peer sends after all
+   * get an RST.
    */
   conclude(): void
   /**
-   * flush: as `end`, and reads go on until the peer ends too. deliver: RST once the peer has taken what there is, which `measure` finds
-   * out; reads go on until then. drop, reset: at once. `onClosed` follows.
+   * flush: as `end`, and reads go on until the peer ends too. deliver: RST once the peer has taken
+   * everything, which `measure` finds out; reads go on until then. drop, reset: at once. `onClosed` follows.
    */
   close(manner: Manner): void
 }

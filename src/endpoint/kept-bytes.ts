@@ -1,11 +1,13 @@
-// Bytes that wait: in front of a sink that has not taken the last write, or for the rest of a head. First in, first out.
+// A queue of bytes: for a sink that has not taken the last write, or for the rest of a head. First in, first
+// out.
 //
-// What is kept is copied, in buffers of exactly its size, and small pieces are joined: a million one-byte chunks would
-// otherwise cost a million Buffer objects, and a slice of a read buffer would keep 64 KiB alive for its 64 bytes.
+// Kept bytes are copied, into buffers of exactly their size, and small pieces are joined: a million one-byte
+// chunks would otherwise cost a million Buffer objects, and a slice of a read buffer would keep 64 KiB alive
+// for its 64 bytes.
 
 import { NOTHING } from '../core/nothing.ts'
 
-/** Pieces are joined up to this size: the copying that a one-byte chunk can cause is bounded by it. */
+/** Pieces are joined up to this size, which bounds the copying that a one-byte chunk can cause. */
 const JOINED = 4096
 
 export class KeptBytes {
@@ -16,7 +18,7 @@ export class KeptBytes {
     return this.#length
   }
 
-  /** Bytes of memory that the pieces hold; equals `length` unless a reader took a part. */
+  /** The memory that the pieces hold, in bytes; equals `length` unless a reader took a part. */
   get retained(): number {
     return this.#pieces.reduce((sum, piece) => sum + piece.buffer.byteLength, 0)
   }
@@ -38,7 +40,9 @@ export class KeptBytes {
     this.#pieces.push(piece)
   }
 
-  /** Takes whole pieces from the front, at least one, no more than `limit` bytes unless the first is larger. */
+  /**
+   * Takes whole pieces from the front: at least one, and at most `limit` bytes unless the first is larger.
+   */
   takeUpTo(limit: number): Buffer[] {
     const taken: Buffer[] = []
     let size = 0
@@ -51,7 +55,7 @@ export class KeptBytes {
     return taken
   }
 
-  /** Everything as one buffer, which stays here: valid until the next change. */
+  /** Everything as one buffer, which stays here; valid until the next change. */
   peekAll(): Buffer {
     if (this.#pieces.length === 0) return NOTHING
     if (this.#pieces.length > 1) this.#pieces.splice(0, this.#pieces.length, join(this.#pieces, this.#length))
@@ -71,7 +75,10 @@ export class KeptBytes {
   }
 }
 
-/** As Buffer.concat, in memory of its own: that one cuts up to 32 KiB out of Node's shared pool, and so keeps 64 KiB alive. */
+/**
+ * As Buffer.concat, but in memory of its own: that one cuts up to 32 KiB out of Node's shared pool, and so
+ * keeps 64 KiB alive.
+ */
 function join(pieces: readonly Buffer[], length: number): Buffer {
   const joined = Buffer.allocUnsafeSlow(length)
   let at = 0

@@ -1,18 +1,21 @@
-// How much of what the kernel took for a peer the peer has not: what makes a slow reader visible.
+// The kernel's queue for a peer: how many bytes the kernel took and the peer has not, which makes a slow
+// reader visible.
 //
-// Once its send buffer is full, Linux says "writable" again only after a third of it drained, which is a megabyte on
-// loopback: a reader of 30 KB/s looks stalled for half a minute, and would be killed while it reads. The kernel knows
-// better, and Node has no call for it (SIOCOUTQ, TCP_INFO), but /proc/net/tcp shows for each socket what it has sent and
-// was not acknowledged, and, for a peer in the same network namespace (a sidecar's upstream), also what lies unread there.
+// Once a send buffer is full, Linux says "writable" again only after a third of it has drained, a megabyte on
+// loopback: a reader of 30 KB/s looks stalled for half a minute, and would be killed while it reads. The
+// kernel knows better, and Node has no call for it (SIOCOUTQ, TCP_INFO), but /proc/net/tcp shows for each
+// socket the bytes sent and not acknowledged, and, for a peer in the same network namespace (a sidecar's
+// upstream), also the bytes unread there.
 //
-// Asked only for sockets that look stalled, one read of the files for all of them, a few times a second at the most. Their
-// descriptors are opened once and kept (`prepare`): slow readers are many just when there is none left.
+// We ask only for sockets that look stalled: one read of the files for all of them, a few times a second at
+// the most. The files are opened once and kept open (`prepare`): slow readers are many just when no
+// descriptor is left.
 //
-//     every file is missing     the system does not tell: progress is as coarse as the kernel's "writable"
-//     one cannot be read        that look is lost and counted. What was found is reported; what was not found may be in the
-//     (EMFILE, or no tcp6)      other file, so it is unknown, and no progress
-//     all were read             a socket that is listed nowhere, and was not in the look before, holds nothing any more: while sockets come
-//                               and go, the kernel passes some over that are there, and lists others twice
+//     every file is missing     the system shows nothing: progress is as coarse as the kernel's "writable"
+//     one cannot be read        that look is lost and counted. Sockets that it found are reported; the
+//     (EMFILE, or no tcp6)      others may be in the other file: they are unknown, which is no progress
+//     all were read             a socket that is in no file, and was not in the look before, holds nothing any
+//                               more: while sockets come and go, the kernel skips some and lists others twice
 
 import { open, read } from 'node:fs'
 import { isIP } from 'node:net'
@@ -21,20 +24,27 @@ import type { Socket } from 'node:net'
 import { promisify } from 'node:util'
 
 /**
- * At least this long between two looks, and as many times as long as one keeps this thread busy (the kernel is busy for about as
- * long). Not as long as it takes: where the event loop is full a look waits for many of its turns, and costs no more.
+ * The least time between two looks, in milliseconds, and as a multiple of the time for which a look keeps
+ * this thread busy (the kernel is busy for about as long). A look's duration would be the wrong measure: with
+ * a full event loop it waits for many turns, and costs no more.
  */
 const GAP_MS = 100
 const GAP_FACTOR = 10
 const CHUNK_BYTES = 64 * 1024
 
-/** So many sweeps, ten seconds at the most, a verdict waits for a fresh look: beside 100,000 sockets in TIME_WAIT one takes that long. */
+/**
+ * So many sweeps, ten seconds at the most, a verdict waits for a fresh look: beside 100,000 sockets in
+ * TIME_WAIT one takes that long.
+ */
 export const PATIENT_SWEEPS = 40
 
-/** As the state of a line. These may be many, and hold nothing. */
+/** In the state column of a line. Such sockets may be many, and hold nothing. */
 const TIME_WAIT = ' 06 '
 
-/** `unread` is the part of `bytes` that has reached the peer's socket on this machine, and was not read from it. */
+/**
+ * `unread` is the part of `bytes` that has reached the peer's socket on this machine, and was not read from
+ * it.
+ */
 type Report = (bytes: number, unread: number) => void
 
 interface Queue {
@@ -42,38 +52,38 @@ interface Queue {
   unread: number
 }
 
-/** Four addresses and ports, as a connected socket has them. */
+/** Both addresses and ports of a connected socket. */
 export type Ends = Partial<Pick<Socket, 'localAddress' | 'localPort' | 'remoteAddress' | 'remotePort'>>
 
-/** One table of the kernel. */
+/** One table of the kernel's. */
 export interface TableFile {
-  /** Fills `buffer` from that byte of the file on; 0 at its end. */
+  /** Fills `buffer` from byte `position` of the file on; resolves to 0 at its end. */
   read(buffer: Buffer, position: number): Promise<number>
 }
 
 export interface KernelQueueOptions {
-  /** Rejects with what the system says; ENOENT: there is no such table. */
+  /** Rejects with the system's error; ENOENT: there is no such table. */
   open: (path: string) => Promise<TableFile>
   now: () => number
 }
 
 const PATHS = ['/proc/self/net/tcp', '/proc/self/net/tcp6']
 
-/** Of one table in one look. */
+/** The outcome of one table in one look. */
 type Seen = 'all' | 'nothing' | 'no table'
 type Table = { path: string; file: TableFile | null; isMissing: boolean }
 
 export class KernelQueue {
   readonly #options: KernelQueueOptions
   readonly #tables: readonly Table[] = PATHS.map((path) => ({ path, file: null, isMissing: false }))
-  /** The sockets of the next look: `local-remote` to the views that asked. */
+  /** The sockets of the next look: from `local-remote` to the callback of the view that asked. */
   #asked = new Map<string, Report>()
-  /** As the last look saw them. */
+  /** The queues that the last look saw. */
   #before = new Map<string, Partial<Queue>>()
   #isLooking = false
   #nextAt = Number.NEGATIVE_INFINITY
   #buffer: Buffer | null = null
-  /** Milliseconds that this thread has worked on the look that is under way. */
+  /** Milliseconds of this thread's work on the look under way. */
   #busyMs = 0
   /** Looks in which a table could not be read. */
   lost = 0
@@ -82,14 +92,18 @@ export class KernelQueue {
     this.#options = options
   }
 
-  /** Opens the files, while there are descriptors. One that cannot be opened is tried again with each look. */
+  /**
+   * Opens the files, while there are descriptors. Each look tries again to open a file that could not be
+   * opened.
+   */
   async prepare(): Promise<void> {
     for (const table of this.#tables) await this.#open(table).catch(() => {})
   }
 
   /**
-   * Reports, a moment later, how many bytes that the kernel took from `socket` its peer has not taken. To be called again while
-   * the figure is wanted: calls that come too soon after a look wait for the next. False: the system does not tell.
+   * Reports, a moment later, how many bytes that the kernel took from `socket` the peer has not taken.
+   * Callers call it again while they want the figure: a call too soon after a look waits for the next. False:
+   * the system does not show it.
    */
   measure(socket: Ends, report: Report): boolean {
     const key = keyOf(socket)
@@ -162,13 +176,13 @@ export class KernelQueue {
   }
 }
 
-/** That of this process. */
+/** The one of this process. */
 export const kernelQueue = new KernelQueue({ open: openTable, now: () => performance.now() })
 
 const openFile = promisify(open)
 const readFile = promisify(read)
 
-/** The number alone: a FileHandle would be closed with its last reference, and warn of it. */
+/** A bare descriptor: a FileHandle would be closed with its last reference, and warn of it. */
 async function openTable(path: string): Promise<TableFile> {
   const descriptor = await openFile(path, 'r')
   return {
@@ -196,7 +210,10 @@ async function readLines(
   }
 }
 
-/** `   0: 0100007F:1F90 0100007F:A2B4 01 00012345:00000000 ...`: slot, local, remote, state, unacknowledged and unread bytes. */
+/**
+ * `   0: 0100007F:1F90 0100007F:A2B4 01 00012345:00000000 ...`:
+ * slot, local, remote, state, unacknowledged and unread bytes.
+ */
 function readLine(
   line: string,
   wanted: ReadonlyMap<string, Report>,
@@ -213,7 +230,7 @@ function readLine(
   if (wanted.has(theirs)) see(queues, theirs, { unread: Number.parseInt(queue.slice(9), 16) })
 }
 
-/** Of a line that comes twice the last one counts. */
+/** A line that comes twice counts with its last value. */
 function see(queues: Map<string, Partial<Queue>>, key: string, seen: Partial<Queue>): void {
   queues.set(key, { ...queues.get(key), ...seen })
 }
@@ -243,7 +260,10 @@ function tablePort(port: number): string {
   return port.toString(16).toUpperCase().padStart(4, '0')
 }
 
-/** The table prints addresses as the 32-bit words of this machine: the bytes of each word are reversed on the usual ones. */
+/**
+ * The table prints addresses as 32-bit words of this machine: on the usual ones the bytes of each word are
+ * reversed.
+ */
 function tableAddress(address: string): string | null {
   const { ip } = new Address(address, 0)
   return isIP(ip) === 0 ? null : words(bytesOf(ip))

@@ -1,7 +1,8 @@
-// The kernel's last word on one socket: how much of the bytes that it took from us its peer has not.
+// The kernel's view of one socket: how much of what the kernel took from us the peer has not.
 //
-// Two ask, for two ends. `measure` is for a wait whose bytes count (`Endpoint.unacked`). `look` is for a caller that wants to know whether a peer
-// is there, and changes no wait: a client of this machine that computes for a minute has a ping of ours unread, and owes nothing.
+// Two callers use it. `measure` serves a wait whose bytes count (`Endpoint.unacked`). `look` serves a pinger
+// that wants to know whether a peer is there, and changes no wait: a client on this machine that computes for
+// a minute has a ping of ours unread, and owes nothing.
 
 import type { Socket } from 'node:net'
 import { kernelQueue } from './kernel-queue.ts'
@@ -9,10 +10,15 @@ import { rawOf } from './raw-socket.ts'
 
 export class KernelView {
   readonly #socket: Socket
-  /** Of `measure`: what was not taken, and how many answers have come; Infinity where the system does not tell. */
+  /**
+   * Results of `measure`: the bytes not taken, and the number of answers; Infinity where the system has none.
+   */
   bytes = 0
   measurements = 0
-  /** Of either: what the host of the peer has not acknowledged, what lies unread there (of this machine only), and how many answers have come. */
+  /**
+   * Results of either: bytes that the peer's host has not acknowledged, bytes unread there (on this machine
+   * only), and the number of answers.
+   */
   unacknowledged = 0
   unread = 0
   looks = 0

@@ -1,9 +1,10 @@
 // The last bytes of a peer before a write to it failed.
 //
-// A service that closes with bytes of ours unread (it did not want the body, and said so) sends RST after its last words. A write that
-// meets the RST fails, and Node destroys the socket for it, with those words unread in the kernel: nothing is left of a whole answer. The
-// kernel keeps them, and gives them to the next read. So a failed write destroys the socket two turns of the event loop later: in between it is
-// read once more. Whatever is written meanwhile is lost in any case.
+// A service that closes with bytes of ours unread (it did not want the body, and said so) sends RST after its
+// last words. A write that meets the RST fails, and Node then destroys the socket with those words unread in
+// the kernel: a complete answer is lost. The kernel keeps them and gives them to the next read. So a failed
+// write destroys the socket only two turns of the event loop later, and in between we read it once more.
+// Anything written meanwhile is lost in any case.
 
 import net from 'node:net'
 import { systemClock } from '../core/clock.ts'
@@ -12,7 +13,7 @@ import { startReading } from './read-buffer.ts'
 const kIsParting = Symbol('is parting')
 type PartingSocket = net.Socket & { [kIsParting]?: true }
 
-/** From now on a failed write leaves `socket` time to be read. For a plain socket: TLS ends with its first error. */
+/** Makes a failed write leave `socket` time to be read. For a plain socket: TLS ends with its first error. */
 export function hearLastWords(socket: net.Socket): void {
   socket.destroy = destroyRead
 }

@@ -1,9 +1,9 @@
-// The upstream end of a pair that has none at the moment: between two requests, and while one is dialled. Nothing can be sent there, and
-// nothing comes; it looks like an endpoint that is closed.
+// The upstream end of a pair that has none at the moment: between two requests, and during a dial. Nothing
+// can be sent there, and nothing comes; it looks like a closed endpoint.
 
 import type { Endpoint, EndpointOwner, LookedAt } from './endpoint.ts'
 
-/** Of an endpoint that is no socket: the system tells nothing of it. */
+/** The view of an endpoint that is no socket: the system shows nothing of it. */
 export const UNKNOWN: LookedAt = { unacknowledged: 0, unread: 0, looks: Number.POSITIVE_INFINITY }
 
 class NoEndpoint implements Endpoint {
@@ -13,7 +13,7 @@ class NoEndpoint implements Endpoint {
   readonly isClosed = true
   readonly measurements = Number.POSITIVE_INFINITY
 
-  /** One for all pairs: it reports to nobody. */
+  /** All pairs share it: it reports to nobody. */
   set owner(_owner: EndpointOwner) {}
 
   measure(): void {}

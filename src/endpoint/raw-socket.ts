@@ -1,5 +1,6 @@
-// The socket beneath a TLS one. A TLS socket cannot be reset, and does not tell what the kernel holds for its peer: for
-// both, the socket that was accepted or dialled is asked. Every file that needs it finds it here; a plain socket is its own.
+// The socket beneath a TLS socket. A TLS socket cannot be reset, and does not show what the kernel holds for
+// its peer: for both, callers use the accepted or dialled socket, which they find here. A plain socket is its
+// own raw socket.
 
 import type { Socket } from 'node:net'
 import { invariant } from '../core/errors.ts'
@@ -20,7 +21,10 @@ export function isSecure(socket: Socket): boolean {
   return (socket as SecuredSocket)[kRaw] !== undefined
 }
 
-/** The socket that Node's TLS server was given for this one: it hands out the TLS socket alone. Undocumented, and as old as TLSSocket. */
+/**
+ * The raw socket of a TLS socket that Node's TLS server made: the server hands out the TLS socket alone.
+ * Undocumented, and as old as TLSSocket.
+ */
 export function parentOf(secure: Socket): Socket {
   const { _parent: parent } = secure as unknown as { _parent?: Socket }
   invariant(parent !== undefined, 'a TLS socket that does not tell what it is over')

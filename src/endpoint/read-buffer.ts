@@ -1,15 +1,15 @@
-// Reading without allocating: every socket reads into one shared buffer, and the callee copies the bytes that it keeps.
-// It halves the cost of large chunks and the memory of an idle pair (figures in bench/README.md).
+// Reading without allocation: every socket reads into one shared buffer, and the callee copies the bytes that
+// it keeps. It halves the cost of large chunks and the memory of an idle pair (figures in bench/README.md).
 //
-// `onread` is documented for sockets that we open (net.connect). For an accepted one it takes the socket's handle,
-// which is not: this is the only file that touches it, `checkAdoption` proves at start that it works on this Node, and
-// everything falls back to plain `data` events where it does not.
+// `onread` is documented for sockets that we open (net.connect). For an accepted socket it takes the socket's
+// handle, which is not documented: only this file touches it, `checkAdoption` proves at start that it works
+// on this Node, and where it does not, all sockets fall back to plain `data` events.
 
 import net from 'node:net'
 import type { Clock } from '../core/clock.ts'
 import { rawOf } from './raw-socket.ts'
 
-/** Called with the socket as `this`; false pauses. */
+/** Called with the socket as `this`; returning false pauses it. */
 export type ReadCallback = (this: net.Socket, length: number, bytes: Buffer) => boolean
 
 export interface OnRead {
@@ -17,7 +17,7 @@ export interface OnRead {
   callback: (length: number, bytes: Buffer) => boolean
 }
 
-/** The parts of undocumented libuv handles that are used here. */
+/** The parts of undocumented libuv handles that this file uses. */
 interface Handle {
   readonly writeQueueSize?: number
 }
@@ -32,10 +32,13 @@ interface SocketOptions {
   onread: OnRead
 }
 
-/** For a dialled socket: our own queue bounds what is written, and Node's mark would only cost an event for every large write. */
+/**
+ * For a dialled socket: our own queue bounds its writes, and Node's mark would only cost an event for every
+ * large write.
+ */
 export const WRITABLE_MARK = 2 ** 30
 
-/** A round trip on this machine; a busy one takes a few milliseconds. */
+/** The time for a round trip on this machine; on a busy one it takes a few milliseconds. */
 const ADOPTION_MS = 2000
 
 const buffers = new Map<number, Buffer>()
@@ -48,9 +51,9 @@ export function onRead(size: number, callback: ReadCallback): OnRead {
 }
 
 /**
- * From now on a listening `server` hands over what it accepts as sockets that read into the shared buffer, and that do not
- * read until they are resumed. It counts none of them. (Accepting the documented way and taking the handle out of that
- * socket works as well, and costs a socket for each connection.)
+ * Makes a listening `server` hand over accepted connections as sockets that read into the shared buffer, and
+ * only once they are resumed. The server counts none of them. (Accepting the documented way and taking the
+ * handle out of that socket works as well, and costs a socket for each connection.)
  */
 export function acceptWith(server: net.Server, onread: OnRead, onSocket: (socket: net.Socket) => void): void {
   const listening = (server as unknown as { _handle: ServerHandle })._handle
@@ -62,29 +65,33 @@ export function acceptWith(server: net.Server, onread: OnRead, onSocket: (socket
       )
       return
     }
-    // With Node's own writable mark: a socket that is released to carry TLS is held back by it.
+    // Keeps Node's own writable mark: it holds back a socket that is released to carry TLS.
     const options: SocketOptions = { handle, allowHalfOpen: true, manualStart: true, onread }
     onSocket(new net.Socket(options as unknown as net.SocketConstructorOpts))
   }
 }
 
 /**
- * Starts or goes on reading. A socket that reads into the shared buffer has no use for Node's flowing mode, and is spared the tick of its
- * beginning: it is null until somebody pauses the socket, or listens for `data`.
+ * Starts or resumes reading. A socket that reads into the shared buffer has no use for Node's flowing mode,
+ * and saves the tick that starts it: `readableFlowing` is null until a caller pauses the socket, or listens
+ * for `data`.
  */
 export function startReading(socket: net.Socket): void {
   if (socket.readableFlowing === null) socket.read(0)
   else socket.resume()
 }
 
-/** Bytes of the write in progress that the kernel has not taken (of TLS: ciphertext); `fallback` where the handle does not tell. */
+/**
+ * Bytes of the write in progress that the kernel has not taken (for TLS: ciphertext); `fallback` where the
+ * handle does not show it.
+ */
 export function unwritten(socket: net.Socket, fallback: number): number {
   return (rawOf(socket) as unknown as { _handle: Handle | null })._handle?.writeQueueSize ?? fallback
 }
 
 /**
- * Whether `acceptWith` works here: a few bytes are sent to such a socket and must come by the callback, then the end. `where` they are sent
- * is for tests of a loopback that is down.
+ * Whether `acceptWith` works here: sends a few bytes to such a socket; they must arrive by the callback, then
+ * the end. `where` is for tests with a loopback that is down.
  */
 export function checkAdoption(clock: Clock, where = '127.0.0.1'): Promise<boolean> {
   return new Promise((resolve) => {
@@ -95,7 +102,7 @@ export function checkAdoption(clock: Clock, where = '127.0.0.1'): Promise<boolea
       client?.destroy()
       resolve(works)
     }
-    // Where loopback is down, or filtered, nothing ever comes.
+    // Where loopback is down, or filtered, nothing ever arrives.
     const cancel = clock.after(ADOPTION_MS, () => done(false))
     let client: net.Socket | null = null
     let seen = ''

@@ -1,13 +1,13 @@
-// RST for a Node socket, in whatever state it is, plain or TLS.
+// RST for a Node socket, plain or TLS, in any state.
 
 import type { Socket } from 'node:net'
 import { isSecure, rawOf } from './raw-socket.ts'
 
 const kIsResetting = Symbol('is resetting')
 
-/** RST; a unix socket knows none and is just closed. */
+/** Sends RST; a unix socket, which has none, is just closed. */
 export function resetSocket(socket: Socket): void {
-  // While a FIN is being handed to the kernel libuv refuses to reset, and Node would leak the descriptor.
+  // While a FIN is being handed to the kernel, libuv refuses to reset, and Node would leak the descriptor.
   const isShuttingDown = socket.writableEnded && socket.writableLength === 0 && !socket.writableFinished
   if (!isShuttingDown) return resetOrDestroy(socket)
   if (isSecure(socket)) return resetSecure(socket)
@@ -15,8 +15,8 @@ export function resetSocket(socket: Socket): void {
 }
 
 /**
- * The FIN of a TLS socket follows its close_notify, which a stalled peer may never take. A second call, as every owner makes it
- * in its next sweep, gets the socket closed without RST: later than that nothing else would end it.
+ * The FIN of a TLS socket follows its close_notify, which a stalled peer may never take. A second call, which
+ * every owner makes in its next sweep, closes the socket without RST: nothing else would end it after that.
  */
 function resetSecure(socket: Socket): void {
   const marked = socket as Socket & { [kIsResetting]?: true }

@@ -1,13 +1,15 @@
-// A socket as an Endpoint. Writes go to the kernel at once; what it does not take is queued here, counted truly.
+// A socket as an Endpoint. Writes go to the kernel at once; bytes that it does not take are queued here, and
+// counted exactly.
 //
-//   write -> kernel takes all (nearly always)                                   nothing is kept
-//         -> kernel takes a part: that buffer belongs to the write (lent)       later writes wait in KeptBytes
+//   write -> kernel takes all (nearly always)                              nothing is kept
+//         -> kernel takes a part: that buffer belongs to the write (lent)  later writes wait in KeptBytes
 //            until it is flushed, then up to 64 KiB of what waits, and so on: the queue and its progress are visible
 //
 // Handlers are shared functions that find their endpoint on the socket: no closure per socket and event.
 //
-// A TLS socket is one like any other, with the raw socket beneath it (raw-socket.ts) for what only that can tell or do:
-// what the kernel holds, RST, keep-alive. It is read by `data` events, and each of its writes waits for its ciphertext.
+// A TLS socket is handled like any other, with the raw socket beneath it (raw-socket.ts) for what only that
+// shows or does: what the kernel holds, RST, keep-alive. It is read by `data` events, and each of its writes
+// waits for its ciphertext.
 
 import net from 'node:net'
 import type { Manner, PeerSide } from '../core/close.ts'
@@ -27,7 +29,10 @@ import { NOTHING } from '../core/nothing.ts'
 const kEndpoint = Symbol('endpoint')
 type OwnedSocket = net.Socket & { [kEndpoint]?: SocketEndpoint | undefined }
 
-/** How sockets are read: into a shared buffer of `readBytes` where Node allows it (`checkAdoption`), else by `data` events. */
+/**
+ * How sockets are read: into a shared buffer of `readBytes` where Node allows it (`checkAdoption`), else by
+ * `data` events.
+ */
 export interface ReadOptions {
   readBytes: number
   usesSharedBuffer: boolean
@@ -37,18 +42,18 @@ export class SocketEndpoint implements Endpoint, Corkable {
   readonly side: PeerSide
   owner: EndpointOwner
   readonly #socket: net.Socket
-  /** Bytes of the writes in progress. Our own count: Node forgets its one when a socket is destroyed. */
+  /** Bytes of the writes in progress. Our own count: Node loses its own when a socket is destroyed. */
   #unflushed = 0
   /** The bytes that wait after the writes in progress. */
   #kept: KeptBytes | null = null
   /** The buffer of a write in progress, to be recycled. */
   #lent: Buffer | null = null
-  /** What the kernel told; null until it was asked. */
+  /** The kernel's answers; null until the first question. */
   #kernel: KernelView | null = null
   #onFlushed: ((error?: Error | null) => void) | null = null
   #error: NodeJS.ErrnoException | null = null
   #isEnding = false
-  /** RST follows what is queued, in place of FIN. */
+  /** An RST follows what is queued, in place of FIN. */
   #delivery: Delivery | null = null
 
   constructor(side: PeerSide, socket: net.Socket, owner: EndpointOwner) {
@@ -143,14 +148,15 @@ export class SocketEndpoint implements Endpoint, Corkable {
     if (this.#isEnding) return
     uncork(this)
     this.#isEnding = true
-    // The waiting bytes go piece by piece as ever, and FIN after them: given to Node at once it would be neither counted nor
-    // seen to move, and a reader that stalls on the tail would never be found.
+    // The waiting bytes go piece by piece as ever, and FIN after them: handed to Node all at once, they would
+    // neither be counted nor seen to move, and a reader that stalls on the tail would never be found.
     if (this.#kept === null || this.#kept.length === 0) this.#socket.end()
   }
 
   conclude(): void {
     uncork(this)
-    // Both ends would be FIN anyway: closing at once sends ours and saves a shutdown and its wait. TLS has its close_notify to say.
+    // Both ends would be FIN anyway: closing at once sends ours and saves a shutdown and its wait. TLS still
+    // has to send its close_notify.
     if (this.#unflushed === 0 && !isSecure(this.#socket)) this.#socket.destroy()
     this.end()
   }
@@ -174,7 +180,7 @@ export class SocketEndpoint implements Endpoint, Corkable {
     }
   }
 
-  /** Calls back when all that the socket holds was taken; `bytes` are written first. */
+  /** Writes `bytes`, and calls back when the kernel has taken all that the socket holds. */
   #watchFlush(bytes: Buffer): void {
     this.#onFlushed ??= (error) => {
       if (error === undefined || error === null) this.#flushed()
@@ -206,18 +212,20 @@ export class SocketEndpoint implements Endpoint, Corkable {
     this.#socket.uncork()
   }
 
-  /** Gives the socket away as an ordinary stream, in the state it is in; this endpoint is dead from here on. */
+  /**
+   * Hands the socket over as an ordinary stream, in its present state; this endpoint is dead from then on.
+   */
   release(): net.Socket {
     const socket = this.#socket as OwnedSocket
     socket.off('end', onEnd).off('error', onError).off('close', onClose).off('data', onData)
-    // `delete` would make a slow map of the socket, which goes on to carry TLS.
+    // `delete` would turn the socket, which goes on to carry TLS, into a slow map.
     socket[kEndpoint] = undefined
     return socket
   }
 
   onSocketError(error: NodeJS.ErrnoException): void {
     this.#error ??= error
-    // Node tells of a broken record and leaves the socket as it is.
+    // After a broken TLS record, Node reports the error and leaves the socket as it is.
     if (isSecure(this.#socket)) resetSocket(this.#socket)
   }
 
@@ -231,7 +239,10 @@ export class SocketEndpoint implements Endpoint, Corkable {
   }
 }
 
-/** Calls `onSocket` for each connection that a listening `server` (with `pauseOnConnect`) accepts; `clientEndpoint` takes it. */
+/**
+ * Calls `onSocket` for each connection that a listening `server` (with `pauseOnConnect`) accepts, for
+ * `clientEndpoint` to take.
+ */
 export function acceptSockets(
   server: net.Server,
   read: ReadOptions,
@@ -251,7 +262,7 @@ export function clientEndpoint(socket: net.Socket, read: ReadOptions, owner: End
   return endpoint
 }
 
-/** The client side of a connection that speaks TLS over `raw`, its handshake done. Paused until resumed. */
+/** The client side of a connection that speaks TLS over `raw`, after its handshake. Paused until resumed. */
 export function secureClientEndpoint(
   socket: net.Socket,
   raw: net.Socket,
@@ -262,7 +273,7 @@ export function secureClientEndpoint(
   return clientEndpoint(socket, read, owner)
 }
 
-/** The socket options for a dial whose socket, or the TLS socket over it, `dialledEndpoint` will take. */
+/** The socket options of a dial whose socket, or the TLS socket over it, goes to `dialledEndpoint`. */
 export function dialOptions(
   read: ReadOptions,
   isUnderTls: boolean,
@@ -274,7 +285,7 @@ export function dialOptions(
   }
 }
 
-/** The upstream side: a socket that was opened with `dialOptions` and is connected. Reads at once. */
+/** The upstream side: a connected socket that was opened with `dialOptions`. Reads at once. */
 export function dialledEndpoint(socket: net.Socket, read: ReadOptions, owner: EndpointOwner): SocketEndpoint {
   const endpoint = new SocketEndpoint('upstream', socket, owner)
   if (!read.usesSharedBuffer || isSecure(socket)) socket.on('data', onData)
@@ -285,7 +296,7 @@ export function dialledEndpoint(socket: net.Socket, read: ReadOptions, owner: En
 
 function onShared(this: net.Socket, length: number, bytes: Buffer): boolean {
   const endpoint = (this as OwnedSocket)[kEndpoint]
-  // A released socket is an ordinary stream, which keeps what it is given.
+  // A released socket is an ordinary stream, which keeps the bytes that it gets.
   if (endpoint === undefined) return this.push(Buffer.from(bytes.subarray(0, length)))
   return endpoint.owner.onBytes(endpoint, bytes, length)
 }

@@ -1,12 +1,13 @@
-// The buffers that bytes are copied into on their way to the kernel.
+// Write buffers: bytes are copied into them on their way to the kernel.
 //
-// Reads of all sockets land in one shared buffer, which must never be handed to a write: if the kernel takes only a
-// part, libuv keeps the pointer, and the next read of any socket overwrites what waits there (right length, wrong
-// bytes, only under load). So every write gets a copy in a buffer of ours, and if the write did not complete at
-// once, that buffer belongs to the write until it does.
+// Reads of all sockets land in one shared buffer, which must never be handed to a write: if the kernel takes
+// only a part, libuv keeps the pointer, and the next read of any socket overwrites what waits there (right
+// length, wrong bytes, only under load). So every write gets a copy in a buffer of ours, and if the write
+// does not complete at once, that buffer belongs to the write until it does.
 //
-// One buffer per size class, reused for as long as writes complete at once, which is nearly always. The classes are
-// a sixteenth of an octave apart, so that a write that waits keeps at most 1/16 more than its own bytes alive.
+// One buffer per size class, reused for as long as writes complete at once, which is nearly always. The
+// classes are a sixteenth of an octave apart, so that a waiting write keeps at most 1/16 more than its own
+// bytes alive.
 
 const SMALLEST = 64
 const LARGEST = 65536
@@ -36,7 +37,10 @@ function sizeOf(index: number): number {
   return 2 ** octave + (((index - 1) % STEPS) + 1) * 2 ** (octave - 4)
 }
 
-/** A view of exactly `end - start` bytes (at most 64 KiB) that holds a copy of `bytes[start..end)`. Valid until the next `copyOut`. */
+/**
+ * A view of exactly `end - start` bytes (at most 64 KiB) with a copy of `bytes[start..end)`. Valid until the
+ * next `copyOut`.
+ */
 export function copyOut(bytes: Buffer, start: number, end: number): Buffer {
   const length = end - start
   const index = classOf(length)
@@ -48,14 +52,16 @@ export function copyOut(bytes: Buffer, start: number, end: number): Buffer {
   return (slot.view = length === buffer.length ? buffer : buffer.subarray(0, length))
 }
 
-/** The view from the last `copyOut` now belongs to a write that did not complete: it will not be handed out again. */
+/** Gives the last `copyOut`'s view to a write that did not complete: it will not be handed out again. */
 export function lend(view: Buffer): void {
   const slot = slots[classOf(view.length)]!
   slot.buffer = null
   slot.view = null
 }
 
-/** A lent view whose write has completed comes back, so that bulk transfers do not allocate for every chunk. */
+/**
+ * Takes back a lent view whose write has completed, so that bulk transfers do not allocate for every chunk.
+ */
 export function giveBack(view: Buffer): void {
   const index = classOf(view.length)
   const slot = slots[index]!

@@ -4,16 +4,16 @@
 // written down when bytes move. A deadline therefore never fires early (progress is dated at the sweep that
 // notices it, so late), and costs the hot path nothing.
 //
-// | deadline      | stops                                         | does not kill                                      |
-// | write         | a reader that stopped, a peer that vanished   | a slow reader: every byte taken re-arms it         |
-// |               | while being sent to                           |                                                    |
-// | halfClose     | an upstream that ignores the end of its input | an answer that flows on after the client's FIN, or |
-// |               |                                               | that is not read because the client is slow        |
-// | idle          | a forgotten connection                        | one-way push: data either way re-arms it           |
-// | clientIdle,   | one side that is silent while the other talks | a side that is not read because the other is slow  |
-// | upstreamIdle  |                                               | nor one that has ended its half                    |
-// | all but write |                                               | a side that a rate limit delays                    |
-// | lifetime      | connections that never move to new pods       | -                                                  |
+// | deadline      | stops                                         | does not kill                                     |
+// | write         | a reader that stopped, a peer that vanished   | a slow reader: every byte taken re-arms it        |
+// |               | while being sent to                           |                                                   |
+// | halfClose     | an upstream that ignores the end of its input | an answer flowing on after the client's FIN, or   |
+// |               |                                               | that is not read because the client is slow       |
+// | idle          | a forgotten connection                        | one-way push: data either way re-arms it          |
+// | clientIdle,   | one side that is silent while the other talks | a side that is not read because the other is slow |
+// | upstreamIdle  |                                               | nor one that has ended its half                   |
+// | all but write |                                               | a side that a rate limit delays                   |
+// | lifetime      | connections that never move to new pods       | -                                                 |
 //
 // The three idle deadlines are shortened while memory runs short (`Strain`), to a tenth at the most; one that
 // is off stays off.
