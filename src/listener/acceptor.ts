@@ -1,8 +1,9 @@
-// The way of each accepted socket, under one set of options: the checks, in order of cost, then the record, then
-// the protocol. A reload gives the listener another acceptor; a client that is still in a check of this one ends or is served under it.
+// The way of each accepted socket under one set of options: the checks, in order of cost, then the record,
+// then the protocol. A reload gives the listener another acceptor; a client still in a check of this one
+// ends, or is served, under this one's options.
 //
 //     memory --> limits --> connect rate --> PROXY header --> access, client --> TLS --> the record, the protocol
-//        |                                (a PendingClient, where one of these is configured, or limits of a fleet are not known yet)
+//        |                                (a PendingClient, where one is configured, or a fleet was asked)
 //        +--> a client that gets no further is refused, counted and logged in `#refuse`
 
 import { UNIX_CLIENT } from '../core/address.ts'
@@ -28,15 +29,17 @@ import type { ReadOptions, SocketEndpoint } from '../endpoint/socket-endpoint.ts
 export interface AcceptorOptions {
   name: string
   protocol: Protocol
-  /** It listens on a unix socket: its clients have no address; the file system decides which may connect. */
+  /**
+   * The listener is a unix socket: its clients have no address; the file system decides which may connect.
+   */
   isUnix: boolean
   read: ReadOptions
   noDelay: boolean
-  /** The gates that take time. Where there are none, a connection is served in the turn of its accept. */
+  /** The gates that take time. Without them, a connection is served in the turn of its accept. */
   slow: SlowGates
-  /** The upstream is told where clients connected to. */
+  /** The upstream needs the address that the client connected to. */
   recordsLocal: boolean
-  /** The results of clients' TLS handshakes are kept. */
+  /** The facts of clients' TLS handshakes are kept. */
   recordsTls: boolean
 }
 
@@ -44,19 +47,22 @@ export interface AcceptorContext {
   clock: Clock
   sweep: Sweep
   registry: Registry
-  /** Memory is so short that nothing new is begun: asked before anything else. */
+  /** Memory is so short that nothing new begins: checked before anything else. */
   isRefusing: () => boolean
   limit: ConnectionLimit
-  /** The gates that ask who the client is. */
+  /** The gates of the client's address. */
   clients: ClientGate
-  /** The rate of new connections; null where it is not limited. */
+  /** The limit on the rate of new connections; null where there is none. */
   connectRate: ConnectRateGate | null
   refusals: Refusals
-  /** Takes ownership of the endpoint; calls `release` of `limit` and `leave` of `clients` by way of the connection's end. */
+  /**
+   * Takes ownership of the endpoint. The connection's end calls `release` of `limit` and `leave` of
+   * `clients`.
+   */
   serve: (connection: Connection, client: Endpoint) => void
-  /** A gate refused a connection; `client` tells its address (`ip:port`), for a system call. */
+  /** A gate refused a connection; `client` returns its address (`ip:port`), for a system call. */
   onRejected: (close: Close, client: () => string) => void
-  /** The words to a refused client, or null where its protocol has no words before the first byte. */
+  /** The answer to a refused client; null where its protocol has no words before the first byte. */
   refusalAnswer: (close: Close) => Buffer | null
 }
 
@@ -66,14 +72,14 @@ type AdmittedClient = Pick<PendingClient, 'client' | 'local' | 'tls' | 'isHttp2'
 const overloaded = makeClose('overloaded', 'sidegate', 'admit', 'memory.refuseAt')
 const tooMany = makeClose('too_many', 'client', 'admit', 'limits.connections')
 const gone = makeClose('reset', 'client', 'admit', 'before its accept')
-/** Whose address nobody knows any more. */
+/** Stands for a client whose address the kernel has forgotten. */
 const NOBODY = 'gone'
 const tooFast = makeClose('rate_limited', 'client', 'admit', 'limits.newConnections')
 
 export class Acceptor {
   readonly options: AcceptorOptions
   readonly #context: AcceptorContext
-  /** Connections that gates still wait for: they have a place and no record. */
+  /** Connections that still wait at a gate: they have a place and no record. */
   readonly #pending = new Set<PendingClient>()
   readonly #waitContext: PendingClientContext
   readonly #isQuick: boolean
@@ -89,7 +95,7 @@ export class Acceptor {
     return this.#pending.size
   }
 
-  /** Those that are not admitted yet end with `reason`. */
+  /** Ends the connections that are not admitted yet, with `reason`. */
   close(reason: Reason): void {
     this.#context.connectRate?.close()
     for (const pending of [...this.#pending]) pending.refuse(makeClose(reason, 'sidegate', 'admit'))
@@ -116,14 +122,17 @@ export class Acceptor {
     return this.options.isUnix ? UNIX_CLIENT : peerOf(socket)
   }
 
-  /** It was reset while it waited for its accept. What it sent is still there, but nobody can be asked about: it is not looked at. */
+  /**
+   * The client was reset while it waited for its accept. Its bytes are still there, but there is no address
+   * to judge: nothing is read.
+   */
   #dismiss(endpoint: SocketEndpoint): void {
     this.#context.limit.release()
     this.#refuse(gone, () => NOBODY, null)
     endpoint.close('drop')
   }
 
-  /** It has a place, and its turn. */
+  /** The connection has a place, and its turn. */
   #begin(socket: net.Socket, endpoint: SocketEndpoint, client: ClientAddress): void {
     const { clock, limit } = this.#context
     if (endpoint.isClosed) return limit.release()
@@ -135,7 +144,7 @@ export class Acceptor {
     }
     const { recordsLocal, noDelay } = this.options
     const local = recordsLocal ? localOf(socket) : null
-    // A system call, which a refused client is not worth.
+    // Costs a system call, which a refused client is not worth.
     if (noDelay) socket.setNoDelay(true)
     if (isJudgedNow)
       this.#serve(endpoint, { client, local, tls: null, isHttp2: false, acceptedAt: clock.now() })
@@ -163,7 +172,7 @@ export class Acceptor {
         this.#serve(endpoint, pending)
       },
       part: (raw, farewell) => refusals.part(raw, farewell),
-      // Here ends what was taken for a connection that ends inside admission.
+      // Releases what was taken for a connection that ends inside admission.
       onRefused: (pending, close, endpoint) => {
         this.#pending.delete(pending)
         limit.release()
@@ -183,7 +192,7 @@ export class Acceptor {
   #serve(endpoint: SocketEndpoint, { client, local, tls, isHttp2, acceptedAt }: AdmittedClient): void {
     const { clock, registry, clients, serve } = this.#context
     const { name, protocol, recordsLocal } = this.options
-    // To a listener of opaque bytes what a client has chosen is the business of the service.
+    // On a listener of opaque bytes, the client's choice of a protocol is the service's business.
     const spoken = isHttp2 && protocol === 'http' ? 'h2' : protocol
     const connection = new Connection(registry.nextId(), name, spoken, client, acceptedAt)
     if (recordsLocal) connection.localAddress = local

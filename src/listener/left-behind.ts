@@ -1,11 +1,12 @@
-// A Unix socket outlives the process that was killed, and its file would keep the next one from listening.
+// The file of a Unix socket outlives a killed process, and would keep the next one from listening.
 
 import { lstatSync } from 'node:fs'
 import net from 'node:net'
 
 /**
- * Whether a crash left this socket behind. Only a refusal proves it: a listener that is too busy answers EAGAIN, one
- * that we may not reach EACCES. A file that is no socket refuses as well, and is not ours to remove.
+ * Whether a crash left this socket behind. Only a refusal proves it: a listener that is too busy answers
+ * EAGAIN, one that we may not reach EACCES. A file that is no socket refuses as well, and is not ours to
+ * remove.
  */
 export function isLeftBehind(path: string): Promise<boolean> {
   return new Promise((resolve) => {

@@ -1,10 +1,14 @@
-// A server to its address. A Unix socket outlives the process that was killed, and its file would keep the next one from listening.
+// Binds a server to its address. The file of a Unix socket that a killed process left behind is removed
+// first.
 
 import { unlinkSync } from 'node:fs'
 import type net from 'node:net'
 import { isLeftBehind } from './left-behind.ts'
 
-/** Resolves once `server` listens, rejects with what the system said; `onBound` is called in the turn that bound the address. */
+/**
+ * Resolves once `server` listens, rejects with the system's error; calls `onBound` in the turn that bound the
+ * address.
+ */
 export async function listenOn(
   server: net.Server,
   where: net.ListenOptions,

@@ -1,9 +1,11 @@
-// The bytes of a client before there is a pair for it. They wait in memory, so they are bounded, for each client (opening.ts) and for all of
-// them together, and it is counted: as received, and as waiting for the upstream.
+// Early bytes: what a client sends before it has a pair. They wait in memory, so they are bounded, for each
+// client (opening.ts) and for all clients together, and counted: as received, and as waiting for the
+// upstream.
 //
-// Stops: thousands of clients that send a first 64 KiB each before an upstream that swallows SYNs. Does not harm: a request that comes
-// with its FIN, or ahead of a slow dial; one that is not read waits in its socket until the pair stands. What many sockets have is read in
-// one turn, so room is reserved before one is read. What came in one read with a head is there already; `memory.buffered` bounds it.
+// Stops: thousands of clients that each send a first 64 KiB before an upstream that swallows SYNs. Does not
+// harm: a request that comes with its FIN, or ahead of a slow dial; the bytes of a client that is not read
+// wait in its socket until the pair is made. One turn reads many sockets, so an opening reserves room before
+// it reads. Bytes that came in one read with a head are there already; `memory.buffered` bounds them.
 
 import type { Flow } from '../core/connection.ts'
 import type { EarlyBudget } from '../core/strain.ts'
@@ -14,12 +16,12 @@ export class EarlyBytes {
   readonly #flow: Flow
   readonly #budget: EarlyBudget
   #kept: KeptBytes | null = null
-  /** Taken of the budget: what is reserved or, if that is more, what is kept. */
+  /** Charged to the budget: the reserved bytes or, if they are more, the kept ones. */
   #charged = 0
-  /** When the first of them came. */
+  /** When the first kept byte came. */
   since = 0
 
-  /** `flow` is the direction towards the upstream. */
+  /** `flow` is the direction to the upstream. */
   constructor(flow: Flow, budget: EarlyBudget) {
     this.#flow = flow
     this.#budget = budget
@@ -34,7 +36,7 @@ export class EarlyBytes {
     return this.#budget.heldBytes >= this.#budget.limitBytes
   }
 
-  /** Makes room for a read of so many bytes; false if there is none. */
+  /** Reserves room for a read of so many bytes; returns false if there is none. */
   reserve(bytes: number): boolean {
     const more = Math.max(0, bytes - this.#charged)
     if (this.#budget.heldBytes + more > this.#budget.limitBytes) return false
@@ -55,13 +57,13 @@ export class EarlyBytes {
     this.#charge(Math.max(0, this.length - this.#charged))
   }
 
-  /** They will not be relayed. */
+  /** Drops the bytes, which will not be relayed. */
   forget(): void {
     this.#charge(-this.#charged)
     this.#kept = null
   }
 
-  /** For the pair, which counts them as received again. */
+  /** For the pair, which counts the bytes as received again. */
   takeAll(): Buffer {
     const { length } = this
     const bytes = this.#kept?.takeAll() ?? NOTHING

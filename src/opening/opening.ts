@@ -1,11 +1,12 @@
-// The time before there is a pair: a client that may send early, an upstream that is being dialled, one deadline.
+// The time before there is a pair: a client that may send early, an upstream being dialled, one deadline.
 //
-//     waiting --dial()--> searching --onPlace--> dialling --onDialled--> connected --pair()--> the Pair owns both endpoints
+//     waiting --dial()--> searching --onPlace--> dialling --onDialled--> connected --pair()--> a Pair owns both ends
 //                             ^-------onDialFailed---+
 //        any of these --close()--> closing (answer flushed, bounded) --> closed
 //
-// What the client sends meanwhile is kept, within a bound, and it is read so that its FIN or RST is noticed: a client
-// that left takes its dial with it. One that has sent more than the bound is not read, and is not seen to leave.
+// Bytes that the client sends meanwhile are kept, within a bound, and read so that we notice its FIN or RST:
+// a client that leaves takes its dial with it. One that has sent more than the bound is not read, so we do
+// not see it leave.
 
 import type { Swept } from '../core/clock.ts'
 import { closeFromError, isForced, makeClose, type Close, type PeerSide } from '../core/close.ts'
@@ -29,7 +30,7 @@ import { describeOpening } from './waits.ts'
 export interface ServeOptions {
   upstream: Upstream
   dial: Omit<EndpointDialOptions, 'target' | 'from' | 'connectMs' | 'chosen'>
-  /** Tells the upstream who its client is, before everything else. */
+  /** The PROXY header that names the client to the upstream, before everything else. */
   proxyProtocol: ProxyVersion | null
   pair: PairOptions
 }
@@ -38,21 +39,21 @@ export interface ServeContext extends PairContext {
   observer: Observer
 }
 
-/** The ends of a pair, where a protocol needs more than the sockets. */
+/** The endpoints and options of a pair, for a protocol that needs more than the sockets. */
 export interface PairEnds {
   options: PairOptions
   wrap(client: Endpoint, upstream: Endpoint): { client: Endpoint; upstream: Endpoint }
 }
 
-/** The part of a protocol in the opening. */
+/** A protocol's part in the opening. */
 export interface OpeningSteps {
-  /** The client sent bytes: valid until this returns. Bytes for later go to `opening.keep`. */
+  /** The client sent bytes, valid until this returns. Bytes for later go to `opening.keep`. */
   onClientBytes(opening: Opening, bytes: Buffer, length: number): void
   /** The client sent FIN. */
   onClientEnd(opening: Opening): void
   onDialled(opening: Opening, upstream: Endpoint): void
   onUpstreamBytes(opening: Opening, bytes: Buffer, length: number): void
-  /** Of heads that are not whole, what waits to be for that side. */
+  /** Bytes of incomplete heads that wait to go to that side. */
   heldBytes?(side: PeerSide): number
   /** The answer to the client for this end; null where the protocol has none. */
   answer(close: Close): Buffer | null
@@ -94,7 +95,9 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     client.resume()
   }
 
-  /** Reports the opening, once: when its protocol is known, or at its end at the latest, so that opens and closes balance. */
+  /**
+   * Reports the opening, once, when its protocol is known or at its end, so that opens and closes balance.
+   */
   report(): void {
     if (this.#isReported) return
     this.#isReported = true
@@ -105,7 +108,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     return this.#state === 'waiting'
   }
 
-  /** At most `ms` may pass since `since`, which is now unless told, until the next `expect` or the pair, whatever trickles in meanwhile. */
+  /** Allows `ms` from `since` (by default now) to the next `expect` or the pair, whatever trickles in. */
   expect(ms: number, close: Close, since = this.context.clock.now()): void {
     this.#deadline = Number.isFinite(ms) ? { at: since + ms, close } : null
   }
@@ -113,7 +116,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   dial(): void {
     this.connection.phase = 'connect'
     this.#deadline = null
-    // It is not read, and so is not seen to leave, until the dial is done.
+    // The client is not read until the dial is done, so we do not see it leave.
     if (!this.early.reserve(this.#options.pair.buffers.readBytes)) this.#client.pause()
     this.#search = new Search(this.#options.upstream, this.connection, this)
     this.#search.start()
@@ -138,7 +141,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.close(close)
   }
 
-  /** Keeps what the client sent before the pair, in order, for the upstream. */
+  /** Keeps the client's bytes from before the pair, in order, for the upstream. */
   keep(bytes: Buffer, start: number, end: number): void {
     this.early.keep(bytes, start, end, this.context.clock.now())
   }
@@ -154,14 +157,14 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.#client.write(bytes, 0, bytes.length)
   }
 
-  /** What `send` sends to the client goes out together: a head, and the bytes that follow at once. */
+  /** What `send` writes to the client goes out together: a head, and the bytes that follow at once. */
   together(send: () => void): void {
     this.#client.cork()
     send()
     this.#client.uncork()
   }
 
-  /** Gives both endpoints to a Pair. `fromUpstream` is what the upstream sent beyond its head. `attach` sees the pair before it starts. */
+  /** Hands both endpoints to a Pair. `fromUpstream` came after its head; `attach` sees the unstarted pair. */
   pair(
     dialogue: Dialogue | null,
     fromUpstream: Buffer,
@@ -187,7 +190,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     if (this.#hasClientEnded) pair.onEnd(client)
   }
 
-  /** Gives the client away to another protocol: no pair will come of this opening. */
+  /** Hands the client over to another protocol: no pair will come of this opening. */
   giveAway(): Endpoint {
     this.#state = 'paired'
     this.context.sweep.delete(this)
@@ -202,12 +205,12 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     return this.#state === 'waiting' && this.connection.protocol === 'tcp' && this.early.length > 0
   }
 
-  /** What came and cannot go on yet: heads that are not whole, and what a client sent ahead of the pair. */
+  /** Bytes that cannot go on yet: incomplete heads, and the client's bytes ahead of the pair. */
   assembling(side: PeerSide): number {
     return (side === 'upstream' ? this.early.length : 0) + (this.#steps.heldBytes?.(side) ?? 0)
   }
 
-  /** What waits for the client is an answer of ours, which has `closeMs`; what came ahead waits since its first byte. */
+  /** Early bytes wait since the first of them; the client's queue is an answer of ours, with `closeMs`. */
   lastDrainAt(side: PeerSide): number {
     return side === 'upstream' && this.early.length > 0 ? this.early.since : this.context.clock.now()
   }
@@ -216,7 +219,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     return false
   }
 
-  /** Nothing has moved yet that would be data. */
+  /** No data has moved yet. */
   activeAt(): number {
     return this.connection.openedAt
   }
@@ -251,13 +254,14 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     }
     if (this.#state !== 'waiting') return true
     this.#take(() => this.#steps.onClientBytes(this, bytes, length))
-    // Not `highBytes - readBytes`, which by default is 0: a client that has spoken first would not be read, and so not be seen to
-    // leave. With a last read on top, at most a quarter more than `highBytes` is kept; there is no other half yet.
+    // Not `highBytes - readBytes`, which by default is 0: we would not read a client that has spoken first,
+    // and not see it leave. With a last read on top, at most a quarter more than `highBytes` is kept; there
+    // is no other half yet.
     if (!this.isWaiting || this.early.length === 0) return true
     return this.early.length <= this.#options.pair.buffers.highBytes / 4 && !this.early.isOverBudget
   }
 
-  /** A broken invariant in a step ends this connection and no other: by its owner, which may be a pair by now. */
+  /** A broken invariant in a step ends this connection alone, through its owner (perhaps a pair by now). */
   #take(step: () => void): void {
     try {
       step()
@@ -299,7 +303,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     if (this.#client.isClosed && (this.#upstream?.isClosed ?? true)) this.#finish()
   }
 
-  /** Ends it: the dial and the upstream go, the client gets the answer that the protocol has for it. */
+  /** Ends the opening: the dial and the upstream go, the client gets the protocol's answer. */
   close(close: Close): void {
     if (this.#state === 'closing' && isForced(close)) this.#giveUp()
     if (this.#state !== 'waiting') return
@@ -319,7 +323,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.#deadline = { at: this.context.clock.now() + this.#options.pair.deadlines.current.closeMs, close }
     const answer = this.#client.isClosed ? null : this.#steps.answer(close)
     if (answer !== null) this.sendClient(answer)
-    // Without an answer FIN alone would look like an empty but complete conversation: RST says that there was none.
+    // FIN without an answer would look like a complete, empty conversation: RST shows that there was none.
     this.#client.close(
       mannerFor(close, 'client', answer !== null ? 'answered' : close.reason === 'eof' ? 'nothing' : 'cut'),
     )

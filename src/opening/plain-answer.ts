@@ -1,5 +1,6 @@
-// The plain HTTP answer of an upstream that declined an upgrade, relayed by the pair with its buffers and deadlines. Only
-// its end must be found: the pair ends when the body is complete, and a body that was cut short stays visibly so.
+// The plain HTTP answer of an upstream that declined an upgrade, relayed by the pair with its buffers and
+// deadlines. This dialogue finds its end: the pair ends when the body is complete, and a truncated body stays
+// visibly so.
 
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
@@ -23,11 +24,11 @@ export interface AnswerIdle {
   readonly answerIdleMs: number
 }
 
-/** An answer that is made of events owes nothing between two of them. */
+/** An answer made of events owes nothing between two of them. */
 const FOR_EVENTS: Live<AnswerIdle> = fixed({ answerIdleMs: Number.POSITIVE_INFINITY })
 
 export interface PlainAnswerOptions {
-  /** Its body may be written loosely (`http.lenient`). */
+  /** The body may be written loosely (`http.lenient`). */
   isLenient: boolean
   idle: Live<AnswerIdle>
 }
@@ -41,7 +42,7 @@ export class PlainAnswer implements Dialogue {
   #isComplete = false
   #toClient: Half | null = null
   #received = -1
-  /** When the upstream last sent something, or was not read, as the last sweep noticed. */
+  /** When the upstream last sent something, or was not read, as of the last sweep. */
   #movedAt = 0
 
   constructor(connection: Connection, answer: JudgedAnswer, { isLenient, idle }: PlainAnswerOptions) {
@@ -51,16 +52,16 @@ export class PlainAnswer implements Dialogue {
     this.#idle = answer.isEventStream ? FOR_EVENTS : idle
   }
 
-  /** To be called once the pair stands: a body of no bytes is complete at once. */
+  /** Called once the pair is made: an empty body is complete at once. */
   attach(toClient: Half): void {
     this.#toClient = toClient
-    // Only HTTP/1.1 asks for an upgrade.
+    // Only an HTTP/1.1 request asks for an upgrade.
     this.#writer = new BodyWriter(toClient, isChunkedFor(this.#answer, '1.1'))
     if (this.#body.isComplete) this.#complete()
   }
 
   relay(half: Half, bytes: Buffer, length: number): void {
-    // Bytes of a client after a declined upgrade belong to no request: they go nowhere.
+    // After a declined upgrade, a client's bytes belong to no request: they go nowhere.
     if (half.direction === 'to_upstream') return
     half.activity++
     if (this.#body.read(bytes, 0, length, this.#writer!) < 0)
@@ -102,7 +103,7 @@ export class PlainAnswer implements Dialogue {
     return !this.#isComplete
   }
 
-  /** The client finds the end of the body without it: FIN before that shows a cut. */
+  /** The client finds the end of the body without a goodbye: a FIN before it shows the truncation. */
   farewell(): Farewell {
     return 'nothing'
   }

@@ -1,4 +1,5 @@
-// `protocol: tcp`: opaque bytes. The upstream is dialled at once; half-closes and resets are passed on by the pair.
+// `protocol: tcp`: opaque bytes. The opening dials the upstream at once; the pair passes half-closes and
+// resets on.
 
 import { makeClose } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'

@@ -12,7 +12,7 @@ const waits: Partial<Record<Reason, string>> = {
 
 export interface OpeningView {
   state: string
-  /** When the dial is given up; null where there is none. */
+  /** When the dial is given up; null where none is under way. */
   dialBy: number | null
   deadline: { at: number; close: Close } | null
 }
