@@ -1,5 +1,6 @@
-// The check of addresses: the clients that may connect at all. `deny` wins; where `allow` names anybody, nobody else may. A client on a unix
-// socket has no address, and is let in: the file system says which clients reach that socket.
+// The check of addresses: the clients that may connect at all. `deny` wins; if `allow` names anybody, nobody
+// else may. A client on a unix socket has no address, and is let in: the file system decides which clients
+// reach that socket.
 
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'

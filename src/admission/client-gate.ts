@@ -1,6 +1,7 @@
-// The gates that ask who the client is: `access`, and the limits of each client. A connection is asked about once. Where its peer is
-// trusted to say who its clients are (`http.trustForwarded`), the peer is held to `access.deny` alone, and each of its requests is asked
-// about as a connection of whom it names: an ingress carries all its clients, on few connections, one after the other.
+// The gates of the client's address: `access`, and the limits of each client. They judge a connection once. A
+// peer that is trusted to name its clients (`http.trustForwarded`) is held to `access.deny` alone, and each
+// of its requests is judged as a connection of the client that it names: an ingress carries all its clients,
+// on few connections, one after the other.
 
 import type { ClientAddress } from '../core/address.ts'
 import type { Clock } from '../core/clock.ts'
@@ -14,18 +15,18 @@ import type { AccessRules } from './access.ts'
 export interface ClientGateOptions {
   /** Null lets every address in. */
   access: AccessRules | null
-  /** Whether the peer at that address says who its clients are, and is believed; null where nobody is. */
+  /** Whether the peer at that address names its clients, and is believed; null where no peer is. */
   namesClients: ((ip: string) => boolean) | null
-  /** Limits for each client; null where there are none. */
+  /** The limits of each client; null where there are none. */
   clients: Clients | null
   clock: Clock
-  /** Where those wait of whom the limits do not know yet. */
+  /** The waiting room of clients whose limits are in doubt. */
   doubts: Doubts
 }
 
 export class ClientGate {
   readonly #options: ClientGateOptions
-  /** All that a peer who names its clients is held to. */
+  /** The only rules for a peer that names its clients. */
   readonly #denial: AccessRules | null
 
   constructor(options: ClientGateOptions) {
@@ -33,23 +34,26 @@ export class ClientGate {
     this.#denial = options.access && { ...options.access, isAllowed: null }
   }
 
-  /** Lets a peer in, as a client or as who names its clients, or says why not. */
+  /** Lets a peer in, as a client or as one that names its clients (null), or returns why not. */
   admit(peer: ClientAddress): Close | null {
     if (!this.#namesClients(peer)) return this.#judge(peer)
     return this.#denial && judgeAccess(this.#denial, peer)
   }
 
-  /** Nobody knows yet whether that peer is over a limit of the fleet. */
+  /** It is unknown so far whether that peer is over a limit of the fleet. */
   isUnsure(peer: ClientAddress): boolean {
     return !this.#namesClients(peer) && this.#doubt(peer) !== null
   }
 
-  /** Where it is unsure: calls `onKnown` once it is not, and returns what leaves before. Null where it may be judged now. */
+  /**
+   * While it is unsure: calls `onKnown` once it is not, and returns a function that leaves before that. Null
+   * where it may be judged now.
+   */
   whenKnown(peer: ClientAddress, onKnown: () => void): (() => void) | null {
     return this.#namesClients(peer) ? null : this.whenNamedKnown(peer, onKnown)
   }
 
-  /** So for a client that a peer has named. */
+  /** The same for a client that a peer has named. */
   whenNamedKnown(client: ClientAddress, onKnown: () => void): (() => void) | null {
     const doubt = this.#doubt(client)
     return doubt && this.#options.doubts.wait(doubt, onKnown)
@@ -62,19 +66,22 @@ export class ClientGate {
     return doubt === null || (access && judgeAccess(access, client)) !== null ? null : doubt
   }
 
-  /** One that was let in and comes to no record. */
+  /** Releases a peer that was let in and gets no record. */
   dismiss(peer: ClientAddress): void {
     const { clients, clock } = this.#options
     if (!this.#namesClients(peer)) clients?.release(peer, clock.now())
   }
 
-  /** One that was let in has its record. */
+  /** Marks the record of a peer that was let in. */
   record(connection: Connection): void {
     connection.namesClients = this.#namesClients(connection.peer)
     connection.isCounted = !connection.namesClients && this.#options.clients !== null
   }
 
-  /** Takes a request of a connection that names its clients as one of `client`, until `leave`; or says why it is refused. */
+  /**
+   * Takes a request as one of `client`, on a connection that names its clients, until `leave`; or returns why
+   * it is refused.
+   */
   admitFor(connection: Connection, client: ClientAddress): Close | null {
     connection.client = client
     const close = this.#judge(client)
@@ -82,7 +89,7 @@ export class ClientGate {
     return close
   }
 
-  /** The connection, or its request, does not count for its client any more. */
+  /** The connection, or its request, no longer counts for its client. */
   leave(connection: Connection): void {
     if (!connection.isCounted) return
     connection.isCounted = false

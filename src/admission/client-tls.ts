@@ -1,19 +1,23 @@
-// What a finished handshake tells of the client. Nothing in a certificate is believed because of how it is written: an authority that
-// signs names may sign odd ones, and they end in heads and log lines of others.
+// The facts of a finished handshake about the client. Nothing in a certificate is believed because of how it
+// is written: an authority that signs names may sign odd ones, and they end up in heads and log lines of
+// others.
 
 import type { X509Certificate } from 'node:crypto'
 import type tls from 'node:tls'
 import type { ClientCertificate, ClientTls } from '../core/client-tls.ts'
 
-/** Of one kind: a certificate for hundreds of hosts is a server's, and a head that holds them all is refused by services. */
+/**
+ * The most names of one kind: a certificate for hundreds of hosts is a server's, and services refuse a head
+ * that holds them all.
+ */
 const MAX_NAMES = 32
 const MAX_NAME_CHARS = 1024
 
 export function describeTls(socket: tls.TLSSocket): ClientTls {
   const { alpnProtocol } = socket
-  // Its type does not know that a server has it, and what Node says of a client that sent none.
+  // The type lacks this property of a server's socket, and Node's value for a client that sent no SNI.
   const { servername } = socket as { servername?: string | false | null }
-  // A server that asks for no certificate is shown none.
+  // A server that asks for no certificate gets none.
   const certificate = socket.authorized ? socket.getPeerX509Certificate() : undefined
   return {
     version: socket.getProtocol() ?? 'unknown',
@@ -30,7 +34,7 @@ export function describeCertificate({
   subjectAltName,
   fingerprint256,
 }: X509Certificate): ClientCertificate {
-  // One line for each part, in the order in which they are encoded; values are escaped, line feeds too.
+  // One line for each part, in the order of their encoding; Node escapes the values, line feeds too.
   const parts = (subject ?? '').split('\n').filter((part) => part !== '')
   const common = parts.find((part) => part.startsWith('CN='))
   const names = namesOf(subjectAltName ?? '')
@@ -48,14 +52,17 @@ export function describeCertificate({
   }
 }
 
-/** `DNS:a, URI:"with, comma"`: since CVE-2021-44532 Node writes what could be misread as a string of JSON. */
+/**
+ * `DNS:a, URI:"with, comma"`: since CVE-2021-44532 Node writes a value that could be misread as a JSON
+ * string.
+ */
 function namesOf(text: string): Array<[kind: string, value: string]> {
   return [...text.matchAll(/(?:^|, )([A-Za-z][A-Za-z ]*):("(?:[^"\\]|\\.)*"|[^,]*)/g)].map(
     ([, kind, value]) => [kind!, value!.startsWith('"') ? (JSON.parse(value!) as string) : value!],
   )
 }
 
-/** Names are of ASCII that can be seen; what else an authority has signed names nobody. */
+/** A name is visible ASCII; anything else that an authority has signed names nobody. */
 function ofKind(names: ReadonlyArray<[kind: string, value: string]>, wanted: string): string[] {
   const good = ([kind, value]: [string, string]): boolean =>
     kind === wanted && value.length <= MAX_NAME_CHARS && /^[!-~]+$/.test(value)
@@ -65,7 +72,9 @@ function ofKind(names: ReadonlyArray<[kind: string, value: string]>, wanted: str
     .map(([, value]) => value)
 }
 
-/** RFC 4514 section 2.4: `\2C` is a byte, a backslash before anything else that thing. */
+/**
+ * RFC 4514 section 2.4: `\2C` is a byte; a backslash before any other character stands for that character.
+ */
 function unescaped(value: string): string {
   return value
     .replaceAll(/(?:\\[0-9A-Fa-f]{2})+/g, (bytes) =>

@@ -1,4 +1,4 @@
-// CRC-32C (Castagnoli), the checksum of a PROXY header; Node has the other CRC-32 only.
+// CRC-32C (Castagnoli), the checksum of a PROXY header; Node has only the other CRC-32.
 
 const REVERSED_POLYNOMIAL = 0x82f63b78
 

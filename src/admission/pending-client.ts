@@ -1,10 +1,12 @@
-// A connection that gates still wait for: a PROXY header, limits of a fleet that was asked, a TLS handshake. All stand under one deadline,
-// `deadlines.handshake` counted from the accept, of which the protocol gets what is left. Made only where such a gate is configured, or asks.
+// A connection that still waits at a gate: for a PROXY header, for a fleet's answer about its limits, for a
+// TLS handshake. All share one deadline, `deadlines.handshake` from the accept on; the protocol gets what is
+// left of it. Made only where such a gate is configured, or a fleet was asked.
 //
 //     header --whole, or none expected--> (unsure -->) judged by its address --> securing --handshake done--> admitted
 //        any of these --refuse()--> refused
 //
-// Ownership: until it is admitted or refused, the socket belongs to the pending client; then it belongs to the owner that takes it.
+// Ownership: until it is admitted or refused, the socket belongs to the pending client; then it belongs to
+// the owner that takes it.
 
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
@@ -29,7 +31,10 @@ import { NOTHING } from '../core/nothing.ts'
 
 export interface ProxyRules {
   versions: ProxyVersions
-  /** Whether the peer at that address must send a header, and is believed. Any other is a client like without the gate. */
+  /**
+   * Whether the peer at that address must send a header, which is then believed. To other peers the gate does
+   * not apply.
+   */
   isTrusted: (ip: string) => boolean
 }
 
@@ -37,11 +42,11 @@ export interface ProxyRules {
 export interface SlowGates {
   proxy: ProxyRules | null
   tls: TlsGate | null
-  /** `handshakeMs` is for all of them together, and the request head after them. */
+  /** `handshakeMs` covers all of them together, and the request head after them. */
   deadlines: Live<{ handshakeMs: number }>
 }
 
-/** Whether one of them is there for all that come. */
+/** Whether one of them applies to every connection. */
 export function takesTime({ proxy, tls }: SlowGates): boolean {
   return proxy !== null || tls !== null
 }
@@ -51,17 +56,22 @@ export interface PendingClientContext {
   sweep: Sweep
   gates: SlowGates
   read: ReadOptions
-  /** What a TLS handshake tells of the client is kept. */
+  /** The facts of the client's TLS handshake are kept. */
   recordsTls: boolean
-  /** Before `judge`: not null where that has to wait, until `onKnown` or the call of what is returned. */
+  /**
+   * Called before `judge`. Not null where the judgement has to wait until `onKnown`: the returned function
+   * leaves the wait.
+   */
   whenKnown: (client: ClientAddress, onKnown: () => void) => (() => void) | null
-  /** The gates that ask for the client's final address. */
+  /** The gates of the client's final address. */
   judge: (client: ClientAddress) => Close | null
-  /** All gates are passed: the endpoint is given away. */
+  /** The client has passed all gates: the callee takes the endpoint over. */
   onAdmitted: (pending: PendingClient, endpoint: SocketEndpoint) => void
   /** Ends the socket beneath a failed handshake with these last words. */
   part: (raw: Socket, farewell: () => void) => void
-  /** Ends here: the endpoint is given away to be refused; null where it is gone, or beyond any answer. */
+  /**
+   * The client is refused: the callee takes the endpoint over; null where it is gone, or beyond any answer.
+   */
   onRefused: (pending: PendingClient, close: Close, endpoint: SocketEndpoint | null) => void
 }
 
@@ -75,15 +85,15 @@ type State = 'header' | 'unsure' | 'securing' | 'over'
 
 export class PendingClient implements EndpointOwner, Handshaker, Swept {
   readonly acceptedAt: number
-  /** The peer at first; the client that a PROXY header named, once it is read. */
+  /** The peer at first; the client that a PROXY header names, once it is read. */
   client: ClientAddress
-  /** Where the client connected to, as a PROXY header has it; null where none says. */
+  /** The address that the client connected to, by its PROXY header; null where no header names one. */
   local: Address | null = null
-  /** What its handshake told; null where there is none, or nobody asks. */
+  /** The facts of its TLS handshake; null without TLS, or where nothing needs them. */
   tls: ClientTls | null = null
   /** It chose HTTP/2 by ALPN. */
   isHttp2 = false
-  /** The gates that ask for its address have let it on, and count it. */
+  /** The gates of its address have let it on, and count it. */
   isJudged = false
   readonly #endpoint: SocketEndpoint
   readonly #context: PendingClientContext
@@ -91,7 +101,7 @@ export class PendingClient implements EndpointOwner, Handshaker, Swept {
   #reader: ProxyHeaderReader | null = null
   /** The socket beneath a handshake. */
   #raw: Socket | null = null
-  /** Leaves what it waits for while it is unsure. */
+  /** Leaves the wait while it is unsure. */
   #leave: (() => void) | null = null
   #rest = NOTHING
 
@@ -118,7 +128,7 @@ export class PendingClient implements EndpointOwner, Handshaker, Swept {
       sweep,
     } = this.#context
     const { ip } = this.client
-    // The file system decides which peers reach a unix socket; they are as trusted as the proxies that are named.
+    // The file system decides which peers reach a unix socket: they are as trusted as the named proxies.
     if (proxy === null || (ip !== null && !proxy.isTrusted(ip))) return void this.#onAddress(NOTHING)
     this.#reader = new ProxyHeaderReader(proxy.versions)
     this.#endpoint.owner = this
@@ -139,7 +149,10 @@ export class PendingClient implements EndpointOwner, Handshaker, Swept {
     return this.#onAddress(bytes.subarray(read.taken, length))
   }
 
-  /** `rest` came after the header, and is the first that the next owner gets. False pauses the endpoint that it came from. */
+  /**
+   * `rest` came after the header, and the next owner gets it first. Returns false to pause the endpoint that
+   * it came from.
+   */
   #onAddress(rest: Buffer): boolean {
     this.#leave = this.#context.whenKnown(this.client, () => this.#onKnown())
     if (this.#leave === null) return this.#onJudgement(rest)
@@ -152,7 +165,8 @@ export class PendingClient implements EndpointOwner, Handshaker, Swept {
 
   #onKnown(): void {
     this.#leave = null
-    // Whoever serves it has resumed it. A handshake has its socket, and is not over.
+    // A new owner that serves the endpoint has resumed it. A handshake owns the socket itself, and is not
+    // over.
     if (!this.#onJudgement(this.#rest) && this.#state === 'over') this.#endpoint.pause()
   }
 
@@ -198,7 +212,10 @@ export class PendingClient implements EndpointOwner, Handshaker, Swept {
     this.#context.onAdmitted(this, endpoint)
   }
 
-  /** Ends it from here or from outside; later calls are ignored. `farewell` is what is said over the socket beneath a handshake. */
+  /**
+   * Ends it, from here or from outside; later calls are ignored. `farewell` sends the last words over the
+   * socket beneath a handshake.
+   */
   refuse(close: Close, farewell: (() => void) | null = null): void {
     if (this.#state === 'over') return
     const raw = this.#raw

@@ -1,6 +1,6 @@
-// The PROXY protocol header of a client, versions 1 and 2: collected from the chunks that it comes in, within a bound, and read
-// strictly. It is never guessed: where it is expected, anything else is refused, because a peer that could choose to leave it
-// out, or to have it read in two ways, could choose its address.
+// The PROXY protocol header of a client, versions 1 and 2: collected from its chunks, within a bound, and
+// read strictly. We never guess: where a header is expected, anything else is refused, because a peer that
+// could choose to leave it out, or to have it read in two ways, could choose its address.
 //
 // https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt
 
@@ -13,22 +13,22 @@ import { crc32c } from './crc32c.ts'
 export type ProxyVersions = 'v1' | 'v2' | 'any'
 
 export interface ProxyHeader {
-  /** Null: the header names no client (LOCAL, UNKNOWN, UNSPEC), so the peer is its own. */
+  /** Null: the header names no client (LOCAL, UNKNOWN, UNSPEC), so the peer is its own client. */
   client: ClientAddress | null
-  /** Where that client connected to; null where the header does not say. */
+  /** The address that the client connected to; null where the header does not name it. */
   local: Address | null
 }
 
-/** What a whole header says, or the rule that it breaks. */
+/** The contents of a whole header, or the rule that it breaks. */
 type Read = ProxyHeader | string
 
 const V1_START = Buffer.from('PROXY ')
-/** The longest line that the specification allows, its CRLF included. */
+/** The longest line that the specification allows, with its CRLF. */
 const V1_MAX_BYTES = 107
 const V2_START = Buffer.from([0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a])
 /** Signature, version and command, family, and the length of what follows. */
 const V2_FIXED_BYTES = 16
-/** Room for every TLV that is in use; the 64 KiB that the length could announce are room for nothing else. */
+/** Room for every TLV in use; nothing else needs the 64 KiB that the length could announce. */
 const V2_MAX_BYTES = 4096
 
 const NOBODY: ProxyHeader = { client: null, local: null }
@@ -41,14 +41,14 @@ export class ProxyHeaderReader {
     this.#versions = versions
   }
 
-  /** Nothing has come yet. */
+  /** No byte has come yet. */
   get isEmpty(): boolean {
     return this.#kept === null
   }
 
   /**
-   * Takes a chunk. `more`: the header goes on, and all of the chunk belongs to it. Else what it says and how many bytes of this
-   * chunk belong to it, or the rule that it breaks.
+   * Takes a chunk. `more`: the header goes on, and the whole chunk belongs to it. Otherwise returns the
+   * header and how many bytes of this chunk belong to it, or the rule that it breaks.
    */
   read(bytes: Buffer, length: number): 'more' | { header: ProxyHeader; taken: number } | { problem: string } {
     const before = this.#kept?.length ?? 0
@@ -64,7 +64,7 @@ export class ProxyHeaderReader {
     return typeof header === 'string' ? { problem: header } : { header, taken: size - before }
   }
 
-  /** Bytes of the whole header; 0 while that cannot be said; or the rule that is broken already. */
+  /** The size of the whole header; 0 while it is unknown; or the rule that is already broken. */
   #sizeOf(all: Buffer): number | string {
     if (this.#versions !== 'v2' && startsLike(all, V1_START)) return sizeOfV1(all)
     if (this.#versions !== 'v1' && startsLike(all, V2_START)) return sizeOfV2(all)
@@ -72,7 +72,7 @@ export class ProxyHeaderReader {
   }
 }
 
-/** Whether `bytes` begins with `start`, as far as it goes. */
+/** Whether `bytes` agrees with `start`, as far as it goes. */
 function startsLike(bytes: Buffer, start: Buffer): boolean {
   const length = Math.min(bytes.length, start.length)
   return bytes.compare(start, 0, length, 0, length) === 0
@@ -118,7 +118,7 @@ function sizeOfV2(all: Buffer): number | string {
 const LOCAL = 0x20
 const PROXY = 0x21
 const UNSPEC = 0x00
-/** How many bytes the addresses of a family take; those of datagrams are none of ours. */
+/** The size of the addresses, by family; we have no use for the families of datagrams. */
 const families: ReadonlyMap<number, { addressBytes: number; bytes: number }> = new Map([
   [0x11, { addressBytes: 4, bytes: 12 }],
   [0x21, { addressBytes: 16, bytes: 36 }],
@@ -151,7 +151,7 @@ function readAddresses(body: Buffer, bytes: number): ProxyHeader {
 
 const CRC32C = 0x03
 
-/** Type, length, value, to the very end; a checksum among them must be right. */
+/** Checks the TLVs (type, length, value) to the very end; a checksum among them must be right. */
 function checkTlvs(all: Buffer, start: number): string | null {
   for (let at = start; at < all.length;) {
     const end = at + 3 + (at + 3 <= all.length ? all.readUInt16BE(at + 1) : 0)
@@ -163,7 +163,7 @@ function checkTlvs(all: Buffer, start: number): string | null {
   return null
 }
 
-/** It was computed with zeroes in its own place. */
+/** The sender computed the checksum with zeroes in its place. */
 function isChecksumRight(all: Buffer, start: number, end: number): boolean {
   if (end - start !== 4) return false
   const blank = Buffer.from(all)

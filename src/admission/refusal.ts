@@ -1,7 +1,9 @@
-// Says no to a connection that no gate let in, cheaply: an answer if its protocol has one, then FIN, else RST.
+// Refuses a connection that a gate did not let in, cheaply: an answer if its protocol has one, then FIN, else
+// RST.
 //
-// An HTTP answer needs a moment to be read: closing at once, with the request still unread, would make the kernel send
-// an RST that can destroy the answer. So a bounded number of refusals linger, for a bounded time; the rest get RST.
+// The client needs a moment to read an HTTP answer: closing at once, with the request still unread, would
+// make the kernel send an RST that can destroy the answer. So a bounded number of refusals linger, for a
+// bounded time; the rest get RST.
 
 import type { Socket } from 'node:net'
 import { LocalCount } from '../core/cells.ts'
@@ -11,7 +13,7 @@ import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
 import { resetSocket } from '../endpoint/reset.ts'
 
 const LINGER_MS = 1000
-/** They are counted by no limit, so they must fit into the reserve of descriptors (lifecycle/descriptors.ts). */
+/** No limit counts them, so they must fit into the reserve of descriptors (lifecycle/descriptors.ts). */
 const MAX_LINGERING = 32
 
 export class Refusals {
@@ -19,14 +21,14 @@ export class Refusals {
   readonly #sweep: Sweep
   readonly #lingering: Count
 
-  /** `lingering`: where those of all threads are counted. */
+  /** `lingering`: counts those of all threads. */
   constructor(clock: Clock, sweep: Sweep, lingering: Count = new LocalCount()) {
     this.#clock = clock
     this.#sweep = sweep
     this.#lingering = lingering
   }
 
-  /** Takes ownership of `endpoint`. `answerOf` is asked only where there is room for an answer. */
+  /** Takes ownership of `endpoint`. `answerOf` is called only where there is room for an answer. */
   refuse(endpoint: Endpoint, answerOf: () => Buffer | null): void {
     const answer = this.#lingering.held >= MAX_LINGERING ? null : answerOf()
     if (answer === null || !this.#lingering.take(MAX_LINGERING)) {
@@ -40,7 +42,7 @@ export class Refusals {
     endpoint.close('flush')
   }
 
-  /** As `refuse`, for a socket that speaks for itself: `farewell` is called in a turn of its own, and ends it. */
+  /** As `refuse`, for a socket that speaks for itself: `farewell` runs in a turn of its own, and ends it. */
   part(socket: Socket, farewell: () => void): void {
     if (!this.#lingering.take(MAX_LINGERING)) return resetSocket(socket)
     const lingering = new LingeringSocket(socket, this.#clock.now() + LINGER_MS)
@@ -106,7 +108,7 @@ class Lingering implements EndpointOwner, Swept {
   }
 }
 
-/** For an endpoint that nobody listens to any more. */
+/** The owner of an endpoint whose events no longer matter. */
 export const noOwner: EndpointOwner = {
   onBytes: () => true,
   onEnd() {},

@@ -1,14 +1,16 @@
-// The alert that a client gets whose certificate is not accepted (RFC 8446 section 6.2). OpenSSL sends one for each handshake that it fails
-// itself, a missing certificate among them; but a wrong one Node lets it accept, judges it afterwards and hangs up without a word. So
-// this alert is made here: with TLS 1.3 from the secret that encrypts what the server sends, which Node tells (`keylog`). With
-// TLS 1.2 the keys cannot be had, and the client gets a close_notify.
+// The alert for a client whose certificate is refused (RFC 8446 section 6.2). OpenSSL sends an alert for each
+// handshake that it fails itself, a missing certificate among them; but Node lets it accept a wrong
+// certificate, judges it afterwards, and hangs up without a word. So we make this alert: with TLS 1.3 from
+// the secret that encrypts what the server sends, which Node reports (`keylog`). With TLS 1.2 we cannot have
+// the keys, and the client gets a close_notify.
 //
-// The secret is kept from the handshake to its judgement, for listeners that ask for certificates, and for nothing else.
+// The secret is kept from the handshake to its judgement, for listeners that ask for certificates, and for
+// nothing else.
 
 import type tls from 'node:tls'
 import { nodeCrypto } from '../core/node-lazy.ts'
 
-/** As OpenSSL maps them (ssl_x509err2alert); what is not here is certificate_unknown. */
+/** OpenSSL's mapping (ssl_x509err2alert); any other problem is certificate_unknown. */
 const alerts: Readonly<Record<string, number>> = {
   CERT_NOT_YET_VALID: 42,
   CERT_REJECTED: 42,
@@ -39,23 +41,29 @@ const suites: Readonly<
   TLS_CHACHA20_POLY1305_SHA256: { hash: 'sha256', cipher: 'chacha20-poly1305', keyBytes: 32 },
 }
 
-/** What Node's own server asks. Undocumented: where it is gone that server refuses as ever, without an alert. */
+/**
+ * The call that Node's own server makes. Undocumented: where it is gone, that server refuses as ever, without
+ * an alert.
+ */
 interface Judging extends tls.TLSSocket {
   _handle?: { verifyError?(): (Error & { code?: string }) | null }
 }
 
-/** OpenSSL's word for what is wrong with the certificate that a client has shown; null for nothing. */
+/** OpenSSL's word for the problem with a client's certificate; null if there is none. */
 export function certificateProblem(socket: tls.TLSSocket): string | null {
   return (socket as Judging)._handle?.verifyError?.()?.code ?? null
 }
 
-/** The secret of a line of `keylog`, if it is the one that is needed. */
+/** The secret in a line of `keylog`, if it is the one that we need. */
 export function serverSecretOf(line: Buffer): Buffer | null {
   const match = /^SERVER_TRAFFIC_SECRET_0 [0-9a-f]+ ([0-9a-f]+)\s*$/.exec(line.toString('latin1'))
   return match === null ? null : Buffer.from(match[1]!, 'hex')
 }
 
-/** The record for a client whose handshake is just over; null where none can be made. `problem` is OpenSSL's word for what is wrong. */
+/**
+ * The alert record for a client whose handshake is just over; null where we cannot make one. `problem` is
+ * OpenSSL's word.
+ */
 export function alertRecord(socket: tls.TLSSocket, secret: Buffer | null, problem: string): Buffer | null {
   const suite = suites[socket.getCipher().name]
   if (secret === null || suite === undefined) return null
@@ -63,9 +71,10 @@ export function alertRecord(socket: tls.TLSSocket, secret: Buffer | null, proble
     expand(suite.hash, secret, 'key', suite.keyBytes),
     expand(suite.hash, secret, 'iv', 12),
   ]
-  // Records that were sent before it: OpenSSL's session tickets, two after a full handshake and none after a resumed one.
+  // The records sent before this one: OpenSSL's session tickets, two after a full handshake and none after a
+  // resumed one.
   nonce[11]! ^= socket.isSessionReused() ? 0 : 2
-  // Fatal, which alert, and the type of the record within.
+  // Fatal, the alert, and the type of the inner record.
   const plain = Buffer.from([2, alerts[problem] ?? CERTIFICATE_UNKNOWN, 21])
   const head = Buffer.from([23, 3, 3, 0, plain.length + 16])
   const cipher = nodeCrypto().createCipheriv(suite.cipher as 'aes-128-gcm', key, nonce, { authTagLength: 16 })
@@ -73,7 +82,7 @@ export function alertRecord(socket: tls.TLSSocket, secret: Buffer | null, proble
   return Buffer.concat([head, cipher.update(plain), cipher.final(), cipher.getAuthTag()])
 }
 
-/** HKDF-Expand-Label (RFC 8446 section 7.1), of no more than one block. */
+/** HKDF-Expand-Label (RFC 8446 section 7.1), for at most one block. */
 function expand(hash: string, secret: Buffer, name: string, bytes: number): Buffer {
   const label = Buffer.from(`tls13 ${name}`)
   const info = Buffer.concat([Buffer.from([0, bytes, label.length]), label, Buffer.from([0, 1])])

@@ -1,10 +1,10 @@
-// The gate of TLS: a handshake over an accepted socket, with Node's TLS server, which never listens itself. Everything about the
-// raw socket stays with its owner, so that a peer that stalls inside its handshake is ended by RST like any other: by itself
-// that server would tell of it and leave it open.
+// The gate of TLS: a handshake over an accepted socket, by Node's TLS server, which never listens itself.
+// Everything about the raw socket stays with its owner, so a peer that stalls inside its handshake ends by
+// RST like any other: Node's server alone would report it and leave it open.
 //
-// Handshakes in flight are bounded: each holds some 50 KB, and a thousand half ClientHellos cost their senders nothing. Clients share
-// the places, as they are counted everywhere: with none left, the client that has the most gives one up. So one client that begins and does
-// not finish is in nobody's way but its own.
+// Handshakes in flight are bounded: each holds some 50 KB, and a thousand half ClientHellos cost their
+// senders nothing. Clients, told apart as everywhere, share the places: with none left, the client that has
+// the most gives one up. So a client that begins handshakes and does not finish them is only in its own way.
 
 import type { Socket } from 'node:net'
 import type tls from 'node:tls'
@@ -14,7 +14,10 @@ import { alertRecord, certificateProblem, serverSecretOf } from './tls-alert.ts'
 import { parentOf } from '../endpoint/raw-socket.ts'
 import { isSame, nodeTls } from '../core/node-lazy.ts'
 
-/** What is shown and what is asked for. A change of it concerns the handshakes that begin after it. */
+/**
+ * The certificate to show, and the authorities to ask for. A change applies to handshakes that begin after
+ * it.
+ */
 export interface TlsMaterial {
   cert: Buffer
   key: Buffer
@@ -24,31 +27,37 @@ export interface TlsMaterial {
 
 export interface TlsGateOptions {
   minVersion: 'TLSv1.2' | 'TLSv1.3'
-  /** In the words of OpenSSL. */
+  /** In OpenSSL's words. */
   ciphers: string
-  /** Null offers none. */
+  /** The protocols of ALPN; null offers none. */
   protocols: string[] | null
 }
 
 export interface Handshaker {
-  /** The client's key: handshakes with the same one have a part of one share each. */
+  /** The client's key: handshakes with the same key belong to one client's share. */
   readonly clientKey: string
-  /** One of these is called, once, unless the handshake was cancelled. */
+  /** One of these is called, once, unless the handshake is cancelled. */
   onSecure(socket: tls.TLSSocket): void
-  /** The raw socket is still the handshaker's to close. `farewell` says why, in a turn of its own, and ends it; null where nothing is to be said. */
+  /**
+   * The raw socket is still the handshaker's to close. `farewell` sends the reason, in a turn of its own, and
+   * ends the socket; null where there is nothing to send.
+   */
   onHandshakeFailed(close: Close, farewell: (() => void) | null): void
 }
 
 const MAX_IN_FLIGHT = 256
-/** A handshake that takes longer has a slow or a silent peer. When there is no place it goes for another; a younger one does not. */
+/**
+ * A handshake that takes longer has a slow or a silent peer. With no place left it gives way to another; a
+ * younger one does not.
+ */
 const QUICK_MS = 1000
-/** Ours is the deadline (deadlines.handshake, counted from the accept); Node's cannot be switched off. */
+/** Our own deadline counts (deadlines.handshake, from the accept on); Node's cannot be switched off. */
 const NEVER_MS = 2 ** 31 - 1
 
 interface InFlight {
   handshaker: Handshaker
   since: number
-  /** Of what the server sends, with TLS 1.3, where certificates are asked for. */
+  /** The secret of the server's records, with TLS 1.3, where the gate asks for certificates. */
   secret: Buffer | null
   isJudged: boolean
 }
@@ -68,7 +77,10 @@ export class TlsGate {
     return this.#inFlight.size
   }
 
-  /** Throws what OpenSSL says of material that does not fit together; the gate then goes on as before. */
+  /**
+   * Throws OpenSSL's error for material that does not fit together; the gate then goes on with the former
+   * material.
+   */
   use({ cert, key, clientCa }: TlsMaterial): void {
     const { minVersion, ciphers, protocols } = this.#options
     const options = {
@@ -79,8 +91,9 @@ export class TlsGate {
       ...(clientCa === null ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }),
     }
     if (this.#server !== null) {
-      // Without the keys of before, the tickets that clients hold would cost a full handshake each. With them, a client that was let in by an authority
-      // that is trusted no more would come in again by its ticket: it is not asked for its certificate.
+      // Without the former ticket keys, each ticket that clients hold would cost a full handshake. With them,
+      // a client of an authority that is no longer trusted would come in again by its ticket: a resumed
+      // handshake asks for no certificate.
       const isTrustedAsBefore = isSame(clientCa, this.#clientCa)
       this.#server.setSecureContext({
         ...options,
@@ -106,7 +119,7 @@ export class TlsGate {
     flight.secret ??= serverSecretOf(line)
     if (flight.isJudged) return
     flight.isJudged = true
-    // In the place of Node's own judgement, which hangs up; that is made if there is nothing to say.
+    // In place of Node's own judgement, which hangs up; Node's runs if there is no problem.
     const own = socket.listeners('secure')
     socket.removeAllListeners('secure').once('secure', () => {
       const problem = certificateProblem(socket)
@@ -115,7 +128,7 @@ export class TlsGate {
     })
   }
 
-  /** Its certificate OpenSSL has accepted only because Node lets it accept all. */
+  /** OpenSSL accepted this certificate only because Node lets it accept all. */
   #refuse(socket: tls.TLSSocket, problem: string): void {
     const flight = this.#take(socket)
     socket.on('error', ignore)
@@ -130,18 +143,19 @@ export class TlsGate {
     })
   }
 
-  /** Bytes that were read from `raw` already are unshifted; nobody else reads it from here on. */
+  /** The caller unshifts bytes that it has read from `raw`; nobody else reads `raw` from here on. */
   begin(raw: Socket, handshaker: Handshaker, now: number): void {
     if (this.#inFlight.size >= MAX_IN_FLIGHT && !this.#makeRoom(handshaker.clientKey, now))
       return handshaker.onHandshakeFailed(tooMany(), null)
     this.#inFlight.set(raw, { handshaker, since: now, secret: null, isJudged: false })
-    // Half of a handshake is nothing: a client that ends its half inside it has left. The TLS socket takes over what it finds.
+    // Half of a handshake is nothing: a client that ends its half inside it has left. The TLS socket keeps
+    // the value that it finds.
     raw.allowHalfOpen = false
     this.#server!.emit('connection', raw)
     raw.allowHalfOpen = true
   }
 
-  /** Nothing is reported of it any more. */
+  /** From here on the gate reports nothing about `raw`. */
   cancel(raw: Socket): void {
     this.#inFlight.delete(raw)
   }
@@ -150,7 +164,8 @@ export class TlsGate {
     const { greediest, most, own } = this.#sharesBeside(client)
     const isUneven = most > own + 1
     for (const [raw, { handshaker, since }] of this.#inFlight) {
-      // The oldest of the client that has the most, however young. Among equals it is the newcomer's own, or the oldest of all.
+      // The oldest of the client that has the most, however young. Among equals the newcomer's own oldest, or
+      // the oldest of all.
       if (isUneven ? handshaker.clientKey !== greediest : own > 0 && handshaker.clientKey !== client) continue
       if (!isUneven && now - since < QUICK_MS) return false
       this.#inFlight.delete(raw)
@@ -160,7 +175,7 @@ export class TlsGate {
     return false
   }
 
-  /** Counted only where there is no place left. */
+  /** Counted only where no place is left. */
   #sharesBeside(client: string): { greediest: string; most: number; own: number } {
     const counts = new Map<string, number>()
     let greediest = client
@@ -185,7 +200,7 @@ export class TlsGate {
 
   #onError(error: NodeJS.ErrnoException, socket: tls.TLSSocket): void {
     socket.on('error', ignore)
-    // OpenSSL has said why, in an alert that is on its way.
+    // OpenSSL has sent the reason, in an alert that is on its way.
     const isTold = (error.code ?? '').startsWith('ERR_SSL_')
     const raw = parentOf(socket)
     this.#take(socket)?.handshaker.onHandshakeFailed(
@@ -208,7 +223,7 @@ function tooMany(): Close {
   return makeClose('too_many', 'client', 'admit', 'TLS handshakes in flight')
 }
 
-/** Why a handshake failed, in our words; `detail` has those of OpenSSL. */
+/** Why a handshake failed, in our words; `detail` has OpenSSL's. */
 function closeFromHandshake(
   error: NodeJS.ErrnoException & { reason?: string },
   { authorizationError }: tls.TLSSocket,
@@ -219,7 +234,7 @@ function closeFromHandshake(
     return makeClose('denied', 'client', 'admit', `client certificate: ${refused} (tls.clientCa)`)
   if (code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE')
     return makeClose('denied', 'client', 'admit', 'no client certificate (tls.clientCa)')
-  // Node says "socket hang up" of a peer that left without a word, with the code of an RST.
+  // Node reports a peer that left without a word as "socket hang up", with the code of an RST.
   if (code === 'ECONNRESET' && error.syscall === undefined)
     return makeClose('aborted', 'client', 'admit', 'left inside its TLS handshake')
   if (!code.startsWith('ERR_')) return makeClose('reset', 'client', 'admit', code)
