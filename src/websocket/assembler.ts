@@ -1,17 +1,20 @@
-// Puts whole messages together from the frames that the scanner has accepted, for message mode. Everything that can be
-// wrong with a frame, its size and the number of its fragments included, was judged there: nothing is judged here.
+// An assembler of whole messages for message mode, from frames that the scanner has accepted. The scanner has
+// judged everything that can be wrong with a frame, its size and the number of its fragments included:
+// nothing is judged here.
 //
-// (The Receiver of `ws` would do the same from the bytes, but it keeps slices of what it was given, one Buffer for each
-// chunk, and does not tell how much it holds: single bytes of a message would cost a hundred times their number.)
+// (The Receiver of `ws` would do the same from the bytes, but it keeps slices of its input, one Buffer for
+// each chunk, and does not show how much it holds: single bytes of a message would cost a hundred times their
+// number.)
 //
-// What is held of an unfinished message is its payload, in memory of its own size; a message that comes whole is not copied.
+// The payload of an unfinished message is held in memory of its own size; a message that comes whole is not
+// copied.
 
 import { KeptBytes } from '../endpoint/kept-bytes.ts'
 import { applyMask } from './mask.ts'
 import { NOTHING } from '../core/nothing.ts'
 
 export interface MessageTaker {
-  /** A whole message, unmasked. If it is `lent`, it is valid only until this returns. */
+  /** A whole message, unmasked. If `isLent`, it is valid only until this returns. */
   onMessage(isBinary: boolean, isCompressed: boolean, payload: Buffer, isLent: boolean): void
   /** A whole control frame, unmasked; `payload` is valid only until this returns. */
   onControl(opcode: number, payload: Buffer): void
@@ -21,7 +24,7 @@ const BINARY = 2
 
 export class Assembler {
   readonly #isMasked: boolean
-  /** Allocated with the first fragment. */
+  /** Allocated by the first fragment. */
   #kept: KeptBytes | null = null
   /** Payload bytes of the current data frame still to come. */
   #remaining = 0
@@ -41,7 +44,9 @@ export class Assembler {
     return this.#kept === null ? 0 : this.#kept.length
   }
 
-  /** Takes accepted bytes: whole headers, whole control frames, payload in any pieces. It is unmasked in place. */
+  /**
+   * Takes accepted bytes: whole headers, whole control frames, payload in any pieces. Unmasks them in place.
+   */
   take(bytes: Buffer, start: number, end: number, to: MessageTaker): void {
     let at = start
     while (at < end) {

@@ -1,10 +1,10 @@
-// Where a frame of ours may stand, and what a client can do wrong without losing the answers to what it did right.
+// Where a frame of ours may stand, and which faults of a client leave it the answers to its earlier messages.
 
 import type { Close, Reason } from '../core/close.ts'
 import type { Half } from '../pair/half.ts'
 import type { FrameScanner } from './frame-scanner.ts'
 
-/** Something may be said there, or nothing is to be said any more. */
+/** A frame may be sent there, or none will be sent any more. */
 export function isBetweenFrames(scanner: FrameScanner): boolean {
   return scanner.isAtBoundary || scanner.isClosed || scanner.hasFailed
 }
@@ -14,7 +14,7 @@ export function mayInject(half: Half, scanner: FrameScanner): boolean {
   return scanner.isAtBoundary || half.sink.inject !== undefined
 }
 
-/** What came before it was accepted: that is still answered. */
+/** Messages before such a fault were accepted: the upstream's answers to them still go on. */
 const heardOut: ReadonlySet<Reason> = new Set<Reason>(['protocol_error', 'message_too_big', 'rate_limited'])
 
 export function isHeardOut({ side, reason }: Close): boolean {

@@ -1,7 +1,8 @@
-// The closing handshake that two peers make through us: a Close frame has passed, and the other side is to take it and to answer.
+// The closing handshake of two peers through us: one side's Close frame has passed, and the other side has to
+// take it and to answer.
 //
-// Stops an end that is never answered. Does not kill a side to which the Close is still on its way, after bytes that it reads slowly, nor
-// one that still sends what it has to say before its own.
+// Stops an end that the other side never answers. Does not kill a side whose Close is still on its way, after
+// bytes that it reads slowly, nor one that still sends its last messages before its own Close.
 
 import { makeClose } from '../core/close.ts'
 import type { Close, PeerSide } from '../core/close.ts'
@@ -15,7 +16,7 @@ export class ClosingHandshake {
   readonly side: PeerSide
   /** `code 1000`, or `no code`. */
   readonly code: string
-  /** When that was. */
+  /** When that frame passed. */
   readonly at: number
   readonly #towards: Motion
   readonly #back: Motion
@@ -25,7 +26,7 @@ export class ClosingHandshake {
     this.code = code
     this.at = now
     const [towards, back] = side === 'client' ? [toUpstream, toClient] : [toClient, toUpstream]
-    // Bytes after a Close frame are nobody's.
+    // Bytes after a Close frame mean nothing.
     this.#towards = new Motion(towards, false, now)
     this.#back = new Motion(back, true, now)
   }
@@ -34,7 +35,7 @@ export class ClosingHandshake {
     return this.side === 'client' ? 'upstream' : 'client'
   }
 
-  /** To be asked in each sweep: nothing has moved for so long, either way. */
+  /** Called in each sweep: whether nothing has moved for `closeMs`, either way. */
   isOver(closeMs: number, now: number): boolean {
     const hasTaken = this.#towards.isOver(closeMs, now)
     return this.#back.isOver(closeMs, now) && hasTaken
@@ -49,7 +50,7 @@ export class ClosingHandshake {
     }
   }
 
-  /** The end that it makes; `how` it came about, where it is not whole. */
+  /** The end of a closing handshake; `how` it ended, where it is not complete. */
   end(how: string | null): Close {
     return makeClose('eof', this.side, 'relay', how === null ? this.code : `${this.code}, ${how}`)
   }

@@ -1,22 +1,26 @@
-// permessage-deflate with one client, also where the service does not know it (RFC 7692), by `ws`.
+// permessage-deflate with one client, by `ws` (RFC 7692), even where the service does not know it.
 //
-// Neither side keeps its window between two messages: a window each way would be 300 KB for every connection that has ever
-// sent a compressed message. Both zlib streams go as soon as none of them works, so an idle connection holds none.
+// Neither side keeps its window between two messages: a window each way would be 300 KB for every connection
+// that has ever sent a compressed message. Both zlib streams are freed as soon as neither works, so an idle
+// connection holds none.
 //
-// A bomb costs `maxMessage` and no more: inflating stops there. At most ten of these jobs are in memory at a time in each
-// thread (`ws` sees to that), so ten times `maxMessage` is what all bombs together can cost there.
+// A bomb costs at most `maxMessage`: inflating stops there. `ws` keeps at most ten of these jobs in memory at
+// a time in each thread, so all bombs together cost at most ten times `maxMessage` there.
 
 import type { ExtensionParams, PerMessageDeflate } from './ws-parts.ts'
 import { wsParts } from './ws-parts.ts'
 
-/** Smaller messages are sent as they are: they would hardly shrink, and each would be a job for another thread. */
+/**
+ * Smaller messages are sent uncompressed: they would hardly shrink, and each would be a job for another
+ * thread.
+ */
 const WORTH_BYTES = 1024
 
 export interface InflateError extends Error {
   code?: string
 }
 
-/** What inflating or deflating came to: data, or what `ws` says is wrong with it. */
+/** The result of inflating or deflating: data, or the error of `ws`. */
 export type Done = (error: InflateError | null, data: Buffer) => void
 
 export class Deflate {
@@ -42,13 +46,16 @@ export class Deflate {
   }
 
   #finish(error: InflateError | null, data: Buffer, done: Done): void {
-    // Both streams at once, or none: to end one that works would lose its job.
+    // Frees both streams at once, or none: freeing a working one would lose its job.
     if (--this.#jobs === 0) this.#extension.cleanup()
     done(error, data)
   }
 }
 
-/** Accepts the first offer that can be: what works on it, and the answer for the client. Null if there is none. */
+/**
+ * Accepts the first offer that can be accepted: returns its compression, and the answer for the client. Null
+ * if there is none.
+ */
 export function acceptDeflate(
   offer: string,
   maxMessageBytes: number,
@@ -65,7 +72,7 @@ export function acceptDeflate(
   try {
     accepted = made.accept(extension.parse(offer)['permessage-deflate'] ?? [])
   } catch {
-    // An offer that makes no sense is declined like one that is not known.
+    // A nonsensical offer is declined like an unknown one.
     return null
   }
   return { deflate: new Deflate(made), answer: extension.format({ 'permessage-deflate': [accepted] }) }

@@ -1,9 +1,12 @@
 // The header of a data frame, judged: the length of its payload, and whether the frame counts as a message.
 
-/** A fragment with less in it costs as much as a message, and brings nothing. */
+/** A smaller fragment costs as much as a message, and brings nothing. */
 const TINY_FRAGMENT_BYTES = 16
 
-/** Whether a data frame counts against `limits.messages`: the first frame of a message, and tiny fragments but for the last one, of which a message has one anyway. */
+/**
+ * Whether a data frame counts against `limits.messages`: the first frame of a message does, and so do tiny
+ * fragments, except the last one, which every message has anyway.
+ */
 export function isCounted(first: number, payloadBytes: number): boolean {
   return (first & 0x0f) !== 0 || ((first & 0x80) === 0 && payloadBytes < TINY_FRAGMENT_BYTES)
 }

@@ -1,29 +1,31 @@
-// Reads WebSocket frames (RFC 6455 section 5) as they pass, in one direction, without ever assembling a message.
+// A scanner of WebSocket frames (RFC 6455 section 5): reads one direction as it passes, and never assembles a
+// message.
 //
-// The received bytes go on as they are, payload as it comes. Only what must be judged before it may go on is held back:
-// an incomplete frame header (at most 14 bytes) and an incomplete control frame (at most 131). So what was forwarded
-// always ends at a frame boundary or inside the payload of a data frame that was accepted.
+// Received bytes go on unchanged, payload as it comes. The scanner holds back only what it must judge first:
+// an incomplete frame header (at most 14 bytes) and an incomplete control frame (at most 131). So the
+// forwarded bytes always end at a frame boundary or inside the payload of an accepted data frame.
 //
-// Checked, as far as an intermediary can: reserved bits against what was negotiated, opcodes, masking per direction,
-// control frames, order of fragments, minimal lengths, close payloads; and the size of a message and its number of
-// fragments, on the header, before the payload. Not checked: UTF-8 of text, what compressed payloads inflate to.
+// Checked, as far as an intermediary can: reserved bits against what was negotiated, opcodes, masking per
+// direction, control frames, order of fragments, minimal lengths, close payloads; and the size of a message
+// and its number of fragments, on the header, before the payload. Not checked: UTF-8 of text, the inflated
+// form of compressed payloads.
 
 import { isCounted, payloadLength } from './frame-header.ts'
 import { closeProblem, messageTooBig, protocolError, tooBig } from './violation.ts'
 import type { Violation } from './violation.ts'
 
 export interface ScanRules {
-  /** Frames from clients are masked, those from servers are not. */
+  /** Frames from clients are masked, frames from servers are not. */
   isMasked: boolean
   /** permessage-deflate was negotiated: RSV1 may be set on the first frame of a message. */
   isCompressed: boolean
-  /** Payload bytes of a message, as they are on the wire; Infinity is off. */
+  /** The most payload bytes of a message, as on the wire; Infinity is off. */
   maxMessageBytes: number
-  /** Frames of a message; Infinity is off. */
+  /** The most frames of a message; Infinity is off. */
   maxFragments: number
 }
 
-/** Where accepted bytes go. Called while `bytes` are valid. */
+/** The receiver of accepted bytes. Called while `bytes` are valid. */
 export interface Forward {
   forward(bytes: Buffer, start: number, end: number): void
 }
@@ -31,9 +33,12 @@ export interface Forward {
 export type Verdict = 'pass' | 'drop' | 'stop'
 
 export interface ControlHandler {
-  /** A whole and valid control frame; `payload` is unmasked. `drop` keeps it from going on, `stop` stops the scan before it. */
+  /**
+   * A whole and valid control frame; `payload` is unmasked. `drop` discards it, `stop` stops the scan before
+   * it.
+   */
   onControl(scanner: FrameScanner, opcode: number, payload: Buffer): Verdict
-  /** A data message is whole, on the wire. */
+  /** A data message is complete, on the wire. */
   onMessage?(scanner: FrameScanner, bytes: number, fragments: number): void
   /** The forwarded bytes end at a frame boundary, as `wantsBoundary` asked. */
   onBoundary(scanner: FrameScanner): void
@@ -41,7 +46,10 @@ export interface ControlHandler {
 
 /** Counts messages against a limit. */
 export interface MessageGate {
-  /** A frame that begins a message, which is `isDroppable`, or costs as much as one. `drop` keeps all of that message from going on, `stop` stops the scan before it. */
+  /**
+   * A frame that begins a message, which is `isDroppable`, or that costs as much. `drop` discards that whole
+   * message, `stop` stops the scan before the frame.
+   */
   takeMessage(isDroppable: boolean): Verdict
   /** A ping or a pong. */
   takeControl(): Verdict
@@ -50,7 +58,7 @@ export interface MessageGate {
 export const CLOSE = 8
 export const PING = 9
 export const PONG = 10
-/** The longest frame that is held back: header, mask and payload of a control frame. */
+/** The longest frame held back: header, mask and payload of a control frame. */
 const HELD = 2 + 4 + 125
 
 const nowhere: Forward = { forward() {} }
@@ -62,27 +70,27 @@ export class FrameScanner {
   #remaining = 0
   #isInMessage = false
   #isFinal = false
-  /** Nothing of the current message goes on; it is judged like any other. */
+  /** The current message is discarded; the scanner still judges it like any other. */
   #isDropping = false
   #messageBytes = 0
   #fragments = 0
   #held: Buffer | null = null
   #heldLength = 0
-  /** Whole data messages so far, dropped ones too. */
+  /** Complete data messages so far, dropped ones too. */
   messages = 0
   /** Messages that the gate dropped; the reader of this count resets it. */
   dropped = 0
   /** Changes whenever a part of a data frame passes. */
   activity = 0
-  /** A Close frame passed: whatever follows it is discarded (RFC 6455 section 5.5.1). */
+  /** A Close frame passed: all bytes after it are discarded (RFC 6455 section 5.5.1). */
   isClosed = false
-  /** A violation was found: what follows cannot be understood any more. */
+  /** A violation was found: the bytes after it cannot be understood. */
   hasFailed = false
   /** Asks for one call of `onBoundary`. */
   wantsBoundary = false
-  /** Set in `onBoundary`: what follows is still scanned, but nothing of it goes on. */
+  /** Set in `onBoundary`: later frames are still scanned, but not forwarded. */
   isMuted = false
-  /** So many frames more may be looked at; at 0 the scan stops before the next. */
+  /** How many more frames may be scanned; at 0 the scan stops before the next. */
   allowance = Number.POSITIVE_INFINITY
   /** Null where messages are not limited. */
   gate: MessageGate | null = null
@@ -92,7 +100,7 @@ export class FrameScanner {
     this.#handler = handler
   }
 
-  /** Between frames, as far as they were forwarded: something may be injected. */
+  /** The forwarded bytes end between frames: a frame of ours may be injected. */
   get isAtBoundary(): boolean {
     return this.#remaining === 0
   }
@@ -102,14 +110,15 @@ export class FrameScanner {
     return this.#isInMessage || this.#remaining > 0
   }
 
-  /** Payload of the current message that has come. */
+  /** Payload bytes of the current message so far. */
   get messageBytes(): number {
     return this.#messageBytes - this.#remaining
   }
 
   /**
-   * Reads `bytes[0..length)`, forwards what may go on, and stops at the first violation. A number: the gate has stopped it, or
-   * (`allowance` is 0) it has looked at enough frames, and what begins there must be scanned later, before anything else.
+   * Reads `bytes[0..length)`, forwards what may go on, and stops at the first violation. Returns a number
+   * where the gate stopped the scan or `allowance` is used up: the bytes from there must be scanned later,
+   * before any others.
    */
   scan(bytes: Buffer, length: number, to: Forward): Violation | number | null {
     let at = 0
@@ -169,7 +178,7 @@ export class FrameScanner {
     return violation
   }
 
-  /** Passes over payload of the current data frame; returns the index after it. */
+  /** Skips payload of the current data frame; returns the index after it. */
   #skipPayload(at: number, length: number): number {
     const taken = Math.min(this.#remaining, length - at)
     this.activity++
@@ -189,8 +198,9 @@ export class FrameScanner {
   }
 
   /**
-   * How many bytes from `at` are needed before the frame can be judged: its header, and a control frame whole. May be
-   * more than there are. Judges the first two bytes, so that nothing invalid is waited for.
+   * How many bytes from `at` are needed to judge the frame: its header, and a control frame whole. May be
+   * more than have come. Judges the first two bytes at once, so that the scanner never waits for an invalid
+   * frame.
    */
   #frameSize(bytes: Buffer, at: number, length: number): number | Violation {
     if (length - at < 2) return 2
@@ -223,7 +233,7 @@ export class FrameScanner {
     return null
   }
 
-  /** Judges a frame of which `size` bytes from `at` are there. */
+  /** Judges the frame at `at`; the `size` bytes that this takes are there. */
   #accept(bytes: Buffer, at: number, size: number): Verdict | Violation {
     const opcode = bytes[at]! & 0x0f
     if (opcode >= 8) return this.#acceptControl(bytes, at, size, opcode)
@@ -278,7 +288,10 @@ export class FrameScanner {
     this.#heldLength = length - at
   }
 
-  /** Completes the frame that was held back; returns the index in `bytes` after it, negative (less one) if it was stopped. */
+  /**
+   * Completes the frame that was held back; returns the index in `bytes` after it, or -1 minus that index if
+   * the scan was stopped.
+   */
   #scanHeld(bytes: Buffer, length: number, to: Forward): number | Violation {
     const held = this.#held!
     let at = 0
@@ -294,7 +307,7 @@ export class FrameScanner {
     }
     const size = this.#heldLength
     const verdict = this.#accept(held, 0, size)
-    // It stays complete as it is, and is judged again.
+    // The complete frame stays as it is, and is judged again.
     if (verdict === 'stop') return -1 - at
     this.allowance--
     this.#heldLength = 0

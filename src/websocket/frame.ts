@@ -1,8 +1,8 @@
-// Frames that we send ourselves: control frames whole, and the heads of messages. Masked towards an upstream.
+// Our own frames: whole control frames, and the heads of messages. Masked towards an upstream.
 
 import { nodeCrypto } from '../core/node-lazy.ts'
 
-/** Masks come from here: `randomFillSync` for four bytes costs more than the frame. */
+/** The pool of masks: `randomFillSync` for four bytes costs more than the frame. */
 const pool = Buffer.alloc(4096)
 let used = pool.length
 
@@ -17,7 +17,7 @@ function nextMask(): Buffer {
 
 export function controlFrame(opcode: number, payload: Buffer, isMasked: boolean): Buffer {
   const head = isMasked ? 6 : 2
-  // Memory of its own: it may have to wait, and must not keep a pool of 64 KiB alive for its few bytes.
+  // Memory of its own: a frame that has to wait must not keep a pool of 64 KiB alive for its few bytes.
   const frame = Buffer.alloc(head + payload.length)
   frame[0] = 0x80 | opcode
   frame[1] = payload.length | (isMasked ? 0x80 : 0)
@@ -33,8 +33,8 @@ export function controlFrame(opcode: number, payload: Buffer, isMasked: boolean)
 export const head = Buffer.alloc(14)
 
 /**
- * Writes the head of a message of `length` bytes into `head`, and returns its size. If it is masked, the mask is in its last
- * four bytes, for the payload that follows.
+ * Writes the head of a message of `length` bytes into `head`, and returns its size. The last four bytes of a
+ * masked head are the mask for the payload that follows.
  */
 export function dataHead(opcode: number, length: number, isCompressed: boolean, isMasked: boolean): number {
   head[0] = 0x80 | (isCompressed ? 0x40 : 0) | opcode
@@ -57,7 +57,7 @@ export function dataHead(opcode: number, length: number, isCompressed: boolean, 
   return size + 4
 }
 
-/** The payload of a close frame: the code and, cut to fit, the reason. */
+/** The payload of a Close frame: the code and, cut to fit, the reason. */
 export function closePayload(code: number, reason: string): Buffer {
   const text = Buffer.from(reason).subarray(0, 123)
   const payload = Buffer.allocUnsafe(2 + text.length)

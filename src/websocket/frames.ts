@@ -1,5 +1,6 @@
-// WebSocket as a Dialogue of the pair: frames are scanned and forwarded as they are; pings and close frames of our own stand
-// only between frames. In message mode the sinks make new frames of them, and ours may stand anywhere (`Endpoint.inject`).
+// WebSocket as a Dialogue of the pair: frames are scanned and forwarded unchanged; our own pings and Close
+// frames stand only between frames. In message mode the sinks make new frames, and ours may stand anywhere
+// (`Endpoint.inject`).
 
 import type { Clock } from '../core/clock.ts'
 import { makeClose, websocketCode, type Close } from '../core/close.ts'
@@ -22,14 +23,14 @@ import { UnfinishedMessages } from './unfinished.ts'
 import { violationClose, type Violation } from './violation.ts'
 import { describeClosing, describeOwed } from './waits.ts'
 
-/** Of a control frame, with a mask. */
+/** The head of a control frame, with a mask. */
 const CONTROL_HEAD = 6
 
 const swallow = { forward() {} }
 
-/** What a frame costs beside its bytes, as many as could be relayed in the same time. */
+/** The cost of a frame beside its bytes: as many bytes as could be relayed in the same time. */
 const FRAME_COST = 1024
-/** Of peers that were told goodbye so many frames are looked at for the Close that answers. */
+/** How many frames after our goodbye are scanned for the Close that answers it. */
 const LATE_FRAMES = 2048
 
 export class Frames implements Dialogue, ControlHandler {
@@ -45,17 +46,17 @@ export class Frames implements Dialogue, ControlHandler {
   readonly #upstream: Pinger
   #toUpstream: Half | null = null
   #toClient: Half | null = null
-  /** From the first Close frame that passed on. */
+  /** Null until the first Close frame passed on. */
   #closing: ClosingHandshake | null = null
-  /** An end that waits for both directions to stand between frames, for as long as those that do not move on. */
+  /** An end that waits until both directions stand between frames, unless one of them does not move on. */
   #postponed: Postponed | null = null
   /** The client has broken a rule, and the upstream is heard out. */
   #isHearing = false
-  /** Bytes of the last Close frame towards each side. */
+  /** Bytes of the last Close frame to each side. */
   readonly #lastWords = { client: 0, upstream: 0 }
   #lateFrames = LATE_FRAMES
 
-  /** `isCompressed`: what each side sends may be. */
+  /** `isCompressed`: whether each side may send compressed messages. */
   constructor(
     connection: Connection,
     options: FramesOptions,
@@ -86,7 +87,6 @@ export class Frames implements Dialogue, ControlHandler {
     this.#upstream = new Pinger('upstream', live, clock.now())
   }
 
-  /** The pair is made after its dialogue. */
   attach(toUpstream: Half, toClient: Half): void {
     this.#toUpstream = toUpstream
     this.#toClient = toClient
@@ -110,7 +110,7 @@ export class Frames implements Dialogue, ControlHandler {
       this.#connection.owner?.close(this.#closing!.end(null))
   }
 
-  /** Looks at no more frames than this half may in this turn of the event loop. */
+  /** Scans no more frames than this half may in this turn of the event loop. */
   #scan(half: Half, scanner: FrameScanner, bytes: Buffer, length: number): Violation | number | null {
     const allowed = (scanner.allowance = half.affords(FRAME_COST))
     const stop = scanner.scan(bytes, length, half)
@@ -123,7 +123,7 @@ export class Frames implements Dialogue, ControlHandler {
       noteClose(this.#connection, scanner === this.#fromClient ? 'client' : 'upstream', payload)
     const isFromClient = scanner === this.#fromClient
     if (opcode === CLOSE) {
-      // It answers ours.
+      // The frame answers our own Close.
       if (this.#isHearing) return 'drop'
       const [side, other] = isFromClient
         ? (['client', 'upstream'] as const)
@@ -146,7 +146,7 @@ export class Frames implements Dialogue, ControlHandler {
     }
     const own = (isFromClient ? this.#client : this.#upstream).isOurs(payload, this.#clock.now())
     if (own === null) return judge(scanner)
-    // A pong that we asked for does not count.
+    // A pong that answers our own ping counts against no limit.
     if (own.rttMs !== null) this.#observer.onPong(this.#connection, own.rttMs)
     return 'drop'
   }
@@ -170,7 +170,7 @@ export class Frames implements Dialogue, ControlHandler {
   }
 
   onSourceEnd(half: Half): Close | null {
-    // Once a Close frame passed either way, FIN is what follows (RFC 6455 section 7.1.1).
+    // After a Close frame either way, FIN is due (RFC 6455 section 7.1.1).
     if (this.#closing !== null) return null
     const scanner = this.#scanner(half)
     return makeClose(
@@ -231,14 +231,15 @@ export class Frames implements Dialogue, ControlHandler {
     towards.wantsBoundary = false
     // Nothing is forwarded any more, so there is nothing to slow down.
     towards.gate = null
-    // Of one that was heard out, the Close was not passed on.
+    // The Close of a heard-out upstream was not passed on: the client still needs ours.
     if (!towards.isClosed || this.#isHearing) {
       if (!mayInject(half, towards)) return 'blocked'
       this.#send(half, CLOSE, closePayload(code, close.reason))
-      // Its peer has not closed by this: `towards` goes on to be scanned for the Close that answers the other farewell.
+      // This does not close `towards`: it still scans for the Close that answers the other farewell.
     }
-    // No answer is due from a peer that broke the framing or has closed already, nor from a client whose upstream is gone. Of us and an
-    // upstream, it is to send FIN first (RFC 6455 section 7.1.1): the first sender of FIN keeps the port of this connection for a minute (TIME_WAIT).
+    // A peer that broke the framing or has closed owes no answer, nor does a client whose upstream is gone.
+    // Between us and an upstream, the upstream is to send FIN first (RFC 6455 section 7.1.1): the first
+    // sender of FIN keeps the connection's port for a minute (TIME_WAIT).
     const isOver =
       from.isClosed || from.hasFailed || (close.side !== 'sidegate' && half.direction === 'to_client')
     return isOver ? 'said' : 'awaited'
@@ -251,7 +252,8 @@ export class Frames implements Dialogue, ControlHandler {
     if (rest !== null) scanner.scan(rest, rest.length, swallow)
     const failure = scanner.scan(bytes, length, swallow)
     this.#lateFrames = scanner.allowance
-    // What this peer says cannot be understood, so it may go on for long: FIN, and our Close before it, are to reach it all the same.
+    // This peer's bytes cannot be understood, and may go on for long: it must get our Close, and FIN, all the
+    // same.
     if (failure !== null || scanner.hasFailed) half.source.end()
     return scanner.isClosed
   }
@@ -290,7 +292,7 @@ export class Frames implements Dialogue, ControlHandler {
     return this.#unfinished.since(half)
   }
 
-  /** `from` is the half that carries what that side sends, `to` what is sent to it. */
+  /** `from` is the half that carries the side's bytes, `to` the half that sends to it. */
   #sweepPings(pinger: Pinger, from: Half, to: Half, now: number): Close | null {
     if (!pinger.isAsked) return null
     const {
@@ -312,7 +314,7 @@ export class Frames implements Dialogue, ControlHandler {
     const scanner = this.#scanner(half)
     if (scanner.isClosed) return
     if (pinger.hasForeignPing) return pinger.expect(this.#clock.now(), half.flow.sent)
-    // After queued bytes a ping would say nothing about its peer; the write deadline speaks there.
+    // After queued bytes a ping would say nothing about its peer; the write deadline covers that.
     if (half.sink.queued > 0) return
     if (!mayInject(half, scanner)) {
       scanner.wantsBoundary = true

@@ -1,10 +1,10 @@
-// A side of a WebSocket in message mode, as an Endpoint over its socket: what the scanner accepted from the other side is
-// written here, put together into whole messages, and sent on as new frames. So the pair, its deadlines and its ends are
-// the same as for a socket.
+// A side of a WebSocket in message mode, as an Endpoint over its socket: accepted frames of the other side
+// are written here, assembled into whole messages, and sent on as new frames. So the pair, its deadlines and
+// its ends are the same as for a socket.
 //
 //     accepted frames --write()--> Assembler --> MessageSender --> socket
 //
-// A message goes on whole or not at all, and so a frame of ours may stand anywhere (`inject`).
+// A message goes on whole or not at all, so a frame of ours may stand anywhere (`inject`).
 
 import type { Manner, PeerSide } from '../core/close.ts'
 import type { Flow } from '../core/connection.ts'
@@ -31,10 +31,10 @@ export class MessageEndpoint implements Endpoint, EndpointOwner, MessageEvents {
   readonly #listener: MessageListener
   readonly #assembler: Assembler
   readonly #sender: MessageSender
-  /** What follows once nothing waits any more. */
+  /** The end that follows once the queue is empty. */
   #ending: 'end' | 'flush' | 'deliver' | null = null
 
-  /** Takes `socket` over; `flow` is the direction towards it. */
+  /** Takes over `socket`; `flow` is the direction to it. */
   constructor(
     socket: Endpoint,
     flow: Flow,
@@ -87,7 +87,7 @@ export class MessageEndpoint implements Endpoint, EndpointOwner, MessageEvents {
 
   /** Takes frames of the other side that the scanner has accepted. */
   write(bytes: Buffer, start: number, end: number): void {
-    // What the half counted as sent is not: the new frames are, once they are.
+    // Takes back what the half counted as sent: the new frames count, once they are sent.
     this.#flow.sent -= end - start
     if (this.#sender.hasFailed || this.#socket.isClosed) return
     this.#sender.enter()

@@ -1,18 +1,22 @@
-// Whole messages that wait for a slow consumer: first in, first out, and what gives way once they are too much.
+// The queue of whole messages for a slow consumer: first in, first out, with a policy for what gives way when
+// they are too many.
 //
-// The bound is on memory: each message counts with its bytes and with what keeping it costs, so that a million empty
-// messages are no way around it. A message always fits an empty queue, so that one that is larger than the bound is not
-// lost for that alone; the bound is then that message. What is dropped is dropped whole, and the order of the rest stays.
+// The bound is on memory: each message counts with its bytes and the cost of keeping it, so that a million
+// empty messages are no way around it. A message always fits an empty queue, so one that is larger than the
+// bound is not lost for that alone; the bound is then that message. Messages are dropped whole, and the rest
+// keep their order.
 
-/** wait: the sender is held back. close: a queue that overflows ends the connection. */
+/**
+ * wait: the sender is held back. close: a queue that overflows ends the connection. The others drop messages.
+ */
 export const slowConsumerPolicies = ['wait', 'close', 'dropOldest', 'dropNewest'] as const
 export type SlowConsumerPolicy = (typeof slowConsumerPolicies)[number]
 
-/** What a Buffer of its own and its place here cost (Node 26, measured with a million of them). */
+/** The cost of a Buffer of its own and its place here (Node 26, measured with a million of them). */
 export const KEEPING_BYTES = 256
 
 export interface Waiting {
-  /** Of the message; 0 for a frame that is whole already (a Close), which is never dropped. */
+  /** The message's opcode; 0 for a complete frame (a Close), which is never dropped. */
   readonly opcode: number
   readonly isCompressed: boolean
   readonly payload: Buffer
@@ -33,12 +37,14 @@ export class MessageQueue {
     return this.#waiting.length
   }
 
-  /** Payload bytes that wait. */
   get bytes(): number {
     return this.#bytes
   }
 
-  /** Adds to the end. Returns how many messages gave way, `next` perhaps among them; `overflow`: it was not added. */
+  /**
+   * Adds `next` to the end. Returns how many messages gave way, perhaps `next` itself; `overflow`: it was not
+   * added.
+   */
   push(next: Waiting): number | 'overflow' {
     if (next.opcode === 0 || this.#hasRoom(next)) {
       this.#add(next)

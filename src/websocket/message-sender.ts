@@ -1,10 +1,10 @@
-// Sends whole messages to one side as new frames, and holds those that have to wait.
+// The sender of whole messages to one side, as new frames; it holds those that have to wait.
 //
 //     onMessage() --> MessageQueue --> (inflate | deflate) --> new frames --> socket
 //              \------ nothing waits, nothing to do: at once ------/
 //
-// Messages keep their order and are whole or not there. Frames go to the socket only while it has room: what waits in
-// the queue can still give way (`slowConsumer`), what the socket holds cannot.
+// Messages keep their order, and are sent whole or not at all. Frames go to the socket only while it has
+// room: messages in the queue can still give way (`slowConsumer`), bytes in the socket cannot.
 
 import { isUtf8 } from 'node:buffer'
 import type { Flow } from '../core/connection.ts'
@@ -20,17 +20,20 @@ import { applyMask } from './mask.ts'
 import type { Violation } from './violation.ts'
 
 export interface MessageSenderOptions {
-  /** The policy for messages that the peer is too slow for. */
+  /** The policy for messages that the peer is too slow to take. */
   policy: SlowConsumerPolicy
-  /** Bytes of whole messages that may wait; with `wait` it is `highBytes` and back-pressure that bound them. */
+  /**
+   * The most bytes of whole messages that may wait; with `wait`, `highBytes` and backpressure bound them
+   * instead.
+   */
   queueBytes: number
   highBytes: number
   maxMessageBytes: number
 }
 
-/** Whom the sender tells. */
+/** The sender's reports to its owner. */
 export interface MessageEvents {
-  /** What came from the other side is no message; nothing more of it is taken. */
+  /** The other side's bytes are no valid message; the sender takes nothing more. */
   onViolation(violation: Violation): void
   onOverflow(): void
   onDropped(policy: SlowConsumerPolicy, messages: number): void
@@ -40,9 +43,14 @@ export interface MessageEvents {
 
 const TEXT = 1
 const BINARY = 2
-/** So much goes to the socket in one go once it has taken all: one system call for many small messages. */
+/**
+ * The most that goes to the socket at once after it has taken all: one system call for many small messages.
+ */
 const BATCH_BYTES = 64 * 1024
-/** Pings and pongs that wait for a peer that takes nothing; of more, the oldest are forgotten (RFC 6455 section 5.5.3). */
+/**
+ * The most pings and pongs that wait for a peer that takes nothing; beyond it the oldest are dropped (RFC
+ * 6455 section 5.5.3).
+ */
 const MAX_URGENT = 16
 
 export class MessageSender implements MessageTaker {
@@ -52,18 +60,18 @@ export class MessageSender implements MessageTaker {
   readonly #options: MessageSenderOptions
   readonly #events: MessageEvents
   readonly #queue: MessageQueue
-  /** Pings and pongs that wait, ahead of the messages. */
+  /** Waiting pings and pongs, ahead of the messages. */
   #urgent: Buffer[] | null = null
-  /** Being inflated or deflated. */
+  /** The message being inflated or deflated. */
   #working: Waiting | null = null
-  /** The bytes that were dropped when this side was given up. */
+  /** The bytes dropped when this side was given up. */
   #lostBytes = 0
-  /** The socket may be given something in this turn. */
+  /** The socket may get bytes in this turn. */
   #isOpen = true
   /** Nothing more is taken from the other side. */
   hasFailed = false
 
-  /** `flow` is the direction towards `socket`. */
+  /** `flow` is the direction to `socket`. */
   constructor(
     socket: Endpoint,
     flow: Flow,
@@ -79,7 +87,7 @@ export class MessageSender implements MessageTaker {
     this.#queue = new MessageQueue(options.policy, options.queueBytes)
   }
 
-  /** Bytes that wait here; all of them are counted in `flow.sent`. */
+  /** Waiting bytes; all of them are counted in `flow.sent`. */
   get bytes(): number {
     let bytes = this.#queue.bytes + this.#lostBytes
     if (this.#working !== null) bytes += this.#working.payload.length
@@ -91,13 +99,16 @@ export class MessageSender implements MessageTaker {
     return this.#queue.length === 0 && this.#working === null && this.#urgent === null
   }
 
-  /** Begins a turn of work: what is sent until `leave` goes out together. */
+  /** Begins a turn of work: frames sent until `leave` go out together. */
   enter(): void {
     this.#isOpen = this.#options.policy === 'wait' || this.#socket.queued === 0
     this.#socket.cork()
   }
 
-  /** Ends it. Where something still waits, the socket had not taken the last write, and will tell once it has. */
+  /**
+   * Ends the turn. If something still waits, the socket has not taken the last write, and reports it once it
+   * has.
+   */
   leave(): void {
     this.#socket.uncork()
   }
@@ -115,14 +126,14 @@ export class MessageSender implements MessageTaker {
     this.sendControl(opcode, controlFrame(opcode, payload, this.#isMasked))
   }
 
-  /** A Close goes after the messages that wait, anything else ahead of them. */
+  /** A Close goes after the waiting messages, anything else ahead of them. */
   sendControl(opcode: number, frame: Buffer): void {
     if (opcode !== CLOSE) return this.#sendUrgent(frame)
     if (this.#queue.length === 0 && this.#working === null) this.#sendFrame(frame)
     else this.#keep({ opcode: 0, isCompressed: false, payload: frame })
   }
 
-  /** Sends what waits, as far as the socket has room. */
+  /** Sends waiting frames and messages, as far as the socket has room. */
   pump(): void {
     if (this.#urgent !== null && this.#isOpen) this.#sendAllUrgent(this.#urgent)
     while (this.#hasRoom) {
@@ -135,7 +146,7 @@ export class MessageSender implements MessageTaker {
     }
   }
 
-  /** Drops the messages that wait; they stay counted as such. */
+  /** Drops the waiting messages; their bytes stay counted as dropped. */
   giveUp(): void {
     this.#lostBytes = this.bytes
     this.#queue.clear()
@@ -149,7 +160,10 @@ export class MessageSender implements MessageTaker {
     return this.#socket.side === 'upstream'
   }
 
-  /** With a policy that drops, a socket that has not taken the last write is given nothing that might still give way. */
+  /**
+   * With a policy that drops, a socket that has not taken the last write gets nothing that might still give
+   * way.
+   */
   get #hasRoom(): boolean {
     const { policy, highBytes } = this.#options
     return (
@@ -173,7 +187,10 @@ export class MessageSender implements MessageTaker {
     this.pump()
   }
 
-  /** The memory goes at once; what the socket holds may still be taken, and after it the Close that says why. */
+  /**
+   * Frees the memory at once; the peer may still take what the socket holds, and after it the Close with the
+   * reason.
+   */
   #overflow(): void {
     this.hasFailed = true
     this.#clearQueue()
@@ -201,7 +218,7 @@ export class MessageSender implements MessageTaker {
           : null
         : inflateViolation(error, this.#options.maxMessageBytes)
     if (violation === null) return this.#sendWorked(message.opcode, data, false)
-    // The waiting messages came after it.
+    // The waiting messages came after the faulty one.
     this.#clearQueue()
     this.#fail(violation)
     this.#events.onWorked()
@@ -213,7 +230,7 @@ export class MessageSender implements MessageTaker {
     else this.#sendWorked(message.opcode, message.payload, false)
   }
 
-  /** False if nobody waits for it any more. */
+  /** Returns false if nobody waits for the result any more. */
   #finishWork(message: Waiting): boolean {
     if (this.#working !== message) return false
     this.#working = null
@@ -278,7 +295,7 @@ function inflateViolation(error: InflateError, maxMessageBytes: number): Violati
   return { reason: 'protocol_error', code: 1007, detail: `compressed message: ${error.message}` }
 }
 
-/** In memory of its own: a slice of a read would keep all of it. */
+/** Copies into memory of its own: a slice would keep the whole read alive. */
 function copyOf(payload: Buffer): Buffer {
   const copy = Buffer.allocUnsafeSlow(payload.length)
   payload.copy(copy)

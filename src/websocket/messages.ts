@@ -1,5 +1,6 @@
-// Message mode: both sides of an accepted WebSocket become endpoints that take and give whole messages. The scanner, pings,
-// the closing handshake and every deadline are those of frames mode; this only says what is put between.
+// Message mode: both sides of an accepted WebSocket become endpoints that take and give whole messages. The
+// scanner, pings, the closing handshake and every deadline are those of frames mode; this file only adds the
+// endpoints in between.
 
 import { makeClose } from '../core/close.ts'
 import type { Connection, Observer } from '../core/connection.ts'
@@ -18,7 +19,7 @@ export interface MessagesOptions {
   maxMessageBytes: number
 }
 
-/** The ends of a pair in message mode. `deflate` is what was negotiated with the client. */
+/** The ends of a pair in message mode. `deflate`: the compression negotiated with the client. */
 export function messageEnds(
   connection: Connection,
   deflate: Deflate | null,
@@ -30,7 +31,8 @@ export function messageEnds(
   const { highBytes } = pair.buffers
   const events = listener(connection, slowConsumer.queueBytes, observer)
   const towardsClient: MessageSenderOptions = { ...slowConsumer, highBytes, maxMessageBytes }
-  // The service is never dropped from: a client that sends faster than it takes is held back.
+  // Messages for the service are never dropped: a client that sends faster than the service takes is held
+  // back.
   const towardsUpstream: MessageSenderOptions = { ...towardsClient, policy: 'wait' }
   return {
     options: slowConsumer.policy === 'wait' ? pair : { ...pair, toClientBuffers: unbounded(pair) },
@@ -41,7 +43,10 @@ export function messageEnds(
   }
 }
 
-/** A service that broadcasts is never held back for one slow client: its queue gives way, and is the bound. */
+/**
+ * A broadcasting service is never held back for one slow client: the client's queue gives way, and is the
+ * bound.
+ */
 function unbounded({ buffers }: PairOptions): PairOptions['buffers'] {
   return { ...buffers, highBytes: Number.POSITIVE_INFINITY }
 }

@@ -1,9 +1,10 @@
-// The ends that pings bring about: by an answer that does not come, and by a peer that falls at a ping it did not ask for.
+// The ends that pings bring about: for a missing answer, and for a peer that breaks on a ping it did not
+// expect.
 
 import { makeClose, type Close, type PeerSide, type Reason } from '../core/close.ts'
 import type { Pinger } from './pinger.ts'
 
-/** Ends that a peer brings about, and so perhaps because of a ping. */
+/** Ends that a peer brings about, so perhaps because of a ping. */
 const comesOfThePeer: ReadonlySet<Reason> = new Set([
   'eof',
   'aborted',
@@ -28,7 +29,10 @@ export function unanswered(verdict: 'gone' | 'stalled', side: PeerSide, misses: 
       )
 }
 
-/** Tells a peer that falls at a ping of ours from one that falls by itself; `at` is the moment of its end. */
+/**
+ * Marks the end of a peer that broke on a ping of ours, unlike one that ended by itself; `at` is the moment
+ * of its end.
+ */
 export function blamePing(close: Close, pinger: Pinger, at: number): Close {
   if (!comesOfThePeer.has(close.reason) || !pinger.hasJustAsked(at)) return close
   const before = close.detail === undefined ? '' : `${close.detail}, `

@@ -1,17 +1,19 @@
-// Asks one side of a WebSocket whether it is still there. TCP alone does not: a peer that vanished without FIN looks idle, and one
-// that vanished behind a load balancer or a NAT stays that way for hours.
+// A pinger: asks one side of a WebSocket whether it is still there. TCP alone does not: a peer that vanished
+// without FIN looks idle, and one that vanished behind a load balancer or a NAT stays that way for hours.
 //
 //     silent for `intervalMs` --> ping --> any byte from that side answers for it
 //         a byte that it takes, or the ping not taken yet: the clock of the answer starts again
 //         `timeoutMs` of the clock: a miss; `misses` in a row --> gone, if it has ever answered a ping
 //         the ping did not even reach its host for `writeMs`, nor did anything else --> stalled, of either side
 //
-// Does not end: a side that is slow (the ping waits after data that it takes), one that computes for a minute and reads later, one
-// that only sends, one that we do not read because the other side is slow, and one that knows no pings: only a side that has answered
-// one is held to them. So that this is known of a client in time, the first ping goes out though it talks. Of the bytes of our own pings
-// only the way is judged: a load balancer takes them for a client that is gone.
+// Does not end: a side that is slow (the ping waits after data that it takes), one that computes for a minute
+// and reads later, one that only sends, one that we do not read because the other side is slow, and one that
+// knows no pings: only a side that has answered a ping is held to them. To learn this of a client in time,
+// the first ping goes out even while the client talks. Bytes of our own pings that a side takes prove nothing
+// but the way to it: a load balancer takes them for a client that is gone.
 //
-// Prior art: engine.io 25 s / 20 s, uWebSockets' sendPingsAutomatically; three misses as TCP keep-alive and HAProxy's `fall`.
+// Prior art: engine.io 25 s / 20 s, uWebSockets' sendPingsAutomatically; three misses as TCP keep-alive and
+// HAProxy's `fall`.
 
 import type { PeerSide } from '../core/close.ts'
 import type { Live } from '../core/live.ts'
@@ -24,29 +26,29 @@ export interface PingOptions {
   /** Milliseconds; Infinity is off. */
   readonly intervalMs: number
   readonly timeoutMs: number
-  /** So many pings in a row are left unanswered by a side that is gone. */
+  /** How many pings in a row a side leaves unanswered before it counts as gone. */
   readonly misses: number
   readonly to: 'client' | 'upstream' | 'both'
 }
 
-/** That side as a sweep sees it. */
+/** The pinged side, as a sweep sees it. */
 export interface Seen {
-  /** Bytes that came from it, and bytes that were sent to it. */
+  /** Bytes received from it, and bytes sent to it. */
   received: number
   sent: number
-  /** It is not being read. */
+  /** We do not read it. */
   isBlind: boolean
   sink: Taker
-  /** Milliseconds that it may take nothing of what is sent to it. */
+  /** How long it may take nothing of its queue, in milliseconds. */
   writeMs: number
 }
 
-/** Marks pings of this process, so that their pongs can be told from those that applications wait for. */
+/** The mark of this process's pings, which tells their pongs from those that applications wait for. */
 const mark = Buffer.alloc(4)
 let isMarked = false
 const PAYLOAD = 8
 
-/** An end so soon after a ping of ours may have come of it. */
+/** An end this soon after a ping of ours may be its effect. */
 const SOON_MS = 1000
 
 export class Pinger {
@@ -60,27 +62,37 @@ export class Pinger {
   #sequence = 0
   #hasAnswered = false
   #missed = 0
-  /** When the last ping of ours was sent; null once it is answered. */
+  /** When our last ping was sent; null once it is answered. */
   #sentAt: number | null = null
-  /** Where the ping that is awaited ends in what was sent, and how much of that are pings of ours. */
+  /**
+   * The end of the awaited ping as a position in the sent bytes, and how many of all sent bytes are our own
+   * pings.
+   */
   #endsAt = 0
   #ownBytes = 0
   #taking: Drainable | null = null
-  /** When it is looked at next; its wait seems to be over, and one more look decides; for so many sweeps. */
+  /**
+   * When to look next; whether the wait seems to be over, so that one more look decides; for how many sweeps.
+   */
   #lookAt = 0
   #isConfirming = false
   #sweepsDue = 0
-  /** The kernel told of the ping that is awaited, and what. */
+  /**
+   * The kernel has answered about the awaited ping: whether the side took it, and whether it reached the
+   * host.
+   */
   #isSeen = false
   #isTaken = false
   #isReached = false
-  /** From here on the time for an answer counts; here something of ours last reached its host. */
+  /** The time for an answer counts from `#clockAt`; at `#reachedAt` bytes of ours last reached its host. */
   #clockAt = 0
   #reachedAt = 0
-  /** How far it was seen in data, ever, and in all that was sent, since it was asked. */
+  /** How far the side has come: in data, ever; and in all sent bytes, since the ping. */
   #dataTaken: number | null = null
   #reached: number | null = null
-  /** A ping of the other side is on its way there: its pong will do, and one of ours could swallow it (RFC 6455 section 5.5.3). */
+  /**
+   * A ping of the other side is under way: its pong will do, and could swallow ours (RFC 6455 section 5.5.3).
+   */
   hasForeignPing = false
 
   constructor(side: PeerSide, live: Live<{ ping: PingOptions }>, now: number) {
@@ -106,7 +118,7 @@ export class Pinger {
     return now - this.#quietSince >= this.#options.intervalMs ? 'ask' : null
   }
 
-  /** Pings in a row that it left unanswered. */
+  /** How many pings in a row the side left unanswered. */
   get missed(): number {
     return this.#missed
   }
@@ -130,10 +142,10 @@ export class Pinger {
     if (hasLooked && !this.#isReached && now - this.#reachedAt >= seen.writeMs) return 'stalled'
     if (now - this.#clockAt < timeoutMs) this.#isConfirming = false
     else if (!this.#isConfirming) this.#confirm(seen.sent)
-    // Every wait has a bound, also where the answers do not come.
+    // Every wait keeps its bound, also where the kernel's answers do not come.
     else if (hasLooked || ++this.#sweepsDue > PATIENT_SWEEPS) {
       this.#isConfirming = false
-      // Of one that did not even reach its host no answer can come; `write` bounds that.
+      // A ping that did not even reach the host cannot be answered; `write` bounds that wait.
       if (hasLooked && !this.#isReached) return null
       this.#isAwaited = false
       return this.#hasAnswered && ++this.#missed >= misses ? 'gone' : null
@@ -148,7 +160,7 @@ export class Pinger {
     this.#taking?.note(sent)
   }
 
-  /** True with an answer of the kernel. */
+  /** Returns true with an answer of the kernel. */
   #look(seen: Seen, now: number): boolean {
     const taking = (this.#taking ??= new Drainable(this.#endsAt))
     if (!taking.look(seen.sink, seen.sent)) return false
@@ -168,7 +180,7 @@ export class Pinger {
     return true
   }
 
-  /** A byte that it takes is as good as one that it sends, but the answer to the ping is still to come. */
+  /** A byte that the side takes is as good as one that it sends, but the answer to the ping is still due. */
   #creditData(bytes: number, now: number): void {
     if (this.#dataTaken !== null && bytes > this.#dataTaken) {
       this.#clockAt = now
@@ -177,12 +189,12 @@ export class Pinger {
     this.#dataTaken = Math.max(this.#dataTaken ?? bytes, bytes)
   }
 
-  /** Of a ping of ours to that side, in bytes on the wire. */
+  /** The bytes of one of our pings to that side, on the wire. */
   get #size(): number {
     return PAYLOAD + (this.side === 'client' ? 2 : 6)
   }
 
-  /** When it will be held to be gone unless it is heard; Infinity while no answer is owed. */
+  /** When the side will count as gone unless we hear from it; Infinity while it owes no answer. */
   get dueAt(): number {
     const { intervalMs, timeoutMs, misses } = this.#options
     if (!this.isAsked || !this.#hasAnswered || (!this.#isAwaited && this.#missed === 0))
@@ -205,7 +217,7 @@ export class Pinger {
     return payload
   }
 
-  /** An answer is due from now on, to a ping that lies before `endsAt` in what was sent. */
+  /** From now on an answer is due, to a ping that lies before `endsAt` in the sent bytes. */
   expect(now: number, endsAt: number): void {
     this.#askedAt = this.#clockAt = this.#reachedAt = now
     this.#isAwaited = true
@@ -216,9 +228,12 @@ export class Pinger {
     this.#lookAt = now
   }
 
-  /** Whether a pong answers a ping of ours; if it is the last one, `rttMs` is the round trip, else null. */
+  /**
+   * Whether a pong answers a ping of ours: null if not; else `rttMs` is the round trip of the last ping, null
+   * for an older one.
+   */
   isOurs(payload: Buffer, now: number): { rttMs: number | null } | null {
-    // A pong that was not asked for (a heartbeat of its own) shows nothing of how it takes pings.
+    // An unsolicited pong (a heartbeat of its own) does not show how the side takes pings.
     this.#hasAnswered ||= this.hasForeignPing
     this.hasForeignPing = false
     if (payload.length !== PAYLOAD || payload.compare(mark, 0, 4, 0, 4) !== 0) return null
@@ -229,7 +244,7 @@ export class Pinger {
     return { rttMs }
   }
 
-  /** Whether a ping of ours was sent within the second before `at`, and not answered. */
+  /** Whether we sent a ping within the second before `at`, without an answer so far. */
   hasJustAsked(at: number): boolean {
     return this.#sentAt !== null && at - this.#sentAt <= SOON_MS
   }

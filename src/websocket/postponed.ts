@@ -1,4 +1,4 @@
-// An end that can wait, put off to the end of the frames that have begun: it comes inside one where that does not move on.
+// A postponed end: it can wait until the begun frames end, and comes inside a frame that does not move on.
 
 import type { Close } from '../core/close.ts'
 import type { Half } from '../pair/half.ts'
@@ -15,7 +15,7 @@ export class Postponed {
     this.#toClient = new Motion(toClient, true, now)
   }
 
-  /** To be asked in each sweep, of the directions in which a frame `isInFrame`. */
+  /** Called in each sweep, with the directions that are in a frame. */
   isOverdue(isInFrame: { toUpstream: boolean; toClient: boolean }, closeMs: number, now: number): boolean {
     const isStill = isInFrame.toUpstream && this.#toUpstream.isOver(closeMs, now)
     return (isInFrame.toClient && this.#toClient.isOver(closeMs, now)) || isStill

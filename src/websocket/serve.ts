@@ -1,6 +1,6 @@
-// The opening of a WebSocket: the client's head is read and judged, the upstream dialled, the head sent on, and its
-// answer judged, before one byte of the client goes through. Any answer but a verified 101 is relayed as the plain HTTP
-// answer that it is, or is a 502.
+// The opening of a WebSocket: it reads and judges the client's head, dials the upstream, sends the head on,
+// and judges the answer, before one byte of the client goes through. Any answer but a verified 101 is relayed
+// as the plain HTTP answer that it is, or becomes a 502.
 
 import type { ClientGate } from '../admission/client-gate.ts'
 import { makeClose } from '../core/close.ts'
@@ -32,33 +32,39 @@ import type { Upgrade, UpgradeOptions } from '../http1/upgrade.ts'
 import { NOTHING } from '../core/nothing.ts'
 
 export interface WebSocketDeadlines {
-  /** Milliseconds from the accept in which the client's head must be complete, in total: a byte a second does not extend it (slowloris). */
+  /**
+   * Milliseconds from the accept to the end of the client's head, in total: a byte a second does not extend
+   * it (slowloris).
+   */
   handshakeMs: number
-  /** Milliseconds in which the upstream's answer head must be complete, from the moment the request was sent. */
+  /** Milliseconds from the sent request to the end of the upstream's answer head. */
   responseMs: number
-  /** Milliseconds in which the body of an answer that declines the upgrade goes on. */
+  /** Milliseconds that the body of an answer which declines the upgrade may stall. */
   answerIdleMs: number
 }
 
 export interface WebSocketOptions extends ServeOptions, ForwardingOptions {
   deadlines: Live<WebSocketDeadlines>
-  /** Bytes of a head, the client's and the upstream's. */
+  /** The most bytes of a head, the client's or the upstream's. */
   maxHeaderBytes: number
   upgrade: UpgradeOptions
-  /** Whose heads and chunks may be written loosely. */
+  /** Which peers may write heads and chunks loosely. */
   lenient: HttpOptions['lenient']
   frames: FramesOptions
   /** Message mode; null is frames mode. */
   messages: MessagesOptions | null
-  /** Asked about each upgrade of a peer that names its clients. */
+  /** Judges each upgrade of a peer that names its clients. */
   clients: Pick<ClientGate, 'whenNamedKnown' | 'admitFor'>
   /** Takes over a client whose first request is no upgrade. */
   servePlain: (connection: Connection, client: Endpoint, first: FirstRequest) => void
-  /** Takes over a client that begins with the preface of HTTP/2, which is the first of `early`; null where it is refused. */
+  /**
+   * Takes over a client that begins with the preface of HTTP/2, the first bytes of `early`; null where HTTP/2
+   * is refused.
+   */
   serveHttp2: ((connection: Connection, client: Endpoint, early: Buffer) => void) | null
 }
 
-/** Interim answers (1xx) an upstream may send before its 101; none of them concerns a WebSocket client. */
+/** The most interim answers (1xx) before the upstream's 101; none of them concerns a WebSocket client. */
 const MAX_INTERIM = 8
 
 /** Takes ownership of `client`. */
@@ -70,7 +76,7 @@ export function serveWebSocket(
 ): void {
   connection.phase = 'handshake'
   const opening = new Opening(connection, client, options, context, new WebSocketOpening(options))
-  // Since the accept: a PROXY header and a TLS handshake have had their share of it.
+  // From the accept on: a PROXY header and a TLS handshake have had their share of it.
   opening.expect(
     options.deadlines.current.handshakeMs,
     makeClose('handshake_timeout', 'client', 'handshake', 'deadlines.handshake'),
@@ -78,7 +84,7 @@ export function serveWebSocket(
   )
 }
 
-/** Takes ownership of `client`, whose request head was read already; `early` is the bytes that came after it. */
+/** Takes ownership of `client`, whose request head is already read; `early` came after it. */
 export function serveUpgrade(
   connection: Connection,
   client: Endpoint,
@@ -99,10 +105,10 @@ class WebSocketOpening implements OpeningSteps {
   readonly #request: HeadCollector
   readonly #answer: HeadCollector
   #hasRequest = false
-  /** Null until the request was judged. */
+  /** Null until the request is judged. */
   #upgrade: Upgrade | null = null
   #interim = 0
-  /** Of the client's request, empty lines before it included. */
+  /** Bytes of the client's request head, with the empty lines before it. */
   #headBytes = 0
   #answerBytes = 0
 
@@ -145,7 +151,7 @@ class WebSocketOpening implements OpeningSteps {
       return opening.close(makeClose('protocol_error', 'client', 'handshake', notHttp(text) ?? request))
     if (!isUpgrade(request)) {
       const early = at === length ? NOTHING : Buffer.from(bytes.subarray(at, length))
-      // The service of the connection counts anew.
+      // The service that takes over counts anew.
       opening.connection.toUpstream.received -= this.#headBytes
       return this.#options.servePlain(opening.connection, opening.giveAway(), {
         request,
@@ -162,7 +168,7 @@ class WebSocketOpening implements OpeningSteps {
     return this.#options.serveHttp2 !== null && this.#request.isOf(PREFACE_HEAD)
   }
 
-  /** Bytes that cannot become a request are not waited for. */
+  /** Ends the opening for bytes that cannot become a request, instead of waiting for more. */
   #judgeBegin(opening: Opening): void {
     const problem = this.#options.lenient === 'both' ? null : notHttp(this.#request.begin)
     if (problem !== null) opening.close(makeClose('protocol_error', 'client', 'handshake', problem))
@@ -177,7 +183,7 @@ class WebSocketOpening implements OpeningSteps {
     else this.#begin(opening, request)
   }
 
-  /** Whom the request names is asked about, once a fleet has said what it knows. */
+  /** Judges the client that the request names, once a fleet has answered where it is in doubt. */
   #admit(opening: Opening, request: RequestHead): void {
     const { clients } = this.#options
     const client = namedClient(request.headers, opening.connection.peer, this.#options)
@@ -192,7 +198,7 @@ class WebSocketOpening implements OpeningSteps {
 
   #begin(opening: Opening, request: RequestHead): void {
     const { connection } = opening
-    // It was let in before memory ran short; what it asks for begins only now.
+    // The client was let in before memory ran short; its request begins only now.
     if (opening.context.strain.isRefusing)
       return opening.close(makeClose('overloaded', 'sidegate', 'handshake', 'memory.refuseAt'))
     const upgrade = checkUpgrade(request, this.#options.upgrade, forwardedFor(connection, this.#options))
@@ -272,7 +278,10 @@ class WebSocketOpening implements OpeningSteps {
     })
   }
 
-  /** The upstream declined (401, 404, a redirect): its answer goes to the client, streamed, and then the connection ends. */
+  /**
+   * The upstream declined (401, 404, a redirect): its answer is streamed to the client, and then the
+   * connection ends.
+   */
   #relayPlain(opening: Opening, answer: AnswerHead, rest: Buffer): void {
     const { lenient, hasVia, deadlines } = this.#options
     const isLenient = lenient !== 'off'

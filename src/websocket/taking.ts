@@ -1,24 +1,27 @@
-// How far one side has come in what was sent to it, by what the kernel says: never further than it has.
+// How far one side has come in the bytes sent to it, by the kernel's answers: never further than it has.
 //
-//     sent     ................................|             all that was given to its endpoint
+//     sent     ................................|             all bytes given to its endpoint
 //     reached  ....................|                         acknowledged by its host: the host is there
-//     taken    ...........|                                  read by its process, as far as that is known (peers of this machine)
+//     taken    ...........|                                  read by its process, where that is known (peers here)
 //
-// An answer of the kernel may be older than the question. So what was sent is noted, and two answers later what was not taken is
-// subtracted from that note: bytes that were sent since can only make the result smaller.
+// An answer of the kernel may be older than the question. So we note how much was sent, and two answers later
+// we subtract the bytes not taken from that note: bytes sent since then can only make the result smaller.
 
 import type { Endpoint } from '../endpoint/endpoint.ts'
 
 export type Taker = Pick<Endpoint, 'look' | 'queued'>
 
 export class Drainable {
-  /** Positions in what was sent. */
+  /** Positions in the sent bytes. */
   reached = 0
   taken = 0
-  /** All that was sent has reached its host; its process has taken all. */
+  /** All sent bytes have reached its host; its process has taken them all. */
   hasReachedAll = false
   hasTakenAll = false
-  /** The system tells; where it does not, what it took for a side counts as taken, and shows no progress. */
+  /**
+   * The system shows what was taken; where it does not, the bytes that it took for a side count as taken, and
+   * show no progress.
+   */
   isKnown = true
   #sent: number
   #looks: number | null = null
@@ -27,20 +30,20 @@ export class Drainable {
     this.#sent = sent
   }
 
-  /** Judges anew from here. */
+  /** Starts the comparison anew from here. */
   note(sent: number): void {
     this.#sent = sent
     this.#looks = null
   }
 
-  /** Asks once more; true once there is an answer to something asked after the last one. */
+  /** Asks once more; returns true once there is an answer to a question asked after the last one. */
   look(sink: Taker, sent: number): boolean {
     const { unacknowledged, unread, looks } = sink.look()
     this.isKnown = Number.isFinite(looks)
     this.#looks ??= looks
     if (this.isKnown && looks < this.#looks + 2) return false
     const { queued } = sink
-    // What waits may have been dropped since (websocket.slowConsumer), and is not counted as sent any more.
+    // Queued bytes may have been dropped since (websocket.slowConsumer), and no longer count as sent.
     this.reached = Math.min(this.#sent, sent) - queued - unacknowledged
     this.taken = this.reached - unread
     this.hasReachedAll = queued + unacknowledged === 0

@@ -1,24 +1,25 @@
-// A message that has begun and is not whole: how old it is, and whether it goes on at a least rate.
+// An unfinished message: how old it is, and whether it goes on at a least rate.
 //
-// Stops: clients that each keep most of a message in the gate's memory (messages mode) and send a byte a second. Does not end: a
-// message on a poor link, one that we do not read because the other side is slow or a limit delays it, and whatever comes between two
-// messages. Prior art: the MinRate of Apache's mod_reqtimeout (500 bytes a second).
+// Stops: clients that each keep most of a message in the gate's memory (messages mode) and send a byte a
+// second. Does not end: a message on a poor link, one that we do not read because the other side is slow or a
+// limit delays it, and the silence between two messages. Prior art: the MinRate of Apache's mod_reqtimeout
+// (500 bytes a second).
 
 import { makeClose, type Close } from '../core/close.ts'
 import { earliest, type NextDeadline } from '../core/wait.ts'
 import type { Half } from '../pair/half.ts'
 import type { FrameScanner } from './frame-scanner.ts'
 
-/** Of payload, in the mean of one `messageTimeout`: a quarter of what the slowest mobile link carries. */
+/** Payload bytes, in the mean of one `messageTimeout`: a quarter of what the slowest mobile link carries. */
 export const LEAST_BYTES_PER_SEC = 512
 
 export class Unfinished {
   readonly #scanner: FrameScanner
-  /** Which message it is, by how many were whole before. */
+  /** The number of the message: how many were complete before it. */
   #messages = -1
-  /** When it was first seen. */
+  /** When a sweep first saw the message. */
   since = 0
-  /** Since when, and from which byte of the message on, its rate is judged. */
+  /** The judged window: since when, and from which byte of the message on. */
   #windowAt = 0
   #windowBytes = 0
 
@@ -26,12 +27,15 @@ export class Unfinished {
     this.#scanner = scanner
   }
 
-  /** When it is too slow unless enough of it comes; null between two messages. */
+  /** When the message will be too slow unless enough of it comes; null between two messages. */
   dueAt(timeoutMs: number): number | null {
     return this.#scanner.isInMessage ? this.#windowAt + timeoutMs : null
   }
 
-  /** Why the pair ends if too little of it came for `timeoutMs`; `half` is what carries it. */
+  /**
+   * The end of the pair if too little of the message came for `timeoutMs`, else null; `half` carries the
+   * message.
+   */
   check({ source, isBackpressured, isDelayed }: Half, timeoutMs: number, now: number): Close | null {
     if (!this.sweep(timeoutMs, isBackpressured || isDelayed, now)) return null
     const age = ((now - this.since) / 1000).toFixed(1)
@@ -43,7 +47,9 @@ export class Unfinished {
     )
   }
 
-  /** True if too little of it came for `timeoutMs`. `isHeld`: it is not being read, which is not its sender's fault. */
+  /**
+   * True if too little came for `timeoutMs`. `isHeld`: we do not read it, which is not its sender's fault.
+   */
   sweep(timeoutMs: number, isHeld: boolean, now: number): boolean {
     const { isInMessage, messages, messageBytes } = this.#scanner
     if (!isInMessage || messages !== this.#messages) {
@@ -64,7 +70,7 @@ export class Unfinished {
   }
 }
 
-/** Both directions of one WebSocket. */
+/** The unfinished messages of both directions of one WebSocket. */
 export class UnfinishedMessages {
   readonly #toUpstream: Unfinished
   readonly #toClient: Unfinished
@@ -74,14 +80,14 @@ export class UnfinishedMessages {
     this.#toClient = new Unfinished(fromUpstream)
   }
 
-  /** Why the pair ends if one of them hardly goes on. */
+  /** The end of the pair if one of the messages hardly goes on, else null. */
   check(toUpstream: Half, toClient: Half, timeoutMs: number, now: number): Close | null {
     return (
       this.#toUpstream.check(toUpstream, timeoutMs, now) ?? this.#toClient.check(toClient, timeoutMs, now)
     )
   }
 
-  /** Since when that half carries one; null between two messages. */
+  /** Since when `half` carries an unfinished message; null between two messages. */
   since({ direction }: Half): number | null {
     const one = direction === 'to_upstream' ? this.#toUpstream : this.#toClient
     return one.dueAt(0) === null ? null : one.since

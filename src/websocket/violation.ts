@@ -1,16 +1,16 @@
-// A fault in a peer's frames: the reason, the close code for the peer, and the rule in words.
+// A fault in a peer's frames: the reason, the Close code for the peer, and the broken rule in words.
 
 import { isUtf8 } from 'node:buffer'
 import { makeClose, type Close, type PeerSide } from '../core/close.ts'
 
 export interface Violation {
   reason: 'protocol_error' | 'message_too_big'
-  /** Close code for the peer that sent it. */
+  /** The Close code for the peer that sent it. */
   code: 1002 | 1007 | 1009
   detail: string
 }
 
-/** The fault of the payload of a Close frame. */
+/** The fault in the payload of a Close frame; null if it is right. */
 export function closeProblem(payload: Buffer): Violation | null {
   if (payload.length === 0) return null
   if (payload.length === 1) return protocolError('close frame with one byte')
@@ -21,7 +21,7 @@ export function closeProblem(payload: Buffer): Violation | null {
     : { reason: 'protocol_error', code: 1007, detail: 'close reason is not UTF-8' }
 }
 
-/** Codes that may stand in a close frame (RFC 6455 section 7.4 and the IANA registry). */
+/** Codes that may stand in a Close frame (RFC 6455 section 7.4 and the IANA registry). */
 export function isCloseCode(code: number): boolean {
   return (
     (code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006) ||
@@ -37,7 +37,7 @@ export function tooBig(detail: string): Violation {
   return { reason: 'message_too_big', code: 1009, detail }
 }
 
-/** A message of more than `bytes`; those of clients, which are masked, have a bound of their own. */
+/** A message of more than `bytes`; clients' messages, which are masked, have a bound of their own. */
 export function messageTooBig(bytes: number, isMasked: boolean): Violation {
   return tooBig(
     `message of more than ${bytes} bytes (websocket.${isMasked ? 'maxMessage' : 'maxMessageToClient'})`,

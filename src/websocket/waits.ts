@@ -8,7 +8,7 @@ export function describeClosing(closing: ClosingHandshake, closeMs: number): Omi
   return { waitsFor: `the Close frame of the ${closing.other}`, next: earliest([closing.next(closeMs)]) }
 }
 
-/** The pong or the rest of a message that is due first; null where neither is. */
+/** The pong or the rest of a message that is due first; null where neither is due. */
 export function describeOwed(
   pingers: readonly Pinger[],
   unfinished: NextDeadline | null,

@@ -1,5 +1,5 @@
-// permessage-deflate of `ws`, exported by the package and left out by its types. Loaded with the first client that compresses
-// in message mode: most gates need none of it.
+// permessage-deflate of `ws`: the package exports it, and its types leave it out. The first client that
+// compresses in message mode loads it: most gates need none of it.
 
 import { createRequire } from 'node:module'
 
