@@ -1,4 +1,4 @@
-// Where the limits of this container are: the folders of its cgroups, v1 and v2.
+// The folders of this container's cgroups, v1 and v2, which hold its limits.
 
 import { readFileSync } from 'node:fs'
 import { posix } from 'node:path'
@@ -19,7 +19,7 @@ export function readHere(path: string): string | null {
   }
 }
 
-/** The folders that may limit this process, from the outermost on, in each hierarchy that may hold that controller. */
+/** The folders that may limit this process, outermost first, in each hierarchy that may hold `controller`. */
 export function hierarchies(readFile: ReadFile, controller: 'memory' | 'cpu'): Hierarchy[] {
   const mounts = (readFile('/proc/self/mountinfo') ?? '').split('\n').map((line) => line.split(' '))
   const memberships = (readFile('/proc/self/cgroup') ?? '')
@@ -38,7 +38,10 @@ export function hierarchies(readFile: ReadFile, controller: 'memory' | 'cpu'): H
   })
 }
 
-/** `own` as seen from what is mounted; the mount itself where a container shows only its own cgroup, by a path of the host. */
+/**
+ * The path `own` below the mount; the mount itself where a container shows only its own cgroup, by a path of
+ * the host.
+ */
 function below(root: string, own: string): string {
   if (root === '/') return own
   return own === root || own.startsWith(`${root}/`) ? own.slice(root.length) : '/'
@@ -46,7 +49,7 @@ function below(root: string, own: string): string {
 
 function foldersFrom(point: string, path: string): string[] {
   const folders = [point]
-  // `..` is a cgroup outside of our namespace, which cannot be looked into.
+  // `..` is a cgroup outside our namespace, whose files we cannot read.
   for (const part of path.split('/'))
     if (part !== '' && part !== '..') folders.push(posix.join(folders.at(-1)!, part))
   return folders

@@ -1,4 +1,5 @@
-// How many cores this container may use, as its cgroup says: v2 `cpu.max`, v1 `cpu.cfs_quota_us`; the lowest of nested ones.
+// The number of cores that this container may use, by its cgroup: v2 `cpu.max`, v1 `cpu.cfs_quota_us`; the
+// lowest of nested limits.
 
 import { posix } from 'node:path'
 import { hierarchies, readHere } from './cgroup.ts'

@@ -1,13 +1,18 @@
-// V8's heap in a container: its limit ignores small ones (259 MiB and more in any container below 1 GiB, Node 24 and 26), and it
-// collects by its own growth, not by what the kernel counts.
+// V8's heap in a container: V8's own limit ignores small container limits (259 MiB and more in any container
+// below 1 GiB, Node 24 and 26), and V8 collects by its own growth, not by the kernel's count.
 
 import { nodeV8, nodeVm } from '../core/node-lazy.ts'
 
-/** The share of a heap in a container's limit: the rest is for buffers, which are outside of it, and for Node itself. */
+/**
+ * The heap's share of a container's limit: the rest is for buffers, which lie outside the heap, and for Node
+ * itself.
+ */
 const MAX_SHARE = 0.75
 const MIB = 1024 * 1024
 
-/** The advice to an operator where the heap may grow until the kernel kills the process; null where it may not. */
+/**
+ * The advice to an operator where the heap may grow until the kernel kills the process; null where it cannot.
+ */
 export function heapWarning(
   limitBytes: number,
   heapBytes = nodeV8().getHeapStatistics().heap_size_limit,
@@ -21,15 +26,16 @@ function mib(bytes: number): string {
 }
 
 /**
- * Collects all garbage now, and gives back to the system what V8 would keep for later. Buffers of ended connections are garbage until
- * then, and a process that refuses all work makes nothing that would bring V8 to collect. Some 50 ms for a heap of 50 MiB.
+ * Collects all garbage now, and returns to the system the memory that V8 would keep. Buffers of ended
+ * connections are garbage until then, and a process that refuses all work makes nothing that would bring V8
+ * to collect. Some 50 ms for a heap of 50 MiB.
  */
 export function collectGarbage(): void {
   const collect = globalThis.gc ?? exposedGc()
   collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
 }
 
-/** In a process that was not started with `--expose-gc` Node gives no other way to it. */
+/** Node gives no other access to the collector in a process started without `--expose-gc`. */
 function exposedGc(): NodeJS.GCFunction {
   const { setFlagsFromString } = nodeV8()
   setFlagsFromString('--expose-gc')

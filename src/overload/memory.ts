@@ -1,10 +1,13 @@
-// How much memory there is, and how much of it is taken: what the kernel would kill this process for.
+// A memory gauge: how much memory there is and how much is used, by the figures for which the kernel would
+// kill this process.
 //
-// In a container that is its cgroup: the limit (v2: memory.max, or memory.high if that is lower; v1: memory.limit_in_bytes), and the usage less
-// the file cache that the kernel would drop first, which Kubernetes calls the working set. Without a limit it is our own
-// resident memory against that of the machine: the cache of others there says nothing of us.
+// In a container these are its cgroup's: the limit (v2: memory.max, or memory.high if that is lower; v1:
+// memory.limit_in_bytes), and the usage less the file cache that the kernel would drop first, which
+// Kubernetes calls the working set. Without a limit it is our own resident memory against that of the
+// machine: the cache of other processes there says nothing about us.
 //
-// A look is three small files, 75 us (Linux 6, 2 cores, November 2026), so it is taken synchronously, four times a second.
+// A look reads three small files, 75 us (Linux 6, 2 cores, November 2026), so it is synchronous, four times a
+// second.
 
 import { totalmem } from 'node:os'
 import { posix } from 'node:path'
@@ -17,7 +20,7 @@ export interface MemoryReading {
 }
 
 export interface MemoryGauge {
-  /** Where the limit comes from: a cgroup's folder, or null for the machine. */
+  /** The origin of the limit: a cgroup's folder, or null for the machine. */
   readonly cgroup: string | null
   read(): MemoryReading
 }
@@ -26,7 +29,7 @@ export interface MemoryGauge {
 export interface Machine {
   readFile: ReadFile
   totalBytes: number
-  /** Null where it does not tell now: Linux needs a descriptor for it. */
+  /** Null where the system cannot tell now: Linux needs a descriptor for it. */
   residentBytes(): number | null
 }
 
@@ -46,9 +49,9 @@ interface Files {
   /** The lowest of these is the limit. */
   limits: readonly string[]
   usage: string
-  /** The field of memory.stat with the cache that the kernel drops first. */
+  /** The field of memory.stat for the cache that the kernel drops first. */
   inactive: string
-  /** A field of memory.stat with a limit from above that is not visible itself. */
+  /** The field of memory.stat with an outer limit that is not visible itself. */
   hierarchical: string | null
 }
 
@@ -67,12 +70,12 @@ const v1: Files = {
 
 export function memoryGauge(machine: Machine = thisMachine): MemoryGauge {
   const found = tightest(machine)
-  // With no descriptor left nothing can be read: what was read last holds until there is one.
+  // With no descriptor left nothing can be read: the last reading holds until there is one.
   let last: MemoryReading | null = null
   if (found === null)
     return { cgroup: null, read: () => (last = ofProcess(machine) ?? last ?? unknown(machine)) }
   const { folder, files } = found
-  // The limit is read anew each time: a pod may be resized in place.
+  // Each look reads the limit anew: a pod may be resized in place.
   return {
     cgroup: folder,
     read: () => (last = readCgroup(machine, folder, files) ?? ofProcess(machine) ?? last ?? unknown(machine)),
@@ -113,7 +116,10 @@ function field(stat: string | null, name: string): number | null {
   return digits === undefined ? null : Number(digits)
 }
 
-/** Of the cgroup of this process and those around it, the one whose limit is the lowest; the outermost of equals, which holds more. */
+/**
+ * Of this process's cgroup and those around it, the one with the lowest limit; the outermost of equals, which
+ * holds more.
+ */
 function tightest(machine: Machine): { folder: string; files: Files } | null {
   let lowest = machine.totalBytes
   let found: { folder: string; files: Files } | null = null

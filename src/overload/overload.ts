@@ -1,17 +1,17 @@
-// Protects the process when memory runs short, before the kernel ends it with every connection in it. Envoy's overload manager is
-// the model.
+// Overload protection: acts when memory runs short, before the kernel ends the process with every connection
+// in it. Envoy's overload manager is the model.
 //
 //     pressure = the larger of   memory used / limit   and   bytes in our queues / memory.buffered
 //
 //     0 ......... shedAt ........... refuseAt ........ 1
-//        calm     |  idle deadlines  |  new work is refused, the largest stalled queues go
+//        calm     |  idle deadlines  |  new work is refused, the largest stalled queues are shed
 //                 |  shrink to 1/10  |  with `overloaded`, garbage is collected
 //
-// Over memory.buffered, queues go until they are below it, those of stalled peers first. A state that has begun ends five points
-// below where it began, so that it does not flap.
+// Over memory.buffered, queues are shed until they are below it, those of stalled peers first. A state ends
+// five points below its beginning, so that it does not flap.
 //
-// All of it is one look a few times a second at numbers that are there anyway: 10,000 connections are added up in 0.2 ms, 2 ms
-// with cold caches (2 cores, Node 26.10, November 2026).
+// All of it is one look a few times a second at numbers that exist anyway: adding up 10,000 connections takes
+// 0.2 ms, 2 ms with cold caches (2 cores, Node 26.10, November 2026).
 
 import type { Clock } from '../core/clock.ts'
 import type { Log } from '../log/log.ts'
@@ -56,17 +56,23 @@ export interface OverloadView extends MemoryReading {
 }
 
 export const LOOK_MS = 250
-/** The share of idle deadlines that is left at `refuseAt`: an hour is six minutes, which spares what has a heartbeat. */
+/**
+ * The share of idle deadlines that is left at `refuseAt`: an hour becomes six minutes, which spares
+ * connections with a heartbeat.
+ */
 const IDLE_FLOOR = 0.1
 const HYSTERESIS = 0.05
-/** Of `memory.buffered`, for what clients send before there is a pair: all of it may come between two looks. */
+/**
+ * The share of `memory.buffered` for the bytes that clients send before they have a pair: all of them may
+ * come between two looks.
+ */
 const EARLY_SHARE = 0.25
-/** Freed memory shows in the usage only later; until then no more is taken for it. */
+/** Freed memory shows in the usage only later; until then we free no more for the same excess. */
 const SETTLE_MS = 1000
 const COLLECT_EVERY_MS = 10_000
 
 export class Overload {
-  /** May be changed at any time; the next look goes by it. */
+  /** May change at any time; the next look goes by it. */
   options: OverloadOptions
   readonly #context: OverloadContext
   #stop: (() => void) | null = null
@@ -82,7 +88,7 @@ export class Overload {
   }
   #settledAt = Number.NEGATIVE_INFINITY
   #collectAt = Number.NEGATIVE_INFINITY
-  /** Connections that were ended in the present state of refusal. */
+  /** Connections ended in the present state of refusal. */
   #ended = 0
 
   constructor(options: OverloadOptions, context: OverloadContext) {
@@ -111,7 +117,7 @@ export class Overload {
     return this.#level.isRefusing
   }
 
-  /** Gates are told of what has changed, and nothing else. */
+  /** Gates get a changed level, and nothing else. */
   #impose(change: Partial<StrainLevel>): void {
     const next = {
       ...this.#level,
@@ -144,12 +150,13 @@ export class Overload {
     const askedAt = this.#context.clock.now()
     const queuedBytes = await this.#context.gates.queued()
     const now = this.#context.clock.now()
-    // We or a gate stood still: what the peers took meanwhile is not counted yet, and at the next look it is.
+    // We or a gate stood still: bytes that the peers took meanwhile are not counted yet; the next look counts
+    // them.
     const isLate = askedAt - this.#expectedAt > LOOK_MS || now - askedAt > LOOK_MS
     this.#expectedAt = now + LOOK_MS
     this.#view = this.#look(queuedBytes)
     const freed = isLate ? 0 : await this.#shed(queuedBytes, now)
-    // New work is refused only for what waits still when the victims are gone.
+    // New work is refused only for bytes that still wait once the victims are gone.
     if (freed > 0) this.#view = this.#viewOf(this.#view, queuedBytes - freed)
     this.#judge()
     this.#collect(now)
@@ -189,7 +196,7 @@ export class Overload {
     })
   }
 
-  /** Ends connections until no more waits than may; resolves with what they held. */
+  /** Ends connections until the queues are within their bound; resolves with the bytes that they held. */
   async #shed(queuedBytes: number, now: number): Promise<number> {
     const excess = this.#excess(queuedBytes, now)
     if (excess.stalledBytes <= 0 && excess.anyBytes <= 0) return 0
@@ -210,7 +217,7 @@ export class Overload {
     const { usageBytes, limitBytes, bufferedLimitBytes } = this.#view
     const endsAt = refuseAt - HYSTERESIS
     const over = queuedBytes - bufferedLimitBytes
-    // Refusal ends only where stalled peers hold less than that.
+    // Refusal ends only once stalled peers hold less than that.
     const isFull = this.isRefusing || queuedBytes >= refuseAt * bufferedLimitBytes
     const overAtEnd = isFull ? queuedBytes - endsAt * bufferedLimitBytes : 0
     const used = usageBytes / limitBytes
@@ -218,7 +225,7 @@ export class Overload {
       return { stalledBytes: Math.max(over, overAtEnd), anyBytes: over }
     this.#settledAt = now + SETTLE_MS
     const tooMuch = usageBytes - endsAt * limitBytes
-    // Half way from there to the limit the kernel is about to end all of them.
+    // Half way from there to the limit, the kernel is about to end all connections.
     const isLast = used >= (refuseAt + 1) / 2
     return {
       stalledBytes: Math.max(over, overAtEnd, tooMuch),
@@ -235,7 +242,7 @@ export class Overload {
     )
       return
     this.#context.gates.collectGarbage()
-    // Counted from its end, so that it is never most of what is done.
+    // Counted from the end of the collection, so that collecting never takes most of the time.
     this.#collectAt = this.#context.clock.now() + COLLECT_EVERY_MS
   }
 }

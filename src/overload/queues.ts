@@ -1,13 +1,13 @@
-// The queues of a gate's connections, as its operator sees them, which watches the memory.
+// The queues of a gate's connections, for the operator, which watches the memory.
 
 import type { Connection } from '../core/connection.ts'
 
-/** The bytes of a connection in our queues; one that holds nothing has none. Plain data. */
+/** The bytes of a connection in our queues; a connection that holds nothing has no Queue. Plain data. */
 export interface Queue {
-  /** Of the connection. */
+  /** The connection's id. */
   id: number
   bytes: number
-  /** The longest that one of its peers has taken nothing of what waits for it. */
+  /** The longest time for which one of its peers has taken nothing of its queue. */
   quietMs: number
 }
 

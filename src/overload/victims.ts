@@ -1,22 +1,24 @@
-// Whose queue goes first when queues must go: those of stalled peers, the largest first, because each is an end that its write
-// deadline would bring about anyway, and of messages that are not whole, which free nothing until they are, however they go on; then, if that is not enough, the others, by how long they have taken nothing.
+// The victims when queues must be shed. First the queues of stalled peers, the largest first: the write
+// deadline would end these connections anyway. Among them are messages that are not complete, which free
+// nothing until they are, however they go on. Then, if that is not enough, the others, by how long they have
+// taken nothing.
 
 import type { Queue } from './queues.ts'
 
 /**
- * Taken nothing for so long: stalled. What the kernel tells of a slow reader is read a few times a second, and less often where
- * there are many thousands of sockets.
+ * A peer that takes nothing for this long is stalled. We read the kernel's answers about slow readers a few
+ * times a second, and less often with many thousands of sockets.
  */
 export const STALLED_MS = 2000
 
 export interface Excess {
-  /** So much of what stalled peers hold must go. */
+  /** How much of the bytes for stalled peers must go. */
   stalledBytes: number
-  /** So much must go, from any connection that holds it. */
+  /** How much must go, from any connection that holds it. */
   anyBytes: number
 }
 
-/** As few of `queues` as hold so much; in the order in which they go. */
+/** The fewest of `queues` that hold so much, in the order in which they are shed. */
 export function chooseVictims(queues: readonly Queue[], { stalledBytes, anyBytes }: Excess): Queue[] {
   const victims: Queue[] = []
   let freed = 0
