@@ -1,13 +1,14 @@
-// How one gate lets its connections go, a step at a time, as a drain of the process (drain.ts) says. It counts what became of them,
-// and tells when the last one is gone.
+// The departure of one gate's connections, a step at a time, on the orders of the process's drain (drain.ts).
+// It counts how they ended, and reports when the last one is gone.
 //
-//     announce                answers say `Connection: close`, and it still accepts
-//     part                    listeners are closed; each connection is asked to go at a moment of its own over `spread` (SpreadClose), or, with
-//                             tcp `wait`, in the last `spread` before the timeout (PatientClose)
-//     force                   those that are left are reset
-//     end                     the process ends now: the same, and they are counted though their sockets are gone only after this turn
-//     undo                    back to how it was before `announce`
-//     finish                  nobody is left to be asked
+//     announce    answers say `Connection: close`, and the gate still accepts
+//     part        listeners are closed; each connection is asked to go at a moment of its own over `spread`
+//                 (SpreadClose), or, with tcp `wait`, in the last `spread` before the timeout (PatientClose)
+//     force       the remaining connections are reset
+//     end         the process ends now: as `force`, and the remaining connections are counted at once, though
+//                 their sockets are gone only after this turn
+//     undo        back to the state before `announce`
+//     finish      no connection is left to ask
 
 import type { Clock } from '../core/clock.ts'
 import { makeClose } from '../core/close.ts'
@@ -19,18 +20,18 @@ import { PatientClose } from './patient-close.ts'
 /** Plain data. */
 export type DrainStep =
   | { step: 'announce' | 'force' | 'end' | 'undo' | 'finish' }
-  /** `leftMs`: before what is left is reset. */
+  /** `leftMs`: until the remaining connections are reset. */
   | { step: 'part'; spreadMs: number; leftMs: number; tcp: 'wait' | 'spread' }
 
-/** Since `announce`. */
+/** Counts since `announce`. */
 export interface DrainCounts {
-  /** Connections that went when they were asked. */
+  /** Connections that ended when they were asked to. */
   drained: number
   /** Connections that were reset at the timeout. */
   forced: number
   /** Connections that ended meanwhile for a reason of their own. */
   others: number
-  /** Of `drained` and `forced`, those that were owed bytes or an answer when they were ended. */
+  /** Those of `drained` and `forced` that were owed bytes or an answer at their end. */
   cut: number
 }
 
@@ -45,7 +46,10 @@ export interface DepartureParts {
   onEmpty: () => void
 }
 
-/** So long before what is left is reset every tcp connection has got its FIN: to be ended is better than to be reset. */
+/**
+ * How long before the reset of the rest every tcp connection has its FIN: an orderly end is better than a
+ * reset.
+ */
 const LAST_MS = 1000
 
 export const noDrainCounts = (): DrainCounts => ({ drained: 0, forced: 0, others: 0, cut: 0 })
@@ -55,7 +59,7 @@ export class Departure {
   #state: 'none' | 'announced' | 'parting' | 'over' = 'none'
   #counts = noDrainCounts()
   #closings: Array<SpreadClose | PatientClose> = []
-  /** Connections of all drains that were ended while they were owed something. */
+  /** Connections that were owed something when a drain ended them, over all drains. */
   totalCut = 0
 
   constructor(parts: DepartureParts) {
@@ -83,7 +87,7 @@ export class Departure {
     if (this.#state === 'parting' && this.#parts.registry.size === 0) this.#parts.onEmpty()
   }
 
-  /** Asks no more. */
+  /** Stops asking. */
   stop(): void {
     for (const closing of this.#closings.splice(0)) closing.cancel()
   }
@@ -106,7 +110,7 @@ export class Departure {
       this.#closings.push(
         new PatientClose({ clock, random, connections: waiting, ...patience(spreadMs, leftMs), ask }),
       )
-    // A connection that is asked has the rest of the time to go, so none may be asked when it is over.
+    // An asked connection needs the rest of the time to go, so we ask none after it.
     this.#closings.push(
       new SpreadClose({ clock, random, connections, spreadMs: Math.min(spreadMs, leftMs), ask }),
     )
@@ -134,7 +138,7 @@ export class Departure {
   }
 }
 
-/** The last `spread` before the timeout, less the time to go. */
+/** The last `spread` before the timeout, less the time that a connection needs to go. */
 function patience(spreadMs: number, leftMs: number): { waitMs: number; windowMs: number } {
   const waitMs = Math.max(0, leftMs - Math.max(spreadMs, LAST_MS))
   return { waitMs, windowMs: Math.max(0, Math.min(spreadMs, leftMs) - LAST_MS) }

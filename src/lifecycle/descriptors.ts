@@ -1,14 +1,20 @@
-// How many connections the descriptor limit holds. Over it the kernel is silent: libuv accepts and closes, and nothing
-// is counted; so the limit on connections must stay below it.
+// The connections that fit into the descriptor limit. Beyond it the kernel is silent: libuv accepts and
+// closes, and nothing is counted; so the limit on connections must stay below it.
 
 import { readFileSync } from 'node:fs'
 
-/** For listeners, the health and admin servers, logs, libuv's own, name resolution, and a certificate that is read. */
+/**
+ * Descriptors for listeners, the health and admin servers, logs, libuv, name resolution, and a certificate
+ * being read.
+ */
 export const RESERVED = 128
-/** A connection is a client's and an upstream's descriptor. */
+/** A connection takes two descriptors, the client's and the upstream's. */
 const PER_CONNECTION = 2
 
-/** The process's limit of open descriptors, or null where the system does not tell. Node raises the soft limit to the hard one. */
+/**
+ * The process's limit of open descriptors, or null where the system does not show it. Node raises the soft
+ * limit to the hard one.
+ */
 export function descriptorLimit(): number | null {
   try {
     const match = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync('/proc/self/limits', 'utf8'))

@@ -1,19 +1,20 @@
-// How a running process is emptied, for the admin server, SIGTERM and SIGINT alike. The states are here, once for the process;
-// each gate lets its own connections go (departure.ts).
+// The drain of a running process, for the admin server, SIGTERM and SIGINT alike. The states are here, once
+// for the process; each gate lets its own connections go (departure.ts).
 //
-//     none --begin()--> announced      readiness fails, answers say `Connection: close`, and it still accepts: load balancers
-//                          |           learn of it only after a while, and what they send meanwhile must not be refused
+//     none --begin()--> announced   readiness fails, answers say `Connection: close`, and the process still
+//                          |        accepts: load balancers notice only after a while, and must not be refused
+//                          |        until then
 //          <--undo()-------+
 //                     minDuration
 //                          |
-//                       parting        listeners are closed; each connection is asked to go at a moment of its own over `spread`; tcp,
-//                          |           which cannot be asked, in the last `spread` before `timeout`; at `timeout`, from the
-//                          |           beginning, those that are left are reset
+//                       parting     listeners are closed; each connection is asked to go at a moment of its own
+//                          |        over `spread`; tcp, which cannot be asked, ends in the last `spread` before
+//                          |        `timeout`; at `timeout`, from the beginning, the remaining ones are reset
 //                       none left
 //                          |
-//                       finished       for good: the process stays until it is told to end
+//                       finished    for good: the process stays until a signal ends it
 //
-// Invariant: nobody is reset before the timeout, and nobody is left after it.
+// Invariant: no connection is reset before the timeout, and none is left after it.
 
 import type { Clock } from '../core/clock.ts'
 import type { Log } from '../log/log.ts'
@@ -42,7 +43,7 @@ export interface DrainResult extends DrainCounts {
 export interface DrainGates {
   /** Open connections, now. */
   readonly open: number
-  /** Resolves with what became of connections by then. */
+  /** Resolves with how connections ended up to then. */
   drain(step: DrainStep): Promise<DrainCounts>
 }
 
@@ -52,9 +53,12 @@ export interface DrainParts {
   gates: DrainGates
 }
 
-/** How long `waitDrained` waits for a drain to begin: a preStop hook of the application may come a moment before ours. */
+/**
+ * How long `waitDrained` waits for a drain to begin: the application's preStop hook may run a moment before
+ * ours.
+ */
 export const BEGINS_WITHIN_MS = 5000
-/** For sockets that were reset to be gone. */
+/** The time for reset sockets to be gone. */
 const RESET_MS = 1000
 
 export class Drain {
@@ -65,7 +69,7 @@ export class Drain {
   #times: DrainTimes = { minDurationMs: 0, spreadMs: 0, timeoutMs: 0, tcp: 'wait' }
   #isFinal = false
   #startedAt = 0
-  /** Of the timers that run. */
+  /** Cancel the running timers. */
   #cancels: Array<() => void> = []
   #done = Promise.withResolvers<DrainResult>()
 
@@ -81,7 +85,10 @@ export class Drain {
     return this.#state !== 'none'
   }
 
-  /** Resolves when none is left. A drain that has begun already goes on as it was begun, and cannot be undone if a signal asks too. */
+  /**
+   * Resolves when no connection is left. A drain under way goes on as it began, and a signal during it rules
+   * out `undo`.
+   */
   begin(trigger: DrainTrigger, times: DrainTimes): Promise<DrainResult> {
     this.#isFinal ||= trigger !== 'admin'
     if (this.#state !== 'none') return this.#done.promise
@@ -99,7 +106,10 @@ export class Drain {
     return this.#done.promise
   }
 
-  /** Takes it back while the listeners are open; false if it is too late, there is none, or the process was told to end. */
+  /**
+   * Undoes the drain while the listeners are open; returns false if it is too late, there is none, or a
+   * signal told the process to end.
+   */
   undo(): boolean {
     if (this.#state !== 'announced' || this.#isFinal) return false
     this.#state = 'none'
@@ -109,9 +119,10 @@ export class Drain {
   }
 
   /**
-   * Resolves when a drain is finished (or undone), and also where none begins within five seconds: a preStop hook runs when a container
-   * is restarted for a failed liveness probe too, and nothing is drained then. `onGone` is given what to call if nobody waits any more.
-   * Resolves with what became of the connections; null where there was no drain.
+   * Resolves when a drain is finished (or undone), and also if none begins within five seconds: a preStop
+   * hook also runs when a container is restarted for a failed liveness probe, and no drain begins then.
+   * `onGone` gets a function to call when the waiter is gone. Resolves with how the connections ended; null
+   * if there was no drain.
    */
   waitDrained(onGone?: (run: () => void) => void): Promise<DrainResult | null> {
     if (this.#state === 'finished' && this.#result !== null) return Promise.resolve(this.#result)
@@ -134,7 +145,7 @@ export class Drain {
     if (this.#state === 'parting' && this.#parts.gates.open === 0) this.#finish()
   }
 
-  /** The process ends now: what is left is reset, all timers are stopped, and no waiter is kept waiting. */
+  /** The process ends now: the remaining connections are reset, all timers stopped, all waiters released. */
   async stop(): Promise<void> {
     if (this.#state === 'finished') return
     if (!this.isUnderway) return this.#release({ ...noDrainCounts(), tookMs: 0, isUndone: false }, this.#done)
@@ -174,7 +185,7 @@ export class Drain {
     )
   }
 
-  /** All timers are stopped, and no waiter is kept waiting. */
+  /** Stops all timers and releases all waiters. */
   async #settle(step: DrainStep, isUndone: boolean): Promise<DrainCounts> {
     for (const cancel of this.#cancels.splice(0)) cancel()
     const tookMs = this.#parts.clock.now() - this.#startedAt

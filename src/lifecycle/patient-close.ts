@@ -1,29 +1,31 @@
-// Asks connections to go that know no way to be asked: a tcp connection is only ended, and a client that waits for an answer on it loses that. So they
-// are left alone as long as there is time, and then end one by one over a window, the least hurt first: those that wait for
-// nothing before those that are owed something, and among them the longest quiet.
+// A patient close, for connections that know no way to be asked: a tcp connection can only be ended, and a
+// client that waits for an answer on it loses that answer. So they are left alone while there is time, and
+// then end one by one over a window, the least hurt first: those that are owed nothing before those that are
+// owed something, and among them the longest quiet.
 //
 //     begin                              at least `windowMs` before the timeout          timeout
 //     |------- they go by themselves -------|---x-----x---x--------x----x------x--------|
 //
-// The order is that of the moment: a connection that has got its answer meanwhile goes before one that has not. Where some went by
-// themselves, the earliest moments are left out, so that connections that are owed something have the longest.
+// The order is that of the moment: a connection that has got its answer meanwhile goes before one that has
+// not. If some connections went by themselves, the earliest moments are left out, so that connections that
+// are owed something have the longest.
 
 import type { Clock } from '../core/clock.ts'
 import type { Connection } from '../core/connection.ts'
 import { spreadMoments } from './spread-close.ts'
 
-/** So old an order may be: quiet is known as of the last sweep anyway. */
+/** The greatest age of an order: quiet is known only as of the last sweep anyway. */
 const ORDER_MS = 250
 
 export interface PatientCloseOptions {
   clock: Clock
   /** 0..1. */
   random: () => number
-  /** Those that are there when the window begins. */
+  /** The connections that are open when the window begins. */
   connections: () => Connection[]
   waitMs: number
   windowMs: number
-  /** Called for each that is still open at its moment. */
+  /** Called for each connection that is still open at its moment. */
   ask: (connection: Connection) => void
 }
 
@@ -41,7 +43,7 @@ export class PatientClose {
     this.#cancel = options.clock.after(Math.max(1, options.waitMs), () => this.#begin())
   }
 
-  /** Asks no more. */
+  /** Stops asking. */
   cancel(): void {
     this.#cancel?.()
     this.#cancel = null
@@ -76,7 +78,7 @@ export class PatientClose {
       this.#left = longestQuietFirst(this.#left, now)
       this.#orderedAt = now
     }
-    // A connection that waits for an answer comes after all others, as things are now.
+    // A connection that waits for an answer comes after all others, as of now.
     const free = this.#left.findIndex((connection) => !isOwed(connection))
     return this.#left.splice(Math.max(0, free), 1)[0]!
   }

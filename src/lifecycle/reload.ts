@@ -1,11 +1,12 @@
-// Applies a changed configuration, whole or not at all, one at a time. A file that cannot be used changes nothing: it is logged once,
-// counted, and kept to be shown; neither liveness nor readiness depends on it.
+// Reloads: a changed configuration is applied, whole or not at all, one at a time. An unusable file changes
+// nothing: its fault is logged once, counted, and kept for display; neither liveness nor readiness depends on
+// it.
 //
 //     reload() ----------------------> load --> apply --> the last good one is the new one
 //     a look, if the content changed --^  |        |
 //                                         +--------+----> fault; the last good one stays
 //
-// What loading and applying mean is handed in, so that this file knows no key of the configuration.
+// Loading and applying are handed in, so that this file knows no key of the configuration.
 
 import type { Clock } from '../core/clock.ts'
 import type { ConfigProblem } from '../core/errors.ts'
@@ -15,23 +16,23 @@ import type { Log } from '../log/log.ts'
 
 export type ReloadTrigger = 'admin' | 'SIGHUP' | 'file'
 
-/** What a configuration file says now, or why that cannot be used. */
+/** The present contents of a configuration file, or why they cannot be used. */
 export interface LoadedConfig<C> {
   hash: string
-  /** `origins` tells for the path of each value that is not a default where it comes from. */
+  /** `origins` names, for the path of each value that is not a default, the origin of the value. */
   outcome:
     | { config: C; warnings: readonly ConfigProblem[]; origins: Readonly<Record<string, string>> }
     | ConfigError
-  /** That is the fault of something else than the file, and may be another time: it is looked at again. */
+  /** The error is not the file's fault, and may be gone another time: the next look tries again. */
   isUndecided: boolean
 }
 
-/** What a file holds: its bytes, or why they cannot be read. */
+/** The contents of a file: its bytes, or why they cannot be read. */
 export type Content = Buffer | ConfigError
 
 export interface ConfigSource<C> {
   file: string
-  /** As it is now. */
+  /** The present content. */
   read(): Promise<Content>
   load(content: Content): Promise<LoadedConfig<C>>
 }
@@ -46,10 +47,10 @@ export type ReloadResult =
   /** `restartRequired` are keys whose new values wait for a restart. */
   | { result: 'success'; hash: string; restartRequired: readonly string[] }
   | { result: 'failure'; problems: readonly string[] }
-  /** Not the file's fault; nothing was tried, or what was tried was taken back. */
+  /** Not the file's fault: nothing was tried, or it was undone. */
   | { result: 'refused'; problems: readonly string[] }
 
-/** Why the file as it is now is not in effect. */
+/** Why the present file is not in effect. */
 export interface ConfigFault {
   /** Wall-clock milliseconds. */
   at: number
@@ -58,29 +59,35 @@ export interface ConfigFault {
   problems: readonly ConfigProblem[]
 }
 
-/** A reload that came at a wrong time. */
+/** A reload at a wrong time. */
 export class ReloadRefused extends Error {}
 
 export interface ReloadParts<C> {
   clock: Clock
   log: Log
   source: ConfigSource<C> | null
-  /** Of the configuration that it started with. */
+  /** The hash of the configuration at the start. */
   hash: string
-  /** What the file held then; null where nobody knows. */
+  /** The content at the start; null where it is unknown. */
   content: Content | null
-  /** All or nothing: rejects with a ConfigError, or with ReloadRefused. Resolves with the keys that need a restart. */
+  /**
+   * All or nothing: rejects with a ConfigError, or with ReloadRefused. Resolves with the keys that need a
+   * restart.
+   */
   apply: (config: C) => Promise<readonly string[]>
 }
 
 export class Reloads<C> {
   readonly #parts: ReloadParts<C>
-  /** What was tried last, good or bad: a bad file is complained of once. */
+  /** The content of the last attempt, good or bad: a bad file is reported once. */
   #tried: Content | null
   #running: Promise<ReloadResult> | null = null
-  /** After the running one: all that asked meanwhile share it, for it reads the file after they asked. */
+  /**
+   * The reload after the running one: all callers meanwhile share it, for it reads the file after their
+   * calls.
+   */
   #next: Promise<ReloadResult> | null = null
-  /** Of what is in effect. */
+  /** The hash of the configuration in effect. */
   hash: string
   #content: Content | null
   #readingOrigins: Promise<Readonly<Record<string, string>> | null> | null = null
@@ -108,14 +115,17 @@ export class Reloads<C> {
     return this.#next
   }
 
-  /** Reloads if the content is another one than was tried last. */
+  /** Reloads if the content differs from the last attempt's. */
   async reloadIfChanged(): Promise<void> {
     const { source } = this.#parts
     if (source === null || this.#running !== null || isSameContent(await source.read(), this.#tried)) return
     await this.reload('file')
   }
 
-  /** Where the values in effect come from; null where nobody knows. Found out anew, for one asker at a time: it is seldom asked for. */
+  /**
+   * The origins of the values in effect; null where they are unknown. Read anew for each call, one read at a
+   * time: calls are rare.
+   */
   origins(): Promise<Readonly<Record<string, string>> | null> {
     return (this.#readingOrigins ??= this.#readOrigins().finally(() => (this.#readingOrigins = null)))
   }
@@ -150,7 +160,7 @@ export class Reloads<C> {
     } catch (error) {
       if (error instanceof ConfigError) return this.#fail(content, hash, error)
       if (!(error instanceof ReloadRefused)) return this.#broken(content, hash, error)
-      // A poll would say so every time.
+      // A poll would repeat it every time.
       log[trigger === 'file' ? 'debug' : 'warn']('reload refused', { trigger, why: error.message })
       return { result: 'refused', problems: [error.message] }
     }
@@ -177,7 +187,7 @@ export class Reloads<C> {
     return { result: 'success', hash, restartRequired }
   }
 
-  /** A bug of ours, perhaps one that this file has found: the gate goes on with what it has. */
+  /** A bug of ours, perhaps one that this file has exposed: the gate goes on with what it has. */
   #broken(content: Content, hash: string, error: unknown): ReloadResult {
     const { log, source } = this.#parts
     log.error('internal error in a reload: this is a bug', {
@@ -191,10 +201,10 @@ export class Reloads<C> {
     )
   }
 
-  /** `content` is null where it is to be tried again at the next look. */
+  /** `content` is null where the next look is to try again. */
   #fail(content: Content | null, hash: string, { file: named, problems }: ConfigError): ReloadResult {
     const { clock, log, source } = this.#parts
-    // Problems that no file is to blame for (a port that is taken) are told of this one, since it asked for them.
+    // Problems that are no file's fault (a port in use) are reported for this file, since it asked for them.
     const file = source?.file ?? named
     this.#tried = content
     this.fault = { at: clock.wall(), hash, file, problems }

@@ -1,6 +1,6 @@
-// Asks many connections to go, each at a random moment of its own, so that clients which reconnect do not all arrive at once.
-// The moments are uniform over a window; idle connections get the earliest ones, so that busy ones have the longest to
-// finish.
+// A spread close: asks many connections to go, each at a random moment of its own, so that reconnecting
+// clients do not all arrive at once. The moments are uniform over a window; idle connections get the
+// earliest, so that busy ones have the longest to finish.
 //
 //     |---x--x-----x-x----x---------x--x----x-----|
 //      idle ones first   then those that are busy   window ends
@@ -10,7 +10,10 @@
 import type { Clock } from '../core/clock.ts'
 import type { Connection } from '../core/connection.ts'
 
-/** Without data for so long a connection is idle: longer than a pause between two packets, shorter than one between two clicks. */
+/**
+ * Idle is a connection without data for this long: longer than a pause between two packets, shorter than one
+ * between two clicks.
+ */
 export const IDLE_MS = 1000
 
 export interface SpreadCloseOptions {
@@ -20,7 +23,7 @@ export interface SpreadCloseOptions {
   connections: Iterable<Connection>
   /** The window; 0 asks all at once. */
   spreadMs: number
-  /** Called for each that is still open at its moment. */
+  /** Called for each connection that is still open at its moment. */
   ask: (connection: Connection) => void
 }
 
@@ -41,14 +44,14 @@ export class SpreadClose {
     this.#step()
   }
 
-  /** Asks no more. */
+  /** Stops asking. */
   cancel(): void {
     this.#cancel?.()
     this.#cancel = null
     this.#next = this.#order.length
   }
 
-  /** All were asked. */
+  /** All connections were asked. */
   get isOver(): boolean {
     return this.#next === this.#order.length
   }
@@ -68,12 +71,12 @@ export class SpreadClose {
   }
 }
 
-/** So many moments, uniform over the window, in order: milliseconds from its beginning. */
+/** `count` moments, uniform over the window, in order: milliseconds from its beginning. */
 export function spreadMoments(count: number, spreadMs: number, random: () => number): Float64Array {
   return Float64Array.from({ length: count }, () => random() * spreadMs).sort()
 }
 
-/** Those that are idle, then the others; by chance within each, so that nobody goes first for having come first. */
+/** Idle connections, then the others; in random order within each, so that early arrival puts none first. */
 export function idleFirst(
   connections: Iterable<Connection>,
   now: number,
@@ -85,7 +88,10 @@ export function idleFirst(
   return [...shuffled(idle, random), ...shuffled(busy, random)]
 }
 
-/** One that is still opening is busy: its client waits. So is one that has asked and is quiet since. */
+/**
+ * A connection that is still opening is busy: its client waits. So is one that has asked and has been quiet
+ * since.
+ */
 function isIdle({ owner }: Connection, now: number): boolean {
   return owner?.isOwed?.() !== true && (owner?.quietMs?.(now) ?? 0) >= IDLE_MS
 }
