@@ -3,8 +3,8 @@
 // RST like any other: Node's server alone would report it and leave it open.
 //
 // Handshakes in flight are bounded: each holds some 50 KB, and a thousand half ClientHellos cost their
-// senders nothing. Clients, told apart as everywhere, share the places: with none left, the client that has
-// the most gives one up. So a client that begins handshakes and does not finish them is only in its own way.
+// senders nothing. Clients share the places (by `clientKey`): with none left, the client that has the most
+// gives one up. So a client that begins handshakes and does not finish them is only in its own way.
 
 import type { Socket } from 'node:net'
 import type tls from 'node:tls'

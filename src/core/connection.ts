@@ -229,8 +229,8 @@ export interface Observer {
   /** The round trip of one of our pings, in milliseconds. */
   onPong(connection: Connection, rttMs: number): void
   /**
-   * So many messages were dropped: a slow client's backlog, or messages over a rate; `policy` is one of our
-   * own words.
+   * Messages were dropped: a slow client's backlog, or messages over a rate; `policy` is one of our own
+   * words.
    */
   onMessagesDropped(connection: Connection, policy: string, messages: number): void
   onRequest(connection: Connection, request: AnsweredRequest): void

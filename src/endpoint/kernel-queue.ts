@@ -1,5 +1,5 @@
-// The kernel's queue for a peer: how many bytes the kernel took and the peer has not, which makes a slow
-// reader visible.
+// The kernel's queue for a peer: how many of the bytes that the kernel took the peer has not taken. It makes
+// a slow reader visible.
 //
 // Once a send buffer is full, Linux says "writable" again only after a third of it has drained, a megabyte on
 // loopback: a reader of 30 KB/s looks stalled for half a minute, and would be killed while it reads. The
@@ -33,8 +33,8 @@ const GAP_FACTOR = 10
 const CHUNK_BYTES = 64 * 1024
 
 /**
- * So many sweeps, ten seconds at the most, a verdict waits for a fresh look: beside 100,000 sockets in
- * TIME_WAIT one takes that long.
+ * The most sweeps (ten seconds) for which a verdict waits for a fresh look: beside 100,000 sockets in
+ * TIME_WAIT one look takes that long.
  */
 export const PATIENT_SWEEPS = 40
 

@@ -1,4 +1,4 @@
-// The kernel's view of one socket: how much of what the kernel took from us the peer has not.
+// The kernel's view of one socket: how many of the bytes that it took from us the peer has not taken.
 //
 // Two callers use it. `measure` serves a wait whose bytes count (`Endpoint.unacked`). `look` serves a pinger
 // that wants to know whether a peer is there, and changes no wait: a client on this machine that computes for

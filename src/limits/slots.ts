@@ -8,8 +8,8 @@
 // whose value shows that nothing would be lost (`idleBelow`), with the next generation: a swap that expected
 // the old generation fails, and its owner looks for its key again.
 //
-// A worker may end between any two steps. It leaves a trace of those that matter to others, which `recover`
-// follows: the lock names its owner, and the key that it was about to replace.
+// A worker may end between any two steps. It leaves a trace of the steps that matter to other workers, which
+// `recover` follows: the lock names its owner, and the key that it was about to replace.
 
 export const WINDOW = 32
 const VALUE_BITS = 56n

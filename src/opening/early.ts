@@ -36,7 +36,7 @@ export class EarlyBytes {
     return this.#budget.heldBytes >= this.#budget.limitBytes
   }
 
-  /** Reserves room for a read of so many bytes; returns false if there is none. */
+  /** Reserves room for a read of `bytes` bytes; returns false if there is none. */
   reserve(bytes: number): boolean {
     const more = Math.max(0, bytes - this.#charged)
     if (this.#budget.heldBytes + more > this.#budget.limitBytes) return false

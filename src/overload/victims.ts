@@ -1,7 +1,7 @@
 // The victims when queues must be shed. First the queues of stalled peers, the largest first: the write
-// deadline would end these connections anyway. Among them are messages that are not complete, which free
-// nothing until they are, however they go on. Then, if that is not enough, the others, by how long they have
-// taken nothing.
+// deadline would end these connections anyway. An incomplete message counts as stalled since it began:
+// nothing frees its bytes before its end, however it goes on. Then, if that is not enough, the other queues,
+// by how long they have taken nothing.
 
 import type { Queue } from './queues.ts'
 

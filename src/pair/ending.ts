@@ -130,7 +130,7 @@ export class Ending {
     if (endpoint.side === 'upstream') this.#tellClient()
     else this.#hearsUntil = null
     const leave = endpoint.side === 'client' ? this.#client : this.#upstream
-    // What the kernel held is unknown now; what waited here was not taken.
+    // How much the kernel held is unknown now; the bytes queued here were not taken.
     if (leave.isGivenUp || endpoint.queued <= this.#lastWord(leave)) return
     const cause =
       error === null
