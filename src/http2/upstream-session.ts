@@ -114,15 +114,15 @@ export class UpstreamSession {
     return this.#streams.size
   }
 
-  /** It seemed stuck, and has not answered since. */
+  /** It seemed stuck, and has not answered since, or takes nothing. */
   get isDoubtful(): boolean {
-    return this.#pings.isDoubtful
+    return this.#pings.isDoubtful || this.sendWindow.isStuck
   }
 
   /** How many more streams it takes. */
   get room(): number {
     const isOver = this.#session.closed || this.#session.destroyed
-    return isOver || this.#pings.isDoubtful ? 0 : Math.max(0, this.#max - this.#streams.size)
+    return isOver || this.isDoubtful ? 0 : Math.max(0, this.#max - this.#streams.size)
   }
 
   /** Why it ended, in the words of the log. */
@@ -194,7 +194,7 @@ export class UpstreamSession {
     if (this.#session.destroyed) return this.#dropSocket(now)
     if (this.#session.state.nextStreamID! > MOST_IDS) this.retire()
     this.windows.sweep()
-    this.sendWindow.sweep(this.#streams, now)
+    this.#sweepWindow(now)
     const verdict = this.#pings.sweep(this.#socket.bytesRead, this.#streams.size > 0, now)
     if (verdict === 'ask') this.#ping()
     else if (verdict === 'stuck') this.retire()
@@ -202,6 +202,15 @@ export class UpstreamSession {
       this.#destroy(
         failure(PING_TIMEOUT, 'the service answered no PING and sent nothing else (websocket.ping)'),
       )
+  }
+
+  /** One whose window stays shut takes no further requests; with no stream left, nobody waits for it to open. */
+  #sweepWindow(now: number): void {
+    const wasStuck = this.sendWindow.isStuck
+    this.sendWindow.sweep(this.#streams, now)
+    if (!this.sendWindow.isStuck) {
+      if (wasStuck && this.room > 0) this.#owner.onRoom(this)
+    } else if (this.#streams.size === 0) this.retire()
   }
 
   /** Node has sent FIN, and would wait for that of a stuck service as long as it takes. */

@@ -50,7 +50,7 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
   readonly #home: StreamHome
   readonly #connection: Connection
   readonly #reader = new MessageReader(this)
-  readonly #body = new StreamBody(() => this.owner.onProgress(this))
+  readonly #body = new StreamBody(() => this.#onTaken())
   #session: UpstreamSession
   #request: OutgoingRequest | null = null
   #stream: ClientHttp2Stream | null = null
@@ -131,6 +131,11 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
     this.#answer = new StreamAnswer(stream, method, this)
     stream.on('close', () => this.#onStreamClosed(stream))
     if (framing.kind !== 'none') this.#body.attach(stream)
+  }
+
+  #onTaken(): void {
+    this.carrier.onTaken()
+    this.owner.onProgress(this)
   }
 
   onAnswerBegun(): void {

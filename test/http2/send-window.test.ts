@@ -52,3 +52,22 @@ test('it tells since when it is shut, and that it was taken from just now where 
   t.equal(window.lastDrainAt(), 777)
   t.end()
 })
+
+test('it is stuck once it was shut for a second and no piece was taken, and no more once it opens or one is', (t) => {
+  const { session, window } = setUp()
+  window.sweep([behind], 1776)
+  t.notOk(window.isStuck)
+  window.sweep([behind], 1777)
+  t.ok(window.isStuck, 'whoever has shut it')
+  window.onTaken()
+  window.sweep([behind], 1800)
+  t.notOk(window.isStuck)
+  window.sweep([], 2799)
+  t.notOk(window.isStuck, 'a piece counts for a second')
+  window.sweep([], 2800)
+  t.ok(window.isStuck)
+  session.state.remoteWindowSize = 1
+  window.sweep([behind], 2900)
+  t.notOk(window.isStuck)
+  t.end()
+})

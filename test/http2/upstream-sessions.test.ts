@@ -14,7 +14,17 @@ import type { Dial, SocketDialler } from '../../src/upstream/dial.ts'
 import type { AwaitedStream } from '../../src/upstream/streams.ts'
 import { addressOf } from '../support/addresses.ts'
 import { eventually } from '../support/eventually.ts'
-import { frame, GOAWAY, h2Service, rawH2Service, word } from '../support/h2-services.ts'
+import {
+  DATA,
+  frame,
+  GOAWAY,
+  h2Service,
+  MAX_CONCURRENT_STREAMS,
+  rawH2Service,
+  setting,
+  WINDOW_UPDATE,
+  word,
+} from '../support/h2-services.ts'
 import { mute } from '../support/peers.ts'
 
 const CONNECT_MS = 2000
@@ -26,6 +36,7 @@ interface Seeker {
   awaited: AwaitedStream | null
   /** How often it was told. */
   told: number
+  connection: Connection
 }
 
 function setUp(t: Test, port: number, maxIdle = 64) {
@@ -58,8 +69,8 @@ function setUp(t: Test, port: number, maxIdle = 64) {
     dials.shift()!.onSocket(socket, 0)
   }
   const seek = (): Seeker => {
-    const seeker: Seeker = { got: null, awaited: null, told: 0 }
     const connection = new Connection(1, 'l', 'http', addressOf('127.0.0.1:1'), 0)
+    const seeker: Seeker = { got: null, awaited: null, told: 0, connection }
     seeker.awaited = sessions.open(connection, CONNECT_MS, {
       onStream: (endpoint, dialMs) => {
         endpoint.owner = { onBytes: () => true, onEnd() {}, onProgress() {}, onClosed() {} }
@@ -84,6 +95,8 @@ const drop = ({ got }: Seeker): void => (got as { endpoint: Endpoint }).endpoint
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
 const POST = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 65536\r\n\r\n'
+/** More than the window of a connection. */
+const LARGE = POST + 'x'.repeat(65_536)
 
 function ask({ got }: Seeker, text: string): void {
   const bytes = Buffer.from(text, 'latin1')
@@ -271,6 +284,74 @@ test('a session that is reset is no more', async (t) => {
   await eventually(() => sessions.counts.open + sessions.counts.leaving === 0)
 })
 
+/** A service that opens no window by itself, with a request on it that has used up that of the connection. */
+async function shut(t: Test) {
+  let open = (): void => {}
+  let came = 0
+  const service = await rawH2Service(
+    t,
+    (send) => (open = () => send(frame(WINDOW_UPDATE, 0, 0, word(10)))),
+    (_send, { payload, type }) => type === DATA && (came += payload.length),
+  )
+  const set = setUp(t, service.port)
+  const stalled = set.seek()
+  await set.connect()
+  await eventually(() => stalled.got !== null)
+  ask(stalled, LARGE)
+  await eventually(() => came === 65_535)
+  // What was taken is seen.
+  set.pass(1)
+  set.pass(999)
+  const beside = set.seek()
+  t.match(beside.got, { dialMs: null }, 'it may still open')
+  set.pass(1)
+  return { ...set, stalled, beside, open: () => open() }
+}
+
+test('a session whose window stays shut takes no more: others are dialled for, until it opens', async (t) => {
+  const { open, pass, seek, dials, connect, sessions } = await shut(t)
+  const other = seek()
+  t.same([other.got, dials.length, sessions.counts.open], [null, 1, 1])
+  open()
+  await eventually(() => (pass(1), other.got !== null))
+  t.match(other.got, { dialMs: null })
+  await connect()
+  await eventually(() => sessions.counts.open === 2)
+})
+
+test('one whose window stays shut goes with its last stream', async (t) => {
+  const { pass, stalled, beside, sessions } = await shut(t)
+  pass(1)
+  t.same(sessions.counts, { open: 1, leaving: 0, streams: 2 })
+  drop(stalled)
+  await eventually(() => sessions.counts.streams === 1)
+  pass(1)
+  t.equal(sessions.counts.open, 1)
+  drop(beside)
+  await eventually(() => sessions.counts.streams === 0)
+  pass(1)
+  t.same(sessions.counts, { open: 0, leaving: 1, streams: 0 })
+})
+
+test('one that has no room because it is asked whether it lives does not keep others from being dialled for', async (t) => {
+  const service = await rawH2Service(
+    t,
+    () => {},
+    () => {},
+    setting(MAX_CONCURRENT_STREAMS, 1),
+  )
+  const { seek, connect, dials } = setUp(t, service.port)
+  const first = seek()
+  await connect()
+  await eventually(() => first.got !== null)
+  first.connection.end = makeClose('response_timeout', 'upstream', 'relay')
+  drop(first)
+  const [second, third] = [seek(), seek()]
+  await connect()
+  await eventually(() => second.got !== null)
+  t.same([third.got, dials.length], [null, 1])
+})
+
 test('a dial that nobody waits for any more is watched to its end', async (t) => {
   const { port } = await mute(t)
   const { seek, connect, pass, swept } = setUp(t, port)
@@ -322,7 +403,7 @@ for (const { what, request, answer } of [
     },
   },
   { what: 'that was answered before all of it was there', request: POST + 'x'.repeat(1000), answer: early },
-  { what: 'that was answered before all of it was taken', request: POST + 'x'.repeat(65_536), answer: early },
+  { what: 'that was answered before all of it was taken', request: LARGE, answer: early },
 ] as { what: string; request: string; answer: (stream: ServerHttp2Stream) => void }[])
   test(`a request ${what} is cancelled at once when it is given up`, async (t) => {
     const service = await h2Service(t, (stream) => {

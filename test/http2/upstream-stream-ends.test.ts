@@ -14,6 +14,7 @@ import {
   rawH2Service,
   RST_STREAM,
   SETTINGS,
+  WINDOW_UPDATE,
   word,
 } from '../support/h2-services.ts'
 import type { SeenFrame } from '../support/h2-services.ts'
@@ -61,6 +62,7 @@ test('an owner that parts from a stream that its service has closed, its request
   const service = await rawH2Service(t, (send, stream) => {
     send(frame(HEADERS, END_HEADERS | END_STREAM, stream, OK))
     send(frame(RST_STREAM, 0, stream, word(http2Codes.NO_ERROR)))
+    send(frame(WINDOW_UPDATE, 0, 0, word(65_535)))
   })
   const { open, sessions } = askAt(t, service.port)
   for (let nth = 0; nth < MANY_ENDS; nth++) {

@@ -84,6 +84,17 @@ export function word(value: number): Buffer {
   return bytes
 }
 
+export const MAX_CONCURRENT_STREAMS = 3
+export const INITIAL_WINDOW_SIZE = 4
+
+/** The payload of a SETTINGS frame. */
+export function setting(id: number, value: number): Buffer {
+  const bytes = Buffer.alloc(6)
+  bytes.writeUInt16BE(id)
+  bytes.writeUInt32BE(value, 2)
+  return bytes
+}
+
 export interface SeenFrame {
   type: number
   flags: number
@@ -96,12 +107,13 @@ export async function rawH2Service(
   t: Test,
   onRequest: (send: (bytes: Buffer) => void, stream: number) => void,
   onOther: (send: (bytes: Buffer) => void, frame: SeenFrame) => void = () => {},
+  settings: Uint8Array | string = '',
 ): Promise<Upstream> {
   return listen(t, ({ socket }) => {
     const send = (bytes: Buffer): void => void socket.write(bytes)
     let rest: Buffer = Buffer.alloc(0)
     let hasPreface = false
-    send(frame(SETTINGS, 0, 0))
+    send(frame(SETTINGS, 0, 0, settings))
     socket.on('error', () => {})
     socket.on('data', (chunk: Buffer) => {
       rest = Buffer.concat([rest, chunk])

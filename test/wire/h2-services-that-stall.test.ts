@@ -121,6 +121,41 @@ for (const isGoingOn of [true, false])
     return t.match(await gate.end(1), { reason: 'write_timeout', side: 'upstream' })
   })
 
+test('a service that keeps the window of its connection shut gets further requests on another, also once the one that shut it has ended', async (t) => {
+  const clock: FakeClock = { ...fakeClock(), nextTurn: systemClock.nextTurn }
+  const service = await rawH2Service(
+    t,
+    () => {},
+    (send, { type, flags, stream }) => {
+      if (type === DATA && (flags & END_STREAM) !== 0)
+        send(
+          Buffer.concat([frame(HEADERS, END_HEADERS, stream, OK), frame(DATA, END_STREAM, stream, 'here')]),
+        )
+    },
+  )
+  const upstream = `{ addresses: ["127.0.0.1:${service.port}"], protocol: h2c, keepAlive: 1h }`
+  const gate = await startGate(
+    t,
+    [`protocol: http, upstream: ${upstream}, deadlines: { write: 10s, idle: 1h }`],
+    { clock },
+  )
+  const stalled = await connect(t, gate.port)
+  await stalled.write('POST /stalls HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n')
+  void stalled.flood({ total: 1_000_000 })
+  await eventually(() => gate.registry.size === 1 && gate.open().owner?.isPaused('to_upstream') === true)
+  for (let second = 0; second < 3; second++) await clock.pass(1000)
+  const post = async (): Promise<string> => {
+    const head = 'POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\n'
+    return String(parseAnswer((await requestRaw(t, gate.port, `${head}hello`)).bytes).body)
+  }
+  t.equal(await post(), 'here')
+  await gate.end()
+  for (let second = 0; second < 10; second++) await clock.pass(1000)
+  t.match(await gate.end(1), { reason: 'write_timeout', side: 'upstream' })
+  t.equal(await post(), 'here')
+  t.equal(service.connections.length, 2)
+})
+
 test('a service that takes a request slowly is spared: each step of its window is progress', async (t) => {
   const service = await h2Service(t, (stream) => {
     stream.respond({ ':status': 200 })
