@@ -1,5 +1,5 @@
-// Runs every generator of the repository, in the order in which they build on each other; with `--check` each only names what is out
-// of date. Exits with 1 where one of them does.
+// The list of all generators of the repository, run in the order in which they build on each other; with `--check` each only names the files
+// that are out of date. Exits with 1 where a generator does.
 
 import { spawnSync } from 'node:child_process'
 import { dirname, join } from 'node:path'

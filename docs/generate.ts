@@ -1,4 +1,4 @@
-// Writes what is said elsewhere already: docs/configuration.md and docs/sidegate.schema.json from the schema of the
+// The generator of pages whose text is in the source: docs/configuration.md and docs/sidegate.schema.json from the schema of the
 // configuration, docs/close-reasons.md from the table of reasons. `--check` writes nothing and exits 1 where a file is
 // out of date. Run as `node docs/generate.ts`.
 
@@ -37,9 +37,9 @@ Sidegate reads one YAML file. The smallest useful one:
 \`\`\`yaml
 ${smallest}\`\`\`
 
-\`sidegate check FILE\` names every problem of a file at once, each with its line and what to write instead, warns of
-what is risky, and notes what only you can know: whether an \`http\` listener has a proxy before it (\`http.trustForwarded\`). For completion in an editor, put this line at the top of the file
-(or print the schema with \`sidegate schema\`):
+\`sidegate check FILE\` reports every problem of a file at once, each with its line and its remedy, warns of risky values, and notes
+the one thing that only you can know: whether an \`http\` listener has a proxy in front of it (\`http.trustForwarded\`). For
+completion in an editor, put this line at the top of the file (or print the schema with \`sidegate schema\`):
 
 \`\`\`yaml
 # yaml-language-server: $schema=sidegate.schema.json
@@ -50,17 +50,17 @@ what is risky, and notes what only you can know: whether an \`http\` listener ha
 - **Durations** are a number and a unit: \`250ms\`, \`30s\`, \`5m\`, \`1h\`, \`2d\`; from 1ms to 24d.
 - **Sizes** are a number and a unit: \`512B\`, \`64KiB\`, \`1MiB\`, \`1GiB\`.
 - **Percentages** end in \`%\`: \`10%\`.
-- **\`off\`** disables. \`0\` is an error, because it means "at once" to one reader and "never" to another.
+- **\`off\`** disables. \`0\` is an error for a duration or a limit, because it means "at once" to one reader and "never" to another.
 - **Addresses** are \`host:port\`, \`:port\` (all interfaces, IPv4 and IPv6), \`[::1]:port\` or \`unix:/path\`.
-- **\`\${NAME}\`** in a value is taken from the environment; a variable that is not set is an error. Write \`$\${\` for a
-  literal \`\${\`. In quotes the result is a text, without quotes \`\${MAX}\` can be a number.
+- **\`\${NAME}\`** in a value stands for that environment variable; an unset variable is an error. Write \`$\${\` for a
+  literal \`\${\`. In quotes the result is text; without quotes \`\${MAX}\` can be a number.
 - Unknown keys, keys written twice, empty values and YAML merge keys (\`<<\`) are errors. Anchors and aliases work.
 
 ## What a reload changes
 
-The column *reload* says for which connections a new value holds: *live*, those that are open too; *new*, those (and drains, and checks) that begin
-from then on; *restart*, none before the process starts again: \`sidegate reload\`, the log and \`POST /reload\` name such keys
-(\`restartRequired\`). Files that keys name (certificates, tokens) are read again when they change, whatever the column says.
+The column *reload* says for which connections a new value holds. *live*: also for open ones. *new*: for connections, drains and checks that
+begin from then on. *restart*: for none until the process restarts; \`sidegate reload\`, the log and \`POST /reload\` name such keys
+(\`restartRequired\`). Sidegate reads the files that keys name (certificates, tokens) again when they change, whatever the column says.
 
 ## Keys
 
@@ -105,7 +105,7 @@ function lowerFirst(text: string): string {
   return text.charAt(0).toLowerCase() + text.slice(1)
 }
 
-/** What a key is set to where it has no default of its own. */
+/** The values of keys that have no default of their own. */
 const exampleValues: Readonly<Record<string, string>> = {
   'listeners[].deadlines.write': '30s',
   'listeners[].name': 'app',
@@ -134,7 +134,7 @@ function example(): string {
   let open: string[] = []
   const paths = new Set(groups().map(({ path }) => path))
   for (const { path, rows: all } of groups().filter((group) => !group.isOptional)) {
-    // What can also be a map is written as one.
+    // A key that can also be a map is written as one.
     const rows = all.filter((row) => !paths.has(row.path))
     const steps = path === '' ? [] : path.split('.')
     for (const [depth, step] of steps.entries()) {
@@ -172,13 +172,13 @@ function closeReasons(): string {
 
 A connection ends once, with one reason: the first cause, never a consequence. The same word is in the log line
 (\`close=write_timeout side=client phase=relay\`), in the metric \`sidegate_connections_closed_total{reason="write_timeout"}\`,
-in the WebSocket close frame that the client gets, and in \`sidegate explain write_timeout\`.
+in the WebSocket Close frame that the client gets, and in \`sidegate explain write_timeout\`.
 
-- **side** is who caused it: \`client\`, \`upstream\`, or \`sidegate\` itself.
-- **phase** is how far the connection had come: \`admit\`, \`handshake\`, \`connect\`, \`relay\`, \`close\`.
-- **manner** is how the sockets end: *flush* lets queued bytes go while the peer takes them (\`deadlines.close\` is the time without progress),
-  *deliver* does so and sends RST behind them, *drop* sends FIN and forgets them, *reset* sends RST, the only way to free what the kernel holds
-  for a stalled peer. Drop and reset are for the peer at fault; the other one gets what was accepted for it first.
+- **side** is the party that caused the end: \`client\`, \`upstream\`, or \`sidegate\` itself.
+- **phase** is the phase of the connection at its end: \`admit\`, \`handshake\`, \`connect\`, \`relay\`, \`close\`.
+- **manner** is how the sockets end. *flush* sends queued bytes while the peer takes them (\`deadlines.close\` is the time without progress), then
+  FIN. *deliver* sends them within \`deadlines.write\`, then RST. *drop* sends FIN and forgets them. *reset* sends RST, the only way to free the
+  memory that the kernel holds for a stalled peer. Drop and reset are for the peer at fault; the other peer first gets the bytes accepted for it.
 
 | reason | manner | HTTP | WebSocket |
 |---|---|---|---|

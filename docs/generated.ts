@@ -1,4 +1,4 @@
-// What all generators do with what they made: write it, or with `--check` write nothing and name what is out of date.
+// The last step of all generators: write the files that they made, or with `--check` write nothing and name those that are out of date.
 
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
@@ -6,17 +6,17 @@ import { dirname, join, relative } from 'node:path'
 const root = dirname(import.meta.dirname)
 
 export interface Generated {
-  /** Where the paths of the files begin. */
+  /** The folder of the paths below. */
   folder: string
   /** Texts by path. */
   files: Readonly<Record<string, string>>
-  /** Files that were generated once and are not any more. */
+  /** Files of earlier runs that no source makes any more. */
   orphans?: readonly string[]
-  /** Makes them anew; a program of Node's, by its path. */
+  /** The path of the program for Node that makes the files. */
   generator: string
 }
 
-/** The exit code: 1 where `--check` finds something out of date. */
+/** Returns the exit code: 1 where `--check` finds a file out of date. */
 export function writeOrCheck({ folder, files, orphans = [], generator }: Generated): number {
   const path = (name: string): string => join(folder, name)
   const stale = Object.entries(files).filter(
