@@ -1,4 +1,4 @@
-// docs/monitoring.md: its tables are made of the lists that the rules, the dashboards and the program are made of.
+// docs/monitoring.md: its tables come from the same lists as the rules, the dashboards and the program.
 
 import { readFileSync } from 'node:fs'
 import { alerts } from './alerts.ts'
@@ -12,37 +12,37 @@ export function monitoringPage(): string {
 
 # Monitoring
 
-\`GET /metrics\` of the health server (\`:17021\`) has all numbers in Prometheus' text format. Labels are our own words and the names
+\`GET /metrics\` of the health server (\`:17021\`) has all numbers in Prometheus' text format. Labels are fixed words and the names
 of listeners, never an address, a path or a header: those are in the log and at the [admin server](admin-api.md).
 
 ## Dashboards
 
 In Grafana: Dashboards, New, Import, and a file of \`deploy/grafana/\`; then choose your Prometheus at *Data source*. Or let Grafana read the
-folder (file provisioning). They ask for the labels \`namespace\`, \`job\` and \`instance\`, as the Prometheus operator sets them; a
+folder (file provisioning). The dashboards use the labels \`namespace\`, \`job\` and \`instance\`, as the Prometheus operator sets them; a
 Prometheus without \`namespace\` works too, with *All*.
 
 ${[overview, trouble].map(dashboardText).join('\n')}
 
-The blue, orange and red lines on every panel are reloads, refused configurations, drains and overload. Each panel says in its description what
-to do about it.
+The blue, orange and red lines on every panel are reloads, refused configurations, drains and overload. The description of each panel has
+the remedy.
 
 ## Prometheus
 
 - \`deploy/monitoring/rules.yaml\`: alerts and recordings, for \`rule_files\`.
 - \`deploy/monitoring/prometheusrule.yaml\`, \`podmonitor.yaml\`: the same, and the scrape, for the Prometheus operator.
 
-Try a change of the rules with \`promtool test rules deploy/monitoring/rules_test.yaml\`.
+Test a change of the rules with \`promtool test rules deploy/monitoring/rules_test.yaml\`.
 
-A workload is a \`namespace\` and a \`job\`. The PodMonitors make \`job\` the name of what owns the pod (a Deployment, a StatefulSet); a
-Prometheus without the operator needs the same, or every gate is one workload.
+A workload is a \`namespace\` and a \`job\`. The PodMonitors set \`job\` to the name of the pod's owner (a Deployment, a StatefulSet). Do the same in a
+Prometheus without the operator, or all gates count as one workload.
 
 ## The service level
 
-99.9 % of what clients come for: a plain HTTP request, a tcp connection and a WebSocket count once each, at their end, in
+The objective is 99.9 % good outcomes: each plain HTTP request, tcp connection and WebSocket counts once, at its end, in
 \`sidegate_outcomes_total\`. \`bad\` is a 5xx answer, the service's own or the gate's, and an end that the service or the gate caused out of turn
-(\`response_timeout\`, \`reset\`, \`no_upstream\`, \`overloaded\` and their like, 1011). What a client did, what an operator ordered, and what was idle is
-\`good\`; what a drain cuts off has alerts of its own. Two alerts tell how fast the budget burns, over two windows each and from ten failures on; a third
-names one pod that fails whatever comes to it. Group pages by \`namespace\` and \`job\`.
+(\`response_timeout\`, \`reset\`, \`no_upstream\`, \`overloaded\` and the like, 1011). Ends that a client caused, that an operator ordered, or of an idle connection are
+\`good\`; connections that a drain cuts have alerts of their own. Two alerts watch how fast the budget burns, over two windows each and from ten failures on; a third
+names a single pod that fails most of its traffic. Group pages by \`namespace\` and \`job\`.
 
 ## Alerts
 
@@ -55,7 +55,8 @@ ${metricTable()}
 }
 
 function dashboardText({ title, file, description, rows }: DashboardSpec): string {
-  return `- **${title}** (\`${file}\`): ${description} Rows: ${rows.map((row) => row.title.toLowerCase()).join('; ')}.`
+  const titles = rows.map((row) => row.title.toLowerCase()).join('; ')
+  return `- **${title}** (\`${file}\`): ${description} Rows: ${titles}${titles.endsWith('?') ? '' : '.'}`
 }
 
 function line(...cells: readonly string[]): string {
@@ -66,7 +67,7 @@ function alertTable(): string {
   const lines = alerts.map(({ name, severity, for: held }) =>
     line(`[${name}](runbooks/${name}.md)`, severity, held === '0m' ? 'at once' : held, meaning(name)),
   )
-  return [line('alert', 'severity', 'after', 'means'), line('---', '---', '---', '---'), ...lines].join('\n')
+  return [line('alert', 'severity', 'after', 'meaning'), line('---', '---', '---', '---'), ...lines].join('\n')
 }
 
 /** The first sentence of its runbook. */
@@ -81,5 +82,5 @@ function metricTable(): string {
   const lines = families.map(({ name, type, labels, help }) =>
     line(`\`${name}\``, type, labels.map((label) => `\`${label}\``).join(' '), help),
   )
-  return [line('metric', 'type', 'labels', 'says'), line('---', '---', '---', '---'), ...lines].join('\n')
+  return [line('metric', 'type', 'labels', 'meaning'), line('---', '---', '---', '---'), ...lines].join('\n')
 }
