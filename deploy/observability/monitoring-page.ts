@@ -67,7 +67,9 @@ function alertTable(): string {
   const lines = alerts.map(({ name, severity, for: held }) =>
     line(`[${name}](runbooks/${name}.md)`, severity, held === '0m' ? 'at once' : held, meaning(name)),
   )
-  return [line('alert', 'severity', 'after', 'meaning'), line('---', '---', '---', '---'), ...lines].join('\n')
+  return [line('alert', 'severity', 'after', 'meaning'), line('---', '---', '---', '---'), ...lines].join(
+    '\n',
+  )
 }
 
 /** The first sentence of its runbook. */
