@@ -1,4 +1,4 @@
-// Addresses as the log shows them, made the values that records hold.
+// Addresses in the form of the log, turned into the values that records hold.
 
 import { isIP } from 'node:net'
 import { Address, UNIX_CLIENT } from '../../src/core/address.ts'

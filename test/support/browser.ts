@@ -1,4 +1,4 @@
-// The page of a gate in Debian's Chromium, and a word on whatever the page complains of: nothing may stand in its console.
+// The page of a gate in Debian's Chromium. A test fails for anything in the page's console.
 
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
@@ -12,7 +12,7 @@ import { plainEnv } from './plain-env.ts'
 const root = join(import.meta.dirname, '../..')
 const axe = join(root, 'node_modules/axe-core/axe.min.js')
 
-/** As the sources are now; `npm test` has built it. */
+/** Built from the sources as they are now; `npm test` has built it. */
 export function buildPage(): void {
   if (process.env['TAP'] !== undefined && existsSync(join(root, 'dist/page/page.js.gz'))) return
   execFileSync(process.execPath, [join(root, 'page/build.ts')], { env: plainEnv() })
@@ -21,7 +21,7 @@ export function buildPage(): void {
 const plainLook = { viewport: { width: 1280, height: 860 } }
 let browser: Promise<Browser> | null = null
 
-/** One for all tests of a file, whose start costs more than most of them; its tabs go with the test. */
+/** One browser for all tests of a file, since its start costs more than most tests; each test closes its tabs. */
 export async function openBrowser(t: Test): Promise<Browser> {
   buildPage()
   browser ??= launch()
@@ -36,7 +36,7 @@ export async function openBrowser(t: Test): Promise<Browser> {
 }
 
 /**
- * The first window of a browser, which an empty tab keeps open: a window costs more than what is shown in it. Tabs in it have nothing in common,
+ * The first window of a browser, which an empty tab keeps open: a window costs more than its contents. Tabs in it share nothing,
  * since the page keeps nothing for longer than a tab.
  */
 async function plainWindow(browser: Browser): Promise<BrowserContext> {
@@ -58,12 +58,12 @@ async function launch(): Promise<Browser> {
 
 export interface Opened {
   page: Page
-  /** What the console has said so far. */
+  /** The lines of the console so far. */
   complaints: string[]
   go(view: string): Promise<void>
 }
 
-/** A tab of its own, in a window of its own where it is to look otherwise. */
+/** A tab of its own, in a window of its own if it needs another size or scheme. */
 export async function openTab(
   browser: Browser,
   port: number,
@@ -86,7 +86,7 @@ export async function openTab(
   return { page, complaints, go }
 }
 
-/** What axe finds wrong, a line each. Only who asks pays for axe: it is larger than the page. */
+/** The faults that axe finds, a line each. Only tests that call this load axe: it is larger than the page. */
 export async function barriers(page: Page): Promise<string[]> {
   interface Axe {
     run: (options: { resultTypes: string[] }) => Promise<{
@@ -94,7 +94,7 @@ export async function barriers(page: Page): Promise<string[]> {
     }>
   }
   if (!(await page.evaluate('"axe" in globalThis'))) await page.evaluate(readFileSync(axe, 'utf8'))
-  // Of what is well only the count of it would be looked at: it stays in the page.
+  // The results that pass stay in the page: a test needs only their number.
   const violations = await page.evaluate(
     async () =>
       (await (globalThis as unknown as { axe: Axe }).axe.run({ resultTypes: ['violations'] })).violations,

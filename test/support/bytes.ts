@@ -1,5 +1,5 @@
-// Bytes whose every position can be checked: a lost, doubled, shifted or swapped piece of a stream is seen at the byte
-// where it begins, and nothing needs to be stored for it.
+// Bytes whose every position can be checked: a check finds a lost, doubled, shifted or swapped piece of a stream at the byte
+// where it begins, and stores nothing for it.
 
 import { createHash } from 'node:crypto'
 
@@ -31,12 +31,12 @@ export function pattern(n: number, seed = 0, offset = 0): Buffer {
   return bytes
 }
 
-/** Compares a stream with `pattern(.., seed)` as it comes. */
+/** Compares a stream with `pattern(.., seed)` as its bytes come. */
 export class Verifier {
   readonly seed: number
   /** Bytes seen. */
   bytes = 0
-  /** The first byte that is not what it must be; null while all are. */
+  /** The position of the first wrong byte; null while all are right. */
   wrong: { at: number; expected: number; got: number } | null = null
 
   constructor(seed = 0) {
@@ -52,7 +52,7 @@ export class Verifier {
     this.bytes += chunk.length
   }
 
-  /** What is wrong with the stream, or null. With `total`, a shorter or longer stream is wrong too. */
+  /** The fault of the stream, or null. With `total`, a shorter or longer stream is wrong too. */
   problem(total?: number): string | null {
     if (this.wrong !== null) return `byte ${this.wrong.at} is ${this.wrong.got}, not ${this.wrong.expected}`
     if (total !== undefined && this.bytes !== total) return `${this.bytes} bytes, not ${total}`

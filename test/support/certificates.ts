@@ -1,4 +1,4 @@
-// Certificates for tests, made by openssl in the directory of the test: an authority, servers and clients of it, and strangers.
+// Certificates for tests, made by openssl in the directory of the test: an authority, its servers and clients, and strangers.
 
 import type { Test } from 'tap'
 import { execFileSync } from 'node:child_process'
@@ -16,7 +16,7 @@ export interface Signed {
 export interface Issued {
   host?: string
   days?: number
-  /** When it becomes valid, and ceases to be; instead of `days`. */
+  /** The times at which it becomes valid and invalid; instead of `days`. */
   from?: Date
   to?: Date
   /** More alternative names, as openssl has them: `URI:spiffe://a/b`. */
@@ -35,7 +35,7 @@ function openssl(...args: string[]): void {
   execFileSync('openssl', args, { stdio: ['ignore', 'ignore', 'pipe'] })
 }
 
-/** `openssl x509` knows days only, and an old openssl no others. */
+/** `openssl x509` takes only days, and an old openssl no other unit. */
 function signFor(
   directory: string,
   ca: Signed,
@@ -136,8 +136,8 @@ function authorityIn(directory: string, name: string): Authority {
 let ofProcess: Readonly<{ ca: string } & Signed> | null = null
 
 /**
- * A server's certificate and its authority, for tests that want some: made once for a process. Each run of openssl holds up the event loop,
- * and with it the peers of tests that run beside.
+ * A server's certificate and its authority, for tests that need any pair: made once for a process. Each run of openssl holds up the event loop,
+ * and with it the peers of tests that run beside it.
  */
 export function someServer(): Readonly<{ ca: string } & Signed> {
   if (ofProcess !== null) return ofProcess
@@ -149,7 +149,7 @@ export function someServer(): Readonly<{ ca: string } & Signed> {
 
 export interface Mounted extends Signed {
   directory: string
-  /** As the kubelet does it: a new directory, and one rename of the link `..data` to it. */
+  /** Renews the files as the kubelet does: a new directory, and one rename of the link `..data` to it. */
   swap(next: Signed): void
 }
 

@@ -11,7 +11,7 @@ const V2 = '/sys/fs/cgroup'
 interface Kind {
   parent: string
   limit: string
-  /** Where the kernel counts what it has killed. */
+  /** The file in which the kernel counts its kills. */
   events: string
 }
 
@@ -23,11 +23,11 @@ const kinds: Kind[] = [
 export interface LimitedMemory {
   /** A command line that runs the rest within it. */
   under: string[]
-  /** Processes that the kernel has killed for want of memory. */
+  /** The number of processes that the kernel has killed for want of memory. */
   kills(): number
 }
 
-/** False, or why no process can be limited here. */
+/** False, or the reason for which this machine cannot limit a process. */
 export function cannotLimitMemory(): string | false {
   for (const kind of kinds) {
     const folder = join(kind.parent, `sidegate-probe-${process.pid}`)

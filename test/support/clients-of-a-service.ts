@@ -1,20 +1,20 @@
-// Clients of a Service, each of which minds every break: a connection that ends without a word, a request without an answer, a
-// refusal. Whoever is asked to go comes again, as clients do.
+// Clients of a Service, each of which reports every break: a connection that ends without an announcement, a request without an
+// answer, a refusal. A client that the gate asks to go reconnects, as real clients do.
 
 import net from 'node:net'
 import http from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 
-/** A pod that is sent to, or null where there is none at the moment. */
+/** The pod that gets the next connection, or null while there is none. */
 export type Choose = () => string | null
 
 export interface Client {
-  /** What went well: answers, echoes. */
+  /** The number of answers and echoes. */
   done(): number
-  /** How often it was asked to go, in words. */
+  /** How often the gate asked it to go, in the words of its protocol. */
   partings: string[]
-  /** What must not happen. */
+  /** Breaks, which must not happen. */
   losses: string[]
   stop(): Promise<void>
 }
@@ -56,7 +56,7 @@ export function requester(choose: Choose, port: number): Client {
   })
 }
 
-/** Resolves with whether the connection goes behind it. */
+/** Resolves true if the connection ends after the answer. */
 function request(to: { host: string; port: number; agent: http.Agent }, life: Life): Promise<boolean> {
   return new Promise((resolve) => {
     const asked = http.get({ ...to, path: '/work' }, (answer) => {
@@ -69,7 +69,7 @@ function request(to: { host: string; port: number; agent: http.Agent }, life: Li
       })
     })
     asked.once('error', (error: NodeJS.ErrnoException) => {
-      // A kept connection may be ended while nobody asks: who asks just then asks again, and nothing has been lost.
+      // The gate may end a kept connection between two requests: a request that meets the end is repeated, and nothing is lost.
       if (asked.reusedSocket && error.code === 'ECONNRESET') life.partings.push('ended while idle')
       else life.losses.push(`a request: ${error.code ?? error.message}`)
       resolve(true)
@@ -77,7 +77,7 @@ function request(to: { host: string; port: number; agent: http.Agent }, life: Li
   })
 }
 
-/** A message, its echo, a pause, and so on, until it is told to go. */
+/** A message, its echo, a pause, and so on, until the gate asks it to go. */
 export function talker(choose: Choose, port: number): Client {
   return client(choose, async (host, life) => {
     const socket = new WebSocket(`ws://${host}:${port}/`)

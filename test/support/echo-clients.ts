@@ -13,21 +13,21 @@ import { wsClient } from './websocket.ts'
 import type { Wire } from './wire.ts'
 
 export interface EchoClient {
-  /** The nth round trip; throws where the answer is another one, or none. */
+  /** The nth round trip; throws for a wrong answer, or none. */
   ask(nth: number): Promise<void>
-  /** Ends the connection as its protocol does; throws where the other side had ended it. */
+  /** Ends the connection as its protocol does; throws if the other side ended it first. */
   leave(): Promise<void>
 }
 
 export interface EchoClientOptions {
   port: number
-  /** Whose bytes: each client asks for others. */
+  /** The seed of the bytes: each client asks for others. */
   seed: number
   /** Path of the authority that is trusted; null speaks in the clear. */
   ca: string | null
 }
 
-/** Hundreds of them may share a process, and that a busy machine. */
+/** Hundreds of clients may share a process, and the process a busy machine. */
 const LONG = { withinMs: 60_000 }
 
 const open = (t: Test, { port, ca }: EchoClientOptions): Promise<Wire> =>

@@ -4,22 +4,22 @@
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 
 export interface Wait {
-  /** Milliseconds until the wait fails; WITHIN_MS unless told. */
+  /** Milliseconds until the wait fails; by default WITHIN_MS. */
   withinMs?: number
   /** Finishes the sentence "waited 5000 ms for ...". */
   what?: string
 }
 
-/** Long for what comes at once: a busy machine takes seconds for it. What may not come late is judged otherwise (stopwatch.ts). */
+/** Long for an event that comes at once, since a busy machine takes seconds for it. stopwatch.ts judges events that may not come late. */
 export const WITHIN_MS = 20_000
 
 const POLL_MS = 3
-/** The longer it has waited, the more seldom it looks, and no more seldom than this: hundreds of tests wait at a time, and each look costs. */
+/** The longest pause between two looks, which grow longer with the wait: hundreds of tests wait at a time, and each look costs. */
 const SELDOM_MS = 10
-/** The same of a look that asks somebody else, which costs both of them. */
+/** The same for a look that asks another process, which costs both of them. */
 const SELDOM_ASKED_MS = 150
 
-/** Looks every few milliseconds until `look` gives something truthy, and resolves with it. */
+/** Calls `look` every few milliseconds until it returns a truthy value, and resolves with that. */
 export async function eventually<T>(look: () => T | Promise<T>, wait: Wait = {}): Promise<NonNullable<T>> {
   const withinMs = wait.withinMs ?? WITHIN_MS
   const from = performance.now()
@@ -37,7 +37,7 @@ export async function eventually<T>(look: () => T | Promise<T>, wait: Wait = {})
   }
 }
 
-/** The promise, or an error that says what was waited for. */
+/** The promise, or an error that names the wait. */
 export async function within<T>(promise: Promise<T>, wait: Wait = {}): Promise<T> {
   const withinMs = wait.withinMs ?? WITHIN_MS
   const late = Promise.withResolvers<never>()

@@ -1,4 +1,4 @@
-// No test file is left out: each is of the unit ring, or included by itself.
+// No test file is left out: each belongs to the unit ring, or the runner includes it by itself.
 
 import { globSync, readFileSync } from 'node:fs'
 import { test } from 'tap'

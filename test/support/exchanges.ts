@@ -1,5 +1,5 @@
-// HTTP exchanges that are generated, to be put through a gate and through another proxy: the service must see the same request, and the client
-// the same answer, but for what a test names.
+// Generated HTTP exchanges, which a test sends through a gate and through another proxy: the service must get the same request, and the client
+// the same answer, except for the differences that a test names.
 
 import fc from 'fast-check'
 import type { Test } from 'tap'
@@ -10,7 +10,7 @@ import { connect } from './peers.ts'
 
 type Headers = [name: string, value: string][]
 
-/** Lower case, sorted, repeated ones joined: Node moves them about, and joins some. */
+/** Lower case, sorted, repeated ones joined: Node reorders them, and joins some. */
 function normal(headers: readonly (readonly [string, string])[], less: RegExp): Headers {
   const values = new Map<string, string[]>()
   for (const [name, value] of headers) {
@@ -40,7 +40,7 @@ const name = fc.constantFrom(
 )
 const headers = fc.array(fc.tuple(name, value), { maxLength: 6 })
 const body = fc.string({ maxLength: 60 }).map((text) => Buffer.from(text, 'utf8').toString('latin1'))
-/** http-proxy-3 resolves dots, joins slashes and drops an empty query; that paths arrive byte for byte has a test of its own. */
+/** http-proxy-3 resolves dots, joins slashes and drops an empty query; another test proves that paths arrive byte for byte. */
 const path = fc.stringMatching(/^[a-z0-9~=&-]{0,8}(\/[a-z0-9]{1,4}){0,2}(\?[a-z0-9=&]{1,6})?$/)
 const request = fc.record({
   method: methods,
@@ -62,7 +62,7 @@ const answer = fc.record({
 type Request = typeof request extends fc.Arbitrary<infer R> ? R : never
 type Given = typeof answer extends fc.Arbitrary<infer A> ? A : never
 
-/** Without those that come again although one of them is allowed. */
+/** Without repetitions of a header that may occur only once. */
 function onceOf(all: [string, string][], single: RegExp): [string, string][] {
   const seen = new Set<string>()
   return all.filter(
@@ -70,7 +70,7 @@ function onceOf(all: [string, string][], single: RegExp): [string, string][] {
   )
 }
 
-/** Node drops a second one of these; we pass it on as it is. */
+/** Node drops a second one of these; the gate passes it on as it is. */
 const singular = /^(authorization|user-agent|content-type|etag|location|server|if-.*|range|cookie|origin)$/i
 
 function requestText({ method, path, headers: all, body: given, isChunked }: Request): string {
@@ -119,18 +119,18 @@ interface Outcome {
 export interface Differences {
   request: RegExp
   answer: RegExp
-  /** Exchanges that are left out. */
+  /** True for exchanges that the test leaves out. */
   isLeftOut?: (request: Request, answer: Given) => boolean
 }
 
 export interface Exchanges {
   upstream: RecordingUpstream
   differences: Differences
-  /** What becomes of that exchange through the proxy at `port`. */
+  /** Sends that exchange through the proxy at `port`, and resolves with both sides of it. */
   through(port: number, request: Request, answer: Given): Promise<Outcome>
 }
 
-/** A service that answers as it is told, for one exchange at a time. */
+/** A service that answers as the test says, for one exchange at a time. */
 export async function exchanges(t: Test, differences: Differences): Promise<Exchanges> {
   let said: Given | null = null
   let seen: Seen | null = null
@@ -170,7 +170,7 @@ export async function exchanges(t: Test, differences: Differences): Promise<Exch
 
 const seed = process.env['SEED'] === undefined ? {} : { seed: Number(process.env['SEED']) }
 
-/** Holds so many generated exchanges through both proxies against each other. */
+/** Compares so many generated exchanges through both proxies. */
 export function compare(
   { through, differences }: Exchanges,
   ports: { ours: number; theirs: number },

@@ -1,4 +1,4 @@
-// Of a TAP stream on stdin, the tests that failed and the sum. Exits with 1 where one failed or the sum is missing.
+// A filter for TAP on stdin: prints the failed tests and the sum. Exits with 1 if a test failed or the sum is missing.
 
 import { createInterface } from 'node:readline'
 

@@ -13,11 +13,11 @@ interface Timer {
 }
 
 export interface FakeClock extends Clock {
-  /** Runs what falls due in the next `ms`, in order, each at its own now(). `pass(0)` runs what is overdue. */
+  /** Runs the callbacks that fall due in the next `ms`, in order, each at its own now(). `pass(0)` runs overdue ones. */
   pass(ms: number): Promise<void>
-  /** The process stood still: `ms` went by and nothing ran. What fell due runs late, once, at the next `pass`. */
+  /** The process stood still: `ms` went by and nothing ran. Callbacks that fell due run late, once, at the next `pass`. */
   freeze(ms: number): void
-  /** Calls `run` at the next poll: after the due ticks, before `nextTurn`. For what waited in the kernel. */
+  /** Calls `run` at the next poll: after the due ticks, before `nextTurn`. For bytes that waited in the kernel. */
   arrive(run: () => void): void
   /** Moves the wall clock alone, forward or back. */
   jumpWall(ms: number): void
@@ -33,7 +33,7 @@ export function fakeClock(options: { now?: number; wall?: number } = {}): FakeCl
   let arrivals: (() => void)[] = []
 
   function arm(ms: number, isRepeated: boolean, run: () => void): () => void {
-    // As setInterval and setTimeout: whole milliseconds, at least one, and 1 ms for what does not fit 31 bits.
+    // As setInterval and setTimeout: whole milliseconds, at least one, and 1 ms for a time that does not fit 31 bits.
     const delayMs = ms >= 1 && ms <= 2 ** 31 - 1 ? Math.trunc(ms) : 1
     const timer: Timer = { at: now + delayMs, everyMs: isRepeated ? delayMs : null, run }
     timers.add(timer)
@@ -49,7 +49,7 @@ export function fakeClock(options: { now?: number; wall?: number } = {}): FakeCl
   function fire(timer: Timer): void {
     if (timer.everyMs === null) timers.delete(timer)
     timer.run()
-    // From now, as Node does it: missed ticks are not caught up with.
+    // From now, as Node does it: it does not catch up with missed ticks.
     if (timer.everyMs === null || !timers.delete(timer)) return
     timer.at = now + timer.everyMs
     timers.add(timer)

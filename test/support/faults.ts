@@ -1,11 +1,11 @@
-// What a test may bring on a worker (faulty-thread.ts).
+// The faults that a test may cause in a worker (faulty-thread.ts).
 
 export const FAULTS = 'faults of tests'
 
 export type EndKind = 'throw' | 'hang' | 'heap' | 'exit'
 export type Fault =
   | { worker: number; kind: EndKind }
-  /** It stands still, as one that gets no turn of a core, until that word is not 0. */
+  /** The worker stands still, as one that gets no turn of a core, until that word is not 0. */
   | { worker: number; kind: 'still'; until: Int32Array }
 
 export const faultyThread = new URL('./faulty-thread.ts', import.meta.url)

@@ -1,5 +1,5 @@
-// Loaded by NODE_OPTIONS into each thread of the built program: a worker that finds the file of a fault takes it away, and has the fault. Of
-// several only one can take it, so each file is one fault.
+// A module that NODE_OPTIONS loads into each thread of the built program: a worker that finds the file of a fault removes it, and has the fault.
+// Only one of several workers can remove it, so each file is one fault.
 
 import { existsSync, unlinkSync } from 'node:fs'
 import { isMainThread } from 'node:worker_threads'

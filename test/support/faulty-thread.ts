@@ -1,4 +1,4 @@
-// A worker's thread on which a test can bring what may befall one: over a BroadcastChannel, which any thread of the process hears.
+// A worker's thread in which a test can cause a fault: by a BroadcastChannel, which reaches every thread of the process.
 
 import { workerData } from 'node:worker_threads'
 import '../../src/gate/thread.ts'

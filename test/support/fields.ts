@@ -1,11 +1,11 @@
-// Headers as pairs, which is how tests write and compare them.
+// Headers as pairs, the form in which tests write and compare them.
 
 import type { Field, Fields } from '../../src/http1/fields.ts'
 import { Fields as Parsed } from '../../src/http1/fields.ts'
 
 export type Header = readonly [name: string, value: string]
 
-/** As if they had been read. */
+/** As if the parser had read them. */
 export function fieldsOf(headers: readonly Header[]): Fields {
   const text = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('')
   return new Parsed(text, 0, text.length)

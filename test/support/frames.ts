@@ -1,4 +1,4 @@
-// WebSocket frames as bytes, the invalid ones too. It shares no code with what it tests, nor with `ws`.
+// WebSocket frames as bytes, invalid ones too. This file shares no code with the scanner that it tests, nor with `ws`.
 
 import { randomBytes } from 'node:crypto'
 
@@ -8,11 +8,11 @@ export interface FrameSpec {
   /** A name, or any number of four bits. */
   opcode: keyof typeof opcodes | number
   payload?: Uint8Array | string
-  /** True unless told. */
+  /** By default true. */
   fin?: boolean
   /** Three bits: 4 is RSV1. */
   rsv?: number
-  /** True for a random mask, or its four bytes. No mask unless told. */
+  /** True for a random mask, or its four bytes. By default no mask. */
   mask?: boolean | Uint8Array
   /** Writes the length in that many bits, though fewer would do (or, cut off, though more are needed). */
   lengthBits?: 7 | 16 | 64
@@ -36,7 +36,7 @@ export function encodeFrame(spec: FrameSpec): Buffer {
   return Buffer.concat([head, mask, unmask(payload, mask)])
 }
 
-/** The payload of a close frame. */
+/** The payload of a Close frame. */
 export function closePayload(code: number, reason = ''): Buffer {
   const payload = Buffer.alloc(2 + Buffer.byteLength(reason))
   payload.writeUInt16BE(code)
@@ -54,7 +54,7 @@ export interface Frame {
   /** Unmasked. */
   payload: Buffer
   lengthBits: 7 | 16 | 64
-  /** Of a close frame: its code, 1005 when it has none, and its text. */
+  /** Of a Close frame: its code, 1005 without one, and its text. */
   code?: number
   reason?: string
 }
@@ -63,7 +63,7 @@ const names = new Map<number, keyof typeof opcodes>(
   Object.entries(opcodes).map(([name, value]) => [value, name as keyof typeof opcodes]),
 )
 
-/** Cuts a stream into frames, whatever their size and however they come. */
+/** Cuts a stream into frames of any size, in whatever pieces they come. */
 export class FrameReader {
   /** Bytes of a frame that is not complete. */
   rest: Buffer = Buffer.alloc(0)

@@ -1,5 +1,5 @@
-// A real gate in this process, on ports of the system's choice, with the log lines it wrote and a check that nothing is
-// left of it.
+// A real gate in this process, on ports that the system chooses, with its log lines and a check that it leaves nothing
+// behind.
 
 import type { Test } from 'tap'
 import { systemClock } from '../../src/core/clock.ts'
@@ -26,24 +26,24 @@ export interface Gate {
   adminPort: number
   /** The end-of-connection lines so far, as objects. */
   lines: Array<Record<string, unknown>>
-  /** The nth end of a connection, from 0, once it is there. */
+  /** Resolves with the nth end of a connection, from 0. */
   end(
     nth?: number,
   ): Promise<Pick<Close, 'reason' | 'side' | 'phase'> & { detail?: string; line: Record<string, unknown> }>
-  /** The only open connection that is a conversation: a stream of HTTP/2, not what carries it. */
+  /** The only open connection that is a conversation: a stream of HTTP/2, not its connection. */
   open(): Connection
   metrics(): Promise<string>
-  /** A drain without delay or spread; what is left after `timeoutMs` is reset. */
+  /** A drain without delay or spread; after `timeoutMs` the gate resets the remaining connections. */
   drain(timeoutMs: number): Promise<DrainResult>
-  /** Reloads to other listeners, given as at the start; the same address, which is any port, keeps its socket. */
+  /** Reloads to other listeners, given as at the start; the same address, port 0, keeps its socket. */
   reload(listeners: string[], top?: string): Promise<ReloadResult>
-  /** What the configuration file says from now on, until the next reload reads it. */
+  /** Writes the configuration file, for the next reload to read. */
   hold(listeners: string[], top?: string): void
-  /** Reloads to this file, whatever it says. */
+  /** Reloads to this text, valid or not. */
   reloadText(text: string): Promise<ReloadResult>
 }
 
-/** The file of a gate in a test, which sees every end. */
+/** The configuration file of a gate in a test, with a log of every end. */
 export function yamlOf(listeners: string[], top = ''): string {
   const log = 'log: { probes: true }'
   const head = /^log:/m.test(top) ? top : top === '' ? log : `${log}\n${top}`
@@ -53,7 +53,7 @@ export function yamlOf(listeners: string[], top = ''): string {
     .join('')}`
 }
 
-/** A configuration file that a test holds in its hands. */
+/** A configuration file in memory, which the test writes. */
 class HeldSource implements ConfigSource<Config> {
   readonly file = 'test.yaml'
   text = ''

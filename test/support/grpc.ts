@@ -1,4 +1,4 @@
-// A gRPC service and its callers, by the library of others (@grpc/grpc-js). Messages are bytes, so no .proto is needed.
+// A gRPC service and its callers, by @grpc/grpc-js. Messages are bytes, so no .proto is needed.
 
 import * as grpc from '@grpc/grpc-js'
 import type { Test } from 'tap'
@@ -43,9 +43,9 @@ export interface Caller extends grpc.Client {
 
 export interface GrpcService {
   port: number
-  /** What it was told of each call, in order. */
+  /** The metadata of each call, in order. */
   calls: Array<{ method: string; metadata: grpc.Metadata; deadline: grpc.Deadline }>
-  /** Methods of calls that their callers gave up. */
+  /** Methods of calls that their callers cancelled. */
   cancelled: string[]
   /** Calls of `chat` that are open. */
   chats: Array<grpc.ServerDuplexStream<Bytes, Bytes>>
@@ -55,13 +55,13 @@ export interface GrpcService {
 export interface GrpcServiceOptions {
   options?: grpc.ServerOptions
   credentials?: grpc.ServerCredentials
-  /** Chats are not read: the windows of their streams stay as they are. */
+  /** The service does not read chats: the windows of their streams stay as they are. */
   readsNoChat?: boolean
 }
 
 /**
- * unary gives its message back, download as many messages as the first word of its message says, each of as many bytes as the second says;
- * upload the number of bytes that came; chat each message as it comes, but for `error`, which ends it with DATA_LOSS.
+ * unary returns its message; download returns as many messages as the first word of its message says, each of as many bytes as the second says;
+ * upload returns the number of bytes that came; chat returns each message as it comes, except `error`, which ends it with DATA_LOSS.
  */
 export async function grpcService(
   t: Test,
@@ -146,7 +146,7 @@ export function grpcCaller(
   const caller = new Client(`localhost:${port}`, credentials, {
     'grpc.max_receive_message_length': -1,
     'grpc.enable_retries': 0,
-    // Its own, not one that another caller of the process uses.
+    // A connection of its own, not one that another caller of the process uses.
     'grpc.use_local_subchannel_pool': 1,
     ...options,
   }) as unknown as Caller

@@ -1,4 +1,4 @@
-// A client of HTTP/2, of Node's making: in the clear by prior knowledge, or over TLS by ALPN.
+// A client of HTTP/2, by Node: in the clear by prior knowledge, or over TLS by ALPN.
 
 import type { Test } from 'tap'
 import { once } from 'node:events'
@@ -33,7 +33,7 @@ export async function h2Connect(
   return session
 }
 
-/** A connection to `url`, once it has had so many streams at once, which were all served; null if it was refused. */
+/** A connection to `url`, after so many streams at once, all of them served; null if the gate refused it. */
 export async function h2Comes(
   t: Test,
   url: string,
@@ -58,11 +58,11 @@ export interface H2Answer {
   headers: IncomingHttpHeaders
   body: string
   trailers: IncomingHttpHeaders | null
-  /** The code of the RST_STREAM; 0 where the answer came to its end. */
+  /** The code of the RST_STREAM; 0 for an answer that came to its end. */
   code: number
 }
 
-/** Sends a request, and resolves with its answer once the stream is closed; headers that did not come are status 0. */
+/** Sends a request, and resolves with its answer once the stream is closed; without headers its status is 0. */
 export async function h2Ask(
   session: ClientHttp2Session,
   headers: OutgoingHttpHeaders = {},

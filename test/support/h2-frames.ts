@@ -1,4 +1,4 @@
-// HTTP/2 frames and header blocks by hand, right or wrong as the test has them.
+// HTTP/2 frames and header blocks by hand, right or wrong as the test chooses.
 
 export const kinds = {
   DATA: 0,
@@ -43,7 +43,7 @@ export interface H2Frame {
   payload: Buffer
 }
 
-/** `length` in its header may be a lie. */
+/** `length` in its header may be false. */
 export function frame(
   type: number,
   flags = 0,
@@ -118,7 +118,7 @@ function text(value: string): Buffer {
   return Buffer.concat([integer(bytes.length, 7), bytes])
 }
 
-/** Literal fields without indexing, byte for byte as they are given: whatever may not stand there can. */
+/** Literal fields without indexing, byte for byte as given, forbidden ones included. */
 export function literals(...fields: Field[]): Buffer {
   return Buffer.concat(
     fields.map(([name, value]) => Buffer.concat([Buffer.from([0]), text(name), text(value)])),
@@ -140,7 +140,7 @@ export function tableSize(bytes: number): Buffer {
   return integer(bytes, 5, 0x20)
 }
 
-/** Fields of an ordinary request; those given replace or follow them. */
+/** The fields of an ordinary request; the given ones replace or follow them. */
 export function request(more: Record<string, string> = {}, rest: Field[] = []): Field[] {
   const pseudo: Record<string, string> = {
     ':method': 'GET',
@@ -158,7 +158,7 @@ export function request(more: Record<string, string> = {}, rest: Field[] = []): 
 
 export const GET = literals(...request())
 
-/** Takes frames out of a stream that comes in pieces. */
+/** Cuts frames out of a stream that comes in pieces. */
 export class FrameReader {
   #rest: Buffer = Buffer.alloc(0)
   readonly #onFrame: (frame: H2Frame) => void

@@ -1,4 +1,4 @@
-// A client of HTTP/2 by hand: sends whatever frames it is given, in whatever order, and keeps what came. It answers nothing by itself but SETTINGS.
+// A client of HTTP/2 by hand: sends the frames of the test in any order, and keeps those that come. By itself it answers only SETTINGS.
 
 import http2 from 'node:http2'
 import { duplexPair, type Duplex } from 'node:stream'
@@ -19,15 +19,15 @@ export interface H2Answer {
   trailers: Headers | null
 }
 
-/** What became of a stream: an answer to its end, or the code of its RST_STREAM. */
+/** The end of a stream: a complete answer, or the code of its RST_STREAM. */
 export type StreamEnd = H2Answer | { reset: number }
 
 export interface RawOptions {
   /** Path of the authority that is trusted: over TLS. */
   ca?: string
-  /** Sent first, less the preface; by default windows so large that nobody waits for them. */
+  /** The first bytes after the preface; by default windows so large that no stream waits for them. */
   settings?: Buffer | null
-  /** Only the connection stands, not a byte is sent. */
+  /** The client only connects, and sends no byte. */
   isSilent?: boolean
 }
 
@@ -35,7 +35,7 @@ const WIDE = Buffer.concat([
   h2.settings([h2.SETTING.INITIAL_WINDOW_SIZE, 0x7fff_ffff], [h2.SETTING.ENABLE_PUSH, 0]),
   h2.windowUpdate(0, 0x3fff_ffff),
 ])
-/** What is kept of the payload of a DATA frame for `frames`; bodies are whole. */
+/** The bytes of a DATA frame's payload that `frames` keeps; bodies are whole. */
 const KEPT_FRAMES = 20_000
 
 interface Stream {
@@ -49,15 +49,15 @@ interface Stream {
 
 export class RawH2 {
   readonly wire: Wire
-  /** All that came, in order. */
+  /** All frames that came, in order. */
   readonly frames: h2.H2Frame[] = []
-  /** Of frames by kind. */
+  /** The number of frames by kind. */
   readonly counts = new Map<number, number>()
   #nextStream = 1
   readonly #streams = new Map<number, Stream>()
   readonly #decoder = new BlockDecoder()
   #block: { stream: number; flags: number; pieces: Buffer[] } | null = null
-  /** Blocks are decoded in their order. */
+  /** Decodes blocks in their order. */
   #decoded: Promise<unknown> = Promise.resolve()
   #wake = Promise.withResolvers<void>()
   readonly #reader = new h2.FrameReader((frame) => this.#onFrame(frame))
@@ -128,7 +128,7 @@ export class RawH2 {
     }
   }
 
-  /** All that was sent before has been looked at: the answer to a ping of its own. False if the connection ends first. */
+  /** Resolves true once the gate has read all earlier frames: it has answered a ping sent after them. False if the connection ends first. */
   async ping(wait: Wait = {}): Promise<boolean> {
     const payload = Buffer.from(String(Math.random()).slice(2, 10).padEnd(8, '0'))
     void this.send(h2.ping(payload))
@@ -250,14 +250,14 @@ export class RawH2 {
 const { END_HEADERS, END_STREAM } = h2
 const OK = h2.literals([':status', '200'])
 
-/** The field :status comes first; nghttp2 writes what the static table does not have (1xx) with a name of it, and digits as they are or by Huffman. */
+/** The field :status comes first; nghttp2 writes a value that the static table lacks (1xx) with a name from it, and digits as they are or by Huffman. */
 function isInterim(block: Buffer): boolean {
   const [first, length, digit] = block
   if (first === undefined || first >= 0x80 || (first & 0x0f) !== 8) return false
   return (length! & 0x80) === 0 ? digit === 0x31 : digit! >> 3 === 0b00001
 }
 
-/** Header blocks read by a client of Node's own, which is told that they answer requests of its. */
+/** Decodes header blocks by a client of Node's, for which they answer requests of its own. */
 class BlockDecoder {
   readonly #session: http2.ClientHttp2Session
   readonly #server: Duplex
@@ -288,7 +288,7 @@ class BlockDecoder {
     if (!isTrailers) stream.once('response', (fields) => came.resolve({ ...fields }))
     stream.resume()
     setImmediate(() => {
-      // The block of an interim answer ends no stream; of any other it is all that the client of Node's gets.
+      // The block of an interim answer ends no stream; of any other answer Node's client gets only the block.
       const head = h2.headers(id, OK, END_HEADERS)
       const isEnd = isTrailers || !isInterim(block)
       if (isTrailers) this.#server.write(head)

@@ -1,4 +1,4 @@
-// Services that speak HTTP/2 without asking first (prior knowledge), each with what it saw.
+// Services that speak HTTP/2 by prior knowledge, each with a record of what it received.
 
 import http2 from 'node:http2'
 import type net from 'node:net'
@@ -9,10 +9,10 @@ import type { Upstream } from './peers.ts'
 export interface H2Service {
   port: number
   server: http2.Http2Server
-  /** Of all that came, in order. */
+  /** Of all requests, in order. */
   sessions: http2.ServerHttp2Session[]
   streams: http2.ServerHttp2Stream[]
-  /** Codes of RST_STREAM that came, and of streams that ended well, in the order of their ends. */
+  /** Codes of received RST_STREAM frames, and of streams that ended well, in the order of their ends. */
   ended: number[]
 }
 
@@ -23,7 +23,7 @@ export type OnStream = (
   raw: string[],
 ) => void
 
-/** Until the end of the test. */
+/** Runs until the end of the test. */
 export async function h2Service(
   t: Test,
   onStream: OnStream,
@@ -102,7 +102,7 @@ export interface SeenFrame {
   payload: Buffer
 }
 
-/** Greets, and writes frames by hand for each request; what else comes is the test's. */
+/** Sends its preface, and writes frames by hand for each request; the test handles all other frames. */
 export async function rawH2Service(
   t: Test,
   onRequest: (send: (bytes: Buffer) => void, stream: number) => void,

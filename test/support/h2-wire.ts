@@ -1,4 +1,4 @@
-// A stream of HTTP/2 as a wire: the client end of a conversation, with a connection of its own under it.
+// A stream of HTTP/2 as a wire: the client end of a conversation, over a connection of its own.
 
 import type { Test } from 'tap'
 import { connect as connectTcp } from 'node:net'
@@ -10,14 +10,14 @@ import { Wire } from './wire.ts'
 import type { WireOptions } from './wire.ts'
 
 export interface H2Wire extends Wire {
-  /** What the connection goes over. */
+  /** The socket of the connection. */
   raw: Socket
   stream: ClientHttp2Stream
   /** The head of the answer. */
   answer: Promise<IncomingHttpHeaders>
 }
 
-/** Opens a stream with this head, in the clear; resolves once the gate has told that it serves extended CONNECT. */
+/** Opens a stream with this head, in the clear; resolves once the gate has announced extended CONNECT. */
 export async function h2Wire(
   t: Test,
   port: number,

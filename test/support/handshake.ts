@@ -1,4 +1,4 @@
-// The two heads of a WebSocket handshake, right or as wrong as a test wants them.
+// The two heads of a WebSocket handshake, right or wrong as the test chooses.
 
 import { createHash, randomBytes } from 'node:crypto'
 import type { Head } from './http.ts'
@@ -9,7 +9,7 @@ export const acceptOf = (key: string): string =>
 
 export interface HandshakeOptions {
   path?: string
-  /** In place of those of the same name, or after the others; null takes one away. */
+  /** Replace headers of the same name, or follow the others; null removes one. */
   headers?: Record<string, string | null>
   method?: string
   version?: string

@@ -1,5 +1,5 @@
-// HTTP peers: an upstream that reads strictly, records every request byte for byte and calls what it cannot read a
-// problem, and a client by hand that reads one answer after the other. The upstream is the oracle: what it has seen is
+// HTTP peers: an upstream that reads strictly, records every request byte for byte and reports unreadable bytes as a
+// problem, and a client by hand that reads one answer after the other. The upstream is the oracle: its record is
 // what a gate let through.
 
 import type { Test } from 'tap'
@@ -17,16 +17,16 @@ export interface Seen extends Head {
   body: Buffer
   trailers: Array<[string, string]>
   wire: Wire
-  /** Which connection it came by, from 0, and its place on that, from 0. */
+  /** The number of its connection, from 0, and its place on that, from 0. */
   connection: number
   nth: number
 }
 
 export interface RecordingUpstream extends Upstream {
   requests: Seen[]
-  /** Bytes that were no request. */
+  /** Bytes that are no request. */
   problems: string[]
-  /** The nth request, from 0, once it is there. */
+  /** Resolves with the nth request, from 0. */
   request(nth?: number): Promise<Seen>
 }
 
@@ -35,7 +35,7 @@ export const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
 const fine: Respond = ({ method }) => (method === 'HEAD' ? OK.slice(0, -2) : OK)
 const LONG = { withinMs: 120_000 }
 
-/** Answers each request with what `respond` returns, or leaves it to that. `respond` is called once the body is there. */
+/** Answers each request with the text that `respond` returns, or lets `respond` answer. Calls it once the body is complete. */
 export async function recordingUpstream(
   t: Test,
   respond: Respond = fine,
@@ -184,7 +184,7 @@ export function chunked(...pieces: string[]): string {
   return `${pieces.map((piece) => `${piece.length.toString(16)}\r\n${piece}\r\n`).join('')}0\r\n\r\n`
 }
 
-/** Fails the test with whatever is thrown where nobody catches: one request must never take the process down. */
+/** Fails the test at an uncaught error: one request must never end the process. */
 export function watchCrashes(t: Test): void {
   const seen: string[] = []
   const note = (error: unknown): void => void seen.push(String((error as Error).stack ?? error))

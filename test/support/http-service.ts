@@ -1,4 +1,4 @@
-// Services of Node's own http: what a legacy application behind the gate is made of.
+// Services by Node's own http, as a typical legacy application behind the gate.
 
 import { once } from 'node:events'
 import { createServer } from 'node:http'
@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
 import { sha256 } from './bytes.ts'
 
-/** Its port, on loopback. It ends with the test, and its connections with it. */
+/** Returns its port, on loopback. The service and its connections end with the test. */
 export async function httpService(t: Test, serve: RequestListener): Promise<number> {
   const server = createServer(serve).listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -18,7 +18,7 @@ export async function httpService(t: Test, serve: RequestListener): Promise<numb
   return (server.address() as AddressInfo).port
 }
 
-/** `/big` is answered with these bytes, `/cut` with a part of what was announced, the rest with what came: method, target, framing and digest. */
+/** Answers `/big` with these bytes, `/cut` with a part of the announced length, other targets with the request's method, target, framing and digest. */
 export const tellsWhatCame =
   (big: Buffer): RequestListener =>
   (request, response) => {

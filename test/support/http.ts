@@ -1,4 +1,4 @@
-// HTTP by hand: bytes in, bytes out, and what they say read without a library, so that a wrong answer is seen as it is.
+// HTTP by hand: bytes in, bytes out, and a reader without a library, so that a test sees a wrong answer as it is.
 
 import type { Test } from 'tap'
 import { within } from './eventually.ts'
@@ -11,9 +11,9 @@ export interface Head {
   line: string
   /** In order, names as written. */
   headers: [name: string, value: string][]
-  /** The value of that name in any case; several joined with ", "; null when absent. */
+  /** The value of that name in any letter case; several joined with ", "; null when absent. */
   header(name: string): string | null
-  /** How many bytes it takes, the empty line included. */
+  /** Its length in bytes, the empty line included. */
   length: number
 }
 
@@ -42,16 +42,16 @@ export function parseHead(bytes: Buffer): Head | null {
 export interface Answer extends Head {
   status: number
   body: Buffer
-  /** The body came to its end: its length, its last chunk, or for one that ends with the connection always true. */
+  /** The body is complete: by its length or its last chunk; always true for one that ends with the connection. */
   isWhole: boolean
   /** Status of the 1xx answers before it. */
   interim: number[]
-  /** What follows the answer: the next one, or bytes that belong nowhere. */
+  /** The bytes after the answer: the next one, or stray bytes. */
   rest: Buffer
 }
 
 export interface AnswerTo {
-  /** Of the request that it answers; a HEAD has no body. */
+  /** The method of its request; an answer to HEAD has no body. */
   method?: string
 }
 
@@ -107,7 +107,7 @@ function readChunks(bytes: Buffer): Body {
 export interface RawAnswer {
   bytes: Buffer
   closed: Closed
-  /** How long this process lived through until the connection was closed. */
+  /** The time that this process ran until the connection was closed. */
   livedMs: number
 }
 
@@ -117,7 +117,7 @@ export interface RequestOptions {
   half?: boolean
 }
 
-/** Sends the bytes on a connection of their own, and collects all that comes until the other side closes it. */
+/** Sends the bytes on a connection of their own, and collects all bytes until the other side closes it. */
 export async function requestRaw(
   t: Test,
   port: number,

@@ -1,5 +1,5 @@
-// The table of README.md: peers that are slow, quiet or gone in a proper way, and that a gate must not kill nor cut, on every transport. Each
-// cell is a test of test/wire/innocents-*.test.ts, or has a word why there is none; README.md prints the same table, and a test compares.
+// The table of README.md: peers that are slow, quiet or have ended properly, and that a gate must neither kill nor cut, on every transport. Each
+// cell is a test of test/wire/innocents-*.test.ts, or has the reason for which there is none; a test compares README.md with this table.
 
 import type { Test } from 'tap'
 import { eventually } from './eventually.ts'
@@ -10,7 +10,7 @@ import type { Line, Peer, Transport } from './transports.ts'
 export interface Innocent {
   title: string
   on: readonly Transport[]
-  /** Why it is not tried on the others. */
+  /** The reason for which the others have no test. */
   otherwise?: string
 }
 
@@ -46,8 +46,8 @@ export function innocentsTable(): string {
 export const LIMIT_MS = 400
 export const shortDeadlines = `deadlines: { write: ${LIMIT_MS}ms, close: ${LIMIT_MS}ms, halfClose: ${LIMIT_MS}ms, request: ${LIMIT_MS}ms, response: ${LIMIT_MS}ms }`
 /**
- * For readers that are slow: Linux opens a window that was full only by a sixteenth of the buffer, some hundred kilobytes on loopback, so
- * that a slow reader is seen to take something a few times a second at the most, less on a busy machine.
+ * For slow readers: Linux opens a full window only by a sixteenth of the buffer, some hundred kilobytes on loopback, so that the gate
+ * sees a slow reader take bytes a few times a second at the most, and less often on a busy machine.
  */
 export const SLOW_MS = 1500
 export const slowDeadlines = shortDeadlines.replaceAll(`${LIMIT_MS}ms`, `${SLOW_MS}ms`)
@@ -70,7 +70,7 @@ export async function endOf(gate: Gate): Promise<Awaited<ReturnType<Gate['end']>
 
 const isConversation = (line: Record<string, unknown>): boolean => line['protocol'] !== 'h2'
 
-/** Both ends say goodbye in the transport's words, and the gate calls it a normal end. */
+/** Both ends finish as the transport does, and the gate records a normal end. */
 export async function partsWell(t: Test, { gate, client, service }: Line, last: Peer): Promise<void> {
   const first = last === client ? service : client
   await eventually(() => last.isWhole || last.wire.outcome !== null, {
@@ -89,7 +89,7 @@ export interface Policy {
   /** Finishes the title of a test. */
   title: string
   keys?: string
-  /** Once the data is on its way. */
+  /** Called once the data is under way. */
   meet?: (line: Line) => unknown
 }
 
@@ -100,7 +100,7 @@ export interface Policy {
 export const sipMs = (transport: Transport, side: 'client' | 'service'): number =>
   side === 'client' && /(tls|h2)$/.test(transport) ? 8 : 35
 
-/** What may meet data under way without harm to it. */
+/** Events that must not harm data under way. */
 export const policies: readonly Policy[] = [
   { title: '' },
   { title: ', under a limit of bytes', keys: 'limits: { bytes: { rate: 4MiB, burst: 256KiB } }' },

@@ -1,11 +1,11 @@
-// Ends a worker's thread from outside, wherever it is: between any two steps of what it does. Import it before a gate is started.
+// Ends a worker's thread from outside, between any two steps of its work. Import it before a gate starts.
 
 import type { Worker, WorkerOptions } from 'node:worker_threads'
 
 const threads = process.getBuiltinModule('node:worker_threads')
 const running = new Map<string, Worker>()
 
-// A gate's thread is made by the class that stands here at that moment.
+// The gate makes its thread by the class that this module holds at that moment.
 threads.Worker = class extends threads.Worker {
   constructor(file: string | URL, options: WorkerOptions = {}) {
     super(file, options)

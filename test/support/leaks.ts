@@ -1,4 +1,4 @@
-// What the process holds: handles that keep the event loop awake, and descriptors.
+// The resources of the process: handles that keep the event loop awake, and descriptors.
 
 import type { Test } from 'tap'
 import { once } from 'node:events'
@@ -7,7 +7,7 @@ import net from 'node:net'
 import { kernelQueue } from '../../src/endpoint/kernel-queue.ts'
 import { eventually } from './eventually.ts'
 
-// The first socket of a process leaves /dev/null open for ever (libuv's reserve for EMFILE), no leak: open it now.
+// The first socket of a process leaves /dev/null open for ever (libuv's reserve for EMFILE), which is no leak: open it now.
 const first = net.createServer().listen(0, '127.0.0.1')
 await once(first, 'listening')
 first.close()
@@ -17,7 +17,7 @@ watch('.', { persistent: false }).close()
 // And the look into the kernel keeps its tables open.
 await kernelQueue.prepare()
 
-/** How many of each kind; `fd` is the number of open descriptors. */
+/** The number of each kind; `fd` is the number of open descriptors. */
 export type Resources = Record<string, number>
 
 export function resources(): Resources {
@@ -26,14 +26,14 @@ export function resources(): Resources {
   return held
 }
 
-/** One line for each kind of which there are more than before, such as `TCPSocketWrap: 2 before, 3 now`. */
+/** One line for each kind that has grown, such as `TCPSocketWrap: 2 before, 3 now`. */
 export function leaks(before: Resources, now: Resources = resources()): string[] {
   return Object.entries(now)
     .filter(([kind, count]) => count > (before[kind] ?? 0))
     .map(([kind, count]) => `${kind}: ${before[kind] ?? 0} before, ${count} now`)
 }
 
-/** Waits until no more is held than before; fails with the difference. */
+/** Waits until the process holds no more than before; fails with the difference. */
 export async function assertNoLeaks(
   t: Test,
   before: Resources,
@@ -45,7 +45,7 @@ export async function assertNoLeaks(
   t.ok(clean, 'nothing is held that was not held before', { diagnostic: !clean, leaks: found })
 }
 
-/** The first line of a wire test: once all that is registered later was torn down, more held than now fails the test. */
+/** The first line of a wire test: after all later teardowns, the test fails if the process holds more than now. */
 export function watchLeaks(t: Test, options: { withinMs?: number } = {}): void {
   const before = resources()
   t.teardown(async () => {

@@ -1,15 +1,15 @@
 // An Endpoint without a socket. The test is its peer: it feeds bytes, FIN and RST, and says how many bytes are taken.
-// As with a socket, a paused one is blind (FIN and RST wait behind the bytes), what was read is overwritten once
-// the owner returns, `queued` falls only when a whole write is through, and the owner is never called from within
-// `write`, `resume`, `end` or `close`: what they cause comes a microtask later.
+// As with a socket, a paused one is blind (FIN and RST wait after the bytes), the next read overwrites the bytes once
+// the owner returns, `queued` falls only when a whole write is complete, and the endpoint never calls the owner from within
+// `write`, `resume`, `end` or `close`: their effects come a microtask later.
 
 import type { Manner, PeerSide } from '../../src/core/close.ts'
 import type { Endpoint, EndpointOwner, LookedAt } from '../../src/endpoint/endpoint.ts'
 
 export interface MemoryOptions {
-  /** The most that one read brings; 64 KiB unless told. */
+  /** The most that one read brings; by default 64 KiB. */
   readBytes?: number
-  /** Bytes that the peer takes before it stalls; Infinity unless told. */
+  /** Bytes that the peer takes before it stalls; by default Infinity. */
   takes?: number
 }
 
@@ -22,22 +22,22 @@ export class MemoryEndpoint implements Endpoint {
   isPaused = true
   /** Our half was ended. */
   isEnding = false
-  /** RST follows what is queued. */
+  /** RST follows the queue. */
   #isDelivering = false
   /** The manners of the calls of `close` that found it open. */
   readonly closes: Manner[] = []
   keepAliveMs: number | null = null
-  /** Bytes that the kernel took and the peer has not yet: part of `unacked` as they were when last measured. */
+  /** Bytes that the kernel has taken and the peer has not, as last measured: part of `unacked`. */
   inKernel = 0
   #seenInKernel = 0
-  /** Of those, what has reached the host of the peer. */
+  /** Of those, the bytes that have reached the peer's host. */
   unreadByPeer = 0
   readonly #looked = { unacknowledged: 0, unread: 0, looks: 0 }
   /** How often the owner looked closer. */
   measured = 0
-  /** Where looking closer is possible, how many looks have come back. */
+  /** Where the owner can look closer, the number of finished looks. */
   measurements = Number.POSITIVE_INFINITY
-  /** What the peer took; `gotFin` and `gotReset` say how it saw us end. */
+  /** Bytes that the peer took; `gotFin` and `gotReset` say how it saw us end. */
   readonly #got: Buffer[] = []
   gotFin = false
   gotReset = false
@@ -48,7 +48,7 @@ export class MemoryEndpoint implements Endpoint {
   readonly #inbox: Buffer[] = []
   #peerEnd: 'fin' | NodeJS.ErrnoException | null = null
   #hasReadEnd = false
-  /** The write in progress: its size, and its bytes that were not taken. */
+  /** The write in progress: its size, and its bytes that the peer has not taken. */
   #writeSize = 0
   #writing: Buffer[] = []
   #waiting: Buffer[] = []
@@ -75,7 +75,7 @@ export class MemoryEndpoint implements Endpoint {
     this.#read()
   }
 
-  /** The peer resets: seen behind the bytes that came before it; after its FIN, at once. */
+  /** The peer resets: the owner sees it after the earlier bytes; after the peer's FIN, at once. */
   rst(code = 'ECONNRESET'): void {
     const error = Object.assign(new Error(`read ${code}`), { code })
     if (this.#hasReadEnd) return this.#destroy(error)
@@ -88,7 +88,7 @@ export class MemoryEndpoint implements Endpoint {
     this.#destroy(null)
   }
 
-  /** The peer takes `n` bytes more than it has; returns how many of them were waiting. */
+  /** The peer takes `n` more bytes; returns how many of them were waiting. */
   take(n: number): number {
     const before = this.unacked
     this.#takes += n
@@ -124,7 +124,7 @@ export class MemoryEndpoint implements Endpoint {
     })
   }
 
-  /** `unacknowledged` is what is in the kernel, less what lies unread. */
+  /** `unacknowledged` is the bytes in the kernel, less the unread ones. */
   look(): LookedAt {
     queueMicrotask(() => {
       this.#looked.looks++
@@ -223,7 +223,7 @@ export class MemoryEndpoint implements Endpoint {
     this.#writeSize = sizeOf(chunks)
   }
 
-  /** True when nothing of the write in progress is left. */
+  /** True when the write in progress is complete. */
   #takeWriting(): boolean {
     while (this.#writing.length > 0 && this.#takes > 0) {
       const chunk = this.#writing.shift()!

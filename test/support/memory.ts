@@ -1,9 +1,9 @@
-// A memory gauge in the hands of a test: a container of 100 MiB, of which as much is used as the test says.
+// A memory gauge that a test sets: a container of 100 MiB, with as much used as the test says.
 
 import type { MemoryGauge } from '../../src/overload/memory.ts'
 
 export interface TestMemory extends MemoryGauge {
-  /** From the next look on this share of the limit is used. */
+  /** Sets the used share of the limit, from the next look on. */
   use(share: number): void
 }
 

@@ -1,4 +1,4 @@
-// Three hosts on one machine, for faults that loopback cannot show: peers that vanish without a word, lost packets, a slow
+// Three hosts on one machine, for faults that loopback cannot show: peers that vanish silently, lost packets, a slow
 // link. Needs root and iproute2.
 //
 //     client 10.77.1.2 -- 10.77.1.1  gate  10.77.2.1 -- 10.77.2.2 upstream
@@ -30,20 +30,20 @@ export interface Peer {
 }
 
 export interface Network {
-  /** The command line that runs what follows on that host. */
+  /** The prefix of a command line that runs on that host. */
   under(host: Host): string[]
   /** Runs a Node program there until the test ends. */
   run(host: Host, program: string, ...args: string[]): Peer
-  /** Takes the link of a host down, at its own end: nothing goes out or comes in, and nobody is told. */
+  /** Takes the link of a host down, at its own end: no packet goes out or comes in, and no peer gets a sign. */
   vanish(host: 'client' | 'upstream'): void
   heal(host: 'client' | 'upstream'): void
-  /** Loses that share of the packets that the gate sends to the host. */
+  /** Drops that share of the packets from the gate to the host. */
   lose(host: 'client' | 'upstream', share: number): void
-  /** What the gate sends to the host goes no faster than this. */
+  /** Limits the rate of the packets from the gate to the host. */
   slow(host: 'client' | 'upstream', kbitPerSec: number): void
 }
 
-/** Why there can be no network here; null if there can. */
+/** The reason for which this machine cannot have such a network; null if it can. */
 export function whyNoNetwork(): string | null {
   if (process.getuid?.() !== 0) return 'network namespaces need root'
   const probe = `sg-${process.pid}-probe`
@@ -64,7 +64,7 @@ export function network(t: Test): Network {
     for (const host of hosts) {
       try {
         ip('netns', 'del', name(host))
-      } catch {} // it was not made
+      } catch {} // it did not exist
     }
   })
   for (const host of hosts) {
@@ -129,7 +129,7 @@ export function network(t: Test): Network {
     vanish: (host) => ip('-n', name(host), 'link', 'set', links[host][0], 'down'),
     heal: (host) => ip('-n', name(host), 'link', 'set', links[host][0], 'up'),
     lose(host, share) {
-      // On the host itself: what is dropped on the way out is no loss to TCP, which is told so.
+      // On the host itself: TCP learns of a packet dropped on the way out, so that would be no loss.
       execute(
         host,
         'iptables',

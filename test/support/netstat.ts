@@ -1,15 +1,15 @@
-// What the kernel holds of a loopback connection: the truth to compare our own counts with.
+// The kernel's queues of a loopback connection: the truth for comparison with our own counts.
 
 import { readFileSync } from 'node:fs'
 
 export interface KernelQueues {
-  /** Received, and not read by the process. */
+  /** Bytes received that the process has not read. */
   unread: number
-  /** Taken from the process, and not acknowledged by the peer. */
+  /** Bytes of the process that the peer has not acknowledged. */
   unsent: number
 }
 
-/** Of the IPv4 socket with these two ports; null when there is none. */
+/** The queues of the IPv4 socket with these two ports; null when there is none. */
 export function kernelQueues(localPort: number, remotePort: number): KernelQueues | null {
   const hex = (port: number): string => `:${port.toString(16).toUpperCase().padStart(4, '0')}`
   for (const row of readFileSync('/proc/net/tcp', 'latin1').split('\n')) {

@@ -1,5 +1,5 @@
-// How a connection ends for a client that may be refused: in one process the RST can come before the socket has told that it was
-// connected.
+// The end of a connection for a client that the gate may refuse: within one process the RST can come before the socket has reported
+// that it is connected.
 
 import type { Test } from 'tap'
 import { within } from './eventually.ts'

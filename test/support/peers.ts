@@ -1,5 +1,5 @@
-// The upstreams that a gate may meet, well- and ill-behaved, over real loopback sockets, and the clients to try them
-// with. Each ends with the test it is given. What a connection saw is in its Wire.
+// The upstreams that a gate may meet, well- and ill-behaved, over real loopback sockets, and clients for
+// them. Each ends with its test. The Wire of a connection has its record.
 
 import type { Test } from 'tap'
 import { once } from 'node:events'
@@ -11,11 +11,11 @@ import { Wire, type FloodOptions, type WireOptions } from './wire.ts'
 
 export interface Upstream {
   port: number
-  /** Every connection that was accepted, in order, ended ones too. */
+  /** Every accepted connection, in order, ended ones too. */
   connections: Wire[]
-  /** The nth connection, from 0, once it was accepted. */
+  /** Resolves with the nth connection, from 0, once the upstream has accepted it. */
   connection(nth?: number): Promise<Wire>
-  /** Stops accepting; what is open stays open. From here on it refuses. */
+  /** Stops accepting, and refuses from here on; open connections stay open. */
   stopAccepting(): void
 }
 
@@ -51,7 +51,7 @@ export async function listen(
   }
 }
 
-/** Gives back every byte, and ends when the peer did. */
+/** Returns every byte, and ends after the peer. */
 export const echo = (t: Test, options?: WireOptions): Promise<Upstream> =>
   listen(
     t,
@@ -83,17 +83,17 @@ export const slicer = (t: Test): Promise<Upstream> =>
     wire.end()
   })
 
-/** Accepts, reads nothing, says nothing, and so sees neither FIN nor RST; `resumeReading()` wakes a connection. */
+/** Accepts, reads nothing, sends nothing, and so sees neither FIN nor RST; `resumeReading()` wakes a connection. */
 export const mute = (t: Test, options: WireOptions = {}): Promise<Upstream> =>
   listen(t, () => {}, { ...options, unread: true })
 
 const nowhere = { write: () => {} }
 
-/** Reads all, counts and hashes it, says nothing, and ends when the peer did. */
+/** Reads, counts and hashes every byte, sends nothing, and ends after the peer. */
 export const sink = (t: Test, options: WireOptions = {}): Promise<Upstream> =>
   listen(t, (wire) => wire.ended.then(() => wire.end()), { into: nowhere, ...options })
 
-/** Sends as fast as it is taken, from the start; `sent` is what its kernel took. */
+/** Sends as fast as the peer takes it, from the start; `sent` is the bytes that its kernel took. */
 export const flooder = (t: Test, options?: FloodOptions & WireOptions): Promise<Upstream> =>
   listen(t, (wire) => wire.flood(options), options)
 
@@ -115,8 +115,8 @@ export const trickler = (
   })
 
 /**
- * Sends `first`, and RST once the kernel took that and `afterBytes` were read. With neither, at once: who dials may
- * then find the dial itself to have failed.
+ * Sends `first`, and RST once the kernel took that and `afterBytes` were read. With neither, at once: then even the
+ * dial may fail.
  */
 export const resetter = (t: Test, afterBytes = 0, first: Uint8Array | string = ''): Promise<Upstream> =>
   listen(t, async (wire) => {
@@ -133,17 +133,17 @@ export const halfCloser = (t: Test, answer: Answer = (request) => request): Prom
     if (await wire.ended) wire.end(answer(await wire.received))
   })
 
-/** Says `greeting`, sends FIN first, and goes on reading until the peer ends too. */
+/** Sends `greeting`, sends FIN first, and reads on until the peer ends too. */
 export const finsFirst = (
   t: Test,
   greeting: Uint8Array | string = '',
   options?: WireOptions,
 ): Promise<Upstream> => listen(t, (wire) => wire.end(greeting.length > 0 ? greeting : undefined), options)
 
-/** Reads all and never ends its half, whatever the peer does; only RST or the test takes it down. */
+/** Reads all bytes and never ends its half, whatever the peer does; only RST or the test ends it. */
 export const neverCloses = (t: Test, options?: WireOptions): Promise<Upstream> => listen(t, () => {}, options)
 
-/** A port that nobody listens on, and that nobody else can take meanwhile. */
+/** A port without a listener, which no other process can take meanwhile. */
 export function refuser(t: Test): { port: number } {
   const bound = new net.BoundSocket({ host: '127.0.0.1', port: 0 })
   t.teardown(() => bound.close())
@@ -151,9 +151,9 @@ export function refuser(t: Test): { port: number } {
 }
 
 export interface ConnectOptions extends WireOptions {
-  /** Keeps our half open when the peer ends; without it our FIN answers the peer's, as most clients do. */
+  /** Keeps our half open when the peer ends; otherwise our FIN answers the peer's, as with most clients. */
   halfOpen?: boolean
-  /** For another address than 127.0.0.1, such as ::1. */
+  /** An address other than 127.0.0.1, such as ::1. */
   host?: string
   /** Our own address, such as 127.0.0.2. */
   from?: string

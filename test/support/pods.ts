@@ -1,10 +1,10 @@
 // Pods as the kubelet runs them, with this machine as their node: each is a network namespace with an address of its own, its
 // containers are processes in it, started and ended in the order of native sidecars. Commands, hooks, probes and graces are
-// those of the manifest; only what an image would hold is put in its place. Needs root and iproute2.
+// those of the manifest; only the content of an image is replaced. Needs root and iproute2.
 //
 //     start: init containers one after the other (a sidecar is passed when its start-up probe has), then the containers
-//     end:   all hooks at once; SIGTERM to each container behind its hook; to the sidecars, last started first, when no
-//            container is left; SIGKILL to whoever is left when the grace is over
+//     end:   all hooks at once; SIGTERM to each container after its hook; to the sidecars, last started first, when no
+//            container is left; SIGKILL to the processes that are left at the end of the grace
 
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import http from 'node:http'
@@ -13,26 +13,26 @@ import type { Loose } from '../deploy/kubernetes.ts'
 import { eventually } from './eventually.ts'
 import { plainEnv } from './plain-env.ts'
 
-/** How long the news that a pod is to go takes to those who send to it. */
+/** The time until senders learn that a pod terminates. */
 const NEWS_MS = 300
-/** Probes are asked this often, whatever their period says: a test has less time. */
+/** The period of all probes, in place of their own: a test has less time. */
 const PERIOD_MS = 100
 
 export interface Image {
   /** The command line of a container in the place of the one in its image. */
   command(container: Loose, pod: { index: number }): string[]
-  /** Where an executable of the image stands here. */
+  /** The path on this machine of an executable of the image. */
   translate(word: string): string
-  /** In front of PATH of its hooks. */
+  /** A folder before the PATH of its hooks. */
   path?: string
 }
 
 export interface Ended {
-  /** Names of containers that had to be killed. */
+  /** Names of containers that got SIGKILL. */
   killed: string[]
-  /** Codes, in the order of their ends. */
+  /** Exit codes, in the order of their ends. */
   codes: [name: string, code: number | null][]
-  /** What every hook gave back: a status, or an exit code. */
+  /** The result of every hook: a status, or an exit code. */
   hooks: Record<string, number>
 }
 
@@ -42,7 +42,7 @@ export interface Pod {
   /** Whether a Service sends to it. */
   readonly isReady: boolean
   output(container: string): string
-  /** As \`kubectl delete\` does it; \`grace\` in place of its own, in seconds. */
+  /** Deletes it as `kubectl delete` does; `grace` in place of its own, in seconds. */
   end(grace?: number): Promise<Ended>
 }
 
@@ -162,7 +162,7 @@ async function isPassed(probe: Loose, container: Loose, ip: string): Promise<boo
   const target = probe.httpGet ?? probe.tcpSocket
   const named = (container.ports ?? []).find(({ name }: Loose) => name === target.port)
   const port = named?.containerPort ?? target.port
-  // A server that speaks no HTTP answers what is no HTTP: that it answers is what a probe by TCP asks.
+  // A server without HTTP sends something else: for a probe by TCP any answer is enough.
   const status = await ask(ip, { ...target, port })
   return probe.httpGet === undefined ? true : status >= 200 && status < 400
 }
@@ -232,7 +232,7 @@ async function terminate({ containers, sidecars, hook, grace }: Ending): Promise
     one.child.kill('SIGTERM')
     codes.push([one.container.name as string, await one.exited])
   }
-  // Hooks begin at once for everyone, and whoever waits for its turn waits behind its own, too.
+  // The hooks of all containers begin at once; a sidecar that waits for its turn first waits for its own hook.
   const hooks = new Map(all.map((one) => [one, hook(one)]))
   const over = (one: Process): Promise<unknown> => Promise.race([hooks.get(one), one.exited])
   await Promise.all(containers.map(async (one) => over(one).then(() => end(one))))

@@ -139,7 +139,7 @@ test('trickleReader takes so many bytes in each interval, and no more', async (t
   t.ok(client.bytes <= 1000 * ((performance.now() - start) / 20 + 1), `${client.bytes} bytes`)
 })
 
-// The kernel says "writable" again only when about a third of a full send buffer has gone: here steps of about 1 MB.
+// The kernel reports "writable" again only when about a third of a full send buffer has gone: here steps of about 1 MB.
 test('the peer of a trickleReader sees progress, in steps', async (t) => {
   watchLeaks(t)
   const upstream = await flooder(t)

@@ -1,4 +1,4 @@
-// Peers that need a process of their own: for what Node's sockets cannot do, or to be stopped by a signal.
+// Peers that need a process of their own: for abilities that Node's sockets lack, or for a stop by signal.
 
 import type { Test } from 'tap'
 import { spawn, type ChildProcessByStdio } from 'node:child_process'
@@ -53,15 +53,15 @@ const echoProgram = `
 export interface Frozen {
   port: number
   pid: number
-  /** SIGSTOP; resolves when it has stopped. Its kernel goes on accepting, acknowledging and buffering. */
+  /** SIGSTOP; resolves when the process has stopped. Its kernel still accepts, acknowledges and buffers. */
   freeze(): Promise<void>
   /** SIGCONT. */
   thaw(): void
-  /** SIGKILL: FIN to the peers, or RST to those whose bytes it had not read. */
+  /** SIGKILL: FIN to its peers, or RST to those whose bytes it has not read. */
   kill(): Promise<void>
 }
 
-/** An echo server in a process that can be stopped and woken. */
+/** An echo server in a process that a test can stop and wake. */
 export async function frozen(t: Test): Promise<Frozen> {
   const { child, port } = await runListener(t, process.execPath, ['-e', echoProgram])
   const pid = child.pid!
@@ -104,24 +104,24 @@ export async function backlogFull(t: Test): Promise<{ port: number }> {
 }
 
 export interface SlowReader {
-  /** Its own port, to be found by in what a gate says of its client. */
+  /** Its own port, by which a test finds it among a gate's clients. */
   port: number
-  /** Bytes that it read, as of its last report: after a `read`, after each interval of a trickle, at the end. */
+  /** Bytes read, as of its last report: after a `read`, after each interval of a trickle, at the end. */
   readonly bytes: number
   /** SHA-256 of those. */
   readonly sha256: string
   send(bytes: Uint8Array | string): void
   /** Reads `n` more bytes and resolves when it has. */
   read(n: number, wait?: Wait): Promise<void>
-  /** From here on `bytes` in each interval. */
+  /** Reads `bytes` in each interval from here on. */
   trickle(bytes: number, everyMs: number): void
-  /** From here on all, as fast as it comes. */
+  /** Reads all from here on, as fast as it comes. */
   drain(): void
   end(): void
   reset(): void
-  /** The peer's FIN arrived, read or not. Behind unread bytes that fill its window it cannot arrive. */
+  /** The peer's FIN arrived, read or not. It cannot arrive while unread bytes fill the window. */
   readonly finArrived: Promise<void>
-  /** fin: all was read, to the end. reset: RST arrived, seen even while nothing is read. */
+  /** fin: it read all bytes to the end. reset: RST arrived, which it sees even while it reads nothing. */
   readonly closed: Promise<{ kind: 'fin' | 'reset'; code: string | null }>
 }
 
@@ -141,7 +141,7 @@ interface Report {
 const slowReaderProgram = fileURLToPath(new URL('slow-reader.py', import.meta.url))
 const errnoNames: Record<number, string> = { 32: 'EPIPE', 104: 'ECONNRESET', 110: 'ETIMEDOUT' }
 
-/** A client that reads nothing until told, with a receive buffer so small that its stall is felt at once. */
+/** A client that reads nothing until the test says so, with a receive buffer so small that its stall takes effect at once. */
 export async function slowReader(
   t: Test,
   port: number,
@@ -191,7 +191,7 @@ export interface TrickleOptions extends SlowReaderOptions {
   everyMs: number
 }
 
-/** A client that takes `bytes` in each interval, and no more, from the start. */
+/** A client that reads `bytes` in each interval, and no more, from the start. */
 export async function trickleReader(t: Test, port: number, options: TrickleOptions): Promise<SlowReader> {
   const reader = await slowReader(t, port, options)
   reader.trickle(options.bytes, options.everyMs)

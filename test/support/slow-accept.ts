@@ -1,4 +1,4 @@
-// An upstream whose connect hangs until it is told to accept: its backlog is full.
+// An upstream whose backlog is full: a connect to it hangs until the test lets it accept.
 
 import type { Test } from 'tap'
 import { spawn } from 'node:child_process'
@@ -39,7 +39,7 @@ sys.stdin.read()
 export interface SlowAccept {
   port: number
   accept(): void
-  /** All that the accepted connection sent, once it has ended. */
+  /** Every byte of the accepted connection, once it has ended. */
   received: Promise<{ bytes: number; sha256: string }>
 }
 

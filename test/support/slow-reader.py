@@ -1,4 +1,4 @@
-# A TCP client with a receive buffer as small as asked for, which Node cannot have. It reads only when told, and sees
+# A TCP client with a receive buffer of any small size, which Node cannot have. It reads only on command, and sees
 # FIN and RST without reading. Commands, one a line on stdin:  send HEX | read N | trickle N MS | drain | end | reset
 # Reports on stdout, one JSON a line, each with the bytes read so far and their SHA-256.
 import hashlib, json, os, select, socket, struct, sys, time

@@ -1,4 +1,4 @@
-// Wire tests once more, as processes of their own, under another environment (start-operator.ts).
+// Repeats wire tests, as processes of their own, under another environment (start-operator.ts).
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -1,5 +1,5 @@
 # Many clients that read nothing, and the service that sends them more than they could ever read, in one process: for memory
-# limits. Their sockets hold little in the kernel, so that what waits waits in the gate. A reader that was reset comes again.
+# limits. Their sockets hold little in the kernel, so that the queued bytes wait in the gate. A reader that gets RST reconnects.
 # Usage: COUNT PORT; prints the port of the service. Then a line on stdin: "go" connects the readers, "stop" closes them.
 import errno, json, os, resource, select, socket, sys, time
 

@@ -1,6 +1,6 @@
-// An operator with one gate in this thread, whose registry a test may look into. With MESSAGES=cloned everything that the two say to
-// each other is cloned on the way, as it is between threads, and every answer comes in another turn of the event loop. With WORKERS=2
-// there are so many gates, each in a thread.
+// An operator with one gate in this thread, whose registry a test may read. With MESSAGES=cloned every message between the two is a
+// clone, as it is between threads, and every answer comes in another turn of the event loop. With WORKERS=2 there are two gates,
+// each in a thread.
 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,7 +18,7 @@ export interface StartedOperator {
   registry: Registry
 }
 
-// Each thread loads all of src, whose types Node strips: what it made of a file is kept for the next one.
+// Each thread loads all of src, whose types Node strips: the compile cache keeps the result for the next thread.
 process.env['NODE_COMPILE_CACHE'] ??= join(tmpdir(), 'sidegate-tests-compiled')
 
 const workers = Number(process.env['WORKERS'] ?? 1)
@@ -41,7 +41,7 @@ export async function startOperator(config: Config, parts: OperatorParts): Promi
   return { operator, registry: registry ?? registryElsewhere(operator) }
 }
 
-/** Of gates in threads a test sees how many connections there are, and no more. */
+/** For gates in threads a test sees only the number of connections. */
 function registryElsewhere(operator: Operator): Registry {
   return new Proxy({} as Registry, {
     get(_target, name) {
@@ -53,7 +53,7 @@ function registryElsewhere(operator: Operator): Registry {
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => systemClock.nextTurn(resolve))
 
-/** Whatever is asked and answered is a copy; what cannot be cloned throws. */
+/** Every question and answer is a copy; a value that cannot be cloned throws. */
 export function clonedPort(gate: GatePort): GatePort {
   return new Proxy(gate, {
     get: (_gate, name: keyof GatePort) => async (question: unknown) => {

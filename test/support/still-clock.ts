@@ -1,5 +1,5 @@
-// The system's clock, but for its time, which passes only as the test says: no token comes and no deadline falls due because
-// a busy machine was slow. Timers run as ever.
+// The system's clock, except its time, which passes only as the test says: no token comes and no deadline falls due because
+// a busy machine was slow. Timers run as usual.
 
 import { systemClock, type Clock } from '../../src/core/clock.ts'
 

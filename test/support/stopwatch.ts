@@ -1,20 +1,20 @@
-// How long something took, for a test that says "no longer than". A machine that other work keeps busy stands still for a second now
-// and then, gate and test together, since they are one process: such a gap says nothing of the gate, and is not counted.
+// A stopwatch for a test that says "no longer than". A busy machine stands still for a second now and then, gate and test
+// together, since they are one process: such a gap shows nothing about the gate, and the stopwatch leaves it out.
 
 import type { Test } from 'tap'
 
 const TICK_MS = 10
-/** What one turn of the event loop counts at the most: more than a busy process needs, less than any bound that is tested. */
+/** The most that one turn of the event loop counts: more than a busy process needs, less than any bound under test. */
 const MOST_MS = 100
 
 export interface Stopwatch {
-  /** Milliseconds since its start, by the clock on the wall: for "no sooner than". */
+  /** Milliseconds since its start, by the wall clock: for "no sooner than". */
   readonly ms: number
-  /** Of these, those that this process has lived through: for "no later than". */
+  /** The part of these in which this process ran: for "no later than". */
   readonly livedMs: number
 }
 
-/** Starts at once; `now` is for tests of it. */
+/** Starts at once; `now` is for tests of the stopwatch. */
 export function stopwatch(t: Test, now = (): number => performance.now()): Stopwatch {
   const startedAt = now()
   let lookedAt = startedAt

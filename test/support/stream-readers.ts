@@ -1,5 +1,5 @@
-// What comes over a transport, read as it comes and not kept: the payload goes into a verifier, and the orderly end of the stream, in
-// the transport's own words, is noticed. It shares no code with what it tests.
+// Readers of a transport's bytes, which keep none: they pass the payload to a verifier, and notice the orderly end of the stream, as
+// the transport expresses it. They share no code with the code under test.
 
 import type { Verifier } from './bytes.ts'
 import { FrameReader } from './frames.ts'
@@ -8,9 +8,9 @@ import type { Head } from './http.ts'
 
 export interface StreamReader {
   write(chunk: Buffer): void
-  /** The end of the stream was said: a Close frame, a last chunk. FIN is the wire's to know. */
+  /** The stream has announced its end: a Close frame, a last chunk. The wire knows of FIN. */
   readonly isWhole: boolean
-  /** The code of the Close frame that came; null where none did, or where there are no such frames. */
+  /** The code of the received Close frame; null without one, or where there are no such frames. */
   readonly closeCode: number | null
 }
 
@@ -29,7 +29,7 @@ export class ByteReader implements StreamReader {
   }
 }
 
-/** WebSocket frames: the payload of data frames; pings are answered through `pong`. */
+/** WebSocket frames: the payload of data frames; `pong` answers pings. */
 export class MessageReader implements StreamReader {
   isWhole = false
   closeCode: number | null = null
@@ -57,7 +57,7 @@ export class MessageReader implements StreamReader {
 export class ChunkReader implements StreamReader {
   isWhole = false
   readonly closeCode = null
-  /** Bytes after the last chunk, or that are no chunk: none belong there. */
+  /** Bytes after the last chunk, or that are no chunk: there must be none. */
   problem: string | null = null
   readonly #into: Verifier
   #rest: Buffer = Buffer.alloc(0)
@@ -111,7 +111,7 @@ export class ChunkReader implements StreamReader {
   }
 }
 
-/** A head first, then what `next` says for it. */
+/** Reads a head first, then lets `next` choose the reader of the rest. */
 export class HeadThen implements StreamReader {
   head: Head | null = null
   readonly #next: (head: Head) => StreamReader

@@ -5,7 +5,7 @@ import type { OperatorParts } from '../../src/operator/operator.ts'
 import { startGate } from './gate.ts'
 import type { Gate } from './gate.ts'
 
-/** Before `upstream`, with `keys` of the listener and `tlsKeys` of its TLS, each with its comma. */
+/** In front of `upstream`, with `keys` of the listener and `tlsKeys` of its TLS, each with its comma. */
 export type TlsGate = (
   t: Test,
   upstream: { port: number },

@@ -26,11 +26,11 @@ export interface TlsConnectOptions extends WireOptions {
 
 export interface TlsWire extends Wire {
   tls: tls.TLSSocket
-  /** What TLS goes over. */
+  /** The socket beneath TLS. */
   raw: Wire['socket']
 }
 
-/** A client that speaks TLS; rejects with the error of its handshake. */
+/** A client with TLS; rejects with the error of its handshake. */
 export async function tlsConnect(
   t: Test,
   port: number,
@@ -53,7 +53,7 @@ export async function tlsConnect(
   return Object.assign(new Wire(secure, wireOptions), { tls: secure, raw: plain.socket })
 }
 
-/** The subject of the certificate that a client who comes now is shown. */
+/** The subject of the certificate that a new client gets. */
 export async function certificateShown(
   t: Test,
   port: number,
@@ -66,7 +66,7 @@ export async function certificateShown(
 }
 
 export interface TlsUpstream extends Upstream {
-  /** What handshakes that failed were told. */
+  /** The errors of failed handshakes. */
   failures: string[]
 }
 
@@ -115,7 +115,7 @@ export async function tlsUpstream(
   }
 }
 
-/** What `echo` of peers.ts does, for a wire of any kind. */
+/** The same as `echo` of peers.ts, for a wire of any kind. */
 export function echoBack(wire: Wire): void {
   wire.socket.on('data', (chunk) => {
     wire.socket.pause()

@@ -1,4 +1,4 @@
-// Programs of others as peers, and Sidegate itself as a process: for the tests in test/system.
+// Other programs as peers, and Sidegate itself as a process: for the tests in test/system.
 
 import type { Test } from 'tap'
 import { spawn, spawnSync } from 'node:child_process'
@@ -17,7 +17,7 @@ export function needs(...tools: string[]): { skip: string | false; timeout: numb
   return { skip: missing.length > 0 ? `${missing.join(', ')} is not installed` : false, timeout: 240_000 }
 }
 
-/** A port that was free a moment ago, below those that the kernel gives to outgoing connections: none of them takes it meanwhile. */
+/** A port that was free a moment ago, below the range that the kernel gives to outgoing connections: none of them takes it meanwhile. */
 export function freePort(): number {
   for (let tries = 0; ; tries++) {
     const port = 20_000 + randomInt(12_000)
@@ -42,7 +42,7 @@ export interface Tool {
   exited: Promise<number | null>
 }
 
-/** Runs a program until it ends by itself or the test does; SIGTERM, then SIGKILL. */
+/** Runs a program until it or the test ends; SIGTERM, then SIGKILL. */
 export function runTool(t: Test, command: string, args: string[], env: Record<string, string> = {}): Tool {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...plainEnv(), ...env } })
   let output = ''
@@ -81,7 +81,7 @@ export interface Program extends Tool {
   metrics: () => Promise<string>
 }
 
-/** The ends of connections that a log tells of. Whoever waits for one looks again and again: each line is read once. */
+/** The ends of connections in a log. Tests look again and again while they wait for one: each line is read once. */
 function endsIn(output: () => string): () => Array<Record<string, unknown>> {
   const ends: Array<Record<string, unknown>> = []
   let readTo = 0

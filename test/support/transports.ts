@@ -1,6 +1,6 @@
 // One conversation through a gate, the same over every transport: a client and a service that send streams of checked bytes to each
-// other, end them in the transport's own words, read slowly or not at all, and go away badly. A rule that holds on one transport is
-// tried on all of them by one body:
+// other, end them as the transport does, read slowly or not at all, and break off. One body tests a rule on all
+// transports:
 //
 //     forEachTransport(t, transports, 'a slow reader gets all', async (t, transport) => {
 //       const { client, service, gate } = await openLine(t, transport, 'deadlines: { write: 400ms }')
@@ -43,7 +43,7 @@ export const transports = [
   'http',
   'http over tls',
 ] as const
-/** Those of which a stream is the client's end: its connection has a record beside. */
+/** The transports whose client end is a stream: its connection has a record of its own. */
 export const streamTransports = ['h2', 'websocket over h2'] as const
 export const allTransports = [...transports, ...streamTransports] as const
 export type Transport = (typeof allTransports)[number]
@@ -57,17 +57,17 @@ export const isHttp = (transport: Transport): boolean => transport.startsWith('h
 const isStream = (transport: Transport): boolean => transport.endsWith('h2')
 const isSecure = (transport: Transport): boolean => transport.endsWith('tls')
 
-/** So much payload is in one message, chunk or write. */
+/** The payload of one message, chunk or write. */
 const PIECE = 16_384
 
 /** One side of a conversation. */
 export class Peer {
   /** Once it is connected. */
   wire!: Wire
-  /** The payload that came. */
+  /** The received payload. */
   readonly got: Verifier
   readonly #transport: Transport
-  /** Its bytes are the payload itself. */
+  /** The transport's bytes are the payload itself. */
   readonly #isBare: boolean
   readonly #masked: boolean
   readonly #seed: number
@@ -83,12 +83,12 @@ export class Peer {
     this.got = new Verifier(side === 'client' ? 2 : 1)
   }
 
-  /** Payload bytes that this side was given to send. */
+  /** Payload bytes that the test gave this side to send. */
   get sent(): number {
     return this.#sent
   }
 
-  /** The other side's stream came to its orderly end, in the words of the transport. */
+  /** The other side's stream came to its orderly end, as the transport expresses it. */
   get isWhole(): boolean {
     return this.#isBare ? this.wire.hasEnded : (this.#reader?.isWhole ?? false)
   }
@@ -104,7 +104,7 @@ export class Peer {
     return this.#reader
   }
 
-  /** Sends so many bytes of payload; resolves true once the kernel took them, false where it cannot any more. */
+  /** Sends so many bytes of payload; resolves true once the kernel took them, false if the connection has closed. */
   async send(bytes: number): Promise<boolean> {
     for (let left = bytes; left > 0;) {
       const length = Math.min(PIECE, left)
@@ -116,9 +116,9 @@ export class Peer {
     return true
   }
 
-  /** RST, and what was not sent is dropped. */
+  /** RST; drops unsent bytes. */
   reset(): void {
-    // Of a TLS client only the socket beneath can be reset.
+    // A TLS client can only reset the socket beneath.
     const { raw } = this.wire as Partial<TlsWire>
     if (raw === undefined) this.wire.reset()
     else raw.resetAndDestroy()
@@ -133,7 +133,7 @@ export class Peer {
     else void this.#frame('close', closePayload(1000))
   }
 
-  /** Takes one read of what came, and then no more for so long, again and again, until `stop` is called. */
+  /** Makes one read, then a pause of that length, again and again, until `stop` is called. */
   sip(everyMs: number): { stop(): void } {
     const { socket } = this.wire
     const pause = (): void => void socket.pause()
@@ -164,27 +164,27 @@ export class Peer {
 
 export interface Line {
   gate: Gate
-  /** The authority of the certificate that the gate shows; null in the clear. */
+  /** The authority of the gate's certificate; null in the clear. */
   ca: string | null
   client: Peer
   service: Peer
   upstream: Upstream
-  /** The listener with these keys, and another upstream if one is given, to reload it with. */
+  /** The listener with these keys, and another upstream if given, for a reload. */
   listener(keys: string, upstream?: string): string
 }
 
 export interface LineOptions {
-  /** Of the file's top level. */
+  /** Keys of the file's top level. */
   top?: string
-  /** What the gate is started with beside its file. */
+  /** The gate's start options beside its file. */
   parts?: Partial<OperatorParts>
-  /** The gate's upstream, as YAML, for a service on that port; its address unless told. */
+  /** The gate's upstream, as YAML, for a service on that port; by default its address. */
   upstreamOf?: (port: number) => string
-  /** The service listens only once this has resolved; the client is there by then. */
+  /** The service listens only once this has resolved, with the client connected by then. */
   late?: (gate: Gate) => Promise<unknown>
   /** Further headers of the client's request. */
   headers?: Record<string, string>
-  /** The service's kernel buffers and everything else as usual; the client reads nothing until `wire.resumeReading()`. */
+  /** The client reads nothing until `wire.resumeReading()`; the service's kernel buffers and everything else are as usual. */
   unread?: boolean
 }
 
@@ -201,15 +201,15 @@ function listenerOf(transport: Transport, upstream: string, tls: string, keys: s
 export interface Service {
   service: Peer
   upstream: Upstream
-  /** The conversation is open, as far as the service is concerned. */
+  /** Resolves once the conversation is open at the service. */
   isReady: Promise<void>
-  /** The listener of a gate before it; `keys` are further keys, as YAML in one line, and so is `as`, another upstream. */
+  /** The listener of a gate in front of it; `keys` are further keys, as YAML in one line, and so is `as`, another upstream. */
   listener(keys: string, as?: string): string
-  /** The authority of the certificate that the listener shows; null in the clear. */
+  /** The authority of the listener's certificate; null in the clear. */
   ca: string | null
 }
 
-/** A service that a gate may be put before. */
+/** A service for a gate to stand in front of. */
 export async function startService(
   t: Test,
   transport: Transport,
@@ -236,7 +236,7 @@ function prepareService(t: Test, transport: Transport, options: LineOptions) {
   const server = isSecure(transport) ? someServer() : null
   const tls = server === null ? '' : `, tls: { cert: "${server.cert}", key: "${server.key}" }`
   const serve = (wire: Wire): void => {
-    // A later one is a look of the gate's whether the address accepts, or a conversation of the test's own.
+    // A later connection is the gate's check of the address, or a conversation of the test's own.
     service.wire ??= wire
     if (!hasHead(transport)) ready.resolve()
   }
@@ -258,7 +258,7 @@ function prepareService(t: Test, transport: Transport, options: LineOptions) {
   }
 }
 
-/** What a client sends first: its head, and a first byte of payload. */
+/** The client's first bytes: its head, and a first byte of payload. */
 export function openingBytes(transport: Transport, headers: Record<string, string> = {}): Buffer {
   const head = hasHead(transport) ? headOf(transport, headers) : ''
   const byte = pattern(1, 1, 0)
@@ -269,7 +269,7 @@ export function openingBytes(transport: Transport, headers: Record<string, strin
   ])
 }
 
-/** A conversation that stands: bytes have gone both ways. */
+/** An open conversation: bytes have gone both ways. */
 export async function openLine(
   t: Test,
   transport: Transport,
@@ -338,8 +338,8 @@ function headOf(transport: Transport, headers: Record<string, string> = {}): str
 const answerHead = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'
 
 /**
- * One body over each of these transports, as a subtest each, several at a time; nothing may be left of any. All at once where hardly more is
- * done than to wait, and no deadline is short.
+ * Runs one body over each of these transports, as a subtest each, several at a time; none may leave anything behind. Use all at once for bodies
+ * that mostly wait, without a short deadline.
  */
 export function forEachTransport(
   t: Test,

@@ -1,4 +1,4 @@
-// Chance that a test can repeat, and whether what came of it is uniform.
+// Random numbers that a test can repeat, and a check whether observations are uniform.
 
 /** 0..1, the same for each seed (mulberry32). */
 export function seeded(seed: number): () => number {
@@ -12,8 +12,8 @@ export function seeded(seed: number): () => number {
 }
 
 /**
- * How likely it is that moments which are uniform over 0..window lie no closer to that than these do (Kolmogorov and Smirnov). Each may
- * have been seen late, by up to `late`, never early: on a machine that stands still for so long no uniform ones become unlikely.
+ * The probability that moments which are uniform over 0..window lie no closer to uniform than these do (Kolmogorov and Smirnov). The test
+ * may see each late, by up to `late`, never early: uniform moments do not become unlikely on a machine that stands still for that long.
  */
 export function kolmogorovSmirnov(moments: Iterable<number>, window: number, late = 0): number {
   const sorted = [...moments].sort((one, other) => one - other)

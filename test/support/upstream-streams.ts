@@ -1,4 +1,4 @@
-// Streams of kept sessions, as the engine gets them: one for each request, in the hands of an owner.
+// Streams of kept sessions, as the engine gets them: one for each request, with an owner.
 
 import type { Test } from 'tap'
 import { Sweep, systemClock } from '../../src/core/clock.ts'
@@ -9,15 +9,15 @@ import { UpstreamSessions } from '../../src/http2/upstream-sessions.ts'
 import { Dial } from '../../src/upstream/dial.ts'
 import { addressOf } from './addresses.ts'
 
-/** Keeps what it is told. */
+/** Records its calls. */
 export class Owner implements EndpointOwner {
   got = ''
   mayRead = true
   progress = 0
   closed: NodeJS.ErrnoException | null | undefined
-  /** How often it was told of the end. */
+  /** The number of calls of its end. */
   ends = 0
-  /** A call came from within a method of the endpoint. */
+  /** True if a call came from within a method of the endpoint. */
   isInside = false
 
   onBytes(_endpoint: Endpoint, bytes: Buffer, length: number): boolean {
@@ -44,7 +44,7 @@ export interface Streams {
   open: Open
 }
 
-/** Of the service at that port, until the end of the test. */
+/** Sessions to the service at that port, until the end of the test. */
 export function askAt(t: Test, port: number): Streams {
   const clock = systemClock
   const sweep = new Sweep(clock, 80)
@@ -85,7 +85,7 @@ export function askAt(t: Test, port: number): Streams {
     const write = (text: string): void => {
       const bytes = Buffer.from(text, 'latin1')
       endpoint.write(bytes, 0, bytes.length)
-      // As a read buffer, it is somebody else's from here on.
+      // Like a read buffer, it belongs to another read from here on.
       bytes.fill(0)
     }
     return { endpoint, owner, write }

@@ -1,5 +1,5 @@
-// WebSocket peers: a client by hand and an upstream by script, for what no library would send, and the real `ws` on
-// either side, for what a real one says of us.
+// WebSocket peers: a client by hand and an upstream by script, for bytes that no library would send, and the real `ws` on
+// either side, for a real peer's judgement of our bytes.
 
 import type { Test } from 'tap'
 import { once } from 'node:events'
@@ -13,7 +13,7 @@ import { parseHead, type Head } from './http.ts'
 import { connect, listen, type ConnectOptions, type Upstream } from './peers.ts'
 import type { Wire } from './wire.ts'
 
-/** Reads a wire as frames, from where it stands. */
+/** Reads a wire as frames, from its current position. */
 export class FrameWire {
   readonly wire: Wire
   readonly #reader = new FrameReader()
@@ -30,7 +30,7 @@ export class FrameWire {
     return this.#all
   }
 
-  /** The next frame that `nextFrame` has not given; throws when the connection closes first. */
+  /** The next frame that `nextFrame` has not returned; throws when the connection closes first. */
   async nextFrame(wait: Wait = {}): Promise<Frame> {
     while (this.frames().length <= this.#next) {
       if (this.wire.hasEnded || this.wire.outcome !== null)
@@ -40,7 +40,7 @@ export class FrameWire {
     return this.#all[this.#next++]!
   }
 
-  /** Bytes of a frame that was begun and not ended. */
+  /** Bytes of an incomplete frame. */
   get unfinished(): number {
     this.frames()
     return this.#reader.rest.length
@@ -89,7 +89,7 @@ export async function rawClient(t: Test, port: number, options: RawClientOptions
   return client
 }
 
-/** What one end of a `ws` connection saw. */
+/** The record of one end of a `ws` connection. */
 export interface WsSeen {
   socket: WebSocket
   headers: IncomingHttpHeaders
@@ -97,9 +97,9 @@ export interface WsSeen {
   messages: { data: Buffer; isBinary: boolean }[]
   pings: Buffer[]
   pongs: Buffer[]
-  /** What `ws` says of a broken stream, such as "Invalid WebSocket frame: ..." */
+  /** The error of `ws` for a broken stream, such as "Invalid WebSocket frame: ..." */
   errors: string[]
-  /** 1006 when there was no close frame. */
+  /** 1006 without a Close frame. */
   closed: Promise<{ code: number; reason: string }>
 }
 
@@ -132,11 +132,11 @@ export interface WsServer {
 }
 
 export interface WsServerOptions extends ServerOptions {
-  /** False says nothing by itself. */
+  /** False sends nothing by itself. */
   echo?: boolean
 }
 
-/** The real `ws` as the legacy service: echoes messages as they came, and records. No permessage-deflate unless told. */
+/** The real `ws` as the legacy service: echoes messages as they came, and records them. By default without permessage-deflate. */
 export async function wsServer(
   t: Test,
   { echo = true, ...options }: WsServerOptions = {},
@@ -164,7 +164,7 @@ export async function wsServer(
 export interface WsClient extends WsSeen {
   /** Resolves once `ws` has handed it to the kernel; false when it could not. */
   send(data: Uint8Array | string): Promise<boolean>
-  /** The next message that `nextMessage` has not given. */
+  /** The next message that `nextMessage` has not returned. */
   nextMessage(wait?: Wait): Promise<{ data: Buffer; isBinary: boolean }>
 }
 
@@ -172,7 +172,7 @@ export interface WsClientOptions extends ClientOptions {
   protocols?: string[]
 }
 
-/** The real `ws` as the client, opened. No permessage-deflate unless told. Rejects with what `ws` says otherwise. */
+/** The real `ws` as the client, opened. By default without permessage-deflate. Rejects with the error of `ws` if it does not open. */
 export async function wsClient(t: Test, url: string, given: WsClientOptions = {}): Promise<WsClient> {
   const { protocols = [], ...options } = given
   const socket = new WebSocket(url, protocols, { perMessageDeflate: false, ...options })
@@ -215,7 +215,7 @@ export interface ScriptedUpstream extends Upstream {
   conversations: Conversation[]
 }
 
-/** Reads one HTTP head, then does what the test says. What the handler throws once the peer is gone is dropped. */
+/** Reads one HTTP head, then calls the test's handler. Ignores the handler's errors once the peer is gone. */
 export async function scriptedUpstream(
   t: Test,
   handler: (said: Conversation) => unknown,

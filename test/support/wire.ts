@@ -1,29 +1,29 @@
-// One end of a real TCP connection in the hands of a test: the client's, or the one an upstream accepted. It keeps what
-// it saw, and every wait on it is bounded.
+// One end of a real TCP connection in a test: the client's, or the one that an upstream accepted. It records
+// its bytes and its end, and every wait on it is bounded.
 
 import { createHash } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { pattern } from './bytes.ts'
 import { eventually, within, type Wait } from './eventually.ts'
 
-/** How it ended. fin: the peer's FIN was seen. reset: an error, `code` says which. local: we closed it before either. */
+/** How it ended. fin: the peer's FIN came. reset: an error, named by `code`. local: we closed it before either. */
 export interface Closed {
   kind: 'fin' | 'reset' | 'local'
   code: string | null
 }
 
 export interface WireOptions {
-  /** Is given every chunk, which then is not kept: for streams too long to store. */
+  /** Gets every chunk, and the wire keeps none: for streams too long to store. */
   into?: { write(chunk: Buffer): void }
   /** Reads nothing at all until `resumeReading()`; without it a paused socket still reads up to its high-water mark. */
   unread?: boolean
 }
 
-/** What a Wire keeps of a stream at the most. */
+/** The most bytes of a stream that a Wire keeps. */
 const KEPT_BYTES = 16 * 1024 * 1024
 
 export interface FloodOptions {
-  /** How much to send before ending our half; Infinity unless told. */
+  /** How much to send before ending our half; by default Infinity. */
   total?: number
   /** The stream of `pattern` that is sent. */
   seed?: number
@@ -38,7 +38,7 @@ export class Wire {
   bytes = 0
   /** Bytes that our kernel took. */
   sent = 0
-  /** The peer's FIN was seen. */
+  /** The peer's FIN has come. */
   hasEnded = false
   /** Null while it is open. */
   outcome: Closed | null = null
@@ -80,7 +80,7 @@ export class Wire {
     return this.#hash.copy().digest('hex')
   }
 
-  /** All bytes read, once the stream has ended or the connection closed. */
+  /** Resolves with all bytes read, once the stream has ended or the connection closed. */
   get received(): Promise<Buffer> {
     return this.ended.then(() => this.#whole())
   }
@@ -95,7 +95,7 @@ export class Wire {
     })
   }
 
-  /** Sends as fast as it is taken; resolves when all of it was, or when it cannot be any more. */
+  /** Sends as fast as the kernel takes it; resolves when it has taken all, or when the connection has closed. */
   async flood({
     total = Infinity,
     seed = 0,
@@ -134,22 +134,22 @@ export class Wire {
     return this.#take(find() + Buffer.byteLength(mark) - this.#taken)
   }
 
-  /** How many bytes were read and not yet taken. */
+  /** The number of bytes read that the test has not taken. */
   get unread(): number {
     return this.bytes - this.#taken
   }
 
-  /** What was read and not yet taken by `read` or `readUntil`, taken. */
+  /** Takes the bytes that `read` and `readUntil` have not taken yet. */
   takeUnread(): Buffer {
     return this.#take(this.unread)
   }
 
-  /** Resolves when something was read, or the stream ended, or the connection closed. */
+  /** Resolves when bytes come, the stream ends, or the connection closes. */
   news(): Promise<void> {
     return this.#wake.promise
   }
 
-  /** Up to a high-water mark more is read into memory; what comes after stays in the kernel. */
+  /** The socket still reads up to a high-water mark into memory; later bytes stay in the kernel. */
   stopReading(): void {
     this.socket.pause()
   }
@@ -164,7 +164,7 @@ export class Wire {
     this.socket.end()
   }
 
-  /** RST, and what was not sent is dropped. */
+  /** RST; drops unsent bytes. */
   reset(): void {
     this.socket.resetAndDestroy()
   }
