@@ -1,5 +1,6 @@
-// The configurations that are shipped, behind HAProxy as an ingress that ends TLS and before an application that redirects
-// whatever did not come by HTTPS: what it sees must be what it saw when HAProxy spoke to it directly.
+// The shipped configurations, behind HAProxy as an ingress that ends TLS and in front of an application that
+// redirects every request that did not come by HTTPS: the application must see the same as when HAProxy
+// connects to it directly.
 
 import t, { test, type Test } from 'tap'
 import { once } from 'node:events'

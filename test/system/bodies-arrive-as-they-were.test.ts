@@ -1,5 +1,6 @@
-// What a body holds, byte for byte, from clients of each version of HTTP to services of each, both ways. glibc overwrites what is freed, so that a
-// buffer which was given back while somebody still had to read it shows each time, and not once in a thousand.
+// Bodies, byte for byte, from clients of each version of HTTP to services of each, both ways. glibc
+// overwrites freed memory, so a buffer that is freed before its last read shows each time, and not once in a
+// thousand.
 
 import { test, type Test } from 'tap'
 import http from 'node:http'

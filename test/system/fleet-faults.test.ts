@@ -1,4 +1,5 @@
-// Three real gates with limits of the fleet, and what becomes of their clients while Redis is away in each way that it can be.
+// Three real gates with limits of the fleet, and the effects on their clients while Redis is away, in each
+// way that it can be.
 
 import net from 'node:net'
 import { once } from 'node:events'

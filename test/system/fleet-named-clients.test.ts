@@ -1,5 +1,6 @@
-// Clients whom a trusted proxy names, under limits of the fleet: each of their requests is asked about as a connection of a client is. Many
-// come in the moment in which Redis is asked, and none is refused that would have been let on had it answered at once.
+// Clients that a trusted proxy names, under limits of the fleet: gates ask Redis about each of their requests
+// as about a connection of a client. Many come while Redis is being asked, and the gates refuse none that
+// they would have let on with an answer at once.
 
 import { createHash } from 'node:crypto'
 import http from 'node:http'

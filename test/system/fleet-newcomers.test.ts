@@ -1,5 +1,5 @@
-// New connections under limits of the fleet: through real gates with a real Redis. Many come in the moment in which Redis is asked, and
-// nobody is refused who would have been let on had it answered at once.
+// New connections under limits of the fleet: through real gates with a real Redis. Many come while Redis is
+// being asked, and the gates refuse none that they would have let on with an answer at once.
 
 import { test, type Test } from 'tap'
 import { authority } from '../support/certificates.ts'

@@ -1,5 +1,5 @@
-// A reload that changes `shared`, with real Redis servers: it turns to another one, begins, ends, takes another name, and nobody who is
-// connected notices.
+// A reload that changes `shared`, with real Redis servers: the gate turns to another one, begins, ends, takes
+// another name, and no connected client notices.
 
 import { test, type Test } from 'tap'
 import { eventually } from '../support/eventually.ts'

@@ -1,5 +1,5 @@
-// Limits of the fleet for clients of HTTP/2: two real gates with a real Redis. Connections are counted, not streams; bytes and messages are
-// drawn for all streams of a client together, by whichever gate they come.
+// Limits of the fleet for clients of HTTP/2: two real gates with a real Redis. The limits count connections,
+// not streams; all streams of a client draw bytes and messages together, through either gate.
 
 import type { ClientHttp2Session } from 'node:http2'
 import { test, type Test } from 'tap'

@@ -1,5 +1,5 @@
-// The walk of docs/operating.md, against a gate with one of each ill-behaved client: with the commands, and with the page. Each complainant has
-// an address of its own, as it would have.
+// The walk of docs/operating.md, against a gate with one of each ill-behaved client: with the commands, and
+// with the page. Each client has an address of its own, as real ones would.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

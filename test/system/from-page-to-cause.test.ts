@@ -1,5 +1,5 @@
-// From a page to its cause, by the commands of the runbook: gates with something wrong, and somebody who knows nothing but what the alert and
-// its runbook say.
+// The path from an alert to its cause, by the commands of the runbook: gates with a fault, and an operator
+// who knows only the alert and its runbook.
 
 import { writeFileSync } from 'node:fs'
 import root from 'tap'

@@ -1,5 +1,6 @@
-// Each attack of HTTP/2 on a gate in a process of its own, with what it costs: processor time and resident memory of that process, beside a neighbour
-// whose requests are answered while the attack goes on. The bounds are wide; what was measured stands in bench/README.md.
+// Each attack of HTTP/2 on a gate in a process of its own, and its cost: processor time and resident memory
+// of that process, beside a neighbour that gets its answers while the attack goes on. The bounds are wide;
+// bench/README.md has the measurements.
 
 import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'

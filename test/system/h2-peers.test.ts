@@ -1,4 +1,5 @@
-// HTTP/2 with peers that others wrote: curl, nghttp and h2load as clients, over TLS by ALPN and in the clear by prior knowledge, and nghttpd as the service.
+// HTTP/2 with foreign peers: curl, nghttp and h2load as clients, over TLS by ALPN and in the clear by prior
+// knowledge, and nghttpd as the service.
 
 import t, { test, type Test } from 'tap'
 import { readFileSync, writeFileSync } from 'node:fs'

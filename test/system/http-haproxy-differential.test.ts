@@ -1,5 +1,5 @@
-// The same generated exchanges through a gate and through HAProxy: the service must see the same request, and the client the same answer,
-// but for the differences that are named here.
+// The same generated exchanges through a gate and through HAProxy: the service must get the same request, and
+// the client the same answer, except for the differences named here.
 
 import t, { test } from 'tap'
 import { writeFileSync } from 'node:fs'

@@ -1,4 +1,5 @@
-// Clients of others on plain HTTP: what each of them does by itself arrives as it would without a gate.
+// Real clients on plain HTTP: everything that each of them sends by itself arrives as it would without a
+// gate.
 
 import t, { test } from 'tap'
 import type { Test } from 'tap'

@@ -1,4 +1,5 @@
-// Services that keep to HTTP in their own way: what a client gets through the gate is what it would get from them.
+// Services that keep to HTTP in their own way: a client gets the same through the gate as from the service
+// directly.
 
 import t, { test } from 'tap'
 import type { Test } from 'tap'

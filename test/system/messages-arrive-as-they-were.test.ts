@@ -1,5 +1,6 @@
-// Messages of WebSockets, byte for byte and in order, from clients of each version of HTTP through both modes, compressed and not, whole and in
-// fragments. glibc overwrites what is freed, as in bodies-arrive-as-they-were.test.ts.
+// Messages of WebSockets, byte for byte and in order, from clients of each version of HTTP through both
+// modes, compressed and not, whole and in fragments. glibc overwrites freed memory, as in
+// bodies-arrive-as-they-were.test.ts.
 
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib'
 import { test, type Test } from 'tap'

@@ -1,5 +1,5 @@
-// The network between gates and their Redis is cut, without a word to anybody: what clients see of it, for how long, and that what is
-// relayed never waits for it. The service runs beside the gates, Redis on the host behind them.
+// The network between gates and their Redis breaks silently: the effects on clients, for how long, and that
+// relayed bytes never wait for Redis. The service runs beside the gates, Redis on the host behind them.
 
 import { execFileSync, spawn } from 'node:child_process'
 import { test, type Test } from 'tap'

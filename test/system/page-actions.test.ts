@@ -1,5 +1,5 @@
-// Every action of the page, clicked at least once, on a gate that asks for a token. What can be clicked is collected on the way: one that
-// is added to the page and to nobody's walk fails here.
+// Every action of the page, clicked at least once, on a gate that asks for a token. The test collects the
+// elements that can be clicked on its way: a new one that no walk here clicks fails the test.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

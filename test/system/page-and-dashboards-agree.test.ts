@@ -1,5 +1,5 @@
-// The page and the Grafana dashboards show the same numbers for the same time: each plot and number of the page beside the query of the
-// panel that shows it, as a real Prometheus answers it.
+// The page and the Grafana dashboards show the same numbers for the same time: the test compares each plot
+// and number of the page with the query of its panel, as a real Prometheus answers it.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-// The page for browsers over a real gate, in Chromium: each view, each action, and what a stranger may not.
+// The page for browsers over a real gate, in Chromium: each view, each action, and the requests that pages of
+// other origins may not make.
 
 import { once } from 'node:events'
 import http from 'node:http'

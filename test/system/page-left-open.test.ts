@@ -1,4 +1,5 @@
-// A page that is left open for an hour of its own time, over an admin server whose history goes along: its heap does not grow.
+// A page that stays open for an hour of its own time, over an admin server whose history advances with it:
+// its heap does not grow.
 
 import t, { test } from 'tap'
 import type { CDPSession } from 'playwright-core'

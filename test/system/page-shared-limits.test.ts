@@ -1,4 +1,4 @@
-// What the page says of limits that are shared with other gates, with a real Redis that comes, goes and comes back.
+// The page's view of limits shared with other gates, with a real Redis that comes, goes and comes back.
 
 import t, { test } from 'tap'
 import { barriers, openBrowser, openTab } from '../support/browser.ts'

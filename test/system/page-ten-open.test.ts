@@ -1,5 +1,6 @@
-// Ten pages that are open at once over a gate with hundreds of connections: how much they ask is bounded, whatever the gate does, and those
-// that nobody can see ask nothing. Counted, not timed: what they cost is in bench/README.md.
+// Ten open pages over a gate with hundreds of connections: the number of their requests is bounded, whatever
+// the gate does, and hidden pages send none. The test counts requests and measures no time: bench/README.md
+// has their cost.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Page, Request } from 'playwright-core'

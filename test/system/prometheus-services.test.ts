@@ -1,5 +1,6 @@
-// Which alerts a service brings about that hangs, dies, flaps, is idle or is well: real gates before a real Prometheus, which scrapes them
-// by the relabelings of our PodMonitor. Each workload is told by its own job; the two that nothing is wrong with raise none.
+// The alerts for a service that hangs, dies, flaps, is idle or is well: real gates before a real Prometheus,
+// which scrapes them by the relabelings of our PodMonitor. Each workload has its own job; the two without a
+// fault raise no alert.
 
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'

@@ -1,5 +1,6 @@
-// The pod of deploy/manifests as the kubelet runs it, on the ports that are shipped: a network namespace is the pod, another
-// one the node, which probes and connects by the pod's address. Commands, hooks and probes are read from the manifest.
+// The pod of deploy/manifests as the kubelet runs it, on the shipped ports: a network namespace is the pod,
+// another one the node, which probes and connects by the pod's address. The test reads commands, hooks and
+// probes from the manifest.
 
 import { execFile, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'

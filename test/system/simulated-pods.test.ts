@@ -1,5 +1,6 @@
-// Manifests of test/inject/manifests as inject leaves them, run as pods on this machine: rolled out, moved off a node, and
-// shut down with it, while clients of every kind go on. What is broken, refused or lost is counted, and must be none.
+// Manifests of test/inject/manifests after inject, run as pods on this machine: rolled out, moved off a node,
+// and shut down with it, while clients of every kind go on. The test counts broken, refused and lost
+// connections, and there must be none.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

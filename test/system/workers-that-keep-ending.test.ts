@@ -1,5 +1,5 @@
-// Workers of the built program that end again and again: four times in a minute nobody else feels it, the fifth time the process ends, for its
-// supervisor to see.
+// Workers of the built program that end again and again: four times in a minute no other connection notices,
+// the fifth time the process ends, so that its supervisor sees it.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'

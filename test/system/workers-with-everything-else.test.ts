@@ -1,4 +1,5 @@
-// The built program with several workers beside what else it has: limits of a fleet, the page and the admin server, a reload and a drain.
+// The built program with several workers and its other parts: limits of a fleet, the page and the admin
+// server, a reload and a drain.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'

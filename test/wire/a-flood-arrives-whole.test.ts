@@ -1,5 +1,5 @@
-// A share of each turn of the event loop delays what is over it, and takes nothing away: whatever the transport, the direction, the size
-// of the pieces and the limits that delay as well.
+// A share of each turn of the event loop delays the bytes beyond it, and loses none: whatever the transport,
+// the direction, the size of the pieces and the limits that delay as well.
 
 import root, { test } from 'tap'
 import { eventually } from '../support/eventually.ts'

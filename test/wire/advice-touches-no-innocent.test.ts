@@ -1,5 +1,5 @@
-// Three thousand connections, thirty of them ill-behaved; what they did makes a proposal, and the same three thousand once more under it
-// show whom it touches.
+// Three thousand connections, thirty of them ill-behaved: the gate makes a proposal from them, and the same
+// three thousand once more under the proposal show which ones it touches.
 
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'

@@ -1,5 +1,6 @@
-// An ingress brings all its clients over few connections, and says of each request whose it is. What holds for a client that comes by itself
-// holds for one that a trusted peer names, on every transport that has a head.
+// An ingress brings all its clients over few connections, and names the client of each request. Every limit
+// of a client that comes by itself also holds for one that a trusted peer names, on every transport with a
+// head.
 
 import { test } from 'tap'
 import type { Test } from 'tap'

@@ -1,4 +1,4 @@
-// What the admin server asks of the gate that serves the connections, over real ones: each question once.
+// The questions of the admin server to the gate, over real connections: each question once.
 
 import { test } from 'tap'
 import { ask } from '../admin/admin.ts'

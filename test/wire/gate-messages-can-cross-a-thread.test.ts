@@ -1,5 +1,6 @@
-// The smoke part of this suite once more, with everything that operator and gate say to each other cloned on the way
-// (test/support/start-operator.ts): whatever is no plain data, and whatever is expected in the turn that asked, fails here.
+// The smoke part of this suite once more, with every message between operator and gate cloned
+// (test/support/start-operator.ts): a message that is not plain data, or an answer expected in the turn of
+// its question, fails here.
 
 import { test } from 'tap'
 import { runAgain } from '../support/smoke.ts'

@@ -1,5 +1,5 @@
-// The two counts that the service level is made of, on every transport: what the service or the gate did wrong is bad, what the client or an
-// operator did is not.
+// The two counts of the service level, on every transport: faults of the service or the gate are bad, ends by
+// the client or an operator are not.
 
 import root from 'tap'
 import type { Test } from 'tap'

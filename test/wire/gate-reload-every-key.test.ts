@@ -1,5 +1,5 @@
-// Every key of the schema, changed by a reload of a running gate: it is in effect afterwards, or it is named as waiting for a restart.
-// A key that is added finds its new value by its type, or needs a row here.
+// Every key of the schema, changed by a reload of a running gate: the key is in effect afterwards, or the
+// reload names it as waiting for a restart. A new key gets its new value by its type, or needs a row here.
 
 import { join } from 'node:path'
 import { test } from 'tap'

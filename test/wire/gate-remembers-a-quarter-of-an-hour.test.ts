@@ -1,4 +1,4 @@
-// The history of a gate over real connections, and that it tells what a scrape tells.
+// The history of a gate over real connections, which has the same numbers as a scrape.
 
 import { test } from 'tap'
 import { ask } from '../admin/admin.ts'

@@ -1,5 +1,5 @@
-// Where a gate listens, as it says at its start and to whoever asks: with the ports that the system has given, in the order of the configuration,
-// whichever worker has a listener.
+// The addresses where a gate listens, in the log at its start and in its answers: with the ports that the
+// system has given, in the order of the configuration, whichever worker has a listener.
 
 import net from 'node:net'
 import { once } from 'node:events'

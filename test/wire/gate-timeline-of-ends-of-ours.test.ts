@@ -1,5 +1,5 @@
-// What the timeline of a connection says when the gate ends it for reasons that are not its own: an overload, a drain, a reload, a limit;
-// over every transport, as `GET /recent` tells it afterwards.
+// The timeline of a connection that the gate ends for a reason outside the connection: an overload, a drain,
+// a reload, a limit; over every transport, as `GET /recent` returns it afterwards.
 
 import { test } from 'tap'
 import type { RecentEnd, TimelineEntry } from '../../src/admin/types.ts'

@@ -1,4 +1,5 @@
-// Calls of gRPC as the engine judges them: by HTTP/1.1 in front of a service that speaks HTTP/2, so that each byte is in the hands of the test.
+// Calls of gRPC as the engine judges them: by HTTP/1.1 in front of a service that speaks HTTP/2, so that the
+// test controls each byte.
 
 import { setImmediate as turn } from 'node:timers/promises'
 import { test } from 'tap'

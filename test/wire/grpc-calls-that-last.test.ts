@@ -1,4 +1,5 @@
-// Calls that last: quiet for hours, stalled on either side, moved by a lifetime, by the library of others on both sides.
+// Long calls: quiet for hours, stalled on either side, moved by a lifetime, with the gRPC library on both
+// sides.
 
 import * as grpc from '@grpc/grpc-js'
 import { once } from 'node:events'

@@ -1,4 +1,5 @@
-// A client that is asked to leave while answers flow: what stands behind the GOAWAY in one write of node:http2 is no part of it.
+// A client that has to leave while answers flow: the data after the GOAWAY in the same write of node:http2 is
+// no part of it.
 
 import { test } from 'tap'
 import { eventually } from '../support/eventually.ts'

@@ -1,5 +1,6 @@
-// Floods of frames through a real gate, each over one connection, with a neighbour beside it that must not notice: its requests are answered while
-// the flood is read, and the service hears of no more of it than the budget lets through.
+// Floods of frames through a real gate, each over one connection, with a neighbour that must not notice: it
+// gets its answers while the gate reads the flood, and the service gets no more of the flood than the budget
+// allows.
 
 import { test, type Test } from 'tap'
 import { budgets } from '../../src/http2/frame-budgets.ts'

@@ -1,4 +1,5 @@
-// Every rule of the table (h2-rules.ts) through a real gate, on a connection of its own: what must come does, and beside it the others go on.
+// Every rule of the table (h2-rules.ts) through a real gate, on a connection of its own: the gate reacts as
+// the rule demands, and the other streams go on.
 
 import { test } from 'tap'
 import { eventually, within } from '../support/eventually.ts'

@@ -1,4 +1,4 @@
-// Services that speak HTTP/2 (`upstream.protocol: h2c`), asked by clients that speak HTTP/1.1.
+// Services that speak HTTP/2 (`upstream.protocol: h2c`), with clients that speak HTTP/1.1.
 
 import type { Test } from 'tap'
 import { test } from 'tap'

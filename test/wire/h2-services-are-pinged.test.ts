@@ -1,4 +1,5 @@
-// PINGs to services that speak HTTP/2: rare enough for those of gRPC, and only while they owe something.
+// PINGs to services that speak HTTP/2: rare enough for those of gRPC, and only while the service owes an
+// answer.
 
 import { test } from 'tap'
 import { systemClock } from '../../src/core/clock.ts'

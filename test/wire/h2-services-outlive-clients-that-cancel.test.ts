@@ -1,5 +1,6 @@
-// Clients that cancel what they have asked share sessions with those that do not. Services count the resets of a session, and end one that has too many with all
-// that is on it (Node and nghttp2: 1000, then 33 a second; Envoy: half of the first 500 streams).
+// Clients that cancel their requests share sessions with those that do not. Services count the resets of a
+// session, and end one with too many, and all its streams (Node and nghttp2: 1000, then 33 a second; Envoy:
+// half of the first 500 streams).
 
 import type { ServerHttp2Stream } from 'node:http2'
 import { test } from 'tap'

@@ -1,4 +1,5 @@
-// What a service that speaks HTTP/2 can do to a request, and what its HTTP/1.1 client gets to see of that.
+// The ways in which a service that speaks HTTP/2 can end a request, and the answer of each for its HTTP/1.1
+// client.
 
 import type { Test } from 'tap'
 import { test } from 'tap'

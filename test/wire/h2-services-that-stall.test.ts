@@ -1,4 +1,4 @@
-// One stream that stalls ends, by its deadline and by RST_STREAM; the others of its session go on.
+// One stream that stalls ends, by its deadline and by RST_STREAM; the other streams of its session go on.
 
 import type { Test } from 'tap'
 import { test } from 'tap'

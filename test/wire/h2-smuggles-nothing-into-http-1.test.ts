@@ -1,5 +1,6 @@
-// Requests of HTTP/2 that would be read in two ways once they are HTTP/1.1: each ends as a fault of its stream, and the service, which reads strictly and
-// keeps every byte, hears nothing of it. Beside each stands what only looks like it, and goes through whole.
+// Requests of HTTP/2 with two readings in HTTP/1.1: each ends as a fault of its stream, and the service,
+// which reads strictly and records every byte, gets none of it. Beside each stands a request that only looks
+// like it, and passes whole.
 
 import { test, type Test } from 'tap'
 import { startGate } from '../support/gate.ts'

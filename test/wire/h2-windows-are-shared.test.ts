@@ -1,4 +1,5 @@
-// Streams that nobody reads share what their connection may hold here: those of a client, and those of a service.
+// Streams without a reader share the memory that their connection may hold here: those of a client, and those
+// of a service.
 
 import type { Http2Session, ServerHttp2Stream } from 'node:http2'
 import { test } from 'tap'

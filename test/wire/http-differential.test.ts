@@ -1,5 +1,5 @@
-// The same exchange through a gate and through http-proxy-3 behind Node's http.Server: the service must see the same request, and the client
-// the same answer, but for the differences that are named here.
+// The same exchange through a gate and through http-proxy-3 behind Node's http.Server: the service must get
+// the same request, and the client the same answer, except for the differences named here.
 
 import { once } from 'node:events'
 import http from 'node:http'

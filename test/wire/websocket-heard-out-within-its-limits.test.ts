@@ -1,5 +1,5 @@
-// A service that is heard out after its client broke a rule, and goes over a limit of its own meanwhile: what it said before reaches the client, and
-// nothing behind the gap.
+// A client breaks a rule, the gate still relays the service's pending answers, and the service exceeds a
+// limit of its own meanwhile: its earlier bytes reach the client, and none after the gap.
 
 import { test } from 'tap'
 import { eventually, within } from '../support/eventually.ts'

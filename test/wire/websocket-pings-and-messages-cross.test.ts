@@ -1,4 +1,4 @@
-// Where pings and unfinished messages meet limits, policies and TLS.
+// Pings and unfinished messages, crossed with limits, policies and TLS.
 
 import root, { test } from 'tap'
 import { eventually, within } from '../support/eventually.ts'

@@ -1,4 +1,5 @@
-// Unix sockets with several workers: each is one worker's, whichever else may end, and the one that takes its place takes the socket too.
+// Unix sockets with several workers: each socket belongs to one worker, whichever others may end, and the
+// worker that replaces that one takes the socket too.
 
 import { existsSync } from 'node:fs'
 import net from 'node:net'

@@ -1,4 +1,5 @@
-// Services that speak HTTP/2, with several workers: each worker has sessions of its own, and what is counted and told is one gate's.
+// Services that speak HTTP/2, with several workers: each worker has sessions of its own, and the counts and
+// views are those of one gate.
 
 import { once } from 'node:events'
 import type { ServerHttp2Stream } from 'node:http2'

@@ -1,5 +1,5 @@
-// What several workers have to find out, one of them asks, and all know: whether an address is well, what a name stands for, where nobody
-// listens. A worker that ends takes no knowledge along.
+// Facts that several workers need, one of them asks for, and all know: whether an address is healthy, the
+// addresses of a name, where no process listens. No knowledge is lost with a worker that ends.
 
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'

@@ -1,5 +1,6 @@
-// Clients of every kind come and go, the configuration is reloaded, and meanwhile workers are killed, throw and hang at random moments: nothing
-// leaks, no count is off afterwards, and clients of other workers see nothing. `SEED=` has a run again, as far as threads allow.
+// Clients of every kind come and go, reloads change the configuration, and meanwhile the test kills workers,
+// and makes them throw and hang, at random moments: nothing leaks, no count is off afterwards, and clients of
+// other workers notice nothing. `SEED=` repeats a run, as far as threads allow.
 
 import { once } from 'node:events'
 import net from 'node:net'

@@ -1,5 +1,5 @@
-// Requests of every kind and half-closes through four workers: each of them makes of the same bytes what one gate makes of them, for the client
-// and for the service. That one gate is right is the matter of other tests.
+// Requests of every kind and half-closes through four workers: each worker handles the same bytes as one gate
+// does, for the client and for the service. Other tests prove that one gate is right.
 
 import net from 'node:net'
 import { once } from 'node:events'

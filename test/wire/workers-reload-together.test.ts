@@ -1,4 +1,4 @@
-// A reload with several workers: all of them or none, and nobody loses a connection by it.
+// A reload with several workers: all of them change or none, and no client loses its connection by it.
 
 import net from 'node:net'
 import { once } from 'node:events'

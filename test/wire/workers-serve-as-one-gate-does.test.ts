@@ -1,7 +1,9 @@
-// Files of this suite once more, with gates in threads: those in which the configuration, a question, a count or an end crosses between the
-// operator and its gates. What only the path decides is the same code in a thread; workers-are-one-gate.test.ts has every transport through
-// it, workers-relay-every-kind.test.ts requests and half-closes, workers-ask-h2c-services.test.ts calls of gRPC. Left out are files that look into the connections, which are in other threads then, and those that count what each gate has for itself:
-// refusals that linger, addresses that are avoided, names as last asked, the order of clients.
+// Files of this suite once more, with gates in threads: those in which the configuration, a question, a count
+// or an end crosses between the operator and its gates. Rules of the path alone are the same code in a
+// thread: workers-are-one-gate.test.ts has every transport through it, workers-relay-every-kind.test.ts
+// requests and half-closes, workers-ask-h2c-services.test.ts calls of gRPC. Left out are files that look into
+// the connections, which are then in other threads, and those that count what each gate has for itself:
+// refusals that linger, avoided addresses, names as last looked up, the order of clients.
 
 import { test } from 'tap'
 import { runAgain } from '../support/smoke.ts'

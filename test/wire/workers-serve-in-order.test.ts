@@ -1,4 +1,5 @@
-// Clients that wait for a place at an upstream are served in the order in which they came, whichever of three workers each of them met.
+// Clients that wait for a place at an upstream get it in the order in which they came, whichever of three
+// workers each of them met.
 
 import net from 'node:net'
 import { once } from 'node:events'

@@ -1,5 +1,5 @@
-// One set of limits, whichever worker a client meets: counts are never exceeded, rates are within a burst, and what a worker held that
-// ended is free again.
+// One set of limits, whichever worker a client meets: counts never exceed theirs, rates stay within a burst,
+// and the places of a worker that ended are free again.
 
 import { once } from 'node:events'
 import net from 'node:net'

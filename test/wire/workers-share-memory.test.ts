@@ -1,5 +1,6 @@
-// Bounds of memory and of slowness with three workers and many clients at once: who is too slow ends wherever it is, what waits in all
-// workers together stays within `memory.buffered`, and nobody else is touched.
+// Bounds of memory and of slowness with three workers and many clients at once: a client that is too slow
+// ends at any worker, the queues of all workers together stay within `memory.buffered`, and no other client
+// notices.
 
 import { test } from 'tap'
 import { eventually, within } from '../support/eventually.ts'

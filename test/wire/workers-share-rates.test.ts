@@ -1,5 +1,6 @@
-// Rates of three workers under 200 clients at once: whatever passes is within the burst and what has flowed in since, for all of
-// them together, at every moment; and what is over is delayed, ended or dropped, never lost otherwise.
+// Rates of three workers under 200 clients at once: the bytes and messages that pass stay within the burst
+// and the tokens since, for all workers together, at every moment; the excess is delayed, ended or dropped,
+// never lost otherwise.
 
 import { once } from 'node:events'
 import net from 'node:net'

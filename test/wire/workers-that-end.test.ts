@@ -1,5 +1,5 @@
-// A worker that throws, hangs, fills its heap or ends: its connections are gone, those of the others feel nothing, and another one takes
-// its place.
+// A worker that throws, hangs, fills its heap or ends: its connections end, those of the others notice
+// nothing, and another worker takes its place.
 
 import { test } from 'tap'
 import type { Test } from 'tap'
