@@ -3,9 +3,7 @@
 import type { Socket } from 'node:net'
 import { Address } from '../core/address.ts'
 
-/**
- * The peer's address. Null: the peer reset the connection before, and the kernel has forgotten the address.
- */
+/** The peer's address. Null: the peer reset the connection, and the kernel has forgotten the address. */
 export function peerOf({ remoteAddress, remotePort }: Socket): Address | null {
   return remoteAddress === undefined || remotePort === undefined
     ? null

@@ -72,9 +72,7 @@ function ofKind(names: ReadonlyArray<[kind: string, value: string]>, wanted: str
     .map(([, value]) => value)
 }
 
-/**
- * RFC 4514 section 2.4: `\2C` is a byte; a backslash before any other character stands for that character.
- */
+/** RFC 4514 section 2.4: `\2C` is a byte; a backslash before another character stands for that character. */
 function unescaped(value: string): string {
   return value
     .replaceAll(/(?:\\[0-9A-Fa-f]{2})+/g, (bytes) =>

@@ -69,9 +69,7 @@ export interface PendingClientContext {
   onAdmitted: (pending: PendingClient, endpoint: SocketEndpoint) => void
   /** Ends the socket beneath a failed handshake with these last words. */
   part: (raw: Socket, farewell: () => void) => void
-  /**
-   * The client is refused: the callee takes the endpoint over; null where it is gone, or beyond any answer.
-   */
+  /** The client is refused: the callee takes the endpoint over; null where it is gone, or cannot answer. */
   onRefused: (pending: PendingClient, close: Close, endpoint: SocketEndpoint | null) => void
 }
 
@@ -165,8 +163,7 @@ export class PendingClient implements EndpointOwner, Handshaker, Swept {
 
   #onKnown(): void {
     this.#leave = null
-    // A new owner that serves the endpoint has resumed it. A handshake owns the socket itself, and is not
-    // over.
+    // A new owner that serves the endpoint has resumed it. A handshake owns the socket, and is not over.
     if (!this.#onJudgement(this.#rest) && this.#state === 'over') this.#endpoint.pause()
   }
 

@@ -14,10 +14,7 @@ import { alertRecord, certificateProblem, serverSecretOf } from './tls-alert.ts'
 import { parentOf } from '../endpoint/raw-socket.ts'
 import { isSame, nodeTls } from '../core/node-lazy.ts'
 
-/**
- * The certificate to show, and the authorities to ask for. A change applies to handshakes that begin after
- * it.
- */
+/** The certificate to show, and the authorities to ask for. A change applies to later handshakes. */
 export interface TlsMaterial {
   cert: Buffer
   key: Buffer
@@ -77,10 +74,7 @@ export class TlsGate {
     return this.#inFlight.size
   }
 
-  /**
-   * Throws OpenSSL's error for material that does not fit together; the gate then goes on with the former
-   * material.
-   */
+  /** Throws OpenSSL's error for material that does not fit together; the former material then stays. */
   use({ cert, key, clientCa }: TlsMaterial): void {
     const { minVersion, ciphers, protocols } = this.#options
     const options = {

@@ -6,10 +6,7 @@
 export interface Count {
   /** By all users of this count, in all threads. */
   readonly held: number
-  /**
-   * Takes one place if fewer than `max` are held; always takes it if `max` is Infinity. Each taken place is
-   * released once.
-   */
+  /** Takes one place if fewer than `max` are held (Infinity: in any case). Each place is released once. */
   take(max: number): boolean
   release(): void
   /**
@@ -28,9 +25,7 @@ export interface Tokens {
   spend(amount: number, now: number): void
   /** The bucket is full, so forgetting it loses nothing. */
   isFull(now: number): boolean
-  /**
-   * Missing tokens may arrive in a moment: the other gates were asked and have not answered. Absent means no.
-   */
+  /** Missing tokens may come in a moment: the other gates were asked and have not answered. Absent: no. */
   readonly isUnsure?: boolean
 }
 
@@ -58,10 +53,7 @@ export interface Heads {
 export interface Cells {
   /** Other threads take and release in the same cells without notice: a waiter for room has to look again. */
   readonly isShared: boolean
-  /**
-   * The count of `name`: other threads that ask for the same `name` share it; users in this thread share one
-   * object.
-   */
+  /** The count of `name`, shared with other threads that ask for it; this thread has one object for it. */
   count(name: string): Count
   /** The bucket of `name`, shared in the same way. `now`: milliseconds of the Clock. */
   bucket(name: string, rate: BucketRate, now: number): Tokens

@@ -7,9 +7,7 @@ import { Roll } from './roll.ts'
 
 /** Monotonic time: unlike the wall clock it never jumps. */
 export interface Clock {
-  /**
-   * Whole milliseconds since some fixed moment (whole: a fraction would cost every record a boxed double).
-   */
+  /** Whole milliseconds since some fixed moment (a fraction would cost every record a boxed double). */
   now(): number
   /** Wall-clock milliseconds since 1970, for log lines only. */
   wall(): number
@@ -50,9 +48,7 @@ export const systemClock: Clock = {
   nextTurn: (run) => void setImmediate(run),
 }
 
-/**
- * Milliseconds of the kernel's clock, the same in all threads; `performance.now` starts anew in each thread.
- */
+/** Milliseconds of the kernel's clock, the same in all threads; `performance.now` starts anew in each. */
 export function kernelMs(): number {
   return Number(process.hrtime.bigint()) / 1e6
 }
@@ -170,10 +166,7 @@ export class Sweep {
   }
 }
 
-/**
- * One sweep per name, so that the short deadlines of one name do not make the items of another be swept as
- * often.
- */
+/** One sweep per name, so that short deadlines of one name do not make another's items be swept as often. */
 export class Sweeps {
   readonly #clock: Clock
   readonly #byName = new Map<string, Sweep>()

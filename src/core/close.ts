@@ -30,10 +30,7 @@ interface HttpStatus {
   upstream: number
 }
 
-/**
- * The Close code for each peer; `offender` is for the side that caused the end. Absent: that peer gets no
- * Close frame.
- */
+/** The Close code for each peer; `offender` is for the side that caused the end. Absent: no Close frame. */
 interface WebSocketCodes {
   offender?: number
   client?: number
@@ -323,9 +320,7 @@ export function reasonRow(reason: Reason): ReasonRow {
   return reasons[reason]
 }
 
-/**
- * How, why, by whom and when one connection ended. `detail` is an errno or a parser's words; never a label.
- */
+/** How, why, by whom and when one connection ended. `detail` is an errno or a parser's words, no label. */
 export interface Close {
   readonly reason: Reason
   readonly side: Side
@@ -342,10 +337,7 @@ export function makeClose(reason: Reason, side: Side, phase: Phase, detail?: str
   return detail === undefined ? { reason, side, phase } : { reason, side, phase, detail }
 }
 
-/**
- * Whether an end that we decide on must not wait for an earlier end under way: it hastens that end, whose
- * reason stays.
- */
+/** Whether our end must not wait for an earlier end under way: it hastens that end, whose reason stays. */
 export function isForced(close: Close): boolean {
   return close.side === 'sidegate' && reasonRow(close.reason).manner === 'reset'
 }
@@ -373,9 +365,7 @@ export function httpStatus(close: Close): number | null {
   return close.side === 'upstream' ? row.upstream : row.client
 }
 
-/**
- * The code of the Close frame for the peer `to`; null where it gets no frame. Never 1004, 1005, 1006 or 1015.
- */
+/** The code of the Close frame for the peer `to`; null for no frame. Never 1004, 1005, 1006 or 1015. */
 export function websocketCode(close: Close, to: PeerSide): number | null {
   const codes = reasonRow(close.reason).websocket
   if (codes === undefined) return null

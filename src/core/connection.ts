@@ -59,10 +59,7 @@ export interface ConnectionOwner {
   close(close: Close): void
   /** Bytes waiting in our queues for that peer; after the end, the bytes that we dropped there. */
   queued(side: 'client' | 'upstream'): number
-  /**
-   * When that peer last took some of its queue, or its queue was empty (monotonic milliseconds): it has been
-   * stalled since.
-   */
+  /** When that peer last took some of its queue, or had none (monotonic ms): it has been stalled since. */
   lastDrainAt(side: 'client' | 'upstream'): number
   /**
    * The part of `queued` that we hold back because its message is not complete; absent where nothing
@@ -71,19 +68,13 @@ export interface ConnectionOwner {
   assembling?(side: 'client' | 'upstream'): number
   /** Whether we do not read the source of that direction, because its sink does not keep up. */
   isPaused(direction: Direction): boolean
-  /**
-   * Milliseconds without data either way, as of the last sweep; 0 (or absent) while a peer waits for
-   * something.
-   */
+  /** Milliseconds without data either way, as of the last sweep; 0 (or absent) while a peer waits. */
   quietMs?(now: number): number
   /** A peer waits for bytes or for an answer that an end now would take away; absent means no. */
   isOwed?(): boolean
   /** When data last moved, as of the last sweep; milliseconds of the Clock. */
   activeAt?(): number
-  /**
-   * The connection's present wait and its bound. Called for an operator who asks about this connection: it
-   * may allocate.
-   */
+  /** The connection's present wait and its bound. For an operator's question: it may allocate. */
   describe?(): Wait
 }
 
@@ -202,10 +193,7 @@ export interface AnsweredRequest {
   end: Close | null
   /** The bytes of the request's own body, as received. */
   bodyBytes: number
-  /**
-   * For a gRPC call, the code that the caller got: 0 to 16 in words, `other`, `none`; absent for other
-   * requests.
-   */
+  /** For a gRPC call, the code that the caller got: 0 to 16 in words, `other`, `none`; absent otherwise. */
   grpcStatus?: string
 }
 
@@ -228,10 +216,7 @@ export interface Observer {
   onPingSent(connection: Connection): void
   /** The round trip of one of our pings, in milliseconds. */
   onPong(connection: Connection, rttMs: number): void
-  /**
-   * Messages were dropped: a slow client's backlog, or messages over a rate; `policy` is one of our own
-   * words.
-   */
+  /** Messages were dropped: a slow client's backlog, or those over a rate; `policy` is a word of ours. */
   onMessagesDropped(connection: Connection, policy: string, messages: number): void
   onRequest(connection: Connection, request: AnsweredRequest): void
   /** A limit of that listener acted; or would have, if it is not enforced. */

@@ -155,10 +155,7 @@ export interface Story {
   readonly end: Close | null
 }
 
-/**
- * The facts of the record and the noted events, in order of time; `endedAt` is null while the connection is
- * open.
- */
+/** The facts of the record and the noted events, in order of time; `endedAt` is null while it is open. */
 export function storyOf(connection: Story, endedAt: number | null): Noted[] {
   const lines = [...known(connection), ...(connection.timeline?.lines ?? [])]
   // The sort is stable: events of one millisecond stay in the order of this list.

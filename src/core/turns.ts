@@ -33,10 +33,7 @@ const TOGETHER = 4 * 1024 * 1024
  * when a few could be done at once.
  */
 const CROWD = 64
-/**
- * The least that a direction is presumed to spend after its wait, until it reports; more if it spent more
- * before it waited.
- */
+/** The least that a direction is presumed to spend after a wait, until it reports; more if it did before. */
 const PRESUMED = 64 * 1024
 /**
  * From this cost on a direction takes part in counting turns; a peer that only chats never does, and starts

@@ -12,9 +12,7 @@ export class Delivery {
   /** As in `KernelView`: the bytes not taken, and the number of answers. */
   bytes: number
   measurements = 0
-  /**
-   * A callback of its own: the answer to a question asked before the last write would not count that write.
-   */
+  /** A callback of its own: an answer to an earlier question may not count the last write. */
   readonly #onLooked = (bytes: number): void => this.#see(bytes)
 
   /** Nothing more is written to `socket`; `bytes` is the kernel's latest figure. */

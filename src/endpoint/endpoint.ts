@@ -2,10 +2,7 @@
 
 import type { Manner, PeerSide } from '../core/close.ts'
 
-/**
- * The owner that an endpoint reports to; exactly one at a time. The endpoint never calls it from within its
- * own methods.
- */
+/** The owner that an endpoint reports to, one at a time. Never called from within the endpoint's methods. */
 export interface EndpointOwner {
   /**
    * `bytes[0..length)` were read. They are valid only until this returns: the owner copies what it keeps.
@@ -16,9 +13,7 @@ export interface EndpointOwner {
   onEnd(endpoint: Endpoint): void
   /** The sink took bytes from the queue after a while without: `queued` is smaller, perhaps 0. */
   onProgress(endpoint: Endpoint): void
-  /**
-   * The descriptor is gone. The last call; `error` is the system's, null after a clean end of both halves.
-   */
+  /** The descriptor is gone. The last call; `error` is the system's, null if both halves ended cleanly. */
   onClosed(endpoint: Endpoint, error: NodeJS.ErrnoException | null): void
 }
 
@@ -36,9 +31,7 @@ export interface LookedAt {
 export interface Carrier {
   /** The carrier is not read: no stream is to blame for missing bytes. */
   readonly isHeld: boolean
-  /**
-   * When the carrier's peer last took some of its queue, or the queue was empty; milliseconds of the Clock.
-   */
+  /** When the carrier's peer last took some of its queue, or had none; milliseconds of the Clock. */
   lastDrainAt(): number
 }
 
@@ -52,15 +45,9 @@ export interface Endpoint {
   /** For a stream. Bytes that wait for the carrier are the carrier's to take: `queued`, and not `unacked`. */
   readonly carrier?: Carrier | undefined
   readonly isClosed: boolean
-  /**
-   * The system has refused a write: it takes nothing more, and `onClosed` comes in another turn. Absent means
-   * no.
-   */
+  /** The system has refused a write: it takes no more, and `onClosed` comes in a later turn. Absent: no. */
   readonly isBroken?: boolean
-  /**
-   * Looks closer at what the peer has not taken, once; `unacked` shows it a moment later. For a peer that
-   * looks stalled.
-   */
+  /** Looks closer, once, at the bytes that a stalled-looking peer has not taken; `unacked` shows it soon. */
   measure(): void
   /** How many of those looks have come back; Infinity where the system gives none. */
   readonly measurements: number
@@ -69,20 +56,11 @@ export interface Endpoint {
    * answers. `unacked` does not change.
    */
   look(): LookedAt
-  /**
-   * Copies `bytes[start..end)` and sends them in order. Never blocks; what the system does not take at once
-   * is queued.
-   */
+  /** Copies `bytes[start..end)` and sends them in order. Never blocks: queues what the system cannot take. */
   write(bytes: Buffer, start: number, end: number): void
-  /**
-   * As `write`, for a whole HTTP/1.1 head in latin1. Present where the endpoint would make text of the bytes
-   * again.
-   */
+  /** As `write`, for a whole HTTP/1.1 head in latin1. Present where the endpoint needs it as text. */
   writeHead?(head: string): void
-  /**
-   * Gathers writes until `uncork`, in the same turn of the event loop, and sends them together. One endpoint
-   * at a time.
-   */
+  /** Gathers writes until `uncork`, in the same turn, and sends them together. One endpoint at a time. */
   cork(): void
   uncork(): void
   /**
@@ -93,10 +71,7 @@ export interface Endpoint {
   inject?(frame: Buffer): void
   /** Bytes of an incomplete message: they wait for its sender, so they are not in `queued`. */
   readonly assembling?: number
-  /**
-   * Bytes that the peer sent and that wait here until the other side takes some. A socket's wait in the
-   * kernel.
-   */
+  /** Bytes from the peer that wait here for the other side. A socket's bytes wait in the kernel. */
   readonly unread?: number
   /**
    * Stops reading. A paused endpoint is blind: it reports neither FIN nor RST until `resume`, so a deadline
@@ -104,10 +79,7 @@ export interface Endpoint {
    */
   pause(): void
   resume(): void
-  /**
-   * Lets TCP probe the peer after `ms` of silence. Four system calls: not for connections that may end at
-   * once.
-   */
+  /** Lets TCP probe the peer after `ms` of silence. Four system calls: not for what may end at once. */
   keepAlive(ms: number): void
   /** Ends our half (FIN) after what is queued. Reading goes on. */
   end(): void

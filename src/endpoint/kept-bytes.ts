@@ -40,9 +40,7 @@ export class KeptBytes {
     this.#pieces.push(piece)
   }
 
-  /**
-   * Takes whole pieces from the front: at least one, and at most `limit` bytes unless the first is larger.
-   */
+  /** Takes whole pieces from the front: at least one, at most `limit` bytes unless the first is larger. */
   takeUpTo(limit: number): Buffer[] {
     const taken: Buffer[] = []
     let size = 0

@@ -92,10 +92,7 @@ export class KernelQueue {
     this.#options = options
   }
 
-  /**
-   * Opens the files, while there are descriptors. Each look tries again to open a file that could not be
-   * opened.
-   */
+  /** Opens the files, while there are descriptors. Each look tries again for a file that did not open. */
   async prepare(): Promise<void> {
     for (const table of this.#tables) await this.#open(table).catch(() => {})
   }

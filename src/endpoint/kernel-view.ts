@@ -10,9 +10,7 @@ import { rawOf } from './raw-socket.ts'
 
 export class KernelView {
   readonly #socket: Socket
-  /**
-   * Results of `measure`: the bytes not taken, and the number of answers; Infinity where the system has none.
-   */
+  /** Results of `measure`: the bytes not taken, and the number of answers (Infinity: the system has none). */
   bytes = 0
   measurements = 0
   /**

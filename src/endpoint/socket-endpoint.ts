@@ -29,10 +29,7 @@ import { NOTHING } from '../core/nothing.ts'
 const kEndpoint = Symbol('endpoint')
 type OwnedSocket = net.Socket & { [kEndpoint]?: SocketEndpoint | undefined }
 
-/**
- * How sockets are read: into a shared buffer of `readBytes` where Node allows it (`checkAdoption`), else by
- * `data` events.
- */
+/** How sockets are read: into a shared buffer of `readBytes` if `checkAdoption` passed, else by `data`. */
 export interface ReadOptions {
   readBytes: number
   usesSharedBuffer: boolean
@@ -212,9 +209,7 @@ export class SocketEndpoint implements Endpoint, Corkable {
     this.#socket.uncork()
   }
 
-  /**
-   * Hands the socket over as an ordinary stream, in its present state; this endpoint is dead from then on.
-   */
+  /** Hands the socket over as an ordinary stream, in its present state; this endpoint is dead then. */
   release(): net.Socket {
     const socket = this.#socket as OwnedSocket
     socket.off('end', onEnd).off('error', onError).off('close', onClose).off('data', onData)

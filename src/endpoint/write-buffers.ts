@@ -59,9 +59,7 @@ export function lend(view: Buffer): void {
   slot.view = null
 }
 
-/**
- * Takes back a lent view whose write has completed, so that bulk transfers do not allocate for every chunk.
- */
+/** Takes back a lent view whose write has completed: bulk transfers need not allocate for every chunk. */
 export function giveBack(view: Buffer): void {
   const index = classOf(view.length)
   const slot = slots[index]!

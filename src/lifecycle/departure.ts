@@ -46,10 +46,7 @@ export interface DepartureParts {
   onEmpty: () => void
 }
 
-/**
- * How long before the reset of the rest every tcp connection has its FIN: an orderly end is better than a
- * reset.
- */
+/** How long before the reset of the rest each tcp connection has its FIN: an orderly end is better. */
 const LAST_MS = 1000
 
 export const noDrainCounts = (): DrainCounts => ({ drained: 0, forced: 0, others: 0, cut: 0 })

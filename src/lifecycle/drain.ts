@@ -53,10 +53,7 @@ export interface DrainParts {
   gates: DrainGates
 }
 
-/**
- * How long `waitDrained` waits for a drain to begin: the application's preStop hook may run a moment before
- * ours.
- */
+/** How long `waitDrained` waits for a drain: the application's preStop hook may run a moment before ours. */
 export const BEGINS_WITHIN_MS = 5000
 /** The time for reset sockets to be gone. */
 const RESET_MS = 1000
@@ -85,10 +82,7 @@ export class Drain {
     return this.#state !== 'none'
   }
 
-  /**
-   * Resolves when no connection is left. A drain under way goes on as it began, and a signal during it rules
-   * out `undo`.
-   */
+  /** Resolves when none is left. A drain under way goes on as it began; a signal rules out `undo`. */
   begin(trigger: DrainTrigger, times: DrainTimes): Promise<DrainResult> {
     this.#isFinal ||= trigger !== 'admin'
     if (this.#state !== 'none') return this.#done.promise

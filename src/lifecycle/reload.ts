@@ -70,10 +70,7 @@ export interface ReloadParts<C> {
   hash: string
   /** The content at the start; null where it is unknown. */
   content: Content | null
-  /**
-   * All or nothing: rejects with a ConfigError, or with ReloadRefused. Resolves with the keys that need a
-   * restart.
-   */
+  /** All or nothing: rejects with a ConfigError or ReloadRefused; resolves with keys that need a restart. */
   apply: (config: C) => Promise<readonly string[]>
 }
 
@@ -82,10 +79,7 @@ export class Reloads<C> {
   /** The content of the last attempt, good or bad: a bad file is reported once. */
   #tried: Content | null
   #running: Promise<ReloadResult> | null = null
-  /**
-   * The reload after the running one: all callers meanwhile share it, for it reads the file after their
-   * calls.
-   */
+  /** The reload after the running one, for all callers meanwhile: it reads the file after their calls. */
   #next: Promise<ReloadResult> | null = null
   /** The hash of the configuration in effect. */
   hash: string

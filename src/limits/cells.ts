@@ -1,5 +1,4 @@
-// The cells of a process with one thread on the path: plain objects, a new one for each call, whatever the
-// name.
+// The cells of a process with one thread on the path: a new plain object for each call, whatever the name.
 
 import { LocalCount } from '../core/cells.ts'
 import type { Cells, Scopes } from '../core/cells.ts'

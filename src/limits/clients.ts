@@ -123,10 +123,7 @@ export class Clients {
     return this.#active.size + this.#idle.size
   }
 
-  /**
-   * Lets a connection of the client at `address` on (null), or returns why not. Each connection let on is
-   * released once.
-   */
+  /** Lets a connection of that client on (null), or returns why not. Each one let on is released once. */
   admit(address: ClientAddress, now: number): Close | null {
     const key = keyOf(address)
     if (key === null) return null

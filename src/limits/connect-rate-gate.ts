@@ -96,10 +96,7 @@ interface Patience {
 
 interface WaitOptions {
   done: (waiting: Waiting) => void
-  /**
-   * Called when the newcomer is refused because there is known to be no token; null: it waits until there is
-   * one.
-   */
+  /** Called when the newcomer is refused for want of a token; null: it waits until there is a token. */
   refusing: (() => void) | null
 }
 

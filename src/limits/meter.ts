@@ -170,9 +170,7 @@ export class Meter implements Waiter {
     return onExceed === 'drop' ? 'drop' : 'stop'
   }
 
-  /**
-   * `bytes[start..end)` begin with a message that may not go on yet: they are kept until there is a token.
-   */
+  /** `bytes[start..end)` begin with a message that may not go on yet: they are kept until it may. */
   onMessagesOver(bytes: Buffer, start: number, end: number): void {
     const rate = this.#rates.messages!
     if (!delays(rate)) return this.#end('limits.messages')
@@ -180,10 +178,7 @@ export class Meter implements Waiter {
     this.#wait(rate.bucket)
   }
 
-  /**
-   * Whether the source may be read; if not, the meter calls the half's `onTokens` when it is worth asking
-   * again.
-   */
+  /** Whether the source may be read; if not, the half's `onTokens` is called when it is time to ask again. */
   mayRead(): boolean {
     if (this.#waitsFor !== null) return false
     const rate = this.#rates.bytes

@@ -45,20 +45,14 @@ export class MeanRate {
     return this.#since !== null
   }
 
-  /**
-   * When it becomes too slow if nothing moves any more; Infinity while nothing is owed. `moved` is a total of
-   * bytes.
-   */
+  /** When it becomes too slow if nothing moves; Infinity if nothing is owed. `moved` is a total of bytes. */
   dueAt({ bytesPerSec, afterMs }: MinRateOptions, moved: number): number {
     return this.#since === null
       ? Number.POSITIVE_INFINITY
       : this.#since + Math.max(afterMs, ((moved - this.#from) * 1000) / bytesPerSec)
   }
 
-  /**
-   * `moved` is a total of bytes; `isExcused`: it was not free to move since the last look. Returns true if it
-   * is too slow.
-   */
+  /** True if too slow. `moved` is a total of bytes; `isExcused`: it could not move since the last look. */
   isTooSlow(
     { bytesPerSec, afterMs }: MinRateOptions,
     moved: number,
@@ -200,10 +194,7 @@ export class MinRate {
     return this.#options.isEnforced ? tooSlow(side) : null
   }
 
-  /**
-   * When a peer becomes too slow if nothing moves any more, as of the last check; null while nothing is owed
-   * either way.
-   */
+  /** When a peer becomes too slow if nothing moves, as of the last check; null while nothing is owed. */
   next(): NextDeadline | null {
     return earliest([
       this.#toUpstream.next(this.#options, this.#pair.toUpstream),

@@ -29,9 +29,7 @@ import { bytesForSlots, Slots, valueOf } from './slots.ts'
 
 /** A unit is 16 ns: 160 bytes at 10 GiB/s, and 36 years fit. */
 export const UNITS_PER_MS = 62_500
-/**
- * The buckets that one client may use at once: for new connections, for bytes and for messages either way.
- */
+/** The buckets that one client may use at once: for new connections, for bytes and messages either way. */
 const BUCKETS_PER_CLIENT = 5
 /** Slots for listeners, upstream addresses, and the process. */
 const OTHERS = 1024

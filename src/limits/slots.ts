@@ -18,9 +18,7 @@ const GENERATIONS = 256n
 /** As much as a double holds exactly, with a margin. */
 export const MAX_VALUE = 2 ** 55
 
-/**
- * The Int32 words at the start: the lock, the slot being replaced plus one, and the two halves of its key.
- */
+/** Int32 words at the start: the lock, the slot being replaced plus one, and both halves of its key. */
 const LOCK = 0
 const REPLACED = 1
 const REPLACED_KEY = 2

@@ -13,9 +13,7 @@ export const TURN_MS = 20
 export interface Waiter {
   /** Tokens without which a turn is in vain. */
   readonly needs: number
-  /**
-   * The bucket holds them. Returns how many this waiter will take later: nobody else gets them in this round.
-   */
+  /** The bucket holds them. Returns how many this waiter will take later, reserved in this round. */
   onTurn(now: number): number
 }
 

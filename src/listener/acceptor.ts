@@ -29,9 +29,7 @@ import type { ReadOptions, SocketEndpoint } from '../endpoint/socket-endpoint.ts
 export interface AcceptorOptions {
   name: string
   protocol: Protocol
-  /**
-   * The listener is a unix socket: its clients have no address; the file system decides which may connect.
-   */
+  /** The listener is a unix socket: clients have no address; the file system decides which may connect. */
   isUnix: boolean
   read: ReadOptions
   noDelay: boolean
@@ -55,10 +53,7 @@ export interface AcceptorContext {
   /** The limit on the rate of new connections; null where there is none. */
   connectRate: ConnectRateGate | null
   refusals: Refusals
-  /**
-   * Takes ownership of the endpoint. The connection's end calls `release` of `limit` and `leave` of
-   * `clients`.
-   */
+  /** Takes the endpoint over. The connection's end calls `release` of `limit` and `leave` of `clients`. */
   serve: (connection: Connection, client: Endpoint) => void
   /** A gate refused a connection; `client` returns its address (`ip:port`), for a system call. */
   onRejected: (close: Close, client: () => string) => void

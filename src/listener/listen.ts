@@ -1,14 +1,10 @@
-// Binds a server to its address. The file of a Unix socket that a killed process left behind is removed
-// first.
+// Binds a server to its address; removes the file of a Unix socket that a killed process left behind.
 
 import { unlinkSync } from 'node:fs'
 import type net from 'node:net'
 import { isLeftBehind } from './left-behind.ts'
 
-/**
- * Resolves once `server` listens, rejects with the system's error; calls `onBound` in the turn that bound the
- * address.
- */
+/** Resolves once `server` listens, or rejects; calls `onBound` in the turn that bound the address. */
 export async function listenOn(
   server: net.Server,
   where: net.ListenOptions,

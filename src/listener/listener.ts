@@ -62,10 +62,7 @@ export class Listener {
     if ('path' in this.#address) chmodSync(this.#address.path, mode ?? USUAL_MODE)
   }
 
-  /**
-   * Gives new connections to another acceptor from now on; the listening socket stays, with the connections
-   * in its queue.
-   */
+  /** Gives new connections to another acceptor; the listening socket stays, with its queue. */
   handOver(acceptor: Acceptor): void {
     const { read } = acceptor.options
     const isReadAlike = read.readBytes === this.#acceptor.options.read.readBytes

@@ -95,9 +95,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     client.resume()
   }
 
-  /**
-   * Reports the opening, once, when its protocol is known or at its end, so that opens and closes balance.
-   */
+  /** Reports the opening, once, when its protocol is known or at its end, so that opens and closes match. */
   report(): void {
     if (this.#isReported) return
     this.#isReported = true

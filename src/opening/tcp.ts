@@ -1,5 +1,4 @@
-// `protocol: tcp`: opaque bytes. The opening dials the upstream at once; the pair passes half-closes and
-// resets on.
+// `protocol: tcp`: opaque bytes. The upstream is dialled at once; the pair passes half-closes and resets.
 
 import { makeClose } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'

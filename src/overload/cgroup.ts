@@ -38,10 +38,7 @@ export function hierarchies(readFile: ReadFile, controller: 'memory' | 'cpu'): H
   })
 }
 
-/**
- * The path `own` below the mount; the mount itself where a container shows only its own cgroup, by a path of
- * the host.
- */
+/** The path `own` below the mount; the mount where a container shows only its cgroup, by a host path. */
 function below(root: string, own: string): string {
   if (root === '/') return own
   return own === root || own.startsWith(`${root}/`) ? own.slice(root.length) : '/'

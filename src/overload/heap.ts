@@ -3,16 +3,11 @@
 
 import { nodeV8, nodeVm } from '../core/node-lazy.ts'
 
-/**
- * The heap's share of a container's limit: the rest is for buffers, which lie outside the heap, and for Node
- * itself.
- */
+/** The heap's share of a container's limit: the rest is for buffers outside the heap, and for Node itself. */
 const MAX_SHARE = 0.75
 const MIB = 1024 * 1024
 
-/**
- * The advice to an operator where the heap may grow until the kernel kills the process; null where it cannot.
- */
+/** The advice to an operator if the heap may grow until the kernel kills the process, else null. */
 export function heapWarning(
   limitBytes: number,
   heapBytes = nodeV8().getHeapStatistics().heap_size_limit,

@@ -121,18 +121,14 @@ export class Deadlines {
     )
   }
 
-  /**
-   * At the end: counts what moved since the last sweep too, since many connections last no longer than that.
-   */
+  /** At the end: counts what moved since the last sweep too, since many connections last no longer. */
   conclude(toUpstream: Half, toClient: Half, now: number): void {
     const sinceMs = Math.max(SWEEP_MS, this.#sinceLast(now))
     this.#toUpstream.notePace(toUpstream, now, sinceMs)
     this.#toClient.notePace(toClient, now, sinceMs)
   }
 
-  /**
-   * The first sweep may come right after the start: bytes from before it are not the pace of a millisecond.
-   */
+  /** The first sweep may come right after the start: earlier bytes are not the pace of a millisecond. */
   #sinceLast(now: number): number {
     const sinceMs = now - this.#checkedAt
     return this.#checkedAt === this.#startedAt ? Math.max(SWEEP_MS, sinceMs) : Math.max(1, sinceMs)
@@ -215,9 +211,7 @@ export class Deadlines {
     return this.activeAt + this.#options.current.idleMs * scale
   }
 
-  /**
-   * A side that has ended its half has nothing more to say; the half-close deadline bounds the other side.
-   */
+  /** A side that has ended its half has nothing more to say; `halfClose` bounds the other side. */
   #clientIdleAt(toUpstream: Half, scale: number): number {
     return toUpstream.hasEnded ? NEVER : this.#toUpstream.dataAt + this.#options.current.clientIdleMs * scale
   }

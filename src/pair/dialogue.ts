@@ -25,9 +25,7 @@ export interface Dialogue {
    * does not hear of it; else the end of the pair.
    */
   onSourceEnd(half: Half): Close | null | 'kept'
-  /**
-   * The upstream is gone (`error` is null after an orderly end). Returns true if the pair goes on without it.
-   */
+  /** The upstream is gone (`error` is null after an orderly end). True if the pair goes on without it. */
   onUpstreamClosed?(error: NodeJS.ErrnoException | null): boolean
   /** The pair is ending with `close`: the dialogue gives up whatever it waits for elsewhere. */
   onClosing?(close: Close): void
@@ -46,19 +44,11 @@ export interface Dialogue {
    */
   hearOut?(close: Close): boolean
   readonly hasHeardOut?: boolean
-  /**
-   * The end, where the protocol's own words (a Close frame) made it: a FIN or RST after them does not change
-   * it.
-   */
+  /** The end made by the protocol's own words (a Close frame): a later FIN or RST does not change it. */
   concluded?(how: string): Close | null
-  /**
-   * Bytes of the last word for the peer that `half` sends to: nothing is lost if the peer does not read them.
-   */
+  /** Bytes of the last word for the peer that `half` sends to: no loss if the peer does not read them. */
   lastWord?(half: Half): number
-  /**
-   * After a farewell: looks at what the peer still sends, and returns true once its last word has come.
-   * Forwards nothing.
-   */
+  /** After a farewell: reads on, forwards nothing, and returns true once the peer's last word has come. */
   isAnswered(half: Half, bytes: Buffer, length: number): boolean
   /** The source of `half` owes the rest of something that it began: a message, a body. */
   isOwing(half: Half): boolean
@@ -69,10 +59,7 @@ export interface Dialogue {
   owingSince?(half: Half): number | null
   /** Checks the protocol's own deadlines; milliseconds of the Clock. Returns the end of the pair, or null. */
   sweep(now: number): Close | null
-  /**
-   * Judges the protocol's waits in place of `idle` and `halfClose`, which are for conversations without
-   * messages.
-   */
+  /** Judges the protocol's waits, in place of `idle` and `halfClose` for a stream without messages. */
   judge?(toUpstream: Moved, toClient: Moved, now: number, idleScale: number): Close | null
   /** Bytes of the client that wait in the dialogue for their turn. */
   readonly held?: number

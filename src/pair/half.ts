@@ -147,7 +147,7 @@ export class Half implements Worker, Metered {
 
   /** Keeps bytes that the dialogue gets again when this half goes on. */
   keepRest(bytes: Buffer, start: number, end: number): void {
-    // Bytes already kept are copied only where a small rest would hold on to a much larger buffer.
+    // Bytes already kept are copied again only if they are at most half of the buffer that they keep alive.
     const isOwn = bytes === this.#relaying && (end - start) * 2 > bytes.buffer.byteLength
     this.#rest = isOwn ? bytes.subarray(start, end) : copyOf(bytes, start, end)
   }
@@ -159,10 +159,7 @@ export class Half implements Worker, Metered {
     return rest
   }
 
-  /**
-   * The source has ended; returns true while earlier bytes are still kept. Once they are gone, `isEndDue` is
-   * true.
-   */
+  /** The source has ended; true while earlier bytes are kept. `isEndDue` becomes true once they are gone. */
   putsEndOff(): boolean {
     return (this.#hasEndBehindRest = this.#rest !== null)
   }
@@ -184,9 +181,7 @@ export class Half implements Worker, Metered {
     this.sink.writeHead(text)
   }
 
-  /**
-   * Stops reading while the dialogue can use nothing of the source: what it sends waits in its own socket.
-   */
+  /** Stops reading while the dialogue can use nothing: what the source sends waits in its own socket. */
   hold(): void {
     this.#blockers |= DIALOGUE
   }

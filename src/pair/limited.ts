@@ -34,10 +34,7 @@ export function limitHalves(
   return minRate && new MinRate(minRate, pair, () => limits.report('minRate', 'close', minRate.isEnforced))
 }
 
-/**
- * Lets the halves draw from the buckets of another client, after the connection's client has changed (or
- * become nobody).
- */
+/** Lets the halves draw from another client's buckets, once the connection's client has changed. */
 export function drawAnew(
   { toUpstream, toClient }: Limited,
   connection: Connection,

@@ -8,9 +8,7 @@ import { note } from '../core/timeline.ts'
 import type { Connection } from '../core/connection.ts'
 import type { Half } from './half.ts'
 
-/**
- * A slow reader may look stalled for longer; overload must not take it for stalled (it waits for twice this).
- */
+/** A slow reader may look stalled for longer; overload, which waits for twice this, must not end it. */
 export const MAX_UNSURE_MS = 1000
 
 /**
@@ -58,10 +56,7 @@ export class Progress {
   #messages = 0
   /** Data came from the source, a slow sink took some, or a rate limit held it back. */
   activeAt: number
-  /**
-   * Data came from the source, or we did not read it: a source that we do not read is not to blame for its
-   * silence.
-   */
+  /** Data came from the source, or we did not read it: then its silence is not its fault. */
   dataAt: number
   /** The sink took bytes, or was owed none. */
   lastDrainAt: number
@@ -168,10 +163,7 @@ export class Motion {
     return this.#movedAt
   }
 
-  /**
-   * The same, at most MAX_UNSURE_MS ago until a close look makes it sure: overload takes a still peer for a
-   * stalled one.
-   */
+  /** The same, at most MAX_UNSURE_MS ago until a close look makes it sure: overload ends stalled peers. */
   surelyMovedAt(now: number): number {
     return this.#look.isSure ? this.#movedAt : Math.max(this.#movedAt, now - MAX_UNSURE_MS)
   }

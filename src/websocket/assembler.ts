@@ -44,9 +44,7 @@ export class Assembler {
     return this.#kept === null ? 0 : this.#kept.length
   }
 
-  /**
-   * Takes accepted bytes: whole headers, whole control frames, payload in any pieces. Unmasks them in place.
-   */
+  /** Takes accepted bytes: whole headers, whole control frames, pieces of payload. Unmasks them in place. */
   take(bytes: Buffer, start: number, end: number, to: MessageTaker): void {
     let at = start
     while (at < end) {

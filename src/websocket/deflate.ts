@@ -10,10 +10,7 @@
 import type { ExtensionParams, PerMessageDeflate } from './ws-parts.ts'
 import { wsParts } from './ws-parts.ts'
 
-/**
- * Smaller messages are sent uncompressed: they would hardly shrink, and each would be a job for another
- * thread.
- */
+/** Smaller messages go uncompressed: they would hardly shrink, and each would be another thread's job. */
 const WORTH_BYTES = 1024
 
 export interface InflateError extends Error {

@@ -33,10 +33,7 @@ export interface Forward {
 export type Verdict = 'pass' | 'drop' | 'stop'
 
 export interface ControlHandler {
-  /**
-   * A whole and valid control frame; `payload` is unmasked. `drop` discards it, `stop` stops the scan before
-   * it.
-   */
+  /** A whole valid control frame, `payload` unmasked. `drop` discards it, `stop` stops the scan before it. */
   onControl(scanner: FrameScanner, opcode: number, payload: Buffer): Verdict
   /** A data message is complete, on the wire. */
   onMessage?(scanner: FrameScanner, bytes: number, fragments: number): void

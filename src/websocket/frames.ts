@@ -252,8 +252,7 @@ export class Frames implements Dialogue, ControlHandler {
     if (rest !== null) scanner.scan(rest, rest.length, swallow)
     const failure = scanner.scan(bytes, length, swallow)
     this.#lateFrames = scanner.allowance
-    // This peer's bytes cannot be understood, and may go on for long: it must get our Close, and FIN, all the
-    // same.
+    // This peer's bytes make no sense, and may go on for long: it must get our Close, and FIN, all the same.
     if (failure !== null || scanner.hasFailed) half.source.end()
     return scanner.isClosed
   }

@@ -5,10 +5,7 @@
 /** For fewer bytes a view of words does not pay. */
 const SHORT = 64
 
-/**
- * `mask` holds the mask's four bytes, the next one least significant; returns it turned to the byte after
- * `end`.
- */
+/** `mask` holds the four bytes, the next least significant; returns it turned to the byte after `end`. */
 export function applyMask(bytes: Buffer, start: number, end: number, mask: number): number {
   let at = start
   // Words begin at multiples of four in the underlying memory.

@@ -6,9 +6,7 @@
 // bound is not lost for that alone; the bound is then that message. Messages are dropped whole, and the rest
 // keep their order.
 
-/**
- * wait: the sender is held back. close: a queue that overflows ends the connection. The others drop messages.
- */
+/** wait: the sender is held back. close: an overflow ends the connection. The others drop messages. */
 export const slowConsumerPolicies = ['wait', 'close', 'dropOldest', 'dropNewest'] as const
 export type SlowConsumerPolicy = (typeof slowConsumerPolicies)[number]
 
@@ -41,10 +39,7 @@ export class MessageQueue {
     return this.#bytes
   }
 
-  /**
-   * Adds `next` to the end. Returns how many messages gave way, perhaps `next` itself; `overflow`: it was not
-   * added.
-   */
+  /** Adds `next` last. Returns how many messages gave way, perhaps `next` too; `overflow`: not added. */
   push(next: Waiting): number | 'overflow' {
     if (next.opcode === 0 || this.#hasRoom(next)) {
       this.#add(next)

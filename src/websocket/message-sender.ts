@@ -22,10 +22,7 @@ import type { Violation } from './violation.ts'
 export interface MessageSenderOptions {
   /** The policy for messages that the peer is too slow to take. */
   policy: SlowConsumerPolicy
-  /**
-   * The most bytes of whole messages that may wait; with `wait`, `highBytes` and backpressure bound them
-   * instead.
-   */
+  /** The most bytes of waiting messages; with `wait`, `highBytes` and backpressure bound them instead. */
   queueBytes: number
   highBytes: number
   maxMessageBytes: number
@@ -43,9 +40,7 @@ export interface MessageEvents {
 
 const TEXT = 1
 const BINARY = 2
-/**
- * The most that goes to the socket at once after it has taken all: one system call for many small messages.
- */
+/** The most that goes to the socket at once when it is empty: one system call for many small messages. */
 const BATCH_BYTES = 64 * 1024
 /**
  * The most pings and pongs that wait for a peer that takes nothing; beyond it the oldest are dropped (RFC
@@ -105,10 +100,7 @@ export class MessageSender implements MessageTaker {
     this.#socket.cork()
   }
 
-  /**
-   * Ends the turn. If something still waits, the socket has not taken the last write, and reports it once it
-   * has.
-   */
+  /** Ends the turn. If something still waits, the socket reports once it has taken the last write. */
   leave(): void {
     this.#socket.uncork()
   }
@@ -160,10 +152,7 @@ export class MessageSender implements MessageTaker {
     return this.#socket.side === 'upstream'
   }
 
-  /**
-   * With a policy that drops, a socket that has not taken the last write gets nothing that might still give
-   * way.
-   */
+  /** With a policy that drops, messages that may give way wait here until the socket has taken its write. */
   get #hasRoom(): boolean {
     const { policy, highBytes } = this.#options
     return (
@@ -187,10 +176,7 @@ export class MessageSender implements MessageTaker {
     this.pump()
   }
 
-  /**
-   * Frees the memory at once; the peer may still take what the socket holds, and after it the Close with the
-   * reason.
-   */
+  /** Frees the memory at once; the peer may still take what the socket holds, and then the Close. */
   #overflow(): void {
     this.hasFailed = true
     this.#clearQueue()

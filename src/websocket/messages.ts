@@ -31,8 +31,7 @@ export function messageEnds(
   const { highBytes } = pair.buffers
   const events = listener(connection, slowConsumer.queueBytes, observer)
   const towardsClient: MessageSenderOptions = { ...slowConsumer, highBytes, maxMessageBytes }
-  // Messages for the service are never dropped: a client that sends faster than the service takes is held
-  // back.
+  // Messages for the service are never dropped: a client that sends faster than it takes is held back.
   const towardsUpstream: MessageSenderOptions = { ...towardsClient, policy: 'wait' }
   return {
     options: slowConsumer.policy === 'wait' ? pair : { ...pair, toClientBuffers: unbounded(pair) },
@@ -43,10 +42,7 @@ export function messageEnds(
   }
 }
 
-/**
- * A broadcasting service is never held back for one slow client: the client's queue gives way, and is the
- * bound.
- */
+/** A broadcasting service is never held back for one slow client: that client's queue is the bound. */
 function unbounded({ buffers }: PairOptions): PairOptions['buffers'] {
   return { ...buffers, highBytes: Number.POSITIVE_INFINITY }
 }

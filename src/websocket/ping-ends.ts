@@ -1,5 +1,4 @@
-// The ends that pings bring about: for a missing answer, and for a peer that breaks on a ping it did not
-// expect.
+// The ends that pings bring about: for a missing answer, and for a peer that breaks on an unexpected ping.
 
 import { makeClose, type Close, type PeerSide, type Reason } from '../core/close.ts'
 import type { Pinger } from './pinger.ts'

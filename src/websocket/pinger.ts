@@ -64,23 +64,15 @@ export class Pinger {
   #missed = 0
   /** When our last ping was sent; null once it is answered. */
   #sentAt: number | null = null
-  /**
-   * The end of the awaited ping as a position in the sent bytes, and how many of all sent bytes are our own
-   * pings.
-   */
+  /** Where the awaited ping ends in the sent bytes, and how many of all sent bytes are our own pings. */
   #endsAt = 0
   #ownBytes = 0
   #taking: Drainable | null = null
-  /**
-   * When to look next; whether the wait seems to be over, so that one more look decides; for how many sweeps.
-   */
+  /** When to look next; whether only one more look is missing before the verdict; for how many sweeps. */
   #lookAt = 0
   #isConfirming = false
   #sweepsDue = 0
-  /**
-   * The kernel has answered about the awaited ping: whether the side took it, and whether it reached the
-   * host.
-   */
+  /** Whether the kernel has answered about the awaited ping; the side took it; it reached the host. */
   #isSeen = false
   #isTaken = false
   #isReached = false
@@ -91,7 +83,8 @@ export class Pinger {
   #dataTaken: number | null = null
   #reached: number | null = null
   /**
-   * A ping of the other side is under way: its pong will do, and could swallow ours (RFC 6455 section 5.5.3).
+   * A ping of the other side is under way: its pong will do, and a ping of ours could swallow that pong (RFC
+   * 6455 section 5.5.3).
    */
   hasForeignPing = false
 

@@ -57,10 +57,7 @@ export interface WebSocketOptions extends ServeOptions, ForwardingOptions {
   clients: Pick<ClientGate, 'whenNamedKnown' | 'admitFor'>
   /** Takes over a client whose first request is no upgrade. */
   servePlain: (connection: Connection, client: Endpoint, first: FirstRequest) => void
-  /**
-   * Takes over a client that begins with the preface of HTTP/2, the first bytes of `early`; null where HTTP/2
-   * is refused.
-   */
+  /** Takes over a client that begins with HTTP/2's preface, the start of `early`; null: HTTP/2 is refused. */
   serveHttp2: ((connection: Connection, client: Endpoint, early: Buffer) => void) | null
 }
 
@@ -278,10 +275,7 @@ class WebSocketOpening implements OpeningSteps {
     })
   }
 
-  /**
-   * The upstream declined (401, 404, a redirect): its answer is streamed to the client, and then the
-   * connection ends.
-   */
+  /** The upstream declined (401, 404, a redirect): its answer is streamed, and then the connection ends. */
   #relayPlain(opening: Opening, answer: AnswerHead, rest: Buffer): void {
     const { lenient, hasVia, deadlines } = this.#options
     const isLenient = lenient !== 'off'

@@ -32,10 +32,7 @@ export class Unfinished {
     return this.#scanner.isInMessage ? this.#windowAt + timeoutMs : null
   }
 
-  /**
-   * The end of the pair if too little of the message came for `timeoutMs`, else null; `half` carries the
-   * message.
-   */
+  /** The end of the pair if too little came for `timeoutMs`, else null; `half` carries the message. */
   check({ source, isBackpressured, isDelayed }: Half, timeoutMs: number, now: number): Close | null {
     if (!this.sweep(timeoutMs, isBackpressured || isDelayed, now)) return null
     const age = ((now - this.since) / 1000).toFixed(1)
@@ -47,9 +44,7 @@ export class Unfinished {
     )
   }
 
-  /**
-   * True if too little came for `timeoutMs`. `isHeld`: we do not read it, which is not its sender's fault.
-   */
+  /** True if too little came for `timeoutMs`. `isHeld`: it is not read, which is not its sender's fault. */
   sweep(timeoutMs: number, isHeld: boolean, now: number): boolean {
     const { isInMessage, messages, messageBytes } = this.#scanner
     if (!isInMessage || messages !== this.#messages) {
