@@ -28,6 +28,11 @@ export interface JudgedAnswer {
   /** The upstream keeps its connection. */
   isKept: boolean
   /**
+   * The answer has no body, and its service may send one all the same, later: the next request on the
+   * connection could get it for an answer.
+   */
+  mayHaveMore: boolean
+  /**
    * Milliseconds that the upstream keeps its connection without a further request; Infinity where it
    * announces none.
    */
@@ -89,6 +94,7 @@ export function judgeAnswer(answer: AnswerHead, method: string, isLenient: boole
     isKept:
       (version === '1.1' ? !words.includes('close') : words.includes('keep-alive')) &&
       !isDoubtful(answer, isBodyless),
+    mayHaveMore: isBodyless && headers.value(CONTENT_LENGTH) !== '0',
     keptMs: keptMs(headers.value(KEEP_ALIVE)),
     isEventStream: headers.value(CONTENT_TYPE)?.toLowerCase().startsWith('text/event-stream') === true,
     isPersonal: status === 401 && asksToBind(headers),

@@ -56,7 +56,7 @@ export class UpstreamEnd {
     this.#isPersonal ||= answer!.isPersonal || judged!.isPersonal
     if (!isKept) return this.drop()
     if (this.#isPersonal) return
-    this.#reach.keep(this.#turnAway(), answer!.keptMs)
+    this.#reach.keep(this.#turnAway(), answer!.keptMs, answer!.mayHaveMore)
     releasePlace(this.#connection)
   }
 

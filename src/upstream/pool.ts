@@ -2,6 +2,10 @@
 // answer is due there, so any event ends a connection: bytes (they would be taken for the answer of the next
 // request), FIN, an error, and time: a service that closes its idle connections after 5 s, as Node's and
 // Apache's do, must not be about to do so when a request takes one.
+//
+// A connection may be kept for one client alone: bytes that a service sends late, behind an answer without a
+// body, can meet the next request on its way. HAProxy and nginx take such bytes for the answer to that request,
+// of whichever client; here they reach only the client whose answer they follow.
 
 import type { Clock, Sweep, Swept } from '../core/clock.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
@@ -15,9 +19,21 @@ export interface PoolOptions {
   readonly maxIdle: number
 }
 
+/** The user of a connection: the client, and the connection or HTTP/2 session that its requests come by. */
+export interface User {
+  readonly carrier: object
+  readonly ip: string | null
+}
+
+/** An idle connection; where `only` is set, no other user gets it. */
 interface Idle {
   endpoint: Endpoint
   until: number
+  only: User | null
+}
+
+function mayUse(user: User, only: User | null): boolean {
+  return only === null || (only.carrier === user.carrier && only.ip === user.ip)
 }
 
 /** The owner of a discarded endpoint: the pair that gave the endpoint up ignores its further events. */
@@ -54,29 +70,34 @@ export class EndpointPool implements EndpointOwner, Swept {
     return this.#idle.length
   }
 
-  /** A connection that is open, as far as is known; null where there is none. */
-  take(): Endpoint | null {
+  /** A connection that is open, as far as is known, and whether it is that user's alone; null where there is none. */
+  take(user: User): { endpoint: Endpoint; isOwn: boolean } | null {
     const now = this.#clock.now()
-    let found: Endpoint | null = null
-    while (found === null && this.#idle.length > 0) {
-      const { endpoint, until } = this.#idle.pop()!
-      if (endpoint.isClosed) continue
-      if (now < until) found = endpoint
-      else discard(endpoint)
+    for (let i = this.#idle.length - 1; i >= 0; i--) {
+      const { endpoint, until, only } = this.#idle[i]!
+      if (!mayUse(user, only)) continue
+      if (endpoint.isClosed || now >= until) {
+        this.#remove(i)
+        continue
+      }
+      this.#drop(i)
+      return { endpoint, isOwn: only !== null }
     }
-    if (this.#idle.length === 0) this.#sweep.delete(this)
-    return found
+    // The connection that is dialled next replaces another user's, so a service with few threads never has more
+    // connections than requests.
+    if (this.#idle.length > 0) this.#remove(0)
+    return null
   }
 
-  /** Keeps the endpoint for the next request, for at most `keptMs`, or closes it. */
-  put(endpoint: Endpoint, keptMs: number): void {
+  /** Keeps the endpoint for the next request, of `only` or of any client, for at most `keptMs`, or closes it. */
+  put(endpoint: Endpoint, keptMs: number, only: User | null = null): void {
     const { keepAliveMs, maxIdle } = this.#options
     const ms = Math.min(keepAliveMs, keptMs)
     if (ms <= 0 || endpoint.isClosed || endpoint.queued > 0 || this.#idle.length >= maxIdle)
       return discard(endpoint)
     if (this.#idle.length === 0) this.#sweep.add(this)
     endpoint.owner = this
-    this.#idle.push({ endpoint, until: this.#clock.now() + ms })
+    this.#idle.push({ endpoint, until: this.#clock.now() + ms, only })
     endpoint.resume()
   }
 
@@ -110,8 +131,13 @@ export class EndpointPool implements EndpointOwner, Swept {
   }
 
   #remove(index: number): void {
-    const [{ endpoint }] = this.#idle.splice(index, 1) as [Idle]
-    if (this.#idle.length === 0) this.#sweep.delete(this)
+    const { endpoint } = this.#idle[index]!
+    this.#drop(index)
     discard(endpoint)
+  }
+
+  #drop(index: number): void {
+    this.#idle.splice(index, 1)
+    if (this.#idle.length === 0) this.#sweep.delete(this)
   }
 }

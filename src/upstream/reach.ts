@@ -14,6 +14,7 @@ import { earliest } from '../core/wait.ts'
 import type { Wait } from '../core/wait.ts'
 import { dialEndpoint } from './dial.ts'
 import type { Dial, Dialler, EndpointDialOptions } from './dial.ts'
+import type { User } from './pool.ts'
 import { proxyHeader } from './proxy-header.ts'
 import type { ProxyVersion } from './proxy-header.ts'
 import { Search } from './search.ts'
@@ -52,6 +53,8 @@ export class Reach implements Seeker, Dialler, StreamSeeker {
   #search: Search | null = null
   #target: UpstreamTarget | null = null
   #connectMs = 0
+  /** The connection that was reached is this client's alone. */
+  #isOwn = false
   /** This is the second attempt: the kept connection of the first had ended. */
   #isAgain = false
   #dial: Dial | AwaitedStream | null = null
@@ -83,10 +86,16 @@ export class Reach implements Seeker, Dialler, StreamSeeker {
     this.#dialTarget()
   }
 
-  /** Keeps the endpoint for another request, for at most `keptMs`. */
-  keep(endpoint: Endpoint, keptMs: number): void {
+  /** Keeps the endpoint for another request, for at most `keptMs`. `isOwn`: of this client, from now on. */
+  keep(endpoint: Endpoint, keptMs: number, isOwn: boolean): void {
     const { upstream, proxyProtocol } = this.#options
-    upstream.poolOf(this.#target!).put(endpoint, proxyProtocol === null ? keptMs : 0)
+    const only = isOwn || this.#isOwn ? this.#user : null
+    upstream.poolOf(this.#target!).put(endpoint, proxyProtocol === null ? keptMs : 0, only)
+  }
+
+  get #user(): User {
+    const { session, client } = this.#connection
+    return { carrier: session ?? this.#connection, ip: client.ip }
   }
 
   /** Gives up. A place that was taken is still the connection's to release. */
@@ -100,9 +109,10 @@ export class Reach implements Seeker, Dialler, StreamSeeker {
     this.#target = target
     this.#connectMs = connectMs
     this.#connection.upstreamAddress = target.name
-    const kept = this.#options.proxyProtocol === null ? (target.pool?.take() ?? null) : null
-    if (kept === null) this.#dialTarget()
-    else this.#reacher.onReached(kept, null)
+    const kept = this.#options.proxyProtocol === null ? (target.pool?.take(this.#user) ?? null) : null
+    if (kept === null) return this.#dialTarget()
+    this.#isOwn = kept.isOwn
+    this.#reacher.onReached(kept.endpoint, null)
   }
 
   onNoPlace(close: Close): void {
@@ -111,6 +121,7 @@ export class Reach implements Seeker, Dialler, StreamSeeker {
   }
 
   #dialTarget(): void {
+    this.#isOwn = false
     const { dial, proxyProtocol, upstream } = this.#options
     const streams = upstream.streamsOf(this.#target!)
     if (streams !== null) {

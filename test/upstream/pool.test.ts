@@ -2,6 +2,7 @@ import { test } from 'tap'
 import type { Test } from 'tap'
 import { Sweep } from '../../src/core/clock.ts'
 import { EndpointPool } from '../../src/upstream/pool.ts'
+import type { User } from '../../src/upstream/pool.ts'
 import type { EndpointOwner } from '../../src/endpoint/endpoint.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import type { FakeClock } from '../support/fake-clock.ts'
@@ -21,6 +22,17 @@ function setUp(
 }
 
 const NEVER = Number.POSITIVE_INFINITY
+const carrier = {}
+const anna: User = { carrier, ip: '203.0.113.1' }
+const others: User[] = [
+  { carrier, ip: '203.0.113.2' },
+  { carrier: {}, ip: '203.0.113.1' },
+  { carrier, ip: null },
+]
+
+function take(pool: EndpointPool, user = anna): unknown {
+  return pool.take(user)?.endpoint ?? null
+}
 
 test('the connection that was used last is used next, and each of them once', (t) => {
   const { pool, made, sweep } = setUp(t)
@@ -28,9 +40,9 @@ test('the connection that was used last is used next, and each of them once', (t
   pool.put(one, NEVER)
   pool.put(two, NEVER)
   t.same([pool.idle, sweep.size], [2, 1])
-  t.equal(pool.take(), two)
-  t.equal(pool.take(), one)
-  t.same([pool.take(), pool.idle, sweep.size], [null, 0, 0])
+  t.equal(take(pool), two)
+  t.equal(take(pool), one)
+  t.same([take(pool), pool.idle, sweep.size], [null, 0, 0])
   t.end()
 })
 
@@ -65,7 +77,7 @@ for (const [name, end] of ends) {
     end(two)
     await clock.pass(0)
     t.same([two.isClosed, pool.idle], [true, 1])
-    t.equal(pool.take(), one)
+    t.equal(take(pool), one)
   })
 }
 
@@ -89,7 +101,7 @@ test('one whose time is over is not handed out, though no sweep came by', (t) =>
   const one = made()
   pool.put(one, 0)
   t.equal(one.isClosed, true, 'announced as closing')
-  t.equal(pool.take(), null)
+  t.equal(take(pool), null)
   t.end()
 })
 
@@ -100,4 +112,38 @@ test('one that has not taken all of its request is not kept', (t) => {
   pool.put(stalled, NEVER)
   t.same([stalled.isClosed, pool.idle], [true, 0])
   t.end()
+})
+
+test("one that is a client's alone is handed to nobody else: of another connection, or another client of the same one", (t) => {
+  for (const other of others) {
+    const { pool, made } = setUp(t)
+    const [shared, own] = [made(), made()]
+    pool.put(shared, NEVER)
+    pool.put(own, NEVER, anna)
+    t.equal(take(pool, other), shared)
+    pool.put(shared, NEVER)
+    t.same(pool.take({ ...anna }), { endpoint: shared, isOwn: false })
+    t.same(pool.take({ ...anna }), { endpoint: own, isOwn: true })
+  }
+  t.end()
+})
+
+test("who finds none but others' takes the place of the oldest of these", (t) => {
+  const { pool, made } = setUp(t)
+  const [older, newer] = [made(), made()]
+  pool.put(older, NEVER, others[1])
+  pool.put(newer, NEVER, others[2])
+  t.equal(pool.take(anna), null)
+  t.same([older.isClosed, newer.isClosed, pool.idle], [true, false, 1])
+  t.end()
+})
+
+test("one whose time is over is closed on the way to the next, and another's left alone", async (t) => {
+  const { pool, made, clock, sweep } = setUp(t)
+  const [long, short] = [made(), made()]
+  pool.put(long, NEVER)
+  pool.put(short, 100)
+  await clock.pass(100)
+  t.equal(take(pool), long)
+  t.same([short.isClosed, pool.idle, sweep.size], [true, 0, 0])
 })
