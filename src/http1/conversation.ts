@@ -334,6 +334,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
   }
 
   sweep(): null {
+    if (this.exchange === null) this.#upstream!.yield()
     return null
   }
 

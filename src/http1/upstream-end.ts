@@ -60,6 +60,14 @@ export class UpstreamEnd {
     releasePlace(this.#connection)
   }
 
+  /**
+   * Between two requests: gives up a connection that its client has authenticated, if another client waits for
+   * the place.
+   */
+  yield(): void {
+    if (this.#endpoint !== null && this.#reach.isWanted) this.drop()
+  }
+
   /** Closes the connection, if there is one. */
   drop(): void {
     if (this.#endpoint === null) return

@@ -61,6 +61,11 @@ export class Queue {
     return this.#everywhere !== null && this.#everywhere.size.held > 0
   }
 
+  /** A seeker waits, in any thread, and no place is free. */
+  get isShort(): boolean {
+    return (this.size > 0 || this.isAwaited) && !this.#hasRoom()
+  }
+
   /** The seeker stays until it leaves. */
   add(waiting: Waiting): void {
     if (this.#waiting.has(waiting)) return

@@ -93,6 +93,11 @@ export class Reach implements Seeker, Dialler, StreamSeeker {
     upstream.poolOf(this.#target!).put(endpoint, proxyProtocol === null ? keptMs : 0, only)
   }
 
+  /** Another client waits for a place. */
+  get isWanted(): boolean {
+    return this.#options.upstream.queue.isShort
+  }
+
   get #user(): User {
     const { session, client } = this.#connection
     return { carrier: session ?? this.#connection, ip: client.ip }

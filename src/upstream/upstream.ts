@@ -97,7 +97,7 @@ export class Upstream {
   readonly #fixed: ReadonlyMap<string, Target>
   #targets: UpstreamTarget[] = []
   readonly #removed: Removed
-  readonly #queue: Queue
+  readonly queue: Queue
   /** The index at which the next choice begins. */
   #turn = 0
 
@@ -105,7 +105,7 @@ export class Upstream {
     this.options = options
     this.context = context
     const { clock, connections } = context
-    this.#queue = new Queue(context, () => this.#hasRoom)
+    this.queue = new Queue(context, () => this.#hasRoom)
     const dial = (target: UpstreamTarget, dialler: SocketDialler): Dial =>
       dialProbe(options, target, context, dialler)
     this.#removed = new Removed({ onRemoved: options.onRemoved, clock, connections, dial })
@@ -153,7 +153,7 @@ export class Upstream {
     return viewUpstream(this.options, {
       sources: this.#sources,
       targets: [...this.#targets, ...this.#removed],
-      queued: this.#queue.size,
+      queued: this.queue.size,
     })
   }
 
@@ -171,7 +171,7 @@ export class Upstream {
   }
 
   get queued(): number {
-    return this.#queue.size
+    return this.queue.size
   }
 
   /**
@@ -209,7 +209,7 @@ export class Upstream {
 
   /** Whether a queued seeker is due for the free place, which a new seeker must not take. */
   get isBespoken(): boolean {
-    return Number.isFinite(this.options.maxConnections) && this.#queue.isAwaited && this.#hasRoom
+    return Number.isFinite(this.options.maxConnections) && this.queue.isAwaited && this.#hasRoom
   }
 
   get #hasRoom(): boolean {
@@ -245,11 +245,11 @@ export class Upstream {
 
   /** The seeker waits until it calls `leave`. */
   wait(waiting: Waiting): void {
-    this.#queue.add(waiting)
+    this.queue.add(waiting)
   }
 
   leave(waiting: Waiting): void {
-    this.#queue.delete(waiting)
+    this.queue.delete(waiting)
   }
 
   #makeTarget(address: Target, from: string | null): UpstreamTarget {
@@ -286,12 +286,12 @@ export class Upstream {
     } else if (target.presence !== 'gone' || this.options.onRemoved === 'keep') {
       target.spare()
     }
-    this.#queue.serveAll()
+    this.queue.serveAll()
   }
 
   readonly #onReleased = (target: UpstreamTarget): void => {
     this.#removed.onReleased(target)
-    if (this.#queue.size > 0) this.#queue.serveOne()
+    if (this.queue.size > 0) this.queue.serveOne()
   }
 
   #onResolved(): void {
@@ -306,7 +306,7 @@ export class Upstream {
     const now = new Set(this.#targets)
     for (const target of before) if (!now.has(target)) this.#removed.add(target)
     this.#removed.judge(this.#missing())
-    this.#queue.serveAll()
+    this.queue.serveAll()
   }
 
   /** The addresses that new connections go to, each once. */
