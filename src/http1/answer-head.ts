@@ -126,8 +126,8 @@ function framingOf(
   if (codings.length > 0) {
     if (length !== null) return 'both Content-Length and Transfer-Encoding'
     if (isBodyless) return { framing: { kind: 'none' }, length: null }
-    const isChunked =
-      answer.version === '1.1' && codings.length === 1 && codings[0]!.toLowerCase() === 'chunked'
+    const mayBeChunked = answer.version === '1.1' || isLenient
+    const isChunked = mayBeChunked && codings.length === 1 && codings[0]!.toLowerCase() === 'chunked'
     return isChunked ? { framing: { kind: 'chunked' }, length: null } : 'a transfer coding other than chunked'
   }
   // Some clients wait for the bytes that a 204 announces but never has (RFC 9110 section 8.6).
@@ -144,9 +144,11 @@ function framingOf(
  * forbidden body would end: the service may send one all the same, and later, as if it were the next answer.
  * The length in a HEAD's answer or a 304 is that of a GET, which is sound.
  */
-function isDoubtful({ status, headers }: AnswerHead, isBodyless: boolean): boolean {
-  if (!isBodyless && status !== 205) return false
+function isDoubtful({ version, status, headers }: AnswerHead, isBodyless: boolean): boolean {
   const [codings, lengths] = [headers.values(TRANSFER_ENCODING).length, headers.values(CONTENT_LENGTH)]
+  // HTTP/1.0 knows no codings: some read such a body to the end of its connection (RFC 9112 section 6.1).
+  if (version === '1.0' && codings > 0) return true
+  if (!isBodyless && status !== 205) return false
   if (status === 204) return codings > 0 || lengths.some((length) => length !== '0')
   return status === 205
     ? codings + lengths.length === 0

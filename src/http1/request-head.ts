@@ -7,7 +7,7 @@ import { forwardedLines } from './forwarding.ts'
 import type { Forwarded } from './forwarding.ts'
 import { parseRequestHead, withCrlf } from './head.ts'
 import type { RequestHead } from './head.ts'
-import { CONNECTION, EXPECT, HOST } from './header-name.ts'
+import { CONNECTION, EXPECT } from './header-name.ts'
 import { checkRequest } from './request.ts'
 
 export interface JudgedRequest {
@@ -48,8 +48,6 @@ export function judgeRequest(
   const words = headers.tokens(CONNECTION)
   const { bodyBytes } = checked
   let head = `${method} ${checked.target} HTTP/1.1\r\n`
-  // Only HTTP/1.0 may leave Host out, and the upstream gets HTTP/1.1 (RFC 9112 section 3.2).
-  if (version === '1.0' && !headers.has(HOST)) head += 'Host:\r\n'
   head += forwardedLines(checked.headers, client)
   if (bodyBytes === null) head += 'Transfer-Encoding: chunked\r\n'
   if (isWaiting) head += 'Expect: 100-continue\r\n'

@@ -63,6 +63,8 @@ export function checkHead(request: PlainRequest): CheckedHead | Close {
   const passed = endToEndHeaders(headers)
   if (typeof passed === 'string') return refused(`Connection lists ${passed}`)
   const goOn = headers.has(EXPECT) ? without(passed, EXPECT) : passed
+  // Only HTTP/1.0 may leave Host out, and the upstream gets HTTP/1.1 (RFC 9112 section 3.2).
+  if (!headers.has(HOST)) goOn.unshift(Field.of('Host', authorityOf(request.target)))
   goOn.push(hops === 0 ? FIRST_HOP : Field.of('Sidegate-Hops', String(hops + 1)))
   return { target, headers: goOn }
 }
@@ -90,11 +92,17 @@ function originForm({ method, target, headers }: PlainRequest): string | null {
   if (target.startsWith('/')) return target.includes('#') ? null : target
   if (target === '*') return method === 'OPTIONS' ? target : null
   const match = absolutePattern.exec(target)
-  if (match === null || authority(match[1]!, target) !== authority(headers.values(HOST)[0] ?? '', target))
-    return null
+  if (match === null) return null
+  const [host = match[1]!] = headers.values(HOST)
+  if (!hostPattern.test(match[1]!) || authority(match[1]!, target) !== authority(host, target)) return null
   const path = match[2]!
   if (path === '' && method === 'OPTIONS') return '*'
   return path.startsWith('/') ? path : `/${path}`
+}
+
+/** That of a target in absolute form, which names it where there is no Host; empty for any other. */
+function authorityOf(target: string): string {
+  return absolutePattern.exec(target)?.[1] ?? ''
 }
 
 /** Without the default port of its scheme. */

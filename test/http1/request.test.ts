@@ -112,7 +112,13 @@ test('a target is a path of this host, byte for byte', (t) => {
     'http://[',
   ])
     t.equal(check([], { target }), refused, target)
-  t.equal(check([], { target: 'http://a/', version: '1.0', host: null }), refused, 'nothing to compare with')
+  t.equal(
+    check([], { target: 'http://a/', version: '1.0', host: null }),
+    '/ 0 Host',
+    'HTTP/1.0 needs no Host',
+  )
+  for (const target of ['http://u@a/', 'http://a b/', 'http://a:b/', 'ws://a/'])
+    t.equal(check([], { target, version: '1.0', host: null }), refused, target)
   t.equal(check([], { target: '*', method: 'OPTIONS' }), '* 0 Host')
   t.equal(check([], { target: 'http://a', method: 'OPTIONS' }), '* 0 Host')
   t.equal(check([], { target: 'http://a/', method: 'OPTIONS' }), '/ 0 Host')
@@ -137,7 +143,7 @@ test('one Host, well formed; none only in HTTP/1.0', (t) => {
     t.equal(check([], { host: ['Host', host] }), '400 protocol_error: malformed Host header', host)
   t.equal(check([['hOST', 'a']]), '400 protocol_error: more than one Host header')
   t.equal(check([], { host: null }), '400 protocol_error: no Host header')
-  t.equal(check([], { host: null, version: '1.0' }), '/ 0 ')
+  t.equal(check([], { host: null, version: '1.0' }), '/ 0 Host', 'an empty one')
   t.end()
 })
 

@@ -66,3 +66,20 @@ test('absolute form is rewritten to origin form, and OPTIONS * goes to the servi
     ['* ', '* ', '* abc'],
   )
 })
+
+test('HTTP/1.0 says by an absolute form alone which host it means, and the service hears it as Host', async (t) => {
+  watchLeaks(t)
+  const upstream = await recordingUpstream(t)
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"`])
+  for (const target of ['http://a.example:8080/x?y', '/x']) {
+    const client = await httpClient(t, gate.port)
+    t.equal((await client.get(`GET ${target} HTTP/1.0\r\n\r\n`)).status, 200, target)
+  }
+  t.same(
+    upstream.requests.map(({ target, header }) => [target, header('host'), header('x-forwarded-host')]),
+    [
+      ['/x?y', 'a.example:8080', 'a.example:8080'],
+      ['/x', '', null],
+    ],
+  )
+})

@@ -40,6 +40,12 @@ const loose: Array<[name: string, answer: string, status: number, body: string, 
     304,
     '',
   ],
+  [
+    'chunks in HTTP/1.0',
+    'HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n',
+    200,
+    'ok',
+  ],
   ['a reason that may not be written', 'HTTP/1.1 200 a\x7fb\r\nContent-Length: 2\r\n\r\nok', 200, 'ok'],
 ]
 /** Whatever is asked for: each means one thing only. */
@@ -89,6 +95,20 @@ for (const lenient of ['off', 'upstream', 'both'] as const) {
     }
   })
 }
+
+test('a connection on which HTTP/1.0 came in chunks is not used again', async (t) => {
+  const { client, upstream } = await path(
+    t,
+    'upstream',
+    () =>
+      'HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n',
+  )
+  for (let i = 0; i < 2; i++) t.equal((await client.get(get())).body.toString(), 'ok')
+  t.same(
+    upstream.requests.map(({ connection }) => connection),
+    [0, 1],
+  )
+})
 
 const looseRequests = [`GET /lf HTTP/1.1\nHost: a\n\n`, `GET /mixed HTTP/1.1\r\nHost: a\n\r\n`]
 for (const place of ['first', 'later'] as const) {
