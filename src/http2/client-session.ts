@@ -20,7 +20,6 @@ import type { Endpoint } from '../endpoint/endpoint.ts'
 import type { Dialogue, Moved } from '../pair/dialogue.ts'
 import type { Half } from '../pair/half.ts'
 import { Pair } from '../pair/pair.ts'
-import { MAX_HEADERS } from '../http1/head.ts'
 import { refusal } from '../http1/refusal.ts'
 import { readRequest } from './client-request.ts'
 import type { StreamRequest } from './client-request.ts'
@@ -33,15 +32,13 @@ import { nobody } from './nobody.ts'
 import type { Http2Context, Http2Options } from './options.ts'
 import { resetStream } from './reset-stream.ts'
 import { SessionFrames } from './session-frames.ts'
+import { sessionSettings } from './session-settings.ts'
 import { SessionWaits } from './session-waits.ts'
 import { SharedWindows } from './shared-windows.ts'
 import type { StreamHome } from './stream-home.ts'
 import { Wire } from './wire.ts'
 
 const END_STREAM = 1
-const NEVER = 1_000_000
-/** As many as a head of HTTP/1 may have lines, and pseudo-header fields. */
-const MAX_FIELDS = MAX_HEADERS + 5
 /** For the answer to the PING between the two GOAWAYs. */
 const ROUND_TRIP_MS = 1000
 export class ClientSession implements Dialogue, Session, StreamHome {
@@ -74,25 +71,9 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     this.#waits = new SessionWaits(options, this.#frames.flow, connection.openedAt, context)
     this.#wire = new Wire((run) => context.clock.nextTurn(run))
     this.#pair = new Pair(connection, client, this.#wire, options.pair, context, this)
-    this.#session = nodeHttp2().performServerHandshake(this.#wire.duplex, this.#settings())
+    this.#session = nodeHttp2().performServerHandshake(this.#wire.duplex, sessionSettings(options))
     this.windows = new SharedWindows(this.#session)
     this.#listen(this.#session)
-  }
-
-  #settings(): object {
-    const { maxStreams, maxHeaderBytes } = this.#options
-    // A head that is too large is read all the same, so that its request gets an answer that says so.
-    const maxHeaderListSize = Math.max(65_535, 4 * maxHeaderBytes)
-    return {
-      settings: { maxConcurrentStreams: maxStreams, maxHeaderListSize, enableConnectProtocol: true },
-      maxHeaderListPairs: MAX_FIELDS,
-      strictSingleValueFields: false,
-      // What a client may reset and break is judged by the budgets, which know what it has done besides.
-      streamResetBurst: NEVER,
-      streamResetRate: NEVER,
-      maxSessionInvalidFrames: NEVER,
-      maxSessionRejectedStreams: NEVER,
-    }
   }
 
   start(early: Buffer): void {
