@@ -6,7 +6,7 @@
 //         an end that can wait: GOAWAY for all that may still come --a round trip--> GOAWAY for good --the last stream--> gone
 
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
-import { makeClose, reasonRow } from '../core/close.ts'
+import { http2Codes, makeClose, reasonRow } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import { Connection } from '../core/connection.ts'
 import type { Session } from '../core/connection.ts'
@@ -125,10 +125,20 @@ export class ClientSession implements Dialogue, Session, StreamHome {
         : makeClose('aborted', 'client', 'relay', `GOAWAY with ${codeName(code)}`)
   }
 
+  /** Streams that have ended and are not done with here do not count: the client may open others (RFC 9113 section 5.1.2). */
+  get #isFull(): boolean {
+    const { maxStreams } = this.#options
+    if (this.#streams.size < maxStreams) return false
+    let open = 0
+    for (const { isBroken } of this.#streams) if (!isBroken) open++
+    return open >= maxStreams
+  }
+
   #onStream(stream: ServerHttp2Stream, fields: RawFields, isEnd: boolean): void {
     stream.on('error', ignore)
     if (this.#isOver) return void stream.destroy()
-    this.#lastId = Math.max(this.#lastId, stream.id!)
+    if (this.#isFull) return resetStream(stream, http2Codes.REFUSED_STREAM)
+    this.#lastId = stream.id!
     const read = readRequest(fields, isEnd)
     const connection = this.#record()
     if (typeof read === 'string') return this.#refuse(connection, stream, read)

@@ -4,13 +4,17 @@
 import type { Clock } from '../core/clock.ts'
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
+import { NOTHING } from '../core/nothing.ts'
 import type { Half } from '../pair/half.ts'
 import { ClientFlow } from './flow.ts'
 import { FrameBudgets } from './frame-budgets.ts'
 import type { BudgetOptions } from './frame-budgets.ts'
 import { codeName, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR } from './codes.ts'
-import { FrameScanner, GOAWAY, HEADER_LENGTH } from './frame-scanner.ts'
+import { FrameScanner, GOAWAY, HEADER_LENGTH, SETTINGS } from './frame-scanner.ts'
 import type { Frame } from './frame-scanner.ts'
+import type { Http2Options } from './options.ts'
+import { tellMaxStreams } from './session-settings.ts'
+import type { Span } from './session-settings.ts'
 
 const MAX_WORDS = 120
 
@@ -18,13 +22,18 @@ export class SessionFrames {
   readonly flow = new ClientFlow()
   readonly #in: FrameScanner
   readonly #out: FrameScanner
+  /** Being looked at. */
+  #outgoing = NOTHING
   /** Where in what goes out the payload of a GOAWAY is: other frames may be behind it. */
-  #goaway: { from: number; to: number } | null = null
+  #goaway: Span | null = null
   /** nghttp2 has said by GOAWAY that the client broke a rule. */
   hasToldFault = false
 
-  constructor(clock: Clock, options: BudgetOptions) {
+  readonly #maxStreams: number
+
+  constructor(clock: Clock, options: BudgetOptions & Pick<Http2Options, 'maxStreams'>) {
     const { flow } = this
+    this.#maxStreams = options.maxStreams
     const budgets = new FrameBudgets(clock, options)
     const judge = {
       onFrame: (frame: Frame) => (flow.onFrame(frame), budgets.onFrame(frame)),
@@ -32,6 +41,7 @@ export class SessionFrames {
     const outward = {
       onFrame: (frame: Frame) => {
         if (frame.type === GOAWAY) this.#goaway = payloadOf(frame)
+        else if (frame.type === SETTINGS) tellMaxStreams(this.#outgoing, payloadOf(frame), this.#maxStreams)
         flow.onFrameOut(frame)
         return budgets.outbound.onFrame(frame)
       },
@@ -57,7 +67,9 @@ export class SessionFrames {
   /** Frames of node:http2, whole ones. */
   relayOut(half: Half, bytes: Buffer, length: number): Close | null {
     this.#goaway = null
+    this.#outgoing = bytes
     this.#out.scan(bytes, 0, length)
+    this.#outgoing = NOTHING
     const told = this.#told(bytes)
     half.forward(bytes, 0, length)
     return this.#out.fault ?? told
@@ -77,7 +89,7 @@ export class SessionFrames {
   }
 }
 
-function payloadOf({ at, length }: Frame): { from: number; to: number } {
+function payloadOf({ at, length }: Frame): Span {
   const from = at + HEADER_LENGTH
   return { from, to: from + length }
 }

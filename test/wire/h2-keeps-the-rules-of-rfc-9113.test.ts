@@ -54,7 +54,7 @@ test('the rules of RFC 9113, each on a connection of its own', async (t) => {
         }
       }
       t.equal((await neighbour.get()).status, 200, 'others go on')
-      client.wire.destroy()
+      client.wire.reset()
     })
   await eventually(() => gate.registry.size === 1, { what: 'the neighbour alone' })
   t.same(upstream.problems, [])

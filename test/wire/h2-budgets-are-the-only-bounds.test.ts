@@ -1,0 +1,95 @@
+// What a budget allows a client beside its work is allowed: node:http2, which counts some of it for the whole life of a connection, has no say.
+
+import { test, type Test } from 'tap'
+import { systemClock } from '../../src/core/clock.ts'
+import { budgets } from '../../src/http2/frame-budgets.ts'
+import { fakeClock } from '../support/fake-clock.ts'
+import type { FakeClock } from '../support/fake-clock.ts'
+import { startGate } from '../support/gate.ts'
+import * as h2 from '../support/h2-frames.ts'
+import { rawH2 } from '../support/h2-raw.ts'
+import { recordingUpstream } from '../support/http-peers.ts'
+import { watchLeaks } from '../support/leaks.ts'
+import { wsServer } from '../support/websocket.ts'
+
+const ROUNDS = 7
+const EACH = 180
+/** In which any budget is whole again. */
+const PAUSE_MS = 40_000
+
+const never = h2.literals(...h2.request({ ':path': '/never' }))
+const malformed = h2.literals(...h2.request({ ':path': '/never' }, [['connection', 'close']]))
+const websocket = h2.literals(
+  [':method', 'CONNECT'],
+  [':protocol', 'websocket'],
+  [':scheme', 'http'],
+  [':path', '/'],
+  [':authority', 'a'],
+  ['sec-websocket-version', '13'],
+)
+
+async function line(t: Test, maxStreams: number) {
+  watchLeaks(t)
+  const clock: FakeClock = { ...fakeClock(), nextTurn: systemClock.nextTurn }
+  const upstream = await recordingUpstream(t, ({ target }) =>
+    target === '/never' ? undefined : 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok',
+  )
+  const http = `{ h2c: on, keepAlive: 1h, maxStreams: ${maxStreams} }`
+  const gate = await startGate(
+    t,
+    [`protocol: http, upstream: "127.0.0.1:${upstream.port}", http: ${http}, deadlines: { response: 1h }`],
+    { clock },
+  )
+  return { clock, gate, client: await rawH2(t, gate.port) }
+}
+
+for (const { what, make } of [
+  { what: 'cancels', make: (id: number) => [h2.headers(id, never), h2.rst(id)] },
+  { what: 'malformed requests', make: (id: number) => [h2.headers(id, malformed)] },
+])
+  test(`${ROUNDS * EACH} ${what}, as many at a time as a budget allows, end no connection`, async (t) => {
+    t.ok(EACH < budgets.resets.burst && EACH < budgets.made.burst)
+    const { clock, gate, client } = await line(t, 200)
+    for (let round = 0; round < ROUNDS; round++) {
+      await client.send(...Array.from({ length: EACH }, () => make(client.next())).flat())
+      t.ok(await client.ping(), `round ${round}`)
+      await clock.pass(PAUSE_MS)
+    }
+    t.equal((await client.get()).status, 200)
+    t.equal(gate.lines.filter(({ protocol }) => protocol === 'h2').length, 0)
+  })
+
+test('a client that opens more streams than it may have, before it knows how many these are, is refused the rest', async (t) => {
+  const { client } = await line(t, 4)
+  const ids = Array.from({ length: 4 + EACH }, () => client.next())
+  await client.send(...ids.map((id) => h2.headers(id, never)))
+  for (const id of ids.slice(4)) t.match(await client.end(id), { reset: h2.codes.REFUSED_STREAM })
+  t.equal(client.goaway, null)
+})
+
+test('a stream that its client has cancelled makes room for another, also in the same packet', async (t) => {
+  const { client } = await line(t, 4)
+  const open = Array.from({ length: 4 }, () => client.next())
+  await client.send(...open.map((id) => h2.headers(id, never)))
+  await client.ping()
+  for (const id of open) {
+    const next = client.next()
+    await client.send(h2.rst(id), h2.headers(next, h2.literals(...h2.request())))
+    t.equal((await client.answer(next)).status, 200)
+    await client.send(h2.headers(client.next(), never))
+  }
+})
+
+test('a WebSocket that its client has cancelled makes room for another in the same packet', async (t) => {
+  watchLeaks(t)
+  const upstream = await wsServer(t)
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", http: { h2c: on, maxStreams: 2 }`,
+  ])
+  const client = await rawH2(t, gate.port)
+  const open = (): Buffer => h2.headers(client.next(), websocket, h2.END_HEADERS)
+  await client.send(open(), open())
+  for (const id of [1, 3]) t.match(await client.head(id), { ':status': '200' })
+  await client.send(h2.rst(1), open())
+  t.match(await client.head(5), { ':status': '200' })
+})
