@@ -236,8 +236,9 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
 
   #pump(): void {
     const stream = this.#stream
-    if (this.#inFlight > 0 || stream.closed || stream.destroyed) return
-    if (this.#waiting.length > 0) this.#send(stream)
+    if (stream.closed || stream.destroyed) return
+    if (this.#inFlight === 0 && this.#waiting.length > 0) this.#send(stream)
+    // In one turn with the last piece where that is possible, so that its frame says so.
     if (this.#waiting.length > 0 || !this.#isEnding || stream.writableEnded) return
     if (this.#isWhole) stream.end()
     else if (this.#inFlight === 0) this.#reset()

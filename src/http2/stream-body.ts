@@ -76,9 +76,9 @@ export class StreamBody {
 
   #pump(): void {
     const stream = this.#stream
-    if (stream === null || stream.closed || this.#inFlight > 0) return
-    if (this.#waiting.length > 0) this.#send(stream)
-    // In one turn with the last piece, so that its frame says so.
+    if (stream === null || stream.closed) return
+    if (this.#inFlight === 0 && this.#waiting.length > 0) this.#send(stream)
+    // In one turn with the last piece where that is possible, so that its frame says so.
     if (this.#isComplete && this.#waiting.length === 0 && !stream.writableEnded) stream.end()
   }
 

@@ -3,6 +3,8 @@ import { test } from 'tap'
 import { authority } from '../support/certificates.ts'
 import { startGate } from '../support/gate.ts'
 import { h2Ask, h2Connect } from '../support/h2-client.ts'
+import { kinds } from '../support/h2-frames.ts'
+import { rawH2 } from '../support/h2-raw.ts'
 import { httpService } from '../support/http-service.ts'
 import { watchLeaks } from '../support/leaks.ts'
 
@@ -57,3 +59,18 @@ test('a body with and without a length', async (t) => {
   session.close()
   await gate.end(2)
 })
+
+for (const bytes of [5, 16_384, 20_000])
+  test(`the last DATA of an answer of ${bytes} bytes tells its end, and none is there for that alone`, async (t) => {
+    watchLeaks(t)
+    const service = await httpService(t, (_request, response) => {
+      response.setHeader('content-length', bytes)
+      response.end('x'.repeat(bytes))
+    })
+    const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${service}", http: { h2c: on }`])
+    const client = await rawH2(t, gate.port)
+    for (let nth = 0; nth < 3; nth++) t.equal((await client.get()).body.length, bytes)
+    const data = client.frames.filter(({ type }) => type === kinds.DATA)
+    t.equal(data.length, 3 * Math.ceil(bytes / 16_384))
+    client.wire.reset()
+  })

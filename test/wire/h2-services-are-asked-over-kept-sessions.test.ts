@@ -92,24 +92,32 @@ test('a request that names no host gets that of the upstream', async (t) => {
   t.equal(String(parseAnswer(bytes).body), `127.0.0.1:${service.port}`)
 })
 
-/** More than a frame, so that its end is known before the last. */
-const LONG = 'x'.repeat(20_000)
-const CHUNK = `4e20\r\n${LONG}\r\n0\r\n`
+const inOneChunk = (bytes: number): string => `${bytes.toString(16)}\r\n${'x'.repeat(bytes)}\r\n0\r\n`
 
-for (const { what, text, isTrailed } of [
-  { what: 'a length', text: 'Content-Length: 20000\r\n\r\n' + LONG, isTrailed: false },
+/** Less than a frame, and more: two. */
+const bodies = [5, 20_000].flatMap((bytes) => [
   {
-    what: 'a call of gRPC',
-    text: 'Content-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n' + CHUNK + '\r\n',
+    what: `a length, ${bytes} bytes`,
+    text: `Content-Length: ${bytes}\r\n\r\n${'x'.repeat(bytes)}`,
     isTrailed: false,
+    frames: Math.ceil(bytes / 16_384),
   },
   {
-    what: 'chunks and a trailer',
-    text: 'Transfer-Encoding: chunked\r\n\r\n' + CHUNK + 'X-Sum: 1\r\n\r\n',
+    what: `a call of gRPC, ${bytes} bytes`,
+    text: `Content-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n${inOneChunk(bytes)}\r\n`,
+    isTrailed: false,
+    frames: Math.ceil(bytes / 16_384),
+  },
+  {
+    what: `chunks and a trailer, ${bytes} bytes`,
+    text: `Transfer-Encoding: chunked\r\n\r\n${inOneChunk(bytes)}X-Sum: 1\r\n\r\n`,
     isTrailed: true,
+    frames: Math.ceil(bytes / 16_384) + 1,
   },
 ])
-  test(`the last frame of a body is ${isTrailed ? 'that of its trailers' : 'DATA, and none is there for trailers'}: ${what}`, async (t) => {
+
+for (const { what, text, isTrailed, frames } of bodies)
+  test(`the last frame of a body is ${isTrailed ? 'that of its trailers' : 'DATA, and none is there for its end'}: ${what}`, async (t) => {
     const seen: number[][] = []
     const onFrame = (
       send: (bytes: Buffer) => void,
@@ -136,7 +144,7 @@ for (const { what, text, isTrailed } of [
     )
     t.equal(parseAnswer(bytes).status, 200)
     t.same(seen.at(-1), isTrailed ? [HEADERS, END_HEADERS | END_STREAM] : [DATA, END_STREAM])
-    t.equal(seen.length, isTrailed ? 3 : 2)
+    t.equal(seen.length, frames)
   })
 
 test('trailers pass both ways, interim answers to the client', async (t) => {
