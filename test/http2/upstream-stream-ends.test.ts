@@ -74,6 +74,24 @@ test('an owner that parts from a stream that its service has closed, its request
   t.match(sessions.counts, { open: 1, leaving: 0 })
 })
 
+for (const size of [0, 1000, 30_000])
+  test(`an owner that parts from a whole answer of ${size} bytes that it has not read leaves nothing`, async (t) => {
+    const service = await h2Service(t, (stream) => {
+      stream.respond({ ':status': 200 })
+      stream.end('x'.repeat(size))
+    })
+    const { open, sessions } = askAt(t, service.port)
+    const { endpoint, owner, write } = await open()
+    owner.mayRead = false
+    write(GET)
+    await eventually(() => service.ended.length === 1 && (size === 0 || endpoint.unread! >= size))
+    endpoint.close('reset')
+    await eventually(() => owner.ends === 1 && sessions.counts.streams === 0)
+    sessions.clear()
+    await eventually(() => sessions.counts.open + sessions.counts.leaving === 0)
+    t.same(service.ended, [0])
+  })
+
 test('what is kept of answers that were cut is no reason for small windows', async (t) => {
   const told: number[] = []
   let send = (_bytes: Buffer): void => {}
