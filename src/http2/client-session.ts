@@ -228,15 +228,16 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     return this.#streams.size === 0
   }
 
-  /** What it has asked for is answered, as far as it was asked whole. */
+  /** What the client has asked for whole is answered, as far as its windows let it: it opens none any more. */
   onSourceEnd(): Close | 'kept' {
     this.#hasClientEnded = true
-    for (const { isRequestWhole, connection } of this.#streams)
-      if (!isRequestWhole)
-        connection.owner?.close(
-          makeClose('aborted', 'client', 'relay', 'left before its request was complete'),
-        )
+    this.#abortLost()
     return this.#streams.size === 0 ? this.#endOfClient() : 'kept'
+  }
+
+  #abortLost(): void {
+    for (const { lostWithClient: words, connection } of this.#streams)
+      if (words !== null) connection.owner?.close(makeClose('aborted', 'client', 'relay', words))
   }
 
   /** Node has nothing more to do: after a GOAWAY, or because the client broke a rule. */
@@ -319,6 +320,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
   sweep(now: number): Close | null {
     if (this.#leaving !== null && now - this.#leaving.since >= ROUND_TRIP_MS) this.#sayFinal()
     this.windows.sweep()
+    if (this.#hasClientEnded) this.#abortLost()
     const { toClient, toUpstream } = this.#pair
     const isAsked = this.#streams.size > 0 && toClient.sink.queued === 0
     return (

@@ -144,9 +144,11 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
     return this.#isClosed
   }
 
-  /** Nothing of the request is missing. */
-  get isRequestWhole(): boolean {
-    return this.#hasEnd
+  /** Why it cannot come to its end once its client has ended, in words for the log; null if it can. */
+  get lostWithClient(): string | null {
+    if (!this.#hasEnd) return 'left before its request was complete'
+    const isShut = this.window <= 0 || this.#home.flow.isShut
+    return this.queued > 0 && isShut ? 'left before it had taken its answer' : null
   }
 
   get isBroken(): boolean {
