@@ -13,6 +13,7 @@ import { closeFromError, isForced, makeClose, type Close, type PeerSide } from '
 import { releasePlace, type Connection, type ConnectionOwner, type Observer } from '../core/connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { EarlyBytes } from './early.ts'
+import type { OpeningSteps, PairEnds } from './steps.ts'
 import { bugDetail, InvariantError } from '../core/errors.ts'
 import { mannerFor } from '../core/manner.ts'
 import type { Dialogue } from '../pair/dialogue.ts'
@@ -37,26 +38,6 @@ export interface ServeOptions {
 
 export interface ServeContext extends PairContext {
   observer: Observer
-}
-
-/** The endpoints and options of a pair, for a protocol that needs more than the sockets. */
-export interface PairEnds {
-  options: PairOptions
-  wrap(client: Endpoint, upstream: Endpoint): { client: Endpoint; upstream: Endpoint }
-}
-
-/** A protocol's part in the opening. */
-export interface OpeningSteps {
-  /** The client sent bytes, valid until this returns. Bytes for later go to `opening.keep`. */
-  onClientBytes(opening: Opening, bytes: Buffer, length: number): void
-  /** The client sent FIN. */
-  onClientEnd(opening: Opening): void
-  onDialled(opening: Opening, upstream: Endpoint): void
-  onUpstreamBytes(opening: Opening, bytes: Buffer, length: number): void
-  /** Bytes of incomplete heads that wait to go to that side. */
-  heldBytes?(side: PeerSide): number
-  /** The answer to the client for this end; null where the protocol has none. */
-  answer(close: Close): Buffer | null
 }
 
 type State = 'waiting' | 'closing' | 'closed' | 'paired'

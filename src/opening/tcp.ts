@@ -4,7 +4,8 @@ import { makeClose } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { Opening } from './opening.ts'
-import type { OpeningSteps, ServeContext, ServeOptions } from './opening.ts'
+import type { ServeContext, ServeOptions } from './opening.ts'
+import type { OpeningSteps } from './steps.ts'
 import { NOTHING } from '../core/nothing.ts'
 
 /** Takes ownership of `client`. */
