@@ -157,7 +157,9 @@ export class Deadlines {
     dialogue: Dialogue | null,
   ): Close | null {
     if (dialogue?.judge !== undefined) return dialogue.judge(this.#toUpstream, this.#toClient, now, scale)
-    return this.#halfClosed(toUpstream, toClient, now) ?? this.#idle(toUpstream, toClient, now, scale)
+    return (
+      this.#halfClosed(toUpstream, toClient, now) ?? this.#idle(toUpstream, toClient, now, scale, dialogue)
+    )
   }
 
   /**
@@ -186,8 +188,8 @@ export class Deadlines {
         : [
             { ...halfCloseBound(toUpstream), at: this.#halfCloseAt(toUpstream, toClient) },
             { ...bounds.idle, at: this.#idleAt(scale) },
-            { ...bounds.clientIdle, at: this.#clientIdleAt(toUpstream, scale) },
-            { ...bounds.upstreamIdle, at: this.#upstreamIdleAt(toClient, scale) },
+            { ...bounds.clientIdle, at: this.#clientIdleAt(toUpstream, scale, dialogue) },
+            { ...bounds.upstreamIdle, at: this.#upstreamIdleAt(toClient, scale, dialogue) },
           ]
     return earliest([
       { ...bounds.write, side: 'client', at: this.#writeAt(toClient, this.#toClient) },
@@ -211,13 +213,14 @@ export class Deadlines {
     return this.activeAt + this.#options.current.idleMs * scale
   }
 
-  /** A side that has ended its half has nothing more to say; `halfClose` bounds the other side. */
-  #clientIdleAt(toUpstream: Half, scale: number): number {
-    return toUpstream.hasEnded ? NEVER : this.#toUpstream.dataAt + this.#options.current.clientIdleMs * scale
+  #clientIdleAt(toUpstream: Half, scale: number, dialogue: Dialogue | null): number {
+    if (hasSaidAll(toUpstream, dialogue)) return NEVER
+    return this.#toUpstream.dataAt + this.#options.current.clientIdleMs * scale
   }
 
-  #upstreamIdleAt(toClient: Half, scale: number): number {
-    return toClient.hasEnded ? NEVER : this.#toClient.dataAt + this.#options.current.upstreamIdleMs * scale
+  #upstreamIdleAt(toClient: Half, scale: number, dialogue: Dialogue | null): number {
+    if (hasSaidAll(toClient, dialogue)) return NEVER
+    return this.#toClient.dataAt + this.#options.current.upstreamIdleMs * scale
   }
 
   get #expiresAt(): number {
@@ -256,13 +259,19 @@ export class Deadlines {
     return Math.max(this.#halfClosedAt ?? 0, receivedAt, this.activeAt)
   }
 
-  #idle(toUpstream: Half, toClient: Half, now: number, scale: number): Close | null {
+  #idle(
+    toUpstream: Half,
+    toClient: Half,
+    now: number,
+    scale: number,
+    dialogue: Dialogue | null,
+  ): Close | null {
     const how = scale < 1 ? ', shortened by memory.shedAt' : ''
     if (now >= this.#idleAt(scale))
       return over(bounds.idle, `no data for ${seconds(now - this.activeAt)}`, how)
-    if (now >= this.#clientIdleAt(toUpstream, scale))
+    if (now >= this.#clientIdleAt(toUpstream, scale, dialogue))
       return over(bounds.clientIdle, `no data for ${seconds(now - this.#toUpstream.dataAt)}`, how)
-    if (now >= this.#upstreamIdleAt(toClient, scale))
+    if (now >= this.#upstreamIdleAt(toClient, scale, dialogue))
       return over(bounds.upstreamIdle, `no data for ${seconds(now - this.#toClient.dataAt)}`, how)
     return null
   }
@@ -276,6 +285,11 @@ export class Deadlines {
 
 function lookCloser(...sinks: Endpoint[]): void {
   for (const sink of sinks) if (sink.queued > 0) sink.measure()
+}
+
+/** Its source has nothing more to say: what the other side still does has bounds of its own (`halfClose`, `close`). */
+function hasSaidAll(half: Half, dialogue: Dialogue | null): boolean {
+  return half.hasEnded || dialogue?.hasSaidAll?.(half) === true
 }
 
 /** The bound of the side that has not ended, after the other has. */

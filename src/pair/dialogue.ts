@@ -57,6 +57,8 @@ export interface Dialogue {
    * frees the bytes held.
    */
   owingSince?(half: Half): number | null
+  /** The source of `half` has said its last word in the protocol (a Close frame), and is not to speak again. */
+  hasSaidAll?(half: Half): boolean
   /** Checks the protocol's own deadlines; milliseconds of the Clock. Returns the end of the pair, or null. */
   sweep(now: number): Close | null
   /** Judges the protocol's waits, in place of `idle` and `halfClose` for a stream without messages. */

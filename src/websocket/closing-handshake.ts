@@ -35,10 +35,10 @@ export class ClosingHandshake {
     return this.side === 'client' ? 'upstream' : 'client'
   }
 
-  /** Called in each sweep: whether nothing has moved for `closeMs`, either way. */
-  isOver(closeMs: number, now: number): boolean {
+  /** Called in each sweep: the end, once nothing has moved for `closeMs`, either way. */
+  due(closeMs: number, now: number): Close | null {
     const hasTaken = this.#towards.isOver(closeMs, now)
-    return this.#back.isOver(closeMs, now) && hasTaken
+    return this.#back.isOver(closeMs, now) && hasTaken ? this.end('not answered (deadlines.close)') : null
   }
 
   next(closeMs: number): NextDeadline {

@@ -119,15 +119,14 @@ export class Frames implements Dialogue, ControlHandler {
   }
 
   onControl(scanner: FrameScanner, opcode: number, payload: Buffer): Verdict {
-    if (opcode === CLOSE)
-      noteClose(this.#connection, scanner === this.#fromClient ? 'client' : 'upstream', payload)
     const isFromClient = scanner === this.#fromClient
     if (opcode === CLOSE) {
-      // The frame answers our own Close.
-      if (this.#isHearing) return 'drop'
       const [side, other] = isFromClient
         ? (['client', 'upstream'] as const)
         : (['upstream', 'client'] as const)
+      noteClose(this.#connection, side, payload)
+      // The frame answers our own Close.
+      if (this.#isHearing) return 'drop'
       const code = payload.length === 0 ? 'no code' : `code ${payload.readUInt16BE(0)}`
       this.#closing ??= new ClosingHandshake(
         side,
@@ -188,8 +187,14 @@ export class Frames implements Dialogue, ControlHandler {
   }
 
   postpone(close: Close): boolean {
-    if (isBetweenFrames(this.#fromClient) && isBetweenFrames(this.#fromUpstream)) return false
     const now = this.#clock.now()
+    // Both go anyway: a Close of ours would reach the peer that began in place of the other's answer.
+    if (this.#closing !== null) {
+      const due = this.#closing.due(this.#options.live.current.closeMs, now)
+      if (due !== null) this.#connection.owner?.close(due)
+      return true
+    }
+    if (isBetweenFrames(this.#fromClient) && isBetweenFrames(this.#fromUpstream)) return false
     this.#postponed ??= new Postponed(close, this.#toUpstream!, this.#toClient!, now)
     if (this.#isOverdue(now)) return false
     this.#fromClient.wantsBoundary = this.#fromUpstream.wantsBoundary = true
@@ -261,21 +266,17 @@ export class Frames implements Dialogue, ControlHandler {
     return this.#scanner(half).isInMessage
   }
 
+  hasSaidAll(half: Half): boolean {
+    return this.#scanner(half).isClosed
+  }
+
   sweep(now: number): Close | null {
     if (this.#postponed !== null && this.#isOverdue(now)) return this.#postponed.close
-    if (this.#closing !== null)
-      return this.#closing.isOver(this.#options.live.current.closeMs, now)
-        ? this.#closing.end('not answered (deadlines.close)')
-        : null
+    const { closeMs, messageTimeoutMs } = this.#options.live.current
+    if (this.#closing !== null) return this.#closing.due(closeMs, now)
     const [toUpstream, toClient] = [this.#toUpstream!, this.#toClient!]
-    const slow = this.#unfinished.check(
-      toUpstream,
-      toClient,
-      this.#options.live.current.messageTimeoutMs,
-      now,
-    )
     return (
-      slow ??
+      this.#unfinished.check(toUpstream, toClient, messageTimeoutMs, now) ??
       this.#sweepPings(this.#client, toUpstream, toClient, now) ??
       this.#sweepPings(this.#upstream, toClient, toUpstream, now)
     )

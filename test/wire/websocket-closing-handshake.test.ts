@@ -1,10 +1,11 @@
 import { test } from 'tap'
-import { within } from '../support/eventually.ts'
+import { eventually, within } from '../support/eventually.ts'
 import { closePayload } from '../support/frames.ts'
 import { startGate } from '../support/gate.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { stopwatch } from '../support/stopwatch.ts'
 import { rawClient, scriptedUpstream, wsClient, wsServer } from '../support/websocket.ts'
+import type { FrameWire } from '../support/websocket.ts'
 
 const modes = ['frames', 'messages'] as const
 
@@ -154,11 +155,11 @@ for (const mode of modes)
       await said.sendFrame({ opcode: 'close', payload: closePayload(4000) })
     })
     const gate = await startGate(t, [
-      `protocol: http, websocket: { mode: ${mode} }, upstream: "127.0.0.1:${upstream.port}", deadlines: { lifetime: 200ms, close: 30s }`,
+      `protocol: http, websocket: { mode: ${mode} }, upstream: "127.0.0.1:${upstream.port}", deadlines: { idle: 200ms, close: 30s }`,
     ])
     const client = await rawClient(t, gate.port, { halfOpen: true })
     const said = upstream.conversations[0]!
-    t.match(await said.nextFrame(), { opcode: 'close', code: 1001, reason: 'lifetime_timeout' })
+    t.match(await said.nextFrame(), { opcode: 'close', code: 1001, reason: 'idle_timeout' })
     t.equal(await within(said.wire.ended), true, 'FIN at once, long before deadlines.close')
     said.wire.end()
     await client.sendFrame({ opcode: 'close', payload: closePayload(4000) })
@@ -166,5 +167,75 @@ for (const mode of modes)
     client.wire.end()
     t.match(client.frames(), [{ opcode: 'close', code: 4000 }])
     t.equal(client.frames().length, 1)
-    t.match(await gate.end(), { reason: 'lifetime_timeout', side: 'sidegate' })
+    t.match(await gate.end(), { reason: 'idle_timeout', side: 'sidegate' })
   })
+
+async function partWell(...peers: FrameWire[]): Promise<void> {
+  for (const { wire } of peers) {
+    await within(wire.ended)
+    wire.end()
+  }
+}
+
+for (const mode of modes)
+  for (const side of ['client', 'upstream'] as const) {
+    const options = (port: number, deadlines: string): string =>
+      `protocol: http, websocket: { mode: ${mode} }, upstream: "127.0.0.1:${port}", deadlines: { ${deadlines} }`
+
+    for (const end of ['drain', 'reloaded', 'lifetime_timeout'] as const)
+      test(`a Close of the ${side} that waits for its answer gets that of the other peer, though ${end} comes meanwhile, ${mode}`, async (t) => {
+        watchLeaks(t)
+        const upstream = await scriptedUpstream(t, (said) => said.accept())
+        const deadlines = `close: 30s, lifetime: ${end === 'lifetime_timeout' ? '100ms' : 'off'}`
+        const gate = await startGate(t, [options(upstream.port, deadlines)])
+        const client = await rawClient(t, gate.port, { halfOpen: true })
+        const [said] = upstream.conversations
+        const [first, second] = side === 'client' ? [client, said!] : [said!, client]
+        await first.sendFrame({ opcode: 'close', payload: closePayload(4321) })
+        t.match(await second.nextFrame(), { opcode: 'close', code: 4321 })
+        const isAsked = (): boolean =>
+          gate.open().timeline?.lines.some(({ event }) => event === 'postponed') === true
+        const drained = end === 'drain' ? gate.drain(20_000) : null
+        if (end === 'reloaded')
+          await gate.reload(
+            [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`],
+            'drain: { spread: 50ms }',
+          )
+        await eventually(() => gate.lines.length > 0 || isAsked())
+        await second.sendFrame({ opcode: 'text', payload: 'and this' })
+        await second.sendFrame({ opcode: 'close', payload: closePayload(4321) })
+        t.match(await first.nextFrame(), { opcode: 'text' })
+        t.match(await first.nextFrame(), { opcode: 'close', code: 4321 })
+        await partWell(first, second)
+        t.match(await gate.end(), { reason: 'eof', side, detail: 'code 4321' })
+        await drained
+      })
+
+    test(`a Close of the ${side} that is never answered is its end within deadlines.close, though its lifetime is over, ${mode}`, async (t) => {
+      watchLeaks(t)
+      const upstream = await scriptedUpstream(t, (said) => said.accept())
+      const gate = await startGate(t, [options(upstream.port, 'close: 300ms, lifetime: 100ms')])
+      const client = await rawClient(t, gate.port, { halfOpen: true })
+      const first = side === 'client' ? client : upstream.conversations[0]!
+      await first.sendFrame({ opcode: 'close', payload: closePayload(4321) })
+      t.match(await gate.end(), { reason: 'eof', side, detail: 'code 4321, not answered (deadlines.close)' })
+    })
+
+    test(`the ${side} owes nothing after its Close: it is not idle while the other takes its time, ${mode}`, async (t) => {
+      watchLeaks(t)
+      const upstream = await scriptedUpstream(t, (said) => said.accept())
+      const gate = await startGate(t, [options(upstream.port, `close: 30s, ${side}Idle: 300ms`)])
+      const client = await rawClient(t, gate.port)
+      const [said] = upstream.conversations
+      const [first, second] = side === 'client' ? [client, said!] : [said!, client]
+      await first.sendFrame({ opcode: 'close', payload: closePayload(4321) })
+      t.match(await second.nextFrame(), { opcode: 'close', code: 4321 })
+      await rawClient(t, gate.port)
+      // Another one has been quiet for so long.
+      await eventually(() => [...gate.registry].some((open) => open.end?.reason === 'idle_timeout'))
+      await second.sendFrame({ opcode: 'close', payload: closePayload(4321) })
+      t.match(await first.nextFrame(), { opcode: 'close', code: 4321 })
+      await partWell(first, second)
+      t.match(await gate.end(), { reason: 'eof', side, detail: 'code 4321' })
+    })
+  }
