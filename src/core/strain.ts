@@ -8,7 +8,10 @@ import type { Sum } from './cells.ts'
 export interface EarlyBudget {
   /** Held by all threads. */
   readonly heldBytes: number
+  /** So much is read of them. */
   limitBytes: number
+  /** So much is kept of what came all the same: in one read with a head, or before its turn. What is more ends its client. */
+  mostBytes: number
   /**
    * Adds to the held bytes (or subtracts), in the turn in which they come: thousands of clients may come
    * between two checks of the memory.
@@ -32,6 +35,7 @@ export interface Strain {
 /** `sum`: counts over all threads; by default over this one alone. */
 export class Budget implements EarlyBudget {
   limitBytes = Number.POSITIVE_INFINITY
+  mostBytes = Number.POSITIVE_INFINITY
   readonly #sum: Sum
 
   constructor(sum: Sum = new LocalSum()) {
@@ -61,10 +65,17 @@ export interface StrainLevel {
   idleScale: number
   isRefusing: boolean
   isWatching: boolean
-  earlyLimitBytes: number
+  /** Of `memory.buffered`, in bytes. */
+  bufferedBytes: number
 }
 
-export function impose(strain: Strain, { earlyLimitBytes, ...level }: StrainLevel): void {
+/** Of `memory.buffered`, for what is read of clients ahead of their upstream: all of it may come between two looks. */
+const READ_SHARE = 0.25
+/** And for what is kept of it: less than what has others refused, so that clients whose upstream is away shut nobody out. */
+const KEPT_SHARE = 0.75
+
+export function impose(strain: Strain, { bufferedBytes, ...level }: StrainLevel): void {
   Object.assign(strain, level)
-  strain.early.limitBytes = earlyLimitBytes
+  strain.early.limitBytes = bufferedBytes * READ_SHARE
+  strain.early.mostBytes = bufferedBytes * KEPT_SHARE
 }

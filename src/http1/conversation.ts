@@ -77,7 +77,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
 
   attach(pair: Pair): void {
     this.#madePair = pair
-    this.#intake = new Intake(pair.toUpstream, this.#options, this)
+    this.#intake = new Intake(pair.toUpstream, this.#options, this, this.#context)
     this.#answers = new Answers(pair.toClient, this.#options, this)
     this.#reach = new Reach(this.#options.reach, this.#connection, this.#context, this)
     this.#upstream = new UpstreamEnd(pair, this.#connection, this.#reach)
@@ -300,11 +300,8 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     this.#refusal = this.#pair.toClient.sink.isClosed ? null : refusalOf(close, exchange)
     releasePlace(this.#connection)
     if (exchange === null) return
-    const status = exchange.isAnswerBegun
-      ? exchange.answer!.status
-      : this.#refusal === null
-        ? null
-        : httpStatus(close)
+    const refused = this.#refusal === null ? null : httpStatus(close)
+    const status = exchange.isAnswerBegun ? exchange.answer!.status : refused
     this.#context.onExchange(this.#connection, exchange, status, close)
   }
 
@@ -331,6 +328,10 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
 
   isOwing(half: Half): boolean {
     return this.#waits.isOwing(this.exchange, half)
+  }
+
+  owingSince(half: Half): number | null {
+    return half === this.#pair.toUpstream ? this.#intake!.heldSince : null
   }
 
   sweep(): null {

@@ -1,6 +1,7 @@
 // The intake: the bytes of a client, as heads, bodies, and requests before their turn. It holds a little of
 // the latter, or the rest of the read that brought them; all later bytes wait in the client's socket.
 
+import { EarlyShare } from '../core/early-share.ts'
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import { CHUNK_COST } from '../core/turns.ts'
@@ -10,7 +11,7 @@ import { forwardTrailers } from './forwarding.ts'
 import type { RequestHead } from './head.ts'
 import { HeadCollector, MORE, TOO_BIG } from './head-collector.ts'
 import { notHttp } from './not-http.ts'
-import type { HttpOptions } from './options.ts'
+import type { HttpContext, HttpOptions } from './options.ts'
 import { refused } from './refusal.ts'
 import { readRequestHead } from './request-head.ts'
 import { NOTHING } from '../core/nothing.ts'
@@ -37,15 +38,27 @@ export class Intake {
   readonly #owner: IntakeOwner
   readonly #half: Half
   readonly #head: HeadCollector
+  readonly #clock: HttpContext['clock']
+  /** What waits here, and in the exchange for its upstream. */
+  readonly #share: EarlyShare
+  /** Since when none of that went on; null where nothing waits. */
+  heldSince: number | null = null
   #held: Buffer | null = null
   #heldAt = 0
   #isTaking = false
 
-  constructor(half: Half, options: HttpOptions, owner: IntakeOwner) {
+  constructor(
+    half: Half,
+    options: HttpOptions,
+    owner: IntakeOwner,
+    context: Pick<HttpContext, 'clock' | 'strain'>,
+  ) {
     this.#half = half
     this.#options = options
     this.#owner = owner
     this.#head = new HeadCollector(options.maxHeaderBytes)
+    this.#clock = context.clock
+    this.#share = new EarlyShare(context.strain.early)
   }
 
   /** No head has begun. */
@@ -66,10 +79,29 @@ export class Intake {
   onBytes(bytes: Buffer, length: number): void {
     const at = this.#held === null ? this.#take(bytes, 0, length) : 0
     if (at < length && !this.#owner.isOver) this.#hold(bytes, at, length)
+    this.#settle()
+  }
+
+  /** Counts what waits. */
+  #settle(): void {
+    const waiting = this.#owner.isOver ? 0 : this.held + (this.#owner.exchange?.waiting ?? 0)
+    const before = this.#share.bytes
+    if (waiting === before) return
+    if (waiting === 0) this.heldSince = null
+    else if (waiting < before || before === 0) this.heldSince = this.#clock.now()
+    this.#share.settle(waiting)
+  }
+
+  /** So many bytes may wait; or it is over. */
+  #hasRoom(bytes: number): boolean {
+    if (this.#share.hasRoom(bytes)) return true
+    this.#owner.close(makeClose('overloaded', 'sidegate', 'relay', 'memory.buffered'))
+    return false
   }
 
   /** Reads a little beyond the held bytes, so that a client that leaves is noticed. */
   #hold(bytes: Buffer, start: number, end: number): void {
+    if (!this.#hasRoom(this.held + end - start + (this.#owner.exchange?.waiting ?? 0))) return
     const before = this.#held?.subarray(this.#heldAt) ?? NOTHING
     const held = Buffer.allocUnsafeSlow(before.length + end - start)
     before.copy(held)
@@ -81,17 +113,17 @@ export class Intake {
 
   /** Takes the held bytes, as far as they can be used, and reads on. */
   goOn(): void {
-    if (this.#held !== null) {
-      this.#heldAt = this.#take(this.#held, this.#heldAt, this.#held.length)
-      if (this.#owner.isOver || this.#heldAt < this.#held.length) return
-      this.#held = null
-    }
-    this.#half.letGo()
+    if (this.#held !== null) this.#heldAt = this.#take(this.#held, this.#heldAt, this.#held.length)
+    const isAllTaken = this.#held === null || this.#heldAt === this.#held.length
+    if (isAllTaken) this.#held = null
+    this.#settle()
+    if (isAllTaken && !this.#owner.isOver) this.#half.letGo()
   }
 
   /** Nothing more is served. */
   drop(): void {
     this.#held = null
+    this.#settle()
   }
 
   /** Takes the usable part of `bytes[start..end)`, and returns its end. */
@@ -102,6 +134,7 @@ export class Intake {
       const { exchange } = this.#owner
       if (exchange === null) at = this.#takeHead(bytes, at, end)
       else if (exchange.isRequestComplete || exchange.waiting >= EARLY_BYTES) break
+      else if (exchange.reachedAt === null && !this.#hasRoom(exchange.waiting + end - at)) break
       else at = this.#takeBody(exchange, bytes, at, end)
     }
     this.#isTaking = false

@@ -14,6 +14,7 @@ export interface FirstRequest {
   request: RequestHead
   /** Bytes of the head. */
   headBytes: number
+  /** Valid until the call returns that takes it. */
   early: Buffer
 }
 

@@ -5,19 +5,21 @@
 // Stops: thousands of clients that each send a first 64 KiB before an upstream that swallows SYNs. Does not
 // harm: a request that comes with its FIN, or ahead of a slow dial; the bytes of a client that is not read
 // wait in its socket until the pair is made. One turn reads many sockets, so an opening reserves room before
-// it reads. Bytes that came in one read with a head are there already; `memory.buffered` bounds them.
+// it reads. Bytes that came in one read with a head are there already: an opening keeps them where there is
+// room.
 
 import type { Flow } from '../core/connection.ts'
 import type { EarlyBudget } from '../core/strain.ts'
+import { EarlyShare } from '../core/early-share.ts'
 import { KeptBytes } from '../endpoint/kept-bytes.ts'
 import { NOTHING } from '../core/nothing.ts'
 
 export class EarlyBytes {
   readonly #flow: Flow
   readonly #budget: EarlyBudget
+  /** What is reserved or, if that is more, what is kept. */
+  readonly #share: EarlyShare
   #kept: KeptBytes | null = null
-  /** Charged to the budget: the reserved bytes or, if they are more, the kept ones. */
-  #charged = 0
   /** When the first kept byte came. */
   since = 0
 
@@ -25,6 +27,7 @@ export class EarlyBytes {
   constructor(flow: Flow, budget: EarlyBudget) {
     this.#flow = flow
     this.#budget = budget
+    this.#share = new EarlyShare(budget)
   }
 
   get length(): number {
@@ -38,28 +41,24 @@ export class EarlyBytes {
 
   /** Reserves room for a read of `bytes` bytes; returns false if there is none. */
   reserve(bytes: number): boolean {
-    const more = Math.max(0, bytes - this.#charged)
-    if (this.#budget.heldBytes + more > this.#budget.limitBytes) return false
-    this.#charge(more)
-    return true
+    return this.#share.reserve(bytes)
   }
 
-  #charge(bytes: number): void {
-    this.#charged += bytes
-    this.#budget.charge(bytes)
-  }
-
-  keep(bytes: Buffer, start: number, end: number, now: number): void {
-    if (start >= end) return
+  /** False if there is no room for them. */
+  keep(bytes: Buffer, start: number, end: number, now: number): boolean {
+    if (start >= end) return true
+    this.#flow.received += end - start
+    const length = Math.max(this.#share.bytes, this.length + end - start)
+    if (!this.#share.hasRoom(length)) return false
+    this.#share.settle(length)
     if (this.length === 0) this.since = now
     ;(this.#kept ??= new KeptBytes()).append(bytes, start, end)
-    this.#flow.received += end - start
-    this.#charge(Math.max(0, this.length - this.#charged))
+    return true
   }
 
   /** Drops the bytes, which will not be relayed. */
   forget(): void {
-    this.#charge(-this.#charged)
+    this.#share.settle(0)
     this.#kept = null
   }
 
@@ -67,7 +66,7 @@ export class EarlyBytes {
   takeAll(): Buffer {
     const { length } = this
     const bytes = this.#kept?.takeAll() ?? NOTHING
-    this.#charge(-this.#charged)
+    this.#share.settle(0)
     this.#flow.received -= length
     this.#kept = null
     return bytes

@@ -120,9 +120,10 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.close(close)
   }
 
-  /** Keeps the client's bytes from before the pair, in order, for the upstream. */
+  /** Keeps the client's bytes from before the pair, in order, for the upstream; closes where there is no room. */
   keep(bytes: Buffer, start: number, end: number): void {
-    this.early.keep(bytes, start, end, this.context.clock.now())
+    if (this.early.keep(bytes, start, end, this.context.clock.now())) return
+    this.close(makeClose('overloaded', 'sidegate', this.connection.phase, 'memory.buffered'))
   }
 
   /** Sends to the upstream; counted as sent, since it is part of the conversation. */

@@ -62,11 +62,6 @@ export const LOOK_MS = 250
  */
 const IDLE_FLOOR = 0.1
 const HYSTERESIS = 0.05
-/**
- * The share of `memory.buffered` for the bytes that clients send before they have a pair: all of them may
- * come between two looks.
- */
-const EARLY_SHARE = 0.25
 /** Freed memory shows in the usage only later; until then we free no more for the same excess. */
 const SETTLE_MS = 1000
 const COLLECT_EVERY_MS = 10_000
@@ -84,7 +79,7 @@ export class Overload {
     idleScale: 1,
     isRefusing: false,
     isWatching: false,
-    earlyLimitBytes: Number.POSITIVE_INFINITY,
+    bufferedBytes: Number.POSITIVE_INFINITY,
   }
   #settledAt = Number.NEGATIVE_INFINITY
   #collectAt = Number.NEGATIVE_INFINITY
@@ -119,11 +114,7 @@ export class Overload {
 
   /** Gates get a changed level, and nothing else. */
   #impose(change: Partial<StrainLevel>): void {
-    const next = {
-      ...this.#level,
-      ...change,
-      earlyLimitBytes: this.#view.bufferedLimitBytes * EARLY_SHARE,
-    }
+    const next = { ...this.#level, ...change, bufferedBytes: this.#view.bufferedLimitBytes }
     const isSame = (Object.keys(next) as (keyof StrainLevel)[]).every((key) => next[key] === this.#level[key])
     this.#level = next
     if (!isSame) this.#context.gates.strain(next)

@@ -53,8 +53,8 @@ export interface Dialogue {
   /** The source of `half` owes the rest of something that it began: a message, a body. */
   isOwing(half: Half): boolean
   /**
-   * Since when the source owes it, in milliseconds of the Clock; null where it owes nothing. Only its end
-   * frees the bytes held.
+   * Since when the bytes held of the source are of no use to the sink, in milliseconds of the Clock: they wait
+   * for the end of their message, or for their turn. Null where none are held.
    */
   owingSince?(half: Half): number | null
   /** The source of `half` has said its last word in the protocol (a Close frame), and is not to speak again. */

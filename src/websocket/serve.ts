@@ -94,8 +94,7 @@ export function serveUpgrade(
   connection.phase = 'handshake'
   const steps = new WebSocketOpening(options)
   const opening = new Opening(connection, client, options, context, steps)
-  opening.keep(early, 0, early.length)
-  steps.onUpgrade(opening, request)
+  steps.onUpgrade(opening, request, early)
 }
 
 class WebSocketOpening implements OpeningSteps {
@@ -148,18 +147,16 @@ class WebSocketOpening implements OpeningSteps {
     if (typeof request === 'string')
       return opening.close(makeClose('protocol_error', 'client', 'handshake', notHttp(text) ?? request))
     if (!isUpgrade(request)) {
-      const early = at === length ? NOTHING : Buffer.from(bytes.subarray(at, length))
       // The service that takes over counts anew.
       opening.connection.toUpstream.received -= this.#headBytes
       return this.#options.servePlain(opening.connection, opening.giveAway(), {
         request,
         headBytes: this.#headBytes,
-        early,
+        early: bytes.subarray(at, length),
       })
     }
     opening.context.observer.onHead(opening.connection, 'client', this.#headBytes)
-    opening.keep(bytes, at, length)
-    this.onUpgrade(opening, request)
+    this.onUpgrade(opening, request, bytes.subarray(at, length))
   }
 
   get #mayBePreface(): boolean {
@@ -172,11 +169,14 @@ class WebSocketOpening implements OpeningSteps {
     if (problem !== null) opening.close(makeClose('protocol_error', 'client', 'handshake', problem))
   }
 
-  onUpgrade(opening: Opening, request: RequestHead): void {
+  /** `early` came behind it; valid until this returns. */
+  onUpgrade(opening: Opening, request: RequestHead, early: Buffer): void {
     const { connection } = opening
     this.#hasRequest = true
     connection.protocol = 'websocket'
     opening.report()
+    opening.keep(early, 0, early.length)
+    if (!opening.isWaiting) return
     if (connection.namesClients) this.#admit(opening, request)
     else this.#begin(opening, request)
   }

@@ -10,9 +10,11 @@ import type { RequestHead } from '../../src/http1/head.ts'
 import { Intake } from '../../src/http1/intake.ts'
 import type { HttpOptions } from '../../src/http1/options.ts'
 import { judgeRequest } from '../../src/http1/request-head.ts'
+import { calm } from '../../src/core/strain.ts'
 import type { Half } from '../../src/pair/half.ts'
 import { FrameScanner } from '../../src/websocket/frame-scanner.ts'
 import type { ScanRules } from '../../src/websocket/frame-scanner.ts'
+import { fakeClock } from '../support/fake-clock.ts'
 import { fieldsOf } from '../support/fields.ts'
 import { pieces } from './random.ts'
 import type { Chance } from './random.ts'
@@ -31,6 +33,8 @@ const client = {
 } as const
 const options = (lenient: HttpOptions['lenient']): HttpOptions =>
   ({ maxHeaderBytes: 16_384, maxBodyBytes: 1_000_000, lenient, hasVia: true }) as HttpOptions
+
+const nobodyElse = { clock: fakeClock(), strain: calm() }
 
 /** Collects what a half would send. */
 class Collected {
@@ -82,7 +86,7 @@ const readRequests =
         owner.isOver = true
       },
     }
-    const intake = new Intake(half as unknown as Half, options(lenient), owner)
+    const intake = new Intake(half as unknown as Half, options(lenient), owner, nobodyElse)
     for (const part of parts) {
       if (owner.isOver) break
       intake.onBytes(shared, feed(part))

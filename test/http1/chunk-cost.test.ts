@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import { calm } from '../../src/core/strain.ts'
 import { CHUNK_COST } from '../../src/core/turns.ts'
 import { Answers } from '../../src/http1/answers.ts'
 import { Exchange } from '../../src/http1/exchange.ts'
@@ -7,6 +8,7 @@ import { Intake } from '../../src/http1/intake.ts'
 import type { HttpOptions } from '../../src/http1/options.ts'
 import { judgeRequest } from '../../src/http1/request-head.ts'
 import type { Half } from '../../src/pair/half.ts'
+import { fakeClock } from '../support/fake-clock.ts'
 import { fieldsOf } from '../support/fields.ts'
 
 const client = { address: '192.0.2.1', proto: 'http', isTrusted: false, form: 'off', hasVia: false } as const
@@ -62,7 +64,7 @@ test('so is each chunk of a request', (t) => {
   const half = new Spender()
   const exchange = exchangeOf('POST', ['Transfer-Encoding', 'chunked'])
   const owner = { exchange, isOver: false, onHeadBegun() {}, onRequest() {}, close: () => t.fail() }
-  const intake = new Intake(half as unknown as Half, options, owner)
+  const intake = new Intake(half as unknown as Half, options, owner, { clock: fakeClock(), strain: calm() })
   const many = chunks(100)
   intake.onBytes(many, many.length)
   t.equal(half.spent, 100 * CHUNK_COST)

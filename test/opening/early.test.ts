@@ -58,6 +58,22 @@ test('room is reserved for a read before it is made, and given back once', (t) =
   t.end()
 })
 
+test('what came with a head is kept where there is room for it, and what others hold counts', (t) => {
+  const { budget, flow, early: one } = early(0)
+  const other = new EarlyBytes(new Flow(), budget)
+  budget.mostBytes = 15
+  t.equal(one.keep(bytes, 0, 10, 0), true)
+  t.equal(other.keep(bytes, 0, 6, 0), false)
+  t.same([other.length, budget.heldBytes], [0, 10])
+  t.equal(other.keep(bytes, 0, 5, 0), true)
+  t.equal(one.keep(bytes, 0, 1, 0), false)
+  t.same([one.length, flow.received, budget.heldBytes], [10, 11, 15], 'it was received all the same')
+  t.equal(one.keep(bytes, 5, 5, 0), true, 'nothing always has room')
+  one.forget()
+  t.equal(other.keep(bytes, 0, 10, 0), true)
+  t.end()
+})
+
 test('the budget is shared: what one holds is not there for another', (t) => {
   const { budget, early: one } = early(10)
   const other = new EarlyBytes(new Flow(), budget)
