@@ -4,7 +4,7 @@
 
 import type { Address, ClientAddress } from './address.ts'
 import type { ClientTls } from './client-tls.ts'
-import type { Close, PeerSide, Phase } from './close.ts'
+import type { Close, PeerSide, Phase, Side } from './close.ts'
 import type { Pulse } from './pulse.ts'
 import { Roll } from './roll.ts'
 import type { Timeline } from './timeline.ts'
@@ -41,11 +41,11 @@ export class Flow {
 }
 
 /**
- * The Close frames that the peers of a WebSocket sent: the side that began, and the code of each frame (1005
- * for a frame without one), null before it comes.
+ * The Close frames that the peers of a WebSocket sent: the side that began (`sidegate` where the frames answer
+ * ours), and the code of each frame (1005 for a frame without one), null before it comes.
  */
 export interface ClosingFrames {
-  readonly first: PeerSide
+  readonly first: Side
   client: number | null
   upstream: number | null
 }

@@ -14,7 +14,7 @@
 //     phase           admit | handshake | connect | relay | close
 //     detail          an errno or a parser's words; absent if there is none
 //     cut             true where we ended it while it was owed bytes, or an answer; else absent
-//     closedFirst     which peer sent the first Close frame of a WebSocket; absent where none came, as are the next two
+//     closedFirst     who sent the first Close frame of a WebSocket: client | upstream | sidegate; absent where no peer sent one, as are the next two
 //     clientCode, upstreamCode              the code in the Close frame of that peer, 1005 for none in it
 //     client          whose it is; peer where a trusted one brought it
 //     durationMs      from the accept to the end

@@ -58,7 +58,9 @@ export class ClosingHandshake {
 
 /** A peer may have no code to give (RFC 6455 section 7.1.5). */
 export function noteClose(connection: Connection, side: PeerSide, payload: Buffer): void {
-  connection.closing ??= { first: side, client: null, upstream: null }
+  // Once it has ended, its peers were sent a Close of ours, and answer that.
+  const first = connection.end === null ? side : 'sidegate'
+  connection.closing ??= { first, client: null, upstream: null }
   connection.closing[side] ??= payload.length === 0 ? NO_CODE : payload.readUInt16BE(0)
 }
 

@@ -67,6 +67,21 @@ for (const mode of ['frames', 'messages'] as const) {
     t.same(codesOf(await gate.end()), ['upstream', 1000, 1005])
   })
 
+  test(`a peer that answers a Close of ours has not begun, ${mode}`, async (t) => {
+    watchLeaks(t)
+    const gate = await gateOf(t, mode, async (said) => {
+      t.match(await said.nextFrame(), { opcode: 'close', code: 1001 })
+      await said.sendFrame(close(1001))
+      said.wire.end()
+    })
+    const client = await rawClient(t, gate.port)
+    client.wire.end()
+    await within(client.closed)
+    const end = await gate.end()
+    t.match(end, { reason: 'aborted', side: 'client' })
+    t.same(codesOf(end), ['sidegate', undefined, 1001])
+  })
+
   test(`an end without a Close frame has no codes, and keeps the reason that it has, ${mode}`, async (t) => {
     watchLeaks(t)
     const gate = await gateOf(t, mode, async (said) => within(said.wire.closed))
