@@ -55,7 +55,8 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   #state: State = 'waiting'
   #hasClientEnded = false
   #isReported = false
-  #deadline: { at: number; close: Close } | null = null
+  /** `ms` is asked at each sweep: a reload reaches who waits already. */
+  #bound: { ms: () => number; since: number; close: Close } | null = null
 
   constructor(
     connection: Connection,
@@ -88,13 +89,19 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   }
 
   /** Allows `ms` from `since` (by default now) to the next `expect` or the pair, whatever trickles in. */
-  expect(ms: number, close: Close, since = this.context.clock.now()): void {
-    this.#deadline = Number.isFinite(ms) ? { at: since + ms, close } : null
+  expect(ms: () => number, close: Close, since = this.context.clock.now()): void {
+    this.#bound = { ms, since, close }
+  }
+
+  get #deadline(): { at: number; close: Close } | null {
+    if (this.#bound === null) return null
+    const { ms, since, close } = this.#bound
+    return { at: since + ms(), close }
   }
 
   dial(): void {
     this.connection.phase = 'connect'
-    this.#deadline = null
+    this.#bound = null
     // The client is not read until the dial is done, so we do not see it leave.
     if (!this.early.reserve(this.#options.pair.buffers.readBytes)) this.#client.pause()
     this.#search = new Search(this.#options.upstream, this.connection, this)
@@ -300,7 +307,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.#dial?.cancel()
     this.#upstream?.close(mannerFor(close, 'upstream', 'nothing'))
     releasePlace(this.connection)
-    this.#deadline = { at: this.context.clock.now() + this.#options.pair.deadlines.current.closeMs, close }
+    this.expect(() => this.#options.pair.deadlines.current.closeMs, close)
     const answer = this.#client.isClosed ? null : this.#steps.answer(close)
     if (answer !== null) this.sendClient(answer)
     // FIN without an answer would look like a complete, empty conversation: RST shows that there was none.
@@ -311,8 +318,9 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   }
 
   sweep(now: number): void {
-    if (this.#deadline === null || now < this.#deadline.at) return
-    if (this.#state === 'waiting') return this.close(this.#deadline.close)
+    const deadline = this.#deadline
+    if (deadline === null || now < deadline.at) return
+    if (this.#state === 'waiting') return this.close(deadline.close)
     this.#giveUp()
   }
 

@@ -24,7 +24,8 @@ export function describeOpening({ state, dialBy, deadline }: OpeningView): Wait 
     ])
     return { state, waitsFor: 'the upstream to accept the connection', next }
   }
-  if (deadline === null) return { state, waitsFor: 'nothing that has a bound', next: null }
+  if (deadline === null || !Number.isFinite(deadline.at))
+    return { state, waitsFor: 'nothing that has a bound', next: null }
   const { at, close } = deadline
   if (state === 'closing')
     return {

@@ -35,8 +35,8 @@ export class Ending {
   readonly #close: Close
   readonly #client: Leave
   readonly #upstream: Leave
-  /** Until when the upstream is heard out; null once the client's goodbye is sent. */
-  #hearsUntil: number | null = null
+  /** Since when the upstream is heard out; null before, and once the client's goodbye is sent. */
+  #hearsSince: number | null = null
 
   /** `close` chooses the manners; the record already has its own wording of it. */
   constructor(parts: EndingParts, close: Close) {
@@ -48,10 +48,10 @@ export class Ending {
   }
 
   begin(): void {
-    const { dialogue, toClient, toUpstream, options, now } = this.#parts
+    const { dialogue, toClient, toUpstream, now } = this.#parts
     toUpstream.leave()
     if (!toClient.sink.isClosed && dialogue?.hearOut?.(this.#close) === true) {
-      this.#hearsUntil = now() + options.deadlines.current.closeMs
+      this.#hearsSince = now()
       toClient.sink.pause()
     } else {
       toClient.leave()
@@ -77,13 +77,13 @@ export class Ending {
 
   /** Whether `half` still relays, because the upstream is heard out. */
   isHearing(half: Half): boolean {
-    return this.#hearsUntil !== null && half === this.#parts.toClient
+    return this.#hearsSince !== null && half === this.#parts.toClient
   }
 
   /** The upstream's last answer has come, or none will come. */
   #tellClient(): void {
-    if (this.#hearsUntil === null) return
-    this.#hearsUntil = null
+    if (this.#hearsSince === null) return
+    this.#hearsSince = null
     const { toClient, toUpstream } = this.#parts
     toClient.leave()
     this.#part(this.#client)
@@ -109,7 +109,7 @@ export class Ending {
       return true
     }
     // Nobody can use the client's bytes any more, and its answer is not due yet.
-    if (this.#hearsUntil !== null) {
+    if (this.#hearsSince !== null) {
       half.flow.received += length
       return false
     }
@@ -128,7 +128,7 @@ export class Ending {
 
   onClosed(endpoint: Endpoint, error: NodeJS.ErrnoException | null): void {
     if (endpoint.side === 'upstream') this.#tellClient()
-    else this.#hearsUntil = null
+    else this.#hearsSince = null
     const leave = endpoint.side === 'client' ? this.#client : this.#upstream
     // How much the kernel held is unknown now; the bytes queued here were not taken.
     if (leave.isGivenUp || endpoint.queued <= this.#lastWord(leave)) return
@@ -140,7 +140,8 @@ export class Ending {
   }
 
   sweep(now: number, minRate: MinRate | null): void {
-    if (this.#hearsUntil !== null && now >= this.#hearsUntil) this.#tellClient()
+    const { closeMs } = this.#parts.options.deadlines.current
+    if (this.#hearsSince !== null && now - this.#hearsSince >= closeMs) this.#tellClient()
     const slow = minRate?.check(false, false, now) ?? null
     if (slow !== null) this.#giveUp(slow.side === 'client' ? this.#client : this.#upstream, slow)
     for (const leave of [this.#client, this.#upstream]) {
@@ -170,7 +171,7 @@ export class Ending {
 
   /** The end cannot wait any longer: both peers are reset, at once. */
   giveUp(cause: Close | null): void {
-    this.#hearsUntil = null
+    this.#hearsSince = null
     this.#giveUp(this.#client, cause)
     this.#giveUp(this.#upstream, cause)
   }

@@ -76,7 +76,7 @@ export function serveWebSocket(
   const opening = new Opening(connection, client, options, context, new WebSocketOpening(options))
   // From the accept on: a PROXY header and a TLS handshake have had their share of it.
   opening.expect(
-    options.deadlines.current.handshakeMs,
+    () => options.deadlines.current.handshakeMs,
     makeClose('handshake_timeout', 'client', 'handshake', 'deadlines.handshake'),
     connection.openedAt,
   )
@@ -220,7 +220,7 @@ class WebSocketOpening implements OpeningSteps {
     opening.sendUpstream(this.#upgrade!.head)
     opening.connection.phase = 'handshake'
     opening.expect(
-      this.#options.deadlines.current.responseMs,
+      () => this.#options.deadlines.current.responseMs,
       makeClose('response_timeout', 'upstream', 'handshake', 'no answer to the upgrade (deadlines.response)'),
     )
   }

@@ -7,7 +7,8 @@ import { encodeFrame } from '../support/frames.ts'
 import { startGate } from '../support/gate.ts'
 import { heldBack } from '../support/held-back.ts'
 import { watchLeaks } from '../support/leaks.ts'
-import { connect, echo, listen } from '../support/peers.ts'
+import { upgradeRequest } from '../support/handshake.ts'
+import { connect, echo, listen, mute } from '../support/peers.ts'
 import { stillClock } from '../support/still-clock.ts'
 import { rawClient, scriptedUpstream } from '../support/websocket.ts'
 
@@ -92,4 +93,59 @@ test('a longer deadlines.handshake spares those that wait under newConnections a
     }),
   )
   for (const client of clients) client.end()
+})
+
+const waiting = {
+  'the rest of the first head of a connection': {
+    says: 'GET / HTTP/1.1\r\nHost',
+    status: 'HTTP/1.1 408',
+    end: { reason: 'handshake_timeout', side: 'client' },
+  },
+  'the answer to an upgrade': {
+    says: upgradeRequest(),
+    status: 'HTTP/1.1 504',
+    end: { reason: 'response_timeout', side: 'upstream' },
+  },
+  'the answer to a request': {
+    says: 'GET / HTTP/1.1\r\nHost: a\r\n\r\n',
+    status: 'HTTP/1.1 504',
+    end: { reason: 'response_timeout', side: 'upstream' },
+  },
+  'a client to take leave after its 400': {
+    says: upgradeRequest({ version: '12' }),
+    status: 'HTTP/1.1 4',
+    end: { reason: 'protocol_error', side: 'client' },
+  },
+}
+
+for (const [what, { says, status, end }] of Object.entries(waiting))
+  test(`shorter deadlines hold for a connection that waits already for ${what}`, async (t) => {
+    watchLeaks(t)
+    const upstream = await mute(t)
+    const listener = (ms: string): string =>
+      `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { handshake: ${ms}, response: ${ms}, close: ${ms} }`
+    const gate = await startGate(t, [listener(LONG)])
+    const client = await connect(t, gate.port, { halfOpen: true })
+    await client.write(says)
+    await eventually(() => gate.open().toUpstream.received >= says.length)
+    if (says !== waiting['the rest of the first head of a connection'].says)
+      await eventually(() => gate.open().toUpstream.sent > 0 || gate.open().end !== null)
+    await gate.reload([listener('200ms')])
+    t.match((await client.readUntil(status)).toString(), status)
+    t.match(await gate.end(), end)
+    client.destroy()
+  })
+
+test('a shorter deadlines.close holds for a service that is being heard out', async (t) => {
+  watchLeaks(t)
+  const upstream = await scriptedUpstream(t, (said) => said.accept())
+  const listener = (ms: string): string =>
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: ${ms} }`
+  const gate = await startGate(t, [listener(LONG)])
+  const client = await rawClient(t, gate.port)
+  await client.sendFrame({ opcode: 'text', payload: 'without a mask', mask: false })
+  t.match(await upstream.conversations[0]!.nextFrame(), { opcode: 'close', code: 1001 })
+  await gate.reload([listener('200ms')])
+  t.match(await client.nextFrame(), { opcode: 'close', code: 1002 })
+  t.match(await gate.end(), { reason: 'protocol_error', side: 'client' })
 })
