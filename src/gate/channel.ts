@@ -1,9 +1,9 @@
-// Questions and answers between two threads: each side asks what the other knows to answer. What is asked of a thread that has ended is
-// rejected, at once and from then on.
+// A channel between two threads: each side answers the questions of the other. Questions to a thread that has
+// ended are rejected, at once and from then on.
 
 import type { MessagePort, Worker } from 'node:worker_threads'
 
-/** The other side has ended, or leaves a question that only looks unanswered. */
+/** The other side has ended, or leaves such questions unanswered. */
 export class Gone extends Error {}
 
 export type Line = MessagePort | Worker
@@ -11,7 +11,7 @@ export type Line = MessagePort | Worker
 type Answer = (name: string, question: unknown) => unknown
 
 type Message =
-  /** Without an id nobody waits for an answer. */
+  /** A question without an id expects no answer. */
   | { kind: 'question'; id: number | null; name: string; question: unknown }
   | { kind: 'answer'; id: number; answer: unknown }
   | { kind: 'error'; id: number; error: unknown }
@@ -24,9 +24,12 @@ export class Channel {
   #lastId = 0
   #isClosed = false
 
-  /** `answer`: what the other side asks; a promise is waited for, and what it throws rejects there. */
+  /**
+   * `answer` handles the other side's questions; the channel waits for a promise, and an error that it throws
+   * rejects there.
+   */
   constructor(line: Line, answer: Answer) {
-    // Their types agree in less than what they do.
+    // The types of the two classes agree less than their behaviour.
     this.#line = line as Worker
     this.#answer = answer
     this.#line.on('message', (message: Message) => this.#hear(message))
@@ -41,7 +44,9 @@ export class Channel {
     return answer.promise
   }
 
-  /** Questions of these names, those that wait and those to come, are rejected until it is told otherwise; null: none. */
+  /**
+   * Rejects questions of these names, waiting ones and later ones, until the next call; null: rejects none.
+   */
   leaveUnanswered(names: ReadonlySet<string> | null): void {
     this.#unanswered = names
     if (names === null) return

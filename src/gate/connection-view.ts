@@ -1,4 +1,4 @@
-// A live connection as the admin server shows it: a row of the listing, or all that is known of one.
+// The admin server's view of a live connection: a row of the listing, or all details of one.
 
 import type { Close, PeerSide } from '../core/close.ts'
 import type { Clock } from '../core/clock.ts'
@@ -11,7 +11,9 @@ export function queued({ owner }: Connection, side: PeerSide): number {
   return owner?.queued(side) ?? 0
 }
 
-/** Since data last moved either way, as far as the last sweep saw; since it was opened where none did. */
+/**
+ * The time since data last moved either way, as the last sweep saw it; since the opening where none moved.
+ */
 export function idleMs({ owner, openedAt }: Connection, now: number): number {
   return Math.max(0, now - (owner?.activeAt?.() ?? openedAt))
 }
@@ -51,7 +53,10 @@ export function viewConnection(connection: Connection, now: number, rate: number
   }
 }
 
-/** What only its owner can tell: it allocates, so it is for those rows that are asked for with it. */
+/**
+ * The facts that only its owner knows: they allocate, so they are made only for rows that are requested with
+ * them.
+ */
 export function viewWait(connection: Connection, now: number): WaitView | null {
   const wait = connection.owner?.describe?.() ?? null
   if (wait === null) return null
@@ -71,7 +76,7 @@ export function viewWait(connection: Connection, now: number): WaitView | null {
   }
 }
 
-/** Since when that peer has taken nothing of what waits for it; null where nothing waits. */
+/** For how long that peer has taken none of the bytes queued for it; null where none are queued. */
 export function stalledMs({ owner }: Connection, side: PeerSide, now: number): number | null {
   if (owner === null || owner.queued(side) === 0) return null
   return Math.max(0, Math.round(now - owner.lastDrainAt(side)))
@@ -85,7 +90,7 @@ function viewFlow(flow: Flow, sent: number): FlowView {
   return { received: flow.received, sent, messages: flow.messages, pauses: flow.pauses }
 }
 
-/** The row, and what only its owner can tell: made for the one that was asked for. */
+/** The row, and the facts that only its owner knows, for one connection. */
 export function viewConnectionInFull(
   connection: Connection,
   clock: Clock,

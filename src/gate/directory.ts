@@ -1,4 +1,5 @@
-// The live connections of one gate, to be listed, described and ended: plain data out, a slice of work at a time.
+// The directory of one gate's live connections: lists, describes and ends them, with plain data out and a
+// slice of work at a time.
 
 import type { ConnectionQuery, RowsQuery } from '../admin/connection-query.ts'
 import type { ConnectionCounts, ConnectionDetail, ConnectionRow, Ended } from '../admin/types.ts'
@@ -24,7 +25,7 @@ export class Directory {
   async list(query: ConnectionQuery): Promise<Listed> {
     await this.#rates.ask()
     const chosen = await selectConnections(this.#clock, this.#registry, query, this.#rates)
-    // Each thread has a clock of its own; moments are compared by the one on the wall.
+    // Each thread has its own monotonic clock; times of several threads are compared by the wall clock.
     const shift = query.sort === 'age' ? this.#clock.wall() - this.#clock.now() : 0
     return {
       ids: chosen.map(({ connection }) => connection.id),
@@ -32,7 +33,7 @@ export class Directory {
     }
   }
 
-  /** Those that are still there. */
+  /** The rows of those that are still open. */
   rows({ ids, withWaits }: RowsQuery): ConnectionRow[] {
     const now = this.#clock.now()
     return ids.flatMap((id) => {
@@ -51,7 +52,7 @@ export class Directory {
       : viewConnectionInFull(connection, this.#clock, this.#rates.of(connection))
   }
 
-  /** One that is on its way out already is hastened, and keeps the reason it has. */
+  /** A connection that is already ending ends sooner, and keeps its reason. */
   close({ which, reason }: CloseOrder): Ended[] {
     if (which === 'all') {
       for (const connection of [...this.#registry]) end(connection, reason)
@@ -76,7 +77,7 @@ export class Directory {
     return counts
   }
 
-  /** A watcher of the rates has to begin anew. */
+  /** Drops the samples of the rates. */
   stop(): void {
     this.#rates.forget()
   }

@@ -1,5 +1,5 @@
-// The limits that all gates of a fleet share, as this gate has them: made where the configuration asks for them, turned to another Redis by a
-// reload, and told of to the log, the metrics and the admin server.
+// This gate's share in the limits of a whole fleet: made where the configuration asks for them, moved to
+// another Redis by a reload, and reported to the log, the metrics and the admin server.
 
 import type { SharedView } from '../admin/types.ts'
 import type { Address } from '../config/address.ts'
@@ -16,13 +16,13 @@ export interface FleetParts {
   clock: Clock
   random: () => number
   metrics: GateMetrics
-  /** Null where another thread tells. */
+  /** Silent where another thread logs. */
   log: Pick<Log, 'info' | 'warn'>
 }
 
 type SharedConfig = NonNullable<Config['shared']>
 
-/** With it comes what speaks to Redis, which a gate without such limits does without. It begins with `start`. */
+/** Loads the Redis client, which a gate without such limits does not load. It connects at `start`. */
 export async function makeFleet(config: SharedConfig, parts: FleetParts): Promise<FleetRuntime> {
   const [{ Fleet }, { redisConnect }] = await Promise.all([
     import('../fleet/fleet.ts'),
@@ -42,7 +42,7 @@ export class FleetRuntime {
   readonly #redisConnect: Loaded['redisConnect']
   #config: SharedConfig
   #told: FleetMetrics | null = null
-  /** When it came or went, in wall-clock milliseconds, and why it went. */
+  /** When the store came or went, by the wall clock in milliseconds, and why it went. */
   #changedAt: number | null = null
   #problem: string | null = null
 
@@ -65,13 +65,13 @@ export class FleetRuntime {
     })
   }
 
-  /** Waits for no Redis. */
+  /** Does not wait for Redis. */
   start(): void {
     this.#told = this.#parts.metrics.announceFleet()
     this.cells.start()
   }
 
-  /** What a reload has changed. */
+  /** Applies the changes of a reload. */
   turnTo(config: SharedConfig): void {
     const { redis, plainKeys } = this.#config
     this.#config = config

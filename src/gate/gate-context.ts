@@ -1,4 +1,4 @@
-// What all listeners of a gate share.
+// The parts that all listeners of a gate share.
 
 import type { ConnectionLimit } from '../limits/places.ts'
 import type { Refusals } from '../admission/refusal.ts'
@@ -14,40 +14,42 @@ import type { Strain } from '../core/strain.ts'
 import type { Findings } from '../upstream/findings.ts'
 import type { Names } from '../upstream/names.ts'
 
-/** The parts that all listeners share. */
 export interface GateContext {
   clock: Clock
   sweeps: Sweeps
-  /** Gives turns to whom a rate limit delays. */
+  /** Gives turns to connections that a rate limit delays. */
   tokenQueue: TokenQueue
   random: () => number
   registry: Registry
   metrics: GateMetrics
-  /** That of the listener of that name, whichever serves it. */
+  /** The observer of the listener of that name, whichever runtime serves it. */
   observerOf: (listener: string) => HabitsObserver
   log: Log
-  /** For what each gate finds alike, of files, names and limits: the first one tells it. */
+  /** For facts that every gate finds alike, about files, names and limits: only the first gate logs them. */
   facts: Pick<Log, 'info' | 'warn'>
   refusals: Refusals
   rejections: Rejections
   names: Names
-  /** Of addresses, by all gates; null where this is the only one. */
+  /** What all gates find out about addresses; null where this is the only gate. */
   findings: Findings | null
-  /** Which gate this is, of how many. */
+  /** The number of this gate, and how many there are. */
   worker: number
   workers: number
   /** Sockets read into one shared buffer (`checkAdoption`). */
   usesSharedBuffer: boolean
-  /** The cells that limits count in. */
+  /** The cells in which limits count. */
   cells: Cells
-  /** What limits of a whole fleet count in, and the name that listeners have there, if it is not their own; null where there is none. */
+  /**
+   * The cells of a whole fleet's limits, and the group name that replaces listener names there, if any; null
+   * where there is no fleet.
+   */
   fleet: { cells: Cells; group: string | null } | null
-  /** Connections that the descriptor limit holds, and how many of them are taken. */
+  /** Places for the connections that the descriptor limit allows. */
   processLimit: ConnectionLimit
-  /** The demands of a shortage of memory on all of them. */
+  /** The demands that a shortage of memory makes on all listeners. */
   strain: Strain
   logsRequests: boolean
   isDraining: () => boolean
-  /** Both sides of a connection are gone, and its place is free again. */
+  /** Both sides of a connection are closed, and its place is free again. */
   onClosed: (connection: Connection) => void
 }

@@ -1,6 +1,6 @@
-// One data plane: a Config to listeners and all that a connection touches. It knows no server and no signal, and of files only the certificates that it shows;
-// what it is asked and what it says goes through messages.ts. With listener-runtime.ts, which wires one listener, the only file that
-// knows every folder of the path.
+// One data plane: a Config to listeners and all that a connection touches. It knows no server and no signal,
+// and of files only its certificates; its questions and answers go through messages.ts. Besides
+// listener-runtime.ts, which wires one listener, it is the only file that knows every folder of the path.
 
 import { Refusals } from '../admission/refusal.ts'
 import type { ConnectionQuery, RowsQuery } from '../admin/connection-query.ts'
@@ -67,7 +67,7 @@ export interface GateParts {
   /** How names of upstreams are resolved. */
   names: NameOptions
   events: GateEvents
-  /** Where other threads see how it does. */
+  /** Shows other threads how this one is doing. */
   pulse?: Pulse
 }
 
@@ -82,15 +82,15 @@ export class Gate implements GatePort {
   readonly #departure: Departure
   readonly #directory: Directory
   readonly #recent: Recent
-  /** By listener; a reload changes nothing of them. */
+  /** By listener; a reload changes none of them. */
   readonly #observers = new Map<string, HabitsObserver>()
   readonly #shared: GateContext
   readonly #listeners: ListenerSet
   /** Limits that all gates share; null where none are configured. */
   #fleet: FleetRuntime | null = null
-  /** As its listeners are called there, where not by their names. */
+  /** The group name that replaces listener names in the fleet, if any. */
   #group: string | null = null
-  /** What `commit` puts in effect. */
+  /** What `commit` puts into effect. */
   #next: { config: Config; fleet: FleetRuntime | null } | null = null
 
   constructor(settings: GateSettings, parts: GateParts) {
@@ -187,7 +187,7 @@ export class Gate implements GatePort {
     }
   }
 
-  /** Listeners that are made from here on count in it. One that is new says nothing to anybody yet. */
+  /** Listeners made from here on count in the returned fleet. A new one reports nothing before `start`. */
   async #fleetOf({ shared }: Config): Promise<FleetRuntime | null> {
     const { clock, random, metrics, facts: log } = this.#shared
     const fleet =
@@ -279,7 +279,7 @@ export class Gate implements GatePort {
   }
 
   async profile({ kind, seconds }: { kind: ProfileKind; seconds: number }): Promise<string> {
-    // Nobody leaves before it is done.
+    // Nothing aborts the profile early.
     return (await new Profiler(this.#clock).profile(kind, seconds, new AbortController().signal))!
   }
 

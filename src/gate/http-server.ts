@@ -1,4 +1,5 @@
-// The service of a listener of `protocol: http`: HTTP/1.1 with its upgrades, and HTTP/2, each stream of which is served as a connection of HTTP/1.1 is.
+// The service of a listener of `protocol: http`: HTTP/1.1 with its upgrades, and HTTP/2, whose streams are
+// served like connections of HTTP/1.1.
 
 import type { ListenerConfig } from '../config/schema.ts'
 import type { Connection, Registry } from '../core/connection.ts'
@@ -22,7 +23,7 @@ export type Serve = (connection: Connection, client: Endpoint) => void
 export interface HttpParts extends Pick<HttpContext, 'leaving' | 'onExchange'> {
   clients: HttpContext['clients'] & WebSocketOptions['clients']
   registry: Registry
-  /** As `onClosed` of a context, of a stream: it has no place of its own. */
+  /** `onClosed` of the context, for a stream, which has no place of its own. */
   onStreamClosed: (connection: Connection) => void
 }
 

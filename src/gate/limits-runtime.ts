@@ -1,5 +1,6 @@
-// The limits of one listener: its places, its clients, its rate of new connections, its rates; and their reports to the metrics. A
-// successor after a reload inherits the counts: its predecessor counted the connections that are open.
+// The limits of one listener: its places, its clients, its rate of new connections, its rates; and their
+// reports to the metrics. A successor after a reload inherits the counts, because its predecessor counted the
+// open connections.
 
 import { ClientGate } from '../admission/client-gate.ts'
 import type { Scopes } from '../core/cells.ts'
@@ -53,7 +54,7 @@ export class LimitsRuntime {
       new RateRules(rates, { ...shared, scopes: this.#scopes, clients: this.#clients, report: this.#report })
   }
 
-  /** `config` holds from now on: its numbers are for clients that come, not against those that are there. */
+  /** `config` holds from now on: its numbers apply to new clients, not to connected ones. */
   settle(config: ListenerConfig): void {
     const { connections, isEnforced } = config.limits
     this.places.max = maxConnections(config, this.#shared)
@@ -64,7 +65,7 @@ export class LimitsRuntime {
     this.#clients.options = { ...perClient, report: this.#report }
   }
 
-  /** What it shares with other gates is counted where a successor would count it. */
+  /** Whether this listener counts its shared limits where a successor would count them. */
   isInPlace(config: ListenerConfig): boolean {
     const { connectionsPerClient, newConnections, bytes, messages } = config.limits
     if ([connectionsPerClient, newConnections, bytes, messages].every(({ scope }) => scope !== 'fleet'))
@@ -104,7 +105,7 @@ export class LimitsRuntime {
   #makeClients(config: ListenerConfig, known: Clients | null): Clients | null {
     const options = clientOptions(config)
     if (options === null) return null
-    // Where others count with us from now on, those who are there stay counted as they were.
+    // Where the limits move to a shared count, connected clients stay counted where they were.
     const isSame = known?.mayMoveTo(options.scope ?? 'process', this.#scopes) === true
     return isSame ? known : new Clients({ ...options, report: this.#report }, this.#scopes)
   }
@@ -161,7 +162,7 @@ function meteredLimits({ limits, protocol }: ListenerConfig): MeteredLimit[] {
   return all.filter(([perSec]) => Number.isFinite(perSec)).map(([, limit]) => limit)
 }
 
-/** The limits of a listener as the metrics show them; `processLimit` as in GateContext. */
+/** The limits of a listener as the metrics show them; `processLimit` is that of GateContext. */
 export function meteredListener(
   config: ListenerConfig,
   process: { processLimit: { max: number } },

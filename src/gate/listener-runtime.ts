@@ -1,8 +1,9 @@
-// One listener of the configuration with all that serves it: its places, its protocol, its upstream. The composition root
-// makes one for each; a connection lives with the parts that it was admitted by. A reload that changes the listener makes another one,
-// its successor, which inherits what belongs to the listener as a whole: its listening socket, its count of places, its deadlines.
+// One listener of the configuration with all that serves it: its places, its protocol, its upstream. The gate
+// makes one for each listener; a connection lives with the parts that admitted it. A reload that changes the
+// listener makes a successor, which inherits the parts of the listener as a whole: its listening socket, its
+// count of places, its deadlines.
 //
-//     made --listen() or takeOver()--> accepting --close()--> no more --retire(), and its last connection ended--> gone
+//     made --listen() or takeOver()--> accepting --close()--> closed --retire(), and its last connection ended--> gone
 
 import type { Sweep } from '../core/clock.ts'
 import type { Close, Reason } from '../core/close.ts'
@@ -46,18 +47,20 @@ export class ListenerRuntime {
   readonly #read: ReadOptions
   readonly #limits: LimitsRuntime
   readonly #upstream: Shared<UpstreamRuntime>
-  /** Of all connections of this name, those of predecessors too: live ones read it whenever they are judged. */
+  /**
+   * The deadlines of all connections of this name, those of predecessors included; read at each judgement.
+   */
   readonly #deadlines: LiveValue<ReturnType<typeof deadlinesOf>>
   readonly #tls: Shared<TlsParts>
   readonly #acceptor: Acceptor
-  /** Null before it listens, and once the socket was handed to a successor. */
+  /** Null before `listen`, and once a successor has the socket. */
   #listener: Listener | null = null
-  /** Connections that it serves. */
+  /** Open connections that it serves. */
   #open = 0
   #isRemoved = false
   #onGone: (() => void) | null = null
 
-  /** `key` is where it stands in the configuration: `listeners[0]`. */
+  /** `key` is its place in the configuration: `listeners[0]`. */
   constructor(
     config: ListenerConfig,
     key: string,
@@ -83,7 +86,7 @@ export class ListenerRuntime {
     this.#acceptor = new Acceptor(this.#intakeOptions(), this.#intakeContext())
   }
 
-  /** Its limits are counted where a successor would count them. */
+  /** Its limits count where a successor would count them. */
   get isInPlace(): boolean {
     return this.#limits.isInPlace(this.#config)
   }
@@ -92,12 +95,15 @@ export class ListenerRuntime {
     return this.#config
   }
 
-  /** Reads the files that it needs; rejects with a ConfigError where they cannot be used. */
+  /** Reads its files; rejects with a ConfigError where one cannot be used. */
   prepare(): Promise<void> {
     return this.#tls.value.start()
   }
 
-  /** Resolves once connections are accepted; rejects with what the system said, or as `prepare`. `port`: as another gate has bound it. */
+  /**
+   * Resolves once it accepts connections; rejects with the system's error, or like `prepare`. `port`: as
+   * another gate has bound it.
+   */
   async listen(port: number | null): Promise<void> {
     await this.prepare()
     this.#upstream.value.start()
@@ -110,7 +116,7 @@ export class ListenerRuntime {
     await this.#listener.listen()
   }
 
-  /** Accepts from now on at the socket of `other`, which has none any more. It was prepared. */
+  /** Accepts from now on at the socket of `other`, which loses it. `prepare` comes first. */
   takeOver(other: ListenerRuntime): void {
     this.#listener = other.#listener
     other.#listener = null
@@ -120,8 +126,8 @@ export class ListenerRuntime {
   }
 
   /**
-   * `config` is what holds for this listener from now on: its deadlines for the connections that are open as well (a wait for a head
-   * or a dial that has begun keeps the end that it has), its number of places for new ones.
+   * `config` holds for this listener from now on: its deadlines for open connections too (a wait for a head
+   * or a dial that has begun keeps its end), its number of places for new ones.
    */
   settle(config: ListenerConfig): void {
     this.#config = config
@@ -130,7 +136,7 @@ export class ListenerRuntime {
     this.#sweep.retune(shortestDeadline(config))
   }
 
-  /** The port that was bound; null for a unix socket. */
+  /** The bound port; null for a unix socket. */
   get port(): number | null {
     return this.#listener?.port ?? null
   }
@@ -143,22 +149,22 @@ export class ListenerRuntime {
     return this.#upstream.value.counts
   }
 
-  /** Connections that gates still wait for. */
+  /** Connections that wait in admission. */
   get arriving(): number {
     return this.#listener?.arriving ?? 0
   }
 
-  /** Accepts no more; connections go on, but for those that are not admitted yet: they end with `reason`. */
+  /** Accepts no more. Open connections go on; connections in admission end with `reason`. */
   close(reason: Reason = 'drain'): void {
     this.#listener?.close(reason)
   }
 
-  /** It is not in the configuration any more: HTTP clients are told so with their next answer. */
+  /** The configuration has it no more: HTTP clients learn it with their next answer. */
   remove(): void {
     this.#isRemoved = true
   }
 
-  /** Accepts no more, and stops what it keeps for connections as soon as there is none left, or at once. */
+  /** Accepts no more, and stops its upstream and TLS once no connection is left, or at once. */
   retire(onGone: () => void = () => {}, isAtOnce = false): void {
     this.close(isAtOnce ? 'drain' : 'reloaded')
     this.#onGone = () => {
@@ -180,7 +186,7 @@ export class ListenerRuntime {
 
   #findUpstream(predecessor: ListenerRuntime | null): Shared<UpstreamRuntime> {
     const settings = upstreamSettings(this.#config)
-    // Where the files of its TLS are others, so is all that was dialled with them.
+    // Where the files of its TLS have changed, so has every connection that was dialled with them.
     if (predecessor !== null && predecessor.#tls === this.#tls && predecessor.#upstream.fits(settings))
       return predecessor.#upstream
     const served = new UpstreamRuntime(this.#config, this.#deadlines, this.#shared, this.#tls.value.secure)
@@ -218,12 +224,12 @@ export class ListenerRuntime {
       connectRate,
       refusals,
       serve: (connection, client) => (this.#open++, serve(connection, client)),
-      // In the clear, to a client that expects TLS, an answer would be noise.
+      // A client that expects TLS could not read an answer in the clear.
       refusalAnswer: (close) => (protocol === 'tcp' || this.#tls.value.gate !== null ? null : refusal(close)),
       onRejected: (close, client) => {
         metrics.onRejected(name, close)
         this.#shared.observerOf(name).habits.onCut(close)
-        // A probe of a load balancer, every few seconds.
+        // An `eof` is a load balancer's probe, every few seconds.
         if (close.reason !== 'eof') rejections.note(name, close, client)
       },
     }

@@ -1,8 +1,10 @@
-// All listeners of the configuration, and how a reload changes them: what is new is bound first, then everything is swapped in one turn
-// of the event loop, then what is gone is retired. Until the swap nothing has changed, so a port that cannot be bound changes nothing.
+// All listeners of the configuration, and how a reload changes them: it binds new ones first, then swaps
+// everything in one turn of the event loop, then retires the old ones. Nothing changes before the swap, so a
+// port that cannot be bound changes nothing.
 //
-// A listener is the same by its name and protocol. If its address stays, so does its listening socket, and no connection is refused on
-// the way; a socket whose address goes to another listener goes with it.
+// A listener is the same if its name and protocol are. If its address stays, it keeps its listening socket,
+// and no connection is refused during the reload; a socket whose address moves to another listener moves with
+// it.
 
 import { makeClose } from '../core/close.ts'
 import { formatAddress } from '../config/address.ts'
@@ -23,16 +25,16 @@ interface Step {
   /** Its place in the configuration. */
   index: number
   config: ListenerConfig
-  /** The same one goes on where nothing but deadlines changed. */
+  /** The current one where nothing but deadlines changed. */
   listener: ListenerRuntime
-  /** Whose listening socket it takes. */
+  /** The current listener whose listening socket it takes. */
   takesFrom: ListenerRuntime | null
 }
 
 export class ListenerSet {
   readonly #shared: GateContext
   #current: readonly ListenerRuntime[] = []
-  /** Replaced or removed, with connections that go on under the policy that they were admitted with. */
+  /** Replaced or removed listeners, whose connections go on under the policy that admitted them. */
   readonly #retired = new Set<ListenerRuntime>()
   readonly #closings = new Set<SpreadClose>()
   #prepared: { steps: readonly Step[]; config: Config } | null = null
@@ -45,9 +47,12 @@ export class ListenerSet {
     return this.#current
   }
 
-  /** Binds and reads what `config` needs beside what runs, and gives the port of each listener. Rejects with a ConfigError, and leaves all as it was. */
+  /**
+   * Binds and reads what `config` needs, beside the running listeners, and returns the port of each. Rejects
+   * with a ConfigError, and then leaves everything as it was.
+   */
   async prepare(config: Config, wanted: Ports | null): Promise<Ports> {
-    // Before the descriptors are taken.
+    // First, before connections take the descriptors.
     await kernelQueue.prepare()
     const steps = this.#plan(config)
     this.#prepared = { steps, config }
@@ -63,7 +68,10 @@ export class ListenerSet {
     return ports
   }
 
-  /** Swaps to what was prepared. Connections of removed listeners are asked to go over `config.drain.spread`. */
+  /**
+   * Swaps to the prepared configuration. Connections of removed listeners are asked to leave over
+   * `config.drain.spread`.
+   */
   commit(): void {
     invariant(this.#prepared !== null, 'nothing was prepared')
     const { steps, config } = this.#prepared
@@ -71,7 +79,7 @@ export class ListenerSet {
     this.#swap(steps, config)
   }
 
-  /** The prepared configuration is not wanted. */
+  /** Drops the prepared configuration. */
   abandon(): void {
     const { steps } = this.#prepared ?? { steps: [] }
     this.#prepared = null
@@ -87,7 +95,7 @@ export class ListenerSet {
     for (const listener of this.#current) listener.close()
   }
 
-  /** For the end of the process: what keeps timers or sockets is stopped, whatever is open. */
+  /** At the end of the process: stops everything that keeps timers or sockets, whatever is open. */
   retire(): void {
     for (const closing of this.#closings) closing.cancel()
     for (const listener of [...this.#current, ...this.#retired]) listener.retire(() => {}, true)
@@ -110,7 +118,10 @@ export class ListenerSet {
     })
   }
 
-  /** The kernel shares out connections to a port, but none to a Unix socket: each of those belongs to one gate, by its path. */
+  /**
+   * The kernel distributes the connections of a port over threads, but not those of a Unix socket: each of
+   * these belongs to one gate, by its path.
+   */
   #isMine({ address }: ListenerConfig): boolean {
     const { worker, workers } = this.#shared
     return workers === 1 || address.kind !== 'unix' || numberOf(address.path) % workers === worker
@@ -120,12 +131,12 @@ export class ListenerSet {
     const there = this.#current.filter(
       ({ config }) => formatAddress(config.address) === formatAddress(address),
     )
-    // Port 0 is another one each time, except for the listener that has it.
+    // Port 0 is a different port each time, except for the listener that has it.
     const isAnyPort = address.kind === 'tcp' && address.port === 0
     return there.find(({ config }) => config.name === name) ?? (isAnyPort ? null : (there[0] ?? null))
   }
 
-  /** In one turn: nobody is accepted by half of it. */
+  /** In one turn, so that no connection is accepted under half of the change. */
   #swap(steps: readonly Step[], config: Config): void {
     const { metrics } = this.#shared
     const before = this.#current
@@ -154,7 +165,7 @@ export class ListenerSet {
     listener.retire(() => void this.#retired.delete(listener))
   }
 
-  /** Gives the connections that are to go, those of its predecessors among them. */
+  /** Returns the connections that must leave, those of its predecessors included. */
   #remove(listener: ListenerRuntime): Connection[] {
     this.#retire(listener)
     for (const one of [listener, ...this.#retired]) if (one.config.name === listener.config.name) one.remove()
@@ -169,14 +180,17 @@ export class ListenerSet {
     this.#closings.add(new SpreadClose({ clock, random, connections, spreadMs, ask }))
   }
 
-  /** Made for a change that did not come. If it was bound, connections that it accepted meanwhile are served to their end. */
+  /**
+   * The listener was made for a change that failed. If it was bound, connections accepted meanwhile are
+   * served to their end.
+   */
   #discard(listener: ListenerRuntime): void {
     this.#retire(listener)
     listener.remove()
   }
 }
 
-/** The same in each gate, whatever else is configured. */
+/** The same number in each gate, whatever else is configured. */
 function numberOf(path: string): number {
   let number = 0
   for (const byte of Buffer.from(path)) number = (number * 31 + byte) % 65_521

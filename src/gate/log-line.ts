@@ -1,5 +1,5 @@
-// The log lines of a thread on their way to the one that writes them: those of one turn in one message. What is on its way is bounded; beyond
-// that lines are dropped, and counted.
+// The log lines of a thread on their way to the thread that writes them: the lines of one turn go in one
+// message. The bytes on the way are bounded; beyond the bound lines are dropped, and counted.
 
 import type { Clock } from '../core/clock.ts'
 import type { Pulse } from '../core/pulse.ts'
@@ -10,7 +10,7 @@ const MAX_BYTES = 1024 * 1024
 export interface SentLines {
   lines: string[]
   bytes: number
-  /** After those. */
+  /** Lines dropped after `lines`. */
   dropped: number
 }
 

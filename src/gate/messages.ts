@@ -1,17 +1,20 @@
-// All that an operator and its gates say to each other. A gate has no server and no signal, an operator has no connection. Questions, orders, answers and events are plain data, so that a gate may live in another thread: each method of `GatePort` takes one value
-// that can be cloned at the most, and resolves with one.
+// All messages between an operator and its gates. A gate has no server and no signal, an operator has no
+// connection. Questions, orders, answers and events are plain data, so that a gate may live in another
+// thread: each method of `GatePort` takes at most one value, which can be cloned, and resolves with one.
 //
-//     operator --prepare--> each gate: binds and reads what is new; all of them, or --abandon--> none
+//     operator --prepare--> each gate: binds and reads the new configuration; all gates, or --abandon--> none
 //              --commit---> each gate: swaps, in one turn of its event loop
-//              --list, rows, describe, recent, close, counts, metrics, figures, queues, views, profile--> what a gate tells of its connections, or does to them
+//              --list, rows, describe, recent, close, counts, metrics, figures, queues, views, profile-->
+//                           questions about its connections, and orders to end them
 //              --drain, strain, learn, log, stop-->
-//     gate -----log, found, empty--> operator                           events, which nobody answers
+//     gate -----log, found, empty--> operator                           events, without an answer
 //
-// Nothing is sent for each connection but its log line, which is made in the gate. A refusal is counted and told in the gate too (log/rejections.ts): who
-// is refused may not be worth the system call that tells its address, so a message for each would cost more than the refusal.
+// The only message for each connection is its log line, which its gate makes. A gate counts and logs refusals
+// itself (log/rejections.ts): a message for each would cost more than the refusal, when even the system call
+// for the client's address may be too much.
 //
-// Certificates are read and watched by the gate that shows them: their contexts are objects of OpenSSL, which cross no thread, and a private
-// key that is no message is in no queue and in no heap of another thread.
+// The gate that uses a certificate reads and watches it: its context is an object of OpenSSL, which crosses
+// no thread, and a private key that is in no message is in no queue and no heap of another thread.
 
 import type { Config } from '../config/schema.ts'
 import type { Reason } from '../core/close.ts'
@@ -38,16 +41,19 @@ import type { Queue } from '../overload/queues.ts'
 import type { Finding } from '../upstream/findings.ts'
 import type { UpstreamView } from '../upstream/upstream-view.ts'
 
-/** The data that a gate is made with, and keeps for its life. */
+/** The data with which a gate is made; it keeps them for life. */
 export interface GateSettings {
-  /** Which one it is, from 0, of how many: the ids of its connections are those that leave the rest `worker` when divided by `workers`. */
+  /**
+   * The number of this gate, from 0, and how many there are: its connections have the ids that leave the
+   * remainder `worker` when divided by `workers`.
+   */
   worker: number
   workers: number
   /** The listeners that its metrics show from the start. */
   config: Config
-  /** Connections that the descriptor limit holds. */
+  /** Connections that the descriptor limit allows. */
   fits: number
-  /** Accepted sockets are read into one shared buffer (`checkAdoption`). */
+  /** Accepted sockets read into one shared buffer (`checkAdoption`). */
   usesSharedBuffer: boolean
   /** Where the limits of all gates count (limits/shared-memory.ts); without it this gate is the only one. */
   memory?: SharedMemory
@@ -61,25 +67,27 @@ export interface LogSettings {
   timeline: boolean
 }
 
-/** The port of each listener as bound; null for a unix socket. */
+/** The bound port of each listener; null for a unix socket. */
 export type Ports = Array<number | null>
 
 export interface PrepareOrder {
   config: Config
-  /** As another gate has bound them, whose connections it shares; null where it is the first. */
+  /**
+   * The ports as another gate has bound them, to share their connections; null where this gate is the first.
+   */
   ports: Ports | null
 }
 
-/** Why nothing was prepared; the gate is as it was. */
+/** Why `prepare` failed; the gate is as it was. */
 export interface Unprepared {
   file: string
   problems: readonly ConfigProblem[]
 }
 
-/** Connections that may be of interest, the weightiest first. */
+/** Connections that match a query, the weightiest first. */
 export interface Listed {
   ids: number[]
-  /** The figure that each was sorted by. */
+  /** The sort key of each connection. */
   weights: number[]
 }
 
@@ -97,40 +105,43 @@ export interface GateViews {
 
 /** The questions and orders of an operator to a gate. */
 export interface GatePort {
-  /** Makes all that `config` needs beside what runs, and gives the ports that it will have. One at a time. */
+  /**
+   * Makes everything that `config` needs, beside the running configuration, and returns its ports. One call
+   * at a time.
+   */
   prepare(order: PrepareOrder): Promise<Ports | Unprepared>
-  /** Puts the prepared configuration in effect. */
+  /** Puts the prepared configuration into effect. */
   commit(): Promise<void>
-  /** Gives the prepared configuration up. */
+  /** Drops the prepared configuration. */
   abandon(): Promise<void>
   list(query: ConnectionQuery): Promise<Listed>
-  /** Those of the connections that are still open, in that order. */
+  /** The rows of the connections that are still open, in that order. */
   rows(query: RowsQuery): Promise<ConnectionRow[]>
   describe(id: number): Promise<ConnectionDetail | null>
-  /** What the connections of each listener do. */
+  /** The habits of each listener's connections. */
   habits(): Promise<HabitsData[]>
   forgetHabits(): Promise<void>
   /** The connections that have just ended. */
   recent(query: RecentQuery): Promise<RecentEnd[]>
-  /** Resolves with those that it ended; with none for `all`. */
+  /** Resolves with the connections that it ended; with none for `all`. */
   close(order: CloseOrder): Promise<Ended[]>
   counts(): Promise<ConnectionCounts>
   metrics(): Promise<MetricRows>
-  /** The figures that the history keeps of this moment. */
+  /** The present figures for the history. */
   figures(): Promise<Figure[]>
   views(): Promise<GateViews>
-  /** What its thread does: a file that Chrome's DevTools open. */
+  /** A profile of its thread: a file for Chrome's DevTools. */
   profile(order: { kind: ProfileKind; seconds: number }): Promise<string>
   /** Bytes in all queues. */
   queued(): Promise<number>
   queues(): Promise<Queue[]>
   drain(step: DrainStep): Promise<DrainCounts>
   strain(level: StrainLevel): Promise<void>
-  /** What other gates have found of addresses of upstreams. */
+  /** What other gates have found out about addresses of upstreams. */
   learn(findings: readonly Finding[]): Promise<void>
   collectGarbage(): Promise<void>
   log(settings: LogSettings): Promise<void>
-  /** Ends all that is open, and stops all that keeps the event loop. */
+  /** Ends all that is open, and stops everything that keeps the event loop alive. */
   stop(): Promise<void>
 }
 
@@ -161,7 +172,10 @@ export const gateQuestions = [
   'stop',
 ] as const satisfies ReadonlyArray<keyof GatePort>
 
-/** Those that only look, at all of a gate: what the others answer is of use without it. */
+/**
+ * Questions that only read, and concern the whole gate: the other gates' answers are of use without this
+ * one's.
+ */
 export const looks: ReadonlySet<string> = new Set([
   'list',
   'rows',
@@ -175,12 +189,12 @@ export const looks: ReadonlySet<string> = new Set([
   'queues',
 ] satisfies ReadonlyArray<keyof GatePort>)
 
-/** The reports of a gate that nobody asked for. */
+/** The reports that a gate sends on its own. */
 export interface GateEvents {
   /** A line with its line feed. */
   log(line: string): void
   /** For the other gates, if there are any. */
   found(finding: Finding): void
-  /** Listeners are closed, and the last connection is gone. */
+  /** Listeners are closed, and the last connection has ended. */
   empty(): void
 }

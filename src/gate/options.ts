@@ -1,6 +1,7 @@
-// The configuration, as the options that each part declares: the only place where the names of both meet.
+// The configuration mapped to the options of each part: the only place where the names of both meet.
 //
-// Deadlines are handed on as they came, `Live`: they are read when they are judged, so that a reload reaches what is open.
+// Deadlines are passed on as `Live` values, read at each judgement, so that a reload reaches open
+// connections.
 
 import { BlockList, isIP } from 'node:net'
 import type { AccessRules } from '../admission/access.ts'
@@ -29,10 +30,16 @@ import type { WebSocketOptions } from '../websocket/serve.ts'
 import type { SecureOptions } from '../upstream/dial.ts'
 import type { ProxyVersion } from '../upstream/proxy-header.ts'
 
-/** The most that one read brings, and so what a half may hold at the least. Measured: smaller reads double the cost of 64 KiB messages. */
+/**
+ * The most that one read brings, and the least that a half's buffer may hold. Measured: smaller reads double
+ * the cost of 64 KiB messages.
+ */
 export const READ_BYTES = 64 * 1024
 
-/** The shortest wait that is swept, so that a deadline of 50 ms is not judged every quarter of a second. */
+/**
+ * The shortest wait that a sweep judges: a deadline of 50 ms needs a sweep more often than every quarter of a
+ * second.
+ */
 export function shortestDeadline({ deadlines, websocket, http, limits, upstream }: ListenerConfig): number {
   const waits = [
     ...(isOn(limits.minRate.bytesPerSec) ? [limits.minRate.afterMs] : []),
@@ -65,7 +72,7 @@ export function cannotBind(key: string, address: Address, error: NodeJS.ErrnoExc
   return new ConfigError('configuration', [{ line: 0, column: 0, path: key, message }])
 }
 
-/** The parts of a configuration that stay as they are for as long as the process lives. */
+/** The sections of a configuration that stay as they are while the process lives. */
 type Sections = Readonly<Record<string, unknown>>
 
 /** Keys whose new values wait for a restart (config/reload-effect.ts). */
@@ -73,7 +80,7 @@ export function restartRequired(running: Sections, next: Sections): string[] {
   return restartSections.flatMap((name) => changedKeys(name, running[name], next[name]))
 }
 
-/** `next` with the values that wait for a restart as they are in `running`. */
+/** `next` with the values of `running` where a change waits for a restart. */
 export function keepUntilRestart(running: Config, next: Config): Config {
   const kept = Object.entries(running).filter(([name]) => restartSections.includes(name))
   return { ...next, ...Object.fromEntries(kept) }
@@ -91,7 +98,7 @@ function isSection(value: unknown): value is Sections {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** A file that is needed and cannot be used, at the key that names it. */
+/** The error for a needed file that cannot be used, at the key that names it. */
 export function cannotUse(key: string, file: string, problem: string): ConfigError {
   return new ConfigError('configuration', [{ line: 0, column: 0, path: key, message: `${file} ${problem}` }])
 }
@@ -111,15 +118,15 @@ export function toListen(address: Address): { host?: string; port: number } | { 
   return address.host === null ? { port: address.port } : { host: address.host, port: address.port }
 }
 
-/** Of a listener and all its successors. */
+/** The deadlines of a listener and all its successors. */
 export type LiveDeadlines = Live<ReturnType<typeof deadlinesOf>>
 
-/** All that open connections are judged by from the moment of a reload. */
+/** The values that judge open connections too, from the moment of a reload. */
 export function deadlinesOf({ deadlines, websocket: { ping, messageTimeoutMs } }: ListenerConfig) {
   return { ...deadlines, ping, messageTimeoutMs }
 }
 
-/** `secure`: TLS to the upstream, whose files are somebody else's to read. */
+/** `secure`: TLS to the upstream, whose files TlsParts reads. */
 export function upstreamOptions(
   config: ListenerConfig,
   deadlines: LiveDeadlines,
@@ -159,13 +166,13 @@ export function upstreamOptions(
   }
 }
 
-/** Null where the list of addresses lets everybody in. */
+/** Null where every address is allowed. */
 export function accessRules({ access: { allow, deny } }: ListenerConfig): AccessRules | null {
   if (allow.length === 0 && deny.length === 0) return null
   return { isAllowed: allow.length === 0 ? null : contains(allow), isDenied: contains(deny) }
 }
 
-/** Null where no peer says who its clients are. */
+/** Null where no peer may name its clients. */
 export function namesClients({ protocol, http }: ListenerConfig): ((ip: string) => boolean) | null {
   return protocol === 'tcp' || http.trustForwarded.length === 0
     ? null
@@ -186,7 +193,7 @@ export function tlsGateOptions({ protocol, tls, http }: ListenerConfig): TlsGate
       }
 }
 
-/** Whom the certificate of the upstream must name, and what is spoken over it. */
+/** The name that the upstream's certificate must contain, and the protocols offered to it. */
 export function secureNames({
   upstream: { tls, protocol: spoken },
   protocol,
@@ -197,7 +204,7 @@ export function secureNames({
   }
 }
 
-/** Whether anybody wants to know what the handshakes of clients tell. */
+/** Whether anything uses the facts of clients' handshakes. */
 export function asksTls({ tls, upstream: { proxyProtocol } }: ListenerConfig): boolean {
   return tls !== null && (tls.clientCa !== undefined || tls.alpn.length > 0 || proxyProtocol === 'v2')
 }
@@ -212,7 +219,7 @@ export function proxyVersion({ upstream: { proxyProtocol } }: ListenerConfig): P
   return proxyProtocol === 'off' ? null : proxyProtocol
 }
 
-/** The parts that serving needs beside the configuration. */
+/** The parts that serving needs besides the configuration. */
 export interface Served {
   deadlines: LiveDeadlines
   read: ReadOptions
@@ -286,7 +293,7 @@ function forwardingOptions({ http, tls }: ListenerConfig): ForwardingOptions {
   }
 }
 
-/** Whether an address is in one of the networks. Mapped IPv4 addresses are written as IPv4 on both sides. */
+/** Whether an address is in one of the networks. Mapped IPv4 addresses are IPv4 on both sides. */
 export function contains(networks: readonly Cidr[]): (address: string) => boolean {
   if (networks.length === 0) return () => false
   const list = new BlockList()
@@ -325,7 +332,7 @@ export function websocketOptions(
   }
 }
 
-/** What does not shrink grows a little when it is compressed: in messages mode the bound is for what it inflates to. */
+/** Compression lengthens incompressible data a little; in messages mode the limit is for the inflated size. */
 function onTheWire(maxMessageBytes: number): number {
   return maxMessageBytes + Math.ceil(maxMessageBytes / 1024) + 64
 }

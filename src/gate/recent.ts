@@ -1,9 +1,10 @@
-// The last connections and refusals that ended, with why. Kept by the process, in memory alone, so that a complaint of now can be
-// looked up without a log: at most `admin.recent` of them, each some hundred bytes and its timeline. The records are plain data; they become
-// what the admin server shows when somebody asks.
+// The last connections and refusals that ended, with their reasons: kept by the process, in memory alone, so
+// that a recent complaint can be looked up without a log. It keeps at most `admin.recent` of them, each some
+// hundred bytes and its timeline. The records are plain data; they become the admin server's view when an
+// operator asks.
 //
-// Refusals are told as the log tells them: the first of a kind at once, then one a second with how many there were. A flood of them pushes
-// out no more than one of the others for each kind and second.
+// Refusals are kept as the log reports them: the first of a kind at once, then one a second with a count. A
+// flood of one kind pushes out at most one other record a second.
 
 import type { Clock } from '../core/clock.ts'
 import type { Close } from '../core/close.ts'
@@ -14,12 +15,12 @@ import { viewTimeline } from '../admin/timeline-view.ts'
 import type { RecentEnd } from '../admin/types.ts'
 import { isAt } from './selection.ts'
 
-/** The record of a connection that is gone. */
+/** The record of a connection that has ended. */
 interface Gone extends Story {
   id: number | null
   listener: string
   protocol: string | null
-  /** Whoever brought it, where that is not the client. */
+  /** The peer, where that is not the client. */
   peer: string | null
   isCut: boolean
   count: number
@@ -36,7 +37,7 @@ const noBytes = { firstMs: -1 }
 export class Recent {
   readonly #clock: Clock
   readonly #max: number
-  /** A ring once it is full; the oldest stands at `#next`. */
+  /** A ring once it is full; the oldest record is at `#next`. */
   readonly #gone: Gone[] = []
   #next = 0
 
@@ -49,7 +50,7 @@ export class Recent {
     return this.#gone.length
   }
 
-  /** Both sides of it are gone. */
+  /** Both sides of the connection are closed. */
   onClosed(connection: Connection): void {
     if (this.#max === 0) return
     const { toUpstream, toClient, end } = connection
@@ -75,7 +76,9 @@ export class Recent {
     })
   }
 
-  /** So many were not let in for the same reason; `client` is that of the last one, undefined where nobody looked. */
+  /**
+   * `count` refusals for the same reason; `client` is the last one, undefined where its address was not read.
+   */
   onRefused(listener: string, end: Close, client: string | undefined, count: number): void {
     if (this.#max === 0) return
     const now = this.#clock.now()

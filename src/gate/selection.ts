@@ -1,4 +1,4 @@
-// Those of the live connections of a gate that an asker wants, in the order that it wants.
+// The live connections of a gate that match a query, in its order.
 
 import type { ConnectionQuery } from '../admin/connection-query.ts'
 import { parseCidr } from '../config/cidr.ts'
@@ -18,7 +18,10 @@ export interface Candidate {
   weight: number
 }
 
-/** Those that match, the weightiest first, at most `limit`: a slice at a time, and never many more than that are held. */
+/**
+ * The matching connections, the weightiest first, at most `limit`: works in slices, and never holds many more
+ * than that.
+ */
 export async function selectConnections(
   clock: Clock,
   registry: Registry,
@@ -37,13 +40,13 @@ export async function selectConnections(
 }
 
 function heaviest(candidates: Candidate[], limit: number): Candidate[] {
-  // Among equals the oldest first: the order of one answer is the order of the next.
+  // Equal weights go by age, the oldest first, so that each answer has the same order.
   return candidates
     .sort((one, other) => other.weight - one.weight || one.connection.id - other.connection.id)
     .slice(0, limit)
 }
 
-/** Of a peer that takes nothing: a slow reader takes some in between. */
+/** Stalled is a peer that takes nothing for so long: a slow reader takes some bytes in between. */
 const STALLED_MS = 1000
 
 function matcher({ filters }: ConnectionQuery, now: number): (connection: Connection) => boolean {
@@ -57,7 +60,7 @@ function matcher({ filters }: ConnectionQuery, now: number): (connection: Connec
     (isClient === null || isClient(connection.client)) &&
     (isPeer === null || isPeer(connection.peer)) &&
     isAt(connection.upstreamAddress ?? '', upstream) &&
-    // Last, since whoever serves it has to tell.
+    // Last, since it asks the connection's owner.
     (state === undefined || isIn(connection, state, now))
 }
 
@@ -68,14 +71,14 @@ function isIn(connection: Connection, state: string, now: number): boolean {
   )
 }
 
-/** Whether that is the address `ip:port`, with the port or without. */
+/** Whether `wanted` is the address `ip:port`, with or without its port. */
 export function isAt(address: string, wanted: string | undefined): boolean {
   if (wanted === undefined || address === wanted) return true
   const host = address.replace(/:\d+$/, '')
   return host === wanted || host === `[${wanted}]`
 }
 
-/** An address with its port or without, or a network. */
+/** Matches an address with or without its port, or a network. */
 function clientMatcher(wanted: string): (client: ClientAddress) => boolean {
   const network = parseCidr(wanted)
   if ('value' in network && wanted.includes('/')) {

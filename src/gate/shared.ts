@@ -1,4 +1,5 @@
-// A part that a listener and its successors after a reload use together, for as long as their configuration says the same of it. The last one that leaves stops it.
+// A part that a listener and its successors after a reload use together, as long as their configurations
+// agree on it. The last user that leaves stops it.
 
 import { isSame } from '../core/node-lazy.ts'
 
@@ -8,19 +9,19 @@ export class Shared<T> {
   readonly #stop: () => void
   #users = 0
 
-  /** `settings` is all of the configuration that `value` was made from. */
+  /** `settings` is the part of the configuration from which `value` was made. */
   constructor(value: T, settings: unknown, stop: () => void) {
     this.value = value
     this.#settings = settings
     this.#stop = stop
   }
 
-  /** Whether it will do for a listener that is configured like that. */
+  /** Whether it suits a listener with these settings. */
   fits(settings: unknown): boolean {
     return isSame(this.#settings, settings)
   }
 
-  /** Each that joined leaves once. */
+  /** Each user that joins leaves once. */
   join(): this {
     this.#users++
     return this

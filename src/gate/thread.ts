@@ -1,5 +1,5 @@
-// A gate in a thread of its own: the first file of a worker. Its loop is watched by its pulse; what throws out of it ends the connections with
-// `internal_error`, as far as that can still be said, and the thread.
+// A gate in its own thread: the first file of a worker. Its pulse shows that its loop turns; an uncaught
+// error ends the thread, after its connections, where that is still possible, as `internal_error`.
 
 import { parentPort, workerData } from 'node:worker_threads'
 import { systemClock } from '../core/clock.ts'
@@ -12,18 +12,18 @@ import { LogLine } from './log-line.ts'
 import { gateQuestions } from './messages.ts'
 import type { GatePort, GateSettings } from './messages.ts'
 
-/** The data that a thread is started with. */
+/** The data with which a thread starts. */
 export interface ThreadData {
   settings: GateSettings
   pulse: SharedArrayBuffer
-  /** Milliseconds between two questions for one name. */
+  /** Milliseconds between two lookups of one name. */
   refreshMs: number
 }
 
 const BEAT_MS = 500
-/** For the last words to peers and to the log before the thread ends. */
+/** Time for the last words to peers and to the log before the thread ends. */
 const LAST_MS = 200
-/** For connections that are reset to be gone. */
+/** Time for reset connections to close. */
 const GONE_MS = 500
 
 const { settings, pulse: memory, refreshMs } = workerData as ThreadData
@@ -56,13 +56,14 @@ function answer(name: string, question: unknown): unknown {
 function begin(): void {
   if (hasBegun) return
   hasBegun = true
-  // At once: one that hangs from here on is not taken for one that is still being loaded.
+  // The first beat comes at once: a thread that hangs from here on is not mistaken for one that is still
+  // loading.
   pulse.beat()
-  // What it took to start is garbage now, 4 MB of it, where the flags of the process let it be collected.
+  // Start-up leaves 4 MB of garbage, collected here where the flags of the process allow it.
   if (globalThis.gc !== undefined) clock.nextTurn(collectGarbage)
 }
 
-/** Resolves when all is said. */
+/** Resolves when the last line is sent. */
 async function stop(): Promise<void> {
   await gate.stop()
   const until = clock.now() + GONE_MS

@@ -1,5 +1,5 @@
-// The TLS of one listener, on either side: certificates and trust, from files that may be renewed at any time. A connection keeps what
-// its handshake used; the next one gets what is there by then.
+// The TLS of one listener, on both sides: certificates and trust, from files that may be renewed at any time.
+// A connection keeps those of its handshake; the next one gets the current ones.
 
 import type tls from 'node:tls'
 import { TlsGate } from '../admission/tls-gate.ts'
@@ -27,13 +27,13 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 type Side = 'listener' | 'upstream'
 
 const DAY_MS = 24 * 3600 * 1000
-/** Less is left than it takes to notice and to renew by hand. */
+/** The remaining time that is too short to notice and renew a certificate by hand. */
 const SOON_MS = 14 * DAY_MS
 
 export class TlsParts {
   /** Null: clients speak in the clear. */
   readonly gate: TlsGate | null
-  /** Null: the upstream is spoken to in the clear. Its context is replaced when its files change. */
+  /** Null: the upstream speaks in the clear. The context is replaced when its files change. */
   readonly secure: SecureOptions | null
   readonly #key: string
   readonly #name: string
@@ -41,7 +41,10 @@ export class TlsParts {
   readonly #rotations: Array<{ side: Side; rotation: Rotation }> = []
   #started: Promise<void> | null = null
 
-  /** `key` is where the listener stands in the configuration: `listeners[0]`. What `predecessor` has in use is not given up for what is not valid. */
+  /**
+   * `key` is the listener's place in the configuration: `listeners[0]`. Invalid files do not replace those
+   * that `predecessor` has in use.
+   */
   constructor(config: ListenerConfig, key: string, context: TlsContext, predecessor: TlsParts | null = null) {
     this.#key = key
     this.#name = config.name
@@ -67,7 +70,7 @@ export class TlsParts {
       )
   }
 
-  /** Ends the watch over its files. */
+  /** Stops watching its files. */
   stop(): void {
     for (const { rotation } of this.#rotations) rotation.stop()
   }
@@ -95,7 +98,9 @@ export class TlsParts {
     this.#rotations.push({ side, rotation })
   }
 
-  /** Reads every file, the first time; rejects with a ConfigError that names each that cannot be used. */
+  /**
+   * Reads every file at the first call; rejects with a ConfigError that names each file that cannot be used.
+   */
   start(): Promise<void> {
     return (this.#started ??= this.#start())
   }
@@ -137,12 +142,12 @@ export class TlsParts {
   }
 }
 
-/** All that a listener says of its TLS: where it stays the same, a reload keeps the tickets that clients hold. */
+/** All settings of a listener's TLS: if they are equal, a reload keeps the tickets that clients hold. */
 export function tlsSettings({ tls: own, upstream, protocol, http }: ListenerConfig): unknown {
   return { own, upstream: upstream.tls, protocol, versions: http.versions }
 }
 
-/** The files that a listener names, on either side; null where there is no TLS. */
+/** The files that a listener names, for both sides; null where there is no TLS. */
 function filesOf({ tls: own, upstream }: ListenerConfig): Record<Side, TlsFiles | null> {
   const { tls: secure } = upstream
   return {
@@ -177,7 +182,7 @@ function expiryWarning(expiresAt: number, now: number): string | null {
     : null
 }
 
-/** Everything that the files of a configuration have against them, and what soon will: for `sidegate check`. */
+/** The problems of all files of a configuration, and warnings of coming ones: for `sidegate check`. */
 export async function checkTlsFiles(
   config: Config,
   now: number,

@@ -1,5 +1,5 @@
-// The upstream of one listener, and its reports to the log and the metrics. A successor after a reload that says the same of
-// its upstream shares it (Shared), with what its checks have found.
+// The upstream of one listener, and its reports to the log and the metrics. A successor after a reload shares
+// it (Shared) if its upstream settings are equal, with the results of its checks.
 
 import type { ListenerConfig } from '../config/schema.ts'
 import type { UpstreamCounts } from '../metrics/upstream-metrics.ts'
@@ -32,7 +32,7 @@ export class UpstreamRuntime {
     this.upstream = this.#make(config, deadlines, secure)
   }
 
-  /** Begins to resolve and to check; a second call does nothing. */
+  /** Starts name resolution and checks; a second call does nothing. */
   start(): void {
     if (!this.#hasStarted) this.upstream.start()
     this.#hasStarted = true
@@ -89,14 +89,17 @@ export class UpstreamRuntime {
   }
 }
 
-/** Those that say the same of their upstream and its TLS check alike; their words are too long for a name. */
+/**
+ * Listeners with equal settings of their upstream and its TLS make the same checks; the settings are too long
+ * for a name, so they are hashed.
+ */
 function checkNameOf(config: ListenerConfig): string {
   if (config.upstream.healthCheck.type === 'off') return ''
   const words = JSON.stringify([config.name, upstreamSettings(config), tlsSettings(config)])
   return `check ${nodeCrypto().createHash('sha256').update(words).digest('base64url')}`
 }
 
-/** All that a listener says of its upstream. */
+/** All settings of a listener's upstream. */
 export function upstreamSettings({ upstream, noDelay }: ListenerConfig): unknown {
   return { upstream, noDelay }
 }
