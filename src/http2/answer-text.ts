@@ -1,4 +1,5 @@
-// The answer of a service that speaks HTTP/2, as the engine reads one: HTTP/1.1 in bytes. The engine judges it as any other answer.
+// The answer of a service that speaks HTTP/2, in the form that the engine reads: HTTP/1.1 in bytes. The
+// engine judges it like any other answer.
 
 import { nodeHttp } from '../core/node-http.ts'
 import { CRLF } from '../http1/fields.ts'
@@ -21,7 +22,7 @@ export function interimText(status: number, fields: RawFields): string {
   return `HTTP/1.1 ${status} ${nodeHttp.STATUS_CODES[status] ?? ''}${CRLF}${linesOf(fields)}${CRLF}`
 }
 
-/** The stream ends with its answer, so no connection is kept that the engine could use. */
+/** The stream ends with its answer, so the engine has no connection to keep. */
 export function answerText(status: number, fields: RawFields, { isEnd, method }: AnswerShape): AnswerText {
   let [isLength, isTrailed] = [false, false]
   for (let i = 0; i < fields.length; i += 2) {
@@ -30,7 +31,7 @@ export function answerText(status: number, fields: RawFields, { isEnd, method }:
     isTrailed ||= name === 'trailer'
   }
   const isBodyless = method === 'HEAD' || status === 204 || status === 304
-  // A length leaves no room for trailers, and END_STREAM tells the end as well.
+  // A length leaves no room for trailers; END_STREAM marks the end as well.
   const drops = isTrailed && !isEnd && !isBodyless
   const body = isBodyless || isEnd ? 'none' : isLength && !drops ? 'length' : 'chunked'
   let head = `HTTP/1.1 ${status} ${nodeHttp.STATUS_CODES[status] ?? ''}${CRLF}`

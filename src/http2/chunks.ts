@@ -1,12 +1,15 @@
-// Data of a stream as the chunks of HTTP/1.1 in which the engine reads a body that has no length.
+// Data of a stream as chunks of HTTP/1.1, in which the engine reads a body without a length.
 
 import { CRLF } from '../http1/fields.ts'
 
-/** Of one chunk; a DATA frame is no more unless the peer was told that it may be. */
+/** The largest chunk; a DATA frame is smaller unless our SETTINGS allow the peer more. */
 const LARGEST = 65_536
 const FRONT = 7
 
-/** A chunk is put together here and handed on at once: one for the process, and not that of body-writer.ts, which copies from here. */
+/**
+ * Chunks are put together here and passed on at once; the process has one. It is not that of body-writer.ts,
+ * which copies from it.
+ */
 let scratch: Buffer | null = null
 
 /** Each piece is valid until `give` returns. */

@@ -1,5 +1,5 @@
-// The answer to a stream, as the engine writes it: HTTP/1.1 in bytes, taken apart again. It was judged before it was written, so what is malformed
-// here is a bug of ours.
+// The answer to a stream, as the engine writes it: HTTP/1.1 in bytes, parsed again. The engine has judged it,
+// so a malformed one is a bug of ours.
 
 import { invariant } from '../core/errors.ts'
 import { bodyOf } from '../http1/body.ts'
@@ -18,16 +18,19 @@ export interface AnswerSink extends BodySink {
   onEnd(trailers: Fields): void
 }
 
-/** Of a head that was judged against `http.maxHeader` before headers of ours came to it. */
+/** The bound of a head, which was judged against `http.maxHeader` before our headers were added. */
 const MAX_HEAD = 16 * 1024 * 1024
-/** What speaks of one connection; the engine writes no other of its kind. */
+/** Headers of one connection; the engine writes no others of that kind. */
 const ofConnection: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
   'transfer-encoding',
   'upgrade',
 ])
-/** The proof that a server speaks WebSocket: over HTTP/2 its 200 says so (RFC 8441 section 5). */
+/**
+ * sec-websocket-accept proves that a server speaks WebSocket; over HTTP/2 the 200 proves it (RFC 8441 section
+ * 5).
+ */
 const ofUpgrade: ReadonlySet<string> = new Set([...ofConnection, 'sec-websocket-accept'])
 
 export class AnswerReader {
@@ -71,7 +74,7 @@ export class AnswerReader {
     return at
   }
 
-  /** A whole head, as text. */
+  /** A complete head, as text. */
   readHead(text: string): void {
     const head = parseAnswerHead(text)
     invariant(typeof head !== 'string', 'an answer head of ours')

@@ -1,5 +1,6 @@
-// The request of a stream (RFC 9113 sections 8.2 and 8.3), judged, as the head of HTTP/1.1 that it is inside. Nothing that could be read in two
-// ways once it is lines of text comes through: what another parser on the way could take for a second header, a second length, a second request.
+// The request of a stream (RFC 9113 sections 8.2 and 8.3), judged, and turned into the equivalent head of
+// HTTP/1.1. It refuses whatever would be ambiguous as lines of text: what another parser on the way could
+// take for a second header, a second length, a second request.
 
 import type { RequestHead } from '../http1/head.ts'
 import { lengthPattern, parseRequestHead } from '../http1/head.ts'
@@ -9,18 +10,18 @@ export interface StreamRequest {
   request: RequestHead
   /** Bytes of its head, as the engine counts them. */
   headBytes: number
-  /** How its body reaches the engine; `raw`: what follows is a WebSocket (RFC 8441). */
+  /** How its body reaches the engine; `raw`: a WebSocket follows (RFC 8441). */
   body: 'none' | 'length' | 'chunked' | 'raw'
 }
 
 const namePattern = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
-/** No CR, LF or NUL, nor white space at either end (RFC 9113 section 8.2.1). */
+/** No CR, LF or NUL, and no white space at either end (RFC 9113 section 8.2.1). */
 const valuePattern = /^(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?$/
 const tokenPattern = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const pathPattern = /^(?:\/[\x21-\x7e]*|\*)$/
 const schemePattern = /^https?$/i
 const authorityPattern = /^[\x21-\x3f\x41-\x7e]+$/
-/** They speak of one connection, or frame a message in a way that HTTP/2 does not know (section 8.2.2). */
+/** Headers of one connection, or of a framing that HTTP/2 does not have (section 8.2.2). */
 const ofConnection: ReadonlySet<string> = new Set([
   'connection',
   'proxy-connection',
@@ -28,7 +29,7 @@ const ofConnection: ReadonlySet<string> = new Set([
   'transfer-encoding',
   'upgrade',
 ])
-/** Of a WebSocket over HTTP/2, whose key proves nothing: one for all. */
+/** The key of a WebSocket over HTTP/2 proves nothing: one serves all. */
 const KEY = 'c2lkZWdhdGUtaHR0cDItMQ=='
 
 interface Pseudo {
@@ -48,7 +49,7 @@ interface Read {
   length: string | null
 }
 
-/** `isEnd`: its HEADERS had END_STREAM. Returns the rule that is broken as a string. */
+/** `isEnd`: HEADERS had END_STREAM. Returns the broken rule as a string. */
 export function readRequest(fields: RawFields, isEnd: boolean): StreamRequest | string {
   const read = readFields(fields)
   if (typeof read === 'string') return read

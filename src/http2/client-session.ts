@@ -1,9 +1,10 @@
-// A connection of a client that speaks HTTP/2, as the dialogue of a pair whose upstream is node:http2 (wire.ts). The pair judges the connection: its
-// turns, its bytes, its writes, its age. Each stream is a connection of its own, in a record of its own, whose client endpoint is the stream
-// (client-stream.ts), served and judged by the engine of HTTP/1.1.
+// The HTTP/2 connection of a client, as the dialogue of a pair whose upstream is node:http2 (wire.ts). The
+// pair judges the connection: its turns, its bytes, its writes, its age. Each stream has its own connection
+// record, whose client endpoint is the stream (client-stream.ts), and the HTTP/1.1 engine serves and judges
+// it.
 //
 //     SETTINGS --> streams <--> rest --http.keepAlive--> gone
-//         an end that can wait: GOAWAY for all that may still come --a round trip--> GOAWAY for good --the last stream--> gone
+//         an end that can wait: GOAWAY for all coming streams --round trip--> final GOAWAY --the last stream--> gone
 
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import { http2Codes, makeClose, reasonRow } from '../core/close.ts'
@@ -39,7 +40,7 @@ import type { StreamHome } from './stream-home.ts'
 import { Wire } from './wire.ts'
 
 const END_STREAM = 1
-/** For the answer to the PING between the two GOAWAYs. */
+/** The wait for the answer to the PING between the two GOAWAYs. */
 const ROUND_TRIP_MS = 1000
 export class ClientSession implements Dialogue, Session, StreamHome {
   readonly id: number
@@ -56,9 +57,9 @@ export class ClientSession implements Dialogue, Session, StreamHome {
   #lastId = 0
   readonly #waits: SessionWaits
   #hasClientEnded = false
-  /** What Node, or the client, has said of the end. */
+  /** The end as Node, or the client, has reported it. */
   #said: Close | null = null
-  /** An end that waits for the streams; when the first GOAWAY went out. */
+  /** An end that waits for the streams; `since` is the time of the first GOAWAY. */
   #leaving: { close: Close; since: number; isFinal: boolean } | null = null
   #isOver = false
 
@@ -95,7 +96,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
   hasTaken(bytes: number): boolean {
     const { sink } = this.#pair.toClient
     if (this.flow.sent - sink.unacked >= bytes) return true
-    // What the system told may be of long ago.
+    // The system's last report may be old.
     if (sink.queued === 0) sink.measure()
     return false
   }
@@ -154,7 +155,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     }
   }
 
-  /** Of a stream. */
+  /** The record of a stream. */
   #record(): Connection {
     const { listener, peer, client, namesClients, tls, localAddress } = this.#connection
     const { registry, clock } = this.#context
@@ -217,7 +218,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     if (close !== null) this.#pair.close(close)
   }
 
-  /** What waits in streams for the engine to read. */
+  /** Bytes that wait in streams for the engine to read. */
   get held(): number {
     let bytes = 0
     for (const stream of this.#streams) bytes += stream.unread
@@ -240,9 +241,9 @@ export class ClientSession implements Dialogue, Session, StreamHome {
       if (words !== null) connection.owner?.close(makeClose('aborted', 'client', 'relay', words))
   }
 
-  /** Node has nothing more to do: after a GOAWAY, or because the client broke a rule. */
+  /** Node is done with the session: after a GOAWAY, or because the client broke a rule. */
   onUpstreamClosed(): boolean {
-    // What it has to say of that comes behind it.
+    // Node reports its reason afterwards.
     this.#context.clock.nextTurn(() => {
       const said = this.#said ?? makeClose('aborted', 'client', 'relay', 'the session ended')
       this.#pair.close(said.reason === 'eof' ? this.#endOfClient() : said)
@@ -250,7 +251,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     return true
   }
 
-  /** Node has given the session up, and so its streams; why is to come. */
+  /** Node has given up the session, and so its streams; the reason is to come. */
   get isFalling(): boolean {
     return this.#session.destroyed && !this.#isOver
   }
@@ -259,7 +260,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     this.#context.clock.nextTurn(run)
   }
 
-  /** A client that was asked to leave has done so. */
+  /** A client that was asked to leave has left. */
   #endOfClient(): Close {
     this.#isOver = true
     return this.#leaving?.close ?? makeClose('eof', 'client', 'relay')
@@ -267,7 +268,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
 
   postpone(close: Close): boolean {
     if (this.#isOver) return false
-    // Told twice, it leaves as it was told first: with its last stream, or in the next turn.
+    // A second request changes nothing: the client leaves with its last stream, or in the next turn.
     if (this.#leaving !== null) return true
     this.#leaving = { close, since: this.#context.clock.now(), isFinal: false }
     this.#say(goawayFrame(ALL_STREAMS, NO_ERROR, close.reason))
@@ -279,12 +280,12 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     this.#pair.toClient.forward(frame, 0, frame.length)
   }
 
-  /** What the client had sent before it heard of the first is here by now. */
+  /** Everything that the client sent before it saw the first GOAWAY has arrived by now. */
   #sayFinal(): void {
     if (this.#leaving === null || this.#leaving.isFinal || this.#isOver) return
     this.#leaving.isFinal = true
     if (!this.#session.destroyed) this.#session.goaway(NO_ERROR)
-    // Node has yet to write it, and to tell of a stream that came with the answer to the PING.
+    // Node has yet to write it, and to report a stream that came with the answer to the PING.
     this.later(() => this.#leaveIfDone())
   }
 

@@ -1,12 +1,14 @@
-// A stream of a client as the client endpoint of one request: the engine reads HTTP/1.1 here and writes HTTP/1.1, the client gives and gets HTTP/2.
+// A stream of a client as the client endpoint of one request: the engine reads and writes HTTP/1.1 here, the
+// client HTTP/2.
 //
 //     client --HEADERS--> (readRequest: the engine begins with it)
 //            --DATA-----> [ its chunks, or as it is ] --onBytes--> engine
 //            <--HEADERS-- AnswerReader <--write-- engine
 //            <--DATA----- [ waiting ] <--
 //
-// Node takes one write at a time and tells when all of it went into frames, so what waits is counted here and falls as it goes. A cut answer is
-// never passed off as a whole one: END_STREAM is sent only behind all of it, and whatever else ends a stream is RST_STREAM with the code of the reason.
+// Node takes one write at a time and calls back when all of it went into frames, so waiting bytes are counted
+// here, frame by frame. A cut answer never looks complete: END_STREAM goes only after all of it, and every
+// other end of a stream is RST_STREAM with the code of the reason.
 
 import type { ServerHttp2Stream } from 'node:http2'
 import type { Manner } from '../core/close.ts'
@@ -46,25 +48,25 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   readonly #answer: AnswerReader
   readonly #home: StreamHome
   readonly #waiting = new KeptBytes()
-  /** Its HEADERS were not all of its request. */
+  /** HEADERS were not the whole request. */
   readonly #hasMore: boolean
   window = 0
-  /** Given to Node; and of that, what went into frames. */
+  /** Bytes given to Node, and how many of them went into frames. */
   #inFlight = 0
   #framed = 0
-  /** Where its last DATA ends in what was sent of its connection. */
+  /** The end of its last DATA in the bytes sent on its connection. */
   #dataAt = 0
   #trailers: Fields = NO_FIELDS
   #requestTrailers: RawFields = NONE
   #isTunnel = false
-  /** Nothing is written behind what waits. */
+  /** Nothing is written after the waiting bytes. */
   #isEnding = false
-  /** RST_STREAM follows what waits. */
+  /** RST_STREAM follows the waiting bytes. */
   #isDelivering = false
   #hasEnd = false
   #isParted = false
   #isClosed = false
-  /** It is gone, and its owner is told once it has closed it. */
+  /** The stream is gone; its owner hears of it after it has closed the endpoint. */
   #isFallen = false
 
   constructor(
@@ -84,7 +86,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
     stream.on('close', onClose)
     if (isEnd) {
       this.#hasEnd = true
-      // There is nothing to read but its end.
+      // Only its end is left to read.
       stream.pause()
       stream.read()
     } else {
@@ -93,7 +95,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   }
 
   #readRequest(stream: ServerHttp2Stream): void {
-    // What came with the head in one read is behind us already.
+    // The end came in the same read as the head, before a listener was there.
     this.#hasEnd = stream.state.remoteClose === 1
     watchEnd(stream, () => (this.#hasEnd = true))
     stream.on('trailers', (_headers, _flags, fields) => (this.#requestTrailers = fields))
@@ -107,17 +109,17 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
     return this.#inFlight - this.#framed + this.#waiting.length
   }
 
-  /** Of what waits for its connection the stream's client is not to blame: the connection is judged for that. */
+  /** Bytes that wait for the connection are not this stream's fault: the connection is judged for them. */
   get unacked(): number {
     return this.#isShut ? this.queued : 0
   }
 
-  /** Something waits, and not for the window of the stream. */
+  /** Bytes wait, and not for the window of the stream. */
   get isWaitingForConnection(): boolean {
     return this.queued > 0 && !this.#isShut
   }
 
-  /** Its client has got what was sent of it, and opens no window for more. */
+  /** The client has got what was sent of the stream, and opens no window for more. */
   get #isShut(): boolean {
     return this.window <= 0 && this.#home.hasTaken(this.#dataAt)
   }
@@ -130,7 +132,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
     return this.#home.socket.measurements
   }
 
-  /** Of the request, what came and is not handed on yet. */
+  /** Bytes of the request that came and are not passed on yet. */
   get unread(): number {
     return this.#stream.readableLength
   }
@@ -155,7 +157,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
     return this.#stream.closed || this.#stream.destroyed
   }
 
-  /** What of it is on its way to the client. */
+  /** Measures the bytes on their way to the client. */
   measure(): void {
     this.#home.socket.measure()
   }
@@ -202,7 +204,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   }
 
   onInterim(head: AnswerHead): void {
-    // To a client that waits for it Node says it by itself.
+    // Node sends the 100 itself to a client that waits for it.
     if (head.status !== 100) this.#stream.additionalHeaders(interimFields(head))
     else this.#stream.additionalHeaders({ ':status': 100 })
   }
@@ -246,7 +248,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
     else if (this.#inFlight === 0) this.#reset()
   }
 
-  /** All that it was to get was written here. */
+  /** Everything due to the client was written here. */
   get #isWhole(): boolean {
     return !this.#isDelivering && (this.#isTunnel || this.#answer.isComplete)
   }
@@ -294,7 +296,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
     }
   }
 
-  /** The rest of a request that was answered is of no use to anybody (RFC 9113 section 8.1). */
+  /** The rest of an answered request is of no use (RFC 9113 section 8.1). */
   #onAllSent(): void {
     if (this.#isParted && !this.#hasEnd && !this.#stream.closed) this.#stream.close(NO_ERROR)
   }
@@ -324,8 +326,8 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   }
 }
 
-// One for all streams: a listener of its own for each is what they would cost. What is closed lets go of all that was made for it, since
-// Node may hold on to it for long (roll.ts).
+// One listener for all streams: one for each would be their main cost. A closed stream drops all that was
+// made for it, since Node may hold on to it for long (roll.ts).
 
 function onClose(this: OwnedStream): void {
   const client = this[kClient]

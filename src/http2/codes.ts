@@ -10,18 +10,18 @@ export function codeName(code: number): string {
   return names[code] ?? `code ${code}`
 }
 
-/** Of RST_STREAM, for a client's stream that ends like this before it is whole. */
+/** The code of RST_STREAM, for a client's stream that ends with `close` before it is complete. */
 export function streamCode(close: Close | null): number {
   return close === null ? http2Codes.CANCEL : http2Code(close, 'stream')
 }
 
-/** Of RST_STREAM, for a stream to a service: a request that is given up, unless the service is why. */
+/** The code of RST_STREAM, for a stream to a service: CANCEL, unless the service caused the end. */
 export function serviceCode(close: Close | null): number {
   const name = close?.side === 'upstream' ? reasonRow(close.reason).http2?.stream : undefined
   return http2Codes[name ?? 'CANCEL']
 }
 
-/** Of GOAWAY, for a client's connection that ends like this. */
+/** The code of GOAWAY, for a client's connection that ends with `close`. */
 export function connectionCode(close: Close): number {
   return http2Code(close, 'connection')
 }

@@ -1,4 +1,4 @@
-// The end of a whole HTTP/2 connection by a fault of its peer, with the code of the GOAWAY that tells it (RFC 9113 section 7).
+// A peer's fault that ends a whole HTTP/2 connection, with the code of its GOAWAY (RFC 9113 section 7).
 
 import { makeClose, type Close, type PeerSide, type Reason } from '../core/close.ts'
 

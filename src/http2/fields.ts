@@ -5,12 +5,15 @@ import type { Field, Fields } from '../http1/fields.ts'
 import type { Framing } from '../http1/body.ts'
 import { CONTENT_LENGTH, TRANSFER_ENCODING } from '../http1/header-name.ts'
 
-/** Name, value, name, value: as Node has read them. */
+/** Name, value, name, value, as Node reads them. */
 export type RawFields = readonly string[]
 
 const NONE: ReadonlySet<string> = new Set()
 
-/** As Node takes them: names in lower case, several of one name in their order. `but` has the names that are left out. */
+/**
+ * As Node takes them: names in lower case, the values of one name in their order. `but` names the omitted
+ * ones.
+ */
 export function fieldsByName(fields: readonly Field[], but = NONE): Record<string, string | string[]> {
   const byName = Object.create(null) as Record<string, string | string[]>
   for (const { name, value } of fields) {
@@ -23,7 +26,7 @@ export function fieldsByName(fields: readonly Field[], but = NONE): Record<strin
   return byName
 }
 
-/** Lines of HTTP/1.1; pseudo-header fields and `but` are left out. */
+/** Lines of HTTP/1.1, without pseudo-header fields and `but`. */
 export function linesOf(fields: RawFields, but: string | null = null): string {
   let lines = ''
   for (let i = 0; i < fields.length; i += 2) {
@@ -34,12 +37,12 @@ export function linesOf(fields: RawFields, but: string | null = null): string {
   return lines
 }
 
-/** The last chunk of a body, and the trailers behind it. */
+/** The last chunk of a body, and its trailers. */
 export function trailersText(fields: RawFields): string {
   return `0${CRLF}${linesOf(fields)}${CRLF}`
 }
 
-/** Of a message that the engine has written. */
+/** The framing of a message that the engine wrote. */
 export function framingOf(fields: Fields): Framing {
   if (fields.has(TRANSFER_ENCODING)) return { kind: 'chunked' }
   const length = Number(fields.value(CONTENT_LENGTH) ?? 0)

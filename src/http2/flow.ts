@@ -1,5 +1,6 @@
-// The windows of a client (RFC 9113 section 5.2), as the frames that pass tell them: how much of a stream it would take, and how much of its connection.
-// So it is known whose fault a wait is: a stream's, whose window is shut; or the connection's, whose streams would all be taken.
+// The windows of a client (RFC 9113 section 5.2), as the passing frames show them: how much the client would
+// take of a stream, and of its connection. They show the cause of a wait: the stream, whose window is shut,
+// or the connection, which holds up all streams.
 
 import { Roll } from '../core/roll.ts'
 import type { Frame } from './frame-scanner.ts'
@@ -8,25 +9,25 @@ import { DATA, WINDOW_UPDATE } from './frame-scanner.ts'
 const INITIAL = 65_535
 const FRAME_HEAD = 9
 
-/** A stream, as far as its window is concerned. */
+/** The window of a stream. */
 export interface Flowing {
-  /** How much of it the client would take; 0 or less before and after it is known here. */
+  /** Bytes of the stream that the client would take; 0 or less while this class does not know the stream. */
   window: number
-  /** So many bytes of it went into DATA frames. */
+  /** So many of its bytes went into DATA frames. */
   onFramed(bytes: number): void
 }
 
 export class ClientFlow {
   readonly #streams = new Roll<Flowing>()
-  /** Of streams that nobody serves yet: what came in the same read as their HEADERS. */
+  /** Increments for streams that are not served yet: they came in the same read as their HEADERS. */
   readonly #early = new Map<number, number>()
   #initial = INITIAL
   #connection = INITIAL
-  /** Bytes of frames that went out, and how many of them up to the end of the last DATA. */
+  /** Bytes of frames sent, and their number up to the end of the last DATA. */
   sent = 0
   dataAt = 0
 
-  /** The client takes nothing more of the connection. */
+  /** The client takes nothing more on the connection. */
   get isShut(): boolean {
     return this.#connection <= 0
   }
@@ -41,7 +42,7 @@ export class ClientFlow {
     stream.window = 0
   }
 
-  /** SETTINGS_INITIAL_WINDOW_SIZE: it holds for the streams that are open as well (section 6.9.2). */
+  /** SETTINGS_INITIAL_WINDOW_SIZE applies to open streams as well (section 6.9.2). */
   setInitial(bytes: number): void {
     const more = bytes - this.#initial
     this.#initial = bytes
@@ -60,7 +61,7 @@ export class ClientFlow {
     else this.#early.set(stream, (this.#early.get(stream) ?? 0) + bytes)
   }
 
-  /** What a read has brought was looked at by everybody. */
+  /** All frames of a read have been processed. */
   forgetEarly(): void {
     if (this.#early.size > 0) this.#early.clear()
   }

@@ -1,30 +1,41 @@
-// What a client may spend in frames that are cheap to send and costly to serve. One for each HTTP/2 connection of a client; it judges the
-// frames that come, and looks at those that go.
+// The budgets of a client in frames that are cheap to send and costly to serve. Each HTTP/2 connection of a
+// client has its own; it judges incoming frames, and watches outgoing ones.
 //
 //     frame in  -> takes a token of its budget; none left: the connection ends, rate_limited, GOAWAY ENHANCE_YOUR_CALM
-//     time, and what a connection is for (requests opened, answers ended, DATA either way) -> tokens back, up to the burst
+//     time, and useful work (requests opened, answers ended, DATA either way) -> tokens back, up to the burst
 //
-// So a budget is a bound on waste beside work, not on work: a client that does ten times as much may ping, cancel and open windows
-// ten times as often. Bursts are what a client does at once that has done nothing yet. What each stops, what it spares:
+// So a budget bounds waste in proportion to work, not work: a client that does ten times as much may ping,
+// cancel and open windows ten times as often. A burst is what a client without any work may do at once. What
+// each budget stops, what it spares and where its numbers come from:
 //
-// budget       attack                                            spared, and where the numbers come from
-// resets       rapid reset (CVE-2023-44487): a request, and      a page that is left cancels all its streams (100, `http.maxStreams`) twice over; clients whose
-//              its RST_STREAM in the same packet                  deadlines are short: one answer pays for one cancel. 33/s is nghttp2's; 200: Netty (in 30 s); Envoy 500 of less than 1 s
-// made         made you reset (CVE-2025-8671): frames that make   an application that sends what may not be sent: one in eleven of its requests; streams opened before
-//              us send RST_STREAM, so that nothing counts them   our SETTINGS came (REFUSED_STREAM). 200 and 6.7/s: Netty
-// settings     CVE-2019-9515: each has to be acknowledged        windows that grow with the bandwidth found (gRPC): 8 doublings. nghttp2 keeps 1000 ACKs at the most
-// pings        CVE-2019-9512: each has to be answered            keep-alive; gRPC's bandwidth probe, one for each round trip in which DATA moved. 128/s: Jetty 12 (RateControl)
-// empty        CVE-2019-9518: DATA, HEADERS or CONTINUATION      gRPC ends a call by one, which counts as work, since it ends something. Envoy 1 in a row,
-//              that carry nothing and end nothing                 Netty 2 in a row; here those in between do not make it free
-// windows      WINDOW_UPDATE for nothing                         one for the stream and one for the connection after every DATA frame of ours, five times over. Envoy: 10 for each
-// dribbles     CVE-2019-9511: windows opened by a few bytes,      readers that acknowledge each small message: DATA of less is what they answer
-//              each of which makes us send a frame
-// priorities   CVE-2019-9513, also PRIORITY_UPDATE               Firefox: 6 at the start and 1 for each stream, Chromium 1 for each stream. Envoy: 100 for each stream
-// others       unknown frames, GOAWAY, ACKs nobody asked for,     greasing browsers: one for each request, and trailers, which are paid for by their requests; RFC 9113
-//              HEADERS on closed streams                          section 4.1 wants unknown frames ignored
+// budget      stops                                      spares
+// resets      rapid reset (CVE-2023-44487): a request,   a page that is left cancels all its streams (100,
+//             and its RST_STREAM in the same packet      `http.maxStreams`) twice over; clients with short
+//                                                        deadlines: one answer pays for one cancel. 33/s is
+//                                                        nghttp2's; 200: Netty (in 30 s); Envoy 500 of < 1 s
+// made        made you reset (CVE-2025-8671): frames     an application that sends forbidden frames: one in
+//             that make us send RST_STREAM, so that      eleven of its requests; streams opened before our
+//             no one counts them                         SETTINGS came (REFUSED_STREAM). 200 and 6.7/s: Netty
+// settings    CVE-2019-9515: each needs an ACK           windows that grow with the measured bandwidth (gRPC):
+//                                                        8 doublings. nghttp2 keeps at most 1000 ACKs
+// pings       CVE-2019-9512: each needs an answer        keep-alive; gRPC's bandwidth probe, one for each round
+//                                                        trip in which DATA moved. 128/s: Jetty 12 (RateControl)
+// empty       CVE-2019-9518: DATA, HEADERS or            gRPC ends a call by one, which counts as work, since it
+//             CONTINUATION that carry nothing and        ends something. Envoy 1 in a row, Netty 2 in a row; here
+//             end nothing                                other frames in between do not make it free
+// windows     WINDOW_UPDATE for nothing                  one for the stream and one for the connection after each
+//                                                        DATA frame of ours, five times over. Envoy: 10 for each
+// dribbles    CVE-2019-9511: windows opened by a few     readers that acknowledge each small message: they answer
+//             bytes, each of which makes us send a       DATA that is smaller
+//             frame
+// priorities  CVE-2019-9513, also PRIORITY_UPDATE        Firefox: 6 at the start and 1 for each stream, Chromium 1
+//                                                        for each stream. Envoy: 100 for each stream
+// others      unknown frames, GOAWAY, unsolicited        greasing browsers: one for each request, and trailers,
+//             ACKs, HEADERS on closed streams            which their requests pay for; RFC 9113 section 4.1 wants
+//                                                        unknown frames ignored
 //
-// A header block has a bound of its own: so many bytes and so many frames (CVE-2024-27316, CVE-2024-28182 and the like: CONTINUATION without end),
-// which nghttp2 has too, at 8 frames; here it has a reason.
+// A header block has its own bound of bytes and of frames (CVE-2024-27316, CVE-2024-28182 and the like:
+// CONTINUATION without end). nghttp2 has one too, at 8 frames; here it has a reason.
 
 import type { Clock } from '../core/clock.ts'
 import type { Close } from '../core/close.ts'
@@ -35,7 +46,7 @@ import type { Frame, FrameJudge } from './frame-scanner.ts'
 interface Budget {
   burst: number
   perSecond: number
-  /** Of what, in the detail of the Close. */
+  /** The frames, in the detail of the Close. */
   words: string
 }
 
@@ -56,14 +67,17 @@ const index = Object.fromEntries(names.map((name, at) => [name, at])) as Record<
 const bursts = names.map((name): number => budgets[name].burst)
 const rates = names.map((name): number => budgets[name].perSecond / 1000)
 
-/** A window opened by less is a dribble. */
+/** An increment smaller than this is a dribble. */
 const DRIBBLE = 64
-/** What nghttp2 takes of CONTINUATION frames in one header block. */
+/** nghttp2's limit of CONTINUATION frames in one header block. */
 const MAX_CONTINUATIONS = 8
-/** A block that is larger than `http.maxHeader` is read to its end, for the table that it changes; one that is so many times larger is not. */
+/**
+ * A block larger than `http.maxHeader` is read to its end, for its changes of the table; one this many times
+ * larger is not.
+ */
 const HEADER_EXCESS = 4
 
-/** Codes of RST_STREAM that say that the client broke a rule; the others are ends that we or the service decide on. */
+/** Codes of RST_STREAM for rules that the client broke; we or the service choose the other ends. */
 // PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR, REFUSED_STREAM, ENHANCE_YOUR_CALM.
 const clientsFault: ReadonlySet<number> = new Set([1, 3, 5, 6, 7, 11])
 
@@ -79,10 +93,10 @@ export class FrameBudgets implements FrameJudge {
   #filledAt: number
   /** The highest stream that the client has opened. */
   #lastStream = 0
-  /** Of the header block that has begun; -1 while there is none. */
+  /** Bytes of the unfinished header block; -1 while there is none. */
   #blockBytes = -1
   #continuations = 0
-  /** Looks at the frames that go to the client; hand its scanner this. */
+  /** Watches the frames for the client; their scanner gets this judge. */
   readonly outbound: FrameJudge = { onFrame: (frame) => this.#onFrameOut(frame) }
 
   constructor(clock: Clock, options: BudgetOptions) {
@@ -109,7 +123,7 @@ export class FrameBudgets implements FrameJudge {
       case frames.WINDOW_UPDATE:
         return this.#take(frame.word < DRIBBLE ? 'dribbles' : 'windows')
       case frames.PRIORITY:
-        // Which nghttp2 passes over.
+        // nghttp2 ignores these.
         if (frame.stream === 0) return h2Fault('protocol_error', PROTOCOL_ERROR, 'PRIORITY frame on stream 0')
         return this.#take('priorities')
       case frames.PRIORITY_UPDATE:
@@ -133,7 +147,7 @@ export class FrameBudgets implements FrameJudge {
       this.#earn('priorities', 10)
       this.#earn('others', 3)
     } else {
-      // Trailers, or a stream that is closed, which nghttp2 passes over.
+      // Trailers, or HEADERS of a closed stream, which nghttp2 ignores.
       const fault = this.#take('others')
       if (fault !== null) return fault
     }
@@ -143,7 +157,7 @@ export class FrameBudgets implements FrameJudge {
   }
 
   #onContinuation(frame: Frame): Close | null {
-    // One that continues nothing is nghttp2's.
+    // One that continues no block is left to nghttp2.
     if (this.#blockBytes < 0) return this.#take('others')
     this.#continuations++
     if (this.#continuations > MAX_CONTINUATIONS)

@@ -1,16 +1,18 @@
-// Reads the headers of HTTP/2 frames (RFC 9113 section 4.1) as they pass, in one direction and in any pieces, without touching
-// or keeping their payloads: what it has scanned goes on to nghttp2 as it is.
+// The frame scanner: reads the headers of HTTP/2 frames (RFC 9113 section 4.1) as they pass, in one direction
+// and in any pieces, without touching or keeping their payloads: the scanned bytes go on to nghttp2
+// unchanged.
 //
 //     bytes --scan--> [24 bytes of preface] [header | payload] [header | payload] ...
 //                                            `-> judge.onFrame(scanner): null, or the Close of the connection
 //
-// It stands before nghttp2, which answers frames by itself, in C++ and at once: what is judged here costs nothing yet. Of
-// two kinds it also looks at the first bytes of the payload (`word`), and of a padded DATA frame at the length of its padding.
-// Each frame has a price (turns.ts), and a scan stops before the frame that its peer cannot afford in this turn: a read
-// of 64 KiB may hold 1,680 requests that are cancelled at once, a tenth of a second of work for everybody.
+// It precedes nghttp2, which answers frames itself, in C++ and at once: a frame that is judged here has cost
+// nothing yet. Of two kinds it also reads the first bytes of the payload (`word`), and of a padded DATA frame
+// the length of its padding. Each frame has a price (turns.ts), and a scan stops before a frame that its peer
+// cannot afford in this turn: a read of 64 KiB may hold 1,680 requests that are cancelled at once, a tenth of
+// a second of work for everybody.
 //
-// Sizes that a kind of frame cannot have are judged here too, before their payloads come; streams, their states and what is
-// compressed is nghttp2's.
+// It also refuses sizes that a kind of frame cannot have, before the payloads come; streams, their states and
+// compression are left to nghttp2.
 
 import type { Close } from '../core/close.ts'
 import { FRAME_SIZE_ERROR, h2Fault } from './fault.ts'
@@ -33,22 +35,23 @@ export const END_STREAM = 0x1
 export const END_HEADERS = 0x4
 export const PADDED = 0x8
 
-/** Before the first frame of a client. */
+/** The preface, before the first frame of a client. */
 export const PREFACE_LENGTH = 24
 export const HEADER_LENGTH = 9
-/** A header, and the most of a payload that is looked at. */
+/** A header, and the most of a payload that is read. */
 const HELD = HEADER_LENGTH + 4
-/** What we take (SETTINGS_MAX_FRAME_SIZE, its default and least). */
+/** The largest frame that we accept (SETTINGS_MAX_FRAME_SIZE, its default and least). */
 const MAX_FRAME = 16_384
 
 /**
- * In bytes, as turns.ts counts: what could be relayed in the time that nghttp2, Node and we need for it. Of Node 26.10 alone: PING 1.8 us,
- * SETTINGS 3, GOAWAY 1.2, HEADERS 10, RST_STREAM 4, DATA 0.5, others 0.1 to 0.3 (2 cores, 2026-11).
+ * In bytes, the unit of turns.ts: what could be relayed in the time that nghttp2, Node and we need for the
+ * frame. Node 26.10 alone needs: PING 1.8 us, SETTINGS 3, GOAWAY 1.2, HEADERS 10, RST_STREAM 4, DATA 0.5,
+ * others 0.1 to 0.3 (2 cores, 2026-11).
  */
 const prices: readonly number[] = [1024, 32_768, 512, 8192, 8192, 8192, 4096, 4096, 512, 512]
 const OTHER_PRICE = 512
 
-/** Is asked about each frame before anybody sees it. */
+/** Judges each frame before it goes on. */
 export interface FrameJudge {
   onFrame(frame: Frame): Close | null
 }
@@ -57,22 +60,22 @@ export interface Frame {
   readonly type: number
   readonly flags: number
   readonly stream: number
-  /** Of its payload. */
+  /** Bytes of the payload. */
   readonly length: number
-  /** The code of an RST_STREAM, the increment of a WINDOW_UPDATE, the length of a padding; 0 of others. */
+  /** The code of an RST_STREAM, the increment of a WINDOW_UPDATE, the length of a padding; 0 for others. */
   readonly word: number
-  /** Where it begins in what is scanned, if it is whole there. */
+  /** Where the frame begins in the scanned bytes, if its header is complete there. */
   readonly at: number
 }
 
 export interface ScannerOptions {
-  /** A client's stream begins with the preface. */
+  /** A client's bytes begin with the preface. */
   hasPreface: boolean
 }
 
 export class FrameScanner implements Frame {
   readonly #judge: FrameJudge
-  /** Bytes that are passed over: of the payload, or of the preface. */
+  /** Remaining bytes of the payload, or of the preface, which are skipped. */
   #skipped: number
   #held: Buffer | null = null
   #heldLength = 0
@@ -82,9 +85,12 @@ export class FrameScanner implements Frame {
   length = 0
   word = 0
   at = 0
-  /** What the peer may make us work for, in bytes; what each frame costs is taken off it. At 0 or less the scan stops before the next. */
+  /**
+   * The work that the peer may still cause in this turn, in bytes; each frame subtracts its price. At 0 or
+   * less the scan stops before the next frame.
+   */
   allowance = Number.POSITIVE_INFINITY
-  /** What ended it: nothing that follows is looked at, or may go on. */
+  /** Why the scan ended: the bytes after it are not scanned, and may not go on. */
   fault: Close | null = null
 
   constructor(judge: FrameJudge, options: ScannerOptions) {
@@ -92,14 +98,15 @@ export class FrameScanner implements Frame {
     this.#skipped = options.hasPreface ? PREFACE_LENGTH : 0
   }
 
-  /** All that went on so far ends with a frame. */
+  /** The bytes passed on so far end with a frame. */
   get isAtBoundary(): boolean {
     return this.#skipped === 0 && this.#heldLength === 0
   }
 
   /**
-   * Looks at `bytes[from..to)` and returns up to where it may go on. That is less than `to` where the allowance was used up: what begins there is
-   * to be scanned again, before anything else; or where `fault` tells why the connection ends.
+   * Scans `bytes[from..to)` and returns up to where it may go on. That is less than `to` where the allowance
+   * is used up: the rest must be scanned again, before anything else; or where `fault` is the reason why the
+   * connection ends.
    */
   scan(bytes: Buffer, from: number, to: number): number {
     let at = from
@@ -125,7 +132,7 @@ export class FrameScanner implements Frame {
     return at
   }
 
-  /** What is held back has gone on already, as far as nghttp2 is concerned: it waits for the rest of a header by itself. */
+  /** The held bytes have gone on already: nghttp2 waits for the rest of a header by itself. */
   #hold(bytes: Buffer, at: number, to: number): void {
     this.#held ??= Buffer.allocUnsafeSlow(HELD)
     this.#heldLength = bytes.copy(this.#held, 0, at, to)
@@ -168,7 +175,7 @@ function lengthOf(bytes: Buffer, at: number): number {
   return (bytes[at]! << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!
 }
 
-/** So many bytes from the start of a frame are looked at. */
+/** How many bytes from the start of a frame are read. */
 function needed(bytes: Buffer, at: number): number {
   const type = bytes[at + 3]!
   const length = lengthOf(bytes, at)

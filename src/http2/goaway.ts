@@ -1,11 +1,12 @@
-// GOAWAY frames (RFC 9113 section 6.8) of our own: node:http2 sends none for streams that may still come, nor one in the turn in which a connection ends.
+// GOAWAY frames (RFC 9113 section 6.8) of our own: node:http2 sends none that still allows coming streams,
+// and none in the turn in which a connection ends.
 
-/** None is left out yet. */
+/** Allows all streams still. */
 export const ALL_STREAMS = 0x7fff_ffff
 const HEADER_LENGTH = 9
 const GOAWAY = 7
 
-/** The last stream that is served; `why` is for whoever looks into the connection. */
+/** `lastStream` is the last stream that is served; `why` is for readers of a packet capture. */
 export function goawayFrame(lastStream: number, code: number, why: string): Buffer {
   const length = 8 + why.length
   const frame = Buffer.alloc(HEADER_LENGTH + length)

@@ -1,5 +1,5 @@
-// A message as the engine writes it, HTTP/1.1, taken apart again: its head, the data of its body, and its end. It was judged before it was
-// written, so what is malformed here is a bug of ours.
+// A message as the engine writes it, HTTP/1.1, parsed again: its head, the data of its body, and its end. The
+// engine has judged it, so a malformed one is a bug of ours.
 
 import { invariant } from '../core/errors.ts'
 import { bodyOf } from '../http1/body.ts'
@@ -8,12 +8,12 @@ import type { Fields } from '../http1/fields.ts'
 import { HeadCollector, MORE, TOO_BIG } from '../http1/head-collector.ts'
 
 export interface MessageSink extends BodySink {
-  /** The head in latin1, its empty line included. Returns how its body is framed. */
+  /** The head in latin1, its empty line included. Returns the framing of its body. */
   onHead(text: string): Framing
   onEnd(trailers: Fields): void
 }
 
-/** Of a head that was judged against `http.maxHeader` before headers of ours came to it. */
+/** The bound of a head, which was judged against `http.maxHeader` before our headers were added. */
 const MAX_HEAD = 16 * 1024 * 1024
 
 export class MessageReader {
@@ -48,7 +48,7 @@ export class MessageReader {
     return at
   }
 
-  /** A whole head, as text. */
+  /** A complete head, as text. */
   readHead(text: string): void {
     this.#body = bodyOf(this.#sink.onHead(text), false, true)
     this.#endIfComplete(this.#body)

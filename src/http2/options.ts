@@ -11,9 +11,9 @@ import type { PairOptions } from '../pair/pair.ts'
 import type { PingRules } from './session-pings.ts'
 
 export interface Http2Deadlines {
-  /** Milliseconds from the accept in which the preface and the SETTINGS of a client must be there. */
+  /** Milliseconds from the accept to the preface and the SETTINGS of a client. */
   readonly handshakeMs: number
-  /** For a client that does not open its window, as of any write. */
+  /** For a client that does not open its window, as for any write. */
   readonly writeMs: number
   readonly ping: PingRules & { to: 'client' | 'upstream' | 'both' }
 }
@@ -22,11 +22,11 @@ export interface Http2Options {
   /** Of the connection, and of each stream. */
   pair: PairOptions
   deadlines: Live<Http2Deadlines>
-  /** Of one connection, at a time. */
+  /** Streams of one connection at a time. */
   maxStreams: number
-  /** Bytes of the head of a request. */
+  /** Bytes of a request's head. */
   maxHeaderBytes: number
-  /** Milliseconds for which a client may keep its connection without a stream. */
+  /** Milliseconds that a client may keep its connection without a stream. */
   keepAliveMs: number
 }
 
@@ -34,13 +34,13 @@ export interface Http2Context extends ServeContext {
   registry: Registry
   /** Why clients are to leave; null while they may stay. */
   leaving: () => 'drain' | 'reloaded' | null
-  /** The service of streams, with what is theirs of limits. */
+  /** The servers of streams, with the limits of a stream. */
   streams: StreamServers
 }
 
 export interface StreamServers {
   servePlain: (connection: Connection, client: Endpoint, first: FirstRequest) => void
   serveUpgrade: (connection: Connection, client: Endpoint, request: RequestHead, early: Buffer) => void
-  /** As `onClosed` of a context, for one that nobody has served. */
+  /** `onClosed` of the context, for a stream that no server got. */
   onRefused: (connection: Connection) => void
 }

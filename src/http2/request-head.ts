@@ -16,10 +16,10 @@ export interface OutgoingRequest {
   framing: Framing
 }
 
-/** What speaks of one connection; the engine writes no other of its kind. */
+/** Headers of one connection; the engine writes no others of that kind. */
 const ofConnection: ReadonlySet<string> = new Set(['host', 'connection', 'transfer-encoding'])
 
-/** `text` is a head that the engine wrote; `authority` is for a request that names no host. */
+/** `text` is a head that the engine wrote; `authority` is for a request without a host. */
 export function outgoingRequest(text: string, scheme: 'http' | 'https', authority: string): OutgoingRequest {
   const head = parseRequestHead(text)
   invariant(typeof head !== 'string', 'a request head of ours')
@@ -32,7 +32,7 @@ export function outgoingRequest(text: string, scheme: 'http' | 'https', authorit
     ':path': target,
     ...outgoingFields(fields.list),
   }
-  // That we pass trailers on is ours to say; a gRPC service may refuse a request without it.
+  // We pass trailers on, so `te` is ours to send; a gRPC service may refuse a request without it.
   if (isGrpc) headers['te'] = 'trailers'
   return { method, isGrpc, headers, framing: framingOf(fields) }
 }

@@ -1,33 +1,38 @@
-// The window that a service gives a whole connection (RFC 9113 section 5.2). Streams of which it reads nothing can use it up, and all the others wait for
-// them. Node tells this window, and not those of streams; but one that was given to Node less than the service allows each stream from the
-// beginning has some of its own left, so it waits for the connection alone. Further requests go to another session where the window stays shut.
+// The window that a service gives a whole connection (RFC 9113 section 5.2). Streams that the service does
+// not read can use it up, and then all others wait for them. Node reports this window, but not those of
+// streams; a stream that gave Node less than the initial window of a stream still has some of its own, so it
+// waits for the connection alone. While the window stays shut, further requests go to another session.
 //
-// | deadlines.write | a stream whose own window may be shut | one that waits behind such a stream: once none is left, the service owes it a window |
+// | deadlines.write | a stream whose own window may be shut | one that waits for such a stream; once no such stream   |
+// |                 |                                       | is left, the service owes it a window                   |
 
 import type { ClientHttp2Session } from 'node:http2'
 import type { Carrier } from '../endpoint/endpoint.ts'
 
-/** A stream, as far as it sends. */
+/** The sending side of a stream. */
 export interface Sending {
   /** Bytes of its request that wait here. */
   readonly queued: number
-  /** Bytes of its request that were given to Node. */
+  /** Bytes of its request that Node has got. */
   readonly given: number
 }
 
-/** A window that stays shut for so long, with no piece of a request taken, is one that the service does not open. */
+/**
+ * A window that is shut for so long, while no piece of a request is taken, is one that the service does not
+ * open.
+ */
 const STUCK_MS = 1000
 
 export class SendWindow implements Carrier {
   readonly isHeld = false
   readonly #session: Pick<ClientHttp2Session, 'state' | 'remoteSettings'>
   readonly #now: () => number
-  /** Since when streams whose own windows may be shut have shut it, as sweeps see it. */
+  /** Since when streams whose own windows may be shut have shut this window, as sweeps see it. */
   #shutAt: number | null = null
-  /** When it was last seen open, or to be taken from. */
+  /** When a sweep last saw it open, or a piece taken. */
   #openAt: number
   #isTaken = false
-  /** Whatever is sent on it waits for a window that the service does not open. */
+  /** Every further request would wait for a window that the service does not open. */
   isStuck = false
 
   constructor(session: Pick<ClientHttp2Session, 'state' | 'remoteSettings'>, now: () => number) {
@@ -36,7 +41,7 @@ export class SendWindow implements Carrier {
     this.#openAt = now()
   }
 
-  /** A piece of a request is in frames. */
+  /** A piece of a request went into frames. */
   onTaken(): void {
     this.#isTaken = true
   }
@@ -58,7 +63,7 @@ export class SendWindow implements Carrier {
     return given >= (this.#session.remoteSettings.initialWindowSize ?? 0)
   }
 
-  /** What `stream` waits for is another's fault. */
+  /** `stream` waits through another stream's fault. */
   excuses(stream: Sending): boolean {
     return this.#shutAt !== null && !this.#mayBeShut(stream)
   }

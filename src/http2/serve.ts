@@ -5,7 +5,7 @@ import type { Endpoint } from '../endpoint/endpoint.ts'
 import { ClientSession } from './client-session.ts'
 import type { Http2Context, Http2Options } from './options.ts'
 
-/** Takes ownership of `client`; `early` is what was read of it already, its preface included. */
+/** Takes ownership of `client`; `early` are the bytes already read, the preface included. */
 export function serveHttp2(
   connection: Connection,
   client: Endpoint,

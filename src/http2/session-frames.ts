@@ -1,5 +1,6 @@
-// The frames of a client's connection on their way, both ways: looked at before node:http2 sees them, as many in a turn of the event loop as the client
-// can afford, against what it may spend (frame-budgets.ts), and counted by its windows (flow.ts).
+// The frames of a client's connection, both ways: they are scanned before node:http2 sees them, as many in a
+// turn of the event loop as the client can afford, judged by its budgets (frame-budgets.ts), and counted by
+// its windows (flow.ts).
 
 import type { Clock } from '../core/clock.ts'
 import { makeClose } from '../core/close.ts'
@@ -24,9 +25,9 @@ export class SessionFrames {
   readonly #out: FrameScanner
   /** Being looked at. */
   #outgoing = NOTHING
-  /** Where in what goes out the payload of a GOAWAY is: other frames may be behind it. */
+  /** The payload of a GOAWAY in the outgoing bytes; other frames may follow it. */
   #goaway: Span | null = null
-  /** nghttp2 has said by GOAWAY that the client broke a rule. */
+  /** nghttp2 has reported in a GOAWAY that the client broke a rule. */
   hasToldFault = false
 
   readonly #maxStreams: number
@@ -50,10 +51,13 @@ export class SessionFrames {
     this.#out = new FrameScanner(outward, { hasPreface: false })
   }
 
-  /** Frames of the client, each paid for: what it cannot afford in this turn waits for the next. Returns why the connection ends, or null. */
+  /**
+   * Relays paid frames of the client: those that it cannot afford in this turn wait for the next. Returns why
+   * the connection ends, or null.
+   */
   relayIn(half: Half, bytes: Buffer, length: number): Close | null {
     const scanner = this.#in
-    // The last that is read of it waits for no other turn.
+    // An infinite allowance is for the last read, which waits for no other turn.
     const allowed = Math.min(half.affords(1), Number.MAX_SAFE_INTEGER)
     scanner.allowance = allowed
     const stop = scanner.scan(bytes, 0, length)
@@ -64,7 +68,7 @@ export class SessionFrames {
     return scanner.fault
   }
 
-  /** Frames of node:http2, whole ones. */
+  /** Relays frames of node:http2, which come complete. */
   relayOut(half: Half, bytes: Buffer, length: number): Close | null {
     this.#goaway = null
     this.#outgoing = bytes
@@ -75,14 +79,14 @@ export class SessionFrames {
     return this.#out.fault ?? told
   }
 
-  /** A GOAWAY that tells with what rule the client has broken, not one that asks it to leave. */
+  /** The Close of a GOAWAY that names the rule that the client broke, not of one that asks it to leave. */
   #told(bytes: Buffer): Close | null {
     if (this.#goaway === null) return null
     const { from, to } = this.#goaway
     const code = bytes.readUInt32BE(from + 4)
     if (code === NO_ERROR) return null
     this.hasToldFault = true
-    // So Node calls what nghttp2 makes of frames that break a rule.
+    // Node gives this code to frames in which nghttp2 found a broken rule.
     if (code === INTERNAL_ERROR) bytes.writeUInt32BE(PROTOCOL_ERROR, from + 4)
     const words = bytes.toString('latin1', from + 8, to).slice(0, MAX_WORDS)
     return makeClose('protocol_error', 'client', 'relay', words === '' ? codeName(code) : words)

@@ -1,8 +1,10 @@
-// Keep-alive PINGs of a session, by the rules of `websocket.ping`: a side that was silent for the interval is asked; any bytes from it answer;
-// `misses` unanswered in a row, and it is gone. Each side of HTTP/2 has to answer a PING, in its library and not in its application.
+// Keep-alive PINGs of a session, by the rules of `websocket.ping`: a side that was silent for the interval
+// gets a PING; any bytes from it are an answer; after `misses` unanswered in a row it is gone. Each side of
+// HTTP/2 must answer a PING, in its library and not in its application.
 //
-// gRPC services count PINGs that come more often than every five minutes without data as an attack ("too_many_pings", and GOAWAY), and those
-// without a stream altogether. So a service is asked no more often than that, and only while it owes something.
+// gRPC services count PINGs that come more often than every five minutes without data as an attack
+// ("too_many_pings", and GOAWAY), and those without a stream altogether. So a service gets them no more often
+// than that, and only while it owes something.
 
 export interface PingRules {
   /** Milliseconds; Infinity is off. */
@@ -11,9 +13,12 @@ export interface PingRules {
   readonly misses: number
 }
 
-/** The default of gRPC's GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS and of grpc-go's MinTime, and a second. */
+/**
+ * The default of gRPC's GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS and of grpc-go's MinTime, and a
+ * second.
+ */
 export const SERVICE_INTERVAL_MS = 301_000
-/** A service that a stream has just ended of is asked at once, and trusted with no more until it answers. */
+/** A service whose stream has just timed out gets a PING at once, and no new stream until it answers. */
 const DOUBT_MS = 5000
 
 /** By the rules for a WebSocket. */
@@ -43,12 +48,12 @@ export class SessionPings {
     this.#heardAt = now
   }
 
-  /** It was asked because it seemed stuck, and has not answered yet. */
+  /** It got a PING because it seemed stuck, and has not answered yet. */
   get isDoubtful(): boolean {
     return this.#doubtedAt !== null
   }
 
-  /** True if it is to be asked. */
+  /** True if a PING is due. */
   doubt(now: number): boolean {
     if (this.#doubtedAt !== null) return false
     this.#doubtedAt = now
@@ -60,7 +65,7 @@ export class SessionPings {
     this.#hear(now)
   }
 
-  /** ask: a ping is sent now. stuck: nothing more is asked of it. gone: none of it is alive. */
+  /** ask: a PING is due now. stuck: it gets no new streams. gone: the connection is dead. */
   sweep(received: number, isOwing: boolean, now: number): 'ask' | 'gone' | 'stuck' | null {
     if (received !== this.#received) {
       this.#received = received

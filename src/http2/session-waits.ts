@@ -1,10 +1,11 @@
-// The waits of a client's connection, beside those of its socket, which the pair judges, and those of its streams, which the engine judges:
+// The waits of a client's connection, beside those of its socket, which the pair judges, and those of its
+// streams, which the engine judges:
 //
-// | the preface, and SETTINGS   | deadlines.handshake | -: bytes that trickle do not extend it                              |
-// | a stream                    | http.keepAlive      | a connection with one                                               |
-// | its window, with streams    | deadlines.write,    | window-wait.ts; a stream whose own window is shut: only that one     |
-// | that would be taken         | limits.minRate      | ends                                                                |
-// | the answer to a PING        | websocket.ping      | a client that sends anything, or has much to take                    |
+// | the preface, and SETTINGS   | deadlines.handshake | -: bytes that trickle do not extend it               |
+// | a stream                    | http.keepAlive      | a connection with one                                |
+// | its window, with streams    | deadlines.write,    | window-wait.ts; a stream whose own window is shut:   |
+// | that wait for it            | limits.minRate      | only that stream ends                                |
+// | the answer to a PING        | websocket.ping      | a client that sends anything, or has much to take    |
 
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
@@ -42,7 +43,7 @@ export class SessionWaits {
     this.#pings = new SessionPings(() => pingsOf(options), now)
   }
 
-  /** As of the last sweep, when the client last took some of what waits for its window, or nothing did. */
+  /** When the client last took bytes that wait for its window, or none waited, as the last sweep saw it. */
   get lastDrainAt(): number {
     return this.#window.lastDrainAt
   }
@@ -52,7 +53,7 @@ export class SessionWaits {
     return this.#window.check(streams, sink, this.#options.deadlines.current.writeMs, now)
   }
 
-  /** `ask` sends a PING, and calls back when it was answered. */
+  /** `ask` sends a PING, and calls back at its answer. */
   vanished(
     toUpstream: Half,
     isAsked: boolean,

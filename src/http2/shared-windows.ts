@@ -1,13 +1,18 @@
-// The windows that streams of one connection give their peer (RFC 9113 section 6.9.2). Node opens the window of the connection again as bytes come, whoever
-// reads them, so that each stream that nobody reads holds a whole window here: a hundred on each of twenty connections are 128 MiB. Where
-// many are held back at once, all get a small window, told in SETTINGS; what is on its way until then the window of the connection bounds.
+// The windows that streams of one connection give their peer (RFC 9113 section 6.9.2). Node opens the window
+// of the connection again as bytes come, read or not, so that each unread stream holds a whole window here: a
+// hundred on each of twenty connections are 128 MiB. Where many are held back at once, all get a small
+// window, announced in SETTINGS; until the peer applies it, the window of the connection bounds the bytes on
+// their way.
 
 import type { Http2Session } from 'node:http2'
 
 const LARGE = 65_535
 /** As large as a frame that every peer takes (section 4.2). */
 const SMALL = 16_384
-/** So many that nobody reads may hold a large window each, 1 MiB together; and with so few they are large again. */
+/**
+ * So many unread streams may hold a large window each, 1 MiB together; and with so few the windows are large
+ * again.
+ */
 const MANY = 16
 const FEW = 4
 
@@ -21,13 +26,13 @@ export class SharedWindows {
     this.#session = session
   }
 
-  /** Nobody reads `stream` for now. */
+  /** `stream` is not read for now. */
   onStalled(stream: object): void {
     this.#stalled.add(stream)
     if (this.#stalled.size > MANY) this.#set(SMALL)
   }
 
-  /** It is read again, or has ended. */
+  /** The stream is read again, or has ended. */
   onRead(stream: object): void {
     this.#stalled.delete(stream)
   }
@@ -37,7 +42,7 @@ export class SharedWindows {
     else if (this.#stalled.size <= FEW) this.#set(LARGE)
   }
 
-  /** One at a time: a peer that acknowledges nothing is told nothing more. */
+  /** One change at a time: a peer that acknowledges nothing gets no further one. */
   #set(bytes: number): void {
     if (bytes === this.#bytes || this.#isTelling || this.#session.destroyed) return
     this.#bytes = bytes

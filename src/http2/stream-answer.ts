@@ -1,5 +1,5 @@
-// The answer that a stream brings, as HTTP/1.1: its head, its body in a framing of ours, its end. What is cut is never passed off as whole: the
-// end is written only where END_STREAM came.
+// The answer of a stream, as HTTP/1.1: its head, its body in a framing of ours, its end. A cut answer never
+// looks complete: the end is written only after END_STREAM.
 //
 //     HEADERS 1xx --> interim      HEADERS --> head      DATA --> body      HEADERS (trailers), END_STREAM --> its end
 
@@ -13,7 +13,7 @@ import { watchEnd } from './watch-end.ts'
 
 export interface AnswerTaker {
   readonly isPaused: boolean
-  /** `bytes` are valid until it returns. */
+  /** `bytes` are valid until the call returns. */
   onAnswerBytes(bytes: Buffer): void
   /** The service has begun to answer. */
   onAnswerBegun(): void
@@ -29,9 +29,9 @@ export class StreamAnswer {
   #body: AnswerText['body'] | null = null
   #trailers: RawFields = NONE
   #hasEnd = false
-  /** END_STREAM came, and all of it was handed on. */
+  /** END_STREAM came, and the whole answer was passed on. */
   isComplete = false
-  /** Of a body whose length was told. */
+  /** The remaining bytes of a body with a declared length. */
   #left = 0
 
   constructor(stream: ClientHttp2Stream, method: string, taker: AnswerTaker) {
@@ -44,17 +44,20 @@ export class StreamAnswer {
     stream.on('trailers', (_headers, _flags, fields) => (this.#trailers = fields))
   }
 
-  /** Its head is there, and with it Node may be asked for more. */
+  /** The head came; from now on Node may be asked to read. */
   get hasHead(): boolean {
     return this.#body !== null
   }
 
-  /** Nothing of it is missing, but perhaps END_STREAM. */
+  /** The answer is complete, except perhaps for END_STREAM. */
   get isWhole(): boolean {
     return this.isComplete || this.#body === 'none' || (this.#body === 'length' && this.#left === 0)
   }
 
-  /** The stream is closed: what Node still has of it goes on at once, paused or not, and no event follows. */
+  /**
+   * The stream is closed: the bytes that Node still has of it go on at once, paused or not, and no event
+   * follows.
+   */
   salvage(): void {
     for (let chunk = this.#rest(); chunk !== null; chunk = this.#rest()) this.#onData(chunk)
     this.#onEnd()

@@ -1,11 +1,12 @@
-// The body of a request on its way into a stream, a frame at a time: what waits for the window of the stream, or for its connection, is counted
-// here, and falls as it is taken. The first of it is remembered until the service answers: a request that it did not look at is sent again.
+// The body of a request on its way into a stream, a frame at a time: bytes that wait for the window of the
+// stream, or for its connection, are counted here until they are taken. The first bytes are kept until the
+// service answers: a request that the service did not look at is sent again.
 //
 //     data --> [ waiting ] --a piece--> Node --window, connection--> taken: onTaken, the next piece
 //          \-> [ remembered ]  up to 16 KiB; then the request cannot be repeated any more
 //
-// Node takes one write at a time and tells when all of it went out, so a piece is as fine as progress is seen. A peer opens its window by tens of
-// kilobytes, so smaller ones would show no more.
+// Node takes one write at a time and calls back when all of it went out, so a piece is as fine as progress is
+// seen. A peer opens its window by tens of kilobytes, so smaller ones would show no more.
 
 import type { ClientHttp2Stream } from 'node:http2'
 import { KeptBytes } from '../endpoint/kept-bytes.ts'
@@ -20,7 +21,7 @@ export class StreamBody {
   #stream: ClientHttp2Stream | null = null
   readonly #waiting = new KeptBytes()
   #inFlight = 0
-  /** Bytes that `stream` was given. */
+  /** Bytes that `stream` has got. */
   given = 0
   #remembered: KeptBytes | null = new KeptBytes()
   #isComplete = false
@@ -34,17 +35,17 @@ export class StreamBody {
     return this.#inFlight + this.#waiting.length
   }
 
-  /** All of it so far can be sent once more. */
+  /** The whole body so far can be sent again. */
   get isRepeatable(): boolean {
     return this.#remembered !== null
   }
 
-  /** It will not be sent once more: the service has begun to answer. */
+  /** The body is not sent again: the service has begun to answer. */
   forget(): void {
     this.#remembered = null
   }
 
-  /** `stream` takes it, from its beginning. */
+  /** `stream` takes the body, from its beginning. */
   attach(stream: ClientHttp2Stream): void {
     this.#stream = stream
     stream.on('wantTrailers', () => stream.sendTrailers(outgoingFields(this.#trailers.list)))

@@ -7,13 +7,16 @@ import type { SharedWindows } from './shared-windows.ts'
 /** The connection of a stream. */
 export interface StreamHome extends Carrier {
   readonly flow: ClientFlow
-  /** Told which of its streams are read. */
+  /** Learns which of its streams are read. */
   readonly windows: SharedWindows
-  /** Of what was sent, as `flow.sent` counts, so much has been taken off the socket, as fine as the system tells. */
+  /**
+   * Whether so many of the sent bytes, as `flow.sent` counts, have left the socket, as finely as the system
+   * reports it.
+   */
   hasTaken(bytes: number): boolean
   readonly socket: Pick<Endpoint, 'measure' | 'measurements'>
-  /** Its streams end with it, and why is to come: it closes each. */
+  /** The streams end with the connection, whose reason is to come: it closes each. */
   readonly isFalling: boolean
-  /** In another turn. */
+  /** Runs in another turn. */
   later(run: () => void): void
 }

@@ -1,10 +1,10 @@
 // One HTTP/2 connection to a service, and the streams on it.
 //
-//     greeting --SETTINGS of the service--> open --GOAWAY, no more wanted--> leaving --last stream--> gone
-//        +-------- closed, no HTTP/2 ----------------------------------------------------------------> gone
+//     greeting --SETTINGS of the service--> open --GOAWAY, or retired--> leaving --last stream--> gone
+//        +-------- closed, no HTTP/2 ----------------------------------------------------------> gone
 //
-// It takes as many streams as the service allows. Node reads and writes its socket; of what it brings, the window of each stream bounds what waits
-// here for a client that does not read.
+// It takes as many streams as the service allows. Node reads and writes its socket; the window of each stream
+// bounds the bytes that wait here for a client that does not read.
 
 import type net from 'node:net'
 import type Http2 from 'node:http2'
@@ -37,24 +37,42 @@ export interface SessionOwner {
   onGone(session: UpstreamSession): void
 }
 
-/** The most streams on one, whatever the service allows: they share one connection, and one packet that is lost stops all. */
+/**
+ * The most streams on one session, whatever the service allows: they share one connection, and one lost
+ * packet stops all.
+ */
 const MAX_STREAMS = 1000
 /**
- * A session on which so many streams were cancelled is left for another: services end one that has too many, with all that is on it (Node and nghttp2 1000, and
- * 33 a second on; Envoy half of 500 streams), and the clients that do not cancel would be cut with those that do.
+ * A session with so many cancelled streams is left for another: a service ends one that has too many, with
+ * all its streams (Node and nghttp2 1000, and 33 a second on; Envoy half of 500 streams), and clients that do
+ * not cancel would be cut with those that do.
  */
 const MOST_RESETS = 200
-/** Half of the numbers that streams can have (RFC 9113 section 5.1.1): with none left a session would fail each request. */
+/**
+ * Half of the ids that streams can have (RFC 9113 section 5.1.1): with none left a session would fail each
+ * request.
+ */
 const MOST_IDS = 2 ** 30
-/** Of all streams of one together, in a round trip; each has a window of its own besides. */
+/** The window of all streams of one session together, in a round trip; each has its own besides. */
 const WINDOW = 1024 * 1024
-/** Megabytes that Node may hold for one: its streams bound what waits, so this is only never to be reached. */
+/**
+ * Megabytes that Node may hold for one session. Its streams bound the bytes that wait, so this is never to be
+ * reached.
+ */
 const MAX_MEMORY = 256
-/** Bytes of a head, either way: `http.maxHeader` judges, and this is what it may be at the most, and what Node counts besides. */
+/**
+ * Bytes of a head, either way: the upper bound of `http.maxHeader`, which judges, and what Node counts
+ * besides.
+ */
 const MAX_HEAD = 2 * 1024 * 1024
-/** Header lines of an answer: of more than the engine takes it says so, of more than these Node only says no. */
+/**
+ * Header lines of an answer: the engine names its limit when it refuses more; Node, beyond these, only
+ * refuses.
+ */
 const MAX_FIELDS = 1000
-/** An answer that is whole but for END_STREAM may wait so long for that, and a session that has ended for the FIN of its service. */
+/**
+ * How long a complete answer may wait for its END_STREAM, and an ended session for the FIN of its service.
+ */
 const END_MS = 1000
 
 export class UpstreamSession {
@@ -72,13 +90,13 @@ export class UpstreamSession {
   #problem: NodeJS.ErrnoException | null = null
   #lastTaken = Number.POSITIVE_INFINITY
   #hasKeepAlive = false
-  /** When it was seen that Node is done with it, and the service has not closed its side. */
+  /** When a sweep saw that Node is done with the session while the service has not closed its side. */
   #endedAt: number | null = null
   readonly #now: () => number
   /** Milliseconds of the Clock; since then it has had no stream. */
   idleSince: number
 
-  /** `authority` is `host:port` with a scheme, for requests that name none. */
+  /** `authority` is `host:port` with a scheme, for requests without a host. */
   constructor(
     socket: net.Socket,
     authority: string,
@@ -99,7 +117,7 @@ export class UpstreamSession {
 
   #watch(session: ClientHttp2Session): void {
     session.setLocalWindowSize(WINDOW)
-    // Node tells it also of a service that does not.
+    // Node emits it for a service that sends no limit, too.
     session.on('remoteSettings', ({ maxConcurrentStreams }) => this.#onSettings(maxConcurrentStreams))
     session.on('goaway', (code, lastStreamId) => this.#onGoaway(code, lastStreamId))
     session.on('error', (error: NodeJS.ErrnoException) => (this.#problem ??= error))
@@ -114,7 +132,7 @@ export class UpstreamSession {
     return this.#streams.size
   }
 
-  /** It seemed stuck, and has not answered since, or takes nothing. */
+  /** The service seemed stuck and has not answered since, or its window stays shut. */
   get isDoubtful(): boolean {
     return this.#pings.isDoubtful || this.sendWindow.isStuck
   }
@@ -125,7 +143,7 @@ export class UpstreamSession {
     return isOver || this.isDoubtful ? 0 : Math.max(0, this.#max - this.#streams.size)
   }
 
-  /** Why it ended, in the words of the log. */
+  /** Why the session ended, in the words of the log. */
   get problem(): string {
     return this.#problem === null ? 'closed' : wordsOf(this.#problem)
   }
@@ -146,13 +164,13 @@ export class UpstreamSession {
     options: { endStream: boolean; waitForTrailers: boolean },
   ): ClientHttp2Stream {
     const stream = this.#session.request(headers, options)
-    // Each is told of by its end.
+    // A stream's `close` event reports its error.
     stream.on('error', () => {})
     stream.on('close', () => this.#ending.delete(stream))
     return stream
   }
 
-  /** Nothing more is wanted of a stream that is done; what the service still sends on it is not looked at. */
+  /** Expects nothing more of a stream that is done, and ignores what the service still sends on it. */
   letEnd(stream: ClientHttp2Stream): void {
     this.#ending.set(stream, this.#now())
     stream.resume()
@@ -164,26 +182,26 @@ export class UpstreamSession {
     if (++this.#resets >= MOST_RESETS) this.retire()
   }
 
-  /** The service said that it will not look at it. */
+  /** The GOAWAY of the service left the stream out. */
   hasLeftOut({ id }: ClientHttp2Stream): boolean {
     return id! > this.#lastTaken
   }
 
-  /** The end of a stream that was not wanted. */
+  /** Why a stream closed unexpectedly. */
   whyClosed({ rstCode }: ClientHttp2Stream): NodeJS.ErrnoException {
     if (this.#problem !== null) return this.#problem
     if (this.isGone) return failure('ECONNRESET', 'closed without FIN')
     return failure('RST_STREAM', codeName(rstCode))
   }
 
-  /** TCP probes the service. */
+  /** Turns on TCP keep-alive towards the service. */
   keepAlive(ms: number): void {
     if (this.#hasKeepAlive) return
     this.#hasKeepAlive = true
     rawOf(this.#socket).setKeepAlive(true, ms)
   }
 
-  /** How a conversation on one of its streams ended: the service may be stuck as a whole. */
+  /** Learns how a conversation on one of its streams ended: the whole service may be stuck. */
   hearOf({ reason, side }: Close): void {
     if (side !== 'upstream' || (reason !== 'write_timeout' && reason !== 'response_timeout')) return
     if (this.#state === 'open' && this.#pings.doubt(this.#now())) this.#ping()
@@ -204,7 +222,10 @@ export class UpstreamSession {
       )
   }
 
-  /** One whose window stays shut takes no further requests; with no stream left, nobody waits for it to open. */
+  /**
+   * A session whose window stays shut takes no further requests; without a stream nothing waits for the
+   * window, so the session is retired.
+   */
   #sweepWindow(now: number): void {
     const wasStuck = this.sendWindow.isStuck
     this.sendWindow.sweep(this.#streams, now)
@@ -213,7 +234,7 @@ export class UpstreamSession {
     } else if (this.#streams.size === 0) this.retire()
   }
 
-  /** Node has sent FIN, and would wait for that of a stuck service as long as it takes. */
+  /** Node has sent FIN, and would wait for the FIN of a stuck service as long as it takes. */
   #dropSocket(now: number): void {
     this.#endedAt ??= now
     if (now - this.#endedAt >= END_MS) this.#socket.destroy()
@@ -227,7 +248,7 @@ export class UpstreamSession {
       })
   }
 
-  /** No more streams; it goes with its last one. */
+  /** Takes no more streams; ends with its last one. */
   retire(): void {
     if (this.#state === 'greeting') return this.destroy()
     if (this.#state !== 'open') return
@@ -278,7 +299,7 @@ const OPTIONS: Http2.ClientSessionOptions & { strictSingleValueFields: boolean }
   maxSessionMemory: MAX_MEMORY,
   maxHeaderListPairs: MAX_FIELDS,
   maxSendHeaderBlockLength: MAX_HEAD,
-  // The engine has judged them: what it passes, passes.
+  // The engine has judged the values: Node must let them pass.
   strictSingleValueFields: false,
   settings: { enablePush: false, maxHeaderListSize: MAX_HEAD },
 }

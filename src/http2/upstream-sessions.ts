@@ -1,9 +1,11 @@
-// The kept sessions at one address of a service that speaks HTTP/2: few, each with as many streams as the service allows.
+// The kept sessions at one address of a service that speaks HTTP/2: few, each with as many streams as the
+// service allows.
 //
 //     seek --> a session with room --> onSession
-//          \-> waits <-- dial, greeting --> served in order of coming      one dial at a time; the next where some still wait
+//          \-> waits <-- dial, greeting --> served in order      one dial at a time; the next if some still wait
 //
-// A session that has had no stream for `upstream.keepAlive` goes. One that leaves (GOAWAY, an address that is given up) keeps its streams.
+// A session without a stream for `upstream.keepAlive` is closed. A leaving one (GOAWAY, an abandoned address)
+// keeps its streams.
 
 import type { Clock, Sweep, Swept } from '../core/clock.ts'
 import { makeClose } from '../core/close.ts'
@@ -39,9 +41,9 @@ export class UpstreamSessions implements Streams, SessionOwner, Swept {
   readonly #context: SessionsContext
   readonly #authority: string
   readonly #scheme: 'http' | 'https'
-  /** The first with room is used first: those beyond the need grow old. */
+  /** The first one with room is used first, so that those beyond the need grow old. */
   readonly #sessions: UpstreamSession[] = []
-  /** Those that take no more streams. */
+  /** Sessions that take no more streams. */
   readonly #leaving = new Set<UpstreamSession>()
   readonly #waiting = new Set<Waiting>()
   #dial: Dial | null = null
@@ -153,7 +155,7 @@ export class UpstreamSessions implements Streams, SessionOwner, Swept {
     if (index >= 0) this.#sessions.splice(index, 1)
   }
 
-  /** Those that wait, as many as there is room for. */
+  /** Serves waiting seekers, as many as there is room for. */
   #serve(session: UpstreamSession, isFresh = false): void {
     const now = this.#context.clock.now()
     for (const waiting of this.#waiting) {
@@ -166,7 +168,7 @@ export class UpstreamSessions implements Streams, SessionOwner, Swept {
   #dialMore(): void {
     const [first] = this.#waiting
     if (first === undefined || this.#dial !== null || this.#greeting !== null) return
-    // A service that allows none just now would allow none on another.
+    // A service that allows no stream just now would allow none on another session.
     if (this.#sessions.some(({ streams, isDoubtful }) => streams === 0 && !isDoubtful)) return
     this.#dialOne(first.expiresAt - this.#context.clock.now())
   }

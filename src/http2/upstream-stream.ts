@@ -1,13 +1,14 @@
-// A stream of a kept session as the upstream endpoint of one request: the engine writes HTTP/1.1 here and reads HTTP/1.1, the service gets and
-// gives HTTP/2.
+// A stream of a kept session as the upstream endpoint of one request: the engine writes and reads HTTP/1.1
+// here, the service HTTP/2.
 //
 //     engine --write--> MessageReader --head--> request on a session       --> service
 //                                     --data--> StreamBody                 -->
 //            <-onBytes- StreamAnswer  <--------------------------------------
 //
-// A service that refuses the stream unseen (REFUSED_STREAM, a GOAWAY that leaves it out) is asked again on another session, as long as all of the
-// request is still here. Whatever else ends a stream before its answer is whole is the end of the endpoint. It carries one request: however
-// the engine parts from it, what is not whole is cancelled.
+// When a service refuses the stream unseen (REFUSED_STREAM, a GOAWAY that leaves it out), the request goes to
+// another session, as long as all of it is still here. Any other end of a stream before its answer is
+// complete ends the endpoint. The endpoint carries one request: however the engine leaves it, an incomplete
+// stream is cancelled.
 
 import type { ClientHttp2Stream } from 'node:http2'
 import type { Connection } from '../core/connection.ts'
@@ -30,21 +31,21 @@ import type { AnswerTaker } from './stream-answer.ts'
 import { StreamBody } from './stream-body.ts'
 import type { SessionTaker, UpstreamSession } from './upstream-session.ts'
 
-/** Where a stream comes from, and where it finds another session. */
+/** The source of a stream, which also finds another session. */
 export interface StreamHome {
   readonly scheme: 'http' | 'https'
   readonly authority: string
   seek(taker: SessionTaker): AwaitedStream | null
-  /** In another turn: an endpoint never calls from within its own methods. */
+  /** Runs in another turn: an endpoint never calls its owner from within its own methods. */
   later(run: () => void): void
 }
 
-/** A request is sent so many times at the most. */
+/** How often one request is sent at most. */
 const MAX_TRIES = 3
 
 export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, SessionTaker, Sending {
   readonly side = 'upstream'
-  /** What a stream holds in its service nobody tells. */
+  /** Nothing reports the bytes that a service holds of a stream. */
   readonly measurements = Number.POSITIVE_INFINITY
   owner: EndpointOwner = nobody
   readonly #home: StreamHome
@@ -58,9 +59,9 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
   #awaited: AwaitedStream | null = null
   #tries = 0
   isPaused = false
-  /** Of the answer, what came while nobody read. */
+  /** Bytes of the answer that came while the endpoint was paused. */
   #held: Buffer[] = []
-  /** Why it has ended, where that comes behind what is held. */
+  /** Why the stream ended, to be reported after the held bytes. */
   #failure: NodeJS.ErrnoException | null = null
   #isClosed = false
 
@@ -74,12 +75,12 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
     return this.#body.queued
   }
 
-  /** What waits for the others of its session is not for its service to take. */
+  /** Bytes that wait for other streams of the session are not the service's to take. */
   get unacked(): number {
     return this.carrier.excuses(this) ? 0 : this.queued
   }
 
-  /** Of its request, what was given to Node. */
+  /** Bytes of the request that Node has got. */
   get given(): number {
     return this.#body.given
   }
@@ -88,7 +89,7 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
     return this.#session.sendWindow
   }
 
-  /** Of the answer, what came and is not handed on yet. */
+  /** Bytes of the answer that came and are not passed on yet. */
   get unread(): number {
     return (this.#stream?.readableLength ?? 0) + this.#held.reduce((sum, { length }) => sum + length, 0)
   }
@@ -124,7 +125,7 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
     this.#tries++
     const stream = this.#session.request(headers, {
       endStream: framing.kind === 'none',
-      // Of calls no trailers come, and a frame of its own for their end is spared.
+      // Calls have no trailers, so the extra frame for their end is saved.
       waitForTrailers: framing.kind === 'chunked' && !isGrpc,
     })
     this.#stream = stream
@@ -150,7 +151,7 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
 
   pause(): void {
     this.isPaused = true
-    // What is kept of a stream that is gone holds nothing of its session.
+    // Bytes kept of a closed stream use no window of its session.
     if (this.#stream?.closed !== true) this.#session.windows.onStalled(this)
     this.#stream?.pause()
   }
@@ -171,7 +172,7 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
   }
 
   #read(): void {
-    // Before its head there is nothing to read, and reading would lose what comes with it.
+    // Before the head there is nothing to read, and reading would lose the bytes that come with it.
     if (this.#answer?.hasHead === true) this.#stream!.resume()
   }
 
@@ -184,7 +185,7 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
     else this.#fail(this.#session.whyClosed(stream))
   }
 
-  /** The service has not looked at it. */
+  /** The service has not looked at the request. */
   #isWorthRetrying(stream: ClientHttp2Stream): boolean {
     return (
       this.#body.isRepeatable &&
@@ -244,7 +245,7 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
     this.#home.later(() => this.owner.onClosed(this, null))
   }
 
-  /** A reset of what is done all the same would look like an attack to a service that counts them. */
+  /** A reset of a stream that is done anyway would look like an attack to a service that counts resets. */
   #part(stream: ClientHttp2Stream, end: Close | null): void {
     if (this.#answer!.isWhole && stream.writableEnded && this.queued === 0) this.#session.letEnd(stream)
     else this.#session.reset(stream, serviceCode(end))

@@ -1,9 +1,11 @@
-// The wait for the window of a client's connection: streams would be taken, and what carries them is not.
+// The wait for the window of a client's connection: the streams' own windows are open, and the connection's
+// is shut.
 //
-// | deadlines.write | no DATA goes out, and none is taken off the socket    | a link so slow that the window takes long to be opened |
-// | limits.minRate  | hardly any is, of all streams together                | a stream that gets little because others get much      |
+// | deadlines.write | no DATA goes out, and none leaves the socket | a link so slow that the window opens late         |
+// | limits.minRate  | hardly any does, of all streams together     | a stream that gets little because others get much |
 //
-// A window that is shut says nothing while what it let out is still on its way: the kernel is asked how much of that is.
+// A shut window proves nothing while the bytes that it let out are still on their way: the kernel is asked
+// how many of them are.
 
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
@@ -13,7 +15,7 @@ import { DrainRate, tooSlow } from '../limits/min-rate.ts'
 import { CloseLook } from '../pair/progress.ts'
 import type { ClientFlow } from './flow.ts'
 
-/** As far as its windows are concerned. */
+/** A stream, for the wait of its connection. */
 export interface WaitingStream {
   readonly isWaitingForConnection: boolean
 }
@@ -23,10 +25,10 @@ export class WindowWait {
   readonly #limits: PairLimits | undefined
   readonly #look = new CloseLook()
   readonly #pace = new DrainRate()
-  /** DATA that was taken, as of the last sweep. */
+  /** DATA that the client had taken at the last sweep. */
   #taken = 0
   #hasReported = false
-  /** When some was last taken, or nothing waited. */
+  /** When the client last took DATA, or none waited. */
   lastDrainAt: number
 
   constructor(flow: ClientFlow, limits: PairLimits | undefined, now: number) {
@@ -38,7 +40,7 @@ export class WindowWait {
   check(streams: Iterable<WaitingStream>, sink: Endpoint, writeMs: number, now: number): Close | null {
     const { isShut, sent, dataAt } = this.#flow
     const isWaiting = isShut && [...streams].some((one) => one.isWaitingForConnection)
-    // Frames behind the last DATA, of which a client may ask for many (PING), are no progress.
+    // Frames after the last DATA, of which a client may ask for many (PING), are no progress.
     const taken = Math.min(dataAt, sent - sink.unacked)
     if (!isWaiting || taken > this.#taken) this.lastDrainAt = now
     this.#taken = taken
@@ -52,7 +54,7 @@ export class WindowWait {
     if (minRate === null) return null
     const taking = {
       queued: isWaiting ? 1 : 0,
-      // Never 0, which would say that it waits for something else.
+      // Never 0, which would mean that it waits for something else.
       unacked: this.#flow.dataAt - this.#taken + 1,
       measurements: sink.measurements,
       measure: () => sink.measure(),

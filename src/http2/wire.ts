@@ -1,10 +1,12 @@
-// The inner end of the connection of a client: to the pair of that connection it is an upstream, to node:http2 it is the socket.
+// The inner end of a client's connection: an upstream to the pair of that connection, the socket to
+// node:http2.
 //
 //     client's socket --pair: turns, meters, deadlines, the frame scanner--> Wire --push--> node:http2 --> streams
 //                     <--------------------------------------------------------   <-write--
 //
-// So the connection has all that a pair has, and node:http2 never sees a socket. What Node writes goes on at once, in whole frames, and it is told
-// that it may write again once the client's endpoint has room: between two of its writes a frame of ours may stand.
+// So the connection has all that a pair has, and node:http2 never sees a socket. Node's writes go on at once,
+// in whole frames, and Node may write again once the client's endpoint has room: a frame of ours may go
+// between two of its writes.
 
 import { Duplex } from 'node:stream'
 import { freeBuffer } from '../core/free-buffer.ts'
@@ -26,7 +28,7 @@ export class Wire implements Endpoint {
   #isPaused = true
   #isDone = false
   #isClosed = false
-  /** What Node has written while nobody may write, at the beginning; afterwards it waits with the next. */
+  /** Bytes that Node wrote at the beginning, when no write was possible yet; later ones wait in Node. */
   #waiting: Buffer | null = null
   #written: Callback | null = null
 
@@ -71,7 +73,7 @@ export class Wire implements Endpoint {
 
   write(bytes: Buffer, start: number, end: number): void {
     if (this.#isDone) return
-    // Node copies what it is given, and is given it here and now.
+    // Node copies the bytes, if it takes them here and now.
     const isNow = this.duplex.readableFlowing === true && this.duplex.readableLength === 0
     this.duplex.push(isNow ? bytes.subarray(start, end) : Buffer.from(bytes.subarray(start, end)))
   }
@@ -104,7 +106,7 @@ export class Wire implements Endpoint {
     this.close()
   }
 
-  /** Node may be in the middle of a write or a read, and does not expect its socket to go there. */
+  /** Node may be in the middle of a write or a read, and does not expect its socket to be destroyed there. */
   close(): void {
     if (this.#isDone) return
     this.#isDone = true
@@ -121,7 +123,7 @@ export class Wire implements Endpoint {
   }
 }
 
-/** Writes of Node are joined here: what they are given to copies them before it returns. */
+/** Node's writes are joined here: their target copies them before it returns. */
 let scratch: Buffer = Buffer.allocUnsafeSlow(65_536)
 
 function joined(pieces: readonly Buffer[]): Buffer {

@@ -1,10 +1,12 @@
-// The bytes that a stream is given to send: how they wait, and their memory afterwards.
+// The bytes for a stream to send: how they wait, and when their memory is freed.
 
 import type { Http2Stream } from 'node:http2'
 import { freeBuffer } from '../core/free-buffer.ts'
 import type { KeptBytes } from '../endpoint/kept-bytes.ts'
 
-/** The most that a stream is given at a time: as large as a frame that every peer takes (RFC 9113 section 4.2). */
+/**
+ * The most that a stream gets at a time: as large as a frame that every peer takes (RFC 9113 section 4.2).
+ */
 export const PIECE = 16_384
 
 /** `bytes[start..end)` wait in `waiting` until their stream takes them. */
@@ -13,9 +15,9 @@ export function keepInPieces(waiting: KeptBytes, bytes: Buffer, start: number, e
 }
 
 /**
- * Writes `pieces`, of which there is at least one, in one turn. They are the stream's from here on; `onWritten` follows once all are in frames, or cannot be.
- * A stream that is destroyed calls back at once, and without an error where it has ended well: nghttp2 has its last frames then, and reads them from these
- * pieces a moment later.
+ * Writes `pieces`, at least one, in one turn. The stream owns them from here on; `onWritten` follows once all
+ * are in frames, or cannot be. A destroyed stream calls back at once, and without an error where it ended
+ * well: nghttp2 has its last frames then, and reads them from these pieces a moment later.
  */
 export function writePieces(stream: Http2Stream, pieces: readonly Buffer[], onWritten: () => void): void {
   const last = pieces.length - 1
