@@ -1,5 +1,6 @@
-// Whether Redis is there. What fails, or does not answer in time, opens the circuit: nothing is sent then but one probe at a time, after a
-// pause that doubles, each with its own connection and what the files of the credentials hold by then.
+// The circuit: whether Redis answers. A failure, or an answer that is late, opens it: then only one probe at
+// a time is sent, after a pause that doubles, each with its own connection and the current contents of the
+// credential files.
 //
 //     away --probe--> up --a failure, a timeout--> away
 
@@ -7,7 +8,7 @@ import type { Clock } from '../core/clock.ts'
 import type { Answer, Command, Connect, Store } from './store.ts'
 
 export interface CircuitOptions {
-  /** Milliseconds for an answer; connecting gets as much as CONNECT_FACTOR of them. */
+  /** Milliseconds for an answer; connecting may take CONNECT_FACTOR times as long. */
   timeoutMs: number
   /** The command that a probe sends. */
   probe: () => Command
@@ -18,7 +19,7 @@ export interface CircuitContext {
   random: () => number
   connect: Connect
   onUp: (answer: Answer) => void
-  /** Once for each time that it opens, and for a start that fails. */
+  /** Called once each time the circuit opens, and for a start that fails. */
   onDown: (problem: string) => void
   onRequests: (count: number, result: RequestResult, ms: number) => void
 }
@@ -117,7 +118,10 @@ export class Circuit {
     }
   }
 
-  /** An answer that lies in the socket because our own process stood still has come in time: the socket is read once more first. */
+  /**
+   * An answer that lies in the socket because our own process stood still has come in time: the timeout waits
+   * until the socket has been read once more.
+   */
   #within<T>(ms: number, promise: Promise<T>): Promise<T> {
     const { clock } = this.#context
     return new Promise<T>((resolve, reject) => {

@@ -1,10 +1,12 @@
-// The limits of a whole fleet as one gate keeps them: leases from Redis, from which it limits at once. Nothing on the path waits for an
-// answer: what a lease has to ask is collected, and sent in one batch at a time, so nothing queues without a bound either.
+// The limits of a whole fleet as one gate keeps them: leases from Redis, from which it limits at once.
+// Nothing on the path waits for Redis: requests of leases are collected and sent one batch at a time, so no
+// queue grows without a bound either.
 //
-// Each gate tells that it lives, and learns how many do. A gate that Redis has forgotten (it was restarted empty) tells all it has again.
+// Each gate reports that it is alive, and learns how many are. A gate that Redis has forgotten (it was
+// restarted empty) reports everything again.
 //
-// Names are hashed with a secret that lies in Redis under the prefix, so that no address is read in passing (MONITOR, the slow log, a
-// browser of keys). Whoever owns that Redis can work it out.
+// Names are hashed with a secret that Redis keeps under the prefix, so that no address shows by chance
+// (MONITOR, the slow log, a browser of keys). An owner of that Redis can work the names out.
 
 import type { BucketRate, Cells, Count, Tokens } from '../core/cells.ts'
 import type { Clock } from '../core/clock.ts'
@@ -20,7 +22,7 @@ import type { Answer, Command, Connect } from './store.ts'
 export interface FleetOptions {
   prefix: string
   timeoutMs: number
-  /** What is done while Redis is away. */
+  /** What limits do while Redis is away. */
   onUnavailable: 'local' | 'open' | 'closed'
   /** Names are not hashed. */
   plainKeys: boolean
@@ -36,20 +38,20 @@ export interface FleetContext {
 export interface FleetObserver {
   onUp(gates: number): void
   onDown(problem: string): void
-  /** How many there are, which may be what it was. */
+  /** The number of gates, perhaps unchanged. */
   onGates(gates: number): void
   onRequests(count: number, result: RequestResult, ms: number): void
   onDrawn(ms: number): void
 }
 
 const BEAT_MS = 3000
-/** A gate that has said nothing for so long is not counted. */
+/** A gate without a beat for so long is not counted. */
 const GATE_TTL_MS = 10_000
 const TEND_MS = 1000
-/** Leases that gather while a batch is under way; a batch is answered within one turn of Redis. */
+/** How long leases gather while a batch is under way; Redis answers a batch within one turn. */
 const GATHER_MS = 5
 const MAX_BATCH = 512
-/** Some 20 MB. Beyond it those that have been there the longest, and have no connection, are forgotten. */
+/** Some 20 MB. Beyond it the oldest leases without a connection are forgotten. */
 const MAX_LEASES = 65_536
 
 interface Entry {
@@ -69,13 +71,13 @@ export class Fleet implements Cells, FleetState {
   readonly #entries = new Map<string, Entry>()
   readonly #entryOf = new WeakMap<Lease, Entry>()
   #asking = new Set<Lease>()
-  /** A batch goes out, or is under way; or gathers. */
+  /** Whether a batch goes out or is under way; gathers; or neither. */
   #sending: 'now' | 'soon' | 'no' = 'no'
   #cancelGathering: () => void = () => {}
   #beatAt = 0
   #secret: string | null = null
   #stopTending: () => void = () => {}
-  /** It has gone out of use; connections that are open still limit by it. */
+  /** The fleet is out of use; open connections still limit by it. */
   #isOver = false
 
   constructor(options: FleetOptions, context: FleetContext) {
@@ -87,7 +89,7 @@ export class Fleet implements Cells, FleetState {
 
   #makeCircuit(connect: Connect): Circuit {
     const { clock, random, observer } = this.#context
-    // One that another has taken the place of has no say any more.
+    // Events of a circuit that another has replaced are ignored.
     const isInUse = (): boolean => this.#circuit === circuit && !this.#isOver
     const circuit: Circuit = new Circuit(
       { timeoutMs: this.#options.timeoutMs, probe: () => this.#beat(GATE_TTL_MS) },
@@ -108,7 +110,7 @@ export class Fleet implements Cells, FleetState {
     this.#stopTending = this.#context.clock.every(TEND_MS, () => this.#tend())
   }
 
-  /** Says that it goes, as far as that is heard. From here on this gate is the only one of its fleet. */
+  /** Reports its end, if Redis is reachable. From here on this gate is the only one of its fleet. */
   stop(): Promise<void> {
     this.#stopTending()
     this.#cancelGathering()
@@ -118,8 +120,8 @@ export class Fleet implements Cells, FleetState {
   }
 
   /**
-   * Goes on with another Redis, or another way to it: what leases hold is told there, as to one that was restarted empty. Until that
-   * answers, it is away.
+   * Moves to another Redis, or another way to it. The leases report their holdings there, as to a Redis that
+   * was restarted empty. Until it answers, it is away.
    */
   turnTo(options: FleetOptions, connect: Connect): Promise<void> {
     const left = this.#leave(this.#circuit)
@@ -146,7 +148,7 @@ export class Fleet implements Cells, FleetState {
     return this.#isOver ? 'local' : this.#options.onUnavailable
   }
 
-  /** How many leases there are. */
+  /** The number of leases. */
   get size(): number {
     return this.#entries.size
   }
@@ -157,7 +159,7 @@ export class Fleet implements Cells, FleetState {
   }
 
   bucket(name: string, rate: BucketRate, now: number): Tokens {
-    // With its rate, which may be another one after a reload; in Redis they are one.
+    // The key includes the rate, which a reload may change; in Redis the bucket is one.
     return this.#lease(
       `rate ${name}`,
       () => new LeasedTokens(rate, this, now),
@@ -226,7 +228,7 @@ export class Fleet implements Cells, FleetState {
     return entry.key
   }
 
-  /** One batch, and then the next of what has gathered meanwhile. */
+  /** Sends one batch, and then the next of the requests gathered meanwhile. */
   async #send(): Promise<void> {
     const { clock } = this.#context
     const batch: Array<[Lease, Command]> = []
@@ -264,7 +266,7 @@ export class Fleet implements Cells, FleetState {
   #onUp(answer: Answer): void {
     this.#beatAt = this.#context.clock.now() + BEAT_MS
     this.#learn(answer)
-    // Connections came and went while it was away.
+    // Connections came and went while Redis was away.
     this.#retell()
     this.#context.observer.onUp(this.gates)
   }
@@ -291,7 +293,7 @@ export class Fleet implements Cells, FleetState {
   }
 }
 
-/** 128 bits of it. */
+/** The first 128 bits of the hash. */
 function hashed(name: string, secret: string): string {
   return nodeCrypto().createHmac('sha256', secret).update(name).digest('base64url').slice(0, 22)
 }

@@ -1,21 +1,21 @@
-// The places of one client in the whole fleet as one gate sees them. It has some of them for a while (30 s, renewed as long as they are
-// used), and lets a connection on while one of those is free.
+// The places of one client in the whole fleet as one gate sees them. The gate leases some of them for a while
+// (30 s, renewed while they are used), and admits a connection while one of those is free.
 //
-//     first contact   one connection is let on before Redis has answered, and told: so the fleet has no more than max + gates
-//     in use          a few spare places are had ahead, so that the next connection need not wait to be known
-//     1 s unused      spare places are given back, so that other gates may use them
-//     30 s unused     it is forgotten
+//     first contact   one connection is admitted before Redis has answered, and reported: the fleet has at most max + gates
+//     in use          the gate holds a few spare places, so that the next connection need not wait
+//     1 s unused      it gives spare places back, so that other gates may use them
+//     30 s unused     the lease is forgotten
 
 import type { Count } from '../core/cells.ts'
 import type { FleetState, Lease } from './lease.ts'
 import type { Answer, Command } from './store.ts'
 
-/** Places of a gate that does not renew them are free again. */
+/** Places that a gate does not renew are free again after this. */
 export const PLACES_TTL_MS = 30_000
 const RENEW_MS = 10_000
 const SPARE = 4
 const SPARE_MS = 1000
-/** A refused client that comes again and again asks no more often than this. */
+/** For a refused client that comes again and again, Redis is asked no more often than this. */
 const PAUSE_MS = 50
 
 export class LeasedCount implements Count, Lease {
@@ -25,13 +25,13 @@ export class LeasedCount implements Count, Lease {
   /** From Redis, until `#untilMs`. */
   #places = 0
   #wanted = 0
-  /** Of those, more than there are for all gates together: each that comes free is given back. */
+  /** How many of them exceed the maximum of all gates together: each is given back once it comes free. */
   #over = 0
   #renewAt = Number.POSITIVE_INFINITY
   #untilMs = Number.NEGATIVE_INFINITY
   #isKnown = false
   #isAsked = false
-  /** It is to be asked soon. */
+  /** A request is due soon. */
   #isPending = false
   #isForgotten = false
   #askAgainAt = Number.NEGATIVE_INFINITY
@@ -92,11 +92,11 @@ export class LeasedCount implements Count, Lease {
     this.#isAsked = false
     this.#isKnown = true
     this.#places = Number(places)
-    // It may have more, and use them at once.
+    // The lease may grow at once.
     if (this.#places >= this.#wanted) this.#askAgainAt = Number.NEGATIVE_INFINITY
     this.#over = Number(over)
     this.#renewAt = now + RENEW_MS
-    // Less than in Redis, where it began earlier.
+    // Earlier than in Redis, where the time began earlier.
     this.#untilMs = now + PLACES_TTL_MS - RENEW_MS / 2
   }
 
@@ -109,7 +109,7 @@ export class LeasedCount implements Count, Lease {
     const isSpare = this.#places > this.#used && now - this.#lastDrainAt >= SPARE_MS
     if (this.#fleet.mode === 'leased' && (isSpare || (this.#used > 0 && now >= this.#renewAt)))
       this.#fleet.ask(this)
-    // Who comes again soon is no new client: it is not let on unasked once more.
+    // A client that comes again soon is no new client: it gets no second admission before Redis answers.
     if (this.#used > 0 || now - this.#lastDrainAt < PLACES_TTL_MS) return false
     this.#isForgotten = this.#places === 0 || now >= this.#untilMs
     if (this.#isForgotten) this.#isKnown = false
@@ -117,7 +117,7 @@ export class LeasedCount implements Count, Lease {
   }
 
   retell(): void {
-    // What is free is not sure to be ours any more, and no more is asked for before other gates have told theirs.
+    // Free places may be another gate's now, and none is requested before other gates have reported theirs.
     this.#places = Math.min(this.#places, this.#used)
     this.#lastDrainAt = Number.NEGATIVE_INFINITY
   }

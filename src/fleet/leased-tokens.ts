@@ -1,13 +1,15 @@
-// A bucket of the whole fleet as one gate sees it: tokens that were drawn ahead, from which it lets through at once. What is drawn at a
-// time is the lease; one of which a quarter is left is drawn anew, and one that would not last otherwise when half of it is.
+// A bucket of the whole fleet as one gate sees it: tokens drawn ahead, from which the gate lets bytes through
+// at once. The amount drawn at a time is the lease. It is drawn anew when a quarter of it is left, or when
+// half is left if a quarter would not last until the answer.
 //
-//     first contact   nothing is drawn yet: up to one lease is let through all the same, and told with the first draw
-//     empty           nothing is let through until Redis has some; asked again when it said that there will be
-//     unused for 2 s  what is left is given back
-//     a gate more     what is more than the smaller lease is given back
+//     first contact   nothing is drawn yet: up to one lease passes all the same, and is reported with the first draw
+//     empty           nothing passes until Redis has tokens; the next request comes when Redis announced them
+//     unused for 2 s  the remaining tokens are given back
+//     a gate more     tokens beyond the smaller lease are given back
 //
-// The bound: what Redis gives is rate x time + burst for all gates together. A gate lets through more than that by what it held at the
-// beginning or has not told yet, which is one lease; and by `spend`, as bucket.ts tells.
+// The bound: Redis gives rate x time + burst to all gates together. A gate passes more than that by the
+// tokens that it held at the beginning or has not reported yet, which is one lease; and by `spend`, see
+// bucket.ts.
 
 import type { BucketRate, Tokens } from '../core/cells.ts'
 import { Bucket } from '../limits/bucket.ts'
@@ -15,27 +17,27 @@ import { SOON_MS } from './lease.ts'
 import type { FleetState, Lease } from './lease.ts'
 import type { Answer, Command } from './store.ts'
 
-/** A lease lasts at least that long at the full rate, so that Redis is asked no more than forty times a second. */
+/** A lease lasts at least so long at the full rate, so that Redis gets at most forty requests a second. */
 const LEASE_MS = 50
 const LASTS_MS = 1.2 * SOON_MS
 const IDLE_MS = 2000
-/** Where Redis says that there are tokens soon, it is not asked for less than this. */
+/** The shortest pause where Redis announces tokens soon. */
 const MIN_PAUSE_MS = 10
 const MAX_PAUSE_MS = 1000
-/** What one read may bring; who asks for more asks for several. */
+/** The most that one read may bring; a larger request is made in parts. */
 const MAX_NEED = 65_536
 
 export class LeasedTokens implements Tokens, Lease {
   readonly #rate: BucketRate
   readonly #fleet: FleetState
-  /** Drawn and not spent; less than nothing is spent and not told. */
+  /** Drawn and not spent; a negative number is spent and not reported. */
   #tokens = 0
-  /** Redis has answered since this began. */
+  /** Redis has answered since the lease began. */
   #isKnown = false
-  /** The most that was asked for at once. */
+  /** The largest amount that was requested at once. */
   #need = 1
   #asked: { told: number; back: number } | null = null
-  /** It is to be asked soon. */
+  /** A request is due soon. */
   #isPending = false
   #askAgainAt = Number.NEGATIVE_INFINITY
   #usedAt: number
@@ -51,8 +53,9 @@ export class LeasedTokens implements Tokens, Lease {
   }
 
   /**
-   * Tokens that are drawn at a time: the leases of all gates and of one more are the burst, unless one would hardly last or hold a read.
-   * The one more is for a gate that has just begun: otherwise its first clients find that others hold what nobody has used.
+   * Tokens drawn at a time: the leases of all gates and of one more make up the burst, unless such a lease
+   * would hardly last or be less than a read. The one more is for a gate that has just begun: otherwise its
+   * first clients find that other gates hold unused tokens.
    */
   get size(): number {
     const { perSec, burst } = this.#rate
@@ -118,13 +121,13 @@ export class LeasedTokens implements Tokens, Lease {
       if (this.#drawnAt !== null) this.#fleet.onDrawn(now - this.#drawnAt)
       this.#drawnAt = now
     }
-    // A full answer may be followed by the next question at once.
+    // The next request may follow a full answer at once.
     const pauseMs = Number(waitMs) > 0 ? Math.max(MIN_PAUSE_MS, Number(waitMs)) : 0
     this.#askAgainAt = now + Math.min(pauseMs, MAX_PAUSE_MS)
   }
 
   lose(): void {
-    // If it was heard, it is counted twice at the most for less; if not, it is told again.
+    // If Redis got the report, its tokens may count twice; if not, they are reported again.
     this.#asked = null
   }
 
@@ -139,7 +142,7 @@ export class LeasedTokens implements Tokens, Lease {
       this.#fleet.ask(this)
       return false
     }
-    // Tokens of a Redis that is away are no worth keeping: it has filled up meanwhile.
+    // Tokens of a Redis that is away are not worth keeping: its bucket has filled up meanwhile.
     this.#tokens = 0
     this.#isKnown = false
     this.#isReturning = false
@@ -150,7 +153,7 @@ export class LeasedTokens implements Tokens, Lease {
   retell(): void {}
 
   get #free(): number {
-    // Before Redis has said how it stands: one lease, told later.
+    // Before Redis has answered for the first time: one lease, reported later.
     const unasked = this.#isKnown || this.#fleet.mode === 'closed' ? 0 : this.size
     return this.#tokens + unasked
   }
@@ -158,7 +161,8 @@ export class LeasedTokens implements Tokens, Lease {
   #spend(amount: number, now: number): void {
     this.#use(now)
     this.#tokens -= amount
-    // What lasts until others are asked for, even at the full rate, need not be asked for alone, nor before three quarters are spent.
+    // A lease that lasts until the next batch, even at the full rate, needs no batch of its own, nor a draw
+    // before three quarters are spent.
     const enough = (this.#rate.perSec * LASTS_MS) / 1000
     const { size } = this
     if (this.#tokens < Math.min(size / 2, Math.max(size / 4, enough))) this.#ask(now, this.#tokens > enough)
@@ -183,7 +187,7 @@ export class LeasedTokens implements Tokens, Lease {
     this.#fleet.ask(this, canWait)
   }
 
-  /** What this gate may do alone. */
+  /** This gate's share while it is alone. */
   #share(amount: number, now: number): Bucket {
     this.#use(now)
     const { gates } = this.#fleet

@@ -1,5 +1,5 @@
-// Redis or Valkey as the store of a fleet: one server, sentinels that know it, or a cluster. ioredis speaks to it, and is loaded here only.
-// It neither tries again nor queues: the circuit knows when it is worth it.
+// Redis or Valkey as the store of a fleet: one server, sentinels that know it, or a cluster. Only this file
+// loads ioredis, which neither retries nor queues here: the circuit decides when an attempt is worth it.
 
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import { readBounded } from '../files/bounded-file.ts'
@@ -7,24 +7,24 @@ import { nodeCrypto } from '../core/node-lazy.ts'
 import { BEAT, DRAW, PLACES } from './scripts.ts'
 import type { Answer, Command, Connect, Store } from './store.ts'
 
-/** Where something listens. */
+/** A listening address. */
 export type RedisAddress = { host: string; port: number } | { path: string }
 
 export interface RedisTarget {
   /** One address for `server`; those of sentinels, or of some nodes of a cluster. */
   kind: 'server' | 'sentinels' | 'cluster'
   addresses: readonly RedisAddress[]
-  /** As sentinels call it. */
+  /** The name that sentinels know it by. */
   master: string
   user: string | null
   passwordFile: string | null
-  /** Of the sentinels, which know none of those of the server. */
+  /** The credentials for the sentinels, which know none of the server's. */
   sentinelUser: string | null
   sentinelPasswordFile: string | null
   database: number
   /** To the server, or to each node of the cluster; null is in the clear. */
   tls: RedisTls | null
-  /** To the sentinels, whatever is spoken to the server. */
+  /** To the sentinels, independently of the server's. */
   sentinelTls: RedisTls | null
 }
 
@@ -38,14 +38,14 @@ export interface RedisTls {
 
 type Client = Redis | Cluster
 
-/** As we use them: the types of the package are not written for exact optional properties. */
+/** The classes as we use them: the package's types are not written for exact optional properties. */
 interface Constructors {
   Redis: new (options: RedisOptions) => Redis
   Cluster: new (nodes: ReadonlyArray<{ host: string; port: number }>, options: object) => Cluster
   SentinelConnector: new (options: unknown) => { connectToSentinel(...rest: unknown[]): Redis }
 }
 
-/** The circuit gives up before. */
+/** The circuit gives up earlier. */
 const CONNECT_MS = 10_000
 
 const sources = { draw: DRAW, places: PLACES, beat: BEAT }
@@ -56,7 +56,7 @@ const shas = Object.fromEntries(
   ]),
 ) as Record<Command['script'], string>
 
-/** Reads the files of its credentials each time. */
+/** Reads the credential files at each call. */
 export function redisConnect(target: RedisTarget): Connect {
   return async (signal) => {
     const ioredis = (await import('ioredis')) as unknown as Constructors
@@ -87,7 +87,7 @@ class RedisStore implements Store {
   }
 
   async run(commands: readonly Command[]): Promise<Answer[]> {
-    // They go out in one write for each server, by the automatic pipeline.
+    // The automatic pipeline sends them in one write for each server.
     return Promise.all(commands.map((command) => this.#call(command)))
   }
 
@@ -115,7 +115,7 @@ async function optionsOf(target: RedisTarget): Promise<RedisOptions> {
     enableAutoPipelining: true,
     maxRetriesPerRequest: 0,
     connectTimeout: CONNECT_MS,
-    // Each would be one more command that an ACL has to allow.
+    // Each would be one more command for an ACL to allow.
     enableReadyCheck: false,
     disableClientInfo: true,
     db: kind === 'cluster' ? 0 : database,
@@ -141,7 +141,10 @@ async function optionsOf(target: RedisTarget): Promise<RedisOptions> {
   return kind === 'server' ? { ...common, ...addresses[0]! } : common
 }
 
-/** What went wrong with a sentinel ioredis keeps to itself: a certificate that it refused would be but a connection that closed. */
+/**
+ * ioredis hides the errors of sentinels: without this a certificate that it refused would look like a closed
+ * connection.
+ */
 function tellingSentinels(
   { SentinelConnector }: Constructors,
   onProblem: (error: Error) => void,
@@ -190,7 +193,7 @@ function makeClient(
     enableReadyCheck: false,
     enableAutoPipelining: true,
     slotsRefreshTimeout: CONNECT_MS,
-    // A certificate names hosts, and a cluster tells addresses.
+    // A certificate names hosts, and a cluster announces addresses.
     dnsLookup: (address: string, callback: (error: null, address: string) => void) => callback(null, address),
   })
 }

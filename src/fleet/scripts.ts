@@ -1,11 +1,13 @@
-// All that Redis is asked: three scripts, each of one key, so that they run in a cluster too. Time is Redis's own in all of them: gates
-// whose clocks differ agree. Each key expires by itself once nothing would be lost.
+// All requests to Redis: three scripts, each of one key, so that they run in a cluster too. All use the time
+// of Redis, so that gates whose clocks differ agree. Each key expires by itself once that loses nothing.
 
 /**
- * A bucket as a generic cell rate: the key holds when it is full again, in microseconds. Tokens are taken that were spent already
- * (whatever is there), given back, and drawn as far as they are there.
+ * A bucket as a generic cell rate: the key holds the time at which it is full again, in microseconds. The
+ * script takes tokens that were already spent (however few there are), takes tokens back, and draws as many
+ * as there are.
  *
- * ARGV: microseconds a token, burst, spent, back, want. Gives what was drawn, and milliseconds until the rest will be there.
+ * ARGV: microseconds a token, burst, spent, back, want. Returns the drawn tokens, and milliseconds until the
+ * missing ones will be there.
  */
 export const DRAW = `
 local t = redis.call('TIME')
@@ -26,10 +28,12 @@ return { drawn, math.ceil(math.max(0, want - drawn - math.max(0, free - drawn)) 
 `
 
 /**
- * The places of one client: a hash of how many each gate has, and until when. A gate's are gone when it does not renew them.
+ * The places of one client: a hash of how many each gate has, and until when. The places of a gate that does
+ * not renew them are free again.
  *
- * ARGV: gate, places in use, places wanted, the most for all gates, milliseconds that they are kept. Gives what the gate has from now on,
- * no less than it uses, and how many of those are more than the most for all: first contacts were let on unasked.
+ * ARGV: gate, places in use, places wanted, the maximum of all gates, milliseconds that they are kept.
+ * Returns the gate's places from now on, no fewer than it uses, and how many of them exceed the maximum:
+ * first contacts are admitted before Redis answers.
  */
 export const PLACES = `
 local t = redis.call('TIME')
@@ -55,10 +59,10 @@ return { have, math.max(0, math.min(have, others + have - max)) }
 `
 
 /**
- * A sign of life: which gates there are, and the secret of the prefix, which the first gate brings.
+ * A sign of life: which gates there are, and the secret of the prefix, which the first gate sets.
  *
- * ARGV: gate, milliseconds without a sign after which one is gone, a secret. Gives the number of gates, whether this one was known, and
- * the secret. A gate that stops sends 0 and is forgotten at once.
+ * ARGV: gate, milliseconds without a sign after which a gate is gone, a secret. Returns the number of gates,
+ * whether this one was known, and the secret. A gate that stops sends 0 and is forgotten at once.
  */
 export const BEAT = `
 local t = redis.call('TIME')

@@ -1,4 +1,4 @@
-// What leases need of Redis, and nothing of how it is reached.
+// The store of leases: what they need of Redis, without the way to it.
 
 /** One call of a script. */
 export interface Command {
@@ -10,11 +10,16 @@ export interface Command {
 export type Answer = ReadonlyArray<number | string>
 
 export interface Store {
-  /** All of them at once, in order; rejects if one of them fails, and after `close`. */
+  /**
+   * Runs all commands at once, and answers in their order; rejects if one of them fails, and after `close`.
+   */
   run(commands: readonly Command[]): Promise<Answer[]>
-  /** Gives up what is under way. */
+  /** Gives up the commands under way. */
   close(): void
 }
 
-/** Resolves with a connection that stands; rejects with what is in the way. `signal`: nobody waits any more. */
+/**
+ * Resolves with an open connection; rejects with the reason why there is none. `signal`: the caller waits no
+ * more.
+ */
 export type Connect = (signal: AbortSignal) => Promise<Store>
