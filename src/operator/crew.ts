@@ -1,10 +1,12 @@
-// The gates of a process that has several, each in a thread: started together, and each replaced when it ends.
+// The crew: the gates of a process that has several, each in a thread. They start together, and each is
+// replaced when it ends.
 //
-//     started --all are there--> running --one ends--> its connections are gone, the others go on; after a pause another takes its place
-//                                           |          (not while a drain parts: there is nothing left to accept)
-//                                      five in a minute --> `onBroken`: the process is to end, for its supervisor to see
+//     started --all are there--> running --one ends--> its connections are gone; after a pause another takes its place
+//                                           |          (not once a drain closes listeners: there is nothing to accept)
+//                                      five in a minute --> `onBroken`: the process ends, for its supervisor to see
 //
-// The pause doubles with each end within a minute. What the dead one held of shared limits is given back before its successor counts.
+// The pause doubles with each end within a minute. The dead gate's share of shared limits is given back
+// before its successor counts.
 
 import type { Clock } from '../core/clock.ts'
 import { Pulse } from '../core/pulse.ts'
@@ -26,15 +28,15 @@ export interface CrewParts {
   logWriter: Pick<LogWriter, 'write'> & Partial<Pick<LogWriter, 'lose'>>
   names: NameOptions
   gates: Gates
-  /** Megabytes that the heap of each may grow to. */
+  /** Megabytes to which each heap may grow. */
   heapMb: number
   threadFile?: URL
-  /** As a gate that starts now is to be made, but for which one it is. */
+  /** The settings of a gate that starts now, except its number. */
   settings: () => Omit<GateSettings, 'worker'>
-  /** Whether one that ended is replaced. */
+  /** Whether a gate that ended is replaced. */
   isWanted: () => boolean
   onEmpty: () => void
-  /** They end faster than that helps to replace them. */
+  /** Gates end too fast for replacing to help. */
   onBroken: () => void
 }
 
@@ -43,7 +45,7 @@ export const MOST_ENDS = 5
 const FIRST_PAUSE_MS = 100
 /** Another worker is between two steps of counting. */
 const RETRY_MS = 5
-/** That limits tell apart at a time; with more some share a place in the table. */
+/** Clients that limits distinguish at a time; if there are more, some share a place in the table. */
 const MAX_CLIENTS = 100_000
 
 export class Crew {
@@ -54,9 +56,9 @@ export class Crew {
   readonly #pauses = new Set<() => void>()
   #ends: number[] = []
   #isStopped = false
-  /** Where the limits of all count. */
+  /** The memory in which the limits of all gates count. */
   readonly #memory: SharedMemory
-  /** Threads that were replaced, or are to be. */
+  /** Threads that were replaced, or will be. */
   ended = 0
 
   constructor(parts: CrewParts) {
@@ -66,17 +68,17 @@ export class Crew {
     this.#memory = makeSharedMemory({ workers, clients: Math.min(fits, MAX_CLIENTS) })
   }
 
-  /** Makes all of them; what they serve comes with the first configuration that is applied. */
+  /** Makes all gates; `Gates.apply` gives them their configuration. */
   start(workers: number): void {
     for (let worker = 0; worker < workers; worker++) this.#parts.gates.add(worker, this.#make(worker))
   }
 
-  /** Null where that one has ended. */
+  /** Null where that gate has ended. */
   snapshot(worker: number): AsyncIterable<Buffer> | null {
     return this.#members.get(worker)?.snapshot() ?? null
   }
 
-  /** All of them were told to stop. */
+  /** Ends all threads, which have been told to stop. */
   async stop(): Promise<void> {
     this.#isStopped = true
     for (const cancel of this.#pauses) cancel()
@@ -112,7 +114,7 @@ export class Crew {
     if (this.#isStopped) return
     const { clock, log, gates, isWanted, onEmpty, onBroken } = this.#parts
     const lost = gate.open
-    // Nobody else will say so: the number that it left is shown no more.
+    // The thread cannot reset its number of open connections any more.
     this.#pulses.get(worker)!.open = 0
     gates.remove(worker)
     const now = clock.now()
@@ -126,7 +128,10 @@ export class Crew {
     onEmpty()
   }
 
-  /** `then` is called when all that it held of shared limits is free, in this turn where nobody is in the way. */
+  /**
+   * Calls `then` when the gate's share of shared limits is free, in this turn unless another worker is
+   * counting.
+   */
   #giveBack(worker: number, then: () => void): void {
     if (giveBack(this.#memory, worker)) then()
     else this.#later(RETRY_MS, () => this.#giveBack(worker, then))
@@ -152,7 +157,7 @@ export class Crew {
       await this.#parts.gates.join(worker, gate)
       this.#parts.log.info('worker replaced', { worker })
     } catch (error) {
-      // Its end is told and counted like any other.
+      // Its end is logged and counted like any other.
       await gate.end(`it could not begin: ${error instanceof Error ? error.message : String(error)}`)
     }
   }

@@ -1,6 +1,7 @@
-// All gates of the process as one: questions go to each and their answers become one, orders go to each, and an id says which gate has
-// the connection. With one gate the messages are calls, in the turn that asks. A gate whose thread has ended, or hangs, answers nothing: what there
-// is is what the others tell, and what it has shown of its metrics, until another one has taken its place and holds to all that they were told.
+// All gates of the process as one: each gets every question and order, their answers become one, and an id
+// says which gate has the connection. With one gate the messages are calls, in the turn of the question. A
+// gate whose thread has ended, or hangs, answers nothing: the view consists of the others' answers and of the
+// last known metrics of that gate, until a successor has taken its place and caught up.
 
 import type { ConnectionQuery, RowsQuery } from '../admin/connection-query.ts'
 import type { ProfileKind } from '../admin/profiler.ts'
@@ -28,7 +29,7 @@ import { Findings } from '../upstream/findings.ts'
 import type { Finding } from '../upstream/findings.ts'
 import { mergedViews } from './views.ts'
 
-/** A gate, and how many connections it has open: a number that is there without a question. */
+/** A gate, and its number of open connections, which is known without a question. */
 export interface OpenGate {
   port: GatePort
   readonly open: number
@@ -42,22 +43,22 @@ export class Gates implements Directory, DrainGates, OverloadGates {
   #ports: Ports = []
   #level: StrainLevel | null = null
   #isAnnounced = false
-  /** Of addresses of upstreams, for a gate that joins. */
+  /** What is known of upstream addresses, for a gate that joins. */
   readonly #findings = new Findings()
-  /** A configuration that is prepared and committed goes on alone. */
+  /** Only one configuration at a time is prepared and committed. */
   #applying: Promise<unknown> = Promise.resolve()
-  /** Of each, as shown last; and what those that have ended left. */
+  /** The last metrics of each gate; and those that ended gates have left. */
   readonly #shown: MetricRows[] = []
   #left: MetricRows = []
 
-  /** Before a configuration is applied. */
+  /** Called before a configuration is applied. */
   add(worker: number, gate: OpenGate): void {
     this.#gates[worker] = gate
-    // Where it ends before it has heard of it, nobody is strained.
+    // A gate that ends before it gets this has nothing to shed.
     if (this.#level !== null) gate.port.strain(this.#level).catch(() => {})
   }
 
-  /** In the place of one that has ended; it answers once it serves what the others do. */
+  /** The gate replaces one that has ended; it answers once it serves the same configuration as the others. */
   join(worker: number, gate: OpenGate): Promise<void> {
     return this.#alone(async () => {
       await gate.port.learn(this.#findings.all)
@@ -65,19 +66,19 @@ export class Gates implements Directory, DrainGates, OverloadGates {
       await gate.port.commit()
       if (this.#isAnnounced) await gate.port.drain({ step: 'announce' })
       this.add(worker, gate)
-      // Whatever was found meanwhile.
+      // With the findings made meanwhile.
       await gate.port.learn(this.#findings.all)
     })
   }
 
-  /** Its thread has ended: what it counted is kept, as far as it was shown. */
+  /** The gate's thread has ended: keeps the counts that it last reported. */
   remove(worker: number): void {
     this.#gates[worker] = null
     this.#left = merged([this.#left, leftBehind(this.#shown[worker] ?? [])])
     this.#shown[worker] = []
   }
 
-  /** One of them knows something of an address: so do the others. */
+  /** Passes one gate's finding about an address on to the others. */
   onFound(worker: number, finding: Finding): void {
     this.#findings.learn(finding)
     void this.#each(async (gate, other) => {
@@ -90,8 +91,8 @@ export class Gates implements Directory, DrainGates, OverloadGates {
   }
 
   /**
-   * Swaps every gate to `config`, or rejects with a ConfigError, or with what `check` throws once all are prepared, and leaves all as they
-   * were. Resolves with the ports as bound.
+   * Swaps every gate to `config`. Rejects with a ConfigError, or with the error of `check`, which runs once
+   * all are prepared; then all stay as they were. Resolves with the bound ports.
    */
   apply(config: Config, check: () => void): Promise<Ports> {
     return this.#alone(async () => {
@@ -187,11 +188,12 @@ export class Gates implements Directory, DrainGates, OverloadGates {
   async #metricsOf(gate: GatePort, worker: number): Promise<MetricRows> {
     try {
       const rows = await gate.metrics()
-      // One that has ended meanwhile was counted with what it showed before.
+      // A gate that has ended meanwhile was counted with its last metrics.
       if (this.#gates[worker]?.port === gate) this.#shown[worker] = rows
       return rows
     } catch (error) {
-      // One that hangs is shown as it was: a counter that is gone for a while would look like one that began anew.
+      // A gate that hangs keeps its last metrics: a counter that vanishes for a while would look like a reset
+      // one.
       if (error instanceof Gone && this.#gates[worker]?.port === gate) return this.#shown[worker] ?? []
       throw error
     }
@@ -209,7 +211,7 @@ export class Gates implements Directory, DrainGates, OverloadGates {
     )
   }
 
-  /** Null where that one has ended. */
+  /** Null where that gate has ended. */
   profile(worker: number, order: { kind: ProfileKind; seconds: number }): Promise<string | null> {
     return this.#ask<string | null>(worker, (gate) => gate.profile(order), null)
   }
@@ -252,7 +254,7 @@ export class Gates implements Directory, DrainGates, OverloadGates {
     await this.#each((gate) => gate.stop())
   }
 
-  /** Of those that are there, in order; one that ends before it has answered is left out. */
+  /** The answers of the living gates, in order; a gate that ends before it answers is left out. */
   async #each<T>(ask: (gate: GatePort, worker: number) => Promise<T>): Promise<T[]> {
     const asked = this.#gates.flatMap((gate, worker) => (gate === null ? [] : [ask(gate.port, worker)]))
     if (this.#gates.length === 1) return Promise.all(asked)

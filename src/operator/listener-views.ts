@@ -1,4 +1,5 @@
-// The listeners of the configuration in effect as an operator is shown them: in its order, whichever workers have them, and with the ports that were bound.
+// The listeners of the configuration in effect as operators see them: in its order, whichever workers have
+// them, and with their bound ports.
 
 import type { ListenerView } from '../admin/types.ts'
 import { formatAddress } from '../config/address.ts'

@@ -1,4 +1,5 @@
-// The level of every log of the process, set in one place: the operator's own, and by a message those of the gates.
+// The level of every log of the process, set in one place: the operator's own directly, those of the gates by
+// a message.
 
 import type { Log } from '../log/log.ts'
 import type { LogSettings } from '../gate/messages.ts'
@@ -7,7 +8,7 @@ export function logSettings({ level, format, probes, timeline }: Log): LogSettin
   return { level, format, probes, timeline }
 }
 
-/** As the admin server sees a log. */
+/** A log as the admin server sees it. */
 export function leveled(log: Log, tell: (settings: LogSettings) => void): Pick<Log, 'level'> {
   return {
     get level() {

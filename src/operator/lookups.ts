@@ -1,5 +1,6 @@
-// Names of upstreams, asked for once for all gates: a gate that asks while a question is under way shares it, and a young answer is given again.
-// A lookup holds a thread of libuv, of which the process has four (upstream/names.ts), so no more than two run at a time.
+// Lookups of upstream names, shared by all gates: a gate that asks while a lookup is under way gets its
+// result too, and a recent answer is given again. A lookup holds a thread of libuv, of which the process has
+// four (upstream/names.ts), so at most two run at a time.
 
 import type { Clock } from '../core/clock.ts'
 import type { NameOptions } from '../upstream/names.ts'
@@ -24,7 +25,7 @@ export class Lookups {
     this.#clock = clock
   }
 
-  /** Rejects as the system does, and so for all gates that shared the question. */
+  /** Rejects with the system's error, for all gates that share the lookup. */
   lookup(name: string): Promise<readonly string[]> {
     const now = this.#clock.now()
     this.#forget(now)
@@ -34,13 +35,13 @@ export class Lookups {
     this.#asked.set(name, asked)
     asked.answer.then(
       () => (asked.isOver = true),
-      // A problem is no answer: the next one asks again.
+      // An error is not kept: the next gate asks again.
       () => this.#asked.delete(name),
     )
     return asked.answer
   }
 
-  /** Gates ask every `refreshMs`, a fifth more or less; half of that is young. */
+  /** Gates ask every `refreshMs`, a fifth more or less; half of that is recent. */
   #forget(now: number): void {
     for (const [name, { at, isOver }] of this.#asked)
       if (isOver && now - at >= this.#names.refreshMs / 2) this.#asked.delete(name)

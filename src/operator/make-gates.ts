@@ -1,4 +1,4 @@
-// One gate in the thread of the operator, or several with a thread each.
+// Makes the gates: one in the thread of the operator, or several with a thread each.
 
 import { systemClock } from '../core/clock.ts'
 import type { Clock } from '../core/clock.ts'
@@ -19,13 +19,13 @@ export interface ThreadParts {
   random?: () => number
   /** How names of upstreams are resolved. */
   names?: NameOptions
-  /** Worker threads end faster than that helps to replace them: the process is to end. */
+  /** Worker threads end too fast for replacing to help: the process should end. */
   onBroken?: () => void
-  /** The first data of a thread; for tests of its faults. */
+  /** The first file of a thread; for tests of its faults. */
   threadFile?: URL
-  /** V8's limit for the heap of a worker, in MB; a share of the container's limit unless given. */
+  /** V8's limit for the heap of a worker, in MB; by default a share of the container's limit. */
   heapMb?: number
-  /** Makes the gate where there is one, and how it is spoken to; in this thread, unless told otherwise. */
+  /** Makes the only gate, with its port; by default in this thread. */
   makeGate?: MakeGate
 }
 
@@ -35,19 +35,21 @@ export type MakeGate = (
 ) => OpenGate
 
 export interface MakeGatesParts extends ThreadParts {
-  /** As a gate that starts now is to be made, but for which one it is. */
+  /** The settings of a gate that starts now, except its number. */
   settings: () => Omit<GateSettings, 'worker'>
-  /** Whether one that ended is replaced. */
+  /** Whether a gate that ended is replaced. */
   isWanted: () => boolean
   onEmpty: () => void
 }
 
-/** How the only gate is made: with it comes all of the path, 4 MB that the main thread does without where workers relay. */
+/**
+ * How the only gate is made. It loads all of the path, 4 MB that the main thread saves where workers relay.
+ */
 export async function gateMaker(workers: number): Promise<{ makeGate?: MakeGate }> {
   return workers === 1 ? { makeGate: (await import('./local-gate.ts')).localGate } : {}
 }
 
-/** Null where there is one, which needs nobody to watch over it. */
+/** Null where there is one gate, which needs no supervision. */
 export function makeGates(gates: Gates, parts: MakeGatesParts): Crew | null {
   const { log, logWriter, clock = systemClock, random = Math.random, names = systemNames } = parts
   const { makeGate, settings, isWanted, onEmpty, onBroken = () => {} } = parts

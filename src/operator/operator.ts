@@ -1,5 +1,6 @@
-// The parts that exist once in a process: its configuration, its drain, its reloads, its watch over the memory, and the servers that tell of all that. It has
-// no connection: those are the gates', which it speaks to by messages only (gate/messages.ts).
+// The operator: the parts that exist once in a process, its configuration, its drain, its reloads, its watch
+// over the memory, and the servers that report on them. It has no connection: the gates have them, and it
+// speaks to those only by messages (gate/messages.ts).
 
 import { AdminServer } from '../admin/admin-server.ts'
 import type { ListenerView } from '../admin/types.ts'
@@ -45,15 +46,15 @@ import { tokenWatch } from './token-watch.ts'
 import { workersOf } from './workers.ts'
 
 export interface OperatorParts extends ThreadParts {
-  /** The limit of open descriptors; null where the system does not tell. */
+  /** The limit of open descriptors; null where the system does not report it. */
   descriptors?: number | null
-  /** How much memory there is and is used. */
+  /** Measures how much memory there is and is used. */
   memory?: MemoryGauge
-  /** Where the configuration came from, and what was there; without it there is nothing to reload. `hash` is of the one that it starts with. */
+  /** Source and content of the first configuration, and its hash; without it a reload has nothing to read. */
   source?: { source: ConfigSource<Config>; content: Content | null; hash: string }
-  /** Read through Node's `data` events even where the shared buffer works: for tests of the fallback. */
+  /** Reads through Node's `data` events even where the shared buffer works: for tests of the fallback. */
   withoutSharedBuffer?: boolean
-  /** Instead of those that the configuration says. */
+  /** Overrides the number in the configuration. */
   workers?: number
 }
 
@@ -74,13 +75,13 @@ export class Operator {
   readonly #reloads: Reloads<Config>
   #config: Config
   #state: 'starting' | 'running' | 'stopped' = 'starting'
-  /** Ports as bound; null for unix sockets. */
+  /** Bound ports; null for unix sockets. */
   healthPort = 0
   adminPort = 0
-  /** The port of each listener as bound; null for a unix socket. */
+  /** The bound port of each listener; null for a unix socket. */
   ports: Ports = []
 
-  /** Binds everything; rejects with a ConfigError if it does not fit this machine, with the system's error if a port is taken. */
+  /** Binds everything; rejects with a ConfigError, or with the system's error if a port is taken. */
   static async start(config: Config, parts: OperatorParts): Promise<Operator> {
     const usesSharedBuffer =
       parts.withoutSharedBuffer === true ? false : await checkAdoption(parts.clock ?? systemClock)
@@ -168,7 +169,7 @@ export class Operator {
       upstreams: async () => (await this.#gates.views()).upstreams,
       shared: async () => (await this.#gates.views()).shared,
       state: () => (this.#drain.isUnderway ? 'draining' : this.#state),
-      // With it comes the schema, 5 MB that a gate does without until somebody asks.
+      // It loads the schema, 5 MB that a gate saves until the first such request.
       config: async () => (await import('../config/effective.ts')).effectiveConfig(this.#config),
       configState: () => this.#reloads,
       configOrigins: () => this.#reloads.origins(),
@@ -219,7 +220,7 @@ export class Operator {
     this.#log.info('started', { version: version(), listeners: listenersOf(this.#listenerViews()) })
   }
 
-  /** None before they are bound. */
+  /** Empty before they are bound. */
   #listenerViews(): ListenerView[] {
     return this.#state === 'starting' ? [] : listenerViews(this.#config, this.ports)
   }
@@ -246,8 +247,9 @@ export class Operator {
   }
 
   /**
-   * Empties the gates (lifecycle/drain.ts) as `drain` of the configuration says; SIGINT, of somebody at a terminal, waits for nobody to
-   * notice. Resolves when no connection is left. The health server goes on to answer.
+   * Empties the gates (lifecycle/drain.ts) as `drain` of the configuration says. SIGINT comes from a
+   * terminal, so it leaves load balancers no time to notice. Resolves when no connection is left; the health
+   * server still answers.
    */
   drain(trigger: DrainTrigger, times: Partial<DrainTimes> = {}): Promise<DrainResult> {
     const atOnce = trigger === 'SIGINT' ? { minDurationMs: 0, spreadMs: 0, tcp: 'spread' as const } : {}
@@ -273,7 +275,7 @@ export class Operator {
     return this.#reloads.reload(trigger)
   }
 
-  /** The same, if the file has another content than was tried last. */
+  /** Reloads if the content of the file differs from the last one tried. */
   reloadIfChanged(): Promise<void> {
     return this.#reloads.reloadIfChanged()
   }
@@ -318,22 +320,21 @@ export class Operator {
     return this.#gates.reset(reason)
   }
 
-  /** The figures that the history keeps of this moment. */
+  /** The present figures for the history. */
   figures(): Promise<Figure[]> {
     return this.#metrics.figures()
   }
 
-  /** Open connections, now. */
   get open(): number {
     return this.#gates.open
   }
 
-  /** Everything for Prometheus. */
+  /** All metrics for Prometheus. */
   renderMetrics(): Promise<{ contentType: string; body: string }> {
     return this.#metrics.render()
   }
 
-  /** Closes every server; connections that are left are reset. */
+  /** Closes every server, and resets the remaining connections. */
   async stop(): Promise<void> {
     this.#state = 'stopped'
     await this.#drain.stop()

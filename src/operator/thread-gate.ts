@@ -1,4 +1,4 @@
-// A gate in a thread of its own, as its operator sees it: a port that asks across, a pulse, and one end.
+// A gate in its own thread, as its operator sees it: a port for messages, a pulse, and one end.
 
 import type { Worker } from 'node:worker_threads'
 import type { Clock } from '../core/clock.ts'
@@ -14,18 +14,18 @@ import type { OpenGate } from './gates.ts'
 export interface ThreadGateParts {
   clock: Clock
   settings: GateSettings
-  /** Of the one whose place it takes, so that no id is given twice. */
+  /** The pulse of the gate that it replaces, so that no id is given twice. */
   pulse: Pulse
-  /** Megabytes that its heap may grow to. */
+  /** Megabytes to which its heap may grow. */
   heapMb: number
-  /** What it begins with. */
+  /** The first file of the thread. */
   file: URL
   refreshMs: number
   lookup: (name: string) => Promise<readonly string[]>
   log: (sent: SentLines) => void
   found: (finding: Finding) => void
   empty: () => void
-  /** It is gone, and why; called once, also where it was stopped. */
+  /** The thread has ended, and why; called once, also after a stop. */
   onEnded: (why: string) => void
 }
 
@@ -34,11 +34,14 @@ export const THREAD_FILE = new URL(
   import.meta.url,
 )
 
-/** Without a beat for so long nobody waits for what it would tell: a scrape, a listing, and the watch over memory go on without it. */
+/**
+ * After so long without a beat the operator does not wait for answers: a scrape, a listing, and the watch
+ * over memory go on without them.
+ */
 const SILENT_MS = 4000
-/** Without a beat for so long it hangs. */
+/** After so long without a beat the thread hangs. */
 export const HANG_MS = 10_000
-/** What it may take to load everything where the machine is busy. */
+/** How long loading may take on a busy machine. */
 const BEGIN_MS = 120_000
 const LOOK_MS = 1000
 
@@ -52,9 +55,9 @@ export class ThreadGate implements OpenGate {
   #beats: number
   #hasBegun = false
   #silentMs = 0
-  /** Of that, while no snapshot of its heap was being taken. */
+  /** The part of `#silentMs` outside heap snapshots. */
   #hangingMs = 0
-  /** A snapshot of its heap is being taken. */
+  /** A heap snapshot is being taken. */
   #isStill = false
 
   constructor(parts: ThreadGateParts) {
@@ -72,13 +75,16 @@ export class ThreadGate implements OpenGate {
     return this.#parts.pulse.open
   }
 
-  /** Ends it whatever it does; `why` is told, unless there is a reason already. Resolves when it is gone. */
+  /**
+   * Ends the thread whatever it does; `why` is reported, unless there is a reason already. Resolves when it
+   * is gone.
+   */
   async end(why: string): Promise<void> {
     this.#why ??= why
     await this.#thread.terminate()
   }
 
-  /** Its heap as it is now; its thread stands still until the first piece. */
+  /** A snapshot of its heap; its thread stands still until the first piece. */
   async *snapshot(): AsyncGenerator<Buffer> {
     this.#isStill = true
     const pieces = await this.#thread.getHeapSnapshot().finally(() => (this.#isStill = false))
@@ -96,7 +102,7 @@ export class ThreadGate implements OpenGate {
     return log(sent)
   }
 
-  /** Looks are counted, not time: where this thread stood still, so did that one. */
+  /** Counts looks, not time: when this thread stood still, so did the other. */
   #look(): void {
     const { beats } = this.#parts.pulse
     const isSilent = beats === this.#beats

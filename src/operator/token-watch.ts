@@ -1,4 +1,5 @@
-// Reports of tokens that fail: a count for each, a line for each second, and one for each problem of the file.
+// Reports of tokens that fail: a count for each, a log line for each second, and one for each problem of the
+// file.
 
 import type { TokenObserver } from '../admin/token-guard.ts'
 import type { Clock } from '../core/clock.ts'

@@ -1,4 +1,4 @@
-// Upstreams of several gates, and what they share with others, as one gate would show them.
+// The upstreams and shared limits of several gates, merged into the view of one.
 
 import type { SharedView } from '../admin/types.ts'
 import type { GateViews } from '../gate/messages.ts'
@@ -6,7 +6,7 @@ import type { TargetView } from '../upstream/upstream-view.ts'
 
 type UpstreamOf = GateViews['upstreams'][number]
 
-/** `listeners`: their names in order; each gate tells of those that it has. */
+/** `listeners`: their names in order; each gate reports those that it has. */
 export function mergedViews(views: readonly GateViews[], listeners: readonly string[]): GateViews {
   if (views.length === 1) return views[0]!
   const upstreams = new Map<string, UpstreamOf>()
@@ -20,7 +20,7 @@ export function mergedViews(views: readonly GateViews[], listeners: readonly str
   return { upstreams: listeners.flatMap((name) => upstreams.get(name) ?? []), shared }
 }
 
-/** As the one that fares worst has it: each has its own way to Redis, and its own leases. */
+/** The state of the worst gate: each has its own way to Redis, and its own leases. */
 function sharedByBoth(one: SharedView | null, other: SharedView): SharedView {
   if (one === null) return other
   const worst = one.isUp ? other : one
@@ -40,7 +40,7 @@ function keyOf({ address, resolvedFrom }: TargetView): string {
   return `${address} ${resolvedFrom}`
 }
 
-/** Places are added up; of what was found there the latest is told. */
+/** Adds the places up, and takes the latest check and failure. */
 function both(one: TargetView, other: TargetView): TargetView {
   const [latest, earlier] = atOf(one.lastCheck) >= atOf(other.lastCheck) ? [one, other] : [other, one]
   const { lastFailure } = atOf(one.lastFailure) >= atOf(other.lastFailure) ? one : other

@@ -6,12 +6,15 @@ import { cpuLimit } from '../overload/cpu-limit.ts'
 
 const MAX_WORKERS = 64
 const MIB = 1024 * 1024
-/** Of the container's limit, for all heaps together: the rest is for buffers, which are outside of them, and for Node itself. */
+/**
+ * The share of the container's limit for all heaps together: the rest is for buffers, which are outside of
+ * them, and for Node itself.
+ */
 const HEAP_SHARE = 0.5
-/** Less is not enough to start in. */
+/** A thread cannot start with less. */
 const LEAST_HEAP_MB = 64
 
-/** `auto`: the CPU limit of the container, rounded up, or else what the system would let run at once. */
+/** `auto`: the CPU limit of the container, rounded up, or else the system's available parallelism. */
 export function workersOf(
   configured: number | 'auto',
   limit = cpuLimit(),
@@ -32,6 +35,6 @@ export function heapMbOf(workers: number, limitBytes = memoryLimit()): number {
 
 function memoryLimit(): number {
   const limit = process.constrainedMemory()
-  // Without a limit the kernel says a number near 2^64.
+  // Without a limit the kernel reports a number near 2^64.
   return limit > 0 ? Math.min(limit, totalmem()) : totalmem()
 }
