@@ -1,6 +1,6 @@
-// The probes of the kubelet and the scrapes of Prometheus, on a port of its own that answers and never changes anything. Liveness says only
-// that the event loop turns: a liveness probe that looks at an upstream restarts healthy pods. State comes in through
-// functions, so this file knows nothing of what it reports.
+// The health server: the probes of the kubelet and the scrapes of Prometheus, on its own port, which never
+// changes anything. Liveness only shows that the event loop turns: a liveness probe that looks at an upstream
+// restarts healthy pods. Functions supply the state, so this file knows nothing of what it reports.
 
 import type { Clock } from '../core/clock.ts'
 import { OpsServer, type Answer, type OpsAddress, type Route } from './ops-server.ts'
@@ -17,7 +17,7 @@ export interface Readiness {
   checks: ReadinessCheck[]
 }
 
-/** Each check by its name: null is well, else what is wrong with it. */
+/** Each check by its name, with its problem; null is well. */
 export function readinessOf(problems: Readonly<Record<string, string | null>>): Readiness {
   const checks = Object.entries(problems).map(([name, detail]) => ({
     name,
@@ -41,7 +41,10 @@ export interface HealthServerOptions {
   isStarted: () => boolean
   readiness: () => Readiness
   renderMetrics: () => Promise<{ contentType: string; body: string }>
-  /** Resolves when a drain is finished, or where none begins; `onGone` is given what to call if the asker leaves. */
+  /**
+   * Resolves when a drain is finished, or where none begins; `onGone` gets the function to call if the client
+   * leaves.
+   */
   waitDrained?: (onGone: (run: () => void) => void) => Promise<DrainCounts | null>
   onError?: (error: unknown) => void
   maxConnections?: number
@@ -54,7 +57,7 @@ export class HealthServer {
     this.#server = new OpsServer({ ...options, routes: healthRoutes(options) })
   }
 
-  /** Resolves with the port that was bound. */
+  /** Resolves with the bound port. */
   start(address: OpsAddress): Promise<number> {
     return this.#server.start(address)
   }
@@ -65,7 +68,7 @@ export class HealthServer {
 }
 
 function healthRoutes(options: HealthServerOptions): Route[] {
-  // Bytes are made once for all scrapers that share a render: 64 that do not read hold one text, not 64.
+  // All scrapers that share a render share its bytes: 64 that do not read hold one text, not 64.
   const gate = new RenderGate(options.clock, async () => {
     const { contentType, body } = await options.renderMetrics()
     return { status: 200, contentType, body: Buffer.from(body) }
@@ -93,8 +96,8 @@ function healthRoutes(options: HealthServerOptions): Route[] {
       handle: () => gate.render(),
     },
     {
-      // For the preStop hook of the application: it stays up for as long as its connections are being drained. It only waits, so
-      // it may stand here; scrapers take no place of one that waits.
+      // For the preStop hook of the application, which keeps it up while its connections drain. The route
+      // only waits, so this server may have it; scrapers do not displace a waiting client.
       method: 'GET',
       path: '/drain/wait',
       isKept: true,
@@ -113,7 +116,9 @@ function text(status: number, body: string): Answer {
   return { status, body }
 }
 
-/** The first line is for programs. `cut` are those that were ended while they were owed bytes or an answer. */
+/**
+ * The first line is for programs. `cut` counts connections ended while bytes or an answer were owed to them.
+ */
 function drained(counts: DrainCounts | null): string {
   if (counts === null) return 'ok\nno drain\n'
   const { drained, forced, others, cut } = counts
@@ -124,7 +129,10 @@ function startup(isStarted: boolean): Answer {
   return isStarted ? text(200, 'ok\n') : text(503, 'starting\n')
 }
 
-/** The shape of the API server's /readyz, which names the checks of a failure unasked: kubectl shows it in the events. */
+/**
+ * The shape of the API server's /readyz, which names the failed checks by default: kubectl shows it in the
+ * events.
+ */
 function readiness({ ready, checks }: Readiness, isVerbose: boolean): Answer {
   const status = ready ? 200 : 503
   if (ready && !isVerbose) return text(status, 'ok\n')

@@ -1,12 +1,12 @@
-// One connection of the health or the admin server: at most one answer at a time, written in pieces so that progress
-// can be seen, with the kernel's queue as the only other buffer.
+// One connection of the health or the admin server: at most one answer at a time, written in pieces so that
+// progress is visible, with the kernel's queue as the only other buffer.
 
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Clock, Sweep, Swept } from '../core/clock.ts'
 import type { Answer } from './ops-server.ts'
 
-/** One write request reports its progress only when all of it is taken, so a slow reader is seen by such pieces. */
+/** A write reports its progress only when it is complete, so small pieces show a slow reader's progress. */
 const PIECE_BYTES = 16 * 1024
 
 /** A scraper that reads nothing for so long is cut; one that reads slowly is not. */
@@ -26,14 +26,14 @@ export class OpsConnection implements Swept {
     this.#sweep = sweep
   }
 
-  /** It gives way to nobody while it waits for its answer. */
+  /** It is not displaced by new connections while it waits for its answer. */
   isKept = false
 
   get isAnswering(): boolean {
     return this.#response !== null
   }
 
-  /** Only while an answer is written: a handler that takes its time is not the peer's fault. */
+  /** Judges only while an answer is written: a slow handler is not the peer's fault. */
   sweep(now: number): void {
     if (this.#progressAt !== null && now - this.#progressAt >= PROGRESS_MS) this.reset()
   }
@@ -42,7 +42,7 @@ export class OpsConnection implements Swept {
     this.reset()
   }
 
-  /** The signal is aborted when the answer is done, or nobody waits for it any more. */
+  /** The signal is aborted when the answer is complete, or the client has left. */
   begin(response: ServerResponse): AbortSignal {
     const over = new AbortController()
     this.#response = response
@@ -54,17 +54,17 @@ export class OpsConnection implements Swept {
       this.isKept = false
       over.abort()
     })
-    // A peer that vanishes while it is written to; 'close' follows.
+    // The peer may vanish during the write; 'close' follows.
     response.on('error', () => {})
     return over.signal
   }
 
-  /** Rejects if a body that is made on the way cannot be finished. */
+  /** Rejects if a body that is made piece by piece cannot be finished. */
   async send(answer: Answer, headOnly: boolean): Promise<void> {
     const response = this.#response
     if (response === null || response.destroyed) return
     const body = typeof answer.body === 'string' ? Buffer.from(answer.body) : answer.body
-    // A refused request may come with a body that nobody wants to read.
+    // A refused request may have a body that is not worth reading.
     if (answer.status >= 400 && answer.status < 500) response.setHeader('Connection', 'close')
     response.writeHead(answer.status, {
       'Content-Type': answer.contentType ?? 'text/plain; charset=utf-8',
@@ -79,9 +79,10 @@ export class OpsConnection implements Swept {
     else await this.#sendPieces(response, body)
   }
 
-  /** The next piece is asked for when the peer has taken the last one. To be left by the peer ends the making of them too. */
+  /** Makes the next piece when the peer has taken the last one. If the peer leaves, no more are made. */
   async #sendPieces(response: ServerResponse, pieces: AsyncIterable<string | Buffer>): Promise<void> {
-    // What is being made may take its time, the process may even stand still; only a peer that takes nothing is cut.
+    // Making a piece may take its time, the process may even stand still; only a peer that takes nothing is
+    // cut.
     this.#progressAt = null
     for await (const piece of pieces) {
       const bytes = typeof piece === 'string' ? Buffer.from(piece) : piece
@@ -112,7 +113,7 @@ export class OpsConnection implements Swept {
     this.#socket.destroy()
   }
 
-  /** RST, since a FIN would leave what the peer does not read in the kernel's queue. */
+  /** RST, since a FIN would leave unread bytes in the kernel's queue. */
   reset(): void {
     // Node throws for a Unix socket, which has no RST (and no remote family).
     if (this.#socket.remoteFamily === undefined) this.#socket.destroy()

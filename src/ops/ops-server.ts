@@ -1,9 +1,10 @@
-// A small HTTP server beside the path: routes are rows of a table, and everything a peer could make grow is bounded.
-// The health and the admin server are two tables over it. It is not part of the data path, so Node's own
-// header and request timeouts are good enough; only what they do not cover is done here.
+// A small HTTP server beside the path: routes are rows of a table, and everything that a peer could make grow
+// is bounded. The health and the admin server are two tables over it. Node's own header and request timeouts
+// suffice off the data path; this file adds what they do not cover.
 //
-// Bounds: connections (the oldest gives way, so that a probe always gets in; not one of a route whose askers are kept), one answer at a time for each (pipelined
-// requests would each hold one), 5 s without progress while an answer is written, 5 s for a request.
+// Bounds: connections (a new one displaces the oldest, so that a probe always gets in, except those of a
+// route with `isKept`), one answer at a time for each (pipelined requests would each hold one), 5 s without
+// progress while an answer is written, 5 s for a request.
 
 import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http'
 import { listenOn } from '../listener/listen.ts'
@@ -16,7 +17,10 @@ export interface Answer {
   status: number
   /** Plain text where it is absent. */
   contentType?: string
-  /** Bytes where several connections share them; pieces, made as the peer takes them, where it would be too much at once. */
+  /**
+   * Bytes where several connections share them; pieces, made as the peer takes them, where the whole would be
+   * too much at once.
+   */
   body: string | Buffer | AsyncIterable<string | Buffer>
   headers?: Readonly<Record<string, string>>
 }
@@ -26,7 +30,7 @@ export interface OpsRequest {
   readonly parameter: string
   readonly query: URLSearchParams
   readonly headers: IncomingHttpHeaders
-  /** Aborted when the asker has left, or the answer is done: for what takes its time. */
+  /** Aborted when the client has left, or the answer is complete: for handlers that take their time. */
   readonly signal: AbortSignal
 }
 
@@ -37,16 +41,19 @@ export interface Route {
   /** One line for the help text. */
   summary: string
   handle(request: OpsRequest): Answer | Promise<Answer>
-  /** Its askers wait for long, and something depends on it: none gives way to others, up to half of all connections. */
+  /**
+   * Its clients wait for long, and something depends on them: new connections do not displace them, up to
+   * half of all connections.
+   */
   isKept?: true
 }
 
 export interface OpsServerOptions {
   clock: Clock
   routes: readonly Route[]
-  /** Looked at before the route; an answer refuses the request. */
+  /** Runs before the route; its answer refuses the request. */
   guard?: (request: IncomingMessage) => Answer | null | Promise<Answer | null>
-  /** A handler that threw: the peer gets a bare 500. */
+  /** For an error in a handler; the peer gets a bare 500. */
   onError?: (error: unknown) => void
   maxConnections?: number
 }
@@ -74,7 +81,7 @@ export class OpsServer {
     }
     this.#server = nodeHttp.createServer(
       { ...timeouts, connectionsCheckingInterval: 1000, maxHeaderSize: 8192 },
-      // An answer that is malformed, or cannot be finished, must not end the process, nor pass for a whole one.
+      // An answer that is malformed, or cannot be finished, must not end the process, nor look complete.
       (request, response) => {
         void this.#onRequest(request, response).catch((error: unknown) => {
           this.#options.onError?.(error)
@@ -85,10 +92,10 @@ export class OpsServer {
     this.#server.on('connection', (socket) => this.#onConnection(socket))
   }
 
-  /** Resolves with the port that was bound; 0 for a path. */
+  /** Resolves with the bound port; 0 for a path. */
   async start(address: OpsAddress): Promise<number> {
     await listenOn(this.#server, address)
-    // An accept that failed later must not end the process.
+    // A later error of accept must not end the process.
     this.#server.on('error', (error) => this.#options.onError?.(error))
     const bound: AddressInfo | string | null = this.#server.address()
     return bound === null || typeof bound === 'string' ? 0 : bound.port
@@ -108,7 +115,10 @@ export class OpsServer {
     socket.once('close', () => this.#connections.delete(socket))
   }
 
-  /** Refusing newcomers would let 64 idle connections of anyone fail the probes, and the kubelet would kill the pod. */
+  /**
+   * Refusing newcomers would let 64 idle connections of anyone fail the probes, and the kubelet would kill
+   * the pod.
+   */
   #makeRoom(): void {
     let victim: [Socket, OpsConnection] | null = null
     for (const entry of this.#connections) {
@@ -178,7 +188,7 @@ export class OpsServer {
   }
 }
 
-/** The parameter (empty if the pattern has none), or null if the path is another one. */
+/** The parameter (empty if the pattern has none), or null if the path does not match. */
 function matchPath(pattern: string, path: string): string | null {
   const colon = pattern.indexOf(':')
   if (colon < 0) return pattern === path ? '' : null

@@ -1,10 +1,11 @@
-// One render of the metrics at a time, shared by all scrapers that ask meanwhile, and at most a quarter of the time spent on it:
-// a scrape walks every connection, and anything that reaches the port can ask in a loop. Askers wait for the next render,
-// so what they get is never older than their question.
+// A gate before the rendering of metrics: one render at a time, shared by all scrapers that ask meanwhile,
+// and at most a quarter of the time spent on it. A scrape walks every connection, and anything that reaches
+// the port can ask in a loop. Scrapers get the next render to begin, so a result is never older than its
+// request.
 
 import type { Clock } from '../core/clock.ts'
 
-/** After a render of n ms the next one begins 3n ms later at the earliest. */
+/** After a render of n ms the next one begins at least 3n ms later. */
 const REST_FACTOR = 3
 
 export class RenderGate<T> {
