@@ -72,12 +72,12 @@ export function requestFields(
   }: { method: string; target: string; status: number | null; durationMs: number },
 ): LogFields {
   const { id, listener } = connection
-  // The query is left out: it is where tokens are.
+  // The query is left out, because it may contain tokens.
   const path = target.split('?', 1)[0]!
   return { id, listener, ...clientFields(connection), method, path, status, durationMs }
 }
 
-/** Whose it is; and who brought it, where that is somebody else. */
+/** The client; and the peer, where that is a different address. */
 function clientFields({ client, peer }: Connection): LogFields {
   return { client: client.text, peer: client === peer ? undefined : peer.text }
 }

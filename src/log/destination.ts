@@ -1,12 +1,16 @@
-// Where log lines go, chosen by what descriptor 1 is. A Destination takes one batch at a time and says when it
-// is gone; it never blocks and never throws. How much may wait for it is LogWriter's business.
+// The destination of log lines, chosen by the kind of descriptor 1. A Destination takes one batch at a time
+// and reports when it is written; it never blocks and never throws. LogWriter bounds how much may wait for
+// it.
 
 import { fstatSync, write } from 'node:fs'
 import { isatty } from 'node:tty'
 import type { Writable } from 'node:stream'
 
 export interface Destination {
-  /** Takes the batch and calls `done` once, when it is written (null) or lost. Called again only after that. */
+  /**
+   * Takes the batch and calls `done` once, when it is written (null) or lost. The next call comes only after
+   * that.
+   */
   write(batch: string, done: (error: Error | null) => void): void
 }
 
@@ -26,11 +30,11 @@ function isStream(fd: number): boolean {
 }
 
 /**
- * Pipes and sockets: the event loop polls them. The thread pool must not write them: a thread that is stuck in write(2)
- * on a full pipe cannot be interrupted, and the process waits for it at its exit.
+ * Pipes and sockets, which the event loop polls. The thread pool must not write them: a thread stuck in
+ * write(2) on a full pipe cannot be interrupted, and the process waits for it at its exit.
  */
 export function streamDestination(stream: Writable): Destination {
-  // The callback of each write tells the same; without a listener EPIPE would end the process.
+  // The callback of each write gets the same error; without a listener EPIPE would end the process.
   stream.on('error', () => {})
   return {
     write: (batch, done) => void stream.write(batch, (error) => done(error ?? null)),
@@ -38,9 +42,9 @@ export function streamDestination(stream: Writable): Destination {
 }
 
 /**
- * Node makes terminals blocking, so one that is held (Ctrl-S, or a container runtime that does not read its pty) would
- * stop the whole process: seen with Node 26.10. `_handle.setBlocking` is what Node itself calls; undocumented, so a
- * Node without it keeps the blocking terminal, which is a matter of debugging sessions only.
+ * Node makes terminals blocking, so a held one (Ctrl-S, or a container runtime that does not read its pty)
+ * would stop the whole process: seen with Node 26.10. Node itself calls `_handle.setBlocking`, which is
+ * undocumented; a Node without it keeps the blocking terminal, which only concerns debugging sessions.
  */
 function terminalDestination(stream: Writable): Destination {
   const handle = (stream as { _handle?: { setBlocking?: (blocking: boolean) => unknown } })._handle
@@ -49,8 +53,8 @@ function terminalDestination(stream: Writable): Destination {
 }
 
 /**
- * Files and devices are always "ready" to poll(2), so only the thread pool keeps a slow disk from stopping the loop;
- * `process.stdout` would write them synchronously.
+ * Files and devices are always "ready" to poll(2), so only the thread pool keeps a slow disk from stopping
+ * the loop; `process.stdout` would write them synchronously.
  */
 export function fileDestination(fd: number): Destination {
   return {

@@ -7,7 +7,10 @@ export type LogLevel = (typeof logLevels)[number]
 export const logFormats = ['json', 'text'] as const
 export type LogFormat = (typeof logFormats)[number]
 
-/** Words of ours, or of the operator's configuration: bounded where they come from, and never cut here. A name of a listener that is not shown is searched in vain. */
+/**
+ * Words of ours, or of the operator's configuration: bounded at their source, and never cut here, since a
+ * search for a listener's name must find it.
+ */
 export class Whole {
   readonly text: string
 
@@ -16,10 +19,13 @@ export class Whole {
   }
 }
 
-/** An Error is written as its message and its stack; undefined leaves the key out. A string may be a peer's, and is cut. */
+/**
+ * An Error is written as its message and its stack; undefined leaves the key out. A string may be a peer's,
+ * and is cut.
+ */
 export type LogValue = string | number | boolean | null | undefined | Error | Whole
 
-/** The three keys that every line begins with are taken. */
+/** Every line begins with these three keys. */
 export type LogFields = Record<string, LogValue> & { time?: never; level?: never; msg?: never }
 
 /** A client chooses the length of its strings; the log's size must not follow it. */
@@ -27,8 +33,9 @@ const MAX_VALUE_BYTES = 256
 /** Messages and stacks are our own words: long enough for a configuration problem or ten frames. */
 const MAX_OWN_BYTES = 4096
 
-// C1 controls (0x9b begins a terminal sequence), line and paragraph separators (a line to JavaScript and to some
-// shippers), and the marks that reorder what a terminal shows. JSON.stringify leaves all of these as they are.
+// C1 controls (0x9b begins a terminal sequence), line and paragraph separators (a line to JavaScript and to
+// some shippers), and the marks that reorder what a terminal shows. JSON.stringify leaves all of these as
+// they are.
 const unsafe = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g
 const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
 const bare = /^[\x21\x23-\x3c\x3e-\x5b\x5d-\x7e]+$/
@@ -70,9 +77,9 @@ function textPair(key: string, value: string | number | boolean | null): string 
   return `${key}=${bare.test(value) ? value : quote(value)}`
 }
 
-/** A lone surrogate becomes U+FFFD: its JSON escape is one that strict parsers (Rust, Go, simdjson) refuse. */
+/** A lone surrogate becomes U+FFFD: strict parsers (Rust, Go, simdjson) refuse its JSON escape. */
 function quote(text: string): string {
-  // Nearly every value, and half of the cost of a line.
+  // Nearly every value takes this branch, which saves half of the cost of a line.
   if (plain.test(text)) return `"${text}"`
   return JSON.stringify(text.toWellFormed()).replace(unsafe, escapeCodeUnit)
 }
@@ -83,7 +90,7 @@ function escapeCodeUnit(character: string): string {
 
 /** At most `maxBytes` of UTF-8, dots included, never through the middle of a character. */
 export function cut(text: string, maxBytes: number): string {
-  // A UTF-16 unit is three bytes at the most, so most strings need no counting.
+  // A UTF-16 unit has three bytes at the most, so most strings need no counting.
   if (text.length * 3 <= maxBytes || (text.length <= maxBytes && Buffer.byteLength(text) <= maxBytes))
     return text
   const { read } = new TextEncoder().encodeInto(text, new Uint8Array(maxBytes - 3))

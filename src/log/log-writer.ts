@@ -2,21 +2,21 @@
 //
 //     write(line) --> [ queue: at most maxBytes, with the batch in flight ] --> destination, one batch at a time
 //
-// It never blocks, throws or ends the process. Lines that do not fit are dropped and counted, and the gap is shown in the
-// log itself, where it is: "N log lines dropped".
+// It never blocks, throws or ends the process. Lines that do not fit are dropped and counted, and the log
+// itself shows the gap at its place: "N log lines dropped".
 
 import type { Clock } from '../core/clock.ts'
 import type { Destination } from './destination.ts'
 
-/** Two hundred lines or so: few system calls, and little is lost with a batch that fails. */
+/** Two hundred lines or so: few system calls, and a failed batch loses little. */
 const BATCH_BYTES = 64 * 1024
-/** After a failure the destination is left alone for so long: a full disk must not cost a system call for each line. */
+/** The pause after a failure: a full disk must not cost a system call for each line. */
 const RETRY_MS = 250
 
 export interface LogWriterOptions {
   destination: Destination
   clock: Clock
-  /** Makes the line that tells of dropped ones, with its line feed. */
+  /** Makes the line that reports dropped ones, with its line feed. */
   formatDropped: (count: number) => string
   maxBytes?: number
 }
@@ -24,7 +24,7 @@ export interface LogWriterOptions {
 interface Entry {
   text: string
   bytes: number
-  /** For a line that tells of dropped ones: how many. 0 for a line of its own. */
+  /** The number of dropped lines that this line reports; 0 for an ordinary line. */
   tells: number
 }
 
@@ -36,9 +36,9 @@ export class LogWriter {
   #queue: Entry[] = []
   /** Null while the destination is idle. */
   #inFlight: Entry[] | null = null
-  /** Of the queue and the batch in flight. */
+  /** Bytes of the queue and the batch in flight. */
   #bytes = 0
-  /** Lines that did not fit after the queue as it is now; reported at its end once there is room. */
+  /** Lines that did not fit after the present queue; reported at its end once there is room. */
   #overflowed = 0
   /** Lines lost with failed batches; reported at the beginning of the next one. */
   #lost = 0
@@ -53,7 +53,7 @@ export class LogWriter {
     this.#maxBytes = options.maxBytes ?? 1024 * 1024
   }
 
-  /** Log lines dropped since the start, for whatever cause. */
+  /** Log lines dropped since the start, for any cause. */
   get dropped(): number {
     return this.#droppedTotal
   }
@@ -65,7 +65,8 @@ export class LogWriter {
   /** Takes one line with its line feed. */
   write(line: string): void {
     const bytes = Buffer.byteLength(line)
-    // Once a line was dropped all are, until the gap is reported: otherwise short lines would slip in after it.
+    // After one dropped line all are dropped, until the gap is reported: otherwise short lines would slip in
+    // after it.
     if (this.#overflowed > 0 || this.#bytes + bytes > this.#maxBytes) {
       this.#overflowed++
       this.#droppedTotal++
@@ -75,14 +76,17 @@ export class LogWriter {
     this.#pump()
   }
 
-  /** Lines that were dropped on their way here. */
+  /** Counts lines that were dropped on their way here. */
   lose(lines: number): void {
     this.#overflowed += lines
     this.#droppedTotal += lines
     this.#pump()
   }
 
-  /** Resolves when everything is written or lost, or after `ms`: for the exit, which must not wait for a stalled reader. */
+  /**
+   * Resolves when everything is written or lost, or after `ms`: for the exit, which must not wait for a
+   * stalled reader.
+   */
   flush(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const cancel = this.#clock.after(ms, () => settle())
@@ -103,7 +107,7 @@ export class LogWriter {
 
   #pump(): void {
     if (this.#inFlight !== null) return
-    // A single line that is larger than the bound leaves nothing in flight whose end would tell of it.
+    // A single line above the bound is dropped with no batch in flight whose end would report it.
     if (this.#queue.length === 0) this.#tellOverflow()
     if (this.#queue.length === 0) {
       for (const settle of this.#flushes) settle()
@@ -123,7 +127,7 @@ export class LogWriter {
 
   #takeBatch(): Entry[] {
     if (this.#lost > 0) {
-      // The line feed ends what a batch that failed half-way may have left.
+      // The line feed ends the remains of a batch that failed half-way.
       const told = this.#entryTelling(this.#lost, '\n')
       this.#queue.unshift(told)
       this.#bytes += told.bytes
@@ -145,7 +149,7 @@ export class LogWriter {
   }
 
   #onWritten(batch: Entry[], error: Error | null): void {
-    // A destination that answers twice must not free a batch that it was never given.
+    // A destination that calls back twice must not free a batch that it never got.
     if (this.#inFlight !== batch) return
     this.#inFlight = null
     for (const entry of batch) this.#bytes -= entry.bytes

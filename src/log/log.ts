@@ -1,7 +1,7 @@
-// What Sidegate says: one line for each event, and one for each connection at its end.
+// Sidegate's log: one line for each event, and one for each connection at its end.
 //
-// Levels: error is our bug or the operator's configuration, warn is that we degrade, info is start, stop, reload, drain
-// and the end of a connection, debug is the steps of one connection.
+// Levels: error is our bug or the operator's configuration, warn is that we degrade, info is start, stop,
+// reload, drain and the end of a connection, debug is the steps of one connection.
 
 import type { Clock } from '../core/clock.ts'
 import type { Connection } from '../core/connection.ts'
@@ -16,13 +16,16 @@ export interface LogOptions {
   clock: Clock
   level?: LogLevel
   format?: LogFormat
-  /** Connections that were ended without a byte are logged like all others: the default here, not that of the configuration. */
+  /**
+   * Logs connections that ended without a byte like all others: the default here, not that of the
+   * configuration.
+   */
   probes?: boolean
-  /** Ends other than `eof` are logged with their timeline. */
+  /** Logs ends other than `eof` with their timeline. */
   timeline?: boolean
 }
 
-/** A log and its bounded queue, on the standard output unless told otherwise. */
+/** A log and its bounded queue, by default on the standard output. */
 export function createLog(options: {
   clock: Clock
   level?: LogLevel
@@ -43,12 +46,10 @@ export function createLog(options: {
 export class Log {
   readonly #writer: Pick<LogWriter, 'write'>
   readonly #clock: Clock
-  /** May be changed at any time, as the level. */
+  /** These four may change at any time. */
   format: LogFormat
   level: LogLevel
-  /** As the format. */
   probes: boolean
-  /** As the format. */
   timeline: boolean
 
   constructor(options: LogOptions) {
@@ -60,7 +61,7 @@ export class Log {
     this.timeline = options.timeline ?? false
   }
 
-  /** Messages are constant words of ours; what varies, and whatever a peer sent, goes into fields. */
+  /** Messages are constant words of ours; variable parts, and whatever a peer sent, go into fields. */
   error(message: string, fields?: LogFields): void {
     this.#write('error', message, fields)
   }
@@ -102,10 +103,10 @@ export class Log {
   }
 }
 
-/** Opened and ended by its client, and nothing said: load balancers see so whether a port is there, every few seconds. */
+/** A client opened and ended it without a byte: load balancers probe a port like that, every few seconds. */
 function isProbe({ end, protocol, toUpstream, toClient }: Connection): boolean {
   if (toUpstream.received > 0 || toClient.received > 0 || end?.side !== 'client') return false
-  // With HTTP it is what ends a head that has begun.
+  // In HTTP a head that has begun ends like this.
   if (end.reason === 'aborted') return protocol === 'tcp'
   return end.reason === 'eof' || end.reason === 'reset'
 }

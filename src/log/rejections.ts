@@ -1,13 +1,16 @@
-// Connections that no gate let in, in the log: the first at once, then one line a second for each listener, reason and detail, with
-// how many there were; the last kind is reported without an address. A flood of refusals must not become a flood of lines, and no
-// refusal is counted under the words of another.
+// The log of refused connections: the first at once, then one line a second for each listener, reason and
+// detail, with their number; the last of a kind may have no address. A flood of refusals must not become a
+// flood of lines, and no refusal is counted under the words of another.
 
 import type { Clock } from '../core/clock.ts'
 import type { Close } from '../core/close.ts'
 import type { Log } from './log.ts'
 
 const EVERY_MS = 1000
-/** Kinds that are told apart at a time. Most details are ours, but some are OpenSSL's or quote a peer; more are told together. */
+/**
+ * Kinds that are distinguished at a time. Most details are ours, but some are OpenSSL's or quote a peer;
+ * further kinds are counted together.
+ */
 const MAX_KINDS = 256
 const OTHERS = 'of several kinds'
 
@@ -15,7 +18,7 @@ interface Told {
   listener: string
   close: Close
   at: number
-  /** Since then, without a line of their own. */
+  /** Refusals since then, without their own line. */
   since: number
 }
 
@@ -28,14 +31,14 @@ export class Rejections {
   readonly #told = new Map<string, Told>()
   #stop: (() => void) | null = null
 
-  /** `onTold` gets what the log gets. */
+  /** `onTold` gets the same data as the log. */
   constructor(log: Pick<Log, 'info'>, clock: Clock, onTold: OnTold = () => {}) {
     this.#log = log
     this.#onTold = onTold
     this.#clock = clock
   }
 
-  /** `client` tells the address of this one; those that are counted only are not asked. */
+  /** `client` reads the address of this one; it is not called for refusals that are only counted. */
   note(listener: string, close: Close, client: () => string): void {
     const told = this.#find(listener, close)
     const now = this.#clock.now()
@@ -60,7 +63,7 @@ export class Rejections {
     return told
   }
 
-  /** What was counted and has no refusal after it to be told with is told now, and forgotten. */
+  /** Reports counts that no later refusal has reported, and forgets the kind. */
   #onTick(): void {
     const now = this.#clock.now()
     for (const [key, told] of this.#told) {

@@ -1,5 +1,5 @@
-// A timeline in one field of the log: `0ms accepted 10.0.0.7:51234; 3ms connected 127.0.0.1:8080; 5012ms stalled client`. Milliseconds are
-// counted from the accept.
+// A timeline in one field of the log: `0ms accepted 10.0.0.7:51234; 3ms connected 127.0.0.1:8080; 5012ms
+// stalled client`. Milliseconds count from the accept.
 
 import { storyOf } from '../core/timeline.ts'
 import type { Story } from '../core/timeline.ts'
