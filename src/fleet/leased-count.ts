@@ -1,7 +1,7 @@
 // The places of one client in the whole fleet as one gate sees them. The gate leases some of them for a while
 // (30 s, renewed while they are used), and admits a connection while one of those is free.
 //
-//     first contact   one connection is admitted before Redis has answered, and reported: the fleet has at most max + gates
+//     first contact   one connection is admitted before Redis answers, and reported: the fleet has at most max + gates
 //     in use          the gate holds a few spare places, so that the next connection need not wait
 //     1 s unused      it gives spare places back, so that other gates may use them
 //     30 s unused     the lease is forgotten

@@ -1,16 +1,16 @@
 // The waits of a connection of plain HTTP: the deadline of each, what it spares, and its words for operators.
 // In the order of an exchange:
 //
-// | the client has sent no head      | http.keepAlive         | a client that thinks: nothing has begun                 |
-// | a head has begun                 | deadlines.handshake    | -: a byte at a time does not extend it                  |
-// | a place, a name, a dial          | its own (search.ts)    |                                                         |
-// | more of the request              | deadlines.request      | an upload that moves; one that we do not read           |
-// | the answer                       | deadlines.response     | a long poll: `idle` bounds it only where this is off    |
-// | a call of gRPC, either side      | deadlines.idle,        | calls that are quiet for long; their own deadline is    |
-// |                                  | .clientIdle,           | grpc-timeout                                            |
-// |                                  | .upstreamIdle          |                                                         |
-// | more of the answer               | deadlines.idle,        | a client that still takes, a limit that delays, events  |
-// |                                  | .upstreamIdle          |                                                         |
+// | the client has sent no head      | http.keepAlive       | a client that thinks: nothing has begun                 |
+// | a head has begun                 | deadlines.handshake  | -: a byte at a time does not extend it                  |
+// | a place, a name, a dial          | its own (search.ts)  |                                                         |
+// | more of the request              | deadlines.request    | an upload that moves; one that we do not read           |
+// | the answer                       | deadlines.response   | a long poll: `idle` bounds it only where this is off    |
+// | a call of gRPC, either side      | deadlines.idle,      | calls that are quiet for long; their own deadline is    |
+// |                                  | .clientIdle,         | grpc-timeout                                            |
+// |                                  | .upstreamIdle        |                                                         |
+// | more of the answer               | deadlines.idle,      | a client that still takes, a limit that delays, events  |
+// |                                  | .upstreamIdle        |                                                         |
 
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'

@@ -1,8 +1,8 @@
 // The wait for the window of a client's connection: the streams' own windows are open, and the connection's
 // is shut.
 //
-// | deadlines.write | no DATA goes out, and none leaves the socket | a link so slow that the window opens late         |
-// | limits.minRate  | hardly any does, of all streams together     | a stream that gets little because others get much |
+// | deadlines.write | no DATA goes out, and none leaves the socket | a link so slow that the window opens late        |
+// | limits.minRate  | hardly any does, of all streams together     | a stream that gets little, as others get much    |
 //
 // A shut window proves nothing while the bytes that it let out are still on their way: the kernel is asked
 // how many of them are.
