@@ -1,4 +1,4 @@
-// Histograms that are kept in plain numbers, and shown at a scrape: prom-client's own costs 1 us for each value.
+// Histograms kept in plain numbers, and shown at a scrape: prom-client's own costs 1 us for each value.
 
 import type { Metric, Registry } from './prom-client.ts'
 import { Table } from './table.ts'
@@ -14,13 +14,13 @@ export interface DistributionOptions<T extends string> {
 
 interface Row {
   labels: Readonly<Record<string, string>>
-  /** Of each bucket alone; what is above the last bound is in `count` only. */
+  /** The count of each bucket alone; values above the last bound are in `count` only. */
   counts: number[]
   sum: number
   count: number
 }
 
-/** As far as a registry asks, one of prom-client's metrics. */
+/** One of prom-client's metrics, as far as a registry uses it. */
 export class Distribution<T extends string = never> {
   readonly name: string
   readonly help: string
@@ -40,7 +40,7 @@ export class Distribution<T extends string = never> {
     registry.registerMetric(this as unknown as Metric)
   }
 
-  /** The series stand from here on. */
+  /** Creates the series of these labels. */
   zero(labels: Readonly<Record<T, string>>): void {
     this.#table.find(labels)
   }

@@ -1,5 +1,6 @@
-// Which sides can cause which reason, so that every series that may ever move stands at 0 from the start: a counter
-// that appears with its first event hides that event from rate(). A pair that is missing here still counts, only late.
+// The sides that can cause each reason, so that every series that may ever move stands at 0 from the start: a
+// counter that appears with its first event hides that event from rate(). A missing pair still counts, only
+// late.
 //
 // 43 series for each listener and protocol; all three sides for all reasons would be twice that.
 
@@ -63,5 +64,8 @@ export const dialFailureReasons = [
   'no_upstream',
 ] as const satisfies readonly Reason[]
 
-/** Why messages are dropped: the policies of `websocket.slowConsumer` that do, and `limits.messages` with `onExceed: drop`. */
+/**
+ * Why messages are dropped: the policies of `websocket.slowConsumer` that do, and `limits.messages` with
+ * `onExceed: drop`.
+ */
 export const droppingPolicies = ['dropOldest', 'dropNewest', 'rate'] as const

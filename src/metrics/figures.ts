@@ -1,5 +1,5 @@
-// The figures of each moment for the history (history.ts), out of the same numbers that a scrape shows: a dashboard and the page never
-// tell two stories. Few labels: a listener where it is about places, else the sum of all.
+// The present figures for the history (history.ts), from the same numbers that a scrape shows, so that a
+// dashboard and the page never disagree. Few labels: a listener for figures about places, otherwise one sum.
 
 import type { FleetMetrics } from './fleet-metrics.ts'
 import type { Figure } from './history.ts'
@@ -19,7 +19,7 @@ export interface FigureSources {
   fleet: FleetMetrics | null
 }
 
-/** Of one gate. Counts are totals since the start; time is in milliseconds. */
+/** The figures of one gate. Counts are totals since the start; time is in milliseconds. */
 export function* figuresOf(sources: FigureSources): Generator<Figure> {
   const { listeners, opened, closed, rejected, upstreams, delay, fleet } = sources
   for (const [listener, metrics] of listeners) yield* ofListener(listener, metrics)
@@ -79,7 +79,7 @@ export function memoryFigures(
   ]
 }
 
-/** Alike in all gates, or told by the worst of them; the history adds up all others. */
+/** The same in all gates, or that of the worst gate; all other figures are added up. */
 const greatest = new Set(['upstreams', 'loopDelayMs', 'sharedAway', 'sharedGates'])
 
 export function mergedFigures(gates: readonly Figure[][]): Figure[] {

@@ -1,4 +1,4 @@
-// The metrics of limits with `scope: fleet`, as instruments.ts has the others.
+// The metrics of limits with `scope: fleet`, in the manner of instruments.ts.
 
 import { Distribution } from './distribution.ts'
 import { Counter, Gauge, type Registry } from './prom-client.ts'
@@ -9,7 +9,6 @@ const leaseBuckets = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60]
 
 export type FleetInstruments = ReturnType<typeof createFleetInstruments>
 
-/** Of limits with `scope: fleet`. */
 export function createFleetInstruments(registry: Registry) {
   const registers = [registry]
   return {

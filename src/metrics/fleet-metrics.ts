@@ -1,4 +1,4 @@
-// How a gate fares with limits of the whole fleet. The series stand only where there are such limits.
+// The metrics of a gate with limits of the whole fleet. The series exist only where there are such limits.
 
 import type { Registry } from './prom-client.ts'
 import { createFleetInstruments } from './fleet-instruments.ts'
@@ -7,7 +7,7 @@ import type { FleetInstruments } from './fleet-instruments.ts'
 export class FleetMetrics {
   readonly #registry: Registry
   readonly #instruments: FleetInstruments
-  /** Of requests, by result; of batches of them, and of the milliseconds until they were answered. */
+  /** Requests by result; their batches, and the milliseconds until those were answered. */
   readonly requests = { ok: 0, timeout: 0, error: 0 }
   batches = 0
   answerMs = 0
@@ -22,9 +22,9 @@ export class FleetMetrics {
     this.#instruments.gates.set(1)
   }
 
-  /** Its series are no more. */
+  /** Removes its series. */
   withdraw(): void {
-    // The types of prom-client leave their names out.
+    // The types of prom-client leave the names out.
     const all: unknown[] = Object.values(this.#instruments)
     for (const { name } of all as Array<{ name: string }>) this.#registry.removeSingleMetric(name)
   }

@@ -1,7 +1,8 @@
-// Counts what the path of one gate reports. Counting happens at the events of a connection; what moves with every chunk is read from the
-// connections themselves when somebody asks. The account always balances: for each listener and protocol, opened less closed is
-// sidegate_connections{side="client"}. A connection is opened once its protocol is known, pending before that; an HTTP one
-// that upgrades after it was opened is accounted as an ended HTTP one and a new WebSocket.
+// The counts of the path of one gate. It counts at the events of a connection, and reads what moves with
+// every chunk from the connections themselves at a scrape. The account always balances: for each listener and
+// protocol, opened less closed is sidegate_connections{side="client"}. A connection is opened once its
+// protocol is known, pending before that; an HTTP one that upgrades later counts as an ended HTTP one and a
+// new WebSocket.
 
 import { Registry as PromRegistry } from './prom-client.ts'
 import type { Clock } from '../core/clock.ts'
@@ -32,18 +33,18 @@ import { WorkerMetrics } from './worker-metrics.ts'
 
 export interface GateMetricsOptions {
   listeners: readonly MeteredListener[]
-  /** All open connections, those included that onOpened was not called for yet. */
+  /** All open connections, also those for which onOpened has not been called yet. */
   registry: Registry
   clock: Clock
-  /** How many connections of each listener gates still wait for; they are in no registry. */
+  /** The connections of each listener that wait in admission; they are in no registry. */
   arriving?: () => Iterable<readonly [listener: string, count: number]>
-  /** Connections that drains have ended while they were owed something. */
+  /** Connections that drains ended while something was owed to them. */
   drainCut?: () => number
-  /** Looks into the kernel that could not be made; those of this thread unless told. */
+  /** Failed queries of the kernel; by default those of this thread. */
   kernelLooksLost?: () => number
-  /** For each listener there is. */
+  /** For each existing listener. */
   upstreams?: () => readonly UpstreamCounts[]
-  /** Which gate this is, where there are several; null where it is the only one. */
+  /** The number of this gate, where there are several; null where it is the only one. */
   worker?: number | null
 }
 
@@ -53,7 +54,7 @@ export class GateMetrics implements Observer {
   readonly #instruments: GateInstruments = createGateInstruments(this.#prom)
   readonly #upstreams = new UpstreamMetrics(this.#prom)
   readonly #worker: WorkerMetrics | null
-  /** Read by the history only: a read begins it anew. */
+  /** Read by the history only, because reading it resets it. */
   #fleet: FleetMetrics | null = null
   readonly #historyDelay = new LoopDelay()
   readonly #listeners = new Map<string, ListenerMetrics>()
@@ -85,7 +86,9 @@ export class GateMetrics implements Observer {
     for (const listener of options.listeners) this.setListener(listener)
   }
 
-  /** Adds a listener, or changes its limits: for a reload. Series of a removed one stay, as counters must. */
+  /**
+   * Adds a listener, or changes its limits after a reload. Series of a removed one stay, as counters must.
+   */
   setListener(listener: MeteredListener): void {
     const known = this.#listeners.get(listener.name)
     if (known !== undefined) known.change(listener)
@@ -109,23 +112,23 @@ export class GateMetrics implements Observer {
     return (this.#fleet ??= new FleetMetrics(this.#prom))
   }
 
-  /** And from here on there are none. */
+  /** From here on there are none. */
   withdrawFleet(): void {
     this.#fleet?.withdraw()
     this.#fleet = null
   }
 
-  /** Refused by a gate before it was served. */
+  /** Admission refused a connection. */
   onRejected(listener: string, close: Close): void {
     this.#rejected.add({ listener, reason: close.reason })
   }
 
-  /** Files of TLS changed, and are used or are not. */
+  /** Files of TLS changed, and were taken or refused. */
   onTlsReload(result: 'success' | 'failure'): void {
     this.#instruments.tlsReloads.inc({ result })
   }
 
-  /** `name` is that of a listener, or of one and `/upstream`. */
+  /** `name` is a listener's, or a listener's and `/upstream`. */
   setCertificateExpiry(name: string, seconds: number): void {
     this.#instruments.tlsExpiry.set({ name }, seconds)
   }
@@ -145,7 +148,7 @@ export class GateMetrics implements Observer {
     countFailedDial(this.#instruments, listener, close)
   }
 
-  /** Its upstream has health checks: their counts stand at 0 from the start. */
+  /** The upstream has health checks: their counts stand at 0 from the start. */
   announceHealthChecks(listener: string): void {
     this.#upstreams.announceHealthChecks(listener)
   }
@@ -200,13 +203,16 @@ export class GateMetrics implements Observer {
     this.#of(listener).ended.add(connection)
   }
 
-  /** Everything as plain data. All values are of the same moment: there is no turn of the event loop between them. */
+  /**
+   * All metrics as plain data. All values are of the same moment: no turn of the event loop lies between
+   * them.
+   */
   rows(): Promise<MetricRows> {
     this.#collect()
     return rowsOf(this.#prom)
   }
 
-  /** The figures that the history keeps of this moment. */
+  /** The present figures for the history. */
   figures(): Figure[] {
     this.#walk()
     return [
@@ -253,7 +259,7 @@ export class GateMetrics implements Observer {
     connection.countedAs = protocol
   }
 
-  /** A listener that was not announced still counts; its name comes from the configuration either way. */
+  /** A listener that was not announced counts too; its name comes from the configuration either way. */
   #of(listener: string): ListenerMetrics {
     let known = this.#listeners.get(listener)
     if (known === undefined) {

@@ -1,8 +1,10 @@
-// What the connections of one listener do, as distributions: how large, how fast, how long quiet. Always on; what `sidegate advise` is made from.
-// It counts at the events of a connection, and at its end what the sweep saw of it; the bytes themselves cost nothing more.
+// The habits of one listener's connections, as distributions: how large, how fast, how long quiet. They are
+// always on, and `sidegate advise` is made from them. They count at the events of a connection, and at its
+// end the peaks that sweeps saw; the bytes themselves cost nothing more.
 //
-// Bounded: 27 distributions of 1.4 KB as far as they are used, and two tables for clients of 8 KB, which is less than 64 KB. Clients are
-// counted by the hash of their address in 4,096 places; two that share one count as one, so such a number is too high, never too low.
+// Bounded: 27 distributions of 1.4 KB once they are used, and two tables for clients of 8 KB, which is less
+// than 64 KB. Clients are counted by the hash of their address in 4,096 places; two that share one count as
+// one, so such a number is too high, never too low.
 
 import type { Connection, Direction, Observer } from '../core/connection.ts'
 import type { Close, PeerSide } from '../core/close.ts'
@@ -11,7 +13,7 @@ import type { CountsData } from '../core/log-counts.ts'
 import { note } from '../core/timeline.ts'
 import type { Clock } from '../core/clock.ts'
 
-/** Each with its unit and what it is of. */
+/** Each with its unit and its subject. */
 export const habitNames = {
   messageToUpstream: 'bytes of a WebSocket message of a client',
   messageToClient: 'bytes of a WebSocket message of the service',
@@ -45,35 +47,38 @@ export const habitNames = {
 } as const satisfies Record<string, string>
 export type HabitName = keyof typeof habitNames
 
-/** Of one listener, as plain data. */
+/** The habits of one listener, as plain data. */
 export interface HabitsData {
   listener: string
   /** Wall-clock milliseconds. */
   since: number
   counts: Partial<Record<HabitName, CountsData>>
-  /** Connections that a key ended, by the key: what lies beyond it is not seen. */
+  /** Connections that a key ended, by the key: the distribution shows nothing beyond it. */
   cuts: Record<string, number>
-  /** Milliseconds that the open connections are quiet by now: nobody knows whether they will speak again. */
+  /**
+   * For how many milliseconds open connections have been quiet so far: nobody knows whether they will speak
+   * again.
+   */
   quietNow: CountsData
 }
 
 const PLACES = 4096
 const SECOND = 1000
-/** More than there are. */
+/** More than there are keys. */
 const MAX_KEYS = 64
 
 export class Habits {
   readonly listener: string
   readonly #clock: Clock
   readonly #counts = new Map<HabitName, LogCounts>()
-  /** Those of each message, at hand. */
+  /** Kept at hand, since each message uses them. */
   readonly #messageToUpstream = this.#of('messageToUpstream')
   readonly #messageToClient = this.#of('messageToClient')
   readonly #fragments = this.#of('fragments')
   #since: number
   readonly #cuts = new Map<string, number>()
   #open = 0
-  /** Connections of each client, and those that it began in this second. */
+  /** Connections of each client, and those that it opened in this second. */
   readonly #clients = new Uint16Array(PLACES)
   readonly #newcomers = new Uint16Array(PLACES)
   #secondAt: number
@@ -90,7 +95,7 @@ export class Habits {
     this.#of(name).add(value)
   }
 
-  /** Of a client. */
+  /** A message of a client. */
   addMessageToUpstream(bytes: number, fragments: number): void {
     this.#messageToUpstream.add(bytes)
     this.#fragments.add(fragments)
@@ -106,7 +111,7 @@ export class Habits {
     return counts
   }
 
-  /** A stream is none: what limits connections, or how old they may be, counts the one that it came by. */
+  /** A stream does not count here: limits on the number or age of connections count its connection. */
   onBegun({ client, session }: Connection): void {
     if (session !== null) return
     this.#turn()
@@ -119,7 +124,7 @@ export class Habits {
     this.add('connectionsOfClient', this.#clients[place]!)
   }
 
-  /** What a second brought is counted once it is over. */
+  /** Adds the counts of a second once it is over. */
   #turn(): void {
     const now = this.#clock.now()
     if (now - this.#secondAt < SECOND) return
@@ -146,14 +151,14 @@ export class Habits {
     if (this.#clients[place]! > 0) this.#clients[place]!--
   }
 
-  /** An end, or a refusal, for which a key may be named in its detail. */
+  /** An end, or a refusal, whose detail may name a key. */
   onCut({ detail = '' }: Close): void {
     const key = /\b(?:deadlines|limits|websocket|http)\.\w+(?:\.\w+)*/.exec(detail)?.[0]
     if (key !== undefined && (this.#cuts.has(key) || this.#cuts.size < MAX_KEYS))
       this.#cuts.set(key, (this.#cuts.get(key) ?? 0) + 1)
   }
 
-  /** All that was counted, and what the open connections of this listener add to it. */
+  /** All counts so far, and the share of the listener's open connections. */
   data(open: Iterable<Connection>): HabitsData {
     this.#turn()
     const living = new Map<HabitName, LogCounts>()
@@ -183,7 +188,7 @@ export class Habits {
     }
   }
 
-  /** Begins anew; who is open stays counted as open. */
+  /** Begins anew; open connections stay counted as open. */
   reset(): void {
     for (const counts of this.#counts.values()) counts.reset()
     this.#cuts.clear()
@@ -191,14 +196,14 @@ export class Habits {
   }
 }
 
-/** Of a flow, and of a connection, in the order of their slots. */
+/** The peaks of a flow, and of a connection, in the order of their slots. */
 const peaksToUpstream = ['bytesToUpstream', 'messagesToUpstream', 'quietClient', 'stallUpstream'] as const
 const peaksToClient = ['bytesToClient', 'messagesToClient', 'quietUpstream', 'stallClient'] as const
 const peaksOfBoth = ['quiet', 'quietHalfClosed', 'queuedForClient', 'queuedForUpstream'] as const
 const slots = [0, 1, 2, 3] as const
 type TakePeak = (name: HabitName, index: number) => void
 
-/** What the sweep saw of that connection, as classes; what it never did is left out. */
+/** The peaks that sweeps saw of a connection, as classes; absent ones are left out. */
 function eachPeak({ toUpstream, toClient, peaks }: Connection, take: TakePeak): void {
   eachOf(peaksToUpstream, toUpstream.peaks, take)
   eachOf(peaksToClient, toClient.peaks, take)
@@ -220,7 +225,7 @@ function placeOf(ip: string): number {
   return (hash >>> 8) & (PLACES - 1)
 }
 
-/** Of several gates: numbers of connections at a time are of each for itself. */
+/** The sum of several gates; each gate counts simultaneous connections by itself. */
 export function sumHabits(all: readonly HabitsData[]): HabitsData[] {
   const sums = new Map<string, HabitsData>()
   for (const one of all) {
@@ -238,7 +243,7 @@ export function sumHabits(all: readonly HabitsData[]): HabitsData[] {
   return [...sums.values()]
 }
 
-/** Counts what a listener's connections do, on the way to another observer. */
+/** An observer that counts the habits of a listener's connections, and passes everything on to the next. */
 export class HabitsObserver implements Observer {
   readonly habits: Habits
   readonly #next: Observer
@@ -267,7 +272,7 @@ export class HabitsObserver implements Observer {
 
   onHead(connection: Connection, side: PeerSide, bytes: number): void {
     this.habits.add(side === 'client' ? 'requestHead' : 'answerHead', bytes)
-    // The first one has `deadlines.handshake`.
+    // `deadlines.handshake` bounds the first head from the accept on.
     if (side === 'client' && connection.phase !== 'relay')
       this.habits.add('handshake', this.#clock.now() - connection.openedAt)
     this.#next.onHead(connection, side, bytes)

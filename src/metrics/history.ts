@@ -1,15 +1,16 @@
-// The last fifteen minutes of the gate in steps of five seconds, kept by the gate itself: an operator who comes with a complaint sees the past,
-// whether or not somebody scraped it. A ring of plain numbers, a column for each figure that was ever told: a column is 1.4 KB, and
-// those of listeners are bounded, so that 256 listeners cost no more than 64.
+// The last fifteen minutes of the gate in steps of five seconds, kept by the gate itself: an operator with a
+// complaint sees the past, scraped or not. A ring of plain numbers, with a column for each figure that was
+// ever reported: a column is 1.4 KB, and those of listeners are bounded, so that 256 listeners cost no more
+// than 64.
 
 import type { Clock } from '../core/clock.ts'
 
 export const STEP_MS = 5000
 export const STEPS = 180
-/** The columns beyond that are added up under `others`. */
+/** Columns beyond these are added up under `others`. */
 const MAX_LISTENER_COLUMNS = 128
 
-/** One number of one moment. A count only goes up; what is kept of it is how much it grew in each step. */
+/** One number at one moment. A count only goes up; its column holds the growth in each step. */
 export interface Figure {
   name: string
   labels: Readonly<Record<string, string>>
@@ -17,14 +18,14 @@ export interface Figure {
   value: number
 }
 
-/** `values` belong to the moments `at`; null where nobody told. */
+/** `values` belong to the moments `at`; null where no figure came. */
 export interface Column extends Omit<Figure, 'value'> {
   values: Array<number | null>
 }
 
 export interface HistoryView {
   stepMs: number
-  /** The number of the last step; ask for those after it. */
+  /** The number of the last step; a later request asks for the steps after it. */
   last: number
   /** When each step was taken, in wall-clock milliseconds, the oldest first. */
   at: number[]
@@ -33,10 +34,10 @@ export interface HistoryView {
 
 interface Kept extends Omit<Figure, 'value'> {
   ring: Float64Array
-  /** As it was told in the last step, and in the one before. */
+  /** The value in the last step, and in the one before. */
   total: number
   before: number
-  /** The step that it was last told in. */
+  /** The last step in which the figure came. */
   seen: number
 }
 
@@ -64,7 +65,7 @@ export class History {
     this.#stop = null
   }
 
-  /** One step. */
+  /** Takes one step. */
   async take(): Promise<void> {
     const figures = await this.#read()
     const step = ++this.#step
@@ -88,7 +89,7 @@ export class History {
     kept.seen = step
     kept.total += value
     if (kind === 'level') kept.ring[slot] = kept.total
-    // The past before the first step is not of it. A count that comes later began at 0.
+    // The first step knows no growth, only totals. A count that comes later began at 0.
     else if (step > 1) kept.ring[slot] = Math.max(0, kept.total - kept.before)
   }
 
@@ -125,7 +126,7 @@ export class History {
   }
 }
 
-/** Nobody reads more than two places after the point. */
+/** Two places after the point are enough for readers. */
 function shown(value: number): number | null {
   return Number.isNaN(value) ? null : Math.round(value * 100) / 100
 }

@@ -1,8 +1,8 @@
-// Labels of plain HTTP, whatever peers come up with.
+// Labels of plain HTTP, bounded whatever peers send.
 
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 
-/** Clients choose methods, so those that are not well known are one series (CVE-2022-21698). */
+/** Clients choose methods, so all unusual ones are one series (CVE-2022-21698). */
 export function methodLabel(method: string): string {
   return methods.has(method) ? method : 'other'
 }

@@ -1,8 +1,9 @@
-// Every metric of ours: its name, help, labels and buckets, in one place. With distribution.ts, fleet-instruments.ts, process-metrics.ts and tally.ts
-// the only file that knows prom-client, which is frozen and whose successor (@prometheus-io/client) has nearly the same interface.
+// Every metric of ours: its name, help, labels and buckets, in one place. Only this file, distribution.ts,
+// fleet-instruments.ts, process-metrics.ts and tally.ts know prom-client, which is frozen and whose successor
+// (@prometheus-io/client) has nearly the same interface.
 //
-// Labels hold our own words and the names of listeners, never an address, a path or a header: prom-client keeps a
-// series for ever, and a client that can choose labels can fill the memory (CVE-2022-21698).
+// Labels hold our own words and the names of listeners, never an address, a path or a header: prom-client
+// keeps a series for ever, and a client that can choose labels can fill the memory (CVE-2022-21698).
 
 import type { Close } from '../core/close.ts'
 import { isWithoutLocalPort } from '../upstream/failures.ts'
@@ -11,7 +12,10 @@ import { Counter, Gauge, Registry } from './prom-client.ts'
 
 /** Local dials take 0.1 ms, those to a stuck upstream as long as `deadlines.connect`. */
 const dialBuckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 5, 30]
-/** A round trip in a pod to a phone on a bad link; the last is beyond the default `websocket.ping.timeout`. */
+/**
+ * From a round trip in a pod to a phone on a bad link; the last is beyond the default
+ * `websocket.ping.timeout`.
+ */
 const requestBuckets = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
 const pongBuckets = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 const durationBuckets = [0.1, 1, 5, 15, 60, 300, 900, 3600, 14_400, 43_200, 86_400]
@@ -19,7 +23,7 @@ const durationBuckets = [0.1, 1, 5, 15, 60, 300, 900, 3600, 14_400, 43_200, 86_4
 export type GateInstruments = ReturnType<typeof createGateInstruments>
 export type ProcessInstruments = ReturnType<typeof createProcessInstruments>
 
-/** Of one gate: several are summed, unless `aggregator` says otherwise. */
+/** The instruments of one gate: those of several gates are summed, unless `aggregator` says otherwise. */
 export function createGateInstruments(registry: Registry) {
   return {
     ...connectionInstruments(registry),
@@ -28,7 +32,7 @@ export function createGateInstruments(registry: Registry) {
   }
 }
 
-/** Figures of the whole process. */
+/** The instruments of the whole process. */
 export function createProcessInstruments(registry: Registry) {
   const registers = [registry]
   return {
@@ -310,7 +314,7 @@ function gateStateInstruments(registry: Registry) {
   }
 }
 
-/** By its reason, and on its own where no local port was left. */
+/** Counts by reason, and separately if no local port was left. */
 export function countFailedDial(
   { dialFailures, noLocalPort }: GateInstruments,
   listener: string,

@@ -1,4 +1,4 @@
-// The share of one listener in a scrape: totals of the connections that ended, and a walk over those that are open.
+// The share of one listener in a scrape: totals of the ended connections, and a walk over the open ones.
 
 import type { Connection, LimitAction, LimitName, Protocol } from '../core/connection.ts'
 import type { GateInstruments } from './instruments.ts'
@@ -17,7 +17,7 @@ export interface MeteredListener {
   name: string
   /** The protocols of its connections: `tcp`, or `http` and `websocket`. */
   protocols: readonly Protocol[]
-  /** How many may be open at once; infinite where nobody said. */
+  /** How many may be open at once; infinite where there is no limit. */
   maxConnections: number
   /** `buffers.high`. */
   bufferHighBytes: number
@@ -31,9 +31,9 @@ export class ListenerMetrics {
   readonly #open = new Map<Protocol, { client: number; upstream: number }>()
   bufferHighBytes: number
   #maxConnections: number
-  /** Of connections that are gone. */
+  /** The traffic of ended connections. */
   readonly ended = new Traffic()
-  /** Of all, as of the last walk. */
+  /** The traffic of all connections at the last walk. */
   traffic = new Traffic()
   bufferedForClient = 0
   bufferedForUpstream = 0
@@ -76,7 +76,7 @@ export class ListenerMetrics {
     ]
   }
 
-  /** After a reload: other limits, and perhaps other protocols under the same name. */
+  /** Applies a reload: other limits, and perhaps other protocols under the same name. */
   change({ bufferHighBytes, maxConnections, protocols }: MeteredListener): void {
     this.bufferHighBytes = bufferHighBytes
     this.#maxConnections = maxConnections
@@ -85,7 +85,7 @@ export class ListenerMetrics {
     if (!hadMessages && this.#open.has('websocket')) this.#shows.push(...this.#messageMirrors())
   }
 
-  /** Open connections of each protocol, as of the last walk. */
+  /** Open connections of each protocol at the last walk. */
   get open(): ReadonlyMap<Protocol, { readonly client: number; readonly upstream: number }> {
     return this.#open
   }

@@ -1,8 +1,8 @@
-// How late the event loop is. Each reader has a histogram of its own: reading it begins it anew.
+// The lag of the event loop. Each reader has its own histogram, because reading resets it.
 
 import type { monitorEventLoopDelay } from 'node:perf_hooks'
 
-/** A stall shorter than this may fall between two samples; those that hurt a deadline do not. */
+/** A shorter stall may fall between two samples; one that hurts a deadline does not. */
 const SAMPLE_MS = 50
 
 export interface LoopDelayReading {
@@ -23,7 +23,8 @@ export class LoopDelay {
 
   /** Seconds, since the last reading. */
   read(): LoopDelayReading {
-    // Node records the time between two samples; an idle loop would show the sampling interval as its lag.
+    // Node records the time between two samples; without the subtraction an idle loop would show the sampling
+    // interval as its lag.
     const lag = (nanoseconds: number): number => Math.max(0, nanoseconds / 1e9 - SAMPLE_MS / 1e3)
     const reading = {
       p50: lag(this.#histogram.percentile(50)),

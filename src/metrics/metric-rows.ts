@@ -1,4 +1,4 @@
-// Metrics as plain data: what a gate tells of its own, and how those of several become what one process would show.
+// Metrics as plain data: the rows of one gate, and their merging into those of one process.
 
 import type { MetricObjectWithValues, MetricValue } from 'prom-client'
 import { Registry } from './prom-client.ts'
@@ -31,7 +31,7 @@ export async function rowsOf(registry: Registry): Promise<MetricRows> {
   )
 }
 
-/** As one process would show it. The rows of one gate are its answer. */
+/** Merged as one process would show them. The rows of a single gate are used as they are. */
 export function merged(gates: readonly MetricRows[]): MetricRows {
   if (gates.length === 1) return gates[0]!
   const byName = new Map<string, MetricRow>()
@@ -67,8 +67,8 @@ function together(aggregator: string, one: number, other: number): number {
 }
 
 /**
- * What a gate that has ended leaves of the rows that it was shown with last: its counts. What was open then has ended with it, as
- * `internal_error`, so that opened less closed is what is open.
+ * The rows that remain of an ended gate, from its last ones: its counts. Its open connections have ended with
+ * it, as `internal_error`, so that opened less closed is still the number of open ones.
  */
 export function leftBehind(rows: MetricRows): MetricRows {
   const open = rows.find(({ name }) => name === 'sidegate_connections')?.values ?? []

@@ -1,4 +1,4 @@
-// The process for Prometheus: the sums of its gates' figures, and those of the whole process.
+// The metrics of the process for Prometheus: the sums over its gates, and the figures of the whole process.
 
 import { Registry as PromRegistry } from './prom-client.ts'
 import { memoryFigures, mergedFigures } from './figures.ts'
@@ -21,7 +21,7 @@ export interface MetricsOptions {
   overload?: () => { pressure: number; limitBytes: number; usageBytes: number; bufferedLimitBytes: number }
 }
 
-/** How the reloads of the configuration went; times are wall-clock milliseconds. */
+/** The results of configuration reloads; times are wall-clock milliseconds. */
 export interface ConfigState {
   readonly hash: string
   readonly succeededAt: number
@@ -63,7 +63,7 @@ export class Metrics {
     this.#instruments.adminRefused.inc({ reason })
   }
 
-  /** Everything as text. The figures of one gate are of one moment. */
+  /** All metrics as text. The figures of one gate are of one moment. */
   async render(): Promise<RenderedMetrics> {
     const gates = await this.#options.gates()
     this.#show()
@@ -72,7 +72,7 @@ export class Metrics {
     return { contentType: this.#prom.contentType, body: await textOf(rows) }
   }
 
-  /** The figures that the history keeps of this moment. */
+  /** The present figures for the history. */
   async figures(): Promise<Figure[]> {
     const gates = await this.#options.gateFigures()
     return [...mergedFigures(gates), ...memoryFigures(this.#options.overload?.())]
@@ -97,7 +97,7 @@ export class Metrics {
     configSuccessful.set(fault === null ? 1 : 0)
     configSuccessAt.set(succeededAt / 1000)
     configRestartRequired.set(restartRequired.length > 0 ? 1 : 0)
-    // The series of the one before would stay at 1.
+    // Otherwise the series of the previous hash would stay at 1.
     configInfo.reset()
     configInfo.set({ hash }, 1)
     this.#showReloads.success(successes)

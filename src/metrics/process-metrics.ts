@@ -1,7 +1,7 @@
-// The process_* and nodejs_* metrics that dashboards expect, by prom-client's names, chosen for what they cost.
+// The process_* and nodejs_* metrics that dashboards expect, by prom-client's names, chosen by their cost.
 //
-// prom-client's own collection samples the event loop every 10 ms (100 wake-ups a second in an idle sidecar), hooks
-// every garbage collection (hundreds a second under load), lists every open handle by name, and finds the number of
+// prom-client's own collection samples the event loop every 10 ms (100 wake-ups a second in an idle sidecar),
+// hooks every garbage collection (hundreds a second under load), lists every open handle by name, and counts
 // descriptors by listing a directory, which fails just when they have run out.
 
 import { readdirSync, statSync } from 'node:fs'
@@ -74,7 +74,7 @@ function memory(registry: Registry): () => void {
   }
 }
 
-/** Null with no descriptor left, of which it needs one: the last figures stay. */
+/** Null if no descriptor is left, because reading needs one: the last figures stay. */
 function readMemory(): NodeJS.MemoryUsage | null {
   try {
     return process.memoryUsage()
@@ -93,10 +93,14 @@ function descriptors(registry: Registry): () => void {
   }
 }
 
-/** Null where it cannot be told: no /proc, or an old kernel with no descriptor left to list the directory with. */
+/**
+ * Null where the number is unknown: no /proc, or an old kernel with no descriptor left to list the directory
+ * with.
+ */
 function countDescriptors(): number | null {
   try {
-    // Linux 6.2 and later give the number as the size of the directory, without a descriptor and without 20,000 names.
+    // Linux 6.2 and later report the number as the size of the directory, without a descriptor and without
+    // 20,000 names.
     const size = statSync('/proc/self/fd').size
     return size > 0 ? size : readdirSync('/proc/self/fd').length - 1
   } catch {

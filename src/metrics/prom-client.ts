@@ -1,5 +1,5 @@
-// prom-client without what its index loads beside it: the push gateway takes https, the default metrics and the cluster
-// more, 10 MB of an idle process together (Node 26.10, resident memory). Only these three parts are used.
+// Three parts of prom-client, without the rest that its index loads: the push gateway takes https, the
+// default metrics and the cluster more, 10 MB of an idle process together (Node 26.10, resident memory).
 
 import type * as PromClient from 'prom-client'
 

@@ -1,4 +1,4 @@
-// Counters that are kept in plain numbers, and shown at a scrape.
+// Counters kept in plain numbers, and shown at a scrape.
 
 import type { Counter } from './prom-client.ts'
 import { Table } from './table.ts'
@@ -16,12 +16,12 @@ export class Tally<T extends string> {
     this.#table = new Table((labels) => ({ labels, total: 0, show: mirror(counter, labels) }))
   }
 
-  /** All labels, in one and the same order each time. */
+  /** All labels, in the same order each time. */
   add(labels: Readonly<Record<T, string>>, times = 1): void {
     this.#table.find(labels).total += times
   }
 
-  /** Everything counted so far, by its labels. */
+  /** All counts so far, by their labels. */
   get rows(): Iterable<{ readonly labels: Readonly<Record<string, string>>; readonly total: number }> {
     return this.#table.rows
   }
@@ -31,7 +31,7 @@ export class Tally<T extends string> {
   }
 }
 
-/** A counter whose total is counted elsewhere. It never goes down, whatever it is told. */
+/** A counter whose total is counted elsewhere. It never goes down, whatever total comes. */
 export function mirror<T extends string>(
   counter: Counter<T>,
   labels: Partial<Record<T, string>>,

@@ -1,15 +1,15 @@
-// The counts of upstreams: how many addresses are in which state, never which (an address is no label), their health
-// checks, and the connections that wait for a place.
+// The counts of upstreams: how many addresses are in each state, never which (an address is no label), their
+// health checks, and the connections that wait for a place.
 
 import { Counter, Gauge } from './prom-client.ts'
 import type { Registry } from './prom-client.ts'
 
-/** Of one listener, at this moment. */
+/** The present counts of one listener. */
 export interface UpstreamCounts {
   listener: string
   /** Addresses, by state. */
   targets: Record<TargetState, number>
-  /** Names, by state; null where it has none. */
+  /** Names, by state; null where there are none. */
   names: Record<NameState, number> | null
   queued: number
 }
@@ -31,7 +31,7 @@ export class UpstreamMetrics {
       name: 'sidegate_upstream_targets',
       help: 'Addresses of the upstream, by state; unknown are those that no health check has judged, gone those that no name stands for any more and that have connections.',
       labelNames: ['listener', 'state'] as const,
-      // Alike in all gates.
+      // The same in all gates.
       aggregator: 'max',
       registers,
     })
@@ -39,7 +39,7 @@ export class UpstreamMetrics {
       name: 'sidegate_upstream_names',
       help: 'Names of the upstream, by state: resolved; stale (the last question failed, and the last good addresses are in use); absent (there has been no such name for upstream.staleFor); unresolved.',
       labelNames: ['listener', 'state'] as const,
-      // Alike in all gates.
+      // The same in all gates.
       aggregator: 'max',
       registers,
     })
@@ -65,7 +65,7 @@ export class UpstreamMetrics {
     this.#checks.inc({ listener, result: isPassed ? 'passed' : 'failed' })
   }
 
-  /** Shows those that there are; a listener that a reload removed has no addresses any more. */
+  /** Shows the current listeners; one that a reload removed has no addresses any more. */
   show(upstreams: readonly UpstreamCounts[]): void {
     this.#targets.reset()
     this.#names.reset()

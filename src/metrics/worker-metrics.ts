@@ -1,4 +1,4 @@
-// What is told of each worker apart, where there are several: whether connections and work are shared out evenly.
+// The metrics of each worker, where there are several: whether connections and work are shared out evenly.
 
 import { LoopDelay } from './loop-delay.ts'
 import { Counter, Gauge } from './prom-client.ts'
