@@ -1,5 +1,5 @@
-// Addresses: `host:port`, `:port` (all interfaces, IPv4 and IPv6), `[::1]:port` and `unix:/path`.
-// Decides from the text alone whether two of them collide; names are not resolved here.
+// Addresses: `host:port`, `:port` (all interfaces, IPv4 and IPv6), `[::1]:port` and `unix:/path`. Whether two
+// of them collide is decided from the text alone; names are not resolved here.
 
 import { isIPv4, isIPv6, SocketAddress } from 'node:net'
 import { isLoopbackHost, joinPort } from '../core/address.ts'
@@ -9,7 +9,7 @@ import { show } from './words.ts'
 /** `host: null` is every interface, both families. Port 0 (listening only) is any free port. */
 export type Address = { kind: 'tcp'; host: string | null; port: number } | { kind: 'unix'; path: string }
 
-/** To listen on, or to dial: one cannot dial every interface, nor port 0. */
+/** For listening, or for dialling: a dial cannot go to every interface, nor to port 0. */
 export type AddressUse = 'listen' | 'dial'
 
 /** The kernel's `sun_path` holds 108 bytes with the closing NUL. */
@@ -50,7 +50,7 @@ type Refuse = (remedy: string) => { problem: string }
 
 function parseUnix(path: string, no: Refuse): Parsed<Address> {
   if (!path.startsWith('/')) return no('write an absolute path, such as unix:/run/app.sock')
-  // A NUL would cut the path short in the kernel; the rest cannot be shown on one line.
+  // A NUL would cut the path short in the kernel; the other characters cannot be shown on one line.
   if (/[\p{C}\p{Zl}\p{Zp}]/u.test(path)) return no('the path must not hold control characters')
   if (Buffer.byteLength(path) > MAX_UNIX_PATH_BYTES)
     return no(`the path must be at most ${MAX_UNIX_PATH_BYTES} bytes`)
@@ -76,7 +76,7 @@ function parseHost(host: string, port: number, no: Refuse): Parsed<Address> {
     )
   }
   if (isIPv4(host)) return { value: { kind: 'tcp', host, port } }
-  // `256.1.1.1` and `127.1` would be looked up as names, or worse, be understood.
+  // A resolver would look `256.1.1.1` and `127.1` up as names, or worse, understand them.
   if (/(^|\.)\d+$/.test(host)) return no('the host is neither an IPv4 address nor a name')
   const isName = host.length <= 253 && /^(?!-)[\w-]{1,63}(?<!-)(\.(?!-)[\w-]{1,63}(?<!-))*\.?$/.test(host)
   return isName
@@ -84,14 +84,14 @@ function parseHost(host: string, port: number, no: Refuse): Parsed<Address> {
     : no('the host is not a valid name')
 }
 
-/** The text that `parseAddress` reads back as the same address. */
+/** The text that `parseAddress` parses to the same address. */
 export function formatAddress(address: Address): string {
   if (address.kind === 'unix') return `unix:${address.path}`
   if (address.host === null) return `:${address.port}`
   return joinPort(address.host, address.port)
 }
 
-/** Reachable from this machine (this pod) only; a Unix socket is. */
+/** Only this machine (this pod) can reach it, as with a Unix socket. */
 export function isLoopback(address: Address): boolean {
   if (address.kind === 'unix') return true
   return address.host !== null && isLoopbackHost(address.host)
@@ -105,18 +105,20 @@ export function overlaps(one: Address, other: Address): boolean {
   return coversHost(one.host, other.host) || coversHost(other.host, one.host)
 }
 
-/** `::` takes both families, as Node opens it; `0.0.0.0` takes IPv4 and whatever a name may resolve to. */
+/**
+ * `::` takes both families, as Node opens it; `0.0.0.0` takes IPv4 and any name, which may resolve to IPv4.
+ */
 function coversHost(wide: string | null, host: string | null): boolean {
   if (wide === null || wide === '::' || wide === host) return true
   if (wide === '0.0.0.0') return host === null || !isIPv6(host)
   return wide === 'localhost' && (host === '::1' || host === '127.0.0.1')
 }
 
-/** Whether dialling `target` would arrive at a listener on `listener`: a loop without end. */
+/** Whether a dial to `target` would arrive at a listener on `listener`: an endless loop. */
 export function reaches(target: Address, listener: Address): boolean {
   if (target.kind === 'unix' || listener.kind === 'unix') return overlaps(target, listener)
   if (target.port !== listener.port || target.port === 0) return false
-  // Dialling the unspecified address is dialling loopback.
+  // A dial to the unspecified address goes to loopback.
   const isHere = isLoopback(target) || target.host === '0.0.0.0' || target.host === '::'
   return target.host === listener.host || (isHere && overlaps(target, listener))
 }

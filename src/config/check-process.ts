@@ -7,7 +7,7 @@ import { checkText } from './load.ts'
 import { encode } from './source.ts'
 import type { Task, Verdict } from './source.ts'
 
-/** Ten hex digits of what `sha256sum` says: enough to tell two files apart, short enough for a label. */
+/** The first ten hex digits of `sha256sum`: enough to distinguish two files, short enough for a label. */
 function hashOf(text: string): string {
   return nodeCrypto().createHash('sha256').update(text).digest('hex').slice(0, 10)
 }
@@ -22,7 +22,10 @@ function check({ text, file, env }: Task): Verdict {
   }
 }
 
-/** Where both together are too much for the container, the kernel is to end this one and not the gate. */
+/**
+ * Where gate and check exceed the container's memory together, the kernel should end the check and not the
+ * gate.
+ */
 function volunteer(): void {
   try {
     writeFileSync('/proc/self/oom_score_adj', '1000')

@@ -1,4 +1,4 @@
-// The texts of a request that a health check makes: its Host, its headers, and which answers pass.
+// The texts of a health check's request: its Host, its headers, and which answers pass.
 
 import { isMap } from './keys.ts'
 import type { Parsed } from './words.ts'
@@ -7,7 +7,7 @@ import { show } from './words.ts'
 export const hostPattern = String.raw`^([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`
 const MAX_HEADERS = 32
 const MAX_VALUE = 4096
-/** They are the connection's own, or have a key of their own. */
+/** The connection sets these itself, or they have their own key. */
 const ours =
   /^(?:host|connection|content-length|transfer-encoding|upgrade|expect|te|trailer|keep-alive|proxy-connection|sec-websocket-.*)$/i
 
@@ -16,7 +16,7 @@ export function parseHost(input: unknown): Parsed<string> {
   return { problem: `got ${show(input)}, write a host such as app.example or app.example:8080` }
 }
 
-/** Values are not repeated in what is said of them: they may be secrets. */
+/** Messages do not repeat the values, which may be secrets. */
 export function parseHeaders(input: unknown): Parsed<Record<string, string>> {
   if (input === undefined) return { value: {} }
   if (!isMap(input)) return { problem: `got ${show(input)}, write a map such as { X-Health: "yes" }` }

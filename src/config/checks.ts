@@ -1,6 +1,7 @@
-// Faults that no single key can show: listeners that collide, an upstream that is ourselves, bounds in the wrong order.
+// Faults that no single key shows: colliding listeners, an upstream that is ourselves, bounds in the wrong
+// order.
 //
-// It looks at the values as they were written and skips those that cannot be read (the schema says so), so that a typo
+// The checks read the values as written and skip unreadable ones (the schema reports those), so that a typo
 // elsewhere hides none of these problems.
 
 import type { Address, AddressUse } from './address.ts'
@@ -89,7 +90,7 @@ function collisions(taken: readonly Taken[]): Finding[] {
   for (const [index, later] of taken.entries()) {
     const earlier = taken.slice(0, index).find((one) => overlaps(one.address, later.address))
     if (earlier === undefined) continue
-    // A default is not in the file, so the one that is written is the one to change.
+    // A default is not in the file, so the message points at the written address.
     const [here, there] = later.isDefault ? [earlier, later] : [later, earlier]
     const remedy = here.address.kind === 'tcp' ? 'write another port' : 'write another path'
     found.push({
@@ -138,7 +139,7 @@ function nameOf(listener: unknown): { name: string | null; isWritten: boolean } 
   }
 }
 
-/** Everybody that reaches the admin server can end connections. */
+/** Anybody who reaches the admin server can end connections. */
 function openAdmin(value: Record<string, unknown>, taken: readonly Taken[]): Finding[] {
   if ((at(value, ['admin', 'tokenFile']) ?? 'off') !== 'off') return []
   return taken
@@ -149,7 +150,7 @@ function openAdmin(value: Record<string, unknown>, taken: readonly Taken[]): Fin
     }))
 }
 
-/** Where the addresses of an upstream are written. */
+/** The paths of an upstream's addresses. */
 function upstreamPaths(listener: unknown): Path[] {
   if (!isMap(at(listener, ['upstream']))) return [['upstream']]
   const written = at(listener, ['upstream', 'addresses'])
@@ -173,7 +174,7 @@ function loops(listener: unknown, path: Path, taken: readonly Taken[]): Finding[
   })
 }
 
-/** An address that is there twice would get twice the connections, and count them as one. */
+/** An address that is written twice would get twice the connections, and count them as one. */
 function repeated(listener: unknown, path: Path): Finding[] {
   const owners = new Map<string, Path>()
   return upstreamPaths(listener).flatMap((inner) => {
@@ -193,7 +194,10 @@ function repeated(listener: unknown, path: Path): Finding[] {
   })
 }
 
-/** A sender of a PROXY header can claim to be any client, so not everybody may send one. A unix socket is guarded by the file system. */
+/**
+ * The sender of a PROXY header can claim to be any client, so only trusted peers may send one. The file
+ * system guards a unix socket.
+ */
 function openProxies(listener: unknown, path: Path): Finding[] {
   const accept = at(listener, ['proxyProtocol', 'accept'])
   const trusted = at(listener, ['proxyProtocol', 'trusted'])

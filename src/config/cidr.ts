@@ -8,7 +8,7 @@ import { show } from './words.ts'
 export interface Cidr {
   address: string
   family: 'ipv4' | 'ipv6'
-  /** Leading bits that count. */
+  /** The number of leading bits that count. */
   prefix: number
 }
 
@@ -25,7 +25,7 @@ export function parseCidr(input: unknown): Parsed<Cidr> {
   const bits = version === 4 ? 32 : 128
   const prefix = match[2] === undefined ? bits : Number(match[2])
   if (prefix > bits) return no(`an IPv${version} prefix has at most ${bits} bits`)
-  // Peers are compared as the IPv4 addresses that they are.
+  // Peers with mapped addresses are compared as IPv4.
   const spelt = spell(address)
   if (version === 6 && isIPv4(spelt) && prefix >= 96)
     return { value: { address: spelt, family: 'ipv4', prefix: prefix - 96 } }

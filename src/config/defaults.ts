@@ -1,4 +1,4 @@
-// Defaults that other keys are compared with, and commands that know no configuration fall back to.
+// Defaults to which other keys are compared, and which commands without a configuration use.
 
 import { pingInterval } from './websocket-keys.ts'
 

@@ -1,7 +1,8 @@
-// The configuration in force as an operator would write it: every default filled in, with units. For being read, so it tells
-// more than a file could: what a default comes to that depends on other keys, such as `deadlines.upgrade`.
+// The configuration in force as an operator would write it: every default filled in, with units. It is made
+// for reading, so it shows more than a file could: the value of a default that depends on other keys, such as
+// `deadlines.upgrade`.
 //
-// Files are named, not read; what is a secret by itself is never shown.
+// It names files without their content, and never shows a secret.
 
 import { formatAddress } from './address.ts'
 import type { Address } from './address.ts'
@@ -13,7 +14,7 @@ import type { Config } from './schema.ts'
 import { formatDuration, formatPercent, formatSize, OFF } from './units.ts'
 
 export const REDACTED = '(redacted)'
-/** None of these is a key yet: should one be added, it is not shown by accident. */
+/** None of these is a key yet: if one is added, it is not shown by accident. */
 const secrets = new Set(['token', 'password', 'secret'])
 
 export function effectiveConfig(config: Config): unknown {
@@ -38,7 +39,7 @@ function viewKey(name: string, value: unknown, meta: Meta | null): [string, unkn
   if (name === 'mode' && typeof value === 'number') return [name, `0${value.toString(8).padStart(3, '0')}`]
   if (name === 'isEnforced') return ['mode', value === true ? 'enforce' : 'observe']
   if (name in renamed) return [renamed[name]!, view(value, entries[renamed[name]!]?.meta ?? null)]
-  // Only the names: there may be a token among them.
+  // Only the names, because a value may be a token.
   if (name === 'headers' && isMap(value))
     return [name, Object.fromEntries(Object.keys(value).map((header) => [header, REDACTED]))]
   if (secrets.has(name) && value !== undefined && value !== null) return [name, REDACTED]
@@ -47,7 +48,7 @@ function viewKey(name: string, value: unknown, meta: Meta | null): [string, unkn
   return [name, view(value, Object.hasOwn(entries, name) ? (entries[name]?.meta ?? null) : null)]
 }
 
-/** What the path calls otherwise, in the words of the file. */
+/** Names of the path that differ from the words of the file. */
 const renamed: Readonly<Record<string, string>> = { perSec: 'rate', bytesPerSec: 'bytes' }
 
 function formatNumber(value: number, type: string): string | number {

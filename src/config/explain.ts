@@ -1,5 +1,5 @@
-// All words about a close reason, for `sidegate explain` and docs/close-reasons.md. It stands with the
-// configuration because it names the key that governs each reason, and what that key is by default.
+// All words about a close reason, for `sidegate explain` and docs/close-reasons.md. It belongs to the
+// configuration because it names the key that governs each reason, and its default.
 
 import type { Reason, ReasonRow } from '../core/close.ts'
 import { http2CodeName, reasonNames, reasonRow } from '../core/close.ts'
@@ -13,7 +13,7 @@ export interface Explanation {
   manner: string
   http: string
   websocket: string
-  /** Of RST_STREAM and GOAWAY. */
+  /** The codes of RST_STREAM and GOAWAY. */
   http2: string
   /** The governing keys, with their defaults. */
   keys: GoverningKey[]
@@ -53,7 +53,7 @@ export function explain(reason: Reason): Explanation {
   }
 }
 
-/** `502`, or by whose fault: `408 (client), 504 (upstream)`. */
+/** `502`, or by the side at fault: `408 (client), 504 (upstream)`. */
 function httpText({ http }: ReasonRow): string {
   if (http === undefined) return '-'
   return http.client === http.upstream
@@ -70,12 +70,15 @@ function websocketText({ websocket }: ReasonRow): string {
     client === undefined ? 'none to the client' : `${client} to the client`,
     `${upstream} to the upstream`,
   ]
-  // Where the offender gets what a client gets anyway, Sidegate itself is the cause and nobody offended.
+  // Where the offender gets the client's code anyway, Sidegate itself is the cause and there is no offender.
   if (offender !== undefined && offender !== client) parts.push(`${offender} to whoever caused it`)
   return parts.join(', ')
 }
 
-/** Of a client's stream, where the client or we caused it and where the upstream did; and of its connection. */
+/**
+ * The codes of a client's stream, where the client or we caused the end and where the upstream did; and of
+ * its connection.
+ */
 function http2Text(reason: Reason): string {
   return `RST_STREAM ${http2CodeName(reason, 'stream', 'client')} (by the upstream INTERNAL_ERROR), GOAWAY ${http2CodeName(reason, 'connection', 'client')}`
 }

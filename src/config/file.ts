@@ -1,5 +1,5 @@
-// The bytes of a configuration file, which may be anything, in bounded memory. Of what they mean this knows nothing: a gate that
-// runs does without all that does (source.ts).
+// The bytes of a configuration file, which may be anything, in bounded memory. Their meaning is not known
+// here: a running gate does without the code for it (source.ts).
 
 import { isUtf8 } from 'node:buffer'
 import { MAX_FILE_BYTES, readBounded } from '../files/bounded-file.ts'
@@ -12,7 +12,7 @@ export function tooLarge(file: string): ConfigError {
   ])
 }
 
-/** Throws (rejects with) a ConfigError where it cannot be read, or is larger than it may be. */
+/** Throws (rejects with) a ConfigError where the file cannot be read, or is too large. */
 export async function readConfigFile(file: string): Promise<Buffer> {
   const content = await readBounded(file).catch((error: NodeJS.ErrnoException) => {
     throw new ConfigError(file, [{ line: 0, column: 0, path: '', message: unreadable(error) }])

@@ -1,10 +1,10 @@
-// What does not go together with HTTP/2.
+// Settings that exclude HTTP/2.
 
 import type { Path } from './path.ts'
 import { at } from './path.ts'
 import type { Finding } from './problems.ts'
 
-/** An upstream that speaks HTTP/2 has one connection for the requests of many clients, and knows no upgrade. */
+/** An upstream that speaks HTTP/2 has one connection for the requests of many clients, and no upgrade. */
 export function http2Upstream(listener: unknown, path: Path): Finding[] {
   const protocol: Path = ['upstream', 'protocol']
   const check: Path = ['upstream', 'healthCheck', 'type']

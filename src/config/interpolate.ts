@@ -1,12 +1,13 @@
-// `${NAME}` in a value is taken from the environment. It works on values that YAML has read already, so what a variable
-// holds can never become a key, a comment or a second value; and only once, so it can never name another variable.
+// Interpolation: `${NAME}` in a value is taken from the environment. It works on values that YAML has parsed,
+// so the content of a variable can never become a key, a comment or a second value; and it runs once, so that
+// content can never name another variable.
 
 import type { Parsed } from './words.ts'
 import { show } from './words.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-// `$${` stands for a literal `${`; a `$` of its own is left alone.
+// `$${` stands for a literal `${`; a lone `$` is left alone.
 const reference = /\$\$\{|\$\{([^}]*)(\}?)/g
 const variable = /^[A-Za-z_]\w*$/
 
@@ -18,7 +19,9 @@ export interface Interpolated {
   isChanged: boolean
 }
 
-/** `isPlain`: written without quotes, so that `connections: ${MAX}` becomes a number as `connections: 100` does. */
+/**
+ * `isPlain`: written without quotes, so that `connections: ${MAX}` becomes a number like `connections: 100`.
+ */
 export function interpolate(
   text: string,
   env: Environment,
@@ -53,7 +56,7 @@ function lookUp(name: string, isClosed: boolean, env: Environment): Parsed<strin
   return value === undefined ? { problem: `the environment variable ${name} is not set` } : { value }
 }
 
-/** As YAML 1.2 would have read it: whole numbers and booleans; nothing else has a use here. */
+/** As YAML 1.2 would parse it: whole numbers and booleans; nothing else has a use here. */
 function retyped(value: string): string | number | boolean {
   if (value === 'true' || value === 'false') return value === 'true'
   return /^-?\d{1,15}$/.test(value) ? Number(value) : value

@@ -1,5 +1,5 @@
 // The JSON Schema (draft-07) of the configuration file, for editors and for checks of files without Sidegate.
-// It says what a shape can say; ranges of durations and whatever concerns two keys is left to `sidegate check`.
+// It covers shapes; ranges of durations and relations of two keys are left to `sidegate check`.
 
 import type { Key } from './keys.ts'
 import type { JsonSchema, Meta } from './meta.ts'

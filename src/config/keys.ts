@@ -1,6 +1,7 @@
-// The vocabulary in which schema.ts is written: a kind of key each for durations, sizes, choices, sections, lists.
-// A key carries its valibot schema, and what the documentation and the JSON Schema say of it, in one place. Its suffix
-// puts the unit into the name of the result: `idle: duration(..)` becomes `idleMs: number`, in the type as at run time.
+// The vocabulary of schema.ts: a kind of key each for durations, sizes, choices, sections, lists. A key has
+// its valibot schema and its words for the documentation and the JSON Schema in one place. Its suffix puts
+// the unit into the name of the result: `idle: duration(..)` becomes `idleMs: number`, in the type as at run
+// time.
 
 import * as v from 'valibot'
 import type { JsonSchema, Meta, ValueMeta } from './meta.ts'
@@ -19,20 +20,23 @@ import {
 import type { Parsed } from './words.ts'
 import { oneOf, show, suggest } from './words.ts'
 
-/** One key of the file: `Output` is what it becomes, `Suffix` what its name gets appended. */
+/** One key of the file: `Output` is the type of its result, `Suffix` is appended to its name. */
 export type Key<Output, Suffix extends string = ''> = v.GenericSchema<unknown, Output> & {
   readonly suffix: Suffix
   readonly meta: Meta
 }
 export type Entries = Readonly<Record<string, Key<unknown, string>>>
-/** A section as it is read: units in the names, and without the keys that are not built yet. */
+/** The result of a section: units in the names, and without the keys that are not built yet. */
 export type Section<E extends Entries> = {
   -readonly [
     K in keyof E & string as E[K]['suffix'] extends 'later' ? never : `${K}${E[K]['suffix']}`
   ]: v.InferOutput<E[K]>
 }
 
-/** The words about a value. Without `default` it must be written; with `derived` its default depends on other keys. */
+/**
+ * The words about a value. Without `default` it must be written; with `derived` its default depends on other
+ * keys.
+ */
 export interface About {
   /** Its purpose, in one sentence. */
   meaning: string
@@ -40,14 +44,14 @@ export interface About {
   innocent?: string
   /** As it would be written. */
   default?: string | number | boolean | readonly never[]
-  /** The rule for the default, in words; the result is then `undefined` where nothing is written. */
+  /** The rule for the default, in words; the result is then `undefined` where the file has no value. */
   derived?: string
 }
 
 interface Kind<T> {
   /** For the table of the documentation. */
   type: string
-  /** The remedy where nothing is written. */
+  /** The remedy where the value is missing. */
   remedy: string
   json: JsonSchema
   read: (input: unknown) => Parsed<T>
@@ -82,12 +86,15 @@ function key<S extends string>(
   return Object.assign(schema, { meta, suffix })
 }
 
-/** The same key, whose result is then changed by `change`. */
+/** The same key, with `change` applied to its result. */
 export function changed<T, U, S extends string>(from: Key<T, S>, change: (value: T) => U): Key<U, S> {
   return key(v.pipe(from, v.transform(change)), from.meta, from.suffix) as Key<U, S>
 }
 
-/** The default is derived from other keys: `undefined` stands for "not written" until the section is complete. */
+/**
+ * A key whose default is derived from other keys: `undefined` stands for "not written" until the section is
+ * complete.
+ */
 export function derived<T, S extends string>(from: Key<T, S>): Key<T | undefined, S> {
   return from
 }
@@ -129,7 +136,7 @@ export function percent(about: About, range: Range): Key<number> {
   return value(kind, about)
 }
 
-/** Bytes, or a share of something that is known only where it runs; `off` is infinitely many bytes. */
+/** Bytes, or a share of an amount that is known only at run time; `off` is infinitely many bytes. */
 export function sizeOrShare(about: About, range: Range): Key<{ bytes: number } | { share: number }> {
   const share = { min: 0.01, max: 1, isOffAllowed: false }
   const number = String.raw`[0-9]{1,15}(\.[0-9]{1,6})?(B|KiB|MiB|GiB|%)`
@@ -234,7 +241,7 @@ export function later(message = 'not supported yet, remove this key'): Key<never
   return key(v.optional(schema), { kind: 'later' }, 'later') as Key<never, 'later'>
 }
 
-/** A map of keys. It may be left out if none of them must be written. */
+/** A map of keys. It may be left out if none of them is required. */
 export function section<const E extends Entries>(meaning: string, entries: E): Key<Section<E>> {
   const isComplete = Object.values(entries).every((entry) => entry.type === 'optional')
   const schema = v.pipe(
@@ -251,7 +258,7 @@ export function section<const E extends Entries>(meaning: string, entries: E): K
   >
 }
 
-/** A section with keys that must be written, which itself may be left out: it is `undefined` then. */
+/** A section with required keys that may itself be left out: it is `undefined` then. */
 export function optional<T>(from: Key<T>): Key<T | undefined> {
   const meta: Meta = from.meta.kind === 'section' ? { ...from.meta, isOptional: true } : from.meta
   return key(v.optional(from), meta, '') as Key<T | undefined>
@@ -277,7 +284,7 @@ function named(entries: Entries, read: Record<string, unknown>): Record<string, 
   )
 }
 
-/** `remedy` is what to write, where nothing is or something else. */
+/** `remedy` says what to write, where the list is missing or wrong. */
 export interface ListRules {
   min: number
   max: number

@@ -7,7 +7,7 @@ const KIB = 1024
 const MIB = 1024 * KIB
 const GIB = 1024 * MIB
 
-/** Each limit may say for itself what `limits.mode` says for all. */
+/** The mode of one limit, which overrides `limits.mode`. */
 const ownMode = () =>
   derived(
     choice(
@@ -21,7 +21,7 @@ const perMeaning =
 const perConnection = () =>
   choice({ default: 'connection', meaning: perMeaning }, ['connection', 'client', 'listener'])
 
-/** Whether other gates share it; of what each connection has for itself nobody does. */
+/** Whether other gates share the limit; limits of one connection are not shared. */
 const scope = (who: string) =>
   choice(
     {

@@ -1,4 +1,4 @@
-// One entry of `listeners`, and what its derived defaults come to.
+// One entry of `listeners`, with its derived defaults.
 
 import type * as v from 'valibot'
 import type { Address } from './address.ts'
@@ -89,10 +89,13 @@ const listenerKeys = section('One port to listen on, and the service behind it.'
 })
 
 const WRITE_MS = 30_000
-/** The two sides of an opaque protocol pause for reasons of their own; what they may hold meanwhile is bounded all the same. */
+/**
+ * The two sides of an opaque protocol pause for reasons of their own; the bytes held meanwhile are bounded
+ * all the same.
+ */
 const TCP_WRITE_MS = 5 * 60_000
 
-/** The two defaults of `deadlines.upstreamIdle`, and those made from other keys. */
+/** Fills in the defaults that are made from other keys, and the two of `deadlines.upstreamIdle`. */
 function complete(read: v.InferOutput<typeof listenerKeys>) {
   const {
     upstreamIdleMs,

@@ -1,5 +1,5 @@
-// A configuration file to a Config, or to a ConfigError that holds everything that is wrong with it.
-// `parseConfig` is pure; `loadConfig` adds the reading of a file that may be anything, in bounded memory.
+// A configuration file to a Config, or to a ConfigError with all its faults. `parseConfig` is pure;
+// `loadConfig` adds reading a file that may be anything, in bounded memory.
 
 import { MAX_FILE_BYTES } from '../files/bounded-file.ts'
 import type { ConfigProblem } from '../core/errors.ts'
@@ -17,12 +17,12 @@ import { readYaml } from './reader.ts'
 import type { Config } from './schema.ts'
 import { riskyValues } from './warnings.ts'
 
-/** A valid configuration, what in it is seldom meant, and what it leaves open. */
+/** A valid configuration, its values that are seldom meant, and the questions that it leaves open. */
 export interface Checked {
   config: Config
   warnings: ConfigProblem[]
   notes: ConfigProblem[]
-  /** Of what the file gives a value. */
+  /** The origins of values that the file sets. */
   origins: Origins
 }
 
@@ -36,12 +36,12 @@ export async function loadConfig(file: string, env: Environment): Promise<Config
   return (await checkConfig(file, env)).config
 }
 
-/** As `loadConfig`, with warnings and notes. */
+/** `loadConfig`, with warnings and notes. */
 export async function checkConfig(file: string, env: Environment): Promise<Checked> {
   return checkText(decode(await readConfigFile(file), file), file, env)
 }
 
-/** As `parseConfig`, with warnings and notes, each at its place in the file. */
+/** `parseConfig`, with warnings and notes, each at its place in the file. */
 export function checkText(text: string, fileName: string, env: Environment = {}): Checked {
   if (Buffer.byteLength(text) > MAX_FILE_BYTES) throw tooLarge(fileName)
   // YAML allows none of these; the parser would let some through.

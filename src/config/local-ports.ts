@@ -1,5 +1,6 @@
-// How many local ports the kernel gives to outgoing connections: so many may be open to one upstream address at a time, from one
-// address of ours (RFC 6056; TIME_WAIT takes ports too). Where it cannot be asked, what Linux has by default.
+// The number of local ports that the kernel has for outgoing connections: the maximum of connections to one
+// upstream address at a time, from one address of ours (RFC 6056; TIME_WAIT takes ports too). Linux's default
+// where the kernel cannot be asked.
 
 import { readFileSync } from 'node:fs'
 
@@ -11,7 +12,7 @@ export function localPorts(
 ): number {
   const [first = 0, last = 0] = textOf(read, 'ip_local_port_range', USUAL).trim().split(/\s+/).map(Number)
   let ports = last - first + 1
-  // `8080,9148-9150`: not given to anybody.
+  // `8080,9148-9150`: the kernel assigns these to no connection.
   for (const range of textOf(read, 'ip_local_reserved_ports', '').trim().split(',')) {
     const [from = 0, to = from] = range.split('-').map(Number)
     if (range !== '') ports -= Math.max(0, Math.min(to, last) - Math.max(from, first) + 1)

@@ -1,8 +1,9 @@
-// The words about a key, beside its validation: for docs/configuration.md, the JSON Schema and error messages.
+// The words about a key, beside its validation: for docs/configuration.md, the JSON Schema and error
+// messages.
 
 import type { Entries, Key } from './keys.ts'
 
-/** The part of JSON Schema (draft-07) that is used. */
+/** The part of JSON Schema (draft-07) in use. */
 export interface JsonSchema {
   $schema?: string
   $id?: string
@@ -39,7 +40,7 @@ export interface ValueMeta {
 export interface SectionMeta {
   kind: 'section'
   meaning: string
-  /** It may be left out, and then is not there at all. */
+  /** The section may be left out, and is `undefined` then. */
   isOptional?: true
   entries: Entries
 }
@@ -67,7 +68,7 @@ export interface LaterMeta {
 
 export type Meta = ValueMeta | SectionMeta | ListMeta | EitherMeta | LaterMeta
 
-/** The shapes, or a text with `${NAME}` in it, of which only the environment knows what it will be. */
+/** One of the shapes, or a text with `${NAME}` in it, whose value only the environment knows. */
 export function fromEnvironment(...shapes: readonly JsonSchema[]): JsonSchema {
   return { anyOf: [...shapes, { $ref: '#/definitions/fromEnvironment' }] }
 }

@@ -1,10 +1,11 @@
-// Texts with a shape of their own: the name of a listener, an allowed Origin, a path, the path of a file, the name in a certificate.
+// Texts with a shape of their own: the name of a listener, an allowed Origin, a path, the path of a file, the
+// name in a certificate.
 
 import { isIP } from 'node:net'
 import type { Parsed } from './words.ts'
 import { show } from './words.ts'
 
-/** A name ends in metric labels and log fields, so it holds nothing that needs quoting there. */
+/** A name ends up in metric labels and log fields, so it has only characters that need no quoting there. */
 export function parseName(input: unknown): Parsed<string> {
   if (typeof input === 'string' && /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(input)) return { value: input }
   const remedy =
@@ -14,7 +15,7 @@ export function parseName(input: unknown): Parsed<string> {
   return { problem: `got ${show(input)}, ${remedy}` }
 }
 
-/** As a browser sends it: lower case, no path, no default port. `null` (quoted) is what a sandboxed page sends. */
+/** As a browser sends it: lower case, no path, no default port. A sandboxed page sends `null` (quoted). */
 export function parseOrigin(input: unknown): Parsed<string> {
   const no = (remedy: string): Parsed<string> => ({ problem: `got ${show(input)}, ${remedy}` })
   if (input === 'null') return { value: input }
@@ -25,7 +26,7 @@ export function parseOrigin(input: unknown): Parsed<string> {
   const url = URL.parse(input)
   if (url === null || url.host === '') return no('write an origin such as https://example.com')
   const origin = `${url.protocol}//${url.host}`
-  // Anything that a browser would send differently could never match, and would silently refuse everyone.
+  // A spelling that no browser sends could never match, and would silently refuse everyone.
   return input.toLowerCase() === origin ? { value: origin } : no(`write ${origin}`)
 }
 
@@ -35,7 +36,7 @@ export function parsePath(input: unknown): Parsed<string> {
   return { problem: `got ${show(input)}, write a path such as /healthz` }
 }
 
-/** An absolute path: a relative one would depend on the directory that the process is started in. `off` is none. */
+/** An absolute path: a relative one would depend on the working directory of the process. `off` is none. */
 export function parsePathOrOff(input: unknown): Parsed<string | null> {
   if (input === 'off') return { value: null }
   const isGood = typeof input === 'string' && input.startsWith('/') && !/[\p{C}\p{Zl}\p{Zp}]/u.test(input)
@@ -44,7 +45,7 @@ export function parsePathOrOff(input: unknown): Parsed<string | null> {
     : { problem: `got ${show(input)}, write an absolute path, such as /run/secrets/sidegate/token` }
 }
 
-/** Whether it is there is asked when it is read. */
+/** Whether the file exists is seen when it is read. */
 export function parseFile(input: unknown): Parsed<string> {
   // Not repeated: it may be a key.
   if (typeof input === 'string' && input.includes('-----BEGIN'))
@@ -69,7 +70,7 @@ export function parseMode(input: unknown): Parsed<number | null> {
   return { problem: `got ${show(input)}, write a file mode in quotes, such as "0660"` }
 }
 
-/** What keys of Redis begin with. Braces would say which part of a key a cluster goes by. */
+/** The prefix of keys in Redis. Braces would choose the part of a key that a cluster hashes. */
 export function parsePrefix(input: unknown): Parsed<string> {
   if (typeof input === 'string' && /^[!-z|~]{1,64}$/.test(input)) return { value: input }
   return {

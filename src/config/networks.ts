@@ -1,12 +1,15 @@
-// Networks that an operator names by a word. Apart from the keys: a gate that runs has no use for those.
+// Networks that an operator names by a word. Separate from the keys, which a running gate does not need.
 
 import { parseCidr } from './cidr.ts'
 import type { Cidr } from './cidr.ts'
 
-/** Stands for the networks that nobody outside reaches us from. */
+/** Stands for the networks from which no outsider reaches us. */
 export const PRIVATE = 'private'
 
-/** RFC 1918, RFC 4193, RFC 6598 (carrier-grade NAT, where clouds put their pods), RFC 3927 and 4291 (link-local), and loopback. */
+/**
+ * RFC 1918, RFC 4193, RFC 6598 (carrier-grade NAT, where clouds put their pods), RFC 3927 and 4291
+ * (link-local), and loopback.
+ */
 const privateNetworks: readonly Cidr[] = [
   '10.0.0.0/8',
   '172.16.0.0/12',
@@ -23,7 +26,7 @@ const privateNetworks: readonly Cidr[] = [
   return parsed.value
 })
 
-/** The networks that a list stands for, words resolved. */
+/** The networks of a list, with words resolved. */
 export function networksOf(list: readonly (Cidr | typeof PRIVATE)[]): Cidr[] {
   return list.flatMap((one) => (one === PRIVATE ? privateNetworks : one))
 }

@@ -1,5 +1,6 @@
-// Decisions of an operator that the file leaves open. No warning: the default is right for one of two settings, and
-// nothing in the file tells which of them it is in. `sidegate check` says it; either word, once written, ends it.
+// Notes: decisions of an operator that the file leaves open. They are no warnings: the default is right for
+// one of two settings, and nothing in the file shows which one it is in. `sidegate check` reports them;
+// writing either word ends it.
 
 import type { Path } from './path.ts'
 import type { Finding } from './problems.ts'
@@ -10,7 +11,7 @@ export function openQuestions({ listeners }: Config, isWritten: (path: Path) => 
   return listeners.flatMap((listener, index) => {
     const { protocol, address, proxyProtocol, tls } = listener
     const path = ['listeners', index, 'http', 'trustForwarded']
-    // A peer on a unix socket has no address that could be trusted.
+    // A peer on a unix socket has no address to trust.
     if (protocol !== 'http' || address.kind === 'unix' || proxyProtocol.accept !== 'off' || isWritten(path))
       return []
     const counted = asksForClients(listener) ? ', and limits per client and access do, too' : ''
@@ -22,7 +23,7 @@ export function openQuestions({ listeners }: Config, isWritten: (path: Path) => 
   })
 }
 
-/** Something is judged or counted by the address of the client. */
+/** The address of the client decides about something, or is counted. */
 function asksForClients({ access: { allow, deny }, limits }: ListenerConfig): boolean {
   const { connectionsPerClient, newConnections, bytes, messages } = limits
   return (

@@ -1,4 +1,5 @@
-// Deadlines that are allowed and can hardly be meant: so short that they end innocent connections, or so long that they stop nothing.
+// Deadlines that are allowed but hardly meant: so short that they end innocent connections, or so long that
+// they stop nothing.
 
 import type { Path } from './path.ts'
 import type { Finding } from './problems.ts'
@@ -10,15 +11,15 @@ const MINUTE = 60 * SECOND
 const HOUR = 60 * MINUTE
 
 interface Usual {
-  /** Milliseconds; shorter than this `short` is what becomes of clients. */
+  /** Milliseconds; `short` is the effect of less on clients. */
   least: number
   short: string
-  /** Longer than this `long` is what becomes of the gate. */
+  /** `long` is the effect of more on the gate. */
   most?: number
   long?: string
 }
 
-/** By the key below `deadlines`. What ends in `off` has a warning of its own. */
+/** By the key below `deadlines`. `off` has its own warnings. */
 const usual: Readonly<Record<string, Usual>> = {
   handshake: {
     least: SECOND,

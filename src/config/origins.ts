@@ -1,4 +1,4 @@
-// Where each value of a configuration comes from: what a file writes, and what the environment gave it. All else are defaults.
+// The origin of each value of a configuration: the file or the environment. All others are defaults.
 
 import { isMap } from './keys.ts'
 import type { Path } from './path.ts'

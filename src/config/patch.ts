@@ -1,5 +1,5 @@
-// A patch of a configuration: some keys of some listeners, by their names, put into a file with all that stands in it, comments included.
-// Nothing is checked here: the result is text, for `checkText`.
+// A patch of a configuration: some keys of some listeners, by their names, put into a file that otherwise
+// stays as it is, comments included. Nothing is checked here: the result is text, for `checkText`.
 
 import { isMap, isSeq, parseDocument } from 'yaml'
 import type { Document, YAMLMap } from 'yaml'
@@ -7,7 +7,7 @@ import { ConfigError } from '../core/errors.ts'
 import { parseAddress } from './address.ts'
 import { defaultName } from './listener-keys.ts'
 
-/** `text` with what `patch` says; throws a ConfigError where a listener of it is not there. */
+/** `text` with the changes of `patch`; throws a ConfigError where `text` lacks a listener of it. */
 export function patched(text: string, patch: string, fileName: string): string {
   const [document, change] = [parseDocument(text), parseDocument(patch)]
   const broken = change.errors[0] ?? document.errors[0]
@@ -30,7 +30,7 @@ function indexOf(document: Document, name: string): number {
   return isSeq(listeners) ? listeners.items.findIndex((item) => isMap(item) && nameOf(item) === name) : -1
 }
 
-/** As the configuration names a listener that has no name. */
+/** The configuration's name for a listener, also for one without a name. */
 function nameOf(listener: YAMLMap): string {
   if (listener.has('name')) return String(listener.get('name'))
   const address = parseAddress(String(listener.get('address')), 'listen')

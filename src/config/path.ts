@@ -5,7 +5,7 @@ import { quote } from './words.ts'
 
 export type Path = readonly (string | number)[]
 
-/** Keys that are no plain words are quoted, escaped and cut. */
+/** Keys that are not plain words are quoted, escaped and cut. */
 export function formatPath(path: Path): string {
   let text = ''
   for (const step of path) {
@@ -16,7 +16,7 @@ export function formatPath(path: Path): string {
   return text
 }
 
-/** The value that is written at a path; undefined where nothing is. */
+/** The value at a path; undefined where there is none. */
 export function at(value: unknown, path: Path): unknown {
   return path.reduce<unknown>((inside, step) => {
     if (typeof step === 'number') return Array.isArray(inside) ? inside[step] : undefined

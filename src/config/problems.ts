@@ -1,5 +1,5 @@
-// From "the schema does not like it" to what an operator can act on: the place, the value, and what to write instead.
-// Every problem of a file is found, never only the first.
+// From a refusal of the schema to a problem that an operator can act on: the place, the value, and what to
+// write instead. Every problem of a file is found, not only the first.
 
 import * as v from 'valibot'
 import type { ConfigProblem } from '../core/errors.ts'
@@ -15,11 +15,11 @@ import type { Config } from './schema.ts'
 import { configKey } from './schema.ts'
 import { fold, inline, suggest } from './words.ts'
 
-/** Something wrong (or risky) at a path, before it is known where in the file that is. */
+/** A fault (or a risk) at a path, before its place in the file is known. */
 export interface Finding {
   path: Path
   message: string
-  /** Points at the key where the value is not to blame. */
+  /** Points at the key, where the value is not to blame. */
   isKey?: boolean
 }
 
@@ -48,7 +48,7 @@ function whole(message: string): ConfigProblem {
 
 function findingsOf(issue: v.BaseIssue<unknown>): Finding[] {
   const items = issue.path ?? []
-  // An unreadable value has been complained about, and so has everything inside it.
+  // An unreadable value has been reported already, with everything inside it.
   if (issue.input instanceof Unknown || items.some((item) => item.input instanceof Unknown)) return []
   return [
     {
@@ -59,7 +59,7 @@ function findingsOf(issue: v.BaseIssue<unknown>): Finding[] {
   ]
 }
 
-/** Unknown keys are taken out of the value, so that the schema says nothing more of them. */
+/** Removes unknown keys from the value, so that the schema does not report them again. */
 function takeUnknownKeys(meta: Meta, value: unknown, path: Path): Finding[] {
   if (meta.kind === 'either') return takeUnknownKeys(meta.object.meta, value, path)
   if (meta.kind === 'list' && Array.isArray(value))
@@ -82,7 +82,7 @@ function unknownKey(name: string, entries: Entries): string {
     : `unknown key, did you mean ${meant}?`
 }
 
-/** `idle` at the listener is meant for its `deadlines`; said only where one place knows the key. */
+/** `idle` at the listener is meant for its `deadlines`; suggested only where one place knows the key. */
 function suggestInside(name: string, entries: Entries): string | null {
   if (name.length > MAX_NAME) return null
   const found = pathsOf(name, entries)
@@ -101,7 +101,10 @@ function pathsOf(name: string, entries: Entries): string[] {
   })
 }
 
-/** The finding with its line and column; what is not in the file is placed at the nearest key around it. */
+/**
+ * The finding with its line and column; one that is not in the file gets the place of the nearest key around
+ * it.
+ */
 export function locate(finding: Finding, reading: Reading): ConfigProblem {
   const path = formatPath(finding.path)
   const exact = reading.places.get(path)
@@ -126,7 +129,7 @@ function nearest(path: Path, places: ReadonlyMap<string, Place>): number {
   return 0
 }
 
-/** By position; what comes after the first hundred is only counted. */
+/** By position; problems after the first hundred are only counted. */
 export function sorted(problems: readonly ConfigProblem[]): ConfigProblem[] {
   const unique = new Map(problems.map((one) => [`${one.line}:${one.column} ${one.path} ${one.message}`, one]))
   const all = [...unique.values()].sort((one, other) => one.line - other.line || one.column - other.column)

@@ -1,8 +1,9 @@
-// YAML text to plain values, and for each of them where it stands. Everything that a hostile or broken file can do to a
-// parser is stopped here: alias bombs, deep nesting, duplicate keys, several documents, tags, `__proto__`.
+// YAML text to plain values, with the place of each. It stops everything that a hostile or broken file can do
+// to a parser: alias bombs, deep nesting, duplicate keys, several documents, tags, `__proto__`.
 //
-// The tree is walked by hand rather than by `toJS`: one walk resolves aliases under a budget, interpolates, and notes
-// the positions, and its set of keys finds duplicates in linear time where the library compares each with each.
+// It walks the tree by hand rather than by `toJS`: one walk resolves aliases under a budget, interpolates,
+// and notes the positions, and its set of keys finds duplicates in linear time where the library compares
+// each with each.
 
 import type { Alias, Document, Pair, YAMLMap, YAMLSeq } from 'yaml'
 import { isAlias, isMap, isPair, isScalar, isSeq, LineCounter, parseDocument } from 'yaml'
@@ -13,12 +14,12 @@ import type { Path } from './path.ts'
 import { formatPath } from './path.ts'
 import { inline, show } from './words.ts'
 
-/** Deeper and larger than any real configuration, and small enough to be walked in a moment. */
+/** Deeper and larger than any real configuration, and small enough for a quick walk. */
 const MAX_DEPTH = 32
 const MAX_NODES = 100_000
 const MAX_WORDS_CHARS = 160
 
-/** Where a value stands in the file. */
+/** The place of a value in the file. */
 export interface Place {
   /** Offset of the value, or of its key where it is empty. */
   value: number
@@ -73,7 +74,7 @@ function syntaxProblems(document: Document.Parsed, position: Reading['position']
   const found = [...document.errors, ...document.warnings].map((error) => {
     return { ...position(error.pos[0]), path: '', message: syntaxMessage(error.code, error.message) }
   })
-  // Complaints after the collapse of the parser are noise.
+  // Errors after the parser ran out of resources are noise.
   const collapse = document.errors.findIndex((error) => error.code === 'RESOURCE_EXHAUSTION')
   if (collapse !== -1) return found.slice(collapse, collapse + 1)
   // A directive would bring back `yes`, `no`, sexagesimal numbers and merge keys.
@@ -93,7 +94,7 @@ function syntaxMessage(code: string, message: string): string {
   if (code === 'TAG_RESOLVE_FAILED') return 'YAML tags (!) are not supported, remove it'
   if (code === 'NON_STRING_KEY') return 'a key must be a plain word'
   if (code === 'TAB_AS_INDENT') return 'a tab cannot indent, write spaces'
-  // The parser quotes the file in its words, which may hold anything.
+  // The parser's message quotes the file, which may hold anything.
   const [first = ''] = message.split('\n')
   const words = inline(first, MAX_WORDS_CHARS)
   return `not valid YAML: ${words.charAt(0).toLowerCase()}${words.slice(1)}`
@@ -130,7 +131,7 @@ class Walk {
     }
   }
 
-  /** `keyOffset` is where the key of this value stands. */
+  /** `keyOffset` is the offset of this value's key. */
   #value(node: unknown, path: Path, keyOffset: number): unknown {
     const start = offsetOf(node) ?? keyOffset
     this.#spend(path, start)
@@ -153,7 +154,7 @@ class Walk {
   }
 
   #map(node: YAMLMap, path: Path): Record<string, unknown> {
-    // Without a prototype `__proto__` is a key like any other, and `constructor` is not there by birth.
+    // Without a prototype `__proto__` is a key like any other, and there is no inherited `constructor`.
     const map = Object.create(null) as Record<string, unknown>
     for (const item of node.items as unknown[]) {
       if (!isPair(item)) continue
@@ -206,7 +207,7 @@ class Walk {
   }
 }
 
-/** Stands for a value that could not be read and has been complained about: nothing more is said of it. */
+/** Stands for an unreadable value that has been reported: nothing else about it is. */
 export class Unknown {}
 
 function keyName(pair: Pair): string {

@@ -1,4 +1,4 @@
-// Keys that bound one another: which of two is the larger, and what only makes sense together.
+// Keys that bound one another: which of two is the larger, and what makes sense only together.
 
 import type { Path } from './path.ts'
 import { at } from './path.ts'
@@ -60,7 +60,7 @@ export function thresholds(value: Record<string, unknown>): Finding[] {
     parse: parseThreshold,
     format: formatPercent,
   })
-  // The default is not in the file, so the other one is what to change.
+  // The default is not in the file, so the message asks for the other key.
   if (shedAt !== undefined || found.length === 0) return found
   return [
     {
@@ -70,7 +70,7 @@ export function thresholds(value: Record<string, unknown>): Finding[] {
   ]
 }
 
-/** Nobody may be reset without having been asked before. */
+/** No connection may be reset without a request to leave before. */
 export function shortDrain(value: Record<string, unknown>): Finding[] {
   const part = (name: string, fallback: string) => {
     const written = at(value, ['drain', name])
@@ -101,7 +101,7 @@ const none = (ms: number): number => (ms === OFF ? 0 : ms)
 
 const compressions = { frames: ['pass', 'strip'], messages: ['on', 'off'] } as const
 
-/** Settings that only the other mode of a WebSocket can have. */
+/** Settings that only the other mode of a WebSocket has. */
 export function wrongMode(listener: unknown, path: Path): Finding[] {
   const mode = at(listener, ['websocket', 'mode']) ?? 'frames'
   if (mode !== 'frames' && mode !== 'messages') return []
@@ -124,7 +124,7 @@ export function wrongMode(listener: unknown, path: Path): Finding[] {
   return found
 }
 
-/** What is dropped is a whole message, and only one mode holds those. */
+/** A dropped message is a whole one, and only one mode holds those. */
 export function dropInFrames(listener: unknown, path: Path): Finding[] {
   const inner: Path = ['limits', 'messages', 'onExceed']
   if (at(listener, inner) !== 'drop' || (at(listener, ['websocket', 'mode']) ?? 'frames') !== 'frames')
@@ -167,7 +167,7 @@ function notAbove(
   { name, written: other, fallback, parse, format }: Ceiling,
 ): Finding[] {
   const [value, ceiling] = [parse(written), parse(other ?? fallback)]
-  // An `off` of the value itself is the schema's to judge.
+  // The schema judges an `off` of the value itself.
   if (!('value' in value) || !('value' in ceiling) || value.value === OFF || value.value <= ceiling.value)
     return []
   const what = `${name} (${format(ceiling.value)}${other === undefined ? ', the default' : ''})`
@@ -183,7 +183,7 @@ export function halfPair(listener: unknown, path: Path): Finding[] {
   return halfOf(at(listener, ['upstream']), path.slice(0, -1))
 }
 
-/** A listener of HTTP names its own protocols; opaque bytes have no name but the one that is written. */
+/** A listener of HTTP names its own protocols; opaque bytes have only the name that is written. */
 export function alpnOfHttp(listener: unknown, path: Path): Finding[] {
   if (at(listener, ['protocol']) !== 'http') return []
   const written: Path[] = [
@@ -198,7 +198,7 @@ export function alpnOfHttp(listener: unknown, path: Path): Finding[] {
     }))
 }
 
-/** Nobody is told of certificates that nobody is asked for. */
+/** A certificate can go on only if clients are asked for one. */
 export function certificateOfNobody(listener: unknown, path: Path): Finding[] {
   const inner: Path = ['http', 'clientCertificate']
   if (at(listener, inner) !== 'forward' || at(listener, ['tls', 'clientCa']) !== undefined) return []
@@ -229,7 +229,7 @@ export function uselessPath(listener: unknown, path: Path): Finding[] {
     }))
 }
 
-/** Limits of a fleet need the fleet, and something that gates could share. */
+/** Limits of a fleet need the fleet, and a scope that gates can share. */
 export function fleetOfNobody(value: Record<string, unknown>, listener: unknown, path: Path): Finding[] {
   const scoped = ['connectionsPerClient', 'newConnections', 'bytes', 'messages'].filter(
     (name) => at(listener, ['limits', name, 'scope']) === 'fleet',
@@ -250,7 +250,7 @@ export function fleetOfNobody(value: Record<string, unknown>, listener: unknown,
   })
 }
 
-/** Redis is reached in one way. */
+/** There must be exactly one way to Redis. */
 export function wayToRedis(value: Record<string, unknown>): Finding[] {
   const path: Path = ['shared', 'redis']
   const redis = at(value, path)

@@ -1,7 +1,10 @@
-// The effect of a reload on each key: one table, for the gate that reloads and for docs/configuration.md. It knows no schema, which an
-// idle gate does without.
+// The effect of a reload on each key: one table, for the gate that reloads and for docs/configuration.md. It
+// does not load the schema, which an idle gate saves.
 
-/** live: for open connections too. new: for connections, and other work, that begin from then on. restart: the process keeps the old value. */
+/**
+ * live: for open connections too. new: for connections, and other work, that begin from then on. restart: the
+ * process keeps the old value.
+ */
 export type ReloadEffect = 'live' | 'new' | 'restart'
 
 /** The longest path that a key begins with decides. */
@@ -22,7 +25,7 @@ const effects: Readonly<Record<string, ReloadEffect>> = {
   'listeners[].websocket.messageTimeout': 'live',
 }
 
-/** Of a path such as `listeners[].deadlines.idle`. */
+/** The effect on a path such as `listeners[].deadlines.idle`. */
 export function reloadEffect(path: string): ReloadEffect {
   let best = ''
   for (const prefix of Object.keys(effects)) {

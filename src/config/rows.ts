@@ -1,4 +1,5 @@
-// The supported keys as flat rows, in the order of the schema: for the documentation and for `sidegate explain`.
+// The supported keys as flat rows, in the order of the schema: for the documentation and for `sidegate
+// explain`.
 
 import type { Meta, ValueMeta } from './meta.ts'
 import { configKey } from './schema.ts'
@@ -15,7 +16,7 @@ export interface Group {
   path: string
   meaning: string
   rows: Row[]
-  /** It is one way to write its key, or may be left out: no part of the example of every default. */
+  /** The section is one way to write its key, or may be left out: the example of every default omits it. */
   isOptional: boolean
 }
 
@@ -76,7 +77,7 @@ function supportedKeys(meta: Meta): string {
     .join(', ')
 }
 
-/** The default as it would be written; null where the key must be written. */
+/** The default as it would be written; null where the key is required. */
 export function defaultText(meta: ValueMeta): string | null {
   if (meta.derived !== undefined) return meta.derived
   if (meta.default === undefined) return null

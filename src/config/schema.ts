@@ -1,5 +1,6 @@
-// The configuration file: every key with its kind, bounds, default and meaning, once. The types below, the validation,
-// docs/configuration.md and the JSON Schema are made from this. To support a key that is `later()`, give it its kind.
+// The configuration file: every key with its kind, bounds, default and meaning, once. The types below, the
+// validation, docs/configuration.md and the JSON Schema are made from this. To support a key that is
+// `later()`, give it its kind.
 
 import type * as v from 'valibot'
 import { defaults } from './defaults.ts'
@@ -29,7 +30,7 @@ const KIB = 1024
 const MIB = 1024 * KIB
 const GIB = 1024 * MIB
 
-/** A pod has fewer ports than this that make sense; it also bounds what is compared pair by pair. */
+/** More than the useful ports of a pod; it also bounds the comparison of all pairs. */
 const MAX_LISTENERS = 256
 
 /** More threads than any machine has cores to spare for a sidecar. */
@@ -48,7 +49,7 @@ function threshold(about: About): Key<number> {
   )
 }
 
-/** No time at all, for a duration that is waited rather than kept to. */
+/** `off` of a duration that is waited for, rather than a limit, is no wait at all. */
 const noneIfOff = (ms: number): number => (ms === OFF ? 0 : ms)
 
 const fileKey = section('The configuration of Sidegate.', {
@@ -203,6 +204,6 @@ const fileKey = section('The configuration of Sidegate.', {
 
 export const configKey = changed(fileKey, (read) => ({ ...read, shared: completeShared(read.shared) }))
 
-/** A whole configuration, every default filled in, units in the names; `off` is infinity. */
+/** A complete configuration, every default filled in, units in the names; `off` is infinity. */
 export type Config = v.InferOutput<typeof configKey>
 export type ListenerConfig = Config['listeners'][number]

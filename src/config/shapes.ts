@@ -44,7 +44,9 @@ export function cidrs(meaning: string): Key<Cidr[]> {
   })
 }
 
-/** A file in PEM. Without a default it must be written; where it may be left out, say what happens then. */
+/**
+ * A file in PEM. Without a default it is required; where it may be left out, `about` says what happens then.
+ */
 export function file(about: About): Key<string> {
   return value<string>(
     {

@@ -136,7 +136,7 @@ export const shared = optional(
   }),
 )
 
-/** Null for what is not written. */
+/** Null where the section is absent. */
 export function completeShared(read: v.InferOutput<typeof shared>) {
   if (read === undefined) return null
   const { redis, group, plainKeys } = read

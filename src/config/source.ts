@@ -1,6 +1,6 @@
-// The configuration file as it is now, and what it means. That is found out in a process of its own, which ends with its verdict: what it
-// takes to read YAML and to judge it, 15 MB, a gate would hold for as long as it runs; and a hostile megabyte, which keeps a parser busy
-// for seconds, has a time, a memory and an event loop of its own.
+// The configuration file and its meaning. A separate process finds the meaning, and ends with its verdict:
+// the code that parses and judges YAML takes 15 MB, which a gate would otherwise hold as long as it runs; and
+// a hostile megabyte, which keeps a parser busy for seconds, gets its own time, memory and event loop.
 
 import type { ChildProcess } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -12,21 +12,26 @@ import { decode, readConfigFile } from './file.ts'
 import type { Environment } from './interpolate.ts'
 import type { Checked } from './load.ts'
 
-/** Of CPU: 256 listeners take less than one second. More is what a hostile file takes. */
+/** CPU time: 256 listeners take less than one second; only a hostile file takes more. */
 const CPU_MS = 5000
-/** By the clock: a container with a CPU limit of 20m needs so long for what a tenth of a second does elsewhere. */
+/**
+ * Wall-clock time: a container with a CPU limit of 20m needs this for a tenth of a second of work elsewhere.
+ */
 const PATIENCE_MS = 60_000
 const LOOK_MS = 500
-/** Of the kernel's accounts, on every Linux. */
+/** The tick of the kernel's accounts, on every Linux. */
 const TICK_MS = 10
-/** 256 listeners with all their keys take a quarter of it; a hostile megabyte would take all that a pod has. */
+/** 256 listeners with all their keys take a quarter of it; a hostile megabyte would take all of a pod's. */
 const HEAP_MIB = 64
 
 export interface Loaded {
-  /** Of what the file says; empty where it says nothing that could be read. */
+  /** The hash of the content; empty where it could not be read. */
   hash: string
   outcome: Checked | ConfigError
-  /** It was not found out: the process was killed, or could not be started. The same content is worth another try. */
+  /**
+   * There is no verdict: the process was killed, or could not be started. The same content is worth another
+   * try.
+   */
   isUndecided: boolean
 }
 
@@ -40,7 +45,7 @@ export interface Task {
   env: Environment
 }
 
-/** Its answer. */
+/** The answer of the process. */
 export type Verdict =
   | { hash: string; checked: Checked }
   | { hash: string; problems: readonly ConfigProblem[] }
@@ -103,7 +108,7 @@ function judge(task: Task, clock: Clock): Promise<Verdict> {
     child.once('close', (code, signal) => {
       stopLooking()
       stopWaiting()
-      // Where it has answered, nobody listens to this.
+      // Has no effect where the verdict has come.
       if (complaints.includes('heap out of memory'))
         reject(unusable(`takes more than ${HEAP_MIB} MiB to be checked, write less`))
       else if (signal !== null)
@@ -111,14 +116,15 @@ function judge(task: Task, clock: Clock): Promise<Verdict> {
       else
         reject(new Error(`the check of the configuration ended with ${code} and no verdict: ${complaints}`))
     })
-    child.send(task, () => {}) // of a process that ended early, its end says more
+    child.send(task, () => {}) // if the process ended early, its `exit` event says more
   })
 }
 
-/** The CPU time of the process; 0 where the system does not tell. */
+/** The CPU time of the process; 0 where the system does not report it. */
 function cpuMs(pid: number | undefined): number {
   try {
-    // After the name, which may hold anything, the state is the first field; utime and stime are the twelfth and thirteenth (proc(5)).
+    // After the name, which may hold anything, the state is the first field; utime and stime are the twelfth
+    // and thirteenth (proc(5)).
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
       .replace(/^.*\) /s, '')
       .split(' ')
@@ -135,15 +141,16 @@ function start(): ChildProcess {
   )
   return nodeChildProcess().fork(program, [], {
     execArgv: [`--max-old-space-size=${HEAP_MIB}`],
-    // Node's options for the gate (a debugger, a profiler) are not for this one.
+    // Node's options for the gate (a debugger, a profiler) are not for this process.
     env: { ...process.env, NODE_OPTIONS: '' },
-    // Nothing of the gate's own: Node, when it ends, makes standard streams as blocking as it found them, which is for all who share them, and
-    // a gate whose stdout blocks stops where nobody reads it. Not `ignore` either: for that the system opens /dev/null, and a bare root has none.
+    // None of the gate's own streams: Node, when it ends, makes standard streams as blocking as it found
+    // them, for all that share them, and a gate whose stdout blocks stops if nobody reads it. Not `ignore`
+    // either: for that the system opens /dev/null, which a bare root lacks.
     stdio: ['pipe', 'pipe', 'pipe', 'ipc'],
   })
 }
 
-/** JSON knows no infinity, which is what `off` is. No file can hold the character that stands before its name. */
+/** JSON has no infinity, the value of `off`. No file can hold the character before its name. */
 const INFINITY = '\0Infinity'
 
 export function encode(verdict: Verdict): string {

@@ -1,4 +1,4 @@
-// The keys of TLS, on either side.
+// The keys of TLS, on both sides.
 
 import type { Key } from './keys.ts'
 import { choice, derived, list, section, value } from './keys.ts'
@@ -8,8 +8,9 @@ import { file } from './shapes.ts'
 import { parseCiphers, parseProtocol } from './tls-words.ts'
 
 /**
- * Mozilla's intermediate list (Server Side TLS, guidelines 5.7): forward secrecy and authenticated encryption, so neither static RSA nor
- * CBC. Its three suites of DHE are left out: they need parameters of finite fields, whose cost a client can make us pay (CVE-2002-20001).
+ * Mozilla's intermediate list (Server Side TLS, guidelines 5.7): forward secrecy and authenticated
+ * encryption, so neither static RSA nor CBC. Its three DHE suites are left out: they need parameters of
+ * finite fields, whose cost a client can make us pay (CVE-2002-20001).
  */
 const intermediate = [
   'TLS_AES_128_GCM_SHA256',
@@ -68,7 +69,7 @@ export const listenerTls = section('TLS with clients. The files are read again w
   ),
 })
 
-/** The keys of TLS towards a server that is asked: its certificate is always verified. `sni`: what more the name is used for. */
+/** The keys of TLS towards a server: its certificate is always verified. `sni`: further uses of the name. */
 export function serverTls(sni = '') {
   return {
     ca: derived(

@@ -7,7 +7,7 @@ import { show, suggest } from './words.ts'
 /** The name of one suite, not a class of them or a rule such as `!aNULL` or `@SECLEVEL=2`. */
 const suite = /^(TLS_[A-Z0-9_]+|[A-Z0-9]+-[A-Z0-9-]+)$/
 
-/** OpenSSL leaves out what it does not know, and says nothing: a slip would be a suite less. */
+/** OpenSSL silently ignores unknown names: a typo would remove a suite. */
 export function parseCiphers(input: unknown): Parsed<string> {
   if (typeof input !== 'string' || !/^[A-Za-z0-9_:!+@=. -]+$/.test(input))
     return { problem: `got ${show(input)}, write suites as OpenSSL names them, with colons between them` }
@@ -31,7 +31,7 @@ export function parseCiphers(input: unknown): Parsed<string> {
   }
 }
 
-/** A name that ALPN can carry (RFC 7301 section 3.1), of what can be read. */
+/** A name that ALPN can carry (RFC 7301 section 3.1), in printable characters. */
 export function parseProtocol(input: unknown): Parsed<string> {
   if (typeof input === 'string' && /^[!-~]{1,255}$/.test(input)) return { value: input }
   return { problem: `got ${show(input)}, write the name of a protocol such as h2 or http/1.1` }

@@ -1,6 +1,6 @@
-// Durations, sizes and percentages as an operator writes them, and back: `30s`, `64KiB`, `10%`, `off`.
-// A bare number is refused: nobody can tell whether 5 means seconds or milliseconds. `off` is infinity, so code that
-// compares needs no second case, and 0 never means off.
+// Durations, sizes and percentages as an operator writes them, and back: `30s`, `64KiB`, `10%`, `off`. A bare
+// number is refused: 5 may mean seconds or milliseconds. `off` is infinity, so code that compares needs no
+// second case, and 0 never means off.
 
 import type { Parsed } from './words.ts'
 import { show } from './words.ts'
@@ -10,7 +10,7 @@ const MINUTE = 60 * SECOND
 const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 
-/** What `off` is: a bound that is never reached. */
+/** The value of `off`: a bound that is never reached. */
 export const OFF = Number.POSITIVE_INFINITY
 /** A Node timer of more than 2^31-1 ms (24.8 days) fires at once, so no duration may be longer than this. */
 export const MAX_DURATION_MS = 24 * DAY
@@ -27,7 +27,7 @@ interface Unit {
   factor: number
 }
 
-/** One kind of quantity, as it is read and complained about. */
+/** One kind of quantity: its units and the words of its problems. */
 interface Scale {
   /** Smallest first. */
   units: readonly Unit[]
@@ -96,7 +96,7 @@ export function parseSize(input: unknown, range: Range): Parsed<number> {
   return parseQuantity(input, range, sizes)
 }
 
-/** A fraction: `10%` is 0.1; `off` is 0, because a share of nothing is what is meant. */
+/** A fraction: `10%` is 0.1; `off` is 0, a share of nothing. */
 export function parsePercent(input: unknown, range: Range): Parsed<number> {
   const parsed = parseQuantity(input, range, percentages)
   return 'value' in parsed && parsed.value === OFF ? { value: 0 } : parsed
@@ -142,7 +142,8 @@ function inRange(
   { got, range, scale }: { got: string; range: Range; scale: Scale },
 ): Parsed<number> {
   if (amount === 0) return { problem: `${got}, ${forZero(range, scale)}` }
-  // Percent keeps its fraction (divided: 95 * 0.01 is not 0.95); milliseconds and bytes are whole, and 1.1 * 1000 is not.
+  // Percent keeps its fraction (divided: 95 * 0.01 is not 0.95); milliseconds and bytes are whole, and 1.1 *
+  // 1000 is not.
   const value = unit.factor < 1 ? amount / (1 / unit.factor) : Math.round(amount * unit.factor)
   if (value >= range.min && value <= range.max) return { value }
   return {
@@ -163,7 +164,7 @@ function forNumber(input: number, range: Range, scale: Scale): string {
   return `write a percentage such as ${input}%`
 }
 
-/** `90000` is `90s`, infinity is `off`: the largest unit that says it exactly. */
+/** `90000` is `90s`, infinity is `off`: the largest unit that gives it exactly. */
 export function formatDuration(ms: number): string {
   return formatWith(durations.units, ms)
 }

@@ -1,4 +1,4 @@
-// The keys of an upstream: where it is, how it is chosen, spoken to and asked if it is well.
+// The keys of an upstream: its addresses, the choice among them, its protocol and its health checks.
 
 import * as v from 'valibot'
 import { changed, choice, count, derived, duration, either, list, optional, section, value } from './keys.ts'
@@ -9,7 +9,7 @@ import { address } from './shapes.ts'
 import { OFF } from './units.ts'
 import { upstreamTls } from './tls-keys.ts'
 
-/** More are better kept behind one name. */
+/** More addresses are better kept behind one name. */
 export const MAX_ADDRESSES = 64
 
 const upstreamMeaning = 'Where the legacy service listens.'
@@ -109,7 +109,7 @@ const healthCheck = changed(
   ),
   (check) => ({ ...check, host: check.host ?? null, headers: check.headers ?? {} }),
 )
-/** All but the addresses: what an upstream that is one address has by default. */
+/** All keys but the addresses: the defaults of an upstream written as one address. */
 const upstreamKeys = {
   balance: choice(
     {

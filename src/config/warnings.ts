@@ -1,5 +1,5 @@
-// Settings that are allowed but seldom meant: waits without a bound, memory beyond any pod, keys without effect.
-// `sidegate check` says it; nothing is refused for it.
+// Warnings: settings that are allowed but seldom meant, such as waits without a bound, memory beyond any pod,
+// keys without effect. `sidegate check` reports them; they refuse nothing.
 
 import type { Address } from './address.ts'
 import { formatAddress } from './address.ts'
@@ -13,7 +13,7 @@ import { formatDuration, formatSize, OFF } from './units.ts'
 
 const MINUTE_MS = 60_000
 const MUCH_MEMORY_BYTES = 4 * 1024 ** 3
-/** The number for `limits.connections` where nothing is written. */
+/** The number of `limits.connections` where the file has none. */
 const USUAL_CONNECTIONS = 10_000
 /** Ports that a service mesh takes inside a pod. */
 const meshPorts = [
@@ -23,7 +23,9 @@ const meshPorts = [
   { from: 19_000, to: 19_099, owner: 'Envoy' },
 ] as const
 
-/** `isWritten` tells whether the file has that path; without it, warnings on keys without effect are left out. */
+/**
+ * `isWritten` tells whether the file has that path; without it, warnings on keys without effect are left out.
+ */
 export function riskyValues(
   config: Config,
   isWritten: (path: Path) => boolean = () => false,
@@ -164,7 +166,7 @@ function muchMemory({ limits, buffers }: ListenerConfig, path: Path): Finding[] 
   ]
 }
 
-/** Message mode keeps what frames mode only passes on. */
+/** Message mode keeps messages that frames mode only passes on. */
 function wholeMessages({ protocol, limits, websocket }: ListenerConfig, path: Path): Finding[] {
   const { mode, maxMessageBytes, maxMessageToClientBytes, slowConsumer } = websocket
   if (protocol === 'tcp' || mode === 'frames') return []
@@ -190,7 +192,7 @@ function wholeMessages({ protocol, limits, websocket }: ListenerConfig, path: Pa
   return found
 }
 
-/** Opaque bytes do not tell a pause from a stall, nor an answer in the making from silence. */
+/** In opaque bytes a pause looks like a stall, and an answer in the making like silence. */
 function pausesOfTcp({ protocol, deadlines }: ListenerConfig, path: Path): Finding[] {
   if (protocol !== 'tcp') return []
   const { writeMs, upstreamIdleMs, idleMs, lifetimeMs } = deadlines
@@ -244,10 +246,10 @@ function everybody({ protocol, proxyProtocol, http }: ListenerConfig, path: Path
   })
 }
 
-/** A browser behind a proxy that names it asks for so much of one page. */
+/** The requests of a browser for one page, each of which counts if a trusted proxy names the client. */
 const REQUESTS_OF_A_PAGE = 50
 
-/** What is judged or counted by client is so for whom a trusted proxy names, request by request. */
+/** Rules and counts by client apply, request by request, to the client that a trusted proxy names. */
 function clientsOfProxies({ protocol, http, access, limits }: ListenerConfig, path: Path): Finding[] {
   const { trustForwarded } = http
   if (protocol === 'tcp' || trustForwarded.length === 0) return []

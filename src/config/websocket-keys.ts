@@ -1,4 +1,4 @@
-// The keys of a WebSocket, and what those of their defaults that hang on other keys come to.
+// The keys of a WebSocket, with its defaults that depend on other keys.
 
 import type * as v from 'valibot'
 import type { Address } from './address.ts'
@@ -144,7 +144,7 @@ export const websocket = section('WebSocket connections (`protocol: http`).', {
   ),
 })
 
-/** The defaults that hang on other keys. */
+/** Fills in the defaults that depend on other keys. */
 export function completeWebSocket(read: v.InferOutput<typeof websocket>, upstream: readonly Address[]) {
   const {
     mode,

@@ -1,5 +1,5 @@
-// How problems speak: an offending value as one safe, short line, and "did you mean" for a word that is nearly right.
-// The words of an operator may hold anything; nothing of them reaches a terminal or a log line unescaped.
+// The words of problems: an offending value as one safe, short line, and "did you mean" for a word that is
+// nearly right. An operator's words may hold anything; none of them reach a terminal or a log line unescaped.
 
 import { safe } from '../core/safe.ts'
 
@@ -7,7 +7,7 @@ import { safe } from '../core/safe.ts'
 export type Parsed<T> = { value: T } | { problem: string }
 
 const SHOWN_CHARS = 60
-// Plain enough to be read without quotes, and not mistaken for a number, a boolean or nothing at all.
+// Readable without quotes, and not mistaken for a number, a boolean or nothing at all.
 const plainWord = /^[\w./:@[\]*%+-]+$/
 const notPlain = /^([-+.\d]*|[-+]?[\d.]+e[-+]?\d+|0[xo][\da-f]+|true|false|null|nothing|a|an)$/i
 
@@ -86,7 +86,7 @@ function at(row: readonly number[], index: number): number {
   return row[index] ?? Number.POSITIVE_INFINITY
 }
 
-/** `one of a, b or c`, as a remedy lists what may be written. */
+/** `one of a, b or c`, as a remedy lists the allowed words. */
 export function oneOf(words: readonly string[]): string {
   if (words.length === 1) return words[0] ?? ''
   return `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`
