@@ -1,6 +1,7 @@
-// The questions of an operator to a running Sidegate, and the few orders that it takes. Routes are rows of a table; GET only
-// reads, what changes something is POST or DELETE. A request that passes the guard may do all of it, so there is always one:
-// on loopback what browsers send for foreign pages is refused, anywhere else a token is needed.
+// The admin server: an operator's questions to a running Sidegate, and the few orders that it takes. Routes
+// are rows of a table; GET only reads, changes are POST or DELETE. A request that passes the guard may do
+// everything, so there always is a guard: on loopback it refuses requests that browsers send for foreign
+// pages, anywhere else it requires a token.
 
 import { isLoopbackHost } from '../core/address.ts'
 import type { Clock } from '../core/clock.ts'
@@ -40,7 +41,7 @@ import type {
   SharedView,
 } from './types.ts'
 
-/** The orders of an operator to the gate as a whole. */
+/** The orders of an operator to the whole gate. */
 export interface Lifecycle {
   readonly drainState: DrainState
   drain(trigger: 'admin'): Promise<unknown>
@@ -54,33 +55,33 @@ export interface AdminServerOptions {
   version: string
   revision: string
   listeners: () => readonly ListenerView[]
-  /** Absent: it only reads. */
+  /** Absent: the server only reads. */
   lifecycle?: Lifecycle
-  /** For each listener, as `Upstream.view` tells it. */
+  /** For each listener, as in `Upstream.view`. */
   upstreams?: () => Promise<readonly object[]>
-  /** How the process is doing: `starting`, `running`, `draining`. */
+  /** The state of the process: `starting`, `running`, `draining`. */
   state: () => string
-  /** The configuration in force, every default filled in, to be shown. */
+  /** The view of the configuration in force, every default filled in. */
   config: () => Promise<unknown>
-  /** Which of it is in effect, since when, and what went wrong since. */
+  /** Which configuration is in effect, since when, and which reload failed since. */
   configState?: () => Omit<ConfigState, 'fault'> & { readonly fault: { readonly at: number } | null }
-  /** For the path of each value that is not a default, where it comes from; null where nobody knows. */
+  /** The origin of each value that is not a default, by its path; null where it is unknown. */
   configOrigins?: () => Promise<Readonly<Record<string, string>> | null>
   memory?: () => MemoryView
   /** Limits that are shared with other gates; null where none are. */
   shared?: () => Promise<SharedView | null>
   /** The last quarter of an hour, after that step. */
   history?: (after: number) => HistoryView
-  /** What the connections of each listener do; and forgets it. */
+  /** Reads the habits of each listener's connections; and forgets them. */
   habits?: Pick<AdviceSource, 'habits' | 'forgetHabits'>
   /** The connections that have just ended, the newest first. */
   recent?: (query: RecentQuery) => Promise<readonly RecentEnd[]>
   /** Why the last reload was refused; null if it was not. */
   configError: () => unknown
   log: Leveled
-  /** As the configuration file has them: `5m`. */
+  /** Parses durations like those of the configuration file: `5m`. */
   parseDuration: (text: string) => { value: number } | { problem: string }
-  /** Holds the token that is asked for; null asks for none. */
+  /** The file with the required token; null requires none. */
   tokenFile: string | null
   onError?: (error: unknown) => void
   tokens?: TokenObserver
@@ -111,7 +112,10 @@ export class AdminServer {
     })
   }
 
-  /** Resolves with the port that was bound. Rejects an address that others could reach without a token: `config` refuses it first. */
+  /**
+   * Resolves with the bound port. Rejects an address that others could reach without a token: `config`
+   * refuses it first.
+   */
   async start(address: OpsAddress): Promise<number> {
     if (this.#token === null && !('path' in address) && !isLoopbackHost(address.host ?? '')) {
       throw new InvariantError('admin address is not a loopback address, and no token is asked for')
@@ -119,12 +123,12 @@ export class AdminServer {
     return this.#server.start(address)
   }
 
-  /** A reload says so: what an operator set lives on until the file says something else. */
+  /** Called by a reload: an operator's level stays until the file's level changes. */
   configureLogLevel(level: LogLevel): void {
     this.#logLevel.configure(level)
   }
 
-  /** Why the token file cannot be used; null where it can, or none is asked for. */
+  /** Why the token file cannot be used; null where it can, or no token is required. */
   tokenProblem(): Promise<string | null> {
     return this.#token === null ? Promise.resolve(null) : this.#token.load()
   }
@@ -194,7 +198,7 @@ function adminRoutes(options: AdminServerOptions, { logLevel, pageToken }: Parts
   return routes
 }
 
-/** Browsers get the page, everybody else the list of routes. */
+/** Browsers get the page, other clients the list of routes. */
 function pageRoutes(help: () => Answer, pageToken: PageToken): Route[] {
   const files = new PageFiles()
   return [

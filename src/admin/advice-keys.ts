@@ -1,5 +1,5 @@
-// Which keys can be learnt from what connections do, from which of their habits, and with what margin. A margin is what an innocent may do more
-// tomorrow than today; the proposal is rounded up to a number that people write.
+// The keys that can be learnt from habits of connections, with those habits and a margin. The margin is what
+// an innocent may do tomorrow beyond today; the proposal is rounded up to a number that people write.
 
 import type { HabitName } from '../metrics/habits.ts'
 import { at } from './config-value.ts'
@@ -12,9 +12,9 @@ export interface AdviceKey {
   /** The larger of these decides. */
   from: readonly HabitName[]
   unit: Unit
-  /** So many times what the innocent did. */
+  /** The factor on the largest innocent value. */
   margin: number
-  /** Nothing less is proposed, nor more. */
+  /** The bounds of a proposal. */
   least: number
   most: number
   /** A sentence on the greatest, `{v}`, of so many, `{n}`. */
@@ -22,13 +22,16 @@ export interface AdviceKey {
   /** What is counted, in the plural: `messages of clients`. */
   what: string
   protocol: 'http' | 'tcp' | 'both'
-  /** Learnt from these where the listener has it for each client. */
+  /** The habits to learn from where the listener has the limit for each client. */
   perClient?: { from: readonly HabitName[]; greatest: string; what: string }
-  /** Nothing is proposed that this key, as proposed or in force, is not above: it would end or hold up all of them before. */
+  /**
+   * The proposal must be below this key, as proposed or in force, which would otherwise end or delay all of
+   * them first.
+   */
   below?: string
-  /** Only where the listener, as the file has it, is so. */
+  /** Only for listeners whose configuration passes this. */
   isFor?: (listener: Readonly<Record<string, unknown>>) => boolean
-  /** Set to the same number beside it. */
+  /** A second key that gets the same number. */
   burst?: { key: string; least: number }
 }
 

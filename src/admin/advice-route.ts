@@ -7,10 +7,10 @@ import type { Answer, Route } from '../ops/ops-server.ts'
 import { advise } from './advice.ts'
 
 export interface AdviceSource {
-  /** What the connections of each listener do. */
+  /** The habits of each listener's connections. */
   habits: () => Promise<HabitsData[]>
   forgetHabits: () => Promise<void>
-  /** The configuration in force, as it is shown. */
+  /** The view of the configuration in force. */
   config: () => Promise<unknown>
   clock: Clock
 }

@@ -1,8 +1,8 @@
-// Limits that are learnt from traffic: what connections did, as distributions, to a value for each key that would not have touched them. It
-// proposes, and changes nothing.
+// Limits that are learnt from traffic: from habits of connections, as distributions, to a value for each key
+// that would not have touched them. It proposes, and changes nothing.
 //
-// Who is far out is left out: where at most one in a hundred lies beyond an empty stretch of eight times, the rest decides, and those beyond
-// are what the proposal would touch. Without such a stretch the greatest decides.
+// Outliers are left out: where at most one in a hundred lies beyond an empty stretch of a factor of eight,
+// the rest decides, and the proposal would touch the outliers. Without such a stretch the greatest decides.
 
 import { leastOf, noCounts, sumCounts } from '../core/log-counts.ts'
 import type { CountsData } from '../core/log-counts.ts'
@@ -13,9 +13,9 @@ import type { AdviceKey, Unit } from './advice-keys.ts'
 import { at } from './config-value.ts'
 import type { AdviceItem, AdviceView } from './types.ts'
 
-/** Less is not proposed from. */
+/** Less gives no proposal. */
 export const ENOUGH = { ageMs: 86_400_000, events: 10_000 }
-/** Classes: eight times. */
+/** In classes: a factor of eight. */
 const GAP = 12
 const FEW = 0.01
 const timesInWords: Readonly<Record<number, string>> = {
@@ -27,7 +27,10 @@ const timesInWords: Readonly<Record<number, string>> = {
 
 type Tree = Readonly<Record<string, unknown>>
 
-/** `listener` is that of the configuration in force, as `GET /config` shows it; `now` is wall-clock milliseconds. */
+/**
+ * `listener` is that of the configuration in force, as `GET /config` shows it; `now` is wall-clock
+ * milliseconds.
+ */
 export function advise(habits: HabitsData, listener: Tree, now: number, isAnyway: boolean): AdviceView {
   const ageMs = Math.max(0, now - habits.since)
   const protocol = listener['protocol'] === 'tcp' ? 'tcp' : 'http'
@@ -40,13 +43,13 @@ export function advise(habits: HabitsData, listener: Tree, now: number, isAnyway
   return { listener: habits.listener, since: new Date(habits.since).toISOString(), ageMs, items }
 }
 
-/** A limit for each client is learnt from what each client does. */
+/** A limit for each client is learnt from the habits of each client. */
 function inPlace(row: AdviceKey, listener: Tree): AdviceKey {
   const isPerClient = at(listener, row.key.replace(/\.\w+$/, '.per')) === 'client'
   return isPerClient ? { ...row, ...row.perClient } : row
 }
 
-/** A deadline as long as one that is for either side ends nobody. */
+/** A deadline as long as one for both sides never ends a connection. */
 function leaveOutWhatNeverActs(item: AdviceItem, items: readonly AdviceItem[]): void {
   const row = adviceKeys.find(({ key }) => key === item.key)!
   const other = items.find(({ key }) => key === row.below)
@@ -135,7 +138,7 @@ function patchOf({ key, unit, burst }: AdviceKey, value: number): Record<string,
   return patch
 }
 
-/** What the innocent did: all, but for few that are far out. */
+/** The innocent values: all, except a few outliers. */
 function bodyOf({ classes, count, max }: CountsData): { max: number; beyond: number } {
   let beyond = 0
   let empty = 0
@@ -154,7 +157,7 @@ function bodyOf({ classes, count, max }: CountsData): { max: number; beyond: num
   return found
 }
 
-/** At the most so many were more than that. */
+/** At most so many were greater. */
 function above({ classes }: CountsData, value: number): number {
   return classes.reduce((sum, here, index) => (leastOf(index + 1) - 1 > value ? sum + here : sum), 0)
 }
@@ -193,7 +196,10 @@ const steps = [
   28_800, 43_200,
 ]
 
-/** To what people write: powers of two of bytes; 1, 2, 5 of counts; round seconds, minutes, hours, days. */
+/**
+ * Rounds up to numbers that people write: powers of two of bytes; 1, 2, 5 of counts; round seconds, minutes,
+ * hours, days.
+ */
 function roundUp(unit: Unit, value: number): number {
   if (unit === 'bytes') return 2 ** Math.ceil(Math.log2(value))
   if (unit === 'count') {
@@ -227,7 +233,7 @@ function hours(ms: number): string {
   return ms < 3_600_000 ? `${Math.floor(ms / 60_000)} min` : `${Math.floor(ms / 3_600_000)} h`
 }
 
-/** The number of a value as the file has it; null for `off`, and for what has no number. */
+/** The number of a value as the file has it; null for `off`, and for words. */
 function numberOf(unit: Unit, text: string): number | null {
   const range = { min: 0, max: Number.POSITIVE_INFINITY, isOffAllowed: true }
   if (unit === 'count') return /^\d+$/.test(text) ? Number(text) : null

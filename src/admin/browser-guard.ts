@@ -1,9 +1,10 @@
-// Keeps web pages away from the admin server, but for its own. A browser on the operator's machine can reach a loopback port: by DNS
-// rebinding (a foreign name that resolves to 127.0.0.1, seen in Host) or by a request from a foreign page (seen in
-// Origin or Sec-Fetch-Site). Tools such as curl and `kubectl port-forward` send neither.
+// The browser guard: keeps web pages, except our own, away from the admin server. A browser on the operator's
+// machine can reach a loopback port: by DNS rebinding (a foreign name that resolves to 127.0.0.1, seen in
+// Host) or by a request from a foreign page (seen in Origin or Sec-Fetch-Site). Tools such as curl and
+// `kubectl port-forward` send neither.
 //
-// Our own page asks from its own origin. A request that changes something carries, beside that, a token that only a page of this origin can have
-// read from this process: no form, no image and no page of another port can have it.
+// Our own page sends requests from its own origin. Each change also carries a token that only a page of this
+// origin can have read from this process: no form, no image and no page of another port can have it.
 
 import type { IncomingMessage } from 'node:http'
 import { isLoopbackHost } from '../core/address.ts'
@@ -11,7 +12,7 @@ import { nodeCrypto } from '../core/node-lazy.ts'
 import type { Answer } from '../ops/ops-server.ts'
 import { isForPage } from './page-files.ts'
 
-/** The token that a page of ours sends with each change; made when it is first asked for, and gone with the process. */
+/** The token that our page sends with each change; made at its first use, and gone with the process. */
 export class PageToken {
   #value: string | null = null
 
@@ -37,7 +38,7 @@ export function guardAgainstBrowsers(request: IncomingMessage, token: PageToken)
   return null
 }
 
-/** Headers that browsers send of their own accord, and no tool does. */
+/** Judges headers that browsers send on their own, and tools do not. */
 export function guardAgainstPages(request: IncomingMessage, token: PageToken): Answer | null {
   const { origin, host, 'sec-fetch-site': site } = request.headers
   if (origin !== undefined && (host === undefined || !isOwn(origin, host)))
@@ -53,18 +54,21 @@ export function guardAgainstPages(request: IncomingMessage, token: PageToken): A
   return null
 }
 
-/** TLS may end before us, so that the page is of https and we hear http. */
+/** TLS may end at a proxy before us: then the page has https, and we get http. */
 function isOwn(origin: string, host: string): boolean {
   return origin === `http://${host}` || origin === `https://${host}`
 }
 
-/** Somebody follows a link to the page: the address bar then shows ours, and the page that had the link learns nothing. */
+/**
+ * A user follows a link to the page: the address bar then shows our address, and the page with the link
+ * learns nothing.
+ */
 function isVisit(request: IncomingMessage): boolean {
   const { 'sec-fetch-mode': mode, 'sec-fetch-dest': destination } = request.headers
   return mode === 'navigate' && destination === 'document' && isForPage(request)
 }
 
-/** `localhost:17020`, `127.0.0.1` and `[::1]:17020` without port and brackets; empty if it is none of these. */
+/** `localhost:17020`, `127.0.0.1` and `[::1]:17020` without port and brackets; empty for other headers. */
 function hostName(header: string): string {
   return /^\[([^\]]*)\](?::\d*)?$/.exec(header)?.[1] ?? /^([^:[\]]*)(?::\d*)?$/.exec(header)?.[1] ?? ''
 }

@@ -1,8 +1,8 @@
-// The value of a key in force, as `GET /config` tells it, in words.
+// The value of a key in force, as `GET /config` reports it, in words.
 
 type Tree = Readonly<Record<string, unknown>>
 
-/** Of the listener of that name, or of the file; null where there is no such key. */
+/** The value for the listener of that name, or else of the file; null where there is no such key. */
 export function configValue(config: unknown, listener: string, key: string): string | null {
   const { listeners } = config as { listeners?: readonly Tree[] }
   const own = listeners?.find(({ name }) => name === listener)

@@ -1,5 +1,5 @@
-// Which of the live connections an asker wants, and in which order, as its question says. One that is not understood gets a sentence,
-// never the answer to another one.
+// A query for live connections: its filters and order. A query with a mistake gets a sentence about it, never
+// the answer to another query.
 
 import { phases } from '../core/close.ts'
 import { parseCidr } from '../config/cidr.ts'
@@ -12,15 +12,15 @@ const filters = ['listener', 'protocol', 'phase', 'state', 'client', 'peer', 'up
 
 /** Plain data. */
 export interface ConnectionQuery {
-  /** Those that are given; an address with or without its port, and of clients and peers a network. */
+  /** Only the given ones; an address with or without its port, and of clients and peers a network. */
   filters: Partial<Record<(typeof filters)[number], string>>
   sort: Sort
   limit: number
-  /** The rows tell what each waits for. */
+  /** The rows include the current wait of each connection. */
   withWaits: boolean
 }
 
-/** Rows of those connections, in that order. */
+/** Asks for the rows of those connections, in that order. */
 export interface RowsQuery {
   ids: readonly number[]
   withWaits: boolean
@@ -35,7 +35,7 @@ const words: Partial<Record<string, readonly string[]>> = {
   wait: ['1'],
 }
 
-/** A sentence on what is wrong, for a query that would otherwise be answered with something else than was asked. */
+/** A sentence about the mistake, for a query whose answer would otherwise answer another one. */
 export function readConnectionQuery(query: URLSearchParams): ConnectionQuery | string {
   const known: readonly string[] = [...filters, 'sort', 'limit', 'wait']
   for (const key of query.keys()) {
@@ -60,10 +60,10 @@ export function readConnectionQuery(query: URLSearchParams): ConnectionQuery | s
   }
 }
 
-/** As the rows show it, or a network; `unix` is who has no address. */
+/** An address as the rows show it, or a network; `unix` is a client without an address. */
 function isClient(text: string | null): boolean {
   if (text === null || text === 'unix' || Address.parse(text) !== null) return true
   const bare = /^\[(.*)\]$/.exec(text)?.[1] ?? text
-  // The interface of a link-local one is no part of it.
+  // The interface of a link-local address is not part of it.
   return 'value' in parseCidr(bare.replace(/%.*$/, ''))
 }

@@ -1,4 +1,4 @@
-// The live connections: a listing, one in full, and the end of one by an operator.
+// The routes of live connections: a listing, one in full, and the end of one by an operator.
 
 import type { Clock } from '../core/clock.ts'
 import { readConnectionQuery } from './connection-query.ts'
@@ -7,11 +7,11 @@ import { jsonAnswer, type Answer, type Route } from '../ops/ops-server.ts'
 import { inSlices } from './slices.ts'
 import type { ConnectionCounts, ConnectionDetail, ConnectionRow, Ended, ListenerView } from './types.ts'
 
-/** All live connections, wherever they are served. */
+/** All live connections, whichever gate serves them. */
 export interface Directory {
   /** The ids of those that match, in order. */
   list(query: ConnectionQuery): Promise<readonly number[]>
-  /** Those that are still there. */
+  /** The rows of those that are still open. */
   rows(query: RowsQuery): Promise<ConnectionRow[]>
   describe(id: number): Promise<ConnectionDetail | null>
   /** Null where there is none. */
@@ -72,7 +72,10 @@ export function connectionRoutes({ clock, directory, listeners }: ConnectionPart
   ]
 }
 
-/** A name that no listener has, nor one that was removed and has connections still: nobody means that. */
+/**
+ * A problem for a name that no listener has, and no removed one with open connections either: it must be a
+ * mistake.
+ */
 async function unknownListener(
   name: string | undefined,
   { directory, listeners }: Omit<ConnectionParts, 'clock'>,
@@ -87,7 +90,7 @@ function readId(text: string): number | null {
   return /^\d{1,15}$/.test(text) ? Number(text) : null
 }
 
-/** A JSON array, one row on a line, made as the asker takes it. */
+/** A JSON array, one row on a line, made as the client takes it. */
 async function* rowsOf(
   clock: Clock,
   ids: readonly number[],
@@ -96,7 +99,7 @@ async function* rowsOf(
   let separator = '[\n'
   for await (const slice of inSlices(clock, ids)) {
     const rows = (await rowsAt(slice)).map((row) => JSON.stringify(row))
-    // All of them may be gone.
+    // All of them may have ended.
     if (rows.length === 0) continue
     yield separator + rows.join(',\n')
     separator = ',\n'

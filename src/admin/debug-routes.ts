@@ -1,4 +1,5 @@
-// Profiles of this process, as downloads that Chrome's DevTools open. POST, since they cost the gate something while they run.
+// Profiles of this process, as downloads for Chrome's DevTools. POST, because they burden the gate while they
+// run.
 
 import type { Clock } from '../core/clock.ts'
 import { jsonAnswer, type Answer, type OpsRequest, type Route } from '../ops/ops-server.ts'
@@ -9,11 +10,11 @@ const defaultSeconds: Record<ProfileKind, number> = { cpu: 10, heap: 30 }
 const busy = (): Answer =>
   jsonAnswer({ error: 'another profile is being taken, try again when it is done' }, 409)
 
-/** Threads beside the main one, whose profiles are their own. */
+/** Threads beside the main one, which have their own profiles. */
 export interface WorkerProfiles {
-  /** How many; 0 where the main thread does all. */
+  /** Their number; 0 where the main thread does everything. */
   readonly count: number
-  /** Null where there is none now. */
+  /** Null where the worker does not run now. */
   profile(worker: number, order: { kind: ProfileKind; seconds: number }): Promise<string | null>
   snapshot(worker: number): AsyncIterable<Buffer> | null
 }
@@ -43,7 +44,7 @@ export function debugRoutes(
       worker === null
         ? await profiler.profile(kind, seconds, signal)
         : await workers.profile(worker, { kind, seconds })
-    // Without one the asker has left, and no answer reaches anybody; or the worker has ended.
+    // No body: the client has left, and gets no answer; or the worker has ended.
     return body === null ? busy() : download(body, file(`${kind}profile`))
   }
 

@@ -1,22 +1,26 @@
-// The addresses that have tried a wrong token lately. Such an address waits before it is heard again, each request for itself: with the bound on connections
-// that leaves it some sixty guesses a second, however it asks. It is the address that waits and not the server, so an operator who
-// comes from another one notices nothing, and one who mistyped a token waits a second for the next answers.
+// The addresses that sent a wrong token lately. Each request of such an address waits before it is judged:
+// with the bound on connections that leaves it some sixty guesses a second, however it asks. The address
+// waits and not the server, so an operator at another address notices nothing, and one who mistyped a token
+// waits a second for the next answers.
 
 import type { Clock } from '../core/clock.ts'
 import { Address, networkOf } from '../core/address.ts'
 
-/** Before a request of such an address is judged. */
+/** The wait of a request before it is judged. */
 export const SLOWED_MS = 1000
 /** After the last wrong token. */
 const FORGOTTEN_MS = 10_000
-/** Beyond that the longest known is forgotten: an attacker with so many addresses is not slowed by this. */
+/**
+ * Beyond that the longest known address is forgotten: an attacker with so many addresses is not slowed by
+ * this.
+ */
 const MAX_ADDRESSES = 1024
-/** Peers on a unix socket cannot be told apart. */
+/** Peers on a unix socket cannot be distinguished. */
 const NOBODY = 'unix'
 
 export class FailedTokens {
   readonly #clock: Clock
-  /** When an address failed last, the longest known first. */
+  /** When each address failed last, the longest known first. */
   readonly #failed = new Map<string, number>()
 
   constructor(clock: Clock) {

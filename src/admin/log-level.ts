@@ -1,5 +1,5 @@
-// Changes the level of the log while it runs, for good or for a while. A level that was raised for an hour goes back by
-// itself: nobody has to remember the debug log of last week.
+// The switch of the log's level while it runs, for good or for a while. A level that was raised for an hour
+// goes back by itself, so that no debug log is forgotten for a week.
 
 import type { Clock } from '../core/clock.ts'
 import { logLevels } from '../log/line.ts'
@@ -13,9 +13,9 @@ export interface Leveled {
 export class LogLevelSwitch {
   readonly #log: Leveled
   readonly #clock: Clock
-  /** As the configuration has it. */
+  /** The level of the configuration. */
   #configured: LogLevel
-  /** The one that it goes back to, and when; null while the level is for good. */
+  /** The level to return to, and when; null while the level is for good. */
   #pending: { base: LogLevel; at: number; cancel: () => void } | null = null
 
   constructor(log: Leveled, clock: Clock) {
@@ -24,7 +24,10 @@ export class LogLevelSwitch {
     this.#clock = clock
   }
 
-  /** The configuration says so from now on. A level that was set for a while stays until then, and one for good until the configuration changes. */
+  /**
+   * The configuration has this level from now on. A level that was set for a while stays until its end, and
+   * one for good until the configuration changes.
+   */
   configure(level: LogLevel): void {
     if (level === this.#configured) return
     this.#configured = level
@@ -43,7 +46,7 @@ export class LogLevelSwitch {
         : { base, at: this.#clock.now() + forMs, cancel: this.#clock.after(forMs, () => this.goBack()) }
   }
 
-  /** At once, if a change is pending: a timer that is armed would keep the process. */
+  /** Goes back at once, if a change is pending: an armed timer would keep the process alive. */
   goBack(): void {
     if (this.#pending === null) return
     this.#pending.cancel()

@@ -1,4 +1,4 @@
-// The level of the log, looked at and changed.
+// The routes of the log's level: read it, change it.
 
 import { logLevels } from '../log/line.ts'
 import { readLevel } from './log-level.ts'

@@ -1,5 +1,6 @@
-// The page for browsers: static files that `npm run build` makes of page/, compressed there already. They are read when somebody asks for
-// the first time and then kept, 50 KB. They tell nothing of this gate, so they need no token: the page asks for it.
+// The page for browsers: static files that `npm run build` makes of page/, already compressed. The first
+// request reads them; then they are kept, 50 KB. They reveal nothing of this gate, so they need no token: the
+// page asks for it.
 
 import { readFile } from 'node:fs/promises'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
@@ -13,7 +14,7 @@ const files: Readonly<Record<string, { name: string; contentType: string }>> = {
   '/page.svg': { name: 'page.svg', contentType: 'image/svg+xml' },
 }
 
-/** Nothing from elsewhere, nothing written into the page, nobody around it. */
+/** Nothing from elsewhere, nothing written into the page, no frame around it. */
 const policy = [
   "default-src 'none'",
   "script-src 'self'",
@@ -32,7 +33,7 @@ const headers = {
   'Cross-Origin-Opener-Policy': 'same-origin',
   'Cross-Origin-Resource-Policy': 'same-origin',
   'Referrer-Policy': 'no-referrer',
-  // Kept, and asked for again each time: a gate of another version may stand behind the same port.
+  // Kept, and revalidated each time: a gate of another version may be behind the same port.
   'Cache-Control': 'no-cache',
   Vary: 'Accept, Accept-Encoding',
 }
@@ -42,7 +43,7 @@ interface Loaded {
   etag: string
 }
 
-/** Beside the built program; where the sources run, in what was built of them. */
+/** Beside the built program; where the sources run, in their build. */
 const folders = ['../page/', '../../dist/page/'].map((path) => new URL(path, import.meta.url))
 
 export class PageFiles {
@@ -81,12 +82,12 @@ export class PageFiles {
 
 const notBuilt: Answer = { status: 404, body: 'the page was not built: npm run build\n' }
 
-/** A browser that comes for a page; tools take anything, or JSON. */
+/** A browser that comes for a page; tools accept anything, or JSON. */
 export function wantsPage({ accept }: IncomingHttpHeaders): boolean {
   return accept?.includes('text/html') === true
 }
 
-/** Whether the request is for a file of the page, and not for what the gate would tell. */
+/** Whether the request is for a file of the page, and not for data of the gate. */
 export function isForPage({ method, url, headers: asked }: IncomingMessage): boolean {
   const path = url?.split('?', 1)[0] ?? ''
   return (method === 'GET' || method === 'HEAD') && path in files && (path !== '/' || wantsPage(asked))

@@ -1,5 +1,5 @@
-// Looks into this process while it runs: what the CPU does, who allocates, what the heap holds. One at a time and a minute at
-// the most: a profile costs a few per cent, and one that nobody waits for any more is stopped.
+// The profiler: looks into this process while it runs, at its CPU time, its allocations, its heap. One
+// profile at a time, and at most a minute: it costs a few per cent, and stops when its client leaves.
 
 import type { Session } from 'node:inspector/promises'
 import type { Clock } from '../core/clock.ts'
@@ -7,19 +7,19 @@ import type { Clock } from '../core/clock.ts'
 export type ProfileKind = 'cpu' | 'heap'
 export const MAX_SECONDS = 60
 
-/** The memory that a heap snapshot would need, and the memory that there is, in bytes. */
+/** The memory that a heap snapshot would need, and the available memory, in bytes. */
 export interface SnapshotRoom {
   heapBytes: number
   neededBytes: number
   availableBytes: number
-  /** Of the container; null where there is none. */
+  /** The container's limit; null where there is none. */
   limitBytes: number | null
 }
 
 /**
- * V8 builds a graph of the whole heap beside it, then its text. Measured on Node 26: 4.4 times the heap of a gate, whether it
- * is idle (15 MiB) or holds 2,000 pairs; 14 times one of nothing but small objects. What does not fit would have the kernel
- * end the pod, and every connection in it.
+ * V8 builds a graph of the whole heap beside it, then its text. Measured on Node 26: 4.4 times the heap of a
+ * gate, whether it is idle (15 MiB) or holds 2,000 pairs; 14 times a heap of only small objects. Without
+ * enough room the kernel would end the pod, and every connection in it.
  */
 const NEEDED_PER_HEAP_BYTE = 5
 
@@ -31,7 +31,10 @@ export class Profiler {
     this.#clock = clock
   }
 
-  /** The one place there is, until `signal` says that the answer is done or its asker has left; false if it is taken. */
+  /**
+   * Takes the only place, until `signal` reports that the answer is complete or its client has left; false if
+   * it is taken.
+   */
   claim(signal: AbortSignal): boolean {
     if (this.#isBusy || signal.aborted) return false
     this.#isBusy = true
@@ -39,7 +42,7 @@ export class Profiler {
     return true
   }
 
-  /** Resolves with the profile as its file is, or null if the asker left before. */
+  /** Resolves with the text of the profile's file, or null if the client left before. */
   async profile(kind: ProfileKind, seconds: number, signal: AbortSignal): Promise<string | null> {
     const inspector = await import('node:inspector/promises')
     const session = new inspector.Session()
@@ -47,7 +50,7 @@ export class Profiler {
     try {
       return await this.#run(session, kind, seconds, signal)
     } finally {
-      // Stops whatever still runs in it.
+      // Stops whatever still runs in the session.
       session.disconnect()
     }
   }
@@ -84,10 +87,13 @@ export class Profiler {
     })
   }
 
-  /** The heap as it is now, in pieces. The process stands still until the first piece; the rest waits for its reader. */
+  /**
+   * The present heap, in pieces. The process stands still until the first piece; the rest waits for its
+   * reader.
+   */
   async *snapshot(): AsyncGenerator<Buffer> {
     const v8 = await import('node:v8')
-    // Left early, the loop destroys the stream, and with it what its reader did not take.
+    // If the loop ends early, it destroys the stream, and with it the pieces not taken.
     for await (const piece of v8.getHeapSnapshot()) yield piece as Buffer
   }
 }
@@ -100,7 +106,7 @@ export async function snapshotRoom(): Promise<SnapshotRoom> {
     heapBytes,
     neededBytes: NEEDED_PER_HEAP_BYTE * heapBytes,
     availableBytes: process.availableMemory(),
-    // Without a limit the kernel says a number near 2^64.
+    // Without a limit the kernel reports a number near 2^64.
     limitBytes: limit > 0 && limit < 2 ** 53 ? limit : null,
   }
 }

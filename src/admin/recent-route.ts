@@ -1,4 +1,4 @@
-// `GET /recent`: what has just ended, the newest first.
+// `GET /recent`: connections that have just ended, the newest first.
 
 import { reasonNames } from '../core/close.ts'
 import type { Reason } from '../core/close.ts'
@@ -10,16 +10,16 @@ const parameters = ['reason', 'listener', 'client', 'limit'] as const
 /** As many as `admin.recent` can be. */
 const MAX_LIMIT = 10_000
 
-/** Null asks for all. */
+/** Null does not filter. */
 export interface RecentQuery {
   reason: Reason | null
   listener: string | null
-  /** With its port or without. */
+  /** With or without its port. */
   client: string | null
   limit: number
 }
 
-/** A sentence on what is wrong, for a query that would otherwise be answered with something else than was asked. */
+/** A sentence about the mistake, for a query whose answer would otherwise answer another one. */
 export function readRecentQuery(query: URLSearchParams): RecentQuery | string {
   for (const key of query.keys()) {
     if (!(parameters as readonly string[]).includes(key))
@@ -34,7 +34,7 @@ export function readRecentQuery(query: URLSearchParams): RecentQuery | string {
   return { reason, listener: query.get('listener'), client: query.get('client'), limit: Number(limit) }
 }
 
-/** `recent` tells the newest first. */
+/** `recent` returns the newest first. */
 export function recentRoute(recent: (query: RecentQuery) => Promise<readonly RecentEnd[]>): Route {
   return {
     method: 'GET',

@@ -1,4 +1,4 @@
-// The last quarter of an hour, as the gate itself remembers it.
+// The last quarter of an hour, as the gate itself keeps it.
 
 import type { HistoryView } from '../metrics/history.ts'
 import { jsonAnswer, type Route } from '../ops/ops-server.ts'

@@ -1,14 +1,14 @@
-// Walks many connections a slice at a time: between two slices the event loop turns, so that a listing of 50,000
-// connections never holds up the relay for longer than a slice of it takes (about half a millisecond).
+// Walks over many connections, a slice at a time: between two slices the event loop turns, so that a listing
+// of 50,000 connections never holds up the relay for longer than one slice (about half a millisecond).
 
 import type { Clock } from '../core/clock.ts'
 
-/** Of what is only looked at. */
+/** Items that are only looked at. */
 const SLICE = 500
-/** Of what is made into text and sent: 35 KB. */
+/** Items that become text and are sent: 35 KB. */
 export const ROWS = 100
 
-/** Calls `visit` for each item there is now; what is added meanwhile is not waited for. */
+/** Calls `visit` for each item there is now; later ones are left out. */
 export async function visitInSlices<T>(
   clock: Clock,
   items: Iterable<T> & { size: number },
@@ -25,7 +25,7 @@ export async function visitInSlices<T>(
   }
 }
 
-/** Yields `items` in groups of `ROWS`, each made in a turn of its own. */
+/** Yields `items` in groups of `ROWS`, each made in its own turn. */
 export async function* inSlices<T>(clock: Clock, items: readonly T[]): AsyncGenerator<readonly T[]> {
   for (let start = 0; start < items.length; start += ROWS) {
     if (start > 0) await nextTurn(clock)

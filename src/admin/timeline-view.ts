@@ -4,7 +4,10 @@ import { storyOf } from '../core/timeline.ts'
 import type { Story } from '../core/timeline.ts'
 import type { TimelineEntry } from './types.ts'
 
-/** `wallOf` tells the wall-clock milliseconds of a moment of the Clock. `endedAt` is of the Clock, null while it is open. */
+/**
+ * `wallOf` converts a moment of the Clock to wall-clock milliseconds. `endedAt` is of the Clock, null while
+ * it is open.
+ */
 export function viewTimeline(
   connection: Story,
   wallOf: (moment: number) => number,

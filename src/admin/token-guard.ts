@@ -1,6 +1,7 @@
-// Lets requests in that carry the token, and no others, from wherever they come. The token stands in a file: Kubernetes mounts
-// it from a Secret and swaps it while we run, so it is read again when it is older than a second. A file that cannot be read
-// lets nobody in: a token that was taken away was revoked. An address that has tried a wrong one is slowed (failed-tokens.ts) and logged.
+// The token guard: admits requests that carry the token, from anywhere, and no others. The token is in a
+// file: Kubernetes mounts it from a Secret and swaps it while we run, so it is read again when it is older
+// than a second. While the file cannot be read, every request is refused, because a removed token was
+// revoked. An address that sent a wrong token is slowed (failed-tokens.ts) and logged.
 
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
@@ -14,10 +15,10 @@ import type { PageToken } from './browser-guard.ts'
 import { isForPage } from './page-files.ts'
 import type { Answer } from '../ops/ops-server.ts'
 
-/** Fewer can be tried one by one over the network. */
+/** Shorter tokens can be guessed one by one over the network. */
 export const MIN_TOKEN_BYTES = 16
 const MAX_TOKEN_BYTES = 4096
-/** Also bounds what askers without a token can make us read. */
+/** This also bounds how often requests without a token make us read. */
 const FRESH_MS = 1000
 
 const refusal: Answer = {
@@ -31,9 +32,9 @@ const unavailable: Answer = {
 }
 
 export interface TokenObserver {
-  /** The file cannot be used; told once for each problem, not once for each asker. */
+  /** The file cannot be used; called once for each problem, not for each request. */
   onProblem(problem: string): void
-  /** Somebody had no token, or a wrong one. */
+  /** A request had no token, or a wrong one. */
   onFailed(why: 'no_token' | 'wrong_token', address: string): void
 }
 
@@ -66,7 +67,8 @@ export class TokenGuard {
     if (isForPage(request)) return null
     const { remoteAddress } = request.socket
     const given = /^bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
-    // Before it is judged, or the silence would tell a client that leaves early. It is then not judged at all.
+    // The wait comes before the judgement, whose delay would otherwise show the result to a client that
+    // leaves early. Its request is then not judged at all.
     if (
       given !== undefined &&
       this.#failed.isSlowed(remoteAddress) &&
@@ -75,7 +77,7 @@ export class TokenGuard {
       return refusal
     if (this.#clock.now() - this.#readAt >= FRESH_MS) await this.load()
     if (this.#digest === null) return unavailable
-    // Digests are of one length, and the time to compare them tells nothing of the token.
+    // Digests have one length, and the time to compare them reveals nothing of the token.
     if (given !== undefined && nodeCrypto().timingSafeEqual(digestOf(given), this.#digest)) return null
     if (given !== undefined) this.#failed.note(remoteAddress)
     this.#observer.onFailed(given === undefined ? 'no_token' : 'wrong_token', remoteAddress ?? 'unix')
@@ -114,7 +116,7 @@ function digestOf(token: string): Buffer {
 async function readToken(file: string): Promise<{ value: string } | { problem: string }> {
   let text: string
   try {
-    // A pipe without a writer would be waited for, in a thread that name lookups need.
+    // Opening a pipe without a writer would block, in a thread that name lookups need.
     await using handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK)
     const buffer = Buffer.alloc(MAX_TOKEN_BYTES + 1)
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0)
@@ -126,7 +128,7 @@ async function readToken(file: string): Promise<{ value: string } | { problem: s
   } catch (error) {
     return { problem: `cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}` }
   }
-  // A header cannot carry the others.
+  // A header cannot carry other characters.
   if (!/^[\x21-\x7e]*$/.test(text))
     return {
       problem:

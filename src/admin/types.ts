@@ -1,5 +1,6 @@
-// The JSON of the admin server, typed once: its routes make it, the commands read it. docs/admin-api.md documents every field; fields are
-// added, never renamed. Milliseconds, bytes, and addresses as text, unless a name says otherwise.
+// The JSON of the admin server, typed once: its routes make it, the commands read it. docs/admin-api.md
+// documents every field; fields are added, never renamed. Milliseconds, bytes, and addresses as text, unless
+// a name says otherwise.
 
 import type { ClientTls } from '../core/client-tls.ts'
 import type { Close, Phase, Reason, Side } from '../core/close.ts'
@@ -10,7 +11,10 @@ import type { HistoryView } from '../metrics/history.ts'
 export const sorts = ['age', 'idle', 'buffered', 'rate'] as const
 export type Sort = (typeof sorts)[number]
 
-/** Where whoever serves a connection is; `stalled` is one of whose peers has taken nothing for a second of what waits for it. */
+/**
+ * The states of a connection, as its owner reports them; `stalled` means that a peer has taken nothing queued
+ * for it for a second.
+ */
 export const states = ['waiting', 'open', 'idle', 'busy', 'lingering', 'closing', 'stalled'] as const
 
 export interface FlowView {
@@ -27,9 +31,9 @@ export interface ConnectionRow {
   id: number
   listener: string
   protocol: string
-  /** Of a stream of HTTP/2: the id of the connection that it came by. */
+  /** For a stream of HTTP/2: the id of its connection. */
   session?: number
-  /** Whose it is: the peer's, or, while a request is under way, whose a trusted peer says that is. */
+  /** The client: the peer, or, while a request is under way, the client that a trusted peer named. */
   client: string
   peer: string
   upstream: string | null
@@ -42,19 +46,19 @@ export interface ConnectionRow {
   toUpstream: FlowView
   toClient: FlowView
   queued: { client: number; upstream: number }
-  /** What it waits for; only where it was asked for. */
+  /** The current wait; only where the query asks for it. */
   wait?: WaitView | null
   /** Set while it lingers: it ended, but a queue is still being flushed. */
   close: CloseView | null
 }
 
-/** What a connection waits for, as whoever serves it tells. */
+/** The wait of a connection, as its owner reports it. */
 export interface WaitView {
   state: string
   waitsFor: string
-  /** How long each peer has taken nothing of what waits for it; null where nothing waits. */
+  /** For how long each peer has taken nothing queued for it; null where nothing is queued. */
   stalledMs: { client: number | null; upstream: number | null }
-  /** Bytes that the kernel holds for each peer, as it was last looked; null where nothing looks. */
+  /** Bytes that the kernel held for each peer at the last look; null where nothing looks. */
   kernel: { client: number; upstream: number } | null
   next: { key: string; reason: string; side: Side; inMs: number } | null
 }
@@ -63,7 +67,7 @@ export interface WaitView {
 export interface ConnectionDetail extends ConnectionRow {
   openedAt: string
   connectedAt: string | null
-  /** The result of its TLS handshake; null where there was none, or nobody asks. */
+  /** The result of its TLS handshake; null where there was none, or where nothing uses it. */
   tls: ClientTls | null
   paused: { toUpstream: boolean; toClient: boolean }
   state: string | null
@@ -84,23 +88,26 @@ export interface TimelineEntry {
   until?: string
 }
 
-/** One of `GET /recent`: a connection that is gone, or several that were refused alike within a second. The newest come first. */
+/**
+ * One of `GET /recent`: an ended connection, or several that were refused alike within a second. The newest
+ * come first.
+ */
 export interface RecentEnd {
-  /** Null: it was refused by a gate. */
+  /** Null: the connection was refused in admission. */
   id: number | null
   listener: string
-  /** Null where it was refused before that was known. */
+  /** Null where it was refused before the protocol was known. */
   protocol: string | null
-  /** Null where nobody looked: of refusals that are told together. */
+  /** Null for refusals that are reported together, whose addresses were not read. */
   client: string | null
-  /** The trusted peer that brought the client; null where that is the client itself. */
+  /** The trusted peer that named the client; null where that is the client itself. */
   peer: string | null
   upstream: string | null
   reason: Reason
   side: Side
   phase: Phase
   detail: string | null
-  /** It was owed bytes, or an answer, when we ended it. */
+  /** We ended it while bytes or an answer were owed to it. */
   cut: boolean
   /** How many alike: more than 1 for refusals only. */
   count: number
@@ -124,7 +131,7 @@ export type Killed = Pick<ConnectionRow, 'id' | 'listener' | 'protocol' | 'clien
 /** `close` is null where it cannot be ended yet. */
 export type Ended = Omit<Killed, 'close'> & { close: CloseView | null }
 
-/** How many there are, by their words. */
+/** The numbers of connections, by their words. */
 export interface ConnectionCounts {
   connections: number
   phases: Record<string, number>
@@ -145,35 +152,35 @@ export interface Info {
   connections: number
   phases: Record<string, number>
   protocols: Record<string, number>
-  /** Null where nobody watches over the file, or the memory. */
+  /** Null where no file, or no memory, is watched. */
   config: ConfigStateView | null
   memory: MemoryView | null
   /** Null where no limits are shared with other gates. */
   shared: SharedView | null
 }
 
-/** How limits with `scope: fleet` are kept. */
+/** The state of limits with `scope: fleet`. */
 export interface SharedView {
-  /** Where Redis is asked. */
+  /** The address of Redis. */
   redis: string
   isUp: boolean
   /** leased: from Redis. local, open, closed: as `shared.redis.onUnavailable` says, while it is away. */
   mode: 'leased' | 'local' | 'open' | 'closed'
-  /** That share limits, as Redis told last. */
+  /** Gates that share limits, as Redis last reported. */
   gates: number
-  /** Clients and listeners that this gate holds something for. */
+  /** Clients and listeners for which this gate holds a lease. */
   leases: number
-  /** When it came or went last; null: it has not answered yet. */
+  /** When Redis last came or went; null: it has not answered yet. */
   since: string | null
   /** Why it is away. */
   problem: string | null
 }
 
-/** Which configuration is in effect; moments are ISO 8601. */
+/** The configuration in effect; moments are ISO 8601. */
 export interface ConfigStateView {
   hash: string
   appliedAt: string
-  /** When the last reload failed; null while none has since. */
+  /** When the last reload failed; null if none has failed since. */
   failedAt: string | null
   restartRequired: readonly string[]
 }
@@ -189,7 +196,7 @@ export interface MemoryView {
 /** `GET /series`. */
 export type SeriesView = Omit<HistoryView, 'at'> & { at: string[] }
 
-/** `GET /config/origins`: by the path of a value; what is not there is a default. Null: nobody knows. */
+/** `GET /config/origins`: by the path of a value; an absent one is a default. Null: unknown. */
 export interface OriginsView {
   origins: Readonly<Record<string, string>> | null
 }
@@ -202,14 +209,14 @@ export interface PageTokenView {
 /** A row of `GET /listeners`. */
 export interface ListenerRow {
   name: string
-  /** As in the configuration, and where that says port 0, as bound. */
+  /** As in the configuration; for its port 0, the bound port. */
   address: string
   protocol: 'tcp' | 'http'
   upstream: string
   connections: number
 }
 
-/** A listener, as far as its gate knows. */
+/** A listener, as far as its gate knows it. */
 export type ListenerView = Omit<ListenerRow, 'connections'>
 
 /** `POST /drain`. */
@@ -237,7 +244,7 @@ export interface AdviceItem {
   key: string
   /** The value in force, as the file has it. */
   inForce: string
-  /** What it was learnt from: milliseconds, bytes or a number, as `unit` says. */
+  /** The habits that it was learnt from: milliseconds, bytes or a number, by `unit`. */
   seen: {
     what: string
     unit: 'ms' | 'bytes' | 'count'
@@ -247,11 +254,11 @@ export interface AdviceItem {
     p999: number
     max: number
   }
-  /** As it would be written; null where nothing is. */
+  /** As it would be written; null where nothing is proposed. */
   proposed: string | null
-  /** Keys and values that would bring it about; empty where there is nothing to change. */
+  /** Keys and values that would set it; empty where there is nothing to change. */
   patch: Record<string, string | number>
-  /** So many of `seen.count`, at the most, would have been touched by it. */
+  /** At most so many of `seen.count` would have been touched by it. */
   touched: number
   why: string
   /** What cannot be known; null where there is nothing. */

@@ -1,5 +1,6 @@
-// Why a connection ended, in sentences for a reader who has never seen this gate: the event, the side that caused it, the key that governs it
-// with its value, and what would have spared it. Words only: the command and the page both use them.
+// Why a connection ended, in sentences for a reader who has never seen this gate: the event, the side that
+// caused it, the governing key with its value, and the change that would have spared it. Words only: the
+// command and the page both use them.
 
 import { reasonRow } from '../core/close.ts'
 import type { Reason, Side } from '../core/close.ts'
@@ -76,7 +77,10 @@ const protocolsInWords: Record<string, string> = {
   websocket: 'a WebSocket',
 }
 
-/** The key that decided, out of those that govern the reason: the one that its detail names. Null where none does. */
+/**
+ * The key that decided, of those that govern the reason: the one in its detail, or else the first. Null where
+ * none governs it.
+ */
 export function decidingKey({ reason, detail }: Pick<RecentEnd, 'reason' | 'detail'>): string | null {
   const keys = reasonRow(reason).key?.split(', ') ?? []
   const words = detail?.split(/[^\w.]+/) ?? []
@@ -88,7 +92,10 @@ export function decidingKey({ reason, detail }: Pick<RecentEnd, 'reason' | 'deta
   )
 }
 
-/** Sentences, in order. `valueOf` tells the value of a key in force for that listener; null where there is no such key. */
+/**
+ * Sentences, in order. `valueOf` returns the value of a key in force for that listener; null where there is
+ * no such key.
+ */
 export function whyItEnded(end: RecentEnd, valueOf: (key: string) => string | null): string[] {
   const row = reasonRow(end.reason)
   const key = decidingKey(end)
