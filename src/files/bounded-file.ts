@@ -2,7 +2,7 @@
 
 import { open } from 'node:fs/promises'
 
-/** A ConfigMap or a Secret holds no more. */
+/** The most that a ConfigMap or a Secret holds. */
 export const MAX_FILE_BYTES = 1024 * 1024
 
 /** At most `MAX_FILE_BYTES` and one byte, whatever the file is. Rejects with the system's error. */

@@ -1,4 +1,4 @@
-// Notices that the configuration file may have changed. Whether it has is for the asker to find out, by its content.
+// A watch over the configuration file: reports that it may have changed. The caller compares the content.
 
 import { basename } from 'node:path'
 import type { Clock } from '../core/clock.ts'
@@ -7,11 +7,11 @@ import { DirectoryWatch } from './directory-watch.ts'
 export interface ConfigWatchOptions {
   file: string
   clock: Clock
-  /** To be looked at. */
+  /** Called when the file should be read. */
   onChange: () => void
 }
 
-/** Other files of the directory are not looked at, but for the links that a mount swaps. */
+/** Ignores other files of the directory, except the links that a mount swaps. */
 export function watchConfig({ file, clock, onChange }: ConfigWatchOptions): DirectoryWatch {
   const isSign = (name: string | null): boolean =>
     name === null || name === basename(file) || name.startsWith('..')

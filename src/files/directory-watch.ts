@@ -1,25 +1,28 @@
-// Tells that something may have changed in the directories of files. Whether it has is for the asker to find out, by content.
+// A watch over the directories of files: reports that a file may have changed. The caller compares the
+// content.
 //
-// Kubernetes swaps a mounted ConfigMap or Secret by renaming the symlink `..data` beside the files: a watch of a file hears the first
-// swap and no other, a watch of its directory hears all. A slow poll is the net below: network mounts tell nothing, and a
-// watch may die with its directory.
+// Kubernetes swaps a mounted ConfigMap or Secret by renaming the symlink `..data` beside the files: a watch
+// of a file sees the first swap and no other, a watch of its directory sees all. A slow poll is the safety
+// net: network mounts report nothing, and a watch may die with its directory.
 
 import { watch } from 'node:fs'
 import type { FSWatcher } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Clock } from '../core/clock.ts'
 
-/** From the first sign to the look: a swap is several events, and an editor writes a file in several steps. */
+/**
+ * From the first sign to the call: a swap is several events, and an editor writes a file in several steps.
+ */
 export const SETTLE_MS = 500
 export const POLL_MS = 15_000
 
 export interface DirectoryWatchOptions {
-  /** Those whose directories are watched. */
+  /** The files whose directories are watched. */
   files: readonly string[]
   clock: Clock
-  /** Whether an event of that name in the directory is a sign; null where the system did not tell the name. */
+  /** Whether an event of that name in the directory is a sign; null where the system gave no name. */
   isSign: (name: string | null) => boolean
-  /** To be looked at: with each poll, and `SETTLE_MS` after a sign, once for all signs until then. */
+  /** Called with each poll, and `SETTLE_MS` after a sign, once for all signs until then. */
   onChange: () => void
 }
 
@@ -53,7 +56,8 @@ export class DirectoryWatch {
         watcher.on('error', () => this.#drop(directory))
         this.#watchers.set(directory, watcher)
       } catch {
-        // No such directory (any more), or no more watches in this system: the poll remains, and tries again.
+        // The directory does not exist (any more), or the system has no more watches: the poll remains, and
+        // tries again.
       }
     }
   }

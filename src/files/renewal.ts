@@ -1,9 +1,13 @@
-// Whether renewed files may replace those in use: they may, unless that would put an end to something that is valid. An issuer whose
-// clock is wrong, a backup that was restored or a Secret that was mixed up must not take a service down that could go on for days.
+// Whether renewed files may replace those in use: they may, unless that would replace something valid by
+// something invalid. An issuer with a wrong clock, a restored backup or a mixed-up Secret must not take a
+// service down that could go on for days.
 
 import type { TlsFileProblem, Validities, Validity } from './tls-files.ts'
 
-/** The objection to `next` in the place of `used`. At start there is nothing to lose, and an expired certificate makes only a warning. */
+/**
+ * The objections to `next` in the place of `used`. At start there is nothing to lose, and an expired
+ * certificate gives only a warning.
+ */
 export function objections(next: Validities, used: Validities | null, now: number): TlsFileProblem[] {
   const problems: TlsFileProblem[] = []
   const { leaf } = next
@@ -19,7 +23,7 @@ export function objections(next: Validities, used: Validities | null, now: numbe
   return problems
 }
 
-/** When one of them becomes valid that is not yet; null where none does. */
+/** The next time at which a certificate becomes valid that is not valid yet; null where there is none. */
 export function validFrom({ leaf, authorities }: Validities, now: number): number | null {
   const later = [...(leaf === null ? [] : [leaf]), ...authorities]
     .map(({ from }) => from)

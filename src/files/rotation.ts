@@ -1,5 +1,6 @@
-// Certificates that are renewed while they are in use: read at start, read again when their files change. Bad files are logged
-// of and not used: the last good ones stay. A certificate that is not valid yet is tried again when it is.
+// Certificates that are renewed while they are in use: read at start, and again when their files change. Bad
+// files are logged and not used: the last good ones stay. A certificate that is not valid yet is tried again
+// when it is.
 
 import type { Clock } from '../core/clock.ts'
 import { objections, validFrom } from './renewal.ts'
@@ -10,26 +11,26 @@ import { watchFiles } from './watched-files.ts'
 export interface RotationOptions {
   files: TlsFiles
   clock: Clock
-  /** Takes what was read; what it throws counts as bad files. */
+  /** Takes the contents; an error that it throws counts as bad files. */
   use: (contents: TlsContents) => void
   /** The files changed, and were taken or, with the problems, were not. */
   onReloaded: (problems: readonly TlsFileProblem[]) => void
 }
 
-/** Of a timer: a certificate for the year after next is no reason for one that Node cannot hold. */
+/** The longest timer: Node's timers cannot reach a certificate for the year after next. */
 const LONGEST_WAIT_MS = 24 * 3600 * 1000
 
 export class Rotation {
   readonly #options: RotationOptions
-  /** Null before the start, and where there was nothing before. */
+  /** Null before the start, and where nothing was in use before. */
   #inUse: Validities | null
   #cancelRetry: (() => void) | null = null
   #stopWatching: (() => void) | null = null
   #isStopped = false
-  /** One after the other, so that the last change is the one that stays. */
+  /** Reloads run one after the other, so that the last change is the one that stays. */
   #reloads: Promise<void> = Promise.resolve()
 
-  /** `before` is what the files replace, where they are others than those in use. */
+  /** `before` are the certificates in use that the files replace, if they come from other files. */
   constructor(options: RotationOptions, before: Validities | null = null) {
     this.#options = options
     this.#inUse = before
@@ -43,7 +44,7 @@ export class Rotation {
   async start(): Promise<readonly TlsFileProblem[]> {
     const { files, clock } = this.#options
     const paths = [files.cert, files.key, files.ca].filter((path) => path !== null)
-    // Watched before they are read: a change in between is noticed, not lost.
+    // The watch starts before the read, so that a change in between is noticed.
     const stop = watchFiles(paths, { clock, onChange: () => this.#reloadNext() })
     const problems = await this.#load()
     if (problems.length > 0 || this.#isStopped) stop()

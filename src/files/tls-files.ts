@@ -1,12 +1,13 @@
-// Certificates and keys in their files: read together, and judged before anybody uses them. A renewed Secret comes with a new key
-// (cert-manager makes one each time), so a certificate of before with a key of after is refused here, not in a handshake.
+// Certificates and keys in their files: read together, and judged before they are used. A renewed Secret
+// comes with a new key (cert-manager makes one each time), so an old certificate with a new key is refused
+// here, not in a handshake.
 
 import type { X509Certificate } from 'node:crypto'
 import { realpath } from 'node:fs/promises'
 import { MAX_FILE_BYTES, readBounded } from './bounded-file.ts'
 import { nodeCrypto, nodeTls } from '../core/node-lazy.ts'
 
-/** Paths; null for what is not configured. */
+/** Paths; null for files that are not configured. */
 export interface TlsFiles {
   cert: string | null
   key: string | null
@@ -28,9 +29,9 @@ export interface Validity {
 }
 
 export interface Validities {
-  /** Of the certificate that is shown, without those that came with it; null where none is. */
+  /** Our own certificate, without its chain; null where there is none. */
   leaf: Validity | null
-  /** Of the authorities that are trusted. */
+  /** The trusted authorities. */
   authorities: readonly Validity[]
 }
 
@@ -41,10 +42,10 @@ export interface TlsFileProblem {
 }
 
 const names = ['cert', 'key', 'ca'] as const
-/** A swap takes less than a read; a writer that swaps all the time is not waited for. */
+/** A swap takes less time than a read; a file that changes all the time is read as it is. */
 const TRIES = 5
 
-/** The content of the files, or all that is wrong with them. */
+/** The content of the files, or all their problems. */
 export async function readTlsFiles(files: TlsFiles): Promise<TlsContents | TlsFileProblem[]> {
   const read = await readTogether(files)
   if (Array.isArray(read)) return read
@@ -67,7 +68,7 @@ function validityOf({ validFromDate, validToDate }: X509Certificate): Validity {
 
 type Contents = Record<keyof TlsFiles, Buffer | null>
 
-/** All from one state of the directory: where a link was swapped meanwhile they are read again. */
+/** Reads all files from one state of the directory: reads again where a link was swapped meanwhile. */
 async function readTogether(files: TlsFiles): Promise<Contents | TlsFileProblem[]> {
   for (let left = TRIES; ; left--) {
     const before = await places(files)
@@ -92,7 +93,7 @@ async function readTogether(files: TlsFiles): Promise<Contents | TlsFileProblem[
   }
 }
 
-/** Where the links lead; null for what is not there. */
+/** The targets of the links; null for a missing one. */
 async function places(files: TlsFiles): Promise<Record<keyof TlsFiles, string | null>> {
   const [cert = null, key = null, ca = null] = await Promise.all(names.map((name) => place(files[name])))
   return { cert, key, ca }
@@ -125,7 +126,7 @@ function problemsOf({ cert, key, ca }: Contents): TlsFileProblem[] {
   return problemOfContext(cert, key)
 }
 
-/** Other complaints of OpenSSL, such as a key that is too short. */
+/** Other errors of OpenSSL, such as a key that is too short. */
 function problemOfContext(cert: Buffer, key: Buffer): TlsFileProblem[] {
   try {
     nodeTls().createSecureContext({ cert, key })
@@ -159,7 +160,7 @@ function areCertificates(pem: Buffer): boolean {
   }
 }
 
-/** Every certificate in a file, in order; throws at one that cannot be read. */
+/** Every certificate in a file, in order; throws at an unreadable one. */
 function certificates(pem: Buffer): X509Certificate[] {
   const blocks =
     pem.toString('latin1').match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? []

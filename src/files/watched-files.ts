@@ -1,5 +1,5 @@
-// Tells when files have changed: those of a mounted ConfigMap or Secret, or any other. What counts is their content: however
-// often a file is touched, a change is reported once.
+// A watch over files: those of a mounted ConfigMap or Secret, or any other. Only their content counts:
+// however often a file is touched, a change is reported once.
 
 import { closeSync, openSync, readSync } from 'node:fs'
 import { MAX_FILE_BYTES, readBounded } from './bounded-file.ts'
@@ -9,11 +9,11 @@ import { DirectoryWatch } from './directory-watch.ts'
 
 export interface WatchOptions {
   clock: Clock
-  /** The content of one of the files is another than it was, or one has gone or come. */
+  /** The content of one of the files has changed, or one was removed or created. */
   onChange: () => void
 }
 
-/** Watches until the returned function is called. Changes are those from the content of this moment. */
+/** Watches until the returned function is called. Changes count from the content at the call. */
 export function watchFiles(paths: readonly string[], { clock, onChange }: WatchOptions): () => void {
   const files = new WatchedFiles(paths, clock, onChange)
   return () => files.stop()
@@ -29,7 +29,8 @@ class WatchedFiles {
   constructor(paths: readonly string[], clock: Clock, onChange: () => void) {
     this.#paths = paths
     this.#onChange = onChange
-    // Watched before it is read, or a change between the two would be missed. Any event is a sign: links may lead to any name.
+    // The watch starts before the read, or a change between the two would be missed. Any event is a sign:
+    // links may lead to any name.
     this.#watch = new DirectoryWatch({
       files: paths,
       clock,
@@ -61,7 +62,7 @@ class WatchedFiles {
     if (isAgain) void this.#look()
   }
 
-  // Asked after an await, across which the compiler takes the state to be unchanged.
+  // A method, since the compiler assumes that the state stays the same across an await.
   #isStopped(): boolean {
     return this.#state === 'stopped'
   }
