@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Where the process begins: the gate with the flags that it needs, before anything else is loaded.
+// The entry point of the process: restarts the gate with the flags that it needs, before anything else is
+// loaded.
 
 import { restartWithFlags } from './flags.ts'
 

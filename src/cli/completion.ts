@@ -1,4 +1,5 @@
-// The manual as scripts by which shells complete: made here, evaluated there, so that nothing of ours runs at each Tab.
+// The manual as completion scripts of shells: made here, evaluated there, so that none of our code runs at
+// each Tab.
 
 import type { Option, Page } from './manual.ts'
 import { pages } from './manual.ts'
@@ -21,7 +22,7 @@ const flagsOf = ({ name, short }: Option): string[] => [
   `--${name}`,
   ...(short === undefined ? [] : [`-${short}`]),
 ]
-/** One for each option that there is, whatever the command. */
+/** One for each existing option, whatever the command. */
 const withValues = [
   ...new Map(
     pages.flatMap(({ options }) =>

@@ -49,7 +49,7 @@ function flagsOf({ name, short, value }: Option): string {
 }
 
 function wordsOf({ words, choices }: Option): string {
-  // Those of a handful of words say them themselves.
+  // A handful of choices is in the words already.
   return choices === undefined || choices.length < 10 ? words : `${words}; sidegate explain lists them`
 }
 

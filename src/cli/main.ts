@@ -1,7 +1,8 @@
-// The command line: words to one command, and its outcome to an exit code. Each command is small or imported only when
-// it is asked for. Results go to stdout, complaints to stderr.
+// The command line: words to one command, and its outcome to an exit code. Each command is small, or imported
+// only when it runs. Results go to stdout, errors to stderr.
 //
-// Exit codes: 0 done, 1 a gate that is not there or said no, 2 a strict reading, 64 wrong usage, 69 another Node, 70 our fault, 75 not now, 78 wrong configuration.
+// Exit codes: 0 done, 1 a gate that is missing or refused, 2 a remark with --strict, 64 wrong usage, 69
+// another Node, 70 our fault, 75 a temporary failure, 78 wrong configuration.
 
 import { reasonNames } from '../core/close.ts'
 import { suggest } from '../config/words.ts'
@@ -125,7 +126,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const command = commands.get(word)
   if (command === undefined) throw unknownCommand(word)
   if (args.includes('--help') || args.includes('-h')) return help(word === 'help' ? [] : [word])
-  // The gate itself outlives a reader of its log; every other command is done when nobody reads on.
+  // The gate itself outlives a reader of its log; every other command ends when its reader does.
   if (word !== 'run') process.stdout.on('error', onPipeError)
   return command(args)
 }
@@ -155,5 +156,5 @@ function report(error: unknown): number {
 
 const code = await main(process.argv.slice(2)).catch(report)
 process.exitCode = code
-// These two are over when they say so; whatever they might have left open must not keep the process.
+// When these two return they are over; nothing left open may keep the process.
 if (process.argv[2] === 'run' || process.argv[2] === 'demo') process.exit(code)

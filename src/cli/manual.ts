@@ -1,26 +1,26 @@
-// What there is to type, said once: `sidegate help`, the help of each command and the completions of shells are made of it. What a command
-// takes is in its own file; a test holds the two together.
+// The manual of the command line, in one place: `sidegate help`, the help of each command and the completions
+// of shells are made from it. The options that a command takes are in its own file; a test compares the two.
 
 import { reasonNames } from '../core/close.ts'
 
 export interface Option {
   name: string
   short?: string
-  /** What stands behind it; none for a flag. */
+  /** The name of its value; none for a flag. */
   value?: string
   words: string
-  /** All that may stand behind it, where there is a list. */
+  /** All possible values, where there is a list. */
   choices?: readonly string[]
 }
 
 export interface Page {
   name: string
-  /** Behind the name: `-c FILE`. */
+  /** What follows the name: `-c FILE`. */
   synopsis: string
   summary: string
   isForGates: boolean
   options: readonly Option[]
-  /** What may stand behind the name, where there is a list; `FILE` for any file. */
+  /** The words that may follow the name, where there is a list; `FILE` for any file. */
   words?: readonly string[]
   examples: ReadonlyArray<readonly [command: string, meaning: string]>
 }

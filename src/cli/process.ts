@@ -1,13 +1,13 @@
 // The life of the process: signals, uncaught errors, exit codes.
 //
 //     starting --SIGTERM or SIGINT--> exit 0 at once
-//     starting --the check of the configuration did not get done--> exit 75
+//     starting --the check of the configuration did not finish--> exit 75
 //     running --SIGTERM or SIGINT--> drain --finished, or a second signal--> stopped, exit 0
 //     running --five workers ended within a minute--> exit 70
 //     running --POST /drain--> drain --finished--> waits --SIGTERM--> exit 0 at once
 //
-// After a drain by the admin server it stays: a sidecar that exits by itself in a pod that terminates may be restarted, and the
-// kubelet sends SIGTERM once the application is gone.
+// After a drain by the admin server the process stays: a sidecar that exits by itself in a terminating pod
+// may be restarted, and the kubelet sends SIGTERM once the application is gone.
 
 import { systemClock } from '../core/clock.ts'
 import { loadContent, readFile } from '../config/source.ts'
@@ -27,7 +27,7 @@ const FLUSH_LOG_MS = 1000
 
 export interface RunOptions {
   configFile: string
-  /** Heard since before this file was loaded. */
+  /** Collects signals since before this file was loaded. */
   signals: Signals
 }
 
@@ -39,7 +39,7 @@ interface Started {
 
 /** The life of the process: runs the gate until a signal ends it. Resolves with the exit code. */
 export async function run({ configFile, signals }: RunOptions): Promise<number> {
-  // Without a handler SIGHUP would end it.
+  // Without a handler SIGHUP would end the process.
   let onHangUp = (): void => {}
   process.on('SIGHUP', () => onHangUp())
   const source = fileSource(configFile)
@@ -67,10 +67,13 @@ export async function run({ configFile, signals }: RunOptions): Promise<number> 
   return OK
 }
 
-/** Reads the configuration and starts what it says; an exit code where it is not the file that keeps it from that. */
+/**
+ * Reads the configuration and starts the gate; an exit code where something other than the file prevents
+ * that.
+ */
 async function start(source: ConfigSource<Config>): Promise<Started | number> {
   const content = await source.read()
-  // The check goes on in another process meanwhile.
+  // The check runs in another process meanwhile.
   const [{ hash, outcome, isUndecided }, { Operator }] = await Promise.all([
     source.load(content),
     import('../operator/operator.ts'),
@@ -97,7 +100,7 @@ async function start(source: ConfigSource<Config>): Promise<Started | number> {
       void writer.flush(FLUSH_LOG_MS).then(() => process.exit(INTERNAL))
     },
   })
-  // 4 MB of the start is garbage now.
+  // The start leaves 4 MB of garbage.
   if (globalThis.gc !== undefined) collectGarbage()
   return { operator, log, writer }
 }

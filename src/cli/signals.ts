@@ -1,9 +1,10 @@
-// SIGTERM and SIGINT, heard from the moment when this is made: as PID 1 a process without handlers would ignore the one, and a gate whose start
-// takes its time (a slow machine, a check of the configuration) is told to end all the same.
+// SIGTERM and SIGINT, collected from the construction on: as PID 1 a process without handlers would ignore
+// SIGTERM, and a gate whose start takes long (a slow machine, a check of the configuration) must obey it all
+// the same.
 
 export type Signal = 'SIGTERM' | 'SIGINT'
 
-/** One after the other. */
+/** Signals one after the other. */
 export class Signals {
   readonly #came: Signal[] = []
   #wake: (() => void) | null = null
@@ -17,7 +18,7 @@ export class Signals {
     }
   }
 
-  /** Resolves with the next signal that was not waited for yet. */
+  /** Resolves with the next signal that no call has had yet. */
   async next(): Promise<Signal> {
     if (this.#came.length === 0) await new Promise<void>((resolve) => (this.#wake = resolve))
     return this.#came.shift()!

@@ -1,4 +1,5 @@
-// Asks the admin server of a running gate. Every wait has a bound, and a gate that is not there is reported with the remedy.
+// The client of a running gate's admin server. Every wait has a bound, and a missing gate is reported with
+// the remedy.
 
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http'
@@ -14,9 +15,9 @@ import { nodeHttp } from '../../core/node-http.ts'
 import { RefusedError, safe, UsageError } from './usage.ts'
 
 const CONNECT_MS = 2000
-/** Without a byte of an answer; a listing takes milliseconds. */
+/** The longest time without a byte of an answer; a listing takes milliseconds. */
 export const ANSWER_MS = 10_000
-/** A gate sends a few megabytes at the most, but for a profile, which is not collected. */
+/** A gate sends at most a few megabytes, except for a profile, which is not collected. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 /** The options of every command that talks to the admin server. */
@@ -35,13 +36,13 @@ export interface AdminChoice {
 export interface Gate {
   address: Address
   token: string | null
-  /** The remedy where nobody listens. */
+  /** The remedy where no gate listens. */
   remedy: string
 }
 
 export interface Ask {
   method?: 'GET' | 'POST' | 'DELETE'
-  /** Milliseconds until the answer must have begun, and between any two pieces of it. */
+  /** Milliseconds until the answer begins, and between any two pieces of it. */
   answerMs?: number
 }
 
@@ -59,7 +60,7 @@ export async function findGate(choice: AdminChoice): Promise<Gate> {
   }
 }
 
-/** As in the configuration; one that listens on every interface is asked on loopback. */
+/** As in the configuration; a gate that listens on every interface is reached on loopback. */
 export function readAddress(text: string, option: string): Address {
   const parsed = parseAddress(text, 'listen')
   if ('problem' in parsed) throw new UsageError(`--${option}: ${parsed.problem}`)
@@ -76,7 +77,7 @@ function readToken(file: string): string {
   }
 }
 
-/** The answer whose head has come; rejects with a sentence if there is none. */
+/** The answer once its head has come; rejects with a sentence if there is none. */
 export async function open(
   gate: Gate,
   path: string,
@@ -107,7 +108,9 @@ export async function open(
   })
 }
 
-/** Gives up a gate that sends nothing for `ms`; one that is not read, because our own output is not taken, is spared. */
+/**
+ * Gives up a gate that sends nothing for `ms`, unless we do not read it because our own output is blocked.
+ */
 function watch(socket: Socket, ms: number, answer: () => IncomingMessage | null): void {
   let movedAt = systemClock.now()
   let { bytesRead } = socket
@@ -157,7 +160,7 @@ function dialled(host: string | null): string {
   return host === null || host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
 }
 
-/** The Host that the guard of a gate on loopback lets in. */
+/** The Host that the guard of a gate on loopback admits. */
 function hostOf({ address }: Gate): string {
   return address.kind === 'unix' ? 'localhost' : formatAddress({ ...address, host: dialled(address.host) })
 }
@@ -173,7 +176,7 @@ export interface Reply {
   body: string
 }
 
-/** The whole answer as text. */
+/** The complete answer as text. */
 export async function ask(gate: Gate, path: string, options: Ask = {}): Promise<Reply> {
   const response = await open(gate, path, options)
   const pieces: Buffer[] = []
@@ -192,7 +195,7 @@ export async function ask(gate: Gate, path: string, options: Ask = {}): Promise<
   return { status: response.statusCode ?? 0, body: Buffer.concat(pieces).toString() }
 }
 
-/** The answer as JSON; rejects with what the gate said if it said no. */
+/** The answer as JSON; rejects with the gate's words if it refused. */
 export async function askJson<T>(gate: Gate, path: string, options: Ask = {}): Promise<T> {
   const reply = await ask(gate, path, options)
   if (reply.status !== 200) throw refused(gate, reply)
@@ -203,7 +206,7 @@ export async function askJson<T>(gate: Gate, path: string, options: Ask = {}): P
   }
 }
 
-/** What it did not understand was typed wrongly. */
+/** A request that the gate did not understand was typed wrongly. */
 export function refused(gate: Gate, { status, body }: Reply): RefusedError | UsageError {
   const said = `${nameOf(gate)} said ${status}: ${sentenceOf(body)}`
   return status === 400 ? new UsageError(safe(said)) : new RefusedError(said)

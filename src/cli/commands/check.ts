@@ -1,4 +1,5 @@
-// `sidegate check FILE`: every error of a configuration, then what is risky; with `--patch`, of the file as a patch would make it.
+// `sidegate check FILE`: every error of a configuration, then its risks; with `--patch`, those of the patched
+// file.
 
 import type { Checked } from '../../config/load.ts'
 import { ConfigError, formatProblem } from '../../core/errors.ts'
@@ -37,7 +38,10 @@ export async function check(args: string[]): Promise<number> {
   }
 }
 
-/** The findings about a file, and about the files that it names; throws a ConfigError where either cannot be used. */
+/**
+ * The findings about a file, and about the files that it names; throws a ConfigError where either cannot be
+ * used.
+ */
 async function checkWithFiles(
   file: string,
   patch: string | undefined,

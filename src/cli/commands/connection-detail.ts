@@ -4,7 +4,7 @@ import type { ConnectionDetail, FlowView } from '../../admin/types.ts'
 import { formatAge, formatBytes } from '../../core/wait.ts'
 import { timelineLines } from './timeline.ts'
 
-/** All that is known of one connection, with what happened to it. */
+/** All facts about one connection, with its timeline. */
 export function detailLines(it: ConnectionDetail): string[] {
   const { nextDeadline: next, close } = it
   const pairs: [string, string][] = [

@@ -1,4 +1,4 @@
-// `sidegate connections [ID]`: the live connections of a running gate, or all that is known of one.
+// `sidegate connections [ID]`: the live connections of a running gate, or one in full.
 
 import type { ConnectionDetail, ConnectionRow, Sort } from '../../admin/types.ts'
 import { systemClock } from '../../core/clock.ts'
@@ -14,7 +14,7 @@ import type { GateRow } from './rows.ts'
 import { OK } from '../exit-codes.ts'
 import { parse, printJson, printLine, UsageError } from './usage.ts'
 
-/** For a rate two looks are compared; the gate remembers the first. */
+/** A rate compares two looks; the gate keeps the first. */
 const BETWEEN_LOOKS_MS = 1000
 
 export async function connections(args: string[]): Promise<number> {
@@ -37,7 +37,7 @@ export async function connections(args: string[]): Promise<number> {
   return OK
 }
 
-/** IDs are of one gate each. */
+/** An ID belongs to one gate. */
 function onlyOne(gates: readonly NamedGate[]): Gate {
   const [first, ...others] = gates
   if (first === undefined || others.length > 0)
@@ -45,7 +45,7 @@ function onlyOne(gates: readonly NamedGate[]): Gate {
   return first.gate
 }
 
-/** Of all gates, in one order; half a list is none. */
+/** The connections of all gates, in one order; an incomplete list is an error. */
 async function listAll(gates: readonly NamedGate[], query: URLSearchParams, sort: Sort): Promise<GateRow[]> {
   const lists = await Promise.all(
     gates.map(async ({ gate, name }) => {

@@ -1,4 +1,4 @@
-// `sidegate drain`: asks a running gate to let its connections go, or to stay after all.
+// `sidegate drain`: makes a running gate let its connections go, or takes that back.
 
 import type { DrainView, Info } from '../../admin/types.ts'
 import { systemClock } from '../../core/clock.ts'
@@ -35,7 +35,9 @@ export async function drain(args: string[]): Promise<number> {
   return OK
 }
 
-/** Resolves once no connection is left; false if the gate itself is gone: it may have been told to end meanwhile. */
+/**
+ * Resolves once no connection is left; false if the gate itself is gone: it may have been ended meanwhile.
+ */
 async function empty(gate: Gate): Promise<boolean> {
   for (;;) {
     const info = await askJson<Info>(gate, '/info').catch((error: unknown) => {

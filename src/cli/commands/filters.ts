@@ -1,4 +1,4 @@
-// Which connections, in words of the command line: the same for `connections` and `top`.
+// The filters of connections as options of the command line: the same for `connections` and `top`.
 
 import { sorts, states } from '../../admin/types.ts'
 import type { Sort } from '../../admin/types.ts'
@@ -20,10 +20,10 @@ export const filterOptions = {
 
 type Filters = { [K in keyof typeof filterOptions]?: string | undefined }
 
-/** Of `GET /connections`; more than a terminal shows. */
+/** The limit of `GET /connections`; more than a terminal shows. */
 const MAX_LIMIT = 10_000
 
-/** The query of `GET /connections`, less its sort. */
+/** The query of `GET /connections`, without its sort. */
 export function queryOf(filters: Filters, defaultLimit: number): URLSearchParams {
   const query = new URLSearchParams()
   const checked = {
@@ -45,7 +45,7 @@ export function sortOf({ sort = 'age' }: Filters): Sort {
   return choiceOf('--sort', sort, sorts) ?? 'age'
 }
 
-/** The gate itself complains of one that there is not. */
+/** The gate itself reports an unknown state. */
 export function stateOf({ state }: Filters): string | null {
   return state ?? null
 }

@@ -1,10 +1,11 @@
-// Several gates at once: `--admin` more than once. Each is asked on its own, and one that does not answer keeps nobody waiting for the others.
+// Several gates at once: `--admin` more than once. Each is asked separately, so that one that does not answer
+// delays no other.
 
 import { findGate, nameOf } from './admin-client.ts'
 import type { AdminChoice, Gate } from './admin-client.ts'
 import { RefusedError } from './usage.ts'
 
-/** As `adminOptions`, for commands that ask more than one gate. */
+/** `adminOptions` for commands that ask more than one gate. */
 export const gatesOptions = {
   admin: { type: 'string', multiple: true },
   'token-file': { type: 'string' },
@@ -17,11 +18,11 @@ export interface GatesChoice extends Omit<AdminChoice, 'admin'> {
 
 export interface NamedGate {
   gate: Gate
-  /** What its column says; null where there is only one. */
+  /** The text of its column; null where there is one gate. */
   name: string | null
 }
 
-/** Each of the gates that are named, once; or the one that there is. All of them take the same token. */
+/** Each of the named gates, once; or the default one. All of them get the same token. */
 export async function findGates({ admin = [], ...choice }: GatesChoice): Promise<NamedGate[]> {
   const gates = await Promise.all(
     admin.length === 0 ? [findGate(choice)] : admin.map((one) => findGate({ ...choice, admin: one })),
@@ -30,10 +31,10 @@ export async function findGates({ admin = [], ...choice }: GatesChoice): Promise
   return [...byName].map(([name, gate]) => ({ gate, name: byName.size === 1 ? null : name }))
 }
 
-/** What a gate said, or why it said nothing. */
+/** A gate's answer, or why there is none. */
 export type Heard<T> = { value: T } | { problem: string }
 
-/** Never rejects for a gate that is not there, or says no. */
+/** Never rejects for a gate that is missing or refuses. */
 export async function hear<T>(question: Promise<T>): Promise<Heard<T>> {
   try {
     return { value: await question }

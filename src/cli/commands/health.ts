@@ -1,5 +1,5 @@
-// `sidegate health`: whether a gate is ready, as an exit code; for health checks of compose files and scripts, where an image
-// without a shell has no curl.
+// `sidegate health`: whether a gate is ready, as an exit code; for health checks of compose files and
+// scripts, where an image without a shell has no curl.
 
 import { formatAddress } from '../../config/address.ts'
 import { loadConfig } from '../../config/load.ts'
@@ -9,10 +9,13 @@ import type { AdminChoice, Gate } from './admin-client.ts'
 import { OK, REFUSED } from '../exit-codes.ts'
 import { parse, printJson, printLine } from './usage.ts'
 
-/** A probe that hangs is a failed one, before its runner's patience is over. */
+/** A probe that hangs must fail before its runner gives up. */
 const ANSWER_MS = 2000
 
-/** As it was said, as the gate there has it in force, as a configuration says, or as usual. */
+/**
+ * The address from the option, from the gate's configuration in force, from a configuration file, or the
+ * default.
+ */
 async function addressFor(values: AdminChoice & { health?: string | undefined }): Promise<string> {
   if (values.health !== undefined) return values.health
   if (values.admin !== undefined) {

@@ -1,4 +1,4 @@
-// `sidegate info`: which gate this is, since when it runs, and how it is.
+// `sidegate info`: the version of a gate, its start, and its state.
 
 import type { Info } from '../../admin/types.ts'
 import { formatBytes } from '../../core/wait.ts'

@@ -1,5 +1,5 @@
-// `sidegate inject` and `uninject`: their words, the file or pipe that they read, stdout for manifests and stderr for what was
-// changed and what is left to do.
+// `sidegate inject` and `uninject`: their options, the file or pipe that they read, stdout for manifests and
+// stderr for the changes and the remaining work.
 
 import { readFileSync } from 'node:fs'
 import { text as readAll } from 'node:stream/consumers'
@@ -12,7 +12,7 @@ import { uninject } from '../../inject/undo.ts'
 import { OK, STRICT } from '../exit-codes.ts'
 import { parse, safe, UsageError } from './usage.ts'
 
-/** Rejects with a ConfigError for a manifest that cannot be used. `version` is that of the image it names by default. */
+/** Rejects with a ConfigError for a manifest that cannot be used. `version` is that of the default image. */
 export async function injectCommand(args: string[], version: string): Promise<number> {
   const { file } = readWords(args, version)
   return print(injectText(args, { version, input: await readInput(file, 'inject') }))
@@ -32,7 +32,7 @@ interface Outcome {
   stderr: string[]
 }
 
-/** The command as a function of its words and of what it reads; throws as `injectCommand` rejects. */
+/** The command as a function of its options and its input; throws where `injectCommand` rejects. */
 export function injectText(args: string[], { version, input }: { version: string; input: string }): Outcome {
   const { isStrict, options } = readWords(args, version)
   const { text: stdout, changes, remarks } = inject(input, options)
@@ -40,7 +40,7 @@ export function injectText(args: string[], { version, input }: { version: string
   const remarked = remarks.map(
     ({ code, about, text: said }) => `${isRefused ? 'error' : 'note'}: ${about} [${code}]: ${said}`,
   )
-  // Nothing for the next program of a pipe, then: half a decision must not reach a cluster.
+  // The next program of a pipe gets nothing then: half a decision must not reach a cluster.
   if (isRefused) return { code: STRICT, stdout: '', stderr: remarked }
   return { code: OK, stdout, stderr: [...changes, ...remarked] }
 }

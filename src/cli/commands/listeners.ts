@@ -1,4 +1,4 @@
-// `sidegate listeners`: where a running gate listens, and how many connections each listener has.
+// `sidegate listeners`: the addresses of a running gate's listeners, and how many connections each has.
 
 import type { ListenerRow } from '../../admin/types.ts'
 import { adminOptions, askJson, findGate } from './admin-client.ts'

@@ -1,4 +1,4 @@
-// `sidegate log [LEVEL]`: how much a running gate logs, looked at or changed, for good or for a while.
+// `sidegate log [LEVEL]`: shows or changes how much a running gate logs, for good or for a while.
 
 import { parseDuration } from '../../config/units.ts'
 import { logLevels } from '../../log/line.ts'
@@ -7,7 +7,7 @@ import { adminOptions, askJson, findGate } from './admin-client.ts'
 import { OK } from '../exit-codes.ts'
 import { choiceOf, parse, printJson, printLine, UsageError } from './usage.ts'
 
-/** As the admin server has it. */
+/** The bounds of the admin server. */
 const SHORTEST_MS = 1000
 const LONGEST_MS = 24 * 3_600_000
 

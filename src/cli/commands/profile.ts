@@ -1,4 +1,4 @@
-// `sidegate profile cpu|heap|snapshot`: looks into a running gate, and leaves a file that Chrome's DevTools open.
+// `sidegate profile cpu|heap|snapshot`: profiles a running gate, and writes a file for Chrome's DevTools.
 
 import { createWriteStream } from 'node:fs'
 import { lstat, open as openFile, rm } from 'node:fs/promises'
@@ -84,13 +84,15 @@ async function textOf(response: IncomingMessage): Promise<string> {
   return text
 }
 
-/** As the gate names it, but never a path: another program might answer. */
+/** The gate's name for the file, but never a path: another program might answer. */
 function fileNameOf(response: IncomingMessage, kind: Kind): string {
   const name = /filename="([\w.-]+)"/.exec(response.headers['content-disposition'] ?? '')?.[1] ?? ''
   return /^\w/.test(name) ? basename(name) : `sidegate.${kinds[kind]}`
 }
 
-/** This folder; where the root is read-only, as in a pod, one of those that a container can write to all the same. */
+/**
+ * This folder; where the root is read-only, as in a pod, a folder that a container can write to all the same.
+ */
 async function placeFor(name: string): Promise<string> {
   for (const folder of ['', tmpdir(), '/dev/shm']) {
     const file = join(folder, name)
@@ -104,7 +106,7 @@ async function placeFor(name: string): Promise<string> {
   )
 }
 
-/** A profile that is cut short is removed. */
+/** Removes a profile that is cut short. */
 async function save(response: IncomingMessage, file: string, gate: string): Promise<number> {
   let length = 0
   response.on('data', (piece: Buffer) => (length += piece.length))

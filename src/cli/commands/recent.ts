@@ -1,4 +1,4 @@
-// `sidegate recent`: what has just ended at a running gate, and why.
+// `sidegate recent`: connections that have just ended at a running gate, and why.
 
 import type { RecentEnd } from '../../admin/types.ts'
 import { adminOptions, askJson, findGate } from './admin-client.ts'

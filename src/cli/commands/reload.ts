@@ -1,11 +1,12 @@
-// `sidegate reload`: has a running gate read its configuration again, and tells what is wrong with it if it was refused.
+// `sidegate reload`: makes a running gate read its configuration again, and prints the problems if it is
+// refused.
 
 import type { ReloadResult } from '../../lifecycle/reload.ts'
 import { ask, adminOptions, findGate, refused } from './admin-client.ts'
 import { OK, REFUSED } from '../exit-codes.ts'
 import { parse, printJson, printLine, safe } from './usage.ts'
 
-/** Parsing takes long where a file is large, and binding where names are looked up. */
+/** Parsing takes long if a file is large, and binding if names are looked up. */
 const RELOAD_MS = 30_000
 
 export async function reload(args: string[]): Promise<number> {
@@ -34,7 +35,7 @@ function tell(answer: ReloadResult): void {
   for (const problem of answer.problems) process.stderr.write(`${safe(problem)}\n`)
 }
 
-/** What is no success has an answer of its own, whatever its status. */
+/** A failed reload has an answer in the same form, whatever its status. */
 function readAnswer(body: string): ReloadResult | null {
   try {
     const answer = JSON.parse(body) as ReloadResult

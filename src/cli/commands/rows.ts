@@ -1,4 +1,4 @@
-// Live connections as a table for people. Where it is too wide, columns go, those that tell the least first.
+// Live connections as a table for people. If it is too wide, it drops columns, the least useful first.
 
 import type { ConnectionRow, Sort } from '../../admin/types.ts'
 import { formatAge, formatBytes } from '../../core/wait.ts'
@@ -11,9 +11,9 @@ export interface GateRow extends ConnectionRow {
 }
 
 interface Ranked extends Column<GateRow> {
-  /** The highest goes first where there is no room; 0 never goes. */
+  /** The highest is dropped first if there is no room; 0 is never dropped. */
   rank: number
-  /** Left out where no row has it. */
+  /** Omitted where no row has a value. */
   isThere?: (row: GateRow) => boolean
 }
 
@@ -70,7 +70,7 @@ function stalled({ wait }: GateRow): string {
   return longest < 0 ? '-' : formatAge(longest)
 }
 
-/** The titles and a line for each row, none wider than `width` as long as there is a column that may go. */
+/** The titles and a line for each row, none wider than `width` as long as a column can be dropped. */
 export function formatRows(rows: readonly GateRow[], width = Number.POSITIVE_INFINITY): string[] {
   let shown = columns.filter(({ isThere }) => isThere === undefined || rows.some(isThere))
   for (;;) {
@@ -83,7 +83,7 @@ export function formatRows(rows: readonly GateRow[], width = Number.POSITIVE_INF
   }
 }
 
-/** As each gate has ordered its own. */
+/** The order in which each gate has sorted its own. */
 export function inOrder(sort: Sort): (one: GateRow, other: GateRow) => number {
   const weigh: Record<Sort, (row: GateRow) => number> = {
     age: ({ ageMs }) => ageMs,

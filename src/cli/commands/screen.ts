@@ -1,5 +1,5 @@
-// The terminal while a live display has it: the alternate screen, keys as they are struck, and the promise that it is given
-// back however the display ends.
+// The terminal while a live display owns it: the alternate screen, keys as they are struck, and the guarantee
+// that the terminal is restored however the display ends.
 
 const ESCAPE = '\u001b'
 const TAKE = '\u001b[?1049h\u001b[?25l'
@@ -29,7 +29,7 @@ const keys: Readonly<Record<string, string>> = {
   '\n': 'enter',
 }
 
-/** What an arrow or a key of pages sends, or one character. */
+/** The bytes of an arrow or a page key, or one character. */
 const keyStroke = new RegExp(`(${ESCAPE}[[O][A-D]|${ESCAPE}\\[[56]~|[^])`)
 
 export class Screen {
@@ -38,7 +38,10 @@ export class Screen {
   readonly #quit: () => void
   #isTaken = false
 
-  /** `onKey` gets `quit`, the name of a key (`left`, `enter`, `pageUp`), or the character that was struck. A signal quits too. */
+  /**
+   * `onKey` gets `quit`, the name of a key (`left`, `enter`, `pageUp`), or the typed character. A signal
+   * quits too.
+   */
   constructor(onKey: (key: string) => void, onResize: () => void) {
     this.#onKey = onKey
     this.#onResize = onResize
@@ -50,7 +53,7 @@ export class Screen {
     process.stdout.write(TAKE)
     process.stdout.on('resize', this.#onResize)
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, this.#quit)
-    // What else may end the process must not leave the terminal without a cursor.
+    // However the process ends, the terminal must get its cursor back.
     process.on('exit', this.#onExit)
     if (!process.stdin.isTTY) return
     process.stdin.setRawMode(true)
@@ -71,7 +74,7 @@ export class Screen {
     process.stdout.write(GIVE_BACK)
   }
 
-  /** A terminal that does not know its size says 0. */
+  /** A terminal of unknown size reports 0. */
   get columns(): number {
     return process.stdout.columns || 80
   }

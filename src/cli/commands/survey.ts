@@ -1,4 +1,4 @@
-// `sidegate survey ADDRESS`: what a service does that has no gate yet, and the configuration that fits.
+// `sidegate survey ADDRESS`: how a service without a gate behaves, and a configuration that fits.
 
 import { parseAddress } from '../../config/address.ts'
 import { parseDuration, parseSize } from '../../config/units.ts'

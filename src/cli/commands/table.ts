@@ -1,4 +1,5 @@
-// A table for people: one line each, columns as wide as what is in them, without anything that a terminal would act on.
+// A table for people: one line each, columns as wide as their content, without characters that a terminal
+// would act on.
 
 import { safe } from './usage.ts'
 
@@ -8,10 +9,10 @@ export interface Column<Row> {
   cell: (row: Row) => string
 }
 
-/** A name may be long; a table that wraps is none. */
+/** A name may be long; a table that wraps is unreadable. */
 const MAX_CELL = 40
 
-/** The titles and a line for each row. `maxCell` cuts what is longer. */
+/** The titles and a line for each row. `maxCell` cuts longer cells. */
 export function formatTable<Row>(
   columns: ReadonlyArray<Column<Row>>,
   rows: readonly Row[],

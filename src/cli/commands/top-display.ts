@@ -1,4 +1,4 @@
-// The live display of `sidegate top`: it looks, draws, and waits for a key or a second, until it is told to quit.
+// The live display of `sidegate top`: looks, draws, and waits for a key or a second, until it quits.
 //
 //     list --enter--> one --x--> asked --y--> killed
 //      |  c: clients   e: recent ends   s: only those in a state         escape goes back
@@ -34,11 +34,11 @@ interface Parts {
 
 interface Order {
   sort: Sort
-  /** Only those; null is all. */
+  /** Only connections in that state; null is all. */
   state: string | null
 }
 
-/** What is below the head: a table with its titles, or the lines of one connection. */
+/** The part below the head: a table with its titles, or the lines of one connection. */
 interface Body {
   titles: string | null
   lines: readonly string[]
@@ -54,12 +54,12 @@ export class Top {
   #order: Order
   #look: Look
   #mode: Mode = 'list'
-  /** The chosen row, and the first line in sight. */
+  /** The chosen row, and the first visible line. */
   #chosen = 0
   #first = 0
   #opened: { id: number; of: NamedGate; detail: ConnectionDetail | null } | null = null
   #recent: readonly (RecentEnd & { gate?: string })[] = []
-  /** Whose end was asked for, until it is answered; and what became of the last. */
+  /** The connection to kill, until the user confirms or refuses; and the result of the last kill. */
   #asked: { id: number; client: string; of: NamedGate } | null = null
   #note: string | null = null
   #isOver = false
@@ -90,7 +90,7 @@ export class Top {
     if (this.#order.state === null) this.#query.delete('state')
     else this.#query.set('state', this.#order.state)
     const look = await this.#lookout.look(this.#query, this.#order.sort)
-    // The last figures stay, and the gate may come back.
+    // The last figures stay, since the gate may come back.
     this.#look = look.gates.every(({ problem }) => problem !== null)
       ? { ...look, rows: this.#look.rows }
       : look
@@ -160,7 +160,7 @@ export class Top {
     this.#wake()
   }
 
-  /** Whether it meant something. */
+  /** Whether the key has a meaning here. */
   #onListKey(key: string): boolean {
     const sort = sortAfter(key, this.#order.sort)
     if (sort !== null) this.#order = { ...this.#order, sort }
@@ -227,14 +227,14 @@ function clamp(value: number, least: number, most: number): number {
   return Math.max(Math.min(value, most), least, 0)
 }
 
-/** Null where the key says nothing about the order. */
+/** Null where the key does not change the order. */
 function sortAfter(key: string, sort: Sort): Sort | null {
   const step = key === 'right' ? 1 : key === 'left' ? -1 : 0
   if (step !== 0) return sorts[(sorts.indexOf(sort) + step + sorts.length) % sorts.length]!
   return sorts.find((one) => one.startsWith(key)) ?? null
 }
 
-/** All, those that stall, then each state. */
+/** All, stalled ones, then each state. */
 function stateAfter(state: string | null): string | null {
   const cycle = [null, 'stalled', ...states.filter((one) => one !== 'stalled')]
   return cycle[(cycle.indexOf(state) + 1) % cycle.length] ?? null

@@ -1,4 +1,4 @@
-// What `sidegate top` shows, as lines: the gates, what has ended, and a table.
+// The lines of `sidegate top`: the gates, the recent ends, and a table.
 
 import type { RecentEnd, Sort } from '../../admin/types.ts'
 import { formatAge, formatBytes } from '../../core/wait.ts'
@@ -11,7 +11,7 @@ import type { Column } from './table.ts'
 import type { GateLook, Look } from './top-look.ts'
 import { safe } from './usage.ts'
 
-/** A line for each gate, one for all connections, and one for what has ended. */
+/** A line for each gate, one for all connections, and one for the recent ends. */
 export function headLines(
   gates: readonly NamedGate[],
   look: Look,

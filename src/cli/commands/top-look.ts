@@ -1,4 +1,5 @@
-// What `sidegate top` sees in one look at its gates: the connections of all, in one order, and for each gate how it is and what has ended.
+// One look of `sidegate top` at its gates: the connections of all, in one order, and for each gate its state
+// and its recent ends.
 
 import type { Info, RecentEnd, SeriesView, Sort } from '../../admin/types.ts'
 import { askJson } from './admin-client.ts'
@@ -14,7 +15,7 @@ export interface GateLook {
   ends: Array<[reason: string, count: number]>
   /** Connections whose sender waits for their reader. */
   heldBack: number
-  /** Why it said nothing; what it said last stays. */
+  /** Why it did not answer; its last answer stays. */
   problem: string | null
 }
 
@@ -27,7 +28,7 @@ const STEPS = 180
 /** The gate takes a step every five seconds. */
 const SERIES_EVERY_LOOKS = 5
 
-/** The eyes of one gate: what it has said so far, so that only what is new is asked for. */
+/** The state of looking at one gate: its answers so far, so that only new steps are requested. */
 class Eyes {
   readonly of: NamedGate
   readonly #ended = new Map<string, number[]>()
@@ -62,7 +63,7 @@ class Eyes {
   }
 
   #remember({ last, at, columns }: SeriesView): void {
-    // It has begun anew.
+    // The gate has restarted.
     if (last < this.#last) this.#ended.clear()
     this.#last = last
     const steps = new Map<string, number[]>()
@@ -114,7 +115,7 @@ export class Lookout {
     }
   }
 
-  /** What has just ended at any of them, the newest first. */
+  /** The recent ends of all gates, the newest first. */
   async recent(): Promise<Array<RecentEnd & { gate?: string }>> {
     const seen = await Promise.all(
       this.#eyes.map(async ({ of: { gate, name } }) => {

@@ -1,5 +1,5 @@
-// `sidegate top`: the live connections of one running gate or of several, again every second, the busiest or oldest first. Where the
-// output is no terminal it prints them once.
+// `sidegate top`: the live connections of one running gate or of several, again every second, the busiest or
+// oldest first. Where the output is no terminal it prints them once.
 
 import { adminOptions } from './admin-client.ts'
 import { filterOptions, queryOf, sortOf, stateOf } from './filters.ts'
@@ -12,7 +12,7 @@ import { Top } from './top-display.ts'
 import { OK } from '../exit-codes.ts'
 import { parse, printJson, RefusedError } from './usage.ts'
 
-/** More than the tallest terminal shows; what is beyond is scrolled to. */
+/** More than the tallest terminal shows; the rest is reached by scrolling. */
 const MAX_ROWS = 1000
 
 export async function top(args: string[]): Promise<number> {
@@ -28,7 +28,7 @@ export async function top(args: string[]): Promise<number> {
   const order = { sort: sortOf(values), state: stateOf(values) }
   const query = queryOf(values, MAX_ROWS)
   const lookout = new Lookout(await findGates(values))
-  // Before the screen is taken: a gate that is not there is reported in the usual way.
+  // Before the screen is taken, so that a missing gate is reported in the usual way.
   const first = await lookout.look(query, order.sort)
   const problems = first.gates.map(({ problem }) => problem)
   if (problems.every((problem) => problem !== null)) throw new RefusedError(problems.join('\n'))
@@ -43,7 +43,7 @@ export async function top(args: string[]): Promise<number> {
   return OK
 }
 
-/** Of one gate as ever; of several a list of them. */
+/** One gate as always; several as a list. */
 function jsonOf({ gates, rows }: Look): unknown {
   const shown = rows.map((row) => ({ ...row, of: undefined }))
   return gates.length === 1

@@ -1,4 +1,5 @@
-// `sidegate upstreams`: each upstream address of a running gate, its state, and its last word to a check or a dial.
+// `sidegate upstreams`: each upstream address of a running gate, its state, and its last answer to a check or
+// a dial.
 
 import type { TargetView, UpstreamView } from '../../upstream/upstream-view.ts'
 import { adminOptions, askJson, findGate } from './admin-client.ts'
@@ -33,7 +34,7 @@ export async function upstreams(args: string[]): Promise<number> {
   const all = await askJson<ListenerUpstream[]>(await findGate(values), '/upstreams')
   if (values.json) return printJson(all)
   const rows = all.flatMap(({ listener, targets }) => targets.map((target) => ({ listener, ...target })))
-  // Of services that speak HTTP/2.
+  // Only services that speak HTTP/2 have sessions.
   const hasSessions = rows.some(({ sessions }) => sessions !== null)
   const shown = columns.filter(({ title }) => hasSessions || title !== SESSIONS)
   for (const line of formatTable(shown, rows, MAX_CELL)) printLine(line)

@@ -1,4 +1,4 @@
-// The shared parts of the commands: their two complaints, and printing that a terminal survives.
+// The shared parts of the commands: their two errors, and output that is safe for a terminal.
 
 import { parseArgs } from 'node:util'
 import { quote, suggest } from '../../config/words.ts'
@@ -7,13 +7,13 @@ import { OK } from '../exit-codes.ts'
 
 export { safe } from '../../core/safe.ts'
 
-/** The words that were given make no command. */
+/** The given words are not a valid command. */
 export class UsageError extends Error {}
 
-/** The gate that was asked is not there, or said no; the message says what to do. */
+/** The gate is missing, or refused; the message says what to do. */
 export class RefusedError extends Error {}
 
-/** An option that there is not; `known` are those that there are. */
+/** An unknown option; `known` are the valid ones. */
 export class UnknownOption extends UsageError {
   readonly known: readonly string[]
 
@@ -24,7 +24,7 @@ export class UnknownOption extends UsageError {
   }
 }
 
-/** `parseArgs`, whose complaints are usage errors. */
+/** `parseArgs`, whose errors become usage errors. */
 export const parse: typeof parseArgs = (config) => {
   try {
     return parseArgs(config)
@@ -37,7 +37,7 @@ export const parse: typeof parseArgs = (config) => {
   }
 }
 
-/** The value of an option that is one of a list; undefined where it was not given. */
+/** The value of an option, which must be one of a list; undefined where it is absent. */
 export function choiceOf<T extends string>(
   option: string,
   value: string | undefined,
@@ -52,7 +52,7 @@ export function choiceOf<T extends string>(
   )
 }
 
-/** A whole number from 1 to `most`, as it was written; undefined where it was not given. */
+/** A whole number from 1 to `most`, as it was written; undefined where it is absent. */
 export function countOf(option: string, value: string | undefined, most: number): string | undefined {
   if (value === undefined || (/^\d{1,9}$/.test(value) && Number(value) >= 1 && Number(value) <= most))
     return value
@@ -63,7 +63,7 @@ export function printLine(text: string): void {
   process.stdout.write(`${safe(text)}\n`)
 }
 
-/** JSON on several lines, in which nothing but our own line ends is a control character. */
+/** JSON on several lines, in which only our own line ends are control characters. */
 export function printJson(value: unknown): number {
   const lines = JSON.stringify(value, null, 2).split('\n')
   process.stdout.write(`${lines.map(safe).join('\n')}\n`)

@@ -1,4 +1,4 @@
-// `sidegate why CLIENT[:PORT]`: what became of the last connections of one client, in sentences.
+// `sidegate why CLIENT[:PORT]`: how the last connections of one client ended, in sentences.
 
 import type { ConnectionRow, RecentEnd } from '../../admin/types.ts'
 import { whyItEnded } from '../../admin/why.ts'

@@ -1,10 +1,11 @@
-// What a survey finds: a question, what the service did, and the key of a configuration that follows from it, if one does.
+// A finding of a survey: a question, the service's behaviour, and the configuration key that follows from it,
+// if any.
 
 export interface Finding {
   question: string
   /** A sentence without its full stop. */
   answer: string
-  /** Below the listener; absent where the default fits, or none is concerned. */
+  /** Below the listener; absent where the default fits, or no key is concerned. */
   key?: string
   value?: string | number
 }
@@ -12,8 +13,8 @@ export interface Finding {
 export interface SurveyOptions {
   path: string
   host: string
-  /** Milliseconds that are waited for the service to end what is silent. */
+  /** Milliseconds to wait for the service to end a silent connection. */
   forMs: number
-  /** Messages of growing size are sent, up to so many bytes; 0 sends none. */
+  /** The survey sends messages of growing size, up to so many bytes; 0 sends none. */
   messageBytes: number
 }

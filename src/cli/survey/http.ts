@@ -1,5 +1,5 @@
-// Questions to a service that may speak HTTP: does it answer, how is its answer written, does it keep a connection, and what does it say to
-// requests that are not written as they should be. Every request is a GET of the path that was named.
+// Questions to a service that may speak HTTP: whether it answers, how its answer is written, whether it keeps
+// a connection, and how it answers malformed requests. Every request is a GET of the given path.
 
 import { systemClock } from '../../core/clock.ts'
 import type { Address } from '../../config/address.ts'
@@ -17,7 +17,9 @@ function get({ path, host }: SurveyOptions, headers = ''): string {
   return `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nUser-Agent: sidegate-survey\r\n${headers}\r\n`
 }
 
-/** Sends `request` on a connection of its own; resolves with what came, once there is a head or the end. */
+/**
+ * Sends `request` on its own connection; resolves with the received bytes, once there is a head or the end.
+ */
 async function exchange(
   address: Address,
   request: string,
@@ -31,7 +33,7 @@ async function exchange(
 }
 
 export interface HttpSurvey {
-  /** It answers HTTP. */
+  /** The service answers HTTP. */
   isHttp: boolean
   findings: Finding[]
 }
@@ -60,7 +62,7 @@ export async function surveyHttp(address: Address, options: SurveyOptions): Prom
   }
 }
 
-/** Whether its own heads are written as the standard has it. */
+/** Whether its own heads are written as the standard requires. */
 function strictness(head: string): Finding {
   const question = 'writes its heads strictly'
   if (/[^\r]\n/.test(head))
@@ -95,7 +97,7 @@ function reaction(text: string, wire: Wire): string {
   return wire.end === null ? 'no: no answer' : `no: it ended the connection with ${wire.end.how}`
 }
 
-/** A client that ends its half behind its request, as `nc` does, may still want its answer. */
+/** A client that ends its half after its request, as `nc` does, may still want its answer. */
 async function halfClose(address: Address, options: SurveyOptions): Promise<Finding> {
   const question = 'answers a client that has ended its half'
   const wire = await dial(address)
@@ -115,7 +117,7 @@ async function halfClose(address: Address, options: SurveyOptions): Promise<Find
   return finding
 }
 
-/** How long it keeps a connection for the next request. */
+/** How long the service keeps a connection for the next request. */
 export async function surveyKeepAlive(address: Address, options: SurveyOptions): Promise<Finding> {
   const question = 'keeps an idle HTTP connection'
   const first = await exchange(address, get(options))
@@ -126,7 +128,7 @@ export async function surveyKeepAlive(address: Address, options: SurveyOptions):
   wire.close()
   if (!hasEnded) return { question, answer: `for more than ${options.forMs / 1000} s` }
   const ms = wire.end!.at - since
-  // Below what the service allows, or a request meets a connection that has just ended.
+  // Shorter than the service's time, or a request meets a connection that has just ended.
   const keepMs = Math.floor((ms * 0.8) / 1000) * 1000
   if (ms < 1000) return { question, answer: 'no: it ends each one', key: 'upstream.keepAlive', value: 'off' }
   return {

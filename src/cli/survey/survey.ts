@@ -1,5 +1,5 @@
-// A service that has no gate yet, looked at as a client would: at most four connections at a time, every wait bounded, requests of one path
-// alone. What follows for a configuration is said with each answer.
+// A survey of a service without a gate, made as a client would: at most four connections at a time, every
+// wait bounded, requests of one path only. Each answer comes with its consequence for a configuration.
 
 import { systemClock } from '../../core/clock.ts'
 import { formatAddress } from '../../config/address.ts'
@@ -17,7 +17,7 @@ export interface Survey {
 
 const FIN_MS = 3000
 
-/** Resolves with a sentence where nobody is there. */
+/** Resolves with a sentence where no service listens. */
 export async function survey(address: Address, options: SurveyOptions): Promise<Survey | string> {
   const first = await dial(address)
   if (typeof first === 'string') return first
@@ -38,7 +38,7 @@ export async function survey(address: Address, options: SurveyOptions): Promise<
   }
 }
 
-/** What it does to a client that connects and says nothing. */
+/** How the service treats a client that connects and says nothing. */
 async function tcpSilence(address: Address, { forMs }: SurveyOptions): Promise<Finding> {
   const question = 'ends a connection that says nothing'
   const wire = await dial(address)
@@ -65,7 +65,7 @@ async function tcpHalfClose(address: Address): Promise<Finding> {
     : { question, answer: `not within ${FIN_MS / 1000} s: deadlines.halfClose ends such connections` }
 }
 
-/** A configuration that fits, each key with what was seen. */
+/** A configuration that fits, each key with its finding. */
 export function fittingConfig(address: Address, { protocol, findings }: Survey): string {
   const listener: Record<string, unknown> = {
     address: ':17080',
@@ -84,7 +84,7 @@ function put(tree: Record<string, unknown>, [name, ...rest]: string[], value: un
   else put((tree[name!] ??= {}) as Record<string, unknown>, rest, value)
 }
 
-/** The line of a key that follows from an answer says which. */
+/** Adds the finding to the line of its key. */
 function remarked(line: string, findings: readonly Finding[]): string {
   const found = findings.find(
     ({ key, value }) => key !== undefined && line.trim() === `${key.split('.').at(-1)!}: ${String(value)}`,

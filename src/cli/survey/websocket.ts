@@ -1,5 +1,6 @@
-// Questions to a service that may speak WebSocket: does it take an upgrade, answer a ping, close as one should, what is the largest message
-// it takes (only where that was asked for), and how long does it leave a silent one alone.
+// Questions to a service that may speak WebSocket: whether it accepts an upgrade, answers a ping and closes
+// properly, how large a message it accepts (only with an option), and how long it leaves a silent client
+// alone.
 
 import type { WebSocket as Ws } from 'ws'
 import { systemClock } from '../../core/clock.ts'
@@ -13,7 +14,7 @@ const MAX_PAYLOAD_BYTES = 1024 * 1024
 
 const require = process.getBuiltinModule('node:module').createRequire(import.meta.url)
 
-/** A WebSocket that is open, or why there is none. */
+/** An open WebSocket, or why there is none. */
 async function open(address: Address, { path, host }: SurveyOptions): Promise<Ws | string> {
   const wire = await dial(address)
   if (typeof wire === 'string') return wire
@@ -38,7 +39,7 @@ async function open(address: Address, { path, host }: SurveyOptions): Promise<Ws
   return outcome ?? 'no answer to an upgrade'
 }
 
-/** What `begin` settles with; undefined after `ms`, or once the socket is closed. */
+/** The value with which `begin` settles; undefined after `ms`, or once the socket is closed. */
 function once<T>(ws: Ws, ms: number, begin: (settle: (value: T) => void) => void): Promise<T | undefined> {
   return new Promise((resolve) => {
     const onClose = (): void => settle(undefined)
@@ -89,7 +90,10 @@ async function pings(ws: Ws, address: Address): Promise<Finding> {
   return { question, answer: what, key: 'websocket.ping.to', value: 'client' }
 }
 
-/** Doubles the size until it is not taken; a ping behind each message tells that it was. */
+/**
+ * Doubles the size until a message is refused; the answer to a ping after each message shows that it was
+ * accepted.
+ */
 async function messages(address: Address, options: SurveyOptions): Promise<Finding> {
   const question = 'largest message that it takes'
   const ws = await open(address, options)
@@ -149,7 +153,7 @@ async function closes(ws: Ws): Promise<Finding> {
   }
 }
 
-/** How long it leaves a WebSocket alone that says nothing but pongs. */
+/** How long the service leaves a WebSocket alone that sends only pongs. */
 export async function surveySilence(address: Address, options: SurveyOptions): Promise<Finding> {
   const question = 'ends a silent WebSocket'
   const ws = await open(address, options)

@@ -1,4 +1,5 @@
-// A connection of ours to a service that is surveyed: it collects what comes, within a bound, and every wait on it has an end.
+// A connection of ours to a surveyed service: it collects the received bytes, within a bound, and every wait
+// on it has an end.
 
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
@@ -7,7 +8,7 @@ import { formatAddress } from '../../config/address.ts'
 import type { Address } from '../../config/address.ts'
 
 const CONNECT_MS = 5000
-/** Of what a service says; the rest is thrown away. */
+/** Bytes kept of the service's output; the rest is thrown away. */
 const MAX_BYTES = 256 * 1024
 
 export type End = 'FIN' | 'RST'
@@ -40,7 +41,7 @@ export class Wire {
     this.#onChange()
   }
 
-  /** What came so far, byte for character. */
+  /** The bytes so far, each as one character. */
   get text(): string {
     return Buffer.concat(this.#pieces).toString('latin1')
   }
@@ -68,7 +69,7 @@ export class Wire {
   }
 }
 
-/** Resolves with a connection that stands, or with why there is none. */
+/** Resolves with an open connection, or with the reason why there is none. */
 export function dial(address: Address): Promise<Wire | string> {
   const startedAt = systemClock.now()
   const target =
