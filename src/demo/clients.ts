@@ -1,5 +1,5 @@
-// The clients of the show: one over a bare socket, which can break every rule, and one that keeps them all (`ws`).
-// Both know the address that the gate sees them by, and can tell in a few words what they saw.
+// The clients of the show: one over a bare socket, which can break every rule, and one that keeps them all
+// (`ws`). Both know the address by which the gate sees them, and can describe in a few words what they got.
 
 import { randomBytes } from 'node:crypto'
 import net from 'node:net'
@@ -7,20 +7,20 @@ import { WebSocket } from 'ws'
 import { sleep } from './sleep.ts'
 
 const HOST = '127.0.0.1'
-/** What is kept to be described; the rest is only counted. */
+/** Bytes kept for the description; the rest is only counted. */
 const KEPT_BYTES = 64 * 1024
 const CLOSE = 0x88
 /** The head of a ping of the gate: eight bytes of payload. */
 const PING = Buffer.from([0x89, 8])
 
-/** As the gate knows a client: two that go to different ports may come from the same one. */
+/** The gate's name for a client: two clients of different ports of the gate may have the same local port. */
 export function addressOf({ localPort, remotePort }: net.Socket): string {
   return `${HOST}:${localPort} to ${remotePort}`
 }
 
-/** A client over a bare socket. It sends FIN once it saw one, and otherwise only what it is told to. */
+/** A client over a bare socket. It sends FIN after the gate's FIN, and otherwise only what a scene orders. */
 export class RawClient {
-  /** As the gate knows it. */
+  /** The gate's name for it. */
   readonly address: string
   readonly #socket: net.Socket
   readonly #closed = Promise.withResolvers<void>()
@@ -60,7 +60,7 @@ export class RawClient {
     this.#socket.write(bytes)
   }
 
-  /** Answers the first ping that comes; resolves once it has. */
+  /** Answers the first ping; resolves once it has. */
   async answerPing(): Promise<void> {
     while (!this.#kept.includes(PING) && !this.isClosed) await sleep(5)
     const at = this.#kept.indexOf(PING) + PING.length
@@ -68,7 +68,7 @@ export class RawClient {
     this.send(Buffer.concat([Buffer.from([0x8a, 0x88, 0, 0, 0, 0]), this.#kept.subarray(at, at + 8)]))
   }
 
-  /** FIN: its half ends. */
+  /** Sends FIN: its half ends. */
   end(): void {
     this.#socket.end()
   }
@@ -81,7 +81,7 @@ export class RawClient {
     this.#socket.resume()
   }
 
-  /** From now on takes one chunk (at most 64 KiB) in each interval. */
+  /** From now on reads one chunk (at most 64 KiB) in each interval. */
   readSlowly(everyMs: number): void {
     this.#socket.on('data', () => {
       this.#socket.pause()
@@ -119,7 +119,7 @@ function sizeText(bytes: number): string {
   return bytes % (1024 * 1024) === 0 ? `${bytes / (1024 * 1024)} MiB` : `${bytes} bytes`
 }
 
-/** Looks at frames of a server (short ones, not masked) for a Close. */
+/** Searches frames of a server (short ones, not masked) for a Close. */
 function closeFrameIn(bytes: Buffer, start: number): string | null {
   for (let at = start; at + 2 <= bytes.length; at += 2 + (bytes[at + 1]! & 0x7f)) {
     const length = bytes[at + 1]! & 0x7f
@@ -173,7 +173,7 @@ export class GoodWebSocket {
     )
   }
 
-  /** Sends a message and resolves with the next that comes. */
+  /** Sends a message and resolves with the next one received. */
   ask(text: string): Promise<string> {
     this.#socket.send(text)
     return new Promise((resolve) => this.#socket.once('message', (data: Buffer) => resolve(data.toString())))

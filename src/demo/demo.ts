@@ -1,5 +1,6 @@
-// `sidegate demo`: a legacy service, the gate before it, and clients that behave or do not, in one process. Shows
-// on one screen what each did, what the gate made of it and why, and which metrics moved; every row is checked.
+// `sidegate demo`: a legacy service, the gate before it, and well-behaved and faulty clients, in one process.
+// It shows on one screen the action of each client, the gate's reaction with its reason, and the metrics that
+// moved; every row is checked.
 
 import { CONFIG, OK, REFUSED } from '../cli/exit-codes.ts'
 import { ConfigError } from '../core/errors.ts'
@@ -24,7 +25,7 @@ const DRAIN_MS = 2000
 const anyPorts: Ports = { web: 0, lines: 0, health: 0, admin: 0 }
 const friendlyPorts: Ports = { web: 17080, lines: 17081, health: 17021, admin: 17020 }
 
-/** Resolves with the exit code: 1 where something did not end as it must. */
+/** Resolves with the exit code: 1 where a scene did not end as it must. */
 export async function demo({ keep }: DemoOptions): Promise<number> {
   const stage = new Stage()
   try {
@@ -47,7 +48,7 @@ export async function demo({ keep }: DemoOptions): Promise<number> {
   return failures === 0 ? OK : REFUSED
 }
 
-/** Plays everything at once, and tells it in order. Returns how many rows are not as expected. */
+/** Plays everything at once, and prints it in order. Returns how many rows are not as expected. */
 async function show(stage: Stage): Promise<number> {
   say(
     strong('sidegate demo') +
@@ -110,7 +111,7 @@ const shown = [
   { name: 'receive_bytes_total', label: 'side' },
 ] as const
 
-/** What a scrape says, and whether it says the same as the log, and that nothing is left. */
+/** Prints a scrape, and whether it agrees with the log, and whether nothing is left. */
 async function tellMetrics(stage: Stage, before: Samples): Promise<boolean> {
   const after = await whenGone(stage)
   say()

@@ -1,4 +1,5 @@
-// A client of HTTP/2, by prior knowledge: one that keeps the rules, or one that resets its streams as fast as it can.
+// A client of HTTP/2, by prior knowledge: one that keeps the rules, or one that resets its streams as fast as
+// it can.
 
 import http2 from 'node:http2'
 import type { ClientHttp2Session } from 'node:http2'
@@ -7,11 +8,11 @@ import { addressOf } from './clients.ts'
 import { sleep } from './sleep.ts'
 
 const HOST = '127.0.0.1'
-/** A millisecond. */
+/** In each millisecond. */
 const AT_ONCE = 100
 
 export class Http2Client {
-  /** As the gate knows it. */
+  /** The gate's name for it. */
   readonly address: string
   readonly #session: ClientHttp2Session
 
@@ -28,7 +29,7 @@ export class Http2Client {
     this.#session.on('error', () => {})
   }
 
-  /** Asks so many times at once; resolves with how many answers of 200 came whole. */
+  /** Sends so many requests at once; resolves with the number of complete answers with status 200. */
   async ask(count: number): Promise<number> {
     const answers = await Promise.all(Array.from({ length: count }, () => this.#ask()))
     return answers.filter(Boolean).length
@@ -43,7 +44,7 @@ export class Http2Client {
     return new Promise((resolve) => stream.on('close', () => resolve(isGood && stream.rstCode === 0)))
   }
 
-  /** Resolves with the code and the words of the GOAWAY that it is told to stop by. */
+  /** Resolves with the code and the words of the GOAWAY that stops it. */
   resetUntilTold(): Promise<string> {
     const session = this.#session
     const told = new Promise<string>((resolve) => {
@@ -66,7 +67,7 @@ export class Http2Client {
     }
   }
 
-  /** It has no more to ask. */
+  /** It sends no further requests. */
   close(): void {
     this.#session.close()
   }

@@ -1,5 +1,5 @@
-// The service that cannot be changed: lines over TCP, and messages over WebSocket, both echoed. It has the faults of
-// its age, each on request, and no deadline of its own.
+// The service that cannot be changed: lines over TCP, and messages over WebSocket, both echoed. It has the
+// faults of its age, each on request, and no deadline of its own.
 
 import { createServer } from 'node:http'
 import type { IncomingMessage, Server as HttpServer } from 'node:http'
@@ -9,7 +9,7 @@ import { sleep } from './sleep.ts'
 
 const CHUNK = Buffer.alloc(64 * 1024, '.')
 const SLOW_ANSWER_MS = 400
-/** Between what a crash leaves behind and the crash. */
+/** Between the last bytes before a crash and the crash. */
 const CRASH_MS = 100
 
 export class LegacyService {
@@ -36,7 +36,7 @@ export class LegacyService {
     for (const socket of this.#sockets) socket.destroy()
   }
 
-  /** The close code by which the WebSocket at `path` ended here; 1006 where there was no Close frame. */
+  /** The close code with which the WebSocket at `path` ended here; 1006 where there was no Close frame. */
   endOf(path: string): Promise<number> {
     return this.#end(path).promise
   }

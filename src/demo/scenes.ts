@@ -1,4 +1,5 @@
-// What is played: who does what, and how that must end. A scene that ends otherwise fails the demo.
+// The scenes: each client's action, and how its connection must end. A scene that ends otherwise fails the
+// demo.
 
 import { GoodWebSocket, RawClient, upgradeHead } from './clients.ts'
 import { Http2Client } from './http2-client.ts'
@@ -6,7 +7,7 @@ import { sleep } from './sleep.ts'
 import type { End, ListenerName, Stage } from './stage.ts'
 import { sums } from './scrape.ts'
 
-/** What came of a scene: the gate's word, and what the peers saw. */
+/** The result of a scene: the end in the gate's log, and what the peers got. */
 export interface Outcome extends End {
   saw: string
 }
@@ -168,7 +169,8 @@ export const badClients: readonly Scene[] = [
     does: 'resets what it asks, on and on',
     expected: { reason: 'rate_limited', side: 'client', saw: 'GOAWAY 11 rate_limited' },
     async play(stage) {
-      // Not where a PING must be answered within half a second: client and gate share a process, which is busy.
+      // Not a listener where a PING must be answered within half a second: client and gate share a process,
+      // which is busy.
       const client = await Http2Client.open(stage.port('pages'))
       const saw = client.resetUntilTold()
       return { ...(await stage.endOf(client.address)), saw: await saw }
@@ -197,7 +199,7 @@ export const badClients: readonly Scene[] = [
       await client.closed()
       seated.close()
       await stage.endOf(seated.address)
-      // Refused at the door: there is no log line, only the count.
+      // A refusal in admission has no log line, only a count.
       const [reason = 'nothing'] = sums(
         await stage.scrape(),
         'sidegate_connections_rejected_total',
@@ -244,7 +246,7 @@ async function outcome(stage: Stage, client: RawClient): Promise<Outcome> {
   return { ...(await stage.endOf(client.address)), saw: client.saw() }
 }
 
-/** Also what the other side was told. */
+/** Adds the close code that the service got. */
 async function toldService(stage: Stage, client: RawClient, path: string): Promise<Outcome> {
   await client.closed()
   const { saw, ...end } = await outcome(stage, client)

@@ -27,7 +27,10 @@ export async function scrape(port: number): Promise<Samples> {
   })
 }
 
-/** The sums of a metric by the values of one label, without those that are 0; `''` is the sum where there is no such label. */
+/**
+ * The sums of a metric by the values of one label, without those that are 0; `''` is the sum where there is
+ * no such label.
+ */
 export function sums(samples: Samples, name: string, label: string): Map<string, number> {
   const byLabel = new Map<string, number>()
   for (const sample of samples) {

@@ -1,4 +1,4 @@
-// How the demo looks: plain text, at most 100 columns; colours only where a person looks and wants them.
+// The demo's layout: plain text, at most 100 columns; colours only on a terminal whose user wants them.
 
 const widths = { does: 38, reason: 19, side: 9 } as const
 const COLUMNS = 100

@@ -1,5 +1,5 @@
-// The stage: the legacy service with the gate before it, one listener for each policy, and what the gate says of each
-// connection that ended.
+// The stage: the legacy service with the gate before it, one listener for each policy, and the end of each
+// connection from the gate's log.
 
 import { systemClock } from '../core/clock.ts'
 import { parseConfig } from '../config/load.ts'
@@ -22,13 +22,13 @@ export interface Ports {
   admin: number
 }
 
-/** How a connection ended, as the gate says. */
+/** How a connection ended, by the gate's log. */
 export interface End {
   reason: string
   side: string
 }
 
-/** Deadlines so short that the show is over soon; in earnest the defaults are 2 to 3600 times as long. */
+/** Deadlines so short that the show is over soon; the defaults are 2 to 3600 times as long. */
 function configText({ web, lines, health, admin }: Ports, service: LegacyService): string {
   return `
 health: { address: "127.0.0.1:${health}" }
@@ -91,7 +91,7 @@ export class Stage {
     })
   }
 
-  /** Asks all to go, then ends what is left. */
+  /** Drains, then ends the remaining connections. */
   async stop(drainMs: number): Promise<void> {
     await this.#gate?.drain('SIGINT', { timeoutMs: drainMs })
     await this.#gate?.stop()
@@ -110,7 +110,7 @@ export class Stage {
     return this.#gate?.adminPort ?? 0
   }
 
-  /** How the connection of the client ended that is known by `address` (`addressOf`), once it has. */
+  /** The end of the connection of the client with that `address` (`addressOf`), once it has ended. */
   endOf(address: string): Promise<End> {
     return this.#end(address).promise
   }
@@ -130,7 +130,7 @@ export class Stage {
     if (msg !== 'connection closed' || client === undefined || close === undefined || side === undefined)
       return
     this.logged.set(close, (this.logged.get(close) ?? 0) + 1)
-    // A stream of HTTP/2 is no end of its connection.
+    // The end of a stream of HTTP/2 is not that of its connection.
     if (session !== undefined) return
     const address = `${client} to ${this.port(listener as ListenerName)}`
     this.#end(address).resolve({ reason: close, side })
