@@ -1,4 +1,5 @@
-// The ConfigMap of a gate: written where there is none, and read for what a gate behind these Services would miss in it.
+// The ConfigMap of a gate: written where there is none, and otherwise checked for what a gate behind these
+// Services would miss.
 
 import { stringify } from 'yaml'
 import type { Edit } from './edits.ts'
@@ -21,7 +22,7 @@ export function configMapText(
   return stringify({ apiVersion: 'v1', kind: 'ConfigMap', metadata, data }, { lineWidth: 0 })
 }
 
-/** As a document before the one of the workload. */
+/** Inserts it as a document before the workload's. */
 export function insertDocument({ stream: { text, eol }, document }: Resource, written: string): Edit {
   const [start] = document.range
   const lines = written.replaceAll('\n', eol)
@@ -32,7 +33,7 @@ export function insertDocument({ stream: { text, eol }, document }: Resource, wr
   return { at: 0, remove: 0, insert: `${lines}---${eol}` }
 }
 
-/** What one that exists lacks, by its words alone: it may have variables that only the pod knows. */
+/** What an existing one lacks, by its text alone: it may have variables that only the pod knows. */
 export function judgeConfigMap(configMap: Resource, doors: readonly Door[]): Remark[] {
   const config = String(configMap.object.data?.['sidegate.yaml'] ?? '')
   const about = titleOf(configMap)

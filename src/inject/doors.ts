@@ -1,5 +1,5 @@
-// Which ports of an application get a gate, on which ports of the pod it stands, and what it speaks there. By default they are
-// those that Services of the same stream send to; a port for metrics is none of them.
+// The doors: which ports of an application get a gate, at which ports of the pod, with which protocol. By
+// default they are the ports to which Services of the same stream send, except ports for metrics.
 
 import { containersOf, portAt, portsOf, runningWith, sidecarOf } from './pod.ts'
 import { protocolOf, schemesOf, type Protocol } from './protocol.ts'
@@ -12,20 +12,20 @@ import type { Surroundings } from './surroundings.ts'
 export interface Door {
   /** Where the application listens. */
   appPort: number
-  /** Where clients come in. */
+  /** Where clients connect. */
   port: number
   protocol: Protocol
-  /** Why it is not HTTP; null where it is, or where somebody said so. */
+  /** Why it is not HTTP; null where it is, or where the protocol was given. */
   why: string | null
   /** The name of the container that listens. */
   container: string
   /** The gate took over the application's port, and the application moved to another. */
   isTaken: boolean
-  /** Where the gate stood before this run, as Services and policies still have it. */
+  /** The gate's port before this run, which Services and policies still have. */
   earlier: number | null
 }
 
-/** As the operator says it, or as an earlier run wrote it down. */
+/** A port as the operator gave it, or as an earlier run recorded it. */
 export interface PortWish {
   appPort: number
   port: number | null
@@ -34,13 +34,13 @@ export interface PortWish {
 
 export interface DoorOptions {
   ports: readonly PortWish[]
-  /** The application's ports that the gate takes over, and where the application goes. */
+  /** The application's ports that the gate takes over, with the application's new ones. */
   taken: readonly { port: number; moved: number }[]
   container: string | null
   protocol: Protocol | null
 }
 
-/** On which workload an earlier run stood, and where. */
+/** The annotation of a workload with the ports of an earlier run. */
 export const PORTS = 'sidegate.io/ports'
 
 export function writePorts(doors: readonly Door[]): string {
@@ -56,7 +56,7 @@ export function parsePort(words: string): PortWish | null {
   return { appPort, port, protocol: (match[3] as Protocol | undefined) ?? null }
 }
 
-/** Empty where the workload serves nothing that could be meant. */
+/** Empty where the workload serves no port that could be meant. */
 export function doorsOf(around: Surroundings, options: DoorOptions): Door[] {
   const { workload } = around
   const containers = containersOf(workload)
@@ -108,7 +108,8 @@ const usedBy = (workload: Resource): number[] =>
 
 function freePort(workload: Resource, doors: readonly Door[]): number {
   const used = new Set([...usedBy(workload), ...doors.map(({ port }) => port)])
-  // The first one is named or refused, not moved: it stands in policies and in configurations that are kept elsewhere.
+  // The first one is named or refused, not moved: policies and configurations that are kept elsewhere contain
+  // it.
   if (doors.length === 0) return DEFAULT_PORT
   let port = DEFAULT_PORT
   while (used.has(port)) port++
@@ -136,7 +137,7 @@ function refuseUsed(workload: Resource, { appPort, port }: { appPort: number; po
   }
 }
 
-/** The container that listens on the port; null where it cannot be told. */
+/** The container that listens on the port; null where it cannot be determined. */
 function chosen(workload: Resource, appPort: number, name: string | null): Loose {
   const containers = containersOf(workload)
   if (name !== null) return containers.find((one) => one.name === name) ?? null
@@ -149,17 +150,17 @@ function chosen(workload: Resource, appPort: number, name: string | null): Loose
   return fail(workload, `has the containers ${names}: say which one the gate is for with --container NAME`)
 }
 
-/** What Services send to, or else the one port that is declared. */
+/** The ports to which Services send, or else the one declared port. */
 function targetsOf(around: Surroundings, container: string | null): PortWish[] {
   const { workload, services } = around
   const all = containersOf(workload).filter(({ name }) => container === null || name === container)
-  // Where a gate stands already, a Service that leads to it says nothing of the application.
+  // A Service that leads to an existing gate shows nothing about the application.
   const gates = new Set(portsOf(sidecarOf(workload)).map(({ containerPort }) => containerPort))
   const served = (of: readonly Resource[]): number[] =>
     of
       .flatMap((service) => servicePorts(service).flatMap((port) => targetIn(all, port) ?? []))
       .filter((port) => !gates.has(port))
-  // A headless one names pods, and its port often nothing: it is asked where no other is.
+  // A headless Service names pods, and its port often means nothing: it counts only where there is no other.
   const [headless, others] = [services.filter(isHeadless), services.filter((one) => !isHeadless(one))]
   const ports = new Set(served(others).length > 0 ? served(others) : served(headless))
   if (ports.size === 0) for (const port of declared(workload, all)) ports.add(port)
@@ -201,7 +202,7 @@ export function servicePorts(service: Resource): Loose[] {
   return ports.filter((port) => (port?.protocol ?? 'TCP') === 'TCP')
 }
 
-/** The port of a container that a port of a Service leads to; null for metrics and for what nobody declares by that name. */
+/** The container port to which a port of a Service leads; null for metrics and for an undeclared name. */
 function targetIn(containers: readonly Loose[], { name, port, targetPort = port }: Loose): number | null {
   const found = portAt(containers, targetPort)
   if (isForMetrics(name) || isForMetrics(found?.name)) return null

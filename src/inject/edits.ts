@@ -1,6 +1,6 @@
-// Changes of a text at places of its YAML: pairs and items that are put in or taken out as whole lines (in braces and
-// brackets: with their comma), and scalars that are replaced where they stand. What was put in can be taken out with no byte
-// left over, and no byte outside is touched.
+// Edits of a text at places of its YAML: pairs and items inserted or removed as whole lines (in braces and
+// brackets: with their comma), and scalars replaced in place. An insertion can be removed with no byte left
+// over, and no byte outside it is touched.
 
 import { isMap, isScalar, isSeq, stringify, type Node, type Pair, type YAMLMap, type YAMLSeq } from 'yaml'
 import type { Stream } from './stream.ts'
@@ -9,11 +9,13 @@ export interface Edit {
   at: number
   remove: number
   insert: string
-  /** The column of what is put in: of two that are put in at one place the deeper one belongs to what is above. */
+  /**
+   * The column of the insertion: of two insertions at one place the deeper one belongs to the lines above.
+   */
   column?: number
 }
 
-/** How a document is written, as far as it shows. */
+/** The visible style of a document. */
 export interface Style {
   eol: string
   isJson: boolean
@@ -34,7 +36,7 @@ export function styleOf({ text: whole, eol }: Stream, [from, to]: readonly [numb
   }
 }
 
-/** By how much the first map inside of another one is indented. */
+/** The indent of the first map inside another one. */
 function stepOf(text: string): number {
   for (const [, lead = '', child = ''] of text.matchAll(
     /^( *(?:- +)*)[^\s#-][^\n]*:[ \t]*\r?\n( +)[^\s#-]/gm,
@@ -43,7 +45,7 @@ function stepOf(text: string): number {
   return 2
 }
 
-/** Those that are put in at one place and one column keep their order. */
+/** Insertions at one place and one column keep their order. */
 export function applyEdits(text: string, edits: readonly Edit[]): string {
   let result = ''
   let done = 0
@@ -58,7 +60,7 @@ function byPlace(one: Edit, other: Edit): number {
   return one.at - other.at || (other.column ?? 0) - (one.column ?? 0)
 }
 
-/** After the last byte that belongs to it, comments that follow left out. */
+/** The end of the last byte that belongs to the node, without following comments. */
 function contentEnd(node: unknown): number {
   const { range, flow } = node as { range: [number, number, number]; flow?: boolean }
   if (flow === true) return range[1]
@@ -74,12 +76,12 @@ function pairEnd(pair: Pair | undefined): number {
   return isEmptyScalar(pair?.value) ? colonEnd(pair) : contentEnd(pair?.value)
 }
 
-/** Where nothing is written: `key:`. */
+/** An empty value: `key:`. */
 export function isEmptyScalar(node: unknown): boolean {
   return node === null || node === undefined || (isScalar(node) && node.source === '')
 }
 
-/** After the `:` of a pair. */
+/** The position after the `:` of a pair. */
 function colonEnd(pair: Pair | undefined): number {
   const { sep } =
     (pair as unknown as { srcToken?: { sep?: { type: string; offset: number }[] } }).srcToken ?? {}
@@ -87,7 +89,7 @@ function colonEnd(pair: Pair | undefined): number {
   return colon === undefined ? contentEnd(pair?.key) : colon.offset + 1
 }
 
-/** Where the `-` of an item is. */
+/** The position of the `-` of an item. */
 function itemStart(list: YAMLSeq, index: number): number | undefined {
   const { items } = (list.srcToken ?? {}) as { items?: { start: { type: string; offset: number }[] }[] }
   return items?.[index]?.start.find(({ type }) => type === 'seq-item-ind')?.offset
@@ -97,14 +99,14 @@ function lineStart(text: string, at: number): number {
   return text.lastIndexOf('\n', at - 1) + 1
 }
 
-/** The start of the next line; of a block of text that is where it ends. */
+/** The start of the next line; a block of text ends there. */
 function nextLine(text: string, at: number): number {
   if (text[at - 1] === '\n') return at
   const end = text.indexOf('\n', at)
   return end === -1 ? text.length : end + 1
 }
 
-/** Above the comments that belong to what begins at `at`, but not above `floor`. */
+/** The start of the comments that belong to what begins at `at`, but not above `floor`. */
 function aboveComments(text: string, at: number, floor: number): number {
   let start = lineStart(text, at)
   for (;;) {
@@ -131,7 +133,7 @@ function inFlow(value: unknown, { options, isJson }: Style): string {
 const keyOffset = (pair: Pair): number => (pair.key as Node).range?.[0] ?? 0
 const put = (at: number, insert: string, column = 0): Edit => ({ at, remove: 0, insert, column })
 
-/** `before` names the key that it goes before, with the comments of that one; without it, it goes last. */
+/** `before` names the key before which it goes, and before that key's comments; without it, it goes last. */
 export function insertPair(
   { text }: Stream,
   map: YAMLMap,
@@ -175,7 +177,10 @@ function firstInFlow(list: YAMLSeq, written: string): Edit {
     : put((first as Node).range?.[0] ?? 0, `${written}, `)
 }
 
-/** Fills what is empty (`key:`, `{}`, `[]`), as lines below the key; gives what stood there, with the space before it. */
+/**
+ * Fills an empty value (`key:`, `{}`, `[]`), as lines below the key; returns the replaced text, with the
+ * space before it.
+ */
 export function fill(
   { text }: Stream,
   pair: Pair,
@@ -193,7 +198,7 @@ export function fill(
   }
 }
 
-/** The same between the braces or brackets of an empty one. */
+/** Fills an empty value between its braces or brackets. */
 export function fillFlow(collection: YAMLMap | YAMLSeq, value: unknown, style: Style): Edit {
   const inner = Array.isArray(value)
     ? value.map((item) => inFlow(item, style))
@@ -201,13 +206,13 @@ export function fillFlow(collection: YAMLMap | YAMLSeq, value: unknown, style: S
   return put((collection.range?.[0] ?? 0) + 1, inner.join(', '))
 }
 
-/** Where the keys of a map in lines stand. */
+/** The column of a map's keys, if the map is in lines. */
 export function columnOf({ text }: Stream, map: YAMLMap): number {
   const at = keyOffset(map.items[0] as Pair)
   return at - lineStart(text, at)
 }
 
-/** Puts a scalar in the place of one; gives what stood there. */
+/** Replaces a scalar; returns the replaced text. */
 export function replaceScalar(
   { text }: Stream,
   node: Node,
@@ -221,19 +226,19 @@ export function replaceScalar(
   }
 }
 
-/** Behind the colon, where nothing is written. */
+/** After the colon, where the value is empty. */
 export function giveScalar(pair: Pair, value: string | number, style: Style): Edit {
   return put(colonEnd(pair), ` ${inFlow(value, style)}`)
 }
 
-/** Where nothing was written, the space before it goes, too. */
+/** Where the value was empty, the space before it is removed, too. */
 export function restoreScalar({ text }: Stream, node: Node, was: string): Edit {
   const [start, to] = node.range as [number, number, number]
   const from = was === '' && text[start - 1] === ' ' ? start - 1 : start
   return { at: from, remove: to - from, insert: was }
 }
 
-/** Takes out all lines below a key and gives it back the text that stood after it. */
+/** Removes all lines below a key and restores the text that followed it. */
 export function restoreEmpty({ text }: Stream, pair: Pair, was: string): Edit[] {
   const from = nextLine(text, colonEnd(pair))
   return [put(colonEnd(pair), was), { at: from, remove: nextLine(text, pairEnd(pair)) - from, insert: '' }]
@@ -251,7 +256,7 @@ export function removeItem({ text }: Stream, list: YAMLSeq, index: number): Edit
   return { at: from, remove: nextLine(text, contentEnd(list.items[index])) - from, insert: '' }
 }
 
-/** With the comma before it; the first one with the comma after it. */
+/** With the comma before it; the first item with the comma after it. */
 function removeInFlow(collection: YAMLMap | YAMLSeq, index: number): Edit {
   const items = collection.items as unknown[]
   const start = (item: unknown): number =>

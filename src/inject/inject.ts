@@ -1,6 +1,6 @@
-// `sidegate inject` as a function of text: manifests in, the same manifests with the sidecar out, and what was changed. It
-// asks no cluster, looks at all that stands in the stream, and touches no byte but those of what it adds or replaces. Running
-// it on its own result changes nothing.
+// `sidegate inject` as a function of text: manifests in, the same manifests with the sidecar out, and a list
+// of the changes. It asks no cluster, reads everything in the stream, and touches only the bytes that it adds
+// or replaces. Running it on its own result changes nothing.
 
 import { ConfigError } from '../core/errors.ts'
 import { configMapText, insertDocument, judgeConfigMap } from './config-map.ts'
@@ -22,18 +22,18 @@ import { surroundingsOf, type Surroundings } from './surroundings.ts'
 export interface InjectOptions extends DoorOptions, SidecarWishes {
   /** One that exists elsewhere; null writes one for each workload, named after it. */
   configMap: string | null
-  /** The name of the one workload that is meant; null: all that serve a port. */
+  /** The name of the one workload to change; null: all that serve a port. */
   only: string | null
-  /** Remarks that are known and not made. */
+  /** Remarks that the operator knows, and that are not made. */
   accept: readonly Code[]
   fileName: string
 }
 
 export interface Injected {
   text: string
-  /** For the operator: what was changed. */
+  /** The changes, for the operator. */
   changes: string[]
-  /** For the operator: what is left to do, or to know. */
+  /** The remaining work, and facts to know, for the operator. */
   remarks: Remark[]
 }
 
@@ -86,11 +86,11 @@ function injectAll(all: readonly Resource[], options: InjectOptions): Work {
 interface Context {
   options: InjectOptions
   work: Work
-  /** By namespace and name, the text of each ConfigMap that is written. */
+  /** By namespace and name, the text of each written ConfigMap. */
   written: Map<string, string>
 }
 
-/** What it changes in objects that stand in the stream; the rest goes into \`work\`. */
+/** The changes of objects in the stream; everything else goes into `work`. */
 function injectOne(
   around: Surroundings,
   doors: readonly Door[],
@@ -133,7 +133,7 @@ function provideConfig(
     work.remarks.push(...judgeConfigMap(existing, doors))
     return
   }
-  // Named, or mounted by an earlier run: it is kept elsewhere.
+  // A ConfigMap that is named, or mounted by an earlier run, is kept elsewhere.
   if (options.configMap !== null || mountedBy(workload) !== null) {
     work.changes.push(
       `${titleOf(workload)}: reads ConfigMap/${configMap}, key sidegate.yaml, which must exist in its namespace`,

@@ -1,7 +1,7 @@
-// What an object should hold, as a plain tree, to the edits of its text that bring it there; what is there already gives
-// none. Beside them it tells what each place held before, from which `undo` brings it back.
+// From the wanted content of an object, as a plain tree, to the edits of its text that set it; existing
+// content gives none. It also records the previous content of each place, from which `undo` restores it.
 //
-// Lists of named things (containers, volumes, environment) merge by name; in others an item stands for the one at its place.
+// Lists of named things (containers, volumes, environment) merge by name; in other lists by place.
 
 import { isAlias, isMap, isScalar, isSeq, type Node, type Pair, type YAMLMap, type YAMLSeq } from 'yaml'
 import {
@@ -22,15 +22,15 @@ import { fail, oddity, type Resource } from './stream.ts'
 export type Wanted = Readonly<Record<string, unknown>>
 
 /**
- * By pointer, as in JSON Pointer, with the name of an item or `#` and its number: null is what was not there, a text what was
- * written there.
+ * By pointer, as in JSON Pointer, with the name of an item or `#` and its number: null for an absent value,
+ * otherwise its previous text.
  */
 export type Before = Record<string, string | null>
 
-/** Whose children stand for themselves: they may hold more than is ours. */
+/** Places that may hold more than our content, so that each child is recorded separately. */
 const shared = new Set(['metadata', 'labels', 'annotations', 'lifecycle', 'initContainers', 'volumes', 'env'])
 const named = new Set(['initContainers', 'containers', 'volumes', 'env', 'ports'])
-/** Where a reader looks for them. */
+/** Where readers look for these keys. */
 const places: Readonly<Record<string, string>> = {
   terminationGracePeriodSeconds: 'containers',
   initContainers: 'containers',
@@ -45,7 +45,7 @@ interface Context {
   before: Before
 }
 
-/** Throws a ConfigError where it would have to write into what is shared by an alias. */
+/** Throws a ConfigError where it would have to write into a place that an alias shares. */
 export function merge(resource: Resource, wanted: Wanted): { edits: Edit[]; before: Before } {
   const context = {
     resource,
@@ -106,7 +106,7 @@ function mergeValue(context: Context, { map, pair, path }: Place, value: unknown
   if (typeof value !== 'object' || value === null) return mergeScalar(context, { map, pair, path }, value)
   const isEmpty = isEmptyScalar(node) || (isScalar(node) && node.value === null)
   const odd = oddity(node, Array.isArray(value) ? 'list' : 'map')
-  // Lines take the place of empty braces of either kind; between braces only those of the same kind can be filled.
+  // Lines can replace empty braces of either kind; between braces only those of the same kind can be filled.
   const isBare =
     (isMap(node) || isSeq(node)) && node.items.length === 0 && (map.flow !== true || odd === null)
   if (isEmpty || isBare) return fillEmpty(context, { map, pair, path }, value)
@@ -190,7 +190,7 @@ function addedTo(before: Before, path: string, value: unknown): void {
     addedTo(before, pointerTo(path, Array.isArray(value) ? String(nameOf(inner)) : key), inner)
 }
 
-/** What two wish of one object. */
+/** The wishes of two workloads for one object, combined. */
 export function combine(one: unknown, other: unknown): unknown {
   if (one === undefined || one === null) return other
   if (other === undefined || other === null) return one

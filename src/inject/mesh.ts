@@ -1,6 +1,7 @@
-// What the annotations of a mesh have to say once the gate stands in the pod. The kubelet speaks plain HTTP to the health
-// server: its probes are rewritten by Istio and let through by linkerd, but its hooks are neither, so a mesh that insists on
-// mTLS would refuse the hook that holds the application. The port is left out of the mesh; clients come in through it still.
+// The annotations for a mesh once the gate is in the pod. The kubelet speaks plain HTTP to the health server:
+// Istio rewrites its probes and linkerd lets them through, but neither does so for its hooks, so a mesh that
+// insists on mTLS would refuse the hook that holds the application. The health port is left out of the mesh;
+// clients still come in through it.
 
 import type { Door } from './doors.ts'
 import { podAnnotationsOf, podLabelsOf } from './pod.ts'
@@ -18,10 +19,10 @@ export interface MeshChange {
 const istioExcluded = 'traffic.sidecar.istio.io/excludeInboundPorts'
 const linkerdSkipped = 'config.linkerd.io/skip-inbound-ports'
 const linkerdOpaque = 'config.linkerd.io/opaque-ports'
-/** What linkerd takes where nothing is said, and forgets where something is. */
+/** linkerd's default, which any annotation replaces. */
 const opaqueByDefault = '25,587,3306,4444,5432,6379,9300,11211'
 
-/** The meshes that the pod, or its namespace where it is in the stream, asks for. */
+/** The meshes that the pod, or its namespace if that is in the stream, asks for. */
 export function meshesOf({ workload, neighbours }: Surroundings): Mesh[] {
   const [labels, annotations] = [podLabelsOf(workload), podAnnotationsOf(workload)]
   const spaces = neighbours.filter(({ kind }) => kind === 'Namespace')
@@ -39,7 +40,7 @@ function isIstio(labels: Record<string, string> = {}): boolean {
   return labels['istio-injection'] === 'enabled' || labels['istio.io/rev'] !== undefined
 }
 
-/** Annotations of the pod; none where all is as it has to be. */
+/** Annotations of the pod; none where they are right already. */
 export function meshChange(around: Surroundings, doors: readonly Door[]): MeshChange {
   const { workload } = around
   const meshes = meshesOf(around)
@@ -63,7 +64,7 @@ export function meshChange(around: Surroundings, doors: readonly Door[]): MeshCh
   }
 }
 
-/** A list of ports and of ranges of them. */
+/** Whether a list of ports and port ranges has the port. */
 function has(list: string | undefined, port: number): boolean {
   return (list ?? '').split(',').some((part) => {
     const [from, to = from] = part.split('-').map(Number)

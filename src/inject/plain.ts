@@ -1,7 +1,8 @@
-// A manifest as plain data in the shapes that Kubernetes gives it: what should be a list or a map and is something else is left
-// out, so that whoever reads on finds what he expects or nothing. Where something has to be written there, merge.ts refuses.
+// A manifest as plain data in the shapes of Kubernetes: a value that should be a list or a map and is
+// something else is left out, so that readers find the expected shape or nothing. Where such a place must be
+// written, merge.ts refuses.
 
-/** What a manifest holds, of which the API of Kubernetes says more than types of ours could. */
+/** The content of a manifest: the API of Kubernetes defines more about it than types of ours could. */
 // eslint-disable-next-line typescript/no-explicit-any -- what YAML holds
 export type Loose = any
 

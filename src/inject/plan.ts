@@ -1,5 +1,5 @@
-// What one workload and its Services and policies should hold with the gate in front: a tree for each object, and a sentence
-// for each change. Nothing is written here.
+// The wanted content of one workload, its Services and its policies, with the gate in front: a tree for each
+// object, and a sentence for each change. Nothing is written here.
 
 import { PORTS, writePorts, type Door } from './doors.ts'
 import { meshChange } from './mesh.ts'
@@ -23,7 +23,7 @@ import type { Loose } from './plain.ts'
 import type { Surroundings } from './surroundings.ts'
 
 export interface SidecarWishes {
-  /** null: as it is, or \`defaultImage\` where it is new. */
+  /** null: the present one, or `defaultImage` for a new sidecar. */
   image: string | null
   defaultImage: string
   cpu: string | null
@@ -34,7 +34,7 @@ export interface SidecarWishes {
 
 export interface ConfigMapName {
   configMap: string
-  /** Somebody named it, so it takes the place of another one. */
+  /** The operator named it, so it replaces another one. */
   isConfigMapNamed: boolean
 }
 
@@ -57,7 +57,8 @@ export function planWorkload(
   const title = titleOf(workload)
   const says = [...parts.flatMap(({ says: words }) => words.map((word) => `${title}: ${word}`)), ...mesh.says]
   const pod = inPod(workload, { metadata, spec })
-  // One that came by other ways (a patch, a chart) is told of by them; a note of ours would be the only change.
+  // A sidecar from another source (a patch, a chart) is recorded there; our annotation would be the only
+  // change.
   const isKept =
     sidecarOf(workload) !== undefined && workload.object.metadata?.annotations?.[PORTS] === undefined
   return { resource: workload, wanted: isKept ? pod : withPorts(pod, doors), says }
@@ -105,7 +106,7 @@ function gate(workload: Resource, doors: readonly Door[], wishes: SidecarWishes)
   }
 }
 
-/** What is there may have been changed by hand: only what is asked for is brought into it. */
+/** An existing sidecar may have been changed by hand: only explicit wishes are applied to it. */
 function renew(
   existing: Loose,
   ports: readonly number[],
@@ -160,14 +161,14 @@ function volumes(workload: Resource, { configMap, isConfigMapNamed }: ConfigMapN
   return { spec: { volumes: wanted }, says: [`volumes: ${changes.join(', ')}`] }
 }
 
-/** Holds every container that a gate stands before, and moves the ports that the gate takes over. */
+/** Holds every container that has a gate before it, and moves the ports that the gate takes over. */
 function application(workload: Resource, doors: readonly Door[]): Piece {
   const says: string[] = []
   const containers = containersOf(workload).flatMap((container: Loose) => {
     const own = doors.filter((door) => door.container === container.name)
     if (own.length === 0) return []
     const preStop: unknown = container.lifecycle?.preStop
-    // It is held already, or by a hook of its own: see judges/hooks.ts.
+    // Otherwise it is held already, or has its own hook: see judges/hooks.ts.
     if (preStop === undefined)
       says.push(`container ${container.name} waits for the end of the drain (preStop)`)
     const taken = own.filter(({ isTaken }) => isTaken)
@@ -179,7 +180,9 @@ function application(workload: Resource, doors: readonly Door[]): Piece {
 
 const probes = ['startupProbe', 'readinessProbe', 'livenessProbe'] as const
 
-/** Its declared port, and the probes that ask for that port by number: they are for the application, not for the gate. */
+/**
+ * Its declared port, and the probes of that port by number: they are for the application, not for the gate.
+ */
 function moved(container: Loose, taken: readonly Door[], says: string[]): Wanted {
   if (taken.length === 0) return {}
   const to = (port: unknown): number | null => taken.find((door) => door.port === port)?.appPort ?? null
@@ -206,7 +209,7 @@ function marks(
   const existing = podOf(workload).metadata ?? {}
   const defaultContainer = 'kubectl.kubernetes.io/default-container'
   const wanted = {
-    // Another default container is somebody's wish.
+    // Another default container is the operator's choice.
     ...(existing.annotations?.[defaultContainer] === undefined
       ? { [defaultContainer]: doors[0]?.container ?? '' }
       : {}),

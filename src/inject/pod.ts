@@ -1,11 +1,11 @@
-// The pod of a workload as plain data, and the way from the workload to it.
+// The pod of a workload as plain data, and the path from the workload to it.
 
 import { fail, type Resource } from './stream.ts'
 import type { Loose } from './plain.ts'
 import { SIDECAR_NAME } from './sidecar.ts'
 import type { Wanted } from './merge.ts'
 
-/** Where each kind keeps its pod. */
+/** The path of the pod in each kind. */
 const podPaths: Readonly<Record<string, readonly string[]>> = {
   Deployment: ['spec', 'template'],
   StatefulSet: ['spec', 'template'],
@@ -22,7 +22,7 @@ export interface ContainerPort {
   containerPort: number
 }
 
-/** The map that holds `metadata` and `spec` of the pod, as plain data. */
+/** The map with `metadata` and `spec` of the pod, as plain data. */
 export function podOf(workload: Resource): Loose {
   let map = workload.object
   for (const key of podPaths[workload.kind] ?? []) {
@@ -38,7 +38,7 @@ export function specOf(workload: Resource): Loose {
   return podOf(workload).spec ?? fail(workload, 'its pod has no spec, write one')
 }
 
-/** What is wanted of the pod, as what is wanted of the workload. */
+/** The wanted content of the pod, as wanted content of the workload. */
 export function inPod(workload: Resource, wanted: Wanted): Wanted {
   return (podPaths[workload.kind] ?? []).reduceRight<Wanted>((inner, key) => ({ [key]: inner }), wanted)
 }
@@ -63,7 +63,7 @@ export function sidecarOf(workload: Resource): Loose {
   return (initContainers ?? []).find(({ name }: Loose) => name === SIDECAR_NAME)
 }
 
-/** Everything that runs while the application does: its containers, and sidecars of others. */
+/** Everything that runs while the application does: its containers, and other sidecars. */
 export function runningWith(workload: Resource): Loose[] {
   const { initContainers } = specOf(workload)
   const sidecars = (Array.isArray(initContainers) ? initContainers : []).filter(

@@ -1,5 +1,5 @@
-// NetworkPolicies that admit the application's port admit the gate's in its place: the way in stays open, and the way around
-// is closed. What a rule says in another way than by that port is told of, not guessed at.
+// NetworkPolicies that admit the application's port admit the gate's instead: the way in stays open, and the
+// way around is closed. Rules that do not name that port are reported, not guessed at.
 
 import type { Door } from './doors.ts'
 import { podLabelsOf } from './pod.ts'
@@ -25,7 +25,8 @@ export function admitGate(around: Surroundings, doors: readonly Door[]): Change[
       const wanted = {
         spec: {
           ...(isOn ? { ingress: replaced(spec?.ingress, () => true) } : {}),
-          // Other pods that may go out to it: they dial a Service, and are judged by the port of the pod.
+          // Other pods with egress to it: they dial a Service, and policies judge them by the port of the
+          // pod.
           egress: replaced(spec?.egress, ({ to }) =>
             list(to).some((peer) => selects(peer?.podSelector, labels)),
           ),
@@ -55,13 +56,13 @@ function replacePorts({ ports }: Loose, { policy, workload, doors, says }: Rule)
 const isPlain = ({ protocol = 'TCP', endPort }: Loose): boolean => protocol === 'TCP' && endPort === undefined
 const list = (value: unknown): Loose[] => (Array.isArray(value) ? value : [])
 
-/** A list in which nothing is wanted would look like one that should be there. */
+/** A list with nothing to change would look like a list to create. */
 function withoutEmpty({ spec }: { spec: Record<string, unknown> }): { spec: object } {
   const entries = Object.entries(spec).filter(([, rules]) => list(rules).some((rule) => rule !== null))
   return { spec: Object.fromEntries(entries) }
 }
 
-/** What a policy of the pods says that cannot be moved by exchanging a number. */
+/** The rules of the pods' policies that exchanging a number cannot move. */
 export function judgePolicies(
   { workload, neighbours }: Surroundings,
   doors: readonly Door[],

@@ -1,10 +1,10 @@
-// Which protocol a port of an application speaks, by what its manifests say of it. HTTP/1.1 and WebSocket are read by the
-// gate; all else passes as opaque bytes, which is right for every protocol, while a head that is no HTTP is refused. HTTP/2 is read only where that
-// is asked for: nothing says whether an application wants it in the clear.
+// The protocol of an application's port, by its manifests. The gate reads HTTP/1.1 and WebSocket; everything
+// else passes as opaque bytes, which is right for every protocol, while a head that is no HTTP is refused.
+// HTTP/2 is read only on request: no manifest shows whether an application wants it in the clear.
 
 import type { Loose } from './plain.ts'
 
-/** h2c: HTTP/2 in the clear on both sides, as gRPC has it. */
+/** h2c: HTTP/2 in the clear on both sides, as in gRPC. */
 export type Protocol = 'http' | 'tcp' | 'h2c'
 
 export interface Spoken {
@@ -68,7 +68,7 @@ const opaque = [
 ]
 /** HTTP/2, if in the clear. */
 const http2: readonly string[] = ['h2c', 'h2', 'http2', 'grpc', 'kubernetes.io/h2c']
-/** Registered for what is no HTTP; asked only where nothing has a name. */
+/** Ports registered for protocols other than HTTP; used only where no port has a name. */
 const wellKnown: Readonly<Record<number, string>> = {
   22: 'ssh',
   443: 'https',
@@ -93,10 +93,10 @@ const serversScheme = 'traefik.ingress.kubernetes.io/service.serversscheme'
 
 export interface Evidence {
   appPort: number
-  /** Of the container's port and of the Services' that lead to it. */
+  /** The names of the container's port and of the Service ports that lead to it. */
   names: readonly string[]
   appProtocols: readonly string[]
-  /** What annotations of Ingresses and Services say of the way to it. */
+  /** The schemes that annotations of Ingresses and Services give. */
   schemes: readonly string[]
 }
 
@@ -127,7 +127,7 @@ function isNamed(name: string, word: string): boolean {
   return name === word || name.startsWith(`${word}-`) || (word !== 'tcp' && name.endsWith(`-${word}`))
 }
 
-/** Of an Ingress that sends to the Service, and of the Service itself. */
+/** The annotations of Ingresses that send to the Service, and of the Service itself. */
 export function schemesOf(service: Loose, neighbours: readonly { kind: string; object: Loose }[]): string[] {
   const own: unknown = service.metadata?.annotations?.[serversScheme]
   const ingresses = neighbours.filter(

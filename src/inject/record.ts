@@ -1,15 +1,16 @@
-// The record that an object keeps of what it was: an annotation with what each changed place held before. With it a change is
-// taken back byte for byte, from a file or from what a cluster gives, and a second change remembers what the first one found.
+// The record in an object of its previous state: an annotation with the previous content of each changed
+// place. With it a change is undone byte for byte, in a file or in the output of a cluster, and a second
+// change keeps what the first one found.
 
 import type { Edit } from './edits.ts'
 import { isShared, merge, type Before, type Wanted } from './merge.ts'
 import type { Resource } from './stream.ts'
 
 export const BEFORE = 'sidegate.io/before'
-/** Of an object that is ours altogether. */
+/** The record of an object that is entirely ours. */
 export const WHOLE = JSON.stringify({ '': null })
 
-/** Null where it has none, or none that can be read. */
+/** Null where there is none, or an unreadable one. */
 export function recordOf({ object }: Resource): Before | null {
   const text: unknown = object.metadata?.annotations?.[BEFORE]
   if (typeof text !== 'string') return null
@@ -21,17 +22,17 @@ export function recordOf({ object }: Resource): Before | null {
   }
 }
 
-/** The edits that bring an object to what is wanted, its record among them; none where nothing is missing. */
+/** The edits that give an object its wanted content, with its record; none where nothing is missing. */
 export function change(resource: Resource, wanted: Wanted): Edit[] {
   if (merge(resource, wanted).edits.length === 0) return []
   const seen = recordOf(resource) ?? {}
-  // The record is itself a change, so it is written once to learn what that changes.
+  // The record is itself a change, so a first merge with an empty record shows what that changes.
   const { before } = merge(resource, withRecord(wanted, {}))
   const fresh = Object.entries(before).filter(([pointer]) => !isKnown(pointer, seen))
   return merge(resource, withRecord(wanted, { ...seen, ...Object.fromEntries(fresh) })).edits
 }
 
-/** Whether the place, or a whole that it lies in, is in the record already. */
+/** Whether the record has the place, or a whole that contains it, already. */
 function isKnown(pointer: string, seen: Before): boolean {
   if (pointer in seen) return true
   return Object.entries(seen).some(
@@ -42,7 +43,7 @@ function isKnown(pointer: string, seen: Before): boolean {
 function withRecord(wanted: Wanted, before: Before): Wanted {
   const metadata = (wanted['metadata'] ?? {}) as Wanted
   const annotations = (metadata['annotations'] ?? {}) as Wanted
-  // A text even where nothing is in it yet: an object like another's would be no change.
+  // Even an empty record is written: an object that already looks as wanted must show a change.
   const record = JSON.stringify(before)
   return { ...wanted, metadata: { ...metadata, annotations: { ...annotations, [BEFORE]: record } } }
 }

@@ -1,5 +1,5 @@
-// Points the Services of a workload at the gate. Only `targetPort` changes, and it becomes a number: a port that is named
-// on a native sidecar is not found by Services before Kubernetes 1.32.
+// Points the Services of a workload at the gate. Only `targetPort` changes, and it becomes a number: before
+// Kubernetes 1.32 Services do not find a named port of a native sidecar.
 
 import { containersOf, portAt } from './pod.ts'
 import { isHeadless, type Door } from './doors.ts'
@@ -11,13 +11,13 @@ import type { Surroundings } from './surroundings.ts'
 export interface Change {
   resource: Resource
   wanted: Wanted
-  /** For the operator, a sentence for each. */
+  /** For the operator, one sentence for each change. */
   says: string[]
 }
 
 export function repoint({ workload, services }: Surroundings, doors: readonly Door[]): Change[] {
   return services.flatMap((service) => {
-    // Nobody goes through it: its clients resolve the pods and dial the port themselves.
+    // No traffic goes through a headless Service: its clients resolve the pods and dial the port themselves.
     if (isHeadless(service)) return []
     const says: string[] = []
     const ports = rawPorts(service).map((port) => {
@@ -35,7 +35,7 @@ export function rawPorts({ object }: Resource): Loose[] {
   return Array.isArray(object.spec?.ports) ? object.spec.ports : []
 }
 
-/** The door that what was meant for the application has to go through, by the number or the name of its port. */
+/** The door for traffic to a port of the application, by the port's number or name. */
 export function doorAt(workload: Resource, doors: readonly Door[], target: unknown): Door | null {
   const number = portAt(containersOf(workload), target)?.containerPort ?? target
   const isMeant = (door: Door): boolean =>
@@ -43,7 +43,7 @@ export function doorAt(workload: Resource, doors: readonly Door[], target: unkno
   return doors.find(isMeant) ?? null
 }
 
-/** Whether one of its ports leads to a gate, once all is done. */
+/** Whether one of its ports leads to a gate after all changes. */
 export function leadsTo(
   service: Resource,
   { workload, doors }: { workload: Resource; doors: readonly Door[] },

@@ -1,8 +1,9 @@
-// What Sidegate adds to a pod, as plain data: the one source of the block. `sidegate inject` writes it into manifests,
-// deploy/generate.ts into the patches and manifests that are shipped, and a test holds the Helm chart to it.
+// The sidecar that Sidegate adds to a pod, as plain data: the one source of the block. `sidegate inject`
+// writes it into manifests, deploy/generate.ts into the shipped patches and manifests, and a test compares
+// the Helm chart with it.
 //
-// Its invariant: nothing in it waits for the upstream. The kubelet starts the application only when the start-up probe of
-// the sidecar has passed, so a probe that asked for the application would wait for ever.
+// Its invariant: nothing in it waits for the upstream. The kubelet starts the application only after the
+// start-up probe of the sidecar has passed, so a probe that waited for the application would wait for ever.
 
 import type { Protocol } from './protocol.ts'
 
@@ -12,9 +13,9 @@ export const TMP_VOLUME = 'sidegate-tmp'
 export const HEALTH_PORT = 17_021
 export const ADMIN_PORT = 17_020
 export const DEFAULT_PORT = 17_080
-/** `drain.timeout` and 15 s in which the application ends by itself. */
+/** `drain.timeout` and 15 s for the application to end by itself. */
 export const GRACE_SECONDS = 75
-/** By which the component of kustomize, the PodMonitor and the NetworkPolicy find the pods. */
+/** The label by which the component of kustomize, the PodMonitor and the NetworkPolicy find the pods. */
 export const podLabels = { 'sidegate.io/sidecar': 'enabled' } as const
 /** The user of the image. */
 export const IMAGE_USER = 65_532
@@ -25,12 +26,12 @@ export interface Sidecar {
   image: string
   /** Where clients reach it; the targetPorts of the Services. */
   ports: readonly number[]
-  /** Its share, as Kubernetes writes quantities; null: what an ordinary service needs. */
+  /** Its share, as Kubernetes writes quantities; null: enough for an ordinary service. */
   cpu?: string | null
   memory?: string | null
-  /** Limits like its requests, so that a pod of QoS class Guaranteed stays one. */
+  /** Limits equal its requests, so that a pod of QoS class Guaranteed stays one. */
   isGuaranteed?: boolean
-  /** The pod runs as root unless a container says otherwise: this one does. */
+  /** The pod runs as root unless a container sets its own user: this one does. */
   isUserFixed?: boolean
   /** The upstream is the address of the pod, `POD_IP` of the environment. */
   hasPodIp?: boolean
@@ -40,7 +41,7 @@ export function sidecarContainer(sidecar: Sidecar): Record<string, unknown> {
   return {
     name: SIDECAR_NAME,
     image: sidecar.image,
-    // A native sidecar: started before the application, ended after it, and no bar to the end of a Job.
+    // A native sidecar: it starts before the application, ends after it, and does not keep a Job from ending.
     restartPolicy: 'Always',
     args: ['run', '-c', '/etc/sidegate/sidegate.yaml'],
     ...(sidecar.hasPodIp === true ? { env: [podIp] } : {}),
@@ -61,14 +62,15 @@ export function sidecarContainer(sidecar: Sidecar): Record<string, unknown> {
       timeoutSeconds: 5,
       failureThreshold: 6,
     },
-    // SIGTERM comes to a native sidecar last, when the application is gone: only this hook comes in time.
+    // A native sidecar gets SIGTERM last, when the application is gone: only this hook comes in time.
     lifecycle: { preStop: { exec: { command: [...cli, 'drain'] } } },
     resources: sidecarResources(sidecar),
     securityContext: {
       allowPrivilegeEscalation: false,
       readOnlyRootFilesystem: true,
       runAsNonRoot: true,
-      // The image says its user itself; where the platform gives one (OpenShift) a number here would be refused.
+      // The image sets its user itself; where the platform assigns one (OpenShift) a number here would be
+      // refused.
       ...(sidecar.isUserFixed === true ? { runAsUser: IMAGE_USER, runAsGroup: IMAGE_USER } : {}),
       capabilities: { drop: ['ALL'] },
       seccompProfile: { type: 'RuntimeDefault' },
@@ -111,10 +113,16 @@ export function sidecarVolumes(configMap: string): Record<string, unknown>[] {
   ]
 }
 
-/** Holds the application until the drain is over: its connections would be cut otherwise as soon as the pod is to go. */
+/**
+ * Holds the application until the drain is over: otherwise its connections would be cut as soon as the pod
+ * terminates.
+ */
 export const appPreStop = { httpGet: { path: '/drain/wait', port: HEALTH_PORT } } as const
 
-/** Behind an ingress that ends TLS, X-Forwarded-Proto would be ours otherwise, `http`: an application that forces HTTPS redirects for ever. */
+/**
+ * Without it, behind an ingress that ends TLS, X-Forwarded-Proto would be ours, `http`: an application that
+ * forces HTTPS would redirect for ever.
+ */
 const believesIngress = (
   more: string,
 ): string => `    # An ingress at a private address is believed: the application sees client, scheme and port as without the gate.

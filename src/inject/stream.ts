@@ -1,5 +1,5 @@
-// A stream of Kubernetes manifests as text, and the objects in it with the places of all that they hold. Nothing is ever
-// written from here: a change of an object adds edits to the text, so all that nothing changes stays byte for byte.
+// A stream of Kubernetes manifests as text, and its objects with the places of their content. It writes
+// nothing: a change of an object adds edits to the text, so that everything else stays byte for byte.
 
 import {
   LineCounter,
@@ -29,7 +29,7 @@ export interface Resource {
   readonly stream: Stream
   readonly document: Document.Parsed
   readonly node: YAMLMap
-  /** Where it is an item. */
+  /** Its place, where it is an item. */
   readonly list: { readonly items: YAMLSeq; readonly index: number } | null
   readonly kind: string
   readonly name: string
@@ -58,7 +58,7 @@ export function readStream(text: string, fileName: string): Stream {
 }
 
 function problemsOf(stream: Stream, document: Document.Parsed): ConfigProblem[] {
-  // The line end that the file does not have is not where it went wrong.
+  // A fault is never in the line end that the file does not have.
   const end = stream.text.length - (stream.endsOpen ? stream.eol.length : 0)
   const problems = document.errors.map((error) =>
     problemAt(stream, Math.min(error.pos[0], end), '', `is not YAML: ${lowerFirst(error.message)}`),
@@ -78,7 +78,7 @@ export function problemAt({ lines }: Stream, offset: number, path: string, messa
   return { line, column: col, path, message }
 }
 
-/** The text as a file has it: without the line end that it did not have. */
+/** The text of the file: without the line end that it did not have. */
 export function asFile({ endsOpen, eol }: Stream, text: string): string {
   return endsOpen && text.endsWith(eol) ? text.slice(0, -eol.length) : text
 }
@@ -120,13 +120,13 @@ export function titleOf({ kind, name }: { kind: string; name: string }): string 
   return `${kind}/${name}`
 }
 
-/** The operator wrote what cannot be used: says where, and what to write instead. */
+/** Fails on unusable content of the operator's: with the place and the remedy. */
 export function fail(resource: Resource, message: string, node?: unknown): never {
   const offset = (node as { range?: readonly number[] } | undefined)?.range?.[0] ?? resource.node.range?.[0]
   throw new ConfigError('', [problemAt(resource.stream, offset ?? 0, titleOf(resource), message)])
 }
 
-/** What stands where a map or a list was expected, in words; null where it is an ordinary one. */
+/** Describes a node in the place of a map or a list; null where it is an ordinary one. */
 export function oddity(node: unknown, wanted: 'map' | 'list'): string | null {
   if (isAlias(node)) return `is an alias (*${node.source}), write it out`
   if (wanted === 'map' ? isMap(node) : isSeq(node)) return null

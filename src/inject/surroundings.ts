@@ -1,4 +1,5 @@
-// What stands around a workload in the same stream: the Services, policies and scalers that mean its pods.
+// The surroundings of a workload in the same stream: the Services, policies and scalers that refer to its
+// pods.
 
 import { podLabelsOf } from './pod.ts'
 import type { Resource } from './stream.ts'
@@ -6,9 +7,9 @@ import type { Loose } from './plain.ts'
 
 export interface Surroundings {
   workload: Resource
-  /** Every object of its namespace, the workload among them, and the namespace itself. */
+  /** Every object of its namespace, the workload included, and the namespace itself. */
   neighbours: readonly Resource[]
-  /** Those that send to its pods. */
+  /** The Services that send to its pods. */
   services: readonly Resource[]
 }
 
@@ -26,7 +27,7 @@ export function surroundingsOf(workload: Resource, all: readonly Resource[]): Su
   return { workload, neighbours, services }
 }
 
-/** As a selector of labels; an empty one takes every pod, an absent one none. */
+/** A label selector's match; an empty selector takes every pod, an absent one none. */
 export function selects(selector: Loose, labels: Readonly<Record<string, string>>): boolean {
   if (typeof selector !== 'object' || selector === null) return false
   const exact = Object.entries(selector.matchLabels ?? {}).every(([name, value]) => labels[name] === value)
@@ -47,7 +48,7 @@ function isMet({ key, operator, values = [] }: Loose, labels: Readonly<Record<st
   }
 }
 
-/** Those of a kind that name the workload as what they scale. */
+/** The scalers that have the workload as their target. */
 export function scalersOf({ workload, neighbours }: Surroundings): Resource[] {
   return neighbours.filter(({ object }) => {
     const target = object.spec?.scaleTargetRef

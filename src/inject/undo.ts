@@ -1,5 +1,5 @@
-// `sidegate uninject` as a function of text: takes out what the records of its objects tell of, and leaves the rest. What was
-// added since, such as a second container beside ours in a list that we made, stays.
+// `sidegate uninject` as a function of text: undoes the changes in the records of its objects, and leaves the
+// rest. Later additions, such as a second container beside ours in a list that we made, stay.
 
 import { isMap, isScalar, isSeq, type Pair, type YAMLMap, type YAMLSeq } from 'yaml'
 import { ConfigError } from '../core/errors.ts'
@@ -92,7 +92,7 @@ interface Place {
   remove: () => Edit
 }
 
-/** `isEmpty` says that the place itself is gone. */
+/** `isEmpty` means that the place itself is gone. */
 function undoAt(context: Context, value: unknown, { path, pair, remove }: Place): Undone {
   const was = context.before[path]
   if (was === null && !isShared(path)) return { edits: [remove()], isEmpty: true }
@@ -121,7 +121,7 @@ function removeObject({ stream, document, list }: Resource): Edit {
   const start = document.range[0]
   const next = documents[documents.indexOf(document) + 1]?.range[0] ?? text.length
   if (text.startsWith('---', start)) return { at: start, remove: next - start, insert: '' }
-  // The first one, without a mark of its own: the mark after it is ours as well.
+  // The first document, without a mark of its own: the mark after it is ours as well.
   const line = text.indexOf('\n', next)
   return { at: 0, remove: line === -1 ? text.length : line + 1, insert: '' }
 }

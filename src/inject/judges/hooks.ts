@@ -1,4 +1,4 @@
-// A preStop hook that the application has: it is not ours to replace, and it has to outlast the drain.
+// A preStop hook of the application: inject must not replace it, and it has to outlast the drain.
 
 import { isDeepStrictEqual } from 'node:util'
 import { containersOf } from '../pod.ts'

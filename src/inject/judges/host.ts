@@ -1,4 +1,5 @@
-// Ports of the node: with hostNetwork the gate's ports would be the node's, and a hostPort leads around the gate.
+// Ports of the node: with hostNetwork the gate's ports would be the node's, and a hostPort leads around the
+// gate.
 
 import { containersOf, specOf } from '../pod.ts'
 import { ADMIN_PORT, HEALTH_PORT } from '../sidecar.ts'

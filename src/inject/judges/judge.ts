@@ -1,5 +1,5 @@
-// What every judge of the surroundings sees, and what it may say. A judge changes nothing: it tells of what inject cannot
-// decide, with the remedy. `--strict` makes each remark an error, `--accept CODE` lets one go.
+// The situation that every judge sees, and its remarks. A judge changes nothing: it reports what inject
+// cannot decide, with the remedy. `--strict` makes each remark an error, `--accept CODE` drops one.
 
 import type { Door } from '../doors.ts'
 import type { Surroundings } from '../surroundings.ts'
@@ -32,7 +32,7 @@ export type Code = (typeof codes)[number]
 
 export interface Remark {
   code: Code
-  /** `Kind/name` of what it is about. */
+  /** `Kind/name` of its object. */
   about: string
   text: string
 }

@@ -1,5 +1,5 @@
-// What follows from the kind of the workload: the peers of a StatefulSet, the end of a Job, and the node drains that a
-// disruption budget lets happen.
+// The consequences of the kind of the workload: the peers of a StatefulSet, the end of a Job, and the node
+// drains that a disruption budget allows.
 
 import { podLabelsOf } from '../pod.ts'
 import { titleOf } from '../stream.ts'

@@ -1,4 +1,5 @@
-// An application whose port the gate takes over has to listen elsewhere, and only it knows how it is told.
+// An application whose port the gate takes over has to listen elsewhere, and only the application knows how
+// that is set.
 
 import { containersOf } from '../pod.ts'
 import { titleOf } from '../stream.ts'

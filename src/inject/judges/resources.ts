@@ -1,4 +1,5 @@
-// What the gate's share of CPU and memory changes for the whole pod: its QoS class, and the ratio that an autoscaler looks at.
+// What the gate's share of CPU and memory changes for the whole pod: its QoS class, and the ratio that an
+// autoscaler reads.
 
 import { isGuaranteed } from '../quality.ts'
 import { sidecarOf } from '../pod.ts'

@@ -1,4 +1,4 @@
-// Ways to the application that no targetPort can turn to the gate, and clients that no ingress speaks for.
+// Ways to the application that no targetPort can turn to the gate, and clients without an ingress.
 
 import { isForMetrics, isHeadless, servicePorts } from '../doors.ts'
 import { containersOf, portAt } from '../pod.ts'
