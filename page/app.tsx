@@ -1,4 +1,5 @@
-// The frame around the views: which gate this is, how it is, where to go, and what is said while it does not answer.
+// The frame around the views: the gate's name and state, the navigation, and a message while it does not
+// answer.
 
 import { useEffect, useState } from 'preact/hooks'
 import type { Info } from '../src/admin/types.ts'
@@ -98,7 +99,7 @@ function State({ info, status }: { info: Info | null; status: Status }) {
   )
 }
 
-/** What was seen last stays: it is what somebody wants to look at just then. */
+/** The last figures stay: they are what a viewer needs just then. */
 function Gone({ status }: { status: Status }) {
   return (
     <p class="problem" role="alert">
@@ -109,7 +110,7 @@ function Gone({ status }: { status: Status }) {
   )
 }
 
-/** The token is tried before it is used: a wrong one makes the gate slow for this address. */
+/** Tries the token before using it: a wrong one makes the gate slow for this address. */
 function AskForToken() {
   const [token, setToken] = useState('')
   const [problem, setProblem] = useState<string | null>(null)

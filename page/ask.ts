@@ -1,13 +1,13 @@
-// Questions to the gate that served this page, one at a time: whoever looks must not cost more than a look. A token, where one is asked
-// for, is kept for this tab and goes with it.
+// The page's requests to the gate that served it, one at a time: a viewer must not cost more than one look. A
+// required token is kept for this tab and goes with it.
 
 import type { PageTokenView } from '../src/admin/types.ts'
 
-/** Without an answer. A gate that is busy answers later, one that is gone never. */
+/** The longest wait for an answer. A busy gate answers late, a missing one never. */
 const PATIENCE_MS = 10_000
 const TOKEN_KEY = 'sidegate-token'
 
-/** The gate said no, in a sentence. */
+/** The gate refused, in a sentence. */
 export class Refused extends Error {
   readonly status: number
 
@@ -17,14 +17,14 @@ export class Refused extends Error {
   }
 }
 
-/** Nothing was said: it is gone, or the way to it. */
+/** No answer: the gate is gone, or the way to it. */
 export class NoAnswer extends Error {}
 
 export type Method = 'GET' | 'POST' | 'DELETE'
 
 let turn: Promise<unknown> = Promise.resolve()
 
-/** The answer as JSON. Waits for the questions before it. */
+/** The answer as JSON. Waits for earlier requests. */
 export function ask<T>(path: string, method: Method = 'GET'): Promise<T> {
   const answer = turn.then(() => askNow<T>(path, method))
   turn = answer.catch(() => {})
@@ -36,7 +36,7 @@ async function askNow<T>(path: string, method: Method): Promise<T> {
   return (await bodyOf(response, () => response.json())) as T
 }
 
-/** A file for the operator's disk; takes as long as it takes, and keeps no question waiting. */
+/** A file for the operator's disk; it has no time limit, and delays no other request. */
 export async function download(path: string): Promise<{ name: string; blob: Blob }> {
   const response = await send(path, 'POST')
   const blob = await bodyOf(response, () => response.blob())
@@ -44,7 +44,7 @@ export async function download(path: string): Promise<{ name: string; blob: Blob
   return { name: name ?? 'sidegate-profile', blob }
 }
 
-/** What changes something carries the token of the page: asked for each time, since a gate that restarted has another. */
+/** A change carries the token of the page, which is fetched each time, since a restarted gate has another. */
 async function send(path: string, method: Method, signal: AbortSignal | null = null): Promise<Response> {
   const headers: Record<string, string> = {}
   const token = keptToken()

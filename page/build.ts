@@ -1,5 +1,5 @@
-// The page as static files: `node page/build.ts [FOLDER]` writes dist/page, compressed as they are served. Fails where it becomes large: it is
-// loaded over a port-forward, from a pod in trouble.
+// The build of the page as static files: `node page/build.ts [FOLDER]` writes dist/page, compressed as they
+// are served. Fails if they become large: browsers load them over a port-forward, from a pod in trouble.
 
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-// The colors of the page as a canvas needs them. They are said once, in page.css, for light and for dark.
+// The colors of the page for a canvas. page.css defines them once, for light and for dark.
 
 const dark = matchMedia('(prefers-color-scheme: dark)')
 const known = new Map<string, string>()
@@ -19,7 +19,7 @@ export function colorOf(name: string): string {
   return color
 }
 
-/** Told apart by who sees little color, too; the first is the calm one. */
+/** Distinct for viewers who see little color, too; the first is the calm one. */
 const lineColors = ['c0', 'c1', 'c2', 'c3', 'c4', 'c5', 'c6', 'c7']
 
 export function lineColor(nth: number): string {

@@ -1,4 +1,4 @@
-// Numbers and moments for people. Amounts that stand below each other have the same form.
+// Numbers and moments for people. Amounts below each other have the same form.
 
 import { formatAge, formatBytes } from '../src/core/wait.ts'
 
@@ -6,7 +6,7 @@ export { formatAge, formatBytes }
 
 const whole = new Intl.NumberFormat('en')
 
-/** `12,345`; a few with one place. */
+/** `12,345`; below ten with one decimal place. */
 export function formatCount(value: number): string {
   return value !== 0 && Math.abs(value) < 10 && !Number.isInteger(value)
     ? value.toFixed(1)
@@ -27,7 +27,7 @@ export function formatPercent(share: number): string {
 
 const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' })
 
-/** `02:10:55`, of here. */
+/** `02:10:55`, in local time. */
 export function formatClock(moment: number | string): string {
   return clock.format(new Date(moment))
 }

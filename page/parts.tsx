@@ -4,7 +4,7 @@ import type { ComponentChildren } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { reasons } from '../src/core/close.ts'
 
-/** The word of a reason; what it means on hovering, and whether it is calm, by its color. */
+/** The word of a reason; its meaning on hovering, and its calmness by its color. */
 export function ReasonWord({ reason, side }: { reason: string; side?: string }) {
   return (
     <span class={`reason ${isCalm(reason) ? 'calm' : 'odd'}`} title={meaningOf(reason)}>
@@ -14,7 +14,7 @@ export function ReasonWord({ reason, side }: { reason: string; side?: string }) 
   )
 }
 
-/** Ends that nobody needs to look into. */
+/** Ends that need no attention. */
 export function isCalm(reason: string): boolean {
   return ['eof', 'drain', 'reloaded', 'killed', 'lifetime_timeout'].includes(reason)
 }
@@ -27,7 +27,7 @@ export function causesOf(reason: string): string {
   return Object.hasOwn(reasons, reason) ? reasons[reason as keyof typeof reasons].causes : ''
 }
 
-/** A sentence in which words of ours stand between back quotes. */
+/** A sentence in which back quotes enclose our words. */
 export function Words({ text }: { text: string }) {
   return <>{text.split('`').map((part, nth) => (nth % 2 === 1 ? <code key={nth}>{part}</code> : part))}</>
 }
@@ -53,7 +53,7 @@ export function Fact({ name, children }: { name: string; children: ComponentChil
   )
 }
 
-/** What may be wider than the screen: it scrolls by itself, with the keyboard too. */
+/** Content that may be wider than the screen: it scrolls by itself, with the keyboard too. */
 export function Scrolls({ label, children }: { label: string; children: ComponentChildren }) {
   return (
     <div class="scrolls" tabIndex={0} role="group" aria-label={label}>
@@ -65,11 +65,13 @@ export function Scrolls({ label, children }: { label: string; children: Componen
 interface TextFilterProps {
   label: string
   value: string
-  /** When somebody has written it out. */
+  /** Called when the input is finished. */
   onChange: (text: string) => void
 }
 
-/** What is being written is its own until it is done: an answer of the gate that comes meanwhile must not take it away. */
+/**
+ * The draft is local until it is finished: an answer of the gate that comes meanwhile must not replace it.
+ */
 export function TextFilter({ label, value, onChange }: TextFilterProps) {
   const [draft, setDraft] = useState(value)
   useEffect(() => setDraft(value), [value])
@@ -92,12 +94,12 @@ export function TextFilter({ label, value, onChange }: TextFilterProps) {
 export interface Question {
   title: string
   text: string
-  /** On the button that does it. */
+  /** The label of the button that runs it. */
   verb: string
   act: () => Promise<void>
 }
 
-/** Nothing is done without being asked for twice. The browser's own dialog: it keeps the focus, and Escape leaves it. */
+/** Every change is confirmed. The browser's own dialog keeps the focus, and Escape leaves it. */
 export function Confirm({ question, onDone }: { question: Question | null; onDone: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null)
   const [problem, setProblem] = useState<string | null>(null)

@@ -1,5 +1,5 @@
-// A plot of the last quarter of an hour: uPlot on a canvas, and beside it the same in words and numbers, for whoever does not see it. All
-// plots of a page share one cursor.
+// A plot of the last quarter of an hour: uPlot on a canvas, and beside it the same in words and numbers, for
+// viewers who do not see it. All plots of a page share one cursor.
 
 import { useEffect, useRef, useState } from 'preact/hooks'
 import uPlot from 'uplot'
@@ -18,22 +18,22 @@ export interface Line {
 
 export interface PlotProps {
   title: string
-  /** What it means, for whoever hovers over the title. */
+  /** The meaning, shown on hovering over the title. */
   about: string
   at: readonly number[]
   lines: readonly Line[]
   format: (value: number) => string
-  /** Bars that stand on each other; lines otherwise. */
+  /** Bars on top of each other; lines otherwise. */
   isStacked?: boolean
-  /** How far apart two marks of the scale may be, where tens do not suit. */
+  /** The allowed distances of two marks of the scale, where tens do not suit. */
   incrs?: readonly number[]
-  /** Said where there is nothing to draw. */
+  /** Shown if there is nothing to draw. */
   empty?: string
 }
 
 const HEIGHT = 148
 const MOST_SECONDS = 15 * 60
-/** Of a gate that has just begun. */
+/** For a gate that has just started. */
 const LEAST_SECONDS = 120
 
 export function Plot(props: PlotProps) {
@@ -90,7 +90,7 @@ function Canvas(props: PlotProps & { onHover: (nth: number | null) => void }) {
   return <div ref={place} class="canvas" role="img" aria-label={`${title}: ${inWords(lines, format)}`} />
 }
 
-/** The range of each line, as somebody would tell it who looks at it. */
+/** The range of each line, as a viewer would describe it. */
 function inWords(lines: readonly Line[], format: (value: number) => string): string {
   const told = lines.map(({ label, values }) => {
     const known = values.filter((value) => value !== null)
@@ -110,7 +110,7 @@ function dataOf({ at, lines, isStacked }: PlotProps): uPlot.AlignedData {
     for (let row = 1; row < rows.length; row++)
       for (let nth = 0; nth < at.length; nth++)
         rows[row]![nth] = (rows[row]![nth] ?? 0) + (rows[row - 1]![nth] ?? 0)
-    // The highest first, or it would hide those that it stands on.
+    // The highest first, or it would hide those below it.
     rows.reverse()
   }
   return [[...at], ...rows]

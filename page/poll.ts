@@ -1,5 +1,5 @@
-// Asks again and again, while somebody can see the page. The slower the gate answers, the more seldom it is asked: at most a fifteenth of
-// the time goes to a question, so that pages left open cost a busy gate nothing.
+// Polls the gate while the page is visible. The slower the gate answers, the less often it is asked: requests
+// take at most a fifteenth of the time, so that pages left open cost a busy gate nothing.
 
 import { useEffect, useState } from 'preact/hooks'
 import { ask, NoAnswer, Refused } from './ask.ts'
@@ -11,11 +11,11 @@ const RETRY_MS = 2000
 
 export interface Polled<T> {
   value: T | null
-  /** What the gate said to this question instead; null where it answered, or said nothing. */
+  /** The gate's refusal of this request; null if it answered, or did not. */
   problem: string | null
 }
 
-/** Asks what `path` says at that moment, and calls `use` with each answer, until the returned function is called. */
+/** Requests the current `path`, and calls `use` with each answer, until the returned function is called. */
 export function poll<T>(path: () => string, everyMs: number, use: (polled: Polled<T>) => void): () => void {
   let isOver = false
   let timer = 0
@@ -23,7 +23,7 @@ export function poll<T>(path: () => string, everyMs: number, use: (polled: Polle
     if (!isOver) timer = window.setTimeout(() => void look(), ms)
   }
   const look = async (): Promise<void> => {
-    // Seen again, it begins anew.
+    // A page that becomes visible again starts polling anew.
     if (document.hidden) return
     const beganAt = performance.now()
     const answer = await tryAsk<T>(path())
@@ -44,7 +44,7 @@ export function poll<T>(path: () => string, everyMs: number, use: (polled: Polle
   }
 }
 
-/** Null where there was no answer that means anything: the page says so for all questions at once. */
+/** Null without a usable answer: the page reports that once for all requests. */
 async function tryAsk<T>(path: string): Promise<Polled<T> | null> {
   try {
     const value = await ask<T>(path)
@@ -61,7 +61,7 @@ async function tryAsk<T>(path: string): Promise<Polled<T> | null> {
   }
 }
 
-/** The answer of now. While the gate is gone, the last one stays; another path begins with none. */
+/** The latest answer. While the gate is gone, the last one stays; another path begins with none. */
 export function usePoll<T>(path: string | null, everyMs: number): Polled<T> {
   const [kept, keep] = useState<{ path: string | null; polled: Polled<T> }>({ path, polled: nothing })
   useEffect(() => {

@@ -1,10 +1,11 @@
-// Where in the page somebody is, as the address bar says: `#/connections/42?sort=idle`. A link can be sent to a colleague.
+// The viewer's place in the page, in the address bar: `#/connections/42?sort=idle`. A link can be sent to a
+// colleague.
 
 import { useEffect, useState } from 'preact/hooks'
 
 export interface Route {
   view: string
-  /** What stands behind it, such as the ID of a connection. */
+  /** The part after the view, such as the ID of a connection. */
   parameter: string | null
   query: URLSearchParams
 }
@@ -36,7 +37,7 @@ function replaceQuery(view: string, query: URLSearchParams): void {
   dispatchEvent(new HashChangeEvent('hashchange'))
 }
 
-/** Shows the view with one word of its query changed; empty takes it out. */
+/** Shows the view with one parameter of its query changed; an empty value removes it. */
 export function changeQuery(view: string, query: URLSearchParams, name: string, value: string): void {
   const next = new URLSearchParams(query)
   if (value === '') next.delete(name)

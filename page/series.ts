@@ -1,4 +1,4 @@
-// The last quarter of an hour as the gate remembers it, kept up to date a step at a time.
+// The last quarter of an hour from the gate's history, kept up to date a step at a time.
 
 import { useEffect, useState } from 'preact/hooks'
 import type { SeriesView } from '../src/admin/types.ts'
@@ -21,7 +21,7 @@ export class Series {
     this.#columns = columns
   }
 
-  /** With what came after; a gate that began anew begins this anew. */
+  /** With the later steps appended; a restarted gate restarts this. */
   with(view: SeriesView): Series {
     if (view.last < this.last) return new Series()
     const at = [...this.at, ...view.at.map((moment) => Date.parse(moment) / 1000)].slice(-STEPS)
@@ -34,12 +34,12 @@ export class Series {
     return new Series(at, columns, view.last)
   }
 
-  /** Those of that name. */
+  /** The columns of that name. */
   all(name: string): Column[] {
     return [...this.#columns.values()].filter((column) => column.name === name)
   }
 
-  /** The one of that name with these labels, or nothing but gaps. */
+  /** The column of that name with these labels, or only gaps. */
   one(name: string, labels: Record<string, string> = {}): Values {
     return (
       this.all(name).find((column) =>
@@ -48,7 +48,7 @@ export class Series {
     )
   }
 
-  /** A count of each step as so many a second. */
+  /** A count of each step as a rate per second. */
   perSecond(values: Values): Values {
     return values.map((value, nth) => {
       const seconds = nth === 0 ? 5 : this.at[nth]! - this.at[nth - 1]!

@@ -1,4 +1,4 @@
-// Whether the gate answers, as the last question found: one truth for the whole page.
+// Whether the gate answers, by the last request: one truth for the whole page.
 
 import { useEffect, useState } from 'preact/hooks'
 
@@ -6,7 +6,7 @@ export type Word = 'answers' | 'isGone' | 'asksForToken'
 
 export interface Status {
   word: Word | null
-  /** Since when the gate is gone; the moment of the last answer. */
+  /** The moment of the last answer: since then the gate may be gone. */
   answeredAt: number | null
 }
 

@@ -1,4 +1,4 @@
-// What happened to a connection, in order.
+// The timeline of a connection, in order.
 
 import type { TimelineEntry } from '../src/admin/types.ts'
 import { timelineEvents } from '../src/core/timeline.ts'

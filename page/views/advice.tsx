@@ -1,4 +1,5 @@
-// Limits that are learnt from traffic: what is in force, what was seen, and what that proposes. The page changes none of it.
+// Limits that are learnt from traffic: the value in force, the habits seen, and the proposal. The page
+// changes none of it.
 
 import { useState } from 'preact/hooks'
 import type { AdviceItem, AdviceView } from '../../src/admin/types.ts'

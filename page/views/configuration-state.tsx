@@ -1,4 +1,4 @@
-// Which configuration is in effect, and why the one in the file is not, if it is not.
+// The configuration in effect, and why the one in the file is not, if it is not.
 
 import type { Info } from '../../src/admin/types.ts'
 import type { ConfigFault } from '../../src/lifecycle/reload.ts'

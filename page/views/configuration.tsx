@@ -1,4 +1,4 @@
-// The configuration in force: every key with its value, and where that comes from.
+// The configuration in force: every key with its value and its origin.
 
 import { useMemo, useState } from 'preact/hooks'
 import type { Info, OriginsView } from '../../src/admin/types.ts'
@@ -7,7 +7,7 @@ import { usePoll } from '../poll.ts'
 import { Fault } from './configuration-state.tsx'
 
 type Origins = Readonly<Record<string, string>>
-/** It changes with a reload only, and then this view begins anew. */
+/** It changes only with a reload, and then this view begins anew. */
 const SELDOM_MS = 3_600_000
 
 interface Row {
@@ -115,7 +115,7 @@ function rowsOf(config: unknown, origins: Origins | null): Row[] {
   return rows
 }
 
-/** Lists of plain values stand on one line. */
+/** Lists of plain values are on one line. */
 function entriesOf(value: unknown): Array<[string, unknown]> | null {
   if (typeof value !== 'object' || value === null) return null
   if (Array.isArray(value) && value.every((item) => typeof item !== 'object')) return null

@@ -1,4 +1,4 @@
-// The columns of the table of connections: what they show, and how they are sorted.
+// The columns of the table of connections: their content and their order.
 
 import type { ComponentChildren } from 'preact'
 import type { ConnectionRow, Sort } from '../../src/admin/types.ts'
@@ -8,13 +8,13 @@ import { linkTo } from '../route.ts'
 
 export interface Column {
   title: string
-  /** Numbers stand to the right, and the largest come first. */
+  /** Numbers are aligned right, and sorted from the largest down. */
   isNumber?: boolean
-  /** Where the gate itself can choose the first by it. */
+  /** Where the gate itself can select the first rows by it. */
   sort?: Sort
   weight: (row: ConnectionRow) => number | string
   cell: (row: ConnectionRow) => ComponentChildren
-  /** Left out where there is no room: the highest first. */
+  /** Columns are dropped if there is no room: the highest rank first. */
   rank: number
 }
 
@@ -113,13 +113,16 @@ export const columns: readonly Column[] = [
   },
 ]
 
-/** How long the slower of its peers has taken nothing of what waits for it; null where nothing waits. */
+/** How long the slower of its peers has taken nothing queued for it; null where nothing is queued. */
 function stalledMs({ wait }: ConnectionRow): number | null {
   const longest = Math.max(wait?.stalledMs.client ?? -1, wait?.stalledMs.upstream ?? -1)
   return longest < 0 ? null : longest
 }
 
-/** Numbers from the largest down, words from the first up, unless turned around; among equals the oldest first. */
+/**
+ * Numbers from the largest down, words from the first up, unless turned around; among equals the oldest
+ * first.
+ */
 export function compare(
   { weight, isNumber }: Column,
   isUp: boolean,

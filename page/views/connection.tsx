@@ -1,4 +1,4 @@
-// One connection: who talks to whom, what it waits for and until when, and its end, if somebody wants that.
+// One connection: its peers, its current wait with its deadline, and a button that ends it.
 
 import { useState } from 'preact/hooks'
 import type { ConnectionDetail, FlowView, Killed } from '../../src/admin/types.ts'
@@ -95,7 +95,7 @@ function tlsOf({ version, cipher, serverName, certificate }: NonNullable<Connect
   return parts.filter((part) => part !== null && part !== undefined && part !== '').join(', ')
 }
 
-/** Client, gate and upstream in a row, and what flows between them. */
+/** Client, gate and upstream in a row, and the flows between them. */
 function Peers({ it }: { it: ConnectionDetail }) {
   return (
     <div class="peers">

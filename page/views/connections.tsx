@@ -1,4 +1,4 @@
-// The live connections: a table that holds thousands, of which only those in sight are in the page.
+// The live connections: a table of thousands, of which only the visible rows are in the page.
 
 import { useMemo, useState } from 'preact/hooks'
 import type { ConnectionRow, Info, ListenerRow, Sort } from '../../src/admin/types.ts'
@@ -56,7 +56,7 @@ export function Connections({ route, info }: { route: Route; info: Info }) {
 function questionOf(query: URLSearchParams, sort: Sort | undefined): string {
   const limit = query.get('limit') ?? limits[0]!
   const question = new URLSearchParams({ limit, sort: sort ?? 'age' })
-  // Thousands are looked over, not read: what each waits for would double what the gate has to say.
+  // A viewer scans thousands without reading them: their waits would double the gate's answer.
   if (Number(limit) <= MOST_WITH_WAITS) question.set('wait', '1')
   for (const name of names) if ((query.get(name) ?? '') !== '') question.set(name, query.get(name)!)
   return question.toString()

@@ -1,4 +1,4 @@
-// What an operator does to the gate: drain and undo, reload, the level of the log, profiles.
+// An operator's actions on the gate: drain and undo, reload, the level of the log, profiles.
 
 import { useState } from 'preact/hooks'
 import type { DrainView, Info, LevelView } from '../../src/admin/types.ts'
@@ -9,7 +9,7 @@ import { Confirm, Problem } from '../parts.tsx'
 import type { Question } from '../parts.tsx'
 import { usePoll } from '../poll.ts'
 
-/** What became of the last action of a card. */
+/** The result of the last action of a card. */
 interface Outcome {
   said: string | null
   problem: string | null
@@ -29,7 +29,7 @@ export function Control({ info }: { info: Info }) {
   )
 }
 
-/** Runs actions one at a time, and says what became of each. */
+/** Runs actions one at a time, and shows the result of each. */
 function useAction(): [Outcome & { isBusy: boolean }, (act: () => Promise<string>) => void] {
   const [outcome, tell] = useState<Outcome & { isBusy: boolean }>({
     said: null,

@@ -1,4 +1,5 @@
-// What has just ended, and why: the newest first, each with its story and what its reason means.
+// The connections that have just ended, and why: the newest first, each with its timeline and the meaning of
+// its reason.
 
 import { useState } from 'preact/hooks'
 import type { Info, ListenerRow, RecentEnd } from '../../src/admin/types.ts'
@@ -14,7 +15,7 @@ import { TimelineList } from '../timeline.tsx'
 
 const MOST = 1000
 const SELDOM_MS = 3_600_000
-/** More rows than anybody reads would make the page slow; who looks for one narrows it down. */
+/** More rows than anybody reads would make the page slow; a viewer who looks for one filters. */
 const SHOWN = 200
 const names = ['reason', 'listener', 'client']
 
@@ -63,7 +64,7 @@ function keyOf({ id, started, reason, client }: RecentEnd): string {
   return `${id} ${started} ${reason} ${client}`
 }
 
-/** How many of each, and a way to those alone. */
+/** How many of each reason, with a link that filters by it. */
 function Reasons({ ends, query }: { ends: readonly RecentEnd[]; query: URLSearchParams }) {
   const counts = new Map<string, number>()
   for (const { reason, count } of ends) counts.set(reason, (counts.get(reason) ?? 0) + count)

@@ -1,4 +1,4 @@
-// How the gate is and was: the numbers of now, the last quarter of an hour, and where it sends people to.
+// The gate's present and past: its figures, the last quarter of an hour, and links to the other views.
 
 import type { Info, ListenerRow } from '../../src/admin/types.ts'
 import type { UpstreamView } from '../../src/upstream/upstream-view.ts'

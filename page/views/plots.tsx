@@ -8,7 +8,7 @@ import type { Line } from '../plot.tsx'
 import { STEPS } from '../series.ts'
 import type { Series, Values } from '../series.ts'
 
-/** More than that nobody tells apart: the rest is added up. */
+/** A viewer cannot distinguish more lines: the rest is added up. */
 const MAX_LINES = 7
 /** Bytes are counted in powers of two. */
 const binary = Array.from({ length: 42 }, (_, power) => 2 ** power)
@@ -79,7 +79,7 @@ function connectionLines(series: Series): Line[] {
   return colored(most(rows))
 }
 
-/** Calm ones in the calm color, at the bottom; each other reason in one of its own. */
+/** Calm reasons in the calm color, at the bottom; each other reason in its own. */
 function endLines(series: Series): Line[] {
   const byReason = new Map<string, Values>()
   for (const { labels, values } of series.all('ended')) {

@@ -1,11 +1,11 @@
-// A table of which only the rows in sight exist: 5,000 cost what 40 cost. It scrolls with the page, so that it is found and printed
-// like any other; rows are all of one height.
+// A table of which only the visible rows exist: 5,000 cost as much as 40. It scrolls with the page, so that
+// it is found and printed like any other; all rows have one height.
 
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { ConnectionRow } from '../../src/admin/types.ts'
 import type { Column } from './connection-columns.tsx'
 
-/** As in page.css. */
+/** The height in page.css. */
 const ROW_PX = 32
 const BEYOND = 12
 
@@ -77,7 +77,7 @@ function Head({
   )
 }
 
-/** As high as the rows that are not there. */
+/** As high as the absent rows. */
 function Gap({ rows, columns }: { rows: number; columns: number }) {
   return (
     <tr aria-hidden="true" class="gap">
@@ -86,7 +86,7 @@ function Gap({ rows, columns }: { rows: number; columns: number }) {
   )
 }
 
-/** The first row in sight and the one after the last, some beyond included. */
+/** The first visible row and the one after the last, with some more on both sides. */
 function useSight(table: { current: HTMLTableElement | null }, count: number): [number, number] {
   const [sight, setSight] = useState<[number, number]>([0, 60])
   useEffect(() => {

@@ -1,4 +1,5 @@
-// How limits that all gates of a fleet share are kept: whether Redis answers, and what holds while it does not.
+// The state of limits that all gates of a fleet share: whether Redis answers, and which rule holds while it
+// does not.
 
 import type { SharedView } from '../../src/admin/types.ts'
 import { formatAgo, formatCount, formatMs } from '../format.ts'
@@ -51,7 +52,7 @@ function requestsOf(series: Series, result: string): number {
   return sum(series.one('sharedRequests', { result }))
 }
 
-/** In the mean of the last minute. */
+/** The mean of the last minute. */
 function answerTime(series: Series): string {
   const batches = sum(series.one('sharedBatches'))
   return batches === 0
