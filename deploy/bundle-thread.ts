@@ -1,5 +1,6 @@
-// All that a worker's thread runs in one file, in the place of the one that tsc wrote: each thread loads it for itself, and two hundred
-// files take it twice the time and 7 MB more (bench/README.md). Run after tsc, by `npm run build`.
+// Bundles all code of a worker's thread into one file, in the place of the one that tsc wrote: each thread
+// loads it for itself, and two hundred files take twice the time and 7 MB more (bench/README.md). `npm run
+// build` runs it after tsc.
 
 import { join } from 'node:path'
 import { build } from 'esbuild'
@@ -11,7 +12,7 @@ await build({
   outfile: file,
   allowOverwrite: true,
   bundle: true,
-  // What node_modules has stays there.
+  // Packages stay in node_modules.
   packages: 'external',
   platform: 'node',
   format: 'esm',

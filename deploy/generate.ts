@@ -1,5 +1,6 @@
-// Writes what follows from the sidecar block (src/inject/sidecar.ts): the patches and the manifest that are shipped here.
-// `--check` writes nothing and exits 1 where a file is out of date. Run as `node deploy/generate.ts`.
+// Writes the files that follow from the sidecar block (src/inject/sidecar.ts): the patches and the manifest
+// shipped here. `--check` writes nothing and exits 1 where a file is out of date. Run as `node
+// deploy/generate.ts`.
 
 import { IMAGE } from '../src/core/image.ts'
 import { readFileSync } from 'node:fs'
@@ -59,7 +60,7 @@ ${yaml([isAbsent('/spec/ports/0/name'), ...toGate(0)])}`,
 
 const spec = '/spec/template/spec'
 const app = `${spec}/containers/0`
-/** A JSON patch is refused as a whole where its test fails; what is not there is null to it. */
+/** A JSON patch is refused as a whole if its test fails; an absent value is null to it. */
 const isAbsent = (path: string): object => ({ op: 'test', path, value: null })
 const hold = [
   isAbsent(`${app}/lifecycle`),
@@ -73,7 +74,7 @@ const toGate = (index: number): object[] => [
   { op: 'add', path: `/spec/ports/${index}/targetPort`, value: DEFAULT_PORT },
 ]
 
-/** The legacy application as it was, with what `sidegate inject` adds. */
+/** The original legacy application, with the additions of `sidegate inject`. */
 function injected(): string {
   const options = {
     image,
@@ -93,7 +94,10 @@ function injected(): string {
   return inject(read('manifests/legacy/deployment.yaml'), options).text
 }
 
-/** A strategic merge patch: lists merge by name. What may stand there already is for a JSON patch, which can look first. */
+/**
+ * A strategic merge patch: lists merge by name. Values that may exist already are left to a JSON patch, which
+ * can test first.
+ */
 function patch(): object {
   return {
     spec: {

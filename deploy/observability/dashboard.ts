@@ -1,5 +1,6 @@
-// A specification to Grafana's JSON (classic model, which file provisioning takes), with what all dashboards share: variables,
-// annotations, tags. Follows the rules of Grafana's dashboard-linter, which test/deploy/dashboards.test.ts holds it to.
+// From a specification to Grafana's JSON (classic model, which file provisioning takes), with the shared
+// parts of all dashboards: variables, annotations, tags. Follows the rules of Grafana's dashboard-linter,
+// which test/deploy/dashboards.test.ts checks.
 
 import type { Builder, Dataquery } from '@grafana/grafana-foundation-sdk/cog'
 import * as common from '@grafana/grafana-foundation-sdk/common'
@@ -38,7 +39,7 @@ export function buildDashboard(spec: DashboardSpec): dashboard.Dashboard {
   return builder.build()
 }
 
-/** Panels from left to right, in lines as high as the highest of them; returns where the next row begins. */
+/** Panels from left to right, in lines as high as their highest; returns where the next row begins. */
 function placed(builder: dashboard.DashboardBuilder, panels: readonly Panel[], top: number): number {
   let [x, y, lineHeight] = [0, top, 0]
   for (const panel of panels) {
@@ -77,7 +78,7 @@ function buildPanel(panel: Panel, gridPos: dashboard.GridPos): Builder<dashboard
 type Chart = TimeseriesBuilder | StatBuilder | HeatmapBuilder | TableBuilder
 
 function chart({ kind }: Panel): TimeseriesBuilder {
-  // The builders have the same methods for what all panels have, and no type in common.
+  // The builders share their methods for the common parts of panels, but no type.
   const builder: Chart = {
     lines: () => lines(),
     stacked: () =>
@@ -142,11 +143,14 @@ function variables(): Array<Builder<dashboard.VariableModel>> {
   ]
 }
 
-/** Ends that a peer or the gate caused out of turn, of the workloads and times that are shown. */
+/** Ends that a peer or the gate caused out of turn, of the selected workloads and times. */
 const LOG_QUERY =
   '{namespace=~`${namespace:pipe}`, container="sidegate"} | json | msg = `connection closed` | close != `eof`'
 
-/** Explore takes its state from the address; what Grafana fills in must stay as it is, so only the rest is encoded. */
+/**
+ * Explore takes its state from the address; Grafana's variables must stay as they are, so only the rest is
+ * encoded.
+ */
 function logsUrl(): string {
   const pane = {
     datasource: '${logs}',
@@ -160,7 +164,7 @@ function logsUrl(): string {
   return `/explore?schemaVersion=1&panes=${encoded}`
 }
 
-/** The SDK puts them into a menu; who is on call should see them. */
+/** The SDK puts links into a menu; an operator on call should see them. */
 function inSight(builder: Builder<dashboard.DashboardLink>): Builder<dashboard.DashboardLink> {
   const { placement: _, ...link } = builder.build()
   return { build: () => link }

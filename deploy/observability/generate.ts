@@ -1,5 +1,5 @@
-// Writes deploy/grafana, deploy/monitoring and docs/monitoring.md from the lists in this folder. `--check` writes nothing and exits 1 where a file
-// is out of date. Run as `node deploy/observability/generate.ts`.
+// Writes deploy/grafana, deploy/monitoring and docs/monitoring.md from the lists in this folder. `--check`
+// writes nothing and exits 1 where a file is out of date. Run as `node deploy/observability/generate.ts`.
 
 import { dirname } from 'node:path'
 import { writeOrCheck } from '../../docs/generated.ts'

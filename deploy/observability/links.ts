@@ -1,4 +1,4 @@
-// Where alerts and dashboards lead whoever is on call.
+// The pages to which alerts and dashboards lead an operator on call.
 
 const DOCS = 'https://github.com/sidegate/sidegate/blob/main/docs'
 

@@ -1,5 +1,5 @@
-// The metrics of the program itself, and how a query names them: one that asks for a metric or a label that the program
-// does not have is not generated.
+// The metrics of the program itself, and their selectors in queries: a query with a metric or a label that
+// the program does not have fails the generation.
 
 import { createFleetInstruments } from '../../src/metrics/fleet-instruments.ts'
 import { createGateInstruments, createProcessInstruments } from '../../src/metrics/instruments.ts'
@@ -29,7 +29,7 @@ function programMetrics(): Family[] {
   new WorkerMetrics(registry, 0).stop()
   new ProcessMetrics(registry).stop()
   return registry.getMetricsAsArray().map((metric) => {
-    // Its type in prom-client's declarations is a number; what it holds are these words.
+    // prom-client's declarations give its type as a number; it holds these words.
     const {
       name,
       type,
@@ -40,7 +40,7 @@ function programMetrics(): Family[] {
   })
 }
 
-/** As they are registered. */
+/** As the program registers them. */
 export const families: readonly Family[] = programMetrics()
 
 function seriesOf({ name, type, labels }: Family): Array<[string, Known]> {
@@ -48,10 +48,13 @@ function seriesOf({ name, type, labels }: Family): Array<[string, Known]> {
   return ['bucket', 'sum', 'count'].map((part) => [`${name}_${part}`, { type: 'counter', labels }])
 }
 
-/** By name; of a histogram its three series. */
+/** By name; a histogram has three series. */
 export const metrics: ReadonlyMap<string, Known> = new Map(families.flatMap(seriesOf))
 
-/** A label and the matcher for it: `{ side: 'client', reason: '~drain|reloaded' }`; `~` begins a regular expression, `!` negates. */
+/**
+ * A label and its matcher: `{ side: 'client', reason: '~drain|reloaded' }`; `~` begins a regular expression,
+ * `!` negates.
+ */
 export type Matchers = Readonly<Record<string, string>>
 
 function matcher([label, value]: readonly [string, string]): string {
@@ -99,7 +102,7 @@ export function sumRate(name: string, by: readonly string[] = [], matchers: Matc
   return `sum${by.length === 0 ? '' : ` by (${by.join(', ')})`} (${rate(name, matchers)})`
 }
 
-/** A quantile of a histogram, over all instances that are shown. */
+/** A quantile of a histogram, over all selected instances. */
 export function quantile(q: number, histogram: string, by: readonly string[] = []): string {
   return `histogram_quantile(${q}, ${sumRate(`${histogram}_bucket`, ['le', ...by])})`
 }

@@ -1,4 +1,5 @@
-// The dashboard to begin with: what goes through the gate, what ends and why, and whether the gate itself is well.
+// The dashboard to begin with: the traffic of the gate, the ends of connections with their reasons, and the
+// health of the gate itself.
 
 import { quantile, rate, shown, sumRate } from './metrics.ts'
 import type { DashboardSpec, Row } from './panel.ts'

@@ -1,4 +1,4 @@
-// What a panel shows, as data: its queries and, for whoever looks at it in trouble, what it means and what to do.
+// The content of a panel, as data: its queries and, for a reader in trouble, its meaning and what to do.
 
 export interface Query {
   expr: string
@@ -8,7 +8,7 @@ export interface Query {
 
 export interface Panel {
   title: string
-  /** What is shown. */
+  /** The content, in words. */
   shows: string
   /** What an operator does about it. */
   act: string

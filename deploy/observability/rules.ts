@@ -1,4 +1,5 @@
-// Alerts and recordings as Prometheus' rule file, and the same as a PrometheusRule of the Prometheus operator.
+// Alerts and recordings as Prometheus' rule file, and the same as a PrometheusRule of the Prometheus
+// operator.
 
 import { stringify } from 'yaml'
 import { alerts, recordings } from './alerts.ts'
@@ -44,8 +45,9 @@ const kind = '__meta_kubernetes_pod_controller_kind'
 const owner = '__meta_kubernetes_pod_controller_name'
 
 /**
- * A job for each workload, so that alerts and dashboards tell them apart: what owns the pod, less what a Deployment (a CronJob) adds to
- * the name of its ReplicaSet (Job). The chart has the same.
+ * A job for each workload, so that alerts and dashboards distinguish them: the owner of the pod, without the
+ * suffix that a Deployment (a CronJob) adds to the name of its ReplicaSet (Job). The chart has the same
+ * rules.
  */
 export const jobRelabelings = [
   { sourceLabels: [owner], regex: '(.+)', targetLabel: 'job' },
@@ -53,7 +55,10 @@ export const jobRelabelings = [
   { sourceLabels: [kind, owner], regex: 'Job;(.+)-[0-9]{8,}', targetLabel: 'job' },
 ] as const
 
-/** Pods, not Services: a sidecar has none of its own. The port by number, because its name belongs to an init container. */
+/**
+ * Pods, not Services: a sidecar has none of its own. The port by number, because its name belongs to an init
+ * container.
+ */
 export function podMonitor(): string {
   return yaml({
     apiVersion: 'monitoring.coreos.com/v1',

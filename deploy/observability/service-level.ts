@@ -1,5 +1,6 @@
-// The service level of a workload: of all that clients came for, how much the service or the gate failed (sidegate_outcomes_total), how
-// fast that uses up what may fail in 30 days, and the panels that show it. A workload is a namespace and a job.
+// The service level of a workload: the share of clients' requests and connections that the service or the
+// gate failed (sidegate_outcomes_total), how fast that uses up the budget of 30 days, and the panels that
+// show it. A workload is a namespace and a job.
 
 import type { Alert, Recording } from './alerts.ts'
 import { selector, sumRate } from './metrics.ts'
@@ -9,7 +10,10 @@ const outcomes = 'sidegate_outcomes_total'
 const bad = { outcome: 'bad' }
 /** One of a thousand may fail. */
 const BUDGET = 0.001
-/** So many failures an hour a page needs, however few came: three of sixty in an hour wake nobody. A warning needs so many in its window. */
+/**
+ * The failures that a page needs in an hour, however little traffic there is: three of sixty in an hour wake
+ * nobody. A warning needs so many in its window.
+ */
 const FLOOR = 10
 
 const hours = { '5m': 1 / 12, '30m': 0.5, '1h': 1, '2h': 2, '6h': 6, '1d': 24, '3d': 72 } as const
@@ -34,11 +38,11 @@ interface Burn {
   short: Window
   /** How many times as fast as the budget allows. */
   factor: number
-  /** Failures in the long window, at the least. */
+  /** The least number of failures in the long window. */
   least: number
 }
 
-/** Long and short window and how many times the budget burns: the multi-window alerts of the SRE workbook. */
+/** A long and a short window and the burn rate of the budget: the multi-window alerts of the SRE workbook. */
 function burn({ long, short, factor, least }: Burn): string {
   const limit = Number((factor * BUDGET).toFixed(6))
   return `(${ratioName(long)} > ${limit} and ${ratioName(short)} > ${limit} and ${rateName(long)} * ${hours[long] * 3600} >= ${least})`

@@ -1,4 +1,4 @@
-// The dashboard for when something is wrong: who stalls, who is slow, who is limited, and whether the gate is to blame.
+// The dashboard for trouble: stalled peers, slow peers, limited peers, and whether the gate is to blame.
 
 import { quantile, shown, sumRate } from './metrics.ts'
 import type { DashboardSpec, Row } from './panel.ts'
