@@ -43,7 +43,7 @@ function isKnown(pointer: string, seen: Before): boolean {
 function withRecord(wanted: Wanted, before: Before): Wanted {
   const metadata = (wanted['metadata'] ?? {}) as Wanted
   const annotations = (metadata['annotations'] ?? {}) as Wanted
-  // Even an empty record is written: an object that already looks as wanted must show a change.
+  // A text even for an empty record: a map without keys would be merged as no change.
   const record = JSON.stringify(before)
   return { ...wanted, metadata: { ...metadata, annotations: { ...annotations, [BEFORE]: record } } }
 }

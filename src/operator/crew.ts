@@ -78,7 +78,7 @@ export class Crew {
     return this.#members.get(worker)?.snapshot() ?? null
   }
 
-  /** Ends all threads, which have been told to stop. */
+  /** Ends all threads; they have had the order to stop. */
   async stop(): Promise<void> {
     this.#isStopped = true
     for (const cancel of this.#pauses) cancel()
