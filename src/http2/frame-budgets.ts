@@ -35,7 +35,7 @@
 //                                                        unknown frames ignored
 //
 // A header block has its own bound of bytes and of frames (CVE-2024-27316, CVE-2024-28182 and the like:
-// CONTINUATION without end). nghttp2 has one too, at 8 frames; here it has a reason.
+// CONTINUATION without end). nghttp2 has one too, at 8 frames; here it has a close reason.
 
 import type { Clock } from '../core/clock.ts'
 import type { Close } from '../core/close.ts'

@@ -117,7 +117,7 @@ export class UpstreamSession {
 
   #watch(session: ClientHttp2Session): void {
     session.setLocalWindowSize(WINDOW)
-    // Node emits it for a service that sends no limit, too.
+    // Node reports a limit even for a service that sends none.
     session.on('remoteSettings', ({ maxConcurrentStreams }) => this.#onSettings(maxConcurrentStreams))
     session.on('goaway', (code, lastStreamId) => this.#onGoaway(code, lastStreamId))
     session.on('error', (error: NodeJS.ErrnoException) => (this.#problem ??= error))

@@ -2,7 +2,7 @@
 //
 //     start --> choose --> placed --(the dial fails)--> retry --> choose another ... at most three, each once: a round
 //                 |           |                                     |
-//                 |           +--succeed()--> over         (nobody listened at one) +--> pausing --> next round
+//                 |           +--succeed()--> over                  +--(nobody listened at one)--> pausing --> next round
 //                 +--> waits for a place (upstream.queueTimeout), or for the first answer of DNS (deadlines.connect)
 //
 // Names, dials and pauses share `deadlines.connect`, and a new round begins only within `upstream.retryFor`;
