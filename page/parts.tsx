@@ -69,9 +69,7 @@ interface TextFilterProps {
   onChange: (text: string) => void
 }
 
-/**
- * The draft is local until it is finished: an answer of the gate that comes meanwhile must not replace it.
- */
+/** The draft is local until it is finished: an answer of the gate meanwhile must not replace it. */
 export function TextFilter({ label, value, onChange }: TextFilterProps) {
   const [draft, setDraft] = useState(value)
   useEffect(() => setDraft(value), [value])

@@ -72,10 +72,7 @@ export function connectionRoutes({ clock, directory, listeners }: ConnectionPart
   ]
 }
 
-/**
- * A problem for a name that no listener has, and no removed one with open connections either: it must be a
- * mistake.
- */
+/** A problem for a name that neither a listener has nor a removed one with open connections: a mistake. */
 async function unknownListener(
   name: string | undefined,
   { directory, listeners }: Omit<ConnectionParts, 'clock'>,

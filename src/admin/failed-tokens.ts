@@ -10,10 +10,7 @@ import { Address, networkOf } from '../core/address.ts'
 export const SLOWED_MS = 1000
 /** After the last wrong token. */
 const FORGOTTEN_MS = 10_000
-/**
- * Beyond that the longest known address is forgotten: an attacker with so many addresses is not slowed by
- * this.
- */
+/** Beyond it the longest known address is forgotten: an attacker with so many addresses is not slowed. */
 const MAX_ADDRESSES = 1024
 /** Peers on a unix socket cannot be distinguished. */
 const NOBODY = 'unix'

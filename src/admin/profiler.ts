@@ -87,10 +87,7 @@ export class Profiler {
     })
   }
 
-  /**
-   * The present heap, in pieces. The process stands still until the first piece; the rest waits for its
-   * reader.
-   */
+  /** The present heap, in pieces. The process stands still until the first; the rest waits for its reader. */
   async *snapshot(): AsyncGenerator<Buffer> {
     const v8 = await import('node:v8')
     // If the loop ends early, it destroys the stream, and with it the pieces not taken.

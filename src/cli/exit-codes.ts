@@ -9,9 +9,6 @@ export const USAGE = 64
 /** Another Node is needed: used by first.mjs, which can import nothing. */
 export const UNAVAILABLE = 69
 export const INTERNAL = 70
-/**
- * A temporary failure, by no fault of the configuration: the machine was too slow, or had no room for a
- * process.
- */
+/** Temporary, by no fault of the configuration: the machine was too slow, or had no room for a process. */
 export const TEMPORARY = 75
 export const CONFIG = 78

@@ -68,8 +68,7 @@ export async function run({ configFile, signals }: RunOptions): Promise<number> 
 }
 
 /**
- * Reads the configuration and starts the gate; an exit code where something other than the file prevents
- * that.
+ * Reads the configuration and starts the gate; an exit code where another thing than the file prevents it.
  */
 async function start(source: ConfigSource<Config>): Promise<Started | number> {
   const content = await source.read()

@@ -22,10 +22,7 @@ function check({ text, file, env }: Task): Verdict {
   }
 }
 
-/**
- * Where gate and check exceed the container's memory together, the kernel should end the check and not the
- * gate.
- */
+/** Where both together exceed the container's memory, the kernel should end the check and not the gate. */
 function volunteer(): void {
   try {
     writeFileSync('/proc/self/oom_score_adj', '1000')

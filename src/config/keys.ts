@@ -33,10 +33,7 @@ export type Section<E extends Entries> = {
   ]: v.InferOutput<E[K]>
 }
 
-/**
- * The words about a value. Without `default` it must be written; with `derived` its default depends on other
- * keys.
- */
+/** The words about a value. Without `default` it is required; with `derived` other keys give its default. */
 export interface About {
   /** Its purpose, in one sentence. */
   meaning: string

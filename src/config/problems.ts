@@ -102,8 +102,7 @@ function pathsOf(name: string, entries: Entries): string[] {
 }
 
 /**
- * The finding with its line and column; one that is not in the file gets the place of the nearest key around
- * it.
+ * The finding with its line and column; one that is not in the file gets those of the nearest key around it.
  */
 export function locate(finding: Finding, reading: Reading): ConfigProblem {
   const path = formatPath(finding.path)

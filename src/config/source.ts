@@ -28,10 +28,7 @@ export interface Loaded {
   /** The hash of the content; empty where it could not be read. */
   hash: string
   outcome: Checked | ConfigError
-  /**
-   * There is no verdict: the process was killed, or could not be started. The same content is worth another
-   * try.
-   */
+  /** No verdict: the process was killed, or could not be started. The same content is worth another try. */
   isUndecided: boolean
 }
 

@@ -23,9 +23,7 @@ const meshPorts = [
   { from: 19_000, to: 19_099, owner: 'Envoy' },
 ] as const
 
-/**
- * `isWritten` tells whether the file has that path; without it, warnings on keys without effect are left out.
- */
+/** `isWritten`: whether the file has that path; without it, warnings on keys without effect are left out. */
 export function riskyValues(
   config: Config,
   isWritten: (path: Path) => boolean = () => false,

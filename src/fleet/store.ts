@@ -10,16 +10,11 @@ export interface Command {
 export type Answer = ReadonlyArray<number | string>
 
 export interface Store {
-  /**
-   * Runs all commands at once, and answers in their order; rejects if one of them fails, and after `close`.
-   */
+  /** Runs all commands at once, and answers in their order; rejects if one fails, and after `close`. */
   run(commands: readonly Command[]): Promise<Answer[]>
   /** Gives up the commands under way. */
   close(): void
 }
 
-/**
- * Resolves with an open connection; rejects with the reason why there is none. `signal`: the caller waits no
- * more.
- */
+/** Resolves with an open connection, or rejects with the reason. `signal`: the caller waits no more. */
 export type Connect = (signal: AbortSignal) => Promise<Store>

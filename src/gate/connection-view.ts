@@ -11,9 +11,7 @@ export function queued({ owner }: Connection, side: PeerSide): number {
   return owner?.queued(side) ?? 0
 }
 
-/**
- * The time since data last moved either way, as the last sweep saw it; since the opening where none moved.
- */
+/** The time since data last moved either way, by the last sweep; since the opening where none moved. */
 export function idleMs({ owner, openedAt }: Connection, now: number): number {
   return Math.max(0, now - (owner?.activeAt?.() ?? openedAt))
 }
@@ -53,10 +51,7 @@ export function viewConnection(connection: Connection, now: number, rate: number
   }
 }
 
-/**
- * The facts that only its owner knows: they allocate, so they are made only for rows that are requested with
- * them.
- */
+/** The facts that only its owner knows: they allocate, so they are made only where a query asks for them. */
 export function viewWait(connection: Connection, now: number): WaitView | null {
   const wait = connection.owner?.describe?.() ?? null
   if (wait === null) return null

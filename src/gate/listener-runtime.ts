@@ -47,9 +47,7 @@ export class ListenerRuntime {
   readonly #read: ReadOptions
   readonly #limits: LimitsRuntime
   readonly #upstream: Shared<UpstreamRuntime>
-  /**
-   * The deadlines of all connections of this name, those of predecessors included; read at each judgement.
-   */
+  /** The deadlines of all connections of this name, also those of predecessors; read at each judgement. */
   readonly #deadlines: LiveValue<ReturnType<typeof deadlinesOf>>
   readonly #tls: Shared<TlsParts>
   readonly #acceptor: Acceptor

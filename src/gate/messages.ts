@@ -72,9 +72,7 @@ export type Ports = Array<number | null>
 
 export interface PrepareOrder {
   config: Config
-  /**
-   * The ports as another gate has bound them, to share their connections; null where this gate is the first.
-   */
+  /** The ports that another gate has bound, to share their connections; null where this gate is the first. */
   ports: Ports | null
 }
 

@@ -98,9 +98,7 @@ export class TlsParts {
     this.#rotations.push({ side, rotation })
   }
 
-  /**
-   * Reads every file at the first call; rejects with a ConfigError that names each file that cannot be used.
-   */
+  /** Reads every file at the first call; rejects with a ConfigError that names each unusable file. */
   start(): Promise<void> {
     return (this.#started ??= this.#start())
   }

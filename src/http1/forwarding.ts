@@ -38,8 +38,7 @@ export interface Forwarded {
   proto: 'http' | 'https'
   isTrusted: boolean
   /**
-   * The client's certificate as a header value; absent where it does not go on (`http.clientCertificate:
-   * off`).
+   * The client's certificate as a header value; absent if it does not go on (`http.clientCertificate: off`).
    */
   certificate?: string
   form: ForwardingOptions['form']

@@ -88,9 +88,7 @@ export class HeadCollector {
     return stop
   }
 
-  /**
-   * The position after the first empty line that follows another line; -1 where there is none up to `end`.
-   */
+  /** The position after the first empty line that follows another line; -1 if there is none up to `end`. */
   #findEnd(bytes: Buffer, from: number, end: number): number {
     let state = this.#state
     for (let at = from; at < end; at++) {

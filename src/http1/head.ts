@@ -114,8 +114,7 @@ const endToEnd =
 const NONE: readonly never[] = []
 
 /**
- * The headers for the other side, or the name that Connection may not list. `keep` are hop-by-hop names to
- * leave in.
+ * The headers for the other side, or a name that Connection may not list. `keep`: hop-by-hop names to keep.
  */
 export function endToEndHeaders(headers: Fields, keep: readonly HeaderName[] = NONE): Field[] | string {
   const listed = headers.tokens(CONNECTION)

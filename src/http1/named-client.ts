@@ -63,10 +63,7 @@ function listOf(headers: Fields, isStandard: boolean): List | null {
     : { text: values.length === 1 ? values[0]! : values.join(','), isStandard }
 }
 
-/**
- * A comma inside a quoted string leaves a malformed element. `unknown` and obfuscated names are no client's
- * address.
- */
+/** A comma in a quoted string leaves a malformed element. `unknown` and obfuscated names are no addresses. */
 function nodeOf(element: string): Address | null {
   const match = forPair.exec(element)
   return match === null ? null : readAddress(match[1] ?? match[2]!)

@@ -34,10 +34,7 @@ const absolutePattern = /^https?:\/\/([^/?#]*)([^#]*)$/i
  * and a port; or empty.
  */
 const hostPattern = /^(?:[A-Za-z0-9._~%!$&'()*+,;=-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?$/
-/**
- * CONNECT asks for a tunnel, TRACE for an echo of what proxies added: neither asks a plain service for
- * anything.
- */
+/** CONNECT asks for a tunnel, TRACE for an echo of proxies' additions: neither is for a plain service. */
 const FORBIDDEN_METHODS = new Set(['CONNECT', 'TRACE'])
 
 export function checkHead(request: PlainRequest): CheckedHead | Close {

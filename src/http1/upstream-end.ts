@@ -16,9 +16,7 @@ export class UpstreamEnd {
   readonly #connection: Connection
   readonly #reach: Reach
   #endpoint: Endpoint | null = null
-  /**
-   * A connection to the upstream was logged in for this client (NTLM, Negotiate): no other client may use it.
-   */
+  /** An upstream connection was logged in for this client (NTLM, Negotiate): no other client may use it. */
   #isPersonal = false
   /** The client that it was logged in for, where one connection carries the requests of several. */
   #person: string | null = null

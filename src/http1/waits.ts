@@ -200,10 +200,7 @@ function calling(
   ]
 }
 
-/**
- * The client owes nothing while the upstream does not take the body, because we do not read it from the
- * client then.
- */
+/** While the upstream does not take the body, we do not read it, and the client owes nothing. */
 function sending(since: number, { requestMs, clientIdleMs, idleMs }: HttpDeadlines, scale: number): Due[] {
   return [
     {

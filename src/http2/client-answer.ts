@@ -27,10 +27,7 @@ const ofConnection: ReadonlySet<string> = new Set([
   'transfer-encoding',
   'upgrade',
 ])
-/**
- * sec-websocket-accept proves that a server speaks WebSocket; over HTTP/2 the 200 proves it (RFC 8441 section
- * 5).
- */
+/** sec-websocket-accept proves that a server speaks WebSocket; in HTTP/2 a 200 does (RFC 8441 section 5). */
 const ofUpgrade: ReadonlySet<string> = new Set([...ofConnection, 'sec-websocket-accept'])
 
 export class AnswerReader {

@@ -10,10 +10,7 @@ export type RawFields = readonly string[]
 
 const NONE: ReadonlySet<string> = new Set()
 
-/**
- * As Node takes them: names in lower case, the values of one name in their order. `but` names the omitted
- * ones.
- */
+/** As Node takes them: names in lower case, values of one name in their order. `but`: omitted names. */
 export function fieldsByName(fields: readonly Field[], but = NONE): Record<string, string | string[]> {
   const byName = Object.create(null) as Record<string, string | string[]>
   for (const { name, value } of fields) {

@@ -17,10 +17,7 @@ export interface Sending {
   readonly given: number
 }
 
-/**
- * A window that is shut for so long, while no piece of a request is taken, is one that the service does not
- * open.
- */
+/** A window that is shut for so long, while no piece of a request is taken: the service does not open it. */
 const STUCK_MS = 1000
 
 export class SendWindow implements Carrier {

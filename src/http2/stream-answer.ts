@@ -54,10 +54,7 @@ export class StreamAnswer {
     return this.isComplete || this.#body === 'none' || (this.#body === 'length' && this.#left === 0)
   }
 
-  /**
-   * The stream is closed: the bytes that Node still has of it go on at once, paused or not, and no event
-   * follows.
-   */
+  /** The stream is closed: bytes that Node still has of it go on at once, paused or not; no event follows. */
   salvage(): void {
     for (let chunk = this.#rest(); chunk !== null; chunk = this.#rest()) this.#onData(chunk)
     this.#onEnd()

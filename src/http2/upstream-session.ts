@@ -48,10 +48,7 @@ const MAX_STREAMS = 1000
  * not cancel would be cut with those that do.
  */
 const MOST_RESETS = 200
-/**
- * Half of the ids that streams can have (RFC 9113 section 5.1.1): with none left a session would fail each
- * request.
- */
+/** Half of the ids of streams (RFC 9113 section 5.1.1): with none left a session would fail each request. */
 const MOST_IDS = 2 ** 30
 /** The window of all streams of one session together, in a round trip; each has its own besides. */
 const WINDOW = 1024 * 1024
@@ -70,9 +67,7 @@ const MAX_HEAD = 2 * 1024 * 1024
  * refuses.
  */
 const MAX_FIELDS = 1000
-/**
- * How long a complete answer may wait for its END_STREAM, and an ended session for the FIN of its service.
- */
+/** How long a complete answer may wait for its END_STREAM, and an ended session for its service's FIN. */
 const END_MS = 1000
 
 export class UpstreamSession {

@@ -4,9 +4,7 @@ import type { Http2Stream } from 'node:http2'
 import { freeBuffer } from '../core/free-buffer.ts'
 import type { KeptBytes } from '../endpoint/kept-bytes.ts'
 
-/**
- * The most that a stream gets at a time: as large as a frame that every peer takes (RFC 9113 section 4.2).
- */
+/** The most that a stream gets at a time: the frame size that every peer takes (RFC 9113 section 4.2). */
 export const PIECE = 16_384
 
 /** `bytes[start..end)` wait in `waiting` until their stream takes them. */

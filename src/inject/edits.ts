@@ -9,9 +9,7 @@ export interface Edit {
   at: number
   remove: number
   insert: string
-  /**
-   * The column of the insertion: of two insertions at one place the deeper one belongs to the lines above.
-   */
+  /** The column of the insertion: of two at one place the deeper one belongs to the lines above. */
   column?: number
 }
 

@@ -180,9 +180,7 @@ function application(workload: Resource, doors: readonly Door[]): Piece {
 
 const probes = ['startupProbe', 'readinessProbe', 'livenessProbe'] as const
 
-/**
- * Its declared port, and the probes of that port by number: they are for the application, not for the gate.
- */
+/** Its declared port, and the probes of that port by number: they are for the application, not the gate. */
 function moved(container: Loose, taken: readonly Door[], says: string[]): Wanted {
   if (taken.length === 0) return {}
   const to = (port: unknown): number | null => taken.find((door) => door.port === port)?.appPort ?? null

@@ -8,8 +8,7 @@ import type { Writable } from 'node:stream'
 
 export interface Destination {
   /**
-   * Takes the batch and calls `done` once, when it is written (null) or lost. The next call comes only after
-   * that.
+   * Takes the batch and calls `done` once, when it is written (null) or lost. Only then comes the next call.
    */
   write(batch: string, done: (error: Error | null) => void): void
 }

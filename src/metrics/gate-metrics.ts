@@ -86,9 +86,7 @@ export class GateMetrics implements Observer {
     for (const listener of options.listeners) this.setListener(listener)
   }
 
-  /**
-   * Adds a listener, or changes its limits after a reload. Series of a removed one stay, as counters must.
-   */
+  /** Adds a listener, or changes its limits after a reload. Series of a removed one stay: counters must. */
   setListener(listener: MeteredListener): void {
     const known = this.#listeners.get(listener.name)
     if (known !== undefined) known.change(listener)
@@ -203,10 +201,7 @@ export class GateMetrics implements Observer {
     this.#of(listener).ended.add(connection)
   }
 
-  /**
-   * All metrics as plain data. All values are of the same moment: no turn of the event loop lies between
-   * them.
-   */
+  /** All metrics as plain data, of the same moment: no turn of the event loop lies between two values. */
   rows(): Promise<MetricRows> {
     this.#collect()
     return rowsOf(this.#prom)

@@ -55,10 +55,7 @@ export interface HabitsData {
   counts: Partial<Record<HabitName, CountsData>>
   /** Connections that a key ended, by the key: the distribution shows nothing beyond it. */
   cuts: Record<string, number>
-  /**
-   * For how many milliseconds open connections have been quiet so far: nobody knows whether they will speak
-   * again.
-   */
+  /** For how many milliseconds open connections have been quiet so far; they may never speak again. */
   quietNow: CountsData
 }
 

@@ -8,9 +8,7 @@ import type { Connection } from '../core/connection.ts'
 export const outcomes = ['good', 'bad'] as const
 export type Outcome = (typeof outcomes)[number]
 
-/**
- * Orderly ends, by the peers or an operator. A drain's cuts have their own count (sidegate_drain_cut_total).
- */
+/** Orderly ends, by peers or an operator. A drain's cuts have their own count (sidegate_drain_cut_total). */
 const orderly: ReadonlySet<Reason> = new Set<Reason>([
   'eof',
   'lifetime_timeout',

@@ -93,10 +93,7 @@ function descriptors(registry: Registry): () => void {
   }
 }
 
-/**
- * Null where the number is unknown: no /proc, or an old kernel with no descriptor left to list the directory
- * with.
- */
+/** Null where it is unknown: no /proc, or an old kernel without a descriptor left to list the directory. */
 function countDescriptors(): number | null {
   try {
     // Linux 6.2 and later report the number as the size of the directory, without a descriptor and without

@@ -129,8 +129,7 @@ export class Crew {
   }
 
   /**
-   * Calls `then` when the gate's share of shared limits is free, in this turn unless another worker is
-   * counting.
+   * Calls `then` when the gate's share of shared limits is free: in this turn, unless a worker is counting.
    */
   #giveBack(worker: number, then: () => void): void {
     if (giveBack(this.#memory, worker)) then()

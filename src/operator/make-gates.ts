@@ -42,9 +42,7 @@ export interface MakeGatesParts extends ThreadParts {
   onEmpty: () => void
 }
 
-/**
- * How the only gate is made. It loads all of the path, 4 MB that the main thread saves where workers relay.
- */
+/** Makes the only gate. It loads all of the path, 4 MB that the main thread saves where workers relay. */
 export async function gateMaker(workers: number): Promise<{ makeGate?: MakeGate }> {
   return workers === 1 ? { makeGate: (await import('./local-gate.ts')).localGate } : {}
 }

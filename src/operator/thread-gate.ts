@@ -75,10 +75,7 @@ export class ThreadGate implements OpenGate {
     return this.#parts.pulse.open
   }
 
-  /**
-   * Ends the thread whatever it does; `why` is reported, unless there is a reason already. Resolves when it
-   * is gone.
-   */
+  /** Ends the thread whatever it does, and reports `why` if there is no reason yet. Resolves at its end. */
   async end(why: string): Promise<void> {
     this.#why ??= why
     await this.#thread.terminate()

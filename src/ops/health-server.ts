@@ -116,9 +116,7 @@ function text(status: number, body: string): Answer {
   return { status, body }
 }
 
-/**
- * The first line is for programs. `cut` counts connections ended while bytes or an answer were owed to them.
- */
+/** The first line is for programs. `cut`: connections ended while bytes or an answer were owed to them. */
 function drained(counts: DrainCounts | null): string {
   if (counts === null) return 'ok\nno drain\n'
   const { drained, forced, others, cut } = counts
@@ -130,8 +128,7 @@ function startup(isStarted: boolean): Answer {
 }
 
 /**
- * The shape of the API server's /readyz, which names the failed checks by default: kubectl shows it in the
- * events.
+ * The shape of the API server's /readyz, which names failed checks by default: kubectl shows it in events.
  */
 function readiness({ ready, checks }: Readiness, isVerbose: boolean): Answer {
   const status = ready ? 200 : 503

@@ -116,8 +116,8 @@ export class OpsServer {
   }
 
   /**
-   * Refusing newcomers would let 64 idle connections of anyone fail the probes, and the kubelet would kill
-   * the pod.
+   * Refusing newcomers would let anyone's 64 idle connections fail the probes: the kubelet would kill the
+   * pod.
    */
   #makeRoom(): void {
     let victim: [Socket, OpsConnection] | null = null

@@ -22,9 +22,7 @@ export interface DialOptions {
   target: Target
   /** The name that the address was resolved from; null for an address from the configuration. */
   from: string | null
-  /**
-   * How an endpoint will read the socket; null leaves it a plain stream, as `node:http2` and probes read it.
-   */
+  /** How an endpoint reads the socket; null leaves it a plain stream, as `node:http2` and probes read it. */
   read: ReadOptions | null
   /** Milliseconds for name resolution, TCP and TLS together. */
   connectMs: number
@@ -41,10 +39,7 @@ export interface EndpointDialOptions extends DialOptions {
 
 /** TLS to an upstream. The dial always verifies the certificate. */
 export interface SecureOptions {
-  /**
-   * The name that the certificate must contain, sent as SNI unless it is an address; null means the dialled
-   * name.
-   */
+  /** The name that the certificate must have, sent as SNI unless it is an address; null: the dialled name. */
   serverName: string | null
   /** The trusted authorities and our own certificate; replaced when their files change. */
   context: tls.SecureContext

@@ -117,8 +117,7 @@ export class Names {
   }
 
   /**
-   * Resolves `name` now and again; calls `onHeard` after each answer and each problem, never before `watch`
-   * returns.
+   * Resolves `name` now and again; calls `onHeard` after each answer or problem, after `watch` has returned.
    */
   watch(name: string, onHeard: () => void): Watch {
     const schedule = this.#names.get(name) ?? this.#add(name)

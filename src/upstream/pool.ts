@@ -10,10 +10,7 @@
 import type { Clock, Sweep, Swept } from '../core/clock.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
 
-/**
- * How long a connection is kept, in milliseconds (Infinity is for ever), and how many are kept (0 keeps
- * none).
- */
+/** Milliseconds that a connection is kept (Infinity is for ever), and how many are kept (0 keeps none). */
 export interface PoolOptions {
   readonly keepAliveMs: number
   readonly maxIdle: number

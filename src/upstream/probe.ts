@@ -9,16 +9,12 @@ import { MAX_HEADER_BYTES, MAX_WORDS, printable, SILENT, USER_AGENT, wordsOf } f
 import type { Found, ProbeOptions, ProbeType, Talk } from './probe-talk.ts'
 
 export interface Probe {
-  /**
-   * Ends the probe at once; it reports nothing any more. Returns the problem so far: null if the address is
-   * well.
-   */
+  /** Ends the probe at once, without a report. Returns the problem so far: null if the address is well. */
   giveUp(): string | null
 }
 
 /**
- * A service may greet every client: the probe throws the greeting away, and an endless one is no sign of
- * health.
+ * A service may greet every client: the probe ignores the greeting, and an endless one is no sign of health.
  */
 const MAX_PAYLOAD_BYTES = 64 * 1024
 const require = process.getBuiltinModule('node:module').createRequire(import.meta.url)

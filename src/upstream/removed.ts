@@ -54,9 +54,7 @@ export class Removed {
     if (!target.isUnhealthy) target.spare()
   }
 
-  /**
-   * Called after each answer and each problem; `missing` are the addresses that only one answer has lacked.
-   */
+  /** Called after each answer and each problem; `missing`: the addresses that only one answer has lacked. */
   judge(missing: ReadonlySet<string>): void {
     for (const target of [...this.#targets]) {
       target.presence = missing.has(target.name) ? 'missing' : 'gone'

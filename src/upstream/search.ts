@@ -2,7 +2,7 @@
 //
 //     start --> choose --> placed --(the dial fails)--> retry --> choose another ... at most three, each once: a round
 //                 |           |                                     |
-//                 |           +--succeed()--> over                  +--(nobody listened at one)--> pausing --> next round
+//                 |           +--succeed()--> over                  +--(nobody listens)--> pausing --> next round
 //                 +--> waits for a place (upstream.queueTimeout), or for the first answer of DNS (deadlines.connect)
 //
 // Names, dials and pauses share `deadlines.connect`, and a new round begins only within `upstream.retryFor`;
@@ -205,9 +205,7 @@ export class Search implements Swept, Waiting {
     this.#retryLeftMs -= ms
   }
 
-  /**
-   * The search waited for a name and now waits for room, or the other way round; each wait has its own time.
-   */
+  /** The search waited for a name and now waits for room, or vice versa; each wait has its own time. */
   #waitFor(found: 'full' | 'unresolved'): void {
     if (found === this.#waitsFor) return
     this.#leaveWait()

@@ -108,9 +108,7 @@ export async function open(
   })
 }
 
-/**
- * Gives up a gate that sends nothing for `ms`, unless we do not read it because our own output is blocked.
- */
+/** Gives up a gate that sends nothing for `ms`, unless we do not read it as our own output is blocked. */
 function watch(socket: Socket, ms: number, answer: () => IncomingMessage | null): void {
   let movedAt = systemClock.now()
   let { bytesRead } = socket

@@ -38,10 +38,7 @@ export async function check(args: string[]): Promise<number> {
   }
 }
 
-/**
- * The findings about a file, and about the files that it names; throws a ConfigError where either cannot be
- * used.
- */
+/** The findings about a file and the files that it names; throws a ConfigError where one cannot be used. */
 async function checkWithFiles(
   file: string,
   patch: string | undefined,

@@ -35,9 +35,7 @@ export async function drain(args: string[]): Promise<number> {
   return OK
 }
 
-/**
- * Resolves once no connection is left; false if the gate itself is gone: it may have been ended meanwhile.
- */
+/** Resolves once no connection is left; false if the gate itself is gone: it may have ended meanwhile. */
 async function empty(gate: Gate): Promise<boolean> {
   for (;;) {
     const info = await askJson<Info>(gate, '/info').catch((error: unknown) => {

@@ -12,10 +12,7 @@ import { parse, printJson, printLine } from './usage.ts'
 /** A probe that hangs must fail before its runner gives up. */
 const ANSWER_MS = 2000
 
-/**
- * The address from the option, from the gate's configuration in force, from a configuration file, or the
- * default.
- */
+/** The address from the option, the gate's configuration in force, a configuration file, or the default. */
 async function addressFor(values: AdminChoice & { health?: string | undefined }): Promise<string> {
   if (values.health !== undefined) return values.health
   if (values.admin !== undefined) {

@@ -90,9 +90,7 @@ function fileNameOf(response: IncomingMessage, kind: Kind): string {
   return /^\w/.test(name) ? basename(name) : `sidegate.${kinds[kind]}`
 }
 
-/**
- * This folder; where the root is read-only, as in a pod, a folder that a container can write to all the same.
- */
+/** This folder; where the root is read-only, as in a pod, a folder that a container can write to. */
 async function placeFor(name: string): Promise<string> {
   for (const folder of ['', tmpdir(), '/dev/shm']) {
     const file = join(folder, name)

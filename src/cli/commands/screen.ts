@@ -39,8 +39,8 @@ export class Screen {
   #isTaken = false
 
   /**
-   * `onKey` gets `quit`, the name of a key (`left`, `enter`, `pageUp`), or the typed character. A signal
-   * quits too.
+   * `onKey` gets `quit`, a key's name (`left`, `enter`, `pageUp`), or the typed character. A signal quits
+   * too.
    */
   constructor(onKey: (key: string) => void, onResize: () => void) {
     this.#onKey = onKey

@@ -18,7 +18,7 @@ function get({ path, host }: SurveyOptions, headers = ''): string {
 }
 
 /**
- * Sends `request` on its own connection; resolves with the received bytes, once there is a head or the end.
+ * Sends `request` on its own connection; resolves with the received bytes at the end of a head, or at FIN.
  */
 async function exchange(
   address: Address,

@@ -91,8 +91,7 @@ async function pings(ws: Ws, address: Address): Promise<Finding> {
 }
 
 /**
- * Doubles the size until a message is refused; the answer to a ping after each message shows that it was
- * accepted.
+ * Doubles the size until a message is refused; the answer to a ping after each shows that it was accepted.
  */
 async function messages(address: Address, options: SurveyOptions): Promise<Finding> {
   const question = 'largest message that it takes'
