@@ -146,7 +146,7 @@ function framingOf(
  */
 function isDoubtful({ version, status, headers }: AnswerHead, isBodyless: boolean): boolean {
   const [codings, lengths] = [headers.values(TRANSFER_ENCODING).length, headers.values(CONTENT_LENGTH)]
-  // HTTP/1.0 knows no codings: some read such a body to the end of its connection (RFC 9112 section 6.1).
+  // HTTP/1.0 has no codings: some recipients read such a body to the FIN (RFC 9112 section 6.1).
   if (version === '1.0' && codings > 0) return true
   if (!isBodyless && status !== 205) return false
   if (status === 204) return codings > 0 || lengths.some((length) => length !== '0')

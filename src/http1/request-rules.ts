@@ -97,7 +97,7 @@ function originForm({ method, target, headers }: PlainRequest): string | null {
   return path.startsWith('/') ? path : `/${path}`
 }
 
-/** That of a target in absolute form, which names it where there is no Host; empty for any other. */
+/** The authority in a target of absolute form, for a request without Host; empty for any other target. */
 function authorityOf(target: string): string {
   return absolutePattern.exec(target)?.[1] ?? ''
 }

@@ -3,9 +3,9 @@
 // request), FIN, an error, and time: a service that closes its idle connections after 5 s, as Node's and
 // Apache's do, must not be about to do so when a request takes one.
 //
-// A connection may be kept for one client alone: bytes that a service sends late, behind an answer without a
+// A connection may be kept for one client alone: bytes that a service sends late, after an answer without a
 // body, can meet the next request on its way. HAProxy and nginx take such bytes for the answer to that request,
-// of whichever client; here they reach only the client whose answer they follow.
+// whichever client sent it; here only the client of the earlier answer gets them.
 
 import type { Clock, Sweep, Swept } from '../core/clock.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
