@@ -1,6 +1,6 @@
-// `npm run coverage`: which lines of the rooms on the path the tests run, with a floor. The unit ring and the wire tests that walk those
-// rooms run with V8's own counters; whether they pass is for `npm test` to say. The report is that of c8.
-// With `--unit` it is the unit ring alone, which must pass, with a floor of its own.
+// `npm run coverage`: the lines of the rooms on the path that the tests run, with a floor. The unit ring and
+// the wire tests that walk those rooms run with V8's own counters; `npm test` decides whether they pass. c8
+// makes the report. With `--unit` only the unit ring runs, which must pass, with a floor of its own.
 
 import { spawn } from 'node:child_process'
 import { globSync, mkdtempSync, rmSync } from 'node:fs'
@@ -12,7 +12,7 @@ const isUnitAlone = process.argv.includes('--unit')
 /** Percent of the lines of all rooms together. */
 const FLOOR = isUnitAlone ? 94 : 98
 const walks = 'test/wire/{http,h2,grpc,websocket,tls}-*.test.ts'
-/** Long, and run no line that the others do not. */
+/** Long tests that run no line which the others miss. */
 const long = 'test/wire/{http-odd-framings,websocket-pings-spare,websocket-services-that-fall}*'
 const others = ['test/wire/gate-proxy-protocol.test.ts', 'test/wire/upstream-proxy-protocol.test.ts']
 
@@ -29,7 +29,7 @@ try {
   rmSync(counters, { recursive: true })
 }
 
-/** Several at a time: most of a wire test is waiting. */
+/** Several at a time: a wire test mostly waits. */
 async function runAll(files: string[]): Promise<void> {
   const next = files.values()
   const worker = async (): Promise<void> => {

@@ -11,7 +11,7 @@ const rows: string[][] = architecture
   .trim()
   .split('\n')
   .map((row) => row.split(' '))
-/** Those of one row that may import each other; the others are siblings that do not know each other. */
+/** Rooms of one row that may import each other; the other siblings may not. */
 const friends: string[][] = [
   ['cli', 'demo', 'inject'],
   ['admin', 'ops', 'lifecycle', 'overload', 'metrics', 'log', 'files'],
@@ -69,7 +69,7 @@ const files: File[] = readdirSync(src, { recursive: true, encoding: 'utf8' })
     return { name, folder: folderOf(name), text, imports }
   })
 
-/** The code without its comments, so that a rule may be named where it is explained; and without the call that takes Node's timer off. */
+/** The code without its comments, so that a comment may name a rule; and without the call that switches Node's own timer off. */
 const code = ({ text }: File): string =>
   text
     .replace(/\/\*[\s\S]*?\*\//g, '')

@@ -1,4 +1,4 @@
-// An admin server over a registry that the test fills, and a client of it.
+// An admin server over a registry that the test fills, and a client of the server.
 
 import { request, type IncomingHttpHeaders } from 'node:http'
 import type { Test } from 'tap'
@@ -42,7 +42,7 @@ export function adminOptions(given: Partial<AdminServerOptions> = {}): AdminServ
   }
 }
 
-/** As the operator puts it together, over one gate that the test fills. */
+/** The server as the operator builds it, over one gate that the test fills. */
 function directoryOf(clock: Clock, registry: Registry): AdminServerOptions['connections'] {
   const directory = new Directory(clock, registry)
   return {

@@ -107,7 +107,7 @@ test('a rate is what moved between two looks, told from the second one on', asyn
   const clock = fakeClock()
   const { rows, row, open } = await setUp(t, { clock })
   const [fast, slow] = [open('app', 100), open('app', 100)]
-  // The server is real, its clock is not: whatever waits for a turn of it gets one.
+  // The server is real, its clock is not: the test gives a turn to all that wait for one.
   const look = async (path: string): Promise<Row[]> => {
     const asked = rows(path)
     const stop = setInterval(() => void clock.pass(0), 1)

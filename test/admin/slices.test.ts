@@ -2,7 +2,7 @@ import { test } from 'tap'
 import { systemClock } from '../../src/core/clock.ts'
 import { inSlices, ROWS, visitInSlices } from '../../src/admin/slices.ts'
 
-/** What happens, in order: `turn` where the event loop went round. */
+/** The events, in order: `turn` for a turn of the event loop. */
 function recorded() {
   const order: Array<string | number> = []
   const clock = {

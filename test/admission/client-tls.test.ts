@@ -25,7 +25,7 @@ test('what a certificate says is taken apart and put together again so that no p
     element,
     `Hash=${described.fingerprint};Subject="CN=it\\\\s\\; me=1 \\<\\C3\\A9\\>,OU=x \\+ CN=y\\, \\"z\\",O=a\\0ACN=admin";URI="urn:a,b;Hash=00";URI="urn:q\\"r";DNS=odd.example;DNS=two.example`,
   )
-  // By the rules of Envoy's header: what is in quotes hides separators.
+  // By the rules of Envoy's header: quotes hide separators.
   t.same(
     element.match(/(?:[^;"\\]|\\.|"(?:[^"\\]|\\.)*")+/g)!.map((part) => part.split('=', 1)[0]),
     ['Hash', 'Subject', 'URI', 'URI', 'DNS', 'DNS'],

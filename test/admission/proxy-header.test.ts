@@ -10,7 +10,7 @@ import { atPort } from '../support/addresses.ts'
 
 type Outcome = { client: string | null; local: string | null; rest: string } | { problem: string } | 'more'
 
-/** What a reader makes of `bytes` that come in chunks of those sizes, the rest in one. */
+/** Reads `bytes` in chunks of those sizes, and the rest in one. */
 function read(
   bytes: Uint8Array | string,
   sizes: readonly number[] = [],
@@ -166,7 +166,7 @@ test('the checksum is CRC-32C', async (t) => {
   }
 })
 
-/** As the system has it. */
+/** The form of the system. */
 const spelt = (ip: string): string => new SocketAddress({ address: ip, family: 'ipv6' }).address
 const address = fc.oneof(
   fc.tuple(fc.ipV4(), fc.ipV4()),
@@ -205,7 +205,7 @@ test('what we write for an upstream is what we read from a proxy, however it is 
   )
 })
 
-/** As the specification has it, in the most obvious way. */
+/** The specification's algorithm, in the most obvious way. */
 function oracle(bytes: Buffer): string | null {
   if (bytes.subarray(0, 6).toString('latin1') === 'PROXY ') {
     const line = bytes.toString('latin1', 6, bytes.indexOf('\r\n'))

@@ -32,7 +32,7 @@ const reasons = [
   'half_close_timeout',
 ]
 
-/** The show has ports of its own, and goes on while the ports of --keep are looked at: hardly more is done in it than to wait. */
+/** The show has ports of its own, and runs while the test looks at the ports of --keep: it mostly waits. */
 const show = run(root, [])
 
 test('the demo with --keep says which port is taken', async (t) => {

@@ -1,5 +1,6 @@
-// What clients and services of HTTP can do to a container of 128 MiB, the smallest that docs/sizing.md has: the process lives, somebody else is served at once
-// afterwards, and the kernel kills nobody. Two thousand streams on both sides need the next size.
+// The load that clients and services of HTTP can put on a container of 128 MiB, the smallest in
+// docs/sizing.md: the process lives, the gate serves another client at once afterwards, and the kernel kills
+// no process. Two thousand streams on both sides need the next size.
 
 import { test } from 'tap'
 import type { Test } from 'tap'
@@ -28,13 +29,13 @@ const piece = Buffer.alloc(65_536, 'x')
 
 interface Limited {
   program: Program
-  /** Another client is served, and nobody was killed. */
+  /** The gate serves another client, and the kernel has killed no process. */
   isWell(): Promise<void>
   /** Bytes that count in its cgroup. */
   used(): Promise<number>
 }
 
-/** A gate in its cgroup, before `serve`. */
+/** A gate in its cgroup, in front of `serve`. */
 async function inLittle(t: Test, serve: (wire: Wire) => unknown, keys = ''): Promise<Limited> {
   const service = await listen(t, (wire) => Promise.resolve(serve(wire)).catch(() => wire.end()))
   return limitedGate(t, LIMIT, `upstream: "127.0.0.1:${service.port}"${keys}`)

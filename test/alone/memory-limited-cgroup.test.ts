@@ -43,7 +43,7 @@ async function stalledReaders(t: Test, count: number, port: number): Promise<Rea
   }
 }
 
-/** Asks for liveness again and again until told, and resolves with how long each answer took, sorted. */
+/** Asks for liveness again and again until the test stops it, and resolves with the time of each answer, sorted. */
 async function askLiveness(program: Program, until: AbortSignal): Promise<number[]> {
   const took: number[] = []
   for (; !until.aborted; await delay(50)) {
@@ -83,12 +83,12 @@ listeners:
     readers.go()
     const pressed = new AbortController()
     const asking = askLiveness(program, pressed.signal)
-    asking.catch(() => {}) // where another step has failed before
+    asking.catch(() => {}) // if another step has failed before
     await eventually(async () => (await get(http, '/').catch(() => null))?.body.startsWith('overloaded'), {
       what: 'a new request to be refused with 503 overloaded',
       withinMs: 30_000,
     })
-    // Its queues go once the kernel was asked twice of them, which takes long where it has many sockets.
+    // The gate ends its queues after two looks into the kernel, which take long where it has many sockets.
     const ended = async (): Promise<number> =>
       (await program.metrics()).get(CLOSED, { listener: 'flood', reason: 'overloaded' }) ?? 0
     await eventually(async () => (await ended()) > 0, {

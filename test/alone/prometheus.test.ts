@@ -1,4 +1,5 @@
-// The dashboards and alerts before a real Prometheus: what is asked for is there, and moves when it should.
+// The dashboards and alerts with a real Prometheus: every metric that they query exists, and moves when it
+// should.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -14,7 +15,7 @@ import type { Prometheus } from '../system/prometheus-server.ts'
 const deploy = join(import.meta.dirname, '../../deploy')
 root.setTimeout(120_000)
 
-/** Panels whose queries stay at 0 here, with the reason. */
+/** Panels whose queries stay at 0 here, each with the reason. */
 const still = new Map([
   ['Log lines dropped', 'needs a standard output that is not read: faults-stdout.test.ts'],
   ['Looks into the kernel lost', 'needs a process without descriptors: endpoint/kernel-queue.test.ts'],
@@ -25,7 +26,7 @@ const still = new Map([
   ],
 ])
 
-/** Alerts of what these gates do not use, and the tests beside rules_test.yaml that bring their cause about. */
+/** Alerts of features that these gates do not use, and the tests beside rules_test.yaml that cause them. */
 const unused = new Map([
   ['SidegateSharedDown', 'needs shared limits and a Redis that dies: fleet-faults.test.ts'],
   ['SidegateWorkerEnded', 'needs worker threads, one of which ends: workers-that-end.test.ts'],
@@ -102,7 +103,7 @@ test(
   needs('prometheus', 'openssl'),
   async (t) => {
     const gates = await monitoredGates(t)
-    // The last one is a gate that is not there.
+    // The last one is a gate that does not exist.
     const server = await prometheus(
       t,
       [...gates.pods, { workload: 'gone', healthPort: 1 }],

@@ -1,5 +1,5 @@
-// A release, cut into a folder: the npm package and the charts, what is in them, how they came to be, checksums and a signature. The image is
-// built and tried by deploy/image/build.sh.
+// A release, cut into a folder: the npm package and the charts, their contents, their provenance, checksums
+// and a signature. deploy/image/build.sh builds and tries the image.
 
 import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -30,7 +30,7 @@ test(
     const [out, keys] = [temporary(t), temporary(t)]
     const key = join(keys, 'key.pem')
     execFileSync('openssl', ['genpkey', '-algorithm', 'ed25519', '-out', key])
-    // tap puts its loader back into the environment of every child; tsc is a module that cannot be loaded by it.
+    // tap puts its loader back into the environment of every child; the loader cannot load tsc.
     const ran = spawnSync('env', ['-u', 'NODE_OPTIONS', 'bash', script, out], {
       encoding: 'utf8',
       env: { ...plainEnv(), WITHOUT_IMAGE: '1', SIGNING_KEY: key },

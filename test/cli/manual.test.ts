@@ -1,4 +1,4 @@
-// The manual says what the commands take, no more and no less; and shells complete it.
+// The manual lists exactly the options that the commands take; and shells complete them.
 
 import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'

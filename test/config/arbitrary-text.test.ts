@@ -9,7 +9,7 @@ function survives(text: string, env: Record<string, string> = {}): boolean {
     return parseConfig(text, 'f', env).listeners.length > 0
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    // Each problem is one line that no terminal is led astray by, in the order of the file.
+    // Each problem is one line without control characters for a terminal, in the order of the file.
     const lines = error.problems.map(({ line }) => line)
     return (
       lines.length > 0 &&

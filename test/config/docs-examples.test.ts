@@ -7,7 +7,7 @@ import { ConfigError } from '../../src/core/errors.ts'
 const root = join(import.meta.dirname, '../..')
 const files = ['README.md', ...globSync('docs/*.md', { cwd: root })]
 
-/** Whole configurations; a piece of one says what it is a piece of. */
+/** Whole configurations; fragments of one do not begin with `listeners`. */
 const examplesIn = (file: string): string[] =>
   [...readFileSync(join(root, file), 'utf8').matchAll(/```yaml\n([^]*?)```/g)]
     .map(([, text = '']) => text)
@@ -25,7 +25,7 @@ function problems(text: string, file: string): string[] {
 test('every configuration in the documentation is accepted, and nothing in it is risky', async (t) => {
   let count = 0
   for (const file of files) {
-    // Written by docs/generate.ts, and held to more in docs.test.ts.
+    // docs/generate.ts writes it, and docs.test.ts checks more of it.
     if (file === 'docs/configuration.md') continue
     for (const text of examplesIn(file)) {
       count++

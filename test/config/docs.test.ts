@@ -20,7 +20,7 @@ test('every example in the documentation is valid and raises no warning', async 
     .filter((text) => text.includes('listeners:'))
   t.equal(examples.length, 2)
   const [smallest, full] = examples.map((text) => checkText(text, 'f'))
-  // The full one names its listener and writes what is derived otherwise; jitter without a lifetime is only there to be seen.
+  // The full one names its listener and sets derived values; its jitter without a lifetime only shows the key.
   t.strictSame(
     full?.warnings.map(({ path }) => path),
     ['listeners[0].deadlines.lifetimeJitter'],

@@ -53,7 +53,7 @@ test('a file that is not there, or is no file, or is no text, is complained of',
 
 test('a hostile file neither stops the event loop nor takes the memory of the pod', async (t) => {
   const file = join(t.testdir({ 'sidegate.yaml': `${text}x: [${'a,'.repeat(150_000)}]` }), 'sidegate.yaml')
-  // The best of three: a machine that stood still for a moment says nothing of us.
+  // The best of three: a machine that stands still for a moment proves nothing about the gate.
   let least = Number.POSITIVE_INFINITY
   for (let tries = 0; tries < 3 && least >= 0.25; tries++) {
     const start = performance.now()

@@ -9,7 +9,7 @@ function setUp(shortestMs?: number) {
   return { clock, sweep }
 }
 
-/** Keeps when it was swept. */
+/** Records the times of its sweeps. */
 function swept(run: (now: number) => void = () => {}): Swept & { at: number[] } {
   const at: number[] = []
   return { at, sweep: (now) => (at.push(now), run(now)) }
@@ -124,7 +124,7 @@ test('a sweep that is later than that is left out: until the next one the kernel
   sweep.add({ sweep: (now) => void seen.push({ now, bytes }) })
   await clock.pass(250)
   clock.freeze(501)
-  // What a client sent meanwhile is read now; the answer of its upstream comes two turns later.
+  // The gate reads now what a client sent meanwhile; the answer of its upstream comes two turns later.
   clock.arrive(() => clock.nextTurn(() => clock.arrive(() => (bytes += 1))))
   await clock.pass(249)
   t.same(seen, [{ now: 250, bytes: 0 }], 'not judged yet')

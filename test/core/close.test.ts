@@ -19,9 +19,9 @@ const peers = ['client', 'upstream'] as const
 
 interface Row {
   manner: Manner
-  /** The status when the client, or we, caused it; and when the upstream did. */
+  /** The status for an end by the client or the gate; and for one by the upstream. */
   http: readonly [number, number] | null
-  /** The code that each is sent when the client caused it, the upstream did, or we did. */
+  /** The code for each peer, for an end by the client, by the upstream, or by the gate. */
   client: readonly [number | null, number | null, number | null]
   upstream: readonly [number | null, number | null, number | null]
 }
@@ -40,7 +40,7 @@ const row = (
 })
 
 // The table of DESIGN.md, section 3, less one deliberate difference: where it says 1012 or 1013, an upstream gets 1001.
-// "Restart" and "try again" are meant for who may reconnect; from an upstream's view its client just goes away.
+// "Restart" and "try again" are for peers that may reconnect; from an upstream's view its client just goes away.
 const table: Record<Reason, Row> = {
   eof: row('flush', null),
   aborted: row('flush', 502, none, [1001, null, 1001]),

@@ -2,7 +2,7 @@ import { test } from 'tap'
 import { Share, SHARE, Turns, turnsOf, type Worker } from '../../src/core/turns.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 
-/** One who spends all of its share whenever it has one, and waits again. */
+/** A worker that spends all of its share whenever it has one, and waits again. */
 function greedy(turns: Turns, order: string[], name: string, rounds = Infinity): Worker {
   const worker: Worker = {
     onShare() {

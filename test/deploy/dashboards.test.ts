@@ -1,4 +1,5 @@
-// The rules of Grafana's dashboard-linter (v0.2.0, docs/index.md), and that no query asks for what the program does not have.
+// The rules of Grafana's dashboard-linter (v0.2.0, docs/index.md); and every query uses only metrics of the
+// program.
 
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
@@ -48,7 +49,7 @@ const queries = (dashboard: Dashboard): string[] => [
   ...dashboard.annotations.list.map(({ expr }) => expr).filter((expr) => expr !== undefined),
 ]
 
-/** With the reason why no panel shows it. */
+/** Metrics without a panel, each with the reason. */
 const shownElsewhere = new Map([
   ['sidegate_buffer_limit_bytes', 'a setting, with which the queue of one connection is compared'],
 ])
@@ -66,7 +67,7 @@ function parseErrors(expr: string): string[] {
   return found
 }
 
-/** The words of an expression that are names of metrics of ours. */
+/** The words of an expression that are names of our metrics. */
 function names(expr: string): string[] {
   return [...expr.matchAll(/\b(?:sidegate|process|nodejs)_[a-z0-9_]+/g)].map(([name]) => name)
 }

@@ -161,7 +161,7 @@ test('kubectl patches the legacy service with the patches, strictly valid', opti
   )
 })
 
-/** What an application may have of its own, and the label by which the component leaves it. */
+/** Parts that an application may have of its own, each with the label by which the component leaves it. */
 const own: [string, object, Record<string, string>, string][] = [
   [
     'a grace',

@@ -1,5 +1,6 @@
-// Judges Kubernetes objects as an API server in strict mode would: by the schemas of the API, and by its types, which know
-// every field that there is. The compiler is the strict check: an unknown field in an object literal is an error to it.
+// Judges Kubernetes objects as an API server in strict mode would: by the schemas of the API, and by its
+// types, which know every field. The compiler is the strict check: an unknown field in an object literal is
+// an error to it.
 
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'

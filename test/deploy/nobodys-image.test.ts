@@ -1,4 +1,5 @@
-// Nothing is published yet, so nothing that is copied from here may pull an image or run a package of whoever took the name.
+// No image and no package is published yet, so no command that a reader copies from here may pull an image or
+// run a package of a stranger with the same name.
 
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'

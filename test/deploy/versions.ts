@@ -1,5 +1,5 @@
-// What a released Kubernetes would say of an object: fields that it does not know, values of another type, and what its
-// validation says beyond types of hooks and ports. And whether a pod is one that Pod Security admits as `restricted`.
+// The judgement of a released Kubernetes on an object: unknown fields, values of another type, and its
+// validation beyond types, of hooks and ports. Also whether Pod Security admits a pod as `restricted`.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

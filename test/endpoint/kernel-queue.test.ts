@@ -28,7 +28,7 @@ function errno(code: string): Error {
   return Object.assign(new Error(code), { code })
 }
 
-/** Tables that hold what a test puts into them; an Error in place of the text is what opening it comes to. */
+/** Tables with the test's content; an Error in place of the text is the result of opening it. */
 function setUp(tables: Record<string, string | Error>) {
   let now = 0
   const opened: string[] = []
@@ -45,7 +45,7 @@ function setUp(tables: Record<string, string | Error>) {
       return file(path)
     },
   })
-  /** What is reported in the next look; null: nothing. */
+  /** The report of the next look; null for none. */
   async function look(ends: Ends): Promise<number | null | 'does not tell'> {
     now += 10_000
     let reported: number | null = null
@@ -161,7 +161,7 @@ test('a look is made for all who ask, and the next one not before its time', asy
   t.same(reports.slice(1).sort(), ['one 18', 'other 7'])
 })
 
-/** A connection over which `sent` bytes were sent that nobody reads. */
+/** A connection with `sent` bytes under way that no process reads. */
 async function stalled(t: Test, host: string, sent: number) {
   const server = net
     .createServer({ pauseOnConnect: true }, (socket) => void socket.on('error', () => {}))

@@ -11,7 +11,7 @@ import { watchLeaks } from '../support/leaks.ts'
 import { listen } from '../support/peers.ts'
 import type { Wire } from '../support/wire.ts'
 
-/** An owner that keeps what it is told. */
+/** An owner that records its calls. */
 class Told implements EndpointOwner {
   readonly got: Buffer[] = []
   hasEnded = false
@@ -190,7 +190,7 @@ eachWay(
     for (let nth = 0; nth < 150; nth += 1) endpoint.write(bytes, 0, bytes.length)
     const look = async (): Promise<number> => {
       const before = endpoint.measurements
-      // A look is asked for at every sweep until it comes.
+      // Every sweep asks for a look until it comes.
       const isSeen = (): boolean => {
         endpoint.measure()
         return endpoint.measurements > before
@@ -200,7 +200,7 @@ eachWay(
     }
     let before = await look()
     t.ok(before > endpoint.queued, 'the kernel holds some, too')
-    // The peer's kernel goes on taking for a moment.
+    // The peer's kernel still takes bytes for a moment.
     await eventually(async () => before === (before = await look()), { what: 'two looks alike' })
     peer.resumeReading()
     await eventually(() => peer.bytes > 0)

@@ -9,7 +9,7 @@ import { eventually, within } from '../support/eventually.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { watchLeaks } from '../support/leaks.ts'
 
-// The first watch of a process opens a descriptor of libuv's that stays, no leak: open it now.
+// The first watch of a process opens a descriptor of libuv's that stays, which is no leak: open it now.
 watch(tmpdir()).close()
 
 function folder(t: Test): string {
@@ -38,7 +38,7 @@ test('every swap of a mounted ConfigMap is noticed, the second and third as the 
   const mount = folder(t)
   swap(mount, 0, 'first')
   symlinkSync('..data/sidegate.yaml', join(mount, 'sidegate.yaml'))
-  // Real events, and a second that passes in no time: what is tested is the watch.
+  // Real events, and a clock that passes a second at once: the test is of the watch.
   const clock: Clock = { ...systemClock, after: (ms, run) => systemClock.after(ms / 20, run) }
   const { changes } = watching(t, join(mount, 'sidegate.yaml'), clock)
   for (let nth = 1; nth <= 3; nth += 1) {
@@ -70,7 +70,7 @@ test('an editor that writes, or renames over the file, is noticed once it has se
     await clock.pass(1)
     t.equal(changes(), before + 1)
   }
-  // A watch of the test's own tells when the event is there; the gate's hears it in the same turn.
+  // A watch of the test's own shows when the event has come; the gate's watch gets it in the same turn.
   const heard = Promise.withResolvers<void>()
   const other = watch(directory, (_event, name) => name === 'access.log' && heard.resolve())
   t.teardown(() => other.close())

@@ -36,7 +36,7 @@ test('what is valid is not given up for what is not; what is not valid is, for a
   t.end()
 })
 
-/** The watch of files takes its time by that clock. */
+/** The watch of files uses that clock. */
 function passing(clock: ReturnType<typeof fakeClock>, isSo: () => boolean): Promise<unknown> {
   return eventually(async () => {
     await clock.pass(50)

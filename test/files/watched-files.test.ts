@@ -14,9 +14,9 @@ interface Watched {
   clock: FakeClock
   changes: () => number
   stop: () => void
-  /** An event of the directory came in: the time to settle runs. */
+  /** An event of the directory has come: the time to settle runs. */
   settling: () => Promise<unknown>
-  /** Changes that were told by the next poll, whatever events say. */
+  /** Changes that the next poll reports, whatever events come. */
   polled: () => Promise<number>
 }
 

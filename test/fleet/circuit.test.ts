@@ -3,7 +3,7 @@ import { Circuit } from '../../src/fleet/circuit.ts'
 import type { Answer, Command, Store } from '../../src/fleet/store.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 
-/** A store that answers when the test says so. */
+/** A store whose answers the test releases. */
 function setUp() {
   const clock = fakeClock()
   const told: string[] = []

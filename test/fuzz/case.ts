@@ -1,4 +1,4 @@
-// What cases over real sockets have in common.
+// The common parts of cases over real sockets.
 
 import type { Test } from 'tap'
 import type { Wire } from '../support/wire.ts'

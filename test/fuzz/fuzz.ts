@@ -1,5 +1,5 @@
-// Right streams with a few bytes changed, for as long as you like: `npm run fuzz -- --for 1h`. Each case follows from its seed, which is
-// printed where one fails: `npm run fuzz -- --seed 123` runs that one again.
+// Valid streams with a few bytes changed, for as long as you like: `npm run fuzz -- --for 1h`. Each case
+// follows from its seed, and a failure prints it: `npm run fuzz -- --seed 123` repeats that case.
 
 import { parseArgs } from 'node:util'
 import { gateCases } from './gate-cases.ts'

@@ -1,4 +1,5 @@
-// Streams through whole gates over real sockets. The service is the recording one: what it has seen is what a gate let through.
+// Streams through whole gates over real sockets. The service is the recording one: its record is what a gate
+// let through.
 
 import { eventually, within } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'

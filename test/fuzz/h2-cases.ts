@@ -1,5 +1,6 @@
-// Frames of HTTP/2 with a few bytes changed, of a client and of a service, through whole gates. Whatever comes, the gate ends the connection by a rule
-// of its own, keeps nothing of it, and serves the next; a service sees whole requests or cut ones, a client whole answers or cut ones.
+// Frames of HTTP/2 with a few bytes changed, of a client and of a service, through whole gates. Whatever
+// comes, the gate ends the connection by a rule of its own, keeps nothing of it, and serves the next; a
+// service gets whole requests or cut ones, a client whole answers or cut ones.
 
 import { eventually, within } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'

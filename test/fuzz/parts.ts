@@ -1,5 +1,5 @@
-// Readers one by one, without sockets: however a stream is cut, each must say the same of it; and of requests and answers it may say no
-// more than a strict reader finds in the stream. What they write themselves is read strictly too.
+// Readers one by one, without sockets: each must read the same however a stream is cut, and may find no more
+// requests and answers than a strict reader finds in the stream. A strict reader also reads their own output.
 
 import { ProxyHeaderReader } from '../../src/admission/proxy-header.ts'
 import type { Close } from '../../src/core/close.ts'

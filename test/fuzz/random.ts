@@ -1,4 +1,4 @@
-// Chance that can be had again: all that a run of the fuzzer does follows from one number.
+// Random numbers that can be repeated: a whole run of the fuzzer follows from one number.
 
 export interface Chance {
   /** 0 to below `n`. */

@@ -1,5 +1,5 @@
-// What is fed: right streams of requests, answers, frames and PROXY headers, and what becomes of them when a few bytes are changed.
-// All text is latin1, so that a character is a byte.
+// The input: valid streams of requests, answers, frames and PROXY headers, and copies with a few bytes
+// changed. All text is latin1, so that a character is a byte.
 
 import { encodeFrame } from '../support/frames.ts'
 import { times } from './random.ts'

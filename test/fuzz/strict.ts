@@ -1,5 +1,5 @@
-// HTTP/1.1 streams read strictly (RFC 9112), by a reader that shares no code with what it judges: regular expressions over the whole of a
-// stream in latin1. It stops at the first thing that could be read in two ways.
+// A strict reader of HTTP/1.1 streams (RFC 9112), which shares no code with the readers that it judges:
+// regular expressions over the whole of a stream in latin1. It stops at the first bytes with two readings.
 
 export interface Message {
   /** Method and target, or the status. */

@@ -1,4 +1,5 @@
-// The body of a request on its way into a stream, and into another one where the first was refused. The streams are the test's.
+// The body of a request on its way into a stream, and into another one where the service refused the first.
+// The streams are the test's.
 
 import type { ClientHttp2Stream } from 'node:http2'
 import { test } from 'tap'

@@ -1,4 +1,5 @@
-// One connection to a service, in the hands of its owner: what it tells, and when it goes. Sweeps come as the test says.
+// One connection to a service and its owner: the calls of the owner, and the end of the connection. The test
+// makes the sweeps.
 
 import http2 from 'node:http2'
 import net from 'node:net'

@@ -1,4 +1,5 @@
-// The sessions at one address: who gets which, when another is dialled, and when each goes. Dials, time and sweeps are the test's.
+// The sessions at one address: which stream gets which session, when the gate dials another, and when each
+// ends. Dials, time and sweeps are the test's.
 
 import type { ServerHttp2Stream } from 'node:http2'
 import net from 'node:net'

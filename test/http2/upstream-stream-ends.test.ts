@@ -1,4 +1,5 @@
-// What a stream leaves behind on its session: nothing, however it ended, and what was done is counted as no cancel.
+// A stream leaves nothing behind on its session, however it ended, and the session counts no completed stream
+// as a cancel.
 
 import { test } from 'tap'
 import { http2Codes } from '../../src/core/close.ts'

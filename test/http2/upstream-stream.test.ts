@@ -1,4 +1,4 @@
-// A stream as an endpoint, in the hands of its owner: what the engine does with it, and what it may rely on.
+// A stream as an endpoint with its owner: the engine's calls of it, and its promises to the engine.
 
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import net from 'node:net'

@@ -1,5 +1,6 @@
-// Manifests as people have them, with what inject makes of each and what it says: `manifests/NAME/in.yaml`, `out.yaml` and
-// `said.txt`. `node test/inject/snapshots.ts` writes them anew, to be read line by line before they are committed.
+// Typical manifests, with the result of inject for each and its remarks: `manifests/NAME/in.yaml`, `out.yaml`
+// and `said.txt`. `node test/inject/snapshots.ts` writes them anew; read them line by line before you commit
+// them.
 
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-// A bucket as those of a fleet are, for the tests of who draws from it.
+// A bucket that must ask elsewhere, like those of a fleet, for tests of the parts that draw from it.
 
 import { Bucket } from '../../src/limits/bucket.ts'
 

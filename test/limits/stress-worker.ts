@@ -1,5 +1,6 @@
-// One thread of the stress of shared cells: it takes and releases as fast as it can, of a few counts that all want and of many that few
-// do, and draws from buckets. A place that was taken is a seat too; who has a place and finds no seat has seen one place too many.
+// One thread of the stress of shared cells: it takes and releases as fast as it can, of a few counts that all
+// threads want and of many that few want, and draws from buckets. A taken place is a seat too; a thread with
+// a place and without a seat has found one place too many.
 
 import { workerData } from 'node:worker_threads'
 import { attach } from '../../src/limits/shared-cells.ts'

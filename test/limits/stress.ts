@@ -1,5 +1,5 @@
-// The stress of shared cells with real threads, for as long as asked; some of them are ended at random moments, and what they held is
-// given back. By hand: node test/limits/stress.ts 30
+// The stress of shared cells with real threads, for as long as you ask; it ends some of them at random
+// moments, and gives back what they held. By hand: node test/limits/stress.ts 30
 
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'

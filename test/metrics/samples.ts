@@ -1,4 +1,4 @@
-// Reads the text format back, so that tests see what Prometheus sees.
+// Reads the text format back, so that tests see the same as Prometheus.
 
 export interface Samples {
   /** By the series as written: name and labels. */

@@ -1,4 +1,5 @@
-// What the sweep keeps of a pair for advice: the silence of each side, as far as the connection was in use.
+// The peaks of a pair that the sweep keeps for advice: the silence of each side, as far as the connection was
+// in use.
 
 import { test } from 'tap'
 import { leastOf, peakOf } from '../../src/core/log-counts.ts'

@@ -1,4 +1,5 @@
-// What one thread finds of an address holds for all: health checks, which one of them makes, and dials that fail.
+// The findings of one thread about an address hold for all: health checks, which one thread makes, and dials
+// that fail.
 
 import { test } from 'tap'
 import type { Test } from 'tap'

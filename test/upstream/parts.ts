@@ -1,4 +1,4 @@
-// An Upstream on a fake clock, whose names a test answers, and connections that look for a place there.
+// An Upstream on a fake clock, with names that a test answers, and connections that look for a place there.
 
 import { setImmediate as turn } from 'node:timers/promises'
 import { Sweep } from '../../src/core/clock.ts'

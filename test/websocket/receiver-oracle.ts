@@ -1,5 +1,6 @@
-// The Receiver of `ws` as an oracle: fed byte by byte, it tells where frames begin, how many messages there were, and which
-// frame was the first that it refused. Where Sidegate is stricter on purpose, that is said here, in one place.
+// The Receiver of `ws` as an oracle: fed byte by byte, it shows where frames begin, the number of messages,
+// and the first frame that it refused. This file is the one place that lists where Sidegate is stricter on
+// purpose.
 
 import * as ws from 'ws'
 
