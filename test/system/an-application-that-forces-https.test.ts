@@ -40,7 +40,7 @@ const shipped: Readonly<Record<string, File>> = {
   sidecar: (read('helm/sidegate-sidecar/values.yaml') as { config: File }).config,
 }
 
-/** What an application reads of its client, in the form of its answers. */
+/** The application's view of its client, in the form of its answers. */
 const said = (headers: http.IncomingHttpHeaders): Record<string, string> =>
   Object.fromEntries(
     ['host', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-port', 'x-forwarded-host', 'x-real-ip'].map(
@@ -65,7 +65,7 @@ async function forcingApp(t: Test): Promise<number> {
   return (app.address() as AddressInfo).port
 }
 
-/** One gate with a listener for each name, on every interface as it is shipped; resolves with their ports. */
+/** One gate with a listener for each name, on every interface as shipped; resolves with their ports. */
 async function startGates(t: Test, names: readonly string[], app: number): Promise<Map<string, number>> {
   const ports = new Map(names.map((name) => [name, freePort()]))
   const listeners = [...ports].map(([name, port]) => {
@@ -97,11 +97,11 @@ async function startGates(t: Test, names: readonly string[], app: number): Promi
 
 interface Ingress {
   ca: Buffer
-  /** By the name of what is behind it. */
+  /** Ports, by the name of the upstream. */
   ports: ReadonlyMap<string, number>
 }
 
-/** As ingress controllers tell of their clients, ingress-nginx among them. */
+/** The headers by which ingress controllers name their clients, ingress-nginx among them. */
 async function ingress(t: Test, behind: ReadonlyMap<string, number>): Promise<Ingress> {
   const ca = authority(t)
   const { cert, key } = ca.issue('app')
@@ -131,7 +131,7 @@ listen ${name}
   return { ca: readFileSync(ca.cert), ports }
 }
 
-/** The path that a browser would take: the answer, or null where it gives up. */
+/** Follows redirects as a browser would: the answer, or null where it gives up. */
 async function browse(url: string, ca: Buffer): Promise<Record<string, string> | null> {
   for (let left = MAX_REDIRECTS; left >= 0; left--) {
     const request = https.get(url, { ca, localAddress: CLIENT, agent: false })

@@ -12,7 +12,7 @@ import { h2Service } from '../support/h2-services.ts'
 import { httpService } from '../support/http-service.ts'
 import { runProgram } from './program.ts'
 
-/** Around a frame, a piece, a window and a read. */
+/** Lengths around a frame, a piece, a window and a read. */
 const SIZES = [1, 9000, 16_383, 16_384, 16_385, 30_000, 65_409, 65_535, 65_536, 70_000, 131_072, 200_000]
 const AT_ONCE = 24
 const source = Buffer.alloc(400_000)
@@ -20,11 +20,11 @@ for (let at = 0; at < source.length; at++) source[at] = 33 + ((at * 7 + (at >> 8
 
 interface Asked {
   size: number
-  /** Where it begins in the source. */
+  /** Its offset in the source. */
   from: number
-  /** Whether the request has the body, or the answer alone. */
+  /** Whether the request has the body, or only the answer. */
   isEcho: boolean
-  /** Whether its length is told before. */
+  /** Whether its head announces its length. */
   isCounted: boolean
 }
 
@@ -109,7 +109,7 @@ async function askOverH2(session: ClientHttp2Session, request: Asked): Promise<B
   return body
 }
 
-/** As many of `asked` as came back otherwise than they were. */
+/** The number of `asked` bodies that came back changed. */
 async function wrong(ask: (request: Asked) => Promise<Buffer>): Promise<string[]> {
   const found: string[] = []
   const left = [...asked, ...asked, ...asked]

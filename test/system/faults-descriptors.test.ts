@@ -9,7 +9,7 @@ import { runProgram } from './program.ts'
 
 const open = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length
 
-/** The limit is one on the numbers of descriptors, and those in use have gaps. */
+/** The limit bounds the numbers of descriptors, and those in use have gaps. */
 function limitThatLeaves(pid: number, free: number): number {
   const used = new Set(readdirSync(`/proc/${pid}/fd`).map(Number))
   let limit = 0
@@ -27,7 +27,7 @@ test('with no descriptor left what is open goes on, health answers, and acceptin
   const inside = await connect(t, program.port)
   await inside.write('before')
   await inside.read(6)
-  // A connection that is kept alive: the health server needs no new descriptor for it.
+  // A kept-alive connection: the health server needs no new descriptor for it.
   const probe = await connect(t, program.healthPort)
   const ask = async (): Promise<string> => {
     void probe.write('GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n')
@@ -55,7 +55,7 @@ test('with one descriptor left a client is accepted and its dial ends with conne
   await first.write('x')
   await first.read(1)
   limitTo(program.pid, limitThatLeaves(program.pid, 1))
-  // The RST may be there before the socket has told that it was connected.
+  // The RST may come before the socket has reported that it is connected.
   const outcome = connect(t, program.port).then(
     ({ closed }) => closed,
     () => ({ kind: 'reset' }),

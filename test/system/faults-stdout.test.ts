@@ -22,7 +22,7 @@ async function talk(t: Test, program: Program, times: number): Promise<void> {
   }
 }
 
-/** The process that checked its configuration is gone, and has not made the gate's stdout blocking. */
+/** The process that checked the configuration has ended, and has not made the gate's stdout blocking. */
 async function checked({ pid }: Program): Promise<void> {
   await eventually(() => readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim() === '', {
     what: 'the child to be gone',
@@ -55,7 +55,7 @@ test('a full disk behind stdout neither stops nor ends it, and what was not writ
 
 test('a reader of its log that stalls neither stops nor ends it, and what does not fit is counted', async (t) => {
   const upstream = await echo(t)
-  // A blocking pipe, which is what a container runtime gives.
+  // A blocking pipe, as a container runtime provides it.
   const pipe = join(temporary(t), 'pipe')
   execFileSync('mkfifo', [pipe])
   const stdout = openSync(pipe, 'r+')
@@ -67,7 +67,7 @@ test('a reader of its log that stalls neither stops nor ends it, and what does n
   const before = program.rss()
   const dropped = async (): Promise<number> =>
     (await program.metrics()).get('sidegate_log_lines_dropped_total') ?? 0
-  // 1 MiB of lines and what the pipe holds.
+  // 1 MiB of lines and the content of the pipe.
   for (let round = 0; round < 12 && (await dropped()) === 0; round += 1) await talk(t, program, 500)
   t.ok((await dropped()) > 0, 'drops are counted')
   const grown = program.rss() - before

@@ -13,7 +13,7 @@ import type { RedisServer } from './redis-server.ts'
 
 const options = { prefix: 'sidegate:', timeoutMs: 2000, onUnavailable: 'local', plainKeys: false } as const
 
-/** Milliseconds that are shorter or longer than those of others, from another beginning. */
+/** A clock whose milliseconds are shorter or longer than those of others, with another origin. */
 function skewed(byMs: number, rate: number): Clock {
   return { ...systemClock, now: () => Math.floor(systemClock.now() * rate + byMs) }
 }
@@ -39,7 +39,7 @@ async function fleet(t: Test, redis: RedisServer, clock: Clock = systemClock): P
   return one
 }
 
-/** Each knows of all. */
+/** Leases that each know of all gates. */
 async function gates(t: Test, redis: RedisServer, clocks: Clock[]): Promise<Fleet[]> {
   const all: Fleet[] = []
   for (const clock of clocks) all.push(await fleet(t, redis, clock))
@@ -67,7 +67,7 @@ test(
         clock: three[gate]!,
       })),
     )
-    // Ten times the rate, and at least as much as any may have.
+    // Ten times the rate, and at least as much as any gate may have.
     const rounds = 100
     for (let round = 0; round < rounds; round++) {
       for (const [nth, taken] of clients.entries()) {
@@ -76,7 +76,7 @@ test(
       }
       await delay(20)
     }
-    // A millisecond of Redis is one of ours, up to one in which it was late.
+    // A millisecond of Redis is one of ours, give or take the one in which it was late.
     const bound = (ms: number): number =>
       rate.burst + all.length * lease + Math.ceil((rate.perSec * ms) / 1000) + 1
     const over = clients.filter((times) =>

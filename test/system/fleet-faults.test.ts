@@ -12,7 +12,7 @@ import { runProgram, type Program } from './program.ts'
 import { redisServer } from './redis-server.ts'
 import type { RedisServer } from './redis-server.ts'
 
-/** Scenes have each its Redis, and wait for most of their time: several at once. */
+/** Each scene has its own Redis, and mostly waits: several at once. */
 root.jobs = 4
 const beside = { ...needs('redis-server'), buffered: true }
 
@@ -53,7 +53,7 @@ async function isServed(wire: Wire): Promise<boolean> {
   )
 }
 
-/** Of as many connections as it takes: those that this gate lets on, one after the other. */
+/** Opens connections one after the other, as many as this gate lets on. */
 async function fill(t: Test, gate: Program, atMost = 20): Promise<Wire[]> {
   const wires: Wire[] = []
   for (let misses = 0; misses < 3 && wires.length < atMost;) {
@@ -78,7 +78,7 @@ async function leave(wires: Wire[], gates: readonly Program[]): Promise<void> {
     )
 }
 
-/** As many as the limit says, wherever they are. */
+/** As many as the limit allows, at any gate. */
 async function settled(t: Test, gates: readonly Program[]): Promise<Wire[]> {
   const wires: Wire[] = []
   await eventually(
@@ -158,7 +158,7 @@ for (const [onUnavailable, lets] of [
   ['closed', 0],
 ] as const) {
   test(`onUnavailable: ${onUnavailable}`, beside, async (t) => {
-    // Each decides by itself.
+    // Each gate decides by itself.
     const { redis, gates } = await scene(t, { onUnavailable, count: 1 })
     await redis.signal('SIGKILL')
     await allSay(gates, 'sidegate_shared_up', 0)

@@ -42,7 +42,7 @@ function fleetAt(t: Test, target: RedisTarget, timeoutMs = 1000) {
   return { fleet, problems, isUp: () => eventually(() => fleet.isUp, { what: 'a lease', withinMs: 40_000 }) }
 }
 
-/** Draws, takes places, and is answered. */
+/** Draws tokens, takes places, and gets answers. */
 async function works(fleet: Fleet, client: string): Promise<void> {
   const tokens = fleet.bucket(`l client ${client} bytes`, { perSec: 1000, burst: 1000 }, systemClock.now())
   const count = fleet.count(`l client ${client}`)
@@ -53,13 +53,13 @@ async function works(fleet: Fleet, client: string): Promise<void> {
 
 const at = (port: number) => [{ host: '127.0.0.1', port }]
 
-/** Nobody is spoken to in the clear. */
+/** No server is asked in the clear. */
 const overTls = ({ cert, key }: { cert: string; key: string }, ca: { cert: string }): string[] => [
   ...['--port', '0', '--tls-port', 'PORT', '--tls-replication', 'yes', '--tls-cluster', 'yes'],
   ...['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', ca.cert],
 ]
 
-/** As docs/fleet.md lists them. */
+/** The list of docs/fleet.md. */
 const rules =
   '~sidegate:* +evalsha +eval +time +get +set +del +hget +hgetall +hset +hsetnx +hdel +hexists +pexpire +select'
 
@@ -120,7 +120,7 @@ test('on a Unix socket', needs('redis-server'), async (t) => {
   await works(fleet, '192.0.2.1')
 })
 
-/** The port of its bus is 10,000 higher: where those of clients lie it may be taken. */
+/** The port of its bus is 10,000 higher, where a client's port may lie. */
 function clusterNode(t: Test, ...more: string[]): Promise<RedisServer> {
   let port = freePort()
   while (port + 10_000 > 32_000) port = freePort()
@@ -154,7 +154,7 @@ test(
       `${keys.join(', ')} keys`,
     )
     t.same(problems, [])
-    // A slot of theirs moves to another node while they are used: who asks the old one is sent there.
+    // A slot moves to another node while it is in use: the old node redirects requests there.
     const { slot, from, to } = aSlot(nodes)
     to.cli('cluster', 'setslot', slot, 'importing', from.cli('cluster', 'myid'))
     from.cli('cluster', 'setslot', slot, 'migrating', to.cli('cluster', 'myid'))
@@ -250,7 +250,7 @@ test(
     await eventually(() => stranger.problems.length > 0, { what: 'a refusal' })
     t.match(stranger.problems[0], /auth/i)
     sentinel.cli('--user', 'watcher', '--pass', 'one', '--no-auth-warning', 'ping')
-    // Another password: it is read when sentinels are asked the next time.
+    // Another password: the gate reads it at its next request to the sentinels.
     const admin = await startSentinel(t, primary, [
       'sentinel auth-pass main "of the server"',
       'user watcher on >two ~* &* +@all',

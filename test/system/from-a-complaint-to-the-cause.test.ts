@@ -29,7 +29,7 @@ interface Complaint {
   key: string | null
 }
 
-/** By the reason that each ends with. */
+/** By the reason of each end. */
 const complaints: Record<string, Complaint> = {
   write_timeout: { from: '127.0.0.11', side: 'client', key: 'deadlines.write' },
   protocol_error: { from: '127.0.0.12', side: 'client', key: null },
@@ -40,7 +40,7 @@ const complaints: Record<string, Complaint> = {
   message_too_big: { from: '127.0.0.17', side: 'client', key: 'websocket.maxMessage' },
 }
 
-/** A gate at which all of it has happened, and one client hangs. */
+/** A gate with all of these ends, and one client that hangs. */
 async function gateWithComplaints(t: Test): Promise<Gate> {
   const flood = await flooder(t)
   const silent = await mute(t)

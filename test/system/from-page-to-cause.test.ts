@@ -17,7 +17,7 @@ root.setTimeout(120_000)
 
 interface Scene {
   gate: Program
-  /** What is mounted into the pod. */
+  /** The configuration file, as mounted into the pod. */
   file: string
   shell: Shell
 }
@@ -116,10 +116,10 @@ root.test('every command of every runbook, and of the page of symptoms, does wha
     ),
   )
   t.ok(commands.size > 20)
-  // What asks elsewhere than the cluster (a Redis) has nobody to ask here.
+  // Commands for a server outside of the cluster (a Redis) have no server here.
   for (const command of [...commands].filter((one) => one.startsWith('kubectl'))) {
     const { code, output } = await shell.type(command)
-    // A log that has no such line is good news.
+    // A log without such a line is good news.
     if (!command.includes('grep')) t.equal(code, 0, `${command}\n${output}`)
     else t.ok(code <= 1, command)
   }

@@ -12,7 +12,7 @@ import { recordingUpstream } from '../support/http-peers.ts'
 import { program, type Program } from '../support/tools.ts'
 
 const MIB = 1024 * 1024
-/** Of a machine that does other things too. */
+/** Long enough for a busy machine. */
 const LONG = { withinMs: 120_000 }
 const { END_HEADERS, END_STREAM } = h2
 
@@ -31,7 +31,7 @@ interface Scene {
 interface Attack {
   name: string
   run: (scene: Scene, t: Test) => Promise<RawH2[] | RawH2>
-  /** What the connections of the attack end with, and the code of their GOAWAY; null where they do not end. */
+  /** The reason of the attack's connections, and the code of their GOAWAY; null where they do not end. */
   end: { close: string; code: number } | null
   maxMiB?: number
 }
@@ -41,7 +41,7 @@ const promised = h2.literals(...h2.request({ ':method': 'POST', ':path': '/never
 const repeat = (count: number, make: (nth: number) => Uint8Array[]): Buffer =>
   Buffer.concat(Array.from({ length: count }, (_, nth) => make(nth)).flat())
 
-/** Sends all of it at once and waits for the end. */
+/** Sends all bytes at once and waits for the end. */
 const floods =
   (bytes: Buffer) =>
   async ({ attacker }: Scene): Promise<RawH2> => {
@@ -53,7 +53,7 @@ const floods =
 const calm = { close: 'rate_limited', code: h2.codes.ENHANCE_YOUR_CALM }
 const tooBig = { close: 'message_too_big', code: h2.codes.ENHANCE_YOUR_CALM }
 
-/** A field of 4,000 bytes in the dynamic table, and a block that names it as often as fits: 4,000 times what is sent. */
+/** A field of 4,000 bytes in the dynamic table, and a block that names it as often as fits: 4,000 times the sent bytes. */
 const block = Buffer.concat([
   h2.literals(...h2.request({ ':path': '/never' })),
   h2.indexed('x', 'y'.repeat(3900)),
@@ -134,7 +134,7 @@ const attacks: Attack[] = [
   },
 ]
 
-/** Windows of 0 (CVE-2019-9517): answers of 1 MB each that nobody takes. */
+/** Windows of 0 (CVE-2019-9517): answers of 1 MB each without a reader. */
 async function zeroWindows({ attacker, gate }: Scene, t: Test): Promise<RawH2[]> {
   const clients = await Promise.all(Array.from({ length: 5 }, attacker))
   for (const client of clients) {
@@ -187,7 +187,7 @@ test('attacks of HTTP/2 end by their reason, cost a bounded part, and no neighbo
         while (!attack.isOver) {
           t.equal((await neighbour.answer(neighbour.request(), LONG)).status, 200)
           answered++
-          // It asks all the while, and leaves the processor to the attack.
+          // The neighbour asks all the while, and leaves the processor to the attack.
           await delay(5)
         }
       })()
@@ -217,7 +217,7 @@ test('attacks of HTTP/2 end by their reason, cost a bounded part, and no neighbo
         `${name}: ${ms} ms of processor time, ${mib.toFixed(1)} MiB, over in ${tookMs.toFixed(0)} ms, ${answered} answers beside it`,
       )
       t.ok(mib < maxMiB, `${mib.toFixed(1)} MiB more`)
-      // A neighbour that asks for as long as the end is waited for costs up to 2 ms an answer.
+      // The neighbour asks until the attack has ended, and costs up to 2 ms an answer.
       if (end !== null) t.ok(ms < 3000 + answered * 2, `${ms} ms`)
       upstream.requests.length = 0
     })

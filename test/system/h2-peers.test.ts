@@ -21,7 +21,7 @@ function service(t: Test): Promise<number> {
   })
 }
 
-/** In the clear and over TLS: where it is, and how it is run. */
+/** In the clear and over TLS: the address, and the arguments of curl. */
 async function gates(t: Test) {
   const upstream = `upstream: "127.0.0.1:${await service(t)}"`
   const server = authority(t).issue('server')
@@ -155,7 +155,7 @@ test(
   },
 )
 
-/** nghttpd, which serves the files of a directory and gives uploads back, and a gate before it that speaks either version to clients. */
+/** nghttpd, which serves the files of a directory and returns uploads, and a gate in front that speaks either version to clients. */
 async function beforeNghttpd(t: Test, ...options: string[]) {
   const directory = temporary(t)
   writeFileSync(join(directory, 'big'), big)

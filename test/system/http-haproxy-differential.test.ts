@@ -11,11 +11,11 @@ import { freePort, needs, program, runTool, temporary, whenListening } from '../
 t.setTimeout(240_000)
 
 const differences: Differences = {
-  /** Connection and what frames the body are each hop's own; X-Forwarded-* and Sidegate-Hops are ours to write; TE, Keep-Alive and Trailer end at a hop. */
+  /** Connection and the framing of the body belong to each hop; the gate writes X-Forwarded-* and Sidegate-Hops; TE, Keep-Alive and Trailer end at a hop. */
   request:
     /^(connection|transfer-encoding|content-length|x-forwarded-.*|sidegate-hops|te|keep-alive|trailer|proxy-.*|upgrade)$/,
   answer: /^(connection|transfer-encoding|content-length|keep-alive|trailer)$/,
-  /** HAProxy passes HTTP/1.0 on as the version of the answer, we write HTTP/1.1, which is what we speak. */
+  /** HAProxy passes HTTP/1.0 on as the version of the answer; the gate writes HTTP/1.1, its own version. */
   isLeftOut: (_request, { framing }) => framing === 'HTTP/1.0',
 }
 

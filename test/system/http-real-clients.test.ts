@@ -19,7 +19,7 @@ const MB = 1_000_000
 const LARGE = 200 * MB
 const block = pattern(MB)
 
-/** Answers with as many bytes as its path says, ranges of them too, or tells what it was sent. */
+/** Answers with as many bytes as the path says, ranges of them too, or with the request. */
 async function behindGate(t: Test): Promise<Program & { connections: () => number }> {
   let connections = 0
   const server = http.createServer((request, response) => {
@@ -56,7 +56,7 @@ async function send(
   response.end()
 }
 
-/** What `size` bytes come to. */
+/** The digest of `size` bytes. */
 function hashOf(size: number): string {
   const hash = createHash('sha256')
   for (let left = size; left > 0; left -= block.length)

@@ -10,15 +10,15 @@ import { h2Wire, websocketHead } from '../support/h2-wire.ts'
 import { FrameWire, rawClient, wsServer } from '../support/websocket.ts'
 import { runProgram } from './program.ts'
 
-/** Around the lengths of heads, a frame of HTTP/2, a write and a read. */
+/** Lengths around the forms of heads, a frame of HTTP/2, a write and a read. */
 const SIZES = [0, 1, 125, 126, 1023, 1024, 16_370, 30_000, 65_522, 65_535, 65_536, 70_000, 131_072, 200_000]
 const AT_ONCE = 10
 const source = Buffer.alloc(400_000)
 for (let at = 0; at < source.length; at++) source[at] = 33 + ((at * 7 + (at >> 8)) % 90)
 
-/** Each message for itself, so that each side can do without the other's library. */
+/** Compresses each message by itself, so that neither side needs the other's library. */
 const OFFER = 'permessage-deflate; client_no_context_takeover; server_no_context_takeover'
-/** What RFC 7692 leaves off at the end of each message. */
+/** The bytes that RFC 7692 removes at the end of each message. */
 const TAIL = Buffer.from([0, 0, 0xff, 0xff])
 
 const messagesOf = (client: number): Buffer[] =>
@@ -61,13 +61,13 @@ async function nextMessage(client: FrameWire): Promise<Buffer> {
   return isCompressed ? inflated(all) : all
 }
 
-/** Which of its messages came back otherwise than they were. Its Close stands behind them, and is answered behind the last: what is freed early is freed there. */
+/** Its messages that came back changed. Its Close follows them, and the answer follows the last one: a buffer that is freed early is freed there. */
 async function wrong(client: FrameWire, nth: number, isCompressed: boolean): Promise<string[]> {
   const found: string[] = []
   client.wire.stopReading()
   for (const [at, message] of messagesOf(nth).entries()) say(client, message, at, isCompressed)
   void client.sendFrame({ opcode: 'close', payload: closePayload(1000, 'done'), mask: true })
-  // A service that still compresses leaves at the end of its client without what it had to say.
+  // A service that still compresses at the end of its client ends without its remaining messages.
   if (!isCompressed) client.wire.end()
   setImmediate(() => client.wire.resumeReading())
   for (const message of messagesOf(nth))

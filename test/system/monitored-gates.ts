@@ -15,16 +15,16 @@ import type { Pod } from './prometheus-server.ts'
 import { rawClient, wsServer } from '../support/websocket.ts'
 
 const KIB = 1024
-/** Of all queues of the third gate. */
+/** The bound of all queues of the third gate. */
 const BUDGET = 1536 * KIB
 
 export interface MonitoredGates {
   pods: Pod[]
-  /** The clients and services of the demo that do not behave. */
+  /** Runs the ill-behaved clients and services of the demo. */
   misbehaviour: readonly Scene[]
-  /** All that can go on at once, until it has happened. */
+  /** Runs all scenes that can run at once, until they have ended. */
   load(): Promise<void>
-  /** Then the end of the second gate: a configuration that it takes, one that it refuses, and a drain that resets. */
+  /** Ends the second gate: a configuration that it takes, one that it refuses, and a drain that resets. */
   farewell(): Promise<void>
 }
 
@@ -71,12 +71,12 @@ async function requests(stage: Stage): Promise<void> {
   }
 }
 
-/** Clients that come and do nothing; a gate that is full may reset them before they are there. */
+/** Clients that connect and do nothing; a full gate may reset them before they are connected. */
 async function knock(t: Test, port: number, clients: number): Promise<void> {
   await Promise.allSettled(Array.from({ length: clients }, () => connect(t, port, { unread: true })))
 }
 
-/** Readers that stop, one after the other: a queue is at most 64 KiB, so the gate comes to stand between refusing and ending some. */
+/** Readers that stop, one after the other: a queue is at most 64 KiB, so the gate reaches a point between refusing and ending some. */
 async function overload(t: Test, gate: Gate): Promise<void> {
   const { registry } = gate
   const queued = (): number =>

@@ -13,7 +13,7 @@ test('a tcp client that vanishes while idle is ended by deadlines.idle', options
   await upstream.said('end')
 })
 
-/** Pushes a word every 100 ms: what waits in the kernel of the gate grows, and is never full. */
+/** Pushes a word every 100 ms: the queue in the gate's kernel grows, and is never full. */
 const pushing = `
   const { WebSocketServer } = require('ws')
   new WebSocketServer({ port: 9000 }, () => console.log('listening')).on('connection', (s) => {
@@ -61,7 +61,7 @@ test(
       'websocket: { ping: { interval: 500ms, timeout: 500ms } }, deadlines: { write: 60s }',
       { upstream: [service], client: socket },
     )
-    // It answers one, and then its process stands still: its kernel takes what comes, as a load balancer does.
+    // It answers one ping, and then its process stands still: its kernel still takes bytes, as a load balancer does.
     await new Promise((resolve) => setTimeout(resolve, 1500))
     client.child.kill('SIGSTOP')
     t.match(await end(), { close: 'ping_timeout', side: 'client' })

@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { echo, options, scene, talker } from './netns-scene.ts'
 
-// The kernel takes ten probes, a second apart, to give up: both at once.
+// The kernel needs ten probes, a second apart, to give up: both tests at once.
 test(
   'a tcp peer that vanishes while idle is found by TCP keep-alive, and the other one is reset',
   options,

@@ -7,7 +7,7 @@ import { echo, LONG, options, scene } from './netns-scene.ts'
 
 const ports = 4
 const more = 3
-/** As many connections as its argument says, which stay, one after the other is answered or ended. */
+/** Opens as many connections as its argument says, each after the answer or the end of the one before, and keeps them. */
 const clients = `
   const left = Number(process.argv[1])
   const open = (left) => {

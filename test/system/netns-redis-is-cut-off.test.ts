@@ -13,17 +13,17 @@ import { configFile, runFile } from './program.ts'
 
 const MAX = 6
 const PORTS = [8000, 8001] as const
-/** Much longer than anything else takes: what waited for Redis would stand out. */
+/** Much longer than anything else takes: an echo that waited for Redis would stand out. */
 const TIMEOUT_MS = 2000
 
-/** Says how long each echo took, a hundred a second, for as long as it lives. */
+/** Prints the time of each echo, a hundred a second, for as long as it lives. */
 const pinger = `
   const s = require('net').connect({ port: ${PORTS[0]}, host: '${GATE_FOR_CLIENT}', noDelay: true }, () => ask())
   let since = 0
   const ask = () => { since = performance.now(); s.write('hello') }
   s.on('data', () => { console.log('took', Date.now(), (performance.now() - since).toFixed(2)); setTimeout(ask, 10) })
   s.on('close', () => console.log('ended')).on('error', () => {})`
-/** As many connections as are let on by that port, until three in a row are refused; they stay. */
+/** Opens connections by that port until three in a row are refused, and keeps them. */
 const opener = `
   const port = Number(process.argv[1])
   let served = 0, refused = 0, longest = 0
@@ -136,7 +136,7 @@ for (const [title, { cut, heal }] of Object.entries(cuts))
 
       const cutAt = Date.now()
       cut(net)
-      // They come in the moment in which nobody knows of it yet.
+      // They come before any gate has noticed it.
       const first = await opened(PORTS[1])
       await all('sidegate_shared_up', 0)
       const knownMs = Date.now() - cutAt

@@ -64,7 +64,7 @@ export interface Scene {
   end(): Promise<Record<string, unknown>>
 }
 
-/** A path that is proven: the client has heard from the upstream. */
+/** A proven path: the client has received bytes of the upstream. */
 export async function scene(
   t: Test,
   protocol: 'tcp' | 'http',

@@ -20,11 +20,11 @@ interface Rules {
 
 export interface Runbook {
   text: string
-  /** As they stand in it. */
+  /** As the page has them. */
   commands: string[]
 }
 
-/** The page says where it is. */
+/** The runbook of an alert, at the path in the annotation of its rule. */
 export function runbookOf(alert: string): Runbook {
   const { groups } = parse(readFileSync(join(root, 'deploy/monitoring/rules.yaml'), 'utf8')) as Rules
   const rule = groups.flatMap(({ rules }) => rules).find((one) => one.alert === alert)
@@ -47,11 +47,11 @@ export interface Typed {
 
 export interface Shell {
   type(command: string): Promise<Typed>
-  /** All commands of a runbook, one after the other; what they printed, by the command. */
+  /** Runs all commands of a runbook, one after the other; their output, by the command. */
   follow(runbook: Runbook): Promise<Map<string, Typed>>
 }
 
-/** `configFile` is what is mounted into the pod. */
+/** `configFile` is the file mounted into the pod. */
 export async function shellBeside(t: Test, gate: Program, configFile: string): Promise<Shell> {
   const directory = temporary(t)
   const cli = await build()

@@ -26,7 +26,7 @@ test(
     execFileSync('tar', ['-xzf', tarball], { cwd: directory })
     const unpacked = join(directory, 'package')
     t.strictSame(readdirSync(unpacked).sort(), ['LICENSE', 'README.md', 'dist', 'package.json'])
-    // In place of what `npm install` would bring.
+    // In place of the packages of `npm install`.
     symlinkSync(join(root, 'node_modules'), join(unpacked, 'node_modules'))
 
     const cli = join(unpacked, 'dist/cli.js')

@@ -15,7 +15,7 @@ import { needs } from '../support/tools.ts'
 t.setTimeout(240_000)
 const TOKEN = 'correct-horse-battery-staple'
 
-/** What stands there to be clicked, chosen or filled in; numbers and listeners are of no account. */
+/** The elements to click, choose or fill in; without numbers and names of listeners. */
 const COLLECT = `[...document.querySelectorAll('button, select, input, a[href]')]
   .filter((one) => one.checkVisibility() && (one.tagName !== 'BUTTON' || one.innerText !== ''))
   .map((one) => {
@@ -37,7 +37,7 @@ class Walk {
     this.page = page
   }
 
-  /** Does it, as it stands there to be done. */
+  /** Performs that action. */
   async act(name: string, action: () => Promise<unknown>): Promise<void> {
     const verb = /^dialog (.*)/.exec(name)?.[1]
     if (verb !== undefined) await this.page.getByRole('dialog').getByRole('button', { name: verb }).waitFor()
@@ -55,7 +55,7 @@ class Walk {
     return [...this.#seen].filter((name) => !this.#done.has(name)).sort()
   }
 
-  /** That are nowhere to be seen. */
+  /** Performed actions whose element the page never showed. */
   get strange(): string[] {
     return [...this.#done].filter((name) => !this.#seen.has(name)).sort()
   }
@@ -184,7 +184,7 @@ test('every action of the page does what it says, on a gate with a token', needs
   await walk.act('button Undo', () => button('Undo').click())
   await page.getByText('The drain was undone.').waitFor()
 
-  // As they are asked for, but for a second of the time that they take.
+  // As the page asks for them, but for only a second.
   const asked: string[] = []
   await page.route(/\/debug\/.*seconds=/, (route) => {
     asked.push(new URL(route.request().url()).search)

@@ -19,7 +19,7 @@ import { prometheus } from './prometheus-server.ts'
 
 t.setTimeout(180_000)
 
-/** Seconds that a rate of a dashboard is of here: all that the test does. */
+/** The window of the dashboards' rates here, in seconds: the whole test. */
 const WINDOW = 120
 
 interface Dashboard {
@@ -42,10 +42,10 @@ function queryOf(title: string, nth = 0): string {
 interface Row {
   panel: string
   nth?: number
-  /** Labels of the dashboard's series that are added up; all of them without. */
+  /** Labels of the dashboard's series to add up; all of them by default. */
   labels?: Record<string, string>
   page: (series: SeriesView) => number
-  /** What moves by itself between two scrapes: a share of it. */
+  /** The share by which a value moves by itself between two scrapes. */
   within?: number
 }
 
@@ -64,7 +64,7 @@ const now = (series: SeriesView, name: string, labels: Record<string, string> = 
 
 const sides = ['client', 'upstream'] as const
 
-/** Of this moment. */
+/** Values of this moment. */
 const levels: Row[] = [
   { panel: 'Open connections', page: (series) => now(series, 'connections') },
   {
@@ -91,7 +91,7 @@ const levels: Row[] = [
   { panel: 'Heads not complete', page: (series) => now(series, 'pending') },
 ]
 
-/** Of the whole test, as a rate. The two look at different moments of what goes on. */
+/** Values of the whole test, as a rate. Page and dashboard look at different moments. */
 const counts: Row[] = [
   { panel: 'Opened and closed', page: (series) => total(series, 'opened') },
   { panel: 'Opened and closed', nth: 1, page: (series) => total(series, 'ended') },
@@ -120,7 +120,7 @@ const counts: Row[] = [
   ]),
 ]
 
-/** Plots of the page that no panel shows for the same time, with the reason. */
+/** Plots of the page without a panel for the same time, each with the reason. */
 const apart = new Map([
   ['loopDelayMs', 'the page has the worst of each 5 s, a dashboard that between two scrapes'],
 ])
@@ -173,7 +173,7 @@ test(
     await delay(2000)
     await load(t, gate, 30, 5)
     await load(t, gate, 25, 0)
-    // From here on nothing moves: what the two looked at last is the same, whenever that was.
+    // From here on nothing moves: both have the same last values, whenever they looked.
     await delay(12_000)
     const series = await seriesOf(gate)
     const lastAt = Date.parse(series.at.at(-1)!) / 1000
@@ -187,7 +187,7 @@ test(
     }
     for (const row of counts) {
       const [page, dashboard] = [row.page(series), (await valueOf(row, time)) * WINDOW]
-      // Prometheus guesses at what was between its scrapes, and before the first: the more, the later a busy machine lets it scrape.
+      // Prometheus extrapolates between its scrapes, and before the first: the more, the later a busy machine lets it scrape.
       t.ok(
         page > 0 && Math.abs(page - dashboard) <= 0.15 * page + 1,
         `${row.panel} ${JSON.stringify(row.labels ?? {})}: ${page} and ${dashboard}`,

@@ -20,7 +20,7 @@ import { setUp } from '../admin/admin.ts'
 t.setTimeout(240_000)
 const chromium = needs('chromium')
 
-/** One listener that echoes, with a client that has said something. */
+/** One listener that echoes, with a client that has sent something. */
 async function echoing(
   t: Test,
   top = '',
@@ -236,7 +236,7 @@ test('the gate is controlled: level of the log, reload, drain and undo', chromiu
   await page.getByRole('button', { name: 'Undo' }).click()
   await page.getByText('The drain was undone.').waitFor()
   t.equal(gate.operator.drainState, 'none')
-  // Chromium itself says that an answer was not 200: the level that was refused.
+  // Chromium itself logs an answer that is not 200: the refused level.
   t.same(
     complaints.filter((text) => !text.includes('400 (Bad Request)')),
     [],

@@ -46,7 +46,7 @@ function figuresAt(step: number): Figure[] {
   ]
 }
 
-/** What Chromium itself keeps differs by a quarter between two looks; a page that keeps each answer has 1.38 times as much at the end. */
+/** Chromium's own memory differs by a quarter between two looks; a page that keeps each answer has 1.38 times as much at the end. */
 const MOST = 1.3
 
 async function heapOf(session: CDPSession): Promise<number> {
@@ -79,7 +79,7 @@ test('an hour of looking at a gate costs a page no memory', needs('chromium'), a
       if (step % MINUTE_STEPS === 0) await look(step / MINUTE_STEPS)
     }
   }
-  /** Somebody goes from view to view, too. */
+  /** The test also goes from view to view. */
   const look = async (minute: number): Promise<void> => {
     await page.evaluate(`location.hash = '#/${['', 'connections', '', 'configuration'][minute % 4]}'`)
     const before = answered
@@ -89,7 +89,7 @@ test('an hour of looking at a gate costs a page no memory', needs('chromium'), a
   await pass(WARM_STEPS)
   const warm = await heapOf(session)
   await pass(HOUR_STEPS - WARM_STEPS)
-  // What the last view has let go of may take a while to go; what leaks stays.
+  // The objects of the last view may take a while to go; a leak stays.
   let after = await heapOf(session)
   for (let looks = 0; looks < 20 && after >= warm * MOST; looks++) {
     await page.clock.runFor(1000)

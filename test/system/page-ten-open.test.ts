@@ -17,19 +17,19 @@ import type { Wire } from '../support/wire.ts'
 t.setTimeout(240_000)
 const PAGES = 10
 const CONNECTIONS = 300
-/** The most that any view asks: `info`, `series`, `listeners`, `upstreams` of the overview, each once more at first. */
+/** The most requests of any view: `info`, `series`, `listeners`, `upstreams` of the overview, each once more at first. */
 const mostIn = (ms: number): number => 4 + ms / 2000 + (3 * ms) / 5000
 
 interface Watched {
   page: Page
   asked: number
-  /** Questions that are under way. */
+  /** Requests under way. */
   open: Set<Request>
   most: number
   bytes: number
 }
 
-/** Of its questions to the gate; what the page is made of is no question. */
+/** Its requests to the gate, without those for the files of the page. */
 function watch(page: Page): Watched {
   const it: Watched = { page, asked: 0, open: new Set(), most: 0, bytes: 0 }
   const isQuestion = (url: string): boolean => !/\/($|page[.])/.test(new URL(url).pathname)
@@ -74,7 +74,7 @@ async function scene(t: Test): Promise<Scene> {
   return { gate, wires, watched, since: performance.now() }
 }
 
-/** The page cannot be seen any more, or is again. */
+/** Hides the page, or shows it again. */
 const hide = (page: Page, isHidden: boolean): Promise<unknown> =>
   page.evaluate(`Object.defineProperty(document, 'hidden', { configurable: true, get: () => ${isHidden} })
     document.dispatchEvent(new Event('visibilitychange'))`)
@@ -146,7 +146,7 @@ async function asksMoreSeldom(t: Test, { watched }: Scene): Promise<void> {
   await delay(12_000)
   const ms = performance.now() - from
   for (const [nth, { asked, most }] of watched.entries()) {
-    // Each question rests for fifteen times what its answer took, at least six seconds.
+    // Each request pauses for fifteen times the time of its answer, at least six seconds.
     t.ok(asked - before[nth]! <= 4 * (1 + ms / 6000), `${asked - before[nth]!} questions`)
     t.ok(most <= 1)
   }

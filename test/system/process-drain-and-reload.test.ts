@@ -70,7 +70,7 @@ test('SIGTERM asks 750 clients to go, evenly over drain.spread, resets nobody, a
   t.same(new Set(closed.map(({ kind }) => kind)), new Set(['fin']))
   await eventually(() => said(program, 'drain finished').length === 1)
   t.match(said(program, 'drain finished'), [{ drained: 751, forced: 0, others: 0 }])
-  // Idle ones go first, so it is all of them together that are uniform. A line comes late where a process stood still, never early.
+  // Idle ones go first, so only all of them together are uniform. A line comes late where a process stood still, never early.
   const start = timeOf(said(program, 'drain: listeners closed')[0])
   const moments = said(program, 'connection closed').map((line) => timeOf(line) - start)
   t.equal(moments.length, 751)
@@ -118,7 +118,7 @@ class Mount {
     symlinkSync('..data/sidegate.yaml', this.file)
   }
 
-  /** As the kubelet does it: a new directory, a new symlink, one rename, and the old directory goes. */
+  /** Swaps the files as the kubelet does: a new directory, a new symlink, one rename, and the old directory goes. */
   swap(text: string): void {
     const [old, fresh] = [`..2026_${this.#nth}`, `..2026_${++this.#nth}`]
     mkdirSync(join(this.path, fresh))

@@ -58,7 +58,7 @@ test('a gate that was stopped for three seconds kills none of its live clients w
   )
 })
 
-// What the upstream has to answer was read only after the stop, so its answer is a round trip away when the sweep comes.
+// The upstream reads its request only after the stop, so its answer is a round trip away when the sweep comes.
 test('nor does it blame an upstream for its own silence of three seconds', async (t) => {
   const upstream = await echo(t)
   const program = await runProgram(t, [
@@ -91,7 +91,7 @@ test('nor does it blame an upstream for its own silence of three seconds', async
   )
 })
 
-// Quiet clients are known by their pongs alone, and what they answered lies unread while the gate stands still.
+// Only pongs show that quiet clients live, and these lie unread while the gate stands still.
 test('nor does it take quiet WebSocket clients and services for gone, whose pongs it could not read', async (t) => {
   const service = await wsServer(t)
   const program = await runProgram(t, [

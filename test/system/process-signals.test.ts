@@ -5,7 +5,7 @@ import { stopwatch } from '../support/stopwatch.ts'
 import { wsClient, wsServer } from '../support/websocket.ts'
 import { runProgram } from './program.ts'
 
-/** No delay and no spread, so that what follows the signal follows at once. */
+/** No delay and no spread, so that the effects of the signal come at once. */
 const atOnce = { top: 'drain: { minDuration: off, spread: off, timeout: 20s, tcp: spread }' }
 
 test('SIGTERM lets live tcp and WebSocket pairs go, tells them so, and ends it with 0', async (t) => {

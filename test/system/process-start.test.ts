@@ -128,7 +128,7 @@ test('more connections than the descriptor limit holds, written in the file, end
   t.match(program.errors(), 'listeners[0].limits.connections')
 })
 
-/** The process that checks the configuration, once it is there. */
+/** Resolves with the process that checks the configuration. */
 const checker = (pid: number): Promise<number> =>
   eventually(
     () => Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0]) || null,

@@ -24,16 +24,16 @@ import { freePort } from '../support/tools.ts'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 let built: Promise<string> | null = null
 
-/** The path of cli.js, compiled from the sources as they are now into a folder that goes with this process. */
+/** The path of cli.js, compiled from the current sources into a folder that goes with this process. */
 export function build(): Promise<string> {
   return (built ??= compile())
 }
 
 async function compile(): Promise<string> {
-  // `npm test` has built it; a compiler started from within tap is given hooks that it cannot run with.
+  // `npm test` has built it; tap gives a compiler that starts within it hooks with which it cannot run.
   const shipped = join(root, 'dist', 'cli.js')
   if (process.env['TAP'] !== undefined && existsSync(shipped)) return shipped
-  // Below the project, so that its node_modules are found; package.json says the version and that these are modules.
+  // Below the project, so that Node finds its node_modules; package.json has the version and makes these modules.
   const directory = join(root, '.tap', `built-${process.pid}`)
   mkdirSync(directory, { recursive: true })
   process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
@@ -56,7 +56,7 @@ export function freePorts(count: number): number[] {
   return [...ports]
 }
 
-/** Writes a configuration file that goes with the test. */
+/** Writes a configuration file, removed with the test. */
 export function configFile(t: Test, text: string): string {
   const directory = mkdtempSync(join(tmpdir(), 'sidegate-'))
   t.teardown(() => rmSync(directory, { recursive: true, force: true }))
@@ -79,24 +79,24 @@ export interface Program {
   exited: Promise<number | string>
   /** The lines of stdout so far; none unless it is a pipe. */
   lines: string[]
-  /** What came on stderr. */
+  /** The text of stderr so far. */
   errors(): string
   status(path: string): Promise<number>
   metrics(): Promise<Samples>
-  /** Resident bytes, as the kernel tells. */
+  /** Resident bytes, by the kernel. */
   rss(): number
   descriptors(): number
 }
 
 export interface ProgramOptions {
   stdio?: StdioOptions
-  /** A command line that runs the rest: `prlimit`, `ip netns exec`. */
+  /** The prefix of its command line: `prlimit`, `ip netns exec`. */
   under?: string[]
   /** YAML for the top level: `drain: { ... }`. */
   top?: string
-  /** Ports to use again. */
+  /** Ports to reuse. */
   ports?: number[]
-  /** The host that the health server is asked at, and whether to ask it at all. */
+  /** The host of the health server, and whether to ask it at all. */
   isAsked?: boolean
 }
 

@@ -14,7 +14,7 @@ export interface Series {
 }
 
 export interface Prometheus {
-  /** An expression at every second since the start; rejects with what Prometheus says of it. */
+  /** An expression at every second since the start; rejects with the error of Prometheus. */
   history(expr: string): Promise<Series[]>
   /** At that moment, in seconds since 1970. */
   at(expr: string, time: number): Promise<Array<{ metric: Record<string, string>; value: number }>>
@@ -32,7 +32,7 @@ interface Answer {
   }
 }
 
-/** A gate beside a workload, as the discovery of Kubernetes shows it. */
+/** A gate of a workload, as the discovery of Kubernetes shows it. */
 export interface Pod {
   workload: string
   healthPort: number

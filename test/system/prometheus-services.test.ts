@@ -22,7 +22,7 @@ const rules = join(import.meta.dirname, '../../deploy/monitoring/rules.yaml')
 /** Fires where the machine of the test is short of CPU. */
 const BY_CHANCE = 'SidegateEventLoopSlow'
 
-/** A web service that can be taken away, and come back at the same port. */
+/** A web service that a test can stop, and start again at the same port. */
 interface Web {
   port: number
   up(): Promise<void>
@@ -52,7 +52,7 @@ function web(t: Test): Web {
 const upstreamOf = (port: number): string =>
   `protocol: http, deadlines: { response: 300ms }, upstream: { addresses: ["127.0.0.1:${port}"], retryFor: off, healthCheck: { type: tcp, interval: 1s, healthy: 1, unhealthy: 1 } }`
 
-/** Ask one gate after the other, again and again, until the test is over. */
+/** Send requests to one gate after the other, again and again, until the end of the test. */
 function askAlways(t: Test, gates: readonly Gate[]): void {
   const over = new AbortController()
   const ask = async ({ port }: Gate): Promise<void> => {
@@ -70,7 +70,7 @@ function askAlways(t: Test, gates: readonly Gate[]): void {
   })
 }
 
-/** The names of the alerts that have ever fired for that workload. */
+/** The names of all alerts that have fired for that workload. */
 async function fired(server: Prometheus, job: string): Promise<string[]> {
   const series = await server.history(`ALERTS{alertstate="firing", job="${job}", alertname!="${BY_CHANCE}"}`)
   return [...new Set(series.map(({ metric }) => metric['alertname'] ?? ''))].sort()
@@ -118,7 +118,7 @@ root.test(
     }
     await eventually(
       async () => {
-        // Half of the time away, by the seconds that Prometheus sees.
+        // Away for half of the time, by Prometheus's seconds.
         await toggle()
         const missing = await Promise.all(
           Object.entries(expected).map(async ([job, names]) => {

@@ -14,7 +14,7 @@ t.setTimeout(240_000)
 const defaults =
   'global\n  maxconn 100\ndefaults\n  timeout connect 2s\n  timeout client 20s\n  timeout server 20s\n'
 
-/** The values behind the addresses of a header of version 2, those of TLS opened, in the order of their types. */
+/** The values after the addresses of a header of version 2, those of TLS unpacked, in the order of their types. */
 async function valuesOf(wire: Wire): Promise<unknown[]> {
   const head = await wire.read(16)
   const body = await wire.read(head.readUInt16BE(14))
@@ -96,7 +96,7 @@ listen v2
           },
         ],
       ])
-      // What HAProxy 2.6 says of ALPN is what its own check asks for.
+      // HAProxy 2.6 reports as ALPN the protocol of its own check.
       t.same(
         ours.filter((value) => (value as [number])[0] !== 0x01),
         theirs.filter((value) => (value as [number])[0] !== 0x01),

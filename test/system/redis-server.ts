@@ -36,7 +36,7 @@ export class RedisServer {
     return this
   }
 
-  /** SIGSTOP holds it, SIGCONT lets it go on, SIGKILL ends it with all that it holds. */
+  /** SIGSTOP holds it, SIGCONT lets it go on, SIGKILL ends it with all its data. */
   async signal(signal: 'SIGSTOP' | 'SIGCONT' | 'SIGKILL'): Promise<void> {
     const running = this.#process
     if (running === null || running.exitCode !== null || running.signalCode !== null) return
@@ -45,7 +45,7 @@ export class RedisServer {
     await gone
   }
 
-  /** What redis-cli prints. */
+  /** Runs redis-cli, and returns its output. */
   cli(...args: string[]): string {
     return execFileSync('redis-cli', ['-p', String(this.port), ...args], { encoding: 'utf8' }).trim()
   }

@@ -14,7 +14,7 @@ import { systemNames } from '../../src/upstream/names.ts'
 const A = 1
 const codes = { ok: 0, servfail: 2, nx: 3, refused: 5 } as const
 type Said = keyof typeof codes | 'none' | 'nothing'
-/** What is said of the A and of the AAAA of a name. */
+/** The answers for the A and the AAAA of a name. */
 const said: Record<string, [Said, Said]> = {
   v4: ['ok', 'none'],
   nx: ['nx', 'nx'],

@@ -41,7 +41,7 @@ const shipped = (read('configmap.yaml') as { data: Record<string, string> }).dat
 const servicePort = (read('service.yaml') as { spec: { ports: [{ targetPort: number }] } }).spec.ports[0]
   .targetPort
 
-/** Says something every 50 ms, and prints what comes back. */
+/** Sends a word every 50 ms, and prints the answers. */
 const talker = `
 const socket = new (require('ws'))(process.argv[1])
 socket.on('open', () => { console.log('open'); setInterval(() => socket.readyState === 1 && socket.send('hello'), 50) })
@@ -57,7 +57,7 @@ function execute([command = '', ...args]: string[]): Promise<Answer> {
   })
 }
 
-/** As the kubelet asks: from the node, at the pod's address. Resolves with the status. */
+/** Asks as the kubelet does: from the node, at the pod's address. Resolves with the status. */
 async function probe(net: Network, { httpGet: { path, port } }: Probe): Promise<string> {
   const { output } = await execute([
     ...net.under('client'),
@@ -74,7 +74,7 @@ async function probe(net: Network, { httpGet: { path, port } }: Probe): Promise<
   return output
 }
 
-/** A command of the image, with this machine's Node and the program as it is built now. */
+/** A command of the image, with this machine's Node and the current build of the program. */
 async function inPod(net: Network, command: readonly string[]): Promise<string[]> {
   const cli = await build()
   return [
@@ -130,7 +130,7 @@ test(
   'the shipped pod starts before its application, is drained by its hooks while the application lives, and ends with 0',
   options,
   async (t) => {
-    // The file that is shipped, with a drain that a test can wait for.
+    // The shipped file, with a drain short enough for a test.
     const { net, gate, sidegate } = await startSidecar(
       t,
       `${shipped}drain: { minDuration: 1500ms, spread: 500ms, timeout: 10s, tcp: spread }\n`,
@@ -142,7 +142,7 @@ test(
     const client = net.run('client', talker, `ws://${GATE_FOR_CLIENT}:${servicePort}`)
     await client.said('echo')
 
-    // What the kubelet does first when a pod is to go: both hooks, at once.
+    // The kubelet's first step when a pod terminates: both hooks, at once.
     let hookAnswered: string | null = null
     const hook = probe(net, app.lifecycle.preStop).then((status) => (hookAnswered = status))
     const preStop = await execute(await inPod(net, sidecar.lifecycle.preStop.exec.command))

@@ -21,7 +21,7 @@ const options = { skip: whyNoNetwork() ?? (false as const), timeout: 240_000 }
 /** Short enough for a test, in the proportions of the defaults. */
 const drain = 'drain: { minDuration: 1s, spread: 1s, timeout: 20s, tcp: spread }\n'
 
-/** An application that minds nothing: it answers on each port that it has, and is gone at the first SIGTERM, whoever is served. */
+/** A careless application: it answers on each of its ports, and ends at the first SIGTERM, whatever it serves. */
 const application = `
 const { createServer } = require('node:http')
 const { WebSocketServer } = require('ws')
@@ -67,13 +67,13 @@ function injected(name: string, change: (text: string) => string): Workload {
   }
 }
 
-/** The images of a workload: the gate as it is built, applications that answer on their ports, nothing for the rest. */
+/** The images of a workload: the current build of the gate, applications that answer on their ports, nothing for the rest. */
 async function imageOf(t: Test, { config, pod }: Workload): Promise<Image> {
   const cli = await build()
   const directory = mkdtempSync(join(tmpdir(), 'sidegate-pod-'))
   t.teardown(() => rmSync(directory, { recursive: true, force: true }))
   writeFileSync(join(directory, 'sidegate.yaml'), config + drain)
-  // The one program of its image that a hook of an application here calls: what it does to nginx is what SIGTERM does.
+  // The only program of an image that a hook here calls: it has the same effect on nginx as SIGTERM.
   writeFileSync(join(directory, 'nginx'), '#!/bin/sh\nexit 0\n', { mode: 0o755 })
   const translate = (word: string): string =>
     ({
@@ -108,7 +108,7 @@ function scene(
 ): Scene {
   const pods = new Set<Pod>()
   let turn = 0
-  // As kube-proxy: any pod that is ready, each new connection for itself.
+  // As kube-proxy does: any ready pod, chosen anew for each connection.
   const choose = (): string | null => {
     const ready = [...pods].filter(({ isReady }) => isReady)
     return ready[turn++ % Math.max(1, ready.length)]?.ip ?? null
@@ -124,7 +124,7 @@ function scene(
   }
 }
 
-/** Everybody has been served since. */
+/** Every client has had an answer since. */
 async function servesAll(clients: readonly Client[]): Promise<void> {
   const before = clients.map((one) => one.done())
   await eventually(() => clients.every((one, nth) => one.done() > before[nth]! + 3), {
@@ -135,7 +135,7 @@ async function servesAll(clients: readonly Client[]): Promise<void> {
 
 const losses = (clients: readonly Client[]): string[] => clients.flatMap((one) => one.losses)
 
-/** In order, by themselves, and the application when nothing was open any more. */
+/** The containers ended in order, by themselves, and the application after its last connection. */
 function isOrderly(
   t: Test,
   what: string,
@@ -171,14 +171,14 @@ async function lives(
   await servesAll(clients)
   t.strictSame(losses(clients), [], 'a roll-out loses nothing')
 
-  // The eviction comes first, and the next pod when the one before is gone.
+  // The eviction comes first, and the next pod after the end of the one before.
   isOrderly(t, 'the drain of a node', { pod: next, ended: await next.end(), app })
   pods.delete(next)
   const later = await start('later')
   await servesAll(clients)
   t.strictSame(losses(clients), [], 'the drain of a node loses nothing')
 
-  // All pods of the node at once, and none to go to meanwhile; the kubelet gives them less than they ask for.
+  // All pods of the node at once, with no other pod meanwhile; the kubelet gives them less time than they ask for.
   const [one, two] = await Promise.all([other.end(30), later.end(30)])
   isOrderly(t, 'a shutdown', { pod: other, ended: one, app })
   isOrderly(t, 'a shutdown', { pod: later, ended: two, app })

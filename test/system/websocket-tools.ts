@@ -8,7 +8,7 @@ import type { Test } from 'tap'
 import { eventually, within } from '../support/eventually.ts'
 import { runProgram } from './program.ts'
 
-/** For `test(title, { skip }, ...)`: false, or why not. */
+/** For `test(title, { skip }, ...)`: false, or the reason to skip. */
 export function missing(...needed: Array<{ name: string; isThere: boolean }>): string | false {
   const lacking = needed.filter(({ isThere }) => !isThere)
   return lacking.length === 0 ? false : `needs ${lacking.map(({ name }) => name).join(' and ')}`
@@ -32,7 +32,7 @@ export interface Gate {
   end(nth?: number): Promise<Record<string, unknown>>
 }
 
-/** The built program with one listener before `upstreamPort`; `options` are more keys of it. SIGINT must end it with 0. */
+/** The built program with one listener in front of `upstreamPort`; `options` are more keys of it. SIGINT must end it with 0. */
 export async function startProgram(t: Test, upstreamPort: number, options = ''): Promise<Gate> {
   const program = await runProgram(t, [
     `protocol: http, upstream: "127.0.0.1:${upstreamPort}"${options === '' ? '' : `, ${options}`}`,
@@ -58,7 +58,7 @@ export interface Ran {
   out: string
 }
 
-/** Runs a command to its end; its stderr is added to what it says. */
+/** Runs a command to its end; its output includes stderr. */
 export async function run(t: Test, command: string, args: string[], withinMs = 30_000): Promise<Ran> {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: plainEnv() })
   t.teardown(() => void child.kill('SIGKILL'))

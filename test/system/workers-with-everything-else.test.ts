@@ -17,7 +17,7 @@ const WORKERS = 3
 const CLIENTS = 100
 const BURST = 40
 
-/** How many of so many at once are answered. */
+/** The number of answers for so many at once. */
 async function served(port: number, clients: number): Promise<number> {
   const answers = await Promise.all(
     Array.from({ length: clients }, async () => {

@@ -18,14 +18,14 @@ import { upgradeRequest } from '../support/handshake.ts'
 import { temporary } from '../support/tools.ts'
 
 const CONNECTIONS = 3000
-/** Of either kind of the ill-behaved. */
+/** The number of each kind of ill-behaved client. */
 const ILL = CONNECTIONS / 200
 const AT_A_TIME = 50
 const head = Buffer.from(upgradeRequest())
 
 type Kind = 'innocent' | 'giant' | 'flood'
 const kindOf = (nth: number): Kind => (nth % 200 === 7 ? 'giant' : nth % 200 === 107 ? 'flood' : 'innocent')
-/** Told apart by where they come from. */
+/** Each kind has an address of its own. */
 const from = (kind: Kind, nth: number): string =>
   kind === 'innocent'
     ? `127.0.1.${1 + (nth % 50)}`
@@ -54,7 +54,7 @@ async function service(t: Test): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-/** All of them over that gate; how many of each kind ended with which reason. */
+/** Runs all of them over that gate; returns for each kind the reasons of its ends, with their number. */
 async function run(gate: Gate): Promise<Record<Kind, Record<string, number>>> {
   let next = 0
   const worker = async (): Promise<void> => {
@@ -82,7 +82,7 @@ test(
   { timeout: 900_000 },
   async (t) => {
     const port = await service(t)
-    // What is over a rate ends, so that it shows.
+    // A connection over a rate ends, so that the test sees it.
     const listener = `protocol: http, upstream: "127.0.0.1:${port}", limits: { messages: { onExceed: close } }`
     const before = await startGate(t, [listener])
     const innocents = CONNECTIONS - 2 * ILL

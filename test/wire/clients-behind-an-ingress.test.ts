@@ -32,7 +32,7 @@ const [ANN, BOB] = ['203.0.113.1', '203.0.113.2']
 
 interface Ingress {
   gate: Gate
-  /** A conversation of that client, open: its status, 101 or 200, or why it was refused. */
+  /** Opens a conversation of that client: its status, 101 or 200, or the reason of its refusal. */
   open(client: string | null): Promise<{ status: number; body: string; http: HttpClient }>
   reload(keys: string): Promise<unknown>
 }
@@ -58,7 +58,7 @@ async function serve(wire: Wire, transport: Transport): Promise<void> {
   }
 }
 
-/** A gate before a service that begins to answer, and ends its answer when the client ends. */
+/** A gate in front of a service that begins to answer, and ends its answer when the client ends. */
 async function behindIngress(t: Test, transport: Transport, keys: string): Promise<Ingress> {
   const upstream = await listen(t, (wire) => serve(wire, transport).catch(() => wire.end()))
   const ca = transport.endsWith('tls') ? authority(t) : null
@@ -80,7 +80,7 @@ async function behindIngress(t: Test, transport: Transport, keys: string): Promi
   return { gate, open, reload: (more) => gate.reload([listener(more)]) }
 }
 
-/** Ends a conversation, as its transport has it. */
+/** Ends a conversation as its transport does. */
 function leave(transport: Transport, { wire }: HttpClient): void {
   const end = closePayload(1000)
   void wire.write(
@@ -116,7 +116,7 @@ test('a peer that is not trusted is one client, whatever it says', (t) =>
   forEachTransport(t, withHeads, async (t, transport) => {
     const { open } = await behindIngress(t, transport, 'limits: { connectionsPerClient: 1 }')
     t.ok((await open(ANN)).status < 300)
-    // Refused at its accept: to who expects TLS there are no words.
+    // Refused at its accept: the gate has no words for a client that expects TLS.
     if (transport.endsWith('tls')) await t.rejects(open(BOB))
     else t.equal((await open(BOB)).status, 503)
   }))
@@ -150,7 +150,7 @@ test('access judges whom a trusted peer names, and access.deny that peer as well
     t.match(await open(null), { status: 403, body: /\bdenied: access.allow/ }, 'nor the peer for itself')
     t.match(await gate.end(), { reason: 'denied', side: 'client', line: { client: BOB } })
     await reload(`access: { deny: [127.0.0.1] }, ${TRUSTED}`)
-    // In the clear, to who expects TLS, a refusal before the handshake has no words.
+    // A refusal before the handshake has no words for a client that expects TLS.
     if (transport.endsWith('tls')) return
     t.equal((await open(ANN)).status, 403)
   }))
@@ -236,7 +236,7 @@ test('a drain parts from each client that an ingress has brought, and tells whos
     t.same(new Set(gate.lines.map(({ client }) => client)), new Set([ANN, BOB]))
     for (const { close, peer } of gate.lines) {
       t.match(peer, /^127\.0\.0\.1:/)
-      // A client that says with its request that it is the last ends by itself.
+      // A client that announces its last request ends by itself.
       t.match(close, isWebSocket(transport) ? /^drain$/ : /^(drain|eof)$/)
     }
     t.equal(gate.registry.size, 0)
@@ -263,7 +263,7 @@ test('a reload of http.trustForwarded is for those who come: who is there stays 
 
 const asked = (client: string, more = ''): string => get('/', `X-Forwarded-For: ${client}\r\n${more}`)
 
-/** A gate before a service that answers at once, but for what is asked at /slow. */
+/** A gate in front of a service that answers at once, except at /slow. */
 async function shared(t: Test, keys: string, clock: Clock = stillClock()) {
   watchLeaks(t)
   const held: Array<() => void> = []

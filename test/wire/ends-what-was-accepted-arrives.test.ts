@@ -8,7 +8,7 @@ root.setTimeout(180_000)
 const BYTES = 1_500_000
 const wait = { withinMs: 60_000 }
 const streams = transports.filter((transport) => !isHttp(transport))
-// So much waits in the gate that it has read all before the slow side has taken a tenth.
+// The gate can queue so much that it has read all before the slow side has taken a tenth.
 const keys = 'buffers: { high: 4MiB }, deadlines: { close: 1s }'
 
 const sideOf = (peer: 'client' | 'service'): string => (peer === 'client' ? 'client' : 'upstream')
@@ -29,7 +29,7 @@ for (const [from, to] of [
       source.reset()
       const sip = sink.sip(30)
       await eventually(() => sink.got.bytes > BYTES / 2, { what: 'half of it', ...wait })
-      // What a TLS socket of Node has read and not told it drops at an RST, if it is paused then.
+      // At an RST, a paused TLS socket of Node drops bytes that it has read and not handed on.
       sip.stop()
       await eventually(() => sink.got.bytes === BYTES + 1, { what: 'all of it', ...wait })
       if (isWebSocket(transport) && to === 'service') {

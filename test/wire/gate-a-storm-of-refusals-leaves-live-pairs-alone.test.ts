@@ -17,7 +17,7 @@ const AT_A_TIME = 50
 const PAIRS = 20
 const BYTES = 1000
 
-/** Sends so many bytes of its stream, the nth of them, and gets them back. */
+/** Sends so many bytes of the nth stream, and gets them back. */
 type Exchange = (nth: number) => Promise<Buffer>
 
 const kinds: Record<
@@ -46,7 +46,7 @@ const kinds: Record<
   }),
 }
 
-/** One of the storm: says something, and waits for its end, whichever it is. */
+/** One client of the storm: sends something, and waits for its end, whichever it is. */
 function refused(port: number): Promise<void> {
   const socket = net.connect({ port, host: '127.0.0.1', localAddress: '127.0.1.1' })
   socket.on('error', () => {}).resume()
@@ -64,7 +64,7 @@ async function storm(port: number): Promise<void> {
 }
 
 const full = `limits: { connections: ${PAIRS} }`
-/** Places that were not given back would run out. */
+/** Places that the gate does not give back would run out. */
 const denying = `limits: { connections: ${STORM} }, access: { deny: [127.0.1.0/24] }`
 for (const [what, protocol, keys, reason] of [
   ['limits.connections', 'tcp', full, 'too_many'],

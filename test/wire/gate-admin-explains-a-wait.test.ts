@@ -12,7 +12,7 @@ import { connect, echo, flooder, mute } from '../support/peers.ts'
 import { backlogFull } from '../support/processes.ts'
 import { rawClient, scriptedUpstream } from '../support/websocket.ts'
 
-/** What is told of the only connection, once it waits for what is said. */
+/** The row of the only connection, once it waits for `what`. */
 async function waitingFor(gate: Gate, what: string | RegExp): Promise<Row> {
   const isThere = (text: unknown): boolean =>
     typeof what === 'string' ? text === what : what.test(String(text))
@@ -30,7 +30,7 @@ async function waitingFor(gate: Gate, what: string | RegExp): Promise<Row> {
   return seen
 }
 
-/** Whether that deadline comes next, within `maxMs`. One that is due may be told until the sweep that finds it so. */
+/** Whether that deadline comes next, within `maxMs`. A row may show a due deadline until the sweep that finds it due. */
 function isNext(row: Row, key: string, side: string, maxMs: number): boolean {
   const found = row['nextDeadline'] as { key: string; side: string; inMs: number } | null
   return (

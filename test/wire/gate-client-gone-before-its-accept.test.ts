@@ -30,7 +30,7 @@ async function scene(t: Test, keys: string) {
   }
 }
 
-// The kernel has forgotten the address of such a client, and still holds what it sent.
+// The kernel has forgotten the address of such a client, and still holds its bytes.
 for (const [what, keys, words] of [
   ['whom access.deny names', 'protocol: tcp, access: { deny: [127.0.0.0/8] }', 'hello'],
   ['whom access.allow does not name', 'protocol: tcp, access: { allow: [10.0.0.0/8] }', 'hello'],

@@ -30,7 +30,7 @@ test('clients of each kind are asked to go one by one, evenly over drain.spread,
   for (const client of clients) t.equal((await client.get(get())).header('connection'), 'keep-alive')
   await eventually(() => [...gate.registry].every(({ phase }) => phase === 'relay'))
   const [minDurationMs, spreadMs] = [200, 2000]
-  // Those that are due while the machine stands still come at once: they take no share of the time.
+  // Ends that fall due while the machine stands still come at once: they take no share of the time.
   const watch = stopwatch(t)
   const moments: number[] = []
   let least = Number.POSITIVE_INFINITY
@@ -67,7 +67,7 @@ test('clients of each kind are asked to go one by one, evenly over drain.spread,
   )
   t.equal(moments.length, 100)
   t.ok(least >= 0, 'nobody before the listeners were closed')
-  // How even it is to the millisecond the tests of SpreadClose say; a busy machine sees it in lumps.
+  // The tests of SpreadClose check the spread to the millisecond; a busy machine sees it in lumps.
   const [first, last] = [Math.min(...moments), Math.max(...moments)]
   t.ok(last - first > spreadMs / 2, `over ${last - first} ms`)
   for (const third of [0, 1, 2]) {

@@ -90,7 +90,7 @@ test('at the end of its time a drain ends those first that wait for nothing, and
   await eventually(() => db.waiting.length === 4)
   db.answer()
   for (const client of clients) await isAnswered(client)
-  // The two that are quiet the longest are those that wait.
+  // The two longest quiet ones wait for an answer.
   const [first, second, ...idle] = clients
   for (const client of [first!, second!]) ask(client)
   await eventually(() => db.waiting.length === 2)
@@ -172,7 +172,7 @@ test('a process that ends in the middle of a drain counts those that waited, and
 test('what is cut, and what is not', (t) =>
   forEachTransport(t, transports, async (t, transport) => {
     const { gate, client, service } = await openLine(t, transport, 'deadlines: { close: 300ms }')
-    // The service has said the last word, but its HTTP answer is not complete.
+    // The service sent the last bytes, but its HTTP answer is not complete.
     const isIdle = !isHttp(transport)
     client.finish()
     if (isWebSocket(transport)) service.finish()

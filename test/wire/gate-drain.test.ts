@@ -10,7 +10,7 @@ import { backlogFull } from '../support/processes.ts'
 import { stopwatch } from '../support/stopwatch.ts'
 import type { Wire } from '../support/wire.ts'
 
-/** One that has seen FIN notices the RST only when it writes. */
+/** A socket that has seen FIN notices the RST only when it writes. */
 async function isReset(t: Test, client: Wire): Promise<void> {
   await eventually(() => client.outcome !== null || (void client.write('?'), false))
   t.match(client.outcome, { kind: 'reset' })

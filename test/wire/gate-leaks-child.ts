@@ -11,7 +11,7 @@ import { leaks, resources } from '../support/leaks.ts'
 
 const ROUNDS = 6
 const PER_ROUND = 2000
-/** At a time, so that neither backlogs nor descriptors are what is tested. */
+/** At a time, so that neither backlogs nor descriptors run out. */
 const AT_ONCE = 500
 
 type Act = (socket: net.Socket) => void
@@ -70,7 +70,7 @@ const config = parseConfig(
 )
 
 const ends = new Map<string, number>()
-/** What clients do when the gate has reported the end of their connection, by their listener and address: one port may go to several. */
+/** Calls for the reported end of a client's connection, by its listener and address: one port may go to several. */
 const told = new Map<string, () => void>()
 const writer = {
   dropped: 0,

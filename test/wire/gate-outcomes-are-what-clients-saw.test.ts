@@ -24,7 +24,7 @@ const counts = async (gate: Gate, protocol: string): Promise<[good: number, bad:
 const protocolOf = (transport: Transport): string =>
   isHttp(transport) ? 'http' : isWebSocket(transport) ? 'websocket' : 'tcp'
 
-/** How one conversation comes out after `act`. */
+/** The outcome of one conversation after `act`. */
 async function outcome(t: Test, transport: Transport, act: (line: Line) => unknown): Promise<number[]> {
   const line = await openLine(t, transport, 'deadlines: { close: 500ms }')
   await act(line)

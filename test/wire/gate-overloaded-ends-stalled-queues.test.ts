@@ -11,13 +11,13 @@ import type { Wire } from '../support/wire.ts'
 const RESET = { kind: 'reset', code: 'ECONNRESET' }
 const KIB = 1024
 const MIB = 1024 * KIB
-/** The kernel is asked less often where there are many thousands of sockets. */
+/** The gate looks into the kernel less often where there are many thousands of sockets. */
 const PATIENCE_MS = 20_000
 
 const queued = ({ registry }: Gate): number =>
   [...registry].reduce((sum, { owner }) => sum + owner!.queued('client') + owner!.queued('upstream'), 0)
 
-/** What the connection of that id holds for its client has not been touched for so long. */
+/** The time since the client of that connection last took a byte of its queue. */
 function quietMs({ registry }: Gate, id: number): number {
   return performance.now() - registry.get(id)!.owner!.lastDrainAt('client')
 }
@@ -30,7 +30,7 @@ async function stalled(t: Test, gate: Gate, port: number): Promise<Wire> {
   return client
 }
 
-/** A client that is not read is blind to RST until it is. */
+/** A paused client is blind to RST until it reads. */
 async function sawReset(t: Test, client: Wire): Promise<void> {
   client.resumeReading()
   t.same(await within(client.closed), RESET)
@@ -52,7 +52,7 @@ test('over memory.buffered the largest stalled pair is overloaded and gets RST, 
   const largest = await stalled(t, gate, large!)
   await eventually(() => queued(gate) > 256 * KIB, { what: 'the largest queue' })
   const others = [await stalled(t, gate, small!)]
-  // One alone never holds more than the budget, so it is within it until enough of the others have come.
+  // One client alone never holds more than the budget, so the queues stay within it until enough of the others have come.
   while (queued(gate) <= 512 * KIB && gate.lines.length === 0) others.push(await stalled(t, gate, small!))
   t.match(await gate.end(), {
     reason: 'overloaded',
@@ -117,7 +117,7 @@ test('while memory is used up, stalled pairs are overloaded one after the other,
   )
   const gate = await startGate(t, listeners, { memory })
   const reader = await connect(t, gate.ports[1]!, { into: { write: () => {} } })
-  // Slower than it is sent to: as much waits for it as for the others.
+  // Slower than its service sends: its queue is as long as that of the others.
   let isPaced = true
   reader.socket.on('data', () => isPaced && reader.stopReading())
   const pace = setInterval(() => reader.resumeReading(), 25)
@@ -152,7 +152,7 @@ test('a reader of few bytes a second, whom the kernel shows as stalled, is told 
   await eventually(() => quietMs(gate, 1) >= 1000 && quietMs(gate, 2) >= 1000, {
     what: 'both to look stalled',
   })
-  // From here on the kernel is asked, and who was not asked for is not ended.
+  // From here on the gate looks into the kernel, and ends no connection without a look.
   memory.use(0.96)
   await eventually(() => gate.lines.length > 0, { what: 'an end', withinMs: PATIENCE_MS })
   t.match(await gate.end(), { reason: 'overloaded', line: { id: 2 } })

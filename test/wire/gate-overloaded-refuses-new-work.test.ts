@@ -33,7 +33,7 @@ async function readyz({ healthPort }: Gate): Promise<{ isReady: boolean; text: s
   return { isReady: response.status === 200, text: await response.text() }
 }
 
-/** In one process the RST may come before the socket has told that it was connected. */
+/** Within one process the RST may come before the socket has reported that it is connected. */
 const outcome = (t: Test, port: number): Promise<Closed> =>
   connect(t, port).then(
     (wire) => within(wire.closed),

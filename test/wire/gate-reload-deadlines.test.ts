@@ -64,7 +64,7 @@ async function newcomers(t: Test, count: number, limits: string, handshake: stri
   await eventually(
     async () => readSamples(await gate.metrics()).get('sidegate_rate_limited_total', delayed) === count - 1,
   )
-  // Time passes as far as the test has lived through it: a slow machine makes nobody wait too long.
+  // Time passes only while the test runs: on a slow machine no client waits too long.
   const pace = setInterval(() => clock.pass(10), 10)
   t.teardown(() => clearInterval(pace))
   return { clients, reload: (ms: string) => gate.reload([listener(ms)]) }

@@ -18,7 +18,7 @@ import { freePort, temporary } from '../support/tools.ts'
 
 type Tree = Record<string, unknown>
 
-/** What a key needs beside it, in the file before and after; paths below the listener, or of the file. */
+/** Further values that a key needs, in the file before and after; paths below the listener, or of the file. */
 interface Change {
   value?: unknown
   beside?: Tree
@@ -26,7 +26,7 @@ interface Change {
 
 const LISTENER = 'listeners[].'
 
-/** By the words that docs/configuration.md has for its type. */
+/** Values by the words of docs/configuration.md for the type of a key. */
 function another({ meta: { type, default: now } }: Row): unknown {
   if (type.startsWith('`'))
     return [...type.matchAll(/`([^`]+)`/g)]
@@ -161,7 +161,7 @@ function changes(t: Test): Record<string, Change> {
   }
 }
 
-/** Nobody listens there: what limits of a fleet do then is not what is looked at. */
+/** A port without a listener: this test does not look at limits of a fleet. */
 const SHARED = { redis: { address: '127.0.0.1:1' } }
 
 const base = (): Tree => ({
@@ -213,7 +213,7 @@ test(
         continue
       }
       const [before, after] = [fileOf(path, beside), fileOf(path, beside, value)]
-      // A certificate is named with its key: where one changes, the other waits for it in the file of before.
+      // A certificate needs its key, and one way to Redis excludes the others: the file before has none of them.
       const start = await gate.reloadText(
         /\.(cert|key|sentinels|cluster)$/.test(path) ? fileOf(path, {}) : before,
       )
@@ -225,7 +225,7 @@ test(
       const result = await gate.reloadText(after)
       const isRestart = reloadEffect(path) === 'restart'
       t.match(result, { result: 'success' }, path)
-      // Of a section that was not there, all waits.
+      // A new section waits as a whole, and under its own name.
       const waits = result.result === 'success' ? result.restartRequired : []
       t.equal(
         waits.some((name) => name === path || path.startsWith(`${name}.`)),

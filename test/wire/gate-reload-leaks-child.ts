@@ -20,7 +20,7 @@ const server = net.createServer({ allowHalfOpen: true }, (socket) =>
 await once(server.listen(0, '127.0.0.1'), 'listening')
 const { port } = server.address() as net.AddressInfo
 
-/** Names come round, so that the series of the metrics do not grow with the reloads. */
+/** Names repeat, so that the series of the metrics do not grow with the reloads. */
 const yaml = (nth: number): string => `
 health: { address: "127.0.0.1:0" }
 admin: { address: "127.0.0.1:0", recent: 20 }
@@ -35,7 +35,7 @@ const source = {
   file: 'test.yaml',
   read: () => Promise.resolve(Buffer.from(String(nth))),
   load: () => {
-    // Some cannot be read; some want a port that is taken, once all the others are made.
+    // Some files cannot be read; some need a port in use, after the other listeners are made.
     const taken = `  - { name: taken, address: "127.0.0.1:${port}", protocol: tcp, upstream: "127.0.0.1:1" }\n`
     const text =
       nth % 5 === 4 ? yaml(nth).replace('tcp', 'udp') : nth % 5 === 2 ? yaml(nth) + taken : yaml(nth)

@@ -31,8 +31,8 @@ test('hundreds of reloads with clients in every listener leave nothing: no descr
   t.equal(rounds.at(-1)?.reloads, 9 * PER_ROUND)
   for (const [nth, { resources, start }] of rounds.entries())
     t.same(leaks(start, resources), [], `after round ${nth + 1}`)
-  // The parts of one listener that were kept would be 10 KB for each reload, half a megabyte more in every round. In the first rounds
-  // V8 still compiles and learns, which comes to as much once and fades: they are not judged.
+  // A leak of the parts of one listener would be 10 KB for each reload, half a megabyte more in every round. In the first rounds
+  // V8 still compiles, which costs as much once and fades: the test does not judge them.
   for (const kind of ['heapUsed', 'external'] as const) {
     const least = (some: Round[]): number => Math.min(...some.map((round) => round[kind]))
     const growth = least(rounds.slice(6)) - least(rounds.slice(3, 6))

@@ -19,7 +19,7 @@ const tcp = ({ port }: { port: number }, more = ''): string =>
 const http = ({ port }: { port: number }, more = ''): string =>
   `protocol: http, upstream: "127.0.0.1:${port}"${more}`
 
-/** Tells who it is, then echoes. */
+/** Sends its name, then echoes. */
 function named(t: Test, name: string): Promise<Upstream> {
   return listen(t, (wire) => {
     void wire.write(name)
@@ -33,7 +33,7 @@ async function isLive(client: Wire): Promise<boolean> {
   return (await client.read(4)).toString() === 'ping'
 }
 
-/** How a connection ends that is not admitted; the RST may come before the connect is seen to be done. */
+/** The end of a connection that is not admitted; the RST may come before the client has seen that it is connected. */
 const outcome = (t: Test, port: number): Promise<string> =>
   within(
     connect(t, port).then(

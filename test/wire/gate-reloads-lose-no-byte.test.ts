@@ -19,7 +19,7 @@ root.setTimeout(300_000)
 const RELOADS = 100
 /** Ten of each protocol, in the clear and over TLS. */
 const CLIENTS = 60
-/** So many reloads to one swap of the certificates. */
+/** The number of reloads for one swap of the certificates. */
 const TO_A_SWAP = 10
 /** For all clients of one process on a busy machine. */
 const LONG = { withinMs: 60_000 }
@@ -47,7 +47,7 @@ test('a hundred reloads, good and bad in turn, and ten rotations of certificates
         seed,
         ca: seed % 6 < 3 ? null : ca.cert,
       })
-      // An event loop accepts one connection a turn: none is to be dialled for any more when all talk at once.
+      // An event loop accepts one connection a turn: all connections are open before all clients send at once.
       await client.ask(0)
       return client
     }),
@@ -61,7 +61,7 @@ test('a hundred reloads, good and bad in turn, and ten rotations of certificates
     }),
   )
   running.catch(() => (state.isOver = true))
-  /** Resolves when each client was answered once more; rejects when one was not. */
+  /** Resolves when each client has got one more answer; rejects if one has not. */
   const answered = async (): Promise<unknown> => {
     const before = [...rounds]
     return Promise.race([
@@ -101,7 +101,7 @@ test('a hundred reloads, good and bad in turn, and ten rotations of certificates
       `CN=${good}`,
     )
   }
-  // One who comes anew is served as well as one who was there.
+  // The gate serves a new client as well as an earlier one.
   const fresh = await connect(t, gate.port)
   await fresh.write('new')
   t.equal((await fresh.read(3)).toString(), 'new')

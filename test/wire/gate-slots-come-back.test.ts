@@ -54,7 +54,7 @@ for (const [nth, { reason, upstream, deadlines = '', options = {}, act }] of kin
     ])
     for (let round = 0; round < 3; round += 1) {
       const clients = await Promise.all(Array.from({ length: SLOTS }, () => connect(t, gate.port, options)))
-      // Who is reset before its accept is refused, and is no connection.
+      // A client that resets before its accept is refused, and is no connection.
       if (act !== undefined)
         await eventually(() => gate.registry.size === SLOTS, { what: `${SLOTS} connections` })
       for (const client of clients) void act?.(client)

@@ -5,7 +5,7 @@ import { startGate } from '../support/gate.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect, echo } from '../support/peers.ts'
 
-/** The system's clock, which tells how often it was asked to tick. */
+/** The system's clock, which counts the requests for ticks. */
 function countingClock(): { clock: Clock; ticks: number[] } {
   const ticks: number[] = []
   const clock: Clock = {

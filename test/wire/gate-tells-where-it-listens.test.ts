@@ -41,7 +41,7 @@ async function rowsOf(gate: Gate, route: '/listeners' | '/upstreams'): Promise<R
 
 const addressOf = ({ address }: Row): unknown => address
 
-/** Whoever dials the address is served by that listener. */
+/** That listener serves a client that dials the address. */
 async function isServed(address: string): Promise<boolean> {
   const socket = address.startsWith('unix:')
     ? net.connect(address.slice('unix:'.length))

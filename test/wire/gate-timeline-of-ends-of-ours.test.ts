@@ -101,7 +101,7 @@ test('reloaded: the same for a listener that is gone; an answer that was under w
       'drain: { spread: off }\nhealth: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners: [{ name: another, address: "127.0.0.1:0", protocol: tcp, upstream: "127.0.0.1:1" }]\n',
     )
     t.equal(result.result, 'success')
-    // HTTP finishes what is under way.
+    // HTTP finishes the answer under way.
     if (isHttp(transport)) {
       await eventually(() => gate.open().timeline !== null, { what: 'a line' })
       client.finish()

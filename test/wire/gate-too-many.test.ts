@@ -8,7 +8,7 @@ import { connect, echo } from '../support/peers.ts'
 import type { Closed } from '../support/wire.ts'
 import { rawClient, wsServer } from '../support/websocket.ts'
 
-/** In one process the RST may come before the socket has told that it was connected. */
+/** Within one process the RST may come before the socket has reported that it is connected. */
 const outcome = (t: Test, port: number): Promise<Closed> =>
   connect(t, port).then(
     (wire) => within(wire.closed),

@@ -26,7 +26,7 @@ test('clients that keep most of a message each and send a byte now and then do n
     {},
     'memory: { buffered: 4MiB }',
   )
-  // Seven of these are 97 % of the budget: new work would be refused, and none of them is over it.
+  // Seven of these are 97 % of the budget: the gate would refuse new work, and none of them is over the budget.
   const begun = encodeFrame({
     opcode: 'binary',
     declares: MIB,
@@ -45,7 +45,7 @@ test('clients that keep most of a message each and send a byte now and then do n
     await new Promise((resolve) => setTimeout(resolve, 500))
   }
   t.match(await gate.end(), { reason: 'overloaded', side: 'sidegate', line: { id: 2 } }, 'the oldest of them')
-  // Whoever comes is served.
+  // The gate serves every new client.
   for (let nth = 0; nth < 5; nth++) {
     const other = await wsClient(t, `ws://127.0.0.1:${gate.port}`)
     await other.send('hello')

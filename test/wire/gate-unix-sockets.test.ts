@@ -19,7 +19,7 @@ import { Log } from '../../src/log/log.ts'
 import { startOperator } from '../support/start-operator.ts'
 import type { StartedOperator } from '../support/start-operator.ts'
 
-/** The path of a socket may be 107 bytes long, so tap's own directories will not do. */
+/** The path of a socket may be at most 107 bytes long, and tap's own directories are longer. */
 function shortDirectory(t: Test): string {
   const directory = mkdtempSync(join(tmpdir(), 'sidegate-'))
   t.teardown(() => rmSync(directory, { recursive: true, force: true }))

@@ -20,10 +20,10 @@ const CALL =
 const to = (port: number, more = ''): string =>
   `protocol: http, upstream: { addresses: ["127.0.0.1:${port}"], protocol: h2c, retryFor: off }${more}`
 
-/** The time is the test's; turns of the event loop come as ever. */
+/** The time is the test's; turns of the event loop come as usual. */
 const slowClock = (): FakeClock => ({ ...fakeClock(), nextTurn: systemClock.nextTurn })
 
-/** By the value of that label, what is not 0. */
+/** The values that are not 0, by that label. */
 async function counted(gate: Gate, name: string, label: string): Promise<Record<string, number>> {
   const found: Record<string, number> = {}
   for (const [series, value] of readSamples(await gate.metrics()).values) {
@@ -82,7 +82,7 @@ for (const isAnswered of [true, false])
     for (let i = 0; i < 59; i++) await clock.pass(HOUR / 60)
     await turn()
     t.notOk(service.streams[0]!.destroyed, 'alive after 59 minutes')
-    // A byte begins the hour anew.
+    // A byte restarts the hour.
     await client.write('5\r\nhello\r\n')
     const bytes = service.streams[0]!
     await eventually(() => bytes.readableLength === 10)

@@ -18,7 +18,7 @@ import { h2Connect } from '../support/h2-client.ts'
 const HOUR = 3_600_000
 const to = (port: number, more = ''): string =>
   `protocol: http, http: { h2c: on }, upstream: { addresses: ["127.0.0.1:${port}"], protocol: h2c }${more}`
-/** The time is the test's; turns of the event loop come as ever. */
+/** The time is the test's; turns of the event loop come as usual. */
 const slowClock = (): FakeClock => ({ ...fakeClock(), nextTurn: systemClock.nextTurn })
 
 type Chat = ReturnType<Caller['chat']>
@@ -39,7 +39,7 @@ function say(chat: Chat, text: string): Promise<string> {
   return answer
 }
 
-/** Connections of clients; the streams on them are others. */
+/** Connections of clients, without the streams on them. */
 const sessions = (gate: Gate): number => [...gate.registry].filter(({ protocol }) => protocol === 'h2').length
 
 test('a chat that is quiet for an hour all but a minute goes on, twice', async (t) => {
@@ -83,7 +83,7 @@ function framed(message: Buffer): Buffer {
 test('a caller that takes nothing ends alone; calls beside it on the same connection go on', async (t) => {
   const service = await grpcService(t)
   const gate = await startGate(t, [to(service.port, ', deadlines: { write: 500ms }')])
-  // By hand: the library takes what comes, whether it is read or not.
+  // By hand: the library takes all bytes, whether the application reads or not.
   const session = await h2Connect(t, gate.port)
   const ask = (path: string): ClientHttp2Stream => {
     const fields = { 'content-type': 'application/grpc', te: 'trailers' }

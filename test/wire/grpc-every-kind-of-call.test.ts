@@ -63,7 +63,7 @@ for (const [way, setUp] of [
     const [told] = service.calls
     t.same(told!.metadata.get('x-mine'), ['yes'])
     t.same(told!.metadata.get('x-bytes-bin'), [Buffer.from([0, 255])])
-    // What was left when the call was sent counts from when it came.
+    // The remaining time of the call counts from its arrival.
     const laterMs = Number(told!.deadline) - deadline
     t.ok(laterMs > -2000 && laterMs < tookMs + 2000, `grpc-timeout, ${laterMs} of ${tookMs} ms later`)
     caller.close()
@@ -154,7 +154,7 @@ for (const [way, setUp] of [
 
   test(`a deadline that passes ends the call for both, ${way}`, async (t) => {
     const { caller, service } = await setUp(t)
-    // One that is over before the call has come to the service says nothing: on a busy machine a longer one is tried.
+    // A timeout that ends before the call reaches the service proves nothing: on a busy machine the test tries a longer one.
     for (let ms = 300; service.calls.length === 0; ms *= 2) {
       const answer = await call(caller, 'hang', 'x', { deadline: Date.now() + ms }).answer
       t.match(answer, { code: grpc.status.DEADLINE_EXCEEDED })

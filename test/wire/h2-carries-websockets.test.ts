@@ -105,7 +105,7 @@ test('END_STREAM without a Close is FIN without one, and RST_STREAM is a reset',
   ended.wire.end()
   t.match(await gate.end(0), { reason: 'aborted', side: 'client', line: { protocol: 'websocket' } })
   await gate.end(1)
-  // Node's client says END_STREAM before it cancels.
+  // Node's client sends END_STREAM before it cancels.
   const wire = await connect(t, gate.port)
   const fields = Object.entries(websocketHead()).map(([name, value]): Field => [name, String(value)])
   await wire.write(Buffer.concat([PREFACE, settings(), headers(1, literals(...fields), END_HEADERS)]))

@@ -27,7 +27,7 @@ import { watchLeaks } from '../support/leaks.ts'
 import { connect } from '../support/peers.ts'
 import { readMetrics } from '../support/h2-client.ts'
 
-/** A service that answers when it is told to: `/large` with more than any buffer holds, others with a word. */
+/** A service that answers when the test says so: `/large` with more than any buffer holds, others with a word. */
 async function held(t: Test) {
   const waiting: ServerResponse[] = []
   const port = await httpService(t, (request, response) => {
@@ -42,7 +42,7 @@ async function held(t: Test) {
 const listener = (port: number, keys = ''): string =>
   `protocol: http, upstream: "127.0.0.1:${port}"${keys}, ${keys.includes('http:') ? '' : 'http: { h2c: on }'}`
 
-/** GOAWAYs that came, in order. */
+/** Received GOAWAYs, in order. */
 function goaways(session: ClientHttp2Session): Array<{ code: number; last: number; why: string }> {
   const came: Array<{ code: number; last: number; why: string }> = []
   session.on('goaway', (code, last, why) => came.push({ code, last, why: String(why ?? '') }))
@@ -187,7 +187,7 @@ test('a stream whose window stays shut ends with write_timeout and CANCEL; anoth
   t.equal(stalled.rstCode, codes.CANCEL)
 })
 
-/** A connection by hand, and the frames that came. */
+/** A connection by hand, and its received frames. */
 async function byHand(t: Test, port: number) {
   const came: H2Frame[] = []
   const reader = new FrameReader((one) => came.push(one))

@@ -20,7 +20,7 @@ const STREAMS = 20
 
 interface Scene {
   gate: Gate
-  /** A connection of that client, once all of its streams were answered; null if it was refused. */
+  /** A connection of that client, once all of its streams have answers; null if the gate refused it. */
   comes(from?: string): Promise<ClientHttp2Session | null>
   rejected(reason: string): Promise<number>
 }
@@ -87,7 +87,7 @@ for (const per of ['client', 'listener'] as const)
 test('newConnections, onExceed delay: a connection over the burst waits for its turn, and the streams of others do not', async (t) => {
   watchLeaks(t)
   const { comes } = await scene(t, 'limits: { newConnections: { rate: 4, burst: 1, onExceed: delay } }')
-  // The bucket fills from the first one on.
+  // The bucket fills from the first request on.
   const begin = performance.now()
   const first = await comes()
   const start = performance.now()

@@ -12,7 +12,7 @@ import { watchLeaks } from '../support/leaks.ts'
 import { rules } from './h2-rules.ts'
 import type { Outcome } from './h2-rules.ts'
 
-/** The codes that came, of RST_STREAM and GOAWAY, until one of them is right or the connection has ended. */
+/** The received codes of RST_STREAM and GOAWAY, until one of them is right or the connection has ended. */
 async function codesOf(
   client: RawH2,
   { kind, codes }: Outcome & { codes: readonly number[] },

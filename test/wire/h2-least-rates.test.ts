@@ -11,7 +11,7 @@ import { watchLeaks } from '../support/leaks.ts'
 const KIB = 1024
 const MIB = 1024 * KIB
 
-/** `/now` is answered with a word, `/count` with the length of what came, the rest with more than any buffer holds. */
+/** Answers `/now` with a word, `/count` with the length of the body, other targets with more than any buffer holds. */
 async function service(t: Test): Promise<number> {
   const large = Buffer.alloc(32 * MIB)
   return httpService(t, (request, response) => {
@@ -31,7 +31,7 @@ const every = (t: Test, ms: number, run: () => unknown): void => {
   t.teardown(() => clearInterval(timer))
 }
 
-/** Windows of streams of that size, and a connection that is as open as can be. */
+/** Windows of streams of that size, and the largest window of the connection. */
 const narrow = (bytes: number): Buffer =>
   Buffer.concat([h2.settings([h2.SETTING.INITIAL_WINDOW_SIZE, bytes]), h2.windowUpdate(0, 0x3fff_ffff)])
 

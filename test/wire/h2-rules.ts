@@ -4,7 +4,7 @@
 import * as h2 from '../support/h2-frames.ts'
 import type { RawH2 } from '../support/h2-raw.ts'
 
-/** What must come: a fault of the connection (GOAWAY) or of the stream (RST_STREAM, or GOAWAY) with one of these codes, or anything else that `check` waits for. */
+/** The required reaction: a fault of the connection (GOAWAY) or of the stream (RST_STREAM, or GOAWAY) with one of these codes, or another that `check` waits for. */
 export type Outcome =
   | { kind: 'connection'; codes: readonly number[] }
   | { kind: 'stream'; codes: readonly number[] }
@@ -30,7 +30,7 @@ async function assertPing(client: RawH2): Promise<void> {
   if (!(await client.ping())) throw new Error(`no answer to a ping, GOAWAY ${client.goaway?.code}`)
 }
 const ponged = check(assertPing)
-/** RFC 9113 section 5.1 leaves open what is made of DATA and HEADERS on a closed stream, which a stream that was left out is too; h2spec, of RFC 7540, has a fault. */
+/** RFC 9113 section 5.1 leaves the reaction to DATA and HEADERS on a closed stream open, and a skipped stream is closed too; h2spec, for RFC 7540, demands a fault. */
 const ignored = ponged
 const answered = check(async (client) => {
   const { status } = await client.answer(1)
@@ -58,13 +58,13 @@ const asks = (more: Record<string, string>, rest: h2.Field[] = []): Buffer =>
 const without = (name: string): Buffer =>
   h2.headers(1, h2.literals(...h2.request().filter(([key]) => key !== name)))
 
-/** Sends these. */
+/** Sends these frames. */
 const sends =
   (...frames: Buffer[]) =>
   (client: RawH2): unknown =>
     client.send(...frames)
 
-/** Asks for something, and once that was answered sends these. */
+/** Sends a request, and after its answer these frames. */
 const afterwards =
   (...frames: Buffer[]) =>
   async (client: RawH2): Promise<void> => {

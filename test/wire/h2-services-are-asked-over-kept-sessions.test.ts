@@ -218,7 +218,7 @@ test('one session carries as many streams as the service allows, and another is 
   )
   t.same(perSession, [2, 2, 1])
   t.equal(gate.registry.size, 5)
-  // The next request takes the place of one that is done.
+  // The next request takes the place of a finished one.
   service.streams[0]!.end()
   await eventually(() => service.ended.length === 1)
   const next = await connect(t, gate.port)

@@ -15,7 +15,7 @@ const CALL =
   'POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n'
 const to = (port: number, pings: string): string =>
   `protocol: http, upstream: { addresses: ["127.0.0.1:${port}"], protocol: h2c }, deadlines: { idle: 2h }${pings}`
-/** The time is the test's; turns of the event loop come as ever. */
+/** The time is the test's; turns of the event loop come as usual. */
 const slowClock = (): FakeClock => ({ ...fakeClock(), nextTurn: systemClock.nextTurn })
 
 for (const [pings, least, most] of [
@@ -40,7 +40,7 @@ for (const [pings, least, most] of [
     client.reset()
     await eventually(() => service.ended.length === 1)
     const before = asked
-    // Without a stream it is not asked, and goes.
+    // Without a stream the gate sends no PING, and the session ends.
     for (let minute = 0; minute < 10; minute++) await clock.pass(MINUTE)
     t.equal(asked, before)
   })

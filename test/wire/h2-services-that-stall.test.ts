@@ -64,7 +64,7 @@ test('a client that takes nothing ends, its stream is reset, and its neighbours 
 
 test('a service that takes no more of one request ends it; other requests on the session go on', async (t) => {
   const service = await h2Service(t, (stream, { ':path': path }) => {
-    // Of this one nothing is read, so its window is never opened.
+    // The client reads nothing of this one, so its window never opens.
     if (path === '/stalls') return
     stream.respond({ ':status': 200 })
     stream.end(path)

@@ -27,7 +27,7 @@ const posts = (more: Record<string, string>, ...rest: h2.Field[]): h2.Field[] =>
   h2.request({ ':method': 'POST', ...more }, rest)
 const EVIL = 'GET /evil HTTP/1.1\r\nHost: a\r\n\r\n'
 
-/** Fields with bytes that no field may have: nghttp2 leaves them out, and Node has no word for it. */
+/** Fields with forbidden bytes: nghttp2 drops them, and Node does not report it. */
 const leftOut: Case[] = [
   ['CR LF in a value', asks({ x: 'a\r\nx-evil: 1' })],
   ['a whole request in a value', asks({ x: `a\r\n\r\n${EVIL}` })],
@@ -104,7 +104,7 @@ test('what could be read in two ways ends as a fault of its stream', async (t) =
     const marker = `/after/${encodeURIComponent(what)}`
     t.equal((await client.get({ ':path': marker })).status, 200, 'the connection goes on')
     const others = upstream.requests.splice(0).filter(({ target }) => target !== marker)
-    // A body that lies was begun in good faith, and cut when it was found out.
+    // The gate begins a body with a false length in good faith, and cuts it when the length proves false.
     t.same(
       others.map(({ target, body: given }) => [target, String(given)]),
       [],
@@ -118,7 +118,7 @@ test('what could be read in two ways ends as a fault of its stream', async (t) =
   )
 })
 
-/** Lengths that are not what they say, and what the body then is. */
+/** False lengths, and the resulting bodies. */
 const lies: Case[] = [
   ['a Content-Length of less', posts({ 'content-length': '2' }), EVIL],
   ['a Content-Length of more', posts({ 'content-length': '50' }), 'short'],
@@ -156,7 +156,7 @@ test('a Content-Length that lies ends its stream or, where more came than it say
       const fresh = await rawH2(t, gate.port)
       t.equal((await fresh.get({ ':path': '/after' })).status, 200)
       fresh.wire.destroy()
-      // One with a length of 0 was whole before its body came.
+      // A request with a length of 0 is complete before its body comes.
       const others = upstream.requests
         .splice(0)
         .filter((seen) => seen.header('content-length') !== '0' || seen.body.length > 0)

@@ -14,7 +14,7 @@ import { stopwatch } from '../support/stopwatch.ts'
 
 t.setTimeout(120_000)
 
-/** `/never` is not answered, `/cut` is half of it, the rest is told what it was asked. */
+/** Never answers `/never`, answers `/cut` half, and other targets with their request. */
 const serve: RequestListener = (request, response) => {
   let bytes = 0
   request.on('data', (chunk: Buffer) => (bytes += chunk.length))

@@ -19,7 +19,7 @@ const KIB = 1024
 const MIB = 1024 * KIB
 const PATIENT = { withinMs: 20_000 }
 
-/** `/large` is answered with more than any buffer holds, `/held` when it is told to, the rest with a word. */
+/** Answers `/large` with more than any buffer holds, `/held` when the test says so, other targets with a word. */
 async function service(t: Test) {
   const held: Array<{ end(text: string): unknown }> = []
   const large = Buffer.alloc(32 * MIB)
@@ -104,7 +104,7 @@ test('streams that wait for a connection which takes nothing go before a reader 
   const stuck = await rawH2(t, gate.ports[0]!, { settings: windows(0x7fff_ffff, 0) })
   const streams = Array.from({ length: 5 }, () => get(stuck, '/large'))
   await eventually(() => queued(gate) > 1100 * KIB)
-  // Both wait, but the one takes something of it.
+  // Both have a queue, but one takes some of it.
   const before = moves.bodyBytes(read)
   await eventually(() => moves.bodyBytes(read) > before + 30 * KIB, PATIENT)
   const more = Array.from({ length: 12 }, () => get(stuck, '/large'))

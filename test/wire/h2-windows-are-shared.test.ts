@@ -16,7 +16,7 @@ const SMALL = 16_384
 const MANY = 20
 const BODY = Buffer.alloc(300_000, 'x')
 
-/** What the gate tells this peer of the windows of streams, in order. */
+/** The stream windows that the gate announces to this peer, in order. */
 function windowsTold(session: Http2Session): number[] {
   const told: number[] = []
   session.on('remoteSettings', ({ initialWindowSize }) => {

@@ -10,10 +10,10 @@ import { listen } from '../support/peers.ts'
 import type { Upstream } from '../support/peers.ts'
 import { backlogFull } from '../support/processes.ts'
 
-/** Within which the upstream must see it; the machine may be busy. */
+/** The time within which the upstream must see it; the machine may be busy. */
 const BOUND_MS = 1000
 
-/** By default who ends one half only is still answered. */
+/** By default a client that ends only its half still gets its answer. */
 const leaving = 'http: { abortOnHalfClose: on }'
 
 async function path(t: Test, first: string): Promise<{ gate: Gate; upstream: Upstream; client: HttpClient }> {

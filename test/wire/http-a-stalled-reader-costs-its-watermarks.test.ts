@@ -13,7 +13,7 @@ const nowhere = { write: () => {} }
 
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
-/** Bytes outside the heap, less garbage: the test's own peers make much of that. */
+/** Bytes outside the heap, less garbage, of which the test's own peers make much. */
 async function held(): Promise<number> {
   for (let i = 0; i < 3; i++) {
     collect()
@@ -66,7 +66,7 @@ test('an upstream that does not read a 1 GiB upload holds back its client', asyn
   t.equal(gate.open().owner!.isPaused('to_upstream'), true)
   client.wire.reset()
   const seen = await upstream.connection()
-  // A source that is not read is blind to RST: it is seen with the next bytes that are taken, or at deadlines.write.
+  // A paused source is blind to RST: the gate sees it when the reader takes bytes again, or at deadlines.write.
   seen.resumeReading()
   await seen.ended
   t.match(await gate.end(), { reason: 'reset', side: 'client' })

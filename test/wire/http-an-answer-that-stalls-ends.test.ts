@@ -55,7 +55,7 @@ async function stall(
   return stalled
 }
 
-/** Lets time pass, 10 s at least; when it resolves the deadlines were looked at: somebody in its handshake has come to its end, the `nth`. */
+/** Lets time pass, 10 s at least; resolves after a sweep, which has ended a client in its handshake, the `nth` end. */
 async function pass(t: Test, { gate, clock, open }: Stalled, nth: number, ms: number): Promise<void> {
   const size = gate.registry.size
   const wire = await open()

@@ -16,7 +16,7 @@ const BOUND = 'http: { maxBody: 2KiB }'
 
 interface Waits {
   what: string
-  /** A gate that has a body wait, and what lets it go on. */
+  /** A gate that holds a body back, and the call that lets it go on. */
   begin(t: Test, port: number): Promise<{ gate: Gate; letGo: () => unknown }>
 }
 

@@ -10,7 +10,7 @@ import { listen } from '../support/peers.ts'
 import { backlogFull } from '../support/processes.ts'
 import { stopwatch } from '../support/stopwatch.ts'
 
-/** What a busy machine may add to a deadline. */
+/** The delay that a busy machine may add to a deadline. */
 const SLACK_MS = 1500
 const nowhere = { write: () => {} }
 

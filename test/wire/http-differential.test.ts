@@ -15,12 +15,12 @@ import { watchLeaks } from '../support/leaks.ts'
 
 const differences: Differences = {
   /**
-   * Connection and what frames the body are each hop's own; X-Forwarded-* and Sidegate-Hops are ours to write; TE, Keep-Alive and Trailer end at a hop,
-   * http-proxy-3 passes them on.
+   * Connection and the framing of the body belong to each hop; the gate writes X-Forwarded-* and Sidegate-Hops; TE, Keep-Alive and Trailer end at a hop,
+   * and http-proxy-3 passes them on.
    */
   request:
     /^(connection|transfer-encoding|content-length|x-forwarded-.*|sidegate-hops|te|keep-alive|trailer|proxy-.*|upgrade)$/,
-  /** Node adds Date and Keep-Alive where the service said none. */
+  /** Node adds Date and Keep-Alive where the service sent none. */
   answer: /^(connection|transfer-encoding|content-length|date|keep-alive|trailer)$/,
 }
 

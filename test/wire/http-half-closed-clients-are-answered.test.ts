@@ -56,7 +56,7 @@ test('all requests of a pipeline that ends with FIN are answered, the last with 
   let rest = bytes
   for (const target of ['/1', '/2', '/3']) {
     const answer = parseAnswer(rest)
-    // A client that is told so reads no further.
+    // A client that gets this reads no further.
     t.same(
       [answer.status, answer.body.toString(), answer.header('connection')],
       [200, target, target === '/3' ? 'close' : 'keep-alive'],

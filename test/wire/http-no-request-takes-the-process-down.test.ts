@@ -96,7 +96,7 @@ test('no request takes the process down, whatever its bytes, nothing but request
     gate.lines.filter(({ close }) => close === 'internal_error'),
     [],
   )
-  // A request that was cut off may be; one that is something else may not.
+  // The gate may pass on a request that was cut off, but no other one.
   t.same(
     upstream.problems.filter((problem) => !problem.startsWith('cut')),
     [],

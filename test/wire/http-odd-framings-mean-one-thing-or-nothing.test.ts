@@ -113,7 +113,7 @@ for (const lenient of modes) {
         const seen = upstream.requests
           .slice(from)
           .map(({ method, target, body }) => ({ line: `${method} ${target}`, body: body.toString('latin1') }))
-        // Lines that end with LF alone are what `both` lets through; a body that leaves them so is refused all the same.
+        // `both` accepts lines that end with LF alone; the gate still refuses a body with such lines.
         const head = Math.max(0, stream.indexOf(CHUNKS))
         const { messages } = strictRequests(
           lenient === 'both' ? withCrlf(stream.slice(0, head)) + stream.slice(head) : stream,
@@ -160,7 +160,7 @@ for (const lenient of modes) {
         const about = `${method} ${JSON.stringify(answer)}: ${JSON.stringify(said)}`
         if (got.end === 'bad' || (got.end === 'done' && got.at < said.length)) t.fail(about)
         if (second !== undefined) t.same(second, { line: '200', body: 'ok' }, about)
-        // Not lenient, nothing but what a strict reader finds; what such a one finds always passes.
+        // Without leniency only the requests of a strict reader pass; these always pass.
         if (lenient === 'off' || expected !== undefined) {
           if (first !== undefined && first.line !== '502') t.same(first, expected, about)
         }

@@ -140,7 +140,7 @@ for (const place of ['first', 'later'] as const) {
         if (place === 'later') {
           t.equal((await client.get(get(`/${++fine}`))).status, 200)
         }
-        // What hides behind it must not be read as a request of its own.
+        // The gate must not read the bytes hidden in it as a request of its own.
         const answer = await client.get(`${bytes}GET /hidden HTTP/1.1\r\n${HOST}\r\n`)
         t.equal(answer.status, status, name)
         t.equal(answer.header('connection'), 'close', name)

@@ -110,7 +110,7 @@ test('a request of which the kernel took nothing is sent once more, whatever it 
   for (const [nth, request] of requests.entries()) {
     await client.get(get('/before'))
     await eventually(() => upstream.connections.length === nth + 1)
-    // Both in one turn: the gate hears of the request first, and its write meets the RST.
+    // Both in one turn: the gate reads the request first, and its write meets the RST.
     void client.send(request)
     upstream.connections[nth]!.reset()
     t.equal((await client.answer()).status, 200)
@@ -164,7 +164,7 @@ test('a request that failed on a fresh connection, or behind the first byte of a
 test('an upstream that answered before it had the whole request does not get its connection used again', async (t) => {
   watchLeaks(t)
   const { upstream, client, gate } = await path(t)
-  // The recording upstream answers once the body is there: this one does so at once, on a raw connection.
+  // The recording upstream answers once the body is complete: this one answers at once, on a raw connection.
   const early = await httpClient(t, gate.port)
   t.equal((await client.get(get())).status, 200)
   await early.send(get('/early', 'Content-Length: 50\r\n', 'POST') + 'GET /smuggled HTTP/1.1\r\n')
@@ -215,7 +215,7 @@ test('an upstream that keeps its connections for two seconds is not asked on one
 const user = ({ headers }: Seen): string | null =>
   headers.find(([name]) => name.toLowerCase() === 'authorization')?.[1] ?? null
 
-/** A service that authenticates its connections: who was let in on one is whoever speaks on it. */
+/** A service that authenticates its connections: it takes all requests on one for those of its user. */
 function bySocket(scheme: string): Respond {
   const users = new WeakMap<object, string>()
   return (seen) => {
@@ -283,7 +283,7 @@ test("credentials that are a request's own share connections as ever", async (t)
 
 const POISON = 'HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison'
 const chunks = 'Transfer-Encoding: chunked\r\n'
-/** Answers that need not be whole where their head says that they are; and their innocent twins. */
+/** Answers that may go on after the end that their head announces; and their innocent twins. */
 const heads: Array<[name: string, method: string, head: string, isKept: boolean]> = [
   ['a 204 with a length', 'GET', 'HTTP/1.1 204 None\r\nContent-Length: 51\r\n\r\n', false],
   ['a 204 in chunks', 'GET', `HTTP/1.1 204 None\r\n${chunks}\r\n`, false],

@@ -48,7 +48,7 @@ const loose: Array<[name: string, answer: string, status: number, body: string, 
   ],
   ['a reason that may not be written', 'HTTP/1.1 200 a\x7fb\r\nContent-Length: 2\r\n\r\nok', 200, 'ok'],
 ]
-/** Whatever is asked for: each means one thing only. */
+/** For any request: each answer has only one reading. */
 const fine: typeof loose = [
   ['a reason with high bytes', 'HTTP/1.1 404 Pas trouv\xe9\r\nContent-Length: 2\r\n\r\nno', 404, 'no'],
   ['no reason', 'HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok', 200, 'ok'],

@@ -5,14 +5,14 @@ import { endOf, innocents, LONG, policies, sipMs, slowDeadlines } from '../suppo
 import { forEachTransport, isWebSocket, openLine } from '../support/transports.ts'
 import type { Line, Transport } from '../support/transports.ts'
 
-/** What the gate accepts of a peer that sends and crashes: all that its kernel took and the gate has read. */
+/** The bytes that the gate accepts of a peer that sends and crashes: all that the gate has read. */
 const MUCH = 2_000_000
-/** Node drops what it has read and not handed on, or not decrypted, when an RST comes: so much at the most. */
+/** The most bytes that Node drops at an RST: those that it has read and not handed on, or not decrypted. */
 const DROPPED_BY_NODE = 131_072
 
 type Side = 'client' | 'service'
 
-/** All of it reached the host of the reader before the RST, as the gate's own look into the kernel says, and the reader got it in order. */
+/** All bytes reached the reader's host before the RST, by the gate's own look into the kernel, and the reader got them in order. */
 async function gotAll(t: Test, { gate, ...peers }: Line, side: Side): Promise<void> {
   const reader = peers[side]
   await eventually(() => reader.wire.outcome !== null || reader.wire.hasEnded, { ...LONG, what: 'the end' })
@@ -34,7 +34,7 @@ async function crash(
   const [reader, writer] = side === 'client' ? [line.client, line.service] : [line.service, line.client]
   const pace = reader.sip(sipMs(transport, side))
   await writer.send(MUCH)
-  // An RST takes with it what the gate's kernel holds unread: nobody can deliver that.
+  // An RST destroys the bytes that the gate's kernel holds unread: the gate cannot deliver them.
   const direction = side === 'client' ? 'toClient' : 'toUpstream'
   await eventually(() => line.gate.open()[direction].received > MUCH, {
     ...LONG,
@@ -44,7 +44,7 @@ async function crash(
   await meet?.(line)
   await gotAll(t, line, side)
   pace.stop()
-  // A service is told in its own words that its client is gone.
+  // A service learns by its own protocol that its client is gone.
   if (isWebSocket(transport) && side === 'service') t.equal(reader.closeCode, 1001)
   else t.notOk(reader.isWhole, 'it is not passed off as the end')
   t.match(await endOf(line.gate), { reason: 'reset', side: side === 'client' ? 'upstream' : 'client' })

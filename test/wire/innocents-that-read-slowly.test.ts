@@ -36,7 +36,7 @@ for (const { title, keys, meet } of policies) {
         async (t, transport) => {
           const line = await openLine(t, transport, all)
           const [reader, writer] = [line[side], line[other]]
-          // An answer that is whole before its request ends the connection behind it.
+          // An answer that is complete before its request ends the connection.
           if (isHttp(transport) && side === 'client') reader.finish()
           const pace = reader.sip(sipMs(transport, side))
           const isSent = writer.send(MUCH).then(() => writer.finish())

@@ -13,13 +13,13 @@ const MIB = 1024 * KIB
 const FIN = { kind: 'fin', code: null }
 
 interface Flow {
-  /** Bytes that have come. */
+  /** Bytes received. */
   count: () => number
-  /** When none had come. */
+  /** The time at which none had come. */
   since: number
   /** Bytes a second. */
   rate: number
-  /** The least that a bucket of that rate holds: a read, and what flows in in 40 ms. */
+  /** The least that a bucket of that rate holds: a read, and the tokens of 40 ms. */
   burst?: number
   forMs: number
 }
@@ -150,7 +150,7 @@ for (const per of ['client', 'listener'] as const) {
     const since = performance.now()
     for (const client of clients) void client.flood()
     const count = (): number => upstream.connections.reduce((sum, { bytes }) => sum + bytes, 0)
-    // One read more for the second that was reading when the bucket ran dry.
+    // One read more for the second connection, which was reading when the bucket ran dry.
     await isAtRate(t, { count, since, rate: 2 * MIB, burst: 212 * KIB, forMs: 1000 })
     const [one = 0, other = 0] = upstream.connections.map(({ bytes }) => bytes)
     t.ok(Math.min(one, other) >= (one + other) / 4, `${one} and ${other} bytes`)

@@ -7,7 +7,7 @@ import { watchLeaks } from '../support/leaks.ts'
 import { stillClock } from '../support/still-clock.ts'
 import { rawClient, wsClient, wsServer } from '../support/websocket.ts'
 
-/** The clock stands still: no token flows in but those of the burst. */
+/** The clock stands still: there are only the tokens of the burst. */
 async function scene(t: Test, limits: string, websocket = '') {
   watchLeaks(t)
   const clock = stillClock()

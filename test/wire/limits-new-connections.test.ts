@@ -29,7 +29,7 @@ async function ask(wire: Wire): Promise<void> {
   await wire.read(1)
 }
 
-/** In one process the RST may come before the socket has told that it was connected. */
+/** Within one process the RST may come before the socket has reported that it is connected. */
 const outcome = (t: Test, port: number): Promise<string | null> =>
   connect(t, port).then(
     async (wire) => (await within(wire.closed)).code,

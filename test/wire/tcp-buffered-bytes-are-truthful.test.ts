@@ -9,7 +9,7 @@ import { kernelQueues } from '../support/netstat.ts'
 
 const LARGEST_WRITE = 65_536
 
-/** The kernel still moves bytes from one queue to the other, and the two are not read at once. */
+/** The kernel still moves bytes from one queue to the other, and the test does not read the two at once. */
 async function settled(look: () => number): Promise<number> {
   let last = Number.NaN
   let times = 0
@@ -44,7 +44,7 @@ for (const high of [4096, 65_536, 1_048_576]) {
     const samples = readSamples(await gate.metrics())
     const buffered = samples.get('sidegate_buffered_bytes', { side: 'client' })!
     t.ok(held > 0 && held <= high, `${held} bytes are held`)
-    // A write that the kernel took a part of is held whole until it took all.
+    // The gate holds a write whole until the kernel has taken all of it.
     t.ok(buffered >= held && buffered <= Math.min(high, held + LARGEST_WRITE), `${buffered} are counted`)
     t.equal(samples.get('sidegate_buffered_bytes', { side: 'upstream' }), 0)
     t.equal(samples.get('sidegate_backpressured_connections'), 1)

@@ -28,7 +28,7 @@ for (const total of [100, 40_000, 12_000_000]) {
     if (total < HIGH) await eventually(() => kept() >= total)
     else await client.stalled()
     t.equal(gate.open().phase, 'connect')
-    // What the client's kernel has sent on is in ours or kept; what it has not only makes this less exact upwards.
+    // The bytes that the client's kernel has sent are in ours or in the gate; those that it has not make the count only too high.
     const unsent = kernelQueues(clientPort, gate.port)!.unsent
     t.ok(kept() - unsent <= KEPT, `${kept() - unsent} bytes are kept`)
     upstream.accept()

@@ -20,7 +20,7 @@ interface Stream {
   chunk: number
   /** Sent at the least. */
   total: number
-  /** If it is given, the reader begins only when the gate holds the sender back, which goes on sending until then. */
+  /** With this, the reader begins only when the gate holds the sender back; the sender sends until then. */
   held: Flow | null
 }
 
@@ -35,7 +35,7 @@ async function send({ from, seed, chunk, total, held }: Stream): Promise<number>
   return sent
 }
 
-/** What is wrong with the stream at its reader, or null. */
+/** The fault of the stream at its reader, or null. */
 async function relayed(stream: Stream): Promise<string | null> {
   const { to, seed, held } = stream
   const verifier = new Verifier(seed)

@@ -7,7 +7,7 @@ import type { Closed, Wire } from '../support/wire.ts'
 
 const deadlines = 'deadlines: { halfClose: 200ms }'
 
-/** Node does not read a socket any more once it has seen FIN: only a write finds the RST. */
+/** Node no longer reads a socket once it has seen FIN: only a write finds the RST. */
 async function ended(wire: Wire): Promise<Closed> {
   await eventually(() => wire.outcome !== null || (void wire.write('?'), false))
   return wire.closed

@@ -10,7 +10,7 @@ import { slowReader } from '../support/processes.ts'
 const nowhere = { write: () => {} }
 const TOTAL = 12_000_000
 
-// The kernel takes some 3 MB, and takes more only when a third of that has gone.
+// The kernel takes some 3 MB, and more only when a third of that has gone.
 test('a client that stalls on the tail of an answer, both having ended, is owed it visibly and ended with write_timeout', async (t) => {
   watchLeaks(t)
   const upstream = await listen(t, (wire) => wire.flood({ total: TOTAL, keepOpen: true }), { into: nowhere })

@@ -23,7 +23,7 @@ const listenerTls = (keys: string): string => `tls: { cert: "${app.cert}", key: 
 const upstreamTls = (port: number, keys = ''): string =>
   `upstream: { addresses: ["localhost:${port}"], tls: { ca: "${ca.cert}" ${keys} } }`
 
-/** Echoes the name of the protocol that was chosen towards it, then all that comes. */
+/** Sends the name of the protocol negotiated with it, then echoes. */
 function namingUpstream(t: Test, protocols: string[] | undefined): Promise<TlsUpstream> {
   const name = (wire: Parameters<typeof echoBack>[0]): void => {
     void wire.write(`${String((wire.socket as tls.TLSSocket).alpnProtocol)}\n`)

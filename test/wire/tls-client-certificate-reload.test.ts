@@ -17,7 +17,7 @@ const clients = authority(root, 'clients')
 const known = clients.issue('known')
 const [first, second] = [ca.issue('first'), ca.issue('second')]
 
-/** An upgrade is answered, and what comes behind it echoed once, as a frame. */
+/** Answers an upgrade, and echoes the bytes after it once, as a frame. */
 const answer: Respond = (seen) =>
   seen.header('upgrade') === 'websocket'
     ? Buffer.concat([

@@ -103,7 +103,7 @@ test('static RSA and CBC are not spoken unless tls.ciphers says so, and an ordin
   t.equal((await tlsConnect(t, lenient.port, old)).tls.getCipher().name, 'ECDHE-ECDSA-AES256-SHA')
 })
 
-/** What a client is told that is refused: with TLS 1.3 its own handshake is done before the server has judged it. */
+/** The alert for a refused client: with TLS 1.3 its own handshake is complete before the server has judged it. */
 async function refusalOf(t: Test, gate: Gate, options: Omit<TlsConnectOptions, 'ca'>): Promise<string> {
   const wire = await tlsConnect(t, gate.port, { ca: ca.cert, ...options }).catch(
     (error: Error & { code?: string }) => String(error.code),
@@ -203,7 +203,7 @@ test('strangers who never leave are gone after a second, and of very many only s
   void client.write('x')
   t.equal((await client.read(1)).toString(), 'x', 'they take no places')
   client.end()
-  // What is written to a socket that is gone is answered by RST.
+  // A write to a closed socket meets an RST.
   const isGone = (wire: Wire): boolean => wire.outcome !== null || !wire.socket.write('x')
   await eventually(
     () => held.filter((wire) => !isGone(wire)).length === 0 && held.every((wire) => wire.outcome !== null),

@@ -7,7 +7,7 @@ import { connect, echo, listen } from '../support/peers.ts'
 import { forEachTransport, isHttp, openLine, transports } from '../support/transports.ts'
 import { readSamples } from '../metrics/samples.ts'
 
-/** A resolver in the hands of the test: addresses, or the code of a failure. It is asked every 30 ms. */
+/** A resolver that the test controls: addresses, or the code of a failure. The gate asks it every 30 ms. */
 function resolver(first: string[] | string) {
   const held = { found: first, questions: 0 }
   const lookup = async (): Promise<string[]> => {
@@ -15,7 +15,7 @@ function resolver(first: string[] | string) {
     if (typeof held.found === 'string') throw Object.assign(new Error(held.found), { code: held.found })
     return held.found
   }
-  /** Resolves when it has been asked so many times more. */
+  /** Resolves after so many more lookups. */
   const asked = (times: number): Promise<unknown> => {
     const until = held.questions + times
     return eventually(() => held.questions >= until, { what: 'more questions' })

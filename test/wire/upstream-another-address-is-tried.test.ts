@@ -9,7 +9,7 @@ import { stopwatch } from '../support/stopwatch.ts'
 import { wsClient, wsServer } from '../support/websocket.ts'
 import { readSamples } from '../metrics/samples.ts'
 
-/** Each address is tried once. */
+/** The gate tries each address once. */
 const of = (...ports: number[]) =>
   `upstream: { addresses: [${ports.map((port) => `"127.0.0.1:${port}"`).join(', ')}], retryFor: off }`
 

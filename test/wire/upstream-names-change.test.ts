@@ -30,7 +30,7 @@ test('after a scale-up deadlines.lifetime moves the load: both addresses come to
     { names: answering(answers) },
   )
   const over = new AbortController()
-  // Clients that come back whenever they are ended, as real ones do.
+  // Clients that reconnect after each end, as real ones do.
   const clients = Array.from({ length: 10 }, async () => {
     while (!over.signal.aborted) {
       const client = await connect(t, gate.port)

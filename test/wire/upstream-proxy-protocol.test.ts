@@ -18,7 +18,7 @@ root.setTimeout(120_000)
 const upstreamOf = (port: number, version: string, more = ''): string =>
   `upstream: { addresses: ["localhost:${port}"], proxyProtocol: ${version} ${more} }`
 
-/** Reads the header that a connection begins with; what came behind it is still to be read. */
+/** Reads the header at the start of a connection, and leaves the bytes after it unread. */
 async function header(wire: Wire): Promise<{ client: string | undefined; local: string | null }> {
   const reader = new ProxyHeaderReader('any')
   for (;;) {

@@ -21,7 +21,7 @@ const states = async (gate: Gate) => {
   )
 }
 
-/** The real http and ws as the service: `/healthz` answers as it is told, everything else holds on for `release`. */
+/** The real http and ws as the service: `/healthz` answers as the test says, every other target waits for `release`. */
 async function service(t: Test) {
   let status = 200
   const held: Array<() => void> = []
@@ -32,7 +32,7 @@ async function service(t: Test) {
   })
   const sockets = new WebSocketServer({ noServer: true })
   server.on('upgrade', (request, socket, head) => {
-    socket.on('error', () => {}) // a check that was told no may go with RST
+    socket.on('error', () => {}) // a check that gets a refusal may end with RST
     if (request.url === '/healthz' && status !== 200)
       return void socket.end('HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n')
     sockets.handleUpgrade(request, socket, head, (client) => {

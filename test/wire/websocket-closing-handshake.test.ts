@@ -115,7 +115,7 @@ for (const side of ['client', 'upstream'] as const) {
       const client = await rawClient(t, gate.port, { halfOpen: true })
       const watch = stopwatch(t)
       if (side === 'client') await client.sendFrame({ opcode: 'close', payload: closePayload(4000) })
-      // Both go on to keep their halves open: what bounds it is the gate.
+      // Both still keep their halves open: only the gate bounds the wait.
       t.match(await gate.end(), {
         reason: 'eof',
         side,

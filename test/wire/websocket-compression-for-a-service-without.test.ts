@@ -237,7 +237,7 @@ for (const how of ['FIN', 'RST'] as const) {
       await within(client.closed)
       t.match(await gate.end(i), { side: 'client' })
     }
-    // It works on as before.
+    // It works as before.
     const client = await rawClient(t, gate.port, offer)
     await client.sendFrame({ opcode: 'text', rsv: 4, payload: deflated(text) })
     t.equal(inflated((await client.nextFrame()).payload).length, text.length)

@@ -22,7 +22,7 @@ interface Told {
   said: Conversation
 }
 
-/** What a client gets of an upstream that answers its upgrade so. It sends a second request early, which must go nowhere. */
+/** The bytes that a client gets of an upstream with that answer to its upgrade. It sends a second request early, which must go nowhere. */
 async function ask(t: Test, handler: (said: Conversation) => unknown): Promise<Told> {
   const upstream = await scriptedUpstream(t, (said) => {
     void said.wire.ended.then(() => said.wire.end())
@@ -79,7 +79,7 @@ const whole: Array<[what: string, answer: string, status: number, body: string]>
 for (const [what, bytes, status, body] of whole) {
   test(`${what}: reaches the client whole, and then the connection ends`, async (t) => {
     watchLeaks(t)
-    // A second answer behind the first belongs to no request.
+    // A second answer after the first belongs to no request.
     const { gate, answer, closed } = await ask(t, (said) => said.send(`${bytes}HTTP/1.1 200 OK\r\n\r\n`))
     t.same(
       [answer.status, answer.body.toString(), answer.isWhole, answer.rest.length],
@@ -186,7 +186,7 @@ test('an upstream that ends without an answer, or inside its head, is a 502', as
 test('a storm of interim answers is a 502', async (t) => {
   watchLeaks(t)
   const { gate, answer } = await ask(t, async (said) => {
-    // A turn for each: a write that the kernel takes at once would leave the gate, in this same process, none.
+    // A turn for each: a write that the kernel takes at once would leave no turn to the gate, which is in the same process.
     while (await said.send('HTTP/1.1 100 Continue\r\n\r\n'))
       await new Promise((resolve) => setImmediate(resolve))
   })

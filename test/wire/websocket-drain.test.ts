@@ -60,7 +60,7 @@ test('inside a frame a drain waits for the end of it, then says 1012', async (t)
     'the other direction goes on',
   )
   t.equal(gate.open().end, null)
-  // What comes behind the frame, in the same packet, does not go on: not even the answer to our Close, which counts all the same.
+  // Bytes after the frame, in the same packet, do not go on: not even the answer to our Close, which still counts.
   await said.wire.write(
     Buffer.concat([
       whole.subarray(6000),

@@ -5,7 +5,7 @@ import { watchLeaks } from '../support/leaks.ts'
 import { wsClient, wsServer } from '../support/websocket.ts'
 
 const MIB = 1024 * 1024
-/** Around the borders of the length forms, of a read, and of what a half may hold. */
+/** Lengths around the borders of the length forms, of a read, and of the queue of a half. */
 const lengths = [
   0,
   1,

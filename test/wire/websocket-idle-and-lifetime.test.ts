@@ -84,7 +84,7 @@ for (const mode of modes)
     await eventually(() => said.frames().some(({ opcode }) => opcode === 'close'))
     t.match(client.frames().at(-1), { opcode: 'close', code: 1001, reason: 'lifetime_timeout', mask: null })
     t.match(said.frames().at(-1), { opcode: 'close', code: 1001, reason: 'lifetime_timeout' })
-    // Both go on to talk, for they have not answered yet: that alone is no reason to cut them off.
+    // Both still send, before their answer: the gate must not cut them off for that alone.
     await pass(300)
     clearInterval(timer)
     t.same([client.wire.hasEnded, said.wire.hasEnded], [false, false])
@@ -110,7 +110,7 @@ test('peers that never answer a lifetime_timeout are sent FIN, and reset after d
   const watch = stopwatch(t)
   for (const peer of peers) t.equal(await within(peer.ended), true)
   t.match(await gate.end(), { reason: 'lifetime_timeout' })
-  // Node has stopped to read at the FIN, and sees RST when it writes.
+  // Node has stopped reading at the FIN, and sees RST when it writes.
   for (const peer of peers) {
     await peer.write('x').catch(() => {})
     t.match(await within(peer.closed), { kind: 'reset' })

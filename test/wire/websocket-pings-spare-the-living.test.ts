@@ -20,20 +20,20 @@ const pings = (interval: string, mode: 'frames' | 'messages' = 'frames', to = 'b
 
 const isPing = ({ opcode }: { opcode: unknown }): boolean => opcode === 'ping'
 
-/** Answers the first ping that comes to `peer`, and so is held to those that follow. */
+/** Answers the first ping to `peer`, so that later unanswered ones count. */
 async function answerOne(peer: FrameWire, isMasked: boolean): Promise<void> {
   const { payload } = await peer.nextFrame()
   await peer.send(encodeFrame({ opcode: 'pong', payload, mask: isMasked }))
 }
 
-/** Where a process that stands still leaves what comes: in its kernel. A paused socket of Node goes on to read some. */
+/** Leaves incoming bytes in the kernel, as a process that stands still does. A paused socket of Node still reads some. */
 function reading({ wire }: Peer): { stop(): void; start(): void } {
   const socket = (wire as Partial<TlsWire>).raw ?? wire.socket
   const { _handle: handle } = socket as unknown as { _handle: { readStop(): void; readStart(): void } }
   return { stop: () => handle.readStop(), start: () => handle.readStart() }
 }
 
-/** Takes one read of what came, every so often, until it is stopped. */
+/** Makes one read in each interval, until it is stopped. */
 function sip(peer: Peer, everyMs: number): { stop(): void } {
   const { stop, start } = reading(peer)
   peer.wire.socket.on('data', stop)
@@ -93,7 +93,7 @@ for (const mode of modes)
 
 test('a slow reader gets megabytes and answers the ping behind them when it comes to it, though it is held to pings', (t) =>
   forEachTransport(t, websockets, async (t, transport) => {
-    // A second: on a busy machine the kernel's answers take as long, and a wait is judged without them after 40 sweeps.
+    // A second: on a busy machine the looks into the kernel take as long, and after 40 sweeps the gate judges a wait without them.
     const { client, service, gate } = await openLine(
       t,
       transport,
@@ -131,7 +131,7 @@ test('a client that reads nothing for many intervals, and owes nothing but a pon
       await eventually(async () => (await count(gate, 'websocket_pings_total')) > asked, {
         what: 'a ping that nobody reads',
       })
-      // Several times what it would take to miss a ping, and than `write`: it computes, and only sends.
+      // Several times as long as a missed ping takes, and as `write`: it computes, and only sends.
       for (let nth = 0; nth < 25; nth++) {
         await new Promise((resolve) => setTimeout(resolve, 100))
         if (nth === 8) await client.send(1)

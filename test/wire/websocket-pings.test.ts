@@ -13,7 +13,7 @@ const modes = ['frames', 'messages'] as const
 
 const pings = (interval: string, mode: 'frames' | 'messages' = 'frames'): string =>
   `websocket: { mode: ${mode}, ping: { interval: ${interval}, timeout: ${interval}, misses: 1, to: both }, maxMessage: 64MiB }, deadlines: { close: 500ms }`
-/** Answers the first ping that comes to `peer`, and so is held to those that follow. */
+/** Answers the first ping to `peer`, so that later unanswered ones count. */
 async function answerOne(peer: FrameWire, isMasked: boolean): Promise<void> {
   const { payload } = await peer.nextFrame()
   await peer.send(encodeFrame({ opcode: 'pong', payload, mask: isMasked }))
@@ -21,7 +21,7 @@ async function answerOne(peer: FrameWire, isMasked: boolean): Promise<void> {
 
 const pass = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** Answers the pings that come to `peer` until it closes; gives the frames that are no pings. */
+/** Answers the pings to `peer` until it closes; returns the frames that are no pings. */
 async function answering(
   peer: FrameWire,
   isMasked: boolean,
@@ -218,7 +218,7 @@ test('a client that is not read because the upstream is slow is not ended with p
   const sending = client.send(encodeFrame({ opcode: 'binary', payload, mask }))
   await client.wire.stalled()
   await eventually(() => gate.open().owner!.isPaused('to_upstream'))
-  // Its pongs stand behind the message, in a queue that nobody reads.
+  // Its pongs wait after the message, in a queue without a reader.
   await pass(800)
   t.same([gate.lines.length, gate.registry.size], [0, 1])
   const said = upstream.conversations[0]!
@@ -265,7 +265,7 @@ test('a ping finds its place between frames that follow each other so closely th
     `protocol: http, upstream: "127.0.0.1:${upstream.port}", ${pings('100ms')}`,
   ])
   const client = await rawClient(t, gate.port)
-  // It answers the first and no other, and is ended for it.
+  // It answers the first and no other, and ends for it.
   const { payload } = await eventually(() => client.frames().find(({ opcode }) => opcode === 'ping'))
   await client.sendFrame({ opcode: 'pong', payload })
   t.match(await gate.end(), { reason: 'ping_timeout', side: 'client' })
@@ -300,7 +300,7 @@ test('while a ping of the upstream is on its way to the client, none of ours is:
 
 test('a client that stalls between frames is ended for that, not for the ping behind what waits for it', async (t) => {
   watchLeaks(t)
-  // More than the kernel holds for a client that does not read, and less than the gate may: all of it has come, in whole frames.
+  // More than the kernel holds for a client that does not read, and less than the gate may hold: all bytes have come, in whole frames.
   const frame = encodeFrame({ opcode: 'binary', payload: Buffer.alloc(14 * 1024) })
   const upstream = await scriptedUpstream(t, (said) =>
     said.accept({}, Buffer.concat(Array.from({ length: 1024 }, () => frame))),

@@ -14,7 +14,7 @@ const MESSAGE = 8 * KIB
 /** More than the kernel holds for a stalled client on loopback, and the queue. */
 const MANY = 1000
 
-/** The nth message of a stream: its number, then filling. */
+/** The nth message of a stream: its number, then padding. */
 function numbered(nth: number, length = MESSAGE): Buffer {
   const payload = Buffer.alloc(length, nth)
   payload.writeUInt32BE(nth)
@@ -43,7 +43,7 @@ async function scene(t: Test, policy: string, write = '20s', close = '2s'): Prom
   return { gate, client, said: upstream.conversations[0]! }
 }
 
-/** Sends numbered messages as fast as they are taken; returns how many were. */
+/** Sends numbered messages as fast as the gate takes them; returns their number. */
 async function push(said: Conversation, from: number, count: number): Promise<number> {
   for (let nth = from; nth < from + count; nth += 10) {
     const frames = Array.from({ length: 10 }, (_, i) =>
@@ -57,7 +57,7 @@ async function push(said: Conversation, from: number, count: number): Promise<nu
   return count
 }
 
-/** As `push`, and the gate has read them: nothing is on the way. */
+/** As `push`, until the gate has read all of them. */
 async function pushThrough(gate: Gate, said: Conversation, from: number, count: number): Promise<number> {
   const sent = await push(said, from, count)
   await eventually(() => gate.open().toClient.messages === from + sent)
@@ -232,7 +232,7 @@ test('wait: the service is held back for a client that stalls, and nothing is lo
   const pushed = push(said, 0, MANY)
   await eventually(() => gate.open().toClient.pauses > 0)
   const queued = gate.open().owner!.queued('client')
-  // A read that waits, and before it one that the socket has and the kernel has taken a part of.
+  // A queued read, and before it one in the socket, of which the kernel has taken a part.
   t.ok(queued <= 2 * 64 * KIB, `${queued} bytes wait`)
   client.wire.resumeReading()
   t.equal(await pushed, MANY)
@@ -291,7 +291,7 @@ test('a service broadcasts 1000 messages a second to 16 clients of which 3 stall
   const others = clients.slice(3)
   for (const { socket } of stalled) socket.pause()
   await eventually(() => upstream.connections.length === 16)
-  // 4 KiB, so that it is more than the kernel holds for one who stalls.
+  // 4 KiB, so that it is more than the kernel holds for a stalled client.
   const total = 1300
   const startedAt = performance.now()
   for (let nth = 0; nth < total; nth++) {

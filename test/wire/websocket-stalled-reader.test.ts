@@ -13,7 +13,7 @@ const GIB = 2 ** 30
 const options =
   'websocket: { maxMessage: 1GiB, ping: { interval: 50ms, timeout: 50ms } }, deadlines: { write: 300ms, close: 300ms }'
 
-/** Counts a head away, and then holds what comes to one frame of `pattern`. */
+/** Skips a head by its length, and then compares the bytes with one frame of `pattern`. */
 class OneFrame {
   readonly payload = new Verifier(11)
   #skip: number

@@ -196,7 +196,7 @@ test('a 101 may take as long as any answer: 60 s by default', async (t) => {
   const client = new HttpClient(await connect(t, gate.port))
   await client.send(upgradeRequest())
   const said = await eventually(() => upstream.conversations[0])
-  // Who is still in its handshake by then is ended, and so the deadlines were looked at.
+  // A client still in its handshake by then has ended, so a sweep has judged the deadlines.
   await connect(t, gate.port)
   await eventually(() => gate.registry.size === 2)
   clock.pass(59_000)

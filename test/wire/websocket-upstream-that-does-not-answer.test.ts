@@ -47,7 +47,7 @@ test('an answer that trickles does not extend deadlines.response, nor do interim
   for (const piece of ['H', 'HTTP/1.1 100 Continue\r\n\r\n']) {
     let pieces = 0
     const upstream = await scriptedUpstream(t, async (said) => {
-      // Slow enough that the bound on interim answers is not what ends it.
+      // Slow enough that the bound on interim answers does not end it.
       for (; pieces < 7 && said.wire.outcome === null; pieces++) {
         void said.send(piece)
         await new Promise((resolve) => setTimeout(resolve, 60))

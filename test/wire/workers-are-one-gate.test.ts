@@ -67,7 +67,7 @@ for (const workers of [2, 3, 4])
       Array.from({ length: workers }, (_, worker) => worker),
       'each has some',
     )
-    // Clients came one after the other, and the kernel chose: those of one worker do not stand together.
+    // Clients came one after the other, and the kernel chose the worker: those of one worker are not adjacent.
     const changes = of.filter((worker, nth) => nth > 0 && worker !== of[nth - 1]).length
     t.ok(changes >= 2 * workers, `in order of age, whoever has it: ${of.join(' ')}`)
     t.equal((await json<Row[]>(gate, '/connections?limit=7')).length, 7)

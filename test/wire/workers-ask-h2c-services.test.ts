@@ -29,11 +29,11 @@ interface Held {
   port: number
   waiting: ServerHttp2Stream[]
   sessions(): number
-  /** The most streams that were there at a time. */
+  /** The most streams at a time. */
   most(): number
 }
 
-/** Answers when it is told to. */
+/** Answers when the test says so. */
 async function held(t: Test): Promise<Held> {
   const waiting: ServerHttp2Stream[] = []
   let most = 0
@@ -50,7 +50,7 @@ async function held(t: Test): Promise<Held> {
   }
 }
 
-/** Answers those that wait, one after the other as they come, until `count` were. */
+/** Answers waiting streams, one after the other as they come, until `count` have answers. */
 async function answer({ waiting }: Held, count: number): Promise<void> {
   for (let nth = 0; nth < count; nth++) {
     const stream = await eventually(() => waiting[0], LONG)
@@ -139,7 +139,7 @@ test('a request or a call that gets no place in time is told so, and takes none'
     t.match(await call(caller, 'unary', 'c').answer, { message: Buffer.from('c') }, 'a place is free again')
   const counted = async (status: number): Promise<number> =>
     readMetrics(await gate.metrics())(`sidegate_grpc_responses_total{listener="l0",grpc_status="${status}"}`)
-  // Two chats and four calls, and the two that got no place, whichever workers had them.
+  // Two chats and four calls, and the two calls without a place, whichever workers had them.
   await eventually(async () => (await counted(0)) === 6 && (await counted(14)) === 2, LONG)
 })
 

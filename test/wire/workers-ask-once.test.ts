@@ -20,7 +20,7 @@ const INTERVAL_MS = 200
 const LONG = { withinMs: 60_000 }
 const workers = { workers: WORKERS, threadFile: faultyThread }
 
-/** Answers `/healthz` as it is told to, and counts how often it is asked; everything else gets 200. */
+/** Answers `/healthz` as the test says, and counts those requests; every other target gets 200. */
 async function service(t: Test) {
   const seen = { probes: 0, requests: 0, isWell: true }
   const server = http.createServer((request, response) => {
@@ -44,7 +44,7 @@ async function status(gate: Gate): Promise<number> {
   return (await within(ask(gate.port, '/', {}, 'GET'), LONG)).status
 }
 
-/** As many clients as it takes for each worker to have met some. */
+/** As many clients as it takes for each worker to meet some. */
 async function statuses(gate: Gate): Promise<number[]> {
   const all = await Promise.all(Array.from({ length: 40 }, () => status(gate)))
   return [...new Set(all)].toSorted((one, other) => one - other)
@@ -85,7 +85,7 @@ test('an address is asked once in each interval, whatever the number of workers,
   for (let worker = 0; worker < WORKERS; worker++) {
     bring({ worker, kind: 'exit' })
     await eventually(async () => (await ended(gate)) === worker + 1, LONG)
-    // Those who are reset by the end of their worker count for nothing.
+    // Clients that the end of their worker resets do not count.
     await eventually(async () => (await statuses(gate).catch(() => [])).join() === '503', LONG)
     const probes = seen.probes
     await eventually(() => seen.probes > probes + 1, { ...LONG, what: 'somebody who checks' })
@@ -110,7 +110,7 @@ test('a reload to other checks asks by them, once, and one that takes them out a
     listener(`, healthCheck: { type: http, path: "${path}", interval: ${INTERVAL_MS}ms, timeout: 10s }`)
   const gate = await startGate(t, [check('/other')], workers)
   await eventually(() => seen.requests > 1, LONG)
-  // Connections keep the parts that they were admitted with, and their checks.
+  // Connections keep the parts under which they were admitted, and their checks.
   const held = await Promise.all(Array.from({ length: 10 }, () => connect(t, gate.port)))
   t.match(await gate.reload([check('/healthz')]), { result: 'success' })
   await eventually(() => seen.probes > 2, LONG)
@@ -142,11 +142,11 @@ test('where nobody listens is found out once: every worker avoids the address', 
     readSamples(await gate.metrics()).sum('sidegate_upstream_connect_failures_total', { listener: 'l0' })
   while ((await failures()) === 0) await say()
   await eventually(async () => (await targets(gate)).some((one) => one['lastFailure'] !== null), LONG)
-  // By the answers of all the finding has been passed on.
+  // Once all workers have answered, all know the finding.
   await targets(gate)
   const from = performance.now()
   for (let nth = 0; nth < 60; nth++) await say()
-  // Nobody tries it for ten seconds.
+  // No worker tries it for ten seconds.
   if (performance.now() - from < 9000) t.equal(await failures(), 1)
 })
 

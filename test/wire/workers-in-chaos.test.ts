@@ -26,15 +26,15 @@ const WORKERS = 3
 const PASSERS = 15
 const SENTINELS = 10
 /**
- * The places of each listener, by what bounds them. Far more than there are clients at a time: one that has left counts until its worker has
- * seen that, which takes a second where the machine is busy.
+ * The places of each listener, by their limit. Far more than there are clients at a time: a client that has left counts until its worker has
+ * noticed, which takes a second where the machine is busy.
  */
 const PLACES = [120, 110, 100]
 const LONG = { withinMs: 60_000 }
 /** Five in a minute would end the process. */
 const FAULTS = 4
 const MOST_BYTES = 100_000
-/** Of wall clock and performance clock, and of the threads. */
+/** The difference of wall clock and performance clock, and of the threads. */
 const CLOCKS_MS = 20
 
 interface Window {
@@ -43,9 +43,9 @@ interface Window {
   until: number
 }
 
-/** A client that came, said something, and went; `problem` is what it should not have seen. */
+/** A client that came, sent something, and went; `problem` is a fault that it saw. */
 interface Passage {
-  /** Its listener and address: ports are given out for each listener anew. */
+  /** Its listener and address: two listeners may see the same port. */
   client: string
   from: number
   until: number
@@ -67,7 +67,7 @@ async function say(wire: Wire): Promise<void> {
   await within(wire.read(1, LONG), LONG)
 }
 
-/** Sends, and takes back as much, unless it leaves in the middle. */
+/** Sends, and reads as much back, unless it leaves in the middle. */
 async function pass(ports: readonly number[], nth: number, chance: Chance): Promise<Passage> {
   const from = performance.now()
   const [size, leaves, holdMs] = [1 + chance.below(MOST_BYTES), chance.oneIn(4), chance.below(200)]
@@ -107,7 +107,7 @@ class Scene {
     return this.#lines.filter(({ msg }) => msg === message).length
   }
 
-  /** Clients until `stop` is called. */
+  /** Runs clients until `stop` is called. */
   async passers(chance: Chance): Promise<void> {
     await Promise.all(
       Array.from({ length: PASSERS }, async () => {
@@ -143,7 +143,7 @@ class Scene {
     }
   }
 
-  /** Clients of other workers are answered all the while. */
+  /** Clients of other workers get their answers all the while. */
   async bring(worker: number, kind: EndKind | 'kill'): Promise<void> {
     const [ended, replaced] = [this.saw('worker ended'), this.saw('worker replaced')]
     const window = { worker, from: performance.now(), until: Number.POSITIVE_INFINITY }
@@ -160,7 +160,7 @@ class Scene {
     for (const { wire } of others) await this.say(wire)
   }
 
-  /** The end of a client as its worker told it; those that are killed tell nothing. */
+  /** The end of a client as its worker reported it; killed workers report nothing. */
   #lineOf({ client, from, until }: Passage): Row | undefined {
     return this.gate.lines.find((line) => {
       if (`${String(line['listener'])} ${String(line['client'])}` !== client) return false
@@ -170,7 +170,7 @@ class Scene {
     })
   }
 
-  /** Clients whom a fault does not account for: of another worker, or at another time. */
+  /** Clients without a fault to explain their problem: of another worker, or at another time. */
   get unexplained(): string[] {
     return this.passages.flatMap((passage) => {
       const { client, from, until, problem } = passage
@@ -186,7 +186,7 @@ class Scene {
   }
 }
 
-/** How many of so many at once are served. */
+/** The number of clients that get service of so many at once. */
 async function served(port: number, clients: number): Promise<{ count: number; leave: () => void }> {
   const sockets = Array.from({ length: clients }, () => net.connect(port, '127.0.0.1'))
   const answers = await Promise.all(

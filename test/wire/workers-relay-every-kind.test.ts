@@ -15,7 +15,7 @@ import type { Upstream } from '../support/peers.ts'
 import { Wire } from '../support/wire.ts'
 
 const WORKERS = 4
-/** Of a kind at a time, until each worker has had one. */
+/** One kind at a time, until each worker has had one. */
 const CLIENTS = 12
 const LONG = { withinMs: 60_000 }
 
@@ -26,7 +26,7 @@ const UPGRADE =
   'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n'
 const MUCH = 300_000
 
-/** By target: what the service says, `rest` to be read before it does. */
+/** The service's answers, by target. */
 const answers: Record<string, (wire: Wire, head: string) => Promise<unknown> | void> = {
   '/head': (wire, head) =>
     void wire.write(head.startsWith('HEAD') ? 'HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n' : ok('got it.')),
@@ -49,7 +49,7 @@ const answers: Record<string, (wire: Wire, head: string) => Promise<unknown> | v
   '/to-its-end': (wire) => wire.end('HTTP/1.1 200 OK\r\n\r\nall of it'),
 }
 
-/** Reads heads, and gives what each target gives; the rest is said what it asked for. */
+/** Reads heads, and sends the answer of each target; other targets get their own name. */
 async function serveHttp(wire: Wire, seen: (what: string) => void): Promise<void> {
   for (;;) {
     const head = (await wire.readUntil('\r\n\r\n', LONG).catch(() => null))?.toString()
@@ -60,7 +60,7 @@ async function serveHttp(wire: Wire, seen: (what: string) => void): Promise<void
   }
 }
 
-/** `first`: it ends before its client does, and hears what that says then; `last`: it answers what it heard to the end. */
+/** `first`: it ends before its client, and reads the client's bytes after that; `last`: it reads to the end, and then answers. */
 async function serveTcp(wire: Wire, seen: (what: string) => void): Promise<void> {
   const first = (await wire.readUntil('\n', LONG)).toString() === 'first\n'
   if (first) wire.end('bye\n')
@@ -77,7 +77,7 @@ interface Kind {
   say: (wire: Wire) => unknown
 }
 
-/** Whoever sends a FIN before it was answered has left, in some of them. */
+/** On some listeners a client that sends FIN before its answer counts as gone. */
 const answered = (name: string, said: string, rest = ''): Kind => ({
   name,
   port: 'http',
@@ -133,7 +133,7 @@ const kinds: Kind[] = [
   },
 ]
 
-/** What a client read, how it ended, and its port. */
+/** The bytes that a client read, its end, and its port. */
 async function ask(port: number, { say }: Kind): Promise<{ told: string; client: string }> {
   const socket = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true })
   const wire = new Wire(socket)

@@ -15,7 +15,7 @@ const WORKERS = 3
 const PLACES = 4
 const LONG = { withinMs: 60_000 }
 
-/** A service that holds each connection until `release` lets the one that came first go. */
+/** A service that holds each connection until `release` ends the oldest. */
 async function holdingService(t: Test) {
   const served: number[] = []
   const held: net.Socket[] = []
@@ -40,7 +40,7 @@ async function holdingService(t: Test) {
     release() {
       const socket = held.shift()
       if (socket === undefined) return
-      // Its place is free again once the gate has seen that.
+      // Its place is free again once the gate has noticed the end.
       open--
       socket.end('done')
     },
@@ -71,7 +71,7 @@ test('200 clients of 3 workers get the 4 places of an upstream, and no more than
 
 test('whoever came first gets the next place, in whichever worker it waits', async (t) => {
   const WAITING = 30
-  /** More than the order is given or taken by. */
+  /** More than the tolerance of the order. */
   const APART_MS = 60
   watchLeaks(t, LONG)
   const service = await holdingService(t)
@@ -98,8 +98,8 @@ test('whoever came first gets the next place, in whichever worker it waits', asy
   }
   for (let nth = 0; nth < PLACES; nth++) service.release()
   await Promise.all(ends)
-  // A worker that gets no core for 100 ms is passed over, so not every one of them can be promised. With a queue for each worker about
-  // two in three overtake.
+  // A worker that gets no core for 100 ms loses its turn, so the gate cannot promise the order of every client. With a queue for each
+  // worker about two in three overtake.
   t.ok(overtook <= WAITING / 4, `${overtook} of ${WAITING} overtook`)
   t.comment(`${overtook} of ${WAITING} overtook`)
 })

@@ -37,7 +37,7 @@ async function gateWith(
   return { gate, upstream }
 }
 
-/** Clients that come at once: those that are answered, the others having been refused. */
+/** Starts clients at once; returns those with an answer, once the gate has refused the others. */
 async function storm(t: Test, port: number, clients: number): Promise<Wire[]> {
   const answers = await Promise.all(
     Array.from({ length: clients }, async () => {

@@ -22,7 +22,7 @@ const LONG = { withinMs: 60_000 }
 
 const samplesOf = async (gate: Gate) => readSamples(await gate.metrics())
 
-/** In the queues of all workers. */
+/** Bytes in the queues of all workers. */
 async function buffered(gate: Gate): Promise<number> {
   return (await samplesOf(gate)).sum('sidegate_buffered_bytes', {})
 }
@@ -32,7 +32,7 @@ async function say(wire: Wire): Promise<void> {
   await within(wire.read(1, LONG), LONG)
 }
 
-/** Each worker has some of so many. */
+/** Of so many, each worker has some. */
 const someOfEach = async (gate: Gate): Promise<boolean> => {
   const samples = await samplesOf(gate)
   const counts = Array.from({ length: WORKERS }, (_, worker) =>
@@ -98,7 +98,7 @@ test('memory.buffered: what waits in 3 workers together is brought below it, by 
     Array.from({ length: stalled }, () => connect(t, gate.ports[0]!, { unread: true })),
   )
   t.ok(await someOfEach(gate))
-  // All that is left is stalled by then: as many as have room, in whichever worker they are.
+  // All remaining clients are stalled by then: as many as have room, in any worker.
   await eventually(async () => {
     for (const wire of alive) await say(wire)
     return gate.lines.length > 0 && (await buffered(gate)) <= limit
@@ -108,7 +108,7 @@ test('memory.buffered: what waits in 3 workers together is brought below it, by 
     new Set(['overloaded l0']),
   )
   const left = stalled - gate.lines.length
-  // What a read brings goes over the watermark.
+  // The bytes of a read go over the watermark.
   const most = 2 * each
   t.ok(left * most >= limit / 2, `${left} of ${stalled} are left`)
   for (const wire of alive) await say(wire)

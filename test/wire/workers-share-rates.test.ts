@@ -21,12 +21,12 @@ const WORKERS = 3
 const CLIENTS = 200
 const KIB = 1024
 const LONG = { withinMs: 60_000 }
-/** A turn is given where the bucket has a token; by the time that it is taken another worker may have taken it too, which is a debt. */
+/** A connection gets its turn when the bucket has a token; by the time of the draw another worker may have taken it, which makes a debt. */
 const AT_ONCE = WORKERS - 1
-/** Of the clocks of threads, which are read to the millisecond. */
+/** The difference of the threads' clocks, which are read to the millisecond. */
 const CLOCKS_MS = 5
 
-/** What arrived, judged as it comes: in excess of `burst` and of what has flowed in since the first was sent. */
+/** The arrivals, judged as they come: the excess over `burst` and over the tokens since the first was sent. */
 class Arrivals {
   count = 0
   worst = Number.NEGATIVE_INFINITY
@@ -82,7 +82,7 @@ const addressOf = (nth: number) => `127.0.0.${1 + (nth % 2)}`
 async function webClients(t: Test, gate: Gate): Promise<WsClient[]> {
   const url = `ws://127.0.0.1:${gate.port}`
   const clients: WsClient[] = []
-  // A few at a time: the backlogs of sockets are not what is tested.
+  // A few at a time, so that no backlog overflows.
   while (clients.length < CLIENTS)
     clients.push(
       ...(await Promise.all(
@@ -157,7 +157,7 @@ test('limits.messages that drop what is over: so many pass as there are tokens, 
   t.same([gate.lines.length, gate.operator.open], [0, CLIENTS])
 })
 
-/** Takes all, and says how much it was. */
+/** Reads all bytes, and returns their number. */
 async function taker(t: Test, onBytes: (bytes: number) => void): Promise<number> {
   const server = net.createServer((socket) => {
     socket.on('error', () => {}).on('data', (bytes) => onBytes(bytes.length))

@@ -68,7 +68,7 @@ const saw = (lines: readonly Row[], message: string): Row[] => lines.filter(({ m
 
 const workersOf = (rows: readonly Row[]): Set<number> => new Set(rows.map(({ id }) => Number(id) % WORKERS))
 
-/** A worker that hangs holds nobody up who only looks: its connections are left out, its counters stay as they were shown. */
+/** A worker that hangs does not hold up views: they leave out its connections, and its counters keep their last values. */
 async function isToldWithout(
   t: Test,
   worker: number,
@@ -138,7 +138,7 @@ test('a worker that gets no turn for some seconds is left out meanwhile, and goe
   const letGo = holdStill(worker)
   t.teardown(letGo)
   await isToldWithout(t, worker, kept.length, { gate, lines })
-  // What is for that worker alone, or for all of them, waits for it.
+  // Orders for that worker alone, or for all of them, wait for it.
   const killed = ask(gate.adminPort, `/connections/${its[0]!.id}`, {}, 'DELETE')
   const told = ask(gate.adminPort, `/connections/${its[1]!.id}`, {}, 'GET')
   const reloaded = gate.reload([`protocol: tcp, upstream: "127.0.0.1:${gate.port}", noDelay: false`])
