@@ -1,4 +1,5 @@
-// What a budget allows a client beside its work is allowed: node:http2, which counts some of it for the whole life of a connection, has no say.
+// A client may do everything that a budget allows it beside its work: node:http2 counts some of it for the
+// whole life of a connection, and must not end it.
 
 import { test, type Test } from 'tap'
 import { systemClock } from '../../src/core/clock.ts'

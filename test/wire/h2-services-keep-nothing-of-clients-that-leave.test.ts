@@ -1,5 +1,5 @@
-// A client that leaves takes its stream at the service with it, whatever of the answer the gate holds for it: a stream that its service has
-// ended well stays in Node until what came on it is read.
+// A client that leaves ends its stream at the service, whatever part of the answer the gate holds for it:
+// Node keeps a stream that the service has ended properly until its bytes are read.
 
 import type { ServerHttp2Stream } from 'node:http2'
 import { setTimeout as delay } from 'node:timers/promises'

@@ -1,5 +1,5 @@
-// Bytes that a service sends late, behind an answer that has no body, meet the next request on its connection and look like the answer to it.
-// They may reach the client whose answer they are behind, never another.
+// Bytes that a service sends late, after an answer without a body, meet the next request on its connection
+// and look like the answer to it. They may reach the client of the earlier answer, never another.
 
 import { test } from 'tap'
 import type { Test } from 'tap'

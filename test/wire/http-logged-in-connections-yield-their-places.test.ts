@@ -1,5 +1,5 @@
-// A connection to the upstream that its client logged in (NTLM, Negotiate) stays that client's between two requests, and its place under
-// `maxConnections` with it: until another client waits for a place.
+// An upstream connection on which its client has authenticated (NTLM, Negotiate) stays that client's between
+// two requests, and keeps its place under `maxConnections` until another client waits for a place.
 
 import { test } from 'tap'
 import { systemClock } from '../../src/core/clock.ts'
