@@ -1,5 +1,6 @@
-// How the files of a release came to be: an in-toto statement with SLSA's provenance (slsa.dev/spec/v1.0/provenance) on stdout. Run as
-// `node deploy/release/provenance.ts FOLDER STARTED [BASE@DIGEST...]`. It vouches for nothing by itself: whoever signs does.
+// The provenance of a release's files: an in-toto statement with SLSA's predicate
+// (slsa.dev/spec/v1.0/provenance) on stdout. Run as `node deploy/release/provenance.ts FOLDER STARTED
+// [BASE@DIGEST...]`. The statement proves nothing by itself: its signature does.
 
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'

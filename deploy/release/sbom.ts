@@ -1,6 +1,6 @@
-// What the program depends on at run time, and what is bundled into its page, out of package-lock.json: CycloneDX 1.5 on stdout, each with
-// its licence and its hash. `npm sbom` leaves
-// out what a development dependency wants as well. Run as `node deploy/release/sbom.ts STARTED`.
+// The dependencies of the program at run time, and the packages bundled into its page, from
+// package-lock.json: CycloneDX 1.5 on stdout, each with its licence and its hash. `npm sbom` leaves out
+// packages that a development dependency needs as well. Run as `node deploy/release/sbom.ts STARTED`.
 
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -23,7 +23,9 @@ const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'u
   packages: Record<string, Locked | undefined>
 }
 
-/** Where `name` is found from a package at `from`, as Node looks for it; null for an optional one that is not there. */
+/**
+ * The place of `name` for a package at `from`, as Node looks it up; null for an optional one that is absent.
+ */
 function placeOf(name: string, from: string): string | null {
   for (let at = from; ; at = at.slice(0, Math.max(0, at.lastIndexOf('node_modules/') - 1))) {
     const place = `${at === '' ? '' : `${at}/`}node_modules/${name}`
@@ -38,7 +40,7 @@ const purlOf = (name: string, version: string): string => `pkg:npm/${name.replac
 const wanted = ({ dependencies = {}, optionalDependencies = {} }: Locked, from: string): string[] =>
   Object.keys({ ...dependencies, ...optionalDependencies }).flatMap((name) => placeOf(name, from) ?? [])
 
-/** What the sources of the page import from elsewhere: it is in dist/page. */
+/** The packages that the sources of the page import: dist/page contains them. */
 function bundled(): string[] {
   const sources = globSync('page/**/*.{ts,tsx}', { cwd: root }).filter((file) => !file.endsWith('build.ts'))
   const text = sources.map((file) => readFileSync(join(root, file), 'utf8')).join('\n')
@@ -50,7 +52,7 @@ function bundled(): string[] {
 
 const direct = (): string[] => [...wanted(own, ''), ...bundled()].sort()
 
-/** From the root on, each once. */
+/** The packages reached from the root, each once. */
 function reached(): string[] {
   const found = new Set<string>()
   const visit = (place: string): void => {

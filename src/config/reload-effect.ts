@@ -19,7 +19,7 @@ const effects: Readonly<Record<string, ReloadEffect>> = {
   'shared.group': 'new',
   listeners: 'new',
   'listeners[].deadlines': 'live',
-  // A search for an upstream has its time from its beginning.
+  // A search for an upstream gets its time at its beginning.
   'listeners[].deadlines.connect': 'new',
   'listeners[].websocket.ping': 'live',
   'listeners[].websocket.messageTimeout': 'live',

@@ -39,9 +39,9 @@ export class Intake {
   readonly #half: Half
   readonly #head: HeadCollector
   readonly #clock: HttpContext['clock']
-  /** What waits here, and in the exchange for its upstream. */
+  /** The share of the bytes that wait here, and in the exchange for its upstream. */
   readonly #share: EarlyShare
-  /** Since when none of that went on; null where nothing waits. */
+  /** Since when none of those bytes went on; null where none wait. */
   heldSince: number | null = null
   #held: Buffer | null = null
   #heldAt = 0
@@ -82,7 +82,7 @@ export class Intake {
     this.#settle()
   }
 
-  /** Counts what waits. */
+  /** Reports the number of waiting bytes. */
   #settle(): void {
     const waiting = this.#owner.isOver ? 0 : this.held + (this.#owner.exchange?.waiting ?? 0)
     const before = this.#share.bytes
@@ -92,7 +92,7 @@ export class Intake {
     this.#share.settle(waiting)
   }
 
-  /** So many bytes may wait; or it is over. */
+  /** Whether so many bytes may wait; if not, the conversation ends. */
   #hasRoom(bytes: number): boolean {
     if (this.#share.hasRoom(bytes)) return true
     this.#owner.close(makeClose('overloaded', 'sidegate', 'relay', 'memory.buffered'))

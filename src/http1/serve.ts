@@ -14,7 +14,7 @@ export interface FirstRequest {
   request: RequestHead
   /** Bytes of the head. */
   headBytes: number
-  /** Valid until the call returns that takes it. */
+  /** Valid until the call that takes it returns. */
   early: Buffer
 }
 

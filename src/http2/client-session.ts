@@ -126,7 +126,10 @@ export class ClientSession implements Dialogue, Session, StreamHome {
         : makeClose('aborted', 'client', 'relay', `GOAWAY with ${codeName(code)}`)
   }
 
-  /** Streams that have ended and are not done with here do not count: the client may open others (RFC 9113 section 5.1.2). */
+  /**
+   * Ended streams that are not cleaned up yet do not count: the client may open others (RFC 9113 section
+   * 5.1.2).
+   */
   get #isFull(): boolean {
     const { maxStreams } = this.#options
     if (this.#streams.size < maxStreams) return false
@@ -229,7 +232,10 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     return this.#streams.size === 0
   }
 
-  /** What the client has asked for whole is answered, as far as its windows let it: it opens none any more. */
+  /**
+   * The client still gets the answers to its complete requests, as far as its windows allow: it opens none
+   * any more.
+   */
   onSourceEnd(): Close | 'kept' {
     this.#hasClientEnded = true
     this.#abortLost()

@@ -146,7 +146,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
     return this.#isClosed
   }
 
-  /** Why it cannot come to its end once its client has ended, in words for the log; null if it can. */
+  /** Why the stream cannot complete once its client has ended, in words for the log; null if it can. */
   get lostWithClient(): string | null {
     if (!this.#hasEnd) return 'left before its request was complete'
     const isShut = this.window <= 0 || this.#home.flow.isShut
@@ -242,7 +242,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
     const stream = this.#stream
     if (stream.closed || stream.destroyed) return
     if (this.#inFlight === 0 && this.#waiting.length > 0) this.#send(stream)
-    // In one turn with the last piece where that is possible, so that its frame says so.
+    // In one turn with the last piece where possible, so that its frame carries END_STREAM.
     if (this.#waiting.length > 0 || !this.#isEnding || stream.writableEnded) return
     if (this.#isWhole) stream.end()
     else if (this.#inFlight === 0) this.#reset()

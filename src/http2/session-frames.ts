@@ -23,7 +23,7 @@ export class SessionFrames {
   readonly flow = new ClientFlow()
   readonly #in: FrameScanner
   readonly #out: FrameScanner
-  /** Being looked at. */
+  /** The outgoing bytes during their scan. */
   #outgoing = NOTHING
   /** The payload of a GOAWAY in the outgoing bytes; other frames may follow it. */
   #goaway: Span | null = null

@@ -79,7 +79,7 @@ export class StreamBody {
     const stream = this.#stream
     if (stream === null || stream.closed) return
     if (this.#inFlight === 0 && this.#waiting.length > 0) this.#send(stream)
-    // In one turn with the last piece where that is possible, so that its frame says so.
+    // In one turn with the last piece where possible, so that its frame carries END_STREAM.
     if (this.#isComplete && this.#waiting.length === 0 && !stream.writableEnded) stream.end()
   }
 

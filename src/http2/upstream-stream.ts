@@ -239,7 +239,7 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
     const { end } = this.#connection
     if (this.#stream === null) this.#session.leave(this)
     else if (!this.#stream.closed) this.#part(this.#stream, end)
-    // Node keeps a stream that ended well, and its session, until what came on it is read.
+    // Node keeps a stream that ended well, and its session, until its received bytes are read.
     else this.#stream.destroy()
     if (end !== null) this.#session.hearOf(end)
     this.#home.later(() => this.owner.onClosed(this, null))

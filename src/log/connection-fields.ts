@@ -1,28 +1,30 @@
-// The keys of the "connection closed" line. They are an interface: dashboards and alerts of others parse them, so keys
-// are added, never renamed.
+// The keys of the "connection closed" line. They are an interface: dashboards and alerts of others parse
+// them, so keys are added, never renamed.
 //
 //     id              number, unique in this process
 //     listener        its name
 //     protocol        tcp | http | websocket | h2
-//     session         of a stream of HTTP/2, the id of the connection that it came by; else absent
-//     client          ip:port
+//     session         for a stream of HTTP/2, the id of its connection; else absent
+//     client          ip:port; the client's own address
+//     peer            ip:port of the trusted peer that named the client; absent where client and peer are the same
 //     upstream        host:port, null if none was dialled
-//     alpn            what the client chose by ALPN; this and the next three are absent where there is none
-//     clientSubject, clientNames, clientFingerprint    of the certificate that it has shown (tls.clientCa), SHA-256
+//     alpn            the client's choice by ALPN; this and the next three are absent where there is none
+//     clientSubject, clientNames, clientFingerprint    of the client's certificate (tls.clientCa), SHA-256
 //     close           the reason, as in `sidegate explain`
-//     side            who caused it: client | upstream | sidegate
+//     side            the side that caused it: client | upstream | sidegate
 //     phase           admit | handshake | connect | relay | close
 //     detail          an errno or a parser's words; absent if there is none
-//     cut             true where we ended it while it was owed bytes, or an answer; else absent
-//     closedFirst     who sent the first Close frame of a WebSocket: client | upstream | sidegate; absent where no peer sent one, as are the next two
+//     cut             true where we ended it while bytes or an answer were owed to it; else absent
+//     closedFirst     the side that sent the first Close frame of a WebSocket: client | upstream | sidegate;
+//                     absent, like the next two, where no peer sent one
 //     clientCode, upstreamCode              the code in the Close frame of that peer, 1005 for none in it
-//     client          whose it is; peer where a trusted one brought it
 //     durationMs      from the accept to the end
-//     connectMs       from the accept until the upstream side stood; absent if it never did
+//     connectMs       from the accept until the upstream side was connected; absent if it never was
 //     bytesToUpstream, bytesToClient        read from the side that sends in that direction
 //     sentToUpstream, sentToClient          taken by the kernel for the side that receives, pings of ours included
-//     messagesToUpstream, messagesToClient  whole WebSocket messages; 0 for the others
-//     timeline        with log.timeline, where the end is not eof: what happened, `3ms connected 127.0.0.1:8080; 5012ms stalled client`
+//     messagesToUpstream, messagesToClient  complete WebSocket messages; 0 for the others
+//     timeline        with log.timeline, where the end is not eof:
+//                     `3ms connected 127.0.0.1:8080; 5012ms stalled client`
 //     pausesToUpstream, pausesToClient      how often the sender was paused because the receiver did not keep up
 
 import type { ClientCertificate, ClientTls } from '../core/client-tls.ts'

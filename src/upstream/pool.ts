@@ -4,8 +4,8 @@
 // Apache's do, must not be about to do so when a request takes one.
 //
 // A connection may be kept for one client alone: bytes that a service sends late, after an answer without a
-// body, can meet the next request on its way. HAProxy and nginx take such bytes for the answer to that request,
-// whichever client sent it; here only the client of the earlier answer gets them.
+// body, can meet the next request on its way. HAProxy and nginx take such bytes for the answer to that
+// request, whichever client sent it; here only the client of the earlier answer gets them.
 
 import type { Clock, Sweep, Swept } from '../core/clock.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
@@ -67,7 +67,7 @@ export class EndpointPool implements EndpointOwner, Swept {
     return this.#idle.length
   }
 
-  /** A connection that is open, as far as is known, and whether it is that user's alone; null where there is none. */
+  /** A presumably open connection, and whether only that user may have it; null if there is none. */
   take(user: User): { endpoint: Endpoint; isOwn: boolean } | null {
     const now = this.#clock.now()
     for (let i = this.#idle.length - 1; i >= 0; i--) {
@@ -80,13 +80,13 @@ export class EndpointPool implements EndpointOwner, Swept {
       this.#drop(i)
       return { endpoint, isOwn: only !== null }
     }
-    // The connection that is dialled next replaces another user's, so a service with few threads never has more
-    // connections than requests.
+    // The connection that is dialled next replaces another user's, so a service with few threads never has
+    // more connections than requests.
     if (this.#idle.length > 0) this.#remove(0)
     return null
   }
 
-  /** Keeps the endpoint for the next request, of `only` or of any client, for at most `keptMs`, or closes it. */
+  /** Keeps the endpoint for the next request of `only` or any user, for at most `keptMs`, or closes it. */
   put(endpoint: Endpoint, keptMs: number, only: User | null = null): void {
     const { keepAliveMs, maxIdle } = this.#options
     const ms = Math.min(keepAliveMs, keptMs)
