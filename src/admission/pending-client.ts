@@ -13,7 +13,7 @@ import type { TLSSocket } from 'node:tls'
 import { networkOf } from '../core/address.ts'
 import type { Address, ClientAddress } from '../core/address.ts'
 import type { ClientTls } from '../core/client-tls.ts'
-import { closeFromError, makeClose } from '../core/close.ts'
+import { closeFromError, makeClose, probeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import type { Live } from '../core/live.ts'
 import type { Clock, Sweep, Swept } from '../core/clock.ts'
@@ -243,17 +243,16 @@ export class PendingClient implements EndpointOwner, Handshaker, Swept {
     this.refuse(makeClose('internal_error', 'sidegate', 'admit', bugDetail(error)))
   }
 
-  /** Load balancers probe a port by opening and closing it; that is no incident. */
   onEnd(): void {
-    if (this.#state === 'unsure')
-      this.refuse(makeClose('eof', 'client', 'admit', 'left before its limits were known'))
-    else if (this.#reader!.isEmpty) this.refuse(makeClose('eof', 'client', 'admit', 'left without a byte'))
+    if (this.#state === 'unsure') this.refuse(probeClose('eof', 'left before its limits were known'))
+    else if (this.#reader!.isEmpty) this.refuse(probeClose('eof', 'left without a byte'))
     else this.refuse(makeClose('aborted', 'client', 'admit', 'left inside its PROXY header'))
   }
 
   onProgress(): void {}
 
   onClosed(_endpoint: Endpoint, error: NodeJS.ErrnoException | null): void {
+    if (this.#reader?.isEmpty === true) return this.refuse(probeClose('reset', 'left without a byte'))
     this.refuse(
       error === null ? makeClose('aborted', 'client', 'admit') : closeFromError(error, 'client', 'admit'),
     )

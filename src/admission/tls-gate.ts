@@ -8,7 +8,7 @@
 
 import type { Socket } from 'node:net'
 import type tls from 'node:tls'
-import { makeClose } from '../core/close.ts'
+import { makeClose, probeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import { alertRecord, certificateProblem, serverSecretOf } from './tls-alert.ts'
 import { parentOf } from '../endpoint/raw-socket.ts'
@@ -220,17 +220,21 @@ function tooMany(): Close {
 /** Why a handshake failed, in our words; `detail` has OpenSSL's. */
 function closeFromHandshake(
   error: NodeJS.ErrnoException & { reason?: string },
-  { authorizationError }: tls.TLSSocket,
+  socket: tls.TLSSocket,
 ): Close {
   const { code = '' } = error
+  const { authorizationError } = socket
+  const isSilent = parentOf(socket).bytesRead === 0
   const refused = authorizationError as unknown as string | null
   if (refused !== null && refused !== undefined)
     return makeClose('denied', 'client', 'admit', `client certificate: ${refused} (tls.clientCa)`)
   if (code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE')
     return makeClose('denied', 'client', 'admit', 'no client certificate (tls.clientCa)')
   // Node reports a peer that left without a word as "socket hang up", with the code of an RST.
-  if (code === 'ECONNRESET' && error.syscall === undefined)
-    return makeClose('aborted', 'client', 'admit', 'left inside its TLS handshake')
+  const hasEnded = code === 'ECONNRESET' && error.syscall === undefined
+  if (isSilent && !code.startsWith('ERR_'))
+    return probeClose(hasEnded ? 'eof' : 'reset', 'left without a byte')
+  if (hasEnded) return makeClose('aborted', 'client', 'admit', 'left inside its TLS handshake')
   if (!code.startsWith('ERR_')) return makeClose('reset', 'client', 'admit', code)
   return makeClose(
     'protocol_error',

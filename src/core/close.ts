@@ -331,6 +331,12 @@ export interface Close {
   readonly websocketCode?: number
   /** The code of the GOAWAY or RST_STREAM. */
   readonly http2Code?: number
+  /** A client left before it had said anything: load balancers see so, every few seconds, whether a port is there. */
+  readonly isProbe?: true
+}
+
+export function probeClose(reason: 'eof' | 'reset', detail: string): Close {
+  return { reason, side: 'client', phase: 'admit', detail, isProbe: true }
 }
 
 export function makeClose(reason: Reason, side: Side, phase: Phase, detail?: string): Close {

@@ -227,8 +227,7 @@ export class ListenerRuntime {
       onRejected: (close, client) => {
         metrics.onRejected(name, close)
         this.#shared.observerOf(name).habits.onCut(close)
-        // An `eof` is a load balancer's probe, every few seconds.
-        if (close.reason !== 'eof') rejections.note(name, close, client)
+        rejections.note(name, close, client)
       },
     }
   }

@@ -18,7 +18,7 @@ import type { ConnectRateGate } from '../limits/connect-rate-gate.ts'
 import { noOwner } from '../admission/refusal.ts'
 import type { Refusals } from '../admission/refusal.ts'
 import type { Clock, Sweep } from '../core/clock.ts'
-import { makeClose } from '../core/close.ts'
+import { makeClose, probeClose } from '../core/close.ts'
 import type { Close, Reason } from '../core/close.ts'
 import { Connection } from '../core/connection.ts'
 import type { Protocol, Registry } from '../core/connection.ts'
@@ -66,7 +66,7 @@ type AdmittedClient = Pick<PendingClient, 'client' | 'local' | 'tls' | 'isHttp2'
 
 const overloaded = makeClose('overloaded', 'sidegate', 'admit', 'memory.refuseAt')
 const tooMany = makeClose('too_many', 'client', 'admit', 'limits.connections')
-const gone = makeClose('reset', 'client', 'admit', 'before its accept')
+const gone = probeClose('reset', 'before its accept')
 /** Stands for a client whose address the kernel has forgotten. */
 const NOBODY = 'gone'
 const tooFast = makeClose('rate_limited', 'client', 'admit', 'limits.newConnections')

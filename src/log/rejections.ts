@@ -25,14 +25,14 @@ interface Told {
 type OnTold = (listener: string, close: Close, client: string | undefined, count: number) => void
 
 export class Rejections {
-  readonly #log: Pick<Log, 'info'>
+  readonly #log: Pick<Log, 'info' | 'debug' | 'probes'>
   readonly #clock: Clock
   readonly #onTold: OnTold
   readonly #told = new Map<string, Told>()
   #stop: (() => void) | null = null
 
   /** `onTold` gets the same data as the log. */
-  constructor(log: Pick<Log, 'info'>, clock: Clock, onTold: OnTold = () => {}) {
+  constructor(log: Pick<Log, 'info' | 'debug' | 'probes'>, clock: Clock, onTold: OnTold = () => {}) {
     this.#log = log
     this.#onTold = onTold
     this.#clock = clock
@@ -78,8 +78,10 @@ export class Rejections {
 
   #tell({ listener, close }: Told, client: string | undefined, count: number): void {
     const { reason, side, phase, detail } = close
+    const fields = { listener, client, close: reason, side, phase, detail, count }
+    if (close.isProbe === true && !this.#log.probes) return this.#log.debug('connection refused', fields)
     this.#onTold(listener, close, client, count)
-    this.#log.info('connection refused', { listener, client, close: reason, side, phase, detail, count })
+    this.#log.info('connection refused', fields)
   }
 }
 

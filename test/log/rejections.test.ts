@@ -1,21 +1,40 @@
 import { test } from 'tap'
-import { makeClose } from '../../src/core/close.ts'
+import { makeClose, probeClose } from '../../src/core/close.ts'
+import type { Close } from '../../src/core/close.ts'
 import type { LogFields } from '../../src/log/line.ts'
 import { Rejections } from '../../src/log/rejections.ts'
 import { fakeClock } from '../support/fake-clock.ts'
-import type { FakeClock } from '../support/fake-clock.ts'
 
 const tooMany = makeClose('too_many', 'client', 'admit', 'limits.connections')
 
-function told(): { clock: FakeClock; lines: LogFields[]; rejections: Rejections } {
+function told(probes = true) {
   const clock = fakeClock()
   const lines: LogFields[] = []
-  return {
-    clock,
-    lines,
-    rejections: new Rejections({ info: (_message, fields) => void lines.push(fields ?? {}) }, clock),
+  const quiet: LogFields[] = []
+  const remembered: Close[] = []
+  const log = {
+    probes,
+    info: (_message: string, fields?: LogFields) => void lines.push(fields ?? {}),
+    debug: (_message: string, fields?: LogFields) => void quiet.push(fields ?? {}),
   }
+  const rejections = new Rejections(log, clock, (_listener, close) => void remembered.push(close))
+  return { clock, lines, quiet, remembered, log, rejections }
 }
+
+test('a probe is told at debug only, unless all are wanted', async (t) => {
+  const { clock, lines, quiet, remembered, log, rejections } = told(false)
+  const probe = probeClose('reset', 'before its accept')
+  for (let nth = 0; nth < 3; nth++) rejections.note('app', probe, () => '10.0.0.1:1')
+  rejections.note('app', makeClose('reset', 'client', 'admit', 'ECONNRESET'), () => '10.0.0.1:1')
+  await clock.pass(3000)
+  t.match(quiet, [{ close: 'reset', detail: 'before its accept', count: 1 }, { count: 2 }])
+  t.match(lines, [{ close: 'reset', detail: 'ECONNRESET' }])
+  t.equal(remembered.length, 1)
+  log.probes = true
+  rejections.note('app', probe, () => '10.0.0.1:1')
+  t.equal(lines.length, 2)
+  t.equal(remembered.length, 2)
+})
 
 test('the first refusal is told at once, those of the next second are counted, and other reasons have lines of their own', async (t) => {
   const { clock, lines, rejections } = told()

@@ -1,5 +1,8 @@
 import { test } from 'tap'
+import type { RecentEnd } from '../../src/admin/types.ts'
+import { ask } from '../admin/admin.ts'
 import { readSamples } from '../metrics/samples.ts'
+import { authority } from '../support/certificates.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import { watchLeaks } from '../support/leaks.ts'
@@ -47,3 +50,37 @@ for (const protocol of ['tcp', 'http']) {
     await gate.end(1)
   })
 }
+
+for (const gateOfAdmission of ['TLS', 'a PROXY header'] as const)
+  test(`a load balancer that leaves where ${gateOfAdmission} is due is counted and neither logged nor remembered; a client that spoke is`, async (t) => {
+    watchLeaks(t)
+    const upstream = await echo(t)
+    const { cert, key } = authority(t).issue('gate')
+    const keys =
+      gateOfAdmission === 'TLS'
+        ? `tls: { cert: "${cert}", key: "${key}" }`
+        : 'proxyProtocol: { accept: v1, trusted: [127.0.0.0/8] }'
+    const listener = `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", ${keys}`
+    const gate = await startGate(t, [listener])
+    const refused = async (): Promise<number> =>
+      readSamples(await gate.metrics()).sum('sidegate_connections_rejected_total', { listener: 'l0' })
+    const remembered = async (): Promise<string[]> => {
+      const { body } = await ask(gate.adminPort, '/recent', {}, 'GET')
+      return (JSON.parse(body) as RecentEnd[]).map(({ reason }) => reason)
+    }
+    const probe = async (by: 'end' | 'reset', first: string, nth: number): Promise<void> => {
+      const client = await connect(t, gate.port)
+      await client.write(first)
+      client[by]()
+      await eventually(async () => (await refused()) === nth)
+    }
+    await gate.reload([listener], 'log: { probes: false }')
+    await probe('end', '', 1)
+    await probe('reset', '', 2)
+    t.same(await remembered(), [])
+    await probe('end', gateOfAdmission === 'TLS' ? '\x16\x03\x01' : 'PROXY TCP', 3)
+    t.same(await remembered(), ['aborted'])
+    await gate.reload([listener], 'log: { probes: true }')
+    await probe('end', '', 4)
+    await eventually(async () => (await remembered()).includes('eof'))
+  })
