@@ -156,7 +156,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     this.#answers!.reset()
     this.#expect(exchange.isRequestComplete ? HEAD_BYTES : exchange.requestBody.remaining, HEAD_BYTES)
     if (this.#upstream!.isThere) return this.#ask(exchange, true)
-    this.#reach!.start()
+    this.#reach!.start(exchange.isRepeatable)
   }
 
   #endOfClient(): Close | null {
@@ -234,6 +234,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
 
   /** True if the request, whose kept connection had just ended, is on its way again. */
   #retry(exchange: Exchange): boolean {
+    if (exchange.isReused && !exchange.hasAnswered) this.#upstream!.doubt()
     if (!exchange.isWorthRetrying) return false
     exchange.rewind()
     this.#answers!.reset()

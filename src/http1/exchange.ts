@@ -118,11 +118,12 @@ export class Exchange implements BodySink {
    * not answered and a second execution does no harm.
    */
   get isWorthRetrying(): boolean {
-    return (
-      this.isReused &&
-      !this.hasAnswered &&
-      (!this.#isHanded || (this.judged?.framing.kind === 'none' && idempotent.has(this.request.method)))
-    )
+    return this.isReused && !this.hasAnswered && (!this.#isHanded || this.isRepeatable)
+  }
+
+  /** A second execution does no harm, and nothing of the request is lost once it was sent. */
+  get isRepeatable(): boolean {
+    return this.judged?.framing.kind === 'none' && idempotent.has(this.request.method)
   }
 
   /** How the upstream left, in the words of the log. */

@@ -79,6 +79,11 @@ export class UpstreamEnd {
     this.#reach.again()
   }
 
+  /** A kept connection had ended before it was asked: others may have, too. */
+  doubt(): void {
+    this.#reach.doubt()
+  }
+
   #turnAway(): Endpoint {
     const endpoint = this.#endpoint!
     this.#endpoint = null

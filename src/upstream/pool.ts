@@ -6,6 +6,10 @@
 // A connection may be kept for one client alone: bytes that a service sends late, after an answer without a
 // body, can meet the next request on its way. HAProxy and nginx take such bytes for the answer to that
 // request, whichever client sent it; here only the client of the earlier answer gets them.
+//
+// A request that must not be sent twice (a POST) gets no connection that the service may be closing. The pool
+// learns after how much idle time the service closes connections without an announcement, and gives such a
+// request none that has been idle for half of that.
 
 import type { Clock, Sweep, Swept } from '../core/clock.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
@@ -25,13 +29,26 @@ export interface User {
 /** An idle connection; where `only` is set, no other user gets it. */
 interface Idle {
   endpoint: Endpoint
+  since: number
   until: number
   only: User | null
+}
+
+/** A kept connection. `isOwn`: only its user may have it. */
+export interface Kept {
+  endpoint: Endpoint
+  isOwn: boolean
+  idleMs: number
 }
 
 function mayUse(user: User, only: User | null): boolean {
   return only === null || (only.carrier === user.carrier && only.ip === user.ip)
 }
+
+/** How long the pool remembers that the service closed an idle connection. */
+const MEMORY_MS = 60_000
+/** A service that closes connections no later than this after an answer closes them at once. */
+const AT_ONCE_MS = 100
 
 /** The owner of a discarded endpoint: the pair that gave the endpoint up ignores its further events. */
 const nobody: EndpointOwner = {
@@ -56,6 +73,8 @@ export class EndpointPool implements EndpointOwner, Swept {
   readonly #sweep: Sweep
   /** The pool gives out the most recently used one first, so that those beyond the need grow old. */
   readonly #idle: Idle[] = []
+  /** The shortest idle time after which the service has closed a connection lately, and when it did so. */
+  #closed = { afterMs: Number.POSITIVE_INFINITY, at: 0 }
 
   constructor(options: PoolOptions, clock: Clock, sweep: Sweep) {
     this.#options = options
@@ -67,23 +86,44 @@ export class EndpointPool implements EndpointOwner, Swept {
     return this.#idle.length
   }
 
-  /** A presumably open connection, and whether only that user may have it; null if there is none. */
-  take(user: User): { endpoint: Endpoint; isOwn: boolean } | null {
+  /**
+   * A presumably open connection; null if there is none. `isRepeatable`: the request may be sent again if the
+   * connection has just ended.
+   */
+  take(user: User, isRepeatable: boolean): Kept | null {
     const now = this.#clock.now()
     for (let i = this.#idle.length - 1; i >= 0; i--) {
-      const { endpoint, until, only } = this.#idle[i]!
-      if (!mayUse(user, only)) continue
+      const { endpoint, since, until, only } = this.#idle[i]!
+      if (!mayUse(user, only) || (!isRepeatable && this.#mayBeClosing(now - since, now))) continue
       if (endpoint.isClosed || now >= until) {
         this.#remove(i)
         continue
       }
       this.#drop(i)
-      return { endpoint, isOwn: only !== null }
+      return { endpoint, isOwn: only !== null, idleMs: now - since }
     }
     // The connection that is dialled next replaces another user's, so a service with few threads never has
     // more connections than requests.
     if (this.#idle.length > 0) this.#remove(0)
     return null
+  }
+
+  #mayBeClosing(idleMs: number, now: number): boolean {
+    const { afterMs, at } = this.#closed
+    return now - at < MEMORY_MS && (afterMs <= AT_ONCE_MS || idleMs >= afterMs / 2)
+  }
+
+  /** The service has closed a connection after this idle time. */
+  #learn(idleMs: number): void {
+    const now = this.#clock.now()
+    if (idleMs <= this.#closed.afterMs || now - this.#closed.at >= MEMORY_MS)
+      this.#closed = { afterMs: idleMs, at: now }
+  }
+
+  /** A connection that was taken after this idle time had just ended: the others are as doubtful. */
+  doubt(idleMs: number): void {
+    this.#learn(idleMs)
+    this.clear()
   }
 
   /** Keeps the endpoint for the next request of `only` or any user, for at most `keptMs`, or closes it. */
@@ -94,7 +134,8 @@ export class EndpointPool implements EndpointOwner, Swept {
       return discard(endpoint)
     if (this.#idle.length === 0) this.#sweep.add(this)
     endpoint.owner = this
-    this.#idle.push({ endpoint, until: this.#clock.now() + ms, only })
+    const now = this.#clock.now()
+    this.#idle.push({ endpoint, since: now, until: now + ms, only })
     endpoint.resume()
   }
 
@@ -113,18 +154,23 @@ export class EndpointPool implements EndpointOwner, Swept {
   }
 
   onEnd(endpoint: Endpoint): void {
-    this.#forget(endpoint)
+    const since = this.#forget(endpoint)
+    if (since !== null) this.#learn(this.#clock.now() - since)
   }
 
   onProgress(): void {}
 
   onClosed(endpoint: Endpoint): void {
-    this.#forget(endpoint)
+    this.onEnd(endpoint)
   }
 
-  #forget(endpoint: Endpoint): void {
+  /** Since when the endpoint was idle; null if it was not. */
+  #forget(endpoint: Endpoint): number | null {
     const index = this.#idle.findIndex((one) => one.endpoint === endpoint)
-    if (index >= 0) this.#remove(index)
+    if (index < 0) return null
+    const { since } = this.#idle[index]!
+    this.#remove(index)
+    return since
   }
 
   #remove(index: number): void {

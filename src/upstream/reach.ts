@@ -55,6 +55,10 @@ export class Reach implements Seeker, Dialler, StreamSeeker {
   #connectMs = 0
   /** The connection that was reached is this client's alone. */
   #isOwn = false
+  /** The idle time of the kept connection that was reached. */
+  #idleMs = 0
+  /** The request may be sent again if its kept connection has just ended. */
+  #isRepeatable = true
   /** This is the second attempt: the kept connection of the first had ended. */
   #isAgain = false
   #dial: Dial | AwaitedStream | null = null
@@ -72,8 +76,9 @@ export class Reach implements Seeker, Dialler, StreamSeeker {
   }
 
   /** The previous endpoint was given up, or released. */
-  start(): void {
+  start(isRepeatable: boolean): void {
     this.#isAgain = false
+    this.#isRepeatable = isRepeatable
     this.#search = new Search(this.#options.upstream, this.#connection, this)
     this.#search.start()
   }
@@ -81,9 +86,12 @@ export class Reach implements Seeker, Dialler, StreamSeeker {
   /** Dials afresh at the same place, because the kept connection had ended. */
   again(): void {
     this.#isAgain = true
-    // The other kept connections there are as doubtful.
-    this.#target!.pool?.clear()
     this.#dialTarget()
+  }
+
+  /** The kept connection that was reached had ended. */
+  doubt(): void {
+    this.#target!.pool?.doubt(this.#idleMs)
   }
 
   /** Keeps the endpoint for another request, for at most `keptMs`. `isOwn`: of this client, from now on. */
@@ -114,9 +122,11 @@ export class Reach implements Seeker, Dialler, StreamSeeker {
     this.#target = target
     this.#connectMs = connectMs
     this.#connection.upstreamAddress = target.name
-    const kept = this.#options.proxyProtocol === null ? (target.pool?.take(this.#user) ?? null) : null
-    if (kept === null) return this.#dialTarget()
+    const kept =
+      this.#options.proxyProtocol === null ? target.pool?.take(this.#user, this.#isRepeatable) : null
+    if (kept == null) return this.#dialTarget()
     this.#isOwn = kept.isOwn
+    this.#idleMs = kept.idleMs
     this.#reacher.onReached(kept.endpoint, null)
   }
 

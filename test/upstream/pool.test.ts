@@ -31,7 +31,7 @@ const others: User[] = [
 ]
 
 function take(pool: EndpointPool, user = anna): unknown {
-  return pool.take(user)?.endpoint ?? null
+  return pool.take(user, true)?.endpoint ?? null
 }
 
 test('the connection that was used last is used next, and each of them once', (t) => {
@@ -122,8 +122,8 @@ test("one that is a client's alone is handed to nobody else: of another connecti
     pool.put(own, NEVER, anna)
     t.equal(take(pool, other), shared)
     pool.put(shared, NEVER)
-    t.same(pool.take({ ...anna }), { endpoint: shared, isOwn: false })
-    t.same(pool.take({ ...anna }), { endpoint: own, isOwn: true })
+    t.same(pool.take({ ...anna }, true), { endpoint: shared, isOwn: false, idleMs: 0 })
+    t.same(pool.take({ ...anna }, true), { endpoint: own, isOwn: true, idleMs: 0 })
   }
   t.end()
 })
@@ -133,7 +133,7 @@ test("who finds none but others' takes the place of the oldest of these", (t) =>
   const [older, newer] = [made(), made()]
   pool.put(older, NEVER, others[1])
   pool.put(newer, NEVER, others[2])
-  t.equal(pool.take(anna), null)
+  t.equal(pool.take(anna, true), null)
   t.same([older.isClosed, newer.isClosed, pool.idle], [true, false, 1])
   t.end()
 })
@@ -146,4 +146,75 @@ test("one whose time is over is closed on the way to the next, and another's lef
   await clock.pass(100)
   t.equal(take(pool), long)
   t.same([short.isClosed, pool.idle, sweep.size], [true, 0, 0])
+})
+
+test('what may not be sent twice takes none that its service may be closing: of an age at which it has closed some', async (t) => {
+  const { pool, made, clock } = setUp(t)
+  const [early, old, young] = [made(), made(), made()]
+  pool.put(early, NEVER)
+  await clock.pass(2000)
+  early.fin()
+  await clock.pass(0)
+  t.equal(pool.idle, 0)
+  pool.put(old, NEVER)
+  await clock.pass(999)
+  t.equal(pool.take(anna, false)?.endpoint, old, 'younger than half of that')
+  pool.put(old, NEVER)
+  await clock.pass(1000)
+  t.equal(pool.take(anna, false), null)
+  t.equal(old.isClosed, true, 'the fresh one is in its place')
+  pool.put(young, NEVER)
+  await clock.pass(1000)
+  t.equal(take(pool), young, 'what may be sent twice takes it')
+})
+
+test('a service that closes its connections at once has none for what may not be sent twice, for a minute', async (t) => {
+  const { pool, made, clock } = setUp(t, { maxIdle: 64 })
+  const [taken, next, other, late] = [made(), made(), made(), made()]
+  pool.put(taken, NEVER)
+  pool.put(other, NEVER)
+  t.equal(pool.take(anna, false)?.endpoint, other, 'before it is known')
+  pool.doubt(0)
+  t.equal(taken.isClosed, true)
+  pool.put(next, NEVER)
+  t.equal(pool.take(anna, false), null)
+  await clock.pass(59_000)
+  pool.put(late, NEVER)
+  await clock.pass(999)
+  t.equal(pool.take(anna, false), null)
+  pool.put(other, NEVER)
+  await clock.pass(1)
+  t.equal(pool.take(anna, false)?.endpoint, other)
+})
+
+test('an end of ours says nothing of the service', async (t) => {
+  const { pool, made, clock } = setUp(t)
+  const [first, second] = [made(), made()]
+  pool.put(first, 10)
+  await clock.pass(300)
+  t.equal(first.isClosed, true)
+  pool.put(second, NEVER)
+  t.equal(pool.take(anna, false)?.endpoint, second)
+})
+
+test('an end within a tenth of a second is one at once: no connection is young enough', (t) => {
+  for (const [endMs, isKept] of [
+    [100, false],
+    [101, true],
+  ] as const) {
+    const { pool, made } = setUp(t)
+    pool.doubt(endMs)
+    pool.put(made(), NEVER)
+    t.equal(pool.take(anna, false) !== null, isKept)
+  }
+  t.end()
+})
+
+test('the soonest end decides, not the last one', async (t) => {
+  const { pool, made, clock } = setUp(t)
+  pool.doubt(1000)
+  pool.doubt(3000)
+  pool.put(made(), NEVER)
+  await clock.pass(500)
+  t.equal(pool.take(anna, false), null)
 })
