@@ -187,6 +187,19 @@ export const looks: ReadonlySet<string> = new Set([
   'queues',
 ] satisfies ReadonlyArray<keyof GatePort>)
 
+/** Questions whose answers the end of the process does not need. */
+export const lastQuestions: ReadonlySet<string> = new Set([
+  ...looks,
+  'drain',
+  'stop',
+] satisfies ReadonlyArray<string>)
+
+/** The process ends: after this question a gate hears no others. */
+export function isLastQuestion(name: string, question: unknown): boolean {
+  const step = name === 'drain' ? (question as DrainStep).step : null
+  return name === 'stop' || step === 'finish' || step === 'end'
+}
+
 /** The reports that a gate sends on its own. */
 export interface GateEvents {
   /** A line with its line feed. */

@@ -41,6 +41,8 @@ export interface CrewParts {
 }
 
 const MINUTE_MS = 60_000
+/** The log line of a worker that is terminated with its connections. */
+const UNHEARD = 'it did not answer while the process ended'
 export const MOST_ENDS = 5
 const FIRST_PAUSE_MS = 100
 /** Another worker is between two steps of counting. */
@@ -82,7 +84,9 @@ export class Crew {
   async stop(): Promise<void> {
     this.#isStopped = true
     for (const cancel of this.#pauses) cancel()
-    await Promise.all([...this.#members.values()].map((gate) => gate.end('stopped')))
+    await Promise.all(
+      [...this.#members.values()].map((gate) => gate.end(gate.isSilent ? UNHEARD : 'stopped')),
+    )
   }
 
   #make(worker: number): ThreadGate {
@@ -111,9 +115,9 @@ export class Crew {
 
   #onEnded(worker: number, gate: ThreadGate, why: string): void {
     if (this.#members.get(worker) === gate) this.#members.delete(worker)
-    if (this.#isStopped) return
     const { clock, log, gates, isWanted, onEmpty, onBroken } = this.#parts
     const lost = gate.open
+    if (this.#isStopped && why !== UNHEARD) return
     // The thread cannot reset its number of open connections any more.
     this.#pulses.get(worker)!.open = 0
     gates.remove(worker)
@@ -121,6 +125,7 @@ export class Crew {
     this.ended++
     this.#ends = [...this.#ends.filter((at) => now - at < MINUTE_MS), now]
     log.error('worker ended', { worker, why: new Whole(why), connections: lost })
+    if (this.#isStopped) return
     if (this.#ends.length >= MOST_ENDS) return onBroken()
     this.#giveBack(worker, () => {
       if (isWanted()) this.#replaceLater(worker, FIRST_PAUSE_MS * 2 ** (this.#ends.length - 1))

@@ -5,7 +5,7 @@ import type { Clock } from '../core/clock.ts'
 import { Pulse } from '../core/pulse.ts'
 import { Channel } from '../gate/channel.ts'
 import type { SentLines } from '../gate/log-line.ts'
-import { gateQuestions, looks } from '../gate/messages.ts'
+import { gateQuestions, isLastQuestion, lastQuestions, looks } from '../gate/messages.ts'
 import type { GatePort, GateSettings } from '../gate/messages.ts'
 import type { ThreadData } from '../gate/thread.ts'
 import type { Finding } from '../upstream/findings.ts'
@@ -36,7 +36,7 @@ export const THREAD_FILE = new URL(
 
 /**
  * After so long without a beat the operator does not wait for answers: a scrape, a listing, and the watch
- * over memory go on without them.
+ * over memory go on without them, and so does the end of the process.
  */
 const SILENT_MS = 4000
 /** After so long without a beat the thread hangs. */
@@ -59,13 +59,15 @@ export class ThreadGate implements OpenGate {
   #hangingMs = 0
   /** A heap snapshot is being taken. */
   #isStill = false
+  /** The process ends, and asked for the last answers. */
+  #isEnding = false
 
   constructor(parts: ThreadGateParts) {
     this.#parts = parts
     this.#beats = parts.pulse.beats
     this.#thread = startThread(parts)
     this.#channel = new Channel(this.#thread, (name, question) => this.#answer(name, question))
-    this.port = portOver(this.#channel)
+    this.port = portOver((name, question) => this.#ask(name, question))
     this.#thread.on('error', (error: Error) => (this.#why ??= whyOf(error)))
     this.#thread.once('exit', () => this.#onExit())
     this.#stopWatching = parts.clock.every(LOOK_MS, () => this.#look())
@@ -73,6 +75,11 @@ export class ThreadGate implements OpenGate {
 
   get open(): number {
     return this.#parts.pulse.open
+  }
+
+  /** The operator does not wait for its answers. */
+  get isSilent(): boolean {
+    return this.#hasBegun && this.#silentMs >= SILENT_MS
   }
 
   /** Ends the thread whatever it does, and reports `why` if there is no reason yet. Resolves at its end. */
@@ -86,6 +93,12 @@ export class ThreadGate implements OpenGate {
     this.#isStill = true
     const pieces = await this.#thread.getHeapSnapshot().finally(() => (this.#isStill = false))
     for await (const piece of pieces) yield piece as Buffer
+  }
+
+  #ask(name: string, question: unknown): Promise<unknown> {
+    this.#isEnding ||= isLastQuestion(name, question)
+    this.#leaveIfSilent()
+    return this.#channel.ask(name, question)
   }
 
   #answer(name: string, question: unknown): unknown {
@@ -107,9 +120,13 @@ export class ThreadGate implements OpenGate {
     this.#silentMs = isSilent ? this.#silentMs + LOOK_MS : 0
     this.#hangingMs = isSilent && !this.#isStill ? this.#hangingMs + LOOK_MS : 0
     this.#beats = beats
-    this.#channel.leaveUnanswered(this.#hasBegun && this.#silentMs >= SILENT_MS ? looks : null)
+    this.#leaveIfSilent()
     const most = this.#hasBegun ? HANG_MS : BEGIN_MS
     if (this.#hangingMs >= most) void this.end(`its event loop did not turn for ${most / 1000}s`)
+  }
+
+  #leaveIfSilent(): void {
+    this.#channel.leaveUnanswered(this.isSilent ? (this.#isEnding ? lastQuestions : looks) : null)
   }
 
   #onExit(): void {
@@ -129,8 +146,8 @@ function startThread({ settings, pulse, refreshMs, heapMb, file }: ThreadGatePar
   })
 }
 
-function portOver(channel: Channel): GatePort {
-  const entries = gateQuestions.map((name) => [name, (question: unknown) => channel.ask(name, question)])
+function portOver(ask: Channel['ask']): GatePort {
+  const entries = gateQuestions.map((name) => [name, (question: unknown) => ask(name, question)])
   return Object.fromEntries(entries) as GatePort
 }
 

@@ -195,3 +195,21 @@ test('a drain that is under way goes on when a worker ends, and nobody takes its
   t.equal(gate.operator.drainState, 'finished')
   t.equal(saw(lines, 'worker replaced').length, 0)
 })
+
+for (const end of ['its timeout', 'a second signal'] as const)
+  test(`a drain that ends by ${end} does not wait for a worker that gets no turn`, async (t) => {
+    const { gate, clients, lines } = await setUp(t)
+    const lost = clients.filter(isOf(1)).length
+    t.teardown(holdStill(1))
+    const times = { minDurationMs: 0, spreadMs: 0, tcp: 'wait' as const }
+    const timeoutMs = end === 'its timeout' ? 300 : 60_000
+    const drained = gate.operator.drain('SIGTERM', { ...times, timeoutMs })
+    await eventually(() => gate.operator.drainState === 'parting')
+    if (end === 'its timeout') await within(drained, LONG)
+    await within(gate.operator.stop(), LONG)
+    await within(drained, LONG)
+    t.match(saw(lines, 'worker ended'), [
+      { worker: 1, level: 'error', why: 'it did not answer while the process ended', connections: lost },
+    ])
+    for (const { wire } of clients) await within(wire.closed, LONG)
+  })
