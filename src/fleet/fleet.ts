@@ -114,6 +114,7 @@ export class Fleet implements Cells, FleetState {
   stop(): Promise<void> {
     this.#stopTending()
     this.#cancelGathering()
+    this.#asking.clear()
     this.#isOver = true
     this.gates = 1
     return this.#leave(this.#circuit)
@@ -124,6 +125,7 @@ export class Fleet implements Cells, FleetState {
    * was restarted empty. Until it answers, it is away.
    */
   turnTo(options: FleetOptions, connect: Connect): Promise<void> {
+    // First, under the keys that the leases have there.
     const left = this.#leave(this.#circuit)
     this.#options = options
     this.#secret = null
@@ -134,8 +136,15 @@ export class Fleet implements Cells, FleetState {
     return left
   }
 
+  /** Gives back all that it holds there, so that nobody waits for it to expire, as far as that is heard. */
   async #leave(circuit: Circuit): Promise<void> {
-    await circuit.run([this.#beat(0)])
+    const commands = [this.#beat(0)]
+    for (const entry of circuit.isUp ? this.#entries.values() : []) {
+      const told = entry.lease.leave()
+      if (told !== null) commands.push({ ...told, key: this.#keyOf(entry) })
+    }
+    for (let at = 0; at < commands.length; at += MAX_BATCH)
+      if ((await circuit.run(commands.slice(at, at + MAX_BATCH))) === null) break
     circuit.stop()
   }
 

@@ -122,6 +122,11 @@ export class LeasedCount implements Count, Lease {
     this.#lastDrainAt = Number.NEGATIVE_INFINITY
   }
 
+  leave(): Omit<Command, 'key'> | null {
+    if (this.#places === 0 && this.#used === 0) return null
+    return { script: 'places', args: [this.#fleet.gate, 0, 0, this.#max, PLACES_TTL_MS] }
+  }
+
   /** How many connections this gate may have. */
   #allowed(max: number, now: number): number {
     const { mode, gates } = this.#fleet

@@ -152,6 +152,15 @@ export class LeasedTokens implements Tokens, Lease {
 
   retell(): void {}
 
+  leave(): Omit<Command, 'key'> | null {
+    const { perSec, burst } = this.#rate
+    const tokens = this.#tokens
+    this.#tokens = 0
+    if (tokens === 0) return null
+    const args = [1e6 / perSec, Math.max(burst, this.#need), Math.max(0, -tokens), Math.max(0, tokens), 0]
+    return { script: 'draw', args }
+  }
+
   get #free(): number {
     // Before Redis has answered for the first time: one lease, reported later.
     const unasked = this.#isKnown || this.#fleet.mode === 'closed' ? 0 : this.size

@@ -28,7 +28,8 @@ async function scene(t: Test, { onUnavailable = 'local', port = 0, count = GATES
   const redis = await redisServer(t)
   const upstream = await echo(t)
   const address = `127.0.0.1:${port === 0 ? redis.port : port}`
-  const top = `shared: { redis: { address: "${address}", timeout: 500ms, onUnavailable: ${onUnavailable} } }`
+  const top = `drain: { minDuration: off, spread: off, timeout: 1s }
+shared: { redis: { address: "${address}", timeout: 500ms, onUnavailable: ${onUnavailable} } }`
   const limits = `limits: { connectionsPerClient: { max: ${MAX}, scope: fleet } }`
   const listener = `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", ${limits}`
   const gates: Program[] = []
@@ -178,6 +179,17 @@ test('a gate that is killed gives its places back within 30 s', beside, async (t
   const ms = performance.now() - before
   t.ok(ms > 100, `after ${Math.round(ms)} ms`)
   t.comment(`free after ${Math.round(ms)} ms`)
+})
+
+test('a gate that is told to end has given everything back when it is gone', beside, async (t) => {
+  const { redis, gates } = await scene(t, { count: 2 })
+  const [first, other] = gates as [Program, Program]
+  t.equal((await settled(t, [first])).length, MAX)
+  first.child.kill('SIGTERM')
+  await first.exited
+  t.equal(redis.cli('--raw', 'keys', '*'), 'sidegate:gates', 'no place is taken any more')
+  t.equal(redis.cli('hlen', 'sidegate:gates'), '2', 'the other gate, and the secret')
+  t.equal((await fill(t, other)).length, MAX)
 })
 
 test('a gate starts, and serves, where Redis is not there', beside, async (t) => {
