@@ -3,7 +3,8 @@
 //
 //     first contact   one connection is admitted before Redis answers, and reported: the fleet has at most max + gates
 //     in use          the gate holds a few spare places, so that the next connection need not wait
-//     1 s unused      it gives spare places back, so that other gates may use them
+//     1 s unused      it gives spare places back, so that other gates may use them; where the fleet has none left for
+//                     this client, a freed place within 50 ms: the client may be on its way to another gate
 //     30 s unused     the lease is forgotten
 
 import type { Count } from '../core/cells.ts'
@@ -31,11 +32,16 @@ export class LeasedCount implements Count, Lease {
   #untilMs = Number.NEGATIVE_INFINITY
   #isKnown = false
   #isAsked = false
+  /** Redis had fewer places than the gate wanted: the gate holds all that the others do not use. */
+  #isScarce = false
   /** A request is due soon. */
   #isPending = false
+  /** The next request asks for more places than the gate uses; and so did the last. */
+  #isShort = false
+  #wasShort = false
   #isForgotten = false
   #askAgainAt = Number.NEGATIVE_INFINITY
-  #lastDrainAt = Number.NEGATIVE_INFINITY
+  #takenAt = Number.NEGATIVE_INFINITY
   readonly #now: () => number
 
   constructor(fleet: FleetState, now: () => number) {
@@ -50,7 +56,7 @@ export class LeasedCount implements Count, Lease {
   take(max: number): boolean {
     if (Number.isFinite(max)) this.#max = max
     const now = this.#now()
-    this.#lastDrainAt = now
+    this.#takenAt = now
     if (this.#isForgotten) this.#fleet.keep(this)
     this.#isForgotten = false
     const isIn = this.#used < this.#allowed(max, now)
@@ -63,13 +69,15 @@ export class LeasedCount implements Count, Lease {
     const now = this.#now()
     if (this.#fleet.mode !== 'leased' || this.#used < this.#allowed(max, now)) return false
     if (Number.isFinite(max)) this.#max = max
-    this.#lastDrainAt = now
+    this.#takenAt = now
     this.#ask(now)
     return this.#isPending || this.#isAsked
   }
 
   release(): void {
     this.#used--
+    // A client that returns to this gate within a moment still has its place.
+    if (this.#isScarce && this.#fleet.mode === 'leased') this.#fleet.ask(this, true)
     if (this.#over === 0) return
     this.#over--
     this.#places--
@@ -77,11 +85,13 @@ export class LeasedCount implements Count, Lease {
 
   request(now: number): Omit<Command, 'key'> | null {
     this.#isPending = false
-    if (this.#isAsked || (this.#used === 0 && this.#places === 0 && now - this.#lastDrainAt >= SPARE_MS))
+    if (this.#isAsked || (this.#used === 0 && this.#places === 0 && now - this.#takenAt >= SPARE_MS))
       return null
     this.#isAsked = true
     this.#askAgainAt = now + PAUSE_MS
-    this.#wanted = this.#used + (now - this.#lastDrainAt < SPARE_MS ? SPARE : 0)
+    this.#wasShort = this.#isShort || (!this.#isScarce && now - this.#takenAt < SPARE_MS)
+    this.#isShort = false
+    this.#wanted = this.#used + (this.#wasShort ? SPARE : 0)
     return {
       script: 'places',
       args: [this.#fleet.gate, this.#used, this.#wanted, this.#max, PLACES_TTL_MS],
@@ -94,6 +104,7 @@ export class LeasedCount implements Count, Lease {
     this.#places = Number(places)
     // The lease may grow at once.
     if (this.#places >= this.#wanted) this.#askAgainAt = Number.NEGATIVE_INFINITY
+    if (this.#wasShort) this.#isScarce = this.#places < this.#wanted
     this.#over = Number(over)
     this.#renewAt = now + RENEW_MS
     // Earlier than in Redis, where the time began earlier.
@@ -106,11 +117,11 @@ export class LeasedCount implements Count, Lease {
 
   tend(now: number): boolean {
     if (this.#isAsked) return false
-    const isSpare = this.#places > this.#used && now - this.#lastDrainAt >= SPARE_MS
+    const isSpare = this.#places > this.#used && now - this.#takenAt >= SPARE_MS
     if (this.#fleet.mode === 'leased' && (isSpare || (this.#used > 0 && now >= this.#renewAt)))
       this.#fleet.ask(this)
     // A client that comes again soon is no new client: it gets no second admission before Redis answers.
-    if (this.#used > 0 || now - this.#lastDrainAt < PLACES_TTL_MS) return false
+    if (this.#used > 0 || now - this.#takenAt < PLACES_TTL_MS) return false
     this.#isForgotten = this.#places === 0 || now >= this.#untilMs
     if (this.#isForgotten) this.#isKnown = false
     return this.#isForgotten
@@ -119,7 +130,7 @@ export class LeasedCount implements Count, Lease {
   retell(): void {
     // Free places may be another gate's now, and none is requested before other gates have reported theirs.
     this.#places = Math.min(this.#places, this.#used)
-    this.#lastDrainAt = Number.NEGATIVE_INFINITY
+    this.#takenAt = Number.NEGATIVE_INFINITY
   }
 
   leave(): Omit<Command, 'key'> | null {
@@ -138,7 +149,7 @@ export class LeasedCount implements Count, Lease {
 
   #ask(now: number): void {
     if (this.#fleet.mode !== 'leased' || this.#isAsked || now < this.#askAgainAt) return
-    this.#isPending = true
+    this.#isPending = this.#isShort = true
     this.#fleet.ask(this)
   }
 }

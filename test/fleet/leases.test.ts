@@ -186,6 +186,41 @@ test('of places that are more than the most for all each goes back as it comes f
   t.end()
 })
 
+test('a client that has all that there are gives a place back as soon as it leaves one, if it does not come again at once', (t) => {
+  const state = new State()
+  let now = 0
+  const count = new LeasedCount(state, () => now)
+  const told = (): unknown[] | null => count.request(now)?.args.slice(1, 3) ?? null
+  count.take(4)
+  told()
+  count.answer([3, 0], 0)
+  t.same([count.take(4), count.take(4)], [true, true], 'Redis had fewer than were wanted')
+  state.asked.length = 0
+  count.release()
+  t.same([state.asked.length, state.canWait], [1, true])
+  t.ok(count.take(4), 'here it has its place still')
+  t.same(told(), [3, 3], 'and it uses it')
+  count.answer([3, 0], 1)
+  for (const left of [2, 1]) {
+    now += 100
+    state.asked.length = 0
+    count.release()
+    t.equal(state.asked.length, 1)
+    t.same(told(), [left, left], 'nothing is kept for it')
+    count.answer([left, 0], now)
+    t.equal(count.held, left)
+  }
+  now += 100
+  t.notOk(count.take(4))
+  t.same(told(), [1, 5], 'it is asked for when it is wanted')
+  count.answer([5, 0], now)
+  state.asked.length = 0
+  t.ok(count.take(4))
+  count.release()
+  t.equal(state.asked.length, 0, 'there are enough again: spare ones are kept for a second')
+  t.end()
+})
+
 test('while Redis is away a client has its share of each gate, and at least one', (t) => {
   const lets = (mode: Mode, max: number): number => {
     const state = new State()
