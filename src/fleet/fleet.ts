@@ -13,7 +13,6 @@ import type { Clock } from '../core/clock.ts'
 import { nodeCrypto } from '../core/node-lazy.ts'
 import { Circuit } from './circuit.ts'
 import type { RequestResult } from './circuit.ts'
-import { SOON_MS } from './lease.ts'
 import type { FleetState, Lease, Mode } from './lease.ts'
 import { LeasedCount } from './leased-count.ts'
 import { LeasedTokens } from './leased-tokens.ts'
@@ -73,6 +72,8 @@ export class Fleet implements Cells, FleetState {
   #asking = new Set<Lease>()
   /** Whether a batch goes out or is under way; gathers; or neither. */
   #sending: 'now' | 'soon' | 'no' = 'no'
+  /** The time at which the gathered requests go out. */
+  #sendAt = 0
   #cancelGathering: () => void = () => {}
   #beatAt = 0
   #secret: string | null = null
@@ -176,16 +177,19 @@ export class Fleet implements Cells, FleetState {
     )
   }
 
-  ask(lease: Lease, canWait = false): void {
+  ask(lease: Lease, withinMs = 0): void {
     const entry = this.#entryOf.get(lease)
     if (entry === undefined || !this.isUp) return
     this.#asking.add(lease)
-    if (this.#sending === 'now' || (canWait && this.#sending === 'soon')) return
+    if (this.#sending === 'now') return
     const { clock } = this.#context
+    const at = clock.now() + withinMs
+    if (this.#sending === 'soon' && withinMs > 0 && at >= this.#sendAt) return
     this.#cancelGathering()
-    if (canWait) {
+    if (withinMs > 0) {
       this.#sending = 'soon'
-      this.#cancelGathering = clock.after(SOON_MS, () => this.#sendNow())
+      this.#sendAt = at
+      this.#cancelGathering = clock.after(withinMs, () => this.#sendNow())
     } else {
       this.#sending = 'now'
       clock.nextTurn(() => void this.#send())

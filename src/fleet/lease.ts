@@ -8,9 +8,6 @@ import type { Answer, Command } from './store.ts'
  */
 export type Mode = 'leased' | 'local' | 'open' | 'closed'
 
-/** How long leases that are not empty gather: a batch costs as much as ten more requests in it. */
-export const SOON_MS = 50
-
 /** The facts that every lease reads of its fleet. */
 export interface FleetState {
   readonly mode: Mode
@@ -19,10 +16,10 @@ export interface FleetState {
   /** The name of this gate, in the hash of places. */
   readonly gate: string
   /**
-   * The lease has a request: the fleet calls its `request` soon, once; with `canWait` it goes with others in
-   * a while.
+   * The lease has a request: the fleet calls its `request` once, together with those of others, `withinMs` at
+   * the latest. A batch costs as much as twenty more requests in it.
    */
-  ask(lease: Lease, canWait?: boolean): void
+  ask(lease: Lease, withinMs?: number): void
   /** A forgotten lease is used again. */
   keep(lease: Lease): void
   /** Tokens were drawn so many milliseconds after the previous draw. */

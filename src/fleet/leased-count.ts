@@ -16,6 +16,8 @@ export const PLACES_TTL_MS = 30_000
 const RENEW_MS = 10_000
 const SPARE = 4
 const SPARE_MS = 1000
+/** How long a client may take to return to the gate that it left. */
+const RETURN_MS = 50
 /** For a refused client that comes again and again, Redis is asked no more often than this. */
 const PAUSE_MS = 50
 
@@ -77,7 +79,7 @@ export class LeasedCount implements Count, Lease {
   release(): void {
     this.#used--
     // A client that returns to this gate within a moment still has its place.
-    if (this.#isScarce && this.#fleet.mode === 'leased') this.#fleet.ask(this, true)
+    if (this.#isScarce && this.#fleet.mode === 'leased') this.#fleet.ask(this, RETURN_MS)
     if (this.#over === 0) return
     this.#over--
     this.#places--

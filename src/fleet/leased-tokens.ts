@@ -13,13 +13,16 @@
 
 import type { BucketRate, Tokens } from '../core/cells.ts'
 import { Bucket } from '../limits/bucket.ts'
-import { SOON_MS } from './lease.ts'
 import type { FleetState, Lease } from './lease.ts'
 import type { Answer, Command } from './store.ts'
 
 /** A lease lasts at least so long at the full rate, so that Redis gets at most forty requests a second. */
 const LEASE_MS = 50
-const LASTS_MS = 1.2 * SOON_MS
+/** A lease is drawn anew while the rest of it lasts for at least so long at the full rate. */
+const LASTS_MS = 60
+/** The share of that time, and the longest time, for which a request may wait for those of others. */
+const GATHER_SHARE = 0.8
+const MAX_GATHER_MS = 200
 const IDLE_MS = 2000
 /** The shortest pause where Redis announces tokens soon. */
 const MIN_PAUSE_MS = 10
@@ -170,11 +173,11 @@ export class LeasedTokens implements Tokens, Lease {
   #spend(amount: number, now: number): void {
     this.#use(now)
     this.#tokens -= amount
-    // A lease that lasts until the next batch, even at the full rate, needs no batch of its own, nor a draw
-    // before three quarters are spent.
-    const enough = (this.#rate.perSec * LASTS_MS) / 1000
+    const { perSec } = this.#rate
     const { size } = this
-    if (this.#tokens < Math.min(size / 2, Math.max(size / 4, enough))) this.#ask(now, this.#tokens > enough)
+    if (this.#tokens >= Math.min(size / 2, Math.max(size / 4, (perSec * LASTS_MS) / 1000))) return
+    const lastsMs = (Math.max(0, this.#tokens) * 1000) / perSec
+    this.#ask(now, Math.floor(Math.min(MAX_GATHER_MS, GATHER_SHARE * lastsMs)))
   }
 
   #want(amount: number, now: number): void {
@@ -190,10 +193,10 @@ export class LeasedTokens implements Tokens, Lease {
     this.#isForgotten = false
   }
 
-  #ask(now: number, canWait = false): void {
+  #ask(now: number, withinMs = 0): void {
     if (this.#fleet.mode !== 'leased' || this.#asked !== null || now < this.#askAgainAt) return
     this.#isPending = true
-    this.#fleet.ask(this, canWait)
+    this.#fleet.ask(this, withinMs)
   }
 
   /** This gate's share while it is alone. */

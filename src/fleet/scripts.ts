@@ -1,61 +1,78 @@
-// All requests to Redis: three scripts, each of one key, so that they run in a cluster too. All use the time
-// of Redis, so that gates whose clocks differ agree. Each key expires by itself once that loses nothing.
+// All requests to Redis: three scripts. One call may bring several keys, each with its own arguments, and answers
+// for each in turn: so a gate makes a tenth of the calls. In a cluster each key takes a call of its own. All use
+// the time of Redis, so that gates whose clocks differ agree. Each key expires by itself once that loses nothing.
+
+/** Arguments of each key. */
+export const ARGS = 5
 
 /**
- * A bucket as a generic cell rate: the key holds the time at which it is full again, in microseconds. The
- * script takes tokens that were already spent (however few there are), takes tokens back, and draws as many
- * as there are.
+ * Buckets as generic cell rates: each key holds the time at which its bucket is full again, in microseconds. For
+ * each key the script takes tokens that were already spent (however few there are), takes tokens back, and draws
+ * as many as there are.
  *
- * ARGV: microseconds a token, burst, spent, back, want. Returns the drawn tokens, and milliseconds until the
- * missing ones will be there.
+ * ARGV for each key: microseconds a token, burst, spent, back, want. Returns the drawn tokens, and milliseconds
+ * until the missing ones will be there.
  */
 export const DRAW = `
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
-local cost, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
-local spent, back, want = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local full = math.max(now, tonumber(redis.call('GET', KEYS[1]) or 0))
-full = math.max(now, full - back * cost) + spent * cost
-local free = math.floor(burst - (full - now) / cost + 0.000001)
-local drawn = math.max(0, math.min(want, free))
-full = full + drawn * cost
-if full > now then
-  redis.call('SET', KEYS[1], string.format('%.3f', full), 'PX', math.ceil((full - now) / 1000) + 1)
-else
-  redis.call('DEL', KEYS[1])
+local told = {}
+for i, key in ipairs(KEYS) do
+  local at = (i - 1) * ${ARGS}
+  local cost, burst = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  local spent, back, want = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
+  local full = math.max(now, tonumber(redis.call('GET', key) or 0))
+  full = math.max(now, full - back * cost) + spent * cost
+  local free = math.floor(burst - (full - now) / cost + 0.000001)
+  local drawn = math.max(0, math.min(want, free))
+  full = full + drawn * cost
+  if full > now then
+    redis.call('SET', key, string.format('%.3f', full), 'PX', math.ceil((full - now) / 1000) + 1)
+  else
+    redis.call('DEL', key)
+  end
+  told[2 * i - 1] = drawn
+  told[2 * i] = math.ceil(math.max(0, want - drawn - math.max(0, free - drawn)) * cost / 1000)
 end
-return { drawn, math.ceil(math.max(0, want - drawn - math.max(0, free - drawn)) * cost / 1000) }
+return told
 `
 
 /**
- * The places of one client: a hash of how many each gate has, and until when. The places of a gate that does
- * not renew them are free again.
+ * The places of clients: for each a hash of how many each gate has, and until when. The places of a gate that
+ * does not renew them are free again.
  *
- * ARGV: gate, places in use, places wanted, the maximum of all gates, milliseconds that they are kept.
- * Returns the gate's places from now on, no fewer than it uses, and how many of them exceed the maximum:
+ * ARGV for each key: gate, places in use, places wanted, the maximum of all gates, milliseconds that they are
+ * kept. Returns the gate's places from now on, no fewer than it uses, and how many of them exceed the maximum:
  * first contacts are admitted before Redis answers.
  */
 export const PLACES = `
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local used, want, max, ttl = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local others = 0
-local all = redis.call('HGETALL', KEYS[1])
-for i = 1, #all, 2 do
-  if all[i] ~= ARGV[1] then
-    local count, untilMs = string.match(all[i + 1], '^(%d+):(%d+)$')
-    if tonumber(untilMs) > now then others = others + tonumber(count) else redis.call('HDEL', KEYS[1], all[i]) end
+local told = {}
+for i, key in ipairs(KEYS) do
+  local at = (i - 1) * ${ARGS}
+  local gate, used, want = ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
+  local max, ttl = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
+  local others = 0
+  local all = redis.call('HGETALL', key)
+  for j = 1, #all, 2 do
+    if all[j] ~= gate then
+      local count, untilMs = string.match(all[j + 1], '^(%d+):(%d+)$')
+      if tonumber(untilMs) > now then others = others + tonumber(count) else redis.call('HDEL', key, all[j]) end
+    end
   end
+  local have = math.max(used, math.min(want, max - others))
+  if have > 0 then
+    redis.call('HSET', key, gate, string.format('%d:%.0f', have, now + ttl))
+    redis.call('PEXPIRE', key, ttl)
+  else
+    redis.call('HDEL', key, gate)
+    have = 0
+  end
+  told[2 * i - 1] = have
+  told[2 * i] = math.max(0, math.min(have, others + have - max))
 end
-local have = math.max(used, math.min(want, max - others))
-if have > 0 then
-  redis.call('HSET', KEYS[1], ARGV[1], string.format('%d:%.0f', have, now + ttl))
-  redis.call('PEXPIRE', KEYS[1], ttl)
-else
-  redis.call('HDEL', KEYS[1], ARGV[1])
-  have = 0
-end
-return { have, math.max(0, math.min(have, others + have - max)) }
+return told
 `
 
 /**

@@ -10,11 +10,11 @@ class State implements FleetState {
   readonly asked: Lease[] = []
   readonly kept: Lease[] = []
 
-  canWait = false
+  withinMs = 0
 
-  ask(lease: Lease, canWait = false): void {
+  ask(lease: Lease, withinMs = 0): void {
     this.asked.push(lease)
-    this.canWait = canWait
+    this.withinMs = withinMs
   }
 
   keep(lease: Lease): void {
@@ -197,7 +197,7 @@ test('a client that has all that there are gives a place back as soon as it leav
   t.same([count.take(4), count.take(4)], [true, true], 'Redis had fewer than were wanted')
   state.asked.length = 0
   count.release()
-  t.same([state.asked.length, state.canWait], [1, true])
+  t.same([state.asked.length, state.withinMs], [1, 50])
   t.ok(count.take(4), 'here it has its place still')
   t.same(told(), [3, 3], 'and it uses it')
   count.answer([3, 0], 1)
@@ -257,7 +257,7 @@ test('a place is in doubt from the question to its answer, and not where it is k
   t.end()
 })
 
-test('a lease of which a quarter is left is asked for with others; one that would not last, at half and at once', (t) => {
+test('a lease of which a quarter is left is asked for with others, for as long as that lasts; one that would not last, at half and soon', (t) => {
   const drawn = (perSec: number, burst: number) => {
     const state = new State()
     const tokens = new LeasedTokens({ perSec, burst }, state, 0)
@@ -271,13 +271,16 @@ test('a lease of which a quarter is left is asked for with others; one that woul
   slow.tokens.take(15, 1)
   t.equal(slow.state.asked.length, 0, 'a quarter is there')
   slow.tokens.take(1, 1)
-  t.same([slow.state.asked.length, slow.state.canWait], [1, true])
-  slow.tokens.take(4, 1)
-  t.notOk(slow.state.canWait, 'the last')
+  t.same([slow.state.asked.length, slow.state.withinMs], [1, 200], 'four last for 400 ms')
+  slow.tokens.take(3, 1)
+  t.equal(slow.state.withinMs, 80)
+  slow.tokens.take(1, 1)
+  t.equal(slow.state.withinMs, 0, 'the last')
   const fast = drawn(1000, 60)
   fast.tokens.take(fast.tokens.size / 2, 1)
   t.equal(fast.state.asked.length, 0)
   fast.tokens.take(1, 1)
-  t.same([fast.state.asked.length, fast.state.canWait], [1, false], 'it may be spent before others ask')
+  t.equal(fast.state.asked.length, 1)
+  t.ok(fast.state.withinMs < 20, 'it may be spent before others ask')
   t.end()
 })
