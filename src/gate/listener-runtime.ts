@@ -184,7 +184,7 @@ export class ListenerRuntime {
 
   #findUpstream(predecessor: ListenerRuntime | null): Shared<UpstreamRuntime> {
     const settings = upstreamSettings(this.#config)
-    // Where the files of its TLS have changed, so has every connection that was dialled with them.
+    // With other TLS files the upstream is not shared: its kept connections were dialled with the old ones.
     if (predecessor !== null && predecessor.#tls === this.#tls && predecessor.#upstream.fits(settings))
       return predecessor.#upstream
     const served = new UpstreamRuntime(this.#config, this.#deadlines, this.#shared, this.#tls.value.secure)

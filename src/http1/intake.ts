@@ -1,5 +1,6 @@
 // The intake: the bytes of a client, as heads, bodies, and requests before their turn. It holds a little of
-// the latter, or the rest of the read that brought them; all later bytes wait in the client's socket.
+// such early requests, or the rest of the read that brought them; all later bytes wait in the client's
+// socket.
 
 import { EarlyShare } from '../core/early-share.ts'
 import { makeClose } from '../core/close.ts'
