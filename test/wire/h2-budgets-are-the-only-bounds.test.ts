@@ -15,7 +15,7 @@ import { wsServer } from '../support/websocket.ts'
 
 const ROUNDS = 7
 const EACH = 180
-/** In which any budget is whole again. */
+/** The time in which any budget is full again. */
 const PAUSE_MS = 40_000
 
 const never = h2.literals(...h2.request({ ':path': '/never' }))

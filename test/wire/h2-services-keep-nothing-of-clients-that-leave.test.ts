@@ -16,7 +16,7 @@ import { h2Service } from '../support/h2-services.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect } from '../support/peers.ts'
 
-/** Within what its client takes, within a window of the service, and beyond. */
+/** Lengths within the client's window, within a window of the service, and beyond. */
 const SIZES = [0, 1000, 30_000, 60_000, 200_000]
 /** Bytes that a client of HTTP/2 allows each stream. */
 const WINDOW = 100
@@ -57,7 +57,7 @@ for (const limited of ['', 'limits: { bytes: { rate: 1KiB, burst: 64KiB, per: cl
       const to = `upstream: { addresses: ["127.0.0.1:${service.port}"], protocol: h2c, keepAlive: 100ms }`
       const gate = await startGate(t, [`protocol: http, http: { h2c: on }, ${to}, ${limited}`])
       const leave = await ask(t, gate.port)
-      // All are whole there but the last, which fills its window.
+      // All are complete there except the last, which fills its window.
       await eventually(() => service.ended.length === SIZES.length - 1)
       leave()
       await eventually(async () => (await streamsAt(gate)) === 0)
@@ -91,7 +91,7 @@ for (const isAnsweredBefore of [true, false])
       }
       client.wire.end()
       if (!isAnsweredBefore) {
-        // Nothing tells that the gate has seen the FIN. Were it late, this would be the other case.
+        // No event shows that the gate has seen the FIN. If it came late, this would be the other case.
         await delay(50)
         answer()
       }

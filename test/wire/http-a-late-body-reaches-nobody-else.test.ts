@@ -14,7 +14,7 @@ import { stillClock } from '../support/still-clock.ts'
 
 const answer = (body: string): string => `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`
 
-/** Behind the answer to `/odd` a body comes when the next request is there, and from then on each answer one request late. */
+/** After the answer to `/odd` a body comes at the next request, and from then on each answer comes one request late. */
 async function path(t: Test, odd: string, keys = ''): Promise<{ gate: Gate; upstream: RecordingUpstream }> {
   watchLeaks(t)
   const owed = new Map<number, string>()
@@ -24,7 +24,7 @@ async function path(t: Test, odd: string, keys = ''): Promise<{ gate: Gate; upst
       owed.set(connection, answer(target === '/odd' ? '/poison' : target))
     return target === '/odd' ? odd : (late ?? answer(target))
   })
-  // No time passes: what is kept stays kept.
+  // No time passes: kept connections stay.
   const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"${keys}`], {
     clock: stillClock(),
   })

@@ -27,7 +27,7 @@ for (const many of [1, 2])
     const bert = await httpClient(t, gate.port)
     t.equal((await bert.get(get('/bert'))).status, 200)
     t.equal([...upstream.requests, ...twin.requests].filter(({ connection }) => connection > 0).length, 1)
-    // They are served as ever, on a connection where they are to log in again.
+    // The gate still serves them, on a connection on which they have to log in again.
     for (const client of resting) t.equal((await client.get(login)).status, 200)
   })
 
