@@ -137,7 +137,7 @@ export class Fleet implements Cells, FleetState {
     return left
   }
 
-  /** Gives back all that it holds there, so that nobody waits for it to expire, as far as that is heard. */
+  /** Gives back all that it holds there, if Redis is reachable, so that other gates need not wait. */
   async #leave(circuit: Circuit): Promise<void> {
     const commands = [this.#beat(0)]
     for (const entry of circuit.isUp ? this.#entries.values() : []) {

@@ -36,6 +36,6 @@ export interface Lease {
   tend(now: number): boolean
   /** Redis has lost the lease's report: the lease reports again. */
   retell(): void
-  /** What to tell where this gate goes, so that others have at once what it held; null where that is nothing. */
+  /** The report when this gate stops, which frees what it held at once; null if it held nothing. */
   leave(): Omit<Command, 'key'> | null
 }

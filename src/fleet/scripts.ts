@@ -1,17 +1,18 @@
-// All requests to Redis: three scripts. One call may bring several keys, each with its own arguments, and answers
-// for each in turn: so a gate makes a tenth of the calls. In a cluster each key takes a call of its own. All use
-// the time of Redis, so that gates whose clocks differ agree. Each key expires by itself once that loses nothing.
+// All requests to Redis: three scripts. One call may bring several keys, each with its own arguments, and
+// answers for each in turn: so a gate makes a tenth of the calls. In a cluster each key takes a call of its
+// own. All use the time of Redis, so that gates whose clocks differ agree. Each key expires by itself once
+// that loses nothing.
 
 /** Arguments of each key. */
 export const ARGS = 5
 
 /**
- * Buckets as generic cell rates: each key holds the time at which its bucket is full again, in microseconds. For
- * each key the script takes tokens that were already spent (however few there are), takes tokens back, and draws
- * as many as there are.
+ * Buckets as generic cell rates: each key holds the time at which its bucket is full again, in microseconds.
+ * For each key the script subtracts tokens that were already spent (even below zero), adds those given back,
+ * and draws as many as there are.
  *
- * ARGV for each key: microseconds a token, burst, spent, back, want. Returns the drawn tokens, and milliseconds
- * until the missing ones will be there.
+ * ARGV for each key: microseconds a token, burst, spent, back, want. Returns the drawn tokens, and
+ * milliseconds until the missing ones will be there.
  */
 export const DRAW = `
 local t = redis.call('TIME')
@@ -42,8 +43,8 @@ return told
  * does not renew them are free again.
  *
  * ARGV for each key: gate, places in use, places wanted, the maximum of all gates, milliseconds that they are
- * kept. Returns the gate's places from now on, no fewer than it uses, and how many of them exceed the maximum:
- * first contacts are admitted before Redis answers.
+ * kept. Returns the gate's places from now on, no fewer than it uses, and how many of them exceed the
+ * maximum: first contacts are admitted before Redis answers.
  */
 export const PLACES = `
 local t = redis.call('TIME')

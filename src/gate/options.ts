@@ -332,7 +332,7 @@ export function websocketOptions(
   }
 }
 
-/** Compression lengthens incompressible data a little; in messages mode the limit is for the inflated size. */
+/** Compression lengthens random data a little; in messages mode the limit is for the inflated size. */
 function onTheWire(maxMessageBytes: number): number {
   return maxMessageBytes + Math.ceil(maxMessageBytes / 1024) + 64
 }

@@ -19,7 +19,7 @@ function quoted(name: string): string {
   return /[,;="\\]/.test(name) ? `"${name.replaceAll(/["\\]/g, '\\$&')}"` : name
 }
 
-/** A distinguished name escapes quotes and control characters itself (RFC 4514); a head carries only ASCII. */
+/** A distinguished name escapes quotes and control characters itself (RFC 4514); a head has only ASCII. */
 function ascii(subject: string): string {
   return subject.replaceAll(/[^ -~]+/g, (text) =>
     [...Buffer.from(text)].map((byte) => `\\${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''),

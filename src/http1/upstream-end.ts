@@ -59,8 +59,8 @@ export class UpstreamEnd {
   }
 
   /**
-   * Between two requests: gives up a connection that its client has authenticated, if another client waits for
-   * the place.
+   * Between two requests: gives up a connection that its client has authenticated, if another client waits
+   * for the place.
    */
   yield(): void {
     if (this.#endpoint !== null && this.#reach.isWanted) this.drop()

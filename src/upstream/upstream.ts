@@ -48,7 +48,7 @@ export interface UpstreamOptions {
   queueTimeoutMs: number
   /** `connectMs`: for name resolution and all dials of a connection together. */
   deadlines: Live<{ connectMs: number }>
-  /** Milliseconds of `connectMs` in which dials that find nobody listening are retried; null is all of them. */
+  /** Milliseconds of `connectMs` in which dials that find no listener are retried; null is all of them. */
   retryForMs: number | null
   /** Milliseconds that addresses stay in use once there is no such name; Infinity is off. */
   staleForMs: number
