@@ -218,6 +218,7 @@ YAML
   grep -q '^Uid:\s65532\s65532\s65532\s65532' "/proc/$pid/status" || die 'it does not run as uid 65532'
   grep -q '^NSpid:.*\s1$' "/proc/$pid/status" || die 'it is not PID 1'
   tr '\0' '\n' <"/proc/$pid/environ" | grep -qx 'NODE_OPTIONS=--max-old-space-size-percentage=50 --disable-sigusr1 --max-semi-space-size=4 --expose-gc' || die 'NODE_OPTIONS got lost'
+  tr '\0' '\n' <"/proc/$pid/environ" | grep -qx 'MALLOC_ARENA_MAX=1' || die 'MALLOC_ARENA_MAX got lost'
   ! touch "/proc/$pid/root/app/written" 2>/dev/null || die 'its root can be written'
   touch "/proc/$pid/root/tmp/written" || die 'its /tmp cannot be written'
   say "serves as PID 1, uid 65532, on a read-only root: /livez, /readyz, a request through"

@@ -1,6 +1,6 @@
 // The load that clients and services of HTTP can put on a container of 128 MiB, the smallest in
 // docs/sizing.md: the process lives, the gate serves another client at once afterwards, and the kernel kills
-// no process. Two thousand streams on both sides need the next size.
+// no process. Two thousand streams on both sides need the next size, and a thousand may be refused in part.
 
 import { test } from 'tap'
 import type { Test } from 'tap'
@@ -263,9 +263,13 @@ test(
   },
 )
 
-for (const way of ['downloads', 'uploads'])
+for (const { way, connections, mib } of [
+  { way: 'downloads', connections: 20, mib: 256 },
+  { way: 'uploads', connections: 20, mib: 256 },
+  { way: 'downloads', connections: 10, mib: 128 },
+])
   test(
-    `2,000 ${way} of 200 KB at a time, of twenty connections, arrive in 256 MiB from a service that speaks HTTP/2`,
+    `${connections} x 100 ${way} of 200 KB at a time ${mib === 256 ? 'arrive in 256 MiB' : 'end in 128 MiB, and the process does not,'} from a service that speaks HTTP/2`,
     { ...limited, skip: cannotLimitMemory() || needs('h2load').skip || needs('nghttpd').skip },
     async (t) => {
       const folder = temporary(t)
@@ -277,22 +281,23 @@ for (const way of ['downloads', 'uploads'])
       t.teardown(() => service.kill('SIGKILL'))
       const { program, isWell } = await limitedGate(
         t,
-        256 * MIB,
+        mib * MIB,
         `http: { h2c: on }, upstream: { addresses: ["127.0.0.1:${port}"], protocol: h2c }`,
       )
       const url = `http://127.0.0.1:${program.port}/large`
       const body = way === 'uploads' ? ['-d', file] : []
       const { stdout } = await promisify(execFile)('h2load', [
         '-n',
-        '2000',
+        String(100 * connections),
         '-c',
-        '20',
+        String(connections),
         '-m',
         '100',
         ...body,
         url,
       ])
-      t.match(stdout, /2000 succeeded, 0 failed/)
+      // In the smallest some may be refused: 503.
+      if (mib === 256) t.match(stdout, /2000 succeeded, 0 failed/)
       await isWell()
     },
   )

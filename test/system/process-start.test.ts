@@ -25,13 +25,18 @@ test('it is ready soon after its start, and small', async (t) => {
 
 const commandLine = (pid: number): string[] => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
 
-test('it runs in the process that was started, under the flags of Node that it needs, unless others were chosen', async (t) => {
+const environment = (pid: number): string[] => readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0')
+
+test('it runs in the process that was started, under the flags of Node and its malloc that it needs, unless others were chosen', async (t) => {
   const listener = ['protocol: tcp, upstream: "127.0.0.1:1"']
   const program = await runProgram(t, listener)
   t.match(
     commandLine(program.pid).filter((word) => word.startsWith('--')),
     ['--max-semi-space-size=4', '--expose-gc'],
   )
+  t.ok(environment(program.pid).includes('MALLOC_ARENA_MAX=1'))
+  const arenas = await runProgram(t, listener, { under: ['env', 'MALLOC_ARENA_MAX=3'] })
+  t.ok(environment(arenas.pid).includes('MALLOC_ARENA_MAX=3'))
   const chosen = await runProgram(t, listener, { under: ['env', 'NODE_OPTIONS=--max_semi_space_size=2'] })
   t.same(
     commandLine(chosen.pid).filter((word) => word.startsWith('--')),
