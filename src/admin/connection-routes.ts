@@ -34,7 +34,7 @@ export function connectionRoutes({ clock, directory, listeners }: ConnectionPart
       method: 'GET',
       path: '/connections',
       summary:
-        'live connections: ?listener= &protocol= &phase= &state= &client= &upstream= &sort=age|idle|buffered|rate &limit=100 &wait=1',
+        'live connections: ?listener= &protocol= &phase= &state= &client= &peer= &upstream= &sort=age|idle|buffered|rate &limit=100 &wait=1',
       async handle({ query: search }) {
         const query = readConnectionQuery(search)
         if (typeof query === 'string') return jsonAnswer({ error: query }, 400)

@@ -6,6 +6,8 @@ import { ConfigError } from '../../src/core/errors.ts'
 
 const root = join(import.meta.dirname, '../..')
 const files = ['README.md', ...globSync('docs/*.md', { cwd: root })]
+/** Pages without examples that are tried, whose links are. */
+const others = ['{CONTRIBUTING,SECURITY,CHANGELOG}.md', 'docs/*/*.md', 'helm/*/README.md', 'bench/README.md']
 
 /** Whole configurations; fragments of one do not begin with `listeners`. */
 const examplesIn = (file: string): string[] =>
@@ -42,7 +44,7 @@ test('every link in the documentation leads to a file, and to a heading of it', 
       .toLowerCase()
       .replaceAll(/[^\w\- ]/g, '')
       .replaceAll(' ', '-')
-  for (const file of [...files, ...globSync('helm/*/README.md', { cwd: root })]) {
+  for (const file of [...files, ...globSync(others, { cwd: root })]) {
     for (const [, target = ''] of readFileSync(join(root, file), 'utf8').matchAll(
       /\]\((?!https?:)([^)]+)\)/g,
     )) {
