@@ -59,7 +59,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
   #hasClientEnded = false
   #requests = 0
   /** Ends the connection after the answer in flight. */
-  #afterAnswer: Close | null = null
+  afterAnswer: Close | null = null
   /** The detail in the log if the connection's end has no other. */
   #remark: string | null = null
   isOver = false
@@ -133,7 +133,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     this.exchange = exchange
     this.#waits.headSince = null
     if (++this.#requests >= MAX_REQUESTS)
-      this.#afterAnswer ??= makeClose('eof', 'sidegate', 'relay', `${MAX_REQUESTS} requests`)
+      this.afterAnswer ??= makeClose('eof', 'sidegate', 'relay', `${MAX_REQUESTS} requests`)
     if (!this.#behalf.mustWait(request, () => this.#onKnown(exchange))) this.#serve(exchange)
   }
 
@@ -200,10 +200,10 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
       !exchange.isRequestComplete ||
       !isDelimitedFor(answer, exchange.request.version)
     )
-      this.#afterAnswer ??= makeClose('eof', 'client', 'relay')
+      this.afterAnswer ??= makeClose('eof', 'client', 'relay')
     const leaving = this.#context.leaving()
-    if (leaving !== null) this.#afterAnswer ??= makeClose(leaving, 'sidegate', 'relay')
-    return this.#afterAnswer !== null || (this.#hasClientEnded && this.#intake!.held === 0)
+    if (leaving !== null) this.afterAnswer ??= makeClose(leaving, 'sidegate', 'relay')
+    return this.afterAnswer !== null || (this.#hasClientEnded && this.#intake!.held === 0)
   }
 
   onAnswer({ reachedAt, startedAt }: Exchange, headBytes: number): void {
@@ -218,7 +218,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     this.exchange = null
     this.#context.onExchange(this.#connection, exchange, exchange.answer!.status, null)
     this.#upstream!.release(exchange, isClean)
-    if (this.#afterAnswer !== null) return this.close(this.#afterAnswer)
+    if (this.afterAnswer !== null) return this.close(this.afterAnswer)
     this.#behalf.leave(this.#pair)
     this.#waits.since = this.#context.clock.now()
     this.#expect(HEAD_BYTES, HEAD_BYTES)
@@ -288,7 +288,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
 
   postpone(close: Close): boolean {
     if (this.exchange === null || this.isOver) return false
-    this.#afterAnswer ??= close
+    this.afterAnswer ??= close
     return true
   }
 

@@ -44,6 +44,8 @@ export interface Dialogue {
    */
   hearOut?(close: Close): boolean
   readonly hasHeardOut?: boolean
+  /** The end that comes after the answer in flight, and that the answer announces to the client. */
+  readonly afterAnswer?: Close | null
   /** The end made by the protocol's own words (a Close frame): a later FIN or RST does not change it. */
   concluded?(how: string): Close | null
   /** Bytes of the last word for the peer that `half` sends to: no loss if the peer does not read them. */

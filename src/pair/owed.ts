@@ -14,9 +14,12 @@ export function isOwed(
   lastWord: Half | null,
   dialogue: Dialogue | null,
 ): boolean {
+  // The last answer has told the client to send no more: a limit that keeps us from reading takes nothing away.
+  const isParting = dialogue?.isAtRest === true && (dialogue.afterAnswer ?? null) !== null
   for (const { sink, isDelayed } of [toUpstream, toClient])
     // Bytes that wait only for a stream's carrier are queued, not `unacked`: they are on their way.
-    if (isDelayed || Math.min(sink.queued, sink.unacked) > 0 || (sink.assembling ?? 0) > 0) return true
+    if ((isDelayed && !isParting) || Math.min(sink.queued, sink.unacked) > 0 || (sink.assembling ?? 0) > 0)
+      return true
   // An end between two messages takes nothing away, in whatever order both sides end.
   if (dialogue?.isAtRest !== undefined) return !dialogue.isAtRest
   // One side has ended and the other has not: the first waits for what the other still sends.

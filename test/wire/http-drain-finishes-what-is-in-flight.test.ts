@@ -3,6 +3,7 @@ import { eventually } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import { get, httpClient, OK, recordingUpstream, watchCrashes } from '../support/http-peers.ts'
 import { watchLeaks } from '../support/leaks.ts'
+import { stillClock } from '../support/still-clock.ts'
 
 test('a drain closes idle connections at once and lets the answer in flight finish with Connection: close', async (t) => {
   watchLeaks(t)
@@ -47,4 +48,29 @@ test('a drain is bounded: an answer that never ends is reset', async (t) => {
   await gate.drain(150)
   t.match(await gate.end(), { reason: 'drain_timeout', side: 'sidegate' })
   t.equal((await client.wire.closed).kind, 'reset')
+})
+
+test('an upload over its rate that is answered in a drain is not counted as cut', async (t) => {
+  watchLeaks(t)
+  const upstream = await recordingUpstream(t, () => undefined)
+  const clock = stillClock()
+  const gate = await startGate(
+    t,
+    [
+      `protocol: http, upstream: "127.0.0.1:${upstream.port}", limits: { bytes: { rate: 64KiB, burst: 64KiB } }`,
+    ],
+    { clock },
+  )
+  const client = await httpClient(t, gate.port)
+  // No token is left for the next head.
+  await client.send(get('/', 'Content-Length: 64000\r\n', 'POST') + 'x'.repeat(64_000))
+  const { wire } = await upstream.request()
+  const drained = gate.drain(60_000)
+  await wire.write(OK)
+  const answer = await client.answer()
+  t.same([answer.status, answer.header('connection')], [200, 'close'])
+  await client.wire.ended
+  client.wire.end()
+  t.match(await drained, { drained: 1, cut: 0 })
+  t.notHas((await gate.end()).line, { cut: true })
 })
