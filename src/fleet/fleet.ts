@@ -70,11 +70,12 @@ export class Fleet implements Cells, FleetState {
   readonly #entries = new Map<string, Entry>()
   readonly #entryOf = new WeakMap<Lease, Entry>()
   #asking = new Set<Lease>()
-  /** Whether a batch goes out or is under way; gathers; or neither. */
-  #sending: 'now' | 'soon' | 'no' = 'no'
-  /** The time at which the gathered requests go out. */
-  #sendAt = 0
-  #cancelGathering: () => void = () => {}
+  /** A batch goes out, or is under way. */
+  #isSending = false
+  /** The time at which the gathered requests go out, and the earliest time at which any may. */
+  #sendAt = Number.POSITIVE_INFINITY
+  #notBefore = Number.NEGATIVE_INFINITY
+  #cancelSending: () => void = () => {}
   #beatAt = 0
   #secret: string | null = null
   #stopTending: () => void = () => {}
@@ -114,7 +115,7 @@ export class Fleet implements Cells, FleetState {
   /** Reports its end, if Redis is reachable. From here on this gate is the only one of its fleet. */
   stop(): Promise<void> {
     this.#stopTending()
-    this.#cancelGathering()
+    this.#cancelSending()
     this.#asking.clear()
     this.#isOver = true
     this.gates = 1
@@ -181,24 +182,22 @@ export class Fleet implements Cells, FleetState {
     const entry = this.#entryOf.get(lease)
     if (entry === undefined || !this.isUp) return
     this.#asking.add(lease)
-    if (this.#sending === 'now') return
-    const { clock } = this.#context
-    const at = clock.now() + withinMs
-    if (this.#sending === 'soon' && withinMs > 0 && at >= this.#sendAt) return
-    this.#cancelGathering()
-    if (withinMs > 0) {
-      this.#sending = 'soon'
-      this.#sendAt = at
-      this.#cancelGathering = clock.after(withinMs, () => this.#sendNow())
-    } else {
-      this.#sending = 'now'
-      clock.nextTurn(() => void this.#send())
-    }
+    const now = this.#context.clock.now()
+    const at = Math.max(now + withinMs, this.#notBefore)
+    if (at >= this.#sendAt) return
+    this.#sendAt = at
+    if (!this.#isSending) this.#sendIn(at - now)
   }
 
-  #sendNow(): void {
-    this.#sending = 'now'
-    void this.#send()
+  #sendIn(ms: number): void {
+    const { clock } = this.#context
+    this.#cancelSending()
+    if (ms > 0) {
+      this.#cancelSending = clock.after(ms, () => void this.#send())
+    } else {
+      this.#isSending = true
+      clock.nextTurn(() => void this.#send())
+    }
   }
 
   keep(lease: Lease): void {
@@ -244,6 +243,8 @@ export class Fleet implements Cells, FleetState {
   /** Sends one batch, and then the next of the requests gathered meanwhile. */
   async #send(): Promise<void> {
     const { clock } = this.#context
+    this.#isSending = true
+    this.#sendAt = Number.POSITIVE_INFINITY
     const batch: Array<[Lease, Command]> = []
     for (const lease of this.#asking) {
       if (batch.length === MAX_BATCH) break
@@ -259,8 +260,17 @@ export class Fleet implements Cells, FleetState {
       if (answers === null) lease.lose()
       else lease.answer(answers[index]!, now)
     }
-    if (this.#asking.size > 0 && this.isUp) clock.after(GATHER_MS, () => void this.#send())
-    else this.#sending = 'no'
+    this.#sendRest(now)
+  }
+
+  /** Requests that came meanwhile can wait as long as others, but for those that a full batch has left. */
+  #sendRest(now: number): void {
+    this.#isSending = false
+    const isMore = this.#asking.size > 0 && this.isUp
+    this.#notBefore = isMore ? now + GATHER_MS : now
+    const at = Number.isFinite(this.#sendAt) ? this.#sendAt : now
+    this.#sendAt = isMore ? Math.max(at, this.#notBefore) : Number.POSITIVE_INFINITY
+    if (isMore) this.#sendIn(this.#sendAt - now)
   }
 
   #tend(): void {

@@ -10,15 +10,17 @@ const observer = { onUp() {}, onDown() {}, onGates() {}, onRequests() {}, onDraw
 async function plenty() {
   const clock = fakeClock()
   const batches: string[][] = []
+  let answers = Promise.resolve()
   const answer = ({ script, args }: Command): Array<number | string> => {
     if (script === 'beat') return [3, 1, 'secret']
     return script === 'draw' ? [Number(args[4]), 0] : [Number(args[2]), 0]
   }
   const connect = () =>
     Promise.resolve({
-      run: (commands: readonly Command[]) => {
+      async run(commands: readonly Command[]) {
         if (commands[0]!.script !== 'beat') batches.push(commands.map(({ key }) => key))
-        return Promise.resolve(commands.map(answer))
+        await answers
+        return commands.map(answer)
       },
       close() {},
     })
@@ -26,7 +28,13 @@ async function plenty() {
   fleet.start()
   await clock.pass(1)
   const bucket = (name: string, perSec: number) => fleet.bucket(name, { perSec, burst: 100 }, clock.now())
-  return { clock, fleet, batches, bucket }
+  /** Answers from now on wait for the call of what this returns. */
+  const hold = (): (() => void) => {
+    const held = Promise.withResolvers<void>()
+    answers = held.promise
+    return () => held.resolve()
+  }
+  return { clock, fleet, batches, bucket, hold }
 }
 
 test('what can wait goes out together, when the first of them has to; what cannot takes all others along', async (t) => {
@@ -57,5 +65,53 @@ test('what can wait goes out together, when the first of them has to; what canno
   batches.length = 0
   await clock.pass(400)
   t.same(batches, [])
+  await fleet.stop()
+})
+
+test('what comes while a batch is under way goes with the next one, once that has to go', async (t) => {
+  const { clock, fleet, batches, bucket, hold } = await plenty()
+  const [slow, quick, newcomer] = [bucket('slow', 10), bucket('quick', 100), fleet.count('client')]
+  for (const tokens of [slow, quick]) t.ok(tokens.take(1, clock.now()))
+  await clock.pass(300)
+  batches.length = 0
+  const answer = hold()
+  t.ok(newcomer.take(5))
+  await clock.pass(1)
+  t.ok(slow.take(19, clock.now()))
+  await clock.pass(10)
+  answer()
+  await clock.pass(100)
+  t.same(batches, [['p:count client']], 'the slow one can wait still')
+  t.ok(quick.take(19, clock.now()))
+  await clock.pass(50)
+  t.same(batches.splice(0), [['p:count client'], ['p:rate slow', 'p:rate quick']])
+  const later = hold()
+  t.ok(fleet.count('another').take(5))
+  await clock.pass(1)
+  t.ok(fleet.count('a third').take(5))
+  await clock.pass(10)
+  later()
+  await clock.pass(1)
+  t.equal(batches.length, 1, 'some may come beside it')
+  await clock.pass(5)
+  t.same(batches, [['p:count another'], ['p:count a third']])
+  await fleet.stop()
+})
+
+test('a Redis that went away with what was asked is asked again when it is back', async (t) => {
+  const { clock, fleet, batches, hold } = await plenty()
+  const answer = hold()
+  t.ok(fleet.count('one').take(5))
+  await clock.pass(1)
+  t.ok(fleet.count('other').take(5))
+  await clock.pass(60)
+  t.equal(fleet.mode, 'local')
+  answer()
+  await clock.pass(2000)
+  t.equal(fleet.mode, 'leased')
+  batches.length = 0
+  t.ok(fleet.count('a third').take(5))
+  await clock.pass(1)
+  t.same(batches, [['p:count a third']])
   await fleet.stop()
 })
