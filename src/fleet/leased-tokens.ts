@@ -20,9 +20,11 @@ import type { Answer, Command } from './store.ts'
 const LEASE_MS = 50
 /** A lease is drawn anew while the rest of it lasts for at least so long at the full rate. */
 const LASTS_MS = 60
-/** The share of that time, and the longest time, for which a request may wait for those of others. */
+/** The share of the time that the rest lasts, and the longest time, for which a request may wait for those of others. */
 const GATHER_SHARE = 0.8
-const MAX_GATHER_MS = 200
+const MAX_GATHER_MS = 1000
+/** The same before the first draw, which reports what was spent. */
+const MAX_UNTOLD_MS = 200
 const IDLE_MS = 2000
 /** The shortest pause where Redis announces tokens soon. */
 const MIN_PAUSE_MS = 10
@@ -47,6 +49,8 @@ export class LeasedTokens implements Tokens, Lease {
   #isReturning = false
   #isForgotten = false
   #drawnAt: number | null = null
+  /** The tokens that there were then. */
+  #drawn = 0
   #local: { bucket: Bucket; gates: number } | null = null
 
   constructor(rate: BucketRate, fleet: FleetState, now: number) {
@@ -123,6 +127,7 @@ export class LeasedTokens implements Tokens, Lease {
     if (Number(drawn) > 0) {
       if (this.#drawnAt !== null) this.#fleet.onDrawn(now - this.#drawnAt)
       this.#drawnAt = now
+      this.#drawn = this.#tokens
     }
     // The next request may follow a full answer at once.
     const pauseMs = Number(waitMs) > 0 ? Math.max(MIN_PAUSE_MS, Number(waitMs)) : 0
@@ -176,8 +181,17 @@ export class LeasedTokens implements Tokens, Lease {
     const { perSec } = this.#rate
     const { size } = this
     if (this.#tokens >= Math.min(size / 2, Math.max(size / 4, (perSec * LASTS_MS) / 1000))) return
-    const lastsMs = (Math.max(0, this.#tokens) * 1000) / perSec
-    this.#ask(now, Math.floor(Math.min(MAX_GATHER_MS, GATHER_SHARE * lastsMs)))
+    this.#ask(
+      now,
+      Math.floor(Math.min(this.#isKnown ? MAX_GATHER_MS : MAX_UNTOLD_MS, this.#lastsMs(now) * GATHER_SHARE)),
+    )
+  }
+
+  /** At the rate at which the lease was spent until now. A client that speeds up waits for one answer of Redis. */
+  #lastsMs(now: number): number {
+    const { perSec } = this.#rate
+    const perMs = (this.#drawn - this.#tokens) / Math.max(1, now - (this.#drawnAt ?? now))
+    return Math.max(0, this.#free) / Math.min(perSec / 1000, perMs)
   }
 
   #want(amount: number, now: number): void {

@@ -83,7 +83,7 @@ test('what comes while a batch is under way goes with the next one, once that ha
   await clock.pass(100)
   t.same(batches, [['p:count client']], 'the slow one can wait still')
   t.ok(quick.take(19, clock.now()))
-  await clock.pass(50)
+  await clock.pass(100)
   t.same(batches.splice(0), [['p:count client'], ['p:rate slow', 'p:rate quick']])
   const later = hold()
   t.ok(fleet.count('another').take(5))
