@@ -32,12 +32,6 @@ const GAP_MS = 100
 const GAP_FACTOR = 10
 const CHUNK_BYTES = 64 * 1024
 
-/**
- * The most sweeps (ten seconds) for which a verdict waits for a fresh look: beside 100,000 sockets in
- * TIME_WAIT one look takes that long.
- */
-export const PATIENT_SWEEPS = 40
-
 /** In the state column of a line. Such sockets may be many, and hold nothing. */
 const TIME_WAIT = ' 06 '
 

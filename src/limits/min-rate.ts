@@ -17,7 +17,7 @@ import { SWEEP_MS } from '../core/clock.ts'
 import { makeClose } from '../core/close.ts'
 import type { Close, PeerSide } from '../core/close.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
-import { PATIENT_SWEEPS } from '../endpoint/kernel-queue.ts'
+import { LookPatience } from '../endpoint/look-patience.ts'
 import { earliest } from '../core/wait.ts'
 import type { NextDeadline } from '../core/wait.ts'
 import type { Flow } from '../core/connection.ts'
@@ -83,7 +83,7 @@ export class DrainRate {
   readonly #pace = new MeanRate()
   /** How many looks into the kernel had come back when the next was asked for; null while none is needed. */
   #askedAt: number | null = null
-  #sweepsDue = 0
+  #patience: LookPatience | null = null
 
   isTooSlow(options: MinRateOptions, sink: Drainable, sent: number, now: number): boolean {
     if (sink.queued === 0) {
@@ -93,10 +93,10 @@ export class DrainRate {
     }
     // All later looks are compared with the first: bytes already in the kernel when the wait began were not
     // taken.
-    if (!this.#pace.isRunning && !this.#hasLooked(sink)) return false
+    if (!this.#pace.isRunning && !this.#hasLooked(sink, now)) return false
     // Bytes that are queued and not unacked wait for their carrier.
     const isExcused = sink.unacked === 0
-    if (this.#pace.isTooSlow(options, sent - left(sink), isExcused, now)) return this.#hasLooked(sink)
+    if (this.#pace.isTooSlow(options, sent - left(sink), isExcused, now)) return this.#hasLooked(sink, now)
     this.#askedAt = null
     return false
   }
@@ -106,14 +106,15 @@ export class DrainRate {
   }
 
   /** Whether a look has come back that was asked for after `#askedAt` was null; asks again if not. */
-  #hasLooked(sink: Drainable): boolean {
+  #hasLooked(sink: Drainable, now: number): boolean {
     if (this.#askedAt === null) {
       this.#askedAt = sink.measurements
-      this.#sweepsDue = 0
+      this.#patience = null
     }
     if (sink.measurements > this.#askedAt) return true
     sink.measure()
-    return sink.measurements === Number.POSITIVE_INFINITY || ++this.#sweepsDue > PATIENT_SWEEPS
+    if (sink.measurements === Number.POSITIVE_INFINITY) return true
+    return (this.#patience ??= new LookPatience()).isOver(now)
   }
 }
 

@@ -2,7 +2,7 @@
 // a wait counts as over.
 
 import type { Endpoint } from '../endpoint/endpoint.ts'
-import { PATIENT_SWEEPS } from '../endpoint/kernel-queue.ts'
+import { LookPatience } from '../endpoint/look-patience.ts'
 import { raised } from '../core/log-counts.ts'
 import { note } from '../core/timeline.ts'
 import type { Connection } from '../core/connection.ts'
@@ -21,7 +21,7 @@ export class CloseLook {
   #movedAt = -1
   #before = 0
   #atDue: number | null = null
-  #sweepsDue = 0
+  #patience: LookPatience | null = null
   /** We compared two answers of the kernel, and nothing had moved. */
   isSure = false
 
@@ -31,7 +31,7 @@ export class CloseLook {
       this.#movedAt = movedAt
       this.#before = sink.measurements
       this.#atDue = null
-      this.#sweepsDue = 0
+      this.#patience = null
     }
     this.isSure = sink.measurements >= this.#before + 2
     const quietMs = now - movedAt
@@ -39,9 +39,8 @@ export class CloseLook {
     if (quietMs < ms) return false
     this.#atDue ??= sink.measurements
     // Every wait keeps its bound, also where the answers do not come.
-    return (
-      sink.measurements >= Math.max(this.#before + 2, this.#atDue + 1) || ++this.#sweepsDue > PATIENT_SWEEPS
-    )
+    if (sink.measurements >= Math.max(this.#before + 2, this.#atDue + 1)) return true
+    return (this.#patience ??= new LookPatience()).isOver(now)
   }
 }
 

@@ -18,7 +18,7 @@
 import type { PeerSide } from '../core/close.ts'
 import type { Live } from '../core/live.ts'
 import { nodeCrypto } from '../core/node-lazy.ts'
-import { PATIENT_SWEEPS } from '../endpoint/kernel-queue.ts'
+import { LookPatience } from '../endpoint/look-patience.ts'
 import { Drainable } from './taking.ts'
 import type { Taker } from './taking.ts'
 
@@ -71,7 +71,7 @@ export class Pinger {
   /** When to look next; whether only one more look is missing before the verdict; for how many sweeps. */
   #lookAt = 0
   #isConfirming = false
-  #sweepsDue = 0
+  #patience: LookPatience | null = null
   /** Whether the kernel has answered about the awaited ping; the side took it; it reached the host. */
   #isSeen = false
   #isTaken = false
@@ -136,7 +136,7 @@ export class Pinger {
     if (now - this.#clockAt < timeoutMs) this.#isConfirming = false
     else if (!this.#isConfirming) this.#confirm(seen.sent)
     // Every wait keeps its bound, also where the kernel's answers do not come.
-    else if (hasLooked || ++this.#sweepsDue > PATIENT_SWEEPS) {
+    else if (hasLooked || (this.#patience ??= new LookPatience()).isOver(now)) {
       this.#isConfirming = false
       // A ping that did not even reach the host cannot be answered; `write` bounds that wait.
       if (hasLooked && !this.#isReached) return null
@@ -149,7 +149,7 @@ export class Pinger {
   /** The last look may be seconds old, and the side may have taken the ping since: one more look decides. */
   #confirm(sent: number): void {
     this.#isConfirming = true
-    this.#sweepsDue = 0
+    this.#patience = null
     this.#taking?.note(sent)
   }
 
