@@ -1,11 +1,11 @@
 // What do limits of a fleet cost, beside the same limits of a gate alone? CPU of the gate for each message, in turn with a gate whose limits
 // are its own. Each client is another address, and says a message of 100 B so often that a lease lasts a while, or hardly.
 //
-//     npm run build && node bench/fleet.ts
+//     npm run build && node bench/fleet.ts [gates]
 //
 // The gates and Redis are processes of their own; clients and the service are this one. Needs redis-server.
 
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import net, { type AddressInfo, type Socket } from 'node:net'
@@ -17,8 +17,8 @@ import { runGate } from './gate.ts'
 import { compare, cpu } from './measure.ts'
 
 const CLIENTS = 300
-const SECONDS = 8
-const ROUNDS = 9
+const SECONDS = 5
+const ROUNDS = 5
 const MESSAGE = Buffer.concat([Buffer.from([0x82, 0x80 | 100, 0, 0, 0, 0]), Buffer.alloc(100, 'x')])
 const UPGRADE =
   'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n'
@@ -68,7 +68,7 @@ async function cost({ pid, clients }: Gate, perSec: number): Promise<number> {
   let sent = 0
   for (let now = start; now < start + SECONDS * 1000; now = performance.now()) {
     const due = ((now - start) / 1000) * perSec * clients.length
-    while (sent < due) clients[sent++ % clients.length]!.write(MESSAGE)
+    for (; sent < due; sent++) clients[Math.floor(Math.random() * clients.length)]!.write(MESSAGE)
     await delay(5)
   }
   await delay(200)
@@ -101,6 +101,13 @@ listeners:
   return { name: `limits of ${redis === null ? 'the gate' : 'the fleet'}`, pid: child.pid!, port, clients }
 }
 
+/** Other gates, which have given their sign of life for the next hour. */
+function pretend(gates: number): void {
+  const at = String(Date.now() + 3_600_000)
+  for (let nth = 0; nth < gates; nth++)
+    execFileSync('redis-cli', ['-p', String(redisPort), 'hset', 'sidegate:gates', `other ${nth}`, at])
+}
+
 const directory = mkdtempSync(join(tmpdir(), 'sidegate-bench-'))
 const redisPort = await freePort()
 const redis = spawn(
@@ -112,6 +119,7 @@ const redis = spawn(
 )
 try {
   ;(await connect(redisPort)).destroy()
+  pretend(Number(process.argv[2] ?? 1) - 1)
   const upstream = await service()
   const gates = [await start(directory, upstream, null), await start(directory, upstream, redisPort)]
   for (const gate of gates) await cost(gate, 10)
