@@ -364,6 +364,22 @@ test('an answer that the kernel still holds for a slow client after the FIN of t
   t.same(await end(), { reason: 'half_close_timeout', side: 'client', phase: 'relay' })
 })
 
+for (const side of ['client', 'upstream'] as const)
+  test(`a slow ${side} that takes what the kernel holds is not idle, though all has been sent, and is once it stops`, async (t) => {
+    const { clock, end, ...peers } = memoryPair({ deadlines: { idleMs: 8000 } })
+    peers[side === 'client' ? 'upstream' : 'client'].feed('answer')
+    await clock.pass(5000)
+    t.equal(peers[side].measured, 0, 'not while there is time')
+    peers[side].inKernel = 1000
+    const stop = clock.every(1000, () => (peers[side].inKernel -= 10))
+    await clock.pass(60_000)
+    t.equal(await end(), null)
+    stop()
+    // What it took before is noticed at the next look, and dated by it.
+    await clock.pass(2 * 8000 + LATE)
+    t.same(await end(), { reason: 'idle_timeout', side: 'sidegate', phase: 'relay' })
+  })
+
 test('deadlines that are off never end a pair', async (t) => {
   const { clock, client, upstream, end } = memoryPair({ clientTakes: 0 })
   upstream.feed('answer')
