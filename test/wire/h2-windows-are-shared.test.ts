@@ -109,3 +109,24 @@ test('answers that clients do not take: the service gets small windows, large on
 
 const isHeld = ({ owner }: { owner: { isPaused(direction: 'to_client' | 'to_upstream'): boolean } | null }) =>
   owner !== null && (owner.isPaused('to_client') || owner.isPaused('to_upstream'))
+
+for (const workers of [1, 2])
+  test(`answers that limits.bytes holds back: the service gets small windows, and all arrive, also over a reload, ${workers} workers`, async (t) => {
+    watchLeaks(t)
+    const service = await h2Service(t, (stream) => {
+      stream.respond({ ':status': 200 })
+      stream.end(BODY.subarray(0, 100_000))
+    })
+    const told: number[][] = []
+    service.server.on('session', (session) => void told.push(windowsTold(session)))
+    const limits = ', limits: { bytes: { rate: 1MiB, burst: 64KiB } }'
+    const gate = await startGate(t, [to(service.port) + limits], { workers })
+    const session = await h2Connect(t, gate.port)
+    const asked = Array.from({ length: MANY }, () => h2Ask(session))
+    await eventually(() => told.some((windows) => windows.includes(SMALL)))
+    t.match(await gate.reload([to(service.port)]), { result: 'success' })
+    const answers = await Promise.all(asked)
+    t.same([...new Set(answers.map(({ status, body }) => `${status} ${body.length}`))], ['200 100000'])
+    await eventually(() => told.every((windows) => windows.length === 0 || windows.at(-1) === LARGE))
+    session.close()
+  })
