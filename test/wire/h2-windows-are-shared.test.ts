@@ -11,6 +11,7 @@ import { parseAnswer } from '../support/http.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect } from '../support/peers.ts'
 
+const CANCEL = 8
 const LARGE = 65_535
 const SMALL = 16_384
 const MANY = 20
@@ -63,6 +64,25 @@ test('uploads that a service does not take: many get small windows, a few large 
   t.same([...new Set(answers.map(({ status, body }) => `${status} ${body}`))], ['200 300000'])
   await eventually(() => told.at(-1) === LARGE)
   t.match(await h2Ask(session, { ':method': 'POST' }, BODY), { status: 200, body: '300000' })
+  session.close()
+})
+
+test('uploads that their client cancels while a service does not take them leave large windows to the next', async (t) => {
+  watchLeaks(t)
+  const waiting: ServerHttp2Stream[] = []
+  const service = await h2Service(t, (stream) => void waiting.push(stream.pause()))
+  const gate = await startGate(t, [to(service.port)])
+  const session = await h2Connect(t, gate.port)
+  const told = windowsTold(session)
+  const uploads = Array.from({ length: MANY }, () => {
+    const stream = session.request({ ':method': 'POST' })
+    stream.on('error', () => {})
+    stream.write(BODY)
+    return stream
+  })
+  await eventually(() => told.at(-1) === SMALL)
+  for (const stream of uploads) stream.close(CANCEL)
+  await eventually(() => told.at(-1) === LARGE)
   session.close()
 })
 
