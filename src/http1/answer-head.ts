@@ -28,8 +28,9 @@ export interface JudgedAnswer {
   /** The upstream keeps its connection. */
   isKept: boolean
   /**
-   * The answer has no body, and its service may send one all the same, later: the next request on the
-   * connection could get it for an answer.
+   * The answer has no body, and a careless service may send one all the same, later, which the next request
+   * on the connection could get for an answer. A 304 that announces none is no reason for doubt: where many
+   * answers are one, clients that share no connection behind them dial for nearly every request.
    */
   mayHaveMore: boolean
   /**
@@ -94,7 +95,7 @@ export function judgeAnswer(answer: AnswerHead, method: string, isLenient: boole
     isKept:
       (version === '1.1' ? !words.includes('close') : words.includes('keep-alive')) &&
       !isDoubtful(answer, isBodyless),
-    mayHaveMore: isBodyless && headers.value(CONTENT_LENGTH) !== '0',
+    mayHaveMore: mayHaveMore(answer, method, isBodyless),
     keptMs: keptMs(headers.value(KEEP_ALIVE)),
     isEventStream: headers.value(CONTENT_TYPE)?.toLowerCase().startsWith('text/event-stream') === true,
     isPersonal: status === 401 && asksToBind(headers),
@@ -153,6 +154,11 @@ function isDoubtful({ version, status, headers }: AnswerHead, isBodyless: boolea
   return status === 205
     ? codings + lengths.length === 0
     : codings + lengths.length > 1 || lengths.some((length) => !lengthPattern.test(length))
+}
+
+function mayHaveMore({ headers }: AnswerHead, method: string, isBodyless: boolean): boolean {
+  const announcesBody = headers.has(CONTENT_LENGTH) || headers.has(TRANSFER_ENCODING)
+  return isBodyless && (method === 'HEAD' || announcesBody) && headers.value(CONTENT_LENGTH) !== '0'
 }
 
 function keptMs(keepAlive: string | null | undefined): number {

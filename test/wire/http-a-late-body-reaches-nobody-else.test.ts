@@ -14,6 +14,9 @@ import { stillClock } from '../support/still-clock.ts'
 
 const answer = (body: string): string => `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`
 
+/** It announces a body that it must not have. */
+const SAME = 'HTTP/1.1 304 Same\r\nContent-Length: 43\r\n\r\n'
+
 /** After the answer to `/odd` a body comes at the next request, and from then on each answer comes one request late. */
 async function path(t: Test, odd: string, keys = ''): Promise<{ gate: Gate; upstream: RecordingUpstream }> {
   watchLeaks(t)
@@ -35,9 +38,8 @@ const odds: Array<[name: string, method: string, head: string]> = [
   ['the answer to a HEAD', 'HEAD', 'HTTP/1.1 200 OK\r\nContent-Length: 43\r\n\r\n'],
   ['the answer to a HEAD, in chunks', 'HEAD', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'],
   ['the answer to a HEAD, without a framing', 'HEAD', 'HTTP/1.1 200 OK\r\n\r\n'],
-  ['a 304', 'GET', 'HTTP/1.1 304 Same\r\n\r\n'],
   ['a 304 with a length', 'GET', 'HTTP/1.1 304 Same\r\nContent-Length: 43\r\n\r\n'],
-  ['a 204', 'DELETE', 'HTTP/1.1 204 None\r\n\r\n'],
+  ['a 304 in chunks', 'GET', 'HTTP/1.1 304 Same\r\nTransfer-Encoding: chunked\r\n\r\n'],
 ]
 
 for (const [name, method, head] of odds) {
@@ -50,7 +52,7 @@ for (const [name, method, head] of odds) {
 }
 
 test('nor is what the service answers behind it: the connection stays with its client', async (t) => {
-  const { gate } = await path(t, 'HTTP/1.1 304 Same\r\n\r\n')
+  const { gate } = await path(t, SAME)
   const [anna, bert] = [await httpClient(t, gate.port), await httpClient(t, gate.port)]
   await anna.get(get('/odd'))
   t.equal((await anna.get(get('/anna'))).body.toString(), '/poison')
@@ -58,7 +60,7 @@ test('nor is what the service answers behind it: the connection stays with its c
 })
 
 test('one client after the other shares no connection behind such answers, of a peer that names them either', async (t) => {
-  const { gate } = await path(t, 'HTTP/1.1 304 Same\r\n\r\n', ', http: { trustForwarded: [private] }')
+  const { gate } = await path(t, SAME, ', http: { trustForwarded: [private] }')
   const ingress = await httpClient(t, gate.port)
   const of = (ip: string): string => `X-Forwarded-For: ${ip}\r\n`
   await ingress.get(get('/odd', of('203.0.113.1')))
@@ -66,7 +68,7 @@ test('one client after the other shares no connection behind such answers, of a 
 })
 
 test('over HTTP/2 it is not the answer on another connection', async (t) => {
-  const { gate } = await path(t, 'HTTP/1.1 304 Same\r\n\r\n', ', http: { h2c: on }')
+  const { gate } = await path(t, SAME, ', http: { h2c: on }')
   const [anna, bert] = [await h2Connect(t, gate.port), await h2Connect(t, gate.port)]
   t.equal((await h2Ask(anna, { ':path': '/odd' })).status, 304)
   t.equal((await h2Ask(bert, { ':path': '/bert' })).body, '/bert')
@@ -75,9 +77,7 @@ test('over HTTP/2 it is not the answer on another connection', async (t) => {
 for (const h2c of [false, true])
   test(`a client that goes on after such answers goes on on its connection${h2c ? ', a stream of HTTP/2 on that of its session' : ''}`, async (t) => {
     watchLeaks(t)
-    const upstream = await recordingUpstream(t, ({ nth }) =>
-      nth % 2 === 0 ? 'HTTP/1.1 304 Same\r\n\r\n' : OK,
-    )
+    const upstream = await recordingUpstream(t, ({ nth }) => (nth % 2 === 0 ? SAME : OK))
     const gate = await startGate(
       t,
       [`protocol: http, upstream: "127.0.0.1:${upstream.port}", http: { h2c: on }`],
@@ -92,10 +92,10 @@ for (const h2c of [false, true])
   })
 
 test('a service has no more connections than requests, though clients keep theirs', async (t) => {
-  const { gate, upstream } = await path(t, 'HTTP/1.1 204 None\r\n\r\n')
+  const { gate, upstream } = await path(t, SAME)
   for (let i = 0; i < 5; i++) {
     const client = await httpClient(t, gate.port)
-    t.equal((await client.get(get('/odd'))).status, 204)
+    t.equal((await client.get(get('/odd'))).status, 304)
     for (const earlier of upstream.connections.slice(0, i)) await within(earlier.ended)
   }
   t.equal(upstream.connections.length, 5)
@@ -105,7 +105,7 @@ test("a fresh connection of a client that had its own is everybody's", async (t)
   watchLeaks(t)
   const upstream = await recordingUpstream(t, ({ target }) =>
     target === '/same'
-      ? 'HTTP/1.1 304 Same\r\n\r\n'
+      ? SAME
       : `HTTP/1.1 200 OK\r\nContent-Length: 0\r\n${target === '/last' ? 'Connection: close\r\n' : ''}\r\n`,
   )
   const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"`], {
@@ -119,3 +119,18 @@ test("a fresh connection of a client that had its own is everybody's", async (t)
     [0, 0, 1, 1],
   )
 })
+
+for (const head of [
+  'HTTP/1.1 304 Same\r\n\r\n',
+  'HTTP/1.1 304 Same\r\nContent-Length: 0\r\n\r\n',
+  'HTTP/1.1 204 None\r\n\r\n',
+])
+  test(`clients share a connection behind ${JSON.stringify(head)}`, async (t) => {
+    watchLeaks(t)
+    const upstream = await recordingUpstream(t, () => head)
+    const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"`], {
+      clock: stillClock(),
+    })
+    for (let i = 0; i < 3; i++) await (await httpClient(t, gate.port)).get(get())
+    t.equal(upstream.connections.length, 1)
+  })
