@@ -244,6 +244,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
     if (this.#inFlight === 0 && this.#waiting.length > 0) this.#send(stream)
     // In one turn with the last piece where possible, so that its frame carries END_STREAM.
     if (this.#waiting.length > 0 || !this.#isEnding || stream.writableEnded) return
+    if (this.#isTunnel && this.#inFlight > 0) return
     if (this.#isWhole) stream.end()
     else if (this.#inFlight === 0) this.#reset()
   }
