@@ -87,7 +87,8 @@ for (const isAnsweredBefore of [true, false])
       await eventually(() => asked.length === 1)
       if (isAnsweredBefore) {
         answer()
-        await eventually(() => gate.registry.size === 2 && gate.open().toClient.received > size)
+        // One that its windows let through is gone at once.
+        if (size > WINDOW) await eventually(() => gate.open().toClient.received > size)
       }
       client.wire.end()
       if (!isAnsweredBefore) {

@@ -52,7 +52,7 @@ test('a drain is bounded: an answer that never ends is reset', async (t) => {
 
 test('an upload over its rate that is answered in a drain is not counted as cut', async (t) => {
   watchLeaks(t)
-  const upstream = await recordingUpstream(t, () => undefined)
+  const upstream = await recordingUpstream(t, ({ target }) => (target === '/idle' ? OK : undefined))
   const clock = stillClock()
   const gate = await startGate(
     t,
@@ -61,16 +61,21 @@ test('an upload over its rate that is answered in a drain is not counted as cut'
     ],
     { clock },
   )
+  const idle = await httpClient(t, gate.port)
+  await idle.get(get('/idle'))
   const client = await httpClient(t, gate.port)
   // No token is left for the next head.
   await client.send(get('/', 'Content-Length: 64000\r\n', 'POST') + 'x'.repeat(64_000))
-  const { wire } = await upstream.request()
+  const { wire } = await upstream.request(1)
   const drained = gate.drain(60_000)
+  // The drain has begun.
+  await idle.wire.ended
+  idle.wire.end()
   await wire.write(OK)
   const answer = await client.answer()
   t.same([answer.status, answer.header('connection')], [200, 'close'])
   await client.wire.ended
   client.wire.end()
-  t.match(await drained, { drained: 1, cut: 0 })
-  t.notHas((await gate.end()).line, { cut: true })
+  t.match(await drained, { drained: 2, cut: 0 })
+  t.notHas((await gate.end(1)).line, { cut: true })
 })
