@@ -24,7 +24,7 @@ test('recent lists what has ended, and takes the words of its route', async (t) 
   t.match(table.stdout, /^ENDED +ID +LISTENER +CLIENT +REASON +SIDE +LASTED +IN +OUT +DETAIL\n/)
   t.match(
     table.stdout,
-    /\n\d\d:\d\d:\d\d +1 +l0 +127\.0\.0\.7:\d+ +idle_timeout +sidegate +0\.\ds +1 B +1 B +no data for/,
+    /\n\d\d:\d\d:\d\d +1 +l0 +127\.0\.0\.7:\d+ +idle_timeout +sidegate +\d+\.\ds +1 B +1 B +no data for/,
   )
   const json = await sidegate(
     t,
