@@ -149,7 +149,8 @@ test('setInterval itself does so', async (t) => {
     while (performance.now() - start < 150);
   })
   t.ok(ticks[0]! >= 150)
-  t.ok(ticks[1]! - ticks[0]! >= 18, 'the missed ticks are not caught up with')
+  // From the start: the process may stand still between a tick and its callback, and the next then seems early.
+  t.ok(ticks[2]! >= 186, 'the missed ticks are not caught up with')
 })
 
 test('after a freeze what waited in the kernel arrives behind the late tick and before nextTurn', async (t) => {
