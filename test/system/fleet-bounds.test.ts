@@ -8,7 +8,7 @@ import { Fleet } from '../../src/fleet/fleet.ts'
 import { redisConnect } from '../../src/fleet/redis.ts'
 import { eventually } from '../support/eventually.ts'
 import { needs } from '../support/tools.ts'
-import { redisServer } from './redis-server.ts'
+import { plainTarget, redisServer } from './redis-server.ts'
 import type { RedisServer } from './redis-server.ts'
 
 const options = { prefix: 'sidegate:', timeoutMs: 2000, onUnavailable: 'local', plainKeys: false } as const
@@ -19,18 +19,7 @@ function skewed(byMs: number, rate: number): Clock {
 }
 
 async function fleet(t: Test, redis: RedisServer, clock: Clock = systemClock): Promise<Fleet> {
-  const connect = redisConnect({
-    kind: 'server',
-    addresses: [{ host: '127.0.0.1', port: redis.port }],
-    master: 'mymaster',
-    user: null,
-    passwordFile: null,
-    sentinelUser: null,
-    sentinelPasswordFile: null,
-    sentinelTls: null,
-    database: 0,
-    tls: null,
-  })
+  const connect = redisConnect({ ...plainTarget, addresses: [{ host: '127.0.0.1', port: redis.port }] })
   const observer = { onUp() {}, onDown() {}, onGates() {}, onRequests() {}, onDrawn() {} }
   const one = new Fleet(options, { clock, random: Math.random, connect, observer })
   t.teardown(() => one.stop())

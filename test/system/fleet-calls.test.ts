@@ -4,19 +4,7 @@ import { test } from 'tap'
 import { redisConnect } from '../../src/fleet/redis.ts'
 import type { Command } from '../../src/fleet/store.ts'
 import { needs } from '../support/tools.ts'
-import { redisServer } from './redis-server.ts'
-
-const target = {
-  kind: 'server',
-  master: 'mymaster',
-  user: null,
-  passwordFile: null,
-  sentinelUser: null,
-  sentinelPasswordFile: null,
-  sentinelTls: null,
-  database: 0,
-  tls: null,
-} as const
+import { plainTarget, redisServer } from './redis-server.ts'
 
 /** An hour a token: nothing comes back while the test runs. */
 const HOUR_US = 3600e6
@@ -34,7 +22,7 @@ function places(prefix: string, nth: number): Command {
 test('many leases go in few calls, and each is answered as it is alone', needs('redis-server'), async (t) => {
   const redis = await redisServer(t)
   const addresses = [{ host: '127.0.0.1', port: redis.port }]
-  const store = await redisConnect({ ...target, addresses })(new AbortController().signal)
+  const store = await redisConnect({ ...plainTarget, addresses })(new AbortController().signal)
   t.teardown(() => store.close())
   const batch = (prefix: string): Command[] => [
     ...Array.from({ length: 150 }, (_, nth) => draw(prefix, nth)),

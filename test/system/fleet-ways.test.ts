@@ -11,19 +11,7 @@ import type { RedisTarget } from '../../src/fleet/redis.ts'
 import { authority } from '../support/certificates.ts'
 import { eventually } from '../support/eventually.ts'
 import { freePort, needs, temporary } from '../support/tools.ts'
-import { redisServer, redisServerAt, RedisServer } from './redis-server.ts'
-
-const plain: Omit<RedisTarget, 'addresses'> = {
-  kind: 'server',
-  master: 'mymaster',
-  user: null,
-  passwordFile: null,
-  sentinelUser: null,
-  sentinelPasswordFile: null,
-  sentinelTls: null,
-  database: 0,
-  tls: null,
-}
+import { plainTarget, redisServer, redisServerAt, RedisServer } from './redis-server.ts'
 
 function fleetAt(t: Test, target: RedisTarget, timeoutMs = 1000) {
   const problems: string[] = []
@@ -72,7 +60,7 @@ test(
     writeFileSync(passwordFile, 'one\n')
     redis.cli('acl', 'setuser', 'sidegate', 'on', '>one', ...rules.split(' '))
     const { fleet, isUp, problems } = fleetAt(t, {
-      ...plain,
+      ...plainTarget,
       addresses: at(redis.port),
       user: 'sidegate',
       passwordFile,
@@ -103,10 +91,10 @@ test(
     const [server, client] = [ca.issue('redis', { host: 'redis.example' }), ca.issue('sidegate')]
     const redis = await redisServer(t, ...overTls(server, ca))
     const tls = { ca: ca.cert, cert: client.cert, key: client.key, serverName: 'redis.example' }
-    const { fleet, isUp } = fleetAt(t, { ...plain, addresses: at(redis.port), tls })
+    const { fleet, isUp } = fleetAt(t, { ...plainTarget, addresses: at(redis.port), tls })
     await isUp()
     await works(fleet, '192.0.2.1')
-    const stranger = fleetAt(t, { ...plain, addresses: at(redis.port), tls: { ...tls, ca: null } })
+    const stranger = fleetAt(t, { ...plainTarget, addresses: at(redis.port), tls: { ...tls, ca: null } })
     await eventually(() => stranger.problems.length > 0, { what: 'a refusal' })
     t.match(stranger.problems[0], /certificate/)
   },
@@ -115,7 +103,7 @@ test(
 test('on a Unix socket', needs('redis-server'), async (t) => {
   const path = join(temporary(t), 'redis.sock')
   await redisServer(t, '--unixsocket', path)
-  const { fleet, isUp } = fleetAt(t, { ...plain, addresses: [{ path }] })
+  const { fleet, isUp } = fleetAt(t, { ...plainTarget, addresses: [{ path }] })
   await isUp()
   await works(fleet, '192.0.2.1')
 })
@@ -145,7 +133,11 @@ test(
   { ...needs('redis-server'), timeout: 110_000 },
   async (t) => {
     const nodes = await threeNodes(t)
-    const { fleet, isUp, problems } = fleetAt(t, { ...plain, kind: 'cluster', addresses: at(nodes[1]!.port) })
+    const { fleet, isUp, problems } = fleetAt(t, {
+      ...plainTarget,
+      kind: 'cluster',
+      addresses: at(nodes[1]!.port),
+    })
     await isUp()
     for (let nth = 0; nth < 30; nth++) await works(fleet, `192.0.2.${nth}`)
     const keys = nodes.map((node) => Number(node.cli('dbsize')))
@@ -179,7 +171,7 @@ test(
   async (t) => {
     const nodes = await threeNodes(t, '--cluster-require-full-coverage', 'no')
     const { fleet, isUp, problems } = fleetAt(t, {
-      ...plain,
+      ...plainTarget,
       kind: 'cluster',
       addresses: nodes.flatMap(({ port }) => at(port)),
     })
@@ -236,7 +228,7 @@ test(
     writeFileSync(passwordFile, 'of the server\n')
     writeFileSync(sentinelPasswordFile, 'one\n')
     const target = {
-      ...plain,
+      ...plainTarget,
       kind: 'sentinels',
       addresses: at(sentinel.port),
       master: 'main',
@@ -280,7 +272,7 @@ test(
       withinMs: 30_000,
     })
     const { fleet, isUp, problems } = fleetAt(t, {
-      ...plain,
+      ...plainTarget,
       kind: 'sentinels',
       addresses: at(sentinel.port),
       master: 'main',
@@ -309,7 +301,7 @@ test(
     const primary = await redisServer(t, ...overTls(server, ca))
     const sentinel = await startSentinel(t, primary, [], overTls(watcher, ca))
     const target: RedisTarget = {
-      ...plain,
+      ...plainTarget,
       kind: 'sentinels',
       addresses: at(sentinel.port),
       master: 'main',

@@ -3,7 +3,21 @@
 import type { Test } from 'tap'
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import type { RedisTarget } from '../../src/fleet/redis.ts'
 import { whenListening, freePort, temporary } from '../support/tools.ts'
+
+/** The way to one server in the clear, as its default user. */
+export const plainTarget: Omit<RedisTarget, 'addresses'> = {
+  kind: 'server',
+  master: 'mymaster',
+  user: null,
+  passwordFile: null,
+  sentinelUser: null,
+  sentinelPasswordFile: null,
+  sentinelTls: null,
+  database: 0,
+  tls: null,
+}
 
 export class RedisServer {
   readonly port: number
