@@ -44,6 +44,12 @@ export class CloseLook {
   }
 }
 
+/**
+ * Bytes beyond the data that a look may find not taken: a few control frames, each in a TLS record of its own
+ * (22 bytes more, RFC 8446 section 5.2). The kernel of every peer has room for as many.
+ */
+const CONTROL_BYTES = 1024
+
 /** One half as the last sweep saw it, and when it last moved. */
 export class Progress {
   #activity = 0
@@ -53,6 +59,9 @@ export class Progress {
   #wasPaused = false
   #wasDelayed = false
   #messages = 0
+  #queued = 0
+  /** Where in `flow.sent` the data ends: pings and pongs follow, and a peer that takes those takes no data. */
+  #dataEnd = 0
   /** Data came from the source, a slow sink took some, or a rate limit held it back. */
   activeAt: number
   /** Data came from the source, or we did not read it: then its silence is not its fault. */
@@ -83,17 +92,26 @@ export class Progress {
     if (hasTaken && connection.timeline?.isStalled(half.sink.side) === true)
       note(connection, 'went_on', now, half.sink.side)
     if (hasTaken && this.#owed !== 0) {
-      this.activeAt = now
+      if (this.#isData(half.flow.sent)) this.activeAt = now
       half.flow.peaks = raised(half.flow.peaks, 3, now - this.lastDrainAt)
     }
     // Bytes that began to wait since the last sweep may have begun just now.
     if (hasTaken || this.#owed === 0) this.lastDrainAt = now
+    // A compressed message grows when its turn comes, so what is sent while some is queued counts as data.
+    const { queued } = half.sink
+    if (half.activity !== this.#activity || queued > 0 || this.#queued > 0) this.#dataEnd = half.flow.sent
+    this.#queued = queued
     this.#activity = half.activity
     this.#received = half.flow.received
     this.#wasPaused = half.isPaused
     this.#wasDelayed = half.isDelayed
     this.#taken = taken
     this.#owed = unacked
+  }
+
+  /** Whether the bytes that the sink took are data, at least the first of them. */
+  #isData(sent: number): boolean {
+    return this.#queued > 0 || sent === this.#dataEnd || this.#taken < this.#dataEnd - CONTROL_BYTES
   }
 
   /** Raises the flow's peaks: how fast the source sends, and after how long a silence. */

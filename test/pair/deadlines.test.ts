@@ -8,7 +8,7 @@ import { fixed, LiveValue } from '../../src/core/live.ts'
 import { Deadlines } from '../../src/pair/deadlines.ts'
 import type { Half } from '../../src/pair/half.ts'
 import { calm } from '../../src/core/strain.ts'
-import { memoryPair } from './memory-pair.ts'
+import { dialogue, memoryPair } from './memory-pair.ts'
 import type { MemoryPair, MemoryPairOptions } from './memory-pair.ts'
 
 const LIMIT = 1100
@@ -363,6 +363,33 @@ test('an answer that the kernel still holds for a slow client after the FIN of t
   await clock.pass(2000 + LATE)
   t.same(await end(), { reason: 'half_close_timeout', side: 'client', phase: 'relay' })
 })
+
+for (const side of ['client', 'upstream'] as const)
+  test(`the ${side} takes no more than pings: the pair is idle, however often a look finds some of them on the way`, async (t) => {
+    const from = side === 'client' ? 'upstream' : 'client'
+    const { clock, end, ...peers } = memoryPair({
+      deadlines: { idleMs: 2000 },
+      dialogue: dialogue({
+        relay(half, bytes, length) {
+          if (bytes.toString('latin1', 0, length) !== 'ping') half.activity++
+          half.forward(bytes, 0, length)
+        },
+      }),
+    })
+    peers[from].feed('x'.repeat(3000))
+    peers[side].inKernel = 2000
+    const stop = clock.every(500, () => (peers[side].inKernel = Math.max(0, peers[side].inKernel - 500)))
+    await clock.pass(2000 + LATE)
+    stop()
+    t.equal(await end(), null, 'it took data that the kernel held')
+    let turn = 0
+    clock.every(40, () => {
+      peers[from].feed('ping')
+      peers[side].inKernel = (turn = (turn + 1) % 4) * 28
+    })
+    await clock.pass(2 * 2000 + LATE)
+    t.same(await end(), { reason: 'idle_timeout', side: 'sidegate', phase: 'relay' })
+  })
 
 for (const side of ['client', 'upstream'] as const)
   test(`a slow ${side} that takes what the kernel holds is not idle, though all has been sent, and is once it stops`, async (t) => {

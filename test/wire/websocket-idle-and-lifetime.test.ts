@@ -1,4 +1,6 @@
-import { test } from 'tap'
+import root, { test } from 'tap'
+import { readFileSync } from 'node:fs'
+import { authority } from '../support/certificates.ts'
 import { eventually, isSettled, within } from '../support/eventually.ts'
 import { closePayload } from '../support/frames.ts'
 import { startGate } from '../support/gate.ts'
@@ -7,6 +9,9 @@ import { stopwatch } from '../support/stopwatch.ts'
 import { rawClient, scriptedUpstream, wsClient, wsServer } from '../support/websocket.ts'
 
 const modes = ['frames', 'messages'] as const
+
+const ca = authority(root)
+const server = ca.issue('localhost')
 
 const pass = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
@@ -29,6 +34,25 @@ for (const who of ['the gate', 'the application'] as const)
       const { durationMs } = (await gate.end()).line as { durationMs: number }
       t.ok(durationMs >= 1000, `${durationMs} ms`)
     })
+
+test('a ping in each record of TLS is no data either, at any rate of pings', async (t) => {
+  watchLeaks(t)
+  const upstream = await wsServer(t)
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { idle: 1s, close: 500ms }, tls: { cert: ${server.cert}, key: ${server.key} }`,
+  ])
+  const client = await wsClient(t, `wss://127.0.0.1:${gate.port}`, { ca: readFileSync(ca.cert) })
+  const service = await upstream.connection()
+  const timer = setInterval(() => {
+    client.socket.ping()
+    for (let i = 0; i < 10; i++) service.socket.ping()
+  }, 10)
+  t.teardown(() => clearInterval(timer))
+  t.same(await client.closed, { code: 1001, reason: 'idle_timeout' })
+  clearInterval(timer)
+  t.same(await service.closed, { code: 1001, reason: 'idle_timeout' })
+  t.match(await gate.end(), { reason: 'idle_timeout', side: 'sidegate', phase: 'relay' })
+})
 
 for (const mode of modes)
   test(`one-way push keeps a pair from idle_timeout, either way, ${mode}`, async (t) => {
