@@ -35,7 +35,7 @@ export async function problemsOf(objects: readonly KubernetesObject[]): Promise<
   return [...wrong.flat(), ...unknownFields(objects)]
 }
 
-// The program itself: its launcher is a script of Node, which tap gives hooks that it cannot run with.
+// The program itself: its launcher is a script of Node, and one more start of a process.
 const compiler = join(root, `node_modules/@typescript/typescript-${process.platform}-${process.arch}/lib/tsc`)
 
 const title = ({ kind, metadata }: KubernetesObject): string => `${kind}/${metadata.name}`

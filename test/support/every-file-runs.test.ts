@@ -1,16 +1,22 @@
-// No test file is left out: each belongs to the unit ring, or the runner includes it by itself.
+// No test file is left out: each belongs to the unit ring, or runs by itself.
 
-import { globSync, readFileSync } from 'node:fs'
+import { globSync } from 'node:fs'
 import { test } from 'tap'
-import { parse } from 'yaml'
+import { inOrder } from '../order.ts'
 import { others } from '../unit-others.ts'
 
 test('`npm test` runs every test file once', (t) => {
-  const { include } = parse(readFileSync('.taprc', 'utf8')) as Record<string, string[]>
   const all = globSync('test/**/*.test.ts').toSorted()
-  const alone = include!.flatMap((pattern) => globSync(pattern)).filter((file) => file !== 'test/unit.ts')
+  const { alone, beside } = inOrder()
   const unit = globSync('test/**/*.test.ts', { exclude: others })
-  t.same([...alone, ...unit].toSorted(), all)
-  t.ok(include!.includes('test/unit.ts'))
+  t.same(
+    [...alone, ...beside]
+      .filter((file) => file !== 'test/unit.ts')
+      .concat(unit)
+      .toSorted(),
+    all,
+  )
+  t.equal(beside[0], 'test/unit.ts')
+  t.ok(alone.length > 0)
   t.end()
 })

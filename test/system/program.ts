@@ -30,7 +30,7 @@ export function build(): Promise<string> {
 }
 
 async function compile(): Promise<string> {
-  // `npm test` has built it; tap gives a compiler that starts within it hooks with which it cannot run.
+  // `npm test` has built it.
   const shipped = join(root, 'dist', 'cli.js')
   if (process.env['TAP'] !== undefined && existsSync(shipped)) return shipped
   // Below the project, so that Node finds its node_modules; package.json has the version and makes these modules.
