@@ -7,6 +7,7 @@ import { ProxyHeaderReader } from '../../src/admission/proxy-header.ts'
 import type { ProxyVersions } from '../../src/admission/proxy-header.ts'
 import { proxyHeader } from '../../src/upstream/proxy-header.ts'
 import { atPort } from '../support/addresses.ts'
+import { runs } from '../support/runs.ts'
 
 type Outcome = { client: string | null; local: string | null; rest: string } | { problem: string } | 'more'
 
@@ -201,7 +202,7 @@ test('what we write for an upstream is what we read from a proxy, however it is 
         }
       },
     ),
-    { numRuns: 200 },
+    { numRuns: runs(200) },
   )
 })
 
@@ -258,9 +259,9 @@ test('no mutation of a header is a crash, nor an address that its bytes do not s
           )
       },
     ),
-    { numRuns: 3000 },
+    { numRuns: runs(3000) },
   )
-  t.ok(accepted > 50, `${accepted} of the mutated headers were still whole ones`)
+  t.ok(accepted > runs(50), `${accepted} of the mutated headers were still whole ones`)
 })
 
 test('garbage is refused with its first wrong byte', async (t) => {

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { test } from 'tap'
 import { parseConfig } from '../../src/config/load.ts'
 import { ConfigError } from '../../src/core/errors.ts'
+import { runs } from '../support/runs.ts'
 
 /** Whether it ends in a Config or a ConfigError; anything else is thrown on. */
 function survives(text: string, env: Record<string, string> = {}): boolean {
@@ -77,7 +78,7 @@ const words = [
 test('any text is a configuration or a ConfigError', async () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 200 }), (text) => survives(text)),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   )
 })
 
@@ -86,7 +87,7 @@ test('any mixture of YAML is a configuration or a ConfigError', async () => {
     fc.property(fc.array(fc.constantFrom(...words), { maxLength: 60 }), fc.string(), (parts, value) =>
       survives(parts.join(''), { A: value }),
     ),
-    { numRuns: 2000 },
+    { numRuns: runs(2000) },
   )
 })
 
@@ -144,6 +145,6 @@ test('any value in any place is a configuration or a ConfigError', async () => {
         survives(JSON.stringify({ listeners: [{ ...listener, ...extra }] }))
       )
     }),
-    { numRuns: 1000 },
+    { numRuns: runs(1000) },
   )
 })

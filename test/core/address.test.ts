@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { SocketAddress } from 'node:net'
 import { test } from 'tap'
 import { Address, bytesOf, ipOf, isLoopbackHost, joinPort, networkOf, spell } from '../../src/core/address.ts'
+import { runs } from '../support/runs.ts'
 
 test('an address is shown with its port and interface, and compared without', async (t) => {
   const shown = (ip: string): unknown[] => {
@@ -56,7 +57,7 @@ test('every spelling of an address has the same bytes, and bytes have one spelli
         }
       },
     ),
-    { numRuns: 2000 },
+    { numRuns: runs(2000) },
   )
 })
 

@@ -10,6 +10,7 @@ import {
   raised,
   sumCounts,
 } from '../../src/core/log-counts.ts'
+import { runs } from '../support/runs.ts'
 
 test('a value lies in its class, and a class is no wider than a quarter of its least value', (t) => {
   for (let index = 0; index < CLASSES; index++) {
@@ -21,7 +22,7 @@ test('a value lies in its class, and a class is no wider than a quarter of its l
       const index = classOf(value)
       return leastOf(index) <= value && (index === CLASSES - 1 || value < leastOf(index + 1))
     }),
-    { numRuns: 2000 },
+    { numRuns: runs(2000) },
   )
   t.equal(classOf(Number.MAX_SAFE_INTEGER), CLASSES - 1)
   t.equal(classOf(-5), 0)

@@ -2,6 +2,7 @@ import { test } from 'tap'
 import fc from 'fast-check'
 import { KeptBytes } from '../../src/endpoint/kept-bytes.ts'
 import { pattern, Verifier } from '../support/bytes.ts'
+import { runs } from '../support/runs.ts'
 
 /** Promise 3: a queued byte keeps no larger buffer alive than itself, give or take 10 %. */
 function assertLean(kept: KeptBytes): void {
@@ -66,7 +67,7 @@ test('bytes come back in order and whole, whatever is appended and taken, and ke
         assertLean(kept)
       }
     }),
-    { numRuns: 200 },
+    { numRuns: runs(200) },
   )
   t.pass()
   t.end()

@@ -6,6 +6,7 @@ import { BodyWriter } from '../../src/http1/body-writer.ts'
 import { forwardTrailers } from '../../src/http1/forwarding.ts'
 import { pairsOf } from '../support/fields.ts'
 import type { Header } from '../support/fields.ts'
+import { runs } from '../support/runs.ts'
 
 const seed = process.env['SEED'] === undefined ? {} : { seed: Number(process.env['SEED']) }
 
@@ -92,7 +93,7 @@ test('a chunked body, cut anywhere, is the same data, ends at the same byte, and
       if (again.data !== seen.data || !again.isComplete || again.rest !== '') throw new Error(seen.written)
       if (/;|\r\n0+[1-9a-f]/.test(seen.written.replace(seen.data, ''))) return
     }),
-    { numRuns: 500, ...seed },
+    { numRuns: runs(500), ...seed },
   )
   t.end()
 })
@@ -116,7 +117,7 @@ test('a body with a length, and one up to the end, are the bytes that they say',
         if (all.data !== text || all.isComplete) throw new Error(JSON.stringify(all))
       },
     ),
-    { numRuns: 300, ...seed },
+    { numRuns: runs(300), ...seed },
   )
   t.same(read({ kind: 'none' }, ['x']).rest, 'x')
   t.end()

@@ -3,6 +3,7 @@ import { test } from 'tap'
 import { Field, Fields } from '../../src/http1/fields.ts'
 import { CONTENT_LENGTH, HOST, nameAt } from '../../src/http1/header-name.ts'
 import { fieldsOf } from '../support/fields.ts'
+import { runs } from '../support/runs.ts'
 
 const name = fc.string({
   unit: fc.constantFrom(...Array.from("!#$%&'*+-.^_`|~0123456789abcXYZ")),
@@ -33,7 +34,7 @@ test('whatever goes on is written with one space, and nothing else of it changes
       const written = lines.filter((one) => one.goesOn).map((one) => `${one.name}: ${one.value}\r\n`)
       t.equal(Field.lines([...passed, ...ours]), written.join('') + (hasOurs ? 'X-Ours: x\r\n' : ''))
     }),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   )
   t.end()
 })

@@ -2,6 +2,7 @@ import { test } from 'tap'
 import fc from 'fast-check'
 import { HeadCollector, MORE, TOO_BIG } from '../../src/http1/head-collector.ts'
 import { notHttp } from '../../src/http1/not-http.ts'
+import { runs } from '../support/runs.ts'
 
 const seed = process.env['SEED'] === undefined ? {} : { seed: Number(process.env['SEED']) }
 
@@ -50,7 +51,7 @@ test('a head, cut anywhere, is the same head, and what follows it is left', (t) 
           throw new Error(JSON.stringify([pieces, seen]))
       },
     ),
-    { numRuns: 500, ...seed },
+    { numRuns: runs(500), ...seed },
   )
   t.end()
 })
@@ -138,7 +139,7 @@ test('the end of a head is the first empty line behind another one, however the 
       t.equal(read === MORE ? null : head.take(), expected, JSON.stringify([text, sizes]))
       if (expected !== null) t.ok(text.slice(0, at).endsWith(expected), 'nothing behind it is taken')
     }),
-    { numRuns: 2000 },
+    { numRuns: runs(2000) },
   )
   t.end()
 })

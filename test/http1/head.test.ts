@@ -14,6 +14,7 @@ import type { HeaderName } from '../../src/http1/header-name.ts'
 import { fieldsOf, pairsOf } from '../support/fields.ts'
 import type { Header } from '../support/fields.ts'
 import { HeadCollector, MORE, TOO_BIG } from '../../src/http1/head-collector.ts'
+import { runs } from '../support/runs.ts'
 
 const MAX = 16 * 1024
 const inPairs = <Head extends { headers: Fields }>(head: Head | string) =>
@@ -100,7 +101,7 @@ test('names and values of any right head come back as they were', (t) => {
         headers: list,
       })
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   )
   t.end()
 })
@@ -111,7 +112,7 @@ test('encodeHead writes what the parser reads', (t) => {
       const text = encodeHead('GET / HTTP/1.1', list).toString('latin1')
       t.match(parseRequestHead(text), { headers: list })
     }),
-    { numRuns: 200 },
+    { numRuns: runs(200) },
   )
   t.end()
 })
@@ -294,7 +295,7 @@ test('however its bytes come, a head is the same and nothing behind it is taken'
       t.equal(read.head, head.toString('latin1'))
       t.equal(read.at, head.length)
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   )
   t.end()
 })

@@ -2,9 +2,10 @@ import { test } from 'tap'
 import { parseAllDocuments } from 'yaml'
 import { ConfigError } from '../../src/core/errors.ts'
 import { uninject } from '../../src/inject/undo.ts'
+import { runs } from '../support/runs.ts'
 import { injectIt, names, read } from './snapshots.ts'
 
-const RUNS = 250
+const RUNS = runs(250)
 
 /** The same numbers for the same seed, below a bound. */
 function numbers(seed: number): (below: number) => number {

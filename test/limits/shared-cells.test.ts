@@ -243,10 +243,12 @@ const acts: Array<[string, (count: Count) => void]> = [
 for (const [title, act] of acts) {
   for (const held of [0, 1]) {
     test(`a worker that ends before any step of ${title}, of which ${held} is held elsewhere, leaves nothing`, (t) => {
+      // All slots have been used, so that a key is replaced.
+      const used = workers(2, 0)
+      for (let nth = 0; nth < 3000; nth++) passes(used.cells[0]!.count(`passing ${nth}`))
       for (let step = 1; ; step++) {
-        // All slots have been used, so that a key is replaced.
-        const { memory, cells } = workers(2, 0)
-        for (let nth = 0; nth < 3000; nth++) passes(cells[0]!.count(`passing ${nth}`))
+        const memory = { ...used.memory, bytes: copyOf(used.memory.bytes) }
+        const cells = [0, 1].map((worker) => attach(memory, worker, 0))
         const other = cells[0]!.count('client')
         if (held === 1) other.take(5)
         const hasEnded = endAt(step, () => act(cells[1]!.count('client')))
@@ -316,6 +318,12 @@ test('a worker that is about to replace a key ends, and who uses that slot meanw
   }
   t.end()
 })
+
+function copyOf(bytes: SharedArrayBuffer): SharedArrayBuffer {
+  const copy = new SharedArrayBuffer(bytes.byteLength)
+  new Uint8Array(copy).set(new Uint8Array(bytes))
+  return copy
+}
 
 function passes(count: Count): void {
   count.take(1)

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { test } from 'tap'
 import { cut, formatLine, Whole } from '../../src/log/line.ts'
+import { runs } from '../support/runs.ts'
 
 const at = Date.UTC(2026, 0, 2, 3, 4, 5, 6)
 const hostile = fc.string({ unit: 'binary', maxLength: 400, size: 'max' })
@@ -48,7 +49,7 @@ test('whatever a peer sent, a JSON line parses, is one line, and holds nothing t
         (parsed.value.endsWith('...') && whole.startsWith(parsed.value.slice(0, -3)))
       return isKept && line.isWellFormed() && isTame(line)
     }),
-    { numRuns: 1000 },
+    { numRuns: runs(1000) },
   )
   t.pass()
 })
@@ -59,7 +60,7 @@ test('whatever a peer sent, a text line has the same keys, is one line, and hold
       const line = formatLine('text', at, 'info', 'm', { value, detail })
       return isTame(line) && keysOf(line).join() === 'time,level,msg,value,detail'
     }),
-    { numRuns: 1000 },
+    { numRuns: runs(1000) },
   )
   t.pass()
 })

@@ -10,6 +10,7 @@ import type { Half } from '../../src/pair/half.ts'
 import { calm } from '../../src/core/strain.ts'
 import { dialogue, memoryPair } from './memory-pair.ts'
 import type { MemoryPair, MemoryPairOptions } from './memory-pair.ts'
+import { runs } from '../support/runs.ts'
 
 const LIMIT = 1100
 /** Where between two sweeps the wait begins. */
@@ -577,7 +578,7 @@ test('jitter shortens a lifetime by up to its fraction and never lengthens it', 
       t.equal(deadlines.check(still, still, now + Math.max(first, -1), calm()), null)
       t.equal(deadlines.check(still, still, now + lifetimeMs, calm())?.reason, 'lifetime_timeout')
     }),
-    { numRuns: 200 },
+    { numRuns: runs(200) },
   )
   const drawn = [0, 0.5, 1].map((random) => {
     const deadlines = new Deadlines(

@@ -213,7 +213,7 @@ test('with staleFor off the addresses of a name that is gone are used for ever',
   upstream.start()
   await answer('a', ['10.0.0.1'])
   answers.set('a', 'ENOTFOUND')
-  await clock.pass(24 * 3_600_000)
+  await clock.pass(3_600_000)
   t.same(seek().places.length, 1)
   upstream.stop()
 })

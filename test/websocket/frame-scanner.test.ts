@@ -8,6 +8,7 @@ import type { Violation } from '../../src/websocket/violation.ts'
 import { closePayload, encodeFrame } from '../support/frames.ts'
 import type { FrameSpec } from '../support/frames.ts'
 import { headerSize, judge } from './receiver-oracle.ts'
+import { runs } from '../support/runs.ts'
 
 const MIB = 1024 * 1024
 const fromClient: ScanRules = {
@@ -175,7 +176,7 @@ test('any split of any valid stream goes on byte for byte, its messages counted,
       assert.equal(found.scanner.isAtBoundary, true)
       assert.equal(found.scanner.isInMessage, false)
     }),
-    { numRuns: 400 },
+    { numRuns: runs(400) },
   )
 })
 
@@ -199,7 +200,7 @@ test('a valid stream that is cut anywhere: only a header or a control frame that
       assert.equal(found.forwarded.length, isHeld ? frame : cut.length)
       assert.ok(found.forwarded.equals(cut.subarray(0, found.forwarded.length)))
     }),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   )
 })
 
@@ -263,10 +264,10 @@ test('a spoiled stream: what ws refuses is refused with its code, and exactly th
         codes.set(expected.code, (codes.get(expected.code) ?? 0) + 1)
       },
     ),
-    { numRuns: 1500 },
+    { numRuns: runs(1500) },
   )
   for (const code of [null, 1002, 1009])
-    assert.ok((codes.get(code) ?? 0) > 20, `only ${codes.get(code)} of 1500 streams ended with ${code}`)
+    assert.ok((codes.get(code) ?? 0) > runs(20), `only ${codes.get(code)} streams ended with ${code}`)
 })
 
 test('any bytes at all: the verdict is that of ws', async () => {
@@ -285,7 +286,7 @@ test('any bytes at all: the verdict is that of ws', async () => {
         assert.equal(found.forwarded.length, expected.end)
       },
     ),
-    { numRuns: 2000 },
+    { numRuns: runs(2000) },
   )
 })
 
@@ -620,7 +621,7 @@ test('a boundary that was asked for is given once, and only where a frame ends',
       assert.equal(given, asked - (scanner.wantsBoundary ? 1 : 0))
       if (!scanner.isClosed) assert.equal(scanner.wantsBoundary, false, 'the stream ends at a boundary')
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   )
 })
 

@@ -3,6 +3,7 @@ import { test } from 'tap'
 import { FrameScanner, PONG } from '../../src/websocket/frame-scanner.ts'
 import type { ControlHandler, Verdict } from '../../src/websocket/frame-scanner.ts'
 import { encodeFrame, type FrameSpec } from '../support/frames.ts'
+import { runs } from '../support/runs.ts'
 
 const rules = { isMasked: false, isCompressed: false, maxMessageBytes: Infinity, maxFragments: Infinity }
 
@@ -114,7 +115,7 @@ test('where there is no token left the scan stops at the boundary, and what is s
       if (!it.forwarded.equals(bytes)) throw new Error('not what was sent')
       if (passed - it.gate.tokens !== specs.length) throw new Error('each frame costs one')
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   )
 })
 
@@ -173,7 +174,7 @@ test('a message that may be dropped goes on whole or not at all, in order, howev
           throw new Error('those that were dropped are counted')
       },
     ),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   )
 })
 

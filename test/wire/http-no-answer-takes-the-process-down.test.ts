@@ -5,6 +5,7 @@ import { startGate } from '../support/gate.ts'
 import { get, HttpClient, watchCrashes } from '../support/http-peers.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect, listen } from '../support/peers.ts'
+import { runs } from '../support/runs.ts'
 
 const seed = process.env['SEED'] === undefined ? {} : { seed: Number(process.env['SEED']) }
 
@@ -134,7 +135,7 @@ test('no answer takes the process down, whatever its bytes, and the next client 
     await within(client.ended, { what: 'an end', withinMs: 20_000 })
     client.destroy()
   })
-  await fc.assert(property, { numRuns: 250, ...seed })
+  await fc.assert(property, { numRuns: runs(250), ...seed })
   next = { text: 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok', by: 'nothing' }
   const after = new HttpClient(await connect(t, gate.port))
   t.equal((await after.get(get())).status, 200)

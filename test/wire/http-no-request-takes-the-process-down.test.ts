@@ -5,6 +5,7 @@ import { startGate } from '../support/gate.ts'
 import { get, HttpClient, recordingUpstream, watchCrashes } from '../support/http-peers.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect } from '../support/peers.ts'
+import { runs } from '../support/runs.ts'
 
 const seed = process.env['SEED'] === undefined ? {} : { seed: Number(process.env['SEED']) }
 const whole = [
@@ -87,7 +88,7 @@ test('no request takes the process down, whatever its bytes, nothing but request
       client.destroy()
     },
   )
-  await fc.assert(property, { numRuns: 250, ...seed })
+  await fc.assert(property, { numRuns: runs(250), ...seed })
   const after = new HttpClient(await connect(t, gate.port))
   t.equal((await after.get(get())).status, 200)
   after.wire.end()
