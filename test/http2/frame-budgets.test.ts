@@ -81,12 +81,13 @@ for (const [name, what, make] of floods)
     isFlood(t, line, words)
 
     const steady = connection()
-    for (let second = 0, nth = 1; second < 600; second++) {
+    // A fault of a twentieth of the rate would use a burst up.
+    for (let second = 0, nth = 1; second < Math.min(600, (20 * burst) / perSecond); second++) {
       await steady.clock.pass(1000)
       for (let left = Math.floor(perSecond); left > 0; left--) steady.client(...[make(nth++)].flat())
       if (steady.fault !== null) break
     }
-    t.equal(steady.fault, null, 'as many as flow back, for ten minutes')
+    t.equal(steady.fault, null, 'as many as flow back')
     await steady.clock.pass(3_600_000)
     t.equal(steady.until(make), burst + 1, 'an hour is worth a burst, no more')
   })
@@ -159,7 +160,7 @@ test('a page of a hundred streams may be left twice over', (t) => {
 test('gRPC: a ping for each DATA frame, either way, and windows that are opened ten times for each of ours', (t) => {
   const line = connection()
   line.client(h2.settings([4, 65_535]), get(1))
-  for (let at = 0; at < 20_000; at++) {
+  for (let at = 0; at < 5000; at++) {
     line.gate(h2.data(1, Buffer.alloc(8000)))
     line.client(h2.ping(), h2.data(1, Buffer.alloc(5)), h2.ping())
     for (let update = 0; update < 10; update++) line.client(h2.windowUpdate(1, 8000))
@@ -170,7 +171,7 @@ test('gRPC: a ping for each DATA frame, either way, and windows that are opened 
 
 test('a reader of small messages that acknowledges each, for the stream and for the connection', (t) => {
   const line = connection()
-  for (let at = 0; at < 20_000; at++) {
+  for (let at = 0; at < 5000; at++) {
     line.gate(h2.data(1, Buffer.alloc(80)))
     line.client(h2.windowUpdate(1, 80), h2.windowUpdate(0, 80))
   }
@@ -219,7 +220,7 @@ test('windows that are opened by a byte are not paid for by the frames that they
 
 test('priorities, greased frames, trailers and windows that are opened at once, ten, two and two for each request', (t) => {
   const line = connection()
-  for (let id = 1; id < 20_000; id += 2) {
+  for (let id = 1; id < 5000; id += 2) {
     line.client(h2.headers(id, h2.GET, h2.END_HEADERS), h2.frame(0xbb), h2.frame(0x0b), get(id))
     for (let at = 0; at < 10; at++) line.client(h2.priority(id))
     line.client(h2.windowUpdate(id, 1 << 20), h2.windowUpdate(0, 1 << 20))
