@@ -49,11 +49,18 @@ export class StreamBody {
   attach(stream: ClientHttp2Stream): void {
     this.#stream = stream
     stream.on('wantTrailers', () => stream.sendTrailers(outgoingFields(this.#trailers.list)))
+    this.given = 0
+    if (this.#waiting.length > REMEMBERED) this.#remembered = null
+    this.#pump()
+  }
+
+  /** The body begins anew on a stream to come; all that comes until then waits for it. */
+  detach(): void {
+    this.#stream = null
     const all = this.#remembered!.peekAll()
     this.#waiting.clear()
-    this.#inFlight = this.given = 0
+    this.#inFlight = 0
     keepInPieces(this.#waiting, all, 0, all.length)
-    this.#pump()
   }
 
   data(bytes: Buffer, start: number, end: number): void {
@@ -71,7 +78,9 @@ export class StreamBody {
   #remember(bytes: Buffer, start: number, end: number): void {
     const remembered = this.#remembered
     if (remembered === null) return
-    if (remembered.length + end - start > REMEMBERED) this.#remembered = null
+    // A stream that is closed, or to come, gets nothing yet: all of it waits, and can be sent.
+    const isSent = this.#stream?.closed === false
+    if (isSent && remembered.length + end - start > REMEMBERED) this.#remembered = null
     else remembered.append(bytes, start, end)
   }
 

@@ -180,7 +180,7 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
     this.#session.leave(this)
     this.#answer!.salvage()
     if (this.#isClosed || this.#answer!.isComplete) return
-    if (this.#isWorthRetrying(stream)) this.#awaited = this.#home.seek(this)
+    if (this.#isWorthRetrying(stream)) this.#seekAgain()
     else if (this.#held.length > 0) this.#failure = this.#session.whyClosed(stream)
     else this.#fail(this.#session.whyClosed(stream))
   }
@@ -192,6 +192,11 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
       this.#tries < MAX_TRIES &&
       (stream.rstCode === http2Codes.REFUSED_STREAM || this.#session.hasLeftOut(stream))
     )
+  }
+
+  #seekAgain(): void {
+    this.#body.detach()
+    this.#awaited = this.#home.seek(this)
   }
 
   onSession(session: UpstreamSession): void {

@@ -114,6 +114,8 @@ test('another stream gets all of it once, whatever the first had taken', (t) => 
     first.closed = true
     send('six')
     t.notMatch(first.got, 'six', 'what is closed gets nothing more')
+    body.detach()
+    t.equal(body.queued, 9, 'all of it waits')
     const second = attach()
     t.same([second.got, body.queued, body.given], ['onetwosix', 9, 9], `${taken} taken`)
     first.take()
@@ -121,6 +123,26 @@ test('another stream gets all of it once, whatever the first had taken', (t) => 
     body.end(NO_FIELDS)
     second.take()
     t.same([second.got, second.ends, body.queued], ['onetwosix', 1, 0])
+  }
+  t.end()
+})
+
+test('what comes between two streams goes to the second, however much it is; then it is too much for a third', (t) => {
+  for (const isKnown of [true, false]) {
+    const { body, attach, send } = setUp()
+    const first = attach()
+    send('one')
+    first.closed = true
+    if (isKnown) body.detach()
+    send('x'.repeat(20_000))
+    if (!isKnown) body.detach()
+    t.ok(body.isRepeatable)
+    t.equal(body.queued, 20_003, 'and its client waits for it')
+    const second = attach()
+    t.equal(body.queued, 20_003)
+    while (body.queued > 0) second.take()
+    t.equal(second.got, `one${'x'.repeat(20_000)}`)
+    t.notOk(body.isRepeatable)
   }
   t.end()
 })

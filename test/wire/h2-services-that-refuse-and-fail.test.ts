@@ -115,6 +115,45 @@ test('an error GOAWAY that leaves a stream out sends it to another session', asy
   t.equal(service.connections.length, 2)
 })
 
+test('a body that grows while another session is dialled is sent whole', async (t) => {
+  const service = await h2Service(t, (stream) => {
+    if (service.streams.length === 1) {
+      stream.session!.goaway()
+      return stream.close(REFUSED_STREAM)
+    }
+    stream.respond({ ':status': 200 })
+    stream.pipe(stream)
+  })
+  const greetings: (() => Promise<void>)[] = []
+  const front = await listen(t, (wire) => {
+    greetings.push(async () => {
+      const behind = await connect(t, service.port)
+      for (const [from, to] of [
+        [wire, behind],
+        [behind, wire],
+      ] as const) {
+        void to.write(from.takeUnread())
+        from.socket.on('data', (chunk) => void to.write(chunk))
+      }
+    })
+  })
+  const gate = await startGate(t, [to(front.port)])
+  const client = await connect(t, gate.port)
+  await client.write('POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 40003\r\n\r\none')
+  await eventually(() => greetings.length === 1)
+  await greetings[0]!()
+  await eventually(() => greetings.length === 2)
+  await client.write('x'.repeat(20_000))
+  await eventually(() => gate.open().toUpstream.received > 20_000)
+  await greetings[1]!()
+  await client.write('y'.repeat(20_000))
+  await client.closed
+  const answer = parseAnswer(await client.received)
+  t.equal(answer.status, 200)
+  t.ok(String(answer.body) === `one${'x'.repeat(20_000)}${'y'.repeat(20_000)}`, `${answer.body.length} bytes`)
+  t.equal(service.streams.length, 2)
+})
+
 for (const { what, end } of [
   {
     what: 'names it and goes',
