@@ -26,6 +26,8 @@ export class Wire implements Endpoint {
   readonly duplex: Duplex
   readonly #later: (run: () => void) => void
   #isPaused = true
+  /** Node has begun to read; before that it keeps what it gets. */
+  #isRead = false
   #isDone = false
   #isClosed = false
   /** Bytes that Node wrote at the beginning, when no write was possible yet; later ones wait in Node. */
@@ -36,7 +38,7 @@ export class Wire implements Endpoint {
   constructor(later: (run: () => void) => void) {
     this.#later = later
     this.duplex = new Duplex({
-      read() {},
+      read: () => void (this.#isRead = true),
       write: (bytes: Buffer, _encoding, written) => this.#onWrite(bytes, written),
       writev: (chunks, written) => this.#onWrite(joined(chunks.map(({ chunk }) => chunk as Buffer)), written),
       destroy: (error, done) => {
@@ -74,7 +76,7 @@ export class Wire implements Endpoint {
   write(bytes: Buffer, start: number, end: number): void {
     if (this.#isDone) return
     // Node copies the bytes, if it takes them here and now.
-    const isNow = this.duplex.readableFlowing === true && this.duplex.readableLength === 0
+    const isNow = this.#isRead && this.duplex.readableFlowing === true && this.duplex.readableLength === 0
     this.duplex.push(isNow ? bytes.subarray(start, end) : Buffer.from(bytes.subarray(start, end)))
   }
 
