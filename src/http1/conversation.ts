@@ -152,7 +152,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     if ('reason' in judged) return this.close(judged)
     const other = otherUpgrade(request.headers)
     if (other !== null) this.#remark = notRelayed(other)
-    exchange.judge(judged)
+    exchange.judge(judged, this.#pair.toUpstream.isOfStream)
     this.#answers!.reset()
     this.#expect(exchange.isRequestComplete ? HEAD_BYTES : exchange.requestBody.remaining, HEAD_BYTES)
     if (this.#upstream!.isThere) return this.#ask(exchange, true)

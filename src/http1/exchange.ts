@@ -74,10 +74,10 @@ export class Exchange implements BodySink {
     this.startedAt = now
   }
 
-  /** The judged request, which goes on to the upstream. */
-  judge(judged: JudgedRequest): void {
+  /** The judged request, which goes on to the upstream. `isOfStream`: it came over HTTP/2. */
+  judge(judged: JudgedRequest, isOfStream = false): void {
     this.judged = judged
-    this.requestBody = bodyOf(judged.framing, false)
+    this.requestBody = bodyOf(judged.framing, false, isOfStream)
     if (judged.framing.kind === 'none') return
     this.#outbox = new Outbox()
     this.toUpstream = new BodyWriter(this.#outbox, judged.framing.kind === 'chunked')
@@ -140,7 +140,7 @@ export class Exchange implements BodySink {
   /** Begins the answer. */
   begin(answer: JudgedAnswer, half: Half, isLenient: boolean, to: AnswerTo): void {
     this.answer = answer
-    this.answerBody = bodyOf(answer.framing, isLenient)
+    this.answerBody = bodyOf(answer.framing, isLenient, half.isOfStream)
     this.#half = half
     this.#toClient = new BodyWriter(half, isChunkedFor(answer, to.version))
     this.#headText = answerHeadText(answer, to)

@@ -82,7 +82,7 @@ export class AnswerReader {
       this.#sink.onInterim(head)
     } else {
       const framing = answerFraming(head, this.#method)
-      this.#body = bodyOf(framing, false)
+      this.#body = bodyOf(framing, false, true)
       this.#sink.onHead(head, framing)
       this.#endIfComplete(this.#body)
     }

@@ -104,6 +104,11 @@ export class Half implements Worker, Metered {
     return this.#blockers !== 0 || this.source.carrier?.isHeld === true
   }
 
+  /** The source is a stream of HTTP/2: the chunks of its bodies are our own. */
+  get isOfStream(): boolean {
+    return this.source.carrier !== undefined
+  }
+
   /** The source is not read because the sink does not keep up. */
   get isBackpressured(): boolean {
     return (this.#blockers & SINK) !== 0
