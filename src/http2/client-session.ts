@@ -53,6 +53,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
   /** By the ids of their records. */
   readonly #streams = new Roll<ClientStream>()
   readonly #frames: SessionFrames
+  readonly flow: ClientFlow
   readonly windows: SharedWindows
   #lastId = 0
   readonly #waits: SessionWaits
@@ -69,7 +70,8 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     this.#options = options
     this.#context = context
     this.#frames = new SessionFrames(context.clock, options)
-    this.#waits = new SessionWaits(options, this.#frames.flow, connection.openedAt, context)
+    this.flow = this.#frames.flow
+    this.#waits = new SessionWaits(options, this.flow, connection.openedAt, context)
     this.#wire = new Wire((run) => context.clock.nextTurn(run))
     this.#pair = new Pair(connection, client, this.#wire, options.pair, context, this)
     this.#session = nodeHttp2().performServerHandshake(this.#wire.duplex, sessionSettings(options))
@@ -79,10 +81,6 @@ export class ClientSession implements Dialogue, Session, StreamHome {
 
   start(early: Buffer): void {
     this.#pair.start(early, NOTHING)
-  }
-
-  get flow(): ClientFlow {
-    return this.#frames.flow
   }
 
   get isHeld(): boolean {
@@ -111,7 +109,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     })
     session.on('remoteSettings', ({ initialWindowSize }) => {
       this.#waits.hasSettings = true
-      if (initialWindowSize !== undefined) this.#frames.flow.setInitial(initialWindowSize)
+      if (initialWindowSize !== undefined) this.flow.setInitial(initialWindowSize)
     })
     session.on('goaway', (code: number) => this.#onGoaway(code))
     session.on('error', (error: Error) => {
@@ -147,7 +145,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     const connection = this.#record()
     if (typeof read === 'string') return this.#refuse(connection, stream, read)
     const client = new ClientStream(stream, connection, { ...read, isEnd }, this)
-    this.#frames.flow.open(stream.id!, client)
+    this.flow.open(stream.id!, client)
     this.#streams.add(connection.id, client)
     if (read.headBytes > this.#options.maxHeaderBytes) return this.#tooBig(connection, client)
     try {
@@ -205,7 +203,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     this.windows.onRead(stream)
     if (this.#isOver) return
     const leaving = this.#context.leaving()
-    if (leaving !== null && this.#leaving === null) this.#pair.close(makeClose(leaving, 'sidegate', 'relay'))
+    if (leaving !== null) this.#pair.close(makeClose(leaving, 'sidegate', 'relay'))
     if (this.#streams.size > 0) return
     this.#waits.restSince = this.#context.clock.now()
     if (this.#hasClientEnded) this.#pair.close(this.#endOfClient())
@@ -309,7 +307,6 @@ export class ClientSession implements Dialogue, Session, StreamHome {
 
   farewell(half: Half, close: Close): Farewell {
     if (half === this.#pair.toUpstream) return 'done'
-    if (half.sink.isClosed) return 'nothing'
     const isSaid =
       this.#frames.hasToldFault || (this.#leaving?.isFinal === true && close === this.#leaving.close)
     if (!isSaid) this.#say(goawayFrame(this.#lastId, connectionCode(close), close.reason))
