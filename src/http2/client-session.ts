@@ -111,17 +111,15 @@ export class ClientSession implements Dialogue, Session, StreamHome {
       this.#waits.hasSettings = true
       if (initialWindowSize !== undefined) this.flow.setInitial(initialWindowSize)
     })
-    session.on('goaway', (code: number) => this.#onGoaway(code))
+    session.on('goaway', (code: number) => {
+      this.#said =
+        code === NO_ERROR
+          ? makeClose('eof', 'client', 'relay')
+          : makeClose('aborted', 'client', 'relay', `GOAWAY with ${codeName(code)}`)
+    })
     session.on('error', (error: Error) => {
       this.#said ??= makeClose('protocol_error', 'client', 'relay', error.message)
     })
-  }
-
-  #onGoaway(code: number): void {
-    this.#said ??=
-      code === NO_ERROR
-        ? makeClose('eof', 'client', 'relay')
-        : makeClose('aborted', 'client', 'relay', `GOAWAY with ${codeName(code)}`)
   }
 
   /**
@@ -275,8 +273,14 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     // A second request changes nothing: the client leaves with its last stream, or in the next turn.
     if (this.#leaving !== null) return true
     this.#leaving = { close, since: this.#context.clock.now(), isFinal: false }
-    this.#say(goawayFrame(ALL_STREAMS, NO_ERROR, close.reason))
-    if (this.#session.destroyed || !this.#session.ping(() => this.#sayFinal())) this.#sayFinal()
+    // Node has told a client that leaves by itself its last stream, and no GOAWAY may allow more again (RFC
+    // 9113 section 6.8).
+    if (this.#session.closed || this.#session.destroyed) {
+      this.#sayFinal()
+    } else {
+      this.#say(goawayFrame(ALL_STREAMS, NO_ERROR, close.reason))
+      this.#session.ping(() => this.#sayFinal())
+    }
     return true
   }
 

@@ -167,6 +167,21 @@ test('a socket that Node destroys is told of once, with a write that waited or w
   }
 })
 
+test('a socket that Node ends is gone once its last write was taken', async (t) => {
+  const { wire, owner, write, turn: later } = setUp()
+  write('last')
+  wire.duplex.end()
+  await turn()
+  later()
+  await turn()
+  t.same([owner.got, owner.closes], ['', 0])
+  wire.resume()
+  await turn()
+  t.same([owner.got, wire.isClosed], ['last', false])
+  later()
+  await eventually(() => owner.closes === 1)
+})
+
 test('conclude is close: Node has no half to end', async (t) => {
   const { wire, owner, turn: later } = setUp()
   wire.conclude()

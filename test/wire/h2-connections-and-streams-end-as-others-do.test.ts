@@ -129,6 +129,23 @@ test('a drain: GOAWAY twice, answers go on to their end, and the connection with
   ])
 })
 
+test('a client that is leaving by itself gets its answer in a drain', async (t) => {
+  watchLeaks(t)
+  const { port, waiting } = await held(t)
+  const gate = await startGate(t, [listener(port)])
+  const session = await h2Connect(t, gate.port)
+  const answer = h2Ask(session)
+  await eventually(() => waiting.length === 1)
+  const came = goaways(session)
+  session.close()
+  await eventually(() => came.length > 0)
+  const drained = gate.drain(10_000)
+  await eventually(() => came.length > 1)
+  waiting[0]!.end('whole')
+  t.match(await answer, { status: 200, body: 'whole', code: 0 })
+  t.match(await drained, { cut: 0 })
+})
+
 test('a client without a stream that leaves at the first GOAWAY is not cut', async (t) => {
   watchLeaks(t)
   const { port } = await held(t)
