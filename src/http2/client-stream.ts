@@ -204,9 +204,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   }
 
   onInterim(head: AnswerHead): void {
-    // Node sends the 100 itself to a client that waits for it.
-    if (head.status !== 100) this.#stream.additionalHeaders(interimFields(head))
-    else this.#stream.additionalHeaders({ ':status': 100 })
+    this.#stream.additionalHeaders(interimFields(head))
   }
 
   onAccepted(head: AnswerHead): void {

@@ -1,0 +1,297 @@
+// A stream of a client as the endpoint of its server: the calls of the server at any moment of the stream's
+// life, and the frames that they cause.
+
+import { test } from 'tap'
+import { makeClose } from '../../src/core/close.ts'
+import { eventually } from '../support/eventually.ts'
+import * as h2 from '../support/h2-frames.ts'
+import { memorySession } from './memory-session.ts'
+import type { MemorySessionOptions, Served } from './memory-session.ts'
+import type { Test } from 'tap'
+
+const { END_STREAM, END_HEADERS, kinds, codes, SETTING } = h2
+const POST = h2.literals(...h2.request({ ':method': 'POST' }))
+const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n'
+const window = (bytes: number): Buffer => h2.settings([SETTING.INITIAL_WINDOW_SIZE, bytes])
+
+async function get(t: Test, options: MemorySessionOptions = {}) {
+  const line = memorySession(t, options)
+  line.send(h2.headers(1, h2.GET))
+  const stream = await line.stream()
+  return { line, stream, client: stream.client }
+}
+
+/** An upload whose body goes on. */
+async function post(t: Test, options: MemorySessionOptions = {}) {
+  const line = memorySession(t, options)
+  line.send(h2.headers(1, POST, END_HEADERS))
+  const stream = await line.stream()
+  return { line, stream, client: stream.client }
+}
+
+type Line = ReturnType<typeof memorySession>
+const body = (line: Line, id = 1): string =>
+  line
+    .ofKind(kinds.DATA)
+    .filter(({ stream }) => stream === id)
+    .map(({ payload }) => payload.toString())
+    .join('')
+const isEnded = (line: Line): boolean =>
+  line
+    .frames()
+    .some(({ type, flags }) => (type === kinds.DATA || type === kinds.HEADERS) && (flags & END_STREAM) !== 0)
+const resets = (line: Line): number[] =>
+  line.ofKind(kinds.RST_STREAM).map(({ payload }) => payload.readUInt32BE(0))
+const closed = ({ closed: how }: Served): boolean => how !== undefined
+
+test('requests without a body that are held back leave their client large windows, uploads do not', async (t) => {
+  const line = memorySession(t)
+  const told = (): number => line.ofKind(kinds.SETTINGS).filter(({ flags }) => flags === 0).length
+  for (let nth = 0; nth < 20; nth++) line.send(h2.headers(2 * nth + 1, h2.GET))
+  await line.ping()
+  for (const { client } of line.served) client.pause()
+  await line.clock.pass(500)
+  await line.ping()
+  t.equal(told(), 1)
+  for (let nth = 20; nth < 37; nth++) line.send(h2.headers(2 * nth + 1, POST, END_HEADERS))
+  await line.ping()
+  for (const { client } of line.served.slice(20)) client.pause()
+  await line.ping()
+  t.equal(told(), 2)
+  line.send(h2.settingsAck(), h2.settingsAck())
+  for (const { client } of line.served.slice(20)) client.resume()
+  await line.clock.pass(500)
+  await line.ping()
+  t.equal(told(), 3)
+})
+
+test('an upload that is not read keeps its bytes, and they come when it is read again', async (t) => {
+  const { line, stream, client } = await post(t)
+  client.pause()
+  line.send(h2.data(1, 'held'))
+  await line.ping()
+  t.same([stream.got, client.unread], ['', 4])
+  client.resume()
+  await line.ping()
+  t.same([stream.got, client.unread], ['4\r\nheld\r\n', 0])
+  stream.mayRead = false
+  line.send(h2.data(1, 'one'), h2.data(1, 'two'))
+  await line.ping()
+  t.equal(stream.got, '4\r\nheld\r\n3\r\none\r\n')
+})
+
+test('the end of an upload is its last chunk, with its trailers, and a stream of a WebSocket ends as it is', async (t) => {
+  const { line, stream } = await post(t)
+  line.send(h2.data(1, 'all'), h2.headers(1, h2.literals(['x-sum', '42'])))
+  await eventually(() => stream.got.endsWith('\r\n\r\n'))
+  t.equal(stream.got, '3\r\nall\r\n0\r\nx-sum: 42\r\n\r\n')
+  t.notOk(stream.hasEnded)
+  const websocket = h2.literals(
+    [':method', 'CONNECT'],
+    [':protocol', 'websocket'],
+    [':scheme', 'http'],
+    [':path', '/'],
+    [':authority', 'a'],
+  )
+  line.send(h2.headers(3, websocket, END_HEADERS), h2.data(3, 'raw', END_STREAM))
+  await eventually(() => line.served[1]?.hasEnded)
+  t.equal(line.served[1]!.got, 'raw')
+})
+
+test('an upload of a known length comes as it is, and its end says nothing', async (t) => {
+  const line = memorySession(t)
+  const head = h2.literals(...h2.request({ ':method': 'POST', 'content-length': '4' }))
+  line.send(h2.headers(1, head, END_HEADERS), h2.data(1, 'body', END_STREAM))
+  await line.ping()
+  t.match(line.served, [{ got: 'body', hasEnded: false }])
+})
+
+test('an upload that its client cancels in the middle is never complete', async (t) => {
+  for (const code of [codes.NO_ERROR, codes.CANCEL]) {
+    const { line, stream } = await post(t)
+    line.send(h2.data(1, 'half'), h2.rst(1, code))
+    await eventually(() => closed(stream))
+    t.equal(stream.got, '4\r\nhalf\r\n')
+    t.match(stream.closed, { code: 'RST_STREAM' })
+  }
+})
+
+test('nothing of an upload goes to a server that has parted from it', async (t) => {
+  const { line, stream, client } = await post(t, { first: window(5) })
+  stream.answer(`${OK}${'x'.repeat(20)}`)
+  await eventually(() => body(line).length === 5)
+  client.close('flush')
+  line.send(h2.data(1, 'late'))
+  await line.ping()
+  line.send(h2.data(1, '', END_STREAM))
+  await line.ping()
+  t.equal(stream.got, '')
+  line.send(h2.windowUpdate(1, 100))
+  await eventually(() => closed(stream))
+  t.equal(stream.closed, null)
+  t.ok(isEnded(line))
+})
+
+test('the rest of an upload that was answered is cancelled with NO_ERROR, once all of the answer is sent', async (t) => {
+  for (const isFirst of [false, true]) {
+    const { line, stream, client } = await post(t, { first: window(isFirst ? 100 : 5) })
+    stream.answer(`${OK}${'x'.repeat(20)}`)
+    if (isFirst) await eventually(() => isEnded(line))
+    client.close('flush')
+    await line.ping()
+    if (!isFirst) {
+      t.same(resets(line), [])
+      line.send(h2.windowUpdate(1, 100))
+    }
+    await eventually(() => closed(stream))
+    t.ok(isEnded(line))
+    t.same(resets(line), [codes.NO_ERROR])
+  }
+})
+
+test('an upload that goes on behind its whole answer is read until its server parts', async (t) => {
+  const { line, stream } = await post(t)
+  stream.answer(`${OK}${'x'.repeat(20)}`)
+  await eventually(() => isEnded(line))
+  line.send(h2.data(1, 'more'))
+  await line.ping()
+  t.equal(stream.got, '4\r\nmore\r\n')
+  t.same(resets(line), [])
+})
+
+test('what is written behind the end goes nowhere, and does not complete an answer', async (t) => {
+  const { line, stream, client } = await get(t, { first: window(5) })
+  stream.answer(`${OK}${'x'.repeat(10)}`)
+  await eventually(() => body(line).length === 5)
+  client.end()
+  stream.answer('x'.repeat(10))
+  client.writeHead!('HTTP/1.1 200 OK\r\n\r\n')
+  line.send(h2.windowUpdate(1, 100))
+  await eventually(() => closed(stream))
+  t.equal(body(line), 'x'.repeat(10))
+  t.notOk(isEnded(line))
+  t.same(resets(line), [codes.CANCEL])
+})
+
+test('a second answer goes nowhere', async (t) => {
+  const { line, stream, client } = await get(t)
+  stream.done()
+  stream.answer(`${OK}${'y'.repeat(20)}`)
+  client.writeHead!(OK)
+  await eventually(() => closed(stream))
+  t.equal(body(line), 'ok')
+  t.equal(line.ofKind(kinds.HEADERS).length, 1)
+})
+
+test('an answer to a stream that its client has just cancelled goes nowhere', async (t) => {
+  for (const write of [
+    ({ client }: Served) => client.writeHead!(OK),
+    (stream: Served) => stream.answer(OK),
+    (stream: Served) => stream.answer('HTTP/1.1 103 Early Hints\r\n\r\n'),
+  ]) {
+    const { line, stream } = await get(t)
+    line.send(h2.rst(1))
+    write(stream)
+    await eventually(() => closed(stream))
+    t.match(stream.closed, { code: 'RST_STREAM', message: 'CANCEL' })
+    t.same(line.ofKind(kinds.HEADERS), [])
+  }
+})
+
+test('interim answers pass, one with status 100 as well, with their fields and none of a connection', async (t) => {
+  const { line, stream } = await get(t)
+  for (const status of ['100 Continue', '103 Early Hints'])
+    stream.answer(`HTTP/1.1 ${status}\r\nConnection: close\r\nX-${status[2]}: a\r\n\r\n`)
+  stream.done()
+  await eventually(() => closed(stream))
+  const blocks = line.ofKind(kinds.HEADERS).map(({ payload }) => payload)
+  t.equal(blocks.length, 3)
+  for (const block of blocks.slice(0, 2)) t.ok(block.length > 5, 'a status and a field')
+})
+
+test('a WebSocket ends with END_STREAM behind its last bytes, and any other answer that is cut with RST_STREAM', async (t) => {
+  const { line, stream, client } = await get(t)
+  stream.answer('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\nlast words')
+  client.close('flush')
+  await eventually(() => isEnded(line))
+  t.equal(body(line), 'last words')
+  const cut = await get(t)
+  cut.stream.answer(`${OK}half`)
+  cut.client.close('flush')
+  await eventually(() => closed(cut.stream))
+  t.equal(body(cut.line), 'half')
+  t.notOk(isEnded(cut.line))
+  t.same(resets(cut.line), [codes.CANCEL])
+})
+
+test('deliver is RST_STREAM behind what was accepted, reset and drop are RST_STREAM at once', async (t) => {
+  for (const manner of ['deliver', 'drop', 'reset'] as const) {
+    const { line, stream, client } = await get(t, { first: window(5) })
+    stream.answer(`${OK}${'x'.repeat(10)}`)
+    await eventually(() => body(line).length === 5)
+    client.close(manner)
+    line.send(h2.windowUpdate(1, 100))
+    await eventually(() => closed(stream))
+    t.equal(body(line).length, manner === 'deliver' ? 10 : 5, manner)
+    t.same(resets(line), [codes.CANCEL], manner)
+    t.notOk(isEnded(line), manner)
+  }
+})
+
+test('a tunnel that is delivered ends with RST_STREAM, though it is whole', async (t) => {
+  const { line, stream, client } = await get(t)
+  stream.answer('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\nlast words')
+  client.close('deliver')
+  await eventually(() => closed(stream))
+  t.equal(body(line), 'last words')
+  t.notOk(isEnded(line))
+})
+
+test('the code of RST_STREAM is that of the reason', async (t) => {
+  const { line, stream } = await get(t)
+  stream.close(makeClose('internal_error', 'sidegate', 'relay'))
+  await eventually(() => closed(stream))
+  t.same(resets(line), [codes.INTERNAL_ERROR])
+  t.equal(stream.closed, null, 'our own end is no error')
+})
+
+test('a server is told once that its stream is gone, and not from within a call of its own', async (t) => {
+  const { line, stream, client } = await get(t)
+  client.close('reset')
+  t.notOk(closed(stream))
+  client.close('reset')
+  await eventually(() => closed(stream))
+  client.close('reset')
+  client.resume()
+  client.pause()
+  await line.ping()
+  t.equal(line.ends.length, 1)
+  t.same(resets(line).length, 1)
+})
+
+test('bytes in frames are not queued, and those that wait for a shut window of the stream are unacked', async (t) => {
+  const { line, stream, client } = await get(t, { first: window(5) })
+  stream.answer(`${OK}${'x'.repeat(12)}`)
+  stream.answer('x'.repeat(8))
+  await eventually(() => body(line).length === 5)
+  t.same([client.queued, client.unacked], [15, 15])
+  line.client.inKernel = 3
+  line.client.measure()
+  await Promise.resolve()
+  t.equal(client.unacked, 0, 'some are on their way')
+  line.client.inKernel = 0
+  line.client.measure()
+  await Promise.resolve()
+  t.equal(client.unacked, 15)
+  line.send(h2.windowUpdate(1, 100))
+  await eventually(() => body(line).length === 20)
+  t.same([client.queued, client.unacked], [0, 0])
+  t.ok(stream.progress > 0)
+})
+
+test('the memory of a stream is not held by Node once it is closed', async (t) => {
+  const { stream, client } = await get(t)
+  stream.done()
+  await eventually(() => closed(stream))
+  t.ok(client.isClosed)
+})
