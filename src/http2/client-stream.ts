@@ -57,6 +57,8 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   /** The end of its last DATA in the bytes sent on its connection. */
   #dataAt = 0
   #trailers: Fields = NO_FIELDS
+  /** The answer ends with trailers, perhaps none, which Node asks for once all else is in frames. */
+  #owesTrailers = false
   #requestTrailers: RawFields = NONE
   #isTunnel = false
   /** Nothing is written after the waiting bytes. */
@@ -148,7 +150,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
 
   /** Why the stream cannot complete once its client has ended, in words for the log; null if it can. */
   get lostWithClient(): string | null {
-    if (!this.#hasEnd) return 'left before its request was complete'
+    if (!this.#hasEnd || this.#isClosed) return 'left before its request was complete'
     const isShut = this.window <= 0 || this.#home.flow.isShut
     return this.queued > 0 && isShut ? 'left before it had taken its answer' : null
   }
@@ -177,20 +179,20 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   }
 
   #onRequestEnd(): void {
-    if (!this.#hasEnd || this.#isClosed) return
+    if (!this.#hasEnd) return
     if (this.#body === 'raw') return this.owner.onEnd(this)
     if (this.#body === 'chunked' && !this.#isParted)
       this.#give(Buffer.from(trailersText(this.#requestTrailers), 'latin1'))
   }
 
   pause(): void {
-    if (!this.#hasMore) return
+    if (!this.#hasMore || this.#isClosed) return
     this.#stream.pause()
     this.#home.windows.onStalled(this)
   }
 
   resume(): void {
-    if (!this.#hasMore || this.#isClosed) return
+    if (!this.#hasMore) return
     this.#stream.resume()
     this.#home.windows.onRead(this)
   }
@@ -203,8 +205,9 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
     if (!this.#isEnding && !this.isBroken) this.#answer.readHead(head)
   }
 
-  onInterim(head: AnswerHead): void {
-    this.#stream.additionalHeaders(interimFields(head))
+  onInterim({ status, headers }: AnswerHead): void {
+    const fields = fieldsByName(headers.list.filter(({ name }) => !name.isHopByHop))
+    this.#stream.additionalHeaders({ ':status': status, ...fields })
   }
 
   onAccepted(head: AnswerHead): void {
@@ -213,10 +216,11 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   }
 
   onHead(head: AnswerHead, { kind }: Framing): void {
-    if (kind === 'chunked') this.#stream.on('wantTrailers', onWantTrailers)
+    this.#owesTrailers = kind === 'chunked'
+    if (this.#owesTrailers) this.#stream.on('wantTrailers', onWantTrailers)
     this.#stream.respond(answerFields(head), {
       endStream: kind === 'none',
-      waitForTrailers: kind === 'chunked',
+      waitForTrailers: this.#owesTrailers,
       sendDate: false,
     } as object)
   }
@@ -228,12 +232,17 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
 
   onEnd(trailers: Fields): void {
     this.#trailers = trailers
-    this.#isEnding = true
-    this.#pump()
+    this.end()
   }
 
   sendTrailers(): void {
-    if (!this.#stream.closed) this.#stream.sendTrailers(fieldsByName(this.#trailers.list))
+    if (this.#stream.closed) return
+    this.#stream.sendTrailers(fieldsByName(this.#trailers.list))
+    // Node puts them into a frame in the next turn.
+    this.#home.later(() => {
+      this.#owesTrailers = false
+      this.#onAllSent()
+    })
   }
 
   #pump(): void {
@@ -299,7 +308,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
 
   /** The rest of an answered request is of no use (RFC 9113 section 8.1). */
   #onAllSent(): void {
-    if (this.#isParted && !this.#hasEnd && !this.#stream.closed) this.#stream.close(NO_ERROR)
+    if (this.#isParted && !this.#hasEnd && !this.#owesTrailers) this.#stream.close(NO_ERROR)
   }
 
   #reset(): void {
@@ -338,8 +347,4 @@ function onClose(this: OwnedStream): void {
 
 function onWantTrailers(this: OwnedStream): void {
   this[kClient]?.sendTrailers()
-}
-
-function interimFields({ status, headers }: AnswerHead): Record<string, string | number | string[]> {
-  return { ':status': status, ...fieldsByName(headers.list.filter(({ name }) => !name.isHopByHop)) }
 }

@@ -15,11 +15,11 @@ const askToLeave = ({ connection }: Line, reason: Reason = 'drain'): void =>
   connection.owner!.close(ours(reason))
 
 /** Answers the PING between the two GOAWAYs. */
-async function answerPing(line: Line): Promise<void> {
+async function answerPing(line: Line, isOver = false): Promise<void> {
   await line.ping()
   const asked = line.ofKind(h2.kinds.PING).find(({ flags }) => flags === 0)
   line.send(h2.frame(h2.kinds.PING, h2.ACK, 0, asked!.payload))
-  await line.ping()
+  if (!isOver) await line.ping()
 }
 
 test('a client that is asked to leave twice is told once, and leaves by the first reason', async (t) => {
@@ -162,6 +162,29 @@ test('a stream in the same read as the one at which its connection ended is not 
   t.equal(line.registry.size, 1, 'the connection, which the test does not take out')
 })
 
+test('a client at rest leaves once it has answered the PING, and nothing of its last requests is lost', async (t) => {
+  const line = memorySession(t)
+  line.send(h2.headers(1, h2.GET))
+  const stream = await line.stream()
+  askToLeave(line)
+  stream.done()
+  await line.clock.pass(500)
+  t.same(line.ends, [stream.connection], 'a request may be on its way')
+  await answerPing(line, true)
+  t.match(await line.end(), { reason: 'drain' })
+  t.same(line.goaways().at(-1), [1, NO_ERROR, ''])
+})
+
+test('streams hear of the end as one of their relay, and the client is told in no more bytes than count', async (t) => {
+  const line = memorySession(t)
+  line.send(h2.headers(1, h2.GET))
+  const stream = await line.stream()
+  line.connection.owner!.close({ ...ours('drain_timeout'), phase: 'close' })
+  t.same(stream.closes, [ours('drain_timeout')])
+  t.equal(line.connection.toClient.sent, line.client.got.length)
+  await line.end()
+})
+
 test('an end that cannot wait is told to a client that is leaving already', async (t) => {
   const line = memorySession(t)
   line.send(h2.headers(1, h2.GET))
@@ -187,6 +210,28 @@ test('a client that leaves at the first GOAWAY is told the last stream with its 
     [ALL, NO_ERROR, 'drain'],
     [0, NO_ERROR, 'drain'],
   ])
+})
+
+test('a client that is asked to leave, and says itself that it does, has left as it was asked', async (t) => {
+  const line = memorySession(t)
+  await line.ping()
+  askToLeave(line)
+  line.send(h2.goaway())
+  t.match(await line.end(), { reason: 'drain', side: 'sidegate' })
+})
+
+test('streams that have last bytes to send hear of the end of a connection that takes none', async (t) => {
+  const line = memorySession(t, { first: h2.settings([h2.SETTING.INITIAL_WINDOW_SIZE, 5]) })
+  line.send(h2.headers(1, h2.GET), h2.headers(3, h2.GET))
+  await line.ping()
+  for (const one of line.served) {
+    one.manner = 'deliver'
+    one.answer(`HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n${'x'.repeat(10)}`)
+  }
+  await line.ping()
+  askToLeave(line, 'killed')
+  t.match(await line.end(), { reason: 'killed' })
+  await eventually(() => line.ends.length === 3)
 })
 
 test('a rule that the client broke is told once, as its fault', async (t) => {

@@ -130,6 +130,58 @@ test('what a client has taken is asked of the kernel where no queue of ours says
   t.equal(client.measured, 2, 'what waits here is enough of an answer')
 })
 
+test('a client is stalled since it took bytes of its socket, or DATA that its window let out', async (t) => {
+  const atRest = memorySession(t)
+  t.ok(atRest.session.isAtRest)
+  await atRest.clock.pass(60_000)
+  t.equal(atRest.session.lastDrainAt(), atRest.clock.now())
+  const shut = memorySession(t, { first: h2.settings([h2.SETTING.INITIAL_WINDOW_SIZE, 1_000_000]) })
+  shut.send(h2.headers(1, h2.GET))
+  const one = await shut.stream()
+  one.answer(`HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n${'x'.repeat(100_000)}`)
+  await eventually(() => one.client.queued > 0 && one.client.queued < 40_000)
+  const since = shut.clock.now()
+  await shut.clock.pass(60_000)
+  t.ok(shut.session.lastDrainAt() <= since + 250, 'its window')
+  const stuck = memorySession(t)
+  await stuck.ping()
+  stuck.client.stall()
+  stuck.send(h2.ping())
+  await eventually(() => stuck.client.queued > 0)
+  const from = stuck.clock.now()
+  await stuck.clock.pass(60_000)
+  t.ok(stuck.session.lastDrainAt() <= from + 250, 'its socket')
+})
+
+test('streams are held while the frames of their connection wait for their turn', async (t) => {
+  const line = memorySession(t)
+  await line.ping()
+  t.notOk(line.session.isHeld)
+  line.send(...Array.from({ length: 60 }, (_, nth) => h2.headers(2 * nth + 1, h2.GET)))
+  t.ok(line.session.isHeld)
+  await eventually(() => line.served.length === 60)
+  await line.ping()
+  t.notOk(line.session.isHeld)
+})
+
+test('frames either way are what a connection does', async (t) => {
+  const line = memorySession(t)
+  await line.ping()
+  await line.clock.pass(10_000)
+  const before = line.connection.owner!.activeAt!()
+  await line.ping()
+  await line.clock.pass(250)
+  t.ok(before < 1500 && line.connection.owner!.activeAt!() > 11_000)
+})
+
+test('an upload that goes on is not lost while its client is there', async (t) => {
+  const line = memorySession(t)
+  line.send(h2.headers(1, POST, h2.END_HEADERS))
+  const stream = await line.stream()
+  await line.clock.pass(1000)
+  t.same(stream.closes, [])
+})
+
 test('bytes that wait in streams count for the connection', async (t) => {
   const line = memorySession(t)
   line.send(h2.headers(1, POST, h2.END_HEADERS), h2.headers(3, POST, h2.END_HEADERS))

@@ -3,6 +3,7 @@
 
 import { test } from 'tap'
 import { makeClose } from '../../src/core/close.ts'
+import type { ClientStream } from '../../src/http2/client-stream.ts'
 import { eventually } from '../support/eventually.ts'
 import * as h2 from '../support/h2-frames.ts'
 import { memorySession } from './memory-session.ts'
@@ -102,7 +103,7 @@ test('an upload of a known length comes as it is, and its end says nothing', asy
   const line = memorySession(t)
   const head = h2.literals(...h2.request({ ':method': 'POST', 'content-length': '4' }))
   line.send(h2.headers(1, head, END_HEADERS), h2.data(1, 'body', END_STREAM))
-  await line.ping()
+  for (let nth = 0; nth < 5; nth++) await line.ping()
   t.match(line.served, [{ got: 'body', hasEnded: false }])
 })
 
@@ -146,6 +147,28 @@ test('the rest of an upload that was answered is cancelled with NO_ERROR, once a
     await eventually(() => closed(stream))
     t.ok(isEnded(line))
     t.same(resets(line), [codes.NO_ERROR])
+  }
+})
+
+test('trailers are the end of their answer, also of one that comes before the end of its upload', async (t) => {
+  for (const isWhole of [false, true]) {
+    const line = memorySession(t)
+    line.send(h2.headers(1, POST, END_HEADERS))
+    const stream = await line.stream()
+    if (isWhole) line.send(h2.data(1, '', END_STREAM))
+    stream.answer('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nX-Sum: 42\r\n\r\n')
+    stream.client.close('flush')
+    await eventually(() => closed(stream))
+    const came = line.frames().filter(({ stream: id }) => id === 1)
+    t.same(
+      came.map(({ type, flags }) => [type, flags]),
+      [
+        [kinds.HEADERS, END_HEADERS],
+        [kinds.DATA, 0],
+        [kinds.HEADERS, END_HEADERS | END_STREAM],
+        ...(isWhole ? [] : [[kinds.RST_STREAM, 0]]),
+      ],
+    )
   }
 })
 
@@ -245,6 +268,109 @@ test('a tunnel that is delivered ends with RST_STREAM, though it is whole', asyn
   await eventually(() => closed(stream))
   t.equal(body(line), 'last words')
   t.notOk(isEnded(line))
+})
+
+test('a whole answer that is delivered is whole, with a body and without', async (t) => {
+  for (const answer of [`${OK}${'x'.repeat(20)}`, 'HTTP/1.1 204 No Content\r\n\r\n']) {
+    const { line, stream, client } = await get(t, { first: window(5) })
+    stream.answer(answer)
+    client.close('deliver')
+    line.send(h2.windowUpdate(1, 100))
+    await eventually(() => closed(stream))
+    t.ok(isEnded(line))
+    t.same(resets(line), [])
+  }
+})
+
+test('an answer may come in parts, with time between them', async (t) => {
+  const { line, stream } = await get(t)
+  stream.answer(OK)
+  await line.ping()
+  for (let nth = 0; nth < 4; nth++) {
+    t.notOk(isEnded(line))
+    stream.answer('x'.repeat(5))
+    await line.ping()
+  }
+  t.equal(body(line).length, 20)
+  t.ok(isEnded(line))
+  const tunnel = await get(t)
+  tunnel.stream.answer('HTTP/1.1 101 Switching Protocols\r\n\r\n')
+  for (let nth = 0; nth < 4; nth++) {
+    tunnel.stream.answer('x'.repeat(5))
+    await tunnel.line.ping()
+  }
+  t.equal(body(tunnel.line).length, 20)
+  t.notOk(isEnded(tunnel.line))
+})
+
+test('a head has what its service wrote, and nothing of Node’s; without a body it is all of its answer', async (t) => {
+  for (const [answer, block, flags] of [
+    ['HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n', '880f0d0130', END_HEADERS | END_STREAM],
+    ['HTTP/1.1 204 No Content\r\n\r\n', '89', END_HEADERS | END_STREAM],
+    [OK, '880f0d023230', END_HEADERS],
+    ['HTTP/1.1 101 Switching Protocols\r\n\r\n', '88', END_HEADERS],
+  ] as const) {
+    const { line, stream } = await get(t)
+    stream.answer(answer)
+    await line.ping()
+    t.same(
+      line.ofKind(kinds.HEADERS).map((one) => [one.payload.toString('hex'), one.flags]),
+      [[block, flags]],
+      answer,
+    )
+    t.same(line.ofKind(kinds.DATA), [])
+  }
+})
+
+test('a server that does not read yet gets nothing yet', async (t) => {
+  const { line, stream } = await post(t, { isRead: false })
+  line.send(h2.data(1, 'early'))
+  await line.ping()
+  t.equal(stream.got, '')
+  stream.client.resume()
+  await eventually(() => stream.got === '5\r\nearly\r\n')
+})
+
+test('bytes that wait for the connection are queued, and not unacked: the connection is judged for them', async (t) => {
+  const { line, stream, client } = await get(t, { first: window(1_000_000) })
+  const waits = client as ClientStream
+  t.notOk(waits.isWaitingForConnection)
+  stream.answer(`HTTP/1.1 200 OK\r\nContent-Length: 80000\r\n\r\n${'x'.repeat(80_000)}`)
+  await eventually(() => body(line).length === 65_535)
+  t.same([client.queued, client.unacked, waits.isWaitingForConnection], [80_000 - 65_535, 0, true])
+  line.send(h2.windowUpdate(0, 100_000))
+  await eventually(() => body(line).length === 80_000)
+  t.same([client.queued, waits.isWaitingForConnection], [0, false])
+  const shut = await get(t, { first: window(5) })
+  shut.stream.answer(`${OK}${'x'.repeat(20)}`)
+  await eventually(() => body(shut.line).length === 5)
+  t.notOk((shut.client as ClientStream).isWaitingForConnection)
+})
+
+test('a client that has ended its half loses a stream whose answer cannot get on, and no other', async (t) => {
+  const half = `HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n${'x'.repeat(10)}`
+  const empty = await get(t, { first: window(10) })
+  empty.stream.answer(half)
+  await eventually(() => body(empty.line).length === 10)
+  empty.line.client.fin()
+  await empty.line.clock.pass(500)
+  t.same(empty.stream.closes, [], 'nothing waits')
+  empty.stream.answer('x'.repeat(10))
+  await empty.line.clock.pass(500)
+  t.match(empty.stream.closes, [{ reason: 'aborted' }])
+  const slow = await get(t)
+  slow.line.client.stall()
+  slow.stream.answer(`HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n${'x'.repeat(60_000)}`)
+  await eventually(() => slow.line.client.queued > 49_152)
+  slow.line.client.fin()
+  await slow.line.clock.pass(500)
+  t.same(slow.stream.closes, [], 'its windows are open')
+  const shut = await get(t, { first: window(1_000_000) })
+  shut.stream.answer(`HTTP/1.1 200 OK\r\nContent-Length: 80000\r\n\r\n${'x'.repeat(80_000)}`)
+  await eventually(() => body(shut.line).length === 65_535)
+  shut.line.client.fin()
+  await shut.line.clock.pass(500)
+  t.match(shut.stream.closes, [{ reason: 'aborted' }], 'the window of its connection is shut')
 })
 
 test('the code of RST_STREAM is that of the reason', async (t) => {

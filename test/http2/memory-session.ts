@@ -46,7 +46,6 @@ export class Served implements EndpointOwner, ConnectionOwner {
     this.head = head
     this.#onClosed = onClosed
     connection.owner = client.owner = this
-    client.resume()
   }
 
   answer(text: string): void {
@@ -109,6 +108,8 @@ export interface MemorySessionOptions extends Partial<
   context?: Partial<Http2Context>
   /** Changes the record before the connection is served. */
   prepare?: (connection: Connection) => void
+  /** False: a server does not read before the test resumes it. */
+  isRead?: boolean
   /** The first frames; by default SETTINGS. */
   first?: Buffer
 }
@@ -128,6 +129,11 @@ export function memorySession(_t: Test, options: MemorySessionOptions = {}) {
     registry.delete(stream)
     stream.session!.onStreamClosed(stream)
   }
+  const serve = (stream: Connection, end: Endpoint, head: string): void => {
+    const one = new Served(stream, end, head, onStreamEnd)
+    if (options.isRead !== false) end.resume()
+    served.push(one)
+  }
   const context: Http2Context = {
     clock,
     sweep: new Sweep(clock),
@@ -138,10 +144,8 @@ export function memorySession(_t: Test, options: MemorySessionOptions = {}) {
     registry,
     leaving: () => null,
     streams: {
-      servePlain: (stream, end, { request }) =>
-        void served.push(new Served(stream, end, `${request.method} ${request.target}`, onStreamEnd)),
-      serveUpgrade: (stream, end, request) =>
-        void served.push(new Served(stream, end, `upgrade ${request.target}`, onStreamEnd)),
+      servePlain: (stream, end, { request }) => serve(stream, end, `${request.method} ${request.target}`),
+      serveUpgrade: (stream, end, request) => serve(stream, end, `upgrade ${request.target}`),
       onRefused: onStreamEnd,
     },
     ...options.context,

@@ -111,6 +111,51 @@ test('an owner that pauses within its call is not written to before it resumes',
   t.same([owner.got, written], ['one', []])
 })
 
+test('a resume without a write that waits asks Node for nothing twice', async (t) => {
+  const { wire, owner, write, written } = setUp()
+  wire.resume()
+  write('one')
+  await turn()
+  wire.pause()
+  wire.resume()
+  await turn()
+  write('two')
+  await turn()
+  t.same([owner.got, written, wire.isClosed], ['onetwo', ['one', 'two'], false])
+})
+
+test('an owner that resumes within its call, and then has no room, is not written to', async (t) => {
+  const { wire, owner, write, written } = setUp()
+  wire.resume()
+  const { onBytes } = owner
+  owner.mayGoOn = false
+  owner.onBytes = function (...all) {
+    wire.resume()
+    return onBytes.apply(this, all)
+  }
+  write('one')
+  await turn()
+  t.same([owner.got, written], ['one', []])
+})
+
+test('bytes for a Node that has paused, or is about to go on, are its own', async (t) => {
+  const { wire, read } = setUp()
+  const came = read()
+  await turn()
+  const shared = Buffer.alloc(3)
+  const write = (text: string): void => {
+    shared.write(text, 'latin1')
+    wire.write(shared, 0, 3)
+    shared.fill('!')
+  }
+  wire.duplex.pause()
+  write('one')
+  wire.duplex.resume()
+  write('two')
+  await turn()
+  t.equal(came.join(''), 'onetwo')
+})
+
 test('bytes for Node are its own, read at once or later', async (t) => {
   const { wire, read } = setUp()
   const shared = Buffer.from('??one??')
@@ -153,17 +198,17 @@ test('a close ends the write in progress at once and Node’s socket in a later 
 
 test('a socket that Node destroys is told of once, with a write that waited or without', async (t) => {
   for (const isWaiting of [false, true]) {
-    const { wire, owner, write } = setUp()
+    const { wire, owner, write, written } = setUp()
     if (isWaiting) write('never sent')
     wire.duplex.destroy(new Error('of Node'))
-    t.ok(wire.isClosed)
+    wire.write(Buffer.from('late'), 0, 4)
+    t.same([wire.isClosed, wire.duplex.readableLength], [true, 0])
     t.equal(owner.closes, 0, 'not from within')
     await eventually(() => owner.closes > 0)
     wire.resume()
     wire.close()
-    wire.write(Buffer.from('late'), 0, 4)
     await turn()
-    t.same([owner.got, owner.closes], ['', 1])
+    t.same([owner.got, owner.closes, written.length], ['', 1, isWaiting ? 1 : 0])
   }
 })
 
