@@ -150,13 +150,13 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
 
   /** Why the stream cannot complete once its client has ended, in words for the log; null if it can. */
   get lostWithClient(): string | null {
-    if (!this.#hasEnd || this.#isClosed) return 'left before its request was complete'
+    if (!this.#hasEnd) return 'left before its request was complete'
     const isShut = this.window <= 0 || this.#home.flow.isShut
     return this.queued > 0 && isShut ? 'left before it had taken its answer' : null
   }
 
   get isBroken(): boolean {
-    return this.#stream.closed || this.#stream.destroyed
+    return this.#stream.closed
   }
 
   /** Measures the bytes on their way to the client. */
@@ -169,7 +169,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   }
 
   #onData(chunk: Buffer): void {
-    if (this.#isParted || this.#body === 'none') return
+    if (this.#isParted) return
     if (this.#body === 'chunked') inChunks(chunk, (piece) => this.#give(piece))
     else this.#give(chunk)
   }
@@ -186,7 +186,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   }
 
   pause(): void {
-    if (!this.#hasMore || this.#isClosed) return
+    if (!this.#hasMore) return
     this.#stream.pause()
     this.#home.windows.onStalled(this)
   }
@@ -247,7 +247,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
 
   #pump(): void {
     const stream = this.#stream
-    if (stream.closed || stream.destroyed) return
+    if (stream.closed) return
     if (this.#inFlight === 0 && this.#waiting.length > 0) this.#send(stream)
     // In one turn with the last piece where possible, so that its frame carries END_STREAM.
     if (this.#waiting.length > 0 || !this.#isEnding || stream.writableEnded) return
@@ -270,7 +270,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   }
 
   #onWritten(): void {
-    if (this.#isClosed || this.isBroken) return
+    if (this.isBroken) return
     this.#inFlight = this.#framed = 0
     this.#pump()
     this.owner.onProgress(this)

@@ -115,14 +115,12 @@ export class Wire implements Endpoint {
 
   /** Node may be in the middle of a write or a read, and does not expect its socket to be destroyed there. */
   close(): void {
-    if (this.#isDone) return
     this.#isDone = true
     this.#release()
     this.#later(() => this.duplex.destroy())
   }
 
   #onDestroyed(): void {
-    if (this.#isClosed) return
     this.#isClosed = this.#isDone = true
     this.#waiting = null
     this.#release()
