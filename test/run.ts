@@ -7,17 +7,19 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import tap from 'tap'
 import { inOrder } from './order.ts'
+import { bundleThreads } from './support/threads.ts'
 
 /** More than there are cores, since most of a test is waiting. */
 const AT_A_TIME = Math.min(3 * availableParallelism(), 12)
 const TIMEOUT_S = 300
 
 if (process.stdout.isTTY) showFailures()
-else runAll()
+else await runAll()
 
-function runAll(): void {
+async function runAll(): Promise<void> {
   process.env['TAP_TIMEOUT'] ??= String(TIMEOUT_S)
   process.env['NODE_COMPILE_CACHE'] ??= join(import.meta.dirname, '../.tap/compiled')
+  await bundleThreads()
   tap.setTimeout(0)
   tap.jobs = AT_A_TIME
   const { alone, beside } = inOrder(process.argv.length > 2 ? process.argv.slice(2) : undefined)

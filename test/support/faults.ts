@@ -8,8 +8,6 @@ export type Fault =
   /** The worker stands still, as one that gets no turn of a core, until that word is not 0. */
   | { worker: number; kind: 'still'; until: Int32Array }
 
-export const faultyThread = new URL('./faulty-thread.ts', import.meta.url)
-
 export function bring(fault: Fault): void {
   const channel = new BroadcastChannel(FAULTS)
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a channel has no origin

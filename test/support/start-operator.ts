@@ -12,6 +12,7 @@ import type { GateEvents, GatePort } from '../../src/gate/messages.ts'
 import { Operator } from '../../src/operator/operator.ts'
 import type { MakeGate } from '../../src/operator/make-gates.ts'
 import type { OperatorParts } from '../../src/operator/operator.ts'
+import { threadFile } from './threads.ts'
 
 export interface StartedOperator {
   operator: Operator
@@ -37,7 +38,12 @@ export async function startOperator(config: Config, parts: OperatorParts): Promi
       },
     }
   }
-  const operator = await Operator.start(config, { makeGate, workers, ...parts })
+  const operator = await Operator.start(config, {
+    makeGate,
+    workers,
+    threadFile: threadFile('thread'),
+    ...parts,
+  })
   return { operator, registry: registry ?? registryElsewhere(operator) }
 }
 

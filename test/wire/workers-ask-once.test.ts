@@ -9,16 +9,17 @@ import type { Test } from 'tap'
 import { ask } from '../admin/admin.ts'
 import { readSamples } from '../metrics/samples.ts'
 import { eventually, within } from '../support/eventually.ts'
-import { bring, faultyThread } from '../support/faults.ts'
+import { bring } from '../support/faults.ts'
 import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect, echo, refuser } from '../support/peers.ts'
+import { threadFile } from '../support/threads.ts'
 
 const WORKERS = 3
 const INTERVAL_MS = 200
 const LONG = { withinMs: 60_000 }
-const workers = { workers: WORKERS, threadFile: faultyThread }
+const workers = { workers: WORKERS, threadFile: threadFile('faulty-thread') }
 
 /** Answers `/healthz` as the test says, and counts those requests; every other target gets 200. */
 async function service(t: Test) {

@@ -13,7 +13,7 @@ import { chanceOf } from '../fuzz/random.ts'
 import type { Chance } from '../fuzz/random.ts'
 import { readSamples } from '../metrics/samples.ts'
 import { eventually, within } from '../support/eventually.ts'
-import { bring, faultyThread } from '../support/faults.ts'
+import { bring } from '../support/faults.ts'
 import type { EndKind } from '../support/faults.ts'
 import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
@@ -21,6 +21,7 @@ import { killWorker } from '../support/kill-worker.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect, echo } from '../support/peers.ts'
 import type { Wire } from '../support/wire.ts'
+import { threadFile } from '../support/threads.ts'
 
 const WORKERS = 3
 const PASSERS = 15
@@ -218,7 +219,7 @@ test(
     const lines: Row[] = []
     const gate = await startGate(t, listenersOf(upstream.port, true), {
       workers: WORKERS,
-      threadFile: faultyThread,
+      threadFile: threadFile('faulty-thread'),
       onLine: (line) => void lines.push(line),
     })
     const scene = new Scene(t, gate, lines)

@@ -6,7 +6,7 @@ import net from 'node:net'
 import { test } from 'tap'
 import type { Test } from 'tap'
 import { eventually, within } from '../support/eventually.ts'
-import { bring, faultyThread } from '../support/faults.ts'
+import { bring } from '../support/faults.ts'
 import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
 import { watchLeaks } from '../support/leaks.ts'
@@ -14,6 +14,7 @@ import { connect, echo } from '../support/peers.ts'
 import type { Upstream } from '../support/peers.ts'
 import { readSamples } from '../metrics/samples.ts'
 import type { Wire } from '../support/wire.ts'
+import { threadFile } from '../support/threads.ts'
 
 const WORKERS = 3
 const CLIENTS = 200
@@ -32,7 +33,7 @@ async function gateWith(
       : `{ addresses: ["127.0.0.1:${upstream.port}"], ${upstreamKeys} }`
   const gate = await startGate(t, [`protocol: tcp, upstream: ${to}${limits}`], {
     workers: WORKERS,
-    threadFile: faultyThread,
+    threadFile: threadFile('faulty-thread'),
   })
   return { gate, upstream }
 }

@@ -7,13 +7,14 @@ import { ask } from '../admin/admin.ts'
 import type { Row } from '../admin/admin.ts'
 import { readSamples } from '../metrics/samples.ts'
 import { eventually, within } from '../support/eventually.ts'
-import { bring, faultyThread, holdStill } from '../support/faults.ts'
+import { bring, holdStill } from '../support/faults.ts'
 import type { EndKind } from '../support/faults.ts'
 import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect, echo } from '../support/peers.ts'
 import type { Wire } from '../support/wire.ts'
+import { threadFile } from '../support/threads.ts'
 
 const WORKERS = 3
 const CLIENTS = 30
@@ -42,7 +43,7 @@ async function setUp(
   const lines: Row[] = []
   const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`], {
     workers: WORKERS,
-    threadFile: faultyThread,
+    threadFile: threadFile('faulty-thread'),
     // Quickly full.
     heapMb: 64,
     onBroken: broken,
