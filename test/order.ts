@@ -10,6 +10,7 @@ import { others } from './unit-others.ts'
  */
 const ALONE = 'test/alone/*.test.ts'
 const UNIT = 'test/unit.ts'
+const HALVES = [`${UNIT} 1/2`, `${UNIT} 2/2`]
 const LONG = ['test/system/{fleet,page,simulated,netns}-*.test.ts', 'test/wire/{workers,gate}-*.test.ts']
 
 export interface Order {
@@ -17,11 +18,12 @@ export interface Order {
   beside: string[]
 }
 
-/** Without patterns all files, those of the unit ring in its one process. */
+/** As `node` takes them. Without patterns all files; the unit ring in two processes. */
 export function inOrder(patterns?: string[]): Order {
-  const wanted = patterns?.flatMap((pattern) => globSync(pattern).toSorted()) ?? [UNIT, ...outsideTheRing()]
+  const matching = patterns?.flatMap((pattern) => globSync(pattern).toSorted()) ?? [UNIT, ...outsideTheRing()]
+  const wanted = matching.flatMap((file) => (file === UNIT ? HALVES : [file]))
   const alone = globSync(ALONE).toSorted()
-  const first = [UNIT, ...LONG.flatMap((pattern) => globSync(pattern).toSorted())]
+  const first = [...HALVES, ...LONG.flatMap((pattern) => globSync(pattern).toSorted())]
   const beside = [...new Set([...first.filter((file) => wanted.includes(file)), ...wanted])]
   return {
     alone: alone.filter((file) => wanted.includes(file)),

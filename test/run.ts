@@ -32,7 +32,11 @@ async function runAll(): Promise<void> {
 function run(name: string, buffered: boolean): void {
   // tap gives each process that it starts its loader by this variable.
   const own = `NODE_OPTIONS=${process.env['NODE_OPTIONS'] ?? ''}`
-  void tap.spawn('env', [own, process.execPath, name], { name, buffered, timeout: TIMEOUT_S * 1000 })
+  void tap.spawn('env', [own, process.execPath, ...name.split(' ')], {
+    name,
+    buffered,
+    timeout: TIMEOUT_S * 1000,
+  })
 }
 
 /** Nobody reads all of it on a terminal. */
