@@ -28,7 +28,7 @@ import { keepInPieces, PIECE, writePieces } from './write-pieces.ts'
 import { answerFields, AnswerReader } from './client-answer.ts'
 import type { AnswerSink } from './client-answer.ts'
 import type { StreamRequest } from './client-request.ts'
-import { resetStream } from './reset-stream.ts'
+import { dropStream } from './reset-stream.ts'
 import { nobody } from './nobody.ts'
 import { codeName, NO_ERROR, streamCode } from './codes.ts'
 import type { Flowing } from './flow.ts'
@@ -312,9 +312,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   }
 
   #reset(): void {
-    const stream = this.#stream
-    resetStream(stream, streamCode(this.connection.end))
-    stream.destroy()
+    dropStream(this.#stream, streamCode(this.connection.end))
   }
 
   onStreamClosed(): void {

@@ -1,6 +1,7 @@
 // The end of a stream by RST_STREAM.
 
 import type { Http2Stream } from 'node:http2'
+import { http2Codes } from '../core/close.ts'
 
 /**
  * Node ends the writable side of a stream that it closes, and sends END_STREAM before RST_STREAM wherever the
@@ -10,5 +11,25 @@ import type { Http2Stream } from 'node:http2'
 export function resetStream(stream: Http2Stream, code: number): void {
   if (stream.closed || stream.destroyed) return
   stream.end = () => stream
-  stream.close(code)
+  if (code === http2Codes.CANCEL && hasEndUnderWay(stream)) afterRead(() => stream.close(code))
+  else stream.close(code)
 }
+
+/** Resets a stream and gives up all that Node keeps of it, received bytes too. */
+export function dropStream(stream: Http2Stream, code: number): void {
+  resetStream(stream, code)
+  if (stream.closed || stream.destroyed) stream.destroy()
+  else afterRead(() => stream.destroy())
+}
+
+/**
+ * The body is written, and nghttp2 has not asked for its trailers yet. While Node handles what a connection
+ * received, it keeps a CANCEL back until it has sent what is due, and asks for the trailers then: of a stream
+ * that is destroyed by that time it aborts the process (`OnTrailers`, seen in Node 26.10). Such a stream is
+ * reset once the read is handled.
+ */
+function hasEndUnderWay(stream: Http2Stream): boolean {
+  return stream.writableEnded && stream.sentTrailers === undefined && stream.listenerCount('wantTrailers') > 0
+}
+
+const afterRead = setImmediate
