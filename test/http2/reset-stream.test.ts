@@ -36,7 +36,7 @@ async function line(t: Test): Promise<Line> {
 }
 
 const closed = (stream: Http2Stream): Promise<number> =>
-  new Promise((resolve) => stream.on('close', () => resolve(stream.rstCode!)))
+  new Promise((resolve) => stream.on('close', () => resolve(stream.rstCode)))
 
 for (const end of [resetStream, dropStream])
   for (const side of ['client', 'service'] as const)
