@@ -1,6 +1,7 @@
 // The end of a stream by RST_STREAM.
 
 import type { Http2Stream } from 'node:http2'
+import { systemClock } from '../core/clock.ts'
 import { http2Codes } from '../core/close.ts'
 
 /**
@@ -32,4 +33,4 @@ function hasEndUnderWay(stream: Http2Stream): boolean {
   return stream.writableEnded && stream.sentTrailers === undefined && stream.listenerCount('wantTrailers') > 0
 }
 
-const afterRead = setImmediate
+const afterRead = (run: () => void): void => systemClock.nextTurn(run)
