@@ -91,6 +91,10 @@ test('a client that says by GOAWAY that it met a fault ends as aborted, whether 
     line.send(h2.goaway(0, INTERNAL_ERROR))
     t.match(await line.end(), { reason: 'aborted', side: 'client', detail: 'GOAWAY with INTERNAL_ERROR' })
     t.match(line.served[0]!.closes, [{ reason: 'aborted' }])
+    line.served[0]!.client.close('reset')
+    await eventually(() => line.ends.length > 1)
+    await line.clock.pass(1000)
+    t.equal(line.ends.length, 2, 'the stream hears once')
   }
 })
 

@@ -250,6 +250,8 @@ test('SETTINGS are due after the connect, and http.keepAlive counts from the las
   t.same(silent.ends, [])
   await silent.clock.pass(251)
   t.match(await silent.end(), { reason: 'handshake_timeout', phase: 'handshake' })
+  t.equal(silent.client.closes[0], 'flush')
+  t.same(silent.goaways(), [[0, h2.codes.SETTINGS_TIMEOUT, 'handshake_timeout']])
   const line = memorySession(t, { handshakeMs: 5000, keepAliveMs: 10_000 })
   await line.ping()
   await line.clock.pass(9000)

@@ -38,6 +38,7 @@ export class Served implements EndpointOwner, ConnectionOwner {
   /** The causes that it was told of. */
   readonly closes: Close[] = []
   closed: NodeJS.ErrnoException | null | undefined
+  #isInside = false
   readonly #onClosed: (connection: Connection) => void
 
   constructor(connection: Connection, client: Endpoint, head: string, onClosed: (one: Connection) => void) {
@@ -75,6 +76,7 @@ export class Served implements EndpointOwner, ConnectionOwner {
   }
 
   onClosed(_endpoint: Endpoint, error: NodeJS.ErrnoException | null): void {
+    if (this.#isInside) throw new Error('called from within')
     this.closed = error
     this.#onClosed(this.connection)
   }
@@ -82,7 +84,9 @@ export class Served implements EndpointOwner, ConnectionOwner {
   close(close: Close): void {
     this.closes.push(close)
     this.connection.end ??= close
+    this.#isInside = true
     this.client.close(this.manner)
+    this.#isInside = false
   }
 
   queued(): number {
