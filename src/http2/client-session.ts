@@ -200,7 +200,6 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     if (stream === undefined) return
     this.#streams.delete(connection.id, stream)
     this.windows.onRead(stream)
-    if (this.#isOver) return
     const leaving = this.#context.leaving()
     if (leaving !== null) this.#pair.close(makeClose(leaving, 'sidegate', 'relay'))
     if (this.#streams.size > 0) return
@@ -291,7 +290,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
 
   /** Everything that the client sent before it saw the first GOAWAY has arrived by now. */
   #sayFinal(): void {
-    if (this.#leaving === null || this.#leaving.isFinal || this.#isOver) return
+    if (this.#leaving === null || this.#leaving.isFinal) return
     this.#leaving.isFinal = true
     if (!this.#session.destroyed) this.#session.goaway(NO_ERROR)
     // Node has yet to write it, and to report a stream that came with the answer to the PING.
@@ -299,7 +298,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
   }
 
   #leaveIfDone(): void {
-    if (this.#leaving?.isFinal === true && this.#streams.size === 0 && !this.#isOver) {
+    if (this.#leaving?.isFinal === true && this.#streams.size === 0) {
       this.#isOver = true
       this.#pair.close(this.#leaving.close)
     }

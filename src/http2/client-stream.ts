@@ -290,7 +290,6 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   }
 
   close(manner: Manner): void {
-    if (this.#isClosed) return
     if (this.#isFallen) return this.#home.later(() => this.#tell(null))
     this.#isParted ||= !this.#isTunnel
     if (manner === 'flush') {
