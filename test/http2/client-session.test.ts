@@ -70,6 +70,11 @@ test('a malformed request, and a head over http.maxHeader, are told of as ends o
     ['protocol_error', 'message_too_big'],
   )
   t.same(opened, line.ends)
+  await eventually(() => line.ofKind(h2.kinds.RST_STREAM).length > 0)
+  t.same(
+    line.ofKind(h2.kinds.RST_STREAM).map(({ stream, payload }) => [stream, payload.readUInt32BE(0)]),
+    [[1, h2.codes.PROTOCOL_ERROR]],
+  )
   t.equal(line.registry.size, 1)
 })
 
@@ -305,6 +310,42 @@ test('a client that ends its half, and whose window shuts afterwards, loses that
   await eventually(() => line.ofKind(h2.kinds.DATA).length > 0)
   await line.clock.pass(250)
   t.match(stream.closes, [{ reason: 'aborted', detail: 'left before it had taken its answer' }])
+})
+
+test('a stream that its client has cancelled makes room, also in the same read', async (t) => {
+  const line = memorySession(t, { maxStreams: 2 })
+  line.send(h2.headers(1, h2.GET), h2.headers(3, h2.GET))
+  await line.ping()
+  line.send(h2.rst(1), h2.headers(5, h2.GET))
+  await line.ping()
+  t.equal(line.served.length, 3)
+})
+
+test('uploads that have ended are no reason for small windows', async (t) => {
+  const line = memorySession(t)
+  const told = (): number => line.ofKind(h2.kinds.SETTINGS).filter(({ flags }) => flags === 0).length
+  for (let nth = 0; nth < 17; nth++) line.send(h2.headers(2 * nth + 1, POST, h2.END_HEADERS))
+  await line.ping()
+  for (const { client } of line.served) client.pause()
+  await line.ping()
+  t.equal(told(), 2)
+  line.send(h2.settingsAck(), h2.settingsAck())
+  for (let nth = 0; nth < 17; nth++) line.send(h2.rst(2 * nth + 1))
+  await eventually(() => line.ends.length === 17)
+  await line.clock.pass(250)
+  await line.ping()
+  t.equal(told(), 3)
+})
+
+test('a client that sends more than its budget allows ends, with the code of that', async (t) => {
+  const line = memorySession(t)
+  await line.ping()
+  line.send(...Array.from({ length: 101 }, () => h2.settings()))
+  t.match(await line.end(), { reason: 'rate_limited', side: 'client' })
+  t.same(
+    line.goaways().map(([, code]) => code),
+    [h2.codes.ENHANCE_YOUR_CALM],
+  )
 })
 
 test('a stream more than http.maxStreams is refused, and has no record', async (t) => {

@@ -67,6 +67,14 @@ test('what comes before a fault goes on, what comes behind it neither goes on no
   t.end()
 })
 
+test('a client that sends more than its budget allows ends with rate_limited', (t) => {
+  const { relayIn } = setUp()
+  relayIn(h2.PREFACE)
+  t.equal(relayIn(...Array.from({ length: 100 }, () => h2.settings())), null)
+  t.match(relayIn(h2.settings()), { reason: 'rate_limited', side: 'client' })
+  t.end()
+})
+
 test('windows count what passes in and out', (t) => {
   const { frames, relayIn, relayOut } = setUp()
   const stream = { window: 0, onFramed() {} }

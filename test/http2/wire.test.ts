@@ -57,21 +57,34 @@ test('a write before the first resume waits, and Node is asked for no other mean
   t.same([owner.got, written], ['onetwo', ['one', 'two']])
 })
 
-test('several writes that wait are joined, and are not changed by the next ones', async (t) => {
-  const { wire, owner, write } = setUp()
-  write('a')
-  for (const text of ['b', 'c', 'd']) write(text)
-  wire.resume()
-  wire.pause()
-  await turn()
-  const other = setUp()
-  other.write('e')
-  for (const text of ['x', 'y', 'z']) other.write(text)
+test('writes that are joined and wait are not changed by the next ones', async (t) => {
+  const [one, other] = [setUp(), setUp()]
+  for (const [{ wire, write }, letters] of [
+    [one, 'abc'],
+    [other, 'xyz'],
+  ] as const) {
+    wire.duplex.cork()
+    for (const letter of letters) write(letter)
+    wire.duplex.uncork()
+  }
+  one.wire.resume()
   other.wire.resume()
   await turn()
-  wire.resume()
-  await turn()
-  t.same([owner.got, other.owner.got], ['abcd', 'exyz'])
+  t.same([one.owner.got, other.owner.got], ['abc', 'xyz'])
+})
+
+test('the memory of a write is free once the owner has it, joined or not', async (t) => {
+  for (const isJoined of [false, true]) {
+    const { wire, owner } = setUp()
+    wire.resume()
+    const pieces = isJoined ? [Buffer.alloc(20_000), Buffer.alloc(30_000)] : [Buffer.alloc(50_000)]
+    wire.duplex.cork()
+    for (const piece of pieces) wire.duplex.write(piece)
+    wire.duplex.uncork()
+    await turn()
+    t.equal(owner.got.length, 50_000)
+    t.same(new Set(pieces.map(({ length }) => length)), new Set([0]))
+  }
 })
 
 test('joined writes that are larger than any before arrive whole', async (t) => {
@@ -113,12 +126,14 @@ test('an owner that pauses within its call is not written to before it resumes',
 
 test('a resume without a write that waits asks Node for nothing twice', async (t) => {
   const { wire, owner, write, written } = setUp()
-  wire.resume()
   write('one')
-  await turn()
-  wire.pause()
   wire.resume()
   await turn()
+  for (let nth = 0; nth < 2; nth++) {
+    wire.pause()
+    wire.resume()
+    await turn()
+  }
   write('two')
   await turn()
   t.same([owner.got, written, wire.isClosed], ['onetwo', ['one', 'two'], false])
@@ -154,6 +169,16 @@ test('bytes for a Node that has paused, or is about to go on, are its own', asyn
   write('two')
   await turn()
   t.equal(came.join(''), 'onetwo')
+})
+
+test('bytes in the turn in which Node begins to read are its own', async (t) => {
+  const { wire, read } = setUp()
+  const came = read()
+  const shared = Buffer.from('one')
+  wire.write(shared, 0, 3)
+  shared.fill('!')
+  await turn()
+  t.equal(came.join(''), 'one')
 })
 
 test('bytes for Node are its own, read at once or later', async (t) => {
