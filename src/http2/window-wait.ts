@@ -44,8 +44,7 @@ export class WindowWait {
     const taken = Math.min(dataAt, sent - sink.unacked)
     if (!isWaiting || taken > this.#taken) this.lastDrainAt = now
     this.#taken = taken
-    if (isWaiting && this.#look.isDue(sink, this.lastDrainAt, writeMs, now))
-      return stalled(now - this.lastDrainAt)
+    if (this.#look.isDue(sink, this.lastDrainAt, writeMs, now)) return stalled(now - this.lastDrainAt)
     return this.#tooSlow(isWaiting, sink, now)
   }
 
