@@ -236,7 +236,6 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   }
 
   sendTrailers(): void {
-    if (this.#stream.closed) return
     this.#stream.sendTrailers(fieldsByName(this.#trailers.list))
     // Node puts them into a frame in the next turn.
     this.#home.later(() => {
@@ -247,7 +246,6 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
 
   #pump(): void {
     const stream = this.#stream
-    if (stream.closed) return
     if (this.#inFlight === 0 && this.#waiting.length > 0) this.#send(stream)
     // In one turn with the last piece where possible, so that its frame carries END_STREAM.
     if (this.#waiting.length > 0 || !this.#isEnding || stream.writableEnded) return
