@@ -11,7 +11,12 @@ import { others } from './unit-others.ts'
 const ALONE = 'test/alone/*.test.ts'
 const UNIT = 'test/unit.ts'
 const HALVES = [`${UNIT} 1/2`, `${UNIT} 2/2`]
-const LONG = ['test/system/{fleet,page,simulated,netns}-*.test.ts', 'test/wire/{workers,gate}-*.test.ts']
+/** One of each in turn: the first of these mostly wait, the others mostly compute. */
+const LONG = [
+  'test/system/{fleet,page,simulated,netns}-*.test.ts',
+  'test/wire/workers-*.test.ts',
+  'test/wire/gate-*.test.ts',
+]
 
 export interface Order {
   alone: string[]
@@ -23,7 +28,7 @@ export function inOrder(patterns?: string[]): Order {
   const matching = patterns?.flatMap((pattern) => globSync(pattern).toSorted()) ?? [UNIT, ...outsideTheRing()]
   const wanted = matching.flatMap((file) => (file === UNIT ? HALVES : [file]))
   const alone = globSync(ALONE).toSorted()
-  const first = [...HALVES, ...LONG.flatMap((pattern) => globSync(pattern).toSorted())]
+  const first = [...HALVES, ...inTurn(LONG.map((pattern) => globSync(pattern).toSorted()))]
   const beside = [...new Set([...first.filter((file) => wanted.includes(file)), ...wanted])]
   return {
     alone: alone.filter((file) => wanted.includes(file)),
@@ -36,4 +41,9 @@ function outsideTheRing(): string[] {
   return globSync('test/**/*.test.ts')
     .toSorted()
     .filter((file) => !inside.has(file))
+}
+
+function inTurn(lists: string[][]): string[] {
+  const rounds = Math.max(...lists.map(({ length }) => length))
+  return Array.from({ length: rounds }, (_, nth) => lists.flatMap((list) => list.slice(nth, nth + 1))).flat()
 }
