@@ -5,7 +5,6 @@ import { startGate } from '../support/gate.ts'
 import * as h2 from '../support/h2-frames.ts'
 import { rawH2 } from '../support/h2-raw.ts'
 import { OK, rawH2Service } from '../support/h2-services.ts'
-import { parseAnswer, requestRaw } from '../support/http.ts'
 import { httpService } from '../support/http-service.ts'
 import { watchLeaks } from '../support/leaks.ts'
 
@@ -34,25 +33,15 @@ test('an upload of a client arrives', async (t) => {
   client.wire.destroy()
 })
 
-for (const isSame of [false, true])
-  test(`an answer of a service arrives, at a client of ${isSame ? 'HTTP/2' : 'HTTP/1.1'}`, async (t) => {
-    watchLeaks(t)
-    const service = await rawH2Service(t, (send, stream) => {
-      send(h2.headers(stream, OK, END_HEADERS))
-      send(bytes(stream))
-    })
-    const upstream = `{ addresses: ["127.0.0.1:${service.port}"], protocol: h2c }`
-    const gate = await startGate(t, [`protocol: http, http: { h2c: on }, upstream: ${upstream}`])
-    if (isSame) {
-      const client = await rawH2(t, gate.port)
-      t.equal((await client.answer(client.request(), PATIENT)).body.length, BYTES)
-      client.wire.destroy()
-    } else {
-      const { bytes: got } = await requestRaw(
-        t,
-        gate.port,
-        'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n',
-      )
-      t.equal(parseAnswer(got).body.length, BYTES)
-    }
+test('an answer of a service arrives', async (t) => {
+  watchLeaks(t)
+  const service = await rawH2Service(t, (send, stream) => {
+    send(h2.headers(stream, OK, END_HEADERS))
+    send(bytes(stream))
   })
+  const upstream = `{ addresses: ["127.0.0.1:${service.port}"], protocol: h2c }`
+  const gate = await startGate(t, [`protocol: http, http: { h2c: on }, upstream: ${upstream}`])
+  const client = await rawH2(t, gate.port)
+  t.equal((await client.answer(client.request(), PATIENT)).body.length, BYTES)
+  client.wire.destroy()
+})
