@@ -3,7 +3,7 @@ import { SWEEP_MS } from '../../src/core/clock.ts'
 import { makeClose } from '../../src/core/close.ts'
 import type { Reason } from '../../src/core/close.ts'
 import { dialogue, memoryPair } from './memory-pair.ts'
-import type { MemoryPair } from './memory-pair.ts'
+import type { MemoryPair, MemoryPairOptions } from './memory-pair.ts'
 
 const eof = makeClose('eof', 'upstream', 'relay', 'code 4001')
 
@@ -255,6 +255,58 @@ test('a client that broke a rule is told behind what the upstream still answers'
     /^\.+bye client$/,
     'and it has deadlines.close for them, whatever it sends',
   )
+})
+
+function hearing(options: MemoryPairOptions = {}) {
+  const told: string[] = []
+  const it = memoryPair({
+    closeMs: 2000,
+    ...options,
+    dialogue: dialogue({
+      hearOut: ({ side }) => side === 'client',
+      farewell: ({ sink }) => (told.push(sink.side), 'said'),
+    }),
+  })
+  return { ...it, told }
+}
+
+test('a client that broke a rule waits no longer than deadlines.close, though the upstream still takes its bytes', async (t) => {
+  const { clock, client, upstream, pair, told } = hearing({ upstreamTakes: 0 })
+  await clock.pass(0)
+  client.feed('x'.repeat(100))
+  pair.close(makeClose('protocol_error', 'client', 'relay'))
+  clock.every(500, () => upstream.take(1))
+  await clock.pass(1999)
+  t.same(told, ['upstream'])
+  await clock.pass(1 + 2 * SWEEP_MS)
+  t.same(told, ['upstream', 'client'])
+  t.notOk(upstream.isClosed)
+})
+
+test('each peer is told once, in whatever order the others of its pair end', async (t) => {
+  const heard = hearing()
+  heard.pair.close(makeClose('protocol_error', 'client', 'relay'))
+  heard.upstream.fin()
+  await heard.clock.pass(5000)
+  t.same(heard.told, ['upstream', 'client'])
+  const other = hearing()
+  other.pair.close(makeClose('protocol_error', 'upstream', 'relay'))
+  other.upstream.rst()
+  await other.clock.pass(5000)
+  t.same(other.told.toSorted(), ['client', 'upstream'])
+})
+
+test('a client that goes while its upstream is heard out is told nothing, and gets nothing more', async (t) => {
+  const { clock, client, upstream, pair, connection, told } = hearing()
+  pair.close(makeClose('protocol_error', 'client', 'relay'))
+  upstream.feed('answer')
+  client.vanish()
+  await clock.pass(0)
+  upstream.feed('more')
+  await clock.pass(SWEEP_MS)
+  t.same([connection.toClient.received, connection.toClient.sent], [10, 6])
+  await clock.pass(5000)
+  t.same(told, ['upstream'])
 })
 
 test('of an end of the upstream, or of our own, the client is told at once', async (t) => {
