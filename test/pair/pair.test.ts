@@ -289,3 +289,19 @@ test('a TypeError in the sweep of a pair ends that pair with internal_error, and
   t.equal(others, 2)
   t.equal(pair.closed.length, 1)
 })
+
+test('bytes that a dialogue holds are taken by nobody since its word, while it holds some', async (t) => {
+  let held = 5
+  const it = memoryPair({
+    dialogue: Object.defineProperty(
+      dialogue({ owingSince: ({ direction }) => (direction === 'to_upstream' ? 1500 : null) }),
+      'held',
+      { get: () => held },
+    ),
+  })
+  await it.clock.pass(10_000)
+  const now = it.clock.now()
+  t.same([it.pair.lastDrainAt('upstream'), it.pair.lastDrainAt('client')], [1500, now])
+  held = 0
+  t.equal(it.pair.lastDrainAt('upstream'), now, 'what it began is not held here')
+})
