@@ -65,10 +65,6 @@ export class MessageEndpoint implements Endpoint, EndpointOwner, MessageEvents {
     return this.#socket.carrier
   }
 
-  get sentTo(): number | undefined {
-    return this.#socket.sentTo
-  }
-
   get assembling(): number {
     return this.#assembler.length
   }
