@@ -10,7 +10,7 @@ import { inOrder } from './order.ts'
 import { bundleThreads } from './support/threads.ts'
 
 /** More than there are cores, since most of a test is waiting. */
-const AT_A_TIME = Math.min(3 * availableParallelism(), 12)
+const AT_A_TIME = Math.min(2 * availableParallelism(), 8)
 const TIMEOUT_S = 300
 
 if (process.stdout.isTTY) showFailures()
