@@ -41,6 +41,11 @@ const TIME_WAIT = ' 06 '
  */
 type Report = (bytes: number, unread: number) => void
 
+interface Asked {
+  report: Report
+  onBegin: (() => void) | undefined
+}
+
 interface Queue {
   unacknowledged: number
   unread: number
@@ -70,8 +75,8 @@ type Table = { path: string; file: TableFile | null; isMissing: boolean }
 export class KernelQueue {
   readonly #options: KernelQueueOptions
   readonly #tables: readonly Table[] = PATHS.map((path) => ({ path, file: null, isMissing: false }))
-  /** The sockets of the next look: from `local-remote` to the callback of the view that asked. */
-  #asked = new Map<string, Report>()
+  /** The sockets of the next look: from `local-remote` to the callbacks of the view that asked. */
+  #asked = new Map<string, Asked>()
   /** The queues that the last look saw. */
   #before = new Map<string, Partial<Queue>>()
   #isLooking = false
@@ -93,13 +98,14 @@ export class KernelQueue {
 
   /**
    * Reports, a moment later, how many bytes that the kernel took from `socket` the peer has not taken.
-   * Callers call it again while they want the figure: a call too soon after a look waits for the next. False:
-   * the system does not show it.
+   * Callers call it again while they want the figure: a call too soon after a look waits for the next. The
+   * report shows what the kernel took up to `onBegin`, and perhaps some that it took later. False: the system
+   * does not show it.
    */
-  measure(socket: Ends, report: Report): boolean {
+  measure(socket: Ends, report: Report, onBegin?: () => void): boolean {
     const key = keyOf(socket)
     if (key === null || this.#isMissing) return false
-    this.#asked.set(key, report)
+    this.#asked.set(key, { report, onBegin })
     if (!this.#isLooking && this.#options.now() >= this.#nextAt) void this.#look()
     return true
   }
@@ -113,6 +119,7 @@ export class KernelQueue {
     this.#busyMs = 0
     const wanted = this.#asked
     this.#asked = new Map()
+    for (const { onBegin } of wanted.values()) onBegin?.()
     const queues = new Map<string, Partial<Queue>>()
     const seen: Seen[] = []
     for (const table of this.#tables) seen.push(await this.#readTable(table, wanted, queues))
@@ -120,7 +127,7 @@ export class KernelQueue {
     this.#isLooking = false
     if (seen.includes('nothing')) this.lost++
     const isWhole = seen.every((what) => what === 'all')
-    for (const [key, report] of wanted) {
+    for (const [key, { report }] of wanted) {
       if (!isWhole && !queues.has(key)) continue
       const { unacknowledged = 0, unread = 0 } = { ...this.#before.get(key), ...queues.get(key) }
       report(unacknowledged + unread, unread)
@@ -130,7 +137,7 @@ export class KernelQueue {
 
   async #readTable(
     table: Table,
-    wanted: ReadonlyMap<string, Report>,
+    wanted: ReadonlyMap<string, unknown>,
     queues: Map<string, Partial<Queue>>,
   ): Promise<Seen> {
     try {
@@ -147,7 +154,7 @@ export class KernelQueue {
 
   #readChunk(
     lines: () => string[],
-    wanted: ReadonlyMap<string, Report>,
+    wanted: ReadonlyMap<string, unknown>,
     queues: Map<string, Partial<Queue>>,
   ): void {
     const startedAt = this.#options.now()
@@ -207,7 +214,7 @@ async function readLines(
  */
 function readLine(
   line: string,
-  wanted: ReadonlyMap<string, Report>,
+  wanted: ReadonlyMap<string, unknown>,
   queues: Map<string, Partial<Queue>>,
 ): void {
   if (line.includes(TIME_WAIT)) return

@@ -19,6 +19,7 @@ export interface OnRead {
 
 /** The parts of undocumented libuv handles that this file uses. */
 interface Handle {
+  readonly bytesWritten?: number
   readonly writeQueueSize?: number
 }
 interface ServerHandle {
@@ -86,7 +87,17 @@ export function startReading(socket: net.Socket): void {
  * handle does not show it.
  */
 export function unwritten(socket: net.Socket, fallback: number): number {
-  return (rawOf(socket) as unknown as { _handle: Handle | null })._handle?.writeQueueSize ?? fallback
+  return handleOf(socket)?.writeQueueSize ?? fallback
+}
+
+/** Bytes that the kernel has taken so far (for TLS: ciphertext); null where the handle does not show it. */
+export function takenByKernel(socket: net.Socket): number | null {
+  const { bytesWritten, writeQueueSize } = handleOf(socket) ?? {}
+  return bytesWritten === undefined || writeQueueSize === undefined ? null : bytesWritten - writeQueueSize
+}
+
+function handleOf(socket: net.Socket): Handle | null {
+  return (rawOf(socket) as unknown as { _handle: Handle | null })._handle
 }
 
 /**

@@ -43,6 +43,8 @@ export class SocketEndpoint implements Endpoint, Corkable {
   #unflushed = 0
   /** The bytes that wait after the writes in progress. */
   #kept: KeptBytes | null = null
+  /** The kernel had no room for all of the writes in progress: not only their ciphertext is waited for. */
+  #isHeldUp = false
   /** The buffer of a write in progress, to be recycled. */
   #lent: Buffer | null = null
   /** The kernel's answers; null until the first question. */
@@ -116,6 +118,7 @@ export class SocketEndpoint implements Endpoint, Corkable {
         this.#lent = view
         this.#unflushed = next - start
         this.#watchFlush(NOTHING)
+        this.#isHeldUp = unwritten(socket, this.#unflushed) > 0
       }
       start = next
     }
@@ -187,7 +190,7 @@ export class SocketEndpoint implements Endpoint, Corkable {
 
   #flushed(): void {
     this.#unflushed = 0
-    if (this.#kernel !== null) this.#kernel.bytes = 0
+    if (this.#isHeldUp) this.#kernel?.forget()
     if (this.#lent !== null) giveBack(this.#lent)
     this.#lent = null
     if (this.#kept !== null && this.#kept.length > 0) {
@@ -207,6 +210,7 @@ export class SocketEndpoint implements Endpoint, Corkable {
     for (const piece of pieces) this.#socket.write(piece)
     this.#watchFlush(last)
     this.#socket.uncork()
+    this.#isHeldUp = unwritten(this.#socket, this.#unflushed) > 0
   }
 
   /** Hands the socket over as an ordinary stream, in its present state; this endpoint is dead then. */

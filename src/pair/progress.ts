@@ -97,6 +97,8 @@ export class Progress {
     }
     // Bytes that began to wait since the last sweep may have begun just now.
     if (hasTaken || this.#owed === 0) this.lastDrainAt = now
+    // What only the kernel holds counts from a look on, and nothing but the next look shows that it is taken.
+    if (unacked > 0 && half.sink.queued === 0) half.sink.measure()
     // A compressed message grows when its turn comes, so what is sent while some is queued counts as data.
     const { queued } = half.sink
     if (half.activity !== this.#activity || queued > 0 || this.#queued > 0) this.#dataEnd = half.flow.sent

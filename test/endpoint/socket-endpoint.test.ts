@@ -1,14 +1,19 @@
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import net from 'node:net'
+import tls from 'node:tls'
 import { test } from 'tap'
 import type { Test } from 'tap'
 import type { Endpoint, EndpointOwner } from '../../src/endpoint/endpoint.ts'
+import { setRaw } from '../../src/endpoint/raw-socket.ts'
 import { dialledEndpoint, dialOptions } from '../../src/endpoint/socket-endpoint.ts'
 import type { ReadOptions } from '../../src/endpoint/socket-endpoint.ts'
 import { pattern, Verifier } from '../support/bytes.ts'
 import { eventually } from '../support/eventually.ts'
+import { someServer } from '../support/certificates.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { listen } from '../support/peers.ts'
+import { tlsUpstream } from '../support/tls-peers.ts'
 import type { Wire } from '../support/wire.ts'
 
 /** An owner that records its calls. */
@@ -210,3 +215,51 @@ eachWay(
   },
   true,
 )
+
+/** What the peer has not taken, by a look that began after this call. */
+async function lookAt(endpoint: Endpoint): Promise<number> {
+  const before = endpoint.measurements
+  await eventually(() => (endpoint.measure(), endpoint.measurements >= before + 2), { what: 'two looks' })
+  return endpoint.unacked
+}
+
+/** Bytes that the peer leaves in the kernel count from a look on, with all that follows them there. */
+async function countsWhatFollows(t: Test, endpoint: Endpoint, peer: Wire): Promise<void> {
+  endpoint.write(Buffer.alloc(400_000), 0, 400_000)
+  await eventually(() => endpoint.queued === 0)
+  t.equal(endpoint.unacked, 0, 'nobody has looked')
+  let left = await lookAt(endpoint)
+  await eventually(async () => left === (left = await lookAt(endpoint)), { what: 'two looks alike' })
+  t.ok(left > 100_000, `${left} bytes`)
+  for (let nth = 1; nth <= 5; nth++) {
+    endpoint.write(Buffer.alloc(10), 0, 10)
+    await eventually(() => endpoint.queued === 0)
+    t.ok(endpoint.unacked >= left + 10 * nth, `${endpoint.unacked}, no less than ${left + 10 * nth}`)
+  }
+  t.ok((await lookAt(endpoint)) >= left + 50)
+  peer.resumeReading()
+  await eventually(async () => (await lookAt(endpoint)) === 0, { what: 'it to be seen to take all' })
+  endpoint.write(Buffer.alloc(10), 0, 10)
+  await eventually(() => endpoint.queued === 0)
+  t.equal(endpoint.unacked, 0, 'one that has taken all is owed nothing')
+  endpoint.close('reset')
+}
+
+eachWay(
+  'bytes behind those that a peer leaves in the kernel are not taken either',
+  (t, endpoint, _told, peer) => countsWhatFollows(t, endpoint, peer),
+  true,
+)
+
+test('bytes behind those that a peer leaves in the kernel are not taken either, over TLS', async (t) => {
+  watchLeaks(t)
+  const server = someServer()
+  const upstream = await tlsUpstream(t, server, (wire) => wire.stopReading())
+  const raw = net.connect({ port: upstream.port, host: '127.0.0.1', allowHalfOpen: true })
+  const secure = tls.connect({ socket: raw, servername: 'localhost', ca: readFileSync(server.ca) })
+  t.teardown(() => secure.destroy())
+  await once(secure, 'secureConnect')
+  setRaw(secure, raw)
+  const endpoint = dialledEndpoint(secure, reads[1]!, new Told())
+  await countsWhatFollows(t, endpoint, await upstream.connection())
+})
