@@ -50,18 +50,50 @@ export class CloseLook {
  */
 const CONTROL_BYTES = 1024
 
-/** One half as the last sweep saw it, and when it last moved. */
-export class Progress {
-  #activity = 0
+/** What the peer at the end of a half takes, from one sweep to the next. */
+class Taking {
   #taken = 0
   #owed = 0
+  #queued = 0
+  /** Where in `flow.sent` the data ends: pings and pongs follow, and a peer that takes those takes no data. */
+  #dataEnd = 0
+  #activity = 0
+  /** The peer took bytes since the last sweep. */
+  hasTaken = false
+  /** Those were owed to it at the last sweep, and data, at least the first of them. */
+  hasTakenData = false
+  /** Bytes were owed to it at the last sweep. */
+  wasOwed = false
+
+  look({ sink, flow, activity }: Half): void {
+    const { unacked, queued } = sink
+    const taken = flow.sent - unacked
+    // `taken` falls when a closer look finds more `unacked`; that is no progress.
+    this.hasTaken = taken > this.#taken
+    this.wasOwed = this.#owed !== 0
+    this.hasTakenData = this.hasTaken && this.wasOwed && this.#isData(flow.sent)
+    // A compressed message grows when its turn comes, so what is sent while some is queued counts as data.
+    if (activity !== this.#activity || queued > 0 || this.#queued > 0) this.#dataEnd = flow.sent
+    this.#activity = activity
+    this.#queued = queued
+    this.#taken = taken
+    this.#owed = unacked
+    // What only the kernel holds counts from a look on, and nothing but the next look shows that it is taken.
+    if (unacked > 0 && queued === 0) sink.measure()
+  }
+
+  #isData(sent: number): boolean {
+    return this.#queued > 0 || sent === this.#dataEnd || this.#taken < this.#dataEnd - CONTROL_BYTES
+  }
+}
+
+/** One half as the last sweep saw it, and when it last moved. */
+export class Progress extends Taking {
+  #activity = 0
   #received = 0
   #wasPaused = false
   #wasDelayed = false
   #messages = 0
-  #queued = 0
-  /** Where in `flow.sent` the data ends: pings and pongs follow, and a peer that takes those takes no data. */
-  #dataEnd = 0
   /** Data came from the source, a slow sink took some, or a rate limit held it back. */
   activeAt: number
   /** Data came from the source, or we did not read it: then its silence is not its fault. */
@@ -72,6 +104,7 @@ export class Progress {
   receivedAt: number
 
   constructor(now: number) {
+    super()
     this.activeAt = this.dataAt = this.lastDrainAt = this.receivedAt = now
   }
 
@@ -85,35 +118,21 @@ export class Progress {
     if (half.isPaused || this.#wasPaused) this.dataAt = this.receivedAt = now
     // The sink is not to blame either: bytes that a limit delays are not idle.
     if (half.isDelayed || this.#wasDelayed) this.activeAt = now
-    const unacked = half.sink.unacked
-    const taken = half.flow.sent - unacked
-    // `taken` falls when a closer look finds more `unacked`; that is no progress.
-    const hasTaken = taken > this.#taken
-    if (hasTaken && connection.timeline?.isStalled(half.sink.side) === true)
-      note(connection, 'went_on', now, half.sink.side)
-    if (hasTaken && this.#owed !== 0) {
-      if (this.#isData(half.flow.sent)) this.activeAt = now
-      half.flow.peaks = raised(half.flow.peaks, 3, now - this.lastDrainAt)
-    }
-    // Bytes that began to wait since the last sweep may have begun just now.
-    if (hasTaken || this.#owed === 0) this.lastDrainAt = now
-    // What only the kernel holds counts from a look on, and nothing but the next look shows that it is taken.
-    if (unacked > 0 && half.sink.queued === 0) half.sink.measure()
-    // A compressed message grows when its turn comes, so what is sent while some is queued counts as data.
-    const { queued } = half.sink
-    if (half.activity !== this.#activity || queued > 0 || this.#queued > 0) this.#dataEnd = half.flow.sent
-    this.#queued = queued
+    this.#observeSink(half, now, connection)
     this.#activity = half.activity
     this.#received = half.flow.received
     this.#wasPaused = half.isPaused
     this.#wasDelayed = half.isDelayed
-    this.#taken = taken
-    this.#owed = unacked
   }
 
-  /** Whether the bytes that the sink took are data, at least the first of them. */
-  #isData(sent: number): boolean {
-    return this.#queued > 0 || sent === this.#dataEnd || this.#taken < this.#dataEnd - CONTROL_BYTES
+  #observeSink(half: Half, now: number, connection: Connection): void {
+    this.look(half)
+    if (this.hasTaken && connection.timeline?.isStalled(half.sink.side) === true)
+      note(connection, 'went_on', now, half.sink.side)
+    if (this.hasTakenData) this.activeAt = now
+    if (this.hasTaken && this.wasOwed) half.flow.peaks = raised(half.flow.peaks, 3, now - this.lastDrainAt)
+    // Bytes that began to wait since the last sweep may have begun just now.
+    if (this.hasTaken || !this.wasOwed) this.lastDrainAt = now
   }
 
   /** Raises the flow's peaks: how fast the source sends, and after how long a silence. */
@@ -141,40 +160,45 @@ export class Progress {
 }
 
 /**
- * Whether one direction moves at its end: its sink takes bytes, by the kernel's finest count, and (with
- * `hasSource`) its source sends.
+ * Whether one direction moves at its end: its sink takes bytes, by the kernel's finest count; or (with
+ * `hasSource`, while both sides still talk) its source sends data, or its sink takes some.
  */
 export class Motion {
   readonly #half: Half
   readonly #hasSource: boolean
   readonly #look = new CloseLook()
-  #moved: number
+  readonly #taking = new Taking()
+  #activity: number
   #movedAt: number
 
   constructor(half: Half, hasSource: boolean, now: number) {
     this.#half = half
     this.#hasSource = hasSource
-    this.#moved = this.#count
+    this.#taking.look(half)
+    this.#activity = half.activity
     this.#movedAt = now
   }
 
-  get #count(): number {
-    const { flow, sink } = this.#half
-    return flow.sent - sink.unacked + (this.#hasSource ? flow.received : 0)
-  }
-
   restart(now: number): void {
-    this.#moved = this.#count
+    this.#taking.look(this.#half)
+    this.#activity = this.#half.activity
     this.#movedAt = now
   }
 
   /** Called in each sweep: whether nothing has moved for `ms`, and a close look has confirmed it. */
   isOver(ms: number, now: number): boolean {
-    const moved = this.#count
-    // Bytes that a limit of ours delays do not stand still.
-    if (moved > this.#moved || (this.#hasSource && this.#half.isDelayed)) this.#movedAt = now
-    this.#moved = moved
+    if (this.#hasMoved()) this.#movedAt = now
     return this.#look.isDue(this.#half.sink, this.#movedAt, ms, now)
+  }
+
+  #hasMoved(): boolean {
+    const { activity, isDelayed } = this.#half
+    this.#taking.look(this.#half)
+    if (!this.#hasSource) return this.#taking.hasTaken
+    const hasSent = activity !== this.#activity
+    this.#activity = activity
+    // Bytes that a limit of ours delays do not stand still. Pings and pongs are no data, either way.
+    return hasSent || isDelayed || this.#taking.hasTakenData
   }
 
   /** When something last moved, as the last look noticed. */

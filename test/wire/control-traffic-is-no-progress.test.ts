@@ -4,6 +4,7 @@
 import { test } from 'tap'
 import type { Test } from 'tap'
 import { someServer } from '../support/certificates.ts'
+import { closePayload } from '../support/frames.ts'
 import { startGate } from '../support/gate.ts'
 import { upgradeRequest } from '../support/handshake.ts'
 import * as h2 from '../support/h2-frames.ts'
@@ -12,7 +13,7 @@ import { httpService } from '../support/http-service.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect } from '../support/peers.ts'
 import { tlsConnect } from '../support/tls-peers.ts'
-import { scriptedUpstream } from '../support/websocket.ts'
+import { rawClient, scriptedUpstream } from '../support/websocket.ts'
 
 const KIB = 1024
 /** More than a paused socket of Node reads, and less than the kernel holds. */
@@ -67,3 +68,27 @@ test('a client of HTTP/2 that takes nothing of what its kernel holds, and asks f
   t.same([...new Set(gate.lines.map(({ close, side }) => [close, side].join()))], ['write_timeout,client'])
   t.ok((line['durationMs'] as number) < 15_000)
 })
+
+for (const mode of ['frames', 'messages'] as const)
+  for (const side of ['client', 'service'] as const)
+    test(`a ${side} that answers a Close with pings alone is waited for no longer than deadlines.close, ${mode}`, async (t) => {
+      watchLeaks(t)
+      const upstream = await scriptedUpstream(t, async (said) => {
+        await said.accept()
+        await said.closed
+      })
+      const gate = await startGate(t, [
+        `protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { mode: ${mode} }, deadlines: { close: 600ms }`,
+      ])
+      const client = await rawClient(t, gate.port)
+      const [service] = upstream.conversations
+      const [pinging, closing] = side === 'client' ? [client, service!] : [service!, client]
+      every(t, 50, () => void pinging.sendFrame({ opcode: 'ping', payload: Buffer.from('ping') }))
+      await closing.nextFrame()
+      await closing.sendFrame({ opcode: 'close', payload: closePayload(1000) })
+      t.match(await gate.end(), {
+        reason: 'eof',
+        side: side === 'client' ? 'upstream' : 'client',
+        detail: /not answered \(deadlines\.close\)/,
+      })
+    })
