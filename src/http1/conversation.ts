@@ -14,7 +14,7 @@ import type { Connection } from '../core/connection.ts'
 import { noteFailedDial } from '../core/timeline.ts'
 import type { Wait } from '../core/wait.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
-import type { Dialogue, Moved } from '../pair/dialogue.ts'
+import type { Dialogue, Watched } from '../pair/dialogue.ts'
 import type { Half } from '../pair/half.ts'
 import type { Pair } from '../pair/pair.ts'
 import { Reach } from '../upstream/reach.ts'
@@ -340,7 +340,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     return null
   }
 
-  judge(toUpstream: Moved, toClient: Moved, now: number, scale: number): Close | null {
+  judge(toUpstream: Watched, toClient: Watched, now: number, scale: number): Close | null {
     return this.#waits.judge(this.exchange, this.#pair, { toUpstream, toClient }, now, scale)
   }
 

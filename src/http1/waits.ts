@@ -17,9 +17,10 @@ import type { Close } from '../core/close.ts'
 import { earliest } from '../core/wait.ts'
 import type { Live } from '../core/live.ts'
 import type { NextDeadline, Wait } from '../core/wait.ts'
-import type { Moved } from '../pair/dialogue.ts'
+import type { Moved, Watched } from '../pair/dialogue.ts'
 import type { Half } from '../pair/half.ts'
 import type { Pair } from '../pair/pair.ts'
+import { areStill } from '../pair/progress.ts'
 import type { Reach } from '../upstream/reach.ts'
 import type { Exchange } from './exchange.ts'
 
@@ -65,7 +66,7 @@ export class Waits {
   judge(
     exchange: Exchange | null,
     { toUpstream, toClient }: Pick<Pair, 'toUpstream' | 'toClient'>,
-    moved: Directions,
+    moved: Directions<Watched>,
     now: number,
     scale: number,
   ): Close | null {
@@ -129,28 +130,34 @@ export class Waits {
   }
 }
 
-interface Directions {
-  toUpstream: Moved
-  toClient: Moved
+interface Directions<Of extends Moved = Moved> {
+  toUpstream: Of
+  toClient: Of
 }
 
 /** Null where no deadline has passed, or where the search for the upstream judges. */
 function judgeExchange(
   exchange: Exchange,
-  moved: Directions,
+  moved: Directions<Watched>,
   deadlines: HttpDeadlines,
   now: number,
   scale: number,
 ): Close | null {
   // The upstream has not taken all of the request; `write` bounds how long it may take for that.
   if (exchange.answer === null && isAsking(exchange) && exchange.askedAt === null) return null
-  for (const { at, close } of duesOf(exchange, moved, deadlines, scale)) if (now >= at) return close
+  for (const due of duesOf(exchange, moved, deadlines, scale)) if (isOver(due, moved, now)) return due.close
   return null
+}
+
+function isOver({ at, still }: Due, { toUpstream, toClient }: Directions<Watched>, now: number): boolean {
+  return still === undefined ? now >= at : areStill(toUpstream, toClient, still.since, still.ms, now)
 }
 
 interface Due {
   key: string
   at: number
+  /** It ends the wait only where neither side has taken what the kernel holds. */
+  still?: { since: number; ms: number }
   close: Close
 }
 
@@ -179,6 +186,7 @@ function calling(
 ): Due[] {
   const since = exchange.reachedAt!
   const from = (moved: number): number => Math.max(since, moved)
+  const activeAt = from(Math.max(toUpstream.activeAt, toClient.activeAt))
   const [client, upstream] = [
     makeClose('idle_timeout', 'client', 'relay', 'no more of a call (deadlines.clientIdle)'),
     makeClose('idle_timeout', 'upstream', 'relay', 'no more of a call (deadlines.upstreamIdle)'),
@@ -186,7 +194,8 @@ function calling(
   return [
     {
       key: 'deadlines.idle',
-      at: from(Math.max(toUpstream.activeAt, toClient.activeAt)) + idleMs * scale,
+      at: activeAt + idleMs * scale,
+      still: { since: activeAt, ms: idleMs * scale },
       close: makeClose('idle_timeout', 'upstream', 'relay', 'no data of a call (deadlines.idle)'),
     },
     ...(exchange.isRequestComplete
@@ -251,6 +260,7 @@ function answering(
     {
       key: 'deadlines.idle',
       at: activeAt + idleMs * scale,
+      still: { since: activeAt, ms: idleMs * scale },
       close: makeClose('idle_timeout', 'upstream', 'relay', 'no data (deadlines.idle)'),
     },
     {

@@ -9,8 +9,7 @@
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import { http2Codes, makeClose, reasonRow } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
-import { Connection } from '../core/connection.ts'
-import type { Session } from '../core/connection.ts'
+import { Connection, type Session } from '../core/connection.ts'
 import { bugDetail, InvariantError } from '../core/errors.ts'
 import type { Farewell } from '../core/manner.ts'
 import { nodeHttp2 } from '../core/node-lazy.ts'
@@ -18,7 +17,7 @@ import { NOTHING } from '../core/nothing.ts'
 import { Roll } from '../core/roll.ts'
 import type { Wait } from '../core/wait.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
-import type { Dialogue, Moved } from '../pair/dialogue.ts'
+import type { Dialogue, Watched } from '../pair/dialogue.ts'
 import type { Half } from '../pair/half.ts'
 import { Pair } from '../pair/pair.ts'
 import { refusal } from '../http1/refusal.ts'
@@ -91,12 +90,14 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     return Math.min(this.#pair.lastDrainAt('client'), this.#waits.lastDrainAt)
   }
 
+  get takenTo(): number {
+    return this.flow.sent - this.socket.unacked
+  }
+
   hasTaken(bytes: number): boolean {
-    const { sink } = this.#pair.toClient
-    if (this.flow.sent - sink.unacked >= bytes) return true
     // The system's last report may be old.
-    if (sink.queued === 0) sink.measure()
-    return false
+    if (this.takenTo < bytes && this.socket.queued === 0) this.socket.measure()
+    return this.takenTo >= bytes
   }
 
   get socket(): Endpoint {
@@ -336,7 +337,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     )
   }
 
-  judge(_toUpstream: Moved, _toClient: Moved, now: number, scale: number): Close | null {
+  judge(_toUpstream: Watched, _toClient: Watched, now: number, scale: number): Close | null {
     return this.#waits.judge(this.#streams.size, scale, now)
   }
 

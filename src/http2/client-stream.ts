@@ -55,7 +55,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   #inFlight = 0
   #framed = 0
   /** The end of its last DATA in the bytes sent on its connection. */
-  #dataAt = 0
+  sentTo = 0
   #trailers: Fields = NO_FIELDS
   /** The answer ends with trailers, perhaps none, which Node asks for once all else is in frames. */
   #owesTrailers = false
@@ -123,7 +123,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
 
   /** The client has got what was sent of the stream, and opens no window for more. */
   get #isShut(): boolean {
-    return this.window <= 0 && this.#home.hasTaken(this.#dataAt)
+    return this.window <= 0 && this.#home.hasTaken(this.sentTo)
   }
 
   get carrier(): Carrier {
@@ -141,7 +141,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
 
   onFramed(bytes: number): void {
     this.#framed += bytes
-    this.#dataAt = this.#home.flow.dataAt
+    this.sentTo = this.#home.flow.dataAt
   }
 
   get isClosed(): boolean {

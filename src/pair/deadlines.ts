@@ -33,7 +33,7 @@ import { earliest } from '../core/wait.ts'
 import type { Bound, NextDeadline } from '../core/wait.ts'
 import type { Dialogue } from './dialogue.ts'
 import type { Half } from './half.ts'
-import { CloseLook, MAX_UNSURE_MS, Progress } from './progress.ts'
+import { areStill, CloseLook, MAX_UNSURE_MS, Progress } from './progress.ts'
 import type { Strain } from '../core/strain.ts'
 
 /** Milliseconds; Infinity is off. */
@@ -49,8 +49,6 @@ export interface DeadlineOptions {
 }
 
 const NEVER = Number.POSITIVE_INFINITY
-/** So long before a pair is idle its peers are looked at closer: one that takes a byte a second is seen to. */
-const LOOK_AHEAD_MS = 5000
 
 /** The close reason of each deadline. `check` compares the same moments that `next` shows. */
 const bounds = {
@@ -78,8 +76,6 @@ export class Deadlines {
   readonly #upstreamLook = new CloseLook()
   /** Made once a side has ended. */
   #halfCloseLook: CloseLook | null = null
-  /** Made once the pair is about to be idle: of the upstream, and of the client. */
-  #idleLooks: [CloseLook, CloseLook] | null = null
 
   /** `random`, 0..1, decides the jitter. */
   constructor(options: Live<DeadlineOptions>, connection: Connection, now: number, random: number) {
@@ -263,17 +259,6 @@ export class Deadlines {
     return Math.max(this.#halfClosedAt ?? 0, receivedAt, this.activeAt)
   }
 
-  /**
-   * Whether neither peer has taken, for that long, what the kernel holds for it: all that was sent may be there,
-   * megabytes, and a slow reader looks idle. The kernel is asked only where a pair is about to end for it.
-   */
-  #isStill(upstream: Endpoint, client: Endpoint, idleMs: number, now: number): boolean {
-    if (now < this.activeAt + idleMs - Math.min(idleMs / 4, LOOK_AHEAD_MS)) return false
-    const [one, other] = (this.#idleLooks ??= [new CloseLook(), new CloseLook()])
-    const isUpstreamStill = one.isDue(upstream, this.activeAt, idleMs, now)
-    return other.isDue(client, this.activeAt, idleMs, now) && isUpstreamStill
-  }
-
   #idle(
     toUpstream: Half,
     toClient: Half,
@@ -282,7 +267,8 @@ export class Deadlines {
     dialogue: Dialogue | null,
   ): Close | null {
     const how = scale < 1 ? ', shortened by memory.shedAt' : ''
-    if (this.#isStill(toUpstream.sink, toClient.sink, this.#options.current.idleMs * scale, now))
+    const idleMs = this.#options.current.idleMs * scale
+    if (areStill(this.#toUpstream, this.#toClient, this.activeAt, idleMs, now))
       return over(bounds.idle, `no data for ${seconds(now - this.activeAt)}`, how)
     if (now >= this.#clientIdleAt(toUpstream, scale, dialogue))
       return over(bounds.clientIdle, `no data for ${seconds(now - this.#toUpstream.dataAt)}`, how)

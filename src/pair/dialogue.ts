@@ -14,6 +14,15 @@ export interface Moved {
   readonly dataAt: number
 }
 
+/** The same of a direction whose sink can be looked at closer. */
+export interface Watched extends Moved {
+  /**
+   * Whether its sink has taken nothing for `ms` since `since`, also of what the kernel holds for it. To be
+   * asked in each sweep from a while before on: it is compared by two looks at the least.
+   */
+  isStill(since: number, ms: number, now: number): boolean
+}
+
 export interface Dialogue {
   /**
    * Looks at the bytes that a half read and forwards those that may go on (`half.forward`). May close the
@@ -64,7 +73,7 @@ export interface Dialogue {
   /** Checks the protocol's own deadlines; milliseconds of the Clock. Returns the end of the pair, or null. */
   sweep(now: number): Close | null
   /** Judges the protocol's waits, in place of `idle` and `halfClose` for a stream without messages. */
-  judge?(toUpstream: Moved, toClient: Moved, now: number, idleScale: number): Close | null
+  judge?(toUpstream: Watched, toClient: Watched, now: number, idleScale: number): Close | null
   /** Bytes of the client that wait in the dialogue for their turn. */
   readonly held?: number
   /** For a protocol with messages: it is between two of them, and nobody waits for anything. */

@@ -6,6 +6,7 @@ import { LookPatience } from '../endpoint/look-patience.ts'
 import { raised } from '../core/log-counts.ts'
 import { note } from '../core/timeline.ts'
 import type { Connection } from '../core/connection.ts'
+import type { Watched } from './dialogue.ts'
 import type { Half } from './half.ts'
 
 /** A slow reader may look stalled for longer; overload, which waits for twice this, must not end it. */
@@ -58,6 +59,9 @@ class Taking {
   /** Where in `flow.sent` the data ends: pings and pongs follow, and a peer that takes those takes no data. */
   #dataEnd = 0
   #activity = 0
+  /** For a stream: the same among the bytes of its carrier, and how far the carrier's peer has come. */
+  #carriedEnd = 0
+  #carriedTo = 0
   /** The peer took bytes since the last sweep. */
   hasTaken = false
   /** Those were owed to it at the last sweep, and data, at least the first of them. */
@@ -73,7 +77,9 @@ class Taking {
     this.wasOwed = this.#owed !== 0
     this.hasTakenData = this.hasTaken && this.wasOwed && this.#isData(flow.sent)
     // A compressed message grows when its turn comes, so what is sent while some is queued counts as data.
-    if (activity !== this.#activity || queued > 0 || this.#queued > 0) this.#dataEnd = flow.sent
+    const isAtEnd = activity !== this.#activity || queued > 0 || this.#queued > 0
+    if (isAtEnd) this.#dataEnd = flow.sent
+    if (sink.sentTo !== undefined) this.#lookAtCarrier(sink.sentTo, sink.carrier!.takenTo!, isAtEnd)
     this.#activity = activity
     this.#queued = queued
     this.#taken = taken
@@ -82,18 +88,29 @@ class Taking {
     if (unacked > 0 && queued === 0) sink.measure()
   }
 
+  /** The carrier's peer came nearer to the stream's data, perhaps through bytes of other streams. */
+  #lookAtCarrier(sentTo: number, takenTo: number, isAtEnd: boolean): void {
+    const allowance = sentTo === this.#carriedEnd ? 0 : CONTROL_BYTES
+    this.hasTakenData ||= takenTo > this.#carriedTo && this.#carriedTo < this.#carriedEnd - allowance
+    if (isAtEnd) this.#carriedEnd = sentTo
+    this.#carriedTo = takenTo
+  }
+
   #isData(sent: number): boolean {
     return this.#queued > 0 || sent === this.#dataEnd || this.#taken < this.#dataEnd - CONTROL_BYTES
   }
 }
 
 /** One half as the last sweep saw it, and when it last moved. */
-export class Progress extends Taking {
+export class Progress extends Taking implements Watched {
   #activity = 0
   #received = 0
   #wasPaused = false
   #wasDelayed = false
   #messages = 0
+  #sink: Endpoint | null = null
+  /** Made once the pair is about to be idle. */
+  #idleLook: CloseLook | null = null
   /** Data came from the source, a slow sink took some, or a rate limit held it back. */
   activeAt: number
   /** Data came from the source, or we did not read it: then its silence is not its fault. */
@@ -127,6 +144,7 @@ export class Progress extends Taking {
 
   #observeSink(half: Half, now: number, connection: Connection): void {
     this.look(half)
+    this.#sink = half.sink
     if (this.hasTaken && connection.timeline?.isStalled(half.sink.side) === true)
       note(connection, 'went_on', now, half.sink.side)
     if (this.hasTakenData) this.activeAt = now
@@ -146,6 +164,10 @@ export class Progress extends Taking {
     this.#messages = flow.messages
   }
 
+  isStill(since: number, ms: number, now: number): boolean {
+    return (this.#idleLook ??= new CloseLook()).isDue(this.#sink!, since, ms, now)
+  }
+
   /** The other direction moved: this source has been silent that long in a connection that is in use. */
   noteSilence({ flow }: Half, now: number): void {
     if (now > this.dataAt) flow.peaks = raised(flow.peaks, 2, now - this.dataAt)
@@ -157,6 +179,19 @@ export class Progress extends Taking {
     if (isBackpressured && this.#wasPaused && !isKnown) note(connection, 'held_back', now, side)
     else if (isKnown && !isBackpressured) note(connection, 'let_go', now, side)
   }
+}
+
+/** So long before a pair is idle its peers are looked at closer: one that takes a byte a second is seen to. */
+const LOOK_AHEAD_MS = 5000
+
+/**
+ * Whether neither peer has taken, for that long, what the kernel holds for it: all that was sent may be there,
+ * megabytes, and a slow reader looks idle. The kernel is asked only where a pair is about to end for it.
+ */
+export function areStill(one: Watched, other: Watched, since: number, ms: number, now: number): boolean {
+  if (now < since + ms - Math.min(ms / 4, LOOK_AHEAD_MS)) return false
+  const isOneStill = one.isStill(since, ms, now)
+  return other.isStill(since, ms, now) && isOneStill
 }
 
 /**

@@ -65,6 +65,10 @@ export class MessageEndpoint implements Endpoint, EndpointOwner, MessageEvents {
     return this.#socket.carrier
   }
 
+  get sentTo(): number | undefined {
+    return this.#socket.sentTo
+  }
+
   get assembling(): number {
     return this.#assembler.length
   }

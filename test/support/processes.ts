@@ -82,6 +82,49 @@ export async function frozen(t: Test): Promise<Frozen> {
   }
 }
 
+const slowTlsProgram = `
+import select, socket, ssl, sys
+side, port, *files = sys.argv[1:]
+if side == 'client':
+    plain = socket.create_connection(('127.0.0.1', int(port)))
+    wire = ssl.create_default_context(cafile=files[0]).wrap_socket(plain, server_hostname='localhost')
+    wire.sendall(b'x')
+    print(port, flush=True)
+else:
+    server = socket.create_server(('127.0.0.1', 0))
+    print(server.getsockname()[1], flush=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*files)
+    wire = context.wrap_socket(server.accept()[0], server_side=True)
+while not select.select([sys.stdin], [], [], 0.05)[0]:
+    wire.recv(4096)
+sys.stdin.readline()
+sys.stdin.read()
+`
+
+export interface SlowTls {
+  port: number
+  /** It reads nothing more. */
+  stop(): void
+}
+
+/** A peer of TLS that reads a record of its kernel at a time, and 80 KB a second: a client that has sent a byte, or a service. */
+export async function slowTls(
+  t: Test,
+  side: 'client' | 'service',
+  port: number,
+  files: string[],
+): Promise<SlowTls> {
+  const { child, port: its } = await runListener(t, 'python3', [
+    '-c',
+    slowTlsProgram,
+    side,
+    String(port),
+    ...files,
+  ])
+  return { port: its, stop: () => void child.stdin.write('stop\n') }
+}
+
 // Byte 0 of TCP_INFO is the state; 2 is SYN_SENT. On loopback a connect that succeeds has done so when the call returns.
 const backlogProgram = `
 import socket, sys
