@@ -121,6 +121,8 @@ export class DrainRate {
 /** One direction of a pair, as far as its rate is judged. */
 export interface RatedHalf {
   readonly isPaused: boolean
+  /** Of `flow.received`, those that pay no debt: pings and pongs between the parts of a message. */
+  readonly controlBytes: number
   readonly flow: Pick<Flow, 'messages' | 'received' | 'sent'>
   readonly source: { readonly side: PeerSide }
   readonly sink: Drainable & { readonly side: PeerSide }
@@ -131,6 +133,9 @@ export interface RatedPair {
   readonly toUpstream: RatedHalf
   readonly toClient: RatedHalf
 }
+
+/** The bytes that the source has sent of what it owes. */
+const paid = ({ flow, controlBytes }: RatedHalf): number => flow.received - controlBytes
 
 /** The rates of one half: its source may owe, its sink may be owed. */
 class HalfRate {
@@ -145,12 +150,13 @@ class HalfRate {
     // The message is another one than at the last look: a peer that completes messages is not slow.
     if (!isOwing || half.flow.messages !== this.#messages) this.#owing.stop()
     this.#messages = half.flow.messages
-    if (isOwing && this.#owing.isTooSlow(options, half.flow.received, isExcused, now)) return half.source.side
+    if (isOwing && this.#owing.isTooSlow(options, paid(half), isExcused, now)) return half.source.side
     return this.#taking.isTooSlow(options, half.sink, half.flow.sent, now) ? half.sink.side : null
   }
 
-  next(options: MinRateOptions, { source, sink, flow }: RatedHalf): NextDeadline | null {
-    const owing = minRateDeadline(options, source.side, this.#owing.dueAt(options, flow.received))
+  next(options: MinRateOptions, half: RatedHalf): NextDeadline | null {
+    const { source, sink, flow } = half
+    const owing = minRateDeadline(options, source.side, this.#owing.dueAt(options, paid(half)))
     return earliest([
       owing,
       minRateDeadline(options, sink.side, this.#taking.dueAt(options, sink, flow.sent)),

@@ -77,6 +77,8 @@ export class Half implements Worker, Metered {
   #isLast = false
   /** Changes whenever data passes, not with control traffic (pings): `idle` is judged by it. */
   activity = 0
+  /** Received bytes of control traffic: they are no part of what the source owes. */
+  controlBytes = 0
 
   constructor(
     direction: Direction,

@@ -77,6 +77,8 @@ export class FrameScanner {
   messages = 0
   /** Messages that the gate dropped; the reader of this count resets it. */
   dropped = 0
+  /** Bytes of control frames. */
+  controlBytes = 0
   /** Changes whenever a part of a data frame passes. */
   activity = 0
   /** A Close frame passed: all bytes after it are discarded (RFC 6455 section 5.5.1). */
@@ -268,6 +270,7 @@ export class FrameScanner {
       if (violation !== null) return violation
     }
     const verdict = this.#handler.onControl(this, opcode, payload)
+    if (verdict !== 'stop') this.controlBytes += size
     if (opcode === CLOSE) this.isClosed = true
     return verdict
   }

@@ -99,6 +99,7 @@ export class Frames implements Dialogue, ControlHandler {
     if (scanner.isClosed && !scanner.isMuted) return half.discard(length)
     const stop = this.#scan(half, scanner, bytes, length)
     half.activity = scanner.activity
+    half.controlBytes = scanner.controlBytes
     half.flow.messages = scanner.messages
     if (scanner.dropped > 0) this.#countDropped(scanner)
     // The pair was closed at a boundary inside these bytes; the bytes after it may hold the answer already.

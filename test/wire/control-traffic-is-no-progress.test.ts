@@ -92,3 +92,21 @@ for (const mode of ['frames', 'messages'] as const)
         detail: /not answered \(deadlines\.close\)/,
       })
     })
+
+for (const mode of ['frames', 'messages'] as const)
+  for (const side of ['client', 'service'] as const)
+    test(`a ${side} that sends pings in place of the rest of its message ends with too_slow, ${mode}`, async (t) => {
+      watchLeaks(t)
+      const upstream = await scriptedUpstream(t, async (said) => {
+        await said.accept()
+        await said.closed
+      })
+      const gate = await startGate(t, [
+        `protocol: http, upstream: "127.0.0.1:${upstream.port}", websocket: { mode: ${mode} }, limits: { minRate: { bytes: 1KiB, after: 1s } }`,
+      ])
+      const client = await rawClient(t, gate.port)
+      const slow = side === 'client' ? client : upstream.conversations[0]!
+      await slow.sendFrame({ opcode: 'binary', payload: Buffer.alloc(100), fin: false })
+      every(t, 10, () => void slow.sendFrame({ opcode: 'ping', payload: Buffer.alloc(125) }))
+      t.match(await gate.end(), { reason: 'too_slow', side: side === 'client' ? 'client' : 'upstream' })
+    })
