@@ -11,6 +11,7 @@ import type tls from 'node:tls'
 import { makeClose, probeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import { alertRecord, certificateProblem, serverSecretOf } from './tls-alert.ts'
+import { TlsParent } from './tls-parent.ts'
 import { parentOf } from '../endpoint/raw-socket.ts'
 import { isSame, nodeTls } from '../core/node-lazy.ts'
 
@@ -56,7 +57,8 @@ interface InFlight {
   since: number
   /** The secret of the server's records, with TLS 1.3, where the gate asks for certificates. */
   secret: Buffer | null
-  isJudged: boolean
+  /** From when OpenSSL asks the client for a certificate, until it has one. */
+  parent: TlsParent | null
 }
 
 export class TlsGate {
@@ -111,11 +113,12 @@ export class TlsGate {
     const flight = this.#inFlight.get(parentOf(socket))
     if (flight === undefined) return
     flight.secret ??= serverSecretOf(line)
-    if (flight.isJudged) return
-    flight.isJudged = true
+    if (flight.parent !== null) return
+    const parent = (flight.parent = new TlsParent(socket, parentOf(socket)))
     // In place of Node's own judgement, which hangs up; Node's runs if there is no problem.
     const own = socket.listeners('secure')
     socket.removeAllListeners('secure').once('secure', () => {
+      parent.leave()
       const problem = certificateProblem(socket)
       if (problem !== null) this.#refuse(socket, problem)
       else for (const listener of own) listener.call(socket)
@@ -141,7 +144,7 @@ export class TlsGate {
   begin(raw: Socket, handshaker: Handshaker, now: number): void {
     if (this.#inFlight.size >= MAX_IN_FLIGHT && !this.#makeRoom(handshaker.clientKey, now))
       return handshaker.onHandshakeFailed(tooMany(), null)
-    this.#inFlight.set(raw, { handshaker, since: now, secret: null, isJudged: false })
+    this.#inFlight.set(raw, { handshaker, since: now, secret: null, parent: null })
     // Half of a handshake is nothing: a client that ends its half inside it has left. The TLS socket keeps
     // the value that it finds.
     raw.allowHalfOpen = false
@@ -196,10 +199,11 @@ export class TlsGate {
     socket.on('error', ignore)
     // OpenSSL has sent the reason, in an alert that is on its way.
     const isTold = (error.code ?? '').startsWith('ERR_SSL_')
-    const raw = parentOf(socket)
-    this.#take(socket)?.handshaker.onHandshakeFailed(
+    const flight = this.#take(socket)
+    const parent = flight?.parent ?? null
+    flight?.handshaker.onHandshakeFailed(
       closeFromHandshake(error, socket),
-      isTold ? () => void raw.end() : null,
+      isTold ? () => parent?.end() : null,
     )
   }
 

@@ -102,12 +102,14 @@ test(
     const python = join(temporary(t), 'client.py')
     writeFileSync(
       python,
-      `import socket, ssl, sys
+      `import socket, ssl, sys, time
 context = ssl.create_default_context(cafile=sys.argv[2])
 if len(sys.argv) > 3: context.load_cert_chain(sys.argv[3], sys.argv[4])
 try:
     with context.wrap_socket(socket.create_connection(('127.0.0.1', int(sys.argv[1]))), server_hostname='localhost') as client:
-        client.sendall(b'GET / HTTP/1.1\\r\\nHost: a\\r\\nConnection: close\\r\\n\\r\\n')
+        for part in b'GET / HTTP/1.1\\r\\nHost: a\\r\\n', b'Connection: close\\r\\n\\r\\n':
+            client.sendall(part)
+            time.sleep(0.2) # An RST that answers the first part would fail the second.
         print(client.recv(100))
 except OSError as error:
     print(error)
