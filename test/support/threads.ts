@@ -1,5 +1,5 @@
 // The first files of a worker's thread. Each thread loads all of src for itself, two hundred files whose types Node strips: test/run.ts
-// makes one file of them, as deploy/bundle-thread.ts does for the product, once for all tests.
+// makes one file of them, once for all tests.
 
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -24,15 +24,7 @@ export async function bundleThreads(): Promise<void> {
   const folder = join(root, '.tap', `threads-${process.pid}`)
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
   const { build } = await import('esbuild')
-  await build({
-    entryPoints: sources,
-    outdir: folder,
-    bundle: true,
-    packages: 'external',
-    platform: 'node',
-    format: 'esm',
-    target: 'node24',
-    logLevel: 'warning',
-  })
+  const { bundled } = await import('../../deploy/bundle-thread.ts')
+  await build({ ...bundled, entryPoints: sources, outdir: folder })
   process.env[FOLDER] = folder
 }
