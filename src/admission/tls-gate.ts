@@ -198,12 +198,12 @@ export class TlsGate {
   #onError(error: NodeJS.ErrnoException, socket: tls.TLSSocket): void {
     socket.on('error', ignore)
     // OpenSSL has sent the reason, in an alert that is on its way.
-    const isTold = (error.code ?? '').startsWith('ERR_SSL_')
+    const hasAlert = (error.code ?? '').startsWith('ERR_SSL_')
     const flight = this.#take(socket)
     const parent = flight?.parent ?? null
     flight?.handshaker.onHandshakeFailed(
       closeFromHandshake(error, socket),
-      isTold ? () => parent?.end() : null,
+      hasAlert ? () => parent?.end() : null,
     )
   }
 

@@ -82,7 +82,7 @@ const status = (client: number, upstream = client): HttpStatus => ({ client, ups
  * sees 1006, as it would without us, and reconnects. With 1011 or 1001 the client would take a crash for a
  * clean end, and some client libraries would never reconnect.
  */
-const told = { client: 1011, upstream: 1001 }
+const innocent = { client: 1011, upstream: 1001 }
 
 export const reasons = {
   eof: {
@@ -93,7 +93,7 @@ export const reasons = {
   aborted: {
     manner: 'flush',
     http: status(502),
-    websocket: { upstream: told.upstream },
+    websocket: { upstream: innocent.upstream },
     when: 'A peer ended where it may not: FIN without a Close frame, or inside a message, a head or a body.',
     causes:
       'A browser tab that was closed, a crashed process, a middlebox that cut the connection, an upstream that died while it answered. Look at `side`. Of an upstream, `on a connection that had served before`: it closes kept connections sooner than `upstream.keepAlive` does, and a request that was not safe to send again met its end.',
@@ -101,10 +101,10 @@ export const reasons = {
   reset: {
     manner: 'deliver',
     http: status(502),
-    websocket: { upstream: told.upstream },
+    websocket: { upstream: innocent.upstream },
     when: 'A peer sent RST, or its host answered none of our retransmissions; it is passed on to the other side as RST, behind what was accepted.',
     causes:
-      'A process that was killed with unread data, a load balancer or a firewall that forgot the connection, or a peer that resets on purpose. Look at `side` and `detail`. Of an upstream, `on a connection that had served before` is told of under `aborted`.',
+      'A process that was killed with unread data, a load balancer or a firewall that forgot the connection, or a peer that resets on purpose. Look at `side` and `detail`. Of an upstream, `on a connection that had served before` is explained under `aborted`.',
   },
   connect_refused: {
     manner: 'flush',
@@ -185,7 +185,7 @@ export const reasons = {
   ping_timeout: {
     manner: 'drop',
     http: status(408, 504),
-    websocket: { upstream: told.upstream },
+    websocket: { upstream: innocent.upstream },
     key: 'websocket.ping.interval, websocket.ping.timeout, websocket.ping.misses',
     when: 'A WebSocket peer that has answered pings before left `websocket.ping.misses` of them unanswered in a row, though something took them for it, and sent nothing else; or a service that speaks HTTP/2 did, of ours at most every five minutes.',
     causes:
@@ -225,7 +225,7 @@ export const reasons = {
   rate_limited: {
     manner: 'flush',
     http: status(429),
-    websocket: { offender: 1008, ...told },
+    websocket: { offender: 1008, ...innocent },
     http2: { stream: 'ENHANCE_YOUR_CALM', connection: 'ENHANCE_YOUR_CALM' },
     key: 'limits',
     when: 'A peer went over a rate limit whose action is `close`.',
@@ -240,7 +240,7 @@ export const reasons = {
   },
   slow_consumer: {
     manner: 'reset',
-    websocket: { offender: 1008, ...told },
+    websocket: { offender: 1008, ...innocent },
     key: 'websocket.slowConsumer',
     when: 'A reader could not keep up and its bounded queue overflowed.',
     causes: 'A client slower than what is sent to it; choose another policy or a larger queue.',
@@ -248,7 +248,7 @@ export const reasons = {
   message_too_big: {
     manner: 'flush',
     http: status(413, 502),
-    websocket: { offender: 1009, ...told },
+    websocket: { offender: 1009, ...innocent },
     http2: { connection: 'ENHANCE_YOUR_CALM' },
     key: 'websocket.maxMessage, websocket.maxMessageToClient, websocket.maxFragments, http.maxHeader, http.maxBody',
     when: 'A message, its number of fragments, a head or a body went over its bound.',
@@ -257,7 +257,7 @@ export const reasons = {
   protocol_error: {
     manner: 'flush',
     http: status(400, 502),
-    websocket: { offender: 1002, ...told },
+    websocket: { offender: 1002, ...innocent },
     http2: { stream: 'PROTOCOL_ERROR', connection: 'PROTOCOL_ERROR' },
     when: 'A peer broke the protocol: a bad frame, head, 101 answer or PROXY header. `detail` names the rule.',
     causes:

@@ -30,8 +30,8 @@ export function mannerFor(close: Close, to: PeerSide, farewell: Farewell, isWhol
   // A peer that got a Close frame and is not at fault ends with FIN: the Close code shows the failure as
   // plainly as an RST. Slow is not stalled: a slow consumer may still take what its socket holds, and read
   // the reason.
-  const isTold = farewell === 'awaited' || farewell === 'said'
-  if (isTold && (isInnocent || close.reason === 'slow_consumer')) return 'flush'
+  const isHeard = farewell === 'awaited' || farewell === 'said'
+  if (isHeard && (isInnocent || close.reason === 'slow_consumer')) return 'flush'
   if (!isInnocent) return manner
   if (manner === 'flush' || manner === 'drop') return 'flush'
   // This peer has been handed everything, FIN included: the other side's RST must not take it back.

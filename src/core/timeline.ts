@@ -115,7 +115,7 @@ export class Timeline {
 
 /** Writes a line for `connection`; `now` is the Clock's. */
 export function note(
-  connection: Pick<Told, 'openedAt' | 'timeline'>,
+  connection: Pick<Recorded, 'openedAt' | 'timeline'>,
   event: TimelineEvent,
   now: number,
   detail: string | null = null,
@@ -124,20 +124,20 @@ export function note(
   connection.timeline.note(event, Math.max(0, Math.round(now - connection.openedAt)), detail)
 }
 
-interface Told {
+interface Recorded {
   readonly openedAt: number
   readonly upstreamAddress: string | null
   timeline: Timeline | null
 }
 
 /** The Close of a connection was decided. */
-export function noteEnding(connection: Told, close: Close, now: number): void {
+export function noteEnding(connection: Recorded, close: Close, now: number): void {
   const { reason, side, detail } = close
   note(connection, 'ending', now, `${reason} by the ${side}${detail === undefined ? '' : `: ${detail}`}`)
 }
 
 /** A dial of its upstream address failed. */
-export function noteFailedDial(connection: Told, { reason, detail }: Close, now: number): void {
+export function noteFailedDial(connection: Recorded, { reason, detail }: Close, now: number): void {
   const why = detail === undefined ? reason : `${reason} (${detail})`
   note(connection, 'connect_failed', now, `${connection.upstreamAddress}: ${why}`)
 }

@@ -45,14 +45,14 @@ export class Http2Client {
   }
 
   /** Resolves with the code and the words of the GOAWAY that stops it. */
-  resetUntilTold(): Promise<string> {
+  resetUntilGoaway(): Promise<string> {
     const session = this.#session
-    const told = new Promise<string>((resolve) => {
+    const goaway = new Promise<string>((resolve) => {
       session.on('goaway', (code, _last, words) => resolve(`GOAWAY ${code} ${String(words ?? '')}`.trimEnd()))
       session.on('close', () => resolve('no GOAWAY'))
     })
     void this.#reset()
-    return told
+    return goaway
   }
 
   async #reset(): Promise<void> {

@@ -91,7 +91,7 @@ export const badClients: readonly Scene[] = [
       const client = await RawClient.upgraded(stage.port('web'), '/vanish')
       await client.answerPing()
       await stage.endOf(client.address)
-      return toldService(stage, client, '/vanish')
+      return withServiceEnd(stage, client, '/vanish')
     },
   },
   {
@@ -129,7 +129,7 @@ export const badClients: readonly Scene[] = [
     async play(stage) {
       const client = await RawClient.upgraded(stage.port('web'), '/leave')
       client.end()
-      return toldService(stage, client, '/leave')
+      return withServiceEnd(stage, client, '/leave')
     },
   },
   {
@@ -172,7 +172,7 @@ export const badClients: readonly Scene[] = [
       // Not a listener where a PING must be answered within half a second: client and gate share a process,
       // which is busy.
       const client = await Http2Client.open(stage.port('pages'))
-      const saw = client.resetUntilTold()
+      const saw = client.resetUntilGoaway()
       return { ...(await stage.endOf(client.address)), saw: await saw }
     },
   },
@@ -247,7 +247,7 @@ async function outcome(stage: Stage, client: RawClient): Promise<Outcome> {
 }
 
 /** Adds the close code that the service got. */
-async function toldService(stage: Stage, client: RawClient, path: string): Promise<Outcome> {
+async function withServiceEnd(stage: Stage, client: RawClient, path: string): Promise<Outcome> {
   await client.closed()
   const { saw, ...end } = await outcome(stage, client)
   return { ...end, saw: `${saw}; the service: ${await stage.service.endOf(path)}` }

@@ -142,8 +142,8 @@ export class Fleet implements Cells, FleetState {
   async #leave(circuit: Circuit): Promise<void> {
     const commands = [this.#beat(0)]
     for (const entry of circuit.isUp ? this.#entries.values() : []) {
-      const told = entry.lease.leave()
-      if (told !== null) commands.push({ ...told, key: this.#keyOf(entry) })
+      const last = entry.lease.leave()
+      if (last !== null) commands.push({ ...last, key: this.#keyOf(entry) })
     }
     for (let at = 0; at < commands.length; at += MAX_BATCH)
       if ((await circuit.run(commands.slice(at, at + MAX_BATCH))) === null) break
@@ -253,8 +253,8 @@ export class Fleet implements Cells, FleetState {
       if (asked !== null) batch.push([lease, { ...asked, key: this.#keyOf(this.#entryOf.get(lease)!) }])
     }
     const circuit = this.#circuit
-    const told = batch.length === 0 ? [] : await circuit.run(batch.map(([, command]) => command))
-    const answers = circuit === this.#circuit ? told : null
+    const answered = batch.length === 0 ? [] : await circuit.run(batch.map(([, command]) => command))
+    const answers = circuit === this.#circuit ? answered : null
     const now = clock.now()
     for (const [index, [lease]] of batch.entries()) {
       if (answers === null) lease.lose()
@@ -290,7 +290,7 @@ export class Fleet implements Cells, FleetState {
     this.#beatAt = this.#context.clock.now() + BEAT_MS
     this.#learn(answer)
     // Connections came and went while Redis was away.
-    this.#retell()
+    this.#reportAgain()
     this.#context.observer.onUp(this.gates)
   }
 
@@ -305,12 +305,12 @@ export class Fleet implements Cells, FleetState {
     if (isKnown === 1 && secret === this.#secret) return
     if (secret !== this.#secret) for (const entry of this.#entries.values()) entry.key = null
     this.#secret = String(secret)
-    this.#retell()
+    this.#reportAgain()
   }
 
-  #retell(): void {
+  #reportAgain(): void {
     for (const { lease } of this.#entries.values()) {
-      lease.retell()
+      lease.reportAgain()
       this.ask(lease)
     }
   }

@@ -35,7 +35,7 @@ export interface Lease {
   /** Called each second: renews, gives back. True if forgetting the lease would lose nothing. */
   tend(now: number): boolean
   /** Redis has lost the lease's report: the lease reports again. */
-  retell(): void
+  reportAgain(): void
   /** The report when this gate stops, which frees what it held at once; null if it held nothing. */
   leave(): Omit<Command, 'key'> | null
 }

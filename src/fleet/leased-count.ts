@@ -129,7 +129,7 @@ export class LeasedCount implements Count, Lease {
     return this.#isForgotten
   }
 
-  retell(): void {
+  reportAgain(): void {
     // Free places may be another gate's now, and none is requested before other gates have reported theirs.
     this.#places = Math.min(this.#places, this.#used)
     this.#takenAt = Number.NEGATIVE_INFINITY

@@ -24,7 +24,7 @@ const LASTS_MS = 60
 const GATHER_SHARE = 0.8
 const MAX_GATHER_MS = 1000
 /** The same before the first draw, which reports what was spent. */
-const MAX_UNTOLD_MS = 200
+const MAX_UNREPORTED_MS = 200
 const IDLE_MS = 2000
 /** The shortest pause where Redis announces tokens soon. */
 const MIN_PAUSE_MS = 10
@@ -41,7 +41,7 @@ export class LeasedTokens implements Tokens, Lease {
   #isKnown = false
   /** The largest amount that was requested at once. */
   #need = 1
-  #asked: { told: number; back: number } | null = null
+  #asked: { spent: number; back: number } | null = null
   /** A request is due soon. */
   #isPending = false
   #askAgainAt = Number.NEGATIVE_INFINITY
@@ -109,19 +109,19 @@ export class LeasedTokens implements Tokens, Lease {
     const { perSec, burst } = this.#rate
     this.#isPending = false
     if (this.#asked !== null) return null
-    const told = Math.max(0, -this.#tokens)
+    const spent = Math.max(0, -this.#tokens)
     const kept = this.#isReturning ? 0 : this.size
     const back = Math.max(0, this.#tokens - kept)
     const want = Math.max(0, kept - Math.max(0, this.#tokens))
-    if (told + back + want === 0) return null
-    this.#asked = { told, back }
+    if (spent + back + want === 0) return null
+    this.#asked = { spent, back }
     this.#tokens -= back
     this.#askAgainAt = now
-    return { script: 'draw', args: [1e6 / perSec, Math.max(burst, this.#need), told, back, want] }
+    return { script: 'draw', args: [1e6 / perSec, Math.max(burst, this.#need), spent, back, want] }
   }
 
   answer([drawn, waitMs]: Answer, now: number): void {
-    this.#tokens += Number(drawn) + (this.#asked?.told ?? 0)
+    this.#tokens += Number(drawn) + (this.#asked?.spent ?? 0)
     this.#asked = null
     this.#isKnown = true
     if (Number(drawn) > 0) {
@@ -158,7 +158,7 @@ export class LeasedTokens implements Tokens, Lease {
     return this.#isForgotten
   }
 
-  retell(): void {}
+  reportAgain(): void {}
 
   leave(): Omit<Command, 'key'> | null {
     const { perSec, burst } = this.#rate
@@ -183,7 +183,9 @@ export class LeasedTokens implements Tokens, Lease {
     if (this.#tokens >= Math.min(size / 2, Math.max(size / 4, (perSec * LASTS_MS) / 1000))) return
     this.#ask(
       now,
-      Math.floor(Math.min(this.#isKnown ? MAX_GATHER_MS : MAX_UNTOLD_MS, this.#lastsMs(now) * GATHER_SHARE)),
+      Math.floor(
+        Math.min(this.#isKnown ? MAX_GATHER_MS : MAX_UNREPORTED_MS, this.#lastsMs(now) * GATHER_SHARE),
+      ),
     )
   }
 

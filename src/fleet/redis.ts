@@ -76,7 +76,7 @@ export function redisConnect(target: RedisTarget): Connect {
       await client.connect()
     } catch (error) {
       client.disconnect()
-      throw toldOf(problem ?? (error as Error), ofSentinels)
+      throw explained(problem ?? (error as Error), ofSentinels)
     }
     return new RedisStore(client, target.kind === 'cluster' ? 1 : MOST_KEYS)
   }
@@ -108,9 +108,9 @@ class RedisStore implements Store {
   async #call(commands: readonly Command[]): Promise<Answer[]> {
     const { script } = commands[0]!
     const words = [...commands.map(({ key }) => key), ...commands.flatMap(({ args }) => args)]
-    const told = await this.#ask(script, commands.length, words)
-    const each = told.length / commands.length
-    return commands.map((_, nth) => told.slice(nth * each, (nth + 1) * each))
+    const answers = await this.#ask(script, commands.length, words)
+    const each = answers.length / commands.length
+    return commands.map((_, nth) => answers.slice(nth * each, (nth + 1) * each))
   }
 
   async #ask(script: Command['script'], keys: number, words: Array<string | number>): Promise<Answer> {
@@ -179,7 +179,7 @@ function tellingSentinels(
   return Telling as unknown as NonNullable<RedisOptions['Connector']>
 }
 
-function toldOf(problem: Error, ofSentinels: Error | null): Error {
+function explained(problem: Error, ofSentinels: Error | null): Error {
   if (ofSentinels === null || !problem.message.startsWith('All sentinels are unreachable')) return problem
   return new Error(`no sentinel can be asked: ${ofSentinels.message}`)
 }

@@ -17,7 +17,7 @@ export const ARGS = 5
 export const DRAW = `
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
-local told = {}
+local answers = {}
 for i, key in ipairs(KEYS) do
   local at = (i - 1) * ${ARGS}
   local cost, burst = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
@@ -32,10 +32,10 @@ for i, key in ipairs(KEYS) do
   else
     redis.call('DEL', key)
   end
-  told[2 * i - 1] = drawn
-  told[2 * i] = math.ceil(math.max(0, want - drawn - math.max(0, free - drawn)) * cost / 1000)
+  answers[2 * i - 1] = drawn
+  answers[2 * i] = math.ceil(math.max(0, want - drawn - math.max(0, free - drawn)) * cost / 1000)
 end
-return told
+return answers
 `
 
 /**
@@ -49,7 +49,7 @@ return told
 export const PLACES = `
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local told = {}
+local answers = {}
 for i, key in ipairs(KEYS) do
   local at = (i - 1) * ${ARGS}
   local gate, used, want = ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
@@ -70,10 +70,10 @@ for i, key in ipairs(KEYS) do
     redis.call('HDEL', key, gate)
     have = 0
   end
-  told[2 * i - 1] = have
-  told[2 * i] = math.max(0, math.min(have, others + have - max))
+  answers[2 * i - 1] = have
+  answers[2 * i] = math.max(0, math.min(have, others + have - max))
 end
-return told
+return answers
 `
 
 /**

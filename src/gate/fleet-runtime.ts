@@ -41,7 +41,7 @@ export class FleetRuntime {
   readonly #parts: FleetParts
   readonly #redisConnect: Loaded['redisConnect']
   #config: SharedConfig
-  #told: FleetMetrics | null = null
+  #metrics: FleetMetrics | null = null
   /** When the store came or went, by the wall clock in milliseconds, and why it went. */
   #changedAt: number | null = null
   #problem: string | null = null
@@ -58,16 +58,16 @@ export class FleetRuntime {
       observer: {
         onUp: (gates) => this.#onUp(gates),
         onDown: (problem) => this.#onDown(problem),
-        onGates: (gates) => this.#told?.onGates(gates),
-        onRequests: (count, result, ms) => this.#told?.onRequests(count, result, ms),
-        onDrawn: (ms) => this.#told?.onDrawn(ms),
+        onGates: (gates) => this.#metrics?.onGates(gates),
+        onRequests: (count, result, ms) => this.#metrics?.onRequests(count, result, ms),
+        onDrawn: (ms) => this.#metrics?.onDrawn(ms),
       },
     })
   }
 
   /** Does not wait for Redis. */
   start(): void {
-    this.#told = this.#parts.metrics.announceFleet()
+    this.#metrics = this.#parts.metrics.announceFleet()
     this.cells.start()
   }
 
@@ -76,7 +76,7 @@ export class FleetRuntime {
     const { redis, plainKeys } = this.#config
     this.#config = config
     if (isSame({ redis, plainKeys }, { redis: config.redis, plainKeys: config.plainKeys })) return
-    this.#told?.onDown()
+    this.#metrics?.onDown()
     this.#changedAt = this.#parts.clock.wall()
     this.#problem = null
     this.#parts.log.info('limits of the fleet: another Redis is asked', { redis: this.#where })
@@ -92,7 +92,7 @@ export class FleetRuntime {
 
   stop(): Promise<void> {
     this.#parts.metrics.withdrawFleet()
-    this.#told = null
+    this.#metrics = null
     return this.cells.stop()
   }
 
@@ -101,14 +101,14 @@ export class FleetRuntime {
   }
 
   #onUp(gates: number): void {
-    this.#told?.onUp()
+    this.#metrics?.onUp()
     this.#changedAt = this.#parts.clock.wall()
     this.#problem = null
     this.#parts.log.info('limits of the fleet: leased from Redis', { redis: this.#where, gates })
   }
 
   #onDown(problem: string): void {
-    this.#told?.onDown()
+    this.#metrics?.onDown()
     this.#changedAt = this.#parts.clock.wall()
     this.#problem = problem
     const { onUnavailable } = this.#config.redis

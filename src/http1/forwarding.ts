@@ -86,7 +86,7 @@ export function forwardedLines(headers: readonly Field[], client: Forwarded): st
       before.certificate = join(before.certificate, field.value)
     else if (client.isTrusted) collect(before, field, kept)
   }
-  let lines = Field.lines(kept) + told(before, client, host)
+  let lines = Field.lines(kept) + forwardedFields(before, client, host)
   if (client.certificate !== undefined)
     lines += line(CERTIFICATE_HEADER, join(before.certificate, client.certificate))
   return client.hasVia ? lines + line('Via', join(before.via, OURS)) : lines
@@ -103,7 +103,7 @@ interface Before {
  * Appends to a trusted proxy's headers in the form that they have: the other form, with our words alone,
  * would contradict them.
  */
-function told(before: Before, client: Forwarded, host: string): string {
+function forwardedFields(before: Before, client: Forwarded, host: string): string {
   const { form } = client
   const saidX = before.for !== '' || before.proto !== '' || before.host !== ''
   const said = saidX || before.forwarded !== ''

@@ -128,9 +128,9 @@ export class LogWriter {
   #takeBatch(): Entry[] {
     if (this.#lost > 0) {
       // The line feed ends the remains of a batch that failed half-way.
-      const told = this.#entryTelling(this.#lost, '\n')
-      this.#queue.unshift(told)
-      this.#bytes += told.bytes
+      const line = this.#entryTelling(this.#lost, '\n')
+      this.#queue.unshift(line)
+      this.#bytes += line.bytes
       this.#lost = 0
     }
     let bytes = 0

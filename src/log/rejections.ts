@@ -14,7 +14,7 @@ const EVERY_MS = 1000
 const MAX_KINDS = 256
 const OTHERS = 'of several kinds'
 
-interface Told {
+interface Kind {
   listener: string
   close: Close
   at: number
@@ -22,65 +22,65 @@ interface Told {
   since: number
 }
 
-type OnTold = (listener: string, close: Close, client: string | undefined, count: number) => void
+type OnReport = (listener: string, close: Close, client: string | undefined, count: number) => void
 
 export class Rejections {
   readonly #log: Pick<Log, 'info' | 'debug' | 'probes'>
   readonly #clock: Clock
-  readonly #onTold: OnTold
-  readonly #told = new Map<string, Told>()
+  readonly #onReport: OnReport
+  readonly #kinds = new Map<string, Kind>()
   #stop: (() => void) | null = null
 
-  /** `onTold` gets the same data as the log. */
-  constructor(log: Pick<Log, 'info' | 'debug' | 'probes'>, clock: Clock, onTold: OnTold = () => {}) {
+  /** `onReport` gets the same data as the log. */
+  constructor(log: Pick<Log, 'info' | 'debug' | 'probes'>, clock: Clock, onReport: OnReport = () => {}) {
     this.#log = log
-    this.#onTold = onTold
+    this.#onReport = onReport
     this.#clock = clock
   }
 
   /** `client` reads the address of this one; it is not called for refusals that are only counted. */
   note(listener: string, close: Close, client: () => string): void {
-    const told = this.#find(listener, close)
+    const kind = this.#find(listener, close)
     const now = this.#clock.now()
-    if (now - told.at < EVERY_MS) {
-      told.since++
+    if (now - kind.at < EVERY_MS) {
+      kind.since++
       return
     }
-    this.#tell(told, client(), told.since + 1)
-    told.at = now
-    told.since = 0
+    this.#report(kind, client(), kind.since + 1)
+    kind.at = now
+    kind.since = 0
   }
 
-  #find(listener: string, close: Close): Told {
+  #find(listener: string, close: Close): Kind {
     const key = keyOf(listener, close)
-    const known = this.#told.get(key)
+    const known = this.#kinds.get(key)
     if (known !== undefined) return known
-    const isRoom = this.#told.size < MAX_KINDS || close.detail === OTHERS
+    const isRoom = this.#kinds.size < MAX_KINDS || close.detail === OTHERS
     if (!isRoom) return this.#find(listener, { ...close, detail: OTHERS })
-    const told = { listener, close, at: Number.NEGATIVE_INFINITY, since: 0 }
-    this.#told.set(key, told)
+    const kind = { listener, close, at: Number.NEGATIVE_INFINITY, since: 0 }
+    this.#kinds.set(key, kind)
     this.#stop ??= this.#clock.every(EVERY_MS, () => this.#onTick())
-    return told
+    return kind
   }
 
   /** Reports counts that no later refusal has reported, and forgets the kind. */
   #onTick(): void {
     const now = this.#clock.now()
-    for (const [key, told] of this.#told) {
-      if (now - told.at < 2 * EVERY_MS) continue
-      if (told.since > 0) this.#tell(told, undefined, told.since)
-      this.#told.delete(key)
+    for (const [key, kind] of this.#kinds) {
+      if (now - kind.at < 2 * EVERY_MS) continue
+      if (kind.since > 0) this.#report(kind, undefined, kind.since)
+      this.#kinds.delete(key)
     }
-    if (this.#told.size > 0) return
+    if (this.#kinds.size > 0) return
     this.#stop?.()
     this.#stop = null
   }
 
-  #tell({ listener, close }: Told, client: string | undefined, count: number): void {
+  #report({ listener, close }: Kind, client: string | undefined, count: number): void {
     const { reason, side, phase, detail } = close
     const fields = { listener, client, close: reason, side, phase, detail, count }
     if (close.isProbe === true && !this.#log.probes) return this.#log.debug('connection refused', fields)
-    this.#onTold(listener, close, client, count)
+    this.#onReport(listener, close, client, count)
     this.#log.info('connection refused', fields)
   }
 }

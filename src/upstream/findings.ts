@@ -23,14 +23,14 @@ type Follower = (finding: Finding) => void
 const MAX_KNOWN = 4096
 
 export class Findings {
-  readonly #onTold: Follower
+  readonly #onFound: Follower
   /** The most recent key comes last. */
   readonly #known = new Map<string, Finding>()
   readonly #followers = new Map<string, Set<Follower>>()
 
-  /** `onTold` gets each finding of this thread, which other threads do not know. */
-  constructor(onTold: Follower = () => {}) {
-    this.#onTold = onTold
+  /** `onFound` gets each finding of this thread, which other threads do not know. */
+  constructor(onFound: Follower = () => {}) {
+    this.#onFound = onFound
   }
 
   get all(): Finding[] {
@@ -56,7 +56,7 @@ export class Findings {
 
   tell(finding: Finding): void {
     this.learn(finding)
-    this.#onTold(finding)
+    this.#onFound(finding)
   }
 
   /** Takes a finding of another thread. */

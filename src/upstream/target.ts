@@ -17,7 +17,7 @@ import type { Streams } from './streams.ts'
  */
 const AVOID_MS = 10_000
 /** In a storm of failed dials, other threads get one report in this time. */
-const TELL_MS = 1000
+const REPORT_MS = 1000
 
 /** The words and the time (wall clock) of a failed dial. */
 export interface DialFailure {
@@ -54,7 +54,7 @@ export class UpstreamTarget implements Place {
   unfollow: (() => void) | null = null
   #avoidUntil = Number.NEGATIVE_INFINITY
   /** Until when other threads avoid the target, by the last report. */
-  #toldUntil = Number.NEGATIVE_INFINITY
+  #reportedUntil = Number.NEGATIVE_INFINITY
 
   /** `counted`: the places there, of all threads. */
   constructor(
@@ -102,7 +102,7 @@ export class UpstreamTarget implements Place {
 
   onDialled(): void {
     if (this.#avoidUntil === Number.NEGATIVE_INFINITY) return
-    this.#avoidUntil = this.#toldUntil = Number.NEGATIVE_INFINITY
+    this.#avoidUntil = this.#reportedUntil = Number.NEGATIVE_INFINITY
     this.tell?.(null)
   }
 
@@ -113,8 +113,8 @@ export class UpstreamTarget implements Place {
 
   #avoid(now: number): void {
     this.#avoidUntil = now + AVOID_MS
-    if (this.#avoidUntil - this.#toldUntil < TELL_MS) return
-    this.#toldUntil = this.#avoidUntil
+    if (this.#avoidUntil - this.#reportedUntil < REPORT_MS) return
+    this.#reportedUntil = this.#avoidUntil
     this.tell?.(this.lastFailure)
   }
 
@@ -122,7 +122,7 @@ export class UpstreamTarget implements Place {
   learn(failure: DialFailure | null, now: number, agoMs: number): void {
     this.#avoidUntil =
       failure === null || agoMs >= AVOID_MS ? Number.NEGATIVE_INFINITY : now + AVOID_MS - Math.max(0, agoMs)
-    this.#toldUntil = this.#avoidUntil
+    this.#reportedUntil = this.#avoidUntil
     if (failure !== null && failure.at > (this.lastFailure?.at ?? 0)) this.lastFailure = failure
   }
 

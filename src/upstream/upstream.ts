@@ -120,11 +120,11 @@ export class Upstream {
   }
 
   #addSource(name: string, port: number): void {
-    let told: string | null = null
+    let reported: string | null = null
     const { clock, names, observer } = this.context
     const onChanged = (): void => {
       const problem = problemOf(source)
-      if (problem !== told) observer.onResolved(name, (told = problem))
+      if (problem !== reported) observer.onResolved(name, (reported = problem))
       this.#onResolved()
     }
     const source: ResolvedName = new ResolvedName(name, port, {

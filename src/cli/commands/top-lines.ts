@@ -58,10 +58,10 @@ function endsLine(gates: readonly GateLook[]): string {
   const total = new Map<string, number>()
   for (const { ends } of gates)
     for (const [reason, count] of ends) total.set(reason, (total.get(reason) ?? 0) + count)
-  const told = [...total]
+  const counts = [...total]
     .sort(([, one], [, other]) => other - one)
     .map(([reason, count]) => `${count} ${reason}`)
-  return `ended in 15 minutes: ${told.length === 0 ? 'none' : told.join(', ')}`
+  return `ended in 15 minutes: ${counts.length === 0 ? 'none' : counts.join(', ')}`
 }
 
 interface Client {

@@ -28,12 +28,12 @@ export async function why(args: string[]): Promise<number> {
   const query = new URLSearchParams({ client, limit: values.limit })
   const ends = await askJson<RecentEnd[]>(gate, `/recent?${query.toString()}`)
   const config = await askJson<unknown>(gate, '/config')
-  const told = ends.map((end) => ({
+  const explained = ends.map((end) => ({
     ...end,
     why: whyItEnded(end, (key) => configValue(config, end.listener, key)),
   }))
-  if (values.json) return printJson(told)
-  for (const { why: sentences, timeline } of told) {
+  if (values.json) return printJson(explained)
+  for (const { why: sentences, timeline } of explained) {
     for (const sentence of sentences) printLine(sentence)
     printLine('')
     for (const line of timelineLines(timeline)) printLine(`  ${line}`)
