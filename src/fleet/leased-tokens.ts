@@ -4,7 +4,7 @@
 //
 //     first contact   nothing is drawn yet: up to one lease passes all the same, and is reported with the first draw
 //     empty           nothing passes until Redis has tokens; the next request comes when Redis announced them
-//     unused for 2 s  the remaining tokens are given back
+//     unused for 2 s  the remaining tokens are given back, within a second
 //     a gate more     tokens beyond the smaller lease are given back
 //
 // The bound: Redis gives rate x time + burst to all gates together. A gate passes more than that by the
@@ -23,8 +23,6 @@ const LASTS_MS = 60
 /** The share of the time that the rest lasts, and the longest time, for which a request may wait for those of others. */
 const GATHER_SHARE = 0.8
 const MAX_GATHER_MS = 1000
-/** The same before the first draw, which reports what was spent. */
-const MAX_UNREPORTED_MS = 200
 const IDLE_MS = 2000
 /** The shortest pause where Redis announces tokens soon. */
 const MIN_PAUSE_MS = 10
@@ -142,12 +140,12 @@ export class LeasedTokens implements Tokens, Lease {
   tend(now: number): boolean {
     if (this.#asked !== null) return false
     if (now - this.#usedAt < IDLE_MS) {
-      if (this.#fleet.mode === 'leased' && this.#tokens > this.size) this.#fleet.ask(this)
+      if (this.#fleet.mode === 'leased' && this.#tokens > this.size) this.#fleet.ask(this, MAX_GATHER_MS)
       return false
     }
     if (this.#fleet.mode === 'leased' && this.#tokens !== 0) {
       this.#isReturning = true
-      this.#fleet.ask(this)
+      this.#fleet.ask(this, MAX_GATHER_MS)
       return false
     }
     // Tokens of a Redis that is away are not worth keeping: its bucket has filled up meanwhile.
@@ -181,12 +179,7 @@ export class LeasedTokens implements Tokens, Lease {
     const { perSec } = this.#rate
     const { size } = this
     if (this.#tokens >= Math.min(size / 2, Math.max(size / 4, (perSec * LASTS_MS) / 1000))) return
-    this.#ask(
-      now,
-      Math.floor(
-        Math.min(this.#isKnown ? MAX_GATHER_MS : MAX_UNREPORTED_MS, this.#lastsMs(now) * GATHER_SHARE),
-      ),
-    )
+    this.#ask(now, Math.floor(Math.min(MAX_GATHER_MS, this.#lastsMs(now) * GATHER_SHARE)))
   }
 
   /** At the rate at which the lease was spent until now. A client that speeds up waits for one answer of Redis. */

@@ -33,7 +33,7 @@ test('before Redis has answered one lease is let through, and told with the firs
   t.equal(tokens.size, 5)
   const another = new LeasedTokens(rate, state, 0)
   another.take(1, 0)
-  t.equal(state.withinMs, 200, 'soon, though four last for longer')
+  t.equal(state.withinMs, 320, 'as the rest of a lease waits: four last for 400 ms')
   const taken = Array.from({ length: 7 }, () => tokens.take(1, 0))
   t.same(taken, [true, true, true, true, true, false, false])
   t.ok(state.asked.length > 0)
