@@ -1,6 +1,7 @@
 // Redis or Valkey as the store of a fleet: one server, sentinels that know it, or a cluster. Only this file
 // loads ioredis, which neither retries nor queues here: the circuit decides when an attempt is worth it.
 
+import type { Socket } from 'node:net'
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import { readBounded } from '../files/bounded-file.ts'
 import { nodeCrypto } from '../core/node-lazy.ts'
@@ -44,6 +45,8 @@ interface Constructors {
   Cluster: new (nodes: ReadonlyArray<{ host: string; port: number }>, options: object) => Cluster
   SentinelConnector: new (options: unknown) => { connectToSentinel(...rest: unknown[]): Redis }
 }
+/** ioredis does not export it, nor its types. */
+type ServerConnector = new (options: unknown) => { connect(...rest: unknown[]): Promise<Socket> }
 
 /** The circuit gives up earlier. */
 const CONNECT_MS = 10_000
@@ -64,10 +67,11 @@ export function redisConnect(target: RedisTarget): Connect {
   return async (signal) => {
     const ioredis = (await import('ioredis')) as unknown as Constructors
     let problem: Error | null = null
-    let ofSentinels: Error | null = null
+    let hidden: Error | null = null
     const options = await optionsOf(target)
     if (target.kind === 'sentinels')
-      options.Connector = tellingSentinels(ioredis, (error) => (ofSentinels = error))
+      options.Connector = tellingSentinels(ioredis, (error) => (hidden = error))
+    if (target.kind === 'cluster') options.Connector = await tellingNodes((error) => (hidden = error))
     const client = makeClient(ioredis, target, options)
     client.on('error', (error: Error) => (problem = error))
     client.on('node error', (error: Error) => (problem = error))
@@ -76,7 +80,7 @@ export function redisConnect(target: RedisTarget): Connect {
       await client.connect()
     } catch (error) {
       client.disconnect()
-      throw explained(problem ?? (error as Error), ofSentinels)
+      throw explained(problem ?? (error as Error), hidden)
     }
     return new RedisStore(client, target.kind === 'cluster' ? 1 : MOST_KEYS)
   }
@@ -164,8 +168,8 @@ async function optionsOf(target: RedisTarget): Promise<RedisOptions> {
 }
 
 /**
- * ioredis hides the errors of sentinels: without this a certificate that it refused would look like a closed
- * connection.
+ * ioredis hides the errors of sentinels, and of the connections by which it asks the nodes of a cluster for their
+ * slots: without these a certificate that it refused would look like a closed connection.
  */
 function tellingSentinels(
   { SentinelConnector }: Constructors,
@@ -179,9 +183,30 @@ function tellingSentinels(
   return Telling as unknown as NonNullable<RedisOptions['Connector']>
 }
 
-function explained(problem: Error, ofSentinels: Error | null): Error {
-  if (ofSentinels === null || !problem.message.startsWith('All sentinels are unreachable')) return problem
-  return new Error(`no sentinel can be asked: ${ofSentinels.message}`)
+async function tellingNodes(
+  onProblem: (error: Error) => void,
+): Promise<NonNullable<RedisOptions['Connector']>> {
+  const { default: module } =
+    (await import('ioredis/built/connectors/StandaloneConnector.js')) as unknown as {
+      default: { default: ServerConnector }
+    }
+  const Telling = class extends module.default {
+    override async connect(...rest: unknown[]): Promise<Socket> {
+      const socket = await super.connect(...rest)
+      return socket.on('error', onProblem)
+    }
+  }
+  return Telling as unknown as NonNullable<RedisOptions['Connector']>
+}
+
+/** `hidden`: an error that ioredis keeps to itself. */
+function explained(problem: Error, hidden: Error | null): Error {
+  const { message } = problem
+  if (message.startsWith('All sentinels are unreachable') && hidden !== null)
+    return new Error(`no sentinel can be asked: ${hidden.message}`)
+  if (!message.startsWith('Failed to refresh slots cache')) return problem
+  const last = hidden ?? (problem as Error & { lastNodeError?: Error | null }).lastNodeError ?? null
+  return last === null ? problem : new Error(`no node of the cluster can be asked: ${last.message}`)
 }
 
 async function passwordIn(file: string | null): Promise<string | null> {

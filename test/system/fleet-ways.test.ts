@@ -99,9 +99,12 @@ test(
     const { fleet, isUp } = fleetAt(t, { ...plainTarget, addresses: at(redis.port), tls })
     await isUp()
     await works(fleet, '192.0.2.1')
-    const stranger = fleetAt(t, { ...plainTarget, addresses: at(redis.port), tls: { ...tls, ca: null } })
-    await eventually(() => stranger.problems.length > 0, { what: 'a refusal' })
-    t.match(stranger.problems[0], /certificate/)
+    for (const kind of ['server', 'cluster'] as const) {
+      const addresses = at(redis.port)
+      const stranger = fleetAt(t, { ...plainTarget, kind, addresses, tls: { ...tls, ca: null } })
+      await eventually(() => stranger.problems.length > 0, { what: 'a refusal' })
+      t.match(stranger.problems[0], /certificate/, kind)
+    }
   },
 )
 
