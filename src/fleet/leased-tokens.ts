@@ -43,6 +43,8 @@ export class LeasedTokens implements Tokens, Lease {
   /** A request is due soon. */
   #isPending = false
   #askAgainAt = Number.NEGATIVE_INFINITY
+  /** With fewer tokens than that it is drawn anew. */
+  #askBelow = Number.POSITIVE_INFINITY
   #usedAt: number
   #isReturning = false
   #isForgotten = false
@@ -122,6 +124,7 @@ export class LeasedTokens implements Tokens, Lease {
     this.#tokens += Number(drawn) + (this.#asked?.spent ?? 0)
     this.#asked = null
     this.#isKnown = true
+    this.#askBelow = this.#lowest
     if (Number(drawn) > 0) {
       if (this.#drawnAt !== null) this.#fleet.onDrawn(now - this.#drawnAt)
       this.#drawnAt = now
@@ -135,6 +138,7 @@ export class LeasedTokens implements Tokens, Lease {
   lose(): void {
     // If Redis got the report, its tokens may count twice; if not, they are reported again.
     this.#asked = null
+    this.#askBelow = Number.POSITIVE_INFINITY
   }
 
   tend(now: number): boolean {
@@ -176,10 +180,15 @@ export class LeasedTokens implements Tokens, Lease {
   #spend(amount: number, now: number): void {
     this.#use(now)
     this.#tokens -= amount
-    const { perSec } = this.#rate
+    if (this.#tokens >= this.#askBelow) return
+    // While the request waits, for a client that speeds up: each time that half of the rest is gone.
+    if (this.#ask(now, Math.floor(Math.min(MAX_GATHER_MS, this.#lastsMs(now) * GATHER_SHARE))))
+      this.#askBelow = this.#tokens > 1 ? this.#tokens / 2 : Number.POSITIVE_INFINITY
+  }
+
+  get #lowest(): number {
     const { size } = this
-    if (this.#tokens >= Math.min(size / 2, Math.max(size / 4, (perSec * LASTS_MS) / 1000))) return
-    this.#ask(now, Math.floor(Math.min(MAX_GATHER_MS, this.#lastsMs(now) * GATHER_SHARE)))
+    return Math.min(size / 2, Math.max(size / 4, (this.#rate.perSec * LASTS_MS) / 1000))
   }
 
   /** At the rate at which the lease was spent until now. A client that speeds up waits for one answer of Redis. */
@@ -202,10 +211,12 @@ export class LeasedTokens implements Tokens, Lease {
     this.#isForgotten = false
   }
 
-  #ask(now: number, withinMs = 0): void {
-    if (this.#fleet.mode !== 'leased' || this.#asked !== null || now < this.#askAgainAt) return
+  /** False: not now. */
+  #ask(now: number, withinMs = 0): boolean {
+    if (this.#fleet.mode !== 'leased' || this.#asked !== null || now < this.#askAgainAt) return false
     this.#isPending = true
     this.#fleet.ask(this, withinMs)
+    return true
   }
 
   /** This gate's share while it is alone. */

@@ -45,6 +45,30 @@ test('before Redis has answered one lease is let through, and told with the firs
   t.end()
 })
 
+test('a request that waits is looked at again when half of the rest is gone, and after an answer when the lease runs out', (t) => {
+  const state = new State()
+  const tokens = new LeasedTokens({ perSec: 1000, burst: 300 }, state, 0)
+  tokens.take(1, 0)
+  tokens.request(0)
+  tokens.answer([99, 0], 0)
+  state.asked.length = 0
+  const asksOver = (taken: number, now: number): number => {
+    const before = state.asked.length
+    for (let nth = 0; nth < taken; nth++) tokens.take(1, now)
+    return state.asked.length - before
+  }
+  t.equal(asksOver(39, 10_000), 0, '60 are left of 99')
+  t.equal(asksOver(11, 10_000), 1, 'fewer than half')
+  t.equal(asksOver(25, 10_000), 1, 'fewer than a quarter')
+  tokens.lose()
+  t.equal(asksOver(1, 10_000), 1, 'lost with Redis')
+  tokens.request(10_000)
+  tokens.answer([78, 0], 10_000)
+  t.equal(asksOver(40, 10_000), 0)
+  t.equal(asksOver(20, 10_000), 1)
+  t.end()
+})
+
 test('where Redis has none it is not asked again before it said that there will be some', (t) => {
   const state = new State()
   const tokens = new LeasedTokens(rate, state, 0)
