@@ -69,6 +69,11 @@ const MAX_HEAD = 2 * 1024 * 1024
 const MAX_FIELDS = 1000
 /** How long a complete answer may wait for its END_STREAM, and an ended session for its service's FIN. */
 const END_MS = 1000
+/**
+ * How long a session may live on after its requests have left all of its streams. The service has had END_MS
+ * for each END_STREAM by then, and a RST_STREAM waits only for a socket that takes nothing.
+ */
+const UNUSED_MS = 2 * END_MS
 
 export class UpstreamSession {
   readonly #session: ClientHttp2Session
@@ -87,6 +92,8 @@ export class UpstreamSession {
   #hasKeepAlive = false
   /** When a sweep saw that Node is done with the session while the service has not closed its side. */
   #endedAt: number | null = null
+  /** Since when sweeps have found no request on its streams, though it is not at rest. */
+  #unusedAt: number | null = null
   readonly #now: () => number
   /** Milliseconds of the Clock; since then it has had no stream. */
   idleSince: number
@@ -205,6 +212,7 @@ export class UpstreamSession {
   sweep(now: number): void {
     for (const [stream, since] of this.#ending) if (now - since >= END_MS) stream.close(http2Codes.CANCEL)
     if (this.#session.destroyed) return this.#dropSocket(now)
+    if (this.#isUnused(now)) return this.destroy()
     if (this.#session.state.nextStreamID! > MOST_IDS) this.retire()
     this.windows.sweep()
     this.#sweepWindow(now)
@@ -227,6 +235,17 @@ export class UpstreamSession {
     if (!this.sendWindow.isStuck) {
       if (wasStuck && this.room > 0) this.#owner.onRoom(this)
     } else if (this.#streams.size === 0) this.retire()
+  }
+
+  /**
+   * Only frames for a service that takes nothing are left of it: Node would keep it, with the memory of its
+   * streams, as long as the service stands still.
+   */
+  #isUnused(now: number): boolean {
+    const isAtRest = this.#state === 'open' && this.#streams.size === 0
+    const isUsed = isAtRest || [...this.#streams].some(({ isClosed }) => !isClosed)
+    this.#unusedAt = isUsed ? null : (this.#unusedAt ?? now)
+    return this.#unusedAt !== null && now - this.#unusedAt >= UNUSED_MS
   }
 
   /** Node has sent FIN, and would wait for the FIN of a stuck service as long as it takes. */

@@ -83,7 +83,7 @@ export class UpstreamSessions implements Streams, SessionOwner, Swept {
 
   clear(): void {
     for (const session of [...this.#sessions]) session.retire()
-    this.#greeting?.session.destroy()
+    this.#giveUpGreeting(makeClose('connect_failed', 'upstream', 'connect', 'the address was given up'))
   }
 
   #seek(connectMs: number, taker: SessionTaker): AwaitedStream | null {
@@ -185,11 +185,24 @@ export class UpstreamSessions implements Streams, SessionOwner, Swept {
       this.#waiting.delete(waiting)
       waiting.taker.onNoSession(makeClose('connect_timeout', 'upstream', 'connect', 'deadlines.connect'))
     }
-    if (this.#greeting !== null && now >= this.#greeting.until) this.#greeting.session.destroy()
+    if (this.#greeting !== null && now >= this.#greeting.until)
+      this.#giveUpGreeting(
+        makeClose('connect_timeout', 'upstream', 'connect', 'no SETTINGS (deadlines.connect)'),
+      )
     for (const session of [...this.#sessions, ...this.#leaving]) session.sweep(now)
     this.#retireIdle(now)
     this.#dialMore()
     if (this.#isEmpty) this.#context.sweep.delete(this)
+  }
+
+  /** The service has accepted the connection, and not spoken yet. */
+  #giveUpGreeting(close: Close): void {
+    if (this.#greeting === null) return
+    const { session } = this.#greeting
+    this.#greeting = null
+    this.#leaving.add(session)
+    session.destroy()
+    this.#failAll(close)
   }
 
   #retireIdle(now: number): void {

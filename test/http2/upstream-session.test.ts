@@ -35,7 +35,7 @@ class Owner implements SessionOwner {
 }
 
 /** A stream as its session knows it. */
-const streamOf = (): UpstreamStream => ({}) as UpstreamStream
+const streamOf = (isClosed = false): UpstreamStream => ({ isClosed }) as UpstreamStream
 
 const PINGS = { intervalMs: 10_000, timeoutMs: 1000, misses: 2 }
 
@@ -132,6 +132,44 @@ test('one that does not answer leaves with its last stream, and is not asked for
   session.sweep(7000)
   await eventually(() => owner.told.includes('gone'))
   t.same(owner.news(), ['gone'], 'a PING that fails is no answer, and makes no room')
+})
+
+test('one whose requests have all left it goes after two seconds, whatever Node keeps of its streams', async (t) => {
+  const service = await h2Service(t, () => {})
+  const { session } = await connectTo(t, service.port)
+  session.sweep(100)
+  session.sweep(3000)
+  t.notOk(session.isGone, 'at rest')
+  const [left, other] = [streamOf(true), streamOf()]
+  session.join(left)
+  session.join(other)
+  session.sweep(3100)
+  session.sweep(5200)
+  t.notOk(session.isGone, 'another goes on')
+  session.leave(other)
+  session.sweep(5300)
+  session.leave(left)
+  session.sweep(7400)
+  t.notOk(session.isGone, 'at rest again')
+  session.join(left)
+  session.sweep(7500)
+  session.sweep(9499)
+  t.notOk(session.isGone)
+  session.sweep(9500)
+  t.ok(session.isGone)
+})
+
+test('one that leaves and has no stream goes after two seconds, whatever Node has yet to write', async (t) => {
+  const service = await h2Service(t, () => {})
+  const { session } = await connectTo(t, service.port)
+  // A stream that its session does not know stands for frames that Node cannot write.
+  session.request({ ':path': '/' }, { endStream: true, waitForTrailers: false })
+  session.retire()
+  session.sweep(100)
+  session.sweep(2099)
+  t.notOk(session.isGone)
+  session.sweep(2100)
+  t.ok(session.isGone)
 })
 
 test('a PING that fails with its session is no answer', async (t) => {

@@ -8,6 +8,7 @@ import { test, type Test } from 'tap'
 import { systemClock } from '../../src/core/clock.ts'
 import type { Swept } from '../../src/core/clock.ts'
 import { http2Codes, makeClose } from '../../src/core/close.ts'
+import type { Close } from '../../src/core/close.ts'
 import { Connection } from '../../src/core/connection.ts'
 import type { Endpoint } from '../../src/endpoint/endpoint.ts'
 import { UpstreamSessions } from '../../src/http2/upstream-sessions.ts'
@@ -33,7 +34,7 @@ const KEEP_ALIVE_MS = 4000
 
 interface Seeker {
   /** Null before; the stream, and how long its dial took; or why there is none. */
-  got: { endpoint: Endpoint; dialMs: number | null } | { reason: string } | null
+  got: { endpoint: Endpoint; dialMs: number | null } | Close | null
   awaited: AwaitedStream | null
   /** How often it was told. */
   told: number
@@ -78,8 +79,8 @@ function setUp(t: Test, port: number, maxIdle = 64) {
         seeker.got = { endpoint, dialMs }
         seeker.told++
       },
-      onDialFailed: ({ reason }) => {
-        seeker.got = { reason }
+      onDialFailed: (close) => {
+        seeker.got = close
         seeker.told++
       },
     })
@@ -181,12 +182,25 @@ test('a service that does not greet in time is none, and is dialled anew', async
   pass(500)
   await connect()
   const later = seek()
-  pass(CONNECT_MS - 500)
-  await eventually(() => later.got !== null)
-  t.match(later.got, { reason: 'connect_failed' })
+  pass(CONNECT_MS - 501)
+  t.equal(later.got, null)
+  pass(1)
+  t.match(later.got, { reason: 'connect_timeout', detail: 'no SETTINGS (deadlines.connect)' })
   seek()
   t.equal(dials.length, 1)
+  await eventually(() => sessions.counts.leaving === 0)
   t.same(sessions.counts, { open: 0, leaving: 0, streams: 0 })
+})
+
+test('an address that is given up before its service has greeted fails those that wait for it', async (t) => {
+  const { port } = await mute(t)
+  const { seek, connect, sessions } = setUp(t, port)
+  const waiting = seek()
+  await connect()
+  sessions.clear()
+  t.match(waiting.got, { reason: 'connect_failed', detail: 'the address was given up' })
+  await eventually(() => sessions.counts.leaving === 0)
+  t.equal(waiting.told, 1)
 })
 
 test('a service that allows no stream just now is not dialled again and again, but once that session is gone', async (t) => {
