@@ -3,6 +3,7 @@
 
 import type net from 'node:net'
 import type { ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2'
+import { systemClock } from '../core/clock.ts'
 import { nodeHttp2 } from '../core/node-lazy.ts'
 import { MAX_HEADER_BYTES, MAX_WORDS, printable, SILENT, USER_AGENT, wordsOf } from './probe-talk.ts'
 import type { Found, ProbeOptions, Talk } from './probe-talk.ts'
@@ -40,19 +41,23 @@ function ask(
       .filter(([name]) => name !== 'host' && name !== 'connection'),
   ) as Record<string, string>
   const stream = session.request({ 'user-agent': USER_AGENT, ...custom, ...own, ':authority': host })
-  const finish: Found = (problem, answered) => {
-    done(problem, answered)
+  const close = (): void => {
     session.destroy()
     socket.destroy()
   }
+  // Answers come from within callbacks of Node, in which its session must not go.
+  const finish: Found = (problem, answered) =>
+    systemClock.nextTurn(() => {
+      done(problem, answered)
+      close()
+    })
   const asked: Asked = { stream, problem: SILENT, finish }
   const onError = (error: NodeJS.ErrnoException): void => finish(wordsOf(error), null)
   session.on('error', onError)
   stream.on('error', onError)
   stream.once('close', () => finish(asked.problem, null))
   const giveUp = (): string | null => {
-    session.destroy()
-    socket.destroy()
+    close()
     return asked.problem
   }
   return { asked, giveUp }

@@ -5,6 +5,7 @@ import { systemClock } from '../../src/core/clock.ts'
 import { probe } from '../../src/upstream/probe.ts'
 import type { Probe } from '../../src/upstream/probe.ts'
 import { eventually } from '../support/eventually.ts'
+import { watchSessionEnds } from '../support/h2-callbacks.ts'
 import { h2Service } from '../support/h2-services.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { listen, sink } from '../support/peers.ts'
@@ -36,6 +37,7 @@ function look(type: 'http' | 'grpc', port: number, headers = {}): Looked {
 
 test('http: a GET by HTTP/2, whose status decides, and whose answer says why', async (t) => {
   watchLeaks(t)
+  const watched = await watchSessionEnds(t)
   for (const [status, found] of [
     [200, [null, '200']],
     [204, [null, '204']],
@@ -61,6 +63,8 @@ test('http: a GET by HTTP/2, whose status decides, and whose answer says why', a
     ])
     await eventually(() => service.sessions.every(({ destroyed }) => destroyed))
   }
+  t.ok(watched.ends >= 4)
+  t.same(watched.within, [])
 })
 
 const same = (bytes: Buffer): Buffer => bytes
@@ -94,6 +98,7 @@ async function healthService(t: Test, answer: grpc.handleUnaryCall<Buffer, Buffe
 }
 
 test('grpc: a service that is SERVING is well, any other is not', async (t) => {
+  const watched = await watchSessionEnds(t)
   const status =
     (code: number): grpc.handleUnaryCall<Buffer, Buffer> =>
     (call, done) => {
@@ -108,6 +113,8 @@ test('grpc: a service that is SERVING is well, any other is not', async (t) => {
   )
   t.match((await look('grpc', failing).found)[0], /^grpc-status 13 a/)
   t.match((await look('grpc', await healthService(t, null)).found)[0], /^grpc-status 12 /)
+  t.ok(watched.ends >= 4)
+  t.same(watched.within, [])
 })
 
 test('what speaks no HTTP/2, closes, or says nothing is not well', async (t) => {
