@@ -98,14 +98,7 @@ test('a head of an upgrade is told of, as the engine tells of the others', async
   const line = memorySession(t, {
     context: { observer: { ...silentObserver, onHead: (_one, _side, bytes) => void heads.push(bytes) } },
   })
-  const websocket = [
-    [':method', 'CONNECT'],
-    [':protocol', 'websocket'],
-    [':scheme', 'http'],
-    [':path', '/chat'],
-    [':authority', 'a'],
-  ] as const
-  line.send(h2.headers(1, h2.GET), h2.headers(3, h2.literals(...websocket), h2.END_HEADERS))
+  line.send(h2.headers(1, h2.GET), h2.headers(3, h2.websocket('/chat'), h2.END_HEADERS))
   await eventually(() => line.served.length === 2)
   t.same(
     line.served.map(({ head }) => head),

@@ -12,13 +12,7 @@ import type { Test } from 'tap'
 
 const { END_STREAM, END_HEADERS, kinds, codes, SETTING } = h2
 const POST = h2.literals(...h2.request({ ':method': 'POST' }))
-const websocket = h2.literals(
-  [':method', 'CONNECT'],
-  [':protocol', 'websocket'],
-  [':scheme', 'http'],
-  [':path', '/'],
-  [':authority', 'a'],
-)
+const websocket = h2.websocket()
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n'
 const window = (bytes: number): Buffer => h2.settings([SETTING.INITIAL_WINDOW_SIZE, bytes])
 

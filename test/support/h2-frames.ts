@@ -158,6 +158,17 @@ export function request(more: Record<string, string> = {}, rest: Field[] = []): 
 
 export const GET = literals(...request())
 
+/** The block of a WebSocket's request (RFC 8441). */
+export const websocket = (path = '/'): Buffer =>
+  literals(
+    ...request({
+      ':method': 'CONNECT',
+      ':protocol': 'websocket',
+      ':path': path,
+      'sec-websocket-version': '13',
+    }),
+  )
+
 /** Cuts frames out of a stream that comes in pieces. */
 export class FrameReader {
   #rest: Buffer = Buffer.alloc(0)

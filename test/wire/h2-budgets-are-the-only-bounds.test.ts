@@ -20,14 +20,7 @@ const PAUSE_MS = 40_000
 
 const never = h2.literals(...h2.request({ ':path': '/never' }))
 const malformed = h2.literals(...h2.request({ ':path': '/never' }, [['connection', 'close']]))
-const websocket = h2.literals(
-  [':method', 'CONNECT'],
-  [':protocol', 'websocket'],
-  [':scheme', 'http'],
-  [':path', '/'],
-  [':authority', 'a'],
-  ['sec-websocket-version', '13'],
-)
+const websocket = h2.websocket()
 
 async function line(t: Test, maxStreams: number) {
   watchLeaks(t)

@@ -49,6 +49,18 @@ function goaways(session: ClientHttp2Session): Array<{ code: number; last: numbe
   return came
 }
 
+/** A gate, a client of it, and its request that waits for its answer. */
+async function withRequest(t: Test) {
+  watchLeaks(t)
+  const { port, waiting } = await held(t)
+  const gate = await startGate(t, [listener(port)])
+  const session = await h2Connect(t, gate.port)
+  const came = goaways(session)
+  const answer = h2Ask(session)
+  const response = await eventually(() => waiting[0])
+  return { gate, session, came, answer, response }
+}
+
 test('a connection without a stream ends after http.keepAlive, and with one it stays', async (t) => {
   watchLeaks(t)
   const { port, waiting } = await held(t)
@@ -110,16 +122,10 @@ test('at lifetime_timeout a client is told by GOAWAY twice, what it has begun is
 })
 
 test('a drain: GOAWAY twice, answers go on to their end, and the connection with them', async (t) => {
-  watchLeaks(t)
-  const { port, waiting } = await held(t)
-  const gate = await startGate(t, [listener(port)])
-  const session = await h2Connect(t, gate.port)
-  const came = goaways(session)
-  const answer = h2Ask(session)
-  await eventually(() => waiting.length === 1)
+  const { gate, came, answer, response } = await withRequest(t)
   const drained = gate.drain(10_000)
   await eventually(() => came.length >= 2, { what: 'two GOAWAYs' })
-  waiting[0]!.end('whole')
+  response.end('whole')
   t.match(await answer, { status: 200, body: 'whole', code: 0 })
   t.match(await drained, { cut: 0 })
   const lines = [await gate.end(0), await gate.end(1)].map(({ line }) => [line['protocol'], line['close']])
@@ -130,18 +136,12 @@ test('a drain: GOAWAY twice, answers go on to their end, and the connection with
 })
 
 test('a client that is leaving by itself gets its answer in a drain', async (t) => {
-  watchLeaks(t)
-  const { port, waiting } = await held(t)
-  const gate = await startGate(t, [listener(port)])
-  const session = await h2Connect(t, gate.port)
-  const answer = h2Ask(session)
-  await eventually(() => waiting.length === 1)
-  const came = goaways(session)
+  const { gate, session, came, answer, response } = await withRequest(t)
   session.close()
   await eventually(() => came.length > 0)
   const drained = gate.drain(10_000)
   await eventually(() => came.length > 1)
-  waiting[0]!.end('whole')
+  response.end('whole')
   t.match(await answer, { status: 200, body: 'whole', code: 0 })
   t.match(await drained, { cut: 0 })
 })
@@ -160,12 +160,7 @@ test('a client without a stream that leaves at the first GOAWAY is not cut', asy
 })
 
 test('at drain_timeout what is left is reset', async (t) => {
-  watchLeaks(t)
-  const { port, waiting } = await held(t)
-  const gate = await startGate(t, [listener(port)])
-  const session = await h2Connect(t, gate.port)
-  const answer = h2Ask(session)
-  await eventually(() => waiting.length === 1)
+  const { gate, answer } = await withRequest(t)
   await gate.drain(300)
   t.not((await answer).status, 200)
   const reasons = [await gate.end(0), await gate.end(1)].map(({ reason }) => reason)
