@@ -110,7 +110,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     })
     session.on('remoteSettings', ({ initialWindowSize }) => {
       this.#waits.hasSettings = true
-      if (initialWindowSize !== undefined) this.flow.setInitial(initialWindowSize)
+      this.flow.setInitial(initialWindowSize!)
     })
     session.on('goaway', (code: number) => {
       this.#said =
@@ -247,8 +247,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
   onUpstreamClosed(): boolean {
     // Node reports its reason afterwards.
     this.#context.clock.nextTurn(() => {
-      const said = this.#said ?? makeClose('aborted', 'client', 'relay', 'the session ended')
-      this.#pair.close(said.reason === 'eof' ? this.#endOfClient() : said)
+      this.#pair.close(this.#said ?? makeClose('aborted', 'client', 'relay', 'the session ended'))
     })
     return true
   }

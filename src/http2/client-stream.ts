@@ -88,8 +88,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
     stream.on('close', onClose)
     if (isEnd) {
       this.#hasEnd = true
-      // Only its end is left to read.
-      stream.pause()
+      // Only its end is left to read. Node closes a stream that nobody reads by itself.
       stream.read()
     } else {
       this.#readRequest(stream)
@@ -192,7 +191,6 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   }
 
   resume(): void {
-    if (!this.#hasMore) return
     this.#stream.resume()
     this.#home.windows.onRead(this)
   }
@@ -297,13 +295,17 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
     } else if (manner === 'deliver') {
       this.#isDelivering = true
       this.end()
+      if (this.#stream.writableFinished) this.#onAllSent()
       this.resume()
     } else {
       this.#reset()
     }
   }
 
-  /** The rest of an answered request is of no use (RFC 9113 section 8.1). */
+  /**
+   * The rest of an answered request is of no use (RFC 9113 section 8.1). A complete one is not reset: nghttp2
+   * drops the frames of an answer that wait for their connection.
+   */
   #onAllSent(): void {
     if (this.#isParted && !this.#hasEnd && !this.#owesTrailers) this.#stream.close(NO_ERROR)
   }

@@ -249,3 +249,15 @@ test('a rule that the client broke is told once, as its fault', async (t) => {
     [STREAM_CLOSED],
   )
 })
+
+test('a client that answers its first GOAWAY by one of its own ends as it was asked to, with and without a stream', async (t) => {
+  for (const hasStream of [false, true]) {
+    const line = memorySession(t)
+    if (hasStream) line.send(h2.headers(1, h2.GET))
+    await line.ping()
+    askToLeave(line)
+    line.send(h2.goaway())
+    if (hasStream) (await line.stream()).done()
+    t.match(await line.end(), { reason: 'drain', side: 'sidegate' })
+  }
+})

@@ -1,6 +1,7 @@
 // A stream of a client as the endpoint of its server: the calls of the server at any moment of the stream's
 // life, and the frames that they cause.
 
+import { setImmediate as turn } from 'node:timers/promises'
 import { test } from 'tap'
 import { makeClose } from '../../src/core/close.ts'
 import type { ClientStream } from '../../src/http2/client-stream.ts'
@@ -475,3 +476,60 @@ test('the memory of a stream is not held by Node once it is closed', async (t) =
   await eventually(() => closed(stream))
   t.ok(client.isClosed)
 })
+
+const answers = {
+  'without a body': {
+    text: 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n',
+    frames: [[kinds.HEADERS, END_STREAM]],
+  },
+  'of a known length': {
+    text: `${OK}${'x'.repeat(20)}`,
+    frames: [
+      [kinds.HEADERS, 0],
+      [kinds.DATA, END_STREAM],
+    ],
+  },
+  'with trailers': {
+    text: 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nX-Sum: 42\r\n\r\n',
+    frames: [
+      [kinds.HEADERS, 0],
+      [kinds.DATA, 0],
+      [kinds.HEADERS, END_STREAM],
+    ],
+  },
+}
+
+const turns = async (count: number): Promise<void> => {
+  for (let nth = 0; nth < count; nth++) await turn()
+}
+
+for (const [what, { text, frames }] of Object.entries(answers))
+  for (const manner of ['flush', 'deliver'] as const)
+    for (const request of ['without a body', 'complete', 'not complete'] as const)
+      for (const isEarly of [true, false])
+        test(`an answer ${what} that waits for its connection is whole: a request ${request}, ${manner} ${isEarly ? 'with' : 'after'} its end`, async (t) => {
+          const line = memorySession(t, { first: window(1_000_000), isRead: false })
+          line.send(h2.windowUpdate(0, 1_000_000), h2.headers(1, h2.GET))
+          if (request === 'without a body') line.send(h2.headers(3, h2.GET))
+          else line.send(h2.headers(3, POST, END_HEADERS))
+          if (request === 'complete') line.send(h2.data(3, 'x', END_STREAM))
+          await line.ping()
+          const [large, other] = line.served
+          line.client.stall()
+          large!.answer(`HTTP/1.1 200 OK\r\nContent-Length: 500000\r\n\r\n${'x'.repeat(500_000)}`)
+          // The connection is full: Node writes nothing more.
+          for (let before = -1; before < line.client.queued; await turns(5)) before = line.client.queued
+          other!.answer(text)
+          // Node ends its side of the stream before the client takes anything.
+          if (!isEarly) await turns(20)
+          other!.client.close(manner)
+          await turns(20)
+          line.client.take(10_000_000)
+          await eventually(() => closed(other!))
+          await line.ping()
+          const came = line.frames().filter(({ stream }) => stream === 3)
+          t.same(
+            came.map(({ type, flags }) => [type, flags & END_STREAM]),
+            request === 'not complete' ? [...frames, [kinds.RST_STREAM, 0]] : frames,
+          )
+        })
