@@ -167,3 +167,18 @@ test('keep-alive PINGs of a caller are answered, as often as gRPC allows them at
   chat.end()
   t.equal((await status).code, 0)
 })
+
+test('a service that ends amid several calls: the caller of one without an answer learns UNAVAILABLE', async (t) => {
+  const service = await grpcService(t)
+  const gate = await startGate(t, [to(service.port)])
+  const caller = grpcCaller(t, gate.port)
+  const chats = Array.from({ length: 4 }, () => caller.chat())
+  const ends = chats.map((chat) => statusOf(chat))
+  for (const chat of chats) t.equal(await say(chat, 'hello'), 'hello')
+  const { answer } = call(caller, 'hang', 'x')
+  await eventually(() => service.calls.length === 5)
+  service.server.forceShutdown()
+  t.match(await answer, { code: grpc.status.UNAVAILABLE, details: /^reset: / })
+  // Nothing but RST_STREAM can follow an answer that has begun.
+  for (const end of ends) t.match(await end, { code: grpc.status.INTERNAL })
+})
