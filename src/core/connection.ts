@@ -136,7 +136,7 @@ export class Connection {
   closing: ClosingFrames | null = null
   /** Why it ended; null while it is open. The first cause, never overwritten. */
   end: Close | null = null
-  /** We ended it while a peer was still owed bytes or an answer. */
+  /** We ended it while a peer was still owed bytes or an answer, and it has not got them. */
   isCut = false
   owner: ConnectionOwner | null = null
   /** At the upstream address that it uses or is about to use; for plain HTTP only during a request. */

@@ -5,7 +5,8 @@
 //           --> hearing: the upstream gets its goodbye, and its answers to bytes accepted before go on to the client.
 //               The client's goodbye follows them, or comes after `closeMs`, or where the upstream goes over a limit
 //
-// If bytes are dropped after all, the record says how many, and the end is not `eof`.
+// If bytes are dropped after all, the record says how many, and the end is not `eof`. If none are, and nothing
+// else was owed, nobody misses anything, and the record says that, too (`isCut`).
 
 import { closeFromError, isForced, makeClose } from '../core/close.ts'
 import type { Close, PeerSide } from '../core/close.ts'
@@ -19,6 +20,7 @@ import type { Dialogue } from './dialogue.ts'
 import type { Half } from './half.ts'
 import { Leave } from './leave.ts'
 import type { Patience } from './leave.ts'
+import { owed } from './owed.ts'
 import type { PairOptions } from './pair-options.ts'
 
 export interface EndingParts {
@@ -26,6 +28,7 @@ export interface EndingParts {
   toUpstream: Half
   toClient: Half
   dialogue: Dialogue | null
+  lastWord: Half | null
   options: PairOptions
   now: () => number
 }
@@ -37,10 +40,19 @@ export class Ending {
   readonly #upstream: Leave
   /** Since when the upstream is heard out; null before, and once the client's goodbye is sent. */
   #hearsSince: number | null = null
+  /** A peer misses bytes that its parting was to deliver. */
+  #isLost: boolean
+  /** Bytes received before the end: what opaque bytes follow them go nowhere. */
+  readonly #received: number
 
   /** `close` chooses the manners; the record already has its own wording of it. */
   constructor(parts: EndingParts, close: Close) {
     const now = parts.now()
+    const { connection, toUpstream, toClient, lastWord, dialogue } = parts
+    const rest = close.side === 'sidegate' ? owed(toUpstream, toClient, lastWord, dialogue) : 'nothing'
+    connection.isCut = rest !== 'nothing'
+    this.#isLost = rest === 'more' || isForced(close)
+    this.#received = receivedOf(parts)
     this.#parts = parts
     this.#close = close
     this.#client = new Leave(parts.toClient, now)
@@ -130,8 +142,8 @@ export class Ending {
     if (endpoint.side === 'upstream') this.#tellClient()
     else this.#hearsSince = null
     const leave = endpoint.side === 'client' ? this.#client : this.#upstream
-    // How much the kernel held is unknown now; the bytes queued here were not taken.
-    if (leave.isGivenUp || endpoint.queued <= this.#lastWord(leave)) return
+    if (error !== null && endpoint.side === 'client') this.#isLost = true
+    if (leave.isGivenUp || !this.#isShort(leave)) return
     const cause =
       error === null
         ? makeClose('aborted', endpoint.side, 'close', 'closed before it took all')
@@ -178,6 +190,7 @@ export class Ending {
 
   #giveUp(leave: Leave, cause: Close | null): void {
     const dropped = leave.giveUp(this.#lastWord(leave))
+    if (dropped > 0) this.#isLost = true
     if (dropped > 0 && cause !== null) this.#onDropped(leave.half.sink.side, dropped, cause)
   }
 
@@ -185,7 +198,21 @@ export class Ending {
     return this.#parts.dialogue?.lastWord?.(half) ?? 0
   }
 
+  /** Both peers are gone, of which one has perhaps not been reported here. */
+  conclude(): void {
+    const { connection, dialogue } = this.#parts
+    const hasMore = dialogue === null && receivedOf(this.#parts) !== this.#received
+    if (!this.#isLost && !hasMore && ![this.#client, this.#upstream].some((leave) => this.#isShort(leave)))
+      connection.isCut = false
+  }
+
+  /** How much the kernel held is unknown; the bytes queued here were not taken. */
+  #isShort(leave: Leave): boolean {
+    return leave.half.sink.queued > this.#lastWord(leave)
+  }
+
   #onDropped(side: PeerSide, bytes: number, cause: Close): void {
+    this.#isLost = true
     const { connection } = this.#parts
     const end = connection.end!
     note(connection, 'cut_short', this.#parts.now(), `${side}, ${bytes} bytes`)
@@ -204,6 +231,10 @@ export class Ending {
   get closesBy(): number {
     return Math.min(this.#client.dueAt(this.#patience), this.#upstream.dueAt(this.#patience))
   }
+}
+
+function receivedOf({ connection: { toUpstream, toClient } }: EndingParts): number {
+  return toUpstream.received + toClient.received
 }
 
 /** The end that was decided, with the bug of ours that came after it. */

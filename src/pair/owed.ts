@@ -7,23 +7,44 @@
 import type { Dialogue } from './dialogue.ts'
 import type { Half } from './half.ts'
 
+/**
+ * `accepted`: only what the parting still delivers, if its peer takes it. `more`: also what nobody will
+ * deliver: unread bytes, an answer that is not there yet.
+ */
+export type Owed = 'nothing' | 'accepted' | 'more'
+
 /** `lastWord`: the half that read last; null before either side has sent anything. */
-export function isOwed(
+export function owed(
+  toUpstream: Half,
+  toClient: Half,
+  lastWord: Half | null,
+  dialogue: Dialogue | null,
+): Owed {
+  const halves = [toUpstream, toClient]
+  // The last answer has told the client to send no more: a limit that keeps us from reading takes nothing away.
+  const isParting = dialogue?.isAtRest === true && (dialogue.afterAnswer ?? null) !== null
+  if (!isParting && halves.some((half) => half.isDelayed && !half.hasEnded)) return 'more'
+  if (halves.some(({ sink }) => (sink.assembling ?? 0) > 0)) return 'more'
+  // Bytes that wait only for a stream's carrier are queued, not `unacked`: they are on their way.
+  const waiting = halves.filter(({ sink }) => Math.min(sink.queued, sink.unacked) > 0)
+  if (waiting.some((half) => half.isBackpressured && !half.hasEnded)) return 'more'
+  if (isMoreToCome(toUpstream, toClient, lastWord, dialogue)) return 'more'
+  if (waiting.length > 0) return 'accepted'
+  // A side that has said all waits for what the other still sends, and perhaps that is nothing.
+  const isHalfClosed = dialogue?.isAtRest === undefined && toUpstream.hasEnded !== toClient.hasEnded
+  return isHalfClosed ? 'accepted' : 'nothing'
+}
+
+function isMoreToCome(
   toUpstream: Half,
   toClient: Half,
   lastWord: Half | null,
   dialogue: Dialogue | null,
 ): boolean {
-  // The last answer has told the client to send no more: a limit that keeps us from reading takes nothing away.
-  const isParting = dialogue?.isAtRest === true && (dialogue.afterAnswer ?? null) !== null
-  for (const { sink, isDelayed } of [toUpstream, toClient])
-    // Bytes that wait only for a stream's carrier are queued, not `unacked`: they are on their way.
-    if ((isDelayed && !isParting) || Math.min(sink.queued, sink.unacked) > 0 || (sink.assembling ?? 0) > 0)
-      return true
   // An end between two messages takes nothing away, in whatever order both sides end.
   if (dialogue?.isAtRest !== undefined) return !dialogue.isAtRest
-  // One side has ended and the other has not: the first waits for what the other still sends.
-  if (toUpstream.hasEnded !== toClient.hasEnded) return true
-  if (dialogue === null) return lastWord === toUpstream
-  return dialogue.isOwing(toClient)
+  // The answer has come to its end.
+  if (toClient.hasEnded) return false
+  if (dialogue === null) return toUpstream.hasEnded || lastWord === toUpstream
+  return toUpstream.hasEnded || dialogue.isOwing(toClient)
 }

@@ -22,7 +22,7 @@ import type { Half, HalfOwner } from './half.ts'
 import { makeHalves } from './halves.ts'
 import type { MinRate } from '../limits/min-rate.ts'
 import { limitHalves } from './limited.ts'
-import { isOwed } from './owed.ts'
+import { owed } from './owed.ts'
 import type { PairContext, PairOptions } from './pair-options.ts'
 import { describePair } from './waits.ts'
 
@@ -143,7 +143,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
   isOwed(): boolean {
     return (
       (this.#state === 'open' || this.#state === 'lingering') &&
-      isOwed(this.toUpstream, this.toClient, this.#lastWord, this.#dialogue)
+      owed(this.toUpstream, this.toClient, this.#lastWord, this.#dialogue) !== 'nothing'
     )
   }
 
@@ -276,19 +276,18 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
     if (this.#ending !== null) return this.#ending.onClose(close)
     if (isPatient(close) && this.#dialogue?.postpone?.(close) === true)
       return note(this.#connection, 'postponed', this.#context.clock.now(), close.reason)
-    this.#connection.isCut = close.side === 'sidegate' && this.isOwed()
     this.#state = 'closing'
     const connection = this.#connection
     connection.end = this.#dialogue?.explain?.(close) ?? close
     connection.phase = 'close'
     noteEnding(connection, connection.end, this.#context.clock.now())
-    const { toUpstream, toClient } = this
     this.#ending = new Ending(
       {
         connection,
-        toUpstream,
-        toClient,
+        toUpstream: this.toUpstream,
+        toClient: this.toClient,
         dialogue: this.#dialogue,
+        lastWord: this.#lastWord,
         options: this.#options,
         now: () => this.#context.clock.now(),
       },
@@ -335,6 +334,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
   #finish(): void {
     this.#deadlines.conclude(this.toUpstream, this.toClient, this.#context.clock.now())
     this.#leave()
+    this.#ending?.conclude()
     this.#connection.end ??=
       this.#dialogue?.concluded?.('answered by FIN alone') ??
       makeClose('eof', this.#firstEnded ?? 'sidegate', 'relay')
