@@ -63,7 +63,8 @@ export const deadlines = section(
     }),
     close: duration({
       default: '5s',
-      meaning: 'Without progress, for the last bytes, and then for the closing handshake.',
+      meaning:
+        'Without progress, for the last bytes of an end that Sidegate decides (after an end by a peer they have `write`), and then for the closing handshake.',
     }),
     lifetime: duration({
       default: 'off',

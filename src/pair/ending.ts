@@ -156,22 +156,27 @@ export class Ending {
     if (this.#hearsSince !== null && now - this.#hearsSince >= closeMs) this.#tellClient()
     const slow = minRate?.check(false, false, now) ?? null
     if (slow !== null) this.#giveUp(slow.side === 'client' ? this.#client : this.#upstream, slow)
-    for (const leave of [this.#client, this.#upstream]) {
-      const patience = this.#patience
-      if (leave.sweep(patience, now)) this.#giveUp(leave, this.#tookNothing(leave))
-    }
+    for (const leave of [this.#client, this.#upstream])
+      if (leave.sweep(this.#patienceWith(leave), now)) this.#giveUp(leave, this.#tookNothing(leave))
   }
 
-  get #patience(): Patience {
+  #patienceWith(leave: Leave): Patience {
+    const { closeMs } = this.#parts.options.deadlines.current
+    return { closeMs, owedMs: this.#owedMs, lastWord: this.#lastWord(leave) }
+  }
+
+  /** After a peer left, or said all, its last bytes are owed to the other for `writeMs`, as while it was there. */
+  get #owedMs(): number {
     const { closeMs, writeMs } = this.#parts.options.deadlines.current
-    // After a peer left, its last bytes are owed to the other for `writeMs`, as while it was there.
-    const isLegacy =
-      (this.#close.reason === 'reset' || this.#close.reason === 'aborted') && Number.isFinite(writeMs)
-    return { closeMs, owedMs: isLegacy ? writeMs : closeMs }
+    const { reason } = this.#close
+    if (!Number.isFinite(writeMs)) return closeMs
+    if (reason === 'eof') return Math.max(closeMs, writeMs)
+    return reason === 'reset' || reason === 'aborted' ? writeMs : closeMs
   }
 
   #tookNothing({ half }: Leave): Close {
-    const { owedMs, closeMs } = this.#patience
+    const owedMs = this.#owedMs
+    const { closeMs } = this.#parts.options.deadlines.current
     const key = owedMs === closeMs ? 'deadlines.close' : 'deadlines.write'
     return makeClose(
       'write_timeout',
@@ -229,7 +234,7 @@ export class Ending {
 
   /** When the first of the two partings is given up, if nothing moves any more. */
   get closesBy(): number {
-    return Math.min(this.#client.dueAt(this.#patience), this.#upstream.dueAt(this.#patience))
+    return Math.min(...[this.#client, this.#upstream].map((leave) => leave.dueAt(this.#patienceWith(leave))))
   }
 }
 

@@ -7,13 +7,14 @@
 //           --drop, reset: at once
 //
 // Each step lasts as long as it makes progress, and no longer than `closeMs` without (`writeMs` for bytes
-// that a peer left behind).
+// that a peer left behind, or said before its last word).
 //
 // Stops a peer that takes nothing. Does not kill one that takes little: we ask the kernel, as
 // `deadlines.write` does, and each byte found taken restarts the wait; so does the last one, and the answer
 // has all of `closeMs` from there. `limits.minRate` is there to end a peer that trickles.
 
 import type { Manner } from '../core/close.ts'
+import type { Endpoint } from '../endpoint/endpoint.ts'
 import type { Half } from './half.ts'
 import { Motion } from './progress.ts'
 
@@ -26,10 +27,17 @@ const WRAPPING_BYTES = 64
 /** The size of a FIN, as the kernels of both hosts count it for a moment. */
 const FIN_BYTES = 2
 
+/** More than a goodbye of `lastWord` bytes is not taken, as of the last look. */
+export function owesMore({ unacked }: Endpoint, lastWord: number): boolean {
+  return unacked > (lastWord === 0 ? 0 : lastWord + WRAPPING_BYTES)
+}
+
 export interface Patience {
   /** Milliseconds without progress: for owed bytes, and for the rest of the parting. */
   owedMs: number
   closeMs: number
+  /** The size of our goodbye, behind all owed bytes; 0 where there is none. */
+  lastWord: number
 }
 
 export class Leave {
@@ -73,8 +81,8 @@ export class Leave {
       : this.#motion.movedAt + this.#ms(patience)
   }
 
-  #ms({ owedMs, closeMs }: Patience): number {
-    return this.half.sink.unacked > 0 ? owedMs : closeMs
+  #ms({ owedMs, closeMs, lastWord }: Patience): number {
+    return owesMore(this.half.sink, lastWord) ? owedMs : closeMs
   }
 
   /**

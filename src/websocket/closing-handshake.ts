@@ -2,14 +2,25 @@
 // take it and to answer.
 //
 // Stops an end that the other side never answers. Does not kill a side whose Close is still on its way, after
-// bytes that it reads slowly, nor one that still sends its last messages before its own Close.
+// bytes that it reads slowly (or not at all for a while: they are owed for `deadlines.write`, like all bytes),
+// nor one that still sends its last messages before its own Close.
 
 import { makeClose } from '../core/close.ts'
 import type { Close, PeerSide } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'
 import type { NextDeadline } from '../core/wait.ts'
+import type { Endpoint } from '../endpoint/endpoint.ts'
 import type { Half } from '../pair/half.ts'
+import { owesMore } from '../pair/leave.ts'
 import { Motion } from '../pair/progress.ts'
+
+/** The head of a control frame, with a mask. */
+export const CONTROL_HEAD = 6
+
+export interface ClosingPatience {
+  closeMs: number
+  writeMs: number
+}
 
 export class ClosingHandshake {
   /** The side that sent the first Close frame. */
@@ -18,14 +29,19 @@ export class ClosingHandshake {
   readonly code: string
   /** When that frame passed. */
   readonly at: number
+  readonly #to: Endpoint
+  /** The size of the frame as it goes on to the other side. */
+  readonly #bytes: number
   readonly #towards: Motion
   readonly #back: Motion
 
-  constructor(side: PeerSide, code: string, toUpstream: Half, toClient: Half, now: number) {
+  constructor(side: PeerSide, payload: Buffer, toUpstream: Half, toClient: Half, now: number) {
     this.side = side
-    this.code = code
+    this.code = payload.length === 0 ? 'no code' : `code ${payload.readUInt16BE(0)}`
+    this.#bytes = CONTROL_HEAD + payload.length
     this.at = now
     const [towards, back] = side === 'client' ? [toUpstream, toClient] : [toClient, toUpstream]
+    this.#to = towards.sink
     // Bytes after a Close frame mean nothing.
     this.#towards = new Motion(towards, false, now)
     this.#back = new Motion(back, true, now)
@@ -36,17 +52,25 @@ export class ClosingHandshake {
   }
 
   /** Called in each sweep: the end, once nothing has moved for `closeMs`, either way. */
-  due(closeMs: number, now: number): Close | null {
-    const hasTaken = this.#towards.isOver(closeMs, now)
-    return this.#back.isOver(closeMs, now) && hasTaken ? this.end('not answered (deadlines.close)') : null
+  due(patience: ClosingPatience, now: number): Close | null {
+    const hasTaken = this.#towards.isOver(patience.closeMs, now) && !this.#isOwed(patience)
+    return this.#back.isOver(patience.closeMs, now) && hasTaken
+      ? this.end('not answered (deadlines.close)')
+      : null
   }
 
-  next(closeMs: number): NextDeadline {
+  /** The other side has not come to the frame yet: the pair's own `deadlines.write` judges that, as before. */
+  #isOwed({ writeMs }: ClosingPatience): boolean {
+    return Number.isFinite(writeMs) && owesMore(this.#to, this.#bytes)
+  }
+
+  next(patience: ClosingPatience): NextDeadline | null {
+    if (this.#isOwed(patience)) return null
     return {
       key: 'deadlines.close',
       reason: 'eof',
       side: this.side,
-      at: Math.max(this.#towards.movedAt, this.#back.movedAt) + closeMs,
+      at: Math.max(this.#towards.movedAt, this.#back.movedAt) + patience.closeMs,
     }
   }
 

@@ -12,7 +12,7 @@ import type { Meter } from '../limits/meter.ts'
 import { note } from '../core/timeline.ts'
 import type { Wait } from '../core/wait.ts'
 import { isBetweenFrames, isHeardOut, mayInject } from './boundaries.ts'
-import { ClosingHandshake, noteClose } from './closing-handshake.ts'
+import { ClosingHandshake, CONTROL_HEAD, noteClose } from './closing-handshake.ts'
 import { closePayload, controlFrame } from './frame.ts'
 import type { FramesOptions } from './frames-options.ts'
 import { CLOSE, FrameScanner, PING, type ControlHandler, type Verdict } from './frame-scanner.ts'
@@ -22,9 +22,6 @@ import { Postponed } from './postponed.ts'
 import { UnfinishedMessages } from './unfinished.ts'
 import { violationClose, type Violation } from './violation.ts'
 import { describeClosing, describeOwed } from './waits.ts'
-
-/** The head of a control frame, with a mask. */
-const CONTROL_HEAD = 6
 
 const swallow = { forward() {} }
 
@@ -128,10 +125,9 @@ export class Frames implements Dialogue, ControlHandler {
       noteClose(this.#connection, side, payload)
       // The frame answers our own Close.
       if (this.#isHearing) return 'drop'
-      const code = payload.length === 0 ? 'no code' : `code ${payload.readUInt16BE(0)}`
       this.#closing ??= new ClosingHandshake(
         side,
-        code,
+        payload,
         this.#toUpstream!,
         this.#toClient!,
         this.#clock.now(),
@@ -191,7 +187,7 @@ export class Frames implements Dialogue, ControlHandler {
     const now = this.#clock.now()
     // Both go anyway: a Close of ours would reach the peer that began in place of the other's answer.
     if (this.#closing !== null) {
-      const due = this.#closing.due(this.#options.live.current.closeMs, now)
+      const due = this.#closing.due(this.#options.live.current, now)
       if (due !== null) this.#connection.owner?.close(due)
       return true
     }
@@ -273,8 +269,8 @@ export class Frames implements Dialogue, ControlHandler {
 
   sweep(now: number): Close | null {
     if (this.#postponed !== null && this.#isOverdue(now)) return this.#postponed.close
-    const { closeMs, messageTimeoutMs } = this.#options.live.current
-    if (this.#closing !== null) return this.#closing.due(closeMs, now)
+    const { messageTimeoutMs } = this.#options.live.current
+    if (this.#closing !== null) return this.#closing.due(this.#options.live.current, now)
     const [toUpstream, toClient] = [this.#toUpstream!, this.#toClient!]
     return (
       this.#unfinished.check(toUpstream, toClient, messageTimeoutMs, now) ??
@@ -284,9 +280,11 @@ export class Frames implements Dialogue, ControlHandler {
   }
 
   describe(): Omit<Wait, 'state'> | null {
-    const { closeMs, messageTimeoutMs } = this.#options.live.current
-    if (this.#closing !== null) return describeClosing(this.#closing, closeMs)
-    return describeOwed([this.#client, this.#upstream], this.#unfinished.next(messageTimeoutMs))
+    if (this.#closing !== null) return describeClosing(this.#closing, this.#options.live.current)
+    return describeOwed(
+      [this.#client, this.#upstream],
+      this.#unfinished.next(this.#options.live.current.messageTimeoutMs),
+    )
   }
 
   owingSince(half: Half): number | null {

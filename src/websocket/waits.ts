@@ -1,11 +1,11 @@
 // The waits of a WebSocket, in words for an operator.
 
 import { earliest, type NextDeadline, type Wait } from '../core/wait.ts'
-import type { ClosingHandshake } from './closing-handshake.ts'
+import type { ClosingHandshake, ClosingPatience } from './closing-handshake.ts'
 import type { Pinger } from './pinger.ts'
 
-export function describeClosing(closing: ClosingHandshake, closeMs: number): Omit<Wait, 'state'> {
-  return { waitsFor: `the Close frame of the ${closing.other}`, next: earliest([closing.next(closeMs)]) }
+export function describeClosing(closing: ClosingHandshake, patience: ClosingPatience): Omit<Wait, 'state'> {
+  return { waitsFor: `the Close frame of the ${closing.other}`, next: earliest([closing.next(patience)]) }
 }
 
 /** The pong or the rest of a message that is due first; null where neither is due. */

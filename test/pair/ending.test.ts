@@ -330,3 +330,45 @@ test('a flood behind the end is read up to a bound, and then not any more', asyn
   await it.clock.pass(5000)
   t.equal(it.closed.length, 1)
 })
+
+test('the last bytes of an ordinary end are owed for deadlines.write, where that is longer; those of an end of ours for deadlines.close', async (t) => {
+  for (const [reason, side, writeMs, owedMs, key] of [
+    ['eof', 'upstream', 20_000, 20_000, 'write'],
+    ['eof', 'upstream', 500, 2000, 'close'],
+    ['reset', 'upstream', 20_000, 20_000, 'write'],
+    ['drain', 'sidegate', 20_000, 2000, 'close'],
+  ] as const) {
+    const it = memoryPair({ clientTakes: 0, closeMs: 2000, deadlines: { writeMs } })
+    it.upstream.feed('x'.repeat(20))
+    it.pair.close(makeClose(reason, side, 'relay', 'why'))
+    it.upstream.fin()
+    await it.clock.pass(owedMs - 1)
+    t.notOk(it.client.isClosed, `${reason}, write ${writeMs}`)
+    await it.clock.pass(1 + 2 * SWEEP_MS)
+    t.ok(it.client.gotReset)
+    t.match(it.connection.end?.detail, new RegExp(`deadlines\\.${key}`))
+  }
+})
+
+test('a Close frame that is not taken is no owed byte: its peer has deadlines.close', async (t) => {
+  const it = memoryPair({
+    closeMs: 2000,
+    deadlines: { writeMs: 20_000 },
+    dialogue: dialogue({
+      farewell(half) {
+        if (half.direction === 'to_client') half.forward(Buffer.alloc(10), 0, 10)
+        return 'said'
+      },
+      lastWord: () => 10,
+    }),
+  })
+  it.client.inKernel = 10
+  it.client.measurements = 0
+  it.pair.close(eof)
+  it.upstream.fin()
+  await it.clock.pass(1999)
+  t.notOk(it.client.isClosed)
+  await it.clock.pass(1 + 2 * SWEEP_MS)
+  t.ok(it.client.gotReset)
+  t.match(it.connection.end, { reason: 'eof', side: 'upstream' })
+})
