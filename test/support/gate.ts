@@ -49,9 +49,13 @@ export function yamlOf(listeners: string[], top = ''): string {
   const head = /^log:/m.test(top) ? top : top === '' ? log : `${log}\n${top}`
   const admin = /^admin:/m.test(top) ? '' : 'admin: { address: "127.0.0.1:0" }\n'
   return `${head}\nhealth: { address: "127.0.0.1:0" }\n${admin}listeners:\n${listeners
-    .map((listener, index) => `  - { name: l${index}, address: "127.0.0.1:0", ${listener} }\n`)
+    .map((listener, index) => `  - { name: l${index}, ${addressIn(listener)}${listener} }\n`)
     .join('')}`
 }
+
+/** A free port, unless the listener has a socket of its own. */
+const addressIn = (listener: string): string =>
+  listener.startsWith('address: ') ? '' : 'address: "127.0.0.1:0", '
 
 /** A configuration file in memory, which the test writes. */
 class HeldSource implements ConfigSource<Config> {

@@ -19,12 +19,12 @@ export interface Upstream {
   stopAccepting(): void
 }
 
-/** Accepts on a free port of 127.0.0.1, or at `place`, and hands each connection to `serve`; half-open, so nothing ends by itself. */
+/** Accepts on a free port of 127.0.0.1, or at `place` (perhaps a unix socket, and then the port is 0), and hands each connection to `serve`; half-open, so nothing ends by itself. */
 export async function listen(
   t: Test,
   serve: (wire: Wire) => unknown,
   options: WireOptions = {},
-  place = { host: '127.0.0.1', port: 0 },
+  place: { host: string; port: number } | { path: string } = { host: '127.0.0.1', port: 0 },
 ): Promise<Upstream> {
   const connections: Wire[] = []
   const server = net.createServer(
@@ -40,10 +40,10 @@ export async function listen(
     if (server.listening) await new Promise((resolve) => server.close(resolve))
     await Promise.all(connections.map((wire) => wire.closed))
   })
-  server.listen(place.port, place.host)
+  server.listen(place)
   await once(server, 'listening')
   return {
-    port: (server.address() as AddressInfo).port,
+    port: 'path' in place ? 0 : (server.address() as AddressInfo).port,
     connections,
     connection: (nth = 0) =>
       eventually(() => connections[nth], { what: `connection ${nth} at the upstream` }),
@@ -159,12 +159,11 @@ export interface ConnectOptions extends WireOptions {
   from?: string
 }
 
-/** A client. Rejects with the error when it cannot connect. */
-export async function connect(t: Test, port: number, options: ConnectOptions = {}): Promise<Wire> {
+/** A client, of a port or of a unix socket. Rejects with the error when it cannot connect. */
+export async function connect(t: Test, to: number | string, options: ConnectOptions = {}): Promise<Wire> {
   const { halfOpen = false, host = '127.0.0.1', from } = options
   const socket: Socket = net.connect({
-    port,
-    host,
+    ...(typeof to === 'string' ? { path: to } : { port: to, host }),
     allowHalfOpen: halfOpen,
     ...(from === undefined ? {} : { localAddress: from }),
   })
@@ -174,9 +173,9 @@ export async function connect(t: Test, port: number, options: ConnectOptions = {
   })
   const wire = new Wire(socket, options)
   const failed = wire.closed.then(({ code }) => {
-    throw Object.assign(new Error(`connect to ${port}: ${code}`), { code })
+    throw Object.assign(new Error(`connect to ${to}: ${code}`), { code })
   })
   failed.catch(() => {})
-  await within(Promise.race([once(socket, 'connect'), failed]), { what: `a connection to ${port}` })
+  await within(Promise.race([once(socket, 'connect'), failed]), { what: `a connection to ${to}` })
   return wire
 }

@@ -184,6 +184,8 @@ export interface LineOptions {
   late?: (gate: Gate) => Promise<unknown>
   /** Further headers of the client's request. */
   headers?: Record<string, string>
+  /** Both peers are reached by unix sockets in that directory; for transports in the clear, but streams. */
+  unix?: string
   /** The client reads nothing until `wire.resumeReading()`; the service's kernel buffers and everything else are as usual. */
   unread?: boolean
 }
@@ -249,11 +251,13 @@ function prepareService(t: Test, transport: Transport, options: LineOptions) {
         t,
         serve,
         { into: hasHead(transport) ? inbound : service.reader() },
-        { host: '127.0.0.1', port },
+        options.unix === undefined ? { host: '127.0.0.1', port } : { path: `${options.unix}/service` },
       ),
     listenerAt: (port: number) => {
-      const upstream = options.upstreamOf?.(port) ?? `"127.0.0.1:${port}"`
-      return (keys: string, as = upstream) => listenerOf(transport, as, tls, keys)
+      const address = options.unix === undefined ? `127.0.0.1:${port}` : `unix:${options.unix}/service`
+      const upstream = options.upstreamOf?.(port) ?? `"${address}"`
+      const at = options.unix === undefined ? '' : `address: "unix:${options.unix}/gate", `
+      return (keys: string, as = upstream) => `${at}${listenerOf(transport, as, tls, keys)}`
     },
   }
 }
@@ -308,7 +312,7 @@ async function wireOf(
   const wireOptions = { into: outbound, halfOpen: true }
   const wire =
     ca === null
-      ? await connect(t, port, wireOptions)
+      ? await connect(t, options.unix === undefined ? port : `${options.unix}/gate`, wireOptions)
       : await tlsConnect(t, port, { ca, ...wireOptions, options: { allowHalfOpen: true } as object })
   if (hasHead(transport)) void wire.write(headOf(transport, options.headers))
   return wire
