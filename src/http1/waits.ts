@@ -5,7 +5,8 @@
 // | a head has begun                 | deadlines.handshake  | -: a byte at a time does not extend it                  |
 // | a place, a name, a dial          | its own (search.ts)  |                                                         |
 // | more of the request              | deadlines.request    | an upload that moves; one that we do not read           |
-// | the answer                       | deadlines.response   | a long poll: `idle` bounds it only where this is off    |
+// | the answer                       | deadlines.response   | a service that still takes the request; a long poll:    |
+// |                                  |                      | `idle` bounds it only where this is off                 |
 // | a call of gRPC, either side      | deadlines.idle,      | calls that are quiet for long; their own deadline is    |
 // |                                  | .clientIdle,         | grpc-timeout                                            |
 // |                                  | .upstreamIdle        |                                                         |
@@ -165,8 +166,7 @@ function duesOf(exchange: Exchange, moved: Directions, deadlines: HttpDeadlines,
   if (exchange.reachedAt === null) return []
   if (exchange.isCall) return calling(exchange, moved, deadlines, scale)
   if (exchange.answer !== null) return answering(exchange, moved, deadlines, scale)
-  if (isAsking(exchange))
-    return asking(Math.max(exchange.askedAt ?? exchange.reachedAt, moved.toClient.dataAt), deadlines, scale)
+  if (isAsking(exchange)) return asking(exchange.askedAt ?? exchange.reachedAt, moved, deadlines, scale)
   return sending(Math.max(exchange.reachedAt, moved.toUpstream.dataAt), deadlines, scale)
 }
 
@@ -225,16 +225,26 @@ function sending(since: number, { requestMs, clientIdleMs, idleMs }: HttpDeadlin
   ]
 }
 
-function asking(since: number, { responseMs, idleMs, upstreamIdleMs }: HttpDeadlines, scale: number): Due[] {
+/** An upload that is all in the kernel may last for long: a service that takes some of it is not waited for yet. */
+function asking(
+  askedAt: number,
+  { toUpstream, toClient }: Directions,
+  { responseMs, idleMs, upstreamIdleMs }: HttpDeadlines,
+  scale: number,
+): Due[] {
+  const since = Math.max(askedAt, toClient.dataAt, toUpstream.activeAt)
+  const quietMs = Math.min(upstreamIdleMs, unless(responseMs, idleMs)) * scale
   return [
     {
       key: 'deadlines.response',
       at: since + responseMs,
+      still: { since, ms: responseMs },
       close: makeClose('response_timeout', 'upstream', 'relay', 'no answer (deadlines.response)'),
     },
     {
       key: 'deadlines.upstreamIdle',
-      at: since + Math.min(upstreamIdleMs, unless(responseMs, idleMs)) * scale,
+      at: since + quietMs,
+      still: { since, ms: quietMs },
       close: makeClose(
         'idle_timeout',
         'upstream',

@@ -20,8 +20,7 @@ export const innocents = {
   slowReader: { title: 'reads slowly, and gets every byte and then the end', on: allTransports },
   kernelReader: {
     title: 'reads slowly what was sent long ago, and is all in the kernel',
-    on: [...plain, 'tls', 'h2', 'websocket over h2'],
-    otherwise: 'lives, as over tls',
+    on: allTransports,
   },
   byteReader: { title: 'reads a byte at a time', on: plain, otherwise: 'reads whole records, or frames' },
   halfClosed: {

@@ -88,14 +88,16 @@ side, port, *files = sys.argv[1:]
 if side == 'client':
     plain = socket.create_connection(('127.0.0.1', int(port)))
     wire = ssl.create_default_context(cafile=files[0]).wrap_socket(plain, server_hostname='localhost')
-    wire.sendall(b'x')
+    wire.sendall(bytes.fromhex(files[1]))
     print(port, flush=True)
 else:
     server = socket.create_server(('127.0.0.1', 0))
     print(server.getsockname()[1], flush=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*files)
-    wire = context.wrap_socket(server.accept()[0], server_side=True)
+    wire = server.accept()[0]
+    if files:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*files)
+        wire = context.wrap_socket(wire, server_side=True)
 while not select.select([sys.stdin], [], [], 0.05)[0]:
     wire.recv(4096)
 sys.stdin.readline()
@@ -108,7 +110,10 @@ export interface SlowTls {
   stop(): void
 }
 
-/** A peer of TLS that reads a record of its kernel at a time, and 80 KB a second: a client that has sent a byte, or a service. */
+/**
+ * A peer of TLS that reads a record of its kernel at a time, and 80 KB a second. A client, given the file of an authority and its first bytes in hex,
+ * or a service, given the files of its certificate, or none for one in the clear.
+ */
 export async function slowTls(
   t: Test,
   side: 'client' | 'service',

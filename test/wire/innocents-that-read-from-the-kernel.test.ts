@@ -11,7 +11,7 @@ import * as h2 from '../support/h2-frames.ts'
 import { websocketHead } from '../support/h2-wire.ts'
 import { endOf, innocents, LONG, quietFor } from '../support/innocents.ts'
 import { watchLeaks } from '../support/leaks.ts'
-import { connect, mute } from '../support/peers.ts'
+import { connect } from '../support/peers.ts'
 import { slowReader, slowTls } from '../support/processes.ts'
 import { forEachTransport, isHttp, isWebSocket, openingBytes, startService } from '../support/transports.ts'
 import type { Transport } from '../support/transports.ts'
@@ -23,7 +23,13 @@ const IDLE_MS = 3000
 const idle = `deadlines: { idle: ${IDLE_MS}ms, response: off, request: off, close: 500ms }`
 
 /** Nothing more comes, and the reader lives for longer than the pair may be idle; then it `stops`. */
-async function livesUntil(t: Test, gate: Gate, direction: 'toClient' | 'toUpstream', stops: () => void) {
+async function livesUntil(
+  t: Test,
+  gate: Gate,
+  direction: 'toClient' | 'toUpstream',
+  stops: () => void,
+  reason = 'idle_timeout',
+) {
   await eventually(() => gate.open()[direction].received >= MUCH, { ...LONG, what: 'all bytes at the gate' })
   const side = direction === 'toClient' ? 'client' : 'upstream'
   await eventually(() => gate.open().owner!.queued(side) === 0, { ...LONG, what: 'the kernel to have all' })
@@ -31,7 +37,7 @@ async function livesUntil(t: Test, gate: Gate, direction: 'toClient' | 'toUpstre
   t.same(gate.lines, [])
   t.equal(gate.open().end, null, 'it has not been told to go')
   stops()
-  t.match(await endOf(gate), { reason: 'idle_timeout' })
+  t.match(await endOf(gate), { reason })
 }
 
 /** A request on stream 1, with the widest windows; the gate waits for no answer to its SETTINGS. */
@@ -63,24 +69,23 @@ async function inTheClear(t: Test, transport: Transport): Promise<void> {
 
 const server = someServer()
 
-/** A client of TLS, of bytes. */
-async function overTls(t: Test): Promise<void> {
-  const upstream = await mute(t)
-  const gate = await startGate(t, [
-    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", tls: { cert: "${server.cert}", key: "${server.key}" }, ${idle}`,
-  ])
-  const client = await slowTls(t, 'client', gate.port, [server.ca])
-  const service = await upstream.connection()
-  await service.write(Buffer.alloc(MUCH))
+/** A client of TLS, which takes a record of its kernel at a time. */
+async function overTls(t: Test, transport: Transport): Promise<void> {
+  const { service, isReady, listener } = await startService(t, transport)
+  const gate = await startGate(t, [listener(idle)])
+  const opening = openingBytes(transport).toString('hex')
+  const client = await slowTls(t, 'client', gate.port, [server.ca, opening])
+  await isReady
+  await service.send(MUCH)
   await livesUntil(t, gate, 'toClient', () => client.stop())
-  service.reset()
+  service.wire.reset()
 }
 
 test(`a client that ${innocents.kernelReader.title}`, { timeout: 100_000 }, (t) =>
   forEachTransport(
     t,
     innocents.kernelReader.on,
-    (t, transport) => (transport === 'tls' ? overTls(t) : inTheClear(t, transport)),
+    (t, transport) => (transport.endsWith('tls') ? overTls : inTheClear)(t, transport),
     innocents.kernelReader.on.length,
   ),
 )
@@ -96,3 +101,31 @@ test(`a service that ${innocents.kernelReader.title}, over TLS`, { timeout: 100_
   await livesUntil(t, gate, 'toUpstream', () => service.stop())
   client.reset()
 })
+
+for (const [how, files, tls] of [
+  ['in the clear', [], ''],
+  ['over TLS', [server.cert, server.key], `, tls: { ca: "${server.ca}" }`],
+] as const)
+  for (const [key, reason] of [
+    ['response', 'response_timeout'],
+    ['idle', 'idle_timeout'],
+  ] as const)
+    test(
+      `a service that has yet to take an upload from the kernel is not waited for by deadlines.${key}, ${how}`,
+      { timeout: 100_000 },
+      async (t) => {
+        watchLeaks(t)
+        const service = await slowTls(t, 'service', 0, [...files])
+        const gate = await startGate(t, [
+          `protocol: http, upstream: { addresses: ["localhost:${service.port}"]${tls} }, deadlines: { response: off, ${key}: ${IDLE_MS}ms, close: 500ms }`.replace(
+            key === 'response' ? 'response: off, ' : '',
+            '',
+          ),
+        ])
+        const client = await connect(t, gate.port)
+        await client.write(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${MUCH}\r\n\r\n`)
+        await client.write(Buffer.alloc(MUCH))
+        await livesUntil(t, gate, 'toUpstream', () => service.stop(), reason)
+        client.reset()
+      },
+    )
