@@ -48,3 +48,11 @@ function isMoreToCome(
   if (dialogue === null) return toUpstream.hasEnded || lastWord === toUpstream
   return toUpstream.hasEnded || dialogue.isOwing(toClient)
 }
+
+/**
+ * Since when a message that is not complete holds its bytes; null where that is nobody's fault: one that stops
+ * because its reader is slow waits for that reader, who has a figure of its own.
+ */
+export function stoppedSince(half: Half, dialogue: Dialogue | null): number | null {
+  return half.isBackpressured ? null : (dialogue?.owingSince?.(half) ?? null)
+}

@@ -22,7 +22,7 @@ import type { Half, HalfOwner } from './half.ts'
 import { makeHalves } from './halves.ts'
 import type { MinRate } from '../limits/min-rate.ts'
 import { limitHalves } from './limited.ts'
-import { owed } from './owed.ts'
+import { owed, stoppedSince } from './owed.ts'
 import type { PairContext, PairOptions } from './pair-options.ts'
 import { describePair } from './waits.ts'
 
@@ -127,7 +127,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
     const now = this.#context.clock.now()
     if (this.#ending !== null) return this.#ending.lastDrainAt(side, now)
     const half = side === 'upstream' ? this.toUpstream : this.toClient
-    const since = this.assembling(side) === 0 ? null : this.#dialogue?.owingSince?.(half)
+    const since = this.assembling(side) > 0 ? stoppedSince(half, this.#dialogue) : null
     const byCarrier = half.sink.carrier?.lastDrainAt()
     return Math.min(this.#deadlines.lastDrainAt(side, now), since ?? now, byCarrier ?? now)
   }
