@@ -292,6 +292,7 @@ export class Gate implements GatePort {
   }
 
   async drain(step: DrainStep): Promise<DrainCounts> {
+    if (step.step === 'part') await this.#listeners.catchUp()
     return this.#departure.take(step)
   }
 

@@ -152,6 +152,11 @@ export class ListenerRuntime {
     return this.#listener?.arriving ?? 0
   }
 
+  /** Connections that its socket has accepted so far. */
+  get accepted(): number {
+    return this.#listener?.accepted ?? 0
+  }
+
   /** Accepts no more. Open connections go on; connections in admission end with `reason`. */
   close(reason: Reason = 'drain'): void {
     this.#listener?.close(reason)

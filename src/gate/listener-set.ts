@@ -12,6 +12,7 @@ import type { Config, ListenerConfig } from '../config/schema.ts'
 import type { Connection } from '../core/connection.ts'
 import { ConfigError, invariant } from '../core/errors.ts'
 import { kernelQueue } from '../endpoint/kernel-queue.ts'
+import { caughtUp } from '../listener/caught-up.ts'
 import { SpreadClose } from '../lifecycle/spread-close.ts'
 import { isSame } from '../core/node-lazy.ts'
 import type { Ports } from './messages.ts'
@@ -88,6 +89,14 @@ export class ListenerSet {
 
   #fresh(steps: readonly Step[]): Step[] {
     return steps.filter(({ listener }) => !this.#current.includes(listener))
+  }
+
+  /**
+   * Resolves once the kernel holds no connection that waits for its accept: it would reset these when their
+   * listeners close.
+   */
+  catchUp(): Promise<void> {
+    return caughtUp(() => this.#current.map(({ accepted }) => accepted), this.#shared.clock)
   }
 
   /** Accepts no more; connections go on. */

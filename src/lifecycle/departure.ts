@@ -56,6 +56,7 @@ export class Departure {
   #state: 'none' | 'announced' | 'parting' | 'over' = 'none'
   #counts = noDrainCounts()
   #closings: Array<SpreadClose | PatientClose> = []
+  #hasStopped = false
   /** Connections that were owed something when a drain ended them, over all drains. */
   totalCut = 0
 
@@ -86,6 +87,7 @@ export class Departure {
 
   /** Stops asking. */
   stop(): void {
+    this.#hasStopped = true
     for (const closing of this.#closings.splice(0)) closing.cancel()
   }
 
@@ -96,8 +98,10 @@ export class Departure {
 
   #part({ spreadMs, leftMs, tcp }: DrainStep & { step: 'part' }): void {
     const { clock, random, registry, stopAccepting } = this.#parts
-    this.#state = 'parting'
     stopAccepting()
+    // The end of the drain came while the listeners caught up.
+    if (this.#hasStopped) return
+    this.#state = 'parting'
     const ask = (connection: Connection): void => end(connection, 'drain')
     const isPatient = ({ protocol }: Connection): boolean => tcp === 'wait' && protocol === 'tcp'
     const connections = [...registry].filter((connection) => !isPatient(connection))

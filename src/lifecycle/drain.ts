@@ -55,6 +55,8 @@ export interface DrainParts {
 
 /** How long `waitDrained` waits for a drain: the application's preStop hook may run a moment before ours. */
 export const BEGINS_WITHIN_MS = 5000
+/** The time for gates to accept the last clients and close their listeners. */
+const PARTED_MS = 1000
 /** The time for reset sockets to be gone. */
 const RESET_MS = 1000
 
@@ -157,7 +159,8 @@ export class Drain {
     log.info('drain: listeners closed', { connections: gates.open })
     const leftMs = Math.max(0, timeoutMs - (clock.now() - this.#startedAt))
     const parted = gates.drain({ step: 'part', spreadMs, leftMs, tcp })
-    this.onEmpty()
+    // A gate that does not answer may have nobody left, too.
+    this.#after(PARTED_MS, () => this.onEmpty())
     await parted
     this.onEmpty()
   }

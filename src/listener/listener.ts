@@ -29,6 +29,7 @@ export class Listener {
   /** Former acceptors, with connections that still wait at their gates. */
   readonly #former = new Set<Acceptor>()
   readonly #server: net.Server
+  #accepted = 0
 
   /** `onError`: an accept failed for a reason of the kernel's; the listener goes on. */
   constructor(address: ListenerAddress, acceptor: Acceptor, onError: (error: Error) => void) {
@@ -74,7 +75,15 @@ export class Listener {
   }
 
   #accept(): void {
-    acceptSockets(this.#server, this.#acceptor.options.read, (socket) => this.#acceptor.take(socket))
+    acceptSockets(this.#server, this.#acceptor.options.read, (socket) => {
+      this.#accepted++
+      this.#acceptor.take(socket)
+    })
+  }
+
+  /** Connections so far. */
+  get accepted(): number {
+    return this.#accepted
   }
 
   /** The bound port, for an address that left the choice to the system; null for a unix socket. */

@@ -3,7 +3,7 @@ import { addressOf } from '../support/addresses.ts'
 import type { Close } from '../../src/core/close.ts'
 import { Connection, Registry } from '../../src/core/connection.ts'
 import { BEGINS_WITHIN_MS, Drain } from '../../src/lifecycle/drain.ts'
-import { Departure } from '../../src/lifecycle/departure.ts'
+import { Departure, noDrainCounts } from '../../src/lifecycle/departure.ts'
 import type { DrainStep } from '../../src/lifecycle/departure.ts'
 import type { DrainTimes } from '../../src/lifecycle/drain.ts'
 import { fakeClock } from '../support/fake-clock.ts'
@@ -301,4 +301,39 @@ test('tcp waits for the last spread before the timeout, and all of it has got it
   t.same(one.told, [], 'without a spread')
   await short.clock.pass(2)
   t.match(one.told, [{ reason: 'drain' }])
+})
+
+test('a step that comes after the end of the drain closes the listeners, and asks nobody', async (t) => {
+  const { clock, departure, open, isAccepting } = setUp()
+  const stuck = open('stays')
+  departure.take({ step: 'announce' })
+  departure.take({ step: 'end' })
+  const late = open('stays')
+  departure.take({ step: 'part', spreadMs: 0, leftMs: 1000, tcp: 'spread' })
+  await clock.pass(2000)
+  t.notOk(isAccepting())
+  t.same(late.told, [])
+  t.same(
+    stuck.told.map(({ reason }) => reason),
+    ['drain_timeout'],
+  )
+  t.same(clock.armed, { every: 0, after: 0, nextTurn: 0 })
+})
+
+test('a gate that does not answer holds up no drain that has nobody left', async (t) => {
+  const clock = fakeClock({ now: 0 })
+  const log = { info: () => {}, warn: () => {} }
+  const drain = new Drain({
+    clock,
+    log,
+    gates: {
+      open: 0,
+      drain: ({ step }) => (step === 'part' ? new Promise(() => {}) : Promise.resolve(noDrainCounts())),
+    },
+  })
+  void drain.begin('admin', { ...TIMES, minDurationMs: 0 })
+  await clock.pass(999)
+  t.equal(drain.state, 'parting', 'its last clients may come yet')
+  await clock.pass(1)
+  t.equal(drain.state, 'finished')
 })
