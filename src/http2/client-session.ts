@@ -7,8 +7,7 @@
 //         an end that can wait: GOAWAY for all coming streams --round trip--> final GOAWAY --the last stream--> gone
 
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
-import { http2Codes, makeClose, reasonRow } from '../core/close.ts'
-import type { Close } from '../core/close.ts'
+import { http2Codes, makeClose, reasonRow, type Close } from '../core/close.ts'
 import { Connection, type Session } from '../core/connection.ts'
 import { bugDetail, InvariantError } from '../core/errors.ts'
 import type { Farewell } from '../core/manner.ts'
@@ -21,8 +20,7 @@ import type { Dialogue, Watched } from '../pair/dialogue.ts'
 import type { Half } from '../pair/half.ts'
 import { Pair } from '../pair/pair.ts'
 import { refusal } from '../http1/refusal.ts'
-import { readRequest } from './client-request.ts'
-import type { StreamRequest } from './client-request.ts'
+import { readRequest, type StreamRequest } from './client-request.ts'
 import type { RawFields } from './fields.ts'
 import { ClientStream } from './client-stream.ts'
 import { codeName, connectionCode, NO_ERROR, PROTOCOL_ERROR } from './codes.ts'
@@ -35,6 +33,7 @@ import { SessionFrames } from './session-frames.ts'
 import { sessionSettings } from './session-settings.ts'
 import { SessionWaits } from './session-waits.ts'
 import { SharedWindows } from './shared-windows.ts'
+import { spareOthers } from './stream-faults.ts'
 import type { StreamHome } from './stream-home.ts'
 import { Wire } from './wire.ts'
 
@@ -105,6 +104,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
   }
 
   #listen(session: ServerHttp2Session): void {
+    spareOthers(session)
     session.on('stream', (stream, _headers, flags, fields) => {
       this.#onStream(stream, fields, (flags & END_STREAM) !== 0)
     })

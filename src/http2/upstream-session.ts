@@ -19,6 +19,7 @@ import { resetStream } from './reset-stream.ts'
 import { SessionPings } from './session-pings.ts'
 import type { PingRules } from './session-pings.ts'
 import { SharedWindows } from './shared-windows.ts'
+import { spareOthers } from './stream-faults.ts'
 import type { UpstreamStream } from './upstream-stream.ts'
 
 /** Gets a session with room, or none. */
@@ -114,6 +115,7 @@ export class UpstreamSession {
     this.#session = nodeHttp2().connect(authority, { ...OPTIONS, createConnection: () => socket })
     this.windows = new SharedWindows(this.#session)
     this.sendWindow = new SendWindow(this.#session, now)
+    spareOthers(this.#session)
     this.#watch(this.#session)
   }
 
