@@ -45,6 +45,13 @@ test('who makes progress goes last, and only where nothing else helps', (t) => {
   t.end()
 })
 
+test('of those that moved a moment ago the largest queue goes first, and spares those that would free nothing', (t) => {
+  const queues = [queue(1, 19, 131), queue(2, 64 * KIB, 129), queue(3, 17, 249), queue(4, 60 * KIB, 0)]
+  t.same(ids(chooseVictims(queues, { stalledBytes: 0, anyBytes: 60 * KIB })), [2])
+  t.same(ids(chooseVictims(queues, { stalledBytes: 0, anyBytes: 100 * KIB })), [2, 4])
+  t.end()
+})
+
 test('a peer is stalled from two seconds on, not before', (t) => {
   const goal = { stalledBytes: 1, anyBytes: 0 }
   t.same(ids(chooseVictims([queue(1, KIB, STALLED_MS - 1)], goal)), [])
