@@ -219,6 +219,7 @@ export class Ending {
   #onDropped(side: PeerSide, bytes: number, cause: Close): void {
     this.#isLost = true
     const { connection } = this.#parts
+    if (cause.side === 'sidegate') connection.isCut = true
     const end = connection.end!
     note(connection, 'cut_short', this.#parts.now(), `${side}, ${bytes} bytes`)
     const dropped = `${bytes} bytes for the ${side} dropped`

@@ -1,9 +1,11 @@
 import { test } from 'tap'
+import { authority } from '../support/certificates.ts'
 import { eventually } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
-import { get, httpClient, OK, recordingUpstream, watchCrashes } from '../support/http-peers.ts'
+import { get, httpClient, HttpClient, OK, recordingUpstream, watchCrashes } from '../support/http-peers.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { stillClock } from '../support/still-clock.ts'
+import { tlsConnect } from '../support/tls-peers.ts'
 
 test('a drain closes idle connections at once and lets the answer in flight finish with Connection: close', async (t) => {
   watchLeaks(t)
@@ -78,4 +80,38 @@ test('an upload over its rate that is answered in a drain is not counted as cut'
   client.wire.end()
   t.match(await drained, { drained: 2, cut: 0 })
   t.notHas((await gate.end(1)).line, { cut: true })
+})
+
+test('last answers whose end is still queued when a drain closes behind it arrive whole, and are not counted as cut', async (t) => {
+  watchLeaks(t)
+  const ca = authority(t)
+  const { cert, key } = ca.issue('server')
+  const pieces = 40
+  // TLS encrypts one write at a time: the later ones of a turn are queued.
+  const answer = `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${`1000\r\n${'x'.repeat(4096)}\r\n`.repeat(pieces)}0\r\n\r\n`
+  for (const isSecure of [false, true]) {
+    const asked: Array<(answer: string) => void> = []
+    const upstream = await recordingUpstream(t, () => new Promise<string>((resolve) => asked.push(resolve)))
+    const tls = isSecure ? `, tls: { cert: "${cert}", key: "${key}" }` : ''
+    const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"${tls}`])
+    const come = async (): Promise<HttpClient> =>
+      isSecure ? new HttpClient(await tlsConnect(t, gate.port, { ca: ca.cert })) : httpClient(t, gate.port)
+    const clients = await Promise.all(Array.from({ length: 8 }, come))
+    for (const client of clients) await client.send(get())
+    await eventually(() => asked.length === clients.length)
+    const { wire: idle } = await come()
+    const drained = gate.drain(60_000)
+    // The gate has heard of it.
+    await idle.ended
+    idle.end()
+    for (const resolve of asked) resolve(answer)
+    for (const client of clients) {
+      const { header, body } = await client.answer()
+      t.same([header('connection'), body.length], ['close', pieces * 4096])
+      await client.wire.ended
+      client.wire.end()
+    }
+    t.match(await drained, { cut: 0, forced: 0 }, isSecure ? 'TLS' : 'plain')
+    t.equal(gate.lines.filter((line) => line['cut'] === true).length, 0)
+  }
 })
