@@ -23,7 +23,8 @@ export function spareOthers(session: Http2Session): void {
     cancel = null
   }
   session.destroy = (error, code) => {
-    if (!isProtocolFault(error)) return destroy(error, code)
+    // Node may report the fault once more of a session that is gone, which can send no PING.
+    if (session.destroyed || !isProtocolFault(error)) return destroy(error, code)
     if (cancel !== null) return
     cancel = systemClock.after(WEIGHED_MS, () => destroy(error, code))
     session.ping((failure) => failure === null && settle())

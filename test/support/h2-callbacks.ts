@@ -22,6 +22,8 @@ const ofHttp2: ReadonlySet<string> = new Set([
 
 /** Not the sources of a package. */
 const OURS = new URL('../../src/', import.meta.url).href
+/** It stands between each session and its callers, Node among them. */
+const BETWEEN = `${OURS}http2/stream-faults.ts`
 
 type Destroy = Http2Session['destroy']
 
@@ -58,7 +60,10 @@ export async function watchSessionEnds(t: Test): Promise<WatchedEnds> {
     },
   }).enable()
   prototype.destroy = function (this: Http2Session, ...args: Parameters<Destroy>) {
-    const [caller = '', ...callers] = new Error().stack!.split('\n').slice(2)
+    const [caller = '', ...callers] = new Error()
+      .stack!.split('\n')
+      .slice(2)
+      .filter((line) => !line.includes(BETWEEN))
     if (caller.includes(OURS)) {
       watched.ends++
       let id = executionAsyncId()
