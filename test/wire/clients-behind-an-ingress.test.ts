@@ -230,6 +230,7 @@ test('a drain parts from each client that an ingress has brought, and tells whos
     const [ann, bob] = [await open(ANN), await open(BOB)]
     const drained = gate.drain(20_000)
     await eventually(() => gate.operator.drainState === 'parting')
+    if (isWebSocket(transport)) await eventually(() => [...gate.registry].every(({ end }) => end !== null))
     for (const { http } of [ann, bob]) leave(transport, http)
     await within(drained)
     await eventually(() => gate.lines.length === 2)

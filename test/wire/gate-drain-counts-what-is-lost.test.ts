@@ -4,6 +4,7 @@
 import { test } from 'tap'
 import type { Test } from 'tap'
 import { eventually, within } from '../support/eventually.ts'
+import type { Gate } from '../support/gate.ts'
 import { LONG } from '../support/innocents.ts'
 import {
   allTransports,
@@ -33,9 +34,14 @@ async function lateReader(t: Test, transport: Transport, isFinished: boolean): P
 
 async function begun({ gate }: Line, timeoutMs: number) {
   const drained = gate.drain(timeoutMs)
+  await parting(gate)
+  return drained
+}
+
+/** The drain has decided the end of a connection. */
+async function parting(gate: Gate): Promise<void> {
   await eventually(() => gate.operator.drainState === 'parting')
   await eventually(() => gate.registry.size === 0 || [...gate.registry].some(({ end }) => end !== null))
-  return drained
 }
 
 for (const isFinished of [true, false])
@@ -50,7 +56,7 @@ for (const isFinished of [true, false])
         const line = await lateReader(t, transport, isFinished)
         const { client, service } = line
         const drained = begun(line, 40_000)
-        await eventually(() => line.gate.operator.drainState === 'parting')
+        await parting(line.gate)
         client.wire.resumeReading()
         await eventually(() => client.isWhole || client.wire.outcome !== null, { ...LONG, what: 'its end' })
         t.equal(client.got.bytes, 1 + ALL)
@@ -71,7 +77,7 @@ test('a client that leaves, or takes nothing, while bytes wait for it is cut', (
     async (t, transport) => {
       const leaving = await lateReader(t, transport, !isWebSocket(transport))
       const drained = begun(leaving, 40_000)
-      await eventually(() => leaving.gate.operator.drainState === 'parting')
+      await parting(leaving.gate)
       leaving.client.reset()
       leaving.service.wire.reset()
       t.match(await within(drained, LONG), { drained: 1, cut: 1 }, 'left')
@@ -86,7 +92,7 @@ test('a client whose service still speaks, or who still speaks itself, is cut', 
     for (const side of ['service', 'client'] as const) {
       const line = await lateReader(t, transport, side === 'client')
       const drained = begun(line, 40_000)
-      await eventually(() => line.gate.operator.drainState === 'parting')
+      await parting(line.gate)
       const { toUpstream, toClient } = line.gate.open()
       const before = toUpstream.received + toClient.received
       await line[side].send(1)
