@@ -1,0 +1,282 @@
+// The pairs of rules and of what can meet them, each with the test that holds it. A rule that is new gets its row here, and a test for each
+// column that can meet it; crossings.test.ts looks whether the files exist and speak of both. What has no test is said: a reason, or OPEN.
+
+/** Nobody has written it. */
+export const OPEN = 'open'
+
+/** Each column, and the words by which a test that meets it is known. */
+export const columns = {
+  transports: /forEachTransport/,
+  'HTTP/2': /h2|http2|grpc/i,
+  reload: /reload/,
+  drain: /drain/,
+  'memory runs short': /memory:|overloaded|useUp/,
+  workers: /workers/,
+  fleet: /scope: fleet|scope:/,
+} as const
+export type Column = keyof typeof columns
+
+export interface Row {
+  /** The words by which a test of the rule is known. */
+  words: RegExp
+  /** In the order of the columns: files of test/wire, `system/` before those of test/system; or `-` and a reason; or OPEN. */
+  cells: readonly string[]
+}
+
+const SAME_PAIR = '- the pair of a worker is that of a gate'
+const NO_LIMIT = '- no limit'
+
+export const rows: Readonly<Record<string, Row>> = {
+  'deadlines.write, and slow readers': {
+    words: /write: |slow|unread|sip/,
+    cells: [
+      'innocents-that-read-slowly',
+      'h2-windows-are-shared',
+      'gate-drain-tcp-waits',
+      'gate-drain-counts-what-is-lost',
+      'control-traffic-and-overload',
+      SAME_PAIR,
+      NO_LIMIT,
+    ],
+  },
+  'deadlines.idle, clientIdle, upstreamIdle': {
+    words: /[iI]dle/,
+    cells: [
+      'innocents-that-read-from-the-kernel',
+      'h2-streams-are-judged-as-requests-are',
+      'http-an-answer-that-stalls-ends',
+      'h2-carries-websockets',
+      'h2-when-memory-runs-short',
+      SAME_PAIR,
+      NO_LIMIT,
+    ],
+  },
+  'deadlines.close, and the last bytes': {
+    words: /close: |isWhole|finish\(/,
+    cells: [
+      'ends-what-was-accepted-arrives',
+      'ends-that-wait-for-a-pausing-reader',
+      'gate-sweeps-are-apart',
+      'gate-drain-counts-what-is-lost',
+      'gate-timeline-of-ends-of-ours',
+      'workers-are-one-gate',
+      NO_LIMIT,
+    ],
+  },
+  'deadlines.halfClose': {
+    words: /half|finish\(/i,
+    cells: [
+      'innocents-that-are-quiet',
+      'ends-that-wait-for-a-pausing-reader',
+      'gate-reload',
+      'tcp-half-close-waits-for-a-slow-reader',
+      OPEN,
+      SAME_PAIR,
+      NO_LIMIT,
+    ],
+  },
+  'deadlines.request and response': {
+    words: /response: |request: |re(quest|sponse)_timeout/,
+    cells: [
+      'innocents-that-read-from-the-kernel',
+      'h2-streams-are-judged-as-requests-are',
+      'http-an-answer-that-stalls-ends',
+      'h2-services-that-stall',
+      OPEN,
+      'workers-ask-h2c-services',
+      NO_LIMIT,
+    ],
+  },
+  'deadlines.lifetime': {
+    words: /lifetime/,
+    cells: [
+      'a-lifetime-ends-every-transport',
+      'grpc-calls-that-last',
+      'websocket-closing-handshake',
+      'websocket-closing-handshake',
+      OPEN,
+      SAME_PAIR,
+      NO_LIMIT,
+    ],
+  },
+  'websocket.ping, and control traffic': {
+    words: /ping/i,
+    cells: [
+      'websocket-pings-spare-the-living',
+      'control-traffic-is-no-progress',
+      'websocket-services-that-fall-at-a-ping',
+      'websocket-pings-spare-the-living',
+      'control-traffic-and-overload',
+      SAME_PAIR,
+      '- pings are no messages',
+    ],
+  },
+  'limits.bytes': {
+    words: /bytes: \{/,
+    cells: [
+      'a-flood-arrives-whole',
+      'h2-least-rates',
+      'gate-drain-tcp-waits',
+      'http-drain-finishes-what-is-in-flight',
+      'gate-timeline-of-ends-of-ours',
+      'workers-share-rates',
+      'system/fleet-streams',
+    ],
+  },
+  'limits.messages': {
+    words: /messages: \{/,
+    cells: [
+      'websocket-pings-and-messages-cross',
+      'h2-carries-websockets',
+      'clients-behind-an-ingress',
+      'limits-messages',
+      OPEN,
+      'workers-share-rates',
+      'system/fleet-messages',
+    ],
+  },
+  'limits.minRate': {
+    words: /minRate/,
+    cells: [
+      'limits-min-rate-on-every-transport',
+      'h2-least-rates',
+      'h2-streams-are-judged-as-requests-are',
+      OPEN,
+      'workers-share-memory',
+      'workers-share-memory',
+      '- of one connection',
+    ],
+  },
+  'limits.newConnections': {
+    words: /newConnections/,
+    cells: [
+      'clients-behind-an-ingress',
+      'h2-connections-under-limits',
+      'gate-reload-deadlines',
+      'limits-new-connections',
+      OPEN,
+      'workers-share-rates',
+      'system/fleet-newcomers',
+    ],
+  },
+  'limits.connectionsPerClient': {
+    words: /connectionsPerClient/,
+    cells: [
+      'clients-behind-an-ingress',
+      'h2-connections-under-limits',
+      'workers-share-clients',
+      'clients-behind-an-ingress',
+      OPEN,
+      'workers-share-limits',
+      'system/fleet-reload',
+    ],
+  },
+  'upstream.maxConnections, and its queue': {
+    words: /maxConnections/,
+    cells: [
+      'upstream-that-restarts',
+      'workers-ask-h2c-services',
+      'upstream-addresses-that-are-gone',
+      'workers-ask-h2c-services',
+      OPEN,
+      'workers-share-limits',
+      '- of one gate',
+    ],
+  },
+  'websocket.slowConsumer': {
+    words: /slowConsumer/,
+    cells: [
+      'websocket-pings-and-messages-cross',
+      OPEN,
+      'gate-reload-deadlines',
+      'websocket-pings-spare-the-living',
+      OPEN,
+      SAME_PAIR,
+      NO_LIMIT,
+    ],
+  },
+  'early bytes': {
+    words: /early|wait for their upstream/i,
+    cells: [
+      'upstream-that-restarts',
+      '- a stream begins with its head',
+      'upstream-addresses-that-are-gone',
+      'system/process-drain-and-reload',
+      'gate-overloaded-refuses-new-work',
+      'workers-share-early-bytes',
+      'system/fleet-early-bytes',
+    ],
+  },
+  'PROXY headers': {
+    words: /proxyProtocol/,
+    cells: [
+      'clients-behind-an-ingress',
+      'h2-streams-are-judged-as-requests-are',
+      'gate-probes',
+      'gate-proxy-protocol',
+      'workers-share-early-bytes',
+      'workers-share-early-bytes',
+      'system/fleet-newcomers',
+    ],
+  },
+  'http.trustForwarded': {
+    words: /trustForwarded/i,
+    cells: [
+      'clients-behind-an-ingress',
+      'h2-connections-under-limits',
+      'clients-behind-an-ingress',
+      'clients-behind-an-ingress',
+      OPEN,
+      'workers-share-clients',
+      'system/fleet-named-clients',
+    ],
+  },
+  'another address, another attempt': {
+    words: /retryFor|addresses: \[|nghttpd/,
+    cells: [
+      'upstream-that-restarts',
+      'system/h2-a-service-that-stands-still',
+      'upstream-that-restarts',
+      'upstream-that-restarts',
+      'h2-when-memory-runs-short',
+      'workers-ask-once',
+      NO_LIMIT,
+    ],
+  },
+  healthCheck: {
+    words: /healthCheck/,
+    cells: [
+      'upstream-that-restarts',
+      'h2-sessions-end-outside-of-callbacks',
+      'upstream-addresses-that-are-gone',
+      'upstream-that-restarts',
+      OPEN,
+      'workers-ask-once',
+      NO_LIMIT,
+    ],
+  },
+  'connection-bound logins (NTLM, Negotiate)': {
+    words: /NTLM|Negotiate/,
+    cells: [
+      '- of plain HTTP alone',
+      'h2-logged-in-connections-are-nobody-elses',
+      'workers-share-clients',
+      OPEN,
+      OPEN,
+      'workers-share-clients',
+      NO_LIMIT,
+    ],
+  },
+  'tls.clientCa': {
+    words: /clientCa/,
+    cells: [
+      '- of TLS alone',
+      'h2-streams-are-judged-as-requests-are',
+      'tls-client-certificate-reload',
+      'tls-handshakes',
+      OPEN,
+      OPEN,
+      NO_LIMIT,
+    ],
+  },
+}
