@@ -16,7 +16,9 @@ import { readSamples } from '../metrics/samples.ts'
 const WORKERS = 3
 const CLIENTS = 120
 const KIB = 1024
-const MOST = 3 * 1024 * KIB
+/** memory.buffered, and the part of it that is for bytes that wait for their upstream. */
+const ALL = 4 * 1024 * KIB
+const MOST = (ALL * 3) / 4
 const LONG = { withinMs: 60_000 }
 
 const server = someServer()
@@ -56,18 +58,28 @@ for (const [way, keys] of [
       Buffer.alloc(60 * KIB),
     ])
     for (const client of clients) void client.write(body)
-    let most = 0
+    // While bytes come and go, a sum has figures of workers of different moments in it.
+    let moving = 0
     await eventually(async () => {
-      most = Math.max(most, await buffered(gate))
+      moving = Math.max(moving, await buffered(gate))
       return gate.lines.length > 0 || gate.operator.open === CLIENTS
     }, LONG)
-    for (let nth = 0; nth < 10; nth++) most = Math.max(most, await buffered(gate))
-    t.ok(most <= MOST + (WORKERS - 1) * 64 * KIB, `${Math.round(most / KIB)} KiB at the most`)
+    t.ok(moving <= ALL, `${Math.round(moving / KIB)} KiB at the most`)
+    let most = Number.POSITIVE_INFINITY
+    await eventually(async () => {
+      const before = most
+      most = await buffered(gate)
+      return most === before && most > ALL / 2
+    }, LONG)
+    t.ok(most <= MOST + (WORKERS - 1) * 64 * KIB, `${Math.round(most / KIB)} KiB at rest`)
     t.same(
       [...new Set(gate.lines.map(({ close }) => close))].filter((close) => close !== 'overloaded'),
       [],
     )
-    await gate.operator.reset('killed')
-    await eventually(() => gate.operator.open === 0, LONG)
+    // Some may still be on their way through their gates.
+    await eventually(async () => {
+      await gate.operator.reset('killed')
+      return gate.operator.open === 0
+    }, LONG)
     t.equal(await buffered(gate), 0, 'nothing is held for nobody')
   })
