@@ -311,7 +311,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
   farewell(half: Half, close: Close): Farewell {
     if (half === this.#pair.toUpstream) return 'done'
     const isSaid =
-      this.#frames.hasToldFault || (this.#leaving?.isFinal === true && close === this.#leaving.close)
+      this.#frames.hasNamedFault || (this.#leaving?.isFinal === true && close === this.#leaving.close)
     if (!isSaid) this.#say(goawayFrame(this.#lastId, connectionCode(close), close.reason))
     return reasonRow(close.reason).manner === 'reset' ? 'nothing' : 'answered'
   }

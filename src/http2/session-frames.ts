@@ -28,7 +28,7 @@ export class SessionFrames {
   /** The payload of a GOAWAY in the outgoing bytes; other frames may follow it. */
   #goaway: Span | null = null
   /** nghttp2 has reported in a GOAWAY that the client broke a rule. */
-  hasToldFault = false
+  hasNamedFault = false
 
   readonly #maxStreams: number
 
@@ -74,18 +74,18 @@ export class SessionFrames {
     this.#outgoing = bytes
     this.#out.scan(bytes, 0, length)
     this.#outgoing = NOTHING
-    const told = this.#told(bytes)
+    const fault = this.#faultOf(bytes)
     half.forward(bytes, 0, length)
-    return this.#out.fault ?? told
+    return this.#out.fault ?? fault
   }
 
   /** The Close of a GOAWAY that names the rule that the client broke, not of one that asks it to leave. */
-  #told(bytes: Buffer): Close | null {
+  #faultOf(bytes: Buffer): Close | null {
     if (this.#goaway === null) return null
     const { from, to } = this.#goaway
     const code = bytes.readUInt32BE(from + 4)
     if (code === NO_ERROR) return null
-    this.hasToldFault = true
+    this.hasNamedFault = true
     // Node gives this code to frames in which nghttp2 found a broken rule.
     if (code === INTERNAL_ERROR) bytes.writeUInt32BE(PROTOCOL_ERROR, from + 4)
     const words = bytes.toString('latin1', from + 8, to).slice(0, MAX_WORDS)

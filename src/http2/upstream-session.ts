@@ -175,7 +175,7 @@ export class UpstreamSession {
   }
 
   /** Expects nothing more of a stream that is done, and ignores what the service still sends on it. */
-  letEnd(stream: ClientHttp2Stream): void {
+  awaitEnd(stream: ClientHttp2Stream): void {
     this.#ending.set(stream, this.#now())
     stream.resume()
   }
@@ -206,7 +206,7 @@ export class UpstreamSession {
   }
 
   /** Learns how a conversation on one of its streams ended: the whole service may be stuck. */
-  hearOf({ reason, side }: Close): void {
+  noteStreamEnd({ reason, side }: Close): void {
     if (side !== 'upstream' || (reason !== 'write_timeout' && reason !== 'response_timeout')) return
     if (this.#state === 'open' && this.#pings.doubt(this.#now())) this.#ping()
   }

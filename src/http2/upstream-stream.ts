@@ -246,13 +246,13 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
     else if (!this.#stream.closed) this.#part(this.#stream, end)
     // Node keeps a stream that ended well, and its session, until its received bytes are read.
     else this.#stream.destroy()
-    if (end !== null) this.#session.hearOf(end)
+    if (end !== null) this.#session.noteStreamEnd(end)
     this.#home.later(() => this.owner.onClosed(this, null))
   }
 
   /** A reset of a stream that is done anyway would look like an attack to a service that counts resets. */
   #part(stream: ClientHttp2Stream, end: Close | null): void {
-    if (this.#answer!.isWhole && stream.writableEnded && this.queued === 0) this.#session.letEnd(stream)
+    if (this.#answer!.isWhole && stream.writableEnded && this.queued === 0) this.#session.awaitEnd(stream)
     else this.#session.reset(stream, serviceCode(end))
   }
 }

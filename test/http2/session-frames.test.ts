@@ -116,7 +116,7 @@ test('a GOAWAY of nghttp2 with a code is the end, in its words; INTERNAL_ERROR i
     const close = relayOut(fault(code, words), h2.ping())
     t.strictSame(close, makeClose('protocol_error', 'client', 'relay', detail))
     t.equal(forwarded[0]!.readUInt32BE(13), sent)
-    t.ok(frames.hasToldFault)
+    t.ok(frames.hasNamedFault)
   }
   t.end()
 })
@@ -124,7 +124,7 @@ test('a GOAWAY of nghttp2 with a code is the end, in its words; INTERNAL_ERROR i
 test('a GOAWAY that asks the client to leave is no end, and neither are later frames', (t) => {
   const { frames, relayOut } = setUp()
   t.equal(relayOut(h2.goaway(1)), null)
-  t.notOk(frames.hasToldFault)
+  t.notOk(frames.hasNamedFault)
   t.match(relayOut(fault(codes.PROTOCOL_ERROR)), { reason: 'protocol_error' })
   t.equal(relayOut(h2.ping()), null)
   t.end()
