@@ -39,7 +39,9 @@ test('a client that uses up its rate at one gate has none left at another', need
     const bytes = one.service.got.bytes + other.service.got.bytes
     // The burst, a read more at either, and the lease that the second let through before it had asked.
     t.ok(bytes <= 1.6 * MIB, `${bytes} bytes`)
-    t.ok(bytes >= 0.9 * MIB, `${bytes} bytes: however fast they come, none is cut off before Redis has none`)
+    // Either gate may keep fewer tokens than a read takes, and the last piece has not come.
+    const least = MIB - 2 * 64 * KIB - 2 * 16 * KIB
+    t.ok(bytes >= least, `${bytes} bytes: however fast they come, none is cut off before Redis has none`)
   }),
 )
 
