@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import type { Test } from 'tap'
 import { SWEEP_MS } from '../../src/core/clock.ts'
 import { makeClose } from '../../src/core/close.ts'
 import type { Reason } from '../../src/core/close.ts'
@@ -13,6 +14,14 @@ async function sip({ client, clock }: MemoryPair, seconds: number): Promise<void
     client.take(1)
     await clock.pass(1000)
   }
+}
+
+/** The client is there a millisecond before, and reset then. */
+async function isResetAfter(t: Test, { client, clock }: MemoryPair, ms: number, what = ''): Promise<void> {
+  await clock.pass(ms - 1)
+  t.notOk(client.isClosed, what)
+  await clock.pass(1 + 2 * SWEEP_MS)
+  t.ok(client.gotReset, what)
 }
 
 test('a peer that takes its last bytes slowly gets all of them, long after deadlines.close, and then has as long to take leave', async (t) => {
@@ -42,10 +51,7 @@ test('a peer that takes none of its last bytes is reset after deadlines.close; t
   it.upstream.feed('x'.repeat(20_000))
   it.pair.close(eof)
   it.upstream.fin()
-  await it.clock.pass(1999)
-  t.notOk(it.client.isClosed)
-  await it.clock.pass(1 + 2 * SWEEP_MS)
-  t.ok(it.client.gotReset)
+  await isResetAfter(t, it, 2000)
   t.match(it.connection.end, { reason: 'write_timeout', side: 'client', phase: 'close' })
   t.match(
     it.connection.end?.detail,
@@ -342,10 +348,7 @@ test('the last bytes of an ordinary end are owed for deadlines.write, where that
     it.upstream.feed('x'.repeat(20))
     it.pair.close(makeClose(reason, side, 'relay', 'why'))
     it.upstream.fin()
-    await it.clock.pass(owedMs - 1)
-    t.notOk(it.client.isClosed, `${reason}, write ${writeMs}`)
-    await it.clock.pass(1 + 2 * SWEEP_MS)
-    t.ok(it.client.gotReset)
+    await isResetAfter(t, it, owedMs, `${reason}, write ${writeMs}`)
     t.match(it.connection.end?.detail, new RegExp(`deadlines\\.${key}`))
   }
 })
@@ -366,9 +369,6 @@ test('a Close frame that is not taken is no owed byte: its peer has deadlines.cl
   it.client.measurements = 0
   it.pair.close(eof)
   it.upstream.fin()
-  await it.clock.pass(1999)
-  t.notOk(it.client.isClosed)
-  await it.clock.pass(1 + 2 * SWEEP_MS)
-  t.ok(it.client.gotReset)
+  await isResetAfter(t, it, 2000)
   t.match(it.connection.end, { reason: 'eof', side: 'upstream' })
 })
