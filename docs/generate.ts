@@ -176,7 +176,7 @@ in the WebSocket Close frame that the client gets, and in \`sidegate explain wri
 
 - **side** is the party that caused the end: \`client\`, \`upstream\`, or \`sidegate\` itself.
 - **phase** is the phase of the connection at its end: \`admit\`, \`handshake\`, \`connect\`, \`relay\`, \`close\`.
-- **manner** is how the sockets end. *flush* sends queued bytes while the peer takes them (\`deadlines.close\` is the time without progress), then
+- **manner** is how the sockets end. *flush* sends queued bytes while the peer takes them (\`deadlines.close\` is the time without progress, and \`deadlines.write\` for what a peer said before its own end), then
   FIN. *deliver* sends them within \`deadlines.write\`, then RST. *drop* sends FIN and forgets them. *reset* sends RST, the only way to free the
   memory that the kernel holds for a stalled peer. Drop and reset are for the peer at fault; the other peer first gets the bytes accepted for it.
 

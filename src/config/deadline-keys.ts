@@ -22,7 +22,7 @@ export const deadlines = section(
     }),
     response: duration({
       default: '60s',
-      meaning: 'For the head of the answer of the upstream, or its 101.',
+      meaning: 'For the head of the answer of the upstream, or its 101, once it has taken the request.',
       innocent: 'A slow endpoint: set it above the slowest answer.',
     }),
     request: duration({

@@ -28,7 +28,7 @@ export interface GoverningKey {
 
 const manners = {
   flush:
-    'flush: queued bytes go out while the peer takes them (`deadlines.close` without progress), then FIN',
+    'flush: queued bytes go out while the peer takes them (`deadlines.close` without progress, `deadlines.write` after an end of a peer), then FIN',
   drop: 'drop: FIN, and queued bytes are forgotten, for the peer at fault; the other gets what is queued, then FIN',
   deliver: 'deliver: what was accepted goes out first (`deadlines.write` without progress), then RST',
   reset:
