@@ -19,14 +19,12 @@ import type { Endpoint } from '../endpoint/endpoint.ts'
 import type { Dialogue, Watched } from '../pair/dialogue.ts'
 import type { Half } from '../pair/half.ts'
 import { Pair } from '../pair/pair.ts'
-import { refusal } from '../http1/refusal.ts'
 import { readRequest, type StreamRequest } from './client-request.ts'
 import type { RawFields } from './fields.ts'
 import { ClientStream } from './client-stream.ts'
-import { codeName, connectionCode, NO_ERROR, PROTOCOL_ERROR } from './codes.ts'
+import { codeName, connectionCode, NO_ERROR } from './codes.ts'
 import type { ClientFlow } from './flow.ts'
 import { ALL_STREAMS, goawayFrame } from './goaway.ts'
-import { nobody } from './nobody.ts'
 import type { Http2Context, Http2Options } from './options.ts'
 import { resetStream } from './reset-stream.ts'
 import { SessionFrames } from './session-frames.ts'
@@ -35,6 +33,7 @@ import { SessionWaits } from './session-waits.ts'
 import { SharedWindows } from './shared-windows.ts'
 import { spareOthers } from './stream-faults.ts'
 import type { StreamHome } from './stream-home.ts'
+import { refuseMalformed, refuseTooBig } from './unserved.ts'
 import { Wire } from './wire.ts'
 
 const END_STREAM = 1
@@ -142,11 +141,11 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     this.#lastId = stream.id!
     const read = readRequest(fields, isEnd)
     const connection = this.#record()
-    if (typeof read === 'string') return this.#refuse(connection, stream, read)
+    if (typeof read === 'string') return refuseMalformed(connection, stream, read, this.#context)
     const client = new ClientStream(stream, connection, { ...read, isEnd }, this)
     this.flow.open(stream.id!, client)
     this.#streams.add(connection.id, client)
-    if (read.headBytes > this.#options.maxHeaderBytes) return this.#tooBig(connection, client)
+    if (read.headBytes > this.#options.maxHeaderBytes) return refuseTooBig(connection, client, this.#context)
     try {
       this.#serve(connection, client, read)
     } catch (error) {
@@ -174,25 +173,6 @@ export class ClientSession implements Dialogue, Session, StreamHome {
       return this.#context.streams.servePlain(connection, client, { request, headBytes, early: NOTHING })
     this.#context.observer.onHead(connection, 'client', headBytes)
     this.#context.streams.serveUpgrade(connection, client, request, NOTHING)
-  }
-
-  /** A malformed request (RFC 9113 section 8.1.1). */
-  #refuse(connection: Connection, stream: ServerHttp2Stream, problem: string): void {
-    this.#context.observer.onOpened(connection)
-    connection.end = makeClose('protocol_error', 'client', 'handshake', problem)
-    resetStream(stream, PROTOCOL_ERROR)
-    this.#context.streams.onRefused(connection)
-  }
-
-  #tooBig(connection: Connection, client: ClientStream): void {
-    const words = 'request head (http.maxHeader)'
-    const close = { ...makeClose('message_too_big', 'client', 'handshake', words), httpStatus: 431 }
-    this.#context.observer.onOpened(connection)
-    connection.end = close
-    client.owner = { ...nobody, onClosed: () => this.#context.streams.onRefused(connection) }
-    const answer = refusal(close)!
-    client.write(answer, 0, answer.length)
-    client.close('flush')
   }
 
   onStreamClosed(connection: Connection): void {
