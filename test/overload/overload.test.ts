@@ -280,6 +280,79 @@ test('garbage is collected while memory is used up, every ten seconds, and not f
   t.equal(collected(), 2)
 })
 
+test('a look that ends nobody keeps none of those that follow from it', async (t) => {
+  const { add, use, endedIds } = overloaded()
+  add(1, 5 * MIB, 'moving')
+  await use(0.96)
+  t.same(endedIds(), [], 'it moves')
+  await use(0.98)
+  t.same(endedIds(), [1], 'a quarter of a second later memory is used up, and nobody was ended before')
+})
+
+test('connections that end for memory.buffered defer nothing of what memory itself asks for', async (t) => {
+  const { add, clock, use, endedIds } = overloaded()
+  add(1, 26 * MIB)
+  add(2, 5 * MIB)
+  await clock.pass(8 * LOOK_MS)
+  t.same(endedIds(), [1])
+  await use(0.96)
+  t.same(endedIds(), [1, 2])
+})
+
+test('while memory is short looks come every 50 ms', async (t) => {
+  const { add, clock, usage, use, endedIds, strain } = overloaded()
+  add(1, 5 * MIB, 'moving')
+  await use(0.86)
+  usage.usageBytes = 0.98 * LIMIT
+  await clock.pass(50)
+  t.same([endedIds(), strain.isRefusing], [[1], true])
+  await use(0.5)
+  await clock.pass(50)
+  usage.usageBytes = 0.98 * LIMIT
+  await clock.pass(LOOK_MS - 1)
+  t.equal(strain.isRefusing, false, 'and every 250 ms again afterwards')
+  await clock.pass(1)
+  t.equal(strain.isRefusing, true)
+})
+
+test('a watch that is stopped amid a look, in which memory has run short, looks no more', async (t) => {
+  const clock = fakeClock()
+  let looks = 0
+  const overload: Overload = new Overload(usual, {
+    clock,
+    log: { warn: () => {} },
+    gates: {
+      async queued() {
+        looks++
+        overload.stop()
+        return 0
+      },
+      queues: async () => [],
+      shed: () => {},
+      strain: () => {},
+      collectGarbage: () => {},
+    },
+    read: () => ({ limitBytes: LIMIT, usageBytes: 0.9 * LIMIT }),
+  })
+  overload.start()
+  await clock.pass(4 * LOOK_MS)
+  t.equal(looks, 1)
+  t.same(clock.armed, { every: 0, after: 0, nextTurn: 0 })
+})
+
+test('garbage is collected as soon as connections were ended for memory: it holds their buffers', async (t) => {
+  const { add, use, collected, endedIds } = overloaded()
+  await use(0.96)
+  t.equal(collected(), 1)
+  add(1, 5 * MIB)
+  for (let look = 0; look < 7; look++) await use(0.96)
+  t.equal(collected(), 1)
+  await use(0.96)
+  t.same([endedIds(), collected()], [[1], 2])
+  for (let look = 0; look < 8; look++) await use(0.96)
+  t.equal(collected(), 2, 'once')
+})
+
 test('after the process stood still nobody is ended for having been still: the next look decides', async (t) => {
   const { add, clock, endedIds } = overloaded()
   add(1, 26 * MIB)
