@@ -106,6 +106,8 @@ export class Connection {
   client: ClientAddress
   /** The peer is trusted to name the client of each of its requests. */
   namesClients = false
+  /** It is a stream for which there was no memory at its beginning. */
+  isOneTooMany = false
   /** The protocol that the metrics have counted it as; null before they do. */
   countedAs: Protocol | null = null
   /** It is counted among the open connections of its client. */

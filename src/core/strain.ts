@@ -4,19 +4,19 @@
 import { LocalSum } from './cells.ts'
 import type { Sum } from './cells.ts'
 
-/** The bytes that all clients together may send before they have a pair. */
-export interface EarlyBudget {
+/** Memory that is counted in the turn in which it is taken: thousands of clients may come between two checks of the memory. */
+export interface Ledger {
   /** Held by all threads. */
   readonly heldBytes: number
-  /** So much is read of them. */
   limitBytes: number
+  /** Adds to the held bytes (or subtracts). */
+  charge(bytes: number): void
+}
+
+/** The bytes that all clients together may send before they have a pair; so much of them is read as `limitBytes` says. */
+export interface EarlyBudget extends Ledger {
   /** So much is kept of what came all the same: in one read with a head, or before its turn. What is more ends its client. */
   mostBytes: number
-  /**
-   * Adds to the held bytes (or subtracts), in the turn in which they come: thousands of clients may come
-   * between two checks of the memory.
-   */
-  charge(bytes: number): void
 }
 
 export interface Strain {
@@ -30,6 +30,8 @@ export interface Strain {
    */
   isWatching: boolean
   readonly early: EarlyBudget
+  /** Memory that begun work is expected to take, and that no check has seen yet. */
+  readonly claims: Ledger
 }
 
 /** `sum`: counts over all threads; by default over this one alone. */
@@ -51,13 +53,19 @@ export class Budget implements EarlyBudget {
   }
 }
 
-export function calm(early: EarlyBudget = new Budget()): Strain {
+export function calm(early: EarlyBudget = new Budget(), claims: Ledger = new Budget()): Strain {
   return {
     idleScale: 1,
     isRefusing: false,
     isWatching: false,
     early,
+    claims,
   }
+}
+
+/** `connection` is new work, which is refused with `overloaded`. */
+export function refuses(strain: Strain, connection: { readonly isOneTooMany: boolean }): boolean {
+  return strain.isRefusing || connection.isOneTooMany
 }
 
 /** The verdict of the memory watch, as plain data. */
@@ -67,6 +75,8 @@ export interface StrainLevel {
   isWatching: boolean
   /** Of `memory.buffered`, in bytes. */
   bufferedBytes: number
+  /** Up to `memory.refuseAt`, less a margin; Infinity: nothing bounds it. */
+  roomBytes: number
 }
 
 /** Of `memory.buffered`, for what is read of clients ahead of their upstream: all of it may come between two looks. */
@@ -74,8 +84,9 @@ const READ_SHARE = 0.25
 /** And for what is kept of it: less than what has others refused, so that clients whose upstream is away shut nobody out. */
 const KEPT_SHARE = 0.75
 
-export function impose(strain: Strain, { bufferedBytes, ...level }: StrainLevel): void {
+export function impose(strain: Strain, { bufferedBytes, roomBytes, ...level }: StrainLevel): void {
   Object.assign(strain, level)
+  strain.claims.limitBytes = roomBytes
   strain.early.limitBytes = bufferedBytes * READ_SHARE
   strain.early.mostBytes = bufferedBytes * KEPT_SHARE
 }

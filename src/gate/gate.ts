@@ -24,7 +24,7 @@ import { TokenQueue } from '../limits/token-queue.ts'
 import { ConnectionLimit } from '../limits/places.ts'
 import { attach } from '../limits/shared-cells.ts'
 import type { SharedCells } from '../limits/shared-cells.ts'
-import { EARLY_SUM } from '../limits/shared-memory.ts'
+import { CLAIMS_SUM, EARLY_SUM } from '../limits/shared-memory.ts'
 import { Log } from '../log/log.ts'
 import { Rejections } from '../log/rejections.ts'
 import { GateMetrics } from '../metrics/gate-metrics.ts'
@@ -98,7 +98,7 @@ export class Gate implements GatePort {
     this.#clock = clock
     const { memory, worker } = settings
     this.#cells = memory === undefined ? null : attach(memory, worker, clock.now())
-    this.#strain = calm(new Budget(this.#cells?.sum(EARLY_SUM)))
+    this.#strain = calm(new Budget(this.#cells?.sum(EARLY_SUM)), new Budget(this.#cells?.sum(CLAIMS_SUM)))
     this.registry = new Registry(settings.worker, settings.workers, parts.pulse)
     this.registry.onAdded = (connection) => this.#observerOf(connection.listener).habits.onBegun(connection)
     this.#log = new Log({ writer: { write: (line) => events.log(line) }, clock, ...settings.log })

@@ -9,8 +9,8 @@
 
 import { closeFromError, httpStatus, makeClose, reasonRow, type Close } from '../core/close.ts'
 import type { Farewell } from '../core/manner.ts'
-import { releasePlace } from '../core/connection.ts'
-import type { Connection } from '../core/connection.ts'
+import { releasePlace, type Connection } from '../core/connection.ts'
+import { refuses } from '../core/strain.ts'
 import { noteFailedDial } from '../core/timeline.ts'
 import type { Wait } from '../core/wait.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
@@ -146,7 +146,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
   #serve(exchange: Exchange): void {
     const { request } = exchange
     if (!this.#behalf.take(this.#pair, this.#upstream!)) return
-    if (this.#context.strain.isRefusing)
+    if (refuses(this.#context.strain, this.#connection))
       return this.close(makeClose('overloaded', 'sidegate', 'relay', 'memory.refuseAt'))
     const judged = judgeRequest(request, this.#options, this.#client)
     if ('reason' in judged) return this.close(judged)

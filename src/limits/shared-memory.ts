@@ -45,6 +45,8 @@ export const ENDED = 2
 export const SUMS = 3
 /** The number of the sum of early bytes: what clients send before they have a pair. */
 export const EARLY_SUM = 0
+/** And of claims: memory that begun work is expected to take. */
+export const CLAIMS_SUM = 1
 export const MAX_SUMS = 5
 export const WORKER_WORDS = SUMS + MAX_SUMS
 const SNAPSHOTS = 2000

@@ -66,9 +66,14 @@ const CLOSE_LOOK_MS = 50
  */
 const IDLE_FLOOR = 0.1
 const HYSTERESIS = 0.05
+/** The young generation of V8 (src/cli/flags.ts) may be empty at a look and full a moment later. */
+const MARGIN_BYTES = 12 * 1024 * 1024
+const ROOM_STEP_BYTES = 1024 * 1024
 /** Freed memory shows in the usage only later; until then we free no more for the same excess. */
 const SETTLE_MS = 1000
-const COLLECT_EVERY_MS = 10_000
+/** At most one collection in this time, and they take at most this share of it. */
+const COLLECT_EVERY_MS = 1000
+const COLLECT_SHARE = 0.05
 
 export class Overload {
   /** May change at any time; the next look goes by it. */
@@ -84,6 +89,7 @@ export class Overload {
     isRefusing: false,
     isWatching: false,
     bufferedBytes: Number.POSITIVE_INFINITY,
+    roomBytes: Number.POSITIVE_INFINITY,
   }
   #settledAt = Number.NEGATIVE_INFINITY
   #collectAt = Number.NEGATIVE_INFINITY
@@ -126,10 +132,18 @@ export class Overload {
 
   /** Gates get a changed level, and nothing else. */
   #impose(change: Partial<StrainLevel>): void {
-    const next = { ...this.#level, ...change, bufferedBytes: this.#view.bufferedLimitBytes }
+    const bufferedBytes = this.#view.bufferedLimitBytes
+    const next = { ...this.#level, ...change, bufferedBytes, roomBytes: this.#room }
     const isSame = (Object.keys(next) as (keyof StrainLevel)[]).every((key) => next[key] === this.#level[key])
     this.#level = next
     if (!isSame) this.#context.gates.strain(next)
+  }
+
+  /** In whole steps, so that gates hear of no smaller change; and one at the least, so that a tight container serves a few at a time. */
+  get #room(): number {
+    const { usageBytes, limitBytes } = this.#view
+    const bytes = this.options.refuseAt * limitBytes - usageBytes - MARGIN_BYTES
+    return Math.max(1, Math.floor(bytes / ROOM_STEP_BYTES)) * ROOM_STEP_BYTES
   }
 
   #look(queuedBytes: number): OverloadView {
@@ -214,19 +228,13 @@ export class Overload {
       })),
     )
     this.#ended += victims.length
-    if (victims.length > 0 && this.#isUsedUp) this.#settle(now)
+    if (victims.length > 0 && this.#isUsedUp) this.#settledAt = now + SETTLE_MS
     return victims.reduce((sum, { bytes }) => sum + bytes, 0)
   }
 
   get #isUsedUp(): boolean {
     const { usageBytes, limitBytes } = this.#view
     return usageBytes >= this.options.refuseAt * limitBytes
-  }
-
-  /** The buffers of the ended connections are garbage until it is collected. */
-  #settle(now: number): void {
-    this.#settledAt = now + SETTLE_MS
-    this.#collectAt = Math.min(this.#collectAt, now)
   }
 
   #excess(queuedBytes: number, now: number): Excess {
@@ -257,9 +265,11 @@ export class Overload {
       now < this.#collectAt
     )
       return
-    this.#context.gates.collectGarbage()
-    // Counted from the end of the collection, so that collecting never takes most of the time.
-    this.#collectAt = this.#context.clock.now() + COLLECT_EVERY_MS
+    const { clock, gates } = this.#context
+    const before = clock.now()
+    gates.collectGarbage()
+    const after = clock.now()
+    this.#collectAt = after + Math.max(COLLECT_EVERY_MS, (after - before) / COLLECT_SHARE)
   }
 }
 

@@ -7,6 +7,7 @@ import { makeClose } from '../core/close.ts'
 import type { Close, PeerSide } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'
 import type { Live } from '../core/live.ts'
+import { refuses } from '../core/strain.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { forwardedFor } from '../http1/forwarding.ts'
 import type { ForwardingOptions } from '../http1/forwarding.ts'
@@ -197,7 +198,7 @@ class WebSocketOpening implements OpeningSteps {
   #begin(opening: Opening, request: RequestHead): void {
     const { connection } = opening
     // The client was let in before memory ran short; its request begins only now.
-    if (opening.context.strain.isRefusing)
+    if (refuses(opening.context.strain, connection))
       return opening.close(makeClose('overloaded', 'sidegate', 'handshake', 'memory.refuseAt'))
     const upgrade = checkUpgrade(request, this.#options.upgrade, forwardedFor(connection, this.#options))
     if ('reason' in upgrade) return opening.close(upgrade)

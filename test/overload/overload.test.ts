@@ -1,78 +1,10 @@
 import { test } from 'tap'
 import { addressOf } from '../support/addresses.ts'
-import { makeClose } from '../../src/core/close.ts'
-import type { Close } from '../../src/core/close.ts'
 import { Connection } from '../../src/core/connection.ts'
 import { idleScale, LOOK_MS, Overload } from '../../src/overload/overload.ts'
-import type { OverloadOptions } from '../../src/overload/overload.ts'
-import { calm, impose } from '../../src/core/strain.ts'
 import { queuedBytes, queuesOf } from '../../src/overload/queues.ts'
 import { fakeClock } from '../support/fake-clock.ts'
-
-const MIB = 1024 * 1024
-const LIMIT = 100 * MIB
-const usual: OverloadOptions = { buffered: { share: 0.25 }, shedAt: 0.85, refuseAt: 0.95 }
-
-/** An overload over a machine whose figures the test sets. `quietMs` of a peer grows by itself unless it is `moving`. */
-function overloaded(options: Partial<OverloadOptions> = {}) {
-  const clock = fakeClock()
-  const strain = calm()
-  const usage = { limitBytes: LIMIT, usageBytes: 10 * MIB }
-  const registry = new Map<number, Connection>()
-  const closes: Array<{ id: number } & Close> = []
-  const lines: string[] = []
-  let collected = 0
-  const overload = new Overload(
-    { ...usual, ...options },
-    {
-      clock,
-      log: { warn: (message) => void lines.push(message) },
-      gates: {
-        queued: async () => queuedBytes(registry.values()),
-        queues: async () => queuesOf(registry.values(), clock.now()),
-        shed(victims) {
-          for (const { id, detail } of victims)
-            registry.get(id)?.owner?.close(makeClose('overloaded', 'sidegate', 'relay', detail))
-        },
-        strain: (level) => impose(strain, level),
-        collectGarbage: () => void collected++,
-      },
-      read: () => ({ ...usage }),
-    },
-  )
-  overload.start()
-  return {
-    clock,
-    strain,
-    usage,
-    overload,
-    closes,
-    lines,
-    collected: () => collected,
-    endedIds: () => closes.map(({ id }) => id),
-    /** A connection whose client has so much to take. */
-    add(id: number, bytes: number, state: 'stalled' | 'moving' = 'stalled') {
-      const connection = new Connection(id, 'app', 'tcp', addressOf('192.0.2.1:1'), clock.now())
-      const since = clock.now()
-      connection.phase = 'relay'
-      connection.owner = {
-        close: (close) => {
-          closes.push({ id, ...close })
-          registry.delete(id)
-        },
-        queued: (side) => (side === 'client' ? bytes : 0),
-        lastDrainAt: () => (state === 'moving' ? clock.now() : since),
-        isPaused: () => true,
-      }
-      registry.set(id, connection)
-    },
-    /** The next look sees this share of the limit used. */
-    async use(share: number) {
-      usage.usageBytes = share * LIMIT
-      await clock.pass(LOOK_MS)
-    },
-  }
-}
+import { LIMIT, MIB, overloaded, usual } from './overloaded.ts'
 
 test('pressure is the larger of memory used and bytes queued, 0 to 1', async (t) => {
   const { overload, use, add, clock } = overloaded()
@@ -261,96 +193,6 @@ test('memory that is used up is taken back from stalled queues, a second apart, 
   t.same(endedIds(), [2, 1, 3], 'one that moves stays')
   for (let look = 0; look < 4; look++) await use(0.975)
   t.same(endedIds(), [2, 1, 3, 4], 'half way to the limit the kernel is about to end all')
-})
-
-test('garbage is collected while memory is used up, every ten seconds, and not for queues', async (t) => {
-  const { use, collected, add, clock, strain } = overloaded()
-  await use(0.949)
-  t.equal(collected(), 0)
-  await use(0.95)
-  t.equal(collected(), 1)
-  for (let look = 0; look < 39; look++) await use(0.95)
-  t.equal(collected(), 1)
-  await use(0.95)
-  t.equal(collected(), 2)
-  await use(0.1)
-  add(1, 24 * MIB, 'moving')
-  await clock.pass(60 * LOOK_MS)
-  t.equal(strain.isRefusing, true)
-  t.equal(collected(), 2)
-})
-
-test('a look that ends nobody keeps none of those that follow from it', async (t) => {
-  const { add, use, endedIds } = overloaded()
-  add(1, 5 * MIB, 'moving')
-  await use(0.96)
-  t.same(endedIds(), [], 'it moves')
-  await use(0.98)
-  t.same(endedIds(), [1], 'a quarter of a second later memory is used up, and nobody was ended before')
-})
-
-test('connections that end for memory.buffered defer nothing of what memory itself asks for', async (t) => {
-  const { add, clock, use, endedIds } = overloaded()
-  add(1, 26 * MIB)
-  add(2, 5 * MIB)
-  await clock.pass(8 * LOOK_MS)
-  t.same(endedIds(), [1])
-  await use(0.96)
-  t.same(endedIds(), [1, 2])
-})
-
-test('while memory is short looks come every 50 ms', async (t) => {
-  const { add, clock, usage, use, endedIds, strain } = overloaded()
-  add(1, 5 * MIB, 'moving')
-  await use(0.86)
-  usage.usageBytes = 0.98 * LIMIT
-  await clock.pass(50)
-  t.same([endedIds(), strain.isRefusing], [[1], true])
-  await use(0.5)
-  await clock.pass(50)
-  usage.usageBytes = 0.98 * LIMIT
-  await clock.pass(LOOK_MS - 1)
-  t.equal(strain.isRefusing, false, 'and every 250 ms again afterwards')
-  await clock.pass(1)
-  t.equal(strain.isRefusing, true)
-})
-
-test('a watch that is stopped amid a look, in which memory has run short, looks no more', async (t) => {
-  const clock = fakeClock()
-  let looks = 0
-  const overload: Overload = new Overload(usual, {
-    clock,
-    log: { warn: () => {} },
-    gates: {
-      async queued() {
-        looks++
-        overload.stop()
-        return 0
-      },
-      queues: async () => [],
-      shed: () => {},
-      strain: () => {},
-      collectGarbage: () => {},
-    },
-    read: () => ({ limitBytes: LIMIT, usageBytes: 0.9 * LIMIT }),
-  })
-  overload.start()
-  await clock.pass(4 * LOOK_MS)
-  t.equal(looks, 1)
-  t.same(clock.armed, { every: 0, after: 0, nextTurn: 0 })
-})
-
-test('garbage is collected as soon as connections were ended for memory: it holds their buffers', async (t) => {
-  const { add, use, collected, endedIds } = overloaded()
-  await use(0.96)
-  t.equal(collected(), 1)
-  add(1, 5 * MIB)
-  for (let look = 0; look < 7; look++) await use(0.96)
-  t.equal(collected(), 1)
-  await use(0.96)
-  t.same([endedIds(), collected()], [[1], 2])
-  for (let look = 0; look < 8; look++) await use(0.96)
-  t.equal(collected(), 2, 'once')
 })
 
 test('after the process stood still nobody is ended for having been still: the next look decides', async (t) => {
