@@ -24,10 +24,10 @@ import type { PairOptions } from '../pair/pair.ts'
 import type { ForwardingOptions } from '../http1/forwarding.ts'
 import type { HttpOptions } from '../http1/options.ts'
 import type { ServeOptions } from '../opening/opening.ts'
-import type { Target } from '../upstream/dial.ts'
+import { hostOf } from '../upstream/dial.ts'
+import type { SecureOptions, Target } from '../upstream/dial.ts'
 import type { Upstream, UpstreamOptions } from '../upstream/upstream.ts'
 import type { WebSocketOptions } from '../websocket/serve.ts'
-import type { SecureOptions } from '../upstream/dial.ts'
 import type { ProxyVersion } from '../upstream/proxy-header.ts'
 
 /**
@@ -268,12 +268,11 @@ export function clientOptions({ limits }: ListenerConfig): Omit<ClientOptions, '
 
 export function httpOptions(config: ListenerConfig, served: Served): HttpOptions {
   const { http } = config
-  const { deadlines } = served
   const { upstream, pair, dial, proxyProtocol } = serveOptions(config, served)
   return {
     pair,
     reach: { upstream, dial, proxyProtocol },
-    deadlines,
+    deadlines: served.deadlines,
     keepAliveMs: http.keepAliveMs,
     maxHeaderBytes: http.maxHeaderBytes,
     maxBodyBytes: http.maxBodyBytes,
@@ -283,13 +282,14 @@ export function httpOptions(config: ListenerConfig, served: Served): HttpOptions
   }
 }
 
-function forwardingOptions({ http, tls }: ListenerConfig): ForwardingOptions {
+function forwardingOptions({ http, tls, upstream }: ListenerConfig): ForwardingOptions {
   return {
     form: http.forwarded,
     hasVia: http.via === 'on',
     isTrusted: contains(networksOf(http.trustForwarded)),
     isSecure: tls !== null,
     forwardsCertificate: http.clientCertificate === 'forward',
+    service: hostOf(toTarget(upstream.addresses[0]!)),
   }
 }
 

@@ -29,6 +29,8 @@ export interface ForwardingOptions {
   isSecure: boolean
   /** The upstream gets the certificates of clients. */
   forwardsCertificate: boolean
+  /** The Host of a request that names none. */
+  service: string
 }
 
 /** The client of a request, and the form in which the upstream gets it. */
@@ -43,6 +45,7 @@ export interface Forwarded {
   certificate?: string
   form: ForwardingOptions['form']
   hasVia: boolean
+  service: string
 }
 
 const OURS = '1.1 sidegate'
@@ -57,7 +60,7 @@ const notInTrailers =
 /** The client of a connection's requests, from the connection record. */
 export function forwardedFor(
   { peer: { ip: address }, namesClients: isTrusted, tls }: Pick<Connection, 'peer' | 'namesClients' | 'tls'>,
-  { form, hasVia, isSecure, forwardsCertificate }: ForwardingOptions,
+  { form, hasVia, isSecure, forwardsCertificate, service }: ForwardingOptions,
 ): Forwarded {
   const certificate = tls?.certificate ?? null
   return {
@@ -66,6 +69,7 @@ export function forwardedFor(
     form,
     hasVia,
     isTrusted,
+    service,
     ...(forwardsCertificate && certificate !== null ? { certificate: certificateElement(certificate) } : {}),
   }
 }

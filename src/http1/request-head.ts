@@ -7,7 +7,7 @@ import { forwardedLines } from './forwarding.ts'
 import type { Forwarded } from './forwarding.ts'
 import { parseRequestHead, withCrlf } from './head.ts'
 import type { RequestHead } from './head.ts'
-import { CONNECTION, EXPECT } from './header-name.ts'
+import { CONNECTION, EXPECT, HOST } from './header-name.ts'
 import { checkRequest } from './request.ts'
 
 export interface JudgedRequest {
@@ -48,6 +48,10 @@ export function judgeRequest(
   const words = headers.tokens(CONNECTION)
   const { bodyBytes } = checked
   let head = `${method} ${checked.target} HTTP/1.1\r\n`
+  // Only HTTP/1.0 may leave Host out. The upstream gets HTTP/1.1, which may not (RFC 9112 section 3.2), and
+  // Apache and nginx refuse an empty one.
+  if (version === '1.0' && !checked.headers.some(({ name }) => name === HOST))
+    head += `Host: ${client.service}\r\n`
   head += forwardedLines(checked.headers, client)
   if (bodyBytes === null) head += 'Transfer-Encoding: chunked\r\n'
   if (isWaiting) head += 'Expect: 100-continue\r\n'

@@ -60,8 +60,8 @@ export function checkHead(request: PlainRequest): CheckedHead | Close {
   const passed = endToEndHeaders(headers)
   if (typeof passed === 'string') return refused(`Connection lists ${passed}`)
   const goOn = headers.has(EXPECT) ? without(passed, EXPECT) : passed
-  // Only HTTP/1.0 may leave Host out, and the upstream gets HTTP/1.1 (RFC 9112 section 3.2).
-  if (!headers.has(HOST)) goOn.unshift(Field.of('Host', authorityOf(request.target)))
+  const said = headers.has(HOST) ? '' : authorityOf(request.target)
+  if (said !== '') goOn.unshift(Field.of('Host', said))
   goOn.push(hops === 0 ? FIRST_HOP : Field.of('Sidegate-Hops', String(hops + 1)))
   return { target, headers: goOn }
 }

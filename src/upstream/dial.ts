@@ -179,6 +179,11 @@ export function dialEndpoint(
   )
 }
 
+/** The Host of a target, as a client of the service itself would write it. */
+export function hostOf(target: Target): string {
+  return 'path' in target ? 'localhost' : formatTarget(target)
+}
+
 export function formatTarget(target: Target): string {
   if ('path' in target) return `unix:${target.path}`
   return joinPort(target.host, target.port)

@@ -2,7 +2,7 @@
 
 import { UNIX_CLIENT } from '../core/address.ts'
 import type { Live } from '../core/live.ts'
-import { Dial, formatTarget } from './dial.ts'
+import { Dial, hostOf as hostOfTarget } from './dial.ts'
 import type { DialContext, DialOptions, SecureOptions, SocketDialler } from './dial.ts'
 import { proxyHeader } from './proxy-header.ts'
 import type { ProxyVersion } from './proxy-header.ts'
@@ -58,7 +58,6 @@ export function dialKept(
 }
 
 /** The Host as a client of the service would write it: the name of the service where it has one. */
-export function hostOf({ address, from, name }: UpstreamTarget): string {
-  if ('path' in address) return 'localhost'
-  return from === null ? name : formatTarget({ host: from, port: address.port })
+export function hostOf({ address, from }: UpstreamTarget): string {
+  return hostOfTarget(from === null || 'path' in address ? address : { host: from, port: address.port })
 }

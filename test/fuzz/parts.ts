@@ -30,6 +30,7 @@ const client = {
   isTrusted: false,
   form: 'x-forwarded',
   hasVia: true,
+  service: 'a',
 } as const
 const options = (lenient: HttpOptions['lenient']): HttpOptions =>
   ({ maxHeaderBytes: 16_384, maxBodyBytes: 1_000_000, lenient, hasVia: true }) as HttpOptions

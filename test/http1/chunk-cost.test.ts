@@ -11,7 +11,14 @@ import type { Half } from '../../src/pair/half.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { fieldsOf } from '../support/fields.ts'
 
-const client = { address: '192.0.2.1', proto: 'http', isTrusted: false, form: 'off', hasVia: false } as const
+const client = {
+  address: '192.0.2.1',
+  proto: 'http',
+  isTrusted: false,
+  form: 'off',
+  hasVia: false,
+  service: 'svc',
+} as const
 const options = { maxHeaderBytes: 16_384, maxBodyBytes: 1e9, lenient: 'upstream' } as HttpOptions
 
 class Spender {

@@ -9,13 +9,21 @@ import type { Header } from '../support/fields.ts'
 import { UNIX_CLIENT } from '../../src/core/address.ts'
 import { addressOf } from '../support/addresses.ts'
 
-const client = { address: '192.0.2.1', proto: 'http', isTrusted: false, form: 'both', hasVia: true } as const
+const client = {
+  address: '192.0.2.1',
+  proto: 'http',
+  isTrusted: false,
+  form: 'both',
+  hasVia: true,
+  service: 'svc',
+} as const
 const rules = {
   form: 'both',
   hasVia: false,
   isTrusted: () => true,
   isSecure: false,
   forwardsCertificate: false,
+  service: 'svc',
 } as const
 const forwardHeaders = (headers: readonly Header[], to: Forwarded): Header[] =>
   pairsOf(parseTrailers(`${forwardedLines(fieldsOf(headers).list, to)}\r\n`) as Fields)

@@ -15,7 +15,14 @@ const options = {
   lenient: 'upstream',
   hasVia: false,
 } as HttpOptions
-const peer = { address: '192.0.2.1', proto: 'http', isTrusted: false, form: 'off', hasVia: false } as const
+const peer = {
+  address: '192.0.2.1',
+  proto: 'http',
+  isTrusted: false,
+  form: 'off',
+  hasVia: false,
+  service: 'svc',
+} as const
 
 /** A client whose upstream is not there yet. */
 function client(strain = calm(), clock = fakeClock()) {

@@ -28,7 +28,14 @@ function headers(changes: Record<string, string | null> = {}, more: Header[] = [
   return [...changed, ...more]
 }
 
-const client = { address: '10.0.0.1', proto: 'http', isTrusted: false, form: 'both', hasVia: true } as const
+const client = {
+  address: '10.0.0.1',
+  proto: 'http',
+  isTrusted: false,
+  form: 'both',
+  hasVia: true,
+  service: 'svc',
+} as const
 const request = (list: readonly Header[] = right, first: Partial<RequestHead> = {}): RequestHead => ({
   method: 'GET',
   target: '/',
