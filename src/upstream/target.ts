@@ -147,3 +147,15 @@ export class UpstreamTarget implements Place {
     this.clearKept()
   }
 }
+
+/** An avoided target is taken only where no other has room. */
+export function isBetter(
+  target: UpstreamTarget,
+  best: UpstreamTarget,
+  balance: 'leastConnections' | 'roundRobin',
+  now: number,
+): boolean {
+  const [isAvoided, isBestAvoided] = [target.isAvoided(now), best.isAvoided(now)]
+  if (isAvoided !== isBestAvoided) return isBestAvoided
+  return balance === 'leastConnections' && target.held < best.held
+}

@@ -34,7 +34,7 @@ import { Removed } from './removed.ts'
 import { ResolvedName } from './resolved-name.ts'
 import type { Streams, StreamsMaker } from './streams.ts'
 import { dialKept, dialProbe, hostOf } from './target-dial.ts'
-import { UpstreamTarget } from './target.ts'
+import { isBetter, UpstreamTarget } from './target.ts'
 import { viewUpstream } from './upstream-view.ts'
 import type { UpstreamView } from './upstream-view.ts'
 
@@ -335,16 +335,4 @@ function problemOf({ state, name, problem }: ResolvedName): string | null {
   return state === 'absent'
     ? `${name}: there is no such name any more (${problem ?? 'no addresses'}, upstream.staleFor)`
     : problem
-}
-
-/** An avoided target is taken only where no other has room. */
-function isBetter(
-  target: UpstreamTarget,
-  best: UpstreamTarget,
-  balance: UpstreamOptions['balance'],
-  now: number,
-): boolean {
-  const [isAvoided, isBestAvoided] = [target.isAvoided(now), best.isAvoided(now)]
-  if (isAvoided !== isBestAvoided) return isBestAvoided
-  return balance === 'leastConnections' && target.held < best.held
 }
