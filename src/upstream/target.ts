@@ -11,11 +11,12 @@ import type { EndpointPool } from './pool.ts'
 import type { Streams } from './streams.ts'
 
 /**
- * How long an address is avoided after a failed dial, if there is another, as in nginx (`fail_timeout`):
- * otherwise every second connection would try a dead address first. After that time one connection tries it,
- * and the rest wait for its result. Avoidance never makes the last address unusable: only health checks do.
+ * An address whose dial failed is avoided if there is another, otherwise every second connection would try a
+ * dead one first. So long after the failure it is looked at again (looks.ts), as in nginx (`fail_timeout`); it
+ * is avoided until a dial succeeds. Avoidance never makes the last address unusable: only health checks do.
  */
 const AVOID_MS = 10_000
+const NEVER = Number.NEGATIVE_INFINITY
 /** In a storm of failed dials, other threads get one report in this time. */
 const REPORT_MS = 1000
 
@@ -52,9 +53,10 @@ export class UpstreamTarget implements Place {
   tell: ((failure: DialFailure | null) => void) | null = null
   /** Stops following the findings of other threads. */
   unfollow: (() => void) | null = null
-  #avoidUntil = Number.NEGATIVE_INFINITY
-  /** Until when other threads avoid the target, by the last report. */
-  #reportedUntil = Number.NEGATIVE_INFINITY
+  /** When an avoided target is looked at again; NEVER where it is not avoided. */
+  #lookAt = NEVER
+  /** The same in other threads, by the last report. */
+  #reportedAt = NEVER
 
   /** `counted`: the places there, of all threads. */
   constructor(
@@ -80,8 +82,13 @@ export class UpstreamTarget implements Place {
   }
 
   /** Whether another target is preferred. */
-  isAvoided(now: number): boolean {
-    return now < this.#avoidUntil
+  get isAvoided(): boolean {
+    return this.#lookAt !== NEVER
+  }
+
+  /** Whether an avoided target is to be looked at again. */
+  isDue(now: number): boolean {
+    return this.isAvoided && now >= this.#lookAt
   }
 
   /** False, and takes nothing, if all `max` places are taken: another thread may have taken the last. */
@@ -89,8 +96,8 @@ export class UpstreamTarget implements Place {
     if (!this.#count.take(max)) return false
     connection.place = this
     this.open++
-    // Its dial failed before: this connection tries anew, and later ones go elsewhere until its result.
-    if (this.#avoidUntil !== Number.NEGATIVE_INFINITY) this.#avoid(now)
+    // Its dial failed before, and no other has room: this connection tries anew, in place of a look.
+    if (this.isAvoided) this.avoidOn(now)
     return true
   }
 
@@ -101,28 +108,28 @@ export class UpstreamTarget implements Place {
   }
 
   onDialled(): void {
-    if (this.#avoidUntil === Number.NEGATIVE_INFINITY) return
-    this.#avoidUntil = this.#reportedUntil = Number.NEGATIVE_INFINITY
+    if (!this.isAvoided) return
+    this.#lookAt = this.#reportedAt = NEVER
     this.tell?.(null)
   }
 
   onDialFailed(problem: string, now: number, wall: number): void {
     this.lastFailure = { at: wall, problem }
-    this.#avoid(now)
+    this.avoidOn(now)
   }
 
-  #avoid(now: number): void {
-    this.#avoidUntil = now + AVOID_MS
-    if (this.#avoidUntil - this.#reportedUntil < REPORT_MS) return
-    this.#reportedUntil = this.#avoidUntil
+  /** A dial there begins, or has failed: other threads need not look at it either. */
+  avoidOn(now: number): void {
+    this.#lookAt = now + AVOID_MS
+    if (this.#lookAt - this.#reportedAt < REPORT_MS) return
+    this.#reportedAt = this.#lookAt
     this.tell?.(this.lastFailure)
   }
 
   /** Another thread has dialled the address, `agoMs` ago. */
   learn(failure: DialFailure | null, now: number, agoMs: number): void {
-    this.#avoidUntil =
-      failure === null || agoMs >= AVOID_MS ? Number.NEGATIVE_INFINITY : now + AVOID_MS - Math.max(0, agoMs)
-    this.#reportedUntil = this.#avoidUntil
+    this.#lookAt = failure === null || agoMs >= AVOID_MS ? NEVER : now + AVOID_MS - Math.max(0, agoMs)
+    this.#reportedAt = this.#lookAt
     if (failure !== null && failure.at > (this.lastFailure?.at ?? 0)) this.lastFailure = failure
   }
 
@@ -153,9 +160,7 @@ export function isBetter(
   target: UpstreamTarget,
   best: UpstreamTarget,
   balance: 'leastConnections' | 'roundRobin',
-  now: number,
 ): boolean {
-  const [isAvoided, isBestAvoided] = [target.isAvoided(now), best.isAvoided(now)]
-  if (isAvoided !== isBestAvoided) return isBestAvoided
+  if (target.isAvoided !== best.isAvoided) return best.isAvoided
   return balance === 'leastConnections' && target.held < best.held
 }

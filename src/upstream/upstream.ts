@@ -24,6 +24,7 @@ import { HealthCheck } from './health-check.ts'
 import type { HealthCheckOptions } from './health-check.ts'
 import type { Live } from '../core/live.ts'
 import { asLiteral } from './literal.ts'
+import { Looks } from './looks.ts'
 import type { Names } from './names.ts'
 import { EndpointPool } from './pool.ts'
 import type { PoolOptions } from './pool.ts'
@@ -97,6 +98,7 @@ export class Upstream {
   readonly #fixed: ReadonlyMap<string, Target>
   #targets: UpstreamTarget[] = []
   readonly #removed: Removed
+  readonly #looks: Looks
   readonly queue: Queue
   /** The index at which the next choice begins. */
   #turn = 0
@@ -108,6 +110,7 @@ export class Upstream {
     this.queue = new Queue(context, () => this.#hasRoom)
     const dial = (target: UpstreamTarget, dialler: SocketDialler): Dial =>
       dialProbe(options, target, context, dialler)
+    this.#looks = new Looks({ clock, dial })
     this.#removed = new Removed({ onRemoved: options.onRemoved, clock, connections, dial })
     const fixed = new Map<string, Target>()
     for (const target of options.addresses) {
@@ -147,6 +150,7 @@ export class Upstream {
     for (const source of this.#sources) source.stop()
     for (const target of this.#targets) target.retire()
     this.#removed.stop()
+    this.#looks.stop()
   }
 
   get view(): UpstreamView {
@@ -183,13 +187,16 @@ export class Upstream {
     const targets = this.#targets
     const now = this.context.clock.now()
     let best: UpstreamTarget | null = null
+    let due: UpstreamTarget | null = null
     let isFull = false
     for (let step = 0; step < targets.length; step++) {
       const target = targets[(this.#turn + step) % targets.length]!
       if (target.isUnhealthy || tried.includes(target)) continue
+      if (target.isDue(now)) due = target
       if (target.held >= maxConnections) isFull = true
-      else if (best === null || isBetter(target, best, balance, now)) best = target
+      else if (best === null || isBetter(target, best, balance)) best = target
     }
+    if (due !== null && best !== null && due !== best) this.#looks.begin(due)
     if (best !== null) {
       this.#turn = (targets.indexOf(best) + 1) % targets.length
       return best

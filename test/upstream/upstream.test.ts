@@ -1,4 +1,7 @@
 import { test } from 'tap'
+import { eventually } from '../support/eventually.ts'
+import { watchLeaks } from '../support/leaks.ts'
+import { echo, refuser } from '../support/peers.ts'
 import { setUp, target } from './parts.ts'
 
 test('leastConnections: the address with the fewest open connections, and in turn among equals', async (t) => {
@@ -26,24 +29,43 @@ test('a place is given back once', async (t) => {
   t.same(open(), { '10.0.0.1:1': 1 })
 })
 
-test('an address that could not be dialled is avoided for 10 s, then one connection tries it', async (t) => {
-  const { clock, ports, seek, upstream } = setUp([target(1), target(2)])
+test('an address that could not be dialled is looked at after 10 s, and avoided until a look finds it well', async (t) => {
+  watchLeaks(t)
+  const service = await echo(t)
+  const { clock, ports, seek, upstream } = setUp([target(service.port, '127.0.0.1'), target(2)])
   const first = seek()
   first.fail()
   t.same(
     first.places.map(({ name }) => name),
-    ['10.0.0.1:1', '10.0.0.1:2'],
+    [`127.0.0.1:${service.port}`, '10.0.0.1:2'],
   )
   t.match(upstream.view.targets[0], { open: 0, lastFailure: { problem: 'ECONNREFUSED' } })
-  t.same(ports(3), ['2', '2', '2'])
   await clock.pass(9999)
-  t.same(ports(1), ['2'])
+  t.same(ports(3), ['2', '2', '2'])
+  t.equal(service.connections.length, 0)
   await clock.pass(1)
-  const trial = seek()
-  t.same(trial.places[0]!.name, '10.0.0.1:1')
-  t.same(ports(1), ['2'], 'and the next ones wait for what comes of it')
-  trial.search.succeed()
-  t.same(ports(2), ['1', '1'])
+  t.same(ports(2), ['2', '2'], 'and the next ones wait for what comes of it')
+  await eventually(() => !upstream.targets[0]!.isAvoided)
+  t.equal(service.connections.length, 1, 'one look')
+  t.same(ports(2), [`${service.port}`, `${service.port}`])
+  upstream.stop()
+})
+
+test('an address that a look finds dead is avoided for another 10 s; a look ends with its upstream', async (t) => {
+  watchLeaks(t)
+  const { clock, ports, seek, upstream, sweep } = setUp([target(refuser(t).port, '127.0.0.1'), target(2)])
+  seek().fail('connect_timeout', 'deadlines.connect')
+  await clock.pass(10_000)
+  t.same(ports(1), ['2'])
+  await eventually(() => upstream.view.targets[0]!.lastFailure!.problem === 'ECONNREFUSED')
+  await clock.pass(9999)
+  t.same(ports(2), ['2', '2'])
+  t.equal(sweep.size, 0, 'no look')
+  await clock.pass(1)
+  t.same(ports(2), ['2', '2'])
+  t.equal(sweep.size, 1, 'one look')
+  upstream.stop()
+  t.equal(sweep.size, 0)
 })
 
 test('the only address is used although it could not be dialled a moment ago', async (t) => {

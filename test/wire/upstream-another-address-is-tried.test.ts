@@ -1,10 +1,11 @@
 import { test } from 'tap'
-import { within } from '../support/eventually.ts'
+import { eventually, within } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import { get, httpClient, recordingUpstream, watchCrashes } from '../support/http-peers.ts'
 import { watchLeaks } from '../support/leaks.ts'
-import { connect, echo, refuser } from '../support/peers.ts'
+import { connect, echo, listen, refuser } from '../support/peers.ts'
 import { backlogFull } from '../support/processes.ts'
+import { stillClock } from '../support/still-clock.ts'
 import { stopwatch } from '../support/stopwatch.ts'
 import { wsClient, wsServer } from '../support/websocket.ts'
 import { readSamples } from '../metrics/samples.ts'
@@ -61,6 +62,55 @@ test('tcp: an address that swallows packets takes half of deadlines.connect, and
     }),
     1,
   )
+})
+
+test('no client waits for an address that swallows packets a second time: the gate looks there first', async (t) => {
+  watchLeaks(t)
+  const upstream = await echo(t)
+  const blackhole = await backlogFull(t)
+  const clock = stillClock()
+  const gate = await startGate(t, [`protocol: tcp, ${of(blackhole.port, upstream.port)}`], { clock })
+  const say = async (): Promise<string> => {
+    const client = await connect(t, gate.port)
+    client.end('hello')
+    return (await within(client.received)).toString()
+  }
+  const first = say()
+  await eventually(() => gate.registry.size === 1)
+  // Half of deadlines.connect.
+  clock.pass(2500)
+  t.equal(await first, 'hello')
+  for (let look = 0; look < 2; look++) {
+    clock.pass(10_000)
+    // No time passes: a client that waited for a dial there would wait for ever.
+    t.same(await Promise.all([say(), say(), say()]), ['hello', 'hello', 'hello'])
+  }
+})
+
+test('an address that accepts again is found by a look, and used', async (t) => {
+  watchLeaks(t)
+  const other = await echo(t)
+  const well = await echo(t)
+  well.stopAccepting()
+  const clock = stillClock()
+  const gate = await startGate(t, [`protocol: tcp, ${of(well.port, other.port)}`], { clock })
+  const say = async (): Promise<void> => {
+    const client = await connect(t, gate.port)
+    client.end('hello')
+    t.equal((await within(client.received)).toString(), 'hello')
+  }
+  await say()
+  const place = { host: '127.0.0.1', port: well.port }
+  const again = await listen(t, async (wire) => wire.end(await wire.received), {}, place)
+  for (let nth = 0; nth < 3; nth++) await say()
+  t.equal(again.connections.length, 0, 'it is avoided')
+  clock.pass(10_000)
+  await eventually(async () => {
+    await say()
+    return again.connections.length >= 2
+  })
+  t.equal((await within(again.connections[0]!.received)).length, 0, 'the look says nothing')
+  t.equal((await within(again.connections[1]!.received)).toString(), 'hello')
 })
 
 test('tcp: where none accepts, the client ends with the last failure, and no place stays taken', async (t) => {
