@@ -48,6 +48,12 @@ export class Answers {
     this.#head.reset()
   }
 
+  /** Where in the answer to `exchange` its service has ended. */
+  whereEnded({ answer }: Exchange): string {
+    if (answer !== null) return 'inside its answer'
+    return this.#head.isEmpty ? 'without an answer' : 'inside the head of its answer'
+  }
+
   /** Relays the bytes of the answer to `exchange`; returns why the pair ends, or null. */
   read(exchange: Exchange, bytes: Buffer, length: number): Close | null {
     exchange.hasAnswered = true

@@ -260,7 +260,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
         'aborted',
         'upstream',
         'relay',
-        exchange.lost(exchange.answer === null ? 'FIN without an answer' : 'FIN inside its answer'),
+        exchange.lost(`FIN ${this.#answers!.whereEnded(exchange)}`),
       )
     return 'kept'
   }

@@ -93,6 +93,23 @@ for (const [name, respond, reason, status] of silent) {
   })
 }
 
+for (const [at, bytes, detail] of [
+  ['before its answer', '', 'FIN without an answer'],
+  ['inside a head', 'HTTP/1.1 200 OK\r\nX', 'FIN inside the head of its answer'],
+  [
+    'inside a head behind an interim one',
+    'HTTP/1.1 103 Early Hints\r\n\r\nHTTP',
+    'FIN inside the head of its answer',
+  ],
+  ['behind an interim answer', 'HTTP/1.1 103 Early Hints\r\n\r\n', 'FIN without an answer'],
+  ['inside a body', 'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart', 'FIN inside its answer'],
+] as const)
+  test(`the log says where a service has ended: ${at}`, async (t) => {
+    const gate = await path(t, ({ wire }) => wire.end(bytes))
+    await requestRaw(t, gate.port, get('/', '', 'POST'))
+    t.match(await gate.end(), { reason: 'aborted', side: 'upstream', detail })
+  })
+
 test('a refused dial is a 502, for a HEAD without a body', async (t) => {
   watchLeaks(t)
   const gate = await startGate(t, [
