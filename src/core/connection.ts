@@ -251,8 +251,11 @@ export class Registry {
   readonly #step: number
   readonly #pulse: Pulse | null
   #lastId: number
+  #arriving = 0
   /** Called for each new connection. */
   onAdded: (connection: Connection) => void = () => {}
+  /** Called when fewer wait in admission. */
+  onArrived: () => void = () => {}
 
   /** `pulse`: where other threads see the number of open connections; ids continue after its last one. */
   constructor(worker = 0, workers = 1, pulse: Pulse | null = null) {
@@ -264,6 +267,18 @@ export class Registry {
 
   get size(): number {
     return this.#connections.size
+  }
+
+  /** With those that wait in admission, which have no record yet. */
+  get open(): number {
+    return this.#connections.size + this.#arriving
+  }
+
+  /** So many more (or, below zero, fewer) wait in admission. */
+  arrive(connections: number): void {
+    this.#arriving += connections
+    this.#show()
+    if (connections < 0) this.onArrived()
   }
 
   nextId(): number {
@@ -288,7 +303,7 @@ export class Registry {
   }
 
   #show(): void {
-    if (this.#pulse !== null) this.#pulse.open = this.#connections.size
+    if (this.#pulse !== null) this.#pulse.open = this.open
   }
 
   [Symbol.iterator](): IterableIterator<Connection> {

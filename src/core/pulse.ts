@@ -2,7 +2,7 @@
 // memory, each written by one side only.
 //
 //     beats     counted up by the thread as long as its event loop turns
-//     open      its open connections
+//     open      its open connections, with those that wait in admission
 //     lastId    the last id that it gave to a connection, so that its successor gives no id twice
 //     said      bytes of log lines that it has sent; `heard`: those that have arrived; the difference is under way
 

@@ -50,6 +50,8 @@ export interface GateContext {
   strain: Strain
   logsRequests: boolean
   isDraining: () => boolean
+  /** A client has passed admission, and is served. */
+  onAdmitted: (connection: Connection) => void
   /** Both sides of a connection are closed, and its place is free again. */
   onClosed: (connection: Connection) => void
 }

@@ -100,6 +100,7 @@ export class Gate implements GatePort {
     this.#cells = memory === undefined ? null : attach(memory, worker, clock.now())
     this.#strain = calm(new Budget(this.#cells?.sum(EARLY_SUM)), new Budget(this.#cells?.sum(CLAIMS_SUM)))
     this.registry = new Registry(settings.worker, settings.workers, parts.pulse)
+    this.registry.onArrived = () => this.#departure.onArrived()
     this.registry.onAdded = (connection) => this.#observerOf(connection.listener).habits.onBegun(connection)
     this.#log = new Log({ writer: { write: (line) => events.log(line) }, clock, ...settings.log })
     this.#departure = new Departure({
@@ -107,6 +108,7 @@ export class Gate implements GatePort {
       random,
       registry: this.registry,
       stopAccepting: () => this.#listeners.close(),
+      refuseArriving: (reason) => this.#listeners.refuseArriving(reason),
       onEmpty: () => events.empty(),
     })
     this.#directory = new Directory(clock, this.registry)
@@ -161,6 +163,7 @@ export class Gate implements GatePort {
       processLimit: new ConnectionLimit(fits, null, { count: cells.count('process') }),
       logsRequests: config.log.requests,
       isDraining: () => this.#departure.isUnderway,
+      onAdmitted: (connection) => this.#departure.onAdmitted(connection),
       onClosed: (connection) => this.#onClosed(connection),
     }
   }

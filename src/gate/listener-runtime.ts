@@ -53,7 +53,7 @@ export class ListenerRuntime {
   readonly #acceptor: Acceptor
   /** Null before `listen`, and once a successor has the socket. */
   #listener: Listener | null = null
-  /** Open connections that it serves. */
+  /** Open connections that it serves, and those that wait in its admission. */
   #open = 0
   #isRemoved = false
   #onGone: (() => void) | null = null
@@ -157,19 +157,26 @@ export class ListenerRuntime {
     return this.#listener?.accepted ?? 0
   }
 
-  /** Accepts no more. Open connections go on; connections in admission end with `reason`. */
-  close(reason: Reason = 'drain'): void {
-    this.#listener?.close(reason)
+  /** Accepts no more. Open connections go on, and those in admission. */
+  close(): void {
+    this.#listener?.close()
   }
 
-  /** The configuration has it no more: HTTP clients learn it with their next answer. */
+  /** Connections in admission end with `reason`. */
+  refuseArriving(reason: Reason): void {
+    this.#listener?.refuseAll(reason)
+  }
+
+  /** The configuration has it no more: clients in admission end, and those of HTTP learn it with their next answer. */
   remove(): void {
     this.#isRemoved = true
+    this.refuseArriving('reloaded')
   }
 
   /** Accepts no more, and stops its upstream and TLS once no connection is left, or at once. */
   retire(onGone: () => void = () => {}, isAtOnce = false): void {
-    this.close(isAtOnce ? 'drain' : 'reloaded')
+    this.close()
+    if (isAtOnce) this.refuseArriving('drain')
     this.#onGone = () => {
       this.#onGone = null
       this.#upstream.leave()
@@ -212,7 +219,7 @@ export class ListenerRuntime {
   }
 
   #intakeContext(): AcceptorContext {
-    const { clock, registry, refusals, rejections, metrics, strain } = this.#shared
+    const { clock, registry, refusals, rejections, metrics, strain, onAdmitted } = this.#shared
     const { name, protocol } = this.#config
     const { places, gate: clients, connectRate } = this.#limits
     const context = this.#serveContext()
@@ -226,7 +233,12 @@ export class ListenerRuntime {
       clients,
       connectRate,
       refusals,
-      serve: (connection, client) => (this.#open++, serve(connection, client)),
+      onPending: (change) => this.#onPending(change),
+      serve: (connection, client) => {
+        this.#open++
+        serve(connection, client)
+        onAdmitted(connection)
+      },
       // A client that expects TLS could not read an answer in the clear.
       refusalAnswer: (close) => (protocol === 'tcp' || this.#tls.value.gate !== null ? null : refusal(close)),
       onRejected: (close, client) => {
@@ -235,6 +247,12 @@ export class ListenerRuntime {
         rejections.note(name, close, client)
       },
     }
+  }
+
+  #onPending(change: 1 | -1): void {
+    this.#open += change
+    this.#shared.registry.arrive(change)
+    if (this.#open === 0) this.#onGone?.()
   }
 
   #serveContext(): ServeContext {

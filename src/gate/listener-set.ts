@@ -7,6 +7,7 @@
 // it.
 
 import { makeClose } from '../core/close.ts'
+import type { Reason } from '../core/close.ts'
 import { formatAddress } from '../config/address.ts'
 import type { Config, ListenerConfig } from '../config/schema.ts'
 import type { Connection } from '../core/connection.ts'
@@ -99,9 +100,14 @@ export class ListenerSet {
     return caughtUp(() => this.#current.map(({ accepted }) => accepted), this.#shared.clock)
   }
 
-  /** Accepts no more; connections go on. */
+  /** Accepts no more; connections go on, and admission. */
   close(): void {
     for (const listener of this.#current) listener.close()
+  }
+
+  /** Ends the connections that are not admitted yet, with `reason`. */
+  refuseArriving(reason: Reason): void {
+    for (const listener of [...this.#current, ...this.#retired]) listener.refuseArriving(reason)
   }
 
   /** At the end of the process: stops everything that keeps timers or sockets, whatever is open. */

@@ -3,7 +3,8 @@
 //
 //     announce    answers say `Connection: close`, and the gate still accepts
 //     part        listeners are closed; each connection is asked to go at a moment of its own over `spread`
-//                 (SpreadClose), or, with tcp `wait`, in the last `spread` before the timeout (PatientClose)
+//                 (SpreadClose), or, with tcp `wait`, in the last `spread` before the timeout (PatientClose). A
+//                 client that is inside its handshake is admitted once that is done, and asked like the others
 //     force       the remaining connections are reset
 //     end         the process ends now: as `force`, and the remaining connections are counted at once, though
 //                 their sockets are gone only after this turn
@@ -40,9 +41,11 @@ export interface DepartureParts {
   /** 0..1. */
   random: () => number
   registry: Registry
-  /** Closes the listeners; connections go on. */
+  /** Closes the listeners; connections go on, and admission. */
   stopAccepting: () => void
-  /** The last connection is gone, after `part`. */
+  /** Ends the connections that wait in admission. */
+  refuseArriving: (reason: Reason) => void
+  /** The last connection is gone, and nobody waits in admission, after `part`. */
   onEmpty: () => void
 }
 
@@ -57,6 +60,8 @@ export class Departure {
   #counts = noDrainCounts()
   #closings: Array<SpreadClose | PatientClose> = []
   #hasStopped = false
+  /** The order to part, and when the time for it is over. */
+  #parting: { spreadMs: number; tcp: 'wait' | 'spread'; spreadUntil: number; until: number } | null = null
   /** Connections that were owed something when a drain ended them, over all drains. */
   totalCut = 0
 
@@ -82,7 +87,21 @@ export class Departure {
   onClosed(connection: Connection): void {
     if (this.#state !== 'announced' && this.#state !== 'parting') return
     this.#count(connection)
-    if (this.#state === 'parting' && this.#parts.registry.size === 0) this.#parts.onEmpty()
+    this.onArrived()
+  }
+
+  /** Fewer wait in admission. */
+  onArrived(): void {
+    if (this.#state === 'parting' && this.#parts.registry.open === 0) this.#parts.onEmpty()
+  }
+
+  /** A client is admitted, perhaps after the listeners closed: it was in its handshake then. */
+  onAdmitted(connection: Connection): void {
+    if (this.#state !== 'parting' || this.#hasStopped) return
+    const { spreadMs, tcp, spreadUntil, until } = this.#parting!
+    const now = this.#parts.clock.now()
+    if (isPatient(connection, tcp)) this.#wait(() => [connection], spreadMs, Math.max(0, until - now))
+    else this.#spread([connection], Math.max(0, spreadUntil - now))
   }
 
   /** Stops asking. */
@@ -97,33 +116,46 @@ export class Departure {
   }
 
   #part({ spreadMs, leftMs, tcp }: DrainStep & { step: 'part' }): void {
-    const { clock, random, registry, stopAccepting } = this.#parts
+    const { clock, registry, stopAccepting } = this.#parts
     stopAccepting()
     // The end of the drain came while the listeners caught up.
     if (this.#hasStopped) return
     this.#state = 'parting'
-    const ask = (connection: Connection): void => end(connection, 'drain')
-    const isPatient = ({ protocol }: Connection): boolean => tcp === 'wait' && protocol === 'tcp'
-    const connections = [...registry].filter((connection) => !isPatient(connection))
-    const waiting = (): Connection[] =>
-      [...registry].filter((connection) => isPatient(connection) && connection.end === null)
-    if (waiting().length > 0)
-      this.#closings.push(
-        new PatientClose({ clock, random, connections: waiting, ...patience(spreadMs, leftMs), ask }),
-      )
+    const now = clock.now()
     // An asked connection needs the rest of the time to go, so we ask none after it.
-    this.#closings.push(
-      new SpreadClose({ clock, random, connections, spreadMs: Math.min(spreadMs, leftMs), ask }),
+    const spreadUntil = now + Math.min(spreadMs, leftMs)
+    this.#parting = { spreadMs, tcp, spreadUntil, until: now + leftMs }
+    const present = [...registry]
+    const waiting = present.filter((connection) => isPatient(connection, tcp))
+    if (waiting.length > 0) this.#wait(() => waiting, spreadMs, leftMs)
+    this.#spread(
+      present.filter((connection) => !isPatient(connection, tcp)),
+      spreadUntil - now,
     )
   }
 
+  #wait(connections: () => Connection[], spreadMs: number, leftMs: number): void {
+    const { clock, random } = this.#parts
+    const open = (): Connection[] => connections().filter(({ end }) => end === null)
+    this.#closings.push(
+      new PatientClose({ clock, random, connections: open, ...patience(spreadMs, leftMs), ask }),
+    )
+  }
+
+  #spread(connections: Connection[], spreadMs: number): void {
+    const { clock, random } = this.#parts
+    this.#closings.push(new SpreadClose({ clock, random, connections, spreadMs, ask }))
+  }
+
   #endAll(): void {
+    this.#parts.refuseArriving('drain_timeout')
     for (const connection of [...this.#parts.registry]) end(connection, 'drain_timeout')
   }
 
   #endAtOnce(): void {
     const left = [...this.#parts.registry]
     this.#state = 'over'
+    this.#parts.refuseArriving('drain_timeout')
     for (const connection of left) end(connection, 'drain_timeout')
     // Their sockets are gone only after this turn; nobody will count them then.
     for (const connection of left) this.#count(connection)
@@ -143,6 +175,14 @@ export class Departure {
 function patience(spreadMs: number, leftMs: number): { waitMs: number; windowMs: number } {
   const waitMs = Math.max(0, leftMs - Math.max(spreadMs, LAST_MS))
   return { waitMs, windowMs: Math.max(0, Math.min(spreadMs, leftMs) - LAST_MS) }
+}
+
+function isPatient({ protocol }: Connection, tcp: 'wait' | 'spread'): boolean {
+  return tcp === 'wait' && protocol === 'tcp'
+}
+
+function ask(connection: Connection): void {
+  end(connection, 'drain')
 }
 
 function end(connection: Connection, reason: Reason): void {

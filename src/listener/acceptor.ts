@@ -53,6 +53,8 @@ export interface AcceptorContext {
   /** The limit on the rate of new connections; null where there is none. */
   connectRate: ConnectRateGate | null
   refusals: Refusals
+  /** A client begins to wait at a gate, or waits no longer: it is refused, or `serve` has it. */
+  onPending: (change: 1 | -1) => void
   /** Takes the endpoint over. The connection's end calls `release` of `limit` and `leave` of `clients`. */
   serve: (connection: Connection, client: Endpoint) => void
   /** A gate refused a connection; `client` returns its address (`ip:port`), for a system call. */
@@ -90,9 +92,13 @@ export class Acceptor {
     return this.#pending.size
   }
 
-  /** Ends the connections that are not admitted yet, with `reason`. */
-  close(reason: Reason): void {
+  /** No more come: those that wait for their turn are refused, since they may wait for long. */
+  close(): void {
     this.#context.connectRate?.close()
+  }
+
+  /** Ends the connections that are not admitted yet, with `reason`. */
+  refuseAll(reason: Reason): void {
     for (const pending of [...this.#pending]) pending.refuse(makeClose(reason, 'sidegate', 'admit'))
   }
 
@@ -149,6 +155,7 @@ export class Acceptor {
   #await(pending: PendingClient, local: Address | null): void {
     pending.local = local
     this.#pending.add(pending)
+    this.#context.onPending(1)
     pending.start()
   }
 
@@ -165,6 +172,7 @@ export class Acceptor {
       onAdmitted: (pending, endpoint) => {
         this.#pending.delete(pending)
         this.#serve(endpoint, pending)
+        this.#context.onPending(-1)
       },
       part: (raw, farewell) => refusals.part(raw, farewell),
       // Releases what was taken for a connection that ends inside admission.
@@ -173,6 +181,7 @@ export class Acceptor {
         limit.release()
         if (pending.isJudged) clients.dismiss(pending.client)
         this.#refuse(close, () => pending.client.text, endpoint)
+        this.#context.onPending(-1)
       },
     }
   }

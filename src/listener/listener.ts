@@ -97,10 +97,15 @@ export class Listener {
     return [this.#acceptor, ...this.#former].reduce((sum, { arriving }) => sum + arriving, 0)
   }
 
-  /** Stops accepting. Admitted connections go on; the others end with `reason`. */
-  close(reason: Reason): void {
+  /** Stops accepting. Admitted connections go on, and so does admission. */
+  close(): void {
     this.#server.close()
-    for (const acceptor of [this.#acceptor, ...this.#former]) acceptor.close(reason)
+    for (const acceptor of [this.#acceptor, ...this.#former]) acceptor.close()
+  }
+
+  /** Ends the connections that are not admitted yet, with `reason`. */
+  refuseAll(reason: Reason): void {
+    for (const acceptor of [this.#acceptor, ...this.#former]) acceptor.refuseAll(reason)
   }
 }
 

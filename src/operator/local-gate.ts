@@ -10,7 +10,7 @@ export function localGate(settings: GateSettings, parts: GateParts): OpenGate {
   return {
     port: gate,
     get open() {
-      return gate.registry.size
+      return gate.registry.open
     },
   }
 }

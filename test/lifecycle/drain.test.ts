@@ -34,6 +34,7 @@ function setUp() {
     random: seeded(1),
     registry,
     stopAccepting: () => (isAccepting = false),
+    refuseArriving: () => {},
     onEmpty: () => drain.onEmpty(),
   })
   const gates = {

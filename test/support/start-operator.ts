@@ -34,7 +34,7 @@ export async function startOperator(config: Config, parts: OperatorParts): Promi
     return {
       port: isCloned ? clonedPort(gate) : gate,
       get open() {
-        return gate.registry.size
+        return gate.registry.open
       },
     }
   }

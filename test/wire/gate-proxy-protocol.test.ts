@@ -25,6 +25,9 @@ const v2 = proxyHeader('v2', introduced)
 const rejected = async (gate: Gate, reason: string): Promise<number | undefined> =>
   readSamples(await gate.metrics()).get('sidegate_connections_rejected_total', { listener: 'l0', reason })
 
+const pending = async (gate: Gate): Promise<number | undefined> =>
+  readSamples(await gate.metrics()).get('sidegate_connections_pending', { listener: 'l0' })
+
 for (const [version, header] of [
   ['1', v1],
   ['2', v2],
@@ -212,7 +215,7 @@ test('a probe that leaves without a byte, and a peer that leaves inside its head
   t.equal((await client.read(1)).toString(), 'x')
 })
 
-test('a drain refuses who has not come through admission', async (t) => {
+test('a drain whose time is over refuses who has not come through admission', async (t) => {
   watchLeaks(t)
   const upstream = await echo(t)
   const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", ${proxyProtocol}`])
@@ -223,5 +226,22 @@ test('a drain refuses who has not come through admission', async (t) => {
   await other.read(1)
   await gate.drain(100)
   t.equal((await within(peer.closed)).kind, 'reset')
-  t.equal(await rejected(gate, 'drain'), 1)
+  t.equal(await rejected(gate, 'drain_timeout'), 1)
 })
+
+for (const change of ['upstream', 'address'])
+  test(`who is inside its header while a reload changes the ${change} of its listener is served by what accepted it`, async (t) => {
+    watchLeaks(t)
+    const [before, after] = [await echo(t), await echo(t)]
+    const listener = (upstream: { port: number }, rest = ''): string =>
+      `${rest}protocol: tcp, upstream: { addresses: ["localhost:${upstream.port}"] }, ${proxyProtocol}`
+    const gate = await startGate(t, [listener(before)])
+    const client = await connect(t, gate.port)
+    await client.write(v1.subarray(0, 10))
+    await eventually(async () => (await pending(gate)) === 1)
+    const next = change === 'address' ? listener(before, 'address: "127.0.0.2:0", ') : listener(after)
+    t.equal((await gate.reload([next])).result, 'success')
+    await client.write(Buffer.concat([v1.subarray(10), Buffer.from('hello')]))
+    t.equal((await client.read(5)).toString(), 'hello')
+    t.same([before.connections.length, after.connections.length], [1, 0])
+  })

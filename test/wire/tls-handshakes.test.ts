@@ -252,7 +252,7 @@ test('one client that begins and does not finish takes no place of another: its 
   t.same([slow.outcome, other.outcome], [null, null])
 })
 
-test('a drain refuses who is inside its handshake', async (t) => {
+test('a drain whose time is over refuses who is inside its handshake', async (t) => {
   watchLeaks(t)
   const upstream = await echo(t)
   const gate = await tlsGate(t, upstream)
