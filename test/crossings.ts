@@ -261,7 +261,7 @@ export const rows: Readonly<Record<string, Row>> = {
       '- of plain HTTP alone',
       'h2-logged-in-connections-are-nobody-elses',
       'workers-share-clients',
-      OPEN,
+      'logins-outlast-a-drain',
       OPEN,
       'workers-share-clients',
       NO_LIMIT,

@@ -1,7 +1,7 @@
 // The head of an upstream's answer, judged: it has one framing, and the judgement says which part of it the
 // client gets and whether its connection can be kept. The client's status line and framing are ours.
 
-import { asksToBind } from './authentication.ts'
+import { asksToBind, isChallenge } from './authentication.ts'
 import type { Framing } from './body.ts'
 import { endToEndHeaders, lengthPattern, parseAnswerHead, withCrlf, without } from './head.ts'
 import type { AnswerHead } from './head.ts'
@@ -45,6 +45,8 @@ export interface JudgedAnswer {
    * may use the connection.
    */
   isPersonal: boolean
+  /** It is a step of such a login: the client goes on with it on the same connection. */
+  isChallenge: boolean
 }
 
 /** `HTTP/1.1 200`. */
@@ -99,6 +101,7 @@ export function judgeAnswer(answer: AnswerHead, method: string, isLenient: boole
     keptMs: keptMs(headers.value(KEEP_ALIVE)),
     isEventStream: headers.value(CONTENT_TYPE)?.toLowerCase().startsWith('text/event-stream') === true,
     isPersonal: status === 401 && asksToBind(headers),
+    isChallenge: status === 401 && isChallenge(headers),
   }
 }
 

@@ -11,9 +11,19 @@ export function bindsConnection(request: Fields): boolean {
   return request.values(AUTHORIZATION).some((value) => scheme.test(value))
 }
 
+/** A challenge of the service, which the client responds to on the same connection. */
+const challenge = /^(?:ntlm|negotiate) +[^\s,=]/i
+
 /** The answer asks for such credentials. */
 export function asksToBind(answer: Fields): boolean {
   return answer
     .values(WWW_AUTHENTICATE)
     .some((value) => value.split(',').some((challenge) => scheme.test(challenge.trim())))
+}
+
+/** The answer is one step of such a login: it has a challenge, and not only the name of a scheme. */
+export function isChallenge(answer: Fields): boolean {
+  return answer
+    .values(WWW_AUTHENTICATE)
+    .some((value) => value.split(',').some((one) => challenge.test(one.trim())))
 }

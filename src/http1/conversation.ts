@@ -34,12 +34,11 @@ import type { IntakeOwner } from './intake.ts'
 import type { HttpContext, HttpOptions } from './options.ts'
 import { refusalOf } from './refusal.ts'
 import { judgeRequest } from './request-head.ts'
+import { LastAnswer } from './last-answer.ts'
 import { isUpgrade, notRelayed, otherUpgrade } from './upgrade.ts'
 import { UpstreamEnd } from './upstream-end.ts'
 import { Waits } from './waits.ts'
 
-/** Requests on one connection, as in nginx: long-lived connections move to new pods now and then. */
-const MAX_REQUESTS = 1000
 /** The bytes that a byte limit must have before a head is read, instead of a whole read. */
 const HEAD_BYTES = 4096
 
@@ -57,9 +56,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
   exchange: Exchange | null = null
   #upstream: UpstreamEnd | null = null
   #hasClientEnded = false
-  #requests = 0
-  /** Ends the connection after the answer in flight. */
-  afterAnswer: Close | null = null
+  readonly #last: LastAnswer
   /** The detail in the log if the connection's end has no other. */
   #remark: string | null = null
   isOver = false
@@ -72,6 +69,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     this.#context = context
     this.#client = forwardedFor(connection, options)
     this.#behalf = new Behalf(connection, options, context)
+    this.#last = new LastAnswer(options, context)
     this.#waits = new Waits(options, context.clock.now())
   }
 
@@ -86,6 +84,10 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
 
   get #pair(): Pair {
     return this.#madePair!
+  }
+
+  get afterAnswer(): Close | null {
+    return this.#last.close
   }
 
   get isAtRest(): boolean {
@@ -132,8 +134,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     const exchange = new Exchange(request, this.#context.clock.now())
     this.exchange = exchange
     this.#waits.headSince = null
-    if (++this.#requests >= MAX_REQUESTS)
-      this.afterAnswer ??= makeClose('eof', 'sidegate', 'relay', `${MAX_REQUESTS} requests`)
+    this.#last.onRequest()
     if (!this.#behalf.mustWait(request, () => this.#onKnown(exchange))) this.#serve(exchange)
   }
 
@@ -195,15 +196,8 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
   }
 
   isLast(exchange: Exchange, answer: JudgedAnswer): boolean {
-    if (
-      !exchange.judged!.isKept ||
-      !exchange.isRequestComplete ||
-      !isDelimitedFor(answer, exchange.request.version)
-    )
-      this.afterAnswer ??= makeClose('eof', 'client', 'relay')
-    const leaving = this.#context.leaving()
-    if (leaving !== null) this.afterAnswer ??= makeClose(leaving, 'sidegate', 'relay')
-    return this.afterAnswer !== null || (this.#hasClientEnded && this.#intake!.held === 0)
+    this.#last.onAnswer(exchange, answer)
+    return this.#last.due !== null || (this.#hasClientEnded && this.#intake!.held === 0)
   }
 
   onAnswer({ reachedAt, startedAt }: Exchange, headBytes: number): void {
@@ -218,7 +212,8 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     this.exchange = null
     this.#context.onExchange(this.#connection, exchange, exchange.answer!.status, null)
     this.#upstream!.release(exchange, isClean)
-    if (this.afterAnswer !== null) return this.close(this.afterAnswer)
+    const { due } = this.#last
+    if (due !== null) return this.close(due)
     this.#behalf.leave(this.#pair)
     this.#waits.since = this.#context.clock.now()
     this.#expect(HEAD_BYTES, HEAD_BYTES)
@@ -287,8 +282,8 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
   }
 
   postpone(close: Close): boolean {
-    if (this.exchange === null || this.isOver) return false
-    this.afterAnswer ??= close
+    if ((this.exchange === null && !this.#last.isLoggingIn) || this.isOver) return false
+    this.#last.close ??= close
     return true
   }
 
@@ -335,9 +330,10 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     return half === this.#pair.toUpstream ? this.#intake!.heldSince : null
   }
 
-  sweep(): null {
-    if (this.exchange === null) this.#upstream!.yield()
-    return null
+  sweep(): Close | null {
+    if (this.exchange !== null || this.#last.isLoggingIn) return null
+    this.#upstream!.yield()
+    return this.#last.close
   }
 
   judge(toUpstream: Watched, toClient: Watched, now: number, scale: number): Close | null {

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { asksToBind, bindsConnection } from '../../src/http1/authentication.ts'
+import { asksToBind, bindsConnection, isChallenge } from '../../src/http1/authentication.ts'
 import { fieldsOf } from '../support/fields.ts'
 
 test('NTLM and Negotiate bind a connection, in any case, beside other schemes; nothing else does', (t) => {
@@ -20,5 +20,25 @@ test('NTLM and Negotiate bind a connection, in any case, beside other schemes; n
     true,
   )
   t.equal(asksToBind(fieldsOf([['WWW-Authenticate', 'Basic realm="ntlm"']])), false)
+  t.end()
+})
+
+test('a challenge is one that a client of the scheme goes on with', (t) => {
+  for (const value of [
+    'NTLM TlRMTVNTUAAC',
+    'negotiate oXcwdaAD',
+    'Basic realm="x", NTLM TlRMTVNTUAAC==',
+    'Negotiate  a',
+  ])
+    t.equal(isChallenge(fieldsOf([['WWW-Authenticate', value]])), true, value)
+  for (const value of [
+    'NTLM',
+    'Negotiate',
+    'Negotiate, NTLM',
+    'NTLM , Basic realm="x"',
+    'Digest nonce="NTLM a"',
+    '',
+  ])
+    t.equal(isChallenge(fieldsOf([['WWW-Authenticate', value]])), false, value)
   t.end()
 })
