@@ -3,6 +3,7 @@
 
 import type { ClientAddress } from '../core/address.ts'
 import type { Connection } from '../core/connection.ts'
+import { refuses } from '../core/strain.ts'
 import { drawAnew } from '../pair/limited.ts'
 import type { Pair } from '../pair/pair.ts'
 import { namedClient } from './named-client.ts'
@@ -26,12 +27,14 @@ export class Behalf {
 
   /**
    * True while a fleet has not yet reported whether the named client is over a limit: `onKnown` is called
-   * then, unless `stop` comes first.
+   * then, unless `stop` comes first. While new work is refused nobody is asked.
    */
   mustWait({ headers }: RequestHead, onKnown: () => void): boolean {
     const connection = this.#connection
     if (!connection.namesClients) return false
-    this.#client = namedClient(headers, connection.peer, this.#options)
+    // A request that is refused ahead of its client's limits is told as that client's, too.
+    this.#client = connection.client = namedClient(headers, connection.peer, this.#options)
+    if (refuses(this.#context.strain, connection)) return false
     this.#stopWaiting = this.#context.clients.whenNamedKnown(this.#client, onKnown)
     return this.#stopWaiting !== null
   }

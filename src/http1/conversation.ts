@@ -146,9 +146,10 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
 
   #serve(exchange: Exchange): void {
     const { request } = exchange
-    if (!this.#behalf.take(this.#pair, this.#upstream!)) return
+    // Before the limits of its client, as where clients come by themselves: a refused request uses up none of them.
     if (refuses(this.#context.strain, this.#connection))
       return this.close(makeClose('overloaded', 'sidegate', 'relay', 'memory.refuseAt'))
+    if (!this.#behalf.take(this.#pair, this.#upstream!)) return
     const judged = judgeRequest(request, this.#options, this.#client)
     if ('reason' in judged) return this.close(judged)
     const other = otherUpgrade(request.headers)

@@ -186,20 +186,19 @@ class WebSocketOpening implements OpeningSteps {
   #admit(opening: Opening, request: RequestHead): void {
     const { clients } = this.#options
     const client = namedClient(request.headers, opening.connection.peer, this.#options)
+    opening.connection.client = client
     const judge = (): void => {
-      if (!opening.isWaiting) return
+      if (!opening.isWaiting || isRefused(opening)) return
       const close = clients.admitFor(opening.connection, client)
       if (close !== null) opening.close(close)
       else this.#begin(opening, request)
     }
-    if (clients.whenNamedKnown(client, judge) === null) judge()
+    if (!isRefused(opening) && clients.whenNamedKnown(client, judge) === null) judge()
   }
 
   #begin(opening: Opening, request: RequestHead): void {
     const { connection } = opening
-    // The client was let in before memory ran short; its request begins only now.
-    if (refuses(opening.context.strain, connection))
-      return opening.close(makeClose('overloaded', 'sidegate', 'handshake', 'memory.refuseAt'))
+    if (isRefused(opening)) return
     const upgrade = checkUpgrade(request, this.#options.upgrade, forwardedFor(connection, this.#options))
     if ('reason' in upgrade) return opening.close(upgrade)
     this.#upgrade = upgrade
@@ -292,4 +291,11 @@ class WebSocketOpening implements OpeningSteps {
       opening.pair(body, rest, (made) => body.attach(made.toClient))
     })
   }
+}
+
+/** The client was let in before memory ran short; its request begins only now, and uses up no limit of its client. */
+function isRefused(opening: Opening): boolean {
+  const isRefused = refuses(opening.context.strain, opening.connection)
+  if (isRefused) opening.close(makeClose('overloaded', 'sidegate', 'handshake', 'memory.refuseAt'))
+  return isRefused
 }
