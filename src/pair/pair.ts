@@ -119,8 +119,8 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
   }
 
   assembling(side: PeerSide): number {
-    if (side === 'client') return (this.#client.assembling ?? 0) + (this.#upstream.unread ?? 0)
-    return (this.#upstream.assembling ?? 0) + (this.#dialogue?.held ?? 0)
+    if (side === 'client') return this.toClient.waiting + (this.#upstream.unread ?? 0)
+    return this.toUpstream.waiting + (this.#dialogue?.held ?? 0)
   }
 
   lastDrainAt(side: PeerSide): number {

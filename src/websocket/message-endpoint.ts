@@ -73,6 +73,10 @@ export class MessageEndpoint implements Endpoint, EndpointOwner, MessageEvents {
     return this.#assembler.length
   }
 
+  get keeping(): number {
+    return this.#sender.keeping
+  }
+
   get isClosed(): boolean {
     return this.#socket.isClosed
   }

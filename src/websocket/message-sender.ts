@@ -14,7 +14,7 @@ import { Deflate } from './deflate.ts'
 import type { InflateError } from './deflate.ts'
 import { controlFrame, dataHead, head } from './frame.ts'
 import { CLOSE } from './frame-scanner.ts'
-import { MessageQueue } from './message-queue.ts'
+import { KEEPING_BYTES, MessageQueue } from './message-queue.ts'
 import type { SlowConsumerPolicy, Waiting } from './message-queue.ts'
 import { applyMask } from './mask.ts'
 import type { Violation } from './violation.ts'
@@ -88,6 +88,11 @@ export class MessageSender implements MessageTaker {
     if (this.#working !== null) bytes += this.#working.payload.length
     if (this.#urgent !== null) for (const frame of this.#urgent) bytes += frame.length
     return bytes
+  }
+
+  /** What its waiting messages cost beside their bytes. */
+  get keeping(): number {
+    return this.#queue.length * KEEPING_BYTES
   }
 
   get isEmpty(): boolean {
