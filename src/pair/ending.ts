@@ -14,6 +14,7 @@ import type { Connection } from '../core/connection.ts'
 import { describeManner, mannerFor } from '../core/manner.ts'
 import { note } from '../core/timeline.ts'
 import { bugDetail } from '../core/errors.ts'
+import type { Strain } from '../core/strain.ts'
 import type { MinRate } from '../limits/min-rate.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import type { Dialogue } from './dialogue.ts'
@@ -151,13 +152,15 @@ export class Ending {
     this.#onDropped(endpoint.side, endpoint.queued, cause)
   }
 
-  sweep(now: number, minRate: MinRate | null): void {
+  sweep(now: number, minRate: MinRate | null, { isWatching }: Pick<Strain, 'isWatching'>): void {
     const { closeMs } = this.#parts.options.deadlines.current
     if (this.#hearsSince !== null && now - this.#hearsSince >= closeMs) this.#tellClient()
     const slow = minRate?.check(false, false, now) ?? null
     if (slow !== null) this.#giveUp(slow.side === 'client' ? this.#client : this.#upstream, slow)
-    for (const leave of [this.#client, this.#upstream])
+    for (const leave of [this.#client, this.#upstream]) {
+      if (isWatching) leave.lookCloser()
       if (leave.sweep(this.#patienceWith(leave), now)) this.#giveUp(leave, this.#tookNothing(leave))
+    }
   }
 
   #patienceWith(leave: Leave): Patience {

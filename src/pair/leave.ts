@@ -74,6 +74,12 @@ export class Leave {
     return this.#motion.surelyMovedAt(now)
   }
 
+  /** While memory runs short it has to be known in time whether the peer takes something. */
+  lookCloser(): void {
+    const { sink } = this.half
+    if (sink.queued > 0) sink.measure()
+  }
+
   /** When patience ends if nothing moves any more. */
   dueAt(patience: Patience): number {
     return this.half.sink.isClosed || this.#isGivenUp

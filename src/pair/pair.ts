@@ -304,7 +304,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
   sweep(now: number): void {
     if (this.#ending === null && !this.#isSettled) this.#settle(now)
     try {
-      if (this.#ending !== null) return this.#ending.sweep(now, this.#minRate)
+      if (this.#ending !== null) return this.#ending.sweep(now, this.#minRate, this.#context.strain)
       const close =
         this.#deadlines.check(this.toUpstream, this.toClient, now, this.#context.strain, this.#dialogue) ??
         this.#dialogue?.sweep(now) ??
