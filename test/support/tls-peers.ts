@@ -22,6 +22,8 @@ export interface TlsConnectOptions extends WireOptions {
   head?: Uint8Array | string
   /** Milliseconds from the connect until the handshake begins. */
   lateMs?: number
+  /** The handshake begins once this resolves. */
+  after?: Promise<unknown>
 }
 
 export interface TlsWire extends Wire {
@@ -34,12 +36,13 @@ export interface TlsWire extends Wire {
 export async function tlsConnect(
   t: Test,
   port: number,
-  { ca, client, options, head, lateMs = 0, ...wireOptions }: TlsConnectOptions,
+  { ca, client, options, head, lateMs = 0, after, ...wireOptions }: TlsConnectOptions,
 ): Promise<TlsWire> {
   const plain = await connect(t, port, { halfOpen: true, unread: true })
   plain.socket.removeAllListeners('data')
   if (head !== undefined) plain.socket.write(head)
   if (lateMs > 0) await delay(lateMs)
+  await after
   const secure = tls.connect({
     socket: plain.socket,
     host: 'localhost',
