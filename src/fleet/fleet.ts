@@ -72,6 +72,8 @@ export class Fleet implements Cells, FleetState {
   #asking = new Set<Lease>()
   /** A batch goes out, or is under way. */
   #isSending = false
+  /** The leases of the batch under way. */
+  #inFlight: readonly Lease[] = []
   /** The time at which the gathered requests go out, and the earliest time at which any may. */
   #sendAt = Number.POSITIVE_INFINITY
   #notBefore = Number.NEGATIVE_INFINITY
@@ -133,6 +135,12 @@ export class Fleet implements Cells, FleetState {
     this.#secret = null
     for (const entry of this.#entries.values()) entry.key = null
     this.#asking.clear()
+    // What is under way there has no answer any more: nothing here waits for it.
+    for (const lease of this.#inFlight) lease.lose()
+    this.#inFlight = []
+    this.#cancelSending()
+    this.#isSending = false
+    this.#sendAt = Number.POSITIVE_INFINITY
     this.#circuit = this.#makeCircuit(connect)
     this.#circuit.start()
     return left
@@ -191,12 +199,13 @@ export class Fleet implements Cells, FleetState {
 
   #sendIn(ms: number): void {
     const { clock } = this.#context
+    const circuit = this.#circuit
     this.#cancelSending()
     if (ms > 0) {
-      this.#cancelSending = clock.after(ms, () => void this.#send())
+      this.#cancelSending = clock.after(ms, () => void this.#send(circuit))
     } else {
       this.#isSending = true
-      clock.nextTurn(() => void this.#send())
+      clock.nextTurn(() => void this.#send(circuit))
     }
   }
 
@@ -240,8 +249,9 @@ export class Fleet implements Cells, FleetState {
     return entry.key
   }
 
-  /** Sends one batch, and then the next of the requests gathered meanwhile. */
-  async #send(): Promise<void> {
+  /** Sends one batch, and then the next of the requests gathered meanwhile, as long as `circuit` is in use. */
+  async #send(circuit: Circuit): Promise<void> {
+    if (circuit !== this.#circuit) return
     const { clock } = this.#context
     this.#isSending = true
     this.#sendAt = Number.POSITIVE_INFINITY
@@ -252,9 +262,10 @@ export class Fleet implements Cells, FleetState {
       const asked = lease.request(clock.now())
       if (asked !== null) batch.push([lease, { ...asked, key: this.#keyOf(this.#entryOf.get(lease)!) }])
     }
-    const circuit = this.#circuit
-    const answered = batch.length === 0 ? [] : await circuit.run(batch.map(([, command]) => command))
-    const answers = circuit === this.#circuit ? answered : null
+    this.#inFlight = batch.map(([lease]) => lease)
+    const answers = batch.length === 0 ? [] : await circuit.run(batch.map(([, command]) => command))
+    if (circuit !== this.#circuit) return
+    this.#inFlight = []
     const now = clock.now()
     for (const [index, [lease]] of batch.entries()) {
       if (answers === null) lease.lose()

@@ -115,3 +115,32 @@ test('a Redis that went away with what was asked is asked again when it is back'
   t.same(batches, [['p:count a third']])
   await fleet.stop()
 })
+
+test('what a Redis has not answered does not hold up the reports to the next one, which a reload names', async (t) => {
+  const { clock, fleet, batches, hold } = await plenty()
+  const one = fleet.count('one')
+  t.ok(one.take(5))
+  await clock.pass(2000)
+  const answer = hold()
+  t.notOk(one.take(5), 'its spare places went back')
+  await clock.pass(1)
+  batches.length = 0
+  const next: string[][] = []
+  const left = fleet.turnTo(options, () =>
+    Promise.resolve({
+      run(commands: readonly Command[]) {
+        next.push(commands.map(({ script, key, args }) => `${key} ${script === 'beat' ? '' : args[1]}`))
+        return Promise.resolve(commands.map(({ script }) => (script === 'beat' ? [3, 1, 'other'] : [5, 0])))
+      },
+      close() {},
+    }),
+  )
+  await clock.pass(20)
+  t.same(next, [['p:gates '], ['p:count one 1']], 'although the first has not answered')
+  answer()
+  await clock.pass(100)
+  await left
+  const taken = [1, 2, 3, 4, 5].map(() => one.take(5))
+  t.same(taken, [true, true, true, true, false], 'the answer of the second counts')
+  await fleet.stop()
+})
