@@ -187,7 +187,7 @@ export const rows: Readonly<Record<string, Row>> = {
     words: /slowConsumer/,
     cells: [
       'websocket-pings-and-messages-cross',
-      OPEN,
+      'h2-slow-consumers',
       'gate-reload-deadlines',
       'websocket-pings-spare-the-living',
       'messages-that-wait-and-overload',

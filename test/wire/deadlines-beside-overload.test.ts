@@ -90,7 +90,7 @@ test('halfClose: past memory.refuseAt one that takes nothing of its answer is en
   t.equal(String(await within(open.received)), 'the answer', 'a half may still end')
   answer.resolve()
   t.equal(String(await within(waits.received)), 'the answer')
-  t.same(gate.lines.map(({ close }) => close).toSorted(), ['eof', 'eof', 'overloaded'])
+  t.same(gate.lines.map(({ close }) => String(close)).toSorted(), ['eof', 'eof', 'overloaded'])
 })
 
 /** Answers `/slow` after a pause, and a body once it is whole. */
