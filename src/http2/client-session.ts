@@ -25,6 +25,7 @@ import { ClientStream } from './client-stream.ts'
 import { codeName, connectionCode, NO_ERROR } from './codes.ts'
 import type { ClientFlow } from './flow.ts'
 import { ALL_STREAMS, goawayFrame } from './goaway.ts'
+import { endLost } from './lost-streams.ts'
 import type { Http2Context, Http2Options } from './options.ts'
 import { resetStream } from './reset-stream.ts'
 import { SessionFrames } from './session-frames.ts'
@@ -220,13 +221,8 @@ export class ClientSession implements Dialogue, Session, StreamHome {
    */
   onSourceEnd(): Close | 'kept' {
     this.#hasClientEnded = true
-    this.#abortLost()
+    endLost(this.#streams)
     return this.#streams.size === 0 ? this.#endOfClient() : 'kept'
-  }
-
-  #abortLost(): void {
-    for (const { lostWithClient: words, connection } of this.#streams)
-      if (words !== null) connection.owner?.close(makeClose('aborted', 'client', 'relay', words))
   }
 
   /** Node is done with the session: after a GOAWAY, or because the client broke a rule. */
@@ -314,7 +310,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     if (this.#leaving !== null && now - this.#leaving.since >= ROUND_TRIP_MS) this.#sayFinal()
     this.windows.sweep()
     this.#claims.sweep()
-    if (this.#hasClientEnded) this.#abortLost()
+    if (this.#hasClientEnded) endLost(this.#streams)
     const { toClient, toUpstream } = this.#pair
     const isAsked = this.#streams.size > 0 && toClient.sink.queued === 0
     return (

@@ -147,11 +147,13 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
     return this.#isClosed
   }
 
-  /** Why the stream cannot complete once its client has ended, in words for the log; null if it can. */
-  get lostWithClient(): string | null {
-    if (!this.#hasEnd) return 'left before its request was complete'
-    const isShut = this.window <= 0 || this.#home.flow.isShut
-    return this.queued > 0 && isShut ? 'left before it had taken its answer' : null
+  get hasWholeRequest(): boolean {
+    return this.#hasEnd
+  }
+
+  /** Bytes wait for a window of the client. */
+  get isStuck(): boolean {
+    return this.queued > 0 && (this.window <= 0 || this.#home.flow.isShut)
   }
 
   get isBroken(): boolean {

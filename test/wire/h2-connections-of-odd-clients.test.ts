@@ -71,6 +71,20 @@ test('a client that leaves in the middle of a request takes it along, and is ans
   await eventually(() => gate.registry.size === 0)
 })
 
+test('a client that has left and shut its window before holds nothing, also of an answer that is complete here', async (t) => {
+  const { client, gate, clock } = await line(t)
+  await client.send(h2.settings([h2.SETTING.INITIAL_WINDOW_SIZE, 1]))
+  const id = client.request()
+  await client.frame(({ type, stream }) => type === h2.kinds.DATA && stream === id)
+  // The service has said all: the stream is ending, and has `deadlines.write` for its last byte.
+  await eventually(() => gate.open().end !== null)
+  client.wire.end()
+  await eventually(() => gate.registry.size === 0)
+  await clock.pass(0)
+  const end = gate.lines.find(({ protocol }) => protocol === 'http')
+  t.match(end, { close: 'aborted', side: 'client', detail: /1 bytes for the client dropped/ })
+})
+
 test('http.keepAlive counts from the end of the last request', async (t) => {
   const { client, clock, gate } = await line(t)
   for (let nth = 0; nth < 3; nth++) {
