@@ -21,6 +21,8 @@ export interface OnRead {
 interface Handle {
   readonly bytesWritten?: number
   readonly writeQueueSize?: number
+  /** Not zero: an error of libuv. */
+  getpeername?: (into: object) => number
 }
 interface ServerHandle {
   /** Called for each accepted connection; `status` is negative for an error. */
@@ -94,6 +96,15 @@ export function unwritten(socket: net.Socket, fallback: number): number {
 export function takenByKernel(socket: net.Socket): number | null {
   const { bytesWritten, writeQueueSize } = handleOf(socket) ?? {}
   return bytesWritten === undefined || writeQueueSize === undefined ? null : bytesWritten - writeQueueSize
+}
+
+/**
+ * Node's TLS keeps the bytes that wait: the kernel has room, and no peer any more. A write of OpenSSL's own that
+ * fails (its tickets to a client that is gone) is forgotten by Node, and all later ones wait for it.
+ */
+export function isStranded(socket: net.Socket): boolean {
+  const handle = handleOf(socket)
+  return handle?.writeQueueSize === 0 && (handle.getpeername?.({}) ?? 0) !== 0
 }
 
 function handleOf(socket: net.Socket): Handle | null {

@@ -18,7 +18,7 @@ import { cork, corked, discardGathered, gather, uncork } from './cork.ts'
 import type { Corkable } from './cork.ts'
 import { KeptBytes } from './kept-bytes.ts'
 import { KernelView } from './kernel-view.ts'
-import { acceptWith, onRead, startReading, unwritten, WRITABLE_MARK } from './read-buffer.ts'
+import { acceptWith, isStranded, onRead, startReading, unwritten, WRITABLE_MARK } from './read-buffer.ts'
 import { hearLastWords } from './last-words.ts'
 import type { Endpoint, EndpointOwner, LookedAt } from './endpoint.ts'
 import { isSecure, rawOf, setRaw } from './raw-socket.ts'
@@ -77,6 +77,12 @@ export class SocketEndpoint implements Endpoint, Corkable {
   measure(): void {
     if (this.#delivery !== null) return this.#delivery.look()
     ;(this.#kernel ??= new KernelView(this.#socket)).measure()
+  }
+
+  checkPeer(): void {
+    if (this.#unflushed === 0 || !isSecure(this.#socket) || !isStranded(this.#socket)) return
+    this.#error ??= Object.assign(new Error('the peer is gone'), { code: 'ECONNRESET' })
+    resetSocket(this.#socket)
   }
 
   look(): LookedAt {
