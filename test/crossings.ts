@@ -207,6 +207,18 @@ export const rows: Readonly<Record<string, Row>> = {
       'system/fleet-early-bytes',
     ],
   },
+  'memory that streams claim': {
+    words: /claim/,
+    cells: [
+      '- of HTTP/2 alone',
+      'h2-streams-claim-their-memory',
+      '- the room is that of the process, whatever its configuration',
+      '- streams that begin in a drain claim as others do',
+      'h2-streams-claim-their-memory',
+      '- one sum of all threads, as for early bytes',
+      NO_LIMIT,
+    ],
+  },
   'PROXY headers': {
     words: /proxyProtocol/,
     cells: [
