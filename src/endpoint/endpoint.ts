@@ -53,7 +53,7 @@ export interface Endpoint {
   readonly isBroken?: boolean
   /** Looks closer, once, at the bytes that a stalled-looking peer has not taken; `unacked` shows it soon. */
   measure(): void
-  /** Bytes wait, and the kernel holds none of them: ends a socket whose peer is gone, where nothing else tells. */
+  /** Bytes wait: ends a socket whose peer is gone, where nothing else tells. */
   checkPeer?(): void
   /** How many of those looks have come back; Infinity where the system gives none. */
   readonly measurements: number

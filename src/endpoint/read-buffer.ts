@@ -99,12 +99,15 @@ export function takenByKernel(socket: net.Socket): number | null {
 }
 
 /**
- * Node's TLS keeps the bytes that wait: the kernel has room, and no peer any more. A write of OpenSSL's own that
- * fails (its tickets to a client that is gone) is forgotten by Node, and all later ones wait for it.
+ * Of a socket whose write waits: Node's TLS keeps it back, as the kernel has nothing to write. A write of OpenSSL's own
+ * that fails (its tickets to a client that is gone) is forgotten by Node, and all later ones wait for it; a good one is
+ * here for a turn or two. `unknown`: a unix socket, of which the kernel does not tell whether it has a peer.
  */
-export function isStranded(socket: net.Socket): boolean {
+export function strandedBy(socket: net.Socket): 'no peer' | 'nothing' | 'unknown' {
   const handle = handleOf(socket)
-  return handle?.writeQueueSize === 0 && (handle.getpeername?.({}) ?? 0) !== 0
+  if (handle?.writeQueueSize !== 0) return 'nothing'
+  if (handle.getpeername === undefined) return 'unknown'
+  return handle.getpeername({}) === 0 ? 'nothing' : 'no peer'
 }
 
 function handleOf(socket: net.Socket): Handle | null {

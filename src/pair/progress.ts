@@ -86,7 +86,7 @@ class Taking {
     this.#owed = unacked
     // What only the kernel holds counts from a look on, and nothing but the next look shows that it is taken.
     if (unacked > 0 && queued === 0) sink.measure()
-    if (queued > 0 && unacked === 0) sink.checkPeer?.()
+    if (queued > 0) sink.checkPeer?.()
   }
 
   /** The carrier's peer came nearer to the stream's data, perhaps through bytes of other streams. */

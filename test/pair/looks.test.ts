@@ -26,3 +26,17 @@ for (const side of ['client', 'upstream'] as const)
     talk()
     t.equal(await end(), null)
   })
+
+test('a peer is asked about in each sweep while bytes wait for it, whether or not some of them count as taken', async (t) => {
+  const { clock, client, upstream, end } = memoryPair({ deadlines: { idleMs: 60_000, writeMs: 60_000 } })
+  let asked = 0
+  Object.assign(client, { checkPeer: () => asked++ })
+  await clock.pass(4 * SWEEP_MS)
+  t.equal(asked, 0)
+  client.stall()
+  upstream.feed('answer')
+  await clock.pass(4 * SWEEP_MS)
+  t.ok(client.queued > 0 && client.unacked > 0)
+  t.equal(asked, 4)
+  t.equal(await end(), null)
+})
