@@ -2,21 +2,22 @@
 // memory watch changes it, and the path reads it where it judges a wait or begins work, never for each byte.
 
 import { LocalSum } from './cells.ts'
+import { Claims } from './claims.ts'
 import type { Sum } from './cells.ts'
 
-/** Memory that is counted in the turn in which it is taken: thousands of clients may come between two checks of the memory. */
-export interface Ledger {
+/** The bytes that all clients together may send before they have a pair. */
+export interface EarlyBudget {
   /** Held by all threads. */
   readonly heldBytes: number
+  /** So much is read of them. */
   limitBytes: number
-  /** Adds to the held bytes (or subtracts). */
-  charge(bytes: number): void
-}
-
-/** The bytes that all clients together may send before they have a pair; so much of them is read as `limitBytes` says. */
-export interface EarlyBudget extends Ledger {
   /** So much is kept of what came all the same: in one read with a head, or before its turn. What is more ends its client. */
   mostBytes: number
+  /**
+   * Adds to the held bytes (or subtracts), in the turn in which they come: thousands of clients may come
+   * between two checks of the memory.
+   */
+  charge(bytes: number): void
 }
 
 export interface Strain {
@@ -30,8 +31,7 @@ export interface Strain {
    */
   isWatching: boolean
   readonly early: EarlyBudget
-  /** Memory that begun work is expected to take, and that no check has seen yet. */
-  readonly claims: Ledger
+  readonly claims: Claims
 }
 
 /** `sum`: counts over all threads; by default over this one alone. */
@@ -53,7 +53,7 @@ export class Budget implements EarlyBudget {
   }
 }
 
-export function calm(early: EarlyBudget = new Budget(), claims: Ledger = new Budget()): Strain {
+export function calm(early: EarlyBudget = new Budget(), claims = new Claims()): Strain {
   return {
     idleScale: 1,
     isRefusing: false,
@@ -86,7 +86,7 @@ const KEPT_SHARE = 0.75
 
 export function impose(strain: Strain, { bufferedBytes, roomBytes, ...level }: StrainLevel): void {
   Object.assign(strain, level)
-  strain.claims.limitBytes = roomBytes
+  strain.claims.roomBytes = roomBytes
   strain.early.limitBytes = bufferedBytes * READ_SHARE
   strain.early.mostBytes = bufferedBytes * KEPT_SHARE
 }

@@ -15,6 +15,7 @@ import { Registry } from '../core/connection.ts'
 import type { Connection } from '../core/connection.ts'
 import { ConfigError } from '../core/errors.ts'
 import type { Pulse } from '../core/pulse.ts'
+import { Claims } from '../core/claims.ts'
 import { Budget, calm, impose } from '../core/strain.ts'
 import type { Strain, StrainLevel } from '../core/strain.ts'
 import { Departure } from '../lifecycle/departure.ts'
@@ -98,7 +99,10 @@ export class Gate implements GatePort {
     this.#clock = clock
     const { memory, worker } = settings
     this.#cells = memory === undefined ? null : attach(memory, worker, clock.now())
-    this.#strain = calm(new Budget(this.#cells?.sum(EARLY_SUM)), new Budget(this.#cells?.sum(CLAIMS_SUM)))
+    this.#strain = calm(
+      new Budget(this.#cells?.sum(EARLY_SUM)),
+      new Claims(this.#cells?.sum(CLAIMS_SUM), clock),
+    )
     this.registry = new Registry(settings.worker, settings.workers, parts.pulse)
     this.registry.onArrived = () => this.#departure.onArrived()
     this.registry.onAdded = (connection) => this.#observerOf(connection.listener).habits.onBegun(connection)

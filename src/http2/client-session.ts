@@ -33,7 +33,6 @@ import { sessionSettings } from './session-settings.ts'
 import { SessionWaits } from './session-waits.ts'
 import { SharedWindows } from './shared-windows.ts'
 import { spareOthers } from './stream-faults.ts'
-import { StreamClaims } from './stream-claims.ts'
 import type { StreamHome } from './stream-home.ts'
 import { refuseMalformed, refuseTooBig } from './unserved.ts'
 import { Wire } from './wire.ts'
@@ -54,7 +53,6 @@ export class ClientSession implements Dialogue, Session, StreamHome {
   readonly #frames: SessionFrames
   readonly flow: ClientFlow
   readonly windows: SharedWindows
-  readonly #claims: StreamClaims
   #lastId = 0
   readonly #waits: SessionWaits
   #hasClientEnded = false
@@ -76,7 +74,6 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     this.#pair = new Pair(connection, client, this.#wire, options.pair, context, this)
     this.#session = nodeHttp2().performServerHandshake(this.#wire.duplex, sessionSettings(options))
     this.windows = new SharedWindows(this.#session)
-    this.#claims = new StreamClaims(context.strain.claims)
     this.#listen(this.#session)
   }
 
@@ -146,11 +143,11 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     const read = readRequest(fields, isEnd)
     const connection = this.#record()
     if (typeof read === 'string') return refuseMalformed(connection, stream, read, this.#context)
-    connection.isOneTooMany = !this.#claims.hasRoom
+    connection.isOneTooMany = !this.#context.strain.claims.hasRoom
     const client = new ClientStream(stream, connection, { ...read, isEnd }, this)
     this.flow.open(stream.id!, client)
     this.#streams.add(connection.id, client)
-    this.#claims.count(this.#streams.size)
+    this.#context.strain.claims.add(1)
     if (read.headBytes > this.#options.maxHeaderBytes) return refuseTooBig(connection, client, this.#context)
     try {
       this.#serve(connection, client, read)
@@ -185,7 +182,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     const stream = this.#streams.get(connection.id)
     if (stream === undefined) return
     this.#streams.delete(connection.id, stream)
-    this.#claims.count(this.#streams.size)
+    this.#context.strain.claims.add(-1)
     this.windows.onRead(stream)
     const leaving = this.#context.leaving()
     if (leaving !== null) this.#pair.close(makeClose(leaving, 'sidegate', 'relay'))
@@ -309,7 +306,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
   sweep(now: number): Close | null {
     if (this.#leaving !== null && now - this.#leaving.since >= ROUND_TRIP_MS) this.#sayFinal()
     this.windows.sweep()
-    this.#claims.sweep()
+    this.#context.strain.claims.settle()
     if (this.#hasClientEnded) endLost(this.#streams)
     const { toClient, toUpstream } = this.#pair
     const isAsked = this.#streams.size > 0 && toClient.sink.queued === 0

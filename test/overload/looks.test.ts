@@ -95,12 +95,12 @@ test('collections take at most a twentieth of the time', async (t) => {
 test('the room for streams is what is left up to refuseAt, less 12 MiB, in whole MiB', async (t) => {
   const { use, strain, overload } = overloaded()
   await use(0.5)
-  t.equal(strain.claims.limitBytes, 33 * MIB)
+  t.equal(strain.claims.roomBytes, 33 * MIB)
   await use(0.505)
-  t.equal(strain.claims.limitBytes, 32 * MIB)
+  t.equal(strain.claims.roomBytes, 32 * MIB)
   await use(0.84)
-  t.equal(strain.claims.limitBytes, MIB, 'never less')
+  t.equal(strain.claims.roomBytes, MIB, 'never less')
   overload.options = { ...usual, refuseAt: Number.POSITIVE_INFINITY }
   await use(0.84)
-  t.equal(strain.claims.limitBytes, Number.POSITIVE_INFINITY, 'off')
+  t.equal(strain.claims.roomBytes, Number.POSITIVE_INFINITY, 'off')
 })

@@ -187,7 +187,11 @@ test('what is unusual and means one thing only passes', async (t) => {
   }
   t.equal(upstream.requests.length, fine.length)
   t.same(upstream.problems, [])
-  t.equal(upstream.requests[0]!.header('host'), '', 'what goes on is HTTP/1.1, which has a Host')
+  t.equal(
+    upstream.requests[0]!.header('host'),
+    `127.0.0.1:${upstream.port}`,
+    'what goes on is HTTP/1.1, which has a Host',
+  )
   const { headers } = upstream.requests[5]!
   t.same(
     headers.filter(([name]) => /^(upgrade|http2-settings)$/i.test(name)),
