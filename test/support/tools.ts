@@ -17,15 +17,25 @@ export function needs(...tools: string[]): { skip: string | false; timeout: numb
   return { skip: missing.length > 0 ? `${missing.join(', ')} is not installed` : false, timeout: 240_000 }
 }
 
-/** A port that was free a moment ago, below the range that the kernel gives to outgoing connections: none of them takes it meanwhile. */
+/** Test files run side by side: each process draws its ports from a part of its own, by its id. */
+const PARTS = 24
+const PART = 500
+const given = new Set<number>()
+
+/**
+ * A port that was free a moment ago, another one each time, below the range that the kernel gives to outgoing connections: none of them
+ * takes it meanwhile.
+ */
 export function freePort(): number {
   for (let tries = 0; ; tries++) {
-    const port = 20_000 + randomInt(12_000)
+    const port = 20_000 + (process.pid % PARTS) * PART + randomInt(PART)
+    if (given.has(port) && given.size < PART) continue
     try {
       new net.BoundSocket({ host: '127.0.0.1', port }).close()
+      given.add(port)
       return port
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || tries === 100) throw error
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || tries > 10 * PART) throw error
     }
   }
 }

@@ -51,9 +51,7 @@ async function compile(): Promise<string> {
 }
 
 export function freePorts(count: number): number[] {
-  const ports = new Set<number>()
-  while (ports.size < count) ports.add(freePort())
-  return [...ports]
+  return Array.from({ length: count }, freePort)
 }
 
 /** Writes a configuration file, removed with the test. */
