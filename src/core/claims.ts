@@ -28,12 +28,12 @@ export class Claims {
   readonly #sum: Sum
   readonly #clock: Pick<Clock, 'now'>
   #streams = 0
-  /** As settled last. */
-  #before = 0
   /** The most streams at a time, in each window, the present one first. */
   readonly #peaks: number[] = Array<number>(CLAIMED + IN_USE).fill(0)
   /** The number of the present window, from the beginning of the clock. */
   #window = 0
+  /** The most of the windows that are not claimed for. */
+  #inUse = 0
   #claimed = 0
 
   /** `sum`: over all threads; by default over this one alone. */
@@ -55,22 +55,32 @@ export class Claims {
 
   /** So many streams more, or, below zero, fewer. */
   add(streams: number): void {
+    this.#turn()
     this.#streams += streams
-    this.settle()
+    this.#peaks[0] = Math.max(this.#peaks[0]!, this.#streams)
+    this.#claim()
   }
 
   /** Time has passed. */
   settle(): void {
+    this.#turn()
+    this.#claim()
+  }
+
+  /** To the present window; the streams went on into each from the one before. */
+  #turn(): void {
     const window = Math.floor(this.#clock.now() / WINDOW_MS)
+    if (window === this.#window) return
     for (let passed = Math.min(window - this.#window, this.#peaks.length); passed > 0; passed--) {
       this.#peaks.pop()
-      // Streams went on into it from the window before.
-      this.#peaks.unshift(this.#before)
+      this.#peaks.unshift(this.#streams)
     }
     this.#window = window
-    this.#peaks[0] = Math.max(this.#peaks[0]!, this.#streams)
-    this.#before = this.#streams
-    const claimed = Math.max(0, this.#streams - Math.max(...this.#peaks.slice(CLAIMED))) * STREAM_BYTES
+    this.#inUse = Math.max(...this.#peaks.slice(CLAIMED))
+  }
+
+  #claim(): void {
+    const claimed = Math.max(0, this.#streams - this.#inUse) * STREAM_BYTES
     if (claimed !== this.#claimed) this.#sum.add(claimed - this.#claimed)
     this.#claimed = claimed
   }

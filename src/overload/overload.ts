@@ -245,12 +245,11 @@ export class Overload {
     // Refusal ends only once stalled peers hold less than that.
     const isFull = this.isRefusing || queuedBytes >= refuseAt * bufferedLimitBytes
     const overAtEnd = isFull ? queuedBytes - endsAt * bufferedLimitBytes : 0
-    const used = usageBytes / limitBytes
-    if (used < refuseAt || now < this.#settledAt)
+    if (!this.#isUsedUp || now < this.#settledAt)
       return { stalledBytes: Math.max(over, overAtEnd), anyBytes: over }
     const tooMuch = usageBytes - endsAt * limitBytes
     // Half way from there to the limit, the kernel is about to end all connections.
-    const isLast = used >= (refuseAt + 1) / 2
+    const isLast = usageBytes / limitBytes >= (refuseAt + 1) / 2
     return {
       stalledBytes: Math.max(over, overAtEnd, tooMuch),
       anyBytes: isLast ? Math.max(over, tooMuch) : over,
