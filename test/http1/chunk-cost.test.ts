@@ -10,15 +10,8 @@ import { judgeRequest } from '../../src/http1/request-head.ts'
 import type { Half } from '../../src/pair/half.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { fieldsOf } from '../support/fields.ts'
+import { untrusted } from '../support/forwarded.ts'
 
-const client = {
-  address: '192.0.2.1',
-  proto: 'http',
-  isTrusted: false,
-  form: 'off',
-  hasVia: false,
-  service: 'svc',
-} as const
 const options = { maxHeaderBytes: 16_384, maxBodyBytes: 1e9, lenient: 'upstream' } as HttpOptions
 
 class Spender {
@@ -42,7 +35,7 @@ function exchangeOf(method: string, ...headers: [string, string][]): Exchange {
     headers: fieldsOf([['Host', 'a'], ...headers]),
   }
   const exchange = new Exchange(request, 0)
-  const judged = judgeRequest(request, options, client)
+  const judged = judgeRequest(request, options, untrusted)
   if ('reason' in judged) throw new Error(judged.detail)
   exchange.judge(judged)
   return exchange

@@ -8,6 +8,7 @@ import type { HttpOptions } from '../../src/http1/options.ts'
 import { judgeRequest } from '../../src/http1/request-head.ts'
 import type { Half } from '../../src/pair/half.ts'
 import { fakeClock } from '../support/fake-clock.ts'
+import { untrusted } from '../support/forwarded.ts'
 
 const options = {
   maxHeaderBytes: 16_384,
@@ -15,14 +16,6 @@ const options = {
   lenient: 'upstream',
   hasVia: false,
 } as HttpOptions
-const peer = {
-  address: '192.0.2.1',
-  proto: 'http',
-  isTrusted: false,
-  form: 'off',
-  hasVia: false,
-  service: 'svc',
-} as const
 
 /** A client whose upstream is not there yet. */
 function client(strain = calm(), clock = fakeClock()) {
@@ -43,7 +36,7 @@ function client(strain = calm(), clock = fakeClock()) {
     onHeadBegun() {},
     onRequest(request: RequestHead) {
       owner.exchange = new Exchange(request, clock.now())
-      const judged = judgeRequest(request, options, peer)
+      const judged = judgeRequest(request, options, untrusted)
       if ('reason' in judged) return owner.close(judged)
       owner.exchange.judge(judged)
     },

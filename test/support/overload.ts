@@ -15,10 +15,9 @@ export async function recover(gate: Gate, memory: TestMemory): Promise<void> {
 }
 
 async function isReady({ healthPort }: Gate): Promise<boolean> {
-  const { status } = await fetch(`http://127.0.0.1:${healthPort}/readyz`, {
-    headers: { connection: 'close' },
-  })
-  return status === 200
+  const answer = await fetch(`http://127.0.0.1:${healthPort}/readyz`, { headers: { connection: 'close' } })
+  await answer.text()
+  return answer.status === 200
 }
 
 /** Bytes in all queues of a gate. */

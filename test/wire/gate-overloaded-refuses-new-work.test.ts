@@ -6,20 +6,11 @@ import { upgradeRequest } from '../support/handshake.ts'
 import { parseAnswer, requestRaw, type Answer } from '../support/http.ts'
 import { get, httpClient, recordingUpstream, watchCrashes } from '../support/http-peers.ts'
 import { watchLeaks } from '../support/leaks.ts'
-import { testMemory, type TestMemory } from '../support/memory.ts'
+import { testMemory } from '../support/memory.ts'
+import { overload, recover } from '../support/overload.ts'
 import { connect, echo, trickler } from '../support/peers.ts'
 import { rawClient, wsServer } from '../support/websocket.ts'
 import type { Closed } from '../support/wire.ts'
-
-async function overload(gate: Gate, memory: TestMemory): Promise<void> {
-  memory.use(0.96)
-  await eventually(async () => !(await readyz(gate)).isReady, { what: 'it to be overloaded' })
-}
-
-async function recover(gate: Gate, memory: TestMemory): Promise<void> {
-  memory.use(0.5)
-  await eventually(async () => (await readyz(gate)).isReady, { what: 'it to recover' })
-}
 
 async function ask(t: Test, port: number, path: string): Promise<Answer> {
   const { bytes } = await requestRaw(t, port, `GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`)

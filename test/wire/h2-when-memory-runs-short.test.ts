@@ -12,7 +12,8 @@ import { rawH2, type RawH2 } from '../support/h2-raw.ts'
 import { websocketHead } from '../support/h2-wire.ts'
 import { httpService } from '../support/http-service.ts'
 import { watchLeaks } from '../support/leaks.ts'
-import { testMemory, type TestMemory } from '../support/memory.ts'
+import { testMemory } from '../support/memory.ts'
+import { overload, queued, recover } from '../support/overload.ts'
 import { wsServer } from '../support/websocket.ts'
 
 const KIB = 1024
@@ -33,9 +34,6 @@ async function service(t: Test) {
 
 const listener = (port: number, keys = ''): string =>
   `protocol: http, http: { h2c: on }, upstream: "127.0.0.1:${port}"${keys}`
-
-const queued = ({ registry }: Gate): number =>
-  [...registry].reduce((sum, { owner }) => sum + owner!.queued('client') + owner!.queued('upstream'), 0)
 
 const ends = ({ lines }: Gate): string[] =>
   lines.map(({ close, side, protocol }) => [close, side, protocol].map(String).join(' '))
@@ -149,17 +147,6 @@ for (const mode of ['frames', 'messages'])
     client.wire.destroy()
   })
 
-async function overload(gate: Gate, memory: TestMemory): Promise<void> {
-  memory.use(0.96)
-  await eventually(async () => (await ready(gate)) === 503, { what: 'it to be overloaded' })
-}
-
-async function ready({ healthPort }: Gate): Promise<number> {
-  const answer = await fetch(`http://127.0.0.1:${healthPort}/readyz`, { headers: { connection: 'close' } })
-  await answer.text()
-  return answer.status
-}
-
 test('at memory.refuseAt new streams are answered with 503, old ones go on, and the same connection serves again when it is over', async (t) => {
   watchLeaks(t, PATIENT)
   const memory = testMemory()
@@ -179,8 +166,7 @@ test('at memory.refuseAt new streams are answered with 503, old ones go on, and 
   fresh?.wire.destroy()
   held[0]!.end('whole')
   t.match(await old, { status: 200, body: 'whole', code: 0 })
-  memory.use(0.5)
-  await eventually(async () => (await ready(gate)) === 200)
+  await recover(gate, memory)
   t.match(await h2Ask(session), { status: 200 })
   t.same(ends(gate), [
     'overloaded sidegate http',
@@ -210,8 +196,7 @@ test('a call of gRPC is UNAVAILABLE meanwhile, on a connection that stands and o
   t.match(await call(grpcCaller(t, gate.port), 'unary', 'a').answer, { code: grpc.status.UNAVAILABLE })
   chat.write(Buffer.from('two'))
   await eventually(() => came.length === 2)
-  memory.use(0.5)
-  await eventually(async () => (await ready(gate)) === 200)
+  await recover(gate, memory)
   t.match(await call(caller, 'unary', 'b').answer, { message: Buffer.from('b') })
   chat.end()
   await within(once(chat, 'end'))
