@@ -2,39 +2,19 @@
 
 import type { Test } from 'tap'
 import { spawn, spawnSync } from 'node:child_process'
-import { randomInt } from 'node:crypto'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { eventually } from './eventually.ts'
 import type { Wait } from './eventually.ts'
+import { freePort } from './free-port.ts'
 import { plainEnv } from './plain-env.ts'
 
 /** Options for a test that needs the tool: skipped with a reason where it is missing. */
 export function needs(...tools: string[]): { skip: string | false; timeout: number } {
   const missing = tools.filter((tool) => spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0)
   return { skip: missing.length > 0 ? `${missing.join(', ')} is not installed` : false, timeout: 240_000 }
-}
-
-const given = new Set<number>()
-
-/**
- * A port that was free a moment ago, another one each time, below the range that the kernel gives to outgoing connections: none of them
- * takes it meanwhile.
- */
-export function freePort(): number {
-  for (let tries = 0; ; tries++) {
-    const port = 20_000 + randomInt(12_000)
-    if (given.has(port)) continue
-    try {
-      new net.BoundSocket({ host: '127.0.0.1', port }).close()
-      given.add(port)
-      return port
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || tries > 1000) throw error
-    }
-  }
 }
 
 export function temporary(t: Test): string {
@@ -113,7 +93,10 @@ export async function program(t: Test, listener: string): Promise<Program> {
   )
   const cli = new URL('../../src/cli/cli.ts', import.meta.url).pathname
   const tool = runTool(t, process.execPath, ['--no-warnings', cli, 'run', '-c', file])
-  await whenListening(port)
+  const ended = tool.exited.then((code) => {
+    throw new Error(`the gate ended with ${code}: ${tool.output()}`)
+  })
+  await Promise.race([whenListening(port), ended])
   return {
     ...tool,
     port,

@@ -14,7 +14,8 @@ import { parse } from 'yaml'
 import { smallestConfig } from '../../src/inject/sidecar.ts'
 import { authority } from '../support/certificates.ts'
 import { within } from '../support/eventually.ts'
-import { freePort, needs, runTool, temporary, whenListening } from '../support/tools.ts'
+import { freePort } from '../support/free-port.ts'
+import { needs, runTool, temporary, whenListening } from '../support/tools.ts'
 
 t.setTimeout(240_000)
 

@@ -10,8 +10,9 @@ import { redisConnect } from '../../src/fleet/redis.ts'
 import type { RedisTarget } from '../../src/fleet/redis.ts'
 import { authority } from '../support/certificates.ts'
 import { eventually } from '../support/eventually.ts'
-import { freePort, needs, temporary } from '../support/tools.ts'
-import { plainTarget, redisServer, redisServerAt, RedisServer } from './redis-server.ts'
+import { freePort } from '../support/free-port.ts'
+import { needs, temporary } from '../support/tools.ts'
+import { plainTarget, redisServer, RedisServer } from './redis-server.ts'
 
 function fleetAt(t: Test, target: RedisTarget, timeoutMs = 1000) {
   const problems: string[] = []
@@ -116,11 +117,8 @@ test('on a Unix socket', needs('redis-server'), async (t) => {
   await works(fleet, '192.0.2.1')
 })
 
-/** The port of its bus is 10,000 higher, where a client's port may lie. */
 function clusterNode(t: Test, ...more: string[]): Promise<RedisServer> {
-  let port = freePort()
-  while (port + 10_000 > 32_000) port = freePort()
-  return redisServerAt(t, port, '--cluster-enabled', 'yes', ...more)
+  return redisServer(t, '--cluster-enabled', 'yes', '--cluster-port', String(freePort()), ...more)
 }
 
 /** Three primaries, which share the slots. */

@@ -11,7 +11,8 @@ import type { Gate } from '../support/gate.ts'
 import { parseAnswer, requestRaw } from '../support/http.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect } from '../support/peers.ts'
-import { freePort, needs, runTool, temporary, whenListening } from '../support/tools.ts'
+import { freePort } from '../support/free-port.ts'
+import { needs, runTool, temporary, whenListening } from '../support/tools.ts'
 
 t.setTimeout(240_000)
 

@@ -7,7 +7,8 @@ import { join } from 'node:path'
 import { pattern, sha256 } from '../support/bytes.ts'
 import { authority } from '../support/certificates.ts'
 import { httpService, tellsWhatCame } from '../support/http-service.ts'
-import { freePort, needs, program, runTool, temporary, whenListening } from '../support/tools.ts'
+import { freePort } from '../support/free-port.ts'
+import { needs, program, runTool, temporary, whenListening } from '../support/tools.ts'
 
 t.setTimeout(240_000)
 const big = pattern(8_000_000)

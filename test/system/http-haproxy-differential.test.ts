@@ -6,7 +6,8 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { compare, exchanges } from '../support/exchanges.ts'
 import type { Differences } from '../support/exchanges.ts'
-import { freePort, needs, program, runTool, temporary, whenListening } from '../support/tools.ts'
+import { freePort } from '../support/free-port.ts'
+import { needs, program, runTool, temporary, whenListening } from '../support/tools.ts'
 
 t.setTimeout(240_000)
 

@@ -3,7 +3,8 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { eventually } from '../support/eventually.ts'
 import { get, httpClient, recordingUpstream } from '../support/http-peers.ts'
-import { freePort, needs, program, runTool, temporary, whenListening } from '../support/tools.ts'
+import { freePort } from '../support/free-port.ts'
+import { needs, program, runTool, temporary, whenListening } from '../support/tools.ts'
 
 t.setTimeout(240_000)
 

@@ -3,7 +3,8 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pattern, sha256 } from '../support/bytes.ts'
 import { get, httpClient } from '../support/http-peers.ts'
-import { freePort, needs, program, runTool, temporary, whenListening } from '../support/tools.ts'
+import { freePort } from '../support/free-port.ts'
+import { needs, program, runTool, temporary, whenListening } from '../support/tools.ts'
 
 t.setTimeout(240_000)
 

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { test } from 'tap'
 import { WebSocket } from 'ws'
 import { parse } from 'yaml'
-import { freePort, needs, runTool, temporary, whenListening } from '../support/tools.ts'
+import { freePort } from '../support/free-port.ts'
+import { needs, runTool, temporary, whenListening } from '../support/tools.ts'
 import { runFile } from './program.ts'
 
 const root = join(import.meta.dirname, '../..')

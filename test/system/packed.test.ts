@@ -3,7 +3,8 @@ import { existsSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { plainEnv } from '../support/plain-env.ts'
-import { freePort, needs, runTool, temporary, whenListening } from '../support/tools.ts'
+import { freePort } from '../support/free-port.ts'
+import { needs, runTool, temporary, whenListening } from '../support/tools.ts'
 import { get } from './program.ts'
 
 const root = join(import.meta.dirname, '../..')

@@ -19,7 +19,7 @@ import { promisify } from 'node:util'
 import { readSamples, type Samples } from '../metrics/samples.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { plainEnv } from '../support/plain-env.ts'
-import { freePort } from '../support/tools.ts'
+import { freePort } from '../support/free-port.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 let built: Promise<string> | null = null

@@ -5,7 +5,8 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { jobRelabelings } from '../../deploy/observability/rules.ts'
 import { eventually } from '../support/eventually.ts'
-import { freePort, runTool, temporary } from '../support/tools.ts'
+import { freePort } from '../support/free-port.ts'
+import { runTool, temporary } from '../support/tools.ts'
 
 export interface Series {
   metric: Record<string, string>

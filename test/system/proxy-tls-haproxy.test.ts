@@ -6,7 +6,8 @@ import { eventually } from '../support/eventually.ts'
 import { get, HttpClient, recordingUpstream } from '../support/http-peers.ts'
 import { listen } from '../support/peers.ts'
 import type { Wire } from '../support/wire.ts'
-import { freePort, needs, program, runTool, temporary, whenListening } from '../support/tools.ts'
+import { freePort } from '../support/free-port.ts'
+import { needs, program, runTool, temporary, whenListening } from '../support/tools.ts'
 import { tlsConnect } from '../support/tls-peers.ts'
 
 t.setTimeout(240_000)

@@ -4,7 +4,8 @@ import type { Test } from 'tap'
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import type { RedisTarget } from '../../src/fleet/redis.ts'
-import { whenListening, freePort, temporary } from '../support/tools.ts'
+import { freePort } from '../support/free-port.ts'
+import { whenListening, temporary } from '../support/tools.ts'
 
 /** The way to one server in the clear, as its default user. */
 export const plainTarget: Omit<RedisTarget, 'addresses'> = {
@@ -67,12 +68,7 @@ export class RedisServer {
 
 /** Ends with the test. */
 export function redisServer(t: Test, ...args: string[]): Promise<RedisServer> {
-  return redisServerAt(t, freePort(), ...args)
-}
-
-/** Ends with the test. */
-export function redisServerAt(t: Test, port: number, ...args: string[]): Promise<RedisServer> {
-  const server = new RedisServer(port, temporary(t), args)
+  const server = new RedisServer(freePort(), temporary(t), args)
   t.teardown(() => server.signal('SIGKILL'))
   return server.start()
 }

@@ -14,7 +14,8 @@ import type { Row } from '../../src/config/rows.ts'
 import { authority } from '../support/certificates.ts'
 import { startGate } from '../support/gate.ts'
 import { watchLeaks } from '../support/leaks.ts'
-import { freePort, temporary } from '../support/tools.ts'
+import { freePort } from '../support/free-port.ts'
+import { temporary } from '../support/tools.ts'
 
 type Tree = Record<string, unknown>
 

@@ -10,7 +10,7 @@ import { heldBack } from '../support/held-back.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect, echo, listen, type Upstream } from '../support/peers.ts'
 import { stopwatch } from '../support/stopwatch.ts'
-import { freePort } from '../support/tools.ts'
+import { freePort } from '../support/free-port.ts'
 import type { Wire } from '../support/wire.ts'
 import { wsClient, wsServer } from '../support/websocket.ts'
 

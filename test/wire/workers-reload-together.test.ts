@@ -7,7 +7,7 @@ import { eventually, within } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect, echo } from '../support/peers.ts'
-import { freePort } from '../support/tools.ts'
+import { freePort } from '../support/free-port.ts'
 import type { Wire } from '../support/wire.ts'
 
 const RELOADS = 100

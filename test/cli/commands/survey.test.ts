@@ -7,7 +7,7 @@ import type { Test } from 'tap'
 import { WebSocketServer } from 'ws'
 import { parseConfig } from '../../../src/config/load.ts'
 import { echo, mute } from '../../support/peers.ts'
-import { freePort } from '../../support/tools.ts'
+import { freePort } from '../../support/free-port.ts'
 import { sidegate } from './cli.ts'
 
 interface Found {
