@@ -255,6 +255,18 @@ export const rows: Readonly<Record<string, Row>> = {
       NO_LIMIT,
     ],
   },
+  'a service that is gone, and clients that keep their connection': {
+    words: /is gone|upstream_unhealthy/,
+    cells: [
+      '- the connection of a tcp or WebSocket client is that to its service',
+      'h2-clients-leave-a-service-that-is-gone',
+      'h2-clients-leave-a-service-that-is-gone',
+      'h2-clients-leave-a-service-that-is-gone',
+      '- an answer of its own, before which nothing waits for memory',
+      SAME_PAIR,
+      NO_LIMIT,
+    ],
+  },
   healthCheck: {
     words: /healthCheck/,
     cells: [

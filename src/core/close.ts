@@ -293,8 +293,9 @@ export const reasons = {
     // The upstream is the offender: from its view a client goes away, and it cannot reconnect to that client.
     websocket: { offender: 1001, client: 1012, upstream: 1001 },
     key: 'upstream.healthCheck, upstream.onRemoved',
-    when: 'The upstream address of this connection failed its health checks, or is gone from DNS and does not accept any more.',
-    causes: 'A dying upstream; clients reconnect to a healthy one.',
+    when: 'The upstream address of this connection failed its health checks, or is gone from DNS and does not accept any more. For a connection of HTTP/2: one of its streams did not reach the service.',
+    causes:
+      'A dying upstream; clients reconnect to a healthy one. Over HTTP/2 the streams have the reason, the connection is asked to leave by GOAWAY, and its other streams are served to their end.',
   },
   killed: {
     manner: 'reset',

@@ -186,10 +186,21 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     this.windows.onRead(stream)
     const leaving = this.#context.leaving()
     if (leaving !== null) this.#pair.close(makeClose(leaving, 'sidegate', 'relay'))
+    this.#leaveIfUnreached(connection)
     if (this.#streams.size > 0) return
     this.#waits.restSince = this.#context.clock.now()
     if (this.#hasClientEnded) this.#pair.close(this.#endOfClient())
     else this.#leaveIfDone()
+  }
+
+  /**
+   * The service of this gate may be gone for good, in a pod that ends. Clients that keep one connection for days find another pod
+   * only by a new one: as without the gate, and as over HTTP/1.1, where the connection ends behind such an answer.
+   */
+  #leaveIfUnreached({ end }: Connection): void {
+    if (end?.side !== 'upstream' || end.phase !== 'connect') return
+    const detail = `a stream did not reach the service (${end.reason})`
+    this.#pair.close(makeClose('upstream_unhealthy', 'upstream', 'relay', detail))
   }
 
   relay(half: Half, bytes: Buffer, length: number): void {
