@@ -334,6 +334,8 @@ export interface Close {
   readonly http2Code?: number
   /** A client left before it had said anything: load balancers see so, every few seconds, whether a port is there. */
   readonly isProbe?: true
+  /** The upstream has no room: it is there, and may have some for the next request. */
+  readonly isFull?: true
 }
 
 export function probeClose(reason: 'eof' | 'reset', detail: string): Close {

@@ -198,7 +198,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
    * only by a new one: as without the gate, and as over HTTP/1.1, where the connection ends behind such an answer.
    */
   #leaveIfUnreached({ end }: Connection): void {
-    if (end?.side !== 'upstream' || end.phase !== 'connect') return
+    if (end?.side !== 'upstream' || end.phase !== 'connect' || end.isFull === true) return
     const detail = `a stream did not reach the service (${end.reason})`
     this.#pair.close(makeClose('upstream_unhealthy', 'upstream', 'relay', detail))
   }

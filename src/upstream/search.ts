@@ -55,6 +55,16 @@ const LAST_PAUSE_MS = 1000
 /** `upstream.retryFor` where it is not set and its default, `deadlines.connect`, is off. */
 const RETRY_MS = 5000
 const NONE: readonly UpstreamTarget[] = []
+const noRoom: Close = {
+  ...makeClose(
+    'no_upstream',
+    'upstream',
+    'connect',
+    'no room in time (upstream.maxConnections, upstream.queueTimeout)',
+  ),
+  isFull: true,
+}
+const tooLate = makeClose('connect_timeout', 'upstream', 'connect', 'name resolution (deadlines.connect)')
 
 export class Search implements Swept, Waiting {
   readonly #upstream: Upstream
@@ -135,9 +145,8 @@ export class Search implements Swept, Waiting {
 
   sweep(now: number): void {
     if (now < this.#due.at) return
-    if (this.#waitsFor === 'full')
-      this.#giveUp('no_upstream', 'no room in time (upstream.maxConnections, upstream.queueTimeout)')
-    else this.#giveUp('connect_timeout', 'name resolution (deadlines.connect)')
+    this.#stopWaiting()
+    this.#end(this.#waitsFor === 'full' ? noRoom : tooLate)
   }
 
   /** When the wait or the pause comes to its limit. */
@@ -173,11 +182,6 @@ export class Search implements Swept, Waiting {
     return this.#waitsFor === 'full'
       ? 'a place at the upstream'
       : 'the first answer for the name of the upstream'
-  }
-
-  #giveUp(reason: Close['reason'], detail: string): void {
-    this.#stopWaiting()
-    this.#end(makeClose(reason, 'upstream', 'connect', detail))
   }
 
   #look(): void {

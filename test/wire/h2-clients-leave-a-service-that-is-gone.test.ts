@@ -25,7 +25,7 @@ function goaways(session: ClientHttp2Session): Array<{ code: number; last: numbe
 }
 
 /** A service that holds back its answers, and a client of a gate before it whose first request waits for one. */
-async function withRequest(t: Test) {
+async function withRequest(t: Test, keys = '') {
   watchLeaks(t)
   const waiting: ServerResponse[] = []
   const server = createServer((request, response) => {
@@ -38,7 +38,7 @@ async function withRequest(t: Test) {
     server.closeAllConnections()
     server.close()
   })
-  const gate = await startGate(t, [listener((server.address() as AddressInfo).port)])
+  const gate = await startGate(t, [listener((server.address() as AddressInfo).port, keys)])
   const session = await h2Connect(t, gate.port)
   const came = goaways(session)
   const answer = h2Ask(session)
@@ -123,5 +123,16 @@ test('a service that fails, that cuts its answer, or whose client does not wait 
   response.end('whole')
   t.match(await answer, { status: 200, body: 'whole', code: 0 })
   t.match(await h2Ask(session, { ':path': '/fails' }), { status: 503 }, 'it goes on')
+  t.same(came, [])
+})
+
+test('a service without room for one more is not gone', async (t) => {
+  const full = ', maxConnections: 1, queueTimeout: 100ms'
+  const { gate, session, came, answer, response } = await withRequest(t, full)
+  t.match(await h2Ask(session), { status: 503 })
+  t.match(await gate.end(), { reason: 'no_upstream', side: 'upstream', phase: 'connect' })
+  response.end('whole')
+  t.match(await answer, { status: 200, body: 'whole', code: 0 })
+  t.match(await h2Ask(session, { ':path': '/fails' }), { status: 503, body: 'busy' }, 'it goes on')
   t.same(came, [])
 })
