@@ -32,8 +32,17 @@ export class ClientFlow {
     return this.#connection <= 0
   }
 
+  /**
+   * Bytes that the client would take of a stream, or of its connection (0). A stream that this class does not
+   * know has what its client gave it in this read: it has sent nothing yet, or nothing more.
+   */
+  windowOf(id: number): number {
+    if (id === 0) return this.#connection
+    return this.#streams.get(id)?.window ?? this.#initial + (this.#early.get(id) ?? 0)
+  }
+
   open(id: number, stream: Flowing): void {
-    stream.window = this.#initial + (this.#early.get(id) ?? 0)
+    stream.window = this.windowOf(id)
     this.#streams.add(id, stream)
   }
 

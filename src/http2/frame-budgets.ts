@@ -23,11 +23,13 @@
 // empty       CVE-2019-9518: DATA, HEADERS or            gRPC ends a call by one, which counts as work, since it
 //             CONTINUATION that carry nothing and        ends something. Envoy 1 in a row, Netty 2 in a row; here
 //             end nothing                                other frames in between do not make it free
-// windows     WINDOW_UPDATE for nothing                  one for the stream and one for the connection after each
-//                                                        DATA frame of ours, five times over. Envoy: 10 for each
-// dribbles    CVE-2019-9511: windows opened by a few     readers that acknowledge each small message: they answer
-//             bytes, each of which makes us send a       DATA that is smaller
-//             frame
+// windows     WINDOW_UPDATE for nothing                  all that acknowledge bytes of ours, for the stream and for
+//                                                        the connection: gRPC does so message by message, of which
+//                                                        hundreds come in one DATA frame. Beside those, 10 for
+//                                                        each DATA frame, as Envoy
+// dribbles    CVE-2019-9511: shut windows opened by a    readers that acknowledge each small message, and gRPC
+//             few bytes, each of which makes us send a   (C++, Python, Ruby, PHP), which opens each stream by the
+//             frame                                      5 bytes of a message's head: their windows are wide open
 // priorities  CVE-2019-9513, also PRIORITY_UPDATE        Firefox: 6 at the start and 1 for each stream, Chromium 1
 //                                                        for each stream. Envoy: 100 for each stream
 // others      unknown frames, GOAWAY, unsolicited        greasing browsers: one for each request, and trailers,
@@ -40,6 +42,7 @@
 import type { Clock } from '../core/clock.ts'
 import type { Close } from '../core/close.ts'
 import { ENHANCE_YOUR_CALM, h2Fault, PROTOCOL_ERROR } from './fault.ts'
+import type { ClientFlow } from './flow.ts'
 import * as frames from './frame-scanner.ts'
 import type { Frame, FrameJudge } from './frame-scanner.ts'
 
@@ -57,7 +60,11 @@ export const budgets = {
   pings: { burst: 1000, perSecond: 128, words: 'PING frames' },
   empty: { burst: 100, perSecond: 10, words: 'empty frames' },
   windows: { burst: 1000, perSecond: 100, words: 'WINDOW_UPDATE frames' },
-  dribbles: { burst: 1000, perSecond: 100, words: 'WINDOW_UPDATE frames of a few bytes' },
+  dribbles: {
+    burst: 1000,
+    perSecond: 100,
+    words: 'WINDOW_UPDATE frames that open a shut window by a few bytes',
+  },
   priorities: { burst: 1000, perSecond: 100, words: 'PRIORITY frames' },
   others: { burst: 1000, perSecond: 100, words: 'frames of no use' },
 } as const satisfies Record<string, Budget>
@@ -67,10 +74,12 @@ const index = Object.fromEntries(names.map((name, at) => [name, at])) as Record<
 const bursts = names.map((name): number => budgets[name].burst)
 const rates = names.map((name): number => budgets[name].perSecond / 1000)
 
-/** An increment smaller than this is a dribble. */
+/** A window that is open by less than this after a WINDOW_UPDATE was opened by a dribble. */
 const DRIBBLE = 64
 /** nghttp2's limit of CONTINUATION frames in one header block. */
 const MAX_CONTINUATIONS = 8
+/** An acknowledgement of less counts as one of this: the least message of gRPC. */
+const MIN_MESSAGE = 5
 /**
  * A block larger than `http.maxHeader` is read to its end, for its changes of the table; one this many times
  * larger is not.
@@ -84,13 +93,18 @@ const clientsFault: ReadonlySet<number> = new Set([1, 3, 5, 6, 7, 11])
 export interface BudgetOptions {
   /** `http.maxHeader`. */
   maxHeaderBytes: number
+  /** Has seen each frame before it is judged. */
+  flow: Pick<ClientFlow, 'windowOf'>
 }
 
 export class FrameBudgets implements FrameJudge {
   readonly #clock: Clock
+  readonly #flow: BudgetOptions['flow']
   readonly #maxBlockBytes: number
   readonly #left = bursts.slice()
   #filledAt: number
+  /** Bytes of our DATA that the client may still acknowledge. */
+  #unacknowledged = 0
   /** The highest stream that the client has opened. */
   #lastStream = 0
   /** Bytes of the unfinished header block; -1 while there is none. */
@@ -101,6 +115,7 @@ export class FrameBudgets implements FrameJudge {
 
   constructor(clock: Clock, options: BudgetOptions) {
     this.#clock = clock
+    this.#flow = options.flow
     this.#filledAt = clock.now()
     this.#maxBlockBytes = Math.max(16_384, options.maxHeaderBytes) * HEADER_EXCESS
   }
@@ -121,7 +136,7 @@ export class FrameBudgets implements FrameJudge {
       case frames.PING:
         return this.#take((frame.flags & frames.ACK) === 0 ? 'pings' : 'others')
       case frames.WINDOW_UPDATE:
-        return this.#take(frame.word < DRIBBLE ? 'dribbles' : 'windows')
+        return this.#onWindowUpdate(frame)
       case frames.PRIORITY:
         // nghttp2 ignores these.
         if (frame.stream === 0) return h2Fault('protocol_error', PROTOCOL_ERROR, 'PRIORITY frame on stream 0')
@@ -165,6 +180,14 @@ export class FrameBudgets implements FrameJudge {
     return this.#addToBlock(frame)
   }
 
+  #onWindowUpdate(frame: Frame): Close | null {
+    if (this.#flow.windowOf(frame.stream) < DRIBBLE) return this.#take('dribbles')
+    const bytes = Math.max(frame.word & 0x7fff_ffff, MIN_MESSAGE)
+    if (bytes > this.#unacknowledged) return this.#take('windows')
+    this.#unacknowledged -= bytes
+    return null
+  }
+
   #addToBlock(frame: Frame): Close | null {
     this.#blockBytes += frame.length
     if (this.#blockBytes > this.#maxBlockBytes)
@@ -181,7 +204,8 @@ export class FrameBudgets implements FrameJudge {
   #onFrameOut(frame: Frame): Close | null {
     if (frame.type === frames.RST_STREAM) return clientsFault.has(frame.word) ? this.#take('made') : null
     if (frame.type === frames.DATA && frame.length > 0) {
-      // One for the stream, and one for the connection.
+      // Once for the stream, and once for the connection.
+      this.#unacknowledged += 2 * frame.length
       if (frame.length < DRIBBLE) this.#earn('windows', 2)
       else this.#earn('windows', 10)
       this.#earn('pings', 1)

@@ -9,7 +9,6 @@ import { NOTHING } from '../core/nothing.ts'
 import type { Half } from '../pair/half.ts'
 import { ClientFlow } from './flow.ts'
 import { FrameBudgets } from './frame-budgets.ts'
-import type { BudgetOptions } from './frame-budgets.ts'
 import { codeName, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR } from './codes.ts'
 import { FrameScanner, GOAWAY, HEADER_LENGTH, SETTINGS } from './frame-scanner.ts'
 import type { Frame } from './frame-scanner.ts'
@@ -32,10 +31,10 @@ export class SessionFrames {
 
   readonly #maxStreams: number
 
-  constructor(clock: Clock, options: BudgetOptions & Pick<Http2Options, 'maxStreams'>) {
+  constructor(clock: Clock, options: Pick<Http2Options, 'maxHeaderBytes' | 'maxStreams'>) {
     const { flow } = this
     this.#maxStreams = options.maxStreams
-    const budgets = new FrameBudgets(clock, options)
+    const budgets = new FrameBudgets(clock, { maxHeaderBytes: options.maxHeaderBytes, flow })
     const judge = {
       onFrame: (frame: Frame) => (flow.onFrame(frame), budgets.onFrame(frame)),
     }

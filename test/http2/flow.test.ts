@@ -84,6 +84,20 @@ test('increments that come with HEADERS count once the stream is served, and no 
   t.end()
 })
 
+test('the window of a stream that is not served is what the client gave it in this read, beside the initial one', (t) => {
+  const flow = new ClientFlow()
+  flow.onFrame(update(0, 1))
+  t.same([flow.windowOf(0), flow.windowOf(1)], [INITIAL + 1, INITIAL])
+  flow.setInitial(0)
+  flow.onFrame(update(1, 5))
+  t.equal(flow.windowOf(1), 5)
+  flow.open(1, new Stream())
+  flow.forgetEarly()
+  flow.onFrameOut(data(1, 4))
+  t.same([flow.windowOf(0), flow.windowOf(1), flow.windowOf(3)], [INITIAL - 3, 1, 0])
+  t.end()
+})
+
 test('a stream that is closed has no window, and others keep theirs', (t) => {
   const flow = new ClientFlow()
   const [one, other] = [new Stream(), new Stream()]

@@ -8,12 +8,15 @@ import { fakeClock } from '../support/fake-clock.ts'
 import type { FakeClock } from '../support/fake-clock.ts'
 import { startGate } from '../support/gate.ts'
 import * as h2 from '../support/h2-frames.ts'
-import { rawH2 } from '../support/h2-raw.ts'
+import { rawH2, type RawOptions } from '../support/h2-raw.ts'
 import { recordingUpstream } from '../support/http-peers.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { wsServer } from '../support/websocket.ts'
 
 const ROUNDS = 7
+/** A message of gRPC, as small as most are. */
+const MESSAGE = 15
+const MESSAGES = 4000
 const EACH = 180
 /** The time in which any budget is full again. */
 const PAUSE_MS = 40_000
@@ -22,19 +25,21 @@ const never = h2.literals(...h2.request({ ':path': '/never' }))
 const malformed = h2.literals(...h2.request({ ':path': '/never' }, [['connection', 'close']]))
 const websocket = h2.websocket()
 
-async function line(t: Test, maxStreams: number) {
+async function line(t: Test, maxStreams: number, options: RawOptions = {}) {
   watchLeaks(t)
   const clock: FakeClock = { ...fakeClock(), nextTurn: systemClock.nextTurn }
-  const upstream = await recordingUpstream(t, ({ target }) =>
-    target === '/never' ? undefined : 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok',
-  )
+  const upstream = await recordingUpstream(t, ({ target }) => {
+    if (target === '/never') return undefined
+    const body = target === '/messages' ? 'm'.repeat(MESSAGE * MESSAGES) : 'ok'
+    return `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+  })
   const http = `{ h2c: on, keepAlive: 1h, maxStreams: ${maxStreams} }`
   const gate = await startGate(
     t,
     [`protocol: http, upstream: "127.0.0.1:${upstream.port}", http: ${http}, deadlines: { response: 1h }`],
     { clock },
   )
-  return { clock, gate, client: await rawH2(t, gate.port) }
+  return { clock, gate, client: await rawH2(t, gate.port, options) }
 }
 
 for (const { what, make } of [
@@ -52,6 +57,25 @@ for (const { what, make } of [
     t.equal((await client.get()).status, 200)
     t.equal(gate.lines.filter(({ protocol }) => protocol === 'h2').length, 0)
   })
+
+test('a client may acknowledge each of many small messages that came in a few frames, and open each stream by 5 bytes', async (t) => {
+  const { client, gate } = await line(t, 100, { settings: h2.settings() })
+  const id = client.request(h2.request({ ':path': '/messages' }))
+  t.equal((await client.answer(id)).body.length, MESSAGE * MESSAGES)
+  t.ok(client.counts.get(h2.kinds.DATA)! < MESSAGES / 10, 'the gate has merged them')
+  const each = [h2.windowUpdate(id, MESSAGE), h2.windowUpdate(0, MESSAGE)]
+  for (let round = 0; round < 10; round++) {
+    await client.send(...Array.from({ length: MESSAGES / 10 }, () => each).flat())
+    t.ok(await client.ping(), `round ${round}`)
+  }
+  for (let call = 0; call < 900; call++) {
+    const stream = client.next()
+    await client.send(h2.headers(stream, h2.literals(...h2.request())), h2.windowUpdate(stream, 5))
+    t.equal((await client.answer(stream)).status, 200)
+    await client.send(h2.windowUpdate(0, 2), h2.windowUpdate(0, 5))
+  }
+  t.equal(gate.lines.filter(({ protocol }) => protocol === 'h2').length, 0)
+})
 
 test('a client that opens more streams than it may have, before it knows how many these are, is refused the rest', async (t) => {
   const { client } = await line(t, 4)
