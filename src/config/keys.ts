@@ -245,7 +245,7 @@ export function section<const E extends Entries>(meaning: string, entries: E): K
     v.custom<Record<string, unknown>>(isMap, (issue) =>
       issue.input === null
         ? 'is empty, give it keys or remove it'
-        : `got ${show(issue.input)}, write a map of keys`,
+        : `got ${show(issue.input)}, write a map of keys, possible are ${possible(entries).join(', ')}`,
     ),
     v.strictObject(entries, (issue) => missing(entries, issue)),
     v.transform((read) => named(entries, read)),
@@ -259,6 +259,11 @@ export function section<const E extends Entries>(meaning: string, entries: E): K
 export function optional<T>(from: Key<T>): Key<T | undefined> {
   const meta: Meta = from.meta.kind === 'section' ? { ...from.meta, isOptional: true } : from.meta
   return key(v.optional(from), meta, '') as Key<T | undefined>
+}
+
+/** The names of the keys that a file may hold. */
+export function possible(entries: Entries): string[] {
+  return Object.keys(entries).filter((name) => entries[name]?.suffix !== 'later')
 }
 
 export function isMap(input: unknown): input is Record<string, unknown> {
@@ -293,7 +298,8 @@ export function list<T>(meaning: string, item: Key<T>, rules: ListRules): Key<T[
   const schema = v.pipe(
     v.array(
       item,
-      (issue) => `${issue.input === null ? 'is empty' : `got ${show(issue.input)}`}, ${rules.remedy}`,
+      (issue) =>
+        `${issue.input === null ? 'is empty' : `got ${show(issue.input)}`}, ${rules.remedy}${isMap(issue.input) ? ', each behind a dash' : ''}`,
     ),
     v.minLength(rules.min, `got ${rules.min === 1 ? 'an empty list' : 'too few'}, ${rules.remedy}`),
     v.maxLength(rules.max, (issue) => `got ${issue.received} items, at most ${rules.max} are possible`),
@@ -309,7 +315,12 @@ export function list<T>(meaning: string, item: Key<T>, rules: ListRules): Key<T[
 export function either<T>(single: Key<T>, object: Key<T>): Key<T> {
   const { meta } = single
   const [remedy, fallback] = meta.kind === 'value' ? [meta.remedy, meta.default] : ['']
-  const schema = v.lazy((input) => (isMap(input) ? object : single))
+  const [first = 'none'] = object.meta.kind === 'section' ? possible(object.meta.entries) : []
+  const neither = v.custom<T>(
+    () => false,
+    (issue) => `got ${show(issue.input)}, ${remedy}, or a map with ${first}`,
+  )
+  const schema = v.lazy((input) => (isMap(input) ? object : Array.isArray(input) ? neither : single))
   return key(
     fallback === undefined ? schema : v.optional(schema, fallback),
     { kind: 'either', single, object, remedy },

@@ -5,7 +5,7 @@ import * as v from 'valibot'
 import type { ConfigProblem } from '../core/errors.ts'
 import { checkMeaning } from './checks.ts'
 import type { Entries } from './keys.ts'
-import { isMap } from './keys.ts'
+import { isMap, possible } from './keys.ts'
 import type { Meta } from './meta.ts'
 import type { Path } from './path.ts'
 import { formatPath } from './path.ts'
@@ -74,7 +74,7 @@ function takeUnknownKeys(meta: Meta, value: unknown, path: Path): Finding[] {
 }
 
 function unknownKey(name: string, entries: Entries): string {
-  const here = Object.keys(entries).filter((known) => entries[known]?.suffix !== 'later')
+  const here = possible(entries)
   if (name === '<<') return 'merge keys are not supported, write the keys'
   const meant = suggest(name, here) ?? suggestInside(name, entries)
   return meant === null

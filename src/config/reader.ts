@@ -55,6 +55,8 @@ export function readYaml(text: string, env: Environment): Reading {
     logLevel: 'error',
   })
   const problems = syntaxProblems(document, position)
+  const blank = problems.length > 0 ? oddBlank(text) : null
+  if (blank !== null) problems.splice(0, problems.length, { ...position(blank.offset), ...blank.problem })
   if (problems.length > 0) return { value: undefined, places: new Map(), problems, position }
   const walk = new Walk(env)
   const value = document.contents === null ? null : walk.read(document.contents, [], 0)
@@ -86,6 +88,21 @@ function syntaxProblems(document: Document.Parsed, position: Reading['position']
       message: 'YAML 1.1 is not supported, remove the %YAML directive',
     })
   return found
+}
+
+/**
+ * A blank in front of a line that is no space, as pages and word processors make it: it is part of a word for
+ * YAML, looks like a space, and makes errors in other lines.
+ */
+function oddBlank(text: string): { offset: number; problem: Pick<ConfigProblem, 'path' | 'message'> } | null {
+  const found = /^ *(?:- *)*(?![ \t\r\n])[\p{Zs}\u200B\u2060]/mu.exec(text)
+  if (found === null) return null
+  const blank = found[0].at(-1)!
+  const name = blank.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')
+  return {
+    offset: found.index + found[0].length - 1,
+    problem: { path: '', message: `this line begins with U+${name}, which is no space, write spaces` },
+  }
 }
 
 function syntaxMessage(code: string, message: string): string {

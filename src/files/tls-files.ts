@@ -49,7 +49,7 @@ const TRIES = 5
 export async function readTlsFiles(files: TlsFiles): Promise<TlsContents | TlsFileProblem[]> {
   const read = await readTogether(files)
   if (Array.isArray(read)) return read
-  const problems = problemsOf(read)
+  const problems = problemsOf(read, files)
   if (problems.length > 0) return problems
   const [shown, authorities] = [read.cert, read.ca].map((pem) =>
     pem === null ? [] : certificates(pem).map(validityOf),
@@ -112,14 +112,16 @@ function unreadable(path: string, { code = '' }: NodeJS.ErrnoException): string 
   return `${path} cannot be read: ${code}`
 }
 
-function problemsOf({ cert, key, ca }: Contents): TlsFileProblem[] {
+function problemsOf({ cert, key, ca }: Contents, files: TlsFiles): TlsFileProblem[] {
   const problems: TlsFileProblem[] = []
+  const add = (file: keyof TlsFiles, fault: string) =>
+    problems.push({ file, message: `${files[file]} ${fault}` })
   if (cert !== null && !areCertificates(cert))
-    problems.push({ file: 'cert', message: 'holds no certificate in PEM' })
+    add('cert', `holds no certificate in PEM${remedyFor(cert, 'PRIVATE KEY')}`)
   if (ca !== null && !areCertificates(ca))
-    problems.push({ file: 'ca', message: 'holds no certificate in PEM' })
-  const keyProblem = key === null ? null : problemOfKey(key)
-  if (keyProblem !== null) problems.push({ file: 'key', message: keyProblem })
+    add('ca', `holds no certificate in PEM${remedyFor(ca, 'PRIVATE KEY')}`)
+  const keyFault = key === null ? null : faultOfKey(key)
+  if (keyFault !== null) add('key', keyFault)
   if (problems.length > 0 || cert === null || key === null) return problems
   if (!certificates(cert)[0]!.checkPrivateKey(nodeCrypto().createPrivateKey(key)))
     return [{ file: 'key', message: 'is not the key of the certificate in cert' }]
@@ -141,14 +143,23 @@ function problemOfContext(cert: Buffer, key: Buffer): TlsFileProblem[] {
   }
 }
 
-function problemOfKey(pem: Buffer): string | null {
+/** DER: ASN.1 begins with a sequence. */
+const SEQUENCE = 0x30
+
+/** `other` is the label of what the file next to it should hold. */
+function remedyFor(content: Buffer, other: 'PRIVATE KEY' | 'CERTIFICATE'): string {
+  if (content[0] === SEQUENCE) return ', but probably DER: convert it'
+  return content.includes(`${other}-----`) ? `, but a ${other.toLowerCase()}: write the other path` : ''
+}
+
+function faultOfKey(pem: Buffer): string | null {
   try {
     nodeCrypto().createPrivateKey(pem)
     return null
   } catch {
     return pem.includes('ENCRYPTED')
       ? 'is encrypted, and nobody is there to ask for its passphrase: decrypt it'
-      : 'holds no private key in PEM'
+      : `holds no private key in PEM${remedyFor(pem, 'CERTIFICATE')}`
   }
 }
 

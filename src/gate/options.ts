@@ -64,9 +64,9 @@ export function refuseWhatDoesNotFit(config: Config, fits: number): void {
 
 export function cannotBind(key: string, address: Address, error: NodeJS.ErrnoException): Error {
   const why = {
-    EADDRINUSE: 'the address is in use',
+    EADDRINUSE: 'the address is in use, write another, or end what listens there',
     EACCES: 'not permitted',
-    EADDRNOTAVAIL: 'no such address on this machine',
+    EADDRNOTAVAIL: 'no such address on this machine, write one that it has',
   }[error.code ?? '']
   const message = `cannot listen on ${formatAddress(address)}: ${why ?? error.message}`
   return new ConfigError('configuration', [{ line: 0, column: 0, path: key, message }])

@@ -43,7 +43,7 @@ test('the demo with --keep says which port is taken', async (t) => {
   t.strictSame([status, stdout], [78, ''])
   t.match(
     stderr,
-    'cannot listen on 127.0.0.1:17081: the address is in use\n--keep needs the ports 17080, 17081, 17021, 17020;',
+    'cannot listen on 127.0.0.1:17081: the address is in use, write another, or end what listens there\n--keep needs the ports 17080, 17081, 17021, 17020;',
   )
 })
 

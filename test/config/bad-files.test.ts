@@ -81,13 +81,39 @@ function bomb(): string {
   return `a0: &a0 [x]\n${lines.join('\n')}\n`
 }
 
+const LISTENER_KEYS =
+  'name, address, mode, protocol, upstream, deadlines, buffers, limits, websocket, http, access, proxyProtocol, tls, tcpKeepAlive, noDelay'
+
 const oneProblem: [string, string][] = [
   ['listeners: []', '1:12 listeners: got an empty list, write at least one listener'],
   ['listeners:', '1:1 listeners: is empty, write at least one listener'],
   ['listeners: 5', '1:12 listeners: got 5, write at least one listener'],
   ['log: {}', '1:1 listeners: is missing, write at least one listener'],
-  ['listeners: [5]', '1:13 listeners[0]: got 5, write a map of keys'],
-  ['listeners: [[]]', '1:13 listeners[0]: got an empty list, write a map of keys'],
+  ['listeners: [5]', `1:13 listeners[0]: got 5, write a map of keys, possible are ${LISTENER_KEYS}`],
+  [
+    'listeners: [[]]',
+    `1:13 listeners[0]: got an empty list, write a map of keys, possible are ${LISTENER_KEYS}`,
+  ],
+  [
+    `${listener}log: debug\n`,
+    '5:6 log: got debug, write a map of keys, possible are level, format, requests, probes, timeline',
+  ],
+  [
+    listener.replace('127.0.0.1:8080', '[a:1, b:2]'),
+    '4:15 listeners[0].upstream: got a list, write host:port, such as 127.0.0.1:8080, or a map with addresses',
+  ],
+  [
+    'listeners:\n  address: ":80"\n',
+    '2:3 listeners: got a map of keys, write at least one listener, each behind a dash',
+  ],
+  [
+    `listeners:\n  - address: ":80"\n\u00a0   protocol: tcp\n    upstream: "x:1"\n`,
+    '3:1 this line begins with U+00A0, which is no space, write spaces',
+  ],
+  [
+    `listeners:\n  -\u3000address: ":80"\n    protocol: tcp\n`,
+    '2:4 this line begins with U+3000, which is no space, write spaces',
+  ],
   ['listeners:\n  -\n', '2:4 listeners[0]: is empty, give it keys or remove it'],
   [`${listener}health:\n`, '5:1 health: is empty, give it keys or remove it'],
   [
@@ -163,7 +189,10 @@ const oneProblem: [string, string][] = [
     inListener('deadlines: { lifetimeJitter: 60% }'),
     '5:34 listeners[0].deadlines.lifetimeJitter: got 60%, must be 0.1% to 50%, or off',
   ],
-  [inListener('deadlines: 5s'), '5:16 listeners[0].deadlines: got 5s, write a map of keys'],
+  [
+    inListener('deadlines: 5s'),
+    '5:16 listeners[0].deadlines: got 5s, write a map of keys, possible are handshake, connect, response, request, idle, clientIdle, upstreamIdle, write, halfClose, close, lifetime, lifetimeJitter',
+  ],
   [
     inListener('buffers: { high: off }'),
     '5:22 listeners[0].buffers.high: got off, but this bound cannot be off, write a size such as 512B, 64KiB or 1MiB',

@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import { execFileSync } from 'node:child_process'
+import { X509Certificate } from 'node:crypto'
 import { appendFileSync, chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readTlsFiles } from '../../src/files/tls-files.ts'
@@ -54,16 +55,34 @@ test('all that is wrong is said, each at its file, with the remedy', async (t) =
     { file: 'key', message: `${ca.directory} is a directory, write the path of a file in it` },
   ])
   t.same(await problems(garbage, garbage, garbage), [
-    { file: 'cert', message: 'holds no certificate in PEM' },
-    { file: 'ca', message: 'holds no certificate in PEM' },
-    { file: 'key', message: 'holds no private key in PEM' },
+    { file: 'cert', message: `${garbage} holds no certificate in PEM` },
+    { file: 'ca', message: `${garbage} holds no certificate in PEM` },
+    { file: 'key', message: `${garbage} holds no private key in PEM` },
   ])
-  t.same(await problems(cut, one.key), [{ file: 'cert', message: 'holds no certificate in PEM' }])
+  t.same(await problems(cut, one.key), [{ file: 'cert', message: `${cut} holds no certificate in PEM` }])
+  t.same(await problems(one.key, one.cert), [
+    {
+      file: 'cert',
+      message: `${one.key} holds no certificate in PEM, but a private key: write the other path`,
+    },
+    {
+      file: 'key',
+      message: `${one.cert} holds no private key in PEM, but a certificate: write the other path`,
+    },
+  ])
+  const der = join(ca.directory, 'der')
+  writeFileSync(der, new X509Certificate(readFileSync(one.cert)).raw)
+  t.same(await problems(der, one.key), [
+    { file: 'cert', message: `${der} holds no certificate in PEM, but probably DER: convert it` },
+  ])
   t.same(await problems(one.cert, other.key), [
     { file: 'key', message: 'is not the key of the certificate in cert' },
   ])
   t.same(await problems(one.cert, encrypted), [
-    { file: 'key', message: 'is encrypted, and nobody is there to ask for its passphrase: decrypt it' },
+    {
+      file: 'key',
+      message: `${encrypted} is encrypted, and nobody is there to ask for its passphrase: decrypt it`,
+    },
   ])
   t.match(await problems('/dev/zero', one.key), [{ file: 'cert', message: /is larger than 1MiB/ }])
   chmodSync(one.key, 0)

@@ -101,8 +101,22 @@ test('a port that is in use ends it with 78 and a sentence that names the key', 
     const yaml = `health: { address: "127.0.0.1:${one}" }\nadmin: { address: "127.0.0.1:${two}" }\nlisteners:\n  - { address: "127.0.0.1:${three}", protocol: tcp, upstream: "127.0.0.1:1" }\n`
     const program = await runFile(t, configFile(t, yaml), { isAsked: false })
     t.equal(await program.exited, 78)
-    t.match(program.errors(), `${key}: cannot listen on 127.0.0.1:${port}: the address is in use`)
+    t.match(
+      program.errors(),
+      `${key}: cannot listen on 127.0.0.1:${port}: the address is in use, write another`,
+    )
   }
+})
+
+test('an address of another machine ends it with 78, and says so', async (t) => {
+  const yaml =
+    'listeners:\n  - { address: "192.0.2.1:17080", protocol: tcp, upstream: "127.0.0.1:1" }\nhealth: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\n'
+  const program = await runFile(t, configFile(t, yaml), { isAsked: false })
+  t.equal(await program.exited, 78)
+  t.match(
+    program.errors(),
+    'listeners[0].address: cannot listen on 192.0.2.1:17080: no such address on this machine, write one that it has',
+  )
 })
 
 test('a configuration that is wrong or absent ends it with 78 and says all that is wrong', async (t) => {

@@ -170,7 +170,7 @@ test('files that cannot be used at start are a ConfigError that names each key',
   await t.rejects(startGate(t, [listener]), {
     name: 'ConfigError',
     problems: [
-      { path: 'listeners[0].tls.clientCa', message: 'holds no certificate in PEM' },
+      { path: 'listeners[0].tls.clientCa', message: /key holds no certificate in PEM, but a private key/ },
       { path: 'listeners[0].upstream.tls.ca', message: /^\/nowhere\/ca.crt does not exist, write the path/ },
     ],
   })
