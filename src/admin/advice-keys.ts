@@ -108,7 +108,7 @@ export const adviceKeys: readonly AdviceKey[] = [
     protocol: 'both',
   },
   {
-    key: 'limits.connectionsPerClient',
+    key: 'limits.connectionsPerClient.max',
     greatest:
       'At the most {v} connections of one client were open at a time, looked at whenever one of {n} began',
     from: ['connectionsOfClient'],

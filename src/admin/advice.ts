@@ -173,7 +173,7 @@ export function quantile({ classes, count, max }: CountsData, share: number): nu
 }
 
 function unknownOf({ key }: AdviceKey, { cuts, quietNow }: HabitsData, inForce: string): string | null {
-  const section = key.replace(/\.rate$/, '')
+  const section = key.replace(/\.(rate|max)$/, '')
   const cut = cuts[section] ?? 0
   const said: string[] = []
   if (cut > 0)

@@ -143,6 +143,29 @@ const adviceOn = (keys: string, values: Partial<Record<HabitName, number[]>>, ke
     false,
   ).items.find((item) => item.key === key)
 
+test('the most connections of a client are told as a number, and a patch leaves alone who counts them', (t) => {
+  const key = 'limits.connectionsPerClient.max'
+  const seen = { connectionsOfClient: many(10_000, (nth) => 1 + (nth % 40)) }
+  const inForce = (limit: string) => adviceOn(`limits: { connectionsPerClient: ${limit} }`, seen, key)
+  t.match(itemOf(habitsOf(seen), key), { proposed: '100', inForce: 'off' })
+  t.match(inForce('100'), { inForce: '100', patch: {}, why: /That is the value in force\.$/ })
+  t.match(inForce('{ max: 100 }'), { inForce: '100', patch: {} })
+  const { patch } = inForce('7')!
+  const shared = `shared: { redis: { address: "r:1" } }\n${file.replace('upstream: 127', 'limits: { connectionsPerClient: LIMIT }, upstream: 127')}`
+  for (const [limit, scope] of [
+    ['{ max: 7, scope: fleet }', 'fleet'],
+    ['7', 'process'],
+  ] as const) {
+    const text = patched(shared.replace('LIMIT', limit), treeOf(patch), 'p')
+    t.match(parseConfig(text, 'f').listeners[0]!.limits.connectionsPerClient, { max: 100, scope })
+  }
+  const cut = itemOf(habitsOf(seen, { 'limits.connectionsPerClient': 2 }), key)
+  t.match(cut.unknown, /^2 connections were ended or refused by limits\.connectionsPerClient \(off now\)/)
+  for (const { inForce: text } of advise(habitsOf(seen), listenerOf(file), 2 * DAY, false).items)
+    t.notMatch(text, /object/)
+  t.end()
+})
+
 test('the silence of one side is bounded by what sides in use did, and not where idle ends all of them before', (t) => {
   for (const [key, name] of [
     ['deadlines.clientIdle', 'quietClient'],
