@@ -160,7 +160,10 @@ function nothingToDo(
   workloads: readonly Resource[],
   { only, container, fileName }: InjectOptions,
 ): ConfigError {
-  const found = all.length === 0 ? 'no object of Kubernetes' : all.map(titleOf).slice(0, 10).join(', ')
+  const found =
+    all.length === 0
+      ? 'nor any other object of Kubernetes'
+      : `but ${all.map(titleOf).slice(0, 10).join(', ')}`
   const wanted =
     only === null ? `no ${workloadKinds.slice(0, -1).join(', ')} or Pod` : `no workload named ${only}`
   const noPort =
@@ -168,7 +171,7 @@ function nothingToDo(
   const noContainer = `no container named ${container} that declares a TCP port; see --container and --port`
   const message =
     workloads.length === 0
-      ? `holds ${wanted} (but ${found})`
+      ? `holds ${wanted} (${found})`
       : `${workloads.map(titleOf).join(', ')}: ${container === null ? noPort : noContainer}`
   return new ConfigError(fileName, [{ line: 0, column: 0, path: '', message }])
 }

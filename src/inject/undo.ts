@@ -34,8 +34,9 @@ export function uninject(text: string, fileName: string): { text: string; notes:
 }
 
 function nothingToUndo(all: readonly Resource[], fileName: string): ConfigError {
-  const found = all.length === 0 ? 'no object of Kubernetes' : all.map(titleOf).slice(0, 10).join(', ')
-  const message = `holds nothing that sidegate inject has changed (but ${found})`
+  const found =
+    all.length === 0 ? 'nor any object of Kubernetes' : `but ${all.map(titleOf).slice(0, 10).join(', ')}`
+  const message = `holds nothing that sidegate inject has changed (${found})`
   return new ConfigError(fileName, [{ line: 0, column: 0, path: '', message }])
 }
 

@@ -302,7 +302,7 @@ test('what cannot be done names the place and the remedy', async (t) => {
     [`${deployment}---\na: b: c\n`, 'f.yaml:11:4 is not YAML: nested mappings'],
     [
       '',
-      'f.yaml holds no Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, CronJob or Pod (but no object of Kubernetes)',
+      'f.yaml holds no Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, CronJob or Pod (nor any other object of Kubernetes)',
     ],
     [
       service('{ port: 1 }'),
