@@ -224,7 +224,7 @@ export const rows: Readonly<Record<string, Row>> = {
     cells: [
       'clients-behind-an-ingress',
       'h2-streams-are-judged-as-requests-are',
-      'gate-probes',
+      'gate-reload-serves-who-is-there',
       'gate-proxy-protocol',
       'workers-share-early-bytes',
       'workers-share-early-bytes',

@@ -129,8 +129,7 @@ export class Gate implements GatePort {
       registry: this.registry,
       clock: this.#clock,
       drainCut: () => this.#departure.totalCut,
-      arriving: () =>
-        this.#listeners.current.map(({ config: { name }, arriving }) => [name, arriving] as const),
+      arriving: () => this.#listeners.arriving,
       upstreams: () => this.#listeners.current.map(({ upstreamCounts }) => upstreamCounts),
     })
   }
@@ -209,7 +208,7 @@ export class Gate implements GatePort {
 
   commit(): Promise<void> {
     const { config, fleet } = this.#next!
-    this.#listeners.commit()
+    const committed = this.#listeners.commit()
     this.#shared.logsRequests = config.log.requests
     if (fleet === this.#fleet && config.shared !== null) fleet?.turnTo(config.shared)
     if (fleet !== this.#fleet) {
@@ -218,13 +217,12 @@ export class Gate implements GatePort {
     }
     this.#fleet = fleet
     this.#group = config.shared?.group ?? null
-    return done
+    return committed
   }
 
   abandon(): Promise<void> {
-    this.#listeners.abandon()
     this.#countIn(this.#fleet, this.#group)
-    return done
+    return this.#listeners.abandon()
   }
 
   list(query: ConnectionQuery): Promise<Listed> {

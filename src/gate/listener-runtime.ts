@@ -55,7 +55,8 @@ export class ListenerRuntime {
   #listener: Listener | null = null
   /** Open connections that it serves, and those that wait in its admission. */
   #open = 0
-  #isRemoved = false
+  /** Set once the configuration has it no more: gets each client that is admitted from then on. */
+  #part: ((connection: Connection) => void) | null = null
   #onGone: (() => void) | null = null
 
   /** `key` is its place in the configuration: `listeners[0]`. */
@@ -147,9 +148,14 @@ export class ListenerRuntime {
     return this.#upstream.value.counts
   }
 
+  /** It has a listening socket, which no successor has taken. */
+  get hasSocket(): boolean {
+    return this.#listener !== null
+  }
+
   /** Connections that wait in admission. */
   get arriving(): number {
-    return this.#listener?.arriving ?? 0
+    return this.#acceptor.arriving
   }
 
   /** Connections that its socket has accepted so far. */
@@ -164,13 +170,12 @@ export class ListenerRuntime {
 
   /** Connections in admission end with `reason`. */
   refuseArriving(reason: Reason): void {
-    this.#listener?.refuseAll(reason)
+    this.#acceptor.refuseAll(reason)
   }
 
-  /** The configuration has it no more: clients in admission end, and those of HTTP learn it with their next answer. */
-  remove(): void {
-    this.#isRemoved = true
-    this.refuseArriving('reloaded')
+  /** The configuration has it no more. Clients of HTTP learn it with their next answer; `part` gets each that is admitted yet. */
+  remove(part: (connection: Connection) => void): void {
+    this.#part = part
   }
 
   /** Accepts no more, and stops its upstream and TLS once no connection is left, or at once. */
@@ -238,6 +243,7 @@ export class ListenerRuntime {
         this.#open++
         serve(connection, client)
         onAdmitted(connection)
+        this.#part?.(connection)
       },
       // A client that expects TLS could not read an answer in the clear.
       refusalAnswer: (close) => (protocol === 'tcp' || this.#tls.value.gate !== null ? null : refusal(close)),
@@ -287,7 +293,7 @@ export class ListenerRuntime {
     return httpServer(this.#config, this.#served(), serving, {
       clients: this.#limits.gate,
       registry: this.#shared.registry,
-      leaving: () => (this.#isRemoved ? 'reloaded' : this.#shared.isDraining() ? 'drain' : null),
+      leaving: () => (this.#part !== null ? 'reloaded' : this.#shared.isDraining() ? 'drain' : null),
       onExchange: (connection, exchange, status, end) => this.#onExchange(connection, exchange, status, end),
       onStreamClosed: (connection) => {
         releasePlace(connection)

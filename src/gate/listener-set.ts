@@ -1,6 +1,6 @@
 // All listeners of the configuration, and how a reload changes them: it binds new ones first, then swaps
-// everything in one turn of the event loop, then retires the old ones. Nothing changes before the swap, so a
-// port that cannot be bound changes nothing.
+// everything in one turn of the event loop, then retires the old ones, once they have accepted the clients that
+// the kernel holds for them. Nothing changes before the swap, so a port that cannot be bound changes nothing.
 //
 // A listener is the same if its name and protocol are. If its address stays, it keeps its listening socket,
 // and no connection is refused during the reload; a socket whose address moves to another listener moves with
@@ -62,7 +62,7 @@ export class ListenerSet {
       for (const { listener, takesFrom, index } of this.#fresh(steps))
         await (takesFrom === null ? bind(listener, index, wanted?.[index] ?? null) : listener.prepare())
     } catch (error) {
-      this.abandon()
+      await this.abandon()
       throw error
     }
     const ports: Ports = config.listeners.map(() => null)
@@ -71,21 +71,24 @@ export class ListenerSet {
   }
 
   /**
-   * Swaps to the prepared configuration. Connections of removed listeners are asked to leave over
-   * `config.drain.spread`.
+   * Swaps to the prepared configuration, in the turn of the call. Connections of removed listeners are asked to
+   * leave over `config.drain.spread`. Resolves once the listening sockets that it leaves are closed: another
+   * configuration may bind their addresses.
    */
-  commit(): void {
+  commit(): Promise<void> {
     invariant(this.#prepared !== null, 'nothing was prepared')
     const { steps, config } = this.#prepared
     this.#prepared = null
-    this.#swap(steps, config)
+    return this.#swap(steps, config)
   }
 
-  /** Drops the prepared configuration. */
-  abandon(): void {
+  /** Drops the prepared configuration. Clients that its listeners have got meanwhile are served to their end. */
+  abandon(): Promise<void> {
     const { steps } = this.#prepared ?? { steps: [] }
     this.#prepared = null
-    for (const { listener } of this.#fresh(steps)) this.#discard(listener)
+    const dropped = this.#fresh(steps).map(({ listener }) => listener)
+    for (const listener of dropped) listener.remove(() => {})
+    return this.#retire(dropped)
   }
 
   #fresh(steps: readonly Step[]): Step[] {
@@ -97,23 +100,38 @@ export class ListenerSet {
    * listeners close.
    */
   catchUp(): Promise<void> {
-    return caughtUp(() => this.#current.map(({ accepted }) => accepted), this.#shared.clock)
+    return this.#caughtUp(this.#all)
   }
 
   /** Accepts no more; connections go on, and admission. */
   close(): void {
-    for (const listener of this.#current) listener.close()
+    for (const listener of this.#all) listener.close()
   }
 
   /** Ends the connections that are not admitted yet, with `reason`. */
   refuseArriving(reason: Reason): void {
-    for (const listener of [...this.#current, ...this.#retired]) listener.refuseArriving(reason)
+    for (const listener of this.#all) listener.refuseArriving(reason)
   }
 
   /** At the end of the process: stops everything that keeps timers or sockets, whatever is open. */
   retire(): void {
     for (const closing of this.#closings) closing.cancel()
-    for (const listener of [...this.#current, ...this.#retired]) listener.retire(() => {}, true)
+    const all = this.#all
+    this.#retired.clear()
+    for (const listener of all) listener.retire(() => {}, true)
+  }
+
+  /** The number of connections that wait in admission, for each name. */
+  get arriving(): Array<readonly [name: string, number]> {
+    return this.#all.map(({ config, arriving }) => [config.name, arriving] as const)
+  }
+
+  get #all(): ListenerRuntime[] {
+    return [...this.#current, ...this.#retired]
+  }
+
+  #caughtUp(listeners: readonly ListenerRuntime[]): Promise<void> {
+    return caughtUp(() => listeners.map(({ accepted }) => accepted), this.#shared.clock)
   }
 
   #plan({ listeners }: Config): Step[] {
@@ -152,7 +170,7 @@ export class ListenerSet {
   }
 
   /** In one turn, so that no connection is accepted under half of the change. */
-  #swap(steps: readonly Step[], config: Config): void {
+  #swap(steps: readonly Step[], { drain }: Config): Promise<void> {
     const { metrics } = this.#shared
     const before = this.#current
     this.#current = steps.map(({ listener }) => listener)
@@ -161,30 +179,41 @@ export class ListenerSet {
       step.listener.settle(step.config)
       metrics.setListener(meteredListener(step.config, this.#shared))
     }
-    const removed: Connection[] = []
-    for (const listener of before) {
-      if (this.#current.includes(listener)) continue
-      if (this.#hasSuccessor(listener)) this.#retire(listener)
-      else removed.push(...this.#remove(listener))
-    }
-    if (removed.length > 0) this.#part(removed, config.drain.spreadMs)
+    const left = before.filter((listener) => !this.#current.includes(listener))
+    const retired = this.#retire(left)
+    const removed = left.filter((listener) => !this.#hasSuccessor(listener)).map(({ config }) => config.name)
+    if (removed.length > 0) this.#remove(removed, drain.spreadMs)
+    return retired
   }
 
   #hasSuccessor({ config: { name, protocol } }: ListenerRuntime): boolean {
     return this.#current.some(({ config }) => config.name === name && config.protocol === protocol)
   }
 
-  /** Its connections go on. */
-  #retire(listener: ListenerRuntime): void {
-    this.#retired.add(listener)
+  /** Their connections go on. Resolves once their listening sockets are closed, which accept whom the kernel holds first. */
+  async #retire(listeners: readonly ListenerRuntime[]): Promise<void> {
+    for (const listener of listeners) this.#retired.add(listener)
+    const accepting = listeners.filter(({ hasSocket }) => hasSocket)
+    for (const listener of listeners) if (!listener.hasSocket) this.#close(listener)
+    if (accepting.length === 0) return
+    await this.#caughtUp(accepting)
+    for (const listener of accepting) this.#close(listener)
+  }
+
+  #close(listener: ListenerRuntime): void {
+    // The end of the process came while it caught up.
+    if (!this.#retired.has(listener)) return
     listener.retire(() => void this.#retired.delete(listener))
   }
 
-  /** Returns the connections that must leave, those of its predecessors included. */
-  #remove(listener: ListenerRuntime): Connection[] {
-    this.#retire(listener)
-    for (const one of [listener, ...this.#retired]) if (one.config.name === listener.config.name) one.remove()
-    return [...this.#shared.registry].filter((connection) => connection.listener === listener.config.name)
+  /** The connections of these names leave, those of predecessors included, and those that are admitted yet. */
+  #remove(names: readonly string[], spreadMs: number): void {
+    const { clock, registry } = this.#shared
+    const until = clock.now() + spreadMs
+    const part = (connection: Connection): void => this.#part([connection], Math.max(0, until - clock.now()))
+    for (const listener of this.#retired) if (names.includes(listener.config.name)) listener.remove(part)
+    const present = [...registry].filter(({ listener }) => names.includes(listener))
+    if (present.length > 0) this.#part(present, spreadMs)
   }
 
   #part(connections: Connection[], spreadMs: number): void {
@@ -193,15 +222,6 @@ export class ListenerSet {
       connection.owner?.close(makeClose('reloaded', 'sidegate', connection.phase))
     for (const one of this.#closings) if (one.isOver) this.#closings.delete(one)
     this.#closings.add(new SpreadClose({ clock, random, connections, spreadMs, ask }))
-  }
-
-  /**
-   * The listener was made for a change that failed. If it was bound, connections accepted meanwhile are
-   * served to their end.
-   */
-  #discard(listener: ListenerRuntime): void {
-    this.#retire(listener)
-    listener.remove()
   }
 }
 

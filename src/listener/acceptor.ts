@@ -92,6 +92,11 @@ export class Acceptor {
     return this.#pending.size
   }
 
+  /** Some wait for their turn, whom `close` refuses. */
+  get isHolding(): boolean {
+    return (this.#context.connectRate?.waiting ?? 0) > 0
+  }
+
   /** No more come: those that wait for their turn are refused, since they may wait for long. */
   close(): void {
     this.#context.connectRate?.close()

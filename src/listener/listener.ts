@@ -3,7 +3,6 @@
 
 import { chmodSync } from 'node:fs'
 import net from 'node:net'
-import type { Reason } from '../core/close.ts'
 import { acceptSockets } from '../endpoint/socket-endpoint.ts'
 import type { Acceptor } from './acceptor.ts'
 import { listenOn } from './listen.ts'
@@ -26,7 +25,7 @@ export class Listener {
   readonly #address: ListenerAddress
   readonly #onError: (error: Error) => void
   #acceptor: Acceptor
-  /** Former acceptors, with connections that still wait at their gates. */
+  /** Former acceptors, with connections that still wait for their turn. */
   readonly #former = new Set<Acceptor>()
   readonly #server: net.Server
   #accepted = 0
@@ -67,7 +66,7 @@ export class Listener {
   handOver(acceptor: Acceptor): void {
     const { read } = acceptor.options
     const isReadAlike = read.readBytes === this.#acceptor.options.read.readBytes
-    for (const one of this.#former) if (one.arriving === 0) this.#former.delete(one)
+    for (const one of this.#former) if (!one.isHolding) this.#former.delete(one)
     this.#former.add(this.#acceptor)
     this.#acceptor = acceptor
     // Where sockets share no buffer, the endpoint of each connection decides how it is read.
@@ -92,20 +91,10 @@ export class Listener {
     return address === null || typeof address === 'string' ? null : address.port
   }
 
-  /** Connections that still wait at a gate. */
-  get arriving(): number {
-    return [this.#acceptor, ...this.#former].reduce((sum, { arriving }) => sum + arriving, 0)
-  }
-
   /** Stops accepting. Admitted connections go on, and so does admission. */
   close(): void {
     this.#server.close()
     for (const acceptor of [this.#acceptor, ...this.#former]) acceptor.close()
-  }
-
-  /** Ends the connections that are not admitted yet, with `reason`. */
-  refuseAll(reason: Reason): void {
-    for (const acceptor of [this.#acceptor, ...this.#former]) acceptor.refuseAll(reason)
   }
 }
 
