@@ -31,7 +31,8 @@ export class StreamAnswer {
   #hasEnd = false
   /** END_STREAM came, and the whole answer was passed on. */
   isComplete = false
-  /** The remaining bytes of a body with a declared length. */
+  /** A body with a declared length: its bytes, and those that remain. */
+  #length = 0
   #left = 0
 
   constructor(stream: ClientHttp2Stream, method: string, taker: AnswerTaker) {
@@ -52,6 +53,14 @@ export class StreamAnswer {
   /** The answer is complete, except perhaps for END_STREAM. */
   get isWhole(): boolean {
     return this.isComplete || this.#body === 'none' || (this.#body === 'length' && this.#left === 0)
+  }
+
+  /** How far it came, for the log. */
+  get progress(): string {
+    if (this.#body === null) return 'before a head'
+    if (this.#body === 'length')
+      return `behind ${this.#length - this.#left} of ${this.#length} bytes (Content-Length)`
+    return this.#body === 'none' ? 'behind its head' : 'amid its body or trailers'
   }
 
   /** The stream is closed: bytes that Node still has of it go on at once, paused or not; no event follows. */
@@ -75,7 +84,7 @@ export class StreamAnswer {
     const isEnd = (flags & END_STREAM) !== 0
     const { head, body } = answerText(Number(headers[':status']), fields, { isEnd, method: this.#method })
     this.#body = body
-    this.#left = Number(headers['content-length'])
+    this.#left = this.#length = Number(headers['content-length'])
     this.#give(head)
     this.#stream.on('data', (chunk: Buffer) => this.#onData(chunk))
     this.#stream.on('end', () => this.#onEnd())

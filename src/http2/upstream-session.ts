@@ -191,11 +191,14 @@ export class UpstreamSession {
     return id! > this.#lastTaken
   }
 
-  /** Why a stream closed unexpectedly. */
-  whyClosed({ rstCode }: ClientHttp2Stream): NodeJS.ErrnoException {
+  /** Why a stream closed unexpectedly; `progress`: how far its answer came. */
+  whyClosed({ rstCode }: ClientHttp2Stream, progress: string): NodeJS.ErrnoException {
     if (this.#problem !== null) return this.#problem
     if (this.isGone) return failure('ECONNRESET', 'closed without FIN')
-    return failure('RST_STREAM', codeName(rstCode))
+    // Node does not tell whose it is: nghttp2 resets a stream whose answer is malformed with the same code.
+    const isPerhapsOurs = rstCode === http2Codes.PROTOCOL_ERROR
+    const whose = isPerhapsOurs ? `, the service's or for a malformed answer, ${progress}` : ''
+    return failure('RST_STREAM', `${codeName(rstCode)}${whose}`)
   }
 
   /** Turns on TCP keep-alive towards the service. */

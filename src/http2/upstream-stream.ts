@@ -181,8 +181,12 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
     this.#answer!.salvage()
     if (this.#isClosed || this.#answer!.isComplete) return
     if (this.#isWorthRetrying(stream)) this.#seekAgain()
-    else if (this.#held.length > 0) this.#failure = this.#session.whyClosed(stream)
-    else this.#fail(this.#session.whyClosed(stream))
+    else if (this.#held.length > 0) this.#failure = this.#whyClosed(stream)
+    else this.#fail(this.#whyClosed(stream))
+  }
+
+  #whyClosed(stream: ClientHttp2Stream): NodeJS.ErrnoException {
+    return this.#session.whyClosed(stream, this.#answer!.progress)
   }
 
   /** The service has not looked at the request. */

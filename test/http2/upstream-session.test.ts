@@ -300,7 +300,7 @@ for (const { how, end, words } of [
     end((await service.connection()).socket)
     await eventually(() => owner.told.includes('gone'))
     t.match(session.problem, words)
-    t.match(session.whyClosed(open), {
+    t.match(session.whyClosed(open, 'before a head'), {
       code: session.problem.split(/[: ]/).find((part) => /^[A-Z]/.test(part)),
     })
     t.ok(session.isGone)
@@ -315,7 +315,7 @@ test('one that is given up is gone from then on', async (t) => {
   session.destroy()
   t.same([session.isGone, session.room], [true, 0])
   session.noteStreamEnd(by('upstream', 'write_timeout'))
-  t.match(session.whyClosed(stream), { code: 'ECONNRESET', message: 'closed without FIN' })
+  t.match(session.whyClosed(stream, 'before a head'), { code: 'ECONNRESET', message: 'closed without FIN' })
 })
 
 test('a service that leaves by two GOAWAYs leaves once, and what each names is its', async (t) => {

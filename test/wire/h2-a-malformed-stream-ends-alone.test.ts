@@ -21,14 +21,15 @@ const pongs = (send: (bytes: Buffer) => void, { type, flags, payload }: SeenFram
   if (type === h2.kinds.PING && (flags & h2.ACK) === 0) send(h2.frame(h2.kinds.PING, h2.ACK, 0, payload))
 }
 
-/** What a service sends on a stream that is at fault. */
-const malformed: Array<[string, (stream: number) => Buffer[]]> = [
+/** What a service sends on a stream that is at fault, and how far the log says that it came; null: it counts as whole. */
+const malformed: Array<[string, (stream: number) => Buffer[], came: string | null]> = [
   [
     'more than its Content-Length',
     (stream) => [
       h2.headers(stream, head(ok, ['content-length', '5']), END_HEADERS),
       h2.data(stream, 'too much', END_STREAM),
     ],
+    'behind 0 of 5 bytes (Content-Length)',
   ],
   [
     'more than its Content-Length, and its end apart',
@@ -37,6 +38,7 @@ const malformed: Array<[string, (stream: number) => Buffer[]]> = [
       h2.data(stream, 'too much'),
       h2.data(stream, '', END_STREAM),
     ],
+    'behind 0 of 5 bytes (Content-Length)',
   ],
   [
     'less than its Content-Length',
@@ -44,6 +46,21 @@ const malformed: Array<[string, (stream: number) => Buffer[]]> = [
       h2.headers(stream, head(ok, ['content-length', '50']), END_HEADERS),
       h2.data(stream, 'too little', END_STREAM),
     ],
+    'behind 10 of 50 bytes (Content-Length)',
+  ],
+  [
+    'a field of HTTP/1.1',
+    (stream) => [h2.headers(stream, head(ok, ['connection', 'close']), END_HEADERS | END_STREAM)],
+    'before a head',
+  ],
+  [
+    'a pseudo-header in its trailers',
+    (stream) => [
+      h2.headers(stream, head(ok), END_HEADERS),
+      h2.data(stream, 'body'),
+      h2.headers(stream, head(ok), END_HEADERS | END_STREAM),
+    ],
+    'amid its body or trailers',
   ],
   [
     'a body behind a 204',
@@ -51,6 +68,7 @@ const malformed: Array<[string, (stream: number) => Buffer[]]> = [
       h2.headers(stream, head([':status', '204']), END_HEADERS),
       h2.data(stream, 'body', END_STREAM),
     ],
+    null,
   ],
   [
     'a body behind an interim answer',
@@ -58,10 +76,11 @@ const malformed: Array<[string, (stream: number) => Buffer[]]> = [
       h2.headers(stream, head([':status', '103']), END_HEADERS),
       h2.data(stream, 'body', END_STREAM),
     ],
+    'before a head',
   ],
 ]
 
-for (const [name, answer] of malformed)
+for (const [name, answer, came] of malformed)
   test(`an answer of a service with ${name} cuts no other answer of its session`, async (t) => {
     watchLeaks(t)
     const streams: number[] = []
@@ -98,6 +117,13 @@ for (const [name, answer] of malformed)
     t.equal(service.connections.length, 1)
     honest.wire.end()
     other.wire.end()
+    await gate.end(1)
+    const details = gate.lines.map(({ detail }) => detail ?? null)
+    const told = "RST_STREAM: PROTOCOL_ERROR, the service's or for a malformed answer, "
+    t.same(
+      details.filter((detail) => detail !== null),
+      came === null ? [] : [`${told}${came}, on a connection that had served before`],
+    )
   })
 
 test('a fault of the connection to a service ends all streams on it, and no further one begins there', async (t) => {
