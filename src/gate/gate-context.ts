@@ -12,6 +12,7 @@ import type { HabitsObserver } from '../metrics/habits.ts'
 import type { TokenQueue } from '../limits/token-queue.ts'
 import type { Strain } from '../core/strain.ts'
 import type { Findings } from '../upstream/findings.ts'
+import type { IdleEnds } from '../upstream/idle-ends.ts'
 import type { Names } from '../upstream/names.ts'
 
 export interface GateContext {
@@ -30,6 +31,8 @@ export interface GateContext {
   refusals: Refusals
   rejections: Rejections
   names: Names
+  /** What kept connections have shown of their services. */
+  idleEnds: IdleEnds
   /** What all gates find out about addresses; null where this is the only gate. */
   findings: Findings | null
   /** The number of this gate, and how many there are. */

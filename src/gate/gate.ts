@@ -38,6 +38,7 @@ import { queuedBytes, queuesOf } from '../overload/queues.ts'
 import type { Queue } from '../overload/queues.ts'
 import { Findings } from '../upstream/findings.ts'
 import type { Finding } from '../upstream/findings.ts'
+import { IdleEnds } from '../upstream/idle-ends.ts'
 import { Names } from '../upstream/names.ts'
 import type { NameOptions } from '../upstream/names.ts'
 import { Directory } from './directory.ts'
@@ -156,6 +157,7 @@ export class Gate implements GatePort {
         this.#recent.onRefused(listener, ...refusal),
       ),
       names: new Names(names, clock, random),
+      idleEnds: new IdleEnds(),
       findings: this.#cells === null ? null : new Findings((finding) => events.found(finding)),
       worker,
       workers,

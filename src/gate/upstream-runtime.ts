@@ -53,7 +53,7 @@ export class UpstreamRuntime {
   }
 
   #make(config: ListenerConfig, deadlines: LiveDeadlines, secure: SecureOptions | null): Upstream {
-    const { cells, clock, sweeps, random, names, findings, registry, metrics, facts } = this.#shared
+    const { cells, clock, sweeps, random, names, idleEnds, findings, registry, metrics, facts } = this.#shared
     const listener = this.#listener
     if (config.upstream.healthCheck.type !== 'off') metrics.announceHealthChecks(listener)
     const sweep = sweeps.of(config.name, shortestDeadline(config))
@@ -68,6 +68,7 @@ export class UpstreamRuntime {
       sweep,
       random,
       names,
+      idleEnds,
       connections: registry,
       observer: {
         onHealthCheck: (isPassed) => metrics.onHealthCheck(listener, isPassed),

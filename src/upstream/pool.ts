@@ -13,6 +13,7 @@
 
 import type { Clock, Sweep, Swept } from '../core/clock.ts'
 import type { Endpoint, EndpointOwner } from '../endpoint/endpoint.ts'
+import { IdleEnd } from './idle-ends.ts'
 
 /** Milliseconds that a connection is kept (Infinity is for ever), and how many are kept (0 keeps none). */
 export interface PoolOptions {
@@ -45,8 +46,6 @@ function mayUse(user: User, only: User | null): boolean {
   return only === null || (only.carrier === user.carrier && only.ip === user.ip)
 }
 
-/** How long the pool remembers that the service closed an idle connection. */
-const MEMORY_MS = 60_000
 /** A service that closes connections no later than this after an answer closes them at once. */
 const AT_ONCE_MS = 100
 
@@ -73,10 +72,11 @@ export class EndpointPool implements EndpointOwner, Swept {
   readonly #sweep: Sweep
   /** The pool gives out the most recently used one first, so that those beyond the need grow old. */
   readonly #idle: Idle[] = []
-  /** The shortest idle time after which the service has closed a connection lately, and when it did so. */
-  #closed = { afterMs: Number.POSITIVE_INFINITY, at: 0 }
+  /** After how much idle time the service has closed connections lately, as its other pools know it too. */
+  readonly #ends: IdleEnd
 
-  constructor(options: PoolOptions, clock: Clock, sweep: Sweep) {
+  constructor(options: PoolOptions, clock: Clock, sweep: Sweep, ends = new IdleEnd()) {
+    this.#ends = ends
     this.#options = options
     this.#clock = clock
     this.#sweep = sweep
@@ -109,15 +109,13 @@ export class EndpointPool implements EndpointOwner, Swept {
   }
 
   #mayBeClosing(idleMs: number, now: number): boolean {
-    const { afterMs, at } = this.#closed
-    return now - at < MEMORY_MS && (afterMs <= AT_ONCE_MS || idleMs >= afterMs / 2)
+    const afterMs = this.#ends.afterMs(now)
+    return afterMs <= AT_ONCE_MS || idleMs >= afterMs / 2
   }
 
   /** The service has closed a connection after this idle time. */
   #learn(idleMs: number): void {
-    const now = this.#clock.now()
-    if (idleMs <= this.#closed.afterMs || now - this.#closed.at >= MEMORY_MS)
-      this.#closed = { afterMs: idleMs, at: now }
+    this.#ends.learn(idleMs, this.#clock.now())
   }
 
   /** A connection that was taken after this idle time had just ended: the others are as doubtful. */

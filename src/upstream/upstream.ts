@@ -26,6 +26,7 @@ import type { Live } from '../core/live.ts'
 import { asLiteral } from './literal.ts'
 import { Looks } from './looks.ts'
 import type { Names } from './names.ts'
+import type { IdleEnds } from './idle-ends.ts'
 import { EndpointPool } from './pool.ts'
 import type { PoolOptions } from './pool.ts'
 import type { ProxyVersion } from './proxy-header.ts'
@@ -89,6 +90,8 @@ export interface UpstreamContext {
   name?: string
   /** Findings shared with other threads; absent if there is one thread. */
   findings?: SharedFindings
+  /** Shared with other upstreams, so that pools of the same address share what they learn. */
+  idleEnds?: IdleEnds
 }
 
 export class Upstream {
@@ -232,8 +235,10 @@ export class Upstream {
   }
 
   poolOf(target: UpstreamTarget): EndpointPool {
-    const { clock, sweep } = this.context
-    return (target.pool ??= new EndpointPool(this.options.pool, clock, sweep))
+    const { clock, sweep, idleEnds } = this.context
+    if (target.pool !== null) return target.pool
+    const ends = idleEnds?.of(target.name, clock.now())
+    return (target.pool = new EndpointPool(this.options.pool, clock, sweep, ends))
   }
 
   /** The sessions to a target; null where it speaks HTTP/1.1. */

@@ -72,3 +72,34 @@ test('a service that closes idle connections shows when: what has idled for half
   t.equal(await asked(1000), 2)
   t.equal(await asked(1000, get()), 2, 'a GET would be sent again')
 })
+
+for (const [name, was, keys] of [
+  ['other limits', '', ', limits: { connections: 77 }'],
+  ['other settings of its upstream', '', 'maxIdle: 7'],
+] as const)
+  test(`that is known still after a reload: ${name}`, async (t) => {
+    watchLeaks(t)
+    const upstream = await recordingUpstream(t)
+    const clock = stillClock()
+    const listener = (more: string): string =>
+      more.startsWith('maxIdle')
+        ? `protocol: http, upstream: { addresses: ["127.0.0.1:${upstream.port}"], ${more} }`
+        : `protocol: http, upstream: "127.0.0.1:${upstream.port}"${more}`
+    const gate = await startGate(t, [listener(was)], { clock })
+    const before = await httpClient(t, gate.port)
+    await before.get(get('/'))
+    clock.pass(2000)
+    upstream.connections[0]!.end()
+    await within(upstream.connections[0]!.closed)
+    before.wire.end()
+    t.match(await gate.reload([listener(keys)]), { result: 'success' })
+    const client = await httpClient(t, gate.port)
+    await client.get(get('/'))
+    clock.pass(999)
+    t.equal((await client.get(post)).status, 200)
+    t.equal(upstream.connections.length, 2, 'it has been idle for less than half of that')
+    clock.pass(1001)
+    t.equal((await client.get(post)).status, 200)
+    t.equal(upstream.connections.length, 3)
+    client.wire.end()
+  })
