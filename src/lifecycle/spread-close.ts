@@ -15,6 +15,11 @@ import type { Connection } from '../core/connection.ts'
  * between two clicks.
  */
 export const IDLE_MS = 1000
+/**
+ * A client that is admitted has so long to bring its request and to be led to the service before it is asked: in the
+ * same moment it would get 503, or RST, in place of the answer for which it has come.
+ */
+export const NEW_MS = 1000
 
 export interface SpreadCloseOptions {
   clock: Clock
@@ -33,6 +38,8 @@ export class SpreadClose {
   readonly #order: Connection[]
   readonly #moments: Float64Array
   #next = 0
+  /** Those whose moment came while they were new, in order, and when they are asked. */
+  readonly #held: Array<{ connection: Connection; at: number }> = []
   #cancel: (() => void) | null = null
 
   constructor(options: SpreadCloseOptions) {
@@ -49,25 +56,31 @@ export class SpreadClose {
     this.#cancel?.()
     this.#cancel = null
     this.#next = this.#order.length
+    this.#held.length = 0
   }
 
   /** All connections were asked. */
   get isOver(): boolean {
-    return this.#next === this.#order.length
+    return this.#next === this.#order.length && this.#held.length === 0
   }
 
   #step(): void {
     this.#cancel = null
-    const { clock, ask } = this.#options
+    const { clock } = this.#options
     const passedMs = clock.now() - this.#startedAt
+    while (this.#held.length > 0 && this.#held[0]!.at <= passedMs) this.#ask(this.#held.shift()!.connection)
     while (this.#next < this.#order.length && this.#moments[this.#next]! <= passedMs) {
       const connection = this.#order[this.#next++]!
-      if (connection.end === null) ask(connection)
+      if (isNew(connection, clock.now())) this.#held.push({ connection, at: passedMs + NEW_MS })
+      else this.#ask(connection)
     }
-    if (this.#next === this.#order.length) return
-    this.#cancel = clock.after(Math.max(1, Math.ceil(this.#moments[this.#next]! - passedMs)), () =>
-      this.#step(),
-    )
+    if (this.isOver) return
+    const next = Math.min(this.#moments[this.#next] ?? Infinity, this.#held[0]?.at ?? Infinity)
+    this.#cancel = clock.after(Math.max(1, Math.ceil(next - passedMs)), () => this.#step())
+  }
+
+  #ask(connection: Connection): void {
+    if (connection.end === null) this.#options.ask(connection)
   }
 }
 
@@ -94,6 +107,11 @@ export function idleFirst(
  */
 function isIdle({ owner }: Connection, now: number): boolean {
   return owner?.isOwed?.() !== true && (owner?.quietMs?.(now) ?? 0) >= IDLE_MS
+}
+
+/** It was admitted within the last second, and no request of it has reached the service. */
+function isNew({ phase, openedAt, admittedMs }: Connection, now: number): boolean {
+  return (phase === 'handshake' || phase === 'connect') && now - openedAt - admittedMs < NEW_MS
 }
 
 /** Fisher and Yates. */

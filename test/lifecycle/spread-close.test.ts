@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import { Connection } from '../../src/core/connection.ts'
-import { idleFirst, IDLE_MS, SpreadClose, spreadMoments } from '../../src/lifecycle/spread-close.ts'
+import { idleFirst, IDLE_MS, NEW_MS, SpreadClose, spreadMoments } from '../../src/lifecycle/spread-close.ts'
 import { makeClose } from '../../src/core/close.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { kolmogorovSmirnov, seeded } from '../support/uniform.ts'
@@ -139,4 +139,40 @@ test('one whose protocol does not say how quiet it is goes with the busy: it may
     idleFirst([opening!, idle!], 0, seeded(1)).map(({ id }) => id),
     [1, 0],
   )
+})
+
+test('one that has just been admitted is asked a second later; not one that is served, nor one that has brought nothing for longer', async (t) => {
+  const clock = fakeClock()
+  const [fresh, dialling, served, silent] = connections(4)
+  await clock.pass(NEW_MS)
+  for (const connection of [fresh!, dialling!, served!]) connection.admittedMs = clock.now()
+  for (const connection of [fresh!, silent!]) connection.phase = 'handshake'
+  dialling!.phase = 'connect'
+  served!.phase = 'relay'
+  const asked: number[] = []
+  const parting = new SpreadClose({
+    clock,
+    random: Math.random,
+    connections: [fresh!, dialling!, served!, silent!],
+    spreadMs: 0,
+    ask: ({ id }) => asked.push(id),
+  })
+  t.same(asked.sort(), [2, 3])
+  await clock.pass(NEW_MS - 1)
+  t.same([asked.length, parting.isOver], [2, false])
+  await clock.pass(1)
+  t.same([asked.sort(), parting.isOver], [[0, 1, 2, 3], true])
+})
+
+test('one that is gone by then is not asked, and none after the end of the asking', async (t) => {
+  const clock = fakeClock()
+  const all = connections(2)
+  for (const connection of all) Object.assign(connection, { phase: 'handshake', admittedMs: clock.now() })
+  const asked: number[] = []
+  const options = { clock, random: Math.random, spreadMs: 0, ask: ({ id }: Connection) => asked.push(id) }
+  const [one, other] = all.map((connection) => new SpreadClose({ ...options, connections: [connection] }))
+  all[0]!.end = makeClose('eof', 'client', 'handshake')
+  other!.cancel()
+  await clock.pass(NEW_MS)
+  t.same([asked, one!.isOver, other!.isOver], [[], true, true])
 })

@@ -306,3 +306,47 @@ test('a drain that follows waits for it, and refuses it at its timeout', async (
   t.match(await within(client.closed, LONG), { kind: 'reset' })
   t.match(await drained, { forced: 0 })
 })
+
+/** The answer that `wire` gets to `asked`, right behind its header or a moment later. */
+async function answered(wire: Wire, asked: string, isApart: boolean): Promise<string> {
+  await wire.write(isApart ? HEADER.slice(20) : `${HEADER.slice(20)}${asked}`)
+  if (isApart) await wire.write(asked)
+  return asked === 'hello'
+    ? (await wire.read(5)).toString()
+    : (await wire.readUntil('\r\n\r\n')).toString().slice(9, 12)
+}
+
+for (const how of ['reload', 'drain'] as const)
+  for (const isApart of [false, true])
+    test(`without a spread, too, it gets what it came for first: a ${how}${isApart ? ', header apart' : ''}`, async (t) => {
+      watchLeaks(t)
+      const [web, sockets, bytes] = [await recordingUpstream(t), await wsServer(t), await echo(t)]
+      const stays = tcp(bytes)
+      const kinds = [
+        [http(web, proxied), get(), '200'],
+        [http(sockets, proxied), upgradeRequest(), '101'],
+        [tcp(bytes, proxied), 'hello', 'hello'],
+      ] as const
+      const off = 'drain: { minDuration: off, spread: off, timeout: 20s, tcp: spread }'
+      const gate = await startGate(t, [stays, ...kinds.map(([listener]) => listener)], {}, off)
+      const wires = await Promise.all(gate.ports.slice(1).map((port) => connect(t, port, { halfOpen: true })))
+      for (const wire of wires) await wire.write(HEADER.slice(0, 20))
+      await eventually(() => gate.operator.open === wires.length)
+      const drained = how === 'drain' ? gate.operator.drain('admin') : null
+      if (drained === null) await gate.reload([stays], off)
+      else
+        await eventually(() =>
+          connect(t, gate.ports[1]!).then(
+            (wire) => (wire.destroy(), false),
+            () => true,
+          ),
+        )
+      const answers = await Promise.all(wires.map((wire, nth) => answered(wire, kinds[nth]![1], isApart)))
+      t.same(
+        answers,
+        kinds.map(([, , answer]) => answer),
+      )
+      for (const wire of wires) await within(wire.ended, LONG)
+      for (const wire of wires) wire.end()
+      if (drained !== null) t.match(await within(drained, LONG), { forced: 0, cut: 0 })
+    })
