@@ -10,6 +10,8 @@ import { test, type Test } from 'tap'
 import { eventually } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
+import { testMemory } from '../support/memory.ts'
+import { overload, recover } from '../support/overload.ts'
 import { connect } from '../support/peers.ts'
 import { needs } from '../support/tools.ts'
 import { redisServer } from './redis-server.ts'
@@ -55,7 +57,12 @@ async function holdingService(t: Test): Promise<{ port: number; connections(): P
 }
 
 /** Of each gate the first listener counts requests under way, and the second how many begin. */
-async function startFleet(t: Test, gates = GATES, timeout = '2s') {
+async function startFleet(
+  t: Test,
+  gates = GATES,
+  timeout = '2s',
+  parts: Parameters<typeof startGate>[2] = {},
+) {
   const redis = await redisServer(t)
   const upstream = await holdingService(t)
   const rest = `protocol: http, upstream: "127.0.0.1:${upstream.port}", http: { trustForwarded: [127.0.0.0/8] }`
@@ -66,7 +73,7 @@ async function startFleet(t: Test, gates = GATES, timeout = '2s') {
   ]
   const top = `shared: { redis: { address: "127.0.0.1:${redis.port}", timeout: ${timeout} } }`
   const started: Gate[] = []
-  while (started.length < gates) started.push(await startGate(t, listeners, {}, top))
+  while (started.length < gates) started.push(await startGate(t, listeners, parts, top))
   for (const gate of started)
     await eventually(
       async () => {
@@ -161,5 +168,41 @@ test(
         what: 'those that left are gone, and nobody asks for them; the others stay',
       },
     )
+  },
+)
+
+test(
+  'clients that wait for Redis when memory runs short are refused for that, and have used up nothing',
+  needs('redis-server'),
+  async (t) => {
+    const memory = testMemory()
+    const { redis, gates } = await startFleet(t, 1, '5s', { memory })
+    const gate = gates[0]!
+    for (const [nth, way] of (Object.keys(ways) as Way[]).entries()) {
+      const client = `192.0.2.${nth}`
+      await redis.signal('SIGSTOP')
+      t.teardown(() => redis.signal('SIGCONT'))
+      const waiting = Array.from({ length: MAX }, () => comes(t, gate.ports[1]!, way, client))
+      await eventually(
+        () => [...gate.registry].filter(({ client: { text } }) => text === client).length === MAX,
+        {
+          what: `${MAX} that wait`,
+        },
+      )
+      await overload(gate, memory)
+      await redis.signal('SIGCONT')
+      const statuses = await Promise.all(waiting)
+      // What is left of its own share is given out without a question.
+      const served = statuses.filter((status) => status === ways[way].served).length
+      const refused = statuses.filter((status) => status === '503').length
+      t.ok(refused > 0, way)
+      t.equal(served + refused, MAX, statuses.join(' '))
+      await recover(gate, memory)
+      const left = await many(t, gate.ports[1]!, MAX, way, client)
+      t.ok(
+        left >= refused,
+        `${way}: of ${refused} that were refused each has left its token, ${left} are there`,
+      )
+    }
   },
 )
