@@ -215,7 +215,7 @@ export const rows: Readonly<Record<string, Row>> = {
       '- the room is that of the process, whatever its configuration',
       '- streams that begin in a drain claim as others do',
       'h2-streams-claim-their-memory',
-      '- one sum of all threads, as for early bytes',
+      'workers-share-claims',
       NO_LIMIT,
     ],
   },

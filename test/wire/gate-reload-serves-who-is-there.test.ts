@@ -36,7 +36,6 @@ const patient = ', deadlines: { handshake: 30s }'
 /** Connections are asked to go at the end of the spread: each has asked for its answer by then. */
 const late = { random: () => 0.999 }
 const SPREAD = 'drain: { spread: 20s }'
-/** Nobody is asked in the time of a test. */
 const NEVER = 'drain: { spread: 50m, timeout: 1h }'
 const NEXT_TICK = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve))
 
@@ -168,7 +167,6 @@ test('whoever comes to a listener of a reload that fails is served to the end', 
   const upstream = await echo(t)
   const gate = await startGate(t, [tcp(upstream)])
   const port = freePort()
-  // Its files are read once the listener before it is bound.
   const broken = tcp(upstream, ', tls: { cert: "/nowhere/cert.pem", key: "/nowhere/key.pem" }')
   const text = yamlOf([tcp(upstream), tcp(upstream, proxied), broken]).replace(
     'name: l1, address: "127.0.0.1:0"',
