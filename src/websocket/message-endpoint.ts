@@ -89,6 +89,10 @@ export class MessageEndpoint implements Endpoint, EndpointOwner, MessageEvents {
     this.#socket.measure()
   }
 
+  checkPeer(): void {
+    this.#socket.checkPeer?.()
+  }
+
   look(): LookedAt {
     return this.#socket.look()
   }

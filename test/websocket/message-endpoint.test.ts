@@ -65,6 +65,14 @@ function make({
 
 const text = (payload: string, fin = true): Buffer => encodeFrame({ opcode: 'text', payload, fin })
 
+test('a look for a peer that is gone reaches the socket', async (t) => {
+  const { socket, endpoint } = make()
+  let looks = 0
+  Object.assign(socket, { checkPeer: () => looks++ })
+  endpoint.checkPeer()
+  t.equal(looks, 1)
+})
+
 test('a message goes on as one frame, once it is whole', async (t) => {
   const it = make()
   it.forward(text('one ', false))
