@@ -26,7 +26,10 @@ export function spareOthers(session: Http2Session): void {
     // Node may report the fault once more of a session that is gone, which can send no PING.
     if (session.destroyed || !isProtocolFault(error)) return destroy(error, code)
     if (cancel !== null) return
-    cancel = systemClock.after(WEIGHED_MS, () => destroy(error, code))
+    // In two halves: where the process stood still for one, its turns read the answer in the other.
+    cancel = systemClock.after(WEIGHED_MS / 2, () => {
+      cancel = systemClock.after(WEIGHED_MS / 2, () => destroy(error, code))
+    })
     session.ping((failure) => failure === null && settle())
   }
   session.on('close', settle)

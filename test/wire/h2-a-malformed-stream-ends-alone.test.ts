@@ -126,6 +126,51 @@ for (const [name, answer, came] of malformed)
     )
   })
 
+test('a gate that stands still while the answer to its PING is on its way ends no other stream', async (t) => {
+  watchLeaks(t)
+  const streams: number[] = []
+  let send: ((bytes: Buffer) => void) | null = null
+  let pings = 0
+  const service = await rawH2Service(
+    t,
+    (to, stream) => {
+      send = to
+      streams.push(stream)
+    },
+    (to, frame) => {
+      pongs(to, frame)
+      if (frame.type !== h2.kinds.PING || (frame.flags & h2.ACK) !== 0) return
+      pings++
+      // The gate is in this process.
+      const until = performance.now() + WEIGHED_MS + 200
+      while (performance.now() < until);
+    },
+  )
+  const gate = await startGate(t, [
+    `protocol: http, upstream: { addresses: ["127.0.0.1:${service.port}"], protocol: h2c }`,
+  ])
+  const honest = await httpClient(t, gate.port)
+  await honest.send(get('/', 'Content-Length: 2\r\n', 'POST') + 'hi')
+  await eventually(() => streams.length === 1)
+  const other = await httpClient(t, gate.port)
+  await other.send(get('/bad', 'Content-Length: 2\r\n', 'POST') + 'hi')
+  await eventually(() => streams.length === 2)
+  send!(Buffer.concat(malformed[0]![1](streams[1]!)))
+  await eventually(() => pings === 1)
+  await delay(WEIGHED_MS)
+  send!(
+    Buffer.concat([
+      h2.headers(streams[0]!, head(ok), END_HEADERS),
+      h2.data(streams[0]!, 'whole', END_STREAM),
+    ]),
+  )
+  const whole = await honest.answer()
+  t.same([whole.status, String(whole.body)], [200, 'whole'])
+  t.equal(service.connections.length, 1)
+  honest.wire.end()
+  other.wire.end()
+})
+
 test('a fault of the connection to a service ends all streams on it, and no further one begins there', async (t) => {
   watchLeaks(t)
   let streams = 0
