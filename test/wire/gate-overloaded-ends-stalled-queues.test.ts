@@ -22,11 +22,11 @@ function quietMs({ registry }: Gate, id: number): number {
   return performance.now() - registry.get(id)!.owner!.lastDrainAt('client')
 }
 
-/** A client that reads nothing, once it has stopped its upstream. */
+/** A client that reads nothing, once it has stopped its upstream, or another has ended for its queue. */
 async function stalled(t: Test, gate: Gate, port: number): Promise<Wire> {
-  const before = queued(gate)
+  const [before, ended] = [queued(gate), gate.lines.length]
   const client = await connect(t, port, { unread: true })
-  await eventually(() => queued(gate) > before, { what: 'a queue' })
+  await eventually(() => queued(gate) > before || gate.lines.length > ended, { what: 'a queue, or an end' })
   return client
 }
 
