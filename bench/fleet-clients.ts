@@ -12,7 +12,8 @@ import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { client, freePort, gate, redisCli, redisServer, service, talk } from './fleet-peers.ts'
+import { client, gate, redisCli, redisServer, service, talk } from './fleet-peers.ts'
+import { freePort } from './free-port.ts'
 import { cpu } from './measure.ts'
 
 const GATES = 3

@@ -7,6 +7,7 @@ import { writeFileSync } from 'node:fs'
 import net, { type AddressInfo, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { connect } from './connect.ts'
+import { freePort } from './free-port.ts'
 import { runGate } from './gate.ts'
 
 export const MESSAGE = Buffer.concat([Buffer.from([0x82, 0x80 | 100, 0, 0, 0, 0]), Buffer.alloc(100, 'x')])
@@ -15,15 +16,6 @@ const UPGRADE =
 /** To that key. */
 const ACCEPTED =
   'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n'
-
-export async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 /** Accepts the upgrade, and reads. Returns its port. */
 export async function service(): Promise<number> {

@@ -11,6 +11,7 @@ import net, { type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { freePort } from './free-port.ts'
 import { connect } from './connect.ts'
 import { runGate } from './gate.ts'
 
@@ -28,14 +29,6 @@ async function listen(serve: (socket: Socket) => void): Promise<net.Server> {
 }
 
 const portOf = (server: net.Server): number => (server.address() as AddressInfo).port
-
-async function freePort(): Promise<number> {
-  const server = await listen(() => {})
-  const port = portOf(server)
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 /** Round trips of one byte, in milliseconds, until `until`. */
 async function echoes(socket: Socket, until: number): Promise<number[]> {

@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket, WebSocketServer } from 'ws'
+import { freePort } from './free-port.ts'
 import { connect } from './connect.ts'
 import { runGate } from './gate.ts'
 import { cpu, memory } from './measure.ts'
@@ -67,15 +68,6 @@ interface LivePair {
   echo(): Promise<unknown>
   hasEnded(): boolean
   close(): void
-}
-
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 async function start({ says, keys }: Scene, upstream: number): Promise<Served> {
