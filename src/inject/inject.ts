@@ -15,7 +15,7 @@ import { admitGate } from './policies.ts'
 import { change } from './record.ts'
 import { repoint, type Change } from './services.ts'
 import { CONFIG_VOLUME } from './sidecar.ts'
-import { asFile, fail, readStream, resources, titleOf, type Resource } from './stream.ts'
+import { asFile, butFound, fail, readStream, resources, titleOf, type Resource } from './stream.ts'
 import type { Loose } from './plain.ts'
 import { surroundingsOf, type Surroundings } from './surroundings.ts'
 
@@ -160,10 +160,7 @@ function nothingToDo(
   workloads: readonly Resource[],
   { only, container, fileName }: InjectOptions,
 ): ConfigError {
-  const found =
-    all.length === 0
-      ? 'nor any other object of Kubernetes'
-      : `but ${all.map(titleOf).slice(0, 10).join(', ')}`
+  const found = butFound(all, 'nor any other object of Kubernetes')
   const wanted =
     only === null ? `no ${workloadKinds.slice(0, -1).join(', ')} or Pod` : `no workload named ${only}`
   const noPort =

@@ -120,6 +120,11 @@ export function titleOf({ kind, name }: { kind: string; name: string }): string 
   return `${kind}/${name}`
 }
 
+/** What a file holds, behind words on what it lacks; `none` where it holds nothing of Kubernetes. */
+export function butFound(all: readonly Resource[], none: string): string {
+  return all.length === 0 ? none : `but ${all.map(titleOf).slice(0, 10).join(', ')}`
+}
+
 /** Fails on unusable content of the operator's: with the place and the remedy. */
 export function fail(resource: Resource, message: string, node?: unknown): never {
   const offset = (node as { range?: readonly number[] } | undefined)?.range?.[0] ?? resource.node.range?.[0]

@@ -6,7 +6,7 @@ import { ConfigError } from '../core/errors.ts'
 import { applyEdits, removeItem, removePair, restoreEmpty, restoreScalar, type Edit } from './edits.ts'
 import { isShared, itemKey, pointerTo, type Before } from './merge.ts'
 import { recordOf } from './record.ts'
-import { asFile, readStream, resources, titleOf, type Resource, type Stream } from './stream.ts'
+import { asFile, butFound, readStream, resources, titleOf, type Resource, type Stream } from './stream.ts'
 
 /** Throws a ConfigError where no object has a record. */
 export function uninject(text: string, fileName: string): { text: string; notes: string[] } {
@@ -34,8 +34,7 @@ export function uninject(text: string, fileName: string): { text: string; notes:
 }
 
 function nothingToUndo(all: readonly Resource[], fileName: string): ConfigError {
-  const found =
-    all.length === 0 ? 'nor any object of Kubernetes' : `but ${all.map(titleOf).slice(0, 10).join(', ')}`
+  const found = butFound(all, 'nor any object of Kubernetes')
   const message = `holds nothing that sidegate inject has changed (${found})`
   return new ConfigError(fileName, [{ line: 0, column: 0, path: '', message }])
 }
