@@ -90,6 +90,13 @@ export async function h2Answer(stream: ClientHttp2Stream): Promise<H2Answer> {
   return answer
 }
 
+/** Received GOAWAYs, in order. */
+export function goaways(session: ClientHttp2Session): Array<{ code: number; last: number; why: string }> {
+  const came: Array<{ code: number; last: number; why: string }> = []
+  session.on('goaway', (code, last, why) => came.push({ code, last, why: String(why ?? '') }))
+  return came
+}
+
 /** The value of a series by its whole name. */
 export function readMetrics(text: string): (series: string) => number {
   return (series) =>

@@ -7,22 +7,14 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { ClientHttp2Session } from 'node:http2'
 import { eventually } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
-import { h2Answer, h2Ask, h2Connect } from '../support/h2-client.ts'
+import { goaways, h2Answer, h2Ask, h2Connect } from '../support/h2-client.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { refuser } from '../support/peers.ts'
 
 const listener = (port: number, keys = ''): string =>
   `protocol: http, upstream: { addresses: ["127.0.0.1:${port}"], retryFor: off${keys} }, http: { h2c: on }`
-
-/** Received GOAWAYs, in order. */
-function goaways(session: ClientHttp2Session): Array<{ code: number; last: number; why: string }> {
-  const came: Array<{ code: number; last: number; why: string }> = []
-  session.on('goaway', (code, last, why) => came.push({ code, last, why: String(why ?? '') }))
-  return came
-}
 
 /** A service that holds back its answers, and a client of a gate before it whose first request waits for one. */
 async function withRequest(t: Test, keys = '') {

@@ -2,10 +2,9 @@ import type { Test } from 'tap'
 import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { test } from 'tap'
-import type { ClientHttp2Session } from 'node:http2'
 import { eventually, within } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
-import { h2Answer, h2Ask, h2Connect } from '../support/h2-client.ts'
+import { goaways, h2Answer, h2Ask, h2Connect } from '../support/h2-client.ts'
 import {
   ACK,
   codes,
@@ -41,13 +40,6 @@ async function held(t: Test) {
 
 const listener = (port: number, keys = ''): string =>
   `protocol: http, upstream: "127.0.0.1:${port}"${keys}, ${keys.includes('http:') ? '' : 'http: { h2c: on }'}`
-
-/** Received GOAWAYs, in order. */
-function goaways(session: ClientHttp2Session): Array<{ code: number; last: number; why: string }> {
-  const came: Array<{ code: number; last: number; why: string }> = []
-  session.on('goaway', (code, last, why) => came.push({ code, last, why: String(why ?? '') }))
-  return came
-}
 
 /** A gate, a client of it, and its request that waits for its answer. */
 async function withRequest(t: Test) {
