@@ -2,7 +2,7 @@
 // whole session: the others on its connection go on. A fault of the connection ends all of them.
 
 import { setTimeout as delay } from 'node:timers/promises'
-import { test } from 'tap'
+import { test, type Test } from 'tap'
 import { WEIGHED_MS } from '../../src/http2/stream-faults.ts'
 import { eventually } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
@@ -80,43 +80,56 @@ const malformed: Array<[string, (stream: number) => Buffer[], came: string | nul
   ],
 ]
 
+/** Two requests on one session, the answer to the second of which is malformed. `onOther` gets the other frames of the gate. */
+async function beside(t: Test, answer: (stream: number) => Buffer[], onOther = pongs) {
+  const streams: number[] = []
+  let send: ((bytes: Buffer) => void) | null = null
+  const service = await rawH2Service(
+    t,
+    (to, stream) => {
+      send = to
+      streams.push(stream)
+    },
+    onOther,
+  )
+  const gate = await startGate(t, [
+    `protocol: http, upstream: { addresses: ["127.0.0.1:${service.port}"], protocol: h2c }`,
+  ])
+  const honest = await httpClient(t, gate.port)
+  // It is not safe to send again: no retry hides a lost session.
+  await honest.send(get('/', 'Content-Length: 2\r\n', 'POST') + 'hi')
+  await eventually(() => streams.length === 1)
+  const other = await httpClient(t, gate.port)
+  await other.send(get('/bad', 'Content-Length: 2\r\n', 'POST') + 'hi')
+  await eventually(() => streams.length === 2)
+  send!(Buffer.concat(answer(streams[1]!)))
+  return {
+    gate,
+    other,
+    /** Answers the first request; it arrives, on that session. */
+    async answerHonest() {
+      send!(
+        Buffer.concat([
+          h2.headers(streams[0]!, head(ok), END_HEADERS),
+          h2.data(streams[0]!, 'whole', END_STREAM),
+        ]),
+      )
+      const whole = await honest.answer()
+      t.same([whole.status, String(whole.body)], [200, 'whole'])
+      t.equal(service.connections.length, 1)
+      honest.wire.end()
+      other.wire.end()
+    },
+  }
+}
+
 for (const [name, answer, came] of malformed)
   test(`an answer of a service with ${name} cuts no other answer of its session`, async (t) => {
     watchLeaks(t)
-    const streams: number[] = []
-    let send: ((bytes: Buffer) => void) | null = null
-    const service = await rawH2Service(
-      t,
-      (to, stream) => {
-        send = to
-        streams.push(stream)
-      },
-      pongs,
-    )
-    const gate = await startGate(t, [
-      `protocol: http, upstream: { addresses: ["127.0.0.1:${service.port}"], protocol: h2c }`,
-    ])
-    const honest = await httpClient(t, gate.port)
-    // It is not safe to send again: no retry hides a lost session.
-    await honest.send(get('/', 'Content-Length: 2\r\n', 'POST') + 'hi')
-    await eventually(() => streams.length === 1)
-    const other = await httpClient(t, gate.port)
-    await other.send(get('/bad', 'Content-Length: 2\r\n', 'POST') + 'hi')
-    await eventually(() => streams.length === 2)
-    send!(Buffer.concat(answer(streams[1]!)))
+    const { gate, other, answerHonest } = await beside(t, answer)
     await eventually(() => other.wire.bytes > 0 || other.wire.outcome !== null)
     await delay(WEIGHED_MS + 200)
-    send!(
-      Buffer.concat([
-        h2.headers(streams[0]!, head(ok), END_HEADERS),
-        h2.data(streams[0]!, 'whole', END_STREAM),
-      ]),
-    )
-    const whole = await honest.answer()
-    t.same([whole.status, String(whole.body)], [200, 'whole'])
-    t.equal(service.connections.length, 1)
-    honest.wire.end()
-    other.wire.end()
+    await answerHonest()
     await gate.end(1)
     const details = gate.lines.map(({ detail }) => detail ?? null)
     const told = "RST_STREAM: PROTOCOL_ERROR, the service's or for a malformed answer, "
@@ -128,47 +141,18 @@ for (const [name, answer, came] of malformed)
 
 test('a gate that stands still while the answer to its PING is on its way ends no other stream', async (t) => {
   watchLeaks(t)
-  const streams: number[] = []
-  let send: ((bytes: Buffer) => void) | null = null
   let pings = 0
-  const service = await rawH2Service(
-    t,
-    (to, stream) => {
-      send = to
-      streams.push(stream)
-    },
-    (to, frame) => {
-      pongs(to, frame)
-      if (frame.type !== h2.kinds.PING || (frame.flags & h2.ACK) !== 0) return
-      pings++
-      // The gate is in this process.
-      const until = performance.now() + WEIGHED_MS + 200
-      while (performance.now() < until);
-    },
-  )
-  const gate = await startGate(t, [
-    `protocol: http, upstream: { addresses: ["127.0.0.1:${service.port}"], protocol: h2c }`,
-  ])
-  const honest = await httpClient(t, gate.port)
-  await honest.send(get('/', 'Content-Length: 2\r\n', 'POST') + 'hi')
-  await eventually(() => streams.length === 1)
-  const other = await httpClient(t, gate.port)
-  await other.send(get('/bad', 'Content-Length: 2\r\n', 'POST') + 'hi')
-  await eventually(() => streams.length === 2)
-  send!(Buffer.concat(malformed[0]![1](streams[1]!)))
+  const { answerHonest } = await beside(t, malformed[0]![1], (send, frame) => {
+    pongs(send, frame)
+    if (frame.type !== h2.kinds.PING || (frame.flags & h2.ACK) !== 0) return
+    pings++
+    // The gate is in this process.
+    const until = performance.now() + WEIGHED_MS + 200
+    while (performance.now() < until);
+  })
   await eventually(() => pings === 1)
   await delay(WEIGHED_MS)
-  send!(
-    Buffer.concat([
-      h2.headers(streams[0]!, head(ok), END_HEADERS),
-      h2.data(streams[0]!, 'whole', END_STREAM),
-    ]),
-  )
-  const whole = await honest.answer()
-  t.same([whole.status, String(whole.body)], [200, 'whole'])
-  t.equal(service.connections.length, 1)
-  honest.wire.end()
-  other.wire.end()
+  await answerHonest()
 })
 
 test('a fault of the connection to a service ends all streams on it, and no further one begins there', async (t) => {
