@@ -31,12 +31,12 @@ test('hundreds of reloads with clients in every listener leave nothing: no descr
   t.equal(rounds.at(-1)?.reloads, 9 * PER_ROUND)
   for (const [nth, { resources, start }] of rounds.entries())
     t.same(leaks(start, resources), [], `after round ${nth + 1}`)
-  // A leak of the parts of one listener would be 10 KB for each reload, half a megabyte more in every round. In the first rounds
-  // V8 still compiles, which costs as much once and fades: the test does not judge them.
+  // A leak of the parts of one listener would be 10 KB for each reload, half a megabyte more in every round and 1.5 in three. V8
+  // still compiles: up to 0.3 MB a round at first, 0.1 to 0.2 in these, nothing after 18 rounds (40 rounds, Node 26.10).
   for (const kind of ['heapUsed', 'external'] as const) {
     const least = (some: Round[]): number => Math.min(...some.map((round) => round[kind]))
     const growth = least(rounds.slice(6)) - least(rounds.slice(3, 6))
-    t.ok(growth < 500_000, `${kind} grew by ${growth} bytes in three rounds of ${PER_ROUND} reloads`)
+    t.ok(growth < 1_000_000, `${kind} grew by ${growth} bytes in three rounds of ${PER_ROUND} reloads`)
   }
   t.comment(rounds.map(({ heapUsed, external: outside }) => `${heapUsed} ${outside}`).join(' | '))
 })
