@@ -195,6 +195,18 @@ export const rows: Readonly<Record<string, Row>> = {
       NO_LIMIT,
     ],
   },
+  'the rest of a request that is answered': {
+    words: /early|before the upload/i,
+    cells: [
+      '- of plain HTTP alone',
+      'h2-early-answers-arrive',
+      'http-clients-that-write-first-read-their-answer',
+      'http-clients-that-write-first-read-their-answer',
+      'http-clients-that-write-first-read-their-answer',
+      SAME_PAIR,
+      NO_LIMIT,
+    ],
+  },
   'early bytes': {
     words: /early|wait for their upstream/i,
     cells: [

@@ -134,7 +134,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     const exchange = new Exchange(request, this.#context.clock.now())
     this.exchange = exchange
     this.#waits.headSince = null
-    this.#last.onRequest()
+    this.#last.onRequest(exchange)
     if (!this.#behalf.mustWait(request, () => this.#onKnown(exchange))) this.#serve(exchange)
   }
 
@@ -319,8 +319,9 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
       : 'cut'
   }
 
-  isAnswered(): boolean {
-    return false
+  unwanted(close: Close): number | null {
+    const isTold = this.exchange === null || this.#refusal !== null
+    return isTold ? this.#last.unwanted(close) : null
   }
 
   isOwing(half: Half): boolean {

@@ -5,12 +5,21 @@
 // for the next answer, or until the client has kept the challenge for `deadlines.handshake`.
 
 import { makeClose } from '../core/close.ts'
-import type { Close } from '../core/close.ts'
+import type { Close, Reason } from '../core/close.ts'
 import { isDelimitedFor } from './answer-head.ts'
 import type { JudgedAnswer } from './answer-head.ts'
 import type { Exchange } from './exchange.ts'
+import type { RequestHead } from './head.ts'
+import { CONTENT_LENGTH, TRANSFER_ENCODING } from './header-name.ts'
 import type { HttpContext, HttpOptions } from './options.ts'
 
+/**
+ * The most that is read of a request after its answer. Reading and dropping costs no more than relaying, and a client
+ * that writes all of its body first would else wait for ever; an endless one has to be told.
+ */
+const MAX_UNWANTED = 1024 * 1024 * 1024
+/** A limit forbids to read, or an operator does not wait. */
+const unread: ReadonlySet<Reason> = new Set<Reason>(['rate_limited', 'killed', 'drain_timeout'])
 /** Requests on one connection, as in nginx: long-lived connections move to new pods now and then. */
 const MAX_REQUESTS = 1000
 
@@ -18,6 +27,7 @@ export class LastAnswer {
   readonly #options: Pick<HttpOptions, 'deadlines'>
   readonly #context: Pick<HttpContext, 'clock' | 'leaving'>
   #requests = 0
+  #exchange: Exchange | null = null
   /** Since when the client has a challenge to respond to. */
   #challengedAt = Number.NEGATIVE_INFINITY
   /** Ends the connection after the answer in flight. */
@@ -28,7 +38,8 @@ export class LastAnswer {
     this.#context = context
   }
 
-  onRequest(): void {
+  onRequest(exchange: Exchange): void {
+    this.#exchange = exchange
     this.#challengedAt = Number.NEGATIVE_INFINITY
     if (++this.#requests >= MAX_REQUESTS)
       this.close ??= makeClose('eof', 'sidegate', 'relay', `${MAX_REQUESTS} requests`)
@@ -43,6 +54,16 @@ export class LastAnswer {
     if (judged!.isPersonal && answer.isChallenge) this.#challengedAt = this.#context.clock.now()
   }
 
+  /** The bytes that may still come of the last request, which needs them no more. */
+  unwanted({ reason }: Close): number | null {
+    if (this.#exchange === null || unread.has(reason)) return null
+    const { isRequestComplete, requestBody, judged, request } = this.#exchange
+    // Of a request that was refused by its head nobody has read how long it is.
+    if (judged === null) return announcesBody(request) ? MAX_UNWANTED : null
+    if (isRequestComplete) return null
+    return judged.framing.kind === 'length' ? Math.min(requestBody.remaining, MAX_UNWANTED) : MAX_UNWANTED
+  }
+
   /** The client is in the middle of a login that holds for this connection alone. */
   get isLoggingIn(): boolean {
     const sinceMs = this.#context.clock.now() - this.#challengedAt
@@ -53,4 +74,8 @@ export class LastAnswer {
   get due(): Close | null {
     return this.close?.side === 'sidegate' && this.isLoggingIn ? null : this.close
   }
+}
+
+function announcesBody({ headers }: RequestHead): boolean {
+  return headers.has(CONTENT_LENGTH) || headers.has(TRANSFER_ENCODING)
 }

@@ -60,7 +60,12 @@ export interface Dialogue {
   /** Bytes of the last word for the peer that `half` sends to: no loss if the peer does not read them. */
   lastWord?(half: Half): number
   /** After a farewell: reads on, forwards nothing, and returns true once the peer's last word has come. */
-  isAnswered(half: Half, bytes: Buffer, length: number): boolean
+  isAnswered?(half: Half, bytes: Buffer, length: number): boolean
+  /**
+   * How many bytes the client may still owe of a request that needs them no more; null where it owes none. They are
+   * read in their turns, at the rate of the limits, and dropped: a client that writes first comes to its answer.
+   */
+  unwanted?(close: Close): number | null
   /** The source of `half` owes the rest of something that it began: a message, a body. */
   isOwing(half: Half): boolean
   /**

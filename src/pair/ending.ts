@@ -43,6 +43,10 @@ export class Ending {
   #hearsSince: number | null = null
   /** A peer misses bytes that its parting was to deliver. */
   #isLost: boolean
+  /** How much of a request may still come that nobody wants; null where none may. */
+  #unwanted: number | null = null
+  /** Some of it has come since the last sweep. */
+  #hasDropped = false
   /** Bytes received before the end: what opaque bytes follow them go nowhere. */
   readonly #received: number
 
@@ -62,7 +66,9 @@ export class Ending {
 
   begin(): void {
     const { dialogue, toClient, toUpstream, now } = this.#parts
-    toUpstream.leave()
+    this.#unwanted = dialogue?.unwanted?.(this.#close) ?? null
+    if (this.#unwanted === null) toUpstream.leave()
+    else toUpstream.neglect()
     if (!toClient.sink.isClosed && dialogue?.hearOut?.(this.#close) === true) {
       this.#hearsSince = now()
       toClient.sink.pause()
@@ -91,6 +97,15 @@ export class Ending {
   /** Whether `half` still relays, because the upstream is heard out. */
   isHearing(half: Half): boolean {
     return this.#hearsSince !== null && half === this.#parts.toClient
+  }
+
+  /** Whether `half` is read, because its upstream is heard out, or because its client owes what nobody wants. */
+  isReading(half: Half): boolean {
+    return this.isHearing(half) || (this.#unwanted !== null && half === this.#parts.toUpstream)
+  }
+
+  get #isOwed(): boolean {
+    return this.#unwanted !== null && this.#unwanted > 0
   }
 
   /** The upstream's last answer has come, or none will come. */
@@ -126,7 +141,10 @@ export class Ending {
       half.flow.received += length
       return false
     }
-    return half.hear(bytes, length)
+    if (!this.#isOwed || half !== this.#parts.toUpstream) return half.hear(bytes, length)
+    this.#unwanted! -= length
+    this.#hasDropped = true
+    return half.drop(length)
   }
 
   /** A meter or a sink lets the heard half go on. */
@@ -155,7 +173,9 @@ export class Ending {
   sweep(now: number, minRate: MinRate | null, { isWatching }: Pick<Strain, 'isWatching'>): void {
     const { closeMs } = this.#parts.options.deadlines.current
     if (this.#hearsSince !== null && now - this.#hearsSince >= closeMs) this.#tellClient()
-    const slow = minRate?.check(false, false, now) ?? null
+    const slow = minRate?.check(this.#isOwed, false, now) ?? null
+    if (this.#hasDropped || (this.#isOwed && this.#parts.toUpstream.isDelayed)) this.#client.keepUp(now)
+    this.#hasDropped = false
     if (slow !== null) this.#giveUp(slow.side === 'client' ? this.#client : this.#upstream, slow)
     for (const leave of [this.#client, this.#upstream]) {
       if (isWatching) leave.lookCloser()

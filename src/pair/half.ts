@@ -15,6 +15,7 @@ import type { Direction, Flow } from '../core/connection.ts'
 import { READ_COST, Share, type Turns, type Worker } from '../core/turns.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import type { Dialogue } from './dialogue.ts'
+import { copyOf, forwardText } from './half-bytes.ts'
 import type { HalfRates, Meter, Metered } from '../limits/meter.ts'
 
 export interface BufferOptions {
@@ -230,12 +231,16 @@ export class Half implements Worker, Metered {
   }
 
   #mayRead(): boolean {
-    if (this.meter !== null && !this.meter.mayRead()) this.#blockers |= BUCKET
     const { highBytes, readBytes } = this.#buffers
     if (this.sink.queued > highBytes - readBytes) {
       if (!this.isBackpressured) this.flow.pauses++
       this.#blockers |= SINK
     }
+    return this.#mayGoOn()
+  }
+
+  #mayGoOn(): boolean {
+    if (this.meter !== null && !this.meter.mayRead()) this.#blockers |= BUCKET
     if (this.#share.left === 0) this.#waitTurn()
     return this.#blockers === 0
   }
@@ -309,8 +314,22 @@ export class Half implements Worker, Metered {
     this.flow.received += length
     this.#late -= length
     if (this.#late <= 0) return false
-    if (this.#dialogue?.isAnswered(this, bytes, length) === true) this.source.conclude()
+    if (this.#dialogue?.isAnswered?.(this, bytes, length) === true) this.source.conclude()
     return this.#late > 0
+  }
+
+  /** Nobody wants the rest of what the source owes: it is read for `drop` alone. */
+  neglect(): void {
+    this.#rest = null
+    this.#blockers = 0
+  }
+
+  /** Takes bytes in turns and at the rate of the limits, as `relay` does, and drops them. */
+  drop(length: number): boolean {
+    this.flow.received += length
+    if (this.meter !== null && !this.meter.takeBytes(length)) return false
+    this.#share.spend(length + READ_COST)
+    return this.#mayGoOn()
   }
 
   /** Ends all relaying and waiting. */
@@ -325,20 +344,4 @@ export class Half implements Worker, Metered {
     if (this.#share.mayBegin) this.source.resume()
     else this.#waitTurn()
   }
-}
-
-/** Copied into memory of its own, because all sockets share the read buffer. */
-function copyOf(bytes: Buffer, start: number, end: number): Buffer {
-  const copy = Buffer.allocUnsafeSlow(end - start)
-  bytes.copy(copy, 0, start, end)
-  return copy
-}
-
-/** The buffer that heads are encoded into before they are forwarded: one for the process. */
-let scratch: Buffer = Buffer.allocUnsafeSlow(16_384)
-
-function forwardText(half: Half, text: string): void {
-  // Headers that we add may make a head longer than its bound.
-  if (text.length > scratch.length) scratch = Buffer.allocUnsafeSlow(2 * text.length)
-  half.forward(scratch, 0, scratch.write(text, 0, 'latin1'))
 }

@@ -74,6 +74,11 @@ export class Leave {
     return this.#motion.surelyMovedAt(now)
   }
 
+  /** The peer still sends what it owes: that is progress, too. */
+  keepUp(now: number): void {
+    this.#motion.restart(now)
+  }
+
   /** While memory runs short it has to be known in time whether the peer takes something. */
   lookCloser(): void {
     const { sink } = this.half

@@ -205,7 +205,7 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
 
   onTurn(half: Half): void {
     try {
-      if (this.#state === 'closed' || this.#ending?.isHearing(half) === false) return
+      if (this.#state === 'closed' || this.#ending?.isReading(half) === false) return
       half.onTurn()
       if (half.isEndDue) this.onEnd(half.source)
       this.#ending?.onHeard()
