@@ -3,6 +3,7 @@
 
 import { asksToBind, isChallenge } from './authentication.ts'
 import type { Framing } from './body.ts'
+import { framingFaults } from './fault.ts'
 import { endToEndHeaders, lengthPattern, parseAnswerHead, withCrlf, without } from './head.ts'
 import type { AnswerHead } from './head.ts'
 import { Field } from './fields.ts'
@@ -125,14 +126,14 @@ function framingOf(
           : null,
     }
   if (lengths.length > 1 || (lengths.length === 1 && !lengthPattern.test(lengths[0]!)))
-    return 'malformed Content-Length'
+    return framingFaults.length(answer.headers)
   const length = lengths.length === 1 ? Number(lengths[0]) : null
   if (codings.length > 0) {
-    if (length !== null) return 'both Content-Length and Transfer-Encoding'
+    if (length !== null) return framingFaults.both(answer.headers)
     if (isBodyless) return { framing: { kind: 'none' }, length: null }
     const mayBeChunked = answer.version === '1.1' || isLenient
     const isChunked = mayBeChunked && codings.length === 1 && codings[0]!.toLowerCase() === 'chunked'
-    return isChunked ? { framing: { kind: 'chunked' }, length: null } : 'a transfer coding other than chunked'
+    return isChunked ? { framing: { kind: 'chunked' }, length: null } : framingFaults.coding(answer.headers)
   }
   // Some clients wait for the bytes that a 204 announces but never has (RFC 9110 section 8.6).
   if (isBodyless) return { framing: { kind: 'none' }, length: answer.status === 204 ? null : length }

@@ -1,6 +1,9 @@
 // The fault in a head: the first wrong byte, counted from the head's first, and what would be right there. It
 // is looked for only in a refused head, since the patterns that refuse one give no position.
 
+import type { Fields } from './fields.ts'
+import { CONTENT_LENGTH, TRANSFER_ENCODING } from './header-name.ts'
+
 /** The next part of a head, and its name; a part without a name cannot fail. */
 type Step = readonly [pattern: RegExp, expected: string]
 
@@ -30,4 +33,24 @@ export function faultOf(rule: string, text: string, first: keyof typeof lines): 
     }
     if (text.startsWith('\r\n', at)) return `${rule} at byte ${at}: expected no empty line`
   }
+}
+
+/** The faults of a message that could be read as another one, with the place of the line that makes it so. */
+export const framingFaults = {
+  both(headers: Fields): string {
+    const at = Math.max(headers.lastAt(CONTENT_LENGTH), headers.lastAt(TRANSFER_ENCODING))
+    return `both Content-Length and Transfer-Encoding, the second at byte ${at}: expected one of them`
+  },
+  length(headers: Fields): string {
+    const at = headers.lastAt(CONTENT_LENGTH)
+    return headers.values(CONTENT_LENGTH).length > 1
+      ? `another Content-Length at byte ${at}: expected one`
+      : `malformed Content-Length at byte ${at}: expected one decimal number`
+  },
+  coding(headers: Fields): string {
+    return `a transfer coding other than chunked at byte ${headers.lastAt(TRANSFER_ENCODING)}: expected chunked alone`
+  },
+  old(headers: Fields): string {
+    return `a transfer coding in HTTP/1.0 at byte ${headers.lastAt(TRANSFER_ENCODING)}: expected Content-Length`
+  },
 }

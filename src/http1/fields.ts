@@ -41,6 +41,11 @@ export class Field {
     return new Field(`${spelling}: ${value}${CRLF}`, 0)
   }
 
+  /** Where the line begins in its head. */
+  get begin(): number {
+    return this.#begin
+  }
+
   /** The name as it was written. */
   get spelling(): string {
     return this.#text.slice(this.#begin, this.#colon)
@@ -118,6 +123,11 @@ export class Fields {
     for (let i = 0; i < this.list.length; i++)
       if (this.list[i]!.name === name) values.push(this.list[i]!.value)
     return values
+  }
+
+  /** Where the last line of a header begins in its head; -1 where there is none. */
+  lastAt(name: HeaderName): number {
+    return this.list.findLast((field) => field.name === name)?.begin ?? -1
   }
 
   /** The value of a header that is there once; undefined where there is none, null where there are more. */

@@ -4,6 +4,7 @@
 
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
+import { framingFaults } from './fault.ts'
 import { isUpgrade } from './upgrade.ts'
 import { lengthPattern } from './head.ts'
 import { CONTENT_LENGTH, TRANSFER_ENCODING } from './header-name.ts'
@@ -37,15 +38,15 @@ function bodyLength({ version, headers }: PlainRequest): number | null | string 
   const lengths = headers.values(CONTENT_LENGTH)
   const codings = headers.values(TRANSFER_ENCODING)
   if (codings.length > 0) {
-    if (lengths.length > 0) return 'both Content-Length and Transfer-Encoding'
+    if (lengths.length > 0) return framingFaults.both(headers)
     // An HTTP/1.0 peer does not know chunks, and may see the end elsewhere.
-    if (version !== '1.1') return 'a transfer coding in HTTP/1.0'
+    if (version !== '1.1') return framingFaults.old(headers)
     return codings.length === 1 && codings[0]!.toLowerCase() === 'chunked'
       ? null
-      : 'a transfer coding other than chunked'
+      : framingFaults.coding(headers)
   }
   if (lengths.length === 0) return 0
   return lengths.length === 1 && lengthPattern.test(lengths[0]!)
     ? Number(lengths[0])
-    : 'malformed Content-Length'
+    : framingFaults.length(headers)
 }

@@ -32,7 +32,7 @@ test('one framing is understood, or none', (t) => {
   t.equal(check([['content-length', '0']]), '/ 0 Host,content-length')
   t.equal(check([['Content-Length', '999999999999999']]), '/ 999999999999999 Host,Content-Length')
   t.equal(check([['Transfer-Encoding', 'CHUNKED']]), '/ null Host')
-  const length = '400 protocol_error: malformed Content-Length'
+  const length = '400 protocol_error: malformed Content-Length at byte 9: expected one decimal number'
   for (const bad of ['', '010', '+5', '-5', '5 5', '5,5', '1e2', '0x5', '5.0', '1000000000000000', '٥'])
     t.equal(check([['Content-Length', bad]]), length, bad)
   t.equal(
@@ -40,9 +40,10 @@ test('one framing is understood, or none', (t) => {
       ['Content-Length', '5'],
       ['content-length', '5'],
     ]),
-    length,
+    '400 protocol_error: another Content-Length at byte 28: expected one',
   )
-  const coding = '400 protocol_error: a transfer coding other than chunked'
+  const coding = (at: number): string =>
+    `400 protocol_error: a transfer coding other than chunked at byte ${at}: expected chunked alone`
   for (const bad of [
     '',
     ',chunked',
@@ -52,24 +53,24 @@ test('one framing is understood, or none', (t) => {
     'identity',
     'chunked;q=1',
   ])
-    t.equal(check([['Transfer-Encoding', bad]]), coding, bad)
+    t.equal(check([['Transfer-Encoding', bad]]), coding(9), bad)
   t.equal(
     check([
       ['Transfer-Encoding', 'chunked'],
       ['transfer-encoding', 'chunked'],
     ]),
-    coding,
+    coding(37),
   )
   t.equal(
     check([
       ['Transfer-Encoding', ''],
       ['Content-Length', '5'],
     ]),
-    '400 protocol_error: both Content-Length and Transfer-Encoding',
+    '400 protocol_error: both Content-Length and Transfer-Encoding, the second at byte 30: expected one of them',
   )
   t.equal(
     check([['Transfer-Encoding', 'chunked']], { version: '1.0' }),
-    '400 protocol_error: a transfer coding in HTTP/1.0',
+    '400 protocol_error: a transfer coding in HTTP/1.0 at byte 9: expected Content-Length',
   )
   t.end()
 })
