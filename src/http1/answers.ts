@@ -40,7 +40,7 @@ export class Answers {
     this.#half = half
     this.#options = options
     this.#owner = owner
-    this.#head = new HeadCollector(options.maxHeaderBytes)
+    this.#head = new HeadCollector(options.maxHeaderBytes, options.lenient !== 'off')
   }
 
   /** Another exchange begins: drops the unfinished head of an earlier one. */

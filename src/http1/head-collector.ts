@@ -20,12 +20,15 @@ const INSIDE = 4
 
 export class HeadCollector {
   readonly #maxBytes: number
+  /** An empty line before a head may be LF alone, as lines of the head may (`http.lenient`). */
+  readonly #takesLf: boolean
   #kept = ''
   #state = START
   #text = ''
 
-  constructor(maxBytes: number) {
+  constructor(maxBytes: number, takesLf = false) {
     this.#maxBytes = maxBytes
+    this.#takesLf = takesLf
   }
 
   reset(): void {
@@ -59,15 +62,18 @@ export class HeadCollector {
   skipEmptyLines(bytes: Buffer, start: number, end: number): number {
     let at = start
     if (this.#kept !== '') return at
-    while (at + 1 < end && bytes[at] === CR && bytes[at + 1] === LF) at += 2
-    return at
+    for (;;) {
+      if (at + 1 < end && bytes[at] === CR && bytes[at + 1] === LF) at += 2
+      else if (this.#takesLf && at < end && bytes[at] === LF) at++
+      else return at
+    }
   }
 
   /**
    * The incomplete head so far, without empty lines before it; of the last of those only a CR may have come.
    */
   get begin(): string {
-    const begin = this.#kept.slice(beginOf(this.#kept))
+    const begin = this.#kept.slice(beginOf(this.#kept, this.#takesLf))
     return begin === '\r' ? '' : begin
   }
 
@@ -83,7 +89,7 @@ export class HeadCollector {
       return MORE
     }
     const text = this.#kept + bytes.toString('latin1', from, stop)
-    this.#text = text.slice(beginOf(text))
+    this.#text = text.slice(beginOf(text, this.#takesLf))
     this.reset()
     return stop
   }
@@ -97,7 +103,7 @@ export class HeadCollector {
         state = INSIDE
       } else if (byte === LF) {
         if (state === AFTER_LF || state === AFTER_LF_CR) return at + 1
-        state = state === START_CR ? START : AFTER_LF
+        state = state === START_CR || (state === START && this.#takesLf) ? START : AFTER_LF
       } else if (byte === CR && (state === AFTER_LF || state === START)) {
         state = state === START ? START_CR : AFTER_LF_CR
       } else {
@@ -110,8 +116,11 @@ export class HeadCollector {
 }
 
 /** Where the head begins after empty lines. */
-function beginOf(text: string): number {
+function beginOf(text: string, takesLf: boolean): number {
   let start = 0
-  while (text.startsWith('\r\n', start)) start += 2
-  return start
+  for (;;) {
+    if (text.startsWith('\r\n', start)) start += 2
+    else if (takesLf && text.startsWith('\n', start)) start++
+    else return start
+  }
 }

@@ -57,7 +57,7 @@ export class Intake {
     this.#half = half
     this.#options = options
     this.#owner = owner
-    this.#head = new HeadCollector(options.maxHeaderBytes)
+    this.#head = new HeadCollector(options.maxHeaderBytes, options.lenient === 'both')
     this.#clock = context.clock
     this.#share = new EarlyShare(context.strain.early)
   }

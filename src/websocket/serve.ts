@@ -112,8 +112,8 @@ class WebSocketOpening implements OpeningSteps {
 
   constructor(options: WebSocketOptions) {
     this.#options = options
-    this.#request = new HeadCollector(options.maxHeaderBytes)
-    this.#answer = new HeadCollector(options.maxHeaderBytes)
+    this.#request = new HeadCollector(options.maxHeaderBytes, options.lenient === 'both')
+    this.#answer = new HeadCollector(options.maxHeaderBytes, options.lenient !== 'off')
   }
 
   heldBytes(side: PeerSide): number {
