@@ -13,6 +13,7 @@ import type { Endpoint } from '../endpoint/endpoint.ts'
 import type { Half } from '../pair/half.ts'
 import { owesMore } from '../pair/leave.ts'
 import { Motion } from '../pair/progress.ts'
+import { codeOf } from './violation.ts'
 
 /** The head of a control frame, with a mask. */
 export const CONTROL_HEAD = 6
@@ -85,7 +86,5 @@ export function noteClose(connection: Connection, side: PeerSide, payload: Buffe
   // Once it has ended, its peers were sent a Close of ours, and answer that.
   const first = connection.end === null ? side : 'sidegate'
   connection.closing ??= { first, client: null, upstream: null }
-  connection.closing[side] ??= payload.length === 0 ? NO_CODE : payload.readUInt16BE(0)
+  connection.closing[side] ??= codeOf(payload)
 }
-
-const NO_CODE = 1005

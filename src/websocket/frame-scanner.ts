@@ -1,9 +1,10 @@
 // A scanner of WebSocket frames (RFC 6455 section 5): reads one direction as it passes, and never assembles a
 // message.
 //
-// Received bytes go on unchanged, payload as it comes. The scanner holds back only what it must judge first:
-// an incomplete frame header (at most 14 bytes) and an incomplete control frame (at most 131). So the
-// forwarded bytes always end at a frame boundary or inside the payload of an accepted data frame.
+// Received bytes go on unchanged, payload as it comes, but for the payload of a Close frame of a service with
+// the code 1005. The scanner holds back only what it must judge first: an incomplete frame header (at most 14
+// bytes) and an incomplete control frame (at most 131). So the forwarded bytes always end at a frame boundary
+// or inside the payload of an accepted data frame.
 //
 // Checked, as far as an intermediary can: reserved bits against what was negotiated, opcodes, masking per
 // direction, control frames, order of fragments, minimal lengths, close payloads; and the size of a message
@@ -11,7 +12,16 @@
 // form of compressed payloads.
 
 import { isCounted, payloadLength } from './frame-header.ts'
-import { closeProblem, messageTooBig, protocolError, tooBig } from './violation.ts'
+import {
+  closeProblem,
+  codeOf,
+  isCloseCode,
+  isServiceCode,
+  messageTooBig,
+  NO_CODE,
+  protocolError,
+  tooBig,
+} from './violation.ts'
 import type { Violation } from './violation.ts'
 
 export interface ScanRules {
@@ -91,6 +101,8 @@ export class FrameScanner {
   isMuted = false
   /** How many more frames may be scanned; at 0 the scan stops before the next. */
   allowance = Number.POSITIVE_INFINITY
+  /** Of a client: the code of its service's Close frame, which its answer may have. */
+  echoed: number | null = null
   /** Null where messages are not limited. */
   gate: MessageGate | null = null
 
@@ -156,7 +168,7 @@ export class FrameScanner {
       const verdict = this.#accept(bytes, at, size)
       if (verdict !== 'stop') this.allowance--
       if (verdict === 'pass') {
-        at += size
+        at += this.isClosed ? this.#closeSize(bytes, at) : size
       } else if (verdict === 'drop') {
         if (at > from) to.forward(bytes, from, at)
         at += size
@@ -264,15 +276,30 @@ export class FrameScanner {
   }
 
   #acceptControl(bytes: Buffer, at: number, size: number, opcode: number): Verdict | Violation {
-    const payload = this.#unmasked(bytes, at, size)
+    let payload = this.#unmasked(bytes, at, size)
     if (opcode === CLOSE) {
-      const violation = closeProblem(payload)
+      const violation = closeProblem(payload, (code) => this.#mayCloseWith(code))
       if (violation !== null) return violation
+      if (payload.length > 0 && codeOf(payload) === NO_CODE) payload = this.#empty(bytes, at)
     }
     const verdict = this.#handler.onControl(this, opcode, payload)
     if (verdict !== 'stop') this.controlBytes += size
     if (opcode === CLOSE) this.isClosed = true
     return verdict
+  }
+
+  #mayCloseWith(code: number): boolean {
+    return this.rules.isMasked ? isCloseCode(code) || code === this.echoed : isServiceCode(code)
+  }
+
+  /** Takes the payload from a Close frame of a service; what is left of it stands after the Close. */
+  #empty(bytes: Buffer, at: number): Buffer {
+    bytes[at + 1] = 0
+    return bytes.subarray(at + 2, at + 2)
+  }
+
+  #closeSize(bytes: Buffer, at: number): number {
+    return (this.rules.isMasked ? 6 : 2) + (bytes[at + 1]! & 0x7f)
   }
 
   #unmasked(bytes: Buffer, at: number, size: number): Buffer {
@@ -305,11 +332,11 @@ export class FrameScanner {
       this.#heldLength += taken
       at += taken
     }
-    const size = this.#heldLength
-    const verdict = this.#accept(held, 0, size)
+    const verdict = this.#accept(held, 0, this.#heldLength)
     // The complete frame stays as it is, and is judged again.
     if (verdict === 'stop') return -1 - at
     this.allowance--
+    const size = this.isClosed ? this.#closeSize(held, 0) : this.#heldLength
     this.#heldLength = 0
     if (typeof verdict !== 'string') return verdict
     if (verdict === 'pass') to.forward(held, 0, size)

@@ -20,7 +20,7 @@ import { blamePing, unanswered } from './ping-ends.ts'
 import { Pinger } from './pinger.ts'
 import { Postponed } from './postponed.ts'
 import { UnfinishedMessages } from './unfinished.ts'
-import { violationClose, type Violation } from './violation.ts'
+import { codeOf, violationClose, type Violation } from './violation.ts'
 import { describeClosing, describeOwed } from './waits.ts'
 
 const swallow = { forward() {} }
@@ -132,6 +132,7 @@ export class Frames implements Dialogue, ControlHandler {
         this.#toClient!,
         this.#clock.now(),
       )
+      if (!isFromClient && payload.length > 0) this.#fromClient.echoed = codeOf(payload)
       this.#lastWords[other] = CONTROL_HEAD + payload.length
       return 'pass'
     }

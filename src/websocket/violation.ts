@@ -10,12 +10,15 @@ export interface Violation {
   detail: string
 }
 
-/** The fault in the payload of a Close frame; null if it is right. */
-export function closeProblem(payload: Buffer): Violation | null {
+/** A Close frame may be without a code (RFC 6455 section 7.1.5); this one may not stand in a frame. */
+export const NO_CODE = 1005
+
+/** The fault in the payload of a Close frame, whose codes `mayStand` knows; null if it may pass. */
+export function closeProblem(payload: Buffer, mayStand: (code: number) => boolean): Violation | null {
   if (payload.length === 0) return null
   if (payload.length === 1) return protocolError('close frame with one byte')
   const code = payload.readUInt16BE(0)
-  if (!isCloseCode(code)) return protocolError(`close code ${code}`)
+  if (!mayStand(code)) return protocolError(`close code ${code}`)
   return isUtf8(payload.subarray(2))
     ? null
     : { reason: 'protocol_error', code: 1007, detail: 'close reason is not UTF-8' }
@@ -27,6 +30,20 @@ export function isCloseCode(code: number): boolean {
     (code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006) ||
     (code >= 3000 && code <= 4999)
   )
+}
+
+/**
+ * Codes that a service may use: all that browsers take, so that a client sees the code that it would see
+ * without us. 1005 goes on as no code, which it means: some services (NATS, gunicorn) answer a Close
+ * without a code so.
+ */
+export function isServiceCode(code: number): boolean {
+  return code !== 1004 && code !== 1006 && code !== 1015
+}
+
+/** The code of a Close frame. */
+export function codeOf(payload: Buffer): number {
+  return payload.length === 0 ? NO_CODE : payload.readUInt16BE(0)
 }
 
 export function protocolError(detail: string): Violation {

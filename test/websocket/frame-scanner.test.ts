@@ -183,7 +183,7 @@ test('any split of any valid stream goes on byte for byte, its messages counted,
 test('ws finds nothing wrong with these streams either', async () => {
   fc.assert(
     fc.property(stream(smallPayload), ({ rules, bytes, messages, isClosed }) => {
-      assert.deepEqual({ ...judge(bytes, rules) }, { code: null, end: bytes.length, isClosed, messages })
+      assert.deepEqual(judge(bytes, rules), { code: null, passes: bytes, isClosed, messages })
     }),
     { numRuns: 150 },
   )
@@ -256,8 +256,7 @@ test('a spoiled stream: what ws refuses is refused with its code, and exactly th
         const expected = judge(bytes, rules)
         const found = scan(bytes, rules, pieces)
         assert.equal(found.violation?.code ?? null, expected.code)
-        assert.equal(found.forwarded.length, expected.end)
-        assert.ok(found.forwarded.equals(bytes.subarray(0, expected.end)))
+        assert.ok(found.forwarded.equals(expected.passes))
         assert.equal(found.scanner.hasFailed, expected.code !== null)
         assert.equal(found.scanner.isClosed, expected.isClosed)
         assert.equal(found.scanner.messages, expected.messages)
@@ -283,7 +282,7 @@ test('any bytes at all: the verdict is that of ws', async () => {
         const expected = judge(bytes, rules)
         const found = scan(bytes, rules, pieces)
         assert.equal(found.violation?.code ?? null, expected.code)
-        assert.equal(found.forwarded.length, expected.end)
+        assert.ok(found.forwarded.equals(expected.passes))
       },
     ),
     { numRuns: runs(2000) },
@@ -367,12 +366,13 @@ test('the table of bad frames from clients: the code, and exactly the frames bef
   t.end()
 })
 
-test('frames from upstreams: the same rules, but for the mask', (t) => {
+test('frames from upstreams: the same rules, but for the mask and the code of a Close', (t) => {
   for (const [what, hex, code] of table) {
     if (what === 'unmasked text' || what === 'data inside a message') continue
     // The rows in their unmasked form: the mask bit and the four zeros of each header are taken away.
     const row = unmaskedRow(Buffer.from(hex, 'hex'))
-    t.equal(both(row, fromUpstream).violation?.code ?? null, code, what)
+    const expected = /^close (0|999|1005|1016|2999|5000)$/.test(what) ? null : code
+    t.equal(both(row, fromUpstream).violation?.code ?? null, expected, what)
   }
   const masked = both(encodeFrame({ opcode: 'text', payload: 'x', mask: true }), fromUpstream)
   t.match(masked.violation, { code: 1002, reason: 'protocol_error', detail: 'masked frame from a server' })
@@ -445,14 +445,44 @@ test('RSV1 may stand where compression was negotiated and a message begins, nowh
   t.end()
 })
 
-test('which close codes may stand in a frame is what ws says', (t) => {
+test('which close codes may stand in a frame of a client is what ws says', (t) => {
   const wrong: number[] = []
   // All that are near to a border, and every 16th of the rest.
   for (let code = 0; code < 65_536; code += code < 5200 ? 1 : 16) {
-    const bytes = frames(fromUpstream, { opcode: 'close', payload: closePayload(code) })
-    if ((judge(bytes, fromUpstream).code === null) !== isCloseCode(code)) wrong.push(code)
+    const bytes = frames(fromClient, { opcode: 'close', payload: closePayload(code) })
+    if ((judge(bytes, fromClient).code === null) !== isCloseCode(code)) wrong.push(code)
   }
   t.same(wrong, [])
+  t.end()
+})
+
+test('a Close of a service passes byte for byte whatever its code, but for those that browsers do not take', (t) => {
+  for (const code of [0, 999, 1000, 1012, 1016, 2999, 4321, 5000, 65_535]) {
+    const close = frames(fromUpstream, { opcode: 'close', payload: closePayload(code, 'bye') })
+    const { violation, forwarded, scanner } = both(close, fromUpstream)
+    t.equal(violation, null)
+    t.ok(forwarded.equals(close), `${code}`)
+    t.ok(scanner.isClosed)
+  }
+  for (const code of [1004, 1006, 1015]) {
+    const close = frames(fromUpstream, { opcode: 'close', payload: closePayload(code, 'bye') })
+    const { violation, forwarded } = both(close, fromUpstream)
+    t.match(violation, { code: 1002, reason: 'protocol_error', detail: `close code ${code}` })
+    t.equal(forwarded.length, 0)
+  }
+  t.end()
+})
+
+test('a Close of a service with 1005 goes on without a payload, and nothing of it stays behind', (t) => {
+  const before = frames(fromUpstream, { opcode: 'text', payload: 'a' })
+  const after = frames(fromUpstream, { opcode: 'text', payload: 'b' })
+  for (const reason of ['', 'why', 'x'.repeat(123)]) {
+    const close = frames(fromUpstream, { opcode: 'close', payload: closePayload(1005, reason) })
+    const { violation, forwarded, controls } = both(Buffer.concat([before, close, after]), fromUpstream)
+    t.equal(violation, null)
+    t.ok(forwarded.equals(Buffer.concat([before, Buffer.of(0x88, 0)])), reason)
+    t.same(controls, [[8, '']])
+  }
   t.end()
 })
 

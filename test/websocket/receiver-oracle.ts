@@ -32,8 +32,8 @@ export interface OracleRules {
 export interface Verdict {
   /** Of the close frame that the first bad frame deserves; null while all is well. */
   code: number | null
-  /** Where the bytes end that may go on: before the bad frame, or before a frame that is held back until it can be judged. */
-  end: number
+  /** The bytes that may go on: those before the bad frame, or before a frame that is held back until it can be judged. */
+  passes: Buffer
   /** A Close frame came: what follows it counts for nothing. */
   isClosed: boolean
   messages: number
@@ -66,8 +66,22 @@ function errorOf(bytes: Buffer): Error {
 
 /** What `ws` says of `bytes`, corrected for what Sidegate sees in another way. */
 export function judge(bytes: Buffer, rules: OracleRules): Verdict {
+  const received = Buffer.from(bytes)
+  const { end, closeAt, ...verdict } = receive(received, rules)
+  // The Close of a service with 1005 goes on without a payload.
+  const hasNoCode =
+    verdict.isClosed && !rules.isMasked && end > closeAt + 3 && bytes.readUInt16BE(closeAt + 2) === 1005
+  const passes = hasNoCode
+    ? Buffer.concat([bytes.subarray(0, closeAt + 1), Buffer.of(0)])
+    : bytes.subarray(0, end)
+  return { ...verdict, passes }
+}
+
+type Received = Omit<Verdict, 'passes'> & { end: number; closeAt: number }
+
+function receive(bytes: Buffer, rules: OracleRules): Received {
   const receiver = makeReceiver(rules)
-  const seen = { messages: 0, isClosed: false }
+  const seen = { messages: 0, isClosed: false, closeAt: 0 }
   let failure: Error | undefined
   receiver.on('message', () => void (seen.messages += 1))
   receiver.on('conclude', () => void (seen.isClosed = true))
@@ -75,6 +89,10 @@ export function judge(bytes: Buffer, rules: OracleRules): Verdict {
   for (const [at, byte] of bytes.entries()) {
     // Stricter than `ws`: lengths in their minimal form only (RFC 6455 section 5.2), and none with the highest bit set.
     if (at === frame && hasBadLength(bytes, frame, rules)) return { code: 1002, end: frame, ...seen }
+    if (at === frame) {
+      seen.closeAt = frame
+      giveKnownCode(bytes, frame, rules)
+    }
     // Laxer than `ws`: an intermediary does not check the UTF-8 of text, only that of close reasons.
     receiver._skipUTF8Validation = receiver._opcode !== 8
     receiver._write(Buffer.of(byte), 'buffer', (error) => (failure ??= error))
@@ -89,6 +107,14 @@ export function judge(bytes: Buffer, rules: OracleRules): Verdict {
   if (failure !== undefined && (isWhole || isJudgedAtOnce(failure)))
     return { code: codeOf(failure), end: frame, ...seen }
   return { code: null, end: isWhole && !isControl ? bytes.length : frame, ...seen }
+}
+
+/** Laxer than `ws`: a service may close with any code but three, as far as browsers are concerned. */
+function giveKnownCode(bytes: Buffer, at: number, rules: OracleRules): void {
+  const isClose = (bytes[at]! & 15) === 8 && bytes.length >= at + 4
+  const size = headerSize(bytes, at, rules)
+  if (rules.isMasked || !isClose || size < 4 || size > bytes.length - at) return
+  if (![1004, 1006, 1015].includes(bytes.readUInt16BE(at + 2))) bytes.writeUInt16BE(1000, at + 2)
 }
 
 function codeOf(failure: Error): number {
