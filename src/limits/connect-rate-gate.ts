@@ -33,8 +33,10 @@ export interface ConnectRateContext {
   name?: string
 }
 
-/** The outcomes of a wait: exactly one of them is called, once. */
+/** One of `serve` and `refuse` is called, once. */
 export interface NewConnection {
+  /** Called first where it has to wait. */
+  hold(): void
   serve(): void
   refuse(): void
 }
@@ -72,6 +74,7 @@ export class ConnectRateGate {
       done: (one) => this.#forget(one),
       refusing: isUnsure ? () => report(onExceed, isEnforced) : null,
     })
+    newcomer.hold()
     this.#waiting.add(waiting)
     this.#context.sweep.add(waiting)
     this.#context.tokenQueue.wait(this.#bucket, waiting)

@@ -108,18 +108,27 @@ export class Acceptor {
   }
 
   take(socket: net.Socket): void {
-    const { isRefusing, limit, connectRate } = this.#context
+    const { isRefusing, limit, connectRate, onPending } = this.#context
     const endpoint = clientEndpoint(socket, this.options.read, noOwner)
     if (isRefusing()) return this.#refuse(overloaded, () => this.#clientOf(socket)?.text ?? NOBODY, endpoint)
     if (!limit.take()) return this.#refuse(tooMany, () => this.#clientOf(socket)?.text ?? NOBODY, endpoint)
     const client = this.#clientOf(socket)
     if (client === null) return this.#dismiss(endpoint)
     if (connectRate === null) return this.#begin(socket, endpoint, client)
+    let isHeld = false
     connectRate.admit({
-      serve: () => this.#begin(socket, endpoint, client),
+      hold: () => {
+        isHeld = true
+        onPending(1)
+      },
+      serve: () => {
+        this.#begin(socket, endpoint, client)
+        if (isHeld) onPending(-1)
+      },
       refuse: () => {
         limit.release()
         this.#refuse(tooFast, () => client.text, endpoint)
+        if (isHeld) onPending(-1)
       },
     })
   }

@@ -12,6 +12,7 @@ function setUp(options: Partial<ConnectRateOptions> = {}, bucket?: AskedBucket) 
   const [sweep, tokenQueue] = [new Sweep(clock), new TokenQueue(clock)]
   const acts: string[] = []
   const seen: string[] = []
+  const holds: string[] = []
   const newcomers = new ConnectRateGate(
     {
       perSec: 10,
@@ -25,13 +26,18 @@ function setUp(options: Partial<ConnectRateOptions> = {}, bucket?: AskedBucket) 
     { clock, sweep, tokenQueue, ...(bucket && { cells: { ...localCells, bucket: () => bucket } }) },
   )
   const come = (name: string): void =>
-    newcomers.admit({ serve: () => void seen.push(name), refuse: () => void seen.push(`not ${name}`) })
-  return { clock, sweep, tokenQueue, newcomers, acts, seen, come }
+    newcomers.admit({
+      hold: () => void holds.push(name),
+      serve: () => void seen.push(name),
+      refuse: () => void seen.push(`not ${name}`),
+    })
+  return { clock, sweep, tokenQueue, newcomers, acts, seen, holds, come }
 }
 
 test('the burst is served at once, the rest waits for its tokens, in order', async (t) => {
-  const { clock, come, seen, newcomers, acts } = setUp()
+  const { clock, come, seen, holds, newcomers, acts } = setUp()
   for (const name of ['a', 'b', 'c', 'd']) come(name)
+  t.same(holds, ['c', 'd'])
   t.same([seen, newcomers.waiting, acts], [['a', 'b'], 2, ['delay true', 'delay true']])
   await clock.pass(99)
   t.same(seen, ['a', 'b'], 'a millisecond before the token')
