@@ -6,6 +6,7 @@ import { formatAddress } from './address.ts'
 import type { Cidr } from './cidr.ts'
 import { localPorts } from './local-ports.ts'
 import { oddDurations } from './odd-durations.ts'
+import { oddNetworks } from './odd-networks.ts'
 import type { Path } from './path.ts'
 import type { Finding } from './problems.ts'
 import type { Config, ListenerConfig } from './schema.ts'
@@ -48,6 +49,7 @@ export function riskyValues(
         ...clientsOfProxies(listener, path),
         ...pausesOfTcp(listener, [...path, 'deadlines']),
         ...oddDurations(listener, [...path, 'deadlines']),
+        ...oddNetworks(listener, path),
       ])
     }),
   ]

@@ -94,3 +94,42 @@ test('what counts and judges by client is warned of where a trusted proxy names 
   t.same(http('[private]', paced(50)), [])
   t.same(http('[]', paced(20)), [])
 })
+
+test('a network with bits behind its prefix is risky in every list, with the network and the address that it may mean', async (t) => {
+  const found = (list: string, networks: string): string[] =>
+    checkText(
+      `listeners: [{ address: ":17080", upstream: "127.0.0.1:1", protocol: http, ${list.replace('_', networks)} }]`,
+      'f',
+    ).warnings.map(({ line, column, path, message }) => `${line}:${column > 1} ${path} ${message}`)
+  const lists = {
+    'access.allow': 'access: { allow: _ }',
+    'access.deny': 'access: { deny: _ }',
+    'proxyProtocol.trusted': 'proxyProtocol: { accept: v1, trusted: _ }',
+    'http.trustForwarded': 'http: { trustForwarded: _ }',
+  }
+  for (const [path, list] of Object.entries(lists)) {
+    t.same(found(list, '["10.0.0.0/8", "10.0.0.1/8"]'), [
+      `1:true listeners[0].${path}[1] 10.0.0.1/8 is the network 10.0.0.0/8: write that, or 10.0.0.1 for one address`,
+    ])
+    for (const fine of [
+      '10.0.0.0/8',
+      '10.0.0.1/32',
+      '10.0.0.1',
+      '192.168.4.0/22',
+      'fd00::/8',
+      '::1',
+      '128.0.0.0/1',
+    ])
+      t.same(found(list, `["${fine}"]`), [], fine)
+  }
+  const means = (network: string): string | undefined =>
+    /is the network (\S+):/.exec(found('access: { allow: _ }', `["${network}"]`)[0] ?? '')?.[1]
+  t.equal(means('192.168.5.0/22'), '192.168.4.0/22')
+  t.equal(means('10.0.0.3/31'), '10.0.0.2/31')
+  t.equal(means('1.2.3.4/0'), '0.0.0.0/0')
+  t.equal(means('2001:db8::1/64'), '2001:db8::/64')
+  t.equal(means('2001:db8:0:0:8000::/65'), undefined)
+  t.equal(means('2001:db8:0:0:4000::/65'), '2001:db8::/65')
+  t.equal(means('::ffff:10.0.0.1/104'), '10.0.0.0/8')
+  t.same(found('http: { trustForwarded: _ }', '[private]'), [])
+})
