@@ -12,7 +12,8 @@
 import { systemClock } from '../core/clock.ts'
 import { loadContent, readFile } from '../config/source.ts'
 import type { Config } from '../config/schema.ts'
-import { ConfigError, formatProblem } from '../core/errors.ts'
+import { ConfigError, formatProblem, placedError } from '../core/errors.ts'
+import type { Places } from '../core/errors.ts'
 import { watchConfig } from '../files/config-watch.ts'
 import { collectGarbage } from '../overload/heap.ts'
 import type { ConfigSource } from '../lifecycle/reload.ts'
@@ -82,7 +83,7 @@ async function start(source: ConfigSource<Config>): Promise<Started | number> {
     process.stderr.write(`${outcome.message}\n`)
     return TEMPORARY
   }
-  const { config, warnings } = outcome
+  const { config, warnings, places } = outcome
   const { log, writer } = createLog({ clock: systemClock, ...config.log })
   process.on('uncaughtException', (error) => {
     log.error('uncaught error: this is a bug', { error: error.stack ?? String(error) })
@@ -90,7 +91,7 @@ async function start(source: ConfigSource<Config>): Promise<Started | number> {
   })
   for (const warning of warnings)
     log.warn('risky configuration', { at: new Whole(formatProblem(source.file, warning)) })
-  const operator = await Operator.start(config, {
+  const starting = Operator.start(config, {
     log,
     logWriter: writer,
     source: { source, content, hash },
@@ -99,9 +100,19 @@ async function start(source: ConfigSource<Config>): Promise<Started | number> {
       void writer.flush(FLUSH_LOG_MS).then(() => process.exit(INTERNAL))
     },
   })
+  const operator = await withPlaces(starting, source.file, places)
   // The start leaves 4 MB of garbage.
   if (globalThis.gc !== undefined) collectGarbage()
   return { operator, log, writer }
+}
+
+/** A function of its own, so that no closure that stays keeps `places`. */
+async function withPlaces<T>(starting: Promise<T>, file: string, places: Places): Promise<T> {
+  try {
+    return await starting
+  } catch (error) {
+    throw error instanceof ConfigError ? placedError(error, file, places) : error
+  }
 }
 
 function fileSource(file: string): ConfigSource<Config> {

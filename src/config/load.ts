@@ -2,7 +2,7 @@
 // `loadConfig` adds reading a file that may be anything, in bounded memory.
 
 import { MAX_FILE_BYTES } from '../files/bounded-file.ts'
-import type { ConfigProblem } from '../core/errors.ts'
+import type { ConfigProblem, Places } from '../core/errors.ts'
 import { ConfigError } from '../core/errors.ts'
 import { decode, readConfigFile, tooLarge } from './file.ts'
 import type { Environment } from './interpolate.ts'
@@ -11,6 +11,7 @@ import type { Origins } from './origins.ts'
 import type { Path } from './path.ts'
 import { formatPath } from './path.ts'
 import { openQuestions } from './notes.ts'
+import { placesOf } from './places.ts'
 import { locate, sorted, validate } from './problems.ts'
 import type { Finding } from './problems.ts'
 import { readYaml } from './reader.ts'
@@ -24,6 +25,8 @@ export interface Checked {
   notes: ConfigProblem[]
   /** The origins of values that the file sets. */
   origins: Origins
+  /** The places of values, for problems that show once they are used. */
+  places: Places
 }
 
 /** Throws a ConfigError with every problem; `fileName` is for messages only. */
@@ -68,6 +71,7 @@ export function checkText(text: string, fileName: string, env: Environment = {})
     warnings: placed(riskyValues(config, isWritten)),
     notes: placed(openQuestions(config, isWritten)),
     origins: originsOf(reading),
+    places: placesOf(reading),
   }
 }
 

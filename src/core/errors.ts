@@ -31,6 +31,26 @@ export function formatProblem(file: string, problem: ConfigProblem): string {
   return problem.path === '' ? `${place} ${problem.message}` : `${place} ${problem.path}: ${problem.message}`
 }
 
+/** The positions of the values of a file, by their paths. */
+export type Places = Readonly<Record<string, Pick<ConfigProblem, 'line' | 'column'>>>
+
+/** A problem that shows only once the file is used, such as a port that is taken: at its value, or at the nearest key around it. */
+export function placed(problem: ConfigProblem, places: Places): ConfigProblem {
+  if (problem.line > 0) return problem
+  let path = problem.path
+  while (path !== '' && !Object.hasOwn(places, path))
+    path = path.slice(0, Math.max(0, path.lastIndexOf('.'), path.lastIndexOf('[')))
+  return { ...problem, ...places[path] }
+}
+
+/** The same for all problems of an error. */
+export function placedError({ problems }: ConfigError, file: string, places: Places): ConfigError {
+  return new ConfigError(
+    file,
+    problems.map((problem) => placed(problem, places)),
+  )
+}
+
 /** A broken invariant: a bug of ours. Ends one connection as `internal_error`, never the process. */
 export class InvariantError extends Error {
   override readonly name = 'InvariantError'

@@ -9,8 +9,8 @@
 // Loading and applying are handed in, so that this file knows no key of the configuration.
 
 import type { Clock } from '../core/clock.ts'
-import type { ConfigProblem } from '../core/errors.ts'
-import { ConfigError, formatProblem } from '../core/errors.ts'
+import type { ConfigProblem, Places } from '../core/errors.ts'
+import { ConfigError, formatProblem, placedError } from '../core/errors.ts'
 import { Whole } from '../log/line.ts'
 import type { Log } from '../log/log.ts'
 
@@ -19,9 +19,17 @@ export type ReloadTrigger = 'admin' | 'SIGHUP' | 'file'
 /** The present contents of a configuration file, or why they cannot be used. */
 export interface LoadedConfig<C> {
   hash: string
-  /** `origins` names, for the path of each value that is not a default, the origin of the value. */
+  /**
+   * `origins` names, for the path of each value that is not a default, the origin of the value; `places` its
+   * position in the file.
+   */
   outcome:
-    | { config: C; warnings: readonly ConfigProblem[]; origins: Readonly<Record<string, string>> }
+    | {
+        config: C
+        warnings: readonly ConfigProblem[]
+        origins: Readonly<Record<string, string>>
+        places: Places
+      }
     | ConfigError
   /** The error is not the file's fault, and may be gone another time: the next look tries again. */
   isUndecided: boolean
@@ -141,18 +149,21 @@ export class Reloads<C> {
     if (source === null) return { result: 'refused', problems: ['there is no configuration file to reload'] }
     const content = await source.read()
     let hash = ''
+    let places: Places = {}
     try {
       const loaded = await source.load(content)
       const { outcome } = loaded
       hash = loaded.hash
       if (outcome instanceof ConfigError)
         return this.#fail(loaded.isUndecided ? null : content, hash, outcome)
+      places = outcome.places
       const restartRequired = await apply(outcome.config)
       for (const warning of outcome.warnings)
         log.warn('risky configuration', { at: new Whole(formatProblem(source.file, warning)) })
       return this.#succeed(trigger, content, hash, restartRequired)
     } catch (error) {
-      if (error instanceof ConfigError) return this.#fail(content, hash, error)
+      if (error instanceof ConfigError)
+        return this.#fail(content, hash, placedError(error, source.file, places))
       if (!(error instanceof ReloadRefused)) return this.#broken(content, hash, error)
       // A poll would repeat it every time.
       log[trigger === 'file' ? 'debug' : 'warn']('reload refused', { trigger, why: error.message })

@@ -30,7 +30,9 @@ function setUp() {
         file.loads += 1
         if (file.isSlow) await new Promise<void>((resolve) => (go = resolve))
         const outcome =
-          text === 'bad' || file.isUndecided ? problem('is bad') : { config: text, warnings: [], origins: {} }
+          text === 'bad' || file.isUndecided
+            ? problem('is bad')
+            : { config: text, warnings: [], origins: {}, places: {} }
         return { hash: `h:${text}`, outcome, isUndecided: file.isUndecided }
       },
     },

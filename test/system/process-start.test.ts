@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import net from 'node:net'
@@ -7,7 +8,7 @@ import { eventually, within } from '../support/eventually.ts'
 import { recordingUpstream } from '../support/http-peers.ts'
 import { connect, echo } from '../support/peers.ts'
 import { runTool, temporary } from '../support/tools.ts'
-import { configFile, freePorts, runFile, runProgram } from './program.ts'
+import { build, configFile, freePorts, runFile, runProgram } from './program.ts'
 
 test('it is ready soon after its start, and small', async (t) => {
   const upstream = await echo(t)
@@ -97,13 +98,14 @@ test('a port that is in use ends it with 78 and a sentence that names the key', 
     'admin.address': [health, port, free],
     'listeners[0].address': [health, admin, port],
   }
+  const places = { 'health.address': '1:20', 'admin.address': '2:19', 'listeners[0].address': '4:16' }
   for (const [key, [one, two, three]] of Object.entries(keys)) {
     const yaml = `health: { address: "127.0.0.1:${one}" }\nadmin: { address: "127.0.0.1:${two}" }\nlisteners:\n  - { address: "127.0.0.1:${three}", protocol: tcp, upstream: "127.0.0.1:1" }\n`
     const program = await runFile(t, configFile(t, yaml), { isAsked: false })
     t.equal(await program.exited, 78)
     t.match(
       program.errors(),
-      `${key}: cannot listen on 127.0.0.1:${port}: the address is in use, write another`,
+      `.yaml:${places[key as keyof typeof places]} ${key}: cannot listen on 127.0.0.1:${port}: the address is in use, write another`,
     )
   }
 })
@@ -144,7 +146,21 @@ test('more connections than the descriptor limit holds, written in the file, end
     isAsked: false,
   })
   t.equal(await program.exited, 78)
-  t.match(program.errors(), 'listeners[0].limits.connections')
+  t.match(program.errors(), /\.yaml:4:\d+ listeners\[0\]\.limits\.connections: got 1000/)
+})
+
+test('a certificate that cannot be read ends it with 78 at the key of the file, and check says the same', async (t) => {
+  const [health, admin, port] = freePorts(3)
+  const file = configFile(
+    t,
+    `health: { address: "127.0.0.1:${health}" }\nadmin: { address: "127.0.0.1:${admin}" }\nlisteners:\n  - address: "127.0.0.1:${port}"\n    protocol: tcp\n    upstream: "127.0.0.1:1"\n    tls:\n      cert: /nonexistent/tls.crt\n      key: /nonexistent/tls.key\n`,
+  )
+  const places = [`${file}:8:13 listeners[0].tls.cert: `, `${file}:9:12 listeners[0].tls.key: `]
+  const program = await runFile(t, file, { isAsked: false })
+  t.equal(await program.exited, 78)
+  const check = spawnSync(process.execPath, [await build(), 'check', file], { encoding: 'utf8' })
+  t.equal(check.status, 78)
+  for (const place of places) for (const said of [program.errors(), check.stderr]) t.match(said, place)
 })
 
 /** Resolves with the process that checks the configuration. */

@@ -249,9 +249,13 @@ test('a port that is taken changes nothing: not the other listeners, not what is
   await old.read(3)
   const free = freePort()
   const text = `${yamlOf([tcp(second)])}  - { name: free, address: "127.0.0.1:${free}", ${tcp(second)} }\n  - { name: taken, address: "127.0.0.1:${port}", ${tcp(second)} }\n`
-  const message = `test.yaml listeners[2].address: cannot listen on 127.0.0.1:${port}: the address is in use, write another, or end what listens there`
+  const line = text.trimEnd().split('\n').length
+  const message = `test.yaml:${line}:29 listeners[2].address: cannot listen on 127.0.0.1:${port}: the address is in use, write another, or end what listens there`
   t.same(await gate.reloadText(text), { result: 'failure', problems: [message] })
-  t.match(gate.operator.configError, { file: 'test.yaml', problems: [{ path: 'listeners[2].address' }] })
+  t.match(gate.operator.configError, {
+    file: 'test.yaml',
+    problems: [{ line, path: 'listeners[2].address' }],
+  })
   await t.rejects(connect(t, free), { code: 'ECONNREFUSED' }, 'what was bound before it was let go')
   const fresh = await connect(t, gate.port)
   t.equal((await fresh.read(3)).toString(), 'one')

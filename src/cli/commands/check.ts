@@ -2,7 +2,7 @@
 // file.
 
 import type { Checked } from '../../config/load.ts'
-import { ConfigError, formatProblem } from '../../core/errors.ts'
+import { ConfigError, formatProblem, placed, placedError } from '../../core/errors.ts'
 import { CONFIG, OK } from '../exit-codes.ts'
 import { parse, UsageError } from './usage.ts'
 
@@ -45,12 +45,13 @@ async function checkWithFiles(
 ): Promise<Pick<Checked, 'warnings' | 'notes'> & { text: string }> {
   const { checkText } = await import('../../config/load.ts')
   const text = await textOf(file, patch)
-  const { config, warnings, notes } = checkText(text, file, process.env)
+  const { config, warnings, notes, places } = checkText(text, file, process.env)
   const { checkTlsFiles } = await import('../../gate/tls-parts.ts')
   const { systemClock } = await import('../../core/clock.ts')
   const files = await checkTlsFiles(config, systemClock.wall())
-  if (files.problems.length > 0) throw new ConfigError(file, files.problems)
-  return { warnings: [...warnings, ...files.warnings], notes, text }
+  if (files.problems.length > 0) throw placedError(new ConfigError(file, files.problems), file, places)
+  const late = files.warnings.map((warning) => placed(warning, places))
+  return { warnings: [...warnings, ...late], notes, text }
 }
 
 async function textOf(file: string, patch: string | undefined): Promise<string> {
