@@ -11,10 +11,19 @@ import type { Close, Manner, PeerSide } from './close.ts'
  * The goodbye to a peer. `awaited`: we wait for its answer before FIN, for a second. `said`: FIN may follow
  * at once. `blocked`: there is something to say, but not here (inside a frame). `nothing`: this protocol has
  * no word for this end. For request and answer: `answered`: the peer has an answer with the reason, which is
- * flushed whatever the table says. `cut`: only RST would show that something is missing. `done`: nothing that
- * this peer still sends matters.
+ * flushed whatever the table says, and so is the GOAWAY of `left`. `cut`: only RST would show that something is
+ * missing. `done`: nothing that this peer still sends matters. `nobody`: this side is a part of the gate.
  */
-export type Farewell = 'awaited' | 'said' | 'blocked' | 'nothing' | 'answered' | 'cut' | 'done'
+export type Farewell =
+  | 'awaited'
+  | 'said'
+  | 'blocked'
+  | 'nothing'
+  | 'answered'
+  | 'left'
+  | 'cut'
+  | 'done'
+  | 'nobody'
 
 /**
  * The manner for the peer on the side `to`, which got `farewell`. `isWhole`: it has been handed all it was to
@@ -22,8 +31,8 @@ export type Farewell = 'awaited' | 'said' | 'blocked' | 'nothing' | 'answered' |
  */
 export function mannerFor(close: Close, to: PeerSide, farewell: Farewell, isWhole = false): Manner {
   const { manner } = reasonRow(close.reason)
-  if (farewell === 'answered') return 'flush'
-  if (farewell === 'done') return 'drop'
+  if (farewell === 'answered' || farewell === 'left') return 'flush'
+  if (farewell === 'done' || farewell === 'nobody') return 'drop'
   if (isForced(close)) return 'reset'
   const isInnocent = close.side !== to
   if (farewell === 'cut') return isInnocent ? 'deliver' : 'reset'
@@ -45,8 +54,15 @@ const byManner: Record<Manner, string> = {
   reset: 'RST',
 }
 
-/** The manner in words, for the peer on the side `to`. */
-export function describeManner(close: Close, to: PeerSide, farewell: Farewell, manner: Manner): string {
+/** The manner in words, for the peer on the side `to`; null where nobody is there. */
+export function describeManner(
+  close: Close,
+  to: PeerSide,
+  farewell: Farewell,
+  manner: Manner,
+): string | null {
+  if (farewell === 'nobody') return null
+  if (farewell === 'left') return 'GOAWAY, then FIN'
   if (farewell === 'answered') return 'an answer that says why, then FIN'
   const code = farewell === 'awaited' || farewell === 'said' ? websocketCode(close, to) : null
   return code === null ? byManner[manner] : `Close ${code}, then ${byManner[manner]}`

@@ -299,11 +299,13 @@ export class ClientSession implements Dialogue, Session, StreamHome {
   }
 
   farewell(half: Half, close: Close): Farewell {
-    if (half === this.#pair.toUpstream) return 'done'
+    if (half === this.#pair.toUpstream) return 'nobody'
+    // A client that has left by itself waits for no word.
+    if (close.reason === 'eof' && close.side === 'client') return 'nothing'
     const isSaid =
       this.#frames.hasNamedFault || (this.#leaving?.isFinal === true && close === this.#leaving.close)
     if (!isSaid) this.#say(goawayFrame(this.#lastId, connectionCode(close), close.reason))
-    return reasonRow(close.reason).manner === 'reset' ? 'nothing' : 'answered'
+    return reasonRow(close.reason).manner === 'reset' ? 'nothing' : 'left'
   }
 
   isAnswered(): boolean {

@@ -85,12 +85,8 @@ export class Ending {
     const { connection, dialogue, now } = this.#parts
     const farewell = dialogue?.farewell(half, this.#close) ?? 'nothing'
     const manner = mannerFor(this.#close, half.sink.side, farewell, half.hasEnded)
-    note(
-      connection,
-      'told',
-      now(),
-      `the ${half.sink.side}: ${describeManner(this.#close, half.sink.side, farewell, manner)}`,
-    )
+    const words = describeManner(this.#close, half.sink.side, farewell, manner)
+    if (words !== null) note(connection, 'told', now(), `the ${half.sink.side}: ${words}`)
     leave.begin(manner, farewell === 'awaited', now())
   }
 
