@@ -58,6 +58,8 @@ export class SocketEndpoint implements Endpoint, Corkable {
   #onFlushed: ((error?: Error | null) => void) | null = null
   #error: NodeJS.ErrnoException | null = null
   #isEnding = false
+  /** `end` was called; also before an RST that follows the last byte. */
+  #owesFin = false
   /** An RST follows what is queued, in place of FIN. */
   #delivery: Delivery | null = null
 
@@ -172,7 +174,7 @@ export class SocketEndpoint implements Endpoint, Corkable {
   end(): void {
     if (this.#isEnding) return
     uncork(this)
-    this.#isEnding = true
+    this.#isEnding = this.#owesFin = true
     // The waiting bytes go piece by piece as ever, and FIN after them: handed to Node all at once, they would
     // neither be counted nor seen to move, and a reader that stalls on the tail would never be found.
     if (this.#kept === null || this.#kept.length === 0) this.#socket.end()
@@ -221,7 +223,7 @@ export class SocketEndpoint implements Endpoint, Corkable {
     this.#lent = null
     if (this.#kept !== null && this.#kept.length > 0) {
       this.#writeKept(this.#kept)
-      if (this.#isEnding && this.#delivery === null && this.#kept.length === 0) this.#socket.end()
+      if (this.#owesFin && this.#kept.length === 0) this.#socket.end()
     } else if (this.#delivery !== null) {
       this.#delivery.look()
     }

@@ -137,10 +137,21 @@ export class Ending {
       half.flow.received += length
       return false
     }
-    if (!this.#isOwed || half !== this.#parts.toUpstream) return half.hear(bytes, length)
-    this.#unwanted! -= length
-    this.#hasDropped = true
-    return half.drop(length)
+    if (half === this.#parts.toUpstream && this.#isOwed) {
+      this.#unwanted! -= length
+      this.#hasDropped = true
+      return half.drop(length)
+    }
+    if (half === this.#parts.toClient && this.#hasNoReader) this.#upstream.hasten(this.#parts.now())
+    return half.hear(bytes, length)
+  }
+
+  /**
+   * A client that had ended its half has reset: its service has been handed everything, and FIN, and may
+   * take its time with that. What it sends goes nowhere.
+   */
+  get #hasNoReader(): boolean {
+    return this.#close.reason === 'reset' && this.#parts.dialogue === null
   }
 
   /** A meter or a sink lets the heard half go on. */

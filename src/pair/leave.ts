@@ -64,6 +64,11 @@ export class Leave {
     sink.close(manner)
   }
 
+  /** The peer sends on to nobody: RST is due behind the bytes that it is owed, as its own kernel would get it. */
+  hasten(now: number): void {
+    if (this.#manner === 'flush') this.begin('deliver', false, now)
+  }
+
   /** We let it go with bytes that it had not taken, so its end tells nothing new. */
   get isGivenUp(): boolean {
     return this.#isGivenUp

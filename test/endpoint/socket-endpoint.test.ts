@@ -177,6 +177,23 @@ eachWay(
 )
 
 eachWay(
+  'an end that is to be an RST after all keeps its FIN, behind all that waits, ahead of the RST',
+  async (t, endpoint, told, peer) => {
+    const bytes = Buffer.alloc(65_536, 7)
+    for (let nth = 0; nth < 100; nth += 1) endpoint.write(bytes, 0, bytes.length)
+    endpoint.close('flush')
+    endpoint.close('deliver')
+    peer.resumeReading()
+    await eventually(() => peer.hasEnded, { withinMs: 20_000 })
+    t.equal(peer.bytes, 100 * 65_536)
+    await eventually(() => (endpoint.measure(), told.closed), { what: 'RST' })
+    void peer.flood()
+    t.match(await peer.closed, { kind: 'reset' })
+  },
+  true,
+)
+
+eachWay(
   'writes between cork and uncork go out in order, and so does the rest',
   async (t, endpoint, _told, peer) => {
     endpoint.cork()

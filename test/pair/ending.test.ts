@@ -143,6 +143,59 @@ test('a FIN that looked like bytes is not waited for as they would be', async (t
   t.equal(it.closed.length, 1)
 })
 
+test('a service that sends on to a client that had ended its half and has reset gets RST, behind what it is owed', async (t) => {
+  const it = memoryPair({ upstreamTakes: 0 })
+  it.client.feed('whole request')
+  it.client.fin()
+  await it.clock.pass(0)
+  it.client.rst('EPIPE')
+  await it.clock.pass(0)
+  t.same(it.upstream.closes, ['flush'], 'it may take its time')
+  it.upstream.feed('for nobody')
+  it.upstream.feed('for nobody')
+  await it.clock.pass(0)
+  t.same(it.upstream.closes, ['flush', 'deliver'], 'once')
+  t.notOk(it.upstream.isClosed)
+  it.upstream.take(100)
+  await it.clock.pass(SWEEP_MS)
+  t.equal(it.upstream.got.toString(), 'whole request')
+  t.ok(it.upstream.gotReset)
+  t.match(it.connection.end, { reason: 'reset', side: 'client', detail: 'EPIPE' })
+  t.equal(it.closed.length, 1)
+})
+
+test('a service that sends on while it is parted from for another reason, or in a dialogue, is heard out', async (t) => {
+  const ends = [
+    [memoryPair(), 'idle_timeout'],
+    [memoryPair({ dialogue: dialogue({ farewell: () => 'said' }) }), 'reset'],
+  ] as const
+  for (const [it, reason] of ends) {
+    await it.clock.pass(0)
+    it.pair.close(makeClose(reason, 'client', 'relay'))
+    it.upstream.feed('late')
+    await it.clock.pass(0)
+    t.same(it.upstream.closes, ['flush'], reason)
+    for (const peer of [it.client, it.upstream]) peer.fin()
+    await it.clock.pass(0)
+    t.equal(it.closed.length, 1)
+  }
+})
+
+test('a client that sends on to a service that had ended its half and has reset keeps its whole answer', async (t) => {
+  const it = memoryPair()
+  it.upstream.feed('whole answer')
+  it.upstream.fin()
+  await it.clock.pass(0)
+  it.upstream.rst('EPIPE')
+  it.client.feed('for nobody')
+  await it.clock.pass(0)
+  t.same(it.client.closes, ['flush'])
+  it.client.fin()
+  await it.clock.pass(0)
+  t.equal(it.closed.length, 1)
+  t.notOk(it.client.gotReset)
+})
+
 test('RST waits for what the kernel still holds', async (t) => {
   const it = memoryPair()
   it.upstream.feed('x'.repeat(10))
