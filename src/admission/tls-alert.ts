@@ -49,9 +49,15 @@ interface Judging extends tls.TLSSocket {
   _handle?: { verifyError?(): (Error & { code?: string }) | null }
 }
 
-/** OpenSSL's word for the problem with a client's certificate; null if there is none. */
-export function certificateProblem(socket: tls.TLSSocket): string | null {
-  return (socket as Judging)._handle?.verifyError?.()?.code ?? null
+/**
+ * OpenSSL's word for the problem with a client's certificate; null if there is none. In a resumed session OpenSSL repeats its verdict of that
+ * session's beginning, so a certificate that has expired since is judged here.
+ */
+export function certificateProblem(socket: tls.TLSSocket, wallMs: number): string | null {
+  const problem = (socket as Judging)._handle?.verifyError?.()?.code ?? null
+  if (problem !== null || !socket.isSessionReused()) return problem
+  const certificate = socket.getPeerX509Certificate()
+  return certificate !== undefined && certificate.validToDate.getTime() < wallMs ? 'CERT_HAS_EXPIRED' : null
 }
 
 /** The secret in a line of `keylog`, if it is the one that we need. */

@@ -8,6 +8,7 @@
 
 import type { Socket } from 'node:net'
 import type tls from 'node:tls'
+import type { Clock } from '../core/clock.ts'
 import { makeClose, probeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import { alertRecord, certificateProblem, serverSecretOf } from './tls-alert.ts'
@@ -49,6 +50,11 @@ const MAX_IN_FLIGHT = 256
  * younger one does not.
  */
 const QUICK_MS = 1000
+/**
+ * How long a client of an authority resumes its session. OpenSSL's own two hours outlast certificates that live for one, and a client whose
+ * library prefers its ticket would not show a renewed certificate before the old one has expired.
+ */
+const SESSION_SECONDS = 300
 /** Our own deadline counts (deadlines.handshake, from the accept on); Node's cannot be switched off. */
 const NEVER_MS = 2 ** 31 - 1
 
@@ -63,13 +69,15 @@ interface InFlight {
 
 export class TlsGate {
   readonly #options: TlsGateOptions
+  readonly #clock: Pick<Clock, 'wall'>
   /** In the order in which they began. */
   readonly #inFlight = new Map<Socket, InFlight>()
   #server: tls.Server | null = null
   #clientCa: Buffer | null = null
 
-  constructor(options: TlsGateOptions) {
+  constructor(options: TlsGateOptions, clock: Pick<Clock, 'wall'>) {
     this.#options = options
+    this.#clock = clock
   }
 
   get inFlight(): number {
@@ -84,7 +92,9 @@ export class TlsGate {
       key,
       minVersion,
       ciphers,
-      ...(clientCa === null ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }),
+      ...(clientCa === null
+        ? {}
+        : { ca: clientCa, requestCert: true, rejectUnauthorized: true, sessionTimeout: SESSION_SECONDS }),
     }
     if (this.#server !== null) {
       // Without the former ticket keys, each ticket that clients hold would cost a full handshake. With them,
@@ -119,13 +129,13 @@ export class TlsGate {
     const own = socket.listeners('secure')
     socket.removeAllListeners('secure').once('secure', () => {
       parent.leave()
-      const problem = certificateProblem(socket)
+      const problem = certificateProblem(socket, this.#clock.wall())
       if (problem !== null) this.#refuse(socket, problem)
       else for (const listener of own) listener.call(socket)
     })
   }
 
-  /** OpenSSL accepted this certificate only because Node lets it accept all. */
+  /** OpenSSL accepted this certificate only because Node lets it accept all, or with the session that the client resumed. */
   #refuse(socket: tls.TLSSocket, problem: string): void {
     const flight = this.#take(socket)
     socket.on('error', ignore)

@@ -50,7 +50,7 @@ export class TlsParts {
     this.#name = config.name
     this.#context = context
     const options = tlsGateOptions(config)
-    this.gate = options === null ? null : new TlsGate(options)
+    this.gate = options === null ? null : new TlsGate(options, context.clock)
     const secure: Mutable<SecureOptions> | null =
       config.upstream.tls === null
         ? null

@@ -16,6 +16,8 @@ import type { Wire } from '../support/wire.ts'
 import { tlsGateOf } from '../support/tls-gate.ts'
 
 const RESET = { kind: 'reset', code: 'ECONNRESET' }
+/** The lifetime of a ticket, in a session as OpenSSL writes it: the field with tag 9. */
+const FIVE_MINUTES = Buffer.from('a9040202012c', 'hex')
 /** One for all tests: openssl takes longer than they do. */
 const ca = authority(root)
 const app = ca.issue('app')
@@ -181,6 +183,38 @@ test('each cipher suite of TLS 1.3 carries the alert, and a session of a strange
     'resumed, with no certificate',
   )
   t.equal(upstream.connections.length, 0)
+})
+
+test('a session is resumed for five minutes at the most, and no longer than the certificate of its client is valid', async (t) => {
+  watchLeaks(t)
+  const upstream = await echo(t)
+  const clients = authority(t, 'clients')
+  const [from, to] = [new Date(Date.now() - 86_400_000), new Date(Date.now() + 86_400_000)]
+  const brief = clients.issue('brief', { from, to })
+  let aheadMs = 0
+  const gate = await tlsGate(t, upstream, '', `, clientCa: "${clients.cert}"`, {
+    clock: { ...systemClock, wall: () => Date.now() + aheadMs },
+  })
+  const expected = { 'TLSv1.2': 'fin', 'TLSv1.3': 'ERR_SSL_SSL/TLS_ALERT_CERTIFICATE_EXPIRED' }
+  for (const [nth, maxVersion] of (['TLSv1.2', 'TLSv1.3'] as const).entries()) {
+    aheadMs = 0
+    const first = await tlsConnect(t, gate.port, { ca: ca.cert, client: brief, options: { maxVersion } })
+    const told = new Promise<Buffer>((resolve) => first.tls.once('session', resolve))
+    void first.write('x')
+    await first.read(1)
+    const session = maxVersion === 'TLSv1.2' ? first.tls.getSession()! : await within(told)
+    t.ok(session.includes(FIVE_MINUTES), 'the lifetime of its ticket')
+    const again = await tlsConnect(t, gate.port, { ca: ca.cert, options: { maxVersion, session } })
+    void again.write('x')
+    t.equal((await again.read(1)).toString(), 'x')
+    t.ok(again.tls.isSessionReused(), maxVersion)
+    aheadMs = 86_500_000
+    const refusal = await refusalOf(t, gate, { options: { maxVersion, session } })
+    t.equal(refusal.replace('ERR_SSL_SSLV3_', 'ERR_SSL_SSL/TLS_'), expected[maxVersion])
+    await eventually(async () => (await rejected(gate, 'denied')) === nth + 1)
+    void first.write('y')
+    t.equal((await first.read(1)).toString(), 'y', 'whose connection was open before stays')
+  }
 })
 
 test('strangers who never leave are gone after a second, and of very many only some are told', async (t) => {
