@@ -59,6 +59,8 @@ const keyPattern = /^[A-Za-z0-9+/]{21}[AQgw]==$/
  * offer.
  */
 export const DEFLATE = 'permessage-deflate'
+/** The last two drafts have the handshake and the frames of 13; clients of their time still speak them, and services (ws, Tornado) answer. */
+const VERSIONS: readonly string[] = ['13', '8', '7']
 const DEFLATE_ALONE: readonly string[] = [DEFLATE]
 const NONE: readonly string[] = []
 const TO_WEBSOCKET = [Field.of('Connection', 'Upgrade'), Field.of('Upgrade', 'websocket')]
@@ -113,7 +115,8 @@ export function checkUpgrade(
     return refused('the service speaks HTTP/2, which has no upgrade (upstream.protocol)', 501)
   const head = checkHead(request)
   if ('reason' in head) return head
-  if (headers.value(WS_VERSION) !== '13') return refused('only WebSocket version 13 is spoken here', 426)
+  if (!VERSIONS.includes(headers.value(WS_VERSION) ?? ''))
+    return refused('only WebSocket version 13 is spoken here', 426)
   const key = headers.value(WS_KEY) ?? ''
   if (!keyPattern.test(key)) return refused('Sec-WebSocket-Key is not 16 bytes in base64')
   if (!isAllowed(options.origins, headers.value(ORIGIN)))
@@ -186,29 +189,47 @@ export interface Accepted {
   isCompressed: boolean
 }
 
-/**
- * Checks a 101 by RFC 6455 section 4.1, as the client will: the head for the client, or the broken rule.
- * `accepted` is our own answer to the client's extensions.
- */
-export function checkAccepted(answer: AnswerHead, upgrade: Upgrade, accepted?: string): Accepted | string {
+export interface AcceptedOptions {
+  /** Our own answer to the client's extensions. */
+  extensions?: string | undefined
+  /**
+   * The subprotocol is for the client to judge, and an empty value says nothing: no byte is read by it, and many clients mind neither
+   * (`http.lenient`).
+   */
+  isLenient: boolean
+}
+
+/** Checks a 101 by RFC 6455 section 4.1, as the client will: the head for the client, or the broken rule. */
+export function checkAccepted(
+  answer: AnswerHead,
+  upgrade: Upgrade,
+  { extensions: ours, isLenient }: AcceptedOptions,
+): Accepted | string {
   const { headers } = answer
   if (answer.version !== '1.1') return '101 is not HTTP/1.1'
   if (headers.value(UPGRADE)?.toLowerCase() !== 'websocket') return '101 without Upgrade: websocket'
   if (!headers.tokens(CONNECTION).includes('upgrade')) return '101 without Connection: Upgrade'
   if (headers.value(WS_ACCEPT) !== upgrade.accept) return '101 with a wrong Sec-WebSocket-Accept'
   const protocol = headers.value(WS_PROTOCOL)
-  if (protocol !== undefined && (protocol === null || !upgrade.protocols.includes(protocol)))
+  if (!isLenient && protocol !== undefined && (protocol === null || !upgrade.protocols.includes(protocol)))
     return '101 with a subprotocol that was not offered'
-  const extensions = elementsOf(headers, WS_EXTENSIONS).map(extensionName)
+  const empty = isLenient ? [WS_PROTOCOL, WS_EXTENSIONS].filter((name) => isWithoutValue(headers, name)) : []
+  const extensions = empty.includes(WS_EXTENSIONS)
+    ? NONE
+    : elementsOf(headers, WS_EXTENSIONS).map(extensionName)
   if (extensions.length > 1 || extensions.some((name) => !upgrade.extensions.includes(name)))
     return '101 with an extension that was not offered'
   const passed = endToEndHeaders(headers)
   if (typeof passed === 'string') return `Connection lists ${passed}`
-  const withoutBody = without(passed, CONTENT_LENGTH)
-  withoutBody.push(...TO_WEBSOCKET)
-  if (accepted !== undefined) withoutBody.push(Field.of('Sec-WebSocket-Extensions', accepted))
+  const fields = passed.filter(({ name }) => name !== CONTENT_LENGTH && !empty.includes(name))
+  fields.push(...TO_WEBSOCKET)
+  if (ours !== undefined) fields.push(Field.of('Sec-WebSocket-Extensions', ours))
   return {
-    head: encodeHead(`HTTP/1.1 101 ${answer.reason || 'Switching Protocols'}`, withoutBody),
+    head: encodeHead(`HTTP/1.1 101 ${answer.reason || 'Switching Protocols'}`, fields),
     isCompressed: extensions.length > 0,
   }
+}
+
+function isWithoutValue(headers: Fields, name: HeaderName): boolean {
+  return headers.has(name) && headers.values(name).every((value) => value === '')
 }

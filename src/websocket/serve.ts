@@ -251,11 +251,14 @@ class WebSocketOpening implements OpeningSteps {
   }
 
   #onAccepted(opening: Opening, answer: AnswerHead, rest: Buffer): void {
-    const { frames, messages, pair } = this.#options
+    const { frames, messages, pair, lenient } = this.#options
     const { clock, observer } = opening.context
     const deflate =
       messages === null ? null : acceptDeflate(this.#upgrade!.deflateOffer, messages.maxMessageBytes)
-    const accepted = checkAccepted(answer, this.#upgrade!, deflate?.answer)
+    const accepted = checkAccepted(answer, this.#upgrade!, {
+      extensions: deflate?.answer,
+      isLenient: lenient !== 'off',
+    })
     if (typeof accepted === 'string')
       return opening.close(makeClose('protocol_error', 'upstream', 'handshake', accepted))
     const { connection } = opening

@@ -361,10 +361,12 @@ const answer = (list: readonly Header[], first: Partial<AnswerHead> = {}): Answe
   headers: fieldsOf(list),
   ...first,
 })
+const strict = { isLenient: false }
+const lenient = { isLenient: true }
 const without = (name: string): Header[] => rightAnswer.filter(([key]) => key !== name)
 
 test('a right 101 goes through, but for the headers of its connection and of a body', (t) => {
-  t.same(checkAccepted(answer(rightAnswer), plain), {
+  t.same(checkAccepted(answer(rightAnswer), plain, strict), {
     head: Buffer.from(
       `HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: ${ACCEPT}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
     ),
@@ -381,7 +383,7 @@ test('a right 101 goes through, but for the headers of its connection and of a b
     ['Set-Cookie', 'b'],
     ['Keep-Alive', '5'],
   ]
-  const found = checkAccepted(answer(list, { reason: '' }), plain)
+  const found = checkAccepted(answer(list, { reason: '' }), plain, strict)
   t.match(found, { isCompressed: false })
   t.equal(
     (found as { head: Buffer }).head.toString(),
@@ -396,14 +398,14 @@ test('a subprotocol and an extension that were offered go through', (t) => {
     ['Sec-WebSocket-Protocol', 'v2'],
     ['Sec-WebSocket-Extensions', 'permessage-deflate; server_no_context_takeover'],
   ]
-  const found = checkAccepted(answer(chosen), rich)
+  const found = checkAccepted(answer(chosen), rich, strict)
   t.match(found, { isCompressed: true })
   const { head } = found as { head: Buffer }
   t.match(
     head.toString(),
     'Sec-WebSocket-Protocol: v2\r\nSec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n',
   )
-  t.match(checkAccepted(answer(rightAnswer), rich), { isCompressed: false }, 'none need be chosen')
+  t.match(checkAccepted(answer(rightAnswer), rich, strict), { isCompressed: false }, 'none need be chosen')
   t.end()
 })
 
@@ -513,9 +515,69 @@ test('a 101 that is not the answer to this request is refused with the rule it b
     ],
   ]
   for (const [what, head, rule, upgrade = plain] of rows) {
-    const found = checkAccepted(head, upgrade)
+    const found = checkAccepted(head, upgrade, strict)
     t.match(typeof found === 'string' ? found : 'went through', rule, what)
   }
+  t.end()
+})
+
+const subprotocols: Array<[what: string, values: string[]]> = [
+  ['none offered', ['chat']],
+  ['in another case', ['Chat']],
+  ['two', ['chat, v2']],
+  ['twice', ['chat', 'chat']],
+]
+
+test('read leniently, a subprotocol is for the client to judge, and goes on as it is written', (t) => {
+  for (const [what, values] of subprotocols) {
+    const lines = values.map((value): Header => ['Sec-WebSocket-Protocol', value])
+    for (const upgrade of [plain, rich]) {
+      const found = checkAccepted(answer([...rightAnswer, ...lines]), upgrade, lenient)
+      const text = typeof found === 'string' ? found : found.head.toString()
+      t.same(
+        [...text.matchAll(/Sec-WebSocket-Protocol: (.*)\r\n/g)].map(([, value]) => value),
+        values,
+        what,
+      )
+    }
+  }
+  t.end()
+})
+
+test('read leniently, an empty subprotocol and an empty extension say nothing, and an extension that was not offered is refused still', (t) => {
+  const empty: Header[] = [...rightAnswer, ['Sec-WebSocket-Protocol', ''], ['Sec-WebSocket-Extensions', '']]
+  for (const upgrade of [plain, rich])
+    t.same(
+      checkAccepted(answer(empty), upgrade, lenient),
+      checkAccepted(answer(rightAnswer), upgrade, lenient),
+      'as if they were not there',
+    )
+  const ours = { isLenient: true, extensions: 'permessage-deflate' }
+  t.match(
+    (checkAccepted(answer(empty), plain, ours) as { head: Buffer }).head.toString(),
+    /\r\nSec-WebSocket-Extensions: permessage-deflate\r\n/,
+  )
+  for (const value of ['mux', 'permessage-deflate, mux', ', mux', ','])
+    t.match(
+      checkAccepted(answer([...rightAnswer, ['Sec-WebSocket-Extensions', value]]), rich, lenient),
+      /extension/,
+    )
+  t.end()
+})
+
+test('the drafts with the frames of version 13 are spoken, as services speak them', (t) => {
+  for (const version of ['7', '8'])
+    t.match(
+      forwarded(accepted(headers({ 'Sec-WebSocket-Version': version })))
+        .map((line) => line.join(': '))
+        .join('\n'),
+      `Sec-WebSocket-Version: ${version}`,
+    )
+  for (const version of ['6', '9', '14', '08'])
+    t.match(checkUpgrade(request(headers({ 'Sec-WebSocket-Version': version })), open, client), {
+      reason: 'protocol_error',
+      detail: /13/,
+    })
   t.end()
 })
 

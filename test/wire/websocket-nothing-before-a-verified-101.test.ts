@@ -92,7 +92,7 @@ test('a 101 that does not verify is a 502, and of the client the upstream saw no
   let nth = 0
   const upstream = await scriptedUpstream(t, (said) => bad[nth]![1](said))
   const gate = await startGate(t, [
-    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }`,
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 500ms }, http: { lenient: off }`,
   ])
   for (const [what, , detail] of bad) {
     const client = await connect(t, gate.port)

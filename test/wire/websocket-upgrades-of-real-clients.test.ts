@@ -146,6 +146,52 @@ test('a service may end the lines of its head with LF alone: its 101 is one, its
   )
 })
 
+/** What old services answer, and the value that reaches the client. */
+const subprotocols: Array<[offered: string | null, answered: string, passed: string | null]> = [
+  [null, 'chat', 'chat'],
+  [null, '', null],
+  ['OCPP1.6', 'ocpp1.6', 'ocpp1.6'],
+  ['one, two', 'one, two', 'one, two'],
+  ['one', '', null],
+]
+
+for (const kind of kinds)
+  test(`a subprotocol is for the client to judge, and an empty one is none: ${kind.name}`, async (t) => {
+    watchLeaks(t)
+    let nth = 0
+    const upstream = await scriptedUpstream(t, (said) =>
+      said.accept({ 'Sec-WebSocket-Protocol': subprotocols[nth]![1], 'Sec-WebSocket-Extensions': '' }),
+    )
+    const { gate, open } = await gateOf(t, upstream, kind)
+    for (const [offered, answered, passed] of subprotocols) {
+      const client = new RawClient(await open())
+      await client.send(
+        upgradeRequest({ headers: offered === null ? {} : { 'Sec-WebSocket-Protocol': offered } }),
+      )
+      const answer = parseAnswer(await client.wire.readUntil('\r\n\r\n'))
+      t.match(
+        [answer.status, answer.header('sec-websocket-protocol'), answer.header('sec-websocket-extensions')],
+        [101, passed, null],
+        `${offered} ${answered}`,
+      )
+      await echoes(t, client, upstream, nth)
+      client.wire.end()
+      await gate.end(nth++)
+    }
+  })
+
+test('a client of the drafts 7 and 8 is served by a service that speaks them', async (t) => {
+  watchLeaks(t)
+  const upstream = await scriptedUpstream(t, (said) => said.accept())
+  const { open } = await gateOf(t, upstream, kinds[0]!)
+  for (const [nth, version] of ['7', '8'].entries()) {
+    const client = new RawClient(await open())
+    await client.send(upgradeRequest({ headers: { 'Sec-WebSocket-Version': version } }))
+    t.equal(parseAnswer(await client.wire.readUntil('\r\n\r\n')).status, 101)
+    await echoes(t, client, upstream, nth)
+  }
+})
+
 test('an upgrade has the guards of a plain request: its Host, its target, what it expects', async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, () => {})
