@@ -55,7 +55,7 @@ const NONE: readonly Field[] = []
  * section 6.5.1).
  */
 const notInTrailers =
-  /^(host|content-.*|authorization|cookie|set-cookie|via|origin|expect|range|age|date|location|max-forwards|cache-control|if-.*)$/
+  /^(host|content-.*|authorization|cookie|set-cookie|via|origin|expect|range|age|date|location|max-forwards|cache-control|if-.*|trailer)$/
 
 /** The client of a connection's requests, from the connection record. */
 export function forwardedFor(

@@ -1,7 +1,10 @@
 // The names of headers and their meaning here. A name is looked up once, at its place in a head; from then on
 // names are compared by identity, and a head knows in one step whether it has a certain header.
 
-/** Headers that concern one connection only (RFC 9110 section 7.6.1) and those that have joined them. */
+/**
+ * Headers that concern one connection only (RFC 9110 section 7.6.1) and those that have joined them. `Trailer` is none: trailers go on, and some
+ * peers take only those that it names.
+ */
 const hopByHop = new Set([
   'connection',
   'keep-alive',
@@ -9,7 +12,6 @@ const hopByHop = new Set([
   'proxy-authorization',
   'proxy-connection',
   'te',
-  'trailer',
   'transfer-encoding',
   'upgrade',
   'http2-settings',
@@ -86,6 +88,7 @@ export const TRANSFER_ENCODING = asked('Transfer-Encoding')
 export const CONTENT_LENGTH = asked('Content-Length')
 export const CONTENT_TYPE = asked('Content-Type')
 export const EXPECT = asked('Expect')
+export const TE = asked('TE')
 export const VIA = asked('Via')
 export const ORIGIN = asked('Origin')
 export const AUTHORIZATION = asked('Authorization')

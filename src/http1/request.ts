@@ -7,7 +7,8 @@ import type { Close } from '../core/close.ts'
 import { framingFaults } from './fault.ts'
 import { isUpgrade } from './upgrade.ts'
 import { lengthPattern } from './head.ts'
-import { CONTENT_LENGTH, TRANSFER_ENCODING } from './header-name.ts'
+import { Field } from './fields.ts'
+import { CONTENT_LENGTH, TE, TRANSFER_ENCODING } from './header-name.ts'
 import { refused } from './refusal.ts'
 import { checkHead } from './request-rules.ts'
 import type { CheckedHead, PlainRequest } from './request-rules.ts'
@@ -16,6 +17,9 @@ export interface Checked extends CheckedHead {
   /** Bytes of the body; null for chunked, 0 for none. */
   bodyBytes: number | null
 }
+
+/** Some services send trailers only to a client that takes them, and the gate passes them on. */
+const TAKES_TRAILERS = Field.of('TE', 'trailers')
 
 /** The head that goes on, or why it is refused. `maxBodyBytes` is compared with a declared length. */
 export function checkRequest(request: PlainRequest, maxBodyBytes: number): Checked | Close {
@@ -30,7 +34,17 @@ export function checkRequest(request: PlainRequest, maxBodyBytes: number): Check
       ...makeClose('message_too_big', 'client', 'handshake', 'request body (http.maxBody)'),
       httpStatus: 413,
     }
+  if (takesTrailers(request)) head.headers.push(TAKES_TRAILERS)
   return { ...head, bodyBytes: body }
+}
+
+/** A client of HTTP/1.0 gets no chunks, and so no trailers. */
+function takesTrailers({ version, headers }: PlainRequest): boolean {
+  return (
+    version === '1.1' &&
+    headers.has(TE) &&
+    headers.tokens(TE).some((token) => /^trailers\s*(;|$)/.test(token))
+  )
 }
 
 /** The one framing: the length, null for chunked, or the broken rule. */

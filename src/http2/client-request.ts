@@ -107,7 +107,7 @@ function takePseudo(pseudo: Pseudo, name: string, value: string): string | null 
 function takeField(read: Read, name: string, value: string): string | null {
   if (!namePattern.test(name)) return 'malformed field name'
   if (ofConnection.has(name)) return `${name}, which HTTP/2 does not have`
-  if (name === 'te') return value.toLowerCase() === 'trailers' ? null : 'te with more than trailers'
+  if (name === 'te' && value.toLowerCase() !== 'trailers') return 'te with more than trailers'
   if (name === 'host') {
     if (read.host !== null) return 'more than one Host'
     read.host = value

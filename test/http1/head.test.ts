@@ -361,6 +361,7 @@ test('hop-by-hop headers and those that Connection lists do not go on', (t) => {
   ])
   t.same(passed, [
     ['Host', 'a'],
+    ['Trailer', 'x'],
     ['Cookie', 'a=b'],
     ['X-Other', '1'],
     ['X-Other', '2'],

@@ -176,6 +176,16 @@ test('what no plain request is for is refused', (t) => {
   t.end()
 })
 
+test('that the client takes trailers goes on, unless it speaks HTTP/1.0, and no other transfer coding', (t) => {
+  const asked = (...values: string[]): Header[] => values.map((value): Header => ['TE', value])
+  for (const values of [['trailers'], ['gzip, Trailers;q=0.5'], ['deflate', 'trailers'], ['trailers ; a=b']])
+    t.equal(check(asked(...values)), '/ 0 Host,TE', values.join())
+  for (const values of [['gzip'], [''], ['trailersx'], ['x-trailers'], ['gzip;trailers']])
+    t.equal(check(asked(...values)), '/ 0 Host', values.join())
+  t.equal(check(asked('trailers'), { version: '1.0' }), '/ 0 Host')
+  t.end()
+})
+
 test('hop-by-hop headers and expectations stay here', (t) => {
   t.equal(
     check([

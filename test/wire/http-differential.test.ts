@@ -15,13 +15,13 @@ import { watchLeaks } from '../support/leaks.ts'
 
 const differences: Differences = {
   /**
-   * Connection and the framing of the body belong to each hop; the gate writes X-Forwarded-* and Sidegate-Hops; TE, Keep-Alive and Trailer end at a hop,
+   * Connection and the framing of the body belong to each hop; the gate writes X-Forwarded-* and Sidegate-Hops; TE (but for trailers) and Keep-Alive end at a hop,
    * and http-proxy-3 passes them on.
    */
   request:
-    /^(connection|transfer-encoding|content-length|x-forwarded-.*|sidegate-hops|te|keep-alive|trailer|proxy-.*|upgrade)$/,
+    /^(connection|transfer-encoding|content-length|x-forwarded-.*|sidegate-hops|te|keep-alive|proxy-.*|upgrade)$/,
   /** Node adds Date and Keep-Alive where the service sent none. */
-  answer: /^(connection|transfer-encoding|content-length|date|keep-alive|trailer)$/,
+  answer: /^(connection|transfer-encoding|content-length|date|keep-alive)$/,
 }
 
 async function baseline(t: Test, target: string): Promise<number> {
