@@ -279,6 +279,18 @@ export const rows: Readonly<Record<string, Row>> = {
       NO_LIMIT,
     ],
   },
+  'a reload, and clients that keep a busy connection': {
+    words: /answer by what it was admitted by/,
+    cells: [
+      '- of HTTP alone: a tcp client or a WebSocket has one request',
+      'gate-reload-moves-busy-clients',
+      'gate-reload-moves-busy-clients',
+      'gate-reload-moves-busy-clients',
+      '- an answer of its own, before which nothing waits for memory',
+      'gate-reload-moves-busy-clients',
+      NO_LIMIT,
+    ],
+  },
   healthCheck: {
     words: /healthCheck/,
     cells: [

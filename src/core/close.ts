@@ -219,7 +219,7 @@ export const reasons = {
     http: status(503),
     websocket: { offender: 1012, client: 1012, upstream: 1001 },
     key: 'listeners',
-    when: 'A reload removed the listener that the connection came in by.',
+    when: 'A reload removed the listener that the connection came in by, or changed what it does with requests: a client of HTTP goes with its next answer then.',
     causes: 'A configuration change.',
   },
   rate_limited: {

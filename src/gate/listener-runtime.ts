@@ -11,6 +11,7 @@ import type { ListenerConfig } from '../config/schema.ts'
 import { releasePlace, type Connection } from '../core/connection.ts'
 import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
 import { LiveValue } from '../core/live.ts'
+import { isSame } from '../core/node-lazy.ts'
 import { Acceptor, type AcceptorContext, type AcceptorOptions } from '../listener/acceptor.ts'
 import { Listener } from '../listener/listener.ts'
 import { requestFields } from '../log/connection-fields.ts'
@@ -34,6 +35,7 @@ import { refusal } from '../http1/refusal.ts'
 import type { ServeContext } from '../opening/opening.ts'
 import { serveTcp } from '../opening/tcp.ts'
 import { LimitsRuntime } from './limits-runtime.ts'
+import { requestSettings } from './request-settings.ts'
 import { UpstreamRuntime, upstreamSettings } from './upstream-runtime.ts'
 import { Shared } from './shared.ts'
 import { TlsParts, tlsSettings } from './tls-parts.ts'
@@ -58,6 +60,8 @@ export class ListenerRuntime {
   /** Set once the configuration has it no more: gets each client that is admitted from then on. */
   #part: ((connection: Connection) => void) | null = null
   #onGone: (() => void) | null = null
+  /** A successor judges requests by other settings. */
+  #isOutdated = false
 
   /** `key` is its place in the configuration: `listeners[0]`. */
   constructor(
@@ -178,6 +182,14 @@ export class ListenerRuntime {
     this.#part = part
   }
 
+  /**
+   * A client of HTTP that keeps a busy connection for days would be served by what `successor` has replaced as long: it is asked to open another
+   * one with its next answer, if that would be served otherwise.
+   */
+  outdate({ config }: ListenerRuntime): void {
+    this.#isOutdated ||= !isSame(requestSettings(this.#config), requestSettings(config))
+  }
+
   /** Accepts no more, and stops its upstream and TLS once no connection is left, or at once. */
   retire(onGone: () => void = () => {}, isAtOnce = false): void {
     this.close()
@@ -293,7 +305,7 @@ export class ListenerRuntime {
     return httpServer(this.#config, this.#served(), serving, {
       clients: this.#limits.gate,
       registry: this.#shared.registry,
-      leaving: () => (this.#part !== null ? 'reloaded' : this.#shared.isDraining() ? 'drain' : null),
+      leaving: () => this.#leaving,
       onExchange: (connection, exchange, status, end) => this.#onExchange(connection, exchange, status, end),
       onStreamClosed: (connection) => {
         releasePlace(connection)
@@ -301,6 +313,13 @@ export class ListenerRuntime {
         this.#shared.onClosed(connection)
       },
     })
+  }
+
+  /** Why clients of HTTP go behind their next answer. */
+  get #leaving(): 'drain' | 'reloaded' | null {
+    if (this.#part !== null) return 'reloaded'
+    if (this.#shared.isDraining()) return 'drain'
+    return this.#isOutdated ? 'reloaded' : null
   }
 
   #onExchange(connection: Connection, exchange: Exchange, status: number | null, end: Close | null): void {

@@ -181,13 +181,19 @@ export class ListenerSet {
     }
     const left = before.filter((listener) => !this.#current.includes(listener))
     const retired = this.#retire(left)
-    const removed = left.filter((listener) => !this.#hasSuccessor(listener)).map(({ config }) => config.name)
+    for (const listener of this.#retired) {
+      const successor = this.#successorOf(listener)
+      if (successor !== undefined) listener.outdate(successor)
+    }
+    const removed = left
+      .filter((one) => this.#successorOf(one) === undefined)
+      .map(({ config }) => config.name)
     if (removed.length > 0) this.#remove(removed, drain.spreadMs)
     return retired
   }
 
-  #hasSuccessor({ config: { name, protocol } }: ListenerRuntime): boolean {
-    return this.#current.some(({ config }) => config.name === name && config.protocol === protocol)
+  #successorOf({ config: { name, protocol } }: ListenerRuntime): ListenerRuntime | undefined {
+    return this.#current.find(({ config }) => config.name === name && config.protocol === protocol)
   }
 
   /** Their connections go on. Resolves once their listening sockets are closed, which accept whom the kernel holds first. */
