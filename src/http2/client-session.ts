@@ -148,7 +148,8 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     this.flow.open(stream.id!, client)
     this.#streams.add(connection.id, client)
     this.#context.strain.claims.add(1)
-    if (read.headBytes > this.#options.maxHeaderBytes) return refuseTooBig(connection, client, this.#context)
+    if (read.headBytes > this.#options.maxHeaderBytes)
+      return refuseTooBig(connection, client, read.request, this.#context)
     try {
       this.#serve(connection, client, read)
     } catch (error) {

@@ -143,6 +143,14 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
     this.sentTo = this.#home.flow.dataAt
   }
 
+  get openedAt(): number {
+    return this.connection.openedAt
+  }
+
+  get isAnswered(): boolean {
+    return this.#stream.headersSent
+  }
+
   get isClosed(): boolean {
     return this.#isClosed
   }

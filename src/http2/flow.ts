@@ -13,6 +13,9 @@ const FRAME_HEAD = 9
 export interface Flowing {
   /** Bytes of the stream that the client would take; 0 or less while this class does not know the stream. */
   window: number
+  readonly openedAt: number
+  /** Its answer has begun. */
+  readonly isAnswered: boolean
   /** So many of its bytes went into DATA frames. */
   onFramed(bytes: number): void
 }
@@ -39,6 +42,11 @@ export class ClientFlow {
   windowOf(id: number): number {
     if (id === 0) return this.#connection
     return this.#streams.get(id)?.window ?? this.#initial + (this.#early.get(id) ?? 0)
+  }
+
+  /** An open stream. */
+  streamOf(id: number): Readonly<Pick<Flowing, 'openedAt' | 'isAnswered'>> | undefined {
+    return this.#streams.get(id)
   }
 
   open(id: number, stream: Flowing): void {

@@ -10,9 +10,13 @@
 //
 // budget      stops                                      spares
 // resets      rapid reset (CVE-2023-44487): a request,   a page that is left cancels all its streams (100,
-//             and its RST_STREAM in the same packet      `http.maxStreams`) twice over; clients with short
-//                                                        deadlines: one answer pays for one cancel. 33/s is
-//                                                        nghttp2's; 200: Netty (in 30 s); Envoy 500 of < 1 s
+//             and its RST_STREAM in the same packet      `http.maxStreams`) twice over: one answer pays for one
+//                                                        cancel. A stream that is answered already, or as old as
+//                                                        100 ms, costs nothing, a younger one its part of a token:
+//                                                        it has kept its place (`http.maxStreams`) for as long as
+//                                                        one that is served. So callers give up a service that
+//                                                        hangs, and watchers leave, as often as they like. 33/s
+//                                                        is nghttp2's; 200: Netty (in 30 s); Envoy 500 of < 1 s
 // made        made you reset (CVE-2025-8671): frames     an application that sends forbidden frames: one in
 //             that make us send RST_STREAM, so that      eleven of its requests; streams opened before our
 //             no one counts them                         SETTINGS came (REFUSED_STREAM). 200 and 6.7/s: Netty
@@ -76,6 +80,8 @@ const rates = names.map((name): number => budgets[name].perSecond / 1000)
 
 /** A window that is open by less than this after a WINDOW_UPDATE was opened by a dribble. */
 const DRIBBLE = 64
+/** A stream that has lived for so long pays for its cancel. */
+const PATIENT_MS = 100
 /** nghttp2's limit of CONTINUATION frames in one header block. */
 const MAX_CONTINUATIONS = 8
 /** An acknowledgement of less counts as one of this: the least message of gRPC. */
@@ -94,7 +100,7 @@ export interface BudgetOptions {
   /** `http.maxHeader`. */
   maxHeaderBytes: number
   /** Has seen each frame before it is judged. */
-  flow: Pick<ClientFlow, 'windowOf'>
+  flow: Pick<ClientFlow, 'windowOf' | 'streamOf'>
 }
 
 export class FrameBudgets implements FrameJudge {
@@ -130,7 +136,7 @@ export class FrameBudgets implements FrameJudge {
       case frames.CONTINUATION:
         return this.#onContinuation(frame)
       case frames.RST_STREAM:
-        return this.#take('resets')
+        return this.#onReset(frame.stream)
       case frames.SETTINGS:
         return this.#take((frame.flags & frames.ACK) === 0 ? 'settings' : 'others')
       case frames.PING:
@@ -180,6 +186,14 @@ export class FrameBudgets implements FrameJudge {
     return this.#addToBlock(frame)
   }
 
+  #onReset(id: number): Close | null {
+    const stream = this.#flow.streamOf(id)
+    if (stream === undefined) return this.#take('resets')
+    const lived = this.#clock.now() - stream.openedAt
+    if (stream.isAnswered || lived >= PATIENT_MS) return null
+    return this.#take('resets', 1 - Math.max(0, lived) / PATIENT_MS)
+  }
+
   #onWindowUpdate(frame: Frame): Close | null {
     if (this.#flow.windowOf(frame.stream) < DRIBBLE) return this.#take('dribbles')
     const bytes = Math.max(frame.word & 0x7fff_ffff, MIN_MESSAGE)
@@ -223,11 +237,11 @@ export class FrameBudgets implements FrameJudge {
     this.#left[at] = Math.min(bursts[at]!, this.#left[at]! + tokens)
   }
 
-  #take(name: Name): Close | null {
+  #take(name: Name, tokens = 1): Close | null {
     const at = index[name]
     this.#fill()
-    if (this.#left[at]! >= 1) {
-      this.#left[at]! -= 1
+    if (this.#left[at]! >= tokens) {
+      this.#left[at]! -= tokens
       return null
     }
     const { burst, perSecond, words } = budgets[name]

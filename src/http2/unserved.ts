@@ -3,7 +3,9 @@
 import type { ServerHttp2Stream } from 'node:http2'
 import { makeClose } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'
-import { refusal } from '../http1/refusal.ts'
+import type { RequestHead } from '../http1/head.ts'
+import { isCall } from '../http1/grpc.ts'
+import { refusalOf } from '../http1/refusal.ts'
 import type { ClientStream } from './client-stream.ts'
 import { PROTOCOL_ERROR } from './codes.ts'
 import { nobody } from './nobody.ts'
@@ -26,6 +28,7 @@ export function refuseMalformed(
 export function refuseTooBig(
   connection: Connection,
   client: ClientStream,
+  request: RequestHead,
   { observer, streams }: Http2Context,
 ): void {
   const words = 'request head (http.maxHeader)'
@@ -33,7 +36,7 @@ export function refuseTooBig(
   observer.onOpened(connection)
   connection.end = close
   client.owner = { ...nobody, onClosed: () => streams.onRefused(connection) }
-  const answer = refusal(close)!
+  const answer = refusalOf(close, { request, isAnswerBegun: false, isCall: isCall(request) })!
   client.write(answer, 0, answer.length)
   client.close('flush')
 }

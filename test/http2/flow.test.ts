@@ -7,6 +7,8 @@ const INITIAL = 65_535
 
 class Stream {
   window = 0
+  readonly openedAt = 0
+  readonly isAnswered = false
   framed = 0
   onFramed(bytes: number): void {
     this.framed += bytes

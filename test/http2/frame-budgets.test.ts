@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { budgets } from '../../src/http2/frame-budgets.ts'
 import * as h2 from '../support/h2-frames.ts'
-import { answer, connection, get, isFlood, shut } from './budgeted-line.ts'
+import { answer, connection, get, isFlood, serve, shut } from './budgeted-line.ts'
 
 const block = Buffer.alloc(100)
 /** Frames that a client can send for as long as it likes, at no cost: each has its budget. */
@@ -106,6 +106,40 @@ test('a client that cancels three of four does not, however many requests it has
   t.equal(rounds, budgets.resets.burst / 2, 'two of a round are not paid for')
   isFlood(t, line, budgets.resets.words)
   t.end()
+})
+
+/** As many at a time as a client may have open, all cancelled at one age; until the connection ends, or the 50th time. */
+async function cancels(ageMs: number, isAnswered = false) {
+  const line = connection()
+  let id = 1
+  let count = 0
+  for (let round = 0; round < 50 && line.fault === null; round++) {
+    const ids = Array.from({ length: 100 }, () => (id += 2))
+    for (const one of ids) {
+      line.client(get(one))
+      serve(line, one, isAnswered)
+    }
+    await line.clock.pass(ageMs)
+    for (const one of ids) if (line.client(h2.rst(one)) === null) count++
+  }
+  return { line, count }
+}
+
+test('callers that give up a service that hangs, after 100 ms or more, may do so for ever', async (t) => {
+  for (const ageMs of [100, 200, 60_000]) t.equal((await cancels(ageMs)).count, 5000, `${ageMs} ms`)
+})
+
+test('streams that are cancelled sooner pay with what they lack of 100 ms', async (t) => {
+  const burst = budgets.resets.burst
+  const { count, line } = await cancels(0)
+  t.equal(count, burst, 'at once')
+  isFlood(t, line, budgets.resets.words)
+  const half = (await cancels(50)).count
+  t.ok(half >= 2 * burst && half <= 2.5 * burst, `${half} after half of it`)
+})
+
+test('clients that leave once their answer has begun may do so for ever', async (t) => {
+  t.equal((await cancels(0, true)).count, 5000)
 })
 
 test('a page of a hundred streams may be left twice over', (t) => {

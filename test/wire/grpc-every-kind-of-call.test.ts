@@ -44,6 +44,19 @@ async function overTls(t: Test): Promise<SetUp> {
   return { gate, service, caller: grpcCaller(t, gate.port, credentials) }
 }
 
+test('metadata over http.maxHeader is RESOURCE_EXHAUSTED, and its connection goes on', async (t) => {
+  const { gate, caller } = await inTheClear(t)
+  const metadata = new grpc.Metadata()
+  metadata.set('x-large', 'a~'.repeat(20_000))
+  t.match(await call(caller, 'unary', 'hello', { metadata }).answer, {
+    code: grpc.status.RESOURCE_EXHAUSTED,
+    details: 'message_too_big: request head (http.maxHeader)',
+  })
+  t.match(await gate.end(0), { reason: 'message_too_big', line: { protocol: 'http' } })
+  t.match(await call(caller, 'unary', 'hello').answer, { message: Buffer.from('hello') })
+  t.notOk(gate.lines.some(({ protocol }) => protocol === 'h2'))
+})
+
 for (const [way, setUp] of [
   ['in the clear', inTheClear],
   ['over TLS', overTls],

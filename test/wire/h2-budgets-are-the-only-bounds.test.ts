@@ -4,6 +4,7 @@
 import { test, type Test } from 'tap'
 import { systemClock } from '../../src/core/clock.ts'
 import { budgets } from '../../src/http2/frame-budgets.ts'
+import { eventually } from '../support/eventually.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import type { FakeClock } from '../support/fake-clock.ts'
 import { startGate } from '../support/gate.ts'
@@ -30,6 +31,7 @@ async function line(t: Test, maxStreams: number, options: RawOptions = {}) {
   const clock: FakeClock = { ...fakeClock(), nextTurn: systemClock.nextTurn }
   const upstream = await recordingUpstream(t, ({ target }) => {
     if (target === '/never') return undefined
+    if (target === '/begun') return 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun'
     const body = target === '/messages' ? 'm'.repeat(MESSAGE * MESSAGES) : 'ok'
     return `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`
   })
@@ -56,6 +58,33 @@ for (const { what, make } of [
     }
     t.equal((await client.get()).status, 200)
     t.equal(gate.lines.filter(({ protocol }) => protocol === 'h2').length, 0)
+  })
+
+for (const { what, path, ageMs } of [
+  { what: 'give up a service that hangs, after 100 ms', path: '/never', ageMs: 100 },
+  { what: 'leave at the first bytes of their answer', path: '/begun', ageMs: 0 },
+])
+  test(`callers may ${what}, a thousand within a second, beside one who waits`, async (t) => {
+    const { clock, gate, client } = await line(t, 101)
+    const waits = client.request(h2.request({ ':path': '/never' }))
+    for (let round = 0; round < 10; round++) {
+      const ids = Array.from({ length: 100 }, () => client.request(h2.request({ ':path': path })))
+      if (path === '/begun')
+        await eventually(() => ids.every((id) => client.bodyBytes(id) === 5), { what: 'their bytes' })
+      else t.ok(await client.ping(), `round ${round}`)
+      await clock.pass(ageMs)
+      await client.send(...ids.map((id) => h2.rst(id)))
+      t.ok(await client.ping(), `round ${round} has left`)
+    }
+    t.equal((await client.get()).status, 200)
+    t.same(
+      gate.lines.filter(({ close }) => close === 'rate_limited'),
+      [],
+    )
+    t.notOk(
+      client.frames.some(({ type, stream }) => type === h2.kinds.RST_STREAM && stream === waits),
+      'the one who waits goes on waiting',
+    )
   })
 
 test('a client may acknowledge each of many small messages that came in a few frames, and open each stream by 5 bytes', async (t) => {
