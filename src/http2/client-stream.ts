@@ -23,6 +23,8 @@ import type { AnswerHead } from '../http1/head.ts'
 import { inChunks } from './chunks.ts'
 import { fieldsByName, trailersText } from './fields.ts'
 import type { RawFields } from './fields.ts'
+import { askForTrailers, own } from './owned-stream.ts'
+import type { StreamOwner } from './owned-stream.ts'
 import { watchEnd } from './watch-end.ts'
 import { keepInPieces, PIECE, writePieces } from './write-pieces.ts'
 import { answerFields, AnswerReader } from './client-answer.ts'
@@ -36,10 +38,7 @@ import type { StreamHome } from './stream-home.ts'
 
 const NONE: RawFields = []
 
-const kClient = Symbol('client')
-type OwnedStream = ServerHttp2Stream & { [kClient]?: ClientStream | undefined }
-
-export class ClientStream implements Endpoint, AnswerSink, Flowing {
+export class ClientStream implements Endpoint, AnswerSink, Flowing, StreamOwner {
   readonly side = 'client'
   owner: EndpointOwner = nobody
   readonly #stream: ServerHttp2Stream
@@ -57,8 +56,6 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   /** The end of its last DATA in the bytes sent on its connection. */
   sentTo = 0
   #trailers: Fields = NO_FIELDS
-  /** The answer ends with trailers, perhaps none, which Node asks for once all else is in frames. */
-  #owesTrailers = false
   #requestTrailers: RawFields = NONE
   #isTunnel = false
   /** Nothing is written after the waiting bytes. */
@@ -67,6 +64,8 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   #isDelivering = false
   #hasEnd = false
   #isParted = false
+  /** END_STREAM of the answer is in a frame. */
+  #isSent = false
   #isClosed = false
   /** The stream is gone; its owner hears of it after it has closed the endpoint. */
   #isFallen = false
@@ -83,9 +82,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
     this.#home = home
     this.#answer = new AnswerReader(request.method, this)
     this.#hasMore = !isEnd
-    const owned: OwnedStream = stream
-    owned[kClient] = this
-    stream.on('close', onClose)
+    own(stream, this)
     if (isEnd) {
       this.#hasEnd = true
       // Only its end is left to read. Node closes a stream that nobody reads by itself.
@@ -100,7 +97,6 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
     this.#hasEnd = stream.state.remoteClose === 1
     watchEnd(stream, () => (this.#hasEnd = true))
     stream.on('trailers', (_headers, _flags, fields) => (this.#requestTrailers = fields))
-    stream.on('finish', () => this.#onAllSent())
     stream.pause()
     stream.on('data', (chunk: Buffer) => this.#onData(chunk))
     stream.on('end', () => this.#onRequestEnd())
@@ -224,11 +220,12 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   }
 
   onHead(head: AnswerHead, { kind }: Framing): void {
-    this.#owesTrailers = kind === 'chunked'
-    if (this.#owesTrailers) this.#stream.on('wantTrailers', onWantTrailers)
+    // Trailers, perhaps none, which Node asks for once all else is in frames.
+    const waitForTrailers = kind === 'chunked'
+    if (waitForTrailers) askForTrailers(this.#stream)
     this.#stream.respond(answerFields(head), {
       endStream: kind === 'none',
-      waitForTrailers: this.#owesTrailers,
+      waitForTrailers,
       sendDate: false,
     } as object)
   }
@@ -245,11 +242,6 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
 
   sendTrailers(): void {
     this.#stream.sendTrailers(fieldsByName(this.#trailers.list))
-    // Node puts them into a frame in the next turn.
-    this.#home.later(() => {
-      this.#owesTrailers = false
-      this.#onAllSent()
-    })
   }
 
   #pump(): void {
@@ -298,26 +290,29 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
   close(manner: Manner): void {
     if (this.#isFallen) return this.#home.later(() => this.#tell(null))
     this.#isParted ||= !this.#isTunnel
-    if (manner === 'flush') {
+    if (manner === 'flush' || manner === 'deliver') {
+      this.#isDelivering ||= manner === 'deliver'
       this.end()
-      if (this.#stream.writableFinished) this.#onAllSent()
-      this.resume()
-    } else if (manner === 'deliver') {
-      this.#isDelivering = true
-      this.end()
-      if (this.#stream.writableFinished) this.#onAllSent()
+      this.#cancelRest()
       this.resume()
     } else {
       this.#reset()
     }
   }
 
+  onEnded(): void {
+    this.#isSent = true
+    // Node is in the middle of a write.
+    if (this.#isParted) this.#home.later(() => this.#cancelRest())
+  }
+
   /**
-   * The rest of an answered request is of no use (RFC 9113 section 8.1). A complete one is not reset: nghttp2
-   * drops the frames of an answer that wait for their connection.
+   * The rest of an answered request is of no use (RFC 9113 section 8.1). The frames of the answer have passed
+   * by then: nghttp2 drops those that wait for their connection, the head as well, for an RST_STREAM. So a
+   * complete request gets none.
    */
-  #onAllSent(): void {
-    if (this.#isParted && !this.#hasEnd && !this.#owesTrailers) this.#stream.close(NO_ERROR)
+  #cancelRest(): void {
+    if (this.#isSent && this.#isParted && !this.#hasEnd && !this.isBroken) this.#stream.close(NO_ERROR)
   }
 
   #reset(): void {
@@ -341,17 +336,4 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing {
     if (this.connection.end !== null || (this.#hasEnd && rstCode === NO_ERROR)) return null
     return Object.assign(new Error(codeName(rstCode)), { code: 'RST_STREAM' })
   }
-}
-
-// One listener for all streams: one for each would be their main cost. A closed stream drops all that was
-// made for it, since Node may hold on to it for long (roll.ts).
-
-function onClose(this: OwnedStream): void {
-  const client = this[kClient]
-  this[kClient] = undefined
-  client?.onStreamClosed()
-}
-
-function onWantTrailers(this: OwnedStream): void {
-  this[kClient]?.sendTrailers()
 }

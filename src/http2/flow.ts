@@ -4,7 +4,7 @@
 
 import { Roll } from '../core/roll.ts'
 import type { Frame } from './frame-scanner.ts'
-import { DATA, WINDOW_UPDATE } from './frame-scanner.ts'
+import { DATA, END_STREAM, HEADERS, WINDOW_UPDATE } from './frame-scanner.ts'
 
 const INITIAL = 65_535
 const FRAME_HEAD = 9
@@ -18,6 +18,8 @@ export interface Flowing {
   readonly isAnswered: boolean
   /** So many of its bytes went into DATA frames. */
   onFramed(bytes: number): void
+  /** END_STREAM is in a frame of it. */
+  onEnded(): void
 }
 
 export class ClientFlow {
@@ -83,14 +85,19 @@ export class ClientFlow {
     if (this.#early.size > 0) this.#early.clear()
   }
 
-  onFrameOut({ type, stream, length }: Frame): void {
+  onFrameOut({ type, flags, stream, length }: Frame): void {
     this.sent += FRAME_HEAD + length
-    if (type !== DATA || length === 0) return
+    if (type !== DATA && type !== HEADERS) return
+    const known = this.#streams.get(stream)
+    if (type === DATA && length > 0) this.#onDataOut(known, length)
+    if ((flags & END_STREAM) !== 0) known?.onEnded()
+  }
+
+  #onDataOut(stream: Flowing | undefined, length: number): void {
     this.dataAt = this.sent
     this.#connection -= length
-    const known = this.#streams.get(stream)
-    if (known === undefined) return
-    known.window -= length
-    known.onFramed(length)
+    if (stream === undefined) return
+    stream.window -= length
+    stream.onFramed(length)
   }
 }

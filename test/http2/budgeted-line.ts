@@ -53,7 +53,13 @@ export const answer = (stream: number): Buffer[] => [
 ]
 export const get = (stream: number): Buffer => h2.headers(stream, h2.GET)
 export const serve = (line: Line, id: number, isAnswered = false): void =>
-  line.flow.open(id, { window: 0, openedAt: line.clock.now(), isAnswered, onFramed: () => {} })
+  line.flow.open(id, {
+    window: 0,
+    openedAt: line.clock.now(),
+    isAnswered,
+    onFramed: () => {},
+    onEnded: () => {},
+  })
 /** Uses up what stream 1 and the connection may be sent, and as much again as one byte opens in a test. */
 export function shut(line: Line): void {
   serve(line, 1)

@@ -147,6 +147,26 @@ test('the rest of an upload that was answered is cancelled with NO_ERROR, once a
   }
 })
 
+test('answers are whole, though the rest of their uploads comes while their connection is being written to', async (t) => {
+  const line = memorySession(t)
+  const ids = Array.from({ length: 20 }, (_, nth) => 2 * nth + 1)
+  line.send(...ids.map((id) => h2.headers(id, POST, END_HEADERS)))
+  await line.ping()
+  for (const stream of line.served) {
+    stream.answer('HTTP/1.1 204 No Content\r\n\r\n')
+    stream.client.close('flush')
+    // What Node does of it in this turn of the event loop: it hears in the next one that its write is done.
+    for (let nth = 0; nth < 4; nth++) await new Promise<void>((resolve) => process.nextTick(resolve))
+  }
+  line.send(...ids.map((id) => h2.data(id, 'late', END_STREAM)))
+  await eventually(() => line.served.every(closed))
+  const ended = line.ofKind(kinds.HEADERS).filter(({ flags }) => (flags & END_STREAM) !== 0)
+  t.same(
+    ended.map(({ stream }) => stream),
+    ids,
+  )
+})
+
 test('trailers are the end of their answer, also of one that comes before the end of its upload', async (t) => {
   for (const isWhole of [false, true]) {
     const line = memorySession(t)

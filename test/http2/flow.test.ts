@@ -10,6 +10,10 @@ class Stream {
   readonly openedAt = 0
   readonly isAnswered = false
   framed = 0
+  hasEnded = false
+  onEnded(): void {
+    this.hasEnded = true
+  }
   onFramed(bytes: number): void {
     this.framed += bytes
   }

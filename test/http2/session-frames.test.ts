@@ -77,13 +77,13 @@ test('a client that sends more than its budget allows ends with rate_limited', (
 
 test('windows count what passes in and out', (t) => {
   const { frames, relayIn, relayOut } = setUp()
-  const stream = { window: 0, openedAt: 0, isAnswered: false, onFramed() {} }
+  const stream = { window: 0, openedAt: 0, isAnswered: false, onFramed() {}, onEnded() {} }
   frames.flow.open(1, stream)
   relayIn(h2.PREFACE, h2.windowUpdate(1, 10))
   relayOut(h2.data(1, 'four'))
   t.equal(stream.window, 65_535 + 6)
   relayIn(h2.windowUpdate(3, 10))
-  const late = { window: 0, openedAt: 0, isAnswered: false, onFramed() {} }
+  const late = { window: 0, openedAt: 0, isAnswered: false, onFramed() {}, onEnded() {} }
   frames.flow.open(3, late)
   t.equal(late.window, 65_535, 'that was another read')
   t.end()

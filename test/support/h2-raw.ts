@@ -177,12 +177,17 @@ export class RawH2 {
         code: payload.readUInt32BE(4),
         debug: payload.toString('latin1', 8),
       }
-    else if (type === h2.kinds.RST_STREAM) this.#finish(id, { reset: payload.readUInt32BE(0) })
+    else if (type === h2.kinds.RST_STREAM) this.#onReset(id, payload.readUInt32BE(0))
     else if (type === h2.kinds.DATA) {
       this.of(id).body.push(payload)
       if ((flags & h2.END_STREAM) !== 0) this.#whole(id)
     } else if (type === h2.kinds.HEADERS || type === h2.kinds.CONTINUATION) this.#onBlock(frame)
     this.#notify()
+  }
+
+  /** An answer that was complete before it stays so. */
+  #onReset(id: number, code: number): void {
+    void this.#decoded.then(() => this.#finish(id, { reset: code }))
   }
 
   #onSettings(payload: Buffer): void {

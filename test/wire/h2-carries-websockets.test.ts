@@ -80,7 +80,12 @@ test('a service that declines is heard: its answer passes, with its end', async 
   const client = await open(t, gate.port)
   t.match(await client.h2.answer, { ':status': 401 })
   t.equal(String(await client.wire.received), 'who are you')
-  t.match(await gate.end(), { reason: 'eof', detail: 'declined the upgrade' })
+  // The client leaves once it has its answer; its connection may be gone before the service's.
+  const ends = [await gate.end(0), await gate.end(1)]
+  t.match(
+    ends.find(({ line }) => line['protocol'] === 'websocket'),
+    { reason: 'eof', detail: 'declined the upgrade' },
+  )
 })
 
 test('what is no WebSocket of version 13, or comes from an origin that is not allowed, is refused with a status', async (t) => {
