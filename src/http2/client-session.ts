@@ -38,6 +38,11 @@ import { refuseMalformed, refuseTooBig } from './unserved.ts'
 import { Wire } from './wire.ts'
 
 const END_STREAM = 1
+/**
+ * Of the connection, eight times that of a stream: on a long way each of so many uploads goes on as if it were alone. The windows
+ * of the streams bound the bytes that stay here.
+ */
+const WINDOW = 512 * 1024
 /** The wait for the answer to the PING between the two GOAWAYs. */
 const ROUND_TRIP_MS = 1000
 export class ClientSession implements Dialogue, Session, StreamHome {
@@ -73,6 +78,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     this.#wire = new Wire((run) => context.clock.nextTurn(run))
     this.#pair = new Pair(connection, client, this.#wire, options.pair, context, this)
     this.#session = nodeHttp2().performServerHandshake(this.#wire.duplex, sessionSettings(options))
+    this.#session.setLocalWindowSize(WINDOW)
     this.windows = new SharedWindows(this.#session)
     this.#listen(this.#session)
   }

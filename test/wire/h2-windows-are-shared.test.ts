@@ -6,6 +6,8 @@ import { test } from 'tap'
 import { eventually } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import { h2Ask, h2Connect } from '../support/h2-client.ts'
+import * as h2 from '../support/h2-frames.ts'
+import { rawH2 } from '../support/h2-raw.ts'
 import { h2Service } from '../support/h2-services.ts'
 import { parseAnswer } from '../support/http.ts'
 import { watchLeaks } from '../support/leaks.ts'
@@ -65,6 +67,31 @@ test('uploads that a service does not take: many get small windows, a few large 
   await eventually(() => told.at(-1) === LARGE)
   t.match(await h2Ask(session, { ':method': 'POST' }, BODY), { status: 200, body: '300000' })
   session.close()
+})
+
+test('eight uploads of one client send a whole window each before they hear of the gate again', async (t) => {
+  watchLeaks(t)
+  const service = await h2Service(t, (stream) => {
+    let bytes = 0
+    stream.on('data', (chunk: Buffer) => (bytes += chunk.length))
+    stream.on('end', () => {
+      stream.respond({ ':status': 200 })
+      stream.end(String(bytes))
+    })
+  })
+  const gate = await startGate(t, [to(service.port)])
+  const client = await rawH2(t, gate.port)
+  await client.frame(({ type, stream }) => type === h2.kinds.WINDOW_UPDATE && stream === 0)
+  const ids = Array.from({ length: 8 }, () => client.request(h2.request({ ':method': 'POST' }), null))
+  await client.send(
+    ...ids.flatMap((id) =>
+      [SMALL, SMALL, SMALL, SMALL - 1].map((bytes) => h2.data(id, BODY.subarray(0, bytes))),
+    ),
+    ...ids.map((id) => h2.data(id, '', h2.END_STREAM)),
+  )
+  const answers = await Promise.all(ids.map((id) => client.answer(id)))
+  t.same([...new Set(answers.map(({ body }) => String(body)))], [String(LARGE)])
+  client.wire.destroy()
 })
 
 test('uploads that their client cancels while a service does not take them leave large windows to the next', async (t) => {
