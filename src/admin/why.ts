@@ -46,8 +46,7 @@ const spared: Record<Reason, (words: Words) => string> = {
     'The gate was shutting down, which its clients are told so that they come back. Nothing was wrong.',
   drain_timeout: ({ key }) =>
     `An end of its own within ${key} would have spared it: the gate was shutting down, and this connection was still there at the last.`,
-  reloaded: () =>
-    'Keeping its listener in the configuration as it was would have spared it.',
+  reloaded: () => 'Keeping its listener in the configuration as it was would have spared it.',
   rate_limited: ({ who, key }) =>
     `Less from ${who} than ${key} allows would have spared it. onExceed: delay slows down and ends nothing; mode: observe only counts.`,
   too_slow: ({ who, key }) =>
