@@ -180,7 +180,7 @@ export const badClients: readonly Scene[] = [
     protocol: 'ws',
     does: 'asks for a version that nobody speaks',
     expected: { reason: 'protocol_error', side: 'client', saw: 'HTTP 426' },
-    play: (stage) => ask(stage, 'web', upgradeHead('/', { 'Sec-WebSocket-Version': '8' })),
+    play: (stage) => ask(stage, 'web', upgradeHead('/', { 'Sec-WebSocket-Version': '99' })),
   },
   {
     protocol: 'ws',
