@@ -316,7 +316,7 @@ export function dialOptions(
 export function dialledEndpoint(socket: net.Socket, read: ReadOptions, owner: EndpointOwner): SocketEndpoint {
   const endpoint = new SocketEndpoint('upstream', socket, owner)
   if (!read.usesSharedBuffer || isSecure(socket)) socket.on('data', onData)
-  if (!isSecure(socket)) hearLastWords(socket)
+  hearLastWords(socket)
   startReading(socket)
   return endpoint
 }

@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import type { Test } from 'tap'
+import { someServer } from '../support/certificates.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
@@ -8,6 +9,7 @@ import { get, httpClient, watchCrashes } from '../support/http-peers.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { listen } from '../support/peers.ts'
 import type { Upstream } from '../support/peers.ts'
+import { tlsUpstream } from '../support/tls-peers.ts'
 import type { Wire } from '../support/wire.ts'
 
 const TOO_LARGE = 'HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nlarge'
@@ -54,11 +56,13 @@ test('a client that writes 4 MB before it reads gets the answer that came before
   t.match(await gate.end(), { reason: 'eof' })
 })
 
-test('an answer whose service closes without having read the request arrives whole, and is no 502', async (t) => {
-  const { gate } = await path(t, async (wire) => {
-    await wire.write(TOO_LARGE)
-    wire.destroy() // with bytes unread: RST follows
-  })
+/** Answers without having read the request, and closes: RST follows, since bytes are unread. */
+async function rejects(wire: Wire): Promise<void> {
+  await wire.write(TOO_LARGE)
+  wire.destroy()
+}
+
+async function arrivesWhole(t: Test, gate: Gate): Promise<void> {
   for (let i = 0; i < 20; i++) {
     const client = await httpClient(t, gate.port)
     await client.send(get('/', `Content-Length: ${50 * MB}\r\n`, 'POST'))
@@ -68,4 +72,25 @@ test('an answer whose service closes without having read the request arrives who
     client.wire.destroy()
     await gate.end(i)
   }
+}
+
+test('an answer whose service closes without having read the request arrives whole, and is no 502', async (t) => {
+  const { gate } = await path(t, (wire) => rejects(wire))
+  await arrivesWhole(t, gate)
+})
+
+test('so it does where the service speaks TLS', async (t) => {
+  watchLeaks(t)
+  watchCrashes(t)
+  const { ca, ...server } = someServer()
+  const upstream = await tlsUpstream(t, server, async (wire) => {
+    wire.socket.setNoDelay()
+    await wire.readUntil('\r\n\r\n').catch(() => null)
+    wire.stopReading()
+    await rejects(wire)
+  })
+  const gate = await startGate(t, [
+    `protocol: http, upstream: { addresses: ["localhost:${upstream.port}"], tls: { ca: "${ca}" } }`,
+  ])
+  await arrivesWhole(t, gate)
 })
