@@ -296,7 +296,7 @@ export const rows: Readonly<Record<string, Row>> = {
     cells: [
       'upstream-that-restarts',
       'h2-sessions-end-outside-of-callbacks',
-      'upstream-addresses-that-are-gone',
+      'gate-reload-keeps-what-was-found',
       'upstream-that-restarts',
       'logins-and-certificates-beside-overload',
       'workers-ask-once',

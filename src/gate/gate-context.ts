@@ -33,8 +33,8 @@ export interface GateContext {
   names: Names
   /** What kept connections have shown of their services. */
   idleEnds: IdleEnds
-  /** What all gates find out about addresses; null where this is the only gate. */
-  findings: Findings | null
+  /** What all gates find out about addresses: for the other gates, and for upstreams after a reload. */
+  findings: Findings
   /** The number of this gate, and how many there are. */
   worker: number
   workers: number

@@ -158,7 +158,7 @@ export class Gate implements GatePort {
       ),
       names: new Names(names, clock, random),
       idleEnds: new IdleEnds(),
-      findings: this.#cells === null ? null : new Findings((finding) => events.found(finding)),
+      findings: this.#cells === null ? new Findings() : new Findings((finding) => events.found(finding)),
       worker,
       workers,
       usesSharedBuffer,
@@ -309,7 +309,7 @@ export class Gate implements GatePort {
   }
 
   learn(findings: readonly Finding[]): Promise<void> {
-    for (const finding of findings) this.#shared.findings?.learn(finding)
+    for (const finding of findings) this.#shared.findings.learn(finding)
     return done
   }
 

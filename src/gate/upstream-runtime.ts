@@ -1,5 +1,6 @@
 // The upstream of one listener, and its reports to the log and the metrics. A successor after a reload shares
-// it (Shared) if its upstream settings are equal, with the results of its checks.
+// it (Shared) if its upstream settings are equal. Otherwise it begins with what checks and dials have found, where these ask the
+// same (Findings).
 
 import type { ListenerConfig } from '../config/schema.ts'
 import type { UpstreamCounts } from '../metrics/upstream-metrics.ts'
@@ -9,7 +10,6 @@ import type { StreamsMaker } from '../upstream/streams.ts'
 import { shortestDeadline, upstreamOptions, type LiveDeadlines } from './options.ts'
 import { nodeCrypto } from '../core/node-lazy.ts'
 import type { GateContext } from './gate-context.ts'
-import { tlsSettings } from './tls-parts.ts'
 import type { SecureOptions } from '../upstream/dial.ts'
 import type { UpstreamTarget } from '../upstream/target.ts'
 import { Upstream } from '../upstream/upstream.ts'
@@ -63,7 +63,7 @@ export class UpstreamRuntime {
       ...(config.upstream.protocol === 'h2c' ? { makeStreams } : {}),
       cells,
       name: listener,
-      ...(findings === null ? {} : { findings: { findings, checkName: checkNameOf(config) } }),
+      findings: { findings, checkName: checkNameOf(config) },
       clock,
       sweep,
       random,
@@ -91,12 +91,13 @@ export class UpstreamRuntime {
 }
 
 /**
- * Listeners with equal settings of their upstream and its TLS make the same checks; the settings are too long
+ * Upstreams whose verdicts depend on the same settings make the same checks, in all threads and across reloads; the settings are too long
  * for a name, so they are hashed.
  */
-function checkNameOf(config: ListenerConfig): string {
-  if (config.upstream.healthCheck.type === 'off') return ''
-  const words = JSON.stringify([config.name, upstreamSettings(config), tlsSettings(config)])
+function checkNameOf({ name, upstream }: ListenerConfig): string {
+  const { healthCheck, protocol, tls, proxyProtocol } = upstream
+  if (healthCheck.type === 'off') return ''
+  const words = JSON.stringify([name, healthCheck, protocol, tls, proxyProtocol])
   return `check ${nodeCrypto().createHash('sha256').update(words).digest('base64url')}`
 }
 

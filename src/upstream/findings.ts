@@ -4,7 +4,7 @@
 //
 //     finder --tell--> its gate --`found`--> operator --`learn`--> the other gates --> followers of the same key
 //
-// The latest finding of each key is kept: a follower that comes later starts from it.
+// The latest finding of each key is kept: a follower that comes later, in a thread that joins or by a reload, starts from it.
 
 import type { Cells } from '../core/cells.ts'
 import type { Clock } from '../core/clock.ts'

@@ -58,7 +58,7 @@ export interface HealthCheckContext {
   onChecked(checked: Checked): void
   /** The state changed to `healthy` or `unhealthy`. */
   onTurned(state: Health): void
-  /** The threads that make the same checks; absent where only this thread does. */
+  /** Those that make the same checks: other threads, and the upstream that a reload has replaced. Absent: nobody. */
   crew?: CheckCrew
 }
 
