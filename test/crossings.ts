@@ -176,7 +176,7 @@ export const rows: Readonly<Record<string, Row>> = {
     cells: [
       'upstream-that-restarts',
       'workers-ask-h2c-services',
-      'upstream-addresses-that-are-gone',
+      'gate-reload-keeps-what-was-found',
       'workers-ask-h2c-services',
       'limits-beside-overload',
       'workers-share-limits',

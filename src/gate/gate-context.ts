@@ -42,6 +42,8 @@ export interface GateContext {
   usesSharedBuffer: boolean
   /** The cells in which limits count. */
   cells: Cells
+  /** Those in which upstreams count, across reloads. */
+  upstreamCells: Cells
   /**
    * The cells of a whole fleet's limits, and the group name that replaces listener names there, if any; null
    * where there is no fleet.

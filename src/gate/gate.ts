@@ -21,6 +21,7 @@ import type { Strain, StrainLevel } from '../core/strain.ts'
 import { Departure } from '../lifecycle/departure.ts'
 import type { DrainCounts, DrainStep } from '../lifecycle/departure.ts'
 import { localCells } from '../limits/cells.ts'
+import { LastingCells } from '../limits/lasting-cells.ts'
 import { TokenQueue } from '../limits/token-queue.ts'
 import { ConnectionLimit } from '../limits/places.ts'
 import { attach } from '../limits/shared-cells.ts'
@@ -164,6 +165,7 @@ export class Gate implements GatePort {
       usesSharedBuffer,
       strain: this.#strain,
       cells,
+      upstreamCells: this.#cells ?? new LastingCells(),
       fleet: null,
       processLimit: new ConnectionLimit(fits, null, { count: cells.count('process') }),
       logsRequests: config.log.requests,

@@ -53,7 +53,18 @@ export class UpstreamRuntime {
   }
 
   #make(config: ListenerConfig, deadlines: LiveDeadlines, secure: SecureOptions | null): Upstream {
-    const { cells, clock, sweeps, random, names, idleEnds, findings, registry, metrics, facts } = this.#shared
+    const {
+      upstreamCells: cells,
+      clock,
+      sweeps,
+      random,
+      names,
+      idleEnds,
+      findings,
+      registry,
+      metrics,
+      facts,
+    } = this.#shared
     const listener = this.#listener
     if (config.upstream.healthCheck.type !== 'off') metrics.announceHealthChecks(listener)
     const sweep = sweeps.of(config.name, shortestDeadline(config))

@@ -1,5 +1,6 @@
 // What health checks and dials have found out about an address holds across a reload of other keys of the upstream: a
-// service that is known to be ill would get its share of the clients again until its checks had failed anew.
+// service that is known to be ill would get its share of the clients again until its checks had failed anew. So do the places that
+// connections of before it hold.
 
 import { test } from 'tap'
 import type { Test } from 'tap'
@@ -11,6 +12,7 @@ import type { Gate } from '../support/gate.ts'
 import { get, httpClient, OK, recordingUpstream } from '../support/http-peers.ts'
 import type { RecordingUpstream } from '../support/http-peers.ts'
 import { watchLeaks } from '../support/leaks.ts'
+import { connect, echo } from '../support/peers.ts'
 
 const LONG = { withinMs: 20_000 }
 /** The next check comes long after the test, but for the first ones. */
@@ -84,3 +86,30 @@ test('an address whose dial failed is not tried by a client after a reload of ot
   for (let nth = 0; nth < 4; nth++) t.equal(await status(gate, t), 200)
   t.equal(await failures(), before)
 })
+
+for (const workers of [1, 2])
+  test(`connections of before a reload hold their places under maxConnections; ${workers} workers`, async (t) => {
+    watchLeaks(t, LONG)
+    const service = await echo(t)
+    const listener = (keys: string): string =>
+      `protocol: tcp, upstream: { addresses: ["127.0.0.1:${service.port}"], queueTimeout: 30s${keys} }`
+    const gate = await startGate(t, [listener(', maxConnections: 3')], { workers })
+    const before = await Promise.all([connect(t, gate.port), connect(t, gate.port)])
+    for (const wire of before) {
+      await wire.write('a')
+      await wire.read(1)
+    }
+    t.match(await gate.reload([listener(', maxConnections: 2')]), { result: 'success' })
+    const waits = await connect(t, gate.port)
+    await waits.write('b')
+    const queued = async (): Promise<unknown> =>
+      readSamples(await gate.metrics()).get('sidegate_upstream_queued', { listener: 'l0' })
+    await eventually(async () => (await queued()) === 1, LONG)
+    t.equal(service.connections.length, 2)
+    before[0]!.end()
+    t.equal((await waits.read(1)).toString(), 'b', 'the first place that is free')
+    await before[1]!.write('c')
+    t.equal((await before[1]!.read(1)).toString(), 'c')
+    waits.end()
+    before[1]!.end()
+  })
