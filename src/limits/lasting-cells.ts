@@ -2,7 +2,7 @@
 // for that name gets the same. So the upstream after a reload counts the connections of the one before it.
 
 import { LocalCount } from '../core/cells.ts'
-import type { Cells, Count, Heads } from '../core/cells.ts'
+import type { BucketRate, Cells, Count, Heads, Tokens } from '../core/cells.ts'
 import { localCells } from './cells.ts'
 
 /** Names whose counts may be gone: more than a configuration has, and fewer than addresses come and go in a long life. */
@@ -10,7 +10,6 @@ const MANY = 1024
 
 export class LastingCells implements Cells {
   readonly isShared = false
-  readonly bucket = localCells.bucket
   readonly #counts = new Map<string, WeakRef<Count>>()
 
   count(name: string): Count {
@@ -20,6 +19,10 @@ export class LastingCells implements Cells {
     const count = new LocalCount()
     this.#counts.set(name, new WeakRef(count))
     return count
+  }
+
+  bucket(name: string, rate: BucketRate, now: number): Tokens {
+    return localCells.bucket(name, rate, now)
   }
 
   /** A queue looks for itself whether the one before the reload has freed a place. */
