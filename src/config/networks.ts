@@ -1,5 +1,6 @@
-// Networks that an operator names by a word. Separate from the keys, which a running gate does not need.
+// Networks, and those that an operator names by a word. Separate from the keys, which a running gate does not need.
 
+import { BlockList, isIP } from 'node:net'
 import { parseCidr } from './cidr.ts'
 import type { Cidr } from './cidr.ts'
 
@@ -29,4 +30,12 @@ const privateNetworks: readonly Cidr[] = [
 /** The networks of a list, with words resolved. */
 export function networksOf(list: readonly (Cidr | typeof PRIVATE)[]): Cidr[] {
   return list.flatMap((one) => (one === PRIVATE ? privateNetworks : one))
+}
+
+/** Whether an address is in one of the networks. Mapped IPv4 addresses are IPv4 on both sides. */
+export function contains(networks: readonly Cidr[]): (address: string) => boolean {
+  if (networks.length === 0) return () => false
+  const list = new BlockList()
+  for (const { address, prefix, family } of networks) list.addSubnet(address, prefix, family)
+  return (address) => list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
 }

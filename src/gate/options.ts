@@ -3,14 +3,12 @@
 // Deadlines are passed on as `Live` values, read at each judgement, so that a reload reaches open
 // connections.
 
-import { BlockList, isIP } from 'node:net'
 import type { AccessRules } from '../admission/access.ts'
 import type { ProxyRules } from '../admission/pending-client.ts'
 import type { TlsGateOptions } from '../admission/tls-gate.ts'
 import { formatAddress } from '../config/address.ts'
 import type { Address } from '../config/address.ts'
-import type { Cidr } from '../config/cidr.ts'
-import { networksOf } from '../config/networks.ts'
+import { contains, networksOf } from '../config/networks.ts'
 import type { Config, ListenerConfig } from '../config/schema.ts'
 import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
 import type { ClientOptions } from '../limits/clients.ts'
@@ -291,14 +289,6 @@ function forwardingOptions({ http, tls, upstream }: ListenerConfig): ForwardingO
     forwardsCertificate: http.clientCertificate === 'forward',
     service: hostOf(toTarget(upstream.addresses[0]!)),
   }
-}
-
-/** Whether an address is in one of the networks. Mapped IPv4 addresses are IPv4 on both sides. */
-export function contains(networks: readonly Cidr[]): (address: string) => boolean {
-  if (networks.length === 0) return () => false
-  const list = new BlockList()
-  for (const { address, prefix, family } of networks) list.addSubnet(address, prefix, family)
-  return (address) => list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
 }
 
 export function websocketOptions(

@@ -2,6 +2,7 @@
 
 import type { ConnectionQuery } from '../admin/connection-query.ts'
 import { parseCidr } from '../config/cidr.ts'
+import { contains } from '../config/networks.ts'
 import { visitInSlices } from '../admin/slices.ts'
 import type { Sort } from '../admin/types.ts'
 import { spell } from '../core/address.ts'
@@ -9,7 +10,6 @@ import type { ClientAddress } from '../core/address.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Connection, Registry } from '../core/connection.ts'
 import { idleMs, queued, stalledMs } from './connection-view.ts'
-import { contains } from './options.ts'
 import type { ConnectionRates } from './connection-rates.ts'
 
 export interface Candidate {
