@@ -15,8 +15,11 @@ import type { AccessRules } from './access.ts'
 export interface ClientGateOptions {
   /** Null lets every address in. */
   access: AccessRules | null
-  /** Whether the peer at that address names its clients, and is believed; null where no peer is. */
-  namesClients: ((ip: string) => boolean) | null
+  /**
+   * Whether the peer at that address (null on a unix socket) names its clients, and is believed; null where no peer
+   * is.
+   */
+  namesClients: ((ip: string | null) => boolean) | null
   /** The limits of each client; null where there are none. */
   clients: Clients | null
   clock: Clock
@@ -104,7 +107,6 @@ export class ClientGate {
   }
 
   #namesClients({ ip }: ClientAddress): boolean {
-    const { namesClients } = this.#options
-    return ip !== null && namesClients?.(ip) === true
+    return this.#options.namesClients?.(ip) === true
   }
 }

@@ -107,7 +107,7 @@ export const http = section('HTTP requests (`protocol: http`).', {
     ['off', 'forward'],
   ),
   trustForwarded: list(
-    'Networks of proxies before this one: from them `X-Forwarded-*` and `Forwarded` are added to, from all others replaced. `private` stands for 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7, 100.64.0.0/10, link-local addresses and loopback: whatever an ingress in the same cluster comes from. Each of their requests is of the client that they name: for `access`, limits per client, the log and listings.',
+    'Networks of proxies before this one: from them `X-Forwarded-*` and `Forwarded` are added to, from all others replaced. `private` stands for 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7, 100.64.0.0/10, link-local addresses, loopback and unix sockets: whatever an ingress in the same cluster comes from. Each of their requests is of the client that they name: for `access`, limits per client, the log and listings.',
     trusted,
     { min: 0, max: 1000, remedy: 'write a list of networks such as [10.0.0.0/8], or [private]' },
   ),

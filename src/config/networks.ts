@@ -4,7 +4,7 @@ import { BlockList, isIP } from 'node:net'
 import { parseCidr } from './cidr.ts'
 import type { Cidr } from './cidr.ts'
 
-/** Stands for the networks from which no outsider reaches us. */
+/** Stands for the networks from which no outsider reaches us, and for unix sockets. */
 export const PRIVATE = 'private'
 
 /**
@@ -38,4 +38,14 @@ export function contains(networks: readonly Cidr[]): (address: string) => boolea
   const list = new BlockList()
   for (const { address, prefix, family } of networks) list.addSubnet(address, prefix, family)
   return (address) => list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
+}
+
+/**
+ * Whether a peer at that address is one of a list, null for a unix socket: `private` has these as it has loopback, which more
+ * processes can reach.
+ */
+export function trusts(list: readonly (Cidr | typeof PRIVATE)[]): (ip: string | null) => boolean {
+  const isInside = contains(networksOf(list))
+  const hasUnix = list.includes(PRIVATE)
+  return (ip) => (ip === null ? hasUnix : isInside(ip))
 }

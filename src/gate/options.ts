@@ -8,7 +8,7 @@ import type { ProxyRules } from '../admission/pending-client.ts'
 import type { TlsGateOptions } from '../admission/tls-gate.ts'
 import { formatAddress } from '../config/address.ts'
 import type { Address } from '../config/address.ts'
-import { contains, networksOf } from '../config/networks.ts'
+import { contains, networksOf, trusts } from '../config/networks.ts'
 import type { Config, ListenerConfig } from '../config/schema.ts'
 import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
 import type { ClientOptions } from '../limits/clients.ts'
@@ -171,10 +171,8 @@ export function accessRules({ access: { allow, deny } }: ListenerConfig): Access
 }
 
 /** Null where no peer may name its clients. */
-export function namesClients({ protocol, http }: ListenerConfig): ((ip: string) => boolean) | null {
-  return protocol === 'tcp' || http.trustForwarded.length === 0
-    ? null
-    : contains(networksOf(http.trustForwarded))
+export function namesClients({ protocol, http }: ListenerConfig): ((ip: string | null) => boolean) | null {
+  return protocol === 'tcp' || http.trustForwarded.length === 0 ? null : trusts(http.trustForwarded)
 }
 
 export function proxyRules({ proxyProtocol: { accept, trusted } }: ListenerConfig): ProxyRules | null {

@@ -114,13 +114,18 @@ function forwardedFields(before: Before, client: Forwarded, host: string): strin
   if (form === 'off') return passedOn(before)
   let lines = ''
   if (said ? saidX : form !== 'rfc7239') {
-    lines += line('X-Forwarded-For', join(before.for, client.address ?? 'unknown'))
+    lines += line('X-Forwarded-For', withPeer(before.for, client.address))
     lines += line('X-Forwarded-Proto', before.proto || client.proto)
     if (before.host || host) lines += line('X-Forwarded-Host', before.host || host)
   }
   if (said ? before.forwarded !== '' : form !== 'x-forwarded')
     lines += line('Forwarded', join(before.forwarded, element(client, host)))
   return lines
+}
+
+/** Applications count addresses from the right: a proxy on a unix socket adds none (as with HAProxy). */
+function withPeer(before: string, address: string | null): string {
+  return address === null ? before || 'unknown' : join(before, address)
 }
 
 function line(name: string, value: string): string {
