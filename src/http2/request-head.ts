@@ -16,6 +16,15 @@ export interface OutgoingRequest {
   framing: Framing
 }
 
+/** As SETTINGS_MAX_HEADER_LIST_SIZE counts them (RFC 9113 section 6.5.2). */
+export function headSize(headers: OutgoingHttpHeaders): number {
+  let size = 0
+  for (const [name, value] of Object.entries(headers))
+    for (const one of [value].flat()) size += name.length + String(one).length + FIELD_SIZE
+  return size
+}
+const FIELD_SIZE = 32
+
 /** Headers of one connection; the engine writes no others of that kind. */
 const ofConnection: ReadonlySet<string> = new Set(['host', 'connection', 'transfer-encoding'])
 

@@ -147,6 +147,11 @@ export class UpstreamSession {
     return isOver || this.isDoubtful ? 0 : Math.max(0, this.#max - this.#streams.size)
   }
 
+  /** The largest head that the service takes, as `headSize` counts it. */
+  get maxHead(): number {
+    return this.#session.remoteSettings.maxHeaderListSize ?? Number.POSITIVE_INFINITY
+  }
+
   /** Why the session ended, in the words of the log. */
   get problem(): string {
     return this.#problem === null ? 'closed' : wordsOf(this.#problem)

@@ -12,7 +12,7 @@
 
 import type { ClientHttp2Stream } from 'node:http2'
 import type { Connection } from '../core/connection.ts'
-import { http2Codes } from '../core/close.ts'
+import { http2Codes, makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import type { Endpoint, EndpointOwner, LookedAt } from '../endpoint/endpoint.ts'
 import { UNKNOWN } from '../endpoint/no-endpoint.ts'
@@ -23,7 +23,7 @@ import { serviceCode } from './codes.ts'
 import { MessageReader } from './message-reader.ts'
 import type { MessageSink } from './message-reader.ts'
 import { nobody } from './nobody.ts'
-import { outgoingRequest } from './request-head.ts'
+import { headSize, outgoingRequest } from './request-head.ts'
 import type { OutgoingRequest } from './request-head.ts'
 import type { Sending, SendWindow } from './send-window.ts'
 import { StreamAnswer } from './stream-answer.ts'
@@ -122,6 +122,8 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
 
   #ask(): void {
     const { method, headers, framing, isGrpc } = this.#request!
+    const size = headSize(headers)
+    if (size > this.#session.maxHead) return this.#refuse(size)
     this.#tries++
     const stream = this.#session.request(headers, {
       endStream: framing.kind === 'none',
@@ -132,6 +134,16 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
     this.#answer = new StreamAnswer(stream, method, this)
     stream.on('close', () => this.#onStreamClosed(stream))
     if (framing.kind !== 'none') this.#body.attach(stream)
+  }
+
+  /**
+   * The service may end the whole session for a head that is over its SETTINGS_MAX_HEADER_LIST_SIZE (Netty
+   * does), and the requests of all other clients on it.
+   */
+  #refuse(size: number): void {
+    const words = `a request head of ${size} bytes for a service that takes ${this.#session.maxHead} (its SETTINGS_MAX_HEADER_LIST_SIZE)`
+    const close = { ...makeClose('message_too_big', 'client', 'relay', words), httpStatus: 431 }
+    this.#home.later(() => this.#connection.owner?.close(close))
   }
 
   #onTaken(): void {

@@ -17,6 +17,7 @@ import {
   OK,
   rawH2Service,
   RST_STREAM,
+  setting,
   word,
 } from '../support/h2-services.ts'
 import { parseAnswer, requestRaw } from '../support/http.ts'
@@ -33,6 +34,41 @@ async function ask(t: Test, gate: Gate, head = 'GET / HTTP/1.1', body = ''): Pro
   const text = `${head}\r\nHost: a\r\nConnection: close\r\n${body === '' ? '' : `Content-Length: ${body.length}\r\n`}\r\n${body}`
   return parseAnswer((await requestRaw(t, gate.port, text)).bytes)
 }
+
+test('a head over what the service takes is a 431, for its client alone', async (t) => {
+  const MAX_HEADER_LIST_SIZE = 6
+  const asked: number[] = []
+  // Like Netty, it would end the session for it.
+  const { port } = await rawH2Service(
+    t,
+    (send, stream) => {
+      asked.push(stream)
+      send(frame(HEADERS, END_HEADERS | END_STREAM, stream, OK))
+    },
+    () => {},
+    setting(MAX_HEADER_LIST_SIZE, 8192),
+  )
+  const gate = await startGate(t, [to(port)])
+  t.equal((await ask(t, gate, `GET / HTTP/1.1\r\nX-Large: ${'x'.repeat(7500)}`)).status, 200)
+  for (const body of ['', 'body']) {
+    const answer = await ask(t, gate, `POST / HTTP/1.1\r\nX-Large: ${'x'.repeat(9000)}`, body)
+    t.equal(answer.status, 431)
+    t.match(
+      String(answer.body),
+      /^message_too_big: a request head of 9\d{3} bytes for a service that takes 8192 /,
+    )
+  }
+  const call = await ask(
+    t,
+    gate,
+    `POST / HTTP/1.1\r\nContent-Type: application/grpc\r\nX-Large: ${'x'.repeat(9000)}`,
+    'body',
+  )
+  t.same([call.status, call.header('grpc-status')], [200, '8'])
+  t.match(await gate.end(1), { reason: 'message_too_big', side: 'client' })
+  t.equal((await ask(t, gate)).status, 200)
+  t.same(asked, [1, 3], 'over one session')
+})
 
 test('a request that was refused unseen is sent again with its body, also a POST', async (t) => {
   let refused = 0
