@@ -152,11 +152,11 @@ export const rows: Readonly<Record<string, Row>> = {
     cells: [
       'clients-behind-an-ingress',
       'h2-connections-under-limits',
-      'gate-reload-deadlines',
+      'limits-new-connections-and-reloads',
       'limits-new-connections',
       'limits-beside-overload',
       'workers-share-rates',
-      'system/fleet-newcomers',
+      'system/fleet-waits-outlast-a-reload',
     ],
   },
   'limits.connectionsPerClient': {

@@ -9,6 +9,7 @@
 import { localCells } from './cells.ts'
 import type { Cells, Tokens } from '../core/cells.ts'
 import type { Clock, Swept, Sweep } from '../core/clock.ts'
+import type { Reason } from '../core/close.ts'
 import type { Live } from '../core/live.ts'
 import { roomyBurst } from './token-queue.ts'
 import type { TokenQueue, Waiter } from './token-queue.ts'
@@ -38,7 +39,8 @@ export interface NewConnection {
   /** Called first where it has to wait. */
   hold(): void
   serve(): void
-  refuse(): void
+  /** `why` is null where it is over the rate. */
+  refuse(why: Reason | null): void
 }
 
 export class ConnectRateGate {
@@ -63,14 +65,15 @@ export class ConnectRateGate {
   /** Serves the newcomer now, later or not at all. */
   admit(newcomer: NewConnection): void {
     const { onExceed, isEnforced, deadlines, report } = this.#options
-    const now = this.#context.clock.now()
+    const { clock } = this.#context
+    const now = clock.now()
     // Waiting connections come first.
     if (this.#waiting.size === 0 && this.#bucket.take(1, now)) return newcomer.serve()
     const isUnsure = isEnforced && onExceed === 'close' && (this.#waiting.size > 0 || this.#bucket.isUnsure)
     if (!isUnsure) report(onExceed, isEnforced)
     if (!isEnforced) return newcomer.serve()
-    if (onExceed === 'close' && !isUnsure) return newcomer.refuse()
-    const waiting = new Waiting(newcomer, { since: now, deadlines }, this.#bucket, {
+    if (onExceed === 'close' && !isUnsure) return newcomer.refuse(null)
+    const waiting = new Waiting(newcomer, { clock, since: now, deadlines }, this.#bucket, {
       done: (one) => this.#forget(one),
       refusing: isUnsure ? () => report(onExceed, isEnforced) : null,
     })
@@ -80,9 +83,14 @@ export class ConnectRateGate {
     this.#context.tokenQueue.wait(this.#bucket, waiting)
   }
 
-  /** The listener accepts no more: waiting connections are refused. */
+  /** The listener accepts no more: those that wait for their turn are refused. Those that wait for an answer do not wait for long. */
   close(): void {
-    for (const waiting of [...this.#waiting]) waiting.giveUp()
+    for (const waiting of [...this.#waiting]) if (!waiting.isInDoubt) waiting.giveUp()
+  }
+
+  /** All that wait are refused. */
+  refuseAll(why: Reason): void {
+    for (const waiting of [...this.#waiting]) waiting.giveUp(why)
   }
 
   #forget(waiting: Waiting): void {
@@ -93,6 +101,7 @@ export class ConnectRateGate {
 }
 
 interface Patience {
+  clock: Clock
   since: number
   deadlines: Live<{ handshakeMs: number }>
 }
@@ -116,8 +125,22 @@ class Waiting implements Waiter, Swept {
     this.#options = options
   }
 
+  /** It waits for the answer of its fleet. */
+  get isInDoubt(): boolean {
+    return this.#options.refusing !== null
+  }
+
+  /**
+   * A turn without a token is that of a refusal. An answer may have been to an earlier, smaller question: the
+   * look for a token then asks the next one, and the wait goes on, in its place.
+   */
   get needs(): number {
-    return this.#options.refusing === null || this.#bucket.isUnsure === true ? 1 : Number.NEGATIVE_INFINITY
+    const isWaiting = !this.isInDoubt || this.#bucket.isUnsure === true || this.#looksAgain()
+    return isWaiting ? 1 : Number.NEGATIVE_INFINITY
+  }
+
+  #looksAgain(): boolean {
+    return this.#bucket.has(1, this.#patience.clock.now()) || this.#bucket.isUnsure === true
   }
 
   onTurn(now: number): number {
@@ -142,8 +165,8 @@ class Waiting implements Waiter, Swept {
     this.giveUp()
   }
 
-  giveUp(): void {
+  giveUp(why: Reason | null = null): void {
     this.#options.done(this)
-    this.#newcomer.refuse()
+    this.#newcomer.refuse(why)
   }
 }

@@ -92,7 +92,7 @@ export class Acceptor {
     return this.#pending.size
   }
 
-  /** Some wait for their turn, whom `close` refuses. */
+  /** Some wait for their turn, whom `close` refuses, or for the answer of their fleet. */
   get isHolding(): boolean {
     return (this.#context.connectRate?.waiting ?? 0) > 0
   }
@@ -105,6 +105,7 @@ export class Acceptor {
   /** Ends the connections that are not admitted yet, with `reason`. */
   refuseAll(reason: Reason): void {
     for (const pending of [...this.#pending]) pending.refuse(makeClose(reason, 'sidegate', 'admit'))
+    this.#context.connectRate?.refuseAll(reason)
   }
 
   take(socket: net.Socket): void {
@@ -125,9 +126,10 @@ export class Acceptor {
         this.#begin(socket, endpoint, client)
         if (isHeld) onPending(-1)
       },
-      refuse: () => {
+      refuse: (why) => {
         limit.release()
-        this.#refuse(tooFast, () => client.text, endpoint)
+        const close = why === null ? tooFast : makeClose(why, 'sidegate', 'admit')
+        this.#refuse(close, () => client.text, endpoint)
         if (isHeld) onPending(-1)
       },
     })

@@ -29,7 +29,7 @@ function setUp(options: Partial<ConnectRateOptions> = {}, bucket?: AskedBucket) 
     newcomers.admit({
       hold: () => void holds.push(name),
       serve: () => void seen.push(name),
-      refuse: () => void seen.push(`not ${name}`),
+      refuse: (why) => void seen.push(why === null ? `not ${name}` : `not ${name}: ${why}`),
     })
   return { clock, sweep, tokenQueue, newcomers, acts, seen, holds, come }
 }
@@ -103,6 +103,34 @@ test('where the action is close nobody is refused before it is known that there 
     const rest = ['c', 'd'].map((name, nth) => (nth < tokens ? name : `not ${name}`))
     t.same([seen, newcomers.waiting, clock.armed.every], [['a', 'b', ...rest], 0, 0])
     t.equal(acts.length, Math.max(0, 2 - tokens), 'and only those that were refused are counted')
+  }
+})
+
+test('an answer that brings tokens for some, and not the word that there are no more, refuses nobody', async (t) => {
+  const bucket = new AskedBucket(0.001, 2, 0)
+  const { clock, come, seen, newcomers, acts } = setUp({ onExceed: 'close' }, bucket)
+  for (const name of ['a', 'b', 'c', 'd', 'e', 'f']) come(name)
+  bucket.answer(1, clock.now())
+  // The next that is wanting is a further question.
+  bucket.isAnswered = false
+  await clock.pass(5 * TURN_MS)
+  t.same([seen, newcomers.waiting, acts], [['a', 'b', 'c'], 3, []])
+  bucket.answer(2, clock.now())
+  await clock.pass(2 * TURN_MS)
+  t.same([seen.slice(3), newcomers.waiting, acts], [['d', 'e', 'not f'], 0, ['close true']], 'in their order')
+})
+
+test('when the listener closes, those that wait for an answer get it, unless all are refused', async (t) => {
+  for (const isRefused of [false, true]) {
+    const bucket = new AskedBucket(0.001, 2, 0)
+    const { clock, come, seen, newcomers } = setUp({ onExceed: 'close' }, bucket)
+    for (const name of ['a', 'b', 'c']) come(name)
+    newcomers.close()
+    t.equal(newcomers.waiting, 1)
+    if (isRefused) newcomers.refuseAll('drain')
+    bucket.answer(1, clock.now())
+    await clock.pass(2 * TURN_MS)
+    t.same([seen[2], newcomers.waiting], [isRefused ? 'not c: drain' : 'c', 0])
   }
 })
 
