@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { test } from 'tap'
 import { eventually, within } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
@@ -86,6 +87,50 @@ test('no client waits for an address that swallows packets a second time: the ga
     t.same(await Promise.all([say(), say(), say()]), ['hello', 'hello', 'hello'])
   }
 })
+
+test('a reload that takes out an avoided address, while the gate looks there, costs nobody anything and leaves nothing behind', async (t) => {
+  watchLeaks(t)
+  const upstream = await echo(t)
+  const blackhole = await backlogFull(t)
+  // Those that fill its backlog.
+  const others = dialsTo(blackhole.port)
+  const clock = stillClock()
+  const both = `protocol: tcp, ${of(blackhole.port, upstream.port)}, deadlines: { connect: 1m }`
+  const gate = await startGate(t, [both], { clock })
+  const say = async (): Promise<string> => {
+    const client = await connect(t, gate.port)
+    client.end('hello')
+    return (await within(client.received)).toString()
+  }
+  const first = say()
+  await eventually(() => gate.registry.size === 1)
+  clock.pass(30_000)
+  t.equal(await first, 'hello')
+  const stays = await connect(t, gate.port)
+  await stays.write('x')
+  await stays.read(1)
+  clock.pass(10_000)
+  t.equal(await say(), 'hello')
+  await eventually(() => dialsTo(blackhole.port) === others + 1, { what: 'a look' })
+  t.match(await gate.reload([`protocol: tcp, ${of(upstream.port)}`]), { result: 'success' })
+  t.same(await Promise.all([say(), say()]), ['hello', 'hello'])
+  await stays.write('y')
+  t.equal((await stays.read(1)).toString(), 'y', 'who was there stays')
+  stays.end()
+  await within(stays.closed)
+  await eventually(() => dialsTo(blackhole.port) === others, { what: 'the end of the look' })
+  const targets = readSamples(await gate.metrics()).sum('sidegate_upstream_targets', { listener: 'l0' })
+  t.equal(targets, 1)
+  t.same([...new Set(gate.lines.map(({ close }) => close))], ['eof'])
+})
+
+/** Connections to that port of loopback that nobody has accepted or refused. */
+function dialsTo(port: number): number {
+  const to = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`
+  const [SYN_SENT, rows] = ['02', readFileSync('/proc/net/tcp', 'utf8').split('\n')]
+  return rows.filter((row) => row.trim().split(/\s+/)[2] === to && row.trim().split(/\s+/)[3] === SYN_SENT)
+    .length
+}
 
 test('an address that accepts again is found by a look, and used', async (t) => {
   watchLeaks(t)
