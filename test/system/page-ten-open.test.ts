@@ -102,16 +102,13 @@ async function asksLittle(t: Test, { gate, wires, watched, since }: Scene): Prom
     }
   })
   await delay(6000)
+  await eventually(() => watched.every(({ asked }) => asked > 0), { what: 'each page', withinMs: 30_000 })
   const ms = performance.now() - since
   for (const { asked, most } of watched) {
     t.ok(asked <= mostIn(ms), `${asked} questions in ${Math.round(ms)} ms`)
     t.ok(most <= 1, 'one at a time')
   }
   t.ok(sum(watched, ({ asked }) => asked) >= 2 * PAGES, 'and they do ask')
-  t.ok(
-    watched.every(({ asked }) => asked > 0),
-    'each of them',
-  )
   const bytes = sum(watched, ({ bytes }) => bytes)
   t.ok(bytes < 6 * 1024 * 1024, `${bytes} bytes of answers`)
   t.equal(gate.lines.length, 0, 'nobody ended')
