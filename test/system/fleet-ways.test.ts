@@ -1,61 +1,22 @@
-// Every way to reach Redis that the configuration has: with a user of its ACL and a password that rotates, over TLS, on a Unix socket, by
-// sentinels through a failover, and in a cluster.
+// The ways to reach one server of Redis: with a user of its ACL and a password that rotates, over TLS, on a Unix socket, and by sentinels
+// through a failover. fleet-cluster.test.ts has the others.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
-import { systemClock } from '../../src/core/clock.ts'
-import { Fleet } from '../../src/fleet/fleet.ts'
-import { redisConnect } from '../../src/fleet/redis.ts'
 import type { RedisTarget } from '../../src/fleet/redis.ts'
 import { authority } from '../support/certificates.ts'
 import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/free-port.ts'
 import { needs, temporary } from '../support/tools.ts'
+import { at, fleetAt, rules, works } from './fleet-alone.ts'
 import { plainTarget, redisServer, RedisServer } from './redis-server.ts'
-
-function fleetAt(t: Test, target: RedisTarget, timeoutMs = 1000) {
-  const problems: string[] = []
-  const observer = {
-    onUp() {},
-    onDown: (problem: string) => void problems.push(problem),
-    onGates() {},
-    onRequests() {},
-    onDrawn() {},
-  }
-  const options = { prefix: 'sidegate:', timeoutMs, onUnavailable: 'closed', plainKeys: true } as const
-  const context = { clock: systemClock, random: Math.random, connect: redisConnect(target), observer }
-  const fleet = new Fleet(options, context)
-  t.teardown(() => fleet.stop())
-  fleet.start()
-  return { fleet, problems, isUp: () => eventually(() => fleet.isUp, { what: 'a lease', withinMs: 40_000 }) }
-}
-
-/** Draws tokens, takes places, and gets answers. */
-async function works(fleet: Fleet, client: string): Promise<void> {
-  const tokens = fleet.bucket(`l client ${client} bytes`, { perSec: 1000, burst: 1000 }, systemClock.now())
-  const count = fleet.count(`l client ${client}`)
-  await eventually(() => count.take(20) && count.take(20), { what: 'places', withinMs: 20_000 })
-  for (let more = 0; more < 3; more++)
-    await eventually(() => tokens.take(400, systemClock.now()), { what: 'tokens', withinMs: 20_000 })
-}
-
-/** All at once, since each mostly waits. */
-async function worksForMany(fleet: Fleet): Promise<void> {
-  await Promise.all(Array.from({ length: 30 }, (_, nth) => works(fleet, `192.0.2.${nth}`)))
-}
-
-const at = (port: number) => [{ host: '127.0.0.1', port }]
 
 /** No server is asked in the clear. */
 const overTls = ({ cert, key }: { cert: string; key: string }, ca: { cert: string }): string[] => [
   ...['--port', '0', '--tls-port', 'PORT', '--tls-replication', 'yes', '--tls-cluster', 'yes'],
   ...['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', ca.cert],
 ]
-
-/** The list of docs/fleet.md. */
-const rules =
-  '~sidegate:* +evalsha +eval +time +get +set +del +hget +hgetall +hset +hsetnx +hdel +hexists +pexpire +select'
 
 test(
   'a user of the ACL with no more than what docs/fleet.md lists, and a password that changes',
@@ -116,88 +77,6 @@ test('on a Unix socket', needs('redis-server'), async (t) => {
   await isUp()
   await works(fleet, '192.0.2.1')
 })
-
-function clusterNode(t: Test, ...more: string[]): Promise<RedisServer> {
-  return redisServer(t, '--cluster-enabled', 'yes', '--cluster-port', String(freePort()), ...more)
-}
-
-/** Three primaries, which share the slots. */
-async function threeNodes(t: Test, ...more: string[]): Promise<RedisServer[]> {
-  const nodes: RedisServer[] = []
-  while (nodes.length < 3) nodes.push(await clusterNode(t, '--cluster-announce-ip', '127.0.0.1', ...more))
-  const [first] = nodes as [RedisServer]
-  first.cli('--cluster', 'create', ...nodes.map(({ port }) => `127.0.0.1:${port}`), '--cluster-yes')
-  await eventually(() => nodes.every((node) => node.cli('cluster', 'info').includes('cluster_state:ok')), {
-    what: 'a cluster',
-    withinMs: 30_000,
-  })
-  return nodes
-}
-
-test(
-  'in a cluster of three, whose nodes have each their part of the clients, and which are found from one of them',
-  { ...needs('redis-server'), timeout: 110_000 },
-  async (t) => {
-    const nodes = await threeNodes(t)
-    const { fleet, isUp, problems } = fleetAt(t, {
-      ...plainTarget,
-      kind: 'cluster',
-      addresses: at(nodes[1]!.port),
-    })
-    await isUp()
-    await worksForMany(fleet)
-    const keys = nodes.map((node) => Number(node.cli('dbsize')))
-    t.ok(
-      keys.every((count) => count > 0),
-      `${keys.join(', ')} keys`,
-    )
-    t.same(problems, [])
-    // A slot moves to another node while it is in use: the old node redirects requests there.
-    const { slot, from, to } = aSlot(nodes)
-    to.cli('cluster', 'setslot', slot, 'importing', from.cli('cluster', 'myid'))
-    from.cli('cluster', 'setslot', slot, 'migrating', to.cli('cluster', 'myid'))
-    const moving = from.cli('--raw', 'cluster', 'getkeysinslot', slot, '10').split('\n').filter(Boolean)
-    if (moving.length > 0)
-      from.cli('migrate', '127.0.0.1', String(to.port), '', '0', '5000', 'keys', ...moving)
-    for (const node of nodes) node.cli('cluster', 'setslot', slot, 'node', to.cli('cluster', 'myid'))
-    await worksForMany(fleet)
-  },
-)
-
-/** One that has a key. */
-function aSlot(nodes: readonly RedisServer[]): { slot: string; from: RedisServer; to: RedisServer } {
-  const [from, to] = nodes as [RedisServer, RedisServer]
-  const key = from.cli('--raw', 'randomkey')
-  return { slot: from.cli('cluster', 'keyslot', key), from, to }
-}
-
-test(
-  'while no node of a cluster answers `onUnavailable` holds, and then limits are those of all again',
-  { ...needs('redis-server'), timeout: 110_000 },
-  async (t) => {
-    const nodes = await threeNodes(t, '--cluster-require-full-coverage', 'no')
-    const { fleet, isUp, problems } = fleetAt(t, {
-      ...plainTarget,
-      kind: 'cluster',
-      addresses: nodes.flatMap(({ port }) => at(port)),
-    })
-    await isUp()
-    await worksForMany(fleet)
-    for (const node of nodes) await node.signal('SIGSTOP')
-    const tokens = fleet.bucket('l client 198.51.100.1 bytes', { perSec: 1, burst: 8 }, systemClock.now())
-    await eventually(
-      () => {
-        tokens.take(1, systemClock.now())
-        return problems.length > 0
-      },
-      { what: 'a silence that is noticed' },
-    )
-    t.equal(fleet.mode, 'closed')
-    for (const node of nodes) await node.signal('SIGCONT')
-    await isUp()
-    await worksForMany(fleet)
-  },
-)
 
 /** Of one that is called `main`; `more` are lines of its configuration. */
 async function startSentinel(

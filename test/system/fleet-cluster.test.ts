@@ -1,0 +1,124 @@
+// Limits of a fleet in a Redis Cluster: found from one node, with a user of its ACL, while a slot moves, and while no node answers.
+
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test, type Test } from 'tap'
+import { systemClock } from '../../src/core/clock.ts'
+import { eventually } from '../support/eventually.ts'
+import { freePort } from '../support/free-port.ts'
+import { needs, temporary } from '../support/tools.ts'
+import { at, fleetAt, rules, works, worksForMany } from './fleet-alone.ts'
+import { plainTarget, redisServer } from './redis-server.ts'
+import type { RedisServer } from './redis-server.ts'
+
+function clusterNode(t: Test, ...more: string[]): Promise<RedisServer> {
+  return redisServer(t, '--cluster-enabled', 'yes', '--cluster-port', String(freePort()), ...more)
+}
+
+/** Three primaries, which share the slots. */
+async function threeNodes(t: Test, ...more: string[]): Promise<RedisServer[]> {
+  const nodes: RedisServer[] = []
+  while (nodes.length < 3) nodes.push(await clusterNode(t, '--cluster-announce-ip', '127.0.0.1', ...more))
+  const [first] = nodes as [RedisServer]
+  first.cli('--cluster', 'create', ...nodes.map(({ port }) => `127.0.0.1:${port}`), '--cluster-yes')
+  await eventually(() => nodes.every((node) => node.cli('cluster', 'info').includes('cluster_state:ok')), {
+    what: 'a cluster',
+    withinMs: 30_000,
+  })
+  return nodes
+}
+
+test(
+  'in a cluster of three, whose nodes have each their part of the clients, and which are found from one of them',
+  { ...needs('redis-server'), timeout: 110_000 },
+  async (t) => {
+    const nodes = await threeNodes(t)
+    const { fleet, isUp, problems } = fleetAt(t, {
+      ...plainTarget,
+      kind: 'cluster',
+      addresses: at(nodes[1]!.port),
+    })
+    await isUp()
+    await worksForMany(fleet)
+    const keys = nodes.map((node) => Number(node.cli('dbsize')))
+    t.ok(
+      keys.every((count) => count > 0),
+      `${keys.join(', ')} keys`,
+    )
+    t.same(problems, [])
+    // A slot moves to another node while it is in use: the old node redirects requests there.
+    const { slot, from, to } = aSlot(nodes)
+    to.cli('cluster', 'setslot', slot, 'importing', from.cli('cluster', 'myid'))
+    from.cli('cluster', 'setslot', slot, 'migrating', to.cli('cluster', 'myid'))
+    const moving = from.cli('--raw', 'cluster', 'getkeysinslot', slot, '10').split('\n').filter(Boolean)
+    if (moving.length > 0)
+      from.cli('migrate', '127.0.0.1', String(to.port), '', '0', '5000', 'keys', ...moving)
+    for (const node of nodes) node.cli('cluster', 'setslot', slot, 'node', to.cli('cluster', 'myid'))
+    await worksForMany(fleet)
+  },
+)
+
+test(
+  'in a cluster, a user of the ACL with no more than what docs/fleet.md lists, while a slot moves',
+  { ...needs('redis-server'), timeout: 110_000 },
+  async (t) => {
+    const nodes = await threeNodes(t)
+    const passwordFile = join(temporary(t), 'password')
+    writeFileSync(passwordFile, 'one\n')
+    for (const node of nodes)
+      node.cli('acl', 'setuser', 'sidegate', 'on', '>one', ...rules.split(' '), '+cluster|slots', '+asking')
+    const { fleet, isUp, problems } = fleetAt(t, {
+      ...plainTarget,
+      kind: 'cluster',
+      addresses: at(nodes[0]!.port),
+      user: 'sidegate',
+      passwordFile,
+    })
+    await isUp()
+    await worksForMany(fleet)
+    const { slot, from, to } = aSlot(nodes)
+    const [key] = from.cli('--raw', 'cluster', 'getkeysinslot', slot, '1').split('\n') as [string]
+    const client = /client (\S+)/.exec(key)![1]!
+    to.cli('cluster', 'setslot', slot, 'importing', from.cli('cluster', 'myid'))
+    from.cli('cluster', 'setslot', slot, 'migrating', to.cli('cluster', 'myid'))
+    from.cli('migrate', '127.0.0.1', String(to.port), key, '0', '5000')
+    await works(fleet, client)
+    t.match(to.cli('info', 'commandstats'), /cmdstat_asking:calls=[1-9]/, 'it is asked meanwhile')
+    t.same(problems, [])
+  },
+)
+
+/** One that has a key. */
+function aSlot(nodes: readonly RedisServer[]): { slot: string; from: RedisServer; to: RedisServer } {
+  const [from, to] = nodes as [RedisServer, RedisServer]
+  const key = from.cli('--raw', 'randomkey')
+  return { slot: from.cli('cluster', 'keyslot', key), from, to }
+}
+
+test(
+  'while no node of a cluster answers `onUnavailable` holds, and then limits are those of all again',
+  { ...needs('redis-server'), timeout: 110_000 },
+  async (t) => {
+    const nodes = await threeNodes(t, '--cluster-require-full-coverage', 'no')
+    const { fleet, isUp, problems } = fleetAt(t, {
+      ...plainTarget,
+      kind: 'cluster',
+      addresses: nodes.flatMap(({ port }) => at(port)),
+    })
+    await isUp()
+    await worksForMany(fleet)
+    for (const node of nodes) await node.signal('SIGSTOP')
+    const tokens = fleet.bucket('l client 198.51.100.1 bytes', { perSec: 1, burst: 8 }, systemClock.now())
+    await eventually(
+      () => {
+        tokens.take(1, systemClock.now())
+        return problems.length > 0
+      },
+      { what: 'a silence that is noticed' },
+    )
+    t.equal(fleet.mode, 'closed')
+    for (const node of nodes) await node.signal('SIGCONT')
+    await isUp()
+    await worksForMany(fleet)
+  },
+)
