@@ -18,7 +18,10 @@ const SPARE = 4
 const SPARE_MS = 1000
 /** How long a client may take to return to the gate that it left. */
 const RETURN_MS = 50
-/** For a refused client that comes again and again, Redis is asked no more often than this. */
+/**
+ * For a refused client that comes again and again, Redis is asked no more often than this after an answer. A
+ * newcomer in doubt is judged within that time, however far Redis is.
+ */
 const PAUSE_MS = 50
 
 export class LeasedCount implements Count, Lease {
@@ -55,6 +58,10 @@ export class LeasedCount implements Count, Lease {
     return this.#used
   }
 
+  get over(): number {
+    return this.#over
+  }
+
   take(max: number): boolean {
     if (Number.isFinite(max)) this.#max = max
     const now = this.#now()
@@ -64,6 +71,7 @@ export class LeasedCount implements Count, Lease {
     const isIn = this.#used < this.#allowed(max, now)
     if (isIn) this.#used++
     if (!isIn || this.#used >= this.#places) this.#ask(now)
+    if (isIn) this.#tellMore()
     return isIn
   }
 
@@ -90,7 +98,6 @@ export class LeasedCount implements Count, Lease {
     if (this.#isAsked || (this.#used === 0 && this.#places === 0 && now - this.#takenAt >= SPARE_MS))
       return null
     this.#isAsked = true
-    this.#askAgainAt = now + PAUSE_MS
     this.#wasShort = this.#isShort || (!this.#isScarce && now - this.#takenAt < SPARE_MS)
     this.#isShort = false
     this.#wanted = this.#used + (this.#wasShort ? SPARE : 0)
@@ -104,10 +111,11 @@ export class LeasedCount implements Count, Lease {
     this.#isAsked = false
     this.#isKnown = true
     this.#places = Number(places)
-    // The lease may grow at once.
-    if (this.#places >= this.#wanted) this.#askAgainAt = Number.NEGATIVE_INFINITY
+    // A lease that got all may grow at once.
+    this.#askAgainAt = this.#places >= this.#wanted ? Number.NEGATIVE_INFINITY : now + PAUSE_MS
     if (this.#wasShort) this.#isScarce = this.#places < this.#wanted
     this.#over = Number(over)
+    this.#tellMore()
     this.#renewAt = now + RENEW_MS
     // Earlier than in Redis, where the time began earlier.
     this.#untilMs = now + PLACES_TTL_MS - RENEW_MS / 2
@@ -147,6 +155,14 @@ export class LeasedCount implements Count, Lease {
     if (mode === 'local') return Math.max(1, Math.floor(max / gates))
     const held = now < this.#untilMs ? this.#places : 0
     return mode === 'leased' && !this.#isKnown ? Math.max(1, held) : held
+  }
+
+  /** More are in use than Redis knows of: an observed maximum lets them on. */
+  #tellMore(): void {
+    if (this.#used <= this.#places || this.#isPending || this.#isAsked || this.#fleet.mode !== 'leased')
+      return
+    this.#isPending = true
+    this.#fleet.ask(this, PAUSE_MS)
   }
 
   #ask(now: number): void {

@@ -261,6 +261,23 @@ test('while Redis is away a client has its share of each gate, and at least one'
   t.end()
 })
 
+test('what an observed maximum lets on beyond the places is told soon, although Redis has just said that there are none', (t) => {
+  const state = new State()
+  const count = new LeasedCount(state, () => 0)
+  count.take(6)
+  count.request(0)
+  for (let more = 0; more < 7; more++) count.take(Infinity)
+  state.asked.length = 0
+  count.answer([1, 0], 0)
+  t.same([state.asked.length, state.withinMs], [1, 50], 'in use when the answer came')
+  t.equal(count.request(50)!.args[1], 8)
+  count.answer([8, 4], 50)
+  t.equal(count.over, 4)
+  for (let more = 0; more < 3; more++) count.take(Infinity)
+  t.equal(count.request(100)!.args[1], 11)
+  t.end()
+})
+
 test('a place is in doubt from the question to its answer, and not where it is known that there is none, or Redis is away', (t) => {
   const state = new State()
   let now = 0
@@ -279,6 +296,14 @@ test('a place is in doubt from the question to its answer, and not where it is k
   t.notOk(count.isUnsure(6), 'others have the last: it was just asked')
   now = 100
   t.ok(count.isUnsure(6), 'and may be asked again')
+  count.request(100)
+  now = 400
+  t.ok(count.isUnsure(6), 'a distant Redis has not answered')
+  count.answer([5, 0], now)
+  now = 440
+  t.notOk(count.isUnsure(6), 'the answer is known, however long it took')
+  now = 460
+  t.ok(count.isUnsure(6))
   state.mode = 'local'
   t.notOk(count.isUnsure(6))
   t.end()

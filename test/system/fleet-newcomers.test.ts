@@ -12,7 +12,7 @@ import { tlsConnect } from '../support/tls-peers.ts'
 import { needs } from '../support/tools.ts'
 import type { Wire } from '../support/wire.ts'
 import { knowEachOther } from './fleet-of-gates.ts'
-import { redisServer } from './redis-server.ts'
+import { longWay, redisServer } from './redis-server.ts'
 
 const BURST = 30
 const GATES = 2
@@ -139,5 +139,38 @@ test(
     // One lease unasked, and then its share, which is all of it: it is alone.
     t.ok(served >= 60 && served <= 60 * 1.5 + 6, `${served} were let on`)
     t.ok(ms >= 250 && livedMs < 5000, `${Math.round(livedMs)} of ${Math.round(ms)} ms`)
+  },
+)
+
+test(
+  'a client for whom others have the last place is told so as soon as a distant Redis has answered',
+  needs('redis-server'),
+  async (t) => {
+    const redis = await redisServer(t)
+    const upstream = await echo(t)
+    const limits = 'limits: { connectionsPerClient: { max: 3, scope: fleet } }'
+    const gateAt = (port: number): Promise<Gate> =>
+      startGate(
+        t,
+        [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", ${limits}`],
+        {},
+        `shared: { redis: { address: "127.0.0.1:${port}", timeout: 2s } }`,
+      )
+    const [near, far] = [await gateAt(redis.port), await gateAt(await longWay(t, redis, 80))]
+    await knowEachOther([near, far])
+    const isServed = async (gate: Gate): Promise<boolean> => {
+      // One that comes right after the answer is refused at its accept.
+      const wire = await connect(t, gate.port).catch(() => null)
+      if (wire === null) return false
+      void wire.write('?')
+      return wire.read(1).then(
+        () => true,
+        () => false,
+      )
+    }
+    for (let taken = 0; taken < 3; taken++) t.ok(await isServed(near))
+    t.ok(await isServed(far), 'the first is let on unasked')
+    for (let more = 0; more < 3; more++) t.notOk(await isServed(far), 'refused, and not kept waiting')
+    t.match(await far.metrics(), /^sidegate_connections_rejected_total\{[^}]*reason="too_many"\} 3$/m)
   },
 )

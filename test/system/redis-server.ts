@@ -3,6 +3,7 @@
 import type { Test } from 'tap'
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import net from 'node:net'
 import type { RedisTarget } from '../../src/fleet/redis.ts'
 import { freePort } from '../support/free-port.ts'
 import { whenListening, temporary } from '../support/tools.ts'
@@ -71,4 +72,21 @@ export function redisServer(t: Test, ...args: string[]): Promise<RedisServer> {
   const server = new RedisServer(freePort(), temporary(t), args)
   t.teardown(() => server.signal('SIGKILL'))
   return server.start()
+}
+
+/** A way to `redis` on which each of its answers takes `ms` longer; returns its port. */
+export async function longWay(t: Test, redis: RedisServer, ms: number): Promise<number> {
+  const relays = net.createServer((near) => {
+    const far = net.connect(redis.port, '127.0.0.1')
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ] as const)
+      one.on('error', () => {}).on('close', () => other.destroy())
+    near.pipe(far)
+    far.on('data', (bytes) => setTimeout(() => near.write(bytes), ms))
+  })
+  t.teardown(() => relays.close())
+  await once(relays.listen(0, '127.0.0.1'), 'listening')
+  return (relays.address() as net.AddressInfo).port
 }
