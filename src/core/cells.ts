@@ -14,6 +14,8 @@ export interface Count {
    * answered. Absent means no.
    */
   isUnsure?(max: number): boolean
+  /** How many of the held are more than the other gates leave, as the fleet told last. Absent: none. */
+  readonly over?: number
 }
 
 /** A token bucket, as described in bucket.ts. */

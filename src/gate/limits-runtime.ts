@@ -25,6 +25,7 @@ export class LimitsRuntime {
   readonly #scopes: Scopes
   readonly places: ConnectionLimit
   readonly gate: ClientGate
+  readonly #doubts: Doubts
   readonly #clients: Clients | null
   readonly connectRate: ConnectRateGate | null
   readonly rates: RateRules | null
@@ -39,13 +40,14 @@ export class LimitsRuntime {
     this.#name = config.name
     this.#scopes = scopesOf(config, shared)
     this.places = predecessor?.places ?? this.#makePlaces(config)
+    this.#doubts = new Doubts(shared.clock)
     this.#clients = this.#makeClients(config, predecessor === null ? null : predecessor.#clients)
     this.gate = new ClientGate({
       access: accessRules(config),
       namesClients: namesClients(config),
       clients: this.#clients,
       clock: shared.clock,
-      doubts: new Doubts(shared.clock),
+      doubts: this.#doubts,
     })
     this.connectRate = this.#makeConnectRateGate(config, deadlines)
     const rates = ratesOptions(config, read)
@@ -107,7 +109,7 @@ export class LimitsRuntime {
     if (options === null) return null
     // Where the limits move to a shared count, connected clients stay counted where they were.
     const isSame = known?.mayMoveTo(options.scope ?? 'process', this.#scopes) === true
-    return isSame ? known : new Clients({ ...options, report: this.#report }, this.#scopes)
+    return isSame ? known : new Clients({ ...options, report: this.#report }, this.#scopes, this.#doubts)
   }
 
   #makeConnectRateGate(config: ListenerConfig, deadlines: LiveDeadlines): ConnectRateGate | null {

@@ -13,7 +13,8 @@ import type { BucketRate, Count, LimitScope, Scopes, Tokens } from '../core/cell
 import type { Close } from '../core/close.ts'
 import { makeClose } from '../core/close.ts'
 import type { LimitName } from '../core/connection.ts'
-import type { Doubt } from './doubts.ts'
+import type { Doubt, Doubts } from './doubts.ts'
+import { draw } from './observed.ts'
 
 export interface ClientOptions {
   /** Infinity is off. */
@@ -39,6 +40,8 @@ export class Client {
   open = 0
   /** Its open connections, over all who share the count. */
   readonly count: Count
+  /** Connections that were let on although it was in doubt whether there was a place, which is only observed. */
+  inDoubt = 0
   readonly #key: string
   #scopes: Scopes
   readonly #buckets = new Map<string, Tokens>()
@@ -95,11 +98,14 @@ export class Clients {
   /** How many were forgotten before their buckets were full. */
   forgottenEarly = 0
   #scopes: Scopes
+  readonly #doubts: Doubts | null
 
-  constructor(options: ClientOptions, scopes: Scopes = localScopes) {
+  /** `doubts`: where what is only observed is judged once a fleet has answered; null: nothing is ever in doubt. */
+  constructor(options: ClientOptions, scopes: Scopes = localScopes, doubts: Doubts | null = null) {
     this.options = options
     this.scope = options.scope ?? 'process'
     this.#scopes = scopes
+    this.#doubts = doubts
   }
 
   /** False if open connections would have to be counted elsewhere: then a new Clients is needed. */
@@ -171,20 +177,36 @@ export class Clients {
   }
 
   /** Null: it has taken its place. */
-  #tooMany({ count }: Client): Close | null {
+  #tooMany(client: Client): Close | null {
     const { maxConnections, isEnforced, report } = this.options
+    const { count } = client
     if (count.take(maxConnections)) return null
-    report('connectionsPerClient', 'close', isEnforced)
+    if (!isEnforced && count.isUnsure?.(maxConnections) === true) this.#judgeLater(client)
+    else report('connectionsPerClient', 'close', isEnforced)
     if (!isEnforced && count.take(Number.POSITIVE_INFINITY)) return null
     return makeClose('too_many', 'client', 'admit', 'limits.connectionsPerClient')
+  }
+
+  /** An enforced limit would have waited for the answer of the fleet; this one delays nobody. */
+  #judgeLater(client: Client): void {
+    const { count } = client
+    if (client.inDoubt++ > 0) return
+    const isOpen = (): boolean => count.isUnsure?.(this.options.maxConnections) === true
+    this.#doubts?.wait(isOpen, () => {
+      const over = Math.min(client.inDoubt, count.over ?? 0)
+      client.inDoubt = 0
+      for (let nth = 0; nth < over; nth++) this.options.report('connectionsPerClient', 'close', false)
+    })
   }
 
   #tooFast(client: Client, now: number): Close | null {
     const { newConnections, report } = this.options
     if (newConnections === null) return null
-    if (client.bucket('newConnections', newConnections, now).take(1, now)) return null
-    report('newConnections', 'close', newConnections.isEnforced)
-    if (!newConnections.isEnforced) return null
+    const { isEnforced } = newConnections
+    const bucket = client.bucket('newConnections', newConnections, now)
+    if (draw({ bucket, isEnforced }, 1, now)) return null
+    report('newConnections', 'close', isEnforced)
+    if (!isEnforced) return null
     client.count.release()
     return makeClose('rate_limited', 'client', 'admit', 'limits.newConnections')
   }

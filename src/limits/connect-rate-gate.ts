@@ -11,6 +11,7 @@ import type { Cells, Tokens } from '../core/cells.ts'
 import type { Clock, Swept, Sweep } from '../core/clock.ts'
 import type { Reason } from '../core/close.ts'
 import type { Live } from '../core/live.ts'
+import { draw } from './observed.ts'
 import { roomyBurst } from './token-queue.ts'
 import type { TokenQueue, Waiter } from './token-queue.ts'
 
@@ -68,7 +69,8 @@ export class ConnectRateGate {
     const { clock } = this.#context
     const now = clock.now()
     // Waiting connections come first.
-    if (this.#waiting.size === 0 && this.#bucket.take(1, now)) return newcomer.serve()
+    const rate = { bucket: this.#bucket, isEnforced }
+    if (this.#waiting.size === 0 && draw(rate, 1, now)) return newcomer.serve()
     const isUnsure = isEnforced && onExceed === 'close' && (this.#waiting.size > 0 || this.#bucket.isUnsure)
     if (!isUnsure) report(onExceed, isEnforced)
     if (!isEnforced) return newcomer.serve()

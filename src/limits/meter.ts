@@ -18,6 +18,7 @@ import { makeClose } from '../core/close.ts'
 import type { Close, PeerSide } from '../core/close.ts'
 import type { Connection, LimitAction, LimitName } from '../core/connection.ts'
 import type { MinRateOptions } from './min-rate.ts'
+import { draw } from './observed.ts'
 import type { TokenQueue, Waiter } from './token-queue.ts'
 
 /** One rate limit in one direction. */
@@ -131,7 +132,7 @@ export class Meter implements Waiter {
     }
     const now = this.#limits.clock.now()
     const isDelayed = rate.onExceed === 'delay' && rate.isEnforced
-    if (!isDelayed && rate.bucket.take(length, now)) return true
+    if (!isDelayed && draw(rate, length, now)) return true
     if (isDelayed || isUnsure(rate)) {
       rate.bucket.spend(length, now)
       return true
@@ -148,7 +149,7 @@ export class Meter implements Waiter {
    */
   takeMessage(isDroppable: boolean): Turn {
     const rate = this.#rates.messages
-    if (rate === null || rate.bucket.take(1, this.#limits.clock.now())) return 'pass'
+    if (rate === null || draw(rate, 1, this.#limits.clock.now())) return 'pass'
     if (isUnsure(rate)) return 'stop'
     return rate.onExceed === 'drop' && !isDroppable ? 'pass' : this.#exceed(rate)
   }
@@ -157,7 +158,7 @@ export class Meter implements Waiter {
   takeControl(): Turn {
     const rate = this.#rates.messages
     const now = this.#limits.clock.now()
-    if (rate === null || rate.bucket.take(1, now)) return 'pass'
+    if (rate === null || draw(rate, 1, now)) return 'pass'
     if (isUnsure(rate)) return 'stop'
     if (rate.onExceed !== 'drop' || now - this.#sparedAt < HEARTBEAT_MS) return this.#exceed(rate)
     this.#sparedAt = now

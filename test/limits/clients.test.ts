@@ -3,8 +3,10 @@ import { test } from 'tap'
 import { Clients, type ClientOptions } from '../../src/limits/clients.ts'
 import { LocalCount } from '../../src/core/cells.ts'
 import { localCells } from '../../src/limits/cells.ts'
+import { Doubts } from '../../src/limits/doubts.ts'
 import { AskedBucket } from './asked-bucket.ts'
 import { addressOf } from '../support/addresses.ts'
+import { fakeClock } from '../support/fake-clock.ts'
 
 function setUp(options: Partial<ClientOptions> = {}) {
   const acts: string[] = []
@@ -171,5 +173,65 @@ test('in doubt is a client of whom a fleet has not said yet whether it is over a
   const alone = new Clients(own, scopes)
   alone.admit(one, 0)
   t.equal(alone.doubt(one, now), null, 'what this process counts is known')
+  t.end()
+})
+
+test('a count that only observes judges connections in doubt once a fleet has answered: each over its places, and no other', async (t) => {
+  for (const over of [0, 2, 9]) {
+    const clock = fakeClock()
+    const fleet = { isUnsure: true, over: 0 }
+    class AskedCount extends LocalCount {
+      get over(): number {
+        return fleet.over
+      }
+      isUnsure(): boolean {
+        return fleet.isUnsure
+      }
+    }
+    const cells = { ...localCells, count: () => new AskedCount() }
+    const scopes = { process: { cells: localCells, name: 'l' }, fleet: { cells, name: 'l' } }
+    const acts: boolean[] = []
+    const options = {
+      maxConnections: 1,
+      newConnections: null,
+      isEnforced: false,
+      scope: 'fleet',
+      report: (_limit: string, _action: string, isEnforced: boolean) => void acts.push(isEnforced),
+    } as const
+    const clients = new Clients(options, scopes, new Doubts(clock))
+    for (let nth = 0; nth < 5; nth++) t.equal(clients.admit(addressOf('192.0.2.1:1'), 0), null)
+    await clock.pass(100)
+    t.same(acts, [], 'nobody knows yet')
+    Object.assign(fleet, { isUnsure: false, over })
+    await clock.pass(100)
+    t.same(
+      acts,
+      Array.from({ length: Math.min(over, 4) }, () => false),
+      'the first had a place',
+    )
+    clients.admit(addressOf('192.0.2.1:1'), 0)
+    t.equal(acts.length, Math.min(over, 4) + 1, 'what is known is counted at once')
+  }
+})
+
+test('a rate of new connections that only observes counts none in doubt', (t) => {
+  const bucket = new AskedBucket(0.001, 1, 0)
+  const cells = { ...localCells, bucket: () => bucket }
+  const acts: boolean[] = []
+  const clients = new Clients(
+    {
+      maxConnections: Infinity,
+      newConnections: { perSec: 0.001, burst: 1, isEnforced: false, scope: 'fleet' },
+      isEnforced: true,
+      report: (_limit, _action, isEnforced) => void acts.push(isEnforced),
+    },
+    { process: { cells: localCells, name: 'l' }, fleet: { cells, name: 'l' } },
+  )
+  const one = addressOf('192.0.2.1:1')
+  for (let nth = 0; nth < 3; nth++) t.equal(clients.admit(one, 0), null)
+  t.same(acts, [])
+  bucket.answer(2, 0)
+  t.equal(clients.admit(one, 0), null)
+  t.same(acts, [false], 'the answer has paid for two')
   t.end()
 })

@@ -134,13 +134,14 @@ test('when the listener closes, those that wait for an answer get it, unless all
   }
 })
 
-test('what is only observed waits for no answer', (t) => {
-  const { come, seen, newcomers } = setUp(
-    { onExceed: 'close', isEnforced: false },
-    new AskedBucket(0.001, 1, 0),
-  )
+test('what is only observed waits for no answer, and is counted by what comes after it', (t) => {
+  const bucket = new AskedBucket(0.001, 1, 0)
+  const { come, seen, newcomers, acts } = setUp({ onExceed: 'close', isEnforced: false }, bucket)
   come('a')
   come('b')
-  t.same([seen, newcomers.waiting], [['a', 'b'], 0])
+  t.same([seen, newcomers.waiting, acts], [['a', 'b'], 0, []])
+  bucket.answer(1, 0)
+  come('c')
+  t.same([seen, acts], [['a', 'b', 'c'], ['close false']], 'the answer has paid for b')
   t.end()
 })

@@ -269,6 +269,20 @@ test('a limit that closes waits for the answer where it is not known yet whether
   }
 })
 
+test('a limit that only observes lets pass what is in doubt, as a debt, and counts what comes after the answer', async (t) => {
+  for (const isThere of [true, false]) {
+    const bucket = new AskedBucket(1, BURST, 0)
+    const it = limited({ onExceed: 'close', isEnforced: false, bucket })
+    it.client.feed(pattern(4 * READ))
+    await it.clock.pass(1)
+    t.same([it.upstream.got.length, it.acts], [4 * READ, []], 'nobody is delayed')
+    bucket.answer(isThere ? 2 * BURST : 0, it.clock.now())
+    it.client.feed(pattern(READ))
+    await it.clock.pass(1)
+    t.same(it.acts, isThere ? [] : [['bytes', 'close', false]])
+  }
+})
+
 test('a message is neither dropped nor the end where it is not known yet whether there are tokens', async (t) => {
   for (const onExceed of ['drop', 'close'] as const)
     for (const isThere of [true, false]) {
