@@ -9,7 +9,7 @@ import type { Answer, Command, Connect, Store } from './store.ts'
 
 export interface CircuitOptions {
   /** Milliseconds for an answer; connecting may take CONNECT_FACTOR times as long. */
-  timeoutMs: number
+  timeoutMs: () => number
   /** The command that a probe sends. */
   probe: () => Command
 }
@@ -79,8 +79,10 @@ export class Circuit {
     const connecting = new AbortController()
     let store: Store | null = null
     try {
-      const ms = Math.max(MIN_CONNECT_MS, this.#options.timeoutMs * CONNECT_FACTOR)
+      const ms = Math.max(MIN_CONNECT_MS, this.#options.timeoutMs() * CONNECT_FACTOR)
       store = await this.#within(ms, this.#context.connect(connecting.signal))
+      // A sign of life after the last one would make a gate that is gone count for a while.
+      if (this.#isStopped) return store.close()
       const [answer] = await this.#ask(store, [this.#options.probe()])
       if (this.#isStopped) return store.close()
       this.#store = store
@@ -109,7 +111,7 @@ export class Circuit {
     const { clock, onRequests } = this.#context
     const since = clock.now()
     try {
-      const answers = await this.#within(this.#options.timeoutMs, store.run(commands))
+      const answers = await this.#within(this.#options.timeoutMs(), store.run(commands))
       onRequests(commands.length, 'ok', clock.now() - since)
       return answers
     } catch (error) {

@@ -56,13 +56,15 @@ const MAX_LEASES = 65_536
 interface Entry {
   readonly id: string
   readonly name: string
-  key: string | null
+  key: string
+  /** The keys that it is one of; see `#keys`. */
+  keys: number
   readonly lease: Lease
 }
 
 export class Fleet implements Cells, FleetState {
   readonly isShared = false
-  readonly gate: string
+  gate = newName()
   gates = 1
   #options: FleetOptions
   readonly #context: FleetContext
@@ -80,6 +82,8 @@ export class Fleet implements Cells, FleetState {
   #cancelSending: () => void = () => {}
   #beatAt = 0
   #secret: string | null = null
+  /** Counts up whenever all keys change, those of leases in use that were forgotten among them. */
+  #keys = 1
   #stopTending: () => void = () => {}
   /** The fleet is out of use; open connections still limit by it. */
   #isOver = false
@@ -87,7 +91,6 @@ export class Fleet implements Cells, FleetState {
   constructor(options: FleetOptions, context: FleetContext) {
     this.#options = options
     this.#context = context
-    this.gate = nodeCrypto().randomBytes(9).toString('base64url')
     this.#circuit = this.#makeCircuit(context.connect)
   }
 
@@ -96,7 +99,7 @@ export class Fleet implements Cells, FleetState {
     // Events of a circuit that another has replaced are ignored.
     const isInUse = (): boolean => this.#circuit === circuit && !this.#isOver
     const circuit: Circuit = new Circuit(
-      { timeoutMs: this.#options.timeoutMs, probe: () => this.#beat(GATE_TTL_MS) },
+      { timeoutMs: () => this.#options.timeoutMs, probe: () => this.#beat(GATE_TTL_MS) },
       {
         clock,
         random,
@@ -124,16 +127,25 @@ export class Fleet implements Cells, FleetState {
     return this.#leave(this.#circuit)
   }
 
+  /** Changes what holds while Redis is away, and when it is. */
+  settle({ timeoutMs, onUnavailable }: Pick<FleetOptions, 'timeoutMs' | 'onUnavailable'>): void {
+    this.#options = { ...this.#options, timeoutMs, onUnavailable }
+  }
+
   /**
-   * Moves to another Redis, or another way to it. The leases report their holdings there, as to a Redis that
-   * was restarted empty. Until it answers, it is away.
+   * Moves to another Redis, or to another way to the same one (`isSameData`), where the holdings stay. The
+   * leases report them there, as to a Redis that was restarted empty. Until it answers, it is away.
    */
-  turnTo(options: FleetOptions, connect: Connect): Promise<void> {
+  turnTo(options: FleetOptions, connect: Connect, isSameData = false): Promise<void> {
     // First, under the keys that the leases have there.
-    const left = this.#leave(this.#circuit)
+    const left = isSameData ? Promise.resolve(this.#circuit.stop()) : this.#leave(this.#circuit)
     this.#options = options
-    this.#secret = null
-    for (const entry of this.#entries.values()) entry.key = null
+    if (!isSameData) {
+      // If it is the same Redis after all, what is given back is not what the leases report.
+      this.gate = newName()
+      this.#secret = null
+      this.#keys++
+    }
     this.#asking.clear()
     // What is under way there has no answer any more: nothing here waits for it.
     for (const lease of this.#inFlight) lease.lose()
@@ -223,7 +235,7 @@ export class Fleet implements Cells, FleetState {
     const known = this.#entries.get(id)
     if (known !== undefined) return known.lease as T
     const lease = make()
-    const entry = { id, name, key: null, lease }
+    const entry = { id, name, key: '', keys: 0, lease }
     this.#entries.set(id, entry)
     this.#entryOf.set(lease, entry)
     if (this.#entries.size > MAX_LEASES) this.#forgetOldest()
@@ -245,7 +257,9 @@ export class Fleet implements Cells, FleetState {
 
   #keyOf(entry: Entry): string {
     const { prefix, plainKeys } = this.#options
-    entry.key ??= prefix + (plainKeys ? entry.name : hashed(entry.name, this.#secret ?? ''))
+    if (entry.keys !== this.#keys)
+      entry.key = prefix + (plainKeys ? entry.name : hashed(entry.name, this.#secret ?? ''))
+    entry.keys = this.#keys
     return entry.key
   }
 
@@ -314,7 +328,7 @@ export class Fleet implements Cells, FleetState {
     this.gates = Math.max(1, Number(gates))
     this.#context.observer.onGates(this.gates)
     if (isKnown === 1 && secret === this.#secret) return
-    if (secret !== this.#secret) for (const entry of this.#entries.values()) entry.key = null
+    if (secret !== this.#secret) this.#keys++
     this.#secret = String(secret)
     this.#reportAgain()
   }
@@ -326,6 +340,8 @@ export class Fleet implements Cells, FleetState {
     }
   }
 }
+
+const newName = (): string => nodeCrypto().randomBytes(9).toString('base64url')
 
 /** The first 128 bits of the hash. */
 function hashed(name: string, secret: string): string {

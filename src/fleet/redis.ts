@@ -72,6 +72,8 @@ export function redisConnect(target: RedisTarget): Connect {
     if (target.kind === 'sentinels')
       options.Connector = tellingSentinels(ioredis, (error) => (hidden = error))
     if (target.kind === 'cluster') options.Connector = await tellingNodes((error) => (hidden = error))
+    // The circuit has given up meanwhile, and would never hear of the client.
+    signal.throwIfAborted()
     const client = makeClient(ioredis, target, options)
     client.on('error', (error: Error) => (problem = error))
     client.on('node error', (error: Error) => (problem = error))

@@ -73,14 +73,16 @@ export class FleetRuntime {
 
   /** Applies the changes of a reload. */
   turnTo(config: SharedConfig): void {
-    const { redis, plainKeys } = this.#config
+    const before = this.#config
     this.#config = config
-    if (isSame({ redis, plainKeys }, { redis: config.redis, plainKeys: config.plainKeys })) return
+    this.cells.settle(optionsOf(config))
+    if (isSame(wayOf(before), wayOf(config))) return
     this.#metrics?.onDown()
     this.#changedAt = this.#parts.clock.wall()
     this.#problem = null
     this.#parts.log.info('limits of the fleet: another Redis is asked', { redis: this.#where })
-    void this.cells.turnTo(optionsOf(config), this.#redisConnect(targetOf(config.redis)))
+    const isSameData = isSame(dataOf(before), dataOf(config))
+    void this.cells.turnTo(optionsOf(config), this.#redisConnect(targetOf(config.redis)), isSameData)
   }
 
   get view(): SharedView {
@@ -119,6 +121,18 @@ export class FleetRuntime {
 function optionsOf({ redis, plainKeys }: SharedConfig): FleetOptions {
   const { prefix, timeoutMs, onUnavailable } = redis
   return { prefix, timeoutMs, onUnavailable, plainKeys }
+}
+
+/** What a change of makes the gate connect again. */
+function wayOf({ redis, plainKeys }: SharedConfig) {
+  const { timeoutMs: _, onUnavailable: __, ...way } = redis
+  return { ...way, plainKeys }
+}
+
+/** Where the keys are. */
+function dataOf({ redis, plainKeys }: SharedConfig) {
+  const { address, sentinels, master, cluster, database, prefix } = redis
+  return { address, sentinels, master, cluster, database, prefix, plainKeys }
 }
 
 type RedisConfig = SharedConfig['redis']

@@ -24,7 +24,7 @@ function setUp() {
   }
   const beat: Command = { script: 'beat', key: 'k', args: [] }
   const circuit = new Circuit(
-    { timeoutMs: 50, probe: () => beat },
+    { timeoutMs: () => 50, probe: () => beat },
     {
       clock,
       random: () => 0.5,
@@ -98,4 +98,12 @@ test('while it is open one probe at a time is made, after pauses that double up 
   t.same(told, ['ECONNREFUSED'])
   circuit.stop()
   t.same(clock.armed, { every: 0, after: 0, nextTurn: 0 })
+})
+
+test('a circuit that is stopped while it connects gives no sign of life any more', async (t) => {
+  const { clock, circuit, asked, counts } = setUp()
+  circuit.start()
+  circuit.stop()
+  await clock.pass(0)
+  t.same([asked.length, counts().closed], [0, 1])
 })

@@ -10,6 +10,7 @@ const observer = { onUp() {}, onDown() {}, onGates() {}, onRequests() {}, onDraw
 async function plenty() {
   const clock = fakeClock()
   const batches: string[][] = []
+  const gates: unknown[] = []
   let answers = Promise.resolve()
   const answer = ({ script, args }: Command): Array<number | string> => {
     if (script === 'beat') return [3, 1, 'secret']
@@ -19,6 +20,7 @@ async function plenty() {
     Promise.resolve({
       async run(commands: readonly Command[]) {
         if (commands[0]!.script !== 'beat') batches.push(commands.map(({ key }) => key))
+        for (const { script, args } of commands) if (script === 'places') gates.push(args[0])
         await answers
         return commands.map(answer)
       },
@@ -34,7 +36,7 @@ async function plenty() {
     answers = held.promise
     return () => held.resolve()
   }
-  return { clock, fleet, batches, bucket, hold }
+  return { clock, fleet, batches, gates, bucket, hold, connect }
 }
 
 test('what can wait goes out together, when the first of them has to; what cannot takes all others along', async (t) => {
@@ -142,5 +144,62 @@ test('what a Redis has not answered does not hold up the reports to the next one
   await left
   const taken = [1, 2, 3, 4, 5].map(() => one.take(5))
   t.same(taken, [true, true, true, true, false], 'the answer of the second counts')
+  await fleet.stop()
+})
+
+test('another way to the same Redis gives nothing back; another Redis gets the holdings under another name', async (t) => {
+  const { clock, fleet, gates, connect } = await plenty()
+  t.ok(fleet.count('one').take(5))
+  await clock.pass(2000)
+  gates.length = 0
+  await fleet.turnTo(options, connect, true)
+  await clock.pass(20)
+  t.equal(gates.length, 1, 'only the report')
+  gates.length = 0
+  await fleet.turnTo(options, connect)
+  await clock.pass(20)
+  t.equal(gates.length, 2, 'what is given back, and the report')
+  t.not(gates[0], gates[1])
+  await fleet.stop()
+})
+
+test('what holds while Redis is away changes without another connection', async (t) => {
+  const { clock, fleet, batches, hold } = await plenty()
+  t.ok(fleet.count('one').take(5))
+  await clock.pass(2000)
+  batches.length = 0
+  fleet.settle({ timeoutMs: 200, onUnavailable: 'closed' })
+  t.equal(fleet.mode, 'leased')
+  const answer = hold()
+  t.ok(fleet.count('other').take(5))
+  await clock.pass(150)
+  t.equal(fleet.mode, 'leased', 'the time-out is the new one')
+  await clock.pass(100)
+  t.equal(fleet.mode, 'closed')
+  answer()
+  await fleet.stop()
+})
+
+test('a lease that was forgotten while it is used asks another Redis under the keys of that one', async (t) => {
+  const { clock, fleet, bucket, connect } = await plenty()
+  const old = bucket('old', 10)
+  t.ok(old.take(1, clock.now()))
+  await clock.pass(1000)
+  for (let nth = 0; nth < 70_000; nth++) bucket(`n${nth}`, 10)
+  const keys: string[] = []
+  await fleet.turnTo({ ...options, prefix: 'q:' }, async () => {
+    const store = await connect()
+    return {
+      ...store,
+      run(commands: readonly Command[]) {
+        keys.push(...commands.map(({ key }) => key))
+        return store.run(commands)
+      },
+    }
+  })
+  await clock.pass(20)
+  for (let nth = 0; nth < 30; nth++) old.take(1, clock.now())
+  await clock.pass(20)
+  t.ok(keys.includes('q:rate old'), keys.slice(-2).join())
   await fleet.stop()
 })

@@ -18,8 +18,9 @@ interface Keys {
   redis: RedisServer | null
   group?: string
   scope?: 'fleet' | 'process'
-  /** Further keys of `shared`. */
+  /** Further keys of `shared`, and of its `redis`. */
   more?: string
+  way?: string
 }
 
 interface Scene {
@@ -31,11 +32,17 @@ interface Scene {
 /** `nth` listener of its gate: `l0`, or `l1`. */
 async function scene(t: Test, keys: Keys, nth: 0 | 1 = 0): Promise<Scene> {
   const upstream = await echo(t)
-  const textOf = ({ redis, group, scope = 'fleet', more = '' }: Keys): [string, string] => [
+  const textOf = ({
+    redis,
+    group,
+    scope = 'fleet',
+    more = '',
+    way = 'timeout: 500ms',
+  }: Keys): [string, string] => [
     `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { connectionsPerClient: { max: ${MAX}, scope: ${scope} } }`,
     redis === null
       ? ''
-      : `shared: { redis: { address: "127.0.0.1:${redis.port}", timeout: 500ms }${group === undefined ? '' : `, group: ${group}`}${more} }`,
+      : `shared: { redis: { address: "127.0.0.1:${redis.port}", ${way} }${group === undefined ? '' : `, group: ${group}`}${more} }`,
   ]
   const [listener, top] = textOf(keys)
   const all = (text: string): string[] => [
@@ -173,6 +180,31 @@ test(
       `${here.length} and ${there.length}`,
     )
     for (const wire of [...apart.flat(), ...here, ...there]) t.ok(await isServed(wire))
+  },
+)
+
+test(
+  'another time-out, or another way to the same Redis, gives nothing back',
+  needs('redis-server'),
+  async (t) => {
+    const redis = await redisServer(t)
+    redis.cli('acl', 'setuser', 'other', 'on', 'nopass', '~*', '+@all')
+    const it = await scene(t, { redis })
+    await says(it.gate, 'shared_up', '1')
+    const wires = await it.fill(4)
+    const { since } = (await shared(it.gate))!
+    const named = (): string => redis.cli('--raw', 'hkeys', 'sidegate:gates')
+    const names = named()
+    t.equal(await it.reload({ redis, way: 'timeout: 400ms, onUnavailable: closed' }), '')
+    t.match(await shared(it.gate), { isUp: true, mode: 'leased', since }, 'it has not gone')
+    redis.cli('config', 'resetstat')
+    t.equal(await it.reload({ redis, way: 'timeout: 400ms, onUnavailable: closed, user: other' }), '')
+    await eventually(() => redis.cli('client', 'list').includes('user=other'), { what: 'another user' })
+    await says(it.gate, 'shared_up', '1')
+    t.equal(named(), names, 'the gate has its name')
+    t.notMatch(redis.cli('info', 'commandstats'), /cmdstat_hdel/, 'and has not left')
+    t.equal((await it.fill()).length, MAX - 4)
+    for (const wire of wires) t.ok(await isServed(wire))
   },
 )
 

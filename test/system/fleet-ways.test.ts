@@ -2,8 +2,11 @@
 // through a failover. fleet-cluster.test.ts has the others.
 
 import { writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import net from 'node:net'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
+import { redisConnect } from '../../src/fleet/redis.ts'
 import type { RedisTarget } from '../../src/fleet/redis.ts'
 import { authority } from '../support/certificates.ts'
 import { eventually } from '../support/eventually.ts'
@@ -225,3 +228,16 @@ test(
     t.notMatch(open.cli('info', 'commandstats'), /evalsha/, 'nobody asked it anything')
   },
 )
+
+test('a way that is given up before there is a client opens no connection', async (t) => {
+  let connections = 0
+  const server = net.createServer(() => void connections++)
+  t.teardown(() => server.close())
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const { port } = server.address() as net.AddressInfo
+  const patience = new AbortController()
+  const connecting = redisConnect({ ...plainTarget, addresses: at(port) })(patience.signal)
+  patience.abort()
+  await t.rejects(connecting, { name: 'AbortError' })
+  t.equal(connections, 0)
+})
