@@ -19,7 +19,7 @@ export interface CircuitContext {
   random: () => number
   connect: Connect
   onUp: (answer: Answer) => void
-  /** Called once each time the circuit opens, and for a start that fails. */
+  /** Called when the circuit opens, for a start that fails, and for each other problem until it is closed. */
   onDown: (problem: string) => void
   onRequests: (count: number, result: RequestResult, ms: number) => void
 }
@@ -28,6 +28,8 @@ export type RequestResult = 'ok' | 'timeout' | 'error'
 
 const FIRST_PAUSE_MS = 100
 const LAST_PAUSE_MS = 5000
+/** Problems of one outage. */
+const MAX_TOLD = 8
 /** TLS, credentials, sentinels that are asked first. */
 const CONNECT_FACTOR = 20
 const MIN_CONNECT_MS = 1000
@@ -38,7 +40,8 @@ export class Circuit {
   readonly #options: CircuitOptions
   readonly #context: CircuitContext
   #store: Store | null = null
-  #problem: string | null = null
+  /** Those told since it opened. */
+  readonly #problems = new Set<string>()
   #failures = 0
   #cancel: () => void = () => {}
   #isStopped = false
@@ -87,7 +90,7 @@ export class Circuit {
       if (this.#isStopped) return store.close()
       this.#store = store
       this.#failures = 0
-      this.#problem = null
+      this.#problems.clear()
       this.#context.onUp(answer!)
     } catch (error) {
       connecting.abort()
@@ -101,7 +104,11 @@ export class Circuit {
     this.#store?.close()
     this.#store = null
     const problem = error instanceof Error ? error.message : String(error)
-    if (this.#problem === null) this.#context.onDown((this.#problem = problem))
+    // The first is often that the connection has ended, and a later one is why.
+    if (!this.#problems.has(problem) && this.#problems.size < MAX_TOLD) {
+      this.#problems.add(problem)
+      this.#context.onDown(problem)
+    }
     const { clock, random } = this.#context
     const pauseMs = Math.min(LAST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failures++)
     this.#cancel = clock.after(pauseMs * (0.5 + random()), () => void this.#probe())

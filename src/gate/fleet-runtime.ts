@@ -111,7 +111,7 @@ export class FleetRuntime {
 
   #onDown(problem: string): void {
     this.#metrics?.onDown()
-    this.#changedAt = this.#parts.clock.wall()
+    if (this.#problem === null) this.#changedAt = this.#parts.clock.wall()
     this.#problem = problem
     const { onUnavailable } = this.#config.redis
     this.#parts.log.warn('limits of the fleet: Redis is away', { redis: this.#where, onUnavailable, problem })

@@ -107,3 +107,17 @@ test('a circuit that is stopped while it connects gives no sign of life any more
   await clock.pass(0)
   t.same([asked.length, counts().closed], [0, 1])
 })
+
+test('each other problem of an outage is told once, and no more than eight', async (t) => {
+  const { clock, circuit, told, refuse } = setUp()
+  const problems = ['closed', 'certificate', 'closed', ...Array.from({ length: 20 }, (_, nth) => `p${nth}`)]
+  refuse(problems[0]!)
+  circuit.start()
+  for (const problem of problems) {
+    refuse(problem)
+    await clock.pass(8000)
+  }
+  t.same(told.slice(0, 3), ['closed', 'certificate', 'p0'])
+  t.equal(told.length, 8)
+  circuit.stop()
+})
