@@ -106,7 +106,7 @@ class RedisStore implements Store {
         last.push(command)
       else calls.push([command])
     }
-    // The automatic pipeline sends them in one write for each server.
+    // The automatic pipeline sends them in one write.
     return (await Promise.all(calls.map((call) => this.#call(call)))).flat()
   }
 
@@ -140,7 +140,8 @@ async function optionsOf(target: RedisTarget): Promise<RedisOptions> {
     lazyConnect: true,
     retryStrategy: () => null,
     enableOfflineQueue: false,
-    enableAutoPipelining: true,
+    // While a slot moves, a pipeline of a cluster is sent on as a whole or not at all.
+    enableAutoPipelining: kind !== 'cluster',
     maxRetriesPerRequest: 0,
     connectTimeout: CONNECT_MS,
     // Each would be one more command for an ACL to allow.
@@ -240,7 +241,6 @@ function makeClient(
     clusterRetryStrategy: () => null,
     enableOfflineQueue: false,
     enableReadyCheck: false,
-    enableAutoPipelining: true,
     slotsRefreshTimeout: CONNECT_MS,
     // A certificate names hosts, and a cluster announces addresses.
     dnsLookup: (address: string, callback: (error: null, address: string) => void) => callback(null, address),
