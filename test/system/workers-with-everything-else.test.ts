@@ -83,10 +83,8 @@ ${rest}`
       ),
     )
     gate.child.kill('SIGHUP')
-    const wires = await eventually(
-      () => Promise.all(Array.from({ length: 20 }, () => connect(t, other!))).catch(() => null),
-      LONG,
-    )
+    await eventually(() => gate.lines.some((line) => line.includes('"msg":"reloaded"')), LONG)
+    const wires = await Promise.all(Array.from({ length: 20 }, () => connect(t, other!)))
     for (const wire of wires) {
       await wire.write('x')
       await within(wire.read(1), LONG)

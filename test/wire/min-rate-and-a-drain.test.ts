@@ -16,7 +16,7 @@ root.setTimeout(120_000)
 /** More than the kernels hold, and less than the gate does. */
 const ALL = 12 * 1024 * 1024
 const keys = (bytes: string): string =>
-  `limits: { minRate: { bytes: ${bytes}, after: 500ms } }, deadlines: { close: 20s, write: 20s }, buffers: { high: 16MiB }`
+  `limits: { minRate: { bytes: ${bytes}, after: 1s } }, deadlines: { close: 20s, write: 20s }, buffers: { high: 16MiB }`
 
 /** A drain has decided the end of a connection for whose client bytes wait in the gate. */
 async function leaving(
@@ -47,7 +47,7 @@ test('a client that takes enough of its last bytes has all of them, on every tra
       const line = await leaving(t, transport, '1KiB')
       const { client, service, gate, drained } = line
       const sip = client.sip(50)
-      await quietFor(1500)
+      await quietFor(2000)
       t.same(gate.lines, [])
       sip.stop()
       client.wire.resumeReading()
