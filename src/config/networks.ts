@@ -28,7 +28,7 @@ const privateNetworks: readonly Cidr[] = [
 })
 
 /** The networks of a list, with words resolved. */
-export function networksOf(list: readonly (Cidr | typeof PRIVATE)[]): Cidr[] {
+function networksOf(list: readonly (Cidr | typeof PRIVATE)[]): Cidr[] {
   return list.flatMap((one) => (one === PRIVATE ? privateNetworks : one))
 }
 

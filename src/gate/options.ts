@@ -8,7 +8,7 @@ import type { ProxyRules } from '../admission/pending-client.ts'
 import type { TlsGateOptions } from '../admission/tls-gate.ts'
 import { formatAddress } from '../config/address.ts'
 import type { Address } from '../config/address.ts'
-import { contains, networksOf, trusts } from '../config/networks.ts'
+import { contains, trusts } from '../config/networks.ts'
 import type { Config, ListenerConfig } from '../config/schema.ts'
 import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
 import type { ClientOptions } from '../limits/clients.ts'
@@ -282,7 +282,7 @@ function forwardingOptions({ http, tls, upstream }: ListenerConfig): ForwardingO
   return {
     form: http.forwarded,
     hasVia: http.via === 'on',
-    isTrusted: contains(networksOf(http.trustForwarded)),
+    isTrusted: trusts(http.trustForwarded),
     isSecure: tls !== null,
     forwardsCertificate: http.clientCertificate === 'forward',
     service: hostOf(toTarget(upstream.addresses[0]!)),
