@@ -93,6 +93,17 @@ for (const per of ['client', 'listener'] as const)
       },
     )
 
+async function isServed(t: Test, gate: Gate): Promise<boolean> {
+  // One that comes right after the answer is refused at its accept.
+  const wire = await connect(t, gate.port).catch(() => null)
+  if (wire === null) return false
+  void wire.write('?')
+  return wire.read(1).then(
+    () => true,
+    () => false,
+  )
+}
+
 for (const way of ways)
   test(
     `a client nobody has seen that opens several connections at once gets them all, as far as max goes: ${way}`,
@@ -124,16 +135,7 @@ test(
     await redis.signal('SIGSTOP')
     t.teardown(() => redis.signal('SIGCONT'))
     const watch = stopwatch(t)
-    const comes = async (): Promise<boolean> => {
-      const wire = await connect(t, gate.port).catch(() => null)
-      if (wire === null) return false
-      void wire.write('?')
-      return wire.read(1).then(
-        () => true,
-        () => false,
-      )
-    }
-    const all = await Promise.all(Array.from({ length: 150 }, comes))
+    const all = await Promise.all(Array.from({ length: 150 }, () => isServed(t, gate)))
     const { ms, livedMs } = watch
     const served = all.filter(Boolean).length
     // One lease unasked, and then its share, which is all of it: it is alone.
@@ -158,19 +160,9 @@ test(
       )
     const [near, far] = [await gateAt(redis.port), await gateAt(await longWay(t, redis, 80))]
     await knowEachOther([near, far])
-    const isServed = async (gate: Gate): Promise<boolean> => {
-      // One that comes right after the answer is refused at its accept.
-      const wire = await connect(t, gate.port).catch(() => null)
-      if (wire === null) return false
-      void wire.write('?')
-      return wire.read(1).then(
-        () => true,
-        () => false,
-      )
-    }
-    for (let taken = 0; taken < 3; taken++) t.ok(await isServed(near))
-    t.ok(await isServed(far), 'the first is let on unasked')
-    for (let more = 0; more < 3; more++) t.notOk(await isServed(far), 'refused, and not kept waiting')
+    for (let taken = 0; taken < 3; taken++) t.ok(await isServed(t, near))
+    t.ok(await isServed(t, far), 'the first is let on unasked')
+    for (let more = 0; more < 3; more++) t.notOk(await isServed(t, far), 'refused, and not kept waiting')
     t.match(await far.metrics(), /^sidegate_connections_rejected_total\{[^}]*reason="too_many"\} 3$/m)
   },
 )

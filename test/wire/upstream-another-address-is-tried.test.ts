@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { test } from 'tap'
+import type { Test } from 'tap'
 import { eventually, within } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
+import type { Gate } from '../support/gate.ts'
 import { get, httpClient, recordingUpstream, watchCrashes } from '../support/http-peers.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect, echo, listen, refuser } from '../support/peers.ts'
@@ -14,6 +16,13 @@ import { readSamples } from '../metrics/samples.ts'
 /** The gate tries each address once. */
 const of = (...ports: number[]) =>
   `upstream: { addresses: [${ports.map((port) => `"127.0.0.1:${port}"`).join(', ')}], retryFor: off }`
+
+/** The answer to a client that says hello. */
+async function hello(t: Test, gate: Gate): Promise<string> {
+  const client = await connect(t, gate.port)
+  client.end('hello')
+  return (await within(client.received)).toString()
+}
 
 test('tcp: an address that refuses costs a client nothing, and what it sent early is kept', async (t) => {
   watchLeaks(t)
@@ -71,11 +80,7 @@ test('no client waits for an address that swallows packets a second time: the ga
   const blackhole = await backlogFull(t)
   const clock = stillClock()
   const gate = await startGate(t, [`protocol: tcp, ${of(blackhole.port, upstream.port)}`], { clock })
-  const say = async (): Promise<string> => {
-    const client = await connect(t, gate.port)
-    client.end('hello')
-    return (await within(client.received)).toString()
-  }
+  const say = (): Promise<string> => hello(t, gate)
   const first = say()
   await eventually(() => gate.registry.size === 1)
   // Half of deadlines.connect.
@@ -97,11 +102,7 @@ test('a reload that takes out an avoided address, while the gate looks there, co
   const clock = stillClock()
   const both = `protocol: tcp, ${of(blackhole.port, upstream.port)}, deadlines: { connect: 1m }`
   const gate = await startGate(t, [both], { clock })
-  const say = async (): Promise<string> => {
-    const client = await connect(t, gate.port)
-    client.end('hello')
-    return (await within(client.received)).toString()
-  }
+  const say = (): Promise<string> => hello(t, gate)
   const first = say()
   await eventually(() => gate.registry.size === 1)
   clock.pass(30_000)
@@ -139,11 +140,7 @@ test('an address that accepts again is found by a look, and used', async (t) => 
   well.stopAccepting()
   const clock = stillClock()
   const gate = await startGate(t, [`protocol: tcp, ${of(well.port, other.port)}`], { clock })
-  const say = async (): Promise<void> => {
-    const client = await connect(t, gate.port)
-    client.end('hello')
-    t.equal((await within(client.received)).toString(), 'hello')
-  }
+  const say = async (): Promise<void> => void t.equal(await hello(t, gate), 'hello')
   await say()
   const place = { host: '127.0.0.1', port: well.port }
   const again = await listen(t, async (wire) => wire.end(await wire.received), {}, place)
