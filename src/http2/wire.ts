@@ -12,6 +12,7 @@ import { Duplex } from 'node:stream'
 import { freeBuffer } from '../core/free-buffer.ts'
 import type { Endpoint, EndpointOwner, LookedAt } from '../endpoint/endpoint.ts'
 import { UNKNOWN } from '../endpoint/no-endpoint.ts'
+import { Joiner } from './joiner.ts'
 import { nobody } from './nobody.ts'
 
 type Callback = (error?: Error | null) => void
@@ -40,7 +41,8 @@ export class Wire implements Endpoint {
     this.duplex = new Duplex({
       read: () => void (this.#isRead = true),
       write: (bytes: Buffer, _encoding, written) => this.#onWrite(bytes, written),
-      writev: (chunks, written) => this.#onWrite(joined(chunks.map(({ chunk }) => chunk as Buffer)), written),
+      writev: (chunks, written) =>
+        this.#onWrite(joiner.join(chunks.map(({ chunk }) => chunk as Buffer)), written),
       // Node ends the socket of a session that is over if the client was leaving, and waits for the client's end.
       final: (done) => {
         done()
@@ -61,13 +63,13 @@ export class Wire implements Endpoint {
   #onWrite(bytes: Buffer, written: Callback): void {
     if (this.#isDone) return written()
     this.#written = written
-    if (this.#isPaused) this.#waiting = bytes.buffer === scratch.buffer ? Buffer.from(bytes) : bytes
+    if (this.#isPaused) this.#waiting = joiner.owns(bytes) ? Buffer.from(bytes) : bytes
     else this.#give(bytes)
   }
 
   #give(bytes: Buffer): void {
     const mayGoOn = this.owner.onBytes(this, bytes, bytes.length)
-    if (bytes.buffer !== scratch.buffer) freeBuffer(bytes)
+    if (!joiner.owns(bytes)) freeBuffer(bytes)
     if (!mayGoOn) this.#isPaused = true
     else if (!this.#isPaused) this.#release()
   }
@@ -129,17 +131,6 @@ export class Wire implements Endpoint {
 }
 
 /** Node's writes are joined here: their target copies them before it returns. */
-let scratch: Buffer = Buffer.allocUnsafeSlow(65_536)
-
-function joined(pieces: readonly Buffer[]): Buffer {
-  const length = pieces.reduce((sum, piece) => sum + piece.length, 0)
-  if (length > scratch.length) scratch = Buffer.allocUnsafeSlow(2 * length)
-  let at = 0
-  for (const piece of pieces) {
-    at += piece.copy(scratch, at)
-    freeBuffer(piece)
-  }
-  return scratch.subarray(0, length)
-}
+const joiner = new Joiner()
 
 function ignore(): void {}
