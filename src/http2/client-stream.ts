@@ -30,6 +30,7 @@ import { keepInPieces, PIECE, writePieces } from './write-pieces.ts'
 import { answerFields, AnswerReader } from './client-answer.ts'
 import type { AnswerSink } from './client-answer.ts'
 import type { StreamRequest } from './client-request.ts'
+import { Gathering } from './gathering.ts'
 import { dropStream } from './reset-stream.ts'
 import { nobody } from './nobody.ts'
 import { codeName, NO_ERROR, streamCode } from './codes.ts'
@@ -47,8 +48,8 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing, StreamOwner 
   readonly #answer: AnswerReader
   readonly #home: StreamHome
   readonly #waiting = new KeptBytes()
-  /** HEADERS were not the whole request. */
-  readonly #hasMore: boolean
+  /** Its request's body; null where HEADERS were the whole request. */
+  #gathering: Gathering | null = null
   window = 0
   /** Bytes given to Node, and how many of them went into frames. */
   #inFlight = 0
@@ -81,7 +82,6 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing, StreamOwner 
     this.#body = body
     this.#home = home
     this.#answer = new AnswerReader(request.method, this)
-    this.#hasMore = !isEnd
     own(stream, this)
     if (isEnd) {
       this.#hasEnd = true
@@ -98,7 +98,11 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing, StreamOwner 
     watchEnd(stream, () => (this.#hasEnd = true))
     stream.on('trailers', (_headers, _flags, fields) => (this.#requestTrailers = fields))
     stream.pause()
-    stream.on('data', (chunk: Buffer) => this.#onData(chunk))
+    this.#gathering = new Gathering(
+      stream,
+      (run) => this.#home.later(run),
+      (bytes) => this.#onData(bytes),
+    )
     stream.on('end', () => this.#onRequestEnd())
   }
 
@@ -131,7 +135,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing, StreamOwner 
 
   /** Bytes of the request that came and are not passed on yet. */
   get unread(): number {
-    return this.#stream.readableLength
+    return this.#stream.readableLength + (this.#gathering?.length ?? 0)
   }
 
   onFramed(bytes: number): void {
@@ -173,10 +177,10 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing, StreamOwner 
     return UNKNOWN
   }
 
-  #onData(chunk: Buffer): void {
+  #onData(bytes: Buffer): void {
     if (this.#isParted) return
-    if (this.#body === 'chunked') inChunks(chunk, (piece) => this.#give(piece))
-    else this.#give(chunk)
+    if (this.#body === 'chunked') inChunks(bytes, (chunk) => this.#give(chunk))
+    else this.#give(bytes)
   }
 
   #give(bytes: Buffer): void {
@@ -184,6 +188,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing, StreamOwner 
   }
 
   #onRequestEnd(): void {
+    this.#gathering!.flush()
     if (!this.#hasEnd) return
     if (this.#body === 'raw') return this.owner.onEnd(this)
     if (this.#body === 'chunked' && !this.#isParted)
@@ -191,7 +196,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing, StreamOwner 
   }
 
   pause(): void {
-    if (!this.#hasMore) return
+    if (this.#gathering === null) return
     this.#stream.pause()
     this.#home.windows.onStalled(this)
   }
@@ -320,6 +325,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing, StreamOwner 
   }
 
   onStreamClosed(): void {
+    this.#gathering?.flush()
     this.#home.flow.close(this.#stream.id!, this)
     if (this.#home.isFalling) this.#isFallen = true
     else this.#tell(this.#error())

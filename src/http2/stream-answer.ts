@@ -8,6 +8,7 @@ import { answerText, interimText } from './answer-text.ts'
 import type { AnswerText } from './answer-text.ts'
 import { inChunks } from './chunks.ts'
 import { trailersText } from './fields.ts'
+import { Gathering } from './gathering.ts'
 import type { RawFields } from './fields.ts'
 import { watchEnd } from './watch-end.ts'
 
@@ -17,6 +18,8 @@ export interface AnswerTaker {
   onAnswerBytes(bytes: Buffer): void
   /** The service has begun to answer. */
   onAnswerBegun(): void
+  /** Runs in another turn. */
+  later(run: () => void): void
 }
 
 const END_STREAM = 1
@@ -26,6 +29,8 @@ export class StreamAnswer {
   readonly #stream: ClientHttp2Stream
   readonly #method: string
   readonly #taker: AnswerTaker
+  /** The body; null before the head. */
+  #gathering: Gathering | null = null
   #body: AnswerText['body'] | null = null
   #trailers: RawFields = NONE
   #hasEnd = false
@@ -50,6 +55,11 @@ export class StreamAnswer {
     return this.#body !== null
   }
 
+  /** Bytes of its body that came and are not passed on yet. */
+  get unread(): number {
+    return this.#stream.readableLength + (this.#gathering?.length ?? 0)
+  }
+
   /** The answer is complete, except perhaps for END_STREAM. */
   get isWhole(): boolean {
     return this.isComplete || this.#body === 'none' || (this.#body === 'length' && this.#left === 0)
@@ -65,7 +75,7 @@ export class StreamAnswer {
 
   /** The stream is closed: bytes that Node still has of it go on at once, paused or not; no event follows. */
   salvage(): void {
-    for (let chunk = this.#rest(); chunk !== null; chunk = this.#rest()) this.#onData(chunk)
+    for (let chunk = this.#rest(); chunk !== null; chunk = this.#rest()) this.#gathering?.add(chunk)
     this.#onEnd()
   }
 
@@ -86,19 +96,24 @@ export class StreamAnswer {
     this.#body = body
     this.#left = this.#length = Number(headers['content-length'])
     this.#give(head)
-    this.#stream.on('data', (chunk: Buffer) => this.#onData(chunk))
+    this.#gathering = new Gathering(
+      this.#stream,
+      (run) => this.#taker.later(run),
+      (bytes) => this.#onData(bytes),
+    )
     this.#stream.on('end', () => this.#onEnd())
     if (this.#taker.isPaused) this.#stream.pause()
     else this.#stream.resume()
   }
 
-  #onData(chunk: Buffer): void {
-    this.#left -= chunk.length
-    if (this.#body === 'length') this.#taker.onAnswerBytes(chunk)
-    else if (this.#body === 'chunked') inChunks(chunk, (piece) => this.#taker.onAnswerBytes(piece))
+  #onData(bytes: Buffer): void {
+    this.#left -= bytes.length
+    if (this.#body === 'length') this.#taker.onAnswerBytes(bytes)
+    else if (this.#body === 'chunked') inChunks(bytes, (chunk) => this.#taker.onAnswerBytes(chunk))
   }
 
   #onEnd(): void {
+    this.#gathering?.flush()
     if (!this.#hasEnd || this.isComplete) return
     this.isComplete = true
     if (this.#body === 'chunked') this.#give(trailersText(this.#trailers))

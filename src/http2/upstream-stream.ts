@@ -91,7 +91,7 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
 
   /** Bytes of the answer that came and are not passed on yet. */
   get unread(): number {
-    return (this.#stream?.readableLength ?? 0) + this.#held.reduce((sum, { length }) => sum + length, 0)
+    return (this.#answer?.unread ?? 0) + this.#held.reduce((sum, { length }) => sum + length, 0)
   }
 
   get isClosed(): boolean {
@@ -153,6 +153,10 @@ export class UpstreamStream implements Endpoint, MessageSink, AnswerTaker, Sessi
 
   onAnswerBegun(): void {
     this.#body.forget()
+  }
+
+  later(run: () => void): void {
+    this.#home.later(run)
   }
 
   onAnswerBytes(bytes: Buffer): void {

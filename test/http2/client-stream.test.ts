@@ -78,9 +78,21 @@ test('an upload that is not read keeps its bytes, and they come when it is read 
   await line.ping()
   t.same([stream.got, client.unread], ['4\r\nheld\r\n', 0])
   stream.mayRead = false
-  line.send(h2.data(1, 'one'), h2.data(1, 'two'))
+  line.send(h2.data(1, 'one'))
+  await eventually(() => stream.got.endsWith('one\r\n'))
+  line.send(h2.data(1, 'two'))
   await line.ping()
-  t.equal(stream.got, '4\r\nheld\r\n3\r\none\r\n')
+  t.same([stream.got, client.unread], ['4\r\nheld\r\n3\r\none\r\n', 3])
+})
+
+test('small frames of one read come as one piece, and what precedes a cancel comes before it', async (t) => {
+  const { line, stream } = await post(t)
+  line.send(h2.data(1, 'a'), h2.data(1, 'b'), h2.data(1, 'c'))
+  await eventually(() => stream.got !== '')
+  t.equal(stream.got, '3\r\nabc\r\n')
+  line.send(h2.data(1, 'd'), h2.data(1, 'e'), h2.rst(1, codes.CANCEL))
+  await eventually(() => closed(stream))
+  t.equal(stream.got, '3\r\nabc\r\n2\r\nde\r\n')
 })
 
 test('the end of an upload is its last chunk, with its trailers, and a stream of a WebSocket ends as it is', async (t) => {
