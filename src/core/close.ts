@@ -330,7 +330,7 @@ export interface Close {
   /** Overrides the table for a rule that has a status or a code of its own (426, 431; 1007). */
   readonly httpStatus?: number
   readonly websocketCode?: number
-  /** The code of the GOAWAY or RST_STREAM. */
+  /** The code of the GOAWAY or RST_STREAM; of an upstream, the code of its own RST_STREAM. */
   readonly http2Code?: number
   /** A client left before it had said anything: load balancers see so, every few seconds, whether a port is there. */
   readonly isProbe?: true
@@ -388,8 +388,12 @@ export function websocketCode(close: Close, to: PeerSide): number | null {
  */
 export function http2Code(close: Close, of: 'stream' | 'connection'): number {
   const name = http2CodeName(close.reason, of, close.side)
-  return close.side === 'client' && close.http2Code !== undefined ? close.http2Code : http2Codes[name]
+  const isPassed = close.side === 'client' || (of === 'stream' && aboutRequest.has(close.http2Code!))
+  return isPassed && close.http2Code !== undefined ? close.http2Code : http2Codes[name]
 }
+
+/** The codes of a service's RST_STREAM that tell its client something; the others are about the gate's connection. */
+const aboutRequest: ReadonlySet<number> = new Set([http2Codes.CANCEL, http2Codes.ENHANCE_YOUR_CALM])
 
 /** An upstream failure ends the client's stream with INTERNAL_ERROR, the code of a server that fails. */
 export function http2CodeName(reason: Reason, of: 'stream' | 'connection', by: Side): Http2CodeName {
@@ -415,15 +419,17 @@ export const PING_TIMEOUT = 'PING_TIMEOUT'
  * The Close for an error on an established connection; an unknown error counts as a reset, with its message
  * as detail.
  */
-export function closeFromError(error: NodeJS.ErrnoException, side: PeerSide, phase: Phase): Close {
+export function closeFromError(error: PeerError, side: PeerSide, phase: Phase): Close {
   const code = error.code ?? error.message
   if (code === PING_TIMEOUT) return makeClose('ping_timeout', side, phase, error.message)
-  return makeClose(
-    'reset',
-    side,
-    phase,
-    resetCodes.has(code) ? code : `${code}: ${error.message}`.slice(0, 120),
-  )
+  const detail = resetCodes.has(code) ? code : `${code}: ${error.message}`.slice(0, 120)
+  const close = makeClose('reset', side, phase, detail)
+  return error.http2Code === undefined ? close : { ...close, http2Code: error.http2Code }
+}
+
+/** An error of a connection, or the RST_STREAM of a stream, with its code. */
+export interface PeerError extends NodeJS.ErrnoException {
+  http2Code?: number
 }
 
 const systemCode = /^E(AI_)?[A-Z0-9]+$/

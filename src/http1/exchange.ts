@@ -43,6 +43,8 @@ export class Exchange implements BodySink {
   readonly request: RequestHead
   /** A call of gRPC: a conversation in which each side may be silent for as long as it likes. */
   readonly isCall: boolean
+  /** The request came over HTTP/2. */
+  isOfStream = false
   readonly startedAt: number
   /** Null for a refused request. */
   judged: JudgedRequest | null = null
@@ -77,6 +79,7 @@ export class Exchange implements BodySink {
   /** The judged request, which goes on to the upstream. `isOfStream`: it came over HTTP/2. */
   judge(judged: JudgedRequest, isOfStream = false): void {
     this.judged = judged
+    this.isOfStream = isOfStream
     this.requestBody = bodyOf(judged.framing, false, isOfStream)
     if (judged.framing.kind === 'none') return
     this.#outbox = new Outbox()

@@ -5,7 +5,7 @@
 // HTTP statuses to codes of its own (http-grpc-status-mapping.md); ours are the same, and finer where that
 // mapping has only UNKNOWN.
 
-import { httpStatus } from '../core/close.ts'
+import { http2Codes, httpStatus } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import type { Field, Fields } from './fields.ts'
 import { CONTENT_TYPE } from './header-name.ts'
@@ -43,6 +43,16 @@ const codes: Readonly<Record<number, number>> = {
 }
 const UNKNOWN = 2
 
+/** Codes by the RST_STREAM of a service, where they are not INTERNAL. A refused or empty call may be tried again. */
+const resetCodes: Readonly<Record<number, number>> = {
+  [http2Codes.NO_ERROR]: 14, // UNAVAILABLE
+  [http2Codes.REFUSED_STREAM]: 14,
+  [http2Codes.CANCEL]: 1, // CANCELLED
+  [http2Codes.ENHANCE_YOUR_CALM]: 8, // RESOURCE_EXHAUSTED
+  [http2Codes.INADEQUATE_SECURITY]: 7, // PERMISSION_DENIED
+}
+const INTERNAL = 13
+
 /** The words of an end in the form of grpc-message: printable ASCII, the rest and % as %XX. */
 export function grpcMessage({ reason, detail }: Close): string {
   const text = detail === undefined ? reason : `${reason}: ${detail}`
@@ -57,8 +67,18 @@ export function grpcMessage({ reason, detail }: Close): string {
  * The code for a caller whose call ends with `close` before the service has answered; null where none is due.
  */
 export function refusedCode(close: Close): number | null {
+  if (close.side === 'upstream' && close.http2Code !== undefined)
+    return resetCodes[close.http2Code] ?? INTERNAL
   const status = httpStatus(close)
   return status === null ? null : (codes[status] ?? UNKNOWN)
+}
+
+/**
+ * The service has cancelled a call without an answer, as it does at the call's deadline: its caller gets the same
+ * RST_STREAM, of which its library makes DEADLINE_EXCEEDED or CANCELLED by the time on its own clock.
+ */
+export function isCancelled({ side, http2Code }: Close): boolean {
+  return side === 'upstream' && http2Code === http2Codes.CANCEL
 }
 
 /**
@@ -70,14 +90,17 @@ export function grpcStatusOf(
     answer,
     answerBody,
     isAnswerBegun,
+    isOfStream,
   }: {
     answer: { headers: readonly Field[] } | null
     answerBody: { trailers: Fields }
     isAnswerBegun: boolean
+    isOfStream: boolean
   },
   end: Close | null,
 ): string {
-  if (end !== null) return isAnswerBegun ? 'none' : String(refusedCode(end) ?? 'none')
+  if (end !== null)
+    return isAnswerBegun || (isOfStream && isCancelled(end)) ? 'none' : String(refusedCode(end) ?? 'none')
   return codeOf(answerBody.trailers.list) ?? codeOf(answer!.headers) ?? 'other'
 }
 

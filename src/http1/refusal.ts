@@ -5,7 +5,7 @@ import { httpStatus, makeClose } from '../core/close.ts'
 import type { Close, Reason } from '../core/close.ts'
 import { encodeHead } from './head.ts'
 import { Field } from './fields.ts'
-import { grpcMessage, refusedCode } from './grpc.ts'
+import { grpcMessage, isCancelled, refusedCode } from './grpc.ts'
 
 /**
  * Retry-After of a temporary refusal is 1 to this many seconds, at random: with one value for all, the
@@ -82,11 +82,12 @@ export function answerFor(close: Close): Buffer | null {
  */
 export function refusalOf(
   close: Close,
-  asked: { request: { method: string }; isAnswerBegun: boolean; isCall: boolean } | null,
+  asked: { request: { method: string }; isAnswerBegun: boolean; isCall: boolean; isOfStream: boolean } | null,
 ): Buffer | null {
   const isDue =
     asked === null ? close.phase === 'handshake' || close.reason === 'rate_limited' : !asked.isAnswerBegun
-  if (isDue && asked?.isCall === true) return isGone(close) ? null : callRefusal(close)
+  if (isDue && asked?.isCall === true)
+    return isGone(close) || (asked.isOfStream && isCancelled(close)) ? null : callRefusal(close)
   const answer = isDue ? answerFor(close) : null
   return answer !== null && asked?.request.method === 'HEAD'
     ? answer.subarray(0, answer.indexOf('\r\n\r\n') + 4)

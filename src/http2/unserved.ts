@@ -36,7 +36,12 @@ export function refuseTooBig(
   observer.onOpened(connection)
   connection.end = close
   client.owner = { ...nobody, onClosed: () => streams.onRefused(connection) }
-  const answer = refusalOf(close, { request, isAnswerBegun: false, isCall: isCall(request) })!
+  const answer = refusalOf(close, {
+    request,
+    isAnswerBegun: false,
+    isCall: isCall(request),
+    isOfStream: true,
+  })!
   client.write(answer, 0, answer.length)
   client.close('flush')
 }

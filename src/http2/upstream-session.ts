@@ -10,7 +10,7 @@ import type net from 'node:net'
 import type Http2 from 'node:http2'
 import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2'
 import { http2Codes, PING_TIMEOUT } from '../core/close.ts'
-import type { Close } from '../core/close.ts'
+import type { Close, PeerError } from '../core/close.ts'
 import { nodeHttp2 } from '../core/node-lazy.ts'
 import { rawOf } from '../endpoint/raw-socket.ts'
 import { codeName } from './codes.ts'
@@ -197,13 +197,13 @@ export class UpstreamSession {
   }
 
   /** Why a stream closed unexpectedly; `progress`: how far its answer came. */
-  whyClosed({ rstCode }: ClientHttp2Stream, progress: string): NodeJS.ErrnoException {
+  whyClosed({ rstCode }: ClientHttp2Stream, progress: string): PeerError {
     if (this.#problem !== null) return this.#problem
     if (this.isGone) return failure('ECONNRESET', 'closed without FIN')
     // Node does not tell whose it is: nghttp2 resets a stream whose answer is malformed with the same code.
     const isPerhapsOurs = rstCode === http2Codes.PROTOCOL_ERROR
     const whose = isPerhapsOurs ? `, the service's or for a malformed answer, ${progress}` : ''
-    return failure('RST_STREAM', `${codeName(rstCode)}${whose}`)
+    return Object.assign(failure('RST_STREAM', `${codeName(rstCode)}${whose}`), { http2Code: rstCode })
   }
 
   /** Turns on TCP keep-alive towards the service. */

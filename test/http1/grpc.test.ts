@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { makeClose } from '../../src/core/close.ts'
+import { http2Codes, makeClose } from '../../src/core/close.ts'
 import type { Close } from '../../src/core/close.ts'
 import { Fields, NO_FIELDS } from '../../src/http1/fields.ts'
 import { grpcMessage, grpcStatusOf, isGrpcType } from '../../src/http1/grpc.ts'
@@ -20,8 +20,15 @@ test('a call is known by its content type, and grpc-web is none', (t) => {
   t.end()
 })
 
-const refused = (close: Close, isAnswerBegun = false, isCall = true): string | null =>
-  refusalOf(close, { request: { method: 'POST' }, isAnswerBegun, isCall })?.toString('latin1') ?? null
+const refused = (close: Close, how: { isAnswerBegun?: true; isCall?: false; isOfStream?: true } = {}) =>
+  refusalOf(close, {
+    request: { method: 'POST' },
+    isAnswerBegun: false,
+    isCall: true,
+    isOfStream: false,
+    ...how,
+  })?.toString('latin1') ?? null
+const reset = (code: number): Close => ({ ...makeClose('reset', 'upstream', 'relay'), http2Code: code })
 
 test('a refusal of a call is a grpc-status in a head alone, by the reason', (t) => {
   const codes = [
@@ -38,6 +45,13 @@ test('a refusal of a call is a grpc-status in a head alone, by the reason', (t) 
     [{ ...makeClose('protocol_error', 'client', 'handshake'), httpStatus: 405 }, 12],
     [{ ...makeClose('protocol_error', 'client', 'handshake'), httpStatus: 417 }, 2],
     [makeClose('internal_error', 'sidegate', 'relay'), 13],
+    [reset(http2Codes.NO_ERROR), 14],
+    [reset(http2Codes.REFUSED_STREAM), 14],
+    [reset(http2Codes.INTERNAL_ERROR), 13],
+    [reset(http2Codes.PROTOCOL_ERROR), 13],
+    [reset(http2Codes.ENHANCE_YOUR_CALM), 8],
+    [reset(http2Codes.INADEQUATE_SECURITY), 7],
+    [reset(http2Codes.CANCEL), 1],
   ] as const
   for (const [close, code] of codes) {
     const answer = refused(close)
@@ -46,8 +60,10 @@ test('a refusal of a call is a grpc-status in a head alone, by the reason', (t) 
   }
   t.equal(refused(makeClose('write_timeout', 'client', 'relay')), null, 'the table has no answer')
   t.equal(refused(makeClose('aborted', 'client', 'relay')), null, 'a caller that left')
-  t.equal(refused(codes[0][0], true), null, 'an answer that has begun')
-  t.match(refused(codes[0][0], false, false), /^HTTP\/1\.1 503 /, 'what is no call')
+  t.equal(refused(reset(http2Codes.CANCEL), { isOfStream: true }), null, 'RST_STREAM says it better')
+  t.match(refused(reset(http2Codes.CANCEL), { isOfStream: true, isCall: false }), /^HTTP\/1\.1 502 /)
+  t.equal(refused(codes[0][0], { isAnswerBegun: true }), null, 'an answer that has begun')
+  t.match(refused(codes[0][0], { isCall: false }), /^HTTP\/1\.1 503 /, 'what is no call')
   t.end()
 })
 
@@ -64,7 +80,12 @@ const fields = (text: string): Fields => new Fields(text, 0, text.length)
 test('the code of a call is that of its trailers, of its head, or of our refusal', (t) => {
   const status = (trailers: string, head: string, end: Close | null = null, isAnswerBegun = true): string =>
     grpcStatusOf(
-      { answer: { headers: fields(head).list }, answerBody: { trailers: fields(trailers) }, isAnswerBegun },
+      {
+        answer: { headers: fields(head).list },
+        answerBody: { trailers: fields(trailers) },
+        isAnswerBegun,
+        isOfStream: true,
+      },
       end,
     )
   t.equal(status('grpc-status: 0\r\n', ''), '0')
@@ -72,12 +93,14 @@ test('the code of a call is that of its trailers, of its head, or of our refusal
   t.equal(status('', 'Grpc-Status: 16\r\n'), '16')
   t.equal(status('', ''), 'other')
   for (const odd of ['17', '007', 'x', '-1', '']) t.equal(status(`grpc-status: ${odd}\r\n`, ''), 'other', odd)
-  const reset = makeClose('reset', 'upstream', 'relay')
-  t.equal(status('', '', reset), 'none', 'cut')
-  t.equal(status('', '', reset, false), '14')
+  const lost = makeClose('reset', 'upstream', 'relay')
+  t.equal(status('', '', lost), 'none', 'cut')
+  t.equal(status('', '', lost, false), '14')
+  t.equal(status('', '', reset(http2Codes.INTERNAL_ERROR), false), '13')
+  t.equal(status('', '', reset(http2Codes.CANCEL), false), 'none')
   t.equal(
     grpcStatusOf(
-      { answer: null, answerBody: { trailers: NO_FIELDS }, isAnswerBegun: false },
+      { answer: null, answerBody: { trailers: NO_FIELDS }, isAnswerBegun: false, isOfStream: false },
       makeClose('write_timeout', 'client', 'relay'),
     ),
     'none',
