@@ -330,7 +330,7 @@ export interface Close {
   /** Overrides the table for a rule that has a status or a code of its own (426, 431; 1007). */
   readonly httpStatus?: number
   readonly websocketCode?: number
-  /** The code of the GOAWAY or RST_STREAM; of an upstream, the code of its own RST_STREAM. */
+  /** The code of the GOAWAY or RST_STREAM; of an upstream that of its own RST_STREAM, or a better one for the client. */
   readonly http2Code?: number
   /** A client left before it had said anything: load balancers see so, every few seconds, whether a port is there. */
   readonly isProbe?: true

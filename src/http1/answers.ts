@@ -1,13 +1,14 @@
 // The answers of an upstream: reads its bytes into interim answers and the final one, which goes on in a
 // framing of ours.
 
-import { makeClose } from '../core/close.ts'
+import { http2Codes, makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import { CHUNK_COST } from '../core/turns.ts'
 import type { Half } from '../pair/half.ts'
 import { judgeAnswer, readAnswerHead } from './answer-head.ts'
 import type { JudgedAnswer } from './answer-head.ts'
 import type { Exchange } from './exchange.ts'
+import { Field } from './fields.ts'
 import { encodeHead, endToEndHeaders, without } from './head.ts'
 import type { AnswerHead } from './head.ts'
 import { HeadCollector, MORE, TOO_BIG } from './head-collector.ts'
@@ -17,6 +18,10 @@ import type { HttpOptions } from './options.ts'
 /** How many interim answers go on to the client, and how many an upstream may send before a final one. */
 const MAX_INTERIM = 16
 const MAX_INTERIM_READ = 1000
+/** A field counts as 32 bytes more than its name and value (RFC 9113 section 6.5.2), and its line as 4. */
+const PER_FIELD = 32 - 4
+/** What a client gets beside the fields of the service: `:status`, a length, `via`. */
+const OURS = 150
 
 export interface AnswersOwner {
   /**
@@ -74,21 +79,25 @@ export class Answers {
         return this.#head.isOf('HTTP/1.')
           ? null
           : broken('malformed status line at byte 0: expected HTTP/1.1 or HTTP/1.0')
-      const problem = this.#onHead(exchange)
-      if (problem !== null) return broken(problem)
+      const close = this.#onHead(exchange)
+      if (close !== null) return close
       if (exchange.answer !== null) return this.#readBody(exchange, bytes, at, length)
     }
   }
 
-  /** The rule that the head breaks, or null. */
-  #onHead(exchange: Exchange): string | null {
+  #onHead(exchange: Exchange): Close | null {
     const isLenient = this.#options.lenient !== 'off'
     const text = this.#head.take()
     const head = readAnswerHead(text, isLenient)
-    if (typeof head === 'string') return head
-    if (head.status < 200) return this.#onInterim(exchange, head)
+    if (typeof head === 'string') return broken(head)
+    if (head.status < 200) {
+      const problem = this.#onInterim(exchange, head)
+      return problem === null ? null : broken(problem)
+    }
     const answer = judgeAnswer(head, exchange.request.method, isLenient)
-    if (typeof answer === 'string') return answer
+    if (typeof answer === 'string') return broken(answer)
+    const tooBig = this.#tooBig(answer.headers, 'an answer head')
+    if (tooBig !== null) return tooBig
     this.#owner.onAnswer?.(exchange, text.length)
     exchange.begin(answer, this.#half, isLenient, {
       version: exchange.request.version,
@@ -98,6 +107,21 @@ export class Answers {
     return null
   }
 
+  /**
+   * A client of HTTP/2 may end its whole connection for fields that are over its limit (Netty does), and all that
+   * its other streams are at.
+   */
+  #tooBig(fields: readonly Field[], what: string): Close | null {
+    const { maxHead } = this.#half.sink
+    if (maxHead === undefined || fields.length === 0) return null
+    const size = Field.lines(fields).length + PER_FIELD * fields.length + OURS
+    if (size <= maxHead) return null
+    const words = `${what} of ${size} bytes for a client that takes ${maxHead} (its SETTINGS_MAX_HEADER_LIST_SIZE)`
+    // Callers of gRPC make RESOURCE_EXHAUSTED of it.
+    const http2Code = http2Codes.ENHANCE_YOUR_CALM
+    return { ...makeClose('message_too_big', 'upstream', 'relay', words), http2Code }
+  }
+
   /** A 100 goes only to a client that waits for it; a client that cannot know interim answers gets none. */
   #onInterim(exchange: Exchange, { status, reason, headers }: AnswerHead): string | null {
     if (status === 101) return '101 that was not asked for'
@@ -105,7 +129,7 @@ export class Answers {
     const isWanted = status !== 100 || exchange.judged!.isWaiting
     if (!isWanted || exchange.request.version !== '1.1' || exchange.interim > MAX_INTERIM) return null
     const passed = endToEndHeaders(headers)
-    if (typeof passed === 'string') return null
+    if (typeof passed === 'string' || this.#tooBig(passed, 'an interim head') !== null) return null
     // An interim answer has no body (RFC 9110 section 8.6), whatever it announces: a client that believed the
     // length would take the final answer for the body.
     const bytes = encodeHead(`HTTP/1.1 ${status} ${reason}`, without(passed, CONTENT_LENGTH))
@@ -121,7 +145,7 @@ export class Answers {
     if (at < 0) return broken(body.problem)
     exchange.flush()
     this.isClean = at === end
-    return null
+    return this.#tooBig(body.trailers.list, 'trailers')
   }
 }
 

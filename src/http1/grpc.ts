@@ -52,6 +52,7 @@ const resetCodes: Readonly<Record<number, number>> = {
   [http2Codes.INADEQUATE_SECURITY]: 7, // PERMISSION_DENIED
 }
 const INTERNAL = 13
+const RESOURCE_EXHAUSTED = 8
 
 /** The words of an end in the form of grpc-message: printable ASCII, the rest and % as %XX. */
 export function grpcMessage({ reason, detail }: Close): string {
@@ -69,6 +70,8 @@ export function grpcMessage({ reason, detail }: Close): string {
 export function refusedCode(close: Close): number | null {
   if (close.side === 'upstream' && close.http2Code !== undefined)
     return resetCodes[close.http2Code] ?? INTERNAL
+  // Whoever sent too much: a further try would meet the same.
+  if (close.reason === 'message_too_big') return RESOURCE_EXHAUSTED
   const status = httpStatus(close)
   return status === null ? null : (codes[status] ?? UNKNOWN)
 }

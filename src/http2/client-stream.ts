@@ -98,11 +98,7 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing, StreamOwner 
     watchEnd(stream, () => (this.#hasEnd = true))
     stream.on('trailers', (_headers, _flags, fields) => (this.#requestTrailers = fields))
     stream.pause()
-    this.#gathering = new Gathering(
-      stream,
-      (run) => this.#home.later(run),
-      (bytes) => this.#onData(bytes),
-    )
+    this.#gathering = new Gathering(stream, this.#home, (bytes) => this.#onData(bytes))
     stream.on('end', () => this.#onRequestEnd())
   }
 
@@ -141,6 +137,10 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing, StreamOwner 
   onFramed(bytes: number): void {
     this.#framed += bytes
     this.sentTo = this.#home.flow.dataAt
+  }
+
+  get maxHead(): number {
+    return this.#stream.session?.remoteSettings.maxHeaderListSize ?? Number.POSITIVE_INFINITY
   }
 
   get openedAt(): number {

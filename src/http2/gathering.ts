@@ -14,19 +14,24 @@ const ENOUGH = 16_384
 
 const joiner = new Joiner()
 
+export interface Turning {
+  /** Runs in another turn. */
+  later(run: () => void): void
+}
+
 export class Gathering {
   readonly #stream: Http2Stream
-  readonly #later: (run: () => void) => void
+  readonly #turning: Turning
   readonly #take: (bytes: Buffer) => void
   #pieces: Buffer[] = []
   /** Bytes that wait for the end of the turn. */
   length = 0
   #isDue = false
 
-  /** `later` runs in another turn. `take` gets bytes that are valid until it returns. */
-  constructor(stream: Http2Stream, later: (run: () => void) => void, take: (bytes: Buffer) => void) {
+  /** `take` gets bytes that are valid until it returns. */
+  constructor(stream: Http2Stream, turning: Turning, take: (bytes: Buffer) => void) {
     this.#stream = stream
-    this.#later = later
+    this.#turning = turning
     this.#take = take
     stream.on('data', (piece: Buffer) => this.add(piece))
   }
@@ -37,7 +42,7 @@ export class Gathering {
     if (this.length >= ENOUGH) this.flush()
     else if (!this.#isDue) {
       this.#isDue = true
-      this.#later(() => this.#onTurn())
+      this.#turning.later(() => this.#onTurn())
     }
   }
 

@@ -9,17 +9,16 @@ import type { AnswerText } from './answer-text.ts'
 import { inChunks } from './chunks.ts'
 import { trailersText } from './fields.ts'
 import { Gathering } from './gathering.ts'
+import type { Turning } from './gathering.ts'
 import type { RawFields } from './fields.ts'
 import { watchEnd } from './watch-end.ts'
 
-export interface AnswerTaker {
+export interface AnswerTaker extends Turning {
   readonly isPaused: boolean
   /** `bytes` are valid until the call returns. */
   onAnswerBytes(bytes: Buffer): void
   /** The service has begun to answer. */
   onAnswerBegun(): void
-  /** Runs in another turn. */
-  later(run: () => void): void
 }
 
 const END_STREAM = 1
@@ -96,11 +95,7 @@ export class StreamAnswer {
     this.#body = body
     this.#left = this.#length = Number(headers['content-length'])
     this.#give(head)
-    this.#gathering = new Gathering(
-      this.#stream,
-      (run) => this.#taker.later(run),
-      (bytes) => this.#onData(bytes),
-    )
+    this.#gathering = new Gathering(this.#stream, this.#taker, (bytes) => this.#onData(bytes))
     this.#stream.on('end', () => this.#onEnd())
     if (this.#taker.isPaused) this.#stream.pause()
     else this.#stream.resume()

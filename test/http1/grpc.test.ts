@@ -40,6 +40,7 @@ test('a refusal of a call is a grpc-status in a head alone, by the reason', (t) 
     [makeClose('rate_limited', 'client', 'relay'), 14],
     [makeClose('denied', 'client', 'handshake'), 7],
     [makeClose('message_too_big', 'client', 'relay'), 8],
+    [makeClose('message_too_big', 'upstream', 'relay'), 8],
     [makeClose('request_timeout', 'client', 'relay'), 4],
     [makeClose('protocol_error', 'client', 'handshake'), 13],
     [{ ...makeClose('protocol_error', 'client', 'handshake'), httpStatus: 405 }, 12],

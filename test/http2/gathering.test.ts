@@ -11,7 +11,7 @@ function setUp() {
   const got: string[] = []
   const gathering = new Gathering(
     stream as unknown as Http2Stream,
-    (run) => void turns.push(run),
+    { later: (run) => void turns.push(run) },
     (bytes) => void got.push(bytes.toString()),
   )
   return {
