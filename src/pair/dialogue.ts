@@ -44,7 +44,7 @@ export interface Dialogue {
   explain?(close: Close): Close
   /**
    * Returns true if an end that can wait comes inside a frame. The dialogue closes the pair with it again
-   * once a goodbye is possible, or after a while.
+   * once a goodbye is possible, or after a while; until then its peers are judged as before.
    */
   postpone?(close: Close): boolean
   /**

@@ -305,10 +305,10 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
     if (this.#ending === null && !this.#isSettled) this.#settle(now)
     try {
       if (this.#ending !== null) return this.#ending.sweep(now, this.#minRate, this.#context.strain)
-      const close =
-        this.#deadlines.check(this.toUpstream, this.toClient, now, this.#context.strain, this.#dialogue) ??
-        this.#dialogue?.sweep(now) ??
-        this.#tooSlow(now)
+      const { strain } = this.#context
+      const due = this.#deadlines.check(this.toUpstream, this.toClient, now, strain, this.#dialogue)
+      if (due !== null) this.close(due)
+      const close = this.#ending === null ? (this.#dialogue?.sweep(now) ?? this.#tooSlow(now)) : null
       if (close !== null) this.close(close)
     } catch (error) {
       this.#onBroken(error)

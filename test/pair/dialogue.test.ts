@@ -396,3 +396,16 @@ test('an error that is no invariant is not taken for one', async (t) => {
   t.throws(() => it.pair.sweep(it.clock.now()), TypeError)
   t.notOk(new TypeError() instanceof InvariantError)
 })
+
+test('past its lifetime a pair whose dialogue puts the end off is judged as before', async (t) => {
+  let sweeps = 0
+  const { connection, clock } = memoryPair({
+    deadlines: { lifetimeMs: 1000 },
+    dialogue: dialogue({
+      postpone: () => true,
+      sweep: () => (++sweeps < 20 ? null : makeClose('ping_timeout', 'client', 'relay')),
+    }),
+  })
+  await clock.pass(20 * SWEEP_MS + 1000)
+  t.match(connection.end, { reason: 'ping_timeout' })
+})
