@@ -4,7 +4,7 @@
 // it.
 //
 //     SETTINGS --> streams <--> rest --http.keepAlive--> gone
-//         an end that can wait: GOAWAY for all coming streams --round trip--> final GOAWAY --the last stream--> gone
+//         an end that can wait: GOAWAY for all coming streams --two round trips--> final GOAWAY --the last stream--> gone
 
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import { http2Codes, makeClose, reasonRow, type Close } from '../core/close.ts'
@@ -24,7 +24,7 @@ import type { RawFields } from './fields.ts'
 import { ClientStream } from './client-stream.ts'
 import { codeName, connectionCode, NO_ERROR } from './codes.ts'
 import type { ClientFlow } from './flow.ts'
-import { ALL_STREAMS, goawayFrame } from './goaway.ts'
+import { afterRoundTrips, ALL_STREAMS, goawayFrame } from './goaway.ts'
 import { endLost } from './lost-streams.ts'
 import type { Http2Context, Http2Options } from './options.ts'
 import { resetStream } from './reset-stream.ts'
@@ -43,8 +43,8 @@ const END_STREAM = 1
  * of the streams bound the bytes that stay here.
  */
 const WINDOW = 512 * 1024
-/** The wait for the answer to the PING between the two GOAWAYs. */
-const ROUND_TRIP_MS = 1000
+/** The wait for the answers to the PINGs between the two GOAWAYs. */
+const ROUND_TRIPS_MS = 1000
 export class ClientSession implements Dialogue, Session, StreamHome {
   readonly id: number
   readonly #connection: Connection
@@ -275,7 +275,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
       this.#sayFinal()
     } else {
       this.#say(goawayFrame(ALL_STREAMS, NO_ERROR, close.reason))
-      this.#session.ping(() => this.#sayFinal())
+      afterRoundTrips(this.#session, () => this.#sayFinal())
     }
     return true
   }
@@ -324,7 +324,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
   }
 
   sweep(now: number): Close | null {
-    if (this.#leaving !== null && now - this.#leaving.since >= ROUND_TRIP_MS) this.#sayFinal()
+    if (this.#leaving !== null && now - this.#leaving.since >= ROUND_TRIPS_MS) this.#sayFinal()
     this.windows.sweep()
     this.#context.strain.claims.settle()
     if (this.#hasClientEnded) endLost(this.#streams)

@@ -1,6 +1,8 @@
 // GOAWAY frames (RFC 9113 section 6.8) of our own: node:http2 sends none that still allows coming streams,
 // and none in the turn in which a connection ends.
 
+import type { Http2Session } from 'node:http2'
+
 /** Allows all streams still. */
 export const ALL_STREAMS = 0x7fff_ffff
 const HEADER_LENGTH = 9
@@ -16,4 +18,12 @@ export function goawayFrame(lastStream: number, code: number, why: string): Buff
   frame.writeUInt32BE(code, HEADER_LENGTH + 4)
   frame.write(why, HEADER_LENGTH + 8, 'latin1')
   return frame
+}
+
+/**
+ * Runs once all has come that the client sent before it saw what it has been sent so far. nghttp2 answers a PING ahead of
+ * requests that its client has made before; they precede the answer to a second one.
+ */
+export function afterRoundTrips(session: Http2Session, run: () => void): void {
+  session.ping(() => void (session.destroyed ? run() : session.ping(run)))
 }

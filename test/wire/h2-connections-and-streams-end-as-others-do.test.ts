@@ -91,6 +91,7 @@ test('a request that comes with the answer to the PING between the two GOAWAYs i
   void client.send(ask, frame(kinds.PING, ACK, 0, between!.payload))
   const { status, body } = await client.answer(id)
   t.same([status, body.toString()], [200, 'now'])
+  // The second PING stays without an answer: the last stream is told after a second.
   t.equal(await client.goodbye(), codes.NO_ERROR)
   t.same(client.goaway?.last, id)
 })
