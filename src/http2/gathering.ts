@@ -13,6 +13,7 @@ import { Joiner } from './joiner.ts'
 const ENOUGH = 16_384
 
 const joiner = new Joiner()
+let isJoining = false
 
 export interface Turning {
   /** Runs in another turn. */
@@ -57,7 +58,15 @@ export class Gathering {
   flush(): void {
     if (this.length === 0) return
     const pieces = this.#clear()
-    this.#take(pieces.length === 1 ? pieces[0]! : joiner.join(pieces))
+    if (pieces.length === 1) return this.#take(pieces[0]!)
+    // Another stream is flushed while a taker still reads what was joined for it.
+    if (isJoining) return this.#take(Buffer.concat(pieces))
+    isJoining = true
+    try {
+      this.#take(joiner.join(pieces))
+    } finally {
+      isJoining = false
+    }
   }
 
   #clear(): Buffer[] {

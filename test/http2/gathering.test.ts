@@ -5,14 +5,17 @@ import { Readable } from 'node:stream'
 import { test } from 'tap'
 import { Gathering } from '../../src/http2/gathering.ts'
 
-function setUp() {
+function setUp(take: (bytes: Buffer) => void = () => {}) {
   const turns: Array<() => void> = []
   const stream = new Readable({ read() {} })
   const got: string[] = []
   const gathering = new Gathering(
     stream as unknown as Http2Stream,
     { later: (run) => void turns.push(run) },
-    (bytes) => void got.push(bytes.toString()),
+    (bytes) => {
+      take(bytes)
+      got.push(bytes.toString())
+    },
   )
   return {
     stream,
@@ -72,4 +75,14 @@ test('a destroyed stream keeps its pieces for the flush at its close', async (t)
   t.same([got, gathering.length], [[], 1])
   gathering.flush()
   t.same([got, gathering.length], [['a'], 0])
+})
+
+test('a taker keeps its bytes while it brings another stream to flush', async (t) => {
+  const other = setUp()
+  const one = setUp(() => other.gathering.flush())
+  await one.ready()
+  for (const piece of ['a', 'b']) one.stream.push(piece)
+  for (const piece of ['x', 'y']) other.stream.push(piece)
+  one.turn()
+  t.same([one.got, other.got], [['ab'], ['xy']])
 })
