@@ -6,7 +6,7 @@ import { formatAge } from '../../core/wait.ts'
 import { formatTable, type Column } from './table.ts'
 import { formatBytes } from '../../core/wait.ts'
 import { reasonNames } from '../../core/close.ts'
-import { OK } from '../exit-codes.ts'
+import { OK } from '../../core/exit-codes.ts'
 import { choiceOf, countOf, parse, printJson, printLine } from './usage.ts'
 
 export const recentColumns: readonly Column<RecentEnd>[] = [

@@ -2,7 +2,7 @@
 
 import { parseAddress } from '../../config/address.ts'
 import { parseDuration, parseSize } from '../../config/units.ts'
-import { OK, REFUSED } from '../exit-codes.ts'
+import { OK, REFUSED } from '../../core/exit-codes.ts'
 import { fittingConfig, survey } from '../survey/survey.ts'
 import { parse, printJson, printLine, safe, UsageError } from './usage.ts'
 

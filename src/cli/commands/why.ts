@@ -5,7 +5,7 @@ import { whyItEnded } from '../../admin/why.ts'
 import { adminOptions, askJson, findGate } from './admin-client.ts'
 import type { Gate } from './admin-client.ts'
 import { configValue } from '../../admin/config-value.ts'
-import { OK } from '../exit-codes.ts'
+import { OK } from '../../core/exit-codes.ts'
 import { timelineLines } from './timeline.ts'
 import { parse, printJson, printLine, UsageError } from './usage.ts'
 
