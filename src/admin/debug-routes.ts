@@ -2,7 +2,9 @@
 // run.
 
 import type { Clock } from '../core/clock.ts'
-import { jsonAnswer, type Answer, type OpsRequest, type Route } from '../ops/ops-server.ts'
+import { jsonAnswer } from '../ops/answer.ts'
+import type { Answer } from '../ops/answer.ts'
+import type { OpsRequest, Route } from '../ops/ops-server.ts'
 import { MAX_SECONDS, Profiler } from './profiler.ts'
 import type { ProfileKind, SnapshotRoom } from './profiler.ts'
 

@@ -5,7 +5,8 @@
 import { readFile } from 'node:fs/promises'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { nodeCrypto } from '../core/node-lazy.ts'
-import type { Answer, Route } from '../ops/ops-server.ts'
+import type { Answer } from '../ops/answer.ts'
+import type { Route } from '../ops/ops-server.ts'
 
 const files: Readonly<Record<string, { name: string; contentType: string }>> = {
   '/': { name: 'index.html', contentType: 'text/html; charset=utf-8' },

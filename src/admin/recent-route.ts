@@ -2,7 +2,7 @@
 
 import { reasonNames } from '../core/close.ts'
 import type { Reason } from '../core/close.ts'
-import { jsonAnswer } from '../ops/ops-server.ts'
+import { jsonAnswer } from '../ops/answer.ts'
 import type { Route } from '../ops/ops-server.ts'
 import type { RecentEnd } from './types.ts'
 

@@ -13,7 +13,7 @@ import { FailedTokens, SLOWED_MS } from './failed-tokens.ts'
 import { guardAgainstPages } from './browser-guard.ts'
 import type { PageToken } from './browser-guard.ts'
 import { isForPage } from './page-files.ts'
-import type { Answer } from '../ops/ops-server.ts'
+import type { Answer } from '../ops/answer.ts'
 
 /** Shorter tokens can be guessed one by one over the network. */
 export const MIN_TOKEN_BYTES = 16

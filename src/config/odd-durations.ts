@@ -2,7 +2,7 @@
 // they stop nothing.
 
 import type { Path } from './path.ts'
-import type { Finding } from './problems.ts'
+import type { Finding } from './finding.ts'
 import type { ListenerConfig } from './schema.ts'
 import { formatDuration, OFF } from './units.ts'
 

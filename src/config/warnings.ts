@@ -8,7 +8,7 @@ import { localPorts } from './local-ports.ts'
 import { oddDurations } from './odd-durations.ts'
 import { oddNetworks } from './odd-networks.ts'
 import type { Path } from './path.ts'
-import type { Finding } from './problems.ts'
+import type { Finding } from './finding.ts'
 import type { Config, ListenerConfig } from './schema.ts'
 import { formatDuration, formatSize, OFF } from './units.ts'
 

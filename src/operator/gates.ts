@@ -26,7 +26,7 @@ import type { MetricRows } from '../metrics/metric-rows.ts'
 import type { OverloadGates } from '../overload/overload.ts'
 import type { Queue } from '../overload/queues.ts'
 import { Findings } from '../upstream/findings.ts'
-import type { Finding } from '../upstream/findings.ts'
+import type { Finding } from '../upstream/finding.ts'
 import { mergedViews } from './views.ts'
 
 /** A gate, and its number of open connections, which is known without a question. */

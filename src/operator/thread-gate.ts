@@ -8,7 +8,7 @@ import type { SentLines } from '../gate/log-line.ts'
 import { gateQuestions, isLastQuestion, lastQuestions, looks } from '../gate/messages.ts'
 import type { GatePort, GateSettings } from '../gate/messages.ts'
 import type { ThreadData } from '../gate/thread.ts'
-import type { Finding } from '../upstream/findings.ts'
+import type { Finding } from '../upstream/finding.ts'
 import type { OpenGate } from './gates.ts'
 
 export interface ThreadGateParts {

@@ -11,19 +11,8 @@ import { listenOn } from '../listener/listen.ts'
 import { nodeHttp } from '../core/node-http.ts'
 import type { AddressInfo, Socket } from 'node:net'
 import { Sweep, type Clock } from '../core/clock.ts'
+import type { Answer } from './answer.ts'
 import { OpsConnection, PROGRESS_MS } from './ops-connection.ts'
-
-export interface Answer {
-  status: number
-  /** Plain text where it is absent. */
-  contentType?: string
-  /**
-   * Bytes where several connections share them; pieces, made as the peer takes them, where the whole would be
-   * too much at once.
-   */
-  body: string | Buffer | AsyncIterable<string | Buffer>
-  headers?: Readonly<Record<string, string>>
-}
 
 export interface OpsRequest {
   /** The text at the place of `:name` in the path. */
@@ -195,9 +184,4 @@ function matchPath(pattern: string, path: string): string | null {
   if (!path.startsWith(pattern.slice(0, colon))) return null
   const parameter = path.slice(colon)
   return parameter === '' || parameter.includes('/') ? null : parameter
-}
-
-/** JSON in lines, for people with curl and for machines. */
-export function jsonAnswer(value: unknown, status = 200): Answer {
-  return { status, contentType: 'application/json', body: `${JSON.stringify(value, null, 2)}\n` }
 }

@@ -6,16 +6,8 @@
 //
 // The latest finding of each key is kept: a follower that comes later, in a thread that joins or by a reload, starts from it.
 
-import type { Cells } from '../core/cells.ts'
-import type { Clock } from '../core/clock.ts'
-import type { CheckCrew, Checked, Health } from './health-check.ts'
-import type { DialFailure, UpstreamTarget } from './target.ts'
-
-export type Finding =
-  /** From a probe. */
-  | { kind: 'check'; key: string; state: Health; last: Checked }
-  /** From a dial for a connection, `at` by the wall clock; `failure` is null when the dial succeeded. */
-  | { kind: 'dial'; key: string; failure: DialFailure | null; at: number }
+import type { Count } from '../core/cells.ts'
+import type { Finding } from './finding.ts'
 
 type Follower = (finding: Finding) => void
 
@@ -75,23 +67,10 @@ export interface SharedFindings {
   checkName: string
 }
 
-/** The threads that make the same checks of `target`; null where only this thread does. */
-export function crewOf(
-  { name: address, from }: UpstreamTarget,
-  { cells, findings: shared }: { cells?: Cells; findings?: SharedFindings },
-): CheckCrew | null {
-  if (cells === undefined || shared === undefined) return null
-  const { findings, checkName } = shared
-  const key = `${checkName} ${address} ${from}`
-  return { duty: cells.count(key), findings, key }
-}
-
-/** Reports the results of dials to `target` under `key`, and applies the results reported there to it. */
-export function followDials(target: UpstreamTarget, findings: Findings, key: string, clock: Clock): void {
-  const learn = (finding: Finding | null): void => {
-    if (finding?.kind === 'dial') target.learn(finding.failure, clock.now(), clock.wall() - finding.at)
-  }
-  learn(findings.known(key))
-  target.tell = (failure) => findings.tell({ kind: 'dial', key, failure, at: clock.wall() })
-  target.unfollow = findings.follow(key, learn)
+/** The threads that check one address in the same way. */
+export interface CheckCrew {
+  /** The thread on duty holds its only place. */
+  duty: Count
+  findings: Findings
+  key: string
 }

@@ -6,6 +6,7 @@ import type { Count } from '../core/cells.ts'
 import { formatTarget } from './dial.ts'
 import type { Target } from './dial.ts'
 import type { Eviction } from './eviction.ts'
+import type { DialFailure } from './finding.ts'
 import type { HealthCheck } from './health-check.ts'
 import type { EndpointPool } from './pool.ts'
 import type { Streams } from './streams.ts'
@@ -19,12 +20,6 @@ const AVOID_MS = 10_000
 const NEVER = Number.NEGATIVE_INFINITY
 /** In a storm of failed dials, other threads get one report in this time. */
 const REPORT_MS = 1000
-
-/** The words and the time (wall clock) of a failed dial. */
-export interface DialFailure {
-  at: number
-  problem: string
-}
 
 export class UpstreamTarget implements Place {
   readonly address: Target
