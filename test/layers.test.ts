@@ -19,6 +19,12 @@ const friends: string[][] = [
   ['fleet', 'files'],
   ['admission', 'opening', 'http1', 'http2', 'websocket'],
 ]
+/** Files that describe each other: a protocol and the relay that asks it, a kind of key and the tree of all keys. */
+const mutual: string[][] = [
+  ['config/keys.ts', 'config/meta.ts'],
+  ['opening/opening.ts', 'opening/steps.ts'],
+  ['pair/dialogue.ts', 'pair/half.ts'],
+]
 const path = new Set([
   'listener',
   'admission',
@@ -125,6 +131,32 @@ test('a file imports its own folder and rows below, never upwards and never side
   t.same(wrong, [])
   t.end()
 })
+
+test('no rooms import each other in a circle, and files only where each describes the other', (t) => {
+  const rooms = files.map(({ folder, imports }) => [folder, imports.map((target) => target.folder)] as const)
+  t.same(circles(rooms), [])
+  t.same(
+    circles(files.map(({ name, imports }) => [name, imports.map(({ file }) => file)] as const)),
+    mutual,
+    'types count',
+  )
+  t.end()
+})
+
+/** The groups of nodes that reach each other. */
+function circles(arrows: ReadonlyArray<readonly [from: string, to: readonly string[]]>): string[][] {
+  const reached = new Map<string, Set<string>>()
+  for (const [from, to] of arrows)
+    reached.set(from, new Set([...(reached.get(from) ?? []), ...to.filter((node) => node !== from)]))
+  // A set that grows is walked to its new end.
+  for (const nodes of reached.values())
+    for (const node of nodes) for (const next of reached.get(node) ?? []) nodes.add(next)
+  const groups = [...reached].map(([node, nodes]) =>
+    [...nodes].filter((other) => reached.get(other)?.has(node)).toSorted(),
+  )
+  const distinct = new Set(groups.filter(({ length }) => length > 0).map((group) => group.join(' ')))
+  return [...distinct].toSorted().map((group) => group.split(' '))
+}
 
 test('the path imports nothing that stands beside it', (t) => {
   const wrong = files.flatMap(({ name, folder, imports }) =>
