@@ -8,7 +8,7 @@
 
 import type { IncomingMessage } from 'node:http'
 import { isLoopbackHost } from '../core/address.ts'
-import { nodeCrypto } from '../core/node-lazy.ts'
+import { nodeCrypto } from '../core/late.ts'
 import type { Answer } from '../ops/answer.ts'
 import { isForPage } from './page-files.ts'
 

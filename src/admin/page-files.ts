@@ -4,7 +4,7 @@
 
 import { readFile } from 'node:fs/promises'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
-import { nodeCrypto } from '../core/node-lazy.ts'
+import { nodeCrypto } from '../core/late.ts'
 import type { Answer } from '../ops/answer.ts'
 import type { Route } from '../ops/ops-server.ts'
 

@@ -8,7 +8,7 @@
 // nothing else.
 
 import type tls from 'node:tls'
-import { nodeCrypto } from '../core/node-lazy.ts'
+import { nodeCrypto } from '../core/late.ts'
 
 /** OpenSSL's mapping (ssl_x509err2alert); any other problem is certificate_unknown. */
 const alerts: Readonly<Record<string, number>> = {

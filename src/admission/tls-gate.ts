@@ -14,7 +14,7 @@ import type { Close } from '../core/close.ts'
 import { alertRecord, certificateProblem, serverSecretOf } from './tls-alert.ts'
 import { TlsParent } from './tls-parent.ts'
 import { parentOf } from '../endpoint/raw-socket.ts'
-import { isSame, nodeTls } from '../core/node-lazy.ts'
+import { isSame, nodeTls } from '../core/late.ts'
 
 /** The certificate to show, and the authorities to ask for. A change applies to later handshakes. */
 export interface TlsMaterial {

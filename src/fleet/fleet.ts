@@ -10,7 +10,7 @@
 
 import type { BucketRate, Cells, Count, Tokens } from '../core/cells.ts'
 import type { Clock } from '../core/clock.ts'
-import { nodeCrypto } from '../core/node-lazy.ts'
+import { nodeCrypto } from '../core/late.ts'
 import { Circuit } from './circuit.ts'
 import type { RequestResult } from './circuit.ts'
 import type { FleetState, Lease, Mode } from './lease.ts'

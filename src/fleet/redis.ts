@@ -4,7 +4,7 @@
 import type { Socket } from 'node:net'
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import { readBounded } from '../files/bounded-file.ts'
-import { nodeCrypto } from '../core/node-lazy.ts'
+import { nodeCrypto } from '../core/late.ts'
 import { BEAT, DRAW, PLACES } from './scripts.ts'
 import type { Answer, Command, Connect, Store } from './store.ts'
 

@@ -25,7 +25,7 @@ import type { HeaderName } from './header-name.ts'
 import { refused } from './refusal.ts'
 import { checkHead } from './request-rules.ts'
 import type { CheckedHead } from './request-rules.ts'
-import { nodeCrypto } from '../core/node-lazy.ts'
+import { nodeCrypto } from '../core/late.ts'
 
 export interface UpgradeOptions {
   /** The service can take an upgrade: HTTP/2 knows none (RFC 9113 section 8.6). Absent is yes. */
