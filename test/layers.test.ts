@@ -205,6 +205,17 @@ test('only the clock has timers, so that tests own the time', (t) => {
   t.end()
 })
 
+test('one file loads modules late, and only the demo imports the costly ones whole', (t) => {
+  t.same(having(/getBuiltinModule|createRequire|\bimport\('(?!\.)/, ['core/late.ts']), [])
+  const costly =
+    /^import (?!type)[^']*?from '(node:(https?|http2|tls|crypto|v8|vm|child_process|zlib|inspector.*|perf_hooks|worker_threads)|ws|prom-client.*|ioredis.*)'/m
+  t.same(
+    having(costly, ['gate/thread.ts']).filter((name) => !name.startsWith('demo/')),
+    [],
+  )
+  t.end()
+})
+
 test("Node's undocumented handles are touched in four files", (t) => {
   t.same(
     having(/\b_handle\b/, [

@@ -87,7 +87,7 @@ export interface AdminServerOptions {
   tokenFile: string | null
   onError?: (error: unknown) => void
   tokens?: TokenObserver
-  snapshotRoom?: () => Promise<SnapshotRoom>
+  snapshotRoom?: () => SnapshotRoom
   /** Absent: there are none. */
   workers?: WorkerProfiles
 }

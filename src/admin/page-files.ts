@@ -4,7 +4,7 @@
 
 import { readFile } from 'node:fs/promises'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
-import { nodeCrypto } from '../core/late.ts'
+import { nodeCrypto, nodeZlib } from '../core/late.ts'
 import type { Answer } from '../ops/answer.ts'
 import type { Route } from '../ops/ops-server.ts'
 
@@ -108,8 +108,7 @@ async function load(name: string): Promise<Loaded | null> {
 }
 
 async function unzip(gzipped: Buffer): Promise<Buffer> {
-  const { gunzip } = await import('node:zlib')
   return new Promise((resolve, reject) =>
-    gunzip(gzipped, (error, bytes) => (error === null ? resolve(bytes) : reject(error))),
+    nodeZlib().gunzip(gzipped, (error, bytes) => (error === null ? resolve(bytes) : reject(error))),
   )
 }

@@ -1,6 +1,6 @@
 // Our own answers: a short body that names the reason, on a connection that ends with it.
 
-import { nodeHttp } from '../core/node-http.ts'
+import { nodeHttp } from '../core/late.ts'
 import { httpStatus, makeClose } from '../core/close.ts'
 import type { Close, Reason } from '../core/close.ts'
 import { encodeHead } from './head.ts'
@@ -43,7 +43,7 @@ export function refusal(close: Close, random = Math.random()): Buffer | null {
       : []),
   ]
   return Buffer.concat([
-    encodeHead(`HTTP/1.1 ${status} ${nodeHttp.STATUS_CODES[status] ?? 'Error'}`, headers),
+    encodeHead(`HTTP/1.1 ${status} ${nodeHttp().STATUS_CODES[status] ?? 'Error'}`, headers),
     body,
   ])
 }

@@ -2,6 +2,7 @@
 
 import type { Worker } from 'node:worker_threads'
 import type { Clock } from '../core/clock.ts'
+import { nodeWorkerThreads } from '../core/late.ts'
 import { Pulse } from '../core/pulse.ts'
 import { Channel } from '../gate/channel.ts'
 import type { SentLines } from '../gate/log-line.ts'
@@ -137,7 +138,7 @@ export class ThreadGate implements OpenGate {
 }
 
 function startThread({ settings, pulse, refreshMs, heapMb, file }: ThreadGateParts): Worker {
-  const { Worker: Thread } = process.getBuiltinModule('node:worker_threads')
+  const { Worker: Thread } = nodeWorkerThreads()
   const workerData: ThreadData = { settings, pulse: pulse.memory, refreshMs }
   return new Thread(file, {
     name: `gate ${settings.worker}`,

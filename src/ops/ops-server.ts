@@ -8,7 +8,7 @@
 
 import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http'
 import { listenOn } from '../listener/listen.ts'
-import { nodeHttp } from '../core/node-http.ts'
+import { nodeHttp } from '../core/late.ts'
 import type { AddressInfo, Socket } from 'node:net'
 import { Sweep, type Clock } from '../core/clock.ts'
 import type { Answer } from './answer.ts'
@@ -68,7 +68,7 @@ export class OpsServer {
       requestTimeout: REQUEST_MS,
       keepAliveTimeout: 2 * REQUEST_MS,
     }
-    this.#server = nodeHttp.createServer(
+    this.#server = nodeHttp().createServer(
       { ...timeouts, connectionsCheckingInterval: 1000, maxHeaderSize: 8192 },
       // An answer that is malformed, or cannot be finished, must not end the process, nor look complete.
       (request, response) => {
