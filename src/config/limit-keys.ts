@@ -172,6 +172,7 @@ export const limits = section('What is refused or slowed down.', {
   ),
 })
 
+// oxlint-disable-next-line eslint/max-lines-per-function -- a table of keys
 export function completeLimits({
   connections,
   connectionsPerClient,

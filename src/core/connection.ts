@@ -153,6 +153,7 @@ export class Connection {
    */
   peaks = 0
 
+  // oxlint-disable-next-line eslint/max-params -- the five facts of its beginning, in the order of its log line
   constructor(id: number, listener: string, protocol: Protocol, peer: ClientAddress, openedAt: number) {
     this.id = id
     this.listener = listener

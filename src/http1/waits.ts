@@ -64,6 +64,7 @@ export class Waits {
   }
 
   /** Null where no deadline has passed. */
+  // oxlint-disable-next-line eslint/max-params -- asked of each pair in each sweep, without an object
   judge(
     exchange: Exchange | null,
     { toUpstream, toClient }: Pick<Pair, 'toUpstream' | 'toClient'>,
@@ -137,6 +138,7 @@ interface Directions<Of extends Moved = Moved> {
 }
 
 /** Null where no deadline has passed, or where the search for the upstream judges. */
+// oxlint-disable-next-line eslint/max-params -- asked of each pair in each sweep, without an object
 function judgeExchange(
   exchange: Exchange,
   moved: Directions<Watched>,

@@ -76,7 +76,8 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     this.flow = this.#frames.flow
     this.#waits = new SessionWaits(options, this.flow, connection.openedAt, context)
     this.#wire = new Wire((run) => context.clock.nextTurn(run))
-    this.#pair = new Pair(connection, client, this.#wire, options.pair, context, this)
+    const parts = { options: options.pair, context, dialogue: this }
+    this.#pair = new Pair(connection, { client, upstream: this.#wire }, parts)
     this.#session = nodeHttp2().performServerHandshake(this.#wire.duplex, sessionSettings(options))
     this.#session.setLocalWindowSize(WINDOW)
     this.windows = new SharedWindows(this.#session)

@@ -40,6 +40,7 @@ const unsafe = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff
 const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
 const bare = /^[\x21\x23-\x3c\x3e-\x5b\x5d-\x7e]+$/
 
+// oxlint-disable-next-line eslint/max-params -- in the order of the line
 export function formatLine(
   format: LogFormat,
   wallMs: number,

@@ -40,6 +40,12 @@ export interface ServeContext extends PairContext {
   observer: Observer
 }
 
+interface OpeningParts {
+  options: ServeOptions
+  context: ServeContext
+  steps: OpeningSteps
+}
+
 type State = 'waiting' | 'closing' | 'closed' | 'paired'
 
 export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
@@ -58,13 +64,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   /** `ms` is asked at each sweep: a reload reaches who waits already. */
   #bound: { ms: () => number; since: number; close: Close } | null = null
 
-  constructor(
-    connection: Connection,
-    client: Endpoint,
-    options: ServeOptions,
-    context: ServeContext,
-    steps: OpeningSteps,
-  ) {
+  constructor(connection: Connection, client: Endpoint, { options, context, steps }: OpeningParts) {
     this.connection = connection
     this.context = context
     this.#client = client
@@ -158,23 +158,17 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     attach?: (pair: Pair) => void,
     ends?: PairEnds,
   ): void {
-    const { client, upstream } = ends?.wrap(this.#client, this.#upstream!) ?? {
+    const endpoints = ends?.wrap(this.#client, this.#upstream!) ?? {
       client: this.#client,
       upstream: this.#upstream!,
     }
-    const pair = new Pair(
-      this.connection,
-      client,
-      upstream,
-      ends?.options ?? this.#options.pair,
-      this.context,
-      dialogue,
-    )
+    const options = ends?.options ?? this.#options.pair
+    const pair = new Pair(this.connection, endpoints, { options, context: this.context, dialogue })
     this.#state = 'paired'
     this.context.sweep.delete(this)
     attach?.(pair)
     pair.start(this.early.takeAll(), fromUpstream)
-    if (this.#hasClientEnded) pair.onEnd(client)
+    if (this.#hasClientEnded) pair.onEnd(endpoints.client)
   }
 
   /** Hands the client over to another protocol: no pair will come of this opening. */

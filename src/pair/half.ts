@@ -54,6 +54,15 @@ export interface HalfContext {
   buffers: BufferOptions
   turns: Turns
   owner: HalfOwner
+  dialogue: Dialogue | null
+}
+
+/** The way of the bytes. */
+interface Way {
+  direction: Direction
+  source: Endpoint
+  sink: Endpoint
+  flow: Flow
 }
 
 export class Half implements Worker, Metered {
@@ -81,14 +90,7 @@ export class Half implements Worker, Metered {
   /** Received bytes of control traffic: they are no part of what the source owes. */
   controlBytes = 0
 
-  constructor(
-    direction: Direction,
-    source: Endpoint,
-    sink: Endpoint,
-    flow: Flow,
-    { buffers, turns, owner }: HalfContext,
-    dialogue: Dialogue | null,
-  ) {
+  constructor({ direction, source, sink, flow }: Way, { buffers, turns, owner, dialogue }: HalfContext) {
     this.direction = direction
     this.source = source
     this.sink = sink

@@ -189,6 +189,7 @@ const LOOK_AHEAD_MS = 5000
  * Whether neither peer has taken, for that long, what the kernel holds for it: all that was sent may be there,
  * megabytes, and a slow reader looks idle. The kernel is asked only where a pair is about to end for it.
  */
+// oxlint-disable-next-line eslint/max-params -- asked of each pair in each sweep, without an object
 export function areStill(one: Watched, other: Watched, since: number, ms: number, now: number): boolean {
   if (now < since + ms - Math.min(ms / 4, LOOK_AHEAD_MS)) return false
   const isOneStill = one.isStill(since, ms, now)

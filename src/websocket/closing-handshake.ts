@@ -36,7 +36,12 @@ export class ClosingHandshake {
   readonly #towards: Motion
   readonly #back: Motion
 
-  constructor(side: PeerSide, payload: Buffer, toUpstream: Half, toClient: Half, now: number) {
+  constructor(
+    side: PeerSide,
+    payload: Buffer,
+    { toUpstream, toClient }: { toUpstream: Half; toClient: Half },
+    now: number,
+  ) {
     this.side = side
     this.code = payload.length === 0 ? 'no code' : `code ${payload.readUInt16BE(0)}`
     this.#bytes = CONTROL_HEAD + payload.length

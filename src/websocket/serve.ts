@@ -74,7 +74,7 @@ export function serveWebSocket(
   context: ServeContext,
 ): void {
   connection.phase = 'handshake'
-  const opening = new Opening(connection, client, options, context, new WebSocketOpening(options))
+  const opening = new Opening(connection, client, { options, context, steps: new WebSocketOpening(options) })
   // From the accept on: a PROXY header and a TLS handshake have had their share of it.
   opening.expect(
     () => options.deadlines.current.handshakeMs,
@@ -87,14 +87,12 @@ export function serveWebSocket(
 export function serveUpgrade(
   connection: Connection,
   client: Endpoint,
-  request: RequestHead,
-  early: Buffer,
-  options: WebSocketOptions,
-  context: ServeContext,
+  { request, early }: { request: RequestHead; early: Buffer },
+  { options, context }: { options: WebSocketOptions; context: ServeContext },
 ): void {
   connection.phase = 'handshake'
   const steps = new WebSocketOpening(options)
-  const opening = new Opening(connection, client, options, context, steps)
+  const opening = new Opening(connection, client, { options, context, steps })
   steps.onUpgrade(opening, request, early)
 }
 
@@ -268,11 +266,11 @@ class WebSocketOpening implements OpeningSteps {
       client: accepted.isCompressed || deflate !== null,
       upstream: accepted.isCompressed,
     }
-    const dialogue = new Frames(connection, frames, isCompressed, clock, observer)
+    const dialogue = new Frames(connection, frames, isCompressed, { clock, observer })
     const ends =
       messages === null
         ? undefined
-        : messageEnds(connection, deflate?.deflate ?? null, messages, pair, observer)
+        : messageEnds(connection, messages, pair, { deflate: deflate?.deflate ?? null, observer })
     opening.together(() => {
       opening.sendClient(accepted.head)
       opening.pair(dialogue, rest, (made) => dialogue.attach(made.toUpstream, made.toClient), ends)

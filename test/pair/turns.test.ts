@@ -37,8 +37,7 @@ function webSocketPair(options: MemoryPairOptions = {}): MemoryPair {
         connection,
         rules,
         { client: false, upstream: false },
-        clock,
-        silentObserver,
+        { clock, observer: silentObserver },
       ))
     },
     ...options,
