@@ -108,6 +108,11 @@ test('docs/architecture.md has a charter for every room, and names files that ex
     [...architecture.matchAll(/^\| `(\w+)` \|/gm)].map(([, room]) => room),
     rows.flat(),
   )
+  t.same(
+    rows.flat().filter((room) => !existsSync(join(src, room, 'README.md'))),
+    [],
+    'and each room shows its own',
+  )
   const named = [...architecture.matchAll(/`(src\/[\w/.-]+)`|\]\(\.\.\/(src\/[\w/.-]+)\)/g)].map(
     ([, plain, linked]) => plain ?? linked!,
   )
