@@ -8,6 +8,19 @@ import type { TimelineEvent } from '../core/timeline.ts'
 import type { DrainState } from '../lifecycle/drain.ts'
 import type { HistoryView } from '../metrics/history.ts'
 
+/** The filters of `GET /connections`. */
+export const connectionFilters = [
+  'listener',
+  'protocol',
+  'phase',
+  'state',
+  'client',
+  'peer',
+  'upstream',
+] as const
+/** The largest `limit` of a listing; for ends, as many as `admin.recent` can be. */
+export const MOST_ROWS = 10_000
+
 export const sorts = ['age', 'idle', 'buffered', 'rate'] as const
 export type Sort = (typeof sorts)[number]
 

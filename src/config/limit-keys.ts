@@ -2,6 +2,7 @@
 
 import type * as v from 'valibot'
 import { changed, choice, count, derived, duration, either, section, size } from './keys.ts'
+import { USUAL_CONNECTIONS } from './usual-connections.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -46,7 +47,7 @@ export const limits = section('What is refused or slowed down.', {
   connections: derived(
     count(
       {
-        derived: '10000, or what the descriptor limit holds',
+        derived: `${USUAL_CONNECTIONS}, or what the descriptor limit holds`,
         meaning:
           'The most connections at a time; more are refused with `too_many`. A written number that the descriptor limit does not hold is an error at start.',
       },

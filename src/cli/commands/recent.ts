@@ -1,5 +1,6 @@
 // `sidegate recent`: connections that have just ended at a running gate, and why.
 
+import { MOST_ROWS } from '../../admin/types.ts'
 import type { RecentEnd } from '../../admin/types.ts'
 import { adminOptions, askJson, findGate } from './admin-client.ts'
 import { formatAge } from '../../core/wait.ts'
@@ -26,8 +27,6 @@ export const recentColumns: readonly Column<RecentEnd>[] = [
   { title: 'DETAIL', cell: ({ detail }) => detail ?? '' },
 ]
 
-const MAX_LIMIT = 10_000
-
 export async function recent(args: string[]): Promise<number> {
   const { values } = parse({
     args,
@@ -41,7 +40,7 @@ export async function recent(args: string[]): Promise<number> {
     },
   })
   choiceOf('--reason', values.reason, reasonNames)
-  countOf('--limit', values.limit, MAX_LIMIT)
+  countOf('--limit', values.limit, MOST_ROWS)
   const query = new URLSearchParams()
   for (const name of ['reason', 'listener', 'client', 'limit'] as const)
     if (values[name] !== undefined) query.set(name, values[name])
