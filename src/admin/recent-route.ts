@@ -19,7 +19,7 @@ export interface RecentQuery {
 }
 
 /** A sentence about the mistake, for a query whose answer would otherwise answer another one. */
-export function readRecentQuery(query: URLSearchParams): RecentQuery | string {
+function readRecentQuery(query: URLSearchParams): RecentQuery | string {
   const problem = problemOf(query, parameters)
   if (problem !== null) return problem
   const reason = reasonNames.find((name) => name === query.get('reason')) ?? null

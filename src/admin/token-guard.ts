@@ -16,7 +16,7 @@ import { isForPage } from './page-files.ts'
 import type { Answer } from '../ops/answer.ts'
 
 /** Shorter tokens can be guessed one by one over the network. */
-export const MIN_TOKEN_BYTES = 16
+const MIN_TOKEN_BYTES = 16
 const MAX_TOKEN_BYTES = 4096
 /** This also bounds how often requests without a token make us read. */
 const FRESH_MS = 1000

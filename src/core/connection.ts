@@ -15,7 +15,7 @@ export type Protocol = 'tcp' | 'http' | 'websocket' | 'h2'
 export const protocols = ['tcp', 'http', 'websocket', 'h2'] as const satisfies readonly Protocol[]
 
 /** to_upstream: client to upstream. to_client: upstream to client. */
-export const directions = ['to_upstream', 'to_client'] as const
+const directions = ['to_upstream', 'to_client'] as const
 export type Direction = (typeof directions)[number]
 
 /** The traffic of one direction. Plain fields: they are written for every chunk and read at a scrape. */
@@ -168,7 +168,7 @@ export class Connection {
  * The limits, by their configuration keys, and their actions: `delay` stops reading (or serving), `close`
  * ends or refuses, `drop` drops messages.
  */
-export const limitNames = [
+const limitNames = [
   'connections',
   'connectionsPerClient',
   'newConnections',
@@ -226,21 +226,6 @@ export interface Observer {
   onLimited(listener: string, limit: LimitName, action: LimitAction, isEnforced: boolean): void
   /** Both sides are gone, and `connection.end` has the reason. Called once, last. */
   onClosed(connection: Connection): void
-}
-
-export const silentObserver: Observer = {
-  onOpened() {},
-  onConnected() {},
-  onConnectFailed() {},
-  onHead() {},
-  onAnswer() {},
-  onMessage() {},
-  onPingSent() {},
-  onPong() {},
-  onMessagesDropped() {},
-  onRequest() {},
-  onLimited() {},
-  onClosed() {},
 }
 
 /**

@@ -11,7 +11,7 @@ import { scrape } from './scrape.ts'
 import type { Samples } from './scrape.ts'
 
 /** In the order of the file. */
-export const listenerNames = ['web', 'lines', 'quiet', 'pages', 'narrow', 'gone'] as const
+const listenerNames = ['web', 'lines', 'quiet', 'pages', 'narrow', 'gone'] as const
 export type ListenerName = (typeof listenerNames)[number]
 
 /** 0 leaves the choice to the system. */

@@ -12,7 +12,7 @@ import { grpcMessage, refusedCode } from './grpc.ts'
  * clients would come back at once.
  */
 const MAX_RETRY_AFTER_SECONDS = 5
-export const SERVED_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
+const SERVED_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
 
 const forNow: ReadonlySet<Reason> = new Set<Reason>(['too_many', 'overloaded', 'rate_limited'])
 
@@ -72,7 +72,7 @@ function upgradeHeaders(status: number): Field[] {
 }
 
 /** The answer to a client whose request ends with `close`; null where the client has left. */
-export function answerFor(close: Close): Buffer | null {
+function answerFor(close: Close): Buffer | null {
   return isGone(close) ? null : refusal(close)
 }
 
@@ -94,6 +94,6 @@ export function refusalOf(
 }
 
 /** The client has left. */
-export function isGone({ reason, side }: Close): boolean {
+function isGone({ reason, side }: Close): boolean {
   return reason === 'aborted' && side === 'client'
 }

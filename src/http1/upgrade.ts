@@ -58,7 +58,7 @@ const keyPattern = /^[A-Za-z0-9+/]{21}[AQgw]==$/
  * The only extension whose effect on frames we know (RFC 7692): it uses RSV1. The upstream gets no other
  * offer.
  */
-export const DEFLATE = 'permessage-deflate'
+const DEFLATE = 'permessage-deflate'
 /** The last two drafts have the handshake and the frames of 13; clients of their time still speak them, and services (ws, Tornado) answer. */
 const VERSIONS: readonly string[] = ['13', '8', '7']
 const DEFLATE_ALONE: readonly string[] = [DEFLATE]
@@ -80,7 +80,7 @@ export function isUpgrade({ headers }: { headers: Fields }): boolean {
  * Parsers disagree on where the body of an upgrade ends (Node 24 and 26 do), so it must have none. Some
  * clients declare an empty one.
  */
-export function hasBody(headers: Fields): boolean {
+function hasBody(headers: Fields): boolean {
   const length = headers.value(CONTENT_LENGTH)
   return (length !== undefined && length !== '0') || headers.has(TRANSFER_ENCODING)
 }

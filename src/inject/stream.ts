@@ -73,7 +73,7 @@ function problemsOf(stream: Stream, document: Document.Parsed): ConfigProblem[] 
   return problems
 }
 
-export function problemAt({ lines }: Stream, offset: number, path: string, message: string): ConfigProblem {
+function problemAt({ lines }: Stream, offset: number, path: string, message: string): ConfigProblem {
   const { line, col } = lines.linePos(offset)
   return { line, column: col, path, message }
 }

@@ -35,7 +35,7 @@ const MAX_IDLE = 16_384
 const SWEPT_AT_A_TIME = 2
 
 /** One client's counts and buckets. */
-export class Client {
+class Client {
   /** Its open connections here. */
   open = 0
   /** Its open connections, over all who share the count. */

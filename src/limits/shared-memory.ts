@@ -47,7 +47,7 @@ export const SUMS = 3
 export const EARLY_SUM = 0
 /** And of claims: memory that begun work is expected to take. */
 export const CLAIMS_SUM = 1
-export const MAX_SUMS = 5
+const MAX_SUMS = 5
 export const WORKER_WORDS = SUMS + MAX_SUMS
 const SNAPSHOTS = 2000
 

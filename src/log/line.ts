@@ -4,7 +4,7 @@
 export const logLevels = ['error', 'warn', 'info', 'debug'] as const
 export type LogLevel = (typeof logLevels)[number]
 
-export const logFormats = ['json', 'text'] as const
+const logFormats = ['json', 'text'] as const
 export type LogFormat = (typeof logFormats)[number]
 
 /**

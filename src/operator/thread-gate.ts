@@ -41,7 +41,7 @@ export const THREAD_FILE = new URL(
  */
 const SILENT_MS = 4000
 /** After so long without a beat the thread hangs. */
-export const HANG_MS = 10_000
+const HANG_MS = 10_000
 /** How long loading may take on a busy machine. */
 const BEGIN_MS = 120_000
 const LOOK_MS = 1000
