@@ -274,6 +274,6 @@ export interface AdviceItem {
   /** At most so many of `seen.count` would have been touched by it. */
   touched: number
   why: string
-  /** What cannot be known; null where there is nothing. */
+  /** The part that nobody can know; null where there is none. */
   unknown: string | null
 }

@@ -77,7 +77,7 @@ export interface Endpoint {
   inject?(frame: Buffer): void
   /** Bytes of an incomplete message: they wait for its sender, so they are not in `queued`. */
   readonly assembling?: number
-  /** What the messages in its queue cost beside their bytes. */
+  /** The cost of the messages in its queue beside their bytes. */
   readonly keeping?: number
   /** Bytes from the peer that wait here for the other side. A socket's bytes wait in the kernel. */
   readonly unread?: number

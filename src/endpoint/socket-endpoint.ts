@@ -258,7 +258,7 @@ export class SocketEndpoint implements Endpoint, Corkable {
 
   onSocketClosed(): void {
     discardGathered(this)
-    // What was not taken is dropped, and stays counted as such.
+    // The gate drops the bytes that the peer did not take, and goes on counting them as such.
     this.#unflushed = this.queued
     this.#kept = null
     this.#lent = null

@@ -21,7 +21,7 @@ import type { Answer, Command, Connect } from './store.ts'
 export interface FleetOptions {
   prefix: string
   timeoutMs: number
-  /** What limits do while Redis is away. */
+  /** The behaviour of limits while Redis is away. */
   onUnavailable: 'local' | 'open' | 'closed'
   /** Names are not hashed. */
   plainKeys: boolean
@@ -127,7 +127,7 @@ export class Fleet implements Cells, FleetState {
     return this.#leave(this.#circuit)
   }
 
-  /** Changes what holds while Redis is away, and when it is. */
+  /** Changes the rule for the time in which Redis is away, and the time after which it is. */
   settle({ timeoutMs, onUnavailable }: Pick<FleetOptions, 'timeoutMs' | 'onUnavailable'>): void {
     this.#options = { ...this.#options, timeoutMs, onUnavailable }
   }
@@ -141,13 +141,13 @@ export class Fleet implements Cells, FleetState {
     const left = isSameData ? Promise.resolve(this.#circuit.stop()) : this.#leave(this.#circuit)
     this.#options = options
     if (!isSameData) {
-      // If it is the same Redis after all, what is given back is not what the leases report.
+      // If it is the same Redis after all, the holdings given back are not those that the leases report.
       this.gate = newName()
       this.#secret = null
       this.#keys++
     }
     this.#asking.clear()
-    // What is under way there has no answer any more: nothing here waits for it.
+    // Questions that are under way there get no answer any more: nothing here waits for one.
     for (const lease of this.#inFlight) lease.lose()
     this.#inFlight = []
     this.#cancelSending()

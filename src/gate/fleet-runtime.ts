@@ -123,7 +123,7 @@ function optionsOf({ redis, plainKeys }: SharedConfig): FleetOptions {
   return { prefix, timeoutMs, onUnavailable, plainKeys }
 }
 
-/** What a change of makes the gate connect again. */
+/** The part of the configuration whose change makes the gate connect again. */
 function wayOf({ redis, plainKeys }: SharedConfig) {
   const { timeoutMs: _, onUnavailable: __, ...way } = redis
   return { ...way, plainKeys }

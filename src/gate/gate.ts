@@ -93,7 +93,7 @@ export class Gate implements GatePort {
   #fleet: FleetRuntime | null = null
   /** The group name that replaces listener names in the fleet, if any. */
   #group: string | null = null
-  /** What `commit` puts into effect. */
+  /** The parts that `commit` puts into effect. */
   #next: { config: Config; fleet: FleetRuntime | null } | null = null
 
   constructor(settings: GateSettings, parts: GateParts) {

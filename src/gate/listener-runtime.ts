@@ -315,7 +315,7 @@ export class ListenerRuntime {
     })
   }
 
-  /** Why clients of HTTP go behind their next answer. */
+  /** The reason for which clients of HTTP go after their next answer. */
   get #leaving(): 'drain' | 'reloaded' | null {
     if (this.#part !== null) return 'reloaded'
     if (this.#shared.isDraining()) return 'drain'

@@ -135,7 +135,7 @@ export interface GatePort {
   queues(): Promise<Queue[]>
   drain(step: DrainStep): Promise<DrainCounts>
   strain(level: StrainLevel): Promise<void>
-  /** What other gates have found out about addresses of upstreams. */
+  /** The findings of other gates about addresses of upstreams. */
   learn(findings: readonly Finding[]): Promise<void>
   collectGarbage(): Promise<void>
   log(settings: LogSettings): Promise<void>

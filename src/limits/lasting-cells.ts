@@ -1,4 +1,4 @@
-// The cells of a process with one thread on the path that outlive a reload: as long as anybody holds the count of a name, whoever asks
+// The cells of a process with one thread on the path that outlive a reload: as long as anybody holds the count of a name, everybody who asks
 // for that name gets the same. So the upstream after a reload counts the connections of the one before it.
 
 import { LocalCount } from '../core/cells.ts'

@@ -61,7 +61,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   #state: State = 'waiting'
   #hasClientEnded = false
   #isReported = false
-  /** `ms` is asked at each sweep: a reload reaches who waits already. */
+  /** Each sweep asks `ms`: a reload reaches clients that wait already. */
   #bound: { ms: () => number; since: number; close: Close } | null = null
 
   constructor(connection: Connection, client: Endpoint, { options, context, steps }: OpeningParts) {
@@ -144,7 +144,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.#client.write(bytes, 0, bytes.length)
   }
 
-  /** What `send` writes to the client goes out together: a head, and the bytes that follow at once. */
+  /** The bytes that `send` writes to the client go out together: a head, and the bytes that follow at once. */
   together(send: () => void): void {
     this.#client.cork()
     send()

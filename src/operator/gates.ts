@@ -43,7 +43,7 @@ export class Gates implements Directory, DrainGates, OverloadGates {
   #ports: Ports = []
   #level: StrainLevel | null = null
   #isAnnounced = false
-  /** What is known of upstream addresses, for a gate that joins. */
+  /** The findings about upstream addresses, for a gate that joins. */
   readonly #findings = new Findings()
   /** Only one configuration at a time is prepared and committed. */
   #applying: Promise<unknown> = Promise.resolve()

@@ -148,7 +148,7 @@ export class Ending {
 
   /**
    * A client that had ended its half has reset: its service has been handed everything, and FIN, and may
-   * take its time with that. What it sends goes nowhere.
+   * take its time with that. The gate drops all that it sends.
    */
   get #hasNoReader(): boolean {
     return this.#close.reason === 'reset' && this.#parts.dialogue === null

@@ -51,7 +51,7 @@ export class CloseLook {
  */
 const CONTROL_BYTES = 1024
 
-/** What the peer at the end of a half takes, from one sweep to the next. */
+/** The bytes that the peer at the end of a half takes, from one sweep to the next. */
 class Taking {
   #taken = 0
   #owed = 0
@@ -84,7 +84,7 @@ class Taking {
     this.#queued = queued
     this.#taken = taken
     this.#owed = unacked
-    // What only the kernel holds counts from a look on, and nothing but the next look shows that it is taken.
+    // Bytes that only the kernel holds count from a look on, and nothing but the next look shows that the peer took them.
     if (unacked > 0 && queued === 0) sink.measure()
     if (queued > 0) sink.checkPeer?.()
   }

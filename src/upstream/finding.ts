@@ -9,7 +9,7 @@ export interface Checked {
   tookMs: number
   /** Null if the probe passed. */
   problem: string | null
-  /** What the address answered: `200 OK`, `pong`; null where it answered nothing. */
+  /** The answer of the address: `200 OK`, `pong`; null where it gave none. */
   answered: string | null
 }
 

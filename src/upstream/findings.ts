@@ -1,4 +1,4 @@
-// Findings: what one thread learns about an address of an upstream and passes to all threads. These are the
+// Findings: news about an address of an upstream, which one thread learns and passes to all threads. These are the
 // results of health checks, which one thread makes for all, and failed dials, so that the other threads avoid
 // the address as well.
 //

@@ -41,7 +41,7 @@ export function probe(options: ProbeOptions, done: Found): Probe {
   }
 }
 
-/** What a probe of each type does once the connection is open. */
+/** The talk of each type of probe, once the connection is open. */
 const talks: Record<ProbeType, Talk> = {
   tcp(socket, _, done) {
     socket.on('error', ignore)

@@ -86,7 +86,7 @@ export class MessageSender implements MessageTaker {
     return bytes
   }
 
-  /** What its waiting messages cost beside their bytes. */
+  /** The cost of its waiting messages beside their bytes. */
   get keeping(): number {
     return this.#queue.length * KEEPING_BYTES
   }

@@ -168,7 +168,7 @@ class WebSocketOpening implements OpeningSteps {
     if (problem !== null) opening.close(makeClose('protocol_error', 'client', 'handshake', problem))
   }
 
-  /** `early` came behind it; valid until this returns. */
+  /** `early` came after it; valid until this returns. */
   onUpgrade(opening: Opening, request: RequestHead, early: Buffer): void {
     const { connection } = opening
     this.#hasRequest = true
