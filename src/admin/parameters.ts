@@ -1,4 +1,5 @@
-// The parameters of a query: a question with a mistake gets a sentence about it, never the answer to another question.
+// The parameters of a query: a question with a mistake gets a sentence about it, never the answer to another
+// question.
 
 import { MOST_ROWS } from './types.ts'
 

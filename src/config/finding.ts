@@ -1,4 +1,5 @@
-// A finding of the rules of the configuration: problems.ts, warnings.ts and notes.ts find its place in the file.
+// A finding of the rules of the configuration: problems.ts, warnings.ts and notes.ts find its place in the
+// file.
 
 import type { Path } from './path.ts'
 

@@ -41,8 +41,8 @@ export class Flow {
 }
 
 /**
- * The Close frames that the peers of a WebSocket sent: the side that began (`sidegate` where the frames answer
- * ours), and the code of each frame (1005 for a frame without one), null before it comes.
+ * The Close frames that the peers of a WebSocket sent: the side that began (`sidegate` where the frames
+ * answer ours), and the code of each frame (1005 for a frame without one), null before it comes.
  */
 export interface ClosingFrames {
   readonly first: Side
@@ -62,8 +62,8 @@ export interface ConnectionOwner {
   /** When that peer last took some of its queue, or had none (monotonic ms): it has been stalled since. */
   lastDrainAt(side: 'client' | 'upstream'): number
   /**
-   * The part of `queued` that is no bytes on their way: we hold them back because their message is not complete
-   * or over a rate, or memory that waiting messages cost. Absent where nothing assembles messages.
+   * The part of `queued` that is no bytes on their way: we hold them back because their message is not
+   * complete or over a rate, or memory that waiting messages cost. Absent where nothing assembles messages.
    */
   assembling?(side: 'client' | 'upstream'): number
   /** Whether we do not read the source of that direction, because its sink does not keep up. */

@@ -1,7 +1,8 @@
 // Modules that a gate loads on first need, or not whole: the only file that loads Node's modules and packages
-// late. An ES import reads every export of a module once: of crypto, tls, v8 and util together that is 12 MB of
-// resident memory (Node 26.10), most of it for exports that nothing here uses; two exports of http load undici,
-// 9 MB. From the second call on, each function is a lookup in a table. Files of `src` come late by `import()`.
+// late. An ES import reads every export of a module once: of crypto, tls, v8 and util together that is 12 MB
+// of resident memory (Node 26.10), most of it for exports that nothing here uses; two exports of http load
+// undici, 9 MB. From the second call on, each function is a lookup in a table. Files of `src` come late by
+// `import()`.
 
 import type ChildProcess from 'node:child_process'
 import type Crypto from 'node:crypto'

@@ -97,9 +97,10 @@ export function takenByKernel(socket: net.Socket): number | null {
 }
 
 /**
- * Of a socket whose write waits: Node's TLS keeps it back, as the kernel has nothing to write. A write of OpenSSL's own
- * that fails (its tickets to a client that is gone) is forgotten by Node, and all later ones wait for it; a good one is
- * here for a turn or two. `unknown`: a unix socket, of which the kernel does not tell whether it has a peer.
+ * Of a socket whose write waits: Node's TLS keeps it back, as the kernel has nothing to write. A write of
+ * OpenSSL's own that fails (its tickets to a client that is gone) is forgotten by Node, and all later ones
+ * wait for it; a good one is here for a turn or two. `unknown`: a unix socket, of which the kernel does not
+ * tell whether it has a peer.
  */
 export function strandedBy(socket: net.Socket): 'no peer' | 'nothing' | 'unknown' {
   const handle = handleOf(socket)

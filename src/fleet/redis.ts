@@ -171,8 +171,8 @@ async function optionsOf(target: RedisTarget): Promise<RedisOptions> {
 }
 
 /**
- * ioredis hides the errors of sentinels, and of the connections by which it asks the nodes of a cluster for their
- * slots: without these a certificate that it refused would look like a closed connection.
+ * ioredis hides the errors of sentinels, and of the connections by which it asks the nodes of a cluster for
+ * their slots: without these a certificate that it refused would look like a closed connection.
  */
 function tellingSentinels(
   { SentinelConnector }: Constructors,

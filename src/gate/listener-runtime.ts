@@ -177,14 +177,17 @@ export class ListenerRuntime {
     this.#acceptor.refuseAll(reason)
   }
 
-  /** The configuration has it no more. Clients of HTTP learn it with their next answer; `part` gets each that is admitted yet. */
+  /**
+   * The configuration has it no more. Clients of HTTP learn it with their next answer; `part` gets each that
+   * is admitted yet.
+   */
   remove(part: (connection: Connection) => void): void {
     this.#part = part
   }
 
   /**
-   * A client of HTTP that keeps a busy connection for days would be served by what `successor` has replaced as long: it is asked to open another
-   * one with its next answer, if that would be served otherwise.
+   * A client of HTTP that keeps a busy connection for days would be served by what `successor` has replaced
+   * as long: it is asked to open another one with its next answer, if that would be served otherwise.
    */
   outdate({ config }: ListenerRuntime): void {
     this.#isOutdated ||= !isSame(requestSettings(this.#config), requestSettings(config))

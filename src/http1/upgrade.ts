@@ -59,7 +59,10 @@ const keyPattern = /^[A-Za-z0-9+/]{21}[AQgw]==$/
  * offer.
  */
 const DEFLATE = 'permessage-deflate'
-/** The last two drafts have the handshake and the frames of 13; clients of their time still speak them, and services (ws, Tornado) answer. */
+/**
+ * The last two drafts have the handshake and the frames of 13; clients of their time still speak them, and
+ * services (ws, Tornado) answer.
+ */
 const VERSIONS: readonly string[] = ['13', '8', '7']
 const DEFLATE_ALONE: readonly string[] = [DEFLATE]
 const NONE: readonly string[] = []
@@ -193,8 +196,8 @@ export interface AcceptedOptions {
   /** Our own answer to the client's extensions. */
   extensions?: string | undefined
   /**
-   * The subprotocol is for the client to judge, and an empty value says nothing: no byte is read by it, and many clients mind neither
-   * (`http.lenient`).
+   * The subprotocol is for the client to judge, and an empty value says nothing: no byte is read by it, and
+   * many clients mind neither (`http.lenient`).
    */
   isLenient: boolean
 }

@@ -227,7 +227,10 @@ function sending(since: number, { requestMs, clientIdleMs, idleMs }: HttpDeadlin
   ]
 }
 
-/** An upload that is all in the kernel may last for long: a service that takes some of it is not waited for yet. */
+/**
+ * An upload that is all in the kernel may last for long: a service that takes some of it is not waited for
+ * yet.
+ */
 function asking(
   askedAt: number,
   { toUpstream, toClient }: Directions,

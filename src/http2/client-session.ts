@@ -39,8 +39,8 @@ import { Wire } from './wire.ts'
 
 const END_STREAM = 1
 /**
- * Of the connection, eight times that of a stream: on a long way each of so many uploads goes on as if it were alone. The windows
- * of the streams bound the bytes that stay here.
+ * Of the connection, eight times that of a stream: on a long way each of so many uploads goes on as if it
+ * were alone. The windows of the streams bound the bytes that stay here.
  */
 const WINDOW = 512 * 1024
 /** The wait for the answer to the PING between the two GOAWAYs. */
@@ -202,8 +202,9 @@ export class ClientSession implements Dialogue, Session, StreamHome {
   }
 
   /**
-   * The service of this gate may be gone for good, in a pod that ends. Clients that keep one connection for days find another pod
-   * only by a new one: as without the gate, and as over HTTP/1.1, where the connection ends behind such an answer.
+   * The service of this gate may be gone for good, in a pod that ends. Clients that keep one connection for
+   * days find another pod only by a new one: as without the gate, and as over HTTP/1.1, where the connection
+   * ends behind such an answer.
    */
   #leaveIfUnreached({ end }: Connection): void {
     if (end?.side !== 'upstream' || end.phase !== 'connect' || end.isFull === true) return

@@ -120,7 +120,10 @@ export function titleOf({ kind, name }: { kind: string; name: string }): string 
   return `${kind}/${name}`
 }
 
-/** The resources of a file, for the end of a sentence about a missing one; `none` where it holds nothing of Kubernetes. */
+/**
+ * The resources of a file, for the end of a sentence about a missing one; `none` where it holds nothing of
+ * Kubernetes.
+ */
 export function butFound(all: readonly Resource[], none: string): string {
   return all.length === 0 ? none : `but ${all.map(titleOf).slice(0, 10).join(', ')}`
 }

@@ -40,7 +40,9 @@ class Client {
   open = 0
   /** Its open connections, over all who share the count. */
   readonly count: Count
-  /** Connections that were let on although it was in doubt whether there was a place, which is only observed. */
+  /**
+   * Connections that were let on although it was in doubt whether there was a place, which is only observed.
+   */
   inDoubt = 0
   readonly #key: string
   #scopes: Scopes
@@ -100,7 +102,10 @@ export class Clients {
   #scopes: Scopes
   readonly #doubts: Doubts | null
 
-  /** `doubts`: where what is only observed is judged once a fleet has answered; null: nothing is ever in doubt. */
+  /**
+   * `doubts`: where what is only observed is judged once a fleet has answered; null: nothing is ever in
+   * doubt.
+   */
   constructor(options: ClientOptions, scopes: Scopes = localScopes, doubts: Doubts | null = null) {
     this.options = options
     this.scope = options.scope ?? 'process'

@@ -1,5 +1,5 @@
-// Early bytes: those that a client sends before it has a pair. They wait in memory, so they are bounded, for each
-// client (opening.ts) and for all clients together, and counted: as received, and as waiting for the
+// Early bytes: those that a client sends before it has a pair. They wait in memory, so they are bounded, for
+// each client (opening.ts) and for all clients together, and counted: as received, and as waiting for the
 // upstream.
 //
 // Stops: thousands of clients that each send a first 64 KiB before an upstream that swallows SYNs. Does not

@@ -127,7 +127,9 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.close(close)
   }
 
-  /** Keeps the client's bytes from before the pair, in order, for the upstream; closes where there is no room. */
+  /**
+   * Keeps the client's bytes from before the pair, in order, for the upstream; closes where there is no room.
+   */
   keep(bytes: Buffer, start: number, end: number): void {
     if (this.early.keep(bytes, start, end, this.context.clock.now())) return
     this.close(makeClose('overloaded', 'sidegate', this.connection.phase, 'memory.buffered'))
@@ -144,7 +146,9 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.#client.write(bytes, 0, bytes.length)
   }
 
-  /** The bytes that `send` writes to the client go out together: a head, and the bytes that follow at once. */
+  /**
+   * The bytes that `send` writes to the client go out together: a head, and the bytes that follow at once.
+   */
   together(send: () => void): void {
     this.#client.cork()
     send()

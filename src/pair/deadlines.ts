@@ -291,7 +291,10 @@ function lookCloser(...sinks: Endpoint[]): void {
   for (const sink of sinks) if (sink.queued > 0) sink.measure()
 }
 
-/** Its source has nothing more to say: what the other side still does has bounds of its own (`halfClose`, `close`). */
+/**
+ * Its source has nothing more to say: what the other side still does has bounds of its own (`halfClose`,
+ * `close`).
+ */
 function hasSaidAll(half: Half, dialogue: Dialogue | null): boolean {
   return half.hasEnded || dialogue?.hasSaidAll?.(half) === true
 }

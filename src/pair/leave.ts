@@ -64,7 +64,9 @@ export class Leave {
     sink.close(manner)
   }
 
-  /** The peer sends on to nobody: RST is due after the bytes that we owe it, as its own kernel would get it. */
+  /**
+   * The peer sends on to nobody: RST is due after the bytes that we owe it, as its own kernel would get it.
+   */
   hasten(now: number): void {
     if (this.#manner === 'flush') this.begin('deliver', false, now)
   }

@@ -1,4 +1,5 @@
-// The crew of one target: the threads that check it in turn, and that avoid it after a failed dial of any of them.
+// The crew of one target: the threads that check it in turn, and that avoid it after a failed dial of any of
+// them.
 
 import type { Cells } from '../core/cells.ts'
 import type { Clock } from '../core/clock.ts'

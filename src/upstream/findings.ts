@@ -1,10 +1,11 @@
-// Findings: news about an address of an upstream, which one thread learns and passes to all threads. These are the
-// results of health checks, which one thread makes for all, and failed dials, so that the other threads avoid
-// the address as well.
+// Findings: news about an address of an upstream, which one thread learns and passes to all threads. These
+// are the results of health checks, which one thread makes for all, and failed dials, so that the other
+// threads avoid the address as well.
 //
 //     finder --tell--> its gate --`found`--> operator --`learn`--> the other gates --> followers of the same key
 //
-// The latest finding of each key is kept: a follower that comes later, in a thread that joins or by a reload, starts from it.
+// The latest finding of each key is kept: a follower that comes later, in a thread that joins or by a reload,
+// starts from it.
 
 import type { Count } from '../core/cells.ts'
 import type { Finding } from './finding.ts'

@@ -45,7 +45,10 @@ export interface HealthCheckContext {
   onChecked(checked: Checked): void
   /** The state changed to `healthy` or `unhealthy`. */
   onTurned(state: Health): void
-  /** Those that make the same checks: other threads, and the upstream that a reload has replaced. Absent: nobody. */
+  /**
+   * Those that make the same checks: other threads, and the upstream that a reload has replaced. Absent:
+   * nobody.
+   */
   crew?: CheckCrew
 }
 

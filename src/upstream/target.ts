@@ -13,8 +13,9 @@ import type { Streams } from './streams.ts'
 
 /**
  * An address whose dial failed is avoided if there is another, otherwise every second connection would try a
- * dead one first. So long after the failure it is looked at again (looks.ts), as in nginx (`fail_timeout`); it
- * is avoided until a dial succeeds. Avoidance never makes the last address unusable: only health checks do.
+ * dead one first. So long after the failure it is looked at again (looks.ts), as in nginx (`fail_timeout`);
+ * it is avoided until a dial succeeds. Avoidance never makes the last address unusable: only health checks
+ * do.
  */
 const AVOID_MS = 10_000
 const NEVER = Number.NEGATIVE_INFINITY

@@ -2,8 +2,8 @@
 // take it and to answer.
 //
 // Stops an end that the other side never answers. Does not kill a side whose Close is still on its way, after
-// bytes that it reads slowly (or not at all for a while: they are owed for `deadlines.write`, like all bytes),
-// nor one that still sends its last messages before its own Close.
+// bytes that it reads slowly (or not at all for a while: they are owed for `deadlines.write`, like all
+// bytes), nor one that still sends its last messages before its own Close.
 
 import { makeClose } from '../core/close.ts'
 import type { Close, PeerSide } from '../core/close.ts'
@@ -65,7 +65,9 @@ export class ClosingHandshake {
       : null
   }
 
-  /** The other side has not come to the frame yet: the pair's own `deadlines.write` judges that, as before. */
+  /**
+   * The other side has not come to the frame yet: the pair's own `deadlines.write` judges that, as before.
+   */
   #isOwed({ writeMs }: ClosingPatience): boolean {
     return Number.isFinite(writeMs) && owesMore(this.#to, this.#bytes)
   }

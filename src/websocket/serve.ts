@@ -294,7 +294,10 @@ class WebSocketOpening implements OpeningSteps {
   }
 }
 
-/** The client was let in before memory ran short; its request begins only now, and uses up no limit of its client. */
+/**
+ * The client was let in before memory ran short; its request begins only now, and uses up no limit of its
+ * client.
+ */
 function isRefused(opening: Opening): boolean {
   const isRefused = refuses(opening.context.strain, opening.connection)
   if (isRefused) opening.close(makeClose('overloaded', 'sidegate', 'handshake', 'memory.refuseAt'))
