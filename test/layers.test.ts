@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { test } from 'tap'
@@ -237,5 +238,27 @@ test("Node's undocumented handles are touched in four files", (t) => {
 test('no file is long', (t) => {
   const long = files.filter(({ text }) => text.split('\n').length - 1 > MAX_LINES).map(({ name }) => name)
   t.same(long.sort(), Object.keys(longer).sort())
+  t.end()
+})
+
+test('a comment is no wider than the code, unless it draws', (t) => {
+  const prose = /^ *(?:\/\/|\/?\*+) (?!oxlint-|eslint-|\|)\S(?!.*  )/
+  const wide = files.flatMap(({ name, text }) =>
+    text
+      .split('\n')
+      .flatMap((line, at) => (line.length > 110 && prose.test(line) ? [`${name}:${at + 1}`] : [])),
+  )
+  t.same(wide, [])
+  t.end()
+})
+
+test('the commits that blame passes over are in the history', (t) => {
+  const git = (...args: string[]) => spawnSync('git', args, { cwd: join(src, '..'), encoding: 'utf8' })
+  const list = readFileSync(join(src, '../.git-blame-ignore-revs'), 'utf8')
+  const hashes = list.split('\n').filter((line) => /^[0-9a-f]{40}$/.test(line))
+  t.ok(hashes.length > 0)
+  // An archive has no history, and a shallow clone has not all of it.
+  if (git('rev-parse', '--is-shallow-repository').stdout.trim() === 'false')
+    for (const hash of hashes) t.equal(git('merge-base', '--is-ancestor', hash, 'HEAD').status, 0, hash)
   t.end()
 })

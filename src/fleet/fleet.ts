@@ -263,7 +263,7 @@ export class Fleet implements Cells, FleetState {
     return entry.key
   }
 
-  /** Sends one batch, and then the next of the requests gathered meanwhile, as long as `circuit` is in use. */
+  /** Sends one batch, and then the next of the requests gathered meanwhile, while `circuit` is in use. */
   async #send(circuit: Circuit): Promise<void> {
     if (circuit !== this.#circuit) return
     const { clock } = this.#context

@@ -162,7 +162,7 @@ export class Half implements Worker, Metered {
     this.#rest = isOwn ? bytes.subarray(start, end) : copyOf(bytes, start, end)
   }
 
-  /** Bytes that wait ahead of the sink's queue: the rest of a read, and what the sink holds beside its queue. */
+  /** Bytes that wait ahead of the sink's queue: the rest of a read, and those that the sink holds itself. */
   get waiting(): number {
     const { assembling = 0, keeping = 0 } = this.sink
     return assembling + keeping + (this.#rest === null ? 0 : this.#rest.length)
