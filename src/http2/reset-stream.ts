@@ -1,6 +1,6 @@
 // The end of a stream by RST_STREAM.
 
-import type { Http2Stream } from 'node:http2'
+import type { ClientHttp2Stream, Http2Stream } from 'node:http2'
 import { systemClock } from '../core/clock.ts'
 import { http2Codes } from '../core/close.ts'
 
@@ -14,6 +14,18 @@ export function resetStream(stream: Http2Stream, code: number): void {
   stream.end = () => stream
   if (code === http2Codes.CANCEL && hasEndUnderWay(stream)) afterRead(() => stream.close(code))
   else stream.close(code)
+}
+
+/**
+ * Resets a stream of a connection to a service, whose socket Node reads itself: it calls back amid the work of nghttp2 there, and
+ * sends all that is due before a reset by another code than CANCEL. The reset of the stream whose frame is at hand may be among it, and
+ * nghttp2 goes on with memory that it has freed (nodejs/node#64113, seen in Node 26.10). So such a reset waits until the read is
+ * handled.
+ */
+export function resetAtService(stream: ClientHttp2Stream, code: number): void {
+  if (stream.closed || stream.destroyed || code === http2Codes.CANCEL) return resetStream(stream, code)
+  stream.end = () => stream
+  afterRead(() => resetStream(stream, code))
 }
 
 /** Resets a stream and gives up all that Node keeps of it, received bytes too. */

@@ -16,7 +16,7 @@ import { rawOf } from '../endpoint/raw-socket.ts'
 import { codeName } from './codes.ts'
 import { SendWindow } from './send-window.ts'
 import type { Sending } from './send-window.ts'
-import { resetStream } from './reset-stream.ts'
+import { resetAtService } from './reset-stream.ts'
 import { SessionPings } from './session-pings.ts'
 import type { PingRules } from './session-pings.ts'
 import { SharedWindows } from './shared-windows.ts'
@@ -192,7 +192,7 @@ export class UpstreamSession {
 
   /** Cancels a stream. */
   reset(stream: ClientHttp2Stream, code: number): void {
-    resetStream(stream, code)
+    resetAtService(stream, code)
     if (++this.#resets >= MOST_RESETS) this.retire()
   }
 

@@ -1,11 +1,11 @@
 // The end of a stream by RST_STREAM, over real sessions of Node.
 
 import http2 from 'node:http2'
-import type { Http2Stream } from 'node:http2'
+import type { ClientHttp2Stream, Http2Stream } from 'node:http2'
 import type net from 'node:net'
 import { test } from 'tap'
 import type { Test } from 'tap'
-import { dropStream, resetStream } from '../../src/http2/reset-stream.ts'
+import { dropStream, resetAtService, resetStream } from '../../src/http2/reset-stream.ts'
 
 const { NGHTTP2_CANCEL: CANCEL, NGHTTP2_INTERNAL_ERROR: INTERNAL_ERROR } = http2.constants
 
@@ -65,4 +65,22 @@ test('a stream that is closed is not reset, and dropped all the same', async (t)
   dropStream(client, CANCEL)
   t.ok(client.destroyed)
   t.equal(client.rstCode, INTERNAL_ERROR)
+})
+
+test('at a service, a stream is cancelled at once, and reset by another code after the read; its body does not end in between', async (t) => {
+  for (const code of [CANCEL, INTERNAL_ERROR]) {
+    const { client, service } = await line(t)
+    service.resume()
+    const seen = closed(service)
+    client.once('data', () => {
+      resetAtService(client as ClientHttp2Stream, code)
+      t.equal(client.closed, code === CANCEL)
+      client.end()
+      t.notOk(client.writableEnded)
+      resetAtService(client as ClientHttp2Stream, code)
+    })
+    service.write('x')
+    t.equal(await seen, code)
+    t.equal(client.rstCode, code)
+  }
 })
