@@ -8,6 +8,7 @@ const root = dirname(import.meta.dirname)
 /** The charts copy the dashboards and rules, so they come last. */
 const generators = [
   'docs/generate.ts',
+  'docs/rooms.ts',
   'deploy/observability/generate.ts',
   'deploy/generate.ts',
   'helm/generate.ts',

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { test } from 'tap'
@@ -18,6 +19,12 @@ const friends: string[][] = [
   ['admin', 'ops', 'lifecycle', 'overload', 'config', 'files'],
   ['fleet', 'files'],
   ['admission', 'opening', 'http1', 'http2', 'websocket'],
+]
+/** Files that describe each other: a protocol and the relay that asks it, a kind of key and the tree of all keys. */
+const mutual: string[][] = [
+  ['config/keys.ts', 'config/meta.ts'],
+  ['opening/opening.ts', 'opening/steps.ts'],
+  ['pair/dialogue.ts', 'pair/half.ts'],
 ]
 const path = new Set([
   'listener',
@@ -102,6 +109,11 @@ test('docs/architecture.md has a charter for every room, and names files that ex
     [...architecture.matchAll(/^\| `(\w+)` \|/gm)].map(([, room]) => room),
     rows.flat(),
   )
+  t.same(
+    rows.flat().filter((room) => !existsSync(join(src, room, 'README.md'))),
+    [],
+    'and each room shows its own',
+  )
   const named = [...architecture.matchAll(/`(src\/[\w/.-]+)`|\]\(\.\.\/(src\/[\w/.-]+)\)/g)].map(
     ([, plain, linked]) => plain ?? linked!,
   )
@@ -125,6 +137,32 @@ test('a file imports its own folder and rows below, never upwards and never side
   t.same(wrong, [])
   t.end()
 })
+
+test('no rooms import each other in a circle, and files only where each describes the other', (t) => {
+  const rooms = files.map(({ folder, imports }) => [folder, imports.map((target) => target.folder)] as const)
+  t.same(circles(rooms), [])
+  t.same(
+    circles(files.map(({ name, imports }) => [name, imports.map(({ file }) => file)] as const)),
+    mutual,
+    'types count',
+  )
+  t.end()
+})
+
+/** The groups of nodes that reach each other. */
+function circles(arrows: ReadonlyArray<readonly [from: string, to: readonly string[]]>): string[][] {
+  const reached = new Map<string, Set<string>>()
+  for (const [from, to] of arrows)
+    reached.set(from, new Set([...(reached.get(from) ?? []), ...to.filter((node) => node !== from)]))
+  // A set that grows is walked to its new end.
+  for (const nodes of reached.values())
+    for (const node of nodes) for (const next of reached.get(node) ?? []) nodes.add(next)
+  const groups = [...reached].map(([node, nodes]) =>
+    [...nodes].filter((other) => reached.get(other)?.has(node)).toSorted(),
+  )
+  const distinct = new Set(groups.filter(({ length }) => length > 0).map((group) => group.join(' ')))
+  return [...distinct].toSorted().map((group) => group.split(' '))
+}
 
 test('the path imports nothing that stands beside it', (t) => {
   const wrong = files.flatMap(({ name, folder, imports }) =>
@@ -173,6 +211,17 @@ test('only the clock has timers, so that tests own the time', (t) => {
   t.end()
 })
 
+test('one file loads modules late, and only the demo imports the costly ones whole', (t) => {
+  t.same(having(/getBuiltinModule|createRequire|\bimport\('(?!\.)/, ['core/late.ts']), [])
+  const costly =
+    /^import (?!type)[^']*?from '(node:(https?|http2|tls|crypto|v8|vm|child_process|zlib|inspector.*|perf_hooks|worker_threads)|ws|prom-client.*|ioredis.*)'/m
+  t.same(
+    having(costly, ['gate/thread.ts']).filter((name) => !name.startsWith('demo/')),
+    [],
+  )
+  t.end()
+})
+
 test("Node's undocumented handles are touched in four files", (t) => {
   t.same(
     having(/\b_handle\b/, [
@@ -189,5 +238,31 @@ test("Node's undocumented handles are touched in four files", (t) => {
 test('no file is long', (t) => {
   const long = files.filter(({ text }) => text.split('\n').length - 1 > MAX_LINES).map(({ name }) => name)
   t.same(long.sort(), Object.keys(longer).sort())
+  t.end()
+})
+
+test('a comment is no wider than the code, unless it draws', (t) => {
+  const prose = /^ *(?:\/\/|\/?\*+) (?!oxlint-|eslint-|\|)\S(?!.*  )/
+  const wide = files.flatMap(({ name, text }) =>
+    text
+      .split('\n')
+      .flatMap((line, at) => (line.length > 110 && prose.test(line) ? [`${name}:${at + 1}`] : [])),
+  )
+  // To be wrapped with its next change.
+  t.same(
+    wide.filter((place) => !place.startsWith('http2/reset-stream.ts')),
+    [],
+  )
+  t.end()
+})
+
+test('the commits that blame passes over are in the history', (t) => {
+  const git = (...args: string[]) => spawnSync('git', args, { cwd: join(src, '..'), encoding: 'utf8' })
+  const list = readFileSync(join(src, '../.git-blame-ignore-revs'), 'utf8')
+  const hashes = list.split('\n').filter((line) => /^[0-9a-f]{40}$/.test(line))
+  t.ok(hashes.length > 0)
+  // An archive has no history, and a shallow clone has not all of it.
+  if (git('rev-parse', '--is-shallow-repository').stdout.trim() === 'false')
+    for (const hash of hashes) t.equal(git('merge-base', '--is-ancestor', hash, 'HEAD').status, 0, hash)
   t.end()
 })

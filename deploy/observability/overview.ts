@@ -344,7 +344,7 @@ const process: Row = {
       kind: 'table',
       unit: 'short',
       width: 12,
-      shows: 'What runs.',
+      shows: 'The gates that run.',
       act: 'More than one version for long: a roll-out that is stuck.',
       queries: [
         { expr: `count by (version, revision, node_version) (${shown('sidegate_build_info')})`, legend: '' },
@@ -366,6 +366,6 @@ export const overview: DashboardSpec = {
   file: 'sidegate-overview.json',
   uid: 'sidegate-overview',
   title: 'Sidegate / Overview',
-  description: 'What goes through the gates, what ends and why, and whether the gates are well.',
+  description: 'The traffic of the gates, its ends and their reasons, and whether the gates are well.',
   rows: [now, levelRow, connections, traffic, buffers, process],
 }

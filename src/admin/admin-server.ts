@@ -19,7 +19,9 @@ import { PageFiles, wantsPage } from './page-files.ts'
 import { seriesRoute } from './series-route.ts'
 import type { DrainState } from '../lifecycle/drain.ts'
 import type { ReloadResult } from '../lifecycle/reload.ts'
-import { jsonAnswer, OpsServer, type Answer, type OpsAddress, type Route } from '../ops/ops-server.ts'
+import { jsonAnswer } from '../ops/answer.ts'
+import type { Answer } from '../ops/answer.ts'
+import { OpsServer, type OpsAddress, type Route } from '../ops/ops-server.ts'
 import { snapshotRoom } from './profiler.ts'
 import type { SnapshotRoom } from './profiler.ts'
 import { adviceRoutes } from './advice-route.ts'
@@ -85,7 +87,7 @@ export interface AdminServerOptions {
   tokenFile: string | null
   onError?: (error: unknown) => void
   tokens?: TokenObserver
-  snapshotRoom?: () => Promise<SnapshotRoom>
+  snapshotRoom?: () => SnapshotRoom
   /** Absent: there are none. */
   workers?: WorkerProfiles
 }

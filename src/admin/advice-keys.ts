@@ -19,7 +19,7 @@ export interface AdviceKey {
   most: number
   /** A sentence on the greatest, `{v}`, of so many, `{n}`. */
   greatest: string
-  /** What is counted, in the plural: `messages of clients`. */
+  /** The things counted, in the plural: `messages of clients`. */
   what: string
   protocol: 'http' | 'tcp' | 'both'
   /** The habits to learn from where the listener has the limit for each client. */

@@ -2,8 +2,9 @@
 
 import type { Clock } from '../core/clock.ts'
 import type { HabitsData } from '../metrics/habits.ts'
-import { jsonAnswer } from '../ops/ops-server.ts'
-import type { Answer, Route } from '../ops/ops-server.ts'
+import { jsonAnswer } from '../ops/answer.ts'
+import type { Answer } from '../ops/answer.ts'
+import type { Route } from '../ops/ops-server.ts'
 import { advise } from './advice.ts'
 
 export interface AdviceSource {

@@ -38,7 +38,7 @@ export function advise(habits: HabitsData, listener: Tree, now: number, isAnyway
     .filter((row) => row.protocol === 'both' || row.protocol === protocol)
     .filter(({ isFor }) => isFor === undefined || isFor(listener))
     .map((row) => inPlace(row, listener))
-    .map((row) => adviseKey(row, habits, listener, isAnyway ? ENOUGH.ageMs : ageMs, isAnyway))
+    .map((row) => adviseKey(row, habits, listener, { ageMs: isAnyway ? ENOUGH.ageMs : ageMs, isAnyway }))
   for (const item of items) leaveOutWhatNeverActs(item, items)
   return { listener: habits.listener, since: new Date(habits.since).toISOString(), ageMs, items }
 }
@@ -67,8 +67,7 @@ function adviseKey(
   row: AdviceKey,
   habits: HabitsData,
   listener: Tree,
-  ageMs: number,
-  isAnyway: boolean,
+  { ageMs, isAnyway }: { ageMs: number; isAnyway: boolean },
 ): AdviceItem {
   const counts = row.from.map((name) => habits.counts[name] ?? noCounts).reduce(sumCounts)
   const inForce = at(listener, row.key)

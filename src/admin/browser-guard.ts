@@ -8,8 +8,8 @@
 
 import type { IncomingMessage } from 'node:http'
 import { isLoopbackHost } from '../core/address.ts'
-import { nodeCrypto } from '../core/node-lazy.ts'
-import type { Answer } from '../ops/ops-server.ts'
+import { nodeCrypto } from '../core/late.ts'
+import type { Answer } from '../ops/answer.ts'
 import { isForPage } from './page-files.ts'
 
 /** The token that our page sends with each change; made at its first use, and gone with the process. */

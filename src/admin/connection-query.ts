@@ -1,19 +1,17 @@
-// A query for live connections: its filters and order. A query with a mistake gets a sentence about it, never
-// the answer to another query.
+// A query for live connections: its filters and order.
 
 import { phases } from '../core/close.ts'
 import { parseCidr } from '../config/cidr.ts'
 import { Address } from '../core/address.ts'
 import { protocols } from '../core/connection.ts'
-import { sorts, states } from './types.ts'
+import { limitOf, problemOf } from './parameters.ts'
+import { connectionFilters, sorts, states } from './types.ts'
 import type { Sort } from './types.ts'
-
-const filters = ['listener', 'protocol', 'phase', 'state', 'client', 'peer', 'upstream'] as const
 
 /** Plain data. */
 export interface ConnectionQuery {
   /** Only the given ones; an address with or without its port, and of clients and peers a network. */
-  filters: Partial<Record<(typeof filters)[number], string>>
+  filters: Partial<Record<(typeof connectionFilters)[number], string>>
   sort: Sort
   limit: number
   /** The rows include the current wait of each connection. */
@@ -26,7 +24,6 @@ export interface RowsQuery {
   withWaits: boolean
 }
 
-const MAX_LIMIT = 10_000
 const words: Partial<Record<string, readonly string[]>> = {
   protocol: protocols,
   phase: phases,
@@ -37,25 +34,23 @@ const words: Partial<Record<string, readonly string[]>> = {
 
 /** A sentence about the mistake, for a query whose answer would otherwise answer another one. */
 export function readConnectionQuery(query: URLSearchParams): ConnectionQuery | string {
-  const known: readonly string[] = [...filters, 'sort', 'limit', 'wait']
-  for (const key of query.keys()) {
-    if (!known.includes(key)) return `unknown parameter, known are ${known.join(', ')}`
-    if (query.getAll(key).length > 1) return `${key} is given twice`
+  const problem = problemOf(query, [...connectionFilters, 'sort', 'limit', 'wait'])
+  if (problem !== null) return problem
+  for (const [key, value] of query) {
     const allowed = words[key]
-    if (allowed !== undefined && !allowed.includes(query.get(key)!))
+    if (allowed !== undefined && !allowed.includes(value))
       return `${key} must be one of ${allowed.join(', ')}`
   }
   for (const name of ['client', 'peer'])
     if (!isClient(query.get(name)))
       return `${name} must be an address such as 10.0.0.7, with its port or without, or a network such as 10.0.0.0/8`
-  const limit = query.get('limit') ?? '100'
-  if (!/^\d{1,5}$/.test(limit) || Number(limit) < 1 || Number(limit) > MAX_LIMIT)
-    return `limit must be 1 to ${MAX_LIMIT}`
-  const given = filters.flatMap((name) => (query.has(name) ? [[name, query.get(name)!] as const] : []))
+  const given = connectionFilters.flatMap((name) =>
+    query.has(name) ? [[name, query.get(name)!] as const] : [],
+  )
   return {
     filters: Object.fromEntries(given),
     sort: (query.get('sort') ?? 'age') as Sort,
-    limit: Number(limit),
+    limit: limitOf(query),
     withWaits: query.has('wait'),
   }
 }

@@ -3,7 +3,9 @@
 import type { Clock } from '../core/clock.ts'
 import { readConnectionQuery } from './connection-query.ts'
 import type { ConnectionQuery, RowsQuery } from './connection-query.ts'
-import { jsonAnswer, type Answer, type Route } from '../ops/ops-server.ts'
+import { jsonAnswer } from '../ops/answer.ts'
+import type { Answer } from '../ops/answer.ts'
+import type { Route } from '../ops/ops-server.ts'
 import { inSlices } from './slices.ts'
 import type { ConnectionCounts, ConnectionDetail, ConnectionRow, Ended, ListenerView } from './types.ts'
 

@@ -2,7 +2,9 @@
 // run.
 
 import type { Clock } from '../core/clock.ts'
-import { jsonAnswer, type Answer, type OpsRequest, type Route } from '../ops/ops-server.ts'
+import { jsonAnswer } from '../ops/answer.ts'
+import type { Answer } from '../ops/answer.ts'
+import type { OpsRequest, Route } from '../ops/ops-server.ts'
 import { MAX_SECONDS, Profiler } from './profiler.ts'
 import type { ProfileKind, SnapshotRoom } from './profiler.ts'
 
@@ -27,7 +29,7 @@ export const noWorkers: WorkerProfiles = {
 
 export function debugRoutes(
   clock: Clock,
-  snapshotRoom: () => Promise<SnapshotRoom>,
+  snapshotRoom: () => SnapshotRoom,
   workers: WorkerProfiles,
 ): Route[] {
   const profiler = new Profiler(clock)
@@ -55,7 +57,7 @@ export function debugRoutes(
     if (problem !== null) return jsonAnswer({ error: problem }, 400)
     const worker = readWorker(query, workers.count)
     if (typeof worker === 'string') return jsonAnswer({ error: worker }, 400)
-    const room = await snapshotRoom()
+    const room = snapshotRoom()
     if (room.neededBytes > room.availableBytes && !query.has('force')) {
       const error =
         'a snapshot of the heap may need more memory than there is; ?force=1 takes it all the same, POST /debug/heapprofile needs hardly any'

@@ -3,7 +3,9 @@
 import { logLevels } from '../log/line.ts'
 import { readLevel } from './log-level.ts'
 import type { LogLevelSwitch } from './log-level.ts'
-import { jsonAnswer, type Answer, type Route } from '../ops/ops-server.ts'
+import { jsonAnswer } from '../ops/answer.ts'
+import type { Answer } from '../ops/answer.ts'
+import type { Route } from '../ops/ops-server.ts'
 
 const MIN_MS = 1000
 const MAX_MS = 24 * 3_600_000

@@ -4,8 +4,9 @@
 
 import { readFile } from 'node:fs/promises'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
-import { nodeCrypto } from '../core/node-lazy.ts'
-import type { Answer, Route } from '../ops/ops-server.ts'
+import { nodeCrypto, nodeZlib } from '../core/late.ts'
+import type { Answer } from '../ops/answer.ts'
+import type { Route } from '../ops/ops-server.ts'
 
 const files: Readonly<Record<string, { name: string; contentType: string }>> = {
   '/': { name: 'index.html', contentType: 'text/html; charset=utf-8' },
@@ -107,8 +108,7 @@ async function load(name: string): Promise<Loaded | null> {
 }
 
 async function unzip(gzipped: Buffer): Promise<Buffer> {
-  const { gunzip } = await import('node:zlib')
   return new Promise((resolve, reject) =>
-    gunzip(gzipped, (error, bytes) => (error === null ? resolve(bytes) : reject(error))),
+    nodeZlib().gunzip(gzipped, (error, bytes) => (error === null ? resolve(bytes) : reject(error))),
   )
 }

@@ -3,6 +3,7 @@
 
 import type { Session } from 'node:inspector/promises'
 import type { Clock } from '../core/clock.ts'
+import { nodeInspector, nodeV8 } from '../core/late.ts'
 
 export type ProfileKind = 'cpu' | 'heap'
 export const MAX_SECONDS = 60
@@ -44,8 +45,7 @@ export class Profiler {
 
   /** Resolves with the text of the profile's file, or null if the client left before. */
   async profile(kind: ProfileKind, seconds: number, signal: AbortSignal): Promise<string | null> {
-    const inspector = await import('node:inspector/promises')
-    const session = new inspector.Session()
+    const session = new (nodeInspector().Session)()
     session.connect()
     try {
       return await this.#run(session, kind, seconds, signal)
@@ -89,15 +89,13 @@ export class Profiler {
 
   /** The present heap, in pieces. The process stands still until the first; the rest waits for its reader. */
   async *snapshot(): AsyncGenerator<Buffer> {
-    const v8 = await import('node:v8')
     // If the loop ends early, it destroys the stream, and with it the pieces not taken.
-    for await (const piece of v8.getHeapSnapshot()) yield piece as Buffer
+    for await (const piece of nodeV8().getHeapSnapshot()) yield piece as Buffer
   }
 }
 
-export async function snapshotRoom(): Promise<SnapshotRoom> {
-  const v8 = await import('node:v8')
-  const heapBytes = v8.getHeapStatistics().used_heap_size
+export function snapshotRoom(): SnapshotRoom {
+  const heapBytes = nodeV8().getHeapStatistics().used_heap_size
   const limit = process.constrainedMemory()
   return {
     heapBytes,

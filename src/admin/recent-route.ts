@@ -2,13 +2,12 @@
 
 import { reasonNames } from '../core/close.ts'
 import type { Reason } from '../core/close.ts'
-import { jsonAnswer } from '../ops/ops-server.ts'
+import { jsonAnswer } from '../ops/answer.ts'
 import type { Route } from '../ops/ops-server.ts'
+import { limitOf, problemOf } from './parameters.ts'
 import type { RecentEnd } from './types.ts'
 
 const parameters = ['reason', 'listener', 'client', 'limit'] as const
-/** As many as `admin.recent` can be. */
-const MAX_LIMIT = 10_000
 
 /** Null does not filter. */
 export interface RecentQuery {
@@ -20,18 +19,12 @@ export interface RecentQuery {
 }
 
 /** A sentence about the mistake, for a query whose answer would otherwise answer another one. */
-export function readRecentQuery(query: URLSearchParams): RecentQuery | string {
-  for (const key of query.keys()) {
-    if (!(parameters as readonly string[]).includes(key))
-      return `unknown parameter, known are ${parameters.join(', ')}`
-    if (query.getAll(key).length > 1) return `${key} is given twice`
-  }
+function readRecentQuery(query: URLSearchParams): RecentQuery | string {
+  const problem = problemOf(query, parameters)
+  if (problem !== null) return problem
   const reason = reasonNames.find((name) => name === query.get('reason')) ?? null
   if (reason === null && query.has('reason')) return 'unknown reason, sidegate explain lists them'
-  const limit = query.get('limit') ?? '100'
-  if (!/^\d{1,5}$/.test(limit) || Number(limit) < 1 || Number(limit) > MAX_LIMIT)
-    return `limit must be 1 to ${MAX_LIMIT}`
-  return { reason, listener: query.get('listener'), client: query.get('client'), limit: Number(limit) }
+  return { reason, listener: query.get('listener'), client: query.get('client'), limit: limitOf(query) }
 }
 
 /** `recent` returns the newest first. */

@@ -1,7 +1,8 @@
 // The last quarter of an hour, as the gate itself keeps it.
 
 import type { HistoryView } from '../metrics/history.ts'
-import { jsonAnswer, type Route } from '../ops/ops-server.ts'
+import { jsonAnswer } from '../ops/answer.ts'
+import type { Route } from '../ops/ops-server.ts'
 import type { SeriesView } from './types.ts'
 
 const nothing: HistoryView = { stepMs: 0, last: 0, at: [], columns: [] }

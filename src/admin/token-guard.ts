@@ -8,15 +8,15 @@ import { open } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Clock } from '../core/clock.ts'
-import { nodeCrypto } from '../core/node-lazy.ts'
+import { nodeCrypto } from '../core/late.ts'
 import { FailedTokens, SLOWED_MS } from './failed-tokens.ts'
 import { guardAgainstPages } from './browser-guard.ts'
 import type { PageToken } from './browser-guard.ts'
 import { isForPage } from './page-files.ts'
-import type { Answer } from '../ops/ops-server.ts'
+import type { Answer } from '../ops/answer.ts'
 
 /** Shorter tokens can be guessed one by one over the network. */
-export const MIN_TOKEN_BYTES = 16
+const MIN_TOKEN_BYTES = 16
 const MAX_TOKEN_BYTES = 4096
 /** This also bounds how often requests without a token make us read. */
 const FRESH_MS = 1000

@@ -8,6 +8,19 @@ import type { TimelineEvent } from '../core/timeline.ts'
 import type { DrainState } from '../lifecycle/drain.ts'
 import type { HistoryView } from '../metrics/history.ts'
 
+/** The filters of `GET /connections`. */
+export const connectionFilters = [
+  'listener',
+  'protocol',
+  'phase',
+  'state',
+  'client',
+  'peer',
+  'upstream',
+] as const
+/** The largest `limit` of a listing; for ends, as many as `admin.recent` can be. */
+export const MOST_ROWS = 10_000
+
 export const sorts = ['age', 'idle', 'buffered', 'rate'] as const
 export type Sort = (typeof sorts)[number]
 
@@ -261,6 +274,6 @@ export interface AdviceItem {
   /** At most so many of `seen.count` would have been touched by it. */
   touched: number
   why: string
-  /** What cannot be known; null where there is nothing. */
+  /** The part that nobody can know; null where there is none. */
   unknown: string | null
 }

@@ -16,8 +16,8 @@ export interface ClientGateOptions {
   /** Null lets every address in. */
   access: AccessRules | null
   /**
-   * Whether the peer at that address (null on a unix socket) names its clients, and is believed; null where no peer
-   * is.
+   * Whether the peer at that address (null on a unix socket) names its clients, and is believed; null where
+   * no peer is.
    */
   namesClients: ((ip: string | null) => boolean) | null
   /** The limits of each client; null where there are none. */

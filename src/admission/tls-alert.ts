@@ -8,7 +8,7 @@
 // nothing else.
 
 import type tls from 'node:tls'
-import { nodeCrypto } from '../core/node-lazy.ts'
+import { nodeCrypto } from '../core/late.ts'
 
 /** OpenSSL's mapping (ssl_x509err2alert); any other problem is certificate_unknown. */
 const alerts: Readonly<Record<string, number>> = {
@@ -50,8 +50,9 @@ interface Judging extends tls.TLSSocket {
 }
 
 /**
- * OpenSSL's word for the problem with a client's certificate; null if there is none. In a resumed session OpenSSL repeats its verdict of that
- * session's beginning, so a certificate that has expired since is judged here.
+ * OpenSSL's word for the problem with a client's certificate; null if there is none. In a resumed session
+ * OpenSSL repeats its verdict of that session's beginning, so a certificate that has expired since is judged
+ * here.
  */
 export function certificateProblem(socket: tls.TLSSocket, wallMs: number): string | null {
   const problem = (socket as Judging)._handle?.verifyError?.()?.code ?? null

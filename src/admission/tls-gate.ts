@@ -14,7 +14,7 @@ import type { Close } from '../core/close.ts'
 import { alertRecord, certificateProblem, serverSecretOf } from './tls-alert.ts'
 import { TlsParent } from './tls-parent.ts'
 import { parentOf } from '../endpoint/raw-socket.ts'
-import { isSame, nodeTls } from '../core/node-lazy.ts'
+import { isSame, nodeTls } from '../core/late.ts'
 
 /** The certificate to show, and the authorities to ask for. A change applies to later handshakes. */
 export interface TlsMaterial {
@@ -51,8 +51,9 @@ const MAX_IN_FLIGHT = 256
  */
 const QUICK_MS = 1000
 /**
- * How long a client of an authority resumes its session. OpenSSL's own two hours outlast certificates that live for one, and a client whose
- * library prefers its ticket would not show a renewed certificate before the old one has expired.
+ * How long a client of an authority resumes its session. OpenSSL's own two hours outlast certificates that
+ * live for one, and a client whose library prefers its ticket would not show a renewed certificate before the
+ * old one has expired.
  */
 const SESSION_SECONDS = 300
 /** Our own deadline counts (deadlines.handshake, from the accept on); Node's cannot be switched off. */
@@ -135,7 +136,10 @@ export class TlsGate {
     })
   }
 
-  /** OpenSSL accepted this certificate only because Node lets it accept all, or with the session that the client resumed. */
+  /**
+   * OpenSSL accepted this certificate only because Node lets it accept all, or with the session that the
+   * client resumed.
+   */
   #refuse(socket: tls.TLSSocket, problem: string): void {
     const flight = this.#take(socket)
     socket.on('error', ignore)

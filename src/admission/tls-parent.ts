@@ -14,7 +14,10 @@ interface Wrapped {
   _handle?: Wrap | null
 }
 
-/** Stands between a TLS socket and its raw socket for the time of a handshake. Its names are those that Node calls. */
+/**
+ * Stands between a TLS socket and its raw socket for the time of a handshake. Its names are those that Node
+ * calls.
+ */
 export class TlsParent {
   readonly #raw: Socket
   readonly #wrap: Wrap | null

@@ -6,7 +6,7 @@
 
 import { reasonNames } from '../core/close.ts'
 import { suggest } from '../config/words.ts'
-import { CONFIG, INTERNAL, OK, REFUSED, USAGE } from './exit-codes.ts'
+import { CONFIG, INTERNAL, OK, REFUSED, USAGE } from '../core/exit-codes.ts'
 import { Signals } from './signals.ts'
 import { version } from '../core/version.ts'
 import { parse, RefusedError, safe, UsageError } from './commands/usage.ts'

@@ -15,7 +15,7 @@ export interface Option {
 
 export interface Page {
   name: string
-  /** What follows the name: `-c FILE`. */
+  /** The words after the name: `-c FILE`. */
   synopsis: string
   summary: string
   isForGates: boolean
@@ -31,7 +31,7 @@ const admin: readonly Option[] = [
   {
     name: 'admin',
     value: 'ADDRESS',
-    words: 'where the admin server is: 127.0.0.1:17020 unless told, unix:/path',
+    words: 'where the admin server is: 127.0.0.1:17020 by default, unix:/path',
   },
   { name: 'token-file', value: 'FILE', words: 'the token of admin.tokenFile' },
   { ...configFile, words: 'take the address and the token file from this configuration' },
@@ -98,9 +98,9 @@ export const pages: readonly Page[] = [
     synopsis: 'ADDRESS',
     summary: 'look at a service as a client would, and print a configuration that fits',
     options: [
-      text('path', 'PATH', 'the only one that is asked for, / unless told'),
-      text('host', 'NAME', 'the Host of its requests, the address unless told'),
-      text('for', 'DURATION', 'so long it may leave alone what is silent, 30s unless told'),
+      text('path', 'PATH', 'the only one that is asked for, / by default'),
+      text('host', 'NAME', 'the Host of its requests, the address by default'),
+      text('for', 'DURATION', 'so long it may leave alone what is silent, 30s by default'),
       text('messages', 'SIZE', 'send messages of growing size up to this; without it none is sent'),
       json,
     ],
@@ -229,7 +229,7 @@ export const pages: readonly Page[] = [
     name: 'why',
     synopsis: 'CLIENT[:PORT]',
     summary: 'what became of the last connections of a client, in sentences',
-    options: [text('limit', 'N', 'so many of them, 3 unless told'), ...asking],
+    options: [text('limit', 'N', 'so many of them, 3 by default'), ...asking],
     examples: [['sidegate why 10.0.0.7', '']],
   }),
   asks({
@@ -332,7 +332,7 @@ export const pages: readonly Page[] = [
     synopsis: '',
     summary: 'whether it is ready, as an exit code',
     options: [
-      text('health', 'ADDRESS', 'where the health server is: 127.0.0.1:17021 unless told'),
+      text('health', 'ADDRESS', 'where the health server is: 127.0.0.1:17021 by default'),
       { ...admin[0]!, words: 'ask the admin server there where the health server is' },
       ...admin.slice(1),
       json,

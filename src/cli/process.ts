@@ -21,7 +21,7 @@ import { Whole } from '../log/line.ts'
 import { createLog, type Log } from '../log/log.ts'
 import type { LogWriter } from '../log/log-writer.ts'
 import type { Operator } from '../operator/operator.ts'
-import { INTERNAL, OK, TEMPORARY } from './exit-codes.ts'
+import { INTERNAL, OK, TEMPORARY } from '../core/exit-codes.ts'
 import type { Signals } from './signals.ts'
 
 const FLUSH_LOG_MS = 1000

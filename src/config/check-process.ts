@@ -2,7 +2,7 @@
 
 import { writeFileSync } from 'node:fs'
 import { ConfigError } from '../core/errors.ts'
-import { nodeCrypto } from '../core/node-lazy.ts'
+import { nodeCrypto } from '../core/late.ts'
 import { checkText } from './load.ts'
 import { encode } from './source.ts'
 import type { Task, Verdict } from './source.ts'

@@ -10,7 +10,7 @@ import { isMap } from './keys.ts'
 import { parseName } from './names.ts'
 import type { Path } from './path.ts'
 import { at, formatPath } from './path.ts'
-import type { Finding } from './problems.ts'
+import type { Finding } from './finding.ts'
 import {
   alpnOfHttp,
   certificateOfNobody,

@@ -82,15 +82,18 @@ export const deadlines = section(
   },
 )
 
-export const buffers = section('What may wait in memory for a peer, for each direction of each connection.', {
-  high: size(
-    { default: defaults.high, meaning: 'Reading stops when this much waits to be written.' },
-    { min: 4 * KIB, max: 16 * MIB, isOffAllowed: false },
-  ),
-  low: derived(
-    size(
-      { derived: 'half of `high`', meaning: 'Reading goes on when no more than this waits.' },
-      { min: 1, max: 16 * MIB, isOffAllowed: false },
+export const buffers = section(
+  'The bytes that may wait in memory for a peer, for each direction of each connection.',
+  {
+    high: size(
+      { default: defaults.high, meaning: 'Reading stops when this much waits to be written.' },
+      { min: 4 * KIB, max: 16 * MIB, isOffAllowed: false },
     ),
-  ),
-})
+    low: derived(
+      size(
+        { derived: 'half of `high`', meaning: 'Reading goes on when no more than this waits.' },
+        { min: 1, max: 16 * MIB, isOffAllowed: false },
+      ),
+    ),
+  },
+)

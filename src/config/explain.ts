@@ -71,7 +71,7 @@ function websocketText({ websocket }: ReasonRow): string {
     `${upstream} to the upstream`,
   ]
   // Where the offender gets the client's code anyway, Sidegate itself is the cause and there is no offender.
-  if (offender !== undefined && offender !== client) parts.push(`${offender} to whoever caused it`)
+  if (offender !== undefined && offender !== client) parts.push(`${offender} to the side that caused it`)
   return parts.join(', ')
 }
 

@@ -2,7 +2,7 @@
 
 import type { Path } from './path.ts'
 import { at } from './path.ts'
-import type { Finding } from './problems.ts'
+import type { Finding } from './finding.ts'
 
 /** An upstream that speaks HTTP/2 has one connection for the requests of many clients, and no upgrade. */
 export function http2Upstream(listener: unknown, path: Path): Finding[] {

@@ -1,7 +1,8 @@
-// `limits` of a listener: what is refused or slowed down.
+// `limits` of a listener, which refuse and slow down.
 
 import type * as v from 'valibot'
 import { changed, choice, count, derived, duration, either, section, size } from './keys.ts'
+import { USUAL_CONNECTIONS } from './usual-connections.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -17,7 +18,7 @@ const ownMode = () =>
   )
 
 const perMeaning =
-  'Who shares the rate: `connection`, each has its own; `client`, all connections of a client (an IPv4 address, or an IPv6 /64); `listener`, all of it.'
+  'The connections that share the rate: `connection`, each has its own; `client`, all connections of a client (an IPv4 address, or an IPv6 /64); `listener`, all of it.'
 const perConnection = () =>
   choice({ default: 'connection', meaning: perMeaning }, ['connection', 'client', 'listener'])
 
@@ -42,11 +43,11 @@ const maxPerClient = () =>
     { min: 1, max: 1_000_000, isOffAllowed: true },
   )
 
-export const limits = section('What is refused or slowed down.', {
+export const limits = section('The bounds beyond which a listener refuses or slows down.', {
   connections: derived(
     count(
       {
-        derived: '10000, or what the descriptor limit holds',
+        derived: `${USUAL_CONNECTIONS}, or what the descriptor limit holds`,
         meaning:
           'The most connections at a time; more are refused with `too_many`. A written number that the descriptor limit does not hold is an error at start.',
       },
@@ -77,7 +78,7 @@ export const limits = section('What is refused or slowed down.', {
       {
         default: 'listener',
         meaning:
-          'Who shares the rate: `listener`, all clients; `client`, each for itself, and then `onExceed` must be `close`. Of a client that a peer in `http.trustForwarded` names each request counts, and each WebSocket.',
+          'The connections that share the rate: `listener`, all clients; `client`, each for itself, and then `onExceed` must be `close`. Of a client that a peer in `http.trustForwarded` names each request counts, and each WebSocket.',
       },
       ['listener', 'client'],
     ),
@@ -126,7 +127,7 @@ export const limits = section('What is refused or slowed down.', {
           default: 'off',
           meaning: 'Bytes a second in the mean, from the moment when it began to owe, or to be owed.',
           innocent:
-            'Who is merely idle, and who is not read because of a limit or a slow other side. Each stream of HTTP/2 is judged by itself as long as its own window is shut; where streams wait for their connection, that is judged, by what it takes of all of them together.',
+            'A connection that is merely idle, and one that is not read because of a limit or a slow other side. Each stream of HTTP/2 is judged by itself as long as its own window is shut; where streams wait for their connection, that is judged, by what it takes of all of them together.',
         },
         { min: 1, max: GIB, isOffAllowed: true },
       ),
@@ -172,6 +173,7 @@ export const limits = section('What is refused or slowed down.', {
   ),
 })
 
+// oxlint-disable-next-line eslint/max-lines-per-function -- a table of keys
 export function completeLimits({
   connections,
   connectionsPerClient,

@@ -40,7 +40,7 @@ const listenerKeys = section('One port to listen on, and the service behind it.'
     {
       default: 'off',
       meaning:
-        'Who may connect to an `address` that is a Unix socket: whoever may write to it. `off` leaves that to the umask, which usually lets nobody but the user of the gate.',
+        'The users that may connect to an `address` that is a Unix socket: those that may write to it. `off` leaves that to the umask, which usually lets nobody but the user of the gate.',
     },
   ),
   protocol: choice({ meaning: '`http` for plain HTTP and WebSocket, `tcp` for opaque bytes.' }, [
@@ -54,7 +54,7 @@ const listenerKeys = section('One port to listen on, and the service behind it.'
   websocket,
   http,
   access: section(
-    'Who may connect, by the address of the client. Others are refused with `denied`. Where the peer is in `http.trustForwarded`, the client is whom it names, for each request.',
+    'The clients that may connect, by their address. Others are refused with `denied`. Where the peer is in `http.trustForwarded`, the client is whom it names, for each request.',
     {
       allow: cidrs('Networks of clients that may connect, and no others; an empty list allows all.'),
       deny: cidrs(
@@ -73,7 +73,7 @@ const listenerKeys = section('One port to listen on, and the service behind it.'
         ['off', 'v1', 'v2', 'any'],
       ),
       trusted: cidrs(
-        'Networks of proxies that must send the header, and are believed. All others are clients of their own, and their bytes are not looked at. A listener on a Unix socket trusts whoever reaches that.',
+        'Networks of proxies that must send the header, and are believed. All others are clients of their own, and their bytes are not looked at. A listener on a Unix socket trusts everybody who reaches that.',
       ),
     },
   ),

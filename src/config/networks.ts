@@ -1,4 +1,5 @@
-// Networks, and those that an operator names by a word. Separate from the keys, which a running gate does not need.
+// Networks, and those that an operator names by a word. Separate from the keys, which a running gate does not
+// need.
 
 import { BlockList, isIP } from 'node:net'
 import { parseCidr } from './cidr.ts'
@@ -41,8 +42,8 @@ export function contains(networks: readonly Cidr[]): (address: string) => boolea
 }
 
 /**
- * Whether a peer at that address is one of a list, null for a unix socket: `private` has these as it has loopback, which more
- * processes can reach.
+ * Whether a peer at that address is one of a list, null for a unix socket: `private` has these as it has
+ * loopback, which more processes can reach.
  */
 export function trusts(list: readonly (Cidr | typeof PRIVATE)[]): (ip: string | null) => boolean {
   const isInside = contains(networksOf(list))

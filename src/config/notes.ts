@@ -3,7 +3,7 @@
 // writing either word ends it.
 
 import type { Path } from './path.ts'
-import type { Finding } from './problems.ts'
+import type { Finding } from './finding.ts'
 import type { Config, ListenerConfig } from './schema.ts'
 
 /** `isWritten` tells whether the file has that path. */

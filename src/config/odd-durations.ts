@@ -2,7 +2,7 @@
 // they stop nothing.
 
 import type { Path } from './path.ts'
-import type { Finding } from './problems.ts'
+import type { Finding } from './finding.ts'
 import type { ListenerConfig } from './schema.ts'
 import { formatDuration, OFF } from './units.ts'
 
@@ -25,7 +25,7 @@ const usual: Readonly<Record<string, Usual>> = {
     least: SECOND,
     short: 'ends clients on slow links before their first request is there',
     most: 2 * MINUTE,
-    long: 'lets whoever trickles its head hold a place for as long (slowloris)',
+    long: 'lets a client that trickles its head hold a place for as long (slowloris)',
   },
   connect: {
     least: 50,
@@ -40,7 +40,7 @@ const usual: Readonly<Record<string, Usual>> = {
     long: 'keeps the clients of a service that hangs for as long',
   },
   request: { least: SECOND, short: 'ends uploads at the first pause of the network' },
-  idle: { least: 10 * SECOND, short: 'ends whoever says nothing for a moment, and it comes back' },
+  idle: { least: 10 * SECOND, short: 'ends a client that says nothing for a moment, and it comes back' },
   write: {
     least: SECOND,
     short: 'ends readers at the first pause of the network',

@@ -4,7 +4,7 @@
 import { bytesOf, ipOf } from '../core/address.ts'
 import type { Cidr } from './cidr.ts'
 import type { Path } from './path.ts'
-import type { Finding } from './problems.ts'
+import type { Finding } from './finding.ts'
 import type { ListenerConfig } from './schema.ts'
 
 /** `path` leads to the listener. */

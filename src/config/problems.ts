@@ -4,6 +4,7 @@
 import * as v from 'valibot'
 import type { ConfigProblem } from '../core/errors.ts'
 import { checkMeaning } from './checks.ts'
+import type { Finding } from './finding.ts'
 import type { Entries } from './keys.ts'
 import { isMap, possible } from './keys.ts'
 import type { Meta } from './meta.ts'
@@ -14,14 +15,6 @@ import { Unknown } from './reader.ts'
 import type { Config } from './schema.ts'
 import { configKey } from './schema.ts'
 import { fold, inline, suggest } from './words.ts'
-
-/** A fault (or a risk) at a path, before its place in the file is known. */
-export interface Finding {
-  path: Path
-  message: string
-  /** Points at the key, where the value is not to blame. */
-  isKey?: boolean
-}
 
 /** No key is nearly as long. */
 const MAX_NAME = 64

@@ -2,7 +2,7 @@
 
 import type { Path } from './path.ts'
 import { at } from './path.ts'
-import type { Finding } from './problems.ts'
+import type { Finding } from './finding.ts'
 import { defaults } from './defaults.ts'
 import {
   formatDuration,

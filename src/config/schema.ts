@@ -87,7 +87,7 @@ const fileKey = section('The configuration of Sidegate.', {
       { min: 0, max: 10_000, isOffAllowed: false },
     ),
     token: later(
-      'not supported: whoever can read the configuration would have it; write the token to a file and name that in tokenFile',
+      'not supported: everybody who can read the configuration would have it; write the token to a file and name that in tokenFile',
     ),
   }),
   log: section('One line for each connection, at its end.', {
@@ -114,7 +114,7 @@ const fileKey = section('The configuration of Sidegate.', {
     }),
   }),
   drain: section(
-    'How it empties itself when it is told to go (SIGTERM, `POST /drain`). `minDuration` and `spread` together are less than `timeout`.',
+    'How it empties itself when it is asked to go (SIGTERM, `POST /drain`). `minDuration` and `spread` together are less than `timeout`.',
     {
       minDuration: changed(
         duration({
@@ -137,7 +137,7 @@ const fileKey = section('The configuration of Sidegate.', {
         {
           default: defaults.drainTimeout,
           meaning: 'From the beginning to the reset of those that are left.',
-          innocent: 'Whoever goes when asked, and answers that end by then.',
+          innocent: 'Connections that go when asked, and answers that end by then.',
         },
         { isOffAllowed: false },
       ),

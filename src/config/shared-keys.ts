@@ -88,7 +88,7 @@ const redis = section(
       },
       {
         default: 'sidegate:',
-        meaning: 'What all keys begin with. Gates share limits with those that have the same.',
+        meaning: 'The beginning of all keys. Gates share limits with those that have the same.',
       },
     ),
     timeout: duration(
@@ -103,7 +103,7 @@ const redis = section(
       {
         default: 'local',
         meaning:
-          'What holds while it is away. `local`: each gate enforces its share, the limit divided by the gates that were seen last; `open`: these limits do not limit; `closed`: nothing is let through but what was granted before. No connection ends because it is away.',
+          'The rule while it is away. `local`: each gate enforces its share, the limit divided by the gates that were seen last; `open`: these limits do not limit; `closed`: nothing is let through but what was granted before. No connection ends because it is away.',
       },
       ['local', 'open', 'closed'],
     ),
@@ -124,7 +124,7 @@ export const shared = optional(
         {
           derived: 'the name of each listener',
           meaning:
-            'Whose limits are one: listeners with the same name, or all of the gates and listeners in a group.',
+            'The name of limits that are one: listeners with the same name, or all of the gates and listeners in a group.',
         },
       ),
     ),

@@ -1,6 +1,6 @@
 // The words of TLS in the configuration: cipher suites as OpenSSL names them, protocols as ALPN does.
 
-import { nodeTls } from '../core/node-lazy.ts'
+import { nodeTls } from '../core/late.ts'
 import type { Parsed } from './words.ts'
 import { show, suggest } from './words.ts'
 

@@ -32,7 +32,7 @@ const healthCheck = changed(
           json: fromEnvironment({ type: 'string', pattern: '^/[!-"$-~]*$' }),
           read: parsePath,
         },
-        { default: '/', meaning: 'What is asked for, with `http` and `websocket`.' },
+        { default: '/', meaning: 'The path of the request, with `http` and `websocket`.' },
       ),
       host: derived(
         value<string>(
@@ -154,7 +154,7 @@ const upstreamKeys = {
     {
       default: 'keep',
       meaning:
-        'What becomes of connections whose address is gone from the answers for its name. `keep` lets them go on, unless a dial to it fails too; `end` ends them with `upstream_unhealthy`, a tenth of them a second.',
+        'The fate of connections whose address is gone from the answers for its name. `keep` lets them go on, unless a dial to it fails too; `end` ends them with `upstream_unhealthy`, a tenth of them a second.',
     },
     ['keep', 'end'],
   ),
@@ -174,7 +174,7 @@ const upstreamKeys = {
     {
       default: 'http1',
       meaning:
-        'What the service speaks. With `h2c`, HTTP/2 without asking first (prior knowledge; over TLS by ALPN `h2`), as gRPC services do: requests and their trailers go as streams of a few kept connections, which `keepAlive` and `maxIdle` are for; an upgrade to WebSocket is answered with 501.',
+        'The protocol of the service. With `h2c`, HTTP/2 without asking first (prior knowledge; over TLS by ALPN `h2`), as gRPC services do: requests and their trailers go as streams of a few kept connections, which `keepAlive` and `maxIdle` are for; an upgrade to WebSocket is answered with 501.',
     },
     ['http1', 'h2c'],
   ),

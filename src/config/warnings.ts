@@ -8,14 +8,13 @@ import { localPorts } from './local-ports.ts'
 import { oddDurations } from './odd-durations.ts'
 import { oddNetworks } from './odd-networks.ts'
 import type { Path } from './path.ts'
-import type { Finding } from './problems.ts'
+import type { Finding } from './finding.ts'
 import type { Config, ListenerConfig } from './schema.ts'
 import { formatDuration, formatSize, OFF } from './units.ts'
+import { USUAL_CONNECTIONS } from './usual-connections.ts'
 
 const MINUTE_MS = 60_000
 const MUCH_MEMORY_BYTES = 4 * 1024 ** 3
-/** The number of `limits.connections` where the file has none. */
-const USUAL_CONNECTIONS = 10_000
 /** Ports that a service mesh takes inside a pod. */
 const meshPorts = [
   { from: 15_000, to: 15_099, owner: 'Istio' },

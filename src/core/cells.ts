@@ -14,7 +14,7 @@ export interface Count {
    * answered. Absent means no.
    */
   isUnsure?(max: number): boolean
-  /** How many of the held are more than the other gates leave, as the fleet told last. Absent: none. */
+  /** How many of the held are more than the other gates leave, as the fleet reported last. Absent: none. */
   readonly over?: number
 }
 

@@ -1,20 +1,25 @@
-// The memory that streams which begin are about to take. A client with twenty connections may begin two thousand in a moment, and the looks
-// at the memory (overload.ts) see each only after its bytes have come. So a stream claims its memory before it is served, and is refused
-// where the claims of all threads exceed the room that the last look has found.
+// The memory that streams which begin are about to take. A client with twenty connections may begin two
+// thousand in a moment, and the looks at the memory (overload.ts) see each only after its bytes have come. So
+// a stream claims its memory before it is served, and is refused where the claims of all threads exceed the
+// room that the last look has found.
 //
 //     streams of this thread    ......................|######|
 //                                in use at one time   claimed
 //                                 of the last two seconds
 //
-// What was in use half a second ago is in the looks, and stays in the process for a while after its streams have ended: as many streams can
-// begin again without a claim. So requests that come and go claim next to nothing; only growth does.
+// What was in use half a second ago is in the looks, and stays in the process for a while after its streams
+// have ended: as many streams can begin again without a claim. So requests that come and go claim next to
+// nothing; only growth does.
 
 import { LocalSum } from './cells.ts'
 import type { Sum } from './cells.ts'
 import { systemClock } from './clock.ts'
 import type { Clock } from './clock.ts'
 
-/** A stream that stands still on both sides takes 75 to 80 KB (bench/README.md), of which the first look sees a part. */
+/**
+ * A stream that stands still on both sides takes 75 to 80 KB (bench/README.md), of which the first look sees
+ * a part.
+ */
 export const STREAM_BYTES = 65_536
 const WINDOW_MS = 250
 /** Windows that are claimed for, the present one included. */

@@ -332,7 +332,10 @@ export interface Close {
   readonly websocketCode?: number
   /** The code of the GOAWAY or RST_STREAM; of an upstream that of its own RST_STREAM, or a better one for the client. */
   readonly http2Code?: number
-  /** A client left before it had said anything: load balancers see so, every few seconds, whether a port is there. */
+  /**
+   * A client left before it had said anything: load balancers see so, every few seconds, whether a port is
+   * there.
+   */
   readonly isProbe?: true
   /** The upstream has no room: it is there, and may have some for the next request. */
   readonly isFull?: true

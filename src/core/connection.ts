@@ -15,7 +15,7 @@ export type Protocol = 'tcp' | 'http' | 'websocket' | 'h2'
 export const protocols = ['tcp', 'http', 'websocket', 'h2'] as const satisfies readonly Protocol[]
 
 /** to_upstream: client to upstream. to_client: upstream to client. */
-export const directions = ['to_upstream', 'to_client'] as const
+const directions = ['to_upstream', 'to_client'] as const
 export type Direction = (typeof directions)[number]
 
 /** The traffic of one direction. Plain fields: they are written for every chunk and read at a scrape. */
@@ -41,8 +41,8 @@ export class Flow {
 }
 
 /**
- * The Close frames that the peers of a WebSocket sent: the side that began (`sidegate` where the frames answer
- * ours), and the code of each frame (1005 for a frame without one), null before it comes.
+ * The Close frames that the peers of a WebSocket sent: the side that began (`sidegate` where the frames
+ * answer ours), and the code of each frame (1005 for a frame without one), null before it comes.
  */
 export interface ClosingFrames {
   readonly first: Side
@@ -62,8 +62,8 @@ export interface ConnectionOwner {
   /** When that peer last took some of its queue, or had none (monotonic ms): it has been stalled since. */
   lastDrainAt(side: 'client' | 'upstream'): number
   /**
-   * The part of `queued` that is no bytes on their way: we hold them back because their message is not complete
-   * or over a rate, or memory that waiting messages cost. Absent where nothing assembles messages.
+   * The part of `queued` that is no bytes on their way: we hold them back because their message is not
+   * complete or over a rate, or memory that waiting messages cost. Absent where nothing assembles messages.
    */
   assembling?(side: 'client' | 'upstream'): number
   /** Whether we do not read the source of that direction, because its sink does not keep up. */
@@ -153,6 +153,7 @@ export class Connection {
    */
   peaks = 0
 
+  // oxlint-disable-next-line eslint/max-params -- the five facts of its beginning, in the order of its log line
   constructor(id: number, listener: string, protocol: Protocol, peer: ClientAddress, openedAt: number) {
     this.id = id
     this.listener = listener
@@ -167,7 +168,7 @@ export class Connection {
  * The limits, by their configuration keys, and their actions: `delay` stops reading (or serving), `close`
  * ends or refuses, `drop` drops messages.
  */
-export const limitNames = [
+const limitNames = [
   'connections',
   'connectionsPerClient',
   'newConnections',
@@ -225,21 +226,6 @@ export interface Observer {
   onLimited(listener: string, limit: LimitName, action: LimitAction, isEnforced: boolean): void
   /** Both sides are gone, and `connection.end` has the reason. Called once, last. */
   onClosed(connection: Connection): void
-}
-
-export const silentObserver: Observer = {
-  onOpened() {},
-  onConnected() {},
-  onConnectFailed() {},
-  onHead() {},
-  onAnswer() {},
-  onMessage() {},
-  onPingSent() {},
-  onPong() {},
-  onMessagesDropped() {},
-  onRequest() {},
-  onLimited() {},
-  onClosed() {},
 }
 
 /**

@@ -1,4 +1,5 @@
-// The part of one client in what all clients may have waiting before their upstream is there (`Strain.early`).
+// The part of one client in what all clients may have waiting before their upstream is there
+// (`Strain.early`).
 
 import type { EarlyBudget } from './strain.ts'
 

@@ -34,7 +34,10 @@ export function formatProblem(file: string, problem: ConfigProblem): string {
 /** The positions of the values of a file, by their paths. */
 export type Places = Readonly<Record<string, Pick<ConfigProblem, 'line' | 'column'>>>
 
-/** A problem that shows only once the file is used, such as a port that is taken: at its value, or at the nearest key around it. */
+/**
+ * A problem that shows only once the file is used, such as a port that is taken: at its value, or at the
+ * nearest key around it.
+ */
 export function placed(problem: ConfigProblem, places: Places): ConfigProblem {
   if (problem.line > 0) return problem
   let path = problem.path

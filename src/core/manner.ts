@@ -11,8 +11,8 @@ import type { Close, Manner, PeerSide } from './close.ts'
  * The goodbye to a peer. `awaited`: we wait for its answer before FIN, for a second. `said`: FIN may follow
  * at once. `blocked`: there is something to say, but not here (inside a frame). `nothing`: this protocol has
  * no word for this end. For request and answer: `answered`: the peer has an answer with the reason, which is
- * flushed whatever the table says, and so is the GOAWAY of `left`. `cut`: only RST would show that something is
- * missing. `done`: nothing that this peer still sends matters. `nobody`: this side is a part of the gate.
+ * flushed whatever the table says, and so is the GOAWAY of `left`. `cut`: only RST would show that something
+ * is missing. `done`: nothing that this peer still sends matters. `nobody`: this side is a part of the gate.
  */
 export type Farewell =
   | 'awaited'

@@ -11,7 +11,10 @@ export interface EarlyBudget {
   readonly heldBytes: number
   /** So much is read of them. */
   limitBytes: number
-  /** So much is kept of what came all the same: in one read with a head, or before its turn. What is more ends its client. */
+  /**
+   * The most that the gate keeps of bytes that came all the same: in one read with a head, or before their
+   * turn. More than that ends their client.
+   */
   mostBytes: number
   /**
    * Adds to the held bytes (or subtracts), in the turn in which they come: thousands of clients may come
@@ -79,9 +82,15 @@ export interface StrainLevel {
   roomBytes: number
 }
 
-/** Of `memory.buffered`, for what is read of clients ahead of their upstream: all of it may come between two looks. */
+/**
+ * The share of `memory.buffered` for bytes read of clients ahead of their upstream: all of it may come
+ * between two looks.
+ */
 const READ_SHARE = 0.25
-/** And for what is kept of it: less than what has others refused, so that clients whose upstream is away shut nobody out. */
+/**
+ * The share for those of them that the gate keeps: less than the share at which it refuses others, so that
+ * clients whose upstream is away shut nobody out.
+ */
 const KEPT_SHARE = 0.75
 
 export function impose(strain: Strain, { bufferedBytes, roomBytes, ...level }: StrainLevel): void {

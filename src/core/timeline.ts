@@ -142,7 +142,7 @@ export function noteFailedDial(connection: Recorded, { reason, detail }: Close, 
   note(connection, 'connect_failed', now, `${connection.upstreamAddress}: ${why}`)
 }
 
-/** The parts of a connection from which its whole story is told. */
+/** The parts of a connection that tell its whole story. */
 export interface Story {
   readonly client: { readonly text: string } | null
   readonly upstreamAddress: string | null

@@ -11,7 +11,7 @@ export function version(): string {
 }
 
 /** The commit of the build; the image sets it. */
-export function revision(): string {
+function revision(): string {
   return process.env['SIDEGATE_REVISION'] ?? 'unknown'
 }
 

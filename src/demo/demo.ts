@@ -2,7 +2,7 @@
 // It shows on one screen the action of each client, the gate's reaction with its reason, and the metrics that
 // moved; every row is checked.
 
-import { CONFIG, OK, REFUSED } from '../cli/exit-codes.ts'
+import { CONFIG, OK, REFUSED } from '../core/exit-codes.ts'
 import { ConfigError } from '../core/errors.ts'
 import { badClients, badService, goodClients } from './scenes.ts'
 import type { Outcome, Scene } from './scenes.ts'

@@ -11,7 +11,7 @@ import { scrape } from './scrape.ts'
 import type { Samples } from './scrape.ts'
 
 /** In the order of the file. */
-export const listenerNames = ['web', 'lines', 'quiet', 'pages', 'narrow', 'gone'] as const
+const listenerNames = ['web', 'lines', 'quiet', 'pages', 'narrow', 'gone'] as const
 export type ListenerName = (typeof listenerNames)[number]
 
 /** 0 leaves the choice to the system. */
@@ -29,6 +29,7 @@ export interface End {
 }
 
 /** Deadlines so short that the show is over soon; the defaults are 2 to 3600 times as long. */
+// oxlint-disable-next-line eslint/max-lines-per-function -- one file
 function configText({ web, lines, health, admin }: Ports, service: LegacyService): string {
   return `
 health: { address: "127.0.0.1:${health}" }

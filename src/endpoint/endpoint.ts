@@ -33,7 +33,10 @@ export interface Carrier {
   readonly isHeld: boolean
   /** When the carrier's peer last took some of its queue, or had none; milliseconds of the Clock. */
   lastDrainAt(): number
-  /** How far its peer has come in all that it has sent, as of the system's last report; absent where that is not known. */
+  /**
+   * How far its peer has come in all that it has sent, as of the system's last report; absent where that is
+   * not known.
+   */
   readonly takenTo?: number
 }
 
@@ -46,9 +49,12 @@ export interface Endpoint {
   readonly unacked: number
   /** For a stream. Bytes that wait for the carrier are the carrier's to take: `queued`, and not `unacked`. */
   readonly carrier?: Carrier | undefined
-  /** The largest head or trailers that the peer takes, as SETTINGS_MAX_HEADER_LIST_SIZE counts them; absent: any. */
+  /** The largest head or trailers that the peer takes, as SETTINGS_MAX_HEADER_LIST_SIZE counts; absent: any. */
   readonly maxHead?: number
-  /** For a stream of a carrier with `takenTo`: where the stream's last bytes end among all that the carrier has sent. */
+  /**
+   * For a stream of a carrier with `takenTo`: where the stream's last bytes end among all that the carrier
+   * has sent.
+   */
   readonly sentTo?: number | undefined
   readonly isClosed: boolean
   /** The system has refused a write: it takes no more, and `onClosed` comes in a later turn. Absent: no. */
@@ -79,7 +85,7 @@ export interface Endpoint {
   inject?(frame: Buffer): void
   /** Bytes of an incomplete message: they wait for its sender, so they are not in `queued`. */
   readonly assembling?: number
-  /** What the messages in its queue cost beside their bytes. */
+  /** The cost of the messages in its queue beside their bytes. */
   readonly keeping?: number
   /** Bytes from the peer that wait here for the other side. A socket's bytes wait in the kernel. */
   readonly unread?: number

@@ -70,7 +70,8 @@ export class KernelView {
     this.measurements++
     const left = Math.max(0, this.#socket.writableFinished ? bytes - 1 : bytes)
     const taken = this.#before - left
-    // Bytes written during the look may be among those left: then it shows no less than the truth, and no fall.
+    // Bytes written during the look may be among those left: then it shows no less than the truth, and no
+    // fall.
     const isExact = this.#inAll === this.#before
     if (left === 0) this.#taken = null
     else if (isExact || this.#taken === null || taken > this.#taken) this.#taken = taken

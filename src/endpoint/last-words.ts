@@ -4,8 +4,8 @@
 // last words. A write that meets the RST fails, and Node then destroys the socket with those words unread in
 // the kernel: a complete answer is lost. The kernel keeps them and gives them to the next read. So a failed
 // write destroys the socket only two turns of the event loop later, and in between we read it once more.
-// Anything written meanwhile is lost in any case. Node's streams take nothing more once a write has failed: what a
-// socket reads as a stream (over TLS) goes past the stream to its listener.
+// Anything written meanwhile is lost in any case. Node's streams take nothing more once a write has failed:
+// what a socket reads as a stream (over TLS) goes past the stream to its listener.
 
 import net from 'node:net'
 import { systemClock } from '../core/clock.ts'

@@ -9,7 +9,9 @@ export class LookPatience {
   #sweeps = 0
   #since = 0
 
-  /** To be asked in each sweep without an answer, from the first on; true once that has gone on for too long. */
+  /**
+   * To be asked in each sweep without an answer, from the first on; true once that has gone on for too long.
+   */
   isOver(now: number): boolean {
     if (this.#sweeps++ === 0) this.#since = now
     return this.#sweeps > PATIENT_SWEEPS && now - this.#since >= PATIENT_MS

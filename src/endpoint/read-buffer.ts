@@ -7,6 +7,7 @@
 
 import net from 'node:net'
 import type { Clock } from '../core/clock.ts'
+import { nodeUtil } from '../core/late.ts'
 import { rawOf } from './raw-socket.ts'
 
 /** Called with the socket as `this`; returning false pauses it. */
@@ -62,10 +63,7 @@ export function acceptWith(server: net.Server, onread: OnRead, onSocket: (socket
   const listening = (server as unknown as { _handle: ServerHandle })._handle
   listening.onconnection = (status, handle) => {
     if (status < 0) {
-      server.emit(
-        'error',
-        new Error(`accept: ${process.getBuiltinModule('node:util').getSystemErrorName(status)}`),
-      )
+      server.emit('error', new Error(`accept: ${nodeUtil().getSystemErrorName(status)}`))
       return
     }
     // Keeps Node's own writable mark: it holds back a socket that is released to carry TLS.
@@ -99,9 +97,10 @@ export function takenByKernel(socket: net.Socket): number | null {
 }
 
 /**
- * Of a socket whose write waits: Node's TLS keeps it back, as the kernel has nothing to write. A write of OpenSSL's own
- * that fails (its tickets to a client that is gone) is forgotten by Node, and all later ones wait for it; a good one is
- * here for a turn or two. `unknown`: a unix socket, of which the kernel does not tell whether it has a peer.
+ * Of a socket whose write waits: Node's TLS keeps it back, as the kernel has nothing to write. A write of
+ * OpenSSL's own that fails (its tickets to a client that is gone) is forgotten by Node, and all later ones
+ * wait for it; a good one is here for a turn or two. `unknown`: a unix socket, of which the kernel does not
+ * tell whether it has a peer.
  */
 export function strandedBy(socket: net.Socket): 'no peer' | 'nothing' | 'unknown' {
   const handle = handleOf(socket)

@@ -27,7 +27,9 @@ import { resetSocket } from './reset.ts'
 import { copyOut, giveBack, LARGEST_WRITE, lend } from './write-buffers.ts'
 import { NOTHING } from '../core/nothing.ts'
 
-/** More turns of the event loop than Node's TLS takes from a write to its callback where the kernel has room. */
+/**
+ * More turns of the event loop than Node's TLS takes from a write to its callback where the kernel has room.
+ */
 const STRANDED_TURNS = 20
 
 const kEndpoint = Symbol('endpoint')
@@ -258,7 +260,7 @@ export class SocketEndpoint implements Endpoint, Corkable {
 
   onSocketClosed(): void {
     discardGathered(this)
-    // What was not taken is dropped, and stays counted as such.
+    // The gate drops the bytes that the peer did not take, and goes on counting them as such.
     this.#unflushed = this.queued
     this.#kept = null
     this.#lent = null

@@ -5,7 +5,7 @@
 import type { X509Certificate } from 'node:crypto'
 import { realpath } from 'node:fs/promises'
 import { MAX_FILE_BYTES, readBounded } from './bounded-file.ts'
-import { nodeCrypto, nodeTls } from '../core/node-lazy.ts'
+import { nodeCrypto, nodeTls } from '../core/late.ts'
 
 /** Paths; null for files that are not configured. */
 export interface TlsFiles {

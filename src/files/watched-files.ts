@@ -4,7 +4,7 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { MAX_FILE_BYTES, readBounded } from './bounded-file.ts'
 import type { Clock } from '../core/clock.ts'
-import { nodeCrypto } from '../core/node-lazy.ts'
+import { nodeCrypto } from '../core/late.ts'
 import { DirectoryWatch } from './directory-watch.ts'
 
 export interface WatchOptions {

@@ -40,7 +40,7 @@ export class Circuit {
   readonly #options: CircuitOptions
   readonly #context: CircuitContext
   #store: Store | null = null
-  /** Those told since it opened. */
+  /** The problems reported since it opened. */
   readonly #problems = new Set<string>()
   #failures = 0
   #cancel: () => void = () => {}

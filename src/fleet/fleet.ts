@@ -10,7 +10,7 @@
 
 import type { BucketRate, Cells, Count, Tokens } from '../core/cells.ts'
 import type { Clock } from '../core/clock.ts'
-import { nodeCrypto } from '../core/node-lazy.ts'
+import { nodeCrypto } from '../core/late.ts'
 import { Circuit } from './circuit.ts'
 import type { RequestResult } from './circuit.ts'
 import type { FleetState, Lease, Mode } from './lease.ts'
@@ -21,7 +21,7 @@ import type { Answer, Command, Connect } from './store.ts'
 export interface FleetOptions {
   prefix: string
   timeoutMs: number
-  /** What limits do while Redis is away. */
+  /** The behaviour of limits while Redis is away. */
   onUnavailable: 'local' | 'open' | 'closed'
   /** Names are not hashed. */
   plainKeys: boolean
@@ -127,7 +127,7 @@ export class Fleet implements Cells, FleetState {
     return this.#leave(this.#circuit)
   }
 
-  /** Changes what holds while Redis is away, and when it is. */
+  /** Changes the rule for the time in which Redis is away, and the time after which it is. */
   settle({ timeoutMs, onUnavailable }: Pick<FleetOptions, 'timeoutMs' | 'onUnavailable'>): void {
     this.#options = { ...this.#options, timeoutMs, onUnavailable }
   }
@@ -141,13 +141,13 @@ export class Fleet implements Cells, FleetState {
     const left = isSameData ? Promise.resolve(this.#circuit.stop()) : this.#leave(this.#circuit)
     this.#options = options
     if (!isSameData) {
-      // If it is the same Redis after all, what is given back is not what the leases report.
+      // If it is the same Redis after all, the holdings given back are not those that the leases report.
       this.gate = newName()
       this.#secret = null
       this.#keys++
     }
     this.#asking.clear()
-    // What is under way there has no answer any more: nothing here waits for it.
+    // Questions that are under way there get no answer any more: nothing here waits for one.
     for (const lease of this.#inFlight) lease.lose()
     this.#inFlight = []
     this.#cancelSending()
@@ -263,7 +263,7 @@ export class Fleet implements Cells, FleetState {
     return entry.key
   }
 
-  /** Sends one batch, and then the next of the requests gathered meanwhile, as long as `circuit` is in use. */
+  /** Sends one batch, and then the next of the requests gathered meanwhile, while `circuit` is in use. */
   async #send(circuit: Circuit): Promise<void> {
     if (circuit !== this.#circuit) return
     const { clock } = this.#context

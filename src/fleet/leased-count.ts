@@ -12,7 +12,7 @@ import type { FleetState, Lease } from './lease.ts'
 import type { Answer, Command } from './store.ts'
 
 /** Places that a gate does not renew are free again after this. */
-export const PLACES_TTL_MS = 30_000
+const PLACES_TTL_MS = 30_000
 const RENEW_MS = 10_000
 const SPARE = 4
 const SPARE_MS = 1000

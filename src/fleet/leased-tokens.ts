@@ -20,7 +20,10 @@ import type { Answer, Command } from './store.ts'
 const LEASE_MS = 50
 /** A lease is drawn anew while the rest of it lasts for at least so long at the full rate. */
 const LASTS_MS = 60
-/** The share of the time that the rest lasts, and the longest time, for which a request may wait for those of others. */
+/**
+ * The share of the time that the rest lasts, and the longest time, for which a request may wait for those of
+ * others.
+ */
 const GATHER_SHARE = 0.8
 const MAX_GATHER_MS = 1000
 const IDLE_MS = 2000
@@ -191,7 +194,10 @@ export class LeasedTokens implements Tokens, Lease {
     return Math.min(size / 2, Math.max(size / 4, (this.#rate.perSec * LASTS_MS) / 1000))
   }
 
-  /** At the rate at which the lease was spent until now. A client that speeds up waits for one answer of Redis. */
+  /**
+   * At the rate at which the lease was spent until now. A client that speeds up waits for one answer of
+   * Redis.
+   */
   #lastsMs(now: number): number {
     const { perSec } = this.#rate
     const perMs = (this.#drawn - this.#tokens) / Math.max(1, now - (this.#drawnAt ?? now))

@@ -4,7 +4,7 @@
 import type { Socket } from 'node:net'
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import { readBounded } from '../files/bounded-file.ts'
-import { nodeCrypto } from '../core/node-lazy.ts'
+import { latePackage, nodeCrypto } from '../core/late.ts'
 import { BEAT, DRAW, PLACES } from './scripts.ts'
 import type { Answer, Command, Connect, Store } from './store.ts'
 
@@ -65,13 +65,13 @@ const shas = Object.fromEntries(
 /** Reads the credential files at each call. */
 export function redisConnect(target: RedisTarget): Connect {
   return async (signal) => {
-    const ioredis = (await import('ioredis')) as unknown as Constructors
+    const ioredis = latePackage('ioredis') as Constructors
     let problem: Error | null = null
     let hidden: Error | null = null
     const options = await optionsOf(target)
     if (target.kind === 'sentinels')
       options.Connector = tellingSentinels(ioredis, (error) => (hidden = error))
-    if (target.kind === 'cluster') options.Connector = await tellingNodes((error) => (hidden = error))
+    if (target.kind === 'cluster') options.Connector = tellingNodes((error) => (hidden = error))
     // The circuit has given up meanwhile, and would never hear of the client.
     signal.throwIfAborted()
     const client = makeClient(ioredis, target, options)
@@ -171,8 +171,8 @@ async function optionsOf(target: RedisTarget): Promise<RedisOptions> {
 }
 
 /**
- * ioredis hides the errors of sentinels, and of the connections by which it asks the nodes of a cluster for their
- * slots: without these a certificate that it refused would look like a closed connection.
+ * ioredis hides the errors of sentinels, and of the connections by which it asks the nodes of a cluster for
+ * their slots: without these a certificate that it refused would look like a closed connection.
  */
 function tellingSentinels(
   { SentinelConnector }: Constructors,
@@ -186,14 +186,11 @@ function tellingSentinels(
   return Telling as unknown as NonNullable<RedisOptions['Connector']>
 }
 
-async function tellingNodes(
-  onProblem: (error: Error) => void,
-): Promise<NonNullable<RedisOptions['Connector']>> {
-  const { default: module } =
-    (await import('ioredis/built/connectors/StandaloneConnector.js')) as unknown as {
-      default: { default: ServerConnector }
-    }
-  const Telling = class extends module.default {
+function tellingNodes(onProblem: (error: Error) => void): NonNullable<RedisOptions['Connector']> {
+  const { default: Base } = latePackage('ioredis/built/connectors/StandaloneConnector.js') as {
+    default: ServerConnector
+  }
+  const Telling = class extends Base {
     override async connect(...rest: unknown[]): Promise<Socket> {
       const socket = await super.connect(...rest)
       return socket.on('error', onProblem)

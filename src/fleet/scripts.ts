@@ -4,7 +4,7 @@
 // that loses nothing.
 
 /** Arguments of each key. */
-export const ARGS = 5
+const ARGS = 5
 
 /**
  * Buckets as generic cell rates: each key holds the time at which its bucket is full again, in microseconds.

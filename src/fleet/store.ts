@@ -1,4 +1,4 @@
-// The store of leases: what they need of Redis, without the way to it.
+// The store of leases: the part of Redis that they need, without the way to it.
 
 /** One call of a script. */
 export interface Command {

@@ -5,7 +5,7 @@ import type { SharedView } from '../admin/types.ts'
 import type { Address } from '../config/address.ts'
 import type { Config } from '../config/schema.ts'
 import type { Clock } from '../core/clock.ts'
-import { isSame } from '../core/node-lazy.ts'
+import { isSame } from '../core/late.ts'
 import type { Fleet, FleetOptions } from '../fleet/fleet.ts'
 import type { RedisAddress, RedisTarget } from '../fleet/redis.ts'
 import type { Log } from '../log/log.ts'
@@ -123,7 +123,7 @@ function optionsOf({ redis, plainKeys }: SharedConfig): FleetOptions {
   return { prefix, timeoutMs, onUnavailable, plainKeys }
 }
 
-/** What a change of makes the gate connect again. */
+/** The part of the configuration whose change makes the gate connect again. */
 function wayOf({ redis, plainKeys }: SharedConfig) {
   const { timeoutMs: _, onUnavailable: __, ...way } = redis
   return { ...way, plainKeys }

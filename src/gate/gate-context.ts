@@ -31,9 +31,9 @@ export interface GateContext {
   refusals: Refusals
   rejections: Rejections
   names: Names
-  /** What kept connections have shown of their services. */
+  /** The habits of services, as kept connections have shown them. */
   idleEnds: IdleEnds
-  /** What all gates find out about addresses: for the other gates, and for upstreams after a reload. */
+  /** The findings of all gates about addresses: for the other gates, and for upstreams after a reload. */
   findings: Findings
   /** The number of this gate, and how many there are. */
   worker: number

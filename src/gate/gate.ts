@@ -38,7 +38,7 @@ import { collectGarbage } from '../overload/heap.ts'
 import { queuedBytes, queuesOf } from '../overload/queues.ts'
 import type { Queue } from '../overload/queues.ts'
 import { Findings } from '../upstream/findings.ts'
-import type { Finding } from '../upstream/findings.ts'
+import type { Finding } from '../upstream/finding.ts'
 import { IdleEnds } from '../upstream/idle-ends.ts'
 import { Names } from '../upstream/names.ts'
 import type { NameOptions } from '../upstream/names.ts'
@@ -93,7 +93,7 @@ export class Gate implements GatePort {
   #fleet: FleetRuntime | null = null
   /** The group name that replaces listener names in the fleet, if any. */
   #group: string | null = null
-  /** What `commit` puts into effect. */
+  /** The parts that `commit` puts into effect. */
   #next: { config: Config; fleet: FleetRuntime | null } | null = null
 
   constructor(settings: GateSettings, parts: GateParts) {

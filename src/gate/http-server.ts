@@ -64,10 +64,10 @@ function http1Server(
     leaving,
     onExchange,
     serveUpgrade: (connection: Connection, client: Endpoint, request: RequestHead, early: Buffer) =>
-      serveUpgrade(connection, client, request, early, options, context),
+      serveUpgrade(connection, client, { request, early }, { options, context }),
   }
   const servePlain = (connection: Connection, client: Endpoint, first: FirstRequest): void =>
-    serveHttp(connection, client, first, plain, context)
+    serveHttp(connection, client, first, { options: plain, context })
   const options: WebSocketOptions = Object.assign({ serveHttp2: null }, upgraded, { clients, servePlain })
   return { context, options, servePlain, serveUpgrade: context.serveUpgrade }
 }
@@ -81,5 +81,5 @@ function http2Server(
   const options = http2Options(config, served)
   const context: Http2Context = { ...serving, registry, leaving, streams }
   return (connection: Connection, client: Endpoint, early: Buffer): void =>
-    serveHttp2(connection, client, early, options, context)
+    serveHttp2(connection, client, early, { options, context })
 }

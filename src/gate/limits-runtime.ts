@@ -10,14 +10,13 @@ import { ConnectionLimit } from '../limits/places.ts'
 import { ConnectRateGate } from '../limits/connect-rate-gate.ts'
 import { RateRules } from '../limits/rate-rules.ts'
 import type { ListenerConfig } from '../config/schema.ts'
+import { USUAL_CONNECTIONS } from '../config/usual-connections.ts'
 import type { Connection, LimitAction, LimitName } from '../core/connection.ts'
 import type { MeteredLimit, MeteredListener } from '../metrics/listener-metrics.ts'
 import { accessRules, clientOptions, namesClients, ratesOptions, shortestDeadline } from './options.ts'
 import type { LiveDeadlines, Served } from './options.ts'
 import { speaksHttp2 } from './http2-options.ts'
 import type { GateContext } from './gate-context.ts'
-
-const DEFAULT_CONNECTIONS = 10_000
 
 export class LimitsRuntime {
   readonly #shared: GateContext
@@ -89,7 +88,7 @@ export class LimitsRuntime {
     const { connections, isEnforced } = config.limits
     const { processLimit, facts } = this.#shared
     const max = maxConnections(config, this.#shared)
-    if (connections === null && max < DEFAULT_CONNECTIONS) {
+    if (connections === null && max < USUAL_CONNECTIONS) {
       facts.warn('fewer connections than by default: the descriptor limit holds no more', {
         listener: this.#name,
         connections: max,
@@ -141,7 +140,7 @@ function maxConnections(
   { limits }: ListenerConfig,
   { processLimit }: { processLimit: { max: number } },
 ): number {
-  return limits.connections ?? Math.min(DEFAULT_CONNECTIONS, processLimit.max)
+  return limits.connections ?? Math.min(USUAL_CONNECTIONS, processLimit.max)
 }
 
 /** The limits that are on. */

@@ -11,7 +11,7 @@ import type { ListenerConfig } from '../config/schema.ts'
 import { releasePlace, type Connection } from '../core/connection.ts'
 import type { ReadOptions } from '../endpoint/socket-endpoint.ts'
 import { LiveValue } from '../core/live.ts'
-import { isSame } from '../core/node-lazy.ts'
+import { isSame } from '../core/late.ts'
 import { Acceptor, type AcceptorContext, type AcceptorOptions } from '../listener/acceptor.ts'
 import { Listener } from '../listener/listener.ts'
 import { requestFields } from '../log/connection-fields.ts'
@@ -177,14 +177,17 @@ export class ListenerRuntime {
     this.#acceptor.refuseAll(reason)
   }
 
-  /** The configuration has it no more. Clients of HTTP learn it with their next answer; `part` gets each that is admitted yet. */
+  /**
+   * The configuration has it no more. Clients of HTTP learn it with their next answer; `part` gets each that
+   * is admitted yet.
+   */
   remove(part: (connection: Connection) => void): void {
     this.#part = part
   }
 
   /**
-   * A client of HTTP that keeps a busy connection for days would be served by what `successor` has replaced as long: it is asked to open another
-   * one with its next answer, if that would be served otherwise.
+   * A client of HTTP that keeps a busy connection for days would be served by what `successor` has replaced
+   * as long: it is asked to open another one with its next answer, if that would be served otherwise.
    */
   outdate({ config }: ListenerRuntime): void {
     this.#isOutdated ||= !isSame(requestSettings(this.#config), requestSettings(config))
@@ -315,7 +318,7 @@ export class ListenerRuntime {
     })
   }
 
-  /** Why clients of HTTP go behind their next answer. */
+  /** The reason for which clients of HTTP go after their next answer. */
   get #leaving(): 'drain' | 'reloaded' | null {
     if (this.#part !== null) return 'reloaded'
     if (this.#shared.isDraining()) return 'drain'

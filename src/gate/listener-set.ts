@@ -1,6 +1,7 @@
 // All listeners of the configuration, and how a reload changes them: it binds new ones first, then swaps
-// everything in one turn of the event loop, then retires the old ones, once they have accepted the clients that
-// the kernel holds for them. Nothing changes before the swap, so a port that cannot be bound changes nothing.
+// everything in one turn of the event loop, then retires the old ones, once they have accepted the clients
+// that the kernel holds for them. Nothing changes before the swap, so a port that cannot be bound changes
+// nothing.
 //
 // A listener is the same if its name and protocol are. If its address stays, it keeps its listening socket,
 // and no connection is refused during the reload; a socket whose address moves to another listener moves with
@@ -15,7 +16,7 @@ import { ConfigError, invariant } from '../core/errors.ts'
 import { kernelQueue } from '../endpoint/kernel-queue.ts'
 import { caughtUp } from '../listener/caught-up.ts'
 import { SpreadClose } from '../lifecycle/spread-close.ts'
-import { isSame } from '../core/node-lazy.ts'
+import { isSame } from '../core/late.ts'
 import type { Ports } from './messages.ts'
 import { cannotBind } from './options.ts'
 import { meteredListener } from './limits-runtime.ts'
@@ -71,9 +72,9 @@ export class ListenerSet {
   }
 
   /**
-   * Swaps to the prepared configuration, in the turn of the call. Connections of removed listeners are asked to
-   * leave over `config.drain.spread`. Resolves once the listening sockets that it leaves are closed: another
-   * configuration may bind their addresses.
+   * Swaps to the prepared configuration, in the turn of the call. Connections of removed listeners are asked
+   * to leave over `config.drain.spread`. Resolves once the listening sockets that it leaves are closed:
+   * another configuration may bind their addresses.
    */
   commit(): Promise<void> {
     invariant(this.#prepared !== null, 'nothing was prepared')
@@ -82,7 +83,9 @@ export class ListenerSet {
     return this.#swap(steps, config)
   }
 
-  /** Drops the prepared configuration. Clients that its listeners have got meanwhile are served to their end. */
+  /**
+   * Drops the prepared configuration. Clients that its listeners have got meanwhile are served to their end.
+   */
   abandon(): Promise<void> {
     const { steps } = this.#prepared ?? { steps: [] }
     this.#prepared = null
@@ -196,7 +199,10 @@ export class ListenerSet {
     return this.#current.find(({ config }) => config.name === name && config.protocol === protocol)
   }
 
-  /** Their connections go on. Resolves once their listening sockets are closed, which accept whom the kernel holds first. */
+  /**
+   * Their connections go on. Resolves once their listening sockets are closed, which accept whom the kernel
+   * holds first.
+   */
   async #retire(listeners: readonly ListenerRuntime[]): Promise<void> {
     for (const listener of listeners) this.#retired.add(listener)
     const accepting = listeners.filter(({ hasSocket }) => hasSocket)
@@ -212,7 +218,9 @@ export class ListenerSet {
     listener.retire(() => void this.#retired.delete(listener))
   }
 
-  /** The connections of these names leave, those of predecessors included, and those that are admitted yet. */
+  /**
+   * The connections of these names leave, those of predecessors included, and those that are admitted yet.
+   */
   #remove(names: readonly string[], spreadMs: number): void {
     const { clock, registry } = this.#shared
     const until = clock.now() + spreadMs

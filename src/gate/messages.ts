@@ -38,7 +38,7 @@ import type { HabitsData } from '../metrics/habits.ts'
 import type { Figure } from '../metrics/history.ts'
 import type { MetricRows } from '../metrics/metric-rows.ts'
 import type { Queue } from '../overload/queues.ts'
-import type { Finding } from '../upstream/findings.ts'
+import type { Finding } from '../upstream/finding.ts'
 import type { UpstreamView } from '../upstream/upstream-view.ts'
 
 /** The data with which a gate is made; it keeps them for life. */
@@ -135,7 +135,7 @@ export interface GatePort {
   queues(): Promise<Queue[]>
   drain(step: DrainStep): Promise<DrainCounts>
   strain(level: StrainLevel): Promise<void>
-  /** What other gates have found out about addresses of upstreams. */
+  /** The findings of other gates about addresses of upstreams. */
   learn(findings: readonly Finding[]): Promise<void>
   collectGarbage(): Promise<void>
   log(settings: LogSettings): Promise<void>

@@ -1,7 +1,7 @@
 // A part that a listener and its successors after a reload use together, as long as their configurations
 // agree on it. The last user that leaves stops it.
 
-import { isSame } from '../core/node-lazy.ts'
+import { isSame } from '../core/late.ts'
 
 export class Shared<T> {
   readonly value: T

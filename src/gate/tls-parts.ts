@@ -13,7 +13,7 @@ import type { TlsContents, TlsFileProblem, TlsFiles } from '../files/tls-files.t
 import { Whole } from '../log/line.ts'
 import type { Log } from '../log/log.ts'
 import type { GateMetrics } from '../metrics/gate-metrics.ts'
-import { nodeTls } from '../core/node-lazy.ts'
+import { nodeTls } from '../core/late.ts'
 import { secureNames, tlsGateOptions } from './options.ts'
 import type { SecureOptions } from '../upstream/dial.ts'
 

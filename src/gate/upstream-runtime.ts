@@ -1,6 +1,6 @@
 // The upstream of one listener, and its reports to the log and the metrics. A successor after a reload shares
-// it (Shared) if its upstream settings are equal. Otherwise it begins with what checks and dials have found, where these ask the
-// same (Findings).
+// it (Shared) if its upstream settings are equal. Otherwise it begins with what checks and dials have found,
+// where these ask the same (Findings).
 
 import type { ListenerConfig } from '../config/schema.ts'
 import type { UpstreamCounts } from '../metrics/upstream-metrics.ts'
@@ -8,7 +8,7 @@ import { servicePings } from '../http2/session-pings.ts'
 import { UpstreamSessions } from '../http2/upstream-sessions.ts'
 import type { StreamsMaker } from '../upstream/streams.ts'
 import { shortestDeadline, upstreamOptions, type LiveDeadlines } from './options.ts'
-import { nodeCrypto } from '../core/node-lazy.ts'
+import { nodeCrypto } from '../core/late.ts'
 import type { GateContext } from './gate-context.ts'
 import type { SecureOptions } from '../upstream/dial.ts'
 import type { UpstreamTarget } from '../upstream/target.ts'
@@ -102,8 +102,8 @@ export class UpstreamRuntime {
 }
 
 /**
- * Upstreams whose verdicts depend on the same settings make the same checks, in all threads and across reloads; the settings are too long
- * for a name, so they are hashed.
+ * Upstreams whose verdicts depend on the same settings make the same checks, in all threads and across
+ * reloads; the settings are too long for a name, so they are hashed.
  */
 function checkNameOf({ name, upstream }: ListenerConfig): string {
   const { healthCheck, protocol, tls, proxyProtocol } = upstream

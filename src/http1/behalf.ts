@@ -32,7 +32,7 @@ export class Behalf {
   mustWait({ headers }: RequestHead, onKnown: () => void): boolean {
     const connection = this.#connection
     if (!connection.namesClients) return false
-    // A request that is refused ahead of its client's limits is told as that client's, too.
+    // A request that is refused ahead of its client's limits counts as that client's, too.
     this.#client = connection.client = namedClient(headers, connection.peer, this.#options)
     if (refuses(this.#context.strain, connection)) return false
     this.#stopWaiting = this.#context.clients.whenNamedKnown(this.#client, onKnown)

@@ -146,7 +146,8 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
 
   #serve(exchange: Exchange): void {
     const { request } = exchange
-    // Before the limits of its client, as where clients come by themselves: a refused request uses up none of them.
+    // Before the limits of its client, as where clients come by themselves: a refused request uses up none of
+    // them.
     if (refuses(this.#context.strain, this.#connection))
       return this.close(makeClose('overloaded', 'sidegate', 'relay', 'memory.refuseAt'))
     if (!this.#behalf.take(this.#pair, this.#upstream!)) return

@@ -9,7 +9,7 @@ export const MORE = -1
 export const TOO_BIG = -2
 
 /**
- * What precedes the next byte: only empty lines, or those and a CR; an LF, or that and a CR; any other byte
+ * The bytes before the next one: only empty lines, or those and a CR; an LF, or that and a CR; any other byte
  * of a head.
  */
 const START = 0

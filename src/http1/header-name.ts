@@ -2,8 +2,8 @@
 // names are compared by identity, and a head knows in one step whether it has a certain header.
 
 /**
- * Headers that concern one connection only (RFC 9110 section 7.6.1) and those that have joined them. `Trailer` is none: trailers go on, and some
- * peers take only those that it names.
+ * Headers that concern one connection only (RFC 9110 section 7.6.1) and those that have joined them.
+ * `Trailer` is none: trailers go on, and some peers take only those that it names.
  */
 const hopByHop = new Set([
   'connection',

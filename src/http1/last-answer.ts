@@ -1,8 +1,9 @@
 // The last answer on a client's connection: whether the connection ends with the answer in flight, and why.
 //
-// A login that binds the connection (NTLM, Negotiate) takes several requests on it: an end of ours between a challenge
-// and the client's response to it would fail each login of a drain that still accepts clients. So such an end waits
-// for the next answer, or until the client has kept the challenge for `deadlines.handshake`.
+// A login that binds the connection (NTLM, Negotiate) takes several requests on it: an end of ours between a
+// challenge and the client's response to it would fail each login of a drain that still accepts clients. So
+// such an end waits for the next answer, or until the client has kept the challenge for
+// `deadlines.handshake`.
 
 import { makeClose } from '../core/close.ts'
 import type { Close, Reason } from '../core/close.ts'
@@ -14,8 +15,8 @@ import { CONTENT_LENGTH, TRANSFER_ENCODING } from './header-name.ts'
 import type { HttpContext, HttpOptions } from './options.ts'
 
 /**
- * The most that is read of a request after its answer. Reading and dropping costs no more than relaying, and a client
- * that writes all of its body first would else wait for ever; an endless one has to be told.
+ * The most that is read of a request after its answer. Reading and dropping costs no more than relaying, and
+ * a client that writes all of its body first would else wait for ever; an endless one has to be told.
  */
 const MAX_UNWANTED = 1024 * 1024 * 1024
 /** A limit forbids to read, or an operator does not wait. */

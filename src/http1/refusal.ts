@@ -1,6 +1,6 @@
 // Our own answers: a short body that names the reason, on a connection that ends with it.
 
-import { nodeHttp } from '../core/node-http.ts'
+import { nodeHttp } from '../core/late.ts'
 import { httpStatus, makeClose } from '../core/close.ts'
 import type { Close, Reason } from '../core/close.ts'
 import { encodeHead } from './head.ts'
@@ -12,7 +12,7 @@ import { grpcMessage, isCancelled, refusedCode } from './grpc.ts'
  * clients would come back at once.
  */
 const MAX_RETRY_AFTER_SECONDS = 5
-export const SERVED_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
+const SERVED_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
 
 const forNow: ReadonlySet<Reason> = new Set<Reason>(['too_many', 'overloaded', 'rate_limited'])
 
@@ -43,7 +43,7 @@ export function refusal(close: Close, random = Math.random()): Buffer | null {
       : []),
   ]
   return Buffer.concat([
-    encodeHead(`HTTP/1.1 ${status} ${nodeHttp.STATUS_CODES[status] ?? 'Error'}`, headers),
+    encodeHead(`HTTP/1.1 ${status} ${nodeHttp().STATUS_CODES[status] ?? 'Error'}`, headers),
     body,
   ])
 }
@@ -72,7 +72,7 @@ function upgradeHeaders(status: number): Field[] {
 }
 
 /** The answer to a client whose request ends with `close`; null where the client has left. */
-export function answerFor(close: Close): Buffer | null {
+function answerFor(close: Close): Buffer | null {
   return isGone(close) ? null : refusal(close)
 }
 
@@ -95,6 +95,6 @@ export function refusalOf(
 }
 
 /** The client has left. */
-export function isGone({ reason, side }: Close): boolean {
+function isGone({ reason, side }: Close): boolean {
   return reason === 'aborted' && side === 'client'
 }

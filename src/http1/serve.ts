@@ -23,12 +23,15 @@ export function serveHttp(
   connection: Connection,
   client: Endpoint,
   first: FirstRequest,
-  options: HttpOptions,
-  context: HttpContext,
+  { options, context }: { options: HttpOptions; context: HttpContext },
 ): void {
   context.observer.onOpened(connection)
   const conversation = new Conversation(connection, options, context)
-  const pair = new Pair(connection, client, noUpstream, options.pair, context, conversation)
+  const pair = new Pair(
+    connection,
+    { client, upstream: noUpstream },
+    { options: options.pair, context, dialogue: conversation },
+  )
   conversation.attach(pair)
   connection.toUpstream.received += first.headBytes
   context.observer.onHead(connection, 'client', first.headBytes)

@@ -25,7 +25,7 @@ import type { HeaderName } from './header-name.ts'
 import { refused } from './refusal.ts'
 import { checkHead } from './request-rules.ts'
 import type { CheckedHead } from './request-rules.ts'
-import { nodeCrypto } from '../core/node-lazy.ts'
+import { nodeCrypto } from '../core/late.ts'
 
 export interface UpgradeOptions {
   /** The service can take an upgrade: HTTP/2 knows none (RFC 9113 section 8.6). Absent is yes. */
@@ -58,8 +58,11 @@ const keyPattern = /^[A-Za-z0-9+/]{21}[AQgw]==$/
  * The only extension whose effect on frames we know (RFC 7692): it uses RSV1. The upstream gets no other
  * offer.
  */
-export const DEFLATE = 'permessage-deflate'
-/** The last two drafts have the handshake and the frames of 13; clients of their time still speak them, and services (ws, Tornado) answer. */
+const DEFLATE = 'permessage-deflate'
+/**
+ * The last two drafts have the handshake and the frames of 13; clients of their time still speak them, and
+ * services (ws, Tornado) answer.
+ */
 const VERSIONS: readonly string[] = ['13', '8', '7']
 const DEFLATE_ALONE: readonly string[] = [DEFLATE]
 const NONE: readonly string[] = []
@@ -80,7 +83,7 @@ export function isUpgrade({ headers }: { headers: Fields }): boolean {
  * Parsers disagree on where the body of an upgrade ends (Node 24 and 26 do), so it must have none. Some
  * clients declare an empty one.
  */
-export function hasBody(headers: Fields): boolean {
+function hasBody(headers: Fields): boolean {
   const length = headers.value(CONTENT_LENGTH)
   return (length !== undefined && length !== '0') || headers.has(TRANSFER_ENCODING)
 }
@@ -193,8 +196,8 @@ export interface AcceptedOptions {
   /** Our own answer to the client's extensions. */
   extensions?: string | undefined
   /**
-   * The subprotocol is for the client to judge, and an empty value says nothing: no byte is read by it, and many clients mind neither
-   * (`http.lenient`).
+   * The subprotocol is for the client to judge, and an empty value says nothing: no byte is read by it, and
+   * many clients mind neither (`http.lenient`).
    */
   isLenient: boolean
 }

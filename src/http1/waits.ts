@@ -64,6 +64,7 @@ export class Waits {
   }
 
   /** Null where no deadline has passed. */
+  // oxlint-disable-next-line eslint/max-params -- asked of each pair in each sweep, without an object
   judge(
     exchange: Exchange | null,
     { toUpstream, toClient }: Pick<Pair, 'toUpstream' | 'toClient'>,
@@ -137,6 +138,7 @@ interface Directions<Of extends Moved = Moved> {
 }
 
 /** Null where no deadline has passed, or where the search for the upstream judges. */
+// oxlint-disable-next-line eslint/max-params -- asked of each pair in each sweep, without an object
 function judgeExchange(
   exchange: Exchange,
   moved: Directions<Watched>,
@@ -225,7 +227,10 @@ function sending(since: number, { requestMs, clientIdleMs, idleMs }: HttpDeadlin
   ]
 }
 
-/** An upload that is all in the kernel may last for long: a service that takes some of it is not waited for yet. */
+/**
+ * An upload that is all in the kernel may last for long: a service that takes some of it is not waited for
+ * yet.
+ */
 function asking(
   askedAt: number,
   { toUpstream, toClient }: Directions,

@@ -1,7 +1,7 @@
 // The answer of a service that speaks HTTP/2, in the form that the engine reads: HTTP/1.1 in bytes. The
 // engine judges it like any other answer.
 
-import { nodeHttp } from '../core/node-http.ts'
+import { nodeHttp } from '../core/late.ts'
 import { CRLF } from '../http1/fields.ts'
 import { linesOf } from './fields.ts'
 import type { RawFields } from './fields.ts'
@@ -19,7 +19,7 @@ export interface AnswerText {
 }
 
 export function interimText(status: number, fields: RawFields): string {
-  return `HTTP/1.1 ${status} ${nodeHttp.STATUS_CODES[status] ?? ''}${CRLF}${linesOf(fields)}${CRLF}`
+  return `HTTP/1.1 ${status} ${nodeHttp().STATUS_CODES[status] ?? ''}${CRLF}${linesOf(fields)}${CRLF}`
 }
 
 /** The stream ends with its answer, so the engine has no connection to keep. */
@@ -34,7 +34,7 @@ export function answerText(status: number, fields: RawFields, { isEnd, method }:
   // A length leaves no room for trailers; END_STREAM marks the end as well.
   const drops = isTrailed && !isEnd && !isBodyless
   const body = isBodyless || isEnd ? 'none' : isLength && !drops ? 'length' : 'chunked'
-  let head = `HTTP/1.1 ${status} ${nodeHttp.STATUS_CODES[status] ?? ''}${CRLF}`
+  let head = `HTTP/1.1 ${status} ${nodeHttp().STATUS_CODES[status] ?? ''}${CRLF}`
   head += linesOf(fields, drops ? 'content-length' : null)
   if (body === 'chunked') head += `Transfer-Encoding: chunked${CRLF}`
   else if (!isLength && !isBodyless) head += `Content-Length: 0${CRLF}`

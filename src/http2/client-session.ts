@@ -11,7 +11,7 @@ import { http2Codes, makeClose, reasonRow, type Close } from '../core/close.ts'
 import { Connection, type Session } from '../core/connection.ts'
 import { bugDetail, InvariantError } from '../core/errors.ts'
 import type { Farewell } from '../core/manner.ts'
-import { nodeHttp2 } from '../core/node-lazy.ts'
+import { nodeHttp2 } from '../core/late.ts'
 import { NOTHING } from '../core/nothing.ts'
 import { Roll } from '../core/roll.ts'
 import type { Wait } from '../core/wait.ts'
@@ -39,8 +39,8 @@ import { Wire } from './wire.ts'
 
 const END_STREAM = 1
 /**
- * Of the connection, eight times that of a stream: on a long way each of so many uploads goes on as if it were alone. The windows
- * of the streams bound the bytes that stay here.
+ * Of the connection, eight times that of a stream: on a long way each of so many uploads goes on as if it
+ * were alone. The windows of the streams bound the bytes that stay here.
  */
 const WINDOW = 512 * 1024
 /** The wait for the answers to the PINGs between the two GOAWAYs. */
@@ -76,7 +76,8 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     this.flow = this.#frames.flow
     this.#waits = new SessionWaits(options, this.flow, connection.openedAt, context)
     this.#wire = new Wire((run) => context.clock.nextTurn(run))
-    this.#pair = new Pair(connection, client, this.#wire, options.pair, context, this)
+    const parts = { options: options.pair, context, dialogue: this }
+    this.#pair = new Pair(connection, { client, upstream: this.#wire }, parts)
     this.#session = nodeHttp2().performServerHandshake(this.#wire.duplex, sessionSettings(options))
     this.#session.setLocalWindowSize(WINDOW)
     this.windows = new SharedWindows(this.#session)
@@ -201,8 +202,9 @@ export class ClientSession implements Dialogue, Session, StreamHome {
   }
 
   /**
-   * The service of this gate may be gone for good, in a pod that ends. Clients that keep one connection for days find another pod
-   * only by a new one: as without the gate, and as over HTTP/1.1, where the connection ends behind such an answer.
+   * The service of this gate may be gone for good, in a pod that ends. Clients that keep one connection for
+   * days find another pod only by a new one: as without the gate, and as over HTTP/1.1, where the connection
+   * ends behind such an answer.
    */
   #leaveIfUnreached({ end }: Connection): void {
     if (end?.side !== 'upstream' || end.phase !== 'connect' || end.isFull === true) return

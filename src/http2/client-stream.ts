@@ -254,8 +254,8 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing, StreamOwner 
     if (this.#inFlight === 0 && this.#waiting.length > 0) this.#send(stream)
     // In one turn with the last piece where possible, so that its frame carries END_STREAM.
     if (this.#waiting.length > 0 || !this.#isEnding || stream.writableEnded) return
-    // A tunnel has no frame to spare, and its client may close the stream before the callback of the write: the
-    // pair would not see its Close frame taken.
+    // A tunnel has no frame to spare, and its client may close the stream before the callback of the write:
+    // the pair would not see its Close frame taken.
     if (this.#isTunnel && this.#inFlight > 0) return
     if (this.#isWhole) stream.end()
     else if (this.#inFlight === 0) this.#reset()

@@ -1,5 +1,5 @@
-// The streams that cannot complete once their client has ended its half: it sends no more of a request, and opens no
-// window for the rest of an answer.
+// The streams that cannot complete once their client has ended its half: it sends no more of a request, and
+// opens no window for the rest of an answer.
 
 import { makeClose } from '../core/close.ts'
 import type { ClientStream } from './client-stream.ts'
@@ -11,7 +11,8 @@ export function endLost(streams: Iterable<ClientStream>): void {
     const words = whyLost(stream)
     if (words === null) continue
     if (connection.end === null) connection.owner?.close(makeClose('aborted', 'client', 'relay', words))
-    // An end that was decided before waits for the client to take its last bytes, for as long as deadlines.write.
+    // An end that was decided before waits for the client to take its last bytes, for as long as
+    // deadlines.write.
     else if (stream.isStuck) stream.close('reset')
   }
 }

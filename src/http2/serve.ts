@@ -10,8 +10,7 @@ export function serveHttp2(
   connection: Connection,
   client: Endpoint,
   early: Buffer,
-  options: Http2Options,
-  context: Http2Context,
+  { options, context }: { options: Http2Options; context: Http2Context },
 ): void {
   connection.protocol = 'h2'
   context.observer.onOpened(connection)

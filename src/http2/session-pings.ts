@@ -17,7 +17,7 @@ export interface PingRules {
  * The default of gRPC's GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS and of grpc-go's MinTime, and a
  * second.
  */
-export const SERVICE_INTERVAL_MS = 301_000
+const SERVICE_INTERVAL_MS = 301_000
 /** A service whose stream has just timed out gets a PING at once, and no new stream until it answers. */
 const DOUBT_MS = 5000
 

@@ -1,10 +1,10 @@
 // Faults of one stream that are not to end the others of its connection.
 //
-// A stream whose DATA breaks its head (more than its content-length, a body behind a 204) is malformed, which is a
-// fault of that stream alone (RFC 9113 section 8.1.1): nghttp2 resets it and goes on. Node reports the same code
-// for that as for a fault of the connection, and ends the whole session (Node 26.10): with one malformed body
-// all other streams were cut. After a fault of the connection nghttp2 handles no frame any more; so the session
-// goes on if the peer's answer to a PING comes, and ends if none does.
+// A stream whose DATA breaks its head (more than its content-length, a body behind a 204) is malformed, which
+// is a fault of that stream alone (RFC 9113 section 8.1.1): nghttp2 resets it and goes on. Node reports the
+// same code for that as for a fault of the connection, and ends the whole session (Node 26.10): with one
+// malformed body all other streams were cut. After a fault of the connection nghttp2 handles no frame any
+// more; so the session goes on if the peer's answer to a PING comes, and ends if none does.
 
 import type { Http2Session } from 'node:http2'
 import { systemClock } from '../core/clock.ts'

@@ -1,4 +1,4 @@
-// What a stream of a client knows of its connection.
+// The home of a stream: the part of its client's connection that it knows.
 
 import type { Carrier, Endpoint } from '../endpoint/endpoint.ts'
 import type { ClientFlow } from './flow.ts'

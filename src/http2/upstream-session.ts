@@ -11,16 +11,21 @@ import type Http2 from 'node:http2'
 import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2'
 import { http2Codes, PING_TIMEOUT } from '../core/close.ts'
 import type { Close, PeerError } from '../core/close.ts'
-import { nodeHttp2 } from '../core/node-lazy.ts'
+import { nodeHttp2 } from '../core/late.ts'
 import { rawOf } from '../endpoint/raw-socket.ts'
 import { codeName } from './codes.ts'
 import { SendWindow } from './send-window.ts'
+import type { Sending } from './send-window.ts'
 import { resetAtService } from './reset-stream.ts'
 import { SessionPings } from './session-pings.ts'
 import type { PingRules } from './session-pings.ts'
 import { SharedWindows } from './shared-windows.ts'
 import { spareOthers } from './stream-faults.ts'
-import type { UpstreamStream } from './upstream-stream.ts'
+
+/** A stream, as its session sees it. */
+interface SessionStream extends Sending {
+  readonly isClosed: boolean
+}
 
 /** Gets a session with room, or none. */
 export interface SessionTaker {
@@ -80,7 +85,7 @@ export class UpstreamSession {
   readonly #session: ClientHttp2Session
   readonly #socket: net.Socket
   readonly #owner: SessionOwner
-  readonly #streams = new Set<UpstreamStream>()
+  readonly #streams = new Set<SessionStream>()
   readonly #ending = new Map<ClientHttp2Stream, number>()
   readonly #pings: SessionPings
   readonly windows: SharedWindows
@@ -157,11 +162,11 @@ export class UpstreamSession {
     return this.#problem === null ? 'closed' : wordsOf(this.#problem)
   }
 
-  join(stream: UpstreamStream): void {
+  join(stream: SessionStream): void {
     this.#streams.add(stream)
   }
 
-  leave(stream: UpstreamStream): void {
+  leave(stream: SessionStream): void {
     this.windows.onRead(stream)
     if (!this.#streams.delete(stream)) return
     if (this.#streams.size === 0) this.idleSince = this.#now()

@@ -43,7 +43,8 @@ export class Wire implements Endpoint {
       write: (bytes: Buffer, _encoding, written) => this.#onWrite(bytes, written),
       writev: (chunks, written) =>
         this.#onWrite(joiner.join(chunks.map(({ chunk }) => chunk as Buffer)), written),
-      // Node ends the socket of a session that is over if the client was leaving, and waits for the client's end.
+      // Node ends the socket of a session that is over if the client was leaving, and waits for the client's
+      // end.
       final: (done) => {
         done()
         this.#later(() => this.duplex.destroy())

@@ -33,7 +33,7 @@ export function insertDocument({ stream: { text, eol }, document }: Resource, wr
   return { at: 0, remove: 0, insert: `${lines}---${eol}` }
 }
 
-/** What an existing one lacks, by its text alone: it may have variables that only the pod knows. */
+/** The remarks on an existing one, by its text alone: it may have variables that only the pod knows. */
 export function judgeConfigMap(configMap: Resource, doors: readonly Door[]): Remark[] {
   const config = String(configMap.object.data?.['sidegate.yaml'] ?? '')
   const about = titleOf(configMap)

@@ -23,7 +23,7 @@ const linkerdOpaque = 'config.linkerd.io/opaque-ports'
 const opaqueByDefault = '25,587,3306,4444,5432,6379,9300,11211'
 
 /** The meshes that the pod, or its namespace if that is in the stream, asks for. */
-export function meshesOf({ workload, neighbours }: Surroundings): Mesh[] {
+function meshesOf({ workload, neighbours }: Surroundings): Mesh[] {
   const [labels, annotations] = [podLabelsOf(workload), podAnnotationsOf(workload)]
   const spaces = neighbours.filter(({ kind }) => kind === 'Namespace')
   const namespace = spaces[0]?.object.metadata ?? {}

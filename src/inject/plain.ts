@@ -3,7 +3,7 @@
 // written, merge.ts refuses.
 
 /** The content of a manifest: the API of Kubernetes defines more about it than types of ours could. */
-// eslint-disable-next-line typescript/no-explicit-any -- what YAML holds
+// eslint-disable-next-line typescript/no-explicit-any -- YAML holds anything
 export type Loose = any
 
 const lists = new Set([

@@ -31,7 +31,7 @@ export function repoint({ workload, services }: Surroundings, doors: readonly Do
   })
 }
 
-export function rawPorts({ object }: Resource): Loose[] {
+function rawPorts({ object }: Resource): Loose[] {
   return Array.isArray(object.spec?.ports) ? object.spec.ports : []
 }
 

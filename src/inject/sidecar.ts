@@ -9,7 +9,7 @@ import type { Protocol } from './protocol.ts'
 
 export const SIDECAR_NAME = 'sidegate'
 export const CONFIG_VOLUME = 'sidegate-config'
-export const TMP_VOLUME = 'sidegate-tmp'
+const TMP_VOLUME = 'sidegate-tmp'
 export const HEALTH_PORT = 17_021
 export const ADMIN_PORT = 17_020
 export const DEFAULT_PORT = 17_080
@@ -18,7 +18,7 @@ export const GRACE_SECONDS = 75
 /** The label by which the component of kustomize, the PodMonitor and the NetworkPolicy find the pods. */
 export const podLabels = { 'sidegate.io/sidecar': 'enabled' } as const
 /** The user of the image. */
-export const IMAGE_USER = 65_532
+const IMAGE_USER = 65_532
 
 const cli = ['/nodejs/bin/node', '/app/dist/cli.js']
 
@@ -96,7 +96,7 @@ export function sidecarPorts(ports: readonly number[]): { name: string; containe
 }
 
 /** No CPU limit: a gate that is throttled delays everyone. */
-export function sidecarResources({ cpu, memory, isGuaranteed }: Omit<Sidecar, 'image' | 'ports'>): object {
+function sidecarResources({ cpu, memory, isGuaranteed }: Omit<Sidecar, 'image' | 'ports'>): object {
   const requests = { cpu: cpu ?? '50m', memory: memory ?? '128Mi' }
   if (isGuaranteed === true)
     return {

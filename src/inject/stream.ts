@@ -73,7 +73,7 @@ function problemsOf(stream: Stream, document: Document.Parsed): ConfigProblem[] 
   return problems
 }
 
-export function problemAt({ lines }: Stream, offset: number, path: string, message: string): ConfigProblem {
+function problemAt({ lines }: Stream, offset: number, path: string, message: string): ConfigProblem {
   const { line, col } = lines.linePos(offset)
   return { line, column: col, path, message }
 }
@@ -120,7 +120,10 @@ export function titleOf({ kind, name }: { kind: string; name: string }): string 
   return `${kind}/${name}`
 }
 
-/** What a file holds, behind words on what it lacks; `none` where it holds nothing of Kubernetes. */
+/**
+ * The resources of a file, for the end of a sentence about a missing one; `none` where it holds nothing of
+ * Kubernetes.
+ */
 export function butFound(all: readonly Resource[], none: string): string {
   return all.length === 0 ? none : `but ${all.map(titleOf).slice(0, 10).join(', ')}`
 }

@@ -104,7 +104,7 @@ export class Drain {
 
   /**
    * Undoes the drain while the listeners are open; returns false if it is too late, there is none, or a
-   * signal told the process to end.
+   * signal asked the process to end.
    */
   undo(): boolean {
     if (this.#state !== 'announced' || this.#isFinal) return false

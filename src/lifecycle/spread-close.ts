@@ -16,8 +16,8 @@ import type { Connection } from '../core/connection.ts'
  */
 export const IDLE_MS = 1000
 /**
- * A client that is admitted has so long to bring its request and to be led to the service before it is asked: in the
- * same moment it would get 503, or RST, in place of the answer for which it has come.
+ * A client that is admitted has so long to bring its request and to be led to the service before it is asked:
+ * in the same moment it would get 503, or RST, in place of the answer for which it has come.
  */
 export const NEW_MS = 1000
 

@@ -35,12 +35,14 @@ const MAX_IDLE = 16_384
 const SWEPT_AT_A_TIME = 2
 
 /** One client's counts and buckets. */
-export class Client {
+class Client {
   /** Its open connections here. */
   open = 0
   /** Its open connections, over all who share the count. */
   readonly count: Count
-  /** Connections that were let on although it was in doubt whether there was a place, which is only observed. */
+  /**
+   * Connections that were let on although it was in doubt whether there was a place, which is only observed.
+   */
   inDoubt = 0
   readonly #key: string
   #scopes: Scopes
@@ -100,7 +102,10 @@ export class Clients {
   #scopes: Scopes
   readonly #doubts: Doubts | null
 
-  /** `doubts`: where what is only observed is judged once a fleet has answered; null: nothing is ever in doubt. */
+  /**
+   * `doubts`: where what is only observed is judged once a fleet has answered; null: nothing is ever in
+   * doubt.
+   */
   constructor(options: ClientOptions, scopes: Scopes = localScopes, doubts: Doubts | null = null) {
     this.options = options
     this.scope = options.scope ?? 'process'

@@ -85,7 +85,10 @@ export class ConnectRateGate {
     this.#context.tokenQueue.wait(this.#bucket, waiting)
   }
 
-  /** The listener accepts no more: those that wait for their turn are refused. Those that wait for an answer do not wait for long. */
+  /**
+   * The listener accepts no more: those that wait for their turn are refused. Those that wait for an answer
+   * do not wait for long.
+   */
   close(): void {
     for (const waiting of [...this.#waiting]) if (!waiting.isInDoubt) waiting.giveUp()
   }

@@ -1,11 +1,15 @@
-// The cells of a process with one thread on the path that outlive a reload: as long as anybody holds the count of a name, whoever asks
-// for that name gets the same. So the upstream after a reload counts the connections of the one before it.
+// The cells of a process with one thread on the path that outlive a reload: as long as anybody holds the
+// count of a name, everybody who asks for that name gets the same. So the upstream after a reload counts the
+// connections of the one before it.
 
 import { LocalCount } from '../core/cells.ts'
 import type { BucketRate, Cells, Count, Heads, Tokens } from '../core/cells.ts'
 import { localCells } from './cells.ts'
 
-/** Names whose counts may be gone: more than a configuration has, and fewer than addresses come and go in a long life. */
+/**
+ * Names whose counts may be gone: more than a configuration has, and fewer than addresses come and go in a
+ * long life.
+ */
 const MANY = 1024
 
 export class LastingCells implements Cells {

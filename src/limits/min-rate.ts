@@ -31,7 +31,7 @@ export interface MinRateOptions {
 }
 
 /** The mean rate of something since it began, compared with the least rate. */
-export class MeanRate {
+class MeanRate {
   #since: number | null = null
   #from = 0
   #seenAt = 0
@@ -165,11 +165,7 @@ class HalfRate {
 }
 
 /** The least rate as a deadline, to be listed among the others; null where it only counts. */
-export function minRateDeadline(
-  { isEnforced }: MinRateOptions,
-  side: PeerSide,
-  at: number,
-): NextDeadline | null {
+function minRateDeadline({ isEnforced }: MinRateOptions, side: PeerSide, at: number): NextDeadline | null {
   return isEnforced ? { key: 'limits.minRate', reason: 'too_slow', side, at } : null
 }
 

@@ -1,6 +1,6 @@
-// A limit that only observes, while it is in doubt: a fleet was asked for tokens, and has not answered. An enforced
-// limit waits for the answer; one that observes delays nobody, so it draws as a debt. What comes after the answer is
-// judged by all that came.
+// A limit that only observes, while it is in doubt: a fleet was asked for tokens, and has not answered. An
+// enforced limit waits for the answer; one that observes delays nobody, so it draws as a debt. Anything after
+// the answer is judged by all that came.
 
 import type { Tokens } from '../core/cells.ts'
 

@@ -43,11 +43,11 @@ export const STEP_SLOT = 0
 export const STEPS = 1
 export const ENDED = 2
 export const SUMS = 3
-/** The number of the sum of early bytes: what clients send before they have a pair. */
+/** The number of the sum of early bytes: those that clients send before they have a pair. */
 export const EARLY_SUM = 0
 /** And of claims: memory that begun work is expected to take. */
 export const CLAIMS_SUM = 1
-export const MAX_SUMS = 5
+const MAX_SUMS = 5
 export const WORKER_WORDS = SUMS + MAX_SUMS
 const SNAPSHOTS = 2000
 

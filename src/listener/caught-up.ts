@@ -6,7 +6,9 @@ import type { Clock } from '../core/clock.ts'
 /** The longest wait for clients that come as fast as they are accepted. */
 export const CATCH_UP_MS = 500
 
-/** Resolves after a turn in which nothing was accepted; `accepted` returns how many each listener has so far. */
+/**
+ * Resolves after a turn in which nothing was accepted; `accepted` returns how many each listener has so far.
+ */
 export async function caughtUp(accepted: () => number[], clock: Clock): Promise<void> {
   const turn = (): Promise<void> => new Promise((resolve) => clock.nextTurn(resolve))
   const until = clock.now() + CATCH_UP_MS

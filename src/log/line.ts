@@ -4,7 +4,7 @@
 export const logLevels = ['error', 'warn', 'info', 'debug'] as const
 export type LogLevel = (typeof logLevels)[number]
 
-export const logFormats = ['json', 'text'] as const
+const logFormats = ['json', 'text'] as const
 export type LogFormat = (typeof logFormats)[number]
 
 /**
@@ -40,6 +40,7 @@ const unsafe = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff
 const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
 const bare = /^[\x21\x23-\x3c\x3e-\x5b\x5d-\x7e]+$/
 
+// oxlint-disable-next-line eslint/max-params -- in the order of the line
 export function formatLine(
   format: LogFormat,
   wallMs: number,

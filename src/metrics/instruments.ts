@@ -59,7 +59,7 @@ export function createProcessInstruments(registry: Registry) {
     }),
     memoryUsage: new Gauge({
       name: 'sidegate_memory_usage_bytes',
-      help: 'What counts against that limit: usage less the file cache that the kernel would drop first.',
+      help: 'The memory that counts against that limit: usage less the file cache that the kernel would drop first.',
       registers,
     }),
     bufferedLimit: new Gauge({

@@ -1,6 +1,7 @@
 // The lag of the event loop. Each reader has its own histogram, because reading resets it.
 
 import type { monitorEventLoopDelay } from 'node:perf_hooks'
+import { nodePerfHooks } from '../core/late.ts'
 
 /** A shorter stall may fall between two samples; one that hurts a deadline does not. */
 const SAMPLE_MS = 50
@@ -15,9 +16,7 @@ export class LoopDelay {
   readonly #histogram: ReturnType<typeof monitorEventLoopDelay>
 
   constructor() {
-    this.#histogram = process
-      .getBuiltinModule('node:perf_hooks')
-      .monitorEventLoopDelay({ resolution: SAMPLE_MS })
+    this.#histogram = nodePerfHooks().monitorEventLoopDelay({ resolution: SAMPLE_MS })
     this.#histogram.enable()
   }
 

@@ -2,12 +2,11 @@
 // default metrics and the cluster more, 10 MB of an idle process together (Node 26.10, resident memory).
 
 import type * as PromClient from 'prom-client'
+import { latePackage } from '../core/late.ts'
 
-const require = process.getBuiltinModule('node:module').createRequire(import.meta.url)
-
-export const Registry = require('prom-client/lib/registry') as typeof PromClient.Registry
-export const Counter = require('prom-client/lib/counter') as typeof PromClient.Counter
-export const Gauge = require('prom-client/lib/gauge') as typeof PromClient.Gauge
+export const Registry = latePackage('prom-client/lib/registry') as typeof PromClient.Registry
+export const Counter = latePackage('prom-client/lib/counter') as typeof PromClient.Counter
+export const Gauge = latePackage('prom-client/lib/gauge') as typeof PromClient.Gauge
 export type Registry = PromClient.Registry
 export type Counter<T extends string = string> = PromClient.Counter<T>
 export type Gauge<T extends string = string> = PromClient.Gauge<T>

@@ -1,5 +1,5 @@
-// Early bytes: what a client sends before it has a pair. They wait in memory, so they are bounded, for each
-// client (opening.ts) and for all clients together, and counted: as received, and as waiting for the
+// Early bytes: those that a client sends before it has a pair. They wait in memory, so they are bounded, for
+// each client (opening.ts) and for all clients together, and counted: as received, and as waiting for the
 // upstream.
 //
 // Stops: thousands of clients that each send a first 64 KiB before an upstream that swallows SYNs. Does not
@@ -17,7 +17,7 @@ import { NOTHING } from '../core/nothing.ts'
 export class EarlyBytes {
   readonly #flow: Flow
   readonly #budget: EarlyBudget
-  /** What is reserved or, if that is more, what is kept. */
+  /** The bytes reserved or, if they are more, those kept. */
   readonly #share: EarlyShare
   #kept: KeptBytes | null = null
   /** When the first kept byte came. */

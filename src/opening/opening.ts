@@ -40,6 +40,12 @@ export interface ServeContext extends PairContext {
   observer: Observer
 }
 
+interface OpeningParts {
+  options: ServeOptions
+  context: ServeContext
+  steps: OpeningSteps
+}
+
 type State = 'waiting' | 'closing' | 'closed' | 'paired'
 
 export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
@@ -55,16 +61,10 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   #state: State = 'waiting'
   #hasClientEnded = false
   #isReported = false
-  /** `ms` is asked at each sweep: a reload reaches who waits already. */
+  /** Each sweep asks `ms`: a reload reaches clients that wait already. */
   #bound: { ms: () => number; since: number; close: Close } | null = null
 
-  constructor(
-    connection: Connection,
-    client: Endpoint,
-    options: ServeOptions,
-    context: ServeContext,
-    steps: OpeningSteps,
-  ) {
+  constructor(connection: Connection, client: Endpoint, { options, context, steps }: OpeningParts) {
     this.connection = connection
     this.context = context
     this.#client = client
@@ -127,7 +127,9 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.close(close)
   }
 
-  /** Keeps the client's bytes from before the pair, in order, for the upstream; closes where there is no room. */
+  /**
+   * Keeps the client's bytes from before the pair, in order, for the upstream; closes where there is no room.
+   */
   keep(bytes: Buffer, start: number, end: number): void {
     if (this.early.keep(bytes, start, end, this.context.clock.now())) return
     this.close(makeClose('overloaded', 'sidegate', this.connection.phase, 'memory.buffered'))
@@ -144,7 +146,9 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.#client.write(bytes, 0, bytes.length)
   }
 
-  /** What `send` writes to the client goes out together: a head, and the bytes that follow at once. */
+  /**
+   * The bytes that `send` writes to the client go out together: a head, and the bytes that follow at once.
+   */
   together(send: () => void): void {
     this.#client.cork()
     send()
@@ -158,23 +162,17 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     attach?: (pair: Pair) => void,
     ends?: PairEnds,
   ): void {
-    const { client, upstream } = ends?.wrap(this.#client, this.#upstream!) ?? {
+    const endpoints = ends?.wrap(this.#client, this.#upstream!) ?? {
       client: this.#client,
       upstream: this.#upstream!,
     }
-    const pair = new Pair(
-      this.connection,
-      client,
-      upstream,
-      ends?.options ?? this.#options.pair,
-      this.context,
-      dialogue,
-    )
+    const options = ends?.options ?? this.#options.pair
+    const pair = new Pair(this.connection, endpoints, { options, context: this.context, dialogue })
     this.#state = 'paired'
     this.context.sweep.delete(this)
     attach?.(pair)
     pair.start(this.early.takeAll(), fromUpstream)
-    if (this.#hasClientEnded) pair.onEnd(client)
+    if (this.#hasClientEnded) pair.onEnd(endpoints.client)
   }
 
   /** Hands the client over to another protocol: no pair will come of this opening. */

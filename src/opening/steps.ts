@@ -1,4 +1,4 @@
-// What an opening asks of its protocol.
+// The steps of an opening: the questions that it puts to its protocol.
 
 import type { Close, PeerSide } from '../core/close.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'

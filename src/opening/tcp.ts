@@ -15,9 +15,10 @@ export function serveTcp(
   options: ServeOptions,
   context: ServeContext,
 ): void {
-  const opening = new Opening(connection, client, options, context, steps)
+  const opening = new Opening(connection, client, { options, context, steps })
   opening.report()
-  // The client came before memory ran short, and waited for its turn or for its handshake; its dial begins only now.
+  // The client came before memory ran short, and waited for its turn or for its handshake; its dial begins
+  // only now.
   if (context.strain.isRefusing)
     opening.close(makeClose('overloaded', 'sidegate', 'admit', 'memory.refuseAt'))
   else opening.dial()

@@ -43,7 +43,7 @@ export interface CrewParts {
 const MINUTE_MS = 60_000
 /** The log line of a worker that is terminated with its connections. */
 const UNHEARD = 'it did not answer while the process ended'
-export const MOST_ENDS = 5
+const MOST_ENDS = 5
 const FIRST_PAUSE_MS = 100
 /** Another worker is between two steps of counting. */
 const RETRY_MS = 5

@@ -26,7 +26,7 @@ import type { MetricRows } from '../metrics/metric-rows.ts'
 import type { OverloadGates } from '../overload/overload.ts'
 import type { Queue } from '../overload/queues.ts'
 import { Findings } from '../upstream/findings.ts'
-import type { Finding } from '../upstream/findings.ts'
+import type { Finding } from '../upstream/finding.ts'
 import { mergedViews } from './views.ts'
 
 /** A gate, and its number of open connections, which is known without a question. */
@@ -43,7 +43,7 @@ export class Gates implements Directory, DrainGates, OverloadGates {
   #ports: Ports = []
   #level: StrainLevel | null = null
   #isAnnounced = false
-  /** What is known of upstream addresses, for a gate that joins. */
+  /** The findings about upstream addresses, for a gate that joins. */
   readonly #findings = new Findings()
   /** Only one configuration at a time is prepared and committed. */
   #applying: Promise<unknown> = Promise.resolve()

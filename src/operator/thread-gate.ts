@@ -2,13 +2,14 @@
 
 import type { Worker } from 'node:worker_threads'
 import type { Clock } from '../core/clock.ts'
+import { nodeWorkerThreads } from '../core/late.ts'
 import { Pulse } from '../core/pulse.ts'
 import { Channel } from '../gate/channel.ts'
 import type { SentLines } from '../gate/log-line.ts'
 import { gateQuestions, isLastQuestion, lastQuestions, looks } from '../gate/messages.ts'
 import type { GatePort, GateSettings } from '../gate/messages.ts'
 import type { ThreadData } from '../gate/thread.ts'
-import type { Finding } from '../upstream/findings.ts'
+import type { Finding } from '../upstream/finding.ts'
 import type { OpenGate } from './gates.ts'
 
 export interface ThreadGateParts {
@@ -40,7 +41,7 @@ export const THREAD_FILE = new URL(
  */
 const SILENT_MS = 4000
 /** After so long without a beat the thread hangs. */
-export const HANG_MS = 10_000
+const HANG_MS = 10_000
 /** How long loading may take on a busy machine. */
 const BEGIN_MS = 120_000
 const LOOK_MS = 1000
@@ -137,7 +138,7 @@ export class ThreadGate implements OpenGate {
 }
 
 function startThread({ settings, pulse, refreshMs, heapMb, file }: ThreadGateParts): Worker {
-  const { Worker: Thread } = process.getBuiltinModule('node:worker_threads')
+  const { Worker: Thread } = nodeWorkerThreads()
   const workerData: ThreadData = { settings, pulse: pulse.memory, refreshMs }
   return new Thread(file, {
     name: `gate ${settings.worker}`,

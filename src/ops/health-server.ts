@@ -3,7 +3,8 @@
 // restarts healthy pods. Functions supply the state, so this file knows nothing of what it reports.
 
 import type { Clock } from '../core/clock.ts'
-import { OpsServer, type Answer, type OpsAddress, type Route } from './ops-server.ts'
+import type { Answer } from './answer.ts'
+import { OpsServer, type OpsAddress, type Route } from './ops-server.ts'
 import { RenderGate } from './render-gate.ts'
 
 export interface ReadinessCheck {

@@ -4,7 +4,7 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Clock, Sweep, Swept } from '../core/clock.ts'
-import type { Answer } from './ops-server.ts'
+import type { Answer } from './answer.ts'
 
 /** A write reports its progress only when it is complete, so small pieces show a slow reader's progress. */
 const PIECE_BYTES = 16 * 1024

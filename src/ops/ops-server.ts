@@ -8,22 +8,11 @@
 
 import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http'
 import { listenOn } from '../listener/listen.ts'
-import { nodeHttp } from '../core/node-http.ts'
+import { nodeHttp } from '../core/late.ts'
 import type { AddressInfo, Socket } from 'node:net'
 import { Sweep, type Clock } from '../core/clock.ts'
+import type { Answer } from './answer.ts'
 import { OpsConnection, PROGRESS_MS } from './ops-connection.ts'
-
-export interface Answer {
-  status: number
-  /** Plain text where it is absent. */
-  contentType?: string
-  /**
-   * Bytes where several connections share them; pieces, made as the peer takes them, where the whole would be
-   * too much at once.
-   */
-  body: string | Buffer | AsyncIterable<string | Buffer>
-  headers?: Readonly<Record<string, string>>
-}
 
 export interface OpsRequest {
   /** The text at the place of `:name` in the path. */
@@ -79,7 +68,7 @@ export class OpsServer {
       requestTimeout: REQUEST_MS,
       keepAliveTimeout: 2 * REQUEST_MS,
     }
-    this.#server = nodeHttp.createServer(
+    this.#server = nodeHttp().createServer(
       { ...timeouts, connectionsCheckingInterval: 1000, maxHeaderSize: 8192 },
       // An answer that is malformed, or cannot be finished, must not end the process, nor look complete.
       (request, response) => {
@@ -195,9 +184,4 @@ function matchPath(pattern: string, path: string): string | null {
   if (!path.startsWith(pattern.slice(0, colon))) return null
   const parameter = path.slice(colon)
   return parameter === '' || parameter.includes('/') ? null : parameter
-}
-
-/** JSON in lines, for people with curl and for machines. */
-export function jsonAnswer(value: unknown, status = 200): Answer {
-  return { status, contentType: 'application/json', body: `${JSON.stringify(value, null, 2)}\n` }
 }

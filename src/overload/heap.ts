@@ -1,7 +1,7 @@
 // V8's heap in a container: V8's own limit ignores small container limits (259 MiB and more in any container
 // below 1 GiB, Node 24 and 26), and V8 collects by its own growth, not by the kernel's count.
 
-import { nodeV8, nodeVm } from '../core/node-lazy.ts'
+import { nodeV8, nodeVm } from '../core/late.ts'
 
 /** The heap's share of a container's limit: the rest is for buffers outside the heap, and for Node itself. */
 const MAX_SHARE = 0.75

@@ -139,7 +139,10 @@ export class Overload {
     if (!isSame) this.#context.gates.strain(next)
   }
 
-  /** In whole steps, so that gates hear of no smaller change; and one at the least, so that a tight container serves a few at a time. */
+  /**
+   * In whole steps, so that gates hear of no smaller change; and one at the least, so that a tight container
+   * serves a few at a time.
+   */
   get #room(): number {
     const { usageBytes, limitBytes } = this.#view
     const bytes = this.options.refuseAt * limitBytes - usageBytes - MARGIN_BYTES

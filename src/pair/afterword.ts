@@ -21,7 +21,7 @@ export class Afterword {
   }
 
   /**
-   * The true end behind `close`, with `queued` bytes still waiting for the client; null where `close` is the
+   * The true end after `close`, with `queued` bytes still waiting for the client; null where `close` is the
    * true one.
    */
   explain({ reason, side, detail }: Close, queued: number): Close | null {

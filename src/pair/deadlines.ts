@@ -93,6 +93,7 @@ export class Deadlines {
   }
 
   /** Notices progress, then returns the Close of the first deadline that is due, or null. */
+  // oxlint-disable-next-line eslint/max-params -- asked of each pair in each sweep, without an object
   check(
     toUpstream: Half,
     toClient: Half,
@@ -149,6 +150,7 @@ export class Deadlines {
     note(this.#connection, 'quiet', now, `for ${seconds(quietMs)} (deadlines.idle)`)
   }
 
+  // oxlint-disable-next-line eslint/max-params -- asked of each pair in each sweep, without an object
   #quiet(
     toUpstream: Half,
     toClient: Half,
@@ -259,6 +261,7 @@ export class Deadlines {
     return Math.max(this.#halfClosedAt ?? 0, receivedAt, this.activeAt)
   }
 
+  // oxlint-disable-next-line eslint/max-params -- asked of each pair in each sweep, without an object
   #idle(
     toUpstream: Half,
     toClient: Half,
@@ -288,7 +291,10 @@ function lookCloser(...sinks: Endpoint[]): void {
   for (const sink of sinks) if (sink.queued > 0) sink.measure()
 }
 
-/** Its source has nothing more to say: what the other side still does has bounds of its own (`halfClose`, `close`). */
+/**
+ * Its source has nothing more to say: what the other side still does has bounds of its own (`halfClose`,
+ * `close`).
+ */
 function hasSaidAll(half: Half, dialogue: Dialogue | null): boolean {
   return half.hasEnded || dialogue?.hasSaidAll?.(half) === true
 }

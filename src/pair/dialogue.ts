@@ -62,18 +62,21 @@ export interface Dialogue {
   /** After a farewell: reads on, forwards nothing, and returns true once the peer's last word has come. */
   isAnswered?(half: Half, bytes: Buffer, length: number): boolean
   /**
-   * How many bytes the client may still owe of a request that needs them no more; null where it owes none. They are
-   * read in their turns, at the rate of the limits, and dropped: a client that writes first comes to its answer.
+   * How many bytes the client may still owe of a request that needs them no more; null where it owes none.
+   * They are read in their turns, at the rate of the limits, and dropped: a client that writes first comes to
+   * its answer.
    */
   unwanted?(close: Close): number | null
   /** The source of `half` owes the rest of something that it began: a message, a body. */
   isOwing(half: Half): boolean
   /**
-   * Since when the bytes held of the source are of no use to the sink, in milliseconds of the Clock: they wait
-   * for the end of their message, or for their turn. Null where none are held.
+   * Since when the bytes held of the source are of no use to the sink, in milliseconds of the Clock: they
+   * wait for the end of their message, or for their turn. Null where none are held.
    */
   owingSince?(half: Half): number | null
-  /** The source of `half` has said its last word in the protocol (a Close frame), and is not to speak again. */
+  /**
+   * The source of `half` has said its last word in the protocol (a Close frame), and is not to speak again.
+   */
   hasSaidAll?(half: Half): boolean
   /** Checks the protocol's own deadlines; milliseconds of the Clock. Returns the end of the pair, or null. */
   sweep(now: number): Close | null

@@ -5,8 +5,8 @@
 //           --> hearing: the upstream gets its goodbye, and its answers to bytes accepted before go on to the client.
 //               The client's goodbye follows them, or comes after `closeMs`, or where the upstream goes over a limit
 //
-// If bytes are dropped after all, the record says how many, and the end is not `eof`. If none are, and nothing
-// else was owed, nobody misses anything, and the record says that, too (`isCut`).
+// If bytes are dropped after all, the record says how many, and the end is not `eof`. If none are, and
+// nothing else was owed, nobody misses anything, and the record says that, too (`isCut`).
 
 import { closeFromError, isForced, makeClose } from '../core/close.ts'
 import type { Close, PeerSide } from '../core/close.ts'
@@ -95,7 +95,9 @@ export class Ending {
     return this.#hearsSince !== null && half === this.#parts.toClient
   }
 
-  /** Whether `half` is read, because its upstream is heard out, or because its client owes what nobody wants. */
+  /**
+   * Whether `half` is read, because its upstream is heard out, or because its client owes what nobody wants.
+   */
   isReading(half: Half): boolean {
     return this.isHearing(half) || (this.#unwanted !== null && half === this.#parts.toUpstream)
   }
@@ -148,7 +150,7 @@ export class Ending {
 
   /**
    * A client that had ended its half has reset: its service has been handed everything, and FIN, and may
-   * take its time with that. What it sends goes nowhere.
+   * take its time with that. The gate drops all that it sends.
    */
   get #hasNoReader(): boolean {
     return this.#close.reason === 'reset' && this.#parts.dialogue === null
@@ -195,7 +197,10 @@ export class Ending {
     return { closeMs, owedMs: this.#owedMs, lastWord: this.#lastWord(leave) }
   }
 
-  /** After a peer left, or said all, its last bytes are owed to the other for `writeMs`, as while it was there. */
+  /**
+   * After a peer left, or said all, its last bytes are owed to the other for `writeMs`, as while it was
+   * there.
+   */
   get #owedMs(): number {
     const { closeMs, writeMs } = this.#parts.options.deadlines.current
     const { reason } = this.#close

@@ -54,6 +54,15 @@ export interface HalfContext {
   buffers: BufferOptions
   turns: Turns
   owner: HalfOwner
+  dialogue: Dialogue | null
+}
+
+/** The way of the bytes. */
+interface Way {
+  direction: Direction
+  source: Endpoint
+  sink: Endpoint
+  flow: Flow
 }
 
 export class Half implements Worker, Metered {
@@ -81,14 +90,7 @@ export class Half implements Worker, Metered {
   /** Received bytes of control traffic: they are no part of what the source owes. */
   controlBytes = 0
 
-  constructor(
-    direction: Direction,
-    source: Endpoint,
-    sink: Endpoint,
-    flow: Flow,
-    { buffers, turns, owner }: HalfContext,
-    dialogue: Dialogue | null,
-  ) {
+  constructor({ direction, source, sink, flow }: Way, { buffers, turns, owner, dialogue }: HalfContext) {
     this.direction = direction
     this.source = source
     this.sink = sink
@@ -160,7 +162,7 @@ export class Half implements Worker, Metered {
     this.#rest = isOwn ? bytes.subarray(start, end) : copyOf(bytes, start, end)
   }
 
-  /** Bytes that wait ahead of the sink's queue: the rest of a read, and what the sink holds beside its queue. */
+  /** Bytes that wait ahead of the sink's queue: the rest of a read, and those that the sink holds itself. */
   get waiting(): number {
     const { assembling = 0, keeping = 0 } = this.sink
     return assembling + keeping + (this.#rest === null ? 0 : this.#rest.length)

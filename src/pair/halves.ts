@@ -7,29 +7,35 @@ import type { Dialogue } from './dialogue.ts'
 import { Half, type HalfOwner } from './half.ts'
 import type { PairContext, PairOptions } from './pair-options.ts'
 
-interface Parts {
+/** Everything of a pair beside its connection and its endpoints. */
+export interface PairParts {
   options: PairOptions
   context: PairContext
   dialogue: Dialogue | null
 }
 
+export interface Endpoints {
+  client: Endpoint
+  upstream: Endpoint
+}
+
 export function makeHalves(
   { toUpstream, toClient }: Connection,
-  { client, upstream }: { client: Endpoint; upstream: Endpoint },
+  { client, upstream }: Endpoints,
   owner: HalfOwner,
-  { options, context, dialogue }: Parts,
+  { options, context, dialogue }: PairParts,
 ): { toUpstream: Half; toClient: Half } {
   const turns = turnsOf(context.clock)
   const { buffers, toClientBuffers = buffers } = options
+  const shared = { turns, owner, dialogue }
   return {
-    toUpstream: new Half('to_upstream', client, upstream, toUpstream, { buffers, turns, owner }, dialogue),
+    toUpstream: new Half(
+      { direction: 'to_upstream', source: client, sink: upstream, flow: toUpstream },
+      { buffers, ...shared },
+    ),
     toClient: new Half(
-      'to_client',
-      upstream,
-      client,
-      toClient,
-      { buffers: toClientBuffers, turns, owner },
-      dialogue,
+      { direction: 'to_client', source: upstream, sink: client, flow: toClient },
+      { buffers: toClientBuffers, ...shared },
     ),
   }
 }

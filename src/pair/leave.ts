@@ -36,7 +36,7 @@ export interface Patience {
   /** Milliseconds without progress: for owed bytes, and for the rest of the parting. */
   owedMs: number
   closeMs: number
-  /** The size of our goodbye, behind all owed bytes; 0 where there is none. */
+  /** The size of our goodbye, after all owed bytes; 0 where there is none. */
   lastWord: number
 }
 
@@ -64,7 +64,9 @@ export class Leave {
     sink.close(manner)
   }
 
-  /** The peer sends on to nobody: RST is due behind the bytes that it is owed, as its own kernel would get it. */
+  /**
+   * The peer sends on to nobody: RST is due after the bytes that we owe it, as its own kernel would get it.
+   */
   hasten(now: number): void {
     if (this.#manner === 'flush') this.begin('deliver', false, now)
   }

@@ -21,7 +21,8 @@ export function owed(
   dialogue: Dialogue | null,
 ): Owed {
   const halves = [toUpstream, toClient]
-  // The last answer has told the client to send no more: a limit that keeps us from reading takes nothing away.
+  // The last answer has told the client to send no more: a limit that keeps us from reading takes nothing
+  // away.
   const isParting = dialogue?.isAtRest === true && (dialogue.afterAnswer ?? null) !== null
   if (!isParting && halves.some((half) => half.isDelayed && !half.hasEnded)) return 'more'
   if (halves.some(({ sink }) => (sink.assembling ?? 0) > 0)) return 'more'
@@ -50,8 +51,8 @@ function isMoreToCome(
 }
 
 /**
- * Since when a message that is not complete holds its bytes; null where that is nobody's fault: one that stops
- * because its reader is slow waits for that reader, who has a figure of its own.
+ * Since when a message that is not complete holds its bytes; null where that is nobody's fault: one that
+ * stops because its reader is slow waits for that reader, who has a figure of its own.
  */
 export function stoppedSince(half: Half, dialogue: Dialogue | null): number | null {
   return half.isBackpressured ? null : (dialogue?.owingSince?.(half) ?? null)

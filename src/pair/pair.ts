@@ -20,6 +20,7 @@ import type { Dialogue } from './dialogue.ts'
 import { alsoBroken, Ending } from './ending.ts'
 import type { Half, HalfOwner } from './half.ts'
 import { makeHalves } from './halves.ts'
+import type { Endpoints, PairParts } from './halves.ts'
 import type { MinRate } from '../limits/min-rate.ts'
 import { limitHalves } from './limited.ts'
 import { owed, stoppedSince } from './owed.ts'
@@ -58,11 +59,8 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
 
   constructor(
     connection: Connection,
-    client: Endpoint,
-    upstream: Endpoint,
-    options: PairOptions,
-    context: PairContext,
-    dialogue: Dialogue | null,
+    { client, upstream }: Endpoints,
+    { options, context, dialogue }: PairParts,
   ) {
     const { clock, sweep, random } = context
     this.#connection = connection

@@ -51,12 +51,14 @@ export class CloseLook {
  */
 const CONTROL_BYTES = 1024
 
-/** What the peer at the end of a half takes, from one sweep to the next. */
+/** The bytes that the peer at the end of a half takes, from one sweep to the next. */
 class Taking {
   #taken = 0
   #owed = 0
   #queued = 0
-  /** Where in `flow.sent` the data ends: pings and pongs follow, and a peer that takes those takes no data. */
+  /**
+   * Where in `flow.sent` the data ends: pings and pongs follow, and a peer that takes those takes no data.
+   */
   #dataEnd = 0
   #activity = 0
   /** For a stream: the same among the bytes of its carrier, and how far the carrier's peer has come. */
@@ -84,7 +86,8 @@ class Taking {
     this.#queued = queued
     this.#taken = taken
     this.#owed = unacked
-    // What only the kernel holds counts from a look on, and nothing but the next look shows that it is taken.
+    // Bytes that only the kernel holds count from a look on, and nothing but the next look shows that the
+    // peer took them.
     if (unacked > 0 && queued === 0) sink.measure()
     if (queued > 0) sink.checkPeer?.()
   }
@@ -182,13 +185,17 @@ export class Progress extends Taking implements Watched {
   }
 }
 
-/** So long before a pair is idle its peers are looked at closer: one that takes a byte a second is seen to. */
+/**
+ * So long before a pair is idle its peers are looked at closer: one that takes a byte a second is seen to.
+ */
 const LOOK_AHEAD_MS = 5000
 
 /**
- * Whether neither peer has taken, for that long, what the kernel holds for it: all that was sent may be there,
- * megabytes, and a slow reader looks idle. The kernel is asked only where a pair is about to end for it.
+ * Whether neither peer has taken, for that long, what the kernel holds for it: all that was sent may be
+ * there, megabytes, and a slow reader looks idle. The kernel is asked only where a pair is about to end for
+ * it.
  */
+// oxlint-disable-next-line eslint/max-params -- asked of each pair in each sweep, without an object
 export function areStill(one: Watched, other: Watched, since: number, ms: number, now: number): boolean {
   if (now < since + ms - Math.min(ms / 4, LOOK_AHEAD_MS)) return false
   const isOneStill = one.isStill(since, ms, now)

@@ -13,7 +13,7 @@ import { dialledEndpoint, dialOptions } from '../endpoint/socket-endpoint.ts'
 import type { ReadOptions, SocketEndpoint } from '../endpoint/socket-endpoint.ts'
 import type { EndpointOwner } from '../endpoint/endpoint.ts'
 import { setRaw } from '../endpoint/raw-socket.ts'
-import { nodeTls } from '../core/node-lazy.ts'
+import { nodeTls } from '../core/late.ts'
 
 /** `lookup` is for a host that is a name. */
 export type Target = { host: string; port: number; lookup?: net.LookupFunction } | { path: string }

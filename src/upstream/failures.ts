@@ -1,4 +1,4 @@
-// What a failed dial says about its address.
+// Failed dials: their meaning for the address.
 
 import type { Close } from '../core/close.ts'
 

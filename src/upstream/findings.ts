@@ -1,21 +1,14 @@
-// Findings: what one thread learns about an address of an upstream and passes to all threads. These are the
-// results of health checks, which one thread makes for all, and failed dials, so that the other threads avoid
-// the address as well.
+// Findings: news about an address of an upstream, which one thread learns and passes to all threads. These
+// are the results of health checks, which one thread makes for all, and failed dials, so that the other
+// threads avoid the address as well.
 //
 //     finder --tell--> its gate --`found`--> operator --`learn`--> the other gates --> followers of the same key
 //
-// The latest finding of each key is kept: a follower that comes later, in a thread that joins or by a reload, starts from it.
+// The latest finding of each key is kept: a follower that comes later, in a thread that joins or by a reload,
+// starts from it.
 
-import type { Cells } from '../core/cells.ts'
-import type { Clock } from '../core/clock.ts'
-import type { CheckCrew, Checked, Health } from './health-check.ts'
-import type { DialFailure, UpstreamTarget } from './target.ts'
-
-export type Finding =
-  /** From a probe. */
-  | { kind: 'check'; key: string; state: Health; last: Checked }
-  /** From a dial for a connection, `at` by the wall clock; `failure` is null when the dial succeeded. */
-  | { kind: 'dial'; key: string; failure: DialFailure | null; at: number }
+import type { Count } from '../core/cells.ts'
+import type { Finding } from './finding.ts'
 
 type Follower = (finding: Finding) => void
 
@@ -75,23 +68,10 @@ export interface SharedFindings {
   checkName: string
 }
 
-/** The threads that make the same checks of `target`; null where only this thread does. */
-export function crewOf(
-  { name: address, from }: UpstreamTarget,
-  { cells, findings: shared }: { cells?: Cells; findings?: SharedFindings },
-): CheckCrew | null {
-  if (cells === undefined || shared === undefined) return null
-  const { findings, checkName } = shared
-  const key = `${checkName} ${address} ${from}`
-  return { duty: cells.count(key), findings, key }
-}
-
-/** Reports the results of dials to `target` under `key`, and applies the results reported there to it. */
-export function followDials(target: UpstreamTarget, findings: Findings, key: string, clock: Clock): void {
-  const learn = (finding: Finding | null): void => {
-    if (finding?.kind === 'dial') target.learn(finding.failure, clock.now(), clock.wall() - finding.at)
-  }
-  learn(findings.known(key))
-  target.tell = (failure) => findings.tell({ kind: 'dial', key, failure, at: clock.wall() })
-  target.unfollow = findings.follow(key, learn)
+/** The threads that check one address in the same way. */
+export interface CheckCrew {
+  /** The thread on duty holds its only place. */
+  duty: Count
+  findings: Findings
+  key: string
 }

@@ -10,9 +10,9 @@
 // reports the results to the others. They try to take that place at each interval of the checks: the first
 // that finds it free, because it was released or its thread has ended, goes on from there.
 
-import type { Count } from '../core/cells.ts'
 import type { Clock } from '../core/clock.ts'
-import type { Finding, Findings } from './findings.ts'
+import type { Checked, Finding, Health } from './finding.ts'
+import type { CheckCrew } from './findings.ts'
 import { probe } from './probe.ts'
 import type { Probe } from './probe.ts'
 import type { ProbeType, StatusRange } from './probe-talk.ts'
@@ -37,19 +37,6 @@ export interface HealthCheckOptions {
   unhealthy: number
 }
 
-export type Health = 'unknown' | 'healthy' | 'unhealthy'
-
-/** The result of a probe. */
-export interface Checked {
-  /** Wall clock. */
-  at: number
-  tookMs: number
-  /** Null if the probe passed. */
-  problem: string | null
-  /** What the address answered: `200 OK`, `pong`; null where it answered nothing. */
-  answered: string | null
-}
-
 export interface HealthCheckContext {
   clock: Clock
   random: () => number
@@ -58,16 +45,11 @@ export interface HealthCheckContext {
   onChecked(checked: Checked): void
   /** The state changed to `healthy` or `unhealthy`. */
   onTurned(state: Health): void
-  /** Those that make the same checks: other threads, and the upstream that a reload has replaced. Absent: nobody. */
+  /**
+   * Those that make the same checks: other threads, and the upstream that a reload has replaced. Absent:
+   * nobody.
+   */
   crew?: CheckCrew
-}
-
-/** The threads that check one address in the same way. */
-export interface CheckCrew {
-  /** The thread on duty holds its only place. */
-  duty: Count
-  findings: Findings
-  key: string
 }
 
 /** The first probes after a start are spread over a second. */

@@ -1,5 +1,5 @@
-// The idle times after which services have ended kept connections lately, by address. The gate keeps them, since a
-// reload may give a listener another upstream with pools of its own, in front of the same service.
+// The idle times after which services have ended kept connections lately, by address. The gate keeps them,
+// since a reload may give a listener another upstream with pools of its own, in front of the same service.
 
 /** How long it is remembered that a service closed an idle connection. */
 export const MEMORY_MS = 60_000

@@ -1,7 +1,7 @@
-// Looks at avoided addresses. Where there is another address, no client tries one whose dial failed: an address
-// that swallows packets (a node that is down, an IPv6 route that leads nowhere) would cost one client half of
-// `deadlines.connect` every few seconds, for as long as it is there. So the gate dials it first, beside the
-// path, and connections go elsewhere until such a dial succeeds.
+// Looks at avoided addresses. Where there is another address, no client tries one whose dial failed: an
+// address that swallows packets (a node that is down, an IPv6 route that leads nowhere) would cost one client
+// half of `deadlines.connect` every few seconds, for as long as it is there. So the gate dials it first,
+// beside the path, and connections go elsewhere until such a dial succeeds.
 
 import type { Clock } from '../core/clock.ts'
 import type { Dial, SocketDialler } from './dial.ts'

@@ -15,7 +15,7 @@ const GONE_AFTER = 2
  * Addresses of one name. Far above the number that a service behind one sidecar has; it bounds the effect of
  * a broken answer.
  */
-export const MAX_ADDRESSES = 256
+const MAX_ADDRESSES = 256
 
 export class Name {
   readonly name: string

@@ -4,7 +4,7 @@
 import type net from 'node:net'
 import type { ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2'
 import { systemClock } from '../core/clock.ts'
-import { nodeHttp2 } from '../core/node-lazy.ts'
+import { nodeHttp2 } from '../core/late.ts'
 import { MAX_HEADER_BYTES, MAX_WORDS, printable, SILENT, USER_AGENT, wordsOf } from './probe-talk.ts'
 import type { Found, ProbeOptions, Talk } from './probe-talk.ts'
 

@@ -1,4 +1,4 @@
-// What the probes of all protocols share: their options, and their words for their results.
+// The common part of the probes of all protocols: their options, and their words for their results.
 
 import type net from 'node:net'
 import type { Dial, SocketDialler } from './dial.ts'

@@ -3,7 +3,7 @@
 // closed; it has no deadline of its own.
 
 import type { WebSocket as Ws } from 'ws'
-import { nodeHttp } from '../core/node-http.ts'
+import { latePackage, nodeHttp } from '../core/late.ts'
 import { callHealth, getByHttp2 } from './probe-http2.ts'
 import { MAX_HEADER_BYTES, MAX_WORDS, printable, SILENT, USER_AGENT, wordsOf } from './probe-talk.ts'
 import type { Found, ProbeOptions, ProbeType, Talk } from './probe-talk.ts'
@@ -17,7 +17,6 @@ export interface Probe {
  * A service may greet every client: the probe ignores the greeting, and an endless one is no sign of health.
  */
 const MAX_PAYLOAD_BYTES = 64 * 1024
-const require = process.getBuiltinModule('node:module').createRequire(import.meta.url)
 
 /** Calls `done` once, never in the same turn. */
 export function probe(options: ProbeOptions, done: Found): Probe {
@@ -42,7 +41,7 @@ export function probe(options: ProbeOptions, done: Found): Probe {
   }
 }
 
-/** What a probe of each type does once the connection is open. */
+/** The talk of each type of probe, once the connection is open. */
 const talks: Record<ProbeType, Talk> = {
   tcp(socket, _, done) {
     socket.on('error', ignore)
@@ -55,7 +54,7 @@ const talks: Record<ProbeType, Talk> = {
     if (options.isHttp2 === true) return getByHttp2(socket, options, done)
     const { path, host, headers, status } = options
     let problem = SILENT
-    const request = nodeHttp.request({
+    const request = nodeHttp().request({
       createConnection: () => socket,
       path,
       maxHeaderSize: MAX_HEADER_BYTES,
@@ -91,7 +90,7 @@ const talks: Record<ProbeType, Talk> = {
 
   websocket(connected, { path, host, headers }, done) {
     // Loaded for the first probe: most gates have none.
-    const { WebSocket } = require('ws') as { WebSocket: typeof Ws }
+    const { WebSocket } = latePackage('ws') as { WebSocket: typeof Ws }
     let problem: string | null = SILENT
     const socket = new WebSocket(`ws://localhost${path}`, {
       createConnection: () => connected,

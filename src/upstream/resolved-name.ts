@@ -15,7 +15,7 @@ import type { Clock } from '../core/clock.ts'
 import type { Name } from './name.ts'
 import type { Names, Watch } from './names.ts'
 
-export const nameStates = ['resolved', 'stale', 'absent', 'unresolved'] as const
+const nameStates = ['resolved', 'stale', 'absent', 'unresolved'] as const
 export type NameState = (typeof nameStates)[number]
 
 export interface ResolvedNameContext {

@@ -1,4 +1,4 @@
-// Streams: what an upstream that speaks HTTP/2 has instead of one connection for each request, over a few
+// Streams: an upstream that speaks HTTP/2 has them instead of one connection for each request, over a few
 // kept sessions. The gate passes in their maker (the room `http2`), so that an upstream knows no protocol.
 
 import type { Close } from '../core/close.ts'

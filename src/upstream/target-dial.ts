@@ -17,7 +17,7 @@ export interface TargetDialOptions {
 
 const NOBODY = { client: UNIX_CLIENT, localAddress: null }
 
-export function dialOptionsOf(
+function dialOptionsOf(
   options: TargetDialOptions,
   { address, from }: UpstreamTarget,
 ): Omit<DialOptions, 'connectMs'> {

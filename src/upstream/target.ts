@@ -6,25 +6,21 @@ import type { Count } from '../core/cells.ts'
 import { formatTarget } from './dial.ts'
 import type { Target } from './dial.ts'
 import type { Eviction } from './eviction.ts'
+import type { DialFailure } from './finding.ts'
 import type { HealthCheck } from './health-check.ts'
 import type { EndpointPool } from './pool.ts'
 import type { Streams } from './streams.ts'
 
 /**
  * An address whose dial failed is avoided if there is another, otherwise every second connection would try a
- * dead one first. So long after the failure it is looked at again (looks.ts), as in nginx (`fail_timeout`); it
- * is avoided until a dial succeeds. Avoidance never makes the last address unusable: only health checks do.
+ * dead one first. So long after the failure it is looked at again (looks.ts), as in nginx (`fail_timeout`);
+ * it is avoided until a dial succeeds. Avoidance never makes the last address unusable: only health checks
+ * do.
  */
 const AVOID_MS = 10_000
 const NEVER = Number.NEGATIVE_INFINITY
 /** In a storm of failed dials, other threads get one report in this time. */
 const REPORT_MS = 1000
-
-/** The words and the time (wall clock) of a failed dial. */
-export interface DialFailure {
-  at: number
-  problem: string
-}
 
 export class UpstreamTarget implements Place {
   readonly address: Target

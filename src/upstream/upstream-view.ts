@@ -1,10 +1,10 @@
 // The view of an upstream for operators: its addresses, their states, and their origins.
 
-import type { Health } from './health-check.ts'
+import type { Health } from './finding.ts'
 import type { ResolvedName, NameState } from './resolved-name.ts'
 import type { SessionCounts } from './streams.ts'
 import type { UpstreamTarget } from './target.ts'
-import type { UpstreamOptions } from './upstream.ts'
+import type { UpstreamOptions } from './options.ts'
 
 export interface TargetView {
   address: string

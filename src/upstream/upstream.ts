@@ -16,20 +16,17 @@ import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'
 import { formatTarget } from './dial.ts'
-import type { Dial, SecureOptions, SocketDialler, Target } from './dial.ts'
+import type { Dial, SocketDialler, Target } from './dial.ts'
 import { Eviction } from './eviction.ts'
-import { crewOf, followDials } from './findings.ts'
+import { crewOf, followDials } from './crew.ts'
 import type { SharedFindings } from './findings.ts'
 import { HealthCheck } from './health-check.ts'
-import type { HealthCheckOptions } from './health-check.ts'
-import type { Live } from '../core/live.ts'
 import { asLiteral } from './literal.ts'
 import { Looks } from './looks.ts'
 import type { Names } from './names.ts'
 import type { IdleEnds } from './idle-ends.ts'
+import type { UpstreamOptions } from './options.ts'
 import { EndpointPool } from './pool.ts'
-import type { PoolOptions } from './pool.ts'
-import type { ProxyVersion } from './proxy-header.ts'
 import { Queue } from './queue.ts'
 import type { Waiting } from './queue.ts'
 import { Removed } from './removed.ts'
@@ -39,33 +36,6 @@ import { dialKept, dialProbe, hostOf } from './target-dial.ts'
 import { isBetter, UpstreamTarget } from './target.ts'
 import { viewUpstream } from './upstream-view.ts'
 import type { UpstreamView } from './upstream-view.ts'
-
-export interface UpstreamOptions {
-  /** Hosts may be names; all addresses of a name are targets. */
-  addresses: readonly Target[]
-  balance: 'leastConnections' | 'roundRobin'
-  /** For each address; Infinity is off. */
-  maxConnections: number
-  /** Milliseconds that a connection waits for a place. */
-  queueTimeoutMs: number
-  /** `connectMs`: for name resolution and all dials of a connection together. */
-  deadlines: Live<{ connectMs: number }>
-  /** Milliseconds of `connectMs` in which dials that find no listener are retried; null is all of them. */
-  retryForMs: number | null
-  /** Milliseconds that addresses stay in use once there is no such name; Infinity is off. */
-  staleForMs: number
-  /** The fate of open connections whose address is gone from its name. */
-  onRemoved: 'keep' | 'end'
-  noDelay: boolean
-  /** Null: the upstream speaks in the clear. */
-  secure: SecureOptions | null
-  /** Whether a PROXY header begins each connection. */
-  proxyProtocol: ProxyVersion | null
-  /** Connections that are kept between requests. */
-  pool: PoolOptions
-  /** Null is off. */
-  healthCheck: HealthCheckOptions | null
-}
 
 /** The events for the log and the metrics. */
 export interface UpstreamObserver {

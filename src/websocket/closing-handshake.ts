@@ -2,8 +2,8 @@
 // take it and to answer.
 //
 // Stops an end that the other side never answers. Does not kill a side whose Close is still on its way, after
-// bytes that it reads slowly (or not at all for a while: they are owed for `deadlines.write`, like all bytes),
-// nor one that still sends its last messages before its own Close.
+// bytes that it reads slowly (or not at all for a while: they are owed for `deadlines.write`, like all
+// bytes), nor one that still sends its last messages before its own Close.
 
 import { makeClose } from '../core/close.ts'
 import type { Close, PeerSide } from '../core/close.ts'
@@ -36,7 +36,12 @@ export class ClosingHandshake {
   readonly #towards: Motion
   readonly #back: Motion
 
-  constructor(side: PeerSide, payload: Buffer, toUpstream: Half, toClient: Half, now: number) {
+  constructor(
+    side: PeerSide,
+    payload: Buffer,
+    { toUpstream, toClient }: { toUpstream: Half; toClient: Half },
+    now: number,
+  ) {
     this.side = side
     this.code = payload.length === 0 ? 'no code' : `code ${payload.readUInt16BE(0)}`
     this.#bytes = CONTROL_HEAD + payload.length
@@ -60,7 +65,9 @@ export class ClosingHandshake {
       : null
   }
 
-  /** The other side has not come to the frame yet: the pair's own `deadlines.write` judges that, as before. */
+  /**
+   * The other side has not come to the frame yet: the pair's own `deadlines.write` judges that, as before.
+   */
   #isOwed({ writeMs }: ClosingPatience): boolean {
     return Number.isFinite(writeMs) && owesMore(this.#to, this.#bytes)
   }

@@ -131,6 +131,7 @@ export class FrameScanner {
    * where the gate stopped the scan or `allowance` is used up: the bytes from there must be scanned later,
    * before any others.
    */
+  // oxlint-disable-next-line eslint/max-lines-per-function -- one loop, whose parts would pass five positions to each other
   scan(bytes: Buffer, length: number, to: Forward): Violation | number | null {
     let at = 0
     if (this.#heldLength > 0) {
@@ -183,6 +184,7 @@ export class FrameScanner {
     return null
   }
 
+  // oxlint-disable-next-line eslint/max-params -- called in the loop of `scan`, without an object
   #stop(violation: Violation, bytes: Buffer, from: number, at: number, to: Forward): Violation {
     if (at > from) to.forward(bytes, from, at)
     this.hasFailed = true

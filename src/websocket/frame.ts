@@ -1,6 +1,6 @@
 // Our own frames: whole control frames, and the heads of messages. Masked towards an upstream.
 
-import { nodeCrypto } from '../core/node-lazy.ts'
+import { nodeCrypto } from '../core/late.ts'
 
 /** The pool of masks: `randomFillSync` for four bytes costs more than the frame. */
 const pool = Buffer.alloc(4096)

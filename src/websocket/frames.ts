@@ -58,8 +58,7 @@ export class Frames implements Dialogue, ControlHandler {
     connection: Connection,
     options: FramesOptions,
     isCompressed: { client: boolean; upstream: boolean },
-    clock: Clock,
-    observer: Observer,
+    { clock, observer }: { clock: Clock; observer: Observer },
   ) {
     const { maxMessageBytes, maxFragments, maxMessageToClientBytes, live } = options
     this.#connection = connection
@@ -128,8 +127,7 @@ export class Frames implements Dialogue, ControlHandler {
       this.#closing ??= new ClosingHandshake(
         side,
         payload,
-        this.#toUpstream!,
-        this.#toClient!,
+        { toUpstream: this.#toUpstream!, toClient: this.#toClient! },
         this.#clock.now(),
       )
       if (!isFromClient && payload.length > 0) this.#fromClient.echoed = codeOf(payload)

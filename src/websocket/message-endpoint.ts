@@ -10,7 +10,6 @@ import type { Manner, PeerSide } from '../core/close.ts'
 import type { Flow } from '../core/connection.ts'
 import type { Carrier, Endpoint, EndpointOwner, LookedAt } from '../endpoint/endpoint.ts'
 import { Assembler } from './assembler.ts'
-import type { Deflate } from './deflate.ts'
 import { MessageSender } from './message-sender.ts'
 import type { MessageEvents, MessageSenderOptions } from './message-sender.ts'
 import type { SlowConsumerPolicy } from './message-queue.ts'
@@ -35,20 +34,14 @@ export class MessageEndpoint implements Endpoint, EndpointOwner, MessageEvents {
   #ending: 'end' | 'flush' | 'deliver' | null = null
 
   /** Takes over `socket`; `flow` is the direction to it. */
-  constructor(
-    socket: Endpoint,
-    flow: Flow,
-    deflate: Deflate | null,
-    options: MessageSenderOptions,
-    listener: MessageListener,
-  ) {
+  constructor(socket: Endpoint, flow: Flow, options: MessageSenderOptions, listener: MessageListener) {
     this.side = socket.side
     this.owner = socket.owner
     this.#socket = socket
     this.#flow = flow
     this.#listener = listener
     this.#assembler = new Assembler(socket.side === 'upstream')
-    this.#sender = new MessageSender(socket, flow, deflate, options, this)
+    this.#sender = new MessageSender(socket, flow, options, this)
     socket.owner = this
   }
 

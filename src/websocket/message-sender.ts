@@ -26,6 +26,8 @@ export interface MessageSenderOptions {
   queueBytes: number
   highBytes: number
   maxMessageBytes: number
+  /** The compression negotiated with the client. */
+  deflate: Deflate | null
 }
 
 /** The sender's reports to its owner. */
@@ -67,16 +69,10 @@ export class MessageSender implements MessageTaker {
   hasFailed = false
 
   /** `flow` is the direction to `socket`. */
-  constructor(
-    socket: Endpoint,
-    flow: Flow,
-    deflate: Deflate | null,
-    options: MessageSenderOptions,
-    events: MessageEvents,
-  ) {
+  constructor(socket: Endpoint, flow: Flow, options: MessageSenderOptions, events: MessageEvents) {
     this.#socket = socket
     this.#flow = flow
-    this.#deflate = deflate
+    this.#deflate = options.deflate
     this.#options = options
     this.#events = events
     this.#queue = new MessageQueue(options.policy, options.queueBytes)
@@ -90,7 +86,7 @@ export class MessageSender implements MessageTaker {
     return bytes
   }
 
-  /** What its waiting messages cost beside their bytes. */
+  /** The cost of its waiting messages beside their bytes. */
   get keeping(): number {
     return this.#queue.length * KEEPING_BYTES
   }

@@ -22,22 +22,21 @@ export interface MessagesOptions {
 /** The ends of a pair in message mode. `deflate`: the compression negotiated with the client. */
 export function messageEnds(
   connection: Connection,
-  deflate: Deflate | null,
   options: MessagesOptions,
   pair: PairOptions,
-  observer: Observer,
+  { deflate, observer }: { deflate: Deflate | null; observer: Observer },
 ): PairEnds {
   const { slowConsumer, maxMessageBytes } = options
   const { highBytes } = pair.buffers
   const events = listener(connection, slowConsumer.queueBytes, observer)
-  const towardsClient: MessageSenderOptions = { ...slowConsumer, highBytes, maxMessageBytes }
+  const towardsClient: MessageSenderOptions = { ...slowConsumer, highBytes, maxMessageBytes, deflate }
   // Messages for the service are never dropped: a client that sends faster than it takes is held back.
   const towardsUpstream: MessageSenderOptions = { ...towardsClient, policy: 'wait' }
   return {
     options: slowConsumer.policy === 'wait' ? pair : { ...pair, toClientBuffers: unbounded(pair) },
     wrap: (client: Endpoint, upstream: Endpoint) => ({
-      client: new MessageEndpoint(client, connection.toClient, deflate, towardsClient, events),
-      upstream: new MessageEndpoint(upstream, connection.toUpstream, deflate, towardsUpstream, events),
+      client: new MessageEndpoint(client, connection.toClient, towardsClient, events),
+      upstream: new MessageEndpoint(upstream, connection.toUpstream, towardsUpstream, events),
     }),
   }
 }

@@ -17,7 +17,7 @@
 
 import type { PeerSide } from '../core/close.ts'
 import type { Live } from '../core/live.ts'
-import { nodeCrypto } from '../core/node-lazy.ts'
+import { nodeCrypto } from '../core/late.ts'
 import { LookPatience } from '../endpoint/look-patience.ts'
 import { Drainable } from './taking.ts'
 import type { Taker } from './taking.ts'

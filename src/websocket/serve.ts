@@ -19,7 +19,7 @@ import { notHttp } from '../http1/not-http.ts'
 import { PREFACE_HEAD, readRequestHead } from '../http1/request-head.ts'
 import type { HttpOptions } from '../http1/options.ts'
 import type { FirstRequest } from '../http1/serve.ts'
-import { PlainAnswer } from '../opening/plain-answer.ts'
+import { PlainAnswer } from '../http1/plain-answer.ts'
 import { refusal } from '../http1/refusal.ts'
 import { Opening } from '../opening/opening.ts'
 import type { ServeContext, ServeOptions } from '../opening/opening.ts'
@@ -74,7 +74,7 @@ export function serveWebSocket(
   context: ServeContext,
 ): void {
   connection.phase = 'handshake'
-  const opening = new Opening(connection, client, options, context, new WebSocketOpening(options))
+  const opening = new Opening(connection, client, { options, context, steps: new WebSocketOpening(options) })
   // From the accept on: a PROXY header and a TLS handshake have had their share of it.
   opening.expect(
     () => options.deadlines.current.handshakeMs,
@@ -87,14 +87,12 @@ export function serveWebSocket(
 export function serveUpgrade(
   connection: Connection,
   client: Endpoint,
-  request: RequestHead,
-  early: Buffer,
-  options: WebSocketOptions,
-  context: ServeContext,
+  { request, early }: { request: RequestHead; early: Buffer },
+  { options, context }: { options: WebSocketOptions; context: ServeContext },
 ): void {
   connection.phase = 'handshake'
   const steps = new WebSocketOpening(options)
-  const opening = new Opening(connection, client, options, context, steps)
+  const opening = new Opening(connection, client, { options, context, steps })
   steps.onUpgrade(opening, request, early)
 }
 
@@ -170,7 +168,7 @@ class WebSocketOpening implements OpeningSteps {
     if (problem !== null) opening.close(makeClose('protocol_error', 'client', 'handshake', problem))
   }
 
-  /** `early` came behind it; valid until this returns. */
+  /** `early` came after it; valid until this returns. */
   onUpgrade(opening: Opening, request: RequestHead, early: Buffer): void {
     const { connection } = opening
     this.#hasRequest = true
@@ -268,11 +266,11 @@ class WebSocketOpening implements OpeningSteps {
       client: accepted.isCompressed || deflate !== null,
       upstream: accepted.isCompressed,
     }
-    const dialogue = new Frames(connection, frames, isCompressed, clock, observer)
+    const dialogue = new Frames(connection, frames, isCompressed, { clock, observer })
     const ends =
       messages === null
         ? undefined
-        : messageEnds(connection, deflate?.deflate ?? null, messages, pair, observer)
+        : messageEnds(connection, messages, pair, { deflate: deflate?.deflate ?? null, observer })
     opening.together(() => {
       opening.sendClient(accepted.head)
       opening.pair(dialogue, rest, (made) => dialogue.attach(made.toUpstream, made.toClient), ends)
@@ -296,7 +294,10 @@ class WebSocketOpening implements OpeningSteps {
   }
 }
 
-/** The client was let in before memory ran short; its request begins only now, and uses up no limit of its client. */
+/**
+ * The client was let in before memory ran short; its request begins only now, and uses up no limit of its
+ * client.
+ */
 function isRefused(opening: Opening): boolean {
   const isRefused = refuses(opening.context.strain, opening.connection)
   if (isRefused) opening.close(makeClose('overloaded', 'sidegate', 'handshake', 'memory.refuseAt'))

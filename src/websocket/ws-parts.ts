@@ -1,7 +1,7 @@
 // permessage-deflate of `ws`: the package exports it, and its types leave it out. The first client that
 // compresses in message mode loads it: most gates need none of it.
 
-import { createRequire } from 'node:module'
+import { latePackage } from '../core/late.ts'
 
 type Done = (error: (Error & { code?: string }) | null, data: Buffer) => void
 export type ExtensionParams = Record<string, unknown>
@@ -26,9 +26,8 @@ export interface WsParts {
   }
 }
 
-const require = createRequire(import.meta.url)
 let parts: WsParts | null = null
 
 export function wsParts(): WsParts {
-  return (parts ??= require('ws') as WsParts)
+  return (parts ??= latePackage('ws') as WsParts)
 }

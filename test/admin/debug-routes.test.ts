@@ -53,7 +53,7 @@ test('a profile has 1 to 60 seconds', async (t) => {
 })
 
 test('what is not understood is refused', async (t) => {
-  const { get } = await setUp(t, { snapshotRoom: async () => room })
+  const { get } = await setUp(t, { snapshotRoom: () => room })
   for (const query of [
     'cpuprofile?second=5',
     'heapprofile?force=1',
@@ -102,7 +102,7 @@ test('a profile that is under way ends with the server', async (t) => {
 })
 
 test('a snapshot that fits is taken: the whole heap, as JSON', async (t) => {
-  const { get } = await setUp(t, { snapshotRoom: async () => room })
+  const { get } = await setUp(t, { snapshotRoom: () => room })
   const { status, headers, body } = await get('/debug/heapsnapshot', {}, 'POST')
   t.equal(status, 200)
   t.match(headers['content-disposition'], /\.heapsnapshot"$/)
@@ -113,7 +113,7 @@ test('a snapshot that fits is taken: the whole heap, as JSON', async (t) => {
 
 test('a snapshot that may not fit is refused with the numbers', async (t) => {
   const tight = { ...room, neededBytes: 1001, limitBytes: 2000 }
-  const { get } = await setUp(t, { snapshotRoom: async () => tight })
+  const { get } = await setUp(t, { snapshotRoom: () => tight })
   const { status, body } = await get('/debug/heapsnapshot', {}, 'POST')
   t.equal(status, 409)
   t.match(JSON.parse(body) as Row, { error: /force=1/, ...tight })
@@ -121,7 +121,7 @@ test('a snapshot that may not fit is refused with the numbers', async (t) => {
 
 test('a snapshot that may not fit is taken if that is insisted on; who leaves in the middle of it gives its place back', async (t) => {
   const { clock } = hasty(1000)
-  const { port, get } = await setUp(t, { clock, snapshotRoom: async () => ({ ...room, neededBytes: 1001 }) })
+  const { port, get } = await setUp(t, { clock, snapshotRoom: () => ({ ...room, neededBytes: 1001 }) })
   const status = await new Promise((resolve, reject) => {
     const asked = request(
       { port, host: '127.0.0.1', method: 'POST', path: '/debug/heapsnapshot?force=1', agent: false },

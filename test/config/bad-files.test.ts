@@ -449,7 +449,7 @@ test('every single fault is named at its place, with its remedy and nothing else
 
 test('a token in the configuration is refused, not shown, and its remedy is a file', async (t) => {
   t.strictSame(problemsOf(`${listener}admin: { token: hunter2 }\n`), [
-    '5:17 admin.token: not supported: whoever can read the configuration would have it; write the token to a file and name that in tokenFile',
+    '5:17 admin.token: not supported: everybody who can read the configuration would have it; write the token to a file and name that in tokenFile',
   ])
 })
 

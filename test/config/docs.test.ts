@@ -1,9 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { test } from 'tap'
-import { reasonNames } from '../../src/core/close.ts'
 import { checkText } from '../../src/config/load.ts'
-import { rows } from '../../src/config/rows.ts'
 
 const read = (name: string): string => readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8')
 
@@ -45,12 +43,4 @@ test('the full example is made of the defaults', async (t) => {
   listener.upstream.retryForMs = 5000
   Object.assign(listener.upstream.healthCheck, { host: 'app.example' })
   t.strictSame(written, expected)
-})
-
-test('every supported key and every reason is documented', async (t) => {
-  const [configuration, closeReasons] = [read('configuration.md'), read('close-reasons.md')]
-  for (const { path } of rows())
-    t.match(configuration, `| \`${path.slice(path.lastIndexOf('.') + 1)}\` |`, path)
-  for (const reason of reasonNames) t.match(closeReasons, `\n## ${reason}\n`, reason)
-  for (const name of ['drain', 'slowConsumer', 'token']) t.notMatch(configuration, `| \`${name}\` |`, name)
 })

@@ -39,7 +39,7 @@ test('who gets which code is told apart where it differs', async (t) => {
   t.equal(explain('drain').websocket, '1012 to the client, 1001 to the upstream')
   t.equal(
     explain('protocol_error').websocket,
-    '1011 to the client, 1001 to the upstream, 1002 to whoever caused it',
+    '1011 to the client, 1001 to the upstream, 1002 to the side that caused it',
   )
   t.equal(explain('message_too_big').http, '413 (by the client), 502 (by the upstream)')
   t.equal(explain('write_timeout').http, '-')

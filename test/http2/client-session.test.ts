@@ -3,7 +3,7 @@
 import { test } from 'tap'
 import { makeClose } from '../../src/core/close.ts'
 import type { Connection } from '../../src/core/connection.ts'
-import { silentObserver } from '../../src/core/connection.ts'
+import { silentObserver } from '../support/silent-observer.ts'
 import { InvariantError } from '../../src/core/errors.ts'
 import { addressOf, atPort } from '../support/addresses.ts'
 import { eventually } from '../support/eventually.ts'

@@ -1,7 +1,7 @@
 // The end of a stream by RST_STREAM, over real sessions of Node.
 
 import http2 from 'node:http2'
-import type { ClientHttp2Stream, Http2Stream } from 'node:http2'
+import type { Http2Stream } from 'node:http2'
 import type net from 'node:net'
 import { test } from 'tap'
 import type { Test } from 'tap'
@@ -73,11 +73,11 @@ test('at a service, a stream is cancelled at once, and reset by another code aft
     service.resume()
     const seen = closed(service)
     client.once('data', () => {
-      resetAtService(client as ClientHttp2Stream, code)
+      resetAtService(client, code)
       t.equal(client.closed, code === CANCEL)
       client.end()
       t.notOk(client.writableEnded)
-      resetAtService(client as ClientHttp2Stream, code)
+      resetAtService(client, code)
     })
     service.write('x')
     t.equal(await seen, code)

@@ -1,6 +1,7 @@
 import { test } from 'tap'
 import { makeClose } from '../../src/core/close.ts'
-import { Connection, silentObserver } from '../../src/core/connection.ts'
+import { Connection } from '../../src/core/connection.ts'
+import { silentObserver } from '../support/silent-observer.ts'
 import { classOf, raised } from '../../src/core/log-counts.ts'
 import { Habits, HabitsObserver, sumHabits } from '../../src/metrics/habits.ts'
 import { addressOf } from '../support/addresses.ts'

@@ -62,13 +62,11 @@ function open(steps: Partial<OpeningSteps>) {
     onUpstreamBytes() {},
     answer: () => null,
   }
-  const opening = new Opening(
-    connection,
-    client,
-    { upstream: service, dial, pair: pairOptions, proxyProtocol: null },
+  const opening = new Opening(connection, client, {
+    options: { upstream: service, dial, pair: pairOptions, proxyProtocol: null },
     context,
-    { ...nothing, ...steps },
-  )
+    steps: { ...nothing, ...steps },
+  })
   /** The upstream accepts, and may send. */
   const accept = (): void => {
     upstream.owner = opening

@@ -2,7 +2,7 @@ import { test } from 'tap'
 import { parseConfig } from '../../src/config/load.ts'
 import type { GatePort } from '../../src/gate/messages.ts'
 import { Gates } from '../../src/operator/gates.ts'
-import type { Finding } from '../../src/upstream/findings.ts'
+import type { Finding } from '../../src/upstream/finding.ts'
 
 const config = parseConfig(
   'listeners: [{ address: "127.0.0.1:17080", protocol: tcp, upstream: "127.0.0.1:1" }]',

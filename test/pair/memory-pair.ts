@@ -55,25 +55,21 @@ export function memoryPair(options: MemoryPairOptions = {}) {
     lifetimeJitter: 0,
     ...options.deadlines,
   }
-  const pair = new Pair(
-    connection,
-    client,
-    upstream,
-    {
-      buffers,
-      deadlines: fixed({ ...deadlines, closeMs: options.closeMs ?? 5000 }),
-      tcpKeepAliveMs: options.tcpKeepAliveMs ?? off,
-    },
-    {
-      clock,
-      sweep,
-      random: () => options.random ?? 0,
-      strain,
-      onClosed: (connection) => void closed.push(connection),
-      ...(options.limits === undefined ? {} : { limits: options.limits(clock) }),
-    },
-    options.dialogueOf?.(connection, clock) ?? options.dialogue ?? null,
-  )
+  const pairOptions = {
+    buffers,
+    deadlines: fixed({ ...deadlines, closeMs: options.closeMs ?? 5000 }),
+    tcpKeepAliveMs: options.tcpKeepAliveMs ?? off,
+  }
+  const context = {
+    clock,
+    sweep,
+    random: () => options.random ?? 0,
+    strain,
+    onClosed: (connection: Connection) => void closed.push(connection),
+    ...(options.limits === undefined ? {} : { limits: options.limits(clock) }),
+  }
+  const dialogue = options.dialogueOf?.(connection, clock) ?? options.dialogue ?? null
+  const pair = new Pair(connection, { client, upstream }, { options: pairOptions, context, dialogue })
   pair.start(Buffer.from(options.early?.fromClient ?? ''), Buffer.from(options.early?.fromUpstream ?? ''))
   return {
     clock,

@@ -122,7 +122,7 @@ for (const { title, reason, manner } of manners) {
   })
 }
 
-test('every reason parts from whoever caused it in the manner of its row, and from the other behind what it is owed, unless Sidegate caused it', async (t) => {
+test('every reason parts from the side that caused it in the manner of its row, and from the other behind what it is owed, unless Sidegate caused it', async (t) => {
   for (const reason of reasonNames) {
     for (const side of ['client', 'upstream', 'sidegate'] as const) {
       const it = memoryPair()

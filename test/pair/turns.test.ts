@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import { fixed } from '../../src/core/live.ts'
-import { silentObserver } from '../../src/core/connection.ts'
+import { silentObserver } from '../support/silent-observer.ts'
 import { SHARE, turnsOf } from '../../src/core/turns.ts'
 import { Bucket } from '../../src/limits/bucket.ts'
 import type { PairLimits } from '../../src/limits/meter.ts'
@@ -37,8 +37,7 @@ function webSocketPair(options: MemoryPairOptions = {}): MemoryPair {
         connection,
         rules,
         { client: false, upstream: false },
-        clock,
-        silentObserver,
+        { clock, observer: silentObserver },
       ))
     },
     ...options,

@@ -4,7 +4,7 @@
 import { test } from 'tap'
 import type { Test } from 'tap'
 import { Findings } from '../../src/upstream/findings.ts'
-import type { Finding } from '../../src/upstream/findings.ts'
+import type { Finding } from '../../src/upstream/finding.ts'
 import { eventually } from '../support/eventually.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { echo } from '../support/peers.ts'

@@ -30,8 +30,7 @@ function make({
   const endpoint = new MessageEndpoint(
     socket,
     flow,
-    null,
-    { policy, queueBytes, highBytes: 4096, maxMessageBytes: 1e6 },
+    { policy, queueBytes, highBytes: 4096, maxMessageBytes: 1e6, deflate: null },
     {
       onViolation: ({ code, detail }) => seen.violations.push(`${code} ${detail}`),
       onOverflow: () => seen.overflows++,

@@ -11,7 +11,7 @@ import type { Address } from '../../config/address.ts'
 import { loadConfig } from '../../config/load.ts'
 import { defaults } from '../../config/defaults.ts'
 import { quote } from '../../config/words.ts'
-import { nodeHttp } from '../../core/node-http.ts'
+import { nodeHttp } from '../../core/late.ts'
 import { RefusedError, safe, UsageError } from './usage.ts'
 
 const CONNECT_MS = 2000
@@ -88,7 +88,7 @@ export async function open(
   if (gate.token !== null) headers['Authorization'] = `Bearer ${gate.token}`
   return new Promise((resolve, reject) => {
     const fail = (why: string): void => reject(new RefusedError(`${nameOf(gate)} ${why}`))
-    const request = nodeHttp.request(
+    const request = nodeHttp().request(
       { createConnection: () => socket, method, path, headers },
       (response) => {
         answer = response

@@ -4,7 +4,7 @@ import { stringify } from 'yaml'
 import { spoken } from '../../admin/advice.ts'
 import type { AdviceItem, AdviceView } from '../../admin/types.ts'
 import { adminOptions, askJson, findGate } from './admin-client.ts'
-import { OK } from '../exit-codes.ts'
+import { OK } from '../../core/exit-codes.ts'
 import { formatAge } from '../../core/wait.ts'
 import { parse, printJson, printLine, safe, UsageError } from './usage.ts'
 

@@ -3,7 +3,7 @@
 
 import type { Checked } from '../../config/load.ts'
 import { ConfigError, formatProblem, placed, placedError } from '../../core/errors.ts'
-import { CONFIG, OK } from '../exit-codes.ts'
+import { CONFIG, OK } from '../../core/exit-codes.ts'
 import { parse, UsageError } from './usage.ts'
 
 export async function check(args: string[]): Promise<number> {

@@ -3,7 +3,7 @@
 import { stringify } from 'yaml'
 import { formatProblem, type ConfigProblem } from '../../core/errors.ts'
 import { adminOptions, askJson, findGate } from './admin-client.ts'
-import { OK, REFUSED } from '../exit-codes.ts'
+import { OK, REFUSED } from '../../core/exit-codes.ts'
 import { parse, printJson, printLine, safe } from './usage.ts'
 
 interface ErrorView {

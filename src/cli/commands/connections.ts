@@ -11,7 +11,7 @@ import { findGates, gatesOptions } from './gates.ts'
 import type { NamedGate } from './gates.ts'
 import { formatRows, inOrder } from './rows.ts'
 import type { GateRow } from './rows.ts'
-import { OK } from '../exit-codes.ts'
+import { OK } from '../../core/exit-codes.ts'
 import { parse, printJson, printLine, UsageError } from './usage.ts'
 
 /** A rate compares two looks; the gate keeps the first. */

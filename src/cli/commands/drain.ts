@@ -5,7 +5,7 @@ import { systemClock } from '../../core/clock.ts'
 import type { DrainState } from '../../lifecycle/drain.ts'
 import { adminOptions, askJson, findGate } from './admin-client.ts'
 import type { Gate } from './admin-client.ts'
-import { OK } from '../exit-codes.ts'
+import { OK } from '../../core/exit-codes.ts'
 import { parse, printJson, printLine, RefusedError, UsageError } from './usage.ts'
 
 const words: Readonly<Record<DrainState, string>> = {

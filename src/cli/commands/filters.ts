@@ -1,6 +1,6 @@
 // The filters of connections as options of the command line: the same for `connections` and `top`.
 
-import { sorts, states } from '../../admin/types.ts'
+import { connectionFilters, MOST_ROWS, sorts, states } from '../../admin/types.ts'
 import type { Sort } from '../../admin/types.ts'
 import { phases } from '../../core/close.ts'
 import { protocols } from '../../core/connection.ts'
@@ -20,9 +20,6 @@ export const filterOptions = {
 
 type Filters = { [K in keyof typeof filterOptions]?: string | undefined }
 
-/** The limit of `GET /connections`; more than a terminal shows. */
-const MAX_LIMIT = 10_000
-
 /** The query of `GET /connections`, without its sort. */
 export function queryOf(filters: Filters, defaultLimit: number): URLSearchParams {
   const query = new URLSearchParams()
@@ -30,10 +27,10 @@ export function queryOf(filters: Filters, defaultLimit: number): URLSearchParams
     ...filters,
     protocol: choiceOf('--protocol', filters.protocol === 'ws' ? 'websocket' : filters.protocol, protocols),
     phase: choiceOf('--phase', filters.phase, phases),
-    limit: countOf('--limit', filters.limit, MAX_LIMIT),
+    limit: countOf('--limit', filters.limit, MOST_ROWS),
     state: choiceOf('--state', filters.state, states),
   }
-  for (const name of ['listener', 'protocol', 'phase', 'state', 'client', 'peer', 'upstream'] as const) {
+  for (const name of connectionFilters) {
     const value = checked[name]
     if (value !== undefined) query.set(name, value)
   }

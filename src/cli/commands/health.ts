@@ -6,7 +6,7 @@ import { loadConfig } from '../../config/load.ts'
 import { defaults } from '../../config/defaults.ts'
 import { adminOptions, ask, askJson, findGate, nameOf, readAddress } from './admin-client.ts'
 import type { AdminChoice, Gate } from './admin-client.ts'
-import { OK, REFUSED } from '../exit-codes.ts'
+import { OK, REFUSED } from '../../core/exit-codes.ts'
 import { parse, printJson, printLine } from './usage.ts'
 
 /** A probe that hangs must fail before its runner gives up. */

@@ -4,7 +4,7 @@ import type { Info } from '../../admin/types.ts'
 import { formatBytes } from '../../core/wait.ts'
 import { adminOptions, askJson, findGate } from './admin-client.ts'
 import { formatAge } from '../../core/wait.ts'
-import { OK } from '../exit-codes.ts'
+import { OK } from '../../core/exit-codes.ts'
 import { parse, printJson, printLine } from './usage.ts'
 
 export async function info(args: string[]): Promise<number> {

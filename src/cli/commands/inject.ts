@@ -9,7 +9,7 @@ import { parsePort, type PortWish } from '../../inject/doors.ts'
 import { inject, type InjectOptions } from '../../inject/inject.ts'
 import { codes, type Code } from '../../inject/judges/judge.ts'
 import { uninject } from '../../inject/undo.ts'
-import { OK, STRICT } from '../exit-codes.ts'
+import { OK, STRICT } from '../../core/exit-codes.ts'
 import { parse, safe, UsageError } from './usage.ts'
 
 /** Rejects with a ConfigError for a manifest that cannot be used. `version` is that of the default image. */

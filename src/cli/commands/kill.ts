@@ -2,7 +2,7 @@
 
 import type { Killed } from '../../admin/types.ts'
 import { adminOptions, askJson, findGate } from './admin-client.ts'
-import { OK } from '../exit-codes.ts'
+import { OK } from '../../core/exit-codes.ts'
 import { parse, printJson, printLine, UsageError } from './usage.ts'
 
 export async function kill(args: string[]): Promise<number> {

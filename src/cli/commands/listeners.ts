@@ -3,7 +3,7 @@
 import type { ListenerRow } from '../../admin/types.ts'
 import { adminOptions, askJson, findGate } from './admin-client.ts'
 import { formatTable, type Column } from './table.ts'
-import { OK } from '../exit-codes.ts'
+import { OK } from '../../core/exit-codes.ts'
 import { parse, printJson, printLine } from './usage.ts'
 
 const columns: ReadonlyArray<Column<ListenerRow>> = [

@@ -4,7 +4,7 @@ import { parseDuration } from '../../config/units.ts'
 import { logLevels } from '../../log/line.ts'
 import type { LevelView } from '../../admin/types.ts'
 import { adminOptions, askJson, findGate } from './admin-client.ts'
-import { OK } from '../exit-codes.ts'
+import { OK } from '../../core/exit-codes.ts'
 import { choiceOf, parse, printJson, printLine, UsageError } from './usage.ts'
 
 /** The bounds of the admin server. */

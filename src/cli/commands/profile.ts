@@ -9,7 +9,7 @@ import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { formatBytes } from '../../core/wait.ts'
 import { adminOptions, ANSWER_MS, findGate, nameOf, open, refused } from './admin-client.ts'
-import { OK } from '../exit-codes.ts'
+import { OK } from '../../core/exit-codes.ts'
 import { parse, printLine, RefusedError, UsageError } from './usage.ts'
 
 const kinds = { cpu: 'cpuprofile', heap: 'heapprofile', snapshot: 'heapsnapshot' } as const

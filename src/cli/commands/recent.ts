@@ -1,12 +1,13 @@
 // `sidegate recent`: connections that have just ended at a running gate, and why.
 
+import { MOST_ROWS } from '../../admin/types.ts'
 import type { RecentEnd } from '../../admin/types.ts'
 import { adminOptions, askJson, findGate } from './admin-client.ts'
 import { formatAge } from '../../core/wait.ts'
 import { formatTable, type Column } from './table.ts'
 import { formatBytes } from '../../core/wait.ts'
 import { reasonNames } from '../../core/close.ts'
-import { OK } from '../exit-codes.ts'
+import { OK } from '../../core/exit-codes.ts'
 import { choiceOf, countOf, parse, printJson, printLine } from './usage.ts'
 
 export const recentColumns: readonly Column<RecentEnd>[] = [
@@ -26,8 +27,6 @@ export const recentColumns: readonly Column<RecentEnd>[] = [
   { title: 'DETAIL', cell: ({ detail }) => detail ?? '' },
 ]
 
-const MAX_LIMIT = 10_000
-
 export async function recent(args: string[]): Promise<number> {
   const { values } = parse({
     args,
@@ -41,7 +40,7 @@ export async function recent(args: string[]): Promise<number> {
     },
   })
   choiceOf('--reason', values.reason, reasonNames)
-  countOf('--limit', values.limit, MAX_LIMIT)
+  countOf('--limit', values.limit, MOST_ROWS)
   const query = new URLSearchParams()
   for (const name of ['reason', 'listener', 'client', 'limit'] as const)
     if (values[name] !== undefined) query.set(name, values[name])

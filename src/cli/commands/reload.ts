@@ -3,7 +3,7 @@
 
 import type { ReloadResult } from '../../lifecycle/reload.ts'
 import { ask, adminOptions, findGate, refused } from './admin-client.ts'
-import { OK, REFUSED } from '../exit-codes.ts'
+import { OK, REFUSED } from '../../core/exit-codes.ts'
 import { parse, printJson, printLine, safe } from './usage.ts'
 
 /** Parsing takes long if a file is large, and binding if names are looked up. */

@@ -1,8 +1,10 @@
 // `sidegate survey ADDRESS`: how a service without a gate behaves, and a configuration that fits.
 
 import { parseAddress } from '../../config/address.ts'
+import type { Address } from '../../config/address.ts'
 import { parseDuration, parseSize } from '../../config/units.ts'
-import { OK, REFUSED } from '../exit-codes.ts'
+import { OK, REFUSED } from '../../core/exit-codes.ts'
+import type { SurveyOptions } from '../survey/findings.ts'
 import { fittingConfig, survey } from '../survey/survey.ts'
 import { parse, printJson, printLine, safe, UsageError } from './usage.ts'
 
@@ -10,6 +12,21 @@ const LONGEST_MS = 3_600_000
 const MAX_MESSAGE = 64 * 1024 * 1024
 
 export async function surveyCommand(args: string[]): Promise<number> {
+  const { address, options, isJson } = read(args)
+  const found = await survey(address, options)
+  if (typeof found === 'string') {
+    process.stderr.write(`sidegate: ${safe(found)}\n`)
+    return REFUSED
+  }
+  const config = fittingConfig(address, found)
+  if (isJson) return printJson({ ...found, config })
+  for (const { question, answer } of found.findings) printLine(`# ${question}: ${answer}`)
+  printLine('')
+  for (const line of config.trimEnd().split('\n')) printLine(line)
+  return OK
+}
+
+function read(args: string[]): { address: Address; options: SurveyOptions; isJson: boolean } {
   const { values, positionals } = parse({
     args,
     allowPositionals: true,
@@ -41,17 +58,7 @@ export async function surveyCommand(args: string[]): Promise<number> {
             '--messages',
           ),
   }
-  const found = await survey(address.value, options)
-  if (typeof found === 'string') {
-    process.stderr.write(`sidegate: ${safe(found)}\n`)
-    return REFUSED
-  }
-  const config = fittingConfig(address.value, found)
-  if (values.json) return printJson({ ...found, config })
-  for (const { question, answer } of found.findings) printLine(`# ${question}: ${answer}`)
-  printLine('')
-  for (const line of config.trimEnd().split('\n')) printLine(line)
-  return OK
+  return { address: address.value, options, isJson: values.json }
 }
 
 function number(parsed: { value: number } | { problem: string }, option: string): number {

@@ -9,7 +9,7 @@ import { headLines } from './top-lines.ts'
 import { Lookout } from './top-look.ts'
 import type { Look } from './top-look.ts'
 import { Top } from './top-display.ts'
-import { OK } from '../exit-codes.ts'
+import { OK } from '../../core/exit-codes.ts'
 import { parse, printJson, RefusedError } from './usage.ts'
 
 /** More than the tallest terminal shows; the rest is reached by scrolling. */

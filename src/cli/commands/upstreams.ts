@@ -4,7 +4,7 @@
 import type { TargetView, UpstreamView } from '../../upstream/upstream-view.ts'
 import { adminOptions, askJson, findGate } from './admin-client.ts'
 import { formatTable, type Column } from './table.ts'
-import { OK } from '../exit-codes.ts'
+import { OK } from '../../core/exit-codes.ts'
 import { parse, printJson, printLine } from './usage.ts'
 
 type ListenerUpstream = UpstreamView & { listener: string }

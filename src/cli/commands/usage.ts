@@ -3,7 +3,7 @@
 import { parseArgs } from 'node:util'
 import { quote, suggest } from '../../config/words.ts'
 import { safe } from '../../core/safe.ts'
-import { OK } from '../exit-codes.ts'
+import { OK } from '../../core/exit-codes.ts'
 
 export { safe } from '../../core/safe.ts'
 

@@ -1,11 +1,12 @@
 // `sidegate why CLIENT[:PORT]`: how the last connections of one client ended, in sentences.
 
+import { MOST_ROWS } from '../../admin/types.ts'
 import type { ConnectionRow, RecentEnd } from '../../admin/types.ts'
 import { whyItEnded } from '../../admin/why.ts'
 import { adminOptions, askJson, findGate } from './admin-client.ts'
 import type { Gate } from './admin-client.ts'
 import { configValue } from '../../admin/config-value.ts'
-import { OK } from '../exit-codes.ts'
+import { OK } from '../../core/exit-codes.ts'
 import { timelineLines } from './timeline.ts'
 import { parse, printJson, printLine, UsageError } from './usage.ts'
 
@@ -45,7 +46,7 @@ export async function why(args: string[]): Promise<number> {
 
 /** A client without a recorded end may still be connected. */
 async function printOpen(gate: Gate, client: string, ends: number): Promise<void> {
-  const query = new URLSearchParams({ client, limit: '10000' })
+  const query = new URLSearchParams({ client, limit: String(MOST_ROWS) })
   const open = await askJson<ConnectionRow[]>(gate, `/connections?${query.toString()}`)
   if (ends === 0)
     printLine(

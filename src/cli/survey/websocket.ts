@@ -4,6 +4,7 @@
 
 import type { WebSocket as Ws } from 'ws'
 import { systemClock } from '../../core/clock.ts'
+import { latePackage } from '../../core/late.ts'
 import type { Address } from '../../config/address.ts'
 import { isLoopback } from '../../config/address.ts'
 import { dial } from './wire.ts'
@@ -12,13 +13,11 @@ import type { Finding, SurveyOptions } from './findings.ts'
 const ANSWER_MS = 5000
 const MAX_PAYLOAD_BYTES = 1024 * 1024
 
-const require = process.getBuiltinModule('node:module').createRequire(import.meta.url)
-
 /** An open WebSocket, or why there is none. */
 async function open(address: Address, { path, host }: SurveyOptions): Promise<Ws | string> {
   const wire = await dial(address)
   if (typeof wire === 'string') return wire
-  const { WebSocket } = require('ws') as { WebSocket: typeof Ws }
+  const { WebSocket } = latePackage('ws') as { WebSocket: typeof Ws }
   const { socket } = wire
   socket.removeAllListeners()
   const ws = new WebSocket(`ws://localhost${path}`, {

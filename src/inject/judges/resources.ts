@@ -1,4 +1,4 @@
-// What the gate's share of CPU and memory changes for the whole pod: its QoS class, and the ratio that an
+// The effect of the gate's share of CPU and memory on the whole pod: its QoS class, and the ratio that an
 // autoscaler reads.
 
 import { isGuaranteed } from '../quality.ts'

@@ -12,12 +12,12 @@ import { earliest } from '../core/wait.ts'
 import { fixed } from '../core/live.ts'
 import type { Live } from '../core/live.ts'
 import type { Wait } from '../core/wait.ts'
-import { isChunkedFor } from '../http1/answer-head.ts'
-import type { JudgedAnswer } from '../http1/answer-head.ts'
-import { bodyOf } from '../http1/body.ts'
-import type { Body } from '../http1/body.ts'
-import { BodyWriter } from '../http1/body-writer.ts'
-import { forwardTrailers } from '../http1/forwarding.ts'
+import { isChunkedFor } from './answer-head.ts'
+import type { JudgedAnswer } from './answer-head.ts'
+import { bodyOf } from './body.ts'
+import type { Body } from './body.ts'
+import { BodyWriter } from './body-writer.ts'
+import { forwardTrailers } from './forwarding.ts'
 
 /** How long an answer may stall in its body. */
 export interface AnswerIdle {

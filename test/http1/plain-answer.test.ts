@@ -6,7 +6,7 @@ import { judgeAnswer } from '../../src/http1/answer-head.ts'
 import type { JudgedAnswer } from '../../src/http1/answer-head.ts'
 import { fieldsOf } from '../support/fields.ts'
 import type { Header } from '../support/fields.ts'
-import { PlainAnswer } from '../../src/opening/plain-answer.ts'
+import { PlainAnswer } from '../../src/http1/plain-answer.ts'
 import { addressOf } from '../support/addresses.ts'
 
 const judged = (headers: Header[], status = 401): JudgedAnswer => {

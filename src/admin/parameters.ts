@@ -1,0 +1,20 @@
+// The parameters of a query: a question with a mistake gets a sentence about it, never the answer to another
+// question.
+
+import { MOST_ROWS } from './types.ts'
+
+/** Null where `query` has only `known` parameters, each once, and a `limit` in its bounds if any. */
+export function problemOf(query: URLSearchParams, known: readonly string[]): string | null {
+  for (const key of query.keys()) {
+    if (!known.includes(key)) return `unknown parameter, known are ${known.join(', ')}`
+    if (query.getAll(key).length > 1) return `${key} is given twice`
+  }
+  const limit = limitOf(query)
+  return limit >= 1 && limit <= MOST_ROWS ? null : `limit must be 1 to ${MOST_ROWS}`
+}
+
+/** NaN where it is no number. */
+export function limitOf(query: URLSearchParams): number {
+  const limit = query.get('limit') ?? '100'
+  return /^\d{1,5}$/.test(limit) ? Number(limit) : Number.NaN
+}
