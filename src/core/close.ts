@@ -330,7 +330,10 @@ export interface Close {
   /** Overrides the table for a rule that has a status or a code of its own (426, 431; 1007). */
   readonly httpStatus?: number
   readonly websocketCode?: number
-  /** The code of the GOAWAY or RST_STREAM; of an upstream that of its own RST_STREAM, or a better one for the client. */
+  /**
+   * The code of the GOAWAY or RST_STREAM; of an upstream that of its own RST_STREAM, or a better one for the
+   * client.
+   */
   readonly http2Code?: number
   /**
    * A client left before it had said anything: load balancers see so, every few seconds, whether a port is
@@ -395,7 +398,10 @@ export function http2Code(close: Close, of: 'stream' | 'connection'): number {
   return isPassed && close.http2Code !== undefined ? close.http2Code : http2Codes[name]
 }
 
-/** The codes of a service's RST_STREAM that tell its client something; the others are about the gate's connection. */
+/**
+ * The codes of a service's RST_STREAM that tell its client something; the others are about the gate's
+ * connection.
+ */
 const aboutRequest: ReadonlySet<number> = new Set([http2Codes.CANCEL, http2Codes.ENHANCE_YOUR_CALM])
 
 /** An upstream failure ends the client's stream with INTERNAL_ERROR, the code of a server that fails. */

@@ -49,7 +49,9 @@ export interface Endpoint {
   readonly unacked: number
   /** For a stream. Bytes that wait for the carrier are the carrier's to take: `queued`, and not `unacked`. */
   readonly carrier?: Carrier | undefined
-  /** The largest head or trailers that the peer takes, as SETTINGS_MAX_HEADER_LIST_SIZE counts; absent: any. */
+  /**
+   * The largest head or trailers that the peer takes, as SETTINGS_MAX_HEADER_LIST_SIZE counts; absent: any.
+   */
   readonly maxHead?: number
   /**
    * For a stream of a carrier with `takenTo`: where the stream's last bytes end among all that the carrier

@@ -108,8 +108,8 @@ export class Answers {
   }
 
   /**
-   * A client of HTTP/2 may end its whole connection for fields that are over its limit (Netty does), and all that
-   * its other streams are at.
+   * A client of HTTP/2 may end its whole connection for fields that are over its limit (Netty does), and all
+   * that its other streams are at.
    */
   #tooBig(fields: readonly Field[], what: string): Close | null {
     const { maxHead } = this.#half.sink

@@ -43,7 +43,10 @@ const codes: Readonly<Record<number, number>> = {
 }
 const UNKNOWN = 2
 
-/** Codes by the RST_STREAM of a service, where they are not INTERNAL. A refused or empty call may be tried again. */
+/**
+ * Codes by the RST_STREAM of a service, where they are not INTERNAL. A refused or empty call may be tried
+ * again.
+ */
 const resetCodes: Readonly<Record<number, number>> = {
   [http2Codes.NO_ERROR]: 14, // UNAVAILABLE
   [http2Codes.REFUSED_STREAM]: 14,
@@ -77,8 +80,8 @@ export function refusedCode(close: Close): number | null {
 }
 
 /**
- * The service has cancelled a call without an answer, as it does at the call's deadline: its caller gets the same
- * RST_STREAM, of which its library makes DEADLINE_EXCEEDED or CANCELLED by the time on its own clock.
+ * The service has cancelled a call without an answer, as it does at the call's deadline: its caller gets the
+ * same RST_STREAM, of which its library makes DEADLINE_EXCEEDED or CANCELLED by the time on its own clock.
  */
 export function isCancelled({ side, http2Code }: Close): boolean {
   return side === 'upstream' && http2Code === http2Codes.CANCEL

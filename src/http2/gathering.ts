@@ -1,10 +1,10 @@
-// What a stream brings in one turn of the event loop, as one piece: small frames, such as messages of gRPC, cost the
-// engine, the other side's frames and its socket no more than one large frame.
+// What a stream brings in one turn of the event loop, as one piece: small frames, such as messages of gRPC,
+// cost the engine, the other side's frames and its socket no more than one large frame.
 //
 //     frame, frame, frame --> [ pieces ] --the turn's end, 16 KiB, or the stream's end--> take(all)
 //
-// Node calls back for each frame, and does what its callback has left due before it reads the next; so only the
-// end of the turn tells that nothing more has come.
+// Node calls back for each frame, and does what its callback has left due before it reads the next; so only
+// the end of the turn tells that nothing more has come.
 
 import type { Http2Stream } from 'node:http2'
 import { Joiner } from './joiner.ts'

@@ -21,8 +21,8 @@ export function goawayFrame(lastStream: number, code: number, why: string): Buff
 }
 
 /**
- * Runs once all has come that the client sent before it saw what it has been sent so far. nghttp2 answers a PING ahead of
- * requests that its client has made before; they precede the answer to a second one.
+ * Runs once all has come that the client sent before it saw what it has been sent so far. nghttp2 answers a
+ * PING ahead of requests that its client has made before; they precede the answer to a second one.
  */
 export function afterRoundTrips(session: Http2Session, run: () => void): void {
   session.ping(() => void (session.destroyed ? run() : session.ping(run)))

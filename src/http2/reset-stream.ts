@@ -17,10 +17,10 @@ export function resetStream(stream: Http2Stream, code: number): void {
 }
 
 /**
- * Resets a stream of a connection to a service, whose socket Node reads itself: it calls back amid the work of nghttp2 there, and
- * sends all that is due before a reset by another code than CANCEL. The reset of the stream whose frame is at hand may be among it, and
- * nghttp2 goes on with memory that it has freed (nodejs/node#64113, seen in Node 26.10). So such a reset waits until the read is
- * handled.
+ * Resets a stream of a connection to a service, whose socket Node reads itself: it calls back amid the work
+ * of nghttp2 there, and sends all that is due before a reset by another code than CANCEL. The reset of the
+ * stream whose frame is at hand may be among it, and nghttp2 goes on with memory that it has freed
+ * (nodejs/node#64113, seen in Node 26.10). So such a reset waits until the read is handled.
  */
 export function resetAtService(stream: ClientHttp2Stream, code: number): void {
   if (stream.closed || stream.destroyed || code === http2Codes.CANCEL) return resetStream(stream, code)
