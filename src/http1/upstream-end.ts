@@ -51,6 +51,7 @@ export class UpstreamEnd {
    */
   release({ answer, judged, isRequestComplete }: Exchange, isClean: boolean): void {
     const isKept = isClean && answer!.isKept && isRequestComplete && !this.#pair.toClient.hasEnded
+    if (!isClean) this.#reach.stray()
     this.#isPersonal ||= answer!.isPersonal || judged!.isPersonal
     if (!isKept) return this.drop()
     if (this.#isPersonal) return

@@ -5,7 +5,10 @@
 //
 // A connection may be kept for one client alone: bytes that a service sends late, after an answer without a
 // body, can meet the next request on its way. HAProxy and nginx take such bytes for the answer to that
-// request, whichever client sent it; here only the client of the earlier answer gets them.
+// request, whichever client sent it; here only the client of the earlier answer gets them. Behind an answer that
+// is whole nobody expects more, so the first such bytes may reach another client, where they come in the turn in
+// which their connection is used again. Most do not, and show the service: from then on, each of its connections is
+// kept for one client alone.
 //
 // A request that must not be sent twice (a POST) gets no connection that the service may be closing. The pool
 // learns after how much idle time the service closes connections without an announcement, and gives such a
@@ -48,6 +51,11 @@ function mayUse(user: User, only: User | null): boolean {
 
 /** A service that closes connections no later than this after an answer closes them at once. */
 const AT_ONCE_MS = 100
+
+/** `HTTP/1.1 408`: a service may say so when it closes an idle connection. */
+function isFarewell(bytes: Buffer, length: number): boolean {
+  return /^HTTP\/1\.[01] 408 /.test(bytes.toString('latin1', 0, Math.min(length, 13)))
+}
 
 /** The owner of a discarded endpoint: the pair that gave the endpoint up ignores its further events. */
 const nobody: EndpointOwner = {
@@ -124,6 +132,16 @@ export class EndpointPool implements EndpointOwner, Swept {
     this.clear()
   }
 
+  /** The service has sent bytes behind a whole answer. */
+  stray(): void {
+    this.#ends.stray(this.#clock.now())
+  }
+
+  /** An answer that was whole is no proof: each connection is for one user alone. */
+  get hasStrays(): boolean {
+    return this.#ends.hasStrays(this.#clock.now())
+  }
+
   /** Keeps the endpoint for the next request of `only` or any user, for at most `keptMs`, or closes it. */
   put(endpoint: Endpoint, keptMs: number, only: User | null = null): void {
     const { keepAliveMs, maxIdle } = this.#options
@@ -146,8 +164,8 @@ export class EndpointPool implements EndpointOwner, Swept {
     while (this.#idle.length > 0) this.#remove(this.#idle.length - 1)
   }
 
-  onBytes(endpoint: Endpoint): boolean {
-    this.#forget(endpoint)
+  onBytes(endpoint: Endpoint, bytes: Buffer, length: number): boolean {
+    if (this.#forget(endpoint) !== null && !isFarewell(bytes, length)) this.stray()
     return true
   }
 

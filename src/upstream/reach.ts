@@ -94,11 +94,17 @@ export class Reach implements Seeker, Dialler, StreamSeeker {
     this.#target!.pool?.doubt(this.#idleMs)
   }
 
+  /** The service that was reached has sent bytes behind its answer. */
+  stray(): void {
+    this.#options.upstream.poolOf(this.#target!).stray()
+  }
+
   /** Keeps the endpoint for another request, for at most `keptMs`. `isOwn`: of this client, from now on. */
   keep(endpoint: Endpoint, keptMs: number, isOwn: boolean): void {
     const { upstream, proxyProtocol } = this.#options
-    const only = isOwn || this.#isOwn ? this.#user : null
-    upstream.poolOf(this.#target!).put(endpoint, proxyProtocol === null ? keptMs : 0, only)
+    const pool = upstream.poolOf(this.#target!)
+    const only = isOwn || this.#isOwn || pool.hasStrays ? this.#user : null
+    pool.put(endpoint, proxyProtocol === null ? keptMs : 0, only)
   }
 
   /** Another client waits for a place. */

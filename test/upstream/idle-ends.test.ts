@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { IdleEnds, MEMORY_MS } from '../../src/upstream/idle-ends.ts'
+import { IdleEnds, MEMORY_MS, STRAYS_MS } from '../../src/upstream/idle-ends.ts'
 
 const NEVER = Number.POSITIVE_INFINITY
 
@@ -27,5 +27,17 @@ test('addresses that come and go are forgotten, and none that has taught somethi
   for (let nth = 0; nth < 2000; nth++) ends.of(`address ${nth}`, 1)
   t.equal(ends.of('taught', 1), taught)
   t.not(ends.of('quiet', 1), quiet)
+  t.end()
+})
+
+test('a service that has sent bytes unasked is known for ten minutes, also where its idle ends are forgotten', (t) => {
+  const ends = new IdleEnds()
+  const one = ends.of('a:1', 0)
+  t.equal(one.hasStrays(0), false)
+  one.stray(0)
+  for (let nth = 0; nth < 2000; nth++) ends.of(`address ${nth}`, MEMORY_MS)
+  t.equal(ends.of('a:1', MEMORY_MS), one)
+  t.same([one.hasStrays(STRAYS_MS - 1), one.afterMs(MEMORY_MS)], [true, NEVER])
+  t.same([one.hasStrays(STRAYS_MS), one.isForgotten(STRAYS_MS)], [false, true])
   t.end()
 })

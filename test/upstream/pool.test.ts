@@ -218,3 +218,19 @@ test('the soonest end decides, not the last one', async (t) => {
   await clock.pass(500)
   t.equal(pool.take(anna, false), null)
 })
+
+for (const [text, hasStrays] of [
+  ['HTTP/1.1 200 OK\r\n\r\n', true],
+  ['HTTP/1.1 4', true],
+  ['HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n', false],
+] as const)
+  test(`bytes that no request has asked for ${hasStrays ? 'show' : 'do not show'} a service that sends such: ${JSON.stringify(text)}`, async (t) => {
+    const { pool, made, clock } = setUp(t)
+    const one = made()
+    pool.put(one, NEVER)
+    t.equal(pool.hasStrays, false)
+    await clock.pass(0)
+    one.feed(text)
+    await clock.pass(0)
+    t.same([one.isClosed, pool.hasStrays], [true, hasStrays])
+  })

@@ -134,3 +134,34 @@ for (const head of [
     for (let i = 0; i < 3; i++) await (await httpClient(t, gate.port)).get(get())
     t.equal(upstream.connections.length, 1)
   })
+
+for (const when of ['with it', 'behind it'])
+  test(`a service that has sent more than a whole answer, ${when}, has no connection that clients share, across a reload`, async (t) => {
+    watchLeaks(t)
+    const upstream = await recordingUpstream(t, ({ target }) =>
+      target === '/odd' && when === 'with it' ? OK + SAME : OK,
+    )
+    const config = (keys = ''): string[] => [
+      `protocol: http, upstream: { addresses: ["127.0.0.1:${upstream.port}"]${keys} }`,
+    ]
+    const clock = stillClock()
+    const gate = await startGate(t, config(), { clock })
+    /** Whether two clients by turns get connections that the other has used. */
+    const areShared = async (): Promise<boolean> => {
+      const [anna, bert] = [await httpClient(t, gate.port), await httpClient(t, gate.port)]
+      const before = upstream.requests.length
+      for (const client of [anna, bert, anna, bert]) await client.get(get())
+      for (const client of [anna, bert]) client.wire.end()
+      const used = upstream.requests.slice(before).map(({ connection }) => connection)
+      return used[0] === used[1] || used[1] === used[2] || used[2] === used[3]
+    }
+    t.equal(await areShared(), true)
+    await (await httpClient(t, gate.port)).get(get('/odd'))
+    if (when === 'behind it') await upstream.connections[0]!.write(SAME)
+    await within(upstream.connections[0]!.ended)
+    t.equal(await areShared(), false)
+    t.match(await gate.reload(config(', keepAlive: 3s')), { result: 'success' })
+    t.equal(await areShared(), false)
+    clock.pass(600_000)
+    t.equal(await areShared(), true)
+  })
