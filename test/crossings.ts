@@ -164,7 +164,7 @@ export const rows: Readonly<Record<string, Row>> = {
     cells: [
       'clients-behind-an-ingress',
       'h2-connections-under-limits',
-      'workers-share-clients',
+      'limits-per-client-who-is-asked-to-go',
       'clients-behind-an-ingress',
       'limits-beside-overload',
       'workers-share-limits',

@@ -6,7 +6,7 @@
 import type { ClientAddress } from '../core/address.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Close } from '../core/close.ts'
-import type { Connection } from '../core/connection.ts'
+import type { ClientCounter, Connection } from '../core/connection.ts'
 import type { Clients } from '../limits/clients.ts'
 import type { Doubt, Doubts } from '../limits/doubts.ts'
 import { judgeAccess } from './access.ts'
@@ -27,7 +27,7 @@ export interface ClientGateOptions {
   doubts: Doubts
 }
 
-export class ClientGate {
+export class ClientGate implements ClientCounter {
   readonly #options: ClientGateOptions
   /** The only rules for a peer that names its clients. */
   readonly #denial: AccessRules | null
@@ -79,6 +79,7 @@ export class ClientGate {
   record(connection: Connection): void {
     connection.namesClients = this.#namesClients(connection.peer)
     connection.isCounted = !connection.namesClients && this.#options.clients !== null
+    connection.counter = this
   }
 
   /**
@@ -92,12 +93,18 @@ export class ClientGate {
     return close
   }
 
+  part(connection: Connection): void {
+    if (!connection.isCounted || connection.hasParted) return
+    connection.hasParted = this.#options.clients?.part(connection.client) === true
+  }
+
   /** The connection, or its request, no longer counts for its client. */
   leave(connection: Connection): void {
     if (!connection.isCounted) return
-    connection.isCounted = false
+    const { hasParted } = connection
+    connection.isCounted = connection.hasParted = false
     const { clients, clock } = this.#options
-    clients?.release(connection.client, clock.now())
+    clients?.release(connection.client, clock.now(), hasParted)
   }
 
   /** In order of cost. */

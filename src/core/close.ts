@@ -372,6 +372,11 @@ export function isPatient(close: Close): boolean {
   return patientReasons.has(close.reason)
 }
 
+/** The client is asked to go and to come back: nothing is wrong with it, nor with its service. */
+export function isFarewell(close: Close): boolean {
+  return isPatient(close) || (close.reason === 'eof' && close.side === 'sidegate')
+}
+
 /** The HTTP status for a client whose request ends with `close`; null where none is due. */
 export function httpStatus(close: Close): number | null {
   if (close.httpStatus !== undefined) return close.httpStatus

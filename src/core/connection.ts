@@ -112,6 +112,10 @@ export class Connection {
   countedAs: Protocol | null = null
   /** It is counted among the open connections of its client. */
   isCounted = false
+  /** It has given its client's place up before its end: the client was asked to come by another connection. */
+  hasParted = false
+  /** The counter of the connections of its client; null where none counts them. */
+  counter: ClientCounter | null = null
   /**
    * The address that the client connected to; null where no option needs it (`upstream.proxyProtocol`), and
    * for a unix socket.
@@ -184,6 +188,17 @@ export function releasePlace(connection: Connection): void {
   const { place } = connection
   connection.place = null
   place?.release()
+}
+
+/** Counts the connections of clients. */
+export interface ClientCounter {
+  /** The client of `connection` may have another in its place. */
+  part(connection: Connection): void
+}
+
+/** The client is asked to go on by another connection, and may open that before this one is gone. */
+export function letReturn(connection: Connection): void {
+  connection.counter?.part(connection)
 }
 
 /** A plain HTTP request that is over. */

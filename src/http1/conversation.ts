@@ -9,7 +9,7 @@
 
 import { closeFromError, httpStatus, makeClose, reasonRow, type Close } from '../core/close.ts'
 import type { Farewell } from '../core/manner.ts'
-import { releasePlace, type Connection } from '../core/connection.ts'
+import { letReturn, releasePlace, type Connection } from '../core/connection.ts'
 import { refuses } from '../core/strain.ts'
 import { noteFailedDial } from '../core/timeline.ts'
 import type { Wait } from '../core/wait.ts'
@@ -199,6 +199,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
 
   isLast(exchange: Exchange, answer: JudgedAnswer): boolean {
     this.#last.onAnswer(exchange, answer)
+    if (this.#last.asksToGo) letReturn(this.#connection)
     return this.#last.due !== null || (this.#hasClientEnded && this.#intake!.held === 0)
   }
 

@@ -5,7 +5,7 @@
 // such an end waits for the next answer, or until the client has kept the challenge for
 // `deadlines.handshake`.
 
-import { makeClose } from '../core/close.ts'
+import { isFarewell, makeClose } from '../core/close.ts'
 import type { Close, Reason } from '../core/close.ts'
 import { isDelimitedFor } from './answer-head.ts'
 import type { JudgedAnswer } from './answer-head.ts'
@@ -74,6 +74,11 @@ export class LastAnswer {
   /** Why the connection ends with its present answer, or with none; null where it goes on. */
   get due(): Close | null {
     return this.close?.side === 'sidegate' && this.isLoggingIn ? null : this.close
+  }
+
+  /** The head of the last answer asks the client to go: it may come by another connection as soon as it has read that. */
+  get asksToGo(): boolean {
+    return this.due !== null && isFarewell(this.due)
   }
 }
 

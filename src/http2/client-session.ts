@@ -8,7 +8,7 @@
 
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import { http2Codes, makeClose, reasonRow, type Close } from '../core/close.ts'
-import { Connection, type Session } from '../core/connection.ts'
+import { Connection, letReturn, type Session } from '../core/connection.ts'
 import { bugDetail, InvariantError } from '../core/errors.ts'
 import type { Farewell } from '../core/manner.ts'
 import { nodeHttp2 } from '../core/late.ts'
@@ -271,6 +271,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     // A second request changes nothing: the client leaves with its last stream, or in the next turn.
     if (this.#leaving !== null) return true
     this.#leaving = { close, since: this.#context.clock.now(), isFinal: false }
+    letReturn(this.#connection)
     // Node has told a client that leaves by itself its last stream, and no GOAWAY may allow more again (RFC
     // 9113 section 6.8).
     if (this.#session.closed || this.#session.destroyed) {

@@ -40,9 +40,9 @@ class Client {
   open = 0
   /** Its open connections, over all who share the count. */
   readonly count: Count
-  /**
-   * Connections that were let on although it was in doubt whether there was a place, which is only observed.
-   */
+  /** Those of `open` that have given their place up before their end. */
+  parted = 0
+  /** Connections that were let on although it was in doubt whether there was a place, which is only observed. */
   inDoubt = 0
   readonly #key: string
   #scopes: Scopes
@@ -162,12 +162,27 @@ export class Clients {
     return isOpen() ? isOpen : null
   }
 
-  release(address: ClientAddress, now: number): void {
+  /**
+   * A connection of that client is asked to go: gives its place to the one that comes for it, which may come before
+   * this one is gone. False if as many as may be open have done so and are not gone, or else a client that never
+   * goes would have ever more of them.
+   */
+  part(address: ClientAddress): boolean {
+    const client = this.of(address)
+    if (client === null || client.parted >= this.options.maxConnections) return false
+    client.parted++
+    client.count.release()
+    return true
+  }
+
+  /** `hasParted`: the connection has given its place up before. */
+  release(address: ClientAddress, now: number, hasParted = false): void {
     const key = keyOf(address)
     const client = key === null ? undefined : this.#active.get(key)
     if (key === null || client === undefined) return
     client.open--
-    client.count.release()
+    if (hasParted) client.parted--
+    else client.count.release()
     this.#keep(key, client, now)
   }
 

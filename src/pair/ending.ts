@@ -8,8 +8,9 @@
 // If bytes are dropped after all, the record says how many, and the end is not `eof`. If none are, and
 // nothing else was owed, nobody misses anything, and the record says that, too (`isCut`).
 
-import { closeFromError, isForced, makeClose } from '../core/close.ts'
+import { closeFromError, isFarewell, isForced, makeClose } from '../core/close.ts'
 import type { Close, PeerSide } from '../core/close.ts'
+import { letReturn } from '../core/connection.ts'
 import type { Connection } from '../core/connection.ts'
 import { describeManner, mannerFor } from '../core/manner.ts'
 import { note } from '../core/timeline.ts'
@@ -65,7 +66,8 @@ export class Ending {
   }
 
   begin(): void {
-    const { dialogue, toClient, toUpstream, now } = this.#parts
+    const { connection, dialogue, toClient, toUpstream, now } = this.#parts
+    if (isFarewell(this.#close)) letReturn(connection)
     this.#unwanted = dialogue?.unwanted?.(this.#close) ?? null
     if (this.#unwanted === null) toUpstream.leave()
     else toUpstream.neglect()

@@ -235,3 +235,18 @@ test('a rate of new connections that only observes counts none in doubt', (t) =>
   t.same(acts, [false], 'the answer has paid for two')
   t.end()
 })
+
+test('a connection that is asked to go gives its place up, to as many as may be open', (t) => {
+  const { clients, admit } = setUp({ maxConnections: 2 })
+  const ann = addressOf('192.0.2.1:1')
+  t.same([admit('192.0.2.1:1'), admit('192.0.2.1:2'), admit('192.0.2.1:3')], ['in', 'in', 'too_many'])
+  t.same([clients.part(ann), admit('192.0.2.1:3'), admit('192.0.2.1:4')], [true, 'in', 'too_many'])
+  t.same([clients.part(ann), admit('192.0.2.1:4')], [true, 'in'])
+  t.same([clients.part(ann), admit('192.0.2.1:5')], [false, 'too_many'], 'two have to go first')
+  clients.release(ann, 0, true)
+  t.equal(admit('192.0.2.1:5'), 'too_many', 'its place was given up before')
+  t.same([clients.part(ann), admit('192.0.2.1:5')], [true, 'in'])
+  for (const hasParted of [true, true, false, false]) clients.release(ann, 0, hasParted)
+  t.same([clients.size, clients.part(ann), clients.part(addressOf('unix'))], [0, false, false])
+  t.end()
+})
