@@ -11,6 +11,7 @@
 
 import { systemClock } from '../core/clock.ts'
 import { loadContent, readFile } from '../config/source.ts'
+import { ofFiles } from '../config/places.ts'
 import type { Config } from '../config/schema.ts'
 import { ConfigError, formatProblem, placedError } from '../core/errors.ts'
 import type { Places } from '../core/errors.ts'
@@ -94,7 +95,7 @@ async function start(source: ConfigSource<Config>): Promise<Started | number> {
   const starting = Operator.start(config, {
     log,
     logWriter: writer,
-    source: { source, content, hash },
+    source: { source, content, hash, written: ofFiles({ file: source.file, places }) },
     onBroken() {
       log.error('workers end faster than it helps to replace them: the process ends')
       void writer.flush(FLUSH_LOG_MS).then(() => process.exit(INTERNAL))

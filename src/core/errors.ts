@@ -46,6 +46,18 @@ export function placed(problem: ConfigProblem, places: Places): ConfigProblem {
   return { ...problem, ...places[path] }
 }
 
+/** The file of a configuration, and where its keys stand in it. */
+export interface Written {
+  file: string
+  places: Places
+}
+
+/** With its place in the file, where that is known. */
+export function formatPlaced(problem: ConfigProblem, written: Written | null): string {
+  const at = placed(problem, written?.places ?? {})
+  return at.line > 0 ? formatProblem(written!.file, at) : `${at.path}: ${at.message}`
+}
+
 /** The same for all problems of an error. */
 export function placedError({ problems }: ConfigError, file: string, places: Places): ConfigError {
   return new ConfigError(

@@ -5,6 +5,7 @@ import type { Refusals } from '../admission/refusal.ts'
 import type { Cells } from '../core/cells.ts'
 import type { Clock, Sweeps } from '../core/clock.ts'
 import type { Connection, Registry } from '../core/connection.ts'
+import type { Written } from '../core/errors.ts'
 import type { Log } from '../log/log.ts'
 import type { Rejections } from '../log/rejections.ts'
 import type { GateMetrics } from '../metrics/gate-metrics.ts'
@@ -54,6 +55,8 @@ export interface GateContext {
   /** The demands that a shortage of memory makes on all listeners. */
   strain: Strain
   logsRequests: boolean
+  /** Where the configuration in effect names its files; null where it is from no file. */
+  written: Written | null
   isDraining: () => boolean
   /** A client has passed admission, and is served. */
   onAdmitted: (connection: Connection) => void

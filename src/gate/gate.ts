@@ -93,8 +93,8 @@ export class Gate implements GatePort {
   #fleet: FleetRuntime | null = null
   /** The group name that replaces listener names in the fleet, if any. */
   #group: string | null = null
-  /** The parts that `commit` puts into effect. */
-  #next: { config: Config; fleet: FleetRuntime | null } | null = null
+  /** What `commit` puts into effect. */
+  #next: (Omit<PrepareOrder, 'ports'> & { fleet: FleetRuntime | null }) | null = null
 
   constructor(settings: GateSettings, parts: GateParts) {
     const { clock, random, events } = parts
@@ -169,6 +169,7 @@ export class Gate implements GatePort {
       fleet: null,
       processLimit: new ConnectionLimit(fits, null, { count: cells.count('process') }),
       logsRequests: config.log.requests,
+      written: null,
       isDraining: () => this.#departure.isUnderway,
       onAdmitted: (connection) => this.#departure.onAdmitted(connection),
       onClosed: (connection) => this.#onClosed(connection),
@@ -184,11 +185,11 @@ export class Gate implements GatePort {
     this.#departure.onClosed(connection)
   }
 
-  async prepare({ config, ports: wanted }: PrepareOrder): Promise<Ports | Unprepared> {
+  async prepare({ config, ports: wanted, written }: PrepareOrder): Promise<Ports | Unprepared> {
     try {
       const fleet = await this.#fleetOf(config)
       const ports = await this.#listeners.prepare(config, wanted)
-      this.#next = { config, fleet }
+      this.#next = { config, fleet, written }
       return ports
     } catch (error) {
       this.#countIn(this.#fleet, this.#group)
@@ -211,7 +212,8 @@ export class Gate implements GatePort {
   }
 
   commit(): Promise<void> {
-    const { config, fleet } = this.#next!
+    const { config, fleet, written } = this.#next!
+    this.#shared.written = written
     const committed = this.#listeners.commit()
     this.#shared.logsRequests = config.log.requests
     if (fleet === this.#fleet && config.shared !== null) fleet?.turnTo(config.shared)

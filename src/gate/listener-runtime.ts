@@ -130,10 +130,12 @@ export class ListenerRuntime {
 
   /**
    * `config` holds for this listener from now on: its deadlines for open connections too (a wait for a head
-   * or a dial that has begun keeps its end), its number of places for new ones.
+   * or a dial that has begun keeps its end), its number of places for new ones. `key` is its place in the
+   * configuration.
    */
-  settle(config: ListenerConfig): void {
+  settle(config: ListenerConfig, key: string): void {
     this.#config = config
+    this.#tls.value.key = key
     this.#deadlines.set(deadlinesOf(config))
     this.#limits.settle(config)
     this.#sweep.retune(shortestDeadline(config))

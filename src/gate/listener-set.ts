@@ -149,7 +149,7 @@ export class ListenerSet {
         isSame({ ...same.config, deadlines: null }, { ...config, deadlines: null })
       )
         return [{ index, config, listener: same, takesFrom: null }]
-      const listener = new ListenerRuntime(config, `listeners[${index}]`, this.#shared, same)
+      const listener = new ListenerRuntime(config, keyOf(index), this.#shared, same)
       return [{ index, config, listener, takesFrom: this.#socketFor(config) }]
     })
   }
@@ -179,7 +179,7 @@ export class ListenerSet {
     this.#current = steps.map(({ listener }) => listener)
     for (const { listener, takesFrom } of steps) if (takesFrom !== null) listener.takeOver(takesFrom)
     for (const step of steps) {
-      step.listener.settle(step.config)
+      step.listener.settle(step.config, keyOf(step.index))
       metrics.setListener(meteredListener(step.config, this.#shared))
     }
     const left = before.filter((listener) => !this.#current.includes(listener))
@@ -239,6 +239,8 @@ export class ListenerSet {
   }
 }
 
+const keyOf = (index: number): string => `listeners[${index}]`
+
 /** The same number in each gate, whatever else is configured. */
 function numberOf(path: string): number {
   let number = 0
@@ -251,6 +253,6 @@ async function bind(listener: ListenerRuntime, index: number, port: number | nul
     await listener.listen(port)
   } catch (error) {
     if (error instanceof ConfigError) throw error
-    throw cannotBind(`listeners[${index}].address`, listener.config.address, error as NodeJS.ErrnoException)
+    throw cannotBind(`${keyOf(index)}.address`, listener.config.address, error as NodeJS.ErrnoException)
   }
 }

@@ -19,7 +19,7 @@
 import type { Config } from '../config/schema.ts'
 import type { Reason } from '../core/close.ts'
 import type { StrainLevel } from '../core/strain.ts'
-import type { ConfigProblem } from '../core/errors.ts'
+import type { ConfigProblem, Written } from '../core/errors.ts'
 import type { ConnectionQuery, RowsQuery } from '../admin/connection-query.ts'
 import type { ProfileKind } from '../admin/profiler.ts'
 import type { RecentQuery } from '../admin/recent-route.ts'
@@ -74,6 +74,8 @@ export interface PrepareOrder {
   config: Config
   /** The ports that another gate has bound, to share their connections; null where this gate is the first. */
   ports: Ports | null
+  /** Where the keys of its files stand; null for a configuration from no file. */
+  written: Written | null
 }
 
 /** Why `prepare` failed; the gate is as it was. */

@@ -5,8 +5,8 @@ import type tls from 'node:tls'
 import { TlsGate } from '../admission/tls-gate.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Config, ListenerConfig } from '../config/schema.ts'
-import { ConfigError } from '../core/errors.ts'
-import type { ConfigProblem } from '../core/errors.ts'
+import { ConfigError, formatPlaced } from '../core/errors.ts'
+import type { ConfigProblem, Written } from '../core/errors.ts'
 import { Rotation } from '../files/rotation.ts'
 import { readTlsFiles } from '../files/tls-files.ts'
 import type { TlsContents, TlsFileProblem, TlsFiles } from '../files/tls-files.ts'
@@ -21,6 +21,8 @@ export interface TlsContext {
   clock: Clock
   facts: Pick<Log, 'info' | 'warn'>
   metrics: GateMetrics
+  /** Where the configuration in effect names its files; null where it is from no file. */
+  readonly written: Written | null
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
@@ -35,7 +37,8 @@ export class TlsParts {
   readonly gate: TlsGate | null
   /** Null: the upstream speaks in the clear. The context is replaced when its files change. */
   readonly secure: SecureOptions | null
-  readonly #key: string
+  /** Its listener's place in the configuration; a reload may move it. */
+  key: string
   readonly #name: string
   readonly #context: TlsContext
   readonly #rotations: Array<{ side: Side; rotation: Rotation }> = []
@@ -46,7 +49,7 @@ export class TlsParts {
    * that `predecessor` has in use.
    */
   constructor(config: ListenerConfig, key: string, context: TlsContext, predecessor: TlsParts | null = null) {
-    this.#key = key
+    this.key = key
     this.#name = config.name
     this.#context = context
     const options = tlsGateOptions(config)
@@ -106,7 +109,7 @@ export class TlsParts {
   async #start(): Promise<void> {
     const found = await Promise.all(
       this.#rotations.map(async ({ side, rotation }) =>
-        (await rotation.start()).map((problem) => locate(this.#key, side, problem)),
+        (await rotation.start()).map((problem) => locate(this.key, side, problem)),
       ),
     )
     const problems = found.flat()
@@ -118,8 +121,7 @@ export class TlsParts {
     metrics.onTlsReload(problems.length === 0 ? 'success' : 'failure')
     if (problems.length === 0) return facts.info('certificates reloaded', { listener: this.#name, side })
     const error = problems
-      .map((problem) => locate(this.#key, side, problem))
-      .map(({ path, message }) => `${path}: ${message}`)
+      .map((problem) => formatPlaced(locate(this.key, side, problem), this.#context.written))
       .join('; ')
     facts.warn('certificates not reloaded: the last good ones stay in use', {
       listener: this.#name,

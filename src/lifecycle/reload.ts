@@ -9,7 +9,7 @@
 // Loading and applying are handed in, so that this file knows no key of the configuration.
 
 import type { Clock } from '../core/clock.ts'
-import type { ConfigProblem, Places } from '../core/errors.ts'
+import type { ConfigProblem, Places, Written } from '../core/errors.ts'
 import { ConfigError, formatProblem, placedError } from '../core/errors.ts'
 import { Whole } from '../log/line.ts'
 import type { Log } from '../log/log.ts'
@@ -79,7 +79,7 @@ export interface ReloadParts<C> {
   /** The content at the start; null where it is unknown. */
   content: Content | null
   /** All or nothing: rejects with a ConfigError or ReloadRefused; resolves with keys that need a restart. */
-  apply: (config: C) => Promise<readonly string[]>
+  apply: (config: C, written: Written) => Promise<readonly string[]>
 }
 
 export class Reloads<C> {
@@ -157,7 +157,7 @@ export class Reloads<C> {
       if (outcome instanceof ConfigError)
         return this.#fail(loaded.isUndecided ? null : content, hash, outcome)
       places = outcome.places
-      const restartRequired = await apply(outcome.config)
+      const restartRequired = await apply(outcome.config, { file: source.file, places })
       for (const warning of outcome.warnings)
         log.warn('risky configuration', { at: new Whole(formatProblem(source.file, warning)) })
       return this.#succeed(trigger, content, hash, restartRequired)

@@ -11,6 +11,7 @@ import type { RecentQuery } from '../admin/recent-route.ts'
 import type { Config } from '../config/schema.ts'
 import type { Reason } from '../core/close.ts'
 import { ConfigError } from '../core/errors.ts'
+import type { Written } from '../core/errors.ts'
 import type { StrainLevel } from '../core/strain.ts'
 import { Gone } from '../gate/channel.ts'
 import type { CloseOrder, GatePort, GateViews, LogSettings, Ports, PrepareOrder } from '../gate/messages.ts'
@@ -40,6 +41,8 @@ export class Gates implements Directory, DrainGates, OverloadGates {
   readonly #gates: Array<OpenGate | null> = []
   /** The configuration that all must follow. */
   #config: Config | null = null
+  /** Where the keys of its files stand; null where it is from no file. */
+  #written: Written | null = null
   #ports: Ports = []
   #level: StrainLevel | null = null
   #isAnnounced = false
@@ -62,7 +65,7 @@ export class Gates implements Directory, DrainGates, OverloadGates {
   join(worker: number, gate: OpenGate): Promise<void> {
     return this.#alone(async () => {
       await gate.port.learn(this.#findings.all)
-      await prepare(gate.port, { config: this.#config!, ports: this.#ports })
+      await prepare(gate.port, { config: this.#config!, ports: this.#ports, written: this.#written })
       await gate.port.commit()
       if (this.#isAnnounced) await gate.port.drain({ step: 'announce' })
       this.add(worker, gate)
@@ -94,13 +97,13 @@ export class Gates implements Directory, DrainGates, OverloadGates {
    * Swaps every gate to `config`. Rejects with a ConfigError, or with the error of `check`, which runs once
    * all are prepared; then all stay as they were. Resolves with the bound ports.
    */
-  apply(config: Config, check: () => void): Promise<Ports> {
+  apply(config: Config, check: () => void, written: Written | null = null): Promise<Ports> {
     return this.#alone(async () => {
       let ports: Ports | null = null
       try {
         for (const gate of this.#gates) {
           if (gate === null) continue
-          const own = await prepare(gate.port, { config, ports })
+          const own = await prepare(gate.port, { config, ports, written })
           ports = own.map((port, index) => port ?? ports?.[index] ?? null)
         }
         check()
@@ -109,6 +112,7 @@ export class Gates implements Directory, DrainGates, OverloadGates {
         throw error instanceof Gone ? new ReloadRefused('a worker has ended meanwhile, try again') : error
       }
       this.#config = config
+      this.#written = written
       this.#ports = ports ?? this.#ports
       await this.#each((gate) => gate.commit())
       return this.#ports

@@ -8,10 +8,11 @@ import { systemClock } from '../core/clock.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Reason } from '../core/close.ts'
 import type { Address } from '../config/address.ts'
+import { ofFiles } from '../config/places.ts'
 import type { Config } from '../config/schema.ts'
 import { OFF, parseDuration } from '../config/units.ts'
 import { checkAdoption } from '../endpoint/read-buffer.ts'
-import { ConfigError } from '../core/errors.ts'
+import { ConfigError, type Written } from '../core/errors.ts'
 import type { Ports } from '../gate/messages.ts'
 import { connectionsThatFit, descriptorLimit } from '../lifecycle/descriptors.ts'
 import { Drain } from '../lifecycle/drain.ts'
@@ -51,7 +52,7 @@ export interface OperatorParts extends ThreadParts {
   /** Measures how much memory there is and is used. */
   memory?: MemoryGauge
   /** Source and content of the first configuration, and its hash; without it a reload has nothing to read. */
-  source?: { source: ConfigSource<Config>; content: Content | null; hash: string }
+  source?: { source: ConfigSource<Config>; content: Content | null; hash: string; written?: Written }
   /** Reads through Node's `data` events even where the shared buffer works: for tests of the fallback. */
   withoutSharedBuffer?: boolean
   /** Overrides the number in the configuration. */
@@ -87,7 +88,7 @@ export class Operator {
       parts.withoutSharedBuffer === true ? false : await checkAdoption(parts.clock ?? systemClock)
     const maker = await gateMaker(workersOf(parts.workers ?? config.workers))
     const operator = new Operator(config, { ...maker, ...parts }, usesSharedBuffer)
-    await operator.#start()
+    await operator.#start(parts.source?.written ?? null)
     return operator
   }
 
@@ -111,7 +112,7 @@ export class Operator {
       source: parts.source?.source ?? null,
       content: parts.source?.content ?? null,
       hash: parts.source?.hash ?? '',
-      apply: (next) => this.#apply(next),
+      apply: (next, written) => this.#apply(next, written),
     })
     this.#overload = makeOverload(config.memory, { clock, log, gates: this.#gates }, parts.memory)
     this.#metrics = this.#makeMetrics(parts)
@@ -196,7 +197,7 @@ export class Operator {
     })
   }
 
-  async #start(): Promise<void> {
+  async #start(written: Written | null): Promise<void> {
     this.#overload.start()
     try {
       // Health first: a kubelet that asks while the rest binds gets an answer.
@@ -210,7 +211,7 @@ export class Operator {
         this.#admin.start(address),
       )
       this.#crew?.start(this.#workers)
-      this.ports = await this.#gates.apply(this.#config, () => {})
+      this.ports = await this.#gates.apply(this.#config, () => {}, written)
     } catch (error) {
       await this.stop()
       throw error
@@ -295,7 +296,7 @@ export class Operator {
     return this.#config
   }
 
-  async #apply(next: Config): Promise<string[]> {
+  async #apply(next: Config, written: Written): Promise<string[]> {
     const check = (): void => {
       if (this.#drain.isUnderway) throw new ReloadRefused('a drain is under way')
       if (this.#state !== 'running')
@@ -303,7 +304,7 @@ export class Operator {
     }
     check()
     refuseWhatDoesNotFit(next, this.#fits)
-    this.ports = await this.#gates.apply(next, check)
+    this.ports = await this.#gates.apply(next, check, ofFiles(written))
     // Read by name only, as sections of keys.
     const waiting = restartRequired({ ...this.#config }, { ...next })
     this.#config = keepUntilRestart(this.#config, next)

@@ -4,7 +4,8 @@
 import type { Test } from 'tap'
 import { systemClock } from '../../src/core/clock.ts'
 import type { Close } from '../../src/core/close.ts'
-import { checkText, parseConfig } from '../../src/config/load.ts'
+import { checkText } from '../../src/config/load.ts'
+import { ofFiles } from '../../src/config/places.ts'
 import type { Config } from '../../src/config/schema.ts'
 import type { Connection, Registry } from '../../src/core/connection.ts'
 import { ConfigError } from '../../src/core/errors.ts'
@@ -86,7 +87,7 @@ export async function startGate(
   rest = '',
 ): Promise<Gate> {
   const source = new HeldSource()
-  const config = parseConfig(yamlOf(listeners, rest), 'test.yaml')
+  const { config, places } = checkText(yamlOf(listeners, rest), source.file)
   const lines: Array<Record<string, unknown>> = []
   const writer = {
     dropped: 0,
@@ -101,7 +102,7 @@ export async function startGate(
   const { operator, registry } = await startOperator(config, {
     log,
     logWriter: writer,
-    source: { source, content: null, hash: 'start' },
+    source: { source, content: null, hash: 'start', written: ofFiles({ file: source.file, places }) },
     ...parts,
   })
   t.teardown(async () => {

@@ -5,7 +5,7 @@ import { readSamples } from '../metrics/samples.ts'
 import { authority, mountedSecret } from '../support/certificates.ts'
 import type { Signed } from '../support/certificates.ts'
 import { eventually } from '../support/eventually.ts'
-import { startGate } from '../support/gate.ts'
+import { startGate, yamlOf } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect, echo } from '../support/peers.ts'
@@ -65,6 +65,34 @@ test('a pair that does not fit, or is gone, changes nothing, and the next good o
   await eventually(async () => (await reloads(gate, 'success')) === 1)
   t.equal(await certificateShown(t, gate.port, { ca: ca.cert }), 'CN=third')
 })
+
+for (const workers of [1, 2])
+  test(`the log names the place of a file that does not replace another, also once a reload has moved its listener; ${workers} workers`, async (t) => {
+    watchLeaks(t)
+    const upstream = await echo(t)
+    const ca = authority(t)
+    const mounted = mountedSecret(t, ca.issue('first'))
+    const words: unknown[] = []
+    const tcp = `protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`
+    const secure = `${tcp}, tls: { cert: "${mounted.cert}", key: "${mounted.key}" }`
+    const onLine = ({ msg, error }: Record<string, unknown>): void => {
+      if (String(msg).startsWith('certificates not reloaded')) words.push(error)
+    }
+    const text = yamlOf([tcp, secure]).split('\n')
+    const nth = text.findIndex((line) => line.includes('cert:'))
+    const gate = await startGate(t, [tcp, secure], { workers, onLine })
+    const failure = async (count: number): Promise<unknown> => {
+      mounted.swap({ cert: ca.issue('second').cert, key: ca.issue('stranger').key })
+      return eventually(() => words[count])
+    }
+    const at = (line: number): string => `test.yaml:${line + 1}:${text[nth]!.indexOf(mounted.key)}`
+    t.match(await failure(0), new RegExp(`^${at(nth)} listeners\\[1\\]\\.tls\\.key: `))
+    const [head, listeners] = [text.slice(0, nth - 1), text.slice(nth - 1, nth + 1)]
+    t.match(await gate.reloadText([...head, '', '', ...listeners.toReversed()].join('\n')), {
+      result: 'success',
+    })
+    t.match(await failure(1), new RegExp(`^${at(nth + 1)} listeners\\[0\\]\\.tls\\.key: `))
+  })
 
 const expired = { from: new Date(Date.now() - 10 * DAY_MS), to: new Date(Date.now() - DAY_MS) }
 
