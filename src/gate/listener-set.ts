@@ -15,6 +15,7 @@ import type { Connection } from '../core/connection.ts'
 import { ConfigError, invariant } from '../core/errors.ts'
 import { kernelQueue } from '../endpoint/kernel-queue.ts'
 import { caughtUp } from '../listener/caught-up.ts'
+import { isPatient, patience, PatientClose } from '../lifecycle/patient-close.ts'
 import { SpreadClose } from '../lifecycle/spread-close.ts'
 import { isSame } from '../core/late.ts'
 import type { Ports } from './messages.ts'
@@ -39,7 +40,7 @@ export class ListenerSet {
   #current: readonly ListenerRuntime[] = []
   /** Replaced or removed listeners, whose connections go on under the policy that admitted them. */
   readonly #retired = new Set<ListenerRuntime>()
-  readonly #closings = new Set<SpreadClose>()
+  readonly #closings = new Set<SpreadClose | PatientClose>()
   #prepared: { steps: readonly Step[]; config: Config } | null = null
 
   constructor(shared: GateContext) {
@@ -191,7 +192,7 @@ export class ListenerSet {
     const removed = left
       .filter((one) => this.#successorOf(one) === undefined)
       .map(({ config }) => config.name)
-    if (removed.length > 0) this.#remove(removed, drain.spreadMs)
+    if (removed.length > 0) this.#remove(removed, drain)
     return retired
   }
 
@@ -218,25 +219,40 @@ export class ListenerSet {
     listener.retire(() => void this.#retired.delete(listener))
   }
 
-  /**
-   * The connections of these names leave, those of predecessors included, and those that are admitted yet.
-   */
-  #remove(names: readonly string[], spreadMs: number): void {
+  /** The connections of these names leave as in a drain, those of predecessors included, and those that are admitted yet. */
+  #remove(names: readonly string[], { spreadMs, timeoutMs, tcp }: Config['drain']): void {
     const { clock, registry } = this.#shared
-    const until = clock.now() + spreadMs
-    const part = (connection: Connection): void => this.#part([connection], Math.max(0, until - clock.now()))
-    for (const listener of this.#retired) if (names.includes(listener.config.name)) listener.remove(part)
-    const present = [...registry].filter(({ listener }) => names.includes(listener))
-    if (present.length > 0) this.#part(present, spreadMs)
+    const begunAt = clock.now()
+    const part = (connections: readonly Connection[]): void => {
+      const passedMs = clock.now() - begunAt
+      const patient = connections.filter((connection) => isPatient(connection, tcp))
+      const others = connections.filter((connection) => !isPatient(connection, tcp))
+      this.#wait(patient, patience(spreadMs, Math.max(0, timeoutMs - passedMs)))
+      this.#spread(others, Math.max(0, Math.min(spreadMs, timeoutMs) - passedMs))
+    }
+    for (const listener of this.#retired)
+      if (names.includes(listener.config.name)) listener.remove((connection) => part([connection]))
+    part([...registry].filter(({ listener }) => names.includes(listener)))
   }
 
-  #part(connections: Connection[], spreadMs: number): void {
+  #wait(connections: readonly Connection[], times: ReturnType<typeof patience>): void {
     const { clock, random } = this.#shared
-    const ask = (connection: Connection): void =>
-      connection.owner?.close(makeClose('reloaded', 'sidegate', connection.phase))
-    for (const one of this.#closings) if (one.isOver) this.#closings.delete(one)
-    this.#closings.add(new SpreadClose({ clock, random, connections, spreadMs, ask }))
+    if (connections.length > 0) this.#keep(new PatientClose({ clock, random, connections, ...times, ask }))
   }
+
+  #spread(connections: readonly Connection[], spreadMs: number): void {
+    const { clock, random } = this.#shared
+    if (connections.length > 0) this.#keep(new SpreadClose({ clock, random, connections, spreadMs, ask }))
+  }
+
+  #keep(closing: SpreadClose | PatientClose): void {
+    for (const one of this.#closings) if (one.isOver) this.#closings.delete(one)
+    this.#closings.add(closing)
+  }
+}
+
+function ask(connection: Connection): void {
+  connection.owner?.close(makeClose('reloaded', 'sidegate', connection.phase))
 }
 
 const keyOf = (index: number): string => `listeners[${index}]`

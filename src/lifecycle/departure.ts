@@ -16,7 +16,7 @@ import { makeClose } from '../core/close.ts'
 import type { Reason } from '../core/close.ts'
 import type { Connection, Registry } from '../core/connection.ts'
 import { SpreadClose } from './spread-close.ts'
-import { PatientClose } from './patient-close.ts'
+import { isPatient, patience, PatientClose } from './patient-close.ts'
 
 /** Plain data. */
 export type DrainStep =
@@ -48,9 +48,6 @@ export interface DepartureParts {
   /** The last connection is gone, and nobody waits in admission, after `part`. */
   onEmpty: () => void
 }
-
-/** How long before the reset of the rest each tcp connection has its FIN: an orderly end is better. */
-const LAST_MS = 1000
 
 export const noDrainCounts = (): DrainCounts => ({ drained: 0, forced: 0, others: 0, cut: 0 })
 
@@ -100,7 +97,7 @@ export class Departure {
     if (this.#state !== 'parting' || this.#hasStopped) return
     const { spreadMs, tcp, spreadUntil, until } = this.#parting!
     const now = this.#parts.clock.now()
-    if (isPatient(connection, tcp)) this.#wait(() => [connection], spreadMs, Math.max(0, until - now))
+    if (isPatient(connection, tcp)) this.#wait([connection], spreadMs, Math.max(0, until - now))
     else this.#spread([connection], Math.max(0, spreadUntil - now))
   }
 
@@ -127,19 +124,16 @@ export class Departure {
     this.#parting = { spreadMs, tcp, spreadUntil, until: now + leftMs }
     const present = [...registry]
     const waiting = present.filter((connection) => isPatient(connection, tcp))
-    if (waiting.length > 0) this.#wait(() => waiting, spreadMs, leftMs)
+    if (waiting.length > 0) this.#wait(waiting, spreadMs, leftMs)
     this.#spread(
       present.filter((connection) => !isPatient(connection, tcp)),
       spreadUntil - now,
     )
   }
 
-  #wait(connections: () => Connection[], spreadMs: number, leftMs: number): void {
+  #wait(connections: readonly Connection[], spreadMs: number, leftMs: number): void {
     const { clock, random } = this.#parts
-    const open = (): Connection[] => connections().filter(({ end }) => end === null)
-    this.#closings.push(
-      new PatientClose({ clock, random, connections: open, ...patience(spreadMs, leftMs), ask }),
-    )
+    this.#closings.push(new PatientClose({ clock, random, connections, ...patience(spreadMs, leftMs), ask }))
   }
 
   #spread(connections: Connection[], spreadMs: number): void {
@@ -169,16 +163,6 @@ export class Departure {
     this.#counts.cut++
     this.totalCut++
   }
-}
-
-/** The last `spread` before the timeout, less the time that a connection needs to go. */
-function patience(spreadMs: number, leftMs: number): { waitMs: number; windowMs: number } {
-  const waitMs = Math.max(0, leftMs - Math.max(spreadMs, LAST_MS))
-  return { waitMs, windowMs: Math.max(0, Math.min(spreadMs, leftMs) - LAST_MS) }
-}
-
-function isPatient({ protocol }: Connection, tcp: 'wait' | 'spread'): boolean {
-  return tcp === 'wait' && protocol === 'tcp'
 }
 
 function ask(connection: Connection): void {

@@ -17,12 +17,25 @@ import { spreadMoments } from './spread-close.ts'
 /** The greatest age of an order: quiet is known only as of the last sweep anyway. */
 const ORDER_MS = 250
 
+/** How long before the reset of the rest each tcp connection has its FIN: an orderly end is better. */
+const LAST_MS = 1000
+
+/** The last `spread` before the timeout, less the time that a connection needs to go. */
+export function patience(spreadMs: number, leftMs: number): { waitMs: number; windowMs: number } {
+  const waitMs = Math.max(0, leftMs - Math.max(spreadMs, LAST_MS))
+  return { waitMs, windowMs: Math.max(0, Math.min(spreadMs, leftMs) - LAST_MS) }
+}
+
+export function isPatient({ protocol }: Connection, tcp: 'wait' | 'spread'): boolean {
+  return tcp === 'wait' && protocol === 'tcp'
+}
+
 export interface PatientCloseOptions {
   clock: Clock
   /** 0..1. */
   random: () => number
-  /** The connections that are open when the window begins. */
-  connections: () => Connection[]
+  /** Those of them that are open when the window begins are asked. */
+  connections: readonly Connection[]
   waitMs: number
   windowMs: number
   /** Called for each connection that is still open at its moment. */
@@ -49,10 +62,15 @@ export class PatientClose {
     this.#cancel = null
   }
 
+  /** It asks nobody any more. */
+  get isOver(): boolean {
+    return this.#cancel === null
+  }
+
   #begin(): void {
     const { clock, random, connections, windowMs } = this.#options
     this.#startedAt = clock.now()
-    this.#left = connections()
+    this.#left = connections.filter(({ end }) => end === null)
     this.#moments = spreadMoments(this.#left.length, windowMs, random)
     this.#step()
   }

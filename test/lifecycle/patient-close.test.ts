@@ -32,7 +32,7 @@ function setUp(states: State[]) {
   const parting = new PatientClose({
     clock,
     random: seeded(3),
-    connections: () => connections.filter(({ end }) => end === null),
+    connections,
     waitMs: WAIT_MS,
     windowMs: WINDOW_MS,
     ask(connection) {

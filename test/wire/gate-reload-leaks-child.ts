@@ -24,7 +24,7 @@ const { port } = server.address() as net.AddressInfo
 const yaml = (nth: number): string => `
 health: { address: "127.0.0.1:0" }
 admin: { address: "127.0.0.1:0", recent: 20 }
-drain: { spread: off }
+drain: { spread: off, tcp: spread }
 listeners:
   - { name: stays, address: "127.0.0.1:0", protocol: tcp, upstream: "127.0.0.1:${port}", deadlines: { idle: ${1000 + (nth % 7)}s } }
   - { name: changes, address: "127.0.0.1:0", protocol: http, upstream: "127.0.0.1:${port}", buffers: { high: ${16 + (nth % 5)}KiB } }

@@ -217,7 +217,7 @@ test('who is inside a handshake is served then, and asked to go with the others:
   watchLeaks(t)
   const upstream = await echo(t)
   const gate = await startGate(t, [tcp(upstream), tcp(upstream, proxied)])
-  const client = await caughtInside(t, gate, tcp(upstream), 'drain: { spread: 1s }')
+  const client = await caughtInside(t, gate, tcp(upstream), 'drain: { spread: 1s, tcp: spread }')
   await client.write(HEADER.slice(20))
   t.equal(await say(client, 'hello'), 'hello')
   t.equal(await within(client.ended, LONG), true, 'FIN')
