@@ -98,7 +98,7 @@ test('reloaded: the same for a listener that is gone; an answer that was under w
   forEachTransport(t, transports, async (t, transport) => {
     const { gate, client, service } = await openLine(t, transport, limits)
     const result = await gate.reloadText(
-      'drain: { spread: off }\nhealth: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners: [{ name: another, address: "127.0.0.1:0", protocol: tcp, upstream: "127.0.0.1:1" }]\n',
+      'drain: { spread: off, tcp: spread }\nhealth: { address: "127.0.0.1:0" }\nadmin: { address: "127.0.0.1:0" }\nlisteners: [{ name: another, address: "127.0.0.1:0", protocol: tcp, upstream: "127.0.0.1:1" }]\n',
     )
     t.equal(result.result, 'success')
     // HTTP finishes the answer under way.
