@@ -178,3 +178,22 @@ test('a reload that takes the listener out, and a shortage of memory, leave it i
   await readsAnswer(t, refused, 503)
   t.match(await gate.end(1), { reason: 'overloaded' })
 })
+
+for (const change of ['changes', 'removes'])
+  test(`of two workers, too, while a reload ${change} their listener: the rest is dropped, and nothing of it is asked`, async (t) => {
+    const { port } = await early(t)
+    const listener = `protocol: http, upstream: "127.0.0.1:${port}"`
+    const gate = await startGate(t, [listener, listener], { workers: 2 })
+    const wires = await Promise.all(
+      Array.from({ length: 6 }, () => connect(t, gate.ports[1]!, { unread: true })),
+    )
+    for (const wire of wires) await wire.write(get('/', `Content-Length: ${5 * MB}\r\n`, 'POST'))
+    // The answer is there, and the client does not read it.
+    for (const wire of wires) await within(wire.flood({ total: MB, keepOpen: true }))
+    const next = change === 'changes' ? [listener, `${listener}, http: { maxBody: 9MiB }`] : [listener]
+    t.match(await gate.reload(next), { result: 'success' })
+    for (const wire of wires) await within(wire.flood({ total: 4 * MB, keepOpen: true }))
+    for (const wire of wires) await readsAnswer(t, wire, 401)
+    await eventually(() => gate.lines.length === wires.length)
+    t.same([...new Set(gate.lines.map(({ close }) => close))], ['eof'])
+  })
