@@ -2,6 +2,7 @@ import { test } from 'tap'
 import { within } from '../support/eventually.ts'
 import { closePayload, encodeFrame } from '../support/frames.ts'
 import { startGate } from '../support/gate.ts'
+import { upgradeRequest } from '../support/handshake.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect, listen, neverCloses } from '../support/peers.ts'
 import { rawClient, scriptedUpstream } from '../support/websocket.ts'
@@ -135,19 +136,21 @@ test('a tcp service that resets inside an answer to a client that has ended is r
   }
 })
 
-test('a service that stays silent when its client leaves during the upgrade sees FIN, and is let go after deadlines.close', async (t) => {
-  watchLeaks(t)
-  const upstream = await neverCloses(t)
-  const gate = await startGate(t, [
-    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms }`,
-  ])
-  const client = await rawClient(t, gate.port, { handshake: false })
-  await client.send(
-    'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
-  )
-  const seen = await upstream.connection()
-  await seen.readUntil('\r\n\r\n')
-  client.wire.end()
-  t.equal(await within(seen.ended), true, 'FIN')
-  t.match(await gate.end(), { reason: 'aborted', side: 'client', phase: 'handshake' })
-})
+for (const [how, reason] of [
+  ['end', 'aborted'],
+  ['reset', 'reset'],
+] as const)
+  test(`a service that stays silent when its client leaves during the upgrade (${how}) sees FIN, and is let go after deadlines.close`, async (t) => {
+    watchLeaks(t)
+    const upstream = await neverCloses(t)
+    const gate = await startGate(t, [
+      `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { close: 300ms }`,
+    ])
+    const client = await rawClient(t, gate.port, { handshake: false })
+    await client.send(upgradeRequest())
+    const seen = await upstream.connection()
+    await seen.readUntil('\r\n\r\n')
+    client.wire[how]()
+    t.equal(await within(seen.ended), true, 'FIN')
+    t.match(await gate.end(), { reason, side: 'client', phase: 'handshake' })
+  })
