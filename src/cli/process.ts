@@ -11,9 +11,8 @@
 
 import { systemClock } from '../core/clock.ts'
 import { loadContent, readFile } from '../config/source.ts'
-import { ofFiles } from '../config/places.ts'
 import type { Config } from '../config/schema.ts'
-import { ConfigError, formatProblem, placedError } from '../core/errors.ts'
+import { ConfigError, formatProblem, ofFiles, placedError } from '../core/errors.ts'
 import type { Places } from '../core/errors.ts'
 import { watchConfig } from '../files/config-watch.ts'
 import { collectGarbage } from '../overload/heap.ts'

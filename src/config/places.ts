@@ -1,7 +1,7 @@
 // The positions of the values of a file as plain data, for problems that show only once the file is used: a
 // port that is in use, a certificate that cannot be read.
 
-import type { Places, Written } from '../core/errors.ts'
+import type { Places } from '../core/errors.ts'
 import { isMap } from './keys.ts'
 import type { Path } from './path.ts'
 import { formatPath } from './path.ts'
@@ -18,13 +18,6 @@ export function placesOf({ value, places, position }: Reading): Places {
   }
   walk(value, [])
   return found
-}
-
-const fileKey = /\.tls\.(?:cert|key|ca|clientCa)$/
-
-/** Of the files that may change at any time: the others are used, and judged, once. */
-export function ofFiles({ file, places }: Written): Written {
-  return { file, places: Object.fromEntries(Object.entries(places).filter(([path]) => fileKey.test(path))) }
 }
 
 function entriesOf(value: Record<string, unknown> | unknown[]): Iterable<[string | number, unknown]> {

@@ -52,6 +52,13 @@ export interface Written {
   places: Places
 }
 
+const fileKey = /\.tls\.(?:cert|key|ca|clientCa)$/
+
+/** Of the files that may change at any time: the others are used, and judged, once. */
+export function ofFiles({ file, places }: Written): Written {
+  return { file, places: Object.fromEntries(Object.entries(places).filter(([path]) => fileKey.test(path))) }
+}
+
 /** With its place in the file, where that is known. */
 export function formatPlaced(problem: ConfigProblem, written: Written | null): string {
   const at = placed(problem, written?.places ?? {})
