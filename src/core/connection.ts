@@ -112,7 +112,9 @@ export class Connection {
   countedAs: Protocol | null = null
   /** It is counted among the open connections of its client. */
   isCounted = false
-  /** It has given its client's place up before its end: the client was asked to come by another connection. */
+  /**
+   * It has given its client's place up before its end: the client was asked to come by another connection.
+   */
   hasParted = false
   /** The counter of the connections of its client; null where none counts them. */
   counter: ClientCounter | null = null

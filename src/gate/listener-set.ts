@@ -219,7 +219,10 @@ export class ListenerSet {
     listener.retire(() => void this.#retired.delete(listener))
   }
 
-  /** The connections of these names leave as in a drain, those of predecessors included, and those that are admitted yet. */
+  /**
+   * The connections of these names leave as in a drain, those of predecessors included, and those that are
+   * admitted yet.
+   */
   #remove(names: readonly string[], { spreadMs, timeoutMs, tcp }: Config['drain']): void {
     const { clock, registry } = this.#shared
     const begunAt = clock.now()

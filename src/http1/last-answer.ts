@@ -76,7 +76,10 @@ export class LastAnswer {
     return this.close?.side === 'sidegate' && this.isLoggingIn ? null : this.close
   }
 
-  /** The head of the last answer asks the client to go: it may come by another connection as soon as it has read that. */
+  /**
+   * The head of the last answer asks the client to go: it may come by another connection as soon as it has
+   * read that.
+   */
   get asksToGo(): boolean {
     return this.due !== null && isFarewell(this.due)
   }

@@ -24,7 +24,7 @@ import type { RawFields } from './fields.ts'
 import { ClientStream } from './client-stream.ts'
 import { codeName, connectionCode, NO_ERROR } from './codes.ts'
 import type { ClientFlow } from './flow.ts'
-import { afterRoundTrips, ALL_STREAMS, goawayFrame } from './goaway.ts'
+import { afterRoundTrips, ALL_STREAMS, goawayFrame, ROUND_TRIPS_MS } from './goaway.ts'
 import { endLost } from './lost-streams.ts'
 import type { Http2Context, Http2Options } from './options.ts'
 import { resetStream } from './reset-stream.ts'
@@ -43,8 +43,6 @@ const END_STREAM = 1
  * were alone. The windows of the streams bound the bytes that stay here.
  */
 const WINDOW = 512 * 1024
-/** The wait for the answers to the PINGs between the two GOAWAYs. */
-const ROUND_TRIPS_MS = 1000
 export class ClientSession implements Dialogue, Session, StreamHome {
   readonly id: number
   readonly #connection: Connection

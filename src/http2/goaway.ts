@@ -20,6 +20,9 @@ export function goawayFrame(lastStream: number, code: number, why: string): Buff
   return frame
 }
 
+/** The longest wait for the answers to the PINGs between the two GOAWAYs. */
+export const ROUND_TRIPS_MS = 1000
+
 /**
  * Runs once all has come that the client sent before it saw what it has been sent so far. nghttp2 answers a
  * PING ahead of requests that its client has made before; they precede the answer to a second one.

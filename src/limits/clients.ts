@@ -42,7 +42,9 @@ class Client {
   readonly count: Count
   /** Those of `open` that have given their place up before their end. */
   parted = 0
-  /** Connections that were let on although it was in doubt whether there was a place, which is only observed. */
+  /**
+   * Connections that were let on although it was in doubt whether there was a place, which is only observed.
+   */
   inDoubt = 0
   readonly #key: string
   #scopes: Scopes
@@ -163,9 +165,9 @@ export class Clients {
   }
 
   /**
-   * A connection of that client is asked to go: gives its place to the one that comes for it, which may come before
-   * this one is gone. False if as many as may be open have done so and are not gone, or else a client that never
-   * goes would have ever more of them.
+   * A connection of that client is asked to go: gives its place to the one that comes for it, which may come
+   * before this one is gone. False if as many as may be open have done so and are not gone, or else a client
+   * that never goes would have ever more of them.
    */
   part(address: ClientAddress): boolean {
     const client = this.of(address)

@@ -303,7 +303,8 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.early.forget()
     this.#search?.cancel()
     this.#dial?.cancel()
-    // It has the whole request, so its client's RST is no news that it could use, and ends services that do not expect it.
+    // It has the whole request, so its client's RST is no news that it could use, and ends services that do
+    // not expect it.
     this.#upstream?.close(mannerFor(close, 'upstream', 'nothing', true))
     releasePlace(this.connection)
     this.expect(() => this.#options.pair.deadlines.current.closeMs, close)

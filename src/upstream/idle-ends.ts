@@ -1,6 +1,6 @@
-// What kept connections have shown of their services lately, by address: after which idle time one was ended, and
-// whether one had bytes that no request had asked for. The gate keeps it, since a reload may give a listener another
-// upstream with pools of its own, in front of the same service.
+// What kept connections have shown of their services lately, by address: after which idle time one was ended,
+// and whether one had bytes that no request had asked for. The gate keeps it, since a reload may give a
+// listener another upstream with pools of its own, in front of the same service.
 
 /** How long it is remembered that a service closed an idle connection. */
 export const MEMORY_MS = 60_000

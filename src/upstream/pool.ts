@@ -5,10 +5,10 @@
 //
 // A connection may be kept for one client alone: bytes that a service sends late, after an answer without a
 // body, can meet the next request on its way. HAProxy and nginx take such bytes for the answer to that
-// request, whichever client sent it; here only the client of the earlier answer gets them. Behind an answer that
-// is whole nobody expects more, so the first such bytes may reach another client, where they come in the turn in
-// which their connection is used again. Most do not, and show the service: from then on, each of its connections is
-// kept for one client alone.
+// request, whichever client sent it; here only the client of the earlier answer gets them. Behind an answer
+// that is whole nobody expects more, so the first such bytes may reach another client, where they come in the
+// turn in which their connection is used again. Most do not, and show the service: from then on, each of its
+// connections is kept for one client alone.
 //
 // A request that must not be sent twice (a POST) gets no connection that the service may be closing. The pool
 // learns after how much idle time the service closes connections without an announcement, and gives such a
