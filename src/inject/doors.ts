@@ -1,9 +1,10 @@
 // The doors: which ports of an application get a gate, at which ports of the pod, with which protocol. By
 // default they are the ports to which Services of the same stream send, except ports for metrics.
 
-import { containersOf, portAt, portsOf, runningWith, sidecarOf } from './pod.ts'
+import { freeFrom, refuseClashes, usedBy } from './clashes.ts'
+import { containersOf, portAt, portsOf, sidecarOf } from './pod.ts'
 import { protocolOf, schemesOf, type Protocol } from './protocol.ts'
-import { ADMIN_PORT, DEFAULT_PORT, HEALTH_PORT, SIDECAR_NAME } from './sidecar.ts'
+import { DEFAULT_PORT, SIDECAR_NAME } from './sidecar.ts'
 import { fail, type Resource } from './stream.ts'
 import type { Loose } from './plain.ts'
 import type { Surroundings } from './surroundings.ts'
@@ -77,6 +78,7 @@ export function doorsOf(around: Surroundings, options: DoorOptions): Door[] {
     const before = earlier.find(({ appPort }) => appPort === wish.appPort)?.port ?? null
     if (door !== null) doors.push({ ...door, earlier: before })
   }
+  refuseClashes(workload, doors)
   return doors
 }
 
@@ -90,7 +92,6 @@ function doorFor(
   const container = chosen(workload, taken?.port ?? appPort, options.container)
   if (container === null) return null
   const gate = port ?? freePort(workload, doors)
-  if (taken === undefined) refuseUsed(workload, { appPort, port: gate })
   const spoken = protocolOf(evidenceOf(around, container, taken?.port ?? appPort))
   const wanted = protocol ?? options.protocol
   return {
@@ -103,38 +104,12 @@ function doorFor(
   }
 }
 
-const usedBy = (workload: Resource): number[] =>
-  runningWith(workload).flatMap((one) => portsOf(one).map(({ containerPort }) => containerPort))
-
 function freePort(workload: Resource, doors: readonly Door[]): number {
-  const used = new Set([...usedBy(workload), ...doors.map(({ port }) => port)])
   // The first one is named or refused, not moved: policies and configurations that are kept elsewhere contain
   // it.
   if (doors.length === 0) return DEFAULT_PORT
-  let port = DEFAULT_PORT
-  while (used.has(port)) port++
-  return port
-}
-
-function refuseUsed(workload: Resource, { appPort, port }: { appPort: number; port: number }): void {
-  const used = usedBy(workload)
-  let free = port + 1
-  while (used.includes(free)) free++
-  if (appPort === port || used.includes(port))
-    fail(
-      workload,
-      `port ${port} belongs to the application; give the gate another one with --port ${appPort}:${free}, or take it over with --take-port ${port}:${port + 10_000}`,
-    )
-  for (const [own, server] of [
-    [HEALTH_PORT, 'health'],
-    [ADMIN_PORT, 'admin'],
-  ] as const) {
-    if (!used.includes(own) && port !== own) continue
-    fail(
-      workload,
-      `port ${own} is that of the gate's ${server} server; move the application's, or take the library chart, where config.${server}.address says another one`,
-    )
-  }
+  const used = [...usedBy(workload), ...doors.map(({ port }) => port)]
+  return freeFrom(DEFAULT_PORT, new Set(used))
 }
 
 /** The container that listens on the port; null where it cannot be determined. */

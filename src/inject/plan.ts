@@ -184,11 +184,12 @@ const probes = ['startupProbe', 'readinessProbe', 'livenessProbe'] as const
 function moved(container: Loose, taken: readonly Door[], says: string[]): Wanted {
   if (taken.length === 0) return {}
   const to = (port: unknown): number | null => taken.find((door) => door.port === port)?.appPort ?? null
-  const ports = (container.ports ?? []).map(({ containerPort }: Loose) => {
-    const port = to(containerPort)
+  const ports = (container.ports ?? []).map(({ containerPort, protocol = 'TCP' }: Loose) => {
+    // HTTP/3 has the same number over UDP, where the gate does not listen.
+    const port = protocol === 'TCP' ? to(containerPort) : null
     return port === null ? null : { containerPort: port }
   })
-  for (const { port, appPort } of taken)
+  for (const { port, appPort } of taken.filter(({ earlier, port: now }) => earlier !== now))
     says.push(`container ${container.name}: the gate has its port ${port}, and its own is ${appPort}`)
   const asked = probes.flatMap((probe) =>
     ['httpGet', 'tcpSocket', 'grpc'].flatMap((kind) => {

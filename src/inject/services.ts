@@ -17,13 +17,14 @@ export interface Change {
 
 export function repoint({ workload, services }: Surroundings, doors: readonly Door[]): Change[] {
   return services.flatMap((service) => {
-    // No traffic goes through a headless Service: its clients resolve the pods and dial the port themselves.
-    if (isHeadless(service)) return []
     const says: string[] = []
     const ports = rawPorts(service).map((port) => {
       const { port: number, targetPort = number, protocol = 'TCP' } = port ?? {}
       const door = protocol === 'TCP' ? doorAt(workload, doors, targetPort) : null
       if (door === null || targetPort === door.port) return null
+      // No traffic goes through a headless Service: its clients resolve the pods and dial the port themselves.
+      // Its endpoints and SRV records have the number behind a name, which is the gate's where it took over.
+      if (isHeadless(service) && !door.isTaken) return null
       says.push(`${titleOf(service)}: port ${number}: targetPort ${targetPort} -> ${door.port}`)
       return { targetPort: door.port }
     })

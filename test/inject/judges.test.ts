@@ -272,6 +272,73 @@ test('a port that the gate takes over moves the application, with the probes tha
   t.match(stderr, 'container app must listen on 18080 from now on, not on 8080: say so in env PORT')
 })
 
+test('a port that the gate takes over moves to one that nobody in the pod has', async (t) => {
+  const text = manifest({}).replace(
+    '[{name: http, containerPort: 8080}]',
+    '[{name: http, containerPort: 8080}, {name: other, containerPort: 18080}, {containerPort: 60000}, {containerPort: 8081}]',
+  )
+  const headless = text.replace(
+    'selector: {app: web}, ports: [',
+    '$&{name: a, port: 60000}, {name: b, port: 8080}, {name: c, port: 8081}, ',
+  )
+  const said = run(headless.replace('spec: {selector', 'spec: {clusterIP: None, selector')).stderr
+  t.match(said, '--take-port 8080:18081, and the application listen on 18081')
+  t.match(said, '--take-port 60000:50000,')
+  t.match(said, '--take-port 8081:18082,', 'all of them can be followed at once')
+  const table: [string[], string][] = [
+    [
+      ['--take-port', '8080:18080'],
+      'port 18080 is in use in the pod; move the application to another one, such as 8080:18081',
+    ],
+    [['--take-port', '8080:8080'], 'port 8080 is in use in the pod'],
+    [['--take-port', '9999:9999'], 'port 9999 is in use in the pod'],
+    [['--take-port', '8080:17021'], "port 17021 is that of the gate's health server"],
+    [['--take-port', '8080:18080', '--take-port', '18080:28080'], 'port 18080 is in use in the pod'],
+    [
+      ['--take-port', '8080:17090', '--port', '18080:17090'],
+      "port 17090 is to be the gate's and the application's",
+    ],
+    [
+      ['--port', '8080:17080', '--port', '18080:17080'],
+      'cannot listen on port 17080 for both 8080 and 18080',
+    ],
+    [['--port', '8080:18080'], 'with --port 8080:18081, or take it over with --take-port 18080:28080'],
+  ]
+  for (const [args, words] of table) t.match(refusal(text, ...args), words, args.join(' '))
+})
+
+test('a port over UDP stays with the application when the gate takes over its number', async (t) => {
+  const text = manifest({}).replace(
+    '[{name: http',
+    '[{name: quic, containerPort: 8080, protocol: UDP}, {name: http',
+  )
+  const { stdout } = run(text, '--take-port', '8080:18080')
+  t.match(stdout, '{name: quic, containerPort: 8080, protocol: UDP}, {name: http, containerPort: 18080}')
+})
+
+test('endpoints of a headless Service have the port that the gate took over, and a second run knows', async (t) => {
+  const text = manifest({}).replace('spec: {selector', 'spec: {clusterIP: None, selector')
+  t.match(run(text).stdout, 'port: 80, targetPort: http}', 'no number helps where the application keeps it')
+  const { stdout } = run(text, '--take-port', '8080:18080')
+  t.match(stdout, 'port: 80, targetPort: 8080}')
+  t.strictSame(remarks(stdout), [])
+  const again = run(stdout, '--take-port', '8080:18080')
+  t.equal(again.stdout, stdout)
+  t.match(again.stderr, 'Deployment/web: has the sidecar already')
+})
+
+test('a port of the node leads around the gate after the gate took the port over, too', async (t) => {
+  const text = manifest({}).replace('containerPort: 8080', 'containerPort: 8080, hostPort: 80')
+  const { stderr } = run(text, '--take-port', '8080:18080')
+  t.match(stderr, 'hostPort 80 leads to port 18080 of the application around the gate')
+  t.match(stderr, 'write it at containerPort 8080 of container sidegate')
+  const udp = manifest({}).replace(
+    '[{name: http',
+    '[{containerPort: 8080, hostPort: 80, protocol: UDP}, {name: http',
+  )
+  t.strictSame(remarks(udp), [])
+})
+
 test('a pod that would run as root runs the gate as the user of the image, any other as the platform says', async (t) => {
   t.notMatch(run(manifest({})).stdout, 'runAsUser')
   t.notMatch(run(manifest({ spec: 'securityContext: {runAsUser: 1000}' })).stdout, 'runAsUser: 65532')

@@ -1,22 +1,27 @@
 // Ways to the application that no targetPort can turn to the gate, and clients without an ingress.
 
+import { takePorts } from '../clashes.ts'
 import { isForMetrics, isHeadless, servicePorts } from '../doors.ts'
 import { containersOf, portAt } from '../pod.ts'
 import { doorAt, leadsTo } from '../services.ts'
 import { titleOf } from '../stream.ts'
 import type { Judge } from './judge.ts'
 
-export const judgeHeadless: Judge = ({ workload, doors, services }) =>
-  services.filter(isHeadless).flatMap((service) => {
-    const around = servicePorts(service)
-      .map(({ port, targetPort = port }) => doorAt(workload, doors, targetPort))
-      .filter((door) => door !== null && !door.isTaken && door.port !== door.appPort)
-    return [...new Set(around)].map((door) => ({
+export const judgeHeadless: Judge = ({ workload, doors, services }) => {
+  const take = takePorts(workload, doors)
+  return services.filter(isHeadless).flatMap((service) => {
+    const around = servicePorts(service).flatMap(({ port, targetPort = port }) => {
+      const door = doorAt(workload, doors, targetPort)
+      // The gate has the port that clients dial: this run takes it over, or an earlier one has.
+      return door === null || door.isTaken || door.port === targetPort ? [] : [door.appPort]
+    })
+    return [...new Set(around)].map((port) => ({
       code: 'headless' as const,
       about: titleOf(service),
-      text: `is headless: its clients dial port ${door?.appPort} of the pods themselves, around the gate, and no targetPort changes that; let the gate have the port with --take-port ${door?.appPort}:${(door?.appPort ?? 0) + 10_000}, and the application listen on ${(door?.appPort ?? 0) + 10_000}`,
+      text: `is headless: its clients dial port ${port} of the pods themselves, around the gate, and no targetPort changes that; let the gate have the port with ${take(port).option}, and the application listen on ${take(port).moved}`,
     }))
   })
+}
 
 export const judgeService: Judge = ({ workload, doors, services }) => {
   if (services.some((service) => leadsTo(service, { workload, doors }))) return []
