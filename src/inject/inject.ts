@@ -3,7 +3,8 @@
 // or replaces. Running it on its own result changes nothing.
 
 import { ConfigError } from '../core/errors.ts'
-import { configMapText, insertDocument, judgeConfigMap } from './config-map.ts'
+import { judgeConfigMap } from './config-judge.ts'
+import { configMapText, insertDocument } from './config-map.ts'
 import { doorsOf, type Door, type DoorOptions } from './doors.ts'
 import { applyEdits, type Edit } from './edits.ts'
 import { judges } from './judges/all.ts'
@@ -130,7 +131,7 @@ function provideConfig(
 ): void {
   const existing = neighbours.find(({ kind, name }) => kind === 'ConfigMap' && name === configMap)
   if (existing !== undefined) {
-    work.remarks.push(...judgeConfigMap(existing, doors))
+    work.remarks.push(...judgeConfigMap(existing, { workload, doors }))
     return
   }
   // A ConfigMap that is named, or mounted by an earlier run, is kept elsewhere.

@@ -214,6 +214,58 @@ test('a ConfigMap that does not say whether an ingress is before its http listen
     t.notMatch(notes(keys), 'ConfigMap/cm', keys)
 })
 
+test('a ConfigMap that the probes, hooks or volumes of the sidecar do not fit is pointed out', async (t) => {
+  const notes = (keys: string, target = deployment): string[] =>
+    run(
+      `apiVersion: v1\nkind: ConfigMap\nmetadata: { name: cm }\ndata:\n  sidegate.yaml: |\n    listeners: [{ address: ":17080", protocol: tcp }]\n    ${keys}\n---\n${target}`,
+    ).notes.filter((note) => note.includes('ConfigMap/cm'))
+  const table: [string, RegExp][] = [
+    ['health: { address: ":9021" }', /its health.address is :9021, .* write ":17021"/],
+    ['health: { address: "127.0.0.1:17021" }', /its health.address is 127.0.0.1:17021/],
+    ['health: { address: "unix:/tmp/h.sock" }', /its health.address is unix:/],
+    ['admin: { address: "unix:/tmp/a.sock" }', /its admin.address is unix:\/tmp\/a.sock, .* add "-c"/],
+    ['admin: { address: ":9020" }', /its admin.address is :9020/],
+    ['admin: { tokenFile: /tmp/token }', /its admin.tokenFile is \/tmp\/token/],
+    [
+      'drain: { timeout: 2m }',
+      /its drain.timeout is 2m, and the pod is killed after 75 s; .* to 130 or more/,
+    ],
+    ['shared: { redis: { passwordFile: /run/redis/password } }', /names \/run\/redis\/password, and/],
+    ['upstream: "unix:/run/app/app.sock"', /names \/run\/app\/app.sock, and/],
+    ['tls: [{ cert: /etc/sidegatex/a, key: /k }, { key: /k }]', /names \/etc\/sidegatex\/a, \/k, and/],
+  ]
+  for (const [keys, words] of table) {
+    t.equal(notes(keys).length, 1, keys)
+    t.match(notes(keys)[0], words)
+  }
+  for (const keys of [
+    'health: { address: "0.0.0.0:17021" }',
+    'health: { address: "${HEALTH}" }',
+    'health: ',
+    'admin: { address: ":17020", tokenFile: off }',
+    'admin: { tokenFile: ',
+    'drain: { timeout: 65s }',
+    'drain: { timeout: "${DRAIN}" }',
+    'tls: { cert: /etc/sidegate/tls.crt }',
+    'upstream: { health: { path: /live } }',
+  ])
+    t.strictSame(notes(keys), [], keys)
+  const longer = deployment.replace(/^( *)containers:/m, '$1terminationGracePeriodSeconds: 130\n$&')
+  t.strictSame(notes('drain: { timeout: 2m }', longer), [])
+  const own = run(deployment)
+    .text.replace(/^( *)- drain\n/m, '$&$1- -c\n$1- /etc/sidegate/sidegate.yaml\n')
+    .replaceAll('port: 17021', 'port: 9021')
+    .replace(/^( *)volumeMounts:\n( *)/m, '$&- { name: tls, mountPath: /tls }\n$2')
+  for (const keys of [
+    'admin: { address: ":9020" }',
+    'health: { address: ":9021" }',
+    'tls: { cert: /tls/tls.crt }',
+  ]) {
+    t.strictSame(notes(keys, own), [], `what an operator has changed in the sidecar counts: ${keys}`)
+    t.equal(notes(keys).length, 1, keys)
+  }
+})
+
 test('Lists are looked into', async (t) => {
   const item = {
     apiVersion: 'apps/v1',
