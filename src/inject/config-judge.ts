@@ -5,16 +5,16 @@ import { parseDocument } from 'yaml'
 import { isLoopback, parseAddress } from '../config/address.ts'
 import { MAX_DURATION_MS, parseDuration } from '../config/units.ts'
 import type { Door } from './doors.ts'
-import type { Remark } from './judges/judge.ts'
+import type { Remark, Situation } from './judges/judge.ts'
 import type { Loose } from './plain.ts'
 import { sidecarOf, specOf } from './pod.ts'
-import { ADMIN_PORT, GRACE_SECONDS, HEALTH_PORT, SIDECAR_NAME, sidecarContainer } from './sidecar.ts'
+import { ADMIN_PORT, GRACE_SECONDS, HEALTH_PORT, podIp, SIDECAR_NAME, sidecarContainer } from './sidecar.ts'
 import { titleOf, type Resource } from './stream.ts'
 
 /** By its text alone: it may have variables that only the pod knows. */
 export function judgeConfigMap(
   configMap: Resource,
-  { workload, doors }: { workload: Resource; doors: readonly Door[] },
+  { workload, doors, wishes }: Pick<Situation, 'workload' | 'doors' | 'wishes'>,
 ): Remark[] {
   const text = String(configMap.object.data?.['sidegate.yaml'] ?? '')
   const config = parsed(text)
@@ -24,6 +24,7 @@ export function judgeConfigMap(
     ...hook(config, workload),
     ...grace(config, workload),
     ...files(config, workload),
+    ...variables(config, workload, wishes),
   ].map((words) => ({ code: 'config', about: titleOf(configMap), text: words }))
 }
 
@@ -120,4 +121,27 @@ function pathsIn(value: unknown, key = ''): string[] {
   if (typeof value !== 'string') return []
   const path = value.startsWith('unix:') ? value.slice('unix:'.length) : value
   return path.startsWith('/') && (path !== value || fileKeys.has(key)) ? [path] : []
+}
+
+// Every container has these: from its image, its pod, or the Services of its namespace.
+const given = /^(HOME|HOSTNAME|PATH|\w+_SERVICE_(HOST|PORT)(_\w+)?|\w+_PORT(_\w+)?)$/
+
+/** The gate does not start where a variable is not set. */
+function variables(config: Loose, workload: Resource, { upstream }: Situation['wishes']): string[] {
+  const sidecar: Loose = sidecarOf(workload)
+  if (sidecar?.envFrom !== undefined) return []
+  const env: Loose[] = Array.isArray(sidecar?.env) ? sidecar.env : []
+  const set = new Set(env.map(({ name }) => String(name)))
+  if (upstream === 'pod-ip') set.add(podIp.name)
+  const missing = [...new Set(variablesIn(config))].filter((name) => !set.has(name) && !given.test(name))
+  return missing.map((name) => {
+    const remedy = name === podIp.name ? 'say --upstream pod-ip, or add it there' : 'add it there'
+    return `its sidegate.yaml names \${${name}}, which the env of container ${SIDECAR_NAME} does not have, so the gate would not start; ${remedy}`
+  })
+}
+
+function variablesIn(value: unknown): string[] {
+  if (typeof value === 'object' && value !== null) return Object.values(value).flatMap(variablesIn)
+  if (typeof value !== 'string') return []
+  return [...value.matchAll(/\$\$\{|\$\{(\w+)\}/g)].flatMap(([, name]) => name ?? [])
 }

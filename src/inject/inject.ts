@@ -131,7 +131,7 @@ function provideConfig(
 ): void {
   const existing = neighbours.find(({ kind, name }) => kind === 'ConfigMap' && name === configMap)
   if (existing !== undefined) {
-    work.remarks.push(...judgeConfigMap(existing, { workload, doors }))
+    work.remarks.push(...judgeConfigMap(existing, { workload, doors, wishes: options }))
     return
   }
   // A ConfigMap that is named, or mounted by an earlier run, is kept elsewhere.

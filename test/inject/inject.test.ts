@@ -215,9 +215,10 @@ test('a ConfigMap that does not say whether an ingress is before its http listen
 })
 
 test('a ConfigMap that the probes, hooks or volumes of the sidecar do not fit is pointed out', async (t) => {
-  const notes = (keys: string, target = deployment): string[] =>
+  const notes = (keys: string, target = deployment, changed: Partial<InjectOptions> = {}): string[] =>
     run(
       `apiVersion: v1\nkind: ConfigMap\nmetadata: { name: cm }\ndata:\n  sidegate.yaml: |\n    listeners: [{ address: ":17080", protocol: tcp }]\n    ${keys}\n---\n${target}`,
+      changed,
     ).notes.filter((note) => note.includes('ConfigMap/cm'))
   const table: [string, RegExp][] = [
     ['health: { address: ":9021" }', /its health.address is :9021, .* write ":17021"/],
@@ -230,6 +231,9 @@ test('a ConfigMap that the probes, hooks or volumes of the sidecar do not fit is
       'drain: { timeout: 2m }',
       /its drain.timeout is 2m, and the pod is killed after 75 s; .* to 130 or more/,
     ],
+    ['health: { address: "${HEALTH}" }', /names \$\{HEALTH\}, .* would not start; add it there/],
+    ['drain: { timeout: "${DRAIN}${DRAIN}" }', /names \$\{DRAIN\}, /],
+    ['upstream: "${POD_IP}:80"', /names \$\{POD_IP\}, .*; say --upstream pod-ip, or/],
     ['shared: { redis: { passwordFile: /run/redis/password } }', /names \/run\/redis\/password, and/],
     ['upstream: "unix:/run/app/app.sock"', /names \/run\/app\/app.sock, and/],
     ['tls: [{ cert: /etc/sidegatex/a, key: /k }, { key: /k }]', /names \/etc\/sidegatex\/a, \/k, and/],
@@ -240,30 +244,37 @@ test('a ConfigMap that the probes, hooks or volumes of the sidecar do not fit is
   }
   for (const keys of [
     'health: { address: "0.0.0.0:17021" }',
-    'health: { address: "${HEALTH}" }',
     'health: ',
     'admin: { address: ":17020", tokenFile: off }',
     'admin: { tokenFile: ',
     'drain: { timeout: 65s }',
-    'drain: { timeout: "${DRAIN}" }',
+    'upstream: "${BACKEND_SERVICE_HOST}:80" # ${COMMENT}',
+    'upstream: "$${NOT}"',
     'tls: { cert: /etc/sidegate/tls.crt }',
     'upstream: { health: { path: /live } }',
   ])
     t.strictSame(notes(keys), [], keys)
   const longer = deployment.replace(/^( *)containers:/m, '$1terminationGracePeriodSeconds: 130\n$&')
   t.strictSame(notes('drain: { timeout: 2m }', longer), [])
+  t.strictSame(notes('upstream: "${POD_IP}:80"', deployment, { upstream: 'pod-ip' }), [])
   const own = run(deployment)
     .text.replace(/^( *)- drain\n/m, '$&$1- -c\n$1- /etc/sidegate/sidegate.yaml\n')
     .replaceAll('port: 17021', 'port: 9021')
-    .replace(/^( *)volumeMounts:\n( *)/m, '$&- { name: tls, mountPath: /tls }\n$2')
+    .replace(
+      /^( *)volumeMounts:\n( *)/m,
+      '$1env: [{ name: OTHER, value: a }]\n$&- { name: tls, mountPath: /tls }\n$2',
+    )
   for (const keys of [
     'admin: { address: ":9020" }',
     'health: { address: ":9021" }',
     'tls: { cert: /tls/tls.crt }',
+    'upstream: "${OTHER}:80"',
   ]) {
     t.strictSame(notes(keys, own), [], `what an operator has changed in the sidecar counts: ${keys}`)
     t.equal(notes(keys).length, 1, keys)
   }
+  const from = own.replace('env: [', 'envFrom: [{ configMapRef: { name: a } }]\n          env: [')
+  t.strictSame(notes('upstream: "${FROM}:80"', from), [], 'nobody knows what comes from elsewhere')
 })
 
 test('Lists are looked into', async (t) => {
