@@ -98,8 +98,10 @@ function undoAt(context: Context, value: unknown, { path, pair, remove }: Place)
   if (was === null && !isShared(path)) return { edits: [remove()], isEmpty: true }
   if (typeof was === 'string' && isScalar(value))
     return { edits: [restoreScalar(context.stream, value, was)], isEmpty: false }
-  if (!holdsMore(context.before, path) && was === undefined) return { edits: [], isEmpty: false }
-  const inner = undoIn(context, value, path)
+  const isWhole = !holdsMore(context.before, path)
+  if (isWhole && was === undefined) return { edits: [], isEmpty: false }
+  // What filled an empty place is ours as a whole where the record has no parts of it.
+  const inner = isWhole ? { edits: [], isEmpty: true } : undoIn(context, value, path)
   if (!inner.isEmpty || was === undefined) return { edits: inner.edits, isEmpty: false }
   if (was === null) return { edits: [remove()], isEmpty: true }
   return { edits: restored(context.stream, pair, value as YAMLMap | YAMLSeq, was), isEmpty: false }

@@ -35,6 +35,22 @@ test('a key without a value gets one, and has none again', async (t) => {
   }
 })
 
+test('a hook that was written as none is none again', async (t) => {
+  const filled = [
+    'lifecycle: {preStop: null}',
+    'lifecycle: {preStop: ~, postStart: {sleep: {seconds: 1}}}',
+    'lifecycle: ~  # none',
+    'lifecycle:\n            preStop:',
+    'lifecycle:\n            preStop: null   # none\n            postStart: {sleep: {seconds: 1}}',
+  ]
+  for (const words of filled) {
+    const text = deployment('').replace('          ports:', `          ${words}\n          ports:`)
+    const { stdout } = injectIt([], text)
+    t.match(stdout, /preStop:.*\s*\{?httpGet/, words)
+    t.equal(undo(stdout), text, words)
+  }
+})
+
 test('another port of the gate in a later run is followed by Services and policies, and the first run is what is undone', async (t) => {
   const policy =
     '---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\nspec: {podSelector: {}, ingress: [{ports: [{port: 8080}, {port: 17021}]}]}\n'
