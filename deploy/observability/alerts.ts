@@ -64,11 +64,12 @@ export const alerts: readonly Alert[] = [
   },
   {
     name: 'SidegateClientsRefused',
-    expr: `sum by (namespace, job, listener, reason) (rate(${selector('sidegate_connections_rejected_total', { reason: '~too_many|rate_limited|overloaded' })}[5m])) > 0.1`,
+    // Behind an ingress a client is known by its request: the refusal is an answer, and no refused connection.
+    expr: `sum by (namespace, job, listener, reason) (rate(${selector('sidegate_connections_rejected_total', { reason: '~too_many|rate_limited|overloaded' })}[5m])) > 0.1 or on (namespace, job, listener) label_replace(sum by (namespace, job, listener, limit) (rate(${selector('sidegate_rate_limited_total', { limit: '~connectionsPerClient|newConnections', action: 'close' })}[5m])) > 0.1, "reason", "limits.$1", "limit", "(.+)")`,
     for: '5m',
     severity: 'warning',
-    summary: 'Listener {{ $labels.listener }} refuses connections with {{ $labels.reason }}',
-    description: '{{ $value | humanize }} connections a second are refused.',
+    summary: 'Listener {{ $labels.listener }} refuses clients with {{ $labels.reason }}',
+    description: '{{ $value | humanize }} connections or requests a second are refused.',
   },
   {
     name: 'SidegateBuffersNearBudget',
