@@ -4,7 +4,7 @@
 import { portsOf, runningWith } from './pod.ts'
 import { ADMIN_PORT, HEALTH_PORT } from './sidecar.ts'
 import { fail, type Resource } from './stream.ts'
-import type { Door } from './doors.ts'
+import type { Door } from './door.ts'
 
 /** The TCP ports that the application and other sidecars declare. */
 export const usedBy = (workload: Resource): number[] =>

@@ -1,10 +1,10 @@
-// A ConfigMap that is there already: what a gate behind these Services would miss in it, and what the hooks and
-// probes of the sidecar would not find.
+// A ConfigMap that is there already: what a gate behind these Services would miss in it, and what the hooks
+// and probes of the sidecar would not find.
 
 import { parseDocument } from 'yaml'
 import { isLoopback, parseAddress } from '../config/address.ts'
 import { MAX_DURATION_MS, parseDuration } from '../config/units.ts'
-import type { Door } from './doors.ts'
+import type { Door } from './door.ts'
 import type { Remark, Situation } from './judges/judge.ts'
 import type { Loose } from './plain.ts'
 import { sidecarOf, specOf } from './pod.ts'

@@ -2,7 +2,7 @@
 
 import { stringify } from 'yaml'
 import type { Edit } from './edits.ts'
-import type { Door } from './doors.ts'
+import type { Door } from './door.ts'
 import { BEFORE, WHOLE } from './record.ts'
 import { smallestConfig } from './sidecar.ts'
 import type { Resource } from './stream.ts'

@@ -2,29 +2,13 @@
 // default they are the ports to which Services of the same stream send, except ports for metrics.
 
 import { freeFrom, refuseClashes, usedBy } from './clashes.ts'
+import type { Door } from './door.ts'
 import { containersOf, portAt, portsOf, sidecarOf } from './pod.ts'
 import { protocolOf, schemesOf, type Protocol } from './protocol.ts'
 import { DEFAULT_PORT, SIDECAR_NAME } from './sidecar.ts'
 import { fail, type Resource } from './stream.ts'
 import type { Loose } from './plain.ts'
 import type { Surroundings } from './surroundings.ts'
-
-/** One listener of the gate, before one port of the application. */
-export interface Door {
-  /** Where the application listens. */
-  appPort: number
-  /** Where clients connect. */
-  port: number
-  protocol: Protocol
-  /** Why it is not HTTP; null where it is, or where the protocol was given. */
-  why: string | null
-  /** The name of the container that listens. */
-  container: string
-  /** The gate took over the application's port, and the application moved to another. */
-  isTaken: boolean
-  /** The gate's port before this run, which Services and policies still have. */
-  earlier: number | null
-}
 
 /** A port as the operator gave it, or as an earlier run recorded it. */
 export interface PortWish {

@@ -3,7 +3,7 @@
 // insists on mTLS would refuse the hook that holds the application. The health port is left out of the mesh;
 // clients still come in through it.
 
-import type { Door } from './doors.ts'
+import type { Door } from './door.ts'
 import { podAnnotationsOf, podLabelsOf } from './pod.ts'
 import { HEALTH_PORT } from './sidecar.ts'
 import { titleOf } from './stream.ts'

@@ -1,7 +1,8 @@
 // The wanted content of one workload, its Services and its policies, with the gate in front: a tree for each
 // object, and a sentence for each change. Nothing is written here.
 
-import { PORTS, writePorts, type Door } from './doors.ts'
+import type { Door } from './door.ts'
+import { PORTS, writePorts } from './doors.ts'
 import { meshChange } from './mesh.ts'
 import type { Wanted } from './merge.ts'
 import { containersOf, inPod, podOf, portsOf, sidecarOf, specOf } from './pod.ts'

@@ -1,7 +1,7 @@
 // NetworkPolicies that admit the application's port admit the gate's instead: the way in stays open, and the
 // way around is closed. Rules that do not name that port are reported, not guessed at.
 
-import type { Door } from './doors.ts'
+import type { Door } from './door.ts'
 import { podLabelsOf } from './pod.ts'
 import { doorAt, type Change } from './services.ts'
 import { HEALTH_PORT } from './sidecar.ts'

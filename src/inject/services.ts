@@ -2,7 +2,8 @@
 // Kubernetes 1.32 Services do not find a named port of a native sidecar.
 
 import { containersOf, portAt } from './pod.ts'
-import { isHeadless, type Door } from './doors.ts'
+import type { Door } from './door.ts'
+import { isHeadless } from './doors.ts'
 import type { Wanted } from './merge.ts'
 import { titleOf, type Resource } from './stream.ts'
 import type { Loose } from './plain.ts'
@@ -22,8 +23,9 @@ export function repoint({ workload, services }: Surroundings, doors: readonly Do
       const { port: number, targetPort = number, protocol = 'TCP' } = port ?? {}
       const door = protocol === 'TCP' ? doorAt(workload, doors, targetPort) : null
       if (door === null || targetPort === door.port) return null
-      // No traffic goes through a headless Service: its clients resolve the pods and dial the port themselves.
-      // Its endpoints and SRV records have the number behind a name, which is the gate's where it took over.
+      // No traffic goes through a headless Service: its clients resolve the pods and dial the port
+      // themselves. Its endpoints and SRV records have the number behind a name, which is the gate's where it
+      // took over.
       if (isHeadless(service) && !door.isTaken) return null
       says.push(`${titleOf(service)}: port ${number}: targetPort ${targetPort} -> ${door.port}`)
       return { targetPort: door.port }

@@ -1,7 +1,7 @@
 // The situation that every judge sees, and its remarks. A judge changes nothing: it reports what inject
 // cannot decide, with the remedy. `--strict` makes each remark an error, `--accept CODE` drops one.
 
-import type { Door } from '../doors.ts'
+import type { Door } from '../door.ts'
 import type { Surroundings } from '../surroundings.ts'
 
 export interface Situation extends Surroundings {
