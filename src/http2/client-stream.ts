@@ -327,7 +327,8 @@ export class ClientStream implements Endpoint, AnswerSink, Flowing, StreamOwner 
   onStreamClosed(): void {
     this.#gathering?.flush()
     this.#home.flow.close(this.#stream.id!, this)
-    if (this.#home.isFalling) this.#isFallen = true
+    // The session's reason ends it, unless it ends already.
+    if (this.#home.isFalling && this.connection.end === null) this.#isFallen = true
     else this.#tell(this.#error())
   }
 

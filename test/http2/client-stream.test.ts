@@ -565,3 +565,16 @@ for (const [what, { text, frames }] of Object.entries(answers))
             request === 'not complete' ? [...frames, [kinds.RST_STREAM, 0]] : frames,
           )
         })
+
+test('a stream whose end is under way as its session falls is over: nobody else tells its server', async (t) => {
+  const { line, stream, client } = await get(t, { first: window(4) })
+  // A pair that ends already has nothing to do for a further cause.
+  stream.close = () => {}
+  stream.connection.end = makeClose('reset', 'upstream', 'relay')
+  stream.answer(`${OK}abcdefghijklmnopqrst`)
+  client.close('deliver')
+  await line.ping()
+  t.same([closed(stream), client.queued], [false, 16])
+  line.send(h2.goaway(0, codes.INTERNAL_ERROR))
+  await eventually(() => closed(stream))
+})
