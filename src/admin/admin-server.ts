@@ -158,7 +158,7 @@ function adminRoutes(options: AdminServerOptions, { logLevel, pageToken }: Parts
       handle: () => info(options, clock.now() - startedAt),
     },
     ...connectionRoutes({ clock, directory: connections, listeners: options.listeners }),
-    recentRoute(options.recent ?? (async () => [])),
+    recentRoute({ recent: options.recent ?? (async () => []), listeners: options.listeners }),
     ...(options.habits === undefined
       ? []
       : adviceRoutes({ ...options.habits, config: options.config, clock })),

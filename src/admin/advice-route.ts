@@ -6,6 +6,7 @@ import { jsonAnswer } from '../ops/answer.ts'
 import type { Answer } from '../ops/answer.ts'
 import type { Route } from '../ops/ops-server.ts'
 import { advise } from './advice.ts'
+import { unknownListener } from './parameters.ts'
 
 export interface AdviceSource {
   /** The habits of each listener's connections. */
@@ -47,7 +48,15 @@ async function answer(source: AdviceSource, query: URLSearchParams): Promise<Ans
   const { listeners = [] } = (await source.config()) as { listeners?: Record<string, unknown>[] }
   const known = new Map(listeners.map((one) => [String(one['name']), one]))
   if (listener !== null && !known.has(listener))
-    return jsonAnswer({ error: `no listener ${JSON.stringify(listener)}` }, 404)
+    return jsonAnswer(
+      {
+        error: unknownListener(
+          listener,
+          [...known.keys()].map((name) => ({ name })),
+        ),
+      },
+      404,
+    )
   const habits = (await source.habits()).filter(
     (one) => known.has(one.listener) && (listener ?? one.listener) === one.listener,
   )

@@ -24,6 +24,8 @@ export interface RowsQuery {
   withWaits: boolean
 }
 
+const MAX_PORT = 65_535
+
 const words: Partial<Record<string, readonly string[]>> = {
   protocol: protocols,
   phase: phases,
@@ -41,9 +43,10 @@ export function readConnectionQuery(query: URLSearchParams): ConnectionQuery | s
     if (allowed !== undefined && !allowed.includes(value))
       return `${key} must be one of ${allowed.join(', ')}`
   }
-  for (const name of ['client', 'peer'])
-    if (!isClient(query.get(name)))
-      return `${name} must be an address such as 10.0.0.7, with its port or without, or a network such as 10.0.0.0/8`
+  for (const name of ['client', 'peer']) {
+    const mistake = problemOfClient(name, query.get(name))
+    if (mistake !== null) return mistake
+  }
   const given = connectionFilters.flatMap((name) =>
     query.has(name) ? [[name, query.get(name)!] as const] : [],
   )
@@ -55,9 +58,18 @@ export function readConnectionQuery(query: URLSearchParams): ConnectionQuery | s
   }
 }
 
+/** A sentence for a value that can be no client; null where it can, or is absent. */
+export function problemOfClient(name: string, text: string | null): string | null {
+  return isClient(text)
+    ? null
+    : `${name} must be an address such as 10.0.0.7, with its port or without, or a network such as 10.0.0.0/8`
+}
+
 /** An address as the rows show it, or a network; `unix` is a client without an address. */
 function isClient(text: string | null): boolean {
-  if (text === null || text === 'unix' || Address.parse(text) !== null) return true
+  if (text === null || text === 'unix') return true
+  const address = Address.parse(text)
+  if (address !== null) return address.port! <= MAX_PORT
   const bare = /^\[(.*)\]$/.exec(text)?.[1] ?? text
   // The interface of a link-local address is not part of it.
   return 'value' in parseCidr(bare.replace(/%.*$/, ''))

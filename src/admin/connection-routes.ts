@@ -6,6 +6,7 @@ import type { ConnectionQuery, RowsQuery } from './connection-query.ts'
 import { jsonAnswer } from '../ops/answer.ts'
 import type { Answer } from '../ops/answer.ts'
 import type { Route } from '../ops/ops-server.ts'
+import { unknownListener } from './parameters.ts'
 import { inSlices } from './slices.ts'
 import type { ConnectionCounts, ConnectionDetail, ConnectionRow, Ended, ListenerView } from './types.ts'
 
@@ -40,7 +41,7 @@ export function connectionRoutes({ clock, directory, listeners }: ConnectionPart
       async handle({ query: search }) {
         const query = readConnectionQuery(search)
         if (typeof query === 'string') return jsonAnswer({ error: query }, 400)
-        const unknown = await unknownListener(query.filters.listener, { directory, listeners })
+        const unknown = await problemOfListener(query.filters.listener, { directory, listeners })
         if (unknown !== null) return jsonAnswer({ error: unknown }, 400)
         const ids = await directory.list(query)
         const rows = (slice: readonly number[]): Promise<ConnectionRow[]> =>
@@ -75,14 +76,13 @@ export function connectionRoutes({ clock, directory, listeners }: ConnectionPart
 }
 
 /** A problem for a name that neither a listener has nor a removed one with open connections: a mistake. */
-async function unknownListener(
+async function problemOfListener(
   name: string | undefined,
   { directory, listeners }: Omit<ConnectionParts, 'clock'>,
 ): Promise<string | null> {
   if (name === undefined) return null
-  const names = listeners().map((listener) => listener.name)
-  if (names.includes(name) || name in (await directory.counts()).listeners) return null
-  return `there is no such listener, known are ${names.join(', ')}`
+  const unknown = unknownListener(name, listeners())
+  return unknown === null || name in (await directory.counts()).listeners ? null : unknown
 }
 
 function readId(text: string): number | null {

@@ -2,6 +2,7 @@
 // question.
 
 import { MOST_ROWS } from './types.ts'
+import type { ListenerView } from './types.ts'
 
 /** Null where `query` has only `known` parameters, each once, and a `limit` in its bounds if any. */
 export function problemOf(query: URLSearchParams, known: readonly string[]): string | null {
@@ -17,4 +18,13 @@ export function problemOf(query: URLSearchParams, known: readonly string[]): str
 export function limitOf(query: URLSearchParams): number {
   const limit = query.get('limit') ?? '100'
   return /^\d{1,5}$/.test(limit) ? Number(limit) : Number.NaN
+}
+
+/** A sentence about a name that no listener in force has; null for one that it has. */
+export function unknownListener(
+  name: string,
+  listeners: readonly Pick<ListenerView, 'name'>[],
+): string | null {
+  const names = listeners.map((listener) => listener.name)
+  return names.includes(name) ? null : `there is no such listener, known are ${names.join(', ')}`
 }

@@ -82,7 +82,7 @@ const fileKey = section('The configuration of Sidegate.', {
       {
         default: 1000,
         meaning:
-          'So many connections that have ended, and refusals, are remembered with why (`GET /recent`, `sidegate recent`, `sidegate why`), in memory alone: some 600 bytes for each. 0 remembers none.',
+          'So many connections that have ended, and refusals, are remembered with why (`GET /recent`, `sidegate recent`, `sidegate why`), in memory alone: some 600 bytes for each; orderly ends push out at most half of the others, and they of those. 0 remembers none.',
       },
       { min: 0, max: 10_000, isOffAllowed: false },
     ),

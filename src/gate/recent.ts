@@ -5,18 +5,29 @@
 //
 // Refusals are kept as the log reports them: the first of a kind at once, then one a second with a count. A
 // flood of one kind pushes out at most one other record a second.
+//
+// Streams of HTTP/2 and connections of a single request end in order by the hundred a second, and would push
+// out the one end that somebody complains of. So orderly ends and all others have half of the places each,
+// and either has those that the other does not need.
 
+import { isIP } from 'node:net'
 import type { Clock } from '../core/clock.ts'
 import type { Close } from '../core/close.ts'
+import { Address } from '../core/address.ts'
+import type { ClientAddress } from '../core/address.ts'
 import type { Connection } from '../core/connection.ts'
 import type { Story } from '../core/timeline.ts'
 import type { RecentQuery } from '../admin/recent-route.ts'
 import { viewTimeline } from '../admin/timeline-view.ts'
 import type { RecentEnd } from '../admin/types.ts'
-import { isAt } from './selection.ts'
+import { Fifo } from './fifo.ts'
+import { clientMatcher } from './selection.ts'
 
 /** The record of a connection that has ended. */
 interface Gone extends Story {
+  /** The order of the ends. */
+  nth: number
+  client: ClientAddress | null
   id: number | null
   listener: string
   protocol: string | null
@@ -37,9 +48,9 @@ const noBytes = { firstMs: -1 }
 export class Recent {
   readonly #clock: Clock
   readonly #max: number
-  /** A ring once it is full; the oldest record is at `#next`. */
-  readonly #gone: Gone[] = []
-  #next = 0
+  readonly #orderly = new Fifo<Gone>()
+  readonly #others = new Fifo<Gone>()
+  #count = 0
 
   constructor(clock: Clock, max: number) {
     this.#clock = clock
@@ -47,7 +58,7 @@ export class Recent {
   }
 
   get size(): number {
-    return this.#gone.length
+    return this.#orderly.length + this.#others.length
   }
 
   /** Both sides of the connection are closed. */
@@ -86,7 +97,7 @@ export class Recent {
       id: null,
       listener,
       protocol: null,
-      client: client === undefined ? null : { text: client },
+      client: client === undefined ? null : clientOf(client),
       peer: null,
       upstreamAddress: null,
       openedAt: now,
@@ -104,19 +115,36 @@ export class Recent {
     })
   }
 
-  #keep(gone: Gone): void {
-    if (this.#gone.length < this.#max) return void this.#gone.push(gone)
-    this.#gone[this.#next] = gone
-    this.#next = (this.#next + 1) % this.#max
+  #keep(gone: Omit<Gone, 'nth'>): void {
+    const kind = gone.end.reason === 'eof' ? this.#orderly : this.#others
+    kind.push({ ...gone, nth: this.#count++ })
+    if (this.size <= this.#max) return
+    const longer = this.#orderly.length > this.#others.length ? this.#orderly : this.#others
+    longer.dropOldest()
+  }
+
+  *#newestFirst(): Generator<Gone> {
+    let [orderly, others] = [1, 1]
+    for (;;) {
+      const [one, other] = [this.#orderly.at(orderly), this.#others.at(others)]
+      if (one === undefined && other === undefined) return
+      if (other === undefined || (one !== undefined && one.nth > other.nth)) {
+        yield one!
+        orderly++
+      } else {
+        yield other
+        others++
+      }
+    }
   }
 
   /** The newest first. */
   view(query: RecentQuery): RecentEnd[] {
     const found: RecentEnd[] = []
-    const { length } = this.#gone
-    for (let back = 1; back <= length && found.length < query.limit; back++) {
-      const gone = this.#gone[(this.#next - back + 2 * length) % length]!
-      if (matches(gone, query)) found.push(this.#view(gone))
+    const matches = matcher(query)
+    for (const gone of this.#newestFirst()) {
+      if (found.length >= query.limit) break
+      if (matches(gone)) found.push(this.#view(gone))
     }
     return found
   }
@@ -150,8 +178,16 @@ export class Recent {
   }
 }
 
-function matches(gone: Gone, { reason, listener, client }: RecentQuery): boolean {
-  if ((reason ?? gone.end.reason) !== gone.end.reason || (listener ?? gone.listener) !== gone.listener)
-    return false
-  return client === null || (gone.client !== null && isAt(gone.client.text, client))
+function matcher({ reason, listener, client }: RecentQuery): (gone: Gone) => boolean {
+  const isClient = client === null ? null : clientMatcher(client)
+  return (gone) =>
+    (reason ?? gone.end.reason) === gone.end.reason &&
+    (listener ?? gone.listener) === gone.listener &&
+    (isClient === null || (gone.client !== null && isClient(gone.client)))
+}
+
+/** The client of a refusal, which has but its words. */
+function clientOf(text: string): ClientAddress {
+  if (isIP(text) !== 0) return new Address(text, null)
+  return Address.parse(text) ?? { ip: null, port: null, text }
 }

@@ -79,7 +79,7 @@ export function isAt(address: string, wanted: string | undefined): boolean {
 }
 
 /** Matches an address with or without its port, or a network. */
-function clientMatcher(wanted: string): (client: ClientAddress) => boolean {
+export function clientMatcher(wanted: string): (client: ClientAddress) => boolean {
   const network = parseCidr(wanted)
   if ('value' in network && wanted.includes('/')) {
     const isInside = contains([network.value])

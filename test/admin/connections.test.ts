@@ -207,7 +207,15 @@ test('one that was ending already keeps its reason, and the answer says so', asy
 test('who has no connection is none, and what is no client or no listener is a mistake', async (t) => {
   const { get, rows, open } = await three(t)
   t.same(await rows('/connections?client=192.0.2.1'), [])
-  for (const client of ['10.0.0', '10.0.0.7:', '10.0.0.0/33', 'example.com', '', '10.0.0.7:99999999'])
+  for (const client of [
+    '10.0.0',
+    '10.0.0.7:',
+    '10.0.0.0/33',
+    'example.com',
+    '',
+    '10.0.0.7:99999999',
+    '10.0.0.7:65536',
+  ])
     t.match(
       await get(`/connections?client=${client}`),
       { status: 400, body: /client must be an address/ },

@@ -31,6 +31,38 @@ test('the last ones are kept, the newest first, and no more than was asked for',
   t.end()
 })
 
+test('neither a flood of orderly ends nor one of others pushes out more than half, and either uses free places', (t) => {
+  const clock = fakeClock()
+  const recent = new Recent(clock, 10)
+  const ids = () => recent.view(all(100)).map(({ id }) => id)
+  for (let id = 1; id <= 15; id += 2) recent.onClosed(gone(id, clock.now()))
+  t.same(ids(), [15, 13, 11, 9, 7, 5, 3, 1])
+  for (let id = 100; id < 1000; id += 2) recent.onClosed(gone(id, clock.now()))
+  t.same(ids(), [998, 996, 994, 992, 990, 15, 13, 11, 9, 7])
+  for (let id = 1001; id < 1400; id += 2) recent.onClosed(gone(id, clock.now()))
+  t.same(ids(), [1399, 1397, 1395, 1393, 1391, 998, 996, 994, 992, 990])
+  recent.onClosed(gone(1400, clock.now()))
+  t.same(ids(), [1400, 1399, 1397, 1395, 1393, 1391, 998, 996, 994, 992])
+  t.equal(recent.size, 10)
+  t.end()
+})
+
+test('a client is an address, one with its port, or a network, also where it was refused', (t) => {
+  const clock = fakeClock()
+  const recent = new Recent(clock, 10)
+  recent.onClosed(gone(1, clock.now(), '10.0.0.7:1'))
+  recent.onClosed(gone(3, clock.now(), '10.0.9.9:1'))
+  recent.onClosed(gone(5, clock.now(), '[2001:db8::7]:1'))
+  recent.onRefused('app', makeClose('denied', 'client', 'admit'), '10.0.0.8:2', 1)
+  recent.onRefused('app', makeClose('denied', 'client', 'admit'), undefined, 5)
+  const of = (client: string) => recent.view({ ...all(10), client }).map(({ client: shown }) => shown)
+  t.same(of('10.0.0.0/24'), ['10.0.0.8:2', '10.0.0.7:1'])
+  t.same(of('10.0.0.8'), ['10.0.0.8:2'])
+  t.same(of('10.0.0.8:1'), [])
+  t.same(of('2001:DB8:0::7'), ['[2001:db8::7]:1'])
+  t.end()
+})
+
 test('with a size of 0 nothing is kept', (t) => {
   const clock = fakeClock()
   const recent = new Recent(clock, 0)
@@ -97,6 +129,7 @@ test('they are asked for by reason, listener and client, and a question that is 
   recent.onClosed(gone(1, clock.now(), '10.0.0.7:1'))
   recent.onClosed(gone(2, clock.now(), '10.0.0.7:2', 'raw'))
   recent.onClosed(gone(3, clock.now(), '[2001:db8::7]:3'))
+  recent.onClosed(gone(4, clock.now(), '10.0.0.99:3', 'gone'))
   recent.onRefused('app', makeClose('denied', 'client', 'admit', 'access.deny'), '10.0.0.9:9', 1)
   recent.onRefused('app', makeClose('denied', 'client', 'admit', 'access.deny'), undefined, 41)
   const { get } = await setUp(t, { recent: async (query) => recent.view(query) })
@@ -105,12 +138,14 @@ test('they are asked for by reason, listener and client, and a question that is 
       ({ id, count }) => id ?? `refused ${count}`,
     )
   const table: [string, unknown[]][] = [
-    ['', ['refused 41', 'refused 1', 3, 2, 1]],
+    ['', ['refused 41', 'refused 1', 4, 3, 2, 1]],
     ['?limit=2', ['refused 41', 'refused 1']],
     ['?reason=denied', ['refused 41', 'refused 1']],
-    ['?reason=eof', [2]],
+    ['?reason=eof', [4, 2]],
     ['?listener=raw', [2]],
-    ['?listener=none', []],
+    ['?listener=raw&reason=denied', []],
+    ['?client=10.0.0.0/29', [2, 1]],
+    ['?listener=gone', [4]],
     ['?client=10.0.0.7', [2, 1]],
     ['?client=10.0.0.7:1', [1]],
     ['?client=10.0.0.9', ['refused 1']],
@@ -121,6 +156,9 @@ test('they are asked for by reason, listener and client, and a question that is 
   for (const [query, words] of [
     ['?side=client', /unknown parameter/],
     ['?reason=nonsense', /unknown reason/],
+    ['?listener=none', /no such listener, known are app, raw/],
+    ['?client=foo', /client must be an address/],
+    ['?client=10.0.0.0/33', /client must be an address/],
     ['?limit=0', /limit must be/],
     ['?limit=10001', /limit must be/],
     ['?limit=1&limit=2', /given twice/],

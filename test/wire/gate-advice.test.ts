@@ -66,7 +66,10 @@ test('a listener is asked for by its name, and what is not understood is refused
     (await adviceOf(gate, '?listener=l1')).map(({ listener }) => listener),
     ['l1'],
   )
-  t.equal((await ask(gate.adminPort, '/advice?listener=none', {}, 'GET')).status, 404)
+  t.match(await ask(gate.adminPort, '/advice?listener=none', {}, 'GET'), {
+    status: 404,
+    body: /no such listener, known are l0, l1/,
+  })
   t.equal((await ask(gate.adminPort, '/advice?anyway=yes', {}, 'GET')).status, 400)
   t.equal((await ask(gate.adminPort, '/advice?all=1', {}, 'GET')).status, 400)
 })

@@ -70,9 +70,56 @@ test('why tells in sentences, with the value in force, and what is still open', 
   t.match(JSON.parse(json.stdout), [{ id: 1, why: [/^Connection 1/] }])
 })
 
+test('why passes over orderly ends where there are others, and counts them', async (t) => {
+  const end = (id: number, reason: string) => ({
+    id,
+    listener: 'app',
+    protocol: 'http',
+    client: '10.0.0.7:1',
+    upstream: null,
+    reason,
+    side: 'client',
+    phase: 'relay',
+    detail: null,
+    cut: false,
+    count: 1,
+    started: '2026-01-01T00:00:00.000Z',
+    ended: '2026-01-01T00:00:01.000Z',
+    durationMs: 1000,
+    timeline: [],
+  })
+  const ends = [end(5, 'eof'), end(4, 'aborted'), end(3, 'eof'), end(2, 'reset'), end(1, 'aborted')]
+  const gate = await fakeGate(t, {
+    'GET /recent?client=10.0.0.7&limit=10000': ends,
+    'GET /recent?client=10.0.0.8&limit=10000': [ends[0], ends[2]],
+    'GET /config': {},
+    'GET /connections?client=10.0.0.7&limit=10000': [],
+    'GET /connections?client=10.0.0.8&limit=10000': [],
+  })
+  const of = async (...args: string[]) =>
+    (await sidegate(t, 'why', ...args, '--admin', gate.address)).stdout
+      .split('\n')
+      .filter((line) => /^(Connection|Of) /.test(line))
+      .map((line) => /^Connection \d+/.exec(line)?.[0] ?? line)
+  t.same(await of('10.0.0.7', '--limit', '2'), [
+    'Of 10.0.0.7 the gate remembers 2 eof, 2 aborted, 1 reset. These are the last 2 that are not eof; sidegate recent --client 10.0.0.7 lists all.',
+    'Connection 4',
+    'Connection 2',
+  ])
+  t.same(await of('10.0.0.8', '--limit', '1'), [
+    'Of 10.0.0.8 the gate remembers 2 eof. This is the last one; sidegate recent --client 10.0.0.8 lists all.',
+    'Connection 5',
+  ])
+  t.same(await of('10.0.0.8'), ['Connection 5', 'Connection 3'])
+  t.match(await sidegate(t, 'why', 'x', '--limit', 'all', '--admin', gate.address), {
+    code: 64,
+    stderr: /--limit must be 1 to 10000/,
+  })
+})
+
 test('why says how it is called, and survives what is no client', async (t) => {
   const gate = await fakeGate(t, {
-    'GET /recent?client=x&limit=3': [],
+    'GET /recent?client=x&limit=10000': [],
     'GET /config': {},
     'GET /connections?client=x&limit=10000': [],
   })
