@@ -4,6 +4,8 @@ import type { Close, PeerSide } from '../core/close.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Connection, Flow } from '../core/connection.ts'
 import { taken } from '../core/traffic.ts'
+import { earliest } from '../core/wait.ts'
+import type { Wait } from '../core/wait.ts'
 import { viewTimeline } from '../admin/timeline-view.ts'
 import type { CloseView, ConnectionDetail, ConnectionRow, FlowView, WaitView } from '../admin/types.ts'
 
@@ -52,8 +54,8 @@ export function viewConnection(connection: Connection, now: number, rate: number
 }
 
 /** The facts that only its owner knows: they allocate, so they are made only where a query asks for them. */
-export function viewWait(connection: Connection, now: number): WaitView | null {
-  const wait = connection.owner?.describe?.() ?? null
+export function viewWait(connection: Connection, now: number, drainOverAt: number | null): WaitView | null {
+  const wait = waitOf(connection, drainOverAt)
   if (wait === null) return null
   const { state, waitsFor, next, kernel } = wait
   return {
@@ -69,6 +71,19 @@ export function viewWait(connection: Connection, now: number): WaitView | null {
         ? null
         : { key: next.key, reason: next.reason, side: next.side, inMs: Math.round(next.at - now) },
   }
+}
+
+/** The wait as its owner knows it, or the end of a drain, if that comes first. */
+function waitOf({ owner, end }: Connection, drainOverAt: number | null): Wait | null {
+  const wait = owner?.describe?.() ?? null
+  if (wait === null || drainOverAt === null || end !== null) return wait
+  const drained = {
+    key: 'drain.timeout',
+    reason: 'drain_timeout',
+    side: 'sidegate',
+    at: drainOverAt,
+  } as const
+  return { ...wait, next: earliest([wait.next, drained]) }
 }
 
 /** For how long that peer has taken none of the bytes queued for it; null where none are queued. */
@@ -89,12 +104,12 @@ function viewFlow(flow: Flow, sent: number): FlowView {
 export function viewConnectionInFull(
   connection: Connection,
   clock: Clock,
-  rate: number | null,
+  { rate, drainOverAt }: { rate: number | null; drainOverAt: number | null },
 ): ConnectionDetail {
   const now = clock.now()
   const { owner, openedAt, connectedAt } = connection
   const at = (moment: number): string => new Date(clock.wall() + moment - now).toISOString()
-  const wait = owner?.describe?.() ?? null
+  const wait = waitOf(connection, drainOverAt)
   return {
     ...viewConnection(connection, now, rate),
     openedAt: at(openedAt),

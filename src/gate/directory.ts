@@ -15,11 +15,14 @@ export class Directory {
   readonly #clock: Clock
   readonly #registry: Registry
   readonly #rates: ConnectionRates
+  readonly #drainOverAt: () => number | null
 
-  constructor(clock: Clock, registry: Registry) {
+  /** `drainOverAt` is when a drain resets what is left; null without one. */
+  constructor(clock: Clock, registry: Registry, drainOverAt: () => number | null) {
     this.#clock = clock
     this.#registry = registry
     this.#rates = new ConnectionRates(clock, registry)
+    this.#drainOverAt = drainOverAt
   }
 
   async list(query: ConnectionQuery): Promise<Listed> {
@@ -40,7 +43,7 @@ export class Directory {
       const connection = this.#registry.get(id)
       if (connection === undefined) return []
       const row = viewConnection(connection, now, this.#rates.of(connection))
-      return withWaits ? { ...row, wait: viewWait(connection, now) } : row
+      return withWaits ? { ...row, wait: viewWait(connection, now, this.#drainOverAt()) } : row
     })
   }
 
@@ -49,7 +52,10 @@ export class Directory {
     const connection = this.#registry.get(id)
     return connection === undefined
       ? null
-      : viewConnectionInFull(connection, this.#clock, this.#rates.of(connection))
+      : viewConnectionInFull(connection, this.#clock, {
+          rate: this.#rates.of(connection),
+          drainOverAt: this.#drainOverAt(),
+        })
   }
 
   /** A connection that is already ending ends sooner, and keeps its reason. */

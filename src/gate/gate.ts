@@ -117,7 +117,7 @@ export class Gate implements GatePort {
       refuseArriving: (reason) => this.#listeners.refuseArriving(reason),
       onEmpty: () => events.empty(),
     })
-    this.#directory = new Directory(clock, this.registry)
+    this.#directory = new Directory(clock, this.registry, () => this.#departure.overAt)
     this.#recent = new Recent(clock, settings.config.admin.recent)
     this.#metrics = this.#makeMetrics(settings)
     this.#shared = this.#sharedParts(settings, parts)

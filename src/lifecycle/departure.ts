@@ -70,6 +70,11 @@ export class Departure {
     return this.#state !== 'none'
   }
 
+  /** When what is left is reset, by the Clock; null while connections are not asked to go. */
+  get overAt(): number | null {
+    return this.#state === 'parting' ? this.#parting!.until : null
+  }
+
   take(order: DrainStep): DrainCounts {
     if (order.step === 'announce') this.#announce()
     else if (order.step === 'part') this.#part(order)

@@ -106,6 +106,12 @@ export class Meter implements Waiter {
     return this.#waitsFor !== null
   }
 
+  /** The key of the limit for whose tokens it waits; null while it waits for none. */
+  get delayedBy(): string | null {
+    if (this.#waitsFor === null) return null
+    return this.#waitsFor === this.#rates.messages?.bucket ? 'limits.messages' : 'limits.bytes'
+  }
+
   get countsMessages(): boolean {
     return this.#rates.messages !== null
   }

@@ -49,7 +49,10 @@ export function describePair({
     .map(({ sink }) => `the ${sink.side} to take ${formatBytes(sink.unacked)}`)
   return {
     state: isAtRest === undefined || state !== 'open' ? state : isAtRest ? 'idle' : 'busy',
-    waitsFor: owed.length > 0 ? owed.join(' and ') : (dialogue?.waitsFor ?? quiet(toUpstream, toClient)),
+    waitsFor:
+      owed.length > 0
+        ? owed.join(' and ')
+        : (delayed(toUpstream, toClient) ?? dialogue?.waitsFor ?? quiet(toUpstream, toClient)),
     next: earliest([next, minRate, dialogue?.next ?? null]),
     kernel,
   }
@@ -57,6 +60,14 @@ export function describePair({
 
 function inKernel({ sink }: Half): number {
   return Math.max(0, sink.unacked - sink.queued)
+}
+
+/** A side that a limit delays is not waited for, though it would send. */
+function delayed(...halves: readonly Half[]): string | null {
+  const turns = halves.flatMap(({ source, meter }) =>
+    meter?.delayedBy == null ? [] : [`${meter.delayedBy} to let more of the ${source.side} through`],
+  )
+  return turns.length === 0 ? null : turns.join(' and ')
 }
 
 function quiet(toUpstream: Half, toClient: Half): string {

@@ -44,7 +44,7 @@ export function adminOptions(given: Partial<AdminServerOptions> = {}): AdminServ
 
 /** The server as the operator builds it, over one gate that the test fills. */
 function directoryOf(clock: Clock, registry: Registry): AdminServerOptions['connections'] {
-  const directory = new Directory(clock, registry)
+  const directory = new Directory(clock, registry, () => null)
   return {
     list: async (query) => (await directory.list(query)).ids,
     rows: async (query) => directory.rows(query),

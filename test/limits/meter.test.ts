@@ -306,11 +306,13 @@ test('a message is neither dropped nor the end where it is not known yet whether
       )
       meter.onMessagesOver(Buffer.from('rest'), 0, 4)
       t.same([acts, meter.isWaiting, connection.end], [[], true, null])
+      t.equal(meter.delayedBy, 'limits.messages')
       await clock.pass(TURN_MS)
       t.ok(meter.isWaiting, 'as long as nobody knows')
       bucket.answer(isThere ? 1 : 0, clock.now())
       await clock.pass(TURN_MS)
       t.notOk(meter.isWaiting)
+      t.equal(meter.delayedBy, null)
       t.equal(meter.takeMessage(true), isThere ? 'pass' : onExceed === 'drop' ? 'drop' : 'stop')
     }
 })

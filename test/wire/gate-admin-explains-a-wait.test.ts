@@ -143,3 +143,40 @@ test('plain HTTP: an answer, and the next request', async (t) => {
   void client.send('Host: a\r\nContent-Length: 5\r\n\r\n')
   t.ok(isNext(await waitingFor(gate, 'more of the request body'), 'deadlines.request', 'client', 60_000))
 })
+
+test('a limit that delays is waited for, not the side that it delays', async (t) => {
+  watchLeaks(t)
+  const bytes = 'limits: { bytes: { rate: 64KiB, burst: 64KiB } }'
+  const upstream = await flooder(t)
+  const flood = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}", ${bytes}`])
+  const reader = await connect(t, flood.port)
+  await waitingFor(flood, 'limits.bytes to let more of the upstream through')
+  reader.destroy()
+
+  const echoing = await echo(t)
+  const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${echoing.port}", ${bytes}`])
+  const writer = await connect(t, gate.port)
+  void writer.write(Buffer.alloc(4 << 20))
+  await waitingFor(gate, /^limits\.bytes to let more of the (client|upstream) through/)
+  writer.destroy()
+})
+
+test('while a drain asks connections to go, its end is their next deadline', async (t) => {
+  watchLeaks(t)
+  const { port } = await mute(t)
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${port}", deadlines: { response: 10m }`,
+  ])
+  const client = await connect(t, gate.port)
+  void client.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+  t.ok(isNext(await waitingFor(gate, 'the upstream to answer'), 'deadlines.response', 'upstream', 600_000))
+  const drained = gate.drain(30_000)
+  await eventually(async () =>
+    isNext(await waitingFor(gate, 'the upstream to answer'), 'drain.timeout', 'sidegate', 30_000),
+  )
+  const { body } = await ask(gate.adminPort, '/connections?wait=1', {}, 'GET')
+  t.match(JSON.parse(body), [{ wait: { next: { key: 'drain.timeout', reason: 'drain_timeout' } } }])
+  client.destroy()
+  await gate.end()
+  await drained
+})
