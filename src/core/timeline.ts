@@ -136,6 +136,11 @@ export function noteEnding(connection: Recorded, close: Close, now: number): voi
   note(connection, 'ending', now, `${reason} by the ${side}${detail === undefined ? '' : `: ${detail}`}`)
 }
 
+/** What a peer got at the end; null where nobody is there. */
+export function noteTold(connection: Recorded, side: PeerSide, words: string | null, now: number): void {
+  if (words !== null) note(connection, 'told', now, `the ${side}: ${words}`)
+}
+
 /** A dial of its upstream address failed. */
 export function noteFailedDial(connection: Recorded, { reason, detail }: Close, now: number): void {
   const why = detail === undefined ? reason : `${reason} (${detail})`

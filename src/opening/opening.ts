@@ -15,7 +15,8 @@ import type { Endpoint } from '../endpoint/endpoint.ts'
 import { EarlyBytes } from './early.ts'
 import type { OpeningSteps, PairEnds } from './steps.ts'
 import { bugDetail, InvariantError } from '../core/errors.ts'
-import { mannerFor } from '../core/manner.ts'
+import { describeManner, mannerFor } from '../core/manner.ts'
+import type { Farewell } from '../core/manner.ts'
 import type { Dialogue } from '../pair/dialogue.ts'
 import { Pair, type PairContext, type PairOptions } from '../pair/pair.ts'
 import { dialEndpoint } from '../upstream/dial.ts'
@@ -24,7 +25,7 @@ import { proxyHeader, type ProxyVersion } from '../upstream/proxy-header.ts'
 import { Search, type Seeker } from '../upstream/search.ts'
 import type { UpstreamTarget } from '../upstream/target.ts'
 import type { Upstream } from '../upstream/upstream.ts'
-import { noteEnding, noteFailedDial } from '../core/timeline.ts'
+import { noteEnding, noteFailedDial, noteTold } from '../core/timeline.ts'
 import type { Wait } from '../core/wait.ts'
 import { describeOpening } from './waits.ts'
 
@@ -305,16 +306,22 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     this.#dial?.cancel()
     // It has the whole request, so its client's RST is no news that it could use, and ends services that do
     // not expect it.
-    this.#upstream?.close(mannerFor(close, 'upstream', 'nothing', true))
+    this.#part(this.#upstream, close, 'nothing', true)
     releasePlace(this.connection)
     this.expect(() => this.#options.pair.deadlines.current.closeMs, close)
     const answer = this.#client.isClosed ? null : this.#steps.answer(close)
     if (answer !== null) this.sendClient(answer)
     // FIN without an answer would look like a complete, empty conversation: RST shows that there was none.
-    this.#client.close(
-      mannerFor(close, 'client', answer !== null ? 'answered' : close.reason === 'eof' ? 'nothing' : 'cut'),
-    )
+    this.#part(this.#client, close, answer !== null ? 'answered' : close.reason === 'eof' ? 'nothing' : 'cut')
     if (this.#client.isClosed && (this.#upstream?.isClosed ?? true)) this.#finish()
+  }
+
+  #part(peer: Endpoint | null, close: Close, farewell: Farewell, isWhole = false): void {
+    if (peer === null) return
+    const manner = mannerFor(close, peer.side, farewell, isWhole)
+    const words = peer.isClosed ? null : describeManner(close, peer.side, farewell, manner)
+    noteTold(this.connection, peer.side, words, this.context.clock.now())
+    peer.close(manner)
   }
 
   sweep(now: number): void {

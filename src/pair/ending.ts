@@ -13,7 +13,7 @@ import type { Close, PeerSide } from '../core/close.ts'
 import { letReturn } from '../core/connection.ts'
 import type { Connection } from '../core/connection.ts'
 import { describeManner, mannerFor } from '../core/manner.ts'
-import { note } from '../core/timeline.ts'
+import { note, noteTold } from '../core/timeline.ts'
 import { bugDetail } from '../core/errors.ts'
 import type { Strain } from '../core/strain.ts'
 import type { MinRate } from '../limits/min-rate.ts'
@@ -88,7 +88,7 @@ export class Ending {
     const farewell = dialogue?.farewell(half, this.#close) ?? 'nothing'
     const manner = mannerFor(this.#close, half.sink.side, farewell, half.hasEnded)
     const words = describeManner(this.#close, half.sink.side, farewell, manner)
-    if (words !== null) note(connection, 'told', now(), `the ${half.sink.side}: ${words}`)
+    noteTold(connection, half.sink.side, words, now())
     leave.begin(manner, farewell === 'awaited', now())
   }
 

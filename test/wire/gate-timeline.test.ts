@@ -1,8 +1,10 @@
 import { test } from 'tap'
-import type { ConnectionDetail, TimelineEntry } from '../../src/admin/types.ts'
+import type { ConnectionDetail, RecentEnd, TimelineEntry } from '../../src/admin/types.ts'
 import { ask } from '../admin/admin.ts'
 import { eventually } from '../support/eventually.ts'
 import type { Gate } from '../support/gate.ts'
+import { connect, echo } from '../support/peers.ts'
+import { startGate } from '../support/gate.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { forEachTransport, isHttp, isWebSocket, openLine, transports } from '../support/transports.ts'
 
@@ -101,4 +103,34 @@ test('messages that are dropped are told with the policy that dropped them', asy
   t.match(await told(gate, 'dropped'), { detail: 'dropOldest' })
   client.wire.resumeReading()
   await sending
+})
+
+test('a client that never came to a pair was told something, too', async (t) => {
+  watchLeaks(t)
+  const upstream = await echo(t)
+  const gate = await startGate(t, [
+    `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { handshake: 300ms }`,
+    'protocol: tcp, upstream: "unix:/nobody-listens-here"',
+  ])
+  const lastEnd = async () => {
+    const { body } = await ask(gate.adminPort, '/recent?limit=1', {}, 'GET')
+    return (JSON.parse(body) as RecentEnd[])[0]!
+  }
+  const slow = await connect(t, gate.ports[0]!)
+  void slow.write('GET / HT')
+  await slow.ended
+  slow.end()
+  await gate.end()
+  t.match(await lastEnd(), { reason: 'handshake_timeout' })
+  t.match(
+    (await lastEnd()).timeline.filter(({ event }) => event === 'told'),
+    [{ detail: 'the client: an answer that says why, then FIN' }],
+  )
+  await connect(t, gate.ports[1]!)
+  await gate.end(1)
+  t.match(await lastEnd(), { reason: /^connect_/ })
+  t.match(
+    (await lastEnd()).timeline.filter(({ event }) => event === 'told'),
+    [{ detail: 'the client: RST behind what was accepted' }],
+  )
 })
