@@ -1,6 +1,7 @@
 // One connection: its peers, its current wait with its deadline, and a button that ends it.
 
 import { useState } from 'preact/hooks'
+import { bySide } from '../../src/core/close.ts'
 import type { ConnectionDetail, FlowView, Killed } from '../../src/admin/types.ts'
 import { ask } from '../ask.ts'
 import { formatAge, formatBytes, formatClock, formatRate, plural } from '../format.ts'
@@ -163,7 +164,7 @@ function Waiting({ it }: { it: ConnectionDetail }) {
       ) : (
         <>
           If nothing moves, it ends in <strong>{formatAge(Math.max(0, next.inMs))}</strong> with{' '}
-          <span title={meaningOf(next.reason)}>{next.reason}</span> by the {next.side} (
+          <span title={meaningOf(next.reason)}>{next.reason}</span> {bySide(next.side)} (
           <code>{next.key}</code>).
         </>
       )}

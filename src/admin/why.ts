@@ -75,6 +75,7 @@ const protocolsInWords: Record<string, string> = {
   tcp: 'a TCP connection',
   http: 'an HTTP connection',
   websocket: 'a WebSocket',
+  h2: 'an HTTP/2 connection',
 }
 
 /**
@@ -125,14 +126,17 @@ function opening(end: RecentEnd): string {
       : `${count} connections to ${listener} were refused by ${when} with ${reason}${client === null ? '' : `, the last one${who}`}.`
   }
   const what = protocolsInWords[end.protocol ?? ''] ?? 'a connection'
-  const where = upstream === null ? 'which never had an upstream' : `to ${upstream}`
+  const none =
+    end.protocol === 'h2' ? 'whose streams had upstreams of their own' : 'which never had an upstream'
+  const where = upstream === null ? none : `to ${upstream}`
   return `Connection ${id} of ${client}, ${what} on ${listener} ${where}, ended at ${when} after ${age(end.durationMs)} with ${reason}. ${doer}`
 }
 
 function age(ms: number): string {
   if (ms < 1000) return `${ms} ms`
-  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`
-  const minutes = Math.floor(ms / 60_000)
-  if (minutes < 60) return `${minutes} min ${Math.floor((ms % 60_000) / 1000)} s`
+  if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`
+  const seconds = Math.round(ms / 1000)
+  const minutes = Math.floor(seconds / 60)
+  if (minutes < 60) return `${minutes} min ${seconds % 60} s`
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`
 }

@@ -348,6 +348,11 @@ export function probeClose(reason: 'eof' | 'reset', detail: string): Close {
   return { reason, side: 'client', phase: 'admit', detail, isProbe: true }
 }
 
+/** The side in a sentence: `by the client`, `by Sidegate`. */
+export function bySide(side: Side): string {
+  return side === 'sidegate' ? 'by Sidegate' : `by the ${side}`
+}
+
 export function makeClose(reason: Reason, side: Side, phase: Phase, detail?: string): Close {
   return detail === undefined ? { reason, side, phase } : { reason, side, phase, detail }
 }

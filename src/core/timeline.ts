@@ -6,6 +6,7 @@
 //                    |no
 //                    +--> the first HEAD lines, [ folded: so many ], the last TAIL lines
 
+import { bySide } from './close.ts'
 import type { Close, PeerSide } from './close.ts'
 
 /** Each event with the meaning of its `detail`. */
@@ -133,7 +134,7 @@ interface Recorded {
 /** The Close of a connection was decided. */
 export function noteEnding(connection: Recorded, close: Close, now: number): void {
   const { reason, side, detail } = close
-  note(connection, 'ending', now, `${reason} by the ${side}${detail === undefined ? '' : `: ${detail}`}`)
+  note(connection, 'ending', now, `${reason} ${bySide(side)}${detail === undefined ? '' : `: ${detail}`}`)
 }
 
 /** What a peer got at the end; null where nobody is there. */
@@ -167,7 +168,7 @@ export function storyOf(connection: Story, endedAt: number | null): Noted[] {
   lines.sort((one, other) => one.afterMs - other.afterMs)
   const { end, openedAt } = connection
   if (endedAt !== null)
-    lines.push(once('ended', endedAt - openedAt, end === null ? null : `${end.reason} by the ${end.side}`))
+    lines.push(once('ended', endedAt - openedAt, end === null ? null : `${end.reason} ${bySide(end.side)}`))
   return lines
 }
 

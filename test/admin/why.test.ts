@@ -32,13 +32,23 @@ test('an end is told with its reason, its side, its key and value, and what woul
   const sentences = whyItEnded(end, (key) => (asked.push(key), '30s'))
   t.same(asked, ['deadlines.write'])
   t.same(sentences, [
-    "Connection 17 of 10.0.0.7:51234, a WebSocket on app to 127.0.0.1:8080, ended at 2026-01-01 00:05:01 UTC after 5 min 1 s with write_timeout. It was the client's doing.",
+    "Connection 17 of 10.0.0.7:51234, a WebSocket on app to 127.0.0.1:8080, ended at 2026-01-01 00:05:01 UTC after 5 min 2 s with write_timeout. It was the client's doing.",
     'Bytes waited for a peer and it took none of them for that long, or none of the last ones for deadlines.close: it is stalled.',
     'In the words of the gate: took no bytes for 30.2s (deadlines.write).',
     'It was owed bytes, or an answer, when it was ended: a peer is missing something.',
     'The key is deadlines.write (30s).',
     'One byte taken by the client within deadlines.write (30s) would have spared it. Raise it if the client may stop reading for longer; what waits for it stays in memory meanwhile.',
   ])
+  t.end()
+})
+
+test('an HTTP/2 connection has no upstream of its own, and an age is rounded as in its timeline', (t) => {
+  const h2 = { ...end, protocol: 'h2', upstream: null, durationMs: 109_600 }
+  t.match(
+    whyItEnded(h2, () => null)[0],
+    /, an HTTP\/2 connection on app whose streams had upstreams of their own, ended at .* after 1 min 50 s with/,
+  )
+  t.match(whyItEnded({ ...h2, durationMs: 59_990 }, () => null)[0], / after 1 min 0 s with/)
   t.end()
 })
 

@@ -78,7 +78,7 @@ test('an end of ours is told with what each side was told', async (t) => {
   const it = memoryPair({ deadlines: { idleMs: 1000 } })
   await it.clock.pass(2000)
   t.match(told(it), [
-    ['ending', /^idle_timeout by the sidegate: no data for 1\.\ds \(deadlines\.idle\)$/],
+    ['ending', /^idle_timeout by Sidegate: no data for 1\.\ds \(deadlines\.idle\)$/],
     ['told', 'the client: FIN behind what was accepted'],
     ['told', 'the upstream: FIN behind what was accepted'],
   ])

@@ -95,7 +95,7 @@ test('log.timeline puts it into the line of an end that is not eof, in either fo
     const { line } = await gate.end()
     t.match(
       line['timeline'],
-      /^0ms accepted 127\.0\.0\.1:\d+; .*ending killed by the sidegate: by an operator.*; \d+ms ended killed by the sidegate$/,
+      /^0ms accepted 127\.0\.0\.1:\d+; .*ending killed by Sidegate: by an operator.*; \d+ms ended killed by Sidegate$/,
     )
     void [client, service]
   }))

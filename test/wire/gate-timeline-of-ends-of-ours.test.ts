@@ -3,6 +3,7 @@
 
 import { test } from 'tap'
 import type { RecentEnd, TimelineEntry } from '../../src/admin/types.ts'
+import { bySide } from '../../src/core/close.ts'
 import { MAX_LINES } from '../../src/core/timeline.ts'
 import { ask } from '../admin/admin.ts'
 import { eventually } from '../support/eventually.ts'
@@ -35,7 +36,7 @@ async function told(t: Test, gate: Gate, reason: RegExp): Promise<{ end: RecentE
     timeline.every(({ afterMs }, nth) => nth === 0 || afterMs >= timeline[nth - 1]!.afterMs),
     `in order: ${events.join(', ')}`,
   )
-  t.match(detailOf(timeline, 'ending'), new RegExp(`^${end!.reason} by the ${end!.side}`))
+  t.match(detailOf(timeline, 'ending'), new RegExp(`^${end!.reason} ${bySide(end!.side)}`))
   const from = events.indexOf('ending')
   t.ok(
     events.every((event, nth) => event !== 'told' || nth > from),

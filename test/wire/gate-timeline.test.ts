@@ -75,7 +75,7 @@ test('a kill is told with what each side was told', (t) =>
     const lines = connection.timeline!.lines
     t.match(
       lines.find(({ event }) => event === 'ending'),
-      { detail: 'killed by the sidegate: by an operator' },
+      { detail: 'killed by Sidegate: by an operator' },
     )
     const told = lines.filter(({ event }) => event === 'told').map(({ detail }) => String(detail))
     if (isWebSocket(transport))

@@ -1,6 +1,7 @@
 // One connection in full, as lines for a terminal.
 
 import type { ConnectionDetail, FlowView } from '../../admin/types.ts'
+import { bySide } from '../../core/close.ts'
 import { formatAge, formatBytes } from '../../core/wait.ts'
 import { timelineLines } from './timeline.ts'
 
@@ -13,7 +14,7 @@ export function detailLines(it: ConnectionDetail): string[] {
     ...(it.peer === it.client ? [] : ([['peer', it.peer]] as [string, string][])),
     [
       'upstream',
-      `${it.upstream ?? 'none yet'}${it.connectMs === null ? '' : `, connected within ${it.connectMs} ms`}`,
+      `${it.upstream ?? (it.protocol === 'h2' ? 'those of its streams' : 'none yet')}${it.connectMs === null ? '' : `, connected within ${it.connectMs} ms`}`,
     ],
     ['phase', it.phase],
     ['open', `for ${formatAge(it.ageMs)}, since ${it.openedAt}`],
@@ -29,13 +30,13 @@ export function detailLines(it: ConnectionDetail): string[] {
       'next',
       next === null
         ? 'no deadline'
-        : `${next.reason} by the ${next.side} in ${formatAge(Math.max(0, next.inMs))} (${next.key})`,
+        : `${next.reason} ${bySide(next.side)} in ${formatAge(Math.max(0, next.inMs))} (${next.key})`,
     ],
   ]
   if (close !== null)
     pairs.push([
       'ended',
-      `${close.reason} by the ${close.side} in ${close.phase}${close.detail === undefined ? '' : `: ${close.detail}`}`,
+      `${close.reason} ${bySide(close.side)} in ${close.phase}${close.detail === undefined ? '' : `: ${close.detail}`}`,
     ])
   return [...pairs.map(([name, text]) => `${name.padEnd(13)}${text}`), '', ...timelineLines(it.timeline)]
 }

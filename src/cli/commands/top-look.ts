@@ -11,7 +11,7 @@ import type { GateRow } from './rows.ts'
 export interface GateLook {
   name: string | null
   info: Info | null
-  /** Ends by reason in the last 15 minutes, the most frequent first. */
+  /** Ends by reason in the last 15 minutes, refusals as `refused with REASON`; the most frequent first. */
   ends: Array<[reason: string, count: number]>
   /** Connections whose sender waits for their reader. */
   heldBack: number
@@ -68,8 +68,8 @@ class Eyes {
     this.#last = last
     const steps = new Map<string, number[]>()
     for (const { name, labels, values } of columns) {
-      if (name !== 'ended') continue
-      const reason = labels['reason'] ?? ''
+      if (name !== 'ended' && name !== 'refused') continue
+      const reason = `${name === 'refused' ? 'refused with ' : ''}${labels['reason'] ?? ''}`
       const before = steps.get(reason) ?? at.map(() => 0)
       steps.set(
         reason,

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { openGate, sidegate } from './cli.ts'
+import { fakeGate, openGate, sidegate } from './cli.ts'
 
 test('connections: a table, JSON, and one in full', async (t) => {
   const { at, id } = await openGate(t)
@@ -15,7 +15,7 @@ test('connections: a table, JSON, and one in full', async (t) => {
   ])
   t.match(await sidegate(t, 'connections', String(id), ...at), {
     code: 0,
-    stdout: /waits for    data either way\nnext         idle_timeout by the sidegate in (59m|1h00m)/,
+    stdout: /waits for    data either way\nnext         idle_timeout by Sidegate in (59m|1h00m)/,
   })
   t.match(JSON.parse((await sidegate(t, 'connections', String(id), '--json', ...at)).stdout), {
     id,
@@ -41,6 +41,29 @@ test('top prints once where there is no terminal', async (t) => {
   t.match(JSON.parse((await sidegate(t, 'top', '--json', ...at)).stdout), {
     info: { state: 'running', connections: 1 },
     connections: [{ id }],
+  })
+})
+
+test('top counts who was refused beside what has ended', async (t) => {
+  const column = (name: string, reason: string, values: number[]) => ({
+    name,
+    labels: { reason },
+    kind: 'count',
+    values,
+  })
+  const gate = await fakeGate(t, {
+    'GET /info': { version: '1', state: 'running', uptimeMs: 1000, connections: 0, memory: null },
+    'GET /connections?limit=7&sort=age&wait=1': [],
+    'GET /series?after=0': {
+      stepMs: 5000,
+      last: 2,
+      at: ['2026-01-01T00:00:00.000Z', '2026-01-01T00:00:05.000Z'],
+      columns: [column('ended', 'eof', [3, 4]), column('refused', 'too_many', [0, 38])],
+    },
+  })
+  t.match(await sidegate(t, 'top', '--limit', '7', '--admin', gate.address), {
+    code: 0,
+    stdout: /^ended in 15 minutes: 38 refused with too_many, 7 eof$/m,
   })
 })
 
