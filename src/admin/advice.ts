@@ -171,13 +171,22 @@ export function quantile({ classes, count, max }: CountsData, share: number): nu
   return max
 }
 
-function unknownOf({ key }: AdviceKey, { cuts, quietNow }: HabitsData, inForce: string): string | null {
+function unknownOf(
+  { key }: AdviceKey,
+  { cuts, delays, quietNow }: HabitsData,
+  inForce: string,
+): string | null {
   const section = key.replace(/\.(rate|max)$/, '')
   const cut = cuts[section] ?? 0
   const said: string[] = []
   if (cut > 0)
     said.push(
       `${cut === 1 ? '1 connection was' : `${cut} connections were`} ended or refused by ${section} (${inForce} now): what would have come of ${cut === 1 ? 'it' : 'them'} cannot be known.`,
+    )
+  const delayed = delays[section] ?? 0
+  if (delayed > 0)
+    said.push(
+      `${section} (${inForce} now) made them wait ${delayed === 1 ? 'once' : `${delayed} times`}: how many a second there would have been without it cannot be known.`,
     )
   if (/^deadlines\.(idle|clientIdle|upstreamIdle)$/.test(key) && quietNow.count > 0)
     said.push(

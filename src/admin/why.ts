@@ -48,7 +48,9 @@ const spared: Record<Reason, (words: Words) => string> = {
     `An end of its own within ${key} would have spared it: the gate was shutting down, and this connection was still there at the last.`,
   reloaded: () => 'Keeping its listener in the configuration as it was would have spared it.',
   rate_limited: ({ who, key }) =>
-    `Less from ${who} than ${key} allows would have spared it. onExceed: delay slows down and ends nothing; mode: observe only counts.`,
+    key.startsWith('limits.newConnections')
+      ? `Fewer connections that begin than ${key} allows would have spared it; a larger burst lets more of them come at once. mode: observe only counts.`
+      : `Less from ${who} than ${key} allows would have spared it. onExceed: delay slows down and ends nothing; mode: observe only counts.`,
   too_slow: ({ who, key }) =>
     `More speed of ${who} than ${key} asks for would have spared it. Lower it for clients on very poor links.`,
   slow_consumer: ({ who, key }) =>

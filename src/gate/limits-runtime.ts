@@ -81,7 +81,7 @@ export class LimitsRuntime {
   }
 
   readonly #report = (limit: LimitName, action: LimitAction, isEnforced: boolean): void => {
-    this.#shared.metrics.onLimited(this.#name, limit, action, isEnforced)
+    this.#shared.observerOf(this.#name).onLimited(this.#name, limit, action, isEnforced)
   }
 
   #makePlaces(config: ListenerConfig): ConnectionLimit {

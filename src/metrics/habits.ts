@@ -55,6 +55,8 @@ export interface HabitsData {
   counts: Partial<Record<HabitName, CountsData>>
   /** Connections that a key ended, by the key: the distribution shows nothing beyond it. */
   cuts: Record<string, number>
+  /** How often a key delayed one: the distribution shows only as much as it let through. */
+  delays: Record<string, number>
   /** For how many milliseconds open connections have been quiet so far; they may never speak again. */
   quietNow: CountsData
 }
@@ -74,6 +76,7 @@ export class Habits {
   readonly #fragments = this.#of('fragments')
   #since: number
   readonly #cuts = new Map<string, number>()
+  readonly #delays = new Map<string, number>()
   #open = 0
   /** Connections of each client, and those that it opened in this second. */
   readonly #clients = new Uint16Array(PLACES)
@@ -155,6 +158,10 @@ export class Habits {
       this.#cuts.set(key, (this.#cuts.get(key) ?? 0) + 1)
   }
 
+  onDelayed(key: string): void {
+    this.#delays.set(key, (this.#delays.get(key) ?? 0) + 1)
+  }
+
   /** All counts so far, and the share of the listener's open connections. */
   data(open: Iterable<Connection>): HabitsData {
     this.#turn()
@@ -181,6 +188,7 @@ export class Habits {
         ]),
       ),
       cuts: Object.fromEntries(this.#cuts),
+      delays: Object.fromEntries(this.#delays),
       quietNow: quietNow.data,
     }
   }
@@ -189,6 +197,7 @@ export class Habits {
   reset(): void {
     for (const counts of this.#counts.values()) counts.reset()
     this.#cuts.clear()
+    this.#delays.clear()
     this.#since = this.#clock.wall()
   }
 }
@@ -235,7 +244,8 @@ export function sumHabits(all: readonly HabitsData[]): HabitsData[] {
     sum.quietNow = sumCounts(sum.quietNow, one.quietNow)
     for (const [name, counts] of Object.entries(one.counts) as [HabitName, CountsData][])
       sum.counts[name] = sumCounts(sum.counts[name] ?? noCounts, counts)
-    for (const [key, count] of Object.entries(one.cuts)) sum.cuts[key] = (sum.cuts[key] ?? 0) + count
+    for (const kind of ['cuts', 'delays'] as const)
+      for (const [key, count] of Object.entries(one[kind])) sum[kind][key] = (sum[kind][key] ?? 0) + count
   }
   return [...sums.values()]
 }
@@ -305,6 +315,8 @@ export class HabitsObserver implements Observer {
   }
 
   onLimited(...limited: Parameters<Observer['onLimited']>): void {
+    const [, limit, action, isEnforced] = limited
+    if (action === 'delay' && isEnforced) this.habits.onDelayed(`limits.${limit}`)
     this.#next.onLimited(...limited)
   }
 

@@ -65,7 +65,7 @@ function inKernel({ sink }: Half): number {
 /** A side that a limit delays is not waited for, though it would send. */
 function delayed(...halves: readonly Half[]): string | null {
   const turns = halves.flatMap(({ source, meter }) =>
-    meter?.delayedBy == null ? [] : [`${meter.delayedBy} to let more of the ${source.side} through`],
+    meter?.delayedBy == null ? [] : [`${meter.delayedBy} to let the ${source.side} go on`],
   )
   return turns.length === 0 ? null : turns.join(' and ')
 }

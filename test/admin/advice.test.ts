@@ -16,14 +16,18 @@ function listenerOf(text: string): Record<string, unknown> {
   return listeners[0]!
 }
 
-function habitsOf(values: Partial<Record<HabitName, number[]>>, cuts: HabitsData['cuts'] = {}): HabitsData {
+function habitsOf(
+  values: Partial<Record<HabitName, number[]>>,
+  cuts: HabitsData['cuts'] = {},
+  delays: HabitsData['delays'] = {},
+): HabitsData {
   const counts: HabitsData['counts'] = {}
   for (const [name, list] of Object.entries(values) as [HabitName, number[]][]) {
     const all = new LogCounts()
     for (const value of list) all.add(value)
     counts[name] = all.data
   }
-  return { listener: 'app', since: 0, counts, cuts, quietNow: new LogCounts().data }
+  return { listener: 'app', since: 0, counts, cuts, delays, quietNow: new LogCounts().data }
 }
 
 const many = (count: number, of: (nth: number) => number): number[] =>

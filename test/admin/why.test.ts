@@ -52,6 +52,16 @@ test('an HTTP/2 connection has no upstream of its own, and an age is rounded as 
   t.end()
 })
 
+test('a client over limits.newConnections is told of its burst, and not of a delay that it may not have', (t) => {
+  const refused = { ...end, id: null, reason: 'rate_limited', detail: 'limits.newConnections' } as const
+  const said = whyItEnded(refused, () => 'per: client, onExceed: close').at(-1)!
+  t.match(said, /^Fewer connections that begin than limits\.newConnections \(.*\) allows .* larger burst/)
+  t.notMatch(said, /onExceed: delay/)
+  const other = whyItEnded({ ...refused, detail: 'limits.bytes' }, () => '1MiB').at(-1)!
+  t.match(other, /^Less from the client than limits\.bytes \(1MiB\) .* onExceed: delay/)
+  t.end()
+})
+
 test('refusals are told as such, alone or many at a time', (t) => {
   const refused = {
     ...end,

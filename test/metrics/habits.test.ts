@@ -125,9 +125,19 @@ test('a reset begins anew but knows who is open; sums are of listeners of one na
   const data = habits.data([])
   t.equal(data.since, before + 5000)
   t.match(data.counts.connections, { count: 1, max: 2 })
-  const other = structuredClone({ ...data, since: data.since - 1, cuts: { 'deadlines.idle': 4 } })
+  const other = structuredClone({
+    ...data,
+    since: data.since - 1,
+    cuts: { 'deadlines.idle': 4 },
+    delays: { 'limits.bytes': 2 },
+  })
   const [sum, raw] = sumHabits([data, other, { ...data, listener: 'raw' }])
-  t.match(sum, { listener: 'app', since: data.since - 1, cuts: { 'deadlines.idle': 4 } })
+  t.match(sum, {
+    listener: 'app',
+    since: data.since - 1,
+    cuts: { 'deadlines.idle': 4 },
+    delays: { 'limits.bytes': 2 },
+  })
   t.equal(sum!.counts.connections?.count, 2)
   t.equal(raw!.counts.connections?.count, 1)
 })

@@ -74,6 +74,26 @@ test('a listener is asked for by its name, and what is not understood is refused
   t.equal((await ask(gate.adminPort, '/advice?all=1', {}, 'GET')).status, 400)
 })
 
+test('a rate that a limit held down is told beside it, and forgotten with the rest', async (t) => {
+  watchLeaks(t)
+  const upstream = await echo(t)
+  const gate = await startGate(t, [
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", limits: { bytes: { rate: 64KiB, burst: 64KiB } }`,
+  ])
+  t.equal(item(await adviceOf(gate), 'limits.bytes.rate')!.unknown, null)
+  const client = await connect(t, gate.port)
+  void client.write(Buffer.alloc(1 << 20))
+  await eventually(async () => item(await adviceOf(gate), 'limits.bytes.rate')!.unknown !== null)
+  t.match(
+    item(await adviceOf(gate), 'limits.bytes.rate')!.unknown,
+    /^limits\.bytes \(64KiB now\) made them wait (once|\d+ times): how many a second .* cannot be known\.$/,
+  )
+  client.destroy()
+  await gate.end()
+  await ask(gate.adminPort, '/advice', {}, 'DELETE')
+  t.equal(item(await adviceOf(gate), 'limits.bytes.rate')!.unknown, null)
+})
+
 test('what a key has ended or refused is told beside it', async (t) => {
   watchLeaks(t)
   const upstream = await echo(t)
