@@ -26,6 +26,7 @@ import { snapshotRoom } from './profiler.ts'
 import type { SnapshotRoom } from './profiler.ts'
 import { adviceRoutes } from './advice-route.ts'
 import type { AdviceSource } from './advice-route.ts'
+import { refuseParameters } from './parameters.ts'
 import { recentRoute } from './recent-route.ts'
 import type { RecentQuery } from './recent-route.ts'
 import { TokenGuard } from './token-guard.ts'
@@ -197,7 +198,7 @@ function adminRoutes(options: AdminServerOptions, { logLevel, pageToken }: Parts
     ...logRoutes(logLevel, options.parseDuration),
     ...debugRoutes(clock, options.snapshotRoom ?? snapshotRoom, options.workers ?? noWorkers),
   ]
-  return routes
+  return routes.map(refuseParameters)
 }
 
 /** Browsers get the page, other clients the list of routes. */

@@ -1,6 +1,8 @@
 // The parameters of a query: a question with a mistake gets a sentence about it, never the answer to another
 // question.
 
+import { jsonAnswer } from '../ops/answer.ts'
+import type { Route } from '../ops/ops-server.ts'
 import { MOST_ROWS } from './types.ts'
 import type { ListenerView } from './types.ts'
 
@@ -27,4 +29,31 @@ export function unknownListener(
 ): string | null {
   const names = listeners.map((listener) => listener.name)
   return names.includes(name) ? null : `there is no such listener, known are ${names.join(', ')}`
+}
+
+/** The routes whose answer, or act, nothing narrows down. */
+const without = new Set([
+  'GET /info',
+  'GET /connections/:id',
+  'DELETE /connections/:id',
+  'DELETE /advice',
+  'GET /listeners',
+  'GET /upstreams',
+  'GET /config',
+  'GET /config/origins',
+  'GET /config/error',
+  'GET /log',
+  'POST /reload',
+])
+
+/** A route without parameters refuses them: `GET /log?level=debug` would seem to have set it. */
+export function refuseParameters(route: Route): Route {
+  if (!without.has(`${route.method} ${route.path}`)) return route
+  return {
+    ...route,
+    handle: (request) =>
+      request.query.size === 0
+        ? route.handle(request)
+        : jsonAnswer({ error: `${route.method} ${route.path} takes no parameters` }, 400),
+  }
 }

@@ -114,6 +114,31 @@ test('each path has its methods: what changes something is never a GET', async (
   t.equal((await get('/nothing')).status, 404)
 })
 
+test('no route takes a parameter that it does not know for nothing', async (t) => {
+  const done: string[] = []
+  const act = async (): Promise<never> => {
+    done.push('acted')
+    throw new Error('acted')
+  }
+  const { get } = await setUp(t, {
+    habits: { habits: async () => [], forgetHabits: act },
+    lifecycle: { reload: act, drain: () => 'none', undoDrain: () => false } as never,
+  })
+  const { body } = await get('/')
+  const routes = [...body.matchAll(/^ *(GET|POST|DELETE) +(\/\S+) /gm)]
+    .map(([, method, path]) => [method!, path!])
+    // Files, in which a parameter defeats a cache.
+    .filter(([, path]) => !path!.startsWith('/page'))
+  t.ok(routes.length > 15, `${routes.length} routes`)
+  for (const [method, path] of routes)
+    t.match(
+      await get(`${path!.replace(':id', '1')}?nonsense=1`, {}, method),
+      { status: 400, body: /parameter/ },
+      `${method} ${path}`,
+    )
+  t.same(done, [])
+})
+
 test('the configuration in force and the last error are shown as they are given', async (t) => {
   const { row } = await setUp(t, {
     config: () => Promise.resolve({ admin: { address: 'x' } }),

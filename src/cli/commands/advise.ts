@@ -21,6 +21,8 @@ export async function advise(args: string[]): Promise<number> {
     },
   })
   if (values.json && values.yaml) throw new UsageError('advise prints JSON or YAML, not both')
+  if (values.reset && (values.yaml || values.anyway || values.listener !== undefined))
+    throw new UsageError('advise --reset forgets what was seen at every listener, and takes no other option')
   const gate = await findGate(values)
   if (values.reset) {
     const answer = await askJson<{ since: string }>(gate, '/advice', { method: 'DELETE' })

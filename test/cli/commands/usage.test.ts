@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import { advise } from '../../../src/cli/commands/advise.ts'
 import { connections } from '../../../src/cli/commands/connections.ts'
 import { drain } from '../../../src/cli/commands/drain.ts'
 import { health } from '../../../src/cli/commands/health.ts'
@@ -11,6 +12,7 @@ import { top } from '../../../src/cli/commands/top.ts'
 import { UsageError } from '../../../src/cli/commands/usage.ts'
 
 const commands: Record<string, (args: string[]) => Promise<number>> = {
+  advise,
   connections,
   drain,
   health,
@@ -24,6 +26,8 @@ const commands: Record<string, (args: string[]) => Promise<number>> = {
 
 test('wrong words are usage errors, before anything is asked', async (t) => {
   const table: [string[], RegExp][] = [
+    [['advise', '--reset', '--listener', 'a'], /forgets what was seen at every listener/],
+    [['advise', '--reset', '--yaml'], /takes no other option/],
     [['kill'], /kill needs one ID/],
     [['kill', 'x'], /"x" is no ID/],
     [['kill', '1', '2'], /kill needs one ID/],
