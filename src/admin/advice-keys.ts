@@ -29,6 +29,9 @@ export interface AdviceKey {
    * them first.
    */
   below?: string
+  /** Keys that the value must not go beyond, or the configuration is refused. */
+  notAbove?: string
+  notBelow?: string
   /** Only for listeners whose configuration passes this. */
   isFor?: (listener: Readonly<Record<string, unknown>>) => boolean
   /** A second key that gets the same number. */
@@ -242,6 +245,7 @@ export const adviceKeys: readonly AdviceKey[] = [
     most: 60 * SECOND,
     what: 'dials',
     protocol: 'both',
+    notBelow: 'upstream.retryFor',
   },
   {
     key: 'deadlines.handshake',
@@ -275,5 +279,6 @@ export const adviceKeys: readonly AdviceKey[] = [
     most: 300 * SECOND,
     what: 'pongs',
     protocol: 'http',
+    notAbove: 'websocket.ping.interval',
   },
 ]

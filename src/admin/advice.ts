@@ -43,10 +43,17 @@ export function advise(habits: HabitsData, listener: Tree, now: number, isAnyway
   return { listener: habits.listener, since: new Date(habits.since).toISOString(), ageMs, items }
 }
 
-/** A limit for each client is learnt from the habits of each client. */
+/** A limit for each client is learnt from the habits of each client; other keys may bound the proposal. */
 function inPlace(row: AdviceKey, listener: Tree): AdviceKey {
   const isPerClient = at(listener, row.key.replace(/\.\w+$/, '.per')) === 'client'
-  return isPerClient ? { ...row, ...row.perClient } : row
+  const bound = (key: string | undefined, otherwise: number): number =>
+    key === undefined ? otherwise : (numberOf(row.unit, textOf(at(listener, key))) ?? otherwise)
+  return {
+    ...row,
+    ...(isPerClient ? row.perClient : {}),
+    least: Math.max(row.least, bound(row.notBelow, 0)),
+    most: Math.min(row.most, bound(row.notAbove, Number.POSITIVE_INFINITY)),
+  }
 }
 
 /** A deadline as long as one for both sides never ends a connection. */
@@ -110,9 +117,12 @@ function propose(row: AdviceKey, counts: CountsData, item: AdviceItem): AdviceIt
     body.beyond === 0
       ? `${said(counts.count, counts.max)}.`
       : `${said(counts.count - body.beyond, body.max)}; ${body.beyond} more went beyond eight times that, and are left out.`
-  const sum = isLeast
-    ? `Nothing below ${text} is proposed here.`
-    : `${timesInWords[row.margin]!} that, rounded up, is ${text}.`
+  const isMost = value === row.most && body.max * row.margin > row.most
+  const sum = isMost
+    ? `More than ${text} is not possible here${row.notAbove === undefined ? '' : `, with ${row.notAbove}`}.`
+    : isLeast
+      ? `Nothing below ${text} is proposed here.`
+      : `${timesInWords[row.margin]!} that, rounded up, is ${text}.`
   const why = `${far} ${sum}`
   const effect =
     touched === 0

@@ -244,3 +244,25 @@ test('quantiles are of the classes, and numbers are spoken with three digits', (
   )
   t.end()
 })
+
+test('no proposal breaks a relation between keys for which the configuration would be refused', (t) => {
+  const listener = {
+    protocol: 'http',
+    upstream: { retryFor: '7s' },
+    deadlines: { connect: '20s' },
+    websocket: { ping: { interval: '3s', timeout: '2s' } },
+  }
+  const item = (values: Partial<Record<HabitName, number[]>>, key: string, from: object = listener) =>
+    advise(habitsOf(values), from as Record<string, unknown>, 0, true).items.find((one) => one.key === key)!
+  t.match(item({ connect: [5] }, 'deadlines.connect'), { proposed: '10s', why: /Nothing below 10s/ })
+  t.match(item({ connect: [5] }, 'deadlines.connect', { ...listener, upstream: '127.0.0.1:1' }), {
+    proposed: '1s',
+  })
+  t.match(item({ pong: [5] }, 'websocket.ping.timeout'), { proposed: '3s' })
+  t.match(item({ pong: [2000] }, 'websocket.ping.timeout'), {
+    proposed: '3s',
+    why: /More than 3s is not possible here, with websocket\.ping\.interval\./,
+  })
+  t.match(item({ pong: [2000] }, 'websocket.ping.timeout', { protocol: 'http' }), { proposed: '10s' })
+  t.end()
+})
