@@ -14,7 +14,8 @@ type Message =
   /** A question without an id expects no answer. */
   | { kind: 'question'; id: number | null; name: string; question: unknown }
   | { kind: 'answer'; id: number; answer: unknown }
-  | { kind: 'error'; id: number; error: unknown }
+  /** The clone of an error has no `code`. */
+  | { kind: 'error'; id: number; error: unknown; code: string | undefined }
 
 export class Channel {
   readonly #line: Worker
@@ -78,7 +79,7 @@ export class Channel {
     const answer = this.#asked.get(message.id)?.answer
     this.#asked.delete(message.id)
     if (message.kind === 'answer') answer?.resolve(message.answer)
-    else answer?.reject(message.error)
+    else answer?.reject(restored(message))
   }
 
   async #reply(id: number | null, name: string, question: unknown): Promise<void> {
@@ -86,7 +87,14 @@ export class Channel {
     try {
       this.#post({ kind: 'answer', id, answer: await this.#answer(name, question) })
     } catch (error) {
-      this.#post({ kind: 'error', id, error: error instanceof Error ? error : String(error) })
+      if (!(error instanceof Error))
+        return this.#post({ kind: 'error', id, error: String(error), code: undefined })
+      const { code } = error as NodeJS.ErrnoException
+      this.#post({ kind: 'error', id, error, code })
     }
   }
+}
+
+function restored({ error, code }: { error: unknown; code: string | undefined }): unknown {
+  return error instanceof Error && code !== undefined ? Object.assign(error, { code }) : error
 }

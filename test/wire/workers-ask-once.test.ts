@@ -173,3 +173,31 @@ test('a name is asked for once for all workers', async (t) => {
   }
   t.equal(lookups, 1)
 })
+
+test('every worker gives up the addresses of a name once the resolver says that there is no such name', async (t) => {
+  watchLeaks(t)
+  const service = await echo(t)
+  let answer = 'EAI_AGAIN'
+  const lookup = (): Promise<string[]> =>
+    answer === ''
+      ? Promise.resolve(['127.0.0.1'])
+      : Promise.reject(Object.assign(new Error('none'), { code: answer }))
+  const upstream = `{ addresses: ["service.test:${service.port}"], staleFor: 300ms, retryFor: off }`
+  const gate = await startGate(t, [`protocol: http, upstream: ${upstream}`], {
+    ...workers,
+    names: { refreshMs: 50, lookup },
+  })
+  const stateIs = (state: string, problem: string | null): Promise<unknown> =>
+    eventually(async () => {
+      const [view] = JSON.parse((await ask(gate.adminPort, '/upstreams', {}, 'GET')).body) as Array<{
+        names: Array<{ state: string; problem: string | null }>
+      }>
+      return view!.names.every((name) => name.state === state && name.problem === problem)
+    }, LONG)
+  await stateIs('unresolved', 'EAI_AGAIN')
+  answer = ''
+  await stateIs('resolved', null)
+  answer = 'ENOTFOUND'
+  await stateIs('absent', 'ENOTFOUND')
+  await eventually(async () => (await statuses(gate)).join() === '503', LONG)
+})
