@@ -6,7 +6,9 @@
 //                 +--> waits for a place (upstream.queueTimeout), or for the first answer of DNS (deadlines.connect)
 //
 // Names, dials and pauses share `deadlines.connect`, and a new round begins only within `upstream.retryFor`;
-// waiting for a place does not count. A dial that is not the last of its round gets half of the remaining
+// waiting for a place does not count. A round in which nobody listens at one address while the others have no
+// room pauses in the queue: the seeker gets the first place that comes free, or that address once somebody
+// listens there. A dial that is not the last of its round gets half of the remaining
 // time: an address that swallows packets does not take the time that another one needs. Pauses are 250 ms,
 // then twice that, up to a second: a restarted service is found soon, and not stormed.
 //
@@ -192,6 +194,14 @@ export class Search implements Swept, Waiting {
     this.#since = this.#upstream.context.clock.now()
     this.#upstream.wait(this)
     this.#upstream.context.sweep.add(this)
+    if (found === 'full' && this.#isMomentary && this.#retryLeftMs > 0)
+      this.#endPause = this.#upstream.context.clock.after(this.#nextPauseMs(), () => this.#lookAnew())
+  }
+
+  /** Still in the queue, it may also try again the addresses of the last round. */
+  #lookAnew(): void {
+    this.#forgetRound()
+    this.lookAgain()
   }
 
   /** A target with its place taken, or another result of `Upstream.choose`. */
@@ -218,13 +228,17 @@ export class Search implements Swept, Waiting {
   }
 
   #leaveWait(): void {
-    if (this.#waitsFor === 'unresolved') this.#spend()
-    else this.#queueLeftMs -= this.#upstream.context.clock.now() - this.#since
+    if (this.#waitsFor === 'unresolved') return this.#spend()
+    const ms = this.#upstream.context.clock.now() - this.#since
+    this.#queueLeftMs -= ms
+    if (this.#failure !== null) this.#retryLeftMs -= ms
   }
 
   #stopWaiting(): void {
     if (this.#state !== 'waiting') return
     this.#leaveWait()
+    this.#endPause?.()
+    this.#endPause = null
     this.#upstream.leave(this)
     this.#upstream.context.sweep.delete(this)
     this.#state = 'looking'
@@ -246,22 +260,32 @@ export class Search implements Swept, Waiting {
 
   /** Starts another round after a pause, if a service may listen by then. */
   #endRound(close: Close): void {
-    const { clock, random } = this.#upstream.context
-    const ms = Math.min(this.#pauseMs * (0.9 + 0.2 * random()), this.#retryLeftMs)
-    if (!this.#isMomentary || this.#retryLeftMs <= 0 || ms >= this.#leftMs) return this.#end(close)
+    const { clock } = this.#upstream.context
+    if (!this.#isMomentary || this.#retryLeftMs <= 0) return this.#end(close)
+    const ms = this.#nextPauseMs()
+    if (ms >= this.#leftMs) return this.#end(close)
     this.#state = 'pausing'
     this.#since = clock.now()
-    this.#pauseMs = Math.min(this.#pauseMs * 2, LAST_PAUSE_MS)
     this.#endPause = clock.after(ms, () => this.#beginRound())
   }
 
+  #nextPauseMs(): number {
+    const ms = Math.min(this.#pauseMs * (0.9 + 0.2 * this.#upstream.context.random()), this.#retryLeftMs)
+    this.#pauseMs = Math.min(this.#pauseMs * 2, LAST_PAUSE_MS)
+    return ms
+  }
+
   #beginRound(): void {
-    this.#endPause = null
+    this.#forgetRound()
     this.#spend()
     this.#state = 'looking'
+    this.#look()
+  }
+
+  #forgetRound(): void {
+    this.#endPause = null
     this.#tried = null
     this.#isMomentary = false
-    this.#look()
   }
 
   #end(close: Close): void {

@@ -268,6 +268,47 @@ test('who is between two tries does not keep others from the place, and waits fo
   t.match(first.end, { reason: 'no_upstream' }, 'what it waited before is not forgotten')
 })
 
+test('who waits for room at another address, since nobody listens at one, gets the one that comes first', async (t) => {
+  const options = { retryForMs: 2000, maxConnections: 1, queueTimeoutMs: 3000 }
+  const { clock, seek, upstream } = setUp([target(1), target(2)], options)
+  const [first, second] = [seek(), seek()]
+  first.fail()
+  t.same([first.places.length, upstream.queued], [1, 1], 'the other address is full')
+  await clock.pass(250)
+  t.same([first.places.at(-1)!.name, upstream.queued], ['10.0.0.1:1', 0], 'the first one may be back')
+  first.fail()
+  await clock.pass(400)
+  second.release()
+  t.same([first.places.length, first.places.at(-1)!.name], [3, '10.0.0.1:2'])
+  first.search.succeed()
+  const third = seek()
+  third.fail()
+  for (let ms = 0; ms < 2000; ms += 250) {
+    await clock.pass(250)
+    if (third.search.describe() === null) third.fail()
+  }
+  t.equal(third.places.length, 5, 'at 0, 250, 750, 1750, 2000 ms')
+  await clock.pass(900)
+  t.equal(third.end, null)
+  await clock.pass(200)
+  t.match(third.end, { reason: 'no_upstream' }, 'and waits for room in the time of upstream.queueTimeout')
+  t.equal(third.places.length, 5)
+  const fourth = seek()
+  fourth.fail()
+  fourth.search.cancel()
+  t.equal(clock.armed.after, 0, 'who leaves takes the next try along')
+})
+
+test('with upstream.retryFor off, who waits for room at another address waits for that alone', async (t) => {
+  const { clock, seek } = setUp([target(1), target(2)], { maxConnections: 1 })
+  const [first, second] = [seek(), seek()]
+  first.fail()
+  await clock.pass(2000)
+  t.equal(first.places.length, 1)
+  second.release()
+  t.equal(first.places.at(-1)!.name, '10.0.0.1:2')
+})
+
 test('what a search waits for can be told', async (t) => {
   const { clock, seek, upstream } = setUp([target(1)], { retryForMs: null, maxConnections: 1 })
   const first = seek()
