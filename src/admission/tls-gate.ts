@@ -62,6 +62,8 @@ const NEVER_MS = 2 ** 31 - 1
 interface InFlight {
   handshaker: Handshaker
   since: number
+  /** Bytes read before the handshake: the PROXY header of a load balancer, which probes send too. */
+  before: number
   /** The secret of the server's records, with TLS 1.3, where the gate asks for certificates. */
   secret: Buffer | null
   /** From when OpenSSL asks the client for a certificate, until it has one. */
@@ -158,7 +160,8 @@ export class TlsGate {
   begin(raw: Socket, handshaker: Handshaker, now: number): void {
     if (this.#inFlight.size >= MAX_IN_FLIGHT && !this.#makeRoom(handshaker.clientKey, now))
       return handshaker.onHandshakeFailed(tooMany(), null)
-    this.#inFlight.set(raw, { handshaker, since: now, secret: null, parent: null })
+    const before = raw.bytesRead - raw.readableLength
+    this.#inFlight.set(raw, { handshaker, since: now, before, secret: null, parent: null })
     // Half of a handshake is nothing: a client that ends its half inside it has left. The TLS socket keeps
     // the value that it finds.
     raw.allowHalfOpen = false
@@ -216,7 +219,7 @@ export class TlsGate {
     const flight = this.#take(socket)
     const parent = flight?.parent ?? null
     flight?.handshaker.onHandshakeFailed(
-      closeFromHandshake(error, socket),
+      closeFromHandshake(error, socket, flight.before),
       hasAlert ? () => parent?.end() : null,
     )
   }
@@ -239,10 +242,11 @@ function tooMany(): Close {
 function closeFromHandshake(
   error: NodeJS.ErrnoException & { reason?: string },
   socket: tls.TLSSocket,
+  before: number,
 ): Close {
   const { code = '' } = error
   const { authorizationError } = socket
-  const isSilent = parentOf(socket).bytesRead === 0
+  const isSilent = parentOf(socket).bytesRead <= before
   const refused = authorizationError as unknown as string | null
   if (refused !== null && refused !== undefined)
     return makeClose('denied', 'client', 'admit', `client certificate: ${refused} (tls.clientCa)`)

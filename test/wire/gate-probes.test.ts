@@ -51,15 +51,23 @@ for (const protocol of ['tcp', 'http']) {
   })
 }
 
-for (const gateOfAdmission of ['TLS', 'a PROXY header'] as const)
+for (const gateOfAdmission of ['TLS', 'a PROXY header', 'TLS behind a PROXY header'] as const)
   test(`a load balancer that leaves where ${gateOfAdmission} is due is counted and neither logged nor remembered; a client that spoke is`, async (t) => {
     watchLeaks(t)
     const upstream = await echo(t)
     const { cert, key } = authority(t).issue('gate')
-    const keys =
-      gateOfAdmission === 'TLS'
-        ? `tls: { cert: "${cert}", key: "${key}" }`
-        : 'proxyProtocol: { accept: v1, trusted: [127.0.0.0/8] }'
+    const tls = `tls: { cert: "${cert}", key: "${key}" }`
+    const proxy = 'proxyProtocol: { accept: v1, trusted: [127.0.0.0/8] }'
+    const header = 'PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n'
+    const { keys, silence, word } = {
+      TLS: { keys: tls, silence: '', word: '\x16\x03\x01' },
+      'a PROXY header': { keys: proxy, silence: '', word: 'PROXY TCP' },
+      'TLS behind a PROXY header': {
+        keys: `${tls}, ${proxy}`,
+        silence: header,
+        word: `${header}\x16\x03\x01`,
+      },
+    }[gateOfAdmission]
     const listener = `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", ${keys}`
     const gate = await startGate(t, [listener])
     const refused = async (): Promise<number> =>
@@ -75,12 +83,12 @@ for (const gateOfAdmission of ['TLS', 'a PROXY header'] as const)
       await eventually(async () => (await refused()) === nth)
     }
     await gate.reload([listener], 'log: { probes: false }')
-    await probe('end', '', 1)
-    await probe('reset', '', 2)
+    await probe('end', silence, 1)
+    await probe('reset', silence, 2)
     t.same(await remembered(), [])
-    await probe('end', gateOfAdmission === 'TLS' ? '\x16\x03\x01' : 'PROXY TCP', 3)
+    await probe('end', word, 3)
     t.same(await remembered(), ['aborted'])
     await gate.reload([listener], 'log: { probes: true }')
-    await probe('end', '', 4)
+    await probe('end', silence, 4)
     await eventually(async () => (await remembered()).includes('eof'))
   })
