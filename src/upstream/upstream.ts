@@ -34,6 +34,7 @@ import { ResolvedName } from './resolved-name.ts'
 import type { Streams, StreamsMaker } from './streams.ts'
 import { dialKept, dialProbe, hostOf } from './target-dial.ts'
 import { isBetter, UpstreamTarget } from './target.ts'
+import { missingOf, problemOf, wantedOf } from './sources.ts'
 import { viewUpstream } from './upstream-view.ts'
 import type { UpstreamView } from './upstream-view.ts'
 
@@ -279,7 +280,7 @@ export class Upstream {
   #onResolved(): void {
     const known = new Map([...this.#removed, ...this.#targets].map((target) => [target.name, target]))
     const before = this.#targets
-    this.#targets = [...this.#wanted()].map(([name, { address, from }]) => {
+    this.#targets = [...wantedOf(this.#fixed, this.#sources)].map(([name, { address, from }]) => {
       const target = known.get(name) ?? this.#makeTarget(address, from)
       this.#removed.restore(target)
       this.#check(target)
@@ -287,34 +288,7 @@ export class Upstream {
     })
     const now = new Set(this.#targets)
     for (const target of before) if (!now.has(target)) this.#removed.add(target)
-    this.#removed.judge(this.#missing())
+    this.#removed.judge(missingOf(this.#sources))
     this.queue.serveAll()
   }
-
-  /** The addresses that new connections go to, each once. */
-  #wanted(): Map<string, { address: Target; from: string | null }> {
-    const wanted = new Map<string, { address: Target; from: string | null }>()
-    for (const [name, address] of this.#fixed) wanted.set(name, { address, from: null })
-    for (const { name: from, port, addresses } of this.#sources) {
-      for (const host of addresses) {
-        const address = { host, port }
-        const name = formatTarget(address)
-        if (!wanted.has(name)) wanted.set(name, { address, from })
-      }
-    }
-    return wanted
-  }
-
-  #missing(): Set<string> {
-    return new Set(
-      this.#sources.flatMap(({ missing, port }) => missing.map((host) => formatTarget({ host, port }))),
-    )
-  }
-}
-
-/** The problem of a name, for the log and for a seeker that finds no address. */
-function problemOf({ state, name, problem }: ResolvedName): string | null {
-  return state === 'absent'
-    ? `${name}: there is no such name any more (${problem ?? 'no addresses'}, upstream.staleFor)`
-    : problem
 }
