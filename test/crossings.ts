@@ -176,7 +176,7 @@ export const rows: Readonly<Record<string, Row>> = {
     cells: [
       'upstream-that-restarts',
       'workers-ask-h2c-services',
-      'gate-reload-keeps-what-was-found',
+      'gate-reload-serves-who-waits-for-a-place',
       'workers-ask-h2c-services',
       'limits-beside-overload',
       'workers-share-limits',

@@ -123,7 +123,7 @@ const upstreamKeys = {
     {
       default: 'off',
       meaning:
-        'The most connections and plain HTTP requests at a time for each address; more wait in the order in which they came. With `protocol: h2c` requests are counted, not the kept connections whose streams they are.',
+        'The most connections and plain HTTP requests at a time for each address; more wait in the order in which they came; a reload changes the number for those, too. With `protocol: h2c` requests are counted, not the kept connections whose streams they are.',
     },
     { min: 1, max: 1_000_000, isOffAllowed: true },
   ),

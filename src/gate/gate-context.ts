@@ -14,6 +14,7 @@ import type { TokenQueue } from '../limits/token-queue.ts'
 import type { Strain } from '../core/strain.ts'
 import type { Findings } from '../upstream/findings.ts'
 import type { IdleEnds } from '../upstream/idle-ends.ts'
+import type { Lineages } from '../upstream/lineage.ts'
 import type { Names } from '../upstream/names.ts'
 
 export interface GateContext {
@@ -45,6 +46,8 @@ export interface GateContext {
   cells: Cells
   /** Those in which upstreams count, across reloads. */
   upstreamCells: Cells
+  /** What an upstream shares with those that reloads make of it. */
+  lineages: Lineages
   /**
    * The cells of a whole fleet's limits, and the group name that replaces listener names there, if any; null
    * where there is no fleet.

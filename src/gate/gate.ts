@@ -40,6 +40,7 @@ import type { Queue } from '../overload/queues.ts'
 import { Findings } from '../upstream/findings.ts'
 import type { Finding } from '../upstream/finding.ts'
 import { IdleEnds } from '../upstream/idle-ends.ts'
+import { Lineages } from '../upstream/lineage.ts'
 import { Names } from '../upstream/names.ts'
 import type { NameOptions } from '../upstream/names.ts'
 import { Directory } from './directory.ts'
@@ -143,6 +144,7 @@ export class Gate implements GatePort {
     const clock = this.#clock
     const log = this.#log
     const cells = this.#cells ?? localCells
+    const upstreamCells = this.#cells ?? new LastingCells()
     return {
       clock,
       sweeps: new Sweeps(clock),
@@ -165,7 +167,8 @@ export class Gate implements GatePort {
       usesSharedBuffer,
       strain: this.#strain,
       cells,
-      upstreamCells: this.#cells ?? new LastingCells(),
+      upstreamCells,
+      lineages: new Lineages({ clock, cells: upstreamCells }),
       fleet: null,
       processLimit: new ConnectionLimit(fits, null, { count: cells.count('process') }),
       logsRequests: config.log.requests,

@@ -138,6 +138,7 @@ export class ListenerRuntime {
     this.#tls.value.key = key
     this.#deadlines.set(deadlinesOf(config))
     this.#limits.settle(config)
+    this.#upstream.value.settle(config)
     this.#sweep.retune(shortestDeadline(config))
   }
 

@@ -38,6 +38,11 @@ export class UpstreamRuntime {
     this.#hasStarted = true
   }
 
+  /** `config` holds for the connections and requests that wait for a place, too. */
+  settle({ upstream }: ListenerConfig): void {
+    this.upstream.settle(upstream.maxConnections)
+  }
+
   get view(): UpstreamView & { listener: string } {
     return { listener: this.#listener, ...this.upstream.view }
   }
@@ -55,6 +60,7 @@ export class UpstreamRuntime {
   #make(config: ListenerConfig, deadlines: LiveDeadlines, secure: SecureOptions | null): Upstream {
     const {
       upstreamCells: cells,
+      lineages,
       clock,
       sweeps,
       random,
@@ -74,6 +80,7 @@ export class UpstreamRuntime {
       ...(config.upstream.protocol === 'h2c' ? { makeStreams } : {}),
       cells,
       name: listener,
+      lineages,
       findings: { findings, checkName: checkNameOf(config) },
       clock,
       sweep,

@@ -3,7 +3,7 @@
 // connections of the one before it.
 
 import { LocalCount } from '../core/cells.ts'
-import type { BucketRate, Cells, Count, Heads, Tokens } from '../core/cells.ts'
+import type { BucketRate, Cells, Count, Tokens } from '../core/cells.ts'
 import { localCells } from './cells.ts'
 
 /**
@@ -27,11 +27,6 @@ export class LastingCells implements Cells {
 
   bucket(name: string, rate: BucketRate, now: number): Tokens {
     return localCells.bucket(name, rate, now)
-  }
-
-  /** A queue looks for itself whether the one before the reload has freed a place. */
-  heads(): Heads {
-    return { set() {}, earliest: null }
   }
 
   #forget(): void {

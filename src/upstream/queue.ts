@@ -1,4 +1,5 @@
-// The queue of seekers that wait for a place at an upstream, first come, first served. Where several threads
+// The queue of seekers that wait for a place at an upstream, or at one that a reload has made of it, first
+// come, first served. Where several threads
 // have such a queue, each publishes since when its first seeker has waited. No thread reports a free place to
 // another: a thread with a queue looks every few milliseconds.
 //
@@ -12,8 +13,15 @@ import type { Clock } from '../core/clock.ts'
 
 /** A seeker that waits for a place. */
 export interface Waiting {
+  /** The upstream whose places it can take. */
+  readonly home: Home
   /** Looks again; true when it has taken a place. It leaves the queue by itself. */
   lookAgain(): boolean
+}
+
+export interface Home {
+  /** Whether a place is free at any address. */
+  readonly hasRoom: boolean
 }
 
 const LOOK_MS = 20
@@ -30,19 +38,18 @@ export class Queue {
   readonly #clock: Clock
   /** Counts and heads of all threads; null where there is one thread. */
   readonly #everywhere: { size: Count; heads: Heads } | null
-  readonly #hasRoom: () => boolean
   /** Since when each seeker waits. */
   readonly #waiting = new Map<Waiting, number>()
+  /** The upstreams that seekers wait for, and how many for each. */
+  readonly #homes = new Map<Home, number>()
   #stop: (() => void) | null = null
   /** The earliest seeker elsewhere that a place is left to (named by its start), and since when. */
   #left: { to: number; at: number } | null = null
   /** The start of the seeker elsewhere that did not take it. */
   #passedOver: number | null = null
 
-  /** `hasRoom`: whether a place is free anywhere. */
-  constructor({ clock, cells, name = '' }: QueueContext, hasRoom: () => boolean) {
+  constructor({ clock, cells, name = '' }: QueueContext) {
     this.#clock = clock
-    this.#hasRoom = hasRoom
     const heads = cells?.heads?.(`${name} queue`)
     this.#everywhere =
       cells === undefined || heads === undefined ? null : { size: cells.count(`${name} queue`), heads }
@@ -61,16 +68,12 @@ export class Queue {
     return this.#everywhere !== null && this.#everywhere.size.held > 0
   }
 
-  /** A seeker waits, in any thread, and no place is free. */
-  get isShort(): boolean {
-    return (this.size > 0 || this.isAwaited) && !this.#hasRoom()
-  }
-
   /** The seeker stays until it leaves. */
   add(waiting: Waiting): void {
     if (this.#waiting.has(waiting)) return
     const now = this.#clock.now()
     this.#waiting.set(waiting, now)
+    this.#countAt(waiting.home, 1)
     if (this.#everywhere === null) return
     this.#everywhere.size.take(Number.POSITIVE_INFINITY)
     if (this.#waiting.size === 1) this.#everywhere.heads.set(now)
@@ -79,7 +82,9 @@ export class Queue {
 
   delete(waiting: Waiting): void {
     const first = this.#first
-    if (!this.#waiting.delete(waiting) || this.#everywhere === null) return
+    if (!this.#waiting.delete(waiting)) return
+    this.#countAt(waiting.home, -1)
+    if (this.#everywhere === null) return
     this.#everywhere.size.release()
     if (this.#first !== first || this.#waiting.size === 0) this.#everywhere.heads.set(this.#first)
     if (this.#waiting.size > 0) return
@@ -93,10 +98,16 @@ export class Queue {
     return first
   }
 
-  /** One place is free: the seeker that has waited longest, and can use it, takes it. */
-  serveOne(): void {
-    if (this.#isForOthers()) return
-    for (const waiting of this.#waiting.keys()) if (waiting.lookAgain()) return
+  /** One place is free: the seeker that has waited longest, and can use it, takes it. False: none has. */
+  serveOne(): boolean {
+    if (this.#isForOthers()) return false
+    for (const waiting of this.#waiting.keys()) if (waiting.lookAgain()) return true
+    return false
+  }
+
+  /** Several places may be free: each goes to the seeker that has waited longest, in any thread. */
+  serveInTurn(): void {
+    while (this.#hasRoom && this.serveOne());
   }
 
   serveAll(): void {
@@ -104,8 +115,19 @@ export class Queue {
   }
 
   #onTick(): void {
-    if (!this.#hasRoom()) this.#left = null
-    else if (!this.#isForOthers()) this.serveAll()
+    if (this.#hasRoom) this.serveInTurn()
+    else this.#left = null
+  }
+
+  get #hasRoom(): boolean {
+    for (const home of this.#homes.keys()) if (home.hasRoom) return true
+    return false
+  }
+
+  #countAt(home: Home, by: 1 | -1): void {
+    const count = (this.#homes.get(home) ?? 0) + by
+    if (count === 0) this.#homes.delete(home)
+    else this.#homes.set(home, count)
   }
 
   /** Whether the free place is for a seeker that came earlier in another thread. */

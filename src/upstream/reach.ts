@@ -109,7 +109,7 @@ export class Reach implements Seeker, Dialler, StreamSeeker {
 
   /** Another client waits for a place. */
   get isWanted(): boolean {
-    return this.#options.upstream.queue.isShort
+    return this.#options.upstream.isShort
   }
 
   get #user(): User {

@@ -99,6 +99,10 @@ export class Search implements Swept, Waiting {
     this.#queueLeftMs = queueTimeoutMs
   }
 
+  get home(): Upstream {
+    return this.#upstream
+  }
+
   start(): void {
     this.#look()
   }
@@ -206,10 +210,10 @@ export class Search implements Swept, Waiting {
 
   /** A target with its place taken, or another result of `Upstream.choose`. */
   #choose(): ReturnType<Upstream['choose']> {
-    const { context, options } = this.#upstream
+    const { context, maxConnections } = this.#upstream
     const found = this.#upstream.choose(this.#tried ?? NONE)
     if (!(found instanceof UpstreamTarget)) return found
-    return found.take(this.#connection, context.clock.now(), options.maxConnections) ? found : 'full'
+    return found.take(this.#connection, context.clock.now(), maxConnections) ? found : 'full'
   }
 
   /** Subtracts the time since the last change of state from that for names, dials and pauses. */

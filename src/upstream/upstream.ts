@@ -22,13 +22,14 @@ import { crewOf, followDials } from './crew.ts'
 import type { SharedFindings } from './findings.ts'
 import { HealthCheck } from './health-check.ts'
 import { asLiteral } from './literal.ts'
+import { Lineages } from './lineage.ts'
+import type { Lineage } from './lineage.ts'
 import { Looks } from './looks.ts'
 import type { Names } from './names.ts'
 import type { IdleEnds } from './idle-ends.ts'
 import type { UpstreamOptions } from './options.ts'
 import { EndpointPool } from './pool.ts'
-import { Queue } from './queue.ts'
-import type { Waiting } from './queue.ts'
+import type { Home, Waiting } from './queue.ts'
 import { Removed } from './removed.ts'
 import { ResolvedName } from './resolved-name.ts'
 import type { Streams, StreamsMaker } from './streams.ts'
@@ -59,13 +60,15 @@ export interface UpstreamContext {
   /** Where places are counted, and under which name; without `cells` in this thread alone. */
   cells?: Cells
   name?: string
+  /** Shared with the upstreams that reloads make of the same name. */
+  lineages?: Lineages
   /** Findings shared with other threads; absent if there is one thread. */
   findings?: SharedFindings
   /** Shared with other upstreams, so that pools of the same address share what they learn. */
   idleEnds?: IdleEnds
 }
 
-export class Upstream {
+export class Upstream implements Home {
   readonly options: UpstreamOptions
   readonly context: UpstreamContext
   readonly #sources: ResolvedName[] = []
@@ -73,7 +76,8 @@ export class Upstream {
   #targets: UpstreamTarget[] = []
   readonly #removed: Removed
   readonly #looks: Looks
-  readonly queue: Queue
+  readonly #lineages: Lineages
+  readonly #lineage: Lineage
   /** The index at which the next choice begins. */
   #turn = 0
 
@@ -81,7 +85,8 @@ export class Upstream {
     this.options = options
     this.context = context
     const { clock, connections } = context
-    this.queue = new Queue(context, () => this.#hasRoom)
+    this.#lineages = context.lineages ?? new Lineages(context)
+    this.#lineage = this.#lineages.join(context.name ?? '', options.maxConnections)
     const dial = (target: UpstreamTarget, dialler: SocketDialler): Dial =>
       dialProbe(options, target, context, dialler)
     this.#looks = new Looks({ clock, dial })
@@ -125,13 +130,19 @@ export class Upstream {
     for (const target of this.#targets) target.retire()
     this.#removed.stop()
     this.#looks.stop()
+    this.#lineages.leave(this.context.name ?? '')
+  }
+
+  /** The bound of places changes, for the upstreams of before a reload too. */
+  settle(maxConnections: number): void {
+    this.#lineage.settle(maxConnections)
   }
 
   get view(): UpstreamView {
     return viewUpstream(this.options, {
       sources: this.#sources,
       targets: [...this.#targets, ...this.#removed],
-      queued: this.queue.size,
+      queued: this.queued,
     })
   }
 
@@ -148,8 +159,13 @@ export class Upstream {
     return this.#sources
   }
 
+  /** Also those that wait since before a reload. */
   get queued(): number {
-    return this.queue.size
+    return this.#lineage.queue.size
+  }
+
+  get maxConnections(): number {
+    return this.#lineage.maxConnections
   }
 
   /**
@@ -157,7 +173,8 @@ export class Upstream {
    * has no answer yet. A Close: there is no target.
    */
   choose(tried: readonly UpstreamTarget[]): UpstreamTarget | 'full' | 'unresolved' | Close {
-    const { balance, maxConnections } = this.options
+    const { balance } = this.options
+    const { maxConnections } = this
     const targets = this.#targets
     const now = this.context.clock.now()
     let best: UpstreamTarget | null = null
@@ -190,11 +207,16 @@ export class Upstream {
 
   /** Whether a queued seeker is due for the free place, which a new seeker must not take. */
   get isBespoken(): boolean {
-    return Number.isFinite(this.options.maxConnections) && this.queue.isAwaited && this.#hasRoom
+    return Number.isFinite(this.maxConnections) && this.#lineage.queue.isAwaited && this.hasRoom
   }
 
-  get #hasRoom(): boolean {
-    const { maxConnections } = this.options
+  /** A seeker waits, in any thread, and no place is free. */
+  get isShort(): boolean {
+    return (this.queued > 0 || this.#lineage.queue.isAwaited) && !this.hasRoom
+  }
+
+  get hasRoom(): boolean {
+    const { maxConnections } = this
     return this.#targets.some((target) => !target.isUnhealthy && target.held < maxConnections)
   }
 
@@ -228,11 +250,11 @@ export class Upstream {
 
   /** The seeker waits until it calls `leave`. */
   wait(waiting: Waiting): void {
-    this.queue.add(waiting)
+    this.#lineage.queue.add(waiting)
   }
 
   leave(waiting: Waiting): void {
-    this.queue.delete(waiting)
+    this.#lineage.queue.delete(waiting)
   }
 
   #makeTarget(address: Target, from: string | null): UpstreamTarget {
@@ -269,12 +291,12 @@ export class Upstream {
     } else if (target.presence !== 'gone' || this.options.onRemoved === 'keep') {
       target.spare()
     }
-    this.queue.serveAll()
+    this.#lineage.queue.serveAll()
   }
 
   readonly #onReleased = (target: UpstreamTarget): void => {
     this.#removed.onReleased(target)
-    if (this.queue.size > 0) this.queue.serveOne()
+    if (this.queued > 0) this.#lineage.queue.serveOne()
   }
 
   #onResolved(): void {
@@ -289,6 +311,6 @@ export class Upstream {
     const now = new Set(this.#targets)
     for (const target of before) if (!now.has(target)) this.#removed.add(target)
     this.#removed.judge(missingOf(this.#sources))
-    this.queue.serveAll()
+    this.#lineage.queue.serveAll()
   }
 }

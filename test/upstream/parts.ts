@@ -8,9 +8,11 @@ import type { Close } from '../../src/core/close.ts'
 import { Connection, Registry, releasePlace } from '../../src/core/connection.ts'
 import { Dial } from '../../src/upstream/dial.ts'
 import type { SocketDialler, Target } from '../../src/upstream/dial.ts'
+import { Lineages } from '../../src/upstream/lineage.ts'
 import { Names } from '../../src/upstream/names.ts'
 import { Search } from '../../src/upstream/search.ts'
 import type { Cells } from '../../src/core/cells.ts'
+import { LastingCells } from '../../src/limits/lasting-cells.ts'
 import { attach } from '../../src/limits/shared-cells.ts'
 import { giveBack, makeSharedMemory } from '../../src/limits/shared-memory.ts'
 import { Findings } from '../../src/upstream/findings.ts'
@@ -32,6 +34,13 @@ export interface Sought {
   fail(reason?: 'connect_refused' | 'connect_failed' | 'connect_timeout', detail?: string): void
   /** The connection is over. */
   release(): void
+}
+
+/** The parts that the upstreams of one thread share. */
+interface Thread {
+  lineages: Lineages
+  cells?: Cells
+  findings?: Findings
 }
 
 export function target(port: number, host = '10.0.0.1'): Target {
@@ -69,12 +78,14 @@ export function setUp(addresses: Target[], options: Partial<UpstreamOptions> = {
     return answer
   }
   const names = new Names({ lookup, refreshMs: 1000 }, clock, () => 0.5)
-  const upstream = makeUpstream()
+  const cells = new LastingCells()
+  const own: Thread = { cells, lineages: new Lineages({ clock, cells }) }
+  const upstream = makeUpstream(own)
 
-  function makeUpstream(cells?: Cells, findings?: Findings): Upstream {
+  function makeUpstream({ cells, findings, lineages }: Thread, to = addresses): Upstream {
     return new Upstream(
       {
-        addresses,
+        addresses: to,
         balance: 'leastConnections',
         maxConnections: Infinity,
         queueTimeoutMs: 5000,
@@ -95,6 +106,7 @@ export function setUp(addresses: Target[], options: Partial<UpstreamOptions> = {
         random: () => 0.5,
         names,
         connections: registry,
+        lineages,
         ...(cells === undefined ? {} : { cells, name: 'l' }),
         ...(findings === undefined ? {} : { findings: { findings, checkName: 'check l' } }),
         observer: {
@@ -136,7 +148,7 @@ export function setUp(addresses: Target[], options: Partial<UpstreamOptions> = {
     return { upstream, seek, ports, open }
   }
   /** As a reload makes one for the same listener. */
-  const another = () => of(makeUpstream())
+  const another = (to?: Target[]) => of(makeUpstream(own, to))
   /** As each worker thread makes one; `end` is of its thread. */
   const inWorkers = (workers: number) => {
     const memory = makeSharedMemory({ workers, clients: 0 })
@@ -150,9 +162,11 @@ export function setUp(addresses: Target[], options: Partial<UpstreamOptions> = {
       for (const finding of all[0]?.all ?? []) findings.learn(finding)
       all[worker] = findings
       const cells = attach(memory, worker, clock.now())
-      const upstream = makeUpstream(cells, findings)
+      const thread = { cells, findings, lineages: new Lineages({ clock, cells }) }
+      const upstream = makeUpstream(thread)
+      const reloaded = () => of(makeUpstream(thread))
       const end = () => giveBack(memory, worker)
-      return { ...of(upstream), cells, end, again: () => make(worker) }
+      return { ...of(upstream), cells, end, reloaded, again: () => make(worker) }
     }
     return Array.from({ length: workers }, (_, worker) => make(worker))
   }
