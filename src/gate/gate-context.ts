@@ -44,9 +44,7 @@ export interface GateContext {
   usesSharedBuffer: boolean
   /** The cells in which limits count. */
   cells: Cells
-  /** Those in which upstreams count, across reloads. */
-  upstreamCells: Cells
-  /** What an upstream shares with those that reloads make of it. */
+  /** What an upstream shares with those that reloads make of it, the cells of their places included. */
   lineages: Lineages
   /**
    * The cells of a whole fleet's limits, and the group name that replaces listener names there, if any; null

@@ -144,7 +144,6 @@ export class Gate implements GatePort {
     const clock = this.#clock
     const log = this.#log
     const cells = this.#cells ?? localCells
-    const upstreamCells = this.#cells ?? new LastingCells()
     return {
       clock,
       sweeps: new Sweeps(clock),
@@ -167,8 +166,7 @@ export class Gate implements GatePort {
       usesSharedBuffer,
       strain: this.#strain,
       cells,
-      upstreamCells,
-      lineages: new Lineages({ clock, cells: upstreamCells }),
+      lineages: new Lineages({ clock, cells: this.#cells ?? new LastingCells() }),
       fleet: null,
       processLimit: new ConnectionLimit(fits, null, { count: cells.count('process') }),
       logsRequests: config.log.requests,

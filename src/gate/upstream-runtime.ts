@@ -13,6 +13,7 @@ import type { GateContext } from './gate-context.ts'
 import type { SecureOptions } from '../upstream/dial.ts'
 import type { UpstreamTarget } from '../upstream/target.ts'
 import { Upstream } from '../upstream/upstream.ts'
+import type { UpstreamObserver } from '../upstream/upstream.ts'
 import type { UpstreamView } from '../upstream/upstream-view.ts'
 
 export class UpstreamRuntime {
@@ -58,19 +59,7 @@ export class UpstreamRuntime {
   }
 
   #make(config: ListenerConfig, deadlines: LiveDeadlines, secure: SecureOptions | null): Upstream {
-    const {
-      upstreamCells: cells,
-      lineages,
-      clock,
-      sweeps,
-      random,
-      names,
-      idleEnds,
-      findings,
-      registry,
-      metrics,
-      facts,
-    } = this.#shared
+    const { lineages, clock, sweeps, random, names, idleEnds, findings, registry, metrics } = this.#shared
     const listener = this.#listener
     if (config.upstream.healthCheck.type !== 'off') metrics.announceHealthChecks(listener)
     const sweep = sweeps.of(config.name, shortestDeadline(config))
@@ -78,7 +67,6 @@ export class UpstreamRuntime {
       new UpstreamSessions({ ...context, clock, sweep, pings: () => servicePings(deadlines.current.ping) })
     return new Upstream(upstreamOptions(config, deadlines, secure), {
       ...(config.upstream.protocol === 'h2c' ? { makeStreams } : {}),
-      cells,
       name: listener,
       lineages,
       findings: { findings, checkName: checkNameOf(config) },
@@ -88,15 +76,21 @@ export class UpstreamRuntime {
       names,
       idleEnds,
       connections: registry,
-      observer: {
-        onHealthCheck: (isPassed) => metrics.onHealthCheck(listener, isPassed),
-        onTurned: (target) => this.#onTurned(target),
-        onResolved: (name, problem) => {
-          if (problem === null) facts.info('upstream name resolved', { listener, name })
-          else facts.warn('upstream name not resolved', { listener, name, problem })
-        },
-      },
+      observer: this.#observer(),
     })
+  }
+
+  #observer(): UpstreamObserver {
+    const { metrics, facts } = this.#shared
+    const listener = this.#listener
+    return {
+      onHealthCheck: (isPassed) => metrics.onHealthCheck(listener, isPassed),
+      onTurned: (target) => this.#onTurned(target),
+      onResolved: (name, problem) => {
+        if (problem === null) facts.info('upstream name resolved', { listener, name })
+        else facts.warn('upstream name not resolved', { listener, name, problem })
+      },
+    }
   }
 
   #onTurned({ name: upstream, check }: UpstreamTarget): void {

@@ -2,6 +2,7 @@
 
 import type { SharedView } from '../admin/types.ts'
 import type { GateViews } from '../gate/messages.ts'
+import { bothSessions } from '../upstream/upstream-view.ts'
 import type { TargetView } from '../upstream/upstream-view.ts'
 
 type UpstreamOf = GateViews['upstreams'][number]
@@ -51,12 +52,6 @@ function both(one: TargetView, other: TargetView): TargetView {
     isMissing: latest.isMissing || earlier.isMissing,
     lastFailure,
   }
-}
-
-function bothSessions(one: TargetView['sessions'], other: TargetView['sessions']): TargetView['sessions'] {
-  if (one === null || other === null) return one ?? other
-  const { open, leaving, streams } = other
-  return { open: one.open + open, leaving: one.leaving + leaving, streams: one.streams + streams }
 }
 
 function atOf(event: { at: string } | null): string {

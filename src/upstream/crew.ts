@@ -10,7 +10,8 @@ import type { UpstreamTarget } from './target.ts'
 /** The threads that make the same checks of `target`; null where only this thread does. */
 export function crewOf(
   { name: address, from }: UpstreamTarget,
-  { cells, findings: shared }: { cells?: Cells; findings?: SharedFindings },
+  cells: Cells | undefined,
+  shared: SharedFindings | undefined,
 ): CheckCrew | null {
   if (cells === undefined || shared === undefined) return null
   const { findings, checkName } = shared

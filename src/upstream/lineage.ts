@@ -6,6 +6,12 @@
 import type { Cells } from '../core/cells.ts'
 import type { Clock } from '../core/clock.ts'
 import { Queue } from './queue.ts'
+import type { UpstreamTarget } from './target.ts'
+
+export interface Kin {
+  /** All of its addresses, removed ones included. */
+  readonly all: readonly UpstreamTarget[]
+}
 
 export interface LineageContext {
   clock: Clock
@@ -15,6 +21,7 @@ export interface LineageContext {
 
 export class Lineage {
   readonly queue: Queue
+  readonly kin = new Set<Kin>()
   /** For each address; Infinity is off. */
   #maxConnections: number
 
@@ -25,6 +32,11 @@ export class Lineage {
 
   get maxConnections(): number {
     return this.#maxConnections
+  }
+
+  /** The same address in each of the upstreams: their connections count as one for an operator. */
+  at(address: string): UpstreamTarget[] {
+    return [...this.kin].flatMap(({ all }) => all.filter(({ name }) => name === address))
   }
 
   /** Serves those that wait, where there is more room now. */
@@ -38,25 +50,27 @@ export class Lineage {
 /** By the name of the listener, as long as one of its upstreams runs. */
 export class Lineages {
   readonly #context: LineageContext
-  readonly #known = new Map<string, { lineage: Lineage; users: number }>()
+  readonly #known = new Map<string, Lineage>()
 
   constructor(context: LineageContext) {
     this.#context = context
   }
 
-  /** `maxConnections` is for the first of the name; `settle` changes it. Each user that joins leaves once. */
-  join(name: string, maxConnections: number): Lineage {
-    let known = this.#known.get(name)
-    if (known === undefined) {
-      known = { lineage: new Lineage({ ...this.#context, name }, maxConnections), users: 0 }
-      this.#known.set(name, known)
-    }
-    known.users++
-    return known.lineage
+  get cells(): Cells | undefined {
+    return this.#context.cells
   }
 
-  leave(name: string): void {
-    const known = this.#known.get(name)
-    if (known !== undefined && --known.users === 0) this.#known.delete(name)
+  /** `maxConnections` is for the first of the name; `settle` changes it. */
+  join(name: string, maxConnections: number, one: Kin): Lineage {
+    const lineage = this.#known.get(name) ?? new Lineage({ ...this.#context, name }, maxConnections)
+    this.#known.set(name, lineage)
+    lineage.kin.add(one)
+    return lineage
+  }
+
+  leave(name: string, one: Kin): void {
+    const lineage = this.#known.get(name)
+    lineage?.kin.delete(one)
+    if (lineage?.kin.size === 0) this.#known.delete(name)
   }
 }

@@ -1,4 +1,5 @@
-// The addresses of an upstream by where they come from: from the configuration, and from the answers for names.
+// The addresses of an upstream by where they come from: from the configuration, and from the answers for
+// names.
 
 import { formatTarget } from './dial.ts'
 import type { Target } from './dial.ts'

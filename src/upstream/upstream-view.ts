@@ -14,7 +14,7 @@ export interface TargetView {
   state: Health | 'gone'
   /** The last answer of DNS lacked the address: it gets no new connections. */
   isMissing: boolean
-  /** Connections and plain requests under way. */
+  /** Connections and plain requests under way, those of before a reload included. */
   open: number
   /**
    * The kept connections of a service that speaks HTTP/2, and their streams; null for any other service, and
@@ -49,18 +49,20 @@ export interface UpstreamParts {
   sources: readonly ResolvedName[]
   /** Targets in use first, then removed ones that still have connections. */
   targets: readonly UpstreamTarget[]
+  /** The targets of an address, with those of upstreams of before a reload. */
+  alike: (address: string) => readonly UpstreamTarget[]
   queued: number
 }
 
 export function viewUpstream(
   options: UpstreamOptions,
-  { sources, targets, queued }: UpstreamParts,
+  { sources, targets, alike, queued }: UpstreamParts,
 ): UpstreamView {
   return {
     balance: options.balance,
     maxConnections: Number.isFinite(options.maxConnections) ? options.maxConnections : null,
     queued,
-    targets: targets.map(viewTarget),
+    targets: targets.map((target) => viewTarget(target, alike(target.name))),
     names: sources.map(({ name, state, addresses, answeredAt, absentAt, problem }) => ({
       name,
       state,
@@ -72,19 +74,27 @@ export function viewUpstream(
   }
 }
 
-function viewTarget(target: UpstreamTarget): TargetView {
-  const { name, from, check, presence, open, streams, lastFailure } = target
+/** `alike`: the same address, also in upstreams of before a reload. */
+function viewTarget(target: UpstreamTarget, alike: readonly UpstreamTarget[]): TargetView {
+  const { name, from, check, presence, lastFailure } = target
   const last = check?.last ?? null
   return {
     address: name,
     resolvedFrom: from,
     state: presence === 'gone' ? 'gone' : (check?.state ?? 'unknown'),
     isMissing: presence !== 'there',
-    open,
-    sessions: streams?.counts ?? null,
+    open: alike.reduce((sum, { open }) => sum + open, 0),
+    sessions: alike.map(({ streams }) => streams?.counts ?? null).reduce(bothSessions, null),
     lastCheck: last === null ? null : { ...last, at: iso(last.at) },
     lastFailure: lastFailure === null ? null : { ...lastFailure, at: iso(lastFailure.at) },
   }
+}
+
+/** Null where neither address has had a request over HTTP/2. */
+export function bothSessions(one: SessionCounts | null, other: SessionCounts | null): SessionCounts | null {
+  if (one === null || other === null) return one ?? other
+  const { open, leaving, streams } = other
+  return { open: one.open + open, leaving: one.leaving + leaving, streams: one.streams + streams }
 }
 
 function iso(wall: number): string {

@@ -10,7 +10,6 @@
 // served.
 
 import { LocalCount } from '../core/cells.ts'
-import type { Cells } from '../core/cells.ts'
 import type { Clock, Sweep } from '../core/clock.ts'
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
@@ -23,7 +22,7 @@ import type { SharedFindings } from './findings.ts'
 import { HealthCheck } from './health-check.ts'
 import { asLiteral } from './literal.ts'
 import { Lineages } from './lineage.ts'
-import type { Lineage } from './lineage.ts'
+import type { Kin, Lineage } from './lineage.ts'
 import { Looks } from './looks.ts'
 import type { Names } from './names.ts'
 import type { IdleEnds } from './idle-ends.ts'
@@ -57,18 +56,16 @@ export interface UpstreamContext {
   observer: UpstreamObserver
   /** Makes the sessions to a target; without it targets speak HTTP/1.1. */
   makeStreams?: StreamsMaker
-  /** Where places are counted, and under which name; without `cells` in this thread alone. */
-  cells?: Cells
-  name?: string
   /** Shared with the upstreams that reloads make of the same name. */
   lineages?: Lineages
+  name?: string
   /** Findings shared with other threads; absent if there is one thread. */
   findings?: SharedFindings
   /** Shared with other upstreams, so that pools of the same address share what they learn. */
   idleEnds?: IdleEnds
 }
 
-export class Upstream implements Home {
+export class Upstream implements Home, Kin {
   readonly options: UpstreamOptions
   readonly context: UpstreamContext
   readonly #sources: ResolvedName[] = []
@@ -85,8 +82,8 @@ export class Upstream implements Home {
     this.options = options
     this.context = context
     const { clock, connections } = context
-    this.#lineages = context.lineages ?? new Lineages(context)
-    this.#lineage = this.#lineages.join(context.name ?? '', options.maxConnections)
+    this.#lineages = context.lineages ?? new Lineages({ clock })
+    this.#lineage = this.#lineages.join(context.name ?? '', options.maxConnections, this)
     const dial = (target: UpstreamTarget, dialler: SocketDialler): Dial =>
       dialProbe(options, target, context, dialler)
     this.#looks = new Looks({ clock, dial })
@@ -130,7 +127,7 @@ export class Upstream implements Home {
     for (const target of this.#targets) target.retire()
     this.#removed.stop()
     this.#looks.stop()
-    this.#lineages.leave(this.context.name ?? '')
+    this.#lineages.leave(this.context.name ?? '', this)
   }
 
   /** The bound of places changes, for the upstreams of before a reload too. */
@@ -141,9 +138,14 @@ export class Upstream implements Home {
   get view(): UpstreamView {
     return viewUpstream(this.options, {
       sources: this.#sources,
-      targets: [...this.#targets, ...this.#removed],
+      targets: this.all,
+      alike: (name) => this.#lineage.at(name),
       queued: this.queued,
     })
+  }
+
+  get all(): UpstreamTarget[] {
+    return [...this.#targets, ...this.#removed]
   }
 
   get targets(): readonly UpstreamTarget[] {
@@ -258,8 +260,8 @@ export class Upstream implements Home {
   }
 
   #makeTarget(address: Target, from: string | null): UpstreamTarget {
-    const { cells, name = '' } = this.context
-    const counted = cells?.count(`${name} upstream ${formatTarget(address)}`)
+    const { name = '' } = this.context
+    const counted = this.#lineages.cells?.count(`${name} upstream ${formatTarget(address)}`)
     const target = new UpstreamTarget(address, from, this.#onReleased, counted ?? new LocalCount())
     const { findings, clock } = this.context
     if (findings !== undefined) followDials(target, findings.findings, `${name} ${target.name}`, clock)
@@ -269,8 +271,8 @@ export class Upstream implements Home {
   #check(target: UpstreamTarget): void {
     const { healthCheck } = this.options
     if (healthCheck === null || target.check !== null) return
-    const { clock, random, observer } = this.context
-    const crew = crewOf(target, this.context)
+    const { clock, random, observer, findings } = this.context
+    const crew = crewOf(target, this.#lineages.cells, findings)
     target.check = new HealthCheck(healthCheck, hostOf(target), {
       ...(crew === null ? {} : { crew }),
       clock,

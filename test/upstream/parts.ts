@@ -11,7 +11,6 @@ import type { SocketDialler, Target } from '../../src/upstream/dial.ts'
 import { Lineages } from '../../src/upstream/lineage.ts'
 import { Names } from '../../src/upstream/names.ts'
 import { Search } from '../../src/upstream/search.ts'
-import type { Cells } from '../../src/core/cells.ts'
 import { LastingCells } from '../../src/limits/lasting-cells.ts'
 import { attach } from '../../src/limits/shared-cells.ts'
 import { giveBack, makeSharedMemory } from '../../src/limits/shared-memory.ts'
@@ -39,7 +38,6 @@ export interface Sought {
 /** The parts that the upstreams of one thread share. */
 interface Thread {
   lineages: Lineages
-  cells?: Cells
   findings?: Findings
 }
 
@@ -78,11 +76,10 @@ export function setUp(addresses: Target[], options: Partial<UpstreamOptions> = {
     return answer
   }
   const names = new Names({ lookup, refreshMs: 1000 }, clock, () => 0.5)
-  const cells = new LastingCells()
-  const own: Thread = { cells, lineages: new Lineages({ clock, cells }) }
+  const own: Thread = { lineages: new Lineages({ clock, cells: new LastingCells() }) }
   const upstream = makeUpstream(own)
 
-  function makeUpstream({ cells, findings, lineages }: Thread, to = addresses): Upstream {
+  function makeUpstream({ findings, lineages }: Thread, to = addresses): Upstream {
     return new Upstream(
       {
         addresses: to,
@@ -107,7 +104,7 @@ export function setUp(addresses: Target[], options: Partial<UpstreamOptions> = {
         names,
         connections: registry,
         lineages,
-        ...(cells === undefined ? {} : { cells, name: 'l' }),
+        name: 'l',
         ...(findings === undefined ? {} : { findings: { findings, checkName: 'check l' } }),
         observer: {
           onHealthCheck: (isPassed) => checked.push(isPassed),
@@ -162,7 +159,7 @@ export function setUp(addresses: Target[], options: Partial<UpstreamOptions> = {
       for (const finding of all[0]?.all ?? []) findings.learn(finding)
       all[worker] = findings
       const cells = attach(memory, worker, clock.now())
-      const thread = { cells, findings, lineages: new Lineages({ clock, cells }) }
+      const thread = { findings, lineages: new Lineages({ clock, cells }) }
       const upstream = makeUpstream(thread)
       const reloaded = () => of(makeUpstream(thread))
       const end = () => giveBack(memory, worker)
