@@ -118,6 +118,7 @@ async function limitedGate(t: Test): Promise<LimitedGate> {
     `protocol: http, ${upstream}, tls: { cert: "${secret.cert}", key: "${secret.key}" }`,
     `protocol: http, upstream: "127.0.0.1:${silent.port}"`,
     `protocol: http, upstream: "127.0.0.1:${silent.port}", deadlines: { response: 500ms }`,
+    `protocol: http, ${upstream}, http: { trustForwarded: ["127.0.0.0/8"] }, limits: { newConnections: { rate: 1, burst: 1, per: client, onExceed: close } }`,
   ]
   const gate = await startGate(t, listeners, {
     names: { lookup: () => Promise.resolve(['127.0.0.1']), refreshMs: 10_000 },
@@ -155,6 +156,13 @@ async function limitedGate(t: Test): Promise<LimitedGate> {
     await Promise.all(Array.from({ length: 12 }, ask))
   }
 
+  /** A client behind an ingress that comes too often. */
+  async function refuseNamed(): Promise<void> {
+    const ask = async (): Promise<number> =>
+      (await fetch(`http://127.0.0.1:${port(9)}/`, { headers: { 'x-forwarded-for': '192.0.2.1' } })).status
+    await eventually(async () => (await ask()) === 429, { what: 'a refused client', withinMs: 15_000 })
+  }
+
   async function rotate(): Promise<void> {
     secret.swap(ca.issue('second', { days: 5 }))
     await eventually(async () => /tls_reloads_total\{result="success"\} [1-9]/.test(await gate.metrics()), {
@@ -167,7 +175,7 @@ async function limitedGate(t: Test): Promise<LimitedGate> {
     gate,
     async load() {
       await fill()
-      await Promise.all([send(1), send(2), drop(), rotate(), hang(), knock(t, port(4), 6)])
+      await Promise.all([send(1), send(2), drop(), rotate(), hang(), knock(t, port(4), 6), refuseNamed()])
     },
     async farewell() {
       await gate.reloadText(
