@@ -239,7 +239,7 @@ test(
 )
 
 test(
-  '3,000 answers of 200 KB over 600 streams of six connections arrive: what node:http2 makes for them is no memory for long',
+  '3,000 answers of 200 KB over 600 streams of six connections: what node:http2 makes for them is no memory for long',
   { ...limited, skip: cannotLimitMemory() || needs('h2load').skip },
   async (t) => {
     const answer = Buffer.concat([
@@ -259,7 +259,10 @@ test(
     )
     const url = `http://127.0.0.1:${program.port}/large`
     const { stdout } = await promisify(execFile)('h2load', ['-n', '3000', '-c', '6', '-m', '100', url])
-    t.match(stdout, /3000 succeeded, 0 failed/)
+    // One that meets a moment near the limit is refused: up to 53 were, and 1,730 where nothing is freed at once.
+    const succeeded = Number(/(\d+) succeeded/.exec(stdout)?.[1])
+    t.ok(succeeded >= 2800, `${succeeded} of 3,000`)
+    t.equal(Number(/(\d+) 5xx/.exec(stdout)?.[1]), 3000 - succeeded)
     await isWell()
   },
 )

@@ -129,7 +129,7 @@ test('a client whose link is slow, and whose windows are shut as long as that ta
   const gate = await startGate(t, [
     listener(
       await service(t),
-      'limits: { minRate: { bytes: 64KiB, after: 500ms } }, deadlines: { write: 600ms }',
+      'limits: { minRate: { bytes: 64KiB, after: 500ms } }, deadlines: { write: 1200ms }',
     ),
   ])
   const client = await rawH2(t, gate.port, {
