@@ -10,10 +10,7 @@ import { http2Codes } from '../core/close.ts'
  * closed, and takes nothing more.
  */
 export function resetStream(stream: Http2Stream, code: number): void {
-  if (stream.closed || stream.destroyed) return
-  stream.end = () => stream
-  if (code === http2Codes.CANCEL && hasEndUnderWay(stream)) afterRead(() => stream.close(code))
-  else stream.close(code)
+  reset(stream, code, code === http2Codes.CANCEL && hasEndUnderWay(stream))
 }
 
 /**
@@ -23,9 +20,14 @@ export function resetStream(stream: Http2Stream, code: number): void {
  * (nodejs/node#64113, seen in Node 26.10). So such a reset waits until the read is handled.
  */
 export function resetAtService(stream: ClientHttp2Stream, code: number): void {
-  if (stream.closed || stream.destroyed || code === http2Codes.CANCEL) return resetStream(stream, code)
+  reset(stream, code, code !== http2Codes.CANCEL || hasEndUnderWay(stream))
+}
+
+function reset(stream: Http2Stream, code: number, waitsForRead: boolean): void {
+  if (stream.closed || stream.destroyed) return
   stream.end = () => stream
-  afterRead(() => resetStream(stream, code))
+  if (waitsForRead) afterRead(() => stream.close(code))
+  else stream.close(code)
 }
 
 /** Resets a stream and gives up all that Node keeps of it, received bytes too. */
