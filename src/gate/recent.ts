@@ -66,6 +66,7 @@ export class Recent {
     if (this.#max === 0) return
     const { toUpstream, toClient, end } = connection
     this.#keep({
+      nth: this.#count++,
       id: connection.id,
       listener: connection.listener,
       protocol: connection.protocol,
@@ -94,6 +95,7 @@ export class Recent {
     if (this.#max === 0) return
     const now = this.#clock.now()
     this.#keep({
+      nth: this.#count++,
       id: null,
       listener,
       protocol: null,
@@ -115,9 +117,9 @@ export class Recent {
     })
   }
 
-  #keep(gone: Omit<Gone, 'nth'>): void {
+  #keep(gone: Gone): void {
     const kind = gone.end.reason === 'eof' ? this.#orderly : this.#others
-    kind.push({ ...gone, nth: this.#count++ })
+    kind.push(gone)
     if (this.size <= this.#max) return
     const longer = this.#orderly.length > this.#others.length ? this.#orderly : this.#others
     longer.dropOldest()
