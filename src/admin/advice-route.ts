@@ -47,16 +47,9 @@ async function answer(source: AdviceSource, query: URLSearchParams): Promise<Ans
     return jsonAnswer({ error: 'the parameters are listener= and anyway=1' }, 400)
   const { listeners = [] } = (await source.config()) as { listeners?: Record<string, unknown>[] }
   const known = new Map(listeners.map((one) => [String(one['name']), one]))
-  if (listener !== null && !known.has(listener))
-    return jsonAnswer(
-      {
-        error: unknownListener(
-          listener,
-          [...known.keys()].map((name) => ({ name })),
-        ),
-      },
-      404,
-    )
+  const views = [...known.keys()].map((name) => ({ name }))
+  const unknown = listener === null ? null : unknownListener(listener, views)
+  if (unknown !== null) return jsonAnswer({ error: unknown }, 404)
   const habits = (await source.habits()).filter(
     (one) => known.has(one.listener) && (listener ?? one.listener) === one.listener,
   )

@@ -22,7 +22,9 @@ export function takePorts(
   doors: readonly Door[],
 ): (port: number) => { option: string; moved: number } {
   const used = new Set([
-    ...[...usedBy(workload), ADMIN_PORT, HEALTH_PORT],
+    ...usedBy(workload),
+    ADMIN_PORT,
+    HEALTH_PORT,
     ...doors.flatMap(({ port, appPort }) => [port, appPort]),
   ])
   const known = new Map<number, number>()

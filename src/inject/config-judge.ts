@@ -1,5 +1,5 @@
-// A ConfigMap that is there already: what a gate behind these Services would miss in it, and what the hooks
-// and probes of the sidecar would not find.
+// Remarks on a ConfigMap that is there already: a gate behind these Services would miss something in it, or
+// the hooks and probes of the sidecar would not find it.
 
 import { parseDocument } from 'yaml'
 import { isLoopback, parseAddress } from '../config/address.ts'

@@ -53,7 +53,7 @@ function mayUse(user: User, only: User | null): boolean {
 const AT_ONCE_MS = 100
 
 /** `HTTP/1.1 408`: a service may say so when it closes an idle connection. */
-function isFarewell(bytes: Buffer, length: number): boolean {
+function isIdleTimeout(bytes: Buffer, length: number): boolean {
   return /^HTTP\/1\.[01] 408 /.test(bytes.toString('latin1', 0, Math.min(length, 13)))
 }
 
@@ -165,7 +165,7 @@ export class EndpointPool implements EndpointOwner, Swept {
   }
 
   onBytes(endpoint: Endpoint, bytes: Buffer, length: number): boolean {
-    if (this.#forget(endpoint) !== null && !isFarewell(bytes, length)) this.stray()
+    if (this.#forget(endpoint) !== null && !isIdleTimeout(bytes, length)) this.stray()
     return true
   }
 
