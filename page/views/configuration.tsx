@@ -21,11 +21,13 @@ interface Row {
 
 export function ConfigurationInForce({ info }: { info: Info }) {
   const { value, problem } = usePoll<unknown>('config', SELDOM_MS)
-  const { value: answer } = usePoll<OriginsView>('config/origins', SELDOM_MS)
-  const origins = answer?.origins ?? null
+  const asked = usePoll<OriginsView>('config/origins', SELDOM_MS)
+  const origins = asked.value?.origins ?? null
+  // Without origins a default looks like what the file has, so rows wait for them.
+  const isAsking = value === null || (asked.value === null && asked.problem === null)
   const [words, search] = useState('')
   const [isWritten, setWritten] = useState(false)
-  const rows = useMemo(() => rowsOf(value, origins), [value, origins])
+  const rows = useMemo(() => (isAsking ? [] : rowsOf(value, origins)), [value, origins, isAsking])
   const shown = rows.filter(
     (row) =>
       (!isWritten || row.origin !== 'default') &&
@@ -56,7 +58,7 @@ export function ConfigurationInForce({ info }: { info: Info }) {
         </label>
       </form>
       {shown.length === 0 ? (
-        <p class="empty">{value === null ? 'Asking …' : 'No key is like that.'}</p>
+        <p class="empty">{isAsking ? 'Asking …' : 'No key is like that.'}</p>
       ) : (
         <div class="wide">
           <Scrolls label="Configuration">
