@@ -2,7 +2,7 @@
 // one that started last would be waited for while the machine idles.
 
 import { globSync } from 'node:fs'
-import { others } from './unit-others.ts'
+import { apart, unitRing, wireRing } from './rings.ts'
 
 /**
  * They fill the machine, build `dist/` anew, or have deadlines of a second that are not theirs to choose. Nothing else runs alone: no
@@ -10,7 +10,10 @@ import { others } from './unit-others.ts'
  */
 const ALONE = 'test/alone/*.test.ts'
 const UNIT = 'test/unit.ts'
-const HALVES = [`${UNIT} 1/2`, `${UNIT} 2/2`]
+const WIRE = 'test/wire.ts'
+const HALVES = parts(UNIT, 2)
+/** Of eight files or so: half a minute each where six processes share two cores. */
+const WIRE_PARTS = parts(WIRE, 16)
 /** One of each in turn: the first of these mostly wait, the others mostly compute. */
 const LONG = [
   'test/system/{fleet,page,simulated,netns}-*.test.ts',
@@ -23,12 +26,16 @@ export interface Order {
   beside: string[]
 }
 
-/** As `node` takes them. Without patterns all files; the unit ring in two processes. */
+/** As `node` takes them. Without patterns all files; the rings in parts, each a process. */
 export function inOrder(patterns?: string[]): Order {
-  const matching = patterns?.flatMap((pattern) => globSync(pattern).toSorted()) ?? [UNIT, ...outsideTheRing()]
-  const wanted = matching.flatMap((file) => (file === UNIT ? HALVES : [file]))
+  const matching = patterns?.flatMap((pattern) => globSync(pattern).toSorted()) ?? [
+    UNIT,
+    WIRE,
+    ...outsideTheRings(),
+  ]
+  const wanted = matching.flatMap(inParts)
   const alone = globSync(ALONE).toSorted()
-  const first = [...HALVES, ...inTurn(LONG.map((pattern) => globSync(pattern).toSorted()))]
+  const first = [...HALVES, ...inTurn(LONG.map((pattern) => globSync(pattern).toSorted())), ...WIRE_PARTS]
   const beside = [...new Set([...first.filter((file) => wanted.includes(file)), ...wanted])]
   return {
     alone: alone.filter((file) => wanted.includes(file)),
@@ -36,8 +43,17 @@ export function inOrder(patterns?: string[]): Order {
   }
 }
 
-function outsideTheRing(): string[] {
-  const inside = new Set(globSync('test/**/*.test.ts', { exclude: others }))
+function parts(ring: string, count: number): string[] {
+  return Array.from({ length: count }, (_, at) => `${ring} ${at + 1}/${count}`)
+}
+
+function inParts(file: string): string[] {
+  if (file === UNIT) return HALVES
+  return file === WIRE ? [...WIRE_PARTS, ...globSync(apart).toSorted()] : [file]
+}
+
+function outsideTheRings(): string[] {
+  const inside = new Set([...unitRing(), ...wireRing()])
   return globSync('test/**/*.test.ts')
     .toSorted()
     .filter((file) => !inside.has(file))

@@ -1,11 +1,42 @@
+// The rings whose files share processes. The start of a process is most of the time of a short file.
+
+import { globSync } from 'node:fs'
+
 /**
  * Files outside the unit ring: rooms whose tests start programs, render charts or run whole gates, and single files that measure the heap
- * of their process. test/run.ts runs each by itself.
+ * of their process. test/run.ts runs each by itself, but for the wire ring.
  */
 export const others = ['test/{alone,cli,deploy,support,system,wire}/**', 'test/admin/debug-routes.test.ts']
+
+/** Wire files with a process each: they measure it, have threads or processes of their own, or take as long as a part of the ring. */
+export const apart = [
+  'test/wire/workers-*.test.ts',
+  'test/wire/{gate-leaks,gate-reload-leaks,gate-messages-can-cross-a-thread,gate-recent,gate-timeline*}.test.ts',
+  'test/wire/gate-{reload-deadlines,reload-serves-who-is-there,reloads-lose-no-byte,trickles-do-not-hold-the-budget}.test.ts',
+  'test/wire/{innocents,min-rate,control-traffic,deadlines-beside,ends-what}-*.test.ts',
+  'test/wire/http-{a-stalled-reader,an-answer-that-stalls,bounds-hold,odd-framings,no-answer-takes,no-request}-*.test.ts',
+  'test/wire/h2-{least-rates,windows-are-shared,when-memory-runs-short,sessions-end-outside-of-callbacks}.test.ts',
+  'test/wire/websocket-{pings,idle-and-lifetime,services-that-fall,upgrades-of-real-clients}*.test.ts',
+  'test/wire/{tcp-write-timeout,unix-sockets-and-slow-peers,a-flood-arrives-whole}.test.ts',
+]
+
+export function unitRing(): string[] {
+  return globSync('test/**/*.test.ts', { exclude: others }).toSorted()
+}
+
+export function wireRing(): string[] {
+  return globSync('test/wire/*.test.ts', { exclude: apart }).toSorted()
+}
 
 /** `2/3` is the second, fifth, and so on: neighbours are alike, and as long. */
 export function partOf(files: readonly string[], part = '1/1'): string[] {
   const [nth, count] = part.split('/').map(Number) as [number, number]
   return files.filter((_, at) => at % count === nth - 1)
+}
+
+/** Loads the files of a part into this process, whose tests then run one after another. */
+export async function load(files: readonly string[], part?: string): Promise<void> {
+  // To tap all files are one test, which it gives up after 30 seconds: too little for all of them on a busy machine.
+  process.env['TAP_TIMEOUT'] ??= '600'
+  for (const file of partOf(files, part)) await import(new URL(`../${file}`, import.meta.url).href)
 }

@@ -1,0 +1,5 @@
+// The wire ring, or a part of it such as `1/16`, in one process: gates over real sockets, one file after another.
+
+import { load, wireRing } from './rings.ts'
+
+await load(wireRing(), process.argv[2])
