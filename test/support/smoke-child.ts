@@ -1,0 +1,5 @@
+// The wire tests whose names are its arguments, one file after another.
+
+import { load } from '../rings.ts'
+
+await load(process.argv.slice(2).map((name) => `test/wire/${name}.test.ts`))
