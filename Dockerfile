@@ -19,7 +19,7 @@ RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json ./
 COPY src ./src
 COPY page ./page
-COPY deploy/bundle-thread.ts ./deploy/
+COPY deploy/bundle.ts ./deploy/
 RUN npm run build
 
 FROM ${BUILD_BASE} AS modules

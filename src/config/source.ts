@@ -132,8 +132,9 @@ function cpuMs(pid: number | undefined): number {
 }
 
 function start(): ChildProcess {
+  // By way of its room: this file may be part of another one (deploy/bundle.ts).
   const program = new URL(
-    import.meta.url.endsWith('.ts') ? './check-process.ts' : './check-process.js',
+    import.meta.url.endsWith('.ts') ? './check-process.ts' : '../config/check-process.js',
     import.meta.url,
   )
   return nodeChildProcess().fork(program, [], {

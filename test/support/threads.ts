@@ -24,7 +24,7 @@ export async function bundleThreads(): Promise<void> {
   const folder = join(root, '.tap', `threads-${process.pid}`)
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
   const { build } = await import('esbuild')
-  const { bundled } = await import('../../deploy/bundle-thread.ts')
+  const { bundled } = await import('../../deploy/bundle.ts')
   await build({ ...bundled, entryPoints: sources, outdir: folder })
   process.env[FOLDER] = folder
 }

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url'
 import { test } from 'tap'
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -55,10 +56,17 @@ registerHooks({ load: (url, context, next) => { appendFileSync(${JSON.stringify(
   await runProgram(t, ['protocol: http, upstream: "127.0.0.1:1"'], {
     under: ['env', `NODE_OPTIONS=--import=${join(directory, 'hook.mjs')}`],
   })
-  const urls = readFileSync(loaded, 'utf8')
-  t.match(urls, /dist\/operator\/operator\.js/)
-  t.notMatch(urls, /node_modules\/(yaml|valibot|ws|http-proxy-3)\/|config\/(load|schema)\.js/)
+  const urls = readFileSync(loaded, 'utf8').trim().split('\n')
+  const sources = urls.flatMap(bundledIn).join('\n')
+  t.match(sources, /operator\/operator\.js/)
+  t.notMatch(sources, /node_modules\/(yaml|valibot|ws|http-proxy-3)\/|config\/(load|schema)\.js/)
 })
+
+/** The compiled files whose code is in that one, by the comments of the bundler. */
+function bundledIn(url: string): string[] {
+  if (!url.startsWith('file:') || url.includes('/node_modules/')) return [url]
+  return [url, ...(readFileSync(fileURLToPath(url), 'utf8').match(/^\/\/ \.build\/\S+$/gm) ?? [])]
+}
 
 test('node:http2 is loaded by the first client that speaks HTTP/2, and not before', async (t) => {
   const directory = temporary(t)
