@@ -51,6 +51,18 @@ export const rows: Readonly<Record<string, Row>> = {
       NO_LIMIT,
     ],
   },
+  'heads, kept as long as they are of use': {
+    words: /heads? /,
+    cells: [
+      '- heads are of HTTP',
+      'http-heads-do-not-outlive-their-use',
+      '- a reload keeps nothing of a request',
+      '- a drain keeps nothing of a request',
+      '- no limit: it is what idle clients do not take',
+      '- a head is in the thread of its connection',
+      NO_LIMIT,
+    ],
+  },
   'deadlines.close, and the last bytes': {
     words: /close: |isWhole|finish\(/,
     cells: [

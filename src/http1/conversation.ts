@@ -21,8 +21,7 @@ import { Reach } from '../upstream/reach.ts'
 import type { Reacher } from '../upstream/reach.ts'
 import { Behalf } from './behalf.ts'
 import { endOfClient } from './client-end.ts'
-import { isDelimitedFor } from './answer-head.ts'
-import type { JudgedAnswer } from './answer-head.ts'
+import { isDelimitedFor, type JudgedAnswer } from './answer-head.ts'
 import { Answers } from './answers.ts'
 import type { AnswersOwner } from './answers.ts'
 import { Exchange } from './exchange.ts'
@@ -215,7 +214,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     this.exchange = null
     this.#context.onExchange(this.#connection, exchange, exchange.answer!.status, null)
     this.#upstream!.release(exchange, isClean)
-    const { due } = this.#last
+    const due = this.#last.finish(exchange)
     if (due !== null) return this.close(due)
     this.#behalf.leave(this.#pair)
     this.#waits.since = this.#context.clock.now()
@@ -335,6 +334,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
   }
 
   sweep(): Close | null {
+    this.exchange?.shed()
     if (this.exchange !== null || this.#last.isLoggingIn) return null
     this.#upstream!.yield()
     return this.#last.close

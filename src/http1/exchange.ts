@@ -9,6 +9,7 @@ import type { Body, BodySink } from './body.ts'
 import { BodyWriter } from './body-writer.ts'
 import type { BodyTarget } from './body-writer.ts'
 import { isCall } from './grpc.ts'
+import { NO_FIELDS } from './fields.ts'
 import type { RequestHead } from './head.ts'
 import type { JudgedRequest } from './request-head.ts'
 
@@ -40,7 +41,7 @@ class Outbox implements BodyTarget {
 const EMPTY: Body = bodyOf({ kind: 'none' }, false)
 
 export class Exchange implements BodySink {
-  readonly request: RequestHead
+  request: RequestHead
   /** A call of gRPC: a conversation in which each side may be silent for as long as it likes. */
   readonly isCall: boolean
   /** The request came over HTTP/2. */
@@ -127,6 +128,26 @@ export class Exchange implements BodySink {
   /** A second execution does no harm, and nothing of the request is lost once it was sent. */
   get isRepeatable(): boolean {
     return this.judged?.framing.kind === 'none' && idempotent.has(this.request.method)
+  }
+
+  /**
+   * Drops what nothing reads any more. The heads would stay for as long as a long poll or a stream of events
+   * does: each with its cookies, twice.
+   */
+  shed(): void {
+    if (this.reachedAt === null || (this.isReused && !this.hasAnswered)) return
+    if (this.judged!.head !== '') this.#shedRequest(this.judged!)
+    // The end of a call reads its status in the head.
+    if (this.isAnswerBegun && !this.isCall && this.answer!.headers.length > 0)
+      this.answer = { ...this.answer!, headers: [] }
+  }
+
+  #shedRequest(judged: JudgedRequest): void {
+    const { method, target, version } = this.request
+    // A copy, since a part of a text keeps the whole.
+    const copy = Buffer.from(target, 'latin1').toString('latin1')
+    this.request = { method, target: copy, version, headers: NO_FIELDS }
+    this.judged = { ...judged, head: '' }
   }
 
   /** How the upstream left, in the words of the log. */

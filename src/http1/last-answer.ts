@@ -55,6 +55,15 @@ export class LastAnswer {
     if (judged!.isPersonal && answer.isChallenge) this.#challengedAt = this.#context.clock.now()
   }
 
+  /**
+   * The answer is complete; returns why the connection ends with it. An idle connection keeps no heads of its
+   * past.
+   */
+  finish({ isRequestComplete }: Exchange): Close | null {
+    if (isRequestComplete) this.#exchange = null
+    return this.due
+  }
+
   /** The bytes that may still come of the last request, which needs them no more. */
   unwanted({ reason }: Close): number | null {
     if (this.#exchange === null || unread.has(reason)) return null

@@ -56,6 +56,7 @@ export class UpstreamEnd {
     if (!isKept) return this.drop()
     if (this.#isPersonal) return
     this.#reach.keep(this.#turnAway(), answer!.keptMs, answer!.mayHaveMore)
+    this.#reach.rest()
     releasePlace(this.#connection)
   }
 
@@ -71,6 +72,7 @@ export class UpstreamEnd {
   drop(): void {
     if (this.#endpoint === null) return
     discard(this.#turnAway())
+    this.#reach.rest()
     releasePlace(this.#connection)
   }
 

@@ -117,6 +117,11 @@ export class Reach implements Seeker, Dialler, StreamSeeker {
     return { carrier: session ?? this.#connection, ip: client.ip }
   }
 
+  /** The endpoint is gone, and until another `start` none is sought. */
+  rest(): void {
+    this.#search = null
+  }
+
   /** Gives up. A place that was taken is still the connection's to release. */
   cancel(): void {
     this.#search?.cancel()
