@@ -122,6 +122,8 @@ export interface RecentEnd {
   detail: string | null
   /** We ended it while bytes or an answer were owed to it. */
   cut: boolean
+  /** The end is decided, and its last bytes or a peer's own end are outstanding: numbers, and `cut`, may change. */
+  closing: boolean
   /** How many alike: more than 1 for refusals only. */
   count: number
   started: string

@@ -111,7 +111,10 @@ export function whyItEnded(end: RecentEnd, valueOf: (key: string) => string | nu
     opening(end),
     row.when.replaceAll('`', ''),
     ...(end.detail === null ? [] : [`In the words of the gate: ${end.detail}.`]),
-    ...(end.cut ? ['It was owed bytes, or an answer, when it was ended: a peer is missing something.'] : []),
+    ...(end.closing
+      ? ['It is not closed yet: last bytes, or the end of the other side, are outstanding (deadlines.close).']
+      : []),
+    ...(end.cut && !end.closing ? ['It was owed bytes, or an answer, when it was ended: a peer is missing something.'] : []),
     key === null ? 'No key governs this.' : `The key is ${words.key}.`,
     spared[end.reason](words),
   ]

@@ -137,6 +137,12 @@ export function noteEnding(connection: Recorded, close: Close, now: number): voi
   note(connection, 'ending', now, `${reason} ${bySide(side)}${detail === undefined ? '' : `: ${detail}`}`)
 }
 
+/** When the end was decided, by the Clock; null before that. */
+export function endingAt({ openedAt, timeline }: Pick<Recorded, 'openedAt' | 'timeline'>): number | null {
+  const line = timeline?.lines.findLast(({ event }) => event === 'ending')
+  return line === undefined ? null : openedAt + line.lastMs
+}
+
 /** What a peer got at the end; null where nobody is there. */
 export function noteTold(connection: Recorded, side: PeerSide, words: string | null, now: number): void {
   if (words !== null) note(connection, 'told', now, `the ${side}: ${words}`)

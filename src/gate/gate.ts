@@ -58,6 +58,7 @@ import type {
   Unprepared,
 } from './messages.ts'
 import { Recent } from './recent.ts'
+import { closingConnections } from './selection.ts'
 import { meteredListener } from './limits-runtime.ts'
 import { makeFleet } from './fleet-runtime.ts'
 import type { FleetRuntime } from './fleet-runtime.ts'
@@ -245,7 +246,7 @@ export class Gate implements GatePort {
   }
 
   async recent(query: RecentQuery): Promise<RecentEnd[]> {
-    return this.#recent.view(query)
+    return this.#recent.view(query, await closingConnections(this.#clock, this.registry))
   }
 
   #observerOf(listener: string): HabitsObserver {

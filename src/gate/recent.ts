@@ -3,6 +3,10 @@
 // hundred bytes and its timeline. The records are plain data; they become the admin server's view when an
 // operator asks.
 //
+// An end is told from its decision on. A connection that still closes then is no memory of this file: the gate
+// passes its record in with the question. An ingress that waits for FIN keeps a refused connection for as long
+// as `deadlines.close`, and by then the operator has asked.
+//
 // Refusals are kept as the log reports them: the first of a kind at once, then one a second with a count. A
 // flood of one kind pushes out at most one other record a second.
 //
@@ -18,15 +22,17 @@ import type { ClientAddress } from '../core/address.ts'
 import type { Connection } from '../core/connection.ts'
 import type { Story } from '../core/timeline.ts'
 import type { RecentQuery } from '../admin/recent-route.ts'
+import { endingAt } from '../core/timeline.ts'
 import { viewTimeline } from '../admin/timeline-view.ts'
 import type { RecentEnd } from '../admin/types.ts'
 import { Fifo } from './fifo.ts'
 import { clientMatcher } from './selection.ts'
 
-/** The record of a connection that has ended. */
+/** The record of an end. */
 interface Gone extends Story {
-  /** The order of the ends. */
+  /** The order of the ends; of no use where it still closes. */
   nth: number
+  isClosing: boolean
   client: ClientAddress | null
   id: number | null
   listener: string
@@ -64,9 +70,14 @@ export class Recent {
   /** Both sides of the connection are closed. */
   onClosed(connection: Connection): void {
     if (this.#max === 0) return
+    this.#keep(this.#recordOf(connection, this.#clock.now()))
+  }
+
+  #recordOf(connection: Connection, endedAt: number, isClosing = false): Gone {
     const { toUpstream, toClient, end } = connection
-    this.#keep({
-      nth: this.#count++,
+    return {
+      nth: isClosing ? -1 : this.#count++,
+      isClosing,
       id: connection.id,
       listener: connection.listener,
       protocol: connection.protocol,
@@ -82,10 +93,10 @@ export class Recent {
       end: end ?? unknownEnd,
       isCut: connection.isCut,
       count: 1,
-      endedAt: this.#clock.now(),
+      endedAt,
       bytes: [toUpstream.received, toClient.received],
       messages: [toUpstream.messages, toClient.messages],
-    })
+    }
   }
 
   /**
@@ -96,6 +107,7 @@ export class Recent {
     const now = this.#clock.now()
     this.#keep({
       nth: this.#count++,
+      isClosing: false,
       id: null,
       listener,
       protocol: null,
@@ -140,19 +152,29 @@ export class Recent {
     }
   }
 
-  /** The newest first. */
-  view(query: RecentQuery): RecentEnd[] {
-    const found: RecentEnd[] = []
+  /** The newest first; `closing` are open connections whose end is decided. */
+  view(query: RecentQuery, closing: readonly Connection[] = []): RecentEnd[] {
     const matches = matcher(query)
+    const found = this.#max === 0 ? [] : this.#closing(closing).filter(matches)
+    let kept = 0
     for (const gone of this.#newestFirst()) {
-      if (found.length >= query.limit) break
-      if (matches(gone)) found.push(this.#view(gone))
+      if (kept === query.limit) break
+      if (!matches(gone)) continue
+      found.push(gone)
+      kept++
     }
     return found
+      .sort((one, other) => other.endedAt - one.endedAt)
+      .slice(0, query.limit)
+      .map((gone) => this.#view(gone))
+  }
+
+  #closing(connections: readonly Connection[]): Gone[] {
+    return connections.map((one) => this.#recordOf(one, endingAt(one) ?? this.#clock.now(), true))
   }
 
   #view(gone: Gone): RecentEnd {
-    const { end, openedAt, endedAt, connectedAt } = gone
+    const { end, openedAt, endedAt, connectedAt, isClosing } = gone
     const wallOf = (moment: number): number => this.#clock.wall() + moment - this.#clock.now()
     return {
       id: gone.id,
@@ -166,6 +188,7 @@ export class Recent {
       phase: end.phase,
       detail: end.detail ?? null,
       cut: gone.isCut,
+      closing: isClosing,
       count: gone.count,
       started: new Date(wallOf(openedAt)).toISOString(),
       ended: new Date(wallOf(endedAt)).toISOString(),
@@ -175,7 +198,7 @@ export class Recent {
       bytesToClient: gone.bytes[1],
       messagesToUpstream: gone.messages[0],
       messagesToClient: gone.messages[1],
-      timeline: gone.id === null ? [] : viewTimeline(gone, wallOf, endedAt),
+      timeline: gone.id === null ? [] : viewTimeline(gone, wallOf, isClosing ? null : endedAt),
     }
   }
 }

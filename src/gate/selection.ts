@@ -39,6 +39,16 @@ export async function selectConnections(
   return heaviest(chosen, query.limit)
 }
 
+/** The connections whose end is decided, while their last bytes or a peer's own end are outstanding. */
+export async function closingConnections(clock: Clock, registry: Registry): Promise<Connection[]> {
+  const closing: Connection[] = []
+  await visitInSlices(clock, registry, (connection) => {
+    if (connection.end !== null) closing.push(connection)
+  })
+  // One that closed between two slices is remembered by now.
+  return closing.filter(({ id }) => registry.get(id) !== undefined)
+}
+
 function heaviest(candidates: Candidate[], limit: number): Candidate[] {
   // Equal weights go by age, the oldest first, so that each answer has the same order.
   return candidates

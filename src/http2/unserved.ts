@@ -3,6 +3,7 @@
 import type { ServerHttp2Stream } from 'node:http2'
 import { makeClose } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'
+import { noteEnding } from '../core/timeline.ts'
 import type { RequestHead } from '../http1/head.ts'
 import { isCall } from '../http1/grpc.ts'
 import { refusalOf } from '../http1/refusal.ts'
@@ -29,12 +30,13 @@ export function refuseTooBig(
   connection: Connection,
   client: ClientStream,
   request: RequestHead,
-  { observer, streams }: Http2Context,
+  { observer, streams, clock }: Http2Context,
 ): void {
   const words = 'request head (http.maxHeader)'
   const close = { ...makeClose('message_too_big', 'client', 'handshake', words), httpStatus: 431 }
   observer.onOpened(connection)
   connection.end = close
+  noteEnding(connection, close, clock.now())
   client.owner = { ...nobody, onClosed: () => streams.onRefused(connection) }
   const answer = refusalOf(close, {
     request,

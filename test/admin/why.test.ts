@@ -15,6 +15,7 @@ const end: RecentEnd = {
   phase: 'relay',
   detail: 'took no bytes for 30.2s (deadlines.write)',
   cut: true,
+  closing: false,
   count: 1,
   started: '2026-01-01T00:00:00.000Z',
   ended: '2026-01-01T00:05:01.500Z',
@@ -26,6 +27,14 @@ const end: RecentEnd = {
   messagesToClient: 2,
   timeline: [],
 }
+
+test('an end whose connection still closes says so, and nothing of missing bytes yet', (t) => {
+  const words = whyItEnded({ ...end, closing: true }, () => '30s').join(' ')
+  t.match(words, /It is not closed yet: .*\(deadlines\.close\)\./)
+  t.notMatch(words, /is missing something/)
+  t.notMatch(whyItEnded(end, () => '30s').join(' '), /not closed yet/)
+  t.end()
+})
 
 test('an end is told with its reason, its side, its key and value, and what would have spared it', (t) => {
   const asked: string[] = []

@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { makeClose } from '../../src/core/close.ts'
 import { Connection } from '../../src/core/connection.ts'
-import { note } from '../../src/core/timeline.ts'
+import { note, noteEnding } from '../../src/core/timeline.ts'
 import type { RecentQuery } from '../../src/admin/recent-route.ts'
 import { Recent } from '../../src/gate/recent.ts'
 import type { RecentEnd } from '../../src/admin/types.ts'
@@ -72,6 +72,27 @@ test('with a size of 0 nothing is kept', (t) => {
   t.end()
 })
 
+test('an end whose connection still closes is told as of its decision, in its place among the others', async (t) => {
+  const clock = fakeClock({ wall: Date.UTC(2026, 0, 1) })
+  const recent = new Recent(clock, 4)
+  const closing = gone(1, clock.now(), '10.0.0.9:1')
+  await clock.pass(1000)
+  noteEnding(closing, closing.end!, clock.now())
+  await clock.pass(1000)
+  for (let id = 2; id <= 5; id++) recent.onClosed(gone(id, clock.now()))
+  const ids = (query: RecentQuery) => recent.view(query, [closing]).map(({ id }) => id)
+  t.same(ids(all(10)), [5, 4, 3, 2, 1], 'it takes no place of those that are remembered')
+  t.same(ids(all(2)), [5, 4])
+  t.same(ids({ ...all(10), client: '10.0.0.9' }), [1])
+  t.same(ids({ ...all(1), reason: 'eof' }), [4])
+  t.match(recent.view({ ...all(10), client: '10.0.0.9' }, [closing]), [
+    { closing: true, durationMs: 1000, ended: '2026-01-01T00:00:01.000Z', timeline: { length: 2 } },
+  ])
+  recent.onClosed(closing)
+  t.match(recent.view(all(1)), [{ id: 1, closing: false, durationMs: 2000 }])
+  t.same(new Recent(clock, 0).view(all(10), [closing]), [], 'where nothing is remembered')
+})
+
 test('a record tells the end, its times and bytes, and the whole timeline', async (t) => {
   const clock = fakeClock({ wall: Date.UTC(2026, 0, 1) })
   const recent = new Recent(clock, 10)
@@ -99,6 +120,7 @@ test('a record tells the end, its times and bytes, and the whole timeline', asyn
       phase: 'relay',
       detail: 'number 1',
       cut: true,
+      closing: false,
       count: 1,
       started: '2026-01-01T00:00:00.000Z',
       ended: '2026-01-01T00:00:01.500Z',

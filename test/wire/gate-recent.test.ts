@@ -7,12 +7,16 @@ import type { Gate } from '../support/gate.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect, echo } from '../support/peers.ts'
 import { outcomeOf } from '../support/outcome.ts'
-import { forEachTransport, isWebSocket, openLine, transports } from '../support/transports.ts'
+import { forEachTransport, isWebSocket, openingBytes, openLine, transports } from '../support/transports.ts'
+import { someServer } from '../support/certificates.ts'
+import { tlsConnect } from '../support/tls-peers.ts'
 
 async function recentOf(gate: Gate, query = ''): Promise<RecentEnd[]> {
   const { body } = await ask(gate.adminPort, `/recent${query}`, {}, 'GET')
   return JSON.parse(body) as RecentEnd[]
 }
+
+const withHeads = transports.filter((one) => one !== 'tcp' && one !== 'tls' && one !== 'messages')
 
 const events = ({ timeline }: RecentEnd) => timeline.map(({ event }) => event)
 
@@ -52,6 +56,31 @@ test('whoever is refused is remembered, and a reload forgets nothing', async (t)
   await gate.end()
   t.match(await recentOf(gate), [{ reason: 'eof', side: 'client' }, { reason: 'denied' }])
 })
+
+test('a client refused behind an ingress that sends no FIN is told of at once, and once', (t) =>
+  forEachTransport(t, withHeads, async (t, transport) => {
+    const upstream = await echo(t)
+    const isSecure = transport.endsWith('tls')
+    const server = someServer()
+    const tls = !isSecure ? '' : `, tls: { cert: "${server.cert}", key: "${server.key}" }`
+    const gate = await startGate(t, [
+      `protocol: http, upstream: "127.0.0.1:${upstream.port}"${tls}, deadlines: { close: 30s }, ` +
+        'access: { deny: [203.0.113.0/24] }, http: { trustForwarded: [private] }',
+    ])
+    const ingress = await (isSecure
+      ? tlsConnect(t, gate.port, { ca: server.ca, options: { allowHalfOpen: true } as object })
+      : connect(t, gate.port, { halfOpen: true }))
+    void ingress.write(openingBytes(transport, { 'X-Forwarded-For': '203.0.113.7' }))
+    await ingress.readUntil('403')
+    const refused = { client: '203.0.113.7', peer: /^127/, reason: 'denied' } as const
+    t.match(await recentOf(gate, '?client=203.0.113.7'), [{ ...refused, closing: true }])
+    t.match(gate.open(), { end: { reason: 'denied' } })
+    ingress.end()
+    await gate.end()
+    const ends = await recentOf(gate)
+    t.match(ends, [{ ...refused, closing: false }])
+    t.equal(ends.length, 1)
+  }))
 
 test('admin.recent bounds what is remembered, and 0 remembers nothing', async (t) => {
   watchLeaks(t)

@@ -70,7 +70,9 @@ function summary(client: string, all: readonly RecentEnd[], shown: number): stri
 /** A client without a recorded end may still be connected. */
 async function printOpen(gate: Gate, client: string, ends: number): Promise<void> {
   const query = new URLSearchParams({ client, limit: String(MOST_ROWS) })
-  const open = await askJson<ConnectionRow[]>(gate, `/connections?${query.toString()}`)
+  const rows = await askJson<ConnectionRow[]>(gate, `/connections?${query.toString()}`)
+  // Of those that close, the ends are told.
+  const open = rows.filter(({ close }) => close === null)
   if (ends === 0)
     printLine(
       `None of the connections that ended lately is of ${client}. The log has older ones; of many refusals within a second only one is remembered with its client (sidegate recent).`,
