@@ -114,7 +114,9 @@ export function whyItEnded(end: RecentEnd, valueOf: (key: string) => string | nu
     ...(end.closing
       ? ['It is not closed yet: last bytes, or the end of the other side, are outstanding (deadlines.close).']
       : []),
-    ...(end.cut && !end.closing ? ['It was owed bytes, or an answer, when it was ended: a peer is missing something.'] : []),
+    ...(end.cut && !end.closing
+      ? ['It was owed bytes, or an answer, when it was ended: a peer is missing something.']
+      : []),
     key === null ? 'No key governs this.' : `The key is ${words.key}.`,
     spared[end.reason](words),
   ]

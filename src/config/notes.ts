@@ -1,13 +1,24 @@
 // Notes: decisions of an operator that the file leaves open. They are no warnings: the default is right for
 // one of two settings, and nothing in the file shows which one it is in. `sidegate check` reports them;
-// writing either word ends it.
+// writing either word ends it. (Of `workers: auto`: a number.)
 
 import type { Path } from './path.ts'
 import type { Finding } from './finding.ts'
 import type { Config, ListenerConfig } from './schema.ts'
 
 /** `isWritten` tells whether the file has that path. */
-export function openQuestions({ listeners }: Config, isWritten: (path: Path) => boolean): Finding[] {
+export function openQuestions(config: Config, isWritten: (path: Path) => boolean): Finding[] {
+  return [...coresOfWhom(config), ...whoseAddress(config, isWritten)]
+}
+
+function coresOfWhom({ workers }: Config): Finding[] {
+  const message =
+    'auto: in a container without a CPU limit, as a sidecar mostly is, that means the cores of the node; ' +
+    'write a number there'
+  return workers === 'auto' ? [{ path: ['workers'], message }] : []
+}
+
+function whoseAddress({ listeners }: Config, isWritten: (path: Path) => boolean): Finding[] {
   return listeners.flatMap((listener, index) => {
     const { protocol, address, proxyProtocol, tls } = listener
     const path = ['listeners', index, 'http', 'trustForwarded']

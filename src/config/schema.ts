@@ -191,7 +191,7 @@ const fileKey = section('The configuration of Sidegate.', {
     {
       default: 1,
       meaning:
-        'Threads that relay, each on a core of its own. With one it is the thread of everything else; more pay where one core is not enough ([Sizing](sizing.md#workers)). `auto`: the CPU limit of the container, rounded up, or else the cores of the machine. More than one need Linux.',
+        'Threads that relay, each on a core of its own. With one it is the thread of everything else; more pay where one core is not enough ([Sizing](sizing.md#workers)). `auto`: the CPU limit of the container, rounded up, or else the cores of the machine; as many as half of the memory has 64 MiB for, at most. More than one need Linux.',
     },
   ),
   shared,

@@ -43,7 +43,7 @@ import { leveled, logSettings } from './log-level.ts'
 import { gateMaker, makeGates } from './make-gates.ts'
 import type { ThreadParts } from './make-gates.ts'
 import { tokenWatch } from './token-watch.ts'
-import { workersOf } from './workers.ts'
+import { tellWorkers, workersOf } from './workers.ts'
 
 export interface OperatorParts extends ThreadParts {
   /** The limit of open descriptors; null where the system does not report it. */
@@ -85,8 +85,9 @@ export class Operator {
   static async start(config: Config, parts: OperatorParts): Promise<Operator> {
     const usesSharedBuffer =
       parts.withoutSharedBuffer === true ? false : await checkAdoption(parts.clock ?? systemClock)
-    const maker = await gateMaker(workersOf(parts.workers ?? config.workers))
-    const operator = new Operator(config, { ...maker, ...parts }, usesSharedBuffer)
+    const workers = workersOf(parts.workers ?? config.workers)
+    const maker = await gateMaker(workers)
+    const operator = new Operator(config, { ...maker, ...parts, workers }, usesSharedBuffer)
     await operator.#start(parts.source?.written ?? null)
     return operator
   }
@@ -102,7 +103,7 @@ export class Operator {
       )
     this.#fits = connectionsThatFit(parts.descriptors ?? descriptorLimit() ?? Number.POSITIVE_INFINITY)
     refuseWhatDoesNotFit(config, this.#fits)
-    this.#workers = workersOf(parts.workers ?? config.workers)
+    this.#workers = parts.workers ?? 1
     this.#crew = this.#makeGates(parts, usesSharedBuffer)
     this.#drain = new Drain({ clock, log, gates: this.#gates })
     this.#reloads = new Reloads({
@@ -217,6 +218,7 @@ export class Operator {
     }
     this.#history.start()
     this.#state = 'running'
+    tellWorkers(this.#config.workers, this.#log)
     this.#log.info('started', { version: version(), listeners: listenersOf(this.#listenerViews()) })
   }
 

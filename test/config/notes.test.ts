@@ -40,3 +40,16 @@ test('the note says that limits per client and access take a proxy for a client,
     t.match(message(asks), 'and limits per client and access do, too', asks)
   t.notMatch(message('limits: { bytes: { rate: 1MiB } }'), 'limits per client')
 })
+
+test('workers: auto asks whose cores it means, and a number answers', async (t) => {
+  const of = (workers: string) =>
+    checkText(
+      `workers: ${workers}\nlisteners: [{ address: ":17080", upstream: "127.0.0.1:1", protocol: tcp }]`,
+      'f',
+    )
+  t.match(of('auto').notes, [
+    { path: 'workers', line: 1, message: /without a CPU limit.* the cores of the node/ },
+  ])
+  t.strictSame(of('4').notes, [])
+  t.strictSame(of('auto').warnings, [])
+})

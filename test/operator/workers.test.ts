@@ -1,23 +1,84 @@
 import { test } from 'tap'
-import { heapMbOf, workersOf } from '../../src/operator/workers.ts'
+import { heapMbOf, tellWorkers, workersOf } from '../../src/operator/workers.ts'
+import type { Room } from '../../src/operator/workers.ts'
 import { cpuLimit } from '../../src/overload/cpu-limit.ts'
 
 const MIB = 1024 * 1024
 
-test('auto is the CPU limit rounded up, at least one and at most 64', (t) => {
-  t.equal(workersOf('auto', 0.5, 'linux'), 1)
-  t.equal(workersOf('auto', 1, 'linux'), 1)
-  t.equal(workersOf('auto', 1.1, 'linux'), 2)
-  t.equal(workersOf('auto', 100, 'linux'), 64)
-  t.ok(workersOf('auto', null, 'linux') >= 1, 'without a limit as many as the machine has')
-  t.equal(workersOf(3, 1, 'linux'), 3, 'what is written counts')
+const GIB = 1024 * MIB
+const roomOf =
+  (room: Partial<Room> = {}): (() => Room) =>
+  () => ({
+    platform: 'linux',
+    cpuLimit: null,
+    cores: 2,
+    memoryBytes: 256 * GIB,
+    isMemoryLimited: false,
+    ...room,
+  })
+
+test('auto is the CPU limit rounded up, or else the cores; at least one, at most 64, and as many as have memory', (t) => {
+  const table: [Partial<Room>, number][] = [
+    [{ cpuLimit: 0.5 }, 1],
+    [{ cpuLimit: 1 }, 1],
+    [{ cpuLimit: 1.1 }, 2],
+    [{ cpuLimit: 100 }, 64],
+    [{ cpuLimit: 8, cores: 2 }, 8],
+    [{ cores: 8 }, 8],
+    [{ cores: 96 }, 64],
+    // The shipped sidecar: no CPU limit, and 256 MiB.
+    [{ cores: 64, memoryBytes: 256 * MIB }, 2],
+    [{ cores: 64, memoryBytes: 128 * MIB }, 1],
+    [{ cores: 64, memoryBytes: 64 * MIB }, 1],
+    [{ cores: 64, memoryBytes: GIB }, 8],
+    [{ cores: 2, memoryBytes: GIB }, 2],
+    [{ cpuLimit: 8, memoryBytes: 256 * MIB }, 2],
+    [{ platform: 'darwin', cores: 8 }, 1],
+  ]
+  for (const [room, workers] of table) t.equal(workersOf('auto', roomOf(room)), workers, JSON.stringify(room))
+  t.equal(workersOf(3, roomOf({ cpuLimit: 1, memoryBytes: 64 * MIB })), 3, 'what is written counts')
+  t.ok(workersOf('auto') >= 1)
   t.end()
 })
 
-test('elsewhere than on Linux one is right, more are refused with the remedy', (t) => {
-  t.equal(workersOf('auto', 4, 'darwin'), 1)
-  t.equal(workersOf(1, 4, 'darwin'), 1)
-  t.throws(() => workersOf(2, 4, 'darwin'), {
+test('the start says what auto has chosen, and warns where the cores are not those of the container', (t) => {
+  const said: unknown[] = []
+  const log = {
+    info: (message: string, fields?: object) => void said.push(['info', message, fields]),
+    warn: (message: string, fields?: object) => void said.push(['warn', message, fields]),
+  }
+  const of = (configured: number | 'auto', room: Partial<Room> = {}) => {
+    said.length = 0
+    tellWorkers(configured, log, roomOf(room))
+    return said[0]
+  }
+  t.same(of('auto', { cores: 4 }), ['info', 'workers', { workers: 4, because: '4 cores of the machine' }])
+  t.same(of('auto', { cpuLimit: 1.5 }), ['info', 'workers', { workers: 2, because: 'CPU limit 1.5' }])
+  const container = { isMemoryLimited: true, memoryBytes: 256 * MIB }
+  t.same(of('auto', { ...container, cpuLimit: 4 }), [
+    'info',
+    'workers',
+    { workers: 2, because: 'CPU limit 4, memory of 256 MiB' },
+  ])
+  t.match(of('auto', { ...container, cores: 64 }), [
+    'warn',
+    'workers for a machine, not for this container',
+    {
+      workers: 2,
+      because: '64 cores of the machine, memory of 256 MiB',
+      remedy: /write a number, or set a limit/,
+    },
+  ])
+  t.match(of('auto', { cores: 96 }), ['info', 'workers', { workers: 64, because: '96 cores of the machine' }])
+  t.match(of('auto', { platform: 'darwin' }), ['info', 'workers', { workers: 1, because: /on Linux only/ }])
+  t.match(of('auto', { ...container, cores: 64, memoryBytes: 64 * MIB }), ['info'], 'one is right anywhere')
+  t.equal(of(64, { ...container }), undefined, 'nothing is chosen')
+  t.end()
+})
+
+test('elsewhere than on Linux more than one are refused with the remedy', (t) => {
+  t.equal(workersOf(1, roomOf({ platform: 'darwin' })), 1)
+  t.throws(() => workersOf(2, roomOf({ platform: 'darwin' })), {
     name: 'ConfigError',
     problems: [{ path: 'workers', message: 'got 2, but threads share a port on Linux only: write 1' }],
   })
