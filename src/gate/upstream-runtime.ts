@@ -49,9 +49,10 @@ export class UpstreamRuntime {
   }
 
   get counts(): UpstreamCounts {
-    const { targets, removed, sources, queued } = this.upstream
+    const { targets, removed, former, sources, queued } = this.upstream
     const counts = { unknown: 0, healthy: 0, unhealthy: 0, gone: 0 }
     for (const { check } of targets) counts[check?.state ?? 'unknown']++
+    counts.gone = former.length
     for (const { presence } of removed) if (presence === 'gone') counts.gone++
     const names = { resolved: 0, stale: 0, absent: 0, unresolved: 0 }
     for (const { state } of sources) names[state]++

@@ -29,7 +29,7 @@ export class UpstreamMetrics {
     const registers = [registry]
     this.#targets = new Gauge({
       name: 'sidegate_upstream_targets',
-      help: 'Addresses of the upstream, by state; unknown are those that no health check has judged, gone those that no name stands for any more and that have connections.',
+      help: 'Addresses of the upstream, by state; unknown are those that no health check has judged, gone those that no name stands for any more, nor the configuration since a reload, and that have connections.',
       labelNames: ['listener', 'state'] as const,
       // The same in all gates.
       aggregator: 'max',

@@ -39,6 +39,18 @@ export class Lineage {
     return [...this.kin].flatMap(({ all }) => all.filter(({ name }) => name === address))
   }
 
+  /**
+   * The addresses that only upstreams of before a reload have, with connections that go on there: `current`
+   * has them no more. Each once.
+   */
+  former(current: Kin): UpstreamTarget[] {
+    const known = new Set(current.all.map(({ name }) => name))
+    const former = [...this.kin].flatMap(({ all }) =>
+      all.filter(({ open, name }) => open > 0 && !known.has(name)),
+    )
+    return [...new Map(former.map((target) => [target.name, target])).values()]
+  }
+
   /** Serves those that wait, where there is more room now. */
   settle(maxConnections: number): void {
     const isRaised = maxConnections > this.#maxConnections

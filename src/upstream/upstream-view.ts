@@ -10,7 +10,7 @@ export interface TargetView {
   address: string
   /** The name that the address was resolved from; null for one from the configuration. */
   resolvedFrom: string | null
-  /** gone: no name has the address any more, but it still has connections. */
+  /** gone: no name has the address any more, nor the configuration, but it still has connections. */
   state: Health | 'gone'
   /** The last answer of DNS lacked the address: it gets no new connections. */
   isMissing: boolean
@@ -49,6 +49,8 @@ export interface UpstreamParts {
   sources: readonly ResolvedName[]
   /** Targets in use first, then removed ones that still have connections. */
   targets: readonly UpstreamTarget[]
+  /** Targets that the configuration has no more, and that have connections. */
+  former: readonly UpstreamTarget[]
   /** The targets of an address, with those of upstreams of before a reload. */
   alike: (address: string) => readonly UpstreamTarget[]
   queued: number
@@ -56,13 +58,16 @@ export interface UpstreamParts {
 
 export function viewUpstream(
   options: UpstreamOptions,
-  { sources, targets, alike, queued }: UpstreamParts,
+  { sources, targets, former, alike, queued }: UpstreamParts,
 ): UpstreamView {
   return {
     balance: options.balance,
     maxConnections: Number.isFinite(options.maxConnections) ? options.maxConnections : null,
     queued,
-    targets: targets.map((target) => viewTarget(target, alike(target.name))),
+    targets: [
+      ...targets.map((target) => viewTarget(target, alike(target.name))),
+      ...former.map((target) => ({ ...viewTarget(target, alike(target.name)), state: 'gone' as const })),
+    ],
     names: sources.map(({ name, state, addresses, answeredAt, absentAt, problem }) => ({
       name,
       state,

@@ -139,6 +139,7 @@ export class Upstream implements Home, Kin {
     return viewUpstream(this.options, {
       sources: this.#sources,
       targets: this.all,
+      former: this.former,
       alike: (name) => this.#lineage.at(name),
       queued: this.queued,
     })
@@ -155,6 +156,11 @@ export class Upstream implements Home, Kin {
   /** Targets whose name no longer has them, with open connections. */
   get removed(): readonly UpstreamTarget[] {
     return [...this.#removed]
+  }
+
+  /** Targets of before a reload that the configuration has no more, with open connections. */
+  get former(): readonly UpstreamTarget[] {
+    return this.#lineage.former(this)
   }
 
   get sources(): readonly ResolvedName[] {

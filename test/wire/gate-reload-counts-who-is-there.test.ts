@@ -62,6 +62,43 @@ for (const workers of [1, 2]) {
     await seen(0, 0, 5)
   })
 
+  test(`connections at an address that a reload takes away are listed until they end${where}`, async (t) => {
+    watchLeaks(t, LONG)
+    const [one, two, three] = [await echo(t), await echo(t), await echo(t)]
+    const to = (...ports: number[]): string =>
+      `protocol: tcp, upstream: { addresses: [${ports.map((port) => `"127.0.0.1:${port}"`).join()}] }`
+    const gate = await startGate(t, [to(one.port)], { workers })
+    const said = async () => {
+      const wire = await connect(t, gate.port)
+      await wire.write('x')
+      await wire.read(1)
+      return wire
+    }
+    const listed = async (): Promise<string[]> =>
+      (await viewOf(gate)).targets.map(
+        ({ address, state, isMissing, open }) => `${address} ${state} ${isMissing} ${open}`,
+      )
+    const becomes = (...lines: string[]): Promise<unknown> =>
+      eventually(async () => String((await listed()).toSorted()) === String(lines.toSorted()), {
+        ...LONG,
+        what: lines.join(),
+      })
+    const at = ({ port }: { port: number }, state: string, open: number): string =>
+      `127.0.0.1:${port} ${state} false ${open}`
+    const wires = [await said(), await said()]
+    await becomes(at(one, 'unknown', 2))
+    t.match(await gate.reload([to(two.port)]), { result: 'success' })
+    wires.push(await said())
+    await becomes(at(two, 'unknown', 1), at(one, 'gone', 2))
+    t.match(await gate.metrics(), /sidegate_upstream_targets\{[^}]*state="gone"[^}]*\} 1\n/)
+    t.match(await gate.reload([to(three.port)]), { result: 'success' })
+    await becomes(at(three, 'unknown', 0), at(one, 'gone', 2), at(two, 'gone', 1))
+    t.match(await gate.reload([to(three.port, one.port)]), { result: 'success' })
+    await becomes(at(three, 'unknown', 0), at(one, 'unknown', 2), at(two, 'gone', 1))
+    for (const wire of wires) wire.end()
+    await becomes(at(three, 'unknown', 0), at(one, 'unknown', 0))
+  })
+
   test(`so do requests over HTTP/2, and the sessions to their service${where}`, async (t) => {
     watchLeaks(t, LONG)
     const waiting: ServerHttp2Stream[] = []
