@@ -43,6 +43,7 @@ import { leveled, logSettings } from './log-level.ts'
 import { gateMaker, makeGates } from './make-gates.ts'
 import type { ThreadParts } from './make-gates.ts'
 import { tokenWatch } from './token-watch.ts'
+import { workerProfiles } from './worker-profiles.ts'
 import { tellWorkers, workersOf } from './workers.ts'
 
 export interface OperatorParts extends ThreadParts {
@@ -187,11 +188,7 @@ export class Operator {
         clock: this.#clock,
         metrics: this.#metrics,
       }),
-      workers: {
-        count: this.#workers === 1 ? 0 : this.#workers,
-        profile: (worker, order) => this.#gates.profile(worker, order),
-        snapshot: (worker) => this.#crew?.snapshot(worker) ?? null,
-      },
+      workers: workerProfiles(this.#workers, this.#gates, this.#crew),
       onError: (error) =>
         this.#log.error('the admin server failed', { error: error instanceof Error ? error : String(error) }),
     })
