@@ -3,6 +3,7 @@
 
 import { useEffect, useState } from 'preact/hooks'
 import type { Info } from '../src/admin/types.ts'
+import { silentInWords } from '../src/admin/worker-words.ts'
 import { ask, keepToken, Refused } from './ask.ts'
 import { formatClock } from './format.ts'
 import { Problem } from './parts.tsx'
@@ -52,7 +53,10 @@ function Gate({ route, status }: { route: Route; status: Status }) {
         {info === null ? (
           status.word !== 'isGone' && <p class="empty">Asking the gate …</p>
         ) : (
-          <View route={route} info={info} />
+          <>
+            <Problem text={silentInWords(info.workers?.silent ?? [])} />
+            <View route={route} info={info} />
+          </>
         )}
       </main>
     </>

@@ -184,7 +184,7 @@ test('the page for browsers knows words of core, and why connections end; of the
         .filter(
           ([, type, target]) =>
             type === undefined &&
-            !/^\.\.?\/(?!.*src\/)|\/src\/core\/|\/src\/admin\/(why|config-value)\.ts$|^(preact|uplot)/.test(
+            !/^\.\.?\/(?!.*src\/)|\/src\/core\/|\/src\/admin\/(why|config-value|worker-words)\.ts$|^(preact|uplot)/.test(
               target!,
             ),
         )

@@ -5,6 +5,7 @@ import { useState } from 'preact/hooks'
 import type { Info, ListenerRow, RecentEnd } from '../../src/admin/types.ts'
 import { configValue } from '../../src/admin/config-value.ts'
 import { whyItEnded } from '../../src/admin/why.ts'
+import { lostInWords } from '../../src/admin/worker-words.ts'
 import { reasonNames } from '../../src/core/close.ts'
 import { formatAge, formatBytes, formatClock, formatCount, plural } from '../format.ts'
 import { causesOf, Fact, Facts, meaningOf, Problem, ReasonWord, TextFilter, Words } from '../parts.tsx'
@@ -56,6 +57,7 @@ export function Ended({ route, info }: { route: Route; info: Info }) {
           The newest {SHOWN} of {formatCount(value.length)}. Narrow them down to see others.
         </p>
       )}
+      {info.workers?.lastEnd && <p class="quiet">{lostInWords(info.workers.lastEnd)}</p>}
     </>
   )
 }

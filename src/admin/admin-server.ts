@@ -8,8 +8,7 @@ import type { Clock } from '../core/clock.ts'
 import { InvariantError } from '../core/errors.ts'
 import { connectionRoutes } from './connection-routes.ts'
 import type { Directory } from './connection-routes.ts'
-import { debugRoutes, noWorkers } from './debug-routes.ts'
-import type { WorkerProfiles } from './debug-routes.ts'
+import { debugRoutes } from './debug-routes.ts'
 import { LogLevelSwitch } from './log-level.ts'
 import type { Leveled } from './log-level.ts'
 import type { LogLevel } from '../log/line.ts'
@@ -31,6 +30,8 @@ import { recentRoute } from './recent-route.ts'
 import type { RecentQuery } from './recent-route.ts'
 import { TokenGuard } from './token-guard.ts'
 import type { TokenObserver } from './token-guard.ts'
+import { noWorkers, tellingSilent, viewWorkers } from './workers.ts'
+import type { Workers } from './workers.ts'
 import type { HistoryView } from '../metrics/history.ts'
 import type { ConfigState } from '../metrics/metrics.ts'
 import type {
@@ -90,7 +91,7 @@ export interface AdminServerOptions {
   tokens?: TokenObserver
   snapshotRoom?: () => SnapshotRoom
   /** Absent: there are none. */
-  workers?: WorkerProfiles
+  workers?: Workers
 }
 
 const silent: TokenObserver = { onProblem() {}, onFailed() {} }
@@ -148,7 +149,7 @@ interface Parts {
 }
 
 function adminRoutes(options: AdminServerOptions, { logLevel, pageToken }: Parts): Route[] {
-  const { clock, connections } = options
+  const { clock, connections, workers = noWorkers } = options
   const startedAt = clock.now()
   const routes: Route[] = [
     ...pageRoutes(() => help(routes), pageToken),
@@ -196,9 +197,9 @@ function adminRoutes(options: AdminServerOptions, { logLevel, pageToken }: Parts
     },
     seriesRoute(options.history),
     ...logRoutes(logLevel, options.parseDuration),
-    ...debugRoutes(clock, options.snapshotRoom ?? snapshotRoom, options.workers ?? noWorkers),
+    ...debugRoutes(clock, options.snapshotRoom ?? snapshotRoom, workers),
   ]
-  return routes.map(refuseParameters)
+  return routes.map((route) => tellingSilent(refuseParameters(route), workers))
 }
 
 /** Browsers get the page, other clients the list of routes. */
@@ -280,6 +281,7 @@ async function info(options: AdminServerOptions, uptimeMs: number): Promise<Answ
     config: viewConfigState(options.configState?.()),
     memory: options.memory?.() ?? null,
     shared: (await options.shared?.()) ?? null,
+    workers: viewWorkers(options.workers ?? noWorkers),
   }
   return jsonAnswer(view)
 }

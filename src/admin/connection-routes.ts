@@ -16,14 +16,18 @@ export interface Directory {
   list(query: ConnectionQuery): Promise<readonly number[]>
   /** The rows of those that are still open. */
   rows(query: RowsQuery): Promise<ConnectionRow[]>
-  describe(id: number): Promise<ConnectionDetail | null>
-  /** Null where there is none. */
-  kill(id: number): Promise<Ended | null>
+  /** Null where there is none; silent: its worker does not answer. */
+  describe(id: number): Promise<ConnectionDetail | 'silent' | null>
+  /** As above. A silent worker has got the order, and ends the connection if it ever turns again. */
+  kill(id: number): Promise<Ended | 'silent' | null>
   counts(): Promise<ConnectionCounts>
 }
 
 const gone = (): Answer =>
   jsonAnswer({ error: 'no such connection; it may have ended, and its line is in the log' }, 404)
+const SILENT =
+  'its worker does not answer; ask again: a worker that hangs for 10 s is replaced, and its connections end'
+const unheard = (words = SILENT): Answer => jsonAnswer({ error: words }, 503)
 
 export interface ConnectionParts {
   clock: Clock
@@ -56,7 +60,7 @@ export function connectionRoutes({ clock, directory, listeners }: ConnectionPart
       async handle({ parameter }) {
         const id = readId(parameter)
         const detail = id === null ? null : await directory.describe(id)
-        return detail === null ? gone() : jsonAnswer(detail)
+        return detail === null ? gone() : detail === 'silent' ? unheard() : jsonAnswer(detail)
       },
     },
     {
@@ -67,6 +71,7 @@ export function connectionRoutes({ clock, directory, listeners }: ConnectionPart
         const id = readId(parameter)
         const killed = id === null ? null : await directory.kill(id)
         if (killed === null) return gone()
+        if (killed === 'silent') return unheard(`${SILENT}. It has the order to end this one`)
         return killed.close === null
           ? jsonAnswer({ error: 'this connection cannot be ended yet, try again' }, 409)
           : jsonAnswer(killed)

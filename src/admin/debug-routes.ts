@@ -7,31 +7,15 @@ import type { Answer } from '../ops/answer.ts'
 import type { OpsRequest, Route } from '../ops/ops-server.ts'
 import { MAX_SECONDS, Profiler } from './profiler.ts'
 import type { ProfileKind, SnapshotRoom } from './profiler.ts'
+import type { Workers } from './workers.ts'
 
 const defaultSeconds: Record<ProfileKind, number> = { cpu: 10, heap: 30 }
 const busy = (): Answer =>
   jsonAnswer({ error: 'another profile is being taken, try again when it is done' }, 409)
+const unheard = (worker: number): Answer =>
+  jsonAnswer({ error: `worker ${worker} does not answer, or has ended: ask again once it is replaced` }, 503)
 
-/** Threads beside the main one, which have their own profiles. */
-export interface WorkerProfiles {
-  /** Their number; 0 where the main thread does everything. */
-  readonly count: number
-  /** Null where the worker does not run now. */
-  profile(worker: number, order: { kind: ProfileKind; seconds: number }): Promise<string | null>
-  snapshot(worker: number): AsyncIterable<Buffer> | null
-}
-
-export const noWorkers: WorkerProfiles = {
-  count: 0,
-  profile: () => Promise.resolve(null),
-  snapshot: () => null,
-}
-
-export function debugRoutes(
-  clock: Clock,
-  snapshotRoom: () => SnapshotRoom,
-  workers: WorkerProfiles,
-): Route[] {
+export function debugRoutes(clock: Clock, snapshotRoom: () => SnapshotRoom, workers: Workers): Route[] {
   const profiler = new Profiler(clock)
   const file = (kind: string): string =>
     `sidegate-${new Date(clock.wall()).toISOString().replaceAll(':', '-').slice(0, 19)}.${kind}`
@@ -46,8 +30,9 @@ export function debugRoutes(
       worker === null
         ? await profiler.profile(kind, seconds, signal)
         : await workers.profile(worker, { kind, seconds })
-    // No body: the client has left, and gets no answer; or the worker has ended.
-    return body === null ? busy() : download(body, file(`${kind}profile`))
+    // A client that has left gets no answer.
+    if (body === null) return worker === null ? busy() : unheard(worker)
+    return download(body, file(`${kind}profile`))
   }
 
   async function snapshot({ query, signal }: OpsRequest): Promise<Answer> {
@@ -65,7 +50,7 @@ export function debugRoutes(
     }
     if (!profiler.claim(signal)) return busy()
     const body = worker === null ? profiler.snapshot() : workers.snapshot(worker)
-    return body === null ? busy() : download(body, file('heapsnapshot'))
+    return body === null ? unheard(worker!) : download(body, file('heapsnapshot'))
   }
 
   return [

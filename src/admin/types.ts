@@ -122,7 +122,7 @@ export interface RecentEnd {
   detail: string | null
   /** We ended it while bytes or an answer were owed to it. */
   cut: boolean
-  /** The end is decided, and its last bytes or a peer's own end are outstanding: numbers, and `cut`, may change. */
+  /** Last bytes, or a peer's own end, are outstanding: the numbers, and `cut`, may change. */
   closing: boolean
   /** How many alike: more than 1 for refusals only. */
   count: number
@@ -172,6 +172,17 @@ export interface Info {
   memory: MemoryView | null
   /** Null where no limits are shared with other gates. */
   shared: SharedView | null
+  /** Null where the main thread relays (`workers: 1`). */
+  workers: WorkersView | null
+}
+
+/** The threads that relay. */
+export interface WorkersView {
+  count: number
+  /** Those whose event loop has not turned for seconds: no listing has their connections and ends. */
+  silent: readonly number[]
+  /** The last one that ended unasked, and the connections that ended with it. */
+  lastEnd: { at: string; worker: number; why: string; connections: number } | null
 }
 
 /** The state of limits with `scope: fleet`. */

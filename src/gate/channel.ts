@@ -2,6 +2,7 @@
 // ended are rejected, at once and from then on.
 
 import type { MessagePort, Worker } from 'node:worker_threads'
+import { standing } from './messages.ts'
 
 /** The other side has ended, or leaves such questions unanswered. */
 export class Gone extends Error {}
@@ -37,7 +38,9 @@ export class Channel {
   }
 
   ask(name: string, question: unknown): Promise<unknown> {
-    if (this.#isClosed || this.#unanswered?.has(name) === true) return Promise.reject(new Gone(name))
+    const isUnanswered = this.#unanswered?.has(name) === true
+    if (isUnanswered && standing.has(name)) this.tell(name, question)
+    if (this.#isClosed || isUnanswered) return Promise.reject(new Gone(name))
     const id = ++this.#lastId
     const answer = Promise.withResolvers<unknown>()
     this.#asked.set(id, { name, answer })

@@ -189,9 +189,20 @@ export const looks: ReadonlySet<string> = new Set([
   'queues',
 ] satisfies ReadonlyArray<keyof GatePort>)
 
+/** Questions and orders whose asker would rather hear that the gate hangs than wait until it is replaced. */
+export const unheard: ReadonlySet<string> = new Set([
+  ...looks,
+  'describe',
+  'close',
+  'profile',
+] satisfies ReadonlyArray<string>)
+
+/** Of these, orders that a gate gets all the same: it may turn again. */
+export const standing: ReadonlySet<string> = new Set(['close'] satisfies ReadonlyArray<keyof GatePort>)
+
 /** Questions whose answers the end of the process does not need. */
 export const lastQuestions: ReadonlySet<string> = new Set([
-  ...looks,
+  ...unheard,
   'drain',
   'stop',
 ] satisfies ReadonlyArray<string>)

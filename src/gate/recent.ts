@@ -3,9 +3,9 @@
 // hundred bytes and its timeline. The records are plain data; they become the admin server's view when an
 // operator asks.
 //
-// An end is told from its decision on. A connection that still closes then is no memory of this file: the gate
-// passes its record in with the question. An ingress that waits for FIN keeps a refused connection for as long
-// as `deadlines.close`, and by then the operator has asked.
+// An end is told from its decision on. A connection that still closes then is no memory of this file: the
+// gate passes its record in with the question. An ingress that sends no FIN keeps a refused connection for
+// as long as `deadlines.close`, and by then the operator has asked.
 //
 // Refusals are kept as the log reports them: the first of a kind at once, then one a second with a count. A
 // flood of one kind pushes out at most one other record a second.

@@ -8,6 +8,7 @@
 // The pause doubles with each end within a minute. The dead gate's share of shared limits is given back
 // before its successor counts.
 
+import type { WorkersView } from '../admin/types.ts'
 import type { Clock } from '../core/clock.ts'
 import { Pulse } from '../core/pulse.ts'
 import type { SentLines } from '../gate/log-line.ts'
@@ -62,6 +63,8 @@ export class Crew {
   readonly #memory: SharedMemory
   /** Threads that were replaced, or will be. */
   ended = 0
+  /** The last of them. */
+  lastEnd: WorkersView['lastEnd'] = null
 
   constructor(parts: CrewParts) {
     this.#parts = parts
@@ -124,6 +127,12 @@ export class Crew {
     const now = clock.now()
     this.ended++
     this.#ends = [...this.#ends.filter((at) => now - at < MINUTE_MS), now]
+    this.lastEnd = {
+      at: new Date(clock.wall()).toISOString(),
+      worker,
+      why: firstLine(why),
+      connections: lost,
+    }
     log.error('worker ended', { worker, why: new Whole(why), connections: lost })
     if (this.#isStopped) return
     if (this.#ends.length >= MOST_ENDS) return onBroken()
@@ -165,4 +174,9 @@ export class Crew {
       await gate.end(`it could not begin: ${error instanceof Error ? error.message : String(error)}`)
     }
   }
+}
+
+/** Without the stack of an error, which the log has. */
+function firstLine(why: string): string {
+  return why.split('\n', 1)[0]!
 }

@@ -34,6 +34,8 @@ import { mergedViews } from './views.ts'
 export interface OpenGate {
   port: GatePort
   readonly open: number
+  /** It has not answered for seconds. */
+  readonly isSilent?: boolean
 }
 
 export class Gates implements Directory, DrainGates, OverloadGates {
@@ -93,6 +95,11 @@ export class Gates implements Directory, DrainGates, OverloadGates {
     return this.#gates.reduce((sum, gate) => sum + (gate?.open ?? 0), 0)
   }
 
+  /** The numbers of those that do not answer now. */
+  get silent(): number[] {
+    return this.#gates.flatMap((gate, worker) => (gate?.isSilent === true ? [worker] : []))
+  }
+
   /**
    * Swaps every gate to `config`. Rejects with a ConfigError, or with the error of `check`, which runs once
    * all are prepared; then all stay as they were. Resolves with the bound ports.
@@ -144,8 +151,8 @@ export class Gates implements Directory, DrainGates, OverloadGates {
     return ids.flatMap((id) => rows.get(id) ?? [])
   }
 
-  describe(id: number): Promise<ConnectionDetail | null> {
-    return this.#ask(id, (gate) => gate.describe(id), null)
+  describe(id: number): Promise<ConnectionDetail | 'silent' | null> {
+    return this.#ask<ConnectionDetail | null>(id, (gate) => gate.describe(id), null)
   }
 
   async recent(query: RecentQuery): Promise<RecentEnd[]> {
@@ -165,9 +172,10 @@ export class Gates implements Directory, DrainGates, OverloadGates {
     await this.#each((gate) => gate.forgetHabits())
   }
 
-  async kill(id: number): Promise<Ended | null> {
+  async kill(id: number): Promise<Ended | 'silent' | null> {
     const order: CloseOrder = { reason: 'killed', which: [{ id, detail: 'by an operator' }] }
-    return (await this.#ask(id, (gate) => gate.close(order), []))[0] ?? null
+    const ended = await this.#ask<Ended[]>(id, (gate) => gate.close(order), [])
+    return ended === 'silent' ? ended : (ended[0] ?? null)
   }
 
   /** Ends every connection at once. */
@@ -215,9 +223,10 @@ export class Gates implements Directory, DrainGates, OverloadGates {
     )
   }
 
-  /** Null where that gate has ended. */
-  profile(worker: number, order: { kind: ProfileKind; seconds: number }): Promise<string | null> {
-    return this.#ask<string | null>(worker, (gate) => gate.profile(order), null)
+  /** Null where that gate has ended, or does not answer. */
+  async profile(worker: number, order: { kind: ProfileKind; seconds: number }): Promise<string | null> {
+    const profile = await this.#ask<string | null>(worker, (gate) => gate.profile(order), null)
+    return profile === 'silent' ? null : profile
   }
 
   async queued(): Promise<number> {
@@ -270,12 +279,14 @@ export class Gates implements Directory, DrainGates, OverloadGates {
     })
   }
 
-  async #ask<T>(id: number, ask: (gate: GatePort) => Promise<T>, otherwise: T): Promise<T> {
-    const gate = this.#gates[id % this.#gates.length]
+  /** `otherwise` where that gate has ended. */
+  async #ask<T>(id: number, ask: (gate: GatePort) => Promise<T>, otherwise: T): Promise<T | 'silent'> {
+    const worker = id % this.#gates.length
+    const gate = this.#gates[worker]
     if (gate === null || gate === undefined) return otherwise
     return ask(gate.port).catch((error: unknown) => {
-      if (error instanceof Gone) return otherwise
-      throw error
+      if (!(error instanceof Gone)) throw error
+      return this.#gates[worker] === gate ? 'silent' : otherwise
     })
   }
 

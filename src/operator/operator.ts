@@ -43,7 +43,7 @@ import { leveled, logSettings } from './log-level.ts'
 import { gateMaker, makeGates } from './make-gates.ts'
 import type { ThreadParts } from './make-gates.ts'
 import { tokenWatch } from './token-watch.ts'
-import { workerProfiles } from './worker-profiles.ts'
+import { workersOfAdmin } from './workers-view.ts'
 import { tellWorkers, workersOf } from './workers.ts'
 
 export interface OperatorParts extends ThreadParts {
@@ -188,7 +188,7 @@ export class Operator {
         clock: this.#clock,
         metrics: this.#metrics,
       }),
-      workers: workerProfiles(this.#workers, this.#gates, this.#crew),
+      workers: workersOfAdmin(this.#workers, this.#gates, this.#crew),
       onError: (error) =>
         this.#log.error('the admin server failed', { error: error instanceof Error ? error : String(error) }),
     })

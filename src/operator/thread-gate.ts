@@ -6,7 +6,7 @@ import { nodeWorkerThreads } from '../core/late.ts'
 import { Pulse } from '../core/pulse.ts'
 import { Channel } from '../gate/channel.ts'
 import type { SentLines } from '../gate/log-line.ts'
-import { gateQuestions, isLastQuestion, lastQuestions, looks } from '../gate/messages.ts'
+import { gateQuestions, isLastQuestion, lastQuestions, unheard } from '../gate/messages.ts'
 import type { GatePort, GateSettings } from '../gate/messages.ts'
 import type { ThreadData } from '../gate/thread.ts'
 import type { Finding } from '../upstream/finding.ts'
@@ -127,7 +127,7 @@ export class ThreadGate implements OpenGate {
   }
 
   #leaveIfSilent(): void {
-    this.#channel.leaveUnanswered(this.isSilent ? (this.#isEnding ? lastQuestions : looks) : null)
+    this.#channel.leaveUnanswered(this.isSilent ? (this.#isEnding ? lastQuestions : unheard) : null)
   }
 
   #onExit(): void {

@@ -139,15 +139,15 @@ test('a worker that gets no turn for some seconds is left out meanwhile, and goe
   const letGo = holdStill(worker)
   t.teardown(letGo)
   await isToldWithout(t, worker, kept.length, { gate, lines })
-  // Orders for that worker alone, or for all of them, wait for it.
+  // Who asks for that worker alone hears that it does not answer; orders stand, and those for all wait for it.
   const killed = ask(gate.adminPort, `/connections/${its[0]!.id}`, {}, 'DELETE')
   const told = ask(gate.adminPort, `/connections/${its[1]!.id}`, {}, 'GET')
   const reloaded = gate.reload([`protocol: tcp, upstream: "127.0.0.1:${gate.port}", noDelay: false`])
   for (const { wire } of kept) await say(wire)
   await its[1]!.wire.write('y')
+  t.equal((await within(killed, LONG)).status, 503)
+  t.equal((await within(told, LONG)).status, 503)
   letGo()
-  t.equal((await within(killed, LONG)).status, 200)
-  t.match(JSON.parse((await within(told, LONG)).body), { id: its[1]!.id })
   t.match(await within(reloaded, LONG), { result: 'success' })
   t.equal((await its[1]!.wire.read(1)).toString(), 'y', 'what was sent meanwhile was not lost')
   await within(its[0]!.wire.closed, LONG)

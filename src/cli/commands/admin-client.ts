@@ -11,6 +11,8 @@ import type { Address } from '../../config/address.ts'
 import { loadConfig } from '../../config/load.ts'
 import { defaults } from '../../config/defaults.ts'
 import { quote } from '../../config/words.ts'
+import { SILENT_HEADER } from '../../admin/workers.ts'
+import { silentInWords } from '../../admin/worker-words.ts'
 import { nodeHttp } from '../../core/late.ts'
 import { RefusedError, safe, UsageError } from './usage.ts'
 
@@ -44,6 +46,8 @@ export interface Ask {
   method?: 'GET' | 'POST' | 'DELETE'
   /** Milliseconds until the answer begins, and between any two pieces of it. */
   answerMs?: number
+  /** The asker shows by itself which workers do not answer. */
+  isQuiet?: boolean
 }
 
 export async function findGate(choice: AdminChoice): Promise<Gate> {
@@ -81,7 +85,7 @@ function readToken(file: string): string {
 export async function open(
   gate: Gate,
   path: string,
-  { method = 'GET', answerMs = ANSWER_MS }: Ask = {},
+  { method = 'GET', answerMs = ANSWER_MS, isQuiet = false }: Ask = {},
 ): Promise<IncomingMessage> {
   const socket = await dial(gate)
   const headers: OutgoingHttpHeaders = { Host: hostOf(gate), Connection: 'close' }
@@ -92,6 +96,7 @@ export async function open(
       { createConnection: () => socket, method, path, headers },
       (response) => {
         answer = response
+        if (!isQuiet) remark(gate, response)
         resolve(response)
       },
     )
@@ -106,6 +111,16 @@ export async function open(
     )
     request.end()
   })
+}
+
+/** What has been said of workers that do not answer: one command may ask several times. */
+const said = new Set<string>()
+
+function remark(gate: Gate, { headers }: IncomingMessage): void {
+  const silent = headers[SILENT_HEADER.toLowerCase()]
+  if (typeof silent !== 'string' || said.has(silent + nameOf(gate))) return
+  said.add(silent + nameOf(gate))
+  process.stderr.write(`sidegate: ${safe(`${nameOf(gate)}: ${silentInWords(silent.split(', '))}`)}\n`)
 }
 
 /** Gives up a gate that sends nothing for `ms`, unless we do not read it as our own output is blocked. */

@@ -1,6 +1,7 @@
 // `sidegate info`: the version of a gate, its start, and its state.
 
-import type { Info } from '../../admin/types.ts'
+import type { Info, WorkersView } from '../../admin/types.ts'
+import { lostInWords, silentInWords } from '../../admin/worker-words.ts'
 import { formatBytes } from '../../core/wait.ts'
 import { adminOptions, askJson, findGate } from './admin-client.ts'
 import { formatAge } from '../../core/wait.ts'
@@ -9,14 +10,14 @@ import { parse, printJson, printLine } from './usage.ts'
 
 export async function info(args: string[]): Promise<number> {
   const { values } = parse({ args, options: { ...adminOptions, json: { type: 'boolean', default: false } } })
-  const answer = await askJson<Info>(await findGate(values), '/info')
+  const answer = await askJson<Info>(await findGate(values), '/info', { isQuiet: true })
   if (values.json) return printJson(answer)
   for (const [name, text] of linesOf(answer)) printLine(`${name.padEnd(13)}${text}`)
   return OK
 }
 
 function linesOf(it: Info): Array<[string, string]> {
-  const { config, memory } = it
+  const { config, memory, workers } = it
   const counts = (of: Record<string, number>): string =>
     Object.entries(of)
       .map(([name, count]) => `${count} ${name}`)
@@ -40,5 +41,12 @@ function linesOf(it: Info): Array<[string, string]> {
       'memory',
       `${formatBytes(memory.usageBytes)} of ${formatBytes(memory.limitBytes)}, pressure ${memory.pressure.toFixed(2)}`,
     ])
+  return workers == null ? lines : [...lines, ...linesOfWorkers(workers)]
+}
+
+function linesOfWorkers({ count, silent, lastEnd }: WorkersView): Array<[string, string]> {
+  const words = silentInWords(silent)
+  const lines: Array<[string, string]> = [['workers', `${count}${words === null ? '' : `; ${words}`}`]]
+  if (lastEnd !== null) lines.push(['ended', lostInWords(lastEnd)])
   return lines
 }

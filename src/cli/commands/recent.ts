@@ -1,8 +1,10 @@
 // `sidegate recent`: connections that have just ended at a running gate, and why.
 
 import { MOST_ROWS } from '../../admin/types.ts'
-import type { RecentEnd } from '../../admin/types.ts'
+import type { Info, RecentEnd } from '../../admin/types.ts'
+import { lostInWords } from '../../admin/worker-words.ts'
 import { adminOptions, askJson, findGate } from './admin-client.ts'
+import type { Gate } from './admin-client.ts'
 import { formatAge } from '../../core/wait.ts'
 import { formatTable, type Column } from './table.ts'
 import { formatBytes } from '../../core/wait.ts'
@@ -44,9 +46,17 @@ export async function recent(args: string[]): Promise<number> {
   const query = new URLSearchParams()
   for (const name of ['reason', 'listener', 'client', 'limit'] as const)
     if (values[name] !== undefined) query.set(name, values[name])
-  const ends = await askJson<RecentEnd[]>(await findGate(values), `/recent?${query.toString()}`)
+  const gate = await findGate(values)
+  const ends = await askJson<RecentEnd[]>(gate, `/recent?${query.toString()}`)
   if (values.json) return printJson(ends)
   if (ends.length === 0) printLine('nothing that fits has ended lately')
   else for (const line of formatTable(recentColumns, ends)) printLine(line)
+  await printLost(gate)
   return OK
+}
+
+/** A worker that ended has taken with it what it remembered. */
+export async function printLost(gate: Gate): Promise<void> {
+  const { workers } = await askJson<Info>(gate, '/info')
+  if (workers?.lastEnd != null) printLine(lostInWords(workers.lastEnd))
 }

@@ -1,6 +1,7 @@
 // The lines of `sidegate top`: the gates, the recent ends, and a table.
 
 import type { RecentEnd, Sort } from '../../admin/types.ts'
+import { silentInWords } from '../../admin/worker-words.ts'
 import { formatAge, formatBytes } from '../../core/wait.ts'
 import { nameOf } from './admin-client.ts'
 import type { NamedGate } from './gates.ts'
@@ -32,7 +33,9 @@ function gateLine({ gate }: NamedGate, { info, problem }: GateLook): string {
     memory === null
       ? ''
       : `, memory ${formatBytes(memory.usageBytes)} of ${formatBytes(memory.limitBytes)} (${Math.round((100 * memory.usageBytes) / memory.limitBytes)}%)`
-  return `sidegate ${info.version} at ${nameOf(gate)}, ${info.state}, up ${formatAge(info.uptimeMs)}${used}`
+  const silent = silentInWords(info.workers?.silent ?? [])
+  const lacks = silent === null ? '' : `; ${silent}`
+  return `sidegate ${info.version} at ${nameOf(gate)}, ${info.state}, up ${formatAge(info.uptimeMs)}${used}${lacks}`
 }
 
 function connectionsLine(

@@ -25,6 +25,8 @@ export interface Look {
 }
 
 const STEPS = 180
+/** The line of a gate tells of workers that do not answer; another line would break the screen. */
+const quiet = { isQuiet: true }
 /** The gate takes a step every five seconds. */
 const SERIES_EVERY_LOOKS = 5
 
@@ -45,10 +47,10 @@ class Eyes {
     const { gate, name } = this.of
     const heard = await hear(
       Promise.all([
-        askJson<Info>(gate, '/info'),
-        askJson<GateRow[]>(gate, `/connections?${question}`),
+        askJson<Info>(gate, '/info', quiet),
+        askJson<GateRow[]>(gate, `/connections?${question}`, quiet),
         this.#looks++ % SERIES_EVERY_LOOKS === 0
-          ? askJson<SeriesView>(gate, `/series?after=${this.#last}`)
+          ? askJson<SeriesView>(gate, `/series?after=${this.#last}`, quiet)
           : null,
       ]),
     )
@@ -119,7 +121,7 @@ export class Lookout {
   async recent(): Promise<Array<RecentEnd & { gate?: string }>> {
     const seen = await Promise.all(
       this.#eyes.map(async ({ of: { gate, name } }) => {
-        const heard = await hear(askJson<RecentEnd[]>(gate, '/recent'))
+        const heard = await hear(askJson<RecentEnd[]>(gate, '/recent', quiet))
         const ends = 'value' in heard ? heard.value : []
         return name === null ? ends : ends.map((end) => ({ ...end, gate: name }))
       }),

@@ -7,6 +7,7 @@ import { adminOptions, askJson, findGate } from './admin-client.ts'
 import type { Gate } from './admin-client.ts'
 import { configValue } from '../../admin/config-value.ts'
 import { OK } from '../../core/exit-codes.ts'
+import { printLost } from './recent.ts'
 import { timelineLines } from './timeline.ts'
 import { countOf, parse, printJson, printLine, UsageError } from './usage.ts'
 
@@ -77,6 +78,7 @@ async function printOpen(gate: Gate, client: string, ends: number): Promise<void
     printLine(
       `None of the connections that ended lately is of ${client}. The log has older ones; of many refusals within a second only one is remembered with its client (sidegate recent).`,
     )
+  if (ends === 0) await printLost(gate)
   if (open.length > 0)
     printLine(
       `${open.length === 1 ? `One connection of ${client} is` : `${open.length} connections of ${client} are`} open: sidegate connections --client ${client}`,
