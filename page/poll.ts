@@ -1,11 +1,13 @@
 // Polls the gate while the page is visible. The slower the gate answers, the less often it is asked: requests
-// take at most a fifteenth of the time, so that pages left open cost a busy gate nothing.
+// take at most a fifteenth of the time, so that pages left open cost a busy gate nothing. An answer that takes
+// seconds waited for something, such as a worker that hangs: the page asks again soon enough to see its end.
 
 import { useEffect, useState } from 'preact/hooks'
 import { ask, NoAnswer, Refused } from './ask.ts'
 import { tellStatus } from './status.ts'
 
 const REST_FACTOR = 15
+const MOST_REST_MS = 10_000
 /** Between two tries of a gate that is gone. */
 const RETRY_MS = 2000
 
@@ -29,7 +31,8 @@ export function poll<T>(path: () => string, everyMs: number, use: (polled: Polle
     const answer = await tryAsk<T>(path())
     if (isOver) return
     if (answer !== null) use(answer)
-    schedule(answer === null ? RETRY_MS : Math.max(everyMs, REST_FACTOR * (performance.now() - beganAt)))
+    const rest = Math.min(MOST_REST_MS, REST_FACTOR * (performance.now() - beganAt))
+    schedule(answer === null ? RETRY_MS : Math.max(everyMs, rest))
   }
   const onVisible = (): void => {
     window.clearTimeout(timer)

@@ -27,7 +27,7 @@ const gone = (): Answer =>
   jsonAnswer({ error: 'no such connection; it may have ended, and its line is in the log' }, 404)
 const SILENT =
   'its worker does not answer; ask again: a worker that hangs for 10 s is replaced, and its connections end'
-const unheard = (words = SILENT): Answer => jsonAnswer({ error: words }, 503)
+const unheard = (words = SILENT): Answer => jsonAnswer({ error: words }, 504)
 
 export interface ConnectionParts {
   clock: Clock

@@ -13,7 +13,7 @@ const defaultSeconds: Record<ProfileKind, number> = { cpu: 10, heap: 30 }
 const busy = (): Answer =>
   jsonAnswer({ error: 'another profile is being taken, try again when it is done' }, 409)
 const unheard = (worker: number): Answer =>
-  jsonAnswer({ error: `worker ${worker} does not answer, or has ended: ask again once it is replaced` }, 503)
+  jsonAnswer({ error: `worker ${worker} does not answer, or has ended: ask again once it is replaced` }, 504)
 
 export function debugRoutes(clock: Clock, snapshotRoom: () => SnapshotRoom, workers: Workers): Route[] {
   const profiler = new Profiler(clock)

@@ -83,12 +83,12 @@ test('each command ends while a worker hangs, and says what is left out', { time
     [['upstreams'], 0, SILENT],
     [['listeners'], 0, SILENT],
     [['advise'], 0, SILENT],
-    [['connections', String(asked!.id)], 1, /said 503: its worker does not answer; ask again/],
+    [['connections', String(asked!.id)], 1, /said 504: its worker does not answer; ask again/],
     [['kill', String(kept[0]!.id)], 0, /^killed: connection/],
-    [['profile', 'cpu', '--seconds', '1', '--worker', '1', '-o', `${directory}/p`], 1, /said 503: worker 1 /],
+    [['profile', 'cpu', '--seconds', '1', '--worker', '1', '-o', `${directory}/p`], 1, /said 504: worker 1 /],
   ])
   t.match(await infoOf(gate), { workers: { silent: [HUNG] } })
-  const order = /said 503: its worker does not answer; .* It has the order/
+  const order = /said 504: its worker does not answer; .* It has the order/
   await say(t, gate, [[['kill', String(killed!.id)], 1, order]])
   letGo()
   await within(killed!.wire.closed, LONG)
