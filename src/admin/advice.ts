@@ -13,6 +13,8 @@ import type { AdviceKey, Unit } from './advice-keys.ts'
 import { at } from './config-value.ts'
 import type { AdviceItem, AdviceView } from './types.ts'
 
+/** How such a `why` begins. */
+export const TOO_LITTLE = 'Too little to go by'
 /** Less gives no proposal. */
 export const ENOUGH = { ageMs: 86_400_000, events: 10_000 }
 /** In classes: a factor of eight. */
@@ -100,7 +102,7 @@ function adviseKey(
   if (!isAnyway && (ageMs < ENOUGH.ageMs || counts.count < ENOUGH.events))
     return {
       ...item,
-      why: `Too little to go by: ${counts.count} ${row.what} of ${ENOUGH.events}, ${hours(ageMs)} of 24 h. --anyway proposes all the same.`,
+      why: `${TOO_LITTLE}: ${counts.count} of ${ENOUGH.events} ${row.what}, ${hours(ageMs)} of 24 h.`,
     }
   return propose(row, counts, item)
 }

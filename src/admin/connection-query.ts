@@ -47,6 +47,8 @@ export function readConnectionQuery(query: URLSearchParams): ConnectionQuery | s
     const mistake = problemOfClient(name, query.get(name))
     if (mistake !== null) return mistake
   }
+  if (!isUpstream(query.get('upstream')))
+    return 'upstream must be an address such as 10.0.0.7, with its port or without, or unix:/run/app.sock'
   const given = connectionFilters.flatMap((name) =>
     query.has(name) ? [[name, query.get(name)!] as const] : [],
   )
@@ -63,6 +65,11 @@ export function problemOfClient(name: string, text: string | null): string | nul
   return isClient(text)
     ? null
     : `${name} must be an address such as 10.0.0.7, with its port or without, or a network such as 10.0.0.0/8`
+}
+
+/** A name would match nothing: rows have the address that it was resolved to. */
+function isUpstream(text: string | null): boolean {
+  return text?.startsWith('unix:') === true || (text?.includes('/') !== true && isClient(text))
 }
 
 /** An address as the rows show it, or a network; `unix` is a client without an address. */

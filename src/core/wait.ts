@@ -43,6 +43,11 @@ export function earliest(deadlines: readonly (NextDeadline | null)[]): NextDeadl
   return first
 }
 
+/** `1 byte`, `2 bytes`. */
+export function counted(count: number, one: string): string {
+  return `${count} ${one}${count === 1 ? '' : 's'}`
+}
+
 /** `300 B`, `12 KiB`, `1.5 MiB`: rounded, for people. */
 export function formatBytes(bytes: number): string {
   if (bytes < 1024) return `${bytes} B`

@@ -15,6 +15,7 @@ import type { Connection } from '../core/connection.ts'
 import { describeManner, mannerFor } from '../core/manner.ts'
 import { note, noteTold } from '../core/timeline.ts'
 import { bugDetail } from '../core/errors.ts'
+import { counted } from '../core/wait.ts'
 import type { Strain } from '../core/strain.ts'
 import type { MinRate } from '../limits/min-rate.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
@@ -258,8 +259,8 @@ export class Ending {
     const { connection } = this.#parts
     if (cause.side === 'sidegate') connection.isCut = true
     const end = connection.end!
-    note(connection, 'cut_short', this.#parts.now(), `${side}, ${bytes} bytes`)
-    const dropped = `${bytes} bytes for the ${side} dropped`
+    note(connection, 'cut_short', this.#parts.now(), `${side}, ${counted(bytes, 'byte')}`)
+    const dropped = `${counted(bytes, 'byte')} for the ${side} dropped`
     const why = cause.detail ?? cause.reason
     if (end.reason === 'eof')
       connection.end = { ...cause, detail: `${why}; ${dropped}, behind ${end.detail ?? 'eof'}` }

@@ -18,7 +18,7 @@ export function unanswered(verdict: 'gone' | 'stalled', side: PeerSide, misses: 
         'ping_timeout',
         side,
         'relay',
-        `answered none of ${misses} pings and moved nothing else (websocket.ping)`,
+        `${misses === 1 ? 'left a ping unanswered' : `answered none of ${misses} pings`} and moved nothing else (websocket.ping)`,
       )
     : makeClose(
         'write_timeout',

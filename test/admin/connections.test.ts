@@ -58,6 +58,8 @@ test('connections are filtered by each of their words, and by an address with or
     ['client=%5B2001:db8::7%5D:2', [old]],
     ['upstream=127.0.0.1:8080', [old]],
     ['upstream=127.0.0.1', [old]],
+    ['upstream=unix:/run/app.sock', []],
+    ['upstream=%5B::1%5D:80', []],
     ['listener=app&protocol=websocket', [young]],
   ]
   for (const [query, expected] of table) t.same(ids(await rows(`/connections?${query}`)), expected, query)
@@ -75,6 +77,9 @@ test('a question that is not understood is refused, not answered otherwise', asy
     'protocol=udp',
     'phase=relaying',
     'sort=age&sort=idle',
+    'upstream=zz',
+    'upstream=app.svc:80',
+    'upstream=10.0.0.0/8',
   ]) {
     const { status, body } = await get(`/connections?${query}`)
     t.equal(status, 400, query)

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { earliest, formatBytes } from '../../src/core/wait.ts'
+import { counted, earliest, formatBytes } from '../../src/core/wait.ts'
 import type { NextDeadline } from '../../src/core/wait.ts'
 
 const due = (at: number): NextDeadline => ({
@@ -27,4 +27,11 @@ test('bytes are told as a person would', async (t) => {
     [3 * 1024 ** 3, '3 GiB'],
   ]
   for (const [bytes, text] of table) t.equal(formatBytes(bytes), text, String(bytes))
+})
+
+test('one is one', async (t) => {
+  t.same(
+    [0, 1, 2].map((count) => counted(count, 'byte')),
+    ['0 bytes', '1 byte', '2 bytes'],
+  )
 })

@@ -1,7 +1,7 @@
 // `sidegate advise`: limits that are learnt from the traffic of a running gate. It changes nothing.
 
 import { stringify } from 'yaml'
-import { spoken } from '../../admin/advice.ts'
+import { spoken, TOO_LITTLE } from '../../admin/advice.ts'
 import type { AdviceItem, AdviceView } from '../../admin/types.ts'
 import { adminOptions, askJson, findGate } from './admin-client.ts'
 import { OK } from '../../core/exit-codes.ts'
@@ -35,9 +35,14 @@ export async function advise(args: string[]): Promise<number> {
   if (values.anyway) query.set('anyway', '1')
   const views = await askJson<AdviceView[]>(gate, `/advice?${query.toString()}`)
   if (values.json) return printJson(views)
-  for (const line of values.yaml ? patchLines(views) : views.flatMap(adviceLines))
-    process.stdout.write(`${safe(line)}\n`)
+  const lines = values.yaml ? patchLines(views) : [...views.flatMap(adviceLines), ...hint(views)]
+  for (const line of lines) process.stdout.write(`${safe(line)}\n`)
   return OK
+}
+
+function hint(views: readonly AdviceView[]): string[] {
+  const isShort = views.some(({ items }) => items.some(({ why }) => why.startsWith(TOO_LITTLE)))
+  return isShort ? ['Of those with too little to go by, --anyway proposes all the same.'] : []
 }
 
 function adviceLines({ listener, since, ageMs, items }: AdviceView): string[] {
@@ -49,7 +54,7 @@ function itemLines({ key, inForce, proposed, seen, why, unknown }: AdviceItem): 
   const lines = [`  ${key}: ${inForce} now${proposed === null ? '' : `, ${proposed} proposed`}`]
   if (seen.count > 0)
     lines.push(
-      `    ${seen.count} ${seen.what}: half up to ${of(seen.p50)}, 99% up to ${of(seen.p99)}, 99.9% up to ${of(seen.p999)}, the greatest ${of(seen.max)}`,
+      `    ${seen.what}, ${seen.count} seen: half up to ${of(seen.p50)}, 99% up to ${of(seen.p99)}, 99.9% up to ${of(seen.p999)}, the greatest ${of(seen.max)}`,
     )
   lines.push(`    ${why}`)
   if (unknown !== null) lines.push(`    ${unknown}`)

@@ -2,7 +2,7 @@
 
 import type { ConnectionDetail, FlowView } from '../../admin/types.ts'
 import { bySide } from '../../core/close.ts'
-import { formatAge, formatBytes } from '../../core/wait.ts'
+import { counted, formatAge, formatBytes } from '../../core/wait.ts'
 import { timelineLines } from './timeline.ts'
 
 /** All facts about one connection, with its timeline. */
@@ -47,7 +47,7 @@ function flowText({ received, sent, messages, pauses }: FlowView, queued: number
     `${formatBytes(sent)} sent`,
     `${formatBytes(queued)} queued`,
   ]
-  if (messages > 0) parts.push(`${messages} messages`)
-  parts.push(`paused ${pauses} times${isPaused ? ', and now' : ''}`)
+  if (messages > 0) parts.push(counted(messages, 'message'))
+  parts.push(`paused ${counted(pauses, 'time')}${isPaused ? ', and now' : ''}`)
   return parts.join(', ')
 }

@@ -65,9 +65,12 @@ function hasWait({ wait }: GateRow): boolean {
   return wait !== undefined
 }
 
+/** Less is no stall: a peer takes its bytes in turns, and a head may be on its way. */
+const STALLED_MS = 1000
+
 function stalled({ wait }: GateRow): string {
   const longest = Math.max(wait?.stalledMs.client ?? -1, wait?.stalledMs.upstream ?? -1)
-  return longest < 0 ? '-' : formatAge(longest)
+  return longest < STALLED_MS ? '-' : formatAge(longest)
 }
 
 /** The titles and a line for each row, none wider than `width` as long as a column can be dropped. */

@@ -1,12 +1,14 @@
 // A timeline as lines for a terminal.
 
 import type { TimelineEntry } from '../../admin/types.ts'
-import { formatAge } from '../../core/wait.ts'
+import { counted, formatAge } from '../../core/wait.ts'
 
 export function timelineLines(timeline: readonly TimelineEntry[]): string[] {
   return timeline.map(({ at, afterMs, event, detail, count, until }) => {
     const often =
-      count === undefined ? '' : ` (${count} times${until === undefined ? '' : `, until ${timeOf(until)}`})`
+      count === undefined
+        ? ''
+        : ` (${counted(count, 'time')}${until === undefined ? '' : `, until ${timeOf(until)}`})`
     const words = `${event.replaceAll('_', ' ')}${detail === undefined ? '' : `: ${detail}`}${often}`
     return `${timeOf(at)}  ${`+${afterMs < 1000 ? `${afterMs}ms` : formatAge(afterMs)}`.padStart(8)}  ${words}`
   })

@@ -31,7 +31,7 @@ export async function top(args: string[]): Promise<number> {
   // Before the screen is taken, so that a missing gate is reported in the usual way.
   const first = await lookout.look(query, order.sort)
   const problems = first.gates.map(({ problem }) => problem)
-  if (problems.every((problem) => problem !== null)) throw new RefusedError(problems.join('\n'))
+  if (problems.every((problem) => problem !== null)) throw new RefusedError(problems.join('; '))
   if (values.json) return printJson(jsonOf(first))
   if (!process.stdout.isTTY) {
     process.stdout.write(

@@ -24,9 +24,13 @@ export class UnknownOption extends UsageError {
   }
 }
 
-/** `parseArgs`, whose errors become usage errors. */
+/**
+ * `parseArgs`, whose errors become usage errors. An option that takes one value may stand once: of two
+ * `--admin` the last would get an order that was meant for both, or for the first.
+ */
 export const parse: typeof parseArgs = (config) => {
   try {
+    refuseTwice(config)
     return parseArgs(config)
   } catch (error) {
     if (!(error instanceof Error) || !('code' in error) || !String(error.code).startsWith('ERR_PARSE_ARGS'))
@@ -34,6 +38,18 @@ export const parse: typeof parseArgs = (config) => {
     const [, unknown] = /^Unknown option '([^']*)'/.exec(error.message) ?? []
     if (unknown !== undefined) throw new UnknownOption(unknown, Object.keys(config?.options ?? {}))
     throw new UsageError((error.message.split('. ')[0] ?? '').replace(/^./, (first) => first.toLowerCase()))
+  }
+}
+
+function refuseTwice(config: Parameters<typeof parseArgs>[0]): void {
+  const { tokens } = parseArgs({ ...config, tokens: true })
+  const seen = new Set<string>()
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue
+    const { name } = token
+    if (seen.has(name) && config?.options?.[name]?.multiple !== true)
+      throw new UsageError(`--${name} is given twice, and is taken once here`)
+    seen.add(name)
   }
 }
 

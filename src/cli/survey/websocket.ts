@@ -3,6 +3,7 @@
 // alone.
 
 import type { WebSocket as Ws } from 'ws'
+import { counted } from '../../core/wait.ts'
 import { systemClock } from '../../core/clock.ts'
 import { latePackage } from '../../core/late.ts'
 import type { Address } from '../../config/address.ts'
@@ -163,7 +164,7 @@ export async function surveySilence(address: Address, options: SurveyOptions): P
   const isOpen = ws.readyState === ws.OPEN
   const ms = systemClock.now() - since
   ws.terminate()
-  const pinged = asked === 0 ? 'it sent no pings' : `it sent ${asked} pings`
+  const pinged = asked === 0 ? 'it sent no pings' : `it sent ${counted(asked, 'ping')}`
   if (isOpen) return { question, answer: `not within ${options.forMs / 1000} s; ${pinged}` }
   return { question, answer: `after ${(ms / 1000).toFixed(1)} s; ${pinged}` }
 }

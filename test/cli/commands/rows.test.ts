@@ -46,6 +46,16 @@ test('rows are a table whose columns fit what is in them', async (t) => {
   t.same(formatRows([]).length, 1)
 })
 
+test('a peer is shown as stalled once it has taken nothing for a second', async (t) => {
+  const shown = (client: number | null, upstream: number | null): string => {
+    const stalledMs = { client, upstream }
+    const wait = { state: 'open', waitsFor: 'data', stalledMs, kernel: null, next: null }
+    return formatRows([{ ...row, wait }])[1]!
+  }
+  for (const ms of [null, 0, 999]) t.match(shown(null, ms), / - +- +data +-$/, String(ms))
+  t.match(shown(1000, 3), / - +1\.0s +data +-$/)
+})
+
 test('a table that is too wide loses the columns that tell least, and never who and how much', async (t) => {
   const wait: ConnectionRow['wait'] = {
     state: 'open',

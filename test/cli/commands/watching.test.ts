@@ -121,6 +121,15 @@ test('several gates are one table with a column for the gate, and one that is go
   t.match(await sidegate(t, 'connections', '1', ...both), { code: 64, stderr: /one gate/ })
 })
 
+test('several gates of which none is there are told of in one line', async (t) => {
+  const { code, stderr } = await sidegate(t, 'top', '--admin', '127.0.0.1:1', '--admin', '127.0.0.1:2')
+  t.equal(code, 1)
+  t.match(
+    stderr,
+    /^sidegate: cannot reach a gate at 127\.0\.0\.1:1: .*; cannot reach a gate at 127\.0\.0\.1:2: [^\\]*\n$/,
+  )
+})
+
 test('a client that is none and a listener that is none are refused', async (t) => {
   const { at } = await openGate(t)
   t.match(await sidegate(t, 'connections', '--client', '10.0.0', ...at), {

@@ -122,6 +122,7 @@ test('why says how it is called, and survives what is no client', async (t) => {
     'GET /recent?client=x&limit=10000': [],
     'GET /config': {},
     'GET /connections?client=x&limit=10000': [],
+    'GET /info': {},
   })
   t.match(await sidegate(t, 'why', '--admin', gate.address), { code: 64, stderr: /why takes one client/ })
   t.match(await sidegate(t, 'why', 'x', '--admin', gate.address), {
