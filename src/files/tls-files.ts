@@ -20,6 +20,11 @@ export interface TlsContents extends Validities {
   ca: Buffer | null
   /** When the first certificate in `cert` expires, in milliseconds since 1970; null without one. */
   expiresAt: number | null
+  /**
+   * When the last authority in `ca` expires: a bundle may hold old ones. From then on nobody passes. Null
+   * without one.
+   */
+  trustsUntil: number | null
 }
 
 /** Milliseconds since 1970. */
@@ -59,6 +64,7 @@ export async function readTlsFiles(files: TlsFiles): Promise<TlsContents | TlsFi
     leaf: shown[0] ?? null,
     authorities,
     expiresAt: shown.length === 0 ? null : Math.min(...shown.map(({ to }) => to)),
+    trustsUntil: authorities.length === 0 ? null : Math.max(...authorities.map(({ to }) => to)),
   }
 }
 

@@ -134,7 +134,8 @@ export class Gate implements GatePort {
       clock: this.#clock,
       drainCut: () => this.#departure.totalCut,
       arriving: () => this.#listeners.arriving,
-      upstreams: () => this.#listeners.current.map(({ upstreamCounts }) => upstreamCounts),
+      upstreams: () => this.#listeners.current.map(({ upstream }) => upstream.counts),
+      certificates: () => this.#listeners.current.flatMap(({ certificates }) => [...certificates]),
     })
   }
 
@@ -286,7 +287,7 @@ export class Gate implements GatePort {
   async views(): Promise<GateViews> {
     const { current } = this.#listeners
     return {
-      upstreams: current.map(({ upstreamView }) => upstreamView),
+      upstreams: current.map(({ upstream }) => upstream.view),
       shared: this.#fleet?.view ?? null,
     }
   }

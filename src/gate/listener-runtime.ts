@@ -15,7 +15,6 @@ import { isSame } from '../core/late.ts'
 import { Acceptor, type AcceptorContext, type AcceptorOptions } from '../listener/acceptor.ts'
 import { Listener } from '../listener/listener.ts'
 import { requestFields } from '../log/connection-fields.ts'
-import type { UpstreamCounts } from '../metrics/upstream-metrics.ts'
 import {
   asksTls,
   deadlinesOf,
@@ -39,7 +38,6 @@ import { requestSettings } from './request-settings.ts'
 import { UpstreamRuntime, upstreamSettings } from './upstream-runtime.ts'
 import { Shared } from './shared.ts'
 import { TlsParts, tlsSettings } from './tls-parts.ts'
-import type { UpstreamView } from '../upstream/upstream-view.ts'
 import type { GateContext } from './gate-context.ts'
 
 export class ListenerRuntime {
@@ -147,12 +145,13 @@ export class ListenerRuntime {
     return this.#listener?.port ?? null
   }
 
-  get upstreamView(): UpstreamView & { listener: string } {
-    return this.#upstream.value.view
+  get upstream(): UpstreamRuntime {
+    return this.#upstream.value
   }
 
-  get upstreamCounts(): UpstreamCounts {
-    return this.#upstream.value.counts
+  /** When its certificates and authorities expire, by name. */
+  get certificates(): ReadonlyMap<string, number> {
+    return this.#tls.value.ends
   }
 
   /** It has a listening socket, which no successor has taken. */

@@ -39,6 +39,11 @@ export class TlsParts {
   readonly secure: SecureOptions | null
   /** Its listener's place in the configuration; a reload may move it. */
   key: string
+  /**
+   * When what it uses expires, in milliseconds since 1970: of certificates by the name of the listener, or
+   * that and `/upstream`; of authorities with `/clientCa` or `/ca`.
+   */
+  readonly ends = new Map<string, number>()
   readonly #name: string
   readonly #context: TlsContext
   readonly #rotations: Array<{ side: Side; rotation: Rotation }> = []
@@ -92,7 +97,7 @@ export class TlsParts {
         clock: this.#context.clock,
         use: (contents) => {
           use(contents)
-          this.#noteExpiry(side, contents.expiresAt)
+          for (const end of endsOf(contents)) this.#noteEnd(side, end)
         },
         onReloaded: (problems) => this.#onReloaded(side, problems),
       },
@@ -130,15 +135,14 @@ export class TlsParts {
     })
   }
 
-  #noteExpiry(side: Side, expiresAt: number | null): void {
-    if (expiresAt === null) return
-    const { metrics, facts, clock } = this.#context
-    metrics.setCertificateExpiry(
-      side === 'listener' ? this.#name : `${this.#name}/upstream`,
-      expiresAt / 1000,
-    )
-    const warning = expiryWarning(expiresAt, clock.wall())
-    if (warning !== null) facts.warn(`certificate ${warning}`, { listener: this.#name, side })
+  #noteEnd(side: Side, { file, at }: End): void {
+    const { facts, clock } = this.#context
+    const name = side === 'listener' ? this.#name : `${this.#name}/upstream`
+    this.ends.set(file === 'ca' ? `${name}/${keyOf(side, file)}` : name, at)
+    const warning = expiryWarning(at, clock.wall())
+    if (warning === null) return
+    const what = file === 'ca' ? 'last trusted authority' : 'certificate'
+    facts.warn(`${what} ${warning}`, { listener: this.#name, side })
   }
 }
 
@@ -169,9 +173,31 @@ function locate(listener: string, side: Side, { file, message }: TlsFileProblem)
   return {
     line: 0,
     column: 0,
-    path: `${listener}.${section}.${file === 'ca' && side === 'listener' ? 'clientCa' : file}`,
+    path: `${listener}.${section}.${keyOf(side, file)}`,
     message,
   }
+}
+
+function keyOf(side: Side, file: keyof TlsFiles): string {
+  return file === 'ca' && side === 'listener' ? 'clientCa' : file
+}
+
+/** When files are of no use any more. */
+interface End {
+  file: 'cert' | 'ca'
+  at: number
+}
+
+/**
+ * Without a valid authority every client with a certificate is refused, or every dial fails, as sudden as
+ * with a certificate of ours that has expired.
+ */
+function endsOf({ expiresAt, trustsUntil }: TlsContents): End[] {
+  const ends = [
+    { file: 'cert', at: expiresAt },
+    { file: 'ca', at: trustsUntil },
+  ] as const
+  return ends.flatMap(({ file, at }) => (at === null ? [] : [{ file, at }]))
 }
 
 function expiryWarning(expiresAt: number, now: number): string | null {
@@ -196,9 +222,11 @@ export async function checkTlsFiles(
       const place = (file: keyof TlsFiles, message: string): ConfigProblem =>
         locate(`listeners[${index}]`, side, { file, message })
       if (Array.isArray(read)) problems.push(...read.map(({ file, message }) => place(file, message)))
-      const warning =
-        Array.isArray(read) || read.expiresAt === null ? null : expiryWarning(read.expiresAt, now)
-      if (warning !== null) warnings.push(place('cert', warning))
+      else
+        for (const { file, at } of endsOf(read)) {
+          const warning = expiryWarning(at, now)
+          if (warning !== null) warnings.push(place(file, warning))
+        }
     }
   }
   return { problems, warnings }

@@ -44,6 +44,8 @@ export interface GateMetricsOptions {
   kernelLooksLost?: () => number
   /** For each existing listener. */
   upstreams?: () => readonly UpstreamCounts[]
+  /** The moments at which certificates and authorities in use expire, in milliseconds since 1970. */
+  certificates?: () => ReadonlyArray<readonly [name: string, at: number]>
   /** The number of this gate, where there are several; null where it is the only one. */
   worker?: number | null
 }
@@ -124,11 +126,6 @@ export class GateMetrics implements Observer {
   /** Files of TLS changed, and were taken or refused. */
   onTlsReload(result: 'success' | 'failure'): void {
     this.#instruments.tlsReloads.inc({ result })
-  }
-
-  /** `name` is a listener's, or a listener's and `/upstream`. */
-  setCertificateExpiry(name: string, seconds: number): void {
-    this.#instruments.tlsExpiry.set({ name }, seconds)
   }
 
   onOpened(connection: Connection): void {
@@ -277,6 +274,14 @@ export class GateMetrics implements Observer {
     this.#show()
     this.#upstreams.show(this.#options.upstreams?.() ?? [])
     this.#worker?.show(this.#options.registry.size)
+    this.#showCertificates()
+  }
+
+  /** Only those in use: an alert for a certificate that a reload took away could not be mended. */
+  #showCertificates(): void {
+    const { tlsExpiry } = this.#instruments
+    tlsExpiry.reset()
+    for (const [name, at] of this.#options.certificates?.() ?? []) tlsExpiry.set({ name }, at / 1000)
   }
 
   #walk(): void {

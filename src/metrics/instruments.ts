@@ -294,7 +294,7 @@ function gateStateInstruments(registry: Registry) {
     }),
     tlsExpiry: new Gauge({
       name: 'sidegate_tls_certificate_expiry_timestamp_seconds',
-      help: 'When the first certificate expires of those that are shown, to clients of a listener, or to its upstream (name ends in /upstream).',
+      help: 'When the first certificate expires of those that are shown, to clients of a listener, or to its upstream (name ends in /upstream); and when the last authority does that is trusted with clients (/clientCa), or with the upstream (/upstream/ca).',
       labelNames: ['name'] as const,
       aggregator: 'min',
       registers,

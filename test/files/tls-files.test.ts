@@ -23,6 +23,19 @@ test('a pair that fits is read, with the expiry of what expires first', async (t
   t.ok((longer.expiresAt! - Date.now()) / 86_400_000 < 3.1)
 })
 
+test('authorities are of use until the last of them expires', async (t) => {
+  const ca = authority(t)
+  const bundle = join(ca.directory, 'bundle.crt')
+  for (const days of [2, 9, 5]) appendFileSync(bundle, readFileSync(ca.issue(`ca${days}`, { days }).cert))
+  const read = await readTlsFiles({ cert: null, key: null, ca: bundle })
+  if (Array.isArray(read)) throw new Error(JSON.stringify(read))
+  const inDays = (read.trustsUntil! - Date.now()) / 86_400_000
+  t.ok(inDays > 8.9 && inDays <= 9, `${inDays} days`)
+  t.equal(read.expiresAt, null)
+  const { cert, key } = ca.issue('app')
+  t.match(await readTlsFiles({ cert, key, ca: null }), { trustsUntil: null })
+})
+
 test('all that is wrong is said, each at its file, with the remedy', async (t) => {
   const ca = authority(t)
   const [one, other] = [ca.issue('one'), ca.issue('other')]

@@ -1,6 +1,7 @@
 import root, { test } from 'tap'
 import { writeFileSync } from 'node:fs'
 import type tls from 'node:tls'
+import { checkTlsFiles } from '../../src/gate/tls-parts.ts'
 import { readSamples } from '../metrics/samples.ts'
 import { authority, mountedSecret } from '../support/certificates.ts'
 import type { Signed } from '../support/certificates.ts'
@@ -202,4 +203,31 @@ test('files that cannot be used at start are a ConfigError that names each key',
       { path: 'listeners[0].upstream.tls.ca', message: /^\/nowhere\/ca.crt does not exist, write the path/ },
     ],
   })
+})
+
+test('an authority that expires is warned of as a certificate of ours is: by check, in the log, and in the metric', async (t) => {
+  watchLeaks(t)
+  const upstream = await echo(t)
+  const ca = authority(t)
+  const { cert, key } = ca.issue('first')
+  const [soon, gone] = [ca.issue('soon', { days: 3 }), ca.issue('gone', expired)]
+  const listener =
+    `protocol: tcp, upstream: { addresses: ["127.0.0.1:${upstream.port}"], tls: { ca: "${gone.cert}" } }, ` +
+    `tls: { cert: "${cert}", key: "${key}", clientCa: "${soon.cert}" }`
+  const said: string[] = []
+  const gate = await startGate(t, [listener], { onLine: ({ msg }) => void said.push(String(msg)) })
+  const days = async (name: string): Promise<number> =>
+    Math.round(((await expiry(gate, name))! - Date.now() / 1000) / 86_400)
+  t.same([await days('l0'), await days('l0/clientCa'), await days('l0/upstream/ca')], [30, 3, -1])
+  t.match(said.filter((words) => words.startsWith('last')).toSorted(), [
+    /^last trusted authority expired on /,
+    /^last trusted authority expires on [-\d]+, in 3 days: renew it$/,
+  ])
+  const { warnings } = await checkTlsFiles(gate.operator.effectiveConfig, Date.now())
+  t.match(warnings, [
+    { path: 'listeners[0].tls.clientCa', message: /^expires on .* in 3 days/ },
+    { path: 'listeners[0].upstream.tls.ca', message: /^expired on / },
+  ])
+  t.match(await gate.reload([`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`]), { result: 'success' })
+  t.notMatch(await gate.metrics(), /certificate_expiry_timestamp_seconds\{/, 'what is not in use is not told')
 })
