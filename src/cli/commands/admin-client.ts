@@ -14,7 +14,7 @@ import { quote } from '../../config/words.ts'
 import { SILENT_HEADER } from '../../admin/workers.ts'
 import { silentInWords } from '../../admin/worker-words.ts'
 import { nodeHttp } from '../../core/late.ts'
-import { RefusedError, safe, UsageError } from './usage.ts'
+import { MissingError, RefusedError, safe, UsageError } from './usage.ts'
 
 const CONNECT_MS = 2000
 /** The longest time without a byte of an answer; a listing takes milliseconds. */
@@ -152,8 +152,9 @@ function dial(gate: Gate): Promise<Socket> {
     socket.once('error', onError)
     function onError(error: NodeJS.ErrnoException): void {
       late()
+      const Kind = ['ECONNREFUSED', 'ENOENT'].includes(error.code ?? '') ? MissingError : RefusedError
       reject(
-        new RefusedError(
+        new Kind(
           `cannot reach a gate at ${nameOf(gate)}: ${reasons[error.code ?? ''] ?? error.message}; is it running? ${gate.remedy}`,
         ),
       )

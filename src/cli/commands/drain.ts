@@ -6,7 +6,7 @@ import type { DrainState } from '../../lifecycle/drain.ts'
 import { adminOptions, askJson, findGate } from './admin-client.ts'
 import type { Gate } from './admin-client.ts'
 import { OK } from '../../core/exit-codes.ts'
-import { parse, printJson, printLine, RefusedError, UsageError } from './usage.ts'
+import { MissingError, parse, printJson, printLine, RefusedError, UsageError } from './usage.ts'
 
 const words: Readonly<Record<DrainState, string>> = {
   none: 'not draining any more',
@@ -35,16 +35,24 @@ export async function drain(args: string[]): Promise<number> {
   return OK
 }
 
-/** Resolves once no connection is left; false if the gate itself is gone: it may have ended meanwhile. */
+/**
+ * Resolves once no connection is left; false if the gate itself is gone: it may have ended meanwhile. One
+ * that does not answer, or refuses, is still there, with its connections: an end of the process cuts one
+ * answer off at the most.
+ */
 async function empty(gate: Gate): Promise<boolean> {
+  let failures = 0
   for (;;) {
     const info = await askJson<Info>(gate, '/info').catch((error: unknown) => {
-      if (error instanceof RefusedError) return null
+      if (error instanceof RefusedError && (error instanceof MissingError || ++failures < 2)) return error
       throw error
     })
-    if (info === null) return false
-    if (info.drain === 'none') throw new RefusedError('the drain was undone')
-    if (info.drain === 'finished') return true
+    if (info instanceof MissingError) return false
+    if (!(info instanceof RefusedError)) {
+      failures = 0
+      if (info.drain === 'none') throw new RefusedError('the drain was undone')
+      if (info.drain === 'finished') return true
+    }
     await new Promise<void>((resolve) => systemClock.after(LOOK_MS, resolve))
   }
 }

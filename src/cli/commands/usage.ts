@@ -13,6 +13,9 @@ export class UsageError extends Error {}
 /** The gate is missing, or refused; the message says what to do. */
 export class RefusedError extends Error {}
 
+/** Nobody listens at its address. */
+export class MissingError extends RefusedError {}
+
 /** An unknown option; `known` are the valid ones. */
 export class UnknownOption extends UsageError {
   readonly known: readonly string[]

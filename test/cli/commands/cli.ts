@@ -37,6 +37,8 @@ export interface FakeGate {
   asked: string[]
   /** The Authorization headers that came with them. */
   tokens: Array<string | undefined>
+  /** It is gone, with the answer under way: returns null. */
+  stop(): null
 }
 
 /** `answers` by method and path; a function is called with how often it was asked before. Anything else is 404. */
@@ -57,11 +59,13 @@ export async function fakeGate(t: Test, answers: Record<string, unknown>, status
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  t.teardown(() => {
+  const stop = (): null => {
     server.close()
     server.closeAllConnections()
-  })
-  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, asked, tokens }
+    return null
+  }
+  t.teardown(stop)
+  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, asked, tokens, stop }
 }
 
 /** A gate with one connection that has echoed five bytes. */

@@ -68,7 +68,10 @@ test('drain --wait returns when the drain is finished', async (t) => {
 })
 
 test('drain --wait ends with a drain that is undone, and with a gate that is gone', async (t) => {
-  const gone = await fakeGate(t, { 'POST /drain': { drain: 'announced' }, 'GET /info': null })
+  const gone = await fakeGate(t, {
+    'POST /drain': { drain: 'announced' },
+    'GET /info': () => gone.stop(),
+  })
   t.match(await sidegate(t, 'drain', '--wait', '--admin', gone.address), {
     code: 0,
     stdout: /\nthe gate has ended\n$/,
@@ -78,6 +81,22 @@ test('drain --wait ends with a drain that is undone, and with a gate that is gon
     code: 1,
     stderr: 'sidegate: the drain was undone\n',
   })
+})
+
+test('drain --wait does not take a gate that refuses, or cuts its answers off, for one that has ended', async (t) => {
+  const parting = { drain: 'parting' }
+  const cutting = await fakeGate(t, { 'POST /drain': parting, 'GET /info': null })
+  t.match(await sidegate(t, 'drain', '--wait', '--admin', cutting.address), {
+    code: 1,
+    stderr: /ended the connection/,
+  })
+  t.equal(cutting.asked.length, 3, 'it is asked once more')
+  const refusing = await fakeGate(t, { 'POST /drain': parting })
+  t.match(await sidegate(t, 'drain', '--wait', '--admin', refusing.address), { code: 1, stderr: /said 404/ })
+  const answers = (before: number): unknown =>
+    before % 2 === 0 ? null : before < 4 ? parting : { drain: 'finished' }
+  const busy = await fakeGate(t, { 'POST /drain': parting, 'GET /info': answers })
+  t.match(await sidegate(t, 'drain', '--wait', '--admin', busy.address), { code: 0, stdout: /\ndrained\n$/ })
 })
 
 test('reload says what came of it: 1 and every problem where it was refused', async (t) => {
