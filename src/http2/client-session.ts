@@ -34,6 +34,7 @@ import { SessionWaits } from './session-waits.ts'
 import { SharedWindows } from './shared-windows.ts'
 import { spareOthers } from './stream-faults.ts'
 import type { StreamHome } from './stream-home.ts'
+import { recordOfStream } from './stream-record.ts'
 import { refuseMalformed, refuseTooBig } from './unserved.ts'
 import { Wire } from './wire.ts'
 
@@ -146,7 +147,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     if (this.#isFull) return resetStream(stream, http2Codes.REFUSED_STREAM)
     this.#lastId = stream.id!
     const read = readRequest(fields, isEnd)
-    const connection = this.#record()
+    const connection = recordOfStream(this.#connection, this, this.#context)
     if (typeof read === 'string') return refuseMalformed(connection, stream, read, this.#context)
     connection.isOneTooMany = !this.#context.strain.claims.hasRoom
     const client = new ClientStream(stream, connection, { ...read, isEnd }, this)
@@ -161,20 +162,6 @@ export class ClientSession implements Dialogue, Session, StreamHome {
       if (!(error instanceof InvariantError)) throw error
       connection.owner?.close(makeClose('internal_error', 'sidegate', connection.phase, bugDetail(error)))
     }
-  }
-
-  /** The record of a stream. */
-  #record(): Connection {
-    const { listener, peer, client, namesClients, tls, localAddress } = this.#connection
-    const { registry, clock } = this.#context
-    const connection = new Connection(registry.nextId(), listener, 'http', peer, clock.now())
-    connection.session = this
-    connection.client = client
-    connection.namesClients = namesClients
-    connection.tls = tls
-    connection.localAddress = localAddress
-    registry.add(connection)
-    return connection
   }
 
   #serve(connection: Connection, client: ClientStream, { request, headBytes, body }: StreamRequest): void {
