@@ -24,7 +24,7 @@ import type { RawFields } from './fields.ts'
 import { ClientStream } from './client-stream.ts'
 import { codeName, connectionCode, NO_ERROR } from './codes.ts'
 import type { ClientFlow } from './flow.ts'
-import { afterRoundTrips, ALL_STREAMS, goawayFrame, ROUND_TRIPS_MS } from './goaway.ts'
+import { afterRoundTrips, ALL_STREAMS, ROUND_TRIPS_MS } from './goaway.ts'
 import { endLost } from './lost-streams.ts'
 import type { Http2Context, Http2Options } from './options.ts'
 import { resetStream } from './reset-stream.ts'
@@ -63,7 +63,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
   /** The end as Node, or the client, has reported it. */
   #said: Close | null = null
   /** An end that waits for the streams; `since` is the time of the first GOAWAY. */
-  #leaving: { close: Close; since: number; isFinal: boolean } | null = null
+  #leaving: { close: Close; since: number; isAsked: boolean; isFinal: boolean } | null = null
   #isOver = false
 
   constructor(connection: Connection, client: Endpoint, options: Http2Options, context: Http2Context) {
@@ -204,6 +204,8 @@ export class ClientSession implements Dialogue, Session, StreamHome {
         ? this.#frames.relayIn(half, bytes, length)
         : this.#frames.relayOut(half, bytes, length)
     if (close !== null) this.#pair.close(close)
+    // Node is in the middle of its write.
+    if (this.#leaving?.isAsked === false) this.later(() => this.#ask())
   }
 
   /** Bytes that wait in streams for the engine to read. */
@@ -255,27 +257,28 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     if (this.#isOver) return false
     // A second request changes nothing: the client leaves with its last stream, or in the next turn.
     if (this.#leaving !== null) return true
-    this.#leaving = { close, since: this.#context.clock.now(), isFinal: false }
+    this.#leaving = { close, since: this.#context.clock.now(), isAsked: false, isFinal: false }
     letReturn(this.#connection)
-    // Node has told a client that leaves by itself its last stream, and no GOAWAY may allow more again (RFC
-    // 9113 section 6.8).
-    if (this.#session.closed || this.#session.destroyed) {
-      this.#sayFinal()
-    } else {
-      this.#say(goawayFrame(ALL_STREAMS, NO_ERROR, close.reason))
-      afterRoundTrips(this.#session, () => this.#sayFinal())
-    }
+    this.#ask()
     return true
   }
 
-  #say(frame: Buffer): void {
-    this.#pair.toClient.forward(frame, 0, frame.length)
+  /** The first GOAWAY. No frame precedes our SETTINGS, for which it waits. */
+  #ask(): void {
+    if (this.#isOver || this.#leaving === null || this.#leaving.isAsked) return
+    // Node has told a client that leaves by itself its last stream, and no GOAWAY may allow more again (RFC
+    // 9113 section 6.8).
+    if (this.#session.closed || this.#session.destroyed) return this.#sayFinal()
+    if (!this.#frames.hasSettings) return
+    this.#leaving.isAsked = true
+    this.#frames.sayGoaway(this.#pair.toClient, ALL_STREAMS, NO_ERROR, this.#leaving.close.reason)
+    afterRoundTrips(this.#session, () => this.#sayFinal())
   }
 
   /** Everything that the client sent before it saw the first GOAWAY has arrived by now. */
   #sayFinal(): void {
     if (this.#leaving === null || this.#leaving.isFinal) return
-    this.#leaving.isFinal = true
+    this.#leaving.isAsked = this.#leaving.isFinal = true
     if (!this.#session.destroyed) this.#session.goaway(NO_ERROR)
     // Node has yet to write it, and to report a stream that came with the answer to the PING.
     this.later(() => this.#leaveIfDone())
@@ -299,7 +302,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     if (close.reason === 'eof' && close.side === 'client') return 'nothing'
     const isSaid =
       this.#frames.hasNamedFault || (this.#leaving?.isFinal === true && close === this.#leaving.close)
-    if (!isSaid) this.#say(goawayFrame(this.#lastId, connectionCode(close), close.reason))
+    if (!isSaid) this.#frames.sayGoaway(half, this.#lastId, connectionCode(close), close.reason)
     return reasonRow(close.reason).manner === 'reset' ? 'nothing' : 'left'
   }
 

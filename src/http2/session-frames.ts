@@ -12,11 +12,13 @@ import { FrameBudgets } from './frame-budgets.ts'
 import { codeName, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR } from './codes.ts'
 import { FrameScanner, GOAWAY, HEADER_LENGTH, SETTINGS } from './frame-scanner.ts'
 import type { Frame } from './frame-scanner.ts'
+import { goawayFrame } from './goaway.ts'
 import type { Http2Options } from './options.ts'
 import { tellMaxStreams } from './session-settings.ts'
 import type { Span } from './session-settings.ts'
 
 const MAX_WORDS = 120
+const EMPTY_SETTINGS = Buffer.from([0, 0, 0, SETTINGS, 0, 0, 0, 0, 0])
 
 export class SessionFrames {
   readonly flow = new ClientFlow()
@@ -26,6 +28,8 @@ export class SessionFrames {
   #outgoing = NOTHING
   /** The payload of a GOAWAY in the outgoing bytes; other frames may follow it. */
   #goaway: Span | null = null
+  /** Our SETTINGS are on their way, as the first frame must be (RFC 9113 section 3.4). */
+  hasSettings = false
   /** nghttp2 has reported in a GOAWAY that the client broke a rule. */
   hasNamedFault = false
 
@@ -41,7 +45,10 @@ export class SessionFrames {
     const outward = {
       onFrame: (frame: Frame) => {
         if (frame.type === GOAWAY) this.#goaway = payloadOf(frame)
-        else if (frame.type === SETTINGS) tellMaxStreams(this.#outgoing, payloadOf(frame), this.#maxStreams)
+        else if (frame.type === SETTINGS) {
+          tellMaxStreams(this.#outgoing, payloadOf(frame), this.#maxStreams)
+          this.hasSettings = true
+        }
         flow.onFrameOut(frame)
         return budgets.outbound.onFrame(frame)
       },
@@ -76,6 +83,16 @@ export class SessionFrames {
     const fault = this.#faultOf(bytes)
     half.forward(bytes, 0, length)
     return this.#out.fault ?? fault
+  }
+
+  /**
+   * A GOAWAY of our own. Node's SETTINGS go out in the turn after the beginning; a connection that ends in
+   * that turn has empty ones before its GOAWAY, which is a broken rule to its client otherwise.
+   */
+  sayGoaway(half: Half, lastStream: number, code: number, why: string): void {
+    const frame = goawayFrame(lastStream, code, why)
+    if (!this.hasSettings) half.forward(EMPTY_SETTINGS, 0, EMPTY_SETTINGS.length)
+    half.forward(frame, 0, frame.length)
   }
 
   /** The Close of a GOAWAY that names the rule that the client broke, not of one that asks it to leave. */

@@ -2,6 +2,11 @@
 // connection and they wait for their accept, one in a turn of the event loop; or they are in the middle of their
 // handshake. Where the listener closes, HAProxy and nginx serve both, and so does a gate.
 
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import http2 from 'node:http2'
+import net from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import { test } from 'tap'
 import type { Test } from 'tap'
 import { readSamples } from '../metrics/samples.ts'
@@ -9,6 +14,7 @@ import { someServer } from '../support/certificates.ts'
 import { eventually, isSettled, within } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
+import { h2Ask } from '../support/h2-client.ts'
 import { get, HttpClient, httpClient, recordingUpstream } from '../support/http-peers.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { connect, echo } from '../support/peers.ts'
@@ -129,4 +135,26 @@ test('one that fails ends the drain', async (t) => {
   await closed(t, gate)
   client.reset()
   t.match(await within(drained), { drained: 0, forced: 0 })
+})
+
+test('a client of HTTP/2 that is inside its TLS handshake then is served: GOAWAY comes behind SETTINGS', async (t) => {
+  watchLeaks(t)
+  const upstream = await recordingUpstream(t)
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"${tls}`])
+  const socket = net.connect(gate.port, '127.0.0.1')
+  await eventually(async () => (await pending(gate)) === 1)
+  // Whoever is admitted is asked to go in the same turn.
+  const drained = gate.operator.drain('admin', { minDurationMs: 0, spreadMs: 0, timeoutMs: 20_000 })
+  await closed(t, gate)
+  const session = http2.connect('https://localhost', {
+    createConnection: () =>
+      connectTls({ socket, ca: readFileSync(ca), servername: 'localhost', ALPNProtocols: ['h2'] }),
+  })
+  const goaways: number[] = []
+  session.on('goaway', (code) => void goaways.push(code))
+  session.on('error', (error) => t.fail(error.message))
+  t.equal((await within(h2Ask(session))).status, 200)
+  await within(once(session, 'close'))
+  t.ok(goaways.length > 0 && goaways.every((code) => code === 0), String(goaways))
+  t.match(await drained, { drained: 1, forced: 0, cut: 0 })
 })

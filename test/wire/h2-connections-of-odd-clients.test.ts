@@ -82,7 +82,7 @@ test('a client that has left and shut its window before holds nothing, also of a
   await eventually(() => gate.registry.size === 0)
   await clock.pass(0)
   const end = gate.lines.find(({ protocol }) => protocol === 'http')
-  t.match(end, { close: 'aborted', side: 'client', detail: /1 bytes for the client dropped/ })
+  t.match(end, { close: 'aborted', side: 'client', detail: /1 byte for the client dropped/ })
 })
 
 test('http.keepAlive counts from the end of the last request', async (t) => {
