@@ -363,4 +363,16 @@ export const rows: Readonly<Record<string, Row>> = {
       NO_LIMIT,
     ],
   },
+  'an end is told once it is decided': {
+    words: /recent/,
+    cells: [
+      'gate-recent',
+      '- a stream is gone with its answer',
+      'gate-recent',
+      'gate-recent',
+      '- an end like any other',
+      'workers-that-hang-are-named',
+      NO_LIMIT,
+    ],
+  },
 }

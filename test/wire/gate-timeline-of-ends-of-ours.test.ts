@@ -20,7 +20,7 @@ async function told(t: Test, gate: Gate, reason: RegExp): Promise<{ end: RecentE
   const [end] = await eventually(
     async () => {
       const { body } = await ask(gate.adminPort, '/recent', {}, 'GET')
-      const ends = (JSON.parse(body) as RecentEnd[]).filter(({ id }) => id !== null)
+      const ends = (JSON.parse(body) as RecentEnd[]).filter(({ id, closing }) => id !== null && !closing)
       return ends.length > 0 ? ends : null
     },
     { what: 'an end', withinMs: 20_000 },
