@@ -227,7 +227,7 @@ export const rows: Readonly<Record<string, Row>> = {
       'http-a-late-body-reaches-nobody-else',
       '- a drain changes nothing of kept connections',
       '- they hold nothing that waits',
-      '- each worker keeps connections of its own, and learns of its own',
+      'workers-share-strays',
       NO_LIMIT,
     ],
   },

@@ -146,6 +146,7 @@ export class Gate implements GatePort {
     const clock = this.#clock
     const log = this.#log
     const cells = this.#cells ?? localCells
+    const findings = this.#cells === null ? new Findings() : new Findings((finding) => events.found(finding))
     return {
       clock,
       sweeps: new Sweeps(clock),
@@ -161,8 +162,8 @@ export class Gate implements GatePort {
         this.#recent.onRefused(listener, ...refusal),
       ),
       names: new Names(names, clock, random),
-      idleEnds: new IdleEnds(),
-      findings: this.#cells === null ? new Findings() : new Findings((finding) => events.found(finding)),
+      idleEnds: new IdleEnds({ findings, clock }),
+      findings,
       worker,
       workers,
       usesSharedBuffer,

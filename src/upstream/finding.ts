@@ -24,3 +24,5 @@ export type Finding =
   | { kind: 'check'; key: string; state: Health; last: Checked }
   /** From a dial for a connection, `at` by the wall clock; `failure` is null when the dial succeeded. */
   | { kind: 'dial'; key: string; failure: DialFailure | null; at: number }
+  /** From a kept connection: its service has sent bytes that no request had asked for; wall clock. */
+  | { kind: 'stray'; key: string; at: number }

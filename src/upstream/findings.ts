@@ -1,6 +1,6 @@
 // Findings: news about an address of an upstream, which one thread learns and passes to all threads. These
-// are the results of health checks, which one thread makes for all, and failed dials, so that the other
-// threads avoid the address as well.
+// are the results of health checks, which one thread makes for all, failed dials, so that the other threads
+// avoid the address as well, and bytes behind a whole answer, so that clients share no connection there.
 //
 //     finder --tell--> its gate --`found`--> operator --`learn`--> the other gates --> followers of the same key
 //

@@ -1,5 +1,8 @@
 import { test } from 'tap'
+import { Findings } from '../../src/upstream/findings.ts'
+import type { Finding } from '../../src/upstream/finding.ts'
 import { IdleEnds, MEMORY_MS, STRAYS_MS } from '../../src/upstream/idle-ends.ts'
+import { fakeClock } from '../support/fake-clock.ts'
 
 const NEVER = Number.POSITIVE_INFINITY
 
@@ -39,5 +42,52 @@ test('a service that has sent bytes unasked is known for ten minutes, also where
   t.equal(ends.of('a:1', MEMORY_MS), one)
   t.same([one.hasStrays(STRAYS_MS - 1), one.afterMs(MEMORY_MS)], [true, NEVER])
   t.same([one.hasStrays(STRAYS_MS), one.isForgotten(STRAYS_MS)], [false, true])
+  t.end()
+})
+
+test('strays that one thread has seen are known in all, now and in a thread that joins, and reported once a minute', async (t) => {
+  const clock = fakeClock()
+  const told: Finding[] = []
+  const findings = new Findings((finding) => told.push(finding))
+  const one = new IdleEnds({ findings, clock }).of('a:1', clock.now())
+  const elsewhere = new Findings()
+  const other = new IdleEnds({ findings: elsewhere, clock })
+  const [same, foreign] = [other.of('a:1', clock.now()), other.of('b:1', clock.now())]
+  for (let nth = 0; nth < 3; nth++) one.stray(clock.now())
+  t.equal(told.length, 1)
+  elsewhere.learn(told[0]!)
+  t.same([same.hasStrays(clock.now()), foreign.hasStrays(clock.now())], [true, false])
+  await clock.pass(STRAYS_MS / 10)
+  one.stray(clock.now())
+  t.equal(told.length, 2)
+  const joined = new IdleEnds({ findings: elsewhere, clock }).of('a:1', clock.now())
+  t.equal(joined.hasStrays(clock.now()), true)
+  await clock.pass(STRAYS_MS - STRAYS_MS / 10)
+  t.same(
+    [same.hasStrays(clock.now()), joined.hasStrays(clock.now())],
+    [false, false],
+    'from when they were seen',
+  )
+})
+
+test('what another thread has seen is not reported to it again', (t) => {
+  const clock = fakeClock()
+  const told: Finding[] = []
+  const findings = new Findings((finding) => told.push(finding))
+  const one = new IdleEnds({ findings, clock }).of('a:1', clock.now())
+  findings.learn({ kind: 'stray', key: 'strays a:1', at: clock.wall() })
+  one.stray(clock.now())
+  t.same(told, [])
+  t.end()
+})
+
+test('addresses that are forgotten follow nobody', (t) => {
+  const clock = fakeClock()
+  const findings = new Findings()
+  const ends = new IdleEnds({ findings, clock })
+  const quiet = ends.of('quiet', clock.now())
+  for (let nth = 0; nth < 2000; nth++) ends.of(`address ${nth}`, clock.now())
+  findings.learn({ kind: 'stray', key: 'strays quiet', at: clock.wall() })
+  t.equal(quiet.hasStrays(clock.now()), false)
   t.end()
 })

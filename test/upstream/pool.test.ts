@@ -76,8 +76,8 @@ for (const [name, end] of ends) {
     await clock.pass(0)
     end(two)
     await clock.pass(0)
-    t.same([two.isClosed, pool.idle], [true, 1])
-    t.equal(take(pool), one)
+    t.same([two.isClosed, pool.idle, one.isClosed], [true, 1, false])
+    t.equal(take(pool), name === 'says something' ? null : one, 'kept for anybody, it may say something too')
   })
 }
 
@@ -234,3 +234,15 @@ for (const [text, hasStrays] of [
     await clock.pass(0)
     t.same([one.isClosed, pool.hasStrays], [true, hasStrays])
   })
+
+test('behind strays nobody gets a connection that was kept for all, and its client keeps its own', (t) => {
+  const { pool, made } = setUp(t)
+  const [own, shared] = [made(), made()]
+  pool.put(own, NEVER, anna)
+  pool.put(shared, NEVER)
+  pool.stray()
+  t.equal(take(pool), own)
+  t.equal(shared.isClosed, true)
+  t.equal(take(pool), null)
+  t.end()
+})
