@@ -183,6 +183,18 @@ export const rows: Readonly<Record<string, Row>> = {
       'system/fleet-reload',
     ],
   },
+  'a client at its limit that comes back for a connection which has come to its end': {
+    words: /asked to go|before the next|comes back/,
+    cells: [
+      '- counted by connections, whatever they speak; http and tcp have tests',
+      'limits-per-client-who-is-asked-to-go',
+      'limits-per-client-who-is-asked-to-go',
+      'limits-per-client-who-is-asked-to-go',
+      'limits-per-client-who-comes-back',
+      'limits-per-client-who-comes-back',
+      '- a fleet is asked before such a client is refused',
+    ],
+  },
   'upstream.maxConnections, and its queue': {
     words: /maxConnections/,
     cells: [
@@ -289,6 +301,54 @@ export const rows: Readonly<Record<string, Row>> = {
       'limits-beside-overload',
       'workers-share-clients',
       'system/fleet-named-clients',
+    ],
+  },
+  'http.trustForwarded: [private], and unix sockets': {
+    words: /unix socket/,
+    cells: [
+      '- of HTTP alone',
+      'clients-behind-a-proxy-on-a-unix-socket',
+      OPEN,
+      '- a drain judges no peer anew',
+      '- refused before anybody is named',
+      SAME_PAIR,
+      NO_LIMIT,
+    ],
+  },
+  '`TE: trailers`, and Trailer': {
+    words: /trailers/i,
+    cells: [
+      '- of HTTP alone',
+      'h2-requests-go-on-as-http-1',
+      '- words of one request, by which a reload changes nothing',
+      '- words of one request, by which a drain changes nothing',
+      '- they hold nothing that waits',
+      SAME_PAIR,
+      NO_LIMIT,
+    ],
+  },
+  'http.lenient, and subprotocols that were not offered': {
+    words: /subprotocol/,
+    cells: [
+      '- of WebSocket alone',
+      OPEN,
+      '- an upgrade is judged by what it began with',
+      '- words of one upgrade, by which a drain changes nothing',
+      '- they hold nothing that waits',
+      SAME_PAIR,
+      NO_LIMIT,
+    ],
+  },
+  'resumed TLS sessions of clients with certificates': {
+    words: /resum(e|ing)/,
+    cells: [
+      '- of TLS alone',
+      OPEN,
+      OPEN,
+      '- a handshake, which a drain does not judge',
+      '- a handshake, which is refused as others are',
+      'workers-ask-for-certificates',
+      NO_LIMIT,
     ],
   },
   'another address, another attempt': {

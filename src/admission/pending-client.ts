@@ -1,6 +1,7 @@
-// A connection that still waits at a gate: for a PROXY header, for a fleet's answer about its limits, for a
-// TLS handshake. All share one deadline, `deadlines.handshake` from the accept on; the protocol gets what is
-// left of it. Made only where such a gate is configured, or a fleet was asked.
+// A connection that still waits at a gate: for a PROXY header, for what a fleet says of its limits or another
+// connection of its client leaves to it, for a TLS handshake. All share one deadline, `deadlines.handshake`
+// from the accept on; the protocol gets what is left of it. Made only where such a gate is configured, or a
+// limit is in doubt.
 //
 //     header --whole, or none expected--> (unsure -->) judged by its address --> securing --handshake done--> admitted
 //        any of these --refuse()--> refused
@@ -75,7 +76,7 @@ export interface PendingClientContext {
 
 const waits = {
   header: 'its PROXY header',
-  unsure: 'the limits of its fleet',
+  unsure: 'its limits',
   securing: 'its TLS handshake',
   over: '',
 }

@@ -198,7 +198,7 @@ export interface ClientCounter {
   part(connection: Connection): void
 }
 
-/** The client is asked to go on by another connection, and may open that before this one is gone. */
+/** The client can only go on by another connection, and may open that before this one is gone. */
 export function letReturn(connection: Connection): void {
   connection.counter?.part(connection)
 }

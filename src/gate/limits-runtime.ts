@@ -39,7 +39,8 @@ export class LimitsRuntime {
     this.#name = config.name
     this.#scopes = scopesOf(config, shared)
     this.places = predecessor?.places ?? this.#makePlaces(config)
-    this.#doubts = new Doubts(shared.clock)
+    // One room, since clients that a successor keeps know theirs.
+    this.#doubts = predecessor === null ? new Doubts(shared.clock) : predecessor.#doubts
     this.#clients = this.#makeClients(config, predecessor === null ? null : predecessor.#clients)
     this.gate = new ClientGate({
       access: accessRules(config),

@@ -31,6 +31,12 @@ export interface ClientOptions {
 
 /** About 5 MB of them. */
 const MAX_IDLE = 16_384
+/**
+ * A client may have closed one connection before it opens another, and the gate hears of the second first, or
+ * in another thread: until so many ticks of the waiting room, which is 20 to 40 ms, a newcomer over
+ * `connectionsPerClient` waits for the other to be gone.
+ */
+const LEAVING_TICKS = 2
 /** How many of the oldest are checked whenever one is added, so that they go faster than they come. */
 const SWEPT_AT_A_TIME = 2
 
@@ -105,8 +111,8 @@ export class Clients {
   readonly #doubts: Doubts | null
 
   /**
-   * `doubts`: where what is only observed is judged once a fleet has answered; null: nothing is ever in
-   * doubt.
+   * `doubts`: where newcomers in doubt wait, and what is only observed is judged once a fleet has answered;
+   * null: nothing is ever in doubt.
    */
   constructor(options: ClientOptions, scopes: Scopes = localScopes, doubts: Doubts | null = null) {
     this.options = options
@@ -148,25 +154,31 @@ export class Clients {
   }
 
   /**
-   * Not null if it is unknown whether a connection of that client is over a limit of the fleet: the result
-   * tells when to ask again.
+   * Not null if a connection of that client may soon be judged otherwise than now: a fleet was asked about
+   * its limits, or the connection that it comes for is leaving. The result tells when to ask again.
    */
   doubt(address: ClientAddress, now: () => number): Doubt | null {
     const { maxConnections, isEnforced, newConnections } = this.options
-    const counts = isEnforced && this.scope === 'fleet' && Number.isFinite(maxConnections)
+    const counts = isEnforced && Number.isFinite(maxConnections)
     const paces = newConnections?.isEnforced === true && newConnections.scope === 'fleet'
     const key = counts || paces ? keyOf(address) : null
     if (key === null) return null
     const client = this.#active.get(key) ?? this.#idle.get(key) ?? this.#meet(key)
+    const since = this.#doubts?.ticks ?? 0
     const isOpen = (): boolean =>
-      (counts && client.count.isUnsure?.(maxConnections) === true) ||
+      (counts && this.#isUnsure(client, maxConnections, since)) ||
       (paces && client.isUnsure('newConnections', newConnections, now()))
     return isOpen() ? isOpen : null
   }
 
+  #isUnsure({ count }: Client, max: number, since: number): boolean {
+    if (this.scope === 'fleet') return count.isUnsure?.(max) === true
+    return this.#doubts !== null && this.#doubts.ticks - since < LEAVING_TICKS && count.held >= max
+  }
+
   /**
-   * A connection of that client is asked to go: gives its place to the one that comes for it, which may come
-   * before this one is gone. False if as many as may be open have done so and are not gone, or else a client
+   * A connection of that client is to go: gives its place to the one that comes for it, which may come before
+   * this one is gone. False if as many as may be open have done so and are not gone, or else a client
    * that never goes would have ever more of them.
    */
   part(address: ClientAddress): boolean {
@@ -174,6 +186,7 @@ export class Clients {
     if (client === null || client.parted >= this.options.maxConnections) return false
     client.parted++
     client.count.release()
+    this.#doubts?.look()
     return true
   }
 
@@ -186,6 +199,7 @@ export class Clients {
     if (hasParted) client.parted--
     else client.count.release()
     this.#keep(key, client, now)
+    this.#doubts?.look()
   }
 
   /** The client at `address`, which has a connection open; null where clients cannot be told apart. */

@@ -1,6 +1,6 @@
 // The waiting room of newcomers in doubt: a fleet was asked whether they are over a limit, and has not
-// answered. Each newcomer gets its answer once it is known, in order of arrival. One timer serves all of
-// them, armed only while somebody waits.
+// answered, or the connection that they come for may be leaving. Each newcomer gets its answer once it is
+// known, in order of arrival. One timer serves all of them, armed only while somebody waits.
 //
 // The room is bounded elsewhere: each newcomer holds a place under `limits.connections`, and a fleet that
 // does not answer within its time-out counts as away, which ends every doubt.
@@ -20,6 +20,10 @@ export class Doubts {
   readonly #clock: Clock
   readonly #waiting = new Set<Waiting>()
   #stop: (() => void) | null = null
+  /** A look before the next tick is due. */
+  #isLooking = false
+  /** How often the timer has fired: a measure of time for those that wait. */
+  ticks = 0
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -33,11 +37,24 @@ export class Doubts {
   wait(isOpen: Doubt, onKnown: () => void): () => void {
     const one = { isOpen, onKnown }
     this.#waiting.add(one)
-    this.#stop ??= this.#clock.every(TURN_MS, () => this.#onTick())
+    this.#stop ??= this.#clock.every(TURN_MS, () => {
+      this.ticks++
+      this.#look()
+    })
     return () => this.#leave(one)
   }
 
-  #onTick(): void {
+  /** A place has become free: looks in the next turn, not at the next tick. */
+  look(): void {
+    if (this.#waiting.size === 0 || this.#isLooking) return
+    this.#isLooking = true
+    this.#clock.nextTurn(() => {
+      this.#isLooking = false
+      this.#look()
+    })
+  }
+
+  #look(): void {
     for (const one of [...this.#waiting]) {
       // The `onKnown` of another newcomer may have made this one leave.
       if (!this.#waiting.has(one) || one.isOpen()) continue

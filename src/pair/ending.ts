@@ -8,7 +8,7 @@
 // If bytes are dropped after all, the record says how many, and the end is not `eof`. If none are, and
 // nothing else was owed, nobody misses anything, and the record says that, too (`isCut`).
 
-import { closeFromError, isFarewell, isForced, makeClose } from '../core/close.ts'
+import { closeFromError, isForced, makeClose } from '../core/close.ts'
 import type { Close, PeerSide } from '../core/close.ts'
 import { letReturn } from '../core/connection.ts'
 import type { Connection } from '../core/connection.ts'
@@ -68,7 +68,7 @@ export class Ending {
 
   begin(): void {
     const { connection, dialogue, toClient, toUpstream, now } = this.#parts
-    if (isFarewell(this.#close)) letReturn(connection)
+    letReturn(connection)
     this.#unwanted = dialogue?.unwanted?.(this.#close) ?? null
     if (this.#unwanted === null) toUpstream.leave()
     else toUpstream.neglect()

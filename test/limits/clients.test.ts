@@ -250,3 +250,39 @@ test('a connection that is asked to go gives its place up, to as many as may be 
   t.same([clients.size, clients.part(ann), clients.part(addressOf('unix'))], [0, false, false])
   t.end()
 })
+
+test('a newcomer over the limit waits a moment for the connection that it replaces, and is told in the turn behind its end', async (t) => {
+  const clock = fakeClock()
+  const doubts = new Doubts(clock)
+  const options: ClientOptions = { maxConnections: 1, newConnections: null, isEnforced: true, report() {} }
+  const clients = new Clients(options, undefined, doubts)
+  const one = addressOf('192.0.2.1:1')
+  const told: string[] = []
+  const come = (): void => {
+    const doubt = clients.doubt(one, () => clock.now())
+    if (doubt === null) return void told.push('no doubt')
+    doubts.wait(doubt, () => void told.push(clients.admit(one, clock.now())?.reason ?? 'in'))
+  }
+  t.equal(
+    clients.doubt(one, () => clock.now()),
+    null,
+  )
+  t.equal(clients.admit(one, clock.now()), null)
+  come()
+  await clock.pass(0)
+  t.same(told, [])
+  clients.release(one, clock.now())
+  await clock.pass(0)
+  t.same(told, ['in'], 'before the next tick')
+  come()
+  come()
+  clients.part(one)
+  await clock.pass(0)
+  t.same(told, ['in', 'in'], 'one place for one of two')
+  await clock.pass(40)
+  t.same(told, ['in', 'in', 'too_many'])
+  clients.options = { ...options, isEnforced: false }
+  come()
+  t.equal(told.at(-1), 'no doubt', 'a limit that only observes delays nobody')
+  t.same(clock.armed, { every: 0, after: 0, nextTurn: 0 })
+})
