@@ -32,6 +32,23 @@ test('a GET by prior knowledge', async (t) => {
   t.match(await gate.end(1), { reason: 'eof', line: { protocol: 'h2' } })
 })
 
+test('the words of trailers: what its client takes, and what the service announces and sends', async (t) => {
+  watchLeaks(t)
+  const service = await httpService(t, (request, response) => {
+    response.setHeader('trailer', 'x-sum')
+    response.write(String(request.headers['te']))
+    response.addTrailers({ 'x-sum': '1' })
+    response.end()
+  })
+  const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${service}", http: { h2c: on }`])
+  const session = await h2Connect(t, gate.port)
+  for (const te of ['trailers', null]) {
+    const answer = await h2Ask(session, te === null ? {} : { te })
+    t.match(answer, { status: 200, headers: { trailer: 'x-sum' }, body: String(te ?? undefined) })
+  }
+  session.close()
+})
+
 test('a GET over TLS, by ALPN', async (t) => {
   watchLeaks(t)
   const ca = authority(t)
