@@ -327,7 +327,7 @@ export class Fleet implements Cells, FleetState {
   #learn([gates, isKnown, secret]: Answer): void {
     this.gates = Math.max(1, Number(gates))
     this.#context.observer.onGates(this.gates)
-    if (isKnown === 1 && secret === this.#secret) return
+    if (Number(isKnown) === 1 && secret === this.#secret) return
     if (secret !== this.#secret) this.#keys++
     this.#secret = String(secret)
     this.#reportAgain()

@@ -106,25 +106,25 @@ class RedisStore implements Store {
         last.push(command)
       else calls.push([command])
     }
-    // The automatic pipeline sends them in one write.
     return (await Promise.all(calls.map((call) => this.#call(call)))).flat()
   }
 
   /** Commands of one script. */
   async #call(commands: readonly Command[]): Promise<Answer[]> {
     const { script } = commands[0]!
-    const words = [...commands.map(({ key }) => key), ...commands.flatMap(({ args }) => args)]
-    const answers = await this.#ask(script, commands.length, words)
+    const keys = commands.map(({ key }) => key)
+    const args = commands.map((command) => command.args.join(' ')).join(' ')
+    const answers = (await this.#ask(script, keys, args)).split(' ')
     const each = answers.length / commands.length
     return commands.map((_, nth) => answers.slice(nth * each, (nth + 1) * each))
   }
 
-  async #ask(script: Command['script'], keys: number, words: Array<string | number>): Promise<Answer> {
+  async #ask(script: Command['script'], keys: readonly string[], args: string): Promise<string> {
     try {
-      return (await this.#client.evalsha(shas[script], keys, ...words)) as Answer
+      return (await this.#client.evalsha(shas[script], keys.length, ...keys, args)) as string
     } catch (error) {
       if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
-      return (await this.#client.eval(sources[script], keys, ...words)) as Answer
+      return (await this.#client.eval(sources[script], keys.length, ...keys, args)) as string
     }
   }
 
@@ -140,8 +140,6 @@ async function optionsOf(target: RedisTarget): Promise<RedisOptions> {
     lazyConnect: true,
     retryStrategy: () => null,
     enableOfflineQueue: false,
-    // While a slot moves, a pipeline of a cluster is sent on as a whole or not at all.
-    enableAutoPipelining: kind !== 'cluster',
     maxRetriesPerRequest: 0,
     connectTimeout: CONNECT_MS,
     // Each would be one more command for an ACL to allow.
