@@ -2,9 +2,11 @@
 // (30 s, renewed while they are used), and admits a connection while one of those is free.
 //
 //     first contact   one connection is admitted before Redis answers, and reported: the fleet has at most max + gates
-//     in use          the gate holds a few spare places, so that the next connection need not wait
+//     in use          the gate holds one spare place to four, so that the next connection need not wait, and leaves as
+//                     many to each other gate, as far as they go, and the last one free
 //     1 s unused      it gives spare places back, so that other gates may use them; where the fleet has none left for
 //                     this client, a freed place within 50 ms: the client may be on its way to another gate
+//     none left       where others have spare ones a connection waits until these are back, and is not refused
 //     30 s unused     the lease is forgotten
 
 import type { Count } from '../core/cells.ts'
@@ -23,6 +25,8 @@ const RETURN_MS = 50
  * newcomer in doubt is judged within that time, however far Redis is.
  */
 const PAUSE_MS = 50
+/** The longest wait for spare places of other gates, which these give back within two seconds; others may be first. */
+const LENT_MS = 4000
 
 export class LeasedCount implements Count, Lease {
   readonly #fleet: FleetState
@@ -30,18 +34,23 @@ export class LeasedCount implements Count, Lease {
   #used = 0
   /** From Redis, until `#untilMs`. */
   #places = 0
-  #wanted = 0
+  /** 1 while a connection waits for a place, or was refused for one. */
+  #need = 0
+  /** What the last request asked for, without spare ones. */
+  #needed = 0
   /** How many of them exceed the maximum of all gates together: each is given back once it comes free. */
   #over = 0
   #renewAt = Number.POSITIVE_INFINITY
   #untilMs = Number.NEGATIVE_INFINITY
   #isKnown = false
   #isAsked = false
-  /** Redis had fewer places than the gate wanted: the gate holds all that the others do not use. */
+  /** Redis had no spare places. */
   #isScarce = false
+  /** Other gates may give back until then what this one needs; past where they have nothing to give. */
+  #lentUntilMs = Number.NEGATIVE_INFINITY
   /** A request is due soon. */
   #isPending = false
-  /** The next request asks for more places than the gate uses; and so did the last. */
+  /** The next request asks for spare places; and so did the last. */
   #isShort = false
   #wasShort = false
   #isForgotten = false
@@ -70,7 +79,7 @@ export class LeasedCount implements Count, Lease {
     this.#isForgotten = false
     const isIn = this.#used < this.#allowed(max, now)
     if (isIn) this.#used++
-    if (!isIn || this.#used >= this.#places) this.#ask(now)
+    if (!isIn || this.#used >= this.#places) this.#ask(now, isIn ? 0 : 1)
     if (isIn) this.#tellMore()
     return isIn
   }
@@ -80,8 +89,8 @@ export class LeasedCount implements Count, Lease {
     if (this.#fleet.mode !== 'leased' || this.#used < this.#allowed(max, now)) return false
     if (Number.isFinite(max)) this.#max = max
     this.#takenAt = now
-    this.#ask(now)
-    return this.#isPending || this.#isAsked
+    this.#ask(now, 1)
+    return this.#isPending || this.#isAsked || now < this.#lentUntilMs
   }
 
   release(): void {
@@ -100,20 +109,29 @@ export class LeasedCount implements Count, Lease {
     this.#isAsked = true
     this.#wasShort = this.#isShort || (!this.#isScarce && now - this.#takenAt < SPARE_MS)
     this.#isShort = false
-    this.#wanted = this.#used + (this.#wasShort ? SPARE : 0)
-    return {
-      script: 'places',
-      args: [this.#fleet.gate, this.#used, this.#wanted, this.#max, PLACES_TTL_MS],
-    }
+    const spare = this.#wasShort ? SPARE : 0
+    this.#needed = this.#used + this.#need
+    // A spare place that goes back is taken by nobody until Redis has answered.
+    if (spare === 0) this.#places = Math.min(this.#places, this.#needed)
+    const args = this.#args(this.#used, this.#need, spare)
+    this.#need = 0
+    return { script: 'places', args }
   }
 
-  answer([places, over = 0]: Answer, now: number): void {
+  #args(used: number, need: number, spare: number): Array<string | number> {
+    return [this.#fleet.gate, used, need, spare, this.#max, this.#fleet.gates, PLACES_TTL_MS]
+  }
+
+  answer([places, over = 0, lent = 0]: Answer, now: number): void {
     this.#isAsked = false
     this.#isKnown = true
     this.#places = Number(places)
-    // A lease that got all may grow at once.
-    this.#askAgainAt = this.#places >= this.#wanted ? Number.NEGATIVE_INFINITY : now + PAUSE_MS
-    if (this.#wasShort) this.#isScarce = this.#places < this.#wanted
+    // A lease that got its need may grow at once.
+    const isMet = this.#places >= this.#needed
+    this.#askAgainAt = isMet ? Number.NEGATIVE_INFINITY : now + PAUSE_MS
+    if (isMet || Number(lent) === 0) this.#lentUntilMs = Number.NEGATIVE_INFINITY
+    else if (this.#lentUntilMs === Number.NEGATIVE_INFINITY) this.#lentUntilMs = now + LENT_MS
+    if (this.#wasShort) this.#isScarce = this.#places <= this.#needed
     this.#over = Number(over)
     this.#tellMore()
     this.#renewAt = now + RENEW_MS
@@ -145,7 +163,7 @@ export class LeasedCount implements Count, Lease {
 
   leave(): Omit<Command, 'key'> | null {
     if (this.#places === 0 && this.#used === 0) return null
-    return { script: 'places', args: [this.#fleet.gate, 0, 0, this.#max, PLACES_TTL_MS] }
+    return { script: 'places', args: this.#args(0, 0, 0) }
   }
 
   /** How many connections this gate may have. */
@@ -165,8 +183,9 @@ export class LeasedCount implements Count, Lease {
     this.#fleet.ask(this, PAUSE_MS)
   }
 
-  #ask(now: number): void {
+  #ask(now: number, need: 0 | 1): void {
     if (this.#fleet.mode !== 'leased' || this.#isAsked || now < this.#askAgainAt) return
+    this.#need = Math.max(this.#need, need)
     this.#isPending = this.#isShort = true
     this.#fleet.ask(this)
   }

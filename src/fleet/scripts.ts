@@ -7,7 +7,8 @@
 // a gate as much to write, and three times as much to read, as all the rest of its lease.
 
 /** Arguments of each key. */
-const ARGS = 5
+const DRAW_ARGS = 5
+const PLACES_ARGS = 7
 
 /** Reads the arguments into `args`. */
 const READ_ARGS = `
@@ -28,7 +29,7 @@ local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local answers = {}
 for i, key in ipairs(KEYS) do
-  local at = (i - 1) * ${ARGS}
+  local at = (i - 1) * ${DRAW_ARGS}
   local cost, burst = tonumber(args[at + 1]), tonumber(args[at + 2])
   local spent, back, want = tonumber(args[at + 3]), tonumber(args[at + 4]), tonumber(args[at + 5])
   local full = math.max(now, tonumber(redis.call('GET', key) or 0))
@@ -48,39 +49,55 @@ return table.concat(answers, ' ')
 `
 
 /**
- * The places of clients: for each a hash of how many each gate has, and until when. The places of a gate that
- * does not renew them are free again.
+ * The places of clients: for each a hash of how many each gate uses, and until when. Those that it keeps
+ * for the client's next connections have a field of their own, with a plus after the name of the gate. The
+ * places of a gate that does not renew them are free again.
  *
- * Arguments of each key: gate, places in use, places wanted, the maximum of all gates, milliseconds that they are
- * kept. Returns the gate's places from now on, no fewer than it uses, and how many of them exceed the
- * maximum: first contacts are admitted before Redis answers.
+ * Arguments of each key: gate, places in use, places that a connection waits for, spare ones wanted, the
+ * maximum of all gates, their number, milliseconds that places are kept. Spare ones are
+ * never the last, and more than one only where each gate may have as many: a client that comes to another
+ * gate would wait for places that nobody uses. Returns the gate's
+ * places from now on, no fewer than it uses; how many of them exceed the maximum: first contacts are admitted
+ * before Redis answers; and how many spare ones others have.
  */
 export const PLACES = `${READ_ARGS}
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local answers = {}
-for i, key in ipairs(KEYS) do
-  local at = (i - 1) * ${ARGS}
-  local gate, used, want = args[at + 1], tonumber(args[at + 2]), tonumber(args[at + 3])
-  local max, ttl = tonumber(args[at + 4]), tonumber(args[at + 5])
-  local others = 0
-  local all = redis.call('HGETALL', key)
-  for j = 1, #all, 2 do
-    if all[j] ~= gate then
-      local count, untilMs = string.match(all[j + 1], '^(%d+):(%d+)$')
-      if tonumber(untilMs) > now then others = others + tonumber(count) else redis.call('HDEL', key, all[j]) end
-    end
-  end
-  local have = math.max(used, math.min(want, max - others))
-  if have > 0 then
-    redis.call('HSET', key, gate, string.format('%d:%.0f', have, now + ttl))
+local function keep(key, field, count, ttl)
+  if count > 0 then
+    redis.call('HSET', key, field, string.format('%d:%.0f', count, now + ttl))
     redis.call('PEXPIRE', key, ttl)
   else
-    redis.call('HDEL', key, gate)
-    have = 0
+    redis.call('HDEL', key, field)
   end
-  answers[2 * i - 1] = have
-  answers[2 * i] = math.max(0, math.min(have, others + have - max))
+end
+for i, key in ipairs(KEYS) do
+  local at = (i - 1) * ${PLACES_ARGS}
+  local gate, used, need, spare = args[at + 1], tonumber(args[at + 2]), tonumber(args[at + 3]), tonumber(args[at + 4])
+  local max, gates, ttl = tonumber(args[at + 5]), tonumber(args[at + 6]), tonumber(args[at + 7])
+  local others, theirs = 0, 0
+  local all = redis.call('HGETALL', key)
+  for j = 1, #all, 2 do
+    local name = all[j]
+    if name ~= gate and name ~= gate .. '+' then
+      local count, untilMs = string.match(all[j + 1], '^(%d+):(%d+)$')
+      if tonumber(untilMs) <= now then
+        redis.call('HDEL', key, name)
+      else
+        others = others + count
+        if string.sub(name, -1) == '+' then theirs = theirs + count end
+      end
+    end
+  end
+  local have = math.max(used, math.min(used + need, max - others))
+  local left = max - others - have
+  local more = math.max(0, math.min(spare, left - 1, math.max(1, math.floor(left / gates))))
+  keep(key, gate, used, ttl)
+  keep(key, gate .. '+', have + more - used, ttl)
+  answers[3 * i - 2] = have + more
+  answers[3 * i - 1] = math.max(0, math.min(have, others + have - max))
+  answers[3 * i] = theirs
 end
 return table.concat(answers, ' ')
 `

@@ -166,7 +166,11 @@ test('one connection is let on unasked, more where Redis gives places, and no mo
   let now = 0
   const count = new LeasedCount(state, () => now)
   t.same([count.take(10), count.take(10)], [true, false])
-  t.same(count.request(0)!.args.slice(1, 4), [1, 5, 10], 'one is used, five are wanted of ten')
+  t.same(
+    count.request(0)!.args.slice(1, 6),
+    [1, 1, 4, 10, 2],
+    'one is used, one is needed, four more are wanted, of ten for two gates',
+  )
   count.answer([3, 0], 1)
   now = 1
   t.same([count.take(10), count.take(10), count.take(10)], [true, true, false])
@@ -186,8 +190,12 @@ test('places are renewed while they are used, spare ones go back after a second,
   t.equal(state.asked.length, 1, 'that of the first connection')
   count.tend(1000)
   t.equal(state.asked.length, 2)
-  t.same(count.request(1000)!.args.slice(1, 3), [1, 1])
+  t.same(count.request(1000)!.args.slice(1, 4), [1, 0, 0])
+  t.notOk(count.take(10), 'what goes back is taken by nobody meanwhile')
   count.answer([1, 0], 1000)
+  count.request(1000)
+  count.answer([1, 0], 1000)
+  now = 2000
   count.tend(10_999)
   t.equal(state.asked.length, 2)
   count.tend(11_000)
@@ -217,34 +225,67 @@ test('a client that has all that there are gives a place back as soon as it leav
   const state = new State()
   let now = 0
   const count = new LeasedCount(state, () => now)
-  const told = (): unknown[] | null => count.request(now)?.args.slice(1, 3) ?? null
+  const told = (): unknown[] | null => count.request(now)?.args.slice(1, 4) ?? null
   count.take(4)
   told()
   count.answer([3, 0], 0)
-  t.same([count.take(4), count.take(4)], [true, true], 'Redis had fewer than were wanted')
+  t.same([count.take(4), count.take(4)], [true, true])
+  t.same(told(), [3, 0, 4])
+  count.answer([3, 0], 0)
   state.asked.length = 0
   count.release()
-  t.same([state.asked.length, state.withinMs], [1, 50])
+  t.same([state.asked.length, state.withinMs], [1, 50], 'Redis had no spare place')
   t.ok(count.take(4), 'here it has its place still')
-  t.same(told(), [3, 3], 'and it uses it')
+  t.same(told(), [3, 0, 4], 'and it uses it')
   count.answer([3, 0], 1)
   for (const left of [2, 1]) {
     now += 100
     state.asked.length = 0
     count.release()
     t.equal(state.asked.length, 1)
-    t.same(told(), [left, left], 'nothing is kept for it')
+    t.same(told(), [left, 0, 0], 'nothing is kept for it')
     count.answer([left, 0], now)
     t.equal(count.held, left)
   }
   now += 100
   t.notOk(count.take(4))
-  t.same(told(), [1, 5], 'it is asked for when it is wanted')
-  count.answer([5, 0], now)
+  t.same(told(), [1, 1, 4], 'it is asked for when it is wanted')
+  count.answer([3, 0], now)
   state.asked.length = 0
   t.ok(count.take(4))
   count.release()
-  t.equal(state.asked.length, 0, 'there are enough again: spare ones are kept for a second')
+  t.equal(state.asked.length, 0, 'there is a spare one again: those are kept for a second')
+  t.end()
+})
+
+test('where other gates have spare places a connection waits for these, as long as they take to give them back', (t) => {
+  const state = new State()
+  let now = 0
+  const count = new LeasedCount(state, () => now)
+  count.take(6)
+  count.request(0)
+  count.answer([1, 0, 0], 0)
+  const waits = (...answer: number[]): boolean => {
+    count.isUnsure(6)
+    count.request(now)
+    count.answer(answer, now)
+    return count.isUnsure(6)
+  }
+  t.notOk(waits(1, 0, 0), 'others use all of them')
+  now = 100
+  t.ok(waits(1, 0, 2), 'others have two that they do not use')
+  now = 120
+  state.asked.length = 0
+  t.ok(count.isUnsure(6))
+  t.equal(state.asked.length, 0, 'Redis was just asked')
+  now = 160
+  t.ok(count.isUnsure(6) && count.isUnsure(6))
+  t.same(count.request(now)!.args.slice(1, 4), [1, 1, 4])
+  count.answer([3, 0, 0], now)
+  t.same([count.isUnsure(6), count.take(6), count.take(6)], [false, true, true])
+  for (now = 1000; now <= 4900; now += 100) t.ok(waits(3, 0, 1))
+  now = 5000
+  t.notOk(waits(3, 0, 1), 'they do not give it back')
   t.end()
 })
 

@@ -16,7 +16,7 @@ function draw(prefix: string, nth: number): Command {
 
 function places(prefix: string, nth: number): Command {
   const gate = nth % 2 === 0 ? 'one' : 'other'
-  return { script: 'places', key: `${prefix}client ${nth % 3}`, args: [gate, nth % 4, 5, 4, 30_000] }
+  return { script: 'places', key: `${prefix}client ${nth % 3}`, args: [gate, nth % 4, 1, 2, 4, 2, 30_000] }
 }
 
 test('many leases go in few calls, and each is answered as it is alone', needs('redis-server'), async (t) => {
