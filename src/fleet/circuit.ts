@@ -1,6 +1,8 @@
 // The circuit: whether Redis answers. A failure, or an answer that is late, opens it: then only one probe at
 // a time is sent, after a pause that doubles, each with its own connection and the current contents of the
-// credential files.
+// credential files. A store that answers a probe, and fails again soon, is no better: the pauses go on from
+// where they were, or a Redis at the brink of its timeout would be connected to, and have all leases reported
+// to it, several times a second.
 //
 //     away --probe--> up --a failure, a timeout--> away
 
@@ -28,6 +30,8 @@ export type RequestResult = 'ok' | 'timeout' | 'error'
 
 const FIRST_PAUSE_MS = 100
 const LAST_PAUSE_MS = 5000
+/** The next pause is the first again once the store has answered for so long. */
+const STEADY_MS = 10_000
 /** Problems of one outage. */
 const MAX_TOLD = 8
 /** TLS, credentials, sentinels that are asked first. */
@@ -43,6 +47,7 @@ export class Circuit {
   /** The problems reported since it opened. */
   readonly #problems = new Set<string>()
   #failures = 0
+  #upAt = 0
   #cancel: () => void = () => {}
   #isStopped = false
 
@@ -89,7 +94,7 @@ export class Circuit {
       const [answer] = await this.#ask(store, [this.#options.probe()])
       if (this.#isStopped) return store.close()
       this.#store = store
-      this.#failures = 0
+      this.#upAt = this.#context.clock.now()
       this.#problems.clear()
       this.#context.onUp(answer!)
     } catch (error) {
@@ -101,15 +106,16 @@ export class Circuit {
 
   #open(error: unknown): void {
     if (this.#isStopped) return
+    const { clock, random, onDown } = this.#context
+    if (this.#store !== null && clock.now() - this.#upAt >= STEADY_MS) this.#failures = 0
     this.#store?.close()
     this.#store = null
     const problem = error instanceof Error ? error.message : String(error)
     // The first is often that the connection has ended, and a later one is why.
     if (!this.#problems.has(problem) && this.#problems.size < MAX_TOLD) {
       this.#problems.add(problem)
-      this.#context.onDown(problem)
+      onDown(problem)
     }
-    const { clock, random } = this.#context
     const pauseMs = Math.min(LAST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failures++)
     this.#cancel = clock.after(pauseMs * (0.5 + random()), () => void this.#probe())
   }

@@ -100,6 +100,27 @@ test('while it is open one probe at a time is made, after pauses that double up 
   t.same(clock.armed, { every: 0, after: 0, nextTurn: 0 })
 })
 
+test('the pauses of a store that answers each probe and fails soon after grow as well, until it has answered for ten seconds', async (t) => {
+  const { clock, circuit, counts, asked } = setUp()
+  circuit.start()
+  await clock.pass(0)
+  const pauseAfter = async (upMs: number): Promise<number> => {
+    asked.at(-1)!.answer([[1]])
+    await clock.pass(upMs)
+    const { connects } = counts()
+    const late = circuit.run([{ script: 'draw', key: 'a', args: [] }])
+    asked.at(-1)!.fail('gone')
+    t.equal(await late, null)
+    let ms = 0
+    for (; counts().connects === connects; ms += 50) await clock.pass(50)
+    return ms
+  }
+  const pauses: number[] = []
+  for (const upMs of [0, 5, 100, 1000, 9999, 10_000, 5]) pauses.push(await pauseAfter(upMs))
+  t.same(pauses, [100, 200, 400, 800, 1600, 100, 200])
+  circuit.stop()
+})
+
 test('a circuit that is stopped while it connects gives no sign of life any more', async (t) => {
   const { clock, circuit, asked, counts } = setUp()
   circuit.start()
