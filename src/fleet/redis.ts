@@ -106,7 +106,8 @@ class RedisStore implements Store {
         last.push(command)
       else calls.push([command])
     }
-    return (await Promise.all(calls.map((call) => this.#call(call)))).flat()
+    const asked = Promise.all(calls.map((call) => this.#call(call)))
+    return (await asked.catch((error: Error) => Promise.reject(plain(error)))).flat()
   }
 
   /** Commands of one script. */
@@ -195,6 +196,18 @@ function tellingNodes(onProblem: (error: Error) => void): NonNullable<RedisOptio
     }
   }
   return Telling as unknown as NonNullable<RedisOptions['Connector']>
+}
+
+/**
+ * An error as its log line gives it. Redis names the script that ran, so each script would be one more
+ * problem; ioredis names its options where a connection has ended.
+ */
+function plain({ message }: Error): Error {
+  return new Error(
+    message.startsWith("Stream isn't writeable")
+      ? 'Connection is closed.'
+      : message.replace(/ script: [0-9a-f]{40}, on @user_script.*$/s, ''),
+  )
 }
 
 /** `hidden`: an error that ioredis keeps to itself. */

@@ -3,6 +3,7 @@
 import { test } from 'tap'
 import { redisConnect } from '../../src/fleet/redis.ts'
 import type { Command } from '../../src/fleet/store.ts'
+import { eventually } from '../support/eventually.ts'
 import { needs } from '../support/tools.ts'
 import { plainTarget, redisServer } from './redis-server.ts'
 
@@ -41,3 +42,26 @@ test('many leases go in few calls, and each is answered as it is alone', needs('
   t.same(told(together), told(alone))
   t.ok(new Set(together.map(([first]) => first)).size > 3, 'they are not all alike')
 })
+
+test(
+  'a problem is told without what only a client or a script of ours knows',
+  needs('redis-server'),
+  async (t) => {
+    const redis = await redisServer(t)
+    const addresses = [{ host: '127.0.0.1', port: redis.port }]
+    const store = await redisConnect({ ...plainTarget, addresses })(new AbortController().signal)
+    t.teardown(() => store.close())
+    redis.cli('config', 'set', 'maxmemory', '1')
+    const full = /^OOM command not allowed when used memory > 'maxmemory'\.$/
+    await t.rejects(store.run([draw('', 1)]), { message: full })
+    await t.rejects(store.run([draw('', 1)]), { message: full }, 'the script is known by now')
+    redis.cli('client', 'kill', 'type', 'normal')
+    await eventually(
+      async () => {
+        const problem = await store.run([draw('', 1)]).catch((error: Error) => error.message)
+        return problem === 'Connection is closed.'
+      },
+      { what: 'a connection that has ended' },
+    )
+  },
+)
