@@ -13,6 +13,7 @@ import type { BucketRate, Count, LimitScope, Scopes, Tokens } from '../core/cell
 import type { Close } from '../core/close.ts'
 import { makeClose } from '../core/close.ts'
 import type { LimitName } from '../core/connection.ts'
+import { LOOK_MS } from './doubts.ts'
 import type { Doubt, Doubts } from './doubts.ts'
 import { draw } from './observed.ts'
 
@@ -33,10 +34,10 @@ export interface ClientOptions {
 const MAX_IDLE = 16_384
 /**
  * A client may have closed one connection before it opens another, and the gate hears of the second first, or
- * in another thread: until so many ticks of the waiting room, which is 20 to 40 ms, a newcomer over
- * `connectionsPerClient` waits for the other to be gone.
+ * in another thread: for 40 ms, by the ticks of the waiting room, a newcomer over `connectionsPerClient` waits
+ * for the other to be gone.
  */
-const LEAVING_TICKS = 2
+const LEAVING_TICKS = 40 / LOOK_MS
 /** How many of the oldest are checked whenever one is added, so that they go faster than they come. */
 const SWEPT_AT_A_TIME = 2
 

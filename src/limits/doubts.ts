@@ -6,7 +6,9 @@
 // does not answer within its time-out counts as away, which ends every doubt.
 
 import type { Clock } from '../core/clock.ts'
-import { TURN_MS } from './token-queue.ts'
+
+/** How often it is asked whether an answer has come: a Redis close by answers within a millisecond or two. */
+export const LOOK_MS = 4
 
 /** Whether the answer is still unknown. Asked again whenever it may have changed. */
 export type Doubt = () => boolean
@@ -37,7 +39,7 @@ export class Doubts {
   wait(isOpen: Doubt, onKnown: () => void): () => void {
     const one = { isOpen, onKnown }
     this.#waiting.add(one)
-    this.#stop ??= this.#clock.every(TURN_MS, () => {
+    this.#stop ??= this.#clock.every(LOOK_MS, () => {
       this.ticks++
       this.#look()
     })

@@ -1,6 +1,5 @@
 import { test } from 'tap'
-import { Doubts } from '../../src/limits/doubts.ts'
-import { TURN_MS } from '../../src/limits/token-queue.ts'
+import { Doubts, LOOK_MS } from '../../src/limits/doubts.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 
 test('who is in doubt is told once it is over, in order, and then no timer runs', async (t) => {
@@ -16,10 +15,10 @@ test('who is in doubt is told once it is over, in order, and then no timer runs'
     () => isOpen,
     () => void seen.push('b'),
   )
-  await clock.pass(10 * TURN_MS)
+  await clock.pass(10 * LOOK_MS)
   t.same([seen, doubts.waiting], [[], 2], 'as long as nobody knows')
   isOpen = false
-  await clock.pass(TURN_MS)
+  await clock.pass(LOOK_MS)
   t.same([seen, doubts.waiting, clock.armed.every], [['a', 'b'], 0, 0])
 })
 
@@ -44,13 +43,13 @@ test('who leaves is told nothing, also where another of the same turn makes it l
   )
   left()
   left()
-  await clock.pass(TURN_MS)
+  await clock.pass(LOOK_MS)
   t.same([seen, doubts.waiting, clock.armed.every], [['a'], 0, 0])
   doubts.wait(
     () => false,
     () => void seen.push('d'),
   )
-  await clock.pass(TURN_MS)
+  await clock.pass(LOOK_MS)
   t.same(seen, ['a', 'd'], 'the timer runs again for who comes later')
 })
 
@@ -62,8 +61,8 @@ test('who is told may wait once more', async (t) => {
     if (++told < 3) doubts.wait(() => false, again)
   }
   doubts.wait(() => false, again)
-  await clock.pass(TURN_MS)
+  await clock.pass(LOOK_MS)
   t.equal(told, 1, 'not in the same turn')
-  await clock.pass(5 * TURN_MS)
+  await clock.pass(5 * LOOK_MS)
   t.same([told, clock.armed.every], [3, 0])
 })

@@ -27,6 +27,21 @@ test('info: version, state, connections, memory, configuration; JSON as it came'
   })
 })
 
+test('info: a Redis that is away, since when, why, and what holds', async (t) => {
+  const { port } = await refuser(t)
+  const redis = `127.0.0.1:${port}`
+  const { at } = await openGate(t, `shared: { redis: { address: "${redis}", onUnavailable: closed } }`)
+  await eventually(async () => (await sidegate(t, 'info', ...at)).stdout.includes('ECONNREFUSED'), {
+    what: 'why it is away',
+  })
+  t.match(
+    (await sidegate(t, 'info', ...at)).stdout,
+    new RegExp(
+      `\\nfleet        ${redis} is away since \\d{4}-.* \\(connect ECONNREFUSED ${redis}\\): only what was granted is let through, of 1 gates\\n`,
+    ),
+  )
+})
+
 test('listeners: where it listens, and how many are there', async (t) => {
   const { at } = await openGate(t)
   const { code, stdout } = await sidegate(t, 'listeners', ...at)
