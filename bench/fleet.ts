@@ -1,7 +1,8 @@
 // What do limits of a fleet cost, beside the same limits of a gate alone? CPU of the gate for each message, in turn with a gate whose limits
-// are its own. Each client is another address, and says a message of 100 B so often that a lease lasts a while, or hardly.
+// are its own. Each client is another address, and says a message of 100 B so often that a lease lasts a while, or hardly. A second gate with
+// limits of its own tells how far two gates that are alike differ on this machine.
 //
-//     npm run build && node bench/fleet.ts [gates]
+//     npm run build && node bench/fleet.ts [gates [clients [messages a second of each, such as 2,10,30]]]
 //
 // The gates and Redis are processes of their own; clients and the service are this one. Needs redis-server.
 
@@ -14,9 +15,10 @@ import { client, gate, redisCli, redisServer, service, talk } from './fleet-peer
 import { freePort } from './free-port.ts'
 import { compare, cpu } from './measure.ts'
 
-const CLIENTS = 300
-const SECONDS = 5
-const ROUNDS = 5
+const [others = '1', count = '300', rates = '2,10,30'] = process.argv.slice(2)
+const CLIENTS = Number(count)
+const SECONDS = 2
+const ROUNDS = 11
 
 interface Gate {
   name: string
@@ -49,18 +51,21 @@ const directory = mkdtempSync(join(tmpdir(), 'sidegate-bench-'))
 const redisPort = await freePort()
 const redis = await redisServer(directory, redisPort)
 try {
-  pretend(Number(process.argv[2] ?? 1) - 1)
+  pretend(Number(others) - 1)
   const upstream = await service()
-  const gates = [await start(upstream, null), await start(upstream, redisPort)]
-  for (const gate of gates) await cost(gate, 10)
+  const gates = [await start(upstream, null), await start(upstream, redisPort), await start(upstream, null)]
+  for (const gate of [...gates, ...gates, ...gates]) await cost(gate, 10)
   await compare(
     gates,
-    [2, 10, 30].map((perSec) => ({
-      what: `${CLIENTS} clients, ${perSec} messages a second each, of 100 that they may`,
-      unit: 'us of CPU a message',
-      rounds: ROUNDS,
-      ask: (gate: Gate) => cost(gate, perSec),
-    })),
+    rates
+      .split(',')
+      .map(Number)
+      .map((perSec) => ({
+        what: `${CLIENTS} clients, ${perSec} messages a second each, of 100 that they may`,
+        unit: 'us of CPU a message',
+        rounds: ROUNDS,
+        ask: (gate: Gate) => cost(gate, perSec),
+      })),
   )
 } finally {
   redis.kill('SIGKILL')

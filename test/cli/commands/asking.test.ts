@@ -28,7 +28,7 @@ test('info: version, state, connections, memory, configuration; JSON as it came'
 })
 
 test('info: a Redis that is away, since when, why, and what holds', async (t) => {
-  const { port } = await refuser(t)
+  const { port } = refuser(t)
   const redis = `127.0.0.1:${port}`
   const { at } = await openGate(t, `shared: { redis: { address: "${redis}", onUnavailable: closed } }`)
   await eventually(async () => (await sidegate(t, 'info', ...at)).stdout.includes('ECONNREFUSED'), {
