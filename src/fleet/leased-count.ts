@@ -25,7 +25,10 @@ const RETURN_MS = 50
  * newcomer in doubt is judged within that time, however far Redis is.
  */
 const PAUSE_MS = 50
-/** The longest wait for spare places of other gates, which these give back within two seconds; others may be first. */
+/**
+ * The longest wait for spare places of other gates, which these give back within two seconds; yet another
+ * gate may be first then.
+ */
 const LENT_MS = 4000
 
 export class LeasedCount implements Count, Lease {

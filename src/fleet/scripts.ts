@@ -4,7 +4,7 @@
 // that loses nothing.
 //
 // The arguments of all keys are one text, and so is the answer, with spaces between: a number by itself costs
-// a gate as much to write, and three times as much to read, as all the rest of its lease.
+// a gate about as much to write, and to read, as all the rest of its lease.
 
 /** Arguments of each key. */
 const DRAW_ARGS = 5
@@ -105,8 +105,8 @@ return table.concat(answers, ' ')
 /**
  * A sign of life: which gates there are, and the secret of the prefix, which the first gate sets.
  *
- * Arguments: gate, milliseconds without a sign after which a gate is gone, a secret. Returns the number of gates,
- * whether this one was known, and the secret. A gate that stops sends 0 and is forgotten at once.
+ * Arguments: gate, milliseconds without a sign after which a gate is gone, a secret. Returns the number of
+ * gates, whether this one was known, and the secret. A gate that stops sends 0 and is forgotten at once.
  */
 export const BEAT = `${READ_ARGS}
 local t = redis.call('TIME')
