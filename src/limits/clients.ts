@@ -34,8 +34,8 @@ export interface ClientOptions {
 const MAX_IDLE = 16_384
 /**
  * A client may have closed one connection before it opens another, and the gate hears of the second first, or
- * in another thread: for 40 ms, by the ticks of the waiting room, a newcomer over `connectionsPerClient` waits
- * for the other to be gone.
+ * in another thread: for 40 ms, by the ticks of the waiting room, a newcomer over `connectionsPerClient`
+ * waits for the other to be gone.
  */
 const LEAVING_TICKS = 40 / LOOK_MS
 /** How many of the oldest are checked whenever one is added, so that they go faster than they come. */
