@@ -197,12 +197,16 @@ test(
     const names = named()
     t.equal(await it.reload({ redis, way: 'timeout: 400ms, onUnavailable: closed' }), '')
     t.match(await shared(it.gate), { isUp: true, mode: 'leased', since }, 'it has not gone')
-    redis.cli('config', 'resetstat')
+    redis.cli('config', 'set', 'slowlog-log-slower-than', '0')
+    redis.cli('slowlog', 'reset')
     t.equal(await it.reload({ redis, way: 'timeout: 400ms, onUnavailable: closed, user: other' }), '')
     await eventually(() => redis.cli('client', 'list').includes('user=other'), { what: 'another user' })
     await says(it.gate, 'shared_up', '1')
     t.equal(named(), names, 'the gate has its name')
-    t.notMatch(redis.cli('info', 'commandstats'), /cmdstat_hdel/, 'and has not left')
+    const asked = redis.cli('--raw', 'slowlog', 'get', '-1')
+    const id = names.split('\n').find((name) => name !== 'secret')!
+    t.match(asked, `${id} 10000 `, 'its signs of life are among what Redis was asked')
+    t.notMatch(asked, `${id} 0 `, 'and has not left')
     t.equal((await it.fill()).length, MAX - 4)
     for (const wire of wires) t.ok(await isServed(wire))
   },
