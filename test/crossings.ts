@@ -308,7 +308,7 @@ export const rows: Readonly<Record<string, Row>> = {
     cells: [
       '- of HTTP alone',
       'clients-behind-a-proxy-on-a-unix-socket',
-      OPEN,
+      'clients-behind-a-proxy-on-a-unix-socket',
       '- a drain judges no peer anew',
       '- refused before anybody is named',
       SAME_PAIR,
@@ -331,7 +331,7 @@ export const rows: Readonly<Record<string, Row>> = {
     words: /subprotocol/,
     cells: [
       '- of WebSocket alone',
-      OPEN,
+      'h2-carries-websockets',
       '- an upgrade is judged by what it began with',
       '- words of one upgrade, by which a drain changes nothing',
       '- they hold nothing that waits',

@@ -59,3 +59,25 @@ for (const [name, open, served] of [
       t.equal(upstream.requests[0]!.header('x-forwarded-for'), trusted === 'private' ? ANN : 'unknown')
       t.equal(await ask(DENIED), trusted === 'private' ? 403 : served)
     })
+
+for (const [name, open, served] of [
+  ['HTTP/2', overHttp2, 200],
+  ['WebSockets', asWebSocket, 101],
+] as const)
+  test(`a reload decides whether a proxy on a unix socket names its clients: ${name}`, async (t) => {
+    watchLeaks(t)
+    const path = join(temporary(t), 'gate')
+    const upstream = await recordingUpstream(t, (seen) =>
+      seen.header('upgrade') === null ? OK : switchingProtocols(seen),
+    )
+    const trusting = (whom: string): string =>
+      `address: "unix:${path}", protocol: http, upstream: "127.0.0.1:${upstream.port}", http: { h2c: on, trustForwarded: [${whom}] }, access: { deny: [${DENIED}] }`
+    const gate = await startGate(t, [trusting('192.0.2.1')])
+    t.equal(await (await open(t, path))(DENIED), served)
+    await gate.reload([trusting('private')])
+    const ask = await open(t, path)
+    t.equal(await ask(DENIED), 403)
+    t.equal(await ask(ANN), served)
+    await gate.reload([trusting('192.0.2.1')])
+    t.equal(await (await open(t, path))(DENIED), served)
+  })

@@ -175,3 +175,19 @@ test('limits.messages, websocket.maxMessage and idle hold for it, each with its 
   }
   t.same(await Promise.all([flooder!, large!, quiet!].map(code)), [1008, 1009, 1001])
 })
+
+test('a subprotocol that was not offered is for the client to judge, and with http.lenient: off it is a 502', async (t) => {
+  watchLeaks(t)
+  const upstream = await scriptedUpstream(t, (said) => said.accept({ 'Sec-WebSocket-Protocol': 'chat' }))
+  const lenient = await startGate(t, [listener(upstream.port)])
+  for (const offered of [{}, { 'sec-websocket-protocol': 'other' }]) {
+    const client = await open(t, lenient.port, offered)
+    t.match(await client.h2.answer, { ':status': 200, 'sec-websocket-protocol': 'chat' })
+    client.wire.reset()
+  }
+  const strict = await startGate(t, [
+    `protocol: http, http: { h2c: on, lenient: off }, upstream: "127.0.0.1:${upstream.port}"`,
+  ])
+  const client = await open(t, strict.port)
+  t.match(await client.h2.answer, { ':status': 502 })
+})
