@@ -53,6 +53,8 @@ class Client {
    * Connections that were let on although it was in doubt whether there was a place, which is only observed.
    */
   inDoubt = 0
+  /** Connections that wait for those that they replace. */
+  waiting = 0
   readonly #key: string
   #scopes: Scopes
   readonly #buckets = new Map<string, Tokens>()
@@ -166,9 +168,12 @@ export class Clients {
     if (key === null) return null
     const client = this.#active.get(key) ?? this.#idle.get(key) ?? this.#meet(key)
     const since = this.#doubts?.ticks ?? 0
-    const isOpen = (): boolean =>
-      (counts && this.#isUnsure(client, maxConnections, since)) ||
+    // More than may be open replace none: a flood over the limit is refused at once.
+    const mayWait = counts && (this.scope === 'fleet' || client.waiting < maxConnections)
+    const isOpen: Doubt = () =>
+      (mayWait && this.#isUnsure(client, maxConnections, since)) ||
       (paces && client.isUnsure('newConnections', newConnections, now()))
+    if (mayWait && this.scope !== 'fleet') isOpen.kind = client
     return isOpen() ? isOpen : null
   }
 

@@ -11,7 +11,11 @@ import type { Clock } from '../core/clock.ts'
 export const LOOK_MS = 4
 
 /** Whether the answer is still unknown. Asked again whenever it may have changed. */
-export type Doubt = () => boolean
+export interface Doubt {
+  (): boolean
+  /** Counts those of its kind that wait, whose number is bounded. */
+  kind?: { waiting: number }
+}
 
 interface Waiting {
   isOpen: Doubt
@@ -39,6 +43,7 @@ export class Doubts {
   wait(isOpen: Doubt, onKnown: () => void): () => void {
     const one = { isOpen, onKnown }
     this.#waiting.add(one)
+    if (isOpen.kind !== undefined) isOpen.kind.waiting++
     this.#stop ??= this.#clock.every(LOOK_MS, () => {
       this.ticks++
       this.#look()
@@ -66,7 +71,8 @@ export class Doubts {
   }
 
   #leave(one: Waiting): void {
-    this.#waiting.delete(one)
+    if (!this.#waiting.delete(one)) return
+    if (one.isOpen.kind !== undefined) one.isOpen.kind.waiting--
     if (this.#waiting.size > 0) return
     this.#stop?.()
     this.#stop = null
