@@ -343,8 +343,8 @@ export const rows: Readonly<Record<string, Row>> = {
     words: /resum(e|ing)/,
     cells: [
       '- of TLS alone',
-      OPEN,
-      OPEN,
+      'tls-client-certificate',
+      'tls-client-certificate',
       '- a handshake, which a drain does not judge',
       '- a handshake, which is refused as others are',
       'workers-ask-for-certificates',

@@ -2,6 +2,7 @@ import root, { test } from 'tap'
 import type { Test } from 'tap'
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import type { TLSSocket } from 'node:tls'
 import { readSamples } from '../metrics/samples.ts'
 import { authority, mountedSecret } from '../support/certificates.ts'
 import { eventually } from '../support/eventually.ts'
@@ -9,6 +10,7 @@ import { encodeFrame } from '../support/frames.ts'
 import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
 import { switchingProtocols, upgradeRequest } from '../support/handshake.ts'
+import { h2Ask, h2Connect } from '../support/h2-client.ts'
 import { get, HttpClient, OK, recordingUpstream, watchCrashes } from '../support/http-peers.ts'
 import type { Respond } from '../support/http-peers.ts'
 import { watchLeaks } from '../support/leaks.ts'
@@ -159,6 +161,23 @@ test('a client that resumes its session is the one that it was, with TLS 1.2 and
     again.end()
     t.match((await gate.end(2 * nth + 1)).line, { clientFingerprint: fingerprint }, maxVersion)
   }
+})
+
+test('a client of HTTP/2 that resumes its session is named to the service as before', async (t) => {
+  watchLeaks(t)
+  const upstream = await recordingUpstream(t)
+  const gate = await startGate(t, [
+    listener('http', `"127.0.0.1:${upstream.port}"`, ', http: { clientCertificate: forward }'),
+  ])
+  const [cert, key] = [readFileSync(known.cert), readFileSync(known.key)]
+  const first = await h2Connect(t, gate.port, { ca: ca.cert, options: { cert, key } })
+  t.equal((await h2Ask(first)).status, 200)
+  const ticket = (first.socket as TLSSocket).getSession()!
+  const again = await h2Connect(t, gate.port, { ca: ca.cert, options: { session: ticket } })
+  t.ok((again.socket as TLSSocket).isSessionReused())
+  t.equal((await h2Ask(again)).status, 200)
+  t.same(upstream.requests.map(certificatesOf), [[element], [element]])
+  for (const session of [first, again]) session.close()
 })
 
 test('a session does not outlive the authority that its client was let in by, and an open connection does', async (t) => {
