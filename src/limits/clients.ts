@@ -168,12 +168,13 @@ export class Clients {
     if (key === null) return null
     const client = this.#active.get(key) ?? this.#idle.get(key) ?? this.#meet(key)
     const since = this.#doubts?.ticks ?? 0
+    const isLocal = this.scope === 'process'
     // More than may be open replace none: a flood over the limit is refused at once.
-    const mayWait = counts && (this.scope === 'fleet' || client.waiting < maxConnections)
+    const mayWait = counts && (!isLocal || client.waiting < maxConnections)
+    const isForPlace = (): boolean => mayWait && this.#isUnsure(client, maxConnections, since)
     const isOpen: Doubt = () =>
-      (mayWait && this.#isUnsure(client, maxConnections, since)) ||
-      (paces && client.isUnsure('newConnections', newConnections, now()))
-    if (mayWait && this.scope !== 'fleet') isOpen.kind = client
+      isForPlace() || (paces && client.isUnsure('newConnections', newConnections, now()))
+    if (isLocal && isForPlace()) isOpen.kind = client
     return isOpen() ? isOpen : null
   }
 

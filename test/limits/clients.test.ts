@@ -173,6 +173,16 @@ test('in doubt is a client of whom a fleet has not said yet whether it is over a
   const alone = new Clients(own, scopes)
   alone.admit(one, 0)
   t.equal(alone.doubt(one, now), null, 'what this process counts is known')
+
+  fleet.tokens = new AskedBucket(0.001, 1, 0)
+  const mixed = new Clients(
+    { ...own, maxConnections: 2, newConnections: rate },
+    scopes,
+    new Doubts(fakeClock()),
+  )
+  t.equal(mixed.admit(one, 0), null)
+  t.equal(mixed.doubt(one, now)!.kind, undefined, 'it waits for a token, and takes no room from others')
+  t.ok(mixed.admit(one, 0) !== null)
   t.end()
 })
 
