@@ -1,6 +1,6 @@
 // Bundles what tsc compiled into the files of dist/: those of the program, of the process that judges a configuration, and of a worker's
 // thread. Node reads, compiles and keeps each file apart: with two hundred of them a gate takes half as much CPU again until it serves, and
-// holds 8 MB more (bench/README.md). Parts that come late, or that two of these share, are files in dist/chunks. `npm run build`
+// holds 7 MB more (bench/README.md). Parts that come late, or that two of these share, are files in dist/chunks. `npm run build`
 // runs it after tsc; the tests bundle their threads with the same options.
 
 import { rmSync } from 'node:fs'

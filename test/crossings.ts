@@ -183,6 +183,18 @@ export const rows: Readonly<Record<string, Row>> = {
       'system/fleet-reload',
     ],
   },
+  'spare places, which a gate of a fleet holds and others wait for': {
+    words: /spare places/,
+    cells: [
+      '- counted by connections, whatever they speak',
+      '- counted by connections, whatever they speak',
+      OPEN,
+      '- a gate that ends gives all of its places back',
+      '- a place is no memory',
+      '- one of several workers speaks to Redis as a gate of its own',
+      'system/fleet-within-max',
+    ],
+  },
   'a client at its limit that comes back for a connection which has come to its end': {
     words: /asked to go|before the next|comes back/,
     cells: [
