@@ -14,7 +14,7 @@ export const apart = [
   'test/wire/{gate-leaks,gate-reload-leaks,gate-messages-can-cross-a-thread,gate-recent,gate-timeline*}.test.ts',
   'test/wire/gate-{reload-deadlines,reload-serves-who-is-there,reloads-lose-no-byte,trickles-do-not-hold-the-budget}.test.ts',
   'test/wire/{innocents,min-rate,control-traffic,deadlines-beside,ends-what}-*.test.ts',
-  'test/wire/http-{a-stalled-reader,an-answer-that-stalls,bounds-hold,odd-framings,no-answer-takes,no-request}-*.test.ts',
+  'test/wire/http-{heads-do-not-outlive,a-stalled-reader,an-answer-that-stalls,bounds-hold,odd-framings,no-answer-takes,no-request}-*.test.ts',
   'test/wire/h2-{least-rates,windows-are-shared,when-memory-runs-short,sessions-end-outside-of-callbacks}.test.ts',
   'test/wire/websocket-{pings,idle-and-lifetime,services-that-fall,upgrades-of-real-clients}*.test.ts',
   'test/wire/{tcp-write-timeout,unix-sockets-and-slow-peers,a-flood-arrives-whole}.test.ts',

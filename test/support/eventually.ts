@@ -8,6 +8,8 @@ export interface Wait {
   withinMs?: number
   /** Finishes the sentence "waited 5000 ms for ...". */
   what?: string
+  /** Milliseconds between two looks that cost much; else the pause grows with the wait. */
+  everyMs?: number
 }
 
 /** Long for an event that comes at once, since a busy machine takes seconds for it. stopwatch.ts judges events that may not come late. */
@@ -33,7 +35,7 @@ export async function eventually<T>(look: () => T | Promise<T>, wait: Wait = {})
       looked instanceof Promise
         ? Math.min(waitedMs / 20, SELDOM_ASKED_MS)
         : Math.min(waitedMs / 100, SELDOM_MS)
-    await delay(Math.max(POLL_MS, pollMs))
+    await delay(wait.everyMs ?? Math.max(POLL_MS, pollMs))
   }
 }
 

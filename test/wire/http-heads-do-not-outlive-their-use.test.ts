@@ -20,17 +20,25 @@ const cookies = `Cookie: ${'c'.repeat(4000)}\r\n`
 const count = (kind: abstract new (...given: never[]) => unknown): number =>
   queryObjects(kind, { format: 'count' })
 
-/** Waits until there are at most so many more than at the time of this call. Each look collects the garbage, so there are few. */
-function growth(): (kinds: { exchanges: number; searches: number; fields: number }) => Promise<void> {
-  const before = [Exchange, Search, Field].map(count)
-  return async ({ exchanges, searches, fields }) => {
-    for (const [nth, wanted] of [exchanges, searches, fields].entries()) {
-      const kind = [Exchange, Search, Field][nth]!
-      await eventually(() => Promise.resolve(count(kind) - before[nth]! <= wanted), {
-        what: `at most ${wanted} more of ${kind.name}`,
-      })
-    }
-  }
+const before = { fields: count(Field), exchanges: count(Exchange), searches: count(Search) }
+/** Sweeps, which the heads wait for, come as often. */
+const EVERY_MS = 250
+
+/**
+ * Waits until there are at most so many of each, but for those that came with the program: the gates of other tests are gone. A look
+ * collects all garbage and walks the heap, a fifth of a second of the processor.
+ */
+async function atMost(exchanges: number, searches: number, fields: number): Promise<void> {
+  const wanted = [
+    [Field, before.fields + fields],
+    [Exchange, before.exchanges + exchanges],
+    [Search, before.searches + searches],
+  ] as const
+  for (const [kind, most] of wanted)
+    await eventually(() => count(kind) <= most, {
+      what: `at most ${most} of ${kind.name}`,
+      everyMs: EVERY_MS,
+    })
 }
 
 async function clientsOf(t: Test, port: number, request: string): Promise<HttpClient[]> {
@@ -54,26 +62,27 @@ test('no request leaves a head with its idle client', async (t) => {
   watchLeaks(t)
   const upstream = await recordingUpstream(t)
   const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"`])
-  const grown = growth()
-  const client = await httpClient(t, gate.port)
-  for (const request of requests) {
-    const [method] = request.split(' ', 1)
-    t.equal((await client.get(request, { method: method! })).status, 200)
-    await grown({ exchanges: 0, searches: 0, fields: 0 })
-  }
-  client.wire.end()
+  const clients = await Promise.all(
+    requests.map(async (request) => {
+      const client = await httpClient(t, gate.port)
+      const [method] = request.split(' ', 1)
+      t.equal((await client.get(request, { method: method! })).status, 200)
+      return client
+    }),
+  )
+  await atMost(0, 0, 0)
+  for (const { wire } of clients) wire.end()
 })
 
 test('nor does one whose connection to the service is its own, which stays', async (t) => {
   watchLeaks(t)
   const upstream = await recordingUpstream(t)
   const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"`])
-  const grown = growth()
   const client = await httpClient(t, gate.port)
   const login = get('/', `${cookies}Authorization: NTLM TlRMTVNTUAAD\r\n`)
   t.equal((await client.get(login)).status, 200)
   // A search knows the place, where a second connection would be dialled.
-  await grown({ exchanges: 0, searches: 1, fields: 0 })
+  await atMost(0, 1, 0)
   upstream.requests[0]!.wire.end()
   client.wire.end()
 })
@@ -91,10 +100,9 @@ for (const [name, respond] of Object.entries(lasting))
     watchLeaks(t)
     const upstream = await recordingUpstream(t, respond)
     const gate = await startGate(t, [`protocol: http, upstream: "127.0.0.1:${upstream.port}"`])
-    const grown = growth()
     const clients = await clientsOf(t, gate.port, get('/events', cookies))
     await upstream.request(CLIENTS - 1)
-    await grown({ exchanges: CLIENTS, searches: CLIENTS, fields: 0 })
+    await atMost(CLIENTS, CLIENTS, 0)
     for (const client of clients) client.wire.reset()
   })
 
@@ -108,13 +116,12 @@ test('streams of HTTP/2 keep their heads no longer', async (t) => {
   ])
   const session = await h2Connect(t, gate.port)
   const ask = (path: string) => session.request({ ':path': path, cookie: 'c'.repeat(4000) })
-  const grown = growth()
   const answers = await Promise.all(Array.from({ length: CLIENTS }, () => h2Answer(ask('/'))))
   t.ok(answers.every(({ status }) => status === 200))
-  await grown({ exchanges: 0, searches: 0, fields: 0 })
+  await atMost(0, 0, 0)
   for (let nth = 0; nth < CLIENTS; nth++) ask('/events').on('error', () => {})
   await upstream.request(2 * CLIENTS - 1)
-  await grown({ exchanges: CLIENTS, searches: CLIENTS, fields: 0 })
+  await atMost(CLIENTS, CLIENTS, 0)
   session.destroy()
 })
 
