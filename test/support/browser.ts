@@ -1,4 +1,4 @@
-// The page of a gate in Debian's Chromium. A test fails for anything in the page's console.
+// The page of a gate in Chromium. A test fails for anything in the page's console.
 
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
@@ -7,6 +7,7 @@ import { chromium } from 'playwright-core'
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
 import tap from 'tap'
 import type { Test } from 'tap'
+import { CHROMIUM } from './chromium.ts'
 import { plainEnv } from './plain-env.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -48,12 +49,17 @@ async function plainWindow(browser: Browser): Promise<BrowserContext> {
 }
 
 async function launch(): Promise<Browser> {
-  const launched = await chromium.launch({
-    executablePath: '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--no-proxy-server'],
-  })
+  const launched = await launchChromium()
   tap.teardown(() => launched.close())
   return launched
+}
+
+/** The caller closes it. */
+export function launchChromium(): Promise<Browser> {
+  return chromium.launch({
+    executablePath: `/usr/bin/${CHROMIUM}`,
+    args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--no-proxy-server', '--disable-quic'],
+  })
 }
 
 export interface Opened {

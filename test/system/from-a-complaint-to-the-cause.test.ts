@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import t, { test } from 'tap'
 import type { Test } from 'tap'
 import { openBrowser, openTab } from '../support/browser.ts'
+import { CHROMIUM } from '../support/chromium.ts'
 import { eventually } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
@@ -138,7 +139,7 @@ test('with commands: from the complaint to the key', async (t) => {
   }
 })
 
-test('with the page: from the complaint to the key', needs('chromium'), async (t) => {
+test('with the page: from the complaint to the key', needs(CHROMIUM), async (t) => {
   const gate = await gateWithComplaints(t)
   const browser = await openBrowser(t)
   const tab = await openTab(browser, gate.adminPort)

@@ -3,8 +3,10 @@ import { once } from 'node:events'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { WebSocketServer } from 'ws'
+import { launchChromium } from '../support/browser.ts'
+import { CHROMIUM } from '../support/chromium.ts'
 import { within } from '../support/eventually.ts'
-import { needs, program, runTool, temporary } from '../support/tools.ts'
+import { needs, program } from '../support/tools.ts'
 
 t.setTimeout(240_000)
 
@@ -19,7 +21,7 @@ Promise.all([echoed, events, posted, many]).then((all) => JSON.stringify(all), (
 
 test(
   'a page, its fetches, its events and its WebSocket go through one port, in Chromium',
-  needs('chromium'),
+  needs(CHROMIUM),
   async (t) => {
     const result = Promise.withResolvers<string>()
     const server = http.createServer((request, response) => {
@@ -52,21 +54,9 @@ test(
       t,
       `protocol: http, upstream: "127.0.0.1:${(server.address() as AddressInfo).port}"`,
     )
-    const args = [
-      '--headless=new',
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-dev-shm-usage',
-      `--user-data-dir=${temporary(t)}`,
-      '--no-proxy-server',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-      `http://127.0.0.1:${gate.port}/`,
-    ]
-    runTool(t, 'chromium', args)
+    const browser = await launchChromium()
+    t.teardown(() => browser.close())
+    await (await browser.newPage()).goto(`http://127.0.0.1:${gate.port}/`)
     t.equal(
       await within(result.promise, { what: 'the page to be done', withinMs: 60_000 }),
       '["over websocket","an event","posted 200000",true]',

@@ -2,8 +2,9 @@ import t, { test } from 'tap'
 import { once } from 'node:events'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { chromium } from 'playwright-core'
 import { WebSocketServer } from 'ws'
+import { launchChromium } from '../support/browser.ts'
+import { CHROMIUM } from '../support/chromium.ts'
 import { authority } from '../support/certificates.ts'
 import { startGate } from '../support/gate.ts'
 import { needs } from '../support/tools.ts'
@@ -61,7 +62,7 @@ async function service(): Promise<{ server: http.Server; versions: Set<string> }
 for (const mode of ['frames', 'messages'] as const)
   test(
     `a page, its fetches, its events and its WebSocket go over one HTTP/2 connection of Chromium, in ${mode} mode`,
-    needs('chromium'),
+    needs(CHROMIUM),
     async (t) => {
       const { server, versions } = await service()
       t.teardown(() => (server.closeAllConnections(), server.close()))
@@ -69,16 +70,7 @@ for (const mode of ['frames', 'messages'] as const)
       const gate = await startGate(t, [
         `protocol: http, upstream: "127.0.0.1:${(server.address() as AddressInfo).port}", tls: { cert: "${cert}", key: "${key}" }, websocket: { mode: ${mode} }`,
       ])
-      const browser = await chromium.launch({
-        executablePath: '/usr/bin/chromium',
-        args: [
-          '--no-sandbox',
-          '--disable-dev-shm-usage',
-          '--disable-gpu',
-          '--no-proxy-server',
-          '--disable-quic',
-        ],
-      })
+      const browser = await launchChromium()
       t.teardown(() => browser.close())
       const page = await (await browser.newContext({ ignoreHTTPSErrors: true })).newPage()
       await page.goto(`https://localhost:${gate.port}/`)

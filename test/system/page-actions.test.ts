@@ -7,6 +7,7 @@ import type { Page } from 'playwright-core'
 import t, { test } from 'tap'
 import type { Test } from 'tap'
 import { openBrowser, openTab } from '../support/browser.ts'
+import { CHROMIUM } from '../support/chromium.ts'
 import { eventually } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import { connect, echo } from '../support/peers.ts'
@@ -87,7 +88,7 @@ async function scene(t: Test) {
   return { gate, page, complaints }
 }
 
-test('every action of the page does what it says, on a gate with a token', needs('chromium'), async (t) => {
+test('every action of the page does what it says, on a gate with a token', needs(CHROMIUM), async (t) => {
   const { gate, page } = await scene(t)
   const walk = new Walk(page)
   const button = (name: string | RegExp) =>

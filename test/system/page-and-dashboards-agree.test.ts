@@ -9,6 +9,7 @@ import type { Test } from 'tap'
 import type { SeriesView } from '../../src/admin/types.ts'
 import { formatBytes } from '../../src/core/wait.ts'
 import { openBrowser, openTab } from '../support/browser.ts'
+import { CHROMIUM } from '../support/chromium.ts'
 import { eventually } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
@@ -157,7 +158,7 @@ const seriesOf = async (gate: Gate): Promise<SeriesView> =>
 
 test(
   'each number and plot of the page is that of the dashboards for the same time',
-  { ...needs('prometheus', 'chromium') },
+  { ...needs('prometheus', CHROMIUM) },
   async (t) => {
     const gate = await traffic(t)
     const watcher = await prometheus(t, [{ workload: 'web', healthPort: gate.healthPort }], 'groups: []')

@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import t, { test } from 'tap'
 import type { Test } from 'tap'
 import { barriers, openBrowser, openTab } from '../support/browser.ts'
+import { CHROMIUM } from '../support/chromium.ts'
 import { eventually } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
@@ -18,7 +19,7 @@ import { needs } from '../support/tools.ts'
 import { setUp } from '../admin/admin.ts'
 
 t.setTimeout(240_000)
-const chromium = needs('chromium')
+const chromium = needs(CHROMIUM)
 
 /** One listener that echoes, with a client that has sent something. */
 async function echoing(

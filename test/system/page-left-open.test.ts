@@ -6,6 +6,7 @@ import type { CDPSession } from 'playwright-core'
 import { History, STEP_MS } from '../../src/metrics/history.ts'
 import type { Figure } from '../../src/metrics/history.ts'
 import { openBrowser, openTab } from '../support/browser.ts'
+import { CHROMIUM } from '../support/chromium.ts'
 import { eventually } from '../support/eventually.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { needs } from '../support/tools.ts'
@@ -54,7 +55,7 @@ async function heapOf(session: CDPSession): Promise<number> {
   return ((await session.send('Runtime.getHeapUsage')) as { usedSize: number }).usedSize
 }
 
-test('an hour of looking at a gate costs a page no memory', needs('chromium'), async (t) => {
+test('an hour of looking at a gate costs a page no memory', needs(CHROMIUM), async (t) => {
   const clock = fakeClock()
   let step = 0
   const history = new History(clock, async () => figuresAt(step))

@@ -2,6 +2,7 @@
 
 import t, { test } from 'tap'
 import { barriers, openBrowser, openTab } from '../support/browser.ts'
+import { CHROMIUM } from '../support/chromium.ts'
 import { eventually } from '../support/eventually.ts'
 import { startGate, yamlOf } from '../support/gate.ts'
 import { connect, echo } from '../support/peers.ts'
@@ -12,7 +13,7 @@ t.setTimeout(120_000)
 
 test(
   'the overview tells whether limits of a fleet are leased, by how many gates, and how Redis answers',
-  { ...needs('redis-server'), ...needs('chromium') },
+  { ...needs('redis-server'), ...needs(CHROMIUM) },
   async (t) => {
     const redis = await redisServer(t)
     const upstream = await echo(t)

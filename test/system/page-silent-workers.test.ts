@@ -2,6 +2,7 @@
 
 import t, { test } from 'tap'
 import { barriers, openBrowser, openTab } from '../support/browser.ts'
+import { CHROMIUM } from '../support/chromium.ts'
 import { eventually } from '../support/eventually.ts'
 import { bring, holdStill } from '../support/faults.ts'
 import { startGate } from '../support/gate.ts'
@@ -15,7 +16,7 @@ const LONG = { withinMs: 30_000 }
 
 test(
   'each view names a worker that does not answer, and the ended ones one that has ended',
-  needs('chromium'),
+  needs(CHROMIUM),
   async (t) => {
     const upstream = await echo(t)
     const gate = await startGate(t, [`protocol: tcp, upstream: "127.0.0.1:${upstream.port}"`], {

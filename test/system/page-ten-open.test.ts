@@ -7,6 +7,7 @@ import type { Page, Request } from 'playwright-core'
 import t, { test } from 'tap'
 import type { Test } from 'tap'
 import { openBrowser, openTab } from '../support/browser.ts'
+import { CHROMIUM } from '../support/chromium.ts'
 import { eventually } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
@@ -82,7 +83,7 @@ const hide = (page: Page, isHidden: boolean): Promise<unknown> =>
 const sum = (watched: readonly Watched[], of: (one: Watched) => number): number =>
   watched.reduce((all, one) => all + of(one), 0)
 
-test('ten open pages', needs('chromium'), async (t) => {
+test('ten open pages', needs(CHROMIUM), async (t) => {
   const it = await scene(t)
   await t.test(
     'they ask one thing at a time, so many a minute and no more, and nothing while they are hidden',

@@ -22,8 +22,6 @@ function runs(command: string, ...args: string[]): boolean {
 export const python =
   ['python3', '/usr/bin/python3'].find((command) => runs(command, '-c', 'import websockets')) ?? null
 export const curl = runs('curl', '--version') ? 'curl' : null
-export const chromium =
-  ['chromium', 'chromium-browser', 'google-chrome'].find((command) => runs(command, '--version')) ?? null
 
 export interface Gate {
   url: string
