@@ -3,13 +3,13 @@ import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
+import { CLI } from '../support/command.ts'
 
-const cli = new URL('../../src/cli/cli.ts', import.meta.url).pathname
 const good =
   'listeners: [{ address: ":17080", protocol: http, upstream: "127.0.0.1:8080", http: { trustForwarded: [] } }]\n'
 
 function sidegate(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [cli, ...args], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], {
     encoding: 'utf8',
     env: { ...process.env, IDLE: '5' },
   })
@@ -142,7 +142,7 @@ test('schema prints the schema of the documentation', async (t) => {
 
 test('a reader that stops reading is no error', async (t) => {
   for (const args of [['schema'], ['explain'], ['help']]) {
-    const child = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
     child.stdout.destroy()
     let stderr = ''
     child.stderr.setEncoding('utf8').on('data', (chunk: string) => {

@@ -26,9 +26,9 @@ import { UnknownOption } from '../../src/cli/commands/usage.ts'
 import { why } from '../../src/cli/commands/why.ts'
 import { helpOf, usage } from '../../src/cli/help.ts'
 import { pages } from '../../src/cli/manual.ts'
+import { CLI } from '../support/command.ts'
 import { needs, temporary } from '../support/tools.ts'
 
-const cli = new URL('../../src/cli/cli.ts', import.meta.url).pathname
 const commands: Record<string, (args: string[]) => unknown> = {
   advise,
   check,
@@ -76,7 +76,7 @@ test('the others take what their pages say, too, and nothing else', async (t) =>
       `--${option.name}`,
       ...(option.value === undefined ? [] : ['x']),
     ])
-    const { status, stderr } = spawnSync(process.execPath, [cli, name, ...words, '--no-such-option'], {
+    const { status, stderr } = spawnSync(process.execPath, [CLI, name, ...words, '--no-such-option'], {
       encoding: 'utf8',
     })
     t.match([status, stderr], [64, /^sidegate: unknown option '--no-such-option'\n/], name)
@@ -110,10 +110,10 @@ test('each command has a help of its own, with an example that begins with it', 
     t.match(usage(), new RegExp(`^ {2}${page.name} `, 'm'))
   }
   const help = (...args: string[]): string =>
-    execFileSync(process.execPath, [cli, ...args], { encoding: 'utf8' })
+    execFileSync(process.execPath, [CLI, ...args], { encoding: 'utf8' })
   t.equal(help('kill', '--help'), help('help', 'kill'))
   t.match(help('help', 'kill'), /^usage: sidegate kill ID/)
-  t.equal(spawnSync(process.execPath, [cli, 'help', 'kil'], { encoding: 'utf8' }).status, 64)
+  t.equal(spawnSync(process.execPath, [CLI, 'help', 'kil'], { encoding: 'utf8' }).status, 64)
 })
 
 /** What bash offers for a line whose last word is being typed. */
@@ -169,7 +169,7 @@ words=(sidegate top --sort ''); CURRENT=4; _sidegate`
 
 test('completion names a shell', async (t) => {
   for (const shell of shells) t.match(completionFor(shell), 'sidegate')
-  t.match(spawnSync(process.execPath, [cli, 'completion', 'tcsh'], { encoding: 'utf8' }), {
+  t.match(spawnSync(process.execPath, [CLI, 'completion', 'tcsh'], { encoding: 'utf8' }), {
     status: 64,
     stderr: /completion needs one of bash, zsh, fish/,
   })

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { appPreStop, sidecarContainer, sidecarVolumes } from '../../src/inject/sidecar.ts'
+import { CLI } from '../support/command.ts'
 import { type Loose, objectsOf } from './kubernetes.ts'
 import { charts, helm, kustomize, options, patched, root } from './tools.ts'
 
@@ -46,11 +47,10 @@ test('what deploy/generate.ts writes is up to date', async (t) => {
 })
 
 test('inject adds the block', async (t) => {
-  const cli = join(root, 'src/cli/cli.ts')
   const { stdout } = spawnSync(
     process.execPath,
     [
-      cli,
+      CLI,
       'inject',
       '-f',
       join(root, 'deploy/manifests/legacy/deployment.yaml'),

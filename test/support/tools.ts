@@ -6,6 +6,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { CLI } from './command.ts'
 import { eventually } from './eventually.ts'
 import type { Wait } from './eventually.ts'
 import { freePort } from './free-port.ts'
@@ -91,8 +92,7 @@ export async function program(t: Test, listener: string): Promise<Program> {
     file,
     `drain: { minDuration: off, spread: off, timeout: 5s, tcp: spread }\nhealth: { address: "127.0.0.1:${healthPort}" }\nadmin: { address: "127.0.0.1:${adminPort}" }\nlisteners:\n  - { name: l0, address: "127.0.0.1:${port}", ${listener} }\n`,
   )
-  const cli = new URL('../../src/cli/cli.ts', import.meta.url).pathname
-  const tool = runTool(t, process.execPath, ['--no-warnings', cli, 'run', '-c', file])
+  const tool = runTool(t, process.execPath, ['--no-warnings', CLI, 'run', '-c', file])
   const ended = tool.exited.then((code) => {
     throw new Error(`the gate ended with ${code}: ${tool.output()}`)
   })

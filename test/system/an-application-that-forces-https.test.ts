@@ -13,6 +13,7 @@ import { WebSocket, WebSocketServer } from 'ws'
 import { parse } from 'yaml'
 import { smallestConfig } from '../../src/inject/sidecar.ts'
 import { authority } from '../support/certificates.ts'
+import { CLI } from '../support/command.ts'
 import { within } from '../support/eventually.ts'
 import { freePort } from '../support/free-port.ts'
 import { needs, runTool, temporary, whenListening } from '../support/tools.ts'
@@ -91,7 +92,7 @@ async function startGates(t: Test, names: readonly string[], app: number): Promi
       listeners,
     }),
   )
-  runTool(t, process.execPath, ['--no-warnings', join(root, 'src/cli/cli.ts'), 'run', '-c', file])
+  runTool(t, process.execPath, ['--no-warnings', CLI, 'run', '-c', file])
   for (const port of ports.values()) await whenListening(port)
   return ports
 }

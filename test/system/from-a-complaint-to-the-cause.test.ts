@@ -9,6 +9,7 @@ import t, { test } from 'tap'
 import type { Test } from 'tap'
 import { openBrowser, openTab } from '../support/browser.ts'
 import { CHROMIUM } from '../support/chromium.ts'
+import { CLI } from '../support/command.ts'
 import { eventually } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
@@ -20,7 +21,6 @@ import { rawClient, wsServer } from '../support/websocket.ts'
 
 t.setTimeout(240_000)
 
-const cli = new URL('../../src/cli/cli.ts', import.meta.url).pathname
 const page = readFileSync(join(import.meta.dirname, '../../docs/operating.md'), 'utf8')
 const HANGS = '127.0.0.10'
 
@@ -79,7 +79,7 @@ async function gateWithComplaints(t: Test): Promise<Gate> {
 async function sidegate(gate: Gate, ...args: string[]): Promise<string> {
   const child = spawn(
     process.execPath,
-    [cli, ...args, ...(args[0] === 'explain' ? [] : ['--admin', `127.0.0.1:${gate.adminPort}`])],
+    [CLI, ...args, ...(args[0] === 'explain' ? [] : ['--admin', `127.0.0.1:${gate.adminPort}`])],
     {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: plainEnv(),

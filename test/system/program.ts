@@ -17,6 +17,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { readSamples, type Samples } from '../metrics/samples.ts'
+import { SHIPPED } from '../support/command.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { plainEnv } from '../support/plain-env.ts'
 import { freePort } from '../support/free-port.ts'
@@ -30,9 +31,7 @@ export function build(): Promise<string> {
 }
 
 async function compile(): Promise<string> {
-  // `npm test` has built it.
-  const shipped = join(root, 'dist', 'cli.js')
-  if (process.env['TAP'] !== undefined && existsSync(shipped)) return shipped
+  if (SHIPPED !== null) return SHIPPED
   // Below the project, so that Node finds its node_modules; package.json has the version and makes these modules.
   const directory = join(root, '.tap', `built-${process.pid}`)
   mkdirSync(directory, { recursive: true })

@@ -5,6 +5,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { authority } from '../support/certificates.ts'
 import type { Signed } from '../support/certificates.ts'
+import { CLI } from '../support/command.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { recordingUpstream } from '../support/http-peers.ts'
 import { plainEnv } from '../support/plain-env.ts'
@@ -168,7 +169,6 @@ test(
     const ca = authority(t)
     const [soon, other] = [ca.issue('soon', { days: 5 }), ca.issue('other')]
     const file = join(temporary(t), 'sidegate.yaml')
-    const cli = new URL('../../src/cli/cli.ts', import.meta.url).pathname
     const sidegate = (
       words: string[],
       tls: string,
@@ -179,7 +179,7 @@ test(
       )
       return spawnSync(
         process.execPath,
-        ['--no-warnings', cli, ...words, ...(words[0] === 'run' ? ['-c'] : []), file],
+        ['--no-warnings', CLI, ...words, ...(words[0] === 'run' ? ['-c'] : []), file],
         { env: plainEnv(), encoding: 'utf8' },
       )
     }

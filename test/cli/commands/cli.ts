@@ -6,11 +6,10 @@ import { once } from 'node:events'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
+import { CLI } from '../../support/command.ts'
 import { startGate } from '../../support/gate.ts'
 import { connect, echo } from '../../support/peers.ts'
 import { plainEnv } from '../../support/plain-env.ts'
-
-const cli = new URL('../../../src/cli/cli.ts', import.meta.url).pathname
 
 export interface Ran {
   code: number | null
@@ -19,7 +18,7 @@ export interface Ran {
 }
 
 export async function sidegate(t: Test, ...args: string[]): Promise<Ran> {
-  const child = spawn(process.execPath, [cli, ...args], {
+  const child = spawn(process.execPath, [CLI, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: plainEnv(),
   })

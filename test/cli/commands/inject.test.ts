@@ -1,13 +1,13 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { test } from 'tap'
+import { CLI } from '../../support/command.ts'
 
-const cli = new URL('../../../src/cli/cli.ts', import.meta.url).pathname
 const pod =
   'kind: Pod\nmetadata:\n  name: web\nspec:\n  containers:\n    - name: app\n      ports:\n        - containerPort: 8080\n'
 
 function inject(args: string[], input = ''): { status: number | null; stdout: string; stderr: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [cli, 'inject', ...args], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, 'inject', ...args], {
     encoding: 'utf8',
     input,
   })

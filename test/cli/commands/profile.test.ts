@@ -5,6 +5,7 @@ import net from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { test } from 'tap'
+import { CLI } from '../../support/command.ts'
 import { plainEnv } from '../../support/plain-env.ts'
 import { temporary } from '../../support/tools.ts'
 import { fakeGate, openGate, sidegate } from './cli.ts'
@@ -51,9 +52,8 @@ test('a profile that the gate does not finish is not left behind', async (t) => 
 
 test('without -o it goes where something can be written, as in a pod whose root is read-only', async (t) => {
   const { at } = await openGate(t)
-  const cli = new URL('../../../src/cli/cli.ts', import.meta.url).pathname
   // Nothing can be made in /proc, whoever asks.
-  const child = spawn(process.execPath, [cli, 'profile', 'cpu', '--seconds', '1', ...at], {
+  const child = spawn(process.execPath, [CLI, 'profile', 'cpu', '--seconds', '1', ...at], {
     cwd: '/proc',
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...plainEnv(), TMPDIR: '/proc' },

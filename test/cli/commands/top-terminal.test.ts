@@ -2,13 +2,13 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { test } from 'tap'
 import type { Test } from 'tap'
+import { CLI } from '../../support/command.ts'
 import { eventually } from '../../support/eventually.ts'
 import { connect } from '../../support/peers.ts'
 import { plainEnv } from '../../support/plain-env.ts'
 import { needs } from '../../support/tools.ts'
 import { openGate } from './cli.ts'
 
-const cli = new URL('../../../src/cli/cli.ts', import.meta.url).pathname
 const wait = { withinMs: 20_000 }
 
 for (const [name, quit] of [
@@ -23,7 +23,7 @@ for (const [name, quit] of [
       // `script` gives it a terminal.
       const child = spawn(
         'script',
-        ['-qec', `"${process.execPath}" "${cli}" top ${at.join(' ')}`, '/dev/null'],
+        ['-qec', `"${process.execPath}" "${CLI}" top ${at.join(' ')}`, '/dev/null'],
         { stdio: 'pipe', env: plainEnv() },
       )
       t.teardown(() => child.kill('SIGKILL'))
@@ -53,7 +53,7 @@ function inTerminal(
 ): { struck: (keys: string) => void; seen: () => string; closed: Promise<[number]> } {
   const child = spawn(
     'script',
-    ['-qec', `stty cols ${columns} rows 30; "${process.execPath}" "${cli}" top ${at.join(' ')}`, '/dev/null'],
+    ['-qec', `stty cols ${columns} rows 30; "${process.execPath}" "${CLI}" top ${at.join(' ')}`, '/dev/null'],
     { stdio: 'pipe', env: plainEnv() },
   )
   t.teardown(() => child.kill('SIGKILL'))
