@@ -2,7 +2,7 @@
 // one that started last would be waited for while the machine idles.
 
 import { globSync } from 'node:fs'
-import { apart, unitRing, wireRing } from './rings.ts'
+import { apart, filesOf, groups, unitRing, wireRing } from './rings.ts'
 
 /**
  * They fill the machine, build `dist/` anew, or have deadlines of a second that are not theirs to choose. Nothing else runs alone: no
@@ -14,6 +14,7 @@ const WIRE = 'test/wire.ts'
 const HALVES = parts(UNIT, 2)
 /** Of eight files or so: half a minute each where six processes share two cores. */
 const WIRE_PARTS = parts(WIRE, 16)
+const GROUPS = Object.entries(groups).flatMap(([name, group]) => parts(`test/group.ts ${name}`, group.parts))
 /** One of each in turn: the first of these mostly wait, the others mostly compute. */
 const LONG = [
   'test/system/{fleet,page,simulated,netns}-*.test.ts',
@@ -26,16 +27,18 @@ export interface Order {
   beside: string[]
 }
 
-/** As `node` takes them. Without patterns all files; the rings in parts, each a process. */
+/** As `node` takes them. Without patterns all files; the rings and groups in parts, each a process. */
 export function inOrder(patterns?: string[]): Order {
   const matching = patterns?.flatMap((pattern) => globSync(pattern).toSorted()) ?? [
     UNIT,
     WIRE,
+    ...GROUPS,
     ...outsideTheRings(),
   ]
   const wanted = matching.flatMap(inParts)
   const alone = globSync(ALONE).toSorted()
-  const first = [...HALVES, ...inTurn(LONG.map((pattern) => globSync(pattern).toSorted())), ...WIRE_PARTS]
+  const long = LONG.map((pattern) => globSync(pattern).toSorted())
+  const first = [...HALVES, ...inTurn([GROUPS, ...long]), ...WIRE_PARTS]
   const beside = [...new Set([...first.filter((file) => wanted.includes(file)), ...wanted])]
   return {
     alone: alone.filter((file) => wanted.includes(file)),
@@ -53,7 +56,7 @@ function inParts(file: string): string[] {
 }
 
 function outsideTheRings(): string[] {
-  const inside = new Set([...unitRing(), ...wireRing()])
+  const inside = new Set([...unitRing(), ...wireRing(), ...Object.values(groups).flatMap(filesOf)])
   return globSync('test/**/*.test.ts')
     .toSorted()
     .filter((file) => !inside.has(file))

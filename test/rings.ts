@@ -1,4 +1,4 @@
-// The rings whose files share processes. The start of a process is most of the time of a short file.
+// The files that share processes. The start of a process is most of the time of a short file.
 
 import { globSync } from 'node:fs'
 
@@ -19,6 +19,35 @@ export const apart = [
   'test/wire/websocket-{pings,idle-and-lifetime,services-that-fall,upgrades-of-real-clients}*.test.ts',
   'test/wire/{tcp-write-timeout,unix-sockets-and-slow-peers,a-flood-arrives-whole}.test.ts',
 ]
+
+export interface Group {
+  files: string | string[]
+  /** Processes for them. */
+  parts: number
+}
+
+/**
+ * Files outside the rings that share processes: their tests start programs, and wait for them. Not those that measure what else runs in
+ * their process, or take as long as a part.
+ */
+export const groups: Readonly<Record<string, Group>> = {
+  page: { files: 'test/system/{page-,from-page}*.test.ts', parts: 2 },
+  fleet: { files: 'test/system/fleet-!(faults)*.test.ts', parts: 4 },
+  peers: {
+    files: [
+      'test/system/{http-*,http2-*,websocket-*,proxy-*,tls-*,prometheus-*,legacy-*,an-application-*}.test.ts',
+      'test/system/{bodies,messages}-arrive-*.test.ts',
+    ],
+    parts: 5,
+  },
+  commands: { files: 'test/cli/**/*.test.ts', parts: 3 },
+  deploy: { files: 'test/deploy/*.test.ts', parts: 2 },
+  support: { files: 'test/support/!(leaks).test.ts', parts: 1 },
+}
+
+export function filesOf({ files }: Group): string[] {
+  return globSync(files).toSorted()
+}
 
 export function unitRing(): string[] {
   return globSync('test/**/*.test.ts', { exclude: others }).toSorted()

@@ -3,14 +3,15 @@
 import { globSync } from 'node:fs'
 import { test } from 'tap'
 import { inOrder } from '../order.ts'
-import { partOf, unitRing, wireRing } from '../rings.ts'
+import { filesOf, groups, partOf, unitRing, wireRing } from '../rings.ts'
 
 test('`npm test` runs every test file once', (t) => {
   const { alone, beside } = inOrder()
-  const rings: Record<string, readonly string[]> = { 'test/unit.ts': unitRing(), 'test/wire.ts': wireRing() }
   const run = [...alone, ...beside].flatMap((entry) => {
-    const [file = '', part] = entry.split(' ')
-    return file in rings ? partOf(rings[file]!, part) : [file]
+    const [file = '', ...words] = entry.split(' ')
+    if (file === 'test/unit.ts') return partOf(unitRing(), words[0])
+    if (file === 'test/wire.ts') return partOf(wireRing(), words[0])
+    return file === 'test/group.ts' ? partOf(filesOf(groups[words[0]!]!), words[1]) : [file]
   })
   t.same(run.toSorted(), globSync('test/**/*.test.ts').toSorted())
   t.ok(alone.length > 0)
