@@ -9,39 +9,13 @@
 // (MONITOR, the slow log, a browser of keys). An owner of that Redis can work the names out.
 
 import type { BucketRate, Cells, Count, Tokens } from '../core/cells.ts'
-import type { Clock } from '../core/clock.ts'
 import { nodeCrypto } from '../core/late.ts'
 import { Circuit } from './circuit.ts'
-import type { RequestResult } from './circuit.ts'
+import type { FleetContext, FleetOptions } from './context.ts'
 import type { FleetState, Lease, Mode } from './lease.ts'
 import { LeasedCount } from './leased-count.ts'
 import { LeasedTokens } from './leased-tokens.ts'
 import type { Answer, Command, Connect } from './store.ts'
-
-export interface FleetOptions {
-  prefix: string
-  timeoutMs: number
-  /** The behaviour of limits while Redis is away. */
-  onUnavailable: 'local' | 'open' | 'closed'
-  /** Names are not hashed. */
-  plainKeys: boolean
-}
-
-export interface FleetContext {
-  clock: Clock
-  random: () => number
-  connect: Connect
-  observer: FleetObserver
-}
-
-export interface FleetObserver {
-  onUp(gates: number): void
-  onDown(problem: string): void
-  /** The number of gates, perhaps unchanged. */
-  onGates(gates: number): void
-  onRequests(count: number, result: RequestResult, ms: number): void
-  onDrawn(ms: number): void
-}
 
 const BEAT_MS = 3000
 /** A gate without a beat for so long is not counted. */
