@@ -17,8 +17,14 @@ export interface FleetParts {
   clock: Clock
   random: () => number
   metrics: GateMetrics
-  /** Silent where another thread logs. */
+  /**
+   * Each of several workers has its own way to Redis, which may break alone: each logs it, with its number.
+   */
   log: Pick<Log, 'info' | 'warn'>
+  /** Silent where another thread logs the same. */
+  facts: Pick<Log, 'info' | 'warn'>
+  worker: number
+  workers: number
 }
 
 type SharedConfig = NonNullable<Config['shared']>
@@ -81,7 +87,7 @@ export class FleetRuntime {
     this.#metrics?.onDown()
     this.#changedAt = this.#parts.clock.wall()
     this.#problem = null
-    this.#parts.log.info('limits of the fleet: another Redis is asked', { redis: this.#where })
+    this.#parts.facts.info('limits of the fleet: another Redis is asked', { redis: this.#where })
     const isSameData = isSame(dataOf(before), dataOf(config))
     void this.cells.turnTo(optionsOf(config), this.#redisConnect(targetOf(config.redis)), isSameData)
   }
@@ -103,11 +109,16 @@ export class FleetRuntime {
     return targetOf(this.#config.redis).addresses.map(nameOf).join(', ')
   }
 
+  get #whose() {
+    const { worker, workers } = this.#parts
+    return workers === 1 ? { redis: this.#where } : { redis: this.#where, worker }
+  }
+
   #onUp(gates: number): void {
     this.#metrics?.onUp()
     this.#changedAt = this.#parts.clock.wall()
     this.#problem = null
-    this.#parts.log.info('limits of the fleet: leased from Redis', { redis: this.#where, gates })
+    this.#parts.log.info('limits of the fleet: leased from Redis', { ...this.#whose, gates })
   }
 
   #onDown(problem: string): void {
@@ -115,7 +126,7 @@ export class FleetRuntime {
     if (this.#problem === null) this.#changedAt = this.#parts.clock.wall()
     this.#problem = problem
     const { onUnavailable } = this.#config.redis
-    this.#parts.log.warn('limits of the fleet: Redis is away', { redis: this.#where, onUnavailable, problem })
+    this.#parts.log.warn('limits of the fleet: Redis is away', { ...this.#whose, onUnavailable, problem })
   }
 }
 

@@ -204,9 +204,7 @@ export class Gate implements GatePort {
 
   /** Listeners made from here on count in the returned fleet. A new one reports nothing before `start`. */
   async #fleetOf({ shared }: Config): Promise<FleetRuntime | null> {
-    const { clock, random, metrics, facts: log } = this.#shared
-    const fleet =
-      shared === null ? null : (this.#fleet ?? (await makeFleet(shared, { clock, random, metrics, log })))
+    const fleet = shared === null ? null : (this.#fleet ?? (await makeFleet(shared, this.#shared)))
     this.#countIn(fleet, shared?.group ?? null)
     return fleet
   }
