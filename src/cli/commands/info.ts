@@ -1,6 +1,7 @@
 // `sidegate info`: the version of a gate, its start, and its state.
 
-import type { Info, SharedView, WorkersView } from '../../admin/types.ts'
+import type { Info, WorkersView } from '../../admin/types.ts'
+import { sharedInWords } from '../../admin/shared-words.ts'
 import { lostInWords, silentInWords } from '../../admin/worker-words.ts'
 import { formatBytes } from '../../core/wait.ts'
 import { adminOptions, askJson, findGate } from './admin-client.ts'
@@ -41,7 +42,7 @@ function linesOf(it: Info): Array<[string, string]> {
       'memory',
       `${formatBytes(memory.usageBytes)} of ${formatBytes(memory.limitBytes)}, pressure ${memory.pressure.toFixed(2)}`,
     ])
-  if (it.shared !== null) lines.push(['fleet', fleetLine(it.shared)])
+  if (it.shared !== null) lines.push(['fleet', sharedInWords(it.shared)])
   return workers == null ? lines : [...lines, ...linesOfWorkers(workers)]
 }
 
@@ -50,18 +51,4 @@ function linesOfWorkers({ count, silent, lastEnd }: WorkersView): Array<[string,
   const lines: Array<[string, string]> = [['workers', `${count}${words === null ? '' : `; ${words}`}`]]
   if (lastEnd !== null) lines.push(['ended', lostInWords(lastEnd)])
   return lines
-}
-
-const whileAway = {
-  leased: '',
-  local: 'each gate has its share',
-  open: 'its limits do not limit',
-  closed: 'only what was granted is let through',
-}
-
-/** Limits with `scope: fleet`. */
-function fleetLine({ redis, isUp, mode, gates, leases, since, problem }: SharedView): string {
-  if (isUp) return `${gates} gates, ${leases} leases from ${redis} since ${since}`
-  const why = problem === null ? '' : ` (${problem})`
-  return `${redis} is away${since === null ? '' : ` since ${since}`}${why}: ${whileAway[mode]}, of ${gates} gates`
 }

@@ -1,6 +1,7 @@
 // The lines of `sidegate top`: the gates, the recent ends, and a table.
 
 import type { RecentEnd, Sort } from '../../admin/types.ts'
+import { awayInWords } from '../../admin/shared-words.ts'
 import { silentInWords } from '../../admin/worker-words.ts'
 import { formatAge, formatBytes } from '../../core/wait.ts'
 import { nameOf } from './admin-client.ts'
@@ -35,7 +36,10 @@ function gateLine({ gate }: NamedGate, { info, problem }: GateLook): string {
       : `, memory ${formatBytes(memory.usageBytes)} of ${formatBytes(memory.limitBytes)} (${Math.round((100 * memory.usageBytes) / memory.limitBytes)}%)`
   const silent = silentInWords(info.workers?.silent ?? [])
   const lacks = silent === null ? '' : `; ${silent}`
-  return `sidegate ${info.version} at ${nameOf(gate)}, ${info.state}, up ${formatAge(info.uptimeMs)}${used}${lacks}`
+  // A gate of an older version does not say.
+  const away = info.shared == null ? null : awayInWords(info.shared)
+  const fleet = away === null ? '' : `; ${away}`
+  return `sidegate ${info.version} at ${nameOf(gate)}, ${info.state}, up ${formatAge(info.uptimeMs)}${used}${lacks}${fleet}`
 }
 
 function connectionsLine(

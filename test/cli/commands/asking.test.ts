@@ -27,7 +27,7 @@ test('info: version, state, connections, memory, configuration; JSON as it came'
   })
 })
 
-test('info: a Redis that is away, since when, why, and what holds', async (t) => {
+test('info and top: a Redis that is away, since when, why, and what holds', async (t) => {
   const { port } = refuser(t)
   const redis = `127.0.0.1:${port}`
   const { at } = await openGate(t, `shared: { redis: { address: "${redis}", onUnavailable: closed } }`)
@@ -35,9 +35,14 @@ test('info: a Redis that is away, since when, why, and what holds', async (t) =>
     what: 'why it is away',
   })
   t.match(
+    (await sidegate(t, 'top', ...at)).stdout.split('\n')[0],
+    new RegExp(`; Redis at ${redis} is away: only what was granted is let through$`),
+    'top says it in the line of the gate',
+  )
+  t.match(
     (await sidegate(t, 'info', ...at)).stdout,
     new RegExp(
-      `\\nfleet        ${redis} is away since \\d{4}-.* \\(connect ECONNREFUSED ${redis}\\): only what was granted is let through, of 1 gates\\n`,
+      `\\nfleet        ${redis} is away since \\d{4}-.* \\(connect ECONNREFUSED ${redis}\\): only what was granted is let through, of 1 gate\\n`,
     ),
   )
 })
