@@ -195,6 +195,18 @@ export const rows: Readonly<Record<string, Row>> = {
       'system/fleet-within-max',
     ],
   },
+  'clients over the share of their gate that wait for the first probe of Redis': {
+    words: /late answer/,
+    cells: [
+      '- newcomers, requests and messages: the test of HTTP/2 has each of them',
+      'system/fleet-a-late-answer',
+      'system/fleet-a-late-answer',
+      'system/fleet-a-late-answer',
+      'system/fleet-a-late-answer',
+      '- each worker has a circuit of its own, as a gate has',
+      'system/fleet-a-late-answer',
+    ],
+  },
   'a client at its limit that comes back for a connection which has come to its end': {
     words: /asked to go|before the next|comes back/,
     cells: [

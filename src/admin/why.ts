@@ -4,6 +4,7 @@
 
 import { reasonRow } from '../core/close.ts'
 import type { Reason, Side } from '../core/close.ts'
+import { ALONE_KEY } from '../core/limit-words.ts'
 import type { RecentEnd } from './types.ts'
 
 /** The parts of a sentence: the side that caused it, and the key with its value (`deadlines.write (30s)`). */
@@ -80,6 +81,9 @@ const protocolsInWords: Record<string, string> = {
   h2: 'an HTTP/2 connection',
 }
 
+const aloneInWords =
+  'Redis did not answer within shared.redis.timeout, so this gate alone decided, as shared.redis.onUnavailable says: with Redis there, the limit of the whole fleet would have been asked first. sidegate info says whether it is back.'
+
 /**
  * The key that decided, of those that govern the reason: the one in its detail, or else the first. Null where
  * none governs it.
@@ -118,6 +122,7 @@ export function whyItEnded(end: RecentEnd, valueOf: (key: string) => string | nu
       ? ['It was owed bytes, or an answer, when it was ended: a peer is missing something.']
       : []),
     key === null ? 'No key governs this.' : `The key is ${words.key}.`,
+    ...(end.detail?.includes(ALONE_KEY) === true ? [aloneInWords] : []),
     spared[end.reason](words),
   ]
 }

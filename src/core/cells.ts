@@ -14,6 +14,8 @@ export interface Count {
    * answered. Absent means no.
    */
   isUnsure?(max: number): boolean
+  /** The other gates cannot be asked: this gate decides by itself. Absent: no. */
+  readonly isAlone?: boolean
   /** How many of the held are more than the other gates leave, as the fleet reported last. Absent: none. */
   readonly over?: number
 }
@@ -29,6 +31,8 @@ export interface Tokens {
   isFull(now: number): boolean
   /** Missing tokens may come in a moment: the other gates were asked and have not answered. Absent: no. */
   readonly isUnsure?: boolean
+  /** The other gates cannot be asked: this gate decides by itself. Absent: no. */
+  readonly isAlone?: boolean
 }
 
 export interface BucketRate {

@@ -5,6 +5,9 @@
 // to it, several times a second.
 //
 //     away --probe--> up --a failure, a timeout--> away
+//
+// One late answer is no outage yet: a fork for a snapshot delays it, or a neighbour on the machine. After the
+// first failure of a steady store, the circuit is retrying until its first probe ends.
 
 import type { Clock } from '../core/clock.ts'
 import type { Answer, Command, Connect, Store } from './store.ts'
@@ -32,6 +35,8 @@ const FIRST_PAUSE_MS = 100
 const LAST_PAUSE_MS = 5000
 /** The next pause is the first again once the store has answered for so long. */
 const STEADY_MS = 10_000
+/** A probe after the first failure takes no longer: the longest of the first pauses, and its connection. */
+const RETRY_MS = 200
 /** Problems of one outage. */
 const MAX_TOLD = 8
 /** TLS, credentials, sentinels that are asked first. */
@@ -48,6 +53,7 @@ export class Circuit {
   readonly #problems = new Set<string>()
   #failures = 0
   #upAt = 0
+  #retryUntilMs = Number.NEGATIVE_INFINITY
   #cancel: () => void = () => {}
   #isStopped = false
 
@@ -58,6 +64,11 @@ export class Circuit {
 
   get isUp(): boolean {
     return this.#store !== null
+  }
+
+  /** It has failed for the first time in a while, and the first probe may find that it is back. */
+  get isRetrying(): boolean {
+    return this.#store === null && this.#context.clock.now() < this.#retryUntilMs
   }
 
   start(): void {
@@ -78,6 +89,7 @@ export class Circuit {
 
   stop(): void {
     this.#isStopped = true
+    this.#retryUntilMs = Number.NEGATIVE_INFINITY
     this.#cancel()
     this.#store?.close()
     this.#store = null
@@ -107,7 +119,10 @@ export class Circuit {
   #open(error: unknown): void {
     if (this.#isStopped) return
     const { clock, random, onDown } = this.#context
-    if (this.#store !== null && clock.now() - this.#upAt >= STEADY_MS) this.#failures = 0
+    const now = clock.now()
+    if (this.#store !== null && now - this.#upAt >= STEADY_MS) this.#failures = 0
+    const isFirst = this.#store !== null && this.#failures === 0
+    this.#retryUntilMs = isFirst ? now + RETRY_MS + this.#options.timeoutMs() : Number.NEGATIVE_INFINITY
     this.#store?.close()
     this.#store = null
     const problem = error instanceof Error ? error.message : String(error)

@@ -148,6 +148,14 @@ export class Fleet implements Cells, FleetState {
     return this.#circuit.isUp && !this.#isOver
   }
 
+  get isAway(): boolean {
+    return !this.#circuit.isUp && !this.#isOver
+  }
+
+  get isRetrying(): boolean {
+    return this.#circuit.isRetrying && !this.#isOver
+  }
+
   get mode(): Mode {
     if (this.isUp) return 'leased'
     return this.#isOver ? 'local' : this.#options.onUnavailable

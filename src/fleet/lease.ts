@@ -11,6 +11,10 @@ export type Mode = 'leased' | 'local' | 'open' | 'closed'
 /** The facts that every lease reads of its fleet. */
 export interface FleetState {
   readonly mode: Mode
+  /** Redis does not answer. Not so once the fleet is out of use. */
+  readonly isAway: boolean
+  /** It has been away for a moment only: anything over the share of this gate waits for the first probe. */
+  readonly isRetrying: boolean
   /** The gates seen alive, at least one. */
   readonly gates: number
   /** The name of this gate, in the hash of places. */

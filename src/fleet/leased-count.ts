@@ -70,6 +70,10 @@ export class LeasedCount implements Count, Lease {
     return this.#used
   }
 
+  get isAlone(): boolean {
+    return this.#fleet.isAway
+  }
+
   get over(): number {
     return this.#over
   }
@@ -89,7 +93,8 @@ export class LeasedCount implements Count, Lease {
 
   isUnsure(max: number): boolean {
     const now = this.#now()
-    if (this.#fleet.mode !== 'leased' || this.#used < this.#allowed(max, now)) return false
+    if (this.#used < this.#allowed(max, now)) return false
+    if (this.#fleet.mode !== 'leased') return this.#fleet.isRetrying
     if (Number.isFinite(max)) this.#max = max
     this.#takenAt = now
     this.#ask(now, 1)

@@ -104,8 +104,13 @@ export class LeasedTokens implements Tokens, Lease {
     return this.#tokens === 0 && this.#asked === null
   }
 
+  get isAlone(): boolean {
+    return this.#fleet.isAway
+  }
+
   get isUnsure(): boolean {
-    return this.#fleet.mode === 'leased' && (this.#isPending || this.#asked !== null)
+    if (this.#fleet.mode !== 'leased') return this.#fleet.isRetrying
+    return this.#isPending || this.#asked !== null
   }
 
   request(now: number): Omit<Command, 'key'> | null {
@@ -139,8 +144,11 @@ export class LeasedTokens implements Tokens, Lease {
   }
 
   lose(): void {
-    // If Redis got the report, its tokens may count twice; if not, they are reported again.
+    // A Redis that was only late has run it, or will: the same report again, beside the tokens that nobody
+    // got, would cost a client up to all of its burst. Where Redis has not, the limit loses a lease.
+    this.#tokens += this.#asked?.spent ?? 0
     this.#asked = null
+    this.#isKnown = true
     this.#askBelow = Number.POSITIVE_INFINITY
   }
 

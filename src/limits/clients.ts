@@ -13,6 +13,7 @@ import type { BucketRate, Count, LimitScope, Scopes, Tokens } from '../core/cell
 import type { Close } from '../core/close.ts'
 import { makeClose } from '../core/close.ts'
 import type { LimitName } from '../core/connection.ts'
+import { limitWords } from '../core/limit-words.ts'
 import { LOOK_MS } from './doubts.ts'
 import type { Doubt, Doubts } from './doubts.ts'
 import { draw } from './observed.ts'
@@ -227,7 +228,7 @@ export class Clients {
     if (!isEnforced && count.isUnsure?.(maxConnections) === true) this.#judgeLater(client)
     else report('connectionsPerClient', 'close', isEnforced)
     if (!isEnforced && count.take(Number.POSITIVE_INFINITY)) return null
-    return makeClose('too_many', 'client', 'admit', 'limits.connectionsPerClient')
+    return makeClose('too_many', 'client', 'admit', limitWords('limits.connectionsPerClient', count))
   }
 
   /** An enforced limit would have waited for the answer of the fleet; this one delays nobody. */
@@ -251,7 +252,7 @@ export class Clients {
     report('newConnections', 'close', isEnforced)
     if (!isEnforced) return null
     client.count.release()
-    return makeClose('rate_limited', 'client', 'admit', 'limits.newConnections')
+    return makeClose('rate_limited', 'client', 'admit', limitWords('limits.newConnections', bucket))
   }
 
   #keep(key: string, client: Client, now: number): void {

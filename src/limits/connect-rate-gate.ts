@@ -11,6 +11,7 @@ import type { Cells, Tokens } from '../core/cells.ts'
 import type { Clock, Swept, Sweep } from '../core/clock.ts'
 import type { Reason } from '../core/close.ts'
 import type { Live } from '../core/live.ts'
+import { limitWords } from '../core/limit-words.ts'
 import { draw } from './observed.ts'
 import { roomyBurst } from './token-queue.ts'
 import type { TokenQueue, Waiter } from './token-queue.ts'
@@ -61,6 +62,11 @@ export class ConnectRateGate {
 
   get waiting(): number {
     return this.#waiting.size
+  }
+
+  /** The words for a refusal. */
+  get words(): string {
+    return limitWords('limits.newConnections', this.#bucket)
   }
 
   /** Serves the newcomer now, later or not at all. */

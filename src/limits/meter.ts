@@ -17,6 +17,7 @@ import type { Clock } from '../core/clock.ts'
 import { makeClose } from '../core/close.ts'
 import type { Close, PeerSide } from '../core/close.ts'
 import type { Connection, LimitAction, LimitName } from '../core/connection.ts'
+import { limitWords } from '../core/limit-words.ts'
 import type { MinRateOptions } from './min-rate.ts'
 import { draw } from './observed.ts'
 import type { TokenQueue, Waiter } from './token-queue.ts'
@@ -145,7 +146,7 @@ export class Meter implements Waiter {
     }
     this.#report('bytes', rate.onExceed, rate.isEnforced)
     if (!rate.isEnforced) return true
-    this.#end('limits.bytes')
+    this.#end('limits.bytes', rate)
     return false
   }
 
@@ -180,7 +181,7 @@ export class Meter implements Waiter {
   /** `bytes[start..end)` begin with a message that may not go on yet: they are kept until it may. */
   onMessagesOver(bytes: Buffer, start: number, end: number): void {
     const rate = this.#rates.messages!
-    if (!delays(rate)) return this.#end('limits.messages')
+    if (!delays(rate)) return this.#end('limits.messages', rate)
     this.#half.keepRest(bytes, start, end)
     this.#wait(rate.bucket)
   }
@@ -235,7 +236,7 @@ export class Meter implements Waiter {
     this.#limits.tokenQueue.wait(bucket, this)
   }
 
-  #end(key: string): void {
-    this.#half.end(makeClose('rate_limited', this.#half.source.side, 'relay', key))
+  #end(key: string, { bucket }: Rate<LimitAction>): void {
+    this.#half.end(makeClose('rate_limited', this.#half.source.side, 'relay', limitWords(key, bucket)))
   }
 }

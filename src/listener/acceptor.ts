@@ -71,7 +71,6 @@ const tooMany = makeClose('too_many', 'client', 'admit', 'limits.connections')
 const gone = probeClose('reset', 'before its accept')
 /** Stands for a client whose address the kernel has forgotten. */
 const NOBODY = 'gone'
-const tooFast = makeClose('rate_limited', 'client', 'admit', 'limits.newConnections')
 
 export class Acceptor {
   readonly options: AcceptorOptions
@@ -128,7 +127,10 @@ export class Acceptor {
       },
       refuse: (why) => {
         limit.release()
-        const close = why === null ? tooFast : makeClose(why, 'sidegate', 'admit')
+        const close =
+          why === null
+            ? makeClose('rate_limited', 'client', 'admit', connectRate.words)
+            : makeClose(why, 'sidegate', 'admit')
         this.#refuse(close, () => client.text, endpoint)
         if (isHeld) onPending(-1)
       },

@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import { reasonNames, reasonRow } from '../../src/core/close.ts'
+import { limitWords } from '../../src/core/limit-words.ts'
 import type { RecentEnd } from '../../src/admin/types.ts'
 import { decidingKey, whyItEnded } from '../../src/admin/why.ts'
 
@@ -33,6 +34,17 @@ test('an end whose connection still closes says so, and nothing of missing bytes
   t.match(words, /It is not closed yet: .*\(deadlines\.close\)\./)
   t.notMatch(words, /is missing something/)
   t.notMatch(whyItEnded(end, () => '30s').join(' '), /not closed yet/)
+  t.end()
+})
+
+test('a refusal while Redis was away says that the gate decided alone, and another does not', (t) => {
+  const refusal = { ...end, id: null, reason: 'too_many', phase: 'admit' } as const
+  const words = (detail: string): string => whyItEnded({ ...refusal, detail }, () => '6').join(' ')
+  const key = 'limits.connectionsPerClient'
+  const alone = words(limitWords(key, { isAlone: true }))
+  t.match(alone, /Redis did not answer within shared\.redis\.timeout, so this gate alone decided/)
+  t.match(alone, `The key is ${key} (6).`)
+  t.notMatch(words(limitWords(key, {})), /Redis/)
   t.end()
 })
 

@@ -15,6 +15,7 @@ function setUp() {
   let connects = 0
   let closed = 0
   let refuses: string | null = null
+  let hangs = false
   const store: Store = {
     run: (commands) =>
       new Promise((answer, reject) =>
@@ -30,6 +31,7 @@ function setUp() {
       random: () => 0.5,
       connect: () => {
         connects++
+        if (hangs) return new Promise(() => {})
         return refuses === null ? Promise.resolve(store) : Promise.reject(new Error(refuses))
       },
       onUp: () => void told.push('up'),
@@ -43,6 +45,7 @@ function setUp() {
     asked,
     circuit,
     refuse: (why: string | null) => (refuses = why),
+    hang: () => (hangs = true),
     counts: () => ({ connects, closed }),
   }
 }
@@ -119,6 +122,69 @@ test('the pauses of a store that answers each probe and fails soon after grow as
   for (const upMs of [0, 5, 100, 1000, 9999, 10_000, 5]) pauses.push(await pauseAfter(upMs))
   t.same(pauses, [100, 200, 400, 800, 1600, 100, 200])
   circuit.stop()
+})
+
+test('after the first failure in a while it is retrying until its first probe ends, and no longer than that may take', async (t) => {
+  const { clock, circuit, asked, refuse } = setUp()
+  t.notOk(circuit.isRetrying)
+  circuit.start()
+  await clock.pass(0)
+  t.notOk(circuit.isRetrying, 'one that has never answered is no late answer')
+  asked.at(-1)!.answer([[1]])
+  const fail = async (): Promise<void> => {
+    await clock.pass(0)
+    t.notOk(circuit.isRetrying, 'it is up')
+    const lost = circuit.run([{ script: 'draw', key: 'a', args: [] }])
+    asked.at(-1)!.fail('gone')
+    await lost
+  }
+  await fail()
+  t.ok(circuit.isRetrying)
+  await clock.pass(99)
+  t.ok(circuit.isRetrying, 'the probe is yet to come')
+  await clock.pass(1)
+  t.ok(circuit.isRetrying, 'it is under way')
+  asked.at(-1)!.answer([[1]])
+  await fail()
+  t.notOk(circuit.isRetrying, 'it fails again within ten seconds')
+  await clock.pass(200)
+  asked.at(-1)!.answer([[1]])
+  await clock.pass(10_000)
+  await fail()
+  t.ok(circuit.isRetrying, 'it has answered for ten')
+  refuse('ECONNREFUSED')
+  await clock.pass(100)
+  t.notOk(circuit.isRetrying, 'the probe has failed')
+  refuse(null)
+  await clock.pass(200)
+  asked.at(-1)!.answer([[1]])
+  await clock.pass(10_000)
+  await fail()
+  await clock.pass(100)
+  t.equal(asked.at(-1)!.commands[0]!.script, 'beat')
+  await clock.pass(49)
+  t.ok(circuit.isRetrying)
+  await clock.pass(2)
+  t.notOk(circuit.isRetrying, 'no answer')
+  circuit.stop()
+})
+
+test('a probe that cannot connect is waited for no longer than its pause, 200 ms at the most, and the time-out', async (t) => {
+  const { clock, circuit, asked, hang } = setUp()
+  circuit.start()
+  await clock.pass(0)
+  asked.at(-1)!.answer([[1]])
+  await clock.pass(0)
+  hang()
+  const lost = circuit.run([{ script: 'draw', key: 'a', args: [] }])
+  asked.at(-1)!.fail('gone')
+  await lost
+  await clock.pass(249)
+  t.ok(circuit.isRetrying)
+  await clock.pass(1)
+  t.notOk(circuit.isRetrying)
+  circuit.stop()
+  t.notOk(circuit.isRetrying)
 })
 
 test('a circuit that is stopped while it connects gives no sign of life any more', async (t) => {

@@ -6,11 +6,16 @@ import { LeasedTokens } from '../../src/fleet/leased-tokens.ts'
 class State implements FleetState {
   mode: Mode = 'leased'
   gates = 2
+  isRetrying = false
   readonly gate = 'g'
   readonly asked: Lease[] = []
   readonly kept: Lease[] = []
 
   withinMs = 0
+
+  get isAway(): boolean {
+    return this.mode !== 'leased'
+  }
 
   ask(lease: Lease, withinMs = 0): void {
     this.asked.push(lease)
@@ -142,6 +147,22 @@ test('it is unsure from the moment when there is something to ask until the answ
   tokens.take(1, 400)
   state.mode = 'local'
   t.notOk(tokens.isUnsure, 'nobody will be asked')
+  state.isRetrying = true
+  t.ok(tokens.isUnsure, 'it may be asked again in a moment')
+  t.end()
+})
+
+test('what an answer that was lost has reported is not reported again, and nothing more is let through unasked', (t) => {
+  const state = new State()
+  const tokens = new LeasedTokens(rate, state, 0)
+  for (let spent = 0; spent < 5; spent++) t.ok(tokens.take(1, 0))
+  t.same(tokens.request(0)!.args.slice(2), [5, 0, 5])
+  tokens.lose()
+  t.notOk(tokens.take(1, 10))
+  t.same(tokens.request(10)!.args.slice(2), [0, 0, 5])
+  tokens.answer([5, 0], 11)
+  t.ok(tokens.take(5, 11))
+  t.notOk(tokens.take(1, 11))
   t.end()
 })
 
@@ -347,6 +368,12 @@ test('a place is in doubt from the question to its answer, and not where it is k
   t.ok(count.isUnsure(6))
   state.mode = 'local'
   t.notOk(count.isUnsure(6))
+  state.isRetrying = true
+  t.ok(count.isUnsure(6), 'nor where it may be back in a moment')
+  t.ok(new LeasedCount(state, () => now).take(6), 'its share it has at once')
+  t.notOk(new LeasedCount(state, () => now).isUnsure(6))
+  state.mode = 'open'
+  t.notOk(count.isUnsure(6), 'an open limit has no doubts')
   t.end()
 })
 

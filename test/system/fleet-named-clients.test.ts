@@ -130,7 +130,7 @@ test('clients nobody has seen', needs('redis-server'), async (t) => {
 })
 
 test(
-  'a Redis that does not answer is waited for no longer than its time-out, and not beyond the end of a client',
+  'a Redis that does not answer is waited for no longer than its time-out and one probe, and not beyond the end of a client',
   needs('redis-server'),
   async (t) => {
     const { redis, upstream, gates } = await startFleet(t, 1, '300ms')

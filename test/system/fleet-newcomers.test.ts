@@ -119,7 +119,7 @@ for (const way of ways)
   )
 
 test(
-  'a gate whose Redis does not answer refuses and lets on by its own share, and nobody waits longer than shared.redis.timeout',
+  'a gate whose Redis does not answer refuses and lets on by its own share, and nobody waits for longer than one probe',
   needs('redis-server'),
   async (t) => {
     const redis = await redisServer(t)
