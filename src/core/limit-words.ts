@@ -6,5 +6,6 @@ export const ALONE_KEY = 'shared.redis.onUnavailable'
 
 /** `cell`: the count or the bucket of the limit. */
 export function limitWords(key: string, cell: { readonly isAlone?: boolean }): string {
-  return cell.isAlone === true ? `${key}, by ${ALONE_KEY}: Redis is away` : key
+  // First the cause: tables cut the end off.
+  return cell.isAlone === true ? `Redis is away: ${key}, by ${ALONE_KEY}` : key
 }

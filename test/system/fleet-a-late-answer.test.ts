@@ -148,8 +148,8 @@ for (const [way, prepare] of Object.entries(ways)) {
       const { body } = await get(gate.adminPort, '/recent')
       const details = (JSON.parse(body) as Array<{ detail: string | null }>).map(({ detail }) => detail ?? '')
       t.match(
-        details.find((detail) => detail.startsWith('limits.')),
-        /^limits\.(?:connectionsPerClient|newConnections), by shared\.redis\.onUnavailable: Redis is away$/,
+        details.find((detail) => detail.includes('limits.')),
+        /^Redis is away: limits\.(?:connectionsPerClient|newConnections), by shared\.redis\.onUnavailable$/,
       )
     },
   )
