@@ -188,7 +188,7 @@ export const rows: Readonly<Record<string, Row>> = {
     cells: [
       '- counted by connections, whatever they speak',
       '- counted by connections, whatever they speak',
-      OPEN,
+      'system/fleet-reload-spare-places',
       '- a gate that ends gives all of its places back',
       '- a place is no memory',
       '- one of several workers speaks to Redis as a gate of its own',

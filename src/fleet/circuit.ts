@@ -71,7 +71,9 @@ export class Circuit {
     return this.#store === null && this.#context.clock.now() < this.#retryUntilMs
   }
 
-  start(): void {
+  /** `isNext`: it replaces another, and those that waited for an answer of that one wait for its probe. */
+  start(isNext = false): void {
+    if (isNext) this.#retryUntilMs = this.#context.clock.now() + RETRY_MS + this.#options.timeoutMs()
     void this.#probe()
   }
 

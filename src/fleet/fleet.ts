@@ -128,7 +128,7 @@ export class Fleet implements Cells, FleetState {
     this.#isSending = false
     this.#sendAt = Number.POSITIVE_INFINITY
     this.#circuit = this.#makeCircuit(connect)
-    this.#circuit.start()
+    this.#circuit.start(true)
     return left
   }
 

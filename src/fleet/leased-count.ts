@@ -179,7 +179,8 @@ export class LeasedCount implements Count, Lease {
     const { mode, gates } = this.#fleet
     if (!Number.isFinite(max) || mode === 'open') return Number.POSITIVE_INFINITY
     if (mode === 'local') return Math.max(1, Math.floor(max / gates))
-    const held = now < this.#untilMs ? this.#places : 0
+    // A reload may have lowered the maximum since they were granted.
+    const held = now < this.#untilMs ? Math.min(max, this.#places) : 0
     return mode === 'leased' && !this.#isKnown ? Math.max(1, held) : held
   }
 

@@ -169,6 +169,23 @@ test('after the first failure in a while it is retrying until its first probe en
   circuit.stop()
 })
 
+test('a circuit that replaces another is retrying until its first probe ends', async (t) => {
+  const { clock, circuit, asked } = setUp()
+  circuit.start(true)
+  await clock.pass(0)
+  t.ok(circuit.isRetrying)
+  asked.at(-1)!.answer([[1]])
+  await clock.pass(0)
+  t.same([circuit.isRetrying, circuit.isUp], [false, true])
+  circuit.stop()
+  const next = setUp()
+  next.refuse('ECONNREFUSED')
+  next.circuit.start(true)
+  await next.clock.pass(0)
+  t.notOk(next.circuit.isRetrying)
+  next.circuit.stop()
+})
+
 test('a probe that cannot connect is waited for no longer than its pause, 200 ms at the most, and the time-out', async (t) => {
   const { clock, circuit, asked, hang } = setUp()
   circuit.start()

@@ -310,6 +310,22 @@ test('where other gates have spare places a connection waits for these, as long 
   t.end()
 })
 
+test('places beyond a maximum that a reload has lowered are none', (t) => {
+  const state = new State()
+  const count = new LeasedCount(state, () => 0)
+  t.ok(count.take(6))
+  count.request(0)
+  count.answer([5, 0], 0)
+  t.ok(count.take(3))
+  t.ok(count.take(3))
+  t.notOk(count.take(3))
+  t.ok(count.take(6), 'raised again')
+  state.mode = 'closed'
+  t.notOk(count.take(3))
+  t.ok(count.take(6))
+  t.end()
+})
+
 test('while Redis is away a client has its share of each gate, and at least one', (t) => {
   const lets = (mode: Mode, max: number): number => {
     const state = new State()
