@@ -205,7 +205,7 @@ export class Fleet implements Cells, FleetState {
 
   keep(lease: Lease): void {
     const entry = this.#entryOf.get(lease)
-    if (entry !== undefined) this.#entries.set(entry.id, entry)
+    if (entry !== undefined) this.#add(entry)
   }
 
   onDrawn(ms: number): void {
@@ -218,17 +218,25 @@ export class Fleet implements Cells, FleetState {
     if (known !== undefined) return known.lease as T
     const lease = make()
     const entry = { id, name, key: '', keys: 0, lease }
-    this.#entries.set(id, entry)
     this.#entryOf.set(lease, entry)
-    if (this.#entries.size > MAX_LEASES) this.#forgetOldest()
+    this.#add(entry)
     return lease
   }
 
+  #add(entry: Entry): void {
+    this.#entries.set(entry.id, entry)
+    if (this.#entries.size > MAX_LEASES) this.#forgetOldest()
+  }
+
+  /** Those in use go to the end, or each newcomer would go past all of them again. */
   #forgetOldest(): void {
-    for (const [id, { lease }] of this.#entries) {
-      if (lease instanceof LeasedCount && lease.held > 0) continue
+    let left = this.#entries.size
+    for (const [id, entry] of this.#entries) {
+      if (left-- === 0) return
       this.#entries.delete(id)
-      return
+      const { lease } = entry
+      if (!(lease instanceof LeasedCount) || lease.held === 0) return lease.forget()
+      this.#entries.set(id, entry)
     }
   }
 

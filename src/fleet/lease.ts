@@ -38,6 +38,8 @@ export interface Lease {
   lose(): void
   /** Called each second: renews, gives back. True if forgetting the lease would lose nothing. */
   tend(now: number): boolean
+  /** There is no room for it: nobody tends it until it is used again. */
+  forget(): void
   /** Redis has lost the lease's report: the lease reports again. */
   reportAgain(): void
   /** The report when this gate stops, which frees what it held at once; null if it held nothing. */

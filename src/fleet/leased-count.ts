@@ -163,6 +163,10 @@ export class LeasedCount implements Count, Lease {
     return this.#isForgotten
   }
 
+  forget(): void {
+    this.#isForgotten = true
+  }
+
   reportAgain(): void {
     // Free places may be another gate's now, and none is requested before other gates have reported theirs.
     this.#places = Math.min(this.#places, this.#used)

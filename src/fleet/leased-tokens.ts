@@ -171,6 +171,10 @@ export class LeasedTokens implements Tokens, Lease {
     return this.#isForgotten
   }
 
+  forget(): void {
+    this.#isForgotten = true
+  }
+
   reportAgain(): void {}
 
   leave(): Omit<Command, 'key'> | null {

@@ -181,6 +181,29 @@ test('what holds while Redis is away changes without another connection', async 
   await fleet.stop()
 })
 
+test('leases that had to make room are tended again once they are used; those of connections never have to', async (t) => {
+  const { clock, fleet, batches, bucket } = await plenty()
+  const asked = (key: string): boolean => batches.splice(0).some((keys) => keys.includes(key))
+  const [held, count, tokens] = [fleet.count('held'), fleet.count('old'), bucket('old', 10)]
+  for (const one of [held, count]) t.ok(one.take(5))
+  count.release()
+  t.ok(tokens.take(1, clock.now()))
+  await clock.pass(100)
+  for (let nth = 0; nth < 65_536; nth++) fleet.count(`n${nth}`)
+  t.ok(count.take(5))
+  t.ok(tokens.take(1, clock.now()))
+  t.equal(fleet.size, 65_536)
+  batches.length = 0
+  await clock.pass(5000)
+  t.ok(asked('p:rate old'), 'unused, its tokens go back')
+  await clock.pass(5000)
+  for (const key of ['p:count old', 'p:count held']) {
+    await clock.pass(10_000)
+    t.ok(asked(key), `its places are renewed: ${key}`)
+  }
+  await fleet.stop()
+})
+
 test('a lease that was forgotten while it is used asks another Redis under the keys of that one', async (t) => {
   const { clock, fleet, bucket, connect } = await plenty()
   const old = bucket('old', 10)
