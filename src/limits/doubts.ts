@@ -3,7 +3,7 @@
 // known, in order of arrival. One timer serves all of them, armed only while somebody waits.
 //
 // The room is bounded elsewhere: each newcomer holds a place under `limits.connections`, and a fleet that
-// does not answer within its time-out counts as away, which ends every doubt.
+// does not answer within its time-out counts as away, which ends every doubt with its first probe.
 
 import type { Clock } from '../core/clock.ts'
 
