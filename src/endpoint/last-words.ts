@@ -21,8 +21,10 @@ export function hearLastWords(socket: net.Socket): void {
 
 function destroyRead(this: PartingSocket, error?: NodeJS.ErrnoException): net.Socket {
   // Nothing may overtake bytes that wait in the stream.
-  if (error?.syscall !== 'write' || this[kIsParting] || this.readableLength > 0)
+  if (error?.syscall !== 'write' || this.readableLength > 0)
     return net.Socket.prototype.destroy.call(this, error)
+  // Another write that fails meanwhile changes nothing.
+  if (this[kIsParting]) return this
   this[kIsParting] = true
   this.push = pushPast
   startReading(this)

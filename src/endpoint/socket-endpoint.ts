@@ -104,8 +104,9 @@ export class SocketEndpoint implements Endpoint, Corkable {
   }
 
   #loseStranded(): void {
-    this.#error ??= Object.assign(new Error('the peer is gone'), { code: 'ECONNRESET' })
-    resetSocket(this.#socket)
+    // As a write that fails, so that the last words of an upstream are heard.
+    const gone = { code: 'ECONNRESET', syscall: 'write' }
+    this.#socket.destroy(Object.assign(new Error('the peer is gone'), gone))
   }
 
   look(): LookedAt {

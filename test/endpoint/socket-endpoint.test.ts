@@ -5,7 +5,7 @@ import tls from 'node:tls'
 import { test } from 'tap'
 import type { Test } from 'tap'
 import type { Endpoint, EndpointOwner } from '../../src/endpoint/endpoint.ts'
-import { setRaw } from '../../src/endpoint/raw-socket.ts'
+import { parentOf, setRaw } from '../../src/endpoint/raw-socket.ts'
 import { dialledEndpoint, dialOptions } from '../../src/endpoint/socket-endpoint.ts'
 import type { ReadOptions } from '../../src/endpoint/socket-endpoint.ts'
 import { pattern, Verifier } from '../support/bytes.ts'
@@ -268,7 +268,8 @@ eachWay(
   true,
 )
 
-test('bytes behind those that a peer leaves in the kernel are not taken either, over TLS', async (t) => {
+/** An endpoint over TLS, and its peer, which does not read. */
+async function overTls(t: Test, told: Told): Promise<{ endpoint: Endpoint; peer: Wire }> {
   watchLeaks(t)
   const server = someServer()
   const upstream = await tlsUpstream(t, server, (wire) => wire.stopReading())
@@ -277,6 +278,28 @@ test('bytes behind those that a peer leaves in the kernel are not taken either, 
   t.teardown(() => secure.destroy())
   await once(secure, 'secureConnect')
   setRaw(secure, raw)
-  const endpoint = dialledEndpoint(secure, reads[1]!, new Told())
-  await countsWhatFollows(t, endpoint, await upstream.connection())
+  return { endpoint: dialledEndpoint(secure, reads[1]!, told), peer: await upstream.connection() }
+}
+
+test('bytes behind those that a peer leaves in the kernel are not taken either, over TLS', async (t) => {
+  const { endpoint, peer } = await overTls(t, new Told())
+  await countsWhatFollows(t, endpoint, peer)
+})
+
+test('the last words of an upstream over TLS are heard, though it is looked for before and after its write fails', async (t) => {
+  const told = new Told()
+  const { endpoint, peer } = await overTls(t, told)
+  endpoint.write(Buffer.alloc(8_000_000), 0, 8_000_000)
+  await eventually(() => endpoint.queued > 0, { what: 'a write that waits' })
+  peer.socket.write('too large')
+  parentOf(peer.socket).resetAndDestroy()
+  const look = (): void => {
+    endpoint.checkPeer!()
+    endpoint.checkPeer!()
+    if (told.closed === null) setImmediate(look)
+  }
+  look()
+  await eventually(() => told.closed !== null)
+  t.equal(told.text, 'too large')
+  t.match(told.closed, { error: { syscall: 'write' } })
 })
