@@ -82,6 +82,7 @@ const MAX_SIZE = Number.MAX_SAFE_INTEGER
 const JUDGED_BYTES = 100 * 1024
 const MAX_SYNTAX = 0.8
 
+const bareCr = /\r(?!\n)/
 const CR = 13
 const LF = 10
 const SEMICOLON = 0x3b
@@ -227,6 +228,8 @@ class ChunkedBody implements Body {
   #endTrailerLine(): void {
     const text = this.#isLenient ? this.#trailers.replaceAll(/\r?\n/g, '\r\n') : this.#trailers
     if (!text.endsWith('\r\n')) this.problem = 'a trailer line without CRLF'
+    // Without it, an empty line that ends with CR CR LF would be waited behind.
+    else if (bareCr.test(text)) this.problem = 'a bare CR in the trailers'
     else if (text === '\r\n') this.#state = COMPLETE
     else if (text.endsWith('\r\n\r\n')) {
       const trailers = parseTrailers(text)

@@ -1,5 +1,7 @@
 // The collector of a message's head: puts it together from several reads, and finds its end, the first empty
-// line. That line may end with CRLF or LF alone, so that a peer whose LF is not allowed is refused at once.
+// line. That line may end with CRLF or LF alone, so that a peer whose LF is not allowed is refused at once. A
+// CR without LF ends a head, too: no parser takes such a head, and one whose lines end with CR CR LF (text
+// mode on Windows writes them) has no empty line that the peer would be waited for.
 
 const CR = 13
 const LF = 10
@@ -8,15 +10,10 @@ const LF = 10
 export const MORE = -1
 export const TOO_BIG = -2
 
-/**
- * The bytes before the next one: only empty lines, or those and a CR; an LF, or that and a CR; any other byte
- * of a head.
- */
+/** The bytes before the next one, but for a CR: only empty lines; an LF; any other byte of a head. */
 const START = 0
-const START_CR = 1
-const AFTER_LF = 2
-const AFTER_LF_CR = 3
-const INSIDE = 4
+const AFTER_LF = 1
+const INSIDE = 2
 
 export class HeadCollector {
   readonly #maxBytes: number
@@ -24,6 +21,8 @@ export class HeadCollector {
   readonly #takesLf: boolean
   #kept = ''
   #state = START
+  /** The last byte was a CR. */
+  #isAfterCr = false
   #text = ''
 
   constructor(maxBytes: number, takesLf = false) {
@@ -34,6 +33,7 @@ export class HeadCollector {
   reset(): void {
     this.#kept = ''
     this.#state = START
+    this.#isAfterCr = false
   }
 
   /** The complete head, in latin1, its empty line included; the collector forgets it. */
@@ -94,23 +94,32 @@ export class HeadCollector {
     return stop
   }
 
-  /** The position after the first empty line that follows another line; -1 if there is none up to `end`. */
+  /**
+   * The position after the first empty line that follows another line, or after a CR without LF; -1 if there
+   * is neither up to `end`.
+   */
   #findEnd(bytes: Buffer, from: number, end: number): number {
     let state = this.#state
+    let isAfterCr = this.#isAfterCr
+    if (isAfterCr && from < end && bytes[from] !== LF) return from
     for (let at = from; at < end; at++) {
       const byte = bytes[at]!
       if (byte > CR) {
         state = INSIDE
+      } else if (byte === CR) {
+        if (at + 1 < end && bytes[at + 1] !== LF) return at + 1
+        isAfterCr = true
+        continue
       } else if (byte === LF) {
-        if (state === AFTER_LF || state === AFTER_LF_CR) return at + 1
-        state = state === START_CR || (state === START && this.#takesLf) ? START : AFTER_LF
-      } else if (byte === CR && (state === AFTER_LF || state === START)) {
-        state = state === START ? START_CR : AFTER_LF_CR
+        if (state === AFTER_LF) return at + 1
+        state = state === START && (isAfterCr || this.#takesLf) ? START : AFTER_LF
       } else {
         state = INSIDE
       }
+      isAfterCr = false
     }
     this.#state = state
+    this.#isAfterCr = isAfterCr
     return -1
   }
 }
