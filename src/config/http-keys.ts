@@ -70,7 +70,7 @@ export const http = section('HTTP requests (`protocol: http`).', {
     {
       default: 'upstream',
       meaning:
-        'The side whose heads and chunks may be written as loosely as HAProxy and nginx take them: lines that end with LF alone, a repeated `Content-Length` of the same value, chunk sizes padded with blanks, an answer to HEAD or a 304 with any framing, an HTTP/1.0 answer in chunks, a reason that may not be written, a subprotocol of a WebSocket that was not offered or is empty. Of clients `both` takes only heads whose lines end with LF alone. What could be read as two messages is refused in any case.',
+        'The side whose heads and chunks may be written as loosely as HAProxy and nginx take them: lines that end with LF alone, a repeated `Content-Length` of the same value, chunk sizes padded with blanks, an answer to HEAD or a 304 with any framing, an HTTP/1.0 answer in chunks, a `Connection` that lists a header which stays, a reason that may not be written, a subprotocol of a WebSocket that was not offered or is empty. Of clients `both` takes only heads whose lines end with LF alone. What could be read as two messages is refused in any case.',
     },
     ['off', 'upstream', 'both'],
   ),

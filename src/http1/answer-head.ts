@@ -16,7 +16,6 @@ import {
   UPGRADE,
   VIA,
 } from './header-name.ts'
-import type { HeaderName } from './header-name.ts'
 
 export interface JudgedAnswer {
   status: number
@@ -56,7 +55,6 @@ const bareLf = /(?:^|[^\r])\n/
 const reasonPattern = /^[\t\x20-\x7e\x80-\xff]*$/
 /** A connection is not used any more this long before the time that its upstream announces. */
 const HINT_MARGIN_MS = 1000
-const KEPT: readonly HeaderName[] = []
 const KEPT_OF_426 = [UPGRADE]
 const timeoutPattern = /(?:^|[\s,;])timeout\s*=\s*"?([0-9]{1,9})/i
 
@@ -86,7 +84,7 @@ export function judgeAnswer(answer: AnswerHead, method: string, isLenient: boole
   const framing = framingOf(answer, isBodyless, isLenient)
   if (typeof framing === 'string') return framing
   // The Upgrade header is part of a 426 (RFC 9110 section 15.5.22).
-  const passed = endToEndHeaders(headers, status === 426 ? KEPT_OF_426 : KEPT)
+  const passed = endToEndHeaders(headers, status === 426 ? { keep: KEPT_OF_426, isLenient } : { isLenient })
   if (typeof passed === 'string') return `Connection lists ${passed}`
   const words = headers.tokens(CONNECTION)
   return {

@@ -128,7 +128,7 @@ export class Answers {
     if (++exchange.interim > MAX_INTERIM_READ) return `more than ${MAX_INTERIM_READ} interim answers`
     const isWanted = status !== 100 || exchange.judged!.isWaiting
     if (!isWanted || exchange.request.version !== '1.1' || exchange.interim > MAX_INTERIM) return null
-    const passed = endToEndHeaders(headers)
+    const passed = endToEndHeaders(headers, { isLenient: this.#options.lenient !== 'off' })
     if (typeof passed === 'string' || this.#tooBig(passed, 'an interim head') !== null) return null
     // An interim answer has no body (RFC 9110 section 8.6), whatever it announces: a client that believed the
     // length would take the final answer for the body.

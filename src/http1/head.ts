@@ -113,12 +113,24 @@ const endToEnd =
   /^(host|content-length|authorization|cookie|set-cookie|origin|forwarded|via|x-forwarded-.*|sec-websocket-.*)$/
 const NONE: readonly never[] = []
 
-/**
- * The headers for the other side, or a name that Connection may not list. `keep`: hop-by-hop names to keep.
- */
-export function endToEndHeaders(headers: Fields, keep: readonly HeaderName[] = NONE): Field[] | string {
-  const listed = headers.tokens(CONNECTION)
-  for (let i = 0; i < listed.length; i++) if (endToEnd.test(listed[i]!)) return listed[i]!
+export interface EndToEndOptions {
+  /** Hop-by-hop names to keep. */
+  keep?: readonly HeaderName[]
+  /** Headers that Connection may not list stay as if it did not, as HAProxy and nginx read it. */
+  isLenient?: boolean
+}
+
+/** The headers for the other side, or a name that Connection may not list. */
+export function endToEndHeaders(
+  headers: Fields,
+  { keep = NONE, isLenient = false }: EndToEndOptions = {},
+): Field[] | string {
+  let listed = headers.tokens(CONNECTION)
+  for (let i = 0; i < listed.length; i++) {
+    if (!endToEnd.test(listed[i]!)) continue
+    if (!isLenient) return listed[i]!
+    listed = listed.filter((name) => !endToEnd.test(name))
+  }
   const passed: Field[] = []
   for (let i = 0; i < headers.list.length; i++) {
     const field = headers.list[i]!

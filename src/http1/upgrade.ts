@@ -222,7 +222,7 @@ export function checkAccepted(
     : elementsOf(headers, WS_EXTENSIONS).map(extensionName)
   if (extensions.length > 1 || extensions.some((name) => !upgrade.extensions.includes(name)))
     return '101 with an extension that was not offered'
-  const passed = endToEndHeaders(headers)
+  const passed = endToEndHeaders(headers, { isLenient })
   if (typeof passed === 'string') return `Connection lists ${passed}`
   const fields = passed.filter(({ name }) => name !== CONTENT_LENGTH && !empty.includes(name))
   fields.push(...TO_WEBSOCKET)

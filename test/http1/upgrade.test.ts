@@ -544,6 +544,18 @@ test('read leniently, a subprotocol is for the client to judge, and goes on as i
   t.end()
 })
 
+test('read leniently, a 101 whose Connection lists a header that says what is said keeps that header', (t) => {
+  const head = answer([
+    ...rightAnswer.filter(([name]) => name !== 'Connection'),
+    ['Connection', 'Upgrade, Set-Cookie'],
+    ['Set-Cookie', 'a=b'],
+  ])
+  const found = checkAccepted(head, plain, lenient)
+  t.match(typeof found === 'string' ? found : found.head.toString(), /\r\nSet-Cookie: a=b\r\n/)
+  t.equal(checkAccepted(head, plain, strict), 'Connection lists set-cookie')
+  t.end()
+})
+
 test('read leniently, an empty subprotocol and an empty extension say nothing, and an extension that was not offered is refused still', (t) => {
   const empty: Header[] = [...rightAnswer, ['Sec-WebSocket-Protocol', ''], ['Sec-WebSocket-Extensions', '']]
   for (const upgrade of [plain, rich])
