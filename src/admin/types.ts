@@ -215,6 +215,8 @@ export interface MemoryView {
   usageBytes: number
   limitBytes: number
   bufferedLimitBytes: number
+  /** The used share of V8's heap, as far as V8 can use it; of several workers, the largest. */
+  heapShare: number
   /** 0 to 1. */
   pressure: number
 }

@@ -23,6 +23,16 @@ export interface EarlyBudget {
   charge(bytes: number): void
 }
 
+/** The heap of this thread, whose limit is a memory of its own. */
+export interface HeapWatch {
+  /** The share of the heap from which on it is short. */
+  refuseAt: number
+  /** Whether it is. `bytes`: so many are about to be in it. */
+  isShort(bytes: number): boolean
+  /** The used share, read anew: from 1 on the process is about to end. */
+  read(): number
+}
+
 export interface Strain {
   /** The fraction left of every idle deadline: 1 with memory to spare, smaller as memory runs out. */
   idleScale: number
@@ -35,6 +45,7 @@ export interface Strain {
   isWatching: boolean
   readonly early: EarlyBudget
   readonly claims: Claims
+  readonly heap: HeapWatch
 }
 
 /** `sum`: counts over all threads; by default over this one alone. */
@@ -56,19 +67,30 @@ export class Budget implements EarlyBudget {
   }
 }
 
-export function calm(early: EarlyBudget = new Budget(), claims = new Claims()): Strain {
+const endless = (): HeapWatch => ({
+  refuseAt: Number.POSITIVE_INFINITY,
+  isShort: () => false,
+  read: () => 0,
+})
+
+export function calm(
+  early: EarlyBudget = new Budget(),
+  claims = new Claims(),
+  heap: HeapWatch = endless(),
+): Strain {
   return {
     idleScale: 1,
     isRefusing: false,
     isWatching: false,
     early,
     claims,
+    heap,
   }
 }
 
 /** `connection` is new work, which is refused with `overloaded`. */
 export function refuses(strain: Strain, connection: { readonly isOneTooMany: boolean }): boolean {
-  return strain.isRefusing || connection.isOneTooMany
+  return strain.isRefusing || connection.isOneTooMany || strain.heap.isShort(0)
 }
 
 /** The verdict of the memory watch, as plain data. */
@@ -76,6 +98,8 @@ export interface StrainLevel {
   idleScale: number
   isRefusing: boolean
   isWatching: boolean
+  /** `memory.refuseAt`. */
+  refuseAt: number
   /** Of `memory.buffered`, in bytes. */
   bufferedBytes: number
   /** Up to `memory.refuseAt`, less a margin; Infinity: nothing bounds it. */
@@ -93,8 +117,9 @@ const READ_SHARE = 0.25
  */
 const KEPT_SHARE = 0.75
 
-export function impose(strain: Strain, { bufferedBytes, roomBytes, ...level }: StrainLevel): void {
+export function impose(strain: Strain, { bufferedBytes, roomBytes, refuseAt, ...level }: StrainLevel): void {
   Object.assign(strain, level)
+  strain.heap.refuseAt = refuseAt
   strain.claims.roomBytes = roomBytes
   strain.early.limitBytes = bufferedBytes * READ_SHARE
   strain.early.mostBytes = bufferedBytes * KEPT_SHARE

@@ -35,8 +35,9 @@ import type { HabitsData } from '../metrics/habits.ts'
 import type { Figure } from '../metrics/history.ts'
 import type { MetricRows } from '../metrics/metric-rows.ts'
 import { collectGarbage } from '../overload/heap.ts'
+import { HeapGauge } from '../overload/heap-gauge.ts'
 import { queuedBytes, queuesOf } from '../overload/queues.ts'
-import type { Queue } from '../overload/queues.ts'
+import type { GateMemory, Queue } from '../overload/queues.ts'
 import { Findings } from '../upstream/findings.ts'
 import type { Finding } from '../upstream/finding.ts'
 import { IdleEnds } from '../upstream/idle-ends.ts'
@@ -106,6 +107,7 @@ export class Gate implements GatePort {
     this.#strain = calm(
       new Budget(this.#cells?.sum(EARLY_SUM)),
       new Claims(this.#cells?.sum(CLAIMS_SUM), clock),
+      new HeapGauge(clock),
     )
     this.registry = new Registry(settings.worker, settings.workers, parts.pulse)
     this.registry.onArrived = () => this.#departure.onArrived()
@@ -296,8 +298,8 @@ export class Gate implements GatePort {
     return (await new Profiler(this.#clock).profile(kind, seconds, new AbortController().signal))!
   }
 
-  async queued(): Promise<number> {
-    return queuedBytes(this.registry)
+  async memory(): Promise<GateMemory> {
+    return { queuedBytes: queuedBytes(this.registry), heapShare: this.#strain.heap.read() }
   }
 
   async queues(): Promise<Queue[]> {

@@ -37,7 +37,7 @@ import type { LogFormat, LogLevel } from '../log/line.ts'
 import type { HabitsData } from '../metrics/habits.ts'
 import type { Figure } from '../metrics/history.ts'
 import type { MetricRows } from '../metrics/metric-rows.ts'
-import type { Queue } from '../overload/queues.ts'
+import type { GateMemory, Queue } from '../overload/queues.ts'
 import type { Finding } from '../upstream/finding.ts'
 import type { UpstreamView } from '../upstream/upstream-view.ts'
 
@@ -132,8 +132,7 @@ export interface GatePort {
   views(): Promise<GateViews>
   /** A profile of its thread: a file for Chrome's DevTools. */
   profile(order: { kind: ProfileKind; seconds: number }): Promise<string>
-  /** Bytes in all queues. */
-  queued(): Promise<number>
+  memory(): Promise<GateMemory>
   queues(): Promise<Queue[]>
   drain(step: DrainStep): Promise<DrainCounts>
   strain(level: StrainLevel): Promise<void>
@@ -162,7 +161,7 @@ export const gateQuestions = [
   'figures',
   'views',
   'profile',
-  'queued',
+  'memory',
   'queues',
   'drain',
   'strain',
@@ -185,7 +184,7 @@ export const looks: ReadonlySet<string> = new Set([
   'metrics',
   'figures',
   'views',
-  'queued',
+  'memory',
   'queues',
 ] satisfies ReadonlyArray<keyof GatePort>)
 

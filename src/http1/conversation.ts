@@ -17,19 +17,16 @@ import type { Endpoint } from '../endpoint/endpoint.ts'
 import type { Dialogue, Watched } from '../pair/dialogue.ts'
 import type { Half } from '../pair/half.ts'
 import type { Pair } from '../pair/pair.ts'
-import { Reach } from '../upstream/reach.ts'
-import type { Reacher } from '../upstream/reach.ts'
+import { Reach, type Reacher } from '../upstream/reach.ts'
 import { Behalf } from './behalf.ts'
 import { endOfClient } from './client-end.ts'
 import { isDelimitedFor, type JudgedAnswer } from './answer-head.ts'
-import { Answers } from './answers.ts'
-import type { AnswersOwner } from './answers.ts'
+import { Answers, type AnswersOwner } from './answers.ts'
 import { Exchange } from './exchange.ts'
 import { forwardedFor, forwardTrailers } from './forwarding.ts'
 import type { Forwarded } from './forwarding.ts'
 import type { RequestHead } from './head.ts'
-import { Intake } from './intake.ts'
-import type { IntakeOwner } from './intake.ts'
+import { Intake, type IntakeOwner } from './intake.ts'
 import type { HttpContext, HttpOptions } from './options.ts'
 import { refusalOf } from './refusal.ts'
 import { judgeRequest } from './request-head.ts'
@@ -159,6 +156,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     this.#expect(exchange.isRequestComplete ? HEAD_BYTES : exchange.requestBody.remaining, HEAD_BYTES)
     if (this.#upstream!.isThere) return this.#ask(exchange, true)
     this.#reach!.start(exchange.isRepeatable)
+    if (!this.isOver && exchange.reachedAt === null) this.#intake!.weighHead(exchange.wait())
   }
 
   #endOfClient(): Close | null {
@@ -170,6 +168,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     if (dialMs !== null) observer.onConnected(this.#connection, dialMs)
     this.#connection.connectedAt ??= clock.now()
     this.#upstream!.take(endpoint)
+    this.#intake!.weighHead(0)
     this.#ask(this.exchange!, dialMs === null)
     if (!this.#intake!.isTaking) this.#goOn()
   }
@@ -301,6 +300,7 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     const refused = this.#refusal === null ? null : httpStatus(close)
     const status = exchange.isAnswerBegun ? exchange.answer!.status : refused
     this.#context.onExchange(this.#connection, exchange, status, close)
+    exchange.forget()
   }
 
   farewell(half: Half, close: Close): Farewell {

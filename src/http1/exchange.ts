@@ -142,11 +142,29 @@ export class Exchange implements BodySink {
       this.answer = { ...this.answer!, headers: [] }
   }
 
-  #shedRequest(judged: JudgedRequest): void {
+  /** The request waits for its upstream: nothing is kept of its head but the one that goes on, of that size. */
+  wait(): number {
+    this.#shedReceived()
+    // Its parts are parts of the received one.
+    const head = copyOf(this.judged!.head)
+    this.judged = { ...this.judged!, head }
+    return head.length
+  }
+
+  #shedReceived(): void {
     const { method, target, version } = this.request
-    // A copy, since a part of a text keeps the whole.
-    const copy = Buffer.from(target, 'latin1').toString('latin1')
-    this.request = { method, target: copy, version, headers: NO_FIELDS }
+    this.request = { method, target: copyOf(target), version, headers: NO_FIELDS }
+  }
+
+  /** The connection ends, and its client may take a while to see it: the request goes nowhere any more. */
+  forget(): void {
+    this.#outbox = null
+    if (this.judged === null) this.#shedReceived()
+    else if (this.judged.head !== '') this.#shedRequest(this.judged)
+  }
+
+  #shedRequest(judged: JudgedRequest): void {
+    this.#shedReceived()
     this.judged = { ...judged, head: '' }
   }
 
@@ -193,4 +211,13 @@ export class Exchange implements BodySink {
     this.#half!.forwardHead(this.#headText)
     this.#headText = ''
   }
+}
+
+/** For copies: a buffer for each would be garbage outside the heap, which V8 lets wait. */
+let scratch = Buffer.allocUnsafeSlow(16_384)
+
+/** In latin1. A part of a text keeps the whole. */
+function copyOf(text: string): string {
+  if (text.length > scratch.length) scratch = Buffer.allocUnsafeSlow(text.length)
+  return scratch.toString('latin1', 0, scratch.write(text, 'latin1'))
 }

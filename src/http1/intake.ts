@@ -5,6 +5,7 @@
 import { EarlyShare } from '../core/early-share.ts'
 import { makeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
+import type { HeapWatch } from '../core/strain.ts'
 import { CHUNK_COST } from '../core/turns.ts'
 import type { Half } from '../pair/half.ts'
 import type { Exchange } from './exchange.ts'
@@ -40,6 +41,7 @@ export class Intake {
   readonly #half: Half
   readonly #head: HeadCollector
   readonly #clock: HttpContext['clock']
+  readonly #heap: HeapWatch
   /** The share of the bytes that wait here, and in the exchange for its upstream. */
   readonly #share: EarlyShare
   /** Since when none of those bytes went on; null where none wait. */
@@ -59,6 +61,7 @@ export class Intake {
     this.#owner = owner
     this.#head = new HeadCollector(options.maxHeaderBytes, options.lenient === 'both')
     this.#clock = context.clock
+    this.#heap = context.strain.heap
     this.#share = new EarlyShare(context.strain.early)
   }
 
@@ -121,9 +124,18 @@ export class Intake {
     if (isAllTaken && !this.#owner.isOver) this.#half.letGo()
   }
 
+  /** A head of so many bytes waits for its end, or for its upstream; without room the conversation ends. */
+  weighHead(bytes: number): void {
+    if (this.#share.weighHead(bytes)) return
+    const phase = this.#owner.exchange === null ? 'handshake' : 'relay'
+    this.#owner.close(makeClose('overloaded', 'sidegate', phase, 'memory.buffered'))
+  }
+
   /** Nothing more is served. */
   drop(): void {
     this.#held = null
+    this.#head.reset()
+    this.weighHead(0)
     this.#settle()
   }
 
@@ -152,8 +164,10 @@ export class Intake {
         ...makeClose('message_too_big', 'client', 'handshake', 'request head (http.maxHeader)'),
         httpStatus: 431,
       })
-    if (at === MORE) this.#judgeBegin()
+    const isShort = this.#heap.isShort((at < 0 ? end : at) - begin)
+    if (at === MORE) this.#judgeBegin(isShort)
     if (at < 0) return end
+    this.weighHead(0)
     const text = this.#head.take()
     const request = readRequestHead(text, this.#options.lenient === 'both')
     if (typeof request === 'string') this.#owner.close(refused(notHttp(text) ?? request))
@@ -161,10 +175,12 @@ export class Intake {
     return at
   }
 
-  /** Refuses bytes that cannot become a request, without waiting for more. */
-  #judgeBegin(): void {
+  /** Refuses bytes that cannot become a request, or for which there is no room, without waiting for more. */
+  #judgeBegin(isShort: boolean): void {
     const problem = this.#options.lenient === 'both' ? null : notHttp(this.#head.begin)
     if (problem !== null) this.#owner.close(refused(problem))
+    else if (isShort) this.#owner.close(makeClose('overloaded', 'sidegate', 'handshake', 'memory.refuseAt'))
+    else this.weighHead(this.#head.heldBytes)
   }
 
   #takeBody(exchange: Exchange, bytes: Buffer, start: number, end: number): number {

@@ -49,7 +49,7 @@ export function createProcessInstruments(registry: Registry) {
     }),
     overloadPressure: new Gauge({
       name: 'sidegate_overload_pressure',
-      help: '0 to 1: the larger of memory used of the limit, and bytes queued of memory.buffered.',
+      help: '0 to 1: the largest of memory used of the limit, heap used of what V8 can use, and bytes queued of memory.buffered.',
       registers,
     }),
     memoryLimit: new Gauge({

@@ -44,6 +44,11 @@ export class EarlyBytes {
     return this.#share.reserve(bytes)
   }
 
+  /** A head of so many bytes waits for its end, or for its upstream; false if there is no room for it. */
+  weighHead(bytes: number): boolean {
+    return this.#share.weighHead(bytes)
+  }
+
   /** False if there is no room for them. */
   keep(bytes: Buffer, start: number, end: number, now: number): boolean {
     if (start >= end) return true
@@ -59,6 +64,7 @@ export class EarlyBytes {
   /** Drops the bytes, which will not be relayed. */
   forget(): void {
     this.#share.settle(0)
+    this.#share.weighHead(0)
     this.#kept = null
   }
 
@@ -67,6 +73,7 @@ export class EarlyBytes {
     const { length } = this
     const bytes = this.#kept?.takeAll() ?? NOTHING
     this.#share.settle(0)
+    this.#share.weighHead(0)
     this.#flow.received -= length
     this.#kept = null
     return bytes

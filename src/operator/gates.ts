@@ -25,7 +25,7 @@ import type { Figure } from '../metrics/history.ts'
 import { leftBehind, merged } from '../metrics/metric-rows.ts'
 import type { MetricRows } from '../metrics/metric-rows.ts'
 import type { OverloadGates } from '../overload/overload.ts'
-import type { Queue } from '../overload/queues.ts'
+import type { GateMemory, Queue } from '../overload/queues.ts'
 import { Findings } from '../upstream/findings.ts'
 import type { Finding } from '../upstream/finding.ts'
 import { mergedViews } from './views.ts'
@@ -229,8 +229,12 @@ export class Gates implements Directory, DrainGates, OverloadGates {
     return profile === 'silent' ? null : profile
   }
 
-  async queued(): Promise<number> {
-    return (await this.#each((gate) => gate.queued())).reduce((sum, bytes) => sum + bytes, 0)
+  async memory(): Promise<GateMemory> {
+    const parts = await this.#each((gate) => gate.memory())
+    return {
+      queuedBytes: parts.reduce((sum, { queuedBytes }) => sum + queuedBytes, 0),
+      heapShare: Math.max(0, ...parts.map(({ heapShare }) => heapShare)),
+    }
   }
 
   async queues(): Promise<Queue[]> {

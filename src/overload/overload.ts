@@ -1,7 +1,8 @@
 // Overload protection: acts when memory runs short, before the kernel ends the process with every connection
 // in it. Envoy's overload manager is the model.
 //
-//     pressure = the larger of   memory used / limit   and   bytes in our queues / memory.buffered
+//     pressure = the largest of   memory used / limit,   bytes in our queues / memory.buffered,
+//                                 and heap used / its limit (heap-gauge.ts)
 //
 //     0 ......... shedAt ........... refuseAt ........ 1
 //        calm     |  idle deadlines  |  new work is refused, the largest stalled queues are shed
@@ -21,7 +22,7 @@ import type { StrainLevel } from '../core/strain.ts'
 import { heapWarning } from './heap.ts'
 import { memoryGauge } from './memory.ts'
 import type { MemoryGauge, MemoryReading } from './memory.ts'
-import type { Queue } from './queues.ts'
+import type { GateMemory, Queue } from './queues.ts'
 import { chooseVictims } from './victims.ts'
 import type { Excess } from './victims.ts'
 
@@ -35,8 +36,7 @@ export interface OverloadOptions {
 
 /** All gates of the process. */
 export interface OverloadGates {
-  /** Bytes in all queues. */
-  queued(): Promise<number>
+  memory(): Promise<GateMemory>
   queues(): Promise<Queue[]>
   /** Ends each of these with `overloaded`. */
   shed(victims: ReadonlyArray<{ id: number; detail: string }>): void
@@ -55,6 +55,8 @@ export interface OverloadView extends MemoryReading {
   /** 0..1. */
   pressure: number
   bufferedLimitBytes: number
+  /** Of the heap with the least room. */
+  heapShare: number
 }
 
 export const LOOK_MS = 250
@@ -88,6 +90,7 @@ export class Overload {
     idleScale: 1,
     isRefusing: false,
     isWatching: false,
+    refuseAt: Number.POSITIVE_INFINITY,
     bufferedBytes: Number.POSITIVE_INFINITY,
     roomBytes: Number.POSITIVE_INFINITY,
   }
@@ -99,7 +102,7 @@ export class Overload {
   constructor(options: OverloadOptions, context: OverloadContext) {
     this.options = options
     this.#context = context
-    this.#view = this.#look(0)
+    this.#view = this.#look({ queuedBytes: 0, heapShare: 0 })
   }
 
   start(): void {
@@ -133,7 +136,8 @@ export class Overload {
   /** Gates get a changed level, and nothing else. */
   #impose(change: Partial<StrainLevel>): void {
     const bufferedBytes = this.#view.bufferedLimitBytes
-    const next = { ...this.#level, ...change, bufferedBytes, roomBytes: this.#room }
+    const { refuseAt } = this.options
+    const next = { ...this.#level, ...change, refuseAt, bufferedBytes, roomBytes: this.#room }
     const isSame = (Object.keys(next) as (keyof StrainLevel)[]).every((key) => next[key] === this.#level[key])
     this.#level = next
     if (!isSame) this.#context.gates.strain(next)
@@ -149,15 +153,16 @@ export class Overload {
     return Math.max(1, Math.floor(bytes / ROOM_STEP_BYTES)) * ROOM_STEP_BYTES
   }
 
-  #look(queuedBytes: number): OverloadView {
-    return this.#viewOf(this.#context.read(), queuedBytes)
+  #look(memory: GateMemory): OverloadView {
+    return this.#viewOf(this.#context.read(), memory)
   }
 
-  #viewOf({ limitBytes, usageBytes }: MemoryReading, queuedBytes: number): OverloadView {
+  #viewOf({ limitBytes, usageBytes }: MemoryReading, { queuedBytes, heapShare }: GateMemory): OverloadView {
     const { buffered } = this.options
     const bufferedLimitBytes = 'bytes' in buffered ? buffered.bytes : buffered.share * limitBytes
-    const pressure = Math.min(1, Math.max(usageBytes / limitBytes, queuedBytes / bufferedLimitBytes))
-    return { limitBytes, usageBytes, bufferedLimitBytes, pressure }
+    const queued = queuedBytes / bufferedLimitBytes
+    const pressure = Math.min(1, Math.max(usageBytes / limitBytes, queued, heapShare))
+    return { limitBytes, usageBytes, bufferedLimitBytes, heapShare, pressure }
   }
 
   async #onTick(): Promise<void> {
@@ -168,16 +173,17 @@ export class Overload {
 
   async #lookAndAct(): Promise<void> {
     const askedAt = this.#context.clock.now()
-    const queuedBytes = await this.#context.gates.queued()
+    const memory = await this.#context.gates.memory()
+    const { queuedBytes, heapShare } = memory
     const now = this.#context.clock.now()
     // We or a gate stood still: bytes that the peers took meanwhile are not counted yet; the next look counts
     // them.
     const isLate = askedAt - this.#expectedAt > LOOK_MS || now - askedAt > LOOK_MS
     this.#expectedAt = now + LOOK_MS
-    this.#view = this.#look(queuedBytes)
+    this.#view = this.#look(memory)
     const freed = isLate ? 0 : await this.#shed(queuedBytes, now)
     // New work is refused only for bytes that still wait once the victims are gone.
-    if (freed > 0) this.#view = this.#viewOf(this.#view, queuedBytes - freed)
+    if (freed > 0) this.#view = this.#viewOf(this.#view, { queuedBytes: queuedBytes - freed, heapShare })
     this.#judge()
     this.#collect(now)
   }
@@ -209,11 +215,12 @@ export class Overload {
   }
 
   #tell(message: string, fields: Record<string, number> = {}): void {
-    const { pressure, usageBytes, limitBytes } = this.#view
+    const { pressure, usageBytes, limitBytes, heapShare } = this.#view
     this.#context.log.warn(message, {
-      pressure: Math.round(pressure * 100) / 100,
+      pressure: hundredths(pressure),
       usageBytes,
       limitBytes,
+      heapShare: hundredths(heapShare),
       ...fields,
     })
   }
@@ -284,6 +291,10 @@ export function makeOverload(
   const warning = memory.cgroup === null ? null : heapWarning(memory.read().limitBytes)
   if (warning !== null) context.log.warn(warning)
   return new Overload(options, { ...context, read: () => memory.read() })
+}
+
+function hundredths(share: number): number {
+  return Math.round(share * 100) / 100
 }
 
 /** 1 up to `shedAt`, then linearly down to the floor at `refuseAt`. */

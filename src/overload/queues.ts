@@ -11,6 +11,14 @@ export interface Queue {
   quietMs: number
 }
 
+/** The memory of a gate, or of all. Plain data. */
+export interface GateMemory {
+  /** Bytes in all queues. */
+  queuedBytes: number
+  /** The used share of its heap; of several gates, the largest. */
+  heapShare: number
+}
+
 /** Bytes in all queues. */
 export function queuedBytes(connections: Iterable<Connection>): number {
   let bytes = 0

@@ -119,6 +119,9 @@ class WebSocketOpening implements OpeningSteps {
   }
 
   answer(close: Close): Buffer | null {
+    // The opening is over, and its client may take a while to see it.
+    this.#upgrade = null
+    this.#request.reset()
     return refusal(close)
   }
 
@@ -129,7 +132,9 @@ class WebSocketOpening implements OpeningSteps {
     const taken = at < 0 ? length : at
     this.#headBytes += taken
     opening.connection.toUpstream.received += taken
-    if (at === MORE) return this.#mayBePreface ? undefined : this.#judgeBegin(opening)
+    const isShort = opening.context.strain.heap.isShort(taken)
+    if (at === MORE) return this.#mayBePreface ? undefined : this.#judgeBegin(opening, isShort)
+    opening.early.weighHead(0)
     if (at === TOO_BIG) {
       return opening.close({
         ...makeClose('message_too_big', 'client', 'handshake', 'request head (http.maxHeader)'),
@@ -162,10 +167,17 @@ class WebSocketOpening implements OpeningSteps {
     return this.#options.serveHttp2 !== null && this.#request.isOf(PREFACE_HEAD)
   }
 
-  /** Ends the opening for bytes that cannot become a request, instead of waiting for more. */
-  #judgeBegin(opening: Opening): void {
+  /** Ends the opening for bytes that cannot become a request, or for which there is no room. */
+  #judgeBegin(opening: Opening, isShort: boolean): void {
     const problem = this.#options.lenient === 'both' ? null : notHttp(this.#request.begin)
     if (problem !== null) opening.close(makeClose('protocol_error', 'client', 'handshake', problem))
+    else if (isShort) opening.close(makeClose('overloaded', 'sidegate', 'handshake', 'memory.refuseAt'))
+    else this.#weighHead(opening, this.#request.heldBytes)
+  }
+
+  #weighHead(opening: Opening, bytes: number): void {
+    if (!opening.early.weighHead(bytes))
+      opening.close(makeClose('overloaded', 'sidegate', 'handshake', 'memory.buffered'))
   }
 
   /** `early` came after it; valid until this returns. */
@@ -201,6 +213,7 @@ class WebSocketOpening implements OpeningSteps {
     if ('reason' in upgrade) return opening.close(upgrade)
     this.#upgrade = upgrade
     opening.dial()
+    if (opening.isWaiting) this.#weighHead(opening, upgrade.head.length)
   }
 
   onClientEnd(opening: Opening): void {
@@ -215,6 +228,7 @@ class WebSocketOpening implements OpeningSteps {
   }
 
   onDialled(opening: Opening): void {
+    opening.early.weighHead(0)
     opening.sendUpstream(this.#upgrade!.head)
     opening.connection.phase = 'handshake'
     opening.expect(

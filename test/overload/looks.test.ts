@@ -46,10 +46,10 @@ test('a watch that is stopped amid a look, in which memory has run short, looks 
     clock,
     log: { warn: () => {} },
     gates: {
-      async queued() {
+      async memory() {
         looks++
         overload.stop()
-        return 0
+        return { queuedBytes: 0, heapShare: 0 }
       },
       queues: async () => [],
       shed: () => {},

@@ -24,6 +24,24 @@ test('pressure is the larger of memory used and bytes queued, 0 to 1', async (t)
   t.equal(overload.view.pressure, 1)
 })
 
+test('so it is of the heap with the least room, which is refused for, and not shed or collected for', async (t) => {
+  const { overload, strain, heap, add, clock, closes, collected } = overloaded()
+  add(1, 20 * MIB, 'moving')
+  heap.share = 0.9
+  await clock.pass(LOOK_MS)
+  t.match(overload.view, { pressure: 0.9, heapShare: 0.9 })
+  t.ok(strain.idleScale < 1)
+  heap.share = 0.96
+  await clock.pass(LOOK_MS)
+  t.equal(strain.isRefusing, true)
+  t.equal(strain.heap.refuseAt, usual.refuseAt)
+  await clock.pass(60_000)
+  t.same([closes, collected()], [[], 0])
+  heap.share = 0.5
+  await clock.pass(LOOK_MS)
+  t.equal(strain.isRefusing, false)
+})
+
 test('a budget in bytes is one whatever the limit, and one that is off is none', async (t) => {
   const fixed = overloaded({ buffered: { bytes: MIB } })
   fixed.add(1, MIB / 2)
@@ -212,7 +230,7 @@ test('a connection that nobody serves yet is no victim and no obstacle', async (
     clock,
     log: { warn: () => {} },
     gates: {
-      queued: async () => queuedBytes(unserved),
+      memory: async () => ({ queuedBytes: queuedBytes(unserved), heapShare: 0 }),
       queues: async () => queuesOf(unserved, clock.now()),
       shed: (victims) => t.same(victims, []),
       strain: () => {},

@@ -20,6 +20,7 @@ export function overloaded(options: Partial<OverloadOptions> = {}) {
   const registry = new Map<number, Connection>()
   const closes: Array<{ id: number } & Close> = []
   const lines: string[] = []
+  const heap = { share: 0 }
   let collected = 0
   let collectionMs = 0
   const overload = new Overload(
@@ -28,7 +29,7 @@ export function overloaded(options: Partial<OverloadOptions> = {}) {
       clock,
       log: { warn: (message) => void lines.push(message) },
       gates: {
-        queued: async () => queuedBytes(registry.values()),
+        memory: async () => ({ queuedBytes: queuedBytes(registry.values()), heapShare: heap.share }),
         queues: async () => queuesOf(registry.values(), clock.now()),
         shed(victims) {
           for (const { id, detail } of victims)
@@ -48,6 +49,7 @@ export function overloaded(options: Partial<OverloadOptions> = {}) {
     clock,
     strain,
     usage,
+    heap,
     overload,
     closes,
     lines,

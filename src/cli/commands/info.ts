@@ -1,6 +1,6 @@
 // `sidegate info`: the version of a gate, its start, and its state.
 
-import type { Info, WorkersView } from '../../admin/types.ts'
+import type { Info, MemoryView, WorkersView } from '../../admin/types.ts'
 import { sharedInWords } from '../../admin/shared-words.ts'
 import { lostInWords, silentInWords } from '../../admin/worker-words.ts'
 import { formatBytes } from '../../core/wait.ts'
@@ -40,7 +40,7 @@ function linesOf(it: Info): Array<[string, string]> {
   if (memory !== null)
     lines.push([
       'memory',
-      `${formatBytes(memory.usageBytes)} of ${formatBytes(memory.limitBytes)}, pressure ${memory.pressure.toFixed(2)}`,
+      `${formatBytes(memory.usageBytes)} of ${formatBytes(memory.limitBytes)}, pressure ${memory.pressure.toFixed(2)}${heapInWords(memory)}`,
     ])
   if (it.shared !== null) lines.push(['fleet', sharedInWords(it.shared)])
   return workers == null ? lines : [...lines, ...linesOfWorkers(workers)]
@@ -51,4 +51,9 @@ function linesOfWorkers({ count, silent, lastEnd }: WorkersView): Array<[string,
   const lines: Array<[string, string]> = [['workers', `${count}${words === null ? '' : `; ${words}`}`]]
   if (lastEnd !== null) lines.push(['ended', lostInWords(lastEnd)])
   return lines
+}
+
+/** A gate of an older version does not say. */
+function heapInWords({ heapShare }: Partial<MemoryView>): string {
+  return heapShare === undefined ? '' : `, heap ${Math.round(100 * heapShare)}%`
 }
