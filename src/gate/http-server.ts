@@ -14,6 +14,7 @@ import { serveHttp2 } from '../http2/serve.ts'
 import type { ServeContext } from '../opening/opening.ts'
 import { serveUpgrade, serveWebSocket } from '../websocket/serve.ts'
 import type { WebSocketOptions } from '../websocket/serve.ts'
+import { wsParts } from '../websocket/ws-parts.ts'
 import { http2Options, speaksH2c } from './http2-options.ts'
 import { httpOptions, websocketOptions } from './options.ts'
 import type { Served } from './options.ts'
@@ -37,6 +38,7 @@ export function httpServer(
 ): Serve {
   const plain = httpOptions(config, served)
   const upgraded = websocketOptions(config, served)
+  if (upgraded.messages !== null && upgraded.upgrade.compression === 'on') wsParts()
   const { context, options } = http1Server(serving, parts, plain, upgraded)
   const onClosed = (connection: Connection): void => {
     parts.onStreamClosed(connection)

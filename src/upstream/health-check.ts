@@ -6,14 +6,20 @@
 //
 // An unknown address is used like a healthy one: a start never waits for the upstream.
 //
+// A probe that this host could not make (it is out of descriptors, or a healthy address has taken all of its
+// local ports) says nothing about the address: else the gate would end all that is open there for want of its
+// own.
+//
 // Where several threads serve one upstream, the one on duty probes: it holds the only place of a count. It
 // reports the results to the others. They try to take that place at each interval of the checks: the first
 // that finds it free, because it was released or its thread has ended, goes on from there.
 
 import type { Clock } from '../core/clock.ts'
+import type { Close } from '../core/close.ts'
 import type { Checked, Finding, Health } from './finding.ts'
 import type { CheckCrew } from './findings.ts'
-import { probe } from './probe.ts'
+import { isOurs, isWithoutLocalPort } from './failures.ts'
+import { prepareProbes, probe } from './probe.ts'
 import type { Probe } from './probe.ts'
 import type { ProbeType, StatusRange } from './probe-talk.ts'
 import type { Dial, SocketDialler } from './dial.ts'
@@ -72,6 +78,7 @@ export class HealthCheck {
   /** `host` is the Host of the requests where the options have none. */
   constructor(options: HealthCheckOptions, host: string, context: HealthCheckContext) {
     this.#options = options
+    prepareProbes(options.type)
     this.#host = options.host ?? host
     this.#context = context
     this.#isOnDuty = context.crew === undefined
@@ -119,7 +126,7 @@ export class HealthCheck {
     const { type, isHttp2 = false, path, headers, status, timeoutMs } = this.#options
     this.#startedAt = clock.now()
     const options = { type, isHttp2, path, host: this.#host, headers, status, dial: this.#context.dial }
-    this.#probe = probe(options, (problem, answered) => this.#onDone(problem, answered))
+    this.#probe = probe(options, (...found) => this.#onDone(...found))
     // The verdict waits one more turn: if our own process stood still, the answer is already in the kernel
     // and not late.
     const asked = this.#probe
@@ -135,7 +142,7 @@ export class HealthCheck {
     this.#cancel = clock.after(this.#options.intervalMs * (0.9 + 0.2 * random()), () => this.#begin())
   }
 
-  #onDone(problem: string | null, answered: string | null): void {
+  #onDone(problem: string | null, answered: string | null, failedDial?: Close): void {
     const { clock, crew } = this.#context
     this.#probe = null
     this.#cancel()
@@ -143,8 +150,13 @@ export class HealthCheck {
     const last = { at: clock.wall(), tookMs: clock.now() - this.#startedAt, problem, answered }
     this.last = last
     this.#context.onChecked(last)
-    this.#judge(problem === null)
+    if (failedDial === undefined || !this.#isForWantOfOurs(failedDial)) this.#judge(problem === null)
     crew?.findings.tell({ kind: 'check', key: crew.key, state: this.state, last })
+  }
+
+  /** Where the address has never answered, the host may have no local address to dial it from. */
+  #isForWantOfOurs(close: Close): boolean {
+    return isOurs(close) || (this.state === 'healthy' && isWithoutLocalPort(close))
   }
 
   #judge(isPassed: boolean): void {

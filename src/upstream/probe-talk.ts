@@ -1,12 +1,16 @@
 // The common part of the probes of all protocols: their options, and their words for their results.
 
 import type net from 'node:net'
+import type { Close } from '../core/close.ts'
 import type { Dial, SocketDialler } from './dial.ts'
 
 export type ProbeType = 'tcp' | 'http' | 'grpc' | 'websocket'
 
-/** The problem, null if the address is well; and what the address answered, if it answered anything. */
-export type Found = (problem: string | null, answered: string | null) => void
+/**
+ * The problem, null if the address is well; what the address answered, if it answered anything; and the dial,
+ * where it is the dial that failed.
+ */
+export type Found = (problem: string | null, answered: string | null, failedDial?: Close) => void
 
 /** A range of statuses, both ends included. */
 export interface StatusRange {

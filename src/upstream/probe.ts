@@ -21,8 +21,8 @@ const MAX_PAYLOAD_BYTES = 64 * 1024
 /** Calls `done` once, never in the same turn. */
 export function probe(options: ProbeOptions, done: Found): Probe {
   let isOver = false
-  const once: Found = (problem, answered) => {
-    if (!isOver) done(problem, answered)
+  const once: Found = (problem, answered, failedDial) => {
+    if (!isOver) done(problem, answered, failedDial)
     isOver = true
   }
   let giveUp = (): string | null => {
@@ -31,7 +31,7 @@ export function probe(options: ProbeOptions, done: Found): Probe {
   }
   const dial = options.dial({
     onSocket: (socket) => void (giveUp = talks[options.type](socket, options, once)),
-    onDialFailed: ({ reason, detail }) => once(detail ?? reason, null),
+    onDialFailed: (close) => once(close.detail ?? close.reason, null, close),
   })
   return {
     giveUp() {
@@ -40,6 +40,16 @@ export function probe(options: ProbeOptions, done: Found): Probe {
     },
   }
 }
+
+/**
+ * Loads the package that probes of this type need: most gates have none. It comes with the checks and not
+ * with a probe, which may find no descriptor left to read a file by.
+ */
+export function prepareProbes(type: ProbeType): void {
+  if (type === 'websocket') webSockets()
+}
+
+const webSockets = () => latePackage('ws') as { WebSocket: typeof Ws }
 
 /** The talk of each type of probe, once the connection is open. */
 const talks: Record<ProbeType, Talk> = {
@@ -89,8 +99,7 @@ const talks: Record<ProbeType, Talk> = {
   grpc: callHealth,
 
   websocket(connected, { path, host, headers }, done) {
-    // Loaded for the first probe: most gates have none.
-    const { WebSocket } = latePackage('ws') as { WebSocket: typeof Ws }
+    const { WebSocket } = webSockets()
     let problem: string | null = SILENT
     const socket = new WebSocket(`ws://localhost${path}`, {
       createConnection: () => connected,

@@ -12,7 +12,7 @@ import type { Clock } from '../core/clock.ts'
 import type { Close } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'
 import type { Dial, SocketDialler } from './dial.ts'
-import { isOurs } from './failures.ts'
+import { isOurs, isWithoutLocalPort } from './failures.ts'
 import { Eviction } from './eviction.ts'
 import type { UpstreamTarget } from './target.ts'
 
@@ -107,7 +107,8 @@ export class Removed {
   }
 
   #onFailed(target: UpstreamTarget, look: Look, close: Close): void {
-    if (isOurs(close) || ++look.failures < LOOKS) return
+    // Its connections may have all local ports to it.
+    if (isOurs(close) || isWithoutLocalPort(close) || ++look.failures < LOOKS) return
     this.#evict(
       target,
       `${target.name} is gone from DNS (${target.from}), and a dial fails: ${close.detail ?? close.reason}`,

@@ -3,7 +3,7 @@ import { test } from 'tap'
 import { eventually } from '../support/eventually.ts'
 import { GATE_FOR_CLIENT } from '../support/netns.ts'
 import { readSamples } from '../metrics/samples.ts'
-import { echo, LONG, options, scene } from './netns-scene.ts'
+import { echo, LONG, options, scene, talker } from './netns-scene.ts'
 
 const ports = 4
 const more = 3
@@ -39,5 +39,34 @@ test(
     const samples = readSamples(onGate('curl -s http://127.0.0.1:17021/metrics'))
     t.ok(samples.get('sidegate_upstream_no_local_port_total', { listener: 'l0' })! >= more)
     t.equal(samples.get('sidegate_connections', { listener: 'l0', protocol: 'tcp', side: 'upstream' }), ports)
+  },
+)
+
+test(
+  'health checks for which no local port is left end nothing of what stands at a healthy address',
+  options,
+  async (t) => {
+    const upstreamKeys = 'healthCheck: { type: tcp, interval: 100ms, unhealthy: 2 }'
+    const { net, gate } = await scene(t, 'tcp', '', { upstream: [echo], client: talker, upstreamKeys })
+    const onGate = (command: string): string => {
+      const [program, ...args] = [...net.under('gate'), 'sh', '-c', command]
+      return execFileSync(program, args, { encoding: 'utf8' })
+    }
+    const checks = (result: string): number =>
+      readSamples(onGate('curl -s --local-port 30000-39000 http://127.0.0.1:17021/metrics')).get(
+        'sidegate_upstream_health_checks_total',
+        {
+          result,
+        },
+      )!
+    await eventually(() => checks('passed') > 0, { what: 'a check that passes', ...LONG })
+    // The first check takes the only port, which the kernel keeps for a minute.
+    onGate('echo 40000 40000 > /proc/sys/net/ipv4/ip_local_port_range')
+    await eventually(() => checks('failed') >= 5, { what: 'checks that fail', ...LONG })
+    t.notMatch(gate.lines.join('\n'), /unhealthy|connection closed/)
+    t.match(
+      onGate('curl -s --local-port 30000-39000 http://127.0.0.1:17020/upstreams'),
+      /"state": "healthy"[^]*EADDRNOTAVAIL/,
+    )
   },
 )

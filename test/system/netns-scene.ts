@@ -69,12 +69,12 @@ export async function scene(
   t: Test,
   protocol: 'tcp' | 'http',
   rest: string,
-  programs: { upstream: [string, ...string[]]; client: string | null },
+  programs: { upstream: [string, ...string[]]; client: string | null; upstreamKeys?: string },
 ): Promise<Scene> {
   const net = network(t)
   const upstream = net.run('upstream', ...programs.upstream)
   await upstream.said('listening')
-  const yaml = `listeners:\n  - { name: l0, address: "${GATE_FOR_CLIENT}:8000", protocol: ${protocol}, upstream: "${UPSTREAM}:9000", ${rest} }\n`
+  const yaml = `listeners:\n  - { name: l0, address: "${GATE_FOR_CLIENT}:8000", protocol: ${protocol}, upstream: { addresses: ["${UPSTREAM}:9000"], ${programs.upstreamKeys ?? ''} }, ${rest} }\n`
   const gate = await runFile(t, configFile(t, yaml), { under: net.under('gate'), isAsked: false })
   const logged = (msg: string): Record<string, unknown> | undefined =>
     gate.lines.map((line) => JSON.parse(line) as Record<string, unknown>).find((line) => line['msg'] === msg)

@@ -43,9 +43,9 @@ test('two looks in a row that find nobody evict an address that is gone, one doe
   t.end()
 })
 
-test('a look that fails for want of our own descriptors or memory says nothing of the address', (t) => {
+test('a look that fails for want of our own descriptors, ports or memory says nothing of the address', (t) => {
   const { removed, gone, fail } = setUp()
-  for (const code of ['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']) fail(code)
+  for (const code of ['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL']) fail(code)
   t.equal(gone.eviction, null)
   removed.stop()
   t.end()
