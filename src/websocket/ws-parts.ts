@@ -1,6 +1,6 @@
-// permessage-deflate of `ws`: the package exports it, and its types leave it out. A listener that may compress
-// in message mode loads it before its first client: most gates need none of it, and a client may find no
-// descriptor left to read files by.
+// permessage-deflate of `ws`: the package exports it, and its types leave it out. A listener that may
+// compress in message mode loads it before its first client: most gates need none of it, and a client may
+// find no descriptor left to read files by.
 
 import { latePackage } from '../core/late.ts'
 
