@@ -219,6 +219,18 @@ export const rows: Readonly<Record<string, Row>> = {
       '- a fleet is asked before such a client is refused',
     ],
   },
+  'limits.connectionsPerClient that only observes': {
+    words: /mode: observe/,
+    cells: [
+      'clients-behind-an-ingress',
+      'limits-per-client-observed',
+      'limits-per-client-observed',
+      '- a drain refuses nobody for its client',
+      '- a place is no memory',
+      'limits-per-client-observed',
+      'system/fleet-observe',
+    ],
+  },
   'upstream.maxConnections, and its queue': {
     words: /maxConnections/,
     cells: [
@@ -432,6 +444,18 @@ export const rows: Readonly<Record<string, Row>> = {
       'logins-outlast-a-drain',
       'logins-and-certificates-beside-overload',
       'workers-share-clients',
+      NO_LIMIT,
+    ],
+  },
+  'no descriptor is left': {
+    words: /descriptor/,
+    cells: [
+      '- system/faults-descriptors-on-every-transport has the five that differ in it',
+      'system/faults-descriptors-on-every-transport',
+      OPEN,
+      OPEN,
+      '- memory is judged without a descriptor',
+      'system/faults-descriptors-on-every-transport',
       NO_LIMIT,
     ],
   },

@@ -7,7 +7,7 @@ import type { ClientAddress } from '../core/address.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Close } from '../core/close.ts'
 import type { ClientCounter, Connection } from '../core/connection.ts'
-import type { Clients } from '../limits/clients.ts'
+import type { Clients, Holder } from '../limits/clients.ts'
 import type { Doubt, Doubts } from '../limits/doubts.ts'
 import { judgeAccess } from './access.ts'
 import type { AccessRules } from './access.ts'
@@ -38,8 +38,8 @@ export class ClientGate implements ClientCounter {
   }
 
   /** Lets a peer in, as a client or as one that names its clients (null), or returns why not. */
-  admit(peer: ClientAddress): Close | null {
-    if (!this.#namesClients(peer)) return this.#judge(peer)
+  admit(peer: ClientAddress, holder: Holder): Close | null {
+    if (!this.#namesClients(peer)) return this.#judge(peer, holder)
     return this.#denial && judgeAccess(this.#denial, peer)
   }
 
@@ -70,13 +70,14 @@ export class ClientGate implements ClientCounter {
   }
 
   /** Releases a peer that was let in and gets no record. */
-  dismiss(peer: ClientAddress): void {
+  dismiss(peer: ClientAddress, { observed }: Holder): void {
     const { clients, clock } = this.#options
-    if (!this.#namesClients(peer)) clients?.release(peer, clock.now())
+    if (!this.#namesClients(peer)) clients?.release(peer, clock.now(), { observed, hasParted: false })
   }
 
   /** Marks the record of a peer that was let in. */
-  record(connection: Connection): void {
+  record(connection: Connection, { observed }: Holder): void {
+    connection.observed = observed
     connection.namesClients = this.#namesClients(connection.peer)
     connection.isCounted = !connection.namesClients && this.#options.clients !== null
     connection.counter = this
@@ -88,29 +89,29 @@ export class ClientGate implements ClientCounter {
    */
   admitFor(connection: Connection, client: ClientAddress): Close | null {
     connection.client = client
-    const close = this.#judge(client)
+    const close = this.#judge(client, connection)
     connection.isCounted = close === null && this.#options.clients !== null
     return close
   }
 
   part(connection: Connection): void {
-    if (!connection.isCounted || connection.hasParted) return
+    if (!connection.isCounted || connection.hasParted || connection.observed?.isPlaced === false) return
     connection.hasParted = this.#options.clients?.part(connection.client) === true
   }
 
   /** The connection, or its request, no longer counts for its client. */
   leave(connection: Connection): void {
     if (!connection.isCounted) return
-    const { hasParted } = connection
-    connection.isCounted = connection.hasParted = false
     const { clients, clock } = this.#options
-    clients?.release(connection.client, clock.now(), hasParted)
+    clients?.release(connection.client, clock.now(), connection)
+    connection.isCounted = connection.hasParted = false
+    connection.observed = null
   }
 
   /** In order of cost. */
-  #judge(client: ClientAddress): Close | null {
+  #judge(client: ClientAddress, holder: Holder): Close | null {
     const { access, clients, clock } = this.#options
-    return (access && judgeAccess(access, client)) ?? clients?.admit(client, clock.now()) ?? null
+    return (access && judgeAccess(access, client)) ?? clients?.admit(client, clock.now(), holder) ?? null
   }
 
   #namesClients({ ip }: ClientAddress): boolean {

@@ -16,6 +16,7 @@ import type { Address, ClientAddress } from '../core/address.ts'
 import type { ClientTls } from '../core/client-tls.ts'
 import { closeFromError, makeClose, probeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
+import type { ObservedPlace } from '../core/connection.ts'
 import type { Live } from '../core/live.ts'
 import type { Clock, Sweep, Swept } from '../core/clock.ts'
 import { bugDetail } from '../core/errors.ts'
@@ -65,7 +66,7 @@ export interface PendingClientContext {
    */
   whenKnown: (client: ClientAddress, onKnown: () => void) => (() => void) | null
   /** The gates of the client's final address. */
-  judge: (client: ClientAddress) => Close | null
+  judge: (pending: PendingClient) => Close | null
   /** The client has passed all gates: the callee takes the endpoint over. */
   onAdmitted: (pending: PendingClient, endpoint: SocketEndpoint) => void
   /** Ends the socket beneath a failed handshake with these last words. */
@@ -94,6 +95,8 @@ export class PendingClient implements EndpointOwner, Handshaker, Swept {
   isHttp2 = false
   /** The gates of its address have let it on, and count it. */
   isJudged = false
+  /** Not null where their limit only observes, and had no place for it at first. */
+  observed: ObservedPlace | null = null
   readonly #endpoint: SocketEndpoint
   readonly #context: PendingClientContext
   #state: State = 'header'
@@ -169,7 +172,7 @@ export class PendingClient implements EndpointOwner, Handshaker, Swept {
   }
 
   #onJudgement(rest: Buffer): boolean {
-    const close = this.#context.judge(this.client)
+    const close = this.#context.judge(this)
     if (close !== null) {
       this.refuse(close)
       return true

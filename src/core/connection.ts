@@ -116,6 +116,8 @@ export class Connection {
    * It has given its client's place up before its end: the client was asked to come by another connection.
    */
   hasParted = false
+  /** Not null where its client's limit only observes, and had no place for it at first. */
+  observed: ObservedPlace | null = null
   /** The counter of the connections of its client; null where none counts them. */
   counter: ClientCounter | null = null
   /**
@@ -190,6 +192,14 @@ export function releasePlace(connection: Connection): void {
   const { place } = connection
   connection.place = null
   place?.release()
+}
+
+/** The place of a connection that an enforced limit would have let wait, or refused. */
+export interface ObservedPlace {
+  /** It has got one, which it releases at its end. */
+  readonly isPlaced: boolean
+  /** The connection is over. */
+  end(): void
 }
 
 /** Counts the connections of clients. */

@@ -12,12 +12,13 @@ import type { ClientAddress } from '../core/address.ts'
 import type { LimitScope, Scopes } from '../core/cells.ts'
 import type { Close } from '../core/close.ts'
 import { makeClose } from '../core/close.ts'
-import type { LimitName } from '../core/connection.ts'
+import type { LimitName, ObservedPlace } from '../core/connection.ts'
 import { limitWords } from '../core/limit-words.ts'
 import { LOOK_MS } from './doubts.ts'
 import type { Doubt, Doubts } from './doubts.ts'
 import { Client } from './one-client.ts'
 import { draw } from './observed.ts'
+import { CountedLater } from './observed-place.ts'
 
 export interface ClientOptions {
   /** Infinity is off. */
@@ -32,6 +33,11 @@ export interface ClientOptions {
   report: (limit: LimitName, action: 'close', isEnforced: boolean) => void
 }
 
+/** A connection, or what is about to be one. */
+export interface Holder {
+  observed: ObservedPlace | null
+}
+
 /** About 5 MB of them. */
 const MAX_IDLE = 16_384
 /**
@@ -40,12 +46,16 @@ const MAX_IDLE = 16_384
  * waits for the other to be gone.
  */
 const LEAVING_TICKS = 40 / LOOK_MS
+/**
+ * A client that is let on without a wait may have come, gone and come again before the gate has heard of its
+ * first end: so many more wait where the limit only observes.
+ */
+const OBSERVED_WAITING = 64
 /** How many of the oldest are checked whenever one is added, so that they go faster than they come. */
 const SWEPT_AT_A_TIME = 2
 
 export class Clients {
-  /** May change at any time; known clients stay. */
-  options: ClientOptions
+  #options: ClientOptions
   /** The sharers of the clients' counts. */
   readonly scope: LimitScope
   readonly #active = new Map<string, Client>()
@@ -61,10 +71,24 @@ export class Clients {
    * null: nothing is ever in doubt.
    */
   constructor(options: ClientOptions, scopes: Scopes = localScopes, doubts: Doubts | null = null) {
-    this.options = options
+    this.#options = options
     this.scope = options.scope ?? 'process'
     this.#scopes = scopes
     this.#doubts = doubts
+  }
+
+  get options(): ClientOptions {
+    return this.#options
+  }
+
+  /**
+   * May change at any time; known clients stay. A limit that is enforced from now on counts all that are
+   * open.
+   */
+  set options(options: ClientOptions) {
+    this.#options = options
+    if (!options.isEnforced) return
+    for (const { observed } of this.#active.values()) for (const one of [...(observed ?? [])]) one.place()
   }
 
   /** False if open connections would have to be counted elsewhere: then a new Clients is needed. */
@@ -88,12 +112,15 @@ export class Clients {
     return this.#active.size + this.#idle.size
   }
 
-  /** Lets a connection of that client on (null), or returns why not. Each one let on is released once. */
-  admit(address: ClientAddress, now: number): Close | null {
+  /**
+   * Lets a connection of that client on (null), or returns why not. Each one let on is released once, with
+   * what `holder` has got here.
+   */
+  admit(address: ClientAddress, now: number, holder: Holder = { observed: null }): Close | null {
     const key = keyOf(address)
     if (key === null) return null
     const client = this.#active.get(key) ?? this.#idle.get(key) ?? this.#meet(key)
-    const close = this.#tooMany(client) ?? this.#tooFast(client, now)
+    const close = this.#tooMany(client, holder) ?? this.#tooFast(client, now, holder)
     if (close === null) client.open++
     this.#keep(key, client, now)
     return close
@@ -111,14 +138,22 @@ export class Clients {
     if (key === null) return null
     const client = this.#active.get(key) ?? this.#idle.get(key) ?? this.#meet(key)
     const since = this.#doubts?.ticks ?? 0
-    const isLocal = this.scope === 'process'
     // More than may be open replace none: a flood over the limit is refused at once.
-    const mayWait = counts && (!isLocal || client.waiting < maxConnections)
-    const isForPlace = (): boolean => mayWait && this.#isUnsure(client, maxConnections, since)
+    const forPlace = counts ? this.#doubtOfPlace(client, since, maxConnections) : null
     const isOpen: Doubt = () =>
-      isForPlace() || (paces && client.isUnsure('newConnections', newConnections, now()))
-    if (isLocal && isForPlace()) isOpen.kind = client
+      forPlace?.() === true || (paces && client.isUnsure('newConnections', newConnections, now()))
+    if (forPlace?.kind !== undefined) isOpen.kind = forPlace.kind
     return isOpen() ? isOpen : null
+  }
+
+  /** Not null where a place may soon be free, and fewer than `most` wait for one. */
+  #doubtOfPlace(client: Client, since: number, most: number): Doubt | null {
+    const { maxConnections } = this.#options
+    const isOpen: Doubt = () => this.#isUnsure(client, maxConnections, since)
+    if (this.scope === 'fleet') return isOpen
+    if (client.waiting >= most || !isOpen()) return null
+    isOpen.kind = client
+    return isOpen
   }
 
   #isUnsure({ count }: Client, max: number, since: number): boolean {
@@ -141,13 +176,18 @@ export class Clients {
   }
 
   /** `hasParted`: the connection has given its place up before. */
-  release(address: ClientAddress, now: number, hasParted = false): void {
+  release(
+    address: ClientAddress,
+    now: number,
+    { hasParted, observed }: Holder & { hasParted: boolean } = { hasParted: false, observed: null },
+  ): void {
     const key = keyOf(address)
     const client = key === null ? undefined : this.#active.get(key)
     if (key === null || client === undefined) return
     client.open--
+    observed?.end()
     if (hasParted) client.parted--
-    else client.count.release()
+    else if (observed?.isPlaced !== false) client.count.release()
     this.#keep(key, client, now)
     this.#doubts?.look()
   }
@@ -163,14 +203,31 @@ export class Clients {
   }
 
   /** Null: it has taken its place. */
-  #tooMany(client: Client): Close | null {
-    const { maxConnections, isEnforced, report } = this.options
+  #tooMany(client: Client, holder: Holder): Close | null {
+    const { maxConnections, isEnforced, report } = this.#options
     const { count } = client
     if (count.take(maxConnections)) return null
+    if (!isEnforced && this.scope === 'process') {
+      holder.observed = this.#observe(client)
+      return null
+    }
     if (!isEnforced && count.isUnsure?.(maxConnections) === true) this.#judgeLater(client)
     else report('connectionsPerClient', 'close', isEnforced)
     if (!isEnforced && count.take(Number.POSITIVE_INFINITY)) return null
     return makeClose('too_many', 'client', 'admit', limitWords('limits.connectionsPerClient', count))
+  }
+
+  /** Lets it on without a place, and judges it as an enforced limit would. */
+  #observe(client: Client): ObservedPlace {
+    const place = new CountedLater({
+      count: client.count,
+      max: () => this.#options.maxConnections,
+      open: (client.observed ??= new Set()),
+      onOver: () => this.#options.report('connectionsPerClient', 'close', false),
+    })
+    const most = this.#options.maxConnections + OBSERVED_WAITING
+    place.judge(this.#doubtOfPlace(client, this.#doubts?.ticks ?? 0, most), this.#doubts)
+    return place
   }
 
   /** An enforced limit would have waited for the answer of the fleet; this one delays nobody. */
@@ -185,7 +242,7 @@ export class Clients {
     })
   }
 
-  #tooFast(client: Client, now: number): Close | null {
+  #tooFast(client: Client, now: number, holder: Holder): Close | null {
     const { newConnections, report } = this.options
     if (newConnections === null) return null
     const { isEnforced } = newConnections
@@ -193,7 +250,9 @@ export class Clients {
     if (draw({ bucket, isEnforced }, 1, now)) return null
     report('newConnections', 'close', isEnforced)
     if (!isEnforced) return null
-    client.count.release()
+    if (holder.observed === null) client.count.release()
+    else holder.observed.end()
+    holder.observed = null
     return makeClose('rate_limited', 'client', 'admit', limitWords('limits.newConnections', bucket))
   }
 

@@ -1,6 +1,7 @@
 // One client: what it has open, and the buckets that its connections share.
 
 import type { BucketRate, Count, LimitScope, Scopes, Tokens } from '../core/cells.ts'
+import type { CountedLater } from './observed-place.ts'
 
 /** One client's counts and buckets. */
 export class Client {
@@ -16,6 +17,8 @@ export class Client {
   inDoubt = 0
   /** Connections that wait for those that they replace. */
   waiting = 0
+  /** Those of `open` that the limit has let on because it only observes, and that had no place then. */
+  observed: Set<CountedLater> | null = null
   readonly #key: string
   #scopes: Scopes
   readonly #buckets = new Map<string, Tokens>()

@@ -64,7 +64,7 @@ export interface AcceptorContext {
 }
 
 /** A connection that passed all checks. */
-type AdmittedClient = Pick<PendingClient, 'client' | 'local' | 'tls' | 'isHttp2' | 'acceptedAt'>
+type AdmittedClient = Pick<PendingClient, 'client' | 'local' | 'tls' | 'isHttp2' | 'acceptedAt' | 'observed'>
 
 const overloaded = makeClose('overloaded', 'sidegate', 'admit', 'memory.refuseAt')
 const tooMany = makeClose('too_many', 'client', 'admit', 'limits.connections')
@@ -156,7 +156,8 @@ export class Acceptor {
     const { clock, limit } = this.#context
     if (endpoint.isClosed) return limit.release()
     const isJudgedNow = this.#isQuick && !this.#context.clients.isUnsure(client)
-    const close = isJudgedNow ? this.#context.clients.admit(client) : null
+    const holder = { observed: null }
+    const close = isJudgedNow ? this.#context.clients.admit(client, holder) : null
     if (close !== null) {
       limit.release()
       return this.#refuse(close, () => client.text, endpoint)
@@ -166,7 +167,7 @@ export class Acceptor {
     // Costs a system call, which a refused client is not worth.
     if (noDelay) socket.setNoDelay(true)
     if (isJudgedNow)
-      this.#serve(endpoint, { client, local, tls: null, isHttp2: false, acceptedAt: clock.now() })
+      this.#serve(endpoint, { client, local, tls: null, isHttp2: false, acceptedAt: clock.now(), ...holder })
     else this.#await(new PendingClient(endpoint, client, clock.now(), this.#waitContext), local)
   }
 
@@ -186,7 +187,7 @@ export class Acceptor {
       read: this.options.read,
       recordsTls: this.options.recordsTls,
       whenKnown: (client, onKnown) => clients.whenKnown(client, onKnown),
-      judge: (client) => clients.admit(client),
+      judge: (pending) => clients.admit(pending.client, pending),
       onAdmitted: (pending, endpoint) => {
         this.#pending.delete(pending)
         this.#serve(endpoint, pending)
@@ -197,7 +198,7 @@ export class Acceptor {
       onRefused: (pending, close, endpoint) => {
         this.#pending.delete(pending)
         limit.release()
-        if (pending.isJudged) clients.dismiss(pending.client)
+        if (pending.isJudged) clients.dismiss(pending.client, pending)
         this.#refuse(close, () => pending.client.text, endpoint)
         this.#context.onPending(-1)
       },
@@ -211,7 +212,8 @@ export class Acceptor {
     if (endpoint !== null) refusals.refuse(endpoint, () => refusalAnswer(close))
   }
 
-  #serve(endpoint: SocketEndpoint, { client, local, tls, isHttp2, acceptedAt }: AdmittedClient): void {
+  #serve(endpoint: SocketEndpoint, admitted: AdmittedClient): void {
+    const { client, local, tls, isHttp2, acceptedAt } = admitted
     const { clock, registry, clients, serve } = this.#context
     const { name, protocol, recordsLocal } = this.options
     // On a listener of opaque bytes, the client's choice of a protocol is the service's business.
@@ -220,7 +222,7 @@ export class Acceptor {
     if (recordsLocal) connection.localAddress = local
     connection.tls = tls
     connection.admittedMs = clock.now() - acceptedAt
-    clients.record(connection)
+    clients.record(connection, admitted)
     registry.add(connection)
     serve(connection, endpoint)
   }

@@ -150,7 +150,7 @@ for (const workers of [1, 2])
       for (const ask of insiders) t.equal(await ask(), 'ok')
       limitTo(program.pid, 1024)
       const after = await eventually(() => kind.open(t, program.port).catch(() => null), LONG)
-      t.equal(await after!(), 'ok')
+      t.equal(await after(), 'ok')
       t.same(blamed(program), [])
     })
 

@@ -171,8 +171,9 @@ test('what is observed of a named client is counted, and nothing is refused', (t
     const limits = 'limits: { mode: observe, connectionsPerClient: 1 }'
     const { gate, open } = await behindIngress(t, transport, `${limits}, ${TRUSTED}`)
     for (const client of [ANN, ANN, BOB]) t.ok((await open(client)).status < 300)
-    const samples = readSamples(await gate.metrics())
-    t.equal(samples.sum('sidegate_observed_total', { limit: 'connectionsPerClient' }), 1)
+    const observed = async (): Promise<number> =>
+      readSamples(await gate.metrics()).sum('sidegate_observed_total', { limit: 'connectionsPerClient' })
+    await eventually(async () => (await observed()) === 1, { what: 'the verdict on one' })
   }))
 
 test('limits.bytes per client is one bucket for all that a named client has', (t) =>

@@ -2,7 +2,7 @@ import net from 'node:net'
 import { once } from 'node:events'
 import { test, type Test } from 'tap'
 import { readSamples } from '../metrics/samples.ts'
-import { isSettled, within } from '../support/eventually.ts'
+import { eventually, isSettled, within } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import { parseAnswer, requestRaw } from '../support/http.ts'
 import { get, httpClient, recordingUpstream } from '../support/http-peers.ts'
@@ -112,8 +112,15 @@ test('connectionsPerClient that is observed, and connections too, let in and cou
   watchLeaks(t)
   const gate = await tcpGate(t, 'mode: observe, connectionsPerClient: 1, connections: 2')
   for (let i = 0; i < 4; i++) t.ok(await isServed(await connectFrom(t, '127.0.0.1', gate.port)))
-  const samples = readSamples(await gate.metrics())
-  t.equal(samples.get('sidegate_observed_total', { listener: 'l0', limit: 'connectionsPerClient' }), 3)
+  const samples = await eventually(
+    async () => {
+      const found = readSamples(await gate.metrics())
+      return found.get('sidegate_observed_total', { listener: 'l0', limit: 'connectionsPerClient' }) === 3
+        ? found
+        : null
+    },
+    { what: 'the verdict on three' },
+  )
   t.equal(samples.get('sidegate_observed_total', { listener: 'l0', limit: 'connections' }), 2)
   t.equal(samples.sum('sidegate_connections_rejected_total', {}), 0)
 })
