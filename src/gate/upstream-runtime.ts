@@ -50,13 +50,20 @@ export class UpstreamRuntime {
 
   get counts(): UpstreamCounts {
     const { targets, removed, former, sources, queued } = this.upstream
-    const counts = { unknown: 0, healthy: 0, unhealthy: 0, gone: 0 }
+    const gone = [...removed.filter(({ presence }) => presence === 'gone'), ...former].map(
+      ({ name, from }) => `${name} ${from}`,
+    )
+    const counts = { unknown: 0, healthy: 0, unhealthy: 0, gone: gone.length }
     for (const { check } of targets) counts[check?.state ?? 'unknown']++
-    counts.gone = former.length
-    for (const { presence } of removed) if (presence === 'gone') counts.gone++
     const names = { resolved: 0, stale: 0, absent: 0, unresolved: 0 }
     for (const { state } of sources) names[state]++
-    return { listener: this.#listener, targets: counts, names: sources.length === 0 ? null : names, queued }
+    return {
+      listener: this.#listener,
+      targets: counts,
+      gone,
+      names: sources.length === 0 ? null : names,
+      queued,
+    }
   }
 
   #make(config: ListenerConfig, deadlines: LiveDeadlines, secure: SecureOptions | null): Upstream {

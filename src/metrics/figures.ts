@@ -28,8 +28,11 @@ export function* figuresOf(sources: FigureSources): Generator<Figure> {
     if (total > 0) yield count('ended', { reason: labels['reason']!, side: labels['side']! }, total)
   for (const { labels, total } of rejected.rows)
     if (total > 0) yield count('refused', { reason: labels['reason']! }, total)
-  for (const { targets, queued } of upstreams) {
-    for (const [state, addresses] of Object.entries(targets)) yield level('upstreams', { state }, addresses)
+  for (const { listener, targets, gone, queued } of upstreams) {
+    for (const [state, addresses] of Object.entries(targets)) {
+      const figure = level('upstreams', { state }, addresses)
+      yield state === 'gone' ? { ...figure, members: gone.map((word) => `${listener} ${word}`) } : figure
+    }
     yield level('waitingForUpstream', {}, queued)
   }
   yield level('loopDelayMs', { quantile: 'p99' }, delay.p99 * 1000)
@@ -84,12 +87,39 @@ const greatest = new Set(['upstreams', 'loopDelayMs', 'sharedAway', 'sharedGates
 
 export function mergedFigures(gates: readonly Figure[][]): Figure[] {
   if (gates.length === 1) return gates[0]!
-  const figures = gates.flat()
   const most = new Map<string, Figure>()
+  for (const figures of gates)
+    for (const [key, figure] of sumsOf(figures.filter(({ name }) => greatest.has(name)))) {
+      const known = most.get(key)
+      most.set(key, known === undefined ? figure : greater(known, figure))
+    }
+  return [...gates.flat().filter(({ name }) => !greatest.has(name)), ...most.values()]
+}
+
+/** Those of one gate: its listeners, added up. */
+function sumsOf(figures: readonly Figure[]): Map<string, Figure> {
+  const sums = new Map<string, Figure>()
   for (const figure of figures) {
-    if (!greatest.has(figure.name)) continue
     const key = [figure.name, ...Object.values(figure.labels)].join('\n')
-    if (figure.value >= (most.get(key)?.value ?? 0)) most.set(key, figure)
+    const known = sums.get(key)
+    sums.set(
+      key,
+      known === undefined
+        ? figure
+        : { ...known, ...together(known, figure), value: known.value + figure.value },
+    )
   }
-  return [...figures.filter(({ name }) => !greatest.has(name)), ...most.values()]
+  return sums
+}
+
+/** Where each gate may count others, as many as there are apart. */
+function greater(one: Figure, other: Figure): Figure {
+  const { members } = together(one, other)
+  if (members === undefined) return one.value > other.value ? one : other
+  return { ...one, members, value: members.length }
+}
+
+function together(one: Figure, other: Figure): Pick<Figure, 'members'> {
+  if (one.members === undefined || other.members === undefined) return {}
+  return { members: [...new Set([...one.members, ...other.members])] }
 }

@@ -199,9 +199,10 @@ export class GateMetrics implements Observer {
   }
 
   /** All metrics as plain data, of the same moment: no turn of the event loop lies between two values. */
-  rows(): Promise<MetricRows> {
-    this.#collect()
-    return rowsOf(this.#prom)
+  async rows(): Promise<MetricRows> {
+    const upstreams = this.#options.upstreams?.() ?? []
+    this.#collect(upstreams)
+    return this.#upstreams.name(await rowsOf(this.#prom), upstreams)
   }
 
   /** The present figures for the history. */
@@ -269,10 +270,10 @@ export class GateMetrics implements Observer {
     return known
   }
 
-  #collect(): void {
+  #collect(upstreams: readonly UpstreamCounts[]): void {
     this.#walk()
     this.#show()
-    this.#upstreams.show(this.#options.upstreams?.() ?? [])
+    this.#upstreams.show(upstreams)
     this.#worker?.show(this.#options.registry.size)
     this.#showCertificates()
   }

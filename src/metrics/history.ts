@@ -16,10 +16,12 @@ export interface Figure {
   labels: Readonly<Record<string, string>>
   kind: 'level' | 'count'
   value: number
+  /** What it counts, where each gate may count others. */
+  members?: readonly string[]
 }
 
 /** `values` belong to the moments `at`; null where no figure came. */
-export interface Column extends Omit<Figure, 'value'> {
+export interface Column extends Omit<Figure, 'value' | 'members'> {
   values: Array<number | null>
 }
 

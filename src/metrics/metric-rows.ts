@@ -9,7 +9,17 @@ export interface MetricRow {
   type: string
   /** How values of the same labels become one. */
   aggregator: string
-  values: Array<{ labels: Record<string, string | number>; value: number; metricName?: string }>
+  values: MetricRowValue[]
+}
+
+export interface MetricRowValue {
+  labels: Record<string, string | number>
+  value: number
+  metricName?: string
+  /**
+   * What the value counts, where each gate may count others: together they are as many as there are apart.
+   */
+  members?: readonly string[]
 }
 
 export type MetricRows = MetricRow[]
@@ -49,12 +59,16 @@ function joined(one: MetricRow, other: MetricRow): MetricRow['values'] {
   for (const value of other.values) {
     const key = keyOf(value)
     const known = values.get(key)
-    values.set(
-      key,
-      known === undefined ? value : { ...value, value: together(one.aggregator, known.value, value.value) },
-    )
+    values.set(key, known === undefined ? value : bothOf(one.aggregator, known, value))
   }
   return [...values.values()]
+}
+
+function bothOf(aggregator: string, one: MetricRowValue, other: MetricRowValue): MetricRowValue {
+  if (one.members === undefined || other.members === undefined)
+    return { ...other, value: together(aggregator, one.value, other.value) }
+  const members = [...new Set([...one.members, ...other.members])]
+  return { ...other, value: members.length, members }
 }
 
 function keyOf({ metricName = '', labels }: MetricRow['values'][number]): string {

@@ -3,12 +3,18 @@
 
 import { Counter, Gauge } from './prom-client.ts'
 import type { Registry } from './prom-client.ts'
+import type { MetricRows } from './metric-rows.ts'
 
 /** The present counts of one listener. */
 export interface UpstreamCounts {
   listener: string
   /** Addresses, by state. */
   targets: Record<TargetState, number>
+  /**
+   * Those that are gone, each in a word: they are as many as have connections, so that each gate may have
+   * others.
+   */
+  gone: readonly string[]
   /** Names, by state; null where there are none. */
   names: Record<NameState, number> | null
   queued: number
@@ -19,6 +25,8 @@ type TargetState = (typeof targetStates)[number]
 const nameStates = ['resolved', 'stale', 'absent', 'unresolved'] as const
 type NameState = (typeof nameStates)[number]
 
+const TARGETS = 'sidegate_upstream_targets'
+
 export class UpstreamMetrics {
   readonly #targets
   readonly #names
@@ -28,10 +36,10 @@ export class UpstreamMetrics {
   constructor(registry: Registry) {
     const registers = [registry]
     this.#targets = new Gauge({
-      name: 'sidegate_upstream_targets',
-      help: 'Addresses of the upstream, by state; unknown are those that no health check has judged, gone those that no name stands for any more, nor the configuration since a reload, and that have connections.',
+      name: TARGETS,
+      help: 'Addresses of the upstream, by state; unknown are those that no health check has judged, gone those that no name stands for any more, nor the configuration since a reload, and that have connections, each once over all workers.',
       labelNames: ['listener', 'state'] as const,
-      // The same in all gates.
+      // The same in all gates, but for those that are gone.
       aggregator: 'max',
       registers,
     })
@@ -63,6 +71,19 @@ export class UpstreamMetrics {
 
   onHealthCheck(listener: string, isPassed: boolean): void {
     this.#checks.inc({ listener, result: isPassed ? 'passed' : 'failed' })
+  }
+
+  /**
+   * Adds which addresses are gone, by which several gates are counted as one. The text shows none of them.
+   */
+  name(rows: MetricRows, upstreams: readonly UpstreamCounts[]): MetricRows {
+    const row = rows.find(({ name }) => name === TARGETS)
+    for (const value of row?.values ?? []) {
+      if (value.labels['state'] !== 'gone') continue
+      const upstream = upstreams.find(({ listener }) => listener === value.labels['listener'])
+      if (upstream !== undefined) value.members = upstream.gone
+    }
+    return rows
   }
 
   /** Shows the current listeners; one that a reload removed has no addresses any more. */

@@ -9,8 +9,8 @@ test('addresses and names are counted by their state; those of a listener that i
   const none = { unknown: 0, healthy: 0, unhealthy: 0, gone: 0 }
   const names = { resolved: 1, stale: 2, absent: 3, unresolved: 4 }
   metrics.show([
-    { listener: 'a', targets: { unknown: 1, healthy: 2, unhealthy: 3, gone: 5 }, names, queued: 4 },
-    { listener: 'b', targets: none, names: null, queued: 0 },
+    { listener: 'a', targets: { unknown: 1, healthy: 2, unhealthy: 3, gone: 5 }, gone: [], names, queued: 4 },
+    { listener: 'b', targets: none, gone: [], names: null, queued: 0 },
   ])
   const first = readSamples(await registry.metrics())
   t.same(
@@ -31,7 +31,7 @@ test('addresses and names are counted by their state; those of a listener that i
     ],
     [4, 0],
   )
-  metrics.show([{ listener: 'b', targets: { ...none, unknown: 1 }, names: null, queued: 0 }])
+  metrics.show([{ listener: 'b', targets: { ...none, unknown: 1 }, gone: [], names: null, queued: 0 }])
   const second = readSamples(await registry.metrics())
   t.same(
     [
