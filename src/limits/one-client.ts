@@ -57,8 +57,9 @@ export class Client {
     return !bucket.has(1, now) && bucket.isUnsure === true
   }
 
-  /** All buckets are full, so forgetting the client loses nothing. */
+  /** All buckets are full, and nobody waits for a place, so forgetting the client loses nothing. */
   isForgettable(now: number): boolean {
+    if (this.waiting > 0) return false
     for (const bucket of this.#buckets.values()) if (!bucket.isFull(now)) return false
     return true
   }

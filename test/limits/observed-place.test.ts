@@ -84,6 +84,19 @@ test('whatever comes and goes, what is observed is what an enforced limit refuse
   await fc.assert(property, { numRuns: runs(500) })
 })
 
+test('a newcomer that waits is judged by the places that newer ones have taken, and waits for those', async (t) => {
+  const scene = setUp(true, 1)
+  for (const nth of [0, 1]) scene.come(nth)
+  // The client has nothing open for a moment.
+  scene.go(0)
+  scene.come(2)
+  await scene.clock.pass(4)
+  t.same([scene.acts, scene.waiting], [0, 1])
+  scene.go(2)
+  await scene.clock.pass(4)
+  t.same([scene.acts, scene.waiting], [0, 0], 'it has the place')
+})
+
 test('a flood that stays is counted whole', async (t) => {
   const scene = setUp(false, 2)
   for (let nth = 0; nth < 300; nth++) scene.come(nth)
