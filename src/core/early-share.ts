@@ -1,9 +1,9 @@
 // The part of one client in what all clients may have waiting before their upstream is there
 // (`Strain.early`): its bytes, and its head.
 //
-// A head waits as text in V8's heap, whose limit is far below the container's: thousands of large ones end the
-// process before the memory looks short. Heads of ordinary size do not count: they cost no more than their
-// connections, and a client that brings one is served however much the others have waiting.
+// A head waits as text in V8's heap, whose limit is far below the container's: thousands of large ones end
+// the process before the memory looks short. Heads of ordinary size do not count: they cost no more than
+// their connections, and a client that brings one is served however much the others have waiting.
 
 import type { EarlyBudget } from './strain.ts'
 

@@ -142,7 +142,7 @@ export class Exchange implements BodySink {
       this.answer = { ...this.answer!, headers: [] }
   }
 
-  /** The request waits for its upstream: nothing is kept of its head but the one that goes on, of that size. */
+  /** The request waits for its upstream: keeps the head that goes on, of the returned size, and no other. */
   wait(): number {
     this.#shedReceived()
     // Its parts are parts of the received one.
