@@ -11,6 +11,7 @@ import type { BodyTarget } from './body-writer.ts'
 import { isCall } from './grpc.ts'
 import { NO_FIELDS } from './fields.ts'
 import type { RequestHead } from './head.ts'
+import { CONTENT_LENGTH, TRANSFER_ENCODING } from './header-name.ts'
 import type { JudgedRequest } from './request-head.ts'
 
 /** Methods whose requests may be sent twice. */
@@ -59,6 +60,8 @@ export class Exchange implements BodySink {
   requestBody: Body = EMPTY
   toUpstream: BodyWriter | null = null
   #outbox: Outbox | null = null
+  /** Kept of a forgotten head. */
+  #isBodyAnnounced: boolean | null = null
   /** The upstream has sent something. */
   hasAnswered = false
   interim = 0
@@ -85,6 +88,11 @@ export class Exchange implements BodySink {
     if (judged.framing.kind === 'none') return
     this.#outbox = new Outbox()
     this.toUpstream = new BodyWriter(this.#outbox, judged.framing.kind === 'chunked')
+  }
+
+  /** As its head says, whether or not anybody judged that. */
+  get isBodyAnnounced(): boolean {
+    return this.#isBodyAnnounced ?? announcesBody(this.request)
   }
 
   get isRequestComplete(): boolean {
@@ -159,6 +167,7 @@ export class Exchange implements BodySink {
   /** The connection ends, and its client may take a while to see it: the request goes nowhere any more. */
   forget(): void {
     this.#outbox = null
+    this.#isBodyAnnounced = this.isBodyAnnounced
     if (this.judged === null) this.#shedReceived()
     else if (this.judged.head !== '') this.#shedRequest(this.judged)
   }
@@ -220,4 +229,8 @@ let scratch = Buffer.allocUnsafeSlow(16_384)
 function copyOf(text: string): string {
   if (text.length > scratch.length) scratch = Buffer.allocUnsafeSlow(text.length)
   return scratch.toString('latin1', 0, scratch.write(text, 'latin1'))
+}
+
+function announcesBody({ headers }: RequestHead): boolean {
+  return headers.has(CONTENT_LENGTH) || headers.has(TRANSFER_ENCODING)
 }

@@ -10,8 +10,6 @@ import type { Close, Reason } from '../core/close.ts'
 import { isDelimitedFor } from './answer-head.ts'
 import type { JudgedAnswer } from './answer-head.ts'
 import type { Exchange } from './exchange.ts'
-import type { RequestHead } from './head.ts'
-import { CONTENT_LENGTH, TRANSFER_ENCODING } from './header-name.ts'
 import type { HttpContext, HttpOptions } from './options.ts'
 
 /**
@@ -67,9 +65,9 @@ export class LastAnswer {
   /** The bytes that may still come of the last request, which needs them no more. */
   unwanted({ reason }: Close): number | null {
     if (this.#exchange === null || unread.has(reason)) return null
-    const { isRequestComplete, requestBody, judged, request } = this.#exchange
+    const { isRequestComplete, requestBody, judged, isBodyAnnounced } = this.#exchange
     // Of a request that was refused by its head nobody has read how long it is.
-    if (judged === null) return announcesBody(request) ? MAX_UNWANTED : null
+    if (judged === null) return isBodyAnnounced ? MAX_UNWANTED : null
     if (isRequestComplete) return null
     return judged.framing.kind === 'length' ? Math.min(requestBody.remaining, MAX_UNWANTED) : MAX_UNWANTED
   }
@@ -92,8 +90,4 @@ export class LastAnswer {
   get asksToGo(): boolean {
     return this.due !== null && isFarewell(this.due)
   }
-}
-
-function announcesBody({ headers }: RequestHead): boolean {
-  return headers.has(CONTENT_LENGTH) || headers.has(TRANSFER_ENCODING)
 }
