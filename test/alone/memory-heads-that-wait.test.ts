@@ -41,7 +41,7 @@ for (const [what, head] of [
       const program = await runProgram(
         t,
         [
-          `protocol: http, upstream: { ${upstream}, maxConnections: 1, queueTimeout: 1h }`,
+          `protocol: http, upstream: { ${upstream}, maxConnections: 1, queueTimeout: 1h }, deadlines: { close: 500ms }`,
           `protocol: http, upstream: { ${upstream} }`,
         ],
         { under: [...memory.under, 'env', 'NODE_OPTIONS=--max-old-space-size-percentage=50'] },
