@@ -8,7 +8,7 @@
 import type { EarlyBudget } from './strain.ts'
 
 /** Bytes of a head that count for nothing. */
-const ORDINARY_HEAD = 2048
+export const ORDINARY_HEAD = 2048
 /** The heap is half of a container. */
 const HEAD_WEIGHT = 2
 

@@ -1,5 +1,6 @@
 // An exchange: one request and its answer, with the progress of both.
 
+import { ORDINARY_HEAD } from '../core/early-share.ts'
 import { KeptBytes } from '../endpoint/kept-bytes.ts'
 import type { Half } from '../pair/half.ts'
 import { answerHeadText, isChunkedFor } from './answer-head.ts'
@@ -150,12 +151,13 @@ export class Exchange implements BodySink {
       this.answer = { ...this.answer!, headers: [] }
   }
 
-  /** The request waits for its upstream: keeps the head that goes on, of the returned size, and no other. */
+  /** The request waits for its upstream; returns the size of the head that goes on. */
   wait(): number {
+    const { head } = this.judged!
+    if (head.length <= ORDINARY_HEAD) return head.length
     this.#shedReceived()
     // Its parts are parts of the received one.
-    const head = copyOf(this.judged!.head)
-    this.judged = { ...this.judged!, head }
+    this.judged = { ...this.judged!, head: copyOf(head) }
     return head.length
   }
 
