@@ -133,7 +133,7 @@ test(
     // The shipped file, with a drain short enough for a test.
     const { net, gate, sidegate } = await startSidecar(
       t,
-      `${shipped}drain: { minDuration: 1500ms, spread: 500ms, timeout: 10s, tcp: spread }\n`,
+      `${shipped}drain: { minDuration: 4s, spread: 500ms, timeout: 10s, tcp: spread }\n`,
     )
     for (const one of [sidecar.startupProbe, sidecar.readinessProbe, sidecar.livenessProbe])
       t.equal(await probe(net, one), '200', `${one.httpGet.path} does not wait for the application`)
@@ -147,11 +147,11 @@ test(
     const hook = probe(net, app.lifecycle.preStop).then((status) => (hookAnswered = status))
     const preStop = await execute(await inPod(net, sidecar.lifecycle.preStop.exec.command))
     t.equal(preStop.code, 0, preStop.output)
+    const before = echoes(client)
     t.equal(hookAnswered, null, 'the application is held')
     t.equal(await probe(net, sidecar.readinessProbe), '503')
     t.equal(await probe(net, sidecar.livenessProbe), '200', 'a drain is no reason to be restarted')
     t.match(await sidegate('health'), { code: 1, output: /^not ready/ })
-    const before = echoes(client)
     await eventually(() => echoes(client) > before, { what: 'the client to be served on' })
 
     t.equal(await client.said('closed'), 'closed 1012 drain')
