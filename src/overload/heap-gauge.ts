@@ -11,6 +11,7 @@ import type { Clock } from '../core/clock.ts'
 import { nodeV8 } from '../core/late.ts'
 import type { HeapWatch } from '../core/strain.ts'
 import { collectGarbage } from './heap.ts'
+import { PacedCollector } from './paced-collector.ts'
 
 /** The heap of a thread, in bytes. */
 export interface Heap {
@@ -29,8 +30,6 @@ const USABLE = 0.8
 /** From this share on the gauge collects before it believes. */
 const DOUBTFUL = 0.8
 const STEP_BYTES = 256 * 1024
-const COLLECT_EVERY_MS = 1000
-const COLLECT_SHARE = 0.05
 
 const own: Heap = {
   read() {
@@ -42,18 +41,17 @@ const own: Heap = {
 
 export class HeapGauge implements HeapWatch {
   refuseAt = Number.POSITIVE_INFINITY
-  readonly #clock: Pick<Clock, 'now'>
   readonly #heap: Heap
+  readonly #collector: PacedCollector
   #share = 0
   /** As of the last collection. */
   #live = 0
-  #collectAt = Number.NEGATIVE_INFINITY
   /** Brought by work since the last reading. */
   #broughtBytes = 0
 
   constructor(clock: Pick<Clock, 'now'>, heap: Heap = own) {
-    this.#clock = clock
     this.#heap = heap
+    this.#collector = new PacedCollector(clock, () => heap.collect())
   }
 
   /** Reads anew. From 1 on V8 may end the process. */
@@ -61,12 +59,8 @@ export class HeapGauge implements HeapWatch {
     this.#broughtBytes = 0
     const share = this.#used()
     if (share < DOUBTFUL) return (this.#share = share)
-    const before = this.#clock.now()
-    if (before < this.#collectAt) return (this.#share = share < 1 ? this.#live : share)
-    this.#heap.collect()
-    const after = this.#clock.now()
-    this.#collectAt = after + Math.max(COLLECT_EVERY_MS, (after - before) / COLLECT_SHARE)
-    return (this.#share = this.#live = this.#used())
+    if (this.#collector.collect()) return (this.#share = this.#live = this.#used())
+    return (this.#share = share < 1 ? this.#live : share)
   }
 
   isShort(bytes: number): boolean {

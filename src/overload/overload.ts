@@ -22,6 +22,7 @@ import type { StrainLevel } from '../core/strain.ts'
 import { heapWarning } from './heap.ts'
 import { memoryGauge } from './memory.ts'
 import type { MemoryGauge, MemoryReading } from './memory.ts'
+import { PacedCollector } from './paced-collector.ts'
 import type { GateMemory, Queue } from './queues.ts'
 import { chooseVictims } from './victims.ts'
 import type { Excess } from './victims.ts'
@@ -73,14 +74,12 @@ const MARGIN_BYTES = 12 * 1024 * 1024
 const ROOM_STEP_BYTES = 1024 * 1024
 /** Freed memory shows in the usage only later; until then we free no more for the same excess. */
 const SETTLE_MS = 1000
-/** At most one collection in this time, and they take at most this share of it. */
-const COLLECT_EVERY_MS = 1000
-const COLLECT_SHARE = 0.05
 
 export class Overload {
   /** May change at any time; the next look goes by it. */
   options: OverloadOptions
   readonly #context: OverloadContext
+  readonly #collector: PacedCollector
   #stop: (() => void) | null = null
   #expectedAt = 0
   #view: OverloadView
@@ -95,13 +94,13 @@ export class Overload {
     roomBytes: Number.POSITIVE_INFINITY,
   }
   #settledAt = Number.NEGATIVE_INFINITY
-  #collectAt = Number.NEGATIVE_INFINITY
   /** Connections ended in the present state of refusal. */
   #ended = 0
 
   constructor(options: OverloadOptions, context: OverloadContext) {
     this.options = options
     this.#context = context
+    this.#collector = new PacedCollector(context.clock, () => context.gates.collectGarbage())
     this.#view = this.#look({ queuedBytes: 0, heapShare: 0 })
   }
 
@@ -185,7 +184,7 @@ export class Overload {
     // New work is refused only for bytes that still wait once the victims are gone.
     if (freed > 0) this.#view = this.#viewOf(this.#view, { queuedBytes: queuedBytes - freed, heapShare })
     this.#judge()
-    this.#collect(now)
+    this.#collect()
   }
 
   #judge(): void {
@@ -266,19 +265,10 @@ export class Overload {
     }
   }
 
-  #collect(now: number): void {
+  #collect(): void {
     const { usageBytes, limitBytes } = this.#view
-    if (
-      !this.isRefusing ||
-      usageBytes / limitBytes < this.options.refuseAt - HYSTERESIS ||
-      now < this.#collectAt
-    )
-      return
-    const { clock, gates } = this.#context
-    const before = clock.now()
-    gates.collectGarbage()
-    const after = clock.now()
-    this.#collectAt = after + Math.max(COLLECT_EVERY_MS, (after - before) / COLLECT_SHARE)
+    if (this.isRefusing && usageBytes / limitBytes >= this.options.refuseAt - HYSTERESIS)
+      this.#collector.collect()
   }
 }
 
