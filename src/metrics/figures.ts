@@ -5,6 +5,7 @@ import type { FleetMetrics } from './fleet-metrics.ts'
 import type { Figure } from './history.ts'
 import type { ListenerMetrics } from './listener-metrics.ts'
 import type { LoopDelayReading } from './loop-delay.ts'
+import { membersOf } from './metric-rows.ts'
 import type { Tally } from './tally.ts'
 import type { UpstreamCounts } from './upstream-metrics.ts'
 
@@ -114,12 +115,12 @@ function sumsOf(figures: readonly Figure[]): Map<string, Figure> {
 
 /** Where each gate may count others, as many as there are apart. */
 function greater(one: Figure, other: Figure): Figure {
-  const { members } = together(one, other)
+  const members = membersOf(one, other)
   if (members === undefined) return one.value > other.value ? one : other
   return { ...one, members, value: members.length }
 }
 
 function together(one: Figure, other: Figure): Pick<Figure, 'members'> {
-  if (one.members === undefined || other.members === undefined) return {}
-  return { members: [...new Set([...one.members, ...other.members])] }
+  const members = membersOf(one, other)
+  return members === undefined ? {} : { members }
 }

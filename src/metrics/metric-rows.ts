@@ -65,10 +65,19 @@ function joined(one: MetricRow, other: MetricRow): MetricRow['values'] {
 }
 
 function bothOf(aggregator: string, one: MetricRowValue, other: MetricRowValue): MetricRowValue {
-  if (one.members === undefined || other.members === undefined)
-    return { ...other, value: together(aggregator, one.value, other.value) }
-  const members = [...new Set([...one.members, ...other.members])]
+  const members = membersOf(one, other)
+  if (members === undefined) return { ...other, value: together(aggregator, one.value, other.value) }
   return { ...other, value: members.length, members }
+}
+
+interface Counted {
+  members?: readonly string[]
+}
+
+/** All that both count, each once; undefined where one of them counts nothing by name. */
+export function membersOf(one: Counted, other: Counted): string[] | undefined {
+  if (one.members === undefined || other.members === undefined) return undefined
+  return [...new Set([...one.members, ...other.members])]
 }
 
 function keyOf({ metricName = '', labels }: MetricRow['values'][number]): string {
