@@ -76,7 +76,7 @@ export class Circuit {
 
   /** `isNext`: it replaces another, and those that waited for an answer of that one wait for its probe. */
   start(isNext = false): void {
-    if (isNext) this.#retryUntilMs = this.#context.clock.now() + RETRY_MS + this.#options.timeoutMs()
+    if (isNext) this.#retry()
     void this.#probe()
   }
 
@@ -121,13 +121,18 @@ export class Circuit {
     }
   }
 
+  #retry(): void {
+    this.#retryUntilMs = this.#context.clock.now() + RETRY_MS + this.#options.timeoutMs()
+  }
+
   #open(error: unknown): void {
     if (this.#isStopped) return
     const { clock, random, onDown } = this.#context
     const now = clock.now()
     if (this.#store !== null && now - this.#upAt >= STEADY_MS) this.#failures = 0
     const isFirst = this.#store !== null && this.#failures === 0
-    this.#retryUntilMs = isFirst ? now + RETRY_MS + this.#options.timeoutMs() : Number.NEGATIVE_INFINITY
+    if (isFirst) this.#retry()
+    else this.#retryUntilMs = Number.NEGATIVE_INFINITY
     this.#store?.close()
     this.#store = null
     const problem = error instanceof Error ? error.message : String(error)
