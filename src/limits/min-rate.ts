@@ -67,6 +67,11 @@ class MeanRate {
     const gapMs = now - this.#seenAt
     this.#since += isExcused ? gapMs : Math.max(0, gapMs - 2 * SWEEP_MS)
     this.#seenAt = now
+    // What is taken never becomes less: the start was counted while the kernel's part was not known.
+    if (moved < this.#from) {
+      this.#since = now
+      this.#from = moved
+    }
     const ms = now - this.#since
     return ms >= afterMs && (moved - this.#from) * 1000 < bytesPerSec * ms
   }

@@ -2,6 +2,7 @@ import { test } from 'tap'
 import { SWEEP_MS } from '../../src/core/clock.ts'
 import type { Direction } from '../../src/core/connection.ts'
 import type { PairLimits } from '../../src/limits/meter.ts'
+import { DrainRate } from '../../src/limits/min-rate.ts'
 import { TokenQueue } from '../../src/limits/token-queue.ts'
 import type { FakeClock } from '../support/fake-clock.ts'
 import { dialogue, memoryPair, type MemoryPair, type MemoryPairOptions } from '../pair/memory-pair.ts'
@@ -141,6 +142,28 @@ test('what lies in the kernel is looked at before a taker is judged', async (t) 
   t.equal(await it.end(), null, 'two hundred bytes a second leave the kernel')
   await it.clock.pass(30_000)
   t.match(await it.end(), { reason: 'too_slow', side: 'client' }, 'and then none')
+})
+
+test('a taker whose wait began while the share of the kernel was not known is judged by what it takes from the next look on', (t) => {
+  for (const [each, isTooSlow] of [
+    [8, true],
+    [12, false],
+  ] as const) {
+    const rate = new DrainRate()
+    const sink = { queued: 5000, unacked: 0, measurements: 0, measure: () => void sink.measurements++ }
+    const rated = { bytesPerSec: 100, afterMs: AFTER, isEnforced: true }
+    const sent = 10_000
+    t.notOk(rate.isTooSlow(rated, sink, sent, 0), 'asks the kernel')
+    // The kernel had room since that look, so that its part of 5,000 bytes is unknown: all but `queued` seems taken.
+    t.notOk(rate.isTooSlow(rated, sink, sent, 100))
+    let found = false
+    for (let now = 200, left = 10_000; now <= 200 + AFTER + LATE + 1000; now += 100, left -= each) {
+      sink.unacked = left
+      found ||= rate.isTooSlow(rated, sink, sent, now)
+    }
+    t.equal(found, isTooSlow, `${each} bytes each 100 ms`)
+  }
+  t.end()
 })
 
 test('a freeze of our own process is not the time of a peer', async (t) => {
