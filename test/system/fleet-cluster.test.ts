@@ -76,8 +76,7 @@ test(
     })
     await isUp()
     await worksForMany(fleet)
-    const { slot, from, to } = aSlot(nodes)
-    const [key] = from.cli('--raw', 'cluster', 'getkeysinslot', slot, '1').split('\n') as [string]
+    const { key, slot, from, to } = aSlot(nodes)
     const client = /client (\S+)/.exec(key)![1]!
     to.cli('cluster', 'setslot', slot, 'importing', from.cli('cluster', 'myid'))
     from.cli('cluster', 'setslot', slot, 'migrating', to.cli('cluster', 'myid'))
@@ -91,11 +90,16 @@ test(
   },
 )
 
-/** One that has a key. */
-function aSlot(nodes: readonly RedisServer[]): { slot: string; from: RedisServer; to: RedisServer } {
+/** One that has the key of a client; the gates have one, too. */
+function aSlot(nodes: readonly RedisServer[]): {
+  key: string
+  slot: string
+  from: RedisServer
+  to: RedisServer
+} {
   const [from, to] = nodes as [RedisServer, RedisServer]
-  const key = from.cli('--raw', 'randomkey')
-  return { slot: from.cli('cluster', 'keyslot', key), from, to }
+  const [key] = from.cli('--raw', 'keys', '*client *').split('\n') as [string]
+  return { key, slot: from.cli('cluster', 'keyslot', key), from, to }
 }
 
 test(
