@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import net from 'node:net'
 import { KernelQueue, kernelQueue } from '../../src/endpoint/kernel-queue.ts'
-import type { Ends, TableFile } from '../../src/endpoint/kernel-queue.ts'
+import type { Ends, TableFile } from '../../src/endpoint/kernel-table.ts'
 import { eventually } from '../support/eventually.ts'
 
 const TCP = '/proc/self/net/tcp'
