@@ -11,6 +11,9 @@ const TCP = '/proc/self/net/tcp'
 const TCP6 = '/proc/self/net/tcp6'
 const HEAD = '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n'
 
+/** The most of one read, as the kernel gives it. */
+const PAGE = 4050
+
 /** Two sockets of ours: port 8080 of 127.0.0.1 to 41652, and of ::1 to 41653. */
 const ours: Ends = {
   localAddress: '127.0.0.1',
@@ -32,10 +35,13 @@ function errno(code: string): Error {
 function setUp(tables: Record<string, string | Error>) {
   let now = 0
   const opened: string[] = []
-  const file = (path: string): TableFile => ({
-    read: async (buffer, position) =>
-      Buffer.from(tables[path] as string, 'latin1').copy(buffer, 0, position, position + buffer.length),
-  })
+  const file = (path: string): TableFile => {
+    const readSync = (buffer: Buffer, position: number): number => {
+      const end = position + Math.min(buffer.length, PAGE)
+      return buffer.write((tables[path] as string).slice(position, end), 'latin1')
+    }
+    return { readSync, read: async (buffer, position) => readSync(buffer, position) }
+  }
   const queue = new KernelQueue({
     now: () => now,
     open: async (path) => {
@@ -81,17 +87,32 @@ test('a line that is passed over once is as it was; twice, it is gone', async (t
   t.equal(await look(ours), 0)
 })
 
+test('sockets in TIME_WAIT hold nothing, whatever their lines say, and are told by their state alone', async (t) => {
+  const waiting = (text: string): string => text.replace(' 01 ', ' 06 ').replace(/ 000000\d\d:/, ' 00000099:')
+  const { look } = setUp({
+    [TCP]: HEAD + waiting(line) + line + waiting(line) + theirs,
+    [TCP6]: HEAD + waiting(line6) + line6 + waiting(line6),
+  })
+  t.equal(await look(ours), 0x12 + 3)
+  t.equal(await look(ours6), 7)
+  const ports = { ...ours, remotePort: 6, localPort: 0x0606 }
+  const odd = line.replace('1F90', '0606').replace('A2B4', '0006')
+  t.equal(await setUp({ [TCP]: HEAD + odd, [TCP6]: HEAD }).look(ports), 0x12)
+})
+
 test('a socket that is listed nowhere holds nothing any more', async (t) => {
   const { look } = setUp({ [TCP]: HEAD, [TCP6]: HEAD })
   t.equal(await look(ours), 0)
 })
 
 test('lines that are cut by the end of a read are put together', async (t) => {
-  const { look } = setUp({
-    [TCP]: HEAD + '   9: 0200007F:0001 0200007F:0002 01 00000001:00000000 0\n'.repeat(3000) + line,
-    [TCP6]: HEAD,
-  })
-  t.equal(await look(ours), 0x12)
+  for (const before of [0, 1, 5, 12, 40, line.length - 1]) {
+    const other = `${'y'.repeat(PAGE - HEAD.length - 1 - before)}\n`
+    const { look } = setUp({ [TCP]: HEAD + other + line, [TCP6]: HEAD })
+    t.equal(await look(ours), 0x12, `${before} bytes in the first of two reads`)
+  }
+  const many = '   9: 0200007F:0001 0200007F:0002 01 00000001:00000000 0\n'.repeat(3000)
+  t.equal(await setUp({ [TCP]: HEAD + many + line, [TCP6]: HEAD }).look(ours), 0x12)
 })
 
 for (const code of ['EMFILE', 'ENFILE', 'EACCES', 'EIO']) {
@@ -159,6 +180,23 @@ test('a look is made for all who ask, and the next one not before its time', asy
   at(100)
   await ask()
   t.same(reports.slice(1).sort(), ['one 18', 'other 7'])
+})
+
+test('a table of thousands of sockets is read less often, though this thread only skips most of them', async (t) => {
+  const waiting = line.replace(' 01 ', ' 06 ').repeat(60_000)
+  const { queue, at } = setUp({ [TCP]: HEAD + waiting + line, [TCP6]: HEAD })
+  let looks = 0
+  const ask = async (): Promise<void> => {
+    queue.measure(ours, () => looks++)
+    for (let turn = 0; turn < 1000; turn++) await Promise.resolve()
+  }
+  await ask()
+  at(300)
+  await ask()
+  t.equal(looks, 1)
+  at(400)
+  await ask()
+  t.equal(looks, 2)
 })
 
 /** A connection with `sent` bytes under way that no process reads. */
