@@ -12,6 +12,7 @@ import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { selfSigned } from './certificate.ts'
 import { connect } from './connect.ts'
 import { runGate } from './gate.ts'
 import { compare, cpu, memory } from './measure.ts'
@@ -33,21 +34,7 @@ interface Gate {
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'sidegate-'))
-const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')]
-const openssl = [
-  'req',
-  '-x509',
-  '-newkey',
-  'ec',
-  '-pkeyopt',
-  'ec_paramgen_curve:prime256v1',
-  '-nodes',
-  '-days',
-  '2',
-]
-execFileSync('openssl', [...openssl, '-keyout', key, '-out', cert, '-subj', '/CN=localhost'], {
-  stdio: 'ignore',
-})
+const { cert, key } = selfSigned(folder)
 writeFileSync(join(folder, 'both.pem'), execFileSync('cat', [cert, key]))
 
 /** Answers all but /never at once. */

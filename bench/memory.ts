@@ -1,7 +1,7 @@
 // What an idle connection of each protocol costs a container: what the kernel counts in a memory cgroup of its own, as
 // docs/sizing.md tells it. `npm run build && node bench/memory.ts`, as root, where a memory cgroup (v1 or v2) can be made, with openssl on the path.
 
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -10,33 +10,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import tls from 'node:tls'
+import { selfSigned } from './certificate.ts'
 
 const PAIRS = 2000
 const isV2 = existsSync('/sys/fs/cgroup/cgroup.controllers')
 const cgroup = join(isV2 ? '/sys/fs/cgroup' : '/sys/fs/cgroup/memory', `sidegate-bench-${process.pid}`)
 const folder = mkdtempSync(join(tmpdir(), 'sidegate-bench-'))
-const [cert, key] = [join(folder, 'tls.crt'), join(folder, 'tls.key')]
-execFileSync(
-  'openssl',
-  [
-    'req',
-    '-x509',
-    '-newkey',
-    'ec',
-    '-pkeyopt',
-    'ec_paramgen_curve:prime256v1',
-    '-nodes',
-    '-keyout',
-    key,
-    '-out',
-    cert,
-    '-days',
-    '2',
-    '-subj',
-    '/CN=localhost',
-  ],
-  { stdio: 'ignore' },
-)
+const { cert, key } = selfSigned(folder)
 
 /** The working set, as Kubernetes counts it: usage less the file cache that goes first. */
 function workingSet(): number {

@@ -1,7 +1,6 @@
 // What TLS towards clients costs: CPU of the gate for each echo and for each connection, and memory of an idle pair, beside the same in the
 // clear and in one run. `npm run build && node bench/tls.ts`, with openssl on the path. Ratios count; figures are in README.md.
 
-import { execFileSync } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -10,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import tls from 'node:tls'
+import { selfSigned } from './certificate.ts'
 import { connect } from './connect.ts'
 import { runGate } from './gate.ts'
 import { compare, cpu, memory } from './measure.ts'
@@ -20,30 +20,7 @@ const ROUND_MS = 1000
 const CLIENTS = 16
 
 const folder = mkdtempSync(join(tmpdir(), 'sidegate-bench-'))
-const [cert, key] = [join(folder, 'tls.crt'), join(folder, 'tls.key')]
-execFileSync(
-  'openssl',
-  [
-    'req',
-    '-x509',
-    '-newkey',
-    'ec',
-    '-pkeyopt',
-    'ec_paramgen_curve:prime256v1',
-    '-nodes',
-    '-keyout',
-    key,
-    '-out',
-    cert,
-    '-days',
-    '2',
-    '-subj',
-    '/CN=localhost',
-    '-addext',
-    'subjectAltName=DNS:localhost',
-  ],
-  { stdio: 'ignore' },
-)
+const { cert, key } = selfSigned(folder)
 const ca = readFileSync(cert)
 
 interface Gate {
