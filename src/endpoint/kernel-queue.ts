@@ -27,7 +27,7 @@ import type { Ends, Queue, TableFile } from './kernel-table.ts'
  */
 const GAP_MS = 100
 const GAP_FACTOR = 10
-/** Milliseconds that the kernel takes to write a byte of its tables: 1 us for a line (measured, Linux 6.18). */
+/** Milliseconds that the kernel takes to write a byte of a table: 1 us for a line (measured, Linux 6.18). */
 const KERNEL_MS = 7e-6
 
 /**
