@@ -245,7 +245,7 @@ export function section<const E extends Entries>(meaning: string, entries: E): K
     v.custom<Record<string, unknown>>(isMap, (issue) =>
       issue.input === null
         ? 'is empty, give it keys or remove it'
-        : `got ${show(issue.input)}, write a map of keys, possible are ${possible(entries).join(', ')}`,
+        : `got ${show(issue.input)}, write a map of keys, ${keysFor(issue.input, entries)}`,
     ),
     v.strictObject(entries, (issue) => missing(entries, issue)),
     v.transform((read) => named(entries, read)),
@@ -253,6 +253,19 @@ export function section<const E extends Entries>(meaning: string, entries: E): K
   return key(isComplete ? v.optional(schema, {}) : schema, { kind: 'section', meaning, entries }, '') as Key<
     Section<E>
   >
+}
+
+/** For `ping: off` the key inside that takes the word; else all keys. */
+function keysFor(input: unknown, entries: Entries): string {
+  const names = possible(entries)
+  const off = input === 'off' ? names.filter((name) => canBeOff(entries[name]!.meta)) : []
+  if (off.length > 0) return `of which ${oneOf(off)} can be off`
+  return `possible are ${names.join(', ')}${input === 'off' ? ', or remove it' : ''}`
+}
+
+function canBeOff(meta: Meta): boolean {
+  if (meta.kind === 'either') return canBeOff(meta.single.meta)
+  return meta.kind === 'value' && meta.type.includes('`off`')
 }
 
 /** A section with required keys that may itself be left out: it is `undefined` then. */

@@ -5,8 +5,7 @@ import * as v from 'valibot'
 import type { ConfigProblem } from '../core/errors.ts'
 import { checkMeaning } from './checks.ts'
 import type { Finding } from './finding.ts'
-import type { Entries } from './keys.ts'
-import { isMap, possible } from './keys.ts'
+import { isMap } from './keys.ts'
 import type { Meta } from './meta.ts'
 import type { Path } from './path.ts'
 import { formatPath } from './path.ts'
@@ -14,10 +13,9 @@ import type { Place, Reading } from './reader.ts'
 import { Unknown } from './reader.ts'
 import type { Config } from './schema.ts'
 import { configKey } from './schema.ts'
-import { fold, inline, suggest } from './words.ts'
+import { unknownKey } from './unknown-keys.ts'
+import { inline } from './words.ts'
 
-/** No key is nearly as long. */
-const MAX_NAME = 64
 /** A file of a hundred problems is another kind of file; the rest is only counted. */
 const MAX_PROBLEMS = 100
 
@@ -63,34 +61,6 @@ function takeUnknownKeys(meta: Meta, value: unknown, path: Path): Finding[] {
     if (key !== undefined) return takeUnknownKeys(key.meta, value[name], [...path, name])
     delete value[name]
     return [{ path: [...path, name], message: unknownKey(name, meta.entries), isKey: true }]
-  })
-}
-
-function unknownKey(name: string, entries: Entries): string {
-  const here = possible(entries)
-  if (name === '<<') return 'merge keys are not supported, write the keys'
-  const meant = suggest(name, here) ?? suggestInside(name, entries)
-  return meant === null
-    ? `unknown key, possible are ${here.join(', ')}`
-    : `unknown key, did you mean ${meant}?`
-}
-
-/** `idle` at the listener is meant for its `deadlines`; suggested only where one place knows the key. */
-function suggestInside(name: string, entries: Entries): string | null {
-  if (name.length > MAX_NAME) return null
-  const found = pathsOf(name, entries)
-  return found.length === 1 ? (found[0] ?? null) : null
-}
-
-function pathsOf(name: string, entries: Entries): string[] {
-  return Object.entries(entries).flatMap(([parent, key]) => {
-    if (key.meta.kind !== 'section') return []
-    const inside = key.meta.entries
-    const known = Object.keys(inside).find(
-      (one) => fold(one) === fold(name) && inside[one]?.suffix !== 'later',
-    )
-    const inner = known === undefined ? pathsOf(name, inside) : [known]
-    return inner.map((path) => `${parent}.${path}`)
   })
 }
 

@@ -170,6 +170,45 @@ const oneProblem: [string, string][] = [
     inListener('max_message: 1MiB'),
     '5:5 listeners[0].max_message: unknown key, did you mean websocket.maxMessage?',
   ],
+  // A key of that name elsewhere is meant, not one that is written nearly so.
+  [
+    inListener('keepAlive: 65s'),
+    '5:5 listeners[0].keepAlive: unknown key, did you mean upstream.keepAlive or http.keepAlive?',
+  ],
+  [
+    inListener('deadlines: { keepAlive: 65s }'),
+    '5:18 listeners[0].deadlines.keepAlive: unknown key, did you mean listeners[].upstream.keepAlive or listeners[].http.keepAlive?',
+  ],
+  [`${listener}deadlines: { idle: 5m }\n`, '5:1 deadlines: unknown key, did you mean listeners[].deadlines?'],
+  // The documentation names keys so, and so they are copied.
+  [
+    inListener('deadlines.idle: 5m'),
+    '5:5 listeners[0]["deadlines.idle"]: unknown key, write deadlines: { idle: ... }',
+  ],
+  [
+    inListener('limits.bytes.rate: 1MiB'),
+    '5:5 listeners[0]["limits.bytes.rate"]: unknown key, write limits: { bytes: { rate: ... } }',
+  ],
+  [
+    `${listener}upstream.keepAlive: 3s\n`,
+    '5:1 ["upstream.keepAlive"]: unknown key, did you mean listeners[].upstream.keepAlive?',
+  ],
+  [
+    `listeners.deadlines.idle: 3s\n${listener}`,
+    '1:1 ["listeners.deadlines.idle"]: unknown key, write listeners: [{ deadlines: { idle: ... } }]',
+  ],
+  [
+    inListener('limits: { scope: fleet }'),
+    '5:15 listeners[0].limits.scope: unknown key, possible are connections, connectionsPerClient, newConnections, bytes, minRate, messages, mode',
+  ],
+  [
+    inListener('websocket: { ping: off }'),
+    '5:24 listeners[0].websocket.ping: got off, write a map of keys, of which interval can be off',
+  ],
+  [
+    inListener('tls: off'),
+    '5:10 listeners[0].tls: got off, write a map of keys, possible are cert, key, clientCa, minVersion, ciphers, alpn, or remove it',
+  ],
   [inListener('no-delay: true'), '5:5 listeners[0].no-delay: unknown key, did you mean noDelay?'],
   [inListener('upstrem: a:1'), '5:5 listeners[0].upstrem: unknown key, did you mean upstream?'],
   [
@@ -531,7 +570,7 @@ workers: 5
       '1:8 log.levle: unknown key, did you mean level?',
       '5:15 listeners[0].upstream: got "${NOWHERE}", the environment variable NOWHERE is not set',
       '7:13 listeners[0].deadlines.idle: got 5, write a duration such as 5s',
-      '8:7 listeners[0].deadlines.tls: unknown key, possible are handshake, connect, response, request, idle, clientIdle, upstreamIdle, write, halfClose, close, lifetime, lifetimeJitter',
+      '8:7 listeners[0].deadlines.tls: unknown key, did you mean shared.redis.tls or listeners[].tls?',
       '9:33 listeners[0].buffers.low: got 8KiB, more than high (4KiB), write at most 4KiB',
       '10:5 listeners[1].upstream: is missing, write host:port, such as 127.0.0.1:8080',
       '10:14 listeners[1].address: got [::1]:1, which listeners[0].address (:1) takes already, write another port',
