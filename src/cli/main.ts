@@ -43,7 +43,12 @@ const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
 ])
 
 async function run(args: string[]): Promise<number> {
-  const { values } = parse({ args, options: { config: { type: 'string', short: 'c' } } })
+  const options = { config: { type: 'string', short: 'c' } } as const
+  const { values, positionals } = parse({ args, options, allowPositionals: true })
+  if (positionals.length > 0)
+    throw new UsageError(
+      `unexpected argument '${safe(positionals[0]!)}', a configuration stands behind -c: sidegate run -c FILE`,
+    )
   if (values.config === undefined) throw new UsageError('run needs a configuration: sidegate run -c FILE')
   const signals = new Signals()
   const gate = await import('./process.ts')
@@ -108,8 +113,19 @@ async function completion(args: string[]): Promise<number> {
   return OK
 }
 
+/** The words of other programs for ours, which no spelling comes near. */
+const otherWords: Readonly<Record<string, string>> = {
+  serve: 'run',
+  start: 'run',
+  validate: 'check',
+  test: 'check',
+  status: 'info',
+  ps: 'connections',
+  version: '--version',
+}
+
 function unknownCommand(word: string): UsageError {
-  const meant = suggest(word, commands.keys())
+  const meant = Object.hasOwn(otherWords, word) ? otherWords[word]! : suggest(word, commands.keys())
   return new UsageError(
     `unknown command ${JSON.stringify(word)}${meant === null ? '' : `, did you mean ${meant}?`}`,
   )

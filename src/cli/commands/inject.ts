@@ -85,7 +85,7 @@ function readWords(
     options: {
       ports: values.port.map(readPort),
       taken: values['take-port'].map(readTaken),
-      image: values.image ?? null,
+      image: readImage(values.image),
       defaultImage: `${IMAGE}:${version}`,
       cpu: quantity('--cpu', values.cpu, /^\d+(\.\d+)?m?$/),
       memory: quantity('--memory', values.memory, /^\d+(\.\d+)?(Ki|Mi|Gi|k|M|G)?$/),
@@ -117,6 +117,15 @@ function readTaken(said: string): { port: number; moved: number } {
       `--take-port is the port that the gate takes over and the one that the application moves to, such as 8080:18080, not ${JSON.stringify(said)}`,
     )
   return { port: wish.appPort, moved: wish.port }
+}
+
+/** A blank in it would reach the cluster, and only the kubelet refuses it. */
+function readImage(said: string | undefined): string | null {
+  if (said !== undefined && /\s/.test(said))
+    throw new UsageError(
+      `--image is a repository and a tag, such as registry.example.com/yours/sidegate:1.0.0, not ${JSON.stringify(said)}`,
+    )
+  return said ?? null
 }
 
 function quantity(option: string, said: string | undefined, form: RegExp): string | null {

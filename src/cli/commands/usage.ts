@@ -10,6 +10,8 @@ export { safe } from '../../core/safe.ts'
 /** The given words are not a valid command. */
 export class UsageError extends Error {}
 
+const unset = 'write a value (is a variable of the shell not set?)'
+
 /** The gate is missing, or refused; the message says what to do. */
 export class RefusedError extends Error {}
 
@@ -29,11 +31,12 @@ export class UnknownOption extends UsageError {
 
 /**
  * `parseArgs`, whose errors become usage errors. An option that takes one value may stand once: of two
- * `--admin` the last would get an order that was meant for both, or for the first.
+ * `--admin` the last would get an order that was meant for both, or for the first. An empty word is a
+ * variable of the shell that is not set: `--image ""` would reach the cluster.
  */
 export const parse: typeof parseArgs = (config) => {
   try {
-    refuseTwice(config)
+    refuseTwiceAndEmpty(config)
     return parseArgs(config)
   } catch (error) {
     if (!(error instanceof Error) || !('code' in error) || !String(error.code).startsWith('ERR_PARSE_ARGS'))
@@ -44,12 +47,14 @@ export const parse: typeof parseArgs = (config) => {
   }
 }
 
-function refuseTwice(config: Parameters<typeof parseArgs>[0]): void {
+function refuseTwiceAndEmpty(config: Parameters<typeof parseArgs>[0]): void {
   const { tokens } = parseArgs({ ...config, tokens: true })
   const seen = new Set<string>()
   for (const token of tokens) {
+    if (token.kind === 'positional' && token.value === '') throw new UsageError(`an empty argument, ${unset}`)
     if (token.kind !== 'option') continue
     const { name } = token
+    if (token.value === '') throw new UsageError(`--${name} is empty, ${unset}`)
     if (seen.has(name) && config?.options?.[name]?.multiple !== true)
       throw new UsageError(`--${name} is given twice, and is taken once here`)
     seen.add(name)

@@ -58,6 +58,14 @@ test('wrong words exit 64, a manifest that cannot be used exits 78, neither writ
     [['--port', '0:17080'], 64, 'sidegate: --port is'],
     [['--port', '8080:65536'], 64, 'sidegate: --port is'],
     [['--protocol', 'udp'], 64, 'sidegate: --protocol is http, tcp or h2c, not "udp"\ntry: sidegate help\n'],
+    // As with `--image "$IMAGE"` in another shell than the one that built the image.
+    [
+      ['--image', ''],
+      64,
+      'sidegate: --image is empty, write a value (is a variable of the shell not set?)\n',
+    ],
+    [['--container='], 64, 'sidegate: --container is empty'],
+    [['--image', 'a b'], 64, 'sidegate: --image is a repository and a tag, such as '],
     [['--fast'], 64, "sidegate: unknown option '--fast'\n"],
     [['deploy.yaml'], 64, "sidegate: unexpected argument 'deploy.yaml'"],
     [['-f', '/absent.yaml'], 78, '/absent.yaml does not exist\n'],
