@@ -115,7 +115,6 @@ const exampleValues: Readonly<Record<string, string>> = {
   'listeners[].upstream.retryFor': '5s',
   'listeners[].upstream.healthCheck.host': 'app.example',
   'listeners[].upstream.healthCheck.headers': '{}',
-  'listeners[].deadlines.upstreamIdle': 'off',
   'listeners[].websocket.compression': 'pass',
   'listeners[].buffers.low': '32KiB',
   'listeners[].websocket.ping.timeout': '20s',
@@ -128,6 +127,9 @@ const exampleValues: Readonly<Record<string, string>> = {
   'listeners[].limits.minRate.mode': 'enforce',
   'listeners[].limits.messages.mode': 'enforce',
 }
+
+/** A default that no value has: a file that writes one means another thing. The example has it as a comment. */
+const unwritten: Readonly<Record<string, string>> = { 'listeners[].deadlines.upstreamIdle': '60s' }
 
 function example(): string {
   const lines: string[] = []
@@ -153,8 +155,11 @@ function indent(steps: readonly string[]): string {
 }
 
 function exampleLine(row: Row, steps: readonly string[], isFirst: boolean): string {
-  const text = exampleValues[row.path] ?? defaultText(row.meta) ?? ''
   const space = indent(steps)
+  const comment = unwritten[row.path]
+  if (comment !== undefined)
+    return `${`${space}# ${nameOf(row)}: ${comment}`.padEnd(38)} # not written: ${defaultText(row.meta)}`
+  const text = exampleValues[row.path] ?? defaultText(row.meta) ?? ''
   const value = /^(:|\[.*\]:)\d/.test(text) ? `"${text}"` : text
   const written = `${isFirst ? `${space.slice(2)}- ` : space}${nameOf(row)}: ${value}`
   return `${written.padEnd(38)} # ${firstSentence(row.meta.meaning)}`

@@ -1,6 +1,6 @@
 // The configuration in force as an operator would write it: every default filled in, with units. It is made
-// for reading, so it shows more than a file could: the value of a default that depends on other keys, such as
-// `deadlines.upgrade`.
+// for reading, so it shows more than a file could: `deadlines.answerIdle`, which is `upstreamIdle` inside the
+// body of an answer.
 //
 // It names files without their content, and never shows a secret.
 
@@ -10,7 +10,7 @@ import type { Cidr } from './cidr.ts'
 import { isMap } from './keys.ts'
 import type { Meta } from './meta.ts'
 import { configKey } from './schema.ts'
-import type { Config } from './schema.ts'
+import type { Config, ListenerConfig } from './schema.ts'
 import { formatDuration, formatPercent, formatSize, OFF } from './units.ts'
 
 export const REDACTED = '(redacted)'
@@ -18,7 +18,15 @@ export const REDACTED = '(redacted)'
 const secrets = new Set(['token', 'password', 'secret'])
 
 export function effectiveConfig(config: Config): unknown {
-  return view(config, configKey.meta)
+  return view({ ...config, listeners: config.listeners.map(withRetry) }, configKey.meta)
+}
+
+/** Null stays where `deadlines.connect` is off: the gate has a bound of its own then. */
+function withRetry(listener: ListenerConfig): ListenerConfig {
+  const { deadlines, upstream } = listener
+  const { connectMs } = deadlines
+  const retryForMs = upstream.retryForMs ?? (connectMs === OFF ? null : connectMs)
+  return { ...listener, upstream: { ...upstream, retryForMs } }
 }
 
 function view(value: unknown, meta: Meta | null): unknown {
@@ -43,8 +51,9 @@ function viewKey(name: string, value: unknown, meta: Meta | null): [string, unkn
   if (name === 'headers' && isMap(value))
     return [name, Object.fromEntries(Object.keys(value).map((header) => [header, REDACTED]))]
   if (secrets.has(name) && value !== undefined && value !== null) return [name, REDACTED]
-  if (typeof value === 'number' && name.endsWith('Ms')) return [name.slice(0, -2), formatDuration(value)]
-  if (typeof value === 'number' && name.endsWith('Bytes')) return [name.slice(0, -5), formatSize(value)]
+  if (name.endsWith('Ms'))
+    return [name.slice(0, -2), typeof value === 'number' ? formatDuration(value) : null]
+  if (name.endsWith('Bytes')) return [name.slice(0, -5), typeof value === 'number' ? formatSize(value) : null]
   return [name, view(value, Object.hasOwn(entries, name) ? (entries[name]?.meta ?? null) : null)]
 }
 

@@ -39,7 +39,6 @@ test('the full example is made of the defaults', async (t) => {
   const [listener] = expected.listeners
   if (listener === undefined) throw new Error('no listener')
   listener.limits.connections = 10_000
-  listener.deadlines.answerIdleMs = Infinity
   listener.upstream.retryForMs = 5000
   Object.assign(listener.upstream.healthCheck, { host: 'app.example' })
   t.strictSame(written, expected)

@@ -1,6 +1,7 @@
 import { test } from 'tap'
 import { effectiveConfig, REDACTED } from '../../src/config/effective.ts'
 import { parseConfig } from '../../src/config/load.ts'
+import { groups, rows } from '../../src/config/rows.ts'
 import type { Config } from '../../src/config/schema.ts'
 
 const show = (text: string): Record<string, Record<string, unknown>> =>
@@ -73,8 +74,37 @@ test('what was written is shown, files by their names', async (t) => {
 test('a secret is never shown, whatever key brings it', async (t) => {
   const config = {
     admin: { token: 'hunter2', password: 'hunter2', secret: 'hunter2', tokenFile: '/f' },
+    listeners: [],
   } as unknown as Config
   t.strictSame(effectiveConfig(config), {
     admin: { token: REDACTED, password: REDACTED, secret: REDACTED, tokenFile: '/f' },
+    listeners: [],
   })
+})
+
+/** The paths of all values, and of maps and lists of values. */
+function pathsIn(value: unknown, path: string): string[] {
+  if (Array.isArray(value) && path === 'listeners') return value.flatMap((item) => pathsIn(item, `${path}[]`))
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return [path]
+  return Object.entries(value).flatMap(([name, inner]) =>
+    pathsIn(inner, path === '' ? name : `${path}.${name}`),
+  )
+}
+
+test('all names are keys of the file, and answerIdle', async (t) => {
+  const known = new Set([...rows(), ...groups()].map(({ path }) => path))
+  const whole = `${smallest.replace('"127.0.0.1:8080"', '{ addresses: ["a:1"], tls: {} }')}shared: { redis: { sentinels: ["a:1"], sentinelTls: {}, tls: {} } }\n`
+  for (const text of [smallest, whole]) {
+    const unknown = pathsIn(show(text), '').filter((path) => !known.has(path))
+    t.strictSame(unknown, ['listeners[].deadlines.answerIdle'])
+  }
+})
+
+test('a retry that is not written lasts as long as a dial may', async (t) => {
+  const retryFor = (keys: string) =>
+    (show(smallest.replace(' }]', `, ${keys} }]`))['listeners'] as unknown as [{ upstream: object }])[0]
+      .upstream
+  t.match(retryFor('noDelay: true'), { retryFor: '5s' })
+  t.match(retryFor('deadlines: { connect: 3s }'), { retryFor: '3s' })
+  t.match(retryFor('deadlines: { connect: off }'), { retryFor: null })
 })
