@@ -23,7 +23,8 @@ export const deadlines = section(
     response: duration({
       default: '60s',
       meaning: 'For the head of the answer of the upstream, or its 101, once it has taken the request.',
-      innocent: 'A slow endpoint: set it above the slowest answer.',
+      innocent:
+        'A slow endpoint: set it above the slowest answer. Each of the first 16 interim answers (1xx) to a plain request begins it anew, a part of a head does not.',
     }),
     request: duration({
       default: '60s',

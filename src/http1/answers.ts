@@ -59,10 +59,16 @@ export class Answers {
     return this.#head.isEmpty ? 'without an answer' : 'inside the head of its answer'
   }
 
-  /** Relays the bytes of the answer to `exchange`; returns why the pair ends, or null. */
+  /**
+   * Relays the bytes of the answer to `exchange`; returns why the pair ends, or null. A part of a head is no
+   * activity, as with heads of clients: a byte at a time would be waited for without end.
+   */
   read(exchange: Exchange, bytes: Buffer, length: number): Close | null {
     exchange.hasAnswered = true
-    if (exchange.answer !== null) return this.#readBody(exchange, bytes, 0, length)
+    if (exchange.answer !== null) {
+      this.#half.activity++
+      return this.#readBody(exchange, bytes, 0, length)
+    }
     // Corked, so that the head and the bytes that come with it go out together.
     this.#half.sink.cork()
     const close = this.#readHeads(exchange, bytes, length)
@@ -98,6 +104,7 @@ export class Answers {
     if (typeof answer === 'string') return broken(answer)
     const tooBig = this.#tooBig(answer.headers, 'an answer head')
     if (tooBig !== null) return tooBig
+    this.#half.activity++
     this.#owner.onAnswer?.(exchange, text.length)
     exchange.begin(answer, this.#half, isLenient, {
       version: exchange.request.version,
@@ -126,6 +133,8 @@ export class Answers {
   #onInterim(exchange: Exchange, { status, reason, headers }: AnswerHead): string | null {
     if (status === 101) return '101 that was not asked for'
     if (++exchange.interim > MAX_INTERIM_READ) return `more than ${MAX_INTERIM_READ} interim answers`
+    // The service says that it works on the final one.
+    if (exchange.interim <= MAX_INTERIM) this.#half.activity++
     const isWanted = status !== 100 || exchange.judged!.isWaiting
     if (!isWanted || exchange.request.version !== '1.1' || exchange.interim > MAX_INTERIM) return null
     const passed = endToEndHeaders(headers, { isLenient: this.#options.lenient !== 'off' })

@@ -187,7 +187,6 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
     const exchange = this.exchange
     // Bytes from a connection that is kept for this client belong to no request.
     if (exchange === null) return this.#upstream!.drop()
-    this.#pair.toClient.activity++
     const close = this.#answers!.read(exchange, bytes, length)
     if (close !== null) this.close(close)
     else if (exchange.answer === null) return

@@ -5,8 +5,9 @@
 // | a head has begun                 | deadlines.handshake  | -: a byte at a time does not extend it                  |
 // | a place, a name, a dial          | its own (search.ts)  |                                                         |
 // | more of the request              | deadlines.request    | an upload that moves; one that we do not read           |
-// | the answer                       | deadlines.response   | a service that still takes the request; a long poll:    |
-// |                                  |                      | `idle` bounds it only where this is off                 |
+// | the answer                       | deadlines.response   | a service that still takes the request, or sends an     |
+// |                                  |                      | interim answer (a part of a head does not extend it);   |
+// |                                  |                      | a long poll: `idle` bounds it only where this is off    |
 // | a call of gRPC, either side      | deadlines.idle,      | calls that are quiet for long; their own deadline is    |
 // |                                  | .clientIdle,         | grpc-timeout                                            |
 // |                                  | .upstreamIdle        |                                                         |
