@@ -101,7 +101,11 @@ const fileKey = section('The configuration of Sidegate.', {
       'json',
       'text',
     ]),
-    requests: flag({ default: false, meaning: 'One more line for each HTTP request.' }),
+    requests: flag({
+      default: false,
+      meaning:
+        "One more line for each HTTP request, without its query; with `close` and `side` where the answer is cut, or the gate's own.",
+    }),
     probes: flag({
       default: false,
       meaning:

@@ -342,6 +342,6 @@ export class ListenerRuntime {
     }
     observerOf(connection.listener).onRequest(connection, answered)
     if (!logsRequests) return
-    log.info('request', requestFields(connection, { method, target, status, durationMs }))
+    log.info('request', requestFields(connection, { method, target, status, durationMs, end }))
   }
 }

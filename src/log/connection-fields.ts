@@ -27,6 +27,7 @@
 //                     `3ms connected 127.0.0.1:8080; 5012ms stalled client`
 //     pausesToUpstream, pausesToClient      how often the sender was paused because the receiver did not keep up
 
+import type { Close } from '../core/close.ts'
 import type { ClientCertificate, ClientTls } from '../core/client-tls.ts'
 import type { Connection } from '../core/connection.ts'
 import { taken } from '../core/traffic.ts'
@@ -64,19 +65,31 @@ export function connectionFields(connection: Connection, now: number): LogFields
   }
 }
 
+interface EndedRequest {
+  method: string
+  target: string
+  status: number | null
+  durationMs: number
+  /** Null after the whole answer of the service. */
+  end: Close | null
+}
+
 export function requestFields(
   connection: Connection,
-  {
-    method,
-    target,
-    status,
-    durationMs,
-  }: { method: string; target: string; status: number | null; durationMs: number },
+  { method, target, status, durationMs, end }: EndedRequest,
 ): LogFields {
   const { id, listener } = connection
-  // The query is left out, because it may contain tokens.
-  const path = target.split('?', 1)[0]!
-  return { id, listener, ...clientFields(connection), method, path, status, durationMs }
+  const why = end === null ? {} : { close: end.reason, side: end.side }
+  const path = pathOf(target)
+  return { id, listener, ...clientFields(connection), method, path, status, durationMs, ...why }
+}
+
+// A target without a slash in front has an authority, in which a client may name a user and a password.
+const userInformation = /^([a-z][a-z\d+.-]*:\/\/)?[^/?#]*@/i
+
+/** Without what may be a secret: the query, a fragment, user information. */
+function pathOf(target: string): string {
+  return target.replace(userInformation, '$1').split(/[?#]/, 1)[0]!
 }
 
 /** The client; and the peer, where that is a different address. */
