@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test } from 'tap'
 import { plainEnv } from '../support/plain-env.ts'
 import { freePort } from '../support/free-port.ts'
@@ -8,6 +8,15 @@ import { needs, runTool, temporary, whenListening } from '../support/tools.ts'
 import { get } from './program.ts'
 
 const root = join(import.meta.dirname, '../..')
+
+test('what npm run build builds is a program, since npx makes it one only when it first links it', async (t) => {
+  const { status, stdout, stderr, error } = spawnSync(join(root, 'dist/cli.js'), ['--version'], {
+    encoding: 'utf8',
+    env: { ...plainEnv(), PATH: `${dirname(process.execPath)}:${process.env['PATH']}` },
+  })
+  t.strictSame([status, error, stderr], [0, undefined, ''])
+  t.match(stdout, /^sidegate /)
+})
 
 test(
   'what npm pack packs is the program and no more, and runs without an image',
