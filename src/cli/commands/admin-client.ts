@@ -105,7 +105,7 @@ export async function open(
     request.on('error', (error: NodeJS.ErrnoException) =>
       fail(
         error.code === undefined || error.code === 'ECONNRESET'
-          ? `ended the connection: ${error.message}`
+          ? `ended the connection: ${error.message}; is another program there?`
           : error.message,
       ),
     )
@@ -216,22 +216,37 @@ export async function askJson<T>(gate: Gate, path: string, options: Ask = {}): P
   try {
     return JSON.parse(reply.body) as T
   } catch {
-    throw new RefusedError(`${nameOf(gate)} did not answer as a gate does: is another program there?`)
+    throw notAGate(gate, reply.status)
   }
 }
 
-/** A request that the gate did not understand was typed wrongly. */
-export function refused(gate: Gate, { status, body }: Reply): RefusedError | UsageError {
-  const said = `${nameOf(gate)} said ${status}: ${sentenceOf(body)}`
-  return status === 400 ? new UsageError(safe(said)) : new RefusedError(said)
+export function notAGate(gate: Gate, status: number): RefusedError {
+  return new RefusedError(
+    `${nameOf(gate)} did not answer as a gate does (${status}): is another program there? ${gate.remedy}`,
+  )
 }
 
-function sentenceOf(body: string): string {
+/** What the servers of a gate say to a path that they do not have. */
+const NO_SUCH_PATH = 'not found'
+
+/** A request that the gate did not understand was typed wrongly. */
+export function refused(gate: Gate, { status, body }: Reply): RefusedError | UsageError {
+  const words = status < 400 ? null : sentenceOf(body)
+  if (words === null) return notAGate(gate, status)
+  const said = `${nameOf(gate)} said ${status}: ${words}`
+  if (status === 400) return new UsageError(safe(said))
+  if (words !== NO_SUCH_PATH) return new RefusedError(said)
+  return new RefusedError(`${said}; is that its health server, or a gate of another version? ${gate.remedy}`)
+}
+
+/** The error in JSON, or one line of plain words; null where a gate says no such thing. */
+function sentenceOf(body: string): string | null {
   try {
     const { error } = JSON.parse(body) as { error?: unknown }
     if (typeof error === 'string') return error
   } catch {
     // Not JSON: plain words.
   }
-  return body.trim().slice(0, 500)
+  const words = body.trim()
+  return words === '' || words.length > 500 || /[<\n]/.test(words) ? null : words
 }

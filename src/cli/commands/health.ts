@@ -4,7 +4,7 @@
 import { formatAddress } from '../../config/address.ts'
 import { loadConfig } from '../../config/load.ts'
 import { defaults } from '../../config/defaults.ts'
-import { adminOptions, ask, askJson, findGate, nameOf, readAddress } from './admin-client.ts'
+import { adminOptions, ask, askJson, findGate, nameOf, notAGate, readAddress } from './admin-client.ts'
 import type { AdminChoice, Gate } from './admin-client.ts'
 import { OK, REFUSED } from '../../core/exit-codes.ts'
 import { parse, printJson, printLine } from './usage.ts'
@@ -42,6 +42,8 @@ export async function health(args: string[]): Promise<number> {
   const checks = [...body.matchAll(/^\[([+-])\](\S+) (?:ok|failed)(?:: (.*))?$/gm)].map(
     ([, sign, name, detail]) => ({ name, ok: sign === '+', detail: detail ?? null }),
   )
+  // A page of another program is neither ready nor not.
+  if (checks.length === 0) throw notAGate(gate, status)
   if (values.json) {
     printJson({ ready: isReady, status, checks })
     return isReady ? OK : REFUSED

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { test } from 'tap'
 import { refuser } from '../../support/peers.ts'
 import { temporary } from '../../support/tools.ts'
-import { fakeGate, sidegate } from './cli.ts'
+import { fakeGate, openGate, sidegate } from './cli.ts'
 
 test('the address and the token come from a configuration file, or from options that go before it', async (t) => {
   const gate = await fakeGate(t, { 'GET /log': { level: 'info', goesBackTo: null, goesBackAt: null } })
@@ -42,7 +42,7 @@ test('a gate that is not there, not one, or says nothing is exit 1 with what to 
       /^sidegate: cannot reach a gate at 127\S+: nobody listens there; is it running\? name the address of admin\.address with --admin, or its configuration file with -c\n$/,
     ],
     [`unix:${join(temporary(t), 'none.sock')}`, /there is no such socket/],
-    [other.address, /did not answer as a gate does: is another program there\?/],
+    [other.address, /did not answer as a gate does \(200\): is another program there\? name the address/],
   ]
   const check = async ([address, complaint]: [string, RegExp]) =>
     t.match(await sidegate(t, 'log', '--admin', address), { code: 1, stdout: '', stderr: complaint }, address)
@@ -51,6 +51,52 @@ test('a gate that is not there, not one, or says nothing is exit 1 with what to 
     await sidegate(t, 'health', '--health', `127.0.0.1:${(silent.address() as net.AddressInfo).port}`),
     { code: 1, stderr: /no answer for 2s/ },
   )
+})
+
+test('an answer of another program, or of the health server, is told as one, whatever its status', async (t) => {
+  const page = '<html>\r\n<body>404 Not Found</body></html>'
+  const asks: Record<string, [string, ...string[]]> = {
+    'GET /log': ['log'],
+    'POST /reload': ['reload'],
+    'DELETE /connections/1': ['kill', '1'],
+  }
+  const notAGate = (status: number) =>
+    new RegExp(
+      `^sidegate: 127\\S+ did not answer as a gate does \\(${status}\\): is another program there\\? name the address of admin\\.address with --admin`,
+    )
+  for (const [status, body] of [
+    [404, page],
+    [501, page],
+    [200, 'POST /reload HTTP/1.1\r\nHost: a'],
+    [200, 'ok'],
+    [404, ''],
+  ] as const) {
+    const keys = Object.keys(asks)
+    const other = await fakeGate(t, Object.fromEntries(keys.map((key) => [key, body])), status)
+    for (const [key, words] of Object.entries(asks))
+      t.match(
+        await sidegate(t, ...words, '--admin', other.address),
+        { code: 1, stdout: '', stderr: notAGate(status) },
+        `${key} ${status}`,
+      )
+    t.equal(other.asked.length, 3)
+  }
+  const { gate } = await openGate(t)
+  t.match(await sidegate(t, 'log', '--admin', `127.0.0.1:${gate.healthPort}`), {
+    code: 1,
+    stderr:
+      /said 404: not found; is that its health server, or a gate of another version\? name the address of admin/,
+  })
+  for (const address of [
+    `127.0.0.1:${gate.adminPort}`,
+    (await fakeGate(t, { 'GET /readyz?verbose': 'ok' })).address,
+  ])
+    t.match(await sidegate(t, 'health', '--health', address), {
+      code: 1,
+      stdout: '',
+      stderr:
+        /did not answer as a gate does \((200|404)\): is another program there\? name the address of health\.address/,
+    })
 })
 
 test('what a gate says is no order to the terminal', async (t) => {
