@@ -22,6 +22,9 @@ const SCENE_MS = 20_000
 const GONE_MS = 5000
 const DRAIN_MS = 2000
 
+/** By `npm run demo` or npx, which put the program on nobody's PATH, the next command needs npx too. */
+const command = process.env['npm_command'] === undefined ? 'sidegate' : 'npx --no -- sidegate'
+
 const anyPorts: Ports = { web: 0, lines: 0, health: 0, admin: 0 }
 const friendlyPorts: Ports = { web: 17080, lines: 17081, health: 17021, admin: 17020 }
 
@@ -78,7 +81,7 @@ async function show(stage: Stage): Promise<number> {
   say()
   say(
     failures === 0
-      ? good(`all ${count} as expected`) + '; sidegate explain REASON tells more of each'
+      ? good(`all ${count} as expected`) + `; ${command} explain REASON tells more of each`
       : bad(`!! ${failures} of ${count} not as expected`),
   )
   return failures
@@ -171,6 +174,6 @@ async function keepUp(stage: Stage): Promise<void> {
   )
   say(`  ${metrics} | grep 'closed_total.* [1-9]'`)
   say(`  curl -s http://127.0.0.1:${stage.adminPort}/connections`)
-  say('  sidegate explain ping_timeout')
+  say(`  ${command} explain ping_timeout`)
   await signal
 }

@@ -33,7 +33,7 @@ const reasons = [
 ]
 
 /** The show has ports of its own, and runs while the test looks at the ports of --keep: it mostly waits. */
-const show = run(root, [])
+const show = run(root, [], { npm_command: 'run-script' })
 
 test('the demo with --keep says which port is taken', async (t) => {
   const holder = createServer().listen(17_081, '127.0.0.1')
@@ -60,6 +60,7 @@ test('the demo with --keep serves until Ctrl-C, then exits 0', async (t) => {
   if (status !== 0) t.comment(stdout)
   t.strictSame([status, stderr], [0, ''])
   t.match(stdout, '"msg":"drain finished"')
+  t.match(stdout, /^ {2}sidegate explain ping_timeout$/m, 'as it was called')
 })
 
 test('the demo shows on one screen how each client and service ended, as expected, and exits 0 by itself', async (t) => {
@@ -80,7 +81,7 @@ test('the demo shows on one screen how each client and service ended, as expecte
   )
   t.match(stdout, /connections_closed_total +\w+ \d/)
   t.match(stdout, 'ok  the log counts the same ends; connections left: 0')
-  t.match(lines.at(-1), /^all 22 as expected/)
+  t.equal(lines.at(-1), 'all 22 as expected; npx --no -- sidegate explain REASON tells more of each')
   const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
   const excerpt = readme.split('\n').filter((line) => /^ok {2}/.test(line))
   t.ok(excerpt.length > 5)
@@ -100,8 +101,13 @@ interface Ended {
 function run(
   t: Test,
   options: string[],
+  environment: NodeJS.ProcessEnv = {},
 ): { stdout: () => string; interrupt: () => void; ended: Promise<Ended> } {
-  const child = spawn(process.execPath, [cli, 'demo', ...options], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const { npm_command: _, ...mine } = process.env
+  const child = spawn(process.execPath, [cli, 'demo', ...options], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...mine, ...environment },
+  })
   t.teardown(() => child.kill('SIGKILL'))
   let stdout = ''
   let stderr = ''
