@@ -47,7 +47,7 @@ async function run(args: string[]): Promise<number> {
   const { values, positionals } = parse({ args, options, allowPositionals: true })
   if (positionals.length > 0)
     throw new UsageError(
-      `unexpected argument '${safe(positionals[0]!)}', a configuration stands behind -c: sidegate run -c FILE`,
+      `unexpected argument '${safe(positionals[0]!)}', a configuration comes after -c: sidegate run -c FILE`,
     )
   if (values.config === undefined) throw new UsageError('run needs a configuration: sidegate run -c FILE')
   const signals = new Signals()

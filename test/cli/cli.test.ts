@@ -23,7 +23,7 @@ test('wrong usage exits 64 and says what is right', async (t) => {
     [['\u001b[31m'], 'unknown command "\\u001b[31m"'],
     [['run'], 'run needs a configuration: sidegate run -c FILE'],
     [['run', '--fast'], "unknown option '--fast'"],
-    [['run', 'f'], "unexpected argument 'f', a configuration stands behind -c: sidegate run -c FILE"],
+    [['run', 'f'], "unexpected argument 'f', a configuration comes after -c: sidegate run -c FILE"],
     [['serve', '-c', 'f'], 'unknown command "serve", did you mean run?'],
     [['version'], 'unknown command "version", did you mean --version?'],
     [['constructor'], 'unknown command "constructor"'],
