@@ -2,31 +2,14 @@
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { test, type Test } from 'tap'
+import { test } from 'tap'
 import { systemClock } from '../../src/core/clock.ts'
 import { eventually } from '../support/eventually.ts'
-import { freePort } from '../support/free-port.ts'
 import { needs, temporary } from '../support/tools.ts'
 import { at, fleetAt, rules, works, worksForMany } from './fleet-alone.ts'
-import { plainTarget, redisServer } from './redis-server.ts'
+import { threeNodes } from './redis-cluster.ts'
+import { plainTarget } from './redis-server.ts'
 import type { RedisServer } from './redis-server.ts'
-
-function clusterNode(t: Test, ...more: string[]): Promise<RedisServer> {
-  return redisServer(t, '--cluster-enabled', 'yes', '--cluster-port', String(freePort()), ...more)
-}
-
-/** Three primaries, which share the slots. */
-async function threeNodes(t: Test, ...more: string[]): Promise<RedisServer[]> {
-  const nodes: RedisServer[] = []
-  while (nodes.length < 3) nodes.push(await clusterNode(t, '--cluster-announce-ip', '127.0.0.1', ...more))
-  const [first] = nodes as [RedisServer]
-  first.cli('--cluster', 'create', ...nodes.map(({ port }) => `127.0.0.1:${port}`), '--cluster-yes')
-  await eventually(() => nodes.every((node) => node.cli('cluster', 'info').includes('cluster_state:ok')), {
-    what: 'a cluster',
-    withinMs: 30_000,
-  })
-  return nodes
-}
 
 test(
   'in a cluster of three, whose nodes have each their part of the clients, and which are found from one of them',
