@@ -80,12 +80,21 @@ export function redisConnect(target: RedisTarget): Connect {
     signal.addEventListener('abort', () => client.disconnect())
     try {
       await client.connect()
+      if ('nodes' in client) await reachAll(client)
     } catch (error) {
       client.disconnect()
       throw explained(problem ?? (error as Error), hidden)
     }
     return new RedisStore(client, target.kind === 'cluster' ? 1 : MOST_KEYS)
   }
+}
+
+/**
+ * ioredis connects to a node when it has the first command for it, which would have to come back within the
+ * time-out of one answer: with TLS to a distant node never. A cluster without one of its nodes fails here.
+ */
+async function reachAll(cluster: Cluster): Promise<void> {
+  await Promise.all(cluster.nodes('master').map((node) => node.time()))
 }
 
 class RedisStore implements Store {
@@ -247,7 +256,8 @@ function makeClient(
     redisOptions,
     lazyConnect: true,
     clusterRetryStrategy: () => null,
-    enableOfflineQueue: false,
+    // Without it ioredis sends all commands but the first to a node that it has not reached yet 100 ms later.
+    enableOfflineQueue: true,
     enableReadyCheck: false,
     slotsRefreshTimeout: CONNECT_MS,
     // A certificate names hosts, and a cluster announces addresses.

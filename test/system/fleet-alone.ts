@@ -9,8 +9,9 @@ import { eventually } from '../support/eventually.ts'
 
 export function fleetAt(t: Test, target: RedisTarget, timeoutMs = 1000) {
   const problems: string[] = []
+  const ups: number[] = []
   const observer = {
-    onUp() {},
+    onUp: () => void ups.push(systemClock.now()),
     onDown: (problem: string) => void problems.push(problem),
     onGates() {},
     onRequests() {},
@@ -21,7 +22,13 @@ export function fleetAt(t: Test, target: RedisTarget, timeoutMs = 1000) {
   const fleet = new Fleet(options, context)
   t.teardown(() => fleet.stop())
   fleet.start()
-  return { fleet, problems, isUp: () => eventually(() => fleet.isUp, { what: 'a lease', withinMs: 40_000 }) }
+  return {
+    fleet,
+    problems,
+    /** The times at which it was up again. */
+    ups,
+    isUp: () => eventually(() => fleet.isUp, { what: 'a lease', withinMs: 40_000 }),
+  }
 }
 
 /** Draws tokens, takes places, and gets answers. */

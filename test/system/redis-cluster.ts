@@ -22,3 +22,37 @@ export async function threeNodes(t: Test, ...more: string[]): Promise<RedisServe
   })
   return nodes
 }
+
+/** Three primaries, each with a replica that takes its place when it has been gone for two seconds. */
+export async function sixNodes(t: Test): Promise<RedisServer[]> {
+  const more = ['--cluster-announce-ip', '127.0.0.1', '--cluster-node-timeout', '2000']
+  const nodes: RedisServer[] = []
+  while (nodes.length < 6) nodes.push(await clusterNode(t, ...more, '--repl-diskless-sync-delay', '0'))
+  const [first] = nodes as [RedisServer]
+  const addresses = nodes.map(({ port }) => `127.0.0.1:${port}`)
+  first.cli('--cluster', 'create', ...addresses, '--cluster-replicas', '1', '--cluster-yes')
+  const isReady = (node: RedisServer): boolean =>
+    node.cli('cluster', 'info').includes('cluster_state:ok') &&
+    /role:master|master_link_status:up/.test(node.cli('info', 'replication'))
+  await eventually(() => nodes.every(isReady), { what: 'a cluster with replicas', withinMs: 60_000 })
+  return nodes
+}
+
+export const isPrimary = (node: RedisServer): boolean => node.cli('role').startsWith('master')
+
+/** The primary that has the slot of a key. */
+export function primaryOf(nodes: readonly RedisServer[], key: string): RedisServer {
+  const slot = Number(nodes[0]!.cli('cluster', 'keyslot', key))
+  const has = (node: RedisServer): boolean =>
+    node
+      .cli('cluster', 'nodes')
+      .split('\n')
+      .find((line) => line.includes('myself,master'))
+      ?.split(' ')
+      .slice(8)
+      .some((range) => {
+        const [from, to = from] = range.split('-').map(Number)
+        return slot >= from! && slot <= to!
+      }) ?? false
+  return nodes.find(has)!
+}
