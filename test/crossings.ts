@@ -195,7 +195,7 @@ export const rows: Readonly<Record<string, Row>> = {
       'system/fleet-within-max',
     ],
   },
-  'clients over the share of their gate that wait for the first probe of Redis': {
+  'clients beyond the lease of their gate that wait for a late answer of Redis': {
     words: /late answer/,
     cells: [
       '- newcomers, requests and messages: the test of HTTP/2 has each of them',

@@ -1,4 +1,4 @@
-// The circuit: whether Redis answers. A failure, or an answer that is late, opens it: then only one probe at
+// The circuit: whether Redis answers. A failure, or answers that are late, open it: then only one probe at
 // a time is sent, after a pause that doubles, each with its own connection and the current contents of the
 // credential files. A store that answers a probe, and fails again soon, is no better: the pauses go on from
 // where they were, or a Redis at the brink of its timeout would be connected to, and have all leases reported
@@ -6,10 +6,12 @@
 //
 //     away --probe--> up --a failure, a timeout--> away
 //
-// One late answer is no outage yet: a fork for a snapshot delays it, or a neighbour on the machine. After the
-// first failure of a steady store, the circuit is retrying until its first probe ends.
+// One late answer is no outage yet (`Lateness`): the store gets half a second more for it. Beyond that the circuit
+// opens. It also opens at the first late answer after several; and after the first failure of a steady store it is
+// retrying until its first probe ends, which takes as long at the most.
 
 import type { Clock } from '../core/clock.ts'
+import { Lateness } from './lateness.ts'
 import type { Answer, Command, Connect, Store } from './store.ts'
 
 export interface CircuitOptions {
@@ -37,7 +39,7 @@ const LAST_PAUSE_MS = 5000
 const STEADY_MS = 10_000
 /**
  * The longest of the first pauses, and a connection on a busy machine: on one with four busy processes on two
- * cores it took a gate up to 280 ms to be back (2026-12-01).
+ * cores it took a gate up to 280 ms to be back (2026-12-01). A late answer has as long to come.
  */
 const RETRY_MS = 500
 /** Problems of one outage. */
@@ -46,7 +48,8 @@ const MAX_TOLD = 8
 const CONNECT_FACTOR = 20
 const MIN_CONNECT_MS = 1000
 
-class Timeout extends Error {}
+/** The late answer has not come in the longer time either. */
+class LongTimeout extends Error {}
 
 export class Circuit {
   readonly #options: CircuitOptions
@@ -54,6 +57,9 @@ export class Circuit {
   #store: Store | null = null
   /** The problems reported since it opened. */
   readonly #problems = new Set<string>()
+  readonly #lateness = new Lateness()
+  /** Answers that are late, and may come yet. */
+  #overdue = 0
   #failures = 0
   #upAt = 0
   #retryUntilMs = Number.NEGATIVE_INFINITY
@@ -67,6 +73,16 @@ export class Circuit {
 
   get isUp(): boolean {
     return this.#store !== null
+  }
+
+  /** An answer is late, and may come yet. */
+  get isLate(): boolean {
+    return this.#store !== null && this.#overdue > 0
+  }
+
+  /** The most commands of one `run`. */
+  get most(): number {
+    return this.#store?.most ?? 1
   }
 
   /** It has failed for the first time in a while, and the first probe may find that it is back. */
@@ -85,7 +101,7 @@ export class Circuit {
     const store = this.#store
     if (store === null) return null
     try {
-      return await this.#ask(store, commands)
+      return await this.#ask(store, commands, true)
     } catch (error) {
       if (this.#store === store) this.#open(error)
       return null
@@ -108,7 +124,7 @@ export class Circuit {
       store = await this.#within(ms, this.#context.connect(connecting.signal))
       // A sign of life after the last one would make a gate that is gone count for a while.
       if (this.#isStopped) return store.close()
-      const [answer] = await this.#ask(store, [this.#options.probe()])
+      const [answer] = await this.#ask(store, [this.#options.probe()], false)
       if (this.#isStopped) return store.close()
       this.#store = store
       this.#upAt = this.#context.clock.now()
@@ -131,7 +147,7 @@ export class Circuit {
     const now = clock.now()
     if (this.#store !== null && now - this.#upAt >= STEADY_MS) this.#failures = 0
     const isFirst = this.#store !== null && this.#failures === 0
-    if (isFirst) this.#retry()
+    if (isFirst && !(error instanceof LongTimeout)) this.#retry()
     else this.#retryUntilMs = Number.NEGATIVE_INFINITY
     this.#store?.close()
     this.#store = null
@@ -145,32 +161,65 @@ export class Circuit {
     this.#cancel = clock.after(pauseMs * (0.5 + random()), () => void this.#probe())
   }
 
-  async #ask(store: Store, commands: readonly Command[]): Promise<Answer[]> {
+  async #ask(store: Store, commands: readonly Command[], mayBeLate: boolean): Promise<Answer[]> {
     const { clock, onRequests } = this.#context
+    const timeoutMs = this.#options.timeoutMs()
     const since = clock.now()
+    let isLate = false
+    const tell = (result: RequestResult): void => onRequests(commands.length, result, clock.now() - since)
+    const onLate = (): number => {
+      isLate = true
+      tell('timeout')
+      return this.#lateness.onLate() && mayBeLate ? RETRY_MS + timeoutMs : 0
+    }
     try {
-      const answers = await this.#within(this.#options.timeoutMs(), store.run(commands))
-      onRequests(commands.length, 'ok', clock.now() - since)
+      const answers = await this.#within(timeoutMs, store.run(commands), onLate)
+      if (isLate) return answers
+      this.#lateness.onInTime()
+      tell('ok')
       return answers
     } catch (error) {
-      onRequests(commands.length, error instanceof Timeout ? 'timeout' : 'error', clock.now() - since)
+      if (!isLate) tell('error')
       throw error
     }
   }
 
   /**
    * An answer that lies in the socket because our own process stood still has come in time: the timeout waits
-   * until the socket has been read once more.
+   * until the socket has been read once more. `onLate` returns how much longer it may take.
    */
-  #within<T>(ms: number, promise: Promise<T>): Promise<T> {
-    const { clock } = this.#context
+  #within<T>(ms: number, promise: Promise<T>, onLate: () => number = () => 0): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const give = (): void => reject(new Timeout(`no answer within ${ms} ms`))
-      const cancel = clock.after(ms, () => clock.nextTurn(give))
+      let overdue = 0
+      const settle = (): void => {
+        cancel()
+        this.#overdue -= overdue
+        overdue = 0
+      }
+      let cancel = this.#after(ms, () => {
+        const moreMs = onLate()
+        if (moreMs === 0) return reject(new Error(`no answer within ${ms} ms`))
+        this.#overdue += overdue = 1
+        cancel = this.#after(moreMs, () => {
+          settle()
+          reject(new LongTimeout(`no answer within ${ms + moreMs} ms`))
+        })
+      })
       promise.then(
-        (value) => (cancel(), resolve(value)),
-        (error: unknown) => (cancel(), reject(error as Error)),
+        (value) => (settle(), resolve(value)),
+        (error: unknown) => (settle(), reject(error as Error)),
       )
     })
+  }
+
+  /** In the turn after that in which it is due. Returns how to cancel it. */
+  #after(ms: number, act: () => void): () => void {
+    const { clock } = this.#context
+    let isCancelled = false
+    const cancel = clock.after(ms, () => clock.nextTurn(() => isCancelled || act()))
+    return () => {
+      isCancelled = true
+      cancel()
+    }
   }
 }

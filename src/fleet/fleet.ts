@@ -23,7 +23,6 @@ const GATE_TTL_MS = 10_000
 const TEND_MS = 1000
 /** How long leases gather while a batch is under way; Redis answers a batch within one turn. */
 const GATHER_MS = 5
-const MAX_BATCH = 512
 /** Some 20 MB. Beyond it the oldest leases without a connection are forgotten. */
 const MAX_LEASES = 65_536
 
@@ -139,8 +138,9 @@ export class Fleet implements Cells, FleetState {
       const last = entry.lease.leave()
       if (last !== null) commands.push({ ...last, key: this.#keyOf(entry) })
     }
-    for (let at = 0; at < commands.length; at += MAX_BATCH)
-      if ((await circuit.run(commands.slice(at, at + MAX_BATCH))) === null) break
+    const { most } = circuit
+    for (let at = 0; at < commands.length; at += most)
+      if ((await circuit.run(commands.slice(at, at + most))) === null) break
     circuit.stop()
   }
 
@@ -154,6 +154,10 @@ export class Fleet implements Cells, FleetState {
 
   get isRetrying(): boolean {
     return this.#circuit.isRetrying && !this.#isOver
+  }
+
+  get lends(): boolean {
+    return this.#circuit.isLate && !this.#isOver && this.#options.onUnavailable !== 'closed'
   }
 
   get mode(): Mode {
@@ -261,7 +265,7 @@ export class Fleet implements Cells, FleetState {
     this.#sendAt = Number.POSITIVE_INFINITY
     const batch: Array<[Lease, Command]> = []
     for (const lease of this.#asking) {
-      if (batch.length === MAX_BATCH) break
+      if (batch.length === circuit.most) break
       this.#asking.delete(lease)
       const asked = lease.request(clock.now())
       if (asked !== null) batch.push([lease, { ...asked, key: this.#keyOf(this.#entryOf.get(lease)!) }])

@@ -15,6 +15,8 @@ export interface FleetState {
   readonly isAway: boolean
   /** It has been away for a moment only: anything over the share of this gate waits for the first probe. */
   readonly isRetrying: boolean
+  /** An answer is late, and may come yet: a rate passes the share of this gate meanwhile, and reports it. */
+  readonly lends: boolean
   /** The gates seen alive, at least one. */
   readonly gates: number
   /** The name of this gate, in the hash of places. */

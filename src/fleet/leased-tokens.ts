@@ -4,6 +4,7 @@
 //
 //     first contact   nothing is drawn yet: up to one lease passes all the same, and is reported with the first draw
 //     empty           nothing passes until Redis has tokens; the next request comes when Redis announced them
+//     late            while an answer of Redis is late, a share of this gate passes beside the lease, and is reported
 //     unused for 2 s  the remaining tokens are given back, within a second
 //     a gate more     tokens beyond the smaller lease are given back
 //
@@ -77,6 +78,7 @@ export class LeasedTokens implements Tokens, Lease {
     const { mode } = this.#fleet
     if (mode === 'local') return this.#share(amount, now).has(amount, now)
     if (mode === 'open' || this.#free >= amount) return true
+    if (this.#fleet.lends && this.#share(amount, now).has(amount, now)) return true
     this.#want(amount, now)
     return false
   }
@@ -85,7 +87,7 @@ export class LeasedTokens implements Tokens, Lease {
     const { mode } = this.#fleet
     if (mode === 'local') return this.#share(amount, now).take(amount, now)
     if (mode === 'open') return true
-    if (this.#free < amount) {
+    if (this.#free < amount && !(this.#fleet.lends && this.#share(amount, now).take(amount, now))) {
       this.#want(amount, now)
       return false
     }
@@ -96,7 +98,10 @@ export class LeasedTokens implements Tokens, Lease {
   spend(amount: number, now: number): void {
     const { mode } = this.#fleet
     if (mode === 'local') this.#share(amount, now).spend(amount, now)
-    else if (mode !== 'open') this.#spend(amount, now)
+    else if (mode !== 'open') {
+      if (this.#fleet.lends && this.#free < amount) this.#share(amount, now).spend(amount, now)
+      this.#spend(amount, now)
+    }
   }
 
   isFull(now: number): boolean {
@@ -237,7 +242,7 @@ export class LeasedTokens implements Tokens, Lease {
     return true
   }
 
-  /** This gate's share while it is alone. */
+  /** This gate's share while it is alone, or does not hear from Redis in time. */
   #share(amount: number, now: number): Bucket {
     this.#use(now)
     const { gates } = this.#fleet

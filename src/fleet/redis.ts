@@ -53,6 +53,12 @@ const CONNECT_MS = 10_000
 
 /** The keys of one call: Redis does nothing else meanwhile, for half a millisecond. */
 const MOST_KEYS = 64
+/**
+ * The keys that are asked for at once. In a cluster each takes a call of its own, 20 us of CPU, and ten times as
+ * much in a process that has just started.
+ */
+const MOST_AT_ONCE = 512
+const MOST_AT_ONCE_IN_A_CLUSTER = 64
 
 const sources = { draw: DRAW, places: PLACES, beat: BEAT }
 const shas = Object.fromEntries(
@@ -85,7 +91,9 @@ export function redisConnect(target: RedisTarget): Connect {
       client.disconnect()
       throw explained(problem ?? (error as Error), hidden)
     }
-    return new RedisStore(client, target.kind === 'cluster' ? 1 : MOST_KEYS)
+    return target.kind === 'cluster'
+      ? new RedisStore(client, 1, MOST_AT_ONCE_IN_A_CLUSTER)
+      : new RedisStore(client, MOST_KEYS, MOST_AT_ONCE)
   }
 }
 
@@ -99,19 +107,21 @@ async function reachAll(cluster: Cluster): Promise<void> {
 
 class RedisStore implements Store {
   readonly #client: Client
-  readonly #most: number
+  readonly #keys: number
+  readonly most: number
 
-  /** `most`: the keys of one call. */
-  constructor(client: Client, most: number) {
+  /** `keys`: those of one call. */
+  constructor(client: Client, keys: number, most: number) {
     this.#client = client
-    this.#most = most
+    this.#keys = keys
+    this.most = most
   }
 
   async run(commands: readonly Command[]): Promise<Answer[]> {
     const calls: Command[][] = []
     for (const command of commands) {
       const last = calls.at(-1)
-      if (last !== undefined && last.length < this.#most && last[0]!.script === command.script)
+      if (last !== undefined && last.length < this.#keys && last[0]!.script === command.script)
         last.push(command)
       else calls.push([command])
     }

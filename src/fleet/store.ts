@@ -10,6 +10,8 @@ export interface Command {
 export type Answer = ReadonlyArray<number | string>
 
 export interface Store {
+  /** The most commands of one `run`, whose answers come in a fraction of the time-out. */
+  readonly most: number
   /** Runs all commands at once, and answers in their order; rejects if one fails, and after `close`. */
   run(commands: readonly Command[]): Promise<Answer[]>
   /** Gives up the commands under way. */

@@ -17,6 +17,7 @@ function setUp() {
   let refuses: string | null = null
   let hangs = false
   const store: Store = {
+    most: 8,
     run: (commands) =>
       new Promise((answer, reject) =>
         asked.push({ commands, answer, fail: (why) => reject(new Error(why)) }),
@@ -63,22 +64,78 @@ test('it is up once a probe was answered, not before', async (t) => {
   circuit.stop()
 })
 
-test('an answer that is late by a millisecond opens it, and takes its connection along', async (t) => {
-  const { clock, circuit, asked, told, counts } = setUp()
-  circuit.start()
-  await clock.pass(0)
-  asked[0]!.answer([[1]])
-  await clock.pass(0)
-  const intime = circuit.run([{ script: 'draw', key: 'a', args: [] }])
+/** Up, and a way to ask: an answer that is late may come yet. */
+async function up() {
+  const it = setUp()
+  it.circuit.start()
+  await it.clock.pass(0)
+  it.asked[0]!.answer([[1]])
+  await it.clock.pass(0)
+  it.told.length = 0
+  return { ...it, ask: () => it.circuit.run([{ script: 'draw', key: 'a', args: [] }]) }
+}
+
+test('an answer that is late may come within the time-out and half a second more, and counts as late', async (t) => {
+  const { clock, circuit, asked, told, ask } = await up()
+  const inTime = ask()
   await clock.pass(49)
+  t.notOk(circuit.isLate)
   asked[1]!.answer([[7]])
-  t.same(await intime, [[7]])
-  const late = circuit.run([{ script: 'draw', key: 'a', args: [] }])
+  t.same(await inTime, [[7]])
+  const late = ask()
   await clock.pass(51)
+  t.ok(circuit.isLate)
+  await clock.pass(548)
+  asked[2]!.answer([[8]])
+  t.same(await late, [[8]])
+  t.notOk(circuit.isLate)
+  t.same([circuit.isUp, circuit.isRetrying], [true, false])
+  t.same(told, ['1 ok', '1 timeout'])
+  circuit.stop()
+  t.same(clock.armed, { every: 0, after: 0, nextTurn: 0 })
+})
+
+test('an answer that does not come in that time opens it, takes its connection along, and nobody waits for the probe', async (t) => {
+  const { clock, circuit, told, ask, counts } = await up()
+  const late = ask()
+  await clock.pass(599)
+  t.ok(circuit.isUp)
+  await clock.pass(2)
   t.equal(await late, null)
-  t.equal(circuit.isUp, false)
-  t.same(told.slice(2), ['1 ok', '1 timeout', 'no answer within 50 ms'])
+  t.same([circuit.isUp, circuit.isLate, circuit.isRetrying], [false, false, false])
+  t.same(told, ['1 timeout', 'no answer within 600 ms'])
   t.equal(counts().closed, 1)
+  circuit.stop()
+})
+
+test('three answers in a row may be late, and one in ten for ever; the next one opens it at once', async (t) => {
+  const { clock, circuit, asked, told, ask } = await up()
+  const answered = async (ms: number): Promise<boolean> => {
+    const answer = ask()
+    await clock.pass(ms)
+    asked.at(-1)!.answer([[1]])
+    return (await answer) !== null
+  }
+  for (let nth = 0; nth < 20; nth++) {
+    t.ok(await answered(60))
+    for (let more = 0; more < 10; more++) await answered(1)
+  }
+  for (let nth = 0; nth < 3; nth++) t.ok(await answered(60))
+  t.equal(told.filter((line) => line.startsWith('no answer')).length, 0)
+  await clock.pass(10_000)
+  t.notOk(await answered(60))
+  t.same([circuit.isUp, circuit.isRetrying], [false, true], 'its first probe may find that it is back')
+  t.same(told.slice(-2), ['1 timeout', 'no answer within 50 ms'])
+  circuit.stop()
+})
+
+test('the connection that ends while an answer is late opens it at once', async (t) => {
+  const { circuit, clock, asked, ask } = await up()
+  const late = ask()
+  await clock.pass(100)
+  asked.at(-1)!.fail('gone')
+  t.equal(await late, null)
+  t.same([circuit.isUp, circuit.isLate], [false, false])
   circuit.stop()
 })
 

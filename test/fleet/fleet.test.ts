@@ -19,6 +19,7 @@ async function plenty() {
   }
   const connect = () =>
     Promise.resolve({
+      most: 512,
       async run(commands: readonly Command[]) {
         if (commands[0]!.script !== 'beat') batches.push(commands.map(({ key }) => key))
         for (const { script, args } of commands) if (script === 'places') gates.push(args[0])
@@ -107,7 +108,7 @@ test('a Redis that went away with what was asked is asked again when it is back'
   t.ok(fleet.count('one').take(5))
   await clock.pass(1)
   t.ok(fleet.count('other').take(5))
-  await clock.pass(60)
+  await clock.pass(610)
   t.equal(fleet.mode, 'local')
   answer()
   await clock.pass(2000)
@@ -131,6 +132,7 @@ test('what a Redis has not answered does not hold up the reports to the next one
   const next: string[][] = []
   const left = fleet.turnTo(options, () =>
     Promise.resolve({
+      most: 512,
       run(commands: readonly Command[]) {
         next.push(commands.map(({ script, key, args }) => `${key} ${script === 'beat' ? '' : args[1]}`))
         return Promise.resolve(commands.map(({ script }) => (script === 'beat' ? [3, 1, 'other'] : [5, 0])))
@@ -173,7 +175,7 @@ test('what holds while Redis is away changes without another connection', async 
   t.equal(fleet.mode, 'leased')
   const answer = hold()
   t.ok(fleet.count('other').take(5))
-  await clock.pass(150)
+  await clock.pass(850)
   t.equal(fleet.mode, 'leased', 'the time-out is the new one')
   await clock.pass(100)
   t.equal(fleet.mode, 'closed')

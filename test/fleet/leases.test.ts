@@ -7,6 +7,7 @@ class State implements FleetState {
   mode: Mode = 'leased'
   gates = 2
   isRetrying = false
+  lends = false
   readonly gate = 'g'
   readonly asked: Lease[] = []
   readonly kept: Lease[] = []
@@ -423,5 +424,31 @@ test('a lease of which a quarter is left is asked for with others, for as long a
   fast.tokens.take(1, 1)
   t.equal(fast.state.asked.length, 1)
   t.ok(fast.state.withinMs < 20, 'it may be spent before others ask')
+  t.end()
+})
+
+test('while an answer is late, the share of the gate passes beside the lease, and is reported', (t) => {
+  const state = new State()
+  const tokens = new LeasedTokens({ perSec: 1, burst: 20 }, state, 0)
+  tokens.take(1, 0)
+  tokens.request(0)
+  tokens.answer([7, 0], 0)
+  const taken = (): number => Array.from({ length: 30 }, () => tokens.take(1, 1)).filter(Boolean).length
+  t.equal(taken(), 7, 'the lease')
+  tokens.request(1)
+  state.lends = true
+  t.equal(tokens.has(1, 1), true)
+  t.equal(taken(), 10, 'half of the burst, of two gates')
+  t.equal(tokens.has(1, 1), false)
+  t.ok(tokens.isUnsure, 'more waits for the answer')
+  tokens.spend(3, 1)
+  state.lends = false
+  tokens.answer([7, 0], 2)
+  t.equal(tokens.take(1, 2), false, 'what was drawn meanwhile goes to what was lent')
+  t.equal(tokens.request(2)!.args[2], 6, 'and the rest of that is reported')
+  tokens.answer([7, 0], 3)
+  t.equal(taken(), 7)
+  state.lends = true
+  t.equal(taken(), 0, 'nobody lends the same again')
   t.end()
 })

@@ -1,7 +1,7 @@
 // One late answer of Redis, as a fork for a snapshot makes it, or a busy neighbour: two real gates with a real
-// Redis that stands still for a moment longer than its time-out. Clients over the share of their gate, and
-// below the limit of the fleet, wait for the first probe. Where that fails too, the share holds, and the words
-// for a refusal say so.
+// Redis that stands still for a moment longer than its time-out. Clients over the lease of their gate (of a rate:
+// and its share), and below the limit of the fleet, wait for the answer. Where it does not come, the share holds,
+// and the words for a refusal say so.
 
 import root, { test, type Test } from 'tap'
 import { authority } from '../support/certificates.ts'
@@ -20,7 +20,7 @@ import { rawClient, wsServer } from '../support/websocket.ts'
 import type { Wire } from '../support/wire.ts'
 import { knowEachOther } from './fleet-of-gates.ts'
 import { get } from './program.ts'
-import { redisServer } from './redis-server.ts'
+import { longWay, redisServer } from './redis-server.ts'
 import type { RedisServer } from './redis-server.ts'
 
 root.jobs = 3
@@ -35,7 +35,7 @@ const LEASE = MAX / (GATES + 1)
 interface Scene {
   redis: RedisServer
   gate: Gate
-  /** Redis stands still: resolves once the gate has noticed. */
+  /** Redis stands still: resolves once its answer is late. */
   isMissed(): Promise<unknown>
 }
 
@@ -57,8 +57,8 @@ async function scene(
   await knowEachOther(gates)
   const gate = gates[0]!
   const isMissed = (): Promise<unknown> =>
-    eventually(async () => (await gate.metrics()).includes('\nsidegate_shared_up 0\n'), {
-      what: 'a Redis that is away',
+    eventually(async () => /shared_requests_total\{result="timeout"\} [1-9]/.test(await gate.metrics()), {
+      what: 'an answer that is late',
       withinMs: 20_000,
     })
   await redis.signal('SIGSTOP')
@@ -138,7 +138,7 @@ for (const [way, prepare] of Object.entries(ways)) {
   })
 
   test(
-    `a probe that fails too leaves the share of the gate, and a refusal says so: ${way}`,
+    `an answer that does not come leaves the share of the gate, and a refusal says so: ${way}`,
     beside,
     async (t) => {
       const [keys, comes] = await prepare(t)
@@ -176,21 +176,21 @@ for (const mode of ['frames', 'messages'] as const)
 
 const tcp = async (t: Test): Promise<string> => `protocol: tcp, upstream: "127.0.0.1:${(await echo(t)).port}"`
 
-/** All but those of the share of this gate wait for the first probe. */
+/** All but the first, or those of the lease and the share of this gate, wait for the answer. */
 async function waiting(
   t: Test,
   { gate, isMissed }: Scene,
-  { port = gate.port, halfOpen = false, served = SHARE } = {},
+  { port = gate.port, halfOpen = false, served = 1 } = {},
 ): Promise<Wire[]> {
   const wires = await Promise.all(Array.from({ length: MAX }, () => connect(t, port, { halfOpen })))
   await isMissed()
-  await eventually(() => gate.registry.size >= served, { what: 'the share' })
+  await eventually(() => gate.registry.size >= served, { what: 'those that need not wait' })
   t.equal(gate.registry.open, MAX, 'the others wait')
   return wires
 }
 
 test(
-  'those that wait for the probe when a reload removes their listener are served as it says',
+  'those that wait for a late answer when a reload removes their listener are served as it says',
   beside,
   async (t) => {
     const plain = await tcp(t)
@@ -206,18 +206,22 @@ test(
   },
 )
 
-test('those that wait for the probe when a drain ends are refused with drain_timeout', beside, async (t) => {
-  const it = await scene(t, [`${await tcp(t)}, limits: { ${paced('client')} }`], { timeout: '5s' })
-  const wires = await waiting(t, it, { served: SHARE + LEASE })
-  await it.gate.drain(300)
-  await within(Promise.all(wires.map(({ closed }) => closed)))
-  // A token or so has flowed in meanwhile.
-  const text = /^sidegate_connections_rejected_total\{listener="l0",reason="drain_timeout"\} [12]$/m
-  t.match(await it.gate.metrics(), text)
-})
+test(
+  'those that wait for a late answer when a drain ends are refused with drain_timeout',
+  beside,
+  async (t) => {
+    const it = await scene(t, [`${await tcp(t)}, limits: { ${paced('client')} }`], { timeout: '5s' })
+    const wires = await waiting(t, it, { served: SHARE + LEASE })
+    await it.gate.drain(300)
+    await within(Promise.all(wires.map(({ closed }) => closed)))
+    // A token or so has flowed in meanwhile.
+    const text = /^sidegate_connections_rejected_total\{listener="l0",reason="drain_timeout"\} [12]$/m
+    t.match(await it.gate.metrics(), text)
+  },
+)
 
 test(
-  'those that wait for the probe at a gate that is overloaded meanwhile leave the wait',
+  'those that wait for a late answer at a gate that is overloaded meanwhile leave the wait',
   beside,
   async (t) => {
     const memory = testMemory()
@@ -226,7 +230,34 @@ test(
     await overload(it.gate, memory)
     await it.redis.signal('SIGCONT')
     const served = (await Promise.all(wires.map((wire) => answers(wire)))).filter(Boolean).length
-    t.ok(served >= SHARE, `${served}`)
+    t.ok(served >= 1 && served < MAX, `${served}`)
     await eventually(() => it.gate.registry.open === it.gate.registry.size, { what: 'nobody that waits' })
   },
 )
+
+test('where one answer in twenty is late, nobody below the limit is refused', beside, async (t) => {
+  const redis = await redisServer(t)
+  const timeoutMs = 200
+  let answered = 0
+  const way = await longWay(t, redis, () => (++answered % 20 === 0 ? timeoutMs * 1.5 : 0))
+  const shared = `shared: { redis: { address: "127.0.0.1:${way}", timeout: ${timeoutMs}ms } }`
+  const listener = `${await tcp(t)}, limits: { ${PLACES} }`
+  const gates: Gate[] = []
+  while (gates.length < GATES) gates.push(await startGate(t, [listener], {}, shared))
+  await knowEachOther(gates)
+  const { port, metrics } = gates[0]!
+  let served = 0
+  let came = 0
+  const lateOnes = (): number => Math.floor(answered / 20)
+  const last = lateOnes() + 4
+  for (let nth = 1; lateOnes() < last; nth++) {
+    const from = `127.9.0.${nth}`
+    const wires = await Promise.all(Array.from({ length: SHARE + 3 }, () => connect(t, port, { from })))
+    came += wires.length
+    served += (await Promise.all(wires.map((wire) => answers(wire)))).filter(Boolean).length
+    for (const wire of wires) wire.end()
+  }
+  t.equal(served, came)
+  t.match(await metrics(), /\nsidegate_shared_up 1\n/)
+  t.match(await metrics(), /shared_requests_total\{result="timeout"\} [1-9]/)
+})

@@ -143,24 +143,32 @@ const events: Record<string, (nodes: RedisServer[]) => Promise<void>> = {
 }
 
 for (const [title, event] of Object.entries(events)) {
-  test(`connections of every transport go on while ${title}, and the limit is one again`, beside, async (t) => {
-    const nodes = await sixNodes(t)
-    const lines = await linesAt(t, nodes)
-    await pass(lines)
-    let isOver = false
-    const over = event(nodes).then(() => (isOver = true))
-    while (!isOver) {
+  test(
+    `connections of every transport go on while ${title}, and the limit is one again`,
+    beside,
+    async (t) => {
+      const nodes = await sixNodes(t)
+      const lines = await linesAt(t, nodes)
       await pass(lines)
-      await Promise.race([over, new Promise((resolve) => setTimeout(resolve, 50))])
-    }
-    await over
-    for (const { gate } of lines)
-      await eventually(async () => (await gate.metrics()).includes('\nsidegate_shared_up 1\n'), {
-        what: 'a cluster that answers',
-        withinMs: 40_000,
-      })
-    await pass(lines)
-    await limitIsExact(t, lines[0]!)
-    for (const { gate } of lines) t.same(gate.lines.filter(({ close }) => close !== 'too_many'), [])
-  })
+      const state = { isOver: false }
+      const over = event(nodes).finally(() => (state.isOver = true))
+      while (!state.isOver) {
+        await pass(lines)
+        await Promise.race([over, new Promise((resolve) => setTimeout(resolve, 50))])
+      }
+      await over
+      for (const { gate } of lines)
+        await eventually(async () => (await gate.metrics()).includes('\nsidegate_shared_up 1\n'), {
+          what: 'a cluster that answers',
+          withinMs: 40_000,
+        })
+      await pass(lines)
+      await limitIsExact(t, lines[0]!)
+      for (const { gate } of lines)
+        t.same(
+          gate.lines.filter(({ close }) => close !== 'too_many'),
+          [],
+        )
+    },
+  )
 }

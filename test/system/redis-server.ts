@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import net from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { RedisTarget } from '../../src/fleet/redis.ts'
 import { freePort } from '../support/free-port.ts'
 import { whenListening, temporary } from '../support/tools.ts'
@@ -74,8 +75,8 @@ export function redisServer(t: Test, ...args: string[]): Promise<RedisServer> {
   return server.start()
 }
 
-/** A way to `redis` on which each of its answers takes `ms` longer; returns its port. */
-export async function longWay(t: Test, redis: RedisServer, ms: number): Promise<number> {
+/** A way to `redis` on which each of its answers takes so many ms longer; returns its port. */
+export async function longWay(t: Test, redis: RedisServer, ms: number | (() => number)): Promise<number> {
   const relays = net.createServer((near) => {
     const far = net.connect(redis.port, '127.0.0.1')
     for (const [one, other] of [
@@ -84,7 +85,11 @@ export async function longWay(t: Test, redis: RedisServer, ms: number): Promise<
     ] as const)
       one.on('error', () => {}).on('close', () => other.destroy())
     near.pipe(far)
-    far.on('data', (bytes) => setTimeout(() => near.write(bytes), ms))
+    let before = Promise.resolve()
+    far.on('data', (bytes) => {
+      const due = delay(typeof ms === 'number' ? ms : ms())
+      before = before.then(() => due).then(() => void near.write(bytes))
+    })
   })
   t.teardown(() => relays.close())
   await once(relays.listen(0, '127.0.0.1'), 'listening')
