@@ -1,5 +1,5 @@
 // The places of one client in the whole fleet as one gate sees them. The gate leases some of them for a while
-// (30 s, renewed while they are used), and admits a connection while one of those is free.
+// (30 s, spare ones for 4, renewed while they are used), and admits a connection while one of those is free.
 //
 //     first contact   one connection is admitted before Redis answers, and reported: the fleet has at most max + gates
 //     in use          the gate holds one spare place to four, so that the next connection need not wait, and leaves as
@@ -16,6 +16,14 @@ import type { Answer, Command } from './store.ts'
 /** Places that a gate does not renew are free again after this. */
 const PLACES_TTL_MS = 30_000
 const RENEW_MS = 10_000
+/**
+ * Those that the gate has not reported in use are free again sooner, since perhaps nobody uses them: a gate that is
+ * killed keeps them from others for no longer than a connection waits for them. The gate itself counts on them
+ * for less, and reports earlier.
+ */
+const SPARE_TTL_MS = 4000
+const SPARE_HELD_MS = 3200
+const SPARE_RENEW_MS = 1500
 const SPARE = 4
 const SPARE_MS = 1000
 /** How long a client may take to return to the gate that it left. */
@@ -26,10 +34,10 @@ const RETURN_MS = 50
  */
 const PAUSE_MS = 50
 /**
- * The longest wait for spare places of other gates, which these give back within two seconds; yet another
- * gate may be first then.
+ * The longest wait for spare places of other gates, which these give back within two seconds, and a gate that was
+ * killed after SPARE_TTL_MS; yet another gate may be first then.
  */
-const LENT_MS = 4000
+const LENT_MS = SPARE_TTL_MS + 500
 
 export class LeasedCount implements Count, Lease {
   readonly #fleet: FleetState
@@ -45,6 +53,12 @@ export class LeasedCount implements Count, Lease {
   #over = 0
   #renewAt = Number.POSITIVE_INFINITY
   #untilMs = Number.NEGATIVE_INFINITY
+  /** How many of them Redis knows to be in use, and until when the others last. */
+  #reported = 0
+  #spareUntilMs = Number.NEGATIVE_INFINITY
+  /** The time of the last request, and the places in use at that time. */
+  #askedAt = 0
+  #told = 0
   #isKnown = false
   #isAsked = false
   /** Redis had no spare places. */
@@ -119,6 +133,8 @@ export class LeasedCount implements Count, Lease {
     this.#isShort = false
     const spare = this.#wasShort ? SPARE : 0
     this.#needed = this.#used + this.#need
+    this.#askedAt = now
+    this.#told = this.#used
     // A spare place that goes back is taken by nobody until Redis has answered.
     if (spare === 0) this.#places = Math.min(this.#places, this.#needed)
     const args = this.#args(this.#used, this.#need, spare)
@@ -127,7 +143,8 @@ export class LeasedCount implements Count, Lease {
   }
 
   #args(used: number, need: number, spare: number): Array<string | number> {
-    return [this.#fleet.gate, used, need, spare, this.#max, this.#fleet.gates, PLACES_TTL_MS]
+    const { gate, gates } = this.#fleet
+    return [gate, used, need, spare, this.#max, gates, PLACES_TTL_MS, SPARE_TTL_MS]
   }
 
   answer([places, over = 0, lent = 0]: Answer, now: number): void {
@@ -142,9 +159,11 @@ export class LeasedCount implements Count, Lease {
     if (this.#wasShort) this.#isScarce = this.#places <= this.#needed
     this.#over = Number(over)
     this.#tellMore()
-    this.#renewAt = now + RENEW_MS
-    // Earlier than in Redis, where the time began earlier.
-    this.#untilMs = now + PLACES_TTL_MS - RENEW_MS / 2
+    this.#reported = Math.min(this.#told, this.#places)
+    this.#renewAt = now + (this.#places > this.#reported ? SPARE_RENEW_MS : RENEW_MS)
+    // Earlier than in Redis, where the time began later: however late the answer is.
+    this.#untilMs = this.#askedAt + PLACES_TTL_MS - RENEW_MS / 2
+    this.#spareUntilMs = this.#askedAt + SPARE_HELD_MS
   }
 
   lose(): void {
@@ -184,7 +203,8 @@ export class LeasedCount implements Count, Lease {
     if (!Number.isFinite(max) || mode === 'open') return Number.POSITIVE_INFINITY
     if (mode === 'local') return Math.max(1, Math.floor(max / gates))
     // A reload may have lowered the maximum since they were granted.
-    const held = now < this.#untilMs ? Math.min(max, this.#places) : 0
+    const places = now < this.#spareUntilMs ? this.#places : Math.min(this.#places, this.#reported)
+    const held = now < this.#untilMs ? Math.min(max, places) : 0
     return mode === 'leased' && !this.#isKnown ? Math.max(1, held) : held
   }
 

@@ -8,7 +8,7 @@
 
 /** Arguments of each key. */
 const DRAW_ARGS = 5
-const PLACES_ARGS = 7
+const PLACES_ARGS = 8
 
 /** Reads the arguments into `args`. */
 const READ_ARGS = `
@@ -51,10 +51,10 @@ return table.concat(answers, ' ')
 /**
  * The places of clients: for each a hash of how many each gate uses, and until when. Those that it keeps
  * for the client's next connections have a field of their own, with a plus after the name of the gate. The
- * places of a gate that does not renew them are free again.
+ * places of a gate that does not renew them are free again, spare ones sooner.
  *
  * Arguments of each key: gate, places in use, places that a connection waits for, spare ones wanted, the
- * maximum of all gates, their number, milliseconds that places are kept. Spare ones are
+ * maximum of all gates, their number, milliseconds that places in use are kept, and others. Spare ones are
  * never the last, and more than one only where each gate may have as many: a client that comes to another
  * gate would wait for places that nobody uses. Returns the gate's
  * places from now on, no fewer than it uses; how many of them exceed the maximum: first contacts are admitted
@@ -67,7 +67,6 @@ local answers = {}
 local function keep(key, field, count, ttl)
   if count > 0 then
     redis.call('HSET', key, field, string.format('%d:%.0f', count, now + ttl))
-    redis.call('PEXPIRE', key, ttl)
   else
     redis.call('HDEL', key, field)
   end
@@ -75,7 +74,8 @@ end
 for i, key in ipairs(KEYS) do
   local at = (i - 1) * ${PLACES_ARGS}
   local gate, used, need, spare = args[at + 1], tonumber(args[at + 2]), tonumber(args[at + 3]), tonumber(args[at + 4])
-  local max, gates, ttl = tonumber(args[at + 5]), tonumber(args[at + 6]), tonumber(args[at + 7])
+  local max, gates = tonumber(args[at + 5]), tonumber(args[at + 6])
+  local ttl, spareTtl = tonumber(args[at + 7]), tonumber(args[at + 8])
   local others, theirs = 0, 0
   local all = redis.call('HGETALL', key)
   for j = 1, #all, 2 do
@@ -94,7 +94,8 @@ for i, key in ipairs(KEYS) do
   local left = max - others - have
   local more = math.max(0, math.min(spare, left - 1, math.max(1, math.floor(left / gates))))
   keep(key, gate, used, ttl)
-  keep(key, gate .. '+', have + more - used, ttl)
+  keep(key, gate .. '+', have + more - used, spareTtl)
+  redis.call('PEXPIRE', key, ttl)
   answers[3 * i - 2] = have + more
   answers[3 * i - 1] = math.max(0, math.min(have, others + have - max))
   answers[3 * i] = theirs

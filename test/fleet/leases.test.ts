@@ -305,8 +305,8 @@ test('where other gates have spare places a connection waits for these, as long 
   t.same(count.request(now)!.args.slice(1, 4), [1, 1, 4])
   count.answer([3, 0, 0], now)
   t.same([count.isUnsure(6), count.take(6), count.take(6)], [false, true, true])
-  for (now = 1000; now <= 4900; now += 100) t.ok(waits(3, 0, 1))
-  now = 5000
+  for (now = 1000; now <= 5400; now += 100) t.ok(waits(3, 0, 1))
+  now = 5500
   t.notOk(waits(3, 0, 1), 'they do not give it back')
   t.end()
 })
@@ -450,5 +450,37 @@ test('while an answer is late, the share of the gate passes beside the lease, an
   t.equal(taken(), 7)
   state.lends = true
   t.equal(taken(), 0, 'nobody lends the same again')
+  t.end()
+})
+
+test('spare places last for less than those in use, and a gate reports the ones that it has used of them before', (t) => {
+  const state = new State()
+  let now = 0
+  const count = new LeasedCount(state, () => now)
+  const tends = (at: number): boolean => {
+    now = at
+    state.asked.length = 0
+    count.tend(now)
+    return state.asked.length > 0
+  }
+  count.take(10)
+  t.same(count.request(0)!.args.slice(6), [30_000, 4000], 'of those in use, and of others')
+  now = 600
+  count.answer([5, 0, 0], 600)
+  t.ok(count.take(10))
+  t.notOk(tends(1500), 'another connection came just before')
+  t.ok(tends(2100), 'two are in use, and Redis knows of one')
+  t.ok(count.take(10), 'until then they are taken')
+  now = 3199
+  t.ok(count.take(10))
+  now = 3200
+  t.notOk(count.take(10), '3.2 s after the request, however late the answer was, no more is')
+  t.same(count.request(now)!.args.slice(1, 4), [4, 1, 4])
+  count.answer([5, 0, 0], now)
+  t.ok(count.take(10))
+  count.request(now)
+  count.answer([5, 0, 0], now)
+  t.notOk(tends(now + 9999), 'those in use, which Redis knows of, are renewed every ten seconds')
+  t.ok(tends(now + 1))
   t.end()
 })

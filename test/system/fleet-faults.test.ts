@@ -79,13 +79,13 @@ async function leave(wires: Wire[], gates: readonly Program[]): Promise<void> {
     )
 }
 
-/** As many as the limit allows, at any gate. */
-async function settled(t: Test, gates: readonly Program[]): Promise<Wire[]> {
+/** As many as the limit allows, or as are left of it, at any gate. */
+async function settled(t: Test, gates: readonly Program[], count = MAX): Promise<Wire[]> {
   const wires: Wire[] = []
   await eventually(
     async () => {
       for (const gate of gates) wires.push(...(await fill(t, gate)))
-      return wires.length >= MAX
+      return wires.length >= count
     },
     { what: 'all places taken', withinMs: 40_000 },
   )
@@ -179,6 +179,60 @@ test('a gate that is killed gives its places back within 30 s', beside, async (t
   const ms = performance.now() - before
   t.ok(ms > 100, `after ${Math.round(ms)} ms`)
   t.comment(`free after ${Math.round(ms)} ms`)
+})
+
+test(
+  'a gate that goes on after its places have run out keeps its connections, and the limit holds again once as many have gone',
+  beside,
+  async (t) => {
+    const { gates } = await scene(t, { count: 2 })
+    const [first, other] = gates as [Program, Program]
+    const held = await settled(t, [first])
+    first.child.kill('SIGSTOP')
+    const taken = await settled(t, [other])
+    t.equal(taken.length, MAX)
+    first.child.kill('SIGCONT')
+    for (const wire of [...held, ...taken]) t.ok(await isServed(wire), 'everybody stays')
+    await allSay(gates, 'sidegate_shared_gates', 2)
+    const nobody = async (): Promise<void> => {
+      for (const gate of gates) t.same(await fill(t, gate), [], 'and nobody else is let on')
+    }
+    await nobody()
+    await leave(held, [first])
+    await nobody()
+    taken.pop()!.end()
+    const more = await settled(t, gates, 1)
+    t.equal(more.length, 1)
+  },
+)
+
+test('spare places of a gate that is killed are free before those that it used', beside, async (t) => {
+  const { redis, gates } = await scene(t, { count: 2 })
+  const [first, other] = gates as [Program, Program]
+  /** Of the client: by gate, and the spare ones of a gate with a plus. */
+  const places = (): Map<string, number> => {
+    const keys = redis.cli('--raw', 'keys', 'sidegate:*').split('\n')
+    const [key = ''] = keys.filter((one) => !one.endsWith(':gates'))
+    const words = redis.cli('--raw', 'hgetall', key).split('\n')
+    return new Map(words.flatMap((word, nth) => (nth % 2 ? [[words[nth - 1]!, parseInt(word)]] : [])))
+  }
+  // Spare ones go back after a second: the client comes until the gate is killed in time.
+  const [stays] = await fill(t, first, 1)
+  t.ok(stays)
+  await eventually(
+    async () => {
+      for (const wire of await fill(t, first, 1)) wire.end()
+      return [...places().keys()].some((name) => name.endsWith('+'))
+    },
+    { what: 'spare places', withinMs: 20_000 },
+  )
+  first.child.kill('SIGKILL')
+  await first.exited
+  const [dead, used] = [...places()].find(([name]) => !name.endsWith('+'))!
+  const all = await Promise.all(Array.from({ length: MAX - used }, () => connect(t, other.port)))
+  const served = await Promise.all(all.map(isServed))
+  t.equal(places().get(dead), used, 'those in use are not free yet')
+  t.equal(served.filter(Boolean).length, MAX - used, 'all others are, and nobody was refused for them')
 })
 
 test('a gate that is told to end has given everything back when it is gone', beside, async (t) => {
