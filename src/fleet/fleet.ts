@@ -15,6 +15,7 @@ import type { FleetContext, FleetOptions } from './context.ts'
 import type { FleetState, Lease, Mode } from './lease.ts'
 import { LeasedCount } from './leased-count.ts'
 import { LeasedTokens } from './leased-tokens.ts'
+import { hashed, newName } from './names.ts'
 import type { Answer, Command, Connect } from './store.ts'
 
 const BEAT_MS = 3000
@@ -333,11 +334,4 @@ export class Fleet implements Cells, FleetState {
       this.ask(lease)
     }
   }
-}
-
-const newName = (): string => nodeCrypto().randomBytes(9).toString('base64url')
-
-/** The first 128 bits of the hash. */
-function hashed(name: string, secret: string): string {
-  return nodeCrypto().createHmac('sha256', secret).update(name).digest('base64url').slice(0, 22)
 }
