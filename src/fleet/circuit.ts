@@ -6,9 +6,9 @@
 //
 //     away --probe--> up --a failure, a timeout--> away
 //
-// One late answer is no outage yet (`Lateness`): the store gets half a second more for it. Beyond that the circuit
-// opens. It also opens at the first late answer after several; and after the first failure of a steady store it is
-// retrying until its first probe ends, which takes as long at the most.
+// One late answer is no outage yet (`Lateness`): the store gets the time-out and half a second more for it.
+// Beyond that the circuit opens, as at the first late answer after several. After the first failure of a
+// steady store it is retrying until its first probe ends, which takes as long at the most.
 
 import type { Clock } from '../core/clock.ts'
 import { Lateness } from './lateness.ts'

@@ -1,6 +1,6 @@
-// Late answers, and whether they are still few: a fork for a snapshot, a busy neighbour or a lost packet delays
-// one, and a Redis that answers the next in time is no outage. One in ten may be late for ever, and three in a
-// row.
+// Late answers, and whether they are still few: a fork for a snapshot, a busy neighbour or a lost packet
+// delays one, and a Redis that answers the next in time is no outage. One in ten may be late for ever, and
+// three in a row.
 
 /** An answer in time makes up for a tenth of a late one. */
 const LATE = 10

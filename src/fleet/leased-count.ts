@@ -17,9 +17,9 @@ import type { Answer, Command } from './store.ts'
 const PLACES_TTL_MS = 30_000
 const RENEW_MS = 10_000
 /**
- * Those that the gate has not reported in use are free again sooner, since perhaps nobody uses them: a gate that is
- * killed keeps them from others for no longer than a connection waits for them. The gate itself counts on them
- * for less, and reports earlier.
+ * Those that the gate has not reported in use are free again sooner, since perhaps nobody uses them: a gate
+ * that is killed keeps them from others for no longer than a connection waits for them. The gate itself
+ * counts on them for less, and reports earlier.
  */
 const SPARE_TTL_MS = 4000
 const SPARE_HELD_MS = 3200
@@ -34,8 +34,8 @@ const RETURN_MS = 50
  */
 const PAUSE_MS = 50
 /**
- * The longest wait for spare places of other gates, which these give back within two seconds, and a gate that was
- * killed after SPARE_TTL_MS; yet another gate may be first then.
+ * The longest wait for spare places of other gates, which these give back within two seconds, and a gate that
+ * was killed after SPARE_TTL_MS; yet another gate may be first then.
  */
 const LENT_MS = SPARE_TTL_MS + 500
 

@@ -54,8 +54,8 @@ const CONNECT_MS = 10_000
 /** The keys of one call: Redis does nothing else meanwhile, for half a millisecond. */
 const MOST_KEYS = 64
 /**
- * The keys that are asked for at once. In a cluster each takes a call of its own, 20 us of CPU, and ten times as
- * much in a process that has just started.
+ * The keys that are asked for at once. In a cluster each takes a call of its own, 20 us of CPU, and ten times
+ * as much in a process that has just started.
  */
 const MOST_AT_ONCE = 512
 const MOST_AT_ONCE_IN_A_CLUSTER = 64

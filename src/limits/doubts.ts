@@ -2,8 +2,8 @@
 // answered, or the connection that they come for may be leaving. Each newcomer gets its answer once it is
 // known, in order of arrival. One timer serves all of them, armed only while somebody waits.
 //
-// The room is bounded elsewhere: each newcomer holds a place under `limits.connections`, and a fleet that does
-// not answer counts as away after twice its time-out and half a second, which ends every doubt.
+// The room is bounded elsewhere: each newcomer holds a place under `limits.connections`, and a fleet that
+// does not answer counts as away after twice its time-out and half a second, which ends every doubt.
 
 import type { Clock } from '../core/clock.ts'
 
