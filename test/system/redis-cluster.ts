@@ -40,6 +40,11 @@ export async function sixNodes(t: Test): Promise<RedisServer[]> {
 
 export const isPrimary = (node: RedisServer): boolean => node.cli('role').startsWith('master')
 
+export function replicaOf(nodes: readonly RedisServer[], primary: RedisServer): RedisServer {
+  const id = primary.cli('cluster', 'myid')
+  return nodes.find((node) => node.cli('cluster', 'nodes').includes(`myself,slave ${id}`))!
+}
+
 /** The primary that has the slot of a key. */
 export function primaryOf(nodes: readonly RedisServer[], key: string): RedisServer {
   const slot = Number(nodes[0]!.cli('cluster', 'keyslot', key))
