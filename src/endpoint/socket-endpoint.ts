@@ -200,7 +200,7 @@ export class SocketEndpoint implements Endpoint, Corkable {
       this.resume()
     } else if (manner === 'deliver') {
       this.#isEnding = true
-      this.#delivery ??= new Delivery(this.#socket, this.#kernel?.bytes ?? 0)
+      this.#delivery ??= new Delivery(this.#socket, (this.#kernel ??= new KernelView(this.#socket)))
       this.resume()
       if (this.queued === 0) this.#delivery.look()
     } else if (manner === 'drop') {

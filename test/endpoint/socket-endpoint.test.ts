@@ -240,6 +240,33 @@ async function lookAt(endpoint: Endpoint): Promise<number> {
   return endpoint.unacked
 }
 
+/** `closed` of Told is set once the RST is sent. */
+async function seesItTakeTheRest(t: Test, endpoint: Endpoint, told: Told, peer: Wire): Promise<void> {
+  const bytes = Buffer.alloc(65_536)
+  for (let nth = 0; nth < 150; nth += 1) endpoint.write(bytes, 0, bytes.length)
+  let before = await lookAt(endpoint)
+  await eventually(async () => before === (before = await lookAt(endpoint)), { what: 'two looks alike' })
+  const { measurements, queued } = endpoint
+  t.ok(queued > 0)
+  endpoint.close('deliver')
+  t.ok(endpoint.measurements >= measurements, 'later answers are told from earlier ones')
+  t.equal(await lookAt(endpoint), before)
+  peer.resumeReading()
+  await eventually(() => peer.bytes > 0)
+  peer.stopReading()
+  const after = await lookAt(endpoint)
+  t.ok(after < before, `${after}, of ${before}`)
+  peer.resumeReading()
+  await eventually(() => (endpoint.measure(), told.closed), { withinMs: 20_000, what: 'RST' })
+  t.equal(peer.bytes, 150 * 65_536)
+}
+
+eachWay(
+  'a peer that is to get an RST behind what waits is seen to take a little of it',
+  seesItTakeTheRest,
+  true,
+)
+
 /** Bytes that the peer leaves in the kernel count from a look on, with all that follows them there. */
 async function countsWhatFollows(t: Test, endpoint: Endpoint, peer: Wire): Promise<void> {
   endpoint.write(Buffer.alloc(400_000), 0, 400_000)
@@ -280,6 +307,12 @@ async function overTls(t: Test, told: Told): Promise<{ endpoint: Endpoint; peer:
   setRaw(secure, raw)
   return { endpoint: dialledEndpoint(secure, reads[1]!, told), peer: await upstream.connection() }
 }
+
+test('a peer that is to get an RST behind what waits is seen to take a little of it, over TLS', async (t) => {
+  const told = new Told()
+  const { endpoint, peer } = await overTls(t, told)
+  await seesItTakeTheRest(t, endpoint, told, peer)
+})
 
 test('bytes behind those that a peer leaves in the kernel are not taken either, over TLS', async (t) => {
   const { endpoint, peer } = await overTls(t, new Told())
