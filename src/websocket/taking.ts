@@ -4,8 +4,9 @@
 //     reached  ....................|                         acknowledged by its host: the host is there
 //     taken    ...........|                                  read by its process, where that is known (peers here)
 //
-// An answer of the kernel may be older than the question. So we note how much was sent, and two answers later
-// we subtract the bytes not taken from that note: bytes sent since then can only make the result smaller.
+// An answer of the kernel may be older than the question. So we note how much the kernel has got, and two
+// answers later we subtract the bytes not taken from that note: bytes that it gets later, of our queue or new
+// ones, can only make the result smaller.
 
 import type { Endpoint } from '../endpoint/endpoint.ts'
 
@@ -24,6 +25,8 @@ export class Drainable {
    */
   isKnown = true
   #sent: number
+  /** Of those, in the kernel for certain, and how many answers there were then. */
+  #given = 0
   #looks: number | null = null
 
   constructor(sent: number) {
@@ -39,17 +42,22 @@ export class Drainable {
   /** Asks once more; returns true once there is an answer to a question asked after the last one. */
   look(sink: Taker, sent: number): boolean {
     const { unacknowledged, unread, looks } = sink.look()
-    this.isKnown = Number.isFinite(looks)
-    this.#looks ??= looks
-    if (this.isKnown && looks < this.#looks + 2) return false
     const { queued } = sink
-    // Queued bytes may have been dropped since (websocket.slowConsumer), and no longer count as sent.
-    this.reached = Math.min(this.#sent, sent) - queued - unacknowledged
+    this.isKnown = Number.isFinite(looks)
+    if (this.#looks === null || !this.isKnown) this.#note(sent, queued, looks)
+    if (this.isKnown && looks < this.#looks! + 2) return false
+    this.reached = this.#given - unacknowledged
     this.taken = this.reached - unread
     this.hasReachedAll = queued + unacknowledged === 0
     this.hasTakenAll = this.hasReachedAll && unread === 0
     this.#sent = sent
-    this.#looks = looks
+    this.#note(sent, queued, looks)
     return true
+  }
+
+  #note(sent: number, queued: number, looks: number): void {
+    // Queued bytes may have been dropped since (websocket.slowConsumer), and no longer count as sent.
+    this.#given = Math.min(this.#sent, sent) - queued
+    this.#looks = looks
   }
 }
