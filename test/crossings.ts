@@ -219,8 +219,8 @@ export const rows: Readonly<Record<string, Row>> = {
       '- a fleet is asked before such a client is refused',
     ],
   },
-  'limits.connectionsPerClient that only observes': {
-    words: /mode: observe/,
+  'limits.connections and connectionsPerClient that only observe': {
+    words: /mode: (observe|\$\{mode\})/,
     cells: [
       'clients-behind-an-ingress',
       'limits-per-client-observed',

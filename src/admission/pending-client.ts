@@ -16,7 +16,7 @@ import type { Address, ClientAddress } from '../core/address.ts'
 import type { ClientTls } from '../core/client-tls.ts'
 import { closeFromError, makeClose, probeClose } from '../core/close.ts'
 import type { Close } from '../core/close.ts'
-import type { ObservedPlace } from '../core/connection.ts'
+import type { Admission, ObservedPlace } from '../core/connection.ts'
 import type { Live } from '../core/live.ts'
 import type { Clock, Sweep, Swept } from '../core/clock.ts'
 import { bugDetail } from '../core/errors.ts'
@@ -93,6 +93,7 @@ export class PendingClient implements EndpointOwner, Handshaker, Swept {
   tls: ClientTls | null = null
   /** It chose HTTP/2 by ALPN. */
   isHttp2 = false
+  admission: Admission = 'placed'
   /** The gates of its address have let it on, and count it. */
   isJudged = false
   /** Not null where their limit only observes, and had no place for it at first. */

@@ -104,6 +104,7 @@ export class Connection {
    * trusted peer names (`http.trustForwarded`).
    */
   client: ClientAddress
+  admission: Admission = 'placed'
   /** The peer is trusted to name the client of each of its requests. */
   namesClients = false
   /** It is a stream for which there was no memory at its beginning. */
@@ -193,6 +194,9 @@ export function releasePlace(connection: Connection): void {
   connection.place = null
   place?.release()
 }
+
+/** Let on with a place under `limits.connections`, or over it, where it only observes. */
+export type Admission = 'placed' | 'observed'
 
 /** The place of a connection that an enforced limit would have let wait, or refused. */
 export interface ObservedPlace {

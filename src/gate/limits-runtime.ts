@@ -77,7 +77,7 @@ export class LimitsRuntime {
   }
 
   release(connection: Connection): void {
-    this.places.release()
+    this.places.release(connection.admission)
     this.gate.leave(connection)
   }
 

@@ -1,8 +1,12 @@
 // The gate of numbers: how many connections may be open. Each costs two descriptors and its buffers; over the
 // limit the kernel would refuse silently (libuv accepts and closes), so we refuse first, with an answer.
+//
+// Where the limit only observes, those over it are served and hold no place: the next ones are judged as if
+// they had been refused.
 
 import { localCells } from './cells.ts'
 import type { Count } from '../core/cells.ts'
+import type { Admission } from '../core/connection.ts'
 
 export interface FullRules {
   isEnforced?: boolean
@@ -15,8 +19,9 @@ export interface FullRules {
 export class ConnectionLimit {
   /** May change at any time; connections over a lowered maximum stay. */
   max: number
-  /** False: connections over the maximum are only counted. The parent's maximum holds in any case. */
-  isEnforced: boolean
+  #isEnforced: boolean
+  /** Let on over the maximum, here; without a place. */
+  #over = 0
   readonly #parent: ConnectionLimit | null
   readonly #onFull: FullRules['onFull']
   readonly #count: Count
@@ -27,7 +32,7 @@ export class ConnectionLimit {
     { isEnforced = true, onFull, count = localCells.count('') }: FullRules = {},
   ) {
     this.max = max
-    this.isEnforced = isEnforced
+    this.#isEnforced = isEnforced
     this.#parent = parent
     this.#onFull = onFull
     this.#count = count
@@ -37,21 +42,32 @@ export class ConnectionLimit {
     return this.#count.held
   }
 
-  /** Takes a place; returns false if there is none. Each taken place is released once. */
-  take(): boolean {
-    if (!this.#count.take(this.max) && this.#isFull()) return false
-    if (this.#parent?.take() !== false) return true
-    this.#count.release()
-    return false
+  /** False: connections over the maximum are only counted. The parent's maximum holds in any case. */
+  set isEnforced(isEnforced: boolean) {
+    this.#isEnforced = isEnforced
+    // It counts all that are open.
+    if (isEnforced) while (this.#over > 0 && this.#count.take(Number.POSITIVE_INFINITY)) this.#over--
   }
 
-  #isFull(): boolean {
-    this.#onFull?.(this.isEnforced)
-    return this.isEnforced || !this.#count.take(Number.POSITIVE_INFINITY)
+  /** Lets a connection on, which is released once, as such; null if it is refused. */
+  take(): Admission | null {
+    const isPlaced = this.#count.take(this.max)
+    if (!isPlaced) this.#onFull?.(this.#isEnforced)
+    if (!isPlaced && this.#isEnforced) return null
+    if (!isPlaced) this.#over++
+    const admission = isPlaced ? 'placed' : 'observed'
+    if (this.#parent === null || this.#parent.take() !== null) return admission
+    this.#leave(admission)
+    return null
   }
 
-  release(): void {
-    this.#count.release()
-    this.#parent?.release()
+  release(admission: Admission): void {
+    this.#leave(admission)
+    this.#parent?.release('placed')
+  }
+
+  #leave(admission: Admission): void {
+    if (admission === 'observed' && this.#over > 0) this.#over--
+    else this.#count.release()
   }
 }

@@ -7,7 +7,7 @@
 //        +--> a client that gets no further is refused, counted and logged in `#refuse`
 
 import { UNIX_CLIENT } from '../core/address.ts'
-import type { Address, ClientAddress } from '../core/address.ts'
+import type { ClientAddress } from '../core/address.ts'
 import type net from 'node:net'
 import { PendingClient, takesTime } from '../admission/pending-client.ts'
 import type { PendingClientContext, SlowGates } from '../admission/pending-client.ts'
@@ -21,7 +21,7 @@ import type { Clock, Sweep } from '../core/clock.ts'
 import { makeClose, probeClose } from '../core/close.ts'
 import type { Close, Reason } from '../core/close.ts'
 import { Connection } from '../core/connection.ts'
-import type { Protocol, Registry } from '../core/connection.ts'
+import type { Admission, Protocol, Registry } from '../core/connection.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import { clientEndpoint } from '../endpoint/socket-endpoint.ts'
 import type { ReadOptions, SocketEndpoint } from '../endpoint/socket-endpoint.ts'
@@ -64,7 +64,10 @@ export interface AcceptorContext {
 }
 
 /** A connection that passed all checks. */
-type AdmittedClient = Pick<PendingClient, 'client' | 'local' | 'tls' | 'isHttp2' | 'acceptedAt' | 'observed'>
+type AdmittedClient = Pick<
+  PendingClient,
+  'admission' | 'client' | 'local' | 'tls' | 'isHttp2' | 'acceptedAt' | 'observed'
+>
 
 const overloaded = makeClose('overloaded', 'sidegate', 'admit', 'memory.refuseAt')
 const tooMany = makeClose('too_many', 'client', 'admit', 'limits.connections')
@@ -111,10 +114,12 @@ export class Acceptor {
     const { isRefusing, limit, connectRate, onPending } = this.#context
     const endpoint = clientEndpoint(socket, this.options.read, noOwner)
     if (isRefusing()) return this.#refuse(overloaded, () => this.#clientOf(socket)?.text ?? NOBODY, endpoint)
-    if (!limit.take()) return this.#refuse(tooMany, () => this.#clientOf(socket)?.text ?? NOBODY, endpoint)
+    const admission = limit.take()
+    if (admission === null)
+      return this.#refuse(tooMany, () => this.#clientOf(socket)?.text ?? NOBODY, endpoint)
     const client = this.#clientOf(socket)
-    if (client === null) return this.#dismiss(endpoint)
-    if (connectRate === null) return this.#begin(socket, endpoint, client)
+    if (client === null) return this.#dismiss(endpoint, admission)
+    if (connectRate === null) return this.#begin(socket, endpoint, client, admission)
     let isHeld = false
     connectRate.admit({
       hold: () => {
@@ -122,11 +127,11 @@ export class Acceptor {
         onPending(1)
       },
       serve: () => {
-        this.#begin(socket, endpoint, client)
+        this.#begin(socket, endpoint, client, admission)
         if (isHeld) onPending(-1)
       },
       refuse: (why) => {
-        limit.release()
+        limit.release(admission)
         const close =
           why === null
             ? makeClose('rate_limited', 'client', 'admit', connectRate.words)
@@ -145,34 +150,36 @@ export class Acceptor {
    * The client was reset while it waited for its accept. Its bytes are still there, but there is no address
    * to judge: nothing is read.
    */
-  #dismiss(endpoint: SocketEndpoint): void {
-    this.#context.limit.release()
+  #dismiss(endpoint: SocketEndpoint, admission: Admission): void {
+    this.#context.limit.release(admission)
     this.#refuse(gone, () => NOBODY, null)
     endpoint.close('drop')
   }
 
-  /** The connection has a place, and its turn. */
-  #begin(socket: net.Socket, endpoint: SocketEndpoint, client: ClientAddress): void {
+  /** The connection is let on, and it is its turn. */
+  #begin(socket: net.Socket, endpoint: SocketEndpoint, client: ClientAddress, admission: Admission): void {
     const { clock, limit } = this.#context
-    if (endpoint.isClosed) return limit.release()
+    if (endpoint.isClosed) return limit.release(admission)
     const isJudgedNow = this.#isQuick && !this.#context.clients.isUnsure(client)
     const holder = { observed: null }
     const close = isJudgedNow ? this.#context.clients.admit(client, holder) : null
     if (close !== null) {
-      limit.release()
+      limit.release(admission)
       return this.#refuse(close, () => client.text, endpoint)
     }
     const { recordsLocal, noDelay } = this.options
     const local = recordsLocal ? localOf(socket) : null
     // Costs a system call, which a refused client is not worth.
     if (noDelay) socket.setNoDelay(true)
-    if (isJudgedNow)
-      this.#serve(endpoint, { client, local, tls: null, isHttp2: false, acceptedAt: clock.now(), ...holder })
-    else this.#await(new PendingClient(endpoint, client, clock.now(), this.#waitContext), local)
+    const acceptedAt = clock.now()
+    const facts = { admission, client, local, tls: null, isHttp2: false, acceptedAt, ...holder }
+    if (isJudgedNow) this.#serve(endpoint, facts)
+    else this.#await(new PendingClient(endpoint, client, acceptedAt, this.#waitContext), facts)
   }
 
-  #await(pending: PendingClient, local: Address | null): void {
+  #await(pending: PendingClient, { local, admission }: Pick<AdmittedClient, 'local' | 'admission'>): void {
     pending.local = local
+    pending.admission = admission
     this.#pending.add(pending)
     this.#context.onPending(1)
     pending.start()
@@ -197,7 +204,7 @@ export class Acceptor {
       // Releases what was taken for a connection that ends inside admission.
       onRefused: (pending, close, endpoint) => {
         this.#pending.delete(pending)
-        limit.release()
+        limit.release(pending.admission)
         if (pending.isJudged) clients.dismiss(pending.client, pending)
         this.#refuse(close, () => pending.client.text, endpoint)
         this.#context.onPending(-1)
@@ -213,7 +220,7 @@ export class Acceptor {
   }
 
   #serve(endpoint: SocketEndpoint, admitted: AdmittedClient): void {
-    const { client, local, tls, isHttp2, acceptedAt } = admitted
+    const { admission, client, local, tls, isHttp2, acceptedAt } = admitted
     const { clock, registry, clients, serve } = this.#context
     const { name, protocol, recordsLocal } = this.options
     // On a listener of opaque bytes, the client's choice of a protocol is the service's business.
@@ -221,6 +228,7 @@ export class Acceptor {
     const connection = new Connection(registry.nextId(), name, spoken, client, acceptedAt)
     if (recordsLocal) connection.localAddress = local
     connection.tls = tls
+    connection.admission = admission
     connection.admittedMs = clock.now() - acceptedAt
     clients.record(connection, admitted)
     registry.add(connection)

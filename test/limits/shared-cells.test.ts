@@ -31,23 +31,23 @@ test('a limit on connections is one for all workers, and so is its parent', (t) 
     (cell, i) => new ConnectionLimit(2, whole[i], { count: cell.count('a places') }),
   )
   const [third] = cells.map((cell, i) => new ConnectionLimit(9, whole[i], { count: cell.count('b places') }))
-  t.same([one!.take(), other!.take(), one!.take(), other!.take()], [true, true, false, false])
+  t.same([one!.take(), other!.take(), one!.take(), other!.take()], ['placed', 'placed', null, null])
   t.same([one!.open, other!.open], [2, 2])
-  t.same([third!.take(), third!.take()], [true, false], 'the parent is full')
+  t.same([third!.take(), third!.take()], ['placed', null], 'the parent is full')
   t.equal(third!.open, 1, 'what the parent refused was not taken from the child')
-  other!.release()
-  t.same([third!.take(), one!.take()], [true, false])
+  other!.release('placed')
+  t.same([third!.take(), one!.take()], ['placed', null])
   t.end()
 })
 
-test('a limit that is only observed counts on over its maximum', (t) => {
+test('those over a limit that is only observed hold no place of any worker', (t) => {
   const { cells } = workers(2)
   const acts: boolean[] = []
   const rules = { isEnforced: false, onFull: (isFull: boolean) => void acts.push(isFull) }
   const [one, other] = cells.map(
     (cell) => new ConnectionLimit(1, null, { ...rules, count: cell.count('a places') }),
   )
-  t.same([one!.take(), other!.take(), one!.open], [true, true, 2])
+  t.same([one!.take(), other!.take(), one!.open], ['placed', 'observed', 1])
   t.same(acts, [false])
   t.end()
 })
