@@ -8,6 +8,11 @@ import { readFileSync } from 'node:fs'
  * being read.
  */
 export const RESERVED = 128
+/**
+ * For each of several workers: its event loop, the looks into the kernel, a spare of libuv's. Beside these it
+ * has a socket for each listener. (8 and one for each: Node 26, Linux 6, December 2026.)
+ */
+export const RESERVED_FOR_A_WORKER = 12
 /** A connection takes two descriptors, the client's and the upstream's. */
 const PER_CONNECTION = 2
 
@@ -26,6 +31,10 @@ export function descriptorLimit(): number | null {
 }
 
 /** Connections that fit within `limit` descriptors; at least one. */
-export function connectionsThatFit(limit: number): number {
-  return Math.max(1, Math.floor((limit - RESERVED) / PER_CONNECTION))
+export function connectionsThatFit(
+  limit: number,
+  { workers, listeners }: { workers: number; listeners: number } = { workers: 1, listeners: 0 },
+): number {
+  const forWorkers = workers === 1 ? 0 : workers * (RESERVED_FOR_A_WORKER + listeners)
+  return Math.max(1, Math.floor((limit - RESERVED - forWorkers) / PER_CONNECTION))
 }

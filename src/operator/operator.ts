@@ -102,9 +102,12 @@ export class Operator {
       log.warn(
         'this Node does not read accepted sockets into a shared buffer: more memory and CPU for each connection',
       )
-    this.#fits = connectionsThatFit(parts.descriptors ?? descriptorLimit() ?? Number.POSITIVE_INFINITY)
-    refuseWhatDoesNotFit(config, this.#fits)
     this.#workers = parts.workers ?? 1
+    this.#fits = connectionsThatFit(parts.descriptors ?? descriptorLimit() ?? Number.POSITIVE_INFINITY, {
+      workers: this.#workers,
+      listeners: config.listeners.length,
+    })
+    refuseWhatDoesNotFit(config, this.#fits)
     this.#crew = this.#makeGates(parts, usesSharedBuffer)
     this.#drain = new Drain({ clock, log, gates: this.#gates })
     this.#reloads = new Reloads({

@@ -1,12 +1,25 @@
 import { readFileSync } from 'node:fs'
 import { test } from 'tap'
-import { connectionsThatFit, descriptorLimit, RESERVED } from '../../src/lifecycle/descriptors.ts'
+import {
+  connectionsThatFit,
+  descriptorLimit,
+  RESERVED,
+  RESERVED_FOR_A_WORKER,
+} from '../../src/lifecycle/descriptors.ts'
 
 test('a connection takes two descriptors, and a reserve is kept', (t) => {
   t.equal(connectionsThatFit(1024), (1024 - RESERVED) / 2)
   t.equal(connectionsThatFit(RESERVED + 2), 1)
   t.equal(connectionsThatFit(RESERVED + 3), 1, 'half a connection is none')
   t.equal(connectionsThatFit(RESERVED + 4), 2)
+  t.end()
+})
+
+test('several workers need descriptors of their own, and each a socket for each listener', (t) => {
+  const alone = connectionsThatFit(1024, { workers: 1, listeners: 4 })
+  t.equal(alone, connectionsThatFit(1024))
+  const four = connectionsThatFit(1024, { workers: 4, listeners: 4 })
+  t.equal(alone - four, (4 * (RESERVED_FOR_A_WORKER + 4)) / 2)
   t.end()
 })
 
