@@ -452,8 +452,8 @@ export const rows: Readonly<Record<string, Row>> = {
     cells: [
       '- system/faults-descriptors-on-every-transport has the five that differ in it',
       'system/faults-descriptors-on-every-transport',
-      OPEN,
-      OPEN,
+      'system/faults-descriptors-and-changes',
+      'system/faults-descriptors-and-changes',
       '- memory is judged without a descriptor',
       'system/faults-descriptors-on-every-transport',
       NO_LIMIT,

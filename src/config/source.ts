@@ -77,11 +77,25 @@ function complaint(error: unknown): ConfigError {
   throw error
 }
 
-function judge(task: Task, clock: Clock): Promise<Verdict> {
-  const child = start()
-  const problems = (message: string): ConfigProblem[] => [{ line: 0, column: 0, path: '', message }]
-  const unusable = (message: string): ConfigError => new ConfigError(task.file, problems(message))
-  const undecided = (message: string): Undecided => new Undecided(task.file, problems(message))
+const problemsOf = (message: string): ConfigProblem[] => [{ line: 0, column: 0, path: '', message }]
+const unusable = ({ file }: Task, message: string): ConfigError => new ConfigError(file, problemsOf(message))
+const undecided = ({ file }: Task, message: string): Undecided => new Undecided(file, problemsOf(message))
+
+const notStarted = (task: Task, error: Error): Undecided =>
+  undecided(task, `cannot be checked: a process for it cannot be started (${error.message})`)
+
+async function judge(task: Task, clock: Clock): Promise<Verdict> {
+  try {
+    return await hear(start(), task, clock)
+  } catch (error) {
+    // Node throws some errors of a start, and tells of others later.
+    throw (error as NodeJS.ErrnoException).syscall?.startsWith('spawn') === true
+      ? notStarted(task, error as Error)
+      : error
+  }
+}
+
+function hear(child: ChildProcess, task: Task, clock: Clock): Promise<Verdict> {
   return new Promise((resolve, reject) => {
     const giveUp = (error: ConfigError): void => {
       child.kill('SIGKILL')
@@ -89,31 +103,33 @@ function judge(task: Task, clock: Clock): Promise<Verdict> {
     }
     const stopLooking = clock.every(LOOK_MS, () => {
       if (cpuMs(child.pid) >= CPU_MS)
-        giveUp(unusable(`takes more than ${CPU_MS / 1000}s of CPU to be checked, write less`))
+        giveUp(unusable(task, `takes more than ${CPU_MS / 1000}s of CPU to be checked, write less`))
     })
     const stopWaiting = clock.after(PATIENCE_MS, () =>
-      giveUp(undecided(`was not checked in ${PATIENCE_MS / 1000}s: the machine was too slow`)),
+      giveUp(undecided(task, `was not checked in ${PATIENCE_MS / 1000}s: the machine was too slow`)),
     )
+    const stop = (): void => [stopLooking, stopWaiting].forEach((each) => each())
     let complaints = ''
     child.stderr
       ?.setEncoding('utf8')
       .on('data', (text: string) => (complaints = (complaints + text).slice(-4096)))
     child.once('message', (verdict) => resolve(decoded(verdict as string)))
-    child.once('error', (error) =>
-      reject(undecided(`cannot be checked: a process for it cannot be started (${error.message})`)),
-    )
+    child.once('error', (error) => {
+      stop()
+      giveUp(notStarted(task, error))
+    })
     child.once('close', (code, signal) => {
-      stopLooking()
-      stopWaiting()
+      stop()
       // Has no effect where the verdict has come.
       if (complaints.includes('heap out of memory'))
-        reject(unusable(`takes more than ${HEAP_MIB} MiB to be checked, write less`))
+        reject(unusable(task, `takes more than ${HEAP_MIB} MiB to be checked, write less`))
       else if (signal !== null)
-        reject(undecided(`cannot be checked: the process for it was ended by ${signal}`))
+        reject(undecided(task, `cannot be checked: the process for it was ended by ${signal}`))
       else
         reject(new Error(`the check of the configuration ended with ${code} and no verdict: ${complaints}`))
     })
-    child.send(task, () => {}) // if the process ended early, its `exit` event says more
+    // Not where there is no process. If it ended early, its `exit` event says more.
+    if (child.connected) child.send(task, () => {})
   })
 }
 

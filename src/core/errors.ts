@@ -10,6 +10,15 @@ export interface ConfigProblem {
   path: string
   /** Lower case, the fact first, then the remedy. */
   message: string
+  /** This host lacks descriptors or memory for it: the same configuration is worth another try. */
+  isPassing?: boolean
+}
+
+const ownWants = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM'])
+
+/** Whether an error of the system tells of a want of our own host, which passes, and of nobody else's. */
+export function isOwnWant(code: string | null | undefined): boolean {
+  return ownWants.has(code ?? '')
 }
 
 /** An unusable configuration, with all of its problems, not only the first. */

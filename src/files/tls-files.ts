@@ -5,6 +5,7 @@
 import type { X509Certificate } from 'node:crypto'
 import { realpath } from 'node:fs/promises'
 import { MAX_FILE_BYTES, readBounded } from './bounded-file.ts'
+import { isOwnWant } from '../core/errors.ts'
 import { nodeCrypto, nodeTls } from '../core/late.ts'
 
 /** Paths; null for files that are not configured. */
@@ -44,6 +45,7 @@ export interface TlsFileProblem {
   file: keyof TlsFiles
   /** Lower case, the fact first, then the remedy. */
   message: string
+  isPassing?: boolean
 }
 
 const names = ['cert', 'key', 'ca'] as const
@@ -83,9 +85,9 @@ async function readTogether(files: TlsFiles): Promise<Contents | TlsFileProblem[
     for (const name of names) {
       if (files[name] === null) continue
       const content = await readBounded(before[name] ?? files[name]).catch((error: NodeJS.ErrnoException) =>
-        unreadable(files[name]!, error),
+        unreadable(name, files[name]!, error),
       )
-      if (typeof content === 'string') problems.push({ file: name, message: content })
+      if ('message' in content) problems.push(content)
       else if (content.length > MAX_FILE_BYTES)
         problems.push({
           file: name,
@@ -109,7 +111,12 @@ async function place(path: string | null): Promise<string | null> {
   return path === null ? null : realpath(path).catch(() => null)
 }
 
-function unreadable(path: string, { code = '' }: NodeJS.ErrnoException): string {
+function unreadable(file: keyof TlsFiles, path: string, error: NodeJS.ErrnoException): TlsFileProblem {
+  const message = whyUnreadable(path, error)
+  return { file, message, ...(isOwnWant(error.code) ? { isPassing: true } : {}) }
+}
+
+function whyUnreadable(path: string, { code = '' }: NodeJS.ErrnoException): string {
   if (code === 'ENOENT')
     return `${path} does not exist, write the path of a file in PEM (is the Secret mounted?)`
   if (code === 'EISDIR') return `${path} is a directory, write the path of a file in it`

@@ -16,7 +16,7 @@ import type { RateRulesOptions } from '../limits/rate-rules.ts'
 import { restartSections } from '../config/reload-effect.ts'
 import type { ListenerAddress } from '../listener/listener.ts'
 import type { Live } from '../core/live.ts'
-import { ConfigError } from '../core/errors.ts'
+import { ConfigError, isOwnWant } from '../core/errors.ts'
 import { isSame } from '../core/late.ts'
 import type { PairOptions } from '../pair/pair.ts'
 import type { ForwardingOptions } from '../http1/forwarding.ts'
@@ -68,7 +68,8 @@ export function cannotBind(key: string, address: Address, error: NodeJS.ErrnoExc
     EADDRNOTAVAIL: 'no such address on this machine, write one that it has',
   }[error.code ?? '']
   const message = `cannot listen on ${formatAddress(address)}: ${why ?? error.message}`
-  return new ConfigError('configuration', [{ line: 0, column: 0, path: key, message }])
+  const isPassing = isOwnWant(error.code) ? { isPassing: true } : {}
+  return new ConfigError('configuration', [{ line: 0, column: 0, path: key, message, ...isPassing }])
 }
 
 /** The sections of a configuration that stay as they are while the process lives. */

@@ -168,13 +168,14 @@ function upstreamContext({ cert, key, ca }: TlsContents): tls.SecureContext {
   })
 }
 
-function locate(listener: string, side: Side, { file, message }: TlsFileProblem): ConfigProblem {
+function locate(listener: string, side: Side, { file, message, isPassing }: TlsFileProblem): ConfigProblem {
   const section = side === 'listener' ? 'tls' : 'upstream.tls'
   return {
     line: 0,
     column: 0,
     path: `${listener}.${section}.${keyOf(side, file)}`,
     message,
+    ...(isPassing === true ? { isPassing } : {}),
   }
 }
 

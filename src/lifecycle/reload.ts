@@ -163,7 +163,7 @@ export class Reloads<C> {
       return this.#succeed(trigger, content, hash, restartRequired)
     } catch (error) {
       if (error instanceof ConfigError)
-        return this.#fail(content, hash, placedError(error, source.file, places))
+        return this.#fail(isPassing(error) ? null : content, hash, placedError(error, source.file, places))
       if (!(error instanceof ReloadRefused)) return this.#broken(content, hash, error)
       // A poll would repeat it every time.
       log[trigger === 'file' ? 'debug' : 'warn']('reload refused', { trigger, why: error.message })
@@ -219,4 +219,8 @@ export class Reloads<C> {
       log.error('reload failed, the last good configuration stays', { problem: new Whole(problem) })
     return { result: 'failure', problems: lines }
   }
+}
+
+function isPassing({ problems }: ConfigError): boolean {
+  return problems.some((problem) => problem.isPassing === true)
 }

@@ -1,9 +1,7 @@
 // Failed dials: their meaning for the address.
 
 import type { Close } from '../core/close.ts'
-
-/** Failures of our own host: another address would not help, and this address is not to blame. */
-const ours = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM'])
+import { isOwnWant } from '../core/errors.ts'
 
 /**
  * Failures that mean nobody listens at this moment, as between the end of a service and its next start: a
@@ -15,8 +13,9 @@ const momentary = new Set(['ECONNRESET', 'ENOENT', 'EAGAIN'])
 /** No local port is left for that address, or this host has no address of its family. */
 const NO_LOCAL_PORT = 'EADDRNOTAVAIL'
 
+/** A failure of our own host: another address would not help, and this address is not to blame. */
 export function isOurs(close: Close): boolean {
-  return ours.has(close.detail ?? '')
+  return isOwnWant(close.detail)
 }
 
 /** Whether the same address may accept a moment later. */

@@ -12,11 +12,11 @@ function setUp() {
     writer: { write: (line) => void lines.push((JSON.parse(line) as { msg: string }).msg) },
     clock,
   })
-  const file = { text: 'first', loads: 0, isSlow: false, isUndecided: false }
+  const file = { text: 'first', loads: 0, isSlow: false, isUndecided: false, isPassing: false }
   const applied: string[] = []
   let go = (): void => {}
   const problem = (message: string): ConfigError =>
-    new ConfigError('cfg', [{ line: 2, column: 5, path: 'listeners', message }])
+    new ConfigError('cfg', [{ line: 2, column: 5, path: 'listeners', message, isPassing: file.isPassing }])
   const reloads = new Reloads<string>({
     clock,
     log,
@@ -37,7 +37,7 @@ function setUp() {
       },
     },
     apply: (config) => {
-      if (config === 'taken') throw problem('the address is in use')
+      if (config === 'taken' || file.isPassing) throw problem('the address is in use')
       if (config === 'early') throw new ReloadRefused('a drain is under way')
       if (config === 'broken') throw new TypeError('x is not a function')
       applied.push(config)
@@ -68,6 +68,19 @@ test('a file that nobody could judge is looked at again, until it is judged', as
   await reloads.reloadIfChanged()
   t.same([file.loads, applied, reloads.failures], [2, [], 2])
   file.isUndecided = false
+  await reloads.reloadIfChanged()
+  await reloads.reloadIfChanged()
+  t.same([file.loads, applied, reloads.fault], [3, ['second'], null])
+})
+
+test('a file for which this host lacks a descriptor or memory is looked at again, until it has them', async (t) => {
+  const { reloads, file, applied } = setUp()
+  file.text = 'second'
+  file.isPassing = true
+  await reloads.reloadIfChanged()
+  await reloads.reloadIfChanged()
+  t.same([file.loads, applied, reloads.failures], [2, [], 2])
+  file.isPassing = false
   await reloads.reloadIfChanged()
   await reloads.reloadIfChanged()
   t.same([file.loads, applied, reloads.fault], [3, ['second'], null])

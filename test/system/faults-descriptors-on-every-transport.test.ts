@@ -3,8 +3,7 @@
 
 import { test } from 'tap'
 import type { Test } from 'tap'
-import { execFileSync } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { leave, limitTo, used } from '../support/descriptors.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { h2Ask, h2Connect } from '../support/h2-client.ts'
 import { get, httpClient, OK, recordingUpstream } from '../support/http-peers.ts'
@@ -17,18 +16,6 @@ import { runProgram } from './program.ts'
 import type { Program } from './program.ts'
 
 const LONG = { withinMs: 30_000 }
-
-function limitTo(pid: number, descriptors: number): void {
-  execFileSync('prlimit', ['--pid', String(pid), `--nofile=${descriptors}:`])
-}
-
-/** The limit bounds the numbers of descriptors, and those in use have gaps. */
-function leave(pid: number, free: number): void {
-  const used = new Set(readdirSync(`/proc/${pid}/fd`).map(Number))
-  let limit = 0
-  for (let left = free; left > 0 || used.has(limit); limit += 1) if (!used.has(limit)) left -= 1
-  limitTo(pid, limit)
-}
 
 /** One conversation: sends something, and resolves with what came of it. */
 type Ask = () => Promise<string>
@@ -105,9 +92,6 @@ async function metricsOf(t: Test, { healthPort }: Program): Promise<() => Promis
   const client = await httpClient(t, healthPort)
   return async () => readSamples((await client.get(get('/metrics'), {}, LONG)).body.toString())
 }
-
-/** Its descriptors that are in use. */
-const used = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length
 
 /** Its descriptors once the connections of the start, which asked for its health, are gone. */
 async function rest({ pid }: Program): Promise<number> {
