@@ -303,6 +303,18 @@ export const rows: Readonly<Record<string, Row>> = {
       'system/fleet-early-bytes',
     ],
   },
+  'heads that wait for a place': {
+    words: /heads that wait/,
+    cells: [
+      '- heads are of HTTP: the test of HTTP/2 has requests and upgrades, too',
+      'heads-that-wait-for-a-place',
+      'heads-that-wait-for-a-place',
+      'heads-that-wait-for-a-place',
+      'heads-that-wait-for-a-place',
+      'heads-that-wait-for-a-place',
+      '- of one gate',
+    ],
+  },
   'memory that streams claim': {
     words: /claim/,
     cells: [
