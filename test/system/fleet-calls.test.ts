@@ -17,7 +17,8 @@ function draw(prefix: string, nth: number): Command {
 
 function places(prefix: string, nth: number): Command {
   const gate = nth % 2 === 0 ? 'one' : 'other'
-  return { script: 'places', key: `${prefix}client ${nth % 3}`, args: [gate, nth % 4, 1, 2, 4, 2, 30_000] }
+  const args = [gate, nth % 4, 1, 2, 4, 2, 30_000, 4000]
+  return { script: 'places', key: `${prefix}client ${nth % 3}`, args }
 }
 
 test('many leases go in few calls, and each is answered as it is alone', needs('redis-server'), async (t) => {
