@@ -6,9 +6,8 @@ import type { Socket } from 'node:net'
 import { promisify } from 'node:util'
 import { Address, bytesOf } from '../core/address.ts'
 
-/** The kernel hands out a page at the most in one read, whatever it is asked for. */
-const PAGE_BYTES = 4096
-export const CHUNK_BYTES = 4 * PAGE_BYTES
+/** Room for a page, the most that the kernel hands out in one read, and for a line that is not whole. */
+export const CHUNK_BYTES = 16 * 1024
 /** A page with less than this is the last one, or followed by many empty slots of the kernel's. */
 const FULL_PAGE_BYTES = 3072
 /**
