@@ -179,3 +179,12 @@ export async function connect(t: Test, to: number | string, options: ConnectOpti
   await within(Promise.race([once(socket, 'connect'), failed]), { what: `a connection to ${to}` })
   return wire
 }
+
+/** Whether an echo answers; false where the gate has refused the connection. */
+export async function isServed(wire: Wire): Promise<boolean> {
+  void wire.write('?')
+  return wire.read(1).then(
+    () => true,
+    () => false,
+  )
+}

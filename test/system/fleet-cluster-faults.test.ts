@@ -11,7 +11,6 @@ import { connect } from '../support/peers.ts'
 import { needs } from '../support/tools.ts'
 import { openLine } from '../support/transports.ts'
 import type { Line } from '../support/transports.ts'
-import type { Wire } from '../support/wire.ts'
 import { at, fleetAt, worksForMany } from './fleet-alone.ts'
 import { knowEachOther } from './fleet-of-gates.ts'
 import { isPrimary, primaryOf, replicaOf, sixNodes, threeNodes } from './redis-cluster.ts'
@@ -36,7 +35,9 @@ const hasReplaced = (nodes: readonly RedisServer[], victim: RedisServer): Promis
     withinMs: 60_000,
   })
 
-test('a gate has reached every node of a cluster before it counts as up', beside, async (t) => {
+// By itself: others that begin meanwhile keep this process from hearing the answers in time.
+const alone = { ...beside, buffered: false }
+test('a gate has reached every node of a cluster before it counts as up', alone, async (t) => {
   const nodes = await threeNodes(t)
   const { isUp, ups, problems } = fleetAt(t, everywhere(nodes))
   await isUp()
@@ -105,21 +106,11 @@ async function pass(lines: readonly Line[]): Promise<void> {
   }
 }
 
-async function isServed(wire: Wire): Promise<boolean> {
-  void wire.write('?')
-  return wire.read(1).then(
-    () => true,
-    () => false,
-  )
-}
-
 /** Exactly the places that are left come to be taken, and no more than one for each gate beyond them. */
 async function limitIsExact(t: Test, { gate }: Line): Promise<void> {
-  let served = 0
   await eventually(
     async () => {
-      const wire = await connect(t, gate.port).catch(() => null)
-      if (wire !== null) void isServed(wire).then((is) => (served += is ? 1 : 0))
+      await connect(t, gate.port).catch(() => null)
       return gate.registry.size >= MAX - GATES.length + 1
     },
     { what: 'all places taken', withinMs: 40_000 },

@@ -5,7 +5,7 @@ import net from 'node:net'
 import { once } from 'node:events'
 import root, { test, type Test } from 'tap'
 import { eventually } from '../support/eventually.ts'
-import { connect, echo } from '../support/peers.ts'
+import { connect, echo, isServed } from '../support/peers.ts'
 import { needs } from '../support/tools.ts'
 import { Wire } from '../support/wire.ts'
 import { runProgram, type Program } from './program.ts'
@@ -44,14 +44,6 @@ async function allSay(gates: readonly Program[], name: string, value: number): P
       what: `${name} to be ${value}`,
       withinMs: 40_000,
     })
-}
-
-async function isServed(wire: Wire): Promise<boolean> {
-  void wire.write('?')
-  return wire.read(1).then(
-    () => true,
-    () => false,
-  )
 }
 
 /** Opens connections one after the other, as many as this gate lets on. */

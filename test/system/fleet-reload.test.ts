@@ -5,7 +5,7 @@ import { test, type Test } from 'tap'
 import { eventually } from '../support/eventually.ts'
 import { startGate, yamlOf } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
-import { connect, echo } from '../support/peers.ts'
+import { connect, echo, isServed } from '../support/peers.ts'
 import { needs } from '../support/tools.ts'
 import type { Wire } from '../support/wire.ts'
 import { get } from './program.ts'
@@ -67,14 +67,6 @@ async function scene(t: Test, keys: Keys, nth: 0 | 1 = 0): Promise<Scene> {
       return wires
     },
   }
-}
-
-async function isServed(wire: Wire): Promise<boolean> {
-  void wire.write('?')
-  return wire.read(1).then(
-    () => true,
-    () => false,
-  )
 }
 
 const series = (gate: Gate, name: string) => async (): Promise<string | undefined> =>

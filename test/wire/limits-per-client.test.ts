@@ -7,7 +7,7 @@ import { startGate } from '../support/gate.ts'
 import { parseAnswer, requestRaw } from '../support/http.ts'
 import { get, httpClient, recordingUpstream } from '../support/http-peers.ts'
 import { watchLeaks } from '../support/leaks.ts'
-import { connect, echo } from '../support/peers.ts'
+import { connect, echo, isServed } from '../support/peers.ts'
 import { stillClock } from '../support/still-clock.ts'
 import { stopwatch } from '../support/stopwatch.ts'
 import { Wire } from '../support/wire.ts'
@@ -29,14 +29,6 @@ async function connectFrom(t: Test, localAddress: string, port: number): Promise
   const wire = new Wire(socket)
   await Promise.race([once(socket, 'connect').catch(() => null), wire.closed])
   return wire
-}
-
-async function isServed(wire: Wire): Promise<boolean> {
-  void wire.write('?')
-  return wire.read(1).then(
-    () => true,
-    () => false,
-  )
 }
 
 test('one client beyond limits.connectionsPerClient is too_many, another is served, and a place comes back', async (t) => {
