@@ -54,7 +54,7 @@ try {
   pretend(Number(others) - 1)
   const upstream = await service()
   const gates = [await start(upstream, null), await start(upstream, redisPort), await start(upstream, null)]
-  for (const gate of [...gates, ...gates, ...gates]) await cost(gate, 10)
+  for (const one of [...gates, ...gates, ...gates]) await cost(one, 10)
   await compare(
     gates,
     rates
@@ -64,7 +64,7 @@ try {
         what: `${CLIENTS} clients, ${perSec} messages a second each, of 100 that they may`,
         unit: 'us of CPU a message',
         rounds: ROUNDS,
-        ask: (gate: Gate) => cost(gate, perSec),
+        ask: (one: Gate) => cost(one, perSec),
       })),
   )
 } finally {

@@ -13,7 +13,7 @@ import { linkTo } from '../route.ts'
 
 export function OneConnection({ id }: { id: string }) {
   const { value: it, problem } = usePoll<ConnectionDetail>(`connections/${id}`, 1000)
-  const [question, ask] = useState<Question | null>(null)
+  const [question, setQuestion] = useState<Question | null>(null)
   const [killed, tell] = useState<string | null>(null)
   return (
     <article class="one">
@@ -23,7 +23,7 @@ export function OneConnection({ id }: { id: string }) {
       <header>
         <h2>Connection {id}</h2>
         {it !== null && (
-          <button type="button" class="danger" onClick={() => ask(killQuestion(it, tell))}>
+          <button type="button" class="danger" onClick={() => setQuestion(killQuestion(it, tell))}>
             End it
           </button>
         )}
@@ -36,7 +36,7 @@ export function OneConnection({ id }: { id: string }) {
         </p>
       )}
       {it !== null && <Detail it={it} />}
-      <Confirm question={question} onDone={() => ask(null)} />
+      <Confirm question={question} onDone={() => setQuestion(null)} />
     </article>
   )
 }

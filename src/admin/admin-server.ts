@@ -203,14 +203,15 @@ function adminRoutes(options: AdminServerOptions, { logLevel, pageToken }: Parts
 }
 
 /** Browsers get the page, other clients the list of routes. */
-function pageRoutes(help: () => Answer, pageToken: PageToken): Route[] {
+function pageRoutes(ownHelp: () => Answer, pageToken: PageToken): Route[] {
   const files = new PageFiles()
   return [
     {
       method: 'GET',
       path: '/',
       summary: 'this help; the page for browsers',
-      handle: async ({ headers }) => (wantsPage(headers) ? await files.answer('/', headers) : null) ?? help(),
+      handle: async ({ headers }) =>
+        (wantsPage(headers) ? await files.answer('/', headers) : null) ?? ownHelp(),
     },
     ...files.routes(),
     {

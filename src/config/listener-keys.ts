@@ -127,9 +127,9 @@ function complete(read: v.InferOutput<typeof listenerKeys>) {
 }
 
 /** `http-17080`; a Unix socket has no port and takes the name of its file. */
-export function defaultName(protocol: string, address: Address): string {
-  if (address.kind === 'tcp') return `${protocol}-${address.port}`
-  const file = address.path.slice(address.path.lastIndexOf('/') + 1).replaceAll(/[^\w.-]/g, '-')
+export function defaultName(protocol: string, listen: Address): string {
+  if (listen.kind === 'tcp') return `${protocol}-${listen.port}`
+  const file = listen.path.slice(listen.path.lastIndexOf('/') + 1).replaceAll(/[^\w.-]/g, '-')
   return `${protocol}-${file}`.slice(0, 63)
 }
 

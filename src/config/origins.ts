@@ -13,16 +13,16 @@ export type Origins = Readonly<Record<string, Origin>>
 export function originsOf({ value, places }: Reading): Origins {
   const origins: Record<string, Origin> = {}
   const isGiven = (path: Path): boolean => places.get(formatPath(path))?.written !== undefined
-  const walk = (value: unknown, path: Path): void => {
-    if (isMap(value)) {
-      for (const [key, inner] of Object.entries(value)) walk(inner, [...path, key])
-    } else if (Array.isArray(value) && value.some((item) => isMap(item))) {
-      value.forEach((item, nth) => walk(item, [...path, nth]))
+  const walk = (node: unknown, path: Path): void => {
+    if (isMap(node)) {
+      for (const [key, inner] of Object.entries(node)) walk(inner, [...path, key])
+    } else if (Array.isArray(node) && node.some((item) => isMap(item))) {
+      node.forEach((item, nth) => walk(item, [...path, nth]))
     } else {
-      const isFromEnvironment = Array.isArray(value)
-        ? value.some((_, nth) => isGiven([...path, nth]))
+      const isFromEnvironment = Array.isArray(node)
+        ? node.some((_, nth) => isGiven([...path, nth]))
         : isGiven(path)
-      origins[formatPath(shownAt(value, path))] = isFromEnvironment ? 'environment' : 'file'
+      origins[formatPath(shownAt(node, path))] = isFromEnvironment ? 'environment' : 'file'
     }
   }
   walk(value, [])

@@ -9,12 +9,12 @@ import type { Reading } from './reader.ts'
 
 export function placesOf({ value, places, position }: Reading): Places {
   const found: Record<string, { line: number; column: number }> = {}
-  const walk = (value: unknown, path: Path): void => {
-    const isLeaf = !isMap(value) && !Array.isArray(value)
+  const walk = (node: unknown, path: Path): void => {
+    const isLeaf = !isMap(node) && !Array.isArray(node)
     const name = formatPath(path)
     const place = places.get(name)
     if (place !== undefined && name !== '') found[name] = position(isLeaf ? place.value : place.key)
-    if (!isLeaf) for (const [key, inner] of entriesOf(value)) walk(inner, [...path, key])
+    if (!isLeaf) for (const [key, inner] of entriesOf(node)) walk(inner, [...path, key])
   }
   walk(value, [])
   return found

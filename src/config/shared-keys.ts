@@ -139,13 +139,17 @@ export const shared = optional(
 /** Null where the section is absent. */
 export function completeShared(read: v.InferOutput<typeof shared>) {
   if (read === undefined) return null
-  const { redis, group, plainKeys } = read
-  const { address = null, user = null, sentinelUser = null } = redis
-  const [tls, sentinelTls] = [filesOf(redis.tls), filesOf(redis.sentinelTls)]
   return {
-    redis: { ...redis, address, user, sentinelUser, tls, sentinelTls },
-    group: group ?? null,
-    plainKeys,
+    redis: {
+      ...read.redis,
+      address: read.redis.address ?? null,
+      user: read.redis.user ?? null,
+      sentinelUser: read.redis.sentinelUser ?? null,
+      tls: filesOf(read.redis.tls),
+      sentinelTls: filesOf(read.redis.sentinelTls),
+    },
+    group: read.group ?? null,
+    plainKeys: read.plainKeys,
   }
 }
 

@@ -20,7 +20,9 @@ export async function scrape(port: number): Promise<Samples> {
     return [
       {
         name,
-        labels: Object.fromEntries([...labels.matchAll(labelPattern)].map(([, key, text]) => [key, text])),
+        labels: Object.fromEntries(
+          [...labels.matchAll(labelPattern)].map(([, key, content]) => [key, content]),
+        ),
         value: Number(value),
       },
     ]

@@ -61,13 +61,13 @@ export class Directory {
   /** A connection that is already ending ends sooner, and keeps its reason. */
   close({ which, reason }: CloseOrder): Ended[] {
     if (which === 'all') {
-      for (const connection of [...this.#registry]) end(connection, reason)
+      for (const connection of [...this.#registry]) endBy(connection, reason)
       return []
     }
     return which.flatMap(({ id, detail }) => {
       const connection = this.#registry.get(id)
       if (connection === undefined) return []
-      end(connection, reason, detail)
+      endBy(connection, reason, detail)
       return [killed(connection)]
     })
   }
@@ -89,7 +89,7 @@ export class Directory {
   }
 }
 
-function end(connection: Connection, reason: CloseOrder['reason'], detail?: string): void {
+function endBy(connection: Connection, reason: CloseOrder['reason'], detail?: string): void {
   connection.owner?.close(makeClose(reason, 'sidegate', connection.phase, detail))
 }
 

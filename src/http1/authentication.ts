@@ -18,7 +18,7 @@ const challenge = /^(?:ntlm|negotiate) +[^\s,=]/i
 export function asksToBind(answer: Fields): boolean {
   return answer
     .values(WWW_AUTHENTICATE)
-    .some((value) => value.split(',').some((challenge) => scheme.test(challenge.trim())))
+    .some((value) => value.split(',').some((one) => scheme.test(one.trim())))
 }
 
 /** The answer is one step of such a login: it has a challenge, and not only the name of a scheme. */

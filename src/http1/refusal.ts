@@ -17,8 +17,8 @@ const SERVED_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
 const forNow: ReadonlySet<Reason> = new Set<Reason>(['too_many', 'overloaded', 'rate_limited'])
 
 /** The end of a request that breaks a rule. */
-export function refused(detail: string, httpStatus = 400): Close {
-  return { ...makeClose('protocol_error', 'client', 'handshake', detail), httpStatus }
+export function refused(detail: string, status = 400): Close {
+  return { ...makeClose('protocol_error', 'client', 'handshake', detail), httpStatus: status }
 }
 
 /**

@@ -148,14 +148,14 @@ export class Departure {
 
   #endAll(): void {
     this.#parts.refuseArriving('drain_timeout')
-    for (const connection of [...this.#parts.registry]) end(connection, 'drain_timeout')
+    for (const connection of [...this.#parts.registry]) endBy(connection, 'drain_timeout')
   }
 
   #endAtOnce(): void {
     const left = [...this.#parts.registry]
     this.#state = 'over'
     this.#parts.refuseArriving('drain_timeout')
-    for (const connection of left) end(connection, 'drain_timeout')
+    for (const connection of left) endBy(connection, 'drain_timeout')
     // Their sockets are gone only after this turn; nobody will count them then.
     for (const connection of left) this.#count(connection)
     this.stop()
@@ -171,9 +171,9 @@ export class Departure {
 }
 
 function ask(connection: Connection): void {
-  end(connection, 'drain')
+  endBy(connection, 'drain')
 }
 
-function end(connection: Connection, reason: Reason): void {
+function endBy(connection: Connection, reason: Reason): void {
   connection.owner?.close(makeClose(reason, 'sidegate', connection.phase))
 }

@@ -3,7 +3,7 @@
 import { availableParallelism } from 'node:os'
 import { ConfigError } from '../core/errors.ts'
 import type { Log } from '../log/log.ts'
-import { cpuLimit } from '../overload/cpu-limit.ts'
+import { readCpuLimit } from '../overload/cpu-limit.ts'
 import { memoryGauge } from '../overload/memory.ts'
 
 const MAX_WORKERS = 64
@@ -31,7 +31,7 @@ function thisRoom(): Room {
   const gauge = memoryGauge()
   return {
     platform: process.platform,
-    cpuLimit: cpuLimit(),
+    cpuLimit: readCpuLimit(),
     cores: availableParallelism(),
     memoryBytes: gauge.read().limitBytes,
     isMemoryLimited: gauge.cgroup !== null,

@@ -107,7 +107,7 @@ function healthRoutes(options: HealthServerOptions): Route[] {
         const counts = await options.waitDrained?.((run) =>
           signal.addEventListener('abort', run, { once: true }),
         )
-        return text(200, drained(counts ?? null))
+        return text(200, drainText(counts ?? null))
       },
     },
   ]
@@ -118,7 +118,7 @@ function text(status: number, body: string): Answer {
 }
 
 /** The first line is for programs. `cut`: connections ended while bytes or an answer were owed to them. */
-function drained(counts: DrainCounts | null): string {
+function drainText(counts: DrainCounts | null): string {
   if (counts === null) return 'ok\nno drain\n'
   const { drained, forced, others, cut } = counts
   return `ok\ndrained ${drained}\nforced ${forced}\nothers ${others}\ncut ${cut}\n`

@@ -6,7 +6,7 @@ import { hierarchies, readHere } from './cgroup.ts'
 import type { ReadFile } from './cgroup.ts'
 
 /** Cores, such as 1.5; null where there is no limit. */
-export function cpuLimit(readFile: ReadFile = readHere): number | null {
+export function readCpuLimit(readFile: ReadFile = readHere): number | null {
   let lowest: number | null = null
   for (const { folders, isV1 } of hierarchies(readFile, 'cpu')) {
     for (const folder of folders) {

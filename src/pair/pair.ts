@@ -174,8 +174,8 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
         this.#ending === null ? half.relay(bytes, length) : this.#ending.onBytes(half, bytes, length)
       // If the dialogue gave the endpoint away meanwhile, it is not ours to pause.
       return mayRead || endpoint !== half.source
-    } catch (error) {
-      this.#onBroken(error)
+    } catch (thrown) {
+      this.#onBroken(thrown)
       return true
     }
   }
@@ -207,8 +207,8 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
       half.onTurn()
       if (half.isEndDue) this.onEnd(half.source)
       this.#ending?.onHeard()
-    } catch (error) {
-      this.#onBroken(error)
+    } catch (thrown) {
+      this.#onBroken(thrown)
     }
   }
 
@@ -222,8 +222,8 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
       const close = this.#dialogue?.onSourceEnd(half) ?? null
       if (close === 'kept') return
       if (close !== null) return this.close(close)
-    } catch (error) {
-      return this.#onBroken(error)
+    } catch (thrown) {
+      return this.#onBroken(thrown)
     }
     this.#firstEnded ??= endpoint.side
     this.#state = 'lingering'
@@ -252,8 +252,8 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
       else if (error !== null) this.#closeFrom(closeFromError(error, endpoint.side, 'relay'))
       else if (!this.toUpstream.hasEnded || !this.toClient.hasEnded)
         this.#closeFrom(makeClose('aborted', endpoint.side, 'relay', 'closed without FIN'))
-    } catch (error) {
-      this.#onBroken(error)
+    } catch (thrown) {
+      this.#onBroken(thrown)
     }
     if (this.#client.isClosed && this.#upstream.isClosed) this.#finish()
   }
@@ -294,8 +294,8 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
     try {
       this.#dialogue?.onClosing?.(close)
       this.#ending.begin()
-    } catch (error) {
-      this.#onBroken(error)
+    } catch (thrown) {
+      this.#onBroken(thrown)
     }
   }
 
@@ -308,8 +308,8 @@ export class Pair implements EndpointOwner, ConnectionOwner, HalfOwner, Swept {
       if (due !== null) this.close(due)
       const close = this.#ending === null ? (this.#dialogue?.sweep(now) ?? this.#tooSlow(now)) : null
       if (close !== null) this.close(close)
-    } catch (error) {
-      this.#onBroken(error)
+    } catch (thrown) {
+      this.#onBroken(thrown)
     }
   }
 

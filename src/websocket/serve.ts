@@ -198,17 +198,17 @@ class WebSocketOpening implements OpeningSteps {
     const client = namedClient(request.headers, opening.connection.peer, this.#options)
     opening.connection.client = client
     const judge = (): void => {
-      if (!opening.isWaiting || isRefused(opening)) return
+      if (!opening.isWaiting || endsAsOverloaded(opening)) return
       const close = clients.admitFor(opening.connection, client)
       if (close !== null) opening.close(close)
       else this.#begin(opening, request)
     }
-    if (!isRefused(opening) && clients.whenNamedKnown(client, judge) === null) judge()
+    if (!endsAsOverloaded(opening) && clients.whenNamedKnown(client, judge) === null) judge()
   }
 
   #begin(opening: Opening, request: RequestHead): void {
     const { connection } = opening
-    if (isRefused(opening)) return
+    if (endsAsOverloaded(opening)) return
     const upgrade = checkUpgrade(request, this.#options.upgrade, forwardedFor(connection, this.#options))
     if ('reason' in upgrade) return opening.close(upgrade)
     this.#upgrade = upgrade
@@ -312,7 +312,7 @@ class WebSocketOpening implements OpeningSteps {
  * The client was let in before memory ran short; its request begins only now, and uses up no limit of its
  * client.
  */
-function isRefused(opening: Opening): boolean {
+function endsAsOverloaded(opening: Opening): boolean {
   const isRefused = refuses(opening.context.strain, opening.connection)
   if (isRefused) opening.close(makeClose('overloaded', 'sidegate', 'handshake', 'memory.refuseAt'))
   return isRefused

@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { heapMbOf, tellWorkers, workersOf } from '../../src/operator/workers.ts'
 import type { Room } from '../../src/operator/workers.ts'
-import { cpuLimit } from '../../src/overload/cpu-limit.ts'
+import { readCpuLimit } from '../../src/overload/cpu-limit.ts'
 
 const MIB = 1024 * 1024
 
@@ -106,11 +106,11 @@ test('the CPU limit is the lowest of those around us', (t) => {
     '/sys/fs/cgroup/pod/cpu.max': '400000 100000\n',
     '/sys/fs/cgroup/pod/gate/cpu.max': '150000 100000\n',
   }
-  t.equal(cpuLimit(files(nested)), 1.5)
-  t.equal(cpuLimit(files({ ...nested, '/sys/fs/cgroup/pod/gate/cpu.max': 'max 100000\n' })), 4)
-  t.equal(cpuLimit(files({ '/proc/self/mountinfo': v2, '/proc/self/cgroup': '0::/\n' })), null)
+  t.equal(readCpuLimit(files(nested)), 1.5)
+  t.equal(readCpuLimit(files({ ...nested, '/sys/fs/cgroup/pod/gate/cpu.max': 'max 100000\n' })), 4)
+  t.equal(readCpuLimit(files({ '/proc/self/mountinfo': v2, '/proc/self/cgroup': '0::/\n' })), null)
   t.equal(
-    cpuLimit(
+    readCpuLimit(
       files({
         '/proc/self/mountinfo': v1,
         '/proc/self/cgroup': '4:cpu,cpuacct:/a\n',

@@ -114,12 +114,12 @@ export async function open(
 }
 
 /** What has been said of workers that do not answer: one command may ask several times. */
-const said = new Set<string>()
+const reported = new Set<string>()
 
 function remark(gate: Gate, { headers }: IncomingMessage): void {
   const silent = headers[SILENT_HEADER.toLowerCase()]
-  if (typeof silent !== 'string' || said.has(silent + nameOf(gate))) return
-  said.add(silent + nameOf(gate))
+  if (typeof silent !== 'string' || reported.has(silent + nameOf(gate))) return
+  reported.add(silent + nameOf(gate))
   process.stderr.write(`sidegate: ${safe(`${nameOf(gate)}: ${silentInWords(silent.split(', '))}`)}\n`)
 }
 

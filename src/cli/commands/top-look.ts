@@ -110,7 +110,7 @@ export class Lookout {
     const seen = await Promise.all(
       this.#eyes.map(async (eyes) => ({ eyes, ...(await eyes.look(question.toString())) })),
     )
-    const rows = seen.flatMap(({ eyes, rows }) => rows.map((row) => ({ ...row, of: eyes.of })))
+    const rows = seen.flatMap(({ eyes, rows: own }) => own.map((row) => ({ ...row, of: eyes.of })))
     return {
       gates: seen.map(({ look }) => look),
       rows: this.#eyes.length === 1 ? rows : rows.sort(inOrder(sort)),
