@@ -64,6 +64,8 @@ export class RawH2 {
   /** The settings of the gate have come. */
   peerSettings: Map<number, number> | null = null
   goaway: { last: number; code: number; debug: string } | null = null
+  /** As any client of the field does. */
+  answersPings = false
 
   constructor(attach: (into: { write(chunk: Buffer): void }) => Wire) {
     this.wire = attach({ write: (chunk) => this.#reader.write(chunk) })
@@ -171,6 +173,8 @@ export class RawH2 {
     this.counts.set(type, this.count(type) + 1)
     if (this.frames.length < KEPT_FRAMES) this.frames.push(frame)
     if (type === h2.kinds.SETTINGS && (flags & h2.ACK) === 0) this.#onSettings(payload)
+    else if (type === h2.kinds.PING && (flags & h2.ACK) === 0 && this.answersPings)
+      void this.send(h2.frame(h2.kinds.PING, h2.ACK, 0, payload))
     else if (type === h2.kinds.GOAWAY)
       this.goaway = {
         last: payload.readUInt32BE(0),
