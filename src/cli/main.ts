@@ -155,7 +155,9 @@ function onPipeError(error: NodeJS.ErrnoException): void {
 
 function report(error: unknown): number {
   if (error instanceof UsageError) {
-    process.stderr.write(`sidegate: ${error.message}\ntry: sidegate help\n`)
+    const word = process.argv[2]
+    const manual = word !== undefined && commands.has(word) ? `${word} --help` : 'help'
+    process.stderr.write(`sidegate: ${error.message}\ntry: sidegate ${manual}\n`)
     return USAGE
   }
   if (error instanceof RefusedError) {

@@ -83,6 +83,7 @@ export const pages: readonly Page[] = [
     synopsis: 'FILE',
     summary: 'check a configuration: every error, then what is risky',
     options: [
+      { ...configFile, words: 'the file, as for run' },
       json,
       text('patch', 'FILE', 'as this patch would make it, such as one of sidegate advise --yaml'),
       { name: 'print', words: 'with a patch: print what comes of it, comments and all' },

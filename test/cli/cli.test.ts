@@ -30,6 +30,7 @@ test('wrong usage exits 64 and says what is right', async (t) => {
     [['check', ''], 'an empty argument, write a value (is a variable of the shell not set?)'],
     [['check'], 'check needs one file: sidegate check FILE'],
     [['check', 'a', 'b'], 'check needs one file: sidegate check FILE'],
+    [['check', '-c', 'a', 'b'], 'check needs one file: sidegate check FILE'],
     [['explain', 'write_timout'], 'unknown reason "write_timout", did you mean write_timeout?'],
     [['explain', 'idle'], 'unknown reason "idle", did you mean idle_timeout?'],
     [['explain', 'zebra'], 'unknown reason "zebra"; sidegate explain lists them'],
@@ -43,7 +44,8 @@ test('wrong usage exits 64 and says what is right', async (t) => {
     t.equal(status, 64, args.join(' '))
     t.equal(stdout, '')
     t.ok(stderr.startsWith(`sidegate: ${complaint}`), stderr)
-    t.ok(stderr.endsWith('\ntry: sidegate help\n'), stderr)
+    const isCommand = ['run', 'check', 'explain', 'kill', 'schema'].includes(args[0] ?? '')
+    t.ok(stderr.endsWith(`\ntry: sidegate ${isCommand ? `${args[0]} --help` : 'help'}\n`), stderr)
   }
 })
 
@@ -63,6 +65,7 @@ test('help and the version are on stdout, however they are asked for', async (t)
 test('check says that a file is valid, with what is risky in it', async (t) => {
   const file = join(t.testdir({ 'sidegate.yaml': good }), 'sidegate.yaml')
   t.strictSame(sidegate('check', file), { status: 0, stdout: `${file} is valid\n`, stderr: '' })
+  t.strictSame(sidegate('check', '-c', file), sidegate('check', file), 'as run takes it')
   writeFileSync(file, good.replace(' }]', ', deadlines: { write: off } }]'))
   t.strictSame(sidegate('check', file), {
     status: 0,

@@ -1,5 +1,5 @@
-// `sidegate check FILE`: every error of a configuration, then its risks; with `--patch`, those of the patched
-// file.
+// `sidegate check FILE`, or `-c FILE` as for `run`: every error of a configuration, then its risks; with
+// `--patch`, those of the patched file.
 
 import type { Checked } from '../../config/load.ts'
 import { ConfigError, formatProblem, placed, placedError } from '../../core/errors.ts'
@@ -11,12 +11,13 @@ export async function check(args: string[]): Promise<number> {
     args,
     allowPositionals: true,
     options: {
+      config: { type: 'string', short: 'c' },
       json: { type: 'boolean', default: false },
       patch: { type: 'string' },
       print: { type: 'boolean', default: false },
     },
   })
-  const [file, ...others] = positionals
+  const [file, ...others] = values.config === undefined ? positionals : [values.config, ...positionals]
   if (file === undefined || others.length > 0)
     throw new UsageError('check needs one file: sidegate check FILE')
   if (values.print && (values.patch === undefined || values.json))

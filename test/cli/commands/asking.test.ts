@@ -180,6 +180,6 @@ test('what a gate does not understand is wrong usage', async (t) => {
   )
   t.match(await sidegate(t, 'connections', '--client', 'x', '--admin', address), {
     code: 64,
-    stderr: /said 400: no\ntry: sidegate help\n$/,
+    stderr: /said 400: no\ntry: sidegate connections --help\n$/,
   })
 })

@@ -57,7 +57,11 @@ test('wrong words exit 64, a manifest that cannot be used exits 78, neither writ
     ],
     [['--port', '0:17080'], 64, 'sidegate: --port is'],
     [['--port', '8080:65536'], 64, 'sidegate: --port is'],
-    [['--protocol', 'udp'], 64, 'sidegate: --protocol is http, tcp or h2c, not "udp"\ntry: sidegate help\n'],
+    [
+      ['--protocol', 'udp'],
+      64,
+      'sidegate: --protocol is http, tcp or h2c, not "udp"\ntry: sidegate inject --help\n',
+    ],
     // As with `--image "$IMAGE"` in another shell than the one that built the image.
     [
       ['--image', ''],
