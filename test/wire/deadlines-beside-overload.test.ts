@@ -40,9 +40,10 @@ async function shrinks(t: Test, gate: Gate, port: number, idle: number): Promise
 test('halfClose: a client that has said all waits for its answer as long as ever, and is not idle on its side', async (t) => {
   watchLeaks(t)
   const memory = testMemory()
+  const isShort = Promise.withResolvers<void>()
   const answers = await listen(t, async (wire) => {
     await wire.ended
-    await quietFor(PAUSE_MS)
+    await Promise.all([quietFor(PAUSE_MS), isShort.promise])
     wire.end('the answer')
   })
   const idle = await echo(t)
@@ -55,6 +56,7 @@ test('halfClose: a client that has said all waits for its answer as long as ever
   const client = await connect(t, gate.port)
   client.end('the question')
   await shrinks(t, gate, gate.ports[1]!, 1)
+  isShort.resolve()
   t.equal(String(await within(client.received)), 'the answer')
   t.match(await gate.end(1), { reason: 'eof', line: { listener: 'l0' } })
 })
