@@ -56,11 +56,11 @@ test('an upstream that is connected but says nothing for long is not ended with 
   const upstream = await frozen(t)
   await upstream.freeze()
   const gate = await startGate(t, [
-    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { connect: 50ms }`,
+    `protocol: tcp, upstream: "127.0.0.1:${upstream.port}", deadlines: { connect: 250ms }`,
   ])
   const client = await connect(t, gate.port)
   await client.write('hello?')
-  await new Promise((resolve) => setTimeout(resolve, 400))
+  await new Promise((resolve) => setTimeout(resolve, 600))
   upstream.thaw()
   t.equal((await client.read(6)).toString(), 'hello?')
   client.end()
