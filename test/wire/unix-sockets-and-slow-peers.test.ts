@@ -14,7 +14,7 @@ const sides = [
 ] as const
 
 const MIB = 1024 * 1024
-const MS = 1500
+const MS = 2500
 const waits = `write: ${MS}ms, close: ${MS}ms, halfClose: ${MS}ms, request: ${MS}ms, response: ${MS}ms, idle: ${MS}ms`
 /** A read takes 64 KiB, and the kernel has room again after some 160 KiB. */
 const EVERY_MS = 200
