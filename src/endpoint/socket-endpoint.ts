@@ -12,25 +12,20 @@
 // waits for its ciphertext.
 
 import net from 'node:net'
-import { systemClock } from '../core/clock.ts'
 import type { Manner, PeerSide } from '../core/close.ts'
 import { Delivery } from './delivery.ts'
 import { cork, corked, discardGathered, gather, uncork } from './cork.ts'
 import type { Corkable } from './cork.ts'
 import { KeptBytes } from './kept-bytes.ts'
 import { KernelView } from './kernel-view.ts'
-import { acceptWith, onRead, startReading, strandedBy, unwritten, WRITABLE_MARK } from './read-buffer.ts'
+import { acceptWith, onRead, startReading, unwritten, WRITABLE_MARK } from './read-buffer.ts'
 import { hearLastWords } from './last-words.ts'
 import type { Endpoint, EndpointOwner, LookedAt } from './endpoint.ts'
 import { isSecure, rawOf, setRaw } from './raw-socket.ts'
 import { resetSocket } from './reset.ts'
+import { checkStranded } from './stranded.ts'
 import { copyOut, giveBack, LARGEST_WRITE, lend } from './write-buffers.ts'
 import { NOTHING } from '../core/nothing.ts'
-
-/**
- * More turns of the event loop than Node's TLS takes from a write to its callback where the kernel has room.
- */
-const STRANDED_TURNS = 20
 
 const kEndpoint = Symbol('endpoint')
 type OwnedSocket = net.Socket & { [kEndpoint]?: SocketEndpoint | undefined }
@@ -90,23 +85,7 @@ export class SocketEndpoint implements Endpoint, Corkable {
   }
 
   checkPeer(): void {
-    if (this.#unflushed === 0 || !isSecure(this.#socket)) return
-    const cause = strandedBy(this.#socket)
-    if (cause === 'no peer') this.#loseStranded()
-    else if (cause === 'unknown' && this.side === 'client') this.#watchStranded(this.#flushes, STRANDED_TURNS)
-  }
-
-  /** A client begins no handshake anew, so nothing but its end keeps a write back for `turns`. */
-  #watchStranded(flushes: number, turns: number): void {
-    if (flushes !== this.#flushes || this.#socket.destroyed) return
-    if (turns > 0) systemClock.nextTurn(() => this.#watchStranded(flushes, turns - 1))
-    else if (strandedBy(this.#socket) === 'unknown') this.#loseStranded()
-  }
-
-  #loseStranded(): void {
-    // As a write that fails, so that the last words of an upstream are heard.
-    const gone = { code: 'ECONNRESET', syscall: 'write' }
-    this.#socket.destroy(Object.assign(new Error('the peer is gone'), gone))
+    if (this.#unflushed !== 0) checkStranded(this.#socket, this.side, () => this.#flushes)
   }
 
   look(): LookedAt {
