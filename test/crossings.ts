@@ -315,6 +315,18 @@ export const rows: Readonly<Record<string, Row>> = {
       '- of one gate',
     ],
   },
+  'clients that leave while they wait, and are not read': {
+    words: /that leave unread|not read/,
+    cells: [
+      '- the test has the ways that differ: tcp, tls and unix sockets, for tcp, requests and upgrades',
+      'clients-that-leave-unread',
+      'clients-that-leave-unread',
+      'clients-that-leave-unread',
+      '- what is not read for want of memory is the rule itself',
+      'clients-that-leave-unread',
+      NO_LIMIT,
+    ],
+  },
   'memory that streams claim': {
     words: /claim/,
     cells: [

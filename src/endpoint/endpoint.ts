@@ -65,6 +65,11 @@ export interface Endpoint {
   measure(): void
   /** Bytes wait: ends a socket whose peer is gone, where nothing else tells. */
   checkPeer?(): void
+  /**
+   * The endpoint is paused: ends it where its peer has reset it. Returns true once the system has shown that
+   * the peer has sent FIN, perhaps behind bytes that are not read. Absent: a paused one is not blind.
+   */
+  hasPeerLeft?(): boolean
   /** How many of those looks have come back; Infinity where the system gives none. */
   readonly measurements: number
   /**
@@ -92,8 +97,8 @@ export interface Endpoint {
   /** Bytes from the peer that wait here for the other side. A socket's bytes wait in the kernel. */
   readonly unread?: number
   /**
-   * Stops reading. A paused endpoint is blind: it reports neither FIN nor RST until `resume`, so a deadline
-   * of the side that does not take the bytes ends such a pair.
+   * Stops reading. A paused endpoint is blind: it reports neither FIN nor RST until `resume`, unless
+   * `hasPeerLeft` is asked, so a deadline of the side that does not take the bytes ends such a pair.
    */
   pause(): void
   resume(): void

@@ -32,9 +32,9 @@ const KERNEL_MS = 7e-6
 
 /**
  * `unread` is the part of `bytes` that has reached the peer's socket on this machine, and was not read from
- * it.
+ * it. `hasEnded`: the peer has sent FIN.
  */
-type Report = (bytes: number, unread: number) => void
+type Report = (bytes: number, unread: number, hasEnded: boolean) => void
 
 interface Asked {
   report: Report
@@ -110,8 +110,12 @@ export class KernelQueue {
     const isWhole = seen.every((what) => what === 'all')
     for (const [key, { report }] of wanted) {
       if (!isWhole && !queues.has(key)) continue
-      const { unacknowledged = 0, unread = 0 } = { ...this.#before.get(key), ...queues.get(key) }
-      report(unacknowledged + unread, unread)
+      const {
+        unacknowledged = 0,
+        unread = 0,
+        hasEnded = false,
+      } = { ...this.#before.get(key), ...queues.get(key) }
+      report(unacknowledged + unread, unread, hasEnded)
     }
     this.#before = queues
   }

@@ -18,6 +18,8 @@ const READS_HERE = 16
 
 const LF = 10
 const COLON = 58
+/** The state of a socket whose peer has sent FIN, and which has sent none. */
+const CLOSE_WAIT = '08'
 /** The state of a socket in TIME_WAIT is `06`. Such sockets may be many, and hold nothing. */
 const ZERO = 48
 const SIX = 54
@@ -27,6 +29,8 @@ const PORT = 6
 export interface Queue {
   unacknowledged: number
   unread: number
+  /** The peer has sent FIN, perhaps behind bytes that are not read. */
+  hasEnded: boolean
 }
 
 /** Both addresses and ports of a connected socket. */
@@ -109,12 +113,16 @@ export function readLine(
   wanted: ReadonlyMap<string, unknown>,
   queues: Map<string, Partial<Queue>>,
 ): void {
-  const [, local, remote, , queue] = line.trim().split(' ', 5)
+  const [, local, remote, state, queue] = line.trim().split(' ', 5)
   if (local === undefined || remote === undefined || queue === undefined) return
   const here = unmapped(local)
   const there = unmapped(remote)
   const ours = `${here}-${there}`
-  if (wanted.has(ours)) see(queues, ours, { unacknowledged: Number.parseInt(queue.slice(0, 8), 16) })
+  if (wanted.has(ours))
+    see(queues, ours, {
+      unacknowledged: Number.parseInt(queue.slice(0, 8), 16),
+      hasEnded: state === CLOSE_WAIT,
+    })
   const theirs = `${there}-${here}`
   if (wanted.has(theirs)) see(queues, theirs, { unread: Number.parseInt(queue.slice(9), 16) })
 }

@@ -3,9 +3,10 @@
 //     taken by the kernel   ..........................|   a number that Node keeps
 //     taken by the peer     ............|                 known by the last look; later bytes are not, before the next
 //
-// Two callers use it. `measure` serves a wait whose bytes count (`Endpoint.unacked`). `look` serves a pinger
+// Its callers differ. `measure` serves a wait whose bytes count (`Endpoint.unacked`). `look` serves a pinger
 // that wants to know whether a peer is there, and changes no wait: a client on this machine that computes for
-// a minute has a ping of ours unread, and owes nothing.
+// a minute has a ping of ours unread, and owes nothing. `look` also tells of the FIN of a peer that is not
+// read.
 
 import type { Socket } from 'node:net'
 import { kernelQueue } from './kernel-queue.ts'
@@ -28,9 +29,14 @@ export class KernelView {
   unacknowledged = 0
   unread = 0
   looks = 0
+  /** The peer has sent FIN, perhaps behind bytes that we do not read. */
+  hasEnded = false
   #isMeasuring = false
   readonly #onBegin = (): void => void (this.#before = this.#inAll)
-  readonly #onReport = (bytes: number, unread: number): void => this.#see(bytes, unread)
+  readonly #onReport = (bytes: number, unread: number, hasEnded: boolean): void => {
+    this.hasEnded = hasEnded
+    this.#see(bytes, unread)
+  }
 
   constructor(socket: Socket) {
     this.#socket = socket

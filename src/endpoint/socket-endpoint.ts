@@ -88,6 +88,14 @@ export class SocketEndpoint implements Endpoint, Corkable {
     if (this.#unflushed !== 0) checkStranded(this.#socket, this.side, () => this.#flushes)
   }
 
+  hasPeerLeft(): boolean {
+    // An empty write sends nothing, and fails where the peer has reset the socket, or closed a unix socket.
+    if (this.queued === 0 && !this.#isEnding && !this.#socket.destroyed) rawOf(this.#socket).write(NOTHING)
+    const kernel = (this.#kernel ??= new KernelView(this.#socket))
+    kernel.look()
+    return kernel.hasEnded
+  }
+
   look(): LookedAt {
     const kernel = (this.#kernel ??= new KernelView(this.#socket))
     kernel.look()

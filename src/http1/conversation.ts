@@ -19,7 +19,7 @@ import type { Half } from '../pair/half.ts'
 import type { Pair } from '../pair/pair.ts'
 import { Reach, type Reacher } from '../upstream/reach.ts'
 import { Behalf } from './behalf.ts'
-import { endOfClient } from './client-end.ts'
+import { endOfClient, endUnread } from './client-end.ts'
 import { isDelimitedFor, type JudgedAnswer } from './answer-head.ts'
 import { Answers, type AnswersOwner } from './answers.ts'
 import { Exchange } from './exchange.ts'
@@ -334,7 +334,8 @@ export class Conversation implements Dialogue, Reacher, IntakeOwner, AnswersOwne
 
   sweep(): Close | null {
     this.exchange?.shed()
-    if (this.exchange !== null || this.#last.isLoggingIn) return null
+    const left = endUnread(this.exchange, this.#pair.toUpstream, this.#options.abortsOnHalfClose)
+    if (this.exchange !== null || this.#last.isLoggingIn) return left
     this.#upstream!.yield()
     return this.#last.close
   }

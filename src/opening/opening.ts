@@ -5,8 +5,8 @@
 //        any of these --close()--> closing (answer flushed, bounded) --> closed
 //
 // Bytes that the client sends meanwhile are kept, within a bound, and read so that we notice its FIN or RST:
-// a client that leaves takes its dial with it. One that has sent more than the bound is not read, so we do
-// not see it leave.
+// a client that leaves takes its dial with it. One that has sent more, or has no room, is not read: the sweep
+// looks whether it is there.
 
 import type { Swept } from '../core/clock.ts'
 import { closeFromError, isForced, makeClose, type Close, type PeerSide } from '../core/close.ts'
@@ -61,6 +61,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   #dial: Dial | null = null
   #state: State = 'waiting'
   #hasClientEnded = false
+  #isUnread = false
   #isReported = false
   /** Each sweep asks `ms`: a reload reaches clients that wait already. */
   #bound: { ms: () => number; since: number; close: Close } | null = null
@@ -103,8 +104,8 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   dial(): void {
     this.connection.phase = 'connect'
     this.#bound = null
-    // The client is not read until the dial is done, so we do not see it leave.
-    if (!this.early.reserve(this.#options.pair.buffers.readBytes)) this.#client.pause()
+    this.#isUnread ||= !this.early.reserve(this.#options.pair.buffers.readBytes)
+    if (this.#isUnread) this.#client.pause()
     this.#search = new Search(this.#options.upstream, this.connection, this)
     this.#search.start()
   }
@@ -244,7 +245,9 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     // and not see it leave. With a last read on top, at most a quarter more than `highBytes` is kept; there
     // is no other half yet.
     if (!this.isWaiting || this.early.length === 0) return true
-    return this.early.length <= this.#options.pair.buffers.highBytes / 4 && !this.early.isOverBudget
+    const isFull = this.early.length > this.#options.pair.buffers.highBytes / 4 || this.early.isOverBudget
+    this.#isUnread ||= isFull
+    return !isFull
   }
 
   /** A broken invariant in a step ends this connection alone, through its owner (perhaps a pair by now). */
@@ -325,6 +328,8 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   }
 
   sweep(now: number): void {
+    if (this.#isUnread && this.#state === 'waiting' && this.#client.hasPeerLeft?.() === true)
+      this.#take(() => this.#steps.onClientEnd(this))
     const deadline = this.#deadline
     if (deadline === null || now < deadline.at) return
     if (this.#state === 'waiting') return this.close(deadline.close)

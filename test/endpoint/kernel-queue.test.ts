@@ -68,6 +68,24 @@ test('what the peer has not acknowledged and, in the same namespace, not read is
   t.equal(await look(ours6), 7)
 })
 
+test('the FIN of a peer shows, whatever is unread, and not that of another socket', async (t) => {
+  const tables = { [TCP]: HEAD + line + theirs, [TCP6]: HEAD }
+  const { queue, look } = setUp(tables)
+  const told: boolean[] = []
+  const ask = async (): Promise<void> => {
+    queue.measure(ours, (_bytes, _unread, hasEnded) => told.push(hasEnded))
+    await look(ours6)
+  }
+  await ask()
+  tables[TCP] = HEAD + line + theirs.replace(' 01 ', ' 08 ')
+  await ask()
+  tables[TCP] = HEAD + line.replace(' 01 ', ' 08 ') + theirs
+  await ask()
+  tables[TCP] = HEAD
+  await ask()
+  t.same(told, [false, false, true, true])
+})
+
 test('a line that comes twice, since sockets came and went while the table was read, counts once', async (t) => {
   const { look } = setUp({ [TCP]: HEAD + line + theirs + line + theirs, [TCP6]: HEAD })
   t.equal(await look(ours), 0x12 + 3)
