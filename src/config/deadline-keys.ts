@@ -24,7 +24,7 @@ export const deadlines = section(
       default: '60s',
       meaning: 'For the head of the answer of the upstream, or its 101, once it has taken the request.',
       innocent:
-        'A slow endpoint: set it above the slowest answer. Each of the first 16 interim answers (1xx) to a plain request begins it anew, a part of a head does not.',
+        'A slow endpoint: set it above the slowest answer. Each of the first 16 interim answers (1xx), to a plain request or to an upgrade, begins it anew, a part of a head does not. Where it is off, `idle` takes its place.',
     }),
     request: duration({
       default: '60s',

@@ -13,11 +13,9 @@ import { encodeHead, endToEndHeaders, without } from './head.ts'
 import type { AnswerHead } from './head.ts'
 import { HeadCollector, MORE, TOO_BIG } from './head-collector.ts'
 import { CONTENT_LENGTH } from './header-name.ts'
+import { MAX_INTERIM, MAX_INTERIM_READ, TOO_MANY_INTERIM } from './interim.ts'
 import type { HttpOptions } from './options.ts'
 
-/** How many interim answers go on to the client, and how many an upstream may send before a final one. */
-const MAX_INTERIM = 16
-const MAX_INTERIM_READ = 1000
 /** A field counts as 32 bytes more than its name and value (RFC 9113 section 6.5.2), and its line as 4. */
 const PER_FIELD = 32 - 4
 /** What a client gets beside the fields of the service: `:status`, a length, `via`. */
@@ -132,7 +130,7 @@ export class Answers {
   /** A 100 goes only to a client that waits for it; a client that cannot know interim answers gets none. */
   #onInterim(exchange: Exchange, { status, reason, headers }: AnswerHead): string | null {
     if (status === 101) return '101 that was not asked for'
-    if (++exchange.interim > MAX_INTERIM_READ) return `more than ${MAX_INTERIM_READ} interim answers`
+    if (++exchange.interim > MAX_INTERIM_READ) return TOO_MANY_INTERIM
     // The service says that it works on the final one.
     if (exchange.interim <= MAX_INTERIM) this.#half.activity++
     const isWanted = status !== 100 || exchange.judged!.isWaiting

@@ -8,6 +8,7 @@ import type { Wait } from '../core/wait.ts'
 const waits: Partial<Record<Reason, string>> = {
   handshake_timeout: 'the client to send the head of its request',
   response_timeout: 'the upstream to answer the upgrade',
+  idle_timeout: 'the upstream to answer the upgrade',
 }
 
 export interface OpeningView {

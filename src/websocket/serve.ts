@@ -17,6 +17,7 @@ import type { AnswerHead, RequestHead } from '../http1/head.ts'
 import { namedClient } from '../http1/named-client.ts'
 import { notHttp } from '../http1/not-http.ts'
 import { PREFACE_HEAD, readRequestHead } from '../http1/request-head.ts'
+import { MAX_INTERIM, MAX_INTERIM_READ, TOO_MANY_INTERIM } from '../http1/interim.ts'
 import type { HttpOptions } from '../http1/options.ts'
 import type { FirstRequest } from '../http1/serve.ts'
 import { PlainAnswer } from '../http1/plain-answer.ts'
@@ -39,8 +40,10 @@ export interface WebSocketDeadlines {
    * it (slowloris).
    */
   handshakeMs: number
-  /** Milliseconds from the sent request to the end of the upstream's answer head. */
+  /** Milliseconds from the sent request, or an interim answer, to the end of the upstream's next head. */
   responseMs: number
+  /** Bounds the same where that is off. */
+  idleMs: number
   /** Milliseconds that the body of an answer which declines the upgrade may stall. */
   answerIdleMs: number
 }
@@ -62,9 +65,6 @@ export interface WebSocketOptions extends ServeOptions, ForwardingOptions {
   /** Takes over a client that begins with HTTP/2's preface, the start of `early`; null: HTTP/2 is refused. */
   serveHttp2: ((connection: Connection, client: Endpoint, early: Buffer) => void) | null
 }
-
-/** The most interim answers (1xx) before the upstream's 101; none of them concerns a WebSocket client. */
-const MAX_INTERIM = 8
 
 /** Takes ownership of `client`. */
 export function serveWebSocket(
@@ -231,35 +231,53 @@ class WebSocketOpening implements OpeningSteps {
     opening.early.weighHead(0)
     opening.sendUpstream(this.#upgrade!.head)
     opening.connection.phase = 'handshake'
+    this.#awaitAnswer(opening)
+  }
+
+  #awaitAnswer(opening: Opening): void {
+    const { deadlines } = this.#options
+    const isOff = !Number.isFinite(deadlines.current.responseMs)
+    const [reason, key] = isOff
+      ? (['idle_timeout', 'idle'] as const)
+      : (['response_timeout', 'response'] as const)
     opening.expect(
-      () => this.#options.deadlines.current.responseMs,
-      makeClose('response_timeout', 'upstream', 'handshake', 'no answer to the upgrade (deadlines.response)'),
+      () => (isOff ? deadlines.current.idleMs : deadlines.current.responseMs),
+      makeClose(reason, 'upstream', 'handshake', `no answer to the upgrade (deadlines.${key})`),
     )
   }
 
   onUpstreamBytes(opening: Opening, bytes: Buffer, length: number): void {
+    for (let at = 0; at < length && opening.isWaiting;) at = this.#takeAnswer(opening, bytes, at, length)
+  }
+
+  /** Takes one head, and with a final one all that follows; returns where it ends. */
+  #takeAnswer(opening: Opening, bytes: Buffer, start: number, length: number): number {
     const head = this.#answer
-    const at = head.read(bytes, 0, length)
-    opening.connection.toClient.received += at < 0 ? length : at
-    if (at === MORE) return
+    const at = head.read(bytes, start, length)
+    opening.connection.toClient.received += (at < 0 ? length : at) - start
     if (at === TOO_BIG)
-      return opening.close(
-        makeClose('message_too_big', 'upstream', 'handshake', 'answer head (http.maxHeader)'),
-      )
+      opening.close(makeClose('message_too_big', 'upstream', 'handshake', 'answer head (http.maxHeader)'))
+    if (at < 0) return length
     const text = head.take()
     this.#answerBytes = text.length
     const answer = readAnswerHead(text, this.#options.lenient !== 'off')
     if (typeof answer === 'string')
-      return opening.close(makeClose('protocol_error', 'upstream', 'handshake', answer))
-    this.#onAnswer(opening, answer, at === length ? NOTHING : Buffer.from(bytes.subarray(at, length)))
+      opening.close(makeClose('protocol_error', 'upstream', 'handshake', answer))
+    else if (isInterim(answer)) this.#onInterim(opening)
+    else this.#onAnswer(opening, answer, at === length ? NOTHING : Buffer.from(bytes.subarray(at, length)))
+    return typeof answer !== 'string' && isInterim(answer) ? at : length
+  }
+
+  /** The service says that it works on the final one; none of them concerns the client of a WebSocket. */
+  #onInterim(opening: Opening): void {
+    if (++this.#interim > MAX_INTERIM_READ)
+      opening.close(makeClose('protocol_error', 'upstream', 'handshake', TOO_MANY_INTERIM))
+    else if (this.#interim <= MAX_INTERIM) this.#awaitAnswer(opening)
   }
 
   #onAnswer(opening: Opening, answer: AnswerHead, rest: Buffer): void {
-    if (answer.status === 101) return this.#onAccepted(opening, answer, rest)
-    if (answer.status >= 200) return this.#relayPlain(opening, answer, rest)
-    if (++this.#interim > MAX_INTERIM)
-      return opening.close(makeClose('protocol_error', 'upstream', 'handshake', 'too many interim answers'))
-    if (rest.length > 0) this.onUpstreamBytes(opening, rest, rest.length)
+    if (answer.status === 101) this.#onAccepted(opening, answer, rest)
+    else this.#relayPlain(opening, answer, rest)
   }
 
   #onAccepted(opening: Opening, answer: AnswerHead, rest: Buffer): void {
@@ -306,6 +324,10 @@ class WebSocketOpening implements OpeningSteps {
       opening.pair(body, rest, (made) => body.attach(made.toClient))
     })
   }
+}
+
+function isInterim({ status }: AnswerHead): boolean {
+  return status < 200 && status !== 101
 }
 
 /**

@@ -1,5 +1,6 @@
 // The head of an answer has `deadlines.response` as a whole, as the head of a request has `deadlines.handshake`: a service that says
-// a byte of it now and then would hold its client, and a place, for days.
+// a byte of it now and then would hold its client, and a place, for days. Interim answers begin it anew, sixteen times at the most, to
+// requests and to upgrades alike.
 
 import { test } from 'tap'
 import type { Test } from 'tap'
@@ -10,6 +11,9 @@ import { h2Ask, h2Connect } from '../support/h2-client.ts'
 import { get, httpClient, OK, recordingUpstream, watchCrashes } from '../support/http-peers.ts'
 import type { Seen } from '../support/http-peers.ts'
 import { parseAnswer } from '../support/http.ts'
+import { eventually } from '../support/eventually.ts'
+import { h2Wire, websocketHead } from '../support/h2-wire.ts'
+import { rawClient, scriptedUpstream } from '../support/websocket.ts'
 import { watchLeaks } from '../support/leaks.ts'
 import { tlsConnect } from '../support/tls-peers.ts'
 
@@ -92,3 +96,37 @@ test('a service that says by interim answers that it works is waited for, sixtee
   t.same([never.status, never.interim.length], [504, 16])
   t.match(await gate.end(), { reason: 'response_timeout', side: 'upstream' })
 })
+
+const comes: Record<string, (t: Test, port: number, path: string) => Promise<number>> = {
+  'in the clear': async (t, port, path) => {
+    const client = await rawClient(t, port, { handshake: false })
+    const { line } = await client.handshake({ path })
+    return Number(line.split(' ')[1])
+  },
+  'over HTTP/2': async (t, port, path) => {
+    const wire = await h2Wire(t, port, websocketHead({ ':path': path }))
+    return Number((await wire.answer)[':status'])
+  },
+}
+for (const [name, come] of Object.entries(comes))
+  test(`an upgrade is waited for in the same way, ${name}`, async (t) => {
+    const said: number[] = []
+    const { port } = await scriptedUpstream(t, async (client) => {
+      const isEver = client.head.line.includes('/ever')
+      let count = 0
+      for (; count < (isEver ? 100 : 4) && client.wire.outcome === null; count++) {
+        void client.send('HTTP/1.1 102 Processing\r\n\r\n')
+        await new Promise((resolve) => setTimeout(resolve, isEver ? 50 : 700))
+      }
+      said.push(count)
+      if (!isEver) await client.accept()
+    })
+    const gate = await gateTo(t, port, 'deadlines: { response: 2s, close: 200ms }, http: { h2c: on }')
+    t.equal(await come(t, gate.port, '/'), name === 'in the clear' ? 101 : 200)
+    t.equal(await come(t, gate.port, '/ever'), 504)
+    await eventually(() => said.length === 2)
+    t.ok(said[1]! > 16 && said[1]! < 100, `${said[1]} interim answers`)
+    await eventually(() =>
+      gate.lines.some(({ reason, side }) => reason === 'response_timeout' && side === 'upstream'),
+    )
+  })

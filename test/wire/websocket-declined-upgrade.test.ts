@@ -194,7 +194,7 @@ test('a storm of interim answers is a 502', async (t) => {
   t.match(await gate.end(), {
     reason: 'protocol_error',
     side: 'upstream',
-    detail: 'too many interim answers',
+    detail: 'more than 1000 interim answers',
   })
 })
 

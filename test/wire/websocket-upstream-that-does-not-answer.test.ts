@@ -42,27 +42,29 @@ test('an upstream that accepts and says nothing is 504 response_timeout, and is 
   t.match(await within(wire.closed), { kind: 'fin' })
 })
 
-test('an answer that trickles does not extend deadlines.response, nor do interim ones', async (t) => {
-  watchLeaks(t)
-  for (const piece of ['H', 'HTTP/1.1 100 Continue\r\n\r\n']) {
+for (const [keys, reason] of [
+  ['response: 250ms', 'response_timeout'],
+  ['response: off, idle: 250ms', 'idle_timeout'],
+] as const)
+  test(`an answer that trickles does not extend the wait for it (${keys})`, async (t) => {
+    watchLeaks(t)
+
     let pieces = 0
     const upstream = await scriptedUpstream(t, async (said) => {
-      // Slow enough that the bound on interim answers does not end it.
       for (; pieces < 7 && said.wire.outcome === null; pieces++) {
-        void said.send(piece)
+        void said.send('H')
         await new Promise((resolve) => setTimeout(resolve, 60))
       }
     })
     const gate = await startGate(t, [
-      `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { response: 250ms, close: 500ms }`,
+      `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { ${keys}, close: 500ms }`,
     ])
     const { answer, ms } = await ask(t, gate)
     t.equal(answer.status, 504)
     t.ok(ms >= 250, `${ms} ms`)
     t.ok(pieces < 7, `${pieces} of 7 pieces came before`)
-    t.match(await gate.end(), { reason: 'response_timeout', side: 'upstream' })
-  }
-})
+    t.match(await gate.end(), { reason, side: 'upstream', phase: 'handshake' })
+  })
 
 test('an answer that is slow but in time is served', async (t) => {
   watchLeaks(t)
