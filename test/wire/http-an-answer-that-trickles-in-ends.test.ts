@@ -127,6 +127,6 @@ for (const [name, come] of Object.entries(comes))
     await eventually(() => said.length === 2)
     t.ok(said[1]! > 16 && said[1]! < 100, `${said[1]} interim answers`)
     await eventually(() =>
-      gate.lines.some(({ reason, side }) => reason === 'response_timeout' && side === 'upstream'),
+      gate.lines.some(({ close, side }) => close === 'response_timeout' && side === 'upstream'),
     )
   })

@@ -3,13 +3,13 @@
 
 import { systemClock } from '../../core/clock.ts'
 import type { Address } from '../../config/address.ts'
+import { headOf, strictness } from './strictness.ts'
 import { dial } from './wire.ts'
 import type { Wire } from './wire.ts'
 import type { Finding, SurveyOptions } from './findings.ts'
 
 const ANSWER_MS = 10_000
 
-const headOf = (text: string): string | null => /^[\s\S]*?\r?\n\r?\n/.exec(text)?.[0] ?? null
 const isHttp = (text: string): boolean => text.startsWith('HTTP/1.')
 const statusOf = (text: string): string => /^HTTP\/1\.\d (\d{3})/.exec(text)?.[1] ?? 'no status'
 
@@ -55,21 +55,11 @@ export async function surveyHttp(address: Address, options: SurveyOptions): Prom
         question: 'speaks HTTP',
         answer: `yes: ${statusOf(first.text)} to GET ${options.path} after ${first.ms} ms, with a head of ${head.length} bytes`,
       },
-      strictness(head),
+      strictness('writes its heads strictly', head),
       ...(await oddities(address, options)),
       await halfClose(address, options),
     ],
   }
-}
-
-/** Whether its own heads are written as the standard requires. */
-function strictness(head: string): Finding {
-  const question = 'writes its heads strictly'
-  if (/[^\r]\n/.test(head))
-    return { question, answer: 'no: lines end with LF alone', key: 'http.lenient', value: 'upstream' }
-  if (!/^HTTP\/1\.[01] \d{3} [^\r\n]*\r\n/.test(head))
-    return { question, answer: 'no: its status line is odd', key: 'http.lenient', value: 'upstream' }
-  return { question, answer: 'yes, as far as one answer shows' }
 }
 
 async function oddities(address: Address, options: SurveyOptions): Promise<Finding[]> {

@@ -2,27 +2,34 @@
 // properly, how large a message it accepts (only with an option), and how long it leaves a silent client
 // alone.
 
+import type { Socket } from 'node:net'
 import type { WebSocket as Ws } from 'ws'
 import { counted } from '../../core/wait.ts'
 import { systemClock } from '../../core/clock.ts'
 import { latePackage } from '../../core/late.ts'
 import type { Address } from '../../config/address.ts'
 import { isLoopback } from '../../config/address.ts'
+import { readAnswerHead } from '../../http1/answer-head.ts'
+import { strictness, StrictHead } from './strictness.ts'
 import { dial } from './wire.ts'
 import type { Finding, SurveyOptions } from './findings.ts'
 
 const ANSWER_MS = 5000
 const MAX_PAYLOAD_BYTES = 1024 * 1024
 
-/** An open WebSocket, or why there is none. */
-async function open(address: Address, { path, host }: SurveyOptions): Promise<Ws | string> {
+/** An open WebSocket and the head that opened it, or why there is none. */
+async function open(
+  address: Address,
+  { path, host }: SurveyOptions,
+): Promise<{ ws: Ws; head: string } | string> {
   const wire = await dial(address)
   if (typeof wire === 'string') return wire
   const { WebSocket } = latePackage('ws') as { WebSocket: typeof Ws }
   const { socket } = wire
   socket.removeAllListeners()
+  const stream = new StrictHead(socket)
   const ws = new WebSocket(`ws://localhost${path}`, {
-    createConnection: () => socket,
+    createConnection: () => stream as unknown as Socket,
     perMessageDeflate: true,
     maxPayload: MAX_PAYLOAD_BYTES,
     headers: { 'User-Agent': 'sidegate-survey', Host: host },
@@ -32,11 +39,19 @@ async function open(address: Address, { path, host }: SurveyOptions): Promise<Ws
     ws.once('unexpected-response', (_, answer) =>
       settle(`it answers an upgrade with ${answer.statusCode ?? 'nothing'}`),
     )
-    ws.on('error', (error) => settle(error.message))
+    ws.on('error', (error) => settle(unread(stream) ?? error.message))
   })
-  if (outcome === null) return ws
+  if (outcome === null) return { ws, head: stream.head ?? '' }
   ws.terminate()
   return outcome ?? 'no answer to an upgrade'
+}
+
+/** What is wrong with an answer that is no HTTP, in words of ours; null where it is. */
+function unread({ head, said }: StrictHead): string | null {
+  if (head === null)
+    return said === '' ? null : `its answer to an upgrade is no HTTP: ${JSON.stringify(said.slice(0, 60))}`
+  const answer = readAnswerHead(head, true)
+  return typeof answer === 'string' ? `its answer to an upgrade breaks a rule: ${answer}` : null
 }
 
 /** The value with which `begin` settles; undefined after `ms`, or once the socket is closed. */
@@ -58,14 +73,17 @@ export async function surveyWebSocket(
   address: Address,
   options: SurveyOptions,
 ): Promise<{ isWebSocket: boolean; findings: Finding[] }> {
-  const ws = await open(address, options)
+  const opened = await open(address, options)
   const question = 'speaks WebSocket'
-  if (typeof ws === 'string') return { isWebSocket: false, findings: [{ question, answer: `no: ${ws}` }] }
+  if (typeof opened === 'string')
+    return { isWebSocket: false, findings: [{ question, answer: `no: ${opened}` }] }
+  const { ws, head } = opened
   const findings: Finding[] = [
     {
       question,
       answer: `yes, at ${options.path}${ws.extensions.includes('permessage-deflate') ? ', with compression' : ', without compression'}`,
     },
+    strictness('writes the head of its 101 strictly', head),
     await pings(ws, address),
   ]
   if (options.messageBytes > 0) findings.push(await messages(address, options))
@@ -95,8 +113,9 @@ async function pings(ws: Ws, address: Address): Promise<Finding> {
  */
 async function messages(address: Address, options: SurveyOptions): Promise<Finding> {
   const question = 'largest message that it takes'
-  const ws = await open(address, options)
-  if (typeof ws === 'string') return { question, answer: ws }
+  const opened = await open(address, options)
+  if (typeof opened === 'string') return { question, answer: opened }
+  const { ws } = opened
   let largest = 0
   let code = 0
   ws.once('close', (closed: number) => (code = closed))
@@ -155,8 +174,9 @@ async function closes(ws: Ws): Promise<Finding> {
 /** How long the service leaves a WebSocket alone that sends only pongs. */
 export async function surveySilence(address: Address, options: SurveyOptions): Promise<Finding> {
   const question = 'ends a silent WebSocket'
-  const ws = await open(address, options)
-  if (typeof ws === 'string') return { question, answer: ws }
+  const opened = await open(address, options)
+  if (typeof opened === 'string') return { question, answer: opened }
+  const { ws } = opened
   let asked = 0
   ws.on('ping', () => asked++)
   const since = systemClock.now()

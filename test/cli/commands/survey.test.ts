@@ -1,4 +1,4 @@
-import { createServer } from 'node:http'
+import { createServer, IncomingMessage } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import net from 'node:net'
@@ -7,6 +7,7 @@ import type { Test } from 'tap'
 import { WebSocketServer } from 'ws'
 import { parseConfig } from '../../../src/config/load.ts'
 import { echo, mute } from '../../support/peers.ts'
+import { acceptOf } from '../../support/handshake.ts'
 import { freePort } from '../../support/free-port.ts'
 import { sidegate } from './cli.ts'
 
@@ -94,11 +95,64 @@ test('a service that writes loosely and ends each connection is told so, with th
     socket.end('HTTP/1.1 200 OK\nContent-Length: 2\nConnection: close\n\nok')
   })
   const found = await surveyed(t, port)
-  t.match(found.of('writes its heads strictly'), /^no: lines end with LF alone$/)
+  t.match(
+    found.of('writes its heads strictly'),
+    /^no: lines end with LF alone; Sidegate carries that with http\.lenient: upstream, its default$/,
+  )
   t.equal(found.of('keeps an idle HTTP connection'), 'no: it ends each one')
   t.match(found.of('speaks WebSocket'), /^no: /)
   t.match(found.config, /keepAlive: off # keeps an idle HTTP connection: no: it ends each one/)
   t.match(found.config, /lenient: upstream # writes its heads strictly: no/)
+})
+
+test('a WebSocket behind heads with LF alone is surveyed, and the key that carries it is named', async (t) => {
+  const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false })
+  const head =
+    'HTTP/1.1 101 Switching Protocols\nUpgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Accept: '
+  const port = await scripted(t, (socket, request) => {
+    const key = /^sec-websocket-key: (.*)\r$/im.exec(request)?.[1]
+    if (key === undefined) return void socket.end('HTTP/1.1 404 Not Found\nContent-Length: 0\n\n')
+    socket.removeAllListeners('data')
+    socket.write(`${head}${acceptOf(key)}\n\n`)
+    // The rest of the protocol is that of a library, which finds the head sent.
+    const { write } = socket
+    socket.write = (() => ((socket.write = write), true)) as typeof write
+    const asked = Object.assign(new IncomingMessage(socket), {
+      method: 'GET',
+      headers: { upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': key },
+    })
+    sockets.handleUpgrade(asked, socket, Buffer.alloc(0), () => {})
+  })
+  t.teardown(() => sockets.close())
+  const found = await surveyed(t, port)
+  t.match(found.of('speaks WebSocket'), /^yes, at \//)
+  const carried =
+    /^no: lines end with LF alone; Sidegate carries that with http\.lenient: upstream, its default$/
+  t.match(found.of('writes the head of its 101'), carried)
+  t.match(found.of('answers pings'), /^yes, after/)
+  t.match(found.of('answers a Close'), /^yes, with 1000/)
+  t.match(found.of('ends a silent WebSocket'), /^not within/)
+})
+
+test('an answer that the gate does not carry is told by the rule that it breaks', async (t) => {
+  const port = await scripted(t, (socket, request) => {
+    if (/upgrade/i.test(request)) return void socket.end('HTTP/1.1 101 Yes\r\nBad Name: x\r\n\r\n')
+    socket.end('HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n')
+  })
+  const found = await surveyed(t, port)
+  t.match(
+    found.of('writes its heads strictly'),
+    /^no: malformed status line .*; Sidegate carries no such answer/,
+  )
+  t.match(found.of('speaks WebSocket'), /^no: its answer to an upgrade breaks a rule: malformed header line/)
+  t.notMatch(found.config, /lenient/)
+  const other = await scripted(t, (socket, request) => {
+    socket.end(/upgrade/i.test(request) ? 'RFB 003.008\n' : 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')
+  })
+  t.match(
+    (await surveyed(t, other)).of('speaks WebSocket'),
+    /^no: its answer to an upgrade is no HTTP: "RFB 003/,
+  )
 })
 
 test('what speaks no HTTP is tcp; one that never ends its half is told', async (t) => {
