@@ -2,3 +2,6 @@
 // then finds nothing, never a stranger's image. Builders of an image put their own name here.
 
 export const IMAGE = 'registry.example.com/yours/sidegate'
+
+/** No registry has it. */
+export const isPlaceholder = IMAGE.startsWith('registry.example.com/')

@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs'
 import { text as readAll } from 'node:stream/consumers'
-import { IMAGE } from '../../core/image.ts'
+import { IMAGE, isPlaceholder } from '../../core/image.ts'
 import { ConfigError } from '../../core/errors.ts'
 import { parsePort, type PortWish } from '../../inject/doors.ts'
 import { inject, type InjectOptions } from '../../inject/inject.ts'
@@ -15,7 +15,8 @@ import { parse, safe, UsageError } from './usage.ts'
 /** Rejects with a ConfigError for a manifest that cannot be used. `version` is that of the default image. */
 export async function injectCommand(args: string[], version: string): Promise<number> {
   const { file } = readWords(args, version)
-  return print(injectText(args, { version, input: await readInput(file, 'inject') }))
+  const outcome = injectText(args, { version, input: await readInput(file, 'inject') })
+  return print({ ...outcome, stderr: [...outcome.stderr, ...aboutImage(outcome)] })
 }
 
 /** Rejects with a ConfigError for a manifest that inject has not changed. */
@@ -43,6 +44,14 @@ export function injectText(args: string[], { version, input }: { version: string
   // The next program of a pipe gets nothing then: half a decision must not reach a cluster.
   if (isRefused) return { code: STRICT, stdout: '', stderr: remarked }
   return { code: OK, stdout, stderr: [...changes, ...remarked] }
+}
+
+/** A pod of that image waits for it for ever, with its application. */
+function aboutImage({ stdout }: Outcome): string[] {
+  if (!isPlaceholder || !stdout.includes(`image: ${IMAGE}:`)) return []
+  return [
+    `note: image ${IMAGE} is a placeholder that no registry has: name yours with --image REPOSITORY:TAG`,
+  ]
 }
 
 function print({ code, stdout, stderr }: Outcome): number {

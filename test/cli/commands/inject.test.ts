@@ -25,6 +25,19 @@ test('a file and a pipe give the same manifest on stdout, and what was changed o
   t.match(fromFile.stderr, 'ConfigMap/web-sidegate: written')
 })
 
+test('a placeholder of an image is told with the option that names one, until it is named', async (t) => {
+  const told =
+    /^note: image registry\.example\.com\/yours\/sidegate is a placeholder .*: name yours with --image /m
+  const first = inject([], pod)
+  t.match(first.stderr, told)
+  t.notMatch(first.stdout, /note:/)
+  t.match(inject([], first.stdout).stderr, told, 'in a second run, too')
+  const named = inject(['--image', 'mirror/sidegate:1'], first.stdout)
+  t.match(named.stdout, 'image: mirror/sidegate:1')
+  t.notMatch(named.stderr, told)
+  t.notMatch(inject([], named.stdout).stderr, told)
+})
+
 test('the options are taken', async (t) => {
   const { stdout } = inject(
     [
