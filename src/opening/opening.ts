@@ -47,6 +47,9 @@ interface OpeningParts {
   steps: OpeningSteps
 }
 
+/** Judged at each sweep: a reload reaches clients that wait already. */
+type Bound = () => { ms: number; close: Close }
+
 type State = 'waiting' | 'closing' | 'closed' | 'paired'
 
 export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
@@ -63,8 +66,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   #hasClientEnded = false
   #isUnread = false
   #isReported = false
-  /** Each sweep asks `ms`: a reload reaches clients that wait already. */
-  #bound: { ms: () => number; since: number; close: Close } | null = null
+  #due: () => { at: number; close: Close } | null = () => null
 
   constructor(connection: Connection, client: Endpoint, { options, context, steps }: OpeningParts) {
     this.connection = connection
@@ -90,20 +92,17 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     return this.#state === 'waiting'
   }
 
-  /** Allows `ms` from `since` (by default now) to the next `expect` or the pair, whatever trickles in. */
-  expect(ms: () => number, close: Close, since = this.context.clock.now()): void {
-    this.#bound = { ms, since, close }
-  }
-
-  get #deadline(): { at: number; close: Close } | null {
-    if (this.#bound === null) return null
-    const { ms, since, close } = this.#bound
-    return { at: since + ms(), close }
+  /** Bounds the time from `since` (by default now) to the next `expect` or the pair, whatever trickles in. */
+  expect(bound: Bound, since = this.context.clock.now()): void {
+    this.#due = () => {
+      const { ms, close } = bound()
+      return { at: since + ms, close }
+    }
   }
 
   dial(): void {
     this.connection.phase = 'connect'
-    this.#bound = null
+    this.#due = () => null
     this.#isUnread ||= !this.early.reserve(this.#options.pair.buffers.readBytes)
     if (this.#isUnread) this.#client.pause()
     this.#search = new Search(this.#options.upstream, this.connection, this)
@@ -214,7 +213,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   describe(): Wait {
     return (
       this.#search?.describe() ??
-      describeOpening({ state: this.#state, dialBy: this.#dial?.expiresAt ?? null, deadline: this.#deadline })
+      describeOpening({ state: this.#state, dialBy: this.#dial?.expiresAt ?? null, deadline: this.#due() })
     )
   }
   onDialled(upstream: Endpoint, dialMs: number): void {
@@ -311,7 +310,7 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
     // not expect it.
     this.#part(this.#upstream, close, 'nothing', true)
     releasePlace(this.connection)
-    this.expect(() => this.#options.pair.deadlines.current.closeMs, close)
+    this.expect(() => ({ ms: this.#options.pair.deadlines.current.closeMs, close }))
     const answer = this.#client.isClosed ? null : this.#steps.answer(close)
     if (answer !== null) this.sendClient(answer)
     // FIN without an answer would look like a complete, empty conversation: RST shows that there was none.
@@ -330,9 +329,9 @@ export class Opening implements Dialler, Seeker, ConnectionOwner, Swept {
   sweep(now: number): void {
     if (this.#isUnread && this.#state === 'waiting' && this.#client.hasPeerLeft?.() === true)
       this.#take(() => this.#steps.onClientEnd(this))
-    const deadline = this.#deadline
-    if (deadline === null || now < deadline.at) return
-    if (this.#state === 'waiting') return this.close(deadline.close)
+    const due = this.#due()
+    if (due === null || now < due.at) return
+    if (this.#state === 'waiting') return this.close(due.close)
     this.#giveUp()
   }
 

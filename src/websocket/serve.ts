@@ -4,7 +4,7 @@
 
 import type { ClientGate } from '../admission/client-gate.ts'
 import { makeClose } from '../core/close.ts'
-import type { Close, PeerSide } from '../core/close.ts'
+import type { Close, PeerSide, Reason } from '../core/close.ts'
 import type { Connection } from '../core/connection.ts'
 import type { Live } from '../core/live.ts'
 import { refuses } from '../core/strain.ts'
@@ -76,11 +76,8 @@ export function serveWebSocket(
   connection.phase = 'handshake'
   const opening = new Opening(connection, client, { options, context, steps: new WebSocketOpening(options) })
   // From the accept on: a PROXY header and a TLS handshake have had their share of it.
-  opening.expect(
-    () => options.deadlines.current.handshakeMs,
-    makeClose('handshake_timeout', 'client', 'handshake', 'deadlines.handshake'),
-    connection.openedAt,
-  )
+  const close = makeClose('handshake_timeout', 'client', 'handshake', 'deadlines.handshake')
+  opening.expect(() => ({ ms: options.deadlines.current.handshakeMs, close }), connection.openedAt)
 }
 
 /** Takes ownership of `client`, whose request head is already read; `early` came after it. */
@@ -236,14 +233,12 @@ class WebSocketOpening implements OpeningSteps {
 
   #awaitAnswer(opening: Opening): void {
     const { deadlines } = this.#options
-    const isOff = !Number.isFinite(deadlines.current.responseMs)
-    const [reason, key] = isOff
-      ? (['idle_timeout', 'idle'] as const)
-      : (['response_timeout', 'response'] as const)
-    opening.expect(
-      () => (isOff ? deadlines.current.idleMs : deadlines.current.responseMs),
-      makeClose(reason, 'upstream', 'handshake', `no answer to the upgrade (deadlines.${key})`),
-    )
+    opening.expect(() => {
+      const { responseMs, idleMs } = deadlines.current
+      return Number.isFinite(responseMs)
+        ? { ms: responseMs, close: unanswered('response_timeout', 'response') }
+        : { ms: idleMs, close: unanswered('idle_timeout', 'idle') }
+    })
   }
 
   onUpstreamBytes(opening: Opening, bytes: Buffer, length: number): void {
@@ -324,6 +319,10 @@ class WebSocketOpening implements OpeningSteps {
       opening.pair(body, rest, (made) => body.attach(made.toClient))
     })
   }
+}
+
+function unanswered(reason: Reason, key: string): Close {
+  return makeClose(reason, 'upstream', 'handshake', `no answer to the upgrade (deadlines.${key})`)
 }
 
 function isInterim({ status }: AnswerHead): boolean {

@@ -136,6 +136,26 @@ for (const [what, { says, status, end }] of Object.entries(waiting))
     client.destroy()
   })
 
+for (const what of ['the answer to an upgrade', 'the answer to a request'] as const)
+  for (const [before, after, reason] of [
+    ['response: off', 'response: 200ms', 'response_timeout'],
+    [`response: ${LONG}`, 'response: off, idle: 200ms', 'idle_timeout'],
+  ] as const)
+    test(`${before} that becomes ${after} holds for a connection that waits already for ${what}`, async (t) => {
+      watchLeaks(t)
+      const upstream = await mute(t)
+      const listener = (deadlines: string): string =>
+        `protocol: http, upstream: "127.0.0.1:${upstream.port}", deadlines: { ${deadlines}, close: 200ms }`
+      const gate = await startGate(t, [listener(before)])
+      const client = await connect(t, gate.port, { halfOpen: true })
+      await client.write(waiting[what].says)
+      await eventually(() => gate.open().toUpstream.sent > 0)
+      await gate.reload([listener(after)])
+      t.match((await client.readUntil('HTTP/1.1 504')).toString(), 'HTTP/1.1 504')
+      t.match(await gate.end(), { reason, side: 'upstream' })
+      client.destroy()
+    })
+
 test('a shorter deadlines.close holds for a service that is being heard out', async (t) => {
   watchLeaks(t)
   const upstream = await scriptedUpstream(t, (said) => said.accept())
