@@ -34,10 +34,11 @@ test('many leases go in few calls, and each is answered as it is alone', needs('
   ]
   const alone = []
   for (const command of batch('alone ')) alone.push(...(await store.run([command])))
-  const calls = (): number => Number(/evalsha:calls=(\d+)/.exec(redis.cli('info', 'commandstats'))![1])
-  const before = calls()
+  const calls = async (): Promise<number> =>
+    Number(/evalsha:calls=(\d+)/.exec(await redis.cli('info', 'commandstats'))![1])
+  const before = await calls()
   const together = await store.run(batch('together '))
-  t.equal(calls() - before, 3 + 1 + 1 + 1)
+  t.equal((await calls()) - before, 3 + 1 + 1 + 1)
   // Milliseconds until there is more tell how long ago the first was asked.
   const told = (answers: typeof together) => answers.map(([first, rest]) => [first, Number(rest) > 0])
   t.same(told(together), told(alone))
@@ -52,11 +53,11 @@ test(
     const addresses = [{ host: '127.0.0.1', port: redis.port }]
     const store = await redisConnect({ ...plainTarget, addresses })(new AbortController().signal)
     t.teardown(() => store.close())
-    redis.cli('config', 'set', 'maxmemory', '1')
+    await redis.cli('config', 'set', 'maxmemory', '1')
     const full = /^OOM command not allowed when used memory > 'maxmemory'\.$/
     await t.rejects(store.run([draw('', 1)]), { message: full })
     await t.rejects(store.run([draw('', 1)]), { message: full }, 'the script is known by now')
-    redis.cli('client', 'kill', 'type', 'normal')
+    await redis.cli('client', 'kill', 'type', 'normal')
     await eventually(
       async () => {
         const problem = await store.run([draw('', 1)]).catch((error: Error) => error.message)

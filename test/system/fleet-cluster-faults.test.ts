@@ -13,7 +13,7 @@ import { openLine } from '../support/transports.ts'
 import type { Line } from '../support/transports.ts'
 import { at, fleetAt, worksForMany } from './fleet-alone.ts'
 import { knowEachOther } from './fleet-of-gates.ts'
-import { isPrimary, primaryOf, replicaOf, sixNodes, threeNodes } from './redis-cluster.ts'
+import { isPrimary, primaryOf, replicaOf, sixNodes, those, threeNodes } from './redis-cluster.ts'
 import { plainTarget } from './redis-server.ts'
 import type { RedisServer } from './redis-server.ts'
 
@@ -24,16 +24,18 @@ const everywhere = (nodes: readonly RedisServer[]) =>
   ({ ...plainTarget, kind: 'cluster', addresses: nodes.flatMap(({ port }) => at(port)) }) as const
 
 /** A primary that the signs of life do not go to: a probe reaches their node all the same. */
-function victimAmong(nodes: readonly RedisServer[]): RedisServer {
-  const spared = primaryOf(nodes, 'sidegate:gates')
-  return nodes.find((node) => node !== spared && isPrimary(node))!
+async function victimAmong(nodes: readonly RedisServer[]): Promise<RedisServer> {
+  const spared = await primaryOf(nodes, 'sidegate:gates')
+  return (await those(nodes, isPrimary)).find((node) => node !== spared)!
 }
 
-const hasReplaced = (nodes: readonly RedisServer[], victim: RedisServer): Promise<unknown> =>
-  eventually(() => nodes.filter((node) => node !== victim && isPrimary(node)).length === 3, {
+const hasReplaced = (nodes: readonly RedisServer[], victim: RedisServer): Promise<unknown> => {
+  const others = nodes.filter((node) => node !== victim)
+  return eventually(async () => (await those(others, isPrimary)).length === 3, {
     what: 'a replica in the place of its primary',
     withinMs: 60_000,
   })
+}
 
 // By itself: others that begin meanwhile keep this process from hearing the answers in time.
 const alone = { ...beside, buffered: false }
@@ -41,7 +43,7 @@ test('a gate has reached every node of a cluster before it counts as up', alone,
   const nodes = await threeNodes(t)
   const { isUp, ups, problems } = fleetAt(t, everywhere(nodes))
   await isUp()
-  for (const node of nodes) t.match(node.cli('client', 'list'), /cmd=(?:time|evalsha|eval|cluster)/)
+  for (const node of nodes) t.match(await node.cli('client', 'list'), /cmd=(?:time|evalsha|eval|cluster)/)
   t.equal(ups.length, 1)
   t.same(problems, [])
 })
@@ -61,10 +63,10 @@ for (const [title, begin] of Object.entries(faults)) {
     await isUp()
     await worksForMany(fleet)
     const before = ups.length
-    const victim = victimAmong(nodes)
+    const victim = await victimAmong(nodes)
     // It takes the place only once the gate has missed the primary, however busy the machine is.
-    const replica = replicaOf(nodes, victim)
-    replica.cli('config', 'set', 'cluster-replica-no-failover', 'yes')
+    const replica = await replicaOf(nodes, victim)
+    await replica.cli('config', 'set', 'cluster-replica-no-failover', 'yes')
     await begin(victim)
     // Clients of all nodes go on to draw.
     const draw = setInterval(() => {
@@ -72,7 +74,7 @@ for (const [title, begin] of Object.entries(faults)) {
     }, 20)
     t.teardown(() => clearInterval(draw))
     await eventually(() => !fleet.isUp, { what: 'a node that is missed', withinMs: 20_000 })
-    replica.cli('cluster', 'failover', 'takeover')
+    await replica.cli('cluster', 'failover', 'takeover')
     await hasReplaced(nodes, victim)
     await isUp()
     await worksForMany(fleet)
@@ -120,18 +122,18 @@ async function limitIsExact(t: Test, { gate }: Line): Promise<void> {
 
 const events: Record<string, (nodes: RedisServer[]) => Promise<void>> = {
   'a node is killed': async (nodes) => {
-    const victim = victimAmong(nodes)
+    const victim = await victimAmong(nodes)
     await victim.signal('SIGKILL')
     await hasReplaced(nodes, victim)
   },
   'a node is stopped': async (nodes) => {
-    const victim = victimAmong(nodes)
+    const victim = await victimAmong(nodes)
     await victim.signal('SIGSTOP')
     await hasReplaced(nodes, victim)
   },
   'all primaries change places with their replicas': async (nodes) => {
-    for (const replica of nodes.filter((node) => !isPrimary(node))) {
-      replica.cli('cluster', 'failover')
+    for (const replica of await those(nodes, async (node) => !(await isPrimary(node)))) {
+      await replica.cli('cluster', 'failover')
       await eventually(() => isPrimary(replica), { what: 'a failover', withinMs: 30_000 })
     }
   },

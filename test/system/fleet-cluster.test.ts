@@ -23,20 +23,23 @@ test(
     })
     await isUp()
     await worksForMany(fleet)
-    const keys = nodes.map((node) => Number(node.cli('dbsize')))
+    const keys = await Promise.all(nodes.map(async (node) => Number(await node.cli('dbsize'))))
     t.ok(
       keys.every((count) => count > 0),
       `${keys.join(', ')} keys`,
     )
     t.same(problems, [])
     // A slot moves to another node while it is in use: the old node redirects requests there.
-    const { slot, from, to } = aSlot(nodes)
-    to.cli('cluster', 'setslot', slot, 'importing', from.cli('cluster', 'myid'))
-    from.cli('cluster', 'setslot', slot, 'migrating', to.cli('cluster', 'myid'))
-    const moving = from.cli('--raw', 'cluster', 'getkeysinslot', slot, '10').split('\n').filter(Boolean)
+    const { slot, from, to } = await aSlot(nodes)
+    await to.cli('cluster', 'setslot', slot, 'importing', await from.cli('cluster', 'myid'))
+    await from.cli('cluster', 'setslot', slot, 'migrating', await to.cli('cluster', 'myid'))
+    const moving = (await from.cli('--raw', 'cluster', 'getkeysinslot', slot, '10'))
+      .split('\n')
+      .filter(Boolean)
     if (moving.length > 0)
-      from.cli('migrate', '127.0.0.1', String(to.port), '', '0', '5000', 'keys', ...moving)
-    for (const node of nodes) node.cli('cluster', 'setslot', slot, 'node', to.cli('cluster', 'myid'))
+      await from.cli('migrate', '127.0.0.1', String(to.port), '', '0', '5000', 'keys', ...moving)
+    for (const node of nodes)
+      await node.cli('cluster', 'setslot', slot, 'node', await to.cli('cluster', 'myid'))
     await worksForMany(fleet)
   },
 )
@@ -49,7 +52,16 @@ test(
     const passwordFile = join(temporary(t), 'password')
     writeFileSync(passwordFile, 'one\n')
     for (const node of nodes)
-      node.cli('acl', 'setuser', 'sidegate', 'on', '>one', ...rules.split(' '), '+cluster|slots', '+asking')
+      await node.cli(
+        'acl',
+        'setuser',
+        'sidegate',
+        'on',
+        '>one',
+        ...rules.split(' '),
+        '+cluster|slots',
+        '+asking',
+      )
     const { fleet, isUp, problems } = fleetAt(t, {
       ...plainTarget,
       kind: 'cluster',
@@ -59,14 +71,14 @@ test(
     })
     await isUp()
     await worksForMany(fleet)
-    const { key, slot, from, to } = aSlot(nodes)
+    const { key, slot, from, to } = await aSlot(nodes)
     const client = /client (\S+)/.exec(key)![1]!
-    to.cli('cluster', 'setslot', slot, 'importing', from.cli('cluster', 'myid'))
-    from.cli('cluster', 'setslot', slot, 'migrating', to.cli('cluster', 'myid'))
-    from.cli('migrate', '127.0.0.1', String(to.port), key, '0', '5000')
+    await to.cli('cluster', 'setslot', slot, 'importing', await from.cli('cluster', 'myid'))
+    await from.cli('cluster', 'setslot', slot, 'migrating', await to.cli('cluster', 'myid'))
+    await from.cli('migrate', '127.0.0.1', String(to.port), key, '0', '5000')
     await works(fleet, client)
     // A lease of places with a spare one is not renewed for ten seconds.
-    await eventually(() => /cmdstat_asking:calls=[1-9]/.test(to.cli('info', 'commandstats')), {
+    await eventually(async () => /cmdstat_asking:calls=[1-9]/.test(await to.cli('info', 'commandstats')), {
       what: 'a question to the new node',
     })
     t.same(problems, [])
@@ -74,15 +86,15 @@ test(
 )
 
 /** One that has the key of a client; the gates have one, too. */
-function aSlot(nodes: readonly RedisServer[]): {
+async function aSlot(nodes: readonly RedisServer[]): Promise<{
   key: string
   slot: string
   from: RedisServer
   to: RedisServer
-} {
+}> {
   const [from, to] = nodes as [RedisServer, RedisServer]
-  const [key] = from.cli('--raw', 'keys', '*client *').split('\n') as [string]
-  return { key, slot: from.cli('cluster', 'keyslot', key), from, to }
+  const [key] = (await from.cli('--raw', 'keys', '*client *')).split('\n') as [string]
+  return { key, slot: await from.cli('cluster', 'keyslot', key), from, to }
 }
 
 test(

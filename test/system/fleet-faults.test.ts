@@ -110,9 +110,9 @@ const faults: Record<string, Fault> = {
     end: (redis) => redis.cli('config', 'set', 'maxmemory', '0'),
   },
   'wants another password': {
-    begin: (redis) => {
-      redis.cli('config', 'set', 'requirepass', 'another')
-      redis.cli('-a', 'another', '--no-auth-warning', 'client', 'kill', 'type', 'normal')
+    begin: async (redis) => {
+      await redis.cli('config', 'set', 'requirepass', 'another')
+      await redis.cli('-a', 'another', '--no-auth-warning', 'client', 'kill', 'type', 'normal')
     },
     end: (redis) => redis.cli('-a', 'another', '--no-auth-warning', 'config', 'set', 'requirepass', ''),
   },
@@ -202,10 +202,10 @@ test('spare places of a gate that is killed are free before those that it used',
   const { redis, gates } = await scene(t, { count: 2 })
   const [first, other] = gates as [Program, Program]
   /** Of the client: by gate, and the spare ones of a gate with a plus. */
-  const places = (): Map<string, number> => {
-    const keys = redis.cli('--raw', 'keys', 'sidegate:*').split('\n')
+  const places = async (): Promise<Map<string, number>> => {
+    const keys = (await redis.cli('--raw', 'keys', 'sidegate:*')).split('\n')
     const [key = ''] = keys.filter((one) => !one.endsWith(':gates'))
-    const words = redis.cli('--raw', 'hgetall', key).split('\n')
+    const words = (await redis.cli('--raw', 'hgetall', key)).split('\n')
     return new Map(words.flatMap((word, nth) => (nth % 2 ? [[words[nth - 1]!, parseInt(word)]] : [])))
   }
   // Spare ones go back after a second: the client comes until the gate is killed in time.
@@ -214,16 +214,16 @@ test('spare places of a gate that is killed are free before those that it used',
   await eventually(
     async () => {
       for (const wire of await fill(t, first, 1)) wire.end()
-      return [...places().keys()].some((name) => name.endsWith('+'))
+      return [...(await places()).keys()].some((name) => name.endsWith('+'))
     },
     { what: 'spare places', withinMs: 20_000 },
   )
   first.child.kill('SIGKILL')
   await first.exited
-  const [dead, used] = [...places()].find(([name]) => !name.endsWith('+'))!
+  const [dead, used] = [...(await places())].find(([name]) => !name.endsWith('+'))!
   const all = await Promise.all(Array.from({ length: MAX - used }, () => connect(t, other.port)))
   const served = await Promise.all(all.map(isServed))
-  t.equal(places().get(dead), used, 'those in use are not free yet')
+  t.equal((await places()).get(dead), used, 'those in use are not free yet')
   t.equal(served.filter(Boolean).length, MAX - used, 'all others are, and nobody was refused for them')
 })
 
@@ -233,8 +233,8 @@ test('a gate that is told to end has given everything back when it is gone', bes
   t.equal((await settled(t, [first])).length, MAX)
   first.child.kill('SIGTERM')
   await first.exited
-  t.equal(redis.cli('--raw', 'keys', '*'), 'sidegate:gates', 'no place is taken any more')
-  t.equal(redis.cli('hlen', 'sidegate:gates'), '2', 'the other gate, and the secret')
+  t.equal(await redis.cli('--raw', 'keys', '*'), 'sidegate:gates', 'no place is taken any more')
+  t.equal(await redis.cli('hlen', 'sidegate:gates'), '2', 'the other gate, and the secret')
   t.equal((await fill(t, other)).length, MAX)
 })
 

@@ -40,11 +40,11 @@ test(
   async (t) => {
     const redis = await redisServer(t)
     const [one, other] = await scene(t, `connectionsPerClient: { max: ${MAX}, scope: fleet }`, redis)
-    const inRedis = (): string => redis.cli('hvals', 'sidegate:count l0 client 127.0.0.1')
+    const inRedis = (): Promise<string> => redis.cli('hvals', 'sidegate:count l0 client 127.0.0.1')
     await comeTo(t, one, 12)
-    await eventually(() => /^12:\d+$/.test(inRedis()), { what: 'no spare places' })
+    await eventually(async () => /^12:\d+$/.test(await inRedis()), { what: 'no spare places' })
     await comeTo(t, other, 4)
-    await eventually(() => /^4:/m.test(inRedis()), { what: 'no spare places' })
+    await eventually(async () => /^4:/m.test(await inRedis()), { what: 'no spare places' })
     t.same(
       [await observed(one, 'connectionsPerClient'), await observed(other, 'connectionsPerClient')],
       [0, 0],
@@ -53,7 +53,7 @@ test(
     await eventually(async () => (await observed(other, 'connectionsPerClient')) >= 3, {
       what: 'what is over',
     })
-    await eventually(() => /^14:/m.test(inRedis()), { what: 'all of them' })
+    await eventually(async () => /^14:/m.test(await inRedis()), { what: 'all of them' })
     t.ok((await observed(other, 'connectionsPerClient')) <= 10)
   },
 )

@@ -81,9 +81,8 @@ const says = (gate: Gate, name: string, value: string): Promise<boolean> =>
 const shared = async (gate: Gate): Promise<Record<string, unknown> | null> =>
   (JSON.parse((await get(gate.adminPort, '/info')).body) as { shared: Record<string, unknown> | null }).shared
 
-const gatesIn = (redis: RedisServer): number =>
-  redis
-    .cli('--raw', 'hkeys', 'sidegate:gates')
+const gatesIn = async (redis: RedisServer): Promise<number> =>
+  (await redis.cli('--raw', 'hkeys', 'sidegate:gates'))
     .split('\n')
     .filter((name) => name !== '' && name !== 'secret').length
 
@@ -105,10 +104,12 @@ test(
       gates: 1,
       problem: null,
     })
-    await eventually(() => gatesIn(one) === 0 && gatesIn(two) === 1, { what: 'a gate that has moved' })
+    await eventually(async () => (await gatesIn(one)) === 0 && (await gatesIn(two)) === 1, {
+      what: 'a gate that has moved',
+    })
     for (const wire of wires) t.ok(await isServed(wire))
     t.equal((await it.fill()).length, MAX - 4, 'those that were there count at the other')
-    t.ok(two.cli('--raw', 'keys', 'sidegate:*').split('\n').length >= 2)
+    t.ok((await two.cli('--raw', 'keys', 'sidegate:*')).split('\n').length >= 2)
   },
 )
 
@@ -146,7 +147,7 @@ test('what is not shared is, from a reload on, and the other way about', needs('
   t.equal(await first.reload({ redis: null, scope: 'process' }), '')
   t.equal(await shared(first.gate), null)
   t.equal(await series(first.gate, 'shared_up')(), undefined, 'no series that an alert would see')
-  await eventually(() => gatesIn(redis) === 1, { what: 'a gate that has left' })
+  await eventually(async () => (await gatesIn(redis)) === 1, { what: 'a gate that has left' })
   for (const wire of [...before, ...here]) t.ok(await isServed(wire), 'who is there stays')
   t.equal((await first.fill()).length, MAX, 'a limit of its own')
 })
@@ -180,22 +181,24 @@ test(
   needs('redis-server'),
   async (t) => {
     const redis = await redisServer(t)
-    redis.cli('acl', 'setuser', 'other', 'on', 'nopass', '~*', '+@all')
+    await redis.cli('acl', 'setuser', 'other', 'on', 'nopass', '~*', '+@all')
     const it = await scene(t, { redis })
     await says(it.gate, 'shared_up', '1')
     const wires = await it.fill(4)
     const { since } = (await shared(it.gate))!
-    const named = (): string => redis.cli('--raw', 'hkeys', 'sidegate:gates')
-    const names = named()
+    const named = (): Promise<string> => redis.cli('--raw', 'hkeys', 'sidegate:gates')
+    const names = await named()
     t.equal(await it.reload({ redis, way: 'timeout: 400ms, onUnavailable: closed' }), '')
     t.match(await shared(it.gate), { isUp: true, mode: 'leased', since }, 'it has not gone')
-    redis.cli('config', 'set', 'slowlog-log-slower-than', '0')
-    redis.cli('slowlog', 'reset')
+    await redis.cli('config', 'set', 'slowlog-log-slower-than', '0')
+    await redis.cli('slowlog', 'reset')
     t.equal(await it.reload({ redis, way: 'timeout: 400ms, onUnavailable: closed, user: other' }), '')
-    await eventually(() => redis.cli('client', 'list').includes('user=other'), { what: 'another user' })
+    await eventually(async () => (await redis.cli('client', 'list')).includes('user=other'), {
+      what: 'another user',
+    })
     await says(it.gate, 'shared_up', '1')
-    t.equal(named(), names, 'the gate has its name')
-    const asked = redis.cli('--raw', 'slowlog', 'get', '-1')
+    t.equal(await named(), names, 'the gate has its name')
+    const asked = await redis.cli('--raw', 'slowlog', 'get', '-1')
     const id = names.split('\n').find((name) => name !== 'secret')!
     t.match(asked, `${id} 10000 `, 'its signs of life are among what Redis was asked')
     t.notMatch(asked, `${id} 0 `, 'and has not left')
@@ -218,5 +221,5 @@ test('a reload that fails leaves all of it as it was', needs('redis-server'), as
   t.equal(result.result, 'failure')
   t.match(await shared(it.gate), { isUp: true, redis: `127.0.0.1:${one.port}` })
   t.equal((await it.fill()).length, MAX)
-  t.equal(gatesIn(two), 0)
+  t.equal(await gatesIn(two), 0)
 })

@@ -28,7 +28,7 @@ test(
     const redis = await redisServer(t)
     const passwordFile = join(temporary(t), 'password')
     writeFileSync(passwordFile, 'one\n')
-    redis.cli('acl', 'setuser', 'sidegate', 'on', '>one', ...rules.split(' '))
+    await redis.cli('acl', 'setuser', 'sidegate', 'on', '>one', ...rules.split(' '))
     const { fleet, isUp, problems } = fleetAt(t, {
       ...plainTarget,
       addresses: at(redis.port),
@@ -39,14 +39,14 @@ test(
     await isUp()
     await works(fleet, '192.0.2.1')
     t.match(
-      redis.cli('-n', '3', '--raw', 'keys', '*'),
+      await redis.cli('-n', '3', '--raw', 'keys', '*'),
       /192\.0\.2\.1/,
       'in its database, in the clear where that is asked for',
     )
-    redis.cli('acl', 'setuser', 'sidegate', '>two', '<one')
-    redis.cli('client', 'kill', 'user', 'sidegate')
+    await redis.cli('acl', 'setuser', 'sidegate', '>two', '<one')
+    await redis.cli('client', 'kill', 'user', 'sidegate')
     await eventually(() => problems.length > 0, { what: 'an end' })
-    await eventually(() => redis.cli('acl', 'log').includes('auth'), { what: 'a refusal' })
+    await eventually(async () => (await redis.cli('acl', 'log')).includes('auth'), { what: 'a refusal' })
     writeFileSync(passwordFile, 'two\n')
     await isUp()
     await works(fleet, '192.0.2.2')
@@ -109,8 +109,8 @@ test(
     const primary = await redisServer(t, '--requirepass', 'of the server')
     const sentinel = await startSentinel(t, primary, ['sentinel auth-pass main "of the server"'])
     const acl = ['~*', '&*', '+sentinel|get-master-addr-by-name', '+sentinel|sentinels', '+ping', '+info']
-    sentinel.cli('acl', 'setuser', 'watcher', 'on', '>one', ...acl)
-    sentinel.cli('acl', 'setuser', 'default', 'off')
+    await sentinel.cli('acl', 'setuser', 'watcher', 'on', '>one', ...acl)
+    await sentinel.cli('acl', 'setuser', 'default', 'off')
     const directory = temporary(t)
     const [passwordFile, sentinelPasswordFile] = [join(directory, 'redis'), join(directory, 'sentinel')]
     writeFileSync(passwordFile, 'of the server\n')
@@ -129,7 +129,7 @@ test(
     const stranger = fleetAt(t, target)
     await eventually(() => stranger.problems.length > 0, { what: 'a refusal' })
     t.match(stranger.problems[0], /auth/i)
-    sentinel.cli('--user', 'watcher', '--pass', 'one', '--no-auth-warning', 'ping')
+    await sentinel.cli('--user', 'watcher', '--pass', 'one', '--no-auth-warning', 'ping')
     // Another password: the gate reads it at its next request to the sentinels.
     const admin = await startSentinel(t, primary, [
       'sentinel auth-pass main "of the server"',
@@ -154,15 +154,21 @@ test(
   async (t) => {
     const primary = await redisServer(t)
     const replica = await redisServer(t, '--replicaof', '127.0.0.1', String(primary.port))
-    await eventually(() => replica.cli('info', 'replication').includes('master_link_status:up'), {
-      what: 'a replica',
-      withinMs: 30_000,
-    })
+    await eventually(
+      async () => (await replica.cli('info', 'replication')).includes('master_link_status:up'),
+      {
+        what: 'a replica',
+        withinMs: 30_000,
+      },
+    )
     const sentinel = await startSentinel(t, primary)
-    await eventually(() => sentinel.cli('sentinel', 'replicas', 'main').includes(String(replica.port)), {
-      what: 'a replica that is known',
-      withinMs: 30_000,
-    })
+    await eventually(
+      async () => (await sentinel.cli('sentinel', 'replicas', 'main')).includes(String(replica.port)),
+      {
+        what: 'a replica that is known',
+        withinMs: 30_000,
+      },
+    )
     const { fleet, isUp, problems } = fleetAt(t, {
       ...plainTarget,
       kind: 'sentinels',
@@ -175,7 +181,7 @@ test(
     await eventually(() => problems.length > 0, { what: 'an end' })
     await isUp()
     await works(fleet, '192.0.2.2')
-    t.ok(Number(replica.cli('dbsize')) > 0)
+    t.ok(Number(await replica.cli('dbsize')) > 0)
   },
 )
 
@@ -229,7 +235,7 @@ test(
       await eventually(() => one.problems.length > 0, { what, withinMs: 30_000 })
       t.match(one.problems[0], problem, what)
     }
-    t.notMatch(open.cli('info', 'commandstats'), /evalsha/, 'nobody asked it anything')
+    t.notMatch(await open.cli('info', 'commandstats'), /evalsha/, 'nobody asked it anything')
   },
 )
 

@@ -32,18 +32,20 @@ test(
         .map(({ worker }) => String(worker))
     await eventually(() => said('leased from Redis').length === WORKERS, LONG)
     t.same(new Set(said('leased from Redis')), BOTH)
-    const clients = [...redis.cli('client', 'list', 'type', 'normal').matchAll(/^id=(\d+) .*cmd=eval/gm)]
+    const clients = [
+      ...(await redis.cli('client', 'list', 'type', 'normal')).matchAll(/^id=(\d+) .*cmd=eval/gm),
+    ]
     t.equal(clients.length, WORKERS)
     // One after the other: redis-cli is no worker, and each worker has one connection.
     for (const [nth, [, id]] of clients.entries()) {
       // Nobody connects again meanwhile, so that the admin server can be asked.
-      redis.cli('config', 'set', 'requirepass', 'another')
-      redis.cli('-a', 'another', '--no-auth-warning', 'client', 'kill', 'id', id!)
+      await redis.cli('config', 'set', 'requirepass', 'another')
+      await redis.cli('-a', 'another', '--no-auth-warning', 'client', 'kill', 'id', id!)
       await eventually(() => new Set(said('Redis is away')).size === nth + 1, LONG)
       t.equal((await gate.metrics()).get('sidegate_shared_up'), 0)
       const { body } = await get(gate.adminPort, '/info')
       t.match(JSON.parse(body), { shared: { isUp: false, mode: 'local' } })
-      redis.cli('-a', 'another', '--no-auth-warning', 'config', 'set', 'requirepass', '')
+      await redis.cli('-a', 'another', '--no-auth-warning', 'config', 'set', 'requirepass', '')
       await eventually(async () => (await gate.metrics()).get('sidegate_shared_up') === 1, LONG)
     }
     t.same(new Set(said('Redis is away')), BOTH)

@@ -161,7 +161,7 @@ export async function runFile(t: Test, file: string, options: ProgramOptions = {
     if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}: ${errors}`)
     return (await program.status('/readyz').catch(() => 0)) === 200
   }
-  await eventually(isReady, { withinMs: 30_000, what: 'the program to be ready' })
+  await eventually(isReady, { withinMs: 60_000, what: 'the program to be ready' })
   program.readyMs = performance.now() - start
   return program
 }

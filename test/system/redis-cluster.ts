@@ -15,11 +15,10 @@ export async function threeNodes(t: Test, ...more: string[]): Promise<RedisServe
   const nodes: RedisServer[] = []
   while (nodes.length < 3) nodes.push(await clusterNode(t, '--cluster-announce-ip', '127.0.0.1', ...more))
   const [first] = nodes as [RedisServer]
-  first.cli('--cluster', 'create', ...nodes.map(({ port }) => `127.0.0.1:${port}`), '--cluster-yes')
-  await eventually(() => nodes.every((node) => node.cli('cluster', 'info').includes('cluster_state:ok')), {
-    what: 'a cluster',
-    withinMs: 30_000,
-  })
+  await first.cli('--cluster', 'create', ...nodes.map(({ port }) => `127.0.0.1:${port}`), '--cluster-yes')
+  const isReady = async (node: RedisServer): Promise<boolean> =>
+    (await node.cli('cluster', 'info')).includes('cluster_state:ok')
+  await eventually(() => areAll(nodes, isReady), { what: 'a cluster', withinMs: 30_000 })
   return nodes
 }
 
@@ -30,34 +29,52 @@ export async function sixNodes(t: Test): Promise<RedisServer[]> {
   while (nodes.length < 6) nodes.push(await clusterNode(t, ...more, '--repl-diskless-sync-delay', '0'))
   const [first] = nodes as [RedisServer]
   const addresses = nodes.map(({ port }) => `127.0.0.1:${port}`)
-  first.cli('--cluster', 'create', ...addresses, '--cluster-replicas', '1', '--cluster-yes')
-  const isReady = (node: RedisServer): boolean =>
-    node.cli('cluster', 'info').includes('cluster_state:ok') &&
-    /role:master|master_link_status:up/.test(node.cli('info', 'replication'))
-  await eventually(() => nodes.every(isReady), { what: 'a cluster with replicas', withinMs: 60_000 })
+  await first.cli('--cluster', 'create', ...addresses, '--cluster-replicas', '1', '--cluster-yes')
+  const isReady = async (node: RedisServer): Promise<boolean> =>
+    (await node.cli('cluster', 'info')).includes('cluster_state:ok') &&
+    /role:master|master_link_status:up/.test(await node.cli('info', 'replication'))
+  await eventually(() => areAll(nodes, isReady), { what: 'a cluster with replicas', withinMs: 60_000 })
   return nodes
 }
 
-export const isPrimary = (node: RedisServer): boolean => node.cli('role').startsWith('master')
+/** Those of `nodes` that are as asked for. A node that is stopped answers no question. */
+export async function those(
+  nodes: readonly RedisServer[],
+  is: (node: RedisServer) => Promise<boolean>,
+): Promise<RedisServer[]> {
+  const answers = await Promise.all(nodes.map(is))
+  return nodes.filter((_, nth) => answers[nth])
+}
 
-export function replicaOf(nodes: readonly RedisServer[], primary: RedisServer): RedisServer {
-  const id = primary.cli('cluster', 'myid')
-  return nodes.find((node) => node.cli('cluster', 'nodes').includes(`myself,slave ${id}`))!
+const areAll = async (
+  nodes: readonly RedisServer[],
+  is: (node: RedisServer) => Promise<boolean>,
+): Promise<boolean> => (await those(nodes, is)).length === nodes.length
+
+export const isPrimary = async (node: RedisServer): Promise<boolean> =>
+  (await node.cli('role')).startsWith('master')
+
+export async function replicaOf(nodes: readonly RedisServer[], primary: RedisServer): Promise<RedisServer> {
+  const id = await primary.cli('cluster', 'myid')
+  const [replica] = await those(nodes, async (node) =>
+    (await node.cli('cluster', 'nodes')).includes(`myself,slave ${id}`),
+  )
+  return replica!
 }
 
 /** The primary that has the slot of a key. */
-export function primaryOf(nodes: readonly RedisServer[], key: string): RedisServer {
-  const slot = Number(nodes[0]!.cli('cluster', 'keyslot', key))
-  const has = (node: RedisServer): boolean =>
-    node
-      .cli('cluster', 'nodes')
-      .split('\n')
-      .find((line) => line.includes('myself,master'))
-      ?.split(' ')
-      .slice(8)
-      .some((range) => {
-        const [from, to = from] = range.split('-').map(Number)
-        return slot >= from! && slot <= to!
-      }) ?? false
-  return nodes.find(has)!
+export async function primaryOf(nodes: readonly RedisServer[], key: string): Promise<RedisServer> {
+  const slot = Number(await nodes[0]!.cli('cluster', 'keyslot', key))
+  const [primary] = await those(nodes, async (node) => hasSlot(await node.cli('cluster', 'nodes'), slot))
+  return primary!
+}
+
+/** `lines` are the answer of a node to `cluster nodes`. */
+function hasSlot(lines: string, slot: number): boolean {
+  const own = lines.split('\n').find((line) => line.includes('myself,master'))
+  const ranges = own?.split(' ').slice(8) ?? []
+  return ranges.some((range) => {
+    const [from, to = from] = range.split('-').map(Number)
+    return slot >= from! && slot <= to!
+  })
 }

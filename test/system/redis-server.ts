@@ -1,10 +1,12 @@
 // A redis-server of its own for a test, on loopback, with nothing on disk.
 
 import type { Test } from 'tap'
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import net from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { Redis } from 'ioredis'
 import type { RedisTarget } from '../../src/fleet/redis.ts'
 import { freePort } from '../support/free-port.ts'
 import { whenListening, temporary } from '../support/tools.ts'
@@ -62,10 +64,27 @@ export class RedisServer {
     await gone
   }
 
-  /** Runs redis-cli, and returns its output. */
-  cli(...args: string[]): string {
-    return execFileSync('redis-cli', ['-p', String(this.port), ...args], { encoding: 'utf8' }).trim()
+  /**
+   * Runs redis-cli, and resolves with its output. The process goes on meanwhile: gates and clients of tests beside this one, which would
+   * miss answers of their Redis otherwise.
+   */
+  async cli(...args: string[]): Promise<string> {
+    const { stdout } = await promisify(execFile)('redis-cli', ['-p', String(this.port), ...args])
+    return stdout.trim()
   }
+}
+
+/**
+ * Asks over a connection, for what lasts a second or two: redis-cli, which starts a process for each question, takes as long on a busy machine.
+ * Resolves with the elements of the answer as text.
+ */
+export function asker(
+  t: Test,
+  { port }: RedisServer,
+): (...words: [string, ...string[]]) => Promise<string[]> {
+  const connection = new Redis({ port, host: '127.0.0.1' })
+  t.teardown(() => connection.disconnect())
+  return async (...words) => [await connection.call(...words)].flat().map(String)
 }
 
 /** Ends with the test. */
