@@ -6,6 +6,7 @@ import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import { readBounded } from '../files/bounded-file.ts'
 import { latePackage, nodeCrypto } from '../core/late.ts'
 import { BEAT, DRAW, PLACES } from './scripts.ts'
+import { SentinelOrder } from './sentinel-order.ts'
 import type { Answer, Command, Connect, Store } from './store.ts'
 
 /** A listening address. */
@@ -43,13 +44,25 @@ type Client = Redis | Cluster
 interface Constructors {
   Redis: new (options: RedisOptions) => Redis
   Cluster: new (nodes: ReadonlyArray<{ host: string; port: number }>, options: object) => Cluster
-  SentinelConnector: new (options: unknown) => { connectToSentinel(...rest: unknown[]): Redis }
+  SentinelConnector: new (options: unknown) => SentinelConnector
+}
+interface SentinelConnector {
+  connectToSentinel(endpoint: SentinelEndpoint, options?: RedisOptions): Redis
+}
+interface SentinelEndpoint {
+  host: string
+  port: number
 }
 /** ioredis does not export it, nor its types. */
 type ServerConnector = new (options: unknown) => { connect(...rest: unknown[]): Promise<Socket> }
 
 /** The circuit gives up earlier. */
 const CONNECT_MS = 10_000
+/**
+ * The longest time for a connection to a sentinel, and for each of its answers; then the next one is asked. A
+ * sentinel without an answer would otherwise keep a connection for each attempt, too.
+ */
+const SENTINEL_MS = 3000
 
 /** The keys of one call: Redis does nothing else meanwhile, for half a millisecond. */
 const MOST_KEYS = 64
@@ -70,13 +83,18 @@ const shas = Object.fromEntries(
 
 /** Reads the credential files at each call. */
 export function redisConnect(target: RedisTarget): Connect {
+  const order = new SentinelOrder(withPorts(target.addresses))
   return async (signal) => {
     const ioredis = latePackage('ioredis') as Constructors
     let problem: Error | null = null
     let hidden: Error | null = null
+    let asked: SentinelEndpoint | null = null
     const options = await optionsOf(target)
-    if (target.kind === 'sentinels')
-      options.Connector = tellingSentinels(ioredis, (error) => (hidden = error))
+    if (target.kind === 'sentinels') {
+      options.sentinels = [...order.all]
+      const onAsked = (sentinel: SentinelEndpoint): void => order.asked((asked = sentinel))
+      options.Connector = tellingSentinels(ioredis, onAsked, (error) => (hidden = error))
+    }
     if (target.kind === 'cluster') options.Connector = tellingNodes((error) => (hidden = error))
     // The circuit has given up meanwhile, and would never hear of the client.
     signal.throwIfAborted()
@@ -91,9 +109,9 @@ export function redisConnect(target: RedisTarget): Connect {
       client.disconnect()
       throw explained(problem ?? (error as Error), hidden)
     }
-    return target.kind === 'cluster'
-      ? new RedisStore(client, 1, MOST_AT_ONCE_IN_A_CLUSTER)
-      : new RedisStore(client, MOST_KEYS, MOST_AT_ONCE)
+    if (target.kind === 'cluster') return new RedisStore(client, 1, MOST_AT_ONCE_IN_A_CLUSTER)
+    const onAnswer = (): void => void (asked !== null && order.proved(asked))
+    return new RedisStore(client, MOST_KEYS, MOST_AT_ONCE, onAnswer)
   }
 }
 
@@ -109,12 +127,15 @@ class RedisStore implements Store {
   readonly #client: Client
   readonly #keys: number
   readonly most: number
+  /** Called for the first answer, and then not any more. */
+  #onAnswer: () => void
 
   /** `keys`: those of one call. */
-  constructor(client: Client, keys: number, most: number) {
+  constructor(client: Client, keys: number, most: number, onAnswer: () => void = () => {}) {
     this.#client = client
     this.#keys = keys
     this.most = most
+    this.#onAnswer = onAnswer
   }
 
   async run(commands: readonly Command[]): Promise<Answer[]> {
@@ -126,7 +147,10 @@ class RedisStore implements Store {
       else calls.push([command])
     }
     const asked = Promise.all(calls.map((call) => this.#call(call)))
-    return (await asked.catch((error: Error) => Promise.reject(plain(error)))).flat()
+    const answers = (await asked.catch((error: Error) => Promise.reject(plain(error)))).flat()
+    this.#onAnswer()
+    this.#onAnswer = () => {}
+    return answers
   }
 
   /** Commands of one script. */
@@ -171,7 +195,6 @@ async function optionsOf(target: RedisTarget): Promise<RedisOptions> {
   }
   if (tls !== null) common.tls = await tlsOf(tls)
   if (kind === 'sentinels') {
-    const sentinels = addresses.flatMap((one) => ('host' in one ? [one] : []))
     const sentinelPassword = await passwordIn(target.sentinelPasswordFile)
     return {
       ...common,
@@ -180,12 +203,17 @@ async function optionsOf(target: RedisTarget): Promise<RedisOptions> {
       ...(target.sentinelTls === null ? {} : { sentinelTLS: await tlsOf(target.sentinelTls) }),
       // Without it ioredis dials the server that sentinels name in the clear, whatever `tls` says.
       enableTLSForSentinelMode: true,
-      sentinels,
+      sentinels: withPorts(addresses),
       name: master,
       sentinelRetryStrategy: () => null,
     }
   }
   return kind === 'server' ? { ...common, ...addresses[0]! } : common
+}
+
+/** Those that are no paths. */
+function withPorts(addresses: readonly RedisAddress[]): SentinelEndpoint[] {
+  return addresses.flatMap((one) => ('host' in one ? [one] : []))
 }
 
 /**
@@ -194,11 +222,14 @@ async function optionsOf(target: RedisTarget): Promise<RedisOptions> {
  */
 function tellingSentinels(
   { SentinelConnector }: Constructors,
+  onAsked: (sentinel: SentinelEndpoint) => void,
   onProblem: (error: Error) => void,
 ): NonNullable<RedisOptions['Connector']> {
   const Telling = class extends SentinelConnector {
-    override connectToSentinel(...rest: unknown[]): Redis {
-      return super.connectToSentinel(...rest).on('error', onProblem)
+    override connectToSentinel(endpoint: SentinelEndpoint, options?: RedisOptions): Redis {
+      onAsked(endpoint)
+      const patience = { connectTimeout: SENTINEL_MS, commandTimeout: SENTINEL_MS }
+      return super.connectToSentinel(endpoint, { ...options, ...patience }).on('error', onProblem)
     }
   }
   return Telling as unknown as NonNullable<RedisOptions['Connector']>
@@ -261,8 +292,7 @@ function makeClient(
   redisOptions: RedisOptions,
 ): Client {
   if (kind !== 'cluster') return new Redis(redisOptions)
-  const nodes = addresses.flatMap((one) => ('host' in one ? [one] : []))
-  return new Cluster(nodes, {
+  return new Cluster(withPorts(addresses), {
     redisOptions,
     lazyConnect: true,
     clusterRetryStrategy: () => null,

@@ -185,6 +185,39 @@ test(
   },
 )
 
+/** The first of them no longer answers, or names a server that is no primary any more. */
+const poorSentinels: Record<string, (t: Test, primary: RedisServer) => Promise<RedisServer>> = {
+  'answers nothing': async (t, primary) => {
+    const sentinel = await startSentinel(t, primary)
+    await sentinel.signal('SIGSTOP')
+    return sentinel
+  },
+  'names a server that is a replica by now': async (t) => {
+    const former = await redisServer(t)
+    const sentinel = await startSentinel(t, former, ['sentinel down-after-milliseconds main 600000'])
+    // Of a primary that cannot be asked, so that the sentinel does not turn to that one.
+    await former.cli('replicaof', '127.0.0.1', String(freePort()))
+    return sentinel
+  },
+}
+
+for (const [title, start] of Object.entries(poorSentinels))
+  for (const timeoutMs of [50, 1000])
+    test(
+      `by the next sentinel where the first ${title}, with a timeout of ${timeoutMs} ms`,
+      { ...needs('redis-server'), timeout: 110_000 },
+      async (t) => {
+        const primary = await redisServer(t)
+        const [poor, good] = [await start(t, primary), await startSentinel(t, primary)]
+        const addresses = [...at(poor.port), ...at(good.port)]
+        const target = { ...plainTarget, kind: 'sentinels', addresses, master: 'main' } as const
+        const { isUp, ups } = fleetAt(t, target, timeoutMs)
+        await isUp()
+        await primary.cli('client', 'kill', 'type', 'normal')
+        await eventually(() => ups.length > 1, { what: 'another connection' })
+      },
+    )
+
 test(
   'sentinels over TLS, and the server that they know; where TLS is configured nothing is said in the clear',
   { ...needs('redis-server'), timeout: 110_000 },
