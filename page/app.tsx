@@ -6,7 +6,7 @@ import type { Info } from '../src/admin/types.ts'
 import { silentInWords } from '../src/admin/worker-words.ts'
 import { ask, keepToken, Refused } from './ask.ts'
 import { formatClock } from './format.ts'
-import { Problem } from './parts.tsx'
+import { Answered, Problem } from './parts.tsx'
 import { usePoll } from './poll.ts'
 import { linkTo, useRoute } from './route.ts'
 import type { Route } from './route.ts'
@@ -37,7 +37,7 @@ export function App() {
 }
 
 function Gate({ route, status }: { route: Route; status: Status }) {
-  const { value: info } = usePoll<Info>('info', 2000)
+  const polled = usePoll<Info>('info', 2000)
   const title = views.find(([view]) => view === route.view)?.[1] ?? 'Not found'
   useEffect(() => {
     document.title = `${title} – Sidegate at ${location.host}`
@@ -47,17 +47,17 @@ function Gate({ route, status }: { route: Route; status: Status }) {
       <a class="skip" href="#main">
         To the content
       </a>
-      <Head route={route} info={info} status={status} />
+      <Head route={route} info={polled.value} status={status} />
       <main id="main" tabIndex={-1}>
         {status.word === 'isGone' && <Gone status={status} />}
-        {info === null ? (
-          status.word !== 'isGone' && <p class="empty">Asking the gate …</p>
-        ) : (
-          <>
-            <Problem text={silentInWords(info.workers?.silent ?? [])} />
-            <View route={route} info={info} />
-          </>
-        )}
+        <Answered polled={polled}>
+          {(info) => (
+            <>
+              <Problem text={silentInWords(info.workers?.silent ?? [])} />
+              <View route={route} info={info} />
+            </>
+          )}
+        </Answered>
       </main>
     </>
   )

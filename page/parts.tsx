@@ -3,6 +3,8 @@
 import type { ComponentChildren } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { reasons } from '../src/core/close.ts'
+import type { Shown } from './poll.ts'
+import { useStatus } from './status.ts'
 
 /** The word of a reason; its meaning on hovering, and its calmness by its color. */
 export function ReasonWord({ reason, side }: { reason: string; side?: string }) {
@@ -40,6 +42,25 @@ export function Problem({ text }: { text: string | null }) {
   )
 }
 
+interface AnsweredProps<T> {
+  polled: Shown<T>
+  children: (value: T) => ComponentChildren
+}
+
+/** An answer of the gate; in its place a problem, or, until there is one, that it is asked for. */
+export function Answered<T>({ polled: { value, problem, isOld }, children }: AnsweredProps<T>) {
+  const isGone = useStatus().word === 'isGone'
+  return (
+    <>
+      <Problem text={problem} />
+      {value !== null && <div aria-busy={isOld}>{children(value)}</div>}
+      {value === null && problem === null && !isGone && <p class="empty">{ASKING}</p>}
+    </>
+  )
+}
+
+export const ASKING = 'Asking …'
+
 export function Facts({ children }: { children: ComponentChildren }) {
   return <dl class="facts">{children}</dl>
 }
@@ -59,6 +80,34 @@ export function Scrolls({ label, children }: { label: string; children: Componen
     <div class="scrolls" tabIndex={0} role="group" aria-label={label}>
       {children}
     </div>
+  )
+}
+
+interface ChoiceProps {
+  name: string
+  label: string
+  value: string
+  words: readonly string[]
+  /** The word for no choice. */
+  all?: string
+  onChange: (word: string) => void
+}
+
+/** The chosen word is there before the gate has told all of them, and after it knows it no more. */
+export function Choice({ name, label, value, words, all = 'all', onChange }: ChoiceProps) {
+  const isExtra = ![all, '', ...words].includes(value)
+  return (
+    <label>
+      {label}
+      <select name={name} value={value} onChange={(event) => onChange(event.currentTarget.value)}>
+        <option value="">{all}</option>
+        {(isExtra ? [value, ...words] : words).map((word) => (
+          <option key={word} value={word}>
+            {word}
+          </option>
+        ))}
+      </select>
+    </label>
   )
 }
 

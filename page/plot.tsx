@@ -5,6 +5,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import uPlot from 'uplot'
 import { formatClock } from './format.ts'
 import { colorOf, onColorChange } from './colors.ts'
+import { ASKING } from './parts.tsx'
 import type { Values } from './series.ts'
 
 export interface Line {
@@ -41,6 +42,7 @@ export function Plot(props: PlotProps) {
   const [hovered, hover] = useState<number | null>(null)
   const shown = hovered ?? at.length - 1
   const isEmpty = empty !== undefined && lines.length === 0
+  const instead = at.length === 0 ? ASKING : isEmpty ? empty : null
   return (
     <figure class="plot">
       <figcaption>
@@ -49,7 +51,7 @@ export function Plot(props: PlotProps) {
           <span class="quiet">{formatClock(at[hovered] * 1000)}</span>
         )}
       </figcaption>
-      {isEmpty ? <p class="empty">{empty}</p> : <Canvas {...props} onHover={hover} />}
+      {instead === null ? <Canvas {...props} onHover={hover} /> : <p class="empty">{instead}</p>}
       <ul class="legend">
         {lines.map(({ label, values, color, isBound }) => (
           <li key={label}>

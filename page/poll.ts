@@ -12,13 +12,24 @@ const MOST_REST_MS = 10_000
 const RETRY_MS = 2000
 
 export interface Polled<T> {
+  /** The last answer; null before the first. */
   value: T | null
   /** The gate's refusal of this request; null if it answered, or did not. */
   problem: string | null
 }
 
+interface Answer<T> extends Polled<T> {
+  /** The refusal says nothing about the thing asked for, such as that its worker does not answer now. */
+  isPassing: boolean
+}
+
+export interface Shown<T> extends Polled<T> {
+  /** `value` answers an earlier path, and stays until this one is answered: a table does not vanish for a moment with each filter. */
+  isOld: boolean
+}
+
 /** Requests the current `path`, and calls `use` with each answer, until the returned function is called. */
-export function poll<T>(path: () => string, everyMs: number, use: (polled: Polled<T>) => void): () => void {
+export function poll<T>(path: () => string, everyMs: number, use: (answer: Answer<T>) => void): () => void {
   let isOver = false
   let timer = 0
   const schedule = (ms: number): void => {
@@ -48,34 +59,41 @@ export function poll<T>(path: () => string, everyMs: number, use: (polled: Polle
 }
 
 /** Null without a usable answer: the page reports that once for all requests. */
-async function tryAsk<T>(path: string): Promise<Polled<T> | null> {
+async function tryAsk<T>(path: string): Promise<Answer<T> | null> {
   try {
     const value = await ask<T>(path)
     tellStatus('answers')
-    return { value, problem: null }
+    return { value, problem: null, isPassing: false }
   } catch (error) {
     if (error instanceof Refused && error.status === 401) tellStatus('asksForToken')
     else if (error instanceof Refused && error.status !== 503) {
       tellStatus('answers')
-      return { value: null, problem: error.message }
+      return { value: null, problem: error.message, isPassing: error.status >= 500 }
     } else if (error instanceof NoAnswer || error instanceof Refused) tellStatus('isGone')
     else throw error
     return null
   }
 }
 
-/** The latest answer. While the gate is gone, the last one stays; another path begins with none. */
-export function usePoll<T>(path: string | null, everyMs: number): Polled<T> {
-  const [kept, keep] = useState<{ path: string | null; polled: Polled<T> }>({ path, polled: nothing })
-  useEffect(() => {
-    if (path === null) return undefined
-    return poll<T>(
-      () => path,
-      everyMs,
-      (polled) => keep({ path, polled }),
-    )
-  }, [path, everyMs])
-  return kept.path === path ? kept.polled : nothing
+/** The latest answer, which stays while the gate is gone, has a problem of its own, or is asked for another path. */
+export function usePoll<T>(path: string, everyMs: number): Shown<T> {
+  const [kept, keep] = useState<{ path: string; polled: Polled<T> }>({ path, polled: nothing })
+  useEffect(
+    () =>
+      poll<T>(
+        () => path,
+        everyMs,
+        (answer) =>
+          keep((before) => ({ path, polled: before.path === path ? after(before.polled, answer) : answer })),
+      ),
+    [path, everyMs],
+  )
+  if (kept.path === path) return { ...kept.polled, isOld: false }
+  return { value: kept.polled.value, problem: null, isOld: kept.polled.value !== null }
+}
+
+function after<T>(before: Polled<T>, { value, problem, isPassing }: Answer<T>): Polled<T> {
+  return { value: isPassing ? before.value : value, problem }
 }
 
 const nothing: Polled<never> = { value: null, problem: null }

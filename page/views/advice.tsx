@@ -4,12 +4,12 @@
 import { useState } from 'preact/hooks'
 import type { AdviceItem, AdviceView } from '../../src/admin/types.ts'
 import { formatAge, formatBytes, formatCount, formatMs } from '../format.ts'
-import { Problem, Scrolls } from '../parts.tsx'
+import { Answered, Scrolls } from '../parts.tsx'
 import { usePoll } from '../poll.ts'
 
 export function Advice() {
   const [isAnyway, setAnyway] = useState(false)
-  const { value, problem } = usePoll<AdviceView[]>(isAnyway ? 'advice?anyway=1' : 'advice', 30_000)
+  const polled = usePoll<AdviceView[]>(isAnyway ? 'advice?anyway=1' : 'advice', 30_000)
   return (
     <>
       <h2 class="seen-by-readers">Advice</h2>
@@ -23,11 +23,9 @@ export function Advice() {
           Propose from less than a day or 10,000 events, too
         </label>
       </form>
-      <Problem text={problem} />
-      {value === null && problem === null && <p class="empty">Asking …</p>}
-      {value?.map((view) => (
-        <Listener key={view.listener} view={view} />
-      ))}
+      <Answered polled={polled}>
+        {(views) => views.map((view) => <Listener key={view.listener} view={view} />)}
+      </Answered>
       <p class="quiet">
         Nothing changes by itself: <code>sidegate advise --yaml</code> writes the proposals as a patch, and{' '}
         <code>sidegate check FILE --patch</code> tries it.

@@ -2,7 +2,7 @@
 
 import { useMemo, useState } from 'preact/hooks'
 import type { Info, OriginsView } from '../../src/admin/types.ts'
-import { Problem, Scrolls } from '../parts.tsx'
+import { ASKING, Problem, Scrolls } from '../parts.tsx'
 import { usePoll } from '../poll.ts'
 import { Fault } from './configuration-state.tsx'
 
@@ -58,7 +58,7 @@ export function ConfigurationInForce({ info }: { info: Info }) {
         </label>
       </form>
       {shown.length === 0 ? (
-        <p class="empty">{isAsking ? 'Asking …' : 'No key is like that.'}</p>
+        <p class="empty">{isAsking ? ASKING : 'No key is like that.'}</p>
       ) : (
         <div class="wide">
           <Scrolls label="Configuration">

@@ -30,7 +30,7 @@ export function OneConnection({ id }: { id: string }) {
       </header>
       {killed !== null && <p role="status">{killed}</p>}
       {killed === null && <Problem text={problem} />}
-      {problem !== null && (
+      {problem !== null && it === null && (
         <p>
           <a href={linkTo('ended')}>What has just ended</a>
         </p>

@@ -3,7 +3,7 @@
 import { useMemo, useState } from 'preact/hooks'
 import type { ConnectionRow, Info, ListenerRow, Sort } from '../../src/admin/types.ts'
 import { formatCount, plural } from '../format.ts'
-import { Problem, TextFilter } from '../parts.tsx'
+import { ASKING, Choice, Problem, TextFilter } from '../parts.tsx'
 import { usePoll } from '../poll.ts'
 import { changeQuery } from '../route.ts'
 import type { Route } from '../route.ts'
@@ -24,7 +24,7 @@ export function Connections({ route, info }: { route: Route; info: Info }) {
     column: columns.find(({ sort }) => sort === query.get('sort')) ?? columns[0]!,
     isUp: false,
   })
-  const { value, problem } = usePoll<ConnectionRow[]>(
+  const { value, problem, isOld } = usePoll<ConnectionRow[]>(
     `connections?${questionOf(query, order.column.sort)}`,
     2000,
   )
@@ -42,12 +42,13 @@ export function Connections({ route, info }: { route: Route; info: Info }) {
       <Filters query={query} />
       <Problem text={problem} />
       <p class="quiet" role="status">
-        {rows === null ? 'Asking …' : told(rows.length, info.connections, query)}
+        {problem === null && (rows === null || isOld ? ASKING : told(rows.length, info.connections, query))}
       </p>
-      {rows !== null && rows.length === 0 ? (
+      {rows !== null && rows.length === 0 && !isOld && (
         <p class="empty">{info.connections === 0 ? 'Nobody is connected.' : 'No connection is like that.'}</p>
-      ) : (
-        <Rows rows={rows ?? []} columns={columns} order={order} onOrder={sortBy} />
+      )}
+      {rows !== null && (rows.length > 0 || isOld) && (
+        <Rows rows={rows} isOld={isOld} columns={columns} order={order} onOrder={sortBy} />
       )}
     </>
   )
@@ -74,22 +75,15 @@ function told(shown: number, open: number, query: URLSearchParams): string {
 function Filters({ query }: { query: URLSearchParams }) {
   const { value: listeners } = usePoll<ListenerRow[]>('listeners', 30_000)
   const chosen = (name: string): string => query.get(name) ?? ''
-  const choice = (name: string, label: string, words: readonly string[], all = 'all') => (
-    <label>
-      {label}
-      <select
-        name={name}
-        value={chosen(name)}
-        onChange={(event) => changeQuery('connections', query, name, event.currentTarget.value)}
-      >
-        {all !== '' && <option value="">{all}</option>}
-        {words.map((word) => (
-          <option key={word} value={word}>
-            {word}
-          </option>
-        ))}
-      </select>
-    </label>
+  const choice = (name: string, label: string, words: readonly string[], all?: string) => (
+    <Choice
+      name={name}
+      label={label}
+      value={chosen(name)}
+      words={words}
+      {...(all === undefined ? {} : { all })}
+      onChange={(word) => changeQuery('connections', query, name, word)}
+    />
   )
   const address = (name: string, label: string) => (
     <TextFilter

@@ -8,7 +8,18 @@ import { whyItEnded } from '../../src/admin/why.ts'
 import { lostInWords } from '../../src/admin/worker-words.ts'
 import { reasonNames } from '../../src/core/close.ts'
 import { formatAge, formatBytes, formatClock, formatCount, plural } from '../format.ts'
-import { causesOf, Fact, Facts, meaningOf, Problem, ReasonWord, TextFilter, Words } from '../parts.tsx'
+import {
+  Answered,
+  ASKING,
+  causesOf,
+  Choice,
+  Fact,
+  Facts,
+  meaningOf,
+  ReasonWord,
+  TextFilter,
+  Words,
+} from '../parts.tsx'
 import { usePoll } from '../poll.ts'
 import { changeQuery } from '../route.ts'
 import type { Route } from '../route.ts'
@@ -24,40 +35,59 @@ export function Ended({ route, info }: { route: Route; info: Info }) {
   const { query } = route
   const question = new URLSearchParams({ limit: String(MOST) })
   for (const name of names) if (query.has(name)) question.set(name, query.get(name)!)
-  const { value, problem } = usePoll<RecentEnd[]>(`recent?${question}`, 5000)
+  const polled = usePoll<RecentEnd[]>(`recent?${question}`, 5000)
   const [opened, open] = useState<string | null>(null)
   return (
     <>
       <h2 class="seen-by-readers">Recently ended</h2>
       <Filters query={query} />
-      <Problem text={problem} />
-      {value !== null && <Reasons ends={value} query={query} />}
-      {value === null ? (
-        problem === null && <p class="empty">Asking …</p>
-      ) : value.length === 0 ? (
-        <p class="empty">
-          {names.some((name) => query.has(name))
-            ? 'Nothing that has ended lately is like that.'
-            : `Nothing has ended since the gate began, ${formatAge(info.uptimeMs)} ago.`}
-        </p>
-      ) : (
+      <Answered polled={polled}>
+        {(ends) => (
+          <>
+            <Reasons ends={ends} query={query} />
+            {ends.length === 0 && <p class="empty">{polled.isOld ? ASKING : nothingLike(query, info)}</p>}
+            <Ends ends={ends} opened={opened} onOpen={open} />
+          </>
+        )}
+      </Answered>
+      {info.workers?.lastEnd && <p class="quiet">{lostInWords(info.workers.lastEnd)}</p>}
+    </>
+  )
+}
+
+function nothingLike(query: URLSearchParams, info: Info): string {
+  return names.some((name) => query.has(name))
+    ? 'Nothing that has ended lately is like that.'
+    : `Nothing has ended since the gate began, ${formatAge(info.uptimeMs)} ago.`
+}
+
+interface EndsProps {
+  ends: readonly RecentEnd[]
+  /** The key of the one whose story is told. */
+  opened: string | null
+  onOpen: (key: string | null) => void
+}
+
+function Ends({ ends, opened, onOpen }: EndsProps) {
+  return (
+    <>
+      {ends.length > 0 && (
         <ul class="ends">
-          {value.slice(0, SHOWN).map((end) => (
+          {ends.slice(0, SHOWN).map((end) => (
             <End
               key={keyOf(end)}
               end={end}
               isOpen={opened === keyOf(end)}
-              onOpen={(isOpen) => open(isOpen ? keyOf(end) : null)}
+              onOpen={(isOpen) => onOpen(isOpen ? keyOf(end) : null)}
             />
           ))}
         </ul>
       )}
-      {value !== null && value.length > SHOWN && (
+      {ends.length > SHOWN && (
         <p class="quiet">
-          The newest {SHOWN} of {formatCount(value.length)}. Narrow them down to see others.
+          The newest {SHOWN} of {formatCount(ends.length)}. Narrow them down to see others.
         </p>
       )}
-      {info.workers?.lastEnd && <p class="quiet">{lostInWords(info.workers.lastEnd)}</p>}
     </>
   )
 }
@@ -91,21 +121,13 @@ function Reasons({ ends, query }: { ends: readonly RecentEnd[]; query: URLSearch
 function Filters({ query }: { query: URLSearchParams }) {
   const { value: listeners } = usePoll<ListenerRow[]>('listeners', 30_000)
   const choice = (name: string, label: string, words: readonly string[]) => (
-    <label>
-      {label}
-      <select
-        name={name}
-        value={query.get(name) ?? ''}
-        onChange={(event) => changeQuery('ended', query, name, event.currentTarget.value)}
-      >
-        <option value="">all</option>
-        {words.map((word) => (
-          <option key={word} value={word}>
-            {word}
-          </option>
-        ))}
-      </select>
-    </label>
+    <Choice
+      name={name}
+      label={label}
+      value={query.get(name) ?? ''}
+      words={words}
+      onChange={(word) => changeQuery('ended', query, name, word)}
+    />
   )
   return (
     <form class="filters" onSubmit={(event) => event.preventDefault()}>

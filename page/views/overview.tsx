@@ -3,7 +3,7 @@
 import type { Info, ListenerRow } from '../../src/admin/types.ts'
 import type { UpstreamView } from '../../src/upstream/upstream-view.ts'
 import { formatAge, formatBytes, formatCount, formatMs, formatPercent } from '../format.ts'
-import { Scrolls } from '../parts.tsx'
+import { Answered, Scrolls } from '../parts.tsx'
 import { usePoll } from '../poll.ts'
 import { linkTo } from '../route.ts'
 import { lastOf, useSeries } from '../series.ts'
@@ -38,25 +38,26 @@ export function Overview({ info }: { info: Info }) {
 
 function Now({ info, series }: { info: Info; series: Series }) {
   const { memory } = info
-  const buffered =
-    (lastOf(series.one('bufferedBytes', { side: 'client' })) ?? 0) +
-    (lastOf(series.one('bufferedBytes', { side: 'upstream' })) ?? 0)
+  const buffered = sumOf(
+    lastOf(series.one('bufferedBytes', { side: 'client' })),
+    lastOf(series.one('bufferedBytes', { side: 'upstream' })),
+  )
   const delay = lastOf(series.one('loopDelayMs', { quantile: 'p99' }))
-  const heldBack = lastOf(series.one('heldBack')) ?? 0
+  const heldBack = lastOf(series.one('heldBack'))
   return (
     <section class="now" aria-label="Now">
       <Number name="Open connections" value={formatCount(info.connections)} note={protocolsOf(info)} />
       <Number
         name="Held back"
-        value={formatCount(heldBack)}
+        value={known(heldBack, formatCount)}
         note="whose reader is slower than their writer"
-        isOdd={heldBack > 0}
+        isOdd={heldBack !== null && heldBack > 0}
       />
       <Number
         name="Buffered"
-        value={formatBytes(buffered)}
+        value={known(buffered, formatBytes)}
         note={memory === null ? '' : `of ${formatBytes(memory.bufferedLimitBytes)} at the most`}
-        isOdd={memory !== null && buffered > 0.8 * memory.bufferedLimitBytes}
+        isOdd={memory !== null && buffered !== null && buffered > 0.8 * memory.bufferedLimitBytes}
       />
       <Number
         name="Memory"
@@ -66,7 +67,7 @@ function Now({ info, series }: { info: Info; series: Series }) {
       />
       <Number
         name="Event loop"
-        value={delay === null ? '–' : formatMs(delay)}
+        value={known(delay, formatMs)}
         note="late at the 99th percentile"
         isOdd={delay !== null && delay > 100}
       />
@@ -77,6 +78,15 @@ function Now({ info, series }: { info: Info; series: Series }) {
       />
     </section>
   )
+}
+
+/** No number that is not known yet looks like one: 0 would be news. */
+function known(value: number | null, format: (value: number) => string): string {
+  return value === null ? '–' : format(value)
+}
+
+function sumOf(one: number | null, other: number | null): number | null {
+  return one === null && other === null ? null : (one ?? 0) + (other ?? 0)
 }
 
 function protocolsOf({ protocols }: Info): string {
@@ -105,80 +115,90 @@ function Number({
 }
 
 function Listeners() {
-  const { value } = usePoll<ListenerRow[]>('listeners', 5000)
+  const polled = usePoll<ListenerRow[]>('listeners', 5000)
   return (
     <section class="card">
       <h2>Listeners</h2>
-      <Scrolls label="Listeners">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Name</th>
-              <th scope="col">Address</th>
-              <th scope="col">Upstream</th>
-              <th scope="col" class="right">
-                Open
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {value?.map(({ name, address, upstream, connections }) => (
-              <tr key={name}>
-                <td>
-                  <a href={linkTo('connections', new URLSearchParams({ listener: name }))}>{name}</a>
-                </td>
-                <td class="mono">{address}</td>
-                <td class="mono">{upstream}</td>
-                <td class="right">{formatCount(connections)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </Scrolls>
+      <Answered polled={polled}>{(rows) => <ListenerTable rows={rows} />}</Answered>
     </section>
   )
 }
 
-function Upstreams() {
-  const { value } = usePoll<Upstream[]>('upstreams', 5000)
-  const rows = (value ?? []).flatMap(({ listener, targets }) =>
-    targets.map((target) => ({ listener, ...target })),
+function ListenerTable({ rows }: { rows: readonly ListenerRow[] }) {
+  return (
+    <Scrolls label="Listeners">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Name</th>
+            <th scope="col">Address</th>
+            <th scope="col">Upstream</th>
+            <th scope="col" class="right">
+              Open
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map(({ name, address, upstream, connections }) => (
+            <tr key={name}>
+              <td>
+                <a href={linkTo('connections', new URLSearchParams({ listener: name }))}>{name}</a>
+              </td>
+              <td class="mono">{address}</td>
+              <td class="mono">{upstream}</td>
+              <td class="right">{formatCount(connections)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Scrolls>
   )
+}
+
+function Upstreams() {
+  const polled = usePoll<Upstream[]>('upstreams', 5000)
   return (
     <section class="card">
       <h2>Upstreams</h2>
-      {value !== null && rows.length === 0 ? (
-        <p class="empty">No address: the names have not been resolved, or there are none.</p>
-      ) : (
-        <Scrolls label="Upstreams">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Address</th>
-                <th scope="col">State</th>
-                <th scope="col" class="right">
-                  Open
-                </th>
-                <th scope="col">Last failure</th>
-              </tr>
-            </thead>
-            <tbody>
-              {rows.map(({ listener, address, state, open, lastFailure, lastCheck }) => (
-                <tr key={`${listener} ${address}`}>
-                  <td class="mono" title={`of ${listener}`}>
-                    {address}
-                  </td>
-                  <td>
-                    <span class={`state ${state}`}>{state === 'unknown' ? 'not checked' : state}</span>
-                  </td>
-                  <td class="right">{formatCount(open)}</td>
-                  <td class="quiet">{lastFailure?.problem ?? lastCheck?.problem ?? 'none'}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </Scrolls>
-      )}
+      <Answered polled={polled}>{(upstreams) => <UpstreamTable upstreams={upstreams} />}</Answered>
     </section>
+  )
+}
+
+function UpstreamTable({ upstreams }: { upstreams: readonly Upstream[] }) {
+  const rows = upstreams.flatMap(({ listener, targets }) =>
+    targets.map((target) => ({ listener, ...target })),
+  )
+  if (rows.length === 0)
+    return <p class="empty">No address: the names have not been resolved, or there are none.</p>
+  return (
+    <Scrolls label="Upstreams">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Address</th>
+            <th scope="col">State</th>
+            <th scope="col" class="right">
+              Open
+            </th>
+            <th scope="col">Last failure</th>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map(({ listener, address, state, open, lastFailure, lastCheck }) => (
+            <tr key={`${listener} ${address}`}>
+              <td class="mono" title={`of ${listener}`}>
+                {address}
+              </td>
+              <td>
+                <span class={`state ${state}`}>{state === 'unknown' ? 'not checked' : state}</span>
+              </td>
+              <td class="right">{formatCount(open)}</td>
+              <td class="quiet">{lastFailure?.problem ?? lastCheck?.problem ?? 'none'}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Scrolls>
   )
 }

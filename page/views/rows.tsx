@@ -16,16 +16,18 @@ interface Order {
 
 interface Props {
   rows: readonly ConnectionRow[]
+  /** They answer an earlier question. */
+  isOld: boolean
   columns: readonly Column[]
   order: Order
   onOrder: (column: Column) => void
 }
 
-export function Rows({ rows, columns, order, onOrder }: Props) {
+export function Rows({ rows, isOld, columns, order, onOrder }: Props) {
   const table = useRef<HTMLTableElement>(null)
   const [first, last] = useSight(table, rows.length)
   return (
-    <div class="wide">
+    <div class="wide" aria-busy={isOld}>
       <table ref={table} class="rows" aria-rowcount={rows.length + 1}>
         <thead>
           <tr aria-rowindex={1}>
