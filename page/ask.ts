@@ -26,7 +26,16 @@ let turn: Promise<unknown> = Promise.resolve()
 
 /** The answer as JSON. Waits for earlier requests. */
 export function ask<T>(path: string, method: Method = 'GET'): Promise<T> {
-  const answer = turn.then(() => askNow<T>(path, method))
+  return inTurn(() => askNow<T>(path, method))
+}
+
+/** The same, unless nobody wants it any more when its turn comes; null then. */
+export function askIf<T>(isWanted: () => boolean, path: string): Promise<T | null> {
+  return inTurn(async () => (isWanted() ? askNow<T>(path, 'GET') : null))
+}
+
+function inTurn<T>(run: () => Promise<T>): Promise<T> {
+  const answer = turn.then(run)
   turn = answer.catch(() => {})
   return answer
 }

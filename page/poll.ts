@@ -3,7 +3,7 @@
 // seconds waited for something, such as a worker that hangs: the page asks again soon enough to see its end.
 
 import { useEffect, useState } from 'preact/hooks'
-import { ask, NoAnswer, Refused } from './ask.ts'
+import { askIf, NoAnswer, Refused } from './ask.ts'
 import { tellStatus } from './status.ts'
 
 const REST_FACTOR = 15
@@ -31,22 +31,27 @@ export interface Shown<T> extends Polled<T> {
 /** Requests the current `path`, and calls `use` with each answer, until the returned function is called. */
 export function poll<T>(path: () => string, everyMs: number, use: (answer: Answer<T>) => void): () => void {
   let isOver = false
+  let isLooking = false
   let timer = 0
+  // Of views that the viewer has left, and of a page out of sight, nothing is asked, or those in sight would wait for it.
+  const isWanted = (): boolean => !isOver && !document.hidden
   const schedule = (ms: number): void => {
+    window.clearTimeout(timer)
     if (!isOver) timer = window.setTimeout(() => void look(), ms)
   }
   const look = async (): Promise<void> => {
-    // A page that becomes visible again starts polling anew.
-    if (document.hidden) return
+    // A page that becomes visible again starts polling anew, unless a question is under way: there would be two polls.
+    if (!isWanted() || isLooking) return
     const beganAt = performance.now()
-    const answer = await tryAsk<T>(path())
+    isLooking = true
+    const answer = await tryAsk<T>(isWanted, path())
+    isLooking = false
     if (isOver) return
     if (answer !== null) use(answer)
     const rest = Math.min(MOST_REST_MS, REST_FACTOR * (performance.now() - beganAt))
     schedule(answer === null ? RETRY_MS : Math.max(everyMs, rest))
   }
   const onVisible = (): void => {
-    window.clearTimeout(timer)
     if (!document.hidden) schedule(0)
   }
   document.addEventListener('visibilitychange', onVisible)
@@ -59,9 +64,10 @@ export function poll<T>(path: () => string, everyMs: number, use: (answer: Answe
 }
 
 /** Null without a usable answer: the page reports that once for all requests. */
-async function tryAsk<T>(path: string): Promise<Answer<T> | null> {
+async function tryAsk<T>(isWanted: () => boolean, path: string): Promise<Answer<T> | null> {
   try {
-    const value = await ask<T>(path)
+    const value = await askIf<T>(isWanted, path)
+    if (value === null) return null
     tellStatus('answers')
     return { value, problem: null, isPassing: false }
   } catch (error) {
