@@ -1,6 +1,6 @@
 // An operator's actions on the gate: drain and undo, reload, the level of the log, profiles.
 
-import { useState } from 'preact/hooks'
+import { useRef, useState } from 'preact/hooks'
 import type { DrainView, Info, LevelView } from '../../src/admin/types.ts'
 import type { ReloadResult } from '../../src/lifecycle/reload.ts'
 import { ask, download } from '../ask.ts'
@@ -130,15 +130,18 @@ function Reload() {
 
 function LogLevel() {
   const { value } = usePoll<LevelView>('log', 5000)
-  const [set, setSet] = useState<LevelView | null>(null)
+  const latest = useRef(value)
+  latest.current = value
+  const [set, setSet] = useState<{ view: LevelView; over: LevelView | null } | null>(null)
   const [level, choose] = useState('debug')
   const [time, setTime] = useState('5m')
   const [outcome, run] = useAction()
-  const now = set ?? value
+  // The next answer is newer than what was set: the level may have gone back.
+  const now = set !== null && set.over === value ? set.view : value
   const change = async (): Promise<string> => {
     const query = new URLSearchParams(time === '' ? { level } : { level, for: time })
     const view = await ask<LevelView>(`log?${query}`, 'POST')
-    setSet(view)
+    setSet({ view, over: latest.current })
     return view.goesBackAt === null
       ? `The level is ${view.level}.`
       : `The level is ${view.level} until ${formatClock(view.goesBackAt)}, then ${view.goesBackTo} again.`
