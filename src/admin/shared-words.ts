@@ -17,7 +17,8 @@ export function awayInWords({ isUp, mode, redis }: SharedView): string | null {
 /** `since` and `problem` included. */
 export function sharedInWords({ redis, isUp, mode, gates, leases, since, problem }: SharedView): string {
   const fleet = gates === 1 ? '1 gate' : `${gates} gates`
-  if (isUp) return `${fleet}, ${leases} leases from ${redis} since ${since}`
+  const held = leases === 1 ? '1 lease' : `${leases} leases`
+  if (isUp) return `${fleet}, ${held} from ${redis} since ${since}`
   const why = problem === null ? '' : ` (${problem})`
   return `${redis} is away${since === null ? '' : ` since ${since}`}${why}: ${whileAway[mode]}, of ${fleet}`
 }

@@ -187,7 +187,7 @@ export interface WorkersView {
 
 /** The state of limits with `scope: fleet`. */
 export interface SharedView {
-  /** The address of Redis. */
+  /** The address of Redis; those of sentinels or of a cluster, with that word before them. */
   redis: string
   isUp: boolean
   /** leased: from Redis. local, open, closed: as `shared.redis.onUnavailable` says, while it is away. */

@@ -106,7 +106,7 @@ export class FleetRuntime {
   }
 
   get #where(): string {
-    return targetOf(this.#config.redis).addresses.map(nameOf).join(', ')
+    return whereIs(targetOf(this.#config.redis))
   }
 
   get #whose() {
@@ -153,6 +153,13 @@ function targetOf({ address, sentinels, cluster, ...others }: RedisConfig): Redi
   if (cluster.length > 0) return { ...others, kind: 'cluster', addresses: cluster.map(toRedis) }
   if (sentinels.length > 0) return { ...others, kind: 'sentinels', addresses: sentinels.map(toRedis) }
   return { ...others, kind: 'server', addresses: address === null ? [] : [toRedis(address)] }
+}
+
+/** The addresses of sentinels are none of Redis: whoever looks there finds them well while Redis is away. */
+function whereIs({ kind, addresses, master }: RedisTarget): string {
+  const all = addresses.map(nameOf).join(', ')
+  if (kind === 'sentinels') return `${master} of sentinels ${all}`
+  return kind === 'cluster' ? `cluster ${all}` : all
 }
 
 function toRedis(address: Address): RedisAddress {

@@ -27,25 +27,40 @@ test('info: version, state, connections, memory, configuration; JSON as it came'
   })
 })
 
-test('info and top: a Redis that is away, since when, why, and what holds', async (t) => {
-  const { port } = refuser(t)
-  const redis = `127.0.0.1:${port}`
-  const { at } = await openGate(t, `shared: { redis: { address: "${redis}", onUnavailable: closed } }`)
-  await eventually(async () => (await sidegate(t, 'info', ...at)).stdout.includes('ECONNREFUSED'), {
-    what: 'why it is away',
+const ways: Record<string, (redis: string) => { key: string; where: string; why: string }> = {
+  'a Redis': (redis) => ({ key: `address: "${redis}"`, where: redis, why: '' }),
+  'a Redis that sentinels know': (redis) => ({
+    key: `sentinels: ["${redis}"], master: main`,
+    where: `main of sentinels ${redis}`,
+    why: 'no sentinel can be asked: ',
+  }),
+  'a cluster': (redis) => ({
+    key: `cluster: ["${redis}"]`,
+    where: `cluster ${redis}`,
+    why: 'no node of the cluster can be asked: ',
+  }),
+}
+for (const [what, way] of Object.entries(ways))
+  test(`info and top: ${what} that is away, since when, why, and what holds`, async (t) => {
+    const { port } = refuser(t)
+    const redis = `127.0.0.1:${port}`
+    const { key, where, why } = way(redis)
+    const { at } = await openGate(t, `shared: { redis: { ${key}, onUnavailable: closed } }`)
+    await eventually(async () => (await sidegate(t, 'info', ...at)).stdout.includes('ECONNREFUSED'), {
+      what: 'why it is away',
+    })
+    t.match(
+      (await sidegate(t, 'top', ...at)).stdout.split('\n')[0],
+      new RegExp(`; Redis at ${where} is away: only what was granted is let through$`),
+      'top says it in the line of the gate',
+    )
+    t.match(
+      (await sidegate(t, 'info', ...at)).stdout,
+      new RegExp(
+        `\\nfleet        ${where} is away since \\d{4}-.* \\(${why}connect ECONNREFUSED ${redis}\\): only what was granted is let through, of 1 gate\\n`,
+      ),
+    )
   })
-  t.match(
-    (await sidegate(t, 'top', ...at)).stdout.split('\n')[0],
-    new RegExp(`; Redis at ${redis} is away: only what was granted is let through$`),
-    'top says it in the line of the gate',
-  )
-  t.match(
-    (await sidegate(t, 'info', ...at)).stdout,
-    new RegExp(
-      `\\nfleet        ${redis} is away since \\d{4}-.* \\(connect ECONNREFUSED ${redis}\\): only what was granted is let through, of 1 gate\\n`,
-    ),
-  )
-})
 
 test('listeners: where it listens, and how many are there', async (t) => {
   const { at } = await openGate(t)
