@@ -51,6 +51,18 @@ export const rows: Readonly<Record<string, Row>> = {
       NO_LIMIT,
     ],
   },
+  'heads that trickle in': {
+    words: /trickle/,
+    cells: [
+      '- heads are of HTTP',
+      'h2-heads-that-trickle',
+      '- the deadline is read live: gate-reload-deadlines has it',
+      '- a drain waits for no head longer than its deadline',
+      '- heads that are not whole count among early bytes',
+      '- a head is in the thread of its connection',
+      NO_LIMIT,
+    ],
+  },
   'heads, kept as long as they are of use': {
     words: /heads? /,
     cells: [

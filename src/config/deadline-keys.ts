@@ -12,7 +12,7 @@ export const deadlines = section(
     handshake: duration({
       default: '10s',
       meaning:
-        "For the client's PROXY header, TLS handshake and request head together, counted from the accept so that a trickle does not help.",
+        "For the client's PROXY header, TLS handshake and request head together, counted from the accept so that a trickle does not help; also for each later head, and over HTTP/2 for each header block, from its first byte on.",
       innocent: 'A client that is slow but done within it.',
     }),
     connect: duration({

@@ -203,6 +203,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
       half === this.#pair.toUpstream
         ? this.#frames.relayIn(half, bytes, length)
         : this.#frames.relayOut(half, bytes, length)
+    this.#waits.headSince = this.#frames.headSince
     if (close !== null) this.#pair.close(close)
     // Node is in the middle of its write.
     if (this.#leaving?.isAsked === false) this.later(() => this.#ask())
@@ -316,6 +317,8 @@ export class ClientSession implements Dialogue, Session, StreamHome {
 
   sweep(now: number): Close | null {
     if (this.#leaving !== null && now - this.#leaving.since >= ROUND_TRIPS_MS) this.#sayFinal()
+    if (this.isHeld) this.#frames.excuseHead(now)
+    this.#waits.headSince = this.#frames.headSince
     this.windows.sweep()
     this.#context.strain.claims.settle()
     if (this.#hasClientEnded) endLost(this.#streams)

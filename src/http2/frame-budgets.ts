@@ -116,6 +116,8 @@ export class FrameBudgets implements FrameJudge {
   /** Bytes of the unfinished header block; -1 while there is none. */
   #blockBytes = -1
   #continuations = 0
+  /** Header blocks that have begun. */
+  blocks = 0
   /** Watches the frames for the client; their scanner gets this judge. */
   readonly outbound: FrameJudge = { onFrame: (frame) => this.#onFrameOut(frame) }
 
@@ -124,6 +126,11 @@ export class FrameBudgets implements FrameJudge {
     this.#flow = options.flow
     this.#filledAt = clock.now()
     this.#maxBlockBytes = Math.max(16_384, options.maxHeaderBytes) * HEADER_EXCESS
+  }
+
+  /** The last header block has no end yet. */
+  get isInBlock(): boolean {
+    return this.#blockBytes >= 0
   }
 
   /** A frame of the client. */
@@ -172,6 +179,7 @@ export class FrameBudgets implements FrameJudge {
       const fault = this.#take('others')
       if (fault !== null) return fault
     }
+    this.blocks++
     this.#blockBytes = 0
     this.#continuations = 0
     return this.#addToBlock(frame)

@@ -103,6 +103,11 @@ export class FrameScanner implements Frame {
     return this.#skipped === 0 && this.#heldLength === 0
   }
 
+  /** The payload of a frame of a header block is not whole. */
+  get isInHeaders(): boolean {
+    return this.#skipped > 0 && (this.type === HEADERS || this.type === CONTINUATION)
+  }
+
   /**
    * Scans `bytes[from..to)` and returns up to where it may go on. That is less than `to` where the allowance
    * is used up: the rest must be scanned again, before anything else; or where `fault` is the reason why the

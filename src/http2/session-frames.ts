@@ -24,6 +24,11 @@ export class SessionFrames {
   readonly flow = new ClientFlow()
   readonly #in: FrameScanner
   readonly #out: FrameScanner
+  readonly #budgets: FrameBudgets
+  readonly #clock: Clock
+  /** Since when a header block has been on its way, and the number of it; null between two. */
+  headSince: number | null = null
+  #block = 0
   /** The outgoing bytes during their scan. */
   #outgoing = NOTHING
   /** The payload of a GOAWAY in the outgoing bytes; other frames may follow it. */
@@ -38,7 +43,11 @@ export class SessionFrames {
   constructor(clock: Clock, options: Pick<Http2Options, 'maxHeaderBytes' | 'maxStreams'>) {
     const { flow } = this
     this.#maxStreams = options.maxStreams
-    const budgets = new FrameBudgets(clock, { maxHeaderBytes: options.maxHeaderBytes, flow })
+    this.#clock = clock
+    const budgets = (this.#budgets = new FrameBudgets(clock, {
+      maxHeaderBytes: options.maxHeaderBytes,
+      flow,
+    }))
     const judge = {
       onFrame: (frame: Frame) => (flow.onFrame(frame), budgets.onFrame(frame)),
     }
@@ -70,8 +79,22 @@ export class SessionFrames {
     half.spend(allowed - scanner.allowance)
     if (stop > 0) half.forward(bytes, 0, stop)
     this.flow.forgetEarly()
+    this.#noteHead()
     if (scanner.fault === null && stop < length) half.waitWith(bytes, stop, length)
     return scanner.fault
+  }
+
+  /** A whole block that came meanwhile is no part of the next one. */
+  #noteHead(): void {
+    const { blocks, isInBlock } = this.#budgets
+    if (!isInBlock && !this.#in.isInHeaders) this.headSince = null
+    else if (this.headSince === null || blocks !== this.#block) this.headSince = this.#clock.now()
+    this.#block = blocks
+  }
+
+  /** The client was not read: a block on its way is not late. */
+  excuseHead(now: number): void {
+    if (this.headSince !== null) this.headSince = now
   }
 
   /** Relays frames of node:http2, which come complete. */

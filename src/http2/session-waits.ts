@@ -2,6 +2,7 @@
 // streams, which the engine judges:
 //
 // | the preface, and SETTINGS   | deadlines.handshake | -: bytes that trickle do not extend it               |
+// | the rest of a head          | deadlines.handshake | one that we do not read; nothing else can come then  |
 // | a stream                    | http.keepAlive      | a connection with one                                |
 // | its window, with streams    | deadlines.write,    | window-wait.ts; a stream whose own window is shut:   |
 // | that wait for it            | limits.minRate      | only that stream ends                                |
@@ -26,6 +27,8 @@ export class SessionWaits {
   readonly #window: WindowWait
   readonly #pings: SessionPings
   hasSettings = false
+  /** Since when a head, or trailers, have been on their way. */
+  headSince: number | null = null
   /** When the last stream ended. */
   restSince: number
 
@@ -68,19 +71,21 @@ export class SessionWaits {
   judge(streams: number, scale: number, now: number): Close | null {
     const next = this.#next(streams, scale)
     if (next === null || now < next.at) return null
-    return next.reason === 'eof'
-      ? makeClose('eof', 'sidegate', 'relay', 'no further request (http.keepAlive)')
-      : makeClose('handshake_timeout', 'client', 'handshake', 'no SETTINGS (deadlines.handshake)')
+    if (next.reason === 'eof')
+      return makeClose('eof', 'sidegate', 'relay', 'no further request (http.keepAlive)')
+    const what = this.hasSettings ? 'the rest of a head' : 'no SETTINGS'
+    return makeClose('handshake_timeout', 'client', 'handshake', `${what} (deadlines.handshake)`)
   }
 
   #next(streams: number, scale: number): NextDeadline | null {
     const { deadlines, keepAliveMs } = this.#options
-    if (!this.hasSettings)
+    const since = this.hasSettings ? this.headSince : this.#openedAt
+    if (since !== null)
       return {
         key: 'deadlines.handshake',
         reason: 'handshake_timeout',
         side: 'client',
-        at: this.#openedAt + deadlines.current.handshakeMs,
+        at: since + deadlines.current.handshakeMs,
       }
     if (streams > 0) return null
     return {
@@ -92,6 +97,8 @@ export class SessionWaits {
   }
 
   describe(streams: number): Omit<Wait, 'state'> {
+    if (this.hasSettings && this.headSince !== null)
+      return { waitsFor: 'the rest of the head of a request', next: earliest([this.#next(streams, 1)]) }
     const waitsFor = streams === 0 ? 'the next request' : streams === 1 ? 'a stream' : `${streams} streams`
     return { waitsFor, next: earliest([this.#next(streams, 1)]) }
   }

@@ -44,6 +44,23 @@ test('SETTINGS have deadlines.handshake from the accept on, with streams or with
   t.end()
 })
 
+test('a head that has begun has deadlines.handshake, with streams or without', (t) => {
+  const { waits } = setUp()
+  waits.hasSettings = true
+  waits.headSince = 9000
+  for (const streams of [0, 1]) {
+    t.equal(waits.judge(streams, 1, 13_999), null)
+    t.match(waits.judge(streams, 1, 14_000), { reason: 'handshake_timeout', side: 'client' })
+    t.match(waits.describe(streams), {
+      waitsFor: /rest of the head/,
+      next: { key: 'deadlines.handshake', at: 14_000 },
+    })
+  }
+  waits.headSince = null
+  t.equal(waits.judge(1, 1, 14_000), null)
+  t.end()
+})
+
 test('a connection without a stream has http.keepAlive from its last stream on, less where memory runs short', (t) => {
   const { waits } = setUp()
   waits.hasSettings = true
