@@ -155,7 +155,7 @@ function targetOf({ address, sentinels, cluster, ...others }: RedisConfig): Redi
   return { ...others, kind: 'server', addresses: address === null ? [] : [toRedis(address)] }
 }
 
-/** The addresses of sentinels are none of Redis: whoever looks there finds them well while Redis is away. */
+/** Sentinels answer while Redis is away: an operator would look there in vain. */
 function whereIs({ kind, addresses, master }: RedisTarget): string {
   const all = addresses.map(nameOf).join(', ')
   if (kind === 'sentinels') return `${master} of sentinels ${all}`
