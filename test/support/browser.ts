@@ -1,13 +1,17 @@
 // The page of a gate in Chromium. A test fails for anything in the page's console.
+//
+// The page shows each thing with the answer that has it, which comes whenever it comes: a test waits for what it asserts. That
+// something is not there holds only after an event with which it would be there.
 
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { chromium } from 'playwright-core'
-import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
+import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page, Request } from 'playwright-core'
 import tap from 'tap'
 import type { Test } from 'tap'
 import { CHROMIUM } from './chromium.ts'
+import { eventually } from './eventually.ts'
 import { plainEnv } from './plain-env.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -90,6 +94,72 @@ export async function openTab(
   }
   await go(view)
   return { page, complaints, go }
+}
+
+/** How long a page may take to show a thing: some questions of ten seconds each on a busy machine. */
+const SHOWN_MS = 40_000
+
+/** What `read` finds once it is right; at last what it finds then, for the assertion to tell. */
+async function settled<T>(read: () => Promise<T>, isRight: (found: T) => boolean): Promise<T> {
+  const until = performance.now() + SHOWN_MS
+  return eventually(
+    async () => {
+      const found = await read()
+      return isRight(found) || performance.now() >= until ? { found } : null
+    },
+    { what: 'what the page shows', withinMs: 2 * SHOWN_MS },
+  ).then(({ found }) => found)
+}
+
+/** The text of the elements comes to match; a list has a pattern for each element. White space counts as one blank. */
+export async function shows(
+  t: Test,
+  locator: Locator,
+  wanted: RegExp | readonly RegExp[],
+  name?: string,
+): Promise<void> {
+  const texts = async (): Promise<string[]> =>
+    (await locator.allInnerTexts()).map((text) => text.replaceAll(/\s+/g, ' ').trim())
+  if (wanted instanceof RegExp) {
+    const text = await settled(
+      async () => (await texts()).join(' '),
+      (found) => wanted.test(found),
+    )
+    t.match(text, wanted, name ?? `shows ${wanted}`)
+    return
+  }
+  const list = await settled(
+    texts,
+    (found) => found.length === wanted.length && wanted.every((one, nth) => one.test(found[nth]!)),
+  )
+  const title = name ?? `shows ${wanted.join(', ')}`
+  t.equal(list.length, wanted.length, title)
+  t.match(list, wanted, title)
+}
+
+/** There come to be so many elements. */
+export async function counts(t: Test, locator: Locator, wanted: number, name?: string): Promise<void> {
+  const count = await settled(
+    () => locator.count(),
+    (found) => found === wanted,
+  )
+  t.equal(count, wanted, name ?? `${wanted} of ${String(locator)}`)
+}
+
+/** The attribute comes to match. */
+export async function tells(t: Test, locator: Locator, attribute: string, wanted: RegExp): Promise<void> {
+  const value = await settled(
+    async () => (await locator.getAttribute(attribute)) ?? '',
+    (found) => wanted.test(found),
+  )
+  t.match(value, wanted, `${attribute} of ${String(locator)}`)
+}
+
+/** Resolves once the page has used an answer from now on: it asks no more before it has. */
+export async function nextAnswer(page: Page, path: string): Promise<void> {
+  const isOfPath = (request: Request): boolean => new URL(request.url()).pathname === path
+  await page.waitForRequest(isOfPath)
+  await page.waitForRequest(isOfPath)
 }
 
 /** The faults that axe finds, a line each. Only tests that call this load axe: it is larger than the page. */

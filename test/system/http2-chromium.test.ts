@@ -6,6 +6,7 @@ import { WebSocketServer } from 'ws'
 import { launchChromium } from '../support/browser.ts'
 import { CHROMIUM } from '../support/chromium.ts'
 import { authority } from '../support/certificates.ts'
+import { eventually } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
 import { needs } from '../support/tools.ts'
 
@@ -82,11 +83,16 @@ for (const mode of ['frames', 'messages'] as const)
         '3001 enough',
       ])
       await browser.close()
-      const streams = gate.lines.filter((line) => 'session' in line)
+      const streams = await eventually(
+        () => {
+          const ended = gate.lines.filter((line) => 'session' in line)
+          return ended.length >= 24 && gate.registry.size === 0 ? ended : null
+        },
+        { what: 'the end of every stream' },
+      )
       const socket = streams.find((line) => line['protocol'] === 'websocket')
       t.match(socket, { close: 'eof', clientCode: 3001, closedFirst: 'client' })
       t.equal(new Set(streams.map((line) => line['session'])).size, 1, 'one connection')
-      t.ok(streams.length >= 24)
       t.same([...versions], ['1.1'])
     },
   )

@@ -7,8 +7,9 @@ import type { AddressInfo } from 'node:net'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { test } from 'tap'
+import type { Locator } from 'playwright-core'
 import type { Test } from 'tap'
-import { barriers, openBrowser, openTab } from '../support/browser.ts'
+import { barriers, counts, nextAnswer, openBrowser, openTab, shows, tells } from '../support/browser.ts'
 import { CHROMIUM } from '../support/chromium.ts'
 import { eventually } from '../support/eventually.ts'
 import { startGate } from '../support/gate.ts'
@@ -77,16 +78,11 @@ test(
     const browser = await openBrowser(t)
     const { page } = await openTab(browser, gate.adminPort)
     await page.getByRole('img', { name: /^Open connections: / }).waitFor()
-    t.match(await page.locator('.now').innerText(), /Open connections\n+1\n+1 tcp/)
-    t.match(await page.locator('.card', { hasText: 'Listeners' }).innerText(), /l0/)
-    await page.locator('.card', { hasText: 'Upstreams' }).getByText('not checked').waitFor()
-    t.match(
-      await page.locator('.card', { hasText: 'Upstreams' }).innerText(),
-      /127\.0\.0\.1:\d+\s+not checked\s+1\s+none/,
-    )
+    await shows(t, page.locator('.now'), /Open connections 1 1 tcp/)
+    await shows(t, page.locator('.card', { hasText: 'Listeners' }), /Open l0 127\.0\.0\.1:\d+ .* 1$/)
+    await shows(t, page.locator('.card', { hasText: 'Upstreams' }), /127\.0\.0\.1:\d+ not checked 1 none/)
     await gate.reloadText('listeners: 5')
-    await page.getByText('the last good configuration stays').waitFor()
-    t.match(await page.getByRole('alert').innerText(), /line 1: listeners/)
+    await shows(t, page.getByRole('alert'), /the last good configuration stays .*line 1: listeners/)
   },
 )
 
@@ -104,17 +100,18 @@ test('connections are filtered, sorted, and opened, with the keyboard alone', ch
   await heldBack(stalled, 'to_client')
   const browser = await openBrowser(t)
   const { page } = await openTab(browser, gate.adminPort, { view: 'connections' })
-  const listeners = (): Promise<string[]> => page.locator('.rows tbody tr td:nth-child(3)').allInnerTexts()
+  const listeners = page.locator('.rows tbody tr td:nth-child(3)')
   await page.getByText('2 connections.').waitFor()
-  t.same(await listeners(), ['l0', 'l1'], 'the oldest first')
+  await shows(t, listeners, [/l0/, /l1/], 'the oldest first')
   await page.getByRole('button', { name: 'Queued' }).focus()
   await page.keyboard.press('Enter')
-  await eventually(async () => (await listeners())[0] === 'l1', { what: 'the fullest first' })
+  await shows(t, listeners, [/l1/, /l0/], 'the fullest first')
   await page.keyboard.press('Enter')
-  await eventually(async () => (await listeners())[0] === 'l0', { what: 'the other way round' })
+  await shows(t, listeners, [/l0/, /l1/], 'the other way round')
   await page.getByLabel('Listener').selectOption('l1')
   await page.getByText('1 connection of 2.').waitFor()
-  t.match(page.url(), /listener=l1/, 'a link can be sent to a colleague')
+  // A link can be sent to a colleague.
+  await page.waitForURL(/listener=l1/)
   await page.getByLabel('Client').fill('nonsense')
   await page.getByLabel('Client').press('Enter')
   await page.locator('.empty, .problem').first().waitFor()
@@ -122,9 +119,12 @@ test('connections are filtered, sorted, and opened, with the keyboard alone', ch
   await page.getByLabel('Client').press('Enter')
   await page.locator('.rows tbody a').focus()
   await page.keyboard.press('Enter')
-  await page.getByText(/the client to take \d/).waitFor()
-  t.match(await page.locator('.waiting').innerText(), /with write_timeout by the client \(deadlines\.write\)/)
-  t.match(await page.locator('.peers').innerText(), /KiB wait for it/)
+  await shows(
+    t,
+    page.locator('.waiting'),
+    /the client to take \d.* with write_timeout by the client \(deadlines\.write\)/,
+  )
+  await shows(t, page.locator('.peers'), /KiB wait for it/)
 })
 
 test('a connection ends after a question, and not without one', chromium, async (t) => {
@@ -138,6 +138,7 @@ test('a connection ends after a question, and not without one', chromium, async 
   t.same(await barriers(page), [], 'the question has no barriers')
   await page.keyboard.press('Escape')
   await dialog.waitFor({ state: 'hidden' })
+  await nextAnswer(page, `/connections/${id}`)
   t.equal(gate.registry.size, 1, 'Escape leaves it')
   await page.getByRole('button', { name: 'End it' }).click()
   await dialog.getByRole('button', { name: 'End it' }).click()
@@ -162,20 +163,18 @@ test('what has ended is listed by reason, and told with its story and what it me
   const browser = await openBrowser(t)
   const { page, complaints } = await openTab(browser, gate.adminPort, { view: 'ended' })
   const rows = page.locator('.end')
-  await rows.nth(1).waitFor()
-  t.match(await rows.allInnerTexts(), [/protocol_error by client/, /eof by client/], 'the newest first')
+  await shows(t, rows, [/protocol_error by client/, /eof by client/], 'the newest first')
   await page.getByRole('button', { name: 'protocol_error 1' }).click()
-  await eventually(async () => (await rows.count()) === 1, { what: 'those of one reason' })
-  t.match(page.url(), /reason=protocol_error/)
+  await shows(t, rows, [/protocol_error/], 'those of one reason')
+  await page.waitForURL(/reason=protocol_error/)
   await rows.first().focus()
   await page.keyboard.press('Enter')
   const story = page.locator('.story')
-  t.match(await story.innerText(), /ended at .* with protocol_error\. It was the client.s doing.*malformed/s)
-  t.match(await story.locator('.timeline').innerText(), /accepted.*ended/s)
+  await shows(t, story, /ended at .* with protocol_error\. It was the client.s doing.*malformed/)
+  await shows(t, story.locator('.timeline'), /accepted.*ended/)
   t.same(await barriers(page), [])
   await page.getByLabel('Client').fill('192.0.2.1')
-  const answered = page.waitForResponse((response) => response.url().includes('/recent'))
-  await answered
+  await nextAnswer(page, '/recent')
   t.equal(
     await page.getByLabel('Client').inputValue(),
     '192.0.2.1',
@@ -193,9 +192,9 @@ test('advice tells what is in force and what was seen, and proposes only when as
   const browser = await openBrowser(t)
   const { page, complaints } = await openTab(browser, gate.adminPort, { view: 'advice' })
   const row = page.locator('tr', { hasText: 'deadlines.connect' })
-  t.match(await row.innerText(), /deadlines\.connect\s+5s\s+–\s+1\s/)
+  await shows(t, row, /deadlines\.connect 5s – 1 /)
   await page.getByLabel('Propose from less').check()
-  await eventually(async () => !/5s\s+–/.test(await row.innerText()), { what: 'a proposal' })
+  await shows(t, row, /deadlines\.connect 5s [^–]/, 'a proposal')
   t.same(complaints, [])
 })
 
@@ -205,12 +204,12 @@ test('what is written and what is a default is told apart', chromium, async (t) 
   const browser = await openBrowser(t)
   const { page } = await openTab(browser, gate.adminPort, { view: 'configuration' })
   await page.getByLabel('Find').fill('deadlines')
-  const row = (path: string): Promise<string> => page.locator('tr', { hasText: path }).innerText()
-  t.match(await row('listeners[0].deadlines.idle'), /7m\s+file/)
-  t.match(await row('listeners[0].deadlines.write'), /5m\s+default/)
+  const row = (path: string): Locator => page.locator('tr', { hasText: path })
+  await shows(t, row('listeners[0].deadlines.idle'), /7m file/)
+  await shows(t, row('listeners[0].deadlines.write'), /5m default/)
   await page.getByLabel('Only what is written').check()
-  await page.locator('tr', { hasText: 'listeners[0].deadlines.write' }).waitFor({ state: 'detached' })
-  t.match(await row('listeners[0].deadlines.idle'), /7m\s+file/)
+  await row('listeners[0].deadlines.write').waitFor({ state: 'detached' })
+  await shows(t, row('listeners[0].deadlines.idle'), /7m file/)
 })
 
 test('the gate is controlled: level of the log, reload, drain and undo', chromium, async (t) => {
@@ -223,8 +222,7 @@ test('the gate is controlled: level of the log, reload, drain and undo', chromiu
   await page.getByText(/The level is debug until \d\d:\d\d:\d\d, then info again\./).waitFor()
   await page.getByLabel('For').fill('5')
   await page.getByRole('button', { name: 'Set' }).click()
-  await page.getByText('For: ').waitFor()
-  t.match(await page.getByRole('alert').innerText(), /write a duration/)
+  await shows(t, page.getByRole('alert'), /For: .*write a duration/)
 
   gate.hold(['protocol: tcp, upstream: "127.0.0.1:1", deadlines: { idle: 7m }'])
   await page.getByRole('button', { name: 'Reload' }).click()
@@ -249,7 +247,7 @@ test('a profile is a download', chromium, async (t) => {
   const browser = await openBrowser(t)
   const { page } = await openTab(browser, gate.adminPort, { view: 'control', acceptDownloads: true })
   const [download] = await Promise.all([
-    page.waitForEvent('download'),
+    page.waitForEvent('download', { timeout: 60_000 }),
     page.getByRole('button', { name: 'CPU, 10 s' }).click(),
   ])
   t.match(download.suggestedFilename(), /^sidegate-.*\.cpuprofile$/)
@@ -264,7 +262,7 @@ test(
     const file = join(t.testdir({ token }), 'token')
     const { gate } = await echoing(t, `admin: { address: "127.0.0.1:0", tokenFile: "${file}" }`)
     const browser = await openBrowser(t)
-    const { page } = await openTab(browser, gate.adminPort, { view: 'connections' })
+    const { page, go } = await openTab(browser, gate.adminPort, { view: 'connections' })
     await page.getByLabel('Token').fill('wrong-token-of-somebody')
     t.same(await barriers(page), [])
     await page.getByRole('button', { name: 'Enter' }).click()
@@ -272,7 +270,7 @@ test(
     await page.getByLabel('Token').fill(token)
     await page.getByRole('button', { name: 'Enter' }).click()
     await page.getByText('1 connection.').waitFor()
-    await page.goto(`http://127.0.0.1:${gate.adminPort}/#/connections/${gate.open().id}`)
+    await go(`connections/${gate.open().id}`)
     await page.getByRole('button', { name: 'End it' }).click()
     await page.getByRole('dialog').getByRole('button', { name: 'End it' }).click()
     t.match(await gate.end(), { reason: 'killed' }, 'what changes something works, too')
@@ -335,7 +333,7 @@ test(
     await gate.operator.stop()
     await page.getByText('The gate does not answer; what you see is of').waitFor()
     await page.getByText('no answer').waitFor()
-    t.match(await page.locator('.now').innerText(), /1 tcp/, 'what was seen last stays')
+    await shows(t, page.locator('.now'), /1 tcp/, 'what was seen last stays')
     await startGate(
       t,
       ['protocol: tcp, upstream: "127.0.0.1:1"', 'protocol: tcp, upstream: "127.0.0.1:2"'],
@@ -345,7 +343,7 @@ test(
     await page.locator('.card', { hasText: 'Listeners' }).getByText('l1').waitFor()
     await page.getByText('running').waitFor()
     await page.getByText('nobody is connected').waitFor()
-    t.equal(await page.getByRole('alert').count(), 0)
+    await counts(t, page.getByRole('alert'), 0)
   },
 )
 
@@ -354,17 +352,18 @@ test('one question at a time, and none while nobody sees the page', chromium, as
   const browser = await openBrowser(t)
   const { page } = await openTab(browser, gate.adminPort)
   await page.evaluate(() => {
-    const counts = Object.assign(globalThis, { open: 0, most: 0 })
+    const questions = Object.assign(globalThis, { questions: { asked: 0, open: 0, most: 0 } }).questions
     const fetch = globalThis.fetch
     globalThis.fetch = async (...args) => {
-      counts.most = Math.max(counts.most, ++counts.open)
-      return fetch(...args).finally(() => counts.open--)
+      questions.asked++
+      questions.most = Math.max(questions.most, ++questions.open)
+      return fetch(...args).finally(() => questions.open--)
     }
   })
-  let asked = 0
-  page.on('request', () => asked++)
-  await eventually(() => asked >= 6, { what: 'six questions', withinMs: 30_000 })
-  t.equal(await page.evaluate(() => (globalThis as unknown as { most: number }).most), 1)
+  type Questions = Record<'asked' | 'open' | 'most', number>
+  const told = (): Promise<Questions> => page.evaluate('questions')
+  await eventually(async () => (await told()).asked >= 6, { what: 'six questions', withinMs: 30_000 })
+  t.equal((await told()).most, 1)
   const hide = (isHidden: boolean): Promise<unknown> =>
     page.evaluate(
       `Object.defineProperty(document, 'hidden', { value: ${isHidden}, configurable: true })
@@ -372,13 +371,13 @@ test('one question at a time, and none while nobody sees the page', chromium, as
     )
   await page.clock.install()
   await hide(true)
-  await eventually(() => page.evaluate(() => (globalThis as unknown as { open: number }).open === 0))
-  const before = asked
+  await eventually(async () => (await told()).open === 0)
+  const { asked } = await told()
   await page.clock.runFor(60_000)
-  t.equal(asked, before, 'a minute in which nobody looks')
+  t.equal((await told()).asked, asked, 'a minute in which nobody looks')
   await hide(false)
   await page.clock.runFor(1000)
-  await eventually(() => asked > before, { what: 'a question as soon as somebody looks' })
+  await eventually(async () => (await told()).asked > asked, { what: 'a question as soon as somebody looks' })
 })
 
 test('five thousand connections are a table of those in sight', chromium, async (t) => {
@@ -388,11 +387,12 @@ test('five thousand connections are a table of those in sight', chromium, async 
   const { page, complaints } = await openTab(browser, port, { view: 'connections?limit=5000' })
   await page.getByText('The first 5,000 of 5,000 connections.').waitFor()
   const rows = page.locator('.rows tbody tr:not(.gap)')
+  await rows.first().waitFor()
   t.ok((await rows.count()) < 100, `${await rows.count()} rows are in the page`)
-  t.equal(await page.locator('.rows').getAttribute('aria-rowcount'), '5001')
+  await tells(t, page.locator('.rows'), 'aria-rowcount', /^5001$/)
   await page.keyboard.press('End')
   await page.getByText('10.0.19.135:1').waitFor()
   t.ok((await rows.count()) < 100)
-  t.equal(await rows.last().getAttribute('aria-rowindex'), '5001')
+  await tells(t, rows.last(), 'aria-rowindex', /^5001$/)
   t.same(complaints, [])
 })

@@ -2,8 +2,7 @@
 // shows the new gate once there is one.
 
 import t, { test } from 'tap'
-import { openBrowser, openTab } from '../support/browser.ts'
-import { eventually } from '../support/eventually.ts'
+import { openBrowser, openTab, shows } from '../support/browser.ts'
 import { connect, echo } from '../support/peers.ts'
 import { needs } from '../support/tools.ts'
 import { freePorts, runProgram } from './program.ts'
@@ -29,38 +28,31 @@ test(
     const { page } = await openTab(await openBrowser(t), program.adminPort)
     const state = page.getByRole('status')
     const alert = page.getByRole('alert')
-    const says = (word: string): Promise<unknown> =>
-      eventually(async () => (await state.first().innerText()) === word, { what: word, ...LONG })
+    const says = (word: string): Promise<void> => shows(t, state.first(), new RegExp(`^${word}$`))
     const now = page.getByRole('region', { name: 'Now' })
-    await now.waitFor()
+    await shows(t, now, /Open connections 3/)
     await says('running')
 
     program.child.kill('SIGSTOP')
-    await alert.waitFor({ timeout: LONG.withinMs })
-    t.match(await alert.innerText(), OLD)
+    await shows(t, alert, OLD)
     await says('no answer')
-    const before = await now.innerText()
+    await shows(t, now, /Open connections 3/, 'the last figures stay')
     program.child.kill('SIGCONT')
     await alert.waitFor({ state: 'detached', timeout: LONG.withinMs })
     await says('running')
-    t.match(before, /3/, 'the last figures stay')
 
     program.child.kill('SIGTERM')
     await says('draining')
     program.child.kill('SIGKILL')
     await program.exited
-    await alert.waitFor({ timeout: LONG.withinMs })
-    t.match(await alert.innerText(), OLD)
+    await shows(t, alert, OLD)
     const next = await runProgram(t, listeners.slice(0, 1), { ports: ports.slice(0, 3) })
     await alert.waitFor({ state: 'detached', timeout: LONG.withinMs })
     await says('running')
-    await eventually(async () => /\b0\b/.test(await now.innerText()), LONG)
+    await shows(t, now, /Open connections 0/)
     const one = await connect(t, next.port)
     await one.write('x')
     await page.getByRole('link', { name: 'Connections', exact: true }).click()
-    await eventually(async () => (await page.getByRole('row').count()) === 2, {
-      what: 'its one connection',
-      ...LONG,
-    })
+    await shows(t, page.locator('.rows tbody tr'), [/tcp/], 'its one connection')
   },
 )

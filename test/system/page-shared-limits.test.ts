@@ -1,9 +1,8 @@
 // The page's view of limits shared with other gates, with a real Redis that comes, goes and comes back.
 
 import t, { test } from 'tap'
-import { barriers, openBrowser, openTab } from '../support/browser.ts'
+import { barriers, openBrowser, openTab, shows } from '../support/browser.ts'
 import { CHROMIUM } from '../support/chromium.ts'
-import { eventually } from '../support/eventually.ts'
 import { startGate, yamlOf } from '../support/gate.ts'
 import { connect, echo } from '../support/peers.ts'
 import { needs } from '../support/tools.ts'
@@ -27,12 +26,7 @@ test(
     await client.read(5)
     const { page, complaints } = await openTab(await openBrowser(t), gate.adminPort)
     const card = page.getByRole('region', { name: 'Shared limits' })
-    const says = (text: RegExp): Promise<boolean> =>
-      eventually(async () => text.test((await card.innerText()).replaceAll('\n', ' ')), {
-        what: String(text),
-        withinMs: 20_000,
-      })
-    await card.waitFor()
+    const says = (text: RegExp): Promise<void> => shows(t, card, text)
     await says(new RegExp(`Redis 127\\.0\\.0\\.1:${redis.port} is up`))
     await says(/Limits leased from Redis Gates 2 Leases here 1 /)
     await says(/Requests, last minute [1-9]\d* answered Answers took [\d.]+ ms in the mean Up since/)
@@ -40,11 +34,11 @@ test(
     await redis.signal('SIGKILL')
     await says(/ is away Limits each gate enforces its share Gates 2 /)
     await says(/ not .*Away since .*Last problem \S/)
-    t.ok((await card.locator('.odd').count()) >= 2, 'in the color of what is odd')
+    // In the color of what is odd.
+    await shows(t, card.locator('.odd'), /is away each gate enforces its share/)
     t.same(await barriers(page), [])
     await redis.start()
-    await says(/ is up Limits leased from Redis .*Up since/)
-    t.notMatch(await card.innerText(), /Last problem/)
+    await says(/ is up Limits leased from Redis .*Up since(?!.*Last problem)/)
     await other.operator.stop()
     await says(/Gates 1 /)
     await gate.reloadText(yamlOf([listener('process')]))
