@@ -116,7 +116,7 @@ test('a WebSocket behind heads with LF alone is surveyed, and the key that carri
     socket.write(`${head}${acceptOf(key)}\n\n`)
     // The rest of the protocol is that of a library, which finds the head sent.
     const { write } = socket
-    socket.write = (() => ((socket.write = write), true)) as typeof write
+    socket.write = () => ((socket.write = write), true)
     const asked = Object.assign(new IncomingMessage(socket), {
       method: 'GET',
       headers: { upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': key },
