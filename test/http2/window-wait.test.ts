@@ -136,3 +136,37 @@ test('the rate counts what the client has taken, and not what the kernel holds',
   t.match(pass(20_000, fill), { reason: 'too_slow' })
   t.end()
 })
+
+/** The kernel had room again (`KernelView.forget`): what it holds is unknown up to the next look. */
+function forgetful(minRate?: PairLimits['minRate']) {
+  const line = setUp(minRate)
+  Object.assign(line.flow, { sent: 100_000, dataAt: 100_000 })
+  line.sink.inKernel = line.sink.unacked = 100_000
+  return line
+}
+
+test('a kernel that has room again is one step of progress, and what the next look finds there is none', (t) => {
+  const { sink, pass, now, wait } = forgetful()
+  t.equal(pass(4000), null)
+  sink.unacked = 0
+  t.match(pass(60_000), { reason: 'write_timeout' })
+  t.equal(wait.lastDrainAt, 4250)
+  t.ok(now() >= 4250 + WRITE_MS && now() <= 4250 + WRITE_MS + 1000, `${now()}`)
+  t.equal(sink.unacked, 100_000)
+  t.end()
+})
+
+test('bytes that a kernel with room holds, unknown for a moment, were not taken at limits.minRate', (t) => {
+  const { sink, pass, now } = forgetful(minRate)
+  t.equal(pass(1000), null)
+  sink.unacked = 0
+  t.match(pass(60_000), { reason: 'too_slow' })
+  t.ok(now() < 6000, `${now()}`)
+  const fast = forgetful(minRate)
+  const takes = (): void => {
+    fast.sink.inKernel -= 400
+    if (fast.now() % 2000 === 0) fast.sink.unacked = 0
+  }
+  t.equal(fast.pass(50_000, takes), null, 'one that takes enough is spared')
+  t.end()
+})
