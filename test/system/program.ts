@@ -72,7 +72,7 @@ export interface Program {
   adminPort: number
   /** Milliseconds from the start of the process until it answered ready. */
   readyMs: number
-  /** Resolves with the exit code, or the name of the signal. */
+  /** Resolves with the exit code, or the name of the signal, once all that it said is in `lines` and `errors`. */
   exited: Promise<number | string>
   /** The lines of stdout so far; none unless it is a pipe. */
   lines: string[]
@@ -131,7 +131,7 @@ export async function runFile(t: Test, file: string, options: ProgramOptions = {
   })
   child.stderr?.setEncoding('utf8').on('data', (text: string) => (errors += text))
   const exited = new Promise<number | string>((resolve) =>
-    child.once('exit', (code, signal) => resolve(code ?? signal ?? '')),
+    child.once('close', (code, signal) => resolve(code ?? signal ?? '')),
   )
   t.teardown(async () => {
     child.kill('SIGCONT')
