@@ -19,7 +19,7 @@ import { connect, echo, flooder } from '../support/peers.ts'
 import { needs } from '../support/tools.ts'
 import { setUp } from '../admin/admin.ts'
 
-t.setTimeout(240_000)
+t.setTimeout(400_000)
 const chromium = needs(CHROMIUM)
 
 /** One listener that echoes, with a client that has sent something. */
