@@ -5,7 +5,7 @@ import type { Socket } from 'node:net'
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import { readBounded } from '../files/bounded-file.ts'
 import { latePackage, nodeCrypto } from '../core/late.ts'
-import { BEAT, DRAW, PLACES } from './scripts.ts'
+import { BEAT, LEASES } from './scripts.ts'
 import { SentinelOrder } from './sentinel-order.ts'
 import type { Answer, Command, Connect, Store } from './store.ts'
 
@@ -73,13 +73,15 @@ const MOST_KEYS = 64
 const MOST_AT_ONCE = 512
 const MOST_AT_ONCE_IN_A_CLUSTER = 64
 
-const sources = { draw: DRAW, places: PLACES, beat: BEAT }
+const sources = { leases: LEASES, beat: BEAT }
+type Script = keyof typeof sources
+const scriptOf = ({ script }: Command): Script => (script === 'beat' ? 'beat' : 'leases')
 const shas = Object.fromEntries(
   Object.entries(sources).map(([name, source]) => [
     name,
     nodeCrypto().createHash('sha1').update(source).digest('hex'),
   ]),
-) as Record<Command['script'], string>
+) as Record<Script, string>
 
 /** Reads the credential files at each call. */
 export function redisConnect(target: RedisTarget): Connect {
@@ -142,7 +144,7 @@ class RedisStore implements Store {
     const calls: Command[][] = []
     for (const command of commands) {
       const last = calls.at(-1)
-      if (last !== undefined && last.length < this.#keys && last[0]!.script === command.script)
+      if (last !== undefined && last.length < this.#keys && scriptOf(last[0]!) === scriptOf(command))
         last.push(command)
       else calls.push([command])
     }
@@ -155,15 +157,13 @@ class RedisStore implements Store {
 
   /** Commands of one script. */
   async #call(commands: readonly Command[]): Promise<Answer[]> {
-    const { script } = commands[0]!
+    const script = scriptOf(commands[0]!)
     const keys = commands.map(({ key }) => key)
-    const args = commands.map((command) => command.args.join(' ')).join(' ')
-    const answers = (await this.#ask(script, keys, args)).split(' ')
-    const each = answers.length / commands.length
-    return commands.map((_, nth) => answers.slice(nth * each, (nth + 1) * each))
+    const args = commands.map(textOf).join(' ')
+    return (await this.#ask(script, keys, args)).split(',').map((answer) => answer.split(' '))
   }
 
-  async #ask(script: Command['script'], keys: readonly string[], args: string): Promise<string> {
+  async #ask(script: Script, keys: readonly string[], args: string): Promise<string> {
     try {
       return (await this.#client.evalsha(shas[script], keys.length, ...keys, args)) as string
     } catch (error) {
@@ -175,6 +175,11 @@ class RedisStore implements Store {
   close(): void {
     this.#client.disconnect()
   }
+}
+
+function textOf({ script, args }: Command): string {
+  const text = args.join(' ')
+  return script === 'beat' ? text : `${script} ${text}`
 }
 
 async function optionsOf(target: RedisTarget): Promise<RedisOptions> {

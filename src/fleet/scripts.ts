@@ -1,14 +1,10 @@
-// All requests to Redis: three scripts. One call may bring several keys, each with its own arguments, and
+// All requests to Redis: two scripts. One call may bring several keys, each with its own arguments, and
 // answers for each in turn: so a gate makes a tenth of the calls. In a cluster each key takes a call of its
 // own. All use the time of Redis, so that gates whose clocks differ agree. Each key expires by itself once
 // that loses nothing.
 //
 // The arguments of all keys are one text, and so is the answer, with spaces between: a number by itself costs
 // a gate about as much to write, and to read, as all the rest of its lease.
-
-/** Arguments of each key. */
-const DRAW_ARGS = 5
-const PLACES_ARGS = 8
 
 /** Reads the arguments into `args`. */
 const READ_ARGS = `
@@ -18,18 +14,16 @@ for word in string.gmatch(ARGV[1], '%S+') do args[#args + 1] = word end
 
 /**
  * Buckets as generic cell rates: each key holds the time at which its bucket is full again, in microseconds.
- * For each key the script subtracts tokens that were already spent (even below zero), adds those given back,
- * and draws as many as there are.
+ * It subtracts tokens that were already spent (even below zero), adds those given back, and draws as many as
+ * there are.
  *
- * Arguments of each key: microseconds a token, burst, spent, back, want. Returns the drawn tokens, and
- * milliseconds until the missing ones will be there.
+ * Arguments: microseconds a token, burst, spent, back, want. Returns the drawn tokens, and milliseconds until
+ * the missing ones will be there.
  */
-export const DRAW = `${READ_ARGS}
-local t = redis.call('TIME')
-local now = t[1] * 1000000 + t[2]
-local answers = {}
-for i, key in ipairs(KEYS) do
-  local at = (i - 1) * ${DRAW_ARGS}
+const DRAW_ARGS = 5
+const DRAW = `
+local function draw(key, at)
+  local now = t[1] * 1000000 + t[2]
   local cost, burst = tonumber(args[at + 1]), tonumber(args[at + 2])
   local spent, back, want = tonumber(args[at + 3]), tonumber(args[at + 4]), tonumber(args[at + 5])
   local full = math.max(now, tonumber(redis.call('GET', key) or 0))
@@ -42,10 +36,8 @@ for i, key in ipairs(KEYS) do
   else
     redis.call('DEL', key)
   end
-  answers[2 * i - 1] = drawn
-  answers[2 * i] = math.ceil(math.max(0, want - drawn - math.max(0, free - drawn)) * cost / 1000)
+  return drawn .. ' ' .. math.ceil(math.max(0, want - drawn - math.max(0, free - drawn)) * cost / 1000)
 end
-return table.concat(answers, ' ')
 `
 
 /**
@@ -53,26 +45,23 @@ return table.concat(answers, ' ')
  * for the client's next connections have a field of their own, with a plus after the name of the gate. The
  * places of a gate that does not renew them are free again, spare ones sooner.
  *
- * Arguments of each key: gate, places in use, places that a connection waits for, spare ones wanted, the
- * maximum of all gates, their number, milliseconds that places in use are kept, and others. Spare ones are
- * never the last, and more than one only where each gate may have as many: a client that comes to another
- * gate would wait for places that nobody uses. Returns the gate's
- * places from now on, no fewer than it uses; how many of them exceed the maximum: first contacts are admitted
- * before Redis answers; and how many spare ones others have.
+ * Arguments: gate, places in use, places that a connection waits for, spare ones wanted, the maximum of all
+ * gates, their number, milliseconds that places in use are kept, and others. Spare ones are never the last,
+ * and more than one only where each gate may have as many: a client that comes to another gate would wait for
+ * places that nobody uses. Returns the gate's places from now on, no fewer than it uses; how many of them
+ * exceed the maximum: first contacts are admitted before Redis answers; and how many spare ones others have.
  */
-export const PLACES = `${READ_ARGS}
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local answers = {}
-local function keep(key, field, count, ttl)
+const PLACES_ARGS = 8
+const PLACES = `
+local function keep(key, field, count, untilMs)
   if count > 0 then
-    redis.call('HSET', key, field, string.format('%d:%.0f', count, now + ttl))
+    redis.call('HSET', key, field, string.format('%d:%.0f', count, untilMs))
   else
     redis.call('HDEL', key, field)
   end
 end
-for i, key in ipairs(KEYS) do
-  local at = (i - 1) * ${PLACES_ARGS}
+local function places(key, at)
+  local now = t[1] * 1000 + math.floor(t[2] / 1000)
   local gate, used, need, spare = args[at + 1], tonumber(args[at + 2]), tonumber(args[at + 3]), tonumber(args[at + 4])
   local max, gates = tonumber(args[at + 5]), tonumber(args[at + 6])
   local ttl, spareTtl = tonumber(args[at + 7]), tonumber(args[at + 8])
@@ -93,14 +82,33 @@ for i, key in ipairs(KEYS) do
   local have = math.max(used, math.min(used + need, max - others))
   local left = max - others - have
   local more = math.max(0, math.min(spare, left - 1, math.max(1, math.floor(left / gates))))
-  keep(key, gate, used, ttl)
-  keep(key, gate .. '+', have + more - used, spareTtl)
+  keep(key, gate, used, now + ttl)
+  keep(key, gate .. '+', have + more - used, now + spareTtl)
   redis.call('PEXPIRE', key, ttl)
-  answers[3 * i - 2] = have + more
-  answers[3 * i - 1] = math.max(0, math.min(have, others + have - max))
-  answers[3 * i] = theirs
+  return (have + more) .. ' ' .. math.max(0, math.min(have, others + have - max)) .. ' ' .. theirs
 end
-return table.concat(answers, ' ')
+`
+
+/**
+ * Draws and places of as many keys as there are: a newcomer asks for both, and each call costs more than a key
+ * in it. The arguments of each key begin with the word for its kind, and answers have a comma between them.
+ */
+export const LEASES = `${READ_ARGS}
+local t = redis.call('TIME')
+${DRAW}
+${PLACES}
+local answers = {}
+local at = 1
+for i, key in ipairs(KEYS) do
+  if args[at] == 'draw' then
+    answers[i] = draw(key, at)
+    at = at + ${DRAW_ARGS} + 1
+  else
+    answers[i] = places(key, at)
+    at = at + ${PLACES_ARGS} + 1
+  end
+end
+return table.concat(answers, ',')
 `
 
 /**

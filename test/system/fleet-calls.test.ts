@@ -27,8 +27,8 @@ test('many leases go in few calls, and each is answered as it is alone', needs('
   const store = await redisConnect({ ...plainTarget, addresses })(new AbortController().signal)
   t.teardown(() => store.close())
   const batch = (prefix: string): Command[] => [
-    ...Array.from({ length: 150 }, (_, nth) => draw(prefix, nth)),
-    ...Array.from({ length: 12 }, (_, nth) => places(prefix, nth)),
+    ...Array.from({ length: 12 }, (_, nth) => [places(prefix, nth), draw(prefix, nth)]).flat(),
+    ...Array.from({ length: 138 }, (_, nth) => draw(prefix, nth + 12)),
     { script: 'beat', key: `${prefix}gates`, args: ['one', 10_000, 'a secret'] },
     draw(prefix, 0),
   ]
@@ -38,7 +38,7 @@ test('many leases go in few calls, and each is answered as it is alone', needs('
     Number(/evalsha:calls=(\d+)/.exec(await redis.cli('info', 'commandstats'))![1])
   const before = await calls()
   const together = await store.run(batch('together '))
-  t.equal((await calls()) - before, 3 + 1 + 1 + 1)
+  t.equal((await calls()) - before, 3 + 1 + 1)
   // Milliseconds until there is more tell how long ago the first was asked.
   const told = (answers: typeof together) => answers.map(([first, rest]) => [first, Number(rest) > 0])
   t.same(told(together), told(alone))
