@@ -90,7 +90,7 @@ end
 `
 
 /**
- * Draws and places of as many keys as there are: a newcomer asks for both, and each call costs more than a key
+ * Draws and places of as many keys as there are: a newcomer asks for both, and a call costs more than a key
  * in it. The arguments of each key begin with the word for its kind, and answers have a comma between them.
  */
 export const LEASES = `${READ_ARGS}
