@@ -237,7 +237,8 @@ test(
 
 test('where one answer in twenty is late, nobody below the limit is refused', beside, async (t) => {
   const redis = await redisServer(t)
-  const timeoutMs = 200
+  // Of the others none is to be late, on a busy machine either.
+  const timeoutMs = 600
   let answered = 0
   const way = await longWay(t, redis, () => (++answered % 20 === 0 ? timeoutMs * 1.5 : 0))
   const shared = `shared: { redis: { address: "127.0.0.1:${way}", timeout: ${timeoutMs}ms } }`
