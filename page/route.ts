@@ -1,7 +1,7 @@
 // The viewer's place in the page, in the address bar: `#/connections/42?sort=idle`. A link can be sent to a
 // colleague.
 
-import { useEffect, useState } from 'preact/hooks'
+import { useLayoutEffect, useState } from 'preact/hooks'
 
 export interface Route {
   view: string
@@ -18,7 +18,8 @@ function read(): Route {
 
 export function useRoute(): Route {
   const [route, setRoute] = useState(read)
-  useEffect(() => {
+  // An effect begins after the next paint: the address may have changed by then, which nobody would hear.
+  useLayoutEffect(() => {
     const onChange = (): void => setRoute(read())
     addEventListener('hashchange', onChange)
     return () => removeEventListener('hashchange', onChange)
