@@ -73,7 +73,7 @@ export class ClientSession implements Dialogue, Session, StreamHome {
     this.#context = context
     this.#frames = new SessionFrames(context.clock, options)
     this.flow = this.#frames.flow
-    this.#waits = new SessionWaits(options, this.flow, connection.openedAt, context)
+    this.#waits = new SessionWaits(options, this.#frames, connection.openedAt, context)
     this.#wire = new Wire((run) => context.clock.nextTurn(run))
     const parts = { options: options.pair, context, dialogue: this }
     this.#pair = new Pair(connection, { client, upstream: this.#wire }, parts)
@@ -203,7 +203,6 @@ export class ClientSession implements Dialogue, Session, StreamHome {
       half === this.#pair.toUpstream
         ? this.#frames.relayIn(half, bytes, length)
         : this.#frames.relayOut(half, bytes, length)
-    this.#waits.headSince = this.#frames.headSince
     if (close !== null) this.#pair.close(close)
     // Node is in the middle of its write.
     if (this.#leaving?.isAsked === false) this.later(() => this.#ask())
@@ -318,7 +317,6 @@ export class ClientSession implements Dialogue, Session, StreamHome {
   sweep(now: number): Close | null {
     if (this.#leaving !== null && now - this.#leaving.since >= ROUND_TRIPS_MS) this.#sayFinal()
     if (this.isHeld) this.#frames.excuseHead(now)
-    this.#waits.headSince = this.#frames.headSince
     this.windows.sweep()
     this.#context.strain.claims.settle()
     if (this.#hasClientEnded) endLost(this.#streams)

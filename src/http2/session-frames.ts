@@ -26,8 +26,9 @@ export class SessionFrames {
   readonly #out: FrameScanner
   readonly #budgets: FrameBudgets
   readonly #clock: Clock
-  /** Since when a header block has been on its way, and the number of it; null between two. */
+  /** Since when a header block (a head, or trailers) has been on its way; null between two. */
   headSince: number | null = null
+  /** Its number. */
   #block = 0
   /** The outgoing bytes during their scan. */
   #outgoing = NOTHING

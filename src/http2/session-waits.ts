@@ -14,8 +14,8 @@ import { earliest } from '../core/wait.ts'
 import type { NextDeadline, Wait } from '../core/wait.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
 import type { Half } from '../pair/half.ts'
-import type { ClientFlow } from './flow.ts'
 import type { Http2Context, Http2Options } from './options.ts'
+import type { SessionFrames } from './session-frames.ts'
 import { SessionPings } from './session-pings.ts'
 import type { PingRules } from './session-pings.ts'
 import { WindowWait } from './window-wait.ts'
@@ -23,26 +23,26 @@ import type { WaitingStream } from './window-wait.ts'
 
 export class SessionWaits {
   readonly #options: Http2Options
+  readonly #frames: Pick<SessionFrames, 'headSince'>
   readonly #openedAt: number
   readonly #window: WindowWait
   readonly #pings: SessionPings
   hasSettings = false
-  /** Since when a head, or trailers, have been on their way. */
-  headSince: number | null = null
   /** When the last stream ended. */
   restSince: number
 
   constructor(
     options: Http2Options,
-    flow: ClientFlow,
+    frames: Pick<SessionFrames, 'flow' | 'headSince'>,
     openedAt: number,
     { clock, limits }: Pick<Http2Context, 'clock' | 'limits'>,
   ) {
     const now = clock.now()
     this.#options = options
+    this.#frames = frames
     this.#openedAt = openedAt
     this.restSince = now
-    this.#window = new WindowWait(flow, limits, now)
+    this.#window = new WindowWait(frames.flow, limits, now)
     this.#pings = new SessionPings(() => pingsOf(options), now)
   }
 
@@ -79,7 +79,7 @@ export class SessionWaits {
 
   #next(streams: number, scale: number): NextDeadline | null {
     const { deadlines, keepAliveMs } = this.#options
-    const since = this.hasSettings ? this.headSince : this.#openedAt
+    const since = this.hasSettings ? this.#frames.headSince : this.#openedAt
     if (since !== null)
       return {
         key: 'deadlines.handshake',
@@ -97,7 +97,7 @@ export class SessionWaits {
   }
 
   describe(streams: number): Omit<Wait, 'state'> {
-    if (this.hasSettings && this.headSince !== null)
+    if (this.hasSettings && this.#frames.headSince !== null)
       return { waitsFor: 'the rest of the head of a request', next: earliest([this.#next(streams, 1)]) }
     const waitsFor = streams === 0 ? 'the next request' : streams === 1 ? 'a stream' : `${streams} streams`
     return { waitsFor, next: earliest([this.#next(streams, 1)]) }

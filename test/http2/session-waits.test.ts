@@ -11,12 +11,14 @@ function setUp() {
   const deadlines = new LiveValue({ handshakeMs: 5000, writeMs: 8000, ping })
   const options = { deadlines, keepAliveMs: 60_000 } as unknown as Http2Options
   const context = { clock: { now: () => 500 } } as unknown as Http2Context
-  const waits = new SessionWaits(options, new ClientFlow(), 100, context)
+  const frames = { flow: new ClientFlow(), headSince: null as number | null }
+  const waits = new SessionWaits(options, frames, 100, context)
   const half = { flow: { received: 0 } }
   let asked = 0
   let answered = (): void => {}
   return {
     waits,
+    frames,
     deadlines,
     half,
     asked: () => asked,
@@ -45,9 +47,9 @@ test('SETTINGS have deadlines.handshake from the accept on, with streams or with
 })
 
 test('a head that has begun has deadlines.handshake, with streams or without', (t) => {
-  const { waits } = setUp()
+  const { waits, frames } = setUp()
   waits.hasSettings = true
-  waits.headSince = 9000
+  frames.headSince = 9000
   for (const streams of [0, 1]) {
     t.equal(waits.judge(streams, 1, 13_999), null)
     t.match(waits.judge(streams, 1, 14_000), { reason: 'handshake_timeout', side: 'client' })
@@ -56,7 +58,7 @@ test('a head that has begun has deadlines.handshake, with streams or without', (
       next: { key: 'deadlines.handshake', at: 14_000 },
     })
   }
-  waits.headSince = null
+  frames.headSince = null
   t.equal(waits.judge(1, 1, 14_000), null)
   t.end()
 })
