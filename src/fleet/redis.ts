@@ -7,6 +7,7 @@ import { readBounded } from '../files/bounded-file.ts'
 import { latePackage, nodeCrypto } from '../core/late.ts'
 import { BEAT, LEASES } from './scripts.ts'
 import { SentinelOrder } from './sentinel-order.ts'
+import type { Sentinel } from './sentinel-order.ts'
 import type { Answer, Command, Connect, Store } from './store.ts'
 
 /** A listening address. */
@@ -47,11 +48,7 @@ interface Constructors {
   SentinelConnector: new (options: unknown) => SentinelConnector
 }
 interface SentinelConnector {
-  connectToSentinel(endpoint: SentinelEndpoint, options?: RedisOptions): Redis
-}
-interface SentinelEndpoint {
-  host: string
-  port: number
+  connectToSentinel(endpoint: Sentinel, options?: RedisOptions): Redis
 }
 /** ioredis does not export it, nor its types. */
 type ServerConnector = new (options: unknown) => { connect(...rest: unknown[]): Promise<Socket> }
@@ -90,11 +87,11 @@ export function redisConnect(target: RedisTarget): Connect {
     const ioredis = latePackage('ioredis') as Constructors
     let problem: Error | null = null
     let hidden: Error | null = null
-    let asked: SentinelEndpoint | null = null
+    let asked: Sentinel | null = null
     const options = await optionsOf(target)
     if (target.kind === 'sentinels') {
       options.sentinels = [...order.all]
-      const onAsked = (sentinel: SentinelEndpoint): void => order.asked((asked = sentinel))
+      const onAsked = (sentinel: Sentinel): void => order.asked((asked = sentinel))
       options.Connector = tellingSentinels(ioredis, onAsked, (error) => (hidden = error))
     }
     if (target.kind === 'cluster') options.Connector = tellingNodes((error) => (hidden = error))
@@ -208,7 +205,6 @@ async function optionsOf(target: RedisTarget): Promise<RedisOptions> {
       ...(target.sentinelTls === null ? {} : { sentinelTLS: await tlsOf(target.sentinelTls) }),
       // Without it ioredis dials the server that sentinels name in the clear, whatever `tls` says.
       enableTLSForSentinelMode: true,
-      sentinels: withPorts(addresses),
       name: master,
       sentinelRetryStrategy: () => null,
     }
@@ -217,7 +213,7 @@ async function optionsOf(target: RedisTarget): Promise<RedisOptions> {
 }
 
 /** Those that are no paths. */
-function withPorts(addresses: readonly RedisAddress[]): SentinelEndpoint[] {
+function withPorts(addresses: readonly RedisAddress[]): Sentinel[] {
   return addresses.flatMap((one) => ('host' in one ? [one] : []))
 }
 
@@ -227,11 +223,11 @@ function withPorts(addresses: readonly RedisAddress[]): SentinelEndpoint[] {
  */
 function tellingSentinels(
   { SentinelConnector }: Constructors,
-  onAsked: (sentinel: SentinelEndpoint) => void,
+  onAsked: (sentinel: Sentinel) => void,
   onProblem: (error: Error) => void,
 ): NonNullable<RedisOptions['Connector']> {
   const Telling = class extends SentinelConnector {
-    override connectToSentinel(endpoint: SentinelEndpoint, options?: RedisOptions): Redis {
+    override connectToSentinel(endpoint: Sentinel, options?: RedisOptions): Redis {
       onAsked(endpoint)
       const patience = { connectTimeout: SENTINEL_MS, commandTimeout: SENTINEL_MS }
       return super.connectToSentinel(endpoint, { ...options, ...patience }).on('error', onProblem)

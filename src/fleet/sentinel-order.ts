@@ -3,7 +3,7 @@
 // watched) would take all the time of each attempt, and one that still names the former server would lead
 // each of them there, while the others know better.
 
-interface Sentinel {
+export interface Sentinel {
   host: string
   port: number
 }
