@@ -40,3 +40,8 @@ export function formatAgo(moment: string, now: number): string {
 export function plural(count: number, one: string, many = `${one}s`): string {
   return `${formatCount(count)} ${count === 1 ? one : many}`
 }
+
+/** No number that is not known yet looks like one: 0 would be news. */
+export function formatKnown(value: number | null | undefined, format: (value: number) => string): string {
+  return value === null || value === undefined ? '–' : format(value)
+}

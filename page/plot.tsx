@@ -3,7 +3,7 @@
 
 import { useEffect, useRef, useState } from 'preact/hooks'
 import uPlot from 'uplot'
-import { formatClock } from './format.ts'
+import { formatClock, formatKnown } from './format.ts'
 import { colorOf, onColorChange } from './colors.ts'
 import { ASKING } from './parts.tsx'
 import type { Values } from './series.ts'
@@ -56,16 +56,12 @@ export function Plot(props: PlotProps) {
         {lines.map(({ label, values, color, isBound }) => (
           <li key={label}>
             <span class={`swatch ${color} ${isBound === true ? 'bound' : ''}`} />
-            {label} <b>{shownValue(values[shown], format)}</b>
+            {label} <b>{formatKnown(values[shown], format)}</b>
           </li>
         ))}
       </ul>
     </figure>
   )
-}
-
-function shownValue(value: number | null | undefined, format: (value: number) => string): string {
-  return value === null || value === undefined ? '–' : format(value)
 }
 
 function Canvas(props: PlotProps & { onHover: (nth: number | null) => void }) {

@@ -2,7 +2,7 @@
 
 import type { Info, ListenerRow } from '../../src/admin/types.ts'
 import type { UpstreamView } from '../../src/upstream/upstream-view.ts'
-import { formatAge, formatBytes, formatCount, formatMs, formatPercent } from '../format.ts'
+import { formatAge, formatBytes, formatCount, formatKnown, formatMs, formatPercent } from '../format.ts'
 import { Answered, Scrolls } from '../parts.tsx'
 import { usePoll } from '../poll.ts'
 import { linkTo } from '../route.ts'
@@ -49,13 +49,13 @@ function Now({ info, series }: { info: Info; series: Series }) {
       <Number name="Open connections" value={formatCount(info.connections)} note={protocolsOf(info)} />
       <Number
         name="Held back"
-        value={known(heldBack, formatCount)}
+        value={formatKnown(heldBack, formatCount)}
         note="whose reader is slower than their writer"
         isOdd={heldBack !== null && heldBack > 0}
       />
       <Number
         name="Buffered"
-        value={known(buffered, formatBytes)}
+        value={formatKnown(buffered, formatBytes)}
         note={memory === null ? '' : `of ${formatBytes(memory.bufferedLimitBytes)} at the most`}
         isOdd={memory !== null && buffered !== null && buffered > 0.8 * memory.bufferedLimitBytes}
       />
@@ -67,7 +67,7 @@ function Now({ info, series }: { info: Info; series: Series }) {
       />
       <Number
         name="Event loop"
-        value={known(delay, formatMs)}
+        value={formatKnown(delay, formatMs)}
         note="late at the 99th percentile"
         isOdd={delay !== null && delay > 100}
       />
@@ -78,11 +78,6 @@ function Now({ info, series }: { info: Info; series: Series }) {
       />
     </section>
   )
-}
-
-/** No number that is not known yet looks like one: 0 would be news. */
-function known(value: number | null, format: (value: number) => string): string {
-  return value === null ? '–' : format(value)
 }
 
 function sumOf(one: number | null, other: number | null): number | null {
